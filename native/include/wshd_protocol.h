@@ -1,0 +1,105 @@
+/*
+ * The private protocol between a container's init (wshd) and its clients: the daemon and wsh.
+ *
+ * Transport: AF_UNIX SOCK_SEQPACKET on <container>/run/wshd.sock, so one packet is one message and descriptors
+ * travel with the message they belong to (SCM_RIGHTS). All integers are little-endian and unaligned. A string or byte block
+ * is a u32 length followed by that many bytes, without a terminator.
+ *
+ * Every message starts with struct wshd_header. Requests carry a sequence number chosen by the client; the
+ * answer (WSHD_ERROR, WSHD_OK, WSHD_WELCOME, WSHD_SPAWNED) repeats it. Events carry sequence 0.
+ *
+ * A malformed request is answered with WSHD_ERROR (EPROTO); the connection stays open. Init never exits because
+ * of a client. packages/wshd mirrors these numbers; a test reads this file and compares.
+ *
+ *   daemon                                   init (pid 1)
+ *     | HELLO role=daemon  ------------------> |   an older daemon connection is closed
+ *     | <------------------------- WELCOME     |
+ *     | <-- JOB, RING ... (per known job)      |   hand-over of what happened while nobody was connected
+ *     | <------------------------- READY       |
+ *     | SPAWN ------------------------------->  |
+ *     | <------------------ SPAWNED + fds      |   answered before the job's program runs
+ *     | <---------------------------- EXIT     |   all output written before the end is already in the pipes
+ *     | FORGET ------------------------------> |
+ *
+ * While a daemon is connected, only the daemon reads the pipes. While none is, init drains them into a ring of
+ * WSHD_RING_BYTES per stream.
+ */
+#ifndef WSHD_PROTOCOL_H
+#define WSHD_PROTOCOL_H
+
+#include <stdint.h>
+
+#define WSHD_PROTOCOL_VERSION 1
+#define WSHD_MESSAGE_MAX 65536   /* bytes of one packet, either direction */
+#define WSHD_STDIN_INLINE_MAX 32768 /* longer standard input travels as a sealed memfd */
+#define WSHD_RING_BYTES 65536    /* latest output kept per stream while no daemon is connected */
+#define WSHD_RING_CHUNK 32768    /* bytes of ring content in one WSHD_RING message */
+#define WSHD_FDS_MAX 4           /* descriptors in one message */
+
+struct wshd_header {
+  uint16_t version; /* WSHD_PROTOCOL_VERSION */
+  uint16_t type;    /* enum wshd_type */
+  uint32_t sequence;
+} __attribute__((packed));
+
+enum wshd_type {
+  /* requests */
+  WSHD_HELLO = 1,      /* u32 role (enum wshd_role) -> WELCOME */
+  WSHD_SPAWN = 2,      /* see below -> SPAWNED */
+  WSHD_SIGNAL = 3,     /* u32 job_id (WSHD_ALL_JOBS: every process but init), i32 signal, u32 tree (0/1) -> OK */
+  WSHD_FORGET = 4,     /* u32 job_id -> OK; drops the kept status and rings of an ended job, unknown ids are fine */
+  WSHD_WAIT_EMPTY = 5, /* empty -> OK as soon as no process besides init is left; several may wait */
+
+  /* answers */
+  WSHD_ERROR = 100,   /* i32 errno, string operation, string text */
+  WSHD_WELCOME = 101, /* u32 number of jobs that will be handed over */
+  WSHD_SPAWNED = 102, /* u32 job_id, i32 pid inside; fds in order: [stdin write end if STDIN_PIPE], then the
+                         pty master (TTY), or stdout read end, stderr read end; none with DISCARD */
+  WSHD_OK = 103,      /* empty */
+
+  /* events, to the connection that owns the job (any daemon connection owns all jobs not owned by an operator) */
+  WSHD_EXIT = 201,  /* u32 job_id, i32 wait status as of waitpid(2) */
+  WSHD_JOB = 203,   /* u32 job_id, u32 ended (0/1), i32 wait status, u32 flags as at SPAWN,
+                       u64 stdout position, u64 stderr position: bytes that left the stream before the ring's first byte,
+                       u32 stdout ring length, u32 stderr ring length; fds: stdout read end, stderr read end (pty master twice is
+                       never sent: TTY jobs belong to operators); none with DISCARD */
+  WSHD_RING = 204,  /* u32 job_id, u32 stream (1 stdout, 2 stderr), u64 position of the first byte, bytes */
+  WSHD_READY = 205, /* empty: hand-over complete */
+};
+
+enum wshd_role { WSHD_ROLE_DAEMON = 1, WSHD_ROLE_OPERATOR = 2 };
+
+/*
+ * SPAWN: u32 job_id (operators send 0 and get one with bit 31 set), u32 flags, u16 rows, u16 cols, string user (empty: root),
+ *        u32 argc, argc strings (0: the user's login shell, or /bin/sh), u32 envc, envc strings "NAME=value",
+ *        u32 nlimits, each { u32 resource, u64 soft, u64 hard }, bytes stdin.
+ *
+ * Standard input is, in order of precedence: the pty (TTY); a pipe whose write end is answered (STDIN_PIPE); the descriptor that came with
+ * the message (STDIN_FD); the inline bytes.
+ */
+enum wshd_spawn_flags {
+  WSHD_SPAWN_TTY = 1,        /* stdin, stdout, stderr are a pty of the container's own devpts */
+  WSHD_SPAWN_DISCARD = 2,    /* init keeps reading the pipes itself, only the ring remains */
+  WSHD_SPAWN_TREE = 4,       /* the job becomes a child subreaper: orphans stay below it, SIGNAL tree reaches them */
+  WSHD_SPAWN_STDIN_PIPE = 8,
+  WSHD_SPAWN_STDIN_FD = 16,
+};
+
+#define WSHD_ALL_JOBS 0xffffffffu
+#define WSHD_OPERATOR_JOB 0x80000000u
+
+/*
+ * The launcher's channel: an inherited SOCK_SEQPACKET descriptor named by --sync-fd N. Packets are text.
+ *
+ *   launcher -> daemon   "cloned <pid>"                             host pid of init; init waits
+ *                        "log <level> <stage> <text>"               level: debug info warn error
+ *                        "error <stage> <errno> <exit> <object> <text>"  failed; errno or exit status may be 0; object has its
+ *                                                                   blanks as \040; everything is torn down
+ *                        "ready"                                    init listens; the launcher exits 0 afterwards
+ *   daemon -> launcher   "go"                                       the network is attached
+ *   end of file          the other side died: the launcher kills init, init ends
+ *
+ * Without --sync-fd wshd is the operator's: it does not wait and reports on stderr.
+ */
+
+#endif

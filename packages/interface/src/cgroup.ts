@@ -1,0 +1,110 @@
+/**
+ * Role *cgroup*: resource groups of one container, on v1, v2 or a hybrid host.
+ *
+ * ## Lifecycle
+ * `probe` → `setup` (once per daemon start) → per container `plan` → *state persisted* → `create` → processes join by
+ * {@link CgroupDriver.joinFiles} → limits and statistics → all processes dead → `release`.
+ *
+ * Nobody writes a foreign pid: a process that enters writes `0` to each join file itself while it is single-threaded.
+ * (A parent writing a child's pid after some idle time waits for an RCU period, 5 to 16 ms.) Init does that from the list.
+ */
+import type { ContainerId, DriverState, ProbeResult } from './driver.ts';
+import type { CpuStat, MemoryStat } from './warden.ts';
+
+/** Limits a new container starts with. */
+export interface CgroupSpec {
+  readonly id: ContainerId;
+  /** All devices allowed: only for nested wardens, an unsafe opt-in. */
+  readonly allowAllDevices: boolean;
+  /** Highest number of processes and threads; `undefined`: no limit. */
+  readonly pidsLimit: number | undefined;
+}
+
+/** What a cgroup driver offers on this host. */
+export interface CgroupSupports {
+  readonly version: 1 | 2;
+  readonly memory: boolean;
+  /** Swap is accounted, so that memory+swap can be limited. */
+  readonly swap: boolean;
+  readonly cpu: boolean;
+  readonly devices: boolean;
+  readonly pids: boolean;
+  readonly freezer: boolean;
+}
+
+/** A subscription; `close` is idempotent. */
+export interface Watch {
+  close(): void;
+}
+
+/** A cgroup driver. */
+export interface CgroupDriver {
+  readonly role: 'cgroup';
+  readonly name: string;
+  /** Valid after `setup`. */
+  readonly supports: CgroupSupports;
+
+  /** Detects hierarchies and tries to make and remove a group in each needed one. Never throws. */
+  probe(): Promise<ProbeResult>;
+
+  /**
+   * Makes the parent groups. Idempotent, leaves groups of living containers alone.
+   * Errors: `UNSUPPORTED` naming the missing controllers.
+   */
+  setup(): Promise<void>;
+
+  /** Computes the state (group paths). Pure. */
+  plan(spec: CgroupSpec): DriverState;
+
+  /** Makes the groups, the device policy and the initial limits. Idempotent. */
+  create(spec: CgroupSpec, state: DriverState): Promise<void>;
+
+  /**
+   * Absolute paths of the files to which a joining single-threaded process writes `0`, in order. Pure.
+   * On v1 one `tasks` file per hierarchy, on v2 one `cgroup.procs`.
+   */
+  joinFiles(state: DriverState): readonly string[];
+
+  /**
+   * Sets the CPU shares (2 … 262144, kernel default 1024) and answers the value in force.
+   * Errors: message `Failed setting cpu shares: …` (contract).
+   */
+  setCpuShares(state: DriverState, shares: bigint): Promise<bigint>;
+  /** The shares in force; never set = 1024. */
+  cpuShares(state: DriverState): Promise<bigint>;
+
+  /**
+   * Sets memory and memory+swap to `bytes` (raising writes swap first, lowering memory first) and answers what is in force.
+   * A failure half-way puts the old pair back. Errors: message `Failed setting memory limit: …` (contract).
+   */
+  setMemoryLimit(state: DriverState, bytes: bigint): Promise<bigint>;
+  /** The limit in force; never limited = 9223372036854771712. */
+  memoryLimit(state: DriverState): Promise<bigint>;
+
+  /** Errors: message `Failed getting memory usage: …` (contract). */
+  memoryStat(state: DriverState): Promise<MemoryStat>;
+  /** Errors: message `Failed getting cpu stats: …` (contract). */
+  cpuStat(state: DriverState): Promise<CpuStat>;
+
+  /**
+   * Calls `listener` once for each out-of-memory kill inside the group, until closed. Works without a limit too. Removal of the
+   * group is not an event. On v2 `seen` (a counter from an earlier daemon) makes kills since then count.
+   */
+  watchOutOfMemory(state: DriverState, listener: () => void): Promise<Watch>;
+
+  /** Processes (not threads) in the group and below, as host pids, ascending. Pure read; an absent group has none. */
+  pids(state: DriverState): Promise<readonly number[]>;
+
+  /** Kills everything in the group and below and waits until it is empty. Errors: `TIMEOUT` with the remaining pids. */
+  killAll(state: DriverState, timeoutMs: number): Promise<void>;
+
+  /**
+   * Removes the groups and any nested ones. Idempotent. Waits (bounded) for dying processes; on v1 it empties the page cache of the
+   * memory group first, so that dead groups do not pile up in the kernel.
+   * Errors: `NATIVE_FAILED`, message `Failed to delete <path>`.
+   */
+  release(state: DriverState): Promise<void>;
+
+  /** Ids that have groups, for reconciliation at start. */
+  list(): Promise<readonly ContainerId[]>;
+}

@@ -1,0 +1,150 @@
+/**
+ * Role *init*: PID 1 of a container, how it is started and how jobs are started through it.
+ *
+ * ## Lifecycle
+ * `prepare` (directory, configuration and mount plan on disk) → `launch` (clone; init waits, its pid is known) → *the network driver
+ * attaches* → `proceed` (init builds the root, pivots, listens) → {@link Init} → … → `kill`.
+ * After a restart of the daemon: `connect` to the living init; jobs that ran meanwhile are handed over with the latest output and their
+ * exit statuses.
+ *
+ * Init survives its daemon. While none is connected it drains each stream into a bounded ring, so that jobs neither block nor die.
+ */
+import type { ContainerId } from './driver.ts';
+import type { BindMountSpec } from './warden.ts';
+import type { InsideNetwork } from './network.ts';
+import type { Mount } from './filesystem.ts';
+
+/** The unprivileged user jobs run as; made inside if the root file system lacks it, renumbered if it has it. */
+export interface UnprivilegedUser {
+  readonly name: string;
+  readonly uid: number;
+  readonly gid: number;
+  readonly home: string;
+  readonly shell: string;
+}
+
+/** Everything init needs. Complete, checked, frozen. */
+export interface InitSpec {
+  readonly id: ContainerId;
+  /** The container's directory in the depot, absolute; at most 60 bytes so that socket paths fit. */
+  readonly directory: string;
+  readonly hostname: string;
+  /** Lines of `etc/config`, in order (spec linux-container.md 5.1). */
+  readonly config: readonly (readonly [key: string, value: string])[];
+  /** Environment of the operator's hooks (spec section 4). */
+  readonly hookEnvironment: Readonly<Record<string, string>>;
+  /** The file-system driver's mounts; the first has target `/`. Init adds /proc, /dev and the rest itself. */
+  readonly mounts: readonly Mount[];
+  readonly bindMounts: readonly BindMountSpec[];
+  readonly network: InsideNetwork | undefined;
+  /** See `CgroupDriver.joinFiles`. */
+  readonly cgroupJoinFiles: readonly string[];
+  readonly user: UnprivilegedUser;
+  /** Whole content of the files. */
+  readonly hosts: string;
+  readonly resolvConf: string;
+  /** Niceness of init and all below, -20 to 19. */
+  readonly nice: number;
+}
+
+/** A cloned init that waits: its namespaces exist, nothing of the root file system has run. */
+export interface LaunchedInit {
+  /** Host pid. It cannot be reused before `proceed` or `abort` settles. */
+  readonly pid: number;
+  /**
+   * Lets init build its root and answers when it listens.
+   * Errors: `NATIVE_FAILED` or `COMMAND_FAILED` (hook) with `stage`, `object`, `errno` or `exitStatus` as init reported them; everything is dead then.
+   */
+  proceed(): Promise<Init>;
+  /** Kills it and waits until its namespaces are empty. Idempotent. */
+  abort(): Promise<void>;
+}
+
+/** A process to run. `stdin` is the whole standard input. */
+export interface JobSpec {
+  readonly id: number;
+  readonly argv: readonly string[];
+  /** Name in the container's /etc/passwd. */
+  readonly user: string;
+  readonly stdin: Uint8Array;
+  /** Besides HOME, USER and PATH, which init sets from the user. */
+  readonly environment: Readonly<Record<string, string>>;
+  /** Numeric RLIMIT_* of Linux with soft and hard; 2^64-1 = infinity. */
+  readonly rlimits: readonly { readonly resource: number; readonly soft: bigint; readonly hard: bigint }[];
+  /** Init keeps only the ring of the streams; the job's sources end at once. */
+  readonly discardOutput: boolean;
+  /** See `SpawnOptions.trackTree`. */
+  readonly trackTree: boolean;
+}
+
+/** How a process ended: one of the two is a number. */
+export type WaitStatus = { readonly exitCode: number; readonly signal?: undefined } | { readonly exitCode?: undefined; readonly signal: number };
+
+/**
+ * Bytes of one output stream. Flowing starts with `start`. Every chunk is the receiver's own.
+ * Nothing is buffered beyond one read and the kernel's pipe; `pause` stops reading and so slows the writer.
+ */
+export interface ByteSource {
+  /** Bytes that were lost before the first chunk (ring overflow while no daemon was connected). */
+  readonly skipped: bigint;
+  /** Callable once. `onEnd` comes once, after the last chunk. */
+  start(onChunk: (chunk: Buffer) => void, onEnd: () => void): void;
+  pause(): void;
+  resume(): void;
+  /** Reads, even while paused, all that is in the pipe now; true when the end was reached. For the moment after the job's exit. */
+  drain(): boolean;
+  /** Stops and frees the descriptor; `onEnd` is not called any more. Idempotent. */
+  close(): void;
+}
+
+/** A job as init knows it. */
+export interface InitJob {
+  readonly id: number;
+  readonly stdout: ByteSource;
+  readonly stderr: ByteSource;
+  /** Settles when the process has ended; rejects with `UNAVAILABLE` when the connection to init is lost first. */
+  readonly exited: Promise<WaitStatus>;
+}
+
+/** A connection to a living init. */
+export interface Init {
+  /** Host pid as the kernel vouches for it (SO_PEERCRED), never from a file. */
+  readonly pid: number;
+  /** Jobs handed over at `connect`; empty after `proceed`. */
+  readonly recoveredJobs: readonly InitJob[];
+  /** Errors: `NATIVE_FAILED` (EAGAIN: pid limit, EMFILE …), `UNAVAILABLE`. Failures of user look-up or exec are the job's own exit 255. */
+  spawn(spec: JobSpec): Promise<InitJob>;
+  /** Signals a job's process, or with `tree` all its descendants too (see `Job.kill`). An ended job is success. */
+  signalJob(jobId: number, signal: number, tree: boolean): Promise<void>;
+  /** Signals every process in the container except init. */
+  signalAll(signal: number): Promise<void>;
+  /** Answers true as soon as no process besides init is left, false after `timeoutMs`. */
+  waitEmpty(timeoutMs: number): Promise<boolean>;
+  /** Lets init drop the kept status and ring of an ended job. Fire and forget. */
+  forget(jobId: number): void;
+  /** Settles when init is gone (or its connection broke). Never rejects. */
+  readonly closed: Promise<void>;
+  /** Closes the connection; init and jobs live on and rings are kept. Idempotent. */
+  disconnect(): void;
+  /** Kills init, and with it everything in the container, and waits until it is gone. Idempotent. Errors: `TIMEOUT`. */
+  kill(timeoutMs?: number): Promise<void>;
+}
+
+/** The init driver. */
+export interface InitDriver {
+  readonly role: 'init';
+  readonly name: string;
+  /** Finds its binaries and tries the namespaces it needs. Never throws. */
+  probe(): Promise<import('./driver.ts').ProbeResult>;
+  /** Once per daemon start: stages binaries and skeleton below `depot` so that containers can link them. Idempotent. */
+  setup(depot: string): Promise<void>;
+  /**
+   * Makes the container's directory from the skeleton (`bin etc jobs lib mnt run tmp`) and writes `etc/config`, the mount plan and init's configuration.
+   * The directory itself may exist and be empty but for core's records. Idempotent.
+   */
+  prepare(spec: InitSpec): Promise<void>;
+  /** Starts the launcher. On failure nothing of it lives. Errors as `proceed`. */
+  launch(spec: InitSpec): Promise<LaunchedInit>;
+  /** Connects to a living init of an earlier daemon; `undefined` when there is none (socket missing or refused). Errors: `TIMEOUT` when it does not answer. */
+  connect(directory: string): Promise<Init | undefined>;
+}

@@ -1,0 +1,144 @@
+/**
+ * Role *network*: a point-to-point link between host and container, its addresses, and what may pass.
+ *
+ * ## Lifecycle
+ * `probe` → `setup` (once per daemon start; never interrupts living containers, rules stay in force between daemons) → per container
+ * `plan` → *state persisted* → `attach` (init exists and waits) → `mapPort`, `allowEgress`, `setBandwidth` → `release`.
+ * After a restart: `restore` for each living container, then `sweep` of everything nobody claims.
+ *
+ * ## Guarantees
+ * - Egress is denied unless allowed; inbound to unpublished ports, other containers and the host is denied.
+ * - Default deny stays in force while no daemon runs.
+ * - A container has its rules before its link can carry a packet; each change is one transaction.
+ * - Tables of other programs are never touched.
+ */
+import type { ContainerId, DriverState, ProbeResult } from './driver.ts';
+import type { BandwidthStat } from './warden.ts';
+
+/** IPv4 address, dotted quad. */
+export type Ipv4 = string;
+
+/** Host-wide policy. */
+export interface NetworkHostSpec {
+  /** CIDR of the pool all containers come from. */
+  readonly pool: string;
+  /** Destinations every container may reach: addresses, CIDRs or `a-b` ranges. */
+  readonly allowNetworks: readonly string[];
+  /** Destinations denied before the final reject (extension; empty in the original's last version). */
+  readonly denyNetworks: readonly string[];
+  readonly allowHostAccess: boolean;
+}
+
+/** One container's link. `hostIp`/`containerIp` are the two usable addresses of its /30. */
+export interface NetworkSpec {
+  readonly id: ContainerId;
+  readonly hostIp: Ipv4;
+  readonly containerIp: Ipv4;
+  /** 30 for the original's addressing. */
+  readonly prefixLength: number;
+  readonly mtu: number;
+}
+
+/** What init must configure inside, as data: init has the namespace, the driver does not enter it. */
+export interface InsideNetwork {
+  /** Name of the container's interface as made by `attach`; empty when there is none. */
+  readonly interface: string;
+  readonly address: Ipv4;
+  readonly prefixLength: number;
+  readonly gateway: Ipv4;
+  readonly mtu: number;
+  /** Link-layer address of the gateway, for a permanent neighbour entry; empty: resolve by ARP. */
+  readonly gatewayMac: string;
+}
+
+/** A published port: TCP on the host's outward address and on loopback leads to the container. */
+export interface PortMapping {
+  readonly hostPort: number;
+  readonly containerPort: number;
+}
+
+/** One allow rule. Ranges are inclusive; absent means any. The newest rule is examined first. */
+export interface EgressRule {
+  readonly network?: { readonly first: Ipv4; readonly last: Ipv4 };
+  readonly ports?: { readonly first: number; readonly last: number };
+  readonly protocol: 'tcp' | 'udp' | 'icmp' | 'all';
+  readonly icmpType?: number;
+  readonly icmpCode?: number;
+  /** Also log new TCP connections with prefix `warden-i-<id> `. */
+  readonly log: boolean;
+}
+
+/** Token-bucket shaping of both directions. */
+export interface BandwidthLimit {
+  /** Bytes per second. */
+  readonly rate: bigint;
+  /** Bytes. */
+  readonly burst: bigint;
+}
+
+/** What a network driver can do. */
+export interface NetworkSupports {
+  /** There is a link at all (false: the `none` driver; the other flags are false too). */
+  readonly link: boolean;
+  readonly portMapping: boolean;
+  readonly egressRules: boolean;
+  readonly bandwidth: boolean;
+}
+
+/** A network driver. */
+export interface NetworkDriver {
+  readonly role: 'network';
+  readonly name: string;
+  readonly supports: NetworkSupports;
+
+  /** Tries links and rules in a throw-away network namespace. Never throws. */
+  probe(): Promise<ProbeResult>;
+
+  /** Puts the host-wide skeleton in place and enables forwarding. Idempotent; elements of living containers stay. */
+  setup(host: NetworkHostSpec): Promise<void>;
+
+  /** Computes interface names and addresses. Pure. */
+  plan(spec: NetworkSpec): DriverState;
+
+  /** What init configures inside for this plan. Pure. */
+  inside(spec: NetworkSpec, state: DriverState): InsideNetwork;
+
+  /**
+   * Commits the container's rules, then makes the link with its far end directly in the network namespace of `pid`.
+   * Idempotent: a stale link of the same name is replaced. On failure neither rules nor link remain.
+   */
+  attach(spec: NetworkSpec, state: DriverState, pid: number): Promise<void>;
+
+  /** Errors: `ALREADY_EXISTS` naming the owner when the host port is mapped; `UNSUPPORTED`. Same mapping twice is one. */
+  mapPort(spec: NetworkSpec, state: DriverState, mapping: PortMapping): Promise<void>;
+
+  /** Puts the rule in front of earlier ones. Errors: `UNSUPPORTED`. */
+  allowEgress(spec: NetworkSpec, state: DriverState, rule: EgressRule): Promise<void>;
+
+  /** Replaces earlier settings. Errors: `UNSUPPORTED`. */
+  setBandwidth(spec: NetworkSpec, state: DriverState, limit: BandwidthLimit): Promise<void>;
+
+  /** Requested numbers of `setBandwidth` as kept in force; unlimited = 4294967295 each. */
+  bandwidth(spec: NetworkSpec, state: DriverState): Promise<BandwidthStat>;
+
+  /**
+   * Makes the kernel equal to what is recorded: link checked, rules ensured without an unfiltered or interrupted moment.
+   * Errors: `NATIVE_FAILED` when the link is gone (the container cannot be continued).
+   */
+  restore(
+    spec: NetworkSpec,
+    state: DriverState,
+    recorded: { readonly mappings: readonly PortMapping[]; readonly egress: readonly EgressRule[]; readonly bandwidth?: BandwidthLimit },
+  ): Promise<void>;
+
+  /**
+   * Removes rules and link. Idempotent. The link itself may go asynchronously with the dead namespace (an explicit delete costs 31 ms).
+   */
+  release(spec: NetworkSpec, state: DriverState): Promise<void>;
+
+  /** Removes every own object whose id is not in `keep`. Called at start, after recovery. */
+  sweep(keep: ReadonlySet<ContainerId>): Promise<readonly ContainerId[]>;
+
+  /** Closes sockets. The rules stay in force. */
+  close(): Promise<void>;
+}

@@ -1,0 +1,235 @@
+/**
+ * The `Warden` API: what a container host can do, the same type on both sides of the wire.
+ *
+ * `@warden/core` implements it in process, `@warden/client` over the socket; tests, the CLI and embedders program
+ * against it.
+ *
+ * ## Vocabulary
+ * - **handle**: client-visible name of a container, any bytes (see `bytes.ts`), unique among living containers.
+ * - **session**: one client's view. A container is *referenced* by each session that created it or named it, and by every session that
+ *   existed when … (see {@link Warden.close}). Unreferenced, it lives on for its **grace time** and is then destroyed.
+ * - **job**: one script in a container. Its id is unique in the daemon. It ends when the script's process ends; output that descendants
+ *   still hold back is awaited for a short, bounded time.
+ * - **obituary**: the last info of a container that is being destroyed; waiting links get it.
+ *
+ * ## States
+ * `born` → `active` → `stopped` → `destroyed`. `active` admits everything, `stopped` only info, limits, copy out, link, stream, stop
+ * and destroy. A stopped container never becomes active again. Operations on one container run one after another.
+ *
+ * Errors of every operation on a container: `UNKNOWN_HANDLE`, `BAD_STATE`, `UNAVAILABLE` (connection lost), besides those named.
+ */
+
+/** Lifecycle state. `born` and `destroyed` are never seen in an info. */
+export type ContainerState = 'born' | 'active' | 'stopped' | 'destroyed';
+
+/** A host directory or file made visible inside. */
+export interface BindMountSpec {
+  /** Absolute host path that exists. */
+  readonly source: string;
+  /** Absolute path inside; created if missing, resolved inside the root. */
+  readonly target: string;
+  readonly mode: 'ro' | 'rw';
+}
+
+/** What to create. Everything is optional. */
+export interface CreateSpec {
+  /** Mounted in order while the container starts. */
+  readonly bindMounts?: readonly BindMountSpec[];
+  /** Seconds without a referencing session until destruction; 0 at once; `undefined`: the daemon's default. */
+  readonly graceTime?: number | undefined;
+  /** Absent: the generated container id. */
+  readonly handle?: string | undefined;
+  /** Any address inside the wanted /30 of the pool. */
+  readonly network?: string | undefined;
+  /** Host directory used as read-only base instead of the configured one. */
+  readonly rootfs?: string | undefined;
+}
+
+/** Process limits by setrlimit(2) name in lower case; each value is soft and hard; 2^64-1 is unlimited. */
+export type ResourceLimits = Readonly<Partial<Record<ResourceName, bigint>>>;
+/** Names of the limits, in the order of the wire. */
+export const RESOURCE_NAMES = [
+  'as', 'core', 'cpu', 'data', 'fsize', 'locks', 'memlock', 'msgqueue', 'nice', 'nofile', 'nproc', 'rss', 'rtprio', 'sigpending', 'stack',
+] as const;
+export type ResourceName = (typeof RESOURCE_NAMES)[number];
+
+/** How to run a script. */
+export interface SpawnOptions {
+  /** As root *inside* the container instead of the unprivileged user. */
+  readonly privileged?: boolean;
+  readonly rlimits?: ResourceLimits;
+  /** Keep nothing; the output limit never trips. */
+  readonly discardOutput?: boolean;
+  /** Copy every line to syslog with tag `warden.<logTag>`. */
+  readonly logTag?: string | undefined;
+  /**
+   * Keep track of all descendants, so that {@link Job.kill} reaches each of them even if it left its session or its parent died.
+   * Orphans then have the script as parent instead of init. (An extension: the original's daemon ignores it.)
+   */
+  readonly trackTree?: boolean;
+}
+
+/** A piece of output, in order within its stream. */
+export interface OutputChunk {
+  readonly stream: 'stdout' | 'stderr';
+  readonly data: Uint8Array;
+}
+
+/** How a job ended. */
+export interface JobEnd {
+  /** 0 to 255; 255 also for death by signal, output limit and internal failure (the original's rule). */
+  readonly exitStatus: number;
+  /** The container at the end of the job. */
+  readonly info: ContainerInfo;
+}
+
+/** Result of a job with its whole output. */
+export interface JobResult extends JobEnd {
+  readonly stdout: Uint8Array;
+  readonly stderr: Uint8Array;
+}
+
+/** A started job. */
+export interface Job {
+  /** 1 to 2^32-1. */
+  readonly id: number;
+  /**
+   * Waits for the end and takes the result: the job is removed afterwards, later calls fail with `UNKNOWN_JOB`. Several
+   * waiting at the same time all get it.
+   */
+  link(): Promise<JobResult>;
+  /**
+   * All output from the job's start, then the end as the iterator's return value; the job is removed then. Leaving the loop early
+   * keeps the job. Several streams each get everything.
+   */
+  stream(): AsyncGenerator<OutputChunk, JobEnd, undefined>;
+  /**
+   * Sends a signal to the job's process, or with `tree` to it and every descendant; a tree is signalled only when complete, without a gap
+   * for a forking process (SIGKILL). Succeeds on an ended job. Default signal: SIGKILL to the tree. (An extension.)
+   */
+  kill(options?: { readonly signal?: number; readonly tree?: boolean }): Promise<void>;
+}
+
+/** cgroup memory.stat values; bytes and event counts. Keys are the wire's field names. */
+export const MEMORY_STAT_KEYS = [
+  'cache', 'rss', 'mapped_file', 'pgpgin', 'pgpgout', 'swap', 'pgfault', 'pgmajfault', 'inactive_anon', 'active_anon', 'inactive_file',
+  'active_file', 'unevictable', 'hierarchical_memory_limit', 'hierarchical_memsw_limit', 'total_cache', 'total_rss', 'total_mapped_file',
+  'total_pgpgin', 'total_pgpgout', 'total_swap', 'total_pgfault', 'total_pgmajfault', 'total_inactive_anon', 'total_active_anon',
+  'total_inactive_file', 'total_active_file', 'total_unevictable',
+] as const;
+export type MemoryStat = Readonly<Partial<Record<(typeof MEMORY_STAT_KEYS)[number], bigint>>>;
+
+export interface CpuStat {
+  /** Nanoseconds. */
+  readonly usage: bigint;
+  /** Clock ticks (USER_HZ). */
+  readonly user: bigint;
+  /** Clock ticks (USER_HZ). */
+  readonly system: bigint;
+}
+
+export interface DiskStat {
+  readonly bytesUsed: bigint;
+  readonly inodesUsed: bigint;
+}
+
+/** Bytes per second and bytes; no limit = 4294967295 in each field. */
+export interface BandwidthStat {
+  readonly inRate: bigint;
+  readonly inBurst: bigint;
+  readonly outRate: bigint;
+  readonly outBurst: bigint;
+}
+
+/** Facts about a container at one moment. */
+export interface ContainerInfo {
+  readonly state: ContainerState;
+  /** Ordered set: `out of memory`, `command exceeded maximum output`. */
+  readonly events: readonly string[];
+  readonly hostIp?: string;
+  readonly containerIp?: string;
+  /** The container's directory on the host. */
+  readonly containerPath?: string;
+  readonly memoryStat?: MemoryStat;
+  readonly cpuStat?: CpuStat;
+  readonly diskStat?: DiskStat;
+  readonly bandwidthStat?: BandwidthStat;
+  /** Jobs that have not terminated. */
+  readonly jobIds: readonly number[];
+}
+
+/** Disk limit request: absent fields keep their value. Units: 1 KiB blocks, inodes. */
+export interface DiskLimitSpec {
+  readonly blockSoft?: bigint;
+  readonly blockHard?: bigint;
+  readonly inodeSoft?: bigint;
+  readonly inodeHard?: bigint;
+}
+
+/** Egress request as clients give it; validated by core. */
+export interface NetOutSpec {
+  /** Address, CIDR or `a-b`. */
+  readonly network?: string | undefined;
+  readonly port?: number | undefined;
+  /** `low:high`; wins over `port`. */
+  readonly portRange?: string | undefined;
+  readonly protocol?: 'tcp' | 'udp' | 'icmp' | 'all';
+  readonly icmpType?: number | undefined;
+  readonly icmpCode?: number | undefined;
+  readonly log?: boolean;
+}
+
+/** A reference to a container by handle. Making one costs nothing and asks nobody; operations fail with `UNKNOWN_HANDLE`. */
+export interface Container extends AsyncDisposable {
+  readonly handle: string;
+  /** Errors: see each field's contract text in spec behaviour.md, Info. */
+  info(): Promise<ContainerInfo>;
+  /** Starts a job; answers when its output is being collected. `script` is fed to `/bin/bash` on standard input. */
+  spawn(script: string | Uint8Array, options?: SpawnOptions): Promise<Job>;
+  /** A reference to a job by id. Operations fail with `UNKNOWN_JOB`. */
+  job(id: number): Job;
+  /** Ends all jobs: SIGTERM, after 10 s SIGKILL (`kill`: at once). `background`: answers at once. Idempotent; a second stop waits for the first. */
+  stop(options?: { readonly background?: boolean; readonly kill?: boolean }): Promise<void>;
+  /** Stops and removes the container and everything it owned. After it: `UNKNOWN_HANDLE`. Repeatable after a failure. */
+  destroy(): Promise<void>;
+  /** Publishes a TCP port. Errors: `POOL_EXHAUSTED`, `ALREADY_EXISTS`, `INVALID_SPEC`. */
+  netIn(spec?: { readonly hostPort?: number | undefined; readonly containerPort?: number | undefined }): Promise<{ readonly hostPort: number; readonly containerPort: number }>;
+  /** Allows egress. Errors: `INVALID_SPEC`, `UNSUPPORTED`. */
+  netOut(spec: NetOutSpec): Promise<void>;
+  /** Copies from host to container with rsync's trailing-slash meaning. */
+  copyIn(source: string, target: string): Promise<void>;
+  /** Copies from container to host; `owner` is `USER`, `USER:GROUP` or numeric, empty or absent: the daemon's user. */
+  copyOut(source: string, target: string, owner?: string): Promise<void>;
+  /** Sets (or without argument reads) the memory limit in bytes; answers what is in force. */
+  limitMemory(bytes?: bigint): Promise<bigint>;
+  /** Sets CPU shares or reads them. */
+  limitCpu(shares?: bigint): Promise<bigint>;
+  /** Sets or reads disk limits; `undefined`: quotas are off. */
+  limitDisk(spec: DiskLimitSpec): Promise<Required<DiskLimitSpec> | undefined>;
+  /** Shapes both directions; bytes per second and bytes. */
+  limitBandwidth(limit: { readonly rate: bigint; readonly burst: bigint }): Promise<void>;
+  /** Destroys the container if it still exists. */
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** One session with a container host. */
+export interface Warden extends AsyncDisposable {
+  ping(): Promise<void>;
+  /** Answers the same bytes. */
+  echo(message: Uint8Array): Promise<Uint8Array>;
+  /** Handles of all containers, active and stopped, in order of creation. */
+  list(): Promise<readonly string[]>;
+  /** Creates a container. Errors: `ALREADY_EXISTS` handle, `POOL_EXHAUSTED`, `INVALID_SPEC`, `NATIVE_FAILED`, `COMMAND_FAILED` (hook). Nothing is left of a failed one. */
+  create(spec?: CreateSpec): Promise<Container>;
+  /** A reference by handle; does not check that it exists. */
+  container(handle: string): Container;
+  /** Ends the session: its references are dropped and grace times start. Running operations go on to their end. Idempotent. */
+  close(): Promise<void>;
+  /** As {@link close}. */
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** The engine behind a server: hands out one session per client. */
+export interface WardenHost {
+  openSession(): Warden;
+}

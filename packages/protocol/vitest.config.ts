@@ -1,0 +1,6 @@
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  ssr: { resolve: { conditions: ['source', 'module', 'node', 'development|production'] } },
+  test: { name: 'protocol', include: ['src/**/*.test.ts', 'test/**/*.test.ts'], pool: 'forks' },
+});
