@@ -1,0 +1,37 @@
+/** The command line of `wardend`. */
+import { parseArgs } from 'node:util';
+import { WardenError } from '@warden/interface';
+
+/** What was asked for. */
+export interface DaemonOptions {
+  readonly config?: string;
+  readonly checkConfig: boolean;
+  readonly help: boolean;
+}
+
+export const USAGE = `Usage: wardend [--config FILE] [--check-config]
+
+  --config FILE    YAML configuration in the original's form; without it the defaults apply
+  --check-config   check the configuration, print what is effective, and exit
+  --help           this text
+
+Signals: SIGTERM and SIGINT end the daemon and leave containers running; SIGUSR2 drains.
+Environment: WARDEN_DEBUG=scope,... switches debug lines of scopes on.
+`;
+
+/** Parses the words after the program's name. Errors: `INVALID_SPEC` naming the option. */
+export function parseOptions(words: readonly string[]): DaemonOptions {
+  try {
+    const { values } = parseArgs({
+      args: [...words],
+      options: { config: { type: 'string', short: 'c' }, 'check-config': { type: 'boolean' }, help: { type: 'boolean', short: 'h' } },
+    });
+    return {
+      ...(values.config === undefined ? {} : { config: values.config }),
+      checkConfig: values['check-config'] ?? false,
+      help: values.help ?? false,
+    };
+  } catch (cause) {
+    throw new WardenError('INVALID_SPEC', (cause as Error).message, { cause });
+  }
+}

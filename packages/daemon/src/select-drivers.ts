@@ -1,0 +1,123 @@
+/**
+ * Chooses the drivers: every concrete driver of warden is named here and nowhere else. Each candidate is probed for real; the
+ * first that works is taken, and the choice is logged with the reasons against the others.
+ */
+import { aufs } from '@warden/fs-aufs';
+import { bind } from '@warden/fs-bind';
+import { overlayfs } from '@warden/fs-overlayfs';
+import { cgroups, noCgroups } from '@warden/cgroup';
+import {
+  type CgroupDriver,
+  type DriverComponents,
+  type DriverFactory,
+  type FilesystemDriver,
+  type InitDriver,
+  type NetworkDriver,
+  type ProbeResult,
+  type QuotaDriver,
+  WardenError,
+} from '@warden/interface';
+import { nftablesNetwork, noNetwork } from '@warden/net-nftables';
+import { noQuota, projectQuota, sizedImage, userQuota } from '@warden/quota';
+import { wshd } from '@warden/wshd';
+import type { Configuration } from './config.ts';
+
+/** One driver per role. */
+export interface DriverSet {
+  readonly init: InitDriver;
+  readonly filesystem: FilesystemDriver;
+  readonly network: NetworkDriver;
+  readonly cgroup: CgroupDriver;
+  readonly quota: QuotaDriver;
+}
+
+/** What was found out about one candidate. */
+export interface Trial {
+  readonly role: string;
+  readonly driver: string;
+  readonly result: ProbeResult;
+  readonly chosen: boolean;
+}
+
+type Candidates<T> = Readonly<Record<string, () => DriverFactory<T>>>;
+
+interface Role<T> {
+  readonly role: string;
+  readonly wanted: string;
+  /** In order of preference for `auto`. */
+  readonly candidates: Candidates<T>;
+  /** Candidates that `auto` never takes silently. */
+  readonly explicitOnly?: readonly string[];
+  probe(driver: T): Promise<ProbeResult>;
+}
+
+/**
+ * Probes and chooses. Errors: `UNSUPPORTED` naming the role and every candidate's reason when none works or the
+ * configured one does not.
+ */
+export async function selectDrivers(
+  configuration: Configuration,
+  components: DriverComponents,
+): Promise<{ drivers: DriverSet; trials: readonly Trial[] }> {
+  const { drivers: wanted, server } = configuration;
+  const depot = server.container_depot_path;
+  const name = wanted.name;
+  const trials: Trial[] = [];
+  const choose = <T>(role: Role<T>): Promise<T> => chooseOne(role, components, trials);
+
+  const init = await choose<InitDriver>({
+    role: 'init',
+    wanted: 'auto',
+    candidates: { wshd: () => wshd(wanted.hooks_path ? { hooksDirectory: wanted.hooks_path } : {}) },
+    probe: (driver) => driver.probe(),
+  });
+  const filesystem = await choose<FilesystemDriver>({
+    role: 'filesystem',
+    wanted: wanted.filesystem,
+    candidates: { overlayfs: () => overlayfs(), aufs: () => aufs(), bind: () => bind() },
+    probe: (driver) => driver.probe(depot),
+  });
+  const network = await choose<NetworkDriver>({
+    role: 'network',
+    wanted: wanted.network,
+    candidates: { nftables: () => nftablesNetwork({ table: name }), none: () => noNetwork() },
+    explicitOnly: ['none'],
+    probe: (driver) => driver.probe(),
+  });
+  const cgroup = await choose<CgroupDriver>({
+    role: 'cgroup',
+    wanted: wanted.cgroup,
+    candidates: { auto: () => cgroups({ prefix: name }), none: () => noCgroups() },
+    explicitOnly: ['none'],
+    probe: (driver) => driver.probe(),
+  });
+  const quota = await choose<QuotaDriver>({
+    role: 'quota',
+    wanted: server.quota.disk_quota_enabled === true ? wanted.quota : 'none',
+    candidates: { project: () => projectQuota(), user: () => userQuota(), image: () => sizedImage(), none: () => noQuota() },
+    explicitOnly: ['none'],
+    probe: (driver) => driver.probe(depot),
+  });
+  return { drivers: { init, filesystem, network, cgroup, quota }, trials };
+}
+
+async function chooseOne<T>(role: Role<T>, components: DriverComponents, trials: Trial[]): Promise<T> {
+  const log = components.logger.child('drivers');
+  const names = Object.hasOwn(role.candidates, role.wanted)
+    ? [role.wanted]
+    : Object.keys(role.candidates).filter((name) => !role.explicitOnly?.includes(name));
+  const reasons: string[] = [];
+  for (const name of names) {
+    const driver = role.candidates[name]!()({ logger: components.logger.child(role.role) });
+    const result = await role.probe(driver);
+    trials.push({ role: role.role, driver: name, result, chosen: result.ok });
+    if (result.ok) {
+      log.info('driver-chosen', { role: role.role, driver: name, detail: result.detail, rejected: reasons });
+      return driver;
+    }
+    reasons.push(`${name}: ${result.reason}`);
+  }
+  throw new WardenError('UNSUPPORTED', `no ${role.role} driver works on this host: ${reasons.join('; ')}`, {
+    fields: { operation: 'choose driver', role: role.role, wanted: role.wanted, reasons },
+  });
+}

@@ -1,0 +1,180 @@
+// One entry for `npm start`, `npm test`, `npm run build` and the other root scripts on a fresh machine.
+//
+// It checks Node, installs the system packages a task needs (as root on Debian; otherwise it names the command), finds
+// pnpm, installs the dependencies when the lockfile is newer, builds, and then runs the task. Everything that
+// starts containers runs in a fresh network and mount namespace: the machine's own interfaces are out of its reach.
+import { spawnSync } from 'node:child_process';
+import fs from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
+const isRoot = process.getuid?.() === 0;
+
+/** Programs by Debian package; `for` lists the tasks that need them. */
+const SYSTEM_PACKAGES = [
+  { package: 'gcc', file: 'gcc', for: ['build'] },
+  { package: 'libc6-dev', path: ['/usr/include/stdio.h'], for: ['build'] },
+  { package: 'make', file: 'make', for: ['build'] },
+  { package: 'musl-tools', file: 'musl-gcc', for: ['build'] },
+  { package: 'busybox-static', path: ['/bin/busybox', '/usr/bin/busybox'], for: ['start', 'test', 'bench'] },
+  { package: 'bash-static', path: ['/bin/bash-static', '/usr/bin/bash-static'], for: ['start', 'test', 'bench'] },
+  { package: 'util-linux', file: 'unshare', for: ['start', 'test', 'bench'] },
+  { package: 'iproute2', file: 'ip', for: ['start', 'test', 'bench'] },
+  { package: 'nftables', file: 'nft', for: ['test'] },
+  { package: 'strace', file: 'strace', for: ['test'] },
+  { package: 'tmux', file: 'tmux', for: ['test'] },
+  { package: 'python3', file: 'python3', for: ['test'] },
+  { package: 'runc', file: 'runc', for: ['bench'] },
+  { package: 'debootstrap', file: 'debootstrap', for: ['debootstrap'] },
+];
+
+const SEARCH = [...(process.env.PATH ?? '').split(':'), '/usr/local/sbin', '/usr/sbin', '/sbin', '/usr/bin', '/bin'];
+
+function fail(message) {
+  process.stderr.write(`${message}\n`);
+  process.exit(1);
+}
+
+function isPresent(entry) {
+  if (entry.path) return entry.path.some((candidate) => fs.existsSync(candidate));
+  return SEARCH.some((directory) => directory !== '' && fs.existsSync(path.join(directory, entry.file)));
+}
+
+function run(command, args, options = {}) {
+  const result = spawnSync(command, args, {
+    cwd: root,
+    stdio: 'inherit',
+    ...options,
+    env: { ...process.env, TURBO_TELEMETRY_DISABLED: '1', npm_config_yes: 'true', ...options.env },
+  });
+  if (result.error) fail(`cannot run ${command}: ${result.error.message}`);
+  return result.signal ? 128 : (result.status ?? 1);
+}
+
+function must(command, args, options) {
+  const status = run(command, args, options);
+  if (status !== 0) process.exit(status);
+}
+
+function checkNode() {
+  const [major, minor] = process.versions.node.split('.').map(Number);
+  if (major < 20 || (major === 20 && minor < 19)) fail(`Node 20.19 or newer is needed, this is ${process.versions.node}`);
+}
+
+function ensureSystemPackages(tasks) {
+  const missing = SYSTEM_PACKAGES.filter((entry) => entry.for.some((task) => tasks.includes(task)) && !isPresent(entry));
+  if (missing.length === 0) return;
+  const names = missing.map((entry) => entry.package);
+  const command = `apt-get update && apt-get install -y --no-install-recommends ${names.join(' ')}`;
+  if (!isRoot || !fs.existsSync('/etc/debian_version')) {
+    const needed = missing.filter((entry) => entry.for.includes('build'));
+    const text = `missing system packages: ${names.join(' ')}\ninstall them with:\n  ${isRoot ? '' : 'sudo '}sh -c '${command}'`;
+    if (needed.length > 0 || isRoot) fail(text);
+    process.stderr.write(`${text}\n`);
+    return;
+  }
+  process.stdout.write(`installing system packages: ${names.join(' ')}\n`);
+  const log = spawnSync('sh', ['-c', command], { encoding: 'utf8', env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } });
+  if (log.status !== 0) fail(`${log.stdout}${log.stderr}\ninstalling system packages failed; the command was:\n  ${command}`);
+}
+
+/** The pnpm of the version in package.json: from PATH, else through npm exec. */
+function pnpmCommand() {
+  const want = JSON.parse(fs.readFileSync(path.join(root, 'package.json'), 'utf8')).packageManager;
+  const own = spawnSync('pnpm', ['--version'], { cwd: root, encoding: 'utf8' });
+  if (own.status === 0 && `pnpm@${own.stdout.trim()}` === want) return { command: 'pnpm', prefix: [] };
+  return { command: 'npm', prefix: ['exec', '--yes', '--prefer-offline', `--package=${want}`, '--', 'pnpm'] };
+}
+
+function newest(...files) {
+  return Math.max(0, ...files.map((file) => fs.statSync(path.join(root, file), { throwIfNoEntry: false })?.mtimeMs ?? 0));
+}
+
+function installAndBuild() {
+  const { command, prefix } = pnpmCommand();
+  const installed = newest('node_modules/.modules.yaml');
+  if (installed === 0 || installed < newest('pnpm-lock.yaml', 'package.json', 'pnpm-workspace.yaml')) {
+    must(command, [...prefix, 'install', '--frozen-lockfile']);
+  }
+  must(command, [...prefix, 'exec', 'turbo', 'run', 'build', '--output-logs=errors-only']);
+  linkPrograms();
+}
+
+/** `node_modules/.bin/{wardend,warden}` point at programs that exist only after the build. */
+function linkPrograms() {
+  for (const [name, target] of [
+    ['wardend', 'packages/daemon/bin/wardend.js'],
+    ['warden', 'packages/cli/bin/warden.js'],
+  ]) {
+    const link = path.join(root, 'node_modules/.bin', name);
+    if (fs.existsSync(link)) continue;
+    fs.rmSync(link, { force: true });
+    fs.symlinkSync(path.join('../..', target), link);
+  }
+}
+
+/** Argument list that runs `argv` in fresh network and mount namespaces with only a loopback interface. */
+function isolated(argv) {
+  return ['--net', '--mount', '--propagation', 'private', '--', 'sh', '-c', 'ip link set lo up && exec "$@"', 'sh', ...argv];
+}
+
+function runIsolated(argv, env) {
+  if (isRoot) return run('unshare', isolated(argv), { env });
+  return run(argv[0], argv.slice(1), { env });
+}
+
+/** `--rootfs DIR` that does not exist yet is made by debootstrap, outside the isolation because it needs the package archive. */
+function makeRootfs() {
+  const at = rest.indexOf('--rootfs');
+  if (at === -1) return;
+  const directory = rest[at + 1];
+  if (directory === undefined || directory.startsWith('--')) fail('--rootfs needs a directory');
+  if (fs.existsSync(path.join(directory, 'bin/bash'))) return;
+  if (fs.existsSync(directory) && fs.readdirSync(directory).length > 0) fail(`${directory} is not empty and holds no root file system (no bin/bash)`);
+  const suite = /VERSION_CODENAME=(\w+)/.exec(fs.readFileSync('/etc/os-release', 'utf8'))?.[1] ?? 'stable';
+  process.stdout.write(`making ${directory} by debootstrap (${suite}); this takes a minute or two\n`);
+  must('debootstrap', ['--variant=minbase', suite, directory]);
+}
+
+const node = process.execPath;
+const [task, ...rest] = process.argv.slice(2);
+
+const TASKS = {
+  build() {
+    ensureSystemPackages(['build']);
+    installAndBuild();
+    return 0;
+  },
+  start() {
+    if (!isRoot) fail('npm start makes containers and needs root: sudo npm start');
+    ensureSystemPackages(['build', 'start', ...(rest.includes('--rootfs') ? ['debootstrap'] : [])]);
+    installAndBuild();
+    makeRootfs();
+    return runIsolated([node, 'scripts/start.mjs', ...rest]);
+  },
+  lint() {
+    ensureSystemPackages(['build']);
+    installAndBuild();
+    const biome = run(node, ['node_modules/@biomejs/biome/bin/biome', 'check', '--error-on-warnings', '.']);
+    const rules = run(node, ['scripts/lint-dependencies.mjs']);
+    return biome || rules;
+  },
+  test() {
+    ensureSystemPackages(['build', 'test']);
+    installAndBuild();
+    const native = run('make', ['-s', '-C', 'native', 'test']);
+    if (native !== 0) fail('the C unit tests failed');
+    return runIsolated([node, 'node_modules/vitest/vitest.mjs', 'run', ...rest]);
+  },
+  bench() {
+    if (!isRoot) fail('the bench makes containers and needs root');
+    ensureSystemPackages(['build', 'bench']);
+    installAndBuild();
+    return runIsolated([node, 'test/bench/run.mjs', ...rest]);
+  },
+};
+
+checkNode();
+if (!Object.hasOwn(TASKS, task ?? '')) fail(`usage: node scripts/dev.mjs ${Object.keys(TASKS).join('|')} [arguments]`);
+process.exit(TASKS[task]());

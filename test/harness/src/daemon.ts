@@ -1,0 +1,190 @@
+/** Real daemons for tests: `wardend` in a test network, with its own depot, socket, table and cgroup prefix. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import fs from 'node:fs';
+import path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { connect, type WardenClient } from '@warden/client';
+import { makeDefaultRootfs } from '@warden/daemon';
+import { assertIsolated } from './isolation.ts';
+import { makeTestNetwork, type TestNetwork } from './test-network.ts';
+
+const REPOSITORY = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../../..');
+const WARDEND = path.join(REPOSITORY, 'packages/daemon/bin/wardend.js');
+/** Built once per machine; tests never write to it (it is every container's read-only base). */
+export const DEFAULT_ROOTFS: string = path.join(REPOSITORY, 'node_modules/.cache/warden-rootfs');
+
+let serial = 0;
+
+/** What a test may change. */
+export interface TestDaemonOptions {
+  /** Sections merged over the harness's configuration, key by key. */
+  readonly config?: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+  readonly environment?: Readonly<Record<string, string>>;
+  /** Words put before the daemon's command (`strace -f …`). */
+  readonly wrapper?: readonly string[];
+  /** An existing place to start on: for restarts. */
+  readonly place?: TestPlace;
+}
+
+/** Directory, names and network of a daemon; survives the daemon. */
+export interface TestPlace {
+  readonly directory: string;
+  readonly depot: string;
+  readonly socket: string;
+  readonly log: string;
+  readonly name: string;
+  readonly rootfs: string;
+  readonly network: TestNetwork;
+  /** Removes everything. The daemon must be gone. */
+  remove(): Promise<void>;
+}
+
+/** A running daemon. */
+export interface TestDaemon {
+  readonly place: TestPlace;
+  readonly pid: number;
+  /** A client of its own; closed with the daemon. */
+  connect(): Promise<WardenClient>;
+  /** Destroys all containers, ends the daemon and waits. */
+  stop(): Promise<void>;
+  /** Ends the daemon by `signal` and waits; containers live on. */
+  kill(signal?: NodeJS.Signals): Promise<void>;
+  /** Whole log text. */
+  readLog(): string;
+}
+
+/** Makes a place for a daemon. */
+export async function makePlace(): Promise<TestPlace> {
+  assertIsolated();
+  makeDefaultRootfs(DEFAULT_ROOTFS);
+  const name = `warden-t${process.pid}-${serial++}`;
+  const directory = fs.mkdtempSync('/tmp/warden-test-');
+  const depot = path.join(directory, 'depot');
+  fs.mkdirSync(depot, { mode: 0o700 });
+  const network = await makeTestNetwork();
+  return {
+    directory,
+    depot,
+    socket: path.join(directory, 'warden.sock'),
+    log: path.join(directory, 'wardend.log'),
+    name,
+    rootfs: DEFAULT_ROOTFS,
+    network,
+    remove: async () => {
+      await network.close();
+      fs.rmSync(directory, { recursive: true, force: true });
+      for (const parent of cgroupParents(name)) {
+        try {
+          fs.rmdirSync(parent);
+        } catch {
+          // the leak audit reports groups that are left
+        }
+      }
+    },
+  };
+}
+
+/** The parent groups a daemon of that name makes, in every hierarchy. */
+export function cgroupParents(name: string): string[] {
+  const mounts = fs.readFileSync('/proc/self/mountinfo', 'utf8').split('\n');
+  return mounts
+    .filter((line) => / - cgroup2? /.test(line))
+    .map((line) => path.join(line.split(' ')[4]!, name))
+    .filter((parent) => fs.existsSync(parent));
+}
+
+/** Starts a daemon and waits until it answers. Throws with the log's tail when it ends early. */
+export async function startDaemon(options: TestDaemonOptions = {}): Promise<TestDaemon> {
+  assertIsolated();
+  const place = options.place ?? (await makePlace());
+  const configuration = path.join(place.directory, 'wardend.yml');
+  fs.writeFileSync(configuration, JSON.stringify(merge(baseConfig(place), options.config ?? {}), null, 2));
+  const command = [...(options.wrapper ?? []), process.execPath, WARDEND, '--config', configuration];
+  const [program, ...args] = place.network.host.enter(command);
+  const output = fs.openSync(place.log, 'a');
+  const child = spawn(program!, args, { stdio: ['ignore', output, output], env: { ...process.env, ...options.environment } });
+  fs.closeSync(output);
+  await ready(child, place);
+  const clients: WardenClient[] = [];
+  const kill = async (signal: NodeJS.Signals = 'SIGKILL'): Promise<void> => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const gone = once(child, 'exit');
+    child.kill(signal);
+    await gone;
+  };
+  return {
+    place,
+    pid: child.pid!,
+    readLog: () => fs.readFileSync(place.log, 'utf8'),
+    connect: async () => {
+      const client = await connect({ path: place.socket });
+      clients.push(client);
+      return client;
+    },
+    kill: async (signal) => {
+      await kill(signal);
+      await Promise.allSettled(clients.splice(0).map((client) => client.close()));
+    },
+    stop: async () => {
+      if (child.exitCode === null && child.signalCode === null) await destroyAll(place);
+      await Promise.allSettled(clients.splice(0).map((client) => client.close()));
+      await kill('SIGTERM');
+    },
+  };
+}
+
+async function destroyAll(place: TestPlace): Promise<void> {
+  await using client = await connect({ path: place.socket });
+  const handles = await client.list();
+  await Promise.allSettled(handles.map((handle) => client.container(handle).stop({ kill: true })));
+  await Promise.all(handles.map((handle) => client.container(handle).destroy()));
+}
+
+async function ready(child: ChildProcess, place: TestPlace): Promise<void> {
+  const deadline = Date.now() + 20_000;
+  while (Date.now() < deadline) {
+    if (child.exitCode !== null || child.signalCode !== null) {
+      throw new Error(`wardend ended with ${child.exitCode ?? child.signalCode}: ${tail(place.log)}`);
+    }
+    if (fs.existsSync(place.socket)) {
+      try {
+        await using client = await connect({ path: place.socket });
+        await client.ping();
+        return;
+      } catch {
+        // not listening yet, or the socket is an earlier daemon's
+      }
+    }
+    await delay(10);
+  }
+  child.kill('SIGKILL');
+  throw new Error(`wardend did not answer within 20 s: ${tail(place.log)}`);
+}
+
+function tail(file: string): string {
+  return fs.readFileSync(file, 'utf8').split('\n').slice(-30).join('\n');
+}
+
+function baseConfig(place: TestPlace): Record<string, Record<string, unknown>> {
+  return {
+    server: {
+      unix_domain_path: place.socket,
+      container_klass: 'Warden::Container::Linux',
+      container_rootfs_path: place.rootfs,
+      container_depot_path: place.depot,
+      container_grace_time: 300,
+      quota: { disk_quota_enabled: false },
+    },
+    logging: { level: 'debug' },
+    network: { pool_network: '10.254.0.0/22' },
+    drivers: { name: place.name },
+  };
+}
+
+function merge(base: Record<string, Record<string, unknown>>, over: Readonly<Record<string, Readonly<Record<string, unknown>>>>): Record<string, Record<string, unknown>> {
+  const result = { ...base };
+  for (const [section, keys] of Object.entries(over)) result[section] = { ...result[section], ...keys };
+  return result;
+}

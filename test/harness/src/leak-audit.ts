@@ -1,0 +1,160 @@
+/**
+ * The leak audit: an inventory of everything a daemon and its containers can leave on a host, taken before and after.
+ * Compared as multisets; what is new and not expected is a leak.
+ */
+import fs from 'node:fs';
+import path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { TestPlace } from './daemon.ts';
+
+/** Category to entries. */
+export type Inventory = ReadonlyMap<string, readonly string[]>;
+
+/** Takes an inventory of the place's namespaces and of the whole machine. */
+export function takeInventory(place: TestPlace, daemonPid?: number): Inventory {
+  const { host } = place.network;
+  const inventory = new Map<string, readonly string[]>([
+    ['processes', processes(place)],
+    ['mounts of this namespace', mounts('/proc/self/mountinfo')],
+    ['mounts of the host namespace', mounts(`/proc/${host.pid}/mountinfo`)],
+    ['cgroups', cgroups(place.name)],
+    ['namespaces', namespaces()],
+    ['links', host.run('ip', '-o', 'link').split('\n').map((line) => line.split(': ')[1] ?? '').filter((name) => name.startsWith('w-'))],
+    ['neighbours', host.run('ip', 'neighbour', 'show', 'nud', 'permanent').split('\n').filter((line) => line !== '')],
+    ['nftables', rules(place)],
+    ['unix sockets', unixSockets(host.pid, place.directory)],
+    ['loop devices', loopDevices(place.directory)],
+    ['depot', fs.readdirSync(place.depot).filter((name) => !name.startsWith('.'))],
+  ]);
+  if (daemonPid !== undefined) inventory.set('descriptors of the daemon', descriptors(daemonPid));
+  return inventory;
+}
+
+/** What `after` has and `before` has not, as `category: entry` lines. */
+export function leaks(before: Inventory, after: Inventory): string[] {
+  const found: string[] = [];
+  for (const [category, entries] of after) {
+    const rest = [...(before.get(category) ?? [])];
+    for (const entry of entries) {
+      const at = rest.indexOf(entry);
+      if (at === -1) found.push(`${category}: ${entry}`);
+      else rest.splice(at, 1);
+    }
+  }
+  return found;
+}
+
+/**
+ * Waits until nothing is left beyond `before`; answers what still is after `withinMs`. Network namespaces and their
+ * interfaces are torn down by the kernel after the answer, so a leak is what stays.
+ */
+export async function remainingLeaks(place: TestPlace, before: Inventory, options: { daemonPid?: number; withinMs?: number } = {}): Promise<string[]> {
+  const deadline = Date.now() + (options.withinMs ?? 10_000);
+  for (;;) {
+    const found = leaks(before, takeInventory(place, options.daemonPid));
+    if (found.length === 0 || Date.now() > deadline) return found;
+    await delay(50);
+  }
+}
+
+function pids(): string[] {
+  return fs.readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+}
+
+function read(file: string): string {
+  try {
+    return fs.readFileSync(file, 'utf8');
+  } catch {
+    return ''; // the process ended meanwhile
+  }
+}
+
+/** Processes that belong to the place: by cgroup, by command line, or by a program below its depot. */
+function processes(place: TestPlace): string[] {
+  return pids()
+    .filter((pid) => {
+      if (pid === String(process.pid)) return false;
+      let program = '';
+      try {
+        program = fs.readlinkSync(`/proc/${pid}/exe`);
+      } catch {
+        // a kernel thread, or gone
+      }
+      return program.startsWith(place.depot) || read(`/proc/${pid}/cgroup`).includes(`/${place.name}/`);
+    })
+    .map((pid) => `${pid} ${read(`/proc/${pid}/comm`).trim()}`);
+}
+
+function mounts(file: string): string[] {
+  return read(file)
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => line.split(' ').slice(3).join(' '));
+}
+
+function cgroups(name: string): string[] {
+  const found: string[] = [];
+  for (const line of mounts('/proc/self/mountinfo').filter((one) => / - cgroup2? /.test(one))) {
+    const parent = path.join(line.split(' ')[1]!, name);
+    for (const group of read0(parent)) if (fs.statSync(path.join(parent, group), { throwIfNoEntry: false })?.isDirectory()) found.push(path.join(parent, group));
+  }
+  return found;
+}
+
+function read0(directory: string): string[] {
+  try {
+    return fs.readdirSync(directory);
+  } catch {
+    return [];
+  }
+}
+
+function namespaces(): string[] {
+  const found = new Set<string>();
+  for (const pid of pids()) {
+    for (const kind of ['net', 'mnt', 'pid', 'uts', 'ipc', 'user', 'cgroup']) {
+      try {
+        found.add(fs.readlinkSync(`/proc/${pid}/ns/${kind}`));
+      } catch {
+        // gone
+      }
+    }
+  }
+  return [...found];
+}
+
+function rules(place: TestPlace): string[] {
+  return place.network.host
+    .run('nft', 'list', 'ruleset')
+    .split('\n')
+    .filter((line) => /w-[0-9a-v]{11}|[ci]-[0-9a-v]{11}|10\.254\.\d+\.\d+ \./.test(line));
+}
+
+function unixSockets(pid: number, directory: string): string[] {
+  return read(`/proc/${pid}/net/unix`)
+    .split('\n')
+    .map((line) => line.split(' ').at(-1) ?? '')
+    .filter((name) => name.startsWith(directory) && name.includes('/run/'));
+}
+
+function loopDevices(directory: string): string[] {
+  return read0('/sys/block')
+    .filter((name) => name.startsWith('loop'))
+    .filter((name) => read(`/sys/block/${name}/loop/backing_file`).startsWith(directory));
+}
+
+/** Kinds of open descriptors with their numbers, as `N × kind`; sockets of clients come and go with the test. */
+function descriptors(pid: number): string[] {
+  const counts = new Map<string, number>();
+  for (const name of read0(`/proc/${pid}/fd`)) {
+    let target: string;
+    try {
+      target = fs.readlinkSync(`/proc/${pid}/fd/${name}`);
+    } catch {
+      continue;
+    }
+    const kind = target.replace(/:\[\d+\]$/, '').replace(/[0-9a-v]{11}/, '<id>');
+    counts.set(kind, (counts.get(kind) ?? 0) + 1);
+  }
+  return [...counts].flatMap(([kind, count]) => Array.from({ length: count }, () => kind));
+}

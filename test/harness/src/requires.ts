@@ -1,0 +1,39 @@
+/** What a test needs of the host. A test whose needs are not met is skipped with the reason in its name, which the run's closing table prints. */
+import { spawnSync } from 'node:child_process';
+import fs from 'node:fs';
+import { describe } from 'vitest';
+import { isolationProblem } from './isolation.ts';
+
+const CHECKS = {
+  root: () => (process.getuid?.() === 0 ? undefined : 'root'),
+  isolated: isolationProblem,
+  overlayfs: () => (/\boverlay\b/.test(fs.readFileSync('/proc/filesystems', 'utf8')) ? undefined : 'overlayfs in the kernel'),
+  'cgroup-v1-memory': () => (/ - cgroup \S+ \S*memory/.test(fs.readFileSync('/proc/self/mountinfo', 'utf8')) ? undefined : 'a cgroup v1 memory hierarchy'),
+  strace: () => program('strace', '-V'),
+  tmux: () => program('tmux', '-V'),
+  nft: () => program('nft', '--version'),
+  python3: () => program('python3', '--version'),
+} as const;
+
+/** Names of the checks. */
+export type Requirement = keyof typeof CHECKS;
+
+/** The first unmet requirement in words, or `undefined`. */
+export function unmet(requirements: readonly Requirement[]): string | undefined {
+  for (const name of requirements) {
+    const problem = CHECKS[name]();
+    if (problem !== undefined) return problem;
+  }
+  return undefined;
+}
+
+/** `describe` for a suite with requirements. */
+export function describeWith(requirements: readonly Requirement[], name: string, body: () => void): void {
+  const problem = unmet(requirements);
+  if (problem === undefined) describe(name, body);
+  else describe.skip(`${name} [needs: ${problem}]`, body);
+}
+
+function program(name: string, flag: string): string | undefined {
+  return spawnSync(name, [flag], { stdio: 'ignore' }).error === undefined ? undefined : `the program ${name}`;
+}

@@ -1,0 +1,6 @@
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  ssr: { resolve: { conditions: ['source', 'module', 'node', 'development|production'] } },
+  test: { name: 'harness', include: ['src/**/*.test.ts'], pool: 'forks', testTimeout: 30_000 },
+});
