@@ -18,7 +18,11 @@ const SYSTEM_PACKAGES = [
   { package: 'make', file: 'make', for: ['build'] },
   { package: 'musl-tools', file: 'musl-gcc', for: ['build'] },
   { package: 'busybox-static', path: ['/bin/busybox', '/usr/bin/busybox'], for: ['start', 'test', 'bench'] },
-  { package: 'bash-static', path: ['/bin/bash-static', '/usr/bin/bash-static'], for: ['start', 'test', 'bench'] },
+  {
+    package: 'bash-static',
+    path: ['/bin/bash-static', '/usr/bin/bash-static'],
+    for: ['start', 'test', 'bench'],
+  },
   { package: 'util-linux', file: 'unshare', for: ['start', 'test', 'bench'] },
   { package: 'iproute2', file: 'ip', for: ['start', 'test', 'bench'] },
   { package: 'nftables', file: 'nft', for: ['test'] },
@@ -29,7 +33,14 @@ const SYSTEM_PACKAGES = [
   { package: 'debootstrap', file: 'debootstrap', for: ['debootstrap'] },
 ];
 
-const SEARCH = [...(process.env.PATH ?? '').split(':'), '/usr/local/sbin', '/usr/sbin', '/sbin', '/usr/bin', '/bin'];
+const SEARCH = [
+  ...(process.env.PATH ?? '').split(':'),
+  '/usr/local/sbin',
+  '/usr/sbin',
+  '/sbin',
+  '/usr/bin',
+  '/bin',
+];
 
 function fail(message) {
   process.stderr.write(`${message}\n`);
@@ -59,11 +70,14 @@ function must(command, args, options) {
 
 function checkNode() {
   const [major, minor] = process.versions.node.split('.').map(Number);
-  if (major < 20 || (major === 20 && minor < 19)) fail(`Node 20.19 or newer is needed, this is ${process.versions.node}`);
+  if (major < 20 || (major === 20 && minor < 19))
+    fail(`Node 20.19 or newer is needed, this is ${process.versions.node}`);
 }
 
 function ensureSystemPackages(tasks) {
-  const missing = SYSTEM_PACKAGES.filter((entry) => entry.for.some((task) => tasks.includes(task)) && !isPresent(entry));
+  const missing = SYSTEM_PACKAGES.filter(
+    (entry) => entry.for.some((task) => tasks.includes(task)) && !isPresent(entry),
+  );
   if (missing.length === 0) return;
   const names = missing.map((entry) => entry.package);
   const command = `apt-get update && apt-get install -y --no-install-recommends ${names.join(' ')}`;
@@ -75,8 +89,12 @@ function ensureSystemPackages(tasks) {
     return;
   }
   process.stdout.write(`installing system packages: ${names.join(' ')}\n`);
-  const log = spawnSync('sh', ['-c', command], { encoding: 'utf8', env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } });
-  if (log.status !== 0) fail(`${log.stdout}${log.stderr}\ninstalling system packages failed; the command was:\n  ${command}`);
+  const log = spawnSync('sh', ['-c', command], {
+    encoding: 'utf8',
+    env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
+  });
+  if (log.status !== 0)
+    fail(`${log.stdout}${log.stderr}\ninstalling system packages failed; the command was:\n  ${command}`);
 }
 
 /** The pnpm of the version in package.json: from PATH, else through npm exec. */
@@ -88,7 +106,10 @@ function pnpmCommand() {
 }
 
 function newest(...files) {
-  return Math.max(0, ...files.map((file) => fs.statSync(path.join(root, file), { throwIfNoEntry: false })?.mtimeMs ?? 0));
+  return Math.max(
+    0,
+    ...files.map((file) => fs.statSync(path.join(root, file), { throwIfNoEntry: false })?.mtimeMs ?? 0),
+  );
 }
 
 function installAndBuild() {
@@ -116,7 +137,18 @@ function linkPrograms() {
 
 /** Argument list that runs `argv` in fresh network and mount namespaces with only a loopback interface. */
 function isolated(argv) {
-  return ['--net', '--mount', '--propagation', 'private', '--', 'sh', '-c', 'ip link set lo up && exec "$@"', 'sh', ...argv];
+  return [
+    '--net',
+    '--mount',
+    '--propagation',
+    'private',
+    '--',
+    'sh',
+    '-c',
+    'ip link set lo up && exec "$@"',
+    'sh',
+    ...argv,
+  ];
 }
 
 function runIsolated(argv, env) {
@@ -131,7 +163,8 @@ function makeRootfs() {
   const directory = rest[at + 1];
   if (directory === undefined || directory.startsWith('--')) fail('--rootfs needs a directory');
   if (fs.existsSync(path.join(directory, 'bin/bash'))) return;
-  if (fs.existsSync(directory) && fs.readdirSync(directory).length > 0) fail(`${directory} is not empty and holds no root file system (no bin/bash)`);
+  if (fs.existsSync(directory) && fs.readdirSync(directory).length > 0)
+    fail(`${directory} is not empty and holds no root file system (no bin/bash)`);
   const suite = /VERSION_CODENAME=(\w+)/.exec(fs.readFileSync('/etc/os-release', 'utf8'))?.[1] ?? 'stable';
   process.stdout.write(`making ${directory} by debootstrap (${suite}); this takes a minute or two\n`);
   must('debootstrap', ['--variant=minbase', suite, directory]);
@@ -176,5 +209,6 @@ const TASKS = {
 };
 
 checkNode();
-if (!Object.hasOwn(TASKS, task ?? '')) fail(`usage: node scripts/dev.mjs ${Object.keys(TASKS).join('|')} [arguments]`);
+if (!Object.hasOwn(TASKS, task ?? ''))
+  fail(`usage: node scripts/dev.mjs ${Object.keys(TASKS).join('|')} [arguments]`);
 process.exit(TASKS[task]());

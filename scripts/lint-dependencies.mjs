@@ -3,9 +3,10 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
+const root = path.resolve(process.argv[2] ?? path.join(path.dirname(fileURLToPath(import.meta.url)), '..'));
 
-const DRIVER = 'a driver gets frozen specs and ids: it may know the contracts and the kernel, never core or another driver';
+const DRIVER =
+  'a driver gets frozen specs and ids: it may know the contracts and the kernel, never core or another driver';
 /** Run-time imports inside the workspace, by package; the reason is what the message says. */
 const ALLOWED = {
   interface: [[], 'the contracts import nothing: everybody depends on them'],
@@ -21,7 +22,10 @@ const ALLOWED = {
   quota: [['interface', 'native'], DRIVER],
   server: [['interface', 'protocol'], 'the server turns requests into Warden calls; it knows no engine'],
   client: [['interface', 'protocol'], 'the client must stay nearly free of dependencies'],
-  cli: [['client', 'interface', 'protocol'], 'the command line talks through the client; the protocol tables are its grammar'],
+  cli: [
+    ['client', 'interface', 'protocol'],
+    'the command line talks through the client; the protocol tables are its grammar',
+  ],
   daemon: ['*', 'the only place that names concrete drivers'],
   'driver-compliance': [['interface'], 'the kit must run against any driver without pulling in ours'],
 };
@@ -40,18 +44,22 @@ function* sources(directory) {
 function importsOf(file) {
   const text = fs.readFileSync(file, 'utf8');
   const found = [];
-  for (const match of text.matchAll(/(?:^|[\s;])(?:import|export)\s[^'"`;]*?from\s*['"]([^'"]+)['"]|import\(\s*['"]([^'"]+)['"]\s*\)|^import\s+['"]([^'"]+)['"]/gm)) {
+  for (const match of text.matchAll(
+    /(?:^|[\s;])(?:import|export)\s[^'"`;]*?from\s*['"]([^'"]+)['"]|import\(\s*['"]([^'"]+)['"]\s*\)|^import\s+['"]([^'"]+)['"]/gm,
+  )) {
     found.push(match[1] ?? match[2] ?? match[3]);
   }
   return found;
 }
 
 function checkImport(name, file, specifier, allowed, reason, isTest) {
-  if (specifier === 'koffi' && name !== 'native') say(file, 'imports koffi: only @warden/native may, so that its hard rules are kept in one place');
+  if (specifier === 'koffi' && name !== 'native')
+    say(file, 'imports koffi: only @warden/native may, so that its hard rules are kept in one place');
   if (!specifier.startsWith('@warden/')) {
     const inside = path.resolve(path.dirname(file), specifier);
     const own = path.join(root, 'packages', name) + path.sep;
-    if (specifier.startsWith('.') && !inside.startsWith(own)) say(file, `reaches into another package (${specifier}): use its exports`);
+    if (specifier.startsWith('.') && !inside.startsWith(own))
+      say(file, `reaches into another package (${specifier}): use its exports`);
     return;
   }
   const [, target, ...rest] = specifier.split('/');
@@ -71,13 +79,18 @@ for (const name of present) {
   const [allowed, reason] = rule;
   const manifest = JSON.parse(fs.readFileSync(path.join(base, 'package.json'), 'utf8'));
   for (const dependency of Object.keys(manifest.dependencies ?? {})) {
-    if (dependency.startsWith('@warden/')) checkImport(name, path.join(base, 'package.json'), dependency, allowed, reason, false);
+    if (dependency.startsWith('@warden/'))
+      checkImport(name, path.join(base, 'package.json'), dependency, allowed, reason, false);
   }
-  if (name === 'client' && Object.keys(manifest.dependencies ?? {}).some((one) => !one.startsWith('@warden/'))) {
+  if (
+    name === 'client' &&
+    Object.keys(manifest.dependencies ?? {}).some((one) => !one.startsWith('@warden/'))
+  ) {
     say(base, 'has a dependency from outside: the client must stay nearly free of dependencies');
   }
   for (const file of sources(path.join(base, 'src'))) {
-    for (const specifier of importsOf(file)) checkImport(name, file, specifier, allowed, reason, file.endsWith('.test.ts'));
+    for (const specifier of importsOf(file))
+      checkImport(name, file, specifier, allowed, reason, file.endsWith('.test.ts'));
   }
 }
 for (const name of Object.keys(ALLOWED)) {

@@ -63,9 +63,13 @@ fs.writeFileSync(
 );
 
 const output = fs.openSync(log, 'a');
-const daemon = spawn(process.execPath, [path.join(root, 'node_modules/.bin/wardend'), '--config', path.join(directory, 'wardend.yml')], {
-  stdio: ['ignore', output, output],
-});
+const daemon = spawn(
+  process.execPath,
+  [path.join(root, 'node_modules/.bin/wardend'), '--config', path.join(directory, 'wardend.yml')],
+  {
+    stdio: ['ignore', output, output],
+  },
+);
 fs.closeSync(output);
 
 let failure;
@@ -88,7 +92,8 @@ if (failure) {
 async function waitForDaemon() {
   const deadline = Date.now() + 20_000;
   for (;;) {
-    if (daemon.exitCode !== null) throw new Error(`wardend ended with ${daemon.exitCode}:\n${fs.readFileSync(log, 'utf8')}`);
+    if (daemon.exitCode !== null)
+      throw new Error(`wardend ended with ${daemon.exitCode}:\n${fs.readFileSync(log, 'utf8')}`);
     if (fs.existsSync(socket)) {
       try {
         return await connect({ path: socket });
@@ -96,7 +101,8 @@ async function waitForDaemon() {
         if (Date.now() > deadline) throw error;
       }
     }
-    if (Date.now() > deadline) throw new Error(`wardend did not answer within 20 s:\n${fs.readFileSync(log, 'utf8')}`);
+    if (Date.now() > deadline)
+      throw new Error(`wardend did not answer within 20 s:\n${fs.readFileSync(log, 'utf8')}`);
     await delay(2);
   }
 }
@@ -130,7 +136,9 @@ async function demonstrate(client) {
 
 async function prompt() {
   say(`\nsocket ${socket}; end with Ctrl-D\n`);
-  const cli = spawn(process.execPath, [path.join(root, 'node_modules/.bin/warden'), '--socket', socket], { stdio: 'inherit' });
+  const cli = spawn(process.execPath, [path.join(root, 'node_modules/.bin/warden'), '--socket', socket], {
+    stdio: 'inherit',
+  });
   process.on('SIGINT', () => {}); // the prompt's business; the clean-up below must still run
   await once(cli, 'exit');
 }

@@ -1,1 +1,12 @@
-export {};
+/**
+ * The warden client for programs: containers, jobs and their output over the daemon's unix socket, as the
+ * `Warden` API.
+ *
+ * @packageDocumentation
+ */
+export { ClientContainer, type ClientSpawnOptions, type RunOptions } from './client-container.ts';
+export { ClientJob } from './client-job.ts';
+export type { DialOptions } from './dial.ts';
+export { ClientJobResult } from './job-result.ts';
+export { type ConnectOptions, connect, WardenClient } from './warden-client.ts';
+export type { WaitLimits } from './watchdog.ts';

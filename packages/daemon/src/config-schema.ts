@@ -9,7 +9,12 @@ export type KeyRule = {
   readonly nullable?: boolean;
   readonly optional?: boolean;
 } & (
-  | { readonly type: 'integer'; readonly min: number; readonly max: number; readonly fallback?: number | null }
+  | {
+      readonly type: 'integer';
+      readonly min: number;
+      readonly max: number;
+      readonly fallback?: number | null;
+    }
   | { readonly type: 'string'; readonly fallback?: string | null; readonly oneOf?: readonly string[] }
   | { readonly type: 'boolean'; readonly fallback?: boolean }
   | { readonly type: 'strings'; readonly fallback?: readonly string[] }
@@ -18,35 +23,104 @@ export type KeyRule = {
 );
 
 const UINT32 = 0xffffffff;
-const LIMITS = ['as', 'core', 'cpu', 'data', 'fsize', 'locks', 'memlock', 'msgqueue', 'nice', 'nofile', 'nproc', 'rss', 'rtprio', 'sigpending', 'stack'];
+const LIMITS = [
+  'as',
+  'core',
+  'cpu',
+  'data',
+  'fsize',
+  'locks',
+  'memlock',
+  'msgqueue',
+  'nice',
+  'nofile',
+  'nproc',
+  'rss',
+  'rtprio',
+  'sigpending',
+  'stack',
+];
 
 /** Every section and key. Sections and keys that are not here are ignored with a warning. */
 export const SCHEMA: Readonly<Record<string, Readonly<Record<string, KeyRule>>>> = {
   server: {
     unix_domain_path: { type: 'string', fallback: '/tmp/warden.sock', about: 'client socket' },
-    unix_domain_permissions: { type: 'integer', min: 0, max: 0o777, fallback: 0o660, about: 'mode of the socket file (octal in YAML 1.1)' },
+    unix_domain_permissions: {
+      type: 'integer',
+      min: 0,
+      max: 0o777,
+      fallback: 0o660,
+      about: 'mode of the socket file (octal in YAML 1.1)',
+    },
     container_klass: {
       type: 'string',
       fallback: 'Warden::Container::Linux',
       oneOf: ['Warden::Container::Linux', 'Warden::Container::Insecure'],
       about: 'backend',
     },
-    container_rootfs_path: { type: 'string', optional: true, about: 'read-only root of containers without their own' },
-    container_depot_path: { type: 'string', fallback: '/var/lib/warden/containers', about: 'parent of all container directories, at most 60 bytes' },
-    container_grace_time: { type: 'integer', min: 0, max: UINT32, fallback: 300, nullable: true, about: 'seconds an unreferenced container lives; null: for ever' },
-    container_rlimits: { type: 'integers', keys: LIMITS, optional: true, about: 'default process limits of jobs' },
-    job_output_limit: { type: 'integer', min: -1, max: Number.MAX_SAFE_INTEGER, fallback: 10_485_760, about: 'bytes of output kept per job; 0 or less: no limit' },
+    container_rootfs_path: {
+      type: 'string',
+      optional: true,
+      about: 'read-only root of containers without their own',
+    },
+    container_depot_path: {
+      type: 'string',
+      fallback: '/var/lib/warden/containers',
+      about: 'parent of all container directories, at most 60 bytes',
+    },
+    container_grace_time: {
+      type: 'integer',
+      min: 0,
+      max: UINT32,
+      fallback: 300,
+      nullable: true,
+      about: 'seconds an unreferenced container lives; null: for ever',
+    },
+    container_rlimits: {
+      type: 'integers',
+      keys: LIMITS,
+      optional: true,
+      about: 'default process limits of jobs',
+    },
+    job_output_limit: {
+      type: 'integer',
+      min: -1,
+      max: Number.MAX_SAFE_INTEGER,
+      fallback: 10_485_760,
+      about: 'bytes of output kept per job; 0 or less: no limit',
+    },
     quota: {
       type: 'section',
       about: 'disk quota',
-      keys: { disk_quota_enabled: { type: 'boolean', about: 'disk limits and disk statistics; on when the whole quota map is absent' } },
+      keys: {
+        disk_quota_enabled: {
+          type: 'boolean',
+          about: 'disk limits and disk statistics; on when the whole quota map is absent',
+        },
+      },
     },
-    allow_nested_warden: { type: 'boolean', fallback: false, about: 'UNSAFE: containers may use all devices and run a warden' },
+    allow_nested_warden: {
+      type: 'boolean',
+      fallback: false,
+      about: 'UNSAFE: containers may use all devices and run a warden',
+    },
     pidfile: { type: 'string', nullable: true, optional: true, about: 'file receiving the process id' },
-    syslog_socket: { type: 'string', nullable: true, optional: true, about: 'datagram socket for log_tag output' },
+    syslog_socket: {
+      type: 'string',
+      nullable: true,
+      optional: true,
+      about: 'datagram socket for log_tag output',
+    },
   },
   health_check_server: {
-    port: { type: 'integer', min: 0, max: 65_535, nullable: true, fallback: null, about: 'TCP port on 127.0.0.1 answering 200; null or 0: none' },
+    port: {
+      type: 'integer',
+      min: 0,
+      max: 65_535,
+      nullable: true,
+      fallback: null,
+      about: 'TCP port on 127.0.0.1 answering 200; null or 0: none',
+    },
   },
   logging: {
     level: {
@@ -55,37 +129,123 @@ export const SCHEMA: Readonly<Record<string, Readonly<Record<string, KeyRule>>>>
       oneOf: ['off', 'fatal', 'error', 'warn', 'info', 'debug', 'debug1', 'debug2', 'all'],
       about: 'verbosity',
     },
-    file: { type: 'string', optional: true, nullable: true, about: 'append JSON lines here instead of standard output' },
+    file: {
+      type: 'string',
+      optional: true,
+      nullable: true,
+      about: 'append JSON lines here instead of standard output',
+    },
     syslog: { type: 'string', optional: true, nullable: true, about: 'identity for syslog' },
   },
   network: {
-    pool_network: { type: 'string', fallback: '10.254.0.0/22', about: 'network cut into /30 blocks, one per container' },
-    pool_start_address: { type: 'string', optional: true, nullable: true, about: 'older form, with pool_size' },
-    pool_size: { type: 'integer', min: 1, max: 1_048_576, optional: true, nullable: true, about: 'older form: number of /30 blocks' },
-    release_delay: { type: 'integer', min: 0, max: 86_400, fallback: 5, about: 'seconds a released block stays unavailable' },
+    pool_network: {
+      type: 'string',
+      fallback: '10.254.0.0/22',
+      about: 'network cut into /30 blocks, one per container',
+    },
+    pool_start_address: {
+      type: 'string',
+      optional: true,
+      nullable: true,
+      about: 'older form, with pool_size',
+    },
+    pool_size: {
+      type: 'integer',
+      min: 1,
+      max: 1_048_576,
+      optional: true,
+      nullable: true,
+      about: 'older form: number of /30 blocks',
+    },
+    release_delay: {
+      type: 'integer',
+      min: 0,
+      max: 86_400,
+      fallback: 5,
+      about: 'seconds a released block stays unavailable',
+    },
     mtu: { type: 'integer', min: 576, max: 65_535, fallback: 1500, about: 'of all container interfaces' },
     allow_networks: { type: 'strings', fallback: [], about: 'destinations every container may reach' },
     deny_networks: { type: 'strings', fallback: [], about: 'destinations denied before the final reject' },
     allow_host_access: { type: 'boolean', fallback: false, about: 'containers may reach the host' },
-    dns_servers: { type: 'strings', fallback: [], about: "name servers for containers; empty: derived from the host's" },
+    dns_servers: {
+      type: 'strings',
+      fallback: [],
+      about: "name servers for containers; empty: derived from the host's",
+    },
   },
   port: {
-    pool_start_port: { type: 'integer', min: 1, max: 65_535, optional: true, about: "first port for net_in; default: after the kernel's ephemeral range" },
-    pool_size: { type: 'integer', min: 1, max: 65_535, optional: true, about: 'number of ports, at least 1000; default: up to 65000' },
+    pool_start_port: {
+      type: 'integer',
+      min: 1,
+      max: 65_535,
+      optional: true,
+      about: "first port for net_in; default: after the kernel's ephemeral range",
+    },
+    pool_size: {
+      type: 'integer',
+      min: 1,
+      max: 65_535,
+      optional: true,
+      about: 'number of ports, at least 1000; default: up to 65000',
+    },
   },
   user: {
-    pool_start_uid: { type: 'integer', min: 1, max: 0x7fffffff, fallback: 10_000, about: 'first uid for containers' },
-    pool_size: { type: 'integer', min: 1, max: 1_048_576, fallback: 256, about: 'number of uids: the largest number of containers' },
+    pool_start_uid: {
+      type: 'integer',
+      min: 1,
+      max: 0x7fffffff,
+      fallback: 10_000,
+      about: 'first uid for containers',
+    },
+    pool_size: {
+      type: 'integer',
+      min: 1,
+      max: 1_048_576,
+      fallback: 256,
+      about: 'number of uids: the largest number of containers',
+    },
   },
   drivers: {
-    name: { type: 'string', fallback: 'warden', about: 'prefix of cgroups and name of the nftables table; different for each warden on a host' },
-    filesystem: { type: 'string', fallback: 'auto', oneOf: ['auto', 'overlayfs', 'aufs', 'bind'], about: 'root file system driver' },
-    network: { type: 'string', fallback: 'auto', oneOf: ['auto', 'nftables', 'none'], about: 'network driver' },
+    name: {
+      type: 'string',
+      fallback: 'warden',
+      about: 'prefix of cgroups and name of the nftables table; different for each warden on a host',
+    },
+    filesystem: {
+      type: 'string',
+      fallback: 'auto',
+      oneOf: ['auto', 'overlayfs', 'aufs', 'bind'],
+      about: 'root file system driver',
+    },
+    network: {
+      type: 'string',
+      fallback: 'auto',
+      oneOf: ['auto', 'nftables', 'none'],
+      about: 'network driver',
+    },
     cgroup: { type: 'string', fallback: 'auto', oneOf: ['auto', 'none'], about: 'cgroup driver' },
-    quota: { type: 'string', fallback: 'auto', oneOf: ['auto', 'image', 'project', 'user', 'none'], about: 'disk quota driver' },
+    quota: {
+      type: 'string',
+      fallback: 'auto',
+      oneOf: ['auto', 'image', 'project', 'user', 'none'],
+      about: 'disk quota driver',
+    },
     nice: { type: 'integer', min: -20, max: 19, fallback: 10, about: 'niceness of container processes' },
-    pids_limit: { type: 'integer', min: 16, max: 4_194_304, nullable: true, fallback: 4096, about: 'processes and threads per container; null: no limit' },
+    pids_limit: {
+      type: 'integer',
+      min: 16,
+      max: 4_194_304,
+      nullable: true,
+      fallback: 4096,
+      about: 'processes and threads per container; null: no limit',
+    },
     durable: { type: 'boolean', fallback: true, about: 'fsync of intent records and snapshots' },
-    hooks_path: { type: 'string', optional: true, nullable: true, about: "directory with the operator's hook scripts" },
+    hooks_path: {
+      type: 'string',
+      optional: true,
+      nullable: true,
+      about: "directory with the operator's hook scripts",
+    },
   },
 };

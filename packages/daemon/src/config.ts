@@ -27,7 +27,11 @@ export interface Configuration {
     readonly syslog_socket?: string | null;
   };
   readonly health_check_server: { readonly port: number | null };
-  readonly logging: { readonly level: string; readonly file?: string | null; readonly syslog?: string | null };
+  readonly logging: {
+    readonly level: string;
+    readonly file?: string | null;
+    readonly syslog?: string | null;
+  };
   readonly network: {
     readonly pool_network: string;
     readonly pool_start_address?: string | null;
@@ -63,31 +67,44 @@ export function loadConfiguration(file: string | undefined): Configuration {
   try {
     text = fs.readFileSync(file, 'utf8');
   } catch (cause) {
-    throw new WardenError('INVALID_SPEC', `cannot read the configuration ${file}: ${(cause as Error).message}`, { cause, fields: { file } });
+    throw new WardenError(
+      'INVALID_SPEC',
+      `cannot read the configuration ${file}: ${(cause as Error).message}`,
+      { cause, fields: { file } },
+    );
   }
   try {
     return checkConfiguration(parse(text, { version: '1.1', maxAliasCount: 100 }) ?? {});
   } catch (cause) {
-    throw new WardenError('INVALID_SPEC', `configuration ${file}: ${(cause as Error).message}`, { cause, fields: { file } });
+    throw new WardenError('INVALID_SPEC', `configuration ${file}: ${(cause as Error).message}`, {
+      cause,
+      fields: { file },
+    });
   }
 }
 
 /** Checks parsed values against the schema and fills defaults in. Errors: `INVALID_SPEC` listing every wrong key. */
 export function checkConfiguration(given: unknown): Configuration {
   if (typeof given !== 'object' || given === null || Array.isArray(given)) {
-    throw new WardenError('INVALID_SPEC', `the configuration must be a map of sections, found ${describe(given)}`);
+    throw new WardenError(
+      'INVALID_SPEC',
+      `the configuration must be a map of sections, found ${describe(given)}`,
+    );
   }
   const problems: string[] = [];
   const unknown = Object.keys(given).filter((name) => !Object.hasOwn(SCHEMA, name));
   const result: Record<string, unknown> = {};
   for (const [name, keys] of Object.entries(SCHEMA)) {
     const section = (given as Record<string, unknown>)[name] ?? {};
-    if (typeof section !== 'object' || Array.isArray(section)) problems.push(`${name}: expected a map, found ${describe(section)}`);
+    if (typeof section !== 'object' || Array.isArray(section))
+      problems.push(`${name}: expected a map, found ${describe(section)}`);
     else result[name] = checkSection(name, section as Record<string, unknown>, keys, { problems, unknown });
   }
   const server = result.server as { quota?: unknown } | undefined;
-  if (server && (given as { server?: { quota?: unknown } }).server?.quota === undefined) server.quota = { disk_quota_enabled: true };
-  if (problems.length > 0) throw new WardenError('INVALID_SPEC', problems.join('; '), { fields: { problems } });
+  if (server && (given as { server?: { quota?: unknown } }).server?.quota === undefined)
+    server.quota = { disk_quota_enabled: true };
+  if (problems.length > 0)
+    throw new WardenError('INVALID_SPEC', problems.join('; '), { fields: { problems } });
   return { ...result, unknown } as unknown as Configuration;
 }
 
@@ -96,9 +113,18 @@ interface Findings {
   readonly unknown: string[];
 }
 
-function checkSection(name: string, given: Record<string, unknown>, keys: Readonly<Record<string, KeyRule>>, findings: Findings): Section {
+function checkSection(
+  name: string,
+  given: Record<string, unknown>,
+  keys: Readonly<Record<string, KeyRule>>,
+  findings: Findings,
+): Section {
   const result: Record<string, unknown> = {};
-  findings.unknown.push(...Object.keys(given).filter((key) => !Object.hasOwn(keys, key)).map((key) => `${name}.${key}`));
+  findings.unknown.push(
+    ...Object.keys(given)
+      .filter((key) => !Object.hasOwn(keys, key))
+      .map((key) => `${name}.${key}`),
+  );
   for (const [key, rule] of Object.entries(keys)) {
     const value = given[key];
     if (value === undefined) {
@@ -127,7 +153,11 @@ function accepts(rule: KeyRule, value: unknown): boolean {
     case 'integer':
       return Number.isSafeInteger(value) && (value as number) >= rule.min && (value as number) <= rule.max;
     case 'string':
-      return typeof value === 'string' && !value.includes('\0') && (rule.oneOf === undefined || rule.oneOf.includes(value));
+      return (
+        typeof value === 'string' &&
+        !value.includes('\0') &&
+        (rule.oneOf === undefined || rule.oneOf.includes(value))
+      );
     case 'boolean':
       return typeof value === 'boolean';
     case 'strings':
@@ -136,7 +166,9 @@ function accepts(rule: KeyRule, value: unknown): boolean {
       return (
         typeof value === 'object' &&
         !Array.isArray(value) &&
-        Object.entries(value as object).every(([key, item]) => rule.keys.includes(key) && Number.isSafeInteger(item) && item >= -1)
+        Object.entries(value as object).every(
+          ([key, item]) => rule.keys.includes(key) && Number.isSafeInteger(item) && item >= -1,
+        )
       );
     case 'section':
       return false;

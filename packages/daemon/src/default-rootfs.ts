@@ -10,7 +10,25 @@ import { WardenError } from '@warden/interface';
 const BUSYBOX = ['/bin/busybox', '/usr/bin/busybox'];
 const BASH = ['/bin/bash-static', '/usr/bin/bash-static'];
 
-const DIRECTORIES = ['bin', 'dev', 'etc', 'home', 'lib', 'mnt', 'opt', 'proc', 'root', 'run', 'sbin', 'srv', 'sys', 'usr/bin', 'usr/sbin', 'var/log', 'var/lib'];
+const DIRECTORIES = [
+  'bin',
+  'dev',
+  'etc',
+  'home',
+  'lib',
+  'mnt',
+  'opt',
+  'proc',
+  'root',
+  'run',
+  'sbin',
+  'srv',
+  'sys',
+  'usr/bin',
+  'usr/sbin',
+  'var/log',
+  'var/lib',
+];
 
 const FILES: Readonly<Record<string, string>> = {
   'etc/passwd': 'root:x:0:0:root:/root:/bin/bash\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n',
@@ -37,7 +55,8 @@ export function makeDefaultRootfs(target: string): void {
     fs.mkdirSync(path.join(work, name), { recursive: true });
     fs.chmodSync(path.join(work, name), 0o1777);
   }
-  for (const [name, content] of Object.entries(FILES)) fs.writeFileSync(path.join(work, name), content, { mode: 0o644 });
+  for (const [name, content] of Object.entries(FILES))
+    fs.writeFileSync(path.join(work, name), content, { mode: 0o644 });
   fs.copyFileSync(busybox, path.join(work, 'bin/busybox'));
   fs.copyFileSync(bash, path.join(work, 'bin/bash'));
   for (const name of ['bin/busybox', 'bin/bash']) fs.chmodSync(path.join(work, name), 0o755);
@@ -61,7 +80,11 @@ function linkApplets(work: string, busybox: string): void {
 function locate(candidates: readonly string[], name: string): string {
   const found = candidates.find((candidate) => fs.existsSync(candidate));
   if (found) return found;
-  throw new WardenError('UNSUPPORTED', `the default root file system needs ${name}: install it with apt-get install ${name}`, {
-    fields: { operation: 'make default root file system', object: candidates[0], package: name },
-  });
+  throw new WardenError(
+    'UNSUPPORTED',
+    `the default root file system needs ${name}: install it with apt-get install ${name}`,
+    {
+      fields: { operation: 'make default root file system', object: candidates[0], package: name },
+    },
+  );
 }

@@ -29,7 +29,14 @@ export function openLogSink(options: LogSinkOptions): LogSink {
   const descriptor = options.file === undefined ? 1 : fs.openSync(options.file, 'a', 0o640);
   const threshold = LEVELS.indexOf(options.level);
   const write = (level: string, source: string, event: string, fields: LogFields): void => {
-    const line = { timestamp: Date.now() / 1000, message: event, log_level: level, source, data: fields, process_id: process.pid };
+    const line = {
+      timestamp: Date.now() / 1000,
+      message: event,
+      log_level: level,
+      source,
+      data: fields,
+      process_id: process.pid,
+    };
     try {
       fs.writeSync(descriptor, `${JSON.stringify(line, printable)}\n`);
     } catch {
@@ -43,13 +50,17 @@ export function openLogSink(options: LogSinkOptions): LogSink {
       (event: string, fields: LogFields = {}): void => {
         if (enabled(level)) write(level, scope, event, { ...inherited, ...fields });
       };
-    const debugging = enabled('debug') || (options.debugScopes ?? []).some((wanted) => scope.split('.').includes(wanted));
+    const debugging =
+      enabled('debug') || (options.debugScopes ?? []).some((wanted) => scope.split('.').includes(wanted));
     return {
-      debug: debugging ? (event, fields = {}) => write('debug', scope, event, { ...inherited, ...fields }) : undefined,
+      debug: debugging
+        ? (event, fields = {}) => write('debug', scope, event, { ...inherited, ...fields })
+        : undefined,
       info: at('info'),
       warn: at('warn'),
       error: at('error'),
-      child: (name, fields = {}) => make(scope === '' ? name : `${scope}.${name}`, { ...inherited, ...fields }),
+      child: (name, fields = {}) =>
+        make(scope === '' ? name : `${scope}.${name}`, { ...inherited, ...fields }),
     };
   };
   return {
@@ -65,7 +76,11 @@ function printable(_key: string, value: unknown): unknown {
   if (typeof value === 'bigint') return value.toString();
   if (value instanceof Uint8Array) return `<${value.length} bytes>`;
   if (value instanceof Error) {
-    const { name, message, code, fields, cause } = value as Error & { code?: string; fields?: unknown; cause?: unknown };
+    const { name, message, code, fields, cause } = value as Error & {
+      code?: string;
+      fields?: unknown;
+      cause?: unknown;
+    };
     return { name, message, code, fields, cause };
   }
   return value;

@@ -24,7 +24,11 @@ export function parseOptions(words: readonly string[]): DaemonOptions {
   try {
     const { values } = parseArgs({
       args: [...words],
-      options: { config: { type: 'string', short: 'c' }, 'check-config': { type: 'boolean' }, help: { type: 'boolean', short: 'h' } },
+      options: {
+        config: { type: 'string', short: 'c' },
+        'check-config': { type: 'boolean' },
+        help: { type: 'boolean', short: 'h' },
+      },
     });
     return {
       ...(values.config === undefined ? {} : { config: values.config }),

@@ -2,10 +2,11 @@
  * Chooses the drivers: every concrete driver of warden is named here and nowhere else. Each candidate is probed for real; the
  * first that works is taken, and the choice is logged with the reasons against the others.
  */
+
+import { cgroups, noCgroups } from '@warden/cgroup';
 import { aufs } from '@warden/fs-aufs';
 import { bind } from '@warden/fs-bind';
 import { overlayfs } from '@warden/fs-overlayfs';
-import { cgroups, noCgroups } from '@warden/cgroup';
 import {
   type CgroupDriver,
   type DriverComponents,
@@ -94,7 +95,12 @@ export async function selectDrivers(
   const quota = await choose<QuotaDriver>({
     role: 'quota',
     wanted: server.quota.disk_quota_enabled === true ? wanted.quota : 'none',
-    candidates: { project: () => projectQuota(), user: () => userQuota(), image: () => sizedImage(), none: () => noQuota() },
+    candidates: {
+      project: () => projectQuota(),
+      user: () => userQuota(),
+      image: () => sizedImage(),
+      none: () => noQuota(),
+    },
     explicitOnly: ['none'],
     probe: (driver) => driver.probe(depot),
   });

@@ -95,9 +95,10 @@ export interface Job {
   readonly id: number;
   /**
    * Waits for the end and takes the result: the job is removed afterwards, later calls fail with `UNKNOWN_JOB`. Several
-   * waiting at the same time all get it.
+   * waiting at the same time all get it. With `signal` aborted the wait ends with `ABORTED` and, unless the result was already on its
+   * way, the job keeps it.
    */
-  link(): Promise<JobResult>;
+  link(options?: { readonly signal?: AbortSignal }): Promise<JobResult>;
   /**
    * All output from the job's start, then the end as the iterator's return value; the job is removed then. Leaving the loop early
    * keeps the job. Several streams each get everything.

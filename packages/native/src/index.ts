@@ -1,1 +1,36 @@
-export {};
+/**
+ * The kernel calls that Node lacks: polling and passing of raw descriptors, spawning without a fork, pidfds, netlink, locks,
+ * mounts, loop devices, disk quota and device programs.
+ *
+ * Everything is synchronous and does one thing; policy belongs to the callers. Failures of the kernel are `NATIVE_FAILED`
+ * with `operation`, `object` and `errno`; wrong arguments are `TypeError`s, checked before C sees them. Descriptors are
+ * plain numbers, close-on-exec, and belong to the caller.
+ *
+ * @packageDocumentation
+ */
+export {
+  closeDescriptor,
+  makeEventFd,
+  makePipe,
+  makeSealedMemfd,
+  readDescriptor,
+  setNonBlocking,
+  writeDescriptor,
+} from './descriptors.ts';
+export { attachDeviceProgram } from './device-program.ts';
+export { ERRNO_NAMES } from './errno-names.ts';
+export { allocateFile, copySparseFile, lockFile, syncDirectory, umask } from './files.ts';
+export { libraryPath } from './load-library.ts';
+export { attachLoopDevice, growLoopDevice } from './loop-device.ts';
+export type { MountCall } from './mounts.ts';
+export { MS, mountFilesystem, tryMount, unmount } from './mounts.ts';
+export { interfaceIndex, NETLINK_NETFILTER, NETLINK_ROUTE, NetlinkSocket } from './netlink-socket.ts';
+export { openPidfd, reapChild, signalPidfd, waitForExit } from './process.ts';
+export type { QuotaLimits, QuotaRecord } from './quota.ts';
+export { quotaGet, quotaSet, setProjectId } from './quota.ts';
+export type { ConnectFailure, ReceivedMessage } from './sockets.ts';
+export { connectUnix, makeSocketPair, peerCredentials, receiveMessage, sendMessage } from './sockets.ts';
+export type { SpawnSpec } from './spawn.ts';
+export { spawnProcess } from './spawn.ts';
+export type { PollInterest, PollReady, PollWatch } from './watch.ts';
+export { watchDescriptor } from './watch.ts';

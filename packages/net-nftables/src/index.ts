@@ -1,1 +1,11 @@
-export {};
+/**
+ * Network driver: veth pairs by rtnetlink and firewall rules in one nftables table, spoken to the kernel directly.
+ *
+ * {@link nftablesNetwork} isolates containers; {@link noNetwork} is for hosts that cannot, or need not.
+ *
+ * @packageDocumentation
+ */
+export type { NftablesNetworkOptions } from './driver.ts';
+export { nftablesNetwork } from './driver.ts';
+export { noNetwork } from './none.ts';
+export type { InboundPolicy } from './ruleset.ts';

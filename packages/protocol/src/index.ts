@@ -1,1 +1,26 @@
-export {};
+/**
+ * The wire protocol of warden: messages as tables, a codec driven by them, and the framing. Runs anywhere JavaScript runs.
+ *
+ * @packageDocumentation
+ */
+export { fromBytes, toBytes } from './byte-string.ts';
+export { decode, encode } from './codec.ts';
+export type { EnumDescriptor, FieldDescriptor, FieldType, MessageDescriptor } from './descriptor.ts';
+export {
+  type DecodedMessage,
+  decodeMessage,
+  encodeMessage,
+  MessageType,
+  REQUESTS,
+  type RequestEntry,
+  type Side,
+} from './envelope.ts';
+export { DEFAULT_MAX_FRAME_BYTES, encodeFrame, FrameDecoder } from './framing.ts';
+export * from './messages/enums.ts';
+export * from './messages/host.ts';
+export * from './messages/jobs.ts';
+export * from './messages/lifecycle.ts';
+export * from './messages/limits.ts';
+export * from './messages/network.ts';
+export * from './messages/parts.ts';
+export { ProtocolError } from './protocol-error.ts';

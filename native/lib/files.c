@@ -1,0 +1,127 @@
+/* Locks, durable directories and sparse copies. */
+#include "warden_native.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+int warden_lock_file(const char *path) {
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return -errno;
+    int status;
+    do
+        status = flock(fd, LOCK_EX | LOCK_NB);
+    while (status < 0 && errno == EINTR);
+    if (status < 0) {
+        int error = -errno;
+        close(fd);
+        return error;
+    }
+    return fd;
+}
+
+int warden_sync_directory(const char *path) {
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    int error = fsync(fd) < 0 ? -errno : 0;
+    close(fd);
+    return error;
+}
+
+int warden_umask(uint32_t mask) {
+    return (int)umask((mode_t)(mask & 0777));
+}
+
+static int copy_range(int from, int to, off_t start, off_t end) {
+    off_t in = start, out = start;
+    while (in < end) {
+        ssize_t count = copy_file_range(from, &in, to, &out, (size_t)(end - in), 0);
+        if (count < 0 && errno == EINTR)
+            continue;
+        if (count < 0)
+            return -errno;
+        if (count == 0)
+            return -EIO; /* the source shrank below us */
+    }
+    return 0;
+}
+
+static int copy_extents(int from, int to, off_t size) {
+    if (ftruncate(to, size) < 0)
+        return -errno;
+    for (off_t position = 0; position < size;) {
+        off_t data = lseek(from, position, SEEK_DATA);
+        if (data < 0)
+            return errno == ENXIO ? 0 : -errno; /* ENXIO: only a hole is left */
+        off_t hole = lseek(from, data, SEEK_HOLE);
+        if (hole < 0)
+            return -errno;
+        int error = copy_range(from, to, data, hole);
+        if (error < 0)
+            return error;
+        position = hole;
+    }
+    return 0;
+}
+
+static int copy_open_files(int from, int to) {
+    struct stat status;
+    if (fstat(from, &status) < 0)
+        return -errno;
+    if (ioctl(to, FICLONE, from) == 0)
+        return 0;
+    return copy_extents(from, to, status.st_size);
+}
+
+int warden_copy_sparse(const char *source, const char *target) {
+    int from = open(source, O_RDONLY | O_CLOEXEC);
+    if (from < 0)
+        return -errno;
+    int to = open(target, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (to < 0) {
+        int error = -errno;
+        close(from);
+        return error;
+    }
+    int error = copy_open_files(from, to);
+    close(from);
+    if (close(to) < 0 && error == 0)
+        error = -errno;
+    if (error < 0)
+        unlink(target);
+    return error;
+}
+
+static int allocate(int fd, off_t size) {
+    struct stat status;
+    if (fstat(fd, &status) < 0)
+        return -errno;
+    if (size <= status.st_size)
+        return ftruncate(fd, size) < 0 ? -errno : 0;
+    int result;
+    do
+        result = fallocate(fd, 0, 0, size);
+    while (result < 0 && errno == EINTR);
+    if (result == 0)
+        return 0;
+    int error = -errno;
+    /* What a failed fallocate(2) got is kept by the file, also beyond its end: give it back. */
+    return ftruncate(fd, status.st_size) < 0 ? -errno : error;
+}
+
+int warden_allocate_file(const char *path, uint64_t size) {
+    if (size > INT64_MAX)
+        return -EFBIG;
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return -errno;
+    int error = allocate(fd, (off_t)size);
+    close(fd);
+    return error;
+}

@@ -1,0 +1,107 @@
+/*
+ * The C functions that packages/native calls in Node's process.
+ *
+ * Rules of this border: arguments are flat scalars, NUL-terminated strings and buffers whose sizes the caller
+ * guarantees (the TypeScript side checks every one of them; the foreign function layer does not). Every function
+ * answers a value >= 0 or -errno. None keeps a pointer after it returned, none prints, none exits the process.
+ * All descriptors made here are close-on-exec and belong to the caller.
+ */
+#ifndef WARDEN_NATIVE_H
+#define WARDEN_NATIVE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define WARDEN_EXPORT __attribute__((visibility("default")))
+
+/* descriptors.c */
+WARDEN_EXPORT int warden_close(int fd);
+WARDEN_EXPORT int64_t warden_read(int fd, void *buffer, uint32_t size);
+WARDEN_EXPORT int64_t warden_write(int fd, const void *bytes, uint32_t size);
+WARDEN_EXPORT int warden_set_nonblocking(int fd);
+WARDEN_EXPORT int warden_pipe(int32_t ends[2]);
+WARDEN_EXPORT int warden_eventfd(void);
+WARDEN_EXPORT int warden_sealed_memfd(const char *name, const void *content, uint32_t size);
+
+/* files.c */
+WARDEN_EXPORT int warden_lock_file(const char *path); /* -EWOULDBLOCK: held by somebody */
+WARDEN_EXPORT int warden_sync_directory(const char *path);
+WARDEN_EXPORT int warden_umask(uint32_t mask);
+/* Copies only the data of `source` over the empty file `target`: shared extents where the file system can, else its data extents. */
+WARDEN_EXPORT int warden_copy_sparse(const char *source, const char *target);
+/* Gives the file (made with mode 0600 if absent) exactly `size` bytes of allocated space; on failure it keeps its size. */
+WARDEN_EXPORT int warden_allocate_file(const char *path, uint64_t size);
+
+/* sockets.c: `type` is SOCK_STREAM or SOCK_SEQPACKET */
+WARDEN_EXPORT int warden_socketpair(int type, int32_t ends[2]);
+WARDEN_EXPORT int warden_connect_unix(const char *path, int type);
+WARDEN_EXPORT int64_t warden_send(int fd, const void *bytes, uint32_t size, const int32_t *fds, uint32_t fd_count);
+WARDEN_EXPORT int64_t warden_receive(int fd, void *buffer, uint32_t size, int32_t *fds, int32_t *fd_count);
+WARDEN_EXPORT int warden_peer_credentials(int fd, int32_t pid_uid_gid[3]);
+
+/* spawn.c: argv and environment are `count` strings laid end to end, each with its NUL */
+enum warden_spawn_flags { WARDEN_SPAWN_NEW_SESSION = 1 };
+enum warden_spawn_step {
+    WARDEN_STEP_CLONE = 1,
+    WARDEN_STEP_SESSION,
+    WARDEN_STEP_DESCRIPTORS,
+    WARDEN_STEP_CHDIR,
+    WARDEN_STEP_EXEC,
+};
+WARDEN_EXPORT int warden_spawn(const char *path, const char *cwd, char *argv, uint32_t argv_count, char *environment,
+                               uint32_t environment_count, const int32_t *descriptor_pairs, uint32_t pair_count,
+                               uint32_t flags, int32_t *failed_step);
+
+/* process.c */
+WARDEN_EXPORT int warden_pidfd_open(int pid);
+WARDEN_EXPORT int warden_pidfd_signal(int pidfd, int signal);
+/* 0: still running; 1: result is {exit code, 0} or {-1, signal} */
+WARDEN_EXPORT int warden_reap(int pid, int32_t result[2]);
+
+/* epoll.c: events are {cookie, event mask} pairs */
+WARDEN_EXPORT int warden_epoll_create(void);
+WARDEN_EXPORT int warden_epoll_add(int epoll_fd, int fd, uint32_t events, uint32_t cookie);
+WARDEN_EXPORT int warden_epoll_modify(int epoll_fd, int fd, uint32_t events, uint32_t cookie);
+WARDEN_EXPORT int warden_epoll_delete(int epoll_fd, int fd);
+WARDEN_EXPORT int warden_epoll_poll(int epoll_fd, uint32_t *events, uint32_t capacity);
+
+/* netlink.c */
+WARDEN_EXPORT int warden_netlink_open(int protocol);
+WARDEN_EXPORT int warden_netlink_open_in_new_namespace(const int32_t *protocols, uint32_t count, int32_t *fds);
+WARDEN_EXPORT int warden_netlink_send(int fd, const void *bytes, uint32_t size);
+/* Waits up to timeout_ms. -EAGAIN: nothing came; -EMSGSIZE: the datagram was larger than the buffer (and is lost). */
+WARDEN_EXPORT int64_t warden_netlink_receive(int fd, void *buffer, uint32_t size, int timeout_ms);
+WARDEN_EXPORT int warden_interface_index(const char *name); /* 0: no such interface */
+
+/* mounts.c */
+enum warden_try_mount_step {
+    WARDEN_TRY_NAMESPACE = 1,
+    WARDEN_TRY_MOUNT,
+    WARDEN_TRY_CREATE,
+    WARDEN_TRY_WRITE,
+    WARDEN_TRY_RENAME,
+    WARDEN_TRY_UNLINK,
+    WARDEN_TRY_UNMOUNT,
+};
+WARDEN_EXPORT int warden_mount(const char *type, const char *source, const char *target, uint32_t flags, const char *data);
+WARDEN_EXPORT int warden_unmount(const char *target, int detach);
+WARDEN_EXPORT int warden_try_mount(const char *type, const char *source, const char *target, uint32_t flags,
+                                   const char *data, int check_write, int32_t *failed_step);
+
+/* loop.c: the device is /dev/loop<index> */
+WARDEN_EXPORT int warden_loop_attach(const char *image_path, int32_t *index);
+WARDEN_EXPORT int warden_loop_grow(const char *device_path);
+
+/* quota.c: `kind` 0 user, 2 project; values are block soft, block hard, inode soft, inode hard, bytes, inodes */
+WARDEN_EXPORT int warden_quota_get(const char *path, int kind, uint32_t id, uint64_t values[6]);
+WARDEN_EXPORT int warden_quota_set(const char *path, int kind, uint32_t id, const uint64_t limits[4]);
+WARDEN_EXPORT int warden_set_project(const char *path, uint32_t project);
+
+/* bpf.c: `instructions` are whole 8-byte BPF instructions; the verifier's complaint goes to `log` */
+WARDEN_EXPORT int warden_attach_device_program(const char *cgroup_path, const void *instructions, uint32_t size,
+                                               char *log, uint32_t log_size);
+
+/* errors.c */
+WARDEN_EXPORT const char *warden_error_text(int number);
+
+#endif

@@ -1,0 +1,140 @@
+#include "accounts.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FIELDS 7
+
+struct field {
+  const char *at;
+  size_t length;
+};
+
+/* Splits a line at its colons; answers how many fields, at most FIELDS. */
+static size_t split(const char *line, size_t length, struct field *fields) {
+  size_t count = 0;
+  const char *end = line + length;
+  while (count < FIELDS) {
+    const char *colon = memchr(line, ':', (size_t)(end - line));
+    const char *stop = colon == NULL ? end : colon;
+    fields[count++] = (struct field){.at = line, .length = (size_t)(stop - line)};
+    if (colon == NULL) break;
+    line = colon + 1;
+  }
+  return count;
+}
+
+static bool is(struct field field, const char *text) { return field.length == strlen(text) && memcmp(field.at, text, field.length) == 0; }
+
+static bool copy(struct field field, char *into, size_t size) {
+  if (field.length >= size) return false;
+  memcpy(into, field.at, field.length);
+  into[field.length] = '\0';
+  return true;
+}
+
+static bool to_id(struct field field, unsigned *id) {
+  char text[16], *end;
+  if (field.length == 0 || !copy(field, text, sizeof text) || text[0] < '0' || text[0] > '9') return false;
+  errno = 0;
+  unsigned long value = strtoul(text, &end, 10);
+  if (errno != 0 || *end != '\0' || value > 0xfffffffe) return false;
+  *id = (unsigned)value;
+  return true;
+}
+
+static const char *line_end(const char *line) {
+  const char *end = strchr(line, '\n');
+  return end == NULL ? line + strlen(line) : end;
+}
+
+bool account_find(const char *passwd, const char *name, struct account *account) {
+  struct field fields[FIELDS];
+  for (const char *line = passwd; *line != '\0';) {
+    const char *end = line_end(line);
+    if (split(line, (size_t)(end - line), fields) == FIELDS && is(fields[0], name)) {
+      *account = (struct account){0};
+      if (copy(fields[0], account->name, sizeof account->name) && to_id(fields[2], &account->uid) && to_id(fields[3], &account->gid) &&
+          copy(fields[5], account->home, sizeof account->home) && copy(fields[6], account->shell, sizeof account->shell))
+        return true;
+    }
+    line = *end == '\0' ? end : end + 1;
+  }
+  return false;
+}
+
+static bool lists(struct field members, const char *name) {
+  const char *at = members.at, *end = members.at + members.length;
+  while (at < end) {
+    const char *comma = memchr(at, ',', (size_t)(end - at));
+    const char *stop = comma == NULL ? end : comma;
+    if (is((struct field){.at = at, .length = (size_t)(stop - at)}, name)) return true;
+    at = stop + 1;
+  }
+  return false;
+}
+
+void account_find_groups(const char *group, struct account *account) {
+  struct field fields[FIELDS];
+  account->groups[0] = account->gid;
+  account->group_count = 1;
+  for (const char *line = group; *line != '\0' && account->group_count < ACCOUNT_GROUPS_MAX;) {
+    const char *end = line_end(line);
+    unsigned gid;
+    if (split(line, (size_t)(end - line), fields) == 4 && to_id(fields[2], &gid) && gid != account->gid && lists(fields[3], account->name))
+      account->groups[account->group_count++] = gid;
+    line = *end == '\0' ? end : end + 1;
+  }
+}
+
+/* Copies `text` without the entries of `name` (their place is taken by `entry`) and appends `entry` if there was none. */
+static char *with_entry(const char *text, const char *name, const char *entry) {
+  size_t size = strlen(text) + strlen(entry) + 2;
+  char *result = malloc(size), *to = result;
+  bool placed = false;
+  struct field fields[FIELDS];
+  if (result == NULL) return NULL;
+  for (const char *line = text; *line != '\0';) {
+    const char *end = line_end(line);
+    split(line, (size_t)(end - line), fields);
+    if (!is(fields[0], name)) {
+      size_t length = (size_t)(end - line);
+      memcpy(to, line, length);
+      to += length;
+      *to++ = '\n';
+    } else if (!placed) {
+      to = stpcpy(to, entry);
+      placed = true;
+    }
+    line = *end == '\0' ? end : end + 1;
+  }
+  if (!placed) to = stpcpy(to, entry);
+  *to = '\0';
+  return result;
+}
+
+char *accounts_with_user(const char *passwd, const struct plan_user *user) {
+  char entry[4096];
+  struct account old;
+  bool known = account_find(passwd, user->name, &old);
+  /* an image that brings the user keeps its home and shell, as the original kept them */
+  int length = snprintf(entry, sizeof entry, "%s:x:%u:%u::%s:%s\n", user->name, user->uid, user->gid, known && old.home[0] == '/' ? old.home : user->home,
+                        known && old.shell[0] == '/' ? old.shell : user->shell);
+  if (length < 0 || (size_t)length >= sizeof entry) {
+    errno = ENAMETOOLONG;
+    return NULL;
+  }
+  return with_entry(passwd, user->name, entry);
+}
+
+char *accounts_with_group(const char *group, const struct plan_user *user) {
+  char entry[512];
+  int length = snprintf(entry, sizeof entry, "%s:x:%u:\n", user->name, user->gid);
+  if (length < 0 || (size_t)length >= sizeof entry) {
+    errno = ENAMETOOLONG;
+    return NULL;
+  }
+  return with_entry(group, user->name, entry);
+}

@@ -1,0 +1,120 @@
+#include "child.h"
+
+#include "hooks.h"
+#include "init.h"
+#include "inside.h"
+#include "report.h"
+#include "root.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define BACKLOG 64
+#define AFTER_PIVOT "hook-child-after-pivot.sh"
+
+/* The launcher attaches the network first. Its end of file means that it died. */
+static int await_go(int channel) {
+  char word[8];
+  ssize_t got;
+  do got = recv(channel, word, sizeof word, 0);
+  while (got < 0 && errno == EINTR);
+  return got == 2 && memcmp(word, "go", 2) == 0 ? 0 : -1;
+}
+
+static int assemble(const struct child *child) {
+  const struct plan *plan = child->plan;
+  if (inside_network(plan) != 0) return -1;
+  if (plan->hostname != NULL && sethostname(plan->hostname, strlen(plan->hostname)) != 0) return report_errno("hostname", plan->hostname);
+  int root = root_assemble(plan, child->options->root, child->dev);
+  if (root < 0 || inside_files(plan, root) != 0 || inside_user(plan, root) != 0 || root_bind(plan, root) != 0) return -1;
+  return root;
+}
+
+/* The hook finds the host's tree at /mnt, and itself below it (spec linux-container.md 9, row 4). */
+static int pivot(const struct child *child, int root) {
+  char lib[PATH_MAX], directory[PATH_MAX], moved[PATH_MAX + 8];
+  if (!hook_exists(child->options->lib, AFTER_PIVOT)) return root_pivot(root, false);
+  if (realpath(child->options->lib, lib) == NULL || getcwd(directory, sizeof directory) == NULL) return report_errno("pivot", child->options->lib);
+  if (root_pivot(root, true) != 0) return -1;
+  snprintf(moved, sizeof moved, "/mnt%s", directory);
+  if (chdir(moved) != 0) return report_errno("pivot", moved);
+  snprintf(moved, sizeof moved, "/mnt%s", lib);
+  int result = hook_run(moved, AFTER_PIVOT);
+  if (chdir("/") != 0) return report_errno("pivot", "/");
+  if (result == 0) result = root_forget_old();
+  return result;
+}
+
+/* Fresh null devices of the container's own /dev, so that no descriptor of the host's tree stays open. */
+static int null_streams(void) {
+  int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+  if (null < 0) return report_errno("streams", "/dev/null");
+  for (int fd = 0; fd <= 2; fd++)
+    if (dup2(null, fd) < 0) return report_errno("streams", "/dev/null");
+  if (null > 2) close(null);
+  return 0;
+}
+
+/* ps(1) shows the memory of the arguments; setting it apart by PR_SET_MM would need CAP_SYS_RESOURCE. */
+static void set_title(const struct child *child) {
+  if (child->options->title == NULL) return;
+  char title[256];
+  snprintf(title, sizeof title, "%s", child->options->title);
+  char *from = child->argv[0], *end = child->argv[child->argc - 1] + strlen(child->argv[child->argc - 1]) + 1;
+  size_t room = (size_t)(end - from), length = strlen(title);
+  if (length >= room) length = room - 1;
+  memset(from, 0, room);
+  memcpy(from, title, length);
+  prctl(PR_SET_NAME, "wshd");
+}
+
+/* Leaves open: the standard streams and the two that are moved to 3 and 4. */
+static int keep_only(struct child *child) {
+  if (child->channel == 3) {
+    child->channel = fcntl(child->channel, F_DUPFD_CLOEXEC, 5);
+    if (child->channel < 0) return report_errno("streams", "channel");
+  }
+  if (child->listener != 3 && dup3(child->listener, 3, O_CLOEXEC) < 0) return report_errno("streams", "listener");
+  if (child->channel != 4 && dup3(child->channel, 4, O_CLOEXEC) < 0) return report_errno("streams", "channel");
+  child->listener = 3;
+  child->channel = 4;
+  report_open(4);
+  if (syscall(SYS_close_range, 5u, ~0u, 0u) != 0) return report_errno("streams", "close_range");
+  return 0;
+}
+
+int child_main(struct child *child) {
+  report_open(child->channel);
+  if (await_go(child->channel) != 0) return 1;
+  if (setsid() < 0) {
+    report_errno("session", "init");
+    return 1;
+  }
+  umask(022);
+  int root = assemble(child);
+  if (root < 0 || hook_run(child->options->lib, "hook-child-before-pivot.sh") != 0 || pivot(child, root) != 0) return 1;
+  set_title(child);
+  if (null_streams() != 0 || keep_only(child) != 0) return 1;
+  /* nobody inside may read this memory, which has seen the host */
+  prctl(PR_SET_DUMPABLE, 0);
+  struct init init = {.listener = child->listener, .capabilities = child->plan->capabilities, .no_new_privs = child->plan->no_new_privs};
+  if (init_prepare(&init) != 0) return 1;
+  /* the kernel remembers who listens: that is the pid a client is told (SO_PEERCRED) */
+  if (listen(child->listener, BACKLOG) != 0) {
+    report_errno("listen", "run/wshd.sock");
+    return 1;
+  }
+  if (!report_packet("ready")) return 1;
+  close(child->channel);
+  report_open(-1);
+  init_serve(&init);
+}

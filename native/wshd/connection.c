@@ -1,0 +1,208 @@
+#include "init.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* Root of the host and nobody else: the directory is 0700, and a container's root is not to talk to its own init. */
+static bool is_trusted(int fd) {
+  struct ucred peer;
+  socklen_t size = sizeof peer;
+  /* a peer outside this pid namespace is shown as pid 0; one inside has a number here */
+  return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && peer.uid == 0 && peer.pid == 0;
+}
+
+static size_t count_connections(const struct init *init) {
+  size_t count = 0;
+  for (const struct connection *one = init->connections; one != NULL; one = one->next) count++;
+  return count;
+}
+
+void connection_accept(struct init *init) {
+  for (;;) {
+    int fd = accept4(init->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd < 0) return;
+    struct connection *connection = NULL;
+    if (is_trusted(fd) && count_connections(init) < CONNECTIONS_MAX) connection = calloc(1, sizeof *connection);
+    if (connection == NULL) {
+      close(fd);
+      continue;
+    }
+    *connection = (struct connection){.watch = {WATCH_CONNECTION}, .fd = fd, .next = init->connections};
+    connection->queue_end = &connection->queue;
+    struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP, .data.ptr = connection};
+    if (epoll_ctl(init->epoll, EPOLL_CTL_ADD, fd, &event) != 0) {
+      close(fd);
+      free(connection);
+      continue;
+    }
+    init->connections = connection;
+  }
+}
+
+static ssize_t send_packet(int fd, const void *bytes, size_t length, const int *fds, size_t fd_count) {
+  struct iovec data = {.iov_base = (void *)(uintptr_t)bytes, .iov_len = length};
+  union {
+    struct cmsghdr align;
+    char bytes[CMSG_SPACE(sizeof(int) * WSHD_FDS_MAX)];
+  } control;
+  struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1};
+  if (fd_count > 0) {
+    memset(&control, 0, sizeof control);
+    message.msg_control = control.bytes;
+    message.msg_controllen = CMSG_SPACE(sizeof(int) * fd_count);
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof(int) * fd_count);
+    memcpy(CMSG_DATA(header), fds, sizeof(int) * fd_count);
+  }
+  ssize_t sent;
+  do sent = sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+  while (sent < 0 && errno == EINTR);
+  return sent;
+}
+
+static void want_writable(struct init *init, struct connection *connection, bool wanted) {
+  if (connection->waits_writable == wanted) return;
+  connection->waits_writable = wanted;
+  struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | (wanted ? EPOLLOUT : 0u), .data.ptr = connection};
+  epoll_ctl(init->epoll, EPOLL_CTL_MOD, connection->fd, &event);
+}
+
+static void free_packet(struct packet *packet) {
+  for (size_t i = 0; i < packet->fd_count; i++) close(packet->fds[i]);
+  free(packet);
+}
+
+static bool enqueue(struct connection *connection, const struct wire_writer *message, const int *fds, size_t fd_count) {
+  struct packet *packet = connection->queued >= QUEUE_MAX ? NULL : malloc(sizeof *packet + message->length);
+  if (packet == NULL) return false;
+  packet->next = NULL;
+  packet->length = message->length;
+  packet->fd_count = 0;
+  memcpy(packet->bytes, message->bytes, message->length);
+  for (size_t i = 0; i < fd_count; i++) {
+    int copy = fcntl(fds[i], F_DUPFD_CLOEXEC, 0);
+    if (copy < 0) {
+      free_packet(packet);
+      return false;
+    }
+    packet->fds[packet->fd_count++] = copy;
+  }
+  *connection->queue_end = packet;
+  connection->queue_end = &packet->next;
+  connection->queued++;
+  return true;
+}
+
+void connection_send(struct init *init, struct connection *connection, const struct wire_writer *message, const int *fds, size_t fd_count) {
+  if (connection->dead) return;
+  if (connection->queue == NULL) {
+    if (send_packet(connection->fd, message->bytes, message->length, fds, fd_count) >= 0) return;
+    if (errno != EAGAIN && errno != ENOBUFS && errno != ETOOMANYREFS) {
+      connection_end(init, connection);
+      return;
+    }
+  }
+  if (enqueue(connection, message, fds, fd_count)) want_writable(init, connection, true);
+  else connection_end(init, connection);
+}
+
+static void flush(struct init *init, struct connection *connection) {
+  while (connection->queue != NULL) {
+    struct packet *packet = connection->queue;
+    if (send_packet(connection->fd, packet->bytes, packet->length, packet->fds, packet->fd_count) < 0) {
+      if (errno != EAGAIN && errno != ENOBUFS && errno != ETOOMANYREFS) connection_end(init, connection);
+      return;
+    }
+    connection->queue = packet->next;
+    if (connection->queue == NULL) connection->queue_end = &connection->queue;
+    connection->queued--;
+    free_packet(packet);
+  }
+  want_writable(init, connection, false);
+}
+
+/* Takes the descriptors of a message out of its control data. */
+static size_t received_fds(struct msghdr *message, int *fds) {
+  size_t count = 0;
+  for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header != NULL; header = CMSG_NXTHDR(message, header)) {
+    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
+    size_t held = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (size_t i = 0; i < held && count < WSHD_FDS_MAX; i++) memcpy(&fds[count++], CMSG_DATA(header) + i * sizeof(int), sizeof(int));
+  }
+  return count;
+}
+
+static void receive(struct init *init, struct connection *connection) {
+  static unsigned char buffer[WSHD_MESSAGE_MAX];
+  while (!connection->dead) {
+    union {
+      struct cmsghdr align;
+      char bytes[CMSG_SPACE(sizeof(int) * WSHD_FDS_MAX)];
+    } control;
+    struct iovec data = {.iov_base = buffer, .iov_len = sizeof buffer};
+    struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control};
+    ssize_t got = recvmsg(connection->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0 && errno == EAGAIN) return;
+    int fds[WSHD_FDS_MAX];
+    size_t fd_count = got < 0 ? 0 : received_fds(&message, fds);
+    if (got <= 0) {
+      connection_end(init, connection);
+    } else {
+      /* a message that was cut is answered like any other that makes no sense */
+      size_t length = message.msg_flags & (MSG_TRUNC | MSG_CTRUNC) ? 0 : (size_t)got;
+      handle_message(init, connection, buffer, length, fds, fd_count);
+    }
+    for (size_t i = 0; i < fd_count; i++) close(fds[i]);
+  }
+}
+
+void connection_event(struct init *init, struct connection *connection, uint32_t events) {
+  if (connection->dead) return;
+  if (events & EPOLLOUT) flush(init, connection);
+  if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) receive(init, connection);
+}
+
+void connection_end(struct init *init, struct connection *connection) {
+  if (connection->dead) return;
+  connection->dead = true;
+  epoll_ctl(init->epoll, EPOLL_CTL_DEL, connection->fd, NULL);
+  close(connection->fd);
+  connection->fd = -1;
+  waiters_drop(init, connection);
+  if (init->daemon == connection) {
+    init->daemon = NULL;
+    jobs_drain(init, true);
+  }
+  for (struct job *job = init->jobs, *next; job != NULL; job = next) {
+    next = job->next;
+    if (job->owner != connection) continue;
+    job->owner = NULL;
+    if (job->ended) job_forget(init, job);
+    else job_signal(init, job, 1 /* SIGHUP, as from a terminal that hangs up */, false);
+  }
+}
+
+void connections_bury(struct init *init) {
+  for (struct connection **at = &init->connections; *at != NULL;) {
+    struct connection *connection = *at;
+    if (!connection->dead) {
+      at = &connection->next;
+      continue;
+    }
+    *at = connection->next;
+    while (connection->queue != NULL) {
+      struct packet *packet = connection->queue;
+      connection->queue = packet->next;
+      free_packet(packet);
+    }
+    free(connection);
+  }
+}

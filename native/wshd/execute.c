@@ -1,0 +1,128 @@
+#include "init.h"
+
+#include "accounts.h"
+#include "inroot.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define FAILED 255 /* spec linux-container.md 11: whatever goes wrong before the program runs */
+
+extern char **environ;
+
+/* The job's standard error is where its owner looks. */
+_Noreturn static void fail(const char *what, const char *object) {
+  dprintf(STDERR_FILENO, "%s: %s: %s\n", what, object, strerror(errno));
+  _exit(FAILED);
+}
+
+static void take_streams(int in, int out, int err) {
+  /* all three are above 2: init's own standard streams are always open */
+  if (dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(err, 2) < 0) _exit(FAILED);
+}
+
+static void default_signals(void) {
+  sigset_t none;
+  for (int number = 1; number <= 64; number++) signal(number, SIG_DFL); /* 9 and 19 refuse, which is fine */
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static char *read_accounts(const char *path) {
+  size_t length;
+  int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  char *text = root < 0 ? NULL : inroot_read(root, path, ACCOUNT_FILE_MAX, &length);
+  if (root >= 0) close(root);
+  return text;
+}
+
+static void find_account(const char *user, struct account *account) {
+  char *passwd = read_accounts("/etc/passwd");
+  const char *name = user[0] == '\0' ? "root" : user;
+  if (passwd == NULL || !account_find(passwd, name, account)) {
+    if (strcmp(name, "root") != 0) {
+      dprintf(STDERR_FILENO, "getpwnam: no user %s in /etc/passwd\n", name);
+      _exit(FAILED);
+    }
+    /* root exists in every container, listed or not */
+    *account = (struct account){.name = "root", .home = "/root", .shell = "/bin/sh"};
+  }
+  free(passwd);
+  char *group = read_accounts("/etc/group");
+  account_find_groups(group == NULL ? "" : group, account);
+  free(group);
+}
+
+static void limit(const struct spawn_request *request) {
+  for (uint32_t i = 0; i < request->limit_count; i++) {
+    struct rlimit value = {.rlim_cur = request->limits[i].soft, .rlim_max = request->limits[i].hard}, old;
+    int resource = (int)request->limits[i].resource;
+    if (setrlimit(resource, &value) == 0) continue;
+    char name[32];
+    snprintf(name, sizeof name, "%d", resource);
+    /* a host without CAP_SYS_RESOURCE cannot raise: what is stricter than asked for is kept */
+    if (errno != EPERM || getrlimit(resource, &old) != 0 || old.rlim_max >= value.rlim_max) fail("setrlimit", name);
+    if (value.rlim_cur < old.rlim_max) old.rlim_cur = value.rlim_cur;
+    else old.rlim_cur = old.rlim_max;
+    if (setrlimit(resource, &old) != 0) fail("setrlimit", name);
+  }
+}
+
+static void drop_capabilities(uint64_t bounding) {
+  for (int capability = 0; capability < 64; capability++) {
+    if ((bounding >> capability & 1) != 0) continue;
+    if (prctl(PR_CAPBSET_DROP, capability) != 0 && errno != EINVAL) fail("capabilities", "bounding set"); /* EINVAL: this kernel has no such one */
+  }
+}
+
+static void become(const struct init *init, const struct account *account) {
+  drop_capabilities(init->capabilities);
+  if (setgroups(account->group_count, account->groups) != 0) fail("setgroups", account->name);
+  if (setresgid(account->gid, account->gid, account->gid) != 0) fail("setgid", account->name);
+  if (setresuid(account->uid, account->uid, account->uid) != 0) fail("setuid", account->name);
+  if (init->no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) fail("prctl", "no_new_privs");
+}
+
+static void variable(const char *name, const char *value) {
+  if (setenv(name, value, 1) != 0) fail("setenv", name);
+}
+
+static void make_environment(const struct spawn_request *request, const struct account *account) {
+  static char *nothing[] = {NULL};
+  environ = nothing;
+  for (uint32_t i = 0; i < request->envc; i++)
+    if (putenv(request->environment[i]) != 0) fail("putenv", request->environment[i]);
+  variable("HOME", account->home);
+  variable("USER", account->name);
+  variable("PATH", account->uid == 0 ? "/sbin:/bin:/usr/sbin:/usr/bin" : "/bin:/usr/bin");
+}
+
+_Noreturn void execute(const struct init *init, const struct spawn_request *request, int in, int out, int err) {
+  struct account account;
+  take_streams(in, out, err);
+  setsid();
+  if (request->flags & WSHD_SPAWN_TTY) ioctl(0, TIOCSCTTY, 1);
+  default_signals();
+  if (request->flags & WSHD_SPAWN_TREE) prctl(PR_SET_CHILD_SUBREAPER, 1); /* survives the exec, not a fork */
+  find_account(request->user, &account);
+  limit(request);
+  become(init, &account);
+  if (chdir(account.home) != 0 && chdir("/") != 0) fail("chdir", account.home);
+  make_environment(request, &account);
+  char *shell[] = {account.shell[0] == '\0' ? (char *)"/bin/sh" : account.shell, NULL};
+  char **argv = request->argc == 0 ? shell : request->argv;
+  if (syscall(SYS_close_range, 3u, ~0u, 0u) != 0) fail("close_range", "descriptors");
+  execvp(argv[0], argv);
+  fail("execvpe", argv[0]);
+}

@@ -1,0 +1,77 @@
+#include "init.h"
+
+#include "report.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#define EVENTS 64
+
+static int watch(int epoll, int fd, struct watch *what) {
+  struct epoll_event event = {.events = EPOLLIN, .data.ptr = what};
+  return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
+}
+
+int init_prepare(struct init *init) {
+  sigset_t children;
+  sigemptyset(&children);
+  sigaddset(&children, SIGCHLD);
+  sigprocmask(SIG_BLOCK, &children, NULL);
+  signal(SIGPIPE, SIG_IGN);
+  init->listener_watch.kind = WATCH_LISTENER;
+  init->signals_watch.kind = WATCH_SIGNALS;
+  init->signals = signalfd(-1, &children, SFD_CLOEXEC | SFD_NONBLOCK);
+  init->epoll = epoll_create1(EPOLL_CLOEXEC);
+  init->null = open("/dev/null", O_RDWR | O_CLOEXEC);
+  init->proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  /* a job with root's rights may later put something else at this path */
+  init->ptmx = open("/dev/pts", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (init->signals < 0 || init->epoll < 0) return report_errno("init", "signalfd");
+  if (init->null < 0) return report_errno("init", "/dev/null");
+  if (init->proc < 0) return report_errno("init", "/proc");
+  if (init->ptmx < 0) return report_errno("init", "/dev/pts");
+  if (watch(init->epoll, init->listener, &init->listener_watch) != 0 || watch(init->epoll, init->signals, &init->signals_watch) != 0)
+    return report_errno("init", "epoll");
+  return 0;
+}
+
+static void clear_signals(int signals) {
+  struct signalfd_siginfo info[16];
+  while (read(signals, info, sizeof info) > 0) continue;
+}
+
+static void dispatch(struct init *init, const struct epoll_event *event) {
+  struct watch *what = event->data.ptr;
+  switch (what->kind) {
+    case WATCH_LISTENER:
+      connection_accept(init);
+      break;
+    case WATCH_SIGNALS:
+      /* one signal may stand for many children: it is cleared first, so that none that ends now is missed */
+      clear_signals(init->signals);
+      jobs_reap(init);
+      break;
+    case WATCH_CONNECTION:
+      connection_event(init, (struct connection *)what, event->events);
+      break;
+    case WATCH_STREAM:
+      stream_event(init, (struct stream *)what);
+      break;
+  }
+}
+
+_Noreturn void init_serve(struct init *init) {
+  struct epoll_event events[EVENTS];
+  for (;;) {
+    int count = epoll_wait(init->epoll, events, EVENTS, -1);
+    for (int i = 0; i < count; i++) dispatch(init, &events[i]);
+    /* events of this turn could still name what ended in it */
+    connections_bury(init);
+    jobs_bury(init);
+  }
+}

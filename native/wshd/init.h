@@ -1,0 +1,141 @@
+/*
+ * Process 1 of a container: starts jobs, reaps everything, keeps exit statuses and output for a daemon that is away.
+ *
+ * One thread, one epoll descriptor, no blocking call. Nothing a client or a job does ends it; what fails is answered with WSHD_ERROR.
+ */
+#ifndef WSHD_INIT_H
+#define WSHD_INIT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "ring.h"
+#include "wire.h"
+#include "wshd_protocol.h"
+
+#define CONNECTIONS_MAX 64
+/* Messages that wait for a client to read. More than this is a client that has stopped reading; it is disconnected. */
+#define QUEUE_MAX 16384
+
+/* What an epoll event is about. Always the first member. */
+enum watch_kind { WATCH_LISTENER, WATCH_SIGNALS, WATCH_CONNECTION, WATCH_STREAM };
+struct watch {
+  enum watch_kind kind;
+};
+
+/* A message that could not be sent at once, with duplicates of its descriptors. */
+struct packet {
+  struct packet *next;
+  size_t length, fd_count;
+  int fds[WSHD_FDS_MAX];
+  unsigned char bytes[];
+};
+
+struct connection {
+  struct watch watch;
+  struct connection *next;
+  int fd;
+  uint32_t role; /* 0 before HELLO */
+  bool waits_writable;
+  bool dead; /* freed at the end of the loop's turn: events of the same turn may still name it */
+  size_t queued;
+  struct packet *queue, **queue_end;
+};
+
+/* Somebody waits until no process is left. */
+struct waiter {
+  struct waiter *next;
+  struct connection *connection;
+  uint32_t sequence;
+};
+
+struct job;
+
+/* One output stream of a job, as init sees it. */
+struct stream {
+  struct watch watch;
+  struct job *job;
+  int fd; /* read end, or -1 */
+  bool draining;
+  struct ring ring;
+};
+
+struct job {
+  struct job *next;
+  uint32_t id, flags;
+  pid_t pid; /* inside; 0 once reaped */
+  bool ended;
+  int status; /* of waitpid(2) */
+  struct connection *owner; /* an operator's job ends with its connection; NULL: the daemon's */
+  struct stream streams[2];
+};
+
+struct init {
+  struct watch listener_watch, signals_watch;
+  int listener, signals, epoll;
+  int null, proc, ptmx; /* opened while the root was still untouched */
+  uint64_t capabilities;
+  bool no_new_privs;
+  struct connection *connections, *daemon;
+  struct job *jobs, *forgotten;
+  struct waiter *waiters;
+  uint32_t next_operator_job;
+};
+
+/* Opens what serving needs; everything up to here may still fail. Reports and answers -1. */
+int init_prepare(struct init *init);
+_Noreturn void init_serve(struct init *init);
+
+/* messages.c: what clients ask for. */
+void handle_message(struct init *init, struct connection *connection, const unsigned char *bytes, size_t length, const int *fds, size_t fd_count);
+
+/* connection.c */
+void connection_accept(struct init *init);
+void connection_event(struct init *init, struct connection *connection, uint32_t events);
+/* Sends or queues; `fds` stay the caller's. A client that cannot be served any more is marked dead. */
+void connection_send(struct init *init, struct connection *connection, const struct wire_writer *message, const int *fds, size_t fd_count);
+void connection_end(struct init *init, struct connection *connection);
+void connections_bury(struct init *init);
+
+/* job.c */
+struct spawn_request {
+  uint32_t job_id, flags, argc, envc, limit_count;
+  uint16_t rows, columns;
+  char user[256];
+  char **argv, **environment;
+  struct {
+    uint32_t resource;
+    uint64_t soft, hard;
+  } *limits;
+  const unsigned char *input;
+  uint32_t input_length;
+  int input_fd; /* -1: none came */
+};
+/*
+ * Starts a job. On success `*fds` holds what the client gets (WSHD_SPAWNED), to be closed after sending. On failure answers NULL, errno
+ * set, `*operation` naming the call.
+ */
+struct job *job_spawn(struct init *init, const struct spawn_request *request, int *fds, size_t *fd_count, const char **operation);
+struct job *job_find(struct init *init, uint32_t id);
+/* Takes the job out of the list at once; its memory lives to the end of the turn. */
+void job_forget(struct init *init, struct job *job);
+void jobs_bury(struct init *init);
+/* Collects every ended child and tells who wants to know. */
+void jobs_reap(struct init *init);
+void job_signal(struct init *init, struct job *job, int signal, bool tree);
+void job_send_exit(struct init *init, struct job *job);
+/* The daemon has gone (come): init reads the streams itself (stops reading). */
+void jobs_drain(struct init *init, bool drain);
+void stream_event(struct init *init, struct stream *stream);
+void jobs_hand_over(struct init *init, struct connection *daemon);
+void waiters_drop(struct init *init, const struct connection *connection);
+
+/* tree.c: signals `root` and every descendant; with SIGKILL none escapes by forking. */
+void tree_signal(int proc, pid_t root, int signal);
+
+/* execute.c: the job's own side of the fork. Never returns. `in`, `out`, `err` become 0, 1, 2. */
+_Noreturn void execute(const struct init *init, const struct spawn_request *request, int in, int out, int err);
+
+#endif

@@ -1,0 +1,278 @@
+#include "init.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <unistd.h>
+
+static void close_if(int fd) {
+  if (fd >= 0) close(fd);
+}
+
+/* A memory file that nobody can change any more, read from its beginning. */
+static int sealed_input(const unsigned char *bytes, size_t length) {
+  int fd = memfd_create("stdin", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  if (fd < 0) return -1;
+  while (length > 0) {
+    ssize_t written = write(fd, bytes, length);
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) goto failed;
+    bytes += written;
+    length -= (size_t)written;
+  }
+  if (lseek(fd, 0, SEEK_SET) == 0 && fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) == 0) return fd;
+failed:;
+  int saved = errno;
+  close(fd);
+  errno = saved;
+  return -1;
+}
+
+/* Ends of one job's standard streams: `job` ones become 0, 1, 2 of the job, `client` ones leave by SCM_RIGHTS, `kept` stay here. */
+struct ends {
+  int job[3], client[3], kept[2];
+  size_t client_count;
+};
+
+static void close_ends(struct ends *ends) {
+  int saved = errno;
+  for (int i = 0; i < 3; i++) close_if(ends->job[i]);
+  for (size_t i = 0; i < ends->client_count; i++) close(ends->client[i]);
+  for (int i = 0; i < 2; i++) close_if(ends->kept[i]);
+  errno = saved;
+}
+
+static int open_terminal(const struct init *init, const struct spawn_request *request, struct ends *ends) {
+  int master = openat(init->ptmx, "ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC);
+  if (master < 0) return -1;
+  ends->client[ends->client_count++] = master;
+  int lock = 0;
+  struct winsize size = {.ws_row = request->rows, .ws_col = request->columns};
+  /* TIOCGPTPEER: the other end of just this terminal, whatever stands at its path */
+  if (ioctl(master, TIOCSPTLCK, &lock) != 0 || (ends->job[0] = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC)) < 0) return -1;
+  if (size.ws_row != 0) ioctl(master, TIOCSWINSZ, &size);
+  for (int i = 1; i < 3; i++)
+    if ((ends->job[i] = fcntl(ends->job[0], F_DUPFD_CLOEXEC, 0)) < 0) return -1;
+  return 0;
+}
+
+static int open_input(const struct spawn_request *request, struct ends *ends) {
+  if (request->flags & WSHD_SPAWN_STDIN_PIPE) {
+    int pair[2];
+    if (pipe2(pair, O_CLOEXEC) != 0) return -1;
+    ends->job[0] = pair[0];
+    ends->client[ends->client_count++] = pair[1];
+    return 0;
+  }
+  if (request->flags & WSHD_SPAWN_STDIN_FD) ends->job[0] = fcntl(request->input_fd, F_DUPFD_CLOEXEC, 0);
+  else ends->job[0] = sealed_input(request->input, request->input_length);
+  return ends->job[0] < 0 ? -1 : 0;
+}
+
+static int open_output(const struct init *init, const struct spawn_request *request, struct ends *ends) {
+  for (int i = 0; i < 2; i++) {
+    if (request->flags & WSHD_SPAWN_DISCARD) {
+      if ((ends->job[1 + i] = fcntl(init->null, F_DUPFD_CLOEXEC, 0)) < 0) return -1;
+      continue;
+    }
+    int pair[2];
+    if (pipe2(pair, O_CLOEXEC) != 0) return -1;
+    ends->job[1 + i] = pair[1];
+    /* not blocking for the reader; the writer's end is another open file and stays as programs expect it */
+    if (fcntl(pair[0], F_SETFL, O_RDONLY | O_NONBLOCK) != 0) {
+      close(pair[0]);
+      return -1;
+    }
+    ends->kept[i] = pair[0];
+    int client = fcntl(pair[0], F_DUPFD_CLOEXEC, 0);
+    if (client < 0) return -1;
+    ends->client[ends->client_count++] = client;
+  }
+  return 0;
+}
+
+struct job *job_spawn(struct init *init, const struct spawn_request *request, int *fds, size_t *fd_count, const char **operation) {
+  struct ends ends = {.job = {-1, -1, -1}, .kept = {-1, -1}};
+  struct job *job = calloc(1, sizeof *job);
+  *operation = "allocate job";
+  if (job == NULL) return NULL;
+  *operation = "open streams";
+  int result = request->flags & WSHD_SPAWN_TTY ? open_terminal(init, request, &ends) : open_input(request, &ends);
+  if (result == 0 && (request->flags & WSHD_SPAWN_TTY) == 0) result = open_output(init, request, &ends);
+  pid_t pid = -1;
+  if (result == 0) {
+    *operation = "fork";
+    pid = fork();
+  }
+  if (pid == 0) execute(init, request, ends.job[0], ends.job[1], ends.job[2]);
+  if (pid < 0) {
+    close_ends(&ends);
+    free(job);
+    return NULL;
+  }
+  for (int i = 0; i < 3; i++) close(ends.job[i]);
+  *job = (struct job){.id = request->job_id, .flags = request->flags, .pid = pid, .next = init->jobs};
+  for (int i = 0; i < 2; i++) job->streams[i] = (struct stream){.watch = {WATCH_STREAM}, .job = job, .fd = ends.kept[i]};
+  init->jobs = job;
+  memcpy(fds, ends.client, sizeof(int) * ends.client_count);
+  *fd_count = ends.client_count;
+  return job;
+}
+
+struct job *job_find(struct init *init, uint32_t id) {
+  struct job *job = init->jobs;
+  while (job != NULL && job->id != id) job = job->next;
+  return job;
+}
+
+static void stop_draining(struct init *init, struct stream *stream) {
+  if (!stream->draining) return;
+  stream->draining = false;
+  epoll_ctl(init->epoll, EPOLL_CTL_DEL, stream->fd, NULL);
+}
+
+void job_forget(struct init *init, struct job *job) {
+  for (struct job **at = &init->jobs; *at != NULL; at = &(*at)->next) {
+    if (*at != job) continue;
+    *at = job->next;
+    break;
+  }
+  for (int i = 0; i < 2; i++) {
+    stop_draining(init, &job->streams[i]);
+    close_if(job->streams[i].fd);
+    job->streams[i].fd = -1;
+    ring_clear(&job->streams[i].ring);
+  }
+  job->next = init->forgotten;
+  init->forgotten = job;
+}
+
+void jobs_bury(struct init *init) {
+  while (init->forgotten != NULL) {
+    struct job *job = init->forgotten;
+    init->forgotten = job->next;
+    free(job);
+  }
+}
+
+void job_send_exit(struct init *init, struct job *job) {
+  struct connection *to = job->owner != NULL ? job->owner : (job->id & WSHD_OPERATOR_JOB) == 0 ? init->daemon : NULL;
+  if (to == NULL) return;
+  static struct wire_writer message;
+  wire_begin(&message, WSHD_EXIT, 0);
+  wire_put_u32(&message, job->id);
+  wire_put_u32(&message, (uint32_t)job->status);
+  connection_send(init, to, &message, NULL, 0);
+}
+
+static void answer_waiters(struct init *init) {
+  static struct wire_writer message;
+  while (init->waiters != NULL) {
+    struct waiter *waiter = init->waiters;
+    init->waiters = waiter->next;
+    wire_begin(&message, WSHD_OK, waiter->sequence);
+    connection_send(init, waiter->connection, &message, NULL, 0);
+    free(waiter);
+  }
+}
+
+void jobs_reap(struct init *init) {
+  int status;
+  pid_t pid;
+  while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+    struct job *job = init->jobs;
+    while (job != NULL && job->pid != pid) job = job->next;
+    if (job == NULL) continue; /* an orphan that somebody left to init */
+    job->pid = 0;
+    job->ended = true;
+    job->status = status;
+    job_send_exit(init, job);
+    if ((job->id & WSHD_OPERATOR_JOB) != 0) job_forget(init, job);
+  }
+  /* every process here is init's child or has an ancestor that is: no child left means no process left */
+  if (pid < 0 && errno == ECHILD) answer_waiters(init);
+}
+
+void waiters_drop(struct init *init, const struct connection *connection) {
+  for (struct waiter **at = &init->waiters; *at != NULL;) {
+    struct waiter *waiter = *at;
+    if (waiter->connection != connection) {
+      at = &waiter->next;
+      continue;
+    }
+    *at = waiter->next;
+    free(waiter);
+  }
+}
+
+void job_signal(struct init *init, struct job *job, int signal, bool tree) {
+  if (job->pid == 0) return;
+  if (tree) tree_signal(init->proc, job->pid, signal);
+  else kill(job->pid, signal);
+}
+
+void jobs_drain(struct init *init, bool drain) {
+  for (struct job *job = init->jobs; job != NULL; job = job->next) {
+    if ((job->id & WSHD_OPERATOR_JOB) != 0) continue;
+    for (int i = 0; i < 2; i++) {
+      struct stream *stream = &job->streams[i];
+      if (!drain) {
+        stop_draining(init, stream);
+      } else if (stream->fd >= 0 && !stream->draining) {
+        struct epoll_event event = {.events = EPOLLIN, .data.ptr = stream};
+        stream->draining = epoll_ctl(init->epoll, EPOLL_CTL_ADD, stream->fd, &event) == 0;
+      }
+    }
+  }
+}
+
+void stream_event(struct init *init, struct stream *stream) {
+  static unsigned char buffer[WSHD_RING_BYTES];
+  if (!stream->draining) return;
+  ssize_t got = read(stream->fd, buffer, sizeof buffer);
+  if (got > 0) ring_append(&stream->ring, buffer, (size_t)got);
+  else if (got == 0 || (errno != EAGAIN && errno != EINTR)) stop_draining(init, stream); /* the descriptor stays, for the hand-over */
+}
+
+static void send_ring(struct init *init, struct connection *daemon, struct job *job, int number) {
+  static struct wire_writer message;
+  unsigned char chunk[WSHD_RING_CHUNK];
+  struct ring *ring = &job->streams[number].ring;
+  for (size_t offset = 0, length; (length = ring_peek(ring, offset, chunk, sizeof chunk)) > 0; offset += length) {
+    wire_begin(&message, WSHD_RING, 0);
+    wire_put_u32(&message, job->id);
+    wire_put_u32(&message, (uint32_t)number + 1);
+    wire_put_u64(&message, ring->dropped + offset);
+    wire_put_block(&message, chunk, length);
+    connection_send(init, daemon, &message, NULL, 0);
+  }
+  ring_clear(ring);
+}
+
+void jobs_hand_over(struct init *init, struct connection *daemon) {
+  static struct wire_writer message;
+  for (struct job *job = init->jobs; job != NULL && !daemon->dead; job = job->next) {
+    if ((job->id & WSHD_OPERATOR_JOB) != 0) continue;
+    int fds[2];
+    size_t fd_count = 0;
+    wire_begin(&message, WSHD_JOB, 0);
+    wire_put_u32(&message, job->id);
+    wire_put_u32(&message, job->ended);
+    wire_put_u32(&message, (uint32_t)job->status);
+    wire_put_u32(&message, job->flags);
+    for (int i = 0; i < 2; i++) wire_put_u64(&message, job->streams[i].ring.dropped);
+    for (int i = 0; i < 2; i++) {
+      wire_put_u32(&message, (uint32_t)job->streams[i].ring.length);
+      if (job->streams[i].fd >= 0) fds[fd_count++] = job->streams[i].fd;
+    }
+    connection_send(init, daemon, &message, fds, fd_count);
+    for (int i = 0; i < 2; i++) send_ring(init, daemon, job, i);
+  }
+}

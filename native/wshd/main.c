@@ -1,0 +1,173 @@
+/*
+ * wshd: starts a container and becomes its init.
+ *
+ * The process that is started is the launcher. It binds the socket, clones the child into new namespaces, lets the daemon attach the network,
+ * relays the child's reports and ends. The child (child.c) builds the root and serves as process 1 (init.c).
+ *
+ *   daemon            launcher                      child
+ *     |                  | clone ------------------->|
+ *     |<- cloned <pid> --|                           | waits
+ *     |-- go ----------->| hook-parent-after-clone   |
+ *     |                  |-- go -------------------->| mounts, pivot, listen
+ *     |<- ready ---------|<- ready ------------------|
+ *                       exit                         | serves
+ *
+ * End of file on either channel means that the other side died: the launcher then kills the child, the child ends.
+ */
+#include "child.h"
+#include "hooks.h"
+#include "options.h"
+#include "plan.h"
+#include "report.h"
+#include "root.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* User namespaces are the business of a later step; the clone takes them by adding CLONE_NEWUSER and a mapping before "go". */
+#define NAMESPACES (CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC)
+
+static int bind_socket(const char *run) {
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  if (snprintf(address.sun_path, sizeof address.sun_path, "%s/wshd.sock", run) >= (int)sizeof address.sun_path) {
+    errno = ENAMETOOLONG;
+    return report_errno("socket", run);
+  }
+  int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) return report_errno("socket", address.sun_path);
+  unlink(address.sun_path);
+  if (bind(fd, (struct sockaddr *)&address, sizeof address) != 0 || chmod(address.sun_path, 0600) != 0) return report_errno("socket", address.sun_path);
+  return fd;
+}
+
+/* Nothing the hooks mount may show on the host, nor the host's later mounts here. */
+static int private_mounts(void) {
+  if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) return report_errno("unshare", "mount namespace");
+  return 0;
+}
+
+/* A process that moves itself while it has one thread does not wait for an RCU grace period; its children are born inside. */
+static int join_cgroups(const struct plan *plan) {
+  for (size_t i = 0; i < plan->cgroup_count; i++) {
+    int fd = open(plan->cgroups[i], O_WRONLY | O_CLOEXEC);
+    if (fd < 0 || write(fd, "0", 1) != 1) return report_errno("cgroup", plan->cgroups[i]);
+    close(fd);
+  }
+  return 0;
+}
+
+/* As fork(2), with namespaces. The C library's own record of the process id is not used anywhere here. */
+static pid_t clone_child(void) { return (pid_t)syscall(SYS_clone, (unsigned long)(NAMESPACES | SIGCHLD), NULL, NULL, NULL, NULL); }
+
+static void kill_child(pid_t pid) {
+  kill(pid, SIGKILL);
+  while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) continue;
+}
+
+/* Waits for the daemon's "go". Without a daemon there is nothing to wait for. */
+static int await_daemon(const struct options *options) {
+  char word[8];
+  if (options->sync_fd < 0) return 0;
+  ssize_t got;
+  do got = recv(options->sync_fd, word, sizeof word, 0);
+  while (got < 0 && errno == EINTR);
+  return got == 2 && memcmp(word, "go", 2) == 0 ? 0 : -1;
+}
+
+static int child_died(pid_t pid) {
+  int status = 0;
+  char text[128];
+  while (waitpid(pid, &status, 0) < 0 && errno == EINTR) continue;
+  snprintf(text, sizeof text, WIFSIGNALED(status) ? "init was killed by signal %d" : "init ended with status %d", WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+  return report_failure("init", ECHILD, 0, "init", text);
+}
+
+/* Passes the child's reports on until it is ready. */
+static int relay(const struct options *options, int channel, pid_t pid) {
+  bool failed = false;
+  for (;;) {
+    struct pollfd wait[2] = {{.fd = channel, .events = POLLIN}, {.fd = options->sync_fd, .events = POLLIN}};
+    if (poll(wait, 2, -1) < 0 && errno != EINTR) return report_errno("relay", "init");
+    if (wait[1].revents != 0) return -1; /* the daemon has nothing more to say, so this is its end */
+    if (wait[0].revents == 0) continue;
+    char packet[4096];
+    ssize_t got = recv(channel, packet, sizeof packet - 1, MSG_DONTWAIT);
+    if (got < 0 && (errno == EINTR || errno == EAGAIN)) continue;
+    if (got <= 0) return failed ? -1 : child_died(pid);
+    packet[got] = '\0';
+    if (strcmp(packet, "ready") == 0) {
+      if (options->sync_fd >= 0) report_packet(packet);
+      return 0;
+    }
+    failed = failed || strncmp(packet, "error ", 6) == 0;
+    report_packet(packet);
+  }
+}
+
+static int launch(const struct options *options, struct child *child) {
+  int pair[2];
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) return report_errno("launch", "socketpair");
+  pid_t pid = clone_child();
+  if (pid < 0) return report_errno("clone", "init");
+  if (pid == 0) {
+    close(pair[0]);
+    if (options->sync_fd >= 0) close(options->sync_fd);
+    child->channel = pair[1];
+    _exit(child_main(child));
+  }
+  close(pair[1]);
+  char text[64];
+  snprintf(text, sizeof text, "cloned %d", pid);
+  int result = options->sync_fd >= 0 && !report_packet(text) ? -1 : await_daemon(options);
+  if (result == 0) {
+    snprintf(text, sizeof text, "%d", pid);
+    result = setenv("PID", text, 1) == 0 ? hook_run(options->lib, "hook-parent-after-clone.sh") : report_errno("launch", "PID");
+  }
+  if (result == 0 && send(pair[0], "go", 2, MSG_NOSIGNAL) != 2) result = child_died(pid);
+  if (result == 0) result = relay(options, pair[0], pid);
+  if (result != 0) kill_child(pid);
+  return result;
+}
+
+int main(int argc, char **argv) {
+  struct options options;
+  int status = options_parse(&options, argc, argv);
+  if (status >= 0) return status;
+  if (options.sync_fd >= 0) {
+    fcntl(options.sync_fd, F_SETFD, FD_CLOEXEC);
+    report_open(options.sync_fd);
+    /* whatever else was inherited belongs to nobody here */
+    if (options.sync_fd > 3) syscall(SYS_close_range, 3u, (unsigned)options.sync_fd - 1, 0u);
+    syscall(SYS_close_range, (unsigned)options.sync_fd + 1, ~0u, 0u);
+  } else {
+    syscall(SYS_close_range, 3u, ~0u, 0u);
+  }
+  signal(SIGPIPE, SIG_IGN);
+  static struct plan plan;
+  if (plan_load(&plan) != 0) return 1;
+  struct child child = {.options = &options, .plan = &plan, .argc = argc, .argv = argv};
+  child.listener = bind_socket(options.run);
+  if (child.listener < 0 || private_mounts() != 0 || hook_run(options.lib, "hook-parent-before-clone.sh") != 0) return 1;
+  child.dev = root_make_dev(&plan);
+  if (child.dev < 0) return 1;
+  if (setpriority(PRIO_PROCESS, 0, plan.nice) != 0) {
+    report_errno("nice", "launcher");
+    return 1;
+  }
+  if (join_cgroups(&plan) != 0) return 1;
+  return launch(&options, &child) == 0 ? 0 : 1;
+}

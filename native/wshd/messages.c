@@ -1,0 +1,215 @@
+#include "init.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define ARGUMENTS_MAX 4096
+
+static struct wire_writer answer;
+
+static void send_ok(struct init *init, struct connection *connection, uint32_t sequence) {
+  wire_begin(&answer, WSHD_OK, sequence);
+  connection_send(init, connection, &answer, NULL, 0);
+}
+
+static void send_error(struct init *init, struct connection *connection, uint32_t sequence, int number, const char *operation) {
+  const char *text = strerror(number);
+  wire_begin(&answer, WSHD_ERROR, sequence);
+  wire_put_u32(&answer, (uint32_t)number);
+  wire_put_block(&answer, operation, strlen(operation));
+  wire_put_block(&answer, text, strlen(text));
+  connection_send(init, connection, &answer, NULL, 0);
+}
+
+static void hello(struct init *init, struct connection *connection, uint32_t sequence, uint32_t role) {
+  connection->role = role;
+  if (role == WSHD_ROLE_OPERATOR) {
+    wire_begin(&answer, WSHD_WELCOME, sequence);
+    wire_put_u32(&answer, 0);
+    connection_send(init, connection, &answer, NULL, 0);
+    wire_begin(&answer, WSHD_READY, 0);
+    connection_send(init, connection, &answer, NULL, 0);
+    return;
+  }
+  /* a daemon that comes while one is connected is its successor */
+  if (init->daemon != NULL && init->daemon != connection) connection_end(init, init->daemon);
+  init->daemon = connection;
+  jobs_drain(init, false);
+  uint32_t count = 0;
+  for (const struct job *job = init->jobs; job != NULL; job = job->next) count += (job->id & WSHD_OPERATOR_JOB) == 0;
+  wire_begin(&answer, WSHD_WELCOME, sequence);
+  wire_put_u32(&answer, count);
+  connection_send(init, connection, &answer, NULL, 0);
+  jobs_hand_over(init, connection);
+  wire_begin(&answer, WSHD_READY, 0);
+  connection_send(init, connection, &answer, NULL, 0);
+}
+
+/* A terminated copy; NULL with `failed` set when it holds a NUL byte or there is no memory. */
+static char *take_string(struct wire_reader *reader) {
+  uint32_t length;
+  const unsigned char *bytes = wire_bytes(reader, &length);
+  if (reader->failed || memchr(bytes, '\0', length) != NULL) {
+    reader->failed = true;
+    return NULL;
+  }
+  char *text = malloc(length + 1);
+  if (text == NULL) {
+    reader->failed = true;
+    return NULL;
+  }
+  memcpy(text, bytes, length);
+  text[length] = '\0';
+  return text;
+}
+
+static char **take_strings(struct wire_reader *reader, uint32_t *count) {
+  *count = wire_u32(reader);
+  if (*count > ARGUMENTS_MAX) reader->failed = true;
+  char **list = reader->failed ? NULL : calloc(*count + 1, sizeof *list);
+  if (list == NULL) {
+    reader->failed = true;
+    *count = 0;
+    return NULL;
+  }
+  for (uint32_t i = 0; i < *count && !reader->failed; i++) list[i] = take_string(reader);
+  return list;
+}
+
+static void take_limits(struct wire_reader *reader, struct spawn_request *request) {
+  request->limit_count = wire_u32(reader);
+  if (request->limit_count > 32) reader->failed = true;
+  request->limits = reader->failed ? NULL : calloc(request->limit_count + 1, sizeof *request->limits);
+  if (request->limits == NULL) {
+    reader->failed = true;
+    request->limit_count = 0;
+    return;
+  }
+  for (uint32_t i = 0; i < request->limit_count; i++) {
+    request->limits[i].resource = wire_u32(reader);
+    request->limits[i].soft = wire_u64(reader);
+    request->limits[i].hard = wire_u64(reader);
+  }
+}
+
+static void free_strings(char **list, uint32_t count) {
+  if (list == NULL) return;
+  for (uint32_t i = 0; i < count; i++) free(list[i]);
+  free(list);
+}
+
+static void spawn(struct init *init, struct connection *connection, uint32_t sequence, struct wire_reader *reader, const int *received, size_t received_count) {
+  struct spawn_request request = {.input_fd = received_count > 0 ? received[0] : -1};
+  request.job_id = wire_u32(reader);
+  request.flags = wire_u32(reader);
+  request.rows = wire_u16(reader);
+  request.columns = wire_u16(reader);
+  uint32_t length;
+  const unsigned char *user = wire_bytes(reader, &length);
+  if (length >= sizeof request.user) reader->failed = true;
+  else memcpy(request.user, user, length);
+  request.argv = take_strings(reader, &request.argc);
+  request.environment = take_strings(reader, &request.envc);
+  take_limits(reader, &request);
+  request.input = wire_bytes(reader, &request.input_length);
+  bool is_operator = connection->role == WSHD_ROLE_OPERATOR;
+  if ((request.flags & WSHD_SPAWN_STDIN_FD) != 0 && request.input_fd < 0) reader->failed = true;
+  if (is_operator) request.job_id = WSHD_OPERATOR_JOB | init->next_operator_job++;
+  const char *operation = "spawn";
+  int fds[WSHD_FDS_MAX];
+  size_t fd_count = 0;
+  struct job *job = NULL;
+  if (reader->failed || connection->role == 0) {
+    errno = EPROTO;
+  } else if (!is_operator && ((request.job_id & WSHD_OPERATOR_JOB) != 0 || request.job_id == 0)) {
+    errno = EINVAL;
+  } else if (job_find(init, request.job_id) != NULL) {
+    errno = EEXIST;
+  } else {
+    job = job_spawn(init, &request, fds, &fd_count, &operation);
+  }
+  if (job == NULL) {
+    send_error(init, connection, sequence, errno, operation);
+  } else {
+    if (is_operator) job->owner = connection;
+    wire_begin(&answer, WSHD_SPAWNED, sequence);
+    wire_put_u32(&answer, job->id);
+    wire_put_u32(&answer, (uint32_t)job->pid);
+    connection_send(init, connection, &answer, fds, fd_count);
+    for (size_t i = 0; i < fd_count; i++) close(fds[i]);
+    /* the connection broke in this very moment: it is too late for connection_end() to see this job */
+    if (is_operator && connection->dead) {
+      job->owner = NULL;
+      job_signal(init, job, SIGHUP, false);
+    }
+  }
+  free_strings(request.argv, request.argc);
+  free_strings(request.environment, request.envc);
+  free(request.limits);
+}
+
+static void signal_request(struct init *init, struct connection *connection, uint32_t sequence, struct wire_reader *reader) {
+  uint32_t id = wire_u32(reader);
+  int number = (int)wire_u32(reader);
+  bool tree = wire_u32(reader) != 0;
+  if (reader->failed || number < 0 || number > 64) {
+    send_error(init, connection, sequence, reader->failed ? EPROTO : EINVAL, "signal");
+    return;
+  }
+  if (id == WSHD_ALL_JOBS) {
+    kill(-1, number); /* from process 1: everything in the pid namespace but itself. ESRCH: nothing there, which is as good */
+  } else {
+    struct job *job = job_find(init, id);
+    if (job != NULL) job_signal(init, job, number, tree);
+  }
+  send_ok(init, connection, sequence);
+}
+
+static void wait_empty(struct init *init, struct connection *connection, uint32_t sequence) {
+  struct waiter *waiter = malloc(sizeof *waiter);
+  if (waiter == NULL) {
+    send_error(init, connection, sequence, ENOMEM, "wait-empty");
+    return;
+  }
+  *waiter = (struct waiter){.next = init->waiters, .connection = connection, .sequence = sequence};
+  init->waiters = waiter;
+  jobs_reap(init);
+}
+
+void handle_message(struct init *init, struct connection *connection, const unsigned char *bytes, size_t length, const int *fds, size_t fd_count) {
+  struct wshd_header header = {0};
+  if (length >= sizeof header) memcpy(&header, bytes, sizeof header);
+  struct wire_reader reader = {.at = bytes + sizeof header, .end = bytes + length};
+  if (length < sizeof header || header.version != WSHD_PROTOCOL_VERSION) {
+    send_error(init, connection, header.sequence, EPROTO, "message");
+    return;
+  }
+  uint32_t value;
+  switch (header.type) {
+    case WSHD_HELLO:
+      value = wire_u32(&reader);
+      if (reader.failed || connection->role != 0 || (value != WSHD_ROLE_DAEMON && value != WSHD_ROLE_OPERATOR)) send_error(init, connection, header.sequence, EPROTO, "hello");
+      else hello(init, connection, header.sequence, value);
+      break;
+    case WSHD_SPAWN:
+      spawn(init, connection, header.sequence, &reader, fds, fd_count);
+      break;
+    case WSHD_SIGNAL:
+      signal_request(init, connection, header.sequence, &reader);
+      break;
+    case WSHD_FORGET: {
+      struct job *job = job_find(init, wire_u32(&reader));
+      if (job != NULL && job->ended) job_forget(init, job);
+      send_ok(init, connection, header.sequence);
+      break;
+    }
+    case WSHD_WAIT_EMPTY:
+      wait_empty(init, connection, header.sequence);
+      break;
+    default:
+      send_error(init, connection, header.sequence, EPROTO, "message");
+  }
+}

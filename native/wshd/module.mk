@@ -1,0 +1,14 @@
+WSHD_SOURCES := $(wildcard wshd/*.c)
+WSHD_HEADERS := $(wildcard wshd/*.h) include/wshd_protocol.h
+
+$(OUT)/wshd: $(WSHD_SOURCES) $(WSHD_HEADERS)
+	@mkdir -p $(@D)
+	$(PROGRAM_CC) $(CPPFLAGS) $(PROGRAM_CFLAGS) -o $@ $(WSHD_SOURCES) $(PROGRAM_LDFLAGS)
+
+$(BUILD)/test/wshd_plan_test: test/wshd_plan_test.c wshd/plan.c wshd/report.c wshd/wire.c wshd/ring.c wshd/accounts.c $(WSHD_HEADERS)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) -Iwshd $(TEST_CFLAGS) -o $@ $(filter %.c,$^)
+
+ALL += $(OUT)/wshd
+PROGRAMS += $(OUT)/wshd
+TESTS += $(BUILD)/test/wshd_plan_test

@@ -1,0 +1,62 @@
+#include "options.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define ARGUMENT_MAX 255
+
+static int complain(const char *program, const char *what, const char *word) {
+  dprintf(STDERR_FILENO, "%s: %s -- %s\nTry `%s --help' for more information.\n", program, what, word, program);
+  return 1;
+}
+
+static int usage(const char *program) {
+  dprintf(STDERR_FILENO,
+          "Usage: %s [OPTION]...\n\n"
+          "  --run DIR     directory of the socket wshd.sock (run)\n"
+          "  --lib DIR     directory of the hooks (lib)\n"
+          "  --root DIR    directory that becomes the root (root)\n"
+          "  --title NAME  process title of init\n"
+          "  --sync-fd N   descriptor of the daemon's channel\n"
+          "  --help        this text\n",
+          program);
+  return 0;
+}
+
+static int directory(const char *path) {
+  struct stat facts;
+  if (stat(path, &facts) == 0 && S_ISDIR(facts.st_mode)) return -1;
+  dprintf(STDERR_FILENO, "stat(\"%s\"): %s\n", path, S_ISDIR(facts.st_mode) ? strerror(errno) : "No such directory");
+  return 1;
+}
+
+int options_parse(struct options *options, int argc, char **argv) {
+  *options = (struct options){.run = "run", .lib = "lib", .root = "root", .sync_fd = -1};
+  const char *sync = NULL;
+  const struct {
+    const char *word;
+    const char **value;
+  } known[] = {{"--run", &options->run}, {"--lib", &options->lib}, {"--root", &options->root}, {"--title", &options->title}, {"--sync-fd", &sync}};
+  for (int i = 1; i < argc; i++) {
+    if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) return usage(argv[0]);
+    size_t k = 0;
+    while (k < sizeof known / sizeof *known && strcmp(argv[i], known[k].word) != 0) k++;
+    if (k == sizeof known / sizeof *known || i + 1 == argc) return complain(argv[0], "invalid option", argv[i]);
+    if (strlen(argv[i + 1]) > ARGUMENT_MAX) return complain(argv[0], "argument too long", argv[i]);
+    *known[k].value = argv[++i];
+  }
+  if (sync != NULL) {
+    char *end;
+    long fd = strtol(sync, &end, 10);
+    if (*sync == '\0' || *end != '\0' || fd < 3 || fd > 65535) return complain(argv[0], "invalid argument", "--sync-fd");
+    options->sync_fd = (int)fd;
+  }
+  int status = directory(options->run);
+  if (status < 0) status = directory(options->lib);
+  if (status < 0) status = directory(options->root);
+  return status;
+}

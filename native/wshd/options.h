@@ -1,0 +1,13 @@
+#ifndef WSHD_OPTIONS_H
+#define WSHD_OPTIONS_H
+
+/* The command line (spec linux-container.md 7). Directories are relative to the container's, which is the working directory. */
+struct options {
+  const char *run, *lib, *root, *title;
+  int sync_fd; /* -1: started by an operator */
+};
+
+/* Answers -1 to go on, otherwise the exit status: 0 after --help, 1 after a complaint on stderr. */
+int options_parse(struct options *options, int argc, char **argv);
+
+#endif

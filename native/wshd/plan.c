@@ -1,0 +1,292 @@
+#include "plan.h"
+
+#include "report.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PLAN_MAX 262144 /* bytes of a file; a plan of a thousand bind mounts is smaller */
+
+static const char *current_file;
+static unsigned current_line;
+
+static int bad_line(const char *what, const char *word) {
+  char object[64], text[512];
+  snprintf(object, sizeof object, "%s:%u", current_file, current_line);
+  snprintf(text, sizeof text, "%s:%u: %s: %s", current_file, current_line, what, word == NULL ? "missing" : word);
+  return report_failure("plan", EINVAL, 0, object, text);
+}
+
+static bool is_octal(char digit) { return digit >= '0' && digit <= '7'; }
+
+char *plan_field(char **cursor) {
+  char *from = *cursor + strspn(*cursor, " \t");
+  if (*from == '\0') return NULL;
+  size_t length = strcspn(from, " \t");
+  char *end = from + length, *to = from;
+  *cursor = *end == '\0' ? end : end + 1;
+  for (char *at = from; at < end; at++) {
+    if (*at == '\\' && end - at > 3 && is_octal(at[1]) && is_octal(at[2]) && is_octal(at[3])) {
+      *to++ = (char)((at[1] - '0') * 64 + (at[2] - '0') * 8 + (at[3] - '0'));
+      at += 3;
+    } else {
+      *to++ = *at;
+    }
+  }
+  *to = '\0';
+  return from;
+}
+
+/* Grows an array by one zeroed element; NULL without memory. */
+static void *append(void *array, size_t *count, size_t size) {
+  char *larger = realloc(array, (*count + 1) * size);
+  if (larger == NULL) return NULL;
+  memset(larger + *count * size, 0, size);
+  *count += 1;
+  return larger;
+}
+
+#define APPEND(plan, list, count) ((plan)->list = append((plan)->list, &(plan)->count, sizeof *(plan)->list))
+
+static bool number(const char *text, int base, unsigned long max, unsigned long *value) {
+  char *end;
+  if (text == NULL || *text == '\0' || *text == '-' || *text == '+') return false;
+  errno = 0;
+  *value = strtoul(text, &end, base);
+  return errno == 0 && *end == '\0' && *value <= max;
+}
+
+static const struct {
+  const char *word;
+  unsigned long set, clear;
+} mount_words[] = {
+    {"defaults", 0, 0},
+    {"ro", MS_RDONLY, 0},
+    {"rw", 0, MS_RDONLY},
+    {"nosuid", MS_NOSUID, 0},
+    {"nodev", MS_NODEV, 0},
+    {"noexec", MS_NOEXEC, 0},
+    {"relatime", MS_RELATIME, 0},
+    {"noatime", MS_NOATIME, 0},
+    {"bind", MS_BIND, 0},
+    {"rbind", MS_BIND | MS_REC, 0},
+};
+
+/* True when `word` is a flag or one of ours; otherwise it is data for the file system. */
+static bool take_option(struct plan_mount *mount, const char *word) {
+  for (size_t i = 0; i < sizeof mount_words / sizeof *mount_words; i++) {
+    if (strcmp(word, mount_words[i].word) != 0) continue;
+    mount->flags = (mount->flags & ~mount_words[i].clear) | mount_words[i].set;
+    return true;
+  }
+  if (strcmp(word, "x-warden.create=dir") == 0) mount->create = CREATE_DIRECTORY;
+  else if (strcmp(word, "x-warden.create=file") == 0) mount->create = CREATE_FILE;
+  else return strncmp(word, "x-", 2) == 0; /* mount(8): comments for somebody else */
+  return true;
+}
+
+/* Splits at commas that no backslash protects (overlayfs takes `\,` for a comma in a path); the rest moves to the front as data. */
+static void take_options(struct plan_mount *mount, char *options) {
+  char *to = options;
+  mount->data = options;
+  for (char *word = options; *word != '\0';) {
+    char *end = word;
+    while (*end != '\0' && *end != ',') end += end[0] == '\\' && end[1] != '\0' ? 2 : 1;
+    char *next = *end == '\0' ? end : end + 1;
+    *end = '\0';
+    if (*word != '\0' && !take_option(mount, word)) {
+      if (to != options) *to++ = ',';
+      size_t length = (size_t)(end - word);
+      memmove(to, word, length);
+      to += length;
+    }
+    word = next;
+  }
+  *to = '\0';
+}
+
+static int take_mount(struct plan *plan, char *line) {
+  char *source = plan_field(&line), *target = plan_field(&line), *type = plan_field(&line), *options = plan_field(&line);
+  if (options == NULL) return bad_line("a mount needs source, target, type and options", NULL);
+  if (target[0] != '/') return bad_line("the target must be absolute", target);
+  if (plan->mount_count == 0 && strcmp(target, "/") != 0) return bad_line("the first mount must be the root, found", target);
+  if (!APPEND(plan, mounts, mount_count)) return report_errno("plan", current_file);
+  struct plan_mount *mount = &plan->mounts[plan->mount_count - 1];
+  mount->source = source;
+  mount->target = target;
+  mount->type = type;
+  take_options(mount, options);
+  return 0;
+}
+
+static int take_address(struct plan *plan, char *text) {
+  char *slash = text == NULL ? NULL : strchr(text, '/');
+  unsigned long length = 0;
+  if (slash != NULL) *slash = '\0';
+  if (slash == NULL || inet_pton(AF_INET, text, &plan->address) != 1 || !number(slash + 1, 10, 32, &length))
+    return bad_line("expected an address with a prefix length, found", text);
+  plan->prefix_length = (unsigned)length;
+  return 0;
+}
+
+static int take_mac(struct plan *plan, const char *text) {
+  unsigned part[6];
+  char rest;
+  if (text == NULL || sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%c", &part[0], &part[1], &part[2], &part[3], &part[4], &part[5], &rest) != 6)
+    return bad_line("expected a link-layer address, found", text);
+  for (int i = 0; i < 6; i++) plan->gateway_mac[i] = (unsigned char)part[i];
+  plan->has_gateway_mac = true;
+  return 0;
+}
+
+static int take_user(struct plan *plan, char *line) {
+  unsigned long uid, gid;
+  struct plan_user *user = &plan->user;
+  user->name = plan_field(&line);
+  char *uid_text = plan_field(&line), *gid_text = plan_field(&line);
+  user->home = plan_field(&line);
+  user->shell = plan_field(&line);
+  if (user->shell == NULL || !number(uid_text, 10, 0xfffffffe, &uid) || !number(gid_text, 10, 0xfffffffe, &gid))
+    return bad_line("expected user NAME UID GID HOME SHELL, found", user->name);
+  if (strpbrk(user->name, ":\n") != NULL || strpbrk(user->home, ":\n") != NULL || strpbrk(user->shell, ":\n") != NULL)
+    return bad_line("a field of /etc/passwd holds no colon", user->name);
+  user->uid = (uid_t)uid;
+  user->gid = (gid_t)gid;
+  return 0;
+}
+
+static int take_file(struct plan *plan, char *line) {
+  char *target = plan_field(&line), *mode_text = plan_field(&line), *source = plan_field(&line);
+  unsigned long mode;
+  if (source == NULL || target[0] != '/' || !number(mode_text, 8, 07777, &mode)) return bad_line("expected file TARGET MODE SOURCE, found", target);
+  if (!APPEND(plan, files, file_count)) return report_errno("plan", current_file);
+  plan->files[plan->file_count - 1] = (struct plan_file){.target = target, .source = source, .mode = (mode_t)mode};
+  return 0;
+}
+
+static int take_device(struct plan *plan, char *line) {
+  char *name = plan_field(&line), *kind = plan_field(&line);
+  char *major_text = plan_field(&line), *minor_text = plan_field(&line), *mode_text = plan_field(&line);
+  unsigned long major, minor, mode;
+  if (mode_text == NULL || strchr(name, '/') != NULL || (strcmp(kind, "c") != 0 && strcmp(kind, "b") != 0) || !number(major_text, 10, 4095, &major) ||
+      !number(minor_text, 10, 1048575, &minor) || !number(mode_text, 8, 07777, &mode))
+    return bad_line("expected device NAME c|b MAJOR MINOR MODE, found", name);
+  if (!APPEND(plan, devices, device_count)) return report_errno("plan", current_file);
+  plan->devices[plan->device_count - 1] = (struct plan_device){
+      .name = name, .mode = (mode_t)mode | (kind[0] == 'c' ? S_IFCHR : S_IFBLK), .major = (unsigned)major, .minor = (unsigned)minor};
+  return 0;
+}
+
+static int take_symlink(struct plan *plan, char *line) {
+  char *content = plan_field(&line), *path = plan_field(&line);
+  if (path == NULL || path[0] != '/') return bad_line("expected symlink CONTENT PATH, found", path);
+  if (!APPEND(plan, symlinks, symlink_count)) return report_errno("plan", current_file);
+  plan->symlinks[plan->symlink_count - 1] = (struct plan_symlink){.content = content, .path = path};
+  return 0;
+}
+
+static int take_directive(struct plan *plan, char *line) {
+  char *key = plan_field(&line);
+  unsigned long value = 0;
+  if (strcmp(key, "user") == 0) return take_user(plan, line);
+  if (strcmp(key, "file") == 0) return take_file(plan, line);
+  if (strcmp(key, "device") == 0) return take_device(plan, line);
+  if (strcmp(key, "symlink") == 0) return take_symlink(plan, line);
+  char *word = plan_field(&line);
+  if (word == NULL) return bad_line(key, NULL);
+  if (strcmp(key, "hostname") == 0) {
+    plan->hostname = word;
+  } else if (strcmp(key, "interface") == 0) {
+    plan->interface = word;
+  } else if (strcmp(key, "cgroup") == 0) {
+    if (!APPEND(plan, cgroups, cgroup_count)) return report_errno("plan", current_file);
+    plan->cgroups[plan->cgroup_count - 1] = word;
+  } else if (strcmp(key, "address") == 0) {
+    return take_address(plan, word);
+  } else if (strcmp(key, "gateway") == 0) {
+    if (inet_pton(AF_INET, word, &plan->gateway) != 1) return bad_line("expected an address, found", word);
+  } else if (strcmp(key, "gateway_mac") == 0) {
+    return take_mac(plan, word);
+  } else if (strcmp(key, "mtu") == 0) {
+    if (!number(word, 10, 65535, &value)) return bad_line("expected an MTU, found", word);
+    plan->mtu = (unsigned)value;
+  } else if (strcmp(key, "nice") == 0) {
+    bool negative = word[0] == '-';
+    if (!number(negative ? word + 1 : word, 10, 20, &value)) return bad_line("expected a niceness, found", word);
+    plan->nice = negative ? -(int)value : (int)value;
+  } else if (strcmp(key, "no_new_privs") == 0) {
+    if (!number(word, 10, 1, &value)) return bad_line("expected 0 or 1, found", word);
+    plan->no_new_privs = value == 1;
+  } else if (strcmp(key, "capabilities") == 0) {
+    char *end;
+    plan->capabilities = strtoull(word, &end, 16);
+    if (*end != '\0') return bad_line("expected a hexadecimal mask, found", word);
+  } else {
+    return bad_line("unknown key", key);
+  }
+  return 0;
+}
+
+static int each_line(struct plan *plan, const char *file, char *text, int (*take)(struct plan *, char *)) {
+  current_file = file;
+  current_line = 0;
+  while (*text != '\0') {
+    char *line = text, *end = strchr(text, '\n');
+    text = end == NULL ? text + strlen(text) : end + 1;
+    if (end != NULL) *end = '\0';
+    current_line++;
+    line += strspn(line, " \t");
+    if (*line == '\0' || *line == '#') continue;
+    if (take(plan, line) != 0) return -1;
+  }
+  return 0;
+}
+
+int plan_parse_fstab(struct plan *plan, char *text) {
+  if (each_line(plan, "etc/fstab", text, take_mount) != 0) return -1;
+  return plan->mount_count > 0 ? 0 : bad_line("the mount of the root", NULL);
+}
+
+int plan_parse_conf(struct plan *plan, char *text) {
+  plan->capabilities = UINT64_MAX;
+  return each_line(plan, "etc/wshd.conf", text, take_directive);
+}
+
+static char *read_whole(const char *file) {
+  int fd = open(file, O_RDONLY | O_CLOEXEC);
+  char *text = fd < 0 ? NULL : malloc(PLAN_MAX + 1);
+  if (text == NULL) {
+    report_errno("plan", file);
+    if (fd >= 0) close(fd);
+    return NULL;
+  }
+  size_t length = 0;
+  for (;;) {
+    ssize_t got = read(fd, text + length, PLAN_MAX + 1 - length);
+    if (got < 0 && errno == EINTR) continue;
+    if (got > 0 && (length += (size_t)got) <= PLAN_MAX) continue;
+    if (got == 0) break;
+    if (got > 0) errno = EFBIG;
+    report_errno("plan", file);
+    free(text);
+    close(fd);
+    return NULL;
+  }
+  close(fd);
+  text[length] = '\0';
+  return text;
+}
+
+int plan_load(struct plan *plan) {
+  char *conf = read_whole("etc/wshd.conf");
+  if (conf == NULL || plan_parse_conf(plan, conf) != 0) return -1;
+  char *fstab = read_whole("etc/fstab");
+  return fstab == NULL ? -1 : plan_parse_fstab(plan, fstab);
+}

@@ -1,0 +1,46 @@
+#include "ring.h"
+
+#include "wshd_protocol.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void ring_append(struct ring *ring, const unsigned char *bytes, size_t length) {
+  if (length == 0) return;
+  if (ring->bytes == NULL && (ring->bytes = malloc(WSHD_RING_BYTES)) == NULL) {
+    ring->dropped += length;
+    return;
+  }
+  if (length > WSHD_RING_BYTES) {
+    ring->dropped += length - WSHD_RING_BYTES;
+    bytes += length - WSHD_RING_BYTES;
+    length = WSHD_RING_BYTES;
+  }
+  size_t room = WSHD_RING_BYTES - ring->length;
+  if (length > room) {
+    size_t lost = length - room;
+    ring->dropped += lost;
+    ring->start = (ring->start + lost) % WSHD_RING_BYTES;
+    ring->length -= lost;
+  }
+  size_t end = (ring->start + ring->length) % WSHD_RING_BYTES;
+  size_t first = length < WSHD_RING_BYTES - end ? length : WSHD_RING_BYTES - end;
+  memcpy(ring->bytes + end, bytes, first);
+  memcpy(ring->bytes, bytes + first, length - first);
+  ring->length += length;
+}
+
+size_t ring_peek(const struct ring *ring, size_t offset, unsigned char *into, size_t size) {
+  if (offset >= ring->length) return 0;
+  if (size > ring->length - offset) size = ring->length - offset;
+  size_t from = (ring->start + offset) % WSHD_RING_BYTES;
+  size_t first = size < WSHD_RING_BYTES - from ? size : WSHD_RING_BYTES - from;
+  memcpy(into, ring->bytes + from, first);
+  memcpy(into + first, ring->bytes, size - first);
+  return size;
+}
+
+void ring_clear(struct ring *ring) {
+  free(ring->bytes);
+  *ring = (struct ring){0};
+}

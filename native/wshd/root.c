@@ -1,0 +1,190 @@
+#include "root.h"
+
+#include "inroot.h"
+#include "report.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/mount.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+/* <sys/mount.h> and <linux/mount.h> cannot be included together. */
+int mount(const char *source, const char *target, const char *type, unsigned long flags, const void *data);
+int umount2(const char *target, int flags);
+#ifndef MNT_DETACH
+#define MNT_DETACH 2
+#endif
+
+static const struct plan_device standard_devices[] = {
+    {.name = (char *)"null", .mode = S_IFCHR | 0666, .major = 1, .minor = 3},  {.name = (char *)"zero", .mode = S_IFCHR | 0666, .major = 1, .minor = 5},
+    {.name = (char *)"full", .mode = S_IFCHR | 0666, .major = 1, .minor = 7},  {.name = (char *)"random", .mode = S_IFCHR | 0666, .major = 1, .minor = 8},
+    {.name = (char *)"urandom", .mode = S_IFCHR | 0666, .major = 1, .minor = 9}, {.name = (char *)"tty", .mode = S_IFCHR | 0666, .major = 5, .minor = 0},
+};
+#define STANDARD_DEVICES (sizeof standard_devices / sizeof *standard_devices)
+
+static const struct plan_symlink standard_links[] = {
+    {(char *)"pts/ptmx", (char *)"ptmx"},           {(char *)"/proc/self/fd", (char *)"fd"},         {(char *)"/proc/self/fd/0", (char *)"stdin"},
+    {(char *)"/proc/self/fd/1", (char *)"stdout"}, {(char *)"/proc/self/fd/2", (char *)"stderr"},
+};
+
+static int move_to(int tree, int target) {
+  return (int)syscall(SYS_move_mount, tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+}
+
+static int make_node(int dev, const struct plan_device *device) {
+  if (mknodat(dev, device->name, device->mode, makedev(device->major, device->minor)) == 0)
+    return fchmodat(dev, device->name, device->mode & 07777, 0); /* the umask took bits away */
+  if (errno != EPERM) return -1;
+  int fd = openat(dev, device->name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0666);
+  return fd < 0 ? -1 : close(fd);
+}
+
+int root_make_dev(const struct plan *plan) {
+  int context = (int)syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC);
+  if (context < 0) return report_errno("dev", "tmpfs");
+  if (syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, "mode", "0755", 0) != 0 || syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, "size", "64k", 0) != 0 ||
+      syscall(SYS_fsconfig, context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) != 0) {
+    report_errno("dev", "tmpfs");
+    close(context);
+    return -1;
+  }
+  int dev = (int)syscall(SYS_fsmount, context, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
+  close(context);
+  if (dev < 0) return report_errno("dev", "tmpfs");
+  for (size_t i = 0; i < STANDARD_DEVICES + plan->device_count; i++) {
+    const struct plan_device *device = i < STANDARD_DEVICES ? &standard_devices[i] : &plan->devices[i - STANDARD_DEVICES];
+    if (make_node(dev, device) != 0) return report_errno("dev", device->name);
+  }
+  for (size_t i = 0; i < sizeof standard_links / sizeof *standard_links; i++)
+    if (symlinkat(standard_links[i].content, dev, standard_links[i].path) != 0) return report_errno("dev", standard_links[i].path);
+  if (mkdirat(dev, "pts", 0755) != 0 || mkdirat(dev, "shm", 01777) != 0) return report_errno("dev", "pts");
+  return dev;
+}
+
+static void path_of(int fd, char *path, size_t size) { snprintf(path, size, "/proc/self/fd/%d", fd); }
+
+/* MS_* of a bind mount as attributes of mount_setattr(2). */
+static uint64_t attributes(unsigned long flags) {
+  return (flags & MS_RDONLY ? MOUNT_ATTR_RDONLY : 0u) | (flags & MS_NOSUID ? MOUNT_ATTR_NOSUID : 0u) | (flags & MS_NODEV ? MOUNT_ATTR_NODEV : 0u) |
+         (flags & MS_NOEXEC ? MOUNT_ATTR_NOEXEC : 0u);
+}
+
+/* The copy of a tree gets its attributes before it is visible anywhere. */
+static int bind_at(const struct plan_mount *mount_spec, int target) {
+  unsigned recursive = mount_spec->flags & MS_REC ? AT_RECURSIVE : 0;
+  int tree = (int)syscall(SYS_open_tree, AT_FDCWD, mount_spec->source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | recursive);
+  if (tree < 0) return -1;
+  struct mount_attr attr = {.attr_set = attributes(mount_spec->flags), .propagation = MS_PRIVATE};
+  int result = (int)syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | recursive, &attr, sizeof attr);
+  if (result == 0) result = move_to(tree, target);
+  int saved = errno;
+  close(tree);
+  errno = saved;
+  return result;
+}
+
+static int mount_at(const struct plan_mount *one, int target) {
+  if (one->flags & MS_BIND) return bind_at(one, target);
+  char path[64];
+  path_of(target, path, sizeof path);
+  return mount(one->source, path, one->type, one->flags, one->data);
+}
+
+static int perform(const struct plan_mount *one, int root) {
+  int target = one->create == CREATE_NOTHING ? inroot_open(root, one->target, O_PATH, 0) : inroot_make(root, one->target, one->create == CREATE_DIRECTORY);
+  if (target < 0) return report_errno("mount-target", one->target);
+  int result = mount_at(one, target);
+  if (result != 0) {
+    /* a failing bind mount is nearly always about its source, any other about what is mounted */
+    report_errno("mount", one->flags & MS_BIND ? one->source : one->target);
+  }
+  close(target);
+  return result;
+}
+
+/* A file system of init's own at `path`, which is made if the root lacks it. */
+static int mount_own(int root, const char *path, const char *type, unsigned long flags, const char *data) {
+  int target = inroot_make(root, path, true);
+  if (target < 0) return report_errno("mount-target", path);
+  char by_fd[64];
+  path_of(target, by_fd, sizeof by_fd);
+  int result = mount(type, by_fd, type, flags, data);
+  if (result != 0) report_errno("mount", path);
+  close(target);
+  return result;
+}
+
+/* Nodes that could not be made are the host's, bound over the empty files. */
+static int bind_missing_nodes(const struct plan *plan, int root) {
+  for (size_t i = 0; i < STANDARD_DEVICES + plan->device_count; i++) {
+    const struct plan_device *device = i < STANDARD_DEVICES ? &standard_devices[i] : &plan->devices[i - STANDARD_DEVICES];
+    char path[300];
+    struct stat facts;
+    snprintf(path, sizeof path, "/dev/%s", device->name);
+    int target = inroot_open(root, path, O_PATH | O_NOFOLLOW, 0);
+    if (target < 0 || fstat(target, &facts) != 0) return report_errno("dev", path);
+    struct plan_mount bind = {.source = path, .flags = MS_BIND | MS_NOSUID | MS_NOEXEC};
+    int result = S_ISREG(facts.st_mode) ? bind_at(&bind, target) : 0;
+    if (result != 0) report_errno("dev", path);
+    close(target);
+    if (result != 0) return -1;
+  }
+  return 0;
+}
+
+int root_assemble(const struct plan *plan, const char *directory, int dev) {
+  const struct plan_mount *first = &plan->mounts[0];
+  int target = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (target < 0) return report_errno("root", directory);
+  if (mount_at(first, target) != 0) {
+    report_errno("mount", first->flags & MS_BIND ? first->source : "/");
+    close(target);
+    return -1;
+  }
+  close(target);
+  int root = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC); /* again: the first descriptor lies below the mount */
+  if (root < 0) return report_errno("root", directory);
+  for (size_t i = 1; i < plan->mount_count; i++)
+    if (plan->mounts[i].create == CREATE_NOTHING && perform(&plan->mounts[i], root) != 0) return -1;
+  if (mount_own(root, "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) != 0) return -1;
+  int place = inroot_make(root, "/dev", true);
+  if (place < 0) return report_errno("mount-target", "/dev");
+  if (move_to(dev, place) != 0) return report_errno("mount", "/dev");
+  close(place);
+  close(dev);
+  if (bind_missing_nodes(plan, root) != 0 || mount_own(root, "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,gid=5") != 0 ||
+      mount_own(root, "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=1777") != 0)
+    return -1;
+  for (size_t i = 0; i < plan->symlink_count; i++) {
+    char name[256];
+    int parent = inroot_parent(root, plan->symlinks[i].path, name, sizeof name);
+    if (parent < 0 || (symlinkat(plan->symlinks[i].content, parent, name) != 0 && errno != EEXIST)) return report_errno("symlink", plan->symlinks[i].path);
+    close(parent);
+  }
+  return root;
+}
+
+int root_bind(const struct plan *plan, int root) {
+  for (size_t i = 1; i < plan->mount_count; i++)
+    if (plan->mounts[i].create != CREATE_NOTHING && perform(&plan->mounts[i], root) != 0) return -1;
+  return 0;
+}
+
+int root_pivot(int root, bool keep) {
+  if (fchdir(root) != 0) return report_errno("pivot", "/");
+  if (keep && mkdir("mnt", 0700) != 0 && errno != EEXIST) return report_errno("pivot", "/mnt");
+  /* with "." for both, the old root is stacked on the new one and needs no place in it */
+  if (syscall(SYS_pivot_root, ".", keep ? "mnt" : ".") != 0) return report_errno("pivot", "/");
+  if (!keep && umount2(".", MNT_DETACH) != 0) return report_errno("pivot", "old root");
+  if (chdir("/") != 0) return report_errno("pivot", "/");
+  close(root);
+  return 0;
+}
+
+int root_forget_old(void) { return umount2("/mnt", MNT_DETACH) == 0 ? 0 : report_errno("pivot", "old root"); }

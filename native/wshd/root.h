@@ -1,0 +1,23 @@
+/* Assembles the new root and makes it the only one. Each function reports its own failure and answers -1. */
+#ifndef WSHD_ROOT_H
+#define WSHD_ROOT_H
+
+#include "plan.h"
+
+/*
+ * A detached tmpfs with the device nodes, made before the launcher joins the device group, which may forbid mknod(2). Where mknod is
+ * forbidden anyway (a container in a container) the nodes are empty files over which root_assemble() binds the host's.
+ */
+int root_make_dev(const struct plan *plan);
+
+/* Mounts everything at `directory` in the caller's own mount namespace; answers an O_PATH descriptor of the new root. */
+int root_assemble(const struct plan *plan, const char *directory, int dev);
+
+/* Performs the operator's bind mounts (those with x-warden.create), the last ones because they may lie anywhere. */
+int root_bind(const struct plan *plan, int root);
+
+/* Makes `root` the root. With `keep` the old one stays at /mnt until root_forget_old(). */
+int root_pivot(int root, bool keep);
+int root_forget_old(void);
+
+#endif

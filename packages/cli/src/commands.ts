@@ -1,0 +1,67 @@
+/** The commands: one per request message of the protocol, named after it. */
+import { type MessageDescriptor, REQUESTS } from '@warden/protocol';
+
+/** A command and the messages it stands for. */
+export interface Command {
+  /** Underscored message name, as `net_in`. */
+  readonly name: string;
+  /** Number of the message type. */
+  readonly type: number;
+  readonly request: MessageDescriptor;
+  readonly response: MessageDescriptor;
+  readonly description: string;
+}
+
+const DESCRIPTIONS: Readonly<Record<string, string>> = {
+  copy_in: 'Copy files and directories into a container.',
+  copy_out: 'Copy files and directories out of a container.',
+  create: 'Create a container, optionally with bind mounts, a grace time and a handle.',
+  destroy: 'Stop a container and remove everything it owned.',
+  echo: 'Let the daemon answer the same message.',
+  help: 'Show help.',
+  info: 'Show state, addresses, events, usage and running jobs of a container.',
+  job_signal: 'Send a signal to a job, or to its whole process tree.',
+  limit_bandwidth: 'Shape the network traffic of a container in both directions.',
+  limit_cpu: 'Set or show the CPU shares of a container.',
+  limit_disk: 'Set or show the disk limits of a container.',
+  limit_memory: 'Set or show the memory limit of a container.',
+  link: 'Wait for the end of a job and show its result.',
+  list: 'List the handles of all containers.',
+  net_in: 'Forward a port of the host to a container.',
+  net_out: 'Allow a container to reach a network, port or port range.',
+  ping: 'Ask the daemon for a sign of life.',
+  run: 'Run a script in a container, show its output, exit with its status.',
+  spawn: 'Start a script in a container and show its job id.',
+  stop: 'Stop all jobs of a container.',
+  stream: 'Show the output of a job as it comes, until it ends.',
+};
+
+/** Every command by name, in alphabetical order, as help and completion show them. */
+export const COMMANDS: ReadonlyMap<string, Command> = new Map(
+  Object.entries(REQUESTS)
+    .map(([type, entry]): Command => {
+      const name = underscore(entry.name);
+      return {
+        name,
+        type: Number(type),
+        request: entry.request,
+        response: entry.response,
+        description: DESCRIPTIONS[name] ?? '',
+      };
+    })
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
+    .map((command) => [command.name, command]),
+);
+
+/** Names and descriptions for the help, `help` last. */
+export function listedCommands(): readonly (readonly [string, string])[] {
+  return [
+    ...[...COMMANDS.values()].map(({ name, description }) => [name, description] as const),
+    ['help', DESCRIPTIONS.help!],
+  ];
+}
+
+/** `NetIn` → `net_in`. */
+function underscore(name: string): string {
+  return name.replaceAll(/(?<=[a-z])[A-Z]/g, '_$&').toLowerCase();
+}

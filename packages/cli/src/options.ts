@@ -1,0 +1,128 @@
+/** The words before the command: `warden [options] -- [command]`. */
+import { WardenError } from '@warden/interface';
+
+/** What was asked for. */
+export interface CliOptions {
+  readonly socket: string;
+  /** Echo each command, as `sh -x`. */
+  readonly trace: boolean;
+  /** Leave the prompt after the first command that fails. */
+  readonly exitOnError: boolean;
+  readonly help: boolean;
+  /** Answers and errors as JSON, one object a line. */
+  readonly json: boolean;
+  /** Exit with the original's numbers: 0 for most failures. */
+  readonly compatExit: boolean;
+  /** Accept `--flag=value`, `--flag=false` and `--script @file`. */
+  readonly extended: boolean;
+  /** The command, already split into words; empty: prompt. */
+  readonly command: readonly string[];
+}
+
+/** Where the daemon listens unless configured otherwise. */
+const DEFAULT_SOCKET = '/tmp/warden.sock';
+
+/**
+ * The options in the order of the help; only the original's may be abbreviated, so that a later one never
+ * makes an old script ambiguous.
+ */
+export const OPTIONS: readonly {
+  readonly name: string;
+  readonly argument?: string;
+  readonly text: string;
+  readonly isOriginal: boolean;
+}[] = [
+  {
+    name: 'socket',
+    argument: 'PATH',
+    text: `Control socket of the daemon (default ${DEFAULT_SOCKET}).`,
+    isOriginal: true,
+  },
+  { name: 'trace', text: 'Write each command with a leading + before it is executed.', isOriginal: true },
+  { name: 'exit_on_error', text: 'Leave the prompt after the first unsuccessful command.', isOriginal: true },
+  { name: 'help', text: 'Show help.', isOriginal: true },
+  { name: 'json', text: 'Write answers and errors as JSON, one object a line.', isOriginal: false },
+  {
+    name: 'compat_exit',
+    text: 'Exit with the numbers of the original client (0 for most failures).',
+    isOriginal: false,
+  },
+  { name: 'extended', text: 'Accept --flag=value, --flag=false and --script @file.', isOriginal: false },
+];
+
+/**
+ * Parses the words after the program's name. The command is behind `--`; without one it begins at the first
+ * word that is neither an option nor its argument. Each option may be written with `-` or `_`.
+ *
+ * Errors: `INVALID_SPEC` with the text of the contract.
+ */
+export function parseOptions(words: readonly string[]): CliOptions {
+  const { head, command } = divide(words);
+  if (command.includes('--')) throw wrong("Delimiter: '--' specified multiple times.");
+  const given = new Map<string, string>();
+  for (let at = 0; at < head.length; at += 1) {
+    const word = head[at]!;
+    const option = lookUp(word);
+    const [, inline] = splitOnce(word);
+    if (option.argument === undefined) {
+      if (inline !== undefined) throw wrong(`needless argument: ${word}`);
+      given.set(option.name, '');
+    } else {
+      at += inline === undefined ? 1 : 0;
+      const value = inline ?? head[at];
+      if (value === undefined) throw wrong(`missing argument: ${word}`);
+      given.set(option.name, value);
+    }
+  }
+  return {
+    socket: given.get('socket') ?? DEFAULT_SOCKET,
+    trace: given.has('trace'),
+    exitOnError: given.has('exit_on_error'),
+    help: given.has('help'),
+    json: given.has('json'),
+    compatExit: given.has('compat_exit'),
+    extended: given.has('extended'),
+    command,
+  };
+}
+
+/** Options and command. */
+function divide(words: readonly string[]): {
+  readonly head: readonly string[];
+  readonly command: readonly string[];
+} {
+  const end = words.indexOf('--');
+  if (end >= 0) return { head: words.slice(0, end), command: words.slice(end + 1) };
+  // The original ignored a command without delimiter and opened the prompt; whoever types it means it.
+  let at = 0;
+  while (at < words.length && words[at]!.startsWith('-')) at += takesNext(words[at]!) ? 2 : 1;
+  return { head: words.slice(0, at), command: words.slice(at) };
+}
+
+/** Whether the word behind an option is its argument. */
+function takesNext(word: string): boolean {
+  const [, inline] = splitOnce(word);
+  return lookUp(word).argument !== undefined && inline === undefined;
+}
+
+function lookUp(word: string): (typeof OPTIONS)[number] {
+  if (!word.startsWith('-')) throw wrong(`unexpected word before --: ${word}`);
+  const [flag] = splitOnce(word);
+  const name = flag.slice(2).replaceAll('-', '_');
+  const exact = OPTIONS.find((option) => option.name === name);
+  const abbreviated = OPTIONS.filter(
+    (option) => option.isOriginal && name !== '' && option.name.startsWith(name),
+  );
+  const found = exact ?? (abbreviated.length === 1 ? abbreviated[0] : undefined);
+  if (found === undefined || !word.startsWith('--')) throw wrong(`invalid option: ${word}`);
+  return found;
+}
+
+function splitOnce(word: string): [string, string | undefined] {
+  const at = word.indexOf('=');
+  return at < 0 ? [word, undefined] : [word.slice(0, at), word.slice(at + 1)];
+}
+
+function wrong(text: string): WardenError {
+  return new WardenError('INVALID_SPEC', text, { fields: { operation: 'options' } });
+}

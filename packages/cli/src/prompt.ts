@@ -1,0 +1,128 @@
+/** The prompt, and the same loop over a file or pipe. */
+import { connect, type WardenClient } from '@warden/client';
+import { CommandError } from './command-error.ts';
+import { complete } from './complete.ts';
+import { type ExecuteContext, execute, isRepeatable, type Outcome } from './execute.ts';
+import { History } from './history.ts';
+import type { CliOptions } from './options.ts';
+import { editedLines, type LineSource, pipedLines } from './read-lines.ts';
+import { isLostConnection, reportError } from './report-error.ts';
+import { splitLine } from './split-line.ts';
+import { type Terminal, write } from './terminal.ts';
+
+/** Reads and executes commands until the input ends; gives the exit status of the program. */
+export async function runPrompt(options: CliOptions, terminal: Terminal): Promise<number> {
+  const prompt = new Prompt(options, terminal, await connect({ path: options.socket }));
+  return prompt.loop();
+}
+
+/** One run of the prompt: the session survives a daemon that is restarted. */
+class Prompt {
+  readonly #options: CliOptions;
+  readonly #terminal: Terminal;
+  readonly #history: History;
+  readonly #context: ExecuteContext;
+  #client: WardenClient;
+  #isInterrupted = false;
+
+  constructor(options: CliOptions, terminal: Terminal, client: WardenClient) {
+    this.#options = options;
+    this.#terminal = terminal;
+    this.#client = client;
+    this.#history = new History(terminal.env.HOME);
+    this.#context = { options, terminal, client: async () => this.#client };
+  }
+
+  async loop(): Promise<number> {
+    const interrupted = this.#watchInterrupt();
+    const lines = this.#open(interrupted.raise);
+    try {
+      for (;;) {
+        const line = await Promise.race([lines.next(), interrupted.promise]);
+        if (line === undefined) return 0;
+        const status = await Promise.race([this.#handleLine(line.trim()), interrupted.promise]);
+        if (this.#isInterrupted) return 0;
+        if (status !== undefined) return status;
+      }
+    } finally {
+      interrupted.stop();
+      lines.close();
+      await this.#client.close();
+      if (this.#isInterrupted) await write(this.#terminal.stderr, '\n\nExiting...\n');
+    }
+  }
+
+  #open(onInterrupt: () => void): LineSource {
+    if (!this.#terminal.stdin.isTTY) return pipedLines(this.#terminal);
+    return editedLines(this.#terminal, {
+      prompt: 'warden> ',
+      history: this.#history.lines,
+      complete: (line) => complete(line, () => this.#client.list()),
+      onInterrupt,
+    });
+  }
+
+  #watchInterrupt(): {
+    readonly promise: Promise<undefined>;
+    readonly raise: () => void;
+    readonly stop: () => void;
+  } {
+    let raise: () => void = () => undefined;
+    const promise = new Promise<undefined>((resolve) => {
+      raise = () => {
+        this.#isInterrupted = true;
+        resolve(undefined);
+      };
+    });
+    process.once('SIGINT', raise);
+    return { promise, raise, stop: () => process.removeListener('SIGINT', raise) };
+  }
+
+  /** Executes a line. A number ends the program with it. */
+  async #handleLine(line: string): Promise<number | undefined> {
+    this.#history.add(line);
+    if (line === '') return undefined;
+    try {
+      const outcome = await this.#execute(splitLine(line));
+      this.#history.save();
+      const counts = outcome !== undefined && (outcome.isRun || !this.#options.compatExit);
+      return this.#options.exitOnError && counts && outcome.exitStatus !== 0 ? outcome.exitStatus : undefined;
+    } catch (error) {
+      // Ctrl-C closes the session under the command; that is no failure to report.
+      if (this.#isInterrupted) return undefined;
+      await reportError(error, this.#options, this.#terminal);
+      if (!this.#options.exitOnError) return undefined;
+      return this.#options.compatExit ? 0 : 1;
+    }
+  }
+
+  /** Executes a command; connects again when the daemon went away, but repeats only what changes nothing. */
+  async #execute(words: readonly string[]): Promise<Outcome | undefined> {
+    if (words.length === 0) return undefined;
+    if (!this.#client.isConnected) await this.#reconnect();
+    try {
+      return await execute(words, this.#context);
+    } catch (error) {
+      if (
+        error instanceof CommandError ||
+        !isLostConnection(error) ||
+        this.#client.isConnected ||
+        this.#isInterrupted
+      )
+        throw error;
+      await this.#reconnect();
+      if (!isRepeatable(words)) throw error;
+      return execute(words, this.#context);
+    }
+  }
+
+  async #reconnect(): Promise<void> {
+    await write(this.#terminal.stdout, 'Reconnecting...');
+    await this.#client.close();
+    try {
+      this.#client = await connect({ path: this.#options.socket });
+    } finally {
+      await write(this.#terminal.stdout, '\n');
+    }
+  }
+}

@@ -1,0 +1,36 @@
+/** A single command given behind `--`. */
+import { connect, type WardenClient } from '@warden/client';
+import { CommandError } from './command-error.ts';
+import { execute } from './execute.ts';
+import type { CliOptions } from './options.ts';
+import { reportError } from './report-error.ts';
+import type { Terminal } from './terminal.ts';
+
+/** Exit status for wrong words. */
+const EXIT_SYNTAX = 2;
+/** Exit status for everything else that fails. */
+const EXIT_FAILURE = 1;
+
+/** Executes the command of `options`; gives the exit status of the program. */
+export async function runCommand(options: CliOptions, terminal: Terminal): Promise<number> {
+  let client: WardenClient | undefined;
+  const context = {
+    options,
+    terminal,
+    client: async () => {
+      client ??= await connect({ path: options.socket });
+      return client;
+    },
+  };
+  try {
+    const outcome = await execute(options.command, context);
+    if (outcome === undefined) return 0;
+    return outcome.isRun || !options.compatExit ? outcome.exitStatus : 0;
+  } catch (error) {
+    await reportError(error, options, terminal);
+    if (!(error instanceof CommandError)) return EXIT_FAILURE;
+    return options.compatExit ? 0 : EXIT_SYNTAX;
+  } finally {
+    await client?.close();
+  }
+}

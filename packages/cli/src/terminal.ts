@@ -1,0 +1,37 @@
+/** The standard streams a run of the program works with. */
+import type { Readable, Writable } from 'node:stream';
+import { encodeBytes } from '@warden/interface';
+
+/** Standard streams and environment; the tests give their own. */
+export interface Terminal {
+  readonly stdin: Readable & { readonly isTTY?: boolean };
+  readonly stdout: Writable;
+  readonly stderr: Writable;
+  readonly env: Readonly<Record<string, string | undefined>>;
+}
+
+/** Streams whose last byte was no line end. */
+const midLine = new WeakSet<Writable>();
+
+/**
+ * Writes text or bytes unchanged and waits while the reader is slow. That the reader went away (`| head`) is
+ * reported by the stream's own error event, see `main.ts`.
+ */
+export function write(stream: Writable, data: string | Uint8Array): Promise<void> {
+  const bytes = typeof data === 'string' ? encodeBytes(data) : data;
+  if (bytes.length === 0 || stream.destroyed) return Promise.resolve();
+  if (bytes.at(-1) === 0x0a) midLine.delete(stream);
+  else midLine.add(stream);
+  return new Promise((resolve, reject) => {
+    stream.write(bytes, (error) => {
+      if (error && (error as NodeJS.ErrnoException).code !== 'EPIPE') reject(error);
+      else resolve();
+    });
+  });
+}
+
+/** Ends a line that a job left open: a line editor clears the line it draws its prompt on. */
+export async function endLine(terminal: Terminal): Promise<void> {
+  const isOpen = [terminal.stdout, terminal.stderr].some((stream) => midLine.delete(stream));
+  if (isOpen) await write(terminal.stdout, '\n');
+}

@@ -1,0 +1,43 @@
+import { describe, expect, it } from 'vitest';
+import { AnswerQueue } from './answer-queue.ts';
+
+function queueOfStrings(): { queue: AnswerQueue<string>; calls: string[] } {
+  const calls: string[] = [];
+  const queue = new AnswerQueue<string>({
+    pause: () => calls.push('pause'),
+    resume: () => calls.push('resume'),
+  });
+  return { queue, calls };
+}
+
+describe('AnswerQueue', () => {
+  it('gives answers in order and marks the last', async () => {
+    const { queue } = queueOfStrings();
+    const first = queue.next();
+    queue.push('a', 1, false);
+    queue.push('b', 1, true);
+    expect(await first).toEqual({ answer: 'a', isLast: false });
+    expect(queue.isSettled).toBe(true);
+    expect(await queue.next()).toEqual({ answer: 'b', isLast: true });
+  });
+
+  it('pauses its source above 256 KiB and resumes it at half of that', async () => {
+    const { queue, calls } = queueOfStrings();
+    for (let at = 0; at < 4; at += 1) queue.push('x', 65_536, false);
+    expect(calls).toEqual([]);
+    queue.push('x', 65_536, false);
+    expect(calls).toEqual(['pause']);
+    for (let at = 0; at < 2; at += 1) await queue.next();
+    expect(calls).toEqual(['pause']);
+    await queue.next();
+    expect(calls).toEqual(['pause', 'resume']);
+  });
+
+  it('fails after what had arrived', async () => {
+    const { queue } = queueOfStrings();
+    queue.push('a', 1, false);
+    queue.fail(new Error('lost'));
+    expect((await queue.next()).answer).toBe('a');
+    await expect(queue.next()).rejects.toThrow('lost');
+  });
+});

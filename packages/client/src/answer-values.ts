@@ -1,0 +1,87 @@
+/** From response messages to the values of the Warden API. */
+import type {
+  BandwidthStat,
+  ContainerInfo,
+  ContainerState,
+  CpuStat,
+  DiskLimitSpec,
+  DiskStat,
+  JobEnd,
+  MemoryStat,
+  OutputChunk,
+} from '@warden/interface';
+import type { InfoResponse, LimitDiskResponse, LinkResponse, StreamResponse } from '@warden/protocol';
+import { ClientJobResult } from './job-result.ts';
+
+/** The daemon could not say how the job ended; the original's number for it. */
+const UNKNOWN_EXIT_STATUS = 255;
+
+/** Facts about a container; what the daemon left out stays out. */
+export function containerInfo(answer: InfoResponse | undefined): ContainerInfo {
+  const { memory_stat, cpu_stat, disk_stat, bandwidth_stat } = answer ?? {};
+  return {
+    state: (answer?.state ?? 'active') as ContainerState,
+    events: answer?.events ?? [],
+    ...(answer?.host_ip === undefined ? {} : { hostIp: answer.host_ip }),
+    ...(answer?.container_ip === undefined ? {} : { containerIp: answer.container_ip }),
+    ...(answer?.container_path === undefined ? {} : { containerPath: answer.container_path }),
+    ...(memory_stat === undefined ? {} : { memoryStat: memory_stat as MemoryStat }),
+    ...(cpu_stat === undefined ? {} : { cpuStat: cpuStat(cpu_stat) }),
+    ...(disk_stat === undefined ? {} : { diskStat: diskStat(disk_stat) }),
+    ...(bandwidth_stat === undefined ? {} : { bandwidthStat: bandwidthStat(bandwidth_stat) }),
+    jobIds: (answer?.job_ids ?? []).map(Number),
+  };
+}
+
+function cpuStat(stat: NonNullable<InfoResponse['cpu_stat']>): CpuStat {
+  return { usage: stat.usage ?? 0n, user: stat.user ?? 0n, system: stat.system ?? 0n };
+}
+
+function diskStat(stat: NonNullable<InfoResponse['disk_stat']>): DiskStat {
+  return { bytesUsed: stat.bytes_used ?? 0n, inodesUsed: stat.inodes_used ?? 0n };
+}
+
+function bandwidthStat(stat: NonNullable<InfoResponse['bandwidth_stat']>): BandwidthStat {
+  return {
+    inRate: stat.in_rate ?? 0n,
+    inBurst: stat.in_burst ?? 0n,
+    outRate: stat.out_rate ?? 0n,
+    outBurst: stat.out_burst ?? 0n,
+  };
+}
+
+/** Result of a Link or Run. */
+export function jobResult(answer: LinkResponse): ClientJobResult {
+  return new ClientJobResult({
+    exitStatus: answer.exit_status ?? UNKNOWN_EXIT_STATUS,
+    stdout: answer.stdout ?? new Uint8Array(),
+    stderr: answer.stderr ?? new Uint8Array(),
+    info: containerInfo(answer.info),
+  });
+}
+
+/** Whether a stream ends with this answer: the final one has an exit status and no name. */
+export function isStreamEnd(answer: StreamResponse): boolean {
+  return answer.exit_status !== undefined || answer.name === undefined;
+}
+
+/** End of a stream. */
+export function jobEnd(answer: StreamResponse): JobEnd {
+  return { exitStatus: answer.exit_status ?? UNKNOWN_EXIT_STATUS, info: containerInfo(answer.info) };
+}
+
+/** A data answer of a stream. */
+export function outputChunk(answer: StreamResponse): OutputChunk {
+  return { stream: answer.name === 'stderr' ? 'stderr' : 'stdout', data: answer.data ?? new Uint8Array() };
+}
+
+/** Disk limits in force; undefined when quotas are off, since the daemon then answers none of the fields. */
+export function diskLimits(answer: LimitDiskResponse): Required<DiskLimitSpec> | undefined {
+  if (answer.block_hard === undefined && answer.inode_hard === undefined) return undefined;
+  return {
+    blockSoft: answer.block_soft ?? 0n,
+    blockHard: answer.block_hard ?? 0n,
+    inodeSoft: answer.inode_soft ?? 0n,
+    inodeHard: answer.inode_hard ?? 0n,
+  };
+}

@@ -1,0 +1,182 @@
+/** A container, seen through the socket. */
+import {
+  type Container,
+  type ContainerInfo,
+  type DiskLimitSpec,
+  isWardenError,
+  type NetOutSpec,
+  type SpawnOptions,
+} from '@warden/interface';
+import {
+  type InfoResponse,
+  type LimitCpuResponse,
+  type LimitDiskResponse,
+  type LimitMemoryResponse,
+  MessageType,
+  type NetInResponse,
+  type RunResponse,
+  type SpawnResponse,
+} from '@warden/protocol';
+import { containerInfo, diskLimits, jobResult } from './answer-values.ts';
+import { ClientJob, killJob } from './client-job.ts';
+import { type ClientJobResult, requireSuccess } from './job-result.ts';
+import type { Session } from './session.ts';
+import { limitDiskRequest, netOutRequest, onContainer, spawnRequest } from './spec-messages.ts';
+import { hasLimits, throwIfAborted, type WaitLimits, Watchdog } from './watchdog.ts';
+
+/** How to start a job from a program. With limits, `trackTree` is on. */
+export interface ClientSpawnOptions extends SpawnOptions, WaitLimits {}
+
+/** How to run a script to its end. */
+export interface RunOptions extends ClientSpawnOptions {
+  /** Throw `COMMAND_FAILED` when the exit status is not 0. */
+  readonly check?: boolean;
+}
+
+/** A reference to a container; `await using` destroys it at the end of the block. */
+export class ClientContainer implements Container {
+  readonly handle: string;
+  readonly #session: Session;
+
+  constructor(session: Session, handle: string) {
+    this.#session = session;
+    this.handle = handle;
+  }
+
+  /** See {@link Container.info}. */
+  async info(): Promise<ContainerInfo> {
+    return containerInfo(await this.#call<InfoResponse>(MessageType.Info));
+  }
+
+  /**
+   * Runs a script and waits for its end. A status other than 0 is a result, not an error, unless `check` is
+   * set. With `signal` or `timeoutMs` the whole process tree is killed in the container before the promise
+   * rejects.
+   *
+   * Errors: `ABORTED`, `TIMEOUT` (`fields.isEnded` is false when the daemon could not end the job),
+   * `COMMAND_FAILED`.
+   */
+  async run(script: string | Uint8Array, options: RunOptions = {}): Promise<ClientJobResult> {
+    const result = hasLimits(options)
+      ? await (await this.spawn(script, options)).result()
+      : jobResult(await this.#send<RunResponse>(MessageType.Run, spawnRequest(this.handle, script, options)));
+    if (options.check) requireSuccess(this.handle, result);
+    return result;
+  }
+
+  /**
+   * See {@link Container.spawn}. The limits count from this call and end the job even if nobody waits for it.
+   */
+  async spawn(script: string | Uint8Array, options: ClientSpawnOptions = {}): Promise<ClientJob> {
+    if (!hasLimits(options))
+      return new ClientJob(this.#session, this.handle, await this.#spawn(script, options));
+    throwIfAborted(options.signal);
+    const started = this.#spawn(script, { ...options, trackTree: true });
+    const watchdog = new Watchdog(options, () => this.#killStarted(started));
+    try {
+      return new ClientJob(this.#session, this.handle, await watchdog.guardStart(started), watchdog);
+    } catch (error) {
+      watchdog.settle();
+      throw error;
+    }
+  }
+
+  /** See {@link Container.job}. */
+  job(id: number): ClientJob {
+    return new ClientJob(this.#session, this.handle, id);
+  }
+
+  /** See {@link Container.stop}. Never waits behind other requests of this client. */
+  async stop(options: { readonly background?: boolean; readonly kill?: boolean } = {}): Promise<void> {
+    await this.#send(MessageType.Stop, onContainer(this.handle, options), true);
+  }
+
+  /** See {@link Container.destroy}. Never waits behind other requests of this client. */
+  async destroy(): Promise<void> {
+    await this.#send(MessageType.Destroy, onContainer(this.handle), true);
+    this.#session.pool.forget(this.handle);
+  }
+
+  /** See {@link Container.netIn}. */
+  async netIn(
+    spec: { readonly hostPort?: number | undefined; readonly containerPort?: number | undefined } = {},
+  ): Promise<{ readonly hostPort: number; readonly containerPort: number }> {
+    const fields = { host_port: spec.hostPort, container_port: spec.containerPort };
+    const answer = await this.#call<NetInResponse>(MessageType.NetIn, fields);
+    return { hostPort: answer.host_port, containerPort: answer.container_port };
+  }
+
+  /** See {@link Container.netOut}. */
+  async netOut(spec: NetOutSpec): Promise<void> {
+    await this.#send(MessageType.NetOut, netOutRequest(this.handle, spec));
+  }
+
+  /** See {@link Container.copyIn}. Both paths are on the daemon's host. */
+  async copyIn(source: string, target: string): Promise<void> {
+    await this.#call(MessageType.CopyIn, { src_path: source, dst_path: target });
+  }
+
+  /** See {@link Container.copyOut}. */
+  async copyOut(source: string, target: string, owner?: string): Promise<void> {
+    await this.#call(MessageType.CopyOut, { src_path: source, dst_path: target, owner });
+  }
+
+  /** See {@link Container.limitMemory}. */
+  async limitMemory(bytes?: bigint): Promise<bigint> {
+    const answer = await this.#call<LimitMemoryResponse>(MessageType.LimitMemory, { limit_in_bytes: bytes });
+    return answer.limit_in_bytes ?? 0n;
+  }
+
+  /** See {@link Container.limitCpu}. */
+  async limitCpu(shares?: bigint): Promise<bigint> {
+    const answer = await this.#call<LimitCpuResponse>(MessageType.LimitCpu, { limit_in_shares: shares });
+    return answer.limit_in_shares ?? 0n;
+  }
+
+  /** See {@link Container.limitDisk}. */
+  async limitDisk(spec: DiskLimitSpec): Promise<Required<DiskLimitSpec> | undefined> {
+    return diskLimits(
+      await this.#send<LimitDiskResponse>(MessageType.LimitDisk, limitDiskRequest(this.handle, spec)),
+    );
+  }
+
+  /** See {@link Container.limitBandwidth}. */
+  async limitBandwidth(limit: { readonly rate: bigint; readonly burst: bigint }): Promise<void> {
+    await this.#call(MessageType.LimitBandwidth, { rate: limit.rate, burst: limit.burst });
+  }
+
+  /** Destroys the container; one that is gone already is fine. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    try {
+      await this.destroy();
+    } catch (error) {
+      if (!isWardenError(error, 'UNKNOWN_HANDLE')) throw error;
+    }
+  }
+
+  async #spawn(script: string | Uint8Array, options: SpawnOptions): Promise<number> {
+    return (await this.#send<SpawnResponse>(MessageType.Spawn, spawnRequest(this.handle, script, options)))
+      .job_id;
+  }
+
+  /** Ends a job that may not have an id yet. */
+  async #killStarted(started: Promise<number>): Promise<void> {
+    let id: number;
+    try {
+      id = await started;
+    } catch (error) {
+      // Refused: nothing was started. A lost connection leaves that open.
+      if (isWardenError(error, 'UNAVAILABLE')) throw error;
+      return;
+    }
+    await killJob(this.#session, this.handle, id);
+  }
+
+  #call<T extends object>(type: number, fields: Record<string, unknown> = {}): Promise<T> {
+    return this.#send<T>(type, onContainer(this.handle, fields));
+  }
+
+  #send<T extends object>(type: number, value: object, isUrgent = false): Promise<T> {
+    return this.#session.call<T>(type, value, { handle: this.handle, isUrgent });
+  }
+}

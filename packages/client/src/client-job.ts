@@ -1,0 +1,148 @@
+/** A job in a container, seen through the socket. */
+import { isWardenError, type Job, type JobEnd, type OutputChunk, WardenError } from '@warden/interface';
+import { type LinkResponse, MessageType, type StreamResponse } from '@warden/protocol';
+import { isStreamEnd, jobEnd, jobResult, outputChunk } from './answer-values.ts';
+import { ClientJobResult } from './job-result.ts';
+import type { Session } from './session.ts';
+import type { Watchdog } from './watchdog.ts';
+
+/** A started job, or a reference to one by its id. */
+export class ClientJob implements Job {
+  readonly id: number;
+  readonly handle: string;
+  readonly #session: Session;
+  readonly #watchdog: Watchdog | undefined;
+  /** End of the stream that {@link output} is read through; `undefined` inside when it was left early. */
+  #outputEnd: Promise<JobEnd | undefined> = Promise.resolve(undefined);
+
+  constructor(session: Session, handle: string, id: number, watchdog?: Watchdog) {
+    this.#session = session;
+    this.#watchdog = watchdog;
+    this.handle = handle;
+    this.id = id;
+  }
+
+  /**
+   * All output from the job's start, as it comes. The job is removed at the end; leaving the loop early keeps
+   * it. Each loop opens a stream of its own. Errors: `UNKNOWN_JOB`, `ABORTED` and `TIMEOUT` of the limits
+   * given to `spawn`, besides those of every operation.
+   */
+  get output(): AsyncIterable<OutputChunk> {
+    return { [Symbol.asyncIterator]: () => this.#readOutput() };
+  }
+
+  /**
+   * The end of the job. Each byte of output goes to exactly one place: when {@link output} is being read to
+   * its end, `stdout` and `stderr` of this result are empty. Errors: as {@link output}.
+   */
+  async result(): Promise<ClientJobResult> {
+    const end = await this.#outputEnd;
+    if (end !== undefined)
+      return new ClientJobResult({ ...end, stdout: new Uint8Array(), stderr: new Uint8Array() });
+    if (this.#watchdog === undefined) return this.link();
+    return this.#watchdog.guard(this.#link(this.#watchdog.released));
+  }
+
+  /**
+   * See {@link Job.link}. Waiting without result leaves the job to the daemon, which keeps the result for the
+   * next link.
+   */
+  async link(options: { readonly signal?: AbortSignal } = {}): Promise<ClientJobResult> {
+    const result = await this.#link(options.signal);
+    this.#watchdog?.settle();
+    return result;
+  }
+
+  /** See {@link Job.stream}. */
+  async *stream(): AsyncGenerator<OutputChunk, JobEnd, undefined> {
+    const end = yield* this.#chunks(undefined);
+    this.#watchdog?.settle();
+    return end;
+  }
+
+  /**
+   * See {@link Job.kill}. With an old daemon, which refuses the request or never answers it: `UNSUPPORTED`.
+   */
+  async kill(options: { readonly signal?: number; readonly tree?: boolean } = {}): Promise<void> {
+    await killJob(this.#session, this.handle, this.id, options);
+  }
+
+  async #link(signal: AbortSignal | undefined): Promise<ClientJobResult> {
+    const value = { handle: this.handle, job_id: this.id };
+    return jobResult(
+      await this.#session.call<LinkResponse>(MessageType.Link, value, { handle: this.handle, signal }),
+    );
+  }
+
+  async *#readOutput(): AsyncGenerator<OutputChunk, undefined, undefined> {
+    let settle: (end: JobEnd | undefined | Promise<never>) => void = () => undefined;
+    const outputEnd = new Promise<JobEnd | undefined>((resolve) => {
+      settle = resolve;
+    });
+    // Whoever iterates sees the failure; result() may never be asked for.
+    outputEnd.catch(() => undefined);
+    this.#outputEnd = outputEnd;
+    try {
+      const end = yield* this.#chunks(this.#watchdog?.released);
+      await this.#watchdog?.throwIfFired();
+      this.#watchdog?.settle();
+      settle(end);
+    } catch (error) {
+      const outcome = await this.#watchdog?.outcome();
+      if (outcome === undefined) throw error;
+      settle(Promise.reject(outcome));
+      throw outcome;
+    } finally {
+      // Left early or cut off: the daemon keeps the job, so that result() can still link to it.
+      settle(undefined);
+    }
+    return undefined;
+  }
+
+  async *#chunks(signal: AbortSignal | undefined): AsyncGenerator<OutputChunk, JobEnd, undefined> {
+    const value = { handle: this.handle, job_id: this.id };
+    const lane = { handle: this.handle, signal };
+    const answers = this.#session.stream<StreamResponse>(MessageType.Stream, value, isStreamEnd, lane);
+    try {
+      for (;;) {
+        const step = await answers.next();
+        if (step.done) return jobEnd(step.value);
+        yield outputChunk(step.value);
+      }
+    } finally {
+      // A loop left early must give its connection back; after the end this does nothing.
+      await answers.return({});
+    }
+  }
+}
+
+const SIGKILL = 9;
+/**
+ * Patience with the answer to a signal, in milliseconds; it is answered at once by a daemon that knows it.
+ */
+const SIGNAL_PATIENCE_MS = 3000;
+
+/**
+ * Sends a signal to a job; default SIGKILL to its tree. Errors: `UNSUPPORTED` when the daemon refuses or
+ * ignores the request.
+ */
+export async function killJob(
+  session: Session,
+  handle: string,
+  jobId: number,
+  options: { readonly signal?: number; readonly tree?: boolean } = {},
+): Promise<void> {
+  const { signal = SIGKILL, tree = true } = options;
+  const patience = AbortSignal.timeout(SIGNAL_PATIENCE_MS);
+  const value = { handle, job_id: jobId, signal, tree };
+  try {
+    await session.call(MessageType.JobSignal, value, { handle, isUrgent: true, signal: patience });
+  } catch (cause) {
+    if (!isWardenError(cause, 'ABORTED') || !patience.aborted) throw cause;
+    const text = `the daemon did not answer the signal within ${SIGNAL_PATIENCE_MS} ms; an old daemon does not know it`;
+    throw new WardenError('UNSUPPORTED', text, {
+      cause,
+      fields: { operation: 'kill', object: handle, jobId },
+    });
+  }
+}

@@ -1,0 +1,249 @@
+/**
+ * The connections of one session.
+ *
+ * - **home**: carries the creates, stays open until the session is closed. The daemon counts references per
+ *   connection, so the containers made here stay referenced however the other connections come and go.
+ * - **lanes**: one request at a time each, made when needed, reused while idle, closed after some idle time.
+ *   At most `maxConnections`; who comes later waits in order. Urgent requests (those that end something:
+ *   stop, destroy, kill) never wait behind the requests they end: they may open a few lanes more.
+ *
+ * A lane that was the first to name a container not created here is its **keeper**: closing it for idleness
+ * would drop the session's reference and start the grace time, so it stays open until the container is
+ * destroyed or the session closed.
+ */
+import { WardenError } from '@warden/interface';
+import type { Connection } from './connection.ts';
+
+/** Lanes above the limit that urgent requests may open. */
+const URGENT_EXTRA = 8;
+
+/** How a pool behaves. */
+export interface PoolOptions {
+  /** Opens a connection. */
+  readonly open: () => Promise<Connection>;
+  /** Largest number of connections besides home; at least 1. */
+  readonly maxConnections: number;
+  /** Milliseconds an idle lane is kept. */
+  readonly idleMs: number;
+}
+
+/** How one lane is asked for. */
+export interface LaneRequest {
+  /** Container named by the request. */
+  readonly handle?: string | undefined;
+  readonly isUrgent?: boolean;
+  /** Leaves the queue with `ABORTED`. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+interface Lane {
+  readonly connection: Connection;
+  timer: NodeJS.Timeout | undefined;
+}
+
+interface Waiter {
+  readonly admit: () => void;
+  readonly refuse: (error: WardenError) => void;
+}
+
+/** See the file's head. */
+export class ConnectionPool {
+  readonly #options: PoolOptions;
+  readonly #idle: Lane[] = [];
+  readonly #open = new Set<Connection>();
+  readonly #queue: Waiter[] = [];
+  readonly #urgentQueue: Waiter[] = [];
+  readonly #keepers = new Map<string, Connection>();
+  #home: Promise<Connection> | undefined;
+  /** The home connection once it is open, to be asked synchronously. */
+  #homeConnection: Connection | undefined;
+  /** Lanes in use or being opened. */
+  #busy = 0;
+  #isClosed = false;
+
+  constructor(options: PoolOptions) {
+    this.#options = options;
+  }
+
+  /** Whether the home connection is open. */
+  get isHomeAlive(): boolean {
+    return this.#homeConnection?.isAlive ?? false;
+  }
+
+  /** Open connections, home included. */
+  get size(): number {
+    return this.#open.size;
+  }
+
+  /** The home connection; opened on first use and again after a loss. */
+  home(): Promise<Connection> {
+    if (this.#isClosed) return Promise.reject(closed());
+    this.#home ??= this.#openHome();
+    return this.#home;
+  }
+
+  /** Runs `task` with a connection of its own. */
+  async use<T>(request: LaneRequest, task: (connection: Connection) => Promise<T>): Promise<T> {
+    const lane = await this.acquire(request);
+    try {
+      return await task(lane.connection);
+    } finally {
+      lane.release();
+    }
+  }
+
+  /** Takes a connection out of the pool until `release`. Errors: `UNAVAILABLE`, `ABORTED`. */
+  async acquire(request: LaneRequest): Promise<{ connection: Connection; release(): void }> {
+    await this.#admission(request);
+    try {
+      const connection = await this.#idleOrNew(request.handle);
+      if (request.handle !== undefined && !this.#keepers.has(request.handle))
+        this.#keepers.set(request.handle, connection);
+      return { connection, release: () => this.#release(connection) };
+    } catch (error) {
+      this.#leave();
+      throw error;
+    }
+  }
+
+  /** Home references `handle` from now on (it was created there). */
+  keepAtHome(handle: string, home: Connection): void {
+    this.#keepers.set(handle, home);
+  }
+
+  /** The container is gone: nobody has to keep a reference. */
+  forget(handle: string): void {
+    const keeper = this.#keepers.get(handle);
+    this.#keepers.delete(handle);
+    const lane = this.#idle.find((one) => one.connection === keeper);
+    if (lane !== undefined) this.#startIdleTimer(lane);
+  }
+
+  /** Ends every connection; what waits is rejected with `UNAVAILABLE`. Idempotent. */
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    for (const waiter of [...this.#urgentQueue.splice(0), ...this.#queue.splice(0)]) waiter.refuse(closed());
+    for (const lane of this.#idle.splice(0)) clearTimeout(lane.timer);
+    for (const connection of [...this.#open]) connection.destroy(closed());
+  }
+
+  async #openHome(): Promise<Connection> {
+    try {
+      const connection = await this.#connect();
+      this.#homeConnection = connection;
+      return connection;
+    } catch (error) {
+      this.#home = undefined;
+      throw error;
+    }
+  }
+
+  async #connect(): Promise<Connection> {
+    const connection = await this.#options.open();
+    if (this.#isClosed) {
+      connection.destroy(closed());
+      throw closed();
+    }
+    this.#open.add(connection);
+    connection.onEnd = () => this.#ended(connection);
+    return connection;
+  }
+
+  #ended(connection: Connection): void {
+    this.#open.delete(connection);
+    if (connection === this.#homeConnection) {
+      this.#homeConnection = undefined;
+      this.#home = undefined;
+    }
+    for (const [handle, keeper] of this.#keepers) {
+      if (keeper === connection) this.#keepers.delete(handle);
+    }
+    const at = this.#idle.findIndex((lane) => lane.connection === connection);
+    if (at >= 0) clearTimeout(this.#idle.splice(at, 1)[0]!.timer);
+  }
+
+  /** Resolves when the request has a place among the busy lanes. */
+  #admission({ signal, isUrgent }: LaneRequest): Promise<void> {
+    if (this.#isClosed) return Promise.reject(closed());
+    if (signal?.aborted) return Promise.reject(abortedInQueue(signal));
+    const queue = isUrgent ? this.#urgentQueue : this.#queue;
+    return new Promise((resolve, reject) => {
+      const onAbort = (): void => {
+        queue.splice(queue.indexOf(waiter), 1);
+        reject(abortedInQueue(signal!));
+      };
+      const settle = (): void => signal?.removeEventListener('abort', onAbort);
+      const waiter: Waiter = {
+        admit: () => {
+          settle();
+          resolve();
+        },
+        refuse: (error) => {
+          settle();
+          reject(error);
+        },
+      };
+      signal?.addEventListener('abort', onAbort, { once: true });
+      queue.push(waiter);
+      this.#dispatch();
+    });
+  }
+
+  /** Lets in who waits and has room: the urgent first. */
+  #dispatch(): void {
+    const { maxConnections } = this.#options;
+    for (;;) {
+      const waiter =
+        (this.#busy < maxConnections + URGENT_EXTRA ? this.#urgentQueue.shift() : undefined) ??
+        (this.#busy < maxConnections ? this.#queue.shift() : undefined);
+      if (waiter === undefined) return;
+      this.#busy += 1;
+      waiter.admit();
+    }
+  }
+
+  async #idleOrNew(handle: string | undefined): Promise<Connection> {
+    // The keeper first (its reference is in place), else the one used last: the others get a chance to close.
+    const keeper = handle === undefined ? undefined : this.#keepers.get(handle);
+    const kept = this.#idle.findIndex((lane) => lane.connection === keeper);
+    const [lane] = this.#idle.splice(kept >= 0 ? kept : -1, 1);
+    if (lane === undefined) return this.#connect();
+    clearTimeout(lane.timer);
+    return lane.connection;
+  }
+
+  #release(connection: Connection): void {
+    if (connection.isAlive && connection.isIdle && !this.#isClosed) {
+      const lane: Lane = { connection, timer: undefined };
+      this.#idle.push(lane);
+      this.#startIdleTimer(lane);
+    } else if (connection.isAlive) {
+      connection.destroy(closed());
+    }
+    this.#leave();
+  }
+
+  #leave(): void {
+    this.#busy -= 1;
+    this.#dispatch();
+  }
+
+  #startIdleTimer(lane: Lane): void {
+    clearTimeout(lane.timer);
+    for (const keeper of this.#keepers.values()) if (keeper === lane.connection) return;
+    lane.timer = setTimeout(() => lane.connection.destroy(closed()), this.#options.idleMs);
+    // Neither an idle connection nor its timer may keep the program alive.
+    lane.timer.unref();
+  }
+}
+
+function closed(): WardenError {
+  return new WardenError('UNAVAILABLE', 'the session is closed');
+}
+
+function abortedInQueue(signal: AbortSignal): WardenError {
+  return new WardenError('ABORTED', 'the caller gave up while waiting for a connection', {
+    cause: signal.reason,
+  });
+}

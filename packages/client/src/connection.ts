@@ -1,0 +1,197 @@
+/**
+ * One connection: requests in order, answers paired by order.
+ *
+ * The server works off the requests of a connection strictly one after another, so whoever must not wait
+ * takes another connection from the pool. Every way a connection can end (peer gone, garbage, local abort)
+ * goes through {@link Connection.destroy}: what waits is rejected exactly once, and nothing is left that
+ * could reject unseen.
+ */
+import type { Socket } from 'node:net';
+import { WardenError } from '@warden/interface';
+import { decodeMessage, encodeFrame, encodeMessage, FrameDecoder, MessageType } from '@warden/protocol';
+import { AnswerQueue } from './answer-queue.ts';
+import { remoteError } from './remote-error.ts';
+
+/** A request that waits for its answer. */
+interface Waiting {
+  readonly type: number;
+  /** Takes an answer of `size` bytes; true when it was the last one. */
+  take(payload: object, size: number): boolean;
+  fail(error: WardenError): void;
+}
+
+/** See the file's head. */
+export class Connection {
+  /** Called once when the connection has ended, with the reason. */
+  onEnd: ((reason: WardenError) => void) | undefined;
+  readonly #socket: Socket;
+  readonly #decoder: FrameDecoder = new FrameDecoder();
+  readonly #waiting: Waiting[] = [];
+  #ended: WardenError | undefined;
+
+  constructor(socket: Socket) {
+    this.#socket = socket;
+    socket.on('data', (chunk) => this.#receive(chunk));
+    socket.on('error', (cause) => this.destroy(lost(cause)));
+    socket.on('close', () => this.destroy(lost(undefined)));
+    socket.unref();
+  }
+
+  /** Whether requests can be sent. */
+  get isAlive(): boolean {
+    return this.#ended === undefined;
+  }
+
+  /** Whether no answer is outstanding. */
+  get isIdle(): boolean {
+    return this.#waiting.length === 0;
+  }
+
+  /**
+   * Sends one request and awaits its one answer. With `signal` aborted the connection is given up, since an
+   * answer nobody awaits would be taken for the next one's; the promise rejects with the signal's reason as
+   * cause.
+   *
+   * Errors: the daemon's, `UNAVAILABLE`, `ABORTED`, `INVALID_SPEC` (the message cannot be encoded).
+   */
+  request<T extends object>(type: number, value: object, signal?: AbortSignal): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      if (signal?.aborted) {
+        reject(abandoned(signal));
+        return;
+      }
+      const onAbort = (): void => this.destroy(abandoned(signal!));
+      const settle = (): void => signal?.removeEventListener('abort', onAbort);
+      this.#send(type, value, {
+        type,
+        take(payload) {
+          settle();
+          resolve(payload as T);
+          return true;
+        },
+        fail(error) {
+          settle();
+          reject(error);
+        },
+      });
+      signal?.addEventListener('abort', onAbort, { once: true });
+    });
+  }
+
+  /**
+   * Sends a request that has many answers; `isFinal` knows the last one, which becomes the return value.
+   * While the consumer is slow the socket is paused. Leaving early gives the connection up.
+   */
+  async *stream<T extends object>(
+    type: number,
+    value: object,
+    isFinal: (answer: T) => boolean,
+    signal?: AbortSignal,
+  ): AsyncGenerator<T, T, undefined> {
+    if (signal?.aborted) throw abandoned(signal);
+    const queue = new AnswerQueue<T>(this.#socket);
+    const onAbort = (): void => this.destroy(abandoned(signal!));
+    this.#send(type, value, {
+      type,
+      take(payload, size) {
+        const isLast = isFinal(payload as T);
+        queue.push(payload as T, size, isLast);
+        return isLast;
+      },
+      fail: (error) => queue.fail(error),
+    });
+    signal?.addEventListener('abort', onAbort, { once: true });
+    try {
+      for (;;) {
+        const { answer, isLast } = await queue.next();
+        if (isLast) return answer;
+        yield answer;
+      }
+    } finally {
+      signal?.removeEventListener('abort', onAbort);
+      if (!queue.isSettled) this.destroy(lost(undefined));
+    }
+  }
+
+  /**
+   * Ends the connection and rejects everything that waits with `reason`. Idempotent; the first reason stays.
+   */
+  destroy(reason: WardenError): void {
+    if (this.#ended !== undefined) return;
+    this.#ended = reason;
+    this.#socket.destroy();
+    for (const waiting of this.#waiting.splice(0)) waiting.fail(reason);
+    this.onEnd?.(reason);
+  }
+
+  #send(type: number, value: object, waiting: Waiting): void {
+    if (this.#ended !== undefined) {
+      waiting.fail(this.#ended);
+      return;
+    }
+    let frame: Uint8Array;
+    try {
+      frame = encodeFrame(encodeMessage(type, value));
+    } catch (cause) {
+      waiting.fail(new WardenError('INVALID_SPEC', (cause as Error).message, { cause }));
+      return;
+    }
+    this.#waiting.push(waiting);
+    this.#socket.ref();
+    this.#socket.write(frame);
+  }
+
+  #receive(chunk: Uint8Array): void {
+    const frames: Uint8Array[] = [];
+    try {
+      try {
+        this.#decoder.pushInto(chunk, frames);
+      } finally {
+        // What came whole before a broken frame is still an answer.
+        for (const frame of frames) if (this.#ended === undefined) this.#answer(frame);
+      }
+    } catch (cause) {
+      this.destroy(
+        garbage(`the server does not speak warden's protocol: ${(cause as Error).message}`, cause),
+      );
+    }
+  }
+
+  #answer(frame: Uint8Array): void {
+    const { type, payload } = decodeMessage(frame, 'response');
+    const waiting = this.#waiting[0];
+    if (waiting === undefined) {
+      this.destroy(garbage('the server sent an answer that nothing had asked for', undefined));
+    } else if (type === MessageType.Error) {
+      this.#shift();
+      waiting.fail(remoteError(payload));
+    } else if (type !== waiting.type) {
+      this.destroy(
+        garbage(`the server answered a request of type ${waiting.type} with type ${type}`, undefined),
+      );
+    } else if (waiting.take(payload, frame.length)) {
+      this.#shift();
+    }
+  }
+
+  #shift(): void {
+    this.#waiting.shift();
+    // An idle connection must not keep the program alive.
+    if (this.#waiting.length === 0) this.#socket.unref();
+  }
+}
+
+function lost(cause: unknown): WardenError {
+  return new WardenError('UNAVAILABLE', 'the connection to the daemon was lost', {
+    ...(cause === undefined ? {} : { cause }),
+    fields: { operation: 'receive' },
+  });
+}
+
+function garbage(message: string, cause: unknown): WardenError {
+  return new WardenError('INTERNAL', message, { cause, fields: { operation: 'receive' } });
+}
+
+function abandoned(signal: AbortSignal): WardenError {
+  return new WardenError('ABORTED', 'the caller gave up waiting', { cause: signal.reason });
+}

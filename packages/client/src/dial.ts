@@ -1,0 +1,76 @@
+/** Opening the socket, bounded in time. */
+import net from 'node:net';
+import { WardenError } from '@warden/interface';
+
+/** Where and how long to dial. */
+export interface DialOptions {
+  /** Path of the daemon's unix socket. */
+  readonly path: string;
+  /** Gives the attempt up with `ABORTED`. */
+  readonly signal?: AbortSignal | undefined;
+  /** Milliseconds until `TIMEOUT`; default 5000. */
+  readonly connectTimeoutMs?: number | undefined;
+}
+
+const DEFAULT_CONNECT_TIMEOUT_MS = 5000;
+
+/**
+ * Connects to the daemon's socket.
+ *
+ * Errors: `UNAVAILABLE` (nobody listens; `fields.errno`), `TIMEOUT`, `ABORTED` (cause is the signal's
+ * reason).
+ */
+export function dial(options: DialOptions): Promise<net.Socket> {
+  const { path, signal } = options;
+  const timeoutMs = options.connectTimeoutMs ?? DEFAULT_CONNECT_TIMEOUT_MS;
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted) {
+      reject(aborted(path, signal));
+      return;
+    }
+    const socket = net.connect({ path });
+    const settle = (): void => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', onAbort);
+      socket.removeListener('connect', onConnect);
+      socket.removeListener('error', onError);
+    };
+    const fail = (error: WardenError): void => {
+      settle();
+      // A destroyed socket may still report the failure that destroyed it; nobody is interested any more.
+      socket.on('error', () => undefined);
+      socket.destroy();
+      reject(error);
+    };
+    const onAbort = (): void => fail(aborted(path, signal!));
+    const timer = setTimeout(() => fail(timedOut(path, timeoutMs)), timeoutMs);
+    signal?.addEventListener('abort', onAbort, { once: true });
+    const onConnect = (): void => {
+      settle();
+      resolve(socket);
+    };
+    const onError = (cause: Error): void => fail(unreachable(path, cause));
+    socket.once('connect', onConnect);
+    socket.once('error', onError);
+  });
+}
+
+function aborted(path: string, signal: AbortSignal): WardenError {
+  return new WardenError('ABORTED', `connecting to ${path} was given up`, {
+    cause: signal.reason,
+    fields: { operation: 'connect', object: path },
+  });
+}
+
+function timedOut(path: string, timeoutMs: number): WardenError {
+  return new WardenError('TIMEOUT', `no connection to ${path} within ${timeoutMs} ms`, {
+    fields: { operation: 'connect', object: path, timeoutMs },
+  });
+}
+
+function unreachable(path: string, cause: NodeJS.ErrnoException): WardenError {
+  return new WardenError('UNAVAILABLE', `cannot connect to ${path}: ${cause.code ?? cause.message}`, {
+    cause,
+    fields: { operation: 'connect', object: path, errno: cause.code ?? 'unknown' },
+  });
+}

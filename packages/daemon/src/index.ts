@@ -1,0 +1,12 @@
+/**
+ * `wardend` as a library: configuration, driver choice and start, for embedding and for tests. The program is `bin/wardend.js`.
+ *
+ * @packageDocumentation
+ */
+export { type Configuration, checkConfiguration, loadConfiguration } from './config.ts';
+export { type KeyRule, SCHEMA } from './config-schema.ts';
+export { makeDefaultRootfs } from './default-rootfs.ts';
+export { describeConfiguration, describeErrors } from './describe.ts';
+export { type LogSink, type LogSinkOptions, openLogSink } from './log-sink.ts';
+export { type DriverSet, selectDrivers, type Trial } from './select-drivers.ts';
+export { type RunningDaemon, startDaemon } from './start.ts';

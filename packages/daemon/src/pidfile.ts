@@ -1,0 +1,50 @@
+/** The pidfile of spec behaviour.md 12: decimal pid and newline; a live owner is refused, a stale file replaced, removed at a normal end. */
+import fs from 'node:fs';
+import { WardenError } from '@warden/interface';
+
+/** Writes `file` and answers the function that removes it. Errors: `ALREADY_EXISTS` naming the live process, `NATIVE_FAILED`. */
+export function writePidfile(file: string): () => void {
+  const owner = readPid(file);
+  if (owner !== undefined && owner !== process.pid && isAlive(owner)) {
+    throw new WardenError(
+      'ALREADY_EXISTS',
+      `the pidfile ${file} names the running process ${owner}; stop it or configure another pidfile`,
+      {
+        fields: { operation: 'write pidfile', object: file, pid: owner },
+      },
+    );
+  }
+  const beside = `${file}.${process.pid}`;
+  try {
+    fs.writeFileSync(beside, `${process.pid}\n`, { mode: 0o644 });
+    fs.renameSync(beside, file);
+  } catch (cause) {
+    fs.rmSync(beside, { force: true });
+    const { code, message } = cause as NodeJS.ErrnoException;
+    throw new WardenError('NATIVE_FAILED', `cannot write the pidfile ${file}: ${message}`, {
+      cause,
+      fields: { operation: 'write pidfile', object: file, errno: code },
+    });
+  }
+  return () => {
+    if (readPid(file) === process.pid) fs.rmSync(file, { force: true });
+  };
+}
+
+function readPid(file: string): number | undefined {
+  try {
+    const text = fs.readFileSync(file, 'utf8').trim();
+    return /^[1-9]\d*$/.test(text) ? Number(text) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}

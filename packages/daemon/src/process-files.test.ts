@@ -1,0 +1,58 @@
+import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import fs from 'node:fs';
+import net from 'node:net';
+import os from 'node:os';
+import path from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { listenForHealthChecks } from './health-check.ts';
+import { writePidfile } from './pidfile.ts';
+
+let directory: string;
+beforeEach(() => {
+  directory = fs.mkdtempSync(path.join(os.tmpdir(), 'warden-process-'));
+});
+afterEach(() => fs.rmSync(directory, { recursive: true, force: true }));
+
+describe('the pidfile (behaviour 12)', () => {
+  it('holds pid and newline, and goes away', () => {
+    const file = path.join(directory, 'wardend.pid');
+    const remove = writePidfile(file);
+    expect(fs.readFileSync(file, 'utf8')).toBe(`${process.pid}\n`);
+    remove();
+    remove();
+    expect(fs.existsSync(file)).toBe(false);
+  });
+  it('refuses a file that names a living process, and replaces a stale one', () => {
+    const file = path.join(directory, 'wardend.pid');
+    fs.writeFileSync(file, `${process.ppid}\n`);
+    expect(() => writePidfile(file)).toThrow(new RegExp(`running process ${process.ppid}`));
+    const { pid } = spawnSync('true');
+    fs.writeFileSync(file, `${pid}\n`);
+    writePidfile(file)();
+    expect(fs.readdirSync(directory)).toEqual([]);
+  });
+  it('names a path that cannot be written', () => {
+    expect(() => writePidfile('/nonexistent/dir/wardend.pid')).toThrow(/\/nonexistent\/dir\/wardend\.pid/);
+  });
+});
+
+describe('the health check (behaviour 12)', () => {
+  it('answers 200 to whatever arrives and closes', async () => {
+    const free = net.createServer().listen(0, '127.0.0.1');
+    await once(free, 'listening');
+    const { port } = free.address() as net.AddressInfo;
+    await new Promise((resolve) => free.close(resolve));
+    const close = await listenForHealthChecks(port);
+    try {
+      const response = await fetch(`http://127.0.0.1:${port}/`);
+      expect([response.status, await response.text()]).toEqual([200, '']);
+      await expect(listenForHealthChecks(port)).rejects.toMatchObject({
+        code: 'ALREADY_EXISTS',
+        message: expect.stringContaining(String(port)),
+      });
+    } finally {
+      await close();
+    }
+  });
+});

@@ -1,0 +1,108 @@
+/**
+ * Configuration to running daemon, in the order of spec behaviour.md 2. Each step has its undo, so that a failed start leaves
+ * neither lock, nor socket, nor pidfile behind.
+ */
+import fs from 'node:fs';
+import path from 'node:path';
+import { createCore } from '@warden/core';
+import { type Logger, WardenError } from '@warden/interface';
+import { wardenServer } from '@warden/server';
+import type { Configuration } from './config.ts';
+import { coreOptions } from './core-options.ts';
+import { lockDepot } from './depot-lock.ts';
+import { listenForHealthChecks } from './health-check.ts';
+import { writePidfile } from './pidfile.ts';
+import { selectDrivers } from './select-drivers.ts';
+
+/** A running daemon. */
+export interface RunningDaemon {
+  /** Ends at once: requests in progress are cut off, containers and jobs live on. Idempotent. */
+  close(): Promise<void>;
+  /** Finishes what is in progress, as SIGUSR2 does (spec behaviour.md 11), then as {@link close}. Idempotent. */
+  drain(): Promise<void>;
+}
+
+/**
+ * Starts everything and answers when clients can connect.
+ *
+ * Errors: `UNSUPPORTED` (not root, no driver works), `INVALID_SPEC` (configuration), `ALREADY_EXISTS` (depot, socket, port or pidfile in use).
+ */
+export async function startDaemon(configuration: Configuration, logger: Logger): Promise<RunningDaemon> {
+  const { server: settings } = configuration;
+  const undo: (() => void | Promise<void>)[] = [];
+  const unwind = async (): Promise<void> => {
+    for (const step of undo.splice(0).reverse()) {
+      try {
+        await step();
+      } catch (error) {
+        logger.error('shutdown-step-failed', { error });
+      }
+    }
+  };
+  try {
+    checkHost(configuration);
+    process.umask(0o022); // modes of everything made below are meant as written
+    fs.mkdirSync(settings.container_depot_path, { recursive: true, mode: 0o700 });
+    const depot = fs.realpathSync(settings.container_depot_path);
+    const lock = lockDepot(depot);
+    undo.push(() => lock.release());
+
+    const { drivers } = await selectDrivers(configuration, { logger });
+    undo.push(() => drivers.network.close());
+    const core = await createCore(coreOptions(configuration, depot, drivers, logger));
+    undo.push(() => core.close());
+
+    const server = wardenServer({
+      host: core,
+      path: settings.unix_domain_path,
+      mode: settings.unix_domain_permissions,
+      logger: logger.child('server'),
+    });
+    await server.listen();
+    undo.push(() => server.close());
+    const { port } = configuration.health_check_server;
+    if (port) undo.push(await listenForHealthChecks(port));
+    if (settings.pidfile) undo.push(writePidfile(settings.pidfile));
+    logger.info('listening', { path: settings.unix_domain_path, depot });
+
+    let ended: Promise<void> | undefined;
+    const end = (before?: () => Promise<void>): Promise<void> => {
+      ended ??= (async () => {
+        await before?.();
+        await unwind();
+      })();
+      return ended;
+    };
+    return { close: () => end(), drain: () => end(() => server.drain()) };
+  } catch (error) {
+    await unwind();
+    throw error;
+  }
+}
+
+function checkHost(configuration: Configuration): void {
+  const { container_klass, container_rootfs_path } = configuration.server;
+  if (container_klass === 'Warden::Container::Insecure') {
+    throw new WardenError(
+      'UNSUPPORTED',
+      'container_klass Warden::Container::Insecure is not built into this version; use Warden::Container::Linux',
+      {
+        fields: { operation: 'start', object: container_klass },
+      },
+    );
+  }
+  if (process.geteuid?.() !== 0) {
+    throw new WardenError('UNSUPPORTED', 'linux containers require root privileges', {
+      fields: { operation: 'start', uid: process.geteuid?.() },
+    });
+  }
+  if (container_rootfs_path !== undefined && !isDirectory(container_rootfs_path)) {
+    throw new WardenError('INVALID_SPEC', `container_rootfs_path does not exist ${container_rootfs_path}`, {
+      fields: { operation: 'start', object: path.resolve(container_rootfs_path), errno: 'ENOENT' },
+    });
+  }
+}
+
+function isDirectory(target: string): boolean {
+  return fs.statSync(target, { throwIfNoEntry: false })?.isDirectory() === true;
+}

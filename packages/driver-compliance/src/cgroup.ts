@@ -1,0 +1,162 @@
+/** Compliance of a cgroup driver (spec drivers.md 2). */
+import assert from 'node:assert/strict';
+import type { CgroupDriver, CgroupSpec } from '@warden/interface';
+import { assertHonestProbe, assertPurePlan, assertWardenError, persisted } from './laws.ts';
+import type { TestFunctions } from './test-functions.ts';
+
+/** A process that joined a group. */
+export interface JoinedProcess {
+  /** As the driver's `pids` shows it. */
+  readonly pid: number;
+  /** Touches so much memory; answers when done or dead. */
+  allocate(bytes: number): Promise<void>;
+  /** Resolves when it has ended. */
+  readonly ended: Promise<void>;
+  kill(): void;
+}
+
+/** One isolated instance per test. */
+export interface CgroupSubject {
+  readonly driver: CgroupDriver;
+  /** A process that joins by the join files. */
+  join(files: readonly string[]): Promise<JoinedProcess>;
+  /** Everything a driver can leave: group paths below its prefix, watches. */
+  inventory(): Promise<readonly string[]>;
+  close(): Promise<void>;
+}
+
+const SPEC: CgroupSpec = Object.freeze({ id: '0123456789a', allowAllDevices: false, pidsLimit: undefined });
+const UNLIMITED = 9_223_372_036_854_771_712n;
+const MIB = 1n << 20n;
+
+/** Declares the tests. `make` answers a fresh subject, before `setup`; tests share nothing. */
+export function cgroupCompliance(
+  test: TestFunctions,
+  name: string,
+  make: () => Promise<CgroupSubject>,
+): void {
+  const withSubject = (title: string, body: (subject: CgroupSubject) => Promise<void>): void =>
+    test.it(title, async () => {
+      const subject = await make();
+      try {
+        await subject.driver.setup();
+        await body(subject);
+      } finally {
+        await subject.close();
+      }
+    });
+  test.describe(`cgroup driver ${name}`, () => {
+    withSubject('probes honestly', ({ driver, inventory }) =>
+      assertHonestProbe(() => driver.probe(), inventory),
+    );
+    withSubject('plans without touching anything', ({ driver, inventory }) =>
+      assertPurePlan(() => driver.plan(SPEC), inventory),
+    );
+    withSubject('sets up, creates and releases repeatedly', async ({ driver, inventory }) => {
+      const before = await inventory();
+      const state = driver.plan(SPEC);
+      await driver.setup();
+      await driver.create(SPEC, state);
+      await driver.create(SPEC, persisted(state));
+      assert.deepEqual(await driver.list(), [SPEC.id]);
+      await driver.release(persisted(state));
+      await driver.release(persisted(state));
+      assert.deepEqual(await inventory(), before);
+      assert.deepEqual(await driver.list(), []);
+    });
+    withSubject('releases what was never created', async ({ driver }) => {
+      await driver.release(driver.plan(SPEC));
+    });
+    withSubject('shows who joined, and kills all of them', async ({ driver, join }) => {
+      const state = driver.plan(SPEC);
+      await driver.create(SPEC, state);
+      const joined = [await join(driver.joinFiles(state)), await join(driver.joinFiles(persisted(state)))];
+      try {
+        assert.deepEqual(
+          await driver.pids(state),
+          joined.map(({ pid }) => pid).sort((a, b) => a - b),
+        );
+        await driver.killAll(state, 5_000);
+        await Promise.all(joined.map(({ ended }) => ended));
+        assert.deepEqual(await driver.pids(state), []);
+      } finally {
+        for (const one of joined) one.kill();
+        await driver.release(state);
+      }
+    });
+    withSubject('keeps a created group over another setup', async ({ driver }) => {
+      const state = driver.plan(SPEC);
+      await driver.create(SPEC, state);
+      await driver.setup();
+      assert.deepEqual(await driver.list(), [SPEC.id]);
+      await driver.release(state);
+    });
+    withSubject('raises and lowers the memory limit', async ({ driver }) => {
+      if (!driver.supports.memory)
+        return assertUnsupported(() => driver.setMemoryLimit(driver.plan(SPEC), 64n * MIB));
+      const state = driver.plan(SPEC);
+      await driver.create(SPEC, state);
+      assert.equal(await driver.memoryLimit(state), UNLIMITED);
+      for (const limit of [64n * MIB, 256n * MIB, 32n * MIB]) {
+        assert.equal(await driver.setMemoryLimit(state, limit), limit);
+        assert.equal(await driver.memoryLimit(persisted(state)), limit);
+      }
+      await driver.release(state);
+    });
+    withSubject('sets and reads CPU shares', async ({ driver }) => {
+      if (!driver.supports.cpu) return assertUnsupported(() => driver.setCpuShares(driver.plan(SPEC), 512n));
+      const state = driver.plan(SPEC);
+      await driver.create(SPEC, state);
+      assert.equal(await driver.cpuShares(state), 1024n);
+      assert.equal(await driver.setCpuShares(state, 512n), 512n);
+      assert.equal(await driver.cpuShares(persisted(state)), 512n);
+      await driver.release(state);
+    });
+    withSubject('reads statistics', async ({ driver, join }) => {
+      const state = driver.plan(SPEC);
+      await driver.create(SPEC, state);
+      const process = await join(driver.joinFiles(state));
+      try {
+        if (driver.supports.memory) {
+          await process.allocate(8 << 20);
+          const { rss = 0n } = await driver.memoryStat(state);
+          assert.ok(rss >= 8n * MIB, `${rss} bytes rss after touching 8 MiB`);
+        }
+        if (driver.supports.cpu) assert.ok((await driver.cpuStat(state)).usage > 0n);
+      } finally {
+        process.kill();
+        await process.ended;
+        await driver.release(state);
+      }
+    });
+    withSubject('tells of an out-of-memory kill, once, and not of the removal', async ({ driver, join }) => {
+      if (!driver.supports.memory)
+        return assertUnsupported(() => driver.watchOutOfMemory(driver.plan(SPEC), () => {}));
+      const state = driver.plan(SPEC);
+      await driver.create(SPEC, state);
+      await driver.setMemoryLimit(state, 16n * MIB);
+      let kills = 0;
+      let watch = { close: (): void => {} };
+      const told = new Promise<void>((resolve, reject) => {
+        const listener = (): void => {
+          kills += 1;
+          resolve();
+        };
+        driver.watchOutOfMemory(state, listener).then((one) => {
+          watch = one;
+        }, reject);
+      });
+      const process = await join(driver.joinFiles(state));
+      await process.allocate(64 << 20);
+      await Promise.all([told, process.ended]);
+      await driver.release(state);
+      watch.close();
+      watch.close();
+      assert.equal(kills, 1);
+    });
+  });
+}
+
+async function assertUnsupported(action: () => Promise<unknown>): Promise<void> {
+  await assertWardenError(action, ['UNSUPPORTED']);
+}

@@ -1,0 +1,135 @@
+/** A cgroup driver over a table of groups and processes that exist only in memory. */
+import type { CgroupDriver, DriverFactory, DriverState } from '@warden/interface';
+import { WardenError } from '@warden/interface';
+
+const UNLIMITED = 9_223_372_036_854_771_712n;
+
+/** A process of the fake kernel. */
+export interface FakeProcess {
+  readonly pid: number;
+  rss: bigint;
+  onEnd(): void;
+}
+
+interface Group {
+  memoryLimit: bigint;
+  shares: bigint;
+  cpuUsage: bigint;
+  readonly processes: Map<number, FakeProcess>;
+  readonly outOfMemory: Set<() => void>;
+}
+
+/** The "kernel" of the fake: shared by driver instances, so that it survives a restart of one. */
+export class GroupTable {
+  readonly groups: Map<string, Group> = new Map();
+
+  /** Adds a process to the group whose join file is `file`. */
+  join(file: string, process: FakeProcess): void {
+    const group = this.groups.get(file.replace(/\/cgroup\.procs$/, ''));
+    if (!group) throw new Error(`no group for ${file}`);
+    group.processes.set(process.pid, process);
+    group.cpuUsage += 1_000n;
+  }
+
+  /** Grows a process; kills it, and tells the watchers, when the group's limit is exceeded. */
+  allocate(pid: number, bytes: number): void {
+    for (const group of this.groups.values()) {
+      const process = group.processes.get(pid);
+      if (!process) continue;
+      process.rss += BigInt(bytes);
+      if (resident(group) <= group.memoryLimit) return;
+      this.end(pid);
+      for (const listener of group.outOfMemory) listener();
+    }
+  }
+
+  /** Ends a process wherever it is. */
+  end(pid: number): void {
+    for (const group of this.groups.values()) {
+      const process = group.processes.get(pid);
+      group.processes.delete(pid);
+      process?.onEnd();
+    }
+  }
+}
+
+function resident(group: Group): bigint {
+  return [...group.processes.values()].reduce((sum, { rss }) => sum + rss, 0n);
+}
+
+/** Makes the fake. */
+export function memoryCgroups(options: {
+  readonly table: GroupTable;
+  readonly prefix: string;
+}): DriverFactory<CgroupDriver> {
+  const { table, prefix } = options;
+  const pathOf = (state: DriverState): string => String(state.path);
+  const group = (state: DriverState): Group => {
+    const found = table.groups.get(pathOf(state));
+    if (!found)
+      throw new WardenError('NATIVE_FAILED', `no group ${pathOf(state)}`, {
+        fields: { operation: 'cgroup', object: pathOf(state), errno: 'ENOENT' },
+      });
+    return found;
+  };
+  return () => ({
+    role: 'cgroup',
+    name: 'memory',
+    supports: {
+      version: 2,
+      memory: true,
+      swap: false,
+      cpu: true,
+      devices: false,
+      pids: false,
+      freezer: false,
+    },
+    probe: async () => ({ ok: true }),
+    setup: async () => {},
+    plan: (spec) => ({ path: `/${prefix}/instance-${spec.id}` }),
+    create: async (_spec, state) => {
+      if (table.groups.has(pathOf(state))) return;
+      table.groups.set(pathOf(state), {
+        memoryLimit: UNLIMITED,
+        shares: 1024n,
+        cpuUsage: 0n,
+        processes: new Map(),
+        outOfMemory: new Set(),
+      });
+    },
+    joinFiles: (state) => [`${pathOf(state)}/cgroup.procs`],
+    setCpuShares: async (state, shares) => {
+      group(state).shares = shares;
+      return shares;
+    },
+    cpuShares: async (state) => group(state).shares,
+    setMemoryLimit: async (state, bytes) => {
+      group(state).memoryLimit = bytes;
+      return bytes;
+    },
+    memoryLimit: async (state) => group(state).memoryLimit,
+    memoryStat: async (state) => ({ rss: resident(group(state)) }),
+    cpuStat: async (state) => ({ usage: group(state).cpuUsage, user: 0n, system: 0n }),
+    watchOutOfMemory: async (state, listener) => {
+      const { outOfMemory } = group(state);
+      outOfMemory.add(listener);
+      return {
+        close: () => {
+          outOfMemory.delete(listener);
+        },
+      };
+    },
+    pids: async (state) =>
+      [...(table.groups.get(pathOf(state))?.processes.keys() ?? [])].sort((a, b) => a - b),
+    killAll: async (state) => {
+      for (const pid of [...(table.groups.get(pathOf(state))?.processes.keys() ?? [])]) table.end(pid);
+    },
+    release: async (state) => {
+      table.groups.delete(pathOf(state));
+    },
+    list: async () =>
+      [...table.groups.keys()]
+        .filter((path) => path.startsWith(`/${prefix}/`))
+        .map((path) => path.slice(path.lastIndexOf('-') + 1)),
+  });
+}

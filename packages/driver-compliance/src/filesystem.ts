@@ -1,0 +1,185 @@
+/**
+ * Compliance of a file-system driver (spec drivers.md 1). The subject performs the mounts, in a mount namespace of its own, because
+ * drivers only describe them.
+ */
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
+import type { FilesystemDriver, Mount, RootfsSpec } from '@warden/interface';
+import { assertHonestProbe, assertPurePlan, assertWardenError, persisted } from './laws.ts';
+import type { TestFunctions } from './test-functions.ts';
+
+/** A root put together from a driver's mounts. */
+export interface MountedRoot {
+  /** Runs a POSIX shell script with the root as `/`; answers its exit status and standard output. */
+  run(script: string): Promise<{ readonly status: number; readonly stdout: string }>;
+  close(): Promise<void>;
+}
+
+/** One isolated instance per test. */
+export interface FilesystemSubject {
+  readonly driver: FilesystemDriver;
+  /** An existing, empty directory. */
+  readonly depot: string;
+  /** A read-only base with `/bin/sh`, `cat`, `ls`, `rm`, `mkdir`, `stat`, `ln`, and a file `/etc/greeting` (`hello\n`, mode 0640, owner 0:0). */
+  readonly base: string;
+  mount(mounts: readonly Mount[]): Promise<MountedRoot>;
+  close(): Promise<void>;
+}
+
+const ID = '0123456789a';
+
+/** Declares the tests. `make` answers a fresh subject; tests share nothing. */
+export function filesystemCompliance(
+  test: TestFunctions,
+  name: string,
+  make: () => Promise<FilesystemSubject>,
+): void {
+  const withSubject = (
+    title: string,
+    body: (subject: FilesystemSubject, spec: RootfsSpec) => Promise<void>,
+  ): void =>
+    test.it(title, async () => {
+      const subject = await make();
+      try {
+        const directory = path.join(subject.depot, ID);
+        fs.mkdirSync(directory);
+        await body(subject, { id: ID, directory, base: subject.base });
+      } finally {
+        await subject.close();
+      }
+    });
+  const inside = async (subject: FilesystemSubject, spec: RootfsSpec, script: string): Promise<string> => {
+    const root = await subject.mount(subject.driver.mounts(spec, subject.driver.plan(spec)));
+    try {
+      const { status, stdout } = await root.run(script);
+      assert.equal(status, 0, `the script ended with ${status}: ${script}`);
+      return stdout;
+    } finally {
+      await root.close();
+    }
+  };
+
+  test.describe(`file-system driver ${name}`, () => {
+    withSubject('probes honestly', ({ driver, depot }) =>
+      assertHonestProbe(
+        () => driver.probe(depot),
+        async () => tree(depot),
+      ),
+    );
+    withSubject('plans without touching anything', (subject, spec) =>
+      assertPurePlan(
+        () => subject.driver.plan(spec),
+        async () => tree(subject.depot),
+      ),
+    );
+    withSubject('describes the root first and only absolute targets', async ({ driver }, spec) => {
+      const state = driver.plan(spec);
+      await driver.prepare(spec, state);
+      const mounts = driver.mounts(spec, persisted(state));
+      assert.equal(mounts[0]?.target, '/');
+      for (const mount of mounts) assert.ok(mount.target.startsWith('/'), `target ${mount.target}`);
+      assert.deepEqual(driver.mounts(spec, state), mounts, 'mounts answers differently for the same state');
+    });
+    withSubject('shows paths, owners and modes of the base', async (subject, spec) => {
+      await subject.driver.prepare(spec, subject.driver.plan(spec));
+      assert.equal(
+        await inside(subject, spec, 'cat /etc/greeting; stat -c "%a %u %g" /etc/greeting'),
+        'hello\n640 0 0\n',
+      );
+    });
+    withSubject('keeps writes away from the base', async (subject, spec) => {
+      await subject.driver.prepare(spec, subject.driver.plan(spec));
+      const before = tree(subject.base);
+      await inside(
+        subject,
+        spec,
+        'echo changed > /etc/greeting; echo new > /var/new; mkdir -p /home/a/b; rm -f /etc/passwd',
+      );
+      assert.deepEqual(tree(subject.base), before);
+    });
+    withSubject('keeps writes between two mounts of the same state', async (subject, spec) => {
+      await subject.driver.prepare(spec, subject.driver.plan(spec));
+      await inside(subject, spec, 'echo kept > /var/kept; rm /etc/greeting');
+      await subject.driver.prepare(spec, persisted(subject.driver.plan(spec)));
+      assert.equal(
+        await inside(subject, spec, 'cat /var/kept; test ! -e /etc/greeting && echo gone'),
+        'kept\ngone\n',
+      );
+    });
+    withSubject('shows what the container wrote below tmp/rootfs', async (subject, spec) => {
+      await subject.driver.prepare(spec, subject.driver.plan(spec));
+      await inside(subject, spec, 'echo found > /var/found');
+      assert.equal(fs.readFileSync(path.join(spec.directory, 'tmp/rootfs/var/found'), 'utf8'), 'found\n');
+    });
+    withSubject('keeps two containers on one base apart', async (subject, spec) => {
+      const other: RootfsSpec = {
+        ...spec,
+        id: 'bbbbbbbbbbb',
+        directory: path.join(subject.depot, 'bbbbbbbbbbb'),
+      };
+      fs.mkdirSync(other.directory);
+      for (const one of [spec, other]) await subject.driver.prepare(one, subject.driver.plan(one));
+      await inside(subject, spec, 'echo secret > /tmp/secret');
+      assert.equal(await inside(subject, other, 'ls /tmp'), '');
+    });
+    withSubject(
+      'denies or allows writes outside the writable directories as it says',
+      async (subject, spec) => {
+        await subject.driver.prepare(spec, subject.driver.plan(spec));
+        const answer = await inside(
+          subject,
+          spec,
+          '(: > /bin/written) 2>/dev/null && echo writable || echo read-only',
+        );
+        assert.equal(answer, subject.driver.supports.wholeRootWritable ? 'writable\n' : 'read-only\n');
+      },
+    );
+    withSubject('refuses a base that is no directory and leaves nothing', async ({ driver, depot }, spec) => {
+      const broken = { ...spec, base: path.join(depot, 'missing') };
+      const before = tree(depot);
+      await assertWardenError(
+        () => driver.prepare(broken, driver.plan(broken)),
+        ['INVALID_SPEC', 'NATIVE_FAILED'],
+      );
+      await driver.release(broken, driver.plan(broken));
+      assert.deepEqual(tree(depot), before);
+    });
+    withSubject('releases what was prepared, twice', async (subject, spec) => {
+      const before = tree(subject.depot);
+      const state = subject.driver.plan(spec);
+      await subject.driver.prepare(spec, state);
+      await inside(subject, spec, 'mkdir -p /tmp/deep/er; : > /tmp/deep/er/file; ln -s /etc /tmp/link');
+      await subject.driver.release(spec, persisted(state));
+      await subject.driver.release(spec, persisted(state));
+      assert.deepEqual(tree(subject.depot), before);
+      assert.equal(
+        fs.readFileSync(path.join(subject.base, 'etc/greeting'), 'utf8'),
+        'hello\n',
+        'release followed a link out of the layer',
+      );
+    });
+    withSubject('releases what was never prepared', async ({ driver, depot }, spec) => {
+      const before = tree(depot);
+      await driver.release(spec, driver.plan(spec));
+      assert.deepEqual(tree(depot), before);
+    });
+  });
+}
+
+/** Every path below `root` with type, mode, owner and content, for comparison. */
+function tree(root: string, at = ''): string[] {
+  return fs
+    .readdirSync(path.join(root, at))
+    .sort()
+    .flatMap((name) => {
+      const inner = path.join(at, name);
+      const file = path.join(root, inner);
+      const { mode, uid, gid } = fs.lstatSync(file);
+      const facts = `${inner} ${mode.toString(8)} ${uid}:${gid}`;
+      if ((mode & 0o170000) === 0o040000) return [facts, ...tree(root, inner)];
+      if ((mode & 0o170000) === 0o120000) return [`${facts} -> ${fs.readlinkSync(file)}`];
+      if ((mode & 0o170000) === 0o100000) return [`${facts} ${fs.statSync(file).size}`];
+      return [facts];
+    });
+}

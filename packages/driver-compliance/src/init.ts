@@ -1,0 +1,177 @@
+/** Compliance of an init driver: launch, jobs, hand-over after a lost daemon, end. */
+import assert from 'node:assert/strict';
+import type { ByteSource, Init, InitDriver, InitJob, InitSpec, JobSpec, WaitStatus } from '@warden/interface';
+import { assertHonestProbe, assertWardenError } from './laws.ts';
+import type { TestFunctions } from './test-functions.ts';
+
+/** What a job of the kit does; the subject turns it into a {@link JobSpec}. */
+export type JobKind =
+  | { readonly does: 'print'; readonly stdout: string; readonly stderr: string; readonly status: number }
+  /** Copies standard input to standard output. */
+  | { readonly does: 'copy'; readonly input: Uint8Array }
+  /** Lives until it is signalled. */
+  | { readonly does: 'wait' }
+  /** Prints `text` after so many milliseconds and ends with status 0. */
+  | { readonly does: 'print-later'; readonly text: string; readonly afterMs: number };
+
+/** One isolated instance per test. */
+export interface InitSubject {
+  readonly driver: InitDriver;
+  readonly depot: string;
+  /** A complete spec whose directory does not exist yet; with `broken` one that cannot start. */
+  spec(broken?: boolean): InitSpec;
+  job(id: number, kind: JobKind): JobSpec;
+  /** Processes and mounts of the subject on this host. */
+  inventory(): Promise<readonly string[]>;
+  close(): Promise<void>;
+}
+
+/** Declares the tests. `make` answers a fresh subject; tests share nothing. */
+export function initCompliance(test: TestFunctions, name: string, make: () => Promise<InitSubject>): void {
+  const withSubject = (title: string, body: (subject: InitSubject) => Promise<void>): void =>
+    test.it(title, async () => {
+      const subject = await make();
+      try {
+        await subject.driver.setup(subject.depot);
+        await body(subject);
+      } finally {
+        await subject.close();
+      }
+    });
+  /** Runs `body` on a started init; it answers the connection that is left to kill, when that is another one. */
+  const withInit = (
+    title: string,
+    body: (init: Init, subject: InitSubject, spec: InitSpec) => Promise<Init | undefined | void>,
+  ): void =>
+    withSubject(title, async (subject) => {
+      const before = await subject.inventory();
+      const spec = subject.spec();
+      await subject.driver.prepare(spec);
+      const init = await (await subject.driver.launch(spec)).proceed();
+      let last: Init = init;
+      try {
+        last = (await body(init, subject, spec)) ?? init;
+      } finally {
+        await last.kill();
+      }
+      await last.kill();
+      await last.closed;
+      assert.deepEqual(await subject.inventory(), before, 'something lives on after kill');
+    });
+
+  test.describe(`init driver ${name}`, () => {
+    withSubject('probes honestly', ({ driver, inventory }) =>
+      assertHonestProbe(() => driver.probe(), inventory),
+    );
+    withSubject('prepares repeatedly', async ({ driver, spec }) => {
+      const one = spec();
+      await driver.prepare(one);
+      await driver.prepare(one);
+    });
+    withSubject('aborts a launched init, twice', async ({ driver, spec, inventory }) => {
+      const before = await inventory();
+      const one = spec();
+      await driver.prepare(one);
+      const launched = await driver.launch(one);
+      assert.ok(launched.pid > 0);
+      await launched.abort();
+      await launched.abort();
+      assert.deepEqual(await inventory(), before);
+      assert.equal(await driver.connect(one.directory), undefined);
+    });
+    withSubject('reports what cannot start, and leaves nothing', async ({ driver, spec, inventory }) => {
+      const before = await inventory();
+      const one = spec(true);
+      await assertWardenError(async () => {
+        await driver.prepare(one);
+        await (await driver.launch(one)).proceed();
+      }, ['NATIVE_FAILED', 'COMMAND_FAILED', 'INVALID_SPEC']);
+      assert.deepEqual(await inventory(), before);
+    });
+    withInit('passes output and exit status on', async (init, { job }) => {
+      const { stdout, stderr, status } = await collect(
+        await init.spawn(job(1, { does: 'print', stdout: 'out', stderr: 'err', status: 7 })),
+      );
+      assert.deepEqual([stdout.toString(), stderr.toString(), status], ['out', 'err', { exitCode: 7 }]);
+    });
+    withInit('carries a megabyte through unchanged', async (init, { job }) => {
+      const input = Buffer.alloc(
+        1 << 20,
+        Uint8Array.from({ length: 251 }, (_, at) => at),
+      );
+      const { stdout } = await collect(await init.spawn(job(1, { does: 'copy', input })));
+      assert.ok(input.equals(stdout), `${stdout.length} bytes came back`);
+    });
+    withInit('loses nothing of many short jobs', async (init, { job }) => {
+      for (let id = 1; id <= 100; id++) {
+        const { stdout, status } = await collect(
+          await init.spawn(job(id, { does: 'print', stdout: `job ${id}`, stderr: '', status: id % 256 })),
+        );
+        assert.equal(stdout.toString(), `job ${id}`);
+        assert.deepEqual(status, { exitCode: id % 256 });
+        init.forget(id);
+      }
+    });
+    withInit('signals one job and tells the signal', async (init, { job }) => {
+      const waiting = await init.spawn(job(1, { does: 'wait' }));
+      await init.signalJob(1, 15, false);
+      assert.deepEqual((await collect(waiting)).status, { signal: 15 });
+      await init.signalJob(1, 15, false);
+    });
+    withInit('tells when it is empty', async (init, { job }) => {
+      assert.equal(await init.waitEmpty(2_000), true);
+      const jobs = await Promise.all([1, 2, 3].map((id) => init.spawn(job(id, { does: 'wait' }))));
+      assert.equal(await init.waitEmpty(50), false);
+      await init.signalAll(9);
+      assert.equal(await init.waitEmpty(5_000), true);
+      for (const one of jobs) assert.deepEqual((await collect(one)).status, { signal: 9 });
+    });
+    withInit('hands jobs over after the daemon was away', async (init, { driver, job }, spec) => {
+      const ended = await init.spawn(job(1, { does: 'print-later', text: 'while away', afterMs: 30 }));
+      const alive = await init.spawn(job(2, { does: 'wait' }));
+      for (const one of [ended, alive]) {
+        one.exited.catch(() => {});
+        one.stdout.close();
+        one.stderr.close();
+      }
+      init.disconnect();
+      await init.closed;
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      const again = await driver.connect(spec.directory);
+      assert.ok(again, 'the init is gone');
+      assert.equal(again.pid, init.pid);
+      assert.deepEqual(again.recoveredJobs.map(({ id }) => id).sort(), [1, 2]);
+      const [first, second] = [1, 2].map((id) => again.recoveredJobs.find((one) => one.id === id)!);
+      const { stdout, status } = await collect(first!);
+      assert.deepEqual([stdout.toString(), status], ['while away', { exitCode: 0 }]);
+      await again.signalJob(2, 9, false);
+      assert.deepEqual((await collect(second!)).status, { signal: 9 });
+      return again;
+    });
+    withInit('fails what is asked after the end', async (init, { job }) => {
+      await init.kill();
+      await assertWardenError(() => init.spawn(job(1, { does: 'wait' })), ['UNAVAILABLE']);
+    });
+  });
+}
+
+interface Collected {
+  readonly stdout: Buffer;
+  readonly stderr: Buffer;
+  readonly status: WaitStatus;
+}
+
+async function collect(job: InitJob): Promise<Collected> {
+  const [stdout, stderr, status] = await Promise.all([readAll(job.stdout), readAll(job.stderr), job.exited]);
+  return { stdout, stderr, status };
+}
+
+function readAll(source: ByteSource): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  return new Promise((resolve) => {
+    source.start(
+      (chunk) => chunks.push(chunk),
+      () => resolve(Buffer.concat(chunks)),
+    );
+  });
+}

@@ -1,0 +1,63 @@
+/** Laws that hold for every role (driver.ts, rules 1 to 8). */
+import assert from 'node:assert/strict';
+import { type DriverState, isWardenError, type ProbeResult } from '@warden/interface';
+
+/** A state must be flat JSON: it is written to disk by core and handed back by the next daemon. */
+export function assertPersistable(state: DriverState): void {
+  for (const [key, value] of Object.entries(state)) {
+    assert.ok(
+      value === null || ['string', 'number', 'boolean'].includes(typeof value),
+      `state.${key} is not a flat JSON value`,
+    );
+  }
+  assert.deepEqual(JSON.parse(JSON.stringify(state)), state, 'the state does not survive JSON');
+}
+
+/** `plan` computes the same every time and touches nothing. */
+export async function assertPurePlan(
+  plan: () => DriverState,
+  inventory: () => Promise<readonly string[]>,
+): Promise<void> {
+  const before = await inventory();
+  const first = plan();
+  assertPersistable(first);
+  assert.deepEqual(plan(), first, 'plan answers differently for the same spec');
+  assert.deepEqual(await inventory(), before, 'plan left something behind');
+}
+
+/** A probe answers in words, leaves nothing, and can be repeated. */
+export async function assertHonestProbe(
+  probe: () => Promise<ProbeResult>,
+  inventory: () => Promise<readonly string[]>,
+): Promise<void> {
+  const before = await inventory();
+  for (let round = 0; round < 2; round++) {
+    const result = await probe();
+    assert.ok(
+      result.ok,
+      result.ok ? '' : `the kit needs a driver that works here; the probe says: ${result.reason}`,
+    );
+  }
+  assert.deepEqual(await inventory(), before, 'the probe left something behind');
+}
+
+/** The operation fails with a `WardenError` of one of `codes` that says which operation and object it was about. */
+export async function assertWardenError(
+  action: () => Promise<unknown>,
+  codes: readonly string[],
+): Promise<void> {
+  await assert.rejects(action, (error: unknown) => {
+    assert.ok(isWardenError(error), `not a WardenError: ${String(error)}`);
+    assert.ok(
+      codes.includes(error.code),
+      `code ${error.code}, expected one of ${codes.join(', ')}: ${error.message}`,
+    );
+    assert.ok(error.message.length > 0, 'an error without a message');
+    return true;
+  });
+}
+
+/** Hands the state through JSON, as a restart of the daemon does. */
+export function persisted(state: DriverState): DriverState {
+  return JSON.parse(JSON.stringify(state)) as DriverState;
+}

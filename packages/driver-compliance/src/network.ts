@@ -1,0 +1,222 @@
+/** Compliance of a network driver (spec drivers.md 3). */
+import assert from 'node:assert/strict';
+import type {
+  DriverState,
+  EgressRule,
+  InsideNetwork,
+  NetworkDriver,
+  NetworkHostSpec,
+  NetworkSpec,
+} from '@warden/interface';
+import { assertHonestProbe, assertPurePlan, assertWardenError, persisted } from './laws.ts';
+import type { TestFunctions } from './test-functions.ts';
+
+/** A network namespace that plays a container. */
+export interface ContainerNamespace {
+  readonly pid: number;
+  /** Configures the inside as init does. */
+  configure(inside: InsideNetwork): Promise<void>;
+  /** Whether a TCP connection from inside gets through. */
+  connects(address: string, port: number): Promise<boolean>;
+  /** Serves TCP inside. */
+  listen(port: number): Promise<void>;
+  /** Ends it, and its interfaces with it. */
+  close(): Promise<void>;
+}
+
+/** One isolated instance per test: a host, an outside, and nothing else. */
+export interface NetworkSubject {
+  readonly driver: NetworkDriver;
+  makeNamespace(): Promise<ContainerNamespace>;
+  /** Address of the host that the outside reaches. */
+  readonly hostAddress: string;
+  /** Address of the outside, which serves TCP on ports 7001 and 7002. */
+  readonly outsideAddress: string;
+  /** Whether a TCP connection from `outside` or `host` gets through. */
+  connects(from: 'outside' | 'host', address: string, port: number): Promise<boolean>;
+  /** Everything a driver can leave: links, addresses, tables, chains, elements. */
+  inventory(): Promise<readonly string[]>;
+  close(): Promise<void>;
+}
+
+const HOST: NetworkHostSpec = {
+  pool: '10.254.0.0/22',
+  allowNetworks: [],
+  denyNetworks: [],
+  allowHostAccess: false,
+};
+const SPEC: NetworkSpec = Object.freeze({
+  id: '0123456789a',
+  hostIp: '10.254.0.1',
+  containerIp: '10.254.0.2',
+  prefixLength: 30,
+  mtu: 1500,
+});
+const OTHER: NetworkSpec = Object.freeze({
+  id: 'bbbbbbbbbbb',
+  hostIp: '10.254.0.5',
+  containerIp: '10.254.0.6',
+  prefixLength: 30,
+  mtu: 1400,
+});
+
+/** Declares the tests. `make` answers a fresh subject, before `setup`; tests share nothing. */
+export function networkCompliance(
+  test: TestFunctions,
+  name: string,
+  make: () => Promise<NetworkSubject>,
+): void {
+  const withSubject = (
+    title: string,
+    body: (subject: NetworkSubject) => Promise<void>,
+    host: NetworkHostSpec = HOST,
+  ): void =>
+    test.it(title, async () => {
+      const subject = await make();
+      try {
+        await subject.driver.setup(host);
+        await body(subject);
+      } finally {
+        await subject.driver.close();
+        await subject.close();
+      }
+    });
+
+  test.describe(`network driver ${name}`, () => {
+    withSubject('probes honestly', ({ driver, inventory }) =>
+      assertHonestProbe(() => driver.probe(), inventory),
+    );
+    withSubject('plans without touching anything', ({ driver, inventory }) =>
+      assertPurePlan(() => driver.plan(SPEC), inventory),
+    );
+    withSubject('sets up again without losing a container', async (subject) => {
+      const box = await start(subject, SPEC);
+      const before = await subject.inventory();
+      await subject.driver.setup(HOST);
+      assert.deepEqual(await subject.inventory(), before);
+      await end(subject, box);
+    });
+    withSubject(
+      'releases repeatedly, and what was never attached',
+      async ({ driver, inventory, makeNamespace }) => {
+        const before = await inventory();
+        const state = driver.plan(SPEC);
+        await driver.release(SPEC, state);
+        const namespace = await makeNamespace();
+        await driver.attach(SPEC, state, namespace.pid);
+        await driver.attach(SPEC, persisted(state), namespace.pid);
+        await namespace.close();
+        await driver.release(SPEC, persisted(state));
+        await driver.release(SPEC, persisted(state));
+        await eventually(async () => assert.deepEqual(await inventory(), before));
+      },
+    );
+    withSubject('denies egress until it is allowed', async (subject) => {
+      if (!subject.driver.supports.egressRules)
+        return unsupported(() => subject.driver.allowEgress(SPEC, subject.driver.plan(SPEC), rule({})));
+      const box = await start(subject, SPEC);
+      assert.equal(await box.namespace.connects(subject.outsideAddress, 7001), false);
+      await subject.driver.allowEgress(
+        SPEC,
+        box.state,
+        rule({
+          network: { first: subject.outsideAddress, last: subject.outsideAddress },
+          ports: { first: 7001, last: 7001 },
+        }),
+      );
+      assert.equal(await box.namespace.connects(subject.outsideAddress, 7001), true);
+      assert.equal(await box.namespace.connects(subject.outsideAddress, 7002), false);
+      await end(subject, box);
+    });
+    withSubject('keeps containers apart and the host closed', async (subject) => {
+      if (!subject.driver.supports.link) return;
+      const [box, other] = [await start(subject, SPEC), await start(subject, OTHER)];
+      await other.namespace.listen(8080);
+      assert.equal(await box.namespace.connects(OTHER.containerIp, 8080), false);
+      assert.equal(await subject.connects('outside', OTHER.containerIp, 8080), false);
+      await end(subject, box);
+      await end(subject, other);
+    });
+    withSubject('publishes a port to the outside and to the host', async (subject) => {
+      const mapping = { hostPort: 61_001, containerPort: 8080 };
+      if (!subject.driver.supports.portMapping)
+        return unsupported(() => subject.driver.mapPort(SPEC, subject.driver.plan(SPEC), mapping));
+      const box = await start(subject, SPEC);
+      await box.namespace.listen(8080);
+      assert.equal(await subject.connects('outside', subject.hostAddress, 61_001), false);
+      await subject.driver.mapPort(SPEC, box.state, mapping);
+      await subject.driver.mapPort(SPEC, box.state, mapping);
+      assert.equal(await subject.connects('outside', subject.hostAddress, 61_001), true);
+      assert.equal(await subject.connects('host', '127.0.0.1', 61_001), true);
+      const second = await start(subject, OTHER);
+      await assertWardenError(() => subject.driver.mapPort(OTHER, second.state, mapping), ['ALREADY_EXISTS']);
+      await end(subject, box);
+      await end(subject, second);
+      assert.equal(await subject.connects('outside', subject.hostAddress, 61_001), false);
+    });
+    withSubject('restores what is recorded', async (subject) => {
+      const { supports } = subject.driver;
+      if (!supports.link) return;
+      const box = await start(subject, SPEC);
+      const egress = supports.egressRules ? [rule({ ports: { first: 7002, last: 7002 } })] : [];
+      const mappings = supports.portMapping ? [{ hostPort: 61_001, containerPort: 8080 }] : [];
+      await subject.driver.restore(SPEC, persisted(box.state), { mappings, egress });
+      const once = await subject.inventory();
+      await subject.driver.restore(SPEC, persisted(box.state), { mappings, egress });
+      assert.deepEqual(await subject.inventory(), once);
+      assert.equal(await box.namespace.connects(subject.outsideAddress, 7002), supports.egressRules);
+      assert.equal(await box.namespace.connects(subject.outsideAddress, 7001), false);
+      await end(subject, box);
+    });
+    withSubject('sweeps what nobody claims and nothing else', async (subject) => {
+      if (!subject.driver.supports.link) return;
+      const before = await subject.inventory();
+      const [box, orphan] = [await start(subject, SPEC), await start(subject, OTHER)];
+      assert.deepEqual(await subject.driver.sweep(new Set([SPEC.id])), [OTHER.id]);
+      assert.deepEqual(await subject.driver.sweep(new Set([SPEC.id])), []);
+      await orphan.namespace.close();
+      await end(subject, box);
+      await eventually(async () => assert.deepEqual(await subject.inventory(), before));
+    });
+  });
+}
+
+interface Box {
+  readonly spec: NetworkSpec;
+  readonly state: DriverState;
+  readonly namespace: ContainerNamespace;
+}
+
+async function start({ driver, makeNamespace }: NetworkSubject, spec: NetworkSpec): Promise<Box> {
+  const state = driver.plan(spec);
+  const namespace = await makeNamespace();
+  await driver.attach(spec, state, namespace.pid);
+  await namespace.configure(driver.inside(spec, state));
+  return { spec, state, namespace };
+}
+
+async function end({ driver }: NetworkSubject, box: Box): Promise<void> {
+  await box.namespace.close();
+  await driver.release(box.spec, persisted(box.state));
+}
+
+function rule(over: Partial<EgressRule>): EgressRule {
+  return { protocol: 'tcp', log: false, ...over };
+}
+
+async function unsupported(action: () => Promise<unknown>): Promise<void> {
+  await assertWardenError(action, ['UNSUPPORTED']);
+}
+
+/** The kernel takes links away after their namespace; the check waits for it, five seconds at most. */
+async function eventually(check: () => Promise<void>): Promise<void> {
+  const deadline = Date.now() + 5_000;
+  for (;;) {
+    try {
+      return await check();
+    } catch (error) {
+      if (Date.now() > deadline) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+}

@@ -1,0 +1,59 @@
+import { checkBytes, checkDescriptor, checkString } from './argument-checks.ts';
+import { native } from './load-library.ts';
+import { checked, errnoName, nativeFailure } from './native-failure.ts';
+
+/** Closes `fd`. A number that is not open is a `TypeError`: closing it twice may close somebody else's descriptor. */
+export function closeDescriptor(fd: number): void {
+  const result = native().warden_close(checkDescriptor(fd));
+  if (result >= 0) return;
+  if (errnoName(-result) === 'EBADF') throw new TypeError(`descriptor ${fd} is not open`);
+  throw nativeFailure('close', `fd ${fd}`, result);
+}
+
+/** Fills `buffer` from `fd`. Answers the bytes read, 0 at the end of the file, -1 when it would block. */
+export function readDescriptor(fd: number, buffer: Uint8Array): number {
+  checkDescriptor(fd);
+  // An empty buffer would answer 0, which means end of file.
+  if (checkBytes(buffer, 'buffer').byteLength === 0) throw new TypeError('buffer must not be empty');
+  return orWouldBlock(native().warden_read(fd, buffer, buffer.byteLength), 'read', fd);
+}
+
+/** Writes `bytes` to `fd`. Answers how many were taken, -1 when it would block. Node ignores SIGPIPE: a closed pipe throws `EPIPE`. */
+export function writeDescriptor(fd: number, bytes: Uint8Array): number {
+  checkDescriptor(fd);
+  checkBytes(bytes, 'bytes');
+  return orWouldBlock(native().warden_write(fd, bytes, bytes.byteLength), 'write', fd);
+}
+
+function orWouldBlock(result: number, operation: string, fd: number): number {
+  if (result >= 0) return result;
+  if (errnoName(-result) === 'EAGAIN') return -1;
+  throw nativeFailure(operation, `fd ${fd}`, result);
+}
+
+/** Sets `O_NONBLOCK` on the open file, which all its duplicates share. Idempotent. */
+export function setNonBlocking(fd: number): void {
+  checked(native().warden_set_nonblocking(checkDescriptor(fd)), 'set-nonblocking', `fd ${fd}`);
+}
+
+/** A blocking, close-on-exec pipe. */
+export function makePipe(): { read: number; write: number } {
+  const ends = new Int32Array(2);
+  checked(native().warden_pipe(ends), 'pipe');
+  return { read: ends[0]!, write: ends[1]! };
+}
+
+/** A non-blocking, close-on-exec event counter at 0. */
+export function makeEventFd(): number {
+  return checked(native().warden_eventfd(), 'eventfd');
+}
+
+/**
+ * An anonymous file with `content`, sealed against writing, growing, shrinking and further seals; its offset is 0. `name` (at
+ * most 249 bytes) only shows in /proc.
+ */
+export function makeSealedMemfd(name: string, content: Uint8Array): number {
+  const nameBytes = checkString(name, 'name');
+  checkBytes(content, 'content');
+  return checked(native().warden_sealed_memfd(nameBytes, content, content.byteLength), 'memfd', name);
+}

@@ -1,0 +1,45 @@
+import { checkPath, checkUint32, checkUint64 } from './argument-checks.ts';
+import { native } from './load-library.ts';
+import { checked, errnoName, nativeFailure } from './native-failure.ts';
+
+/**
+ * Opens (or makes, mode 0600) the file at `path` and locks it. Answers the descriptor that holds the lock, undefined when
+ * somebody else does. The lock ends with the descriptor, also when the process is killed.
+ */
+export function lockFile(path: string): number | undefined {
+  const result = native().warden_lock_file(checkPath(path));
+  if (result >= 0) return result;
+  if (errnoName(-result) === 'EAGAIN') return undefined;
+  throw nativeFailure('lock', path, result);
+}
+
+/** Makes the names in a directory survive a power cut: creations, renames and removals made before. */
+export function syncDirectory(path: string): void {
+  checked(native().warden_sync_directory(checkPath(path)), 'sync-directory', path);
+}
+
+/** Sets the process's file mode mask and answers the one before. */
+export function umask(mask: number): number {
+  if (checkUint32(mask, 'mask') > 0o777) throw new TypeError('mask must be at most 0o777');
+  return native().warden_umask(mask);
+}
+
+/**
+ * Copies `source` to the new file `target` (mode 0600) without writing its holes: by shared extents where the file system
+ * can, else data extent by data extent. Errors: `EEXIST`, `ENOSPC`; no target is left then.
+ */
+export function copySparseFile(source: string, target: string): void {
+  checked(
+    native().warden_copy_sparse(checkPath(source, 'source'), checkPath(target, 'target')),
+    'copy',
+    target,
+  );
+}
+
+/**
+ * Gives the file at `path` (made with mode 0600 if absent) exactly `bytes` of allocated space; nothing is written into it.
+ * On failure it keeps the size it had. Errors: `ENOSPC`, `EOPNOTSUPP`.
+ */
+export function allocateFile(path: string, bytes: bigint): void {
+  checked(native().warden_allocate_file(checkPath(path), checkUint64(bytes, 'bytes')), 'allocate', path);
+}

@@ -1,0 +1,207 @@
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { WardenError } from '@warden/interface';
+import koffi from 'koffi';
+
+const FILE_NAME = 'libwarden_native.so';
+
+type Bytes = Uint8Array;
+type Words = Int32Array;
+
+/** The functions of native/lib/warden_native.h. Koffi does not check what it is given: only checked values may arrive here. */
+export interface NativeLibrary {
+  warden_error_text(number: number): string;
+  warden_close(fd: number): number;
+  warden_read(fd: number, buffer: Bytes, size: number): number;
+  warden_write(fd: number, bytes: Bytes, size: number): number;
+  warden_set_nonblocking(fd: number): number;
+  warden_pipe(ends: Words): number;
+  warden_eventfd(): number;
+  warden_sealed_memfd(name: Bytes, content: Bytes, size: number): number;
+  warden_lock_file(path: Bytes): number;
+  warden_sync_directory(path: Bytes): number;
+  warden_umask(mask: number): number;
+  warden_copy_sparse(source: Bytes, target: Bytes): number;
+  warden_allocate_file(path: Bytes, size: bigint): number;
+  warden_socketpair(type: number, ends: Words): number;
+  warden_connect_unix(path: Bytes, type: number): number;
+  warden_send(fd: number, bytes: Bytes, size: number, fds: Words, count: number): number;
+  warden_receive(fd: number, buffer: Bytes, size: number, fds: Words, count: Words): number;
+  warden_peer_credentials(fd: number, result: Words): number;
+  warden_spawn(
+    path: Bytes,
+    cwd: Bytes,
+    argv: Bytes,
+    argvCount: number,
+    environment: Bytes,
+    environmentCount: number,
+    pairs: Words,
+    pairCount: number,
+    flags: number,
+    failedStep: Words,
+  ): number;
+  warden_pidfd_open(pid: number): number;
+  warden_pidfd_signal(pidfd: number, signal: number): number;
+  warden_reap(pid: number, result: Words): number;
+  warden_epoll_create(): number;
+  warden_epoll_add(epoll: number, fd: number, events: number, cookie: number): number;
+  warden_epoll_modify(epoll: number, fd: number, events: number, cookie: number): number;
+  warden_epoll_delete(epoll: number, fd: number): number;
+  warden_epoll_poll(epoll: number, events: Uint32Array, capacity: number): number;
+  warden_netlink_open(protocol: number): number;
+  warden_netlink_open_in_new_namespace(protocols: Words, count: number, fds: Words): number;
+  warden_netlink_send(fd: number, bytes: Bytes, size: number): number;
+  warden_netlink_receive(fd: number, buffer: Bytes, size: number, timeoutMs: number): number;
+  warden_interface_index(name: Bytes): number;
+  warden_mount(type: Bytes, source: Bytes, target: Bytes, flags: number, data: Bytes): number;
+  warden_unmount(target: Bytes, detach: number): number;
+  warden_try_mount(
+    type: Bytes,
+    source: Bytes,
+    target: Bytes,
+    flags: number,
+    data: Bytes,
+    checkWrite: number,
+    failedStep: Words,
+  ): number;
+  warden_loop_attach(imagePath: Bytes, index: Words): number;
+  warden_loop_grow(devicePath: Bytes): number;
+  warden_quota_get(path: Bytes, kind: number, id: number, values: BigUint64Array): number;
+  warden_quota_set(path: Bytes, kind: number, id: number, limits: BigUint64Array): number;
+  warden_set_project(path: Bytes, project: number): number;
+  warden_attach_device_program(
+    path: Bytes,
+    instructions: Bytes,
+    size: number,
+    log: Bytes,
+    logSize: number,
+  ): number;
+}
+
+/** Result and argument types by koffi's names: i = int, u = uint32_t, U = uint64_t, l = int64_t, p = pointer to a buffer, s = string. */
+const SIGNATURES: Readonly<Record<keyof NativeLibrary, string>> = {
+  warden_error_text: 's i',
+  warden_close: 'i i',
+  warden_read: 'l ipu',
+  warden_write: 'l ipu',
+  warden_set_nonblocking: 'i i',
+  warden_pipe: 'i p',
+  warden_eventfd: 'i ',
+  warden_sealed_memfd: 'i ppu',
+  warden_lock_file: 'i p',
+  warden_sync_directory: 'i p',
+  warden_umask: 'i u',
+  warden_copy_sparse: 'i pp',
+  warden_allocate_file: 'i pU',
+  warden_socketpair: 'i ip',
+  warden_connect_unix: 'i pi',
+  warden_send: 'l ipupu',
+  warden_receive: 'l ipupp',
+  warden_peer_credentials: 'i ip',
+  warden_spawn: 'i pppupupuup',
+  warden_pidfd_open: 'i i',
+  warden_pidfd_signal: 'i ii',
+  warden_reap: 'i ip',
+  warden_epoll_create: 'i ',
+  warden_epoll_add: 'i iiuu',
+  warden_epoll_modify: 'i iiuu',
+  warden_epoll_delete: 'i ii',
+  warden_epoll_poll: 'i ipu',
+  warden_netlink_open: 'i i',
+  warden_netlink_open_in_new_namespace: 'i pup',
+  warden_netlink_send: 'i ipu',
+  warden_netlink_receive: 'l ipui',
+  warden_interface_index: 'i p',
+  warden_mount: 'i pppup',
+  warden_unmount: 'i pi',
+  warden_try_mount: 'i pppupip',
+  warden_loop_attach: 'i pp',
+  warden_loop_grow: 'i p',
+  warden_quota_get: 'i piup',
+  warden_quota_set: 'i piup',
+  warden_set_project: 'i pu',
+  warden_attach_device_program: 'i ppupu',
+};
+
+const TYPE_NAMES: Readonly<Record<string, string>> = {
+  i: 'int',
+  u: 'uint32_t',
+  U: 'uint64_t',
+  l: 'int64_t',
+  p: 'void *',
+  s: 'str',
+};
+
+let loaded: NativeLibrary | undefined;
+
+/** The library, loaded at the first call: importing the package needs nothing. */
+export function native(): NativeLibrary {
+  loaded ??= load(libraryPath());
+  return loaded;
+}
+
+function load(path: string): NativeLibrary {
+  try {
+    const library = koffi.load(path);
+    const entries = Object.entries(SIGNATURES).map(([name, signature]) => {
+      const [result, parameters] = signature.split(' ') as [string, string];
+      return [
+        name,
+        library.func(
+          name,
+          TYPE_NAMES[result]!,
+          [...parameters].map((letter) => TYPE_NAMES[letter]!),
+        ),
+      ];
+    });
+    return Object.fromEntries(entries) as NativeLibrary;
+  } catch (cause) {
+    throw new WardenError('UNSUPPORTED', `load-library ${path}: ${(cause as Error).message}`, {
+      fields: { operation: 'load-library', object: path },
+      cause,
+    });
+  }
+}
+
+/**
+ * Where the shared library was found: the environment variable `WARDEN_NATIVE_LIBRARY`, else `prebuilt/linux-<arch>/` of
+ * this package, else the optional platform package. Errors: `UNSUPPORTED`, with every place in `fields.tried`.
+ */
+export function libraryPath(): string {
+  const override = process.env.WARDEN_NATIVE_LIBRARY;
+  // An override that does not exist is a mistake to tell, not to paper over with another build.
+  const candidates = override ? [resolve(override)] : [ownPrebuilt(), platformPackage()];
+  const found = candidates.find((path) => path !== undefined && existsSync(path));
+  if (found !== undefined) return found;
+  const tried = candidates.map((path) => path ?? platformPackageName());
+  throw new WardenError(
+    'UNSUPPORTED',
+    `load-library ${FILE_NAME}: not found for ${process.platform}-${process.arch} (tried ${tried.join(', ')}); build it or set WARDEN_NATIVE_LIBRARY`,
+    { fields: { operation: 'load-library', object: FILE_NAME, tried } },
+  );
+}
+
+function ownPrebuilt(): string {
+  // The same distance from src/ and from dist/.
+  return fileURLToPath(
+    new URL(`../prebuilt/${process.platform}-${process.arch}/${FILE_NAME}`, import.meta.url),
+  );
+}
+
+function platformPackageName(): string {
+  const header = (process.report?.getReport() as { header?: { glibcVersionRuntime?: string } } | undefined)
+    ?.header;
+  const libc = header?.glibcVersionRuntime === undefined ? '-musl' : '';
+  return `@warden/native-${process.platform}-${process.arch}${libc}`;
+}
+
+function platformPackage(): string | undefined {
+  try {
+    const manifest = createRequire(import.meta.url).resolve(`${platformPackageName()}/package.json`);
+    return join(dirname(manifest), FILE_NAME);
+  } catch {
+    return undefined; // an optional dependency: absent on other platforms and in a source checkout
+  }
+}

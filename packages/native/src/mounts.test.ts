@@ -1,0 +1,128 @@
+import { execFileSync } from 'node:child_process';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { inOwnNamespaces } from '../test/own-namespaces.ts';
+import { closeDescriptor } from './descriptors.ts';
+import { attachLoopDevice, growLoopDevice } from './loop-device.ts';
+import { type MountCall, MS, mountFilesystem, tryMount, unmount } from './mounts.ts';
+
+const errno = (name: string): unknown =>
+  expect.objectContaining({ fields: expect.objectContaining({ errno: name }) });
+const mountTable = (): string => readFileSync('/proc/self/mountinfo', 'utf8');
+
+let directory: string;
+let target: string;
+let tmpfs: MountCall;
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'warden-native-'));
+  target = join(directory, 'target');
+  mkdirSync(target);
+  tmpfs = { type: 'tmpfs', source: 'warden', target, flags: MS.NOSUID | MS.NODEV, data: 'size=64k' };
+});
+afterEach(() => rmSync(directory, { recursive: true }));
+
+describe('arguments of mounts', () => {
+  it('are checked', () => {
+    expect(() => mountFilesystem({ ...tmpfs, target: '' })).toThrow(TypeError);
+    expect(() => mountFilesystem({ ...tmpfs, flags: -1 })).toThrow(TypeError);
+    expect(() => mountFilesystem({ ...tmpfs, data: 'x'.repeat(4096) })).toThrow(TypeError);
+    expect(() => mountFilesystem({ ...tmpfs, type: null as never })).toThrow(TypeError);
+    expect(() => tryMount(tmpfs, 'read' as never)).toThrow(TypeError);
+    expect(() => unmount('')).toThrow(TypeError);
+  });
+});
+
+describe.runIf(inOwnNamespaces)('mountFilesystem and unmount', () => {
+  it('mounts with options, remounts and unmounts', () => {
+    mountFilesystem(tmpfs);
+    expect(mountTable()).toMatch(new RegExp(`${target} rw,nosuid,nodev.* - tmpfs warden rw,size=64k`));
+    mountFilesystem({ type: '', source: '', target, flags: MS.REMOUNT | MS.BIND | MS.RDONLY, data: '' });
+    expect(() => writeFileSync(join(target, 'file'), '')).toThrow('EROFS');
+    expect(unmount(target)).toBe(true);
+    expect(unmount(target)).toBe(false);
+    expect(unmount(join(directory, 'none'))).toBe(false);
+    expect(mountTable()).not.toContain(target);
+  });
+
+  it('detaches what is in use', () => {
+    mountFilesystem(tmpfs);
+    const cwd = process.cwd();
+    process.chdir(target);
+    expect(() => unmount(target)).toThrow(errno('EBUSY'));
+    expect(unmount(target, { detach: true })).toBe(true);
+    process.chdir(cwd);
+    expect(mountTable()).not.toContain(target);
+  });
+
+  it('throws with the target as object', () => {
+    expect(() => mountFilesystem({ ...tmpfs, type: 'nosuchfs' })).toThrow(
+      expect.objectContaining({ fields: { operation: 'mount', object: target, errno: 'ENODEV' } }),
+    );
+  });
+});
+
+describe.runIf(inOwnNamespaces)('tryMount', () => {
+  it('tells success and leaves nothing', () => {
+    const before = mountTable();
+    expect(tryMount(tmpfs)).toEqual({ ok: true });
+    expect(tryMount(tmpfs, 'write')).toEqual({ ok: true });
+    expect(mountTable()).toBe(before);
+    expect(readdirSync(target)).toEqual([]);
+  });
+
+  it('tells which step failed', () => {
+    expect(tryMount({ ...tmpfs, type: 'nosuchfs' })).toEqual({ ok: false, errno: 'ENODEV', step: 'mount' });
+    expect(tryMount({ ...tmpfs, flags: MS.RDONLY }, 'write')).toEqual({
+      ok: false,
+      errno: 'EROFS',
+      step: 'create',
+    });
+    expect(tryMount({ ...tmpfs, data: 'size=4k,nr_inodes=1' }, 'write')).toEqual({
+      ok: false,
+      errno: 'ENOSPC',
+      step: 'create',
+    });
+    expect(tryMount(tmpfs)).toEqual({ ok: true });
+  });
+
+  it('leaves no child and no descriptor', () => {
+    const before = readdirSync('/proc/self/fd').length;
+    for (let i = 0; i < 50; i++) tryMount(tmpfs, 'write');
+    expect(readdirSync('/proc/self/fd').length).toBe(before);
+    expect(readFileSync(`/proc/self/task/${process.pid}/children`, 'latin1').trim()).toBe('');
+  });
+});
+
+describe.runIf(inOwnNamespaces && existsSync('/dev/loop-control'))('loop devices', () => {
+  it('attach, grow, and free themselves', () => {
+    const image = join(directory, 'image');
+    writeFileSync(image, '');
+    truncateSync(image, 4 * 1024 * 1024);
+    execFileSync('mkfs.ext4', ['-q', '-O', '^has_journal', image], {
+      env: { PATH: '/usr/sbin:/sbin:/usr/bin:/bin' },
+    });
+    const device = attachLoopDevice(image);
+    const size = (): number => Number(readFileSync(`/sys/block/${device.path.slice(5)}/size`, 'latin1'));
+    expect(size()).toBe(8192);
+    mountFilesystem({ type: 'ext4', source: device.path, target, flags: 0, data: '' });
+    closeDescriptor(device.fd);
+    writeFileSync(join(target, 'file'), 'content');
+    truncateSync(image, 8 * 1024 * 1024);
+    growLoopDevice(device.path);
+    expect(size()).toBe(16384);
+    expect(unmount(target)).toBe(true);
+    expect(existsSync(`/sys/block/${device.path.slice(5)}/loop/backing_file`)).toBe(false);
+    expect(() => attachLoopDevice(join(directory, 'none'))).toThrow(errno('ENOENT'));
+  });
+});

@@ -1,0 +1,47 @@
+import { checkDescriptor, checkPid, checkSignal } from './argument-checks.ts';
+import { native } from './load-library.ts';
+import { checked, errnoName, nativeFailure } from './native-failure.ts';
+import { watchDescriptor } from './watch.ts';
+
+/** The longest delay a timer of Node takes; longer ones would fire at once. */
+const MAX_TIMER_MS = 0x7fff_ffff;
+
+/** A close-on-exec descriptor for the process, immune to the reuse of its pid. A pid nobody has throws with `ESRCH`. */
+export function openPidfd(pid: number): number {
+  return checked(native().warden_pidfd_open(checkPid(pid)), 'pidfd-open', `pid ${pid}`);
+}
+
+/** Sends `signal` (0 only asks). Answers false when the process is gone and reaped. */
+export function signalPidfd(pidfd: number, signal: number): boolean {
+  const result = native().warden_pidfd_signal(checkDescriptor(pidfd, 'pidfd'), checkSignal(signal));
+  if (result >= 0) return true;
+  if (errnoName(-result) === 'ESRCH') return false;
+  throw nativeFailure('pidfd-signal', `fd ${pidfd}`, result);
+}
+
+/**
+ * Takes the end of a child made by `spawnProcess`; undefined while it runs. A process that is not our child, or whose end
+ * was taken already, throws with `ECHILD`.
+ */
+export function reapChild(pid: number): { exitCode: number } | { signal: number } | undefined {
+  const result = new Int32Array(2);
+  const status = checked(native().warden_reap(checkPid(pid), result), 'waitpid', `pid ${pid}`);
+  if (status === 0) return undefined;
+  return result[1] === 0 ? { exitCode: result[0]! } : { signal: result[1]! };
+}
+
+/** Waits until the process has ended, reaped or not. Answers false after `timeoutMs`. Leaves `pidfd` open. */
+export async function waitForExit(pidfd: number, timeoutMs: number): Promise<boolean> {
+  if (typeof timeoutMs !== 'number' || !(timeoutMs >= 0 && timeoutMs <= MAX_TIMER_MS)) {
+    throw new TypeError(`timeoutMs must be a number from 0 to ${MAX_TIMER_MS}, not ${String(timeoutMs)}`);
+  }
+  return await new Promise<boolean>((resolve) => {
+    const watch = watchDescriptor(pidfd, { readable: true }, () => finish(true));
+    const timer = setTimeout(() => finish(false), timeoutMs);
+    function finish(ended: boolean): void {
+      watch.close();
+      clearTimeout(timer);
+      resolve(ended);
+    }
+  });
+}

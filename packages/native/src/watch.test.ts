@@ -1,0 +1,174 @@
+import { execFile } from 'node:child_process';
+import { openSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { closeDescriptor, makePipe, readDescriptor, setNonBlocking, writeDescriptor } from './descriptors.ts';
+import { makeSocketPair } from './sockets.ts';
+import { type PollReady, type PollWatch, watchDescriptor } from './watch.ts';
+
+const watches: PollWatch[] = [];
+const opened = new Set<number>();
+function pipe(): { read: number; write: number } {
+  const ends = makePipe();
+  opened.add(ends.read).add(ends.write);
+  return ends;
+}
+function watch(...args: Parameters<typeof watchDescriptor>): PollWatch {
+  const made = watchDescriptor(...args);
+  watches.push(made);
+  return made;
+}
+function close(fd: number): void {
+  opened.delete(fd);
+  closeDescriptor(fd);
+}
+afterEach(() => {
+  for (const made of watches.splice(0)) made.close();
+  for (const fd of opened) closeDescriptor(fd);
+  opened.clear();
+});
+const turn = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 15));
+
+describe('watchDescriptor', () => {
+  it('reports data while there is some', async () => {
+    const ends = pipe();
+    const events: PollReady[] = [];
+    const made = watch(ends.read, { readable: true }, (ready) => events.push(ready));
+    await turn();
+    expect(events).toEqual([]);
+    writeDescriptor(ends.write, Buffer.of(1));
+    await vi.waitFor(() => expect(events.length).toBeGreaterThan(2)); // level-triggered
+    expect(events[0]).toEqual({ readable: true, writable: false, hangup: false });
+    readDescriptor(ends.read, Buffer.alloc(1));
+    await turn();
+    const count = events.length;
+    await turn();
+    expect(events.length).toBe(count);
+    made.close();
+    made.close();
+  });
+
+  it('reports room to write, and a hang-up as ready for what was asked', async () => {
+    const ends = pipe();
+    setNonBlocking(ends.write);
+    const ready: PollReady[] = [];
+    const writing = watch(ends.write, { writable: true }, (event) => {
+      ready.push(event);
+      writing.close();
+    });
+    await vi.waitFor(() => expect(ready).toEqual([{ readable: false, writable: true, hangup: false }]));
+    const ended: PollReady[] = [];
+    const reading = watch(ends.read, { readable: true }, (event) => {
+      ended.push(event);
+      reading.close();
+    });
+    close(ends.write);
+    await vi.waitFor(() => expect(ended).toEqual([{ readable: true, writable: false, hangup: true }]));
+  });
+
+  it('rests without interest, even after a hang-up', async () => {
+    const ends = pipe();
+    const listener = vi.fn();
+    const made = watch(ends.read, {}, listener);
+    writeDescriptor(ends.write, Buffer.of(1));
+    close(ends.write);
+    await turn();
+    expect(listener).not.toHaveBeenCalled();
+    made.update({ readable: true });
+    await vi.waitFor(() => expect(listener).toHaveBeenCalled());
+    made.update({});
+    listener.mockClear();
+    await turn();
+    expect(listener).not.toHaveBeenCalled();
+    made.close();
+    expect(() => made.update({ readable: true })).toThrow(TypeError);
+  });
+
+  it('lets several watches share a descriptor', async () => {
+    const [left, right] = makeSocketPair('stream');
+    opened.add(left).add(right);
+    const reader = vi.fn();
+    const writer = vi.fn();
+    watch(left, { readable: true }, reader);
+    const writing = watch(left, { writable: true }, writer);
+    await vi.waitFor(() => expect(writer).toHaveBeenCalled());
+    expect(reader).not.toHaveBeenCalled();
+    writing.close();
+    writeDescriptor(right, Buffer.of(1));
+    await vi.waitFor(() =>
+      expect(reader).toHaveBeenCalledWith({ readable: true, writable: false, hangup: false }),
+    );
+  });
+
+  it('does not call a listener that another one closed', async () => {
+    const [first, second] = [pipe(), pipe()];
+    const called: string[] = [];
+    const a = watch(first.read, { readable: true }, () => {
+      called.push('a');
+      a.close();
+      b.close();
+    });
+    const b = watch(second.read, { readable: true }, () => {
+      called.push('b');
+      a.close();
+      b.close();
+    });
+    writeDescriptor(first.write, Buffer.of(1));
+    writeDescriptor(second.write, Buffer.of(1));
+    await turn();
+    expect(called).toHaveLength(1);
+  });
+
+  it('survives a descriptor that was closed before its watch and reused', async () => {
+    const ends = pipe();
+    const old = watch(ends.read, { readable: true }, () => {});
+    close(ends.read);
+    const again = pipe();
+    expect(again.read).toBe(ends.read);
+    const listener = vi.fn();
+    watch(again.read, { readable: true }, listener);
+    old.close();
+    writeDescriptor(again.write, Buffer.of(1));
+    await vi.waitFor(() => expect(listener).toHaveBeenCalled());
+  });
+
+  it('serves hundreds at once', async () => {
+    const all = Array.from({ length: 400 }, () => pipe());
+    const seen = new Set<number>();
+    for (const ends of all) {
+      const made = watch(ends.read, { readable: true }, () => {
+        seen.add(ends.read);
+        made.close();
+      });
+    }
+    for (const ends of all) writeDescriptor(ends.write, Buffer.of(1));
+    await vi.waitFor(() => expect(seen.size).toBe(400));
+  });
+
+  it('refuses what cannot be polled and leaves nothing behind', async () => {
+    const fd = openSync('/etc/passwd', 'r');
+    opened.add(fd);
+    expect(() => watchDescriptor(fd, { readable: true }, () => {})).toThrow(
+      expect.objectContaining({ fields: { operation: 'epoll-add', object: `fd ${fd}`, errno: 'EPERM' } }),
+    );
+    expect(() => watchDescriptor(-1, { readable: true }, () => {})).toThrow(TypeError);
+    expect(() => watchDescriptor(fd, { readable: true }, 1 as never)).toThrow(TypeError);
+    expect(() => watchDescriptor(fd, undefined as never, () => {})).toThrow(TypeError);
+  });
+});
+
+describe('the process', () => {
+  const script = fileURLToPath(new URL('../test/watch-and-exit.mjs', import.meta.url));
+  const run = promisify(execFile);
+  // Node runs no TypeScript before 22: this part runs on the built package (`npm run build`).
+
+  it.each([
+    ['closed', ['closed', 'ready']],
+    ['throwing', ['boom', 'other', 'ready', 'uncaught']],
+    ['waiting', ['closed', 'ready']],
+  ])('ends by itself: %s', async (mode, lines) => {
+    const { stdout } = await run(process.execPath, [script, mode], { timeout: 8000 });
+    expect(stdout.trim().split('\n').sort()).toEqual(lines);
+  });
+});

@@ -1,0 +1,100 @@
+/** Making and removing a container's link. */
+import type { NetworkSpec } from '@warden/interface';
+import { addressBytes, networkOf, parseAddress } from './ipv4-address.ts';
+import { linkEnds } from './link-names.ts';
+import type { NetlinkConnection } from './netlink-connection.ts';
+import { isKernelError } from './netlink-connection.ts';
+import type { Link } from './rtnetlink.ts';
+import {
+  addAddress, addNeighbour, createVeth, deleteLink, getLink, markLink, readLink, removeAddress, takeDown,
+} from './rtnetlink.ts';
+
+/** What every link of a driver has in common. */
+export interface LinkSettings {
+  /** Alias by which the driver knows its links again. */
+  readonly alias: string;
+  readonly hasIpv6: boolean;
+}
+
+/** The host end with this name, or undefined. */
+export function findLink(connection: NetlinkConnection, name: string): Link | undefined {
+  try {
+    const [received] = connection.route(getLink(name));
+    return received === undefined ? undefined : readLink(received);
+  } catch (error) {
+    if (isKernelError(error, 'ENODEV')) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * Makes the pair with its far end in the namespace of `pid` (without one, beside the near end) and sets the near end up. A link
+ * of the same name, left by a crash, is replaced. On failure no link remains.
+ */
+export function createLink(
+  connection: NetlinkConnection,
+  spec: NetworkSpec,
+  settings: LinkSettings,
+  pid?: number,
+): Link {
+  const { host, container } = linkEnds(spec.id);
+  // The listing in the same send tells the number the kernel gave to the new link.
+  const create = (): Buffer[] =>
+    connection.route(createVeth(host, container, spec.mtu, pid), getLink(host.name));
+  let received: Buffer | undefined;
+  try {
+    [received] = create();
+  } catch (error) {
+    const stale = isKernelError(error, 'EEXIST') ? findLink(connection, host.name) : undefined;
+    if (stale === undefined) throw error;
+    removeLink(connection, stale);
+    [received] = create();
+  }
+  if (received === undefined) throw new TypeError('the kernel did not list the new link');
+  const link = readLink(received);
+  try {
+    connection.route(markLink(link.index, settings.alias, settings.hasIpv6), ...addressing(spec, link));
+  } catch (error) {
+    removeLink(connection, link);
+    throw error;
+  }
+  return link;
+}
+
+/** Gives an existing link its address and neighbour again. Idempotent. */
+export function ensureAddressing(connection: NetlinkConnection, spec: NetworkSpec, link: Link): void {
+  connection.route(...addressing(spec, link));
+}
+
+function addressing(spec: NetworkSpec, link: Link): ReturnType<typeof addAddress>[] {
+  const host = parseAddress(spec.hostIp);
+  const broadcast = networkOf(host, spec.prefixLength).last;
+  return [
+    addAddress(link.index, addressBytes(host), spec.prefixLength, addressBytes(broadcast)),
+    addNeighbour(link.index, addressBytes(parseAddress(spec.containerIp)), linkEnds(spec.id).container.mac),
+  ];
+}
+
+/**
+ * Cuts a link at once: down, and without the address that the next user of the subnet will need. The link itself goes with the
+ * namespace of its far end.
+ */
+export function disconnectLink(connection: NetlinkConnection, spec: NetworkSpec, link: Link): void {
+  const address = removeAddress(link.index, addressBytes(parseAddress(spec.hostIp)), spec.prefixLength);
+  for (const change of [takeDown(link.index), address]) {
+    try {
+      connection.route(change);
+    } catch (error) {
+      if (!isKernelError(error, 'ENODEV', 'EADDRNOTAVAIL')) throw error;
+    }
+  }
+}
+
+/** Deletes a link and waits for it, about 30 ms. Idempotent. */
+export function removeLink(connection: NetlinkConnection, link: Link): void {
+  try {
+    connection.route(deleteLink(link.index));
+  } catch (error) {
+    if (!isKernelError(error, 'ENODEV')) throw error;
+  }
+}

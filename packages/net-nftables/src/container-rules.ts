@@ -1,0 +1,79 @@
+/**
+ * What one container adds to the table: its interface in two sets, a chain with its allow rules, and its published ports.
+ *
+ * All names come from the id. Every function answers the changes for one transaction.
+ */
+import type { ContainerId, EgressRule, PortMapping } from '@warden/interface';
+import { egressRules } from './egress-rule.ts';
+import { addressBytes, parseAddress } from './ipv4-address.ts';
+import { linkEnds } from './link-names.ts';
+import type { MessageBody } from './netlink-message.ts';
+import { verdict } from './nftables-expression.ts';
+import type { TableMessages } from './nftables-message.ts';
+import { interfaceElement, portElement, verdictElement } from './nftables-message.ts';
+import { DEFAULT_CHAIN, SET } from './ruleset.ts';
+
+const CHAIN_PREFIX = 'i-';
+
+
+/** The chain of a container. */
+export function containerChain(id: ContainerId): string {
+  return CHAIN_PREFIX + id;
+}
+
+/** The container whose chain this is, or undefined. */
+export function chainOwner(chain: string): ContainerId | undefined {
+  return chain.startsWith(CHAIN_PREFIX) ? chain.slice(CHAIN_PREFIX.length) : undefined;
+}
+
+/** Makes the container's chain hold exactly these rules, oldest first, and leads its traffic there. Idempotent. */
+export function ensureContainer(table: TableMessages, id: ContainerId, egress: readonly EgressRule[]): MessageBody[] {
+  const chain = containerChain(id);
+  const host = linkEnds(id).host.name;
+  const newestFirst = egress.toReversed().flatMap((rule) => egressRules(id, rule));
+  return [
+    table.addChain(chain),
+    table.flushChain(chain),
+    ...newestFirst.map((expressions) => table.addRule(chain, expressions)),
+    table.addRule(chain, [verdict({ goto: DEFAULT_CHAIN })]),
+    table.addElements(SET.interfaces, [interfaceElement(host)]),
+    table.addElements(SET.containers, [verdictElement(host, { goto: chain })]),
+  ];
+}
+
+/** Removes what {@link ensureContainer} made. Fails with ENOENT when a part of it is missing. */
+export function removeContainer(table: TableMessages, id: ContainerId): MessageBody[] {
+  const chain = containerChain(id);
+  const host = linkEnds(id).host.name;
+  return [
+    table.deleteElements(SET.containers, [verdictElement(host)]),
+    table.deleteElements(SET.interfaces, [interfaceElement(host)]),
+    table.flushChain(chain),
+    table.deleteChain(chain),
+  ];
+}
+
+/** Puts an allow rule in front of the container's earlier ones. */
+export function insertEgress(table: TableMessages, id: ContainerId, rule: EgressRule): MessageBody[] {
+  // Each goes to the very front, so the last one sent is met first.
+  return egressRules(id, rule)
+    .toReversed()
+    .map((expressions) => table.addRule(containerChain(id), expressions, 'first'));
+}
+
+/** Publishes a port. Fails with EEXIST when it is taken. */
+export function addPort(table: TableMessages, id: ContainerId, containerIp: string, mapping: PortMapping): MessageBody {
+  const to = { address: addressBytes(parseAddress(containerIp)), port: mapping.containerPort, comment: id };
+  return table.addElements(SET.ports, [portElement(mapping.hostPort, to)], true);
+}
+
+/** Withdraws published ports; nothing for an empty list. */
+export function removePorts(table: TableMessages, hostPorts: readonly number[]): MessageBody[] {
+  if (hostPorts.length === 0) return [];
+  return [
+    table.deleteElements(
+      SET.ports,
+      hostPorts.map((port) => portElement(port)),
+    ),
+  ];
+}

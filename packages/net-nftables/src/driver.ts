@@ -1,0 +1,319 @@
+/** The nftables network driver. */
+import type {
+  BandwidthStat, ContainerId, DriverComponents, DriverFactory, DriverState, EgressRule, InsideNetwork, Logger, NetworkDriver,
+  NetworkHostSpec, NetworkSpec, NetworkSupports, PortMapping, ProbeResult,
+} from '@warden/interface';
+import { isWardenError, toWardenError, WardenError } from '@warden/interface';
+import type { LinkSettings } from './container-link.ts';
+import { createLink, disconnectLink, ensureAddressing, findLink, removeLink } from './container-link.ts';
+import { addPort, ensureContainer, insertEgress, removeContainer, removePorts } from './container-rules.ts';
+import type { Inventory } from './inventory.ts';
+import { readInventory } from './inventory.ts';
+import { formatMac, linkEnds, linkOwner } from './link-names.ts';
+import { isKernelError, NetlinkConnection } from './netlink-connection.ts';
+import type { MessageBody } from './netlink-message.ts';
+import { TableMessages } from './nftables-message.ts';
+import { unlimitedBandwidth } from './none.ts';
+import { outwardAddress } from './outward-address.ts';
+import { probeKernel } from './probe.ts';
+import type { Link } from './rtnetlink.ts';
+import { dumpLinks, readLink, routeLoopback } from './rtnetlink.ts';
+import type { InboundPolicy } from './ruleset.ts';
+import { replacePublished, skeleton } from './ruleset.ts';
+import { enableForwarding, hasIpv6 } from './sysctl.ts';
+
+/** How long the kernel is given to end a dead namespace before its link is deleted explicitly. */
+const LINK_GRACE_MS = 5_000;
+
+/** Options of {@link nftablesNetwork}. */
+export interface NftablesNetworkOptions {
+  /** Name of the `inet` table. It belongs to this driver alone; another daemon on the host needs another name. */
+  readonly table: string;
+  /**
+   * What may reach containers from outside the host. `published` (default): connections to published ports. `routed`: everything
+   * that the network routes to the pool, as the original daemon had it.
+   */
+  readonly inbound?: InboundPolicy;
+}
+
+/** Makes the driver. Errors: `TypeError` for a table name that nftables would not take. */
+export function nftablesNetwork(options: NftablesNetworkOptions): DriverFactory<NetworkDriver> {
+  if (!/^[A-Za-z][A-Za-z0-9_.-]{0,62}$/.test(options.table)) throw new TypeError(`not a table name: ${options.table}`);
+  return (components) => new NftablesNetwork(options, components);
+}
+
+class NftablesNetwork implements NetworkDriver {
+  readonly role = 'network';
+  readonly name = 'nftables';
+  readonly supports: NetworkSupports = { link: true, portMapping: true, egressRules: true, bandwidth: false };
+  readonly #table: TableMessages;
+  readonly #inbound: InboundPolicy;
+  readonly #log: Logger;
+  readonly #links: LinkSettings;
+  readonly #pendingLinks = new Map<ContainerId, NodeJS.Timeout>();
+  #connection: NetlinkConnection | undefined;
+  #inventory: Inventory | undefined;
+  #published: number | undefined;
+
+  constructor(options: NftablesNetworkOptions, components: DriverComponents) {
+    this.#table = new TableMessages(options.table);
+    this.#inbound = options.inbound ?? 'published';
+    this.#log = components.logger.child('nftables');
+    this.#links = { alias: options.table, hasIpv6: hasIpv6() };
+  }
+
+  async probe(): Promise<ProbeResult> {
+    return probeKernel(this.#table);
+  }
+
+  async setup(host: NetworkHostSpec): Promise<void> {
+    enableForwarding();
+    const outward = outwardAddress(this.#netlink());
+    if (outward === undefined) this.#log.warn('outward-address-missing');
+    const published = outward === undefined ? [] : [outward];
+    this.#commit('setup', this.#table.table, skeleton(this.#table, host, this.#inbound, published));
+    this.#published = outward;
+    this.#inventory = undefined;
+  }
+
+  plan(spec: NetworkSpec): DriverState {
+    const { host, container } = linkEnds(spec.id);
+    return { hostInterface: host.name, containerInterface: container.name };
+  }
+
+  inside(spec: NetworkSpec): InsideNetwork {
+    const { host, container } = linkEnds(spec.id);
+    return {
+      interface: container.name,
+      address: spec.containerIp,
+      prefixLength: spec.prefixLength,
+      gateway: spec.hostIp,
+      mtu: spec.mtu,
+      gatewayMac: formatMac(host.mac),
+    };
+  }
+
+  async attach(spec: NetworkSpec, _state: DriverState, pid: number): Promise<void> {
+    // Before the link: it must not carry a packet that no rule is about.
+    this.#replaceRules(spec, [], []);
+    try {
+      createLink(this.#netlink(), spec, this.#links, pid);
+    } catch (cause) {
+      const error = failure('attach', linkEnds(spec.id).host.name, cause);
+      try {
+        this.#removeRules(spec.id);
+      } catch (suppressed) {
+        throw new WardenError(error.code, error.message, { cause, fields: error.fields, suppressed: [suppressed] });
+      }
+      throw error;
+    }
+  }
+
+  async mapPort(spec: NetworkSpec, _state: DriverState, mapping: PortMapping): Promise<void> {
+    if (this.#isPublished(spec, mapping)) return;
+    const link = this.#existingLink('map-port', spec.id);
+    const changes = [...this.#publishedChanges(), addPort(this.#table, spec.id, spec.containerIp, mapping)];
+    try {
+      this.#netlink().route(routeLoopback(link.index));
+      this.#commit('map-port', String(mapping.hostPort), changes);
+    } catch (cause) {
+      if (!isKernelError(cause, 'EEXIST')) throw failure('map-port', String(mapping.hostPort), cause);
+      // Somebody else changed our table: look again, so that the error can name the owner.
+      this.#inventory = undefined;
+      if (this.#isPublished(spec, mapping)) return;
+      throw cause;
+    }
+    this.#containers().ports.set(mapping.hostPort, publishedPort(spec, mapping));
+  }
+
+  async allowEgress(spec: NetworkSpec, _state: DriverState, rule: EgressRule): Promise<void> {
+    this.#commit('allow-egress', spec.id, insertEgress(this.#table, spec.id, rule));
+  }
+
+  async setBandwidth(spec: NetworkSpec): Promise<void> {
+    throw new WardenError('UNSUPPORTED', 'the network driver "nftables" has no bandwidth limits', {
+      fields: { operation: 'set-bandwidth', object: spec.id, driver: this.name },
+    });
+  }
+
+  async bandwidth(): Promise<BandwidthStat> {
+    return unlimitedBandwidth();
+  }
+
+  async restore(
+    spec: NetworkSpec,
+    _state: DriverState,
+    recorded: { readonly mappings: readonly PortMapping[]; readonly egress: readonly EgressRule[] },
+  ): Promise<void> {
+    const link = this.#existingLink('restore', spec.id);
+    this.#replaceRules(spec, recorded.egress, recorded.mappings);
+    try {
+      ensureAddressing(this.#netlink(), spec, link);
+      if (recorded.mappings.length > 0) this.#netlink().route(routeLoopback(link.index));
+    } catch (cause) {
+      throw failure('restore', link.name, cause);
+    }
+  }
+
+  async release(spec: NetworkSpec): Promise<void> {
+    const name = linkEnds(spec.id).host.name;
+    try {
+      const link = findLink(this.#netlink(), name);
+      // Before the rules go: without them nothing would stop what still runs inside.
+      if (link !== undefined) disconnectLink(this.#netlink(), spec, link);
+      this.#removeRules(spec.id);
+      if (link !== undefined) this.#awaitEnd(spec.id, link);
+    } catch (cause) {
+      throw failure('release', name, cause);
+    }
+  }
+
+  async sweep(keep: ReadonlySet<ContainerId>): Promise<readonly ContainerId[]> {
+    this.#inventory = undefined;
+    const { chains, ports } = this.#containers();
+    const links = this.#ownLinks();
+    const found = new Set([...chains, ...links.keys(), ...Array.from(ports.values(), (port) => port.owner)]);
+    const removed = [...found].filter((id) => !keep.has(id));
+    for (const id of removed) {
+      const link = links.get(id);
+      if (link !== undefined) removeLink(this.#netlink(), link);
+      this.#removeRules(id);
+    }
+    return removed;
+  }
+
+  async close(): Promise<void> {
+    for (const timer of this.#pendingLinks.values()) clearTimeout(timer);
+    this.#pendingLinks.clear();
+    this.#connection?.close();
+    this.#connection = undefined;
+  }
+
+  #netlink(): NetlinkConnection {
+    this.#connection ??= NetlinkConnection.open();
+    return this.#connection;
+  }
+
+  #containers(): Inventory {
+    this.#inventory ??= readInventory(this.#netlink(), this.#table);
+    return this.#inventory;
+  }
+
+  #commit(operation: string, object: string, changes: readonly MessageBody[]): void {
+    try {
+      this.#netlink().commit(changes);
+    } catch (cause) {
+      throw failure(operation, object, cause);
+    }
+  }
+
+  /** Makes chain, elements and ports exactly these, in one transaction. */
+  #replaceRules(spec: NetworkSpec, egress: readonly EgressRule[], mappings: readonly PortMapping[]): void {
+    const { chains, ports } = this.#containers();
+    const missing = mappings.filter((mapping) => !this.#isPublished(spec, mapping));
+    const wanted = new Set(mappings.map((mapping) => mapping.hostPort));
+    const surplus = this.#portsOf(spec.id).filter((port) => !wanted.has(port));
+    this.#commit('replace-rules', spec.id, [
+      ...ensureContainer(this.#table, spec.id, egress),
+      ...(missing.length > 0 ? this.#publishedChanges() : []),
+      ...removePorts(this.#table, surplus),
+      ...missing.map((mapping) => addPort(this.#table, spec.id, spec.containerIp, mapping)),
+    ]);
+    chains.add(spec.id);
+    for (const port of surplus) ports.delete(port);
+    for (const mapping of missing) ports.set(mapping.hostPort, publishedPort(spec, mapping));
+  }
+
+  #removeRules(id: ContainerId): void {
+    try {
+      this.#commitRemoval(id);
+    } catch (error) {
+      if (!isKernelError(error, 'ENOENT')) throw error;
+      // Parts are missing already. What is added first can be removed for certain, all within one transaction.
+      this.#inventory = undefined;
+      this.#commitRemoval(id);
+    }
+  }
+
+  #commitRemoval(id: ContainerId): void {
+    const { chains, ports } = this.#containers();
+    const owned = this.#portsOf(id);
+    const rules = chains.has(id) ? [...ensureContainer(this.#table, id, []), ...removeContainer(this.#table, id)] : [];
+    this.#commit('remove-rules', id, [...removePorts(this.#table, owned), ...rules]);
+    chains.delete(id);
+    for (const port of owned) ports.delete(port);
+  }
+
+  #portsOf(id: ContainerId): number[] {
+    return [...this.#containers().ports].filter(([, port]) => port.owner === id).map(([hostPort]) => hostPort);
+  }
+
+  /** Tells whether exactly this mapping is in force. Errors: `ALREADY_EXISTS` when the port leads elsewhere. */
+  #isPublished(spec: NetworkSpec, mapping: PortMapping): boolean {
+    const present = this.#containers().ports.get(mapping.hostPort);
+    if (present === undefined) return false;
+    const { containerIp, containerPort, owner } = present;
+    if (owner === spec.id && containerIp === spec.containerIp && containerPort === mapping.containerPort) return true;
+    throw new WardenError('ALREADY_EXISTS', `port ${mapping.hostPort} is taken by container ${owner}`, {
+      fields: { operation: 'map-port', object: String(mapping.hostPort), owner, containerIp, containerPort },
+    });
+  }
+
+  /** The outward address may have changed since the last mapping. */
+  #publishedChanges(): MessageBody[] {
+    const outward = outwardAddress(this.#netlink());
+    if (outward === undefined || outward === this.#published) return [];
+    this.#published = outward;
+    return replacePublished(this.#table, [outward]);
+  }
+
+  #existingLink(operation: string, id: ContainerId): Link {
+    const { name } = linkEnds(id).host;
+    const link = findLink(this.#netlink(), name);
+    if (link !== undefined) return link;
+    throw new WardenError('NATIVE_FAILED', `the link ${name} is gone`, {
+      fields: { operation, object: name, errno: 'ENODEV' },
+    });
+  }
+
+  #ownLinks(): Map<ContainerId, Link> {
+    const links = new Map<ContainerId, Link>();
+    for (const link of this.#netlink().route(dumpLinks()).map(readLink)) {
+      const owner = linkOwner(link.name);
+      if (owner !== undefined && link.alias === this.#links.alias) links.set(owner, link);
+    }
+    return links;
+  }
+
+  /** A link normally goes with its namespace. If the namespace outlives the container, delete the link after a while. */
+  #awaitEnd(id: ContainerId, released: Link): void {
+    clearTimeout(this.#pendingLinks.get(id));
+    const check = (): void => {
+      this.#pendingLinks.delete(id);
+      try {
+        const link = findLink(this.#netlink(), released.name);
+        // The number tells the released link from a new one of the same id.
+        if (link?.index === released.index) removeLink(this.#netlink(), link);
+      } catch (error) {
+        this.#log.warn('link-remains', { id, error });
+      }
+    };
+    this.#pendingLinks.set(id, setTimeout(check, LINK_GRACE_MS).unref());
+  }
+}
+
+function publishedPort(spec: NetworkSpec, mapping: PortMapping): {
+  owner: ContainerId; containerIp: string; containerPort: number;
+} {
+  return { owner: spec.id, containerIp: spec.containerIp, containerPort: mapping.containerPort };
+}
+
+/** Says what was being done to what; the kernel's own words stay in the cause and in `detail`. */
+function failure(operation: string, object: string, cause: unknown): WardenError {
+  if (!isWardenError(cause, 'NATIVE_FAILED')) return toWardenError(cause, operation);
+  const { fields, message } = cause;
+  return new WardenError('NATIVE_FAILED', `${operation} ${object}: ${message}`, {
+    cause,
+    fields: { ...fields, operation, object },
+  });
+}

@@ -1,0 +1,50 @@
+/** One allow rule as nftables expressions. */
+import type { ContainerId, EgressRule } from '@warden/interface';
+import { WardenError } from '@warden/interface';
+import { parseAddress } from './ipv4-address.ts';
+import type { Expression } from './nftables-expression.ts';
+import { CT_STATE, ctState, log, verdict } from './nftables-expression.ts';
+import { addressWithin, destinationPortWithin, icmpByte, isIpv4, isProtocol } from './packet-match.ts';
+
+function protocolMatch(rule: EgressRule): Expression[] {
+  if (rule.protocol === 'all') return [];
+  return isProtocol(rule.protocol);
+}
+
+function icmpMatch(rule: EgressRule): Expression[] {
+  // As in the original, a code means nothing without its type.
+  if (rule.protocol !== 'icmp' || rule.icmpType === undefined) return [];
+  const type = icmpByte('type', rule.icmpType);
+  return rule.icmpCode === undefined ? type : [...type, ...icmpByte('code', rule.icmpCode)];
+}
+
+function match(rule: EgressRule): Expression[] {
+  const { network, ports, protocol } = rule;
+  if (ports !== undefined && protocol !== 'tcp' && protocol !== 'udp') {
+    // Leaving the ports out would allow more than was asked for.
+    throw new WardenError('INVALID_SPEC', `protocol ${protocol} has no ports`, {
+      fields: { operation: 'allow-egress', object: protocol },
+    });
+  }
+  return [
+    ...(network === undefined
+      ? isIpv4()
+      : addressWithin('destination', { first: parseAddress(network.first), last: parseAddress(network.last) })),
+    ...protocolMatch(rule),
+    ...(ports === undefined ? [] : destinationPortWithin(ports)),
+    ...icmpMatch(rule),
+  ];
+}
+
+/**
+ * The rules in the order in which a packet meets them: the log line of a new TCP connection, if wanted, then the acceptance.
+ * Errors: `INVALID_SPEC` for ports with a protocol that has none.
+ */
+export function egressRules(id: ContainerId, rule: EgressRule): Expression[][] {
+  const accept = [...match(rule), verdict('accept')];
+  // Only TCP is logged, and only what is not part of a known connection: as in the original.
+  if (!rule.log || (rule.protocol !== 'tcp' && rule.protocol !== 'all')) return [accept];
+  const tcpOnly: EgressRule = { ...rule, protocol: 'tcp' };
+  const state = ctState(CT_STATE.new | CT_STATE.untracked | CT_STATE.invalid);
+  return [[...match(tcpOnly), ...state, log(`warden-i-${id} `)], accept];
+}

@@ -1,0 +1,61 @@
+/** What the table holds of containers, as read from the kernel. */
+import type { ContainerId } from '@warden/interface';
+import { isContainerId } from '@warden/interface';
+import { chainOwner } from './container-rules.ts';
+import { formatAddress } from './ipv4-address.ts';
+import type { NetlinkConnection } from './netlink-connection.ts';
+import { isKernelError } from './netlink-connection.ts';
+import { attributeText, listAttributes, messageAttributes, parseAttributes } from './netlink-message.ts';
+import type { TableMessages } from './nftables-message.ts';
+import { NFGENMSG_BYTES, readPortElement } from './nftables-message.ts';
+import { SET } from './ruleset.ts';
+
+/** Where a host port leads. */
+export interface PublishedPort {
+  readonly owner: ContainerId;
+  readonly containerIp: string;
+  readonly containerPort: number;
+}
+
+/** Chains and ports of containers in one table. */
+export interface Inventory {
+  readonly chains: Set<ContainerId>;
+  readonly ports: Map<number, PublishedPort>;
+}
+
+/** Reads the inventory. A table that does not exist is an empty one. */
+export function readInventory(connection: NetlinkConnection, table: TableMessages): Inventory {
+  try {
+    return { chains: readChains(connection, table), ports: readPorts(connection, table) };
+  } catch (error) {
+    if (!isKernelError(error, 'ENOENT')) throw error;
+    return { chains: new Set(), ports: new Map() };
+  }
+}
+
+function readChains(connection: NetlinkConnection, table: TableMessages): Set<ContainerId> {
+  const chains = new Set<ContainerId>();
+  for (const received of connection.dump(table.dumpChains())) {
+    const attributes = messageAttributes(received, NFGENMSG_BYTES);
+    const owner = chainOwner(attributeText(attributes.get(3)));
+    if (attributeText(attributes.get(1)) === table.table && owner !== undefined && isContainerId(owner)) chains.add(owner);
+  }
+  return chains;
+}
+
+function readPorts(connection: NetlinkConnection, table: TableMessages): Map<number, PublishedPort> {
+  const ports = new Map<number, PublishedPort>();
+  for (const received of connection.dump(table.dumpElements(SET.ports))) {
+    const elements = messageAttributes(received, NFGENMSG_BYTES).get(3);
+    for (const [, bytes] of elements === undefined ? [] : listAttributes(elements)) {
+      const element = readPortElement(parseAttributes(bytes));
+      if (element === undefined) continue;
+      ports.set(element.port, {
+        owner: element.comment,
+        containerIp: formatAddress(element.address),
+        containerPort: element.containerPort,
+      });
+    }
+  }
+  return ports;
+}

@@ -1,0 +1,34 @@
+/** Names and link-layer addresses of a container's link, computed from its id alone. */
+import { createHash } from 'node:crypto';
+import type { ContainerId } from '@warden/interface';
+import { isContainerId } from '@warden/interface';
+import type { LinkEnd } from './rtnetlink.ts';
+
+const HOST_SUFFIX = '-0';
+const CONTAINER_SUFFIX = '-1';
+const PREFIX = 'w-';
+
+/** Both ends of the link. The names have 15 bytes, the most the kernel takes. */
+export function linkEnds(id: ContainerId): { readonly host: LinkEnd; readonly container: LinkEnd } {
+  const [host, container] = [`${PREFIX}${id}${HOST_SUFFIX}`, `${PREFIX}${id}${CONTAINER_SUFFIX}`];
+  return { host: { name: host, mac: macOf(host) }, container: { name: container, mac: macOf(container) } };
+}
+
+/** The container whose host end has this name, or undefined. */
+export function linkOwner(name: string): ContainerId | undefined {
+  if (!name.startsWith(PREFIX) || !name.endsWith(HOST_SUFFIX)) return undefined;
+  const id = name.slice(PREFIX.length, -HOST_SUFFIX.length);
+  return isContainerId(id) ? id : undefined;
+}
+
+/** A locally administered unicast address. 46 bits of a hash: the two ends of a link differ. */
+function macOf(name: string): Uint8Array {
+  const mac = createHash('sha256').update(name).digest().subarray(0, 6);
+  mac[0] = ((mac[0] ?? 0) & 0xfc) | 0x02;
+  return mac;
+}
+
+/** Writes a link-layer address as `02:0a:…`. */
+export function formatMac(mac: Uint8Array): string {
+  return Array.from(mac, (byte) => byte.toString(16).padStart(2, '0')).join(':');
+}

@@ -1,0 +1,164 @@
+/**
+ * The netlink wire format: headers, attributes and their nesting (linux/netlink.h).
+ *
+ * Everything a header or rtnetlink carries is in host byte order; nftables attributes are big-endian. Each function makes one
+ * finished piece, padded to 4 bytes, so that pieces are joined by plain concatenation.
+ */
+import { endianness } from 'node:os';
+
+const isLittleEndian = endianness() === 'LE';
+
+export const NLM_F_REQUEST = 0x1;
+export const NLM_F_ACK = 0x4;
+export const NLM_F_DUMP = 0x300;
+/** Of a "new" request: fail when the object exists. */
+export const NLM_F_EXCL = 0x200;
+/** Of a "new" request: replace the object. The same bit as EXCL's dump meaning, not EXCL itself. */
+export const NLM_F_REPLACE = 0x100;
+export const NLM_F_CREATE = 0x400;
+/** Of a "new" request for a list member: at the end, not at the front. */
+export const NLM_F_APPEND = 0x800;
+
+const HEADER_BYTES = 16;
+const ATTRIBUTE_HEADER_BYTES = 4;
+const NLA_F_NESTED = 0x8000;
+const NLA_TYPE_MASK = 0x3fff;
+
+/** One message of a request, before it has a sequence number. */
+export interface MessageBody {
+  readonly type: number;
+  readonly flags: number;
+  readonly payload: Buffer;
+}
+
+/** One byte. */
+export function uint8(value: number): Buffer {
+  return Buffer.of(value & 0xff);
+}
+
+/** 16 bits in host byte order. */
+export function uint16(value: number): Buffer {
+  const bytes = Buffer.allocUnsafe(2);
+  if (isLittleEndian) bytes.writeUInt16LE(value);
+  else bytes.writeUInt16BE(value);
+  return bytes;
+}
+
+/** 32 bits in host byte order; negative numbers as two's complement. */
+export function uint32(value: number): Buffer {
+  const bytes = Buffer.allocUnsafe(4);
+  if (isLittleEndian) bytes.writeUInt32LE(value >>> 0);
+  else bytes.writeUInt32BE(value >>> 0);
+  return bytes;
+}
+
+/** 64 bits in host byte order. */
+export function uint64(value: bigint): Buffer {
+  const bytes = Buffer.allocUnsafe(8);
+  if (isLittleEndian) bytes.writeBigUInt64LE(value);
+  else bytes.writeBigUInt64BE(value);
+  return bytes;
+}
+
+/** 16 bits in network byte order. */
+export function bigEndian16(value: number): Buffer {
+  const bytes = Buffer.allocUnsafe(2);
+  bytes.writeUInt16BE(value);
+  return bytes;
+}
+
+/** 32 bits in network byte order; negative numbers as two's complement. */
+export function bigEndian32(value: number): Buffer {
+  const bytes = Buffer.allocUnsafe(4);
+  bytes.writeUInt32BE(value >>> 0);
+  return bytes;
+}
+
+/** Text with its closing NUL. */
+export function cString(text: string): Buffer {
+  return Buffer.from(`${text}\0`, 'utf8');
+}
+
+/** Reads 16 bits in host byte order. */
+export function readUint16(bytes: Buffer, at: number): number {
+  return isLittleEndian ? bytes.readUInt16LE(at) : bytes.readUInt16BE(at);
+}
+
+/** Reads 32 bits in host byte order. */
+export function readUint32(bytes: Buffer, at: number): number {
+  return isLittleEndian ? bytes.readUInt32LE(at) : bytes.readUInt32BE(at);
+}
+
+function padding(length: number): number {
+  return -length & 3;
+}
+
+/** One attribute with its padding. */
+export function attribute(type: number, payload: Uint8Array): Buffer {
+  const length = ATTRIBUTE_HEADER_BYTES + payload.length;
+  const bytes = Buffer.alloc(length + padding(length));
+  uint16(length).copy(bytes, 0);
+  uint16(type).copy(bytes, 2);
+  bytes.set(payload, ATTRIBUTE_HEADER_BYTES);
+  return bytes;
+}
+
+/** An attribute whose payload is attributes. */
+export function nested(type: number, ...attributes: readonly Buffer[]): Buffer {
+  return attribute(type | NLA_F_NESTED, Buffer.concat(attributes));
+}
+
+/** Puts the header in front of a body. The sender's port stays 0: the kernel fills it in. */
+export function message(body: MessageBody, sequence: number): Buffer {
+  const length = HEADER_BYTES + body.payload.length;
+  const bytes = Buffer.alloc(length + padding(length));
+  uint32(length).copy(bytes, 0);
+  uint16(body.type).copy(bytes, 4);
+  uint16(body.flags).copy(bytes, 6);
+  uint32(sequence).copy(bytes, 8);
+  body.payload.copy(bytes, HEADER_BYTES);
+  return bytes;
+}
+
+/** The type of a received message. */
+export function messageType(received: Buffer): number {
+  return readUint16(received, 4);
+}
+
+/** The payload of a received message: `familyHeader` bytes of protocol header are skipped as well. */
+export function messageAttributes(received: Buffer, familyHeader: number): Map<number, Buffer> {
+  return parseAttributes(received.subarray(HEADER_BYTES + familyHeader, readUint32(received, 0)));
+}
+
+/** The protocol header that stands in front of the attributes. */
+export function familyHeader(received: Buffer, length: number): Buffer {
+  return received.subarray(HEADER_BYTES, HEADER_BYTES + length);
+}
+
+/** Attributes by type; of a repeated one the last. Stops at a length that does not fit. */
+export function parseAttributes(bytes: Buffer): Map<number, Buffer> {
+  return new Map(listAttributes(bytes));
+}
+
+/** Attributes in order, with repetitions, as lists of elements need it. */
+export function listAttributes(bytes: Buffer): [type: number, payload: Buffer][] {
+  const found: [number, Buffer][] = [];
+  let at = 0;
+  while (at + ATTRIBUTE_HEADER_BYTES <= bytes.length) {
+    const length = readUint16(bytes, at);
+    if (length < ATTRIBUTE_HEADER_BYTES || at + length > bytes.length) break;
+    found.push([
+      readUint16(bytes, at + 2) & NLA_TYPE_MASK,
+      bytes.subarray(at + ATTRIBUTE_HEADER_BYTES, at + length),
+    ]);
+    at += length + padding(length);
+  }
+  return found;
+}
+
+/** Text of an attribute, up to its NUL. */
+export function attributeText(payload: Buffer | undefined): string {
+  if (payload === undefined) return '';
+  const end = payload.indexOf(0);
+  return payload.toString('utf8', 0, end < 0 ? payload.length : end);
+}

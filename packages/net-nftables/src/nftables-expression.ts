@@ -1,0 +1,169 @@
+/**
+ * The expressions rules are made of (linux/netfilter/nf_tables.h), one function each.
+ *
+ * An expression reads or writes one register of 16 bytes; register 1 is the only one used here, except that a map's value of
+ * address and port is addressed by its 32-bit halves. A comparison that fails ends the rule, not the chain.
+ */
+import { attribute, bigEndian32, cString, nested, uint8, uint32 } from './netlink-message.ts';
+
+const NFTA_LIST_ELEM = 1;
+const NFTA_EXPR_NAME = 1;
+const NFTA_EXPR_DATA = 2;
+const NFTA_DATA_VALUE = 1;
+const NFTA_DATA_VERDICT = 2;
+const NFTA_VERDICT_CODE = 1;
+const NFTA_VERDICT_CHAIN = 2;
+
+const REGISTER_VERDICT = 0;
+const REGISTER_1 = 1;
+/** The second 32 bits of register 1. */
+const REGISTER_1_SECOND_WORD = 9;
+
+/** Keys of `meta`. */
+export const META = { iifname: 6, oifname: 7, nfproto: 15, l4proto: 16 } as const;
+/** Values of `ct state`, as bits. */
+export const CT_STATE = { invalid: 1, established: 2, related: 4, new: 8, untracked: 64 } as const;
+/** Bit of `ct status`: the destination was rewritten. */
+export const CT_STATUS_DNAT = 0x20;
+/** Where a payload offset counts from. */
+export const PAYLOAD = { network: 1, transport: 2 } as const;
+
+/** What happens to a packet: `jump` comes back after the chain, `goto` does not. */
+export type Verdict = 'accept' | 'drop' | { readonly jump: string } | { readonly goto: string };
+
+/** One finished expression. */
+export type Expression = Buffer;
+
+function expression(name: string, ...attributes: readonly Buffer[]): Expression {
+  return nested(NFTA_LIST_ELEM, attribute(NFTA_EXPR_NAME, cString(name)), nested(NFTA_EXPR_DATA, ...attributes));
+}
+
+function number(type: number, value: number): Buffer {
+  return attribute(type, bigEndian32(value));
+}
+
+function value(type: number, bytes: Uint8Array): Buffer {
+  return nested(type, attribute(NFTA_DATA_VALUE, bytes));
+}
+
+/** The data attribute of a verdict, for rules and for values of verdict maps. */
+export function verdictData(type: number, verdict: Verdict): Buffer {
+  const [code, chain] =
+    verdict === 'accept' ? [1]
+    : verdict === 'drop' ? [0]
+    : 'jump' in verdict ? [-3, verdict.jump]
+    : [-4, verdict.goto];
+  const attributes = [number(NFTA_VERDICT_CODE, code)];
+  if (chain !== undefined) attributes.push(attribute(NFTA_VERDICT_CHAIN, cString(chain)));
+  return nested(type, nested(NFTA_DATA_VERDICT, ...attributes));
+}
+
+/** Ends the rule with a verdict. */
+export function verdict(what: Verdict): Expression {
+  return expression('immediate', number(1, REGISTER_VERDICT), verdictData(2, what));
+}
+
+/** Loads a fact about the packet. */
+export function meta(key: number): Expression {
+  return expression('meta', number(1, REGISTER_1), number(2, key));
+}
+
+/** Loads bytes of the packet. */
+export function payload(base: number, offset: number, length: number): Expression {
+  return expression('payload', number(1, REGISTER_1), number(2, base), number(3, offset), number(4, length));
+}
+
+/** Goes on when the register is (not) `bytes`. */
+export function compare(bytes: Uint8Array, operator: 'is' | 'is-not' = 'is'): Expression {
+  return expression('cmp', number(1, REGISTER_1), number(2, operator === 'is' ? 0 : 1), value(3, bytes));
+}
+
+/** Goes on when the register, read big-endian, lies within both bounds. */
+export function within(first: Uint8Array, last: Uint8Array): Expression {
+  return expression('range', number(1, REGISTER_1), number(2, 0), value(3, first), value(4, last));
+}
+
+/** Masks the register. */
+export function mask(bytes: Uint8Array): Expression {
+  return expression(
+    'bitwise',
+    number(1, REGISTER_1),
+    number(2, REGISTER_1),
+    number(3, bytes.length),
+    value(4, bytes),
+    value(5, new Uint8Array(bytes.length)),
+  );
+}
+
+function conntrack(key: number): Expression {
+  return expression('ct', number(1, REGISTER_1), number(2, key));
+}
+
+/** Goes on when the connection is in one of the states: bits of {@link CT_STATE}. */
+export function ctState(bits: number): Expression[] {
+  return [conntrack(0), mask(uint32(bits)), compare(uint32(0), 'is-not')];
+}
+
+/** Goes on when none of the status bits is set. */
+export function ctStatusLacks(bits: number): Expression[] {
+  return [conntrack(2), mask(uint32(bits)), compare(uint32(0))];
+}
+
+/** Goes on when the register is a member of the set. */
+export function memberOf(set: string): Expression {
+  return expression('lookup', attribute(1, cString(set)), number(2, REGISTER_1));
+}
+
+/** Looks the register up in a verdict map; goes on with the next rule when it is absent. */
+export function verdictFrom(map: string): Expression {
+  return expression('lookup', attribute(1, cString(map)), number(2, REGISTER_1), number(3, REGISTER_VERDICT));
+}
+
+/** Replaces the register by its value in a map; ends the rule when it is absent. */
+export function valueFrom(map: string): Expression {
+  return expression('lookup', attribute(1, cString(map)), number(2, REGISTER_1), number(3, REGISTER_1));
+}
+
+/** Rewrites the destination to the IPv4 address and port in the register. */
+export function destinationNat(): Expression {
+  const NFPROTO_IPV4 = 2;
+  return expression('nat', number(1, 1), number(2, NFPROTO_IPV4), number(3, REGISTER_1), number(5, REGISTER_1_SECOND_WORD));
+}
+
+/** Rewrites the source to the address of the outgoing interface. */
+export function masquerade(): Expression {
+  return expression('masq');
+}
+
+/** Loads, as a 32-bit 0 or 1, whether the packet's source would be answered by the interface it came in by. */
+export function reversePathExists(): Expression {
+  const RESULT_OIF = 1;
+  const FLAG_SOURCE = 1;
+  const FLAG_INPUT_INTERFACE = 8;
+  const FLAG_PRESENT = 32;
+  return expression(
+    'fib',
+    number(1, REGISTER_1),
+    number(2, RESULT_OIF),
+    number(3, FLAG_SOURCE | FLAG_INPUT_INTERFACE | FLAG_PRESENT),
+  );
+}
+
+/** Refuses with "port unreachable" of the packet's own family. */
+export function reject(): Expression {
+  const ICMPX_UNREACHABLE = 2;
+  const PORT_UNREACHABLE = 1;
+  return expression('reject', number(1, ICMPX_UNREACHABLE), attribute(2, uint8(PORT_UNREACHABLE)));
+}
+
+/** Writes a line to the kernel's log and goes on. */
+export function log(prefix: string): Expression {
+  return expression('log', attribute(2, cString(prefix)));
+}
+
+/** An interface name as sets and comparisons hold it: 16 bytes, filled up with zeros. */
+export function interfaceKey(name: string): Buffer {
+  const bytes = Buffer.alloc(16);
+  bytes.write(name, 'latin1');
+  return bytes;
+}

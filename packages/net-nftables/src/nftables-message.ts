@@ -1,0 +1,239 @@
+/**
+ * nftables messages (linux/netfilter/nf_tables.h). "New" messages without EXCL are idempotent: what exists stays as it is.
+ *
+ * Changes travel as a batch, which the kernel carries out entirely or not at all; lookups and dumps go on their own.
+ */
+import type { Expression, Verdict } from './nftables-expression.ts';
+import { interfaceKey, verdictData } from './nftables-expression.ts';
+import type { MessageBody } from './netlink-message.ts';
+import {
+  attribute, attributeText, bigEndian16, bigEndian32, cString, NLM_F_APPEND, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST, nested, parseAttributes, uint32, uint8,
+} from './netlink-message.ts';
+
+const SUBSYSTEM = 10;
+const FAMILY_UNSPECIFIED = 0;
+const FAMILY_INET = 1;
+/** Length of the header (struct nfgenmsg) in front of the attributes. */
+export const NFGENMSG_BYTES = 4;
+
+const BATCH_BEGIN = 0x10;
+const BATCH_END = 0x11;
+/** Message types, without the subsystem. */
+export const NFT = {
+  newTable: 0, delTable: 2, newChain: 3, getChain: 4, delChain: 5, newRule: 6, delRule: 8, newSet: 9,
+  newElement: 12, getElement: 13, delElement: 14,
+} as const;
+
+/** Types of set keys and values as the nft program numbers them; the kernel only hands them back. */
+const TYPE = { ipv4: 7, port: 13, interface: 41, verdict: 0xffff_ff00, ipv4AndPort: (7 << 6) | 13 } as const;
+const FLAG_INTERVAL = 4;
+const FLAG_MAP = 8;
+const FLAG_INTERVAL_END = 1;
+
+const NFTA_ELEMENT = { key: 1, data: 2, flags: 3, userdata: 6 } as const;
+/** Tag of a comment in the user data of an element. */
+const COMMENT_TAG = 0;
+/** Tag of the byte order of keys in the user data of a set, and its values, as the nft program has them. */
+const KEY_BYTE_ORDER_TAG = 0;
+const BYTE_ORDER = { host: 1, big: 2 } as const;
+
+/** Sets and maps this driver uses. */
+export type SetKind = 'interfaces' | 'addresses' | 'ranges' | 'interface-verdicts' | 'port-destinations';
+
+const SET_KINDS: Readonly<Record<SetKind, { key: number; keyBytes: number; data?: number; dataBytes?: number; flags: number }>> = {
+  interfaces: { key: TYPE.interface, keyBytes: 16, flags: 0 },
+  addresses: { key: TYPE.ipv4, keyBytes: 4, flags: 0 },
+  ranges: { key: TYPE.ipv4, keyBytes: 4, flags: FLAG_INTERVAL },
+  'interface-verdicts': { key: TYPE.interface, keyBytes: 16, data: TYPE.verdict, dataBytes: 0, flags: FLAG_MAP },
+  'port-destinations': { key: TYPE.port, keyBytes: 2, data: TYPE.ipv4AndPort, dataBytes: 8, flags: FLAG_MAP },
+};
+
+/** How a base chain is hooked in. The policy is always accept: it concerns packets that no rule here is about. */
+export interface BaseChain {
+  readonly type: 'filter' | 'nat';
+  readonly hook: 'prerouting' | 'input' | 'forward' | 'output' | 'postrouting';
+  readonly priority: number;
+}
+
+const HOOKS = { prerouting: 0, input: 1, forward: 2, output: 3, postrouting: 4 } as const;
+
+function header(family: number, resource: number): Buffer {
+  return Buffer.concat([uint8(family), uint8(0), bigEndian16(resource)]);
+}
+
+function change(type: number, flags: number, ...attributes: readonly Buffer[]): MessageBody {
+  return {
+    type: (SUBSYSTEM << 8) | type,
+    flags: NLM_F_REQUEST | flags,
+    payload: Buffer.concat([header(FAMILY_INET, 0), ...attributes]),
+  };
+}
+
+function text(type: number, name: string): Buffer {
+  return attribute(type, cString(name));
+}
+
+function number(type: number, value: number): Buffer {
+  return attribute(type, bigEndian32(value));
+}
+
+/** Encloses changes into one transaction. */
+export function transaction(changes: readonly MessageBody[]): MessageBody[] {
+  const edge = (type: number): MessageBody => ({
+    type,
+    flags: NLM_F_REQUEST,
+    payload: header(FAMILY_UNSPECIFIED, SUBSYSTEM),
+  });
+  return [edge(BATCH_BEGIN), ...changes, edge(BATCH_END)];
+}
+
+/** The messages about one table. */
+export class TableMessages {
+  readonly table: string;
+
+  constructor(table: string) {
+    this.table = table;
+  }
+
+  addTable(): MessageBody {
+    return change(NFT.newTable, NLM_F_CREATE, text(1, this.table));
+  }
+
+  deleteTable(): MessageBody {
+    return change(NFT.delTable, 0, text(1, this.table));
+  }
+
+  addChain(name: string, base?: BaseChain): MessageBody {
+    const attributes = [text(1, this.table), text(3, name)];
+    if (base !== undefined) {
+      const NF_ACCEPT = 1;
+      attributes.push(nested(4, number(1, HOOKS[base.hook]), number(2, base.priority)), number(5, NF_ACCEPT), text(7, base.type));
+    }
+    return change(NFT.newChain, NLM_F_CREATE, ...attributes);
+  }
+
+  /** The chain must have no rules and no references when its turn in the transaction comes. */
+  deleteChain(name: string): MessageBody {
+    return change(NFT.delChain, 0, text(1, this.table), text(3, name));
+  }
+
+  /** `reference` is any number that no other set of the transaction has. */
+  addSet(name: string, kind: SetKind, reference: number): MessageBody {
+    const { key, keyBytes, data, dataBytes, flags } = SET_KINDS[kind];
+    const attributes = [text(1, this.table), text(2, name), number(3, flags), number(4, key), number(5, keyBytes)];
+    if (data !== undefined && dataBytes !== undefined) attributes.push(number(6, data), number(7, dataBytes));
+    // Only for programs that list the set: interface names are kept as text, in host byte order, the rest is big-endian.
+    const order = uint32(key === TYPE.interface ? BYTE_ORDER.host : BYTE_ORDER.big);
+    const userdata = attribute(13, Buffer.concat([uint8(KEY_BYTE_ORDER_TAG), uint8(order.length), order]));
+    return change(NFT.newSet, NLM_F_CREATE, ...attributes, number(10, reference), userdata);
+  }
+
+  /** At the end of the chain, or in front of all its rules. */
+  addRule(chain: string, expressions: readonly Expression[], place: 'last' | 'first' = 'last'): MessageBody {
+    const flags = NLM_F_CREATE | (place === 'last' ? NLM_F_APPEND : 0);
+    return change(NFT.newRule, flags, text(1, this.table), text(2, chain), nested(4, ...expressions));
+  }
+
+  /** Removes all rules of a chain. */
+  flushChain(chain: string): MessageBody {
+    return change(NFT.delRule, 0, text(1, this.table), text(2, chain));
+  }
+
+  /** Elements are made by the functions below. With `exclusive` an existing key fails with EEXIST. */
+  addElements(set: string, elements: readonly Buffer[], exclusive = false): MessageBody {
+    const flags = NLM_F_CREATE | (exclusive ? NLM_F_EXCL : 0);
+    return change(NFT.newElement, flags, text(1, this.table), text(2, set), nested(3, ...elements));
+  }
+
+  /** A missing element fails with ENOENT. */
+  deleteElements(set: string, elements: readonly Buffer[]): MessageBody {
+    return change(NFT.delElement, 0, text(1, this.table), text(2, set), nested(3, ...elements));
+  }
+
+  /** Removes all elements of a set. */
+  flushSet(set: string): MessageBody {
+    return change(NFT.delElement, 0, text(1, this.table), text(2, set));
+  }
+
+  /** Asks for all elements of a set. Not part of a transaction. */
+  dumpElements(set: string): MessageBody {
+    return change(NFT.getElement, NLM_F_DUMP, text(1, this.table), text(2, set));
+  }
+
+  /** Asks for all chains of all `inet` tables: the kernel of 4.x ignores a table's name here. */
+  dumpChains(): MessageBody {
+    return change(NFT.getChain, NLM_F_DUMP);
+  }
+}
+
+function element(...attributes: readonly Buffer[]): Buffer {
+  return nested(1, ...attributes);
+}
+
+function dataValue(type: number, bytes: Uint8Array): Buffer {
+  return nested(type, attribute(1, bytes));
+}
+
+/** Element of a set of interface names. */
+export function interfaceElement(name: string): Buffer {
+  return element(dataValue(NFTA_ELEMENT.key, interfaceKey(name)));
+}
+
+/** Element of a verdict map keyed by interface name; without a verdict it names the element to be deleted. */
+export function verdictElement(name: string, verdict?: Verdict): Buffer {
+  const key = dataValue(NFTA_ELEMENT.key, interfaceKey(name));
+  return verdict === undefined ? element(key) : element(key, verdictData(NFTA_ELEMENT.data, verdict));
+}
+
+/** Element of a set of addresses. */
+export function addressElement(address: Uint8Array): Buffer {
+  return element(dataValue(NFTA_ELEMENT.key, address));
+}
+
+/** Elements of an interval set: where the range begins and, unless it ends at the top, the first address behind it. */
+export function rangeElements(first: Uint8Array, behind: Uint8Array | undefined): Buffer[] {
+  const start = element(dataValue(NFTA_ELEMENT.key, first));
+  if (behind === undefined) return [start];
+  return [start, element(dataValue(NFTA_ELEMENT.key, behind), number(NFTA_ELEMENT.flags, FLAG_INTERVAL_END))];
+}
+
+/** Element of the port map. The comment is what `nft list` shows and what tells whose port it is. */
+export function portElement(port: number, to?: { address: Uint8Array; port: number; comment: string }): Buffer {
+  const key = dataValue(NFTA_ELEMENT.key, bigEndian16(port));
+  if (to === undefined) return element(key);
+  const destination = Buffer.concat([to.address, bigEndian16(to.port), Buffer.alloc(2)]);
+  const comment = cString(to.comment);
+  return element(
+    key,
+    dataValue(NFTA_ELEMENT.data, destination),
+    attribute(NFTA_ELEMENT.userdata, Buffer.concat([uint8(COMMENT_TAG), uint8(comment.length), comment])),
+  );
+}
+
+/** An element of the port map as the kernel lists it. */
+export interface PortElement {
+  readonly port: number;
+  readonly address: number;
+  readonly containerPort: number;
+  /** Empty when it has none. */
+  readonly comment: string;
+}
+
+/** Reads the attributes of an element of the port map; undefined when they are not those of one. */
+export function readPortElement(attributes: ReadonlyMap<number, Buffer>): PortElement | undefined {
+  const key = elementValue(attributes.get(NFTA_ELEMENT.key));
+  const data = elementValue(attributes.get(NFTA_ELEMENT.data));
+  if (key === undefined || data === undefined || key.length < 2 || data.length < 6) return undefined;
+  const userdata = attributes.get(NFTA_ELEMENT.userdata);
+  const hasComment = userdata !== undefined && userdata[0] === COMMENT_TAG;
+  return {
+    port: key.readUInt16BE(0),
+    address: data.readUInt32BE(0),
+    containerPort: data.readUInt16BE(4),
+    comment: hasComment ? attributeText(userdata.subarray(2)) : '',
+  };
+}
+
+function elementValue(bytes: Buffer | undefined): Buffer | undefined {
+  return bytes === undefined ? undefined : parseAttributes(bytes).get(1);
+}

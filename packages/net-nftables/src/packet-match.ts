@@ -1,0 +1,85 @@
+/** Matches that several rules need, each a list of expressions that goes on when the packet fits. */
+import type { AddressRange } from './ipv4-address.ts';
+import { addressBytes } from './ipv4-address.ts';
+import { bigEndian16, uint8 } from './netlink-message.ts';
+import type { Expression } from './nftables-expression.ts';
+import { compare, interfaceKey, memberOf, META, meta, PAYLOAD, payload, within } from './nftables-expression.ts';
+
+/** Numbers of the protocols that rules can name. */
+export const PROTOCOL = { icmp: 1, tcp: 6, udp: 17 } as const;
+
+const NFPROTO_IPV4 = 2;
+const SOURCE_OFFSET = 12;
+const DESTINATION_OFFSET = 16;
+const DESTINATION_PORT_OFFSET = 2;
+
+/** IPv4 packets. In an `inet` table it must stand in front of any look at an address. */
+export function isIpv4(): Expression[] {
+  return [meta(META.nfproto), compare(uint8(NFPROTO_IPV4))];
+}
+
+/** Packets of any other family. */
+export function isNotIpv4(): Expression[] {
+  return [meta(META.nfproto), compare(uint8(NFPROTO_IPV4), 'is-not')];
+}
+
+/** Packets of one transport protocol. It must stand in front of any look at a port. */
+export function isProtocol(protocol: keyof typeof PROTOCOL): Expression[] {
+  return [meta(META.l4proto), compare(uint8(PROTOCOL[protocol]))];
+}
+
+/** Packets that came in by an interface of the set. */
+export function fromInterfaceIn(set: string): Expression[] {
+  return [meta(META.iifname), memberOf(set)];
+}
+
+/** Packets that leave by an interface of the set. */
+export function toInterfaceIn(set: string): Expression[] {
+  return [meta(META.oifname), memberOf(set)];
+}
+
+/** Packets that leave by any other interface than this one. */
+export function notToInterface(name: string): Expression[] {
+  return [meta(META.oifname), compare(interfaceKey(name), 'is-not')];
+}
+
+/** IPv4 packets to a member of an address set. */
+export function toAddressIn(set: string): Expression[] {
+  return [...isIpv4(), loadAddress('destination'), memberOf(set)];
+}
+
+/** IPv4 packets from (to) an address of the range. */
+export function addressWithin(end: 'source' | 'destination', range: AddressRange): Expression[] {
+  return [...isIpv4(), loadAddress(end), between(addressBytes(range.first), addressBytes(range.last))];
+}
+
+/** IPv4 packets to an address below or above the range: two matches, as a rule has no "or". */
+export function toAddressOutside(range: AddressRange): Expression[][] {
+  const sides: AddressRange[] = [];
+  if (range.first > 0) sides.push({ first: 0, last: range.first - 1 });
+  if (range.last < 0xffff_ffff) sides.push({ first: range.last + 1, last: 0xffff_ffff });
+  return sides.map((side) => addressWithin('destination', side));
+}
+
+/** Loads the destination port of a packet known to be TCP or UDP. */
+export function loadDestinationPort(): Expression {
+  return payload(PAYLOAD.transport, DESTINATION_PORT_OFFSET, 2);
+}
+
+/** TCP or UDP packets to a port of the range. */
+export function destinationPortWithin(range: { readonly first: number; readonly last: number }): Expression[] {
+  return [loadDestinationPort(), between(bigEndian16(range.first), bigEndian16(range.last))];
+}
+
+/** ICMP packets with this type (offset 0) or code (offset 1). */
+export function icmpByte(field: 'type' | 'code', value: number): Expression[] {
+  return [payload(PAYLOAD.transport, field === 'type' ? 0 : 1, 1), compare(uint8(value))];
+}
+
+function loadAddress(end: 'source' | 'destination'): Expression {
+  return payload(PAYLOAD.network, end === 'source' ? SOURCE_OFFSET : DESTINATION_OFFSET, 4);
+}
+
+function between(first: Buffer, last: Buffer): Expression {
+  return first.equals(last) ? compare(first) : within(first, last);
+}

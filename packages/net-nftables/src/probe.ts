@@ -1,0 +1,56 @@
+/** Whether this kernel has everything the driver needs, found out by making all of it in a throw-away network namespace. */
+import type { NetworkHostSpec, NetworkSpec, ProbeResult } from '@warden/interface';
+import { isWardenError } from '@warden/interface';
+import { createLink } from './container-link.ts';
+import { addPort, ensureContainer, removeContainer, removePorts } from './container-rules.ts';
+import { NetlinkConnection } from './netlink-connection.ts';
+import type { TableMessages } from './nftables-message.ts';
+import { routeLoopback } from './rtnetlink.ts';
+import { skeleton } from './ruleset.ts';
+import { hasIpv6 } from './sysctl.ts';
+
+const HOST: NetworkHostSpec = {
+  pool: '203.0.113.0/24',
+  allowNetworks: ['198.51.100.0/25', '198.51.100.200-198.51.100.210'],
+  denyNetworks: ['198.51.100.128/26'],
+  allowHostAccess: false,
+};
+const CONTAINER: NetworkSpec = {
+  id: '00000000000',
+  hostIp: '203.0.113.1',
+  containerIp: '203.0.113.2',
+  prefixLength: 30,
+  mtu: 1500,
+};
+
+/** Tries a link and the whole rule set. Nothing remains: the namespace ends with its sockets. Never throws. */
+export function probeKernel(table: TableMessages): ProbeResult {
+  let step = 'network namespace';
+  let connection: NetlinkConnection | undefined;
+  try {
+    connection = NetlinkConnection.openInNewNamespace();
+    step = 'veth link';
+    const link = createLink(connection, CONTAINER, { alias: table.table, hasIpv6: hasIpv6() });
+    connection.route(routeLoopback(link.index));
+    step = 'nftables rules';
+    connection.commit(skeleton(table, HOST, 'published', []));
+    step = 'nftables rules of a container';
+    const rule = { protocol: 'tcp', log: true, ports: { first: 80, last: 90 } } as const;
+    connection.commit([
+      ...ensureContainer(table, CONTAINER.id, [rule]),
+      addPort(table, CONTAINER.id, CONTAINER.containerIp, { hostPort: 1, containerPort: 1 }),
+    ]);
+    connection.commit([...removePorts(table, [1]), ...removeContainer(table, CONTAINER.id)]);
+    return { ok: true };
+  } catch (error) {
+    return { ok: false, reason: `${step}: ${describe(error)}` };
+  } finally {
+    connection?.close();
+  }
+}
+
+function describe(error: unknown): string {
+  if (!isWardenError(error)) return String(error);
+  const { errno, detail } = error.fields;
+  return [error.message, errno, detail].filter((part) => typeof part === 'string').join(', ');
+}

@@ -1,0 +1,180 @@
+/**
+ * rtnetlink messages (linux/rtnetlink.h, if_link.h, veth.h): links, addresses, neighbours, the route to an address.
+ *
+ * Everything is in host byte order except addresses, which are bytes.
+ */
+import type { MessageBody } from './netlink-message.ts';
+import {
+  attribute, cString, familyHeader, messageAttributes, nested, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE,
+  NLM_F_REQUEST, attributeText, readUint32, uint16, uint32, uint8,
+} from './netlink-message.ts';
+
+const RTM = { newLink: 16, delLink: 17, getLink: 18, newAddress: 20, delAddress: 21, getRoute: 26, newNeighbour: 28 } as const;
+const AF_INET = 2;
+const AF_INET6 = 10;
+const IFLA = { address: 1, ifname: 3, mtu: 4, linkInfo: 18, netNsPid: 19, alias: 20, afSpec: 26, extMask: 29 } as const;
+const IFF_UP = 1;
+const IFF_NOARP = 0x80;
+const IFINFOMSG_BYTES = 16;
+const RTMSG_BYTES = 12;
+
+/** One end of a veth pair. */
+export interface LinkEnd {
+  readonly name: string;
+  /** Link-layer address, 6 bytes. */
+  readonly mac: Uint8Array;
+}
+
+/** A link as the kernel lists it. */
+export interface Link {
+  readonly index: number;
+  readonly name: string;
+  /** Text set by {@link markLink}; empty when there is none. */
+  readonly alias: string;
+}
+
+function request(type: number, flags: number, ...parts: readonly Buffer[]): MessageBody {
+  return { type, flags: NLM_F_REQUEST | NLM_F_ACK | flags, payload: Buffer.concat(parts) };
+}
+
+function linkHeader(index: number, flags = 0): Buffer {
+  // Flags and the mask of those to be changed are the same: bits are only ever set.
+  return Buffer.concat([Buffer.alloc(4), uint32(index), uint32(flags), uint32(flags)]);
+}
+
+function end({ name, mac }: LinkEnd, mtu: number): Buffer {
+  return Buffer.concat([
+    attribute(IFLA.ifname, cString(name)),
+    attribute(IFLA.mtu, uint32(mtu)),
+    attribute(IFLA.address, mac),
+  ]);
+}
+
+/**
+ * Makes a veth pair, the far end directly in the network namespace of `pid`, or beside the near one. The near end is up and resolves no addresses: with
+ * ARP on, a container could fill the host's neighbour table. EEXIST when either name is taken.
+ */
+export function createVeth(near: LinkEnd, far: LinkEnd, mtu: number, pid?: number): MessageBody {
+  const VETH_INFO_PEER = 1;
+  const namespace = pid === undefined ? [] : [attribute(IFLA.netNsPid, uint32(pid))];
+  const peer = Buffer.concat([linkHeader(0), end(far, mtu), ...namespace]);
+  return request(
+    RTM.newLink,
+    NLM_F_CREATE | NLM_F_EXCL,
+    linkHeader(0, IFF_UP | IFF_NOARP),
+    end(near, mtu),
+    nested(IFLA.linkInfo, attribute(1, cString('veth')), nested(2, nested(VETH_INFO_PEER, peer))),
+  );
+}
+
+/** Asks for a link by name. ENODEV when there is none. */
+export function getLink(name: string): MessageBody {
+  const SKIP_STATISTICS = 8;
+  return request(
+    RTM.getLink,
+    0,
+    linkHeader(0),
+    attribute(IFLA.ifname, cString(name)),
+    attribute(IFLA.extMask, uint32(SKIP_STATISTICS)),
+  );
+}
+
+/** Asks for all links. */
+export function dumpLinks(): MessageBody {
+  const SKIP_STATISTICS = 8;
+  return request(RTM.getLink, NLM_F_DUMP, linkHeader(0), attribute(IFLA.extMask, uint32(SKIP_STATISTICS)));
+}
+
+/** Reads the answer to {@link getLink} and {@link dumpLinks}. */
+export function readLink(received: Buffer): Link {
+  const attributes = messageAttributes(received, IFINFOMSG_BYTES);
+  return {
+    index: readUint32(familyHeader(received, IFINFOMSG_BYTES), 4),
+    name: attributeText(attributes.get(IFLA.ifname)),
+    alias: attributeText(attributes.get(IFLA.alias)),
+  };
+}
+
+/** Deletes a link; of a veth pair both ends go. Takes about 30 ms. */
+export function deleteLink(index: number): MessageBody {
+  return request(RTM.delLink, 0, linkHeader(index));
+}
+
+/** Takes a link down: nothing passes it any more. */
+export function takeDown(index: number): MessageBody {
+  return request(RTM.newLink, 0, Buffer.concat([Buffer.alloc(4), uint32(index), uint32(0), uint32(IFF_UP)]));
+}
+
+/** Lets packets from and to 127.0.0.0/8 be routed by this link, as connections to a port published on 127.0.0.1 need it. */
+export function routeLoopback(index: number): MessageBody {
+  const IFLA_INET_CONF = 1;
+  const DEVCONF_ROUTE_LOCALNET = 26;
+  return request(
+    RTM.newLink,
+    0,
+    linkHeader(index),
+    nested(IFLA.afSpec, nested(AF_INET, nested(IFLA_INET_CONF, attribute(DEVCONF_ROUTE_LOCALNET, uint32(1))))),
+  );
+}
+
+/** Sets the text `ip link` shows as alias, and keeps the kernel from giving the link a link-local IPv6 address. */
+export function markLink(index: number, alias: string, hasIpv6: boolean): MessageBody {
+  const IFLA_INET6_ADDR_GEN_MODE = 8;
+  const MODE_NONE = 1;
+  const parts = [linkHeader(index), attribute(IFLA.alias, cString(alias))];
+  // A kernel without IPv6 refuses the whole message.
+  if (hasIpv6) {
+    parts.push(nested(IFLA.afSpec, nested(AF_INET6, attribute(IFLA_INET6_ADDR_GEN_MODE, uint8(MODE_NONE)))));
+  }
+  return request(RTM.newLink, 0, ...parts);
+}
+
+/** Gives a link its IPv4 address, with the connected route. */
+export function addAddress(index: number, address: Uint8Array, prefixLength: number, broadcast: Uint8Array): MessageBody {
+  return request(
+    RTM.newAddress,
+    NLM_F_CREATE | NLM_F_REPLACE,
+    Buffer.concat([Buffer.of(AF_INET, prefixLength, 0, 0), uint32(index)]),
+    attribute(2, address),
+    attribute(1, address),
+    attribute(4, broadcast),
+  );
+}
+
+/** Takes a link's IPv4 address away, with its routes. EADDRNOTAVAIL when it does not have it. */
+export function removeAddress(index: number, address: Uint8Array, prefixLength: number): MessageBody {
+  return request(
+    RTM.delAddress,
+    0,
+    Buffer.concat([Buffer.of(AF_INET, prefixLength, 0, 0), uint32(index)]),
+    attribute(2, address),
+    attribute(1, address),
+  );
+}
+
+/** Enters a permanent neighbour: it never expires and does not count against the neighbour table's limit of 1024. */
+export function addNeighbour(index: number, address: Uint8Array, mac: Uint8Array): MessageBody {
+  const NUD_PERMANENT = 0x80;
+  return request(
+    RTM.newNeighbour,
+    NLM_F_CREATE | NLM_F_REPLACE,
+    Buffer.concat([Buffer.of(AF_INET, 0, 0, 0), uint32(index), uint16(NUD_PERMANENT), Buffer.alloc(2)]),
+    attribute(1, address),
+    attribute(2, mac),
+  );
+}
+
+/** Asks by which route an address would be reached; nothing is sent there. ENETUNREACH without a route. */
+export function getRoute(destination: Uint8Array): MessageBody {
+  return request(
+    RTM.getRoute,
+    0,
+    Buffer.concat([Buffer.of(AF_INET, 32, 0, 0, 0, 0, 0, 0), Buffer.alloc(4)]),
+    attribute(1, destination),
+  );
+}
+
+/** The source address of the answer to {@link getRoute}, if it names one. */
+export function readPreferredSource(received: Buffer): number | undefined {
+  return messageAttributes(received, RTMSG_BYTES).get(7)?.readUInt32BE(0);
+}

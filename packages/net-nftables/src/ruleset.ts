@@ -1,0 +1,184 @@
+/**
+ * The static part of the table: sets, maps and the chains every container shares.
+ *
+ * A packet concerns us only when its interface is an element of `interfaces`; everything else passes each chain by its accept
+ * policy, which in nftables decides nothing for the chains of other programs. What belongs to one container is elements and a chain of
+ * its own (container-rules.ts), so this skeleton can be replaced in one transaction while containers live.
+ */
+import type { NetworkHostSpec } from '@warden/interface';
+import type { AddressRange } from './ipv4-address.ts';
+import { addressBytes, endsAtTop, mergeRanges, networkOf, parseAddress, parseRange } from './ipv4-address.ts';
+import type { MessageBody } from './netlink-message.ts';
+import { uint32 } from './netlink-message.ts';
+import type { Expression } from './nftables-expression.ts';
+import {
+  compare, CT_STATE, CT_STATUS_DNAT, ctState, ctStatusLacks, destinationNat, masquerade, META, meta, reject, reversePathExists,
+  valueFrom, verdict, verdictFrom,
+} from './nftables-expression.ts';
+import type { BaseChain, SetKind, TableMessages } from './nftables-message.ts';
+import { addressElement, rangeElements } from './nftables-message.ts';
+import {
+  addressWithin, fromInterfaceIn, isNotIpv4, isProtocol, loadDestinationPort, notToInterface, toAddressIn, toAddressOutside, toInterfaceIn,
+} from './packet-match.ts';
+
+/** Names of the sets and maps. */
+export const SET = {
+  /** Host ends of all containers' links. */
+  interfaces: 'interfaces',
+  /** Host end → the container's own chain. */
+  containers: 'containers',
+  allowNetworks: 'allow_networks',
+  denyNetworks: 'deny_networks',
+  /** Addresses of the host at which ports are published. */
+  published: 'published',
+  /** Host port → address and port of a container. */
+  ports: 'ports',
+} as const;
+
+/** The chain that decides when a container's own rules have not. */
+export const DEFAULT_CHAIN = 'default';
+const GUARD_CHAIN = 'guard';
+
+const SETS: readonly (readonly [name: string, kind: SetKind])[] = [
+  [SET.interfaces, 'interfaces'],
+  [SET.containers, 'interface-verdicts'],
+  [SET.allowNetworks, 'ranges'],
+  [SET.denyNetworks, 'ranges'],
+  [SET.published, 'addresses'],
+  [SET.ports, 'port-destinations'],
+];
+
+/** Priorities of the kernel's own steps: in front of connection tracking, with the filters, at address translation. */
+const PRIORITY = { raw: -300, dnat: -100, filter: 0, snat: 100 } as const;
+
+const BASE_CHAINS: Readonly<Record<string, BaseChain>> = {
+  ingress: { type: 'filter', hook: 'prerouting', priority: PRIORITY.raw },
+  input: { type: 'filter', hook: 'input', priority: PRIORITY.filter },
+  forward: { type: 'filter', hook: 'forward', priority: PRIORITY.filter },
+  prerouting: { type: 'nat', hook: 'prerouting', priority: PRIORITY.dnat },
+  output: { type: 'nat', hook: 'output', priority: PRIORITY.dnat },
+  postrouting: { type: 'nat', hook: 'postrouting', priority: PRIORITY.snat },
+};
+
+const LOOPBACK = networkOf(parseAddress('127.0.0.0'), 8);
+const PUBLISHED_LOOPBACK = parseAddress('127.0.0.1');
+
+/** What may reach a container from outside: only what was published, or everything that is routed to it. */
+export type InboundPolicy = 'published' | 'routed';
+
+/** Drops what a container must never send. In front of connection tracking, so it costs no entry there. */
+function guardRules(): Expression[][] {
+  return [
+    // Containers have no IPv6; without this, link-local addresses of the host would be reachable.
+    [...isNotIpv4(), verdict('drop')],
+    // A published port sets route_localnet on the link, which otherwise would open the host's loopback to the container.
+    [...addressWithin('destination', LOOPBACK), verdict('drop')],
+    [reversePathExists(), compare(uint32(0)), verdict('drop')],
+  ];
+}
+
+function forwardRules(inbound: InboundPolicy): Expression[][] {
+  const rules = [
+    // Accepting ends only this chain: foreign traffic would have been accepted by the policy anyway.
+    [...ctState(CT_STATE.established | CT_STATE.related), verdict('accept')],
+    [meta(META.iifname), verdictFrom(SET.containers)],
+    // An interface without a chain of its own cannot be; if it is, the default holds.
+    [...fromInterfaceIn(SET.interfaces), verdict({ goto: DEFAULT_CHAIN })],
+  ];
+  if (inbound === 'published') {
+    rules.push([...toInterfaceIn(SET.interfaces), ...ctStatusLacks(CT_STATUS_DNAT), verdict('drop')]);
+  }
+  return rules;
+}
+
+function inputRules(allowHostAccess: boolean): Expression[][] {
+  if (allowHostAccess) return [];
+  return [
+    [...ctState(CT_STATE.established | CT_STATE.related), verdict('accept')],
+    [...fromInterfaceIn(SET.interfaces), reject()],
+  ];
+}
+
+function defaultRules(): Expression[][] {
+  return [
+    [...toAddressIn(SET.allowNetworks), verdict('accept')],
+    [...toAddressIn(SET.denyNetworks), verdict('drop')],
+    [reject()],
+  ];
+}
+
+function publishRules(): Expression[][] {
+  return [
+    [...toAddressIn(SET.published), ...isProtocol('tcp'), loadDestinationPort(), valueFrom(SET.ports), destinationNat()],
+  ];
+}
+
+function postroutingRules(pool: AddressRange): Expression[][] {
+  return [
+    // A connection to 127.0.0.1 keeps that source, which a container could not answer.
+    [...addressWithin('source', LOOPBACK), ...toInterfaceIn(SET.interfaces), masquerade()],
+    ...toAddressOutside(pool).map((outside) => [
+      ...notToInterface('lo'),
+      ...addressWithin('source', pool),
+      ...outside,
+      masquerade(),
+    ]),
+  ];
+}
+
+function allRules(host: NetworkHostSpec, inbound: InboundPolicy): Readonly<Record<string, Expression[][]>> {
+  return {
+    [GUARD_CHAIN]: guardRules(),
+    [DEFAULT_CHAIN]: defaultRules(),
+    ingress: [[...fromInterfaceIn(SET.interfaces), verdict({ jump: GUARD_CHAIN })]],
+    input: inputRules(host.allowHostAccess),
+    forward: forwardRules(inbound),
+    prerouting: publishRules(),
+    output: publishRules(),
+    postrouting: postroutingRules(parseRange(host.pool)),
+  };
+}
+
+/** Elements for an interval set, from texts of the configuration. */
+function networkElements(networks: readonly string[]): Buffer[] {
+  return mergeRanges(networks.map(parseRange)).flatMap((range) =>
+    rangeElements(addressBytes(range.first), endsAtTop(range) ? undefined : addressBytes(range.last + 1)),
+  );
+}
+
+/** Makes `addresses` and 127.0.0.1 the only addresses at which ports are published. */
+export function replacePublished(table: TableMessages, addresses: readonly number[]): MessageBody[] {
+  const elements = [...new Set([PUBLISHED_LOOPBACK, ...addresses])].map((address) => addressElement(addressBytes(address)));
+  return [table.flushSet(SET.published), table.addElements(SET.published, elements)];
+}
+
+/**
+ * The changes that put the skeleton in place or replace it. As one transaction there is no moment without rules, and elements
+ * and chains of containers stay.
+ */
+export function skeleton(
+  table: TableMessages,
+  host: NetworkHostSpec,
+  inbound: InboundPolicy,
+  published: readonly number[],
+): MessageBody[] {
+  const rules = allRules(host, inbound);
+  const changes = [table.addTable(), ...SETS.map(([name, kind], i) => table.addSet(name, kind, i + 1))];
+  // Chains that others lead to come first; a jump to a chain that is not there yet is refused.
+  for (const chain of Object.keys(rules)) changes.push(table.addChain(chain, BASE_CHAINS[chain]), table.flushChain(chain));
+  for (const [set, networks] of [
+    [SET.allowNetworks, host.allowNetworks],
+    [SET.denyNetworks, host.denyNetworks],
+  ] as const) {
+    changes.push(table.flushSet(set));
+    if (networks.length > 0) changes.push(table.addElements(set, networkElements(networks)));
+  }
+  changes.push(...replacePublished(table, published));
+  for (const [chain, list] of Object.entries(rules)) {
+    for (const expressions of list) changes.push(table.addRule(chain, expressions));
+  }
+  return changes;
+}
+
+/** Names of the chains that belong to no container. */
+export const STATIC_CHAINS: ReadonlySet<string> = new Set([GUARD_CHAIN, DEFAULT_CHAIN, ...Object.keys(BASE_CHAINS)]);

@@ -1,0 +1,190 @@
+/** Encodes and decodes by table. Presence is kept: an absent field is an absent property (spec protocol.md 4). */
+import { fromBytes, toBytes } from './byte-string.ts';
+import type { FieldDescriptor, MessageDescriptor } from './descriptor.ts';
+import { ProtocolError } from './protocol-error.ts';
+import { BLOCK, VARINT, WireReader, WireWriter } from './wire.ts';
+
+const MAX_UINT32 = 0xffffffff;
+const MAX_UINT64 = (1n << 64n) - 1n;
+
+/**
+ * Encodes `value`, fields in ascending order, repeated scalars unpacked. Properties that no field has are ignored.
+ * Throws a {@link ProtocolError} that names the field: required and absent, wrong type, out of range.
+ */
+export function encode<T>(descriptor: MessageDescriptor<T>, value: T): Uint8Array {
+  const writer = new WireWriter();
+  const properties = value as Readonly<Record<string, unknown>>;
+  for (const field of descriptor.fields) {
+    const property = properties[field.name];
+    if (property === undefined || property === null) {
+      if (field.label === 'required')
+        throw new ProtocolError('message', missing(descriptor, field), field.name);
+    } else if (field.label === 'repeated') {
+      if (!Array.isArray(property)) throw wrong(field, 'a list', property);
+      for (const item of property) encodeField(writer, field, item);
+    } else {
+      encodeField(writer, field, property);
+    }
+  }
+  return writer.finish();
+}
+
+function encodeField(writer: WireWriter, field: FieldDescriptor, value: unknown): void {
+  switch (field.type) {
+    case 'uint32':
+      if (!Number.isInteger(value) || (value as number) < 0 || (value as number) > MAX_UINT32)
+        throw wrong(field, 'an integer from 0 to 4294967295', value);
+      writeVarint(writer, field, value as number);
+      break;
+    case 'uint64':
+      if (typeof value !== 'bigint' || value < 0n || value > MAX_UINT64)
+        throw wrong(field, 'a bigint from 0 to 2^64-1', value);
+      writeVarint(writer, field, value);
+      break;
+    case 'int32':
+      if (!Number.isInteger(value) || (value as number) < -0x80000000 || (value as number) > 0x7fffffff)
+        throw wrong(field, 'an integer of 32 bits', value);
+      writeVarint(writer, field, BigInt(value as number));
+      break;
+    case 'bool':
+      if (typeof value !== 'boolean') throw wrong(field, 'true or false', value);
+      writeVarint(writer, field, value ? 1 : 0);
+      break;
+    case 'enum':
+      if (!Object.values(field.enum!.values).includes(value as number))
+        throw wrong(field, `a number of ${field.enum!.name}`, value);
+      writeVarint(writer, field, value as number);
+      break;
+    case 'string':
+      if (typeof value !== 'string') throw wrong(field, 'a string', value);
+      writeBlock(writer, field, stringBytes(field, value));
+      break;
+    case 'bytes':
+      if (!(value instanceof Uint8Array)) throw wrong(field, 'a Uint8Array', value);
+      writeBlock(writer, field, value);
+      break;
+    case 'message':
+      if (typeof value !== 'object') throw wrong(field, 'an object', value);
+      writeBlock(
+        writer,
+        field,
+        nested(field, () => encode(field.message!, value as object)),
+      );
+      break;
+  }
+}
+
+function stringBytes(field: FieldDescriptor, value: string): Uint8Array {
+  try {
+    return toBytes(value);
+  } catch {
+    throw wrong(field, 'a string that stands for bytes', value);
+  }
+}
+
+function writeVarint(writer: WireWriter, field: FieldDescriptor, value: number | bigint): void {
+  writer.tag(field.number, VARINT);
+  writer.varint(value);
+}
+
+function writeBlock(writer: WireWriter, field: FieldDescriptor, bytes: Uint8Array): void {
+  writer.tag(field.number, BLOCK);
+  writer.block(bytes);
+}
+
+/**
+ * Decodes a message. Unknown fields are skipped, the last of several values of a singular field wins, packed and unpacked
+ * lists are both understood, numbers of open enums are kept. `bytes` fields are views into the input.
+ * Throws a {@link ProtocolError}: truncated, wrong wire type, required field absent. Nesting is as deep as the tables, so it is bounded.
+ */
+export function decode<T>(descriptor: MessageDescriptor<T>, bytes: Uint8Array): T {
+  const reader = new WireReader(bytes);
+  const result: Record<string, unknown> = {};
+  while (!reader.isAtEnd) {
+    const { field: number, wireType } = reader.tag();
+    const field = descriptor.fields.find((one) => one.number === number);
+    if (field === undefined) reader.skip(wireType);
+    else decodeField(reader, field, wireType, result);
+  }
+  for (const field of descriptor.fields) {
+    if (field.label === 'required' && result[field.name] === undefined)
+      throw new ProtocolError('message', missing(descriptor, field), field.name);
+  }
+  return result as T;
+}
+
+function decodeField(
+  reader: WireReader,
+  field: FieldDescriptor,
+  wireType: number,
+  result: Record<string, unknown>,
+): void {
+  const expected = ['string', 'bytes', 'message'].includes(field.type) ? BLOCK : VARINT;
+  const isPacked = field.label === 'repeated' && expected === VARINT && wireType === BLOCK;
+  if (wireType !== expected && !isPacked) {
+    throw new ProtocolError(
+      'message',
+      `field ${field.name}: wire type ${wireType} where ${expected} is expected`,
+      field.name,
+    );
+  }
+  if (field.label !== 'repeated') {
+    result[field.name] = decodeValue(reader, field);
+    return;
+  }
+  result[field.name] ??= [];
+  const list = result[field.name] as unknown[];
+  if (isPacked) {
+    const packed = new WireReader(reader.block());
+    while (!packed.isAtEnd) list.push(decodeValue(packed, field));
+  } else {
+    list.push(decodeValue(reader, field));
+  }
+}
+
+function decodeValue(reader: WireReader, field: FieldDescriptor): unknown {
+  switch (field.type) {
+    case 'uint32':
+      return Number(reader.varint());
+    case 'uint64':
+      return BigInt(reader.varint());
+    case 'int32':
+    case 'enum':
+      return Number(BigInt.asIntN(32, BigInt(reader.varint())));
+    case 'bool':
+      return BigInt(reader.varint()) !== 0n;
+    case 'string':
+      return fromBytes(reader.block());
+    case 'bytes':
+      return reader.block();
+    case 'message':
+      return nested(field, () => decode(field.message!, reader.block()));
+  }
+}
+
+/** Puts the field's name before those of an inner error. */
+function nested<R>(field: FieldDescriptor, action: () => R): R {
+  try {
+    return action();
+  } catch (error) {
+    if (!(error instanceof ProtocolError)) throw error;
+    throw new ProtocolError(
+      'message',
+      `${field.name}: ${error.message}`,
+      error.field === undefined ? field.name : `${field.name}.${error.field}`,
+    );
+  }
+}
+
+function missing(descriptor: MessageDescriptor, field: FieldDescriptor): string {
+  return `${descriptor.name}: required field ${field.name} is missing`;
+}
+
+function wrong(field: FieldDescriptor, expected: string, found: unknown): ProtocolError {
+  const shown = typeof found === 'bigint' ? `${found}n` : (JSON.stringify(found) ?? String(found));
+  return new ProtocolError(
+    'message',
+    `field ${field.name}: expected ${expected}, found ${shown.length > 60 ? `${shown.slice(0, 60)}…` : shown}`,
+    field.name,
+  );
+}

@@ -1,0 +1,154 @@
+/** The envelope `Message` and the table of requests (spec protocol.md 3). */
+import { decode, encode } from './codec.ts';
+import { type MessageDescriptor, message, required } from './descriptor.ts';
+import {
+  CopyInRequest,
+  CopyInResponse,
+  CopyOutRequest,
+  CopyOutResponse,
+  EchoRequest,
+  EchoResponse,
+  ListRequest,
+  ListResponse,
+  PingRequest,
+  PingResponse,
+} from './messages/host.ts';
+import {
+  JobSignalRequest,
+  JobSignalResponse,
+  LinkRequest,
+  LinkResponse,
+  RunRequest,
+  RunResponse,
+  SpawnRequest,
+  SpawnResponse,
+  StreamRequest,
+  StreamResponse,
+} from './messages/jobs.ts';
+import {
+  CreateRequest,
+  CreateResponse,
+  DestroyRequest,
+  DestroyResponse,
+  InfoRequest,
+  InfoResponse,
+  StopRequest,
+  StopResponse,
+} from './messages/lifecycle.ts';
+import {
+  LimitBandwidthRequest,
+  LimitBandwidthResponse,
+  LimitCpuRequest,
+  LimitCpuResponse,
+  LimitDiskRequest,
+  LimitDiskResponse,
+  LimitMemoryRequest,
+  LimitMemoryResponse,
+} from './messages/limits.ts';
+import { NetInRequest, NetInResponse, NetOutRequest, NetOutResponse } from './messages/network.ts';
+import { ErrorResponse } from './messages/parts.ts';
+import { ProtocolError } from './protocol-error.ts';
+
+/** Numbers of the message types; `Error` only answers. `JobSignal` is an extension of this implementation. */
+export const MessageType = {
+  Error: 1,
+  Create: 11,
+  Stop: 12,
+  Destroy: 13,
+  Info: 14,
+  Spawn: 21,
+  Link: 22,
+  Run: 23,
+  Stream: 24,
+  NetIn: 31,
+  NetOut: 32,
+  CopyIn: 41,
+  CopyOut: 42,
+  LimitMemory: 51,
+  LimitDisk: 52,
+  LimitBandwidth: 53,
+  LimitCpu: 54,
+  Ping: 91,
+  List: 92,
+  Echo: 93,
+  JobSignal: 1001,
+} as const;
+
+/** A request and the message that answers it. Both travel with the same type number. */
+export interface RequestEntry {
+  /** As in `MessageType`. */
+  readonly name: string;
+  readonly request: MessageDescriptor;
+  readonly response: MessageDescriptor;
+}
+
+/** Every request by type number. */
+export const REQUESTS: Readonly<Record<number, RequestEntry>> = {
+  [MessageType.Create]: { name: 'Create', request: CreateRequest, response: CreateResponse },
+  [MessageType.Stop]: { name: 'Stop', request: StopRequest, response: StopResponse },
+  [MessageType.Destroy]: { name: 'Destroy', request: DestroyRequest, response: DestroyResponse },
+  [MessageType.Info]: { name: 'Info', request: InfoRequest, response: InfoResponse },
+  [MessageType.Spawn]: { name: 'Spawn', request: SpawnRequest, response: SpawnResponse },
+  [MessageType.Link]: { name: 'Link', request: LinkRequest, response: LinkResponse },
+  [MessageType.Run]: { name: 'Run', request: RunRequest, response: RunResponse },
+  [MessageType.Stream]: { name: 'Stream', request: StreamRequest, response: StreamResponse },
+  [MessageType.NetIn]: { name: 'NetIn', request: NetInRequest, response: NetInResponse },
+  [MessageType.NetOut]: { name: 'NetOut', request: NetOutRequest, response: NetOutResponse },
+  [MessageType.CopyIn]: { name: 'CopyIn', request: CopyInRequest, response: CopyInResponse },
+  [MessageType.CopyOut]: { name: 'CopyOut', request: CopyOutRequest, response: CopyOutResponse },
+  [MessageType.LimitMemory]: {
+    name: 'LimitMemory',
+    request: LimitMemoryRequest,
+    response: LimitMemoryResponse,
+  },
+  [MessageType.LimitDisk]: { name: 'LimitDisk', request: LimitDiskRequest, response: LimitDiskResponse },
+  [MessageType.LimitBandwidth]: {
+    name: 'LimitBandwidth',
+    request: LimitBandwidthRequest,
+    response: LimitBandwidthResponse,
+  },
+  [MessageType.LimitCpu]: { name: 'LimitCpu', request: LimitCpuRequest, response: LimitCpuResponse },
+  [MessageType.Ping]: { name: 'Ping', request: PingRequest, response: PingResponse },
+  [MessageType.List]: { name: 'List', request: ListRequest, response: ListResponse },
+  [MessageType.Echo]: { name: 'Echo', request: EchoRequest, response: EchoResponse },
+  [MessageType.JobSignal]: { name: 'JobSignal', request: JobSignalRequest, response: JobSignalResponse },
+};
+
+interface Envelope {
+  readonly type: number;
+  readonly payload: Uint8Array;
+}
+
+// The type is written as a plain number: its field is an enum, whose wire form is the same for every number in use.
+const Message: MessageDescriptor<Envelope> = message(
+  'Message',
+  required(1, 'type', 'uint32'),
+  required(2, 'payload', 'bytes'),
+);
+
+/** Which of a type's two messages an envelope carries. */
+export type Side = 'request' | 'response';
+
+/** A message with its type; `payload` is a value of the type's table. */
+export interface DecodedMessage {
+  readonly type: number;
+  readonly payload: object;
+}
+
+/** Encodes the envelope around `value`. Throws a {@link ProtocolError} for an unknown type or an unfit value. */
+export function encodeMessage(type: number, value: object, side: Side = 'request'): Uint8Array {
+  return encode(Message, { type, payload: encode(tableOf(type, side), value) });
+}
+
+/** Decodes an envelope and its payload. Throws a {@link ProtocolError} of kind `message`. */
+export function decodeMessage(bytes: Uint8Array, side: Side): DecodedMessage {
+  const { type, payload } = decode(Message, bytes);
+  return { type, payload: decode(tableOf(type, side), payload) as object };
+}
+
+function tableOf(type: number, side: Side): MessageDescriptor {
+  if (type === MessageType.Error && side === 'response') return ErrorResponse;
+  const entry = Object.hasOwn(REQUESTS, type) ? REQUESTS[type] : undefined;
+  if (entry === undefined) throw new ProtocolError('message', `Unknown request type: ${type}`);
+  return entry[side];
+}

@@ -1,0 +1,114 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { encodeFrame, FrameDecoder, ProtocolError } from './index.ts';
+
+const ascii = (text: string): Uint8Array => new TextEncoder().encode(text);
+
+function concat(parts: readonly Uint8Array[]): Uint8Array {
+  return new Uint8Array(Buffer.concat(parts));
+}
+
+/** Cuts `bytes` at the given places. */
+function pieces(bytes: Uint8Array, cuts: readonly number[]): Uint8Array[] {
+  const places = [...new Set(cuts.map((cut) => cut % (bytes.length + 1)))].sort((a, b) => a - b);
+  return [0, ...places].map((from, at) => bytes.subarray(from, places[at] ?? bytes.length));
+}
+
+describe('frames (spec protocol.md 2)', () => {
+  it('come through whatever the pieces', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.uint8Array({ maxLength: 300 }), { maxLength: 8 }),
+        fc.array(fc.nat(), { maxLength: 20 }),
+        (messages, cuts) => {
+          const stream = concat(messages.map(encodeFrame));
+          const decoder = new FrameDecoder();
+          const received = pieces(stream, cuts).flatMap((piece) => decoder.push(piece));
+          expect(received.map((one) => new Uint8Array(one))).toEqual(messages);
+          expect(decoder.isBetweenFrames).toBe(true);
+        },
+      ),
+      { numRuns: 500 },
+    );
+  });
+
+  it('come through byte by byte', () => {
+    const decoder = new FrameDecoder();
+    const received = [...encodeFrame(ascii('hello'))].flatMap((byte) => decoder.push(Uint8Array.of(byte)));
+    expect(received.map((one) => Buffer.from(one).toString())).toEqual(['hello']);
+  });
+
+  it.each([
+    ['abc\r\n', /decimal digits/],
+    ['\r\n', /empty/],
+    ['4.0\r\n', /decimal digits/],
+    ['-1\r\n', /decimal digits/],
+    [' 4\r\n', /decimal digits/],
+    ['+4\r\n', /decimal digits/],
+    ['0x4\r\n', /decimal digits/],
+    ['4\nabcd\n', /decimal digits/],
+    ['4\rabcd', /decimal digits/],
+    ['4\r\r\n', /decimal digits/],
+    ['2\r\nabXX', /trailer/],
+    ['2\r\nab\n\r', /trailer/],
+    ['1111111111111111111111', /longer than 16/],
+    ['99999999999\r\n', /over the limit of 67108864/],
+  ])('refuse %j, for good', (text, message) => {
+    const decoder = new FrameDecoder();
+    expect(() => decoder.push(ascii(text))).toThrow(message);
+    expect(() => decoder.push(encodeFrame(ascii('fine')))).toThrow(message);
+  });
+
+  it('take leading zeros as decimal', () => {
+    expect(new FrameDecoder().push(ascii('010\r\n0123456789\r\n'))).toHaveLength(1);
+  });
+
+  it('hand out what was complete before the broken one', () => {
+    const messages: Uint8Array[] = [];
+    expect(() =>
+      new FrameDecoder().pushInto(concat([encodeFrame(ascii('good')), ascii('bad\r\n')]), messages),
+    ).toThrow(ProtocolError);
+    expect(messages).toHaveLength(1);
+  });
+
+  it('hold the configured limit exactly', () => {
+    const decoder = new FrameDecoder({ maxFrameBytes: 10 });
+    expect(decoder.push(encodeFrame(new Uint8Array(10)))).toHaveLength(1);
+    expect(() => decoder.push(encodeFrame(new Uint8Array(11)))).toThrow(/11 bytes is over the limit of 10/);
+  });
+
+  it('cost work and memory in proportion to the input, not to its square', () => {
+    // every byte copied is seen by this view's set(): the count must stay linear although the frame comes in tiny pieces
+    const message = new Uint8Array(1 << 20);
+    const frame = encodeFrame(message);
+    const copied = countCopies(() => {
+      const decoder = new FrameDecoder();
+      for (let at = 0; at < frame.length; at += 16) decoder.push(frame.subarray(at, at + 16));
+    });
+    expect(copied).toBeLessThan(4 * message.length);
+  });
+
+  it('reserve nothing for what a header only promises', () => {
+    const before = process.memoryUsage().arrayBuffers;
+    const decoders = Array.from({ length: 50 }, () => new FrameDecoder());
+    for (const decoder of decoders) decoder.push(ascii('67108864\r\nx'));
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(50 * 128 * 1024);
+    expect(decoders.every((decoder) => !decoder.isBetweenFrames)).toBe(true);
+  });
+});
+
+/** Bytes that went through `Uint8Array.prototype.set` during `action`. */
+function countCopies(action: () => void): number {
+  const original = Uint8Array.prototype.set;
+  let bytes = 0;
+  Uint8Array.prototype.set = function (this: Uint8Array, source: ArrayLike<number>, offset?: number) {
+    bytes += source.length;
+    original.call(this, source, offset);
+  };
+  try {
+    action();
+  } finally {
+    Uint8Array.prototype.set = original;
+  }
+  return bytes;
+}

@@ -1,0 +1,144 @@
+/** Spawn, link, run, stream, and the signal extension (spec protocol.md 8). */
+
+import { type MessageDescriptor, message, optional, required } from '../descriptor.ts';
+import { InfoResponse } from './lifecycle.ts';
+import { ResourceLimits } from './parts.ts';
+
+export interface SpawnRequest {
+  readonly handle: string;
+  /** Fed to `/bin/bash` on standard input. */
+  readonly script: Uint8Array;
+  readonly privileged?: boolean | undefined;
+  readonly rlimits?: ResourceLimits | undefined;
+  readonly discard_output?: boolean | undefined;
+  readonly log_tag?: string | undefined;
+  /** Extension: keep track of all descendants, see `SpawnOptions.trackTree` of the Warden API. */
+  readonly track_tree?: boolean | undefined;
+}
+export const SpawnRequest: MessageDescriptor<SpawnRequest> = message(
+  'SpawnRequest',
+  required(1, 'handle', 'string'),
+  required(2, 'script', 'bytes'),
+  optional(3, 'privileged', 'bool'),
+  optional(4, 'rlimits', 'message', { message: ResourceLimits }),
+  optional(5, 'discard_output', 'bool'),
+  optional(6, 'log_tag', 'string'),
+  optional(1001, 'track_tree', 'bool'),
+);
+
+export interface SpawnResponse {
+  readonly job_id: number;
+}
+export const SpawnResponse: MessageDescriptor<SpawnResponse> = message(
+  'SpawnResponse',
+  required(1, 'job_id', 'uint32'),
+);
+
+export interface LinkRequest {
+  readonly handle: string;
+  readonly job_id: number;
+}
+export const LinkRequest: MessageDescriptor<LinkRequest> = message(
+  'LinkRequest',
+  required(1, 'handle', 'string'),
+  required(2, 'job_id', 'uint32'),
+);
+
+export interface LinkResponse {
+  readonly exit_status?: number | undefined;
+  readonly stdout?: Uint8Array | undefined;
+  readonly stderr?: Uint8Array | undefined;
+  /** The container at the end of the job. */
+  readonly info?: InfoResponse | undefined;
+}
+export const LinkResponse: MessageDescriptor<LinkResponse> = message(
+  'LinkResponse',
+  optional(1, 'exit_status', 'uint32'),
+  optional(2, 'stdout', 'bytes'),
+  optional(3, 'stderr', 'bytes'),
+  optional(4, 'info', 'message', { message: InfoResponse }),
+);
+
+export interface RunRequest {
+  readonly handle: string;
+  /** Fed to `/bin/bash` on standard input. */
+  readonly script: Uint8Array;
+  readonly privileged?: boolean | undefined;
+  readonly rlimits?: ResourceLimits | undefined;
+  readonly discard_output?: boolean | undefined;
+  readonly log_tag?: string | undefined;
+  /** Extension: keep track of all descendants, see `SpawnOptions.trackTree` of the Warden API. */
+  readonly track_tree?: boolean | undefined;
+}
+export const RunRequest: MessageDescriptor<RunRequest> = message(
+  'RunRequest',
+  required(1, 'handle', 'string'),
+  required(2, 'script', 'bytes'),
+  optional(3, 'privileged', 'bool'),
+  optional(4, 'rlimits', 'message', { message: ResourceLimits }),
+  optional(5, 'discard_output', 'bool'),
+  optional(6, 'log_tag', 'string'),
+  optional(1001, 'track_tree', 'bool'),
+);
+
+export interface RunResponse {
+  readonly exit_status?: number | undefined;
+  readonly stdout?: Uint8Array | undefined;
+  readonly stderr?: Uint8Array | undefined;
+  /** The container at the end of the job. */
+  readonly info?: InfoResponse | undefined;
+}
+export const RunResponse: MessageDescriptor<RunResponse> = message(
+  'RunResponse',
+  optional(1, 'exit_status', 'uint32'),
+  optional(2, 'stdout', 'bytes'),
+  optional(3, 'stderr', 'bytes'),
+  optional(4, 'info', 'message', { message: InfoResponse }),
+);
+
+export interface StreamRequest {
+  readonly handle: string;
+  readonly job_id: number;
+}
+export const StreamRequest: MessageDescriptor<StreamRequest> = message(
+  'StreamRequest',
+  required(1, 'handle', 'string'),
+  required(2, 'job_id', 'uint32'),
+);
+
+export interface StreamResponse {
+  /** `stdout` or `stderr`; absent in the last answer. */
+  readonly name?: string | undefined;
+  readonly data?: Uint8Array | undefined;
+  /** Only in the last answer. */
+  readonly exit_status?: number | undefined;
+  /** Only in the last answer. */
+  readonly info?: InfoResponse | undefined;
+}
+export const StreamResponse: MessageDescriptor<StreamResponse> = message(
+  'StreamResponse',
+  optional(1, 'name', 'string'),
+  optional(2, 'data', 'bytes'),
+  optional(3, 'exit_status', 'uint32'),
+  optional(4, 'info', 'message', { message: InfoResponse }),
+);
+
+/** Extension: signals a job. */
+export interface JobSignalRequest {
+  readonly handle: string;
+  readonly job_id: number;
+  /** Absent: SIGKILL. */
+  readonly signal?: number | undefined;
+  /** The job and every descendant. */
+  readonly tree?: boolean | undefined;
+}
+export const JobSignalRequest: MessageDescriptor<JobSignalRequest> = message(
+  'JobSignalRequest',
+  required(1, 'handle', 'string'),
+  required(2, 'job_id', 'uint32'),
+  optional(3, 'signal', 'uint32'),
+  optional(4, 'tree', 'bool'),
+);
+
+export type JobSignalResponse = Readonly<Record<never, never>>;
+export const JobSignalResponse: MessageDescriptor<JobSignalResponse> = message('JobSignalResponse');

@@ -1,0 +1,96 @@
+/** Create, stop, destroy, info (spec protocol.md 8). */
+
+import { type MessageDescriptor, message, optional, repeated, required } from '../descriptor.ts';
+import { BandwidthStat, BindMount, CpuStat, DiskStat, MemoryStat } from './parts.ts';
+
+export interface CreateRequest {
+  readonly bind_mounts?: readonly BindMount[] | undefined;
+  /** Seconds; absent: default of the daemon. */
+  readonly grace_time?: number | undefined;
+  /** Absent: the generated id. */
+  readonly handle?: string | undefined;
+  /** Any address inside the wanted /30. */
+  readonly network?: string | undefined;
+  /** Host directory. */
+  readonly rootfs?: string | undefined;
+}
+export const CreateRequest: MessageDescriptor<CreateRequest> = message(
+  'CreateRequest',
+  repeated(1, 'bind_mounts', 'message', { message: BindMount }),
+  optional(2, 'grace_time', 'uint32'),
+  optional(3, 'handle', 'string'),
+  optional(4, 'network', 'string'),
+  optional(5, 'rootfs', 'string'),
+);
+
+export interface CreateResponse {
+  readonly handle: string;
+}
+export const CreateResponse: MessageDescriptor<CreateResponse> = message(
+  'CreateResponse',
+  required(1, 'handle', 'string'),
+);
+
+export interface StopRequest {
+  readonly handle: string;
+  /** Answer at once. */
+  readonly background?: boolean | undefined;
+  /** SIGKILL at once. */
+  readonly kill?: boolean | undefined;
+}
+export const StopRequest: MessageDescriptor<StopRequest> = message(
+  'StopRequest',
+  required(1, 'handle', 'string'),
+  optional(10, 'background', 'bool'),
+  optional(20, 'kill', 'bool'),
+);
+
+export type StopResponse = Readonly<Record<never, never>>;
+export const StopResponse: MessageDescriptor<StopResponse> = message('StopResponse');
+
+export interface DestroyRequest {
+  readonly handle: string;
+}
+export const DestroyRequest: MessageDescriptor<DestroyRequest> = message(
+  'DestroyRequest',
+  required(1, 'handle', 'string'),
+);
+
+export type DestroyResponse = Readonly<Record<never, never>>;
+export const DestroyResponse: MessageDescriptor<DestroyResponse> = message('DestroyResponse');
+
+export interface InfoRequest {
+  readonly handle: string;
+}
+export const InfoRequest: MessageDescriptor<InfoRequest> = message(
+  'InfoRequest',
+  required(1, 'handle', 'string'),
+);
+
+export interface InfoResponse {
+  /** `active` or `stopped`. */
+  readonly state?: string | undefined;
+  readonly events?: readonly string[] | undefined;
+  readonly host_ip?: string | undefined;
+  readonly container_ip?: string | undefined;
+  readonly container_path?: string | undefined;
+  readonly memory_stat?: MemoryStat | undefined;
+  readonly cpu_stat?: CpuStat | undefined;
+  readonly disk_stat?: DiskStat | undefined;
+  readonly bandwidth_stat?: BandwidthStat | undefined;
+  /** Jobs that have not terminated. */
+  readonly job_ids?: readonly bigint[] | undefined;
+}
+export const InfoResponse: MessageDescriptor<InfoResponse> = message(
+  'InfoResponse',
+  optional(10, 'state', 'string'),
+  repeated(20, 'events', 'string'),
+  optional(30, 'host_ip', 'string'),
+  optional(31, 'container_ip', 'string'),
+  optional(32, 'container_path', 'string'),
+  optional(40, 'memory_stat', 'message', { message: MemoryStat }),
+  optional(41, 'cpu_stat', 'message', { message: CpuStat }),
+  optional(42, 'disk_stat', 'message', { message: DiskStat }),
+  optional(43, 'bandwidth_stat', 'message', { message: BandwidthStat }),
+  repeated(44, 'job_ids', 'uint64'),
+);

@@ -1,0 +1,56 @@
+/** Ports and egress (spec protocol.md 8). */
+
+import { type MessageDescriptor, message, optional, required } from '../descriptor.ts';
+import { NetOutProtocol } from './enums.ts';
+
+export interface NetInRequest {
+  readonly handle: string;
+  readonly container_port?: number | undefined;
+  readonly host_port?: number | undefined;
+}
+export const NetInRequest: MessageDescriptor<NetInRequest> = message(
+  'NetInRequest',
+  required(1, 'handle', 'string'),
+  optional(2, 'container_port', 'uint32'),
+  optional(3, 'host_port', 'uint32'),
+);
+
+export interface NetInResponse {
+  readonly host_port: number;
+  readonly container_port: number;
+}
+export const NetInResponse: MessageDescriptor<NetInResponse> = message(
+  'NetInResponse',
+  required(1, 'host_port', 'uint32'),
+  required(2, 'container_port', 'uint32'),
+);
+
+export interface NetOutRequest {
+  readonly handle: string;
+  /** Address, CIDR or `a-b`. */
+  readonly network?: string | undefined;
+  readonly port?: number | undefined;
+  /** `low:high`, wins over `port`. */
+  readonly port_range?: string | undefined;
+  /** Absent: TCP. */
+  readonly protocol?: number | undefined;
+  /** -1 or absent: any. */
+  readonly icmp_type?: number | undefined;
+  /** -1 or absent: any. */
+  readonly icmp_code?: number | undefined;
+  readonly log?: boolean | undefined;
+}
+export const NetOutRequest: MessageDescriptor<NetOutRequest> = message(
+  'NetOutRequest',
+  required(1, 'handle', 'string'),
+  optional(2, 'network', 'string'),
+  optional(3, 'port', 'uint32'),
+  optional(4, 'port_range', 'string'),
+  optional(5, 'protocol', 'enum', { enum: NetOutProtocol }),
+  optional(6, 'icmp_type', 'int32'),
+  optional(7, 'icmp_code', 'int32'),
+  optional(8, 'log', 'bool'),
+);
+
+export type NetOutResponse = Readonly<Record<never, never>>;
+export const NetOutResponse: MessageDescriptor<NetOutResponse> = message('NetOutResponse');

@@ -1,0 +1,209 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import {
+  CreateRequest,
+  decode,
+  decodeMessage,
+  EchoRequest,
+  encode,
+  encodeFrame,
+  encodeMessage,
+  fromBytes,
+  InfoResponse,
+  LimitMemoryRequest,
+  MessageType,
+  NetOutRequest,
+  ProtocolError,
+  SpawnRequest,
+  StreamResponse,
+  toBytes,
+} from './index.ts';
+
+const hex = (text: string): Uint8Array => new Uint8Array(Buffer.from(text.replaceAll(' ', ''), 'hex'));
+const ascii = (text: string): Uint8Array => new TextEncoder().encode(text);
+
+describe('the worked examples (spec protocol.md 5)', () => {
+  const create = {
+    bind_mounts: [{ src_path: '/var/src', dst_path: '/dst', mode: 0 }],
+    grace_time: 300,
+    handle: 'h1',
+  };
+  const info = { state: 'active', events: ['out of memory'], job_ids: [1n, 300n] };
+  it.each([
+    ['ping', encodeFrame(encodeMessage(MessageType.Ping, {})), '340d0a 085b 1200 0d0a'],
+    ['ping response', encodeFrame(encodeMessage(MessageType.Ping, {}, 'response')), '340d0a 085b 1200 0d0a'],
+    [
+      'create',
+      encodeFrame(encodeMessage(MessageType.Create, create)),
+      '33310d0a 080b 121b 0a12 0a082f7661722f737263 12042f647374 1800 10ac02 1a026831 0d0a',
+    ],
+    ['empty create', encodeFrame(encodeMessage(MessageType.Create, {})), '340d0a 080b 1200 0d0a'],
+    [
+      'create response',
+      encodeFrame(encodeMessage(MessageType.Create, { handle: '1j0tn3fq451' }, 'response')),
+      '31370d0a080b120d0a0b316a30746e33667134353 10d0a',
+    ],
+    [
+      'error',
+      encodeFrame(encodeMessage(MessageType.Error, { message: 'unknown handle' }, 'response')),
+      '32300d0a08011210120e756e6b6e6f776e2068616e646c650d0a',
+    ],
+    [
+      'run response',
+      encodeFrame(
+        encodeMessage(
+          MessageType.Run,
+          { exit_status: 0, stdout: ascii('hi\n'), stderr: ascii('') },
+          'response',
+        ),
+      ),
+      '31330d0a081712090800120368690a1a000d0a',
+    ],
+    [
+      'last stream response',
+      encodeFrame(encodeMessage(MessageType.Stream, { exit_status: 0 }, 'response')),
+      '360d0a0818120218000d0a',
+    ],
+    [
+      'net out',
+      encodeFrame(
+        encodeMessage(MessageType.NetOut, {
+          handle: 'h1',
+          network: '10.0.0.1/32',
+          protocol: 2,
+          icmp_type: -1,
+          icmp_code: -1,
+        }),
+      ),
+      `34350d0a 0820 1229 0a026831 120b31302e302e302e312f3332 2802 30${'ff'.repeat(9)}01 38${'ff'.repeat(9)}01 0d0a`,
+    ],
+    ['info', encode(InfoResponse, info), '5206616374697665 a2010d6f7574206f66206d656d6f7279 e00201 e002ac02'],
+  ])('%s', (_name, bytes, expected) => {
+    expect(Buffer.from(bytes).toString('hex')).toBe(expected.replaceAll(' ', ''));
+  });
+});
+
+describe('decoding (spec protocol.md 4)', () => {
+  it('keeps presence', () => {
+    expect(decode(CreateRequest, hex(''))).toEqual({});
+    expect(decode(CreateRequest, hex('1000'))).toEqual({ grace_time: 0 });
+    expect(decode(LimitMemoryRequest, hex('0a0131'))).toEqual({ handle: '1' });
+    expect(decode(LimitMemoryRequest, hex('0a01311000'))).toEqual({ handle: '1', limit_in_bytes: 0n });
+  });
+  it('keeps 64 bits', () => {
+    const value = { handle: 'h', limit_in_bytes: (1n << 64n) - 1n };
+    expect(decode(LimitMemoryRequest, encode(LimitMemoryRequest, value))).toEqual(value);
+    expect(
+      decode(
+        LimitMemoryRequest,
+        encode(LimitMemoryRequest, { handle: 'h', limit_in_bytes: 9_007_199_254_740_993n }),
+      ).limit_in_bytes,
+    ).toBe(9_007_199_254_740_993n);
+  });
+  it('takes packed and unpacked lists, and writes unpacked ones', () => {
+    expect(decode(InfoResponse, hex('e20203 01ac02'))).toEqual({ job_ids: [1n, 300n] });
+    expect(decode(InfoResponse, hex('e00201 e002ac02'))).toEqual({ job_ids: [1n, 300n] });
+  });
+  it('skips unknown fields of every wire type and takes fields in any order, the last one winning', () => {
+    expect(
+      decode(EchoRequest, hex('f80101 f9010000000000000000 fa01020000 fd0100000000 0a0161 0a0162')).message,
+    ).toEqual(ascii('b'));
+    expect(decodeMessage(hex('1200 085b'), 'request')).toEqual({ type: 91, payload: {} });
+  });
+  it('keeps an unlisted enum number, and refuses to write one', () => {
+    expect(decode(NetOutRequest, hex('0a01312809')).protocol).toBe(9);
+    expect(() => encode(NetOutRequest, { handle: '1', protocol: 9 })).toThrow(
+      /protocol: expected a number of Protocol/,
+    );
+  });
+  it.each([
+    [
+      'a missing required field',
+      () => decode(EchoRequest, hex('')),
+      /EchoRequest: required field message is missing/,
+    ],
+    [
+      'a missing field inside',
+      () => decode(CreateRequest, hex('0a00')),
+      /bind_mounts: BindMount: required field src_path is missing/,
+    ],
+    ['a wrong wire type', () => decode(EchoRequest, hex('0801')), /field message: wire type 0/],
+    ['a truncated block', () => decode(EchoRequest, hex('0a05 61')), /truncated/],
+    ['a truncated varint', () => decode(CreateRequest, hex('1080')), /truncated/],
+    ['an endless varint', () => decode(CreateRequest, hex('10ffffffffffffffffffffffff01')), /varint/],
+    ['field number zero', () => decode(CreateRequest, hex('0000')), /field number/],
+    ['a group', () => decode(CreateRequest, hex('fb01')), /wire type 3/],
+    ['an envelope without payload', () => decodeMessage(hex('085b'), 'request'), /payload is missing/],
+    ['an unknown type', () => decodeMessage(hex('08631200'), 'request'), /Unknown request type: 99/],
+    ['an error as a request', () => decodeMessage(hex('08011200'), 'request'), /Unknown request type: 1/],
+  ])('refuses %s', (_name, action, message) => {
+    expect(action).toThrow(ProtocolError);
+    expect(action).toThrow(message);
+  });
+  it('never fails in any other way, whatever the bytes', () => {
+    fc.assert(
+      fc.property(
+        fc.uint8Array({ maxLength: 200 }),
+        fc.constantFrom('request' as const, 'response' as const),
+        (bytes, side) => {
+          try {
+            decodeMessage(bytes, side);
+          } catch (error) {
+            expect(error).toBeInstanceOf(ProtocolError);
+          }
+        },
+      ),
+      { numRuns: 2_000 },
+    );
+  });
+});
+
+describe('encoding', () => {
+  it.each([
+    [() => encode(SpawnRequest, { handle: 'h' } as never), /SpawnRequest: required field script is missing/],
+    [() => encode(CreateRequest, { grace_time: -1 }), /grace_time: expected an integer from 0/],
+    [() => encode(CreateRequest, { grace_time: 4_294_967_296 }), /grace_time/],
+    [() => encode(CreateRequest, { grace_time: 1.5 }), /grace_time/],
+    [
+      () => encode(LimitMemoryRequest, { handle: 'h', limit_in_bytes: 1 as never }),
+      /limit_in_bytes: expected a bigint/,
+    ],
+    [() => encode(LimitMemoryRequest, { handle: 'h', limit_in_bytes: 1n << 64n }), /limit_in_bytes/],
+    [() => encode(LimitMemoryRequest, { handle: 7 as never }), /handle: expected a string, found 7/],
+    [
+      () => encode(CreateRequest, { bind_mounts: [{ src_path: '/a', dst_path: '/b' }] as never }),
+      /bind_mounts: BindMount: required field mode/,
+    ],
+    [() => encode(StreamResponse, { data: 'text' as never }), /data: expected a Uint8Array/],
+    [
+      () => encode(LimitMemoryRequest, { handle: '\ud800' }),
+      /handle: expected a string that stands for bytes/,
+    ],
+  ])('refuses what does not fit and names the field', (action, message) => {
+    expect(action).toThrow(ProtocolError);
+    expect(action).toThrow(message);
+  });
+});
+
+describe('byte strings', () => {
+  it('keep every byte', () => {
+    fc.assert(
+      fc.property(fc.uint8Array(), (bytes) => {
+        expect(toBytes(fromBytes(bytes))).toEqual(bytes);
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+  it('read as text what is text', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary' }), (text) => {
+        expect(fromBytes(toBytes(text))).toBe(text);
+        expect(toBytes(text)).toEqual(ascii(text));
+      }),
+    );
+  });
+  it('keep pieces of broken sequences apart', () => {
+    for (const text of ['c282', 'ff00fe', 'eda080', 'f09f98', 'c3', '61f09f9880e2', 'f4908080'])
+      expect(Buffer.from(toBytes(fromBytes(hex(text)))).toString('hex')).toBe(text);
+  });
+});

@@ -1,0 +1,140 @@
+/** The protobuf wire format: varints, tags, length-delimited blocks. */
+import { ProtocolError } from './protocol-error.ts';
+
+/** Wire types in use; 1 and 5 occur only in unknown fields. */
+export const VARINT = 0;
+export const FIXED64 = 1;
+export const BLOCK = 2;
+export const FIXED32 = 5;
+
+const MAX_UINT64 = (1n << 64n) - 1n;
+
+/** Appends to a growing buffer. */
+export class WireWriter {
+  #bytes = new Uint8Array(128);
+  #length = 0;
+
+  varint(value: number | bigint): void {
+    this.#reserve(10);
+    if (typeof value === 'bigint') {
+      let rest = BigInt.asUintN(64, value);
+      while (rest > 0x7fn) {
+        this.#bytes[this.#length++] = Number(rest & 0x7fn) | 0x80;
+        rest >>= 7n;
+      }
+      this.#bytes[this.#length++] = Number(rest);
+      return;
+    }
+    let rest = value;
+    while (rest > 0x7f) {
+      this.#bytes[this.#length++] = (rest % 128) | 0x80;
+      rest = Math.floor(rest / 128);
+    }
+    this.#bytes[this.#length++] = rest;
+  }
+
+  tag(field: number, wireType: number): void {
+    this.varint(field * 8 + wireType);
+  }
+
+  block(bytes: Uint8Array): void {
+    this.varint(bytes.length);
+    this.#reserve(bytes.length);
+    this.#bytes.set(bytes, this.#length);
+    this.#length += bytes.length;
+  }
+
+  finish(): Uint8Array {
+    return this.#bytes.slice(0, this.#length);
+  }
+
+  #reserve(count: number): void {
+    const needed = this.#length + count;
+    if (needed <= this.#bytes.length) return;
+    const larger = new Uint8Array(Math.max(needed, this.#bytes.length * 2));
+    larger.set(this.#bytes.subarray(0, this.#length));
+    this.#bytes = larger;
+  }
+}
+
+/** Reads a block from front to back. Every method throws a {@link ProtocolError} at a truncated end. */
+export class WireReader {
+  readonly #bytes: Uint8Array;
+  #at = 0;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes;
+  }
+
+  get isAtEnd(): boolean {
+    return this.#at >= this.#bytes.length;
+  }
+
+  /** Up to 64 bits; a number when it is below 2^28, else a bigint. */
+  varint(): number | bigint {
+    let value = 0;
+    for (let shift = 0; shift < 28; shift += 7) {
+      const byte = this.#byte();
+      value |= (byte & 0x7f) << shift;
+      if (byte < 0x80) return value;
+    }
+    let large = BigInt(value);
+    for (let shift = 28n; shift < 70n; shift += 7n) {
+      const byte = this.#byte();
+      large |= BigInt(byte & 0x7f) << shift;
+      if (byte < 0x80) return large & MAX_UINT64;
+    }
+    throw new ProtocolError('message', 'a varint is longer than ten bytes');
+  }
+
+  tag(): { readonly field: number; readonly wireType: number } {
+    const value = Number(this.varint());
+    const field = Math.floor(value / 8);
+    if (field < 1 || field > 0x1fffffff)
+      throw new ProtocolError('message', `field number ${field} is out of range`);
+    return { field, wireType: value % 8 };
+  }
+
+  /** A view into the input, not a copy. */
+  block(): Uint8Array {
+    const length = Number(this.varint());
+    if (length > this.#bytes.length - this.#at) throw truncated();
+    const block = this.#bytes.subarray(this.#at, this.#at + length);
+    this.#at += length;
+    return block;
+  }
+
+  skip(wireType: number): void {
+    switch (wireType) {
+      case VARINT:
+        this.varint();
+        break;
+      case BLOCK:
+        this.block();
+        break;
+      case FIXED64:
+        this.#advance(8);
+        break;
+      case FIXED32:
+        this.#advance(4);
+        break;
+      default:
+        throw new ProtocolError('message', `wire type ${wireType} is not supported`);
+    }
+  }
+
+  #advance(count: number): void {
+    if (count > this.#bytes.length - this.#at) throw truncated();
+    this.#at += count;
+  }
+
+  #byte(): number {
+    const byte = this.#bytes[this.#at++];
+    if (byte === undefined) throw truncated();
+    return byte;
+  }
+}
+
+function truncated(): ProtocolError {
+  return new ProtocolError('message', 'the message is truncated');
+}

@@ -1,0 +1,48 @@
+import { mkdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import {
+  type DiskLimits,
+  type DiskStat,
+  isWardenError,
+  type QuotaSpec,
+  WardenError,
+} from '@warden/interface';
+
+/** No limit at all. */
+export const UNLIMITED: DiskLimits = { blockSoft: 0n, blockHard: 0n, inodeSoft: 0n, inodeHard: 0n };
+
+/** The directory whose content is limited. The file system driver puts its layers below it. */
+export function layerOf(spec: QuotaSpec): string {
+  return join(spec.directory, 'tmp');
+}
+
+/** The directory of all containers: it lies on the limited file system and outlives each of them. */
+export function depotOf(spec: QuotaSpec): string {
+  return dirname(spec.directory);
+}
+
+/** Makes the layer's directory. Idempotent. */
+export function makeLayer(spec: QuotaSpec): string {
+  const layer = layerOf(spec);
+  mkdirSync(layer, { recursive: true, mode: 0o755 });
+  return layer;
+}
+
+/** Tells whether `error` is a kernel failure with one of these error numbers. */
+export function hasErrno(error: unknown, ...names: readonly string[]): boolean {
+  if (isWardenError(error)) return names.includes(String(error.fields.errno));
+  return names.includes(String((error as NodeJS.ErrnoException | undefined)?.code));
+}
+
+/** Reads the usage; a failure gets the text that clients of the original daemon know. */
+export async function withUsageText(read: () => DiskStat | Promise<DiskStat>): Promise<DiskStat> {
+  try {
+    return await read();
+  } catch (cause) {
+    const text = cause instanceof Error ? cause.message : String(cause);
+    const fields = isWardenError(cause)
+      ? cause.fields
+      : { operation: 'disk-usage', errno: (cause as NodeJS.ErrnoException).code };
+    throw new WardenError('NATIVE_FAILED', `Failed getting disk usage: ${text}`, { fields, cause });
+  }
+}

@@ -1,0 +1,59 @@
+import {
+  type DiskLimits,
+  type DiskStat,
+  type DriverFactory,
+  type DriverState,
+  type ProbeResult,
+  type QuotaDriver,
+  type QuotaSpec,
+  WardenError,
+} from '@warden/interface';
+import { makeLayer, UNLIMITED } from './container-layer.ts';
+
+/** No disk limits: every request for one is refused, and usage is unknown. */
+export function noQuota(_options: Record<never, never> = {}): DriverFactory<QuotaDriver> {
+  return () => new NoQuota();
+}
+
+class NoQuota implements QuotaDriver {
+  readonly role = 'quota' as const;
+  readonly name = 'none';
+  readonly supports = {
+    softLimits: false,
+    inodeLimits: false,
+    countsRootFiles: false,
+    shrink: false,
+    errno: 'ENOSPC', // of a full disk: nothing else stops a writer
+  } as const;
+
+  async probe(_depot: string): Promise<ProbeResult> {
+    return { ok: true, detail: 'disk limits are off' };
+  }
+
+  plan(_spec: QuotaSpec): DriverState {
+    return {};
+  }
+
+  async prepare(spec: QuotaSpec, _state: DriverState): Promise<void> {
+    makeLayer(spec);
+  }
+
+  async setLimits(_spec: QuotaSpec, _state: DriverState, _limits: DiskLimits): Promise<DiskLimits> {
+    throw unsupported('set-disk-limits', 'disk limits are off');
+  }
+
+  async limits(_spec: QuotaSpec, _state: DriverState): Promise<DiskLimits> {
+    return UNLIMITED;
+  }
+
+  /** Walking a container's tree for every `info` would cost more than the answer is worth. */
+  async usage(_spec: QuotaSpec, _state: DriverState): Promise<DiskStat> {
+    throw unsupported('disk-usage', 'Failed getting disk usage: disk quota is off');
+  }
+
+  async release(_spec: QuotaSpec, _state: DriverState): Promise<void> {}
+}
+
+function unsupported(operation: string, message: string): WardenError {
+  return new WardenError('UNSUPPORTED', message, { fields: { operation, object: 'quota driver none' } });
+}

@@ -1,0 +1,195 @@
+import { existsSync, readdirSync } from 'node:fs';
+import type { InitJob, WardenError } from '@warden/interface';
+import {
+  closeDescriptor,
+  makePipe,
+  makeSocketPair,
+  receiveMessage,
+  sendMessage,
+  setNonBlocking,
+} from '@warden/native';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { Connection } from './connection.ts';
+import { JobTable, waitStatus } from './job-table.ts';
+import { MESSAGE, type MessageReader, MessageWriter, MessageReader as Reader } from './protocol.ts';
+
+/** Init's side is played by the test on the other end of a socket pair. */
+let peer: number;
+let connection: Connection;
+let jobs: JobTable;
+let closedWith: WardenError | undefined;
+const writer = new MessageWriter();
+
+function openDescriptors(): number {
+  return existsSync('/proc/self/fd') ? readdirSync('/proc/self/fd').length : 0;
+}
+
+beforeEach(() => {
+  const [ours, theirs] = makeSocketPair('seqpacket');
+  setNonBlocking(ours);
+  peer = theirs;
+  jobs = new JobTable();
+  closedWith = undefined;
+  connection = new Connection(ours, {
+    onEvent: (message: MessageReader) => {
+      if (message.type === MESSAGE.EXIT) jobs.exited(message);
+    },
+    onClosed: (error) => {
+      closedWith = error;
+      jobs.lost(error, true);
+    },
+  });
+});
+afterEach(() => {
+  connection.close();
+  closeDescriptor(peer);
+});
+
+function spawnRequest(): Promise<InitJob> {
+  return connection.request(
+    'spawn',
+    (w, sequence) => w.begin(MESSAGE.SPAWN, sequence).finish(),
+    MESSAGE.SPAWNED,
+    (message, fds) => jobs.spawned(message, fds),
+  );
+}
+
+function nextSequence(): number {
+  const buffer = Buffer.alloc(65536);
+  return new Reader(buffer.subarray(0, receiveMessage(peer, buffer)!.length)).sequence;
+}
+
+describe('Connection', () => {
+  test('an EXIT in the same turn as its SPAWNED is not lost', async () => {
+    const spawned = spawnRequest();
+    sendMessage(peer, writer.begin(MESSAGE.SPAWNED, nextSequence()).u32(4).i32(2).finish());
+    sendMessage(
+      peer,
+      writer
+        .begin(MESSAGE.EXIT, 0)
+        .u32(4)
+        .i32(7 << 8)
+        .finish(),
+    );
+    expect(await (await spawned).exited).toEqual({ exitCode: 7 });
+  });
+
+  test('answers may come in any order', async () => {
+    const first = spawnRequest();
+    const second = spawnRequest();
+    const sequences = [nextSequence(), nextSequence()];
+    for (const index of [1, 0]) {
+      sendMessage(
+        peer,
+        writer
+          .begin(MESSAGE.SPAWNED, sequences[index]!)
+          .u32(10 + index)
+          .i32(2)
+          .finish(),
+      );
+    }
+    expect([(await first).id, (await second).id]).toEqual([10, 11]);
+  });
+
+  test('an ERROR becomes NATIVE_FAILED with errno', async () => {
+    const spawned = spawnRequest();
+    sendMessage(peer, writer.begin(MESSAGE.ERROR, nextSequence()).i32(11).string('fork').string('').finish());
+    await expect(spawned).rejects.toMatchObject({
+      code: 'NATIVE_FAILED',
+      message: 'fork: EAGAIN',
+      fields: { operation: 'spawn', step: 'fork', errno: 'EAGAIN' },
+    });
+  });
+
+  test('a lost connection fails everything with UNAVAILABLE and keeps no descriptor', async () => {
+    const before = openDescriptors();
+    const running = spawnRequest();
+    const [out, err] = [makePipe(), makePipe()];
+    sendMessage(peer, writer.begin(MESSAGE.SPAWNED, nextSequence()).u32(4).i32(2).finish(), [
+      out.read,
+      err.read,
+    ]);
+    for (const fd of [out.read, err.read]) closeDescriptor(fd);
+    const job = await running;
+    const waiting = spawnRequest();
+    const [unused, spare] = makeSocketPair('seqpacket');
+    closeDescriptor(unused);
+    closeDescriptor(peer);
+    peer = spare;
+    await expect(waiting).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    await expect(job.exited).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    await expect(spawnRequest()).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    expect(closedWith).toMatchObject({ code: 'UNAVAILABLE' });
+    for (const fd of [out.write, err.write]) closeDescriptor(fd);
+    // ours is gone, the spare took the place of the peer
+    expect(openDescriptors()).toBe(before - 1);
+  });
+
+  test('nonsense from the other side ends the connection', async () => {
+    const spawned = spawnRequest();
+    sendMessage(peer, Buffer.from('?'));
+    await expect(spawned).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    expect(connection.isOpen).toBe(false);
+  });
+
+  test('requests that do not fit into the socket are sent later, in order', async () => {
+    const total = 600;
+    const answers = Array.from({ length: total }, () => spawnRequest());
+    for (let index = 0; index < total; index++) {
+      await new Promise((resolve) => setImmediate(resolve));
+      sendMessage(peer, writer.begin(MESSAGE.SPAWNED, nextSequence()).u32(index).i32(2).finish());
+    }
+    expect((await Promise.all(answers)).map((job) => job.id)).toEqual(
+      Array.from({ length: total }, (_, i) => i),
+    );
+  });
+});
+
+describe('JobTable hand-over', () => {
+  function message(type: number, fill: (w: MessageWriter) => MessageWriter): MessageReader {
+    return new Reader(Buffer.from(fill(writer.begin(type, 0)).finish()));
+  }
+
+  test('rings come first, positions are the bytes skipped, ended jobs have their status', async () => {
+    const table = new JobTable();
+    const pipe = makePipe();
+    const error = makePipe();
+    closeDescriptor(pipe.write);
+    closeDescriptor(error.write);
+    table.handOver(
+      message(MESSAGE.JOB, (w) => w.u32(9).u32(1).i32(9).u32(0).u64(100n).u64(0n).u32(4).u32(0)),
+      [pipe.read, error.read],
+    );
+    table.ring(message(MESSAGE.RING, (w) => w.u32(9).u32(1).u64(100n).bytes(Buffer.from('ab'))));
+    table.ring(message(MESSAGE.RING, (w) => w.u32(9).u32(1).u64(102n).bytes(Buffer.from('cd'))));
+    const [job] = table.recovered();
+    expect(job!.stdout.skipped).toBe(100n);
+    expect(await job!.exited).toEqual({ signal: 9 });
+    const text = await new Promise<string>((resolve) => {
+      let all = '';
+      job!.stdout.start(
+        (chunk) => {
+          all += chunk.toString();
+        },
+        () => resolve(all),
+      );
+    });
+    expect(text).toBe('abcd');
+    job!.stderr.close();
+  });
+
+  test('a ring for a job that was not handed over is refused', () => {
+    expect(() =>
+      new JobTable().ring(message(MESSAGE.RING, (w) => w.u32(1).u32(1).u64(0n).bytes(Buffer.of(1)))),
+    ).toThrow();
+  });
+});
+
+test('wait statuses of waitpid(2)', () => {
+  expect([waitStatus(0), waitStatus(255 << 8), waitStatus(9), waitStatus(0x80 | 11)]).toEqual([
+    { exitCode: 0 },
+    { exitCode: 255 },
+    { signal: 9 },
+    { signal: 11 },
+  ]);
+});

@@ -1,0 +1,208 @@
+/** One SEQPACKET connection to init: requests are matched to answers by their sequence number, events go to one listener. */
+import { WardenError } from '@warden/interface';
+import {
+  closeDescriptor,
+  ERRNO_NAMES,
+  type PollWatch,
+  receiveMessage,
+  sendMessage,
+  watchDescriptor,
+} from '@warden/native';
+import { MESSAGE, MESSAGE_MAX, MessageReader, MessageWriter } from './protocol.ts';
+
+/** Reading is synchronous and every field is copied out of it, so one buffer serves all connections. */
+const receiveBuffer = Buffer.allocUnsafe(MESSAGE_MAX);
+const writer = new MessageWriter();
+
+/** What a connection tells its owner. Neither may throw. */
+export interface ConnectionListener {
+  /** A message with sequence 0. The descriptors belong to the listener. */
+  onEvent(message: MessageReader, fds: readonly number[]): void;
+  /** Once, whoever ended it. No answer or event comes afterwards. */
+  onClosed(error: WardenError): void;
+}
+
+/** Runs in the turn in which the answer is read, so that an event right behind it finds what it made. Owns the descriptors. */
+type AnswerHandler<T> = (message: MessageReader, fds: readonly number[]) => T;
+
+interface Pending {
+  readonly operation: string;
+  readonly expected: number;
+  settle(message: MessageReader, fds: readonly number[]): void;
+  fail(error: WardenError): void;
+}
+
+interface Outgoing {
+  readonly bytes: Buffer;
+  readonly fds: readonly number[];
+}
+
+export class Connection {
+  readonly #fd: number;
+  readonly #listener: ConnectionListener;
+  readonly #watch: PollWatch;
+  readonly #pending = new Map<number, Pending>();
+  readonly #outgoing: Outgoing[] = [];
+  #sequence = 0;
+  #open = true;
+
+  /** Owns `fd`, a connected non-blocking SOCK_SEQPACKET socket. */
+  constructor(fd: number, listener: ConnectionListener) {
+    this.#fd = fd;
+    this.#listener = listener;
+    this.#watch = watchDescriptor(fd, { readable: true }, (ready) => {
+      if (ready.writable) this.#guard(() => this.#flush());
+      if (ready.readable || ready.hangup) this.#guard(() => this.#receive());
+    });
+  }
+
+  get isOpen(): boolean {
+    return this.#open;
+  }
+
+  /**
+   * Sends a request and settles with what `onAnswer` makes of its answer of type `expected`.
+   * `fds` are closed when the message has left, or never will.
+   * Errors: `NATIVE_FAILED` with init's errno; `UNAVAILABLE` when the connection is or gets closed.
+   */
+  request<T>(
+    operation: string,
+    write: (writer: MessageWriter, sequence: number) => Buffer,
+    expected: number,
+    onAnswer: AnswerHandler<T>,
+    fds: readonly number[] = [],
+  ): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      const sequence = this.#nextSequence();
+      let bytes: Buffer;
+      try {
+        if (!this.#open) throw unavailable(operation);
+        bytes = write(writer, sequence);
+      } catch (error) {
+        fds.forEach(closeDescriptor);
+        throw error;
+      }
+      this.#pending.set(sequence, {
+        operation,
+        expected,
+        fail: reject,
+        settle: (message, received) => {
+          try {
+            resolve(onAnswer(message, received));
+          } catch (error) {
+            reject(error);
+            throw error;
+          }
+        },
+      });
+      this.#guard(() => this.#send(bytes, fds));
+    });
+  }
+
+  /** Idempotent. Whatever waits fails with `UNAVAILABLE`. */
+  close(error: WardenError = unavailable('close')): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#watch.close();
+    closeDescriptor(this.#fd);
+    for (const { fds } of this.#outgoing.splice(0)) fds.forEach(closeDescriptor);
+    for (const pending of this.#pending.values()) {
+      pending.fail(unavailable(pending.operation, error));
+    }
+    this.#pending.clear();
+    this.#listener.onClosed(error);
+  }
+
+  /** 0 is the sequence of events. */
+  #nextSequence(): number {
+    this.#sequence = this.#sequence === 0xffffffff ? 1 : this.#sequence + 1;
+    return this.#sequence;
+  }
+
+  #send(bytes: Buffer, fds: readonly number[]): void {
+    if (this.#outgoing.length === 0 && sendMessage(this.#fd, bytes, fds)) {
+      fds.forEach(closeDescriptor);
+      return;
+    }
+    // the writer's buffer is used again by the next request
+    this.#outgoing.push({ bytes: Buffer.from(bytes), fds });
+    this.#watch.update({ readable: true, writable: true });
+  }
+
+  #flush(): void {
+    for (let next = this.#outgoing[0]; next !== undefined; next = this.#outgoing[0]) {
+      if (!sendMessage(this.#fd, next.bytes, next.fds)) return;
+      this.#outgoing.shift();
+      next.fds.forEach(closeDescriptor);
+    }
+    this.#watch.update({ readable: true });
+  }
+
+  #receive(): void {
+    while (this.#open) {
+      const received = receiveMessage(this.#fd, receiveBuffer);
+      if (received === undefined) return;
+      if (received.length === 0 && received.fds.length === 0) {
+        this.close(unavailable('receive'));
+        return;
+      }
+      this.#dispatch(receiveBuffer.subarray(0, received.length), received.fds);
+    }
+  }
+
+  #dispatch(bytes: Buffer, fds: readonly number[]): void {
+    const message = closingOnFailure(fds, () => new MessageReader(bytes));
+    if (message.sequence === 0) {
+      this.#listener.onEvent(message, fds);
+      return;
+    }
+    const pending = this.#pending.get(message.sequence);
+    this.#pending.delete(message.sequence);
+    if (pending === undefined || message.type !== pending.expected) fds.forEach(closeDescriptor);
+    if (pending === undefined) return; // nobody waits any more
+    if (message.type === pending.expected) pending.settle(message, fds);
+    else pending.fail(answeredError(pending.operation, message));
+  }
+
+  /** A connection on which one call failed or one message made no sense cannot be trusted with the next. */
+  #guard(step: () => void): void {
+    if (!this.#open) return;
+    try {
+      step();
+    } catch (cause) {
+      this.close(unavailable('exchange', cause));
+    }
+  }
+}
+
+function closingOnFailure<T>(fds: readonly number[], step: () => T): T {
+  try {
+    return step();
+  } catch (error) {
+    fds.forEach(closeDescriptor);
+    throw error;
+  }
+}
+
+function answeredError(operation: string, message: MessageReader): WardenError {
+  if (message.type !== MESSAGE.ERROR) {
+    return new WardenError('NATIVE_FAILED', `init answered with message type ${message.type}`, {
+      fields: { operation, errno: 'EPROTO' },
+    });
+  }
+  const number = message.i32();
+  const errno = ERRNO_NAMES[number] ?? String(number);
+  const step = message.string();
+  const text = message.string();
+  return new WardenError('NATIVE_FAILED', text === '' ? `${step}: ${errno}` : text, {
+    fields: { operation, step, errno },
+  });
+}
+
+/** The code of everything that fails because init is not there (any more). */
+export function unavailable(operation: string, cause?: unknown): WardenError {
+  return new WardenError('UNAVAILABLE', 'the connection to the container is closed', {
+    fields: { operation, object: 'run/wshd.sock' },
+    ...(cause === undefined ? {} : { cause }),
+  });
+}

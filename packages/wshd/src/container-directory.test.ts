@@ -1,0 +1,145 @@
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { InitSpec } from '@warden/interface';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { prepareDirectory } from './container-directory.ts';
+import { HOOKS, stageSkeleton } from './skeleton.ts';
+
+let depot: string;
+let binaries: string;
+beforeEach(() => {
+  depot = mkdtempSync(join(tmpdir(), 'wshd-test-'));
+  binaries = join(depot, 'binaries');
+  mkdirSync(binaries);
+  for (const name of ['wshd', 'wsh']) writeFileSync(join(binaries, name), name, { mode: 0o755 });
+});
+afterEach(() => rmSync(depot, { recursive: true }));
+
+function spec(directory: string): InitSpec {
+  return {
+    id: '17jqe2nv7dh',
+    directory,
+    hostname: '17jqe2nv7dh',
+    config: [
+      ['id', '17jqe2nv7dh'],
+      ['rootfs_path', '/a b'],
+    ],
+    hookEnvironment: {},
+    mounts: [{ type: 'tmpfs', source: 'none', target: '/', options: [] }],
+    bindMounts: [],
+    network: {
+      interface: 'w-17jqe2nv7dh-1',
+      address: '10.254.0.6',
+      prefixLength: 30,
+      gateway: '10.254.0.5',
+      mtu: 1500,
+      gatewayMac: '',
+    },
+    cgroupJoinFiles: ['/sys/fs/cgroup/warden/x/cgroup.procs'],
+    user: { name: 'vcap', uid: 10001, gid: 10001, home: '/home/vcap', shell: '/bin/bash' },
+    hosts: '127.0.0.1 localhost\n',
+    resolvConf: 'nameserver 10.254.0.5\n',
+    nice: 10,
+  };
+}
+
+describe('prepareDirectory', () => {
+  test('makes the original layout and init’s configuration, repeatedly', () => {
+    const directory = join(depot, 'container');
+    const skeleton = stageSkeleton(depot, binaries, undefined);
+    prepareDirectory(spec(directory), skeleton);
+    prepareDirectory(spec(directory), skeleton);
+    expect(readdirSync(directory).sort()).toEqual(['bin', 'etc', 'jobs', 'lib', 'mnt', 'run', 'tmp']);
+    expect(statSync(join(directory, 'run')).mode & 0o777).toBe(0o700);
+    expect(readdirSync(join(directory, 'lib')).sort()).toEqual([...HOOKS].sort());
+    expect(readdirSync(join(directory, 'etc')).sort()).toEqual([
+      'config',
+      'fstab',
+      'hosts',
+      'resolv.conf',
+      'wshd.conf',
+    ]);
+    expect(readFileSync(join(directory, 'etc/config'), 'utf8')).toBe('id=17jqe2nv7dh\nrootfs_path=/a b\n');
+    expect(readFileSync(join(directory, 'etc/wshd.conf'), 'utf8').trimEnd().split('\n')).toEqual([
+      'hostname 17jqe2nv7dh',
+      'nice 10',
+      'cgroup /sys/fs/cgroup/warden/x/cgroup.procs',
+      'interface w-17jqe2nv7dh-1',
+      'address 10.254.0.6/30',
+      'gateway 10.254.0.5',
+      'mtu 1500',
+      'user vcap 10001 10001 /home/vcap /bin/bash',
+      'file /etc/hosts 0644 etc/hosts',
+      'file /etc/resolv.conf 0644 etc/resolv.conf',
+      'device fuse c 10 229 0666',
+      'no_new_privs 0',
+    ]);
+  });
+
+  test('a missing bind source leaves no directory', () => {
+    const directory = join(depot, 'container');
+    const bad = {
+      ...spec(directory),
+      bindMounts: [{ source: '/does/not/exist', target: '/x', mode: 'ro' as const }],
+    };
+    expect(() => prepareDirectory(bad, [])).toThrow('Source path for bind mount does not exist');
+    expect(readdirSync(depot)).toEqual(['binaries']);
+  });
+
+  test('a parent that is missing is reported with its errno', () => {
+    expect(() => prepareDirectory(spec(join(depot, 'no/where')), [])).toThrow(
+      expect.objectContaining({
+        code: 'NATIVE_FAILED',
+        fields: expect.objectContaining({ errno: 'ENOENT' }),
+      }),
+    );
+  });
+});
+
+describe('stageSkeleton', () => {
+  test('links binaries, and a new binary does not change a container that exists', () => {
+    prepareDirectory(spec(join(depot, 'a')), stageSkeleton(depot, binaries, undefined));
+    expect(statSync(join(depot, 'a/bin/wshd')).nlink).toBe(2);
+    writeFileSync(join(binaries, 'wshd'), 'newer');
+    prepareDirectory(spec(join(depot, 'b')), stageSkeleton(depot, binaries, undefined));
+    expect(readFileSync(join(depot, 'a/bin/wshd'), 'utf8')).toBe('wshd');
+    expect(readFileSync(join(depot, 'b/bin/wshd'), 'utf8')).toBe('newer');
+    expect(statSync(join(depot, 'a/bin/wsh')).ino).toBe(statSync(join(depot, 'b/bin/wsh')).ino);
+  });
+
+  test('the operator’s hooks replace the shipped ones and may be removed again', () => {
+    const hooks = join(depot, 'hooks');
+    mkdirSync(hooks);
+    writeFileSync(join(hooks, HOOKS[0]), '#!/bin/sh\n');
+    writeFileSync(join(hooks, 'common.sh'), 'x');
+    chmodSync(join(hooks, HOOKS[0]), 0o777);
+    prepareDirectory(spec(join(depot, 'a')), stageSkeleton(depot, binaries, hooks));
+    expect(readFileSync(join(depot, 'a/lib', HOOKS[0]), 'utf8')).toBe('#!/bin/sh\n');
+    expect(statSync(join(depot, 'a/lib', HOOKS[0])).mode & 0o777).toBe(0o755);
+    expect(statSync(join(depot, 'a/lib', HOOKS[1])).mode & 0o111).toBe(0);
+    prepareDirectory(spec(join(depot, 'b')), stageSkeleton(depot, binaries, undefined));
+    expect(readdirSync(join(depot, 'b/lib')).sort()).toEqual([...HOOKS].sort());
+    expect(statSync(join(depot, 'b/lib', HOOKS[0])).mode & 0o111).toBe(0);
+  });
+
+  test('names what is missing', () => {
+    rmSync(join(binaries, 'wsh'));
+    expect(() => stageSkeleton(depot, binaries, undefined)).toThrow(
+      expect.objectContaining({ code: 'UNSUPPORTED' }),
+    );
+    writeFileSync(join(binaries, 'wsh'), '', { mode: 0o755 });
+    expect(() => stageSkeleton(depot, binaries, join(depot, 'none'))).toThrow(
+      expect.objectContaining({ code: 'INVALID_SPEC' }),
+    );
+  });
+});

@@ -1,0 +1,69 @@
+/**
+ * A container's directory before its first start. All calls are synchronous: they are some thirty on a file system's cache, well under a
+ * millisecond together, and each would cost more as a trip to a worker thread.
+ */
+import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { encodeBytes, type InitSpec, WardenError } from '@warden/interface';
+import { renderMountPlan } from './mount-plan.ts';
+import { linkSkeleton, type StagedFile } from './skeleton.ts';
+import { HOSTS_SOURCE, RESOLV_CONF_SOURCE, renderWshdConf } from './wshd-conf.ts';
+
+/** Everything but `run` may be looked at by whoever may enter the depot; whoever reaches the socket in `run` is root inside. */
+const DIRECTORIES: readonly (readonly [name: string, mode: number])[] = [
+  ['bin', 0o755],
+  ['etc', 0o755],
+  ['jobs', 0o755],
+  ['lib', 0o755],
+  ['mnt', 0o755],
+  ['run', 0o700],
+  ['tmp', 0o755],
+];
+
+/** Makes the directory from the skeleton and writes what init reads. Idempotent. Errors: `INVALID_SPEC` for a bind source, `NATIVE_FAILED`. */
+export function prepareDirectory(spec: InitSpec, skeleton: readonly StagedFile[]): void {
+  // rendered first: a missing bind source leaves nothing behind
+  const files: readonly (readonly [path: string, content: string])[] = [
+    ['etc/fstab', renderMountPlan(spec)],
+    ['etc/wshd.conf', renderWshdConf(spec)],
+    [HOSTS_SOURCE, spec.hosts],
+    [RESOLV_CONF_SOURCE, spec.resolvConf],
+  ];
+  try {
+    makeDirectory(spec.directory, 0o755);
+    for (const [name, mode] of DIRECTORIES) makeDirectory(`${spec.directory}/${name}`, mode);
+    linkSkeleton(spec.directory, skeleton);
+    for (const [path, content] of files) writeFileSync(`${spec.directory}/${path}`, encodeBytes(content));
+    replaceFile(`${spec.directory}/etc/config`, renderConfig(spec.config));
+  } catch (error) {
+    throw fileFailure(error);
+  }
+}
+
+/** `etc/config`: `key=value` lines without quoting, which operators' hooks source. */
+export function renderConfig(config: InitSpec['config']): string {
+  return config.map(([key, value]) => `${key}=${value}\n`).join('');
+}
+
+function makeDirectory(path: string, mode: number): void {
+  try {
+    mkdirSync(path, mode);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  }
+}
+
+/** By rename, and last of all: a directory that has an `etc/config` is complete. */
+function replaceFile(path: string, content: string): void {
+  const fresh = `${path}.new`;
+  writeFileSync(fresh, encodeBytes(content), { mode: 0o644 });
+  renameSync(fresh, path);
+}
+
+function fileFailure(cause: unknown): unknown {
+  const { code, syscall, path } = cause as NodeJS.ErrnoException;
+  if (code === undefined || syscall === undefined) return cause;
+  return new WardenError('NATIVE_FAILED', `${syscall} ${path ?? ''}: ${code}`, {
+    fields: { operation: syscall, object: path, errno: code },
+    cause,
+  });
+}

@@ -1,0 +1,114 @@
+/** The init driver: wires directory, launcher and connection together. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type {
+  DriverComponents,
+  DriverFactory,
+  Init,
+  InitDriver,
+  InitSpec,
+  LaunchedInit,
+  Logger,
+  ProbeResult,
+} from '@warden/interface';
+import { prepareDirectory } from './container-directory.ts';
+import { connectInit } from './init.ts';
+import { launchInit } from './launch.ts';
+import { binariesDirectory, checkBinaries, type StagedFile, stageSkeleton } from './skeleton.ts';
+
+/** Options of {@link wshd}. */
+export interface WshdOptions {
+  /** The operator's hooks, used instead of the shipped ones of the same name. Only executable ones are run. */
+  readonly hooksDirectory?: string;
+  /** Where `wshd` and `wsh` are. Default: `WARDEN_WSHD_DIRECTORY` of the environment, else the package's own build. */
+  readonly binariesDirectory?: string;
+}
+
+/** The driver that runs warden's own init. */
+export function wshd(options: WshdOptions = {}): DriverFactory<InitDriver> {
+  return ({ logger }: DriverComponents) => new WshdDriver(options, logger.child('wshd'));
+}
+
+class WshdDriver implements InitDriver {
+  readonly role = 'init';
+  readonly name = 'wshd';
+  readonly #options: WshdOptions;
+  readonly #logger: Logger;
+  #skeleton: readonly StagedFile[] | undefined;
+
+  constructor(options: WshdOptions, logger: Logger) {
+    this.#options = options;
+    this.#logger = logger;
+  }
+
+  async probe(): Promise<ProbeResult> {
+    try {
+      const binaries = binariesDirectory(this.#options.binariesDirectory);
+      checkBinaries(binaries);
+      await this.#tryContainer(join(binaries, 'wshd'));
+      return { ok: true, detail: binaries };
+    } catch (error) {
+      return { ok: false, reason: error instanceof Error ? error.message : String(error) };
+    }
+  }
+
+  async setup(depot: string): Promise<void> {
+    const binaries = binariesDirectory(this.#options.binariesDirectory);
+    this.#skeleton = stageSkeleton(depot, binaries, this.#options.hooksDirectory);
+    this.#logger.debug?.('skeleton-staged', { depot, binaries, files: this.#skeleton.length });
+  }
+
+  async prepare(spec: InitSpec): Promise<void> {
+    if (this.#skeleton === undefined) throw new TypeError('setup must be called before prepare');
+    prepareDirectory(spec, this.#skeleton);
+  }
+
+  launch(spec: InitSpec): Promise<LaunchedInit> {
+    return this.#launch(spec, `${spec.directory}/bin/wshd`);
+  }
+
+  connect(directory: string): Promise<Init | undefined> {
+    return connectInit(directory);
+  }
+
+  #launch(spec: InitSpec, program: string): Promise<LaunchedInit> {
+    const { directory, id, hookEnvironment: environment } = spec;
+    return launchInit(
+      { directory, program, title: `wshd: ${id}`, environment },
+      this.#logger.child('init', { id }),
+    );
+  }
+
+  /** The real thing, all namespaces and mounts, on an empty root in memory. */
+  async #tryContainer(program: string): Promise<void> {
+    const directory = mkdtempSync(join(tmpdir(), 'warden-probe-'));
+    try {
+      const spec = probeSpec(directory);
+      prepareDirectory(spec, []);
+      const launched = await this.#launch(spec, program);
+      const init = await launched.proceed();
+      await init.kill();
+    } finally {
+      rmSync(directory, { recursive: true, force: true });
+    }
+  }
+}
+
+function probeSpec(directory: string): InitSpec {
+  return {
+    id: '00000000000',
+    directory,
+    hostname: 'probe',
+    config: [],
+    hookEnvironment: {},
+    mounts: [{ type: 'tmpfs', source: 'none', target: '/', options: ['size=64k'] }],
+    bindMounts: [],
+    network: undefined,
+    cgroupJoinFiles: [],
+    user: { name: 'vcap', uid: 10000, gid: 10000, home: '/home/vcap', shell: '/bin/sh' },
+    hosts: '',
+    resolvConf: '',
+    nice: 0,
+  };
+}

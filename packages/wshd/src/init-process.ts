@@ -1,0 +1,61 @@
+/** Init as a process of the host, held by a pidfd so that no signal can reach another process that got its number. */
+import { WardenError } from '@warden/interface';
+import { closeDescriptor, openPidfd, reapChild, signalPidfd, waitForExit } from '@warden/native';
+import { unavailable } from './connection.ts';
+
+const SIGKILL = 9;
+
+export class InitProcess {
+  readonly pid: number;
+  #pidfd: number | undefined;
+  #gone = false;
+  #killing: Promise<void> | undefined;
+
+  /** The caller proves afterwards that `pid` was still init's when this returned. Errors: `NATIVE_FAILED` (ESRCH). */
+  constructor(pid: number) {
+    this.pid = pid;
+    this.#pidfd = openPidfd(pid);
+  }
+
+  /**
+   * Kills init, and so all in its pid namespace, and waits: the kernel lets init's pidfd become readable only when the namespace is empty.
+   * Idempotent; calls at the same time share one wait. Errors: `TIMEOUT`, after which it may be repeated;
+   * `UNAVAILABLE` after `release`.
+   */
+  kill(timeoutMs: number): Promise<void> {
+    this.#killing ??= this.#kill(timeoutMs).finally(() => {
+      this.#killing = undefined;
+    });
+    return this.#killing;
+  }
+
+  /** Lets go of the process without touching it. Idempotent. */
+  release(): void {
+    const pidfd = this.#pidfd;
+    this.#pidfd = undefined;
+    if (pidfd !== undefined) closeDescriptor(pidfd);
+  }
+
+  async #kill(timeoutMs: number): Promise<void> {
+    if (this.#gone) return;
+    if (this.#pidfd === undefined) throw unavailable('kill');
+    signalPidfd(this.#pidfd, SIGKILL);
+    if (!(await waitForExit(this.#pidfd, timeoutMs))) {
+      throw new WardenError('TIMEOUT', `init ${this.pid} did not die within ${timeoutMs} ms`, {
+        fields: { operation: 'kill', object: String(this.pid), timeoutMs },
+      });
+    }
+    this.#gone = true;
+    this.release();
+    reapAdopted(this.pid);
+  }
+}
+
+/** Its launcher is long gone; if the daemon is the machine's first process or a subreaper, the orphan has become the daemon's child. */
+function reapAdopted(pid: number): void {
+  try {
+    reapChild(pid);
+  } catch {
+    // ECHILD, the usual case: somebody else's child, somebody else's duty
+  }
+}

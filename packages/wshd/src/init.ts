@@ -1,0 +1,209 @@
+/** A connection to a living init: what the daemon can ask of a container. */
+import { type Init, type InitJob, isWardenError, type JobSpec, WardenError } from '@warden/interface';
+import { closeDescriptor, connectUnix, makeSealedMemfd, peerCredentials } from '@warden/native';
+import { Connection, unavailable } from './connection.ts';
+import { InitProcess } from './init-process.ts';
+import { JobTable } from './job-table.ts';
+import {
+  ALL_JOBS,
+  MESSAGE,
+  type MessageReader,
+  protocolError,
+  ROLE,
+  STDIN_INLINE_MAX,
+  writeSpawn,
+} from './protocol.ts';
+
+/** Init answers at once; longer than this it hangs or is stopped. */
+const HELLO_TIMEOUT_MS = 5000;
+const KILL_TIMEOUT_MS = 10_000;
+
+/**
+ * Connects to `run/wshd.sock` below `directory` and takes over the jobs.
+ * `undefined`: nobody listens. Errors: `TIMEOUT`, `NATIVE_FAILED`.
+ */
+export async function connectInit(directory: string): Promise<Init | undefined> {
+  const fd = connectUnix(`${directory}/run/wshd.sock`, 'seqpacket');
+  if (typeof fd === 'string') return undefined;
+  const init = openInit(fd);
+  if (init === undefined) return undefined;
+  try {
+    await init.hello();
+    return init;
+  } catch (error) {
+    init.disconnect();
+    // it died between connect and its answer
+    if (isWardenError(error, 'UNAVAILABLE')) return undefined;
+    throw error;
+  }
+}
+
+/** Owns `fd`. `undefined`: the listener has died since. */
+function openInit(fd: number): ConnectedInit | undefined {
+  let owned: number | undefined = fd;
+  try {
+    // opened before HELLO is sent: its answer then proves that the pid was still init's
+    const process = new InitProcess(peerCredentials(fd).pid);
+    owned = undefined;
+    return new ConnectedInit(fd, process);
+  } catch (error) {
+    if (isWardenError(error) && error.fields.errno === 'ESRCH') return undefined;
+    throw error;
+  } finally {
+    if (owned !== undefined) closeDescriptor(owned);
+  }
+}
+
+class ConnectedInit implements Init {
+  readonly closed: Promise<void>;
+  recoveredJobs: readonly InitJob[] = [];
+  readonly #process: InitProcess;
+  readonly #connection: Connection;
+  readonly #jobs = new JobTable();
+  #resolveClosed!: () => void;
+  #onReady: (() => void) | undefined;
+  #onHelloFailed: ((error: WardenError) => void) | undefined;
+  #disconnecting = false;
+
+  constructor(fd: number, process: InitProcess) {
+    this.#process = process;
+    this.closed = new Promise((resolve) => {
+      this.#resolveClosed = resolve;
+    });
+    this.#connection = new Connection(fd, {
+      onEvent: (message, fds) => this.#event(message, fds),
+      onClosed: (error) => this.#lost(error),
+    });
+  }
+
+  get pid(): number {
+    return this.#process.pid;
+  }
+
+  /** Introduces the daemon and waits until the hand-over is complete. */
+  async hello(): Promise<void> {
+    const ready = new Promise<void>((resolve, reject) => {
+      this.#onReady = resolve;
+      this.#onHelloFailed = reject;
+    });
+    const timer = setTimeout(() => {
+      const error = new WardenError(
+        'TIMEOUT',
+        `init ${this.pid} did not answer within ${HELLO_TIMEOUT_MS} ms`,
+        {
+          fields: { operation: 'connect', timeoutMs: HELLO_TIMEOUT_MS },
+        },
+      );
+      this.#onHelloFailed?.(error);
+    }, HELLO_TIMEOUT_MS);
+    this.#connection
+      .request(
+        'hello',
+        (w, sequence) => w.begin(MESSAGE.HELLO, sequence).u32(ROLE.DAEMON).finish(),
+        MESSAGE.WELCOME,
+        () => {},
+      )
+      .catch((error: WardenError) => this.#onHelloFailed?.(error));
+    try {
+      await ready;
+    } finally {
+      clearTimeout(timer);
+      this.#onReady = undefined;
+      this.#onHelloFailed = undefined;
+    }
+  }
+
+  async spawn(spec: JobSpec): Promise<InitJob> {
+    const inline = spec.stdin.length <= STDIN_INLINE_MAX;
+    const fds = inline ? [] : [makeSealedMemfd('stdin', spec.stdin)];
+    return await this.#connection.request(
+      'spawn',
+      (writer, sequence) => writeSpawn(writer, sequence, spec, inline),
+      MESSAGE.SPAWNED,
+      (message, received) => this.#jobs.spawned(message, received),
+      fds,
+    );
+  }
+
+  async signalJob(jobId: number, signal: number, tree: boolean): Promise<void> {
+    await this.#connection.request(
+      'signal',
+      (w, sequence) =>
+        w
+          .begin(MESSAGE.SIGNAL, sequence)
+          .u32(jobId)
+          .i32(signal)
+          .u32(tree ? 1 : 0)
+          .finish(),
+      MESSAGE.OK,
+      () => {},
+    );
+  }
+
+  signalAll(signal: number): Promise<void> {
+    return this.signalJob(ALL_JOBS, signal, false);
+  }
+
+  async waitEmpty(timeoutMs: number): Promise<boolean> {
+    let timer: NodeJS.Timeout | undefined;
+    const timeout = new Promise<false>((resolve) => {
+      timer = setTimeout(() => resolve(false), timeoutMs);
+    });
+    const empty = this.#connection.request(
+      'wait-empty',
+      (w, sequence) => w.begin(MESSAGE.WAIT_EMPTY, sequence).finish(),
+      MESSAGE.OK,
+      () => true,
+    );
+    try {
+      // a wait that lost the race is answered some time later, when nobody listens to it any more
+      return await Promise.race([empty, timeout]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  forget(jobId: number): void {
+    this.#jobs.forget(jobId);
+    if (!this.#connection.isOpen) return;
+    this.#connection
+      .request(
+        'forget',
+        (w, sequence) => w.begin(MESSAGE.FORGET, sequence).u32(jobId).finish(),
+        MESSAGE.OK,
+        () => {},
+      )
+      .catch(() => {}); // without init there is nothing left to forget
+  }
+
+  disconnect(): void {
+    this.#disconnecting = true;
+    this.#connection.close(unavailable('disconnect'));
+    this.#process.release();
+  }
+
+  async kill(timeoutMs: number = KILL_TIMEOUT_MS): Promise<void> {
+    await this.#process.kill(timeoutMs);
+    this.#connection.close(unavailable('kill'));
+  }
+
+  #event(message: MessageReader, fds: readonly number[]): void {
+    if (message.type === MESSAGE.JOB) {
+      this.#jobs.handOver(message, fds);
+      return;
+    }
+    fds.forEach(closeDescriptor);
+    if (message.type === MESSAGE.EXIT) this.#jobs.exited(message);
+    else if (message.type === MESSAGE.RING) this.#jobs.ring(message);
+    else if (message.type === MESSAGE.READY) {
+      this.recoveredJobs = this.#jobs.recovered();
+      this.#onReady?.();
+    } else throw protocolError(`init sent an event of type ${message.type}`);
+  }
+
+  #lost(error: WardenError): void {
+    this.#jobs.lost(error, !this.#disconnecting);
+    this.#onHelloFailed?.(error);
+    this.#resolveClosed();
+  }
+}

@@ -1,0 +1,197 @@
+/** The launcher process: started, listened to on its sync channel, and reaped whatever happens. */
+import { decodeBytes, isWardenError, type Logger, WardenError } from '@warden/interface';
+import {
+  closeDescriptor,
+  makeSocketPair,
+  openPidfd,
+  type PollWatch,
+  reapChild,
+  receiveMessage,
+  sendMessage,
+  setNonBlocking,
+  signalPidfd,
+  spawnProcess,
+  waitForExit,
+  watchDescriptor,
+} from '@warden/native';
+import { type LaunchReport, parseLaunchReport } from './launch-report.ts';
+
+const SIGKILL = 9;
+const SYNC_FD = 3;
+/** Between the end of the sync channel and the launcher's own: it only has to reap init. */
+const EXIT_GRACE_MS = 2000;
+const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
+const packet = Buffer.allocUnsafe(65536);
+
+/** What to start. */
+export interface LauncherSpec {
+  /** The container's directory, the working directory of the launcher. */
+  readonly directory: string;
+  /** Absolute path of `wshd`. */
+  readonly program: string;
+  readonly title: string;
+  readonly environment: Readonly<Record<string, string>>;
+}
+
+type Milestone = Exclude<LaunchReport, { kind: 'log' } | { kind: 'error' }>;
+
+export class Launcher {
+  readonly #logger: Logger;
+  readonly #pid: number;
+  readonly #pidfd: number;
+  readonly #sync: number;
+  readonly #watch: PollWatch;
+  /** Reports that came before anybody asked. */
+  readonly #arrived: Milestone[] = [];
+  #waiting:
+    | { readonly resolve: (report: Milestone) => void; readonly reject: (error: unknown) => void }
+    | undefined;
+  #failure: unknown;
+  #ending: Promise<void> | undefined;
+
+  /** Errors: `NATIVE_FAILED` as exec(2) and pipe calls give it; nothing is running then. */
+  constructor(spec: LauncherSpec, logger: Logger) {
+    this.#logger = logger;
+    const [ours, theirs] = makeSocketPair('seqpacket');
+    try {
+      setNonBlocking(ours);
+      this.#pid = spawnProcess({
+        path: spec.program,
+        argv: [
+          spec.program,
+          ...[
+            '--run',
+            './run',
+            '--lib',
+            './lib',
+            '--root',
+            './mnt',
+            '--title',
+            spec.title,
+            '--sync-fd',
+            String(SYNC_FD),
+          ],
+        ],
+        environment: { PATH, ...spec.environment },
+        cwd: spec.directory,
+        descriptors: [[theirs, SYNC_FD]],
+        newSession: true,
+      });
+    } catch (error) {
+      closeDescriptor(ours);
+      throw error;
+    } finally {
+      closeDescriptor(theirs);
+    }
+    this.#sync = ours;
+    try {
+      // our child, which only we reap: the number is still its own
+      this.#pidfd = openPidfd(this.#pid);
+    } catch (error) {
+      closeDescriptor(ours);
+      killChild(this.#pid);
+      throw error;
+    }
+    this.#watch = watchDescriptor(ours, { readable: true }, () => this.#receive());
+  }
+
+  /** The next milestone, which must be `kind`. Errors: what the launcher reported, or how it ended without a word. */
+  async expect<K extends Milestone['kind']>(kind: K): Promise<Extract<Milestone, { kind: K }>> {
+    const report = await new Promise<Milestone>((resolve, reject) => {
+      const next = this.#arrived.shift();
+      if (next !== undefined) resolve(next);
+      else if (this.#failure !== undefined) reject(this.#failure);
+      else this.#waiting = { resolve, reject };
+    });
+    if (report.kind !== kind) {
+      throw new WardenError('NATIVE_FAILED', `the launcher said ${report.kind} instead of ${kind}`, {
+        fields: { operation: 'launch', errno: 'EPROTO' },
+      });
+    }
+    return report as Extract<Milestone, { kind: K }>;
+  }
+
+  /** Lets init go on. A launcher that has died meanwhile is reported by the next `expect`. */
+  go(): void {
+    if (this.#ending !== undefined) throw this.#failure;
+    try {
+      sendMessage(this.#sync, Buffer.from('go'));
+    } catch (error) {
+      if (!isWardenError(error) || error.fields.errno !== 'EPIPE') throw error;
+    }
+  }
+
+  /**
+   * Closes the channel, whose end makes the launcher kill an init that is not ready, and waits for the launcher, which is killed if it takes
+   * long. Idempotent.
+   */
+  end(): Promise<void> {
+    this.#ending ??= this.#end();
+    return this.#ending;
+  }
+
+  async #end(): Promise<void> {
+    this.#watch.close();
+    closeDescriptor(this.#sync);
+    this.#fail(
+      this.#failure ??
+        new WardenError('ABORTED', 'the launch was aborted', { fields: { operation: 'launch' } }),
+    );
+    if (!(await waitForExit(this.#pidfd, EXIT_GRACE_MS))) {
+      this.#logger.warn('launcher-kill', { pid: this.#pid });
+      signalPidfd(this.#pidfd, SIGKILL);
+      await waitForExit(this.#pidfd, EXIT_GRACE_MS);
+    }
+    closeDescriptor(this.#pidfd);
+    reapChild(this.#pid);
+  }
+
+  #receive(): void {
+    try {
+      for (;;) {
+        if (this.#ending !== undefined) return;
+        const received = receiveMessage(this.#sync, packet);
+        if (received === undefined) return;
+        received.fds.forEach(closeDescriptor);
+        if (received.length === 0) throw silentEnd();
+        this.#take(parseLaunchReport(decodeBytes(packet.subarray(0, received.length))));
+      }
+    } catch (error) {
+      this.#watch.close();
+      this.#fail(error);
+    }
+  }
+
+  #take(report: LaunchReport): void {
+    if (report.kind === 'error') throw report.error;
+    if (report.kind === 'log') {
+      this.#logger[report.level]?.('init-log', { stage: report.stage, text: report.text });
+      return;
+    }
+    const waiting = this.#waiting;
+    this.#waiting = undefined;
+    if (waiting === undefined) this.#arrived.push(report);
+    else waiting.resolve(report);
+  }
+
+  #fail(error: unknown): void {
+    this.#failure ??= error;
+    this.#waiting?.reject(this.#failure);
+    this.#waiting = undefined;
+  }
+}
+
+/** The way without a pidfd, for when descriptors have run out: it is our child and not yet reaped, so the number is its own. */
+function killChild(pid: number): void {
+  process.kill(pid, SIGKILL);
+  const timer = setInterval(() => {
+    if (reapChild(pid) !== undefined) clearInterval(timer);
+  }, 5);
+}
+
+function silentEnd(): WardenError {
+  return new WardenError('NATIVE_FAILED', 'the launcher ended without a report', {
+    fields: { operation: 'launch', errno: 'EPIPE' },
+  });
+}

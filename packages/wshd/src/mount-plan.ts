@@ -1,0 +1,56 @@
+/**
+ * The mount plan as fstab(5) lines: an operator can read it, `findmnt --fstab` understands it, and init parses it without a library.
+ */
+import { statSync } from 'node:fs';
+import { type BindMountSpec, type InitSpec, type Mount, WardenError } from '@warden/interface';
+
+/** Renders `etc/fstab`: the file-system driver's mounts in order, then the bind mounts in the order of the request. */
+export function renderMountPlan(spec: Pick<InitSpec, 'mounts' | 'bindMounts'>): string {
+  return [...spec.mounts, ...spec.bindMounts.map(bindMount)].map(mountLine).join('');
+}
+
+/** One line of fstab(5). */
+export function mountLine(mount: Mount): string {
+  const options = mount.options.length === 0 ? 'defaults' : mount.options.join(',');
+  return `${[mount.source, mount.target, mount.type, options].map(escapeField).join(' ')} 0 0\n`;
+}
+
+/**
+ * Blanks, line ends, `\` and a leading `#` become octal escapes as getmntent(3) reads them. Every byte that is not printable ASCII
+ * passes unchanged: the fields are bytes.
+ */
+export function escapeField(text: string): string {
+  const escaped = text.replace(/[ \t\n\r\\]/g, (char) => octal(char));
+  return escaped.startsWith('#') ? octal('#') + escaped.slice(1) : escaped;
+}
+
+function octal(char: string): string {
+  return `\\${char.charCodeAt(0).toString(8).padStart(3, '0')}`;
+}
+
+/**
+ * A bind mount as a mount: only the one file system, like the original (submounts of the source stay outside). No further
+ * flags: what a set-user-id file or device node may do inside is the device policy's and no_new_privs's matter.
+ * `x-warden.create` tells init which kind of target to make if the root lacks it; a directory cannot be mounted on a file.
+ */
+function bindMount(bind: BindMountSpec): Mount {
+  const kind = sourceIsDirectory(bind.source) ? 'dir' : 'file';
+  return {
+    type: 'none',
+    source: bind.source,
+    target: bind.target,
+    options: ['bind', bind.mode, `x-warden.create=${kind}`],
+  };
+}
+
+function sourceIsDirectory(source: string): boolean {
+  try {
+    return statSync(source).isDirectory();
+  } catch (cause) {
+    // the original's text: clients show it
+    throw new WardenError('INVALID_SPEC', `Source path for bind mount does not exist: ${source}`, {
+      fields: { operation: 'stat', object: source, errno: (cause as NodeJS.ErrnoException).code },
+      cause,
+    });
+  }
+}

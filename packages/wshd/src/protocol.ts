@@ -1,0 +1,188 @@
+/**
+ * The private protocol with init, as `native/include/wshd_protocol.h` defines it. `protocol.test.ts` reads that header and compares
+ * every number, so the two cannot drift apart.
+ */
+import { decodeBytes, encodeBytes, type JobSpec, WardenError } from '@warden/interface';
+
+export const PROTOCOL_VERSION = 1;
+/** Bytes of one packet, either direction. */
+export const MESSAGE_MAX = 65536;
+/** Longer standard input travels as a sealed memfd. */
+export const STDIN_INLINE_MAX = 32768;
+/** Latest output kept per stream while no daemon is connected. */
+export const RING_BYTES = 65536;
+/** Bytes of ring content in one RING message. */
+export const RING_CHUNK = 32768;
+/** Descriptors in one message. */
+export const FDS_MAX = 4;
+/** SIGNAL: every process but init. */
+export const ALL_JOBS = 0xffffffff;
+/** Bit of the job ids that init gives to operators' jobs. */
+export const OPERATOR_JOB = 0x80000000;
+
+/** Message types. */
+export const MESSAGE = {
+  HELLO: 1,
+  SPAWN: 2,
+  SIGNAL: 3,
+  FORGET: 4,
+  WAIT_EMPTY: 5,
+  ERROR: 100,
+  WELCOME: 101,
+  SPAWNED: 102,
+  OK: 103,
+  EXIT: 201,
+  JOB: 203,
+  RING: 204,
+  READY: 205,
+} as const;
+
+/** Who connects. */
+export const ROLE = { DAEMON: 1, OPERATOR: 2 } as const;
+
+/** Flags of SPAWN, repeated by JOB. */
+export const SPAWN_FLAG = { TTY: 1, DISCARD: 2, TREE: 4, STDIN_PIPE: 8, STDIN_FD: 16 } as const;
+
+const HEADER_BYTES = 8;
+
+/**
+ * Builds one message in a buffer that is used again and again. The answer of {@link MessageWriter.finish} is valid until the next
+ * `begin`; whoever keeps it copies it.
+ */
+export class MessageWriter {
+  readonly #buffer = Buffer.allocUnsafe(MESSAGE_MAX);
+  #at = 0;
+
+  begin(type: number, sequence: number): this {
+    this.#at = 0;
+    return this.u16(PROTOCOL_VERSION).u16(type).u32(sequence);
+  }
+
+  u16(value: number): this {
+    this.#at = this.#buffer.writeUInt16LE(value, this.#reserve(2));
+    return this;
+  }
+
+  u32(value: number): this {
+    this.#at = this.#buffer.writeUInt32LE(value, this.#reserve(4));
+    return this;
+  }
+
+  i32(value: number): this {
+    this.#at = this.#buffer.writeInt32LE(value, this.#reserve(4));
+    return this;
+  }
+
+  u64(value: bigint): this {
+    this.#at = this.#buffer.writeBigUInt64LE(value, this.#reserve(8));
+    return this;
+  }
+
+  bytes(value: Uint8Array): this {
+    this.u32(value.length);
+    this.#buffer.set(value, this.#reserve(value.length));
+    this.#at += value.length;
+    return this;
+  }
+
+  string(value: string): this {
+    return this.bytes(encodeBytes(value));
+  }
+
+  finish(): Buffer {
+    return this.#buffer.subarray(0, this.#at);
+  }
+
+  #reserve(length: number): number {
+    if (this.#at + length > MESSAGE_MAX) {
+      throw new WardenError('INVALID_SPEC', `arguments and environment exceed ${MESSAGE_MAX} bytes`, {
+        fields: { operation: 'encode', limit: MESSAGE_MAX },
+      });
+    }
+    return this.#at;
+  }
+}
+
+/** Reads one received message from its start. A message that is too short is `NATIVE_FAILED` with errno EPROTO. */
+export class MessageReader {
+  readonly #buffer: Buffer;
+  #at = 0;
+  readonly type: number;
+  readonly sequence: number;
+
+  constructor(buffer: Buffer) {
+    this.#buffer = buffer;
+    if (buffer.length < HEADER_BYTES) throw protocolError('message shorter than its header');
+    const version = this.u16();
+    if (version !== PROTOCOL_VERSION)
+      throw protocolError(`init speaks protocol version ${version}, not ${PROTOCOL_VERSION}`);
+    this.type = this.u16();
+    this.sequence = this.u32();
+  }
+
+  u16(): number {
+    return this.#buffer.readUInt16LE(this.#take(2));
+  }
+
+  u32(): number {
+    return this.#buffer.readUInt32LE(this.#take(4));
+  }
+
+  i32(): number {
+    return this.#buffer.readInt32LE(this.#take(4));
+  }
+
+  u64(): bigint {
+    return this.#buffer.readBigUInt64LE(this.#take(8));
+  }
+
+  /** A copy: the receive buffer is used again. */
+  bytes(): Buffer {
+    const length = this.u32();
+    const start = this.#take(length);
+    return Buffer.from(this.#buffer.subarray(start, start + length));
+  }
+
+  string(): string {
+    return decodeBytes(this.bytes());
+  }
+
+  #take(length: number): number {
+    const start = this.#at;
+    if (start + length > this.#buffer.length) throw protocolError('message shorter than its fields');
+    this.#at = start + length;
+    return start;
+  }
+}
+
+/** Writes a SPAWN. `inlineStdin` false: the message is accompanied by the descriptor of the standard input. */
+export function writeSpawn(
+  writer: MessageWriter,
+  sequence: number,
+  spec: JobSpec,
+  inlineStdin: boolean,
+): Buffer {
+  const flags =
+    (spec.discardOutput ? SPAWN_FLAG.DISCARD : 0) |
+    (spec.trackTree ? SPAWN_FLAG.TREE : 0) |
+    (inlineStdin ? 0 : SPAWN_FLAG.STDIN_FD);
+  writer
+    .begin(MESSAGE.SPAWN, sequence)
+    .u32(spec.id)
+    .u32(flags)
+    .u16(0)
+    .u16(0)
+    .string(spec.user)
+    .u32(spec.argv.length);
+  for (const argument of spec.argv) writer.string(argument);
+  const environment = Object.entries(spec.environment);
+  writer.u32(environment.length);
+  for (const [name, value] of environment) writer.string(`${name}=${value}`);
+  writer.u32(spec.rlimits.length);
+  for (const limit of spec.rlimits) writer.u32(limit.resource).u64(limit.soft).u64(limit.hard);
+  return writer.bytes(inlineStdin ? spec.stdin : new Uint8Array()).finish();
+}
+
+export function protocolError(text: string): WardenError {
+  return new WardenError('NATIVE_FAILED', text, { fields: { operation: 'decode', errno: 'EPROTO' } });
+}

@@ -1,0 +1,139 @@
+/** What every container's directory gets: init's binaries and the operator's hooks, staged once per daemon start in the depot. */
+import {
+  chmodSync,
+  constants,
+  copyFileSync,
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { WardenError } from '@warden/interface';
+
+/** Below the depot; core takes only names of the form of an id for containers. */
+export const STAGING_DIRECTORY = '.skeleton';
+export const HOOKS = [
+  'hook-parent-before-clone.sh',
+  'hook-parent-after-clone.sh',
+  'hook-child-before-pivot.sh',
+  'hook-child-after-pivot.sh',
+] as const;
+const BINARIES = ['wshd', 'wsh'] as const;
+
+/** A file of the skeleton: where it is staged, and where it belongs in a container's directory. */
+export interface StagedFile {
+  readonly source: string;
+  readonly target: string;
+}
+
+/** Absolute directory of `wshd` and `wsh`: the option, else `WARDEN_WSHD_DIRECTORY`, else the package's own. */
+export function binariesDirectory(option: string | undefined): string {
+  const packaged = fileURLToPath(new URL(`../prebuilt/linux-${process.arch}`, import.meta.url));
+  return option ?? process.env.WARDEN_WSHD_DIRECTORY ?? packaged;
+}
+
+/** The shipped hooks: packing puts a copy into the package; in the repository they lie at the top. */
+export function shippedHooksDirectory(): string {
+  const packed = fileURLToPath(new URL('../skeleton/lib', import.meta.url));
+  const repository = fileURLToPath(new URL('../../../skeleton/lib', import.meta.url));
+  return statSync(packed, { throwIfNoEntry: false })?.isDirectory() ? packed : repository;
+}
+
+/** Errors: `UNSUPPORTED` naming the one that is missing or cannot be executed. */
+export function checkBinaries(directory: string): void {
+  for (const name of BINARIES) {
+    const path = join(directory, name);
+    const stat = statSync(path, { throwIfNoEntry: false });
+    if (!stat?.isFile() || (stat.mode & 0o111) === 0) {
+      throw new WardenError(
+        'UNSUPPORTED',
+        `${path} is not an executable file; build it or set WARDEN_WSHD_DIRECTORY`,
+        {
+          fields: { operation: 'setup', object: path },
+        },
+      );
+    }
+  }
+}
+
+/**
+ * Puts binaries and hooks below `<depot>/.skeleton`. A file that changed gets a new inode, so that containers keep what
+ * they were made with. Answers what a container has to link. Idempotent.
+ */
+export function stageSkeleton(
+  depot: string,
+  binaries: string,
+  hooks: string | undefined,
+): readonly StagedFile[] {
+  checkBinaries(binaries);
+  const staging = join(depot, STAGING_DIRECTORY);
+  for (const name of ['bin', 'lib']) mkdirSync(join(staging, name), { recursive: true, mode: 0o700 });
+  const files = BINARIES.map((name) => stage(join(binaries, name), staging, `bin/${name}`));
+  const library = hookFiles(hooks);
+  for (const [name, source] of library) files.push(stage(source, staging, `lib/${name}`));
+  for (const name of readdirSync(join(staging, 'lib')))
+    if (!library.has(name)) rmSync(join(staging, 'lib', name));
+  return files;
+}
+
+/** The shipped hooks, each replaced by the operator's of the same name; besides them whatever files the operator's hooks use. */
+function hookFiles(directory: string | undefined): Map<string, string> {
+  const files = new Map<string, string>(HOOKS.map((name) => [name, join(shippedHooksDirectory(), name)]));
+  if (directory === undefined) return files;
+  try {
+    for (const entry of readdirSync(directory)) {
+      const path = join(directory, entry);
+      if (statSync(path).isFile()) files.set(entry, path);
+    }
+  } catch (cause) {
+    throw new WardenError('INVALID_SPEC', `hooks directory ${directory} cannot be read`, {
+      fields: { operation: 'setup', object: directory, errno: (cause as NodeJS.ErrnoException).code },
+      cause,
+    });
+  }
+  return files;
+}
+
+function stage(source: string, staging: string, target: string): StagedFile {
+  const staged = join(staging, target);
+  // hooks run as root: whoever may write the source decides, but nobody else the copy
+  const mode = statSync(source).mode & 0o755;
+  if (!isSame(source, staged, mode)) {
+    const fresh = `${staged}.new`;
+    rmSync(fresh, { force: true });
+    copyFileSync(source, fresh, constants.COPYFILE_EXCL);
+    chmodSync(fresh, mode);
+    renameSync(fresh, staged);
+  }
+  return { source: staged, target };
+}
+
+function isSame(source: string, staged: string, mode: number): boolean {
+  const existing = statSync(staged, { throwIfNoEntry: false });
+  if (!existing?.isFile() || (existing.mode & 0o7777) !== mode) return false;
+  return existing.size === statSync(source).size && readFileSync(staged).equals(readFileSync(source));
+}
+
+/**
+ * Links staged files into a container's directory, whose `bin` and `lib` exist. What is there already stays. A copy is made where a
+ * link is impossible: another file system, or one that ran out of links to the inode (ext4 allows 65 000).
+ */
+export function linkSkeleton(directory: string, files: readonly StagedFile[]): void {
+  for (const { source, target } of files) {
+    const path = `${directory}/${target}`;
+    try {
+      linkSync(source, path);
+    } catch (error) {
+      const code = (error as NodeJS.ErrnoException).code;
+      if (code === 'EEXIST') continue;
+      if (code !== 'EXDEV' && code !== 'EMLINK' && code !== 'EPERM') throw error;
+      copyFileSync(source, path, constants.COPYFILE_FICLONE);
+      chmodSync(path, statSync(source).mode & 0o755);
+    }
+  }
+}

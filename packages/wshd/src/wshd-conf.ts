@@ -1,0 +1,37 @@
+/** `etc/wshd.conf`, the configuration of init: one directive per line, fields separated by one blank and escaped as in the mount plan. */
+import type { InitSpec } from '@warden/interface';
+import { escapeField } from './mount-plan.ts';
+
+/** Where the content of files that init writes into the root lies, relative to the container's directory. */
+export const HOSTS_SOURCE = 'etc/hosts';
+export const RESOLV_CONF_SOURCE = 'etc/resolv.conf';
+
+/** Renders the whole file. Capabilities and seccomp keep init's own defaults. */
+export function renderWshdConf(spec: InitSpec): string {
+  const lines: (readonly (string | number)[])[] = [
+    ['hostname', spec.hostname],
+    ['nice', spec.nice],
+    ...spec.cgroupJoinFiles.map((path) => ['cgroup', path]),
+    ...networkLines(spec),
+    ['user', spec.user.name, spec.user.uid, spec.user.gid, spec.user.home, spec.user.shell],
+    ['file', '/etc/hosts', '0644', HOSTS_SOURCE],
+    ['file', '/etc/resolv.conf', '0644', RESOLV_CONF_SOURCE],
+    // asserted by the original's tests; whether it may be opened is the cgroup driver's device policy
+    ['device', 'fuse', 'c', 10, 229, '0666'],
+    // jobs of the original may use set-user-id programs (su, ping, sudo); images rely on it
+    ['no_new_privs', 0],
+  ];
+  return lines.map((fields) => `${fields.map((field) => escapeField(String(field))).join(' ')}\n`).join('');
+}
+
+function networkLines({ network }: InitSpec): (readonly (string | number)[])[] {
+  if (network === undefined || network.interface === '') return [];
+  const lines: (readonly (string | number)[])[] = [
+    ['interface', network.interface],
+    ['address', `${network.address}/${network.prefixLength}`],
+    ['gateway', network.gateway],
+  ];
+  if (network.gatewayMac !== '') lines.push(['gateway_mac', network.gatewayMac]);
+  lines.push(['mtu', network.mtu]);
+  return lines;
+}

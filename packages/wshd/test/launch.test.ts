@@ -1,0 +1,178 @@
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { Depot, openDescriptors, output, shell, start } from './container.ts';
+import { obstacle } from './own-namespaces.ts';
+
+const needs = obstacle();
+describe.skipIf(needs !== undefined)(`launch${needs === undefined ? '' : ` [needs: ${needs}]`}`, () => {
+  let depot: Depot;
+  beforeAll(() => {
+    depot = new Depot();
+  });
+  afterAll(() => depot.remove());
+
+  test('probe tries the real thing and leaves nothing', async () => {
+    const driver = await depot.driver();
+    expect(await driver.probe()).toMatchObject({ ok: true });
+    // the first one has opened what the process keeps
+    const before = openDescriptors();
+    expect(await driver.probe()).toMatchObject({ ok: true });
+    expect(openDescriptors()).toBe(before);
+    expect(depot.processes('00000000000')).toEqual([]);
+  });
+
+  test('a container has its host name, files, user and niceness', async () => {
+    const driver = await depot.driver();
+    const init = await start(driver, depot.spec('0000000000a', { nice: 5 }));
+    try {
+      const script =
+        'hostname; id -u; set -- $(cat /proc/self/stat); echo ${19}; cat /etc/hosts /etc/resolv.conf; cd ~; pwd; echo problem >&2; exit 7';
+      const job = await init.spawn(shell(1, script));
+      expect(await output(job)).toEqual({
+        stdout: '0000000000a\n10007\n5\n127.0.0.1 localhost\nnameserver 10.0.0.1\n/home/vcap\n',
+        stderr: 'problem\n',
+      });
+      expect(await job.exited).toEqual({ exitCode: 7 });
+    } finally {
+      await init.kill();
+    }
+  });
+
+  test('proceed leaves only init, kill leaves nothing, and both may be repeated', async () => {
+    const driver = await depot.driver();
+    const spec = depot.spec('0000000000b');
+    await driver.prepare(spec);
+    const before = openDescriptors();
+    const launched = await driver.launch(spec);
+    const init = await launched.proceed();
+    expect(await launched.proceed()).toBe(init);
+    expect(init.pid).toBe(launched.pid);
+    expect(depot.processes('0000000000b')).toHaveLength(1);
+    await init.kill();
+    await init.kill();
+    await launched.abort();
+    await init.closed;
+    expect(depot.processes('0000000000b')).toEqual([]);
+    expect(openDescriptors()).toBe(before);
+    expect(await driver.connect(spec.directory)).toBeUndefined();
+  });
+
+  test('abort before proceed leaves nothing', async () => {
+    const driver = await depot.driver();
+    const spec = depot.spec('0000000000c');
+    await driver.prepare(spec);
+    const before = openDescriptors();
+    const launched = await driver.launch(spec);
+    await launched.abort();
+    await launched.abort();
+    expect(existsSync(`/proc/${launched.pid}`)).toBe(false);
+    expect(depot.processes('0000000000c')).toEqual([]);
+    expect(openDescriptors()).toBe(before);
+    await expect(launched.proceed()).rejects.toMatchObject({ code: expect.any(String) });
+  });
+
+  test('a mount that fails names its stage, object and errno, and leaves nothing', async () => {
+    const driver = await depot.driver();
+    const gone = join(depot.directory, 'gone');
+    mkdirSync(gone);
+    const spec = depot.spec('0000000000d', { bindMounts: [{ source: gone, target: '/gone', mode: 'ro' }] });
+    await driver.prepare(spec);
+    const plan = readFileSync(join(spec.directory, 'etc/fstab'), 'utf8');
+    writeFileSync(join(spec.directory, 'etc/fstab'), plan.replace(gone, `${gone}-away`));
+    const before = openDescriptors();
+    const launched = await driver.launch(spec);
+    await expect(launched.proceed()).rejects.toMatchObject({
+      code: 'NATIVE_FAILED',
+      message: expect.stringContaining(`${gone}-away`),
+      fields: { errno: 'ENOENT', object: expect.stringContaining('gone'), stage: expect.any(String) },
+    });
+    expect(depot.processes('0000000000d')).toEqual([]);
+    expect(openDescriptors()).toBe(before);
+  });
+
+  test('a missing bind source is refused before anything is made', async () => {
+    const driver = await depot.driver();
+    const bindMounts = [{ source: '/does/not/exist', target: '/x', mode: 'ro' as const }];
+    await expect(driver.prepare(depot.spec('0000000000e', { bindMounts }))).rejects.toThrow(
+      'Source path for bind mount does not exist: /does/not/exist',
+    );
+  });
+
+  test('bind mounts: read-only refuses writes, read-write reaches the host, names may have blanks', async () => {
+    const driver = await depot.driver();
+    const source = join(depot.directory, 'a b');
+    mkdirSync(source);
+    chmodSync(source, 0o777);
+    writeFileSync(join(source, 'file'), 'content\n');
+    const init = await start(
+      driver,
+      depot.spec('0000000000f', {
+        bindMounts: [
+          { source, target: '/new/ro dir', mode: 'ro' },
+          { source, target: '/rw', mode: 'rw' },
+          { source: join(source, 'file'), target: '/one-file', mode: 'ro' },
+        ],
+      }),
+    );
+    try {
+      const job = await init.spawn(shell(1, 'cat /one-file; touch /rw/made; touch "/new/ro dir/x"'));
+      const { stdout, stderr } = await output(job);
+      expect(stdout).toBe('content\n');
+      expect(stderr).toContain('Read-only file system');
+      expect(readdirSync(source).sort()).toEqual(['file', 'made']);
+      expect(readFileSync('/proc/self/mountinfo', 'utf8')).not.toContain('/new/ro');
+    } finally {
+      await init.kill();
+    }
+  });
+
+  test('a hook that fails fails the launch with its status', async () => {
+    const hooks = join(depot.directory, 'hooks');
+    mkdirSync(hooks);
+    const hook = join(hooks, 'hook-parent-before-clone.sh');
+    writeFileSync(hook, '#!/bin/sh\nexit 3\n', { mode: 0o755 });
+    const driver = await depot.driver({ hooksDirectory: hooks });
+    const spec = depot.spec('0000000000g');
+    await driver.prepare(spec);
+    await expect(driver.launch(spec)).rejects.toMatchObject({
+      code: 'COMMAND_FAILED',
+      fields: { exitStatus: 3, object: expect.stringContaining('hook-parent-before-clone.sh') },
+    });
+    expect(depot.processes('0000000000g')).toEqual([]);
+  });
+
+  test('a hook of the operator gets its environment and PID', async () => {
+    const hooks = join(depot.directory, 'hooks-env');
+    mkdirSync(hooks);
+    const hook = join(hooks, 'hook-parent-after-clone.sh');
+    writeFileSync(hook, '#!/bin/sh\necho "$id $PID" > tmp/hook-was-here\n', { mode: 0o755 });
+    const driver = await depot.driver({ hooksDirectory: hooks });
+    const spec = depot.spec('0000000000h');
+    const init = await start(driver, spec);
+    try {
+      expect(readFileSync(join(spec.directory, 'tmp/hook-was-here'), 'utf8')).toBe(
+        `0000000000h ${init.pid}\n`,
+      );
+    } finally {
+      await init.kill();
+    }
+  });
+
+  test('a binary that cannot be started is an error with errno', async () => {
+    const driver = await depot.driver();
+    const spec = depot.spec('0000000000i');
+    await driver.prepare(spec);
+    chmodSync(spec.directory, 0o755);
+    writeFileSync(`${spec.directory}/bin/other`, '');
+    const { launchInit } = await import('../src/launch.ts');
+    const before = openDescriptors();
+    await expect(
+      launchInit(
+        { directory: spec.directory, program: `${spec.directory}/bin/other`, title: 'x', environment: {} },
+        depot.logger,
+      ),
+    ).rejects.toMatchObject({ code: 'NATIVE_FAILED', fields: { errno: 'EACCES' } });
+    expect(openDescriptors()).toBe(before);
+  });
+});

@@ -1,0 +1,17 @@
+#!/bin/bash
+#
+# hook-child-after-pivot.sh: the container's root is in place, with /proc, /dev, network and users;
+#   the last moment with all privileges
+#
+# Runs in: the container's namespaces and root.
+#   the interpreter and every tool come from the container's image: enable it only for images you trust
+# Working directory: /
+# Environment: id network_host_ip network_container_ip network_netmask user_uid rootfs_path
+#   allow_nested_warden container_iface_mtu dns_servers
+# etc/config in the container's directory holds the same facts as key=value lines.
+#
+# Run only while it is executable; a status other than 0 makes the creation of the
+# container fail with this hook's name.
+# The container's copy is a hard link shared with other containers: replace the file, do not edit it in place.
+
+set -o nounset -o errexit

@@ -1,0 +1,72 @@
+/** kill -9 of the daemon: containers, jobs, output and statuses are all there for the next one. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { describeWith, remainingLeaks, startDaemon, takeInventory } from '@warden/test-harness';
+import { expect, it } from 'vitest';
+import { text } from './text.ts';
+
+describeWith(['root', 'isolated', 'overlayfs'], 'a killed daemon', () => {
+  it('finds its containers and jobs again, and cleans what died meanwhile', async () => {
+    let daemon = await startDaemon();
+    const { place } = daemon;
+    const before = takeInventory(place);
+    try {
+      const warden = await daemon.connect();
+      const box = await warden.create({ handle: 'survivor' });
+      const address = (await box.info()).containerIp;
+      const ending = await box.spawn('sleep 0.5; echo printed while away; exit 21');
+      const lasting = await box.spawn('trap "exit 22" TERM; while :; do sleep 0.05; done');
+      await daemon.kill('SIGKILL');
+      await delay(800);
+
+      daemon = await startDaemon({ place });
+      const again = await daemon.connect();
+      expect(await again.list()).toEqual(['survivor']);
+      const same = again.container('survivor');
+      const info = await same.info();
+      expect(info).toMatchObject({ state: 'active', containerIp: address });
+      expect(info.jobIds).toEqual([lasting.id]);
+      const result = await same.job(ending.id).link();
+      expect([text(result.stdout), result.exitStatus]).toEqual(['printed while away\n', 21]);
+      expect(text((await same.run('echo alive')).stdout)).toBe('alive\n');
+      const waiting = same.job(lasting.id).link();
+      await same.stop();
+      expect((await waiting).exitStatus).toBe(22);
+      await same.destroy();
+      const other = await again.create();
+      expect((await other.info()).containerIp).not.toBe(undefined);
+      await other.destroy();
+    } finally {
+      await daemon.stop();
+      await daemon.kill();
+      try {
+        expect((await remainingLeaks(place, before)).filter((line) => !line.includes('wardend'))).toEqual([]);
+      } finally {
+        await place.remove();
+      }
+    }
+  });
+
+  it('leaves containers running after SIGTERM and takes their place in the pools into account', async () => {
+    let daemon = await startDaemon({
+      config: { network: { pool_network: '10.254.0.0/29', release_delay: 0 } },
+    });
+    const { place } = daemon;
+    try {
+      const box = await (await daemon.connect()).create();
+      await daemon.kill('SIGTERM');
+      daemon = await startDaemon({
+        place,
+        config: { network: { pool_network: '10.254.0.0/29', release_delay: 0 } },
+      });
+      const again = await daemon.connect();
+      expect(await again.list()).toEqual([box.handle]);
+      const second = await again.create();
+      await expect(again.create()).rejects.toMatchObject({ code: 'POOL_EXHAUSTED' });
+      await second.destroy();
+    } finally {
+      await daemon.stop();
+      await daemon.kill();
+      await place.remove();
+    }
+  });
+});
