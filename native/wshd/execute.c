@@ -64,18 +64,15 @@ static void find_account(const char *user, struct account *account) {
   free(group);
 }
 
-static void limit(const struct spawn_request *request) {
+/* What is not asked for is as it was for init before it helped itself. */
+static void limit(const struct init *init, const struct spawn_request *request) {
+  setrlimit(RLIMIT_NOFILE, &init->open_files);
   for (uint32_t i = 0; i < request->limit_count; i++) {
-    struct rlimit value = {.rlim_cur = request->limits[i].soft, .rlim_max = request->limits[i].hard}, old;
-    int resource = (int)request->limits[i].resource;
-    if (setrlimit(resource, &value) == 0) continue;
+    struct rlimit value = {.rlim_cur = request->limits[i].soft, .rlim_max = request->limits[i].hard};
     char name[32];
-    snprintf(name, sizeof name, "%d", resource);
-    /* a host without CAP_SYS_RESOURCE cannot raise: what is stricter than asked for is kept */
-    if (errno != EPERM || getrlimit(resource, &old) != 0 || old.rlim_max >= value.rlim_max) fail("setrlimit", name);
-    if (value.rlim_cur < old.rlim_max) old.rlim_cur = value.rlim_cur;
-    else old.rlim_cur = old.rlim_max;
-    if (setrlimit(resource, &old) != 0) fail("setrlimit", name);
+    snprintf(name, sizeof name, "resource %u", request->limits[i].resource);
+    /* EPERM: raising a hard limit takes CAP_SYS_RESOURCE, which not every host gives its root */
+    if (setrlimit((int)request->limits[i].resource, &value) != 0) fail("setrlimit", name);
   }
 }
 
@@ -101,11 +98,12 @@ static void variable(const char *name, const char *value) {
 static void make_environment(const struct spawn_request *request, const struct account *account) {
   static char *nothing[] = {NULL};
   environ = nothing;
-  for (uint32_t i = 0; i < request->envc; i++)
-    if (putenv(request->environment[i]) != 0) fail("putenv", request->environment[i]);
   variable("HOME", account->home);
   variable("USER", account->name);
   variable("PATH", account->uid == 0 ? "/sbin:/bin:/usr/sbin:/usr/bin" : "/bin:/usr/bin");
+  /* last, so that the request's own values stand */
+  for (uint32_t i = 0; i < request->envc; i++)
+    if (putenv(request->environment[i]) != 0) fail("putenv", request->environment[i]);
 }
 
 _Noreturn void execute(const struct init *init, const struct spawn_request *request, int in, int out, int err) {
@@ -116,7 +114,7 @@ _Noreturn void execute(const struct init *init, const struct spawn_request *requ
   default_signals();
   if (request->flags & WSHD_SPAWN_TREE) prctl(PR_SET_CHILD_SUBREAPER, 1); /* survives the exec, not a fork */
   find_account(request->user, &account);
-  limit(request);
+  limit(init, request);
   become(init, &account);
   if (chdir(account.home) != 0 && chdir("/") != 0) fail("chdir", account.home);
   make_environment(request, &account);

@@ -23,6 +23,10 @@ int init_prepare(struct init *init) {
   sigaddset(&children, SIGCHLD);
   sigprocmask(SIG_BLOCK, &children, NULL);
   signal(SIGPIPE, SIG_IGN);
+  /* an ended job's pipes stay open until the daemon forgets it, so many may be open at a time */
+  if (getrlimit(RLIMIT_NOFILE, &init->open_files) != 0) return report_errno("init", "RLIMIT_NOFILE");
+  struct rlimit open_files = {.rlim_cur = init->open_files.rlim_max, .rlim_max = init->open_files.rlim_max};
+  if (setrlimit(RLIMIT_NOFILE, &open_files) != 0) return report_errno("init", "RLIMIT_NOFILE");
   init->listener_watch.kind = WATCH_LISTENER;
   init->signals_watch.kind = WATCH_SIGNALS;
   init->signals = signalfd(-1, &children, SFD_CLOEXEC | SFD_NONBLOCK);

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 
 #include "ring.h"
@@ -58,7 +59,7 @@ struct stream {
   struct watch watch;
   struct job *job;
   int fd; /* read end, or -1 */
-  bool draining;
+  bool draining, at_end;
   struct ring ring;
 };
 
@@ -76,6 +77,7 @@ struct init {
   struct watch listener_watch, signals_watch;
   int listener, signals, epoll;
   int null, proc, ptmx; /* opened while the root was still untouched */
+  struct rlimit open_files; /* as inherited: init takes all it may have, jobs get this */
   uint64_t capabilities;
   bool no_new_privs;
   struct connection *connections, *daemon;

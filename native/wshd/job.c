@@ -76,12 +76,8 @@ static int open_input(const struct spawn_request *request, struct ends *ends) {
   return ends->job[0] < 0 ? -1 : 0;
 }
 
-static int open_output(const struct init *init, const struct spawn_request *request, struct ends *ends) {
+static int open_output(const struct spawn_request *request, struct ends *ends) {
   for (int i = 0; i < 2; i++) {
-    if (request->flags & WSHD_SPAWN_DISCARD) {
-      if ((ends->job[1 + i] = fcntl(init->null, F_DUPFD_CLOEXEC, 0)) < 0) return -1;
-      continue;
-    }
     int pair[2];
     if (pipe2(pair, O_CLOEXEC) != 0) return -1;
     ends->job[1 + i] = pair[1];
@@ -91,11 +87,19 @@ static int open_output(const struct init *init, const struct spawn_request *requ
       return -1;
     }
     ends->kept[i] = pair[0];
+    if (request->flags & WSHD_SPAWN_DISCARD) continue;
     int client = fcntl(pair[0], F_DUPFD_CLOEXEC, 0);
     if (client < 0) return -1;
     ends->client[ends->client_count++] = client;
   }
   return 0;
+}
+
+/* The end of its pipe is seen again and again by epoll: whoever stops reading takes it out. */
+static void start_draining(struct init *init, struct stream *stream) {
+  if (stream->fd < 0 || stream->draining || stream->at_end) return;
+  struct epoll_event event = {.events = EPOLLIN, .data.ptr = stream};
+  stream->draining = epoll_ctl(init->epoll, EPOLL_CTL_ADD, stream->fd, &event) == 0;
 }
 
 struct job *job_spawn(struct init *init, const struct spawn_request *request, int *fds, size_t *fd_count, const char **operation) {
@@ -105,7 +109,7 @@ struct job *job_spawn(struct init *init, const struct spawn_request *request, in
   if (job == NULL) return NULL;
   *operation = "open streams";
   int result = request->flags & WSHD_SPAWN_TTY ? open_terminal(init, request, &ends) : open_input(request, &ends);
-  if (result == 0 && (request->flags & WSHD_SPAWN_TTY) == 0) result = open_output(init, request, &ends);
+  if (result == 0 && (request->flags & WSHD_SPAWN_TTY) == 0) result = open_output(request, &ends);
   pid_t pid = -1;
   if (result == 0) {
     *operation = "fork";
@@ -121,6 +125,8 @@ struct job *job_spawn(struct init *init, const struct spawn_request *request, in
   *job = (struct job){.id = request->job_id, .flags = request->flags, .pid = pid, .next = init->jobs};
   for (int i = 0; i < 2; i++) job->streams[i] = (struct stream){.watch = {WATCH_STREAM}, .job = job, .fd = ends.kept[i]};
   init->jobs = job;
+  if (request->flags & WSHD_SPAWN_DISCARD)
+    for (int i = 0; i < 2; i++) start_draining(init, &job->streams[i]);
   memcpy(fds, ends.client, sizeof(int) * ends.client_count);
   *fd_count = ends.client_count;
   return job;
@@ -142,6 +148,8 @@ void job_forget(struct init *init, struct job *job) {
   for (struct job **at = &init->jobs; *at != NULL; at = &(*at)->next) {
     if (*at != job) continue;
     *at = job->next;
+    job->next = init->forgotten;
+    init->forgotten = job;
     break;
   }
   for (int i = 0; i < 2; i++) {
@@ -150,8 +158,6 @@ void job_forget(struct init *init, struct job *job) {
     job->streams[i].fd = -1;
     ring_clear(&job->streams[i].ring);
   }
-  job->next = init->forgotten;
-  init->forgotten = job;
 }
 
 void jobs_bury(struct init *init) {
@@ -215,20 +221,15 @@ void waiters_drop(struct init *init, const struct connection *connection) {
 void job_signal(struct init *init, struct job *job, int signal, bool tree) {
   if (job->pid == 0) return;
   if (tree) tree_signal(init->proc, job->pid, signal);
-  else kill(job->pid, signal);
+  else if (kill(-job->pid, signal) != 0) kill(job->pid, signal); /* it has not come to setsid() yet */
 }
 
 void jobs_drain(struct init *init, bool drain) {
   for (struct job *job = init->jobs; job != NULL; job = job->next) {
     if ((job->id & WSHD_OPERATOR_JOB) != 0) continue;
     for (int i = 0; i < 2; i++) {
-      struct stream *stream = &job->streams[i];
-      if (!drain) {
-        stop_draining(init, stream);
-      } else if (stream->fd >= 0 && !stream->draining) {
-        struct epoll_event event = {.events = EPOLLIN, .data.ptr = stream};
-        stream->draining = epoll_ctl(init->epoll, EPOLL_CTL_ADD, stream->fd, &event) == 0;
-      }
+      if (drain) start_draining(init, &job->streams[i]);
+      else if ((job->flags & WSHD_SPAWN_DISCARD) == 0) stop_draining(init, &job->streams[i]);
     }
   }
 }
@@ -237,8 +238,19 @@ void stream_event(struct init *init, struct stream *stream) {
   static unsigned char buffer[WSHD_RING_BYTES];
   if (!stream->draining) return;
   ssize_t got = read(stream->fd, buffer, sizeof buffer);
-  if (got > 0) ring_append(&stream->ring, buffer, (size_t)got);
-  else if (got == 0 || (errno != EAGAIN && errno != EINTR)) stop_draining(init, stream); /* the descriptor stays, for the hand-over */
+  if (got > 0) {
+    ring_append(&stream->ring, buffer, (size_t)got);
+    return;
+  }
+  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  stop_draining(init, stream);
+  stream->at_end = true;
+  struct stream *both = stream->job->streams;
+  if (!both[0].at_end || !both[1].at_end) return; /* a hand-over has two descriptors or none */
+  for (int i = 0; i < 2; i++) {
+    close_if(both[i].fd);
+    both[i].fd = -1;
+  }
 }
 
 static void send_ring(struct init *init, struct connection *daemon, struct job *job, int number) {
@@ -270,7 +282,7 @@ void jobs_hand_over(struct init *init, struct connection *daemon) {
     for (int i = 0; i < 2; i++) wire_put_u64(&message, job->streams[i].ring.dropped);
     for (int i = 0; i < 2; i++) {
       wire_put_u32(&message, (uint32_t)job->streams[i].ring.length);
-      if (job->streams[i].fd >= 0) fds[fd_count++] = job->streams[i].fd;
+      if (job->streams[i].fd >= 0 && (job->flags & WSHD_SPAWN_DISCARD) == 0) fds[fd_count++] = job->streams[i].fd;
     }
     connection_send(init, daemon, &message, fds, fd_count);
     for (int i = 0; i < 2; i++) send_ring(init, daemon, job, i);

@@ -122,7 +122,7 @@ static void spawn(struct init *init, struct connection *connection, uint32_t seq
   int fds[WSHD_FDS_MAX];
   size_t fd_count = 0;
   struct job *job = NULL;
-  if (reader->failed || connection->role == 0) {
+  if (reader->failed) {
     errno = EPROTO;
   } else if (!is_operator && ((request.job_id & WSHD_OPERATOR_JOB) != 0 || request.job_id == 0)) {
     errno = EINVAL;
@@ -184,6 +184,10 @@ void handle_message(struct init *init, struct connection *connection, const unsi
   if (length >= sizeof header) memcpy(&header, bytes, sizeof header);
   struct wire_reader reader = {.at = bytes + sizeof header, .end = bytes + length};
   if (length < sizeof header || header.version != WSHD_PROTOCOL_VERSION) {
+    send_error(init, connection, header.sequence, EPROTO, "message");
+    return;
+  }
+  if (connection->role == 0 && header.type != WSHD_HELLO) {
     send_error(init, connection, header.sequence, EPROTO, "message");
     return;
   }

@@ -81,6 +81,10 @@ static int bind_at(const struct plan_mount *mount_spec, int target) {
   int tree = (int)syscall(SYS_open_tree, AT_FDCWD, mount_spec->source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | recursive);
   if (tree < 0) return -1;
   struct mount_attr attr = {.attr_set = attributes(mount_spec->flags), .propagation = MS_PRIVATE};
+  if (mount_spec->flags & MS_NOATIME) {
+    attr.attr_clr = MOUNT_ATTR__ATIME;
+    attr.attr_set |= MOUNT_ATTR_NOATIME;
+  }
   int result = (int)syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | recursive, &attr, sizeof attr);
   if (result == 0) result = move_to(tree, target);
   int saved = errno;

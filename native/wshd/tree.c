@@ -73,18 +73,22 @@ static bool is_inside(const struct snapshot *snapshot, pid_t parent, pid_t root)
 }
 
 /* Marks descendants of `root`; several rounds, because a child may be listed before its parent. */
-static size_t mark(struct snapshot *snapshot, pid_t root) {
-  size_t marked = 0;
+static void mark(struct snapshot *snapshot, pid_t root) {
   for (bool changed = true; changed;) {
     changed = false;
     for (size_t i = 0; i < snapshot->count; i++) {
       struct process *one = &snapshot->list[i];
       if (one->inside || !is_inside(snapshot, one->parent, root)) continue;
       one->inside = changed = true;
-      marked++;
     }
   }
-  return marked;
+}
+
+/* Whether every marked process of `now` was marked in `before` already. A count would miss one that came for one that went. */
+static bool nobody_new(const struct snapshot *now, const struct snapshot *before) {
+  for (size_t i = 0; i < now->count; i++)
+    if (now->list[i].inside && !is_inside(before, now->list[i].pid, 0)) return false;
+  return true;
 }
 
 /*
@@ -92,16 +96,18 @@ static size_t mark(struct snapshot *snapshot, pid_t root) {
  * new, and only then killed. Stopping is bounded by the container's process limit; so is the loop.
  */
 void tree_signal(int proc, pid_t root, int signal) {
-  struct snapshot snapshot = {0};
+  struct snapshot snapshot = {0}, before = {0};
   if (signal == SIGKILL) {
     kill(root, SIGSTOP);
-    for (size_t before = 0, round = 0; round < 1000; round++) {
+    for (int round = 0; round < 1000; round++) {
+      struct snapshot last = before;
+      before = snapshot;
+      snapshot = last;
       take_snapshot(proc, &snapshot);
-      size_t now = mark(&snapshot, root);
+      mark(&snapshot, root);
       for (size_t i = 0; i < snapshot.count; i++)
         if (snapshot.list[i].inside) kill(snapshot.list[i].pid, SIGSTOP);
-      if (now == before && round > 0) break;
-      before = now;
+      if (nobody_new(&snapshot, &before)) break;
     }
   } else {
     take_snapshot(proc, &snapshot);
@@ -111,4 +117,5 @@ void tree_signal(int proc, pid_t root, int signal) {
     if (snapshot.list[i].inside) kill(snapshot.list[i].pid, signal);
   kill(root, signal);
   free(snapshot.list);
+  free(before.list);
 }

@@ -6,7 +6,15 @@ import type { NetlinkConnection } from './netlink-connection.ts';
 import { isKernelError } from './netlink-connection.ts';
 import type { Link } from './rtnetlink.ts';
 import {
-  addAddress, addNeighbour, createVeth, deleteLink, getLink, markLink, readLink, removeAddress, takeDown,
+  addAddress,
+  addNeighbour,
+  createVeth,
+  deleteLink,
+  getLink,
+  markLink,
+  readLink,
+  removeAddress,
+  takeDown,
 } from './rtnetlink.ts';
 
 /** What every link of a driver has in common. */

@@ -15,7 +15,6 @@ import { DEFAULT_CHAIN, SET } from './ruleset.ts';
 
 const CHAIN_PREFIX = 'i-';
 
-
 /** The chain of a container. */
 export function containerChain(id: ContainerId): string {
   return CHAIN_PREFIX + id;
@@ -27,7 +26,11 @@ export function chainOwner(chain: string): ContainerId | undefined {
 }
 
 /** Makes the container's chain hold exactly these rules, oldest first, and leads its traffic there. Idempotent. */
-export function ensureContainer(table: TableMessages, id: ContainerId, egress: readonly EgressRule[]): MessageBody[] {
+export function ensureContainer(
+  table: TableMessages,
+  id: ContainerId,
+  egress: readonly EgressRule[],
+): MessageBody[] {
   const chain = containerChain(id);
   const host = linkEnds(id).host.name;
   const newestFirst = egress.toReversed().flatMap((rule) => egressRules(id, rule));
@@ -62,7 +65,12 @@ export function insertEgress(table: TableMessages, id: ContainerId, rule: Egress
 }
 
 /** Publishes a port. Fails with EEXIST when it is taken. */
-export function addPort(table: TableMessages, id: ContainerId, containerIp: string, mapping: PortMapping): MessageBody {
+export function addPort(
+  table: TableMessages,
+  id: ContainerId,
+  containerIp: string,
+  mapping: PortMapping,
+): MessageBody {
   const to = { address: addressBytes(parseAddress(containerIp)), port: mapping.containerPort, comment: id };
   return table.addElements(SET.ports, [portElement(mapping.hostPort, to)], true);
 }

@@ -1,7 +1,20 @@
 /** The nftables network driver. */
 import type {
-  BandwidthStat, ContainerId, DriverComponents, DriverFactory, DriverState, EgressRule, InsideNetwork, Logger, NetworkDriver,
-  NetworkHostSpec, NetworkSpec, NetworkSupports, PortMapping, ProbeResult,
+  BandwidthLimit,
+  BandwidthStat,
+  ContainerId,
+  DriverComponents,
+  DriverFactory,
+  DriverState,
+  EgressRule,
+  InsideNetwork,
+  Logger,
+  NetworkDriver,
+  NetworkHostSpec,
+  NetworkSpec,
+  NetworkSupports,
+  PortMapping,
+  ProbeResult,
 } from '@warden/interface';
 import { isWardenError, toWardenError, WardenError } from '@warden/interface';
 import type { LinkSettings } from './container-link.ts';
@@ -38,7 +51,8 @@ export interface NftablesNetworkOptions {
 
 /** Makes the driver. Errors: `TypeError` for a table name that nftables would not take. */
 export function nftablesNetwork(options: NftablesNetworkOptions): DriverFactory<NetworkDriver> {
-  if (!/^[A-Za-z][A-Za-z0-9_.-]{0,62}$/.test(options.table)) throw new TypeError(`not a table name: ${options.table}`);
+  if (!/^[A-Za-z][A-Za-z0-9_.-]{0,62}$/.test(options.table))
+    throw new TypeError(`not a table name: ${options.table}`);
   return (components) => new NftablesNetwork(options, components);
 }
 
@@ -103,7 +117,11 @@ class NftablesNetwork implements NetworkDriver {
       try {
         this.#removeRules(spec.id);
       } catch (suppressed) {
-        throw new WardenError(error.code, error.message, { cause, fields: error.fields, suppressed: [suppressed] });
+        throw new WardenError(error.code, error.message, {
+          cause,
+          fields: error.fields,
+          suppressed: [suppressed],
+        });
       }
       throw error;
     }
@@ -118,8 +136,7 @@ class NftablesNetwork implements NetworkDriver {
       this.#commit('map-port', String(mapping.hostPort), changes);
     } catch (cause) {
       if (!isKernelError(cause, 'EEXIST')) throw failure('map-port', String(mapping.hostPort), cause);
-      // Somebody else changed our table: look again, so that the error can name the owner.
-      this.#inventory = undefined;
+      // Somebody else changed our table. The inventory is read again now, so that the error can name the owner.
       if (this.#isPublished(spec, mapping)) return;
       throw cause;
     }
@@ -131,9 +148,7 @@ class NftablesNetwork implements NetworkDriver {
   }
 
   async setBandwidth(spec: NetworkSpec): Promise<void> {
-    throw new WardenError('UNSUPPORTED', 'the network driver "nftables" has no bandwidth limits', {
-      fields: { operation: 'set-bandwidth', object: spec.id, driver: this.name },
-    });
+    throw noBandwidth(spec.id);
   }
 
   async bandwidth(): Promise<BandwidthStat> {
@@ -143,8 +158,13 @@ class NftablesNetwork implements NetworkDriver {
   async restore(
     spec: NetworkSpec,
     _state: DriverState,
-    recorded: { readonly mappings: readonly PortMapping[]; readonly egress: readonly EgressRule[] },
+    recorded: {
+      readonly mappings: readonly PortMapping[];
+      readonly egress: readonly EgressRule[];
+      readonly bandwidth?: BandwidthLimit;
+    },
   ): Promise<void> {
+    if (recorded.bandwidth !== undefined) throw noBandwidth(spec.id);
     const link = this.#existingLink('restore', spec.id);
     this.#replaceRules(spec, recorded.egress, recorded.mappings);
     try {
@@ -203,6 +223,9 @@ class NftablesNetwork implements NetworkDriver {
     try {
       this.#netlink().commit(changes);
     } catch (cause) {
+      // Whatever was thought to be in the kernel may not be: look again before the next change.
+      this.#inventory = undefined;
+      this.#published = undefined;
       throw failure(operation, object, cause);
     }
   }
@@ -229,8 +252,7 @@ class NftablesNetwork implements NetworkDriver {
       this.#commitRemoval(id);
     } catch (error) {
       if (!isKernelError(error, 'ENOENT')) throw error;
-      // Parts are missing already. What is added first can be removed for certain, all within one transaction.
-      this.#inventory = undefined;
+      // The table was changed by somebody else; the inventory is read again now.
       this.#commitRemoval(id);
     }
   }
@@ -238,14 +260,19 @@ class NftablesNetwork implements NetworkDriver {
   #commitRemoval(id: ContainerId): void {
     const { chains, ports } = this.#containers();
     const owned = this.#portsOf(id);
-    const rules = chains.has(id) ? [...ensureContainer(this.#table, id, []), ...removeContainer(this.#table, id)] : [];
+    // Parts may be missing already. What is added first can be removed for certain, all within one transaction.
+    const rules = chains.has(id)
+      ? [...ensureContainer(this.#table, id, []), ...removeContainer(this.#table, id)]
+      : [];
     this.#commit('remove-rules', id, [...removePorts(this.#table, owned), ...rules]);
     chains.delete(id);
     for (const port of owned) ports.delete(port);
   }
 
   #portsOf(id: ContainerId): number[] {
-    return [...this.#containers().ports].filter(([, port]) => port.owner === id).map(([hostPort]) => hostPort);
+    return [...this.#containers().ports]
+      .filter(([, port]) => port.owner === id)
+      .map(([hostPort]) => hostPort);
   }
 
   /** Tells whether exactly this mapping is in force. Errors: `ALREADY_EXISTS` when the port leads elsewhere. */
@@ -253,7 +280,8 @@ class NftablesNetwork implements NetworkDriver {
     const present = this.#containers().ports.get(mapping.hostPort);
     if (present === undefined) return false;
     const { containerIp, containerPort, owner } = present;
-    if (owner === spec.id && containerIp === spec.containerIp && containerPort === mapping.containerPort) return true;
+    if (owner === spec.id && containerIp === spec.containerIp && containerPort === mapping.containerPort)
+      return true;
     throw new WardenError('ALREADY_EXISTS', `port ${mapping.hostPort} is taken by container ${owner}`, {
       fields: { operation: 'map-port', object: String(mapping.hostPort), owner, containerIp, containerPort },
     });
@@ -302,8 +330,19 @@ class NftablesNetwork implements NetworkDriver {
   }
 }
 
-function publishedPort(spec: NetworkSpec, mapping: PortMapping): {
-  owner: ContainerId; containerIp: string; containerPort: number;
+function noBandwidth(id: ContainerId): WardenError {
+  return new WardenError('UNSUPPORTED', 'the network driver "nftables" has no bandwidth limits', {
+    fields: { operation: 'set-bandwidth', object: id, driver: 'nftables' },
+  });
+}
+
+function publishedPort(
+  spec: NetworkSpec,
+  mapping: PortMapping,
+): {
+  owner: ContainerId;
+  containerIp: string;
+  containerPort: number;
 } {
   return { owner: spec.id, containerIp: spec.containerIp, containerPort: mapping.containerPort };
 }

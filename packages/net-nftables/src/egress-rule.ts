@@ -29,7 +29,10 @@ function match(rule: EgressRule): Expression[] {
   return [
     ...(network === undefined
       ? isIpv4()
-      : addressWithin('destination', { first: parseAddress(network.first), last: parseAddress(network.last) })),
+      : addressWithin('destination', {
+          first: parseAddress(network.first),
+          last: parseAddress(network.last),
+        })),
     ...protocolMatch(rule),
     ...(ports === undefined ? [] : destinationPortWithin(ports)),
     ...icmpMatch(rule),

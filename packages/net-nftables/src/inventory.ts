@@ -38,7 +38,8 @@ function readChains(connection: NetlinkConnection, table: TableMessages): Set<Co
   for (const received of connection.dump(table.dumpChains())) {
     const attributes = messageAttributes(received, NFGENMSG_BYTES);
     const owner = chainOwner(attributeText(attributes.get(3)));
-    if (attributeText(attributes.get(1)) === table.table && owner !== undefined && isContainerId(owner)) chains.add(owner);
+    if (attributeText(attributes.get(1)) === table.table && owner !== undefined && isContainerId(owner))
+      chains.add(owner);
   }
   return chains;
 }

@@ -19,7 +19,8 @@ function invalid(text: string): WardenError {
 /** Parses a dotted quad. Leading zeros are refused: some programs read them as octal. Errors: `INVALID_SPEC`. */
 export function parseAddress(text: Ipv4): number {
   const parts = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(text)?.slice(1);
-  if (parts?.every((part) => Number(part) <= 255 && String(Number(part)) === part) !== true) throw invalid(text);
+  if (parts?.every((part) => Number(part) <= 255 && String(Number(part)) === part) !== true)
+    throw invalid(text);
   return parts.reduce((sum, part) => sum * 256 + Number(part), 0);
 }
 

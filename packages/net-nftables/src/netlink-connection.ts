@@ -7,7 +7,7 @@ import { transaction } from './nftables-message.ts';
 
 /** Tells whether `error` is the kernel's refusal with one of these error names. */
 export function isKernelError(error: unknown, ...names: readonly string[]): boolean {
-  return isWardenError(error, 'NATIVE_FAILED') && names.includes(String(error.fields['errno']));
+  return isWardenError(error, 'NATIVE_FAILED') && names.includes(String(error.fields.errno));
 }
 
 /** Sockets for links and for nftables, both in one network namespace. */
@@ -50,7 +50,9 @@ export class NetlinkConnection {
   commit(changes: readonly MessageBody[]): void {
     if (changes.length === 0) return;
     // The acknowledgements are sent after the commit, so the one of the last change speaks for all.
-    const marked = changes.map((body, i) => (i === changes.length - 1 ? { ...body, flags: body.flags | NLM_F_ACK } : body));
+    const marked = changes.map((body, i) =>
+      i === changes.length - 1 ? { ...body, flags: body.flags | NLM_F_ACK } : body,
+    );
     const sequences = transaction(marked).map((body) => ({ body, sequence: this.#filter.nextSequence() }));
     const acknowledged = sequences.at(-2);
     this.#filter.request(

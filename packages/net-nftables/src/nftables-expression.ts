@@ -35,7 +35,11 @@ export type Verdict = 'accept' | 'drop' | { readonly jump: string } | { readonly
 export type Expression = Buffer;
 
 function expression(name: string, ...attributes: readonly Buffer[]): Expression {
-  return nested(NFTA_LIST_ELEM, attribute(NFTA_EXPR_NAME, cString(name)), nested(NFTA_EXPR_DATA, ...attributes));
+  return nested(
+    NFTA_LIST_ELEM,
+    attribute(NFTA_EXPR_NAME, cString(name)),
+    nested(NFTA_EXPR_DATA, ...attributes),
+  );
 }
 
 function number(type: number, value: number): Buffer {
@@ -49,10 +53,13 @@ function value(type: number, bytes: Uint8Array): Buffer {
 /** The data attribute of a verdict, for rules and for values of verdict maps. */
 export function verdictData(type: number, verdict: Verdict): Buffer {
   const [code, chain] =
-    verdict === 'accept' ? [1]
-    : verdict === 'drop' ? [0]
-    : 'jump' in verdict ? [-3, verdict.jump]
-    : [-4, verdict.goto];
+    verdict === 'accept'
+      ? [1]
+      : verdict === 'drop'
+        ? [0]
+        : 'jump' in verdict
+          ? [-3, verdict.jump]
+          : [-4, verdict.goto];
   const attributes = [number(NFTA_VERDICT_CODE, code)];
   if (chain !== undefined) attributes.push(attribute(NFTA_VERDICT_CHAIN, cString(chain)));
   return nested(type, nested(NFTA_DATA_VERDICT, ...attributes));
@@ -127,7 +134,13 @@ export function valueFrom(map: string): Expression {
 /** Rewrites the destination to the IPv4 address and port in the register. */
 export function destinationNat(): Expression {
   const NFPROTO_IPV4 = 2;
-  return expression('nat', number(1, 1), number(2, NFPROTO_IPV4), number(3, REGISTER_1), number(5, REGISTER_1_SECOND_WORD));
+  return expression(
+    'nat',
+    number(1, 1),
+    number(2, NFPROTO_IPV4),
+    number(3, REGISTER_1),
+    number(5, REGISTER_1_SECOND_WORD),
+  );
 }
 
 /** Rewrites the source to the address of the outgoing interface. */

@@ -3,12 +3,26 @@
  *
  * Changes travel as a batch, which the kernel carries out entirely or not at all; lookups and dumps go on their own.
  */
-import type { Expression, Verdict } from './nftables-expression.ts';
-import { interfaceKey, verdictData } from './nftables-expression.ts';
+
 import type { MessageBody } from './netlink-message.ts';
 import {
-  attribute, attributeText, bigEndian16, bigEndian32, cString, NLM_F_APPEND, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST, nested, parseAttributes, uint32, uint8,
+  attribute,
+  attributeText,
+  bigEndian16,
+  bigEndian32,
+  cString,
+  NLM_F_APPEND,
+  NLM_F_CREATE,
+  NLM_F_DUMP,
+  NLM_F_EXCL,
+  NLM_F_REQUEST,
+  nested,
+  parseAttributes,
+  uint8,
+  uint32,
 } from './netlink-message.ts';
+import type { Expression, Verdict } from './nftables-expression.ts';
+import { interfaceKey, verdictData } from './nftables-expression.ts';
 
 const SUBSYSTEM = 10;
 const FAMILY_UNSPECIFIED = 0;
@@ -20,8 +34,17 @@ const BATCH_BEGIN = 0x10;
 const BATCH_END = 0x11;
 /** Message types, without the subsystem. */
 export const NFT = {
-  newTable: 0, delTable: 2, newChain: 3, getChain: 4, delChain: 5, newRule: 6, delRule: 8, newSet: 9,
-  newElement: 12, getElement: 13, delElement: 14,
+  newTable: 0,
+  delTable: 2,
+  newChain: 3,
+  getChain: 4,
+  delChain: 5,
+  newRule: 6,
+  delRule: 8,
+  newSet: 9,
+  newElement: 12,
+  getElement: 13,
+  delElement: 14,
 } as const;
 
 /** Types of set keys and values as the nft program numbers them; the kernel only hands them back. */
@@ -40,11 +63,19 @@ const BYTE_ORDER = { host: 1, big: 2 } as const;
 /** Sets and maps this driver uses. */
 export type SetKind = 'interfaces' | 'addresses' | 'ranges' | 'interface-verdicts' | 'port-destinations';
 
-const SET_KINDS: Readonly<Record<SetKind, { key: number; keyBytes: number; data?: number; dataBytes?: number; flags: number }>> = {
+const SET_KINDS: Readonly<
+  Record<SetKind, { key: number; keyBytes: number; data?: number; dataBytes?: number; flags: number }>
+> = {
   interfaces: { key: TYPE.interface, keyBytes: 16, flags: 0 },
   addresses: { key: TYPE.ipv4, keyBytes: 4, flags: 0 },
   ranges: { key: TYPE.ipv4, keyBytes: 4, flags: FLAG_INTERVAL },
-  'interface-verdicts': { key: TYPE.interface, keyBytes: 16, data: TYPE.verdict, dataBytes: 0, flags: FLAG_MAP },
+  'interface-verdicts': {
+    key: TYPE.interface,
+    keyBytes: 16,
+    data: TYPE.verdict,
+    dataBytes: 0,
+    flags: FLAG_MAP,
+  },
   'port-destinations': { key: TYPE.port, keyBytes: 2, data: TYPE.ipv4AndPort, dataBytes: 8, flags: FLAG_MAP },
 };
 
@@ -107,7 +138,11 @@ export class TableMessages {
     const attributes = [text(1, this.table), text(3, name)];
     if (base !== undefined) {
       const NF_ACCEPT = 1;
-      attributes.push(nested(4, number(1, HOOKS[base.hook]), number(2, base.priority)), number(5, NF_ACCEPT), text(7, base.type));
+      attributes.push(
+        nested(4, number(1, HOOKS[base.hook]), number(2, base.priority)),
+        number(5, NF_ACCEPT),
+        text(7, base.type),
+      );
     }
     return change(NFT.newChain, NLM_F_CREATE, ...attributes);
   }
@@ -120,7 +155,13 @@ export class TableMessages {
   /** `reference` is any number that no other set of the transaction has. */
   addSet(name: string, kind: SetKind, reference: number): MessageBody {
     const { key, keyBytes, data, dataBytes, flags } = SET_KINDS[kind];
-    const attributes = [text(1, this.table), text(2, name), number(3, flags), number(4, key), number(5, keyBytes)];
+    const attributes = [
+      text(1, this.table),
+      text(2, name),
+      number(3, flags),
+      number(4, key),
+      number(5, keyBytes),
+    ];
     if (data !== undefined && dataBytes !== undefined) attributes.push(number(6, data), number(7, dataBytes));
     // Only for programs that list the set: interface names are kept as text, in host byte order, the rest is big-endian.
     const order = uint32(key === TYPE.interface ? BYTE_ORDER.host : BYTE_ORDER.big);
@@ -198,7 +239,10 @@ export function rangeElements(first: Uint8Array, behind: Uint8Array | undefined)
 }
 
 /** Element of the port map. The comment is what `nft list` shows and what tells whose port it is. */
-export function portElement(port: number, to?: { address: Uint8Array; port: number; comment: string }): Buffer {
+export function portElement(
+  port: number,
+  to?: { address: Uint8Array; port: number; comment: string },
+): Buffer {
   const key = dataValue(NFTA_ELEMENT.key, bigEndian16(port));
   if (to === undefined) return element(key);
   const destination = Buffer.concat([to.address, bigEndian16(to.port), Buffer.alloc(2)]);

@@ -3,7 +3,16 @@ import type { AddressRange } from './ipv4-address.ts';
 import { addressBytes } from './ipv4-address.ts';
 import { bigEndian16, uint8 } from './netlink-message.ts';
 import type { Expression } from './nftables-expression.ts';
-import { compare, interfaceKey, memberOf, META, meta, PAYLOAD, payload, within } from './nftables-expression.ts';
+import {
+  compare,
+  interfaceKey,
+  META,
+  memberOf,
+  meta,
+  PAYLOAD,
+  payload,
+  within,
+} from './nftables-expression.ts';
 
 /** Numbers of the protocols that rules can name. */
 export const PROTOCOL = { icmp: 1, tcp: 6, udp: 17 } as const;
@@ -67,7 +76,10 @@ export function loadDestinationPort(): Expression {
 }
 
 /** TCP or UDP packets to a port of the range. */
-export function destinationPortWithin(range: { readonly first: number; readonly last: number }): Expression[] {
+export function destinationPortWithin(range: {
+  readonly first: number;
+  readonly last: number;
+}): Expression[] {
   return [loadDestinationPort(), between(bigEndian16(range.first), bigEndian16(range.last))];
 }
 

@@ -5,14 +5,45 @@
  */
 import type { MessageBody } from './netlink-message.ts';
 import {
-  attribute, cString, familyHeader, messageAttributes, nested, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE,
-  NLM_F_REQUEST, attributeText, readUint32, uint16, uint32, uint8,
+  attribute,
+  attributeText,
+  cString,
+  familyHeader,
+  messageAttributes,
+  NLM_F_ACK,
+  NLM_F_CREATE,
+  NLM_F_DUMP,
+  NLM_F_EXCL,
+  NLM_F_REPLACE,
+  NLM_F_REQUEST,
+  nested,
+  readUint32,
+  uint8,
+  uint16,
+  uint32,
 } from './netlink-message.ts';
 
-const RTM = { newLink: 16, delLink: 17, getLink: 18, newAddress: 20, delAddress: 21, getRoute: 26, newNeighbour: 28 } as const;
+const RTM = {
+  newLink: 16,
+  delLink: 17,
+  getLink: 18,
+  newAddress: 20,
+  delAddress: 21,
+  getRoute: 26,
+  newNeighbour: 28,
+} as const;
 const AF_INET = 2;
 const AF_INET6 = 10;
-const IFLA = { address: 1, ifname: 3, mtu: 4, linkInfo: 18, netNsPid: 19, alias: 20, afSpec: 26, extMask: 29 } as const;
+const IFLA = {
+  address: 1,
+  ifname: 3,
+  mtu: 4,
+  linkInfo: 18,
+  netNsPid: 19,
+  alias: 20,
+  afSpec: 26,
+  extMask: 29,
+} as const;
 const IFF_UP = 1;
 const IFF_NOARP = 0x80;
 const IFINFOMSG_BYTES = 16;
@@ -113,7 +144,10 @@ export function routeLoopback(index: number): MessageBody {
     RTM.newLink,
     0,
     linkHeader(index),
-    nested(IFLA.afSpec, nested(AF_INET, nested(IFLA_INET_CONF, attribute(DEVCONF_ROUTE_LOCALNET, uint32(1))))),
+    nested(
+      IFLA.afSpec,
+      nested(AF_INET, nested(IFLA_INET_CONF, attribute(DEVCONF_ROUTE_LOCALNET, uint32(1)))),
+    ),
   );
 }
 
@@ -130,7 +164,12 @@ export function markLink(index: number, alias: string, hasIpv6: boolean): Messag
 }
 
 /** Gives a link its IPv4 address, with the connected route. */
-export function addAddress(index: number, address: Uint8Array, prefixLength: number, broadcast: Uint8Array): MessageBody {
+export function addAddress(
+  index: number,
+  address: Uint8Array,
+  prefixLength: number,
+  broadcast: Uint8Array,
+): MessageBody {
   return request(
     RTM.newAddress,
     NLM_F_CREATE | NLM_F_REPLACE,

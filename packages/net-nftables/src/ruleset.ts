@@ -12,13 +12,33 @@ import type { MessageBody } from './netlink-message.ts';
 import { uint32 } from './netlink-message.ts';
 import type { Expression } from './nftables-expression.ts';
 import {
-  compare, CT_STATE, CT_STATUS_DNAT, ctState, ctStatusLacks, destinationNat, masquerade, META, meta, reject, reversePathExists,
-  valueFrom, verdict, verdictFrom,
+  CT_STATE,
+  CT_STATUS_DNAT,
+  compare,
+  ctState,
+  ctStatusLacks,
+  destinationNat,
+  META,
+  masquerade,
+  meta,
+  reject,
+  reversePathExists,
+  valueFrom,
+  verdict,
+  verdictFrom,
 } from './nftables-expression.ts';
 import type { BaseChain, SetKind, TableMessages } from './nftables-message.ts';
 import { addressElement, rangeElements } from './nftables-message.ts';
 import {
-  addressWithin, fromInterfaceIn, isNotIpv4, isProtocol, loadDestinationPort, notToInterface, toAddressIn, toAddressOutside, toInterfaceIn,
+  addressWithin,
+  fromInterfaceIn,
+  isNotIpv4,
+  isProtocol,
+  loadDestinationPort,
+  notToInterface,
+  toAddressIn,
+  toAddressOutside,
+  toInterfaceIn,
 } from './packet-match.ts';
 
 /** Names of the sets and maps. */
@@ -109,7 +129,13 @@ function defaultRules(): Expression[][] {
 
 function publishRules(): Expression[][] {
   return [
-    [...toAddressIn(SET.published), ...isProtocol('tcp'), loadDestinationPort(), valueFrom(SET.ports), destinationNat()],
+    [
+      ...toAddressIn(SET.published),
+      ...isProtocol('tcp'),
+      loadDestinationPort(),
+      valueFrom(SET.ports),
+      destinationNat(),
+    ],
   ];
 }
 
@@ -148,7 +174,9 @@ function networkElements(networks: readonly string[]): Buffer[] {
 
 /** Makes `addresses` and 127.0.0.1 the only addresses at which ports are published. */
 export function replacePublished(table: TableMessages, addresses: readonly number[]): MessageBody[] {
-  const elements = [...new Set([PUBLISHED_LOOPBACK, ...addresses])].map((address) => addressElement(addressBytes(address)));
+  const elements = [...new Set([PUBLISHED_LOOPBACK, ...addresses])].map((address) =>
+    addressElement(addressBytes(address)),
+  );
   return [table.flushSet(SET.published), table.addElements(SET.published, elements)];
 }
 
@@ -165,7 +193,8 @@ export function skeleton(
   const rules = allRules(host, inbound);
   const changes = [table.addTable(), ...SETS.map(([name, kind], i) => table.addSet(name, kind, i + 1))];
   // Chains that others lead to come first; a jump to a chain that is not there yet is refused.
-  for (const chain of Object.keys(rules)) changes.push(table.addChain(chain, BASE_CHAINS[chain]), table.flushChain(chain));
+  for (const chain of Object.keys(rules))
+    changes.push(table.addChain(chain, BASE_CHAINS[chain]), table.flushChain(chain));
   for (const [set, networks] of [
     [SET.allowNetworks, host.allowNetworks],
     [SET.denyNetworks, host.denyNetworks],
@@ -181,4 +210,8 @@ export function skeleton(
 }
 
 /** Names of the chains that belong to no container. */
-export const STATIC_CHAINS: ReadonlySet<string> = new Set([GUARD_CHAIN, DEFAULT_CHAIN, ...Object.keys(BASE_CHAINS)]);
+export const STATIC_CHAINS: ReadonlySet<string> = new Set([
+  GUARD_CHAIN,
+  DEFAULT_CHAIN,
+  ...Object.keys(BASE_CHAINS),
+]);

@@ -15,7 +15,11 @@ export function enableForwarding(): void {
   } catch (cause) {
     throw new WardenError('NATIVE_FAILED', 'cannot enable IPv4 forwarding', {
       cause,
-      fields: { operation: 'enable-forwarding', object: FORWARDING, errno: (cause as NodeJS.ErrnoException).code },
+      fields: {
+        operation: 'enable-forwarding',
+        object: FORWARDING,
+        errno: (cause as NodeJS.ErrnoException).code,
+      },
     });
   }
 }

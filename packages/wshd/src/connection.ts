@@ -14,15 +14,15 @@ import { MESSAGE, MESSAGE_MAX, MessageReader, MessageWriter } from './protocol.t
 const receiveBuffer = Buffer.allocUnsafe(MESSAGE_MAX);
 const writer = new MessageWriter();
 
-/** What a connection tells its owner. Neither may throw. */
+/** What a connection tells its owner. */
 export interface ConnectionListener {
-  /** A message with sequence 0. The descriptors belong to the listener. */
+  /** A message with sequence 0. The descriptors belong to the listener, unless it throws, which ends the connection. */
   onEvent(message: MessageReader, fds: readonly number[]): void;
-  /** Once, whoever ended it. No answer or event comes afterwards. */
+  /** Once, whoever ended it. No answer or event comes afterwards. Must not throw. */
   onClosed(error: WardenError): void;
 }
 
-/** Runs in the turn in which the answer is read, so that an event right behind it finds what it made. Owns the descriptors. */
+/** Runs in the turn in which the answer is read, so that an event right behind it finds what it made. Owns the descriptors unless it throws. */
 type AnswerHandler<T> = (message: MessageReader, fds: readonly number[]) => T;
 
 interface Pending {
@@ -153,14 +153,14 @@ export class Connection {
   #dispatch(bytes: Buffer, fds: readonly number[]): void {
     const message = closingOnFailure(fds, () => new MessageReader(bytes));
     if (message.sequence === 0) {
-      this.#listener.onEvent(message, fds);
+      closingOnFailure(fds, () => this.#listener.onEvent(message, fds));
       return;
     }
     const pending = this.#pending.get(message.sequence);
     this.#pending.delete(message.sequence);
     if (pending === undefined || message.type !== pending.expected) fds.forEach(closeDescriptor);
     if (pending === undefined) return; // nobody waits any more
-    if (message.type === pending.expected) pending.settle(message, fds);
+    if (message.type === pending.expected) closingOnFailure(fds, () => pending.settle(message, fds));
     else pending.fail(answeredError(pending.operation, message));
   }
 

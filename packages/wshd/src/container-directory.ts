@@ -1,6 +1,6 @@
 /**
- * A container's directory before its first start. All calls are synchronous: they are some thirty on a file system's cache, well under a
- * millisecond together, and each would cost more as a trip to a worker thread.
+ * A container's directory before its first start. All calls are synchronous: some thirty on a file system's cache, on ext4 a
+ * millisecond together (most of it the seven directories), and each would cost more as a trip to a worker thread.
  */
 import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { encodeBytes, type InitSpec, WardenError } from '@warden/interface';

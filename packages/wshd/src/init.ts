@@ -192,13 +192,13 @@ class ConnectedInit implements Init {
       this.#jobs.handOver(message, fds);
       return;
     }
-    fds.forEach(closeDescriptor);
     if (message.type === MESSAGE.EXIT) this.#jobs.exited(message);
     else if (message.type === MESSAGE.RING) this.#jobs.ring(message);
     else if (message.type === MESSAGE.READY) {
       this.recoveredJobs = this.#jobs.recovered();
       this.#onReady?.();
     } else throw protocolError(`init sent an event of type ${message.type}`);
+    fds.forEach(closeDescriptor); // none of these events has any
   }
 
   #lost(error: WardenError): void {

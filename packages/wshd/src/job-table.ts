@@ -47,8 +47,8 @@ export class JobTable {
     const ended = message.u32() !== 0;
     const status = waitStatus(message.i32());
     const flags = message.u32();
-    if (fds.length !== ((flags & SPAWN_FLAG.DISCARD) === 0 ? 2 : 0) && fds.length !== 0) {
-      fds.forEach(closeDescriptor);
+    // none: discarded, or an ended job whose pipes init has read to their ends
+    if (fds.length !== 0 && (fds.length !== 2 || (flags & SPAWN_FLAG.DISCARD) !== 0)) {
       throw protocolError(`job ${id} was handed over with ${fds.length} descriptors`);
     }
     this.#handedOver.set(id, {

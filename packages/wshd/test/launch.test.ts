@@ -27,7 +27,7 @@ describe.skipIf(needs !== undefined)(`launch${needs === undefined ? '' : ` [need
     const init = await start(driver, depot.spec('0000000000a', { nice: 5 }));
     try {
       const script =
-        'hostname; id -u; set -- $(cat /proc/self/stat); echo ${19}; cat /etc/hosts /etc/resolv.conf; cd ~; pwd; echo problem >&2; exit 7';
+        'hostname; id -u; set -- $(cat /proc/self/stat); shift 18; echo $1; cat /etc/hosts /etc/resolv.conf; cd ~; pwd; echo problem >&2; exit 7';
       const job = await init.spawn(shell(1, script));
       expect(await output(job)).toEqual({
         stdout: '0000000000a\n10007\n5\n127.0.0.1 localhost\nnameserver 10.0.0.1\n/home/vcap\n',

@@ -1,0 +1,446 @@
+#!/usr/bin/env python3
+"""Drives a real wshd over its own protocol (include/wshd_protocol.h) and speaks TAP.
+
+usage: wshd_test.py WSHD
+
+Needs root, a static busybox, and namespaces that are thrown away afterwards: wshd_test.sh provides the latter.
+"""
+import array
+import os
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+
+HELLO, SPAWN, SIGNAL, FORGET, WAIT_EMPTY = 1, 2, 3, 4, 5
+ERROR, WELCOME, SPAWNED, OK, EXIT, JOB, RING, READY = 100, 101, 102, 103, 201, 203, 204, 205
+DAEMON, OPERATOR = 1, 2
+TTY, DISCARD, TREE, STDIN_PIPE, STDIN_FD = 1, 2, 4, 8, 16
+ALL_JOBS = 0xFFFFFFFF
+TIMEOUT = 20
+
+count = failures = 0
+
+
+def check(passed, name, got=None):
+    global count, failures
+    count += 1
+    print(f"{'' if passed else 'not '}ok {count} - {name}", flush=True)
+    if not passed:
+        failures += 1
+        print(f"# got {got!r}", flush=True)
+
+
+def block(data):
+    data = data.encode() if isinstance(data, str) else data
+    return struct.pack("<I", len(data)) + data
+
+
+class Client:
+    """One connection to init; remembers events that arrive before an answer."""
+
+    def __init__(self, directory, role=DAEMON):
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.socket.settimeout(TIMEOUT)
+        here = os.getcwd()
+        os.chdir(directory)
+        try:
+            self.socket.connect("run/wshd.sock")
+        finally:
+            os.chdir(here)
+        self.sequence = 0
+        self.events = []
+        self.welcome = self.request(HELLO, struct.pack("<I", role))
+        self.handed_over = []
+        while True:
+            event = self.receive()
+            if event[0] == READY:
+                break
+            self.handed_over.append(event)
+
+    def receive(self):
+        data, control, _, _ = self.socket.recvmsg(65536, socket.CMSG_SPACE(16))
+        if not data:
+            raise EOFError
+        fds = array.array("i")
+        for level, kind, content in control:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                fds.frombytes(content)
+        _, kind, sequence = struct.unpack_from("<HHI", data)
+        return kind, sequence, data[8:], list(fds)
+
+    def send(self, kind, body, fds=()):
+        self.sequence += 1
+        control = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+        self.socket.sendmsg([struct.pack("<HHI", 1, kind, self.sequence) + body], control)
+        return self.sequence
+
+    def answer(self, sequence):
+        while True:
+            message = self.receive()
+            if message[1] == sequence:
+                return message
+            self.events.append(message)
+
+    def request(self, kind, body=b"", fds=()):
+        return self.answer(self.send(kind, body, fds))
+
+    def spawn(self, job, argv, flags=0, user="", env=(), limits=(), stdin=b"", fds=()):
+        body = struct.pack("<IIHH", job, flags, 24, 80) + block(user)
+        body += struct.pack("<I", len(argv)) + b"".join(map(block, argv))
+        body += struct.pack("<I", len(env)) + b"".join(map(block, env))
+        body += struct.pack("<I", len(limits)) + b"".join(struct.pack("<IQQ", *one) for one in limits)
+        return self.request(SPAWN, body + block(stdin), fds)
+
+    def exited(self, job):
+        while True:
+            for event in self.events:
+                if event[0] == EXIT and struct.unpack_from("<I", event[2])[0] == job:
+                    self.events.remove(event)
+                    return struct.unpack_from("<Ii", event[2])[1]
+            self.events.append(self.receive())
+
+    def run(self, job, argv, **options):
+        """Spawns, reads both outputs to their ends and forgets: (wait status, stdout, stderr)."""
+        answer = self.spawn(job, argv, **options)
+        assert answer[0] == SPAWNED, answer
+        out, err = (read_all(fd) for fd in answer[3])
+        status = self.exited(job)
+        self.request(FORGET, struct.pack("<I", job))
+        return status, out, err
+
+    def sh(self, job, script, **options):
+        return self.run(job, ["sh", "-c", script], **options)
+
+    def close(self):
+        self.socket.close()
+
+
+def read_all(fd):
+    parts = []
+    os.set_blocking(fd, True)
+    while part := os.read(fd, 65536):
+        parts.append(part)
+    os.close(fd)
+    return b"".join(parts)
+
+
+def make_container(directory, conf="", fstab=None, extra=""):
+    for name in ("run", "lib", "mnt", "etc", "rootfs"):
+        os.mkdir(f"{directory}/{name}")
+    root = f"{directory}/rootfs"
+    for name in ("bin", "etc", "tmp", "root"):
+        os.mkdir(f"{root}/{name}")
+    os.chmod(f"{root}/tmp", 0o1777)
+    shutil.copy("/bin/busybox", f"{root}/bin/busybox")
+    for name in subprocess.check_output([f"{root}/bin/busybox", "--list"], text=True).split():
+        if name != "busybox":
+            os.symlink("busybox", f"{root}/bin/{name}")
+    write(f"{root}/etc/passwd", "root:x:0:0:root:/root:/bin/sh\nvcap:x:1:1::/home/vcap:/bin/sh\n")
+    write(f"{root}/etc/group", "root:x:0:\nextra:x:4242:other,vcap\n")
+    write(f"{directory}/hosts", "127.0.0.1 localhost\n")
+    # a link planted by the image must be replaced, never followed
+    os.symlink("../../../../../../../../tmp/wshd-test-must-not-exist", f"{root}/etc/hosts")
+    write(f"{directory}/etc/fstab", fstab if fstab is not None else f"rootfs / none rbind,rw 0 0\n{extra}")
+    write(
+        f"{directory}/etc/wshd.conf",
+        conf or "hostname inside\nnice 5\nuser vcap 10007 10007 /home/vcap /bin/sh\nfile /etc/hosts 644 hosts\n",
+    )
+
+
+def write(path, text):
+    with open(path, "w", encoding="utf8") as file:
+        file.write(text)
+
+
+class Launch:
+    def __init__(self, wshd, directory, go=True):
+        mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        mine.settimeout(TIMEOUT)
+        self.channel = mine
+        self.stderr = open(f"{directory}/stderr", "w+", encoding="utf8")  # noqa: SIM115
+        self.process = subprocess.Popen(
+            [wshd, "--run", "./run", "--lib", "./lib", "--root", "./mnt", "--title", "wshd: t", "--sync-fd", str(theirs.fileno())],
+            cwd=directory, pass_fds=[theirs.fileno()], stderr=self.stderr,
+        )
+        theirs.close()
+        self.reports = []
+        self.pid = 0
+        while packet := self.channel.recv(4096).decode():
+            self.reports.append(packet)
+            if packet.startswith("cloned "):
+                self.pid = int(packet.split()[1])
+                if not go:
+                    return
+                self.channel.send(b"go")
+            if packet == "ready":
+                break
+        self.status = self.process.wait(TIMEOUT)
+
+    @property
+    def error(self):
+        return next((one for one in self.reports if one.startswith("error ")), "")
+
+
+def is_alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf8") as file:
+            return file.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def await_true(condition, seconds=10.0):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def test_jobs(client):
+    status, out, err = client.sh(1, "echo out; echo err >&2; exit 3")
+    check((status >> 8, out, err) == (3, b"out\n", b"err\n"), "a job's outputs and status", (status, out, err))
+    check(client.sh(1, "kill -9 $$")[0] == 9, "a job killed by a signal")
+    status, _, err = client.run(1, ["no-such-program"])
+    check(status >> 8 == 255 and b"no-such-program" in err, "a program that is missing", (status, err))
+    status, _, err = client.sh(1, "true", user="nobody-here")
+    check(status >> 8 == 255 and b"getpwnam" in err, "a user who is missing", (status, err))
+    out = client.sh(1, 'id -u; id -G; echo $HOME $USER $PATH $LANG; pwd', user="vcap", env=["LANG=C"])[1]
+    check(out == b"10007\n10007 4242\n/home/vcap vcap /bin:/usr/bin C\n/home/vcap\n", "user, groups, environment and directory", out)
+    out = client.sh(1, "echo $HOME $USER $PATH; hostname; cut -d' ' -f19 /proc/self/stat; cat /etc/hosts; ls /proc/self/fd | wc -l")[1]
+    check(out == b"/root root /sbin:/bin:/usr/sbin:/usr/bin\ninside\n5\n127.0.0.1 localhost\n4\n", "root's environment, host name, files, no stray descriptor", out)
+    check(not os.path.lexists("/tmp/wshd-test-must-not-exist"), "a planted link was not followed")
+    out = client.sh(1, "ulimit -n; ulimit -Hn; cat /proc/self/status | grep SigBlk", limits=[(7, 64, 128)])[1]
+    check(out == b"64\n128\nSigBlk:\t0000000000000000\n", "limits and signal mask", out)
+    status, _, err = client.sh(1, "true", limits=[(99, 1, 1)])
+    check(status >> 8 == 255 and b"setrlimit" in err, "a limit that cannot be set", (status, err))
+    check(client.run(1, ["sh"], stdin=b"echo script")[1] == b"script\n", "a script on inline standard input")
+    big = os.memfd_create("in")
+    os.write(big, b"x" * 3_000_000)
+    os.lseek(big, 0, os.SEEK_SET)
+    check(client.run(1, ["wc", "-c"], flags=STDIN_FD, fds=[big])[1].strip() == b"3000000", "large standard input by descriptor")
+    os.close(big)
+    answer = client.spawn(1, ["cat"], flags=STDIN_PIPE)
+    os.write(answer[3][0], b"through")
+    os.close(answer[3][0])
+    check(read_all(answer[3][1]) == b"through" and client.exited(1) == 0, "standard input by a pipe")
+    client.request(FORGET, struct.pack("<I", 1))
+    os.close(answer[3][2])
+    out = client.sh(1, "head -c 5000000 /dev/zero")[1]
+    check(len(out) == 5_000_000, "more output than a pipe holds", len(out))
+
+
+def test_root(client):
+    out = client.sh(1, "ls /dev | sort | tr '\\n' ' '; ls -ld /dev/null | cut -c1-10; echo x > /dev/null; readlink /dev/fd; ls /mnt 2>&1 | wc -l")[1]
+    check(
+        out == b"fd full null ptmx pts random shm stderr stdin stdout tty urandom zero crw-rw-rw-\n/proc/self/fd\n1\n",
+        "the devices", out,
+    )
+    out = client.sh(1, "cut -d' ' -f2 /proc/mounts | sort | tr '\\n' ' '")[1]
+    check(out == b"/ /data/in /dev /dev/pts /dev/shm /proc /single ", "nothing of the host is mounted", out)
+    out = client.sh(1, "cat '/data/in/a file' /single; touch /data/in/x 2>&1")[1]
+    check(b"bound" in out and b"Read-only" in out, "bind mounts, one read-only", out)
+    out = client.sh(1, "ip -o link | cut -d: -f2; ip -o -4 addr show lo | grep -c 127.0.0.1; cat /proc/1/cmdline | tr '\\0' ' '; ls /proc | grep -c '^[0-9]'; readlink /proc/1/exe; ls /proc/1/fd | wc -l")
+    check(out[1].startswith(b" lo\n1\nwshd: t"), "own network with loopback up, and the title", out)
+
+
+def test_terminal(client, directory):
+    operator = Client(directory, OPERATOR)
+    answer = operator.spawn(0, ["sh", "-c", "tty; stty size; exit 4"], flags=TTY)
+    job = struct.unpack_from("<I", answer[2])[0]
+    text = b""
+    try:
+        while part := os.read(answer[3][0], 4096):
+            text += part
+    except OSError:
+        pass  # EIO: the other side of the terminal is closed
+    os.close(answer[3][0])
+    check(job >> 31 == 1 and b"/dev/pts/" in text and b"24 80" in text, "an operator's terminal", text)
+    check(operator.exited(job) >> 8 == 4, "its exit status")
+    answer = operator.spawn(0, ["sleep", "1000"])
+    pid = struct.unpack_from("<Ii", answer[2])[1]
+    alive = lambda: client.sh(1, f"test -d /proc/{pid} && echo yes")[1] == b"yes\n"  # noqa: E731
+    was = alive()
+    operator.close()
+    check(was and await_true(lambda: not alive()), "an operator who leaves takes the job along")
+
+
+def test_tree(client):
+    script = "for i in 1 2 3; do (setsid sh -c 'sleep 1000 & sleep 1000; true' &) ; done; echo up; sleep 1000; true"
+    answer = client.spawn(7, ["sh", "-c", script], flags=TREE)
+    os.read(answer[3][0], 10) if not os.set_blocking(answer[3][0], True) else None
+    time.sleep(0.3)
+    count_sleeps = lambda: int(client.sh(1, "grep -l ^sleep /proc/[0-9]*/cmdline | wc -l")[1])  # noqa: E731
+    before = count_sleeps()
+    check(before == 7, "detached descendants run", before)
+    check(client.request(SIGNAL, struct.pack("<IiI", 7, 9, 1))[0] == OK, "the tree is signalled")
+    check(client.exited(7) == 9 and await_true(lambda: count_sleeps() == 0), "nothing of it is left", count_sleeps())
+    client.request(FORGET, struct.pack("<I", 7))
+    for fd in answer[3]:
+        os.close(fd)
+    answer = client.spawn(8, ["sh", "-c", "bomb() { bomb & bomb; }; (sleep 1; kill -9 0) & while :; do (:; sleep 0.01 &); done"], flags=TREE, limits=[(6, 400, 400)], user="vcap")
+    time.sleep(0.5)
+    client.request(SIGNAL, struct.pack("<IiI", 8, 9, 1))
+    check(client.exited(8) == 9, "a tree that keeps forking")
+    out = client.sh(1, "ps -o user | grep -c vcap")[1]
+    check(await_true(lambda: client.sh(1, "ps -o user | grep -c vcap")[1].strip() == b"0"), "nothing of it is left either", out)
+    client.request(FORGET, struct.pack("<I", 8))
+    for fd in answer[3]:
+        os.close(fd)
+
+
+def test_hand_over(client, directory):
+    answer = client.spawn(20, ["sh", "-c", "read go; head -c 100000 /dev/zero; echo end; exit 6"], flags=STDIN_PIPE)
+    running = client.spawn(21, ["sh", "-c", "echo first; read go; echo second"], flags=STDIN_PIPE)
+    discarded = client.spawn(22, ["sh", "-c", "echo thrown away; exit 2"], flags=DISCARD)
+    check(discarded[3] == [] and client.exited(22) >> 8 == 2, "a job without output descriptors")
+    client.close()
+    os.write(answer[3][0], b"go\n")
+    time.sleep(0.5)
+    second = Client(directory)
+    jobs = {struct.unpack_from("<I", one[2])[0]: one for one in second.handed_over if one[0] == JOB}
+    rings = {}
+    for one in second.handed_over:
+        if one[0] == RING:
+            job, stream, position, length = struct.unpack_from("<IIQI", one[2])
+            rings.setdefault((job, stream), []).append((position, one[2][20:20 + length]))
+    check(sorted(jobs) == [20, 21, 22] and struct.unpack("<I", second.welcome[2])[0] == 3, "all jobs are handed over", sorted(jobs))
+    _, ended, status, _, position = struct.unpack_from("<IIiIQ", jobs[20][2])
+    content = b"".join(part for _, part in rings.get((20, 1), []))
+    check((ended, status >> 8) == (1, 6), "an end nobody saw", (ended, status))
+    check(position + len(content) == 100004 and content.endswith(b"\0end\n") and len(content) == 65536, "the latest output with its position", (position, len(content)))
+    check([p for p, _ in rings[20, 1]] == [position, position + 32768], "the ring's parts name their positions")
+    check(jobs[20][3] == [], "a stream read to its end has no descriptor", jobs[20][3])
+    check(b"".join(part for _, part in rings.get((21, 1), [])) == b"first\n", "output from before the hand-over", rings.get((21, 1)))
+    check(b"".join(part for _, part in rings.get((22, 1), [])) == b"thrown away\n" and jobs[22][3] == [], "a discarded output's ring", rings.get((22, 1)))
+    os.write(running[3][0], b"go\n")
+    check(len(jobs[21][3]) == 2 and read_all(jobs[21][3][0]) == b"second\n" and second.exited(21) == 0, "the running job goes on")
+    third = Client(directory)
+    try:
+        while True:
+            second.receive()
+    except EOFError:
+        check(True, "a newer daemon replaces the older")
+    for job in (20, 21, 22):
+        third.request(FORGET, struct.pack("<I", job))
+    fourth = Client(directory)
+    check(struct.unpack("<I", fourth.welcome[2])[0] == 0, "forgotten jobs are gone")
+    return fourth
+
+
+def test_malformed(client):
+    for name, kind, body in (
+        ("an unknown type", 77, b""),
+        ("a short message", SIGNAL, b"\1"),
+        ("a length beyond the end", SPAWN, struct.pack("<IIHHI", 1, 0, 0, 0, 0xFFFFFFFF)),
+        ("too many arguments", SPAWN, struct.pack("<IIHH", 1, 0, 0, 0) + block("") + struct.pack("<I", 0xFFFFFFFF)),
+    ):
+        answer = client.request(kind, body)
+        check(answer[0] == ERROR and struct.unpack_from("<i", answer[2])[0] == 71, f"{name} is EPROTO", answer)
+    client.spawn(5, ["sleep", "1000"])
+    answer = client.spawn(5, ["true"])
+    check(answer[0] == ERROR and struct.unpack_from("<i", answer[2])[0] == 17, "an id that is taken", answer)
+    waiting = client.send(WAIT_EMPTY, b"")
+    client.request(SIGNAL, struct.pack("<IiI", ALL_JOBS, 9, 0))
+    check(client.answer(waiting)[0] == OK, "waiting until nothing is left")
+    client.exited(5)
+    client.request(FORGET, struct.pack("<I", 5))
+
+
+def test_many(client):
+    start = time.monotonic()
+    bad = [n for n in range(1000) if client.run(1000 + n, ["echo", str(n)]) != (0, b"%d\n" % n, b"")]
+    took = time.monotonic() - start
+    check(bad == [], f"a thousand jobs in a row ({took:.2f} s)", bad[:5])
+    for n in range(300):
+        client.spawn(5000 + n, ["true"], flags=DISCARD)
+    check(all(client.exited(5000 + n) == 0 for n in range(300)), "three hundred at once")
+    for n in range(300):
+        client.request(FORGET, struct.pack("<I", 5000 + n))
+    zombies = client.sh(1, "grep -l '^State:.Z' /proc/[0-9]*/status | wc -l")[1]
+    check(zombies.strip() == b"0", "no zombie", zombies)
+
+
+def test_errors(wshd, base):
+    cases = (
+        ("fstab", dict(fstab="rootfs / none\n"), "error plan 22 0 etc/fstab:1 "),
+        ("target", dict(fstab="rootfs /x none bind 0 0\n"), "error plan 22 0 etc/fstab:1 "),
+        ("key", dict(conf="hostname h\nbogus 1\n"), "error plan 22 0 etc/wshd.conf:2 "),
+        ("source", dict(extra="/no/such\\040source /x none bind,x-warden.create=dir 0 0\n"), "error mount 2 0 /no/such\\040source "),
+        ("cgroup", dict(conf="cgroup /no/such/cgroup.procs\n"), "error cgroup 2 0 /no/such/cgroup.procs "),
+        ("interface", dict(conf="interface absent0\n"), "error network 19 0 absent0 "),
+    )
+    for name, options, expected in cases:
+        directory = f"{base}/error-{name}"
+        os.mkdir(directory)
+        make_container(directory, **options)
+        launch = Launch(wshd, directory)
+        check(launch.error.startswith(expected) and launch.status == 1, f"failure is reported: {name}", launch.reports)
+        check(launch.pid == 0 or await_true(lambda pid=launch.pid: not is_alive(pid)), f"and everything is dead: {name}")
+    for hook in ("parent-before-clone", "parent-after-clone", "child-before-pivot", "child-after-pivot"):
+        directory = f"{base}/error-{hook}"
+        os.mkdir(directory)
+        make_container(directory)
+        path = f"{directory}/lib/hook-{hook}.sh"
+        write(path, "#!/bin/sh\nexit 7\n")
+        os.chmod(path, 0o755)
+        launch = Launch(wshd, directory)
+        check(launch.error.startswith(f"error hook-{hook}.sh 0 7 ") and launch.status == 1, f"a failing hook: {hook}", launch.reports)
+    directory = f"{base}/peer"
+    os.mkdir(directory)
+    make_container(directory)
+    launch = Launch(wshd, directory, go=False)
+    launch.channel.close()
+    launch.process.wait(TIMEOUT)
+    check(await_true(lambda: not is_alive(launch.pid)), "a daemon that dies before go takes all along")
+
+
+def main(wshd):
+    base = tempfile.mkdtemp(prefix="wshd-test-")
+    directory = f"{base}/container"
+    os.mkdir(directory)
+    os.mkdir(f"{base}/bound")
+    write(f"{base}/bound/a file", "bound\n")
+    write(f"{base}/single", "single\n")
+    launch = None
+    try:
+        make_container(
+            directory,
+            extra=f"{base}/bound /data/in none bind,ro,x-warden.create=dir 0 0\n{base}/single /single none bind,x-warden.create=file 0 0\n",
+        )
+        launch = Launch(wshd, directory)
+        check(launch.status == 0 and launch.reports[-1] == "ready", "the container starts", launch.reports)
+        client = Client(directory)
+        pid = struct.unpack("3i", client.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+        check(pid == launch.pid, "the socket names init", (pid, launch.pid))
+        test_jobs(client)
+        test_root(client)
+        test_terminal(client, directory)
+        test_tree(client)
+        client = test_hand_over(client, directory)
+        test_malformed(client)
+        test_many(client)
+        client.spawn(9, ["sleep", "1000"])
+        os.kill(launch.pid, signal.SIGKILL)
+        check(await_true(lambda: not is_alive(launch.pid)), "a killed init is gone")
+        with open(f"{directory}/stderr", encoding="utf8") as file:
+            said = file.read()
+        check(said == "", "nothing was said on standard error", said[:2000])
+        launch = None
+        test_errors(wshd, base)
+    finally:
+        if launch is not None and launch.pid:
+            os.kill(launch.pid, signal.SIGKILL)
+        shutil.rmtree(base)
+    print(f"1..{count}")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(os.path.abspath(sys.argv[1])))

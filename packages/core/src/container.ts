@@ -1,0 +1,105 @@
+/** A container in memory: its record, its connections to the drivers, who references it, and the order of what is done to it. */
+
+import path from 'node:path';
+import type {
+  BindMountSpec,
+  ContainerInfo,
+  ContainerState,
+  Init,
+  NetworkSpec,
+  QuotaSpec,
+  RootfsSpec,
+  Watch,
+} from '@warden/interface';
+import { isWardenError, WardenError } from '@warden/interface';
+import type { ManagedJob } from './job.ts';
+import { blockOf } from './pools.ts';
+import type { ContainerRecord } from './record.ts';
+
+/** Someone whose references keep a container from its grace time. */
+export type Reference = object;
+
+/** See the file's head. */
+export class ManagedContainer {
+  readonly record: ContainerRecord;
+  /** In the depot, absolute. */
+  readonly directory: string;
+  readonly bindMounts: readonly BindMountSpec[];
+  readonly references: Set<Reference> = new Set();
+  readonly jobs: Map<number, ManagedJob> = new Map();
+  init: Init | undefined;
+  outOfMemoryWatch: Watch | undefined;
+  /** The last info of a container that is being destroyed. */
+  obituary: ContainerInfo | undefined;
+  /** Runs while a stop is in progress; a second one waits for it. */
+  stopping: Promise<void> | undefined;
+  destroying: Promise<void> | undefined;
+  isDestroyed = false;
+  graceTimer: NodeJS.Timeout | undefined;
+  #tail: Promise<unknown> = Promise.resolve();
+
+  constructor(record: ContainerRecord, directory: string, bindMounts: readonly BindMountSpec[] = []) {
+    this.record = record;
+    this.directory = directory;
+    this.bindMounts = bindMounts;
+  }
+
+  get handle(): string {
+    return this.record.handle;
+  }
+
+  get state(): ContainerState {
+    return this.isDestroyed ? 'destroyed' : this.record.state;
+  }
+
+  get networkSpec(): Omit<NetworkSpec, 'mtu'> {
+    const { hostIp, containerIp } = blockOf(this.record.network);
+    return { id: this.record.id, hostIp, containerIp, prefixLength: 30 };
+  }
+
+  get rootfsSpec(): RootfsSpec {
+    return { id: this.record.id, directory: this.directory, base: this.record.rootfs };
+  }
+
+  get quotaSpec(): QuotaSpec {
+    return { id: this.record.id, directory: this.directory, uid: this.record.uid };
+  }
+
+  /** Where the record and everything else of the container lies. */
+  file(name: string): string {
+    return path.join(this.directory, name);
+  }
+
+  /** Errors: `BAD_STATE` with the original's text. */
+  requireState(...allowed: readonly ContainerState[]): void {
+    if (allowed.includes(this.state)) return;
+    const list = allowed.map((state) => `'${state}'`).join(', ');
+    throw new WardenError(
+      'BAD_STATE',
+      `Container state must be one of ${list}, current state is '${this.state}'`,
+      {
+        fields: { handle: this.handle, state: this.state, allowed },
+      },
+    );
+  }
+
+  /** The connection to init. Errors: `UNAVAILABLE` when there is none. */
+  requireInit(): Init {
+    if (this.init) return this.init;
+    throw new WardenError('UNAVAILABLE', 'the init of the container is gone; destroy it', {
+      fields: { handle: this.handle, operation: 'connect init' },
+    });
+  }
+
+  /** Runs `action` after everything that was asked for earlier. */
+  exclusive<T>(action: () => Promise<T>): Promise<T> {
+    const result = this.#tail.then(action);
+    this.#tail = result.catch(() => {});
+    return result;
+  }
+}
+
+/** Whether an error says that a driver cannot do this at all. */
+export function isUnsupported(error: unknown): boolean {
+  return isWardenError(error, 'UNSUPPORTED');
+}

@@ -1,0 +1,83 @@
+/** Puts the engine together, recovers what an earlier daemon left, and hands out sessions. */
+import { WardenError } from '@warden/interface';
+import type { ManagedContainer } from './container.ts';
+import { ContainerIds } from './container-id.ts';
+import type { Engine } from './engine.ts';
+import { failpoints } from './failpoint.ts';
+import type { Core, CoreOptions } from './options.ts';
+import { Pools } from './pools.ts';
+import { recoverContainers } from './recovery.ts';
+import { openSession } from './session.ts';
+
+/** `<depot>/<id>/run/wshd.sock` and longer ones must fit into a socket address (spec linux-container.md 2). */
+const MAX_DEPOT_BYTES = 60;
+
+/**
+ * Starts an engine on a depot that is the caller's alone. When it answers, everything an earlier daemon left has been taken over or removed.
+ *
+ * Errors: `INVALID_SPEC` (options), `UNSUPPORTED` (a driver cannot be set up), `NATIVE_FAILED`.
+ */
+export async function createCore(options: CoreOptions): Promise<Core> {
+  const { drivers, network } = options;
+  if (Buffer.byteLength(options.depot) > MAX_DEPOT_BYTES) {
+    throw new WardenError(
+      'INVALID_SPEC',
+      `container_depot_path is longer than ${MAX_DEPOT_BYTES} bytes: ${options.depot}`,
+      { fields: { object: options.depot } },
+    );
+  }
+  const engine = makeEngine(options);
+  await drivers.init.setup(options.depot);
+  await drivers.cgroup.setup();
+  await drivers.network.setup({
+    pool: network.pool,
+    allowNetworks: network.allowNetworks,
+    denyNetworks: network.denyNetworks,
+    allowHostAccess: network.allowHostAccess,
+  });
+  await recoverContainers(engine);
+  return {
+    get containerCount() {
+      return engine.containers.size;
+    },
+    openSession: () => openSession(engine),
+    close: async () => letGo(engine),
+  };
+}
+
+function makeEngine(options: CoreOptions): Engine {
+  const containers = new Map<string, ManagedContainer>();
+  let lastJobId = 0;
+  return {
+    options,
+    drivers: options.drivers,
+    logger: options.logger,
+    pools: new Pools(options),
+    ids: new ContainerIds(),
+    failpoint: failpoints(process.env.WARDEN_FAILPOINT),
+    containers,
+    reserved: new Set(),
+    isClosing: false,
+    nextJobId: () => {
+      if (lastJobId === 0) {
+        // ids of recovered jobs stay theirs
+        for (const { jobs } of containers.values())
+          for (const id of jobs.keys()) lastJobId = Math.max(lastJobId, id);
+      }
+      // job ids are 31 bits wide for init, which marks those of operators with the highest
+      lastJobId = lastJobId >= 0x7fff_ffff ? 1 : lastJobId + 1;
+      return lastJobId;
+    },
+  };
+}
+
+/** Containers live on; their inits keep output and statuses for the next daemon. */
+function letGo(engine: Engine): void {
+  if (engine.isClosing) return;
+  engine.isClosing = true;
+  for (const container of engine.containers.values()) {
+    clearTimeout(container.graceTimer);
+    container.outOfMemoryWatch?.close();
+    container.init?.disconnect();
+  }
+}

@@ -1,0 +1,166 @@
+/**
+ * Create, in order. Each step registers its undo before it begins, so that a failure at any place, also in the middle of a step,
+ * leaves nothing; the error reported is the first one.
+ */
+import fs from 'node:fs';
+import path from 'node:path';
+import { type CreateSpec, WardenError } from '@warden/interface';
+import { ManagedContainer, type Reference } from './container.ts';
+import { type Engine, networkSpecOf, saveRecord } from './engine.ts';
+import { armGraceTime } from './grace-time.ts';
+import { attachInit } from './init-connection.ts';
+import { initSpecOf } from './init-spec.ts';
+import { blockOf } from './pools.ts';
+import type { ContainerRecord } from './record.ts';
+import { UndoStack } from './undo-stack.ts';
+
+/** Names of the failpoints, in the order of the steps they stand behind. */
+export const CREATE_FAILPOINTS = [
+  'create.reserve',
+  'create.record',
+  'create.quota',
+  'create.filesystem',
+  'create.cgroup',
+  'create.prepare',
+  'create.launch',
+  'create.network',
+  'create.proceed',
+  'create.snapshot',
+] as const;
+
+/** Creates a container that `reference` keeps alive. Errors: see `Warden.create`. */
+export async function createContainer(
+  engine: Engine,
+  spec: CreateSpec,
+  reference: Reference,
+): Promise<ManagedContainer> {
+  const { drivers, failpoint } = engine;
+  const undo = new UndoStack();
+  try {
+    validate(engine, spec);
+    const container = reserve(engine, spec, undo);
+    const { record } = container;
+    container.references.add(reference);
+    failpoint('create.reserve');
+
+    undo.push(() => fs.rmSync(container.directory, { recursive: true, force: true }));
+    fs.mkdirSync(container.directory, { mode: 0o755 });
+    saveRecord(engine, container); // the intent: from here on a killed daemon leaves enough to undo everything
+    failpoint('create.record');
+
+    undo.push(() => drivers.quota.release(container.quotaSpec, record.drivers.quota));
+    await drivers.quota.prepare(container.quotaSpec, record.drivers.quota);
+    failpoint('create.quota');
+
+    undo.push(() => drivers.filesystem.release(container.rootfsSpec, record.drivers.filesystem));
+    await drivers.filesystem.prepare(container.rootfsSpec, record.drivers.filesystem);
+    failpoint('create.filesystem');
+
+    undo.push(() => drivers.cgroup.release(record.drivers.cgroup));
+    await drivers.cgroup.create(
+      { id: record.id, allowAllDevices: engine.options.allowNested, pidsLimit: engine.options.pidsLimit },
+      record.drivers.cgroup,
+    );
+    failpoint('create.cgroup');
+
+    const initSpec = Object.freeze(initSpecOf(engine, container));
+    await drivers.init.prepare(initSpec);
+    failpoint('create.prepare');
+
+    const network = networkSpecOf(engine, container);
+    undo.push(() => drivers.network.release(network, record.drivers.network));
+    const launched = await drivers.init.launch(initSpec);
+    undo.push(() => launched.abort());
+    failpoint('create.launch');
+
+    await drivers.network.attach(network, record.drivers.network, launched.pid);
+    failpoint('create.network');
+
+    const init = await launched.proceed();
+    undo.push(() => init.kill());
+    failpoint('create.proceed');
+
+    record.state = 'active';
+    saveRecord(engine, container);
+    failpoint('create.snapshot');
+    engine.reserved.delete(record.handle);
+    engine.containers.set(record.handle, container);
+    attachInit(engine, container, init);
+    if (!container.references.has(reference)) armGraceTime(engine, container); // its session ended meanwhile
+    return container;
+  } catch (error) {
+    throw await undo.fail(error);
+  }
+}
+
+/** What can be refused before anything is taken. */
+function validate(engine: Engine, spec: CreateSpec): void {
+  const { handle, rootfs, bindMounts = [] } = spec;
+  if (handle !== undefined && (engine.containers.has(handle) || engine.reserved.has(handle))) {
+    throw new WardenError('ALREADY_EXISTS', `container with handle: ${handle} already exists.`, {
+      fields: { operation: 'create', handle },
+    });
+  }
+  const base = rootfs ?? engine.options.rootfs;
+  if (!isDirectory(base)) {
+    throw new WardenError('INVALID_SPEC', `rootfs ${base} not found`, {
+      fields: { operation: 'create', object: base, errno: 'ENOENT' },
+    });
+  }
+  for (const { source, target, mode } of bindMounts) {
+    const invalid = (message: string, object: string): WardenError =>
+      new WardenError('INVALID_SPEC', message, { fields: { operation: 'bind mount', object } });
+    if (!path.isAbsolute(source))
+      throw invalid(`Source path for bind mount must be absolute: ${source}`, source);
+    if (!fs.existsSync(source)) throw invalid(`Source path for bind mount does not exist: ${source}`, source);
+    if (!path.isAbsolute(target) || path.normalize(target) === '/')
+      throw invalid(`target path of a bind mount must be absolute and not the root: ${target}`, target);
+    if (mode !== 'ro' && mode !== 'rw') throw invalid('Unknown mode', source);
+  }
+}
+
+function isDirectory(target: string): boolean {
+  return fs.statSync(target, { throwIfNoEntry: false })?.isDirectory() === true;
+}
+
+/** Takes handle, network and uid, and plans what the drivers will do. Touches nothing outside this process. */
+function reserve(engine: Engine, spec: CreateSpec, undo: UndoStack): ManagedContainer {
+  const { drivers, pools, options } = engine;
+  const id = engine.ids.next();
+  const handle = spec.handle ?? id;
+  engine.reserved.add(handle);
+  undo.push(() => {
+    engine.reserved.delete(handle);
+    engine.containers.delete(handle);
+  });
+  const block = pools.acquireNetwork(spec.network);
+  undo.push(() => pools.networks.release(block.base));
+  const uid = pools.acquireUid();
+  undo.push(() => pools.uids.release(uid));
+  const directory = path.join(options.depot, id);
+  const rootfs = fs.realpathSync(spec.rootfs ?? options.rootfs);
+  const { hostIp, containerIp } = blockOf(block.base);
+  const record: ContainerRecord = {
+    id,
+    handle,
+    network: block.base,
+    uid,
+    rootfs,
+    graceTime: spec.graceTime ?? options.graceTime,
+    drivers: {
+      filesystem: drivers.filesystem.plan({ id, directory, base: rootfs }),
+      network: drivers.network.plan({ id, hostIp, containerIp, prefixLength: 30, mtu: options.network.mtu }),
+      cgroup: drivers.cgroup.plan({ id, allowAllDevices: options.allowNested, pidsLimit: options.pidsLimit }),
+      quota: drivers.quota.plan({ id, directory, uid }),
+    },
+    state: 'born',
+    events: new Set(),
+    ports: new Set(),
+    mappings: [],
+    egress: [],
+    memoryLimit: undefined,
+    cpuShares: undefined,
+    bandwidth: undefined,
+  };
+  return new ManagedContainer(record, directory, Object.freeze([...(spec.bindMounts ?? [])]));
+}

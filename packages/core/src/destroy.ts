@@ -1,0 +1,88 @@
+/** Destroy: everything a container owned goes away, in an order in which each step can be repeated (spec behaviour.md 5, linux-container.md 20). */
+import fs from 'node:fs';
+import { type ContainerInfo, WardenError } from '@warden/interface';
+import type { ManagedContainer } from './container.ts';
+import { type Engine, networkSpecOf } from './engine.ts';
+import { containerInfo } from './info.ts';
+import { stopContainer } from './stop.ts';
+
+/** Destroys once for all who ask at the same time; after a failure it can be asked for again. Errors: the first failure. */
+export function destroyContainer(engine: Engine, container: ManagedContainer): Promise<void> {
+  container.destroying ??= destroy(engine, container).catch((error: unknown) => {
+    container.destroying = undefined;
+    throw error;
+  });
+  return container.destroying;
+}
+
+async function destroy(engine: Engine, container: ManagedContainer): Promise<void> {
+  clearTimeout(container.graceTimer);
+  container.obituary ??= await lastInfo(engine, container);
+  await stopContainer(engine, container, { kill: false }).catch((error: unknown) => {
+    engine.logger.warn('stop-before-destroy-failed', { handle: container.handle, error });
+  });
+  await container.exclusive(() => tearDown(engine, container));
+}
+
+/** Links that wait get this one; it is best effort. */
+async function lastInfo(engine: Engine, container: ManagedContainer): Promise<ContainerInfo | undefined> {
+  try {
+    return await containerInfo(engine, container);
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Init first, so that nothing writes, forks or sends any more; then what the kernel holds; the directory last, because it has the record that a
+ * repetition needs.
+ */
+async function tearDown(engine: Engine, container: ManagedContainer): Promise<void> {
+  const { record } = container;
+  container.outOfMemoryWatch?.close();
+  await container.init?.kill();
+  for (const job of container.jobs.values()) job.finish(255);
+  await releaseDrivers(engine, container);
+  removeDirectory(container.directory);
+  engine.pools.networks.release(record.network);
+  engine.pools.uids.release(record.uid);
+  for (const port of record.ports) engine.pools.ports.release(port);
+  container.isDestroyed = true;
+  container.references.clear();
+  if (engine.containers.get(container.handle) === container) engine.containers.delete(container.handle);
+  engine.logger.info('container-destroyed', { handle: container.handle, id: record.id });
+}
+
+/** Lets every driver release what it holds for the container; all are asked, the first failure is thrown. */
+export async function releaseDrivers(engine: Engine, container: ManagedContainer): Promise<void> {
+  const { drivers } = engine;
+  const { drivers: states } = container.record;
+  const failures: unknown[] = [];
+  const attempt = async (action: () => Promise<void>): Promise<void> => {
+    try {
+      await action();
+    } catch (error) {
+      failures.push(error);
+    }
+  };
+  await Promise.all([
+    attempt(() => drivers.network.release(networkSpecOf(engine, container), states.network)),
+    attempt(() => drivers.cgroup.release(states.cgroup)),
+  ]);
+  await attempt(() => drivers.filesystem.release(container.rootfsSpec, states.filesystem));
+  await attempt(() => drivers.quota.release(container.quotaSpec, states.quota));
+  if (failures.length > 0) throw failures[0];
+}
+
+/** Errors: `NATIVE_FAILED` naming what cannot be removed. */
+export function removeDirectory(directory: string): void {
+  try {
+    fs.rmSync(directory, { recursive: true, force: true, maxRetries: 3, retryDelay: 20 });
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException;
+    throw new WardenError('NATIVE_FAILED', `cannot remove ${directory}: ${message}`, {
+      cause,
+      fields: { operation: 'remove directory', object: directory, errno: code },
+    });
+  }
+}

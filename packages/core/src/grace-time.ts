@@ -1,0 +1,45 @@
+/** Grace time: how long a container lives after the last session that referenced it (spec behaviour.md 8). */
+import type { ManagedContainer, Reference } from './container.ts';
+import { destroyContainer } from './destroy.ts';
+import type { Engine } from './engine.ts';
+
+/** Longest delay of a timer in Node; longer ones fire at once. */
+const MAX_TIMER_MS = 2_147_483_647;
+
+/** `reference` keeps the container alive from now on. */
+export function addReference(container: ManagedContainer, reference: Reference): void {
+  container.references.add(reference);
+  clearTimeout(container.graceTimer);
+  container.graceTimer = undefined;
+}
+
+/** Ends a reference; the last one starts the grace time. */
+export function dropReference(engine: Engine, container: ManagedContainer, reference: Reference): void {
+  if (container.references.delete(reference) && container.references.size === 0)
+    armGraceTime(engine, container);
+}
+
+/** Starts the grace time of a container nobody references. */
+export function armGraceTime(engine: Engine, container: ManagedContainer): void {
+  const { graceTime } = container.record;
+  clearTimeout(container.graceTimer);
+  if (graceTime === undefined || container.isDestroyed || engine.isClosing) return;
+  const wait = (remainingMs: number): void => {
+    const step = Math.min(remainingMs, MAX_TIMER_MS);
+    container.graceTimer = setTimeout(() => {
+      if (remainingMs > step) wait(remainingMs - step);
+      else expire(engine, container);
+    }, step);
+    // an idle daemon is kept by its socket, not by this
+    container.graceTimer.unref();
+  };
+  wait(graceTime * 1_000);
+}
+
+function expire(engine: Engine, container: ManagedContainer): void {
+  if (engine.isClosing || container.references.size > 0) return;
+  engine.logger.info('grace-time-over', { handle: container.handle });
+  destroyContainer(engine, container).catch((error: unknown) => {
+    engine.logger.warn('grace-time-destroy-failed', { handle: container.handle, error });
+  });
+}

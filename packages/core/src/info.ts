@@ -1,0 +1,56 @@
+/** Info: facts about a container at one moment (spec behaviour.md 5, Info). */
+import type { ContainerInfo } from '@warden/interface';
+import { isUnsupported, type ManagedContainer } from './container.ts';
+import { type Engine, networkSpecOf } from './engine.ts';
+
+/** Facts with all statistics the drivers have. Errors: the failure texts of the drivers. */
+export async function containerInfo(engine: Engine, container: ManagedContainer): Promise<ContainerInfo> {
+  const { drivers } = engine;
+  const { drivers: states } = container.record;
+  const [memoryStat, cpuStat, bandwidthStat, diskStat] = await Promise.all([
+    ifSupported(drivers.cgroup.memoryStat(states.cgroup)),
+    ifSupported(drivers.cgroup.cpuStat(states.cgroup)),
+    ifSupported(drivers.network.bandwidth(networkSpecOf(engine, container), states.network)),
+    ifSupported(drivers.quota.usage(container.quotaSpec, states.quota)),
+  ]);
+  return {
+    ...basicInfo(container),
+    ...(memoryStat && { memoryStat }),
+    ...(cpuStat && { cpuStat }),
+    ...(bandwidthStat && { bandwidthStat }),
+    ...(diskStat && { diskStat }),
+  };
+}
+
+/** What is known without asking anybody. */
+export function basicInfo(container: ManagedContainer): ContainerInfo {
+  const { hostIp, containerIp } = container.networkSpec;
+  return {
+    state: container.state,
+    events: [...container.record.events],
+    hostIp,
+    containerIp,
+    containerPath: container.directory,
+    jobIds: [...container.jobs.values()].filter((job) => !job.hasEnded).map(({ id }) => id),
+  };
+}
+
+/** The info that goes with a job's end: a result must not be lost because a statistic cannot be read. */
+export async function infoAtEnd(engine: Engine, container: ManagedContainer): Promise<ContainerInfo> {
+  if (container.obituary) return container.obituary;
+  try {
+    return await containerInfo(engine, container);
+  } catch (error) {
+    engine.logger.warn('info-failed', { handle: container.handle, error });
+    return container.obituary ?? basicInfo(container);
+  }
+}
+
+async function ifSupported<T>(value: Promise<T>): Promise<T | undefined> {
+  try {
+    return await value;
+  } catch (error) {
+    if (isUnsupported(error)) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,73 @@
+/** What the assembler gives to core. */
+import type {
+  CgroupDriver,
+  FilesystemDriver,
+  InitDriver,
+  Logger,
+  NetworkDriver,
+  QuotaDriver,
+  ResourceLimits,
+  WardenHost,
+} from '@warden/interface';
+
+/** One driver per role, probed and chosen. */
+export interface CoreDrivers {
+  readonly init: InitDriver;
+  readonly filesystem: FilesystemDriver;
+  readonly network: NetworkDriver;
+  readonly cgroup: CgroupDriver;
+  readonly quota: QuotaDriver;
+}
+
+/** Consecutive numbers. */
+export interface NumberRange {
+  readonly first: number;
+  readonly count: number;
+}
+
+/** Everything core needs to know. */
+export interface CoreOptions {
+  readonly drivers: CoreDrivers;
+  readonly logger: Logger;
+  /** Existing directory, absolute, with symlinks resolved; at most 60 bytes. */
+  readonly depot: string;
+  /** Base of containers whose request names none. */
+  readonly rootfs: string;
+  /** Seconds; `undefined`: containers live for ever. */
+  readonly graceTime: number | undefined;
+  readonly network: {
+    /** CIDR that is cut into /30 blocks. */
+    readonly pool: string;
+    /** Seconds a released block stays unavailable. */
+    readonly releaseDelay: number;
+    readonly mtu: number;
+    readonly allowNetworks: readonly string[];
+    readonly denyNetworks: readonly string[];
+    readonly allowHostAccess: boolean;
+    /** Empty: derived from the host's resolv.conf. */
+    readonly dnsServers: readonly string[];
+  };
+  readonly ports: NumberRange;
+  readonly uids: NumberRange;
+  /** Bytes of output kept per job; 0 or less: no limit. */
+  readonly jobOutputLimit: number;
+  /** Process limits of jobs that name none of their own. */
+  readonly rlimits: ResourceLimits;
+  /** Niceness of everything in containers. */
+  readonly nice: number;
+  /** Processes and threads per container; `undefined`: no limit. */
+  readonly pidsLimit: number | undefined;
+  /** Containers may use all devices: an unsafe opt-in. */
+  readonly allowNested: boolean;
+  /** LANG of jobs. */
+  readonly lang: string;
+  /** Records are flushed to the disk. Needed only to find directories after a power failure, never after a killed daemon. */
+  readonly durable: boolean;
+}
+
+/** The engine: hands out sessions, survives restarts. */
+export interface Core extends WardenHost {
+  readonly containerCount: number;
+  /** Lets go of everything and leaves containers running. Idempotent. */
+  close(): Promise<void>;
+}

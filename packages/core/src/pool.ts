@@ -1,0 +1,55 @@
+/** First-in, first-out pools of numbers with a release delay (spec behaviour.md 13). */
+
+/** Numbers that are handed out and come back. Times are milliseconds of a monotonic clock. */
+export class Pool {
+  readonly size: number;
+  readonly #delayMs: number;
+  readonly #now: () => number;
+  /** Free entries and since when; a Map keeps the order of insertion. */
+  readonly #free = new Map<number, number>();
+  readonly #all: ReadonlySet<number>;
+
+  constructor(
+    entries: readonly number[],
+    options: { readonly delayMs?: number; readonly now?: () => number } = {},
+  ) {
+    this.#delayMs = options.delayMs ?? 0;
+    this.#now = options.now ?? (() => performance.now());
+    this.#all = new Set(entries);
+    this.size = this.#all.size;
+    for (const entry of this.#all) this.#free.set(entry, Number.NEGATIVE_INFINITY);
+  }
+
+  /** Entries that are taken or still wait for their delay. */
+  get used(): number {
+    const now = this.#now();
+    let available = 0;
+    for (const since of this.#free.values()) if (since <= now) available += 1;
+    return this.size - available;
+  }
+
+  /** The entry that has been free for longest; `undefined` when there is none. */
+  acquire(): number | undefined {
+    const head = this.#free.entries().next().value;
+    if (head === undefined || head[1] > this.#now()) return undefined;
+    this.#free.delete(head[0]);
+    return head[0];
+  }
+
+  /** Takes this very entry; false when it is taken, waits for its delay or is none of the pool's. */
+  take(entry: number): boolean {
+    const since = this.#free.get(entry);
+    if (since === undefined || since > this.#now()) return false;
+    return this.#free.delete(entry);
+  }
+
+  /** Marks an entry as taken whatever its delay, for what is found at start. Foreign entries are ignored. */
+  withdraw(entry: number): void {
+    this.#free.delete(entry);
+  }
+
+  /** Gives back. Foreign entries and such that are free already are ignored. */
+  release(entry: number): void {
+    if (this.#all.has(entry) && !this.#free.has(entry)) this.#free.set(entry, this.#now() + this.#delayMs);
+  }
+}

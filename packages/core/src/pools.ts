@@ -1,0 +1,105 @@
+/** The three pools of a host, with the original's texts when one is empty. */
+import { type Ipv4, WardenError } from '@warden/interface';
+import type { CoreOptions, NumberRange } from './options.ts';
+import { Pool } from './pool.ts';
+
+/** Addresses of a /30 block. */
+export interface NetworkBlock {
+  /** Its number: the first address. */
+  readonly base: number;
+  readonly network: Ipv4;
+  readonly hostIp: Ipv4;
+  readonly containerIp: Ipv4;
+}
+
+/** Network blocks, uids and ports that can be had. */
+export class Pools {
+  readonly networks: Pool;
+  readonly uids: Pool;
+  readonly ports: Pool;
+
+  constructor(options: Pick<CoreOptions, 'network' | 'uids' | 'ports'>) {
+    this.networks = new Pool(blocks(options.network.pool), { delayMs: options.network.releaseDelay * 1_000 });
+    this.uids = new Pool(numbers(options.uids));
+    this.ports = new Pool(numbers(options.ports));
+  }
+
+  /** Errors: `POOL_EXHAUSTED`; `INVALID_SPEC` for what is no address. */
+  acquireNetwork(wanted: string | undefined): NetworkBlock {
+    if (wanted === undefined) {
+      const base = this.networks.acquire();
+      if (base === undefined) throw exhausted('Could not acquire network', 'network', this.networks);
+      return blockOf(base);
+    }
+    const address = parseAddress(wanted);
+    if (address === undefined) {
+      throw new WardenError('INVALID_SPEC', `invalid address: ${wanted}`, {
+        fields: { operation: 'create', object: wanted },
+      });
+    }
+    const base = address - (address % 4);
+    if (!this.networks.take(base))
+      throw exhausted(`Could not acquire network: ${formatAddress(base)}`, 'network', this.networks);
+    return blockOf(base);
+  }
+
+  /** Errors: `POOL_EXHAUSTED`. */
+  acquireUid(): number {
+    const uid = this.uids.acquire();
+    if (uid === undefined) throw exhausted('no uid available', 'uid', this.uids);
+    return uid;
+  }
+
+  /** Errors: `POOL_EXHAUSTED`. */
+  acquirePort(): number {
+    const port = this.ports.acquire();
+    if (port === undefined) throw exhausted('no port available', 'port', this.ports);
+    return port;
+  }
+}
+
+/** The addresses of the block that begins at `base`. */
+export function blockOf(base: number): NetworkBlock {
+  return {
+    base,
+    network: formatAddress(base),
+    hostIp: formatAddress(base + 1),
+    containerIp: formatAddress(base + 2),
+  };
+}
+
+/** Dotted quad, or the 8 hexadecimal digits old clients may send; `undefined` for anything else. */
+export function parseAddress(text: string): number | undefined {
+  if (/^[0-9a-fA-F]{8}$/.test(text)) return Number.parseInt(text, 16);
+  const octets = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(text)?.slice(1).map(Number);
+  if (octets === undefined || octets.some((octet) => octet > 255)) return undefined;
+  return octets.reduce((sum, octet) => sum * 256 + octet, 0);
+}
+
+export function formatAddress(address: number): Ipv4 {
+  return [24, 16, 8, 0].map((shift) => (address >>> shift) & 255).join('.');
+}
+
+/** First addresses of the /30 blocks in a CIDR; none in a /31 or /32. Errors: `INVALID_SPEC`. */
+function blocks(cidr: string): number[] {
+  const [text = '', prefixText = ''] = cidr.split('/');
+  const address = parseAddress(text);
+  const prefix = /^\d{1,2}$/.test(prefixText) ? Number(prefixText) : Number.NaN;
+  if (address === undefined || !(prefix >= 8 && prefix <= 32)) {
+    throw new WardenError('INVALID_SPEC', `Invalid address/netmask (require: 1.2.3.4/5): ${cidr}`, {
+      fields: { operation: 'network pool', object: cidr },
+    });
+  }
+  const first = address - (address % 4);
+  return Array.from({ length: Math.floor(2 ** (32 - prefix) / 4) }, (_, at) => first + 4 * at);
+}
+
+function numbers({ first, count }: NumberRange): number[] {
+  return Array.from({ length: count }, (_, at) => first + at);
+}
+
+function exhausted(message: string, pool: string, { used, size }: Pool): WardenError {
+  return new WardenError('POOL_EXHAUSTED', message, {
+    fields: { operation: 'acquire', pool, used, limit: size },
+  });
+}

@@ -1,0 +1,182 @@
+/**
+ * What is on disk about a container: `snapshot.json` in its directory, in the original's keys (spec behaviour.md 9) with our own under
+ * `warden`. It is written before anything is made (state `born`: the intent) and after every change, always beside and then renamed, so
+ * that the last good one is never gone.
+ */
+import fs from 'node:fs';
+import path from 'node:path';
+import {
+  type ContainerId,
+  type DriverState,
+  type EgressRule,
+  type PortMapping,
+  WardenError,
+} from '@warden/interface';
+
+/** File name in the container's directory. */
+export const RECORD_FILE = 'snapshot.json';
+const VERSION = 1;
+
+/** States of all drivers, as planned. */
+export interface DriverStates {
+  readonly filesystem: DriverState;
+  readonly network: DriverState;
+  readonly cgroup: DriverState;
+  readonly quota: DriverState;
+}
+
+/** The persistent facts. */
+export interface ContainerRecord {
+  readonly id: ContainerId;
+  readonly handle: string;
+  /** First address of the /30 block. */
+  readonly network: number;
+  readonly uid: number;
+  readonly rootfs: string;
+  readonly graceTime: number | undefined;
+  readonly drivers: DriverStates;
+  state: 'born' | 'active' | 'stopped';
+  readonly events: Set<string>;
+  /** Ports from the pool, to be given back. */
+  readonly ports: Set<number>;
+  readonly mappings: PortMapping[];
+  /** In the order of the requests; the last one is examined first. */
+  readonly egress: EgressRule[];
+  memoryLimit: bigint | undefined;
+  cpuShares: bigint | undefined;
+  bandwidth: { readonly rate: bigint; readonly burst: bigint } | undefined;
+}
+
+/** The text of the file. */
+export function serializeRecord(record: ContainerRecord): string {
+  return JSON.stringify({
+    events: [...record.events],
+    jobs: {},
+    limits: {},
+    grace_time: record.graceTime ?? null,
+    resources: {
+      container_id: record.id,
+      handle: record.handle,
+      network: record.network,
+      uid: record.uid,
+      ports: [...record.ports],
+      net_in: record.mappings.map(({ hostPort, containerPort }) => [hostPort, containerPort]),
+      net_out: record.egress,
+      ...(record.memoryLimit === undefined ? {} : { limit_memory: record.memoryLimit.toString() }),
+      ...(record.cpuShares === undefined ? {} : { limit_cpu: record.cpuShares.toString() }),
+    },
+    state: record.state,
+    warden: {
+      version: VERSION,
+      rootfs: record.rootfs,
+      drivers: record.drivers,
+      ...(record.bandwidth === undefined
+        ? {}
+        : {
+            bandwidth: { rate: record.bandwidth.rate.toString(), burst: record.bandwidth.burst.toString() },
+          }),
+    },
+  });
+}
+
+interface Stored {
+  readonly events: readonly string[];
+  readonly grace_time: number | null;
+  readonly resources: {
+    readonly container_id: string;
+    readonly handle: string;
+    readonly network: number;
+    readonly uid: number;
+    readonly ports: readonly number[];
+    readonly net_in: readonly (readonly [number, number])[];
+    readonly net_out: readonly EgressRule[];
+    readonly limit_memory?: string;
+    readonly limit_cpu?: string;
+  };
+  readonly state: 'born' | 'active' | 'stopped';
+  readonly warden: {
+    readonly version: number;
+    readonly rootfs: string;
+    readonly drivers: DriverStates;
+    readonly bandwidth?: { readonly rate: string; readonly burst: string };
+  };
+}
+
+/** Reads a file's text. Errors: `INVALID_SPEC` saying what is wrong; the file is then somebody else's, or broken. */
+export function parseRecord(text: string): ContainerRecord {
+  let stored: Stored;
+  try {
+    stored = JSON.parse(text) as Stored;
+  } catch (cause) {
+    throw new WardenError('INVALID_SPEC', `the record is no JSON: ${(cause as Error).message}`, { cause });
+  }
+  if (stored?.warden?.version !== VERSION) {
+    throw new WardenError(
+      'INVALID_SPEC',
+      `the record has version ${stored?.warden?.version ?? 'none'}, this daemon writes ${VERSION}`,
+    );
+  }
+  const { resources, warden } = stored;
+  if (
+    typeof resources?.container_id !== 'string' ||
+    typeof resources.handle !== 'string' ||
+    !Number.isInteger(resources.network) ||
+    !Number.isInteger(resources.uid)
+  ) {
+    throw new WardenError('INVALID_SPEC', 'the record lacks its resources');
+  }
+  const big = (value: string | undefined): bigint | undefined =>
+    value === undefined ? undefined : BigInt(value);
+  return {
+    id: resources.container_id,
+    handle: resources.handle,
+    network: resources.network,
+    uid: resources.uid,
+    rootfs: warden.rootfs,
+    graceTime: stored.grace_time ?? undefined,
+    drivers: warden.drivers,
+    state: stored.state,
+    events: new Set(stored.events),
+    ports: new Set(resources.ports),
+    mappings: resources.net_in.map(([hostPort, containerPort]) => ({ hostPort, containerPort })),
+    egress: [...resources.net_out],
+    memoryLimit: big(resources.limit_memory),
+    cpuShares: big(resources.limit_cpu),
+    bandwidth: warden.bandwidth && {
+      rate: BigInt(warden.bandwidth.rate),
+      burst: BigInt(warden.bandwidth.burst),
+    },
+  };
+}
+
+/** Replaces the file. Synchronous: two writes never overtake each other. Errors: `NATIVE_FAILED` naming the file. */
+export function writeRecord(directory: string, record: ContainerRecord, durable: boolean): void {
+  const file = path.join(directory, RECORD_FILE);
+  const beside = `${file}.new`;
+  try {
+    const descriptor = fs.openSync(beside, 'w', 0o600);
+    try {
+      fs.writeSync(descriptor, serializeRecord(record));
+      if (durable) fs.fsyncSync(descriptor);
+    } finally {
+      fs.closeSync(descriptor);
+    }
+    fs.renameSync(beside, file);
+    if (durable) syncDirectory(directory);
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException;
+    throw new WardenError('NATIVE_FAILED', `cannot write ${file}: ${message}`, {
+      cause,
+      fields: { operation: 'write record', object: file, errno: code },
+    });
+  }
+}
+
+function syncDirectory(directory: string): void {
+  const descriptor = fs.openSync(directory, 'r');
+  try {
+    fs.fsyncSync(descriptor);
+  } finally {
+    fs.closeSync(descriptor);
+  }
+}

@@ -1,0 +1,208 @@
+/**
+ * One client's view: the `Warden` type over the engine. It references every container that existed when it began, that it created or that it
+ * named, until it is closed (spec behaviour.md 3).
+ */
+import {
+  type Container,
+  type ContainerInfo,
+  type CreateSpec,
+  type Job,
+  type JobEnd,
+  type JobResult,
+  type OutputChunk,
+  type SpawnOptions,
+  type Warden,
+  WardenError,
+} from '@warden/interface';
+import type { ManagedContainer } from './container.ts';
+import { createContainer } from './create.ts';
+import { destroyContainer } from './destroy.ts';
+import { type Engine, findContainer } from './engine.ts';
+import { addReference, dropReference } from './grace-time.ts';
+import { containerInfo } from './info.ts';
+import { limitBandwidth, limitCpu, limitDisk, limitMemory } from './limits.ts';
+import { allowEgress, publishPort } from './net.ts';
+import { findJob, linkJob, spawnJob, streamJob } from './spawn.ts';
+import { stopContainer } from './stop.ts';
+
+const SIGKILL = 9;
+
+/** Opens a session. */
+export function openSession(engine: Engine): Warden {
+  return new Session(engine);
+}
+
+class Session implements Warden {
+  readonly engine: Engine;
+  #isClosed = false;
+
+  constructor(engine: Engine) {
+    this.engine = engine;
+    for (const container of engine.containers.values()) addReference(container, this);
+  }
+
+  async ping(): Promise<void> {}
+
+  async echo(message: Uint8Array): Promise<Uint8Array> {
+    return message;
+  }
+
+  async list(): Promise<readonly string[]> {
+    return [...this.engine.containers.keys()];
+  }
+
+  async create(spec: CreateSpec = {}): Promise<Container> {
+    const created = await createContainer(this.engine, spec, this);
+    if (this.#isClosed) dropReference(this.engine, created, this);
+    return this.container(created.handle);
+  }
+
+  container(handle: string): Container {
+    return new SessionContainer(this, handle);
+  }
+
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    for (const container of this.engine.containers.values()) dropReference(this.engine, container, this);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /** Looks a container up and references it. Errors: `UNKNOWN_HANDLE`. */
+  find(handle: string): ManagedContainer {
+    const container = findContainer(this.engine, handle);
+    if (!this.#isClosed) addReference(container, this);
+    return container;
+  }
+}
+
+class SessionContainer implements Container {
+  readonly handle: string;
+  readonly #session: Session;
+
+  constructor(session: Session, handle: string) {
+    this.#session = session;
+    this.handle = handle;
+  }
+
+  async info(): Promise<ContainerInfo> {
+    const container = this.#find();
+    container.requireState('active', 'stopped');
+    return containerInfo(this.#engine, container);
+  }
+
+  async spawn(script: string | Uint8Array, options: SpawnOptions = {}): Promise<Job> {
+    const { id } = await spawnJob(this.#engine, this.#find(), script, options);
+    return this.job(id);
+  }
+
+  job(id: number): Job {
+    return new SessionJob(this.#engine, () => this.#find(), id);
+  }
+
+  async stop(options: { readonly background?: boolean; readonly kill?: boolean } = {}): Promise<void> {
+    const container = this.#find();
+    const stopped = stopContainer(this.#engine, container, { kill: options.kill === true });
+    if (options.background !== true) return stopped;
+    stopped.catch((error: unknown) => {
+      this.#engine.logger.warn('background-stop-failed', { handle: container.handle, error });
+    });
+  }
+
+  async destroy(): Promise<void> {
+    await destroyContainer(this.#engine, this.#find());
+  }
+
+  async netIn(
+    spec: { readonly hostPort?: number | undefined; readonly containerPort?: number | undefined } = {},
+  ): Promise<{
+    readonly hostPort: number;
+    readonly containerPort: number;
+  }> {
+    return publishPort(this.#engine, this.#find(), spec);
+  }
+
+  async netOut(spec: Parameters<Container['netOut']>[0]): Promise<void> {
+    await allowEgress(this.#engine, this.#find(), spec);
+  }
+
+  async copyIn(_source: string, _target: string): Promise<void> {
+    throw this.#noCopies('copy in');
+  }
+
+  async copyOut(_source: string, _target: string, _owner?: string): Promise<void> {
+    throw this.#noCopies('copy out');
+  }
+
+  async limitMemory(bytes?: bigint): Promise<bigint> {
+    return limitMemory(this.#engine, this.#find(), bytes);
+  }
+
+  async limitCpu(shares?: bigint): Promise<bigint> {
+    return limitCpu(this.#engine, this.#find(), shares);
+  }
+
+  async limitDisk(spec: Parameters<Container['limitDisk']>[0]): ReturnType<Container['limitDisk']> {
+    return limitDisk(this.#engine, this.#find(), spec);
+  }
+
+  async limitBandwidth(limit: Parameters<Container['limitBandwidth']>[0]): Promise<void> {
+    await limitBandwidth(this.#engine, this.#find(), limit);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#engine.containers.has(this.handle)) await this.destroy();
+  }
+
+  get #engine(): Engine {
+    return this.#session.engine;
+  }
+
+  #find(): ManagedContainer {
+    return this.#session.find(this.handle);
+  }
+
+  #noCopies(operation: string): WardenError {
+    const container = this.#find();
+    return new WardenError(
+      'UNSUPPORTED',
+      `${operation}: this version copies no files; use a bind mount, or pipe them through a job`,
+      {
+        fields: { operation, handle: container.handle },
+      },
+    );
+  }
+}
+
+class SessionJob implements Job {
+  readonly id: number;
+  readonly #engine: Engine;
+  readonly #find: () => ManagedContainer;
+
+  constructor(engine: Engine, find: () => ManagedContainer, id: number) {
+    this.#engine = engine;
+    this.#find = find;
+    this.id = id;
+  }
+
+  async link(options: { readonly signal?: AbortSignal } = {}): Promise<JobResult> {
+    return linkJob(this.#engine, this.#find(), this.id, options.signal);
+  }
+
+  async *stream(): AsyncGenerator<OutputChunk, JobEnd, undefined> {
+    return yield* streamJob(this.#engine, this.#find(), this.id);
+  }
+
+  async kill(options: { readonly signal?: number; readonly tree?: boolean } = {}): Promise<void> {
+    const { signal = SIGKILL, tree = signal === SIGKILL } = options;
+    if (!Number.isInteger(signal) || signal < 1 || signal > 64) {
+      throw new WardenError('INVALID_SPEC', `signal ${signal} is not in 1..64`, {
+        fields: { operation: 'signal job', object: signal },
+      });
+    }
+    await findJob(this.#find(), this.id).kill(signal, tree);
+  }
+}

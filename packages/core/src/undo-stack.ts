@@ -1,0 +1,37 @@
+/** Undo of a sequence of steps: what was done is undone in reverse order, whatever fails on the way. */
+import { toWardenError, WardenError } from '@warden/interface';
+
+/** See the file's head. */
+export class UndoStack {
+  readonly #steps: (() => void | Promise<void>)[] = [];
+
+  /** Registers the undo of a step, before or after the step: it must cope with a half-made thing. */
+  push(step: () => void | Promise<void>): void {
+    this.#steps.push(step);
+  }
+
+  /** Runs everything once; answers the failures. */
+  async unwind(): Promise<unknown[]> {
+    const failures: unknown[] = [];
+    for (const step of this.#steps.splice(0).reverse()) {
+      try {
+        await step();
+      } catch (error) {
+        failures.push(error);
+      }
+    }
+    return failures;
+  }
+
+  /** Unwinds and answers the error to report: `cause`, with the clean-up's failures beside it. */
+  async fail(cause: unknown): Promise<WardenError> {
+    const first = toWardenError(cause);
+    const suppressed = await this.unwind();
+    if (suppressed.length === 0) return first;
+    return new WardenError(first.code, first.message, {
+      fields: first.fields,
+      cause: first.cause ?? first,
+      suppressed: [...first.suppressed, ...suppressed],
+    });
+  }
+}

@@ -1,0 +1,52 @@
+import { silentLogger } from '@warden/interface';
+import { describe, expect, it } from 'vitest';
+import { nftablesNetwork, noNetwork } from './index.ts';
+
+const SPEC = {
+  id: '0123456789a',
+  hostIp: '10.254.0.1',
+  containerIp: '10.254.0.2',
+  prefixLength: 30,
+  mtu: 1500,
+};
+
+describe('noNetwork', () => {
+  const driver = noNetwork()({ logger: silentLogger });
+
+  it('has no link and makes nothing', async () => {
+    expect(driver.supports.link).toBe(false);
+    expect(await driver.probe()).toEqual({ ok: true });
+    await driver.attach(SPEC, driver.plan(SPEC), 1);
+    await driver.restore(SPEC, {}, { mappings: [], egress: [] });
+    expect(driver.inside(SPEC, {})).toMatchObject({
+      interface: '',
+      address: '10.254.0.2',
+      gateway: '10.254.0.1',
+    });
+    expect((await driver.bandwidth(SPEC, {})).inRate).toBe(4294967295n);
+    expect(await driver.sweep(new Set())).toEqual([]);
+    await driver.release(SPEC, {});
+  });
+
+  it('refuses what needs a link', async () => {
+    const refusal = expect.objectContaining({ code: 'UNSUPPORTED' });
+    await expect(driver.mapPort(SPEC, {}, { hostPort: 1, containerPort: 1 })).rejects.toEqual(refusal);
+    await expect(driver.allowEgress(SPEC, {}, { protocol: 'tcp', log: false })).rejects.toEqual(refusal);
+    await expect(driver.setBandwidth(SPEC, {}, { rate: 1n, burst: 1n })).rejects.toEqual(refusal);
+  });
+});
+
+describe('nftablesNetwork', () => {
+  it('refuses table names that are none', () => {
+    for (const table of ['', '1a', 'a b', 'a;flush', 'x'.repeat(64)])
+      expect(() => nftablesNetwork({ table })).toThrow(TypeError);
+  });
+
+  it('plans from the id alone', () => {
+    const driver = nftablesNetwork({ table: 'warden' })({ logger: silentLogger });
+    expect(driver.plan(SPEC)).toEqual({
+      hostInterface: 'w-0123456789a-0',
+      containerInterface: 'w-0123456789a-1',
+    });
+  });
+});

@@ -1,0 +1,102 @@
+import { describe, expect, it } from 'vitest';
+import { formatMac, linkEnds, linkOwner } from './link-names.ts';
+import { message } from './netlink-message.ts';
+import {
+  addAddress,
+  addNeighbour,
+  createVeth,
+  dumpLinks,
+  getRoute,
+  readLink,
+  readPreferredSource,
+  takeDown,
+} from './rtnetlink.ts';
+
+const ID = '0123456789a';
+
+describe('link names', () => {
+  it('fit the kernel and lead back to the container', () => {
+    const { host, container } = linkEnds(ID);
+    expect([host.name, container.name]).toEqual(['w-0123456789a-0', 'w-0123456789a-1']);
+    expect(Buffer.byteLength(host.name)).toBe(15);
+    expect(linkOwner(host.name)).toBe(ID);
+    expect(linkOwner(container.name)).toBeUndefined();
+    expect(linkOwner('w-x-0')).toBeUndefined();
+  });
+
+  it('have a local unicast address of their own', () => {
+    const { host, container } = linkEnds(ID);
+    expect((host.mac[0] ?? 0) & 3).toBe(2);
+    expect(formatMac(host.mac)).toMatch(/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/);
+    expect(formatMac(host.mac)).not.toBe(formatMac(container.mac));
+    expect(linkEnds(ID).host.mac).toEqual(host.mac);
+  });
+});
+
+describe('requests', () => {
+  it('make a veth pair: near end up without ARP, far end in the namespace of a pid', () => {
+    const near = { name: 'a', mac: Buffer.from('020000000001', 'hex') };
+    const far = { name: 'b', mac: Buffer.from('020000000002', 'hex') };
+    const body = createVeth(near, far, 1500, 4711);
+    expect(body).toMatchObject({ type: 16, flags: 0x605 });
+    expect(body.payload.toString('hex')).toBe(
+      '00000000' +
+        '00000000' +
+        '81000000' +
+        '81000000' +
+        '0600030061000000' +
+        '08000400dc050000' +
+        '0a000100020000000001' +
+        '0000' +
+        '4c001280' +
+        '0900010076657468' +
+        '00000000' +
+        '3c000280' +
+        '38000180' +
+        '00000000000000000000000000000000' +
+        '0600030062000000' +
+        '08000400dc050000' +
+        '0a000100020000000002' +
+        '0000' +
+        '0800130067120000',
+    );
+    expect(createVeth(near, far, 1500).payload.toString('hex')).not.toContain('08001300');
+  });
+
+  it('name address, broadcast and neighbour', () => {
+    const address = Buffer.from('0afe0001', 'hex');
+    expect(addAddress(7, address, 30, Buffer.from('0afe0003', 'hex')).payload.toString('hex')).toBe(
+      '021e0000' + '07000000' + '080002000afe0001' + '080001000afe0001' + '080004000afe0003',
+    );
+    expect(addNeighbour(7, address, Buffer.from('020000000002', 'hex')).payload.toString('hex')).toBe(
+      '02000000' + '07000000' + '80000000' + '080001000afe0001' + '0a000200020000000002' + '0000',
+    );
+  });
+
+  it('take only the up flag away', () => {
+    expect(takeDown(9).payload.toString('hex')).toBe('00000000' + '09000000' + '00000000' + '01000000');
+  });
+
+  it('ask for a route to one address', () => {
+    expect(getRoute(Buffer.of(1, 2, 3, 4)).payload.toString('hex')).toBe(
+      '022000000000000000000000' + '0800010001020304',
+    );
+    expect(dumpLinks().flags).toBe(0x305);
+  });
+});
+
+describe('answers', () => {
+  it('are read by field', () => {
+    const link = Buffer.from(
+      '00000100' + '2a000000' + '00000000' + '00000000' + '0600030061000000' + '080014006f776e00',
+      'hex',
+    );
+    expect(readLink(message({ type: 16, flags: 0, payload: link }, 1))).toEqual({
+      index: 42,
+      name: 'a',
+      alias: 'own',
+    });
+    const route = Buffer.from('022000000000000000000000' + '08000700cb007101', 'hex');
+    expect(readPreferredSource(message({ type: 24, flags: 0, payload: route }, 1))).toBe(0xcb007101);
+  });
+});

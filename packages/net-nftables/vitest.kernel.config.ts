@@ -1,0 +1,12 @@
+import { defineConfig } from 'vitest/config';
+
+// The suites that src/kernel.test.ts runs inside a network namespace of their own.
+export default defineConfig({
+  ssr: { resolve: { conditions: ['source', 'module', 'node', 'development|production'] } },
+  test: {
+    name: 'net-nftables kernel',
+    include: ['test/**/*.kernel.ts'],
+    pool: 'forks',
+    fileParallelism: false,
+  },
+});
