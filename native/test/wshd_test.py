@@ -158,7 +158,7 @@ def write(path, text):
 
 
 class Launch:
-    def __init__(self, wshd, directory, go=True):
+    def __init__(self, wshd, directory, go=True, attach=None):
         mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         mine.settimeout(TIMEOUT)
         self.channel = mine
@@ -176,6 +176,8 @@ class Launch:
                 self.pid = int(packet.split()[1])
                 if not go:
                     return
+                if attach is not None:
+                    attach(self.pid)
                 self.channel.send(b"go")
             if packet == "ready":
                 break
@@ -401,6 +403,54 @@ def test_errors(wshd, base):
     check(await_true(lambda: not is_alive(launch.pid)), "a daemon that dies before go takes all along")
 
 
+def test_network_and_hooks(wshd, base):
+    directory = f"{base}/network"
+    os.mkdir(directory)
+    make_container(
+        directory,
+        conf="hostname n\ninterface w-t-1\naddress 10.254.0.2/30\ngateway 10.254.0.1\ngateway_mac 02:00:00:00:00:01\nmtu 1400\n"
+        "device fuse c 10 229 0666\nsymlink /proc/mounts /etc/mtab\ncapabilities a80425fb\nno_new_privs 1\n",
+    )
+    for hook, script in (
+        ("parent-before-clone", "echo before ${PID-unset} >> seen"),
+        ("parent-after-clone", "echo after $PID >> seen"),
+        ("child-before-pivot", "echo pivot $$ >> seen"),
+        ("child-after-pivot", "pwd > /hooked; echo after-pivot >> seen"),
+    ):
+        path = f"{directory}/lib/hook-{hook}.sh"
+        write(path, f"#!/bin/sh\n{script}\n")
+        os.chmod(path, 0o755)
+
+    def attach(pid):
+        for command in (
+            "link add w-t-0 type veth peer name w-t-1",
+            f"link set w-t-1 netns {pid}",
+            "link set w-t-0 address 02:00:00:00:00:01",
+            "addr add 10.254.0.1/30 dev w-t-0",
+            "link set w-t-0 up",
+        ):
+            subprocess.run(["ip", *command.split()], check=True)
+
+    launch = Launch(wshd, directory, attach=attach)
+    check(launch.reports[-1:] == ["ready"], "a container with a network starts", launch.reports)
+    if launch.reports[-1:] != ["ready"]:
+        return
+    client = Client(directory)
+    out = client.sh(1, "ip -o -4 addr show w-t-1; ip route; ip neigh; cat /sys/class/net/w-t-1/mtu 2>/dev/null; ip link show w-t-1")[1].decode()
+    check("10.254.0.2/30" in out and "default via 10.254.0.1" in out and "mtu 1400" in out and ",UP" in out, "address, route and MTU", out)
+    check("02:00:00:00:00:01" in out and "PERMANENT" in out, "the gateway is a permanent neighbour", out)
+    check(client.sh(1, "ping -c 1 -W 2 10.254.0.1")[0] == 0, "the gateway answers")
+    out = client.sh(1, "grep -E 'CapBnd|NoNewPrivs' /proc/self/status; readlink /etc/mtab; ls -l /dev/fuse | cut -c1-10; grep -c /mnt /proc/mounts; cat /hooked")[1]
+    expected = f"CapBnd:\t00000000a80425fb\nNoNewPrivs:\t1\n/proc/mounts\ncrw-rw-rw-\n0\n/mnt{directory}\n".encode()
+    # the order of the two lines of status is the kernel's
+    check(sorted(out.split(b"\n")) == sorted(expected.split(b"\n")), "restrictions, device, link, and the old root is gone", out)
+    with open(f"{directory}/seen", encoding="utf8") as file:
+        seen = file.read()
+    check(seen == f"before unset\nafter {launch.pid}\npivot {seen.split()[5]}\nafter-pivot\n", "the hooks ran in their order", seen)
+    os.kill(launch.pid, signal.SIGKILL)
+    check(await_true(lambda: not is_alive(launch.pid)), "a container with a network ends")
+
+
 def main(wshd):
     base = tempfile.mkdtemp(prefix="wshd-test-")
     directory = f"{base}/container"
@@ -433,6 +483,7 @@ def main(wshd):
             said = file.read()
         check(said == "", "nothing was said on standard error", said[:2000])
         launch = None
+        test_network_and_hooks(wshd, base)
         test_errors(wshd, base)
     finally:
         if launch is not None and launch.pid:

@@ -31,12 +31,10 @@ int init_prepare(struct init *init) {
   init->signals_watch.kind = WATCH_SIGNALS;
   init->signals = signalfd(-1, &children, SFD_CLOEXEC | SFD_NONBLOCK);
   init->epoll = epoll_create1(EPOLL_CLOEXEC);
-  init->null = open("/dev/null", O_RDWR | O_CLOEXEC);
   init->proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   /* a job with root's rights may later put something else at this path */
   init->ptmx = open("/dev/pts", O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (init->signals < 0 || init->epoll < 0) return report_errno("init", "signalfd");
-  if (init->null < 0) return report_errno("init", "/dev/null");
   if (init->proc < 0) return report_errno("init", "/proc");
   if (init->ptmx < 0) return report_errno("init", "/dev/pts");
   if (watch(init->epoll, init->listener, &init->listener_watch) != 0 || watch(init->epoll, init->signals, &init->signals_watch) != 0)

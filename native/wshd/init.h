@@ -76,7 +76,7 @@ struct job {
 struct init {
   struct watch listener_watch, signals_watch;
   int listener, signals, epoll;
-  int null, proc, ptmx; /* opened while the root was still untouched */
+  int proc, ptmx; /* opened while the root was still untouched */
   struct rlimit open_files; /* as inherited: init takes all it may have, jobs get this */
   uint64_t capabilities;
   bool no_new_privs;

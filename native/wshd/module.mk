@@ -12,3 +12,8 @@ $(BUILD)/test/wshd_plan_test: test/wshd_plan_test.c wshd/plan.c wshd/report.c ws
 ALL += $(OUT)/wshd
 PROGRAMS += $(OUT)/wshd
 TESTS += $(BUILD)/test/wshd_plan_test
+
+# The whole program, driven over its own protocol. The script is no product: only its prerequisite is made.
+export WSHD := $(OUT)/wshd
+TESTS += test/wshd_test.sh
+test/wshd_test.sh: $(OUT)/wshd

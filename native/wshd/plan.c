@@ -137,11 +137,14 @@ static int take_address(struct plan *plan, char *text) {
 }
 
 static int take_mac(struct plan *plan, const char *text) {
-  unsigned part[6];
-  char rest;
-  if (text == NULL || sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%c", &part[0], &part[1], &part[2], &part[3], &part[4], &part[5], &rest) != 6)
-    return bad_line("expected a link-layer address, found", text);
-  for (int i = 0; i < 6; i++) plan->gateway_mac[i] = (unsigned char)part[i];
+  const char *at = text;
+  for (int i = 0; i < 6; i++) {
+    char *end;
+    unsigned long part = strtoul(at, &end, 16);
+    if (end == at || end > at + 2 || *end != (i < 5 ? ':' : '\0')) return bad_line("expected a link-layer address, found", text);
+    plan->gateway_mac[i] = (unsigned char)part;
+    at = end + 1;
+  }
   plan->has_gateway_mac = true;
   return 0;
 }

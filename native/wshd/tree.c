@@ -31,8 +31,8 @@ static pid_t parent_of(int proc, pid_t pid) {
   text[length] = '\0';
   /* the name may hold anything, brackets too: the last one ends it */
   char *end = strrchr(text, ')');
-  int parent;
-  return end != NULL && sscanf(end + 1, " %*c %d", &parent) == 1 ? parent : -1;
+  if (end == NULL || strlen(end) < 5) return -1; /* ") S 123 ..." */
+  return (pid_t)strtol(end + 4, NULL, 10);
 }
 
 static bool add(struct snapshot *snapshot, pid_t pid, pid_t parent) {

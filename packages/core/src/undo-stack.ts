@@ -1,12 +1,15 @@
 /** Undo of a sequence of steps: what was done is undone in reverse order, whatever fails on the way. */
 import { toWardenError, WardenError } from '@warden/interface';
 
+/** Undoes one step. `failures` are those of the undos that ran before it. */
+export type Undo = (failures: readonly unknown[]) => void | Promise<void>;
+
 /** See the file's head. */
 export class UndoStack {
-  readonly #steps: (() => void | Promise<void>)[] = [];
+  readonly #steps: Undo[] = [];
 
-  /** Registers the undo of a step, before or after the step: it must cope with a half-made thing. */
-  push(step: () => void | Promise<void>): void {
+  /** Registers the undo of a step before it begins: it must cope with a half-made thing. */
+  push(step: Undo): void {
     this.#steps.push(step);
   }
 
@@ -15,7 +18,7 @@ export class UndoStack {
     const failures: unknown[] = [];
     for (const step of this.#steps.splice(0).reverse()) {
       try {
-        await step();
+        await step(failures);
       } catch (error) {
         failures.push(error);
       }

@@ -240,7 +240,12 @@ export const SCHEMA: Readonly<Record<string, Readonly<Record<string, KeyRule>>>>
       fallback: 4096,
       about: 'processes and threads per container; null: no limit',
     },
-    durable: { type: 'boolean', fallback: true, about: 'fsync of intent records and snapshots' },
+    durable: {
+      type: 'boolean',
+      fallback: false,
+      about:
+        'flush records to the disk; only a power failure can tell the difference, and no container survives one',
+    },
     hooks_path: {
       type: 'string',
       optional: true,

@@ -1,1 +1,7 @@
-export {};
+/**
+ * Root file systems of warden by the kernel's overlayfs: an unchanged base below, a container's own layer above. Creating one costs a few
+ * directories, whatever the size of the base.
+ *
+ * @packageDocumentation
+ */
+export { type OverlayfsOptions, overlayfs } from './driver.ts';

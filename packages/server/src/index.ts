@@ -1,1 +1,6 @@
-export {};
+/**
+ * Serves the `Warden` type on a unix socket in warden's wire protocol.
+ *
+ * @packageDocumentation
+ */
+export { type WardenServer, type WardenServerOptions, wardenServer } from './server.ts';

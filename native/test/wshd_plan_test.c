@@ -1,0 +1,139 @@
+/* The parts of wshd that read what others wrote: fstab, wshd.conf, passwd and group, messages; and the ring. */
+#include "accounts.h"
+#include "plan.h"
+#include "report.h"
+#include "ring.h"
+#include "tap.h"
+#include "wire.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static int reports[2];
+
+/* The latest report of the functions under test, or "". */
+static const char *reported(void) {
+  static char packet[4096];
+  ssize_t got = recv(reports[0], packet, sizeof packet - 1, MSG_DONTWAIT);
+  packet[got < 0 ? 0 : got] = '\0';
+  return packet;
+}
+
+static int fstab(struct plan *plan, const char *text) {
+  *plan = (struct plan){0};
+  return plan_parse_fstab(plan, strdup(text));
+}
+
+static int conf(struct plan *plan, const char *text) {
+  *plan = (struct plan){0};
+  return plan_parse_conf(plan, strdup(text));
+}
+
+static void test_fstab(void) {
+  struct plan plan;
+  check(fstab(&plan, "# comment\n\noverlay / overlay lowerdir=a\\,b:c,ro,upperdir=u\\040v,nosuid,x-other 0 0\n"
+                     "/src\\011\\134 /a\\040b none rbind,ro,x-warden.create=dir 0 0") == 0,
+        "a good fstab");
+  check(plan.mount_count == 2 && strcmp(plan.mounts[0].data, "lowerdir=a\\,b:c,upperdir=u v") == 0, "words of the file system");
+  check(plan.mounts[0].flags == (MS_RDONLY | MS_NOSUID) && plan.mounts[0].create == CREATE_NOTHING, "flags");
+  check(strcmp(plan.mounts[1].source, "/src\t\\") == 0 && strcmp(plan.mounts[1].target, "/a b") == 0, "octal escapes");
+  check(plan.mounts[1].flags == (MS_BIND | MS_REC | MS_RDONLY) && plan.mounts[1].create == CREATE_DIRECTORY, "an operator's bind mount");
+  check(fstab(&plan, "a / none\n") != 0 && strncmp(reported(), "error plan 22 0 etc/fstab:1 ", 28) == 0, "too few fields");
+  check(fstab(&plan, "a / none bind\nb relative none bind\n") != 0 && strncmp(reported(), "error plan 22 0 etc/fstab:2 ", 28) == 0, "a relative target");
+  check(fstab(&plan, "a /x none bind\n") != 0 && reported()[0] == 'e', "a first line that is not the root");
+  check(fstab(&plan, "") != 0 && reported()[0] == 'e', "an empty fstab");
+}
+
+static void test_conf(void) {
+  struct plan plan;
+  check(conf(&plan, "hostname h\nnice -5\ncgroup /a\\040b\ncgroup /c\naddress 10.0.0.2/30\ngateway 10.0.0.1\ngateway_mac 02:00:00:00:00:ff\nmtu 1400\n"
+                    "user vcap 10000 10001 /home/vcap /bin/sh\nfile /etc/hosts 0644 etc/hosts\ndevice fuse c 10 229 0666\nsymlink /proc/mounts /etc/mtab\n"
+                    "capabilities a80425fb\nno_new_privs 1\n") == 0,
+        "a good configuration");
+  check(plan.nice == -5 && plan.cgroup_count == 2 && strcmp(plan.cgroups[0], "/a b") == 0, "niceness and groups");
+  check(plan.prefix_length == 30 && plan.mtu == 1400 && plan.has_gateway_mac && plan.gateway_mac[5] == 0xff, "network");
+  check(plan.user.uid == 10000 && plan.user.gid == 10001 && strcmp(plan.user.home, "/home/vcap") == 0, "user");
+  check(plan.file_count == 1 && plan.files[0].mode == 0644 && plan.device_count == 1 && plan.devices[0].minor == 229 && plan.symlink_count == 1, "files, devices, links");
+  check(plan.capabilities == 0xa80425fb && plan.no_new_privs, "restrictions of jobs");
+  const char *bad[] = {"nonsense 1\n", "mtu 70000\n", "mtu\n", "nice 21\n", "address 10.0.0.1\n", "gateway x\n", "gateway_mac 1:2\n", "user a b c\n", "user a:b 1 1 / /\n",
+                       "file rel 644 x\n", "file\n", "device a/b c 1 1 666\n", "device\n", "symlink a b\n", "symlink\n", "user\n", "address\n", "capabilities zz\n", "no_new_privs 2\n"};
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    char text[64];
+    snprintf(text, sizeof text, "hostname h\n%s", bad[i]);
+    text[strcspn(text + 11, "\n") + 11] = '\0';
+    check(conf(&plan, text) != 0 && strncmp(reported(), "error plan 22 0 etc/wshd.conf:2 ", 32) == 0, text + 11);
+  }
+}
+
+static void test_accounts(void) {
+  struct account account;
+  const char *passwd = "broken\nroot:x:0:0:root:/root:/bin/sh\nvcap:x:1:1::/old:/bin/bash\nbig:x:4294967295:1::/:/\nneg:x:-1:1::/:/\nlast:x:7:8::/l:";
+  check(account_find(passwd, "vcap", &account) && account.uid == 1 && strcmp(account.home, "/old") == 0, "an entry");
+  check(account_find(passwd, "last", &account) && account.gid == 8 && account.shell[0] == '\0', "an entry without a line end");
+  check(!account_find(passwd, "vca", &account) && !account_find(passwd, "broken", &account), "no such entry");
+  check(!account_find(passwd, "big", &account) && !account_find(passwd, "neg", &account), "numbers out of range");
+  account_find(passwd, "vcap", &account);
+  account_find_groups("a:x:5:vcap\nb:x:6:other,vcap\nc:x:7:vcapx\nd:x:1:vcap\nbroken\ne:x:9:", &account);
+  check(account.group_count == 3 && account.groups[0] == 1 && account.groups[1] == 5 && account.groups[2] == 6, "supplementary groups");
+  struct plan_user user = {.name = (char *)"vcap", .uid = 10000, .gid = 10001, .home = (char *)"/home/vcap", .shell = (char *)"/bin/sh"};
+  char *text = accounts_with_user(passwd, &user);
+  check(text != NULL && strstr(text, "vcap:x:10000:10001::/old:/bin/bash\n") != NULL && strstr(text, "vcap:x:1:1") == NULL, "a user is renumbered");
+  free(text);
+  text = accounts_with_user("root:x:0:0::/root:/bin/sh", &user);
+  check(text != NULL && strcmp(text, "root:x:0:0::/root:/bin/sh\nvcap:x:10000:10001::/home/vcap:/bin/sh\n") == 0, "a user is added");
+  free(text);
+  text = accounts_with_group("vcap:x:1:a\nvcap:x:2:\n", &user);
+  check(text != NULL && strcmp(text, "vcap:x:10001:\n") == 0, "a group is renumbered once");
+  free(text);
+}
+
+static void test_wire(void) {
+  static struct wire_writer writer;
+  wire_begin(&writer, WSHD_SPAWN, 7);
+  wire_put_u32(&writer, 0xdeadbeef);
+  wire_put_u64(&writer, 1ull << 40);
+  wire_put_block(&writer, "text", 4);
+  struct wire_reader reader = {.at = writer.bytes + sizeof(struct wshd_header), .end = writer.bytes + writer.length};
+  uint32_t length;
+  check(wire_u32(&reader) == 0xdeadbeef && wire_u64(&reader) == 1ull << 40, "numbers");
+  const unsigned char *bytes = wire_bytes(&reader, &length);
+  check(length == 4 && memcmp(bytes, "text", 4) == 0 && !reader.failed, "a block");
+  check(wire_u16(&reader) == 0 && reader.failed, "beyond the end");
+  unsigned char lie[] = {0xff, 0xff, 0xff, 0xff, 'x'};
+  reader = (struct wire_reader){.at = lie, .end = lie + sizeof lie};
+  wire_bytes(&reader, &length);
+  check(reader.failed && length == 0, "a length that lies");
+}
+
+static void test_ring(void) {
+  struct ring ring = {0};
+  static unsigned char big[WSHD_RING_BYTES + 10], out[WSHD_RING_BYTES];
+  for (size_t i = 0; i < sizeof big; i++) big[i] = (unsigned char)(i % 251);
+  ring_append(&ring, big, 100);
+  check(ring.length == 100 && ring.dropped == 0 && ring_peek(&ring, 90, out, 50) == 10 && memcmp(out, big + 90, 10) == 0, "a part");
+  ring_append(&ring, big, sizeof big);
+  check(ring.length == WSHD_RING_BYTES && ring.dropped == 110, "more than it holds");
+  check(ring_peek(&ring, 0, out, sizeof out) == WSHD_RING_BYTES && memcmp(out, big + 10, sizeof out) == 0, "keeps the latest");
+  ring_append(&ring, (const unsigned char *)"tail", 4);
+  check(ring_peek(&ring, WSHD_RING_BYTES - 4, out, 4) == 4 && memcmp(out, "tail", 4) == 0 && ring.dropped == 114, "wraps");
+  ring_clear(&ring);
+  check(ring.length == 0 && ring.bytes == NULL, "is given back");
+}
+
+int main(void) {
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, reports) != 0) return 1;
+  report_open(reports[1]);
+  test_fstab();
+  test_conf();
+  test_accounts();
+  test_wire();
+  test_ring();
+  return tap_end();
+}
+
+/* a plan lives as long as its process; what it points to is not a leak */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void) { return "detect_leaks=0"; }

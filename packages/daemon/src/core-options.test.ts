@@ -1,0 +1,30 @@
+import { describe, expect, it } from 'vitest';
+import { checkConfiguration } from './config.ts';
+import { networkPool, portPool } from './core-options.ts';
+
+const network = (given: object) => checkConfiguration({ network: given }).network;
+
+describe('the pools (spec config.md 2 and 3)', () => {
+  it.each([
+    [{ pool_network: '10.1.0.0/20' }, '10.1.0.0/20'],
+    [{ pool_start_address: '10.254.0.0', pool_size: 256 }, '10.254.0.0/22'],
+    [{ pool_start_address: '10.254.0.0', pool_size: 100 }, '10.254.0.0/23'],
+    [{ pool_start_address: '10.254.0.0', pool_size: 1 }, '10.254.0.0/30'],
+    [{ pool_start_address: '10.254.0.0', pool_network: '10.1.0.0/20' }, '10.1.0.0/20'],
+  ])('networks of %j', (given, expected) => expect(networkPool(network(given))).toBe(expected));
+
+  it.each([
+    [{}, 60_999, { first: 61_000, count: 4_001 }],
+    [{}, 61_000, { first: 61_001, count: 4_000 }],
+    [{ pool_start_port: 64_000 }, 60_999, { first: 64_000, count: 1_536 }],
+    [{ pool_start_port: 20_000, pool_size: 2_000 }, 60_999, { first: 20_000, count: 2_000 }],
+  ])('ports of %j', (given, ephemeralEnd, expected) =>
+    expect(portPool(given, ephemeralEnd)).toEqual(expected),
+  );
+
+  it('refuses too few ports', () => {
+    expect(() => portPool({ pool_size: 999 }, 60_999)).toThrow(
+      'Insufficient non-ephemeral ports available (expected >= 1000, got: 999)',
+    );
+  });
+});

@@ -1,0 +1,172 @@
+/** The overlayfs driver. */
+import fs from 'node:fs';
+import path from 'node:path';
+import {
+  type DriverComponents,
+  type DriverFactory,
+  type DriverState,
+  type FilesystemDriver,
+  type FilesystemSupports,
+  type Mount,
+  type ProbeResult,
+  type RootfsSpec,
+  WardenError,
+} from '@warden/interface';
+import { tryMount } from '@warden/native';
+import { MAX_DATA_BYTES, overlayOptions } from './mount-data.ts';
+
+/** Options of {@link overlayfs}. */
+export interface OverlayfsOptions {
+  /**
+   * Further mount options, as `volatile` (no syncs; what a crash of the host leaves of the layer is unusable, and so is the container
+   * anyway) or `index=off`. They are part of what `probe` tries.
+   */
+  readonly mountOptions?: readonly string[];
+}
+
+/** Writable layer, where clients look for it (spec behaviour.md 15.2). */
+const UPPER = 'tmp/rootfs';
+/** On the same file system, beside it: overlayfs renames from one to the other. */
+const WORK = 'tmp/.rootfs-work';
+
+/** The driver that stacks with overlayfs. Linux 4.0 or newer; the depot must lie on a file system that can be an upper layer. */
+export function overlayfs(options: OverlayfsOptions = {}): DriverFactory<FilesystemDriver> {
+  return (_components: DriverComponents) => new OverlayfsDriver(options);
+}
+
+class OverlayfsDriver implements FilesystemDriver {
+  readonly role = 'filesystem';
+  readonly name = 'overlayfs';
+  readonly supports: FilesystemSupports = {
+    wholeRootWritable: true,
+    constantTimeCreate: true,
+    nestable: false,
+  };
+  readonly #mountOptions: readonly string[];
+
+  constructor(options: OverlayfsOptions) {
+    this.#mountOptions = options.mountOptions ?? [];
+  }
+
+  async probe(depot: string): Promise<ProbeResult> {
+    let trial: string | undefined;
+    try {
+      trial = fs.mkdtempSync(path.join(depot, '.overlayfs-probe-'));
+      const [base, directory, target] = ['base', 'container', 'root'].map((name) => path.join(trial!, name));
+      for (const one of [base!, directory!, target!]) fs.mkdirSync(one);
+      const spec: RootfsSpec = { id: '00000000000', directory: directory!, base: base! };
+      makeLayers(spec);
+      const [mount] = this.mounts(spec);
+      const result = tryMount(
+        { type: 'overlay', source: 'overlay', target: target!, flags: 0, data: mount!.options.join(',') },
+        'write',
+      );
+      if (result.ok) return { ok: true };
+      return {
+        ok: false,
+        reason: `an overlay with its upper layer in ${depot} fails at ${result.step}: ${result.errno}`,
+      };
+    } catch (error) {
+      return { ok: false, reason: (error as Error).message };
+    } finally {
+      if (trial !== undefined) removeTree(trial);
+    }
+  }
+
+  plan(): DriverState {
+    return { upper: UPPER, work: WORK };
+  }
+
+  async prepare(spec: RootfsSpec): Promise<void> {
+    if (fs.statSync(spec.base, { throwIfNoEntry: false })?.isDirectory() !== true) {
+      throw new WardenError(
+        'INVALID_SPEC',
+        `the base of the root file system is no directory: ${spec.base}`,
+        {
+          fields: { operation: 'prepare root', object: spec.base, errno: 'ENOTDIR' },
+        },
+      );
+    }
+    const [{ options }] = this.mounts(spec) as [Mount];
+    if (Buffer.byteLength(options.join(',')) > MAX_DATA_BYTES) {
+      throw new WardenError(
+        'INVALID_SPEC',
+        `the paths of the overlay do not fit into ${MAX_DATA_BYTES} bytes: ${spec.base}`,
+        {
+          fields: { operation: 'prepare root', object: spec.base, errno: 'ENAMETOOLONG' },
+        },
+      );
+    }
+    try {
+      makeLayers(spec);
+    } catch (cause) {
+      throw failure('prepare root', spec.directory, cause);
+    }
+  }
+
+  mounts(spec: RootfsSpec): readonly Mount[] {
+    const layers = {
+      lower: spec.base,
+      upper: path.join(spec.directory, UPPER),
+      work: path.join(spec.directory, WORK),
+    };
+    return [
+      {
+        type: 'overlay',
+        source: 'overlay',
+        target: '/',
+        options: [...overlayOptions(layers), ...this.#mountOptions],
+      },
+    ];
+  }
+
+  async release(spec: RootfsSpec): Promise<void> {
+    try {
+      for (const name of [UPPER, WORK]) removeTree(path.join(spec.directory, name));
+      removeIfEmpty(path.join(spec.directory, 'tmp'));
+    } catch (cause) {
+      throw failure('release root', spec.directory, cause);
+    }
+  }
+}
+
+function makeLayers(spec: RootfsSpec): void {
+  fs.mkdirSync(path.join(spec.directory, 'tmp'), { recursive: true, mode: 0o755 });
+  for (const name of [UPPER, WORK]) {
+    const layer = path.join(spec.directory, name);
+    try {
+      fs.mkdirSync(layer, { mode: 0o755 });
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+      continue; // an existing layer is kept
+    }
+    if (name === UPPER) {
+      // the root of the overlay has the upper layer's owner and mode, and the container sees the base's
+      const { mode, uid, gid } = fs.statSync(spec.base);
+      fs.chownSync(layer, uid, gid);
+      fs.chmodSync(layer, mode & 0o7777);
+    }
+  }
+}
+
+/** Links are removed, not followed; the kernel's own directories in the work layer have mode 0, which does not stop root. */
+function removeTree(target: string): void {
+  fs.rmSync(target, { recursive: true, force: true, maxRetries: 3, retryDelay: 10 });
+}
+
+/** Others (a mounted disk limit) may have put something beside the layers. */
+function removeIfEmpty(directory: string): void {
+  try {
+    fs.rmdirSync(directory);
+  } catch (error) {
+    if (!['ENOENT', 'ENOTEMPTY', 'EBUSY'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+  }
+}
+
+function failure(operation: string, object: string, cause: unknown): WardenError {
+  const { code, path: at, message } = cause as NodeJS.ErrnoException;
+  return new WardenError('NATIVE_FAILED', `${operation}: ${message}`, {
+    cause,
+    fields: { operation, object: at ?? object, errno: code },
+  });
+}

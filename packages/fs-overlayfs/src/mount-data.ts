@@ -1,0 +1,22 @@
+/** The option string of overlayfs as mount(2) wants it (kernel: Documentation/filesystems/overlayfs.rst). */
+
+/** The kernel hands one page of option text to a file system. */
+export const MAX_DATA_BYTES = 4_095;
+
+/** A comma ends an option and a backslash escapes; a colon separates lower layers. All three can be part of a path. */
+export function escapePath(path: string, role: 'lower' | 'upper'): string {
+  return path.replace(role === 'lower' ? /[\\,:]/g : /[\\,]/g, (char) => `\\${char}`);
+}
+
+/** Options of one overlay with one lower layer. */
+export function overlayOptions(layers: {
+  readonly lower: string;
+  readonly upper: string;
+  readonly work: string;
+}): string[] {
+  return [
+    `lowerdir=${escapePath(layers.lower, 'lower')}`,
+    `upperdir=${escapePath(layers.upper, 'upper')}`,
+    `workdir=${escapePath(layers.work, 'upper')}`,
+  ];
+}

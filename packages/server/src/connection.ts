@@ -1,0 +1,173 @@
+/**
+ * One client: frames in, one request at a time, answers out in order (spec protocol.md 6). Nothing it does or fails to do reaches another
+ * connection: its queue, its answers and what it waits for are bounded and end with it.
+ */
+import { once } from 'node:events';
+import type { Socket } from 'node:net';
+import type { Logger, Warden } from '@warden/interface';
+import {
+  decodeMessage,
+  encodeFrame,
+  encodeMessage,
+  FrameDecoder,
+  MessageType,
+  REQUESTS,
+} from '@warden/protocol';
+import { errorResponse } from './error-response.ts';
+import { HANDLERS, isWaitingRequest } from './requests.ts';
+
+/** Requests, and bytes of them, that may wait behind the one in execution before the socket is not read any more. */
+const MAX_QUEUED = 64;
+const MAX_QUEUED_BYTES = 8 * 1024 * 1024;
+
+/** Options of {@link ServerConnection}. */
+export interface ConnectionOptions {
+  readonly socket: Socket;
+  readonly warden: Warden;
+  readonly logger: Logger;
+  readonly maxFrameBytes?: number | undefined;
+}
+
+/** See the file's head. */
+export class ServerConnection {
+  /** Settles when everything of the connection has ended. Never rejects. */
+  readonly ended: Promise<void>;
+  readonly #socket: Socket;
+  readonly #warden: Warden;
+  readonly #logger: Logger;
+  readonly #decoder: FrameDecoder;
+  readonly #queue: Uint8Array[] = [];
+  readonly #gone = new AbortController();
+  #queuedBytes = 0;
+  #isRunning = false;
+  #runningType: number | undefined;
+  /** Set by a drain or a broken frame: what runs may finish, nothing else starts. */
+  #isClosing = false;
+  #brokenFrame: unknown;
+
+  constructor(options: ConnectionOptions) {
+    this.#socket = options.socket;
+    this.#warden = options.warden;
+    this.#logger = options.logger;
+    this.#decoder = new FrameDecoder(
+      options.maxFrameBytes === undefined ? {} : { maxFrameBytes: options.maxFrameBytes },
+    );
+    const { socket } = options;
+    socket.on('data', (chunk) => this.#receive(chunk));
+    socket.on('error', (error) => this.#logger.debug?.('connection-error', { error }));
+    // end of file is a full disconnect, as it was for the original
+    socket.on('end', () => this.#gone.abort(new Error('the client closed the connection')));
+    this.ended = new Promise((resolve) => {
+      socket.once('close', () => {
+        this.#gone.abort(new Error('the connection is closed'));
+        this.#queue.length = 0;
+        this.#warden.close().then(resolve, (error: unknown) => {
+          this.#logger.warn('session-close-failed', { error });
+          resolve();
+        });
+      });
+    });
+  }
+
+  /** Lets a request that changes something finish and answer; everything else ends now (spec behaviour.md 11). */
+  drain(): void {
+    this.#isClosing = true;
+    this.#queue.length = 0;
+    if (this.#runningType === undefined || isWaitingRequest(this.#runningType)) this.#finish();
+  }
+
+  /** Ends at once. */
+  destroy(): void {
+    this.#isClosing = true;
+    this.#socket.destroy();
+  }
+
+  #receive(chunk: Uint8Array): void {
+    if (this.#isClosing) return;
+    const frames: Uint8Array[] = [];
+    try {
+      this.#decoder.pushInto(chunk, frames);
+    } catch (error) {
+      this.#brokenFrame = error;
+      this.#socket.pause();
+    }
+    for (const frame of frames) {
+      this.#queue.push(frame);
+      this.#queuedBytes += frame.length;
+    }
+    this.#throttle();
+    void this.#work();
+  }
+
+  #throttle(): void {
+    const isFull = this.#queue.length > MAX_QUEUED || this.#queuedBytes > MAX_QUEUED_BYTES;
+    if (isFull && !this.#socket.isPaused()) this.#socket.pause();
+    else if (!isFull && this.#brokenFrame === undefined && this.#socket.isPaused()) this.#socket.resume();
+  }
+
+  /** Works the queue off. Runs at most once at a time and never rejects. */
+  async #work(): Promise<void> {
+    if (this.#isRunning) return;
+    this.#isRunning = true;
+    for (let frame = this.#queue.shift(); frame !== undefined; frame = this.#queue.shift()) {
+      this.#queuedBytes -= frame.length;
+      this.#throttle();
+      await this.#execute(frame);
+      if (this.#isClosing || this.#gone.signal.aborted) break;
+    }
+    this.#isRunning = false;
+    if (this.#brokenFrame !== undefined && !this.#isClosing) {
+      await this.#send(MessageType.Error, errorResponse(this.#brokenFrame));
+      this.#finish();
+    } else if (this.#isClosing) {
+      this.#finish();
+    }
+  }
+
+  async #execute(frame: Uint8Array): Promise<void> {
+    let type: number = MessageType.Error;
+    try {
+      const message = decodeMessage(frame, 'request');
+      type = message.type;
+      this.#runningType = type;
+      this.#logger.debug?.('request', {
+        request: REQUESTS[type]?.name,
+        payload: withoutScript(message.payload),
+      });
+      const context = {
+        warden: this.#warden,
+        signal: this.#gone.signal,
+        send: (response: object) => this.#send(type, response),
+      };
+      const response = await HANDLERS[type]!(context, message.payload as never);
+      await this.#send(type, response);
+    } catch (error) {
+      this.#logger.debug?.('request-failed', { request: REQUESTS[type]?.name, error });
+      await this.#send(MessageType.Error, errorResponse(error));
+    } finally {
+      this.#runningType = undefined;
+    }
+  }
+
+  /** Resolves when the socket takes more: whoever reads slowly gets the next answer later. */
+  async #send(type: number, response: object): Promise<void> {
+    if (this.#gone.signal.aborted || this.#socket.destroyed || this.#socket.writableEnded) return;
+    if (this.#socket.write(encodeFrame(encodeMessage(type, response, 'response')))) return;
+    await Promise.race([
+      once(this.#socket, 'drain', { signal: this.#gone.signal }).catch(() => {}),
+      once(this.#socket, 'close'),
+    ]);
+  }
+
+  /** Sends what was written and closes. */
+  #finish(): void {
+    this.#isClosing = true;
+    if (this.#socket.destroyed) return;
+    this.#socket.end(() => this.#socket.destroy());
+  }
+}
+
+/** Scripts are long and may hold secrets. */
+function withoutScript(payload: object): object {
+  return 'script' in payload ? { ...payload, script: undefined } : payload;
+}

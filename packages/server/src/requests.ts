@@ -1,0 +1,210 @@
+/** One function per request: the message becomes a call of the `Warden` type, its result the answering message. */
+import type {
+  BindMountSpec,
+  CreateSpec,
+  JobResult,
+  NetOutSpec,
+  ResourceLimits,
+  SpawnOptions,
+  Warden,
+} from '@warden/interface';
+import {
+  type CopyInRequest,
+  type CopyOutRequest,
+  type CreateRequest,
+  type DestroyRequest,
+  type EchoRequest,
+  type InfoRequest,
+  type JobSignalRequest,
+  type LimitBandwidthRequest,
+  type LimitCpuRequest,
+  type LimitDiskRequest,
+  type LimitMemoryRequest,
+  type LinkRequest,
+  MessageType,
+  type NetInRequest,
+  NetOutProtocol,
+  type NetOutRequest,
+  type RunRequest,
+  type RunResponse,
+  type SpawnRequest,
+  type StopRequest,
+  type StreamRequest,
+  type StreamResponse,
+} from '@warden/protocol';
+import { diskLimitMessage, diskLimitSpec } from './disk-limits.ts';
+import { unknownProtocol } from './error-response.ts';
+import { infoMessage } from './info-message.ts';
+
+/** What a request may use. */
+export interface RequestContext {
+  readonly warden: Warden;
+  /** Aborted when nobody will read the answer. */
+  readonly signal: AbortSignal;
+  /** Sends an answer before the last one; resolves when the client keeps up. */
+  send(response: object): Promise<void>;
+}
+
+type Handler = (context: RequestContext, request: never) => Promise<object>;
+
+/** By type number. A missing one is a defect: the tests compare with the protocol's table. */
+export const HANDLERS: Readonly<Record<number, Handler>> = {
+  [MessageType.Ping]: async ({ warden }) => {
+    await warden.ping();
+    return {};
+  },
+  [MessageType.Echo]: async ({ warden }, request: EchoRequest) => ({
+    message: await warden.echo(request.message),
+  }),
+  [MessageType.List]: async ({ warden }) => ({ handles: await warden.list() }),
+  [MessageType.Create]: async ({ warden }, request: CreateRequest) => ({
+    handle: (await warden.create(createSpec(request))).handle,
+  }),
+  [MessageType.Stop]: async ({ warden }, request: StopRequest) => {
+    await warden
+      .container(request.handle)
+      .stop({ background: request.background ?? false, kill: request.kill ?? false });
+    return {};
+  },
+  [MessageType.Destroy]: async ({ warden }, request: DestroyRequest) => {
+    await warden.container(request.handle).destroy();
+    return {};
+  },
+  [MessageType.Info]: async ({ warden }, request: InfoRequest) =>
+    infoMessage(await warden.container(request.handle).info()),
+  [MessageType.Spawn]: async ({ warden }, request: SpawnRequest) => ({
+    job_id: (await warden.container(request.handle).spawn(request.script, spawnOptions(request))).id,
+  }),
+  [MessageType.Link]: async ({ warden, signal }, request: LinkRequest) =>
+    resultMessage(await warden.container(request.handle).job(request.job_id).link({ signal })),
+  [MessageType.Run]: async ({ warden, signal }, request: RunRequest) => {
+    const job = await warden.container(request.handle).spawn(request.script, spawnOptions(request));
+    return resultMessage(await job.link({ signal }));
+  },
+  [MessageType.Stream]: (context, request: StreamRequest) => stream(context, request),
+  [MessageType.JobSignal]: async ({ warden }, request: JobSignalRequest) => {
+    const { signal, tree } = request;
+    await warden
+      .container(request.handle)
+      .job(request.job_id)
+      .kill({ ...(signal === undefined ? {} : { signal }), ...(tree === undefined ? {} : { tree }) });
+    return {};
+  },
+  [MessageType.NetIn]: async ({ warden }, request: NetInRequest) => {
+    const { hostPort, containerPort } = await warden
+      .container(request.handle)
+      .netIn({ hostPort: request.host_port, containerPort: request.container_port });
+    return { host_port: hostPort, container_port: containerPort };
+  },
+  [MessageType.NetOut]: async ({ warden }, request: NetOutRequest) => {
+    await warden.container(request.handle).netOut(netOutSpec(request));
+    return {};
+  },
+  [MessageType.CopyIn]: async ({ warden }, request: CopyInRequest) => {
+    await warden.container(request.handle).copyIn(request.src_path, request.dst_path);
+    return {};
+  },
+  [MessageType.CopyOut]: async ({ warden }, request: CopyOutRequest) => {
+    await warden.container(request.handle).copyOut(request.src_path, request.dst_path, request.owner);
+    return {};
+  },
+  [MessageType.LimitMemory]: async ({ warden }, request: LimitMemoryRequest) => ({
+    limit_in_bytes: await warden.container(request.handle).limitMemory(request.limit_in_bytes),
+  }),
+  [MessageType.LimitCpu]: async ({ warden }, request: LimitCpuRequest) => ({
+    limit_in_shares: await warden.container(request.handle).limitCpu(request.limit_in_shares),
+  }),
+  [MessageType.LimitDisk]: async ({ warden }, request: LimitDiskRequest) =>
+    diskLimitMessage(await warden.container(request.handle).limitDisk(diskLimitSpec(request))),
+  [MessageType.LimitBandwidth]: async ({ warden }, request: LimitBandwidthRequest) => {
+    const { rate, burst } = request;
+    await warden.container(request.handle).limitBandwidth({ rate, burst });
+    return { rate, burst };
+  },
+};
+
+/** Requests that a drain and a lost client cut off: they only wait, and what they wait for stays. */
+export function isWaitingRequest(type: number): boolean {
+  return type === MessageType.Link || type === MessageType.Run || type === MessageType.Stream;
+}
+
+function createSpec(request: CreateRequest): CreateSpec {
+  return {
+    bindMounts: (request.bind_mounts ?? []).map(
+      // an unlisted number is passed on for the engine to refuse by the original's text
+      ({ src_path, dst_path, mode }): BindMountSpec => ({
+        source: src_path,
+        target: dst_path,
+        mode: (['ro', 'rw'][mode] ?? String(mode)) as 'ro',
+      }),
+    ),
+    graceTime: request.grace_time,
+    handle: request.handle,
+    network: request.network,
+    rootfs: request.rootfs,
+  };
+}
+
+function spawnOptions(request: SpawnRequest): SpawnOptions {
+  return {
+    privileged: request.privileged ?? false,
+    rlimits: (request.rlimits ?? {}) as ResourceLimits,
+    discardOutput: request.discard_output ?? false,
+    logTag: request.log_tag,
+    trackTree: request.track_tree ?? false,
+  };
+}
+
+function resultMessage(result: JobResult): RunResponse {
+  return {
+    exit_status: result.exitStatus,
+    stdout: result.stdout,
+    stderr: result.stderr,
+    info: infoMessage(result.info),
+  };
+}
+
+async function stream(
+  { warden, signal, send }: RequestContext,
+  request: StreamRequest,
+): Promise<StreamResponse> {
+  const chunks = warden.container(request.handle).job(request.job_id).stream();
+  let onAbort: () => void = () => {};
+  const aborted = new Promise<never>((_resolve, reject) => {
+    onAbort = () => reject(signal.reason);
+    signal.addEventListener('abort', onAbort, { once: true });
+  });
+  aborted.catch(() => {});
+  try {
+    for (;;) {
+      signal.throwIfAborted();
+      // whoever stops reading in the middle leaves the job as it is, to be streamed again from its beginning
+      const next = await Promise.race([chunks.next(), aborted]);
+      if (next.done) return { exit_status: next.value.exitStatus, info: infoMessage(next.value.info) };
+      await Promise.race([send({ name: next.value.stream, data: next.value.data }), aborted]);
+    }
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
+}
+
+const PROTOCOLS: ReadonlyMap<number, NonNullable<NetOutSpec['protocol']>> = new Map([
+  [NetOutProtocol.values.TCP, 'tcp'],
+  [NetOutProtocol.values.UDP, 'udp'],
+  [NetOutProtocol.values.ICMP, 'icmp'],
+  [NetOutProtocol.values.ALL, 'all'],
+]);
+
+function netOutSpec(request: NetOutRequest): NetOutSpec {
+  const protocol = PROTOCOLS.get(request.protocol ?? NetOutProtocol.values.TCP);
+  if (protocol === undefined) throw unknownProtocol(request.protocol!);
+  return {
+    network: request.network,
+    port: request.port,
+    portRange: request.port_range,
+    protocol,
+    icmpType: request.icmp_type,
+    icmpCode: request.icmp_code,
+    log: request.log ?? false,
+  };
+}

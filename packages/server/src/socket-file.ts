@@ -1,0 +1,71 @@
+/** The socket in the file system: never two daemons on one path, nothing deleted that is not ours, never connectable before its mode is right. */
+
+import { once } from 'node:events';
+import fs from 'node:fs';
+import net from 'node:net';
+import { WardenError } from '@warden/interface';
+
+/** `sun_path` with its terminating zero (unix(7)); the temporary name is longer by its suffix. */
+const MAX_PATH_BYTES = 107;
+const SUFFIX = '.new';
+
+/** Makes sure that nobody listens at `path`. Errors: `ALREADY_EXISTS`, `INVALID_SPEC`. */
+export async function requireFreePath(path: string): Promise<void> {
+  if (Buffer.byteLength(path) + SUFFIX.length > MAX_PATH_BYTES) {
+    throw new WardenError(
+      'INVALID_SPEC',
+      `the socket path is longer than ${MAX_PATH_BYTES - SUFFIX.length} bytes: ${path}`,
+      { fields: { operation: 'listen', object: path } },
+    );
+  }
+  const facts = fs.lstatSync(path, { throwIfNoEntry: false });
+  if (!facts) return;
+  if (!facts.isSocket())
+    throw taken(path, `${path} exists and is no socket; remove it or configure another unix_domain_path`);
+  if (await answers(path))
+    throw taken(
+      path,
+      `the socket ${path} is in use by a running daemon; stop it or configure another unix_domain_path`,
+    );
+}
+
+/** Listens at `path` with exactly `mode`; replaces a socket nobody listens on. Errors: `NATIVE_FAILED`. */
+export async function listenAt(server: net.Server, path: string, mode: number): Promise<void> {
+  const temporary = `${path}${SUFFIX}`;
+  try {
+    fs.rmSync(temporary, { force: true });
+    server.listen(temporary);
+    await once(server, 'listening');
+    fs.chmodSync(temporary, mode);
+    fs.renameSync(temporary, path);
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException;
+    throw new WardenError('NATIVE_FAILED', `cannot listen on ${path}: ${message}`, {
+      cause,
+      fields: { operation: 'listen', object: path, errno: code },
+    });
+  }
+}
+
+/** Removes the socket if it is still the one of `inode`. */
+export function removeSocket(path: string, inode: number | undefined): void {
+  if (fs.lstatSync(path, { throwIfNoEntry: false })?.ino === inode) fs.rmSync(path, { force: true });
+}
+
+async function answers(path: string): Promise<boolean> {
+  const socket = net.connect(path);
+  try {
+    await once(socket, 'connect');
+    return true;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ECONNREFUSED' || code === 'ENOENT') return false;
+    throw taken(path, `the socket ${path} cannot be tried: ${(error as Error).message}`);
+  } finally {
+    socket.destroy();
+  }
+}
+
+function taken(path: string, message: string): WardenError {
+  return new WardenError('ALREADY_EXISTS', message, { fields: { operation: 'listen', object: path } });
+}
