@@ -1,1 +1,7 @@
-export {};
+/**
+ * Control groups of containers on cgroup v1, v2 and hybrid hosts: limits, device policy, statistics, out-of-memory events.
+ *
+ * @packageDocumentation
+ */
+export { type CgroupsOptions, cgroups } from './driver.ts';
+export { noCgroups } from './none.ts';

@@ -113,7 +113,7 @@ function validate(engine: Engine, spec: CreateSpec): void {
     if (!path.isAbsolute(source))
       throw invalid(`Source path for bind mount must be absolute: ${source}`, source);
     if (!fs.existsSync(source)) throw invalid(`Source path for bind mount does not exist: ${source}`, source);
-    if (!path.isAbsolute(target) || path.normalize(target) === '/')
+    if (!path.isAbsolute(target) || path.normalize(`${target}/`) === '/')
       throw invalid(`target path of a bind mount must be absolute and not the root: ${target}`, target);
     if (mode !== 'ro' && mode !== 'rw') throw invalid('Unknown mode', source);
   }

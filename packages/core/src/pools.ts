@@ -1,15 +1,13 @@
 /** The three pools of a host, with the original's texts when one is empty. */
 import { type Ipv4, WardenError } from '@warden/interface';
-import { blocksOf, formatAddress, parseAddress } from './ipv4.ts';
-import type { CoreOptions } from './options.ts';
+import type { CoreOptions, NumberRange } from './options.ts';
 import { Pool } from './pool.ts';
-
-const HIGHEST_PORT = 65_535;
 
 /** Addresses of a /30 block. */
 export interface NetworkBlock {
   /** Its number: the first address. */
   readonly base: number;
+  readonly network: Ipv4;
   readonly hostIp: Ipv4;
   readonly containerIp: Ipv4;
 }
@@ -20,19 +18,13 @@ export class Pools {
   readonly uids: Pool;
   readonly ports: Pool;
 
-  /** Errors: `INVALID_SPEC` for a pool that cannot be. */
-  constructor({ network, uids, ports }: Pick<CoreOptions, 'network' | 'uids' | 'ports'>) {
-    if (ports.first < 1 || ports.first + ports.count - 1 > HIGHEST_PORT) {
-      throw new WardenError('INVALID_SPEC', `port pool ${ports.first}+${ports.count} exceeds ${HIGHEST_PORT}`, {
-        fields: { operation: 'port pool', ...ports },
-      });
-    }
-    this.networks = new Pool(blocksOf(network.pool), { delayMs: network.releaseDelay * 1_000 });
-    this.uids = new Pool(uids);
-    this.ports = new Pool(ports);
+  constructor(options: Pick<CoreOptions, 'network' | 'uids' | 'ports'>) {
+    this.networks = new Pool(blocks(options.network.pool), { delayMs: options.network.releaseDelay * 1_000 });
+    this.uids = new Pool(numbers(options.uids));
+    this.ports = new Pool(numbers(options.ports));
   }
 
-  /** Any block, or the one `wanted` lies in. Errors: `POOL_EXHAUSTED`; `INVALID_SPEC` for what is no address. */
+  /** Errors: `POOL_EXHAUSTED`; `INVALID_SPEC` for what is no address. */
   acquireNetwork(wanted: string | undefined): NetworkBlock {
     if (wanted === undefined) {
       const base = this.networks.acquire();
@@ -41,14 +33,13 @@ export class Pools {
     }
     const address = parseAddress(wanted);
     if (address === undefined) {
-      throw new WardenError('INVALID_SPEC', 'invalid address', {
+      throw new WardenError('INVALID_SPEC', `invalid address: ${wanted}`, {
         fields: { operation: 'create', object: wanted },
       });
     }
     const base = address - (address % 4);
-    if (!this.networks.take(base)) {
+    if (!this.networks.take(base))
       throw exhausted(`Could not acquire network: ${formatAddress(base)}`, 'network', this.networks);
-    }
     return blockOf(base);
   }
 
@@ -69,7 +60,42 @@ export class Pools {
 
 /** The addresses of the block that begins at `base`. */
 export function blockOf(base: number): NetworkBlock {
-  return { base, hostIp: formatAddress(base + 1), containerIp: formatAddress(base + 2) };
+  return {
+    base,
+    network: formatAddress(base),
+    hostIp: formatAddress(base + 1),
+    containerIp: formatAddress(base + 2),
+  };
+}
+
+/** Dotted quad, or the 8 hexadecimal digits old clients may send; `undefined` for anything else. */
+export function parseAddress(text: string): number | undefined {
+  if (/^[0-9a-fA-F]{8}$/.test(text)) return Number.parseInt(text, 16);
+  const octets = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(text)?.slice(1).map(Number);
+  if (octets === undefined || octets.some((octet) => octet > 255)) return undefined;
+  return octets.reduce((sum, octet) => sum * 256 + octet, 0);
+}
+
+export function formatAddress(address: number): Ipv4 {
+  return [24, 16, 8, 0].map((shift) => (address >>> shift) & 255).join('.');
+}
+
+/** First addresses of the /30 blocks in a CIDR; none in a /31 or /32. Errors: `INVALID_SPEC`. */
+function blocks(cidr: string): number[] {
+  const [text = '', prefixText = ''] = cidr.split('/');
+  const address = parseAddress(text);
+  const prefix = /^\d{1,2}$/.test(prefixText) ? Number(prefixText) : Number.NaN;
+  if (address === undefined || !(prefix >= 8 && prefix <= 32)) {
+    throw new WardenError('INVALID_SPEC', `Invalid address/netmask (require: 1.2.3.4/5): ${cidr}`, {
+      fields: { operation: 'network pool', object: cidr },
+    });
+  }
+  const first = address - (address % 4);
+  return Array.from({ length: Math.floor(2 ** (32 - prefix) / 4) }, (_, at) => first + 4 * at);
+}
+
+function numbers({ first, count }: NumberRange): number[] {
+  return Array.from({ length: count }, (_, at) => first + at);
 }
 
 function exhausted(message: string, pool: string, { used, size }: Pool): WardenError {

@@ -1,15 +1,12 @@
 /** Undo of a sequence of steps: what was done is undone in reverse order, whatever fails on the way. */
 import { toWardenError, WardenError } from '@warden/interface';
 
-/** Undoes one step. `failures` are those of the undos that ran before it. */
-export type Undo = (failures: readonly unknown[]) => void | Promise<void>;
-
 /** See the file's head. */
 export class UndoStack {
-  readonly #steps: Undo[] = [];
+  readonly #steps: (() => void | Promise<void>)[] = [];
 
-  /** Registers the undo of a step before it begins: it must cope with a half-made thing. */
-  push(step: Undo): void {
+  /** Registers the undo of a step, before or after the step: it must cope with a half-made thing. */
+  push(step: () => void | Promise<void>): void {
     this.#steps.push(step);
   }
 
@@ -18,7 +15,7 @@ export class UndoStack {
     const failures: unknown[] = [];
     for (const step of this.#steps.splice(0).reverse()) {
       try {
-        await step(failures);
+        await step();
       } catch (error) {
         failures.push(error);
       }

@@ -4,7 +4,10 @@ import fs from 'node:fs';
 import { describe } from 'vitest';
 import { isolationProblem } from './isolation.ts';
 
-const CHECKS = {
+/** Names of the checks. */
+export type Requirement = 'root' | 'isolated' | 'overlayfs' | 'cgroup-v1-memory' | 'strace' | 'tmux' | 'nft' | 'python3';
+
+const CHECKS: Readonly<Record<Requirement, () => string | undefined>> = {
   root: () => (process.getuid?.() === 0 ? undefined : 'root'),
   isolated: isolationProblem,
   overlayfs: () => (/\boverlay\b/.test(fs.readFileSync('/proc/filesystems', 'utf8')) ? undefined : 'overlayfs in the kernel'),
@@ -13,10 +16,7 @@ const CHECKS = {
   tmux: () => program('tmux', '-V'),
   nft: () => program('nft', '--version'),
   python3: () => program('python3', '--version'),
-} as const;
-
-/** Names of the checks. */
-export type Requirement = keyof typeof CHECKS;
+};
 
 /** The first unmet requirement in words, or `undefined`. */
 export function unmet(requirements: readonly Requirement[]): string | undefined {

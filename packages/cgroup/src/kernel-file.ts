@@ -1,0 +1,86 @@
+/** Control files: tiny, in memory, answered by the kernel at once, so synchronous calls are the fast ones. */
+import fs from 'node:fs';
+import path from 'node:path';
+import { WardenError } from '@warden/interface';
+
+/** errno's name of a failed call on a file; empty when it is something else. */
+export function errnoOf(error: unknown): string {
+  return (error as NodeJS.ErrnoException).code ?? '';
+}
+
+/** An error that names file, operation and errno. `text` replaces the beginning of the message where the original's is contract. */
+export function fileError(
+  operation: string,
+  object: string,
+  cause: unknown,
+  text = `cannot ${operation}`,
+): WardenError {
+  return new WardenError('NATIVE_FAILED', `${text}: ${object}: ${(cause as Error).message}`, {
+    cause,
+    fields: { operation, object, errno: errnoOf(cause) },
+  });
+}
+
+/** The content without its final line end. Errors: those of `fs`. */
+export function readControl(group: string, file: string): string {
+  return fs.readFileSync(path.join(group, file), 'utf8').trimEnd();
+}
+
+/** Writes one value. Errors: those of `fs`, with the kernel's errno. */
+export function writeControl(group: string, file: string, value: string | bigint): void {
+  const descriptor = fs.openSync(path.join(group, file), fs.constants.O_WRONLY);
+  try {
+    fs.writeSync(descriptor, String(value));
+  } finally {
+    fs.closeSync(descriptor);
+  }
+}
+
+/** Lines `key value` as numbers; others are left out. */
+export function parseKeyed(text: string): Map<string, bigint> {
+  const values = new Map<string, bigint>();
+  for (const line of text.split('\n')) {
+    const [key, value, ...rest] = line.split(' ');
+    if (key && value !== undefined && rest.length === 0 && /^\d+$/.test(value))
+      values.set(key, BigInt(value));
+  }
+  return values;
+}
+
+/** Makes a group. An existing one is success. */
+export function makeGroup(group: string): void {
+  try {
+    fs.mkdirSync(group, { mode: 0o755 });
+  } catch (cause) {
+    if (errnoOf(cause) !== 'EEXIST') throw fileError('make cgroup', group, cause);
+  }
+}
+
+/** The groups directly inside; none when the group does not exist. */
+export function innerGroups(group: string): string[] {
+  try {
+    return fs
+      .readdirSync(group, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map((entry) => path.join(group, entry.name));
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+/** Processes of a group and of all inside, each once; a group that does not exist has none. */
+export function processesOf(group: string): number[] {
+  const pids = new Set<number>();
+  const visit = (one: string): void => {
+    for (const inner of innerGroups(one)) visit(inner);
+    try {
+      for (const line of readControl(one, 'cgroup.procs').split('\n'))
+        if (line !== '') pids.add(Number(line));
+    } catch (error) {
+      if (!['ENOENT', 'ENODEV'].includes(errnoOf(error))) throw fileError('list processes', one, error);
+    }
+  };
+  visit(group);
+  return [...pids].sort((a, b) => a - b);
+}

@@ -1,0 +1,42 @@
+/** Removing groups: the innermost first, again while processes are still dying. */
+import fs from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+import { WardenError } from '@warden/interface';
+import { errnoOf, innerGroups } from './kernel-file.ts';
+
+/** A dead process leaves its group only when it is reaped and its last reference in the kernel is gone. */
+const PATIENCE_MS = 5_000;
+const FIRST_WAIT_MS = 1;
+const LONGEST_WAIT_MS = 50;
+
+/**
+ * Removes the group with everything inside. Nothing there is success.
+ * Errors: `NATIVE_FAILED` with text `Failed to delete <path>` after five seconds.
+ */
+export async function removeGroup(group: string): Promise<void> {
+  const deadline = performance.now() + PATIENCE_MS;
+  for (let wait = FIRST_WAIT_MS; ; wait = Math.min(wait * 2, LONGEST_WAIT_MS)) {
+    const failure = tryRemove(group);
+    if (failure === undefined) return;
+    if (errnoOf(failure) !== 'EBUSY' || performance.now() > deadline) {
+      throw new WardenError('NATIVE_FAILED', `Failed to delete ${group}`, {
+        cause: failure,
+        fields: { operation: 'remove cgroup', object: group, errno: errnoOf(failure) },
+      });
+    }
+    await delay(wait);
+  }
+}
+
+function tryRemove(group: string): unknown {
+  try {
+    for (const inner of innerGroups(group)) {
+      const failure = tryRemove(inner);
+      if (failure !== undefined) return failure;
+    }
+    fs.rmdirSync(group);
+    return undefined;
+  } catch (error) {
+    return errnoOf(error) === 'ENOENT' ? undefined : error;
+  }
+}

@@ -1,0 +1,70 @@
+/** The v1 controllers except memory, each as the few files it is. */
+import fs from 'node:fs';
+import path from 'node:path';
+import type { CpuStat } from '@warden/interface';
+import { DEVICE_RULES, formatRule } from '../device-rules.ts';
+import { errnoOf, fileError, parseKeyed, readControl, writeControl } from '../kernel-file.ts';
+
+/** cpu: `cpu.shares`. */
+export function readShares(group: string): bigint {
+  return BigInt(readControl(group, 'cpu.shares'));
+}
+
+/** Answers what the kernel made of it. Errors: text `Failed setting cpu shares`. */
+export function writeShares(group: string, shares: bigint): bigint {
+  try {
+    writeControl(group, 'cpu.shares', shares);
+    return readShares(group);
+  } catch (cause) {
+    throw fileError('set cpu shares', group, cause, 'Failed setting cpu shares');
+  }
+}
+
+/** cpuacct: nanoseconds and clock ticks. Errors: text `Failed getting cpu stats`. */
+export function readCpuStat(group: string): CpuStat {
+  try {
+    const ticks = parseKeyed(readControl(group, 'cpuacct.stat'));
+    return {
+      usage: BigInt(readControl(group, 'cpuacct.usage')),
+      user: ticks.get('user') ?? 0n,
+      system: ticks.get('system') ?? 0n,
+    };
+  } catch (cause) {
+    throw fileError('read cpu stats', group, cause, 'Failed getting cpu stats');
+  }
+}
+
+/** devices: everything denied, then the list. Written while nobody is inside. */
+export function writeDevicePolicy(group: string, allowAll: boolean): void {
+  try {
+    if (allowAll) {
+      writeControl(group, 'devices.allow', 'a *:* rwm');
+      return;
+    }
+    writeControl(group, 'devices.deny', 'a');
+    for (const rule of DEVICE_RULES) writeControl(group, 'devices.allow', formatRule(rule));
+  } catch (cause) {
+    throw fileError('set device policy', group, cause);
+  }
+}
+
+/** pids: highest number of processes and threads. */
+export function writePidsLimit(group: string, limit: number | undefined): void {
+  try {
+    writeControl(group, 'pids.max', limit === undefined ? 'max' : String(limit));
+  } catch (cause) {
+    throw fileError('set process limit', group, cause);
+  }
+}
+
+/** cpuset, where it shares a hierarchy with another controller: an empty one takes no process, so it copies its parent. */
+export function copyCpuset(group: string): void {
+  try {
+    for (const file of ['cpuset.cpus', 'cpuset.mems']) {
+      if (fs.existsSync(path.join(group, file)) && readControl(group, file) === '')
+        writeControl(group, file, readControl(path.dirname(group), file));
+    }
+  } catch (cause) {
+    if (errnoOf(cause) !== 'ENOENT') throw fileError('copy cpuset', group, cause);
+  }
+}

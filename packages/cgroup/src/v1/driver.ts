@@ -1,0 +1,206 @@
+/** Groups in the hierarchies of cgroup v1: one directory per hierarchy, all of the same name. */
+import fs from 'node:fs';
+import path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import {
+  type CgroupDriver,
+  type CgroupSpec,
+  type CgroupSupports,
+  type DriverState,
+  isContainerId,
+  type ProbeResult,
+  WardenError,
+} from '@warden/interface';
+import { errnoOf, fileError, innerGroups, makeGroup, processesOf } from '../kernel-file.ts';
+import { removeGroup } from '../remove-group.ts';
+import * as controllers from './controllers.ts';
+import * as memory from './memory.ts';
+
+/** Without these there is no container worth the name. */
+const NEEDED = ['cpu', 'cpuacct', 'memory', 'devices'];
+const PREFIX = 'instance-';
+
+/** Makes the driver. `mounts` is the mount point by controller. */
+export function v1Driver(mounts: ReadonlyMap<string, string>, prefix: string): CgroupDriver {
+  return new V1Driver(mounts, prefix);
+}
+
+class V1Driver implements CgroupDriver {
+  readonly role = 'cgroup';
+  readonly name = 'cgroup-v1';
+  readonly #mounts: ReadonlyMap<string, string>;
+  readonly #prefix: string;
+  /** Each hierarchy once, however many controllers it has. */
+  readonly #hierarchies: readonly string[];
+
+  constructor(mounts: ReadonlyMap<string, string>, prefix: string) {
+    this.#mounts = mounts;
+    this.#prefix = prefix;
+    // a cpuset hierarchy of its own has nothing to set; sharing one with another controller it must be fed
+    this.#hierarchies = [
+      ...new Set([...mounts].filter(([name]) => name !== 'cpuset').map(([, mount]) => mount)),
+    ];
+  }
+
+  get supports(): CgroupSupports {
+    const has = (name: string): boolean => this.#mounts.has(name);
+    const swap = has('memory') && memory.countsSwap(this.#parent('memory'));
+    return {
+      version: 1,
+      memory: has('memory'),
+      swap,
+      cpu: has('cpu'),
+      devices: has('devices'),
+      pids: has('pids'),
+      freezer: false,
+    };
+  }
+
+  async probe(): Promise<ProbeResult> {
+    const missing = NEEDED.filter((name) => !this.#mounts.has(name));
+    if (missing.length > 0) return { ok: false, reason: `cgroup v1 without ${missing.join(', ')}` };
+    for (const mount of this.#hierarchies) {
+      const trial = path.join(mount, `${this.#prefix}-probe-${process.pid}`);
+      try {
+        makeGroup(trial);
+        await removeGroup(trial);
+      } catch (error) {
+        return { ok: false, reason: (error as Error).message };
+      }
+    }
+    return { ok: true, detail: `v1: ${[...this.#mounts.keys()].sort().join(' ')}` };
+  }
+
+  async setup(): Promise<void> {
+    const missing = NEEDED.filter((name) => !this.#mounts.has(name));
+    if (missing.length > 0) {
+      throw new WardenError('UNSUPPORTED', `cgroup v1 controllers are missing: ${missing.join(', ')}`, {
+        fields: { operation: 'set up cgroups', missing },
+      });
+    }
+    for (const mount of this.#hierarchies) {
+      const parent = path.join(mount, this.#prefix);
+      makeGroup(parent);
+      controllers.copyCpuset(parent);
+    }
+  }
+
+  plan(spec: CgroupSpec): DriverState {
+    return { group: path.join(this.#prefix, `${PREFIX}${spec.id}`) };
+  }
+
+  async create(spec: CgroupSpec, state: DriverState): Promise<void> {
+    const made: string[] = [];
+    try {
+      for (const group of this.#groups(state)) {
+        makeGroup(group);
+        made.push(group);
+        controllers.copyCpuset(group);
+      }
+      // in this order: a device policy can only be tightened while the group is empty of groups
+      controllers.writeDevicePolicy(this.#group(state, 'devices'), spec.allowAllDevices);
+      if (this.#mounts.has('pids')) controllers.writePidsLimit(this.#group(state, 'pids'), spec.pidsLimit);
+    } catch (error) {
+      for (const group of made.reverse()) await removeGroup(group).catch(() => {}); // the first error is what matters
+      throw error;
+    }
+  }
+
+  joinFiles(state: DriverState): readonly string[] {
+    return this.#groups(state).map((group) => path.join(group, 'tasks'));
+  }
+
+  async setCpuShares(state: DriverState, shares: bigint): Promise<bigint> {
+    return controllers.writeShares(this.#group(state, 'cpu'), shares);
+  }
+
+  async cpuShares(state: DriverState): Promise<bigint> {
+    return controllers.readShares(this.#group(state, 'cpu'));
+  }
+
+  async setMemoryLimit(state: DriverState, bytes: bigint): Promise<bigint> {
+    return memory.writeMemoryLimit(this.#group(state, 'memory'), bytes);
+  }
+
+  async memoryLimit(state: DriverState): Promise<bigint> {
+    return memory.readMemoryLimit(this.#group(state, 'memory'));
+  }
+
+  async memoryStat(state: DriverState): ReturnType<CgroupDriver['memoryStat']> {
+    return memory.readMemoryStat(this.#group(state, 'memory'));
+  }
+
+  async cpuStat(state: DriverState): ReturnType<CgroupDriver['cpuStat']> {
+    return controllers.readCpuStat(this.#group(state, 'cpuacct'));
+  }
+
+  async watchOutOfMemory(
+    state: DriverState,
+    listener: () => void,
+  ): ReturnType<CgroupDriver['watchOutOfMemory']> {
+    return memory.watchKills(this.#group(state, 'memory'), listener);
+  }
+
+  async pids(state: DriverState): Promise<readonly number[]> {
+    return processesOf(this.#group(state, 'cpu'));
+  }
+
+  /** v1 has no way to kill a group: everything is signalled again until nobody is left, faster than the limit of processes lets it fork. */
+  async killAll(state: DriverState, timeoutMs: number): Promise<void> {
+    const deadline = performance.now() + timeoutMs;
+    for (;;) {
+      const pids = processesOf(this.#group(state, 'cpu'));
+      if (pids.length === 0) return;
+      if (performance.now() > deadline) {
+        throw new WardenError('TIMEOUT', `processes survive SIGKILL for ${timeoutMs} ms: ${pids.join(' ')}`, {
+          fields: { operation: 'kill cgroup', object: this.#group(state, 'cpu'), pids },
+        });
+      }
+      for (const pid of pids) killProcess(pid);
+      await delay(2);
+    }
+  }
+
+  async release(state: DriverState): Promise<void> {
+    if (this.#mounts.has('memory')) memory.emptyMemory(this.#group(state, 'memory'));
+    await Promise.all(this.#groups(state).map((group) => removeGroup(group)));
+  }
+
+  async list(): Promise<readonly string[]> {
+    const ids = new Set<string>();
+    for (const mount of this.#hierarchies) {
+      for (const group of innerGroups(path.join(mount, this.#prefix))) {
+        const id = path.basename(group).slice(PREFIX.length);
+        if (path.basename(group).startsWith(PREFIX) && isContainerId(id)) ids.add(id);
+      }
+    }
+    return [...ids].sort();
+  }
+
+  #parent(controller: string): string {
+    const mount = this.#mounts.get(controller)!;
+    const parent = path.join(mount, this.#prefix);
+    return fs.existsSync(parent) ? parent : mount;
+  }
+
+  #groups(state: DriverState): string[] {
+    return this.#hierarchies.map((mount) => path.join(mount, String(state.group)));
+  }
+
+  #group(state: DriverState, controller: string): string {
+    const mount = this.#mounts.get(controller);
+    if (mount === undefined)
+      throw new WardenError('UNSUPPORTED', `this host has no ${controller} controller`, {
+        fields: { operation: 'cgroup', object: controller },
+      });
+    return path.join(mount, String(state.group));
+  }
+}
+
+function killProcess(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch (cause) {
+    if (errnoOf(cause) !== 'ESRCH') throw fileError('kill', String(pid), cause);
+  }
+}

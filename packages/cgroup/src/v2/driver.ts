@@ -1,0 +1,239 @@
+/** Groups in the unified hierarchy: `<mount>/<prefix>/instance-<id>`. */
+import fs from 'node:fs';
+import path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import {
+  type CgroupDriver,
+  type CgroupSpec,
+  type CgroupSupports,
+  type CpuStat,
+  type DriverState,
+  isContainerId,
+  type ProbeResult,
+  WardenError,
+} from '@warden/interface';
+import { attachDeviceProgram } from '@warden/native';
+import { DEVICE_RULES } from '../device-rules.ts';
+import {
+  errnoOf,
+  fileError,
+  innerGroups,
+  makeGroup,
+  parseKeyed,
+  processesOf,
+  readControl,
+  writeControl,
+} from '../kernel-file.ts';
+import { clampShares, DEFAULT_SHARES } from '../limits.ts';
+import { removeGroup } from '../remove-group.ts';
+import { weightOf } from './cpu-weight.ts';
+import { deviceProgram } from './device-program.ts';
+import * as memory from './memory.ts';
+
+const NEEDED = ['cpu', 'memory', 'pids'];
+const PREFIX = 'instance-';
+/** Microseconds of one clock tick at USER_HZ 100. */
+const TICK_US = 10_000n;
+
+/** What a test replaces. */
+export interface V2Options {
+  readonly mount: string;
+  readonly prefix: string;
+  readonly controllers: ReadonlySet<string>;
+  /** Default: the real one. */
+  readonly attachProgram?: (group: string, program: Uint8Array) => void;
+}
+
+/** Makes the driver. */
+export function v2Driver(options: V2Options): CgroupDriver {
+  return new V2Driver(options);
+}
+
+class V2Driver implements CgroupDriver {
+  readonly role = 'cgroup';
+  readonly name = 'cgroup-v2';
+  readonly #mount: string;
+  readonly #parent: string;
+  readonly #controllers: ReadonlySet<string>;
+  readonly #attachProgram: (group: string, program: Uint8Array) => void;
+  /** The kernel keeps a weight; what was asked for in shares is kept here and, over restarts, by core. */
+  readonly #shares = new Map<string, bigint>();
+
+  constructor({ mount, prefix, controllers, attachProgram = attachDeviceProgram }: V2Options) {
+    this.#mount = mount;
+    this.#parent = path.join(mount, prefix);
+    this.#controllers = controllers;
+    this.#attachProgram = attachProgram;
+  }
+
+  get supports(): CgroupSupports {
+    const has = (name: string): boolean => this.#controllers.has(name);
+    const swap = has('memory') && fs.existsSync(path.join(this.#parent, 'memory.swap.max'));
+    return {
+      version: 2,
+      memory: has('memory'),
+      swap,
+      cpu: has('cpu'),
+      devices: true,
+      pids: has('pids'),
+      freezer: true,
+    };
+  }
+
+  async probe(): Promise<ProbeResult> {
+    const missing = NEEDED.filter((name) => !this.#controllers.has(name));
+    if (missing.length > 0) return { ok: false, reason: `cgroup v2 without ${missing.join(', ')}` };
+    const trial = `${this.#parent}-probe-${process.pid}`;
+    try {
+      makeGroup(trial);
+      this.#attachProgram(trial, deviceProgram(DEVICE_RULES));
+      return { ok: true, detail: `v2: ${[...this.#controllers].sort().join(' ')}` };
+    } catch (error) {
+      return { ok: false, reason: (error as Error).message };
+    } finally {
+      await removeGroup(trial).catch(() => {}); // the probe's own failure is the answer
+    }
+  }
+
+  async setup(): Promise<void> {
+    const missing = NEEDED.filter((name) => !this.#controllers.has(name));
+    if (missing.length > 0) {
+      throw new WardenError('UNSUPPORTED', `cgroup v2 controllers are missing: ${missing.join(', ')}`, {
+        fields: { operation: 'set up cgroups', missing },
+      });
+    }
+    this.#enable(this.#mount);
+    makeGroup(this.#parent);
+    this.#enable(this.#parent);
+  }
+
+  plan(spec: CgroupSpec): DriverState {
+    return { group: `${PREFIX}${spec.id}` };
+  }
+
+  async create(spec: CgroupSpec, state: DriverState): Promise<void> {
+    const group = this.#group(state);
+    makeGroup(group);
+    try {
+      this.#attachProgram(group, deviceProgram(spec.allowAllDevices ? 'all' : DEVICE_RULES));
+      writeControl(group, 'pids.max', spec.pidsLimit === undefined ? 'max' : String(spec.pidsLimit));
+    } catch (cause) {
+      await removeGroup(group).catch(() => {}); // the first error is what matters
+      throw cause instanceof WardenError ? cause : fileError('create cgroup', group, cause);
+    }
+  }
+
+  joinFiles(state: DriverState): readonly string[] {
+    return [path.join(this.#group(state), 'cgroup.procs')];
+  }
+
+  async setCpuShares(state: DriverState, shares: bigint): Promise<bigint> {
+    const group = this.#group(state);
+    try {
+      writeControl(group, 'cpu.weight', String(weightOf(shares)));
+    } catch (cause) {
+      throw fileError('set cpu shares', group, cause, 'Failed setting cpu shares');
+    }
+    const inForce = clampShares(shares);
+    this.#shares.set(group, inForce);
+    return inForce;
+  }
+
+  async cpuShares(state: DriverState): Promise<bigint> {
+    return this.#shares.get(this.#group(state)) ?? DEFAULT_SHARES;
+  }
+
+  async setMemoryLimit(state: DriverState, bytes: bigint): Promise<bigint> {
+    return memory.writeMemoryLimit(this.#group(state), bytes);
+  }
+
+  async memoryLimit(state: DriverState): Promise<bigint> {
+    return memory.readMemoryLimit(this.#group(state));
+  }
+
+  async memoryStat(state: DriverState): ReturnType<CgroupDriver['memoryStat']> {
+    return memory.readMemoryStat(this.#group(state), this.#mount);
+  }
+
+  async cpuStat(state: DriverState): Promise<CpuStat> {
+    const group = this.#group(state);
+    try {
+      const values = parseKeyed(readControl(group, 'cpu.stat'));
+      const get = (key: string): bigint => values.get(key) ?? 0n;
+      return {
+        usage: get('usage_usec') * 1_000n,
+        user: get('user_usec') / TICK_US,
+        system: get('system_usec') / TICK_US,
+      };
+    } catch (cause) {
+      throw fileError('read cpu stats', group, cause, 'Failed getting cpu stats');
+    }
+  }
+
+  async watchOutOfMemory(
+    state: DriverState,
+    listener: () => void,
+  ): ReturnType<CgroupDriver['watchOutOfMemory']> {
+    return memory.watchKills(this.#group(state), listener);
+  }
+
+  async pids(state: DriverState): Promise<readonly number[]> {
+    return processesOf(this.#group(state));
+  }
+
+  /** cgroup.kill (Linux 5.14) reaches everything below without a race. */
+  async killAll(state: DriverState, timeoutMs: number): Promise<void> {
+    const group = this.#group(state);
+    try {
+      writeControl(group, 'cgroup.kill', '1');
+    } catch (cause) {
+      if (errnoOf(cause) === 'ENOENT' && !fs.existsSync(group)) return;
+      throw fileError('kill cgroup', group, cause);
+    }
+    const deadline = performance.now() + timeoutMs;
+    for (let pids = processesOf(group); pids.length > 0; pids = processesOf(group)) {
+      if (performance.now() > deadline) {
+        throw new WardenError(
+          'TIMEOUT',
+          `processes survive cgroup.kill for ${timeoutMs} ms: ${pids.join(' ')}`,
+          { fields: { operation: 'kill cgroup', object: group, pids } },
+        );
+      }
+      await delay(2);
+    }
+  }
+
+  async release(state: DriverState): Promise<void> {
+    const group = this.#group(state);
+    this.#shares.delete(group);
+    await removeGroup(group);
+  }
+
+  async list(): Promise<readonly string[]> {
+    return innerGroups(this.#parent)
+      .map((group) => path.basename(group))
+      .filter((name) => name.startsWith(PREFIX) && isContainerId(name.slice(PREFIX.length)))
+      .map((name) => name.slice(PREFIX.length))
+      .sort();
+  }
+
+  /** Hands the controllers to what is inside. All at once, else one by one: a host may hold one back. */
+  #enable(group: string): void {
+    const wanted = ['cpu', 'memory', 'pids', 'io', 'cpuset'].filter((name) => this.#controllers.has(name));
+    try {
+      writeControl(group, 'cgroup.subtree_control', wanted.map((name) => `+${name}`).join(' '));
+    } catch {
+      for (const name of wanted) {
+        try {
+          writeControl(group, 'cgroup.subtree_control', `+${name}`);
+        } catch (cause) {
+          if (NEEDED.includes(name)) throw fileError(`enable the ${name} controller`, group, cause);
+        }
+      }
+    }
+  }
+
+  #group(state: DriverState): string {
+    return path.join(this.#parent, String(state.group));
+  }
+}

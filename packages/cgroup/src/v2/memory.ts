@@ -1,0 +1,134 @@
+/** The v2 memory controller in the wire's terms (spec drivers.md 2.5, 2.6). */
+import fs from 'node:fs';
+import path from 'node:path';
+import type { MemoryStat, Watch } from '@warden/interface';
+import { errnoOf, fileError, parseKeyed, readControl, writeControl } from '../kernel-file.ts';
+import { UNLIMITED_MEMORY } from '../limits.ts';
+
+/** `max` is no limit. */
+function parseLimit(text: string): bigint {
+  return text === 'max' ? UNLIMITED_MEMORY : BigInt(text);
+}
+
+export function readMemoryLimit(group: string): bigint {
+  try {
+    return parseLimit(readControl(group, 'memory.max'));
+  } catch (cause) {
+    throw fileError('read memory limit', group, cause);
+  }
+}
+
+/** Memory as asked for, no swap on top: that is memory and memory+swap of the same size. Errors: text `Failed setting memory limit`. */
+export function writeMemoryLimit(group: string, bytes: bigint): bigint {
+  try {
+    writeControl(group, 'memory.max', bytes >= UNLIMITED_MEMORY ? 'max' : bytes);
+    try {
+      writeControl(group, 'memory.swap.max', bytes >= UNLIMITED_MEMORY ? 'max' : '0');
+    } catch (error) {
+      if (errnoOf(error) !== 'ENOENT') throw error; // a kernel that does not count swap
+    }
+    return readMemoryLimit(group);
+  } catch (cause) {
+    throw fileError('set memory limit', group, cause, 'Failed setting memory limit');
+  }
+}
+
+const COPIED = [
+  'pgfault',
+  'pgmajfault',
+  'inactive_anon',
+  'active_anon',
+  'inactive_file',
+  'active_file',
+  'unevictable',
+] as const;
+const TOTALS = ['cache', 'rss', 'mapped_file', 'pgpgin', 'pgpgout', 'swap', ...COPIED] as const;
+
+/** v1's keys from v2's file; totals are the same, because v2 counts what is below. Errors: text `Failed getting memory usage`. */
+export function readMemoryStat(group: string, root: string): MemoryStat {
+  try {
+    const values = parseKeyed(readControl(group, 'memory.stat'));
+    const get = (key: string): bigint => values.get(key) ?? 0n;
+    const own: Record<string, bigint> = {
+      cache: get('file'),
+      rss: get('anon'),
+      mapped_file: get('file_mapped'),
+      pgpgin: 0n, // v2 does not count them
+      pgpgout: 0n,
+      swap: readSwap(group),
+      ...Object.fromEntries(COPIED.map((key) => [key, get(key)])),
+    };
+    const limits = limitsUpwards(group, root);
+    return {
+      ...own,
+      ...Object.fromEntries(TOTALS.map((key) => [`total_${key}`, own[key]!])),
+      hierarchical_memory_limit: limits.memory,
+      hierarchical_memsw_limit: limits.memoryAndSwap,
+    };
+  } catch (cause) {
+    throw fileError('read memory.stat', group, cause, 'Failed getting memory usage');
+  }
+}
+
+function readSwap(group: string): bigint {
+  return BigInt(readOptional(group, 'memory.swap.current') ?? 0);
+}
+
+function readOptional(group: string, file: string): string | undefined {
+  try {
+    return readControl(group, file);
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/** The tightest limits of the group and its ancestors; the root has none. */
+function limitsUpwards(group: string, root: string): { memory: bigint; memoryAndSwap: bigint } {
+  let memory = UNLIMITED_MEMORY;
+  let memoryAndSwap = UNLIMITED_MEMORY;
+  for (let at = group; at.startsWith(`${root}${path.sep}`); at = path.dirname(at)) {
+    const own = parseLimit(readOptional(at, 'memory.max') ?? 'max');
+    const swap = parseLimit(readOptional(at, 'memory.swap.max') ?? 'max');
+    if (own < memory) memory = own;
+    if (own + swap < memoryAndSwap) memoryAndSwap = own + swap;
+  }
+  return { memory, memoryAndSwap };
+}
+
+/** How often the kernel killed somebody in the group; `undefined` when the group is gone. */
+export function killCount(group: string): bigint | undefined {
+  try {
+    return parseKeyed(readControl(group, 'memory.events')).get('oom_kill') ?? 0n;
+  } catch (error) {
+    if (['ENOENT', 'ENODEV'].includes(errnoOf(error))) return undefined;
+    throw error;
+  }
+}
+
+/** Calls `listener` once per increase of the counter. The kernel modifies the file, which inotify tells; a missing file is no kill. */
+export function watchKills(group: string, listener: () => void): Watch {
+  let seen = killCount(group);
+  if (seen === undefined)
+    throw fileError(
+      'watch out-of-memory kills',
+      group,
+      Object.assign(new Error('no such group'), { code: 'ENOENT' }),
+    );
+  let isOpen = true;
+  const check = (): void => {
+    const now = isOpen ? killCount(group) : undefined;
+    if (now === undefined || now === seen) return;
+    seen = now;
+    listener();
+  };
+  const watcher = fs.watch(path.join(group, 'memory.events'), { persistent: false }, check);
+  watcher.on('error', () => watcher.close());
+  check(); // what happened between reading the counter and watching
+  return {
+    close: () => {
+      isOpen = false;
+      watcher.close();
+    },
+  };
+}

@@ -1,0 +1,538 @@
+/** The engine over the fakes of the compliance kit, which are proven to keep the contracts. */
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import {
+  copyFilesystem,
+  GroupTable,
+  LinkTable,
+  memoryCgroups,
+  memoryInit,
+  memoryNetwork,
+  memoryQuota,
+  type Program,
+  QuotaTable,
+} from '@warden/driver-compliance';
+import { type Container, silentLogger, type Warden } from '@warden/interface';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { CREATE_FAILPOINTS } from './create.ts';
+import { type Core, type CoreOptions, createCore } from './index.ts';
+
+/** Scripts of these tests are JSON: what to print, how to end. */
+interface Script {
+  readonly stdout?: string;
+  readonly stderr?: string;
+  readonly status?: number;
+  /** Milliseconds before the end. */
+  readonly wait?: number;
+  /** Ignores everything but SIGKILL. */
+  readonly forever?: boolean;
+  /** Bytes in pieces of 64 KiB. */
+  readonly bytes?: number;
+  readonly showUser?: boolean;
+}
+
+const program: Program = async ({ spec, write, killed }) => {
+  const script = JSON.parse(Buffer.from(spec.stdin).toString()) as Script;
+  if (script.showUser) write('stdout', spec.user);
+  if (script.stdout) write('stdout', script.stdout);
+  if (script.stderr) write('stderr', script.stderr);
+  for (let left = script.bytes ?? 0; left > 0; left -= 65_536)
+    write('stdout', Buffer.alloc(Math.min(left, 65_536), 'x'));
+  if (script.wait) await new Promise((resolve) => setTimeout(resolve, script.wait));
+  if (script.forever) return { signal: await killed };
+  return { exitCode: script.status ?? 0 };
+};
+
+/** A host: everything that survives a daemon. */
+class Host {
+  readonly directory = fs.mkdtempSync(path.join(os.tmpdir(), 'warden-core-'));
+  readonly depot = path.join(this.directory, 'depot');
+  readonly rootfs = path.join(this.directory, 'rootfs');
+  readonly groups = new GroupTable();
+  readonly links = new LinkTable();
+  readonly quotas = new QuotaTable();
+  readonly inits = memoryInit({ program });
+
+  constructor() {
+    fs.mkdirSync(this.depot);
+    fs.mkdirSync(this.rootfs);
+    fs.writeFileSync(path.join(this.rootfs, 'file'), 'base');
+  }
+
+  start(over: Partial<CoreOptions> = {}): Promise<Core> {
+    const components = { logger: silentLogger };
+    return createCore({
+      drivers: {
+        init: this.inits(components),
+        filesystem: copyFilesystem()(components),
+        network: memoryNetwork({ table: this.links })(components),
+        cgroup: memoryCgroups({ table: this.groups, prefix: 'core' })(components),
+        quota: memoryQuota({ table: this.quotas })(components),
+      },
+      logger: silentLogger,
+      depot: this.depot,
+      rootfs: this.rootfs,
+      graceTime: 300,
+      network: {
+        pool: '10.254.0.0/24',
+        releaseDelay: 0,
+        mtu: 1500,
+        allowNetworks: [],
+        denyNetworks: [],
+        allowHostAccess: false,
+        dnsServers: [],
+      },
+      ports: { first: 61_000, count: 4 },
+      uids: { first: 10_000, count: 16 },
+      jobOutputLimit: 1_000_000,
+      rlimits: {},
+      nice: 0,
+      pidsLimit: undefined,
+      allowNested: false,
+      lang: 'C.UTF-8',
+      durable: false,
+      ...over,
+    });
+  }
+
+  /** Everything that is left. */
+  inventory(): object {
+    return {
+      depot: fs.readdirSync(this.depot),
+      groups: [...this.groups.groups.keys()],
+      links: this.links.inventory(),
+      quotas: [...this.quotas.entries.keys()],
+      inits: this.inits.directories(),
+    };
+  }
+}
+
+let host: Host;
+let core: Core;
+let warden: Warden;
+const EMPTY = { depot: [], groups: [], links: [], quotas: [], inits: [] };
+
+beforeEach(async () => {
+  host = new Host();
+  core = await host.start();
+  warden = core.openSession();
+});
+afterEach(async () => {
+  vi.useRealTimers();
+  vi.unstubAllEnvs();
+  await core.close();
+  fs.rmSync(host.directory, { recursive: true, force: true });
+});
+
+const script = (value: Script): string => JSON.stringify(value);
+const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString();
+async function run(
+  box: Container,
+  value: Script,
+): Promise<{ stdout: string; stderr: string; exitStatus: number }> {
+  const { stdout, stderr, exitStatus } = await (await box.spawn(script(value))).link();
+  return { stdout: text(stdout), stderr: text(stderr), exitStatus };
+}
+
+describe('create (spec behaviour.md 5)', () => {
+  it('makes what the drivers offer, and destroy removes all of it', async () => {
+    const box = await warden.create({ handle: 'mine' });
+    expect(await warden.list()).toEqual(['mine']);
+    expect(host.inventory()).not.toEqual(EMPTY);
+    expect(await box.info()).toMatchObject({
+      state: 'active',
+      hostIp: '10.254.0.1',
+      containerIp: '10.254.0.2',
+      jobIds: [],
+    });
+    await box.destroy();
+    expect(host.inventory()).toEqual(EMPTY);
+    await expect(box.info()).rejects.toMatchObject({ code: 'UNKNOWN_HANDLE', message: 'unknown handle' });
+  });
+
+  it.each(CREATE_FAILPOINTS)('leaves nothing when it fails at %s, and can be repeated', async (name) => {
+    await core.close();
+    vi.stubEnv('WARDEN_FAILPOINT', `${name}=error`);
+    core = await host.start({
+      uids: { first: 10_000, count: 1 },
+      network: { ...options(), pool: '10.254.0.0/30' },
+    });
+    const session = core.openSession();
+    for (let round = 0; round < 3; round++) {
+      await expect(session.create({ handle: 'never' })).rejects.toMatchObject({
+        message: `failpoint ${name}`,
+      });
+      expect(host.inventory()).toEqual(EMPTY);
+      expect(await session.list()).toEqual([]);
+    }
+  });
+
+  it('refuses by the specified texts before anything is taken', async () => {
+    await warden.create({ handle: 'taken' });
+    const cases: [Parameters<Warden['create']>[0], string, string][] = [
+      [{ handle: 'taken' }, 'ALREADY_EXISTS', 'container with handle: taken already exists.'],
+      [{ rootfs: '/nonexistent' }, 'INVALID_SPEC', 'rootfs /nonexistent not found'],
+      [
+        { bindMounts: [{ source: '/nonexistent', target: '/x', mode: 'ro' }] },
+        'INVALID_SPEC',
+        'Source path for bind mount does not exist: /nonexistent',
+      ],
+      [{ bindMounts: [{ source: '/tmp', target: '/x', mode: '2' as 'ro' }] }, 'INVALID_SPEC', 'Unknown mode'],
+      [
+        { bindMounts: [{ source: '/tmp', target: '/../', mode: 'ro' }] },
+        'INVALID_SPEC',
+        'target path of a bind mount must be absolute and not the root: /../',
+      ],
+      [{ network: '1.1.1.1' }, 'POOL_EXHAUSTED', 'Could not acquire network: 1.1.1.0'],
+      [{ network: '1.1.1.999' }, 'INVALID_SPEC', 'invalid address: 1.1.1.999'],
+    ];
+    for (const [spec, code, message] of cases)
+      await expect(warden.create(spec)).rejects.toMatchObject({ code, message });
+    expect(await warden.list()).toEqual(['taken']);
+  });
+
+  it('reserves the handle: of two at the same time one wins', async () => {
+    const results = await Promise.allSettled([
+      warden.create({ handle: 'same' }),
+      warden.create({ handle: 'same' }),
+    ]);
+    expect(results.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
+    expect(await warden.list()).toEqual(['same']);
+  });
+
+  it('takes the wanted network and gives it back', async () => {
+    const box = await warden.create({ network: '10.254.0.10' });
+    expect(await box.info()).toMatchObject({ hostIp: '10.254.0.9', containerIp: '10.254.0.10' });
+    await expect(warden.create({ network: '10.254.0.8' })).rejects.toMatchObject({ code: 'POOL_EXHAUSTED' });
+    await box.destroy();
+    await (await warden.create({ network: '10.254.0.8' })).destroy();
+  });
+
+  it('says which pool is empty', async () => {
+    await core.close();
+    core = await host.start({ uids: { first: 10_000, count: 1 } });
+    const session = core.openSession();
+    await session.create();
+    await expect(session.create()).rejects.toMatchObject({
+      code: 'POOL_EXHAUSTED',
+      message: 'no uid available',
+      fields: { pool: 'uid', used: 1, limit: 1 },
+    });
+  });
+
+  it('survives many at the same time', async () => {
+    const boxes = await Promise.all(Array.from({ length: 16 }, () => warden.create()));
+    expect(
+      new Set((await Promise.all(boxes.map((box) => box.info()))).map(({ containerIp }) => containerIp)).size,
+    ).toBe(16);
+    await Promise.all(boxes.map((box) => box.destroy()));
+    expect(host.inventory()).toEqual(EMPTY);
+  });
+});
+
+function options(): CoreOptions['network'] {
+  return {
+    pool: '10.254.0.0/24',
+    releaseDelay: 0,
+    mtu: 1500,
+    allowNetworks: [],
+    denyNetworks: [],
+    allowHostAccess: false,
+    dnsServers: [],
+  };
+}
+
+describe('jobs (spec behaviour.md 6)', () => {
+  it('run as vcap, privileged as root', async () => {
+    const box = await warden.create();
+    expect((await run(box, { showUser: true })).stdout).toBe('vcap');
+    const { stdout } = await (await box.spawn(script({ showUser: true }), { privileged: true })).link();
+    expect(text(stdout)).toBe('root');
+  });
+
+  it('give everything to everybody who waits, and are gone afterwards', async () => {
+    const box = await warden.create();
+    const job = await box.spawn(script({ stdout: 'out', stderr: 'err', wait: 20, status: 9 }));
+    const other = core.openSession().container(box.handle).job(job.id);
+    const [first, second, streamed] = await Promise.all([job.link(), other.link(), collect(other.stream())]);
+    for (const result of [first, second])
+      expect([text(result.stdout), text(result.stderr), result.exitStatus]).toEqual(['out', 'err', 9]);
+    expect(streamed).toEqual({ stdout: 'out', stderr: 'err', exitStatus: 9 });
+    await expect(job.link()).rejects.toMatchObject({ code: 'UNKNOWN_JOB', message: 'no such job' });
+    await expect(collect(job.stream())).rejects.toMatchObject({ code: 'UNKNOWN_JOB' });
+  });
+
+  it('keep their result for whoever comes after an abandoned wait', async () => {
+    const box = await warden.create();
+    const job = await box.spawn(script({ stdout: 'kept', wait: 50 }));
+    const controller = new AbortController();
+    const waiting = job.link({ signal: controller.signal });
+    controller.abort();
+    await expect(waiting).rejects.toMatchObject({ code: 'ABORTED' });
+    for await (const _ of job.stream()) break;
+    expect(text((await job.link()).stdout)).toBe('kept');
+  });
+
+  it('end at the output limit, not before, with an event', async () => {
+    const box = await warden.create();
+    const exact = await run(box, { bytes: 1_000_000, status: 3 });
+    expect([exact.stdout.length, exact.exitStatus]).toEqual([1_000_000, 3]);
+    expect((await box.info()).events).toEqual([]);
+    const over = await run(box, { bytes: 1_000_001, forever: true });
+    expect(over.exitStatus).toBe(255);
+    expect(over.stdout.length).toBeGreaterThan(1_000_000);
+    expect((await box.info()).events).toEqual(['command exceeded maximum output']);
+  });
+
+  it('answer 255 for a death by signal', async () => {
+    const box = await warden.create();
+    const job = await box.spawn(script({ forever: true }));
+    expect((await box.info()).jobIds).toEqual([job.id]);
+    await job.kill();
+    expect((await job.link()).exitStatus).toBe(255);
+    await expect(job.kill()).rejects.toMatchObject({ code: 'UNKNOWN_JOB' });
+  });
+
+  it('have ids of their own across containers', async () => {
+    const [first, second] = [await warden.create(), await warden.create()];
+    const ids = [
+      await first.spawn(script({})),
+      await second.spawn(script({})),
+      await first.spawn(script({})),
+    ].map(({ id }) => id);
+    expect(new Set(ids).size).toBe(3);
+    await expect(second.job(ids[0]!).link()).rejects.toMatchObject({ code: 'UNKNOWN_JOB' });
+  });
+
+  it('refuse limits that do not exist', async () => {
+    const box = await warden.create();
+    await expect(box.spawn(script({}), { rlimits: { nofiles: 1n } as never })).rejects.toMatchObject({
+      code: 'INVALID_SPEC',
+    });
+    await expect(box.spawn(script({}), { rlimits: { nofile: -1n } })).rejects.toMatchObject({
+      code: 'INVALID_SPEC',
+    });
+  });
+});
+
+async function collect(
+  stream: ReturnType<ReturnType<Container['job']>['stream']>,
+): Promise<{ stdout: string; stderr: string; exitStatus: number }> {
+  const output = { stdout: '', stderr: '' };
+  for (;;) {
+    const next = await stream.next();
+    if (next.done) return { ...output, exitStatus: next.value.exitStatus };
+    output[next.value.stream] += text(next.value.data);
+  }
+}
+
+describe('stop and destroy (spec behaviour.md 5)', () => {
+  it('stops once for all, keeps results, and admits nothing new', async () => {
+    const box = await warden.create();
+    const job = await box.spawn(script({ stdout: 'printed', forever: true }));
+    await Promise.all([box.stop(), box.stop({ kill: true }), box.stop({ background: true })]);
+    expect(await box.info()).toMatchObject({ state: 'stopped', jobIds: [] });
+    await expect(box.spawn(script({}))).rejects.toMatchObject({
+      code: 'BAD_STATE',
+      message: "Container state must be one of 'active', current state is 'stopped'",
+    });
+    await expect(box.netIn()).rejects.toMatchObject({ code: 'BAD_STATE' });
+    expect(text((await job.link()).stdout)).toBe('printed');
+    await box.stop();
+  });
+
+  it('gives waiting links the obituary', async () => {
+    const box = await warden.create();
+    const job = await box.spawn(script({ forever: true }));
+    const waiting = job.link();
+    await box.destroy();
+    expect(await waiting).toMatchObject({ exitStatus: 255, info: { state: 'active', jobIds: [job.id] } });
+  });
+
+  it('destroys once for all who ask, and again after a failure', async () => {
+    const box = await warden.create();
+    await Promise.all([box.destroy(), box.destroy()]);
+    const second = await warden.create();
+    const { containerPath } = await second.info();
+    const rmSync = vi.spyOn(fs, 'rmSync').mockImplementationOnce(() => {
+      throw Object.assign(new Error('busy'), { code: 'EBUSY' });
+    });
+    await expect(second.destroy()).rejects.toThrow(/busy/);
+    rmSync.mockRestore();
+    expect(await warden.list()).toEqual([second.handle]);
+    await expect(second.spawn(script({}))).rejects.toMatchObject({ code: 'BAD_STATE' });
+    await second.destroy();
+    expect(fs.existsSync(containerPath!)).toBe(false);
+    expect(host.inventory()).toEqual(EMPTY);
+  });
+});
+
+describe('grace time (spec behaviour.md 3 and 8)', () => {
+  it('begins when the last session that created, named or found the container has ended', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    const owner = core.openSession();
+    await owner.create({ handle: 'box', graceTime: 10 });
+    const late = core.openSession();
+    await owner.close();
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(await warden.list()).toEqual(['box']);
+    await late.close();
+    await vi.advanceTimersByTimeAsync(9_000);
+    expect(await warden.list()).toEqual(['box']);
+    await vi.advanceTimersByTimeAsync(2_000);
+    expect(await warden.list()).toEqual([]);
+    expect(host.inventory()).toEqual(EMPTY);
+  });
+
+  it('is cancelled by whoever names the container, and endless where configured', async () => {
+    await core.close();
+    core = await host.start({ graceTime: undefined });
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    const observer = core.openSession();
+    const owner = core.openSession();
+    await owner.create({ handle: 'short', graceTime: 5 });
+    await owner.create({ handle: 'endless' });
+    await owner.close();
+    await vi.advanceTimersByTimeAsync(4_000);
+    await observer.container('short').info();
+    await vi.advanceTimersByTimeAsync(1_000_000);
+    expect(await observer.list()).toEqual(['short', 'endless']);
+  });
+});
+
+describe('ports, egress and limits', () => {
+  it('picks ports from the pool and gives them back', async () => {
+    const box = await warden.create();
+    expect(await box.netIn()).toEqual({ hostPort: 61_000, containerPort: 61_000 });
+    expect(await box.netIn({ hostPort: 61_002, containerPort: 80 })).toEqual({
+      hostPort: 61_002,
+      containerPort: 80,
+    });
+    expect((await box.netIn()).hostPort).toBe(61_001);
+    expect((await box.netIn()).hostPort).toBe(61_003);
+    await expect(box.netIn()).rejects.toMatchObject({ code: 'POOL_EXHAUSTED', message: 'no port available' });
+    const other = await warden.create();
+    await expect(other.netIn({ hostPort: 61_002 })).rejects.toMatchObject({ code: 'ALREADY_EXISTS' });
+    await expect(other.netIn({ hostPort: 0 })).rejects.toMatchObject({ code: 'INVALID_SPEC' });
+    await box.destroy();
+    expect(await other.netIn({ hostPort: 61_002 })).toEqual({ hostPort: 61_002, containerPort: 61_002 });
+  });
+
+  it.each([
+    [{}, 'Please specify network, port, and/or port_range.'],
+    [{ portRange: '2000:1000' }, 'Port range maximum must be greater than minimum'],
+    [{ portRange: '2000:2000' }, 'Port range maximum must be greater than minimum'],
+    [{ portRange: '2000:' }, 'Port range maximum must be greater than minimum'],
+    [{ network: '10.0.0.0/33' }, '10.0.0.0/33 is no address, CIDR or range of addresses'],
+    [{ network: '10.0.0.9-10.0.0.1' }, '10.0.0.9-10.0.0.1 is no address, CIDR or range of addresses'],
+    [{ port: 70_000 }, 'port 70000 is not in 1..65535'],
+  ])('refuses egress %j', async (spec, message) => {
+    const box = await warden.create();
+    await expect(box.netOut(spec)).rejects.toMatchObject({ code: 'INVALID_SPEC', message });
+  });
+
+  it('turns egress requests into rules', async () => {
+    const box = await warden.create();
+    await box.netOut({ network: '10.1.2.3/16', portRange: ':2000' });
+    await box.netOut({ network: '10.0.0.1-10.0.0.9', protocol: 'icmp', icmpType: 8, icmpCode: -1 });
+    const rules = JSON.parse(/ (\[\{.*)$/.exec(host.links.inventory()[0]!)![1]!) as object[];
+    expect(rules).toEqual([
+      { protocol: 'icmp', log: false, network: { first: '10.0.0.1', last: '10.0.0.9' }, icmpType: 8 },
+      {
+        protocol: 'tcp',
+        log: false,
+        network: { first: '10.1.0.0', last: '10.1.255.255' },
+        ports: { first: 1, last: 2000 },
+      },
+    ]);
+  });
+
+  it('stops a container whose memory ran out, with an event', async () => {
+    const box = await warden.create();
+    expect(await box.limitMemory()).toBe(9_223_372_036_854_771_712n);
+    expect(await box.limitMemory(1_048_576n)).toBe(1_048_576n);
+    const [group] = host.groups.groups.keys();
+    host.groups.join(`${group}/cgroup.procs`, { pid: 7, rss: 0n, onEnd: () => {} });
+    host.groups.allocate(7, 2_000_000);
+    await vi.waitFor(async () =>
+      expect(await box.info()).toMatchObject({ state: 'stopped', events: ['out of memory'] }),
+    );
+  });
+});
+
+describe('recovery (spec behaviour.md 10)', () => {
+  it('takes living containers over: jobs, output, pools, rules, references', async () => {
+    const box = await warden.create({ handle: 'living' });
+    const { hostPort } = await box.netIn();
+    await box.netOut({ port: 80 });
+    const ending = await box.spawn(script({ wait: 20, stdout: 'while away', status: 4 }));
+    const lasting = await box.spawn(script({ forever: true }));
+    const before = host.links.inventory();
+    await core.close();
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    core = await host.start();
+    const session = core.openSession();
+    expect(await session.list()).toEqual(['living']);
+    expect(host.links.inventory()).toEqual(before);
+    const same = session.container('living');
+    const result = await same.job(ending.id).link();
+    expect(result.exitStatus).toBe(4);
+    expect((await same.info()).jobIds).toEqual([lasting.id]);
+    expect((await same.spawn(script({}))).id).toBeGreaterThan(lasting.id);
+    const other = await session.create();
+    expect((await other.info()).containerIp).toBe('10.254.0.6');
+    expect((await other.netIn()).hostPort).not.toBe(hostPort);
+    await Promise.all([same.destroy(), other.destroy()]);
+    expect(host.inventory()).toEqual(EMPTY);
+  });
+
+  it.each(CREATE_FAILPOINTS)('undoes what a daemon killed at %s had begun', async (name) => {
+    await core.close();
+    vi.stubEnv('WARDEN_FAILPOINT', `${name}=kill`);
+    core = await host.start();
+    const died = new Error('killed');
+    vi.spyOn(process, 'kill').mockImplementation(() => {
+      throw died;
+    });
+    // a killed process undoes nothing: its undo must not run either
+    const unwind = vi
+      .spyOn((await import('./undo-stack.ts')).UndoStack.prototype, 'unwind')
+      .mockResolvedValue([]);
+    await expect(core.openSession().create()).rejects.toThrow();
+    unwind.mockRestore();
+    vi.restoreAllMocks();
+    vi.unstubAllEnvs();
+    core = await host.start();
+    const session = core.openSession();
+    for (const handle of await session.list()) await session.container(handle).destroy();
+    expect(host.inventory()).toEqual(EMPTY);
+  });
+
+  it('removes dead containers and directories without a record', async () => {
+    const box = await warden.create();
+    await core.close();
+    const { containerPath } = await box.info();
+    await (await host.inits({ logger: silentLogger }).connect(containerPath!))!.kill();
+    fs.mkdirSync(path.join(host.depot, 'vvvvvvvvvvv/tmp'), { recursive: true });
+    core = await host.start();
+    expect(await core.openSession().list()).toEqual([]);
+    expect(host.inventory()).toEqual(EMPTY);
+  });
+
+  it('sets aside what it cannot understand while it lives, and leaves foreign directories alone', async () => {
+    const box = await warden.create();
+    const { containerPath } = await box.info();
+    await core.close();
+    fs.writeFileSync(path.join(containerPath!, 'snapshot.json'), '{"broken');
+    fs.mkdirSync(path.join(host.depot, 'lost+found'));
+    core = await host.start();
+    expect(await core.openSession().list()).toEqual([]);
+    expect(fs.readdirSync(host.depot).sort()).toEqual([
+      `.quarantine-${path.basename(containerPath!)}`,
+      'lost+found',
+    ]);
+    expect(host.groups.groups.size).toBe(1);
+    expect(host.links.links.size).toBe(1);
+  });
+});

@@ -1,0 +1,62 @@
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { silentLogger } from '@warden/interface';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { aufs } from './index.ts';
+
+let directory: string;
+beforeEach(() => {
+  directory = fs.mkdtempSync(path.join(os.tmpdir(), 'warden-aufs-'));
+});
+afterEach(() => fs.rmSync(directory, { recursive: true, force: true }));
+
+describe('aufs', () => {
+  const driver = aufs()({ logger: silentLogger });
+  const spec = () => ({ id: '0123456789a', directory, base: path.join(directory, 'base') });
+
+  it('describes the mount by the specified option string (linux-container.md 5.2)', () => {
+    expect(
+      driver.mounts({ id: '0123456789a', directory: '/depot/0123456789a', base: '/srv/root' }, {}),
+    ).toEqual([
+      {
+        type: 'aufs',
+        source: 'none',
+        target: '/',
+        options: ['br:/depot/0123456789a/tmp/rootfs=rw:/srv/root=ro+wh'],
+      },
+    ]);
+  });
+  it('makes the layer with owner and mode of the base, keeps an existing one, and releases it', async () => {
+    fs.mkdirSync(spec().base, { mode: 0o711 });
+    await driver.prepare(spec(), driver.plan(spec()));
+    expect(fs.statSync(path.join(directory, 'tmp/rootfs')).mode & 0o7777).toBe(
+      fs.statSync(spec().base).mode & 0o7777,
+    );
+    fs.writeFileSync(path.join(directory, 'tmp/rootfs/kept'), '');
+    await driver.prepare(spec(), driver.plan(spec()));
+    expect(fs.readdirSync(path.join(directory, 'tmp/rootfs'))).toEqual(['kept']);
+    await driver.release(spec(), driver.plan(spec()));
+    await driver.release(spec(), driver.plan(spec()));
+    expect(fs.readdirSync(directory)).toEqual(['base']);
+  });
+  it('refuses what aufs cannot express, and a base that is none', async () => {
+    await expect(driver.prepare(spec(), {})).rejects.toMatchObject({
+      code: 'INVALID_SPEC',
+      message: expect.stringContaining('base'),
+    });
+    const odd = { ...spec(), base: path.join(directory, 'a:b') };
+    fs.mkdirSync(odd.base);
+    await expect(driver.prepare(odd, {})).rejects.toMatchObject({
+      code: 'INVALID_SPEC',
+      message: expect.stringContaining('a:b'),
+    });
+  });
+  it('says why it does not work here, or works', async () => {
+    const result = await driver.probe(directory);
+    const known = /\baufs\b/.test(fs.readFileSync('/proc/filesystems', 'utf8'));
+    expect(result.ok || !known || process.getuid?.() !== 0).toBe(true);
+    if (!known) expect(result).toEqual({ ok: false, reason: 'the kernel has no aufs' });
+    expect(fs.readdirSync(directory)).toEqual([]);
+  });
+});
