@@ -56,9 +56,13 @@ async function measureWarden() {
       drivers: { name },
     }),
   );
-  const daemon = spawn(process.execPath, [path.join(root, 'packages/daemon/bin/wardend.js'), '--config', configuration], {
-    stdio: ['ignore', 'inherit', 'inherit'],
-  });
+  const daemon = spawn(
+    process.execPath,
+    [path.join(root, 'packages/daemon/bin/wardend.js'), '--config', configuration],
+    {
+      stdio: ['ignore', 'inherit', 'inherit'],
+    },
+  );
   try {
     while (!fs.existsSync(socket)) {
       if (daemon.exitCode !== null) throw new Error(`wardend ended with ${daemon.exitCode}`);
@@ -101,7 +105,10 @@ function removeGroups() {
 }
 
 function runc(...args) {
-  const result = spawnSync('runc', ['--root', path.join(directory, 'runc'), ...args], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+  const result = spawnSync('runc', ['--root', path.join(directory, 'runc'), ...args], {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   if (result.error) throw result.error;
   if (result.status !== 0) throw new Error(`runc ${args.join(' ')}: ${result.stderr}`);
   return result.stdout;
@@ -116,9 +123,11 @@ async function measureRunc() {
   spec.process.terminal = false;
   spec.root = { path: rootfs, readonly: true };
   spec.linux.cgroupsPath = `/${name}-runc/box`;
-  const write = (args) => fs.writeFileSync(file, JSON.stringify({ ...spec, process: { ...spec.process, args } }));
+  const write = (args) =>
+    fs.writeFileSync(file, JSON.stringify({ ...spec, process: { ...spec.process, args } }));
   write(['/bin/true']);
-  for (let i = 0; i < COUNT; i++) await sample('runc run true (whole life)', () => runc('run', '--bundle', bundle, `r${i}`));
+  for (let i = 0; i < COUNT; i++)
+    await sample('runc run true (whole life)', () => runc('run', '--bundle', bundle, `r${i}`));
   write(['/bin/sleep', '600']);
   for (let i = 0; i < Math.min(COUNT, 30); i++) {
     await sample('runc create and start', () => detached(bundle, `d${i}`));
@@ -139,7 +148,11 @@ async function measureRunc() {
 
 /** A detached container inherits its standard streams, so they must not be pipes that somebody waits on. */
 function detached(bundle, id) {
-  const result = spawnSync('runc', ['--root', path.join(directory, 'runc'), 'run', '--detach', '--bundle', bundle, id], { stdio: 'ignore' });
+  const result = spawnSync(
+    'runc',
+    ['--root', path.join(directory, 'runc'), 'run', '--detach', '--bundle', bundle, id],
+    { stdio: 'ignore' },
+  );
   if (result.status !== 0) throw new Error(`runc run --detach ended with ${result.status}`);
 }
 
@@ -147,21 +160,28 @@ function report() {
   const lines = ['| what | n | median µs | p10 | p90 |', '|---|---|---|---|---|'];
   const median = (row) => quantile(rows.get(row), 0.5);
   for (const [row, values] of rows) {
-    lines.push(`| ${row} | ${values.length} | ${median(row).toFixed(0)} | ${quantile(values, 0.1).toFixed(0)} | ${quantile(values, 0.9).toFixed(0)} |`);
+    lines.push(
+      `| ${row} | ${values.length} | ${median(row).toFixed(0)} | ${quantile(values, 0.1).toFixed(0)} | ${quantile(values, 0.9).toFixed(0)} |`,
+    );
   }
   const ratios = {};
   if (rows.has('runc exec true')) {
-    ratios['runc create and start / warden create'] = median('runc create and start') / median('warden create');
+    ratios['runc create and start / warden create'] =
+      median('runc create and start') / median('warden create');
     ratios['runc exec true / warden run true'] = median('runc exec true') / median('warden run true');
     ratios['runc delete / warden destroy'] = median('runc delete') / median('warden destroy');
     ratios['runc run true / warden create + run + destroy'] =
-      median('runc run true (whole life)') / (median('warden create') + median('warden run true') + median('warden destroy'));
+      median('runc run true (whole life)') /
+      (median('warden create') + median('warden run true') + median('warden destroy'));
     lines.push('', '| ratio | |', '|---|---|');
     for (const [ratio, value] of Object.entries(ratios)) lines.push(`| ${ratio} | ${value.toFixed(2)} |`);
   } else lines.push('', 'runc: skipped, the program is not installed');
   process.stdout.write(`${lines.join('\n')}\n`);
   fs.mkdirSync(path.join(root, 'reports'), { recursive: true });
-  fs.writeFileSync(path.join(root, 'reports/bench.json'), JSON.stringify({ samples: Object.fromEntries(rows), ratios }, null, 1));
+  fs.writeFileSync(
+    path.join(root, 'reports/bench.json'),
+    JSON.stringify({ samples: Object.fromEntries(rows), ratios }, null, 1),
+  );
 }
 
 makeDefaultRootfs(rootfs);

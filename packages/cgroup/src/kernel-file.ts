@@ -47,12 +47,24 @@ export function parseKeyed(text: string): Map<string, bigint> {
   return values;
 }
 
-/** Makes a group. An existing one is success. */
-export function makeGroup(group: string): void {
+/** {@link writeControl} without stopping the daemon, for values whose writing makes the kernel reclaim memory: hundreds of milliseconds. */
+export async function writeControlSlowly(group: string, file: string, value: string | bigint): Promise<void> {
+  const handle = await fs.promises.open(path.join(group, file), fs.constants.O_WRONLY);
+  try {
+    await handle.write(String(value));
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Makes a group and answers true; an existing one is success, too, and false. */
+export function makeGroup(group: string): boolean {
   try {
     fs.mkdirSync(group, { mode: 0o755 });
+    return true;
   } catch (cause) {
-    if (errnoOf(cause) !== 'EEXIST') throw fileError('make cgroup', group, cause);
+    if (errnoOf(cause) === 'EEXIST') return false;
+    throw fileError('make cgroup', group, cause);
   }
 }
 
@@ -76,7 +88,8 @@ export function processesOf(group: string): number[] {
     for (const inner of innerGroups(one)) visit(inner);
     try {
       for (const line of readControl(one, 'cgroup.procs').split('\n'))
-        if (line !== '') pids.add(Number(line));
+        // 0 is somebody outside our pid namespace, and kill(2) of 0 would be our own process group
+        if (Number(line) > 0) pids.add(Number(line));
     } catch (error) {
       if (!['ENOENT', 'ENODEV'].includes(errnoOf(error))) throw fileError('list processes', one, error);
     }

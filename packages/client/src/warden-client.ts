@@ -66,19 +66,22 @@ export class WardenClient implements Warden {
     return this.#session.pool.isHomeAlive;
   }
 
+  // Questions about the daemon itself use the session's own connection: each further one would reference every
+  // container that exists when it is opened (the daemon's rule), and asking for a list must keep none alive.
+
   /** See {@link Warden.ping}. */
   async ping(): Promise<void> {
-    await this.#session.call(MessageType.Ping, {});
+    await this.request(MessageType.Ping, {});
   }
 
   /** See {@link Warden.echo}. */
   async echo(message: Uint8Array): Promise<Uint8Array> {
-    return (await this.#session.call<EchoResponse>(MessageType.Echo, { message })).message;
+    return ((await this.request(MessageType.Echo, { message })) as EchoResponse).message;
   }
 
   /** See {@link Warden.list}. */
   async list(): Promise<readonly string[]> {
-    return (await this.#session.call<ListResponse>(MessageType.List, {})).handles ?? [];
+    return ((await this.request(MessageType.List, {})) as ListResponse).handles ?? [];
   }
 
   /** See {@link Warden.create}. Creates of one session are worked off one after another by the daemon. */

@@ -56,8 +56,8 @@ export class JobOutput {
     );
   }
 
-  /** Walks along all output from the beginning until it is complete. Several may walk at the same time. */
-  async *read(): AsyncGenerator<OutputChunk, void, undefined> {
+  /** Walks along all output from the beginning until it is complete or `signal` is aborted. Several may walk at the same time. */
+  async *read(signal?: AbortSignal): AsyncGenerator<OutputChunk, void, undefined> {
     let at = 0;
     let offset = 0;
     for (;;) {
@@ -69,12 +69,24 @@ export class JobOutput {
       } else if (block !== undefined && at + 1 < this.#blocks.length) {
         at += 1;
         offset = 0;
-      } else if (this.#isComplete) {
+      } else if (this.#isComplete || signal?.aborted === true) {
         return;
       } else {
-        await new Promise<void>((resolve) => this.#waiting.push(resolve));
+        await this.#more(signal);
       }
     }
+  }
+
+  /** Resolves when there may be something new. */
+  #more(signal: AbortSignal | undefined): Promise<void> {
+    return new Promise((resolve) => {
+      const done = (): void => {
+        signal?.removeEventListener('abort', done);
+        resolve();
+      };
+      this.#waiting.push(done);
+      signal?.addEventListener('abort', done, { once: true });
+    });
   }
 
   #wake(): void {

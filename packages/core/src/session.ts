@@ -192,8 +192,10 @@ class SessionJob implements Job {
     return linkJob(this.#engine, this.#find(), this.id, options.signal);
   }
 
-  async *stream(): AsyncGenerator<OutputChunk, JobEnd, undefined> {
-    return yield* streamJob(this.#engine, this.#find(), this.id);
+  async *stream(
+    options: { readonly signal?: AbortSignal } = {},
+  ): AsyncGenerator<OutputChunk, JobEnd, undefined> {
+    return yield* streamJob(this.#engine, this.#find(), this.id, options.signal);
   }
 
   async kill(options: { readonly signal?: number; readonly tree?: boolean } = {}): Promise<void> {

@@ -76,16 +76,17 @@ export async function linkJob(
   return { exitStatus, info, stdout: job.output.collect('stdout'), stderr: job.output.collect('stderr') };
 }
 
-/** All output from the beginning, then the end. Errors: `UNKNOWN_JOB`, at the first step. */
+/** All output from the beginning, then the end. Errors: `UNKNOWN_JOB` and `ABORTED`, at the step in progress. */
 export async function* streamJob(
   engine: Engine,
   container: ManagedContainer,
   id: number,
+  signal?: AbortSignal,
 ): AsyncGenerator<OutputChunk, JobEnd, undefined> {
   const job = findJob(container, id);
-  yield* job.output.read();
-  const exitStatus = await job.ended;
-  const info = await endInfo(engine, container, exitStatus);
+  yield* job.output.read(signal);
+  const exitStatus = await unlessAborted(job.ended, signal, container, id);
+  const info = await unlessAborted(endInfo(engine, container, exitStatus), signal, container, id);
   removeJob(container, job);
   return { exitStatus, info };
 }

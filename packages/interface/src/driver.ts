@@ -23,7 +23,9 @@
 import type { Logger } from './logger.ts';
 
 /** Answer of a probe: usable, or not and why, in words for an operator. */
-export type ProbeResult = { readonly ok: true; readonly detail?: string } | { readonly ok: false; readonly reason: string };
+export type ProbeResult =
+  | { readonly ok: true; readonly detail?: string }
+  | { readonly ok: false; readonly reason: string };
 
 /** 11 characters of base 32 (`0-9a-v`). Names directories, interfaces, cgroups and chains. */
 export type ContainerId = string;

@@ -18,10 +18,12 @@ export const ERROR_CODES = {
   ALREADY_EXISTS: 'the handle, port or object is taken; choose another or remove the owner',
   BAD_STATE: 'the container is in a state that does not admit this operation',
   INVALID_SPEC: 'an argument is malformed or refers to something that does not exist; correct it and repeat',
-  MALFORMED_REQUEST: 'the bytes of the request could not be understood; the client has a bug or speaks another protocol',
+  MALFORMED_REQUEST:
+    'the bytes of the request could not be understood; the client has a bug or speaks another protocol',
   POOL_EXHAUSTED: 'a pool (network, port, uid) has nothing left; destroy containers or enlarge the pool',
   UNSUPPORTED: 'this host, backend or driver cannot do this; the fields say what is missing',
-  COMMAND_FAILED: 'a program or hook that was started failed; the fields hold its exit status and last output',
+  COMMAND_FAILED:
+    'a program or hook that was started failed; the fields hold its exit status and last output',
   NATIVE_FAILED: 'a kernel call failed; the fields hold operation, object and errno',
   UNAVAILABLE: 'the other side cannot be reached or is going away; connect again and repeat if it is safe',
   ABORTED: 'the caller gave up (AbortSignal); what had been started was ended',

@@ -11,16 +11,50 @@ export type { ErrorCode, ErrorFields, WardenErrorOptions } from './errors.ts';
 export { ERROR_CODES, isWardenError, toWardenError, WardenError } from './errors.ts';
 export type { FilesystemDriver, FilesystemSupports, Mount, RootfsSpec } from './filesystem.ts';
 export type {
-  ByteSource, Init, InitDriver, InitJob, InitSpec, JobSpec, LaunchedInit, UnprivilegedUser, WaitStatus,
+  ByteSource,
+  Init,
+  InitDriver,
+  InitJob,
+  InitSpec,
+  JobSpec,
+  LaunchedInit,
+  UnprivilegedUser,
+  WaitStatus,
 } from './init.ts';
 export type { LogFields, Logger } from './logger.ts';
 export { silentLogger } from './logger.ts';
 export type {
-  BandwidthLimit, EgressRule, InsideNetwork, Ipv4, NetworkDriver, NetworkHostSpec, NetworkSpec, NetworkSupports, PortMapping,
+  BandwidthLimit,
+  EgressRule,
+  InsideNetwork,
+  Ipv4,
+  NetworkDriver,
+  NetworkHostSpec,
+  NetworkSpec,
+  NetworkSupports,
+  PortMapping,
 } from './network.ts';
 export type { DiskLimits, QuotaDriver, QuotaSpec, QuotaSupports } from './quota.ts';
 export type {
-  BandwidthStat, BindMountSpec, Container, ContainerInfo, ContainerState, CpuStat, CreateSpec, DiskLimitSpec, DiskStat, Job, JobEnd,
-  JobResult, MemoryStat, NetOutSpec, OutputChunk, ResourceLimits, ResourceName, SpawnOptions, Warden, WardenHost,
+  BandwidthStat,
+  BindMountSpec,
+  Container,
+  ContainerInfo,
+  ContainerState,
+  CpuStat,
+  CreateSpec,
+  DiskLimitSpec,
+  DiskStat,
+  Job,
+  JobEnd,
+  JobResult,
+  MemoryStat,
+  NetOutSpec,
+  OutputChunk,
+  ResourceLimits,
+  ResourceName,
+  SpawnOptions,
+  Warden,
+  WardenHost,
 } from './warden.ts';
 export { MEMORY_STAT_KEYS, RESOURCE_NAMES } from './warden.ts';

@@ -10,9 +10,9 @@
  * Init survives its daemon. While none is connected it drains each stream into a bounded ring, so that jobs neither block nor die.
  */
 import type { ContainerId } from './driver.ts';
-import type { BindMountSpec } from './warden.ts';
-import type { InsideNetwork } from './network.ts';
 import type { Mount } from './filesystem.ts';
+import type { InsideNetwork } from './network.ts';
+import type { BindMountSpec } from './warden.ts';
 
 /** The unprivileged user jobs run as; made inside if the root file system lacks it, renumbered if it has it. */
 export interface UnprivilegedUser {
@@ -78,7 +78,9 @@ export interface JobSpec {
 }
 
 /** How a process ended: one of the two is a number. */
-export type WaitStatus = { readonly exitCode: number; readonly signal?: undefined } | { readonly exitCode?: undefined; readonly signal: number };
+export type WaitStatus =
+  | { readonly exitCode: number; readonly signal?: undefined }
+  | { readonly exitCode?: undefined; readonly signal: number };
 
 /**
  * Bytes of one output stream. Flowing starts with `start`. Every chunk is the receiver's own.

@@ -128,7 +128,11 @@ export interface NetworkDriver {
   restore(
     spec: NetworkSpec,
     state: DriverState,
-    recorded: { readonly mappings: readonly PortMapping[]; readonly egress: readonly EgressRule[]; readonly bandwidth?: BandwidthLimit },
+    recorded: {
+      readonly mappings: readonly PortMapping[];
+      readonly egress: readonly EgressRule[];
+      readonly bandwidth?: BandwidthLimit;
+    },
   ): Promise<void>;
 
   /**

@@ -49,7 +49,21 @@ export interface CreateSpec {
 export type ResourceLimits = Readonly<Partial<Record<ResourceName, bigint>>>;
 /** Names of the limits, in the order of the wire. */
 export const RESOURCE_NAMES = [
-  'as', 'core', 'cpu', 'data', 'fsize', 'locks', 'memlock', 'msgqueue', 'nice', 'nofile', 'nproc', 'rss', 'rtprio', 'sigpending', 'stack',
+  'as',
+  'core',
+  'cpu',
+  'data',
+  'fsize',
+  'locks',
+  'memlock',
+  'msgqueue',
+  'nice',
+  'nofile',
+  'nproc',
+  'rss',
+  'rtprio',
+  'sigpending',
+  'stack',
 ] as const;
 export type ResourceName = (typeof RESOURCE_NAMES)[number];
 
@@ -101,9 +115,10 @@ export interface Job {
   link(options?: { readonly signal?: AbortSignal }): Promise<JobResult>;
   /**
    * All output from the job's start, then the end as the iterator's return value; the job is removed then. Leaving the loop early
-   * keeps the job. Several streams each get everything.
+   * keeps the job, and so does aborting `signal`, which makes the step in progress fail with `ABORTED`. Several streams each get
+   * everything.
    */
-  stream(): AsyncGenerator<OutputChunk, JobEnd, undefined>;
+  stream(options?: { readonly signal?: AbortSignal }): AsyncGenerator<OutputChunk, JobEnd, undefined>;
   /**
    * Sends a signal to the job's process, or with `tree` to it and every descendant; a tree is signalled only when complete, without a gap
    * for a forking process (SIGKILL). Succeeds on an ended job. Default signal: SIGKILL to the tree. (An extension.)
@@ -113,10 +128,34 @@ export interface Job {
 
 /** cgroup memory.stat values; bytes and event counts. Keys are the wire's field names. */
 export const MEMORY_STAT_KEYS = [
-  'cache', 'rss', 'mapped_file', 'pgpgin', 'pgpgout', 'swap', 'pgfault', 'pgmajfault', 'inactive_anon', 'active_anon', 'inactive_file',
-  'active_file', 'unevictable', 'hierarchical_memory_limit', 'hierarchical_memsw_limit', 'total_cache', 'total_rss', 'total_mapped_file',
-  'total_pgpgin', 'total_pgpgout', 'total_swap', 'total_pgfault', 'total_pgmajfault', 'total_inactive_anon', 'total_active_anon',
-  'total_inactive_file', 'total_active_file', 'total_unevictable',
+  'cache',
+  'rss',
+  'mapped_file',
+  'pgpgin',
+  'pgpgout',
+  'swap',
+  'pgfault',
+  'pgmajfault',
+  'inactive_anon',
+  'active_anon',
+  'inactive_file',
+  'active_file',
+  'unevictable',
+  'hierarchical_memory_limit',
+  'hierarchical_memsw_limit',
+  'total_cache',
+  'total_rss',
+  'total_mapped_file',
+  'total_pgpgin',
+  'total_pgpgout',
+  'total_swap',
+  'total_pgfault',
+  'total_pgmajfault',
+  'total_inactive_anon',
+  'total_active_anon',
+  'total_inactive_file',
+  'total_active_file',
+  'total_unevictable',
 ] as const;
 export type MemoryStat = Readonly<Partial<Record<(typeof MEMORY_STAT_KEYS)[number], bigint>>>;
 
@@ -194,7 +233,10 @@ export interface Container extends AsyncDisposable {
   /** Stops and removes the container and everything it owned. After it: `UNKNOWN_HANDLE`. Repeatable after a failure. */
   destroy(): Promise<void>;
   /** Publishes a TCP port. Errors: `POOL_EXHAUSTED`, `ALREADY_EXISTS`, `INVALID_SPEC`. */
-  netIn(spec?: { readonly hostPort?: number | undefined; readonly containerPort?: number | undefined }): Promise<{ readonly hostPort: number; readonly containerPort: number }>;
+  netIn(spec?: {
+    readonly hostPort?: number | undefined;
+    readonly containerPort?: number | undefined;
+  }): Promise<{ readonly hostPort: number; readonly containerPort: number }>;
   /** Allows egress. Errors: `INVALID_SPEC`, `UNSUPPORTED`. */
   netOut(spec: NetOutSpec): Promise<void>;
   /** Copies from host to container with rsync's trailing-slash meaning. */

@@ -164,27 +164,17 @@ function resultMessage(result: JobResult): RunResponse {
   };
 }
 
+/** Whoever stops reading in the middle leaves the job as it is, to be streamed again from its beginning. */
 async function stream(
   { warden, signal, send }: RequestContext,
   request: StreamRequest,
 ): Promise<StreamResponse> {
-  const chunks = warden.container(request.handle).job(request.job_id).stream();
-  let onAbort: () => void = () => {};
-  const aborted = new Promise<never>((_resolve, reject) => {
-    onAbort = () => reject(signal.reason);
-    signal.addEventListener('abort', onAbort, { once: true });
-  });
-  aborted.catch(() => {});
-  try {
-    for (;;) {
-      signal.throwIfAborted();
-      // whoever stops reading in the middle leaves the job as it is, to be streamed again from its beginning
-      const next = await Promise.race([chunks.next(), aborted]);
-      if (next.done) return { exit_status: next.value.exitStatus, info: infoMessage(next.value.info) };
-      await Promise.race([send({ name: next.value.stream, data: next.value.data }), aborted]);
-    }
-  } finally {
-    signal.removeEventListener('abort', onAbort);
+  const chunks = warden.container(request.handle).job(request.job_id).stream({ signal });
+  for (;;) {
+    const next = await chunks.next();
+    signal.throwIfAborted();
+    if (next.done) return { exit_status: next.value.exitStatus, info: infoMessage(next.value.info) };
+    await send({ name: next.value.stream, data: next.value.data });
   }
 }
 

@@ -104,19 +104,24 @@ export async function startDaemon(options: TestDaemonOptions = {}): Promise<Test
   const command = [...(options.wrapper ?? []), process.execPath, WARDEND, '--config', configuration];
   const [program, ...args] = place.network.host.enter(command);
   const output = fs.openSync(place.log, 'a');
-  const child = spawn(program!, args, { stdio: ['ignore', output, output], env: { ...process.env, ...options.environment } });
+  const child = spawn(program!, args, {
+    stdio: ['ignore', output, output],
+    env: { ...process.env, ...options.environment },
+  });
   fs.closeSync(output);
   await ready(child, place);
+  // a wrapper (strace) is another process, and one that keeps signals to itself
+  const pid = Number(fs.readFileSync(path.join(place.depot, '.lock'), 'utf8'));
   const clients: WardenClient[] = [];
   const kill = async (signal: NodeJS.Signals = 'SIGKILL'): Promise<void> => {
     if (child.exitCode !== null || child.signalCode !== null) return;
     const gone = once(child, 'exit');
-    child.kill(signal);
+    process.kill(pid, signal);
     await gone;
   };
   return {
     place,
-    pid: child.pid!,
+    pid,
     readLog: () => fs.readFileSync(place.log, 'utf8'),
     connect: async () => {
       const client = await connect({ path: place.socket });
@@ -183,7 +188,10 @@ function baseConfig(place: TestPlace): Record<string, Record<string, unknown>> {
   };
 }
 
-function merge(base: Record<string, Record<string, unknown>>, over: Readonly<Record<string, Readonly<Record<string, unknown>>>>): Record<string, Record<string, unknown>> {
+function merge(
+  base: Record<string, Record<string, unknown>>,
+  over: Readonly<Record<string, Readonly<Record<string, unknown>>>>,
+): Record<string, Record<string, unknown>> {
   const result = { ...base };
   for (const [section, keys] of Object.entries(over)) result[section] = { ...result[section], ...keys };
   return result;

@@ -27,5 +27,9 @@ export function forensics(place: TestPlace): string {
 
 function lastLines(file: string, count: number): string[] {
   if (!fs.existsSync(file)) return [];
-  return fs.readFileSync(file, 'utf8').split('\n').slice(-count).map((line) => `  ${line.slice(0, 500)}`);
+  return fs
+    .readFileSync(file, 'utf8')
+    .split('\n')
+    .slice(-count)
+    .map((line) => `  ${line.slice(0, 500)}`);
 }

@@ -3,11 +3,25 @@
  *
  * @packageDocumentation
  */
-export { cgroupParents, DEFAULT_ROOTFS, makePlace, startDaemon, type TestDaemon, type TestDaemonOptions, type TestPlace } from './daemon.ts';
+export {
+  cgroupParents,
+  DEFAULT_ROOTFS,
+  makePlace,
+  startDaemon,
+  type TestDaemon,
+  type TestDaemonOptions,
+  type TestPlace,
+} from './daemon.ts';
 export { forensics } from './forensics.ts';
 export { assertIsolated, isolationProblem } from './isolation.ts';
 export { type Inventory, leaks, remainingLeaks, takeInventory } from './leak-audit.ts';
 export { makeNamespace, type Namespace } from './namespace.ts';
 export { describeWith, type Requirement, unmet } from './requires.ts';
 export { withDaemon } from './suite.ts';
-export { FAR_ADDRESS, HOST_ADDRESS, makeTestNetwork, OUTSIDE_ADDRESS, type TestNetwork } from './test-network.ts';
+export {
+  FAR_ADDRESS,
+  HOST_ADDRESS,
+  makeTestNetwork,
+  OUTSIDE_ADDRESS,
+  type TestNetwork,
+} from './test-network.ts';

@@ -9,7 +9,8 @@ export function isolationProblem(): string | undefined {
   if (process.getuid?.() !== 0) return 'root';
   // The truth about reach is the interface list: a namespace that has only loopback and our own links has no way out.
   const foreign = interfaces().filter((name) => name !== 'lo' && !/^(wt-|w-)/.test(name));
-  if (foreign.length > 0) return `a network namespace of its own, by npm test (this one has ${foreign.join(', ')})`;
+  if (foreign.length > 0)
+    return `a network namespace of its own, by npm test (this one has ${foreign.join(', ')})`;
   for (const kind of ['net', 'mnt']) {
     if (!differsFromAnAncestor(kind)) return `a private ${kind} namespace, by npm test`;
   }
@@ -19,7 +20,8 @@ export function isolationProblem(): string | undefined {
 /** Throws unless {@link isolationProblem} finds nothing. Called by everything in this package that starts something. */
 export function assertIsolated(): void {
   const problem = isolationProblem();
-  if (problem !== undefined) throw new Error(`refusing to start a daemon or container: this needs ${problem}`);
+  if (problem !== undefined)
+    throw new Error(`refusing to start a daemon or container: this needs ${problem}`);
 }
 
 /** Interfaces of this process's network namespace. (sysfs would show those of the namespace that mounted it.) */

@@ -19,8 +19,21 @@ export function takeInventory(place: TestPlace, daemonPid?: number): Inventory {
     ['mounts of the host namespace', mounts(`/proc/${host.pid}/mountinfo`)],
     ['cgroups', cgroups(place.name)],
     ['namespaces', namespaces()],
-    ['links', host.run('ip', '-o', 'link').split('\n').map((line) => line.split(': ')[1] ?? '').filter((name) => name.startsWith('w-'))],
-    ['neighbours', host.run('ip', 'neighbour', 'show', 'nud', 'permanent').split('\n').filter((line) => line !== '')],
+    [
+      'links',
+      host
+        .run('ip', '-o', 'link')
+        .split('\n')
+        .map((line) => line.split(': ')[1] ?? '')
+        .filter((name) => name.startsWith('w-')),
+    ],
+    [
+      'neighbours',
+      host
+        .run('ip', 'neighbour', 'show', 'nud', 'permanent')
+        .split('\n')
+        .filter((line) => line !== ''),
+    ],
     ['nftables', rules(place)],
     ['unix sockets', unixSockets(host.pid, place.directory)],
     ['loop devices', loopDevices(place.directory)],
@@ -48,7 +61,11 @@ export function leaks(before: Inventory, after: Inventory): string[] {
  * Waits until nothing is left beyond `before`; answers what still is after `withinMs`. Network namespaces and their
  * interfaces are torn down by the kernel after the answer, so a leak is what stays.
  */
-export async function remainingLeaks(place: TestPlace, before: Inventory, options: { daemonPid?: number; withinMs?: number } = {}): Promise<string[]> {
+export async function remainingLeaks(
+  place: TestPlace,
+  before: Inventory,
+  options: { daemonPid?: number; withinMs?: number } = {},
+): Promise<string[]> {
   const deadline = Date.now() + (options.withinMs ?? 10_000);
   for (;;) {
     const found = leaks(before, takeInventory(place, options.daemonPid));
@@ -96,7 +113,9 @@ function cgroups(name: string): string[] {
   const found: string[] = [];
   for (const line of mounts('/proc/self/mountinfo').filter((one) => / - cgroup2? /.test(one))) {
     const parent = path.join(line.split(' ')[1]!, name);
-    for (const group of read0(parent)) if (fs.statSync(path.join(parent, group), { throwIfNoEntry: false })?.isDirectory()) found.push(path.join(parent, group));
+    for (const group of read0(parent))
+      if (fs.statSync(path.join(parent, group), { throwIfNoEntry: false })?.isDirectory())
+        found.push(path.join(parent, group));
   }
   return found;
 }

@@ -19,16 +19,46 @@ export interface Namespace {
 export async function makeNamespace(): Promise<Namespace> {
   assertIsolated();
   // cat ends at the end of its input: the namespaces cannot outlive this process, however it dies
-  const holder = spawn('unshare', ['--net', '--mount', '--propagation', 'private', '--', 'sh', '-c', 'ip link set lo up && echo ready && exec cat >/dev/null'], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-  });
+  const holder = spawn(
+    'unshare',
+    [
+      '--net',
+      '--mount',
+      '--propagation',
+      'private',
+      '--',
+      'sh',
+      '-c',
+      'ip link set lo up && echo ready && exec cat >/dev/null',
+    ],
+    {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    },
+  );
   await firstLine(holder);
   const pid = holder.pid!;
-  const enter = (command: readonly string[]): string[] => ['nsenter', `--net=/proc/${pid}/ns/net`, `--mount=/proc/${pid}/ns/mnt`, '--', ...command];
-  const attempt = (command: readonly string[], input?: string): { status: number; stdout: string; stderr: string } => {
+  const enter = (command: readonly string[]): string[] => [
+    'nsenter',
+    `--net=/proc/${pid}/ns/net`,
+    `--mount=/proc/${pid}/ns/mnt`,
+    '--',
+    ...command,
+  ];
+  const attempt = (
+    command: readonly string[],
+    input?: string,
+  ): { status: number; stdout: string; stderr: string } => {
     const [program, ...args] = enter(command);
-    const result = spawnSync(program!, args, { encoding: 'utf8', timeout: 30_000, ...(input === undefined ? {} : { input }) });
-    return { status: result.status ?? 255, stdout: result.stdout ?? '', stderr: `${result.stderr ?? ''}${result.error?.message ?? ''}` };
+    const result = spawnSync(program!, args, {
+      encoding: 'utf8',
+      timeout: 30_000,
+      ...(input === undefined ? {} : { input }),
+    });
+    return {
+      status: result.status ?? 255,
+      stdout: result.stdout ?? '',
+      stderr: `${result.stderr ?? ''}${result.error?.message ?? ''}`,
+    };
   };
   return {
     pid,
@@ -36,7 +66,8 @@ export async function makeNamespace(): Promise<Namespace> {
     try: attempt,
     run: (...command) => {
       const result = attempt(command);
-      if (result.status !== 0) throw new Error(`${command.join(' ')} ended with ${result.status}: ${result.stderr}`);
+      if (result.status !== 0)
+        throw new Error(`${command.join(' ')} ended with ${result.status}: ${result.stderr}`);
       return result.stdout;
     },
     close: async () => {

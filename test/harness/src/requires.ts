@@ -5,13 +5,25 @@ import { describe } from 'vitest';
 import { isolationProblem } from './isolation.ts';
 
 /** Names of the checks. */
-export type Requirement = 'root' | 'isolated' | 'overlayfs' | 'cgroup-v1-memory' | 'strace' | 'tmux' | 'nft' | 'python3';
+export type Requirement =
+  | 'root'
+  | 'isolated'
+  | 'overlayfs'
+  | 'cgroup-v1-memory'
+  | 'strace'
+  | 'tmux'
+  | 'nft'
+  | 'python3';
 
 const CHECKS: Readonly<Record<Requirement, () => string | undefined>> = {
   root: () => (process.getuid?.() === 0 ? undefined : 'root'),
   isolated: isolationProblem,
-  overlayfs: () => (/\boverlay\b/.test(fs.readFileSync('/proc/filesystems', 'utf8')) ? undefined : 'overlayfs in the kernel'),
-  'cgroup-v1-memory': () => (/ - cgroup \S+ \S*memory/.test(fs.readFileSync('/proc/self/mountinfo', 'utf8')) ? undefined : 'a cgroup v1 memory hierarchy'),
+  overlayfs: () =>
+    /\boverlay\b/.test(fs.readFileSync('/proc/filesystems', 'utf8')) ? undefined : 'overlayfs in the kernel',
+  'cgroup-v1-memory': () =>
+    / - cgroup \S+ \S*memory/.test(fs.readFileSync('/proc/self/mountinfo', 'utf8'))
+      ? undefined
+      : 'a cgroup v1 memory hierarchy',
   strace: () => program('strace', '-V'),
   tmux: () => program('tmux', '-V'),
   nft: () => program('nft', '--version'),

@@ -2,7 +2,13 @@ import fs from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { assertIsolated, isolationProblem } from './isolation.ts';
 import { describeWith, unmet } from './requires.ts';
-import { FAR_ADDRESS, HOST_ADDRESS, makeTestNetwork, OUTSIDE_ADDRESS, type TestNetwork } from './test-network.ts';
+import {
+  FAR_ADDRESS,
+  HOST_ADDRESS,
+  makeTestNetwork,
+  OUTSIDE_ADDRESS,
+  type TestNetwork,
+} from './test-network.ts';
 
 describeWith(['root', 'isolated'], 'the test network', () => {
   let network: TestNetwork;
@@ -12,9 +18,13 @@ describeWith(['root', 'isolated'], 'the test network', () => {
   afterAll(() => network.close());
 
   it('connects host and outside, directly and by the default route', () => {
-    expect(network.host.try(['nc', '-z', '-w', '1', OUTSIDE_ADDRESS, '9']).stderr).not.toMatch(/unreachable/i);
+    expect(network.host.try(['nc', '-z', '-w', '1', OUTSIDE_ADDRESS, '9']).stderr).not.toMatch(
+      /unreachable/i,
+    );
     network.host.run('ip', 'neighbour', 'flush', 'dev', 'wt-up');
-    expect(network.host.run('ip', 'route', 'get', FAR_ADDRESS)).toContain(`via ${OUTSIDE_ADDRESS} dev wt-up src ${HOST_ADDRESS}`);
+    expect(network.host.run('ip', 'route', 'get', FAR_ADDRESS)).toContain(
+      `via ${OUTSIDE_ADDRESS} dev wt-up src ${HOST_ADDRESS}`,
+    );
   });
 
   it('has no way out: the outside knows only its own link', () => {
@@ -28,7 +38,9 @@ describeWith(['root', 'isolated'], 'the test network', () => {
     const own = fs.readlinkSync(`/proc/${network.host.pid}/ns/net`);
     expect(own).not.toBe(fs.readlinkSync('/proc/self/ns/net'));
     expect(fs.readlinkSync(`/proc/${network.outside.pid}/ns/net`)).not.toBe(own);
-    expect(fs.readlinkSync(`/proc/${network.host.pid}/ns/mnt`)).not.toBe(fs.readlinkSync('/proc/self/ns/mnt'));
+    expect(fs.readlinkSync(`/proc/${network.host.pid}/ns/mnt`)).not.toBe(
+      fs.readlinkSync('/proc/self/ns/mnt'),
+    );
   });
 });
 

@@ -23,7 +23,19 @@ export interface TestNetwork {
 /** Makes both namespaces and the link between them. */
 export async function makeTestNetwork(): Promise<TestNetwork> {
   const [host, outside] = await Promise.all([makeNamespace(), makeNamespace()]);
-  host.run('ip', 'link', 'add', 'wt-up', 'type', 'veth', 'peer', 'name', 'wt-out', 'netns', String(outside.pid));
+  host.run(
+    'ip',
+    'link',
+    'add',
+    'wt-up',
+    'type',
+    'veth',
+    'peer',
+    'name',
+    'wt-out',
+    'netns',
+    String(outside.pid),
+  );
   host.run('ip', 'address', 'add', `${HOST_ADDRESS}/24`, 'dev', 'wt-up');
   host.run('ip', 'link', 'set', 'wt-up', 'up');
   outside.run('ip', 'address', 'add', `${OUTSIDE_ADDRESS}/24`, 'dev', 'wt-out');

@@ -4,9 +4,9 @@ import fs from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
 import {
-  decode,
+  type DecodedMessage,
   decodeMessage,
-  ErrorResponse,
+  type ErrorResponse,
   encodeFrame,
   encodeMessage,
   FrameDecoder,
@@ -20,10 +20,10 @@ async function exchange(
   socketPath: string,
   bytes: Uint8Array,
   count: number,
-): Promise<{ messages: { type: number; payload: Uint8Array }[]; closed: boolean }> {
+): Promise<{ messages: DecodedMessage[]; closed: boolean }> {
   const socket = net.connect(socketPath);
   const decoder = new FrameDecoder();
-  const messages: { type: number; payload: Uint8Array }[] = [];
+  const messages: DecodedMessage[] = [];
   let closed = false;
   await new Promise<void>((resolve, reject) => {
     socket.setTimeout(10_000, () => reject(new Error('no answer within 10 s')));
@@ -33,7 +33,7 @@ async function exchange(
       resolve();
     });
     socket.on('data', (chunk) => {
-      for (const frame of decoder.push(chunk)) messages.push(decodeMessage(frame));
+      for (const frame of decoder.push(chunk)) messages.push(decodeMessage(frame, 'response'));
       if (messages.length >= count) setTimeout(resolve, 100);
     });
     socket.write(bytes);
@@ -57,7 +57,7 @@ describeWith(['root', 'isolated', 'overlayfs'], 'bad input', () => {
     const { messages, closed } = await exchange(suite.daemon.place.socket, Buffer.from(bytes), 2);
     expect(messages.map(({ type }) => type)).toEqual([MessageType.Error]);
     expect(closed).toBe(true);
-    const error = decode(ErrorResponse, messages[0]!.payload) as { message?: string };
+    const error = messages[0]!.payload as ErrorResponse;
     expect(error.message).toMatch(/frame|length|header|trailer/i);
     await (await suite.daemon.connect()).ping();
   });

@@ -94,7 +94,9 @@ describeWith(['root', 'isolated', 'overlayfs'], 'isolation', () => {
         );
         expect(text(stdout), address).toBe('closed\n');
       }
-      const { stdout } = await box.run('ip -o -4 addr show | wc -l; ip route | head -1');
+      const { stdout } = await box.run('ip -o -4 addr show | wc -l; ip route | head -1', {
+        privileged: true,
+      });
       expect(text(stdout)).toMatch(/^2\ndefault via 10\.254\./);
     } finally {
       child.kill('SIGKILL');

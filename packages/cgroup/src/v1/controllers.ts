@@ -34,15 +34,17 @@ export function readCpuStat(group: string): CpuStat {
   }
 }
 
-/** devices: everything denied, then the list. Written while nobody is inside. */
+/**
+ * devices: everything denied, then the list. A policy in force is not written again: those inside would be without devices for a moment, and
+ * the kernel refuses to deny everything once there are groups inside.
+ */
 export function writeDevicePolicy(group: string, allowAll: boolean): void {
+  const wanted = allowAll ? ['a *:* rwm'] : DEVICE_RULES.map(formatRule);
   try {
-    if (allowAll) {
-      writeControl(group, 'devices.allow', 'a *:* rwm');
-      return;
-    }
+    const inForce = readControl(group, 'devices.list').split('\n');
+    if (inForce.length === wanted.length && wanted.every((rule) => inForce.includes(rule))) return;
     writeControl(group, 'devices.deny', 'a');
-    for (const rule of DEVICE_RULES) writeControl(group, 'devices.allow', formatRule(rule));
+    for (const rule of wanted) writeControl(group, 'devices.allow', rule);
   } catch (cause) {
     throw fileError('set device policy', group, cause);
   }

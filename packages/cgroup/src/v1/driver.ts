@@ -93,13 +93,12 @@ class V1Driver implements CgroupDriver {
     const made: string[] = [];
     try {
       for (const group of this.#groups(state)) {
-        makeGroup(group);
-        made.push(group);
+        if (makeGroup(group)) made.push(group);
         controllers.copyCpuset(group);
       }
-      // in this order: a device policy can only be tightened while the group is empty of groups
       controllers.writeDevicePolicy(this.#group(state, 'devices'), spec.allowAllDevices);
-      if (this.#mounts.has('pids')) controllers.writePidsLimit(this.#group(state, 'pids'), spec.pidsLimit);
+      if (this.#mounts.has('pids') || spec.pidsLimit !== undefined)
+        controllers.writePidsLimit(this.#group(state, 'pids'), spec.pidsLimit);
     } catch (error) {
       for (const group of made.reverse()) await removeGroup(group).catch(() => {}); // the first error is what matters
       throw error;
@@ -145,7 +144,10 @@ class V1Driver implements CgroupDriver {
     return processesOf(this.#group(state, 'cpu'));
   }
 
-  /** v1 has no way to kill a group: everything is signalled again until nobody is left, faster than the limit of processes lets it fork. */
+  /**
+   * v1 has no way to kill a group: everything is signalled again until nobody is left. That ends, because the container's init is inside, and
+   * with it the kernel ends its pid namespace, in which nobody can fork any more.
+   */
   async killAll(state: DriverState, timeoutMs: number): Promise<void> {
     const deadline = performance.now() + timeoutMs;
     for (;;) {
@@ -162,8 +164,14 @@ class V1Driver implements CgroupDriver {
   }
 
   async release(state: DriverState): Promise<void> {
-    if (this.#mounts.has('memory')) memory.emptyMemory(this.#group(state, 'memory'));
-    await Promise.all(this.#groups(state).map((group) => removeGroup(group)));
+    const last = this.#group(state, 'memory');
+    const others = this.#groups(state).filter((group) => group !== last);
+    const removals = await Promise.allSettled(others.map((group) => removeGroup(group)));
+    // Now nobody is left, unless something failed: a dying process would still charge pages.
+    await memory.emptyMemory(last);
+    await removeGroup(last);
+    const failed = removals.find((one) => one.status === 'rejected');
+    if (failed !== undefined) throw failed.reason;
   }
 
   async list(): Promise<readonly string[]> {

@@ -3,7 +3,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { MEMORY_STAT_KEYS, type MemoryStat, type Watch } from '@warden/interface';
 import { closeDescriptor, makeEventFd, readDescriptor, watchDescriptor } from '@warden/native';
-import { errnoOf, fileError, parseKeyed, readControl, writeControl } from '../kernel-file.ts';
+import { errnoOf, fileError, parseKeyed, readControl, writeControl, writeControlSlowly } from '../kernel-file.ts';
 
 const MEMORY = 'memory.limit_in_bytes';
 const MEMORY_AND_SWAP = 'memory.memsw.limit_in_bytes';
@@ -26,17 +26,18 @@ export function readMemoryLimit(group: string): bigint {
  * Sets both limits and answers what the kernel made of it (whole pages). The kernel keeps memory at or below memory+swap, so raising
  * begins with the latter. A failure half-way puts the first one back. Errors: text `Failed setting memory limit`.
  */
-export function writeMemoryLimit(group: string, bytes: bigint): bigint {
-  const before = readMemoryLimit(group);
+export async function writeMemoryLimit(group: string, bytes: bigint): Promise<bigint> {
   const files = countsSwap(group) ? [MEMORY, MEMORY_AND_SWAP] : [MEMORY];
-  const [first, second] = bytes > before ? files.reverse() : files;
   try {
-    writeControl(group, first!, bytes);
+    const isRaise = bytes > BigInt(readControl(group, MEMORY));
+    const [first, second] = (isRaise ? files.reverse() : files) as [string, string?];
+    const before = readControl(group, first);
+    await writeControlSlowly(group, first, bytes);
     if (second !== undefined) {
       try {
-        writeControl(group, second, bytes);
+        await writeControlSlowly(group, second, bytes);
       } catch (error) {
-        writeControl(group, first!, before);
+        await writeControlSlowly(group, first, before).catch(() => {}); // the first error is what matters
         throw error;
       }
     }
@@ -59,9 +60,9 @@ export function readMemoryStat(group: string): MemoryStat {
 }
 
 /** Gives the page cache back, so that the removed group does not live on in the kernel because of it. */
-export function emptyMemory(group: string): void {
+export async function emptyMemory(group: string): Promise<void> {
   try {
-    writeControl(group, 'memory.force_empty', '0');
+    await writeControlSlowly(group, 'memory.force_empty', '0');
   } catch {
     // it only costs the kernel some memory for a while
   }

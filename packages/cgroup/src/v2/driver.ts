@@ -113,12 +113,12 @@ class V2Driver implements CgroupDriver {
 
   async create(spec: CgroupSpec, state: DriverState): Promise<void> {
     const group = this.#group(state);
-    makeGroup(group);
+    const isNew = makeGroup(group);
     try {
       this.#attachProgram(group, deviceProgram(spec.allowAllDevices ? 'all' : DEVICE_RULES));
       writeControl(group, 'pids.max', spec.pidsLimit === undefined ? 'max' : String(spec.pidsLimit));
     } catch (cause) {
-      await removeGroup(group).catch(() => {}); // the first error is what matters
+      if (isNew) await removeGroup(group).catch(() => {}); // the first error is what matters
       throw cause instanceof WardenError ? cause : fileError('create cgroup', group, cause);
     }
   }

@@ -2,7 +2,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import type { MemoryStat, Watch } from '@warden/interface';
-import { errnoOf, fileError, parseKeyed, readControl, writeControl } from '../kernel-file.ts';
+import { errnoOf, fileError, parseKeyed, readControl, writeControl, writeControlSlowly } from '../kernel-file.ts';
 import { UNLIMITED_MEMORY } from '../limits.ts';
 
 /** `max` is no limit. */
@@ -19,13 +19,19 @@ export function readMemoryLimit(group: string): bigint {
 }
 
 /** Memory as asked for, no swap on top: that is memory and memory+swap of the same size. Errors: text `Failed setting memory limit`. */
-export function writeMemoryLimit(group: string, bytes: bigint): bigint {
+export async function writeMemoryLimit(group: string, bytes: bigint): Promise<bigint> {
+  const isUnlimited = bytes >= UNLIMITED_MEMORY;
   try {
-    writeControl(group, 'memory.max', bytes >= UNLIMITED_MEMORY ? 'max' : bytes);
+    const before = readControl(group, 'memory.max');
+    await writeControlSlowly(group, 'memory.max', isUnlimited ? 'max' : bytes);
     try {
-      writeControl(group, 'memory.swap.max', bytes >= UNLIMITED_MEMORY ? 'max' : '0');
+      writeControl(group, 'memory.swap.max', isUnlimited ? 'max' : '0');
     } catch (error) {
-      if (errnoOf(error) !== 'ENOENT') throw error; // a kernel that does not count swap
+      // ENOENT: a kernel that does not count swap
+      if (errnoOf(error) !== 'ENOENT') {
+        await writeControlSlowly(group, 'memory.max', before).catch(() => {}); // the first error is what matters
+        throw error;
+      }
     }
     return readMemoryLimit(group);
   } catch (cause) {

@@ -1,0 +1,81 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { removeTree } from './remove-tree.ts';
+
+const isRoot = process.getuid?.() === 0;
+let scratch: string;
+let root: string;
+
+beforeEach(() => {
+  scratch = fs.mkdtempSync(path.join(os.tmpdir(), 'warden-remove-'));
+  root = path.join(scratch, 'tree');
+  fs.mkdirSync(root);
+});
+afterEach(() => {
+  execFileSync('rm', ['-rf', '--', scratch]);
+});
+
+describe('removing a tree', () => {
+  it('succeeds when there is nothing', async () => {
+    await removeTree(path.join(scratch, 'absent'));
+  });
+
+  it('removes links, not what they point to', async () => {
+    const outside = path.join(scratch, 'outside');
+    fs.mkdirSync(outside);
+    fs.writeFileSync(path.join(outside, 'file'), 'kept');
+    fs.symlinkSync(outside, path.join(root, 'link'));
+    fs.symlinkSync(path.join(outside, 'file'), path.join(root, 'file'));
+    await removeTree(root);
+    expect(fs.readdirSync(scratch)).toEqual(['outside']);
+    expect(fs.readFileSync(path.join(outside, 'file'), 'utf8')).toBe('kept');
+  });
+
+  it('removes a link in the place of the tree itself', async () => {
+    const outside = path.join(scratch, 'outside');
+    fs.mkdirSync(outside);
+    fs.rmdirSync(root);
+    fs.symlinkSync(outside, root);
+    await removeTree(root);
+    expect(fs.readdirSync(scratch)).toEqual(['outside']);
+  });
+
+  it('removes names that are no UTF-8', async () => {
+    fs.mkdirSync(Buffer.concat([Buffer.from(`${root}/`), Buffer.from([0xff, 0xfe])]));
+    fs.writeFileSync(Buffer.concat([Buffer.from(`${root}/`), Buffer.from([0xff, 0xfe, 0x2f, 0x80])]), '');
+    await removeTree(root);
+    expect(fs.existsSync(root)).toBe(false);
+  });
+
+  it('removes directories nested beyond the longest path', async () => {
+    // 400 levels of 100 characters: ten times what a system call takes as a path
+    const script = 'n=$(printf "%0100d" 0); for i in $(seq 400); do mkdir $n && cd -P $n || exit 1; done; : > file';
+    const { status } = spawnSync('bash', ['-c', script], { cwd: root });
+    expect(status).toBe(0);
+    await removeTree(root);
+    expect(fs.existsSync(root)).toBe(false);
+  });
+
+  it.runIf(isRoot)('removes directories without permissions and immutable files', async () => {
+    fs.mkdirSync(path.join(root, 'closed/inner'), { recursive: true });
+    fs.chmodSync(path.join(root, 'closed'), 0);
+    const immutable = path.join(root, 'immutable');
+    fs.writeFileSync(immutable, '');
+    execFileSync('chattr', ['+i', immutable]);
+    await removeTree(root);
+    expect(fs.existsSync(root)).toBe(false);
+  });
+
+  it('lets the event loop turn while it removes thousands of files', async () => {
+    for (let i = 0; i < 5_000; i++) fs.writeFileSync(path.join(root, `file-${i}`), '');
+    let turns = 0;
+    const timer = setInterval(() => turns++, 1);
+    await removeTree(root);
+    clearInterval(timer);
+    expect(fs.existsSync(root)).toBe(false);
+    expect(turns).toBeGreaterThan(0);
+  });
+});

@@ -1,0 +1,100 @@
+/**
+ * Removes what a container wrote, which may be meant to resist: names that are no UTF-8, nesting beyond the longest path, directories without
+ * permissions, links to anywhere, immutable files. Nobody else may write below the tree meanwhile: paths are used, not descriptors.
+ */
+import { execFile } from 'node:child_process';
+import fs from 'node:fs';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { promisify } from 'node:util';
+
+/** Together with one more name (255) below PATH_MAX (4096). */
+const LONGEST_DIRECTORY = 3_800;
+/** The daemon serves others between two such slices. */
+const SLICE_MS = 8;
+
+const SLASH = Buffer.from('/');
+
+/** Removes `root` and everything below it; nothing there is success. Errors: those of `node:fs`, with `code` and `path`. */
+export async function removeTree(root: string): Promise<void> {
+  try {
+    await new Removal(root).run();
+  } catch (error) {
+    if (errnoOf(error) !== 'EPERM') throw error;
+    // An immutable or append-only file: root inside may set the flag, and only an ioctl(2) that Node lacks clears it.
+    await promisify(execFile)('chattr', ['-R', '-f', '-i', '-a', '--', root]).catch(() => {});
+    await new Removal(root).run();
+  }
+}
+
+class Removal {
+  readonly #root: Buffer;
+  #hoisted = 0;
+  #sliceEnd = 0;
+
+  constructor(root: string) {
+    this.#root = Buffer.from(root);
+  }
+
+  async run(): Promise<void> {
+    if (!isDirectory(this.#root)) return fs.rmSync(this.#root, { force: true });
+    // A stack instead of recursion: a container can nest deeper than JavaScript can call.
+    const stack = [this.#root];
+    this.#sliceEnd = performance.now() + SLICE_MS;
+    for (let directory = stack.at(-1); directory !== undefined; directory = stack.at(-1)) {
+      const subdirectories = await this.#unlinkFiles(directory);
+      if (subdirectories.length === 0) {
+        fs.rmdirSync(directory);
+        stack.pop();
+      }
+      for (const one of subdirectories) {
+        // What is hoisted is found again when the root is read the next time.
+        if (one.length > LONGEST_DIRECTORY) this.#hoist(one);
+        else stack.push(one);
+      }
+    }
+  }
+
+  /** Answers the directories that remain. */
+  async #unlinkFiles(directory: Buffer): Promise<Buffer[]> {
+    const subdirectories: Buffer[] = [];
+    for (const name of fs.readdirSync(directory, { encoding: 'buffer' })) {
+      const entry = Buffer.concat([directory, SLASH, name]);
+      // unlink(2) first: it tells directories apart without a stat, and it never follows a link
+      try {
+        fs.unlinkSync(entry);
+      } catch (error) {
+        const errno = errnoOf(error);
+        if (errno !== 'EISDIR' && !(errno === 'EPERM' && isDirectory(entry))) throw error;
+        subdirectories.push(entry);
+      }
+      await this.#yieldAfterSlice();
+    }
+    return subdirectories;
+  }
+
+  /** Moves a directory whose entries would have names too long for a system call to the top of the tree. */
+  #hoist(directory: Buffer): void {
+    for (;;) {
+      const target = Buffer.concat([this.#root, SLASH, Buffer.from(`.hoisted-${this.#hoisted++}`)]);
+      try {
+        return fs.renameSync(directory, target);
+      } catch (error) {
+        if (!['ENOTEMPTY', 'EEXIST', 'ENOTDIR'].includes(errnoOf(error) ?? '')) throw error;
+      }
+    }
+  }
+
+  async #yieldAfterSlice(): Promise<void> {
+    if (performance.now() < this.#sliceEnd) return;
+    await nextTurn();
+    this.#sliceEnd = performance.now() + SLICE_MS;
+  }
+}
+
+function isDirectory(file: Buffer): boolean {
+  return fs.lstatSync(file, { throwIfNoEntry: false })?.isDirectory() === true;
+}
+
+function errnoOf(error: unknown): string | undefined {
+  return (error as NodeJS.ErrnoException).code;
+}
