@@ -51,7 +51,10 @@ function decodeField(field: string): string {
 
 function readWords(file: string): string[] {
   try {
-    return fs.readFileSync(file, 'utf8').split(/\s+/).filter((word) => word !== '');
+    return fs
+      .readFileSync(file, 'utf8')
+      .split(/\s+/)
+      .filter((word) => word !== '');
   } catch {
     return []; // not readable: no controller of it can be used
   }

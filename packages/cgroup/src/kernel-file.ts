@@ -87,8 +87,8 @@ export function processesOf(group: string): number[] {
   const visit = (one: string): void => {
     for (const inner of innerGroups(one)) visit(inner);
     try {
+      // 0 is somebody outside our pid namespace, and kill(2) of 0 would be our own process group
       for (const line of readControl(one, 'cgroup.procs').split('\n'))
-        // 0 is somebody outside our pid namespace, and kill(2) of 0 would be our own process group
         if (Number(line) > 0) pids.add(Number(line));
     } catch (error) {
       if (!['ENOENT', 'ENODEV'].includes(errnoOf(error))) throw fileError('list processes', one, error);

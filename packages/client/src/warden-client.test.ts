@@ -178,13 +178,14 @@ describe('connections', () => {
   it('gives each concurrent request its own and reuses idle ones', async () => {
     const held: Arrived[] = [];
     handler = (request) => void held.push(request);
-    const first = [warden.ping(), warden.ping(), warden.ping()];
+    const box = warden.container('h');
+    const first = [box.info(), box.info(), box.info()];
     await until(() => held.length === 3, 'three arrived');
     expect(new Set(held.map((one) => one.connection)).size).toBe(3);
     for (const one of held) one.reply();
     await Promise.all(first);
     handler = (request) => request.reply();
-    for (let at = 0; at < 10; at += 1) await warden.ping();
+    for (let at = 0; at < 10; at += 1) await box.info();
     expect(server.accepted).toBe(4);
   });
 
@@ -193,16 +194,28 @@ describe('connections', () => {
     const held: Arrived[] = [];
     handler = (request) => void held.push(request);
     const done: string[] = [];
-    const all = ['a', 'b', 'c', 'd', 'e'].map((name) => small.echo(text(name)).then(() => done.push(name)));
+    const all = ['a', 'b', 'c', 'd', 'e'].map((name) =>
+      small
+        .container('h')
+        .info()
+        .then(() => done.push(name)),
+    );
     for (let answered = 0; answered < 5; answered += 1) {
       await until(() => held.length > answered, 'the next one arrived');
       expect(held.length - answered).toBeLessThanOrEqual(2);
-      held[answered]!.reply(held[answered]!.payload);
+      held[answered]!.reply();
     }
     await Promise.all(all);
     expect(done).toEqual(['a', 'b', 'c', 'd', 'e']);
     // Two homes and the two lanes of the small one.
     expect(server.accepted).toBe(4);
+  });
+
+  it('asks about the daemon itself on the home connection, so that a list keeps no container alive', async () => {
+    handler = (request) => request.reply(request.type === MessageType.Echo ? request.payload : {});
+    const before = server.accepted;
+    await Promise.all([warden.ping(), warden.list(), warden.echo(text('same')), warden.list()]);
+    expect(server.accepted).toBe(before);
   });
 
   it('lets destroy and stop pass requests they are to end', async () => {

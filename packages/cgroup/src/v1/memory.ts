@@ -3,7 +3,14 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { MEMORY_STAT_KEYS, type MemoryStat, type Watch } from '@warden/interface';
 import { closeDescriptor, makeEventFd, readDescriptor, watchDescriptor } from '@warden/native';
-import { errnoOf, fileError, parseKeyed, readControl, writeControl, writeControlSlowly } from '../kernel-file.ts';
+import {
+  errnoOf,
+  fileError,
+  parseKeyed,
+  readControl,
+  writeControl,
+  writeControlSlowly,
+} from '../kernel-file.ts';
 
 const MEMORY = 'memory.limit_in_bytes';
 const MEMORY_AND_SWAP = 'memory.memsw.limit_in_bytes';

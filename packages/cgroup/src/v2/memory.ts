@@ -2,7 +2,14 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import type { MemoryStat, Watch } from '@warden/interface';
-import { errnoOf, fileError, parseKeyed, readControl, writeControl, writeControlSlowly } from '../kernel-file.ts';
+import {
+  errnoOf,
+  fileError,
+  parseKeyed,
+  readControl,
+  writeControl,
+  writeControlSlowly,
+} from '../kernel-file.ts';
 import { UNLIMITED_MEMORY } from '../limits.ts';
 
 /** `max` is no limit. */

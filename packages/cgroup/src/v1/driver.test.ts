@@ -1,0 +1,188 @@
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import fs from 'node:fs';
+import path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { CgroupDriver, CgroupSpec, DriverState } from '@warden/interface';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { detectHierarchies } from '../detect.ts';
+import { DEVICE_RULES, formatRule } from '../device-rules.ts';
+import { removeGroup } from '../remove-group.ts';
+import { v1Driver } from './driver.ts';
+
+const SPEC: CgroupSpec = { id: '0123456789a', allowAllDevices: false, pidsLimit: 64 };
+const MIB = 1n << 20n;
+const hierarchies = detectHierarchies();
+const mounts: ReadonlyMap<string, string> = hierarchies?.version === 1 ? hierarchies.mounts : new Map();
+const isUsable =
+  process.getuid?.() === 0 && ['cpu', 'memory', 'devices', 'pids'].every((name) => mounts.has(name));
+
+const PREFIX = `warden-v1-test-${process.pid}`;
+let driver: CgroupDriver;
+let state: DriverState;
+const children: ChildProcess[] = [];
+
+function group(controller: string): string {
+  return path.join(mounts.get(controller)!, PREFIX, `instance-${SPEC.id}`);
+}
+
+function read(controller: string, file: string): string {
+  return fs.readFileSync(path.join(group(controller), file), 'utf8').trim();
+}
+
+/** A shell inside the group that runs the script. */
+function runInside(script: string): ReturnType<typeof spawnSync> {
+  const join = driver.joinFiles(state).map((file) => `echo 0 > ${file} || exit 9`);
+  return spawnSync('sh', ['-c', [...join, script].join('\n')], { encoding: 'utf8' });
+}
+
+/** A process that stays inside, at least until it is killed. */
+async function stayInside(script = 'exec sleep 60'): Promise<ChildProcess> {
+  const join = driver.joinFiles(state).map((file) => `echo 0 > ${file} || exit 9`);
+  const child = spawn('sh', ['-c', [...join, 'echo inside', script].join('\n')], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  children.push(child);
+  await once(child.stdout, 'data');
+  return child;
+}
+
+describe.runIf(isUsable)('groups of cgroup v1', () => {
+  beforeEach(async () => {
+    driver = v1Driver(mounts, PREFIX);
+    state = driver.plan(SPEC);
+    await driver.setup();
+    await driver.create(SPEC, state);
+  });
+  afterEach(async () => {
+    for (const child of children.splice(0)) child.kill('SIGKILL');
+    await driver.killAll(state, 5_000);
+    await driver.release(state);
+    for (const mount of new Set(mounts.values())) await removeGroup(path.join(mount, PREFIX));
+  });
+
+  it('lie in every hierarchy by the id', () => {
+    expect(driver.joinFiles(state)).toContain(`${group('memory')}/tasks`);
+    for (const file of driver.joinFiles(state)) expect(fs.existsSync(file)).toBe(true);
+    expect(driver.name).toBe('cgroup-v1');
+    expect(driver.supports).toMatchObject({ version: 1, memory: true, cpu: true, devices: true, pids: true });
+  });
+
+  it('have the device list of the specification, which the kernel enforces', () => {
+    expect(read('devices', 'devices.list').split('\n')).toEqual(DEVICE_RULES.map(formatRule));
+    const { stdout } = runInside(`
+      (: < /dev/null) && echo null
+      (exec 3< /dev/kmsg) 2> /dev/null || echo no kmsg
+      mknod /tmp/${PREFIX}-node c 1 3 2> /dev/null || echo no mknod`);
+    expect(String(stdout).trim().split('\n')).toEqual(['null', 'no kmsg', 'no mknod']);
+  });
+
+  it('keep the policy and those inside when they are created again', async () => {
+    const child = await stayInside();
+    fs.mkdirSync(path.join(group('devices'), 'nested')); // the kernel would refuse to deny everything now
+    await driver.create(SPEC, state);
+    expect(await driver.pids(state)).toEqual([child.pid]);
+    expect(read('devices', 'devices.list').split('\n')).toHaveLength(DEVICE_RULES.length);
+  });
+
+  it('may have all devices, for a warden inside', async () => {
+    await driver.release(state);
+    await driver.create({ ...SPEC, allowAllDevices: true }, state);
+    expect(read('devices', 'devices.list')).toBe('a *:* rwm');
+  });
+
+  it('bound the number of processes', async () => {
+    expect(read('pids', 'pids.max')).toBe('64');
+    await driver.create({ ...SPEC, pidsLimit: undefined }, state);
+    expect(read('pids', 'pids.max')).toBe('max');
+  });
+
+  it('answer what the kernel made of a limit', async () => {
+    expect(await driver.setCpuShares(state, 1n)).toBe(2n); // linux-container.md 10
+    expect(await driver.setCpuShares(state, 1n << 40n)).toBe(262_144n);
+    expect(await driver.setMemoryLimit(state, 64n * MIB + 1n)).toBe(64n * MIB); // whole pages
+    if (driver.supports.swap) expect(read('memory', 'memory.memsw.limit_in_bytes')).toBe(String(64n * MIB));
+  });
+
+  it('keep the old pair of limits when the new one cannot be had', async () => {
+    await driver.setMemoryLimit(state, 64n * MIB);
+    const files = ['memory.limit_in_bytes', 'memory.memsw.limit_in_bytes'].filter(
+      (file) => driver.supports.swap || !file.includes('memsw'),
+    );
+    await expect(driver.setMemoryLimit(state, -2n)).rejects.toMatchObject({
+      code: 'NATIVE_FAILED',
+      message: expect.stringMatching(/^Failed setting memory limit: /),
+      fields: { operation: 'set memory limit', object: group('memory'), errno: 'EINVAL' },
+    });
+    for (const file of files) expect(read('memory', file)).toBe(String(64n * MIB));
+  });
+
+  it('fail with the texts of the contract once they are gone', async () => {
+    await driver.release(state);
+    const expectations: [Promise<unknown>, string][] = [
+      [driver.setCpuShares(state, 512n), 'Failed setting cpu shares: '],
+      [driver.setMemoryLimit(state, MIB), 'Failed setting memory limit: '],
+      [driver.memoryStat(state), 'Failed getting memory usage: '],
+      [driver.cpuStat(state), 'Failed getting cpu stats: '],
+    ];
+    for (const [action, text] of expectations)
+      await expect(action).rejects.toMatchObject({
+        code: 'NATIVE_FAILED',
+        message: expect.stringContaining(text),
+        fields: expect.objectContaining({ errno: 'ENOENT' }),
+      });
+    expect(await driver.pids(state)).toEqual([]);
+    await driver.killAll(state, 100);
+  });
+
+  it('are listed by id, other directories are not', async () => {
+    fs.mkdirSync(path.join(mounts.get('cpu')!, PREFIX, 'instance-no'));
+    fs.mkdirSync(path.join(mounts.get('cpu')!, PREFIX, 'other'));
+    expect(await driver.list()).toEqual([SPEC.id]);
+  });
+
+  it('are emptied although processes keep forking', async () => {
+    await stayInside('while :; do sleep 0.01 & sleep 0.01; done');
+    await driver.killAll(state, 5_000);
+    expect(await driver.pids(state)).toEqual([]);
+  });
+
+  it('are removed with the groups inside, waiting for who is dying', async () => {
+    for (const controller of ['memory', 'cpu'])
+      fs.mkdirSync(path.join(group(controller), 'outer/inner'), { recursive: true });
+    const child = await stayInside();
+    setTimeout(() => child.kill('SIGKILL'), 50);
+    await driver.release(state);
+    for (const controller of mounts.keys()) expect(fs.existsSync(group(controller))).toBe(false);
+  });
+
+  it('tell of a kill by a limit above, and of nothing once the watch is closed', async () => {
+    fs.writeFileSync(path.join(mounts.get('memory')!, PREFIX, 'memory.limit_in_bytes'), String(8n * MIB));
+    let kills = 0;
+    const watch = await driver.watchOutOfMemory(state, () => kills++);
+    const allocate = 'head -c 64m /dev/zero | tail -c 64m > /dev/null';
+    runInside(allocate);
+    await expect.poll(() => kills).toBeGreaterThan(0);
+    watch.close();
+    watch.close();
+    const before = kills;
+    runInside(allocate);
+    await delay(50);
+    expect(kills).toBe(before);
+  });
+});
+
+describe('a host that lacks controllers', () => {
+  const lacking = v1Driver(new Map([['cpu', '/nowhere/cpu']]), PREFIX);
+
+  it('is refused by name', async () => {
+    expect(await lacking.probe()).toEqual({
+      ok: false,
+      reason: 'cgroup v1 without cpuacct, memory, devices',
+    });
+    await expect(lacking.setup()).rejects.toMatchObject({
+      code: 'UNSUPPORTED',
+      fields: { missing: ['cpuacct', 'memory', 'devices'] },
+    });
+  });
+});

@@ -1,0 +1,139 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import type { CgroupDriver, CgroupSpec, DriverState } from '@warden/interface';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { DEVICE_RULES } from '../device-rules.ts';
+import { deviceProgram } from './device-program.ts';
+import { v2Driver } from './driver.ts';
+
+const SPEC: CgroupSpec = { id: '0123456789a', allowAllDevices: false, pidsLimit: 512 };
+const CONTROLLERS = new Set(['cpu', 'memory', 'pids', 'io', 'hugetlb']);
+
+let mount: string;
+let group: string;
+let driver: CgroupDriver;
+let state: DriverState;
+let attached: { group: string; program: Uint8Array }[];
+
+/** The kernel makes these files with the group. */
+function makeFiles(directory: string): void {
+  fs.mkdirSync(directory, { recursive: true });
+  for (const file of ['cgroup.subtree_control', 'cgroup.procs', 'cgroup.kill', 'cpu.weight', 'pids.max'])
+    fs.writeFileSync(path.join(directory, file), '');
+}
+
+function read(file: string, directory = group): string {
+  return fs.readFileSync(path.join(directory, file), 'utf8');
+}
+
+beforeEach(() => {
+  mount = fs.mkdtempSync(path.join(os.tmpdir(), 'warden-cgroup-'));
+  group = path.join(mount, 'warden/instance-0123456789a');
+  for (const directory of [mount, path.dirname(group), group]) makeFiles(directory);
+  attached = [];
+  driver = v2Driver({
+    mount,
+    prefix: 'warden',
+    controllers: CONTROLLERS,
+    attachProgram: (to, program) => attached.push({ group: to, program }),
+  });
+  state = driver.plan(SPEC);
+});
+afterEach(() => fs.rmSync(mount, { recursive: true, force: true }));
+
+describe('groups of cgroup v2', () => {
+  it('get the controllers from above', async () => {
+    await driver.setup();
+    for (const directory of [mount, path.join(mount, 'warden')])
+      expect(read('cgroup.subtree_control', directory)).toBe('+cpu +memory +pids +io');
+  });
+
+  it('get the device program and the limit of processes', async () => {
+    await driver.create(SPEC, state);
+    expect(attached).toEqual([{ group, program: deviceProgram(DEVICE_RULES) }]);
+    expect(read('pids.max')).toBe('512');
+    await driver.create({ ...SPEC, allowAllDevices: true }, state);
+    expect(attached[1]).toEqual({ group, program: deviceProgram('all') });
+  });
+
+  it('have one file to join, and are listed', async () => {
+    expect(driver.joinFiles(JSON.parse(JSON.stringify(state)))).toEqual([path.join(group, 'cgroup.procs')]);
+    fs.mkdirSync(path.join(mount, 'warden/instance-no'));
+    expect(await driver.list()).toEqual([SPEC.id]);
+  });
+
+  it('have shares as a weight, and answer the shares', async () => {
+    expect(await driver.cpuShares(state)).toBe(1_024n);
+    expect(await driver.setCpuShares(state, 512n)).toBe(512n);
+    expect(read('cpu.weight')).toBe('59');
+    expect(await driver.cpuShares(state)).toBe(512n);
+    expect(await driver.setCpuShares(state, 1n)).toBe(2n);
+  });
+
+  it('have times in the units of v1 (spec drivers.md 2.3)', async () => {
+    fs.writeFileSync(path.join(group, 'cpu.stat'), 'usage_usec 5\nuser_usec 1239999\nsystem_usec 10000\n');
+    expect(await driver.cpuStat(state)).toEqual({ usage: 5_000n, user: 123n, system: 1n });
+    fs.rmSync(path.join(group, 'cpu.stat'));
+    await expect(driver.cpuStat(state)).rejects.toMatchObject({
+      code: 'NATIVE_FAILED',
+      message: expect.stringMatching(/^Failed getting cpu stats: /),
+    });
+  });
+
+  it('keep those inside when a second creation fails', async () => {
+    fs.rmSync(path.join(group, 'pids.max'));
+    await expect(driver.create(SPEC, state)).rejects.toMatchObject({ fields: { errno: 'ENOENT' } });
+    expect(fs.existsSync(group)).toBe(true);
+  });
+
+  it('need the controllers', async () => {
+    const lacking = v2Driver({ mount, prefix: 'warden', controllers: new Set(['cpu']) });
+    expect(await lacking.probe()).toEqual({ ok: false, reason: 'cgroup v2 without memory, pids' });
+    await expect(lacking.setup()).rejects.toMatchObject({
+      code: 'UNSUPPORTED',
+      fields: { missing: ['memory', 'pids'] },
+    });
+  });
+});
+
+const unified = fs
+  .readFileSync('/proc/self/mountinfo', 'utf8')
+  .split('\n')
+  .find((line) => line.includes(' - cgroup2 '))
+  ?.split(' ')[4];
+
+/** Joining, killing and removing need no controller, so that they can be tried on a hybrid host too. */
+describe.runIf(process.getuid?.() === 0 && unified !== undefined)('groups in the unified hierarchy', () => {
+  it('are killed with what is inside, and removed', async () => {
+    const prefix = `warden-v2-test-${process.pid}`;
+    const parent = path.join(unified!, prefix);
+    const real = v2Driver({ mount: unified!, prefix, controllers: CONTROLLERS });
+    const inner = path.join(parent, 'instance-0123456789a/inner');
+    fs.mkdirSync(inner, { recursive: true });
+    const children = [real.joinFiles(state)[0]!, path.join(inner, 'cgroup.procs')].map((file) =>
+      spawn('sh', ['-c', `echo 0 > ${file} && echo inside && exec sleep 60`], {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      }),
+    );
+    try {
+      await Promise.all(children.map((child) => once(child.stdout, 'data')));
+      const pids = children.map(({ pid }) => pid!).sort((a, b) => a - b);
+      expect(await real.pids(state)).toEqual(pids);
+      const ended = Promise.all(children.map((child) => once(child, 'exit')));
+      await real.killAll(state, 5_000);
+      expect(await real.pids(state)).toEqual([]);
+      expect((await ended).map(([, signal]) => signal)).toEqual(['SIGKILL', 'SIGKILL']);
+      await real.release(state);
+      await real.release(state);
+      await real.killAll(state, 100);
+      expect(fs.readdirSync(parent).filter((name) => name.startsWith('instance'))).toEqual([]);
+    } finally {
+      for (const child of children) child.kill('SIGKILL');
+      await real.release(state);
+      fs.rmdirSync(parent);
+    }
+  });
+});
