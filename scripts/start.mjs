@@ -65,7 +65,7 @@ fs.writeFileSync(
 const output = fs.openSync(log, 'a');
 const daemon = spawn(
   process.execPath,
-  [path.join(root, 'node_modules/.bin/wardend'), '--config', path.join(directory, 'wardend.yml')],
+  [path.join(root, 'packages/daemon/bin/wardend.js'), '--config', path.join(directory, 'wardend.yml')],
   {
     stdio: ['ignore', output, output],
   },
@@ -136,7 +136,7 @@ async function demonstrate(client) {
 
 async function prompt() {
   say(`\nsocket ${socket}; end with Ctrl-D\n`);
-  const cli = spawn(process.execPath, [path.join(root, 'node_modules/.bin/warden'), '--socket', socket], {
+  const cli = spawn(process.execPath, [path.join(root, 'packages/cli/bin/warden.js'), '--socket', socket], {
     stdio: 'inherit',
   });
   process.on('SIGINT', () => {}); // the prompt's business; the clean-up below must still run
