@@ -41,7 +41,7 @@ export function initCompliance(test: TestFunctions, name: string, make: () => Pr
   /** Runs `body` on a started init; it answers the connection that is left to kill, when that is another one. */
   const withInit = (
     title: string,
-    body: (init: Init, subject: InitSubject, spec: InitSpec) => Promise<Init | undefined | void>,
+    body: (init: Init, subject: InitSubject, spec: InitSpec) => Promise<Init | undefined>,
   ): void =>
     withSubject(title, async (subject) => {
       const before = await subject.inventory();

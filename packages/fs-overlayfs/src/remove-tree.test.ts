@@ -52,7 +52,8 @@ describe('removing a tree', () => {
 
   it('removes directories nested beyond the longest path', async () => {
     // 400 levels of 100 characters: ten times what a system call takes as a path
-    const script = 'n=$(printf "%0100d" 0); for i in $(seq 400); do mkdir $n && cd -P $n || exit 1; done; : > file';
+    const script =
+      'n=$(printf "%0100d" 0); for i in $(seq 400); do mkdir $n && cd -P $n || exit 1; done; : > file';
     const { status } = spawnSync('bash', ['-c', script], { cwd: root });
     expect(status).toBe(0);
     await removeTree(root);

@@ -85,14 +85,14 @@ function arbitrary(descriptor: MessageDescriptor): fc.Arbitrary<Record<string, u
   const properties = Object.fromEntries(
     descriptor.fields.map((field) => [
       field.name,
-      field.label === 'repeated' ? fc.array(valueOf(field), { minLength: 1, maxLength: 4 }) : valueOf(field),
+      field.label === 'repeated' ? fc.array(anyValue(field), { minLength: 1, maxLength: 4 }) : anyValue(field),
     ]),
   );
   const requiredKeys = descriptor.fields.filter(({ label }) => label === 'required').map(({ name }) => name);
   return fc.record(properties, { requiredKeys });
 }
 
-function valueOf(field: FieldDescriptor): fc.Arbitrary<unknown> {
+function anyValue(field: FieldDescriptor): fc.Arbitrary<unknown> {
   switch (field.type) {
     case 'uint32':
       return fc.oneof(fc.nat(300), fc.integer({ min: 0, max: 0xffffffff }));
