@@ -11,7 +11,7 @@ import {
   type RootfsSpec,
   WardenError,
 } from '@warden/interface';
-import { tryMount } from '@warden/native';
+import { removeTree, tryMount } from '@warden/native';
 
 const LAYER = 'tmp/rootfs';
 /** They separate branches and options, and aufs knows no escape for them. */
@@ -56,7 +56,7 @@ class AufsDriver implements FilesystemDriver {
     } catch (error) {
       return { ok: false, reason: (error as Error).message };
     } finally {
-      if (trial !== undefined) fs.rmSync(trial, { recursive: true, force: true });
+      if (trial !== undefined) await removeTree(trial);
     }
   }
 
@@ -95,7 +95,7 @@ class AufsDriver implements FilesystemDriver {
   async release(spec: RootfsSpec): Promise<void> {
     const layer = layerOf(spec);
     try {
-      fs.rmSync(layer, { recursive: true, force: true, maxRetries: 3, retryDelay: 10 });
+      await removeTree(layer);
       fs.rmdirSync(path.dirname(layer));
     } catch (cause) {
       // others may have put something beside the layer

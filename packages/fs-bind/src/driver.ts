@@ -11,8 +11,9 @@ import {
   type RootfsSpec,
   WardenError,
 } from '@warden/interface';
-import { MS, tryMount } from '@warden/native';
+import { MS, removeTree, tryMount } from '@warden/native';
 import { copyTree } from './copy-tree.ts';
+import { resolveInside } from './resolve-inside.ts';
 
 const LAYER = 'tmp/rootfs';
 /** Directories with a writable copy of their own, in the original's order. */
@@ -48,7 +49,7 @@ class BindDriver implements FilesystemDriver {
     } catch (error) {
       return { ok: false, reason: (error as Error).message };
     } finally {
-      if (trial !== undefined) fs.rmSync(trial, { recursive: true, force: true });
+      if (trial !== undefined) await removeTree(trial);
     }
   }
 
@@ -66,16 +67,17 @@ class BindDriver implements FilesystemDriver {
         },
       );
     }
-    for (const name of ['proc', ...WRITABLE]) requireMountPoint(spec.base, name);
+    requireDirectory(spec.base, 'proc');
+    const sources = new Map(WRITABLE.map((name) => [name, requireDirectory(spec.base, name)]));
     const layer = layerOf(spec);
     try {
       fs.mkdirSync(layer, { recursive: true, mode: 0o755 });
-      for (const name of WRITABLE) {
+      for (const [name, source] of sources) {
         const copy = path.join(layer, name);
         if (fs.existsSync(copy)) continue; // an existing layer is kept
         const half = `${copy}.half`;
-        fs.rmSync(half, { recursive: true, force: true });
-        copyTree(path.join(spec.base, name), half);
+        await removeTree(half);
+        await copyTree(source, half);
         fs.renameSync(half, copy);
       }
     } catch (cause) {
@@ -98,7 +100,7 @@ class BindDriver implements FilesystemDriver {
   async release(spec: RootfsSpec): Promise<void> {
     const layer = layerOf(spec);
     try {
-      fs.rmSync(layer, { recursive: true, force: true, maxRetries: 3, retryDelay: 10 });
+      await removeTree(layer);
       fs.rmdirSync(path.dirname(layer));
     } catch (cause) {
       // others may have put something beside the layer
@@ -108,9 +110,13 @@ class BindDriver implements FilesystemDriver {
   }
 }
 
-/** The read-only root cannot get a directory later, and the base is not ours to change. */
-function requireMountPoint(base: string, name: string): void {
-  if (fs.lstatSync(path.join(base, name), { throwIfNoEntry: false })?.isDirectory() === true) return;
+/**
+ * The host's path of a directory of the base, which may be a link, as /sbin is to usr/sbin: init mounts over what the link leads to. The
+ * read-only root cannot get a directory later, and the base is not ours to change.
+ */
+function requireDirectory(base: string, name: string): string {
+  const resolved = resolveInside(base, name);
+  if (resolved !== undefined && fs.statSync(resolved).isDirectory()) return resolved;
   throw new WardenError(
     'INVALID_SPEC',
     `the base ${base} lacks the directory /${name}, over which the bind driver mounts; make it, or use another driver`,

@@ -12,7 +12,7 @@ import {
   type RootfsSpec,
   WardenError,
 } from '@warden/interface';
-import { tryMount } from '@warden/native';
+import { removeTree, tryMount } from '@warden/native';
 import { MAX_DATA_BYTES, overlayOptions } from './mount-data.ts';
 
 /** Options of {@link overlayfs}. */
@@ -69,7 +69,7 @@ class OverlayfsDriver implements FilesystemDriver {
     } catch (error) {
       return { ok: false, reason: (error as Error).message };
     } finally {
-      if (trial !== undefined) removeTree(trial);
+      if (trial !== undefined) await removeTree(trial);
     }
   }
 
@@ -122,7 +122,7 @@ class OverlayfsDriver implements FilesystemDriver {
 
   async release(spec: RootfsSpec): Promise<void> {
     try {
-      for (const name of [UPPER, WORK]) removeTree(path.join(spec.directory, name));
+      for (const name of [UPPER, WORK]) await removeTree(path.join(spec.directory, name));
       removeIfEmpty(path.join(spec.directory, 'tmp'));
     } catch (cause) {
       throw failure('release root', spec.directory, cause);
@@ -147,11 +147,6 @@ function makeLayers(spec: RootfsSpec): void {
       fs.chmodSync(layer, mode & 0o7777);
     }
   }
-}
-
-/** Links are removed, not followed; the kernel's own directories in the work layer have mode 0, which does not stop root. */
-function removeTree(target: string): void {
-  fs.rmSync(target, { recursive: true, force: true, maxRetries: 3, retryDelay: 10 });
 }
 
 /** Others (a mounted disk limit) may have put something beside the layers. */

@@ -28,6 +28,7 @@ export { interfaceIndex, NETLINK_NETFILTER, NETLINK_ROUTE, NetlinkSocket } from 
 export { openPidfd, reapChild, signalPidfd, waitForExit } from './process.ts';
 export type { QuotaLimits, QuotaRecord } from './quota.ts';
 export { quotaGet, quotaSet, setProjectId } from './quota.ts';
+export { removeTree } from './remove-tree.ts';
 export type { ConnectFailure, ReceivedMessage } from './sockets.ts';
 export { connectUnix, makeSocketPair, peerCredentials, receiveMessage, sendMessage } from './sockets.ts';
 export type { SpawnSpec } from './spawn.ts';
