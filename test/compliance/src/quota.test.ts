@@ -51,7 +51,11 @@ async function subject(): Promise<QuotaSubject> {
       return stdout.trim() || undefined;
     },
     inventory: async () => [
-      ...fs.readdirSync(depot, { recursive: true, encoding: 'utf8' }).sort(),
+      // tmp itself belongs to whoever made the container's directory
+      ...fs
+        .readdirSync(depot, { recursive: true, encoding: 'utf8' })
+        .filter((name) => name !== `${spec.id}/tmp`)
+        .sort(),
       ...fs
         .readFileSync('/proc/self/mountinfo', 'utf8')
         .split('\n')
