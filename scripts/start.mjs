@@ -5,7 +5,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
-import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -42,7 +41,8 @@ await timed('root file system', () => {
   if (chosen === undefined) makeDefaultRootfs(rootfs);
 });
 
-const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'warden-start-'));
+// not the configured temporary directory: a socket address in the depot takes 107 bytes and no more
+const directory = fs.mkdtempSync('/tmp/warden-start-');
 const socket = path.join(directory, 'warden.sock');
 const log = path.join(directory, 'wardend.log');
 const name = `warden-start-${process.pid}`;
@@ -113,7 +113,8 @@ function showDrivers() {
     if (!line.includes('"driver-chosen"')) continue;
     const { data } = JSON.parse(line);
     const rejected = data.rejected?.length ? ` (not ${data.rejected.join('; ')})` : '';
-    say(`  ${data.role.padEnd(11)} ${data.driver}${rejected}`);
+    const detail = data.detail ? ` (${data.detail})` : '';
+    say(`  ${data.role.padEnd(11)} ${data.driver}${detail}${rejected}`);
   }
 }
 

@@ -7,7 +7,6 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
-import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -17,7 +16,7 @@ import { makeDefaultRootfs } from '../../packages/daemon/dist/index.js';
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
 const countAt = process.argv.indexOf('--count');
 const COUNT = countAt === -1 ? 100 : Number(process.argv[countAt + 1]);
-const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'warden-bench-'));
+const directory = fs.mkdtempSync('/tmp/warden-bench-');
 const rootfs = path.join(root, 'node_modules/.cache/warden-rootfs');
 const name = `warden-bench-${process.pid}`;
 

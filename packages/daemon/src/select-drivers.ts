@@ -64,7 +64,8 @@ export async function selectDrivers(
   const depot = server.container_depot_path;
   const name = wanted.name;
   const trials: Trial[] = [];
-  const choose = <T>(role: Role<T>): Promise<T> => chooseOne(role, components, trials);
+  const choose = <T extends { readonly name: string }>(role: Role<T>): Promise<T> =>
+    chooseOne(role, components, trials);
 
   const init = await choose<InitDriver>({
     role: 'init',
@@ -107,7 +108,11 @@ export async function selectDrivers(
   return { drivers: { init, filesystem, network, cgroup, quota }, trials };
 }
 
-async function chooseOne<T>(role: Role<T>, components: DriverComponents, trials: Trial[]): Promise<T> {
+async function chooseOne<T extends { readonly name: string }>(
+  role: Role<T>,
+  components: DriverComponents,
+  trials: Trial[],
+): Promise<T> {
   const log = components.logger.child('drivers');
   const names = Object.hasOwn(role.candidates, role.wanted)
     ? [role.wanted]
@@ -116,12 +121,17 @@ async function chooseOne<T>(role: Role<T>, components: DriverComponents, trials:
   for (const name of names) {
     const driver = role.candidates[name]!()({ logger: components.logger.child(role.role) });
     const result = await role.probe(driver);
-    trials.push({ role: role.role, driver: name, result, chosen: result.ok });
+    trials.push({ role: role.role, driver: driver.name, result, chosen: result.ok });
     if (result.ok) {
-      log.info('driver-chosen', { role: role.role, driver: name, detail: result.detail, rejected: reasons });
+      log.info('driver-chosen', {
+        role: role.role,
+        driver: driver.name,
+        detail: result.detail,
+        rejected: reasons,
+      });
       return driver;
     }
-    reasons.push(`${name}: ${result.reason}`);
+    reasons.push(`${driver.name}: ${result.reason}`);
   }
   throw new WardenError('UNSUPPORTED', `no ${role.role} driver works on this host: ${reasons.join('; ')}`, {
     fields: { operation: 'choose driver', role: role.role, wanted: role.wanted, reasons },

@@ -14,7 +14,10 @@ const SLICE_MS = 8;
 
 const SLASH = Buffer.from('/');
 
-/** Removes `root` and everything below it; nothing there is success. Errors: those of `node:fs`, with `code` and `path`. */
+/**
+ * Removes `root` and everything below it, serving the event loop meanwhile; nothing there is success. Errors: those of `node:fs`, with `code` and
+ * `path`.
+ */
 export async function removeTree(root: string): Promise<void> {
   try {
     await new Removal(root).run();
@@ -77,7 +80,8 @@ class Removal {
     for (;;) {
       const target = Buffer.concat([this.#root, SLASH, Buffer.from(`.hoisted-${this.#hoisted++}`)]);
       try {
-        return fs.renameSync(directory, target);
+        fs.renameSync(directory, target);
+        return;
       } catch (error) {
         if (!['ENOTEMPTY', 'EEXIST', 'ENOTDIR'].includes(errnoOf(error) ?? '')) throw error;
       }

@@ -1,7 +1,6 @@
 /** What `npm start` does after the set-up, in the suite's isolation. */
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
-import os from 'node:os';
 import path from 'node:path';
 import { describeWith } from '@warden/test-harness';
 import { expect, it } from 'vitest';
@@ -9,7 +8,7 @@ import { expect, it } from 'vitest';
 describeWith(['root', 'isolated', 'overlayfs'], 'npm start', () => {
   it('shows a container from beginning to end and leaves nothing', () => {
     const temporary = (): string[] =>
-      fs.readdirSync(os.tmpdir()).filter((name) => name.startsWith('warden-start'));
+      fs.readdirSync('/tmp').filter((name) => name.startsWith('warden-start'));
     const before = temporary();
     const { status, stdout, stderr } = spawnSync(
       process.execPath,

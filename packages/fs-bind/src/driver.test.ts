@@ -1,0 +1,100 @@
+import { spawnSync } from 'node:child_process';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { type Mount, type RootfsSpec, silentLogger } from '@warden/interface';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { bind } from './index.ts';
+
+const WRITABLE = ['dev', 'etc', 'home', 'sbin', 'var', 'tmp'];
+const driver = bind()({ logger: silentLogger });
+let scratch: string;
+let spec: RootfsSpec;
+
+beforeEach(() => {
+  scratch = fs.mkdtempSync(path.join(os.tmpdir(), 'warden-bind-'));
+  spec = { id: '0123456789a', directory: path.join(scratch, 'container'), base: path.join(scratch, 'base') };
+  fs.mkdirSync(spec.directory);
+  for (const name of ['proc', 'usr/sbin', ...WRITABLE.filter((one) => one !== 'sbin')])
+    fs.mkdirSync(path.join(spec.base, name), { recursive: true });
+  // as in distributions that merged the directories
+  fs.symlinkSync('usr/sbin', path.join(spec.base, 'sbin'));
+  fs.writeFileSync(path.join(spec.base, 'usr/sbin/program'), 'program');
+  fs.writeFileSync(path.join(spec.base, 'etc/greeting'), 'hello');
+});
+afterEach(() => fs.rmSync(scratch, { recursive: true, force: true }));
+
+describe('the bind driver', () => {
+  it('describes a read-only base and six writable directories (linux-container.md 5.2)', () => {
+    const mounts = driver.mounts(spec, driver.plan(spec));
+    expect(mounts[0]).toEqual({ type: 'none', source: spec.base, target: '/', options: ['bind', 'ro'] });
+    expect(mounts.slice(1)).toEqual(
+      WRITABLE.map((name) => ({
+        type: 'none',
+        source: path.join(spec.directory, 'tmp/rootfs', name),
+        target: `/${name}`,
+        options: ['bind', 'rw'],
+      })),
+    );
+  });
+
+  it('copies what links lead to, once, and removes it', async () => {
+    await driver.prepare(spec, driver.plan(spec));
+    const layer = path.join(spec.directory, 'tmp/rootfs');
+    expect(fs.readdirSync(layer).sort()).toEqual([...WRITABLE].sort());
+    expect(fs.readFileSync(path.join(layer, 'sbin/program'), 'utf8')).toBe('program');
+    fs.writeFileSync(path.join(layer, 'etc/greeting'), 'changed');
+    await driver.prepare(spec, driver.plan(spec));
+    expect(fs.readFileSync(path.join(layer, 'etc/greeting'), 'utf8')).toBe('changed');
+    await driver.release(spec, driver.plan(spec));
+    await driver.release(spec, driver.plan(spec));
+    expect(fs.readdirSync(spec.directory)).toEqual([]);
+  });
+
+  it('begins a copy anew that was interrupted', async () => {
+    const half = path.join(spec.directory, 'tmp/rootfs/etc.half');
+    fs.mkdirSync(half, { recursive: true });
+    fs.writeFileSync(path.join(half, 'rest'), '');
+    await driver.prepare(spec, driver.plan(spec));
+    expect(fs.readdirSync(path.join(spec.directory, 'tmp/rootfs/etc'))).toEqual(['greeting']);
+    expect(fs.existsSync(half)).toBe(false);
+  });
+
+  it('refuses a base without a directory it has to mount over', async () => {
+    fs.rmdirSync(path.join(spec.base, 'home'));
+    await expect(driver.prepare(spec, driver.plan(spec))).rejects.toMatchObject({
+      code: 'INVALID_SPEC',
+      message: expect.stringContaining('/home'),
+    });
+    expect(fs.readdirSync(spec.directory)).toEqual([]);
+  });
+
+  it.runIf(process.getuid?.() === 0)('makes a root that is writable where it should be', async () => {
+    await driver.prepare(spec, driver.plan(spec));
+    const root = path.join(scratch, 'root');
+    fs.mkdirSync(root);
+    const mount = (one: Mount): string =>
+      `mount -n --source '${one.source}' --target '${root}${one.target}' -o ${one.options.join(',')} || exit 9`;
+    const script = [
+      ...driver.mounts(spec, driver.plan(spec)).map(mount),
+      `cat ${root}/etc/greeting ${root}/usr/sbin/program`,
+      `echo changed > ${root}/etc/greeting; echo changed > ${root}/usr/sbin/program`,
+      `: 2> /dev/null > ${root}/usr/file || echo ' read-only'`,
+    ];
+    const { stdout } = spawnSync(
+      'unshare',
+      ['--mount', '--propagation', 'private', '--', 'sh', '-c', script.join('\n')],
+      { encoding: 'utf8' },
+    );
+    expect(stdout).toBe('helloprogram read-only\n');
+    expect(fs.readFileSync(path.join(spec.base, 'etc/greeting'), 'utf8')).toBe('hello');
+    expect(fs.readFileSync(path.join(spec.base, 'usr/sbin/program'), 'utf8')).toBe('program');
+    expect(fs.readFileSync(path.join(spec.directory, 'tmp/rootfs/sbin/program'), 'utf8')).toBe('changed\n');
+  });
+
+  it.runIf(process.getuid?.() === 0)('probes without a trace', async () => {
+    expect(await driver.probe(scratch)).toEqual({ ok: true });
+    expect(fs.readdirSync(scratch).sort()).toEqual(['base', 'container']);
+    expect(await driver.probe(path.join(scratch, 'absent'))).toMatchObject({ ok: false });
+  });
+});
