@@ -79,7 +79,7 @@ describe('the bind driver', () => {
       ...driver.mounts(spec, driver.plan(spec)).map(mount),
       `cat ${root}/etc/greeting ${root}/usr/sbin/program`,
       `echo changed > ${root}/etc/greeting; echo changed > ${root}/usr/sbin/program`,
-      `: 2> /dev/null > ${root}/usr/file || echo ' read-only'`,
+      `(: > ${root}/usr/file) 2> /dev/null || echo ' read-only'`,
     ];
     const { stdout } = spawnSync(
       'unshare',

@@ -85,7 +85,9 @@ function arbitrary(descriptor: MessageDescriptor): fc.Arbitrary<Record<string, u
   const properties = Object.fromEntries(
     descriptor.fields.map((field) => [
       field.name,
-      field.label === 'repeated' ? fc.array(anyValue(field), { minLength: 1, maxLength: 4 }) : anyValue(field),
+      field.label === 'repeated'
+        ? fc.array(anyValue(field), { minLength: 1, maxLength: 4 })
+        : anyValue(field),
     ]),
   );
   const requiredKeys = descriptor.fields.filter(({ label }) => label === 'required').map(({ name }) => name);
