@@ -18,7 +18,7 @@ export function takeInventory(place: TestPlace, daemonPid?: number): Inventory {
     ['mounts of this namespace', mounts('/proc/self/mountinfo')],
     ['mounts of the host namespace', mounts(`/proc/${host.pid}/mountinfo`)],
     ['cgroups', cgroups(place.name)],
-    ['namespaces', namespaces()],
+    ['namespaces', namespaces(place)],
     [
       'links',
       host
@@ -128,9 +128,14 @@ function read0(directory: string): string[] {
   }
 }
 
-function namespaces(): string[] {
+/**
+ * Namespaces that live by a process of the place or by one this process started. (Those kept by a mount are among the mounts; others on the
+ * machine are somebody else's, who may be working at the same time.)
+ */
+function namespaces(place: TestPlace): string[] {
   const found = new Set<string>();
-  for (const pid of pids()) {
+  const own = new Set(processes(place).map((line) => line.split(' ')[0]!));
+  for (const pid of pids().filter((one) => own.has(one) || isDescendant(one))) {
     for (const kind of ['net', 'mnt', 'pid', 'uts', 'ipc', 'user', 'cgroup']) {
       try {
         found.add(fs.readlinkSync(`/proc/${pid}/ns/${kind}`));
@@ -140,6 +145,15 @@ function namespaces(): string[] {
     }
   }
   return [...found];
+}
+
+function isDescendant(pid: string): boolean {
+  for (let at = pid; at !== '0' && at !== '1' && at !== ''; ) {
+    if (at === String(process.pid)) return true;
+    const stat = read(`/proc/${at}/stat`);
+    at = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1] ?? '';
+  }
+  return false;
 }
 
 function rules(place: TestPlace): string[] {
