@@ -2,7 +2,6 @@
  * One client: frames in, one request at a time, answers out in order (spec protocol.md 6). Nothing it does or fails to do reaches another
  * connection: its queue, its answers and what it waits for are bounded and end with it.
  */
-import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import type { Logger, Warden } from '@warden/interface';
 import {
@@ -19,6 +18,10 @@ import { HANDLERS, isWaitingRequest } from './requests.ts';
 /** Requests, and bytes of them, that may wait behind the one in execution before the socket is not read any more. */
 const MAX_QUEUED = 64;
 const MAX_QUEUED_BYTES = 8 * 1024 * 1024;
+/** How long a drain waits for a client to read what was already sent to it. */
+const FLUSH_MILLISECONDS = 1_000;
+/** While the socket is not read, its end of file is not seen either; so often it is asked in another way. */
+const PROBE_MILLISECONDS = 1_000;
 
 /** Options of {@link ServerConnection}. */
 export interface ConnectionOptions {
@@ -54,11 +57,20 @@ export class ServerConnection {
     );
     const { socket } = options;
     socket.on('data', (chunk) => this.#receive(chunk));
-    socket.on('error', (error) => this.#logger.debug?.('connection-error', { error }));
+    socket.on('error', (error) => {
+      this.#logger.debug?.('connection-error', { error });
+      // 'close' comes a turn later, and what is queued must not start in between
+      this.#gone.abort(error);
+    });
     // end of file is a full disconnect, as it was for the original
     socket.on('end', () => this.#gone.abort(new Error('the client closed the connection')));
+    // a write of no bytes fails with EPIPE once the peer has closed, whatever is unread
+    const probe = setInterval(() => {
+      if (socket.isPaused() && socket.writableLength === 0 && !socket.writableEnded) socket.write('');
+    }, PROBE_MILLISECONDS).unref();
     this.ended = new Promise((resolve) => {
       socket.once('close', () => {
+        clearInterval(probe);
         this.#gone.abort(new Error('the connection is closed'));
         this.#queue.length = 0;
         this.#warden.close().then(resolve, (error: unknown) => {
@@ -73,7 +85,10 @@ export class ServerConnection {
   drain(): void {
     this.#isClosing = true;
     this.#queue.length = 0;
-    if (this.#runningType === undefined || isWaitingRequest(this.#runningType)) this.#finish();
+    if (this.#runningType !== undefined && !isWaitingRequest(this.#runningType)) return;
+    // before the flush: a job that ends during it must keep its result
+    this.#gone.abort(new Error('the daemon is going away'));
+    this.#finish();
   }
 
   /** Ends at once. */
@@ -83,13 +98,13 @@ export class ServerConnection {
   }
 
   #receive(chunk: Uint8Array): void {
-    if (this.#isClosing) return;
+    // after a broken frame the socket is read on for its end of file only
+    if (this.#isClosing || this.#brokenFrame !== undefined) return;
     const frames: Uint8Array[] = [];
     try {
       this.#decoder.pushInto(chunk, frames);
     } catch (error) {
       this.#brokenFrame = error;
-      this.#socket.pause();
     }
     for (const frame of frames) {
       this.#queue.push(frame);
@@ -102,7 +117,7 @@ export class ServerConnection {
   #throttle(): void {
     const isFull = this.#queue.length > MAX_QUEUED || this.#queuedBytes > MAX_QUEUED_BYTES;
     if (isFull && !this.#socket.isPaused()) this.#socket.pause();
-    else if (!isFull && this.#brokenFrame === undefined && this.#socket.isPaused()) this.#socket.resume();
+    else if (!isFull && this.#socket.isPaused()) this.#socket.resume();
   }
 
   /** Works the queue off. Runs at most once at a time and never rejects. */
@@ -140,6 +155,7 @@ export class ServerConnection {
         send: (response: object) => this.#send(type, response),
       };
       const response = await HANDLERS[type]!(context, message.payload as never);
+      this.#logger.debug?.('answer', { request: REQUESTS[type]?.name });
       await this.#send(type, response);
     } catch (error) {
       this.#logger.debug?.('request-failed', { request: REQUESTS[type]?.name, error });
@@ -153,16 +169,29 @@ export class ServerConnection {
   async #send(type: number, response: object): Promise<void> {
     if (this.#gone.signal.aborted || this.#socket.destroyed || this.#socket.writableEnded) return;
     if (this.#socket.write(encodeFrame(encodeMessage(type, response, 'response')))) return;
-    await Promise.race([
-      once(this.#socket, 'drain', { signal: this.#gone.signal }).catch(() => {}),
-      once(this.#socket, 'close'),
-    ]);
+    await this.#writable();
+  }
+
+  /** Resolves when the socket has drained or the client is gone, and leaves no listener: a long stream comes here often. */
+  #writable(): Promise<void> {
+    const { signal } = this.#gone;
+    return new Promise((resolve) => {
+      const settle = (): void => {
+        this.#socket.off('drain', settle);
+        signal.removeEventListener('abort', settle);
+        resolve();
+      };
+      this.#socket.on('drain', settle);
+      signal.addEventListener('abort', settle);
+    });
   }
 
   /** Sends what was written and closes. */
   #finish(): void {
     this.#isClosing = true;
     if (this.#socket.destroyed) return;
+    const timer = setTimeout(() => this.#socket.destroy(), FLUSH_MILLISECONDS);
+    this.#socket.once('close', () => clearTimeout(timer));
     this.#socket.end(() => this.#socket.destroy());
   }
 }

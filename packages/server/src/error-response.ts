@@ -1,11 +1,35 @@
 /** The one place where errors become answers: the message for people, code and facts as JSON in `data` (DECISIONS). */
 import { type ErrorCode, isWardenError, toWardenError, WardenError } from '@warden/interface';
-import { type ErrorResponse, ProtocolError } from '@warden/protocol';
+import { type ErrorResponse, ProtocolError, toBytes } from '@warden/protocol';
 
 /** Turns anything thrown into the answer. */
 export function errorResponse(error: unknown): ErrorResponse {
   const { code, message, fields } = describe(error);
-  return { message, data: JSON.stringify({ ...fields, code }, jsonValue) };
+  return { message: sendable(message), data: dataText(code, fields) };
+}
+
+/** A text cut in the middle of a character holds a lone surrogate, which stands for no byte and cannot be encoded. */
+function sendable(text: string): string {
+  try {
+    toBytes(text);
+    return text;
+  } catch {
+    return text.toWellFormed();
+  }
+}
+
+/** Fields that JSON refuses (cycles, `toJSON` that throws) are left out one by one: the others still help. */
+function dataText(code: ErrorCode, fields: Readonly<Record<string, unknown>>): string {
+  const data: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(fields)) {
+    try {
+      const text = JSON.stringify(value, jsonValue);
+      if (text !== undefined) data[name] = JSON.parse(text);
+    } catch {
+      // an answer without this fact is better than no answer
+    }
+  }
+  return JSON.stringify({ ...data, code });
 }
 
 function describe(error: unknown): {
@@ -21,10 +45,11 @@ function describe(error: unknown): {
   return { code, message: message || 'unknown error', fields };
 }
 
-/** bigint as decimal text; what JSON cannot hold is left out rather than failing the answer. */
-function jsonValue(_key: string, value: unknown): unknown {
+/** bigint as decimal text, bytes as latin1 text. A function with `this`: `value` of a Buffer has already been through its toJSON. */
+function jsonValue(this: unknown, key: string, value: unknown): unknown {
   if (typeof value === 'bigint') return value.toString();
-  if (value instanceof Uint8Array) return Buffer.from(value).toString('latin1');
+  const original = (this as Record<string, unknown>)[key];
+  if (original instanceof Uint8Array) return Buffer.from(original).toString('latin1');
   if (value instanceof Error) return value.message;
   return value;
 }

@@ -170,11 +170,17 @@ async function stream(
   request: StreamRequest,
 ): Promise<StreamResponse> {
   const chunks = warden.container(request.handle).job(request.job_id).stream({ signal });
-  for (;;) {
-    const next = await chunks.next();
-    signal.throwIfAborted();
-    if (next.done) return { exit_status: next.value.exitStatus, info: infoMessage(next.value.info) };
-    await send({ name: next.value.stream, data: next.value.data });
+  try {
+    for (;;) {
+      const next = await chunks.next();
+      signal.throwIfAborted();
+      if (next.done) return { exit_status: next.value.exitStatus, info: infoMessage(next.value.info) };
+      await send({ name: next.value.stream, data: next.value.data });
+      signal.throwIfAborted();
+    }
+  } finally {
+    // left before its end (the client is gone, or a chunk could not be sent): the generator's own clean-up must run
+    await chunks.return(undefined as never);
   }
 }
 

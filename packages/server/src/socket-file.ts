@@ -1,22 +1,21 @@
 /** The socket in the file system: never two daemons on one path, nothing deleted that is not ours, never connectable before its mode is right. */
 
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import net from 'node:net';
+import { dirname, join } from 'node:path';
 import { WardenError } from '@warden/interface';
 
-/** `sun_path` with its terminating zero (unix(7)); the temporary name is longer by its suffix. */
+/** `sun_path` without its terminating zero (unix(7)). */
 const MAX_PATH_BYTES = 107;
-const SUFFIX = '.new';
 
 /** Makes sure that nobody listens at `path`. Errors: `ALREADY_EXISTS`, `INVALID_SPEC`. */
 export async function requireFreePath(path: string): Promise<void> {
-  if (Buffer.byteLength(path) + SUFFIX.length > MAX_PATH_BYTES) {
-    throw new WardenError(
-      'INVALID_SPEC',
-      `the socket path is longer than ${MAX_PATH_BYTES - SUFFIX.length} bytes: ${path}`,
-      { fields: { operation: 'listen', object: path } },
-    );
+  if (Buffer.byteLength(path) > MAX_PATH_BYTES) {
+    throw new WardenError('INVALID_SPEC', `the socket path is longer than ${MAX_PATH_BYTES} bytes: ${path}`, {
+      fields: { operation: 'listen', object: path },
+    });
   }
   const facts = fs.lstatSync(path, { throwIfNoEntry: false });
   if (!facts) return;
@@ -31,14 +30,22 @@ export async function requireFreePath(path: string): Promise<void> {
 
 /** Listens at `path` with exactly `mode`; replaces a socket nobody listens on. Errors: `NATIVE_FAILED`. */
 export async function listenAt(server: net.Server, path: string, mode: number): Promise<void> {
-  const temporary = `${path}${SUFFIX}`;
+  // a name nobody else uses: nothing of the directory is touched; short, because it must fit into an address too
+  const temporary = join(dirname(path), `.w${randomBytes(3).toString('hex')}`);
+  const umask = process.umask(0o177);
   try {
-    fs.rmSync(temporary, { force: true });
+    // bind(2) happens in the call, so the umask keeps everybody else out until chmod
     server.listen(temporary);
+  } finally {
+    process.umask(umask);
+  }
+  try {
     await once(server, 'listening');
     fs.chmodSync(temporary, mode);
     fs.renameSync(temporary, path);
   } catch (cause) {
+    // closes nothing if it does not listen; else it removes the temporary name as well
+    server.close();
     const { code, message } = cause as NodeJS.ErrnoException;
     throw new WardenError('NATIVE_FAILED', `cannot listen on ${path}: ${message}`, {
       cause,

@@ -50,7 +50,13 @@ const created = async (spec?: { handle?: string | undefined }): Promise<Containe
 const spawned = async (): Promise<Job> => ({ id: 7, link: async () => RESULT }) as unknown as Job;
 
 const MAPPINGS: readonly Mapping[] = [
-  { what: 'Ping', type: 'Ping', program: { warden: { ping: nothing } }, call: { method: 'ping', args: [] }, response: {} },
+  {
+    what: 'Ping',
+    type: 'Ping',
+    program: { warden: { ping: nothing } },
+    call: { method: 'ping', args: [] },
+    response: {},
+  },
   {
     what: 'Echo of bytes that are no text',
     type: 'Echo',
@@ -226,7 +232,7 @@ const MAPPINGS: readonly Mapping[] = [
         },
       },
     },
-    call: { method: 'stream', args: [], job: 1 },
+    call: { method: 'stream', args: [{ signal: expect.any(AbortSignal) }], job: 1 },
     response: { exit_status: 0, info: JOB_INFO_MESSAGE },
   },
   {
@@ -377,7 +383,10 @@ function diskMappings(): Mapping[] {
     [{ byte_soft: 1024n }, { blockSoft: 1n }],
     [{ byte_soft: 1024n, block_soft: 0n }, { blockSoft: 0n }],
     [{ inode_limit: 1n, inode: 2n }, { inodeHard: 2n }],
-    [{ inode: 2n, inode_hard: 3n, inode_soft: 0n }, { inodeHard: 3n, inodeSoft: 0n }],
+    [
+      { inode: 2n, inode_hard: 3n, inode_soft: 0n },
+      { inodeHard: 3n, inodeSoft: 0n },
+    ],
   ];
   const response = {
     ...{ block_limit: 2n, block: 2n, block_soft: 1n, block_hard: 2n },

@@ -107,7 +107,10 @@ export class TestClient {
   }
 
   /** As {@link ask} for a request that must fail: the answer's text and its facts. */
-  async fail(type: number, payload: object = {}): Promise<{ message: string; data: Record<string, unknown> }> {
+  async fail(
+    type: number,
+    payload: object = {},
+  ): Promise<{ message: string; data: Record<string, unknown> }> {
     return failure(await this.ask(type, payload));
   }
 
@@ -117,6 +120,7 @@ export class TestClient {
 }
 
 export function failure(answer: Answer): { message: string; data: Record<string, unknown> } {
-  if (answer.type !== MessageType.Error) throw new Error(`an answer of type ${answer.type} instead of an error`);
+  if (answer.type !== MessageType.Error)
+    throw new Error(`an answer of type ${answer.type} instead of an error`);
   return { message: answer.payload.message, data: JSON.parse(answer.payload.data) };
 }

@@ -1,0 +1,132 @@
+import { once } from 'node:events';
+import fs from 'node:fs';
+import net from 'node:net';
+import path from 'node:path';
+import { isWardenError } from '@warden/interface';
+import { MessageType } from '@warden/protocol';
+import { describe, expect, it } from 'vitest';
+import { wardenServer } from '../src/index.ts';
+import { ProgrammableHost } from './programmable-host.ts';
+import { freshDirectory, startServer, TestClient } from './test-client.ts';
+
+const host = new ProgrammableHost({ warden: { ping: async () => {} } });
+
+async function listenError(socketPath: string): Promise<{ code: string; message: string }> {
+  const server = wardenServer({ host, path: socketPath });
+  try {
+    await server.listen();
+  } catch (error) {
+    if (!isWardenError(error)) throw error;
+    return { code: error.code, message: error.message };
+  } finally {
+    await server.close();
+  }
+  throw new Error('it listens');
+}
+
+/** Leaves a socket file behind on which nobody listens, as a killed daemon does. */
+async function staleSocket(socketPath: string): Promise<void> {
+  const server = net.createServer().listen(`${socketPath}.bound`);
+  await once(server, 'listening');
+  fs.renameSync(`${socketPath}.bound`, socketPath);
+  server.close();
+  await once(server, 'close');
+  expect(fs.lstatSync(socketPath).isSocket()).toBe(true);
+}
+
+describe('the socket file', () => {
+  it.each([
+    [undefined, 0o660],
+    [0o600, 0o600],
+    [0o777, 0o777],
+    [0, 0],
+  ])('has mode %s whatever the umask', async (mode, expected) => {
+    const umask = process.umask(0o077);
+    try {
+      const { path: socketPath } = await startServer(host, mode === undefined ? {} : { mode });
+      expect(fs.lstatSync(socketPath).mode & 0o7777).toBe(expected);
+      expect(fs.readdirSync(path.dirname(socketPath))).toEqual([path.basename(socketPath)]);
+    } finally {
+      process.umask(umask);
+    }
+  });
+
+  it('is refused while a daemon listens on it, which goes on', async () => {
+    const { path: socketPath } = await startServer(host);
+    const { code, message } = await listenError(socketPath);
+    expect(code).toBe('ALREADY_EXISTS');
+    expect(message).toContain(`the socket ${socketPath} is in use by a running daemon; `);
+    expect((await (await TestClient.connect(socketPath)).ask(MessageType.Ping)).type).toBe(MessageType.Ping);
+  });
+
+  it('replaces one that a dead daemon left', async () => {
+    const socketPath = path.join(freshDirectory(), 'warden.sock');
+    await staleSocket(socketPath);
+    await startServer(host, { path: socketPath });
+    expect((await (await TestClient.connect(socketPath)).ask(MessageType.Ping)).type).toBe(MessageType.Ping);
+  });
+
+  it.each(['file', 'directory', 'dangling link'])('never deletes a %s', async (kind) => {
+    const socketPath = path.join(freshDirectory(), 'warden.sock');
+    if (kind === 'file') fs.writeFileSync(socketPath, 'precious');
+    else if (kind === 'directory') fs.mkdirSync(socketPath);
+    else fs.symlinkSync('nowhere', socketPath);
+    const before = fs.lstatSync(socketPath);
+    const { code, message } = await listenError(socketPath);
+    expect(code).toBe('ALREADY_EXISTS');
+    expect(message).toContain(`${socketPath} exists and is no socket; `);
+    expect(fs.lstatSync(socketPath).ino).toBe(before.ino);
+  });
+
+  it('touches no other file of the directory', async () => {
+    const socketPath = path.join(freshDirectory(), 'warden.sock');
+    fs.writeFileSync(`${socketPath}.new`, 'precious');
+    const { server } = await startServer(host, { path: socketPath });
+    await server.close();
+    expect(fs.readFileSync(`${socketPath}.new`, 'utf8')).toBe('precious');
+  });
+
+  it('refuses a path that no socket address holds, naming it', async () => {
+    const directory = freshDirectory();
+    const socketPath = path.join(directory, 'x'.repeat(107 - directory.length));
+    expect(Buffer.byteLength(socketPath)).toBe(108);
+    const { code, message } = await listenError(socketPath);
+    expect(code).toBe('INVALID_SPEC');
+    expect(message).toContain(socketPath);
+  });
+
+  it('takes the longest path that a socket address holds', async () => {
+    const directory = freshDirectory();
+    const socketPath = path.join(directory, 'x'.repeat(106 - directory.length));
+    expect(Buffer.byteLength(socketPath)).toBe(107);
+    await startServer(host, { path: socketPath });
+    expect((await (await TestClient.connect(socketPath)).ask(MessageType.Ping)).type).toBe(MessageType.Ping);
+  });
+
+  it('fails with the reason when the directory is missing', async () => {
+    const { code, message } = await listenError(path.join(freshDirectory(), 'missing', 'warden.sock'));
+    expect(code).toBe('NATIVE_FAILED');
+    expect(message).toMatch(/ENOENT|EACCES/);
+  });
+
+  it('is removed on close, and leaves the directory empty', async () => {
+    const { server, path: socketPath } = await startServer(host);
+    await server.close();
+    expect(fs.readdirSync(path.dirname(socketPath))).toEqual([]);
+    await server.close();
+  });
+
+  it('stays when another daemon has taken the path meanwhile', async () => {
+    const first = await startServer(host);
+    fs.rmSync(first.path);
+    await startServer(host, { path: first.path });
+    await first.server.close();
+    expect((await (await TestClient.connect(first.path)).ask(MessageType.Ping)).type).toBe(MessageType.Ping);
+  });
+
+  it('can be closed without having listened', async () => {
+    const server = wardenServer({ host, path: path.join(freshDirectory(), 'warden.sock') });
+    await server.close();
+    await server.drain();
+  });
+});
