@@ -24,6 +24,9 @@ echo "this goes to standard error" >&2
 ls /
 `;
 
+// whoever looks at the beginning only (`| head`) must not leave a daemon behind
+process.stdout.on('error', () => {});
+
 const timings = [];
 async function timed(step, action) {
   const began = process.hrtime.bigint();

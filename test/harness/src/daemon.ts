@@ -104,7 +104,8 @@ export async function startDaemon(options: TestDaemonOptions = {}): Promise<Test
   const command = [...(options.wrapper ?? []), process.execPath, WARDEND, '--config', configuration];
   const [program, ...args] = place.network.host.enter(command);
   const output = fs.openSync(place.log, 'a');
-  const child = spawn(program!, args, {
+  // whatever ends the test's process ends the daemon too
+  const child = spawn('setpriv', ['--pdeathsig', 'KILL', '--', program!, ...args], {
     stdio: ['ignore', output, output],
     env: { ...process.env, ...options.environment },
   });
