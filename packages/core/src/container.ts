@@ -91,12 +91,20 @@ export class ManagedContainer {
     });
   }
 
-  /** Runs `action` after everything that was asked for earlier. */
+  /** Runs `action` after everything that was asked for earlier. Errors: `UNKNOWN_HANDLE` when that was its destruction. */
   exclusive<T>(action: () => Promise<T>): Promise<T> {
-    const result = this.#tail.then(action);
+    const result = this.#tail.then(() => {
+      if (this.isDestroyed) throw unknownHandle(this.handle);
+      return action();
+    });
     this.#tail = result.catch(() => {});
     return result;
   }
+}
+
+/** The error for a container that is not there (any more). */
+export function unknownHandle(handle: string): WardenError {
+  return new WardenError('UNKNOWN_HANDLE', 'unknown handle', { fields: { handle } });
 }
 
 /** Whether an error says that a driver cannot do this at all. */

@@ -1,7 +1,6 @@
 /** What all operations share. */
 import type { Logger, NetworkSpec } from '@warden/interface';
-import { WardenError } from '@warden/interface';
-import type { ManagedContainer } from './container.ts';
+import { type ManagedContainer, unknownHandle } from './container.ts';
 import type { ContainerIds } from './container-id.ts';
 import type { Failpoint } from './failpoint.ts';
 import type { CoreDrivers, CoreOptions } from './options.ts';
@@ -29,7 +28,7 @@ export interface Engine {
 export function findContainer(engine: Engine, handle: string): ManagedContainer {
   const container = engine.containers.get(handle);
   if (container) return container;
-  throw new WardenError('UNKNOWN_HANDLE', 'unknown handle', { fields: { handle } });
+  throw unknownHandle(handle);
 }
 
 /** The complete network spec of a container. */

@@ -1,6 +1,6 @@
 /** Info: facts about a container at one moment (spec behaviour.md 5, Info). */
 import type { ContainerInfo } from '@warden/interface';
-import { isUnsupported, type ManagedContainer } from './container.ts';
+import { isUnsupported, type ManagedContainer, unknownHandle } from './container.ts';
 import { type Engine, networkSpecOf } from './engine.ts';
 
 /** Facts with all statistics the drivers have. Errors: the failure texts of the drivers. */
@@ -20,6 +20,17 @@ export async function containerInfo(engine: Engine, container: ManagedContainer)
     ...(bandwidthStat && { bandwidthStat }),
     ...(diskStat && { diskStat }),
   };
+}
+
+/** As {@link containerInfo}; of a container whose parts are just being taken away, what is left to say. Errors: `UNKNOWN_HANDLE` when it is gone. */
+export async function currentInfo(engine: Engine, container: ManagedContainer): Promise<ContainerInfo> {
+  try {
+    return await containerInfo(engine, container);
+  } catch (error) {
+    if (container.isDestroyed) throw unknownHandle(container.handle);
+    if (!container.destroying) throw error;
+    return basicInfo(container);
+  }
 }
 
 /** What is known without asking anybody. */

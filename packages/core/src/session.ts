@@ -19,7 +19,7 @@ import { createContainer } from './create.ts';
 import { destroyContainer } from './destroy.ts';
 import { type Engine, findContainer } from './engine.ts';
 import { addReference, dropReference } from './grace-time.ts';
-import { containerInfo } from './info.ts';
+import { currentInfo } from './info.ts';
 import { limitBandwidth, limitCpu, limitDisk, limitMemory } from './limits.ts';
 import { allowEgress, publishPort } from './net.ts';
 import { findJob, linkJob, spawnJob, streamJob } from './spawn.ts';
@@ -91,7 +91,7 @@ class SessionContainer implements Container {
   async info(): Promise<ContainerInfo> {
     const container = this.#find();
     container.requireState('active', 'stopped');
-    return containerInfo(this.#engine, container);
+    return currentInfo(this.#engine, container);
   }
 
   async spawn(script: string | Uint8Array, options: SpawnOptions = {}): Promise<Job> {
