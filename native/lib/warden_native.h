@@ -96,6 +96,8 @@ WARDEN_EXPORT int warden_loop_grow(const char *device_path);
 WARDEN_EXPORT int warden_quota_get(const char *path, int kind, uint32_t id, uint64_t values[6]);
 WARDEN_EXPORT int warden_quota_set(const char *path, int kind, uint32_t id, const uint64_t limits[4]);
 WARDEN_EXPORT int warden_set_project(const char *path, uint32_t project);
+/* Lets a file or directory be changed and removed again (chattr -i -a). Anything else, and a file system without flags, is success. */
+WARDEN_EXPORT int warden_clear_immutable(const char *path);
 
 /* bpf.c: `instructions` are whole 8-byte BPF instructions; the verifier's complaint goes to `log` */
 WARDEN_EXPORT int warden_attach_device_program(const char *cgroup_path, const void *instructions, uint32_t size,

@@ -71,6 +71,7 @@ export interface NativeLibrary {
   warden_quota_get(path: Bytes, kind: number, id: number, values: BigUint64Array): number;
   warden_quota_set(path: Bytes, kind: number, id: number, limits: BigUint64Array): number;
   warden_set_project(path: Bytes, project: number): number;
+  warden_clear_immutable(path: Bytes): number;
   warden_attach_device_program(
     path: Bytes,
     instructions: Bytes,
@@ -122,6 +123,7 @@ const SIGNATURES: Readonly<Record<keyof NativeLibrary, string>> = {
   warden_quota_get: 'i piup',
   warden_quota_set: 'i piup',
   warden_set_project: 'i pu',
+  warden_clear_immutable: 'i p',
   warden_attach_device_program: 'i ppupu',
 };
 

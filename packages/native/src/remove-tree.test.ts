@@ -63,9 +63,16 @@ describe('removing a tree', () => {
   it.runIf(isRoot)('removes directories without permissions and immutable files', async () => {
     fs.mkdirSync(path.join(root, 'closed/inner'), { recursive: true });
     fs.chmodSync(path.join(root, 'closed'), 0);
-    const immutable = path.join(root, 'immutable');
-    fs.writeFileSync(immutable, '');
-    execFileSync('chattr', ['+i', immutable]);
+    fs.mkdirSync(path.join(root, 'directory/below'), { recursive: true });
+    for (const name of ['immutable', 'appended', 'directory/file'])
+      fs.writeFileSync(path.join(root, name), '');
+    execFileSync('chattr', [
+      '+i',
+      path.join(root, 'immutable'),
+      path.join(root, 'directory/file'),
+      path.join(root, 'directory'),
+    ]);
+    execFileSync('chattr', ['+a', path.join(root, 'appended')]);
     await removeTree(root);
     expect(fs.existsSync(root)).toBe(false);
   });

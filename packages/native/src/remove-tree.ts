@@ -2,10 +2,9 @@
  * Removes what a container wrote, which may be meant to resist: names that are no UTF-8, nesting beyond the longest path, directories without
  * permissions, links to anywhere, immutable files. Nobody else may write below the tree meanwhile: paths are used, not descriptors.
  */
-import { execFile } from 'node:child_process';
 import fs from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { promisify } from 'node:util';
+import { native } from './load-library.ts';
 
 /** Together with one more name (255) below PATH_MAX (4096). */
 const LONGEST_DIRECTORY = 3_800;
@@ -13,20 +12,14 @@ const LONGEST_DIRECTORY = 3_800;
 const SLICE_MS = 8;
 
 const SLASH = Buffer.from('/');
+const NUL = Buffer.from([0]);
 
 /**
  * Removes `root` and everything below it, serving the event loop meanwhile; nothing there is success. Errors: those of `node:fs`, with `code` and
  * `path`.
  */
 export async function removeTree(root: string): Promise<void> {
-  try {
-    await new Removal(root).run();
-  } catch (error) {
-    if (errnoOf(error) !== 'EPERM') throw error;
-    // An immutable or append-only file: root inside may set the flag, and only an ioctl(2) that Node lacks clears it.
-    await promisify(execFile)('chattr', ['-R', '-f', '-i', '-a', '--', root]).catch(() => {});
-    await new Removal(root).run();
-  }
+  await new Removal(root).run();
 }
 
 class Removal {
@@ -46,7 +39,7 @@ class Removal {
     for (let directory = stack.at(-1); directory !== undefined; directory = stack.at(-1)) {
       const subdirectories = await this.#unlinkFiles(directory);
       if (subdirectories.length === 0) {
-        fs.rmdirSync(directory);
+        withoutFlags([directory, parentOf(directory)], () => fs.rmdirSync(directory));
         stack.pop();
       }
       for (const one of subdirectories) {
@@ -67,8 +60,9 @@ class Removal {
         fs.unlinkSync(entry);
       } catch (error) {
         const errno = errnoOf(error);
-        if (errno !== 'EISDIR' && !(errno === 'EPERM' && isDirectory(entry))) throw error;
-        subdirectories.push(entry);
+        if (errno === 'EISDIR' || (errno === 'EPERM' && isDirectory(entry))) subdirectories.push(entry);
+        else if (errno === 'EPERM') withoutFlags([directory, entry], () => fs.unlinkSync(entry));
+        else throw error;
       }
       await this.#yieldAfterSlice();
     }
@@ -80,7 +74,7 @@ class Removal {
     for (;;) {
       const target = Buffer.concat([this.#root, SLASH, Buffer.from(`.hoisted-${this.#hoisted++}`)]);
       try {
-        fs.renameSync(directory, target);
+        withoutFlags([directory, parentOf(directory), this.#root], () => fs.renameSync(directory, target));
         return;
       } catch (error) {
         if (!['ENOTEMPTY', 'EEXIST', 'ENOTDIR'].includes(errnoOf(error) ?? '')) throw error;
@@ -101,4 +95,19 @@ function isDirectory(file: Buffer): boolean {
 
 function errnoOf(error: unknown): string | undefined {
   return (error as NodeJS.ErrnoException).code;
+}
+
+/** Root inside may make files immutable or append-only, which stops even root outside: the flags are cleared and `action` is done again. */
+function withoutFlags(files: readonly Buffer[], action: () => void): void {
+  try {
+    action();
+  } catch (error) {
+    if (errnoOf(error) !== 'EPERM') throw error;
+    for (const file of files) native().warden_clear_immutable(Buffer.concat([file, NUL]));
+    action();
+  }
+}
+
+function parentOf(file: Buffer): Buffer {
+  return file.subarray(0, file.lastIndexOf(SLASH));
 }
