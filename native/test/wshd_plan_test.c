@@ -1,5 +1,6 @@
 /* The parts of wshd that read what others wrote: fstab, wshd.conf, passwd and group, messages; and the ring. */
 #include "accounts.h"
+#include "format.h"
 #include "plan.h"
 #include "report.h"
 #include "ring.h"
@@ -44,6 +45,19 @@ static void test_fstab(void) {
   check(fstab(&plan, "a / none\n") != 0 && strncmp(reported(), "error plan 22 0 etc/fstab:1 ", 28) == 0, "too few fields");
   check(fstab(&plan, "a / none bind\nb relative none bind\n") != 0 && strncmp(reported(), "error plan 22 0 etc/fstab:2 ", 28) == 0, "a relative target");
   check(fstab(&plan, "a /x none bind\n") != 0 && reported()[0] == 'e', "a first line that is not the root");
+  const char *bad[] = {"a\n", "a /\n", "a / none \n", "a relative none bind\n"};
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    char text[64];
+    format(text, sizeof text, "r / none bind\n\n#\n%s", bad[i]);
+    check(fstab(&plan, text) != 0 && strncmp(reported(), "error plan 22 0 etc/fstab:4 ", 28) == 0, "an error names its line");
+  }
+  check(fstab(&plan, "r / t a\\,ro,ro,b\\\\,noexec,c\\") == 0 && strcmp(plan.mounts[0].data, "a\\,ro,b\\\\,c\\") == 0,
+        "escaped commas, escaped backslashes, a backslash at the end");
+  check(plan.mounts[0].flags == (MS_RDONLY | MS_NOEXEC), "and the words between them");
+  check(fstab(&plan, "r\\04 / t x\\0401\\999,,\\057") == 0 && strcmp(plan.mounts[0].source, "r\\04") == 0 && strcmp(plan.mounts[0].data, "x 1\\999,/") == 0,
+        "what is no octal escape stays");
+  check(fstab(&plan, "r / t rw\tignored fields") == 0 && strcmp(plan.mounts[0].data, "") == 0, "only flags");
+  check(fstab(&plan, "r / t ro,rw") == 0 && plan.mounts[0].flags == 0, "the last of two that differ");
   check(fstab(&plan, "") != 0 && reported()[0] == 'e', "an empty fstab");
 }
 
@@ -56,10 +70,36 @@ static void test_conf(void) {
   check(plan.nice == -5 && plan.cgroup_count == 2 && strcmp(plan.cgroups[0], "/a b") == 0, "niceness and groups");
   check(plan.prefix_length == 30 && plan.mtu == 1400 && plan.has_gateway_mac && plan.gateway_mac[5] == 0xff, "network");
   check(plan.user.uid == 10000 && plan.user.gid == 10001 && strcmp(plan.user.home, "/home/vcap") == 0, "user");
-  check(plan.file_count == 1 && plan.files[0].mode == 0644 && plan.device_count == 1 && plan.devices[0].minor == 229 && plan.symlink_count == 1, "files, devices, links");
+  check(plan.file_count == 1 && plan.files[0].mode == 0644 && plan.device_count == 1 && plan.devices[0].minor == 229 && plan.symlink_count == 1,
+        "files, devices, links");
   check(plan.capabilities == 0xa80425fb && plan.no_new_privs, "restrictions of jobs");
-  const char *bad[] = {"nonsense 1\n", "mtu 70000\n", "mtu\n", "nice 21\n", "address 10.0.0.1\n", "gateway x\n", "gateway_mac 1:2\n", "user a b c\n", "user a:b 1 1 / /\n",
-                       "file rel 644 x\n", "file\n", "device a/b c 1 1 666\n", "device\n", "symlink a b\n", "symlink\n", "user\n", "address\n", "capabilities zz\n", "no_new_privs 2\n"};
+  const char *bad[] = {"nonsense 1\n",
+                       "mtu 70000\n",
+                       "mtu\n",
+                       "nice 21\n",
+                       "address 10.0.0.1\n",
+                       "gateway x\n",
+                       "gateway_mac 1:2\n",
+                       "user a b c\n",
+                       "user a:b 1 1 / /\n",
+                       "file rel 644 x\n",
+                       "file\n",
+                       "device a/b c 1 1 666\n",
+                       "device\n",
+                       "symlink a b\n",
+                       "symlink\n",
+                       "user\n",
+                       "address\n",
+                       "capabilities zz\n",
+                       "no_new_privs 2\n",
+                       "address 10.0.0.1/33\n",
+                       "address 10.0.0/8\n",
+                       "address 10.0.0.256/8\n",
+                       "address 10.0.0.1.2/8\n",
+                       "gateway 10.0.0.1x\n",
+                       "gateway_mac -1:0:0:0:0:0\n",
+                       "gateway_mac 0:0:0:0:0:0:0\n",
+                       "capabilities \n"};
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
     char text[64];
     snprintf(text, sizeof text, "hostname h\n%s", bad[i]);
@@ -86,8 +126,58 @@ static void test_accounts(void) {
   check(text != NULL && strcmp(text, "root:x:0:0::/root:/bin/sh\nvcap:x:10000:10001::/home/vcap:/bin/sh\n") == 0, "a user is added");
   free(text);
   text = accounts_with_group("vcap:x:1:a\nvcap:x:2:\n", &user);
-  check(text != NULL && strcmp(text, "vcap:x:10001:\n") == 0, "a group is renumbered once");
+  check(text != NULL && strcmp(text, "vcap:x:10001:a\n") == 0, "a group is renumbered once");
   free(text);
+}
+
+static void test_long_lines(void) {
+  struct account account;
+  static char passwd[8192], name[400];
+  memset(name, 'n', sizeof name - 1);
+  format(passwd, sizeof passwd, "%s:x:1:1::/:/\nok:x:2:2::/:/\n", name);
+  check(!account_find(passwd, name, &account), "a name that does not fit");
+  check(account_find(passwd, "ok", &account) && account.uid == 2, "the line behind it");
+  static char home[2000];
+  memset(home, 'h', sizeof home - 1);
+  home[0] = '/';
+  format(passwd, sizeof passwd, "u:x:1:1::%s:/\nu:x:3:3::/short:/\n", home);
+  check(account_find(passwd, "u", &account) && account.uid == 3, "an entry that does not fit is not there");
+  check(!account_find("a:x:1:1:::", "", &account) && !account_find("", "a", &account) && !account_find("a:x:1:1::/", "a", &account), "too few fields");
+  check(account_find("a:x:1:1::/:/bin/sh:more", "a", &account), "more than seven fields");
+  check(!account_find("a:x: 1:1::/:/\na:x:+1:1::/:/\na:x:0x1:1::/:/\na:x::1::/:/", "a", &account), "numbers are digits");
+  check(account_find("a:x:4294967294:0::/:/", "a", &account) && account.uid == 4294967294u, "the largest number");
+  struct account member = {.name = "m", .gid = 1};
+  char *at = passwd;
+  for (int i = 0; i < ACCOUNT_GROUPS_MAX + 20; i++) at += format(at, 64, "g%d:x:%d:m\n", i, 100 + i);
+  account_find_groups(passwd, &member);
+  check(member.group_count == ACCOUNT_GROUPS_MAX && member.groups[ACCOUNT_GROUPS_MAX - 1] == 100 + ACCOUNT_GROUPS_MAX - 2,
+        "no more groups than there is room for");
+  struct plan_user user = {.name = (char *)"u", .uid = 1, .gid = 2, .home = passwd, .shell = (char *)"/bin/sh"};
+  memset(passwd, 'x', 5000);
+  passwd[5000] = '\0';
+  check(accounts_with_user("", &user) == NULL, "an entry that would be cut is not written");
+  user.home = (char *)"/home/u";
+  char *text = accounts_with_group("other:x:1:\nu:x:5:a,b", &user);
+  check(text != NULL && strcmp(text, "other:x:1:\nu:x:2:a,b\n") == 0, "a renumbered group keeps its members");
+  free(text);
+  text = accounts_with_user("\n\nu\n:\nuu:x:1:1::/:/", &user);
+  check(text != NULL && strcmp(text, "\n\nu:x:1:2::/home/u:/bin/sh\n:\nuu:x:1:1::/:/\n") == 0, "malformed lines of others stay, one of the user's is replaced");
+  free(text);
+}
+
+static void test_format(void) {
+  char text[16];
+  uint64_t value;
+  check(format(text, sizeof text, "%s-%d-%u%%", "a", -7, 42u) == 8 && strcmp(text, "a--7-42%") == 0, "words and numbers");
+  check(format(text, sizeof text, "%d %u", INT32_MIN, UINT32_MAX) == 22 && strcmp(text, "-2147483648 429") == 0, "the largest numbers, cut");
+  check(format(text, 1, "%s", "abc") == 3 && text[0] == '\0', "no room but for the end");
+  check(format(NULL, 0, "%s", "abc") == 3, "no room at all");
+  check(parse_number("18446744073709551615", 20, 10, UINT64_MAX, &value) && value == UINT64_MAX, "the largest number");
+  check(!parse_number("18446744073709551616", 20, 10, UINT64_MAX, &value), "one more");
+  check(parse_number("fF", 2, 16, 255, &value) && value == 255 && !parse_number("100", 3, 16, 255, &value), "hexadecimal");
+  check(parse_number("0755", 4, 8, 07777, &value) && value == 0755 && !parse_number("8", 1, 8, 07777, &value), "octal");
+  const char *bad[] = {"", "-1", "+1", " 1", "1 ", "0x1", "1a", "g", "@", "`", "\xb1"};
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) check(!parse_number(bad[i], strlen(bad[i]), 10, UINT64_MAX, &value), "no number");
 }
 
 static void test_wire(void) {
@@ -106,6 +196,51 @@ static void test_wire(void) {
   reader = (struct wire_reader){.at = lie, .end = lie + sizeof lie};
   wire_bytes(&reader, &length);
   check(reader.failed && length == 0, "a length that lies");
+}
+
+static void test_wire_bounds(void) {
+  static struct wire_writer writer;
+  static unsigned char big[WSHD_MESSAGE_MAX];
+  wire_begin(&writer, WSHD_RING, 0);
+  wire_put(&writer, big, sizeof big);
+  wire_put_u64(&writer, 1);
+  check(writer.length == WSHD_MESSAGE_MAX, "a message never grows beyond its maximum");
+  unsigned char bytes[15] = {1, 2, 3, 4, 5, 6, 7, 8, 9};
+  for (size_t length = 0; length <= sizeof bytes; length++) {
+    unsigned char *exact = malloc(length); /* so that a byte too far is found */
+    memcpy(exact, bytes, length);
+    struct wire_reader reader = {.at = exact, .end = exact + length};
+    uint64_t wide = wire_u64(&reader);
+    bool first = reader.failed == (length < 8) && (length >= 8 || wide == 0);
+    uint32_t narrow = wire_u32(&reader);
+    check(first && reader.failed == (length < 12) && (length >= 12 || narrow == 0), "a message cut at every place");
+    free(exact);
+  }
+  unsigned char empty[] = {0, 0, 0, 0};
+  struct wire_reader reader = {.at = empty, .end = empty + 4};
+  uint32_t length;
+  wire_bytes(&reader, &length);
+  check(!reader.failed && length == 0 && reader.at == reader.end, "an empty block at the end");
+}
+
+static void test_ring_take(void) {
+  struct ring ring = {0};
+  static unsigned char big[WSHD_RING_BYTES];
+  unsigned char out[8];
+  ring_take(&ring, 0);
+  check(ring.bytes == NULL && ring.length == 0, "nothing taken from nothing");
+  ring_append(&ring, (const unsigned char *)"abcdef", 6);
+  ring_take(&ring, 4);
+  check(ring.length == 2 && ring.dropped == 0 && ring_peek(&ring, 0, out, 8) == 2 && memcmp(out, "ef", 2) == 0, "what came later stays");
+  ring_append(&ring, big, sizeof big);
+  check(ring.length == WSHD_RING_BYTES && ring.dropped == 2, "the count begins anew");
+  ring_take(&ring, 1);
+  check(ring.length == WSHD_RING_BYTES && ring.dropped == 1, "what was taken had partly been overwritten");
+  ring_take(&ring, WSHD_RING_BYTES + 1);
+  check(ring.length == 0 && ring.dropped == 0 && ring.bytes == NULL, "all is taken");
+  ring_append(&ring, (const unsigned char *)"xy", 2);
+  check(ring.dropped == 0 && ring_peek(&ring, 1, out, 8) == 1 && out[0] == 'y' && ring_peek(&ring, 2, out, 8) == 0, "and it goes on");
+  ring_clear(&ring);
 }
 
 static void test_ring(void) {
@@ -131,6 +266,10 @@ int main(void) {
   test_accounts();
   test_wire();
   test_ring();
+  test_ring_take();
+  test_wire_bounds();
+  test_long_lines();
+  test_format();
   return tap_end();
 }
 

@@ -355,6 +355,138 @@ def test_malformed(client):
     client.request(FORGET, struct.pack("<I", 5))
 
 
+def raw_connection(directory):
+    """A client that says and reads only what a test wants."""
+    raw = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    fd = os.open(directory, os.O_PATH)
+    try:
+        raw.connect(f"/proc/self/fd/{fd}/run/wshd.sock")  # blocking: with a timeout it fails when the backlog is full
+    finally:
+        os.close(fd)
+    raw.settimeout(TIMEOUT)
+    return raw
+
+
+def message(kind, body=b"", sequence=1):
+    return struct.pack("<HHI", 1, kind, sequence) + body
+
+
+def ring_of(client, job):
+    return b"".join(one[2][20:] for one in client.handed_over if one[0] == RING and struct.unpack_from("<II", one[2]) == (job, 1))
+
+
+def test_lost_hand_over(client, directory):
+    answer = client.spawn(30, ["sh", "-c", "echo kept; sleep 1000"])
+    for fd in answer[3]:
+        os.close(fd)
+    client.close()
+    time.sleep(0.2)
+    for reads in (0, 1):
+        raw = raw_connection(directory)
+        raw.send(message(HELLO, struct.pack("<I", DAEMON)))
+        for _ in range(reads):
+            raw.recv(65536)
+        time.sleep(0.1)
+        raw.close()
+    raw = raw_connection(directory)
+    raw.send(message(HELLO, struct.pack("<I", DAEMON)))
+    time.sleep(0.1)
+    second = Client(directory)  # a successor, while the older one lives and has read nothing
+    raw.close()
+    check(ring_of(second, 30) == b"kept\n", "a daemon that dies in the hand-over leaves all to the next", second.handed_over)
+    second.close()
+    third = Client(directory)
+    check(ring_of(third, 30) == b"", "what a daemon has read is not handed over again", third.handed_over)
+    third.request(SIGNAL, struct.pack("<IiI", 30, 9, 0))
+    third.exited(30)
+    third.request(FORGET, struct.pack("<I", 30))
+    return third
+
+
+def test_misbehaving(client, directory, pid):
+    open_before = len(os.listdir(f"/proc/{pid}/fd"))
+    raw = raw_connection(directory)
+    raw.send(message(WAIT_EMPTY))
+    check(struct.unpack_from("<HHI", raw.recv(65536))[1] == ERROR, "a request before HELLO is refused")
+    raw.send(message(HELLO, struct.pack("<I", OPERATOR)))
+    raw.recv(65536), raw.recv(65536)
+    raw.send(b"")
+    check(struct.unpack_from("<HHI", raw.recv(65536))[1] == ERROR, "an empty packet is answered")
+    raw.send(b"\1\0")
+    check(struct.unpack_from("<HHI", raw.recv(65536))[1] == ERROR, "a packet shorter than a header is answered")
+    raw.send(message(FORGET, sequence=9))
+    check(struct.unpack_from("<HHI", raw.recv(65536))[1:] == (ERROR, 9), "a request without its body is answered")
+    raw.send(message(SPAWN, b"x" * 70000, sequence=10))
+    check(struct.unpack_from("<HHI", raw.recv(65536))[1:] == (ERROR, 10), "a packet that is too long is answered")
+    null = os.open("/dev/null", os.O_RDONLY)
+    raw.sendmsg([message(FORGET, struct.pack("<I", 1), 11)], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [null] * 40))])
+    check(struct.unpack_from("<HHI", raw.recv(65536))[1:] == (ERROR, 11), "too many descriptors are answered")
+    raw.sendmsg([message(FORGET, struct.pack("<I", 1), 12)], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [null] * 3))])
+    check(struct.unpack_from("<HHI", raw.recv(65536))[1:] == (OK, 12), "descriptors nobody asked for are closed")
+    os.close(null)
+    sent = 0
+    raw.settimeout(0.5)
+    try:
+        while sent < 100000:
+            raw.send(message(SIGNAL, struct.pack("<IiI", 1, 0, 0)))
+            sent += 1
+    except TimeoutError:
+        pass
+    check(sent < 100000, "who floods and never reads is stopped at the sender", sent)
+    check(client.sh(1, "echo alive")[1] == b"alive\n", "others are served meanwhile")
+    raw.close()
+    crowd = [raw_connection(directory) for _ in range(80)]
+    check(client.sh(1, "echo alive")[1] == b"alive\n", "a crowd of silent connections")
+    for one in crowd:
+        one.close()
+    answer = client.spawn(2, ["sh", "-c", "i=0; while [ $i -lt 3000 ]; do (:&); i=$((i+1)); done; exit 3"])
+    check(client.exited(2) >> 8 == 3, "a storm of orphans")
+    client.request(FORGET, struct.pack("<I", 2))
+    for fd in answer[3]:
+        os.close(fd)
+    operator = Client(directory, OPERATOR)
+    answer = operator.spawn(0, ["sh", "-c", "trap '' HUP; while :; do echo x; done"])
+    job_pid = struct.unpack_from("<Ii", answer[2])[1]
+    operator.close()
+    for fd in answer[3]:
+        os.close(fd)
+    gone = await_true(lambda: client.sh(1, f"test -d /proc/{job_pid} || echo gone")[1] == b"gone\n")
+    check(gone, "a job that ignores the hang-up meets a closed pipe")
+    check(await_true(lambda: len(os.listdir(f"/proc/{pid}/fd")) == open_before), "no descriptor is left in init", (open_before, os.listdir(f"/proc/{pid}/fd")))
+
+
+def test_stopped_tree(client):
+    answer = client.spawn(3, ["sh", "-c", "for i in 1 2 3; do sleep 1000 & done; echo up; wait"], flags=TREE)
+    os.set_blocking(answer[3][0], True)
+    os.read(answer[3][0], 10)
+    client.request(SIGNAL, struct.pack("<IiI", 3, signal.SIGSTOP, 1))
+    client.request(SIGNAL, struct.pack("<IiI", 3, 9, 1))
+    check(client.exited(3) == 9, "a stopped tree is killed")
+    left = lambda: client.sh(1, "grep -l ^sleep /proc/[0-9]*/cmdline | wc -l")[1].strip()  # noqa: E731
+    check(await_true(lambda: left() == b"0"), "and all of it", left())
+    check(client.request(SIGNAL, struct.pack("<IiI", 3, 9, 1))[0] == OK, "a signal for a tree whose root has ended")
+    client.request(FORGET, struct.pack("<I", 3))
+    for fd in answer[3]:
+        os.close(fd)
+
+
+def test_thousands(client, directory):
+    start = time.monotonic()
+    for n in range(2500):
+        client.spawn(10000 + n, ["sleep", "1000"], flags=DISCARD)
+    client.request(SIGNAL, struct.pack("<IiI", ALL_JOBS, 9, 0))
+    check(all(client.exited(10000 + n) == 9 for n in range(2500)), f"thousands of jobs end at once ({time.monotonic() - start:.2f} s)")
+    client.close()
+    second = Client(directory)
+    jobs = {struct.unpack_from("<I", one[2])[0] for one in second.handed_over if one[0] == JOB}
+    check(jobs == set(range(10000, 12500)), "thousands are handed over as they are read", len(jobs))
+    for n in range(2500):
+        second.request(FORGET, struct.pack("<I", 10000 + n))
+    third = Client(directory)
+    check(third.handed_over == [], "and forgotten", len(third.handed_over))
+    return third
+
+
 def test_many(client):
     start = time.monotonic()
     bad = [n for n in range(1000) if client.run(1000 + n, ["echo", str(n)]) != (0, b"%d\n" % n, b"")]
@@ -394,6 +526,7 @@ def test_errors(wshd, base):
         os.chmod(path, 0o755)
         launch = Launch(wshd, directory)
         check(launch.error.startswith(f"error hook-{hook}.sh 0 7 ") and launch.status == 1, f"a failing hook: {hook}", launch.reports)
+    test_killed_launches(wshd, base)
     directory = f"{base}/peer"
     os.mkdir(directory)
     make_container(directory)
@@ -401,6 +534,79 @@ def test_errors(wshd, base):
     launch.channel.close()
     launch.process.wait(TIMEOUT)
     check(await_true(lambda: not is_alive(launch.pid)), "a daemon that dies before go takes all along")
+
+
+def test_killed_launches(wshd, base):
+    for hook in ("parent-before-clone", "parent-after-clone", "child-before-pivot", "child-after-pivot"):
+        for end in ("launcher", "daemon"):
+            directory = f"{base}/{end}-{hook}"
+            os.mkdir(directory)
+            make_container(directory)
+            path = f"{directory}/lib/hook-{hook}.sh"
+            # after the pivot the hook's own directory is the host's below /mnt
+            write(path, "#!/bin/sh\nreadlink /proc/self >/dev/null; echo > hooked; exec sleep 1000\n")
+            os.chmod(path, 0o755)
+            mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            mine.settimeout(TIMEOUT)
+            process = subprocess.Popen(
+                [wshd, "--run", "./run", "--lib", "./lib", "--root", "./mnt", "--title", directory, "--sync-fd", str(theirs.fileno())],
+                cwd=directory, pass_fds=[theirs.fileno()],
+            )
+            theirs.close()
+            pid = 0
+            if hook != "parent-before-clone":
+                pid = int(mine.recv(4096).decode().split()[1])
+                mine.send(b"go")
+            hooked = await_true(lambda d=directory: os.path.exists(f"{d}/hooked"))
+            if end == "launcher":
+                process.kill()
+            else:
+                mine.close()
+            process.wait(TIMEOUT)
+            mine.close()
+            gone = await_true(lambda p=pid, d=directory: (p == 0 or not is_alive(p)) and not working_in(d))
+            check(hooked and gone, f"the {end} ends during hook-{hook}: nothing is left", (hooked, pid, working_in(directory)))
+
+
+def working_in(directory):
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            if os.readlink(f"/proc/{pid}/cwd").endswith(directory) and is_alive(int(pid)):
+                found.append(pid)
+        except OSError:
+            continue
+    return found
+
+
+def test_homes(wshd, base):
+    """Homes that an image names must not make init give away what is not the user's."""
+    for name, home, owners in (
+        ("the root", "/", {"": 0, "etc": 0}),
+        ("the root by another name", "/tmp/..", {"": 0, "tmp": 0}),
+        ("a link", "/link", {"": 0, "etc": 0}),
+        ("a system directory", "/etc", {"etc": 0}),
+        ("a device", "/etc/passwd", {"etc/passwd": 0}),
+        ("a missing one", "/new/home", {"new": 0, "new/home": 10007}),
+        ("its own", "/own", {"own": 10007}),
+    ):
+        directory = f"{base}/home-{len(os.listdir(base))}"
+        os.mkdir(directory)
+        make_container(directory)
+        root = f"{directory}/rootfs"
+        write(f"{root}/etc/passwd", f"root:x:0:0:root:/root:/bin/sh\nvcap:x:77:77::{home}:/bin/sh\n")
+        os.symlink("/etc", f"{root}/link")
+        os.mkdir(f"{root}/own")
+        os.chown(f"{root}/own", 77, 77)
+        launch = Launch(wshd, directory)
+        got = {path: os.stat(f"{root}/{path}").st_uid for path in owners}
+        check(launch.reports[-1:] == ["ready"] and got == owners, f"a home that is {name}", (launch.reports, got))
+        with open(f"{root}/etc/hostname", encoding="utf8") as file:
+            hostname = file.read()
+        check(hostname == "inside\n", "/etc/hostname", hostname)
+        if launch.pid:
+            os.kill(launch.pid, signal.SIGKILL)
+            await_true(lambda pid=launch.pid: not is_alive(pid))
 
 
 def test_network_and_hooks(wshd, base):
@@ -475,7 +681,11 @@ def main(wshd):
         test_tree(client)
         client = test_hand_over(client, directory)
         test_malformed(client)
+        client = test_lost_hand_over(client, directory)
+        test_misbehaving(client, directory, launch.pid)
+        test_stopped_tree(client)
         test_many(client)
+        client = test_thousands(client, directory)
         client.spawn(9, ["sleep", "1000"])
         os.kill(launch.pid, signal.SIGKILL)
         check(await_true(lambda: not is_alive(launch.pid)), "a killed init is gone")
@@ -484,6 +694,7 @@ def main(wshd):
         check(said == "", "nothing was said on standard error", said[:2000])
         launch = None
         test_network_and_hooks(wshd, base)
+        test_homes(wshd, base)
         test_errors(wshd, base)
     finally:
         if launch is not None and launch.pid:

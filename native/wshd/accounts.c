@@ -1,7 +1,8 @@
 #include "accounts.h"
 
+#include "format.h"
+
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,11 +37,8 @@ static bool copy(struct field field, char *into, size_t size) {
 }
 
 static bool to_id(struct field field, unsigned *id) {
-  char text[16], *end;
-  if (field.length == 0 || !copy(field, text, sizeof text) || text[0] < '0' || text[0] > '9') return false;
-  errno = 0;
-  unsigned long value = strtoul(text, &end, 10);
-  if (errno != 0 || *end != '\0' || value > 0xfffffffe) return false;
+  uint64_t value;
+  if (!parse_number(field.at, field.length, 10, 0xfffffffe, &value)) return false;
   *id = (unsigned)value;
   return true;
 }
@@ -91,7 +89,7 @@ void account_find_groups(const char *group, struct account *account) {
 
 /* Copies `text` without the entries of `name` (their place is taken by `entry`) and appends `entry` if there was none. */
 static char *with_entry(const char *text, const char *name, const char *entry) {
-  size_t size = strlen(text) + strlen(entry) + 2;
+  size_t entry_length = strlen(entry), size = strlen(text) + entry_length + 2;
   char *result = malloc(size), *to = result;
   bool placed = false;
   struct field fields[FIELDS];
@@ -105,12 +103,16 @@ static char *with_entry(const char *text, const char *name, const char *entry) {
       to += length;
       *to++ = '\n';
     } else if (!placed) {
-      to = stpcpy(to, entry);
+      memcpy(to, entry, entry_length);
+      to += entry_length;
       placed = true;
     }
     line = *end == '\0' ? end : end + 1;
   }
-  if (!placed) to = stpcpy(to, entry);
+  if (!placed) {
+    memcpy(to, entry, entry_length);
+    to += entry_length;
+  }
   *to = '\0';
   return result;
 }
@@ -120,9 +122,9 @@ char *accounts_with_user(const char *passwd, const struct plan_user *user) {
   struct account old;
   bool known = account_find(passwd, user->name, &old);
   /* an image that brings the user keeps its home and shell, as the original kept them */
-  int length = snprintf(entry, sizeof entry, "%s:x:%u:%u::%s:%s\n", user->name, user->uid, user->gid, known && old.home[0] == '/' ? old.home : user->home,
-                        known && old.shell[0] == '/' ? old.shell : user->shell);
-  if (length < 0 || (size_t)length >= sizeof entry) {
+  size_t length = format(entry, sizeof entry, "%s:x:%u:%u::%s:%s\n", user->name, user->uid, user->gid, known && old.home[0] == '/' ? old.home : user->home,
+                         known && old.shell[0] == '/' ? old.shell : user->shell);
+  if (length >= sizeof entry) {
     errno = ENAMETOOLONG;
     return NULL;
   }
@@ -130,11 +132,22 @@ char *accounts_with_user(const char *passwd, const struct plan_user *user) {
 }
 
 char *accounts_with_group(const char *group, const struct plan_user *user) {
-  char entry[512];
-  int length = snprintf(entry, sizeof entry, "%s:x:%u:\n", user->name, user->gid);
-  if (length < 0 || (size_t)length >= sizeof entry) {
-    errno = ENAMETOOLONG;
-    return NULL;
+  struct field fields[FIELDS], members = {.at = "", .length = 0};
+  for (const char *line = group; *line != '\0';) {
+    const char *end = line_end(line);
+    if (split(line, (size_t)(end - line), fields) == 4 && is(fields[0], user->name)) {
+      members = fields[3];
+      break;
+    }
+    line = *end == '\0' ? end : end + 1;
   }
-  return with_entry(group, user->name, entry);
+  size_t size = strlen(user->name) + members.length + 32;
+  char *entry = malloc(size);
+  if (entry == NULL) return NULL;
+  size_t length = format(entry, size, "%s:x:%u:", user->name, user->gid);
+  memcpy(entry + length, members.at, members.length);
+  memcpy(entry + length + members.length, "\n", 2);
+  char *result = with_entry(group, user->name, entry);
+  free(entry);
+  return result;
 }

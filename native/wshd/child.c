@@ -1,5 +1,6 @@
 #include "child.h"
 
+#include "format.h"
 #include "hooks.h"
 #include "init.h"
 #include "inside.h"
@@ -9,8 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stdio.h>
-#include <stdlib.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -21,13 +21,13 @@
 #define BACKLOG 64
 #define AFTER_PIVOT "hook-child-after-pivot.sh"
 
-/* The launcher attaches the network first. Its end of file means that it died. */
-static int await_go(int channel) {
+/* Waits for the launcher: "go" once the network is attached, "ok" once the daemon knows that init is ready. End of file means that it died. */
+static int await_word(int channel, const char *expected) {
   char word[8];
   ssize_t got;
   do got = recv(channel, word, sizeof word, 0);
   while (got < 0 && errno == EINTR);
-  return got == 2 && memcmp(word, "go", 2) == 0 ? 0 : -1;
+  return got == 2 && memcmp(word, expected, 2) == 0 ? 0 : -1;
 }
 
 static int assemble(const struct child *child) {
@@ -39,16 +39,30 @@ static int assemble(const struct child *child) {
   return root;
 }
 
+/* Where the directory `path` will be once the host's tree is at /mnt, without symbolic links: an absolute one would lead into the new root. */
+static int moved_path(const char *path, char *moved, size_t size) {
+  static const char prefix[] = "/mnt";
+  char link[64];
+  int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return -1;
+  format(link, sizeof link, "/proc/self/fd/%d", fd);
+  memcpy(moved, prefix, sizeof prefix);
+  ssize_t length = readlink(link, moved + sizeof prefix - 1, size - sizeof prefix);
+  close(fd);
+  if (length < 0) return -1;
+  moved[sizeof prefix - 1 + (size_t)length] = '\0';
+  return 0;
+}
+
 /* The hook finds the host's tree at /mnt, and itself below it (spec linux-container.md 9, row 4). */
 static int pivot(const struct child *child, int root) {
-  char lib[PATH_MAX], directory[PATH_MAX], moved[PATH_MAX + 8];
+  char lib[PATH_MAX], directory[PATH_MAX];
   if (!hook_exists(child->options->lib, AFTER_PIVOT)) return root_pivot(root, false);
-  if (realpath(child->options->lib, lib) == NULL || getcwd(directory, sizeof directory) == NULL) return report_errno("pivot", child->options->lib);
+  if (moved_path(child->options->lib, lib, sizeof lib) != 0 || moved_path(".", directory, sizeof directory) != 0)
+    return report_errno("pivot", child->options->lib);
   if (root_pivot(root, true) != 0) return -1;
-  snprintf(moved, sizeof moved, "/mnt%s", directory);
-  if (chdir(moved) != 0) return report_errno("pivot", moved);
-  snprintf(moved, sizeof moved, "/mnt%s", lib);
-  int result = hook_run(moved, AFTER_PIVOT);
+  if (chdir(directory) != 0) return report_errno("pivot", directory);
+  int result = hook_run(lib, AFTER_PIVOT);
   if (chdir("/") != 0) return report_errno("pivot", "/");
   if (result == 0) result = root_forget_old();
   return result;
@@ -68,7 +82,7 @@ static int null_streams(void) {
 static void set_title(const struct child *child) {
   if (child->options->title == NULL) return;
   char title[256];
-  snprintf(title, sizeof title, "%s", child->options->title);
+  format(title, sizeof title, "%s", child->options->title);
   char *from = child->argv[0], *end = child->argv[child->argc - 1] + strlen(child->argv[child->argc - 1]) + 1;
   size_t room = (size_t)(end - from), length = strlen(title);
   if (length >= room) length = room - 1;
@@ -94,7 +108,9 @@ static int keep_only(struct child *child) {
 
 int child_main(struct child *child) {
   report_open(child->channel);
-  if (await_go(child->channel) != 0) return 1;
+  /* a launcher that is killed while this process mounts or runs a hook; one that was killed before this line is seen by await_word() */
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (await_word(child->channel, "go") != 0) return 1;
   if (setsid() < 0) {
     report_errno("session", "init");
     return 1;
@@ -113,7 +129,8 @@ int child_main(struct child *child) {
     report_errno("listen", "run/wshd.sock");
     return 1;
   }
-  if (!report_packet("ready")) return 1;
+  prctl(PR_SET_PDEATHSIG, 0); /* from here on the launcher's end is the good one, unless it ends without a word */
+  if (!report_packet("ready") || await_word(child->channel, "ok") != 0) return 1;
   close(child->channel);
   report_open(-1);
   init_serve(&init);

@@ -1,12 +1,18 @@
 #include "init.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/sockios.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <fcntl.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+/* Messages of one client in one turn of the loop: others, and ended jobs, are not to wait for a flood. */
+#define TURN_MAX 32
 
 /* Root of the host and nobody else: the directory is 0700, and a container's root is not to talk to its own init. */
 static bool is_trusted(int fd) {
@@ -22,9 +28,24 @@ static size_t count_connections(const struct init *init) {
   return count;
 }
 
-void connection_accept(struct init *init) {
+/*
+ * As accept(2). Without a free descriptor a waiting client could be neither served nor refused, and would be reported by epoll again and
+ * again: the spare one is given up to take it and turn it away.
+ */
+static int accept_next(struct init *init) {
   for (;;) {
     int fd = accept4(init->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd >= 0 || (errno != EMFILE && errno != ENFILE) || init->spare < 0) return fd;
+    close(init->spare);
+    fd = accept4(init->listener, NULL, NULL, SOCK_CLOEXEC);
+    if (fd >= 0) close(fd);
+    init->spare = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
+  }
+}
+
+void connection_accept(struct init *init) {
+  for (;;) {
+    int fd = accept_next(init);
     if (fd < 0) return;
     struct connection *connection = NULL;
     if (is_trusted(fd) && count_connections(init) < CONNECTIONS_MAX) connection = calloc(1, sizeof *connection);
@@ -32,9 +53,9 @@ void connection_accept(struct init *init) {
       close(fd);
       continue;
     }
-    *connection = (struct connection){.watch = {WATCH_CONNECTION}, .fd = fd, .next = init->connections};
+    *connection = (struct connection){.watch = {WATCH_CONNECTION}, .fd = fd, .events = EPOLLIN | EPOLLRDHUP, .next = init->connections};
     connection->queue_end = &connection->queue;
-    struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP, .data.ptr = connection};
+    struct epoll_event event = {.events = connection->events, .data.ptr = connection};
     if (epoll_ctl(init->epoll, EPOLL_CTL_ADD, fd, &event) != 0) {
       close(fd);
       free(connection);
@@ -67,10 +88,11 @@ static ssize_t send_packet(int fd, const void *bytes, size_t length, const int *
   return sent;
 }
 
-static void want_writable(struct init *init, struct connection *connection, bool wanted) {
-  if (connection->waits_writable == wanted) return;
-  connection->waits_writable = wanted;
-  struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | (wanted ? EPOLLOUT : 0u), .data.ptr = connection};
+static void watch_again(struct init *init, struct connection *connection) {
+  uint32_t events = EPOLLRDHUP | (connection->queue != NULL ? EPOLLOUT : 0u) | (connection->queued < QUEUE_PAUSE ? EPOLLIN : 0u);
+  if (connection->events == events) return;
+  connection->events = events;
+  struct epoll_event event = {.events = events, .data.ptr = connection};
   epoll_ctl(init->epoll, EPOLL_CTL_MOD, connection->fd, &event);
 }
 
@@ -100,16 +122,25 @@ static bool enqueue(struct connection *connection, const struct wire_writer *mes
   return true;
 }
 
+/* Failures of sending that time mends: the other side's queue, or the kernel's memory, is full. */
+static bool is_passing(int number) { return number == EAGAIN || number == ENOBUFS || number == ENOMEM || number == ETOOMANYREFS; }
+
+/* After a failed call; the kernel tells once that the other side left something unread. */
+static void broken(struct init *init, struct connection *connection) {
+  if (errno == ECONNRESET) connection->reset = true;
+  connection_end(init, connection);
+}
+
 void connection_send(struct init *init, struct connection *connection, const struct wire_writer *message, const int *fds, size_t fd_count) {
   if (connection->dead) return;
   if (connection->queue == NULL) {
     if (send_packet(connection->fd, message->bytes, message->length, fds, fd_count) >= 0) return;
-    if (errno != EAGAIN && errno != ENOBUFS && errno != ETOOMANYREFS) {
-      connection_end(init, connection);
+    if (!is_passing(errno)) {
+      broken(init, connection);
       return;
     }
   }
-  if (enqueue(connection, message, fds, fd_count)) want_writable(init, connection, true);
+  if (enqueue(connection, message, fds, fd_count)) watch_again(init, connection);
   else connection_end(init, connection);
 }
 
@@ -117,7 +148,8 @@ static void flush(struct init *init, struct connection *connection) {
   while (connection->queue != NULL) {
     struct packet *packet = connection->queue;
     if (send_packet(connection->fd, packet->bytes, packet->length, packet->fds, packet->fd_count) < 0) {
-      if (errno != EAGAIN && errno != ENOBUFS && errno != ETOOMANYREFS) connection_end(init, connection);
+      if (is_passing(errno)) watch_again(init, connection);
+      else broken(init, connection);
       return;
     }
     connection->queue = packet->next;
@@ -125,7 +157,8 @@ static void flush(struct init *init, struct connection *connection) {
     connection->queued--;
     free_packet(packet);
   }
-  want_writable(init, connection, false);
+  watch_again(init, connection);
+  if (connection->handing_over && !connection->ready) jobs_hand_over(init, connection);
 }
 
 /* Takes the descriptors of a message out of its control data. */
@@ -139,9 +172,10 @@ static size_t received_fds(struct msghdr *message, int *fds) {
   return count;
 }
 
-static void receive(struct init *init, struct connection *connection) {
+/* With `hung_up` the client sends nothing more, and whether it still reads does not matter: what it has asked for is done. */
+static void receive(struct init *init, struct connection *connection, bool hung_up) {
   static unsigned char buffer[WSHD_MESSAGE_MAX];
-  while (!connection->dead) {
+  for (int turn = 0; turn < TURN_MAX && !connection->dead && (hung_up || connection->queued < QUEUE_PAUSE); turn++) {
     union {
       struct cmsghdr align;
       char bytes[CMSG_SPACE(sizeof(int) * WSHD_FDS_MAX)];
@@ -151,15 +185,15 @@ static void receive(struct init *init, struct connection *connection) {
     ssize_t got = recvmsg(connection->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0 && errno == EAGAIN) return;
-    int fds[WSHD_FDS_MAX];
-    size_t fd_count = got < 0 ? 0 : received_fds(&message, fds);
-    if (got <= 0) {
-      connection_end(init, connection);
-    } else {
-      /* a message that was cut is answered like any other that makes no sense */
-      size_t length = message.msg_flags & (MSG_TRUNC | MSG_CTRUNC) ? 0 : (size_t)got;
-      handle_message(init, connection, buffer, length, fds, fd_count);
+    if (got < 0) {
+      broken(init, connection);
+      return;
     }
+    int fds[WSHD_FDS_MAX];
+    size_t fd_count = received_fds(&message, fds);
+    /* 0 is also what an empty message reads as, which is no reason to hang up */
+    if (got == 0 && hung_up) connection_end(init, connection);
+    else handle_message(init, connection, buffer, (size_t)got, (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0, fds, fd_count);
     for (size_t i = 0; i < fd_count; i++) close(fds[i]);
   }
 }
@@ -167,18 +201,27 @@ static void receive(struct init *init, struct connection *connection) {
 void connection_event(struct init *init, struct connection *connection, uint32_t events) {
   if (connection->dead) return;
   if (events & EPOLLOUT) flush(init, connection);
-  if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) receive(init, connection);
+  bool hung_up = (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+  if (hung_up || (events & EPOLLIN) != 0) receive(init, connection, hung_up);
+}
+
+/* Whether anything sent was never read. A successor's HELLO finds the older connection alive, with it in the kernel's queue. */
+static bool has_unread(const struct connection *connection) {
+  int queued = 0;
+  return connection->reset || !connection->ready || connection->queue != NULL || (ioctl(connection->fd, SIOCOUTQ, &queued) == 0 && queued > 0);
 }
 
 void connection_end(struct init *init, struct connection *connection) {
   if (connection->dead) return;
   connection->dead = true;
+  if (connection->handing_over && !has_unread(connection)) jobs_handed_over(init);
   epoll_ctl(init->epoll, EPOLL_CTL_DEL, connection->fd, NULL);
   close(connection->fd);
   connection->fd = -1;
   waiters_drop(init, connection);
   if (init->daemon == connection) {
     init->daemon = NULL;
+    init->next_handed_over = NULL;
     jobs_drain(init, true);
   }
   for (struct job *job = init->jobs, *next; job != NULL; job = next) {
@@ -186,7 +229,7 @@ void connection_end(struct init *init, struct connection *connection) {
     if (job->owner != connection) continue;
     job->owner = NULL;
     if (job->ended) job_forget(init, job);
-    else job_signal(init, job, 1 /* SIGHUP, as from a terminal that hangs up */, false);
+    else job_signal(init, job, SIGHUP, false); /* as from a terminal that hangs up */
   }
 }
 

@@ -1,14 +1,13 @@
 #include "init.h"
 
 #include "accounts.h"
+#include "format.h"
 #include "inroot.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <linux/capability.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -23,7 +22,7 @@ extern char **environ;
 
 /* The job's standard error is where its owner looks. */
 _Noreturn static void fail(const char *what, const char *object) {
-  dprintf(STDERR_FILENO, "%s: %s: %s\n", what, object, strerror(errno));
+  complain("%s: %s: %s\n", what, object, strerror(errno));
   _exit(FAILED);
 }
 
@@ -52,7 +51,7 @@ static void find_account(const char *user, struct account *account) {
   const char *name = user[0] == '\0' ? "root" : user;
   if (passwd == NULL || !account_find(passwd, name, account)) {
     if (strcmp(name, "root") != 0) {
-      dprintf(STDERR_FILENO, "getpwnam: no user %s in /etc/passwd\n", name);
+      complain("getpwnam: no user %s in /etc/passwd\n", name);
       _exit(FAILED);
     }
     /* root exists in every container, listed or not */
@@ -66,13 +65,13 @@ static void find_account(const char *user, struct account *account) {
 
 /* What is not asked for is as it was for init before it helped itself. */
 static void limit(const struct init *init, const struct spawn_request *request) {
-  setrlimit(RLIMIT_NOFILE, &init->open_files);
+  prlimit(0, RLIMIT_NOFILE, &init->open_files, NULL);
   for (uint32_t i = 0; i < request->limit_count; i++) {
     struct rlimit value = {.rlim_cur = request->limits[i].soft, .rlim_max = request->limits[i].hard};
     char name[32];
-    snprintf(name, sizeof name, "resource %u", request->limits[i].resource);
+    format(name, sizeof name, "resource %u", request->limits[i].resource);
     /* EPERM: raising a hard limit takes CAP_SYS_RESOURCE, which not every host gives its root */
-    if (setrlimit((int)request->limits[i].resource, &value) != 0) fail("setrlimit", name);
+    if (prlimit(0, (int)request->limits[i].resource, &value, NULL) != 0) fail("setrlimit", name);
   }
 }
 
@@ -85,25 +84,36 @@ static void drop_capabilities(uint64_t bounding) {
 
 static void become(const struct init *init, const struct account *account) {
   drop_capabilities(init->capabilities);
-  if (setgroups(account->group_count, account->groups) != 0) fail("setgroups", account->name);
-  if (setresgid(account->gid, account->gid, account->gid) != 0) fail("setgid", account->name);
-  if (setresuid(account->uid, account->uid, account->uid) != 0) fail("setuid", account->name);
+  /* the C library's own would do this in every thread, for which it brings a machinery that one thread does not need */
+  if (syscall(SYS_setgroups, account->group_count, account->groups) != 0) fail("setgroups", account->name);
+  if (syscall(SYS_setresgid, account->gid, account->gid, account->gid) != 0) fail("setgid", account->name);
+  if (syscall(SYS_setresuid, account->uid, account->uid, account->uid) != 0) fail("setuid", account->name);
   if (init->no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) fail("prctl", "no_new_privs");
 }
 
-static void variable(const char *name, const char *value) {
-  if (setenv(name, value, 1) != 0) fail("setenv", name);
+/* Adds NAME=value, or replaces what has that name. A word without `=` names nothing and is left out. */
+static void put_variable(char **environment, size_t *count, char *variable) {
+  size_t length = strcspn(variable, "="), at = 0;
+  if (length == 0 || variable[length] == '\0') return;
+  while (at < *count && strncmp(environment[at], variable, length + 1) != 0) at++;
+  environment[at] = variable;
+  if (at == *count) *count += 1;
 }
 
 static void make_environment(const struct spawn_request *request, const struct account *account) {
-  static char *nothing[] = {NULL};
-  environ = nothing;
-  variable("HOME", account->home);
-  variable("USER", account->name);
-  variable("PATH", account->uid == 0 ? "/sbin:/bin:/usr/sbin:/usr/bin" : "/bin:/usr/bin");
+  static char home[sizeof account->home + 8], user[sizeof account->name + 8];
+  static char root_path[] = "PATH=/sbin:/bin:/usr/sbin:/usr/bin", path[] = "PATH=/bin:/usr/bin";
+  char **environment = calloc(request->envc + 4, sizeof *environment);
+  if (environment == NULL) fail("environment", account->name);
+  size_t count = 0;
+  format(home, sizeof home, "HOME=%s", account->home);
+  format(user, sizeof user, "USER=%s", account->name);
+  put_variable(environment, &count, home);
+  put_variable(environment, &count, user);
+  put_variable(environment, &count, account->uid == 0 ? root_path : path);
   /* last, so that the request's own values stand */
-  for (uint32_t i = 0; i < request->envc; i++)
-    if (putenv(request->environment[i]) != 0) fail("putenv", request->environment[i]);
+  for (uint32_t i = 0; i < request->envc; i++) put_variable(environment, &count, request->environment[i]);
+  environ = environment;
 }
 
 _Noreturn void execute(const struct init *init, const struct spawn_request *request, int in, int out, int err) {

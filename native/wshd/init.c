@@ -24,19 +24,20 @@ int init_prepare(struct init *init) {
   sigprocmask(SIG_BLOCK, &children, NULL);
   signal(SIGPIPE, SIG_IGN);
   /* an ended job's pipes stay open until the daemon forgets it, so many may be open at a time */
-  if (getrlimit(RLIMIT_NOFILE, &init->open_files) != 0) return report_errno("init", "RLIMIT_NOFILE");
+  if (prlimit(0, RLIMIT_NOFILE, NULL, &init->open_files) != 0) return report_errno("init", "RLIMIT_NOFILE");
   struct rlimit open_files = {.rlim_cur = init->open_files.rlim_max, .rlim_max = init->open_files.rlim_max};
-  if (setrlimit(RLIMIT_NOFILE, &open_files) != 0) return report_errno("init", "RLIMIT_NOFILE");
+  if (prlimit(0, RLIMIT_NOFILE, &open_files, NULL) != 0) return report_errno("init", "RLIMIT_NOFILE");
   init->listener_watch.kind = WATCH_LISTENER;
   init->signals_watch.kind = WATCH_SIGNALS;
   init->signals = signalfd(-1, &children, SFD_CLOEXEC | SFD_NONBLOCK);
   init->epoll = epoll_create1(EPOLL_CLOEXEC);
   init->proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   /* a job with root's rights may later put something else at this path */
-  init->ptmx = open("/dev/pts", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  init->pts = open("/dev/pts", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  init->spare = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
   if (init->signals < 0 || init->epoll < 0) return report_errno("init", "signalfd");
   if (init->proc < 0) return report_errno("init", "/proc");
-  if (init->ptmx < 0) return report_errno("init", "/dev/pts");
+  if (init->pts < 0) return report_errno("init", "/dev/pts");
   if (watch(init->epoll, init->listener, &init->listener_watch) != 0 || watch(init->epoll, init->signals, &init->signals_watch) != 0)
     return report_errno("init", "epoll");
   return 0;
@@ -70,8 +71,9 @@ static void dispatch(struct init *init, const struct epoll_event *event) {
 _Noreturn void init_serve(struct init *init) {
   struct epoll_event events[EVENTS];
   for (;;) {
-    int count = epoll_wait(init->epoll, events, EVENTS, -1);
+    int count = epoll_wait(init->epoll, events, EVENTS, init->reap_again ? 0 : -1);
     for (int i = 0; i < count; i++) dispatch(init, &events[i]);
+    if (init->reap_again) jobs_reap(init);
     /* events of this turn could still name what ended in it */
     connections_bury(init);
     jobs_bury(init);

@@ -19,6 +19,9 @@
 #define CONNECTIONS_MAX 64
 /* Messages that wait for a client to read. More than this is a client that has stopped reading; it is disconnected. */
 #define QUEUE_MAX 16384
+/* From here on a client's requests are left in the socket until it reads: a flood of them then stops at the sender. */
+#define QUEUE_PAUSE 256
+#define JOB_BUCKETS 256
 
 /* What an epoll event is about. Always the first member. */
 enum watch_kind { WATCH_LISTENER, WATCH_SIGNALS, WATCH_CONNECTION, WATCH_STREAM };
@@ -38,9 +41,12 @@ struct connection {
   struct watch watch;
   struct connection *next;
   int fd;
-  uint32_t role; /* 0 before HELLO */
-  bool waits_writable;
-  bool dead; /* freed at the end of the loop's turn: events of the same turn may still name it */
+  uint32_t role;     /* 0 before HELLO */
+  uint32_t events;   /* what epoll watches */
+  bool handing_over; /* a daemon that has asked for nothing since HELLO: it may not have read all that is handed over */
+  bool ready;        /* READY was sent or waits in the queue */
+  bool reset;        /* it has closed its end without reading all that was sent */
+  bool dead;         /* freed at the end of the loop's turn: events of the same turn may still name it */
   size_t queued;
   struct packet *queue, **queue_end;
 };
@@ -61,14 +67,16 @@ struct stream {
   int fd; /* read end, or -1 */
   bool draining, at_end;
   struct ring ring;
+  uint64_t handed_over; /* position in the ring up to which a daemon was sent it */
 };
 
 struct job {
-  struct job *next;
+  struct job *next, **link; /* `link`: what points here */
+  struct job *next_of_id, *next_of_pid;
   uint32_t id, flags;
   pid_t pid; /* inside; 0 once reaped */
   bool ended;
-  int status; /* of waitpid(2) */
+  int status;               /* of waitpid(2) */
   struct connection *owner; /* an operator's job ends with its connection; NULL: the daemon's */
   struct stream streams[2];
 };
@@ -76,12 +84,16 @@ struct job {
 struct init {
   struct watch listener_watch, signals_watch;
   int listener, signals, epoll;
-  int proc, ptmx; /* opened while the root was still untouched */
+  int proc, pts; /* opened while the root was still untouched */
+  int spare;     /* given up when descriptors have run out, so that a client can be turned away instead of waiting at the door for ever */
+  bool reap_again;
   struct rlimit open_files; /* as inherited: init takes all it may have, jobs get this */
   uint64_t capabilities;
   bool no_new_privs;
   struct connection *connections, *daemon;
   struct job *jobs, *forgotten;
+  struct job *next_handed_over; /* where the hand-over to `daemon` goes on */
+  struct job *jobs_by_id[JOB_BUCKETS], *jobs_by_pid[JOB_BUCKETS];
   struct waiter *waiters;
   uint32_t next_operator_job;
 };
@@ -91,7 +103,8 @@ int init_prepare(struct init *init);
 _Noreturn void init_serve(struct init *init);
 
 /* messages.c: what clients ask for. */
-void handle_message(struct init *init, struct connection *connection, const unsigned char *bytes, size_t length, const int *fds, size_t fd_count);
+/* `cut`: the message, or the list of its descriptors, was longer than there is room for. The descriptors stay the caller's. */
+void handle_message(struct init *init, struct connection *connection, const unsigned char *bytes, size_t length, bool cut, const int *fds, size_t fd_count);
 
 /* connection.c */
 void connection_accept(struct init *init);
@@ -120,19 +133,28 @@ struct spawn_request {
  * set, `*operation` naming the call.
  */
 struct job *job_spawn(struct init *init, const struct spawn_request *request, int *fds, size_t *fd_count, const char **operation);
-struct job *job_find(struct init *init, uint32_t id);
 /* Takes the job out of the list at once; its memory lives to the end of the turn. */
 void job_forget(struct init *init, struct job *job);
 void jobs_bury(struct init *init);
-/* Collects every ended child and tells who wants to know. */
+/* Collects ended children and tells who wants to know. With very many, some are left for the next turn (`reap_again`). */
 void jobs_reap(struct init *init);
 void job_signal(struct init *init, struct job *job, int signal, bool tree);
-void job_send_exit(struct init *init, struct job *job);
 /* The daemon has gone (come): init reads the streams itself (stops reading). */
 void jobs_drain(struct init *init, bool drain);
 void stream_event(struct init *init, struct stream *stream);
+/* Goes on with the hand-over as far as the queue allows; READY is its last message. */
 void jobs_hand_over(struct init *init, struct connection *daemon);
+/* The daemon has got what was handed over: its rings are no longer needed. */
+void jobs_handed_over(struct init *init);
 void waiters_drop(struct init *init, const struct connection *connection);
+
+/* job_table.c */
+void job_add(struct init *init, struct job *job);
+struct job *job_find(struct init *init, uint32_t id);
+/* The job whose process `pid` was; it has no process afterwards, and the number may be another's. */
+struct job *job_take_pid(struct init *init, pid_t pid);
+/* For jobs without a process. */
+void job_remove(struct init *init, struct job *job);
 
 /* tree.c: signals `root` and every descendant; with SIGKILL none escapes by forking. */
 void tree_signal(int proc, pid_t root, int signal);

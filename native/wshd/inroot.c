@@ -1,10 +1,12 @@
 #include "inroot.h"
 
+#include "format.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <stdint.h>
-#include <stdio.h>
+#include <stdio.h> /* renameat */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -93,11 +95,12 @@ int inroot_replace(int root, const char *path, mode_t mode, const char *content,
   char name[256], fresh[300];
   int parent = inroot_parent(root, path, name, sizeof name);
   if (parent < 0) return -1;
-  snprintf(fresh, sizeof fresh, ".%s.wshd", name);
+  format(fresh, sizeof fresh, ".%s.wshd", name);
   unlinkat(parent, fresh, 0);
-  int fd = openat(parent, fresh, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, 0600);
+  mode_t mask = umask(0); /* the mode is meant exactly */
+  int fd = openat(parent, fresh, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, mode);
+  umask(mask); /* never fails, and leaves errno alone */
   int result = fd < 0 ? -1 : write_all(fd, content, length);
-  if (result == 0) result = fchmod(fd, mode); /* exactly, whatever the umask */
   if (result == 0) result = renameat(parent, fresh, parent, name);
   int saved = errno;
   if (fd >= 0) close(fd);

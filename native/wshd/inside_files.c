@@ -1,11 +1,13 @@
 #include "inside.h"
 
 #include "accounts.h"
+#include "format.h"
 #include "inroot.h"
 #include "report.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -13,19 +15,33 @@
 
 #define FILE_MAX (1 << 20)
 
+/* /etc/hostname, for programs that read it instead of asking the kernel. One that says so already stays: the root may be read-only. */
+static int write_hostname(const char *hostname, int root) {
+  static const char path[] = "/etc/hostname";
+  char content[HOST_NAME_MAX + 2];
+  size_t length = format(content, sizeof content, "%s\n", hostname), old_length; /* it fits: sethostname(2) took it */
+  char *old = inroot_read(root, path, FILE_MAX, &old_length);
+  bool same = old != NULL && strcmp(old, content) == 0;
+  free(old);
+  return same || inroot_replace(root, path, 0644, content, length) == 0 ? 0 : report_errno("file", path);
+}
+
+static int write_file(const struct plan_file *file, int host, int root) {
+  size_t length;
+  char *content = inroot_read(host, file->source, FILE_MAX, &length);
+  if (content == NULL) return report_errno("file", file->source);
+  int result = inroot_replace(root, file->target, file->mode, content, length);
+  free(content);
+  return result == 0 ? 0 : report_errno("file", file->target);
+}
+
 int inside_files(const struct plan *plan, int root) {
-  for (size_t i = 0; i < plan->file_count; i++) {
-    const struct plan_file *file = &plan->files[i];
-    size_t length;
-    int host = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    char *content = host < 0 ? NULL : inroot_read(host, file->source, FILE_MAX, &length);
-    if (content == NULL) return report_errno("file", file->source);
-    close(host);
-    int result = inroot_replace(root, file->target, file->mode, content, length);
-    free(content);
-    if (result != 0) return report_errno("file", file->target);
-  }
-  return 0;
+  if (plan->hostname != NULL && write_hostname(plan->hostname, root) != 0) return -1;
+  int host = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC), result = 0;
+  if (host < 0) return report_errno("file", ".");
+  for (size_t i = 0; i < plan->file_count && result == 0; i++) result = write_file(&plan->files[i], host, root);
+  close(host);
+  return result;
 }
 
 /* Rewrites an account file when `edit` changes it; one that is missing is made. */
@@ -43,25 +59,43 @@ static int edit(int root, const char *path, const struct plan_user *user, char *
   return result;
 }
 
-static int own_home(int root, const struct plan_user *user) {
+static bool find_user(int root, const char *name, struct account *account) {
   size_t length;
-  struct account account;
   char *passwd = inroot_read(root, "/etc/passwd", ACCOUNT_FILE_MAX, &length);
-  const char *home = passwd != NULL && account_find(passwd, user->name, &account) ? account.home : user->home;
+  bool found = passwd != NULL && account_find(passwd, name, account);
+  free(passwd);
+  return found;
+}
+
+static bool is_root(int root, const struct stat *facts) {
+  struct stat top;
+  return fstat(root, &top) != 0 || (facts->st_dev == top.st_dev && facts->st_ino == top.st_ino);
+}
+
+/*
+ * Makes the home, or takes it over from the user's old number. The image decides where it is, so what stands there may be anything: a link,
+ * the root, a system directory. Those are left as they are; so is a directory of somebody else, unless the plan names it as the home.
+ */
+static int own_home(int root, const char *home, const struct plan_user *user, const struct account *old) {
   struct stat facts;
-  int fd = inroot_make(root, home, true), result = 0;
-  if (fd < 0 || fstat(fd, &facts) != 0) result = -1;
-  else if (!S_ISDIR(facts.st_mode)) errno = ENOTDIR, result = -1;
-  else if (facts.st_uid != user->uid || facts.st_gid != user->gid) result = fchownat(fd, "", user->uid, user->gid, AT_EMPTY_PATH);
+  int fd = inroot_open(root, home, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0);
+  bool missing = fd < 0 && errno == ENOENT;
+  if (missing) fd = inroot_make(root, home, true);
+  if (fd < 0 && (errno == ENOTDIR || errno == ELOOP) && !missing) return 0;
+  int result = fd < 0 || fstat(fd, &facts) != 0 ? -1 : 0;
+  bool ours = result == 0 && (missing || (old != NULL && old->uid != 0 && facts.st_uid == old->uid) || strcmp(home, user->home) == 0);
+  if (ours && !is_root(root, &facts) && (facts.st_uid != user->uid || facts.st_gid != user->gid))
+    result = fchownat(fd, "", user->uid, user->gid, AT_EMPTY_PATH);
   if (result != 0) report_errno("user", home);
   if (fd >= 0) close(fd);
-  free(passwd);
   return result;
 }
 
 int inside_user(const struct plan *plan, int root) {
   const struct plan_user *user = &plan->user;
   if (user->name == NULL) return 0;
+  struct account old;
+  bool known = find_user(root, user->name, &old);
   if (edit(root, "/etc/passwd", user, accounts_with_user) != 0 || edit(root, "/etc/group", user, accounts_with_group) != 0) return -1;
-  return own_home(root, user);
+  return own_home(root, known && old.home[0] == '/' ? old.home : user->home, user, known ? &old : NULL);
 }

@@ -8,8 +8,8 @@
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
-#include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -81,11 +81,29 @@ static int add_neighbour(int fd, unsigned index, const struct plan *plan) {
 
 static int add_default_route(int fd, unsigned index, const struct plan *plan) {
   struct request request;
-  struct rtmsg route = {.rtm_family = AF_INET, .rtm_table = RT_TABLE_MAIN, .rtm_protocol = RTPROT_STATIC, .rtm_scope = RT_SCOPE_UNIVERSE, .rtm_type = RTN_UNICAST};
+  struct rtmsg route = {
+      .rtm_family = AF_INET, .rtm_table = RT_TABLE_MAIN, .rtm_protocol = RTPROT_STATIC, .rtm_scope = RT_SCOPE_UNIVERSE, .rtm_type = RTN_UNICAST};
   begin(&request, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, &route, sizeof route);
   attribute(&request, RTA_GATEWAY, &plan->gateway, sizeof plan->gateway);
   attribute(&request, RTA_OIF, &index, sizeof index);
   return exchange(fd, &request);
+}
+
+/* 0 if there is none of that name. */
+static unsigned index_of(const char *interface) {
+  struct ifreq query = {0};
+  size_t length = strlen(interface);
+  if (length >= sizeof query.ifr_name) {
+    errno = ENODEV;
+    return 0;
+  }
+  memcpy(query.ifr_name, interface, length);
+  int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return 0;
+  int result = ioctl(fd, SIOCGIFINDEX, &query), saved = errno;
+  close(fd);
+  errno = saved;
+  return result == 0 ? (unsigned)query.ifr_ifindex : 0;
 }
 
 int inside_network(const struct plan *plan) {
@@ -93,7 +111,7 @@ int inside_network(const struct plan *plan) {
   if (fd < 0) return report_errno("network", "rtnetlink");
   int result = link_up(fd, 1, 0) == 0 ? 0 : report_errno("network", "lo");
   if (result == 0 && plan->interface != NULL) {
-    unsigned index = if_nametoindex(plan->interface);
+    unsigned index = index_of(plan->interface);
     if (index == 0 || (plan->address != 0 && add_address(fd, index, plan) != 0) || link_up(fd, index, plan->mtu) != 0 ||
         (plan->has_gateway_mac && plan->gateway != 0 && add_neighbour(fd, index, plan) != 0) || (plan->gateway != 0 && add_default_route(fd, index, plan) != 0))
       result = report_errno("network", plan->interface);

@@ -12,6 +12,12 @@
 #include <termios.h>
 #include <unistd.h>
 
+/* Children collected in one turn: a storm of orphans must not keep clients waiting. */
+#define REAP_MAX 1024
+
+/* Every message is sent, or copied to a queue, before the next one is begun. */
+static struct wire_writer message;
+
 static void close_if(int fd) {
   if (fd >= 0) close(fd);
 }
@@ -50,7 +56,7 @@ static void close_ends(struct ends *ends) {
 }
 
 static int open_terminal(const struct init *init, const struct spawn_request *request, struct ends *ends) {
-  int master = openat(init->ptmx, "ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC);
+  int master = openat(init->pts, "ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC);
   if (master < 0) return -1;
   ends->client[ends->client_count++] = master;
   int lock = 0;
@@ -86,6 +92,11 @@ static int open_output(const struct spawn_request *request, struct ends *ends) {
       close(pair[0]);
       return -1;
     }
+    if ((request->job_id & WSHD_OPERATOR_JOB) != 0 && (request->flags & WSHD_SPAWN_DISCARD) == 0) {
+      /* never handed over: kept here it would block a job whose operator has gone, which is to meet SIGPIPE */
+      ends->client[ends->client_count++] = pair[0];
+      continue;
+    }
     ends->kept[i] = pair[0];
     if (request->flags & WSHD_SPAWN_DISCARD) continue;
     int client = fcntl(pair[0], F_DUPFD_CLOEXEC, 0);
@@ -113,7 +124,7 @@ struct job *job_spawn(struct init *init, const struct spawn_request *request, in
   pid_t pid = -1;
   if (result == 0) {
     *operation = "fork";
-    pid = fork();
+    pid = _Fork(); /* fork(2) without the care for threads, of which there are none */
   }
   if (pid == 0) execute(init, request, ends.job[0], ends.job[1], ends.job[2]);
   if (pid < 0) {
@@ -122,19 +133,13 @@ struct job *job_spawn(struct init *init, const struct spawn_request *request, in
     return NULL;
   }
   for (int i = 0; i < 3; i++) close(ends.job[i]);
-  *job = (struct job){.id = request->job_id, .flags = request->flags, .pid = pid, .next = init->jobs};
+  *job = (struct job){.id = request->job_id, .flags = request->flags, .pid = pid};
   for (int i = 0; i < 2; i++) job->streams[i] = (struct stream){.watch = {WATCH_STREAM}, .job = job, .fd = ends.kept[i]};
-  init->jobs = job;
+  job_add(init, job);
   if (request->flags & WSHD_SPAWN_DISCARD)
     for (int i = 0; i < 2; i++) start_draining(init, &job->streams[i]);
   memcpy(fds, ends.client, sizeof(int) * ends.client_count);
   *fd_count = ends.client_count;
-  return job;
-}
-
-struct job *job_find(struct init *init, uint32_t id) {
-  struct job *job = init->jobs;
-  while (job != NULL && job->id != id) job = job->next;
   return job;
 }
 
@@ -145,13 +150,10 @@ static void stop_draining(struct init *init, struct stream *stream) {
 }
 
 void job_forget(struct init *init, struct job *job) {
-  for (struct job **at = &init->jobs; *at != NULL; at = &(*at)->next) {
-    if (*at != job) continue;
-    *at = job->next;
-    job->next = init->forgotten;
-    init->forgotten = job;
-    break;
-  }
+  if (init->next_handed_over == job) init->next_handed_over = job->next;
+  job_remove(init, job);
+  job->next = init->forgotten;
+  init->forgotten = job;
   for (int i = 0; i < 2; i++) {
     stop_draining(init, &job->streams[i]);
     close_if(job->streams[i].fd);
@@ -168,10 +170,9 @@ void jobs_bury(struct init *init) {
   }
 }
 
-void job_send_exit(struct init *init, struct job *job) {
-  struct connection *to = job->owner != NULL ? job->owner : (job->id & WSHD_OPERATOR_JOB) == 0 ? init->daemon : NULL;
+static void send_exit(struct init *init, const struct job *job, struct connection *operator) {
+  struct connection *to = (job->id & WSHD_OPERATOR_JOB) == 0 ? init->daemon : operator;
   if (to == NULL) return;
-  static struct wire_writer message;
   wire_begin(&message, WSHD_EXIT, 0);
   wire_put_u32(&message, job->id);
   wire_put_u32(&message, (uint32_t)job->status);
@@ -179,7 +180,6 @@ void job_send_exit(struct init *init, struct job *job) {
 }
 
 static void answer_waiters(struct init *init) {
-  static struct wire_writer message;
   while (init->waiters != NULL) {
     struct waiter *waiter = init->waiters;
     init->waiters = waiter->next;
@@ -189,19 +189,25 @@ static void answer_waiters(struct init *init) {
   }
 }
 
+static void end_job(struct init *init, struct job *job, int status) {
+  struct connection *owner = job->owner;
+  job->ended = true;
+  job->status = status;
+  job->owner = NULL; /* should the connection break now, this job is not its to forget: that happens here */
+  send_exit(init, job, owner);
+  if ((job->id & WSHD_OPERATOR_JOB) != 0) job_forget(init, job);
+}
+
 void jobs_reap(struct init *init) {
   int status;
   pid_t pid;
+  int collected = 0;
   while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-    struct job *job = init->jobs;
-    while (job != NULL && job->pid != pid) job = job->next;
-    if (job == NULL) continue; /* an orphan that somebody left to init */
-    job->pid = 0;
-    job->ended = true;
-    job->status = status;
-    job_send_exit(init, job);
-    if ((job->id & WSHD_OPERATOR_JOB) != 0) job_forget(init, job);
+    struct job *job = job_take_pid(init, pid);
+    if (job != NULL) end_job(init, job, status); /* otherwise an orphan that somebody left to init */
+    if (++collected == REAP_MAX) break;
   }
+  init->reap_again = pid > 0;
   /* every process here is init's child or has an ancestor that is: no child left means no process left */
   if (pid < 0 && errno == ECHILD) answer_waiters(init);
 }
@@ -219,7 +225,7 @@ void waiters_drop(struct init *init, const struct connection *connection) {
 }
 
 void job_signal(struct init *init, struct job *job, int signal, bool tree) {
-  if (job->pid == 0) return;
+  if (job->pid == 0) return; /* it has ended, which is success; what it left behind belongs to init since */
   if (tree) tree_signal(init->proc, job->pid, signal);
   else if (kill(-job->pid, signal) != 0) kill(job->pid, signal); /* it has not come to setsid() yet */
 }
@@ -254,7 +260,6 @@ void stream_event(struct init *init, struct stream *stream) {
 }
 
 static void send_ring(struct init *init, struct connection *daemon, struct job *job, int number) {
-  static struct wire_writer message;
   unsigned char chunk[WSHD_RING_CHUNK];
   struct ring *ring = &job->streams[number].ring;
   for (size_t offset = 0, length; (length = ring_peek(ring, offset, chunk, sizeof chunk)) > 0; offset += length) {
@@ -265,26 +270,48 @@ static void send_ring(struct init *init, struct connection *daemon, struct job *
     wire_put_block(&message, chunk, length);
     connection_send(init, daemon, &message, NULL, 0);
   }
-  ring_clear(ring);
+  job->streams[number].handed_over = ring->dropped + ring->length;
 }
 
-void jobs_hand_over(struct init *init, struct connection *daemon) {
-  static struct wire_writer message;
-  for (struct job *job = init->jobs; job != NULL && !daemon->dead; job = job->next) {
-    if ((job->id & WSHD_OPERATOR_JOB) != 0) continue;
-    int fds[2];
-    size_t fd_count = 0;
-    wire_begin(&message, WSHD_JOB, 0);
-    wire_put_u32(&message, job->id);
-    wire_put_u32(&message, job->ended);
-    wire_put_u32(&message, (uint32_t)job->status);
-    wire_put_u32(&message, job->flags);
-    for (int i = 0; i < 2; i++) wire_put_u64(&message, job->streams[i].ring.dropped);
+void jobs_handed_over(struct init *init) {
+  for (struct job *job = init->jobs; job != NULL; job = job->next) {
     for (int i = 0; i < 2; i++) {
-      wire_put_u32(&message, (uint32_t)job->streams[i].ring.length);
-      if (job->streams[i].fd >= 0 && (job->flags & WSHD_SPAWN_DISCARD) == 0) fds[fd_count++] = job->streams[i].fd;
+      struct stream *stream = &job->streams[i];
+      ring_take(&stream->ring, stream->handed_over);
+      stream->handed_over = 0;
     }
-    connection_send(init, daemon, &message, fds, fd_count);
-    for (int i = 0; i < 2; i++) send_ring(init, daemon, job, i);
   }
+}
+
+static void send_job(struct init *init, struct connection *daemon, struct job *job) {
+  int fds[2];
+  size_t fd_count = 0;
+  wire_begin(&message, WSHD_JOB, 0);
+  wire_put_u32(&message, job->id);
+  wire_put_u32(&message, job->ended);
+  wire_put_u32(&message, (uint32_t)job->status);
+  wire_put_u32(&message, job->flags);
+  for (int i = 0; i < 2; i++) wire_put_u64(&message, job->streams[i].ring.dropped);
+  for (int i = 0; i < 2; i++) {
+    wire_put_u32(&message, (uint32_t)job->streams[i].ring.length);
+    if (job->streams[i].fd >= 0 && (job->flags & WSHD_SPAWN_DISCARD) == 0) fds[fd_count++] = job->streams[i].fd;
+  }
+  connection_send(init, daemon, &message, fds, fd_count);
+  for (int i = 0; i < 2; i++) send_ring(init, daemon, job, i);
+}
+
+/*
+ * Job by job as the daemon reads: all at once, the rings of thousands would be in memory twice. An EXIT may overtake its JOB, which then
+ * says the same. The rings stay until the daemon has shown that it read them: one that dies in the middle leaves them to its successor.
+ */
+void jobs_hand_over(struct init *init, struct connection *daemon) {
+  while (init->next_handed_over != NULL && !daemon->dead && daemon->queued < QUEUE_PAUSE / 2) {
+    struct job *job = init->next_handed_over;
+    init->next_handed_over = job->next;
+    if ((job->id & WSHD_OPERATOR_JOB) == 0) send_job(init, daemon, job);
+  }
+  if (init->next_handed_over != NULL || daemon->dead) return;
+  daemon->ready = true;
+  wire_begin(&message, WSHD_READY, 0);
+  connection_send(init, daemon, &message, NULL, 0);
 }

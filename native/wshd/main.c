@@ -10,11 +10,14 @@
  *     |-- go ----------->| hook-parent-after-clone   |
  *     |                  |-- go -------------------->| mounts, pivot, listen
  *     |<- ready ---------|<- ready ------------------|
+ *                        |-- ok -------------------->|
  *                       exit                         | serves
  *
- * End of file on either channel means that the other side died: the launcher then kills the child, the child ends.
+ * End of file on either channel means that the other side died: the launcher then kills the child, the child ends. So init outlives only a
+ * launcher that has said "ok", and it says so only when the daemon has been told.
  */
 #include "child.h"
+#include "format.h"
 #include "hooks.h"
 #include "options.h"
 #include "plan.h"
@@ -26,7 +29,6 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -38,12 +40,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+extern char **environ;
+
 /* User namespaces are the business of a later step; the clone takes them by adding CLONE_NEWUSER and a mapping before "go". */
 #define NAMESPACES (CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC)
 
 static int bind_socket(const char *run) {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
-  if (snprintf(address.sun_path, sizeof address.sun_path, "%s/wshd.sock", run) >= (int)sizeof address.sun_path) {
+  if (format(address.sun_path, sizeof address.sun_path, "%s/wshd.sock", run) >= sizeof address.sun_path) {
     errno = ENAMETOOLONG;
     return report_errno("socket", run);
   }
@@ -89,10 +93,11 @@ static int await_daemon(const struct options *options) {
 }
 
 static int child_died(pid_t pid) {
-  int status = 0;
+  siginfo_t info = {0};
   char text[128];
-  while (waitpid(pid, &status, 0) < 0 && errno == EINTR) continue;
-  snprintf(text, sizeof text, WIFSIGNALED(status) ? "init was killed by signal %d" : "init ended with status %d", WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+  /* left for kill_child() to collect: after that the number may be another process's */
+  while (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT) != 0 && errno == EINTR) continue;
+  format(text, sizeof text, info.si_code == CLD_EXITED ? "init ended with status %d" : "init was killed by signal %d", info.si_status);
   return report_failure("init", ECHILD, 0, "init", text);
 }
 
@@ -110,12 +115,25 @@ static int relay(const struct options *options, int channel, pid_t pid) {
     if (got <= 0) return failed ? -1 : child_died(pid);
     packet[got] = '\0';
     if (strcmp(packet, "ready") == 0) {
-      if (options->sync_fd >= 0) report_packet(packet);
-      return 0;
+      if (options->sync_fd >= 0 && !report_packet(packet)) return -1;
+      return send(channel, "ok", 2, MSG_NOSIGNAL) == 2 ? 0 : child_died(pid);
     }
     failed = failed || strncmp(packet, "error ", 6) == 0;
     report_packet(packet);
   }
+}
+
+/* Sets a variable for the hooks that follow; `variable` is used, not copied. */
+static int put_environment(char *variable) {
+  size_t name = strcspn(variable, "=") + 1, count = 0, kept = 0;
+  while (environ[count] != NULL) count++;
+  char **larger = calloc(count + 2, sizeof *larger);
+  if (larger == NULL) return -1;
+  for (size_t i = 0; i < count; i++)
+    if (strncmp(environ[i], variable, name) != 0) larger[kept++] = environ[i];
+  larger[kept] = variable;
+  environ = larger;
+  return 0;
 }
 
 static int launch(const struct options *options, struct child *child) {
@@ -131,11 +149,11 @@ static int launch(const struct options *options, struct child *child) {
   }
   close(pair[1]);
   char text[64];
-  snprintf(text, sizeof text, "cloned %d", pid);
+  format(text, sizeof text, "cloned %d", pid);
   int result = options->sync_fd >= 0 && !report_packet(text) ? -1 : await_daemon(options);
   if (result == 0) {
-    snprintf(text, sizeof text, "%d", pid);
-    result = setenv("PID", text, 1) == 0 ? hook_run(options->lib, "hook-parent-after-clone.sh") : report_errno("launch", "PID");
+    format(text, sizeof text, "PID=%d", pid);
+    result = put_environment(text) == 0 ? hook_run(options->lib, "hook-parent-after-clone.sh") : report_errno("launch", "PID");
   }
   if (result == 0 && send(pair[0], "go", 2, MSG_NOSIGNAL) != 2) result = child_died(pid);
   if (result == 0) result = relay(options, pair[0], pid);
@@ -145,6 +163,10 @@ static int launch(const struct options *options, struct child *child) {
 
 int main(int argc, char **argv) {
   struct options options;
+  /* what this program opens must not become 0, 1 or 2, whatever the one that started it had closed */
+  int null;
+  while ((null = open("/dev/null", O_RDWR)) >= 0 && null <= 2) continue;
+  if (null > 2) close(null);
   int status = options_parse(&options, argc, argv);
   if (status >= 0) return status;
   if (options.sync_fd >= 0) {

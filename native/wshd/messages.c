@@ -37,15 +37,15 @@ static void hello(struct init *init, struct connection *connection, uint32_t seq
   /* a daemon that comes while one is connected is its successor */
   if (init->daemon != NULL && init->daemon != connection) connection_end(init, init->daemon);
   init->daemon = connection;
+  connection->handing_over = true;
   jobs_drain(init, false);
   uint32_t count = 0;
   for (const struct job *job = init->jobs; job != NULL; job = job->next) count += (job->id & WSHD_OPERATOR_JOB) == 0;
   wire_begin(&answer, WSHD_WELCOME, sequence);
   wire_put_u32(&answer, count);
   connection_send(init, connection, &answer, NULL, 0);
+  init->next_handed_over = init->jobs;
   jobs_hand_over(init, connection);
-  wire_begin(&answer, WSHD_READY, 0);
-  connection_send(init, connection, &answer, NULL, 0);
 }
 
 /* A terminated copy; NULL with `failed` set when it holds a NUL byte or there is no memory. */
@@ -168,6 +168,16 @@ static void signal_request(struct init *init, struct connection *connection, uin
   send_ok(init, connection, sequence);
 }
 
+static void forget(struct init *init, struct connection *connection, uint32_t sequence, struct wire_reader *reader) {
+  struct job *job = job_find(init, wire_u32(reader));
+  if (reader->failed) {
+    send_error(init, connection, sequence, EPROTO, "forget");
+    return;
+  }
+  if (job != NULL && job->ended) job_forget(init, job);
+  send_ok(init, connection, sequence);
+}
+
 static void wait_empty(struct init *init, struct connection *connection, uint32_t sequence) {
   struct waiter *waiter = malloc(sizeof *waiter);
   if (waiter == NULL) {
@@ -179,23 +189,25 @@ static void wait_empty(struct init *init, struct connection *connection, uint32_
   jobs_reap(init);
 }
 
-void handle_message(struct init *init, struct connection *connection, const unsigned char *bytes, size_t length, const int *fds, size_t fd_count) {
+void handle_message(struct init *init, struct connection *connection, const unsigned char *bytes, size_t length, bool cut, const int *fds, size_t fd_count) {
   struct wshd_header header = {0};
   if (length >= sizeof header) memcpy(&header, bytes, sizeof header);
+  if (length < sizeof header || cut || header.version != WSHD_PROTOCOL_VERSION || (connection->role == 0 && header.type != WSHD_HELLO)) {
+    send_error(init, connection, header.sequence, EPROTO, "message");
+    return;
+  }
+  /* a daemon asks for nothing before it has read READY, the end of the hand-over */
+  if (connection->handing_over && connection->ready) {
+    connection->handing_over = false;
+    jobs_handed_over(init);
+  }
   struct wire_reader reader = {.at = bytes + sizeof header, .end = bytes + length};
-  if (length < sizeof header || header.version != WSHD_PROTOCOL_VERSION) {
-    send_error(init, connection, header.sequence, EPROTO, "message");
-    return;
-  }
-  if (connection->role == 0 && header.type != WSHD_HELLO) {
-    send_error(init, connection, header.sequence, EPROTO, "message");
-    return;
-  }
   uint32_t value;
   switch (header.type) {
     case WSHD_HELLO:
       value = wire_u32(&reader);
-      if (reader.failed || connection->role != 0 || (value != WSHD_ROLE_DAEMON && value != WSHD_ROLE_OPERATOR)) send_error(init, connection, header.sequence, EPROTO, "hello");
+      if (reader.failed || connection->role != 0 || (value != WSHD_ROLE_DAEMON && value != WSHD_ROLE_OPERATOR))
+        send_error(init, connection, header.sequence, EPROTO, "hello");
       else hello(init, connection, header.sequence, value);
       break;
     case WSHD_SPAWN:
@@ -204,12 +216,9 @@ void handle_message(struct init *init, struct connection *connection, const unsi
     case WSHD_SIGNAL:
       signal_request(init, connection, header.sequence, &reader);
       break;
-    case WSHD_FORGET: {
-      struct job *job = job_find(init, wire_u32(&reader));
-      if (job != NULL && job->ended) job_forget(init, job);
-      send_ok(init, connection, header.sequence);
+    case WSHD_FORGET:
+      forget(init, connection, header.sequence, &reader);
       break;
-    }
     case WSHD_WAIT_EMPTY:
       wait_empty(init, connection, header.sequence);
       break;

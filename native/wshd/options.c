@@ -1,36 +1,36 @@
 #include "options.h"
 
+#include "format.h"
+
 #include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define ARGUMENT_MAX 255
 
-static int complain(const char *program, const char *what, const char *word) {
-  dprintf(STDERR_FILENO, "%s: %s -- %s\nTry `%s --help' for more information.\n", program, what, word, program);
+static int refuse(const char *program, const char *what, const char *word) {
+  complain("%s: %s -- %s\nTry `%s --help' for more information.\n", program, what, word, program);
   return 1;
 }
 
 static int usage(const char *program) {
-  dprintf(STDERR_FILENO,
-          "Usage: %s [OPTION]...\n\n"
-          "  --run DIR     directory of the socket wshd.sock (run)\n"
-          "  --lib DIR     directory of the hooks (lib)\n"
-          "  --root DIR    directory that becomes the root (root)\n"
-          "  --title NAME  process title of init\n"
-          "  --sync-fd N   descriptor of the daemon's channel\n"
-          "  --help        this text\n",
-          program);
+  complain("Usage: %s [OPTION]...\n\n"
+           "  --run DIR     directory of the socket wshd.sock (run)\n"
+           "  --lib DIR     directory of the hooks (lib)\n"
+           "  --root DIR    directory that becomes the root (root)\n"
+           "  --title NAME  process title of init\n"
+           "  --sync-fd N   descriptor of the daemon's channel\n"
+           "  --help        this text\n",
+           program);
   return 0;
 }
 
 static int directory(const char *path) {
   struct stat facts;
-  if (stat(path, &facts) == 0 && S_ISDIR(facts.st_mode)) return -1;
-  dprintf(STDERR_FILENO, "stat(\"%s\"): %s\n", path, S_ISDIR(facts.st_mode) ? strerror(errno) : "No such directory");
+  bool exists = stat(path, &facts) == 0;
+  if (exists && S_ISDIR(facts.st_mode)) return -1;
+  complain("stat(\"%s\"): %s\n", path, exists ? "No such directory" : strerror(errno));
   return 1;
 }
 
@@ -45,14 +45,13 @@ int options_parse(struct options *options, int argc, char **argv) {
     if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) return usage(argv[0]);
     size_t k = 0;
     while (k < sizeof known / sizeof *known && strcmp(argv[i], known[k].word) != 0) k++;
-    if (k == sizeof known / sizeof *known || i + 1 == argc) return complain(argv[0], "invalid option", argv[i]);
-    if (strlen(argv[i + 1]) > ARGUMENT_MAX) return complain(argv[0], "argument too long", argv[i]);
+    if (k == sizeof known / sizeof *known || i + 1 == argc) return refuse(argv[0], "invalid option", argv[i]);
+    if (strlen(argv[i + 1]) > ARGUMENT_MAX) return refuse(argv[0], "argument too long", argv[i]);
     *known[k].value = argv[++i];
   }
   if (sync != NULL) {
-    char *end;
-    long fd = strtol(sync, &end, 10);
-    if (*sync == '\0' || *end != '\0' || fd < 3 || fd > 65535) return complain(argv[0], "invalid argument", "--sync-fd");
+    uint64_t fd;
+    if (!parse_number(sync, strlen(sync), 10, 65535, &fd) || fd < 3) return refuse(argv[0], "invalid argument", "--sync-fd");
     options->sync_fd = (int)fd;
   }
   int status = directory(options->run);

@@ -1,11 +1,10 @@
 #include "plan.h"
 
+#include "format.h"
 #include "report.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -19,8 +18,8 @@ static unsigned current_line;
 
 static int bad_line(const char *what, const char *word) {
   char object[64], text[512];
-  snprintf(object, sizeof object, "%s:%u", current_file, current_line);
-  snprintf(text, sizeof text, "%s:%u: %s: %s", current_file, current_line, what, word == NULL ? "missing" : word);
+  format(object, sizeof object, "%s:%u", current_file, current_line);
+  format(text, sizeof text, "%s:%u: %s: %s", current_file, current_line, what, word == NULL ? "missing" : word);
   return report_failure("plan", EINVAL, 0, object, text);
 }
 
@@ -46,37 +45,40 @@ char *plan_field(char **cursor) {
 
 /* Grows an array by one zeroed element; NULL without memory. */
 static void *append(void *array, size_t *count, size_t size) {
-  char *larger = realloc(array, (*count + 1) * size);
+  char *larger = calloc(*count + 1, size);
   if (larger == NULL) return NULL;
-  memset(larger + *count * size, 0, size);
+  if (*count > 0) memcpy(larger, array, *count * size);
+  free(array);
   *count += 1;
   return larger;
 }
 
 #define APPEND(plan, list, count) ((plan)->list = append((plan)->list, &(plan)->count, sizeof *(plan)->list))
 
-static bool number(const char *text, int base, unsigned long max, unsigned long *value) {
-  char *end;
-  if (text == NULL || *text == '\0' || *text == '-' || *text == '+') return false;
-  errno = 0;
-  *value = strtoul(text, &end, base);
-  return errno == 0 && *end == '\0' && *value <= max;
+static bool number(const char *text, unsigned base, uint64_t max, uint64_t *value) {
+  return text != NULL && parse_number(text, strlen(text), base, max, value);
+}
+
+/* A dotted quad, in network byte order. */
+static bool address(const char *text, uint32_t *value) {
+  unsigned char bytes[4];
+  for (int i = 0; i < 4; i++) {
+    uint64_t byte;
+    size_t length = strcspn(text, ".");
+    if (length > 3 || !parse_number(text, length, 10, 255, &byte) || text[length] != (i < 3 ? '.' : '\0')) return false;
+    bytes[i] = (unsigned char)byte;
+    text += length + 1;
+  }
+  memcpy(value, bytes, sizeof bytes);
+  return true;
 }
 
 static const struct {
   const char *word;
   unsigned long set, clear;
 } mount_words[] = {
-    {"defaults", 0, 0},
-    {"ro", MS_RDONLY, 0},
-    {"rw", 0, MS_RDONLY},
-    {"nosuid", MS_NOSUID, 0},
-    {"nodev", MS_NODEV, 0},
-    {"noexec", MS_NOEXEC, 0},
-    {"relatime", MS_RELATIME, 0},
-    {"noatime", MS_NOATIME, 0},
-    {"bind", MS_BIND, 0},
-    {"rbind", MS_BIND | MS_REC, 0},
+    {"defaults", 0, 0},       {"ro", MS_RDONLY, 0},         {"rw", 0, MS_RDONLY},       {"nosuid", MS_NOSUID, 0}, {"nodev", MS_NODEV, 0},
+    {"noexec", MS_NOEXEC, 0}, {"relatime", MS_RELATIME, 0}, {"noatime", MS_NOATIME, 0}, {"bind", MS_BIND, 0},     {"rbind", MS_BIND | MS_REC, 0},
 };
 
 /* True when `word` is a flag or one of ours; otherwise it is data for the file system. */
@@ -128,9 +130,9 @@ static int take_mount(struct plan *plan, char *line) {
 
 static int take_address(struct plan *plan, char *text) {
   char *slash = text == NULL ? NULL : strchr(text, '/');
-  unsigned long length = 0;
+  uint64_t length = 0;
   if (slash != NULL) *slash = '\0';
-  if (slash == NULL || inet_pton(AF_INET, text, &plan->address) != 1 || !number(slash + 1, 10, 32, &length))
+  if (slash == NULL || !address(text, &plan->address) || !number(slash + 1, 10, 32, &length))
     return bad_line("expected an address with a prefix length, found", text);
   plan->prefix_length = (unsigned)length;
   return 0;
@@ -139,18 +141,19 @@ static int take_address(struct plan *plan, char *text) {
 static int take_mac(struct plan *plan, const char *text) {
   const char *at = text;
   for (int i = 0; i < 6; i++) {
-    char *end;
-    unsigned long part = strtoul(at, &end, 16);
-    if (end == at || end > at + 2 || *end != (i < 5 ? ':' : '\0')) return bad_line("expected a link-layer address, found", text);
+    uint64_t part;
+    size_t length = strcspn(at, ":");
+    if (length > 2 || !parse_number(at, length, 16, 255, &part) || at[length] != (i < 5 ? ':' : '\0'))
+      return bad_line("expected a link-layer address, found", text);
     plan->gateway_mac[i] = (unsigned char)part;
-    at = end + 1;
+    at += length + 1;
   }
   plan->has_gateway_mac = true;
   return 0;
 }
 
 static int take_user(struct plan *plan, char *line) {
-  unsigned long uid, gid;
+  uint64_t uid, gid;
   struct plan_user *user = &plan->user;
   user->name = plan_field(&line);
   char *uid_text = plan_field(&line), *gid_text = plan_field(&line);
@@ -167,7 +170,7 @@ static int take_user(struct plan *plan, char *line) {
 
 static int take_file(struct plan *plan, char *line) {
   char *target = plan_field(&line), *mode_text = plan_field(&line), *source = plan_field(&line);
-  unsigned long mode;
+  uint64_t mode;
   if (source == NULL || target[0] != '/' || !number(mode_text, 8, 07777, &mode)) return bad_line("expected file TARGET MODE SOURCE, found", target);
   if (!APPEND(plan, files, file_count)) return report_errno("plan", current_file);
   plan->files[plan->file_count - 1] = (struct plan_file){.target = target, .source = source, .mode = (mode_t)mode};
@@ -177,13 +180,13 @@ static int take_file(struct plan *plan, char *line) {
 static int take_device(struct plan *plan, char *line) {
   char *name = plan_field(&line), *kind = plan_field(&line);
   char *major_text = plan_field(&line), *minor_text = plan_field(&line), *mode_text = plan_field(&line);
-  unsigned long major, minor, mode;
+  uint64_t major, minor, mode;
   if (mode_text == NULL || strchr(name, '/') != NULL || (strcmp(kind, "c") != 0 && strcmp(kind, "b") != 0) || !number(major_text, 10, 4095, &major) ||
       !number(minor_text, 10, 1048575, &minor) || !number(mode_text, 8, 07777, &mode))
     return bad_line("expected device NAME c|b MAJOR MINOR MODE, found", name);
   if (!APPEND(plan, devices, device_count)) return report_errno("plan", current_file);
-  plan->devices[plan->device_count - 1] = (struct plan_device){
-      .name = name, .mode = (mode_t)mode | (kind[0] == 'c' ? S_IFCHR : S_IFBLK), .major = (unsigned)major, .minor = (unsigned)minor};
+  plan->devices[plan->device_count - 1] =
+      (struct plan_device){.name = name, .mode = (mode_t)mode | (kind[0] == 'c' ? S_IFCHR : S_IFBLK), .major = (unsigned)major, .minor = (unsigned)minor};
   return 0;
 }
 
@@ -197,7 +200,7 @@ static int take_symlink(struct plan *plan, char *line) {
 
 static int take_directive(struct plan *plan, char *line) {
   char *key = plan_field(&line);
-  unsigned long value = 0;
+  uint64_t value = 0;
   if (strcmp(key, "user") == 0) return take_user(plan, line);
   if (strcmp(key, "file") == 0) return take_file(plan, line);
   if (strcmp(key, "device") == 0) return take_device(plan, line);
@@ -214,7 +217,7 @@ static int take_directive(struct plan *plan, char *line) {
   } else if (strcmp(key, "address") == 0) {
     return take_address(plan, word);
   } else if (strcmp(key, "gateway") == 0) {
-    if (inet_pton(AF_INET, word, &plan->gateway) != 1) return bad_line("expected an address, found", word);
+    if (!address(word, &plan->gateway)) return bad_line("expected an address, found", word);
   } else if (strcmp(key, "gateway_mac") == 0) {
     return take_mac(plan, word);
   } else if (strcmp(key, "mtu") == 0) {
@@ -228,9 +231,7 @@ static int take_directive(struct plan *plan, char *line) {
     if (!number(word, 10, 1, &value)) return bad_line("expected 0 or 1, found", word);
     plan->no_new_privs = value == 1;
   } else if (strcmp(key, "capabilities") == 0) {
-    char *end;
-    plan->capabilities = strtoull(word, &end, 16);
-    if (*end != '\0') return bad_line("expected a hexadecimal mask, found", word);
+    if (!number(word, 16, UINT64_MAX, &plan->capabilities)) return bad_line("expected a hexadecimal mask, found", word);
   } else {
     return bad_line("unknown key", key);
   }
@@ -284,7 +285,11 @@ static char *read_whole(const char *file) {
   }
   close(fd);
   text[length] = '\0';
-  return text;
+  if (strlen(text) == length) return text;
+  /* what comes after a NUL byte would silently be left out */
+  report_failure("plan", EINVAL, 0, file, "the file holds a NUL byte");
+  free(text);
+  return NULL;
 }
 
 int plan_load(struct plan *plan) {

@@ -1,7 +1,8 @@
 #include "report.h"
 
+#include "format.h"
+
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -14,7 +15,7 @@ int report_descriptor(void) { return report_fd; }
 
 bool report_packet(const char *packet) {
   if (report_fd < 0) {
-    dprintf(STDERR_FILENO, "wshd: %s\n", packet);
+    complain("wshd: %s\n", packet);
     return true;
   }
   ssize_t sent;
@@ -29,10 +30,12 @@ static void escape(char *out, size_t size, const char *text) {
   if (*text == '\0') text = "-";
   for (; *text != '\0' && at + 5 < size; text++) {
     unsigned char byte = (unsigned char)*text;
-    if (byte <= ' ' || byte == '\\')
-      at += (size_t)snprintf(out + at, size - at, "\\%03o", byte);
-    else
+    if (byte > ' ' && byte != '\\') {
       out[at++] = *text;
+      continue;
+    }
+    out[at++] = '\\';
+    for (int shift = 6; shift >= 0; shift -= 3) out[at++] = (char)('0' + (byte >> shift & 7));
   }
   out[at] = '\0';
 }
@@ -40,7 +43,7 @@ static void escape(char *out, size_t size, const char *text) {
 int report_failure(const char *stage, int number, int exit_status, const char *object, const char *text) {
   char escaped[1024], packet[2048];
   escape(escaped, sizeof escaped, object);
-  snprintf(packet, sizeof packet, "error %s %d %d %s %s", stage, number, exit_status, escaped, text);
+  format(packet, sizeof packet, "error %s %d %d %s %s", stage, number, exit_status, escaped, text);
   report_packet(packet);
   return -1;
 }
@@ -48,6 +51,6 @@ int report_failure(const char *stage, int number, int exit_status, const char *o
 int report_errno(const char *stage, const char *object) {
   int number = errno;
   char text[1024];
-  snprintf(text, sizeof text, "%s %s: %s", stage, object, strerror(number));
+  format(text, sizeof text, "%s %s: %s", stage, object, strerror(number));
   return report_failure(stage, number, 0, object, text);
 }

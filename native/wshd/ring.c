@@ -40,6 +40,21 @@ size_t ring_peek(const struct ring *ring, size_t offset, unsigned char *into, si
   return size;
 }
 
+void ring_take(struct ring *ring, uint64_t position) {
+  if (position >= ring->dropped + ring->length) {
+    ring_clear(ring);
+    return;
+  }
+  if (position < ring->dropped) {
+    ring->dropped -= position;
+    return;
+  }
+  size_t taken = (size_t)(position - ring->dropped);
+  ring->start = (ring->start + taken) % WSHD_RING_BYTES;
+  ring->length -= taken;
+  ring->dropped = 0;
+}
+
 void ring_clear(struct ring *ring) {
   free(ring->bytes);
   *ring = (struct ring){0};

@@ -15,6 +15,8 @@ struct ring {
 void ring_append(struct ring *ring, const unsigned char *bytes, size_t length);
 /* Copies up to `size` bytes from `offset`; answers how many. */
 size_t ring_peek(const struct ring *ring, size_t offset, unsigned char *into, size_t size);
+/* Forgets what lies before `position`, counted like `dropped`, and counts from there on. */
+void ring_take(struct ring *ring, uint64_t position);
 void ring_clear(struct ring *ring);
 
 #endif

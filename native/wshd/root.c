@@ -1,5 +1,6 @@
 #include "root.h"
 
+#include "format.h"
 #include "inroot.h"
 #include "report.h"
 
@@ -7,7 +8,6 @@
 #include <fcntl.h>
 #include <linux/mount.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -22,24 +22,24 @@ int umount2(const char *target, int flags);
 #endif
 
 static const struct plan_device standard_devices[] = {
-    {.name = (char *)"null", .mode = S_IFCHR | 0666, .major = 1, .minor = 3},  {.name = (char *)"zero", .mode = S_IFCHR | 0666, .major = 1, .minor = 5},
-    {.name = (char *)"full", .mode = S_IFCHR | 0666, .major = 1, .minor = 7},  {.name = (char *)"random", .mode = S_IFCHR | 0666, .major = 1, .minor = 8},
+    {.name = (char *)"null", .mode = S_IFCHR | 0666, .major = 1, .minor = 3},    {.name = (char *)"zero", .mode = S_IFCHR | 0666, .major = 1, .minor = 5},
+    {.name = (char *)"full", .mode = S_IFCHR | 0666, .major = 1, .minor = 7},    {.name = (char *)"random", .mode = S_IFCHR | 0666, .major = 1, .minor = 8},
     {.name = (char *)"urandom", .mode = S_IFCHR | 0666, .major = 1, .minor = 9}, {.name = (char *)"tty", .mode = S_IFCHR | 0666, .major = 5, .minor = 0},
 };
 #define STANDARD_DEVICES (sizeof standard_devices / sizeof *standard_devices)
 
 static const struct plan_symlink standard_links[] = {
-    {(char *)"pts/ptmx", (char *)"ptmx"},           {(char *)"/proc/self/fd", (char *)"fd"},         {(char *)"/proc/self/fd/0", (char *)"stdin"},
+    {(char *)"pts/ptmx", (char *)"ptmx"},          {(char *)"/proc/self/fd", (char *)"fd"},       {(char *)"/proc/self/fd/0", (char *)"stdin"},
     {(char *)"/proc/self/fd/1", (char *)"stdout"}, {(char *)"/proc/self/fd/2", (char *)"stderr"},
 };
 
-static int move_to(int tree, int target) {
-  return (int)syscall(SYS_move_mount, tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
-}
+static int move_to(int tree, int target) { return (int)syscall(SYS_move_mount, tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH); }
 
 static int make_node(int dev, const struct plan_device *device) {
-  if (mknodat(dev, device->name, device->mode, makedev(device->major, device->minor)) == 0)
-    return fchmodat(dev, device->name, device->mode & 07777, 0); /* the umask took bits away */
+  mode_t mask = umask(0);
+  int made = mknodat(dev, device->name, device->mode, makedev(device->major, device->minor));
+  umask(mask); /* never fails, and leaves errno alone */
+  if (made == 0) return 0;
   if (errno != EPERM) return -1;
   int fd = openat(dev, device->name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0666);
   return fd < 0 ? -1 : close(fd);
@@ -48,8 +48,8 @@ static int make_node(int dev, const struct plan_device *device) {
 int root_make_dev(const struct plan *plan) {
   int context = (int)syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC);
   if (context < 0) return report_errno("dev", "tmpfs");
-  if (syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, "mode", "0755", 0) != 0 || syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, "size", "64k", 0) != 0 ||
-      syscall(SYS_fsconfig, context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) != 0) {
+  if (syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, "mode", "0755", 0) != 0 ||
+      syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, "size", "64k", 0) != 0 || syscall(SYS_fsconfig, context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) != 0) {
     report_errno("dev", "tmpfs");
     close(context);
     return -1;
@@ -67,7 +67,7 @@ int root_make_dev(const struct plan *plan) {
   return dev;
 }
 
-static void path_of(int fd, char *path, size_t size) { snprintf(path, size, "/proc/self/fd/%d", fd); }
+static void path_of(int fd, char *path, size_t size) { format(path, size, "/proc/self/fd/%d", fd); }
 
 /* MS_* of a bind mount as attributes of mount_setattr(2). */
 static uint64_t attributes(unsigned long flags) {
@@ -130,7 +130,7 @@ static int bind_missing_nodes(const struct plan *plan, int root) {
     const struct plan_device *device = i < STANDARD_DEVICES ? &standard_devices[i] : &plan->devices[i - STANDARD_DEVICES];
     char path[300];
     struct stat facts;
-    snprintf(path, sizeof path, "/dev/%s", device->name);
+    format(path, sizeof path, "/dev/%s", device->name);
     int target = inroot_open(root, path, O_PATH | O_NOFOLLOW, 0);
     if (target < 0 || fstat(target, &facts) != 0) return report_errno("dev", path);
     struct plan_mount bind = {.source = path, .flags = MS_BIND | MS_NOSUID | MS_NOEXEC};

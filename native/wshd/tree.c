@@ -1,13 +1,17 @@
 #include "init.h"
 
+#include "format.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+/* More looks than a tree within a process limit can need. */
+#define ROUNDS_MAX 1000
 
 /* Processes of one look at /proc. */
 struct process {
@@ -15,6 +19,7 @@ struct process {
   bool inside; /* below the root of the tree */
 };
 
+/* In ascending order of pid. */
 struct snapshot {
   struct process *list;
   size_t count, room;
@@ -22,7 +27,7 @@ struct snapshot {
 
 static pid_t parent_of(int proc, pid_t pid) {
   char path[32], text[512];
-  snprintf(path, sizeof path, "%d/stat", pid);
+  format(path, sizeof path, "%d/stat", pid);
   int fd = openat(proc, path, O_RDONLY | O_CLOEXEC);
   if (fd < 0) return -1;
   ssize_t length = read(fd, text, sizeof text - 1);
@@ -31,15 +36,18 @@ static pid_t parent_of(int proc, pid_t pid) {
   text[length] = '\0';
   /* the name may hold anything, brackets too: the last one ends it */
   char *end = strrchr(text, ')');
+  uint64_t parent;
   if (end == NULL || strlen(end) < 5) return -1; /* ") S 123 ..." */
-  return (pid_t)strtol(end + 4, NULL, 10);
+  return parse_number(end + 4, strcspn(end + 4, " "), 10, INT32_MAX, &parent) ? (pid_t)parent : -1;
 }
 
 static bool add(struct snapshot *snapshot, pid_t pid, pid_t parent) {
   if (snapshot->count == snapshot->room) {
     size_t room = snapshot->room == 0 ? 256 : snapshot->room * 2;
-    struct process *larger = realloc(snapshot->list, room * sizeof *larger);
+    struct process *larger = malloc(room * sizeof *larger);
     if (larger == NULL) return false;
+    if (snapshot->count > 0) memcpy(larger, snapshot->list, snapshot->count * sizeof *larger);
+    free(snapshot->list);
     snapshot->list = larger;
     snapshot->room = room;
   }
@@ -55,30 +63,40 @@ static void take_snapshot(int proc, struct snapshot *snapshot) {
     if (fd >= 0) close(fd);
     return;
   }
+  pid_t last = 1; /* init itself is in nobody's tree */
   for (struct dirent *entry; (entry = readdir(directory)) != NULL;) {
-    char *end;
-    long pid = strtol(entry->d_name, &end, 10);
-    if (pid <= 1 || *end != '\0') continue;
-    pid_t parent = parent_of(proc, (pid_t)pid);
-    if (parent >= 0 && !add(snapshot, (pid_t)pid, parent)) break;
+    uint64_t pid;
+    if (!parse_number(entry->d_name, strlen(entry->d_name), 10, INT32_MAX, &pid)) continue;
+    if ((pid_t)pid <= last) continue; /* the kernel lists them in ascending order, on which find() relies */
+    last = (pid_t)pid;
+    pid_t parent = parent_of(proc, last);
+    if (parent >= 0 && !add(snapshot, last, parent)) break;
   }
   closedir(directory);
 }
 
-static bool is_inside(const struct snapshot *snapshot, pid_t parent, pid_t root) {
-  if (parent == root) return true;
-  for (size_t i = 0; i < snapshot->count; i++)
-    if (snapshot->list[i].pid == parent) return snapshot->list[i].inside;
-  return false;
+static const struct process *find(const struct snapshot *snapshot, pid_t pid) {
+  size_t from = 0, to = snapshot->count;
+  while (from < to) {
+    size_t middle = from + (to - from) / 2;
+    if (snapshot->list[middle].pid < pid) from = middle + 1;
+    else to = middle;
+  }
+  return from < snapshot->count && snapshot->list[from].pid == pid ? &snapshot->list[from] : NULL;
 }
 
-/* Marks descendants of `root`; several rounds, because a child may be listed before its parent. */
+static bool is_inside(const struct snapshot *snapshot, pid_t pid) {
+  const struct process *process = find(snapshot, pid);
+  return process != NULL && process->inside;
+}
+
+/* Marks descendants of `root`; more than one round only where pids have wrapped, so that a child is listed before its parent. */
 static void mark(struct snapshot *snapshot, pid_t root) {
   for (bool changed = true; changed;) {
     changed = false;
     for (size_t i = 0; i < snapshot->count; i++) {
       struct process *one = &snapshot->list[i];
-      if (one->inside || !is_inside(snapshot, one->parent, root)) continue;
+      if (one->inside || (one->parent != root && !is_inside(snapshot, one->parent))) continue;
       one->inside = changed = true;
     }
   }
@@ -87,35 +105,48 @@ static void mark(struct snapshot *snapshot, pid_t root) {
 /* Whether every marked process of `now` was marked in `before` already. A count would miss one that came for one that went. */
 static bool nobody_new(const struct snapshot *now, const struct snapshot *before) {
   for (size_t i = 0; i < now->count; i++)
-    if (now->list[i].inside && !is_inside(before, now->list[i].pid, 0)) return false;
+    if (now->list[i].inside && !is_inside(before, now->list[i].pid)) return false;
   return true;
 }
 
+static void signal_marked(const struct snapshot *snapshot, int signal) {
+  for (size_t i = 0; i < snapshot->count; i++)
+    if (snapshot->list[i].inside) kill(snapshot->list[i].pid, signal);
+}
+
+/* Looks and signals what it sees, until a look shows nobody who was not there at the one before. */
+static void signal_until_complete(int proc, pid_t root, int signal) {
+  struct snapshot now = {0}, before = {0};
+  for (int round = 0; round < ROUNDS_MAX; round++) {
+    struct snapshot last = before;
+    before = now;
+    now = last;
+    take_snapshot(proc, &now);
+    mark(&now, root);
+    signal_marked(&now, signal);
+    if (nobody_new(&now, &before)) break;
+  }
+  free(now.list);
+  free(before.list);
+}
+
 /*
- * A process can fork between being seen and being signalled. A stopped one cannot: the tree is stopped until a look at it shows nobody
- * new, and only then killed. Stopping is bounded by the container's process limit; so is the loop.
+ * A process can fork between being seen and being signalled. A stopped one cannot, and unlike a dead one it keeps its place below the
+ * container's process limit, so a tree that forks as fast as it can runs out of room: everything is stopped before anything is killed.
+ * A tree that wakes its own members meanwhile (SIGCONT) is caught by the killing, which is repeated in the same way. The root comes last:
+ * with WSHD_SPAWN_TREE it is the subreaper, so whoever loses a parent stays below it. SIGKILL ends stopped processes too.
  */
 void tree_signal(int proc, pid_t root, int signal) {
-  struct snapshot snapshot = {0}, before = {0};
   if (signal == SIGKILL) {
     kill(root, SIGSTOP);
-    for (int round = 0; round < 1000; round++) {
-      struct snapshot last = before;
-      before = snapshot;
-      snapshot = last;
-      take_snapshot(proc, &snapshot);
-      mark(&snapshot, root);
-      for (size_t i = 0; i < snapshot.count; i++)
-        if (snapshot.list[i].inside) kill(snapshot.list[i].pid, SIGSTOP);
-      if (nobody_new(&snapshot, &before)) break;
-    }
+    signal_until_complete(proc, root, SIGSTOP);
+    signal_until_complete(proc, root, SIGKILL);
   } else {
+    struct snapshot snapshot = {0};
     take_snapshot(proc, &snapshot);
     mark(&snapshot, root);
+    signal_marked(&snapshot, signal);
+    free(snapshot.list);
   }
-  for (size_t i = 0; i < snapshot.count; i++)
-    if (snapshot.list[i].inside) kill(snapshot.list[i].pid, signal);
   kill(root, signal);
-  free(snapshot.list);
-  free(before.list);
 }
