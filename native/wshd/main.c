@@ -19,6 +19,7 @@
 #include "child.h"
 #include "format.h"
 #include "hooks.h"
+#include "image.h"
 #include "options.h"
 #include "plan.h"
 #include "report.h"
@@ -169,9 +170,10 @@ int main(int argc, char **argv) {
   if (null > 2) close(null);
   int status = options_parse(&options, argc, argv);
   if (status >= 0) return status;
+  if (options.sync_fd >= 0) report_open(options.sync_fd);
+  if (image_protect(argv) != 0) return 1;
   if (options.sync_fd >= 0) {
     fcntl(options.sync_fd, F_SETFD, FD_CLOEXEC);
-    report_open(options.sync_fd);
     /* whatever else was inherited belongs to nobody here */
     if (options.sync_fd > 3) syscall(SYS_close_range, 3u, (unsigned)options.sync_fd - 1, 0u);
     syscall(SYS_close_range, (unsigned)options.sync_fd + 1, ~0u, 0u);

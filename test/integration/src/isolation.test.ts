@@ -127,6 +127,20 @@ describeWith(['root', 'isolated', 'overlayfs'], 'isolation', () => {
     expect(fs.readdirSync(outside)).toEqual([]);
   });
 
+  it('cannot change the program of its init, which other containers share', async () => {
+    const warden = await suite.daemon.connect();
+    await using box = await warden.create();
+    const program = `${(await box.info()).containerPath}/bin/wshd`;
+    const before = fs.statSync(program);
+    const { stdout } = await box.run(
+      'chmod 0 /proc/1/exe 2>/dev/null && echo changed; (cat /bin/busybox > /proc/1/exe) 2>/dev/null && echo written; echo done',
+      { privileged: true },
+    );
+    expect(text(stdout)).toBe('done\n');
+    const { mode, size, mtimeMs } = fs.statSync(program);
+    expect([mode, size, mtimeMs]).toEqual([before.mode, before.size, before.mtimeMs]);
+  });
+
   it('is limited to its number of processes', async () => {
     const warden = await suite.daemon.connect();
     await using box = await warden.create();
