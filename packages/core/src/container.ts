@@ -28,11 +28,17 @@ export class ManagedContainer {
   readonly references: Set<Reference> = new Set();
   readonly jobs: Map<number, ManagedJob> = new Map();
   init: Init | undefined;
+  /** The connection to init has ended without our doing. It is kept, because killing needs it. */
+  isInitLost = false;
   outOfMemoryWatch: Watch | undefined;
   /** The last info of a container that is being destroyed. */
   obituary: ContainerInfo | undefined;
   /** Runs while a stop is in progress; a second one waits for it. */
   stopping: Promise<void> | undefined;
+  /** A stop has seen that no process is left. */
+  isEmptied = false;
+  /** Somebody does not want to wait for a graceful stop any longer. */
+  isKillWanted = false;
   destroying: Promise<void> | undefined;
   isDestroyed = false;
   graceTimer: NodeJS.Timeout | undefined;
@@ -85,7 +91,7 @@ export class ManagedContainer {
 
   /** The connection to init. Errors: `UNAVAILABLE` when there is none. */
   requireInit(): Init {
-    if (this.init) return this.init;
+    if (this.init && !this.isInitLost) return this.init;
     throw new WardenError('UNAVAILABLE', 'the init of the container is gone; destroy it', {
       fields: { handle: this.handle, operation: 'connect init' },
     });

@@ -17,6 +17,7 @@ import { type Container, silentLogger, type Warden } from '@warden/interface';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { CREATE_FAILPOINTS } from './create.ts';
 import { type Core, type CoreOptions, createCore } from './index.ts';
+import { JobOutput } from './job-output.ts';
 
 /** Scripts of these tests are JSON: what to print, how to end. */
 interface Script {
@@ -243,6 +244,21 @@ function options(): CoreOptions['network'] {
   };
 }
 
+describe('what a client chooses', () => {
+  it('cannot take the place of a container by guessing the next id', async () => {
+    const first = await warden.create();
+    const next = (handle: string): string => {
+      let value = 0n;
+      for (const digit of handle) value = value * 32n + BigInt(Number.parseInt(digit, 32));
+      return (value + 2n).toString(32).padStart(11, '0');
+    };
+    const named = await warden.create({ handle: next(first.handle) });
+    const others = [await warden.create(), await warden.create()];
+    expect(new Set([first, named, ...others].map(({ handle }) => handle)).size).toBe(4);
+    expect(await warden.list()).toHaveLength(4);
+  });
+});
+
 describe('jobs (spec behaviour.md 6)', () => {
   it('run as vcap, privileged as root', async () => {
     const box = await warden.create();
@@ -327,7 +343,60 @@ async function collect(
   }
 }
 
+describe('job output', () => {
+  it('costs no more memory than it has bytes, however small and mixed the writes', () => {
+    const output = new JobOutput();
+    const before = process.memoryUsage().arrayBuffers;
+    for (let at = 0; at < 20_000; at++)
+      output.append(at % 2 === 0 ? 'stdout' : 'stderr', Buffer.from([at & 255]));
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(1_000_000);
+    expect(output.collect('stdout')).toHaveLength(10_000);
+    expect(output.collect('stderr')[1]).toBe(3);
+  });
+
+  it('reads the streams in about the order they were written', async () => {
+    const output = new JobOutput();
+    for (const [stream, data] of [
+      ['stdout', 'a'],
+      ['stderr', 'b'],
+      ['stdout', 'c'],
+    ] as const)
+      output.append(stream, Buffer.from(data));
+    output.complete();
+    const read: string[] = [];
+    for await (const { stream, data } of output.read()) read.push(`${stream} ${data}`);
+    expect(read).toEqual(['stdout ac', 'stderr b']);
+  });
+
+  it('wakes a reader that leaves while nothing is printed, and keeps the job', async () => {
+    const box = await warden.create();
+    const job = await box.spawn(script({ wait: 5_000 }));
+    const stream = job.stream();
+    const step = stream.next();
+    const began = Date.now();
+    await Promise.allSettled([step, stream.return({} as never)]);
+    expect(Date.now() - began).toBeLessThan(2_000);
+    await job.kill();
+    expect((await job.link()).exitStatus).toBe(255);
+  });
+});
+
 describe('stop and destroy (spec behaviour.md 5)', () => {
+  it('ends processes although the record cannot be written', async () => {
+    const box = await warden.create();
+    const job = await box.spawn(script({ forever: true }));
+    const renameSync = vi.spyOn(fs, 'renameSync').mockImplementation(() => {
+      throw Object.assign(new Error('no space left'), { code: 'ENOSPC' });
+    });
+    await expect(box.stop({ kill: true })).rejects.toMatchObject({
+      code: 'NATIVE_FAILED',
+      fields: { errno: 'ENOSPC' },
+    });
+    renameSync.mockRestore();
+    expect((await job.link()).exitStatus).toBe(255);
+    await box.stop();
+  });
+
   it('stops once for all, keeps results, and admits nothing new', async () => {
     const box = await warden.create();
     const job = await box.spawn(script({ stdout: 'printed', forever: true }));
@@ -507,6 +576,54 @@ describe('recovery (spec behaviour.md 10)', () => {
     const session = core.openSession();
     for (const handle of await session.list()) await session.container(handle).destroy();
     expect(host.inventory()).toEqual(EMPTY);
+  });
+
+  it('answers waiting links of a daemon that goes away with UNAVAILABLE, and the next daemon has the job', async () => {
+    const box = await warden.create({ handle: 'kept' });
+    const job = await box.spawn(script({ wait: 100, status: 6 }));
+    const waiting = expect(job.link()).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    await core.close();
+    await waiting;
+    core = await host.start();
+    expect((await core.openSession().container('kept').job(job.id).link()).exitStatus).toBe(6);
+  });
+
+  it('sets a broken record aside although nobody lives there, and keeps its addresses from others', async () => {
+    const box = await warden.create();
+    const { containerPath } = await box.info();
+    await core.close();
+    await (await host.inits({ logger: silentLogger }).connect(containerPath!))!.kill();
+    const record = path.join(containerPath!, 'snapshot.json');
+    fs.writeFileSync(record, fs.readFileSync(record, 'utf8').replace('"version":1', '"version":99'));
+    core = await host.start();
+    expect(fs.readdirSync(host.depot)).toEqual([`.quarantine-${path.basename(containerPath!)}`]);
+  });
+
+  it('gives back what a container that could not be continued had', async () => {
+    await core.close();
+    const narrow = { network: { ...options(), pool: '10.254.0.0/30' } };
+    core = await host.start(narrow);
+    await core.openSession().create();
+    await core.close();
+    host.links.links.clear(); // its link is gone: restore fails
+    core = await host.start(narrow);
+    const session = core.openSession();
+    expect(await session.list()).toEqual([]);
+    await (await session.create()).destroy();
+  });
+
+  it('does not let two containers have one handle', async () => {
+    const [first, second] = [await warden.create({ handle: 'one' }), await warden.create({ handle: 'two' })];
+    const paths = [(await first.info()).containerPath!, (await second.info()).containerPath!];
+    await core.close();
+    const record = path.join(paths[1]!, 'snapshot.json');
+    fs.writeFileSync(record, fs.readFileSync(record, 'utf8').replace('"handle":"two"', '"handle":"one"'));
+    core = await host.start();
+    expect(await core.openSession().list()).toEqual(['one']);
+    expect(fs.readdirSync(host.depot).sort()).toEqual([
+      `.quarantine-${path.basename(paths[1]!)}`,
+      path.basename(paths[0]!),
+    ]);
   });
 
   it('removes dead containers and directories without a record', async () => {

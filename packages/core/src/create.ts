@@ -43,7 +43,11 @@ export async function createContainer(
     container.references.add(reference);
     failpoint('create.reserve');
 
-    undo.push(() => fs.rmSync(container.directory, { recursive: true, force: true }));
+    undo.push((isIntact) => {
+      // what could not be undone is found by its record, at the next start
+      if (isIntact) fs.rmSync(container.directory, { recursive: true, force: true });
+      else engine.logger.error('undo-failed', { handle: record.handle, directory: container.directory });
+    });
     fs.mkdirSync(container.directory, { mode: 0o755 });
     saveRecord(engine, container); // the intent: from here on a killed daemon leaves enough to undo everything
     failpoint('create.record');
@@ -96,7 +100,7 @@ export async function createContainer(
 /** What can be refused before anything is taken. */
 function validate(engine: Engine, spec: CreateSpec): void {
   const { handle, rootfs, bindMounts = [] } = spec;
-  if (handle !== undefined && (engine.containers.has(handle) || engine.reserved.has(handle))) {
+  if (handle !== undefined && isTaken(engine, handle)) {
     throw new WardenError('ALREADY_EXISTS', `container with handle: ${handle} already exists.`, {
       fields: { operation: 'create', handle },
     });
@@ -119,6 +123,10 @@ function validate(engine: Engine, spec: CreateSpec): void {
   }
 }
 
+function isTaken({ containers, reserved }: Engine, handle: string): boolean {
+  return containers.has(handle) || reserved.has(handle);
+}
+
 function isDirectory(target: string): boolean {
   return fs.statSync(target, { throwIfNoEntry: false })?.isDirectory() === true;
 }
@@ -126,17 +134,23 @@ function isDirectory(target: string): boolean {
 /** Takes handle, network and uid, and plans what the drivers will do. Touches nothing outside this process. */
 function reserve(engine: Engine, spec: CreateSpec, undo: UndoStack): ManagedContainer {
   const { drivers, pools, options } = engine;
-  const id = engine.ids.next();
+  let id = engine.ids.next();
+  // somebody may have chosen just this as a handle
+  while (spec.handle === undefined && isTaken(engine, id)) id = engine.ids.next();
   const handle = spec.handle ?? id;
   engine.reserved.add(handle);
   undo.push(() => {
     engine.reserved.delete(handle);
-    engine.containers.delete(handle);
+    if (engine.containers.get(handle)?.record.id === id) engine.containers.delete(handle);
   });
   const block = pools.acquireNetwork(spec.network);
-  undo.push(() => pools.networks.release(block.base));
+  undo.push((isIntact) => {
+    if (isIntact) pools.networks.release(block.base);
+  });
   const uid = pools.acquireUid();
-  undo.push(() => pools.uids.release(uid));
+  undo.push((isIntact) => {
+    if (isIntact) pools.uids.release(uid);
+  });
   const directory = path.join(options.depot, id);
   const rootfs = fs.realpathSync(spec.rootfs ?? options.rootfs);
   const { hostIp, containerIp } = blockOf(block.base);

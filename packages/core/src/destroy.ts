@@ -15,6 +15,9 @@ export function destroyContainer(engine: Engine, container: ManagedContainer): P
   return container.destroying;
 }
 
+/** For processes that outlived their init. */
+const KILL_TIMEOUT_MS = 5_000;
+
 async function destroy(engine: Engine, container: ManagedContainer): Promise<void> {
   clearTimeout(container.graceTimer);
   container.obituary ??= await lastInfo(engine, container);
@@ -41,6 +44,8 @@ async function tearDown(engine: Engine, container: ManagedContainer): Promise<vo
   const { record } = container;
   container.outOfMemoryWatch?.close();
   await container.init?.kill();
+  // nothing is left in the groups unless init was lost before it could be killed
+  await engine.drivers.cgroup.killAll(record.drivers.cgroup, KILL_TIMEOUT_MS);
   for (const job of container.jobs.values()) job.finish(255);
   await releaseDrivers(engine, container);
   removeDirectory(container.directory);

@@ -5,6 +5,8 @@ import type { Engine } from './engine.ts';
 
 /** Longest delay of a timer in Node; longer ones fire at once. */
 const MAX_TIMER_MS = 2_147_483_647;
+/** A destruction that failed is tried again; what stood in its way may be gone. */
+const RETRY_MS = 30_000;
 
 /** `reference` keeps the container alive from now on. */
 export function addReference(container: ManagedContainer, reference: Reference): void {
@@ -24,16 +26,17 @@ export function armGraceTime(engine: Engine, container: ManagedContainer): void 
   const { graceTime } = container.record;
   clearTimeout(container.graceTimer);
   if (graceTime === undefined || container.isDestroyed || engine.isClosing) return;
-  const wait = (remainingMs: number): void => {
-    const step = Math.min(remainingMs, MAX_TIMER_MS);
-    container.graceTimer = setTimeout(() => {
-      if (remainingMs > step) wait(remainingMs - step);
-      else expire(engine, container);
-    }, step);
-    // an idle daemon is kept by its socket, not by this
-    container.graceTimer.unref();
-  };
-  wait(graceTime * 1_000);
+  wait(engine, container, graceTime * 1_000);
+}
+
+function wait(engine: Engine, container: ManagedContainer, remainingMs: number): void {
+  const step = Math.min(remainingMs, MAX_TIMER_MS);
+  container.graceTimer = setTimeout(() => {
+    if (remainingMs > step) wait(engine, container, remainingMs - step);
+    else expire(engine, container);
+  }, step);
+  // an idle daemon is kept by its socket, not by this
+  container.graceTimer.unref();
 }
 
 function expire(engine: Engine, container: ManagedContainer): void {
@@ -41,5 +44,6 @@ function expire(engine: Engine, container: ManagedContainer): void {
   engine.logger.info('grace-time-over', { handle: container.handle });
   destroyContainer(engine, container).catch((error: unknown) => {
     engine.logger.warn('grace-time-destroy-failed', { handle: container.handle, error });
+    if (container.references.size === 0 && !engine.isClosing) wait(engine, container, RETRY_MS);
   });
 }

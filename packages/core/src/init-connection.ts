@@ -14,12 +14,15 @@ export function attachInit(engine: Engine, container: ManagedContainer, init: In
   for (const job of init.recoveredJobs) adoptJob(engine, container, init, job);
   void init.closed.then(() => {
     if (container.init !== init) return;
-    container.init = undefined;
+    container.isInitLost = true;
     if (engine.isClosing || container.destroying || container.isDestroyed) return;
-    // process 1 is gone and everything inside with it; what is left can be looked at and destroyed
-    engine.logger.warn('init-died', { handle: container.handle, pid: init.pid });
+    // gone, or speaking nonsense: everything inside ends with it, and what is left can be looked at and destroyed
+    engine.logger.warn('init-lost', { handle: container.handle, pid: init.pid });
     container.record.state = 'stopped';
     trySave(engine, container);
+    init.kill().catch((error: unknown) => {
+      engine.logger.error('lost-init-kill-failed', { handle: container.handle, error });
+    });
   });
 }
 
@@ -31,6 +34,7 @@ export function adoptJob(engine: Engine, container: ManagedContainer, init: Init
     outputLimit: engine.options.jobOutputLimit,
     logger: engine.logger,
     onLimitExceeded: () => addEvent(engine, container, OUTPUT_EVENT),
+    isClosing: () => engine.isClosing,
   });
   container.jobs.set(job.id, managed);
   return managed;
@@ -45,7 +49,7 @@ export function addEvent(engine: Engine, container: ManagedContainer, event: str
 }
 
 /** For changes that happened by themselves: nobody waits for an error. */
-function trySave(engine: Engine, container: ManagedContainer): void {
+export function trySave(engine: Engine, container: ManagedContainer): void {
   try {
     saveRecord(engine, container);
   } catch (error) {

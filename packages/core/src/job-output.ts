@@ -6,15 +6,25 @@ import type { OutputChunk } from '@warden/interface';
 
 const BLOCK_BYTES = 4_096;
 
+type StreamName = OutputChunk['stream'];
+
 interface Block {
-  readonly stream: 'stdout' | 'stderr';
+  /** Bytes of both streams before its first one: tells which of two blocks began earlier. */
+  readonly position: number;
   readonly bytes: Buffer;
   used: number;
 }
 
+/** How far a reader has come in one stream. */
+interface Cursor {
+  readonly stream: StreamName;
+  block: number;
+  offset: number;
+}
+
 /** See the file's head. */
 export class JobOutput {
-  readonly #blocks: Block[] = [];
+  readonly #blocks: Readonly<Record<StreamName, Block[]>> = { stdout: [], stderr: [] };
   #waiting: (() => void)[] = [];
   #size = 0;
   #isComplete = false;
@@ -24,20 +34,19 @@ export class JobOutput {
     return this.#size;
   }
 
-  append(stream: 'stdout' | 'stderr', data: Buffer): void {
+  append(stream: StreamName, data: Buffer): void {
     if (this.#isComplete || data.length === 0) return;
-    this.#size += data.length;
-    const last = this.#blocks.at(-1);
-    if (last?.stream === stream && last.bytes.length - last.used >= data.length) {
-      data.copy(last.bytes, last.used);
-      last.used += data.length;
-    } else if (data.length < BLOCK_BYTES) {
-      const bytes = Buffer.allocUnsafeSlow(BLOCK_BYTES);
-      data.copy(bytes);
-      this.#blocks.push({ stream, bytes, used: data.length });
-    } else {
-      this.#blocks.push({ stream, bytes: data, used: data.length });
+    const blocks = this.#blocks[stream];
+    const last = blocks.at(-1);
+    // full blocks only, whatever the sizes of the writes: memory is the size of the output and at most one block per stream
+    const room = last === undefined ? 0 : Math.min(last.bytes.length - last.used, data.length);
+    if (last !== undefined && room > 0) {
+      data.copy(last.bytes, last.used, 0, room);
+      last.used += room;
     }
+    const rest = data.subarray(room);
+    if (rest.length > 0) blocks.push(newBlock(this.#size + room, rest));
+    this.#size += data.length;
     this.#wake();
   }
 
@@ -48,33 +57,49 @@ export class JobOutput {
   }
 
   /** Everything one stream has printed so far. */
-  collect(stream: 'stdout' | 'stderr'): Buffer {
-    return Buffer.concat(
-      this.#blocks
-        .filter((block) => block.stream === stream)
-        .map(({ bytes, used }) => bytes.subarray(0, used)),
-    );
+  collect(stream: StreamName): Buffer {
+    return Buffer.concat(this.#blocks[stream].map(({ bytes, used }) => bytes.subarray(0, used)));
   }
 
-  /** Walks along all output from the beginning until it is complete or `signal` is aborted. Several may walk at the same time. */
+  /**
+   * Walks along all output from the beginning until it is complete or `signal` is aborted; each stream in its order, both together in about
+   * the order of their blocks. Several may walk at the same time.
+   */
   async *read(signal?: AbortSignal): AsyncGenerator<OutputChunk, void, undefined> {
-    let at = 0;
-    let offset = 0;
+    const cursors: readonly Cursor[] = [
+      { stream: 'stdout', block: 0, offset: 0 },
+      { stream: 'stderr', block: 0, offset: 0 },
+    ];
     for (;;) {
-      const block = this.#blocks[at];
-      if (block !== undefined && block.used > offset) {
-        const data = block.bytes.subarray(offset, block.used);
-        offset = block.used;
-        yield { stream: block.stream, data };
-      } else if (block !== undefined && at + 1 < this.#blocks.length) {
-        at += 1;
-        offset = 0;
-      } else if (this.#isComplete || signal?.aborted === true) {
-        return;
-      } else {
-        await this.#more(signal);
-      }
+      const next = this.#earliest(cursors);
+      if (next !== undefined) yield this.#take(next);
+      else if (this.#isComplete || signal?.aborted === true) return;
+      else await this.#more(signal);
     }
+  }
+
+  /** The cursor whose unread bytes began first; `undefined` when everything has been read. */
+  #earliest(cursors: readonly Cursor[]): Cursor | undefined {
+    let found: { cursor: Cursor; position: number } | undefined;
+    for (const cursor of cursors) {
+      const blocks = this.#blocks[cursor.stream];
+      if (cursor.offset === blocks[cursor.block]?.used && cursor.block + 1 < blocks.length) {
+        cursor.block += 1;
+        cursor.offset = 0;
+      }
+      const block = blocks[cursor.block];
+      if (block === undefined || block.used === cursor.offset) continue;
+      const position = block.position + cursor.offset;
+      if (found === undefined || position < found.position) found = { cursor, position };
+    }
+    return found?.cursor;
+  }
+
+  #take(cursor: Cursor): OutputChunk {
+    const { bytes, used } = this.#blocks[cursor.stream][cursor.block]!;
+    const data = bytes.subarray(cursor.offset, used);
+    cursor.offset = used;
+    return { stream: cursor.stream, data };
   }
 
   /** Resolves when there may be something new. */
@@ -92,4 +117,12 @@ export class JobOutput {
   #wake(): void {
     for (const resolve of this.#waiting.splice(0)) resolve();
   }
+}
+
+/** Large pieces are kept as they came, small ones get room for what follows. */
+function newBlock(position: number, data: Buffer): Block {
+  if (data.length >= BLOCK_BYTES) return { position, bytes: data, used: data.length };
+  const bytes = Buffer.allocUnsafeSlow(BLOCK_BYTES);
+  data.copy(bytes);
+  return { position, bytes, used: data.length };
 }

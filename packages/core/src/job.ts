@@ -26,19 +26,22 @@ export interface ManagedJobOptions {
   readonly logger: Logger;
   /** Called once when the limit is exceeded. */
   readonly onLimitExceeded: () => void;
+  /** Whether the daemon is letting go of everything: a lost connection then says nothing about the job. */
+  readonly isClosing: () => boolean;
 }
 
 /** See the file's head. */
 export class ManagedJob {
   readonly id: number;
   readonly output: JobOutput = new JobOutput();
-  /** Settles with the exit status, never rejects. All output is there then. */
+  /** Settles with the exit status; all output is there then. Rejects with `UNAVAILABLE` when the daemon has let go of the job. */
   readonly ended: Promise<number>;
   readonly #init: Init;
   readonly #options: ManagedJobOptions;
   readonly #sources: readonly ByteSource[];
   readonly #sourceEnds: readonly Promise<void>[];
   #end: (status: number) => void = () => {};
+  #abandon: (error: WardenError) => void = () => {};
   #hasEnded = false;
 
   constructor(options: ManagedJobOptions) {
@@ -47,14 +50,15 @@ export class ManagedJob {
     this.#init = init;
     this.#options = options;
     this.#sources = [job.stdout, job.stderr];
-    this.ended = new Promise((resolve) => {
+    this.ended = new Promise((resolve, reject) => {
       this.#end = resolve;
+      this.#abandon = reject;
     });
+    this.ended.catch(() => {}); // it may be that nobody waits
     this.#sourceEnds = [this.#collect('stdout', job.stdout), this.#collect('stderr', job.stderr)];
     job.exited.then(
       ({ exitCode }) => this.#onExit(exitCode ?? NO_EXIT_STATUS),
-      // init is gone, or the daemon lets go of it
-      () => this.finish(NO_EXIT_STATUS),
+      (cause: unknown) => (options.isClosing() ? this.#letGo(cause) : this.finish(NO_EXIT_STATUS)),
     );
   }
 
@@ -67,9 +71,24 @@ export class ManagedJob {
     if (!this.#hasEnded) await this.#init.signalJob(this.id, signal, tree);
   }
 
-  /** Lets init forget the job. */
+  /** Lets init forget the job, which it does for ended ones only. */
   forget(): void {
-    this.#init.forget(this.id);
+    this.#options.job.exited.then(
+      () => this.#init.forget(this.id),
+      () => {}, // init is gone
+    );
+  }
+
+  #letGo(cause: unknown): void {
+    if (this.#hasEnded) return;
+    this.#hasEnded = true;
+    this.output.complete();
+    this.#abandon(
+      new WardenError('UNAVAILABLE', 'the daemon is going away; ask the next one for the job', {
+        cause,
+        fields: { job: this.id },
+      }),
+    );
   }
 
   /** Ends the job now, whatever its process does. Idempotent. */

@@ -2,6 +2,7 @@
 import { type EgressRule, type NetOutSpec, type PortMapping, WardenError } from '@warden/interface';
 import type { ManagedContainer } from './container.ts';
 import { type Engine, networkSpecOf, saveRecord } from './engine.ts';
+import { trySave } from './init-connection.ts';
 import { formatAddress, parseAddress } from './pools.ts';
 
 /** Errors: see `Container.netIn`. */
@@ -37,7 +38,7 @@ export function publishPort(
         record.ports.delete(hostPort);
         pools.ports.release(hostPort);
       }
-      saveRecord(engine, container);
+      trySave(engine, container);
       throw error;
     }
     return mapping;
@@ -61,7 +62,7 @@ export function allowEgress(engine: Engine, container: ManagedContainer, spec: N
       );
     } catch (error) {
       record.egress.splice(record.egress.indexOf(rule), 1);
-      saveRecord(engine, container);
+      trySave(engine, container);
       throw error;
     }
   });

@@ -80,18 +80,25 @@ export function formatAddress(address: number): Ipv4 {
   return [24, 16, 8, 0].map((shift) => (address >>> shift) & 255).join('.');
 }
 
-/** First addresses of the /30 blocks in a CIDR; none in a /31 or /32. Errors: `INVALID_SPEC`. */
+/** More blocks than one daemon could ever fill, and memory for each. */
+const SHORTEST_PREFIX = 12;
+
+/** First addresses of the /30 blocks in a CIDR, from the given address to the end of its network; none in a /31 or /32. Errors: `INVALID_SPEC`. */
 function blocks(cidr: string): number[] {
   const [text = '', prefixText = ''] = cidr.split('/');
   const address = parseAddress(text);
   const prefix = /^\d{1,2}$/.test(prefixText) ? Number(prefixText) : Number.NaN;
-  if (address === undefined || !(prefix >= 8 && prefix <= 32)) {
-    throw new WardenError('INVALID_SPEC', `Invalid address/netmask (require: 1.2.3.4/5): ${cidr}`, {
-      fields: { operation: 'network pool', object: cidr },
-    });
+  if (address === undefined || !(prefix >= SHORTEST_PREFIX && prefix <= 32)) {
+    throw new WardenError(
+      'INVALID_SPEC',
+      `Invalid address/netmask (require: 1.2.3.4/5, with a prefix of ${SHORTEST_PREFIX} to 32): ${cidr}`,
+      { fields: { operation: 'network pool', object: cidr } },
+    );
   }
+  const size = 2 ** (32 - prefix);
+  const end = address - (address % size) + size;
   const first = address - (address % 4);
-  return Array.from({ length: Math.floor(2 ** (32 - prefix) / 4) }, (_, at) => first + 4 * at);
+  return Array.from({ length: Math.max(0, Math.floor((end - first) / 4)) }, (_, at) => first + 4 * at);
 }
 
 function numbers({ first, count }: NumberRange): number[] {

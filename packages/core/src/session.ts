@@ -192,10 +192,21 @@ class SessionJob implements Job {
     return linkJob(this.#engine, this.#find(), this.id, options.signal);
   }
 
-  async *stream(
-    options: { readonly signal?: AbortSignal } = {},
-  ): AsyncGenerator<OutputChunk, JobEnd, undefined> {
-    return yield* streamJob(this.#engine, this.#find(), this.id, options.signal);
+  stream(options: { readonly signal?: AbortSignal } = {}): AsyncGenerator<OutputChunk, JobEnd, undefined> {
+    const left = new AbortController();
+    const signal = options.signal ? AbortSignal.any([options.signal, left.signal]) : left.signal;
+    const chunks = this.#stream(signal);
+    const leave = chunks.return.bind(chunks);
+    // a step may be waiting for output that never comes: leaving wakes it, and the job stays
+    chunks.return = (value) => {
+      left.abort();
+      return leave(value);
+    };
+    return chunks;
+  }
+
+  async *#stream(signal: AbortSignal): AsyncGenerator<OutputChunk, JobEnd, undefined> {
+    return yield* streamJob(this.#engine, this.#find(), this.id, signal);
   }
 
   async kill(options: { readonly signal?: number; readonly tree?: boolean } = {}): Promise<void> {

@@ -1,5 +1,6 @@
 /** Spawn, link, stream, kill: what sessions do with jobs (spec behaviour.md 5 and 6). */
 import {
+  encodeBytes,
   type InitJob,
   type JobEnd,
   type JobResult,
@@ -38,7 +39,7 @@ export async function spawnJob(
         id,
         argv: ['/bin/bash'],
         user: options.privileged === true ? 'root' : 'vcap',
-        stdin: typeof script === 'string' ? new TextEncoder().encode(script) : script,
+        stdin: typeof script === 'string' ? encodeBytes(script) : script,
         environment: { LANG: engine.options.lang },
         rlimits,
         discardOutput: options.discardOutput === true,

@@ -10,9 +10,12 @@ const PATIENCE_MS = 10_000;
 /** After SIGKILL only the kernel's own work is left. */
 const KILL_TIMEOUT_MS = 30_000;
 
+/** How soon a kill is noticed while a graceful stop waits. */
+const SLICE_MS = 100;
+
 /**
  * Stops a container. A second stop waits for the first; with `kill` it does not let that one wait any longer.
- * Errors: `BAD_STATE`, `UNAVAILABLE` (init is gone, so is everything inside), `TIMEOUT`.
+ * Errors: `BAD_STATE`, `TIMEOUT`, `NATIVE_FAILED` (the record could not be written; the processes have ended then).
  */
 export function stopContainer(
   engine: Engine,
@@ -20,47 +23,45 @@ export function stopContainer(
   options: { readonly kill: boolean },
 ): Promise<void> {
   container.requireState('active', 'stopped');
-  if (container.stopping) {
-    if (options.kill) signal(container, SIGKILL);
-    return container.stopping;
-  }
-  if (container.record.state === 'stopped') return Promise.resolve();
+  if (options.kill) container.isKillWanted = true;
+  if (container.stopping) return container.stopping;
+  if (container.isEmptied) return Promise.resolve();
   container.record.state = 'stopped'; // before the first signal: nothing new may start
   container.stopping = container
-    .exclusive(() => endProcesses(engine, container, options.kill ? 0 : PATIENCE_MS))
+    .exclusive(() => stop(engine, container))
     .finally(() => {
       container.stopping = undefined;
+      container.isKillWanted = false;
     });
   return container.stopping;
 }
 
-async function endProcesses(engine: Engine, container: ManagedContainer, patienceMs: number): Promise<void> {
-  saveRecord(engine, container);
+async function stop(engine: Engine, container: ManagedContainer): Promise<void> {
   container.outOfMemoryWatch?.close();
   container.outOfMemoryWatch = undefined;
+  await endProcesses(container);
+  container.isEmptied = true;
+  await Promise.allSettled([...container.jobs.values()].map(({ ended }) => ended));
+  saveRecord(engine, container); // last: a full disk must not keep anything running
+}
+
+async function endProcesses(container: ManagedContainer): Promise<void> {
   const { init } = container;
-  if (!init) return; // dead already
+  if (!init || container.isInitLost) return; // dead, and everything inside with it
   try {
-    let isEmpty = false;
-    if (patienceMs > 0) {
-      await init.signalAll(SIGTERM);
-      isEmpty = await init.waitEmpty(patienceMs);
-    }
-    const deadline = performance.now() + KILL_TIMEOUT_MS;
-    while (!isEmpty) {
+    if (!container.isKillWanted) await init.signalAll(SIGTERM);
+    const patience = performance.now() + PATIENCE_MS;
+    const deadline = patience + KILL_TIMEOUT_MS;
+    for (;;) {
+      const isOver = container.isKillWanted || performance.now() >= patience;
+      // again and again: one round may miss what was forking at that moment
+      if (isOver) await init.signalAll(SIGKILL);
+      if (await init.waitEmpty(SLICE_MS)) return;
       if (performance.now() > deadline) throw unkillable(container);
-      await init.signalAll(SIGKILL);
-      // one round may miss what was forking at that moment
-      isEmpty = await init.waitEmpty(100);
     }
   } catch (error) {
     if (!isWardenError(error, 'UNAVAILABLE')) throw error;
   }
-  await Promise.all([...container.jobs.values()].map(({ ended }) => ended));
-}
-
-function signal(container: ManagedContainer, number: number): void {
-  container.init?.signalAll(number).catch(() => {}); // the stop in progress meets the same failure
 }
 
 function unkillable(container: ManagedContainer): WardenError {

@@ -1,12 +1,15 @@
 /** Undo of a sequence of steps: what was done is undone in reverse order, whatever fails on the way. */
 import { toWardenError, WardenError } from '@warden/interface';
 
+/** Undoes one step. `isIntact`: every undo before it succeeded, so nothing that this step would make hard to find is left. */
+export type Undo = (isIntact: boolean) => void | Promise<void>;
+
 /** See the file's head. */
 export class UndoStack {
-  readonly #steps: (() => void | Promise<void>)[] = [];
+  readonly #steps: Undo[] = [];
 
   /** Registers the undo of a step, before or after the step: it must cope with a half-made thing. */
-  push(step: () => void | Promise<void>): void {
+  push(step: Undo): void {
     this.#steps.push(step);
   }
 
@@ -15,7 +18,7 @@ export class UndoStack {
     const failures: unknown[] = [];
     for (const step of this.#steps.splice(0).reverse()) {
       try {
-        await step();
+        await step(failures.length === 0);
       } catch (error) {
         failures.push(error);
       }

@@ -217,12 +217,17 @@ function connection(machine: Machine, program: Program): Init {
         fields: { operation: 'init', object: machine.pid },
       });
   };
-  const handle = (job: FakeJob): InitJob => ({
-    id: job.id,
-    stdout: job.stdout.source(),
-    stderr: job.stderr.source(),
-    exited: job.exited,
+  const lost = closed.then(() => {
+    throw new WardenError('UNAVAILABLE', 'the connection to init is closed', {
+      fields: { operation: 'job', object: machine.pid },
+    });
   });
+  lost.catch(() => {});
+  const handle = (job: FakeJob): InitJob => {
+    const exited = Promise.race([job.exited, lost]);
+    exited.catch(() => {});
+    return { id: job.id, stdout: job.stdout.source(), stderr: job.stderr.source(), exited };
+  };
   return {
     pid: machine.pid,
     recoveredJobs: [...machine.jobs.values()].map(handle),
