@@ -64,7 +64,7 @@ enum wshd_type {
                        u32 stdout ring length, u32 stderr ring length; fds: stdout read end, stderr read end (pty master twice is
                        never sent: TTY jobs belong to operators); none with DISCARD */
   WSHD_RING = 204,  /* u32 job_id, u32 stream (1 stdout, 2 stderr), u64 position of the first byte, bytes */
-  WSHD_READY = 205, /* empty: hand-over complete */
+  WSHD_READY = 205, /* empty: hand-over complete. Rings are kept until the daemon's next request, for its successor if it dies now */
 };
 
 enum wshd_role { WSHD_ROLE_DAEMON = 1, WSHD_ROLE_OPERATOR = 2 };

@@ -18,6 +18,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+extern char **environ;
+
 #define BACKLOG 64
 #define AFTER_PIVOT "hook-child-after-pivot.sh"
 
@@ -91,6 +93,13 @@ static void set_title(const struct child *child) {
   prctl(PR_SET_NAME, "wshd");
 }
 
+/* The hooks have run: container root has no business with the host's values in /proc/1/environ. */
+static void clear_environment(void) {
+  static char *nothing[] = {NULL};
+  for (char **entry = environ; *entry != NULL; entry++) memset(*entry, 0, strlen(*entry));
+  environ = nothing;
+}
+
 /* Leaves open: the standard streams and the two that are moved to 3 and 4. */
 static int keep_only(struct child *child) {
   if (child->channel == 3) {
@@ -119,6 +128,7 @@ int child_main(struct child *child) {
   int root = assemble(child);
   if (root < 0 || hook_run(child->options->lib, "hook-child-before-pivot.sh") != 0 || pivot(child, root) != 0) return 1;
   set_title(child);
+  clear_environment();
   if (null_streams() != 0 || keep_only(child) != 0) return 1;
   /* nobody inside may read this memory, which has seen the host */
   prctl(PR_SET_DUMPABLE, 0);

@@ -18,6 +18,13 @@ describeWith(['root', 'isolated', 'overlayfs'], 'isolation', () => {
     expect(first).toMatch(/^wshd: [0-9a-v]{11}/);
   });
 
+  it('does not show the host environment of its init', async () => {
+    const warden = await suite.daemon.connect();
+    await using box = await warden.create();
+    const { stdout } = await box.run('tr -d "\\0" < /proc/1/environ | wc -c', { privileged: true });
+    expect(text(stdout).trim()).toBe('0');
+  });
+
   it('has every namespace to itself', async () => {
     const warden = await suite.daemon.connect();
     await using box = await warden.create();
