@@ -5,8 +5,10 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { detectHierarchies } from './detect.ts';
 
 let directory: string;
+let own: string[];
 beforeEach(() => {
   directory = fs.mkdtempSync(path.join(os.tmpdir(), 'warden-cgroup-'));
+  own = ['4:memory:/user.slice', '1:cpu,cpuacct:/', '0::/'];
 });
 afterEach(() => fs.rmSync(directory, { recursive: true, force: true }));
 
@@ -18,7 +20,9 @@ const OTHERS = [
 function detect(...lines: string[]): ReturnType<typeof detectHierarchies> {
   const mountInfo = path.join(directory, 'mountinfo');
   fs.writeFileSync(mountInfo, `${[...OTHERS, ...lines].join('\n')}\n`);
-  return detectHierarchies({ mountInfo });
+  const ownGroups = path.join(directory, 'cgroup');
+  fs.writeFileSync(ownGroups, `${own.join('\n')}\n`);
+  return detectHierarchies({ mountInfo, ownGroups });
 }
 
 function unified(controllers: string): string {
@@ -65,6 +69,25 @@ describe('the hierarchies of a host', () => {
   it('may lie below odd names', () => {
     expect(detect('35 31 0:32 / /odd\\040and\\134name rw - cgroup cgroup rw,memory')).toMatchObject({
       mounts: new Map([['memory', '/odd and\\name']]),
+    });
+  });
+
+  it("begin at the container's group for a warden inside another's container", () => {
+    own = ['4:memory:/warden/instance-0123456789a/inner', '1:cpu,cpuacct:/warden/instance-0123456789a'];
+    expect(
+      detect(
+        '35 31 0:32 / /c/memory rw - cgroup cgroup rw,memory',
+        '36 31 0:29 /warden/instance-0123456789a /c/cpu rw - cgroup cgroup rw,cpu,cpuacct',
+        '37 31 0:30 / /c/devices rw - cgroup cgroup rw,devices',
+      ),
+    ).toEqual({
+      version: 1,
+      mounts: new Map([
+        ['memory', '/c/memory/warden/instance-0123456789a'],
+        ['cpu', '/c/cpu'],
+        ['cpuacct', '/c/cpu'],
+        ['devices', '/c/devices'],
+      ]),
     });
   });
 

@@ -77,7 +77,7 @@ export function innerGroups(group: string): string[] {
       .map((entry) => path.join(group, entry.name));
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return [];
-    throw error;
+    throw fileError('list cgroups', group, error);
   }
 }
 

@@ -3,6 +3,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { type Mount, type RootfsSpec, silentLogger } from '@warden/interface';
+import { tryMount } from '@warden/native';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { overlayfs } from './index.ts';
 
@@ -112,6 +113,18 @@ describe('the overlayfs driver', () => {
       expect(fs.readdirSync(spec.directory)).toEqual([]);
     },
   );
+
+  it.runIf(isRoot)('can be mounted again after a volatile mount ended', async () => {
+    const volatile = overlayfs({ mountOptions: ['volatile'] })({ logger: silentLogger });
+    const root = path.join(scratch, 'root');
+    fs.mkdirSync(root);
+    for (const _round of [1, 2]) {
+      await volatile.prepare(spec, volatile.plan(spec));
+      const [{ options }] = volatile.mounts(spec, volatile.plan(spec)) as [Mount];
+      const call = { type: 'overlay', source: 'overlay', target: root, flags: 0, data: options.join(',') };
+      expect(tryMount(call, 'write')).toEqual({ ok: true });
+    }
+  });
 
   it.runIf(isRoot)('probes by mounting, without a trace', async () => {
     expect(await driver.probe(scratch)).toEqual({ ok: true });

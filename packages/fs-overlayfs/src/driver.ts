@@ -138,7 +138,9 @@ function makeLayers(spec: RootfsSpec): void {
       fs.mkdirSync(layer, { mode: 0o755 });
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-      continue; // an existing layer is kept
+      // An existing layer is kept. With `volatile` the kernel leaves this mark and refuses the next mount because of it.
+      if (name === WORK) fs.rmSync(path.join(layer, 'work/incompat'), { recursive: true, force: true });
+      continue;
     }
     if (name === UPPER) {
       // the root of the overlay has the upper layer's owner and mode, and the container sees the base's

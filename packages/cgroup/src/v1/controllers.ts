@@ -7,14 +7,18 @@ import { errnoOf, fileError, parseKeyed, readControl, writeControl } from '../ke
 
 /** cpu: `cpu.shares`. */
 export function readShares(group: string): bigint {
-  return BigInt(readControl(group, 'cpu.shares'));
+  try {
+    return BigInt(readControl(group, 'cpu.shares'));
+  } catch (cause) {
+    throw fileError('read cpu shares', group, cause);
+  }
 }
 
 /** Answers what the kernel made of it. Errors: text `Failed setting cpu shares`. */
 export function writeShares(group: string, shares: bigint): bigint {
   try {
     writeControl(group, 'cpu.shares', shares);
-    return readShares(group);
+    return BigInt(readControl(group, 'cpu.shares'));
   } catch (cause) {
     throw fileError('set cpu shares', group, cause, 'Failed setting cpu shares');
   }

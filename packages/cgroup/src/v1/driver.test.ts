@@ -121,6 +121,7 @@ describe.runIf(isUsable)('groups of cgroup v1', () => {
     await driver.release(state);
     const expectations: [Promise<unknown>, string][] = [
       [driver.setCpuShares(state, 512n), 'Failed setting cpu shares: '],
+      [driver.cpuShares(state), 'cannot read cpu shares: '],
       [driver.setMemoryLimit(state, MIB), 'Failed setting memory limit: '],
       [driver.memoryStat(state), 'Failed getting memory usage: '],
       [driver.cpuStat(state), 'Failed getting cpu stats: '],
@@ -154,6 +155,37 @@ describe.runIf(isUsable)('groups of cgroup v1', () => {
     setTimeout(() => child.kill('SIGKILL'), 50);
     await driver.release(state);
     for (const controller of mounts.keys()) expect(fs.existsSync(group(controller))).toBe(false);
+  });
+
+  it('tell as often as the kernel killed, and those beside hear nothing of a limit above both', async () => {
+    const beside = { ...SPEC, id: 'bbbbbbbbbbb' };
+    const stateBeside = driver.plan(beside);
+    await driver.create(beside, stateBeside);
+    fs.writeFileSync(path.join(mounts.get('memory')!, PREFIX, 'memory.limit_in_bytes'), String(8n * MIB));
+    const kills = [0, 0];
+    const watches = [
+      await driver.watchOutOfMemory(state, () => kills[0]!++),
+      await driver.watchOutOfMemory(stateBeside, () => kills[1]!++),
+    ];
+    runInside('for i in 1 2 3; do head -c 64m /dev/zero | tail -c 64m > /dev/null; done');
+    await expect.poll(() => kills).toEqual([3, 0]);
+    await delay(100);
+    expect(kills).toEqual([3, 0]);
+    await driver.release(stateBeside);
+    await delay(100);
+    expect(kills).toEqual([3, 0]);
+    for (const watch of watches) watch.close();
+  });
+
+  it('tell of a kill in a group inside by their own limit', async () => {
+    const inner = path.join(group('memory'), 'inner');
+    fs.mkdirSync(inner);
+    await driver.setMemoryLimit(state, 8n * MIB); // not the inner group's own limit, of which v1 tells only those below
+    let kills = 0;
+    const watch = await driver.watchOutOfMemory(state, () => kills++);
+    runInside(`echo 0 > ${inner}/tasks; head -c 64m /dev/zero | tail -c 64m > /dev/null`);
+    await expect.poll(() => kills).toBe(1);
+    watch.close();
   });
 
   it('tell of a kill by a limit above, and of nothing once the watch is closed', async () => {

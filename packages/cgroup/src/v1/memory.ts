@@ -6,6 +6,7 @@ import { closeDescriptor, makeEventFd, readDescriptor, watchDescriptor } from '@
 import {
   errnoOf,
   fileError,
+  innerGroups,
   parseKeyed,
   readControl,
   writeControl,
@@ -14,6 +15,11 @@ import {
 
 const MEMORY = 'memory.limit_in_bytes';
 const MEMORY_AND_SWAP = 'memory.memsw.limit_in_bytes';
+const OOM_CONTROL = 'memory.oom_control';
+
+/** The kernel signals first and kills then, which takes longer where it logs to a slow console. */
+const FIRST_CHECK_MS = 5;
+const LONGEST_KILL_MS = 640;
 
 /** Whether the kernel counts swap, so that memory and swap together can be limited. */
 export function countsSwap(group: string): boolean {
@@ -75,41 +81,71 @@ export async function emptyMemory(group: string): Promise<void> {
   }
 }
 
-/** Calls `listener` once per kill, by an eventfd (kernel: cgroup-v1/memory.rst 9). The removal of the group signals it too, and is told apart. */
-export function watchKills(group: string, listener: () => void): Watch {
-  const event = makeEventFd();
-  let control: number | undefined;
+/** How often the kernel killed somebody in the group or below (`oom_kill`, Linux 4.13); `undefined` when the group is gone. */
+export function killCount(group: string): bigint | undefined {
   try {
-    control = fs.openSync(path.join(group, 'memory.oom_control'), fs.constants.O_RDONLY);
-    writeControl(group, 'cgroup.event_control', `${event} ${control}`);
-  } catch (cause) {
-    closeDescriptor(event);
-    throw fileError('watch out-of-memory kills', group, cause);
-  } finally {
-    // the registration holds what it needs
-    if (control !== undefined) fs.closeSync(control);
+    // v1 counts a kill in the victim's own group only
+    const own = parseKeyed(readControl(group, OOM_CONTROL)).get('oom_kill') ?? 0n;
+    return innerGroups(group).reduce((sum, inner) => sum + (killCount(inner) ?? 0n), own);
+  } catch (error) {
+    if (['ENOENT', 'ENODEV'].includes(errnoOf(error))) return undefined;
+    throw error;
   }
+}
+
+/**
+ * Calls `listener` once per kill. An eventfd (kernel: cgroup-v1/memory.rst 9) tells that there may have been one; the counters decide, because
+ * the kernel signals before it kills, again and again while memory is short, when the group is removed, and, when a limit above is hit, every
+ * group below that limit.
+ */
+export function watchKills(group: string, listener: () => void): Watch {
+  let seen = killCount(group);
+  const event = registerEvent(group);
   const counter = Buffer.alloc(8);
+  let timer: NodeJS.Timeout | undefined;
+  let isOpen = true;
+  const check = (): void => {
+    const now = killCount(group) ?? seen;
+    const before = seen;
+    seen = now; // it sinks when a group inside is removed
+    for (let told = before ?? 0n; isOpen && told < (now ?? 0n); told++) listener();
+  };
+  const checkAgain = (wait: number): void => {
+    timer = setTimeout(() => {
+      check();
+      if (isOpen && wait < LONGEST_KILL_MS) checkAgain(wait * 2);
+    }, wait);
+  };
   const watch = watchDescriptor(event, { readable: true }, () => {
     if (readDescriptor(event, counter) !== counter.length) return;
-    if (exists(path.join(group, 'cgroup.event_control'))) listener();
+    check();
+    clearTimeout(timer);
+    if (isOpen) checkAgain(FIRST_CHECK_MS);
   });
-  let isOpen = true;
   return {
     close: () => {
       if (!isOpen) return;
       isOpen = false;
+      clearTimeout(timer);
       watch.close();
       closeDescriptor(event);
     },
   };
 }
 
-function exists(file: string): boolean {
+/** Answers an eventfd that the kernel signals when the group is out of memory. */
+function registerEvent(group: string): number {
+  const event = makeEventFd();
+  let control: number | undefined;
   try {
-    fs.accessSync(file, fs.constants.W_OK);
-    return true;
-  } catch (error) {
-    return errnoOf(error) !== 'ENOENT';
+    control = fs.openSync(path.join(group, OOM_CONTROL), fs.constants.O_RDONLY);
+    writeControl(group, 'cgroup.event_control', `${event} ${control}`);
+    return event;
+  } catch (cause) {
+    closeDescriptor(event);
+    throw fileError('watch out-of-memory kills', group, cause);
+  } finally {
+    // the registration holds what it needs
+    if (control !== undefined) fs.closeSync(control);
   }
 }
