@@ -62,6 +62,7 @@ fs.writeFileSync(
     },
     logging: { level: 'info' },
     drivers: { name },
+    compat: { cgroup_view: null },
   }),
 );
 

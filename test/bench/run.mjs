@@ -53,6 +53,7 @@ async function measureWarden() {
       network: { pool_network: '10.254.0.0/20', release_delay: 0 },
       user: { pool_size: 1024 },
       drivers: { name },
+      compat: { cgroup_view: null },
     }),
   );
   const daemon = spawn(

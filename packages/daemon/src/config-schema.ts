@@ -253,4 +253,13 @@ export const SCHEMA: Readonly<Record<string, Readonly<Record<string, KeyRule>>>>
       about: "directory with the operator's hook scripts",
     },
   },
+  compat: {
+    cgroup_view: {
+      type: 'string',
+      nullable: true,
+      fallback: '/tmp/warden/cgroup',
+      about:
+        "directory with links `cpu`, `cpuacct`, `devices` and `memory` to this daemon's groups, where old programs look for `<subsystem>/instance-<id>`; cgroup v1 only; null: none",
+    },
+  },
 };

@@ -56,6 +56,7 @@ export interface Configuration {
     readonly durable: boolean;
     readonly hooks_path?: string | null;
   };
+  readonly compat: { readonly cgroup_view: string | null };
   /** `section.key` of everything that was given but is not known. */
   readonly unknown: readonly string[];
 }

@@ -235,6 +235,7 @@ async function startFailure(directory: string, wanted: Settings): Promise<string
       },
       logging: { level: 'off' },
       drivers: { name: wanted.name },
+      compat: { cgroup_view: null },
     }),
   );
   const { status, stderr } = run(['--config', file]);
