@@ -60,6 +60,7 @@ fs.writeFileSync(
       container_depot_path: path.join(directory, 'depot'),
       quota: { disk_quota_enabled: false },
     },
+    health_check_server: { port: null },
     logging: { level: 'info' },
     drivers: { name },
     compat: { cgroup_view: null },

@@ -49,6 +49,7 @@ async function measureWarden() {
         container_depot_path: path.join(directory, 'depot'),
         quota: { disk_quota_enabled: false },
       },
+      health_check_server: { port: null },
       logging: { level: 'warn' },
       network: { pool_network: '10.254.0.0/20', release_delay: 0 },
       user: { pool_size: 1024 },

@@ -41,6 +41,7 @@ export async function createCore(options: CoreOptions): Promise<Core> {
       return engine.containers.size;
     },
     openSession: () => openSession(engine),
+    settle: () => settle(engine),
     close: async () => letGo(engine),
   };
 }
@@ -69,6 +70,17 @@ function makeEngine(options: CoreOptions): Engine {
       return lastJobId;
     },
   };
+}
+
+/** One may start another, as a grace time that ends meanwhile. */
+async function settle(engine: Engine): Promise<void> {
+  for (;;) {
+    const running = [...engine.containers.values()].flatMap(({ stopping, destroying }) =>
+      [stopping, destroying].filter((one) => one !== undefined),
+    );
+    if (running.length === 0) return;
+    await Promise.allSettled(running);
+  }
 }
 
 /** Containers live on; their inits keep output and statuses for the next daemon. */

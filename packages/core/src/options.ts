@@ -68,6 +68,8 @@ export interface CoreOptions {
 /** The engine: hands out sessions, survives restarts. */
 export interface Core extends WardenHost {
   readonly containerCount: number;
+  /** Settles when no stop and no destruction is in progress any more, also those nobody waits for. Never rejects. */
+  settle(): Promise<void>;
   /** Lets go of everything and leaves containers running. Idempotent. */
   close(): Promise<void>;
 }

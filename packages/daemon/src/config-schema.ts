@@ -104,6 +104,14 @@ export const SCHEMA: Readonly<Record<string, Readonly<Record<string, KeyRule>>>>
       fallback: false,
       about: 'UNSAFE: containers may use all devices and run a warden',
     },
+    drain_timeout: {
+      type: 'integer',
+      min: 1,
+      max: 2_147_483,
+      fallback: 300,
+      nullable: true,
+      about: 'seconds after which a drain (SIGUSR2) ends although requests are still running; null: never',
+    },
     pidfile: { type: 'string', nullable: true, optional: true, about: 'file receiving the process id' },
     syslog_socket: {
       type: 'string',
@@ -118,7 +126,7 @@ export const SCHEMA: Readonly<Record<string, Readonly<Record<string, KeyRule>>>>
       min: 0,
       max: 65_535,
       nullable: true,
-      fallback: null,
+      fallback: 2345,
       about: 'TCP port on 127.0.0.1 answering 200; null or 0: none',
     },
   },
@@ -254,6 +262,26 @@ export const SCHEMA: Readonly<Record<string, Readonly<Record<string, KeyRule>>>>
     },
   },
   compat: {
+    job_sockets: {
+      type: 'boolean',
+      fallback: true,
+      about:
+        'jobs made by Spawn have stdout.sock, stderr.sock and status.sock in `<container_path>/jobs/<job_id>`, which log agents of old clients read',
+    },
+    job_sockets_mode: {
+      type: 'integer',
+      min: 0,
+      max: 0o777,
+      fallback: 0o660,
+      about: 'mode of those sockets (octal in YAML 1.1); connecting needs write permission',
+    },
+    recovered_output: {
+      type: 'string',
+      fallback: 'all',
+      oneOf: ['all', 'remaining'],
+      about:
+        'output of jobs that an earlier daemon started: all of it, or as the original had it: none of finished jobs, and of running ones what came after that daemon',
+    },
     cgroup_view: {
       type: 'string',
       nullable: true,

@@ -23,6 +23,7 @@ export interface Configuration {
     readonly job_output_limit: number;
     readonly quota: { readonly disk_quota_enabled?: boolean };
     readonly allow_nested_warden: boolean;
+    readonly drain_timeout: number | null;
     readonly pidfile?: string | null;
     readonly syslog_socket?: string | null;
   };
@@ -56,7 +57,12 @@ export interface Configuration {
     readonly durable: boolean;
     readonly hooks_path?: string | null;
   };
-  readonly compat: { readonly cgroup_view: string | null };
+  readonly compat: {
+    readonly cgroup_view: string | null;
+    readonly job_sockets: boolean;
+    readonly job_sockets_mode: number;
+    readonly recovered_output: 'all' | 'remaining';
+  };
   /** `section.key` of everything that was given but is not known. */
   readonly unknown: readonly string[];
 }

@@ -67,8 +67,8 @@ function firstSignal(): Promise<EndSignal> {
 async function endBy(signal: EndSignal, daemon: RunningDaemon, sink: LogSink): Promise<void> {
   sink.logger.info('ending', { signal });
   if (signal === 'SIGUSR2') {
-    // whoever drains may still decide that it takes too long
-    for (const name of ['SIGTERM', 'SIGINT'] as const) process.on(name, () => process.exit(0));
+    // whoever drains may still decide that it takes too long; further SIGUSR2 change nothing
+    for (const name of ['SIGTERM', 'SIGINT'] as const) process.on(name, () => void daemon.close());
     await daemon.drain();
   } else {
     await daemon.close();

@@ -4,9 +4,9 @@
  */
 import fs from 'node:fs';
 import path from 'node:path';
-import { createCore } from '@warden/core';
+import { type Core, createCore } from '@warden/core';
 import { type Logger, WardenError } from '@warden/interface';
-import { wardenServer } from '@warden/server';
+import { type WardenServer, wardenServer } from '@warden/server';
 import type { Configuration } from './config.ts';
 import { coreOptions } from './core-options.ts';
 import { lockDepot } from './depot-lock.ts';
@@ -16,9 +16,9 @@ import { selectDrivers } from './select-drivers.ts';
 
 /** A running daemon. */
 export interface RunningDaemon {
-  /** Ends at once: requests in progress are cut off, containers and jobs live on. Idempotent. */
+  /** Ends at once, also a drain: requests in progress are cut off, containers and jobs live on. Idempotent. */
   close(): Promise<void>;
-  /** Finishes what is in progress, as SIGUSR2 does (spec behaviour.md 11), then as {@link close}. Idempotent. */
+  /** Finishes what is in progress, as SIGUSR2 does (spec behaviour.md 11), then ends. Idempotent. */
   drain(): Promise<void>;
 }
 
@@ -60,9 +60,10 @@ export async function startDaemon(configuration: Configuration, logger: Logger):
     });
     await server.listen();
     undo.push(() => server.close());
+    // both last until all but the lock is gone: who watches them waits for the end
     const { port } = configuration.health_check_server;
-    if (port) undo.push(await listenForHealthChecks(port));
-    if (settings.pidfile) undo.push(writePidfile(settings.pidfile));
+    if (port) undo.splice(1, 0, await listenForHealthChecks(port));
+    if (settings.pidfile) undo.splice(1, 0, writePidfile(settings.pidfile));
     logger.info('listening', { path: settings.unix_domain_path, depot });
 
     let ended: Promise<void> | undefined;
@@ -73,11 +74,42 @@ export async function startDaemon(configuration: Configuration, logger: Logger):
       })();
       return ended;
     };
-    return { close: () => end(), drain: () => end(() => server.drain()) };
+    const impatience = new AbortController();
+    return {
+      close: () => {
+        impatience.abort();
+        return end();
+      },
+      drain: () => end(() => drain(server, core, { impatience, seconds: settings.drain_timeout, logger })),
+    };
   } catch (error) {
     await unwind();
     throw error;
   }
+}
+
+/** Lets running requests and what was asked for in the background come to their ends, for `seconds` at most. */
+async function drain(
+  server: WardenServer,
+  core: Core,
+  options: { readonly impatience: AbortController; readonly seconds: number | null; readonly logger: Logger },
+): Promise<void> {
+  const { impatience, seconds, logger } = options;
+  const giveUp = (): void => {
+    logger.error('drain-timeout', {
+      seconds,
+      advice: 'what was running is taken up or undone by the next daemon',
+    });
+    impatience.abort();
+  };
+  const timer = seconds === null ? undefined : setTimeout(giveUp, seconds * 1_000);
+  await server.drain(impatience.signal);
+  const cut = new Promise<void>((resolve) => {
+    if (impatience.signal.aborted) resolve();
+    impatience.signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+  await Promise.race([core.settle(), cut]);
+  clearTimeout(timer);
 }
 
 function checkHost(configuration: Configuration): void {

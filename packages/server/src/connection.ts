@@ -81,6 +81,11 @@ export class ServerConnection {
     });
   }
 
+  /** Name of the request in execution. */
+  get runningRequest(): string | undefined {
+    return this.#runningType === undefined ? undefined : REQUESTS[this.#runningType]?.name;
+  }
+
   /** Lets a request that changes something finish and answer; everything else ends now (spec behaviour.md 11). */
   drain(): void {
     this.#isClosing = true;

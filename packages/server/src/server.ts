@@ -24,8 +24,11 @@ export interface WardenServer {
   readonly connectionCount: number;
   /** Starts accepting. Errors: `ALREADY_EXISTS` naming a path in use, `INVALID_SPEC`, `NATIVE_FAILED`. */
   listen(): Promise<void>;
-  /** Accepts nobody any more, lets running requests finish, and answers when the last client is gone. */
-  drain(): Promise<void>;
+  /**
+   * Accepts nobody any more, lets running requests finish, and answers when the last client is gone, or when `signal` has cut off those
+   * that were left. The socket file stays, also after a `close` that follows: whoever connects is refused until the next daemon listens.
+   */
+  drain(signal?: AbortSignal): Promise<void>;
   /** Ends all connections at once and removes the socket. */
   close(): Promise<void>;
 }
@@ -62,15 +65,26 @@ class UnixSocketServer implements WardenServer {
     this.#server.on('error', (error) => this.#logger.error('accept-failed', { error }));
   }
 
-  async drain(): Promise<void> {
-    void this.#stop();
+  async drain(signal?: AbortSignal): Promise<void> {
+    this.#stopped ??= this.#stop();
     for (const connection of this.#connections) connection.drain();
+    const cutOff = (): void => {
+      for (const connection of this.#connections) {
+        this.#logger.warn('drain-cut-off', { request: connection.runningRequest });
+        connection.destroy();
+      }
+    };
+    if (signal?.aborted === true) cutOff();
+    signal?.addEventListener('abort', cutOff, { once: true });
     await Promise.all([...this.#connections].map(({ ended }) => ended));
-    await this.#stop();
+    signal?.removeEventListener('abort', cutOff);
+    await this.#stopped;
   }
 
   async close(): Promise<void> {
-    const stopped = this.#stop();
+    if (!this.#stopped) removeSocket(this.#options.path, this.#inode);
+    this.#stopped ??= this.#stop();
+    const stopped = this.#stopped;
     const connections = [...this.#connections];
     for (const connection of connections) connection.destroy();
     await Promise.all(connections.map(({ ended }) => ended));
@@ -90,10 +104,8 @@ class UnixSocketServer implements WardenServer {
 
   /** Stops accepting; resolves when the last connection is gone. */
   #stop(): Promise<void> {
-    this.#stopped ??= new Promise((resolve) => {
-      removeSocket(this.#options.path, this.#inode);
+    return new Promise((resolve) => {
       this.#server.close(() => resolve());
     });
-    return this.#stopped;
   }
 }

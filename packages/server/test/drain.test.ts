@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import fs from 'node:fs';
 import net from 'node:net';
 import type { JobResult } from '@warden/interface';
 import { MessageType } from '@warden/protocol';
@@ -10,7 +11,7 @@ const { Link, List, Ping, Run, Stop, Stream } = MessageType;
 const JOB = { handle: 'h', job_id: 1 };
 
 describe('drain', () => {
-  it('ends idle connections at once and refuses new ones', async () => {
+  it('ends idle connections at once and refuses new ones; the socket file stays [behaviour 11]', async () => {
     const host = new ProgrammableHost({ warden: { ping: async () => {} } });
     const { server, path } = await startServer(host);
     const client = await TestClient.connect(path);
@@ -20,7 +21,26 @@ describe('drain', () => {
     expect(client.answers).toHaveLength(1);
     expect([server.connectionCount, host.closedSessions]).toEqual([0, 1]);
     const [error] = await once(net.connect(path), 'error');
-    expect(['ECONNREFUSED', 'ENOENT']).toContain(error.code);
+    expect(error.code).toBe('ECONNREFUSED');
+    await server.close();
+    expect(fs.lstatSync(path).isSocket()).toBe(true);
+  });
+
+  it('ends by its signal although a request hangs [behaviour 11 duration]', async () => {
+    const host = new ProgrammableHost({ container: { stop: () => new Promise(() => {}) } });
+    const { server, path } = await startServer(host);
+    const client = await TestClient.connect(path);
+    client.send(Stop, { handle: 'h' });
+    await until(() => host.calls.length === 1, 'the request');
+    const impatience = new AbortController();
+    const drained = server.drain(impatience.signal);
+    expect(await Promise.race([drained.then(() => 'drained'), pause(50).then(() => 'waiting')])).toBe(
+      'waiting',
+    );
+    impatience.abort();
+    await drained;
+    await client.ended();
+    expect(client.answers).toEqual([]);
   });
 
   it.each(['Link', 'Run', 'Stream'] as const)(

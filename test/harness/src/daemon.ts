@@ -183,6 +183,7 @@ function baseConfig(place: TestPlace): Record<string, Record<string, unknown>> {
       container_grace_time: 300,
       quota: { disk_quota_enabled: false },
     },
+    health_check_server: { port: null },
     logging: { level: 'debug' },
     network: { pool_network: '10.254.0.0/22' },
     drivers: { name: place.name },

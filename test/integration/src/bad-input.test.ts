@@ -233,6 +233,7 @@ async function startFailure(directory: string, wanted: Settings): Promise<string
         container_depot_path: wanted.depot,
         quota: { disk_quota_enabled: false },
       },
+      health_check_server: { port: null },
       logging: { level: 'off' },
       drivers: { name: wanted.name },
       compat: { cgroup_view: null },
