@@ -20,8 +20,14 @@ export function cgroups(options: CgroupsOptions): DriverFactory<CgroupDriver> {
     throw new TypeError(`a cgroup prefix is one path component, found ${JSON.stringify(prefix)}`);
   return (components) => {
     const found = detectHierarchies(sources);
-    if (found?.version === 1) return v1Driver(found.mounts, prefix);
-    if (found?.version === 2) return v2Driver({ mount: found.mount, prefix, controllers: found.controllers });
+    if (found?.version === 1) return v1Driver(found.mounts, prefix, components);
+    if (found?.version === 2)
+      return v2Driver({
+        mount: found.mount,
+        prefix,
+        controllers: found.controllers,
+        logger: components.logger,
+      });
     const reason = 'no cgroup hierarchy is mounted';
     return {
       ...noCgroups()(components),

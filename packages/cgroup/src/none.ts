@@ -35,6 +35,7 @@ export function noCgroups(): DriverFactory<CgroupDriver> {
     memoryStat: () => refuse('read memory usage'),
     cpuStat: () => refuse('read cpu stats'),
     watchOutOfMemory: () => refuse('watch out-of-memory kills'),
+    outOfMemoryKills: () => refuse('count out-of-memory kills'),
     pids: async () => [],
     killAll: async () => {},
     release: async () => {},

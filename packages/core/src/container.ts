@@ -7,9 +7,9 @@ import type {
   ContainerState,
   Init,
   NetworkSpec,
+  OutOfMemoryWatch,
   QuotaSpec,
   RootfsSpec,
-  Watch,
 } from '@warden/interface';
 import { isWardenError, WardenError } from '@warden/interface';
 import type { ManagedJob } from './job.ts';
@@ -30,7 +30,7 @@ export class ManagedContainer {
   init: Init | undefined;
   /** The connection to init has ended without our doing. It is kept, because killing needs it. */
   isInitLost = false;
-  outOfMemoryWatch: Watch | undefined;
+  outOfMemoryWatch: OutOfMemoryWatch | undefined;
   /** The last info of a container that is being destroyed. */
   obituary: ContainerInfo | undefined;
   /** Runs while a stop is in progress; a second one waits for it. */
@@ -116,4 +116,14 @@ export function unknownHandle(handle: string): WardenError {
 /** Whether an error says that a driver cannot do this at all. */
 export function isUnsupported(error: unknown): boolean {
   return isWardenError(error, 'UNSUPPORTED');
+}
+
+/** The value; nothing where the driver cannot do this at all. */
+export async function ifSupported<T>(value: Promise<T>): Promise<T | undefined> {
+  try {
+    return await value;
+  } catch (error) {
+    if (isUnsupported(error)) return undefined;
+    throw error;
+  }
 }

@@ -174,6 +174,7 @@ function reserve(engine: Engine, spec: CreateSpec, undo: UndoStack): ManagedCont
     egress: [],
     memoryLimit: undefined,
     cpuShares: undefined,
+    outOfMemoryKills: undefined,
     bandwidth: undefined,
   };
   return new ManagedContainer(record, directory, Object.freeze([...(spec.bindMounts ?? [])]));

@@ -1,6 +1,6 @@
 /** Info: facts about a container at one moment (spec behaviour.md 5, Info). */
 import type { ContainerInfo } from '@warden/interface';
-import { isUnsupported, type ManagedContainer, unknownHandle } from './container.ts';
+import { ifSupported, type ManagedContainer, unknownHandle } from './container.ts';
 import { type Engine, networkSpecOf } from './engine.ts';
 
 /** Facts with all statistics the drivers have. Errors: the failure texts of the drivers. */
@@ -54,14 +54,5 @@ export async function infoAtEnd(engine: Engine, container: ManagedContainer): Pr
   } catch (error) {
     engine.logger.warn('info-failed', { handle: container.handle, error });
     return container.obituary ?? basicInfo(container);
-  }
-}
-
-async function ifSupported<T>(value: Promise<T>): Promise<T | undefined> {
-  try {
-    return await value;
-  } catch (error) {
-    if (isUnsupported(error)) return undefined;
-    throw error;
   }
 }

@@ -1,8 +1,9 @@
 /** Limits of a living or stopped container (spec behaviour.md 5). What is in force is answered; what was asked for is recorded. */
 import type { BandwidthLimit, DiskLimitSpec, DiskLimits } from '@warden/interface';
-import { isUnsupported, type ManagedContainer } from './container.ts';
+import { ifSupported, isUnsupported, type ManagedContainer, unknownHandle } from './container.ts';
 import { type Engine, networkSpecOf, saveRecord } from './engine.ts';
-import { addEvent, OUT_OF_MEMORY_EVENT } from './init-connection.ts';
+import { addEvent, OUT_OF_MEMORY_EVENT, trySave } from './init-connection.ts';
+import type { ContainerRecord } from './record.ts';
 import { stopContainer } from './stop.ts';
 
 /** Sets or reads the memory limit. Errors: the driver's. */
@@ -14,21 +15,53 @@ export function limitMemory(
   container.requireState('active', 'stopped');
   const { record } = container;
   const { cgroup } = engine.drivers;
-  if (bytes === undefined) return cgroup.memoryLimit(record.drivers.cgroup);
+  if (bytes === undefined) return unlessGone(container, cgroup.memoryLimit(record.drivers.cgroup));
   return container.exclusive(async () => {
     await watchOutOfMemory(engine, container); // before the limit can hurt anybody
-    const inForce = await cgroup.setMemoryLimit(record.drivers.cgroup, bytes);
-    record.memoryLimit = bytes;
-    saveRecord(engine, container);
-    return inForce;
+    return recorded(engine, container, {
+      put: { memoryLimit: bytes },
+      putBack: { memoryLimit: record.memoryLimit },
+      apply: () => cgroup.setMemoryLimit(record.drivers.cgroup, bytes),
+    });
   });
 }
 
-/** An out-of-memory kill becomes an event and stops an active container. Idempotent. */
+interface Change<T> {
+  readonly put: Partial<ContainerRecord>;
+  readonly putBack: Partial<ContainerRecord>;
+  apply(): Promise<T>;
+}
+
+/** Records first: a daemon that dies in between finishes the change at its next start. What fails is put back. Errors: the driver's, the record's. */
+async function recorded<T>(engine: Engine, container: ManagedContainer, change: Change<T>): Promise<T> {
+  try {
+    Object.assign(container.record, change.put);
+    saveRecord(engine, container);
+    return await change.apply();
+  } catch (error) {
+    Object.assign(container.record, change.putBack);
+    trySave(engine, container);
+    throw error;
+  }
+}
+
+/** A reading of a container whose parts are just being taken away. Errors: `UNKNOWN_HANDLE` then. */
+async function unlessGone<T>(container: ManagedContainer, value: Promise<T>): Promise<T> {
+  try {
+    return await value;
+  } catch (error) {
+    throw container.destroying || container.isDestroyed ? unknownHandle(container.handle) : error;
+  }
+}
+
+/** An out-of-memory kill, also one since an earlier daemon began to watch, becomes an event and stops an active container. Idempotent. */
 export async function watchOutOfMemory(engine: Engine, container: ManagedContainer): Promise<void> {
-  if (container.outOfMemoryWatch || container.record.state !== 'active') return;
-  container.outOfMemoryWatch = await engine.drivers.cgroup.watchOutOfMemory(
-    container.record.drivers.cgroup,
+  const { record } = container;
+  const { cgroup } = engine.drivers;
+  if (container.outOfMemoryWatch || container.state !== 'active') return;
+  record.outOfMemoryKills ??= await cgroup.outOfMemoryKills(record.drivers.cgroup);
+  const watch = await cgroup.watchOutOfMemory(
+    record.drivers.cgroup,
     () => {
       addEvent(engine, container, OUT_OF_MEMORY_EVENT);
       if (container.state !== 'active') return;
@@ -36,7 +69,11 @@ export async function watchOutOfMemory(engine: Engine, container: ManagedContain
         engine.logger.warn('out-of-memory-stop-failed', { handle: container.handle, error });
       });
     },
+    record.outOfMemoryKills,
   );
+  // a stop that began meanwhile has found no watch to close
+  if (container.state === 'active') container.outOfMemoryWatch = watch;
+  else watch.close();
 }
 
 /** Sets or reads the CPU shares. Errors: the driver's. */
@@ -48,16 +85,17 @@ export function limitCpu(
   container.requireState('active', 'stopped');
   const { record } = container;
   const { cgroup } = engine.drivers;
-  if (shares === undefined) return cgroup.cpuShares(record.drivers.cgroup);
-  return container.exclusive(async () => {
-    const inForce = await cgroup.setCpuShares(record.drivers.cgroup, shares);
-    record.cpuShares = shares;
-    saveRecord(engine, container);
-    return inForce;
-  });
+  if (shares === undefined) return unlessGone(container, cgroup.cpuShares(record.drivers.cgroup));
+  return container.exclusive(() =>
+    recorded(engine, container, {
+      put: { cpuShares: shares },
+      putBack: { cpuShares: record.cpuShares },
+      apply: () => cgroup.setCpuShares(record.drivers.cgroup, shares),
+    }),
+  );
 }
 
-/** Changes the given limits and keeps the others; `undefined` where quotas are off. Errors: the driver's. */
+/** Changes the given limits and keeps the others; reads when none is given; `undefined` where quotas are off. Errors: the driver's. */
 export function limitDisk(
   engine: Engine,
   container: ManagedContainer,
@@ -65,11 +103,14 @@ export function limitDisk(
 ): Promise<DiskLimits | undefined> {
   container.requireState('active', 'stopped');
   const { quota } = engine.drivers;
+  const { quotaSpec } = container;
   const state = container.record.drivers.quota;
+  if (Object.values(spec).every((value) => value === undefined))
+    return unlessGone(container, ifSupported(quota.limits(quotaSpec, state)));
   return container.exclusive(async () => {
-    const current = await quota.limits(container.quotaSpec, state);
     try {
-      return await quota.setLimits(container.quotaSpec, state, {
+      const current = await quota.limits(quotaSpec, state);
+      return await quota.setLimits(quotaSpec, state, {
         blockSoft: spec.blockSoft ?? current.blockSoft,
         blockHard: spec.blockHard ?? current.blockHard,
         inodeSoft: spec.inodeSoft ?? current.inodeSoft,

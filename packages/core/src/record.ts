@@ -44,6 +44,8 @@ export interface ContainerRecord {
   readonly egress: EgressRule[];
   memoryLimit: bigint | undefined;
   cpuShares: bigint | undefined;
+  /** Out-of-memory kills before the first memory limit: more of them, and one happened that must stop the container. */
+  outOfMemoryKills: bigint | undefined;
   bandwidth: { readonly rate: bigint; readonly burst: bigint } | undefined;
 }
 
@@ -70,6 +72,9 @@ export function serializeRecord(record: ContainerRecord): string {
       version: VERSION,
       rootfs: record.rootfs,
       drivers: record.drivers,
+      ...(record.outOfMemoryKills === undefined
+        ? {}
+        : { out_of_memory_kills: record.outOfMemoryKills.toString() }),
       ...(record.bandwidth === undefined
         ? {}
         : {
@@ -98,6 +103,7 @@ interface Stored {
     readonly version: number;
     readonly rootfs: string;
     readonly drivers: DriverStates;
+    readonly out_of_memory_kills?: string;
     readonly bandwidth?: { readonly rate: string; readonly burst: string };
   };
 }
@@ -142,6 +148,7 @@ export function parseRecord(text: string): ContainerRecord {
     egress: [...resources.net_out],
     memoryLimit: big(resources.limit_memory),
     cpuShares: big(resources.limit_cpu),
+    outOfMemoryKills: big(warden.out_of_memory_kills),
     bandwidth: warden.bandwidth && {
       rate: BigInt(warden.bandwidth.rate),
       burst: BigInt(warden.bandwidth.burst),

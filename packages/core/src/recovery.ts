@@ -159,21 +159,33 @@ async function takeOver(engine: Engine, container: ManagedContainer, init: Init)
     egress: record.egress,
     ...(record.bandwidth ? { bandwidth: record.bandwidth } : {}),
   });
-  const { cgroup } = drivers;
-  if (record.cpuShares !== undefined) await cgroup.setCpuShares(record.drivers.cgroup, record.cpuShares);
-  if (record.memoryLimit !== undefined) {
-    await watchOutOfMemory(engine, container);
-    await cgroup.setMemoryLimit(record.drivers.cgroup, record.memoryLimit);
-  }
+  await applyLimits(engine, container);
   saveRecord(engine, container);
   engine.containers.set(record.handle, container);
   attachInit(engine, container, init);
+  // last: a kill while no daemon was there stops the container now
+  if (record.memoryLimit !== undefined) await watchOutOfMemory(engine, container);
   armGraceTime(engine, container);
   engine.logger.info('container-recovered', {
     id: record.id,
     handle: record.handle,
     jobs: container.jobs.size,
   });
+}
+
+/**
+ * Puts the recorded limits in force. They are, unless a daemon died in the middle of a change or somebody else has changed them; one that the
+ * kernel refuses (memory below what is used) is no reason to end a container.
+ */
+async function applyLimits(engine: Engine, { record, handle }: ManagedContainer): Promise<void> {
+  const { cgroup } = engine.drivers;
+  try {
+    if (record.cpuShares !== undefined) await cgroup.setCpuShares(record.drivers.cgroup, record.cpuShares);
+    if (record.memoryLimit !== undefined)
+      await cgroup.setMemoryLimit(record.drivers.cgroup, record.memoryLimit);
+  } catch (error) {
+    engine.logger.error('limit-not-applied', { handle, error: toWardenError(error) });
+  }
 }
 
 /** Kernel objects that carry our names but belong to no container: left by a daemon that died between two steps. */

@@ -11,12 +11,9 @@ import {
 import type { ManagedContainer } from './container.ts';
 import type { Engine } from './engine.ts';
 import { infoAtEnd } from './info.ts';
-import { adoptJob, OUT_OF_MEMORY_EVENT } from './init-connection.ts';
+import { adoptJob } from './init-connection.ts';
 import { type ManagedJob, noSuchJob } from './job.ts';
 import { effectiveLimits } from './rlimits.ts';
-
-/** How long a job that died in a memory-limited container waits for the notification of the kill, which comes on its own way. */
-const OUT_OF_MEMORY_MS = 50;
 
 /** Starts a job. Errors: `BAD_STATE`, `INVALID_SPEC`, `NATIVE_FAILED` with text `iomux-spawn failed: …`, `UNAVAILABLE`. */
 export async function spawnJob(
@@ -72,7 +69,7 @@ export async function linkJob(
 ): Promise<JobResult> {
   const job = findJob(container, id);
   const exitStatus = await unlessAborted(job.ended, signal, container, id);
-  const info = await unlessAborted(endInfo(engine, container, exitStatus), signal, container, id);
+  const info = await unlessAborted(endInfo(engine, container), signal, container, id);
   removeJob(container, job);
   return { exitStatus, info, stdout: job.output.collect('stdout'), stderr: job.output.collect('stderr') };
 }
@@ -87,21 +84,18 @@ export async function* streamJob(
   const job = findJob(container, id);
   yield* job.output.read(signal);
   const exitStatus = await unlessAborted(job.ended, signal, container, id);
-  const info = await unlessAborted(endInfo(engine, container, exitStatus), signal, container, id);
+  const info = await unlessAborted(endInfo(engine, container), signal, container, id);
   removeJob(container, job);
   return { exitStatus, info };
 }
 
-async function endInfo(
-  engine: Engine,
-  container: ManagedContainer,
-  exitStatus: number,
-): Promise<JobEnd['info']> {
-  const mayHaveBeenKilled =
-    exitStatus === 255 &&
-    container.record.memoryLimit !== undefined &&
-    !container.record.events.has(OUT_OF_MEMORY_EVENT);
-  if (mayHaveBeenKilled) await new Promise((resolve) => setTimeout(resolve, OUT_OF_MEMORY_MS));
+/** Whoever asks why a job died finds the reason among the events: the kernel's notification of a kill may still be on its way. */
+function endInfo(engine: Engine, container: ManagedContainer): Promise<JobEnd['info']> {
+  try {
+    container.outOfMemoryWatch?.check();
+  } catch (error) {
+    engine.logger.warn('out-of-memory-check-failed', { handle: container.handle, error });
+  }
   return infoAtEnd(engine, container);
 }
 

@@ -37,6 +37,7 @@ export function stopContainer(
 }
 
 async function stop(engine: Engine, container: ManagedContainer): Promise<void> {
+  container.outOfMemoryWatch?.check(); // what the kernel has done already is not lost
   container.outOfMemoryWatch?.close();
   container.outOfMemoryWatch = undefined;
   await endProcesses(container);

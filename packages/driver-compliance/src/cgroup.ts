@@ -154,6 +154,46 @@ export function cgroupCompliance(
       watch.close();
       assert.equal(kills, 1);
     });
+    withSubject('knows of a kill when the victim has ended, if asked', async ({ driver, join }) => {
+      if (!driver.supports.memory) return assertUnsupported(() => driver.outOfMemoryKills(driver.plan(SPEC)));
+      const state = driver.plan(SPEC);
+      await driver.create(SPEC, state);
+      await driver.setMemoryLimit(state, 16n * MIB);
+      let kills = 0;
+      const watch = await driver.watchOutOfMemory(state, () => {
+        kills += 1;
+      });
+      const process = await join(driver.joinFiles(state));
+      await Promise.all([process.allocate(64 << 20), process.ended]);
+      watch.check();
+      assert.equal(kills, 1);
+      watch.close();
+      watch.check();
+      await driver.release(state);
+    });
+    withSubject('tells of the kills since a number that an earlier daemon has seen', async (subject) => {
+      const { driver, join } = subject;
+      if (!driver.supports.memory) return assertUnsupported(() => driver.outOfMemoryKills(driver.plan(SPEC)));
+      const state = driver.plan(SPEC);
+      await driver.create(SPEC, state);
+      const seen = await driver.outOfMemoryKills(state);
+      assert.equal(seen, 0n);
+      await driver.setMemoryLimit(state, 16n * MIB);
+      const process = await join(driver.joinFiles(state));
+      await Promise.all([process.allocate(64 << 20), process.ended]);
+      assert.equal(await driver.outOfMemoryKills(persisted(state)), 1n);
+      let kills = 0;
+      const count = (): void => {
+        kills += 1;
+      };
+      const late = await driver.watchOutOfMemory(persisted(state), count, seen);
+      assert.equal(kills, 1, 'a kill before the watch, after the number');
+      late.close();
+      const later = await driver.watchOutOfMemory(persisted(state), count, 1n);
+      later.close();
+      assert.equal(kills, 1, 'a kill that was seen already');
+      await driver.release(state);
+    });
   });
 }
 

@@ -37,6 +37,15 @@ export interface Watch {
   close(): void;
 }
 
+/** A subscription to out-of-memory kills. */
+export interface OutOfMemoryWatch extends Watch {
+  /**
+   * Looks now, and tells of kills whose notification is still on its way. The kernel counts a kill before the victim dies, so whoever
+   * sees the victim's end and then calls this knows. Synchronous: the listener has run when it returns. Without effect once closed.
+   */
+  check(): void;
+}
+
 /** A cgroup driver. */
 export interface CgroupDriver {
   readonly role: 'cgroup';
@@ -88,9 +97,12 @@ export interface CgroupDriver {
 
   /**
    * Calls `listener` once for each out-of-memory kill inside the group, until closed. Works without a limit too. Removal of the
-   * group is not an event. On v2 `seen` (a counter from an earlier daemon) makes kills since then count.
+   * group is not an event. With `seen`, an answer of {@link CgroupDriver.outOfMemoryKills} that may stem from an earlier daemon, kills
+   * since then are told of before this resolves.
    */
-  watchOutOfMemory(state: DriverState, listener: () => void): Promise<Watch>;
+  watchOutOfMemory(state: DriverState, listener: () => void, seen?: bigint): Promise<OutOfMemoryWatch>;
+  /** How many processes in the group and below the kernel has killed for memory so far. */
+  outOfMemoryKills(state: DriverState): Promise<bigint>;
 
   /** Processes (not threads) in the group and below, as host pids, ascending. Pure read; an absent group has none. */
   pids(state: DriverState): Promise<readonly number[]>;

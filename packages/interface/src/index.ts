@@ -4,7 +4,7 @@
  * @packageDocumentation
  */
 export { decodeBytes, encodeBytes } from './bytes.ts';
-export type { CgroupDriver, CgroupSpec, CgroupSupports, Watch } from './cgroup.ts';
+export type { CgroupDriver, CgroupSpec, CgroupSupports, OutOfMemoryWatch, Watch } from './cgroup.ts';
 export type { ContainerId, DriverComponents, DriverFactory, DriverState, ProbeResult } from './driver.ts';
 export { isContainerId } from './driver.ts';
 export type { ErrorCode, ErrorFields, WardenErrorOptions } from './errors.ts';

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import fs from 'node:fs';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { CgroupDriver, CgroupSpec, DriverState } from '@warden/interface';
+import { type CgroupDriver, type CgroupSpec, type DriverState, silentLogger } from '@warden/interface';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { detectHierarchies } from '../detect.ts';
 import { DEVICE_RULES, formatRule } from '../device-rules.ts';
@@ -49,7 +49,7 @@ async function stayInside(script = 'exec sleep 60'): Promise<ChildProcess> {
 
 describe.runIf(isUsable)('groups of cgroup v1', () => {
   beforeEach(async () => {
-    driver = v1Driver(mounts, PREFIX);
+    driver = v1Driver(mounts, PREFIX, { logger: silentLogger });
     state = driver.plan(SPEC);
     await driver.setup();
     await driver.create(SPEC, state);
@@ -205,7 +205,7 @@ describe.runIf(isUsable)('groups of cgroup v1', () => {
 });
 
 describe('a host that lacks controllers', () => {
-  const lacking = v1Driver(new Map([['cpu', '/nowhere/cpu']]), PREFIX);
+  const lacking = v1Driver(new Map([['cpu', '/nowhere/cpu']]), PREFIX, { logger: silentLogger });
 
   it('is refused by name', async () => {
     expect(await lacking.probe()).toEqual({

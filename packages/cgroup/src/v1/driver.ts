@@ -6,8 +6,10 @@ import {
   type CgroupDriver,
   type CgroupSpec,
   type CgroupSupports,
+  type DriverComponents,
   type DriverState,
   isContainerId,
+  type Logger,
   type ProbeResult,
   WardenError,
 } from '@warden/interface';
@@ -21,8 +23,12 @@ const NEEDED = ['cpu', 'cpuacct', 'memory', 'devices'];
 const PREFIX = 'instance-';
 
 /** Makes the driver. `mounts` is the mount point by controller. */
-export function v1Driver(mounts: ReadonlyMap<string, string>, prefix: string): CgroupDriver {
-  return new V1Driver(mounts, prefix);
+export function v1Driver(
+  mounts: ReadonlyMap<string, string>,
+  prefix: string,
+  { logger }: DriverComponents,
+): CgroupDriver {
+  return new V1Driver(mounts, prefix, logger);
 }
 
 class V1Driver implements CgroupDriver {
@@ -32,10 +38,13 @@ class V1Driver implements CgroupDriver {
   readonly #prefix: string;
   /** Each hierarchy once, however many controllers it has. */
   readonly #hierarchies: readonly string[];
+  readonly #logger: Logger;
+  #hasWarnedOfSwap = false;
 
-  constructor(mounts: ReadonlyMap<string, string>, prefix: string) {
+  constructor(mounts: ReadonlyMap<string, string>, prefix: string, logger: Logger) {
     this.#mounts = mounts;
     this.#prefix = prefix;
+    this.#logger = logger;
     // a cpuset hierarchy of its own has nothing to set; sharing one with another controller it must be fed
     this.#hierarchies = [
       ...new Set([...mounts].filter(([name]) => name !== 'cpuset').map(([, mount]) => mount)),
@@ -118,7 +127,14 @@ class V1Driver implements CgroupDriver {
   }
 
   async setMemoryLimit(state: DriverState, bytes: bigint): Promise<bigint> {
-    return memory.writeMemoryLimit(this.#group(state, 'memory'), bytes);
+    const group = this.#group(state, 'memory');
+    if (!this.#hasWarnedOfSwap && fs.existsSync(group) && !memory.countsSwap(group)) {
+      this.#hasWarnedOfSwap = true;
+      this.#logger.warn('swap-not-limited', {
+        reason: 'the kernel does not count swap (swapaccount=0): memory limits leave swap unlimited',
+      });
+    }
+    return memory.writeMemoryLimit(group, bytes);
   }
 
   async memoryLimit(state: DriverState): Promise<bigint> {
@@ -136,8 +152,13 @@ class V1Driver implements CgroupDriver {
   async watchOutOfMemory(
     state: DriverState,
     listener: () => void,
+    seen?: bigint,
   ): ReturnType<CgroupDriver['watchOutOfMemory']> {
-    return memory.watchKills(this.#group(state, 'memory'), listener);
+    return memory.watchKills(this.#group(state, 'memory'), listener, seen);
+  }
+
+  async outOfMemoryKills(state: DriverState): Promise<bigint> {
+    return memory.killCount(this.#group(state, 'memory')) ?? 0n;
   }
 
   async pids(state: DriverState): Promise<readonly number[]> {

@@ -1,7 +1,7 @@
 /** The v1 memory controller: a pair of limits that must be written in the right order, statistics, and the notification of kills. */
 import fs from 'node:fs';
 import path from 'node:path';
-import { MEMORY_STAT_KEYS, type MemoryStat, type Watch } from '@warden/interface';
+import { MEMORY_STAT_KEYS, type MemoryStat, type OutOfMemoryWatch } from '@warden/interface';
 import { closeDescriptor, makeEventFd, readDescriptor, watchDescriptor } from '@warden/native';
 import {
   errnoOf,
@@ -96,19 +96,20 @@ export function killCount(group: string): bigint | undefined {
 /**
  * Calls `listener` once per kill. An eventfd (kernel: cgroup-v1/memory.rst 9) tells that there may have been one; the counters decide, because
  * the kernel signals before it kills, again and again while memory is short, when the group is removed, and, when a limit above is hit, every
- * group below that limit.
+ * group below that limit. `before` is a count from which on kills are told.
  */
-export function watchKills(group: string, listener: () => void): Watch {
-  let seen = killCount(group);
+export function watchKills(group: string, listener: () => void, before?: bigint): OutOfMemoryWatch {
+  let seen = before ?? killCount(group);
   const event = registerEvent(group);
   const counter = Buffer.alloc(8);
   let timer: NodeJS.Timeout | undefined;
   let isOpen = true;
   const check = (): void => {
+    if (!isOpen) return;
     const now = killCount(group) ?? seen;
-    const before = seen;
+    const from = seen;
     seen = now; // it sinks when a group inside is removed
-    for (let told = before ?? 0n; isOpen && told < (now ?? 0n); told++) listener();
+    for (let told = from ?? 0n; isOpen && told < (now ?? 0n); told++) listener();
   };
   const checkAgain = (wait: number): void => {
     timer = setTimeout(() => {
@@ -122,7 +123,9 @@ export function watchKills(group: string, listener: () => void): Watch {
     clearTimeout(timer);
     if (isOpen) checkAgain(FIRST_CHECK_MS);
   });
+  check(); // kills since `before`, and between the first look and the registration
   return {
+    check,
     close: () => {
       if (!isOpen) return;
       isOpen = false;

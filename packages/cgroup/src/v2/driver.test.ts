@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import type { CgroupDriver, CgroupSpec, DriverState } from '@warden/interface';
+import { type CgroupDriver, type CgroupSpec, type DriverState, silentLogger } from '@warden/interface';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { DEVICE_RULES } from '../device-rules.ts';
 import { deviceProgram } from './device-program.ts';
@@ -38,6 +38,7 @@ beforeEach(() => {
     mount,
     prefix: 'warden',
     controllers: CONTROLLERS,
+    logger: silentLogger,
     attachProgram: (to, program) => attached.push({ group: to, program }),
   });
   state = driver.plan(SPEC);
@@ -90,7 +91,12 @@ describe('groups of cgroup v2', () => {
   });
 
   it('need the controllers', async () => {
-    const lacking = v2Driver({ mount, prefix: 'warden', controllers: new Set(['cpu']) });
+    const lacking = v2Driver({
+      mount,
+      prefix: 'warden',
+      controllers: new Set(['cpu']),
+      logger: silentLogger,
+    });
     expect(await lacking.probe()).toEqual({ ok: false, reason: 'cgroup v2 without memory, pids' });
     await expect(lacking.setup()).rejects.toMatchObject({
       code: 'UNSUPPORTED',
@@ -110,7 +116,7 @@ describe.runIf(process.getuid?.() === 0 && unified !== undefined)('groups in the
   it('are killed with what is inside, and removed', async () => {
     const prefix = `warden-v2-test-${process.pid}`;
     const parent = path.join(unified!, prefix);
-    const real = v2Driver({ mount: unified!, prefix, controllers: CONTROLLERS });
+    const real = v2Driver({ mount: unified!, prefix, controllers: CONTROLLERS, logger: silentLogger });
     const inner = path.join(parent, 'instance-0123456789a/inner');
     fs.mkdirSync(inner, { recursive: true });
     const children = [real.joinFiles(state)[0]!, path.join(inner, 'cgroup.procs')].map((file) =>

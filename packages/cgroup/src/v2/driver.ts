@@ -9,6 +9,7 @@ import {
   type CpuStat,
   type DriverState,
   isContainerId,
+  type Logger,
   type ProbeResult,
   WardenError,
 } from '@warden/interface';
@@ -42,6 +43,7 @@ export interface V2Options {
   readonly controllers: ReadonlySet<string>;
   /** Default: the real one. */
   readonly attachProgram?: (group: string, program: Uint8Array) => void;
+  readonly logger: Logger;
 }
 
 /** Makes the driver. */
@@ -59,7 +61,11 @@ class V2Driver implements CgroupDriver {
   /** The kernel keeps a weight; what was asked for in shares is kept here and, over restarts, by core. */
   readonly #shares = new Map<string, bigint>();
 
-  constructor({ mount, prefix, controllers, attachProgram = attachDeviceProgram }: V2Options) {
+  readonly #logger: Logger;
+  #hasWarnedOfSwap = false;
+
+  constructor({ mount, prefix, controllers, logger, attachProgram = attachDeviceProgram }: V2Options) {
+    this.#logger = logger;
     this.#mount = mount;
     this.#parent = path.join(mount, prefix);
     this.#controllers = controllers;
@@ -68,7 +74,7 @@ class V2Driver implements CgroupDriver {
 
   get supports(): CgroupSupports {
     const has = (name: string): boolean => this.#controllers.has(name);
-    const swap = has('memory') && fs.existsSync(path.join(this.#parent, 'memory.swap.max'));
+    const swap = has('memory') && memory.countsSwap(this.#parent);
     return {
       version: 2,
       memory: has('memory'),
@@ -144,7 +150,14 @@ class V2Driver implements CgroupDriver {
   }
 
   async setMemoryLimit(state: DriverState, bytes: bigint): Promise<bigint> {
-    return memory.writeMemoryLimit(this.#group(state), bytes);
+    const group = this.#group(state);
+    if (!this.#hasWarnedOfSwap && fs.existsSync(group) && !memory.countsSwap(group)) {
+      this.#hasWarnedOfSwap = true;
+      this.#logger.warn('swap-not-limited', {
+        reason: 'the kernel does not count swap: memory limits leave swap unlimited',
+      });
+    }
+    return memory.writeMemoryLimit(group, bytes);
   }
 
   async memoryLimit(state: DriverState): Promise<bigint> {
@@ -173,8 +186,13 @@ class V2Driver implements CgroupDriver {
   async watchOutOfMemory(
     state: DriverState,
     listener: () => void,
+    seen?: bigint,
   ): ReturnType<CgroupDriver['watchOutOfMemory']> {
-    return memory.watchKills(this.#group(state), listener);
+    return memory.watchKills(this.#group(state), listener, seen);
+  }
+
+  async outOfMemoryKills(state: DriverState): Promise<bigint> {
+    return memory.killCount(this.#group(state)) ?? 0n;
   }
 
   async pids(state: DriverState): Promise<readonly number[]> {

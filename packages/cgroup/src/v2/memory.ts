@@ -1,7 +1,7 @@
 /** The v2 memory controller in the wire's terms (spec drivers.md 2.5, 2.6). */
 import fs from 'node:fs';
 import path from 'node:path';
-import type { MemoryStat, Watch } from '@warden/interface';
+import type { MemoryStat, OutOfMemoryWatch } from '@warden/interface';
 import {
   errnoOf,
   fileError,
@@ -15,6 +15,11 @@ import { UNLIMITED_MEMORY } from '../limits.ts';
 /** `max` is no limit. */
 function parseLimit(text: string): bigint {
   return text === 'max' ? UNLIMITED_MEMORY : BigInt(text);
+}
+
+/** Whether the kernel counts swap. */
+export function countsSwap(group: string): boolean {
+  return fs.existsSync(path.join(group, 'memory.swap.max'));
 }
 
 export function readMemoryLimit(group: string): bigint {
@@ -119,26 +124,32 @@ export function killCount(group: string): bigint | undefined {
   }
 }
 
-/** Calls `listener` once per increase of the counter. The kernel modifies the file, which inotify tells; a missing file is no kill. */
-export function watchKills(group: string, listener: () => void): Watch {
-  let seen = killCount(group);
-  if (seen === undefined)
+/**
+ * Calls `listener` once per kill. The kernel modifies the file, which inotify tells; a missing file is no kill. `before` is a count from
+ * which on kills are told.
+ */
+export function watchKills(group: string, listener: () => void, before?: bigint): OutOfMemoryWatch {
+  const atFirst = killCount(group);
+  if (atFirst === undefined)
     throw fileError(
       'watch out-of-memory kills',
       group,
       Object.assign(new Error('no such group'), { code: 'ENOENT' }),
     );
+  let seen = before ?? atFirst;
   let isOpen = true;
   const check = (): void => {
     const now = isOpen ? killCount(group) : undefined;
-    if (now === undefined || now === seen) return;
+    if (now === undefined) return;
+    const from = seen;
     seen = now;
-    listener();
+    for (let told = from; isOpen && told < now; told++) listener();
   };
   const watcher = fs.watch(path.join(group, 'memory.events'), { persistent: false }, check);
   watcher.on('error', () => watcher.close());
-  check(); // what happened between reading the counter and watching
+  check(); // kills since `before`, and between the first look and the watch
   return {
+    check,
     close: () => {
       isOpen = false;
       watcher.close();

@@ -15,13 +15,17 @@ interface Group {
   memoryLimit: bigint;
   shares: bigint;
   cpuUsage: bigint;
+  kills: bigint;
   readonly processes: Map<number, FakeProcess>;
-  readonly outOfMemory: Set<() => void>;
+  /** Look at the number of kills. */
+  readonly watches: Set<() => void>;
 }
 
 /** The "kernel" of the fake: shared by driver instances, so that it survives a restart of one. */
 export class GroupTable {
   readonly groups: Map<string, Group> = new Map();
+  /** Notifications of kills do not arrive: who wants to know has to look. */
+  holdsNotifications = false;
 
   /** Adds a process to the group whose join file is `file`. */
   join(file: string, process: FakeProcess): void {
@@ -38,8 +42,9 @@ export class GroupTable {
       if (!process) continue;
       process.rss += BigInt(bytes);
       if (resident(group) <= group.memoryLimit) return;
+      group.kills += 1n;
       this.end(pid);
-      for (const listener of group.outOfMemory) listener();
+      for (const look of this.holdsNotifications ? [] : [...group.watches]) look();
     }
   }
 
@@ -94,7 +99,8 @@ export function memoryCgroups(options: {
         shares: 1024n,
         cpuUsage: 0n,
         processes: new Map(),
-        outOfMemory: new Set(),
+        kills: 0n,
+        watches: new Set(),
       });
     },
     joinFiles: (state) => [`${pathOf(state)}/cgroup.procs`],
@@ -110,15 +116,26 @@ export function memoryCgroups(options: {
     memoryLimit: async (state) => group(state).memoryLimit,
     memoryStat: async (state) => ({ rss: resident(group(state)) }),
     cpuStat: async (state) => ({ usage: group(state).cpuUsage, user: 0n, system: 0n }),
-    watchOutOfMemory: async (state, listener) => {
-      const { outOfMemory } = group(state);
-      outOfMemory.add(listener);
+    watchOutOfMemory: async (state, listener, seen) => {
+      const watched = group(state);
+      let told = seen ?? watched.kills;
+      const check = (): void => {
+        if (!watched.watches.has(check)) return;
+        while (told < watched.kills) {
+          told += 1n;
+          listener();
+        }
+      };
+      watched.watches.add(check);
+      check();
       return {
+        check,
         close: () => {
-          outOfMemory.delete(listener);
+          watched.watches.delete(check);
         },
       };
     },
+    outOfMemoryKills: async (state) => group(state).kills,
     pids: async (state) =>
       [...(table.groups.get(pathOf(state))?.processes.keys() ?? [])].sort((a, b) => a - b),
     killAll: async (state) => {
