@@ -1,5 +1,5 @@
-/** The commands: one per request message of the protocol, named after it. */
-import { type MessageDescriptor, REQUESTS } from '@warden/protocol';
+/** The commands: one per request message of the protocol, named after it, and those of this program alone. */
+import { type MessageDescriptor, MessageType, REQUESTS } from '@warden/protocol';
 
 /** A command and the messages it stands for. */
 export interface Command {
@@ -30,10 +30,27 @@ const DESCRIPTIONS: Readonly<Record<string, string>> = {
   net_in: 'Forward a port of the host to a container.',
   net_out: 'Allow a container to reach a network, port or port range.',
   ping: 'Ask the daemon for a sign of life.',
+  rootfs: 'Build a root file system for containers on this host; needs root.',
   run: 'Run a script in a container, show its output, exit with its status.',
+  shell: 'Open an interactive shell in a container of this host; needs root.',
   spawn: 'Start a script in a container and show its job id.',
   stop: 'Stop all jobs of a container.',
   stream: 'Show the output of a job as it comes, until it ends.',
+};
+
+/** `shell` is no request: the daemon is only asked where the container is. */
+const SHELL: Command = {
+  name: 'shell',
+  type: MessageType.Info,
+  request: {
+    name: 'ShellRequest',
+    fields: [
+      { name: 'handle', number: 1, label: 'required', type: 'string' },
+      { name: 'privileged', number: 2, label: 'optional', type: 'bool' },
+    ],
+  },
+  response: { name: 'ShellResponse', fields: [] },
+  description: DESCRIPTIONS.shell!,
 };
 
 /** Every command by name, in alphabetical order, as help and completion show them. */
@@ -49,16 +66,15 @@ export const COMMANDS: ReadonlyMap<string, Command> = new Map(
         description: DESCRIPTIONS[name] ?? '',
       };
     })
+    .concat(SHELL)
     .sort((a, b) => (a.name < b.name ? -1 : 1))
     .map((command) => [command.name, command]),
 );
 
-/** Names and descriptions for the help, `help` last. */
+/** Names and descriptions for the help, `help` last. `rootfs` has words of its own instead of flags. */
 export function listedCommands(): readonly (readonly [string, string])[] {
-  return [
-    ...[...COMMANDS.values()].map(({ name, description }) => [name, description] as const),
-    ['help', DESCRIPTIONS.help!],
-  ];
+  const names = [...COMMANDS.keys(), 'rootfs'].sort();
+  return [...names, 'help'].map((name) => [name, DESCRIPTIONS[name] ?? '']);
 }
 
 /** `NetIn` → `net_in`. */

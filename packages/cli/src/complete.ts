@@ -21,19 +21,35 @@ async function candidatesFor(
   const command = COMMANDS.get(before[0]?.toLowerCase() ?? '');
   if (command === undefined) return [...COMMANDS.keys(), 'help'];
   const previous = before.at(-1)!;
-  if (previous === '--handle' && command.name !== 'create') return listHandles();
+  if (previous === '--handle' && command.name !== 'create') return (await listHandles()).map(quoted);
   const constants = constantsFor(command, previous);
   if (constants !== undefined) return constants;
-  return [...flagsOf(command.request, '--'), '--help'].filter(
-    () => current === '' || current.startsWith('-'),
-  );
+  if (current !== '' && !current.startsWith('-')) return [];
+  return [...flagsOf(command.request, '--', before), '--help'];
 }
 
-function flagsOf(descriptor: MessageDescriptor, prefix: string): string[] {
+function flagsOf(descriptor: MessageDescriptor, prefix: string, before: readonly string[]): string[] {
   return descriptor.fields.flatMap((field) => {
-    const flag = prefix + field.name + (field.label === 'repeated' ? '[0]' : '');
-    return field.message === undefined ? [flag] : flagsOf(field.message, `${flag}.`);
+    const name = prefix + field.name;
+    const flags = field.label === 'repeated' ? indexed(name, before) : [name];
+    return flags.flatMap((flag) =>
+      field.message === undefined ? [flag] : flagsOf(field.message, `${flag}.`, before),
+    );
   });
+}
+
+/** The places of a list that a flag may name: the last element and the next one. */
+function indexed(name: string, before: readonly string[]): string[] {
+  const used = before
+    .filter((word) => word.startsWith(`${name}[`))
+    .map((word) => Number.parseInt(word.slice(name.length + 1), 10));
+  const next = Math.max(-1, ...used) + 1;
+  return next === 0 ? [`${name}[0]`] : [`${name}[${next - 1}]`, `${name}[${next}]`];
+}
+
+/** A handle as a word of a line: it may hold any bytes. */
+function quoted(handle: string): string {
+  return handle === '' || /[\s'"\\]/.test(handle) ? `'${handle.replaceAll("'", `'\\''`)}'` : handle;
 }
 
 /** Constants of the enum that `flag` takes. */

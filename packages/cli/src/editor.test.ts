@@ -16,7 +16,7 @@ function startEditor(): {
   readonly status: Promise<number>;
 } {
   const stdin = Object.assign(new PassThrough(), { isTTY: true });
-  const output = new PassThrough();
+  const output = Object.assign(new PassThrough(), { isTTY: true });
   let seen = '';
   let changed: () => void = () => undefined;
   output.on('data', (chunk: Buffer) => {
@@ -41,7 +41,7 @@ function startEditor(): {
 }
 
 describe('the prompt on a terminal', () => {
-  it('prompts, executes, completes and recalls lines', async () => {
+  it('prompts with `warden> `, executes, completes and recalls lines [cli 2 interactive, 9]', async () => {
     const editor = startEditor();
     await editor.until('warden> ');
     editor.type('create --handle h1\r');
@@ -60,7 +60,7 @@ describe('the prompt on a terminal', () => {
     expect(await editor.status).toBe(0);
   });
 
-  it('keeps output that does not end its line', async () => {
+  it('keeps output that does not end its line [cli 2]', async () => {
     const editor = startEditor();
     await editor.until('warden> ');
     editor.type('create --handle h\r');
@@ -72,7 +72,7 @@ describe('the prompt on a terminal', () => {
     expect(await editor.status).toBe(0);
   });
 
-  it('connects again after the daemon was restarted', async () => {
+  it('connects again after the daemon was restarted, and sends what was not sent before [cli 6]', async () => {
     const editor = startEditor();
     await editor.until('warden> ');
     await daemon.stop();
@@ -86,7 +86,7 @@ describe('the prompt on a terminal', () => {
     expect(daemon.requests).toHaveLength(1);
   });
 
-  it('says goodbye to Ctrl-C', async () => {
+  it('says goodbye to Ctrl-C [cli 1.1 SIGINT]', async () => {
     const editor = startEditor();
     await editor.until('warden> ');
     editor.type('\x03');

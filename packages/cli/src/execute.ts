@@ -1,5 +1,6 @@
 /** One command, from its words to its output and exit status. */
 import type { WardenClient } from '@warden/client';
+import { isWardenError, WardenError } from '@warden/interface';
 import { CommandError } from './command-error.ts';
 import { COMMANDS, type Command } from './commands.ts';
 import { formatAnswer, formatJson } from './format-answer.ts';
@@ -7,6 +8,7 @@ import { commandHelp, promptHelp } from './help.ts';
 import type { CliOptions } from './options.ts';
 import { type Message, parseFlags } from './parse-flags.ts';
 import { checkRequired } from './required-fields.ts';
+import { openShell } from './shell.ts';
 import { type Terminal, write } from './terminal.ts';
 
 /** What a command works with. */
@@ -14,12 +16,16 @@ export interface ExecuteContext {
   readonly options: CliOptions;
   readonly terminal: Terminal;
   /** Connects on first use: help and wrong words need no daemon. */
-  readonly client: () => Promise<WardenClient>;
+  readonly client: (signal?: AbortSignal) => Promise<WardenClient>;
+  /** Leaves the terminal to another program until the answer's function is called; the prompt's business. */
+  readonly lendTerminal?: () => () => void;
 }
 
-/** The job's exit status for `run` and `stream`, and which of them it was. */
+/** What a command ended with. */
 export interface Outcome {
+  /** Of the job or shell. */
   readonly exitStatus: number;
+  /** Whether the original's exit status follows it too: `run`, but not `stream`. */
   readonly isRun: boolean;
 }
 
@@ -42,30 +48,61 @@ export async function execute(
     return undefined;
   }
   // Written before the command runs, unlike the original's, so that a log shows what its output belongs to.
-  if (options.trace) await write(terminal.stdout, `+ ${words.join(' ')}\n`);
-  const { command, message } = prepared;
-  checkRequired(command.request, message);
-  const client = await context.client();
-  if (command.name === 'run') return { exitStatus: await runJob(client, message, context), isRun: true };
-  if (command.name === 'stream')
-    return { exitStatus: await streamJob(client, message, context), isRun: false };
-  const answer = (await client.request(command.type, message)) as Message;
+  if (options.trace)
+    await write(terminal.stdout, options.json ? formatJson({ trace: words }) : `+ ${words.join(' ')}\n`);
+  checkRequired(prepared.command.request, prepared.message);
+  const { timeoutMs } = options;
+  if (timeoutMs === undefined) return perform({ ...prepared, context });
+  const signal = AbortSignal.timeout(timeoutMs);
+  try {
+    return await perform({ ...prepared, context, signal });
+  } catch (error) {
+    throw signal.aborted && isWardenError(error, 'ABORTED') ? tooLate(timeoutMs, error) : error;
+  }
+}
+
+/** A command that is understood, and how it is performed. */
+interface Performance {
+  readonly command: Command;
+  readonly message: Message;
+  readonly context: ExecuteContext;
+  readonly signal?: AbortSignal;
+}
+
+async function perform(performance: Performance): Promise<Outcome | undefined> {
+  const { command, message, context, signal } = performance;
+  const { options, terminal } = context;
+  const client = await context.client(signal);
+  if (command.name === 'run') return { exitStatus: await runJob(client, performance), isRun: true };
+  if (command.name === 'stream') return { exitStatus: await streamJob(client, performance), isRun: false };
+  if (command.name === 'shell')
+    return { exitStatus: await openShell(client, message, context, signal), isRun: true };
+  const answer = (await client.request(command.type, message, signal)) as Message;
   await write(terminal.stdout, options.json ? formatJson(answer) : formatAnswer(command.response, answer));
   return undefined;
 }
 
-/** Whether a command may be sent again when its answer was lost. */
+function tooLate(timeoutMs: number, cause: unknown): WardenError {
+  return new WardenError('TIMEOUT', `the daemon did not finish its answer within ${timeoutMs / 1000} s`, {
+    cause,
+    fields: { timeoutMs },
+  });
+}
+
+/** Whether a command may be sent again when the connection broke under it. */
 export function isRepeatable(words: readonly string[]): boolean {
   return ['echo', 'info', 'list', 'ping'].includes(words[0]?.toLowerCase() ?? '');
 }
 
-type Prepared = { readonly help: string } | { readonly command: Command; readonly message: Message };
+type Prepared = { readonly help: string } | Pick<Performance, 'command' | 'message'>;
 
 function prepare(words: readonly string[], options: CliOptions): Prepared {
   const [first, ...flags] = words;
   if (first === undefined) throw new CommandError('Command arguments should be non-empty.');
   const name = first.toLowerCase();
   if (name === 'help' || name === '--help') return { help: promptHelp() };
+  if (name === 'rootfs')
+    throw new CommandError("'rootfs' is no command of the prompt: run warden rootfs build --help");
   const command = COMMANDS.get(name);
   if (command === undefined) throw new CommandError(`Command: '${name}' is non-existent.`);
   if (flags.some((word) => word.toLowerCase() === '--help')) return { help: commandHelp(command) };
@@ -75,17 +112,17 @@ function prepare(words: readonly string[], options: CliOptions): Prepared {
 /**
  * `run` is a spawn and a stream: the output comes as it is made, and a lost connection does not lose the job.
  */
-async function runJob(client: WardenClient, message: Message, context: ExecuteContext): Promise<number> {
-  const spawn = (await client.request(COMMANDS.get('spawn')!.type, message)) as { job_id: number };
-  return streamJob(client, { handle: message.handle, job_id: spawn.job_id }, context);
+async function runJob(client: WardenClient, performance: Performance): Promise<number> {
+  const { message, signal } = performance;
+  const type = COMMANDS.get('spawn')!.type;
+  const spawn = (await client.request(type, message, signal)) as { job_id: number };
+  return streamJob(client, { ...performance, message: { handle: message.handle, job_id: spawn.job_id } });
 }
 
-async function streamJob(
-  client: WardenClient,
-  message: Message,
-  { options, terminal }: ExecuteContext,
-): Promise<number> {
-  const answers = client.requestStream(message);
+async function streamJob(client: WardenClient, performance: Performance): Promise<number> {
+  const { message, signal } = performance;
+  const { options, terminal } = performance.context;
+  const answers = client.requestStream(message, signal);
   for (;;) {
     const step = await answers.next();
     const { name, data = new Uint8Array(), exit_status } = step.value;

@@ -1,3 +1,4 @@
+import type { FieldDescriptor } from '@warden/protocol';
 import { describe, expect, it } from 'vitest';
 import { COMMANDS } from './commands.ts';
 import { formatAnswer, formatJson } from './format-answer.ts';
@@ -6,7 +7,7 @@ const format = (command: string, answer: Record<string, unknown>): string =>
   Buffer.from(formatAnswer(COMMANDS.get(command)!.response, answer)).toString('latin1');
 
 describe('formatAnswer', () => {
-  it('writes the link example of the contract', () => {
+  it('writes the link example of the contract [cli 5 Examples, Text values]', () => {
     const answer = {
       exit_status: 0,
       stdout: Buffer.from('hi\n'),
@@ -18,7 +19,7 @@ describe('formatAnswer', () => {
     );
   });
 
-  it('flattens messages and lists in the order of the definition', () => {
+  it('flattens messages and lists in the order of the definition [cli 5 Nested, Repeated, Field order]', () => {
     const answer = {
       job_ids: [1n, 300n],
       memory_stat: { rss: 2n, cache: 0n },
@@ -30,7 +31,7 @@ describe('formatAnswer', () => {
     );
   });
 
-  it('writes nothing for an empty answer, and bytes unchanged', () => {
+  it('writes nothing for an empty answer, and bytes unchanged [cli 5 Empty response]', () => {
     expect(format('ping', {})).toBe('');
     expect(format('list', { handles: [] })).toBe('');
     expect(format('list', { handles: ['a', '\udcff'] })).toBe('handles[0] : a\nhandles[1] : \xff\n');
@@ -38,8 +39,52 @@ describe('formatAnswer', () => {
   });
 });
 
+describe('formatAnswer of kinds that no answer has yet', () => {
+  const text = (fields: readonly FieldDescriptor[], answer: Record<string, unknown>): string =>
+    Buffer.from(formatAnswer({ name: 'Response', fields }, answer)).toString('latin1');
+  const one = (
+    name: string,
+    type: FieldDescriptor['type'],
+    more: Partial<FieldDescriptor> = {},
+  ): FieldDescriptor => ({
+    name,
+    number: 1,
+    label: 'optional',
+    type,
+    ...more,
+  });
+  const Colour = { name: 'Colour', values: { RED: 0, BLUE: 1 } };
+
+  it('writes true, leaves false out, writes 0 and the empty string [cli 5 bool, Unset]', () => {
+    const fields = [one('yes', 'bool'), one('no', 'bool'), one('zero', 'uint32'), one('blank', 'string')];
+    expect(text(fields, { yes: true, no: false, zero: 0, blank: '' })).toBe(
+      'yes : true\nzero : 0\nblank : \n',
+    );
+  });
+
+  it('writes constants by their names, an unknown number as it is [cli 5 enum]', () => {
+    expect(text([one('colour', 'enum', { enum: Colour })], { colour: 1 })).toBe('colour : BLUE\n');
+    expect(text([one('colour', 'enum', { enum: Colour })], { colour: 7 })).toBe('colour : 7\n');
+  });
+
+  it('refuses a constant with two names with the text [cli 6 response enum not unique]', () => {
+    const twice = { name: 'Colour', values: { RED: 0, CRIMSON: 0 } };
+    expect(() => text([one('colour', 'enum', { enum: twice })], { colour: 0 })).toThrow(
+      'Cannot serialize enum field: colour. Duplicate constants defined in module: Colour.',
+    );
+  });
+
+  it('indexes repeated messages [cli 5 Repeated message]', () => {
+    const Part = { name: 'Part', fields: [one('field', 'string')] };
+    const fields = [one('list', 'message', { label: 'repeated', message: Part })];
+    expect(text(fields, { list: [{ field: 'v' }, {}, { field: 'w' }] })).toBe(
+      'list[0].field : v\nlist[2].field : w\n',
+    );
+  });
+});
+
 describe('formatJson', () => {
-  it('loses neither bytes nor digits', () => {
+  it('loses neither bytes nor digits [cli 10 --json]', () => {
     expect(
       formatJson({
         message: Buffer.from([0x61, 0xff]),

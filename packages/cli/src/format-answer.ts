@@ -1,9 +1,13 @@
 /** Answers as lines `name : value`, byte for byte, or as JSON. */
 import { decodeBytes, encodeBytes } from '@warden/interface';
 import type { FieldDescriptor, MessageDescriptor } from '@warden/protocol';
+import { CommandError } from './command-error.ts';
 import type { Message } from './parse-flags.ts';
 
-/** One line per set field, in the order of the definition; absent, false and empty lists give none. */
+/**
+ * One line per set field, in the order of the definition; absent, false and empty lists give none. Error: a
+ * constant that has two names, since either would be a guess.
+ */
 export function formatAnswer(descriptor: MessageDescriptor, answer: Message): Uint8Array {
   const parts: Uint8Array[] = [];
   writeMessage(parts, descriptor, answer, '');
@@ -39,8 +43,14 @@ function writeValue(parts: Uint8Array[], field: FieldDescriptor, value: unknown,
 
 function textOf(field: FieldDescriptor, value: unknown): string {
   if (field.enum === undefined) return String(value);
-  const known = Object.entries(field.enum.values).find(([, number]) => number === value);
-  return known === undefined ? String(value) : known[0];
+  const known = Object.entries(field.enum.values).filter(([, number]) => number === value);
+  if (known.length > 1) {
+    throw new CommandError(
+      `Cannot serialize enum field: ${field.name}. Duplicate constants defined in module: ${field.enum.name}.`,
+    );
+  }
+  // A number that a later daemon defines is shown as it is.
+  return known[0]?.[0] ?? String(value);
 }
 
 /**

@@ -29,15 +29,20 @@ export function programHelp(): string {
   ].join('\n');
 }
 
-/** `help` as a command. */
-export function promptHelp(): string {
-  const width = Math.max(...listedCommands().map(([name]) => name.length)) + 2;
+/** `help` as a command. `width`: columns of a name; by default the longest name and two blanks. */
+export function promptHelp(width: number = longestName() + 2): string {
   return ['', ...commandTable(width), '', 'Use --help with each command for more information.', ''].join(
     '\n',
   );
 }
 
+function longestName(): number {
+  return Math.max(...listedCommands().map(([name]) => name.length));
+}
+
 function commandTable(width: number): string[] {
+  if (!Number.isInteger(width) || width < 0)
+    throw new TypeError('command_list_width should be a non-negative Integer.');
   return listedCommands().map(([name, description]) => `\t${name.padEnd(width)}${description}`);
 }
 
@@ -49,8 +54,9 @@ export function commandHelp({ name, description, request }: Command): string {
 }
 
 function fieldLines(descriptor: MessageDescriptor, prefix: string, indent: string): string[] {
+  const fields = inDefinitionOrder(descriptor);
   const groups = ['required', 'repeated', 'optional'].map((label) =>
-    descriptor.fields.filter((field) => field.label === label),
+    fields.filter((field) => field.label === label),
   );
   return groups
     .flat()
@@ -58,6 +64,14 @@ function fieldLines(descriptor: MessageDescriptor, prefix: string, indent: strin
       `${indent}${fieldLine(field, prefix)}\n`,
       ...(field.message === undefined ? [] : fieldLines(field.message, '.', `${indent}\t`)),
     ]);
+}
+
+/** Fields that the original defines in another order than that of their numbers, which the codec's tables have. */
+const DEFINED_FIRST: Readonly<Record<string, string>> = { NetInRequest: 'host_port' };
+
+function inDefinitionOrder(descriptor: MessageDescriptor): readonly FieldDescriptor[] {
+  const first = descriptor.fields.filter((field) => field.name === DEFINED_FIRST[descriptor.name]);
+  return [...first, ...descriptor.fields.filter((field) => !first.includes(field))];
 }
 
 function fieldLine(field: FieldDescriptor, prefix: string): string {

@@ -20,8 +20,9 @@ export class History {
     return this.#lines;
   }
 
-  /** Remembers a line; on disk only after {@link save}. */
+  /** Remembers a line that is not empty; on disk only after {@link save}. */
   add(line: string): void {
+    if (line === '') return;
     this.#lines = [...this.#lines, line].slice(-LIMIT);
   }
 

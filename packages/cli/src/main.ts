@@ -2,8 +2,10 @@
 import { toWardenError } from '@warden/interface';
 import { programHelp } from './help.ts';
 import { type CliOptions, parseOptions } from './options.ts';
+import { losslessWords } from './process-words.ts';
 import { runPrompt } from './prompt.ts';
 import { reportError } from './report-error.ts';
+import { buildRootfs } from './rootfs/command.ts';
 import { runCommand } from './run-command.ts';
 import { type Terminal, write } from './terminal.ts';
 
@@ -17,7 +19,7 @@ export async function main(argv: string[] = process.argv.slice(2)): Promise<void
   // be told why.
   stdout.on('error', () => process.exit(1));
   stderr.on('error', () => undefined);
-  process.exitCode = await runProgram(argv, { stdin, stdout, stderr, env });
+  process.exitCode = await runProgram(losslessWords(argv), { stdin, stdout, stderr, env });
 }
 
 /** Runs the program on given streams; gives its exit status. */
@@ -33,6 +35,7 @@ export async function runProgram(argv: readonly string[], terminal: Terminal): P
     await write(terminal.stdout, programHelp());
     return 0;
   }
+  if (options.command[0] === 'rootfs') return buildRootfs(options, terminal);
   if (options.command.length > 0) return runCommand(options, terminal);
   try {
     return await runPrompt(options, terminal);

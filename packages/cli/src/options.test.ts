@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { parseOptions } from './options.ts';
 
 describe('parseOptions', () => {
-  it('has the defaults of the contract', () => {
+  it('has the defaults of the contract [cli 1]', () => {
     expect(parseOptions([])).toEqual({
       socket: '/tmp/warden.sock',
       trace: false,
@@ -28,7 +28,12 @@ describe('parseOptions', () => {
     [['--socket', '/s', '--json', 'list'], { socket: '/s', json: true, command: ['list'] }],
     [['--socket=/s', 'echo', '--message', '-x'], { socket: '/s', command: ['echo', '--message', '-x'] }],
     [['--trace', '--'], { trace: true, command: [] }],
-  ])('%j', (words, expected) => {
+    [['--help'], { help: true }],
+    [['--timeout', '1.5'], { timeoutMs: 1500 }],
+    [['--timeout=2', '--extended'], { timeoutMs: 2000, extended: true }],
+    [['--', 'rootfs', 'build', '--force', '/d'], { command: ['rootfs', 'build', '--force', '/d'] }],
+    [['--socket', ''], { socket: '' }],
+  ])('reads %j: abbreviations, =, either spelling, words behind -- [cli 1]', (words, expected) => {
     expect(parseOptions(words)).toMatchObject(expected);
   });
 
@@ -40,7 +45,13 @@ describe('parseOptions', () => {
     [['--socket'], 'missing argument: --socket'],
     [['create', '--', 'list'], 'unexpected word before --: create'],
     [['--nope', 'list'], 'invalid option: --nope'],
-  ])('%j is refused', (words, text) => {
+    [['--', '--'], "Delimiter: '--' specified multiple times."],
+    [['--trace=yes'], 'needless argument: --trace=yes'],
+    [['--trace', 'x', '--'], 'unexpected word before --: x (options stand before it, the command behind it)'],
+    [['--timeout', 'soon'], 'invalid argument: --timeout soon (seconds, more than 0, at most 2147483)'],
+    [['--timeout', '0'], 'invalid argument: --timeout 0'],
+    [['--timeout', '3000000'], 'invalid argument: --timeout 3000000'],
+  ])('refuses %j with the text of the contract [cli 1]', (words, text) => {
     expect(() => parseOptions(words)).toThrow(text);
   });
 });

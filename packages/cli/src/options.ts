@@ -13,8 +13,10 @@ export interface CliOptions {
   readonly json: boolean;
   /** Exit with the original's numbers: 0 for most failures. */
   readonly compatExit: boolean;
-  /** Accept `--flag=value`, `--flag=false` and `--script @file`. */
+  /** Accept `--flag=value`, `--flag=false`, `--no-flag`, `-` for `_`, and `--script @file`. */
   readonly extended: boolean;
+  /** Longest wait for a command's answers, in milliseconds. */
+  readonly timeoutMs?: number;
   /** The command, already split into words; empty: prompt. */
   readonly command: readonly string[];
 }
@@ -47,7 +49,17 @@ export const OPTIONS: readonly {
     text: 'Exit with the numbers of the original client (0 for most failures).',
     isOriginal: false,
   },
-  { name: 'extended', text: 'Accept --flag=value, --flag=false and --script @file.', isOriginal: false },
+  {
+    name: 'extended',
+    text: 'Accept --flag=value, --flag=false, --no-flag, - for _ in flags, and --script @file.',
+    isOriginal: false,
+  },
+  {
+    name: 'timeout',
+    argument: 'SECONDS',
+    text: 'Give up a command whose answers take longer; a job that was started goes on.',
+    isOriginal: false,
+  },
 ];
 
 /**
@@ -82,8 +94,19 @@ export function parseOptions(words: readonly string[]): CliOptions {
     json: given.has('json'),
     compatExit: given.has('compat_exit'),
     extended: given.has('extended'),
+    ...(given.has('timeout') && { timeoutMs: parseTimeout(given.get('timeout')!) }),
     command,
   };
+}
+
+/** Node's timers hold 31 bits of milliseconds. */
+const LONGEST_TIMEOUT_S = 2_147_483;
+
+function parseTimeout(text: string): number {
+  const seconds = /^[0-9]+(\.[0-9]+)?$/.test(text) ? Number(text) : Number.NaN;
+  if (!(seconds > 0 && seconds <= LONGEST_TIMEOUT_S))
+    throw wrong(`invalid argument: --timeout ${text} (seconds, more than 0, at most ${LONGEST_TIMEOUT_S})`);
+  return Math.ceil(seconds * 1000);
 }
 
 /** Options and command. */
@@ -106,7 +129,8 @@ function takesNext(word: string): boolean {
 }
 
 function lookUp(word: string): (typeof OPTIONS)[number] {
-  if (!word.startsWith('-')) throw wrong(`unexpected word before --: ${word}`);
+  if (!word.startsWith('-'))
+    throw wrong(`unexpected word before --: ${word} (options stand before it, the command behind it)`);
   const [flag] = splitOnce(word);
   const name = flag.slice(2).replaceAll('-', '_');
   const exact = OPTIONS.find((option) => option.name === name);

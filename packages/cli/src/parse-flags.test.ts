@@ -44,11 +44,18 @@ describe('parseFlags', () => {
         ],
       },
     ],
-  ])('%s %j', (command, words, message) => {
+    ['destroy', ['--handle ignored', 'h'], { handle: 'h' }],
+    ['create', ['--handle', ' --x'], { handle: ' --x' }],
+    [
+      'create',
+      ['--bind_mounts[0].mode', 'ro', '--bind_mounts[0].mode', 'rw', '--bind_mounts[1].src_path', '/a'],
+      { bind_mounts: [{ mode: 1 }, { src_path: '/a' }] },
+    ],
+  ])('understands %s %j [cli 3, 3.1]', (command, words, message) => {
     expect(parse(command, words)).toEqual(message);
   });
 
-  it('passes scripts on as bytes', () => {
+  it('passes scripts on as bytes [cli 3.1 string]', () => {
     const { script } = parse('run', ['--script', 'a\udcff']);
     expect(Buffer.from(script as Uint8Array)).toEqual(Buffer.from([0x61, 0xff]));
   });
@@ -85,17 +92,53 @@ describe('parseFlags', () => {
     ],
     ['create', ['--grace_time', 'soon'], 'invalid value for Integer(): "soon"'],
     ['create', ['--handle=x'], "In flag: '--handle=x', Invalid flag element: 'handle=x'."],
-  ])('%s %j is refused', (command, words, text) => {
+    ['create', ['--grace_time 5'], "Invalid flag: '--grace_time 5'."],
+    [
+      'create',
+      ['--bind_mounts[0].mode.x', 'RO'],
+      "In flag: '--bind_mounts[0].mode.x', the field: 'x' is invalid.",
+    ],
+    ['create', ['--grace-time', '1'], "In flag: '--grace-time', Invalid flag element: 'grace-time'."],
+    ['stop', ['--no-kill'], "In flag: '--no-kill', Invalid flag element: 'no-kill'."],
+  ])('refuses %s %j with the text of the contract [cli 3, 6]', (command, words, text) => {
     expect(() => parse(command, words)).toThrow(new CommandError(text));
   });
 
-  it('names the constant that is not defined', () => {
-    expect(() => parse('net_out', ['--protocol', 'SCTP'])).toThrow(
-      /^The constant: 'SCTP' is not defined in the module: '.*Protocol'\.$/,
-    );
+  it.each([
+    ['net_out', ['--protocol', 'SCTP'], "'SCTP' is not defined in the module: 'NetOutRequest.Protocol'."],
+    [
+      'net_out',
+      ['--protocol', 'toString'],
+      "'toString' is not defined in the module: 'NetOutRequest.Protocol'.",
+    ],
+    ['net_out', ['--protocol', '0'], "'0' is not defined in the module: 'NetOutRequest.Protocol'."],
+    [
+      'create',
+      ['--bind_mounts[0].mode', ''],
+      "'' is not defined in the module: 'CreateRequest.BindMount.Mode'.",
+    ],
+  ])('names the constant of %s %j that is not defined [cli 3.1 enum]', (command, words, text) => {
+    expect(() => parse(command, words)).toThrow(new CommandError(`The constant: ${text}`));
   });
 
-  it('takes inline values when extended', () => {
+  it.each([
+    ['stop', ['--no-kill', '--no-background'], { kill: false, background: false }],
+    ['link', ['--job-id', '3'], { job_id: 3 }],
+    ['create', ['--bind-mounts[0].src-path=/a'], { bind_mounts: [{ src_path: '/a' }] }],
+    ['create', ['--handle='], { handle: '' }],
+  ])('understands %s %j when extended [cli 10]', (command, words, message) => {
+    expect(parse(command, words, true)).toEqual(message);
+  });
+
+  it('reads the script from a file when extended, and says when it cannot [cli 10 @file]', () => {
+    expect(parse('run', ['--script', '@/dev/null'], true).script).toHaveLength(0);
+    expect(() => parse('run', ['--script', '@/nonexistent/file'], true)).toThrow(
+      'cannot read the script /nonexistent/file: ENOENT',
+    );
+    expect(parse('run', ['--script', '@x']).script).toEqual(Buffer.from('@x'));
+  });
+
+  it('takes inline values when extended [cli 10 --flag=value]', () => {
     expect(parse('stop', ['--handle=--x', '--kill=false', '--background'], true)).toEqual({
       handle: '--x',
       kill: false,

@@ -5,7 +5,7 @@
  * next one or the last one.
  */
 import { readFileSync } from 'node:fs';
-import { decodeBytes, encodeBytes } from '@warden/interface';
+import { decodeBytes, encodeBytes, WardenError } from '@warden/interface';
 import type { FieldDescriptor, MessageDescriptor } from '@warden/protocol';
 import { CommandError } from './command-error.ts';
 import { isIntegerType, parseInteger } from './integer.ts';
@@ -14,7 +14,8 @@ import { isIntegerType, parseInteger } from './integer.ts';
 export type Message = Record<string, unknown>;
 
 const ELEMENT = /^([a-z_]+[a-z0-9]*)(?:\[([0-9]+)\])?$/i;
-const FLAG = /^--\S/;
+const FLAG = /^--[^ \t\n\v\f\r]/;
+const BLANK = /[ \t\n\v\f\r]/;
 
 /**
  * Builds the request from the words behind the command's name. `isExtended`: see {@link CliOptions.extended}.
@@ -28,17 +29,22 @@ export function parseFlags(
   for (let at = 0; at < words.length; at += 1) {
     const word = words[at]!;
     if (!FLAG.test(word)) throw new CommandError(`Invalid flag: '${word}'.`);
-    const [flag, inline] = isExtended ? splitInline(word) : [word.split(/\s/, 1)[0]!, undefined];
-    const slot = findSlot(request, message, flag);
+    const [flag, inline] = isExtended ? splitInline(word) : [word.split(BLANK, 1)[0]!, undefined];
+    const negated = isExtended && inline === undefined ? negatedField(request, flag) : undefined;
+    if (negated !== undefined) {
+      message[negated] = false;
+      continue;
+    }
+    const slot = findSlot(request, message, flag, isExtended);
     const next = words[at + 1];
     if (inline !== undefined) {
-      slot.set(convert(slot.field, inline, isExtended));
+      slot.set(convert(slot, inline, isExtended));
     } else if (slot.field.type === 'bool') {
       slot.set(true);
     } else if (next === undefined || FLAG.test(next)) {
       throw new CommandError(`Invalid flag: '${word}'.`);
     } else {
-      slot.set(convert(slot.field, next, isExtended));
+      slot.set(convert(slot, next, isExtended));
       at += 1;
     }
   }
@@ -47,25 +53,36 @@ export function parseFlags(
 
 function splitInline(word: string): [string, string | undefined] {
   const at = word.indexOf('=');
-  return at < 0 ? [word.split(/\s/, 1)[0]!, undefined] : [word.slice(0, at), word.slice(at + 1)];
+  return at < 0 ? [word.split(BLANK, 1)[0]!, undefined] : [word.slice(0, at), word.slice(at + 1)];
+}
+
+/** The bool field that `--no-<field>` sets to an explicit false. */
+function negatedField(request: MessageDescriptor, flag: string): string | undefined {
+  const name = /^--no[-_](.+)$/.exec(flag)?.[1]?.replaceAll('-', '_');
+  return request.fields.find((field) => field.type === 'bool' && field.name === name)?.name;
 }
 
 interface Slot {
   readonly field: FieldDescriptor;
+  /** Messages on the way to the field, for the qualified name of its type. */
+  readonly path: readonly string[];
   set(value: unknown): void;
 }
 
 /** Follows the flag's elements to the place of its value; messages on the way are made on demand. */
-function findSlot(request: MessageDescriptor, root: Message, flag: string): Slot {
-  const elements = flag.slice(2).split('.');
+function findSlot(request: MessageDescriptor, root: Message, flag: string, isExtended: boolean): Slot {
+  const written = flag.slice(2).split('.');
+  const elements = isExtended ? written.map((element) => element.replaceAll('-', '_')) : written;
+  const path: string[] = [];
   let descriptor: MessageDescriptor | undefined = request;
   let message = root;
   for (const [depth, element] of elements.entries()) {
     const { field, index } = resolveElement(descriptor, message, flag, element);
+    if (descriptor !== undefined) path.push(descriptor.name);
     const isLast = depth === elements.length - 1;
     if (isLast) {
       if (field.message !== undefined) throw new CommandError(`Invalid flag: '${flag}'.`);
-      return { field, set: (value) => store(message, field, index, value) };
+      return { field, path, set: (value) => store(message, field, index, value) };
     }
     // Descending into a scalar leaves no descriptor: the next element is then an unknown field.
     descriptor = field.message;
@@ -120,18 +137,30 @@ function holderOf(
 }
 
 /** A word as the value of a field. */
-function convert(field: FieldDescriptor, text: string, isExtended: boolean): unknown {
+function convert({ field, path }: Slot, text: string, isExtended: boolean): unknown {
   if (isIntegerType(field.type)) {
     const value = parseInteger(text, field.type);
     return field.type.endsWith('64') ? value : Number(value);
   }
   if (field.type === 'bool') return parseBool(field, text);
-  if (field.enum !== undefined) return parseConstant(field, text);
+  if (field.enum !== undefined) return parseConstant(field, text, path);
   const bytes =
     isExtended && field.name === 'script' && text.startsWith('@')
-      ? readFileSync(text.slice(1))
+      ? readScript(text.slice(1))
       : encodeBytes(text);
   return field.type === 'bytes' ? bytes : decodeBytes(bytes);
+}
+
+function readScript(file: string): Uint8Array {
+  try {
+    return readFileSync(file);
+  } catch (cause) {
+    const errno = (cause as NodeJS.ErrnoException).code ?? 'unknown';
+    throw new WardenError('INVALID_SPEC', `cannot read the script ${file}: ${errno}`, {
+      cause,
+      fields: { operation: 'open', object: file, errno },
+    });
+  }
 }
 
 function parseBool(field: FieldDescriptor, text: string): boolean {
@@ -140,10 +169,13 @@ function parseBool(field: FieldDescriptor, text: string): boolean {
 }
 
 /** Names of constants are accepted in any case; the original crashed on lower case. */
-function parseConstant(field: FieldDescriptor, text: string): number {
+function parseConstant(field: FieldDescriptor, text: string, path: readonly string[]): number {
   const { name, values } = field.enum!;
-  const number = values[text.toUpperCase()];
+  const constant = text.toUpperCase();
+  const number = Object.hasOwn(values, constant) ? values[constant] : undefined;
   if (number === undefined)
-    throw new CommandError(`The constant: '${text}' is not defined in the module: '${name}'.`);
+    throw new CommandError(
+      `The constant: '${text}' is not defined in the module: '${[...path, name].join('.')}'.`,
+    );
   return number;
 }

@@ -5,7 +5,7 @@ import { complete } from './complete.ts';
 import { type ExecuteContext, execute, isRepeatable, type Outcome } from './execute.ts';
 import { History } from './history.ts';
 import type { CliOptions } from './options.ts';
-import { editedLines, type LineSource, pipedLines } from './read-lines.ts';
+import { editedLines, editorOutput, type LineSource, pipedLines } from './read-lines.ts';
 import { isLostConnection, reportError } from './report-error.ts';
 import { splitLine } from './split-line.ts';
 import { type Terminal, write } from './terminal.ts';
@@ -23,6 +23,7 @@ class Prompt {
   readonly #history: History;
   readonly #context: ExecuteContext;
   #client: WardenClient;
+  #lines: LineSource | undefined;
   #isInterrupted = false;
 
   constructor(options: CliOptions, terminal: Terminal, client: WardenClient) {
@@ -30,17 +31,23 @@ class Prompt {
     this.#terminal = terminal;
     this.#client = client;
     this.#history = new History(terminal.env.HOME);
-    this.#context = { options, terminal, client: async () => this.#client };
+    this.#context = {
+      options,
+      terminal,
+      client: async () => this.#client,
+      lendTerminal: () => this.#lines!.lend(),
+    };
   }
 
   async loop(): Promise<number> {
     const interrupted = this.#watchInterrupt();
     const lines = this.#open(interrupted.raise);
+    this.#lines = lines;
     try {
       for (;;) {
         const line = await Promise.race([lines.next(), interrupted.promise]);
         if (line === undefined) return 0;
-        const status = await Promise.race([this.#handleLine(line.trim()), interrupted.promise]);
+        const status = await Promise.race([this.#handleLine(strip(line)), interrupted.promise]);
         if (this.#isInterrupted) return 0;
         if (status !== undefined) return status;
       }
@@ -53,7 +60,7 @@ class Prompt {
   }
 
   #open(onInterrupt: () => void): LineSource {
-    if (!this.#terminal.stdin.isTTY) return pipedLines(this.#terminal);
+    if (!editorOutput(this.#terminal)) return pipedLines(this.#terminal);
     return editedLines(this.#terminal, {
       prompt: 'warden> ',
       history: this.#history.lines,
@@ -96,7 +103,11 @@ class Prompt {
     }
   }
 
-  /** Executes a command; connects again when the daemon went away, but repeats only what changes nothing. */
+  /**
+   * Executes a command; connects again when the daemon went away. Only what changes nothing is repeated, and
+   * only when the connection was broken before the request was written: an answer that was lost may have been a
+   * long time in the making.
+   */
   async #execute(words: readonly string[]): Promise<Outcome | undefined> {
     if (words.length === 0) return undefined;
     if (!this.#client.isConnected) await this.#reconnect();
@@ -111,7 +122,7 @@ class Prompt {
       )
         throw error;
       await this.#reconnect();
-      if (!isRepeatable(words)) throw error;
+      if (!isRepeatable(words) || !isUnwritten(error)) throw error;
       return execute(words, this.#context);
     }
   }
@@ -125,4 +136,14 @@ class Prompt {
       await write(this.#terminal.stdout, '\n');
     }
   }
+}
+
+/** Without the blanks around it; blanks of other alphabets belong to the line. */
+function strip(line: string): string {
+  return line.replace(/^[ \t\n\v\f\r]+|[ \t\n\v\f\r]+$/g, '');
+}
+
+/** Whether the request did not reach the daemon: the write failed, nothing was lost on the way back. */
+function isUnwritten(error: unknown): boolean {
+  return ((error as Error).cause as NodeJS.ErrnoException | undefined)?.code === 'EPIPE';
 }

@@ -1,6 +1,7 @@
 /** Lines of the prompt's input. */
 import readline from 'node:readline';
-import { decodeBytes } from '@warden/interface';
+import type { Writable } from 'node:stream';
+import { decodeBytes, WardenError } from '@warden/interface';
 import { endLine, type Terminal } from './terminal.ts';
 
 /** A source of lines. */
@@ -8,6 +9,8 @@ export interface LineSource {
   /** The next line without its end; `undefined` at the end of input. */
   next(): Promise<string | undefined>;
   close(): void;
+  /** Leaves the input to another program until the answer is called. Error: the input is a script. */
+  lend(): () => void;
 }
 
 /**
@@ -24,24 +27,42 @@ export function pipedLines(terminal: Terminal): LineSource {
     close() {
       terminal.stdin.destroy();
     },
+    lend() {
+      throw new WardenError(
+        'UNSUPPORTED',
+        'the input of a script cannot be lent to a shell: use the prompt on a terminal, or warden -- shell',
+      );
+    },
   };
 }
 
 async function* splitChunks(
   input: AsyncIterable<Uint8Array | string>,
 ): AsyncGenerator<string, undefined, undefined> {
-  let rest: Buffer = Buffer.alloc(0);
+  // The beginning of a line, in pieces: joining them with each chunk would copy a long line over and over.
+  let pieces: Buffer[] = [];
   for await (const chunk of input) {
-    rest = Buffer.concat([rest, typeof chunk === 'string' ? Buffer.from(chunk) : chunk]);
+    const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : Buffer.from(chunk);
     let start = 0;
-    for (let end = rest.indexOf(0x0a); end >= 0; end = rest.indexOf(0x0a, start)) {
-      yield decodeBytes(rest.subarray(start, end));
+    for (let end = bytes.indexOf(0x0a); end >= 0; end = bytes.indexOf(0x0a, start)) {
+      yield decodeBytes(Buffer.concat([...pieces, bytes.subarray(start, end)]));
+      pieces = [];
       start = end + 1;
     }
-    rest = rest.subarray(start);
+    if (start < bytes.length) pieces.push(bytes.subarray(start));
   }
-  if (rest.length > 0) yield decodeBytes(rest);
+  if (pieces.length > 0) yield decodeBytes(Buffer.concat(pieces));
   return undefined;
+}
+
+/**
+ * Where a line editor can draw: on the terminal that stdout is, else on stderr's, so that `warden > file` keeps
+ * its prompt and the file holds answers alone. `undefined`: nobody is typing.
+ */
+export function editorOutput({ stdin, stdout, stderr }: Terminal): Writable | undefined {
+  if (!stdin.isTTY) return undefined;
+  if (stdout.isTTY) return stdout;
+  return stderr.isTTY ? stderr : undefined;
 }
 
 /** How the line editor is set up. */
@@ -57,7 +78,7 @@ export interface EditorOptions {
 export function editedLines(terminal: Terminal, options: EditorOptions): LineSource {
   const editor = readline.createInterface({
     input: terminal.stdin,
-    output: terminal.stdout,
+    output: editorOutput(terminal)!,
     terminal: true,
     prompt: options.prompt,
     history: options.history.toReversed(),
@@ -91,10 +112,24 @@ export function editedLines(terminal: Terminal, options: EditorOptions): LineSou
           wake = resolve;
         });
       }
+      // The terminal's cursor stands behind the prompt that Ctrl-D answered.
+      if (lines.length === 0) editorOutput(terminal)?.write('\n');
       return lines.shift();
     },
     close() {
       editor.close();
     },
+    lend() {
+      editor.pause();
+      setRaw(terminal, false);
+      return () => {
+        setRaw(terminal, true);
+        editor.resume();
+      };
+    },
   };
+}
+
+function setRaw({ stdin }: Terminal, isRaw: boolean): void {
+  (stdin as { setRawMode?: (isRaw: boolean) => void }).setRawMode?.(isRaw);
 }

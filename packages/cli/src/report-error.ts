@@ -10,6 +10,8 @@ const CONNECT_TEXTS: Readonly<Record<string, string>> = {
   ENOENT: 'No such file or directory',
   ECONNREFUSED: 'Connection refused',
   EACCES: 'Permission denied',
+  ENOTSOCK: 'Socket operation on non-socket',
+  ENOTDIR: 'Not a directory',
 };
 
 /**

@@ -17,8 +17,8 @@ export async function runCommand(options: CliOptions, terminal: Terminal): Promi
   const context = {
     options,
     terminal,
-    client: async () => {
-      client ??= await connect({ path: options.socket });
+    client: async (signal?: AbortSignal) => {
+      client ??= await connect({ path: options.socket, signal });
       return client;
     },
   };

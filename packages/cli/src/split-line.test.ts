@@ -13,14 +13,17 @@ describe('splitLine', () => {
     ['a\\ b \\" \\\\', ['a b', '"', '\\']],
     ['run --script "ls; echo $HOME # x | y"', ['run', '--script', 'ls; echo $HOME # x | y']],
     ['\udcff "\udc80"', ['\udcff', '\udc80']],
-  ])('%j', (line, words) => {
+    ['a\\', ['a\\']],
+    ['a\u00a0b', ['a\u00a0b']],
+  ])('splits %j as a shell does, expanding nothing [cli 2.1]', (line, words) => {
     expect(splitLine(line)).toEqual(words);
   });
 
   it.each([
     [`a "b`, 'Unmatched quote: "a \\"b"'],
     [`a 'b\\`, 'Unmatched quote: "a \'b\\\\"'],
-  ])('%j is refused', (line, text) => {
+    [`'`, `Unmatched quote: "'"`],
+  ])('refuses the unbalanced quote in %j with the text [cli 2.1]', (line, text) => {
     expect(() => splitLine(line)).toThrow(text);
   });
 });

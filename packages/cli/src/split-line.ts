@@ -23,12 +23,23 @@ export function splitLine(line: string): string[] {
       word = (word ?? '') + line[at + 1];
       at += 2;
     } else {
-      word = (word ?? '') + char;
-      at += 1;
+      const end = endOfRun(line, at, ORDINARY_END);
+      word = (word ?? '') + line.slice(at, end);
+      at = end;
     }
   }
   if (word !== undefined) words.push(word);
   return words;
+}
+
+/** What ends a run of ordinary characters outside quotes, and inside double quotes. */
+const ORDINARY_END = /[ \t\n'"\\]/g;
+const QUOTED_END = /["\\]/g;
+
+/** A long script is taken in runs: character by character it would be copied over and over. */
+function endOfRun(line: string, at: number, end: RegExp): number {
+  end.lastIndex = at + 1;
+  return end.exec(line)?.index ?? line.length;
 }
 
 interface Quoted {
@@ -45,15 +56,17 @@ function singleQuoted(line: string, start: number): Quoted {
 
 function doubleQuoted(line: string, start: number): Quoted {
   let text = '';
-  for (let at = start + 1; at < line.length; at += 1) {
+  for (let at = start + 1; at < line.length; ) {
     const char = line[at]!;
     if (char === '"') return { text, end: at + 1 };
     const next = line[at + 1];
     if (char === '\\' && next !== undefined && PROTECTED_IN_QUOTES.includes(next)) {
       text += next;
-      at += 1;
+      at += 2;
     } else {
-      text += char;
+      const end = endOfRun(line, at, QUOTED_END);
+      text += line.slice(at, end);
+      at = end;
     }
   }
   throw unmatched(line);

@@ -1,4 +1,5 @@
-import { execFileSync, spawn } from 'node:child_process';
+import { execFile, execFileSync, spawn } from 'node:child_process';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -46,7 +47,7 @@ async function warden(words: readonly string[], input?: string): Promise<Ended> 
 }
 
 describe('the program', () => {
-  it('runs a single command and ends by itself', async () => {
+  it('runs a single command and ends by itself [cli 1.1]', async () => {
     expect(await warden(['--', 'create', '--handle', 'h'])).toEqual({
       status: 0,
       stdout: 'handle : h\n',
@@ -60,7 +61,7 @@ describe('the program', () => {
     expect((await warden(['--', 'nope'])).status).toBe(2);
   });
 
-  it('runs a script from a pipe', async () => {
+  it('runs a script from a pipe, without a prompt [cli 2 script]', async () => {
     const script = 'create --handle h\nrun --handle h --script "0 a b"\nlist\n';
     expect(await warden(['--trace', '--exit_on_error'], script)).toEqual({
       status: 0,
@@ -70,7 +71,7 @@ describe('the program', () => {
     expect((await warden(['--exit_on_error'], 'nope\nlist\n')).status).toBe(1);
   });
 
-  it('ends the prompt on SIGINT with a blank line and 0', async () => {
+  it('ends the prompt on SIGINT with the text and 0 [cli 1.1 SIGINT]', async () => {
     const env = { PATH: process.env.PATH, HOME: daemon.directory };
     const child = spawn(process.execPath, [path.join(PACKAGE, 'bin/warden.js'), '--socket', daemon.path], {
       env,
@@ -83,5 +84,118 @@ describe('the program', () => {
     child.stdin.write('echo --message ready\n');
     expect(await new Promise((resolve) => child.on('close', resolve))).toBe(0);
     expect(stderr).toBe('\n\nExiting...\n');
+  });
+
+  it('passes bytes of its arguments and of jobs on unchanged [cli 3.1 string, 5]', () => {
+    // A shell makes the bytes: Node itself hands only UTF-8 to a child.
+    const line = `exec '${process.execPath}' '${PACKAGE}/bin/warden.js' --socket '${daemon.path}' -- echo --message "$(printf 'a\\377\\303\\251')"`;
+    return new Promise<void>((resolve, reject) => {
+      execFile('sh', ['-c', line], { encoding: 'latin1' }, (error, stdout) => {
+        if (error) reject(error);
+        else resolve(expect(stdout).toBe('message : a\xff\xc3\xa9\n'));
+      });
+    });
+  });
+
+  it('ends quietly when its output is closed early, also in the middle of a job [cli 5]', async () => {
+    await warden(['--', 'create', '--handle', 'h']);
+    const big = 'y'.repeat(3_000_000);
+    const program = `'${process.execPath}' '${PACKAGE}/bin/warden.js' --socket '${daemon.path}'`;
+    const script = path.join(daemon.directory, 'big');
+    writeFileSync(script, `0 ${big}`);
+    for (const line of [
+      `${program} --help | true`,
+      `${program} --extended -- run --handle h --script '@${script}' | head -c 3`,
+      `yes ping | ${program} --trace | head -n 1`,
+    ]) {
+      const ended = await new Promise<string>((resolve, reject) => {
+        execFile('sh', ['-c', line], { timeout: 60_000 }, (error, stdout, stderr) =>
+          error ? reject(error) : resolve(`${stdout.length} ${stderr}`),
+        );
+      });
+      expect(ended).toMatch(/^[037] $/);
+    }
+  }, 60_000);
+
+  it('does not end before a slow reader has taken all output [cli 4.1 Output]', async () => {
+    await warden(['--', 'create', '--handle', 'h']);
+    const script = path.join(daemon.directory, 'big');
+    writeFileSync(script, `4 ${'z'.repeat(2_000_000)}`);
+    const { status, stdout } = await warden([
+      '--extended',
+      '--',
+      'run',
+      '--handle',
+      'h',
+      '--script',
+      `@${script}`,
+    ]);
+    expect({ status, length: stdout.length }).toEqual({ status: 4, length: 2_000_000 });
+  });
+
+  it('exits with 1 and the text for wrong options, before anything is connected [cli 1, 1.1]', async () => {
+    expect(await warden(['--nope'])).toEqual({ status: 1, stdout: '', stderr: 'invalid option: --nope\n' });
+    expect(await warden(['--', 'echo', '--', 'x'])).toEqual({
+      status: 1,
+      stdout: '',
+      stderr: "Delimiter: '--' specified multiple times.\n",
+    });
+  });
+});
+
+// wsh is replaced by a script that says how it was called; the real one is used by the integration suite.
+describe.runIf(process.getuid?.() === 0)('shell', () => {
+  const withInit = (script: string): void => {
+    for (const name of ['bin', 'run']) mkdirSync(path.join(daemon.directory, 'c', name), { recursive: true });
+    writeFileSync(path.join(daemon.directory, 'c/bin/wsh'), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+    writeFileSync(path.join(daemon.directory, 'c/run/wshd.sock'), '');
+    daemon.containerPath = path.join(daemon.directory, 'c');
+  };
+
+  it('starts wsh of the container as vcap, as root when privileged, and exits with its status [cli 10 shell]', async () => {
+    withInit('echo "$*"; cat; exit 9');
+    const socket = path.join(daemon.directory, 'c/run/wshd.sock');
+    expect(await warden(['--', 'shell', '--handle', 'h'], 'input')).toEqual({
+      status: 9,
+      stdout: `--socket ${socket} --user vcap\ninput`,
+      stderr: '',
+    });
+    expect(await warden(['shell', '--handle', 'h', '--privileged'], '')).toMatchObject({
+      status: 9,
+      stdout: `--socket ${socket} --user root\n`,
+    });
+  });
+
+  it('leaves SIGINT to the session, passes SIGTERM on, and says by its status what ended it [cli 10 shell]', async () => {
+    withInit('trap "exit 3" TERM; echo ready; while :; do sleep 0.05; done');
+    const args = [
+      path.join(PACKAGE, 'bin/warden.js'),
+      '--socket',
+      daemon.path,
+      '--',
+      'shell',
+      '--handle',
+      'h',
+    ];
+    const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+    child.stdout.once('data', () => {
+      child.kill('SIGINT');
+      child.kill('SIGTERM');
+    });
+    expect(await new Promise((resolve) => child.on('close', (...ended) => resolve(ended)))).toEqual([
+      3,
+      null,
+    ]);
+    withInit('kill -KILL $$');
+    expect((await warden(['--', 'shell', '--handle', 'h'])).status).toBe(137);
+  });
+
+  it('is no command of a script, whose input it would take [cli 10 shell]', async () => {
+    withInit('cat');
+    expect(await warden([], 'shell --handle h\necho --message b\n')).toEqual({
+      status: 0,
+      stdout: 'message : b\n',
+      stderr: expect.stringMatching(/^the input of a script cannot be lent to a shell/),
+    });
   });
 });

@@ -18,6 +18,12 @@ export class ScriptedDaemon implements AsyncDisposable {
   #jobScript = '';
   /** Drops the connection instead of answering this many requests. */
   drops = 0;
+  /** Leaves this many requests without an answer. */
+  silences = 0;
+  /** Answers bytes of this many, whatever was asked. */
+  garbles = 0;
+  /** Directory that Info answers for every handle. */
+  containerPath: string | undefined;
 
   async start(): Promise<this> {
     this.#server = net.createServer((socket) => this.#accept(socket));
@@ -29,6 +35,11 @@ export class ScriptedDaemon implements AsyncDisposable {
   async stop(): Promise<void> {
     for (const socket of this.#sockets) socket.destroy();
     await new Promise((resolve) => this.#server!.close(resolve));
+  }
+
+  /** Closes every connection and goes on listening. */
+  disconnect(): void {
+    for (const socket of this.#sockets) socket.destroy();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -50,6 +61,15 @@ export class ScriptedDaemon implements AsyncDisposable {
           socket.destroy();
           return;
         }
+        if (this.silences > 0) {
+          this.silences -= 1;
+          return;
+        }
+        if (this.garbles > 0) {
+          this.garbles -= 1;
+          socket.write('HTTP/1.1 400 Bad Request\r\n');
+          return;
+        }
         for (const [type, value] of this.#answer(request))
           socket.write(encodeFrame(encodeMessage(type, value, 'response')));
       }
@@ -63,6 +83,8 @@ export class ScriptedDaemon implements AsyncDisposable {
       this.#handles.push(handle ?? '17jqe2nv7dh');
       return done({ handle: handle ?? '17jqe2nv7dh' });
     }
+    if (type === MessageType.Info && this.containerPath !== undefined)
+      return done({ state: 'active', container_path: this.containerPath });
     if (type === MessageType.List) return done({ handles: this.#handles });
     if (type === MessageType.Echo) return done({ message: payload.message });
     if (type === MessageType.Ping) return done();

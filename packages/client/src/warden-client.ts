@@ -100,17 +100,20 @@ export class WardenClient implements Warden {
   /**
    * Low level: sends one message on the session's own connection, strictly in order with the others sent this
    * way, and gives the answer's message (property names as on the wire). For tools that are generated from
-   * the protocol tables.
+   * the protocol tables. An aborted `signal` gives the connection up, and with it the session's references.
    */
-  async request(type: number, value: object): Promise<object> {
+  async request(type: number, value: object, signal?: AbortSignal): Promise<object> {
     const home = await this.#session.pool.home();
-    return home.request(type, value);
+    return home.request(type, value, signal);
   }
 
   /** Low level: as {@link request} for a Stream request; the final answer is the return value. */
-  async *requestStream(value: object): AsyncGenerator<StreamResponse, StreamResponse, undefined> {
+  async *requestStream(
+    value: object,
+    signal?: AbortSignal,
+  ): AsyncGenerator<StreamResponse, StreamResponse, undefined> {
     const home = await this.#session.pool.home();
-    return yield* home.stream<StreamResponse>(MessageType.Stream, value, isStreamEnd);
+    return yield* home.stream<StreamResponse>(MessageType.Stream, value, isStreamEnd, signal);
   }
 
   /** See {@link Warden.close}. What still waits is rejected with `UNAVAILABLE`; the daemon finishes it. */
