@@ -148,7 +148,7 @@ def make_container(directory, conf="", fstab=None, extra=""):
     write(f"{directory}/etc/fstab", fstab if fstab is not None else f"rootfs / none rbind,rw 0 0\n{extra}")
     write(
         f"{directory}/etc/wshd.conf",
-        conf or "hostname inside\nnice 5\nuser vcap 10007 10007 /home/vcap /bin/sh\nfile /etc/hosts 644 hosts\n",
+        (conf or "hostname inside\nnice 5\nuser vcap 10007 10007 /home/vcap /bin/sh\nfile /etc/hosts 644 hosts\n") + "hook_shell /bin/busybox\n",
     )
 
 
@@ -241,7 +241,7 @@ def test_jobs(client):
 def test_root(client):
     out = client.sh(1, "ls /dev | sort | tr '\\n' ' '; ls -ld /dev/null | cut -c1-10; echo x > /dev/null; readlink /dev/fd; ls /mnt 2>&1 | wc -l")[1]
     check(
-        out == b"fd full null ptmx pts random shm stderr stdin stdout tty urandom zero crw-rw-rw-\n/proc/self/fd\n1\n",
+        out == b"fd null ptmx pts random shm stderr stdin stdout tty urandom zero crw-rw-rw-\n/proc/self/fd\n1\n",
         "the devices", out,
     )
     out = client.sh(1, "cut -d' ' -f2 /proc/mounts | sort | tr '\\n' ' '")[1]

@@ -37,7 +37,9 @@ static int assemble(const struct child *child) {
   if (inside_network(plan) != 0) return -1;
   if (plan->hostname != NULL && sethostname(plan->hostname, strlen(plan->hostname)) != 0) return report_errno("hostname", plan->hostname);
   int root = root_assemble(plan, child->options->root, child->dev);
-  if (root < 0 || inside_files(plan, root) != 0 || inside_user(plan, root) != 0 || root_bind(plan, root) != 0) return -1;
+  if (root < 0 || inside_files(plan, root) != 0 || inside_user(plan, root) != 0) return -1;
+  /* the operator's mounts first, then those of the request (spec linux-container.md 9.3) */
+  if (hook_run(plan, child->options->lib, "hook-child-before-pivot.sh", -1) != 0 || root_bind(plan, root) != 0) return -1;
   return root;
 }
 
@@ -56,18 +58,31 @@ static int moved_path(const char *path, char *moved, size_t size) {
   return 0;
 }
 
-/* The hook finds the host's tree at /mnt, and itself below it (spec linux-container.md 9, row 4). */
-static int pivot(const struct child *child, int root) {
-  char lib[PATH_MAX], directory[PATH_MAX];
-  if (!hook_exists(child->options->lib, AFTER_PIVOT)) return root_pivot(root, false);
+/* The hook's view: the new root, where no program of the root file system can be started, with the host's tree below /mnt. */
+static int pivot_with_hook(const struct child *child, int root) {
+  const struct plan *plan = child->plan;
+  char lib[1024], directory[1024];
+  if (plan->hook_shell == NULL)
+    return report_failure(AFTER_PIVOT, 0, 127, AFTER_PIVOT, "hook-child-after-pivot.sh needs a static shell of the host, and the configuration names none");
+  int shell = open(plan->hook_shell, O_RDONLY | O_CLOEXEC);
+  if (shell < 0) return report_errno(AFTER_PIVOT, plan->hook_shell);
   if (moved_path(child->options->lib, lib, sizeof lib) != 0 || moved_path(".", directory, sizeof directory) != 0)
     return report_errno("pivot", child->options->lib);
-  if (root_pivot(root, true) != 0) return -1;
+  int *quiet = root_forbid_programs(plan, root);
+  int old = quiet == NULL ? -1 : root_pivot_keeping(root);
+  if (old < 0) return -1;
   if (chdir(directory) != 0) return report_errno("pivot", directory);
-  int result = hook_run(lib, AFTER_PIVOT);
-  if (chdir("/") != 0) return report_errno("pivot", "/");
-  if (result == 0) result = root_forget_old();
-  return result;
+  /* the second half is for what the hook starts by chroot(8) in the host's tree */
+  static char path[] = "PATH=/mnt/usr/local/sbin:/mnt/usr/local/bin:/mnt/usr/sbin:/mnt/usr/bin:/mnt/sbin:/mnt/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+  if (hook_environment(path) != 0) return report_errno("pivot", "PATH");
+  int result = hook_run(plan, lib, AFTER_PIVOT, shell);
+  close(shell);
+  return result == 0 && root_forget(old) == 0 ? root_allow_programs(plan, quiet) : -1;
+}
+
+/* The last hook finds the host's tree at /mnt, and itself below it (spec linux-container.md 9, row 4). */
+static int pivot(const struct child *child, int root) {
+  return hook_exists(child->options->lib, AFTER_PIVOT) ? pivot_with_hook(child, root) : root_pivot(root);
 }
 
 /* Fresh null devices of the container's own /dev, so that no descriptor of the host's tree stays open. */
@@ -126,7 +141,7 @@ int child_main(struct child *child) {
   }
   umask(022);
   int root = assemble(child);
-  if (root < 0 || hook_run(child->options->lib, "hook-child-before-pivot.sh") != 0 || pivot(child, root) != 0) return 1;
+  if (root < 0 || pivot(child, root) != 0) return 1;
   set_title(child);
   clear_environment();
   if (null_streams() != 0 || keep_only(child) != 0) return 1;

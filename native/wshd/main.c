@@ -30,7 +30,6 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
@@ -40,8 +39,6 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-extern char **environ;
 
 /* User namespaces are the business of a later step; the clone takes them by adding CLONE_NEWUSER and a mapping before "go". */
 #define NAMESPACES (CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC)
@@ -124,19 +121,6 @@ static int relay(const struct options *options, int channel, pid_t pid) {
   }
 }
 
-/* Sets a variable for the hooks that follow; `variable` is used, not copied. */
-static int put_environment(char *variable) {
-  size_t name = strcspn(variable, "=") + 1, count = 0, kept = 0;
-  while (environ[count] != NULL) count++;
-  char **larger = calloc(count + 2, sizeof *larger);
-  if (larger == NULL) return -1;
-  for (size_t i = 0; i < count; i++)
-    if (strncmp(environ[i], variable, name) != 0) larger[kept++] = environ[i];
-  larger[kept] = variable;
-  environ = larger;
-  return 0;
-}
-
 static int launch(const struct options *options, struct child *child) {
   int pair[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) return report_errno("launch", "socketpair");
@@ -154,7 +138,7 @@ static int launch(const struct options *options, struct child *child) {
   int result = options->sync_fd >= 0 && !report_packet(text) ? -1 : await_daemon(options);
   if (result == 0) {
     format(text, sizeof text, "PID=%d", pid);
-    result = put_environment(text) == 0 ? hook_run(options->lib, "hook-parent-after-clone.sh") : report_errno("launch", "PID");
+    result = hook_environment(text) == 0 ? hook_run(child->plan, options->lib, "hook-parent-after-clone.sh", -1) : report_errno("launch", "PID");
   }
   if (result == 0 && send(pair[0], "go", 2, MSG_NOSIGNAL) != 2) result = child_died(pid);
   if (result == 0) result = relay(options, pair[0], pid);
@@ -185,7 +169,7 @@ int main(int argc, char **argv) {
   if (plan_load(&plan) != 0) return 1;
   struct child child = {.options = &options, .plan = &plan, .argc = argc, .argv = argv};
   child.listener = bind_socket(options.run);
-  if (child.listener < 0 || private_mounts() != 0 || hook_run(options.lib, "hook-parent-before-clone.sh") != 0) return 1;
+  if (child.listener < 0 || private_mounts() != 0 || hook_run(&plan, options.lib, "hook-parent-before-clone.sh", -1) != 0) return 1;
   child.dev = root_make_dev(&plan);
   if (child.dev < 0) return 1;
   if (setpriority(PRIO_PROCESS, 0, plan.nice) != 0) {

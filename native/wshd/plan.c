@@ -230,6 +230,11 @@ static int take_directive(struct plan *plan, char *line) {
   } else if (strcmp(key, "no_new_privs") == 0) {
     if (!number(word, 10, 1, &value)) return bad_line("expected 0 or 1, found", word);
     plan->no_new_privs = value == 1;
+  } else if (strcmp(key, "hook_timeout") == 0) {
+    if (!number(word, 10, 86400, &value) || value == 0) return bad_line("expected a number of seconds, found", word);
+    plan->hook_timeout = (unsigned)value;
+  } else if (strcmp(key, "hook_shell") == 0) {
+    plan->hook_shell = word;
   } else if (strcmp(key, "capabilities") == 0) {
     if (!number(word, 16, UINT64_MAX, &plan->capabilities)) return bad_line("expected a hexadecimal mask, found", word);
   } else {
@@ -260,6 +265,7 @@ int plan_parse_fstab(struct plan *plan, char *text) {
 
 int plan_parse_conf(struct plan *plan, char *text) {
   plan->capabilities = UINT64_MAX;
+  plan->hook_timeout = 30;
   return each_line(plan, "etc/wshd.conf", text, take_directive);
 }
 

@@ -53,6 +53,8 @@ struct plan {
   struct plan_user user; /* name NULL: none */
   uint64_t capabilities; /* bounding set of jobs */
   bool no_new_privs;
+  unsigned hook_timeout; /* seconds each hook may take */
+  char *hook_shell;      /* NULL: none, or the host's path of a static shell for the hook that runs in the new root */
 };
 
 /*

@@ -41,7 +41,7 @@ static void escape(char *out, size_t size, const char *text) {
 }
 
 int report_failure(const char *stage, int number, int exit_status, const char *object, const char *text) {
-  char escaped[1024], packet[2048];
+  char escaped[1024], packet[4000];
   escape(escaped, sizeof escaped, object);
   format(packet, sizeof packet, "error %s %d %d %s %s", stage, number, exit_status, escaped, text);
   report_packet(packet);

@@ -8,8 +8,10 @@
 #include <fcntl.h>
 #include <linux/mount.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -23,14 +25,15 @@ int umount2(const char *target, int flags);
 
 static const struct plan_device standard_devices[] = {
     {.name = (char *)"null", .mode = S_IFCHR | 0666, .major = 1, .minor = 3},    {.name = (char *)"zero", .mode = S_IFCHR | 0666, .major = 1, .minor = 5},
-    {.name = (char *)"full", .mode = S_IFCHR | 0666, .major = 1, .minor = 7},    {.name = (char *)"random", .mode = S_IFCHR | 0666, .major = 1, .minor = 8},
+    {.name = (char *)"random", .mode = S_IFCHR | 0666, .major = 1, .minor = 8},
     {.name = (char *)"urandom", .mode = S_IFCHR | 0666, .major = 1, .minor = 9}, {.name = (char *)"tty", .mode = S_IFCHR | 0666, .major = 5, .minor = 0},
 };
+#define TTY_GROUP 5
 #define STANDARD_DEVICES (sizeof standard_devices / sizeof *standard_devices)
 
 static const struct plan_symlink standard_links[] = {
-    {(char *)"pts/ptmx", (char *)"ptmx"},          {(char *)"/proc/self/fd", (char *)"fd"},       {(char *)"/proc/self/fd/0", (char *)"stdin"},
-    {(char *)"/proc/self/fd/1", (char *)"stdout"}, {(char *)"/proc/self/fd/2", (char *)"stderr"},
+    {(char *)"pts/ptmx", (char *)"ptmx"}, {(char *)"/proc/self/fd", (char *)"fd"}, {(char *)"fd/0", (char *)"stdin"},
+    {(char *)"fd/1", (char *)"stdout"},   {(char *)"fd/2", (char *)"stderr"},
 };
 
 static int move_to(int tree, int target) { return (int)syscall(SYS_move_mount, tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH); }
@@ -61,6 +64,8 @@ int root_make_dev(const struct plan *plan) {
     const struct plan_device *device = i < STANDARD_DEVICES ? &standard_devices[i] : &plan->devices[i - STANDARD_DEVICES];
     if (make_node(dev, device) != 0) return report_errno("dev", device->name);
   }
+  /* the group that may write to terminals, as devpts(5) has it too */
+  if (fchownat(dev, "tty", 0, TTY_GROUP, AT_SYMLINK_NOFOLLOW) != 0) return report_errno("dev", "tty");
   for (size_t i = 0; i < sizeof standard_links / sizeof *standard_links; i++)
     if (symlinkat(standard_links[i].content, dev, standard_links[i].path) != 0) return report_errno("dev", standard_links[i].path);
   if (mkdirat(dev, "pts", 0755) != 0 || mkdirat(dev, "shm", 01777) != 0) return report_errno("dev", "pts");
@@ -180,15 +185,70 @@ int root_bind(const struct plan *plan, int root) {
   return 0;
 }
 
-int root_pivot(int root, bool keep) {
+int root_pivot(int root) {
   if (fchdir(root) != 0) return report_errno("pivot", "/");
-  if (keep && mkdir("mnt", 0700) != 0 && errno != EEXIST) return report_errno("pivot", "/mnt");
   /* with "." for both, the old root is stacked on the new one and needs no place in it */
-  if (syscall(SYS_pivot_root, ".", keep ? "mnt" : ".") != 0) return report_errno("pivot", "/");
-  if (!keep && umount2(".", MNT_DETACH) != 0) return report_errno("pivot", "old root");
+  if (syscall(SYS_pivot_root, ".", ".") != 0) return report_errno("pivot", "/");
+  if (umount2(".", MNT_DETACH) != 0) return report_errno("pivot", "old root");
   if (chdir("/") != 0) return report_errno("pivot", "/");
   close(root);
   return 0;
 }
 
-int root_forget_old(void) { return umount2("/mnt", MNT_DETACH) == 0 ? 0 : report_errno("pivot", "old root"); }
+int root_pivot_keeping(int root) {
+  char place[64];
+  int old = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC), target = inroot_make(root, "/mnt", true);
+  if (old < 0 || target < 0) return report_errno("pivot", "/mnt");
+  path_of(target, place, sizeof place);
+  if (fchdir(root) != 0 || syscall(SYS_pivot_root, ".", place) != 0 || chdir("/") != 0) return report_errno("pivot", "/mnt");
+  close(target);
+  close(root);
+  return old;
+}
+
+int root_forget(int old) {
+  /* by descriptor: what a path leads to may have been changed by the hook */
+  if (fchdir(old) != 0 || umount2(".", MNT_DETACH) != 0 || chdir("/") != 0) return report_errno("pivot", "old root");
+  close(old);
+  return 0;
+}
+
+/* Sets or clears noexec. */
+static int set_noexec(int fd, bool forbid) {
+  struct mount_attr attr = {.attr_set = forbid ? MOUNT_ATTR_NOEXEC : 0, .attr_clr = forbid ? 0 : MOUNT_ATTR_NOEXEC};
+  return (int)syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH, &attr, sizeof attr);
+}
+
+int *root_forbid_programs(const struct plan *plan, int root) {
+  int *quiet = calloc(plan->mount_count, sizeof *quiet);
+  if (quiet == NULL) {
+    report_errno("pivot", "memory");
+    return NULL;
+  }
+  for (size_t i = 0; i < plan->mount_count; i++) {
+    struct statvfs facts;
+    quiet[i] = inroot_open(root, plan->mounts[i].target, O_PATH, 0);
+    if (quiet[i] < 0 || fstatvfs(quiet[i], &facts) != 0) {
+      report_errno("pivot", plan->mounts[i].target);
+      return NULL;
+    }
+    if ((facts.f_flag & ST_NOEXEC) != 0) {
+      close(quiet[i]);
+      quiet[i] = -1;
+    } else if (set_noexec(quiet[i], true) != 0) {
+      report_errno("pivot", plan->mounts[i].target);
+      return NULL;
+    }
+  }
+  return quiet;
+}
+
+int root_allow_programs(const struct plan *plan, int *quiet) {
+  for (size_t i = 0; i < plan->mount_count; i++) {
+    if (quiet[i] < 0) continue;
+    if (set_noexec(quiet[i], false) != 0) return report_errno("pivot", plan->mounts[i].target);
+    close(quiet[i]);
+  }
+  free(quiet);
+  return 0;
+}

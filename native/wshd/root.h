@@ -16,8 +16,18 @@ int root_assemble(const struct plan *plan, const char *directory, int dev);
 /* Performs the operator's bind mounts (those with x-warden.create), the last ones because they may lie anywhere. */
 int root_bind(const struct plan *plan, int root);
 
-/* Makes `root` the root. With `keep` the old one stays at /mnt until root_forget_old(). */
-int root_pivot(int root, bool keep);
-int root_forget_old(void);
+/* Makes `root` the root and lets the old one go. */
+int root_pivot(int root);
+
+/* Makes `root` the root and leaves the old one at /mnt; answers a descriptor of the old one, with which root_forget() lets it go. */
+int root_pivot_keeping(int root);
+int root_forget(int old);
+
+/*
+ * While the old root is there, no program of the new one may be started, whoever asks for it: the kernel refuses by mount flag, also
+ * to load an interpreter or a library from it. Answers what root_allow_programs() takes back, NULL on failure.
+ */
+int *root_forbid_programs(const struct plan *plan, int root);
+int root_allow_programs(const struct plan *plan, int *quiet);
 
 #endif

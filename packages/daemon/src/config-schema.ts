@@ -258,7 +258,21 @@ export const SCHEMA: Readonly<Record<string, Readonly<Record<string, KeyRule>>>>
       type: 'string',
       optional: true,
       nullable: true,
-      about: "directory with the operator's hook scripts",
+      about:
+        "directory with the operator's hooks: each replaces the shipped one of the same name (see docs/hooks.md)",
+    },
+    hook_timeout: {
+      type: 'integer',
+      min: 1,
+      max: 3_600,
+      fallback: 30,
+      about: 'seconds a hook may take; then it is killed and the creation fails',
+    },
+    hook_shell: {
+      type: 'string',
+      optional: true,
+      nullable: true,
+      about: 'static shell of the host that reads hook-child-after-pivot.sh; default: busybox or bash-static',
     },
   },
   compat: {

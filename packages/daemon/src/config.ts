@@ -56,6 +56,8 @@ export interface Configuration {
     readonly pids_limit: number | null;
     readonly durable: boolean;
     readonly hooks_path?: string | null;
+    readonly hook_timeout: number;
+    readonly hook_shell?: string | null;
   };
   readonly compat: {
     readonly cgroup_view: string | null;

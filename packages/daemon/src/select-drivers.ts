@@ -70,7 +70,14 @@ export async function selectDrivers(
   const init = await choose<InitDriver>({
     role: 'init',
     wanted: 'auto',
-    candidates: { wshd: () => wshd(wanted.hooks_path ? { hooksDirectory: wanted.hooks_path } : {}) },
+    candidates: {
+      wshd: () =>
+        wshd({
+          ...(wanted.hooks_path ? { hooksDirectory: wanted.hooks_path } : {}),
+          ...(wanted.hook_shell ? { hookShell: wanted.hook_shell } : {}),
+          hookTimeout: wanted.hook_timeout,
+        }),
+    },
     probe: (driver) => driver.probe(),
   });
   const filesystem = await choose<FilesystemDriver>({

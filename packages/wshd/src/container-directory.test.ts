@@ -69,7 +69,7 @@ describe('prepareDirectory', () => {
       'resolv.conf',
       'wshd.conf',
     ]);
-    expect(readFileSync(join(directory, 'etc/config'), 'utf8')).toBe('id=17jqe2nv7dh\nrootfs_path=/a b\n');
+    expect(readFileSync(join(directory, 'etc/config'), 'utf8')).toBe("id=17jqe2nv7dh\nrootfs_path='/a b'\n");
     expect(readFileSync(join(directory, 'etc/wshd.conf'), 'utf8').trimEnd().split('\n')).toEqual([
       'hostname 17jqe2nv7dh',
       'nice 10',
@@ -83,6 +83,7 @@ describe('prepareDirectory', () => {
       'file /etc/resolv.conf 0644 etc/resolv.conf',
       'device fuse c 10 229 0666',
       'no_new_privs 0',
+      'hook_timeout 30',
     ]);
   });
 

@@ -6,7 +6,7 @@ import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { encodeBytes, type InitSpec, WardenError } from '@warden/interface';
 import { renderMountPlan } from './mount-plan.ts';
 import { linkSkeleton, type StagedFile } from './skeleton.ts';
-import { HOSTS_SOURCE, RESOLV_CONF_SOURCE, renderWshdConf } from './wshd-conf.ts';
+import { HOSTS_SOURCE, type HookSettings, RESOLV_CONF_SOURCE, renderWshdConf } from './wshd-conf.ts';
 
 /** Everything but `run` may be looked at by whoever may enter the depot; whoever reaches the socket in `run` is root inside. */
 const DIRECTORIES: readonly (readonly [name: string, mode: number])[] = [
@@ -20,11 +20,15 @@ const DIRECTORIES: readonly (readonly [name: string, mode: number])[] = [
 ];
 
 /** Makes the directory from the skeleton and writes what init reads. Idempotent. Errors: `INVALID_SPEC` for a bind source, `NATIVE_FAILED`. */
-export function prepareDirectory(spec: InitSpec, skeleton: readonly StagedFile[]): void {
+export function prepareDirectory(
+  spec: InitSpec,
+  skeleton: readonly StagedFile[],
+  hooks?: HookSettings,
+): void {
   // rendered first: a missing bind source leaves nothing behind
   const files: readonly (readonly [path: string, content: string])[] = [
     ['etc/fstab', renderMountPlan(spec)],
-    ['etc/wshd.conf', renderWshdConf(spec)],
+    ['etc/wshd.conf', renderWshdConf(spec, hooks)],
     [HOSTS_SOURCE, spec.hosts],
     [RESOLV_CONF_SOURCE, spec.resolvConf],
   ];
@@ -39,9 +43,16 @@ export function prepareDirectory(spec: InitSpec, skeleton: readonly StagedFile[]
   }
 }
 
-/** `etc/config`: `key=value` lines without quoting, which operators' hooks source. */
+/**
+ * `etc/config`: `key=value` lines, which hooks read by `source`. Values are not quoted, except one that a shell would take apart or
+ * execute: a path may hold blanks and worse.
+ */
 export function renderConfig(config: InitSpec['config']): string {
-  return config.map(([key, value]) => `${key}=${value}\n`).join('');
+  return config.map(([key, value]) => `${key}=${shellWord(value)}\n`).join('');
+}
+
+function shellWord(value: string): string {
+  return /^[\w./:@%+=,-]*$/.test(value) ? value : `'${value.replaceAll("'", "'\\''")}'`;
 }
 
 function makeDirectory(path: string, mode: number): void {

@@ -13,14 +13,26 @@ import type {
   ProbeResult,
 } from '@warden/interface';
 import { prepareDirectory } from './container-directory.ts';
+import { findHookShell } from './hook-shell.ts';
 import { connectInit } from './init.ts';
 import { launchInit } from './launch.ts';
-import { binariesDirectory, checkBinaries, type StagedFile, stageSkeleton } from './skeleton.ts';
+import {
+  binariesDirectory,
+  checkBinaries,
+  isHookInForce,
+  type StagedFile,
+  stageSkeleton,
+} from './skeleton.ts';
+import { DEFAULT_HOOK_SETTINGS, type HookSettings } from './wshd-conf.ts';
 
 /** Options of {@link wshd}. */
 export interface WshdOptions {
   /** The operator's hooks, used instead of the shipped ones of the same name. Only executable ones are run. */
   readonly hooksDirectory?: string;
+  /** Seconds a hook may take before it is killed and the creation fails. Default 30. */
+  readonly hookTimeout?: number;
+  /** Static shell of the host that reads `hook-child-after-pivot.sh`. Default: busybox or bash-static, where Debian puts them. */
+  readonly hookShell?: string;
   /** Where `wshd` and `wsh` are. Default: `WARDEN_WSHD_DIRECTORY` of the environment, else the package's own build. */
   readonly binariesDirectory?: string;
 }
@@ -36,6 +48,7 @@ class WshdDriver implements InitDriver {
   readonly #options: WshdOptions;
   readonly #logger: Logger;
   #skeleton: readonly StagedFile[] | undefined;
+  #hooks: HookSettings = DEFAULT_HOOK_SETTINGS;
 
   constructor(options: WshdOptions, logger: Logger) {
     this.#options = options;
@@ -56,12 +69,17 @@ class WshdDriver implements InitDriver {
   async setup(depot: string): Promise<void> {
     const binaries = binariesDirectory(this.#options.binariesDirectory);
     this.#skeleton = stageSkeleton(depot, binaries, this.#options.hooksDirectory);
+    const needsShell = isHookInForce(this.#skeleton, 'hook-child-after-pivot.sh');
+    this.#hooks = {
+      timeout: this.#options.hookTimeout ?? DEFAULT_HOOK_SETTINGS.timeout,
+      shell: needsShell ? findHookShell(this.#options.hookShell) : undefined,
+    };
     this.#logger.debug?.('skeleton-staged', { depot, binaries, files: this.#skeleton.length });
   }
 
   async prepare(spec: InitSpec): Promise<void> {
     if (this.#skeleton === undefined) throw new TypeError('setup must be called before prepare');
-    prepareDirectory(spec, this.#skeleton);
+    prepareDirectory(spec, this.#skeleton, this.#hooks);
   }
 
   launch(spec: InitSpec): Promise<LaunchedInit> {
@@ -75,7 +93,7 @@ class WshdDriver implements InitDriver {
   #launch(spec: InitSpec, program: string): Promise<LaunchedInit> {
     const { directory, id, hookEnvironment: environment } = spec;
     return launchInit(
-      { directory, program, title: `wshd: ${id}`, environment },
+      { directory, program, title: `wshd: ${id}`, environment, hookTimeout: this.#hooks.timeout },
       this.#logger.child('init', { id }),
     );
   }

@@ -46,14 +46,18 @@ function launchError(
   const object = unescapeObject(escaped);
   const errno = number === 0 ? undefined : (ERRNO_NAMES[number] ?? String(number));
   const code = exitStatus === 0 ? 'NATIVE_FAILED' : 'COMMAND_FAILED';
+  // a hook's last words stand behind the first line
+  const [head = '', ...words] = text.split('\n');
+  const output = exitStatus === 0 ? '' : words.join('\n');
+  const message = exitStatus === 0 ? text : output === '' ? head : `${head}: ${output}`;
   const outcome = exitStatus === 0 ? (errno ?? 'failed') : `exit status ${exitStatus}`;
-  return new WardenError(code, text === '' ? `${stage} ${object}: ${outcome}` : text, {
+  return new WardenError(code, message === '' ? `${stage} ${object}: ${outcome}` : message, {
     fields: {
       operation: 'launch',
       stage,
       object,
       ...(errno === undefined ? {} : { errno }),
-      ...(exitStatus === 0 ? {} : { exitStatus }),
+      ...(exitStatus === 0 ? {} : { exitStatus, output }),
     },
   });
 }

@@ -4,17 +4,18 @@ import { connectInit } from './init.ts';
 import { InitProcess } from './init-process.ts';
 import { Launcher, type LauncherSpec } from './launcher.ts';
 
-/** Hooks of the operator run in it; a hook that hangs must not hang the daemon's create for ever. */
-const STAGE_TIMEOUT_MS = 120_000;
+/** What init itself may take for a stage; its hooks, at most three in one, have limits of their own, which init enforces. */
+const STAGE_TIMEOUT_MS = 60_000;
+const HOOKS_PER_STAGE = 3;
 const KILL_TIMEOUT_MS = 10_000;
 
 /** Starts the launcher and answers when init is cloned and waits. Errors: as the launcher reports them, `TIMEOUT`. */
 export async function launchInit(spec: LauncherSpec, logger: Logger): Promise<LaunchedInit> {
   const launcher = new Launcher(spec, logger);
   try {
-    const { pid } = await withinStage('clone', launcher.expect('cloned'));
+    const { pid } = await withinStage('clone', spec.hookTimeout, launcher.expect('cloned'));
     // the launcher, its parent, reaps it only after our word or the channel's end, so the number is init's
-    return new Launched(spec.directory, launcher, new InitProcess(pid));
+    return new Launched(spec, launcher, new InitProcess(pid));
   } catch (error) {
     await launcher.end();
     throw error;
@@ -23,14 +24,16 @@ export async function launchInit(spec: LauncherSpec, logger: Logger): Promise<La
 
 class Launched implements LaunchedInit {
   readonly #directory: string;
+  readonly #hookTimeout: number;
   readonly #launcher: Launcher;
   readonly #process: InitProcess;
   #proceeding: Promise<Init> | undefined;
   #init: Init | undefined;
   #aborting: Promise<void> | undefined;
 
-  constructor(directory: string, launcher: Launcher, process: InitProcess) {
-    this.#directory = directory;
+  constructor(spec: LauncherSpec, launcher: Launcher, process: InitProcess) {
+    this.#directory = spec.directory;
+    this.#hookTimeout = spec.hookTimeout;
     this.#launcher = launcher;
     this.#process = process;
   }
@@ -52,7 +55,7 @@ class Launched implements LaunchedInit {
   async #proceed(): Promise<Init> {
     try {
       this.#launcher.go();
-      await withinStage('proceed', this.#launcher.expect('ready'));
+      await withinStage('proceed', this.#hookTimeout, this.#launcher.expect('ready'));
       const init = await connectInit(this.#directory);
       if (init === undefined) throw deadAfterReady(this.#directory);
       if (init.pid !== this.pid) {
@@ -91,16 +94,17 @@ function deadAfterReady(directory: string): WardenError {
   });
 }
 
-async function withinStage<T>(stage: string, step: Promise<T>): Promise<T> {
+async function withinStage<T>(stage: string, hookTimeout: number, step: Promise<T>): Promise<T> {
+  const timeoutMs = STAGE_TIMEOUT_MS + HOOKS_PER_STAGE * hookTimeout * 1_000;
   let timer: NodeJS.Timeout | undefined;
   const limit = new Promise<never>((_, reject) => {
     timer = setTimeout(() => {
       reject(
-        new WardenError('TIMEOUT', `init did not get through ${stage} within ${STAGE_TIMEOUT_MS} ms`, {
-          fields: { operation: 'launch', stage, timeoutMs: STAGE_TIMEOUT_MS },
+        new WardenError('TIMEOUT', `init did not get through ${stage} within ${timeoutMs} ms`, {
+          fields: { operation: 'launch', stage, timeoutMs },
         }),
       );
-    }, STAGE_TIMEOUT_MS);
+    }, timeoutMs);
   });
   try {
     return await Promise.race([step, limit]);

@@ -32,6 +32,8 @@ export interface LauncherSpec {
   readonly program: string;
   readonly title: string;
   readonly environment: Readonly<Record<string, string>>;
+  /** Seconds each of the hooks may take, by which the launch as a whole may take longer. */
+  readonly hookTimeout: number;
 }
 
 type Milestone = Exclude<LaunchReport, { kind: 'log' } | { kind: 'error' }>;

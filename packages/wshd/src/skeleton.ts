@@ -61,6 +61,13 @@ export function checkBinaries(directory: string): void {
   }
 }
 
+/** Whether init would run it: there, executable and not empty. */
+export function isHookInForce(files: readonly StagedFile[], name: (typeof HOOKS)[number]): boolean {
+  const file = files.find(({ target }) => target === `lib/${name}`);
+  const facts = file && statSync(file.source, { throwIfNoEntry: false });
+  return facts !== undefined && facts.size > 0 && (facts.mode & 0o111) !== 0;
+}
+
 /**
  * Puts binaries and hooks below `<depot>/.skeleton`. A file that changed gets a new inode, so that containers keep what
  * they were made with. Answers what a container has to link. Idempotent.
@@ -102,7 +109,7 @@ function hookFiles(directory: string | undefined): Map<string, string> {
 function stage(source: string, staging: string, target: string): StagedFile {
   const staged = join(staging, target);
   // hooks run as root: whoever may write the source decides, but nobody else the copy
-  const mode = statSync(source).mode & 0o755;
+  const mode = modeOf(source, target);
   if (!isSame(source, staged, mode)) {
     const fresh = `${staged}.new`;
     rmSync(fresh, { force: true });
@@ -111,6 +118,15 @@ function stage(source: string, staging: string, target: string): StagedFile {
     renameSync(fresh, staged);
   }
   return { source: staged, target };
+}
+
+/** The shipped hooks do nothing, so a copy of one that somebody has made executable is not worth two processes per container. */
+function modeOf(source: string, target: string): number {
+  const mode = statSync(source).mode & 0o755;
+  const name = HOOKS.find((hook) => target === `lib/${hook}`);
+  if (name === undefined) return mode;
+  const shipped = join(shippedHooksDirectory(), name);
+  return isSame(source, shipped, statSync(shipped).mode & 0o7777) ? mode & ~0o111 : mode;
 }
 
 function isSame(source: string, staged: string, mode: number): boolean {

@@ -6,8 +6,18 @@ import { escapeField } from './mount-plan.ts';
 export const HOSTS_SOURCE = 'etc/hosts';
 export const RESOLV_CONF_SOURCE = 'etc/resolv.conf';
 
+/** How init runs the operator's hooks. */
+export interface HookSettings {
+  /** Seconds each may take. */
+  readonly timeout: number;
+  /** For the one that runs in the container's root; `undefined` when there is none. */
+  readonly shell: string | undefined;
+}
+
+export const DEFAULT_HOOK_SETTINGS: HookSettings = { timeout: 30, shell: undefined };
+
 /** Renders the whole file. Capabilities and seccomp keep init's own defaults. */
-export function renderWshdConf(spec: InitSpec): string {
+export function renderWshdConf(spec: InitSpec, hooks: HookSettings = DEFAULT_HOOK_SETTINGS): string {
   const lines: (readonly (string | number)[])[] = [
     ['hostname', spec.hostname],
     ['nice', spec.nice],
@@ -20,6 +30,8 @@ export function renderWshdConf(spec: InitSpec): string {
     ['device', 'fuse', 'c', 10, 229, '0666'],
     // jobs of the original may use set-user-id programs (su, ping, sudo); images rely on it
     ['no_new_privs', 0],
+    ['hook_timeout', hooks.timeout],
+    ...(hooks.shell === undefined ? [] : [['hook_shell', hooks.shell]]),
   ];
   return lines.map((fields) => `${fields.map((field) => escapeField(String(field))).join(' ')}\n`).join('');
 }

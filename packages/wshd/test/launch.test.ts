@@ -169,7 +169,13 @@ describe.skipIf(needs !== undefined)(`launch${needs === undefined ? '' : ` [need
     const before = openDescriptors();
     await expect(
       launchInit(
-        { directory: spec.directory, program: `${spec.directory}/bin/other`, title: 'x', environment: {} },
+        {
+          directory: spec.directory,
+          program: `${spec.directory}/bin/other`,
+          title: 'x',
+          environment: {},
+          hookTimeout: 1,
+        },
         depot.logger,
       ),
     ).rejects.toMatchObject({ code: 'NATIVE_FAILED', fields: { errno: 'EACCES' } });
