@@ -8,12 +8,13 @@ import { egressRules } from './egress-rule.ts';
 import { addressBytes, parseAddress } from './ipv4-address.ts';
 import { linkEnds } from './link-names.ts';
 import type { MessageBody } from './netlink-message.ts';
-import { verdict } from './nftables-expression.ts';
+import { compare, exceeds, interfaceKey, META, meta, verdict } from './nftables-expression.ts';
 import type { TableMessages } from './nftables-message.ts';
 import { interfaceElement, portElement, verdictElement } from './nftables-message.ts';
 import { DEFAULT_CHAIN, SET } from './ruleset.ts';
 
 const CHAIN_PREFIX = 'i-';
+const LIMIT_CHAIN_PREFIX = 'b-';
 
 /** The chain of a container. */
 export function containerChain(id: ContainerId): string {
@@ -23,6 +24,44 @@ export function containerChain(id: ContainerId): string {
 /** The container whose chain this is, or undefined. */
 export function chainOwner(chain: string): ContainerId | undefined {
   return chain.startsWith(CHAIN_PREFIX) ? chain.slice(CHAIN_PREFIX.length) : undefined;
+}
+
+/** The chain that drops what exceeds a container's bandwidth, where queues cannot hold it back. */
+export function limitChain(id: ContainerId): string {
+  return LIMIT_CHAIN_PREFIX + id;
+}
+
+/** The container whose {@link limitChain} this is, or undefined. */
+export function limitChainOwner(chain: string): ContainerId | undefined {
+  return chain.startsWith(LIMIT_CHAIN_PREFIX) ? chain.slice(LIMIT_CHAIN_PREFIX.length) : undefined;
+}
+
+/** Makes both directions of a container drop what exceeds the bucket. Idempotent. */
+export function ensureLimit(
+  table: TableMessages,
+  id: ContainerId,
+  bucket: { readonly rate: bigint; readonly burst: number },
+): MessageBody[] {
+  const chain = limitChain(id);
+  const host = linkEnds(id).host.name;
+  const over = [exceeds(bucket.rate, bucket.burst), verdict('drop')];
+  return [
+    table.addChain(chain),
+    table.flushChain(chain),
+    table.addRule(chain, [meta(META.iifname), compare(interfaceKey(host)), ...over]),
+    table.addRule(chain, [meta(META.oifname), compare(interfaceKey(host)), ...over]),
+    table.addElements(SET.limited, [verdictElement(host, { jump: chain })]),
+  ];
+}
+
+/** Removes what {@link ensureLimit} made. Fails with ENOENT when a part of it is missing. */
+export function removeLimit(table: TableMessages, id: ContainerId): MessageBody[] {
+  const chain = limitChain(id);
+  return [
+    table.deleteElements(SET.limited, [verdictElement(linkEnds(id).host.name)]),
+    table.flushChain(chain),
+    table.deleteChain(chain),
+  ];
 }
 
 /** Makes the container's chain hold exactly these rules, oldest first, and leads its traffic there. Idempotent. */

@@ -8,6 +8,7 @@ import type {
   DriverState,
   EgressRule,
   InsideNetwork,
+  Ipv4,
   Logger,
   NetworkDriver,
   NetworkHostSpec,
@@ -17,17 +18,22 @@ import type {
   ProbeResult,
 } from '@warden/interface';
 import { isWardenError, toWardenError, WardenError } from '@warden/interface';
+import type { BandwidthMode } from './bandwidth.ts';
+import { BandwidthLimits } from './bandwidth-limits.ts';
 import type { LinkSettings } from './container-link.ts';
 import { createLink, disconnectLink, ensureAddressing, findLink, removeLink } from './container-link.ts';
 import { addPort, ensureContainer, insertEgress, removeContainer, removePorts } from './container-rules.ts';
+import { FreedAddresses } from './freed-addresses.ts';
+import { listeningAddresses } from './host-listener.ts';
 import type { Inventory } from './inventory.ts';
 import { readInventory } from './inventory.ts';
-import { formatMac, linkEnds, linkOwner } from './link-names.ts';
+import type { AddressRange } from './ipv4-address.ts';
+import { formatAddress, parseAddress, parseRange } from './ipv4-address.ts';
+import { formatMac, isContainerLink, linkEnds, linkOwner, shaperOwner } from './link-names.ts';
 import { isKernelError, NetlinkConnection } from './netlink-connection.ts';
 import type { MessageBody } from './netlink-message.ts';
 import { TableMessages } from './nftables-message.ts';
-import { unlimitedBandwidth } from './none.ts';
-import { outwardAddress } from './outward-address.ts';
+import { outwardAddress, outwardLink } from './outward-address.ts';
 import { probeKernel } from './probe.ts';
 import type { Link } from './rtnetlink.ts';
 import { dumpLinks, readLink, routeLoopback } from './rtnetlink.ts';
@@ -37,6 +43,8 @@ import { enableForwarding, hasIpv6 } from './sysctl.ts';
 
 /** How long the kernel is given to end a dead namespace before its link is deleted explicitly. */
 const LINK_GRACE_MS = 5_000;
+const ANY_ADDRESS = 0;
+const LOOPBACK = parseAddress('127.0.0.1');
 
 /** Options of {@link nftablesNetwork}. */
 export interface NftablesNetworkOptions {
@@ -47,19 +55,23 @@ export interface NftablesNetworkOptions {
    * that the network routes to the pool, as the original daemon had it.
    */
   readonly inbound?: InboundPolicy;
+  /** The address at which ports are published; default: the source address of packets to the outside, looked up at each mapping. */
+  readonly outwardAddress?: Ipv4;
+  /** The only way of limiting bandwidth to be used; default: the best one that works. */
+  readonly bandwidth?: BandwidthMode;
 }
 
-/** Makes the driver. Errors: `TypeError` for a table name that nftables would not take. */
+/** Makes the driver. Errors: `TypeError` for a table name that nftables would not take; `INVALID_SPEC` for what is no address. */
 export function nftablesNetwork(options: NftablesNetworkOptions): DriverFactory<NetworkDriver> {
   if (!/^[A-Za-z][A-Za-z0-9_.-]{0,62}$/.test(options.table))
     throw new TypeError(`not a table name: ${options.table}`);
+  if (options.outwardAddress !== undefined) parseAddress(options.outwardAddress);
   return (components) => new NftablesNetwork(options, components);
 }
 
 class NftablesNetwork implements NetworkDriver {
   readonly role = 'network';
   readonly name = 'nftables';
-  readonly supports: NetworkSupports = { link: true, portMapping: true, egressRules: true, bandwidth: false };
   readonly #table: TableMessages;
   readonly #inbound: InboundPolicy;
   readonly #log: Logger;
@@ -68,12 +80,37 @@ class NftablesNetwork implements NetworkDriver {
   #connection: NetlinkConnection | undefined;
   #inventory: Inventory | undefined;
   #published: number | undefined;
+  readonly #outwardOption: number | undefined;
+  readonly #bandwidth: BandwidthLimits;
+  readonly #freed: FreedAddresses;
+  /** Addresses of both ends of the links this driver knows to live. */
+  readonly #living = new Set<number>();
+  #pool: AddressRange | undefined;
 
   constructor(options: NftablesNetworkOptions, components: DriverComponents) {
     this.#table = new TableMessages(options.table);
     this.#inbound = options.inbound ?? 'published';
     this.#log = components.logger.child('nftables');
     this.#links = { alias: options.table, hasIpv6: hasIpv6() };
+    this.#outwardOption =
+      options.outwardAddress === undefined ? undefined : parseAddress(options.outwardAddress);
+    this.#freed = new FreedAddresses(() => this.#netlink(), this.#log);
+    this.#bandwidth = new BandwidthLimits({
+      table: this.#table,
+      links: this.#links,
+      log: this.#log,
+      wanted: options.bandwidth,
+      kernel: {
+        netlink: () => this.#netlink(),
+        containers: () => this.#containers(),
+        commit: (operation, object, changes) => this.#commit(operation, object, changes),
+      },
+    });
+  }
+
+  get supports(): NetworkSupports {
+    const bandwidth = this.#bandwidth.mode !== undefined;
+    return { link: true, portMapping: true, egressRules: true, bandwidth };
   }
 
   async probe(): Promise<ProbeResult> {
@@ -82,12 +119,18 @@ class NftablesNetwork implements NetworkDriver {
 
   async setup(host: NetworkHostSpec): Promise<void> {
     enableForwarding();
-    const outward = outwardAddress(this.#netlink());
+    const outward = this.#outward();
     if (outward === undefined) this.#log.warn('outward-address-missing');
-    const published = outward === undefined ? [] : [outward];
-    this.#commit('setup', this.#table.table, skeleton(this.#table, host, this.#inbound, published));
+    const around = {
+      inbound: this.#inbound,
+      published: outward === undefined ? [] : [outward],
+      uplink: this.#uplinkOfContainer(),
+      hasLimits: this.#bandwidth.mode === 'limit',
+    };
+    this.#commit('setup', this.#table.table, skeleton(this.#table, host, around));
     this.#published = outward;
     this.#inventory = undefined;
+    this.#pool = parseRange(host.pool);
   }
 
   plan(spec: NetworkSpec): DriverState {
@@ -108,10 +151,13 @@ class NftablesNetwork implements NetworkDriver {
   }
 
   async attach(spec: NetworkSpec, _state: DriverState, pid: number): Promise<void> {
+    this.#freed.claim(parseAddress(spec.containerIp));
+    if (this.#bandwidth.has(spec.id)) this.#bandwidth.clear(spec.id, undefined);
     // Before the link: it must not carry a packet that no rule is about.
     this.#replaceRules(spec, [], []);
     try {
       createLink(this.#netlink(), spec, this.#links, pid);
+      this.#note(spec);
     } catch (cause) {
       const error = failure('attach', linkEnds(spec.id).host.name, cause);
       try {
@@ -129,6 +175,7 @@ class NftablesNetwork implements NetworkDriver {
 
   async mapPort(spec: NetworkSpec, _state: DriverState, mapping: PortMapping): Promise<void> {
     if (this.#isPublished(spec, mapping)) return;
+    this.#refuseListener(mapping.hostPort);
     const link = this.#existingLink('map-port', spec.id);
     const changes = [...this.#publishedChanges(), addPort(this.#table, spec.id, spec.containerIp, mapping)];
     try {
@@ -147,12 +194,17 @@ class NftablesNetwork implements NetworkDriver {
     this.#commit('allow-egress', spec.id, insertEgress(this.#table, spec.id, rule));
   }
 
-  async setBandwidth(spec: NetworkSpec): Promise<void> {
-    throw noBandwidth(spec.id);
+  async setBandwidth(spec: NetworkSpec, _state: DriverState, limit: BandwidthLimit): Promise<void> {
+    const link = this.#existingLink('set-bandwidth', spec.id);
+    try {
+      this.#bandwidth.set(spec, link, limit);
+    } catch (cause) {
+      throw failure('set-bandwidth', spec.id, cause);
+    }
   }
 
-  async bandwidth(): Promise<BandwidthStat> {
-    return unlimitedBandwidth();
+  async bandwidth(spec: NetworkSpec): Promise<BandwidthStat> {
+    return this.#bandwidth.stat(spec.id);
   }
 
   async restore(
@@ -164,12 +216,14 @@ class NftablesNetwork implements NetworkDriver {
       readonly bandwidth?: BandwidthLimit;
     },
   ): Promise<void> {
-    if (recorded.bandwidth !== undefined) throw noBandwidth(spec.id);
     const link = this.#existingLink('restore', spec.id);
     this.#replaceRules(spec, recorded.egress, recorded.mappings);
     try {
       ensureAddressing(this.#netlink(), spec, link);
       if (recorded.mappings.length > 0) this.#netlink().route(routeLoopback(link.index));
+      if (recorded.bandwidth === undefined) this.#bandwidth.clear(spec.id, link);
+      else this.#bandwidth.set(spec, link, recorded.bandwidth);
+      this.#note(spec);
     } catch (cause) {
       throw failure('restore', link.name, cause);
     }
@@ -182,7 +236,9 @@ class NftablesNetwork implements NetworkDriver {
       // Before the rules go: without them nothing would stop what still runs inside.
       if (link !== undefined) disconnectLink(this.#netlink(), spec, link);
       this.#removeRules(spec.id);
+      this.#bandwidth.clear(spec.id, link);
       if (link !== undefined) this.#awaitEnd(spec.id, link);
+      this.#forget(spec);
     } catch (cause) {
       throw failure('release', name, cause);
     }
@@ -190,21 +246,25 @@ class NftablesNetwork implements NetworkDriver {
 
   async sweep(keep: ReadonlySet<ContainerId>): Promise<readonly ContainerId[]> {
     this.#inventory = undefined;
-    const { chains, ports } = this.#containers();
-    const links = this.#ownLinks();
-    const found = new Set([...chains, ...links.keys(), ...Array.from(ports.values(), (port) => port.owner)]);
+    const { chains, limits, ports } = this.#containers();
+    const { links, shapers } = this.#ownLinks();
+    const owners = Array.from(ports.values(), (port) => port.owner);
+    const found = new Set([...chains, ...limits, ...links.keys(), ...shapers, ...owners]);
     const removed = [...found].filter((id) => !keep.has(id));
     for (const id of removed) {
       const link = links.get(id);
       if (link !== undefined) removeLink(this.#netlink(), link);
       this.#removeRules(id);
+      this.#bandwidth.clear(id, undefined);
     }
+    this.#freed.flushStrangers((address) => this.#isStranger(address));
     return removed;
   }
 
   async close(): Promise<void> {
     for (const timer of this.#pendingLinks.values()) clearTimeout(timer);
     this.#pendingLinks.clear();
+    this.#freed.flush();
     this.#connection?.close();
     this.#connection = undefined;
   }
@@ -289,7 +349,7 @@ class NftablesNetwork implements NetworkDriver {
 
   /** The outward address may have changed since the last mapping. */
   #publishedChanges(): MessageBody[] {
-    const outward = outwardAddress(this.#netlink());
+    const outward = this.#outward();
     if (outward === undefined || outward === this.#published) return [];
     this.#published = outward;
     return replacePublished(this.#table, [outward]);
@@ -304,13 +364,53 @@ class NftablesNetwork implements NetworkDriver {
     });
   }
 
-  #ownLinks(): Map<ContainerId, Link> {
+  #ownLinks(): { readonly links: Map<ContainerId, Link>; readonly shapers: Set<ContainerId> } {
     const links = new Map<ContainerId, Link>();
+    const shapers = new Set<ContainerId>();
     for (const link of this.#netlink().route(dumpLinks()).map(readLink)) {
+      if (link.alias !== this.#links.alias) continue;
       const owner = linkOwner(link.name);
-      if (owner !== undefined && link.alias === this.#links.alias) links.set(owner, link);
+      if (owner !== undefined) links.set(owner, link);
+      const shaped = shaperOwner(link.name);
+      if (shaped !== undefined) shapers.add(shaped);
     }
-    return links;
+    return { links, shapers };
+  }
+
+  #outward(): number | undefined {
+    return this.#outwardOption ?? outwardAddress(this.#netlink());
+  }
+
+  /** Of a daemon that lives in a container itself, the link it goes out by. */
+  #uplinkOfContainer(): string | undefined {
+    const name = outwardLink(this.#netlink());
+    return name !== undefined && isContainerLink(name) ? name : undefined;
+  }
+
+  /** Errors: `ALREADY_EXISTS` when a program of the host would lose its clients to the mapping. */
+  #refuseListener(port: number): void {
+    const published = [ANY_ADDRESS, LOOPBACK, this.#outward()];
+    const address = listeningAddresses(port).find((one) => published.includes(one));
+    if (address === undefined) return;
+    throw new WardenError(
+      'ALREADY_EXISTS',
+      `port ${port} is taken by a program of the host, which listens on ${formatAddress(address)}`,
+      { fields: { operation: 'map-port', object: String(port), owner: 'host' } },
+    );
+  }
+
+  #note(spec: NetworkSpec): void {
+    for (const address of [spec.hostIp, spec.containerIp]) this.#living.add(parseAddress(address));
+  }
+
+  #forget(spec: NetworkSpec): void {
+    for (const address of [spec.hostIp, spec.containerIp]) this.#living.delete(parseAddress(address));
+    this.#freed.add(parseAddress(spec.containerIp));
+  }
+
+  #isStranger(address: number): boolean {
+    const pool = this.#pool;
+    return pool !== undefined && address >= pool.first && address <= pool.last && !this.#living.has(address);
   }
 
   /** A link normally goes with its namespace. If the namespace outlives the container, delete the link after a while. */
@@ -328,12 +428,6 @@ class NftablesNetwork implements NetworkDriver {
     };
     this.#pendingLinks.set(id, setTimeout(check, LINK_GRACE_MS).unref());
   }
-}
-
-function noBandwidth(id: ContainerId): WardenError {
-  return new WardenError('UNSUPPORTED', 'the network driver "nftables" has no bandwidth limits', {
-    fields: { operation: 'set-bandwidth', object: id, driver: 'nftables' },
-  });
 }
 
 function publishedPort(

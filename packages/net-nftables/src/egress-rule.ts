@@ -1,10 +1,16 @@
 /** One allow rule as nftables expressions. */
 import type { ContainerId, EgressRule } from '@warden/interface';
 import { WardenError } from '@warden/interface';
-import { parseAddress } from './ipv4-address.ts';
+import { coversLinkLocal, LINK_LOCAL, parseAddress } from './ipv4-address.ts';
 import type { Expression } from './nftables-expression.ts';
 import { CT_STATE, ctState, log, verdict } from './nftables-expression.ts';
-import { addressWithin, destinationPortWithin, icmpByte, isIpv4, isProtocol } from './packet-match.ts';
+import {
+  addressWithin,
+  destinationPortWithin,
+  icmpByte,
+  isProtocol,
+  toAddressExcept,
+} from './packet-match.ts';
 
 function protocolMatch(rule: EgressRule): Expression[] {
   if (rule.protocol === 'all') return [];
@@ -18,21 +24,23 @@ function icmpMatch(rule: EgressRule): Expression[] {
   return rule.icmpCode === undefined ? type : [...type, ...icmpByte('code', rule.icmpCode)];
 }
 
+function destinationMatch(network: EgressRule['network']): Expression[] {
+  if (network === undefined) return toAddressExcept(LINK_LOCAL);
+  const range = { first: parseAddress(network.first), last: parseAddress(network.last) };
+  const within = addressWithin('destination', range);
+  return coversLinkLocal(range) ? [...within, ...toAddressExcept(LINK_LOCAL)] : within;
+}
+
 function match(rule: EgressRule): Expression[] {
   const { network, ports, protocol } = rule;
   if (ports !== undefined && protocol !== 'tcp' && protocol !== 'udp') {
     // Leaving the ports out would allow more than was asked for.
-    throw new WardenError('INVALID_SPEC', `protocol ${protocol} has no ports`, {
+    throw new WardenError('INVALID_SPEC', `command exited with failure: protocol ${protocol} has no ports`, {
       fields: { operation: 'allow-egress', object: protocol },
     });
   }
   return [
-    ...(network === undefined
-      ? isIpv4()
-      : addressWithin('destination', {
-          first: parseAddress(network.first),
-          last: parseAddress(network.last),
-        })),
+    ...destinationMatch(network),
     ...protocolMatch(rule),
     ...(ports === undefined ? [] : destinationPortWithin(ports)),
     ...icmpMatch(rule),

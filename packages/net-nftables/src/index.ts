@@ -5,6 +5,8 @@
  *
  * @packageDocumentation
  */
+
+export type { BandwidthMode } from './bandwidth.ts';
 export type { NftablesNetworkOptions } from './driver.ts';
 export { nftablesNetwork } from './driver.ts';
 export { noNetwork } from './none.ts';

@@ -1,7 +1,7 @@
 /** What the table holds of containers, as read from the kernel. */
 import type { ContainerId } from '@warden/interface';
 import { isContainerId } from '@warden/interface';
-import { chainOwner } from './container-rules.ts';
+import { chainOwner, limitChainOwner } from './container-rules.ts';
 import { formatAddress } from './ipv4-address.ts';
 import type { NetlinkConnection } from './netlink-connection.ts';
 import { isKernelError } from './netlink-connection.ts';
@@ -20,28 +20,37 @@ export interface PublishedPort {
 /** Chains and ports of containers in one table. */
 export interface Inventory {
   readonly chains: Set<ContainerId>;
+  /** Containers with a chain that limits their bandwidth. */
+  readonly limits: Set<ContainerId>;
   readonly ports: Map<number, PublishedPort>;
 }
 
 /** Reads the inventory. A table that does not exist is an empty one. */
 export function readInventory(connection: NetlinkConnection, table: TableMessages): Inventory {
   try {
-    return { chains: readChains(connection, table), ports: readPorts(connection, table) };
+    return { ...readChains(connection, table), ports: readPorts(connection, table) };
   } catch (error) {
     if (!isKernelError(error, 'ENOENT')) throw error;
-    return { chains: new Set(), ports: new Map() };
+    return { chains: new Set(), limits: new Set(), ports: new Map() };
   }
 }
 
-function readChains(connection: NetlinkConnection, table: TableMessages): Set<ContainerId> {
+function readChains(
+  connection: NetlinkConnection,
+  table: TableMessages,
+): Pick<Inventory, 'chains' | 'limits'> {
   const chains = new Set<ContainerId>();
+  const limits = new Set<ContainerId>();
   for (const received of connection.dump(table.dumpChains())) {
     const attributes = messageAttributes(received, NFGENMSG_BYTES);
-    const owner = chainOwner(attributeText(attributes.get(3)));
-    if (attributeText(attributes.get(1)) === table.table && owner !== undefined && isContainerId(owner))
-      chains.add(owner);
+    if (attributeText(attributes.get(1)) !== table.table) continue;
+    const name = attributeText(attributes.get(3));
+    const owner = chainOwner(name);
+    const limited = limitChainOwner(name);
+    if (owner !== undefined && isContainerId(owner)) chains.add(owner);
+    if (limited !== undefined && isContainerId(limited)) limits.add(limited);
   }
-  return chains;
+  return { chains, limits };
 }
 
 function readPorts(connection: NetlinkConnection, table: TableMessages): Map<number, PublishedPort> {

@@ -74,3 +74,24 @@ export function mergeRanges(ranges: readonly AddressRange[]): AddressRange[] {
 export function endsAtTop(range: AddressRange): boolean {
   return range.last === HIGHEST;
 }
+
+/**
+ * Where a cloud's metadata service and other things of the host's own link live. A rule that merely happens to cover it does not open it: it has
+ * to lie within.
+ */
+export const LINK_LOCAL: AddressRange = networkOf(parseAddress('169.254.0.0'), 16);
+
+/** Tells whether a range covers link-local addresses without being about them. */
+export function coversLinkLocal({ first, last }: AddressRange): boolean {
+  const touches = first <= LINK_LOCAL.last && last >= LINK_LOCAL.first;
+  return touches && !(first >= LINK_LOCAL.first && last <= LINK_LOCAL.last);
+}
+
+/** The parts of a range that are opened: without link-local addresses, unless it is about them. */
+export function withoutLinkLocal(range: AddressRange): AddressRange[] {
+  if (!coversLinkLocal(range)) return [range];
+  return [
+    { first: range.first, last: LINK_LOCAL.first - 1 },
+    { first: LINK_LOCAL.last + 1, last: range.last },
+  ].filter(({ first, last }) => first <= last);
+}

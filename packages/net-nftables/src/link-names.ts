@@ -6,6 +6,7 @@ import type { LinkEnd } from './rtnetlink.ts';
 
 const HOST_SUFFIX = '-0';
 const CONTAINER_SUFFIX = '-1';
+const SHAPER_SUFFIX = '-2';
 const PREFIX = 'w-';
 
 /** Both ends of the link. The names have 15 bytes, the most the kernel takes. */
@@ -14,10 +15,29 @@ export function linkEnds(id: ContainerId): { readonly host: LinkEnd; readonly co
   return { host: { name: host, mac: macOf(host) }, container: { name: container, mac: macOf(container) } };
 }
 
+/** The intermediate device that queues what a container sends; it exists only while its bandwidth is limited. */
+export function shaperName(id: ContainerId): string {
+  return PREFIX + id + SHAPER_SUFFIX;
+}
+
 /** The container whose host end has this name, or undefined. */
 export function linkOwner(name: string): ContainerId | undefined {
-  if (!name.startsWith(PREFIX) || !name.endsWith(HOST_SUFFIX)) return undefined;
-  const id = name.slice(PREFIX.length, -HOST_SUFFIX.length);
+  return ownerBySuffix(name, HOST_SUFFIX);
+}
+
+/** The container whose {@link shaperName} this is, or undefined. */
+export function shaperOwner(name: string): ContainerId | undefined {
+  return ownerBySuffix(name, SHAPER_SUFFIX);
+}
+
+/** Tells whether a link is one end of some warden's containers: the outward link of a daemon that lives in one of them. */
+export function isContainerLink(name: string): boolean {
+  return [HOST_SUFFIX, CONTAINER_SUFFIX].some((suffix) => ownerBySuffix(name, suffix) !== undefined);
+}
+
+function ownerBySuffix(name: string, suffix: string): ContainerId | undefined {
+  if (!name.startsWith(PREFIX) || !name.endsWith(suffix)) return undefined;
+  const id = name.slice(PREFIX.length, -suffix.length);
   return isContainerId(id) ? id : undefined;
 }
 

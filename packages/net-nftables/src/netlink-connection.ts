@@ -61,7 +61,7 @@ export class NetlinkConnection {
     );
   }
 
-  /** Asks nftables for a list. */
+  /** Sends one message to a packet filter subsystem on its own, outside any transaction; answers what it lists. */
   dump(body: MessageBody): Buffer[] {
     return sendAll(this.#filter, [body]);
   }

@@ -74,6 +74,13 @@ export function bigEndian32(value: number): Buffer {
   return bytes;
 }
 
+/** 64 bits in network byte order. */
+export function bigEndian64(value: bigint): Buffer {
+  const bytes = Buffer.allocUnsafe(8);
+  bytes.writeBigUInt64BE(value);
+  return bytes;
+}
+
 /** Text with its closing NUL. */
 export function cString(text: string): Buffer {
   return Buffer.from(`${text}\0`, 'utf8');

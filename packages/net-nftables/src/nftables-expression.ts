@@ -4,7 +4,7 @@
  * An expression reads or writes one register of 16 bytes; register 1 is the only one used here, except that a map's value of
  * address and port is addressed by its 32-bit halves. A comparison that fails ends the rule, not the chain.
  */
-import { attribute, bigEndian32, cString, nested, uint8, uint32 } from './netlink-message.ts';
+import { attribute, bigEndian32, bigEndian64, cString, nested, uint8, uint32 } from './netlink-message.ts';
 
 const NFTA_LIST_ELEM = 1;
 const NFTA_EXPR_NAME = 1;
@@ -88,6 +88,26 @@ export function compare(bytes: Uint8Array, operator: 'is' | 'is-not' = 'is'): Ex
 /** Goes on when the register, read big-endian, lies within both bounds. */
 export function within(first: Uint8Array, last: Uint8Array): Expression {
   return expression('range', number(1, REGISTER_1), number(2, 0), value(3, first), value(4, last));
+}
+
+/** Goes on when the register, read big-endian, lies outside the bounds. */
+export function outside(first: Uint8Array, last: Uint8Array): Expression {
+  return expression('range', number(1, REGISTER_1), number(2, 1), value(3, first), value(4, last));
+}
+
+/** Goes on for the bytes that exceed a token bucket: `rate` bytes per second, and `burst` bytes beyond one second's worth. */
+export function exceeds(rate: bigint, burst: number): Expression {
+  const SECONDS = 1n;
+  const BYTES = 1;
+  const INVERTED = 1;
+  return expression(
+    'limit',
+    attribute(1, bigEndian64(rate)),
+    attribute(2, bigEndian64(SECONDS)),
+    number(3, burst),
+    number(4, BYTES),
+    number(5, INVERTED),
+  );
 }
 
 /** Masks the register. */

@@ -1,17 +1,30 @@
-/** The host's address towards the rest of the world, at which ports are published. */
+/** The host's address towards the rest of the world, at which ports are published, and the link it goes out by. */
 import { addressBytes, parseAddress } from './ipv4-address.ts';
 import type { NetlinkConnection } from './netlink-connection.ts';
 import { isKernelError } from './netlink-connection.ts';
-import { getRoute, readPreferredSource } from './rtnetlink.ts';
+import { getLinkByIndex, getRoute, readLink, readOutgoingLink, readPreferredSource } from './rtnetlink.ts';
 
 /** Any address outside the host's networks: only its route is looked up. The original daemon asks for the same. */
 const OUTSIDE = parseAddress('1.2.3.4');
 
 /** The source address of packets to the outside; undefined without a route there. */
 export function outwardAddress(connection: NetlinkConnection): number | undefined {
+  const received = outwardRoute(connection);
+  return received && readPreferredSource(received);
+}
+
+/** The name of the link by which packets go outside; undefined without a route there. */
+export function outwardLink(connection: NetlinkConnection): string | undefined {
+  const received = outwardRoute(connection);
+  const index = received && readOutgoingLink(received);
+  if (index === undefined) return undefined;
+  const [link] = connection.route(getLinkByIndex(index));
+  return link && readLink(link).name;
+}
+
+function outwardRoute(connection: NetlinkConnection): Buffer | undefined {
   try {
-    const [received] = connection.route(getRoute(addressBytes(OUTSIDE)));
-    return received === undefined ? undefined : readPreferredSource(received);
+    return connection.route(getRoute(addressBytes(OUTSIDE)))[0];
   } catch (error) {
     // EACCES, EINVAL and EHOSTUNREACH are what "prohibit", "blackhole" and "unreachable" routes answer.
     if (isKernelError(error, 'ENETUNREACH', 'EHOSTUNREACH', 'EACCES', 'EINVAL')) return undefined;

@@ -9,6 +9,7 @@ import {
   META,
   memberOf,
   meta,
+  outside,
   PAYLOAD,
   payload,
   within,
@@ -47,6 +48,11 @@ export function toInterfaceIn(set: string): Expression[] {
   return [meta(META.oifname), memberOf(set)];
 }
 
+/** Packets that came in by this interface. */
+export function fromInterface(name: string): Expression[] {
+  return [meta(META.iifname), compare(interfaceKey(name))];
+}
+
 /** Packets that leave by any other interface than this one. */
 export function notToInterface(name: string): Expression[] {
   return [meta(META.oifname), compare(interfaceKey(name), 'is-not')];
@@ -60,6 +66,15 @@ export function toAddressIn(set: string): Expression[] {
 /** IPv4 packets from (to) an address of the range. */
 export function addressWithin(end: 'source' | 'destination', range: AddressRange): Expression[] {
   return [...isIpv4(), loadAddress(end), between(addressBytes(range.first), addressBytes(range.last))];
+}
+
+/** IPv4 packets to any address but those of the range. */
+export function toAddressExcept(range: AddressRange): Expression[] {
+  return [
+    ...isIpv4(),
+    loadAddress('destination'),
+    outside(addressBytes(range.first), addressBytes(range.last)),
+  ];
 }
 
 /** IPv4 packets to an address below or above the range: two matches, as a rule has no "or". */

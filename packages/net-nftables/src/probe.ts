@@ -1,8 +1,17 @@
 /** Whether this kernel has everything the driver needs, found out by making all of it in a throw-away network namespace. */
 import type { NetworkHostSpec, NetworkSpec, ProbeResult } from '@warden/interface';
 import { isWardenError } from '@warden/interface';
+import type { BandwidthMode } from './bandwidth.ts';
+import { tryShaping } from './bandwidth.ts';
 import { createLink } from './container-link.ts';
-import { addPort, ensureContainer, removeContainer, removePorts } from './container-rules.ts';
+import {
+  addPort,
+  ensureContainer,
+  ensureLimit,
+  removeContainer,
+  removeLimit,
+  removePorts,
+} from './container-rules.ts';
 import { NetlinkConnection } from './netlink-connection.ts';
 import type { TableMessages } from './nftables-message.ts';
 import { routeLoopback } from './rtnetlink.ts';
@@ -33,7 +42,9 @@ export function probeKernel(table: TableMessages): ProbeResult {
     const link = createLink(connection, CONTAINER, { alias: table.table, hasIpv6: hasIpv6() });
     connection.route(routeLoopback(link.index));
     step = 'nftables rules';
-    connection.commit(skeleton(table, HOST, 'published', []));
+    connection.commit(
+      skeleton(table, HOST, { inbound: 'published', published: [], uplink: undefined, hasLimits: false }),
+    );
     step = 'nftables rules of a container';
     const rule = { protocol: 'tcp', log: true, ports: { first: 80, last: 90 } } as const;
     connection.commit([
@@ -47,6 +58,44 @@ export function probeKernel(table: TableMessages): ProbeResult {
   } finally {
     connection?.close();
   }
+}
+
+/** The best way of limiting bandwidth that works here, and why not a better one. */
+export interface BandwidthFinding {
+  readonly mode: BandwidthMode | undefined;
+  readonly reasons: readonly string[];
+}
+
+/** Tries the ways of limiting bandwidth, each in a namespace of its own. Never throws. */
+export function probeBandwidth(table: TableMessages, wanted?: BandwidthMode): BandwidthFinding {
+  const reasons: string[] = [];
+  for (const mode of wanted === undefined ? (['queue', 'limit'] as const) : [wanted]) {
+    let connection: NetlinkConnection | undefined;
+    try {
+      connection = NetlinkConnection.openInNewNamespace();
+      tryBandwidth(connection, table, mode);
+      return { mode, reasons };
+    } catch (error) {
+      reasons.push(`${mode}: ${describe(error)}`);
+    } finally {
+      connection?.close();
+    }
+  }
+  return { mode: undefined, reasons };
+}
+
+function tryBandwidth(connection: NetlinkConnection, table: TableMessages, mode: BandwidthMode): void {
+  if (mode === 'queue') {
+    const settings = { alias: table.table, hasIpv6: hasIpv6() };
+    tryShaping(connection, CONTAINER, createLink(connection, CONTAINER, settings), settings);
+    return;
+  }
+  const around = { inbound: 'published', published: [], uplink: undefined, hasLimits: true } as const;
+  connection.commit([
+    ...skeleton(table, HOST, around),
+    ...ensureLimit(table, CONTAINER.id, { rate: 100_000n, burst: 2_000 }),
+  ]);
+  connection.commit(removeLimit(table, CONTAINER.id));
 }
 
 function describe(error: unknown): string {

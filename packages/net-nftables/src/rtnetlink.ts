@@ -98,6 +98,18 @@ export function createVeth(near: LinkEnd, far: LinkEnd, mtu: number, pid?: numbe
   );
 }
 
+/** Makes an intermediate device, still down: what leaves by it comes back where it came from. EEXIST when the name is taken. */
+export function createIntermediate(name: string, mtu: number): MessageBody {
+  return request(
+    RTM.newLink,
+    NLM_F_CREATE | NLM_F_EXCL,
+    linkHeader(0, IFF_NOARP),
+    attribute(IFLA.ifname, cString(name)),
+    attribute(IFLA.mtu, uint32(mtu)),
+    nested(IFLA.linkInfo, attribute(1, cString('ifb'))),
+  );
+}
+
 /** Asks for a link by name. ENODEV when there is none. */
 export function getLink(name: string): MessageBody {
   const SKIP_STATISTICS = 8;
@@ -108,6 +120,12 @@ export function getLink(name: string): MessageBody {
     attribute(IFLA.ifname, cString(name)),
     attribute(IFLA.extMask, uint32(SKIP_STATISTICS)),
   );
+}
+
+/** Asks for a link by number. ENODEV when there is none. */
+export function getLinkByIndex(index: number): MessageBody {
+  const SKIP_STATISTICS = 8;
+  return request(RTM.getLink, 0, linkHeader(index), attribute(IFLA.extMask, uint32(SKIP_STATISTICS)));
 }
 
 /** Asks for all links. */
@@ -129,6 +147,11 @@ export function readLink(received: Buffer): Link {
 /** Deletes a link; of a veth pair both ends go. Takes about 30 ms. */
 export function deleteLink(index: number): MessageBody {
   return request(RTM.delLink, 0, linkHeader(index));
+}
+
+/** Sets a link up. */
+export function bringUp(index: number): MessageBody {
+  return request(RTM.newLink, 0, linkHeader(index, IFF_UP));
 }
 
 /** Takes a link down: nothing passes it any more. */
@@ -211,6 +234,12 @@ export function getRoute(destination: Uint8Array): MessageBody {
     Buffer.concat([Buffer.of(AF_INET, 32, 0, 0, 0, 0, 0, 0), Buffer.alloc(4)]),
     attribute(1, destination),
   );
+}
+
+/** The number of the link the answer to {@link getRoute} leads out by, if it names one. */
+export function readOutgoingLink(received: Buffer): number | undefined {
+  const bytes = messageAttributes(received, RTMSG_BYTES).get(4);
+  return bytes === undefined ? undefined : readUint32(bytes, 0);
 }
 
 /** The source address of the answer to {@link getRoute}, if it names one. */

@@ -7,7 +7,15 @@
  */
 import type { NetworkHostSpec } from '@warden/interface';
 import type { AddressRange } from './ipv4-address.ts';
-import { addressBytes, endsAtTop, mergeRanges, networkOf, parseAddress, parseRange } from './ipv4-address.ts';
+import {
+  addressBytes,
+  endsAtTop,
+  mergeRanges,
+  networkOf,
+  parseAddress,
+  parseRange,
+  withoutLinkLocal,
+} from './ipv4-address.ts';
 import type { MessageBody } from './netlink-message.ts';
 import { uint32 } from './netlink-message.ts';
 import type { Expression } from './nftables-expression.ts';
@@ -31,6 +39,7 @@ import type { BaseChain, SetKind, TableMessages } from './nftables-message.ts';
 import { addressElement, rangeElements } from './nftables-message.ts';
 import {
   addressWithin,
+  fromInterface,
   fromInterfaceIn,
   isNotIpv4,
   isProtocol,
@@ -53,6 +62,8 @@ export const SET = {
   published: 'published',
   /** Host port → address and port of a container. */
   ports: 'ports',
+  /** Host end → the chain that limits the container's bandwidth, where queues cannot. */
+  limited: 'limited',
 } as const;
 
 /** The chain that decides when a container's own rules have not. */
@@ -66,10 +77,11 @@ const SETS: readonly (readonly [name: string, kind: SetKind])[] = [
   [SET.denyNetworks, 'ranges'],
   [SET.published, 'addresses'],
   [SET.ports, 'port-destinations'],
+  [SET.limited, 'interface-verdicts'],
 ];
 
 /** Priorities of the kernel's own steps: in front of connection tracking, with the filters, at address translation. */
-const PRIORITY = { raw: -300, dnat: -100, filter: 0, snat: 100 } as const;
+const PRIORITY = { raw: -300, dnat: -100, filter: 0, snat: 100, last: 300 } as const;
 
 const BASE_CHAINS: Readonly<Record<string, BaseChain>> = {
   ingress: { type: 'filter', hook: 'prerouting', priority: PRIORITY.raw },
@@ -78,6 +90,8 @@ const BASE_CHAINS: Readonly<Record<string, BaseChain>> = {
   prerouting: { type: 'nat', hook: 'prerouting', priority: PRIORITY.dnat },
   output: { type: 'nat', hook: 'output', priority: PRIORITY.dnat },
   postrouting: { type: 'nat', hook: 'postrouting', priority: PRIORITY.snat },
+  // Behind everything else, so that only what is delivered counts against a container's bandwidth.
+  egress: { type: 'filter', hook: 'postrouting', priority: PRIORITY.last },
 };
 
 const LOOPBACK = networkOf(parseAddress('127.0.0.0'), 8);
@@ -86,9 +100,22 @@ const PUBLISHED_LOOPBACK = parseAddress('127.0.0.1');
 /** What may reach a container from outside: only what was published, or everything that is routed to it. */
 export type InboundPolicy = 'published' | 'routed';
 
+/** What of the host the rules depend on, beside the configured policy. */
+export interface Surroundings {
+  readonly inbound: InboundPolicy;
+  /** Addresses at which ports are published, beside 127.0.0.1. */
+  readonly published: readonly number[];
+  /** The outward link of a daemon that itself lives in a container: what comes in by it is for the containers in there. */
+  readonly uplink: string | undefined;
+  /** Bandwidth is limited by rules. */
+  readonly hasLimits: boolean;
+}
+
 /** Drops what a container must never send. In front of connection tracking, so it costs no entry there. */
-function guardRules(): Expression[][] {
+function guardRules(hasLimits: boolean): Expression[][] {
+  const limits = hasLimits ? [[meta(META.iifname), verdictFrom(SET.limited)]] : [];
   return [
+    ...limits,
     // Containers have no IPv6; without this, link-local addresses of the host would be reachable.
     [...isNotIpv4(), verdict('drop')],
     // A published port sets route_localnet on the link, which otherwise would open the host's loopback to the container.
@@ -97,7 +124,7 @@ function guardRules(): Expression[][] {
   ];
 }
 
-function forwardRules(inbound: InboundPolicy): Expression[][] {
+function forwardRules({ inbound, uplink }: Surroundings): Expression[][] {
   const rules = [
     // Accepting ends only this chain: foreign traffic would have been accepted by the policy anyway.
     [...ctState(CT_STATE.established | CT_STATE.related), verdict('accept')],
@@ -105,6 +132,7 @@ function forwardRules(inbound: InboundPolicy): Expression[][] {
     // An interface without a chain of its own cannot be; if it is, the default holds.
     [...fromInterfaceIn(SET.interfaces), verdict({ goto: DEFAULT_CHAIN })],
   ];
+  if (uplink !== undefined) rules.push([...fromInterface(uplink), verdict('accept')]);
   if (inbound === 'published') {
     rules.push([...toInterfaceIn(SET.interfaces), ...ctStatusLacks(CT_STATUS_DNAT), verdict('drop')]);
   }
@@ -152,22 +180,23 @@ function postroutingRules(pool: AddressRange): Expression[][] {
   ];
 }
 
-function allRules(host: NetworkHostSpec, inbound: InboundPolicy): Readonly<Record<string, Expression[][]>> {
+function allRules(host: NetworkHostSpec, around: Surroundings): Readonly<Record<string, Expression[][]>> {
   return {
-    [GUARD_CHAIN]: guardRules(),
+    [GUARD_CHAIN]: guardRules(around.hasLimits),
     [DEFAULT_CHAIN]: defaultRules(),
     ingress: [[...fromInterfaceIn(SET.interfaces), verdict({ jump: GUARD_CHAIN })]],
     input: inputRules(host.allowHostAccess),
-    forward: forwardRules(inbound),
+    forward: forwardRules(around),
     prerouting: publishRules(),
     output: publishRules(),
     postrouting: postroutingRules(parseRange(host.pool)),
+    ...(around.hasLimits && { egress: [[meta(META.oifname), verdictFrom(SET.limited)]] }),
   };
 }
 
-/** Elements for an interval set, from texts of the configuration. */
-function networkElements(networks: readonly string[]): Buffer[] {
-  return mergeRanges(networks.map(parseRange)).flatMap((range) =>
+/** Elements for an interval set. */
+function networkElements(networks: readonly AddressRange[]): Buffer[] {
+  return mergeRanges(networks).flatMap((range) =>
     rangeElements(addressBytes(range.first), endsAtTop(range) ? undefined : addressBytes(range.last + 1)),
   );
 }
@@ -184,25 +213,20 @@ export function replacePublished(table: TableMessages, addresses: readonly numbe
  * The changes that put the skeleton in place or replace it. As one transaction there is no moment without rules, and elements
  * and chains of containers stay.
  */
-export function skeleton(
-  table: TableMessages,
-  host: NetworkHostSpec,
-  inbound: InboundPolicy,
-  published: readonly number[],
-): MessageBody[] {
-  const rules = allRules(host, inbound);
+export function skeleton(table: TableMessages, host: NetworkHostSpec, around: Surroundings): MessageBody[] {
+  const rules = allRules(host, around);
   const changes = [table.addTable(), ...SETS.map(([name, kind], i) => table.addSet(name, kind, i + 1))];
   // Chains that others lead to come first; a jump to a chain that is not there yet is refused.
   for (const chain of Object.keys(rules))
     changes.push(table.addChain(chain, BASE_CHAINS[chain]), table.flushChain(chain));
   for (const [set, networks] of [
-    [SET.allowNetworks, host.allowNetworks],
-    [SET.denyNetworks, host.denyNetworks],
+    [SET.allowNetworks, host.allowNetworks.map(parseRange).flatMap(withoutLinkLocal)],
+    [SET.denyNetworks, host.denyNetworks.map(parseRange)],
   ] as const) {
     changes.push(table.flushSet(set));
     if (networks.length > 0) changes.push(table.addElements(set, networkElements(networks)));
   }
-  changes.push(...replacePublished(table, published));
+  changes.push(...replacePublished(table, around.published));
   for (const [chain, list] of Object.entries(rules)) {
     for (const expressions of list) changes.push(table.addRule(chain, expressions));
   }

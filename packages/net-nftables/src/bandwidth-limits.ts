@@ -1,0 +1,128 @@
+/** Which containers have a bandwidth limit, and how it is put in force on this kernel. */
+import type { BandwidthLimit, BandwidthStat, ContainerId, Logger, NetworkSpec } from '@warden/interface';
+import { WardenError } from '@warden/interface';
+import type { BandwidthMode } from './bandwidth.ts';
+import { checkBandwidth, effectiveBurst, shape, unshape } from './bandwidth.ts';
+import type { LinkSettings } from './container-link.ts';
+import { findLink } from './container-link.ts';
+import { ensureLimit, removeLimit } from './container-rules.ts';
+import type { KernelAccess } from './kernel-access.ts';
+import { shaperName } from './link-names.ts';
+import type { TableMessages } from './nftables-message.ts';
+import { unlimitedBandwidth } from './none.ts';
+import type { BandwidthFinding } from './probe.ts';
+import { probeBandwidth } from './probe.ts';
+import type { Link } from './rtnetlink.ts';
+
+/** No link is faster, and above it the kernel's arithmetic overflows. */
+const FASTEST_RULE = 1n << 33n;
+
+/** What {@link BandwidthLimits} needs of its driver. */
+export interface BandwidthParts {
+  readonly table: TableMessages;
+  readonly links: LinkSettings;
+  readonly kernel: KernelAccess;
+  readonly log: Logger;
+  /** The only way to be used; undefined: the best that works. */
+  readonly wanted: BandwidthMode | undefined;
+}
+
+/** See the file's head. */
+export class BandwidthLimits {
+  readonly #parts: BandwidthParts;
+  /** As requested; the kernel rounds. */
+  readonly #requested = new Map<ContainerId, BandwidthLimit>();
+  #finding: BandwidthFinding | undefined;
+
+  constructor(parts: BandwidthParts) {
+    this.#parts = parts;
+  }
+
+  /** How limits are put in force; undefined where nothing works. Found out at the first call. */
+  get mode(): BandwidthMode | undefined {
+    if (this.#finding === undefined) {
+      const { table, wanted, log } = this.#parts;
+      this.#finding = probeBandwidth(table, wanted);
+      const { mode, reasons } = this.#finding;
+      if (mode === undefined) log.warn('bandwidth-limits-missing', { reasons });
+      else log.info('bandwidth-mode', { mode, rejected: reasons });
+    }
+    return this.#finding.mode;
+  }
+
+  has(id: ContainerId): boolean {
+    return this.#requested.has(id);
+  }
+
+  /** The requested numbers; unlimited = 4294967295 each. */
+  stat(id: ContainerId): BandwidthStat {
+    const limit = this.#requested.get(id);
+    if (limit === undefined) return unlimitedBandwidth();
+    const { rate, burst } = limit;
+    return { inRate: rate, inBurst: burst, outRate: rate, outBurst: burst };
+  }
+
+  /**
+   * Puts a limit in force, or new numbers into the one there is, without an unlimited moment. After a failure the earlier state holds.
+   * Errors: `UNSUPPORTED`, `INVALID_SPEC`, `NATIVE_FAILED`.
+   */
+  set(spec: NetworkSpec, link: Link, limit: BandwidthLimit): void {
+    checkBandwidth(limit);
+    const { mode } = this;
+    if (mode === undefined) throw this.#unsupported(spec.id);
+    try {
+      this.#apply(mode, spec, link, limit);
+    } catch (error) {
+      const earlier = this.#requested.get(spec.id);
+      if (earlier === undefined) this.clear(spec.id, link);
+      else this.#apply(mode, spec, link, earlier);
+      throw error;
+    }
+    this.#requested.set(spec.id, limit);
+  }
+
+  /** Takes limits of either way away. Idempotent. */
+  clear(id: ContainerId, link: Link | undefined): void {
+    this.#requested.delete(id);
+    this.#clearRules(id);
+    this.#clearQueues(id, link);
+  }
+
+  #apply(mode: BandwidthMode, spec: NetworkSpec, link: Link, limit: BandwidthLimit): void {
+    const { kernel, links, table } = this.#parts;
+    if (mode === 'queue') {
+      shape(kernel.netlink(), spec, link, { settings: links, limit });
+      // What an earlier daemon did in the other way goes only now: at no time is there no limit.
+      this.#clearRules(spec.id);
+      return;
+    }
+    const rate = limit.rate < FASTEST_RULE ? limit.rate : FASTEST_RULE;
+    const bucket = { rate, burst: effectiveBurst(limit, spec.mtu) };
+    kernel.commit('set-bandwidth', spec.id, ensureLimit(table, spec.id, bucket));
+    kernel.containers().limits.add(spec.id);
+    this.#clearQueues(spec.id, link);
+  }
+
+  #clearRules(id: ContainerId): void {
+    const { kernel, table } = this.#parts;
+    if (!kernel.containers().limits.has(id)) return;
+    // Parts may be missing. What is added first can be removed for certain, all within one transaction.
+    const whole = ensureLimit(table, id, { rate: 1n, burst: 1 });
+    kernel.commit('clear-bandwidth', id, [...whole, ...removeLimit(table, id)]);
+    kernel.containers().limits.delete(id);
+  }
+
+  #clearQueues(id: ContainerId, link: Link | undefined): void {
+    const connection = this.#parts.kernel.netlink();
+    unshape(connection, link, findLink(connection, shaperName(id)));
+  }
+
+  #unsupported(id: ContainerId): WardenError {
+    const reasons = this.#finding?.reasons ?? [];
+    return new WardenError(
+      'UNSUPPORTED',
+      `this kernel cannot limit bandwidth (${reasons.join('; ')}); it needs ifb, tbf, u32 and mirred, or nft_limit`,
+      { fields: { operation: 'set-bandwidth', object: id, driver: 'nftables', reasons } },
+    );
+  }
+}
