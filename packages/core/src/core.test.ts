@@ -13,7 +13,7 @@ import {
   type Program,
   QuotaTable,
 } from '@warden/driver-compliance';
-import { type Container, silentLogger, type Warden } from '@warden/interface';
+import { type Container, type NetOutSpec, silentLogger, type Warden } from '@warden/interface';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { CREATE_FAILPOINTS } from './create.ts';
 import { type Core, type CoreOptions, createCore } from './index.ts';
@@ -488,8 +488,121 @@ describe('ports, egress and limits', () => {
     expect(await other.netIn({ hostPort: 61_002 })).toEqual({ hostPort: 61_002, containerPort: 61_002 });
   });
 
-  it.each([
+  it('maps a repeated port once, and names the owner of one that is taken [DECISIONS NetIn]', async () => {
+    const box = await warden.create({ handle: 'owner' });
+    const mapping = { hostPort: 61_002, containerPort: 80 };
+    expect(await box.netIn(mapping)).toEqual(mapping);
+    expect(await box.netIn(mapping)).toEqual(mapping);
+    expect(host.links.inventory()[0]).toContain(JSON.stringify([mapping]));
+    const taken = 'port 61002 is taken by container owner';
+    await expect(box.netIn({ hostPort: 61_002 })).rejects.toMatchObject({ message: taken });
+    const other = await warden.create();
+    await expect(other.netIn(mapping)).rejects.toMatchObject({
+      code: 'ALREADY_EXISTS',
+      message: taken,
+      fields: { owner: 'owner' },
+    });
+    expect((await other.netIn()).hostPort).toBe(61_000);
+    await box.destroy();
+    expect(await other.netIn(mapping)).toEqual(mapping);
+  });
+
+  it('passes by ports of the pool that the host uses, and comes back to them', async () => {
+    host.links.hostPorts.add(61_000).add(61_001);
+    const box = await warden.create();
+    expect((await box.netIn()).hostPort).toBe(61_002);
+    await expect(box.netIn({ hostPort: 61_001 })).rejects.toMatchObject({
+      code: 'ALREADY_EXISTS',
+      fields: { owner: 'host' },
+    });
+    expect((await box.netIn()).hostPort).toBe(61_003);
+    await expect(box.netIn()).rejects.toMatchObject({ code: 'ALREADY_EXISTS', fields: { owner: 'host' } });
+    host.links.hostPorts.delete(61_000);
+    expect((await box.netIn()).hostPort).toBe(61_000);
+    host.links.hostPorts.clear();
+    expect((await box.netIn()).hostPort).toBe(61_001);
+    await expect(box.netIn()).rejects.toMatchObject({
+      code: 'POOL_EXHAUSTED',
+      message: 'no port available',
+      fields: { pool: 'port', used: 4, limit: 4 },
+    });
+  });
+
+  it('gives the port of a failed mapping back exactly once [behaviour 20 #55]', async () => {
+    const box = await warden.create();
+    const [link] = host.links.links.values();
+    host.links.links.clear();
+    await expect(box.netIn()).rejects.toMatchObject({ code: 'NATIVE_FAILED' });
+    host.links.links.set(link!.spec.id, link!);
+    const picked = [];
+    for (let i = 0; i < 4; i++) picked.push((await box.netIn()).hostPort);
+    expect(new Set(picked).size).toBe(4);
+    await expect(box.netIn()).rejects.toMatchObject({ code: 'POOL_EXHAUSTED' });
+    await box.destroy();
+    const other = await warden.create();
+    for (let i = 0; i < 4; i++) picked.push((await other.netIn()).hostPort);
+    expect(new Set(picked.slice(4)).size).toBe(4);
+    await expect(other.netIn()).rejects.toMatchObject({ code: 'POOL_EXHAUSTED' });
+  });
+
+  it('records a bandwidth limit, and puts it in force again after a restart [behaviour 20 #61]', async () => {
+    const box = await warden.create({ handle: 'shaped' });
+    await box.limitBandwidth({ rate: 100_000n, burst: 1_000n });
+    const stat = { inRate: 100_000n, inBurst: 1_000n, outRate: 100_000n, outBurst: 1_000n };
+    expect((await box.info()).bandwidthStat).toEqual(stat);
+    for (const [rate, burst, what] of [
+      [0n, 1n, 'rate 0'],
+      [1n, 0n, 'burst 0'],
+      [1n << 64n, 1n, 'rate 18446744073709551616'],
+      [1n, 1n << 32n, 'burst 4294967296'],
+    ] as const)
+      await expect(box.limitBandwidth({ rate, burst })).rejects.toMatchObject({
+        code: 'INVALID_SPEC',
+        message: expect.stringContaining(`bandwidth ${what} is not in 1..`),
+      });
+    await core.close();
+    for (const link of host.links.links.values()) link.bandwidth = undefined;
+    core = await host.start();
+    expect((await core.openSession().container('shaped').info()).bandwidthStat).toEqual(stat);
+  });
+
+  it.each<[NetOutSpec, string]>([
     [{}, 'Please specify network, port, and/or port_range.'],
+    [{ protocol: 'icmp', icmpType: 8 }, 'Please specify network, port, and/or port_range.'],
+    [{ protocol: 'all', log: true }, 'Please specify network, port, and/or port_range.'],
+    [{ protocol: 'icmp', port: 80 }, 'command exited with failure: protocol icmp has no ports'],
+    [{ protocol: 'all', portRange: '1:2' }, 'command exited with failure: protocol all has no ports'],
+    [{ portRange: '9:1', port: 80 }, 'Port range maximum must be greater than minimum'],
+    [{ portRange: '1:2:3' }, 'port range 1:2:3 is not of the form low:high'],
+    [{ portRange: 'http' }, 'port range http is not of the form low:high'],
+    [{ portRange: '80 -j ACCEPT' }, 'port range 80 -j ACCEPT is not of the form low:high'],
+    [{ portRange: '1:65536' }, 'port 65536 is not in 1..65535'],
+    [{ portRange: '65536' }, 'port 65536 is not in 1..65535'],
+    [{ port: 0 }, 'port 0 is not in 1..65535'],
+    [{ network: '1.2.3.4', protocol: 'icmp', icmpType: -2 }, 'icmp type or code -2 is not in -1..255'],
+    [{ network: '1.2.3.4', protocol: 'icmp', icmpType: 256 }, 'icmp type or code 256 is not in -1..255'],
+    ...[
+      '1.2.3.4 -j ACCEPT',
+      '0/0; flush ruleset',
+      '}',
+      '$(id)',
+      '1.2.3.4-1.2.3.3',
+      '1.2.3.4/33',
+      '1.2.3.4/',
+      '1.2.3.4/24/8',
+      '1.2.3.4-1.2.3.5-1.2.3.6',
+      '1.2.3.4-',
+      '::/0',
+      '0a000001',
+      '010.0.0.1',
+      '1.2.3',
+      '1.2.3.256',
+    ].map(
+      (network) =>
+        [{ network }, `${network} is no address, CIDR or range of addresses`] as [NetOutSpec, string],
+    ),
+    [{ network: '1.2.3.4\n' }, '1.2.3.4\\n is no address, CIDR or range of addresses'],
+    [{ network: 'x'.repeat(4_096) }, `${'x'.repeat(60)}… is no address, CIDR or range of addresses`],
     [{ portRange: '2000:1000' }, 'Port range maximum must be greater than minimum'],
     [{ portRange: '2000:2000' }, 'Port range maximum must be greater than minimum'],
     [{ portRange: '2000:' }, 'Port range maximum must be greater than minimum'],
@@ -505,8 +618,12 @@ describe('ports, egress and limits', () => {
     const box = await warden.create();
     await box.netOut({ network: '10.1.2.3/16', portRange: ':2000' });
     await box.netOut({ network: '10.0.0.1-10.0.0.9', protocol: 'icmp', icmpType: 8, icmpCode: -1 });
+    await box.netOut({ network: '1.1.1.1', protocol: 'icmp', icmpType: -1, icmpCode: 999 });
+    await box.netOut({ portRange: '8080', port: 1, protocol: 'udp', icmpType: 999, log: true });
     const rules = JSON.parse(/ (\[\{.*)$/.exec(host.links.inventory()[0]!)![1]!) as object[];
     expect(rules).toEqual([
+      { protocol: 'udp', log: true, ports: { first: 8080, last: 8080 } },
+      { protocol: 'icmp', log: false, network: { first: '1.1.1.1', last: '1.1.1.1' } },
       { protocol: 'icmp', log: false, network: { first: '10.0.0.1', last: '10.0.0.9' }, icmpType: 8 },
       {
         protocol: 'tcp',

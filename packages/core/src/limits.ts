@@ -1,5 +1,5 @@
 /** Limits of a living or stopped container (spec behaviour.md 5). What is in force is answered; what was asked for is recorded. */
-import type { BandwidthLimit, DiskLimitSpec, DiskLimits } from '@warden/interface';
+import { type BandwidthLimit, type DiskLimitSpec, type DiskLimits, WardenError } from '@warden/interface';
 import { ifSupported, isUnsupported, type ManagedContainer, unknownHandle } from './container.ts';
 import { type Engine, networkSpecOf, saveRecord } from './engine.ts';
 import { addEvent, OUT_OF_MEMORY_EVENT, trySave } from './init-connection.ts';
@@ -130,14 +130,25 @@ export function limitBandwidth(
   limit: BandwidthLimit,
 ): Promise<void> {
   container.requireState('active', 'stopped');
+  checkBandwidth(limit);
   const { record } = container;
-  return container.exclusive(async () => {
-    await engine.drivers.network.setBandwidth(
-      networkSpecOf(engine, container),
-      record.drivers.network,
-      limit,
-    );
-    record.bandwidth = limit;
-    saveRecord(engine, container);
-  });
+  const { network } = engine.drivers;
+  return container.exclusive(() =>
+    recorded(engine, container, {
+      put: { bandwidth: limit },
+      putBack: { bandwidth: record.bandwidth },
+      apply: () => network.setBandwidth(networkSpecOf(engine, container), record.drivers.network, limit),
+    }),
+  );
+}
+
+/** What no driver could put in force must not be recorded either: the next daemon would fail on it. */
+function checkBandwidth(limit: BandwidthLimit): void {
+  const most = { rate: 0xffff_ffff_ffff_ffffn, burst: 0xffff_ffffn };
+  for (const what of ['rate', 'burst'] as const) {
+    if (limit[what] >= 1n && limit[what] <= most[what]) continue;
+    throw new WardenError('INVALID_SPEC', `bandwidth ${what} ${limit[what]} is not in 1..${most[what]}`, {
+      fields: { operation: 'limit bandwidth', object: what },
+    });
+  }
 }

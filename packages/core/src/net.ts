@@ -1,9 +1,15 @@
 /** Ports and egress of a container: requests checked, recorded before they take effect, and undone when they fail (spec behaviour.md 5). */
-import { type EgressRule, type NetOutSpec, type PortMapping, WardenError } from '@warden/interface';
+import {
+  type EgressRule,
+  isWardenError,
+  type NetOutSpec,
+  type PortMapping,
+  WardenError,
+} from '@warden/interface';
 import type { ManagedContainer } from './container.ts';
 import { type Engine, networkSpecOf, saveRecord } from './engine.ts';
 import { trySave } from './init-connection.ts';
-import { formatAddress, parseAddress } from './pools.ts';
+import { formatAddress, parseAddress as parsePoolAddress } from './pools.ts';
 
 /** Errors: see `Container.netIn`. */
 export function publishPort(
@@ -19,30 +25,90 @@ export function publishPort(
       });
     }
   }
+  const { hostPort, containerPort } = wanted;
   return container.exclusive(async () => {
     container.requireState('active');
-    const { drivers, pools } = engine;
-    const { record } = container;
-    // a given port of the pool is taken from it too, so that nobody gets it picked
-    const isPooled = wanted.hostPort === undefined || pools.ports.take(wanted.hostPort);
-    const hostPort = wanted.hostPort ?? pools.acquirePort();
-    const mapping = { hostPort, containerPort: wanted.containerPort ?? hostPort };
-    if (isPooled) record.ports.add(hostPort);
-    record.mappings.push(mapping);
-    try {
-      saveRecord(engine, container);
-      await drivers.network.mapPort(networkSpecOf(engine, container), record.drivers.network, mapping);
-    } catch (error) {
-      record.mappings.splice(record.mappings.indexOf(mapping), 1);
-      if (isPooled) {
-        record.ports.delete(hostPort);
-        pools.ports.release(hostPort);
-      }
-      trySave(engine, container);
-      throw error;
+    if (hostPort === undefined) return publishPicked(engine, container, containerPort);
+    const mapping = { hostPort, containerPort: containerPort ?? hostPort };
+    if (isPublished(engine, container, mapping)) {
+      await mapPort(engine, container, mapping);
+      return mapping;
     }
-    return mapping;
+    // a given port of the pool is taken from it too, so that nobody gets it picked
+    return publish(engine, container, mapping, engine.pools.ports.take(hostPort));
   });
+}
+
+/** Picks from the pool, passing by what somebody else on the host uses. Errors: `POOL_EXHAUSTED`. */
+async function publishPicked(
+  engine: Engine,
+  container: ManagedContainer,
+  containerPort: number | undefined,
+): Promise<PortMapping> {
+  const { ports } = engine.pools;
+  for (let attempts = ports.size; attempts > 1; attempts--) {
+    const hostPort = engine.pools.acquirePort();
+    const mapping = { hostPort, containerPort: containerPort ?? hostPort };
+    try {
+      return await publish(engine, container, mapping, true);
+    } catch (error) {
+      // given back, it has become the last in the pool
+      if (!isWardenError(error, 'ALREADY_EXISTS')) throw error;
+      engine.logger.warn('port-of-pool-in-use', { hostPort, error });
+    }
+  }
+  const hostPort = engine.pools.acquirePort();
+  return publish(engine, container, { hostPort, containerPort: containerPort ?? hostPort }, true);
+}
+
+/** Tells whether the container has exactly this mapping. Errors: `ALREADY_EXISTS` naming the owner of the port. */
+function isPublished(engine: Engine, container: ManagedContainer, mapping: PortMapping): boolean {
+  const { hostPort, containerPort } = mapping;
+  for (const other of engine.containers.values()) {
+    const present = other.record.mappings.find((one) => one.hostPort === hostPort);
+    if (present === undefined) continue;
+    if (other === container && present.containerPort === containerPort) return true;
+    throw new WardenError('ALREADY_EXISTS', `port ${hostPort} is taken by container ${other.handle}`, {
+      fields: {
+        operation: 'net in',
+        object: hostPort,
+        owner: other.handle,
+        containerPort: present.containerPort,
+      },
+    });
+  }
+  return false;
+}
+
+/** Recorded before it is in force, so that a killed daemon leaves nothing unknown; undone when it fails. */
+async function publish(
+  engine: Engine,
+  container: ManagedContainer,
+  mapping: PortMapping,
+  isPooled: boolean,
+): Promise<PortMapping> {
+  const { record } = container;
+  const { hostPort } = mapping;
+  if (isPooled) record.ports.add(hostPort);
+  record.mappings.push(mapping);
+  try {
+    saveRecord(engine, container);
+    await mapPort(engine, container, mapping);
+  } catch (error) {
+    record.mappings.splice(record.mappings.indexOf(mapping), 1);
+    if (isPooled) {
+      record.ports.delete(hostPort);
+      engine.pools.ports.release(hostPort);
+    }
+    trySave(engine, container);
+    throw error;
+  }
+  return mapping;
+}
+
+function mapPort(engine: Engine, container: ManagedContainer, mapping: PortMapping): Promise<void> {
+  const { record } = container;
+  return engine.drivers.network.mapPort(networkSpecOf(engine, container), record.drivers.network, mapping);
 }
 
 /** Errors: see `Container.netOut`. */
@@ -79,7 +145,7 @@ export function egressRule(spec: NetOutSpec): EgressRule {
       ? undefined
       : { first: checkPort(port), last: port };
   if (ports && (protocol === 'icmp' || protocol === 'all'))
-    throw invalid(`ports have no meaning for protocol ${protocol}`, spec);
+    throw invalid(`command exited with failure: protocol ${protocol} has no ports`, spec);
   return {
     protocol,
     log,
@@ -98,28 +164,40 @@ export function egressRule(spec: NetOutSpec): EgressRule {
   };
 }
 
+/** `low:high` with 0 for what is left out, or a single port, as the original's packet filter takes it. */
 function parseRange(text: string): { first: number; last: number } {
-  const [low = '', high = ''] = text.split(':');
-  const [first, last] = [Number(low || '0'), Number(high || '0')];
-  if (!/^\d*:\d*$/.test(text)) throw invalid(`port range ${text} is not of the form low:high`, text);
+  const [, low = '', colon, high = ''] = /^(\d{0,5})(:?)(\d{0,5})$/.exec(text) ?? [];
+  if (colon === '' && low !== '') return { first: checkPort(Number(low)), last: Number(low) };
+  if (colon !== ':') throw invalid(`port range ${show(text)} is not of the form low:high`, text);
+  const [first, last] = [Number(low), Number(high)];
   if (first >= last) throw invalid('Port range maximum must be greater than minimum', text);
   return { first: Math.max(1, first), last: checkPort(last) };
 }
 
+/** An address, a CIDR (host bits are ignored) or `a-b`. */
 function parseNetwork(text: string): { first: string; last: string } {
-  const [left = '', right] = text.split(/[-/]/);
+  const [, left = '', separator, right = ''] = /^([\d.]+)(?:([-/])([\d.]+))?$/.exec(text) ?? [];
   const first = parseAddress(left);
-  const isRange = text.includes('-');
-  const last = right === undefined ? first : isRange ? parseAddress(right) : undefined;
-  const prefix = right !== undefined && !isRange && /^\d{1,2}$/.test(right) ? Number(right) : undefined;
-  if (first !== undefined && prefix !== undefined && prefix <= 32) {
-    const size = 2 ** (32 - prefix);
+  const last = separator === '-' ? parseAddress(right) : first;
+  if (separator === '/' && first !== undefined && /^(\d|[12]\d|3[012])$/.test(right)) {
+    const size = 2 ** (32 - Number(right));
     const base = first - (first % size);
     return { first: formatAddress(base), last: formatAddress(base + size - 1) };
   }
-  if (first === undefined || last === undefined || last < first)
-    throw invalid(`${text} is no address, CIDR or range of addresses`, text);
+  if (first === undefined || last === undefined || separator === '/' || last < first)
+    throw invalid(`${show(text)} is no address, CIDR or range of addresses`, text);
   return { first: formatAddress(first), last: formatAddress(last) };
+}
+
+/** Leading zeros are refused: some programs read them as octal. */
+function parseAddress(text: string): number | undefined {
+  const address = text.includes('.') ? parsePoolAddress(text) : undefined;
+  return address !== undefined && formatAddress(address) === text ? address : undefined;
+}
+
+/** What a client sent, fit for a message. */
+function show(text: string): string {
+  return JSON.stringify(text.length > 60 ? `${text.slice(0, 60)}…` : text).slice(1, -1);
 }
 
 function checkPort(port: number): number {

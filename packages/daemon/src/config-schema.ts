@@ -232,6 +232,27 @@ export const SCHEMA: Readonly<Record<string, Readonly<Record<string, KeyRule>>>>
       oneOf: ['auto', 'nftables', 'none'],
       about: 'network driver',
     },
+    outward_address: {
+      type: 'string',
+      optional: true,
+      nullable: true,
+      about:
+        'IPv4 address at which net_in publishes ports, beside 127.0.0.1; default: the source address of packets to the outside, looked up at each mapping',
+    },
+    inbound: {
+      type: 'string',
+      fallback: 'published',
+      oneOf: ['published', 'routed'],
+      about:
+        'what reaches containers from outside the host: published ports only, or everything routed to the pool, as the original had it',
+    },
+    bandwidth: {
+      type: 'string',
+      fallback: 'auto',
+      oneOf: ['auto', 'queue', 'limit'],
+      about:
+        'how bandwidth is limited: by queues and an ifb device, or by rules that drop the excess; auto: the first that works',
+    },
     cgroup: { type: 'string', fallback: 'auto', oneOf: ['auto', 'none'], about: 'cgroup driver' },
     quota: {
       type: 'string',

@@ -50,6 +50,9 @@ export interface Configuration {
     readonly name: string;
     readonly filesystem: string;
     readonly network: string;
+    readonly outward_address?: string | null;
+    readonly inbound: 'published' | 'routed';
+    readonly bandwidth: 'auto' | 'queue' | 'limit';
     readonly cgroup: string;
     readonly quota: string;
     readonly nice: number;

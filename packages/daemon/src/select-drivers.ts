@@ -18,7 +18,7 @@ import {
   type QuotaDriver,
   WardenError,
 } from '@warden/interface';
-import { nftablesNetwork, noNetwork } from '@warden/net-nftables';
+import { type NftablesNetworkOptions, nftablesNetwork, noNetwork } from '@warden/net-nftables';
 import { noQuota, projectQuota, sizedImage, userQuota } from '@warden/quota';
 import { wshd } from '@warden/wshd';
 import type { Configuration } from './config.ts';
@@ -89,7 +89,7 @@ export async function selectDrivers(
   const network = await choose<NetworkDriver>({
     role: 'network',
     wanted: wanted.network,
-    candidates: { nftables: () => nftablesNetwork({ table: name }), none: () => noNetwork() },
+    candidates: { nftables: () => nftablesNetwork(nftablesOptions(wanted)), none: () => noNetwork() },
     explicitOnly: ['none'],
     probe: (driver) => driver.probe(),
   });
@@ -113,6 +113,16 @@ export async function selectDrivers(
     probe: (driver) => driver.probe(depot),
   });
   return { drivers: { init, filesystem, network, cgroup, quota }, trials };
+}
+
+function nftablesOptions(wanted: Configuration['drivers']): NftablesNetworkOptions {
+  const { name, inbound, bandwidth, outward_address } = wanted;
+  return {
+    table: name,
+    inbound,
+    ...(bandwidth !== 'auto' && { bandwidth }),
+    ...(outward_address && { outwardAddress: outward_address }),
+  };
 }
 
 async function chooseOne<T extends { readonly name: string }>(

@@ -87,6 +87,9 @@ networkCompliance(test, 'memory', async () => {
         close: async () => {},
       };
     },
+    listenOnHost: async (port) => {
+      table.hostPorts.add(port);
+    },
     inventory: async () => table.inventory(),
     close: async () => {},
   };

@@ -1,6 +1,7 @@
 /** Compliance of a network driver (spec drivers.md 3). */
 import assert from 'node:assert/strict';
 import type {
+  BandwidthStat,
   DriverState,
   EgressRule,
   InsideNetwork,
@@ -34,6 +35,8 @@ export interface NetworkSubject {
   readonly outsideAddress: string;
   /** Whether a TCP connection from `outside` or `host` gets through. */
   connects(from: 'outside' | 'host', address: string, port: number): Promise<boolean>;
+  /** A program of the host serves TCP on this port of every address. */
+  listenOnHost(port: number): Promise<void>;
   /** Everything a driver can leave: links, addresses, tables, chains, elements. */
   inventory(): Promise<readonly string[]>;
   close(): Promise<void>;
@@ -154,6 +157,45 @@ export function networkCompliance(
       await end(subject, second);
       assert.equal(await subject.connects('outside', subject.hostAddress, 61_001), false);
     });
+    withSubject('refuses a port that a program of the host listens on', async (subject) => {
+      if (!subject.driver.supports.portMapping) return;
+      const box = await start(subject, SPEC);
+      await subject.listenOnHost(61_002);
+      const before = await subject.inventory();
+      const mapping = { hostPort: 61_002, containerPort: 8080 };
+      await assertWardenError(() => subject.driver.mapPort(SPEC, box.state, mapping), ['ALREADY_EXISTS']);
+      assert.deepEqual(await subject.inventory(), before);
+      await end(subject, box);
+    });
+    withSubject('limits bandwidth, reports what was asked for, and leaves nothing of it', async (subject) => {
+      const { driver } = subject;
+      const limit = { rate: 100_000n, burst: 1_000n };
+      if (!driver.supports.bandwidth)
+        return unsupported(() => driver.setBandwidth(SPEC, driver.plan(SPEC), limit));
+      const before = await subject.inventory();
+      const box = await start(subject, SPEC);
+      assert.deepEqual(await driver.bandwidth(SPEC, box.state), stat(UNLIMITED, UNLIMITED));
+      const unlimited = await subject.inventory();
+      await driver.setBandwidth(SPEC, box.state, limit);
+      assert.deepEqual(await driver.bandwidth(SPEC, box.state), stat(100_000n, 1_000n));
+      assert.notDeepEqual(await subject.inventory(), unlimited);
+      await driver.setBandwidth(SPEC, box.state, { rate: 200_000n, burst: 2_000n });
+      for (const wrong of [
+        { rate: 0n, burst: 1n },
+        { rate: 1n, burst: 0n },
+      ])
+        await assertWardenError(() => driver.setBandwidth(SPEC, box.state, wrong), ['INVALID_SPEC']);
+      assert.deepEqual(await driver.bandwidth(SPEC, box.state), stat(200_000n, 2_000n));
+      const nothing = { mappings: [], egress: [] };
+      await driver.restore(SPEC, persisted(box.state), { ...nothing, bandwidth: limit });
+      assert.deepEqual(await driver.bandwidth(SPEC, box.state), stat(100_000n, 1_000n));
+      await driver.restore(SPEC, persisted(box.state), nothing);
+      assert.deepEqual(await driver.bandwidth(SPEC, box.state), stat(UNLIMITED, UNLIMITED));
+      assert.deepEqual(await subject.inventory(), unlimited);
+      await driver.setBandwidth(SPEC, box.state, limit);
+      await end(subject, box);
+      await eventually(async () => assert.deepEqual(await subject.inventory(), before));
+    });
     withSubject('restores what is recorded', async (subject) => {
       const { supports } = subject.driver;
       if (!supports.link) return;
@@ -179,6 +221,12 @@ export function networkCompliance(
       await eventually(async () => assert.deepEqual(await subject.inventory(), before));
     });
   });
+}
+
+const UNLIMITED = 4_294_967_295n;
+
+function stat(rate: bigint, burst: bigint): BandwidthStat {
+  return { inRate: rate, inBurst: burst, outRate: rate, outBurst: burst };
 }
 
 interface Box {

@@ -52,6 +52,7 @@ async function subject(kind: 'nftables' | 'none'): Promise<NetworkSubject> {
     outsideAddress: OUTSIDE_ADDRESS,
     connects: (from, address, port) =>
       connects(from === 'host' ? network.host : network.outside, address, port),
+    listenOnHost: (port) => serve(network.host, port),
     makeNamespace: async () => {
       const namespace = await makeNamespace();
       namespaces.push(namespace);
@@ -113,6 +114,7 @@ function inventory(host: Namespace): string[] {
     ['ip', '-o', '-4', 'address'],
     ['ip', 'route'],
     ['ip', 'neighbour', 'show', 'nud', 'permanent'],
+    ['tc', 'qdisc'],
     ['nft', '-s', 'list', 'ruleset'],
   ];
   return commands.flatMap((command) =>

@@ -1,5 +1,6 @@
 /** A network driver over a table of links and rules, and the packet filter that reads it. */
 import {
+  type BandwidthLimit,
   type DriverFactory,
   type EgressRule,
   type NetworkDriver,
@@ -13,11 +14,14 @@ interface Link {
   readonly pid: number;
   readonly mappings: Map<number, PortMapping>;
   readonly egress: EgressRule[];
+  bandwidth: BandwidthLimit | undefined;
 }
 
 /** The "kernel" of the fake: shared by driver instances, so that it survives a restart of one. */
 export class LinkTable {
   readonly links: Map<string, Link> = new Map();
+  /** Ports on which programs of the host listen. */
+  readonly hostPorts: Set<number> = new Set();
 
   /** Whether the container behind `pid` may open a TCP connection to `address`. */
   allows(pid: number, address: string, port: number): boolean {
@@ -36,8 +40,8 @@ export class LinkTable {
 
   inventory(): string[] {
     return [...this.links].map(
-      ([id, { mappings, egress }]) =>
-        `${id} ${JSON.stringify([...mappings.values()])} ${JSON.stringify(egress)}`,
+      ([id, { mappings, egress, bandwidth }]) =>
+        `${id}${bandwidth ? ` ${bandwidth.rate}/${bandwidth.burst}` : ''} ${JSON.stringify([...mappings.values()])} ${JSON.stringify(egress)}`,
     );
   }
 }
@@ -70,7 +74,7 @@ export function memoryNetwork(options: { readonly table: LinkTable }): DriverFac
   return () => ({
     role: 'network',
     name: 'memory',
-    supports: { link: true, portMapping: true, egressRules: true, bandwidth: false },
+    supports: { link: true, portMapping: true, egressRules: true, bandwidth: true },
     probe: async () => ({ ok: true }),
     setup: async () => {},
     plan: (spec) => ({ link: `w-${spec.id}-0` }),
@@ -83,7 +87,7 @@ export function memoryNetwork(options: { readonly table: LinkTable }): DriverFac
       gatewayMac: '',
     }),
     attach: async (spec, _state, pid) => {
-      links.set(spec.id, { spec, pid, mappings: new Map(), egress: [] });
+      links.set(spec.id, { spec, pid, mappings: new Map(), egress: [], bandwidth: undefined });
     },
     mapPort: async (spec, _state, mapping) => {
       for (const other of links.values()) {
@@ -98,22 +102,29 @@ export function memoryNetwork(options: { readonly table: LinkTable }): DriverFac
           );
         }
       }
+      if (options.table.hostPorts.has(mapping.hostPort)) {
+        throw new WardenError('ALREADY_EXISTS', `host port ${mapping.hostPort} is taken by the host`, {
+          fields: { operation: 'map port', object: mapping.hostPort, owner: 'host' },
+        });
+      }
       link(spec).mappings.set(mapping.hostPort, mapping);
     },
     allowEgress: async (spec, _state, rule) => {
       link(spec).egress.unshift(rule);
     },
-    setBandwidth: async () => {
-      throw new WardenError('UNSUPPORTED', 'the memory network shapes nothing', {
-        fields: { operation: 'set bandwidth' },
-      });
+    setBandwidth: async (spec, _state, limit) => {
+      for (const what of ['rate', 'burst'] as const) {
+        if (limit[what] >= 1n && (what === 'rate' || limit.burst <= UNLIMITED)) continue;
+        throw new WardenError('INVALID_SPEC', `bandwidth ${what} ${limit[what]}`, {
+          fields: { operation: 'set bandwidth', object: what },
+        });
+      }
+      link(spec).bandwidth = limit;
     },
-    bandwidth: async () => ({
-      inRate: UNLIMITED,
-      inBurst: UNLIMITED,
-      outRate: UNLIMITED,
-      outBurst: UNLIMITED,
-    }),
+    bandwidth: async (spec) => {
+      const { rate, burst } = links.get(spec.id)?.bandwidth ?? { rate: UNLIMITED, burst: UNLIMITED };
+      return { inRate: rate, inBurst: burst, outRate: rate, outBurst: burst };
+    },
     restore: async (spec, _state, recorded) => {
       const { pid } = link(spec);
       links.set(spec.id, {
@@ -121,6 +132,7 @@ export function memoryNetwork(options: { readonly table: LinkTable }): DriverFac
         pid,
         mappings: new Map(recorded.mappings.map((mapping) => [mapping.hostPort, mapping])),
         egress: [...recorded.egress].reverse(),
+        bandwidth: recorded.bandwidth,
       });
     },
     release: async (spec) => {
