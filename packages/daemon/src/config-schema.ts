@@ -260,6 +260,14 @@ export const SCHEMA: Readonly<Record<string, Readonly<Record<string, KeyRule>>>>
       oneOf: ['auto', 'image', 'project', 'user', 'none'],
       about: 'disk quota driver',
     },
+    quota_image_size: {
+      type: 'integer',
+      min: 16 * 1024 ** 2,
+      max: 16 * 1024 ** 4,
+      fallback: 16 * 1024 ** 3,
+      about:
+        'bytes a container can hold at most with the quota driver image, limited or not; free space takes no room',
+    },
     nice: { type: 'integer', min: -20, max: 19, fallback: 10, about: 'niceness of container processes' },
     pids_limit: {
       type: 'integer',

@@ -13,13 +13,14 @@ import {
   type DriverFactory,
   type FilesystemDriver,
   type InitDriver,
+  type Logger,
   type NetworkDriver,
   type ProbeResult,
   type QuotaDriver,
   WardenError,
 } from '@warden/interface';
 import { type NftablesNetworkOptions, nftablesNetwork, noNetwork } from '@warden/net-nftables';
-import { noQuota, projectQuota, sizedImage, userQuota } from '@warden/quota';
+import { noQuota, projectQuota, quotaByRecord, sizedImage, userQuota } from '@warden/quota';
 import { wshd } from '@warden/wshd';
 import type { Configuration } from './config.ts';
 
@@ -50,6 +51,8 @@ interface Role<T> {
   /** Candidates that `auto` never takes silently. */
   readonly explicitOnly?: readonly string[];
   probe(driver: T): Promise<ProbeResult>;
+  /** What else an operator can do when none works. */
+  readonly advice?: string;
 }
 
 /**
@@ -100,19 +103,41 @@ export async function selectDrivers(
     explicitOnly: ['none'],
     probe: (driver) => driver.probe(),
   });
+  const quotas: Candidates<QuotaDriver> = {
+    project: () => projectQuota(),
+    user: () => userQuota(),
+    image: () => sizedImage({ size: wanted.quota_image_size }),
+    none: () => noQuota(),
+  };
+  const isEnabled = server.quota.disk_quota_enabled === true;
   const quota = await choose<QuotaDriver>({
     role: 'quota',
-    wanted: server.quota.disk_quota_enabled === true ? wanted.quota : 'none',
-    candidates: {
-      project: () => projectQuota(),
-      user: () => userQuota(),
-      image: () => sizedImage(),
-      none: () => noQuota(),
-    },
+    wanted: isEnabled ? wanted.quota : 'none',
+    candidates: quotas,
     explicitOnly: ['none'],
     probe: (driver) => driver.probe(depot),
+    advice: 'or run without disk limits: server.quota.disk_quota_enabled: false',
   });
-  return { drivers: { init, filesystem, network, cgroup, quota }, trials };
+  if (isEnabled && wanted.quota === 'auto') warnOfQuota(quota, components.logger);
+  const earlier = Object.values(quotas).map((make) => make()({ logger: components.logger.child('quota') }));
+  return {
+    drivers: { init, filesystem, network, cgroup, quota: quotaByRecord(quota, earlier) },
+    trials,
+  };
+}
+
+/** The original kept disk limits by user quota; whoever brings its configuration is told what differs (DECISIONS). */
+function warnOfQuota({ name, supports }: QuotaDriver, logger: Logger): void {
+  if (name === 'user') return;
+  logger.warn('quota-driver-differs', {
+    driver: name,
+    reason: 'disk_quota_enabled: true, and user quota, as the original used it, is not what was chosen here',
+    softLimits: supports.softLimits,
+    inodeLimits: supports.inodeLimits,
+    countsRootFiles: supports.countsRootFiles,
+    errno: supports.errno,
+    advice: 'name a driver in drivers.quota to choose yourself',
+  });
 }
 
 function nftablesOptions(wanted: Configuration['drivers']): NftablesNetworkOptions {
@@ -150,7 +175,12 @@ async function chooseOne<T extends { readonly name: string }>(
     }
     reasons.push(`${driver.name}: ${result.reason}`);
   }
-  throw new WardenError('UNSUPPORTED', `no ${role.role} driver works on this host: ${reasons.join('; ')}`, {
-    fields: { operation: 'choose driver', role: role.role, wanted: role.wanted, reasons },
-  });
+  const advice = role.advice === undefined ? '' : ` (${role.advice})`;
+  throw new WardenError(
+    'UNSUPPORTED',
+    `no ${role.role} driver works on this host: ${reasons.join('; ')}${advice}`,
+    {
+      fields: { operation: 'choose driver', role: role.role, wanted: role.wanted, reasons },
+    },
+  );
 }

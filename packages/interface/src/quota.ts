@@ -49,9 +49,9 @@ export interface QuotaDriver {
   plan(spec: QuotaSpec): DriverState;
   /** Makes `<directory>/tmp` ready to be limited, with no limit in force (a recycled uid or project must not inherit one). Idempotent. */
   prepare(spec: QuotaSpec, state: DriverState): Promise<void>;
-  /** Puts `limits` in force and answers what is in force. Errors: `INVALID_SPEC` (cannot shrink), `NATIVE_FAILED`. */
+  /** Puts `limits` in force and answers what is in force. Errors: `INVALID_SPEC` (cannot be reached), `NATIVE_FAILED`, `UNSUPPORTED` from a driver without limits. */
   setLimits(spec: QuotaSpec, state: DriverState, limits: DiskLimits): Promise<DiskLimits>;
-  /** The limits in force; unset = zeros. */
+  /** The limits in force; unset = zeros. Errors: `UNSUPPORTED` from a driver without limits. */
   limits(spec: QuotaSpec, state: DriverState): Promise<DiskLimits>;
   /** Errors: message `Failed getting disk usage: …` (contract). */
   usage(spec: QuotaSpec, state: DriverState): Promise<DiskStat>;

@@ -33,6 +33,7 @@ export interface KernelQuotaKind {
 
 /** Numbers far above every pool, from which the probe takes one that no container has. */
 const PROBE_IDS = { first: 2_000_000_000, count: 100_000_000 } as const;
+const MAX_BLOCKS = (1n << 53n) - 1n;
 const PROBE_LIMIT_BLOCKS = 64n;
 const PROBE_WRITE_BYTES = 1024 * 1024;
 
@@ -91,6 +92,7 @@ export class KernelQuota implements QuotaDriver {
   }
 
   async setLimits(spec: QuotaSpec, state: DriverState, limits: DiskLimits): Promise<DiskLimits> {
+    refuseOverflow(spec, limits);
     this.#calls.quotaSet(depotOf(spec), this.name, idOf(state), limits);
     return await this.limits(spec, state);
   }
@@ -135,6 +137,17 @@ export class KernelQuota implements QuotaDriver {
       this.#components.logger.debug?.('quota-probe-clear', { ...fields, message });
     }
   }
+}
+
+/** The kernel counts in signed bytes and takes a block limit modulo 2^54: what is beyond would become a tiny limit, or none. */
+function refuseOverflow(spec: QuotaSpec, { blockSoft, blockHard }: DiskLimits): void {
+  const limit = blockSoft > blockHard ? blockSoft : blockHard;
+  if (limit <= MAX_BLOCKS) return;
+  throw new WardenError(
+    'INVALID_SPEC',
+    `cannot set the disk limit: the kernel keeps at most ${MAX_BLOCKS} blocks; 0 is no limit`,
+    { fields: { operation: 'set-disk-limits', object: spec.id, limit, capacity: MAX_BLOCKS } },
+  );
 }
 
 /** What quotactl(2) means by its error numbers, whose usual texts mislead. */

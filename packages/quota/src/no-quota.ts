@@ -8,9 +8,9 @@ import {
   type QuotaSpec,
   WardenError,
 } from '@warden/interface';
-import { makeLayer, UNLIMITED } from './container-layer.ts';
+import { makeLayer } from './container-layer.ts';
 
-/** No disk limits: every request for one is refused, and usage is unknown. */
+/** No disk limits: every request for one is refused as unsupported, and usage is unknown. */
 export function noQuota(_options: Record<never, never> = {}): DriverFactory<QuotaDriver> {
   return () => new NoQuota();
 }
@@ -43,7 +43,7 @@ class NoQuota implements QuotaDriver {
   }
 
   async limits(_spec: QuotaSpec, _state: DriverState): Promise<DiskLimits> {
-    return UNLIMITED;
+    throw unsupported('read-disk-limits', 'disk limits are off');
   }
 
   /** Walking a container's tree for every `info` would cost more than the answer is worth. */

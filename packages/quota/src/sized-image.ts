@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, statSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   type DiskLimits,
@@ -68,11 +68,12 @@ class SizedImage implements QuotaDriver {
   async probe(depot: string): Promise<ProbeResult> {
     let directory: string | undefined;
     try {
+      removeLeftovers(depot);
       directory = mkdtempSync(join(depot, '.quota-probe-'));
       const image = join(directory, 'image');
       // The template is kept: no request will have to wait for mkfs.
       copySparseFile((await this.#templateFor(depot)).path, image);
-      const device = attachLoopDevice(image);
+      const device = attach(image);
       try {
         const trial = tryMount({ ...IMAGE_MOUNT, source: device.path, target: directory }, 'write');
         return trial.ok
@@ -167,8 +168,29 @@ class SizedImage implements QuotaDriver {
  */
 const IMAGE_MOUNT = { type: 'ext4', flags: MS.NOATIME, data: 'discard,noinit_itable' } as const;
 
+/** What a daemon left that was killed while it probed or made its template. The depot is the caller's alone. */
+function removeLeftovers(depot: string): void {
+  for (const name of readdirSync(depot)) {
+    if (name.startsWith('.quota-probe-') || name.startsWith('.quota-template-'))
+      rmSync(join(depot, name), { recursive: true, force: true });
+  }
+}
+
+function attach(image: string): ReturnType<typeof attachLoopDevice> {
+  try {
+    return attachLoopDevice(image);
+  } catch (cause) {
+    const { fields, message } = toWardenError(cause);
+    throw new WardenError(
+      'NATIVE_FAILED',
+      `cannot get a loop device, of which each container needs one: ${message}`,
+      { fields, cause },
+    );
+  }
+}
+
 function mountImage(image: string, layer: string): void {
-  const device = attachLoopDevice(image);
+  const device = attach(image);
   try {
     mountFilesystem({ ...IMAGE_MOUNT, source: device.path, target: layer });
   } finally {

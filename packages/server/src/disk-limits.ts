@@ -3,10 +3,17 @@ import type { DiskLimitSpec } from '@warden/interface';
 import type { LimitDiskRequest, LimitDiskResponse } from '@warden/protocol';
 
 const BLOCK_BYTES = 1_024n;
+const UINT64 = 0xffff_ffff_ffff_ffffn;
 
 /** Blocks that hold so many bytes. */
-function blocks(bytes: bigint | undefined): bigint | undefined {
-  return bytes === undefined ? undefined : (bytes + BLOCK_BYTES - 1n) / BLOCK_BYTES;
+function blocks(size: bigint | undefined): bigint | undefined {
+  return size === undefined ? undefined : (size + BLOCK_BYTES - 1n) / BLOCK_BYTES;
+}
+
+/** So many blocks in bytes; what the wire cannot carry is its largest number. */
+function bytes(count: bigint): bigint {
+  const exact = count * BLOCK_BYTES;
+  return exact > UINT64 ? UINT64 : exact;
 }
 
 /** What is asked for; of several aliases the later in the specification's order wins. Absent ones keep their value. */
@@ -40,9 +47,9 @@ export function diskLimitMessage(limits: Required<DiskLimitSpec> | undefined): L
     inode: inodeHard,
     inode_soft: inodeSoft,
     inode_hard: inodeHard,
-    byte_limit: blockHard * BLOCK_BYTES,
-    byte: blockHard * BLOCK_BYTES,
-    byte_soft: blockSoft * BLOCK_BYTES,
-    byte_hard: blockHard * BLOCK_BYTES,
+    byte_limit: bytes(blockHard),
+    byte: bytes(blockHard),
+    byte_soft: bytes(blockSoft),
+    byte_hard: bytes(blockHard),
   };
 }
