@@ -29,6 +29,9 @@ const SYSTEM_PACKAGES = [
   { package: 'strace', file: 'strace', for: ['test'] },
   { package: 'tmux', file: 'tmux', for: ['test'] },
   { package: 'python3', file: 'python3', for: ['test'] },
+  { package: 'ruby', file: 'ruby', for: ['test'] },
+  { package: 'ruby-beefcake', path: ['/usr/lib/ruby/vendor_ruby/beefcake.rb'], for: ['test'] },
+  { package: 'ruby-eventmachine', path: ['/usr/lib/ruby/vendor_ruby/eventmachine.rb'], for: ['test'] },
   { package: 'runc', file: 'runc', for: ['bench'] },
   { package: 'debootstrap', file: 'debootstrap', for: ['debootstrap'] },
 ];

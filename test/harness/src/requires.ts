@@ -13,7 +13,8 @@ export type Requirement =
   | 'strace'
   | 'tmux'
   | 'nft'
-  | 'python3';
+  | 'python3'
+  | 'ruby';
 
 const CHECKS: Readonly<Record<Requirement, () => string | undefined>> = {
   root: () => (process.getuid?.() === 0 ? undefined : 'root'),
@@ -28,6 +29,11 @@ const CHECKS: Readonly<Record<Requirement, () => string | undefined>> = {
   tmux: () => program('tmux', '-V'),
   nft: () => program('nft', '--version'),
   python3: () => program('python3', '--version'),
+  ruby: () =>
+    program('ruby', '--version') ??
+    (spawnSync('ruby', ['-rbeefcake', '-reventmachine', '-e', ''], { stdio: 'ignore' }).status === 0
+      ? undefined
+      : 'the Ruby libraries beefcake and eventmachine'),
 };
 
 /** The first unmet requirement in words, or `undefined`. */
