@@ -5,3 +5,4 @@
  */
 export { type CgroupsOptions, cgroups } from './driver.ts';
 export { noCgroups } from './none.ts';
+export { type CgroupViewOptions, makeCgroupView } from './view.ts';

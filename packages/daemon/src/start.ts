@@ -4,6 +4,7 @@
  */
 import fs from 'node:fs';
 import path from 'node:path';
+import { makeCgroupView } from '@warden/cgroup';
 import { type Core, createCore } from '@warden/core';
 import { type Logger, WardenError } from '@warden/interface';
 import { type WardenServer, wardenServer } from '@warden/server';
@@ -12,7 +13,7 @@ import { coreOptions } from './core-options.ts';
 import { lockDepot } from './depot-lock.ts';
 import { listenForHealthChecks } from './health-check.ts';
 import { writePidfile } from './pidfile.ts';
-import { selectDrivers } from './select-drivers.ts';
+import { type DriverSet, selectDrivers } from './select-drivers.ts';
 
 /** A running daemon. */
 export interface RunningDaemon {
@@ -51,6 +52,7 @@ export async function startDaemon(configuration: Configuration, logger: Logger):
     undo.push(() => drivers.network.close());
     const core = await createCore(coreOptions(configuration, depot, drivers, logger));
     undo.push(() => core.close());
+    showCgroups(configuration, drivers, logger);
 
     const server = wardenServer({
       host: core,
@@ -110,6 +112,12 @@ async function drain(
   });
   await Promise.race([core.settle(), cut]);
   clearTimeout(timer);
+}
+
+/** Where programs of the original's time look for the control groups. */
+function showCgroups({ compat, drivers: { name } }: Configuration, drivers: DriverSet, logger: Logger): void {
+  if (compat.cgroup_view === null || drivers.cgroup.name === 'none') return;
+  makeCgroupView({ directory: compat.cgroup_view, prefix: name, logger: logger.child('cgroup') });
 }
 
 function checkHost(configuration: Configuration): void {

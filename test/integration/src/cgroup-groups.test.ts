@@ -1,0 +1,147 @@
+/** Control groups as the host sees them: names, the view for old programs, their removal (spec behaviour.md 15.3, 15.5; drivers.md 2). */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import fs from 'node:fs';
+import path from 'node:path';
+import {
+  cgroupParents,
+  describeWith,
+  makePlace,
+  startDaemon,
+  type TestPlace,
+  withDaemon,
+} from '@warden/test-harness';
+import { expect, it } from 'vitest';
+
+const V1 = ['root', 'isolated', 'overlayfs', 'cgroup-v1-memory'] as const;
+
+function groups(place: TestPlace, id: string): string[] {
+  return cgroupParents(place.name)
+    .map((parent) => path.join(parent, `instance-${id}`))
+    .filter((group) => fs.existsSync(group));
+}
+
+/** How many memory groups the kernel holds, dead ones included. */
+function memoryGroups(): number {
+  const line = fs
+    .readFileSync('/proc/cgroups', 'utf8')
+    .split('\n')
+    .find((one) => one.startsWith('memory'));
+  return Number(line!.split('\t')[2]);
+}
+
+describeWith(V1, 'the groups of a container', () => {
+  const suite = withDaemon();
+
+  it('are called instance-<id> in each hierarchy, hold all its processes, and are gone afterwards [behaviour 15.3]', async () => {
+    const { place } = suite.daemon;
+    const box = await (await suite.daemon.connect()).create({ handle: 'a handle' });
+    const id = path.basename((await box.info()).containerPath!);
+    const found = groups(place, id);
+    for (const name of ['cpu', 'cpuacct', 'memory', 'devices'])
+      expect(
+        found.some((group) => group.split('/').some((part) => part.split(',').includes(name))),
+        name,
+      ).toBe(true);
+    const job = await box.spawn('echo started; exec sleep 1000');
+    const output = job.stream();
+    expect((await output.next()).done).toBe(false);
+    await output.return(undefined as never);
+    for (const group of found)
+      expect(
+        fs.readFileSync(path.join(group, 'cgroup.procs'), 'utf8').trim().split('\n').length,
+      ).toBeGreaterThan(1);
+    await box.stop({ kill: true });
+    await box.destroy();
+    expect(groups(place, id)).toEqual([]);
+  });
+
+  it('are removed with those that somebody made inside [behaviour 15.5] [drivers 6]', async () => {
+    const { place } = suite.daemon;
+    const box = await (await suite.daemon.connect()).create();
+    for (const group of groups(place, box.handle))
+      fs.mkdirSync(path.join(group, 'instance-0123456789a/inner'), { recursive: true });
+    await box.destroy();
+    expect(groups(place, box.handle)).toEqual([]);
+  });
+
+  it('with a process of somebody else are emptied and removed in bounded time [drivers 2.8]', async () => {
+    const { place } = suite.daemon;
+    const box = await (await suite.daemon.connect()).create();
+    const stranger = spawn('sleep', ['1000'], { stdio: 'ignore' });
+    const ended = once(stranger, 'exit');
+    for (const group of groups(place, box.handle))
+      fs.writeFileSync(path.join(group, 'cgroup.procs'), String(stranger.pid));
+    const began = performance.now();
+    await box.destroy();
+    expect(performance.now() - began).toBeLessThan(30_000);
+    expect((await ended)[1]).toBe('SIGKILL');
+    expect(groups(place, box.handle)).toEqual([]);
+  });
+
+  it('with a zombie that its parent does not reap are removed all the same [drivers 2.8]', async () => {
+    const { place } = suite.daemon;
+    const box = await (await suite.daemon.connect()).create();
+    const [cpu] = groups(place, box.handle);
+    // the child joins, ends, and stays a zombie as long as its parent sleeps
+    const parent = spawn('sh', ['-c', `(echo 0 > ${cpu}/cgroup.procs && echo joined) & exec sleep 1000`], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    try {
+      await once(parent.stdout, 'data');
+      await box.destroy();
+      expect(groups(place, box.handle)).toEqual([]);
+    } finally {
+      parent.kill('SIGKILL');
+    }
+  });
+
+  it('do not live on in the kernel: their page cache is given back [linux-container 10]', async () => {
+    const warden = await suite.daemon.connect();
+    const before = memoryGroups();
+    for (let round = 0; round < 40; round++) {
+      await using box = await warden.create();
+      await box.run('dd if=/dev/zero of=/tmp/file bs=64k count=16');
+      await box.stop({ kill: true });
+    }
+    // others on this machine make groups too; forty dead ones would still show
+    await expect.poll(memoryGroups, { timeout: 30_000, interval: 200 }).toBeLessThan(before + 30);
+  });
+});
+
+describeWith(V1, 'the view for old programs', () => {
+  it('leads by subsystem to each container, and stays with the first daemon [behaviour 15.3]', async () => {
+    const first = await makePlace();
+    const second = await makePlace();
+    const view = path.join(first.directory, 'warden/cgroup');
+    const config = { compat: { cgroup_view: view } };
+    const daemon = await startDaemon({ place: first, config });
+    try {
+      const box = await (await daemon.connect()).create();
+      await box.limitMemory(64n << 20n);
+      const read = (file: string): string =>
+        fs.readFileSync(path.join(view, file.replace('<id>', box.handle)), 'utf8').trim();
+      expect(fs.readdirSync(view).sort()).toEqual(['cpu', 'cpuacct', 'devices', 'memory']);
+      expect(read('memory/instance-<id>/memory.limit_in_bytes')).toBe(String(64n << 20n));
+      expect(read('cpu/instance-<id>/cpu.shares')).toBe('1024');
+      expect(read('devices/instance-<id>/devices.list')).toContain('c 1:3 rw');
+      expect(read('cpuacct/instance-<id>/tasks').split('\n').length).toBeGreaterThan(0);
+
+      const other = await startDaemon({ place: second, config });
+      try {
+        expect(other.readLog()).toContain('another daemon has the view');
+        expect(read('memory/instance-<id>/memory.limit_in_bytes')).toBe(String(64n << 20n));
+      } finally {
+        await other.stop();
+      }
+      await daemon.kill();
+      const again = await startDaemon({ place: first, config });
+      expect(again.readLog()).not.toContain('cgroup-view-not-made');
+      await again.stop();
+    } finally {
+      await daemon.stop();
+      await second.remove();
+      await first.remove();
+    }
+  });
+});
