@@ -60,11 +60,14 @@ enum wshd_type {
   /* events, to the connection that owns the job (any daemon connection owns all jobs not owned by an operator) */
   WSHD_EXIT = 201,  /* u32 job_id, i32 wait status as of waitpid(2) */
   WSHD_JOB = 203,   /* u32 job_id, u32 ended (0/1), i32 wait status, u32 flags as at SPAWN,
-                       u64 stdout position, u64 stderr position: bytes that left the stream before the ring's first byte,
-                       u32 stdout ring length, u32 stderr ring length; fds: stdout read end, stderr read end (pty master twice is
+                       u64 stdout position, u64 stderr position: of the ring's first byte, counting all that init itself ever read
+                       of the stream (never what a daemon read),
+                       u32 stdout ring length, u32 stderr ring length,
+                       u64 stdout lost, u64 stderr lost: bytes overwritten in the ring since a daemon took it; fds: stdout read end, stderr read end (pty master twice is
                        never sent: TTY jobs belong to operators); none with DISCARD */
   WSHD_RING = 204,  /* u32 job_id, u32 stream (1 stdout, 2 stderr), u64 position of the first byte, bytes */
-  WSHD_READY = 205, /* empty: hand-over complete. Rings are kept until the daemon's next request, for its successor if it dies now */
+  WSHD_READY = 205, /* empty: hand-over complete. Rings are kept until the daemon's next request (FORGET of job 0 will do), for its
+                       successor if it dies before */
 };
 
 enum wshd_role { WSHD_ROLE_DAEMON = 1, WSHD_ROLE_OPERATOR = 2 };

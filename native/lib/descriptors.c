@@ -30,6 +30,15 @@ int64_t warden_write(int fd, const void *bytes, uint32_t size) {
     return count < 0 ? -errno : count;
 }
 
+int64_t warden_splice(int pipe, int file, uint64_t offset, uint32_t size) {
+    off_t at = (off_t)offset;
+    ssize_t count;
+    do
+        count = splice(pipe, NULL, file, &at, size, SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+    while (count < 0 && errno == EINTR);
+    return count < 0 ? -errno : count;
+}
+
 int warden_set_nonblocking(int fd) {
     int flags = fcntl(fd, F_GETFL);
     if (flags < 0)

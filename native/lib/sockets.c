@@ -125,6 +125,23 @@ int64_t warden_receive(int fd, void *buffer, uint32_t size, int32_t *fds, int32_
     return length;
 }
 
+int warden_datagram_socket(void) {
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    return fd < 0 ? -errno : fd;
+}
+
+int warden_send_datagram(int fd, const char *path, const void *bytes, uint32_t size) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    if (strlen(path) >= sizeof(address.sun_path))
+        return -ENAMETOOLONG;
+    memcpy(address.sun_path, path, strlen(path) + 1);
+    ssize_t count;
+    do
+        count = sendto(fd, bytes, size, MSG_NOSIGNAL | MSG_DONTWAIT, (struct sockaddr *)&address, sizeof(address));
+    while (count < 0 && errno == EINTR);
+    return count < 0 ? -errno : 0;
+}
+
 int warden_peer_credentials(int fd, int32_t pid_uid_gid[3]) {
     struct ucred credentials;
     socklen_t size = sizeof(credentials);

@@ -18,6 +18,8 @@
 WARDEN_EXPORT int warden_close(int fd);
 WARDEN_EXPORT int64_t warden_read(int fd, void *buffer, uint32_t size);
 WARDEN_EXPORT int64_t warden_write(int fd, const void *bytes, uint32_t size);
+/* Moves what is in the pipe to `offset` of the file, at most `size` bytes: at every moment each byte is in one of the two. -EAGAIN: empty. */
+WARDEN_EXPORT int64_t warden_splice(int pipe, int file, uint64_t offset, uint32_t size);
 WARDEN_EXPORT int warden_set_nonblocking(int fd);
 WARDEN_EXPORT int warden_pipe(int32_t ends[2]);
 WARDEN_EXPORT int warden_eventfd(void);
@@ -37,6 +39,9 @@ WARDEN_EXPORT int warden_socketpair(int type, int32_t ends[2]);
 WARDEN_EXPORT int warden_connect_unix(const char *path, int type);
 WARDEN_EXPORT int64_t warden_send(int fd, const void *bytes, uint32_t size, const int32_t *fds, uint32_t fd_count);
 WARDEN_EXPORT int64_t warden_receive(int fd, void *buffer, uint32_t size, int32_t *fds, int32_t *fd_count);
+WARDEN_EXPORT int warden_datagram_socket(void);
+/* Sends one datagram to whoever is bound to `path`. Never waits: -EAGAIN when the receiver's queue is full. */
+WARDEN_EXPORT int warden_send_datagram(int fd, const char *path, const void *bytes, uint32_t size);
 WARDEN_EXPORT int warden_peer_credentials(int fd, int32_t pid_uid_gid[3]);
 
 /* spawn.c: argv and environment are `count` strings laid end to end, each with its NUL */

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 static void test_messages(void) {
@@ -74,7 +75,47 @@ static void test_files(void) {
     close(sealed);
 }
 
+static void test_datagrams(void) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    char buffer[64], path[200];
+    snprintf(address.sun_path, sizeof(address.sun_path), "/tmp/warden-library-test-%d", (int)getpid());
+    int receiver = socket(AF_UNIX, SOCK_DGRAM, 0), fd = warden_datagram_socket();
+    check(fd >= 0 && warden_send_datagram(fd, address.sun_path, "x", 1) == -ENOENT, "nobody has that address");
+    check(bind(receiver, (struct sockaddr *)&address, sizeof(address)) == 0, "somebody has");
+    check(warden_send_datagram(fd, address.sun_path, "a\0b", 3) == 0 && recv(receiver, buffer, sizeof(buffer), 0) == 3, "a datagram arrives whole");
+    int result = 0;
+    for (int i = 0; i < 100000 && result == 0; i++)
+        result = warden_send_datagram(fd, address.sun_path, "x", 1);
+    check(result == -EAGAIN, "a full queue is told, not waited for");
+    close(receiver);
+    check(warden_send_datagram(fd, address.sun_path, "x", 1) == -ECONNREFUSED, "a receiver that has gone");
+    unlink(address.sun_path);
+    memset(path, 'a', sizeof(path));
+    path[199] = '\0';
+    check(warden_send_datagram(fd, path, "x", 1) == -ENAMETOOLONG, "an address that is too long");
+    close(fd);
+}
+
+static void test_splice(void) {
+    char name[] = "/tmp/warden-library-test-XXXXXX", buffer[8];
+    int32_t ends[2];
+    int file = mkstemp(name);
+    unlink(name);
+    check(warden_pipe(ends) == 0 && warden_splice(ends[0], file, 0, 65536) == -EAGAIN, "an empty pipe has nothing to move");
+    check(write(ends[1], "abcdef", 6) == 6 && warden_splice(ends[0], file, 10, 4) == 4, "at most as much as asked for is moved");
+    check(warden_splice(ends[0], file, 14, 65536) == 2 && pread(file, buffer, 8, 10) == 6 && memcmp(buffer, "abcdef", 6) == 0, "to its place");
+    int full = open("/dev/full", O_WRONLY);
+    check(write(ends[1], "kept", 4) == 4 && warden_splice(ends[0], full, 0, 65536) < 0 && warden_read(ends[0], buffer, 8) == 4, "a failure leaves it in the pipe");
+    close(full);
+    close(ends[1]);
+    check(warden_splice(ends[0], file, 0, 65536) == 0, "a closed pipe is at its end");
+    close(ends[0]);
+    close(file);
+}
+
 int main(void) {
+    test_datagrams();
+    test_splice();
     test_messages();
     test_connect();
     test_files();

@@ -231,15 +231,15 @@ static void test_ring_take(void) {
   check(ring.bytes == NULL && ring.length == 0, "nothing taken from nothing");
   ring_append(&ring, (const unsigned char *)"abcdef", 6);
   ring_take(&ring, 4);
-  check(ring.length == 2 && ring.dropped == 0 && ring_peek(&ring, 0, out, 8) == 2 && memcmp(out, "ef", 2) == 0, "what came later stays");
+  check(ring.length == 2 && ring.dropped == 0 && ring.position == 4 && ring_peek(&ring, 0, out, 8) == 2 && memcmp(out, "ef", 2) == 0, "what came later stays");
   ring_append(&ring, big, sizeof big);
-  check(ring.length == WSHD_RING_BYTES && ring.dropped == 2, "the count begins anew");
-  ring_take(&ring, 1);
-  check(ring.length == WSHD_RING_BYTES && ring.dropped == 1, "what was taken had partly been overwritten");
-  ring_take(&ring, WSHD_RING_BYTES + 1);
-  check(ring.length == 0 && ring.dropped == 0 && ring.bytes == NULL, "all is taken");
+  check(ring.length == WSHD_RING_BYTES && ring.dropped == 2 && ring.position == 6, "the count of losses begins anew, the position goes on");
+  ring_take(&ring, 5);
+  check(ring.length == WSHD_RING_BYTES && ring.dropped == 1 && ring.position == 6, "what was taken had partly been overwritten");
+  ring_take(&ring, WSHD_RING_BYTES + 6);
+  check(ring.length == 0 && ring.dropped == 0 && ring.bytes == NULL && ring.position == WSHD_RING_BYTES + 6, "all is taken");
   ring_append(&ring, (const unsigned char *)"xy", 2);
-  check(ring.dropped == 0 && ring_peek(&ring, 1, out, 8) == 1 && out[0] == 'y' && ring_peek(&ring, 2, out, 8) == 0, "and it goes on");
+  check(ring.dropped == 0 && ring.position == WSHD_RING_BYTES + 6 && ring_peek(&ring, 1, out, 8) == 1 && out[0] == 'y' && ring_peek(&ring, 2, out, 8) == 0, "and it goes on");
   ring_clear(&ring);
 }
 

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/sockios.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -125,18 +124,12 @@ static bool enqueue(struct connection *connection, const struct wire_writer *mes
 /* Failures of sending that time mends: the other side's queue, or the kernel's memory, is full. */
 static bool is_passing(int number) { return number == EAGAIN || number == ENOBUFS || number == ENOMEM || number == ETOOMANYREFS; }
 
-/* After a failed call; the kernel tells once that the other side left something unread. */
-static void broken(struct init *init, struct connection *connection) {
-  if (errno == ECONNRESET) connection->reset = true;
-  connection_end(init, connection);
-}
-
 void connection_send(struct init *init, struct connection *connection, const struct wire_writer *message, const int *fds, size_t fd_count) {
   if (connection->dead) return;
   if (connection->queue == NULL) {
     if (send_packet(connection->fd, message->bytes, message->length, fds, fd_count) >= 0) return;
     if (!is_passing(errno)) {
-      broken(init, connection);
+      connection_end(init, connection);
       return;
     }
   }
@@ -149,7 +142,7 @@ static void flush(struct init *init, struct connection *connection) {
     struct packet *packet = connection->queue;
     if (send_packet(connection->fd, packet->bytes, packet->length, packet->fds, packet->fd_count) < 0) {
       if (is_passing(errno)) watch_again(init, connection);
-      else broken(init, connection);
+      else connection_end(init, connection);
       return;
     }
     connection->queue = packet->next;
@@ -186,7 +179,7 @@ static void receive(struct init *init, struct connection *connection, bool hung_
     if (got < 0 && errno == EINTR) continue;
     if (got < 0 && errno == EAGAIN) return;
     if (got < 0) {
-      broken(init, connection);
+      connection_end(init, connection);
       return;
     }
     int fds[WSHD_FDS_MAX];
@@ -205,16 +198,9 @@ void connection_event(struct init *init, struct connection *connection, uint32_t
   if (hung_up || (events & EPOLLIN) != 0) receive(init, connection, hung_up);
 }
 
-/* Whether anything sent was never read. A successor's HELLO finds the older connection alive, with it in the kernel's queue. */
-static bool has_unread(const struct connection *connection) {
-  int queued = 0;
-  return connection->reset || !connection->ready || connection->queue != NULL || (ioctl(connection->fd, SIOCOUTQ, &queued) == 0 && queued > 0);
-}
-
 void connection_end(struct init *init, struct connection *connection) {
   if (connection->dead) return;
   connection->dead = true;
-  if (connection->handing_over && !has_unread(connection)) jobs_handed_over(init);
   epoll_ctl(init->epoll, EPOLL_CTL_DEL, connection->fd, NULL);
   close(connection->fd);
   connection->fd = -1;

@@ -43,9 +43,8 @@ struct connection {
   int fd;
   uint32_t role;     /* 0 before HELLO */
   uint32_t events;   /* what epoll watches */
-  bool handing_over; /* a daemon that has asked for nothing since HELLO: it may not have read all that is handed over */
+  bool handing_over; /* a daemon that has asked for nothing since HELLO: it may not have put away all that is handed over */
   bool ready;        /* READY was sent or waits in the queue */
-  bool reset;        /* it has closed its end without reading all that was sent */
   bool dead;         /* freed at the end of the loop's turn: events of the same turn may still name it */
   size_t queued;
   struct packet *queue, **queue_end;

@@ -266,11 +266,11 @@ static void send_ring(struct init *init, struct connection *daemon, struct job *
     wire_begin(&message, WSHD_RING, 0);
     wire_put_u32(&message, job->id);
     wire_put_u32(&message, (uint32_t)number + 1);
-    wire_put_u64(&message, ring->dropped + offset);
+    wire_put_u64(&message, ring->position + offset);
     wire_put_block(&message, chunk, length);
     connection_send(init, daemon, &message, NULL, 0);
   }
-  job->streams[number].handed_over = ring->dropped + ring->length;
+  job->streams[number].handed_over = ring->position + ring->length;
 }
 
 void jobs_handed_over(struct init *init) {
@@ -278,7 +278,6 @@ void jobs_handed_over(struct init *init) {
     for (int i = 0; i < 2; i++) {
       struct stream *stream = &job->streams[i];
       ring_take(&stream->ring, stream->handed_over);
-      stream->handed_over = 0;
     }
   }
 }
@@ -291,18 +290,20 @@ static void send_job(struct init *init, struct connection *daemon, struct job *j
   wire_put_u32(&message, job->ended);
   wire_put_u32(&message, (uint32_t)job->status);
   wire_put_u32(&message, job->flags);
-  for (int i = 0; i < 2; i++) wire_put_u64(&message, job->streams[i].ring.dropped);
+  for (int i = 0; i < 2; i++) wire_put_u64(&message, job->streams[i].ring.position);
   for (int i = 0; i < 2; i++) {
     wire_put_u32(&message, (uint32_t)job->streams[i].ring.length);
     if (job->streams[i].fd >= 0 && (job->flags & WSHD_SPAWN_DISCARD) == 0) fds[fd_count++] = job->streams[i].fd;
   }
+  for (int i = 0; i < 2; i++) wire_put_u64(&message, job->streams[i].ring.dropped);
   connection_send(init, daemon, &message, fds, fd_count);
   for (int i = 0; i < 2; i++) send_ring(init, daemon, job, i);
 }
 
 /*
  * Job by job as the daemon reads: all at once, the rings of thousands would be in memory twice. An EXIT may overtake its JOB, which then
- * says the same. The rings stay until the daemon has shown that it read them: one that dies in the middle leaves them to its successor.
+ * says the same. The rings stay until the daemon asks for something: one that dies before leaves them to its successor, which knows by the
+ * positions what the other may have put away.
  */
 void jobs_hand_over(struct init *init, struct connection *daemon) {
   while (init->next_handed_over != NULL && !daemon->dead && daemon->queued < QUEUE_PAUSE / 2) {

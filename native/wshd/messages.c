@@ -196,7 +196,7 @@ void handle_message(struct init *init, struct connection *connection, const unsi
     send_error(init, connection, header.sequence, EPROTO, "message");
     return;
   }
-  /* a daemon asks for nothing before it has read READY, the end of the hand-over */
+  /* a daemon asks for nothing before it has read READY, the end of the hand-over, and has put away what came before */
   if (connection->handing_over && connection->ready) {
     connection->handing_over = false;
     jobs_handed_over(init);

@@ -5,21 +5,27 @@
 #include <stdlib.h>
 #include <string.h>
 
+static void drop(struct ring *ring, size_t length) {
+  ring->dropped += length;
+  ring->position += length;
+}
+
 void ring_append(struct ring *ring, const unsigned char *bytes, size_t length) {
   if (length == 0) return;
   if (ring->bytes == NULL && (ring->bytes = malloc(WSHD_RING_BYTES)) == NULL) {
-    ring->dropped += length;
+    drop(ring, length);
     return;
   }
   if (length > WSHD_RING_BYTES) {
-    ring->dropped += length - WSHD_RING_BYTES;
+    /* what is in the ring goes too, below: the order of the two does not matter for the sums */
+    drop(ring, length - WSHD_RING_BYTES);
     bytes += length - WSHD_RING_BYTES;
     length = WSHD_RING_BYTES;
   }
   size_t room = WSHD_RING_BYTES - ring->length;
   if (length > room) {
     size_t lost = length - room;
-    ring->dropped += lost;
+    drop(ring, lost);
     ring->start = (ring->start + lost) % WSHD_RING_BYTES;
     ring->length -= lost;
   }
@@ -41,21 +47,22 @@ size_t ring_peek(const struct ring *ring, size_t offset, unsigned char *into, si
 }
 
 void ring_take(struct ring *ring, uint64_t position) {
-  if (position >= ring->dropped + ring->length) {
+  if (position < ring->position) {
+    ring->dropped = ring->position - position; /* overwritten after it was read */
+    return;
+  }
+  ring->dropped = 0;
+  if (position >= ring->position + ring->length) {
     ring_clear(ring);
     return;
   }
-  if (position < ring->dropped) {
-    ring->dropped -= position;
-    return;
-  }
-  size_t taken = (size_t)(position - ring->dropped);
+  size_t taken = (size_t)(position - ring->position);
+  ring->position = position;
   ring->start = (ring->start + taken) % WSHD_RING_BYTES;
   ring->length -= taken;
-  ring->dropped = 0;
 }
 
 void ring_clear(struct ring *ring) {
   free(ring->bytes);
-  *ring = (struct ring){0};
+  *ring = (struct ring){.position = ring->position + ring->length, .dropped = ring->dropped};
 }

@@ -8,15 +8,17 @@
 struct ring {
   unsigned char *bytes; /* WSHD_RING_BYTES, or NULL */
   size_t start, length;
-  uint64_t dropped; /* bytes overwritten before anybody took them */
+  uint64_t position; /* of the first byte, counting all that was ever appended */
+  uint64_t dropped;  /* bytes overwritten since a daemon took what there was */
 };
 
 /* Without memory the bytes count as dropped. */
 void ring_append(struct ring *ring, const unsigned char *bytes, size_t length);
 /* Copies up to `size` bytes from `offset`; answers how many. */
 size_t ring_peek(const struct ring *ring, size_t offset, unsigned char *into, size_t size);
-/* Forgets what lies before `position`, counted like `dropped`, and counts from there on. */
+/* Somebody has what lies before `position`: it is forgotten, and `dropped` counts from there on. */
 void ring_take(struct ring *ring, uint64_t position);
+/* Gives the memory back; positions go on. */
 void ring_clear(struct ring *ring);
 
 #endif

@@ -42,6 +42,8 @@ export class ManagedContainer {
   destroying: Promise<void> | undefined;
   isDestroyed = false;
   graceTimer: NodeJS.Timeout | undefined;
+  /** The record is about to be written. */
+  saveTimer: NodeJS.Timeout | undefined;
   #tail: Promise<unknown> = Promise.resolve();
 
   constructor(record: ContainerRecord, directory: string, bindMounts: readonly BindMountSpec[] = []) {

@@ -2,7 +2,7 @@
 import { WardenError } from '@warden/interface';
 import type { ManagedContainer } from './container.ts';
 import { ContainerIds } from './container-id.ts';
-import type { Engine } from './engine.ts';
+import { type Engine, trySave } from './engine.ts';
 import { failpoints } from './failpoint.ts';
 import type { Core, CoreOptions } from './options.ts';
 import { Pools } from './pools.ts';
@@ -49,6 +49,7 @@ export async function createCore(options: CoreOptions): Promise<Core> {
 function makeEngine(options: CoreOptions): Engine {
   const containers = new Map<string, ManagedContainer>();
   let lastJobId = 0;
+  let hasWrapped = false;
   return {
     options,
     drivers: options.drivers,
@@ -65,8 +66,12 @@ function makeEngine(options: CoreOptions): Engine {
         for (const { jobs } of containers.values())
           for (const id of jobs.keys()) lastJobId = Math.max(lastJobId, id);
       }
+      const isTaken = (id: number): boolean => [...containers.values()].some(({ jobs }) => jobs.has(id));
       // job ids are 31 bits wide for init, which marks those of operators with the highest
-      lastJobId = lastJobId >= 0x7fff_ffff ? 1 : lastJobId + 1;
+      do {
+        hasWrapped ||= lastJobId >= 0x7fff_ffff;
+        lastJobId = lastJobId >= 0x7fff_ffff ? 1 : lastJobId + 1;
+      } while (hasWrapped && isTaken(lastJobId));
       return lastJobId;
     },
   };
@@ -89,6 +94,7 @@ function letGo(engine: Engine): void {
   engine.isClosing = true;
   for (const container of engine.containers.values()) {
     clearTimeout(container.graceTimer);
+    if (container.saveTimer !== undefined) trySave(engine, container);
     container.outOfMemoryWatch?.close();
     container.init?.disconnect();
   }

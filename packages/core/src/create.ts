@@ -169,6 +169,7 @@ function reserve(engine: Engine, spec: CreateSpec, undo: UndoStack): ManagedCont
     },
     state: 'born',
     events: new Set(),
+    jobs: new Map(),
     ports: new Set(),
     mappings: [],
     egress: [],

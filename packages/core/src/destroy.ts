@@ -46,8 +46,10 @@ async function tearDown(engine: Engine, container: ManagedContainer): Promise<vo
   await container.init?.kill();
   // nothing is left in the groups unless init was lost before it could be killed
   await engine.drivers.cgroup.killAll(record.drivers.cgroup, KILL_TIMEOUT_MS);
-  for (const job of container.jobs.values()) job.finish(255);
+  for (const job of container.jobs.values()) job.dissolve();
   await releaseDrivers(engine, container);
+  clearTimeout(container.saveTimer);
+  container.saveTimer = undefined;
   removeDirectory(container.directory);
   engine.pools.networks.release(record.network);
   engine.pools.uids.release(record.uid);

@@ -36,7 +36,28 @@ export function networkSpecOf(engine: Engine, container: ManagedContainer): Netw
   return { ...container.networkSpec, mtu: engine.options.network.mtu };
 }
 
+/** Changes that nobody waits for are written together. */
+const SAVE_DELAY_MS = 50;
+
+/** Writes the container's record soon; a failure is logged. */
+export function saveRecordSoon(engine: Engine, container: ManagedContainer): void {
+  if (container.saveTimer !== undefined || container.isDestroyed || engine.isClosing) return;
+  container.saveTimer = setTimeout(() => trySave(engine, container), SAVE_DELAY_MS).unref();
+}
+
+/** As {@link saveRecord} for changes that happened by themselves: a failure is logged. */
+export function trySave(engine: Engine, container: ManagedContainer): void {
+  try {
+    saveRecord(engine, container);
+  } catch (error) {
+    engine.logger.error('record-failed', { handle: container.handle, error });
+  }
+}
+
 /** Writes the container's record. */
 export function saveRecord(engine: Engine, container: ManagedContainer): void {
+  clearTimeout(container.saveTimer);
+  container.saveTimer = undefined;
+  if (container.isDestroyed) return; // its directory is gone
   writeRecord(container.directory, container.record, engine.options.durable);
 }

@@ -6,4 +6,5 @@
  */
 export { createCore } from './core.ts';
 export { CREATE_FAILPOINTS } from './create.ts';
+export type { Syslog } from './job-log.ts';
 export type { Core, CoreDrivers, CoreOptions, NumberRange } from './options.ts';

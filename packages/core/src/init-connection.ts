@@ -1,8 +1,14 @@
 /** Ties a connected init to its container: jobs it hands over, and what happens when it dies. */
+import fs from 'node:fs';
+import path from 'node:path';
 import type { Init, InitJob } from '@warden/interface';
 import type { ManagedContainer } from './container.ts';
-import { type Engine, saveRecord } from './engine.ts';
+import { type Engine, saveRecordSoon, trySave } from './engine.ts';
 import { ManagedJob } from './job.ts';
+import { makeTaps } from './job-taps.ts';
+import type { JobNote } from './record.ts';
+
+export { trySave };
 
 /** The original's event texts. */
 export const OUTPUT_EVENT = 'command exceeded maximum output';
@@ -11,7 +17,7 @@ export const OUT_OF_MEMORY_EVENT = 'out of memory';
 /** Takes `init` into use. */
 export function attachInit(engine: Engine, container: ManagedContainer, init: Init): void {
   container.init = init;
-  for (const job of init.recoveredJobs) adoptJob(engine, container, init, job);
+  takeOverJobs(engine, container, init);
   void init.closed.then(() => {
     if (container.init !== init) return;
     container.isInitLost = true;
@@ -26,18 +32,89 @@ export function attachInit(engine: Engine, container: ManagedContainer, init: In
   });
 }
 
+/** Jobs of an earlier daemon. What is on disk of others is of no use any more. */
+function takeOverJobs(engine: Engine, container: ManagedContainer, init: Init): void {
+  const { record } = container;
+  const ids = new Set(init.recoveredJobs.map(({ id }) => id));
+  for (const id of record.jobs.keys()) if (!ids.has(id)) record.jobs.delete(id);
+  removeStaleJobs(engine, container, ids);
+  for (const job of init.recoveredJobs) {
+    adoptJob(engine, container, init, { job, note: record.jobs.get(job.id), isRecovered: true });
+  }
+  // behind what each job does with what init has kept
+  if (ids.size > 0) queueMicrotask(() => init.acknowledge());
+}
+
+function removeStaleJobs(engine: Engine, container: ManagedContainer, living: ReadonlySet<number>): void {
+  const directory = container.file('jobs');
+  try {
+    for (const name of fs.existsSync(directory) ? fs.readdirSync(directory) : []) {
+      if (/^[1-9]\d*$/.test(name) && !living.has(Number(name)))
+        fs.rmSync(path.join(directory, name), { recursive: true, force: true });
+    }
+  } catch (error) {
+    engine.logger.warn('stale-jobs-not-removed', { handle: container.handle, error });
+  }
+}
+
 /** Starts collecting a job's output. */
-export function adoptJob(engine: Engine, container: ManagedContainer, init: Init, job: InitJob): ManagedJob {
+export function adoptJob(
+  engine: Engine,
+  container: ManagedContainer,
+  init: Init,
+  adopted: AdoptedJob,
+): ManagedJob {
+  const { job, note, isAwaited = false, isRecovered = false } = adopted;
+  const { options, logger } = engine;
+  const { handle } = container;
+  const isDiscarded = job.discardOutput || note?.discardOutput === true;
+  const isOnDisk = !isDiscarded && options.recoveredOutput !== 'remaining';
   const managed = new ManagedJob({
     init,
     job,
-    outputLimit: engine.options.jobOutputLimit,
-    logger: engine.logger,
+    directory: jobDirectory(container, job.id),
+    outputLimit: options.jobOutputLimit,
+    keep: isDiscarded ? 'nothing' : isOnDisk ? 'disk' : 'memory',
+    isAwaited,
+    isRecovered,
+    taps: (known, onPressure) =>
+      note === undefined || note.exitStatus !== undefined
+        ? []
+        : makeTaps(
+            engine,
+            { directory: jobDirectory(container, job.id), isDiscarded, note },
+            { known, onPressure },
+          ),
+    logger,
     onLimitExceeded: () => addEvent(engine, container, OUTPUT_EVENT),
     isClosing: () => engine.isClosing,
   });
   container.jobs.set(job.id, managed);
+  if (note !== undefined) {
+    managed.ended.then(
+      (exitStatus) => {
+        note.exitStatus = exitStatus;
+        if (container.record.jobs.has(job.id)) saveRecordSoon(engine, container);
+      },
+      () => {}, // the next daemon sees the end
+    );
+  }
+  logger.debug?.('job-adopted', { handle, job: job.id, isRecovered });
   return managed;
+}
+
+/** A job that init has handed out. */
+export interface AdoptedJob {
+  readonly job: InitJob;
+  readonly note: JobNote | undefined;
+  /** Somebody waits for its end already. */
+  readonly isAwaited?: boolean;
+  readonly isRecovered?: boolean;
+}
+
+/** Where everything of a job lies. */
+export function jobDirectory(container: ManagedContainer, id: number): string {
+  return container.file(`jobs/${id}`);
 }
 
 /** Adds to the container's set of events. */
@@ -46,13 +123,4 @@ export function addEvent(engine: Engine, container: ManagedContainer, event: str
   container.record.events.add(event);
   engine.logger.info('container-event', { handle: container.handle, event });
   trySave(engine, container);
-}
-
-/** For changes that happened by themselves: nobody waits for an error. */
-export function trySave(engine: Engine, container: ManagedContainer): void {
-  try {
-    saveRecord(engine, container);
-  } catch (error) {
-    engine.logger.error('record-failed', { handle: container.handle, error });
-  }
 }

@@ -1,13 +1,13 @@
 /** One job: output collected from init's pipes, its limit, its end, and who waits for it. */
-import {
-  type ByteSource,
-  type Init,
-  type InitJob,
-  type Logger,
-  type OutputChunk,
-  WardenError,
-} from '@warden/interface';
+import fs from 'node:fs';
+import { type Init, type InitJob, type Logger, type OutputChunk, WardenError } from '@warden/interface';
 import { JobOutput } from './job-output.ts';
+import { JobSpool } from './job-spool.ts';
+import type { OnPressure, OutputTap } from './output-tap.ts';
+import { HOLD_MS, StreamIntake } from './stream-intake.ts';
+
+type StreamName = OutputChunk['stream'];
+const STREAMS: readonly StreamName[] = ['stdout', 'stderr'];
 
 /** Exit status of every end that is not an exit (spec behaviour.md 6.6). */
 const NO_EXIT_STATUS = 255;
@@ -17,12 +17,32 @@ const NO_EXIT_STATUS = 255;
  */
 const LINGER_MS = 50;
 
+/** What an earlier daemon knew of the job's streams. */
+export interface KnownOutput {
+  readonly content: Buffer;
+  /** Bytes of the stream that are not in `content`. */
+  readonly lost: number;
+}
+
 /** Options of {@link ManagedJob}. */
 export interface ManagedJobOptions {
   readonly init: Init;
   readonly job: InitJob;
+  /** The job's own directory, made when something has to be put there. */
+  readonly directory: string;
   /** Bytes; 0 or less: none. */
   readonly outputLimit: number;
+  /** Where output goes besides the taps: nowhere, into memory, or on disk too so that the next daemon has it. */
+  readonly keep: 'nothing' | 'memory' | 'disk';
+  /** Somebody takes the result as soon as there is one (Run). */
+  readonly isAwaited: boolean;
+  /** Started by an earlier daemon: what that one and init have of its output comes first. */
+  readonly isRecovered: boolean;
+  /** Makes those who listen. */
+  readonly taps: (
+    known: Readonly<Record<StreamName, KnownOutput>>,
+    onPressure: (who: object) => OnPressure,
+  ) => readonly OutputTap[];
   readonly logger: Logger;
   /** Called once when the limit is exceeded. */
   readonly onLimitExceeded: () => void;
@@ -36,26 +56,38 @@ export class ManagedJob {
   readonly output: JobOutput = new JobOutput();
   /** Settles with the exit status; all output is there then. Rejects with `UNAVAILABLE` when the daemon has let go of the job. */
   readonly ended: Promise<number>;
-  readonly #init: Init;
   readonly #options: ManagedJobOptions;
-  readonly #sources: readonly ByteSource[];
-  readonly #sourceEnds: readonly Promise<void>[];
+  readonly #spool: JobSpool | undefined;
+  readonly #intakes: Readonly<Record<StreamName, StreamIntake>>;
+  readonly #taps: readonly OutputTap[];
+  #holdTimer: NodeJS.Timeout | undefined;
+  /** Those who take the result when it comes. */
+  #takers: number;
+  /** One of them is yet to say so. */
+  #isAwaited: boolean;
   #end: (status: number) => void = () => {};
   #abandon: (error: WardenError) => void = () => {};
   #hasEnded = false;
+  #isPutAway = false;
 
   constructor(options: ManagedJobOptions) {
-    const { init, job } = options;
+    const { job } = options;
     this.id = job.id;
-    this.#init = init;
     this.#options = options;
-    this.#sources = [job.stdout, job.stderr];
+    this.#isAwaited = options.isAwaited;
+    this.#takers = options.isAwaited ? 1 : 0;
+    if (options.keep === 'disk') {
+      this.#spool = new JobSpool(options.directory, (error) =>
+        options.logger.warn('job-output-not-on-disk', { job: job.id, error }),
+      );
+    }
     this.ended = new Promise((resolve, reject) => {
       this.#end = resolve;
       this.#abandon = reject;
     });
     this.ended.catch(() => {}); // it may be that nobody waits
-    this.#sourceEnds = [this.#collect('stdout', job.stdout), this.#collect('stderr', job.stderr)];
+    this.#intakes = { stdout: this.#intake('stdout'), stderr: this.#intake('stderr') };
+    this.#taps = options.isRecovered ? this.#resume() : this.#begin();
     job.exited.then(
       ({ exitCode }) => this.#onExit(exitCode ?? NO_EXIT_STATUS),
       (cause: unknown) => (options.isClosing() ? this.#letGo(cause) : this.finish(NO_EXIT_STATUS)),
@@ -68,21 +100,67 @@ export class ManagedJob {
 
   /** Signals the process or its whole tree. An ended job is success. */
   async kill(signal: number, tree: boolean): Promise<void> {
-    if (!this.#hasEnded) await this.#init.signalJob(this.id, signal, tree);
+    if (!this.#hasEnded) await this.#options.init.signalJob(this.id, signal, tree);
   }
 
-  /** Lets init forget the job, which it does for ended ones only. */
-  forget(): void {
+  /** Somebody waits for the result. The answer is called when the wait is over, with or without it. */
+  attend(): () => void {
+    if (this.#isAwaited) this.#isAwaited = false;
+    else this.#takers += 1;
+    return () => {
+      this.#takers -= 1;
+      if (this.#hasEnded) this.#putAway();
+    };
+  }
+
+  /** Somebody wants output while it is printed. */
+  hurry(): void {
+    if (this.#hasEnded) return;
+    clearTimeout(this.#holdTimer);
+    for (const stream of STREAMS) this.#intakes[stream].flowWhenReadable(0);
+  }
+
+  /** The result was taken: init forgets the job, which it does for ended ones only, and nothing of it stays on disk. */
+  remove(): void {
+    this.#isPutAway = true;
     this.#options.job.exited.then(
-      () => this.#init.forget(this.id),
+      () => this.#options.init.forget(this.id),
       () => {}, // init is gone
     );
+    const hasDirectory = this.#options.isRecovered || this.#taps.length > 0 || this.#spool?.isUsed === true;
+    if (!hasDirectory) return;
+    fs.rm(this.#options.directory, { recursive: true, force: true }, (error) => {
+      if (error) this.#options.logger.warn('job-directory-not-removed', { job: this.id, error });
+    });
+  }
+
+  /** Ends the job as its container is destroyed: whoever waits gets what there is, and nothing is put away. Idempotent. */
+  dissolve(): void {
+    this.#isPutAway = true;
+    this.finish(NO_EXIT_STATUS);
+  }
+
+  /** Ends the job now, whatever its process does. Idempotent. */
+  finish(status: number): void {
+    if (this.#hasEnded) return;
+    this.#hasEnded = true;
+    clearTimeout(this.#holdTimer);
+    for (const stream of STREAMS) this.#intakes[stream].close();
+    this.output.complete();
+    this.#putAway();
+    this.#spool?.close();
+    for (const tap of this.#taps) tap.end(this.#options.job.exited);
+    this.#end(status);
   }
 
   #letGo(cause: unknown): void {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
+    clearTimeout(this.#holdTimer);
+    for (const stream of STREAMS) this.#intakes[stream].close();
     this.output.complete();
+    this.#spool?.close();
+    for (const tap of this.#taps) tap.detach();
     this.#abandon(
       new WardenError('UNAVAILABLE', 'the daemon is going away; ask the next one for the job', {
         cause,
@@ -91,49 +169,118 @@ export class ManagedJob {
     );
   }
 
-  /** Ends the job now, whatever its process does. Idempotent. */
-  finish(status: number): void {
-    if (this.#hasEnded) return;
-    this.#hasEnded = true;
-    for (const source of this.#sources) source.close();
-    this.output.complete();
-    this.#end(status);
+  #intake(stream: StreamName): StreamIntake {
+    return new StreamIntake({
+      source: this.#options.job[stream],
+      file: () => this.#spool?.file(stream),
+      onChunk: (chunk) => this.#append(stream, chunk),
+    });
   }
 
-  #collect(stream: OutputChunk['stream'], source: ByteSource): Promise<void> {
-    if (source.skipped > 0n) {
-      this.#options.logger.warn('job-output-skipped', { job: this.id, stream, bytes: source.skipped });
-    }
-    return new Promise((resolve) => source.start((chunk) => this.#append(stream, chunk), resolve));
+  #begin(): readonly OutputTap[] {
+    for (const stream of STREAMS) this.#intakes[stream].hold();
+    this.#holdTimer = setTimeout(() => this.#watch(), HOLD_MS);
+    const nothing = { content: Buffer.alloc(0), lost: 0 };
+    return this.#makeTaps({ stdout: nothing, stderr: nothing });
   }
 
-  #append(stream: OutputChunk['stream'], chunk: Buffer): void {
+  #watch(): void {
+    for (const stream of STREAMS) this.#intakes[stream].flowWhenReadable(HOLD_MS);
+  }
+
+  /** What the earlier daemon had, then what init has kept, then what comes. */
+  #resume(): readonly OutputTap[] {
+    const resumed = STREAMS.map((stream) => {
+      const { kept } = this.#options.job[stream];
+      if (kept.lost > 0n)
+        this.#options.logger.warn('job-output-lost', { job: this.id, stream, bytes: kept.lost });
+      const { content, skipKept, lost } = this.#spool?.resume(stream, kept) ?? {
+        content: Buffer.alloc(0),
+        skipKept: 0,
+        lost: Number(kept.lost),
+      };
+      return { stream, kept, content, skipKept, lost };
+    });
+    const [stdout, stderr] = resumed;
+    const taps = this.#makeTaps({ stdout: stdout!, stderr: stderr! });
+    for (const { stream, content } of resumed) this.#collect(stream, content);
+    queueMicrotask(() => {
+      // not before the caller has the job, should the limit be exceeded already
+      for (const { stream, kept, content, skipKept } of resumed) {
+        if (content.length > 0) this.#intakes[stream].keep();
+        this.#intakes[stream].hold(skipKept);
+        // at once: init keeps it only until it is told that it is here
+        if (kept.length > 0) this.#intakes[stream].flow();
+      }
+      this.#checkLimit();
+      if (!this.#hasEnded) this.#watch();
+    });
+    return taps;
+  }
+
+  #makeTaps(known: Readonly<Record<StreamName, KnownOutput>>): readonly OutputTap[] {
+    return this.#options.taps(
+      known,
+      (who) => (stream, isPressing) => this.#intakes[stream].press(who, isPressing),
+    );
+  }
+
+  #append(stream: StreamName, chunk: Buffer): void {
     if (this.#hasEnded) return;
-    this.output.append(stream, chunk);
-    const limit = this.#options.outputLimit;
-    if (limit <= 0 || this.output.size <= limit) return;
-    this.#options.onLimitExceeded();
+    this.#collect(stream, chunk);
+    for (const tap of this.#taps) tap.write(stream, chunk);
+    this.#checkLimit();
+  }
+
+  #collect(stream: StreamName, chunk: Buffer): void {
+    if (this.#options.keep !== 'nothing') this.output.append(stream, chunk);
+  }
+
+  #checkLimit(): void {
+    const { outputLimit, onLimitExceeded, init, logger } = this.#options;
+    if (this.#hasEnded || outputLimit <= 0 || this.output.size <= outputLimit) return;
+    onLimitExceeded();
     this.finish(NO_EXIT_STATUS);
-    this.#init.signalJob(this.id, 9, true).catch((error: unknown) => {
-      this.#options.logger.warn('job-kill-failed', { job: this.id, error });
+    init.signalJob(this.id, 9, true).catch((error: unknown) => {
+      logger.warn('job-kill-failed', { job: this.id, error });
     });
   }
 
   /** Everything the script itself printed is in the pipes now. */
   async #onExit(status: number): Promise<void> {
     if (this.#hasEnded) return;
-    const isDrained = this.#sources.map((source) => source.drain()).every(Boolean);
-    if (!isDrained) {
+    clearTimeout(this.#holdTimer);
+    const intakes = STREAMS.map((stream) => this.#intakes[stream]);
+    // nobody is there to take the result: it goes on disk, without a moment in which it is nowhere
+    if (this.#takers === 0) for (const intake of intakes) intake.keep();
+    if (!drainAll(intakes) && !this.#hasEnded) {
+      for (const intake of intakes) intake.flow();
       let timer: NodeJS.Timeout | undefined;
       const late = new Promise<void>((resolve) => {
         timer = setTimeout(resolve, LINGER_MS);
       });
-      await Promise.race([Promise.all(this.#sourceEnds), late]);
+      await Promise.race([Promise.all(intakes.map(({ ended }) => ended)), late]);
       clearTimeout(timer);
-      for (const source of this.#hasEnded ? [] : this.#sources) source.drain();
+      if (!this.#hasEnded) drainAll(intakes);
     }
     this.finish(status);
   }
+
+  /** The result of an ended job that nobody takes must survive this daemon. */
+  #putAway(): void {
+    if (this.#takers > 0 || this.#isPutAway || this.#spool === undefined) return;
+    this.#isPutAway = true;
+    for (const stream of STREAMS) {
+      if (this.#intakes[stream].isKept) continue;
+      const content = this.output.collect(stream);
+      if (content.length > 0) this.#spool.write(stream, content);
+    }
+    this.#spool.close();
+  }
+}
+
+function drainAll(intakes: readonly StreamIntake[]): boolean {
+  return intakes.map((intake) => intake.drain()).every(Boolean);
 }
 
 /** Errors of links and streams on what is not there. */

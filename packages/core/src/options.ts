@@ -10,6 +10,8 @@ import type {
   WardenHost,
 } from '@warden/interface';
 
+import type { Syslog } from './job-log.ts';
+
 /** One driver per role, probed and chosen. */
 export interface CoreDrivers {
   readonly init: InitDriver;
@@ -51,6 +53,12 @@ export interface CoreOptions {
   readonly uids: NumberRange;
   /** Bytes of output kept per job; 0 or less: no limit. */
   readonly jobOutputLimit: number;
+  /** Sockets by which others read the output of jobs made by Spawn; `undefined`: none. */
+  readonly jobSockets?: { readonly mode: number } | undefined;
+  /** Where lines of jobs with a log tag go; `undefined`: nowhere, with a warning. */
+  readonly syslog?: Syslog | undefined;
+  /** Output of jobs of earlier daemons: all of it, or only what those have not read. Default: all. */
+  readonly recoveredOutput?: 'all' | 'remaining';
   /** Process limits of jobs that name none of their own. */
   readonly rlimits: ResourceLimits;
   /** Niceness of everything in containers. */

@@ -12,6 +12,7 @@ import {
   type PortMapping,
   WardenError,
 } from '@warden/interface';
+import { formatAddress, parseAddress } from './pools.ts';
 
 /** File name in the container's directory. */
 export const RECORD_FILE = 'snapshot.json';
@@ -23,6 +24,16 @@ export interface DriverStates {
   readonly network: DriverState;
   readonly cgroup: DriverState;
   readonly quota: DriverState;
+}
+
+/** What a later daemon has to know about a job, besides what init tells it. */
+export interface JobNote {
+  readonly discardOutput: boolean;
+  readonly logTag: string | undefined;
+  /** Others may read its output while it lives. */
+  readonly hasSockets: boolean;
+  /** Set once it has ended. */
+  exitStatus: number | undefined;
 }
 
 /** The persistent facts. */
@@ -37,6 +48,8 @@ export interface ContainerRecord {
   readonly drivers: DriverStates;
   state: 'born' | 'active' | 'stopped';
   readonly events: Set<string>;
+  /** Jobs that are more than something to wait for. */
+  readonly jobs: Map<number, JobNote>;
   /** Ports from the pool, to be given back. */
   readonly ports: Set<number>;
   readonly mappings: PortMapping[];
@@ -53,13 +66,13 @@ export interface ContainerRecord {
 export function serializeRecord(record: ContainerRecord): string {
   return JSON.stringify({
     events: [...record.events],
-    jobs: {},
+    jobs: Object.fromEntries([...record.jobs].map(([id, note]) => [id, storedJob(note)])),
     limits: {},
     grace_time: record.graceTime ?? null,
     resources: {
       container_id: record.id,
       handle: record.handle,
-      network: record.network,
+      network: formatAddress(record.network),
       uid: record.uid,
       ports: [...record.ports],
       net_in: record.mappings.map(({ hostPort, containerPort }) => [hostPort, containerPort]),
@@ -84,13 +97,40 @@ export function serializeRecord(record: ContainerRecord): string {
   });
 }
 
+interface StoredJob {
+  readonly discard_output: boolean;
+  readonly log_tag: string | null;
+  readonly sockets: boolean;
+  /** As in the original: exit status and no output. */
+  readonly status?: readonly [number, string, string];
+}
+
+function storedJob({ discardOutput, logTag, hasSockets, exitStatus }: JobNote): StoredJob {
+  return {
+    discard_output: discardOutput,
+    log_tag: logTag ?? null,
+    sockets: hasSockets,
+    ...(exitStatus === undefined ? {} : { status: [exitStatus, '', ''] }),
+  };
+}
+
+function jobNote(stored: StoredJob): JobNote {
+  return {
+    discardOutput: stored.discard_output === true,
+    logTag: stored.log_tag ?? undefined,
+    hasSockets: stored.sockets === true,
+    exitStatus: stored.status?.[0],
+  };
+}
+
 interface Stored {
   readonly events: readonly string[];
+  readonly jobs?: Readonly<Record<string, StoredJob>>;
   readonly grace_time: number | null;
   readonly resources: {
     readonly container_id: string;
     readonly handle: string;
-    readonly network: number;
+    readonly network: string;
     readonly uid: number;
     readonly ports: readonly number[];
     readonly net_in: readonly (readonly [number, number])[];
@@ -123,10 +163,11 @@ export function parseRecord(text: string): ContainerRecord {
     );
   }
   const { resources, warden } = stored;
+  const network = parseAddress(String(resources?.network));
   if (
     typeof resources?.container_id !== 'string' ||
     typeof resources.handle !== 'string' ||
-    !Number.isInteger(resources.network) ||
+    network === undefined ||
     !Number.isInteger(resources.uid)
   ) {
     throw new WardenError('INVALID_SPEC', 'the record lacks its resources');
@@ -136,13 +177,14 @@ export function parseRecord(text: string): ContainerRecord {
   return {
     id: resources.container_id,
     handle: resources.handle,
-    network: resources.network,
+    network,
     uid: resources.uid,
     rootfs: warden.rootfs,
     graceTime: stored.grace_time ?? undefined,
     drivers: warden.drivers,
     state: stored.state,
     events: new Set(stored.events),
+    jobs: new Map(Object.entries(stored.jobs ?? {}).map(([id, job]) => [Number(id), jobNote(job)])),
     ports: new Set(resources.ports),
     mappings: resources.net_in.map(([hostPort, containerPort]) => ({ hostPort, containerPort })),
     egress: [...resources.net_out],

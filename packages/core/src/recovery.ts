@@ -7,7 +7,7 @@ import path from 'node:path';
 import { type ContainerId, type Init, isContainerId, toWardenError, WardenError } from '@warden/interface';
 import { ManagedContainer } from './container.ts';
 import { releaseDrivers, removeDirectory } from './destroy.ts';
-import { type Engine, networkSpecOf, saveRecord } from './engine.ts';
+import { type Engine, networkSpecOf, trySave } from './engine.ts';
 import { armGraceTime } from './grace-time.ts';
 import { attachInit } from './init-connection.ts';
 import { watchOutOfMemory } from './limits.ts';
@@ -160,9 +160,9 @@ async function takeOver(engine: Engine, container: ManagedContainer, init: Init)
     ...(record.bandwidth ? { bandwidth: record.bandwidth } : {}),
   });
   await applyLimits(engine, container);
-  saveRecord(engine, container);
   engine.containers.set(record.handle, container);
   attachInit(engine, container, init);
+  trySave(engine, container); // a full disk is no reason to give a living container up
   // last: a kill while no daemon was there stops the container now
   if (record.memoryLimit !== undefined) await watchOutOfMemory(engine, container);
   armGraceTime(engine, container);

@@ -9,10 +9,11 @@ import {
   WardenError,
 } from '@warden/interface';
 import type { ManagedContainer } from './container.ts';
-import type { Engine } from './engine.ts';
+import { type Engine, saveRecordSoon, trySave } from './engine.ts';
 import { infoAtEnd } from './info.ts';
 import { adoptJob } from './init-connection.ts';
 import { type ManagedJob, noSuchJob } from './job.ts';
+import type { JobNote } from './record.ts';
 import { effectiveLimits } from './rlimits.ts';
 
 /** Starts a job. Errors: `BAD_STATE`, `INVALID_SPEC`, `NATIVE_FAILED` with text `iomux-spawn failed: …`, `UNAVAILABLE`. */
@@ -25,12 +26,16 @@ export async function spawnJob(
   container.requireState('active');
   const rlimits = effectiveLimits(options.rlimits ?? {}, engine.options.rlimits);
   const id = engine.nextJobId();
-  if (options.logTag !== undefined)
-    engine.logger.warn('log-tag-ignored', { handle: container.handle, job: id, logTag: options.logTag });
+  const note = noteOf(engine, options);
   return container.exclusive(async () => {
     container.requireState('active'); // a stop may have come first
     const init = container.requireInit();
     let job: InitJob;
+    if (note !== undefined) {
+      // before it runs: a daemon that is killed now must find how to go on with it
+      container.record.jobs.set(id, note);
+      trySave(engine, container);
+    }
     try {
       job = await init.spawn({
         id,
@@ -39,18 +44,32 @@ export async function spawnJob(
         stdin: typeof script === 'string' ? encodeBytes(script) : script,
         environment: { LANG: engine.options.lang },
         rlimits,
-        discardOutput: options.discardOutput === true,
+        // others may want to see what is not kept
+        discardOutput: options.discardOutput === true && note === undefined,
         trackTree: options.trackTree === true,
       });
     } catch (cause) {
+      if (container.record.jobs.delete(id)) saveRecordSoon(engine, container);
       const { code, message, fields } = cause as WardenError;
       throw new WardenError(code ?? 'INTERNAL', `iomux-spawn failed: ${message}`, {
         cause,
         fields: { ...fields, operation: 'spawn', handle: container.handle },
       });
     }
-    return adoptJob(engine, container, init, job);
+    return adoptJob(engine, container, init, { job, note, isAwaited: options.awaited === true });
   });
+}
+
+/** What a later daemon has to know; nothing about a job that is just run. */
+function noteOf({ options: { jobSockets } }: Engine, options: SpawnOptions): JobNote | undefined {
+  const hasSockets = jobSockets !== undefined && options.awaited !== true;
+  if (!hasSockets && options.logTag === undefined) return undefined;
+  return {
+    discardOutput: options.discardOutput === true,
+    logTag: options.logTag,
+    hasSockets,
+    exitStatus: undefined,
+  };
 }
 
 /** Errors: `UNKNOWN_JOB`. */
@@ -68,10 +87,15 @@ export async function linkJob(
   signal?: AbortSignal,
 ): Promise<JobResult> {
   const job = findJob(container, id);
-  const exitStatus = await unlessAborted(job.ended, signal, container, id);
-  const info = await unlessAborted(endInfo(engine, container), signal, container, id);
-  removeJob(container, job);
-  return { exitStatus, info, stdout: job.output.collect('stdout'), stderr: job.output.collect('stderr') };
+  const leave = job.attend();
+  try {
+    const exitStatus = await unlessAborted(job.ended, signal, container, id);
+    const info = await unlessAborted(endInfo(engine, container), signal, container, id);
+    removeJob(engine, container, job);
+    return { exitStatus, info, stdout: job.output.collect('stdout'), stderr: job.output.collect('stderr') };
+  } finally {
+    leave();
+  }
 }
 
 /** All output from the beginning, then the end. Errors: `UNKNOWN_JOB` and `ABORTED`, at the step in progress. */
@@ -82,11 +106,17 @@ export async function* streamJob(
   signal?: AbortSignal,
 ): AsyncGenerator<OutputChunk, JobEnd, undefined> {
   const job = findJob(container, id);
-  yield* job.output.read(signal);
-  const exitStatus = await unlessAborted(job.ended, signal, container, id);
-  const info = await unlessAborted(endInfo(engine, container), signal, container, id);
-  removeJob(container, job);
-  return { exitStatus, info };
+  const leave = job.attend();
+  try {
+    job.hurry();
+    yield* job.output.read(signal);
+    const exitStatus = await unlessAborted(job.ended, signal, container, id);
+    const info = await unlessAborted(endInfo(engine, container), signal, container, id);
+    removeJob(engine, container, job);
+    return { exitStatus, info };
+  } finally {
+    leave();
+  }
 }
 
 /** Whoever asks why a job died finds the reason among the events: the kernel's notification of a kill may still be on its way. */
@@ -99,8 +129,10 @@ function endInfo(engine: Engine, container: ManagedContainer): Promise<JobEnd['i
   return infoAtEnd(engine, container);
 }
 
-function removeJob(container: ManagedContainer, job: ManagedJob): void {
-  if (container.jobs.delete(job.id)) job.forget();
+function removeJob(engine: Engine, container: ManagedContainer, job: ManagedJob): void {
+  if (!container.jobs.delete(job.id)) return;
+  job.remove();
+  if (container.record.jobs.delete(job.id)) saveRecordSoon(engine, container);
 }
 
 function unlessAborted<T>(

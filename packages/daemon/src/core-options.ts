@@ -5,6 +5,7 @@ import { type Logger, RESOURCE_NAMES, type ResourceLimits, WardenError } from '@
 import type { Configuration } from './config.ts';
 import { makeDefaultRootfs } from './default-rootfs.ts';
 import type { DriverSet } from './select-drivers.ts';
+import { openSyslog } from './syslog.ts';
 
 const EPHEMERAL_RANGE = '/proc/sys/net/ipv4/ip_local_port_range';
 const DEFAULT_ROOTFS = '/var/lib/warden/rootfs';
@@ -19,7 +20,7 @@ export function coreOptions(
   drivers: DriverSet,
   logger: Logger,
 ): CoreOptions {
-  const { server, network, user, drivers: own } = configuration;
+  const { server, network, user, drivers: own, compat } = configuration;
   const uids = { first: user.pool_start_uid, count: user.pool_size };
   refuseUsersOf(uids);
   return {
@@ -40,6 +41,9 @@ export function coreOptions(
     ports: portPool(configuration.port, readEphemeralEnd()),
     uids,
     jobOutputLimit: server.job_output_limit,
+    jobSockets: compat.job_sockets ? { mode: compat.job_sockets_mode } : undefined,
+    recoveredOutput: compat.recovered_output,
+    syslog: openSyslog(server.syslog_socket, logger),
     rlimits: limitsOf(server.container_rlimits ?? {}),
     nice: own.nice,
     pidsLimit: own.pids_limit ?? undefined,

@@ -1,5 +1,8 @@
 /** Compliance of an init driver: launch, jobs, hand-over after a lost daemon, end. */
 import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
 import type { ByteSource, Init, InitDriver, InitJob, InitSpec, JobSpec, WaitStatus } from '@warden/interface';
 import { assertHonestProbe, assertWardenError } from './laws.ts';
 import type { TestFunctions } from './test-functions.ts';
@@ -148,6 +151,47 @@ export function initCompliance(test: TestFunctions, name: string, make: () => Pr
       assert.deepEqual((await collect(second!)).status, { signal: 9 });
       return again;
     });
+    withInit('keeps what it handed over until that is acknowledged', async (init, { driver, job }, spec) => {
+      const one = await init.spawn(job(1, { does: 'print-later', text: 'kept', afterMs: 30 }));
+      one.exited.catch(() => {});
+      let last = init;
+      const reconnect = async (): Promise<InitJob> => {
+        last.disconnect();
+        await last.closed;
+        await new Promise((resolve) => setTimeout(resolve, 200));
+        last = (await driver.connect(spec.directory))!;
+        return last.recoveredJobs[0]!;
+      };
+      await reconnect();
+      const second = await reconnect();
+      assert.deepEqual(second.stdout.kept, { position: 0n, length: 4, lost: 0n });
+      assert.equal((await collect(second)).stdout.toString(), 'kept');
+      last.acknowledge();
+      const third = await reconnect();
+      assert.deepEqual(third.stdout.kept, { position: 4n, length: 0, lost: 0n });
+      assert.deepEqual((await collect(third)).status, { exitCode: 0 });
+      return last;
+    });
+    withInit('puts output into a file before it delivers it', async (init, { job }) => {
+      const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'warden-compliance-'));
+      const descriptor = fs.openSync(path.join(directory, 'output'), 'w+');
+      try {
+        const one = await init.spawn(job(1, { does: 'print', stdout: 'in the file', stderr: '', status: 0 }));
+        const file = { descriptor, offset: 3, onFailure: (error: unknown) => assert.ifError(error) };
+        one.stdout.pause();
+        one.stdout.keepIn(file);
+        const collected = collect(one, () =>
+          assert.equal(fs.readFileSync(path.join(directory, 'output'), 'latin1'), '\0\0\0in the file'),
+        );
+        await new Promise<void>((resolve) => one.stdout.onceReadable(resolve));
+        one.stdout.resume();
+        assert.equal((await collected).stdout.toString(), 'in the file');
+        assert.equal(file.offset, 14);
+      } finally {
+        fs.closeSync(descriptor);
+        fs.rmSync(directory, { recursive: true });
+      }
+    });
     withInit('fails what is asked after the end', async (init, { job }) => {
       await init.kill();
       await assertWardenError(() => init.spawn(job(1, { does: 'wait' })), ['UNAVAILABLE']);
@@ -161,16 +205,23 @@ interface Collected {
   readonly status: WaitStatus;
 }
 
-async function collect(job: InitJob): Promise<Collected> {
-  const [stdout, stderr, status] = await Promise.all([readAll(job.stdout), readAll(job.stderr), job.exited]);
+async function collect(job: InitJob, onChunk: () => void = () => {}): Promise<Collected> {
+  const [stdout, stderr, status] = await Promise.all([
+    readAll(job.stdout, onChunk),
+    readAll(job.stderr, onChunk),
+    job.exited,
+  ]);
   return { stdout, stderr, status };
 }
 
-function readAll(source: ByteSource): Promise<Buffer> {
+function readAll(source: ByteSource, onChunk: () => void): Promise<Buffer> {
   const chunks: Buffer[] = [];
   return new Promise((resolve) => {
     source.start(
-      (chunk) => chunks.push(chunk),
+      (chunk) => {
+        chunks.push(chunk);
+        onChunk();
+      },
       () => resolve(Buffer.concat(chunks)),
     );
   });

@@ -17,7 +17,9 @@ export type {
   InitJob,
   InitSpec,
   JobSpec,
+  KeptOutput,
   LaunchedInit,
+  OutputFile,
   UnprivilegedUser,
   WaitStatus,
 } from './init.ts';

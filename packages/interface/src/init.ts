@@ -82,17 +82,43 @@ export type WaitStatus =
   | { readonly exitCode: number; readonly signal?: undefined }
   | { readonly exitCode?: undefined; readonly signal: number };
 
+/** Output that init kept while no daemon was connected. */
+export interface KeptOutput {
+  /** Of its first byte, counting all that init itself has ever read of the stream (never what a daemon has read). */
+  readonly position: bigint;
+  readonly length: number;
+  /** Bytes before it that nobody has: overwritten since a daemon took what there was. */
+  readonly lost: bigint;
+}
+
+/** Where a source puts every byte before it delivers it. */
+export interface OutputFile {
+  /** Open for reading and writing, without O_APPEND. */
+  readonly descriptor: number;
+  /** Where the next byte goes; the source moves it on. */
+  offset: number;
+  /** Called once when the file takes no more. Bytes are delivered on, without being in the file. */
+  onFailure(error: unknown): void;
+}
+
 /**
  * Bytes of one output stream. Flowing starts with `start`. Every chunk is the receiver's own.
  * Nothing is buffered beyond one read and the kernel's pipe; `pause` stops reading and so slows the writer.
  */
 export interface ByteSource {
-  /** Bytes that were lost before the first chunk (ring overflow while no daemon was connected). */
-  readonly skipped: bigint;
-  /** Callable once. `onEnd` comes once, after the last chunk. */
-  start(onChunk: (chunk: Buffer) => void, onEnd: () => void): void;
+  /** What comes before everything else; of length 0 for a job of this connection. */
+  readonly kept: KeptOutput;
+  /** Callable once. `onEnd` comes once, after the last chunk. The first `skipKept` bytes of what was kept are left out: the receiver has them. */
+  start(onChunk: (chunk: Buffer) => void, onEnd: () => void, skipKept?: number): void;
   pause(): void;
   resume(): void;
+  /** For a paused source: calls `listener` once when there is something to read or the end has come. `resume` and `close` call it off, and another call replaces it. */
+  onceReadable(listener: () => void): void;
+  /**
+   * From now on each byte is in the file before it is delivered, and at every moment in the file or still where it came from, so that a killed
+   * daemon loses none. Callable once, before anything was delivered or after.
+   */
+  keepIn(file: OutputFile): void;
   /** Reads, even while paused, all that is in the pipe now; true when the end was reached. For the moment after the job's exit. */
   drain(): boolean;
   /** Stops and frees the descriptor; `onEnd` is not called any more. Idempotent. */
@@ -104,6 +130,8 @@ export interface InitJob {
   readonly id: number;
   readonly stdout: ByteSource;
   readonly stderr: ByteSource;
+  /** As in its {@link JobSpec}. */
+  readonly discardOutput: boolean;
   /** Settles when the process has ended; rejects with `UNAVAILABLE` when the connection to init is lost first. */
   readonly exited: Promise<WaitStatus>;
 }
@@ -116,6 +144,11 @@ export interface Init {
   readonly recoveredJobs: readonly InitJob[];
   /** Errors: `NATIVE_FAILED` (EAGAIN: pid limit, EMFILE …), `UNAVAILABLE`. Failures of user look-up or exec are the job's own exit 255. */
   spawn(spec: JobSpec): Promise<InitJob>;
+  /**
+   * What {@link recoveredJobs} brought is put away: init may drop it. Until then it keeps all for another daemon, should this one die. Any other
+   * request says the same. Fire and forget.
+   */
+  acknowledge(): void;
   /** Signals a job's process, or with `tree` all its descendants too (see `Job.kill`). An ended job is success. */
   signalJob(jobId: number, signal: number, tree: boolean): Promise<void>;
   /** Signals every process in the container except init. */

@@ -77,6 +77,10 @@ export interface SpawnOptions {
   /** Copy every line to syslog with tag `warden.<logTag>`. */
   readonly logTag?: string | undefined;
   /**
+   * The caller waits for the end in any case, by `link` at once (Run): nothing is made by which others could read the output meanwhile.
+   */
+  readonly awaited?: boolean;
+  /**
    * Keep track of all descendants, so that {@link Job.kill} reaches each of them even if it left its session or its parent died.
    * Orphans then have the script as parent instead of init. (An extension: the original's daemon ignores it.)
    */

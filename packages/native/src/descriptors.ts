@@ -1,4 +1,4 @@
-import { checkBytes, checkDescriptor, checkString } from './argument-checks.ts';
+import { checkBytes, checkDescriptor, checkString, checkUint32 } from './argument-checks.ts';
 import { native } from './load-library.ts';
 import { checked, errnoName, nativeFailure } from './native-failure.ts';
 
@@ -23,6 +23,26 @@ export function writeDescriptor(fd: number, bytes: Uint8Array): number {
   checkDescriptor(fd);
   checkBytes(bytes, 'bytes');
   return orWouldBlock(native().warden_write(fd, bytes, bytes.byteLength), 'write', fd);
+}
+
+/**
+ * Moves what is in the pipe to `offset` of a file, `limit` bytes at most: a process that is killed at any moment leaves each byte in one of
+ * the two. Answers how many were moved, 0 at the end of the pipe, -1 when it is empty. Errors are the file's (`ENOSPC`, `EDQUOT`, …) and
+ * leave what was not moved in the pipe.
+ */
+export function moveToFile(
+  pipe: number,
+  target: { readonly file: number; readonly offset: number; readonly limit: number },
+): number {
+  checkDescriptor(pipe, 'pipe');
+  const { file, offset, limit } = target;
+  if (!Number.isSafeInteger(offset) || offset < 0) throw new TypeError('offset must be a safe integer >= 0');
+  checkUint32(limit, 'limit');
+  return orWouldBlock(
+    native().warden_splice(pipe, checkDescriptor(file, 'file'), BigInt(offset), limit),
+    'splice',
+    pipe,
+  );
 }
 
 function orWouldBlock(result: number, operation: string, fd: number): number {

@@ -13,6 +13,7 @@ export {
   makeEventFd,
   makePipe,
   makeSealedMemfd,
+  moveToFile,
   readDescriptor,
   setNonBlocking,
   writeDescriptor,
@@ -30,7 +31,15 @@ export type { QuotaLimits, QuotaRecord } from './quota.ts';
 export { quotaGet, quotaSet, setProjectId } from './quota.ts';
 export { removeTree } from './remove-tree.ts';
 export type { ConnectFailure, ReceivedMessage } from './sockets.ts';
-export { connectUnix, makeSocketPair, peerCredentials, receiveMessage, sendMessage } from './sockets.ts';
+export {
+  connectUnix,
+  makeDatagramSocket,
+  makeSocketPair,
+  peerCredentials,
+  receiveMessage,
+  sendDatagram,
+  sendMessage,
+} from './sockets.ts';
 export type { SpawnSpec } from './spawn.ts';
 export { spawnProcess } from './spawn.ts';
 export type { PollInterest, PollReady, PollWatch } from './watch.ts';

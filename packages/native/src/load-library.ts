@@ -16,6 +16,7 @@ export interface NativeLibrary {
   warden_close(fd: number): number;
   warden_read(fd: number, buffer: Bytes, size: number): number;
   warden_write(fd: number, bytes: Bytes, size: number): number;
+  warden_splice(pipe: number, file: number, offset: bigint, size: number): number;
   warden_set_nonblocking(fd: number): number;
   warden_pipe(ends: Words): number;
   warden_eventfd(): number;
@@ -29,6 +30,8 @@ export interface NativeLibrary {
   warden_connect_unix(path: Bytes, type: number): number;
   warden_send(fd: number, bytes: Bytes, size: number, fds: Words, count: number): number;
   warden_receive(fd: number, buffer: Bytes, size: number, fds: Words, count: Words): number;
+  warden_datagram_socket(): number;
+  warden_send_datagram(fd: number, path: Bytes, bytes: Bytes, size: number): number;
   warden_peer_credentials(fd: number, result: Words): number;
   warden_spawn(
     path: Bytes,
@@ -87,6 +90,7 @@ const SIGNATURES: Readonly<Record<keyof NativeLibrary, string>> = {
   warden_close: 'i i',
   warden_read: 'l ipu',
   warden_write: 'l ipu',
+  warden_splice: 'l iiUu',
   warden_set_nonblocking: 'i i',
   warden_pipe: 'i p',
   warden_eventfd: 'i ',
@@ -100,6 +104,8 @@ const SIGNATURES: Readonly<Record<keyof NativeLibrary, string>> = {
   warden_connect_unix: 'i pi',
   warden_send: 'l ipupu',
   warden_receive: 'l ipupp',
+  warden_datagram_socket: 'i ',
+  warden_send_datagram: 'i ippu',
   warden_peer_credentials: 'i ip',
   warden_spawn: 'i pppupupuup',
   warden_pidfd_open: 'i i',

@@ -78,3 +78,19 @@ export function peerCredentials(fd: number): { pid: number; uid: number; gid: nu
   checked(native().warden_peer_credentials(checkDescriptor(fd), result), 'peer-credentials', `fd ${fd}`);
   return { pid: result[0]!, uid: result[1]! >>> 0, gid: result[2]! >>> 0 };
 }
+
+/** An unbound, non-blocking unix datagram socket. */
+export function makeDatagramSocket(): number {
+  return checked(native().warden_datagram_socket(), 'datagram-socket');
+}
+
+/**
+ * Sends one datagram to whoever is bound to `path`, without ever waiting. Answers `undefined` when it was taken, else the errno's name:
+ * `ENOENT` or `ECONNREFUSED` (nobody there), `EAGAIN` (its queue is full), `EMSGSIZE`, and the like.
+ */
+export function sendDatagram(fd: number, path: string, bytes: Uint8Array): string | undefined {
+  checkDescriptor(fd);
+  checkBytes(bytes, 'bytes');
+  const result = native().warden_send_datagram(fd, checkPath(path), bytes, bytes.byteLength);
+  return result < 0 ? errnoName(-result) : undefined;
+}

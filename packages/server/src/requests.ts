@@ -78,7 +78,8 @@ export const HANDLERS: Readonly<Record<number, Handler>> = {
   [MessageType.Link]: async ({ warden, signal }, request: LinkRequest) =>
     resultMessage(await warden.container(request.handle).job(request.job_id).link({ signal })),
   [MessageType.Run]: async ({ warden, signal }, request: RunRequest) => {
-    const job = await warden.container(request.handle).spawn(request.script, spawnOptions(request));
+    const options = { ...spawnOptions(request), awaited: true };
+    const job = await warden.container(request.handle).spawn(request.script, options);
     return resultMessage(await job.link({ signal }));
   },
   [MessageType.Stream]: (context, request: StreamRequest) => stream(context, request),

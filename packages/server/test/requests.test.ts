@@ -209,7 +209,7 @@ const MAPPINGS: readonly Mapping[] = [
     type: 'Run',
     request: { handle: 'h', script: bytes('true') },
     program: { container: { spawn: spawned } },
-    call: { method: 'spawn', args: [bytes('true'), SPAWN_DEFAULTS] },
+    call: { method: 'spawn', args: [bytes('true'), { ...SPAWN_DEFAULTS, awaited: true }] },
     response: RESULT_MESSAGE,
   },
   {

@@ -1,5 +1,8 @@
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { closeDescriptor, makePipe, writeDescriptor } from '@warden/native';
-import { describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { PipeSource } from './byte-source.ts';
 
 /** Collects a source; `ended` settles with everything. */
@@ -19,18 +22,18 @@ const turn = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 2
 describe('PipeSource', () => {
   test('delivers the prefix, then the pipe, then the end once', async () => {
     const pipe = makePipe();
-    const source = new PipeSource(pipe.read, { skipped: 3n, chunks: [Buffer.from('ring ')] });
+    const source = new PipeSource(pipe.read, { position: 8n, lost: 3n, chunks: [Buffer.from('ring ')] });
     const { ended } = collect(source);
     writeDescriptor(pipe.write, Buffer.from('pipe'));
     closeDescriptor(pipe.write);
     expect(await ended).toBe('ring pipe');
-    expect(source.skipped).toBe(3n);
+    expect(source.kept).toEqual({ position: 8n, lost: 3n, length: 5 });
     expect(source.drain()).toBe(true);
   });
 
   test('without a pipe it ends after its prefix, but not inside start', async () => {
     const order: string[] = [];
-    new PipeSource(undefined, { skipped: 0n, chunks: [Buffer.from('x')] }).start(
+    new PipeSource(undefined, { position: 0n, lost: 0n, chunks: [Buffer.from('x')] }).start(
       (chunk) => order.push(chunk.toString()),
       () => order.push('end'),
     );
@@ -114,5 +117,92 @@ describe('PipeSource', () => {
         () => {},
       ),
     ).toThrow(TypeError);
+  });
+
+  test('skips what the receiver has of the prefix', async () => {
+    const chunks = ['one ', 'two ', 'three'].map((text) => Buffer.from(text));
+    const source = new PipeSource(undefined, { position: 0n, lost: 0n, chunks });
+    const got: string[] = [];
+    await new Promise<void>((resolve) => {
+      source.start((chunk) => got.push(chunk.toString()), resolve, 6);
+    });
+    expect(got.join('')).toBe('o three');
+  });
+
+  test('tells once that there is something to read, and reads nothing', async () => {
+    const pipe = makePipe();
+    const source = new PipeSource(pipe.read);
+    source.pause();
+    const { chunks, ended } = collect(source);
+    let told = 0;
+    source.onceReadable(() => {
+      told += 1;
+    });
+    await turn();
+    expect(told).toBe(0);
+    writeDescriptor(pipe.write, Buffer.from('unread'));
+    closeDescriptor(pipe.write);
+    await turn();
+    expect([told, chunks]).toEqual([1, []]);
+    source.resume();
+    expect(await ended).toBe('unread');
+  });
+
+  describe('with a file', () => {
+    let directory: string;
+    let descriptor: number;
+    beforeEach(() => {
+      directory = mkdtempSync(join(tmpdir(), 'warden-source-'));
+      descriptor = openSync(join(directory, 'output'), 'w+');
+    });
+    afterEach(() => {
+      closeSync(descriptor);
+      rmSync(directory, { recursive: true });
+    });
+
+    test('each byte is there before it is delivered, also the prefix and what is drained', async () => {
+      const pipe = makePipe();
+      const source = new PipeSource(pipe.read, { position: 0n, lost: 0n, chunks: [Buffer.from('ring ')] });
+      const seen: string[] = [];
+      source.keepIn({ descriptor, offset: 0, onFailure: (error) => seen.push(String(error)) });
+      const content = (): string => readFileSync(join(directory, 'output'), 'latin1');
+      let all = '';
+      source.start(
+        (chunk) => {
+          all += chunk.toString('latin1');
+          seen.push(content());
+        },
+        () => seen.push('end'),
+      );
+      writeDescriptor(pipe.write, Buffer.from('pipe '));
+      await turn();
+      writeDescriptor(pipe.write, Buffer.from('drained'));
+      closeDescriptor(pipe.write);
+      expect(source.drain()).toBe(true);
+      expect(seen).toEqual(['ring ', 'ring pipe ', 'ring pipe drained', 'end']);
+      expect(all).toBe('ring pipe drained');
+    });
+
+    test('a file that takes no more is told once, and nothing is lost', async () => {
+      const full = openSync('/dev/full', 'r+');
+      const pipe = makePipe();
+      const source = new PipeSource(pipe.read);
+      let failures = 0;
+      source.keepIn({
+        descriptor: full,
+        offset: 0,
+        onFailure: () => {
+          failures += 1;
+        },
+      });
+      const { ended } = collect(source);
+      writeDescriptor(pipe.write, Buffer.from('one '));
+      await turn();
+      writeDescriptor(pipe.write, Buffer.from('two'));
+      closeDescriptor(pipe.write);
+      expect(await ended).toBe('one two');
+      expect(failures).toBe(1);
+      closeSync(full);
+    });
   });
 });

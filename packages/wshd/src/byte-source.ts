@@ -1,7 +1,9 @@
 /** The daemon's end of one output stream of a job. */
-import type { ByteSource } from '@warden/interface';
+import { readSync, writeSync } from 'node:fs';
+import type { ByteSource, KeptOutput, OutputFile } from '@warden/interface';
 import {
   closeDescriptor,
+  moveToFile,
   type PollWatch,
   readDescriptor,
   setNonBlocking,
@@ -18,33 +20,43 @@ const scratch = Buffer.allocUnsafe(READ_BYTES);
 
 /** What init had kept of a stream before it was handed over. */
 export interface Prefix {
-  readonly skipped: bigint;
+  /** See {@link KeptOutput}. */
+  readonly position: bigint;
+  readonly lost: bigint;
   readonly chunks: readonly Buffer[];
 }
 
+const NOTHING_KEPT: Prefix = { position: 0n, lost: 0n, chunks: [] };
+
 /** Reads a pipe by the event loop; the prefix comes before the pipe's first byte. */
 export class PipeSource implements ByteSource {
-  readonly skipped: bigint;
+  readonly kept: KeptOutput;
   #prefix: readonly Buffer[];
   #fd: number | undefined;
   #watch: PollWatch | undefined;
   #onChunk: ((chunk: Buffer) => void) | undefined;
   #onEnd: (() => void) | undefined;
+  #file: OutputFile | undefined;
   #paused = false;
   #closed = false;
 
   /** Owns `fd` from now on; `undefined` is a stream without a pipe, which ends after the prefix. */
-  constructor(fd: number | undefined, prefix: Prefix = { skipped: 0n, chunks: [] }) {
+  constructor(fd: number | undefined, prefix: Prefix = NOTHING_KEPT) {
+    const { position, lost, chunks } = prefix;
     this.#fd = fd;
-    this.skipped = prefix.skipped;
-    this.#prefix = prefix.chunks;
+    this.kept = { position, lost, length: chunks.reduce((sum, chunk) => sum + chunk.length, 0) };
+    this.#prefix = chunks;
     if (fd !== undefined) setNonBlocking(fd);
   }
 
-  start(onChunk: (chunk: Buffer) => void, onEnd: () => void): void {
+  start(onChunk: (chunk: Buffer) => void, onEnd: () => void, skipKept = 0): void {
     if (this.#onChunk !== undefined) throw new TypeError('a byte source can be started only once');
     this.#onChunk = onChunk;
     this.#onEnd = onEnd;
+    if (skipKept > 0) {
+      const rest = Buffer.concat(this.#prefix).subarray(skipKept);
+      this.#prefix = rest.length > 0 ? [rest] : [];
+    }
     if (this.#closed) return;
     this.#flow();
     // later, because the caller does not expect the end inside its call of start
@@ -60,18 +72,36 @@ export class PipeSource implements ByteSource {
   resume(): void {
     if (!this.#paused) return;
     this.#paused = false;
+    this.#unwatch();
     this.#flow();
     if (this.#fd === undefined && this.#onChunk !== undefined) this.#endUnlessPaused();
+  }
+
+  onceReadable(listener: () => void): void {
+    if (this.#closed || !this.#paused) return;
+    const tell = (): void => {
+      this.#unwatch();
+      listener();
+    };
+    if (this.#fd === undefined || this.#prefix.length > 0) queueMicrotask(tell);
+    else {
+      this.#unwatch();
+      this.#watch = watchDescriptor(this.#fd, { readable: true }, tell);
+    }
+  }
+
+  keepIn(file: OutputFile): void {
+    this.#file = file;
   }
 
   drain(): boolean {
     if (this.#onChunk === undefined) return false;
     this.#emitPrefix();
     while (this.#fd !== undefined && !this.#closed) {
-      const length = readDescriptor(this.#fd, scratch);
-      if (length < 0) return false;
-      if (length === 0) this.#release();
-      else this.#onChunk(Buffer.from(scratch.subarray(0, length)));
+      const chunk = this.#take();
+      if (chunk === undefined) return false;
+      if (chunk.length === 0) this.#release();
+      else this.#onChunk(chunk);
     }
     this.#end();
     return true;
@@ -102,23 +132,62 @@ export class PipeSource implements ByteSource {
   #emitPrefix(): void {
     const chunks = this.#prefix;
     this.#prefix = [];
-    for (const chunk of chunks) if (!this.#closed) this.#onChunk?.(chunk);
+    for (const chunk of chunks) {
+      if (this.#closed || chunk.length === 0) continue;
+      this.#write(chunk);
+      this.#onChunk?.(chunk);
+    }
   }
 
   /** After a hang-up the rest is read at once: there will be no further bytes to wait for. */
   #read(hangup: boolean): void {
     for (let reads = 0; reads < READS_PER_WAKE; reads++) {
       if (this.#fd === undefined || this.#paused) return;
-      const length = readDescriptor(this.#fd, scratch);
-      if (length < 0) return;
-      if (length === 0) {
+      const chunk = this.#take();
+      if (chunk === undefined) return;
+      if (chunk.length === 0) {
         this.#release();
         this.#end();
         return;
       }
-      this.#onChunk?.(Buffer.from(scratch.subarray(0, length)));
-      if (length < READ_BYTES && !hangup) return;
+      this.#onChunk?.(chunk);
+      if (chunk.length < READ_BYTES && !hangup) return;
     }
+  }
+
+  /** The next bytes of the pipe, none at its end; `undefined`: it is empty. */
+  #take(): Buffer | undefined {
+    const file = this.#file;
+    if (file !== undefined) {
+      try {
+        return moveAndRead(this.#fd!, file);
+      } catch (error) {
+        // the bytes are in the pipe still
+        this.#giveUpFile(error);
+      }
+    }
+    const length = readDescriptor(this.#fd!, scratch);
+    return length < 0 ? undefined : Buffer.from(scratch.subarray(0, length));
+  }
+
+  #write(chunk: Buffer): void {
+    const file = this.#file;
+    if (file === undefined) return;
+    try {
+      for (let done = 0; done < chunk.length; ) {
+        const length = writeSync(file.descriptor, chunk, done, chunk.length - done, file.offset);
+        done += length;
+        file.offset += length;
+      }
+    } catch (error) {
+      this.#giveUpFile(error);
+    }
+  }
+
+  #giveUpFile(error: unknown): void {
+    const file = this.#file;
+    this.#file = undefined;
+    file?.onFailure(error);
   }
 
   #endUnlessPaused(): void {
@@ -144,4 +213,14 @@ export class PipeSource implements ByteSource {
     this.#fd = undefined;
     if (fd !== undefined) closeDescriptor(fd);
   }
+}
+
+/** One kernel call takes the bytes out of the pipe and puts them into the file, a second one reads them from there. */
+function moveAndRead(pipe: number, file: OutputFile): Buffer | undefined {
+  const length = moveToFile(pipe, { file: file.descriptor, offset: file.offset, limit: READ_BYTES });
+  if (length < 0) return undefined;
+  const chunk = Buffer.allocUnsafe(length);
+  if (length > 0) readSync(file.descriptor, chunk, 0, length, file.offset);
+  file.offset += length;
+  return chunk;
 }

@@ -50,7 +50,7 @@ function spawnRequest(): Promise<InitJob> {
     'spawn',
     (w, sequence) => w.begin(MESSAGE.SPAWN, sequence).finish(),
     MESSAGE.SPAWNED,
-    (message, fds) => jobs.spawned(message, fds),
+    (message, fds) => jobs.spawned(message, fds, false),
   );
 }
 
@@ -150,20 +150,22 @@ describe('JobTable hand-over', () => {
     return new Reader(Buffer.from(fill(writer.begin(type, 0)).finish()));
   }
 
-  test('rings come first, positions are the bytes skipped, ended jobs have their status', async () => {
+  test('rings come first, positions and losses are told, ended jobs have their status', async () => {
     const table = new JobTable();
     const pipe = makePipe();
     const error = makePipe();
     closeDescriptor(pipe.write);
     closeDescriptor(error.write);
     table.handOver(
-      message(MESSAGE.JOB, (w) => w.u32(9).u32(1).i32(9).u32(0).u64(100n).u64(0n).u32(4).u32(0)),
+      message(MESSAGE.JOB, (w) =>
+        w.u32(9).u32(1).i32(9).u32(0).u64(100n).u64(0n).u32(4).u32(0).u64(7n).u64(0n),
+      ),
       [pipe.read, error.read],
     );
     table.ring(message(MESSAGE.RING, (w) => w.u32(9).u32(1).u64(100n).bytes(Buffer.from('ab'))));
     table.ring(message(MESSAGE.RING, (w) => w.u32(9).u32(1).u64(102n).bytes(Buffer.from('cd'))));
     const [job] = table.recovered();
-    expect(job!.stdout.skipped).toBe(100n);
+    expect(job!.stdout.kept).toEqual({ position: 100n, length: 4, lost: 7n });
     expect(await job!.exited).toEqual({ signal: 9 });
     const text = await new Promise<string>((resolve) => {
       let all = '';

@@ -120,9 +120,13 @@ class ConnectedInit implements Init {
       'spawn',
       (writer, sequence) => writeSpawn(writer, sequence, spec, inline),
       MESSAGE.SPAWNED,
-      (message, received) => this.#jobs.spawned(message, received),
+      (message, received) => this.#jobs.spawned(message, received, spec.discardOutput),
       fds,
     );
+  }
+
+  acknowledge(): void {
+    this.forget(0); // no job has this id
   }
 
   async signalJob(jobId: number, signal: number, tree: boolean): Promise<void> {

@@ -16,8 +16,10 @@ interface Entry {
 interface HandedOver {
   readonly id: number;
   readonly status: WaitStatus | undefined;
+  readonly discardOutput: boolean;
   readonly fds: readonly number[];
   readonly positions: readonly [bigint, bigint];
+  readonly lost: readonly [bigint, bigint];
   readonly rings: readonly [Buffer[], Buffer[]];
 }
 
@@ -29,8 +31,8 @@ export class JobTable {
   readonly #early = new Map<number, WaitStatus>();
 
   /** SPAWNED: `u32 job_id, i32 pid`, with stdout and stderr unless output is discarded. */
-  spawned(message: MessageReader, fds: readonly number[]): InitJob {
-    return this.#add(message.u32(), fds).job;
+  spawned(message: MessageReader, fds: readonly number[], discardOutput: boolean): InitJob {
+    return this.#add({ id: message.u32(), fds, discardOutput }).job;
   }
 
   /** EXIT. An unknown id is a job that was forgotten meanwhile. */
@@ -51,11 +53,16 @@ export class JobTable {
     if (fds.length !== 0 && (fds.length !== 2 || (flags & SPAWN_FLAG.DISCARD) !== 0)) {
       throw protocolError(`job ${id} was handed over with ${fds.length} descriptors`);
     }
+    const positions = [message.u64(), message.u64()] as const;
+    message.u32(); // the rings' lengths: what comes is what there is
+    message.u32();
     this.#handedOver.set(id, {
       id,
       status: ended ? status : undefined,
+      discardOutput: (flags & SPAWN_FLAG.DISCARD) !== 0,
       fds,
-      positions: [message.u64(), message.u64()],
+      positions,
+      lost: [message.u64(), message.u64()],
       rings: [[], []],
     });
   }
@@ -76,10 +83,11 @@ export class JobTable {
   recovered(): readonly InitJob[] {
     const jobs = [...this.#handedOver.values()].map((known) => {
       const prefix = (stream: 0 | 1): Prefix => ({
-        skipped: known.positions[stream],
+        position: known.positions[stream],
+        lost: known.lost[stream],
         chunks: known.rings[stream],
       });
-      const entry = this.#add(known.id, known.fds, [prefix(0), prefix(1)]);
+      const entry = this.#add(known, [prefix(0), prefix(1)]);
       const status = known.status ?? this.#early.get(known.id);
       if (status !== undefined) entry.resolve(status);
       return entry.job;
@@ -111,7 +119,10 @@ export class JobTable {
     this.#entries.clear();
   }
 
-  #add(id: number, fds: readonly number[], prefixes: readonly Prefix[] = []): Entry {
+  #add(
+    { id, fds, discardOutput }: Pick<HandedOver, 'id' | 'fds' | 'discardOutput'>,
+    prefixes: readonly Prefix[] = [],
+  ): Entry {
     const stdout = new PipeSource(fds[0], prefixes[0]);
     const stderr = new PipeSource(fds[1], prefixes[1]);
     let resolve!: Entry['resolve'];
@@ -122,7 +133,13 @@ export class JobTable {
     });
     // whoever is interested awaits it; a lost connection must not end a process that is not
     exited.catch(() => {});
-    const entry: Entry = { job: { id, stdout, stderr, exited }, stdout, stderr, resolve, reject };
+    const entry: Entry = {
+      job: { id, stdout, stderr, discardOutput, exited },
+      stdout,
+      stderr,
+      resolve,
+      reject,
+    };
     this.#entries.set(id, entry);
     return entry;
   }

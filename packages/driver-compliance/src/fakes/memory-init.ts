@@ -9,6 +9,7 @@ import {
   type InitSpec,
   type JobSpec,
   type LaunchedInit,
+  type OutputFile,
   type WaitStatus,
   WardenError,
 } from '@warden/interface';
@@ -33,18 +34,30 @@ export interface MemoryInitOptions {
 
 const RING_BYTES = 65_536;
 
-/** A stream: buffered without loss while a reader is attached or the daemon is there, a ring otherwise. */
+interface Reader {
+  readonly onChunk: (chunk: Buffer) => void;
+  readonly onEnd: () => void;
+  prefix: Buffer[];
+}
+
+/** A stream: a pipe without bound while a daemon is there, a ring of the latest bytes otherwise, which stays until a daemon acknowledges it. */
 class Stream {
-  #chunks: Buffer[] = [];
-  #skipped = 0n;
+  #pipe: Buffer[] = [];
+  #ring: Buffer = Buffer.alloc(0);
+  /** Bytes that ever came into the ring. */
+  #ringTotal = 0n;
+  #lost = 0n;
   #ended = false;
-  #reader: { onChunk: (chunk: Buffer) => void; onEnd: () => void; paused: boolean } | undefined;
-  attended = true;
+  #reader: Reader | undefined;
+  #file: OutputFile | undefined;
+  #isPaused = false;
+  #onReadable: (() => void) | undefined;
+  #attended = true;
 
   write(bytes: Uint8Array | string): void {
-    this.#chunks.push(Buffer.from(bytes));
-    if (!this.attended) this.#trim();
-    this.#flow();
+    this.#pipe.push(Buffer.from(bytes));
+    if (this.#attended) this.#flow();
+    else this.leave();
   }
 
   end(): void {
@@ -52,53 +65,98 @@ class Stream {
     this.#flow();
   }
 
+  /** The daemon has gone: init reads. */
+  leave(): void {
+    this.#attended = false;
+    this.#reader = undefined;
+    this.#file = undefined;
+    const all = Buffer.concat([this.#ring, ...this.#pipe.splice(0)]);
+    const lost = Math.max(0, all.length - RING_BYTES);
+    this.#ringTotal += BigInt(all.length - this.#ring.length);
+    this.#lost += BigInt(lost);
+    this.#ring = all.subarray(lost);
+  }
+
+  /** The daemon has put away what the ring held when it came, and nothing has been added since. */
+  acknowledge(): void {
+    this.#ring = Buffer.alloc(0);
+    this.#lost = 0n;
+  }
+
   /** A new daemon reads from here. */
   source(): ByteSource {
-    this.attended = true;
+    this.#attended = true;
     this.#reader = undefined;
+    this.#isPaused = false;
+    const kept = this.#ring;
     const flow = (): void => this.#flow();
-    const setPaused = (paused: boolean): void => {
-      if (this.#reader) this.#reader.paused = paused;
-    };
     return {
-      skipped: this.#skipped,
-      start: (onChunk, onEnd) => {
-        this.#reader = { onChunk, onEnd, paused: false };
+      kept: { position: this.#ringTotal - BigInt(kept.length), length: kept.length, lost: this.#lost },
+      start: (onChunk, onEnd, skipKept = 0) => {
+        this.#reader = { onChunk, onEnd, prefix: [kept.subarray(skipKept)] };
         queueMicrotask(flow);
       },
-      pause: () => setPaused(true),
+      pause: () => {
+        this.#isPaused = true;
+      },
       resume: () => {
-        setPaused(false);
+        this.#isPaused = false;
+        this.#onReadable = undefined;
         queueMicrotask(flow);
+      },
+      onceReadable: (listener) => {
+        this.#onReadable = listener;
+        queueMicrotask(flow);
+      },
+      keepIn: (file) => {
+        this.#file = file;
       },
       drain: () => {
-        const paused = this.#reader?.paused ?? false;
-        setPaused(false);
+        const wasPaused = this.#isPaused;
+        this.#isPaused = false;
         flow();
-        if (!this.#ended) setPaused(paused);
+        this.#isPaused = wasPaused && !this.#ended;
         return this.#ended;
       },
       close: () => {
         this.#reader = undefined;
+        this.#onReadable = undefined;
       },
     };
   }
 
   #flow(): void {
-    while (this.#reader && !this.#reader.paused && this.#chunks.length > 0)
-      this.#reader.onChunk(this.#chunks.shift()!);
-    if (this.#ended && this.#chunks.length === 0 && this.#reader && !this.#reader.paused) {
+    if (this.#isPaused) {
+      const listener = this.#onReadable;
+      if (listener === undefined || !(this.#ended || this.#pipe.length > 0)) return;
+      this.#onReadable = undefined;
+      listener();
+      return;
+    }
+    while (this.#reader && !this.#isPaused) {
+      const chunk = this.#reader.prefix.shift() ?? this.#pipe.shift();
+      if (chunk === undefined) break;
+      if (chunk.length > 0) this.#deliver(chunk, this.#reader);
+    }
+    if (this.#ended && this.#pipe.length === 0 && this.#reader && !this.#isPaused) {
       const { onEnd } = this.#reader;
       this.#reader = undefined;
       onEnd();
     }
   }
 
-  #trim(): void {
-    const all = Buffer.concat(this.#chunks);
-    const lost = Math.max(0, all.length - RING_BYTES);
-    this.#skipped += BigInt(lost);
-    this.#chunks = [all.subarray(lost)];
+  #deliver(chunk: Buffer, reader: Reader): void {
+    const file = this.#file;
+    if (file) {
+      try {
+        fs.writeSync(file.descriptor, chunk, 0, chunk.length, file.offset);
+        file.offset += chunk.length;
+      } catch (error) {
+        this.#file = undefined;
+        file.onFailure(error);
+      }
+    }
+    reader.onChunk(chunk);
   }
 }
 
@@ -106,6 +164,7 @@ interface FakeJob {
   readonly id: number;
   readonly stdout: Stream;
   readonly stderr: Stream;
+  readonly discardOutput: boolean;
   readonly exited: Promise<WaitStatus>;
   signal(number: number): void;
   ended: boolean;
@@ -147,7 +206,8 @@ class Machine {
       stderr.end();
       return status;
     });
-    const job: FakeJob = { id: spec.id, stdout, stderr, exited, signal, ended: false };
+    const { id, discardOutput } = spec;
+    const job: FakeJob = { id, stdout, stderr, discardOutput, exited, signal, ended: false };
     this.jobs.set(spec.id, job);
     return job;
   }
@@ -226,7 +286,8 @@ function connection(machine: Machine, program: Program): Init {
   const handle = (job: FakeJob): InitJob => {
     const exited = Promise.race([job.exited, lost]);
     exited.catch(() => {});
-    return { id: job.id, stdout: job.stdout.source(), stderr: job.stderr.source(), exited };
+    const { id, discardOutput } = job;
+    return { id, stdout: job.stdout.source(), stderr: job.stderr.source(), discardOutput, exited };
   };
   return {
     pid: machine.pid,
@@ -235,6 +296,12 @@ function connection(machine: Machine, program: Program): Init {
     spawn: async (spec) => {
       check();
       return handle(machine.spawn(spec, program));
+    },
+    acknowledge: () => {
+      for (const job of machine.jobs.values()) {
+        job.stdout.acknowledge();
+        job.stderr.acknowledge();
+      }
     },
     signalJob: async (jobId, signal) => {
       check();
@@ -260,8 +327,8 @@ function connection(machine: Machine, program: Program): Init {
     },
     disconnect: () => {
       for (const job of machine.jobs.values()) {
-        job.stdout.attended = false;
-        job.stderr.attended = false;
+        job.stdout.leave();
+        job.stderr.leave();
       }
       close();
     },
