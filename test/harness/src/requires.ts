@@ -10,6 +10,7 @@ export type Requirement =
   | 'isolated'
   | 'overlayfs'
   | 'cgroup-v1-memory'
+  | 'cap-sys-resource'
   | 'strace'
   | 'tmux'
   | 'nft'
@@ -25,6 +26,8 @@ const CHECKS: Readonly<Record<Requirement, () => string | undefined>> = {
     / - cgroup \S+ \S*memory/.test(fs.readFileSync('/proc/self/mountinfo', 'utf8'))
       ? undefined
       : 'a cgroup v1 memory hierarchy',
+  'cap-sys-resource': () =>
+    hasCapability(24) ? undefined : 'CAP_SYS_RESOURCE: this root cannot raise limits',
   strace: () => program('strace', '-V'),
   tmux: () => program('tmux', '-V'),
   nft: () => program('nft', '--version'),
@@ -50,6 +53,11 @@ export function describeWith(requirements: readonly Requirement[], name: string,
   const problem = unmet(requirements);
   if (problem === undefined) describe(name, body);
   else describe.skip(`${name} [needs: ${problem}]`, body);
+}
+
+function hasCapability(number: number): boolean {
+  const mask = /^CapEff:\s+([0-9a-f]+)$/m.exec(fs.readFileSync('/proc/self/status', 'utf8'))![1]!;
+  return ((BigInt(`0x${mask}`) >> BigInt(number)) & 1n) === 1n;
 }
 
 function program(name: string, flag: string): string | undefined {
