@@ -55,6 +55,26 @@ export function quotaCompliance(test: TestFunctions, name: string, make: () => P
         `${bytesUsed} bytes used under a limit of 2 MiB`,
       );
     });
+    withSubject('counts what is written', async ({ driver, spec, write }) => {
+      const state = driver.plan(spec);
+      await driver.prepare(spec, state);
+      await write(1);
+      const before = await driver.usage(spec, state);
+      assert.equal(await write(1_000_000), undefined);
+      const after = await driver.usage(spec, persisted(state));
+      const grown = Number(after.bytesUsed - before.bytesUsed);
+      assert.ok(Math.abs(grown - 1_000_000) <= 32_000, `${grown} bytes more after writing 1000000`);
+      assert.ok(after.inodesUsed >= before.inodesUsed);
+    });
+    withSubject('raises, lowers and lifts a limit', async ({ driver, spec, write }) => {
+      const state = driver.plan(spec);
+      await driver.prepare(spec, state);
+      for (const blockHard of [2048n, 65_536n, 4096n, 0n]) {
+        assert.equal((await driver.setLimits(spec, state, { ...NONE, blockHard })).blockHard, blockHard);
+        assert.equal((await driver.limits(spec, persisted(state))).blockHard, blockHard);
+      }
+      assert.equal(await write(8 << 20), undefined);
+    });
     withSubject('does not let the next owner inherit a limit', async ({ driver, spec }) => {
       const state = driver.plan(spec);
       await driver.prepare(spec, state);

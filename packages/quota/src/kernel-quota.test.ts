@@ -65,6 +65,22 @@ describe.each([
     driver = new KernelQuota(kind, components, table);
   });
 
+  it('refuses what the kernel would take modulo 2^54 for a tiny limit', async () => {
+    const state = driver.plan(spec);
+    for (const limits of [{ blockHard: (1n << 54n) + 1n }, { blockSoft: 1n << 54n }]) {
+      await expect(
+        driver.setLimits(spec, state, {
+          blockSoft: 0n,
+          blockHard: 0n,
+          inodeSoft: 0n,
+          inodeHard: 0n,
+          ...limits,
+        }),
+      ).rejects.toMatchObject({ code: 'INVALID_SPEC', message: expect.stringContaining('0 is no limit') });
+    }
+    expect(table.log).toEqual([]);
+  });
+
   it('plans the uid, without a call', () => {
     expect(driver.plan(spec)).toEqual({ id: 10007 });
     expect(table.log).toEqual([]);

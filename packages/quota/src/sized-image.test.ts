@@ -66,6 +66,16 @@ describe.runIf(inOwnNamespace)('sizedImage', () => {
     });
   });
 
+  it('removes what a daemon left that was killed while it probed or made its template', async () => {
+    for (const name of ['.quota-probe-abc123', '.quota-template-abc123']) {
+      mkdirSync(join(depot, name));
+      writeFileSync(join(depot, name, 'image'), 'half');
+    }
+    mkdirSync(join(depot, '.other'));
+    expect(await driver.probe(depot)).toMatchObject({ ok: true });
+    expect(readdirSync(depot)).toEqual(['.other']);
+  });
+
   it('begins empty and unlimited, in a sparse image of its own', async () => {
     const state = driver.plan(spec);
     await driver.prepare(spec, state);

@@ -2,6 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import {
   cgroupParents,
   describeWith,
@@ -105,6 +106,35 @@ describeWith(['root', 'isolated', 'overlayfs'], 'a create with a disk quota', ()
       }
     }
   });
+
+  it('that is destroyed by a daemon killed in the middle, again and again, leaves nothing [drivers 6]', async () => {
+    const place = await makePlace();
+    const config = { ...QUOTA, network: { release_delay: 0 } };
+    let daemon = await startDaemon({ place, config });
+    const before = takeInventory(place);
+    try {
+      for (let round = 0; round < 4; round++) {
+        const warden = await daemon.connect();
+        const boxes = await Promise.all([1, 2, 3].map(() => warden.create()));
+        for (const box of boxes) await box.limitDisk({ blockHard: 4096n });
+        const destroyed = Promise.allSettled(boxes.map((box) => box.destroy()));
+        // sooner or later each time: whatever it was doing then, the next one makes an end of it
+        await delay(15 * round * round);
+        await daemon.kill();
+        await destroyed;
+        daemon = await startDaemon({ place, config });
+        const again = await daemon.connect();
+        for (const handle of await again.list()) await again.container(handle).destroy();
+        await again.close();
+        const left = await remainingLeaks(place, before);
+        expect(left.filter((line) => !line.includes('wardend'))).toEqual([]);
+      }
+    } finally {
+      await daemon.stop();
+      await daemon.kill();
+      await place.remove();
+    }
+  }, 240_000);
 
   it('for more containers than the host has devices ready, all at once, all gone afterwards', async () => {
     const place = await makePlace();

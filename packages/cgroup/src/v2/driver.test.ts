@@ -74,6 +74,32 @@ describe('groups of cgroup v2', () => {
     expect(await driver.setCpuShares(state, 1n)).toBe(2n);
   });
 
+  it('have a memory limit without swap on top, warned of once where swap is not counted [drivers 2.3] [drivers 5]', async () => {
+    const warnings: string[] = [];
+    const counting = v2Driver({
+      mount,
+      prefix: 'warden',
+      controllers: CONTROLLERS,
+      logger: { ...silentLogger, warn: (event) => warnings.push(event) },
+      attachProgram: () => {},
+    });
+    for (const file of ['memory.max', 'memory.swap.max']) fs.writeFileSync(path.join(group, file), 'max');
+    expect(await counting.setMemoryLimit(state, 67_108_864n)).toBe(67_108_864n);
+    expect(read('memory.swap.max').slice(0, 1)).toBe('0');
+    expect(warnings).toEqual([]);
+    fs.rmSync(path.join(group, 'memory.swap.max'));
+    for (const limit of [33_554_432n, 67_108_864n])
+      expect(await counting.setMemoryLimit(state, limit)).toBe(limit);
+    expect(warnings).toEqual(['swap-not-limited']);
+  });
+
+  it('count kills for memory, none where the group is gone', async () => {
+    fs.writeFileSync(path.join(group, 'memory.events'), 'oom 3\noom_kill 2\n');
+    expect(await driver.outOfMemoryKills(state)).toBe(2n);
+    fs.rmSync(path.join(group, 'memory.events'));
+    expect(await driver.outOfMemoryKills(state)).toBe(0n);
+  });
+
   it('have times in the units of v1 (spec drivers.md 2.3)', async () => {
     fs.writeFileSync(path.join(group, 'cpu.stat'), 'usage_usec 5\nuser_usec 1239999\nsystem_usec 10000\n');
     expect(await driver.cpuStat(state)).toEqual({ usage: 5_000n, user: 123n, system: 1n });

@@ -111,6 +111,27 @@ describe('the watch for kills of v2', () => {
     watch.close();
   });
 
+  it('tells of each kill, of those since an earlier number at once, and of the last ones when asked [drivers 2.6]', async () => {
+    write({ 'memory.events': events(5) });
+    let told = 0;
+    const watch = watchKills(group, () => told++, 3n);
+    expect(told).toBe(2);
+    write({ 'memory.events': events(8) });
+    watch.check(); // the notification may still be on its way
+    expect(told).toBe(5);
+    await delay(20);
+    expect(told).toBe(5);
+    watch.close();
+    write({ 'memory.events': events(9) });
+    watch.check();
+    expect(told).toBe(5);
+  });
+
+  it('counts kills, not how often the limit was hit [drivers 2.6]', () => {
+    write({ 'memory.events': 'low 0\nhigh 0\nmax 700\noom 50\noom_kill 2\noom_group_kill 1\n' });
+    expect(killCount(group)).toBe(2n);
+  });
+
   it('fails for a group that is not there', () => {
     expect(() => watchKills(path.join(root, 'absent'), () => {})).toThrow(
       expect.objectContaining({
