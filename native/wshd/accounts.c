@@ -87,6 +87,16 @@ void account_find_groups(const char *group, struct account *account) {
   }
 }
 
+bool account_find_gid(const char *group, const char *name, gid_t *gid) {
+  struct field fields[FIELDS];
+  for (const char *line = group; *line != '\0';) {
+    const char *end = line_end(line);
+    if (split(line, (size_t)(end - line), fields) == 4 && is(fields[0], name) && to_id(fields[2], gid)) return true;
+    line = *end == '\0' ? end : end + 1;
+  }
+  return false;
+}
+
 /* Copies `text` without the entries of `name` (their place is taken by `entry`) and appends `entry` if there was none. */
 static char *with_entry(const char *text, const char *name, const char *entry) {
   size_t entry_length = strlen(entry), size = strlen(text) + entry_length + 2;

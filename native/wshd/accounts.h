@@ -31,4 +31,7 @@ void account_find_groups(const char *group, struct account *account);
 char *accounts_with_user(const char *passwd, const struct plan_user *user);
 char *accounts_with_group(const char *group, const struct plan_user *user);
 
+/* The number of a group. */
+bool account_find_gid(const char *group, const char *name, gid_t *gid);
+
 #endif

@@ -32,11 +32,11 @@ static int await_word(int channel, const char *expected) {
   return got == 2 && memcmp(word, expected, 2) == 0 ? 0 : -1;
 }
 
-static int assemble(const struct child *child) {
+static int assemble(struct child *child) {
   const struct plan *plan = child->plan;
   if (inside_network(plan) != 0) return -1;
   if (plan->hostname != NULL && sethostname(plan->hostname, strlen(plan->hostname)) != 0) return report_errno("hostname", plan->hostname);
-  int root = root_assemble(plan, child->options->root, child->dev);
+  int root = root_assemble(plan, child->options->root, child->dev, &child->ownership);
   if (root < 0 || inside_files(plan, root) != 0 || inside_user(plan, root) != 0) return -1;
   /* the operator's mounts first, then those of the request (spec linux-container.md 9.3) */
   if (hook_run(plan, child->options->lib, "hook-child-before-pivot.sh", -1) != 0 || root_bind(plan, root) != 0) return -1;

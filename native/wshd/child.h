@@ -3,6 +3,7 @@
 #define WSHD_CHILD_H
 
 #include "options.h"
+#include "ownership.h"
 #include "plan.h"
 
 struct child {
@@ -11,6 +12,7 @@ struct child {
   int channel;  /* to the launcher: it says "go", we report */
   int listener; /* bound, not yet listening */
   int dev;      /* root_make_dev() */
+  struct ownership ownership;
   int argc;
   char **argv; /* its memory becomes the process title */
 };

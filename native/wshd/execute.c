@@ -63,6 +63,11 @@ static void find_account(const char *user, struct account *account) {
   free(group);
 }
 
+/* So that /dev/stdout and the like can be opened by whoever has them: init made the pipes, and so they were root's. */
+static void own_streams(const struct account *account) {
+  for (int fd = 0; fd <= 2; fd++) fchown(fd, account->uid, (gid_t)-1); /* a stream that cannot be given away still works by its number */
+}
+
 /* What is not asked for is as it was for init before it helped itself. */
 static void limit(const struct init *init, const struct spawn_request *request) {
   prlimit(0, RLIMIT_NOFILE, &init->open_files, NULL);
@@ -124,6 +129,7 @@ _Noreturn void execute(const struct init *init, const struct spawn_request *requ
   default_signals();
   if (request->flags & WSHD_SPAWN_TREE) prctl(PR_SET_CHILD_SUBREAPER, 1); /* survives the exec, not a fork */
   find_account(request->user, &account);
+  own_streams(&account);
   limit(init, request);
   become(init, &account);
   if (chdir(account.home) != 0 && chdir("/") != 0) fail("chdir", account.home);

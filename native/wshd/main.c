@@ -172,6 +172,7 @@ int main(int argc, char **argv) {
   if (child.listener < 0 || private_mounts() != 0 || hook_run(&plan, options.lib, "hook-parent-before-clone.sh", -1) != 0) return 1;
   child.dev = root_make_dev(&plan);
   if (child.dev < 0) return 1;
+  ownership_prepare(&child.ownership, &plan);
   if (setpriority(PRIO_PROCESS, 0, plan.nice) != 0) {
     report_errno("nice", "launcher");
     return 1;

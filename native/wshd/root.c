@@ -80,6 +80,16 @@ static uint64_t attributes(unsigned long flags) {
          (flags & MS_NOEXEC ? MOUNT_ATTR_NOEXEC : 0u);
 }
 
+/* A read-only part of the base, shown with its new owners. False where the kernel cannot: it is then bound as it is. */
+static bool bind_mapped(const struct plan_mount *mount_spec, int target, const struct ownership *ownership) {
+  int tree = ownership_mapped(ownership, mount_spec->source);
+  if (tree < 0) return false;
+  struct mount_attr attr = {.attr_set = attributes(mount_spec->flags)};
+  bool bound = syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &attr, sizeof attr) == 0 && move_to(tree, target) == 0;
+  close(tree);
+  return bound;
+}
+
 /* The copy of a tree gets its attributes before it is visible anywhere. */
 static int bind_at(const struct plan_mount *mount_spec, int target) {
   unsigned recursive = mount_spec->flags & MS_REC ? AT_RECURSIVE : 0;
@@ -129,6 +139,13 @@ static int mount_own(int root, const char *path, const char *type, unsigned long
   return result;
 }
 
+/* Jobs expect one. A root that is read-only goes without. */
+static void make_tmp(int root) {
+  int tmp = inroot_open(root, "/tmp", O_PATH, 0);
+  if (tmp >= 0) close(tmp);
+  else if (errno == ENOENT && mkdirat(root, "tmp", 0700) == 0) fchmodat(root, "tmp", 01777, 0);
+}
+
 /* Nodes that could not be made are the host's, bound over the empty files. */
 static int bind_missing_nodes(const struct plan *plan, int root) {
   for (size_t i = 0; i < STANDARD_DEVICES + plan->device_count; i++) {
@@ -147,20 +164,76 @@ static int bind_missing_nodes(const struct plan *plan, int root) {
   return 0;
 }
 
-int root_assemble(const struct plan *plan, const char *directory, int dev) {
-  const struct plan_mount *first = &plan->mounts[0];
-  int target = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
-  if (target < 0) return report_errno("root", directory);
-  if (mount_at(first, target) != 0) {
-    report_errno("mount", first->flags & MS_BIND ? first->source : "/");
-    close(target);
-    return -1;
-  }
+/*
+ * The base with its new owners goes to where the root will be, and the overlay, whose lower layer it is, on top of it: so it needs no place
+ * of its own. Answers the descriptor to mount at, `target` itself where there is nothing to map, and sets `data`.
+ */
+static int map_lower_layer(const struct plan_mount *first, const char *directory, int target, const struct ownership *ownership, char **data) {
+  char *base = ownership->mapping >= 0 && strcmp(first->type, "overlay") == 0 ? ownership_overlay_base(first->data) : NULL;
+  int tree = base == NULL ? -1 : ownership_mapped(ownership, base);
+  free(base);
+  if (tree < 0) return target;
+  int moved = move_to(tree, target);
+  close(tree);
+  if (moved != 0) return target;
   close(target);
-  int root = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC); /* again: the first descriptor lies below the mount */
+  *data = ownership_overlay_rebased(first->data, directory);
+  return *data == NULL ? -1 : open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+/* Whether the mount shows the new owners without further work. */
+static int mount_root(const struct plan_mount *first, const char *directory, const struct ownership *ownership, bool *mapped) {
+  int place = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC), result;
+  if (place < 0) return report_errno("root", directory);
+  char *data = NULL;
+  *mapped = (first->flags & MS_BIND) != 0 && (first->flags & MS_RDONLY) != 0 && bind_mapped(first, place, ownership);
+  if (*mapped) {
+    close(place);
+    return 0;
+  }
+  int target = map_lower_layer(first, directory, place, ownership, &data);
+  struct plan_mount mapped_first = *first;
+  if (data != NULL) mapped_first.data = data;
+  *mapped = data != NULL;
+  result = target < 0 ? -1 : mount_at(&mapped_first, target);
+  if (result != 0) report_errno("mount", first->flags & MS_BIND ? first->source : "/");
+  if (target >= 0) close(target);
+  free(data);
+  return result;
+}
+
+/* A part that can be written, and was not mapped, is changed file by file; a read-only one stays as it is. */
+static int change_owners(const struct ownership *ownership, const struct plan_mount *one, int root) {
+  if (!ownership_differs(ownership) || (one->flags & MS_RDONLY) != 0) return 0;
+  int directory = inroot_open(root, one->target, O_PATH | O_DIRECTORY, 0);
+  if (directory < 0) return errno == ENOTDIR ? 0 : report_errno("owner", one->target);
+  int result = ownership_change(ownership, directory);
+  close(directory);
+  return result;
+}
+
+/* The mounts of the file-system driver. */
+static int mount_parts(const struct plan *plan, int root, const struct ownership *ownership) {
+  for (size_t i = 1; i < plan->mount_count; i++) {
+    const struct plan_mount *one = &plan->mounts[i];
+    if (one->create != CREATE_NOTHING) continue;
+    unsigned long read_only_bind = MS_BIND | MS_RDONLY;
+    int target = (one->flags & read_only_bind) == read_only_bind && ownership->mapping >= 0 ? inroot_open(root, one->target, O_PATH, 0) : -1;
+    bool mapped = target >= 0 && bind_mapped(one, target, ownership);
+    if (target >= 0) close(target);
+    if (!mapped && (perform(one, root) != 0 || change_owners(ownership, one, root) != 0)) return -1;
+  }
+  return 0;
+}
+
+int root_assemble(const struct plan *plan, const char *directory, int dev, struct ownership *ownership) {
+  bool mapped = false;
+  if (mount_root(&plan->mounts[0], directory, ownership, &mapped) != 0) return -1;
+  int root = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (root < 0) return report_errno("root", directory);
-  for (size_t i = 1; i < plan->mount_count; i++)
-    if (plan->mounts[i].create == CREATE_NOTHING && perform(&plan->mounts[i], root) != 0) return -1;
+  if (!ownership->known && plan->user.name != NULL) ownership_ask(ownership, &plan->user, root);
+  if ((!mapped && change_owners(ownership, &plan->mounts[0], root) != 0) || mount_parts(plan, root, ownership) != 0) return -1;
+  make_tmp(root);
   if (mount_own(root, "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) != 0) return -1;
   int place = inroot_make(root, "/dev", true);
   if (place < 0) return report_errno("mount-target", "/dev");

@@ -2,6 +2,7 @@
 #ifndef WSHD_ROOT_H
 #define WSHD_ROOT_H
 
+#include "ownership.h"
 #include "plan.h"
 
 /*
@@ -10,8 +11,8 @@
  */
 int root_make_dev(const struct plan *plan);
 
-/* Mounts everything at `directory` in the caller's own mount namespace; answers an O_PATH descriptor of the new root. */
-int root_assemble(const struct plan *plan, const char *directory, int dev);
+/* Mounts everything at `directory` in the caller's own mount namespace, with the image's files as `ownership` has them; answers an O_PATH descriptor of the new root. */
+int root_assemble(const struct plan *plan, const char *directory, int dev, struct ownership *ownership);
 
 /* Performs the operator's bind mounts (those with x-warden.create), the last ones because they may lie anywhere. */
 int root_bind(const struct plan *plan, int root);

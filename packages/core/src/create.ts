@@ -4,7 +4,7 @@
  */
 import fs from 'node:fs';
 import path from 'node:path';
-import { type CreateSpec, WardenError } from '@warden/interface';
+import { type CreateSpec, encodeBytes, WardenError } from '@warden/interface';
 import { ManagedContainer, type Reference } from './container.ts';
 import { type Engine, networkSpecOf, saveRecord } from './engine.ts';
 import { armGraceTime } from './grace-time.ts';
@@ -116,7 +116,8 @@ function validate(engine: Engine, spec: CreateSpec): void {
       new WardenError('INVALID_SPEC', message, { fields: { operation: 'bind mount', object } });
     if (!path.isAbsolute(source))
       throw invalid(`Source path for bind mount must be absolute: ${source}`, source);
-    if (!fs.existsSync(source)) throw invalid(`Source path for bind mount does not exist: ${source}`, source);
+    if (!fs.existsSync(Buffer.from(encodeBytes(source))))
+      throw invalid(`Source path for bind mount does not exist: ${source}`, source);
     if (!path.isAbsolute(target) || path.normalize(`${target}/`) === '/')
       throw invalid(`target path of a bind mount must be absolute and not the root: ${target}`, target);
     if (mode !== 'ro' && mode !== 'rw') throw invalid('Unknown mode', source);

@@ -60,12 +60,25 @@ describe('the bind driver', () => {
     expect(fs.existsSync(half)).toBe(false);
   });
 
-  it('refuses a base without a directory it has to mount over', async () => {
+  it('makes the layer the root where the base lacks a directory to mount over, and the base stays as it is', async () => {
     fs.rmdirSync(path.join(spec.base, 'home'));
-    await expect(driver.prepare(spec, driver.plan(spec))).rejects.toMatchObject({
-      code: 'INVALID_SPEC',
-      message: expect.stringContaining('/home'),
-    });
+    fs.mkdirSync(path.join(spec.base, 'opt'), { mode: 0o700 });
+    fs.writeFileSync(path.join(spec.base, 'file'), '');
+    fs.symlinkSync('opt', path.join(spec.base, 'link'));
+    const before = fs.readdirSync(spec.base);
+    const layer = path.join(spec.directory, 'tmp/rootfs');
+    await driver.prepare(spec, driver.plan(spec));
+    await driver.prepare(spec, driver.plan(spec));
+    expect(fs.readdirSync(layer).sort()).toEqual([...before, 'home'].sort());
+    expect(fs.readlinkSync(path.join(layer, 'link'))).toBe('opt');
+    expect(fs.statSync(layer).mode).toBe(fs.statSync(spec.base).mode);
+    const mounts = driver.mounts(spec, driver.plan(spec));
+    expect(mounts.map(({ source, target, options }) => [source, target, options.join(',')])).toEqual([
+      [layer, '/', 'bind,rw'],
+      ...['file', 'opt', 'proc', 'usr'].map((name) => [path.join(spec.base, name), `/${name}`, 'bind,ro']),
+    ]);
+    expect(fs.readdirSync(spec.base)).toEqual(before);
+    await driver.release(spec, driver.plan(spec));
     expect(fs.readdirSync(spec.directory)).toEqual([]);
   });
 

@@ -4,6 +4,8 @@ import path from 'node:path';
 import {
   type DriverFactory,
   type DriverState,
+  decodeBytes,
+  encodeBytes,
   type FilesystemDriver,
   type FilesystemSupports,
   type Mount,
@@ -67,33 +69,34 @@ class BindDriver implements FilesystemDriver {
         },
       );
     }
-    requireDirectory(spec.base, 'proc');
-    const sources = new Map(WRITABLE.map((name) => [name, requireDirectory(spec.base, name)]));
     const layer = layerOf(spec);
     try {
       fs.mkdirSync(layer, { recursive: true, mode: 0o755 });
-      for (const [name, source] of sources) {
-        const copy = path.join(layer, name);
-        if (fs.existsSync(copy)) continue; // an existing layer is kept
-        const half = `${copy}.half`;
-        await removeTree(half);
-        await copyTree(source, half);
-        fs.renameSync(half, copy);
-      }
+      if (!isComplete(spec.base)) makePlaces(spec.base, layer);
+      for (const name of WRITABLE) await copyOnce(directoryOf(spec.base, name), path.join(layer, name));
     } catch (cause) {
       throw failure('prepare root', layer, cause);
     }
   }
 
   mounts(spec: RootfsSpec): readonly Mount[] {
+    const layer = layerOf(spec);
+    const bindOf = (source: string, target: string, mode: 'ro' | 'rw'): Mount => ({
+      type: 'none',
+      source,
+      target,
+      options: ['bind', mode],
+    });
+    if (!isComplete(spec.base)) {
+      const parts = readOnlyParts(spec.base).filter(({ facts }) => !facts.isSymbolicLink());
+      return [
+        bindOf(layer, '/', 'rw'),
+        ...parts.map(({ name }) => bindOf(`${spec.base}/${name}`, `/${name}`, 'ro')),
+      ];
+    }
     return [
-      { type: 'none', source: spec.base, target: '/', options: ['bind', 'ro'] },
-      ...WRITABLE.map((name) => ({
-        type: 'none',
-        source: path.join(layerOf(spec), name),
-        target: `/${name}`,
-        options: ['bind', 'rw'],
-      })),
+      bindOf(spec.base, '/', 'ro'),
+      ...WRITABLE.map((name) => bindOf(path.join(layer, name), `/${name}`, 'rw')),
     ];
   }
 
@@ -111,19 +114,65 @@ class BindDriver implements FilesystemDriver {
 }
 
 /**
- * The host's path of a directory of the base, which may be a link, as /sbin is to usr/sbin: init mounts over what the link leads to. The
- * read-only root cannot get a directory later, and the base is not ours to change.
+ * Whether everything that is mounted over exists in the base, which is not ours to change. If not, the layer itself becomes the root, with the
+ * base's other parts bound over it: there what is missing can be made.
  */
-function requireDirectory(base: string, name: string): string {
+function isComplete(base: string): boolean {
+  return ['proc', ...WRITABLE].every((name) => directoryOf(base, name) !== undefined);
+}
+
+/** The host's path of a directory of the base, which may be a link, as /sbin is to usr/sbin: init mounts over what the link leads to. */
+function directoryOf(base: string, name: string): string | undefined {
   const resolved = resolveInside(base, name);
-  if (resolved !== undefined && fs.statSync(resolved).isDirectory()) return resolved;
-  throw new WardenError(
-    'INVALID_SPEC',
-    `the base ${base} lacks the directory /${name}, over which the bind driver mounts; make it, or use another driver`,
-    {
-      fields: { operation: 'prepare root', object: path.join(base, name), errno: 'ENOENT' },
-    },
-  );
+  return resolved !== undefined && fs.statSync(resolved).isDirectory() ? resolved : undefined;
+}
+
+interface Part {
+  readonly name: string;
+  readonly facts: fs.Stats;
+}
+
+/** What lies at the top of the base and has no writable copy. Pipes, sockets and devices stay behind, as in the copies. */
+function readOnlyParts(base: string): Part[] {
+  return fs
+    .readdirSync(base, { encoding: 'buffer' })
+    .map((name) => ({ name: decodeBytes(name), facts: fs.lstatSync(below(base, name)) }))
+    .filter(({ name, facts }) => {
+      if (WRITABLE.includes(name) && directoryOf(base, name) !== undefined) return false;
+      return facts.isDirectory() || facts.isFile() || facts.isSymbolicLink();
+    });
+}
+
+/** Makes in the layer what the read-only parts are mounted over. What is there already stays. */
+function makePlaces(base: string, layer: string): void {
+  const { mode, uid, gid } = fs.statSync(base);
+  fs.chownSync(layer, uid, gid);
+  fs.chmodSync(layer, mode & 0o7777);
+  for (const { name, facts } of readOnlyParts(base)) {
+    const place = below(layer, encodeBytes(name));
+    if (fs.lstatSync(place, { throwIfNoEntry: false }) !== undefined) continue;
+    if (facts.isDirectory()) fs.mkdirSync(place);
+    else if (facts.isFile()) fs.closeSync(fs.openSync(place, 'wx', 0o644));
+    else fs.symlinkSync(fs.readlinkSync(below(base, encodeBytes(name)), { encoding: 'buffer' }), place);
+  }
+}
+
+/** Copies a directory, or makes an empty one where the base has none. An existing copy is kept. */
+async function copyOnce(source: string | undefined, copy: string): Promise<void> {
+  if (fs.lstatSync(copy, { throwIfNoEntry: false }) !== undefined) return;
+  if (source === undefined) {
+    fs.mkdirSync(copy, { mode: 0o755 });
+    if (path.basename(copy) === 'tmp') fs.chmodSync(copy, 0o1777);
+    return;
+  }
+  const half = `${copy}.half`;
+  await removeTree(half);
+  await copyTree(source, half);
+  fs.renameSync(half, copy);
+}
+
+function below(directory: string, name: Uint8Array): Buffer {
+  return Buffer.concat([Buffer.from(`${directory}/`), name]);
 }
 
 function layerOf(spec: RootfsSpec): string {

@@ -2,7 +2,7 @@
  * The mount plan as fstab(5) lines: an operator can read it, `findmnt --fstab` understands it, and init parses it without a library.
  */
 import { statSync } from 'node:fs';
-import { type BindMountSpec, type InitSpec, type Mount, WardenError } from '@warden/interface';
+import { type BindMountSpec, encodeBytes, type InitSpec, type Mount, WardenError } from '@warden/interface';
 
 /** Renders `etc/fstab`: the file-system driver's mounts in order, then the bind mounts in the order of the request. */
 export function renderMountPlan(spec: Pick<InitSpec, 'mounts' | 'bindMounts'>): string {
@@ -45,7 +45,7 @@ function bindMount(bind: BindMountSpec): Mount {
 
 function sourceIsDirectory(source: string): boolean {
   try {
-    return statSync(source).isDirectory();
+    return statSync(Buffer.from(encodeBytes(source))).isDirectory();
   } catch (cause) {
     // the original's text: clients show it
     throw new WardenError('INVALID_SPEC', `Source path for bind mount does not exist: ${source}`, {

@@ -1,0 +1,39 @@
+/*
+ * Whose the image's files are. Files that belong to the image's own unprivileged user belong, in the container, to the container's (spec
+ * linux-container.md 5.5). Where the kernel can, a mapped mount shows the read-only base so: nothing is copied, however many files there
+ * are. Elsewhere they are changed one by one. No program of the image has a part in it.
+ */
+#ifndef WSHD_OWNERSHIP_H
+#define WSHD_OWNERSHIP_H
+
+#include "plan.h"
+
+struct ownership {
+  bool known;    /* the image has been asked */
+  bool uid, gid; /* which of the two numbers differs */
+  uid_t old_uid, new_uid;
+  gid_t old_gid, new_gid;
+  int mapping; /* a user namespace for mount_setattr(2), -1: none */
+};
+
+/* In the launcher, which sees its children in /proc: asks the image that the first mount shows, and makes the mapping if it is needed. */
+void ownership_prepare(struct ownership *ownership, const struct plan *plan);
+
+/* Once the root is assembled: asks it, where the image was not to be found before. */
+void ownership_ask(struct ownership *ownership, const struct plan_user *user, int root);
+
+static inline bool ownership_differs(const struct ownership *ownership) { return ownership->uid || ownership->gid; }
+
+/* A detached copy of the mount at `path` that shows the new owners; -1 where the kernel cannot. */
+int ownership_mapped(const struct ownership *ownership, const char *path);
+
+/* Changes what lies in `directory`, an open one, and in the same mount below. Reports its failure. */
+int ownership_change(const struct ownership *ownership, int directory);
+
+/* The lower directory in the options of an overlay, if there is just one; NULL otherwise. The caller frees it. */
+char *ownership_overlay_base(const char *data);
+
+/* The same options with another lower directory; NULL without memory. */
+char *ownership_overlay_rebased(const char *data, const char *lower);
+
+#endif
