@@ -1,6 +1,7 @@
 /** What init has to know about a container: addresses, user, files of /etc (spec linux-container.md 4, 5.1, 5.4, 5.5). */
 import fs from 'node:fs';
-import type { InitSpec } from '@warden/interface';
+import path from 'node:path';
+import type { BindMountSpec, InitSpec } from '@warden/interface';
 import type { ManagedContainer } from './container.ts';
 import { type Engine, networkSpecOf } from './engine.ts';
 
@@ -42,7 +43,10 @@ export function initSpecOf(engine: Engine, container: ManagedContainer): InitSpe
       dns_servers: options.network.dnsServers.join('\n'),
     },
     mounts: drivers.filesystem.mounts(container.rootfsSpec, record.drivers.filesystem),
-    bindMounts: container.bindMounts,
+    bindMounts: [
+      ...(options.allowNested ? groupsForNested(drivers.cgroup.joinFiles(record.drivers.cgroup)) : []),
+      ...container.bindMounts,
+    ],
     network: drivers.network.supports.link ? inside : undefined,
     cgroupJoinFiles: drivers.cgroup.joinFiles(record.drivers.cgroup),
     user: { name: 'vcap', uid, gid: uid, home: '/home/vcap', shell: '/bin/bash' },
@@ -50,6 +54,22 @@ export function initSpecOf(engine: Engine, container: ManagedContainer): InitSpe
     resolvConf: resolvConf(options.network.dnsServers, network.hostIp),
     nice: options.nice,
   };
+}
+
+/** Where the original's nested warden had its hierarchies (spec linux-container.md 22). */
+const NESTED_GROUPS = '/tmp/warden/cgroup';
+
+/**
+ * For a warden inside: the container's own groups, and nothing above them, so that the inner ones lie below the outer one's limits. What a
+ * mount is called does not matter to a warden; it is the name of the host's hierarchy.
+ */
+export function groupsForNested(joinFiles: readonly string[]): BindMountSpec[] {
+  // <hierarchy>/<prefix>/instance-<id>/tasks
+  return joinFiles.map((file) => {
+    const group = path.dirname(file);
+    const name = path.basename(path.resolve(group, '../..'));
+    return { source: group, target: path.join(NESTED_GROUPS, name), mode: 'rw' };
+  });
 }
 
 /**

@@ -66,6 +66,12 @@ export async function startDaemon(configuration: Configuration, logger: Logger):
     const { port } = configuration.health_check_server;
     if (port) undo.splice(1, 0, await listenForHealthChecks(port));
     if (settings.pidfile) undo.splice(1, 0, writePidfile(settings.pidfile));
+    if (settings.allow_nested_warden) {
+      logger.warn('unsafe-nested-warden', {
+        advice:
+          'root in a container can use every device of this host; set server.allow_nested_warden to false unless all of them are trusted',
+      });
+    }
     logger.info('listening', { path: settings.unix_domain_path, depot });
 
     let ended: Promise<void> | undefined;
