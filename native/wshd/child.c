@@ -20,11 +20,9 @@
 
 extern char **environ;
 
-#define BACKLOG 64
 #define AFTER_PIVOT "hook-child-after-pivot.sh"
 
-/* Waits for the launcher: "go" once the network is attached, "ok" once the daemon knows that init is ready. End of file means that it died. */
-static int await_word(int channel, const char *expected) {
+int child_await(int channel, const char *expected) {
   char word[8];
   ssize_t got;
   do got = recv(channel, word, sizeof word, 0);
@@ -85,8 +83,7 @@ static int pivot(const struct child *child, int root) {
   return hook_exists(child->options->lib, AFTER_PIVOT) ? pivot_with_hook(child, root) : root_pivot(root);
 }
 
-/* Fresh null devices of the container's own /dev, so that no descriptor of the host's tree stays open. */
-static int null_streams(void) {
+int child_null_streams(void) {
   int null = open("/dev/null", O_RDWR | O_CLOEXEC);
   if (null < 0) return report_errno("streams", "/dev/null");
   for (int fd = 0; fd <= 2; fd++)
@@ -96,7 +93,7 @@ static int null_streams(void) {
 }
 
 /* ps(1) shows the memory of the arguments; setting it apart by PR_SET_MM would need CAP_SYS_RESOURCE. */
-static void set_title(const struct child *child) {
+void child_set_title(const struct child *child) {
   if (child->options->title == NULL) return;
   char title[256];
   format(title, sizeof title, "%s", child->options->title);
@@ -109,14 +106,13 @@ static void set_title(const struct child *child) {
 }
 
 /* The hooks have run: container root has no business with the host's values in /proc/1/environ. */
-static void clear_environment(void) {
+void child_clear_environment(void) {
   static char *nothing[] = {NULL};
   for (char **entry = environ; *entry != NULL; entry++) memset(*entry, 0, strlen(*entry));
   environ = nothing;
 }
 
-/* Leaves open: the standard streams and the two that are moved to 3 and 4. */
-static int keep_only(struct child *child) {
+int child_keep_only(struct child *child) {
   if (child->channel == 3) {
     child->channel = fcntl(child->channel, F_DUPFD_CLOEXEC, 5);
     if (child->channel < 0) return report_errno("streams", "channel");
@@ -132,9 +128,9 @@ static int keep_only(struct child *child) {
 
 int child_main(struct child *child) {
   report_open(child->channel);
-  /* a launcher that is killed while this process mounts or runs a hook; one that was killed before this line is seen by await_word() */
+  /* a launcher that is killed while this process mounts or runs a hook; one that was killed before this line is seen by child_await() */
   prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (await_word(child->channel, "go") != 0) return 1;
+  if (child_await(child->channel, "go") != 0) return 1;
   if (setsid() < 0) {
     report_errno("session", "init");
     return 1;
@@ -142,20 +138,20 @@ int child_main(struct child *child) {
   umask(022);
   int root = assemble(child);
   if (root < 0 || pivot(child, root) != 0) return 1;
-  set_title(child);
-  clear_environment();
-  if (null_streams() != 0 || keep_only(child) != 0) return 1;
+  child_set_title(child);
+  child_clear_environment();
+  if (child_null_streams() != 0 || child_keep_only(child) != 0) return 1;
   /* nobody inside may read this memory, which has seen the host */
   prctl(PR_SET_DUMPABLE, 0);
   struct init init = {.listener = child->listener, .capabilities = child->plan->capabilities, .no_new_privs = child->plan->no_new_privs};
   if (init_prepare(&init) != 0) return 1;
   /* the kernel remembers who listens: that is the pid a client is told (SO_PEERCRED) */
-  if (listen(child->listener, BACKLOG) != 0) {
+  if (listen(child->listener, CHILD_BACKLOG) != 0) {
     report_errno("listen", "run/wshd.sock");
     return 1;
   }
   prctl(PR_SET_PDEATHSIG, 0); /* from here on the launcher's end is the good one, unless it ends without a word */
-  if (!report_packet("ready") || await_word(child->channel, "ok") != 0) return 1;
+  if (!report_packet("ready") || child_await(child->channel, "ok") != 0) return 1;
   close(child->channel);
   report_open(-1);
   init_serve(&init);

@@ -17,6 +17,17 @@ struct child {
   char **argv; /* its memory becomes the process title */
 };
 
+#define CHILD_BACKLOG 64
+
+/* Waits for the launcher: "go" once the network is attached, "ok" once the daemon knows that init is ready. -1: it died. */
+int child_await(int channel, const char *expected);
+/* Fresh null devices of this process's own /dev, so that no descriptor of another tree stays open. */
+int child_null_streams(void);
+void child_set_title(const struct child *child);
+void child_clear_environment(void);
+/* Leaves open: the standard streams and the two that are moved to 3 and 4. */
+int child_keep_only(struct child *child);
+
 /* Builds everything, says "ready" and serves as init. Answers only when that failed, with the exit status. */
 int child_main(struct child *child);
 

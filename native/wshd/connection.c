@@ -13,12 +13,17 @@
 /* Messages of one client in one turn of the loop: others, and ended jobs, are not to wait for a flood. */
 #define TURN_MAX 32
 
-/* Root of the host and nobody else: the directory is 0700, and a container's root is not to talk to its own init. */
-static bool is_trusted(int fd) {
+/*
+ * Root of the host and nobody else: the directory is 0700, and a container's root is not to talk to its own init. Without isolation the user
+ * may too. That the keeper lives proves that the pid the client was told is still its own.
+ */
+static bool is_trusted(const struct init *init, int fd) {
   struct ucred peer;
   socklen_t size = sizeof peer;
   /* a peer outside this pid namespace is shown as pid 0; one inside has a number here */
-  return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && peer.uid == 0 && peer.pid == 0;
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return false;
+  if (init->keeper != 0) return (peer.uid == 0 || peer.uid == geteuid()) && getppid() == init->keeper;
+  return peer.uid == 0 && peer.pid == 0;
 }
 
 static size_t count_connections(const struct init *init) {
@@ -47,7 +52,7 @@ void connection_accept(struct init *init) {
     int fd = accept_next(init);
     if (fd < 0) return;
     struct connection *connection = NULL;
-    if (is_trusted(fd) && count_connections(init) < CONNECTIONS_MAX) connection = calloc(1, sizeof *connection);
+    if (is_trusted(init, fd) && count_connections(init) < CONNECTIONS_MAX) connection = calloc(1, sizeof *connection);
     if (connection == NULL) {
       close(fd);
       continue;

@@ -3,6 +3,7 @@
 #include "accounts.h"
 #include "format.h"
 #include "inroot.h"
+#include "insecure.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,19 +17,17 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define FAILED 255 /* spec linux-container.md 11: whatever goes wrong before the program runs */
-
 extern char **environ;
 
 /* The job's standard error is where its owner looks. */
 _Noreturn static void fail(const char *what, const char *object) {
   complain("%s: %s: %s\n", what, object, strerror(errno));
-  _exit(FAILED);
+  _exit(EXECUTE_FAILED);
 }
 
 static void take_streams(int in, int out, int err) {
   /* all three are above 2: init's own standard streams are always open */
-  if (dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(err, 2) < 0) _exit(FAILED);
+  if (dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(err, 2) < 0) _exit(EXECUTE_FAILED);
 }
 
 static void default_signals(void) {
@@ -52,7 +51,7 @@ static void find_account(const char *user, struct account *account) {
   if (passwd == NULL || !account_find(passwd, name, account)) {
     if (strcmp(name, "root") != 0) {
       complain("getpwnam: no user %s in /etc/passwd\n", name);
-      _exit(FAILED);
+      _exit(EXECUTE_FAILED);
     }
     /* root exists in every container, listed or not */
     *account = (struct account){.name = "root", .home = "/root", .shell = "/bin/sh"};
@@ -69,7 +68,7 @@ static void own_streams(const struct account *account) {
 }
 
 /* What is not asked for is as it was for init before it helped itself. */
-static void limit(const struct init *init, const struct spawn_request *request) {
+void execute_limit(const struct init *init, const struct spawn_request *request) {
   prlimit(0, RLIMIT_NOFILE, &init->open_files, NULL);
   for (uint32_t i = 0; i < request->limit_count; i++) {
     struct rlimit value = {.rlim_cur = request->limits[i].soft, .rlim_max = request->limits[i].hard};
@@ -128,9 +127,10 @@ _Noreturn void execute(const struct init *init, const struct spawn_request *requ
   if (request->flags & WSHD_SPAWN_TTY) ioctl(0, TIOCSCTTY, 1);
   default_signals();
   if (request->flags & WSHD_SPAWN_TREE) prctl(PR_SET_CHILD_SUBREAPER, 1); /* survives the exec, not a fork */
+  if (init->keeper != 0) insecure_execute(init, request);
   find_account(request->user, &account);
   own_streams(&account);
-  limit(init, request);
+  execute_limit(init, request);
   become(init, &account);
   if (chdir(account.home) != 0 && chdir("/") != 0) fail("chdir", account.home);
   make_environment(request, &account);

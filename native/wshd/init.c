@@ -1,5 +1,6 @@
 #include "init.h"
 
+#include "insecure.h"
 #include "report.h"
 
 #include <errno.h>
@@ -21,6 +22,7 @@ int init_prepare(struct init *init) {
   sigset_t children;
   sigemptyset(&children);
   sigaddset(&children, SIGCHLD);
+  if (init->keeper != 0) sigaddset(&children, SIGTERM); /* its end */
   sigprocmask(SIG_BLOCK, &children, NULL);
   signal(SIGPIPE, SIG_IGN);
   /* an ended job's pipes stay open until the daemon forgets it, so many may be open at a time */
@@ -32,12 +34,13 @@ int init_prepare(struct init *init) {
   init->signals = signalfd(-1, &children, SFD_CLOEXEC | SFD_NONBLOCK);
   init->epoll = epoll_create1(EPOLL_CLOEXEC);
   init->proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  /* a job with root's rights may later put something else at this path */
-  init->pts = open("/dev/pts", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  /* a job with root's rights may later put something else at this path. The host's own may be closed to all but root there, but not in /dev */
+  const char *pts = init->keeper != 0 ? "/dev" : "/dev/pts";
+  init->pts = open(pts, O_PATH | O_DIRECTORY | O_CLOEXEC);
   init->spare = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
   if (init->signals < 0 || init->epoll < 0) return report_errno("init", "signalfd");
   if (init->proc < 0) return report_errno("init", "/proc");
-  if (init->pts < 0) return report_errno("init", "/dev/pts");
+  if (init->pts < 0) return report_errno("init", pts);
   if (watch(init->epoll, init->listener, &init->listener_watch) != 0 || watch(init->epoll, init->signals, &init->signals_watch) != 0)
     return report_errno("init", "epoll");
   return 0;
@@ -57,6 +60,7 @@ static void dispatch(struct init *init, const struct epoll_event *event) {
     case WATCH_SIGNALS:
       /* one signal may stand for many children: it is cleared first, so that none that ends now is missed */
       clear_signals(init->signals);
+      if (init->keeper != 0) insecure_check_keeper(init);
       jobs_reap(init);
       break;
     case WATCH_CONNECTION:

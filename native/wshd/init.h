@@ -84,6 +84,8 @@ struct init {
   struct watch listener_watch, signals_watch;
   int listener, signals, epoll;
   int proc, pts; /* opened while the root was still untouched */
+  pid_t keeper;  /* insecure.h: the parent of this init, whose processes have their numbers in common with everybody; 0: process 1 of a container */
+  int work, pids; /* insecure: where jobs start, and where each leaves its number */
   int spare;     /* given up when descriptors have run out, so that a client can be turned away instead of waiting at the door for ever */
   bool reap_again;
   struct rlimit open_files; /* as inherited: init takes all it may have, jobs get this */
@@ -155,10 +157,16 @@ struct job *job_take_pid(struct init *init, pid_t pid);
 /* For jobs without a process. */
 void job_remove(struct init *init, struct job *job);
 
-/* tree.c: signals `root` and every descendant; with SIGKILL none escapes by forking. */
-void tree_signal(int proc, pid_t root, int signal);
+/* tree.c */
+/* Signals every descendant of this process. For an init that shares its process numbers with others. */
+void descendants_signal(int proc, int signal);
+/* Signals `root` and every descendant; with SIGKILL none escapes by forking. `shared`: processes of others are numbered like these. */
+void tree_signal(int proc, pid_t root, int signal, bool shared);
 
 /* execute.c: the job's own side of the fork. Never returns. `in`, `out`, `err` become 0, 1, 2. */
+#define EXECUTE_FAILED 255 /* spec linux-container.md 11: whatever goes wrong before the program runs */
+/* Sets this process's limits, or ends it. */
+void execute_limit(const struct init *init, const struct spawn_request *request);
 _Noreturn void execute(const struct init *init, const struct spawn_request *request, int in, int out, int err);
 
 #endif

@@ -20,6 +20,7 @@
 #include "format.h"
 #include "hooks.h"
 #include "image.h"
+#include "insecure.h"
 #include "options.h"
 #include "plan.h"
 #include "report.h"
@@ -75,8 +76,9 @@ static int join_cgroups(const struct plan *plan) {
 /* As fork(2), with namespaces. The C library's own record of the process id is not used anywhere here. */
 static pid_t clone_child(void) { return (pid_t)syscall(SYS_clone, (unsigned long)(NAMESPACES | SIGCHLD), NULL, NULL, NULL, NULL); }
 
-static void kill_child(pid_t pid) {
-  kill(pid, SIGKILL);
+/* A keeper that is killed outright would leave its init to itself. */
+static void kill_child(const struct options *options, pid_t pid) {
+  kill(pid, options->insecure ? SIGTERM : SIGKILL);
   while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) continue;
 }
 
@@ -124,25 +126,25 @@ static int relay(const struct options *options, int channel, pid_t pid) {
 static int launch(const struct options *options, struct child *child) {
   int pair[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) return report_errno("launch", "socketpair");
-  pid_t pid = clone_child();
+  pid_t pid = options->insecure ? _Fork() : clone_child();
   if (pid < 0) return report_errno("clone", "init");
   if (pid == 0) {
     close(pair[0]);
     if (options->sync_fd >= 0) close(options->sync_fd);
     child->channel = pair[1];
-    _exit(child_main(child));
+    _exit(options->insecure ? insecure_main(child) : child_main(child));
   }
   close(pair[1]);
   char text[64];
   format(text, sizeof text, "cloned %d", pid);
   int result = options->sync_fd >= 0 && !report_packet(text) ? -1 : await_daemon(options);
-  if (result == 0) {
+  if (result == 0 && !options->insecure) {
     format(text, sizeof text, "PID=%d", pid);
     result = hook_environment(text) == 0 ? hook_run(child->plan, options->lib, "hook-parent-after-clone.sh", -1) : report_errno("launch", "PID");
   }
   if (result == 0 && send(pair[0], "go", 2, MSG_NOSIGNAL) != 2) result = child_died(pid);
   if (result == 0) result = relay(options, pair[0], pid);
-  if (result != 0) kill_child(pid);
+  if (result != 0) kill_child(options, pid);
   return result;
 }
 
@@ -155,7 +157,7 @@ int main(int argc, char **argv) {
   int status = options_parse(&options, argc, argv);
   if (status >= 0) return status;
   if (options.sync_fd >= 0) report_open(options.sync_fd);
-  if (image_protect(argv) != 0) return 1;
+  if (!options.insecure && image_protect(argv) != 0) return 1;
   if (options.sync_fd >= 0) {
     fcntl(options.sync_fd, F_SETFD, FD_CLOEXEC);
     /* whatever else was inherited belongs to nobody here */
@@ -166,6 +168,11 @@ int main(int argc, char **argv) {
   }
   signal(SIGPIPE, SIG_IGN);
   static struct plan plan;
+  if (options.insecure) {
+    struct child keeper = {.options = &options, .plan = &plan, .argc = argc, .argv = argv, .dev = -1};
+    keeper.listener = bind_socket(options.run);
+    return keeper.listener >= 0 && launch(&options, &keeper) == 0 ? 0 : 1;
+  }
   if (plan_load(&plan) != 0) return 1;
   struct child child = {.options = &options, .plan = &plan, .argc = argc, .argv = argv};
   child.listener = bind_socket(options.run);

@@ -159,7 +159,9 @@ static void signal_request(struct init *init, struct connection *connection, uin
     send_error(init, connection, sequence, reader->failed ? EPROTO : EINVAL, "signal");
     return;
   }
-  if (id == WSHD_ALL_JOBS) {
+  if (id == WSHD_ALL_JOBS && init->keeper != 0) {
+    descendants_signal(init->proc, number);
+  } else if (id == WSHD_ALL_JOBS) {
     kill(-1, number); /* from process 1: everything in the pid namespace but itself. ESRCH: nothing there, which is as good */
   } else {
     struct job *job = job_find(init, id);

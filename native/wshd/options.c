@@ -20,6 +20,7 @@ static int usage(const char *program) {
            "  --lib DIR     directory of the hooks (lib)\n"
            "  --root DIR    directory that becomes the root (root)\n"
            "  --title NAME  process title of init\n"
+           "  --insecure    plain processes without any isolation\n"
            "  --sync-fd N   descriptor of the daemon's channel\n"
            "  --help        this text\n",
            program);
@@ -43,6 +44,10 @@ int options_parse(struct options *options, int argc, char **argv) {
   } known[] = {{"--run", &options->run}, {"--lib", &options->lib}, {"--root", &options->root}, {"--title", &options->title}, {"--sync-fd", &sync}};
   for (int i = 1; i < argc; i++) {
     if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) return usage(argv[0]);
+    if (strcmp(argv[i], "--insecure") == 0) {
+      options->insecure = true;
+      continue;
+    }
     size_t k = 0;
     while (k < sizeof known / sizeof *known && strcmp(argv[i], known[k].word) != 0) k++;
     if (k == sizeof known / sizeof *known || i + 1 == argc) return refuse(argv[0], "invalid option", argv[i]);
@@ -55,7 +60,7 @@ int options_parse(struct options *options, int argc, char **argv) {
     options->sync_fd = (int)fd;
   }
   int status = directory(options->run);
-  if (status < 0) status = directory(options->lib);
+  if (status < 0 && !options->insecure) status = directory(options->lib);
   if (status < 0) status = directory(options->root);
   return status;
 }

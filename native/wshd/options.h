@@ -1,10 +1,13 @@
 #ifndef WSHD_OPTIONS_H
 #define WSHD_OPTIONS_H
 
+#include <stdbool.h>
+
 /* The command line (spec linux-container.md 7). Directories are relative to the container's, which is the working directory. */
 struct options {
   const char *run, *lib, *root, *title;
-  int sync_fd; /* -1: started by an operator */
+  int sync_fd;   /* -1: started by an operator */
+  bool insecure; /* no namespaces, mounts, users: see insecure.h */
 };
 
 /* Answers -1 to go on, otherwise the exit status: 0 after --help, 1 after a complaint on stderr. */

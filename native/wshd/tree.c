@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /* More looks than a tree within a process limit can need. */
@@ -109,21 +110,43 @@ static bool nobody_new(const struct snapshot *now, const struct snapshot *before
   return true;
 }
 
-static void signal_marked(const struct snapshot *snapshot, int signal) {
-  for (size_t i = 0; i < snapshot->count; i++)
-    if (snapshot->list[i].inside) kill(snapshot->list[i].pid, signal);
+/* One look at /proc, and what to do about it. */
+struct hunt {
+  int proc;
+  pid_t root;
+  bool shared;
+};
+
+/*
+ * A marked process may have ended since, and its number be a stranger's. The descriptor holds whoever has it now; only if that one still has its
+ * parent in the tree is it meant.
+ */
+static void signal_held(const struct hunt *hunt, const struct snapshot *snapshot, pid_t pid, int signal) {
+  int held = (int)syscall(SYS_pidfd_open, pid, 0u);
+  if (held < 0) return; /* it has gone */
+  pid_t parent = parent_of(hunt->proc, pid);
+  if (parent == hunt->root || parent == getpid() || is_inside(snapshot, parent)) syscall(SYS_pidfd_send_signal, held, signal, NULL, 0u);
+  close(held);
+}
+
+static void signal_marked(const struct hunt *hunt, const struct snapshot *snapshot, int signal) {
+  for (size_t i = 0; i < snapshot->count; i++) {
+    if (!snapshot->list[i].inside) continue;
+    if (hunt->shared) signal_held(hunt, snapshot, snapshot->list[i].pid, signal);
+    else kill(snapshot->list[i].pid, signal);
+  }
 }
 
 /* Looks and signals what it sees, until a look shows nobody who was not there at the one before. */
-static void signal_until_complete(int proc, pid_t root, int signal) {
+static void signal_until_complete(const struct hunt *hunt, int signal) {
   struct snapshot now = {0}, before = {0};
   for (int round = 0; round < ROUNDS_MAX; round++) {
     struct snapshot last = before;
     before = now;
     now = last;
-    take_snapshot(proc, &now);
-    mark(&now, root);
-    signal_marked(&now, signal);
+    take_snapshot(hunt->proc, &now);
+    mark(&now, hunt->root);
+    signal_marked(hunt, &now, signal);
     if (nobody_new(&now, &before)) break;
   }
   free(now.list);
@@ -136,17 +159,37 @@ static void signal_until_complete(int proc, pid_t root, int signal) {
  * A tree that wakes its own members meanwhile (SIGCONT) is caught by the killing, which is repeated in the same way. The root comes last:
  * with WSHD_SPAWN_TREE it is the subreaper, so whoever loses a parent stays below it. SIGKILL ends stopped processes too.
  */
-void tree_signal(int proc, pid_t root, int signal) {
+static void signal_once(const struct hunt *hunt, int signal) {
+  struct snapshot snapshot = {0};
+  take_snapshot(hunt->proc, &snapshot);
+  mark(&snapshot, hunt->root);
+  signal_marked(hunt, &snapshot, signal);
+  free(snapshot.list);
+}
+
+static void signal_below(const struct hunt *hunt, int signal) {
   if (signal == SIGKILL) {
-    kill(root, SIGSTOP);
-    signal_until_complete(proc, root, SIGSTOP);
-    signal_until_complete(proc, root, SIGKILL);
+    signal_until_complete(hunt, SIGSTOP);
+    signal_until_complete(hunt, SIGKILL);
   } else {
-    struct snapshot snapshot = {0};
-    take_snapshot(proc, &snapshot);
-    mark(&snapshot, root);
-    signal_marked(&snapshot, signal);
-    free(snapshot.list);
+    signal_once(hunt, signal);
   }
+}
+
+void tree_signal(int proc, pid_t root, int signal, bool shared) {
+  if (signal == SIGKILL) kill(root, SIGSTOP); /* our own child and not yet reaped: its number is no stranger's */
+  signal_below(&(struct hunt){.proc = proc, .root = root, .shared = shared}, signal);
   kill(root, signal);
+}
+
+/*
+ * kill(2) with -1 reaches everybody in one moment. Here all are stopped for one: a child that a busy process forks just now would be missed, and
+ * repeating a signal would hit what handlers of the first one have started.
+ */
+void descendants_signal(int proc, int signal) {
+  struct hunt hunt = {.proc = proc, .root = getpid(), .shared = true};
+  bool freeze = signal != 0 && signal != SIGKILL && signal != SIGSTOP && signal != SIGCONT;
+  if (freeze) signal_until_complete(&hunt, SIGSTOP);
+  signal_below(&hunt, signal);
+  if (freeze) signal_once(&hunt, SIGCONT);
 }

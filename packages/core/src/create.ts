@@ -10,6 +10,7 @@ import { type Engine, networkSpecOf, saveRecord } from './engine.ts';
 import { armGraceTime } from './grace-time.ts';
 import { attachInit } from './init-connection.ts';
 import { initSpecOf } from './init-spec.ts';
+import { isPlain } from './plain.ts';
 import { blockOf } from './pools.ts';
 import type { ContainerRecord } from './record.ts';
 import { UndoStack } from './undo-stack.ts';
@@ -105,6 +106,7 @@ function validate(engine: Engine, spec: CreateSpec): void {
       fields: { operation: 'create', handle },
     });
   }
+  if (isPlain(engine)) return; // neither a root nor mounts: both are ignored
   const base = rootfs ?? engine.options.rootfs;
   if (!isDirectory(base)) {
     throw new WardenError('INVALID_SPEC', `rootfs ${base} not found`, {
@@ -153,7 +155,7 @@ function reserve(engine: Engine, spec: CreateSpec, undo: UndoStack): ManagedCont
     if (isIntact) pools.uids.release(uid);
   });
   const directory = path.join(options.depot, id);
-  const rootfs = fs.realpathSync(spec.rootfs ?? options.rootfs);
+  const rootfs = isPlain(engine) ? '' : fs.realpathSync(spec.rootfs ?? options.rootfs);
   const { hostIp, containerIp } = blockOf(block.base);
   const record: ContainerRecord = {
     id,
@@ -179,5 +181,6 @@ function reserve(engine: Engine, spec: CreateSpec, undo: UndoStack): ManagedCont
     outOfMemoryKills: undefined,
     bandwidth: undefined,
   };
-  return new ManagedContainer(record, directory, Object.freeze([...(spec.bindMounts ?? [])]));
+  const bindMounts = isPlain(engine) ? [] : [...(spec.bindMounts ?? [])];
+  return new ManagedContainer(record, directory, Object.freeze(bindMounts));
 }

@@ -2,9 +2,11 @@
 import type { ContainerInfo } from '@warden/interface';
 import { ifSupported, type ManagedContainer, unknownHandle } from './container.ts';
 import { type Engine, networkSpecOf } from './engine.ts';
+import { isPlain } from './plain.ts';
 
 /** Facts with all statistics the drivers have. Errors: the failure texts of the drivers. */
 export async function containerInfo(engine: Engine, container: ManagedContainer): Promise<ContainerInfo> {
+  if (isPlain(engine)) return basicInfo(container);
   const { drivers } = engine;
   const { drivers: states } = container.record;
   const [memoryStat, cpuStat, bandwidthStat, diskStat] = await Promise.all([

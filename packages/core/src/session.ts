@@ -5,6 +5,7 @@
 import {
   type Container,
   type ContainerInfo,
+  type ContainerState,
   type CreateSpec,
   type Job,
   type JobEnd,
@@ -22,6 +23,7 @@ import { addReference, dropReference } from './grace-time.ts';
 import { currentInfo } from './info.ts';
 import { limitBandwidth, limitCpu, limitDisk, limitMemory } from './limits.ts';
 import { allowEgress, publishPort } from './net.ts';
+import { handOutPort, isPlain, requireIsolation } from './plain.ts';
 import { findJob, linkJob, spawnJob, streamJob } from './spawn.ts';
 import { stopContainer } from './stop.ts';
 
@@ -122,11 +124,12 @@ class SessionContainer implements Container {
     readonly hostPort: number;
     readonly containerPort: number;
   }> {
+    if (isPlain(this.#engine)) return handOutPort(this.#engine, this.#find());
     return publishPort(this.#engine, this.#find(), spec);
   }
 
   async netOut(spec: Parameters<Container['netOut']>[0]): Promise<void> {
-    await allowEgress(this.#engine, this.#find(), spec);
+    await allowEgress(this.#engine, this.#isolated('net out', 'active'), spec);
   }
 
   async copyIn(_source: string, _target: string): Promise<void> {
@@ -138,19 +141,19 @@ class SessionContainer implements Container {
   }
 
   async limitMemory(bytes?: bigint): Promise<bigint> {
-    return limitMemory(this.#engine, this.#find(), bytes);
+    return limitMemory(this.#engine, this.#isolated('limit memory', 'active', 'stopped'), bytes);
   }
 
   async limitCpu(shares?: bigint): Promise<bigint> {
-    return limitCpu(this.#engine, this.#find(), shares);
+    return limitCpu(this.#engine, this.#isolated('limit cpu', 'active', 'stopped'), shares);
   }
 
   async limitDisk(spec: Parameters<Container['limitDisk']>[0]): ReturnType<Container['limitDisk']> {
-    return limitDisk(this.#engine, this.#find(), spec);
+    return limitDisk(this.#engine, this.#isolated('limit disk', 'active', 'stopped'), spec);
   }
 
   async limitBandwidth(limit: Parameters<Container['limitBandwidth']>[0]): Promise<void> {
-    await limitBandwidth(this.#engine, this.#find(), limit);
+    await limitBandwidth(this.#engine, this.#isolated('limit bandwidth', 'active', 'stopped'), limit);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -159,6 +162,13 @@ class SessionContainer implements Container {
 
   get #engine(): Engine {
     return this.#session.engine;
+  }
+
+  /** As {@link #find}, for what only an isolated container has. */
+  #isolated(operation: string, ...allowed: readonly ContainerState[]): ManagedContainer {
+    const container = this.#find();
+    requireIsolation(this.#engine, container, operation, ...allowed);
+    return container;
   }
 
   #find(): ManagedContainer {

@@ -66,7 +66,8 @@ export const SCHEMA: Readonly<Record<string, Readonly<Record<string, KeyRule>>>>
     container_depot_path: {
       type: 'string',
       fallback: '/var/lib/warden/containers',
-      about: 'parent of all container directories, at most 60 bytes',
+      about:
+        'parent of all container directories, at most 60 bytes; default of the insecure backend: `/var/lib/warden/insecure`',
     },
     container_grace_time: {
       type: 'integer',

@@ -73,6 +73,17 @@ export interface Configuration {
   readonly unknown: readonly string[];
 }
 
+/** The two values of `server.container_klass`. */
+export const LINUX = 'Warden::Container::Linux';
+export const INSECURE = 'Warden::Container::Insecure';
+
+const INSECURE_DEPOT = '/var/lib/warden/insecure';
+
+/** Whether containers are plain processes (spec behaviour.md 16). */
+export function isInsecure({ server }: Configuration): boolean {
+  return server.container_klass === INSECURE;
+}
+
 /** Reads and checks a file. Errors: `INVALID_SPEC` naming the file and every wrong key. */
 export function loadConfiguration(file: string | undefined): Configuration {
   if (file === undefined) return checkConfiguration({});
@@ -113,12 +124,20 @@ export function checkConfiguration(given: unknown): Configuration {
       problems.push(`${name}: expected a map, found ${describe(section)}`);
     else result[name] = checkSection(name, section as Record<string, unknown>, keys, { problems, unknown });
   }
-  const server = result.server as { quota?: unknown } | undefined;
-  if (server && (given as { server?: { quota?: unknown } }).server?.quota === undefined)
-    server.quota = { disk_quota_enabled: true };
+  fillServer(result.server as Record<string, unknown> | undefined, given as { server?: unknown });
   if (problems.length > 0)
     throw new WardenError('INVALID_SPEC', problems.join('; '), { fields: { problems } });
   return { ...result, unknown } as unknown as Configuration;
+}
+
+/** Defaults that depend on what else is given. */
+function fillServer(server: Record<string, unknown> | undefined, given: { server?: unknown }): void {
+  if (server === undefined) return;
+  const { quota, container_depot_path } = (given.server ?? {}) as Record<string, unknown>;
+  if (quota === undefined) server.quota = { disk_quota_enabled: true };
+  // each backend has a depot of its own
+  if (container_depot_path === undefined && server.container_klass === INSECURE)
+    server.container_depot_path = INSECURE_DEPOT;
 }
 
 interface Findings {

@@ -2,7 +2,7 @@
 import fs from 'node:fs';
 import type { CoreOptions } from '@warden/core';
 import { type Logger, RESOURCE_NAMES, type ResourceLimits, WardenError } from '@warden/interface';
-import type { Configuration } from './config.ts';
+import { type Configuration, isInsecure } from './config.ts';
 import { makeDefaultRootfs } from './default-rootfs.ts';
 import type { DriverSet } from './select-drivers.ts';
 import { openSyslog } from './syslog.ts';
@@ -27,7 +27,7 @@ export function coreOptions(
     drivers,
     logger: logger.child('core'),
     depot,
-    rootfs: rootfsOf(server.container_rootfs_path),
+    rootfs: isInsecure(configuration) ? '' : rootfsOf(server.container_rootfs_path),
     graceTime: server.container_grace_time ?? undefined,
     network: {
       pool: networkPool(network),

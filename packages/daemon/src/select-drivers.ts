@@ -5,7 +5,7 @@
 
 import { cgroups, noCgroups } from '@warden/cgroup';
 import { aufs } from '@warden/fs-aufs';
-import { bind } from '@warden/fs-bind';
+import { bind, noFilesystem } from '@warden/fs-bind';
 import { overlayfs } from '@warden/fs-overlayfs';
 import {
   type CgroupDriver,
@@ -21,8 +21,8 @@ import {
 } from '@warden/interface';
 import { type NftablesNetworkOptions, nftablesNetwork, noNetwork } from '@warden/net-nftables';
 import { noQuota, projectQuota, quotaByRecord, sizedImage, userQuota } from '@warden/quota';
-import { wshd } from '@warden/wshd';
-import type { Configuration } from './config.ts';
+import { insecureInit, wshd } from '@warden/wshd';
+import { type Configuration, isInsecure } from './config.ts';
 
 /** One driver per role. */
 export interface DriverSet {
@@ -70,6 +70,7 @@ export async function selectDrivers(
   const choose = <T extends { readonly name: string }>(role: Role<T>): Promise<T> =>
     chooseOne(role, components, trials);
 
+  if (isInsecure(configuration)) return { drivers: await insecureDrivers(choose), trials };
   const init = await choose<InitDriver>({
     role: 'init',
     wanted: 'auto',
@@ -147,6 +148,32 @@ function nftablesOptions(wanted: Configuration['drivers']): NftablesNetworkOptio
     inbound,
     ...(bandwidth !== 'auto' && { bandwidth }),
     ...(outward_address && { outwardAddress: outward_address }),
+  };
+}
+
+/** The backend without isolation leaves nothing to choose, and needs no rights for anything. */
+async function insecureDrivers(
+  choose: <T extends { readonly name: string }>(role: Role<T>) => Promise<T>,
+): Promise<DriverSet> {
+  const init = await choose<InitDriver>({
+    role: 'init',
+    wanted: 'insecure',
+    candidates: { insecure: () => insecureInit() },
+    probe: (driver) => driver.probe(),
+  });
+  const none = <T extends { readonly name: string }>(role: string, factory: DriverFactory<T>): Promise<T> =>
+    choose<T>({
+      role,
+      wanted: 'none',
+      candidates: { none: () => factory },
+      probe: async () => ({ ok: true }),
+    });
+  return {
+    init,
+    filesystem: await none('filesystem', noFilesystem()),
+    network: await none('network', noNetwork()),
+    cgroup: await none('cgroup', noCgroups()),
+    quota: await none('quota', noQuota({ layer: false })),
   };
 }
 

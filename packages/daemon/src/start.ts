@@ -2,14 +2,14 @@
  * Configuration to running daemon, in the order of spec behaviour.md 2. Each step has its undo, so that a failed start leaves
  * neither lock, nor socket, nor pidfile behind.
  */
-import fs from 'node:fs';
-import path from 'node:path';
 import { makeCgroupView } from '@warden/cgroup';
 import { type Core, createCore } from '@warden/core';
-import { type Logger, WardenError } from '@warden/interface';
+import type { Logger } from '@warden/interface';
 import { type WardenServer, wardenServer } from '@warden/server';
+import { checkHost } from './check-host.ts';
 import type { Configuration } from './config.ts';
 import { coreOptions } from './core-options.ts';
+import { claimDepot, makeDepot } from './depot.ts';
 import { lockDepot } from './depot-lock.ts';
 import { listenForHealthChecks } from './health-check.ts';
 import { writePidfile } from './pidfile.ts';
@@ -43,10 +43,10 @@ export async function startDaemon(configuration: Configuration, logger: Logger):
   try {
     checkHost(configuration);
     process.umask(0o022); // modes of everything made below are meant as written
-    fs.mkdirSync(settings.container_depot_path, { recursive: true, mode: 0o700 });
-    const depot = fs.realpathSync(settings.container_depot_path);
+    const depot = makeDepot(settings.container_depot_path);
     const lock = lockDepot(depot);
     undo.push(() => lock.release());
+    claimDepot(depot, settings.container_klass);
 
     const { drivers } = await selectDrivers(configuration, { logger });
     undo.push(() => drivers.network.close());
@@ -124,31 +124,4 @@ async function drain(
 function showCgroups({ compat, drivers: { name } }: Configuration, drivers: DriverSet, logger: Logger): void {
   if (compat.cgroup_view === null || drivers.cgroup.name === 'none') return;
   makeCgroupView({ directory: compat.cgroup_view, prefix: name, logger: logger.child('cgroup') });
-}
-
-function checkHost(configuration: Configuration): void {
-  const { container_klass, container_rootfs_path } = configuration.server;
-  if (container_klass === 'Warden::Container::Insecure') {
-    throw new WardenError(
-      'UNSUPPORTED',
-      'container_klass Warden::Container::Insecure is not built into this version; use Warden::Container::Linux',
-      {
-        fields: { operation: 'start', object: container_klass },
-      },
-    );
-  }
-  if (process.geteuid?.() !== 0) {
-    throw new WardenError('UNSUPPORTED', 'linux containers require root privileges', {
-      fields: { operation: 'start', uid: process.geteuid?.() },
-    });
-  }
-  if (container_rootfs_path !== undefined && !isDirectory(container_rootfs_path)) {
-    throw new WardenError('INVALID_SPEC', `container_rootfs_path does not exist ${container_rootfs_path}`, {
-      fields: { operation: 'start', object: path.resolve(container_rootfs_path), errno: 'ENOENT' },
-    });
-  }
-}
-
-function isDirectory(target: string): boolean {
-  return fs.statSync(target, { throwIfNoEntry: false })?.isDirectory() === true;
 }

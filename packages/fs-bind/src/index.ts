@@ -5,3 +5,4 @@
  * @packageDocumentation
  */
 export { bind } from './driver.ts';
+export { noFilesystem } from './none.ts';

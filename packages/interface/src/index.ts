@@ -16,6 +16,7 @@ export type {
   InitDriver,
   InitJob,
   InitSpec,
+  InitSupports,
   JobSpec,
   KeptOutput,
   LaunchedInit,

@@ -165,16 +165,26 @@ export interface Init {
   kill(timeoutMs?: number): Promise<void>;
 }
 
+/** What an init driver can do. */
+export interface InitSupports {
+  /**
+   * Containers have a root, a network, users and limits of their own. False: they are plain processes of the daemon's user in a working
+   * directory; mounts, network, user, niceness, environment and limits of the specs have no effect, and the other roles' drivers are `none`.
+   */
+  readonly isolation: boolean;
+}
+
 /** The init driver. */
 export interface InitDriver {
   readonly role: 'init';
   readonly name: string;
+  readonly supports: InitSupports;
   /** Finds its binaries and tries the namespaces it needs. Never throws. */
   probe(): Promise<import('./driver.ts').ProbeResult>;
   /** Once per daemon start: stages binaries and skeleton below `depot` so that containers can link them. Idempotent. */
   setup(depot: string): Promise<void>;
   /**
-   * Makes the container's directory from the skeleton (`bin etc jobs lib mnt run tmp`) and writes `etc/config`, the mount plan and init's configuration.
+   * Makes the container's directory from the skeleton (`bin etc jobs lib mnt run tmp`; without isolation `bin jobs pids root run tmp`) and writes `etc/config`, the mount plan and init's configuration.
    * The directory itself may exist and be empty but for core's records. Idempotent.
    */
   prepare(spec: InitSpec): Promise<void>;

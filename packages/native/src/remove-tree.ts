@@ -1,6 +1,6 @@
 /**
  * Removes what a container wrote, which may be meant to resist: names that are no UTF-8, nesting beyond the longest path, directories without
- * permissions, links to anywhere, immutable files. Nobody else may write below the tree meanwhile: paths are used, not descriptors.
+ * permissions (which matters to a daemon without root's rights), links to anywhere, immutable files. Nobody else may write below the tree meanwhile: paths are used, not descriptors.
  */
 import fs from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
@@ -39,7 +39,9 @@ class Removal {
     for (let directory = stack.at(-1); directory !== undefined; directory = stack.at(-1)) {
       const subdirectories = await this.#unlinkFiles(directory);
       if (subdirectories.length === 0) {
-        withoutFlags([directory, parentOf(directory)], () => fs.rmdirSync(directory));
+        withoutFlags([directory, parentOf(directory)], () =>
+          opening(parentOf(directory), () => fs.rmdirSync(directory)),
+        );
         stack.pop();
       }
       for (const one of subdirectories) {
@@ -53,11 +55,12 @@ class Removal {
   /** Answers the directories that remain. */
   async #unlinkFiles(directory: Buffer): Promise<Buffer[]> {
     const subdirectories: Buffer[] = [];
-    for (const name of fs.readdirSync(directory, { encoding: 'buffer' })) {
+    const names = opening(directory, () => fs.readdirSync(directory, { encoding: 'buffer' }));
+    for (const name of names) {
       const entry = Buffer.concat([directory, SLASH, name]);
       // unlink(2) first: it tells directories apart without a stat, and it never follows a link
       try {
-        fs.unlinkSync(entry);
+        opening(directory, () => fs.unlinkSync(entry));
       } catch (error) {
         const errno = errnoOf(error);
         if (errno === 'EISDIR' || (errno === 'EPERM' && isDirectory(entry))) subdirectories.push(entry);
@@ -74,7 +77,9 @@ class Removal {
     for (;;) {
       const target = Buffer.concat([this.#root, SLASH, Buffer.from(`.hoisted-${this.#hoisted++}`)]);
       try {
-        withoutFlags([directory, parentOf(directory), this.#root], () => fs.renameSync(directory, target));
+        withoutFlags([directory, parentOf(directory), this.#root], () =>
+          opening(directory, () => opening(parentOf(directory), () => fs.renameSync(directory, target))),
+        );
         return;
       } catch (error) {
         if (!['ENOTEMPTY', 'EEXIST', 'ENOTDIR'].includes(errnoOf(error) ?? '')) throw error;
@@ -105,6 +110,17 @@ function withoutFlags(files: readonly Buffer[], action: () => void): void {
     if (errnoOf(error) !== 'EPERM') throw error;
     for (const file of files) native().warden_clear_immutable(Buffer.concat([file, NUL]));
     action();
+  }
+}
+
+/** An owner may have taken the permissions of a directory from itself: they are given back and `action` is done again. */
+function opening<T>(directory: Buffer, action: () => T): T {
+  try {
+    return action();
+  } catch (error) {
+    if (errnoOf(error) !== 'EACCES') throw error;
+    fs.chmodSync(directory, 0o700);
+    return action();
   }
 }
 

@@ -7,7 +7,7 @@
  * @packageDocumentation
  */
 export { quotaByRecord } from './by-record.ts';
-export { noQuota } from './no-quota.ts';
+export { type NoQuotaOptions, noQuota } from './no-quota.ts';
 export { projectQuota } from './project-quota.ts';
 export type { SizedImageOptions } from './sized-image.ts';
 export { sizedImage } from './sized-image.ts';

@@ -10,9 +10,15 @@ import {
 } from '@warden/interface';
 import { makeLayer } from './container-layer.ts';
 
+/** Options of {@link noQuota}. */
+export interface NoQuotaOptions {
+  /** `prepare` makes the writable layer `tmp/rootfs`; false where containers have no root of their own. Default: true. */
+  readonly layer?: boolean;
+}
+
 /** No disk limits: every request for one is refused as unsupported, and usage is unknown. */
-export function noQuota(_options: Record<never, never> = {}): DriverFactory<QuotaDriver> {
-  return () => new NoQuota();
+export function noQuota(options: NoQuotaOptions = {}): DriverFactory<QuotaDriver> {
+  return () => new NoQuota(options.layer ?? true);
 }
 
 class NoQuota implements QuotaDriver {
@@ -26,6 +32,12 @@ class NoQuota implements QuotaDriver {
     errno: 'ENOSPC', // of a full disk: nothing else stops a writer
   } as const;
 
+  readonly #layer: boolean;
+
+  constructor(layer: boolean) {
+    this.#layer = layer;
+  }
+
   async probe(_depot: string): Promise<ProbeResult> {
     return { ok: true, detail: 'disk limits are off' };
   }
@@ -35,7 +47,7 @@ class NoQuota implements QuotaDriver {
   }
 
   async prepare(spec: QuotaSpec, _state: DriverState): Promise<void> {
-    makeLayer(spec);
+    if (this.#layer) makeLayer(spec);
   }
 
   async setLimits(_spec: QuotaSpec, _state: DriverState, _limits: DiskLimits): Promise<DiskLimits> {

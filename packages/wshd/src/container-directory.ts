@@ -55,7 +55,7 @@ function shellWord(value: string): string {
   return /^[\w./:@%+=,-]*$/.test(value) ? value : `'${value.replaceAll("'", "'\\''")}'`;
 }
 
-function makeDirectory(path: string, mode: number): void {
+export function makeDirectory(path: string, mode: number): void {
   try {
     mkdirSync(path, mode);
   } catch (error) {
@@ -70,7 +70,8 @@ function replaceFile(path: string, content: string): void {
   renameSync(fresh, path);
 }
 
-function fileFailure(cause: unknown): unknown {
+/** An error of `node:fs` as ours. */
+export function fileFailure(cause: unknown): unknown {
   const { code, syscall, path } = cause as NodeJS.ErrnoException;
   if (code === undefined || syscall === undefined) return cause;
   return new WardenError('NATIVE_FAILED', `${syscall} ${path ?? ''}: ${code}`, {

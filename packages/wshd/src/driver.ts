@@ -14,7 +14,8 @@ import type {
 } from '@warden/interface';
 import { prepareDirectory } from './container-directory.ts';
 import { findHookShell } from './hook-shell.ts';
-import { connectInit } from './init.ts';
+import { type ContainerKind, connectInit } from './init.ts';
+import { NAMESPACE_END } from './init-process.ts';
 import { launchInit } from './launch.ts';
 import {
   binariesDirectory,
@@ -37,6 +38,9 @@ export interface WshdOptions {
   readonly binariesDirectory?: string;
 }
 
+const OPTIONS = ['--run', './run', '--lib', './lib', '--root', './mnt'];
+const KIND: ContainerKind = { end: NAMESPACE_END, adapt: (spec) => spec };
+
 /** The driver that runs warden's own init. */
 export function wshd(options: WshdOptions = {}): DriverFactory<InitDriver> {
   return ({ logger }: DriverComponents) => new WshdDriver(options, logger.child('wshd'));
@@ -45,6 +49,7 @@ export function wshd(options: WshdOptions = {}): DriverFactory<InitDriver> {
 class WshdDriver implements InitDriver {
   readonly role = 'init';
   readonly name = 'wshd';
+  readonly supports = { isolation: true };
   readonly #options: WshdOptions;
   readonly #logger: Logger;
   #skeleton: readonly StagedFile[] | undefined;
@@ -87,13 +92,21 @@ class WshdDriver implements InitDriver {
   }
 
   connect(directory: string): Promise<Init | undefined> {
-    return connectInit(directory);
+    return connectInit(directory, KIND);
   }
 
   #launch(spec: InitSpec, program: string): Promise<LaunchedInit> {
     const { directory, id, hookEnvironment: environment } = spec;
     return launchInit(
-      { directory, program, title: `wshd: ${id}`, environment, hookTimeout: this.#hooks.timeout },
+      {
+        directory,
+        program,
+        options: OPTIONS,
+        title: `wshd: ${id}`,
+        environment,
+        hookTimeout: this.#hooks.timeout,
+        kind: KIND,
+      },
       this.#logger.child('init', { id }),
     );
   }

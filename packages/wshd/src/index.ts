@@ -6,4 +6,6 @@
  *
  * @packageDocumentation
  */
+
 export { type WshdOptions, wshd } from './driver.ts';
+export { type InsecureInitOptions, insecureInit } from './insecure-driver.ts';

@@ -3,22 +3,31 @@ import { WardenError } from '@warden/interface';
 import { closeDescriptor, openPidfd, reapChild, signalPidfd, waitForExit } from '@warden/native';
 import { unavailable } from './connection.ts';
 
-const SIGKILL = 9;
+/** What ends an init and everything in its container, in order. */
+export type EndSignals = readonly number[];
+
+/** The kernel ends a pid namespace with its first process. */
+export const NAMESPACE_END: EndSignals = [9];
+/** A keeper (native/wshd/insecure.h) has to live to do the killing; SIGCONT, should somebody have stopped it. */
+export const KEEPER_END: EndSignals = [15, 18];
 
 export class InitProcess {
   readonly pid: number;
+  readonly #end: EndSignals;
   #pidfd: number | undefined;
   #gone = false;
   #killing: Promise<void> | undefined;
 
   /** The caller proves afterwards that `pid` was still init's when this returned. Errors: `NATIVE_FAILED` (ESRCH). */
-  constructor(pid: number) {
+  constructor(pid: number, end: EndSignals) {
     this.pid = pid;
+    this.#end = end;
     this.#pidfd = openPidfd(pid);
   }
 
   /**
-   * Kills init, and so all in its pid namespace, and waits: the kernel lets init's pidfd become readable only when the namespace is empty.
+   * Ends init and all in the container, and waits: the kernel lets init's pidfd become readable only when its pid namespace is empty, and a
+   * keeper ends only when nothing is left below it.
    * Idempotent; calls at the same time share one wait. Errors: `TIMEOUT`, after which it may be repeated;
    * `UNAVAILABLE` after `release`.
    */
@@ -39,7 +48,7 @@ export class InitProcess {
   async #kill(timeoutMs: number): Promise<void> {
     if (this.#gone) return;
     if (this.#pidfd === undefined) throw unavailable('kill');
-    signalPidfd(this.#pidfd, SIGKILL);
+    for (const signal of this.#end) signalPidfd(this.#pidfd, signal);
     if (!(await waitForExit(this.#pidfd, timeoutMs))) {
       throw new WardenError('TIMEOUT', `init ${this.pid} did not die within ${timeoutMs} ms`, {
         fields: { operation: 'kill', object: String(this.pid), timeoutMs },

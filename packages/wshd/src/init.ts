@@ -2,7 +2,7 @@
 import { type Init, type InitJob, isWardenError, type JobSpec, WardenError } from '@warden/interface';
 import { closeDescriptor, connectUnix, makeSealedMemfd, peerCredentials } from '@warden/native';
 import { Connection, unavailable } from './connection.ts';
-import { InitProcess } from './init-process.ts';
+import { type EndSignals, InitProcess } from './init-process.ts';
 import { JobTable } from './job-table.ts';
 import {
   ALL_JOBS,
@@ -18,14 +18,21 @@ import {
 const HELLO_TIMEOUT_MS = 5000;
 const KILL_TIMEOUT_MS = 10_000;
 
+/** How containers of one kind differ for the daemon. */
+export interface ContainerKind {
+  readonly end: EndSignals;
+  /** What of a job's spec has a meaning there. */
+  adapt(spec: JobSpec): JobSpec;
+}
+
 /**
  * Connects to `run/wshd.sock` below `directory` and takes over the jobs.
  * `undefined`: nobody listens. Errors: `TIMEOUT`, `NATIVE_FAILED`.
  */
-export async function connectInit(directory: string): Promise<Init | undefined> {
+export async function connectInit(directory: string, kind: ContainerKind): Promise<Init | undefined> {
   const fd = connectUnix(`${directory}/run/wshd.sock`, 'seqpacket');
   if (typeof fd === 'string') return undefined;
-  const init = openInit(fd);
+  const init = openInit(fd, kind);
   if (init === undefined) return undefined;
   try {
     await init.hello();
@@ -39,13 +46,13 @@ export async function connectInit(directory: string): Promise<Init | undefined> 
 }
 
 /** Owns `fd`. `undefined`: the listener has died since. */
-function openInit(fd: number): ConnectedInit | undefined {
+function openInit(fd: number, kind: ContainerKind): ConnectedInit | undefined {
   let owned: number | undefined = fd;
   try {
     // opened before HELLO is sent: its answer then proves that the pid was still init's
-    const process = new InitProcess(peerCredentials(fd).pid);
+    const process = new InitProcess(peerCredentials(fd).pid, kind.end);
     owned = undefined;
-    return new ConnectedInit(fd, process);
+    return new ConnectedInit(fd, process, kind);
   } catch (error) {
     if (isWardenError(error) && error.fields.errno === 'ESRCH') return undefined;
     throw error;
@@ -58,6 +65,7 @@ class ConnectedInit implements Init {
   readonly closed: Promise<void>;
   recoveredJobs: readonly InitJob[] = [];
   readonly #process: InitProcess;
+  readonly #kind: ContainerKind;
   readonly #connection: Connection;
   readonly #jobs = new JobTable();
   #resolveClosed!: () => void;
@@ -65,8 +73,9 @@ class ConnectedInit implements Init {
   #onHelloFailed: ((error: WardenError) => void) | undefined;
   #disconnecting = false;
 
-  constructor(fd: number, process: InitProcess) {
+  constructor(fd: number, process: InitProcess, kind: ContainerKind) {
     this.#process = process;
+    this.#kind = kind;
     this.closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
     });
@@ -118,7 +127,7 @@ class ConnectedInit implements Init {
     const fds = inline ? [] : [makeSealedMemfd('stdin', spec.stdin)];
     return await this.#connection.request(
       'spawn',
-      (writer, sequence) => writeSpawn(writer, sequence, spec, inline),
+      (writer, sequence) => writeSpawn(writer, sequence, this.#kind.adapt(spec), inline),
       MESSAGE.SPAWNED,
       (message, received) => this.#jobs.spawned(message, received, spec.discardOutput),
       fds,

@@ -1,6 +1,6 @@
 /** From a prepared directory to a listening init. Whatever fails, no process of it remains. */
 import { type Init, type LaunchedInit, type Logger, WardenError } from '@warden/interface';
-import { connectInit } from './init.ts';
+import { type ContainerKind, connectInit } from './init.ts';
 import { InitProcess } from './init-process.ts';
 import { Launcher, type LauncherSpec } from './launcher.ts';
 
@@ -9,13 +9,18 @@ const STAGE_TIMEOUT_MS = 60_000;
 const HOOKS_PER_STAGE = 3;
 const KILL_TIMEOUT_MS = 10_000;
 
+/** What to start, and what kind of container that is. */
+export interface LaunchSpec extends LauncherSpec {
+  readonly kind: ContainerKind;
+}
+
 /** Starts the launcher and answers when init is cloned and waits. Errors: as the launcher reports them, `TIMEOUT`. */
-export async function launchInit(spec: LauncherSpec, logger: Logger): Promise<LaunchedInit> {
+export async function launchInit(spec: LaunchSpec, logger: Logger): Promise<LaunchedInit> {
   const launcher = new Launcher(spec, logger);
   try {
     const { pid } = await withinStage('clone', spec.hookTimeout, launcher.expect('cloned'));
     // the launcher, its parent, reaps it only after our word or the channel's end, so the number is init's
-    return new Launched(spec, launcher, new InitProcess(pid));
+    return new Launched(spec, launcher, new InitProcess(pid, spec.kind.end));
   } catch (error) {
     await launcher.end();
     throw error;
@@ -27,13 +32,15 @@ class Launched implements LaunchedInit {
   readonly #hookTimeout: number;
   readonly #launcher: Launcher;
   readonly #process: InitProcess;
+  readonly #kind: ContainerKind;
   #proceeding: Promise<Init> | undefined;
   #init: Init | undefined;
   #aborting: Promise<void> | undefined;
 
-  constructor(spec: LauncherSpec, launcher: Launcher, process: InitProcess) {
+  constructor(spec: LaunchSpec, launcher: Launcher, process: InitProcess) {
     this.#directory = spec.directory;
     this.#hookTimeout = spec.hookTimeout;
+    this.#kind = spec.kind;
     this.#launcher = launcher;
     this.#process = process;
   }
@@ -56,7 +63,7 @@ class Launched implements LaunchedInit {
     try {
       this.#launcher.go();
       await withinStage('proceed', this.#hookTimeout, this.#launcher.expect('ready'));
-      const init = await connectInit(this.#directory);
+      const init = await connectInit(this.#directory, this.#kind);
       if (init === undefined) throw deadAfterReady(this.#directory);
       if (init.pid !== this.pid) {
         init.disconnect();

@@ -30,6 +30,8 @@ export interface LauncherSpec {
   readonly directory: string;
   /** Absolute path of `wshd`. */
   readonly program: string;
+  /** Its options besides title and channel. */
+  readonly options: readonly string[];
   readonly title: string;
   readonly environment: Readonly<Record<string, string>>;
   /** Seconds each of the hooks may take, by which the launch as a whole may take longer. */
@@ -60,21 +62,7 @@ export class Launcher {
       setNonBlocking(ours);
       this.#pid = spawnProcess({
         path: spec.program,
-        argv: [
-          spec.program,
-          ...[
-            '--run',
-            './run',
-            '--lib',
-            './lib',
-            '--root',
-            './mnt',
-            '--title',
-            spec.title,
-            '--sync-fd',
-            String(SYNC_FD),
-          ],
-        ],
+        argv: [spec.program, ...spec.options, '--title', spec.title, '--sync-fd', String(SYNC_FD)],
         environment: { PATH, ...spec.environment },
         cwd: spec.directory,
         descriptors: [[theirs, SYNC_FD]],

@@ -68,6 +68,14 @@ export function isHookInForce(files: readonly StagedFile[], name: (typeof HOOKS)
   return facts !== undefined && facts.size > 0 && (facts.mode & 0o111) !== 0;
 }
 
+/** The binaries' part of {@link stageSkeleton}. */
+export function stageBinaries(depot: string, binaries: string): readonly StagedFile[] {
+  checkBinaries(binaries);
+  const staging = join(depot, STAGING_DIRECTORY);
+  mkdirSync(join(staging, 'bin'), { recursive: true, mode: 0o700 });
+  return BINARIES.map((name) => stage(join(binaries, name), staging, `bin/${name}`));
+}
+
 /**
  * Puts binaries and hooks below `<depot>/.skeleton`. A file that changed gets a new inode, so that containers keep what
  * they were made with. Answers what a container has to link. Idempotent.
@@ -77,10 +85,9 @@ export function stageSkeleton(
   binaries: string,
   hooks: string | undefined,
 ): readonly StagedFile[] {
-  checkBinaries(binaries);
+  const files = [...stageBinaries(depot, binaries)];
   const staging = join(depot, STAGING_DIRECTORY);
-  for (const name of ['bin', 'lib']) mkdirSync(join(staging, name), { recursive: true, mode: 0o700 });
-  const files = BINARIES.map((name) => stage(join(binaries, name), staging, `bin/${name}`));
+  mkdirSync(join(staging, 'lib'), { recursive: true, mode: 0o700 });
   const library = hookFiles(hooks);
   for (const [name, source] of library) files.push(stage(source, staging, `lib/${name}`));
   for (const name of readdirSync(join(staging, 'lib')))

@@ -166,15 +166,18 @@ describe.skipIf(needs !== undefined)(`launch${needs === undefined ? '' : ` [need
     chmodSync(spec.directory, 0o755);
     writeFileSync(`${spec.directory}/bin/other`, '');
     const { launchInit } = await import('../src/launch.ts');
+    const { NAMESPACE_END } = await import('../src/init-process.ts');
     const before = openDescriptors();
     await expect(
       launchInit(
         {
           directory: spec.directory,
           program: `${spec.directory}/bin/other`,
+          options: [],
           title: 'x',
           environment: {},
           hookTimeout: 1,
+          kind: { end: NAMESPACE_END, adapt: (job) => job },
         },
         depot.logger,
       ),

@@ -24,6 +24,8 @@ export interface TestDaemonOptions {
   readonly environment?: Readonly<Record<string, string>>;
   /** Words put before the daemon's command (`strace -f …`). */
   readonly wrapper?: readonly string[];
+  /** The daemon runs as this uid and gid, without further groups and capabilities. */
+  readonly uid?: number;
   /** An existing place to start on: for restarts. */
   readonly place?: TestPlace;
 }
@@ -101,7 +103,14 @@ export async function startDaemon(options: TestDaemonOptions = {}): Promise<Test
   const place = options.place ?? (await makePlace());
   const configuration = path.join(place.directory, 'wardend.yml');
   fs.writeFileSync(configuration, JSON.stringify(merge(baseConfig(place), options.config ?? {}), null, 2));
-  const command = [...(options.wrapper ?? []), process.execPath, WARDEND, '--config', configuration];
+  const command = [
+    ...asUser(options.uid, place),
+    ...(options.wrapper ?? []),
+    process.execPath,
+    WARDEND,
+    '--config',
+    configuration,
+  ];
   const [program, ...args] = place.network.host.enter(command);
   const output = fs.openSync(place.log, 'a');
   // whatever ends the test's process ends the daemon too
@@ -139,6 +148,13 @@ export async function startDaemon(options: TestDaemonOptions = {}): Promise<Test
       await kill('SIGTERM');
     },
   };
+}
+
+/** The words that change the user, who gets the place. What setpriv is told about the parent's death before is void after a change of user. */
+function asUser(uid: number | undefined, place: TestPlace): string[] {
+  if (uid === undefined) return [];
+  for (const file of [place.directory, place.depot]) fs.chownSync(file, uid, uid);
+  return ['setpriv', `--reuid=${uid}`, `--regid=${uid}`, '--clear-groups', '--pdeathsig', 'KILL', '--'];
 }
 
 async function destroyAll(place: TestPlace): Promise<void> {

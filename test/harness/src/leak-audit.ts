@@ -86,18 +86,21 @@ function read(file: string): string {
   }
 }
 
-/** Processes that belong to the place: by cgroup, by command line, or by a program below its depot. */
+function readLink(link: string): string {
+  try {
+    return fs.readlinkSync(link);
+  } catch {
+    return ''; // a kernel thread, or gone
+  }
+}
+
+/** Processes that belong to the place: by cgroup, by a program below its depot, or by working there. */
 function processes(place: TestPlace): string[] {
   return pids()
     .filter((pid) => {
       if (pid === String(process.pid)) return false;
-      let program = '';
-      try {
-        program = fs.readlinkSync(`/proc/${pid}/exe`);
-      } catch {
-        // a kernel thread, or gone
-      }
-      return program.startsWith(place.depot) || read(`/proc/${pid}/cgroup`).includes(`/${place.name}/`);
+      const isBelow = (link: string): boolean => readLink(`/proc/${pid}/${link}`).startsWith(place.depot);
+      return isBelow('exe') || isBelow('cwd') || read(`/proc/${pid}/cgroup`).includes(`/${place.name}/`);
     })
     .map((pid) => `${pid} ${read(`/proc/${pid}/comm`).trim()}`);
 }

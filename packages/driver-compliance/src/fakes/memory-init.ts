@@ -30,6 +30,8 @@ export interface MemoryInitOptions {
   readonly program: Program;
   /** Makes `proceed` fail for a spec. */
   readonly fails?: (spec: InitSpec) => boolean;
+  /** What it says of itself; see `InitSupports`. Default: true. */
+  readonly isolation?: boolean;
 }
 
 const RING_BYTES = 65_536;
@@ -228,6 +230,7 @@ export function memoryInit(
   const factory: DriverFactory<InitDriver> = () => ({
     role: 'init',
     name: 'memory',
+    supports: { isolation: options.isolation ?? true },
     probe: async () => ({ ok: true }),
     setup: async () => {},
     prepare: async (spec) => {

@@ -1,0 +1,41 @@
+/** The depot before any container is looked at: made with its parents, and of one backend only. */
+import fs from 'node:fs';
+import path from 'node:path';
+import { isContainerId, WardenError } from '@warden/interface';
+
+/** Holds the `container_klass` of the containers beside it. */
+const MARK = '.backend';
+
+/** Answers the depot's real path. Errors: `INVALID_SPEC` with the original's text and why it could not be made. */
+export function makeDepot(depot: string): string {
+  try {
+    fs.mkdirSync(depot, { recursive: true, mode: 0o700 });
+    return fs.realpathSync(depot);
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    throw new WardenError(
+      'INVALID_SPEC',
+      `container_depot_path does not exist ${depot}, and it cannot be made (${code}); make it, or configure another server.container_depot_path`,
+      { cause, fields: { operation: 'make depot', object: depot, errno: code } },
+    );
+  }
+}
+
+/**
+ * Neither backend can take over, or safely remove, what the other one runs. The caller holds the depot's lock.
+ * Errors: `INVALID_SPEC` naming both.
+ */
+export function claimDepot(depot: string, backend: string): void {
+  const mark = path.join(depot, MARK);
+  const owner = fs.existsSync(mark) ? fs.readFileSync(mark, 'utf8').trim() : backend;
+  if (owner !== backend && fs.readdirSync(depot).some(isContainerId)) {
+    throw new WardenError(
+      'INVALID_SPEC',
+      `the depot ${depot} holds containers of ${owner}; destroy them with that server.container_klass first, or configure another server.container_depot_path for ${backend}`,
+      { fields: { operation: 'claim depot', object: depot, owner, backend } },
+    );
+  }
+  const beside = `${mark}.new`;
+  fs.writeFileSync(beside, `${backend}\n`);
+  fs.renameSync(beside, mark);
+}

@@ -1,0 +1,117 @@
+/** The init driver without isolation (spec behaviour.md 16): the same program, as plain processes of whoever runs the daemon. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type {
+  DriverComponents,
+  DriverFactory,
+  Init,
+  InitDriver,
+  InitSpec,
+  LaunchedInit,
+  Logger,
+  ProbeResult,
+} from '@warden/interface';
+import { fileFailure, makeDirectory } from './container-directory.ts';
+import { type ContainerKind, connectInit } from './init.ts';
+import { KEEPER_END } from './init-process.ts';
+import { launchInit } from './launch.ts';
+import {
+  binariesDirectory,
+  checkBinaries,
+  linkSkeleton,
+  type StagedFile,
+  stageBinaries,
+} from './skeleton.ts';
+
+/** Options of {@link insecureInit}. */
+export interface InsecureInitOptions {
+  /** Where `wshd` and `wsh` are. Default: `WARDEN_WSHD_DIRECTORY` of the environment, else the package's own build. */
+  readonly binariesDirectory?: string;
+}
+
+const OPTIONS = ['--insecure', '--run', './run', '--root', './root'];
+/** The original sets neither environment nor limits here (spec behaviour.md 6.3). */
+const KIND: ContainerKind = {
+  end: KEEPER_END,
+  adapt: (spec) => ({ ...spec, environment: {}, rlimits: [] }),
+};
+/** `root` is where jobs start; whoever reaches the socket in `run` may start one. */
+const DIRECTORIES: readonly (readonly [name: string, mode: number])[] = [
+  ['bin', 0o755],
+  ['jobs', 0o755],
+  ['pids', 0o755],
+  ['root', 0o755],
+  ['run', 0o700],
+  ['tmp', 0o755],
+];
+
+/** The driver for containers that isolate nothing and need no rights. */
+export function insecureInit(options: InsecureInitOptions = {}): DriverFactory<InitDriver> {
+  return ({ logger }: DriverComponents) => new InsecureDriver(options, logger.child('insecure'));
+}
+
+class InsecureDriver implements InitDriver {
+  readonly role = 'init';
+  readonly name = 'insecure';
+  readonly supports = { isolation: false };
+  readonly #options: InsecureInitOptions;
+  readonly #logger: Logger;
+  #skeleton: readonly StagedFile[] | undefined;
+
+  constructor(options: InsecureInitOptions, logger: Logger) {
+    this.#options = options;
+    this.#logger = logger;
+  }
+
+  async probe(): Promise<ProbeResult> {
+    let directory: string | undefined;
+    try {
+      const binaries = binariesDirectory(this.#options.binariesDirectory);
+      checkBinaries(binaries);
+      directory = mkdtempSync(join(tmpdir(), 'warden-probe-'));
+      prepareInsecureDirectory(directory, []);
+      const launched = await this.#launch(directory, '00000000000', join(binaries, 'wshd'));
+      await (await launched.proceed()).kill();
+      return { ok: true, detail: binaries };
+    } catch (error) {
+      return { ok: false, reason: error instanceof Error ? error.message : String(error) };
+    } finally {
+      if (directory !== undefined) rmSync(directory, { recursive: true, force: true });
+    }
+  }
+
+  async setup(depot: string): Promise<void> {
+    this.#skeleton = stageBinaries(depot, binariesDirectory(this.#options.binariesDirectory));
+  }
+
+  async prepare(spec: InitSpec): Promise<void> {
+    if (this.#skeleton === undefined) throw new TypeError('setup must be called before prepare');
+    prepareInsecureDirectory(spec.directory, this.#skeleton);
+  }
+
+  launch(spec: InitSpec): Promise<LaunchedInit> {
+    return this.#launch(spec.directory, spec.id, `${spec.directory}/bin/wshd`);
+  }
+
+  connect(directory: string): Promise<Init | undefined> {
+    return connectInit(directory, KIND);
+  }
+
+  #launch(directory: string, id: string, program: string): Promise<LaunchedInit> {
+    return launchInit(
+      { directory, program, options: OPTIONS, title: `wshd: ${id}`, environment: {}, hookTimeout: 0, kind: KIND },
+      this.#logger.child('init', { id }),
+    );
+  }
+}
+
+function prepareInsecureDirectory(directory: string, skeleton: readonly StagedFile[]): void {
+  try {
+    makeDirectory(directory, 0o755);
+    for (const [name, mode] of DIRECTORIES) makeDirectory(`${directory}/${name}`, mode);
+    linkSkeleton(directory, skeleton);
+  } catch (error) {
+    throw fileFailure(error);
+  }
+}
