@@ -100,9 +100,8 @@ for (const { who, options } of INSECURE_DAEMONS) {
         expect(fs.existsSync(directory)).toBe(false);
       }, options));
 
-    it.each([0, 1])(
-      'ends everything when one of the two supervisors is killed (%i) [behaviour 16 stop]',
-      (which) =>
+    for (const [which, name] of ['keeper', 'init'].entries())
+      it(`ends everything when the ${name} is killed [behaviour 16 stop]`, () =>
         onOnePlace(async (start) => {
           const daemon = await start();
           const box = await (await daemon.connect()).create();
@@ -114,8 +113,7 @@ for (const { who, options } of INSECURE_DAEMONS) {
           await until(async () => (await box.info()).state === 'stopped');
           await box.destroy();
           expect(fs.existsSync(containerPath!)).toBe(false);
-        }, options),
-    );
+        }, options));
 
     it('finishes what is in progress, refuses newcomers and leaves jobs running on SIGUSR2 [behaviour 11]', () =>
       onOnePlace(async (start) => {
