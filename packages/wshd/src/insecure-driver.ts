@@ -100,7 +100,15 @@ class InsecureDriver implements InitDriver {
 
   #launch(directory: string, id: string, program: string): Promise<LaunchedInit> {
     return launchInit(
-      { directory, program, options: OPTIONS, title: `wshd: ${id}`, environment: {}, hookTimeout: 0, kind: KIND },
+      {
+        directory,
+        program,
+        options: OPTIONS,
+        title: `wshd: ${id}`,
+        environment: {},
+        hookTimeout: 0,
+        kind: KIND,
+      },
       this.#logger.child('init', { id }),
     );
   }
