@@ -52,6 +52,20 @@ export const SCHEMA: Readonly<Record<string, Readonly<Record<string, KeyRule>>>>
       fallback: 0o660,
       about: 'mode of the socket file (octal in YAML 1.1)',
     },
+    max_frame_bytes: {
+      type: 'integer',
+      min: 1_024,
+      max: 1_073_741_824,
+      fallback: 67_108_864,
+      about: 'largest message a client may send (scripts and echo texts are inside)',
+    },
+    max_connections: {
+      type: 'integer',
+      min: 1,
+      max: 1_000_000,
+      fallback: 1_024,
+      about: 'most clients at a time; at most half of the open files the process may have',
+    },
     container_klass: {
       type: 'string',
       fallback: 'Warden::Container::Linux',

@@ -15,6 +15,8 @@ export interface Configuration {
   readonly server: Section & {
     readonly unix_domain_path: string;
     readonly unix_domain_permissions: number;
+    readonly max_frame_bytes: number;
+    readonly max_connections: number;
     readonly container_klass: string;
     readonly container_rootfs_path?: string;
     readonly container_depot_path: string;

@@ -8,6 +8,7 @@ import type { Logger } from '@warden/interface';
 import { type WardenServer, wardenServer } from '@warden/server';
 import { checkHost } from './check-host.ts';
 import type { Configuration } from './config.ts';
+import { connectionLimit, readOpenFileLimit } from './connection-limit.ts';
 import { coreOptions } from './core-options.ts';
 import { claimDepot, makeDepot } from './depot.ts';
 import { lockDepot } from './depot-lock.ts';
@@ -58,6 +59,8 @@ export async function startDaemon(configuration: Configuration, logger: Logger):
       host: core,
       path: settings.unix_domain_path,
       mode: settings.unix_domain_permissions,
+      maxFrameBytes: settings.max_frame_bytes,
+      maxConnections: connectionLimit(settings.max_connections, readOpenFileLimit()),
       logger: logger.child('server'),
     });
     await server.listen();

@@ -41,6 +41,11 @@ export class FrameDecoder {
     return this.#header === '' && this.#expected === 0;
   }
 
+  /** Whether a length line has begun and not ended. */
+  get isInHeader(): boolean {
+    return this.#header !== '';
+  }
+
   /** Takes the next piece; answers the messages it completed, each in memory of its own. Throws a {@link ProtocolError} of kind `frame`. */
   push(chunk: Uint8Array): Uint8Array[] {
     const messages: Uint8Array[] = [];

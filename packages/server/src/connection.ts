@@ -12,7 +12,8 @@ import {
   MessageType,
   REQUESTS,
 } from '@warden/protocol';
-import { errorResponse } from './error-response.ts';
+import { errorResponse, isDefect } from './error-response.ts';
+import { FrameTimer } from './frame-timer.ts';
 import { HANDLERS, isWaitingRequest } from './requests.ts';
 
 /** Requests, and bytes of them, that may wait behind the one in execution before the socket is not read any more. */
@@ -29,6 +30,7 @@ export interface ConnectionOptions {
   readonly warden: Warden;
   readonly logger: Logger;
   readonly maxFrameBytes?: number | undefined;
+  readonly frameTimeoutMs?: number | undefined;
 }
 
 /** See the file's head. */
@@ -41,6 +43,7 @@ export class ServerConnection {
   readonly #decoder: FrameDecoder;
   readonly #queue: Uint8Array[] = [];
   readonly #gone = new AbortController();
+  readonly #frameTimer: FrameTimer;
   #queuedBytes = 0;
   #isRunning = false;
   #runningType: number | undefined;
@@ -55,6 +58,10 @@ export class ServerConnection {
     this.#decoder = new FrameDecoder(
       options.maxFrameBytes === undefined ? {} : { maxFrameBytes: options.maxFrameBytes },
     );
+    this.#frameTimer = new FrameTimer(options.frameTimeoutMs, (error) => {
+      this.#brokenFrame ??= error;
+      void this.#work();
+    });
     const { socket } = options;
     socket.on('data', (chunk) => this.#receive(chunk));
     socket.on('error', (error) => {
@@ -71,6 +78,7 @@ export class ServerConnection {
     this.ended = new Promise((resolve) => {
       socket.once('close', () => {
         clearInterval(probe);
+        this.#frameTimer.stop();
         this.#gone.abort(new Error('the connection is closed'));
         this.#queue.length = 0;
         this.#warden.close().then(resolve, (error: unknown) => {
@@ -116,6 +124,7 @@ export class ServerConnection {
       this.#queuedBytes += frame.length;
     }
     this.#throttle();
+    this.#timeRest(frames.length > 0);
     void this.#work();
   }
 
@@ -123,6 +132,16 @@ export class ServerConnection {
     const isFull = this.#queue.length > MAX_QUEUED || this.#queuedBytes > MAX_QUEUED_BYTES;
     if (isFull && !this.#socket.isPaused()) this.#socket.pause();
     else if (!isFull && this.#socket.isPaused()) this.#socket.resume();
+    else return;
+    this.#timeRest(false);
+  }
+
+  /** Whoever rests between two frames is left alone, and so is whoever waits for this side to read. */
+  #timeRest(hasNewFrame: boolean): void {
+    const isResting =
+      this.#decoder.isBetweenFrames || this.#brokenFrame !== undefined || this.#socket.isPaused();
+    if (isResting) this.#frameTimer.stop();
+    else this.#frameTimer.update({ isInHeader: this.#decoder.isInHeader, hasNewFrame });
   }
 
   /** Works the queue off. Runs at most once at a time and never rejects. */
@@ -163,7 +182,8 @@ export class ServerConnection {
       this.#logger.debug?.('answer', { request: REQUESTS[type]?.name });
       await this.#send(type, response);
     } catch (error) {
-      this.#logger.debug?.('request-failed', { request: REQUESTS[type]?.name, error });
+      if (isDefect(error)) this.#logger.error('request-defect', { request: REQUESTS[type]?.name, error });
+      else this.#logger.debug?.('request-failed', { request: REQUESTS[type]?.name, error });
       await this.#send(MessageType.Error, errorResponse(error));
     } finally {
       this.#runningType = undefined;

@@ -2,6 +2,8 @@
 import { type ErrorCode, isWardenError, toWardenError, WardenError } from '@warden/interface';
 import { type ErrorResponse, ProtocolError, toBytes } from '@warden/protocol';
 
+const DEFECT = "internal error; the daemon's log has the details";
+
 /** Turns anything thrown into the answer. */
 export function errorResponse(error: unknown): ErrorResponse {
   const { code, message, fields } = describe(error);
@@ -32,6 +34,13 @@ function dataText(code: ErrorCode, fields: Readonly<Record<string, unknown>>): s
   return JSON.stringify({ ...data, code });
 }
 
+/** Whether `error` is a mistake of the daemon itself: its text speaks of our code, which helps the log and no client. */
+export function isDefect(error: unknown): boolean {
+  return [TypeError, RangeError, ReferenceError, SyntaxError, EvalError].some(
+    (kind) => error instanceof kind,
+  );
+}
+
 function describe(error: unknown): {
   code: ErrorCode;
   message: string;
@@ -41,6 +50,7 @@ function describe(error: unknown): {
     const fields = error.field === undefined ? {} : { field: error.field };
     return { code: 'MALFORMED_REQUEST', message: error.message, fields };
   }
+  if (isDefect(error)) return { code: 'INTERNAL', message: DEFECT, fields: {} };
   const { code, message, fields } = isWardenError(error) ? error : toWardenError(error);
   return { code, message: message || 'unknown error', fields };
 }

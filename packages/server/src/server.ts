@@ -1,8 +1,10 @@
 /** The server: accepts clients on a unix socket, gives each a session, and ends in one of two ways. */
 import fs from 'node:fs';
 import net from 'node:net';
-import { type Logger, silentLogger, type WardenHost } from '@warden/interface';
+import { type Logger, silentLogger, WardenError, type WardenHost } from '@warden/interface';
+import { encodeFrame, encodeMessage, MessageType } from '@warden/protocol';
 import { ServerConnection } from './connection.ts';
+import { errorResponse } from './error-response.ts';
 import { listenAt, removeSocket, requireFreePath } from './socket-file.ts';
 
 /** Options of {@link wardenServer}. */
@@ -16,6 +18,10 @@ export interface WardenServerOptions {
   readonly logger?: Logger;
   /** Largest message accepted. Default 64 MiB. */
   readonly maxFrameBytes?: number;
+  /** Most clients at a time; whoever comes above it gets one error and is closed. Default: no limit. */
+  readonly maxConnections?: number;
+  /** Milliseconds a client may leave a frame it has begun unfinished. Default 60000. */
+  readonly frameTimeoutMs?: number;
 }
 
 /** A server. All methods are idempotent. */
@@ -92,14 +98,34 @@ class UnixSocketServer implements WardenServer {
   }
 
   #accept(socket: net.Socket): void {
+    const { maxConnections = Number.POSITIVE_INFINITY } = this.#options;
+    if (this.#connections.size >= maxConnections) {
+      this.#refuse(socket, maxConnections);
+      return;
+    }
     const connection = new ServerConnection({
       socket,
       warden: this.#options.host.openSession(),
       logger: this.#logger,
       maxFrameBytes: this.#options.maxFrameBytes,
+      frameTimeoutMs: this.#options.frameTimeoutMs,
     });
     this.#connections.add(connection);
     void connection.ended.then(() => this.#connections.delete(connection));
+  }
+
+  /** Tells one client too many why it cannot stay. The others, and the descriptors their requests need, are not touched. */
+  #refuse(socket: net.Socket, limit: number): void {
+    this.#logger.warn('connection-refused', { limit });
+    const error = new WardenError(
+      'UNAVAILABLE',
+      `too many connections: ${limit} of ${limit}; close some, or raise server.max_connections`,
+      { fields: { operation: 'connect', used: limit, limit } },
+    );
+    socket.on('error', () => {});
+    // no lingering: whoever does not read this cannot hold the descriptor
+    socket.write(encodeFrame(encodeMessage(MessageType.Error, errorResponse(error), 'response')));
+    socket.destroySoon();
   }
 
   /** Stops accepting; resolves when the last connection is gone. */

@@ -39,9 +39,9 @@ export async function startServer(
   return { server, path: socketPath };
 }
 
-/** Resolves when `condition` holds. Fails after five seconds. */
+/** Resolves when `condition` holds. Fails after twenty seconds. */
 export async function until(condition: () => boolean, what: string): Promise<void> {
-  const deadline = Date.now() + 5_000;
+  const deadline = Date.now() + 20_000;
   while (!condition()) {
     if (Date.now() > deadline) throw new Error(`never happened: ${what}`);
     await pause(5);
