@@ -46,6 +46,7 @@ describeWith(['root', 'isolated', 'overlayfs', 'ruby'], 'old clients and their c
 
   it('serves the whole start sequence of the production client [behaviour 19.1]', () =>
     run('production.rb', 'start_sequence'));
+  it('lets a log agent read the sockets of a job [behaviour 6.2]', () => run('production.rb', 'log_agent'));
   it('tells the reason of a crash in the answer of Link [behaviour 19.1]', () =>
     run('production.rb', 'crash_reason'));
   it('kills on a staging timeout [behaviour 19.1]', () => run('production.rb', 'staging'));

@@ -4,6 +4,18 @@ import { it } from 'vitest';
 import { withRestartableDaemon } from './restartable.ts';
 import { runScenario } from './scenario.ts';
 
+const PIDFILE = `/tmp/warden-conformance-${process.pid}.pid`;
+
+describeWith(['root', 'isolated', 'overlayfs', 'ruby'], 'old clients and the pidfile', () => {
+  const suite = withRestartableDaemon({ config: { server: { pidfile: PIDFILE } } });
+  it('holds the process id while the daemon lives [behaviour 12]', () =>
+    runScenario('lifecycle.rb', 'pidfile', {
+      daemon: suite.daemon,
+      controls: suite.controls,
+      facts: { WARDEN_PIDFILE: PIDFILE },
+    }));
+});
+
 describeWith(['root', 'isolated', 'overlayfs', 'ruby'], 'old clients and the next daemon', () => {
   const suite = withRestartableDaemon();
   const run = (file: string, name: string): Promise<void> => runScenario(file, name, suite);
