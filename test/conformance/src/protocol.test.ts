@@ -83,6 +83,16 @@ describeWith(['root', 'isolated', 'overlayfs', 'ruby', 'python3'], 'old clients 
   it('goes on after bytes at random [protocol 7]', () => run('malformed.rb', 'fuzz'));
 });
 
+describeWith(['root', 'isolated', 'overlayfs', 'ruby'], 'a daemon with other bounds', () => {
+  const limit = 100_000;
+  const suite = withDaemon({ config: { server: { max_frame_bytes: limit } } });
+  it('takes the configured limit of a frame [protocol 2.1]', () =>
+    runScenario('framing.rb', 'largest_frame', {
+      daemon: suite.daemon,
+      facts: { WARDEN_FRAME_LIMIT: String(limit) },
+    }));
+});
+
 describeWith(['root', 'isolated', 'overlayfs', 'ruby', 'python3'], 'old client libraries', () => {
   const suite = withDaemon();
   const run = (file: string, name: string): Promise<void> =>
