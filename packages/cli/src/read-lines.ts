@@ -94,6 +94,8 @@ export function editedLines(terminal: Terminal, options: EditorOptions): LineSou
   editor.on('SIGINT', options.onInterrupt);
   const lines: string[] = [];
   let isClosed = false;
+  /** Closed by this side, not by the end of input. */
+  let isLeft = false;
   let wake: () => void = () => undefined;
   editor.on('line', (line) => {
     lines.push(line);
@@ -113,10 +115,11 @@ export function editedLines(terminal: Terminal, options: EditorOptions): LineSou
         });
       }
       // The terminal's cursor stands behind the prompt that Ctrl-D answered.
-      if (lines.length === 0) editorOutput(terminal)?.write('\n');
+      if (lines.length === 0 && !isLeft) editorOutput(terminal)?.write('\n');
       return lines.shift();
     },
     close() {
+      isLeft = true;
       editor.close();
     },
     lend() {

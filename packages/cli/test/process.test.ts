@@ -1,22 +1,11 @@
-import { execFile, execFileSync, spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { buildProgram, PACKAGE } from './program.ts';
 import { ScriptedDaemon } from './scripted-daemon.ts';
 
-const PACKAGE = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
-
-// The program runs from dist: a child process knows no TypeScript. The build is incremental.
-beforeAll(() => {
-  const typescript = path.dirname(createRequire(import.meta.url).resolve('typescript/package.json'));
-  execFileSync(process.execPath, [
-    path.join(typescript, 'bin/tsc'),
-    '-b',
-    path.join(PACKAGE, 'tsconfig.json'),
-  ]);
-}, 120_000);
+beforeAll(buildProgram, 120_000);
 
 let daemon: ScriptedDaemon;
 beforeEach(async () => {

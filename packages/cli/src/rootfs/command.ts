@@ -53,6 +53,8 @@ async function build(words: RootfsWords, options: CliOptions, terminal: Terminal
   const plan = planBuild(words, terminal.env);
   const view = new ProgressView(terminal, options.json);
   const interrupt = watchSignals();
+  for (const left of target.leftovers())
+    view.notice({ level: 'warning', text: `${left} was left by a build that was killed; remove it` });
   try {
     target.prepare();
     await runDebootstrap({ ...plan, program: debootstrap, directory: target.draft }, view, interrupt.signal);

@@ -37,7 +37,9 @@ export class ReportReader {
   readonly #onStep: (step: Step) => void;
   readonly #onNotice: (notice: Notice) => void;
   #stage: Stage = 'retrieving';
-  #percent: number | undefined;
+  /** What records of progress without a name belong to. */
+  #measured: Stage = 'retrieving';
+  readonly #percents = new Map<Stage, number>();
   #name = '';
   #words: string[] = [];
 
@@ -64,9 +66,11 @@ export class ReportReader {
 
   #progress(text: string): void {
     const [now, end, name] = text.split(' ');
-    this.#enter(name);
+    this.#measured = stageOf(name) ?? this.#measured;
+    this.#stage = this.#measured;
     const share = Number(now) / Number(end);
-    this.#percent = Number.isFinite(share) ? Math.min(100, Math.floor(share * 100)) : undefined;
+    if (Number.isFinite(share)) this.#percents.set(this.#stage, Math.min(100, Math.floor(share * 100)));
+    else this.#percents.delete(this.#stage);
     this.#step();
   }
 
@@ -75,24 +79,22 @@ export class ReportReader {
       this.#onNotice({ level: kind === 'E' ? 'error' : 'warning', text });
       return;
     }
-    this.#enter(this.#name);
+    this.#stage = stageOf(this.#name) ?? this.#stage;
     this.#step(text);
   }
 
-  #enter(name: string | undefined): void {
-    const stage = STAGES.find(([pattern]) => pattern.test(name ?? ''))?.[1];
-    if (stage === undefined || stage === this.#stage) return;
-    this.#stage = stage;
-    this.#percent = undefined;
-  }
-
   #step(text?: string): void {
+    const percent = this.#percents.get(this.#stage);
     this.#onStep({
       stage: this.#stage,
-      ...(this.#percent !== undefined && { percent: this.#percent }),
+      ...(percent !== undefined && { percent }),
       ...(text !== undefined && { text }),
     });
   }
+}
+
+function stageOf(name: string | undefined): Stage | undefined {
+  return STAGES.find(([pattern]) => pattern.test(name ?? ''))?.[1];
 }
 
 /** `%s` by the arguments in their order. */
@@ -104,7 +106,7 @@ function fill(format: string, words: readonly string[]): string {
     .trim();
 }
 
-/** Shows steps: one line that changes on a terminal, a line per new stage or text elsewhere, or JSON. */
+/** Shows steps: one line that changes on a terminal, debootstrap's own words elsewhere, or JSON. */
 export class ProgressView {
   readonly #terminal: Terminal;
   readonly #isJson: boolean;
@@ -144,7 +146,7 @@ export class ProgressView {
   }
 
   #plain({ stage, percent, text }: Step): string | undefined {
-    if (!this.#isDrawing) return text === undefined ? undefined : `${stage}: ${text}\n`;
+    if (!this.#isDrawing) return text === undefined ? undefined : `${text}\n`;
     const columns = (this.#terminal.stdout as { columns?: number }).columns ?? 80;
     const share = percent === undefined ? '' : ` ${percent}%`;
     this.#text = text ?? this.#text;

@@ -58,6 +58,12 @@ export async function runDebootstrap(
     },
   );
   readline.createInterface({ input: child.stdio[3] as Readable }).on('line', (line) => reader.take(line));
+  // What it refuses before it has looked at its words comes the same way on stdout.
+  const early = new ReportReader(
+    () => undefined,
+    (notice) => notices.push(notice),
+  );
+  readline.createInterface({ input: child.stdout! }).on('line', (line) => early.take(line));
   let log = '';
   for (const stream of [child.stdout!, child.stderr!])
     stream.on('data', (chunk: Buffer) => {

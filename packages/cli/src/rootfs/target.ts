@@ -58,6 +58,21 @@ export class Target {
     if (mounted !== undefined) throw refuse(`${mounted} is a mount point; unmount it first`);
   }
 
+  /** What builds that were killed have left beside the directory. */
+  leftovers(): string[] {
+    const parent = path.dirname(this.directory);
+    const prefix = `.${path.basename(this.directory)}.`;
+    if (!fs.existsSync(parent)) return [];
+    return fs
+      .readdirSync(parent)
+      .filter((name) => {
+        const pid =
+          name.startsWith(prefix) && /^(?:building|old)-([0-9]+)$/.exec(name.slice(prefix.length))?.[1];
+        return pid && !fs.existsSync(`/proc/${pid}`);
+      })
+      .map((name) => path.join(parent, name));
+  }
+
   /** Makes an empty draft. */
   prepare(): void {
     this.#madeParent = fs.mkdirSync(path.dirname(this.draft), { recursive: true });

@@ -1,0 +1,197 @@
+/** The program in a real terminal. */
+import fs from 'node:fs';
+import path from 'node:path';
+import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { buildProgram, PROGRAM } from './program.ts';
+import { ScriptedDaemon } from './scripted-daemon.ts';
+import { noTmux, Tmux } from './tmux.ts';
+
+let daemon: ScriptedDaemon;
+beforeEach(async () => {
+  daemon = await new ScriptedDaemon().start();
+});
+afterEach(() => daemon[Symbol.asyncDispose]());
+
+const warden = (words = ''): string =>
+  `'${process.execPath}' '${PROGRAM}' --socket '${daemon.path}' ${words}`;
+const terminal = (line: string, env: Record<string, string> = {}): Tmux =>
+  new Tmux(daemon.directory, line, { HOME: daemon.directory, ...env });
+
+const suite = noTmux === undefined ? describe : describe.skip;
+suite(`in a terminal${noTmux === undefined ? '' : ` [needs: ${noTmux}]`}`, { timeout: 120_000 }, () => {
+  beforeAll(buildProgram, 120_000);
+
+  it('prompts with `warden> `, completes commands, flags and handles, and ends at Ctrl-D [cli 2 interactive, 9 Completion]', async () => {
+    using tmux = terminal(warden());
+    await tmux.until(/^warden>$/);
+    tmux.type('cre');
+    tmux.press('Tab');
+    await tmux.until(/warden> create$/);
+    tmux.type('--ha');
+    tmux.press('Tab');
+    await tmux.until(/create --handle$/);
+    tmux.type('box-1');
+    tmux.press('Enter');
+    await tmux.until(/\nhandle : box-1\nwarden>$/);
+    tmux.type('info --handle b');
+    tmux.press('Tab');
+    await tmux.until(/info --handle box-1$/);
+    tmux.press('Enter');
+    await tmux.until(/info --handle box-1 ?\nwarden>$/);
+    tmux.press('C-d');
+    await tmux.until(/\nstatus=0$/);
+  });
+
+  it('recalls lines of this run and of earlier ones by the up-arrow [cli 9]', async () => {
+    fs.writeFileSync(path.join(daemon.directory, '.warden-history'), '["echo --message old"]');
+    using tmux = terminal(warden());
+    await tmux.until(/^warden>$/);
+    tmux.press('Up');
+    await tmux.until(/warden> echo --message old$/);
+    tmux.type('er');
+    tmux.press('Enter');
+    await tmux.until(/message : older\nwarden>$/);
+    tmux.press('Up', 'Up');
+    await tmux.until(/warden> echo --message old$/);
+    tmux.press('Down', 'Enter');
+    await tmux.until(/(message : older\n[\s\S]*){2}warden>$/);
+    const saved = fs.readFileSync(path.join(daemon.directory, '.warden-history'), 'utf8');
+    expect(JSON.parse(saved)).toEqual(['echo --message old', 'echo --message older', 'echo --message older']);
+  });
+
+  it.each([
+    ['at the prompt', ''],
+    ['while a line is being typed', 'echo --mess'],
+  ])('writes two blank lines and Exiting... at Ctrl-C %s [cli 1.1 SIGINT]', async (_when, typed) => {
+    using tmux = terminal(warden());
+    await tmux.until(/^warden>$/);
+    tmux.type(typed);
+    tmux.press('C-c');
+    await tmux.until(/^warden>.*\n\nExiting\.\.\.\nstatus=0$/);
+  });
+
+  it('ends at Ctrl-C under a command that waits for its answer [cli 1.1 SIGINT]', async () => {
+    daemon.silences = 1;
+    using tmux = terminal(warden());
+    await tmux.until(/^warden>$/);
+    tmux.type('ping');
+    tmux.press('Enter');
+    await tmux.until(/ping$/);
+    tmux.press('C-c');
+    await tmux.until(/Exiting\.\.\.\nstatus=0$/);
+  });
+
+  it('keeps a line that is being edited when the window changes its size [cli 2]', async () => {
+    using tmux = terminal(warden());
+    await tmux.until(/^warden>$/);
+    const message = 'abcdefghij'.repeat(7);
+    tmux.type(`echo --message ${message}`);
+    await tmux.until(/ghij$/);
+    tmux.resize(40, 20);
+    tmux.type('end');
+    await tmux.until(/ghijend$/);
+    tmux.resize(120, 40);
+    tmux.press('BSpace');
+    await tmux.until(/ghijen$/);
+    tmux.press('Enter');
+    await tmux.until(new RegExp(`message : ${message}en\nwarden>$`));
+  });
+
+  it('draws its prompt on stderr when the answers go to a file [cli 2]', async () => {
+    const file = path.join(daemon.directory, 'answers');
+    using tmux = terminal(`${warden()} > '${file}'`);
+    await tmux.until(/^warden>$/);
+    tmux.type('echo --message kept');
+    tmux.press('Enter');
+    await tmux.until(/echo --message kept\nwarden>$/);
+    tmux.press('C-d');
+    await tmux.until(/status=0$/);
+    expect(fs.readFileSync(file, 'utf8')).toBe('message : kept\n');
+  });
+
+  it('executes several lines that are pasted at once, one after another [cli 2]', async () => {
+    using tmux = terminal(warden());
+    await tmux.until(/^warden>$/);
+    tmux.type('echo --message one\necho --message two\necho --message three\n');
+    await tmux.until(/message : one\n[\s\S]*message : two\n[\s\S]*message : three\nwarden>$/);
+  });
+
+  it.runIf(process.getuid?.() === 0)(
+    'lends the terminal to a shell and takes it back [cli 10 shell]',
+    async () => {
+      for (const name of ['bin', 'run']) fs.mkdirSync(path.join(daemon.directory, name));
+      const script = '#!/bin/sh\necho ready; read line; echo "got $line"; stty raw -echo; exit 5\n';
+      fs.writeFileSync(path.join(daemon.directory, 'bin/wsh'), script, { mode: 0o755 });
+      fs.writeFileSync(path.join(daemon.directory, 'run/wshd.sock'), '');
+      daemon.containerPath = daemon.directory;
+      using tmux = terminal(warden());
+      await tmux.until(/^warden>$/);
+      tmux.type('shell --handle h');
+      tmux.press('Enter');
+      await tmux.until(/\nready$/);
+      tmux.type('hello');
+      tmux.press('Enter');
+      await tmux.until(/hello\ngot hello\nwarden>$/);
+      tmux.type('echo --mess');
+      tmux.press('Tab');
+      tmux.type('back');
+      tmux.press('Enter');
+      await tmux.until(/message : back\nwarden>$/);
+      tmux.press('C-d');
+      await tmux.until(/status=0$/);
+    },
+  );
+
+  describe.runIf(process.getuid?.() === 0)('rootfs build', () => {
+    const line = (): string =>
+      `'${process.execPath}' '${PROGRAM}' rootfs build --suite s '${daemon.directory}/root'`;
+    beforeEach(() => {
+      fs.mkdirSync(path.join(daemon.directory, 'bin'));
+      fs.mkdirSync(path.join(daemon.directory, 'root'));
+      fs.writeFileSync(path.join(daemon.directory, 'root/mine'), '');
+      const script = [
+        '#!/bin/bash',
+        'while [[ $1 == --* ]]; do shift; done',
+        'mkdir -p "$2/etc/apt"',
+        'printf "P: 1 4 DOWNDEBS\\nI: RETRIEVING\\nIA: bash\\nIF: Retrieving %%s\\n" >&3',
+        'while [ ! -e "$(dirname "$0")/go" ]; do sleep 0.1; done',
+      ];
+      fs.writeFileSync(path.join(daemon.directory, 'bin/debootstrap'), script.join('\n'), { mode: 0o755 });
+    });
+    const env = (): Record<string, string> => ({ PATH: `${daemon.directory}/bin:${process.env.PATH}` });
+
+    it('asks before it erases, and shows one line of progress [linux-container 23]', async () => {
+      using tmux = terminal(line(), env());
+      await tmux.until(/^Target directory already exists\. Erase it\?$/);
+      tmux.type('yes');
+      tmux.press('Enter');
+      await tmux.until(/Erase it\? yes\nretrieving 25% {2}Retrieving bash$/);
+      fs.writeFileSync(path.join(daemon.directory, 'bin/go'), '');
+      await tmux.until(/Erase it\? yes\n\S+\/root is ready: s\nstatus=0$/);
+      expect(fs.readdirSync(path.join(daemon.directory, 'root'))).toEqual(['etc']);
+    });
+
+    it.each([
+      ['another answer', 'no', 'Enter'],
+      ['an empty answer', '', 'Enter'],
+      ['Ctrl-C', '', 'C-c'],
+      ['Ctrl-D', '', 'C-d'],
+    ])('aborts at %s and keeps the directory [linux-container 23]', async (_what, typed, key) => {
+      using tmux = terminal(line(), env());
+      await tmux.until(/^Target directory already exists\. Erase it\?$/);
+      tmux.type(typed);
+      tmux.press(key);
+      await tmux.until(/Aborting\.\.\.\nstatus=1$/);
+      expect(fs.readdirSync(path.join(daemon.directory, 'root'))).toEqual(['mine']);
+    });
+
+    it('aborts at Ctrl-C while it builds and keeps the directory [linux-container 23]', async () => {
+      using tmux = terminal(`${line()} --force`, env());
+      await tmux.until(/^retrieving 25%/);
+      tmux.press('C-c');
+      await tmux.until(/Aborting\.\.\.\nstatus=130$/);
+      expect(fs.readdirSync(path.join(daemon.directory, 'root'))).toEqual(['mine']);
+      expect(fs.readdirSync(daemon.directory).filter((name) => name.startsWith('.root'))).toEqual([]);
+    });
+  });
+});

@@ -1,0 +1,57 @@
+/** A real terminal for tests: one tmux server per terminal, on a socket of its own. */
+import { execFileSync, spawnSync } from 'node:child_process';
+import path from 'node:path';
+import { expect, vi } from 'vitest';
+
+/** Why there is no terminal to test with. */
+export const noTmux: string | undefined =
+  spawnSync('tmux', ['-V'], { stdio: 'ignore' }).error === undefined ? undefined : 'the program tmux';
+
+/** Generous: the machine may be busy. */
+const PATIENCE = { timeout: 30_000, interval: 50 };
+
+/** See the file's head. */
+export class Tmux implements Disposable {
+  readonly #socket: string;
+
+  /** Runs a line of shell, 100 columns wide; the last thing on the screen is then `status=N`. */
+  constructor(directory: string, line: string, env: Record<string, string> = {}) {
+    this.#socket = path.join(directory, 'tmux');
+    // Ctrl-C reaches the shell around the program too; a handler, unlike ignoring, is not inherited.
+    const command = `trap : INT; ${line}; echo status=$?; exec sleep 1000`;
+    const words = ['-f', '/dev/null', 'new-session', '-d', '-x', '100', '-y', '30', 'sh', '-c', command];
+    this.#tmux(words, { PATH: process.env.PATH!, LC_ALL: 'C.UTF-8', TERM: 'xterm', ...env });
+  }
+
+  /** Sends keys by tmux's names (`Enter`, `C-c`, `Up`), or text that is none of these. */
+  press(...keys: readonly string[]): void {
+    this.#tmux(['send-keys', ...keys]);
+  }
+
+  /** Types characters as they are. */
+  type(text: string): void {
+    this.#tmux(['send-keys', '-l', '--', text]);
+  }
+
+  resize(columns: number, rows: number): void {
+    this.#tmux(['resize-window', '-x', String(columns), '-y', String(rows)]);
+  }
+
+  /** The screen, lines that were wrapped joined, without the empty end. */
+  screen(): string {
+    return this.#tmux(['capture-pane', '-p', '-J']).replace(/\s+$/, '');
+  }
+
+  /** Waits until the screen matches. */
+  async until(pattern: RegExp): Promise<void> {
+    await vi.waitFor(() => expect(this.screen()).toMatch(pattern), PATIENCE);
+  }
+
+  [Symbol.dispose](): void {
+    this.#tmux(['kill-server']);
+  }
+
+  #tmux(words: readonly string[], env: NodeJS.ProcessEnv = process.env): string {
+    return execFileSync('tmux', ['-S', this.#socket, ...words], { encoding: 'utf8', env });
+  }
+}
