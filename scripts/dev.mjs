@@ -168,9 +168,7 @@ function makeRootfs() {
   if (fs.existsSync(path.join(directory, 'bin/bash'))) return;
   if (fs.existsSync(directory) && fs.readdirSync(directory).length > 0)
     fail(`${directory} is not empty and holds no root file system (no bin/bash)`);
-  const suite = /VERSION_CODENAME=(\w+)/.exec(fs.readFileSync('/etc/os-release', 'utf8'))?.[1] ?? 'stable';
-  process.stdout.write(`making ${directory} by debootstrap (${suite}); this takes a minute or two\n`);
-  must('debootstrap', ['--variant=minbase', suite, directory]);
+  must(node, ['packages/cli/bin/warden.js', 'rootfs', 'build', '--force', directory]);
 }
 
 const node = process.execPath;
@@ -188,6 +186,14 @@ const TASKS = {
     installAndBuild();
     makeRootfs();
     return runIsolated([node, 'scripts/start.mjs', ...rest]);
+  },
+  rootfs() {
+    if (!isRoot) fail('a root file system is made by root');
+    ensureSystemPackages(['build', 'debootstrap']);
+    installAndBuild();
+    const directory = path.join(root, 'node_modules/.cache/warden-debian-rootfs');
+    const words = rest.length > 0 ? rest : ['--force', directory];
+    return run(node, ['packages/cli/bin/warden.js', 'rootfs', 'build', ...words]);
   },
   lint() {
     ensureSystemPackages(['build']);

@@ -1,13 +1,14 @@
 /** `warden` against a real daemon (spec cli.md). */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import fs from 'node:fs';
 import path from 'node:path';
 import { describeWith, withDaemon } from '@warden/test-harness';
 import { expect, it } from 'vitest';
 
 const PROGRAM = path.resolve(import.meta.dirname, '../../../packages/cli/bin/warden.js');
 
-describeWith(['root', 'isolated', 'overlayfs'], 'the command line', () => {
+describeWith(['root', 'isolated', 'overlayfs', 'python3'], 'the command line', () => {
   const suite = withDaemon();
   const warden = (...args: string[]): { status: number | null; stdout: string; stderr: string } => {
     const { status, stdout, stderr } = spawnSync(
@@ -18,7 +19,7 @@ describeWith(['root', 'isolated', 'overlayfs'], 'the command line', () => {
     return { status, stdout, stderr };
   };
 
-  it('creates, runs, lists and destroys by one-shot commands', () => {
+  it('creates, runs, lists and destroys by one-shot commands [cli 4]', () => {
     const created = warden('create', '--handle', 'by-cli');
     expect(created).toMatchObject({ status: 0, stdout: expect.stringContaining('by-cli') });
     expect(warden('list')).toMatchObject({ status: 0, stdout: expect.stringContaining('by-cli') });
@@ -39,7 +40,7 @@ describeWith(['root', 'isolated', 'overlayfs'], 'the command line', () => {
     });
   });
 
-  it('answers JSON on request', () => {
+  it('answers JSON on request [cli 10 --json]', () => {
     expect(JSON.parse(warden('--json', 'create', '--handle', 'as-json').stdout)).toEqual({
       handle: 'as-json',
     });
@@ -48,7 +49,7 @@ describeWith(['root', 'isolated', 'overlayfs'], 'the command line', () => {
     expect(warden('destroy', '--handle', 'as-json').status).toBe(0);
   });
 
-  it('drives the prompt from a pipe', async () => {
+  it('drives the prompt from a pipe [cli 2 script]', async () => {
     const child = spawn(process.execPath, [PROGRAM, '--socket', suite.daemon.place.socket], {
       stdio: ['pipe', 'pipe', 'pipe'],
     });
@@ -61,4 +62,183 @@ describeWith(['root', 'isolated', 'overlayfs'], 'the command line', () => {
     expect(status).toBe(0);
     expect(output).toContain('prompted');
   });
+
+  it('writes the answers of real requests in the form of the contract [cli 4, 5]', () => {
+    const data = path.join(suite.daemon.place.directory, 'data');
+    fs.mkdirSync(data, { recursive: true });
+    fs.writeFileSync(path.join(data, 'file'), 'bound\n');
+    const mount = (name: string, value: string): string[] => [`--bind_mounts[0].${name}`, value];
+    const binds = [...mount('src_path', data), ...mount('dst_path', '/data'), ...mount('mode', 'ro')];
+    expect(warden('--', 'create', '--handle', 'forms', '--grace_time', '0x100', ...binds)).toEqual({
+      status: 0,
+      stdout: 'handle : forms\n',
+      stderr: '',
+    });
+    const handle = ['--handle', 'forms'];
+    expect(warden('--', 'list').stdout).toBe('handles[0] : forms\n');
+    expect(warden('--', 'ping').stdout).toBe('');
+    const script = 'cat /data/file; printf "\\377"; echo no >&2; exit 3';
+    const spawned = warden('--', 'spawn', ...handle, '--script', script).stdout;
+    expect(spawned).toMatch(/^job_id : [0-9]+\n$/);
+    const linked = spawnSync(
+      process.execPath,
+      [
+        PROGRAM,
+        '--socket',
+        suite.daemon.place.socket,
+        '--',
+        'link',
+        ...handle,
+        '--job_id',
+        spawned.slice(9).trim(),
+      ],
+      { encoding: 'latin1', timeout: 30_000 },
+    );
+    expect(linked.status).toBe(0);
+    expect(linked.stdout).toMatch(
+      /^exit_status : 3\nstdout : bound\n\xff\nstderr : no\n\ninfo\.state : active\ninfo\.host_ip : [0-9.]+\n/,
+    );
+    const names = warden('--', 'info', ...handle)
+      .stdout.split('\n')
+      .map((line) => line.split(' : ')[0]);
+    expect(names.slice(0, 5)).toEqual([
+      'state',
+      'host_ip',
+      'container_ip',
+      'container_path',
+      'memory_stat.cache',
+    ]);
+    expect(names).toContain('cpu_stat.usage');
+    expect(warden('--', 'net_in', ...handle, '--container_port', '8080').stdout).toMatch(
+      /^host_port : [0-9]+\ncontainer_port : 8080\n$/,
+    );
+    expect(warden('--', 'limit_cpu', ...handle, '--limit_in_shares', '5_00').stdout).toBe(
+      'limit_in_shares : 500\n',
+    );
+    expect(warden('--', 'stop', ...handle, '--kill')).toEqual({ status: 0, stdout: '', stderr: '' });
+    expect(warden('--', 'info', ...handle).stdout).toMatch(/^state : stopped\n/);
+    expect(warden('--', 'destroy', ...handle)).toEqual({ status: 0, stdout: '', stderr: '' });
+    expect(warden('--', 'destroy', ...handle)).toMatchObject({ status: 1, stdout: '' });
+  });
+
+  it('run shows output while the job runs, and its status; stream does so later [cli 4.1]', async () => {
+    expect(warden('create', '--handle', 'live').status).toBe(0);
+    const words = ['--', 'run', '--handle', 'live', '--privileged', '--script'];
+    const child = spawn(
+      process.execPath,
+      [
+        PROGRAM,
+        '--socket',
+        suite.daemon.place.socket,
+        ...words,
+        'id -un; until [ -e /tmp/go ]; do sleep 0.05; done; echo late; exit 9',
+      ],
+      { stdio: ['ignore', 'pipe', 'inherit'] },
+    );
+    let output = '';
+    const closed = once(child, 'close');
+    const first = once(child.stdout, 'data');
+    child.stdout.on('data', (chunk) => {
+      output += chunk;
+    });
+    await first;
+    expect(output).toBe('root\n');
+    expect(warden(...words, 'touch /tmp/go').status).toBe(0);
+    expect(await closed).toEqual([9, null]);
+    expect(output).toMatch(/^root\nlate\n$/);
+    const spawned = warden('--', 'spawn', '--handle', 'live', '--script', 'echo one; exit 4').stdout;
+    const id = spawned.slice('job_id : '.length).trim();
+    expect(warden('--', 'stream', '--handle', 'live', '--job_id', id)).toEqual({
+      status: 4,
+      stdout: 'one\n',
+      stderr: '',
+    });
+    expect(warden('--', 'run', '--handle', 'live', '--script', 'kill -9 $$').status).toBe(255);
+    expect(warden('destroy', '--handle', 'live').status).toBe(0);
+  });
+
+  it('gives a job up after --timeout and leaves it to others [cli 10 --timeout]', async () => {
+    await using client = await suite.daemon.connect();
+    await using box = await client.create({ handle: 'patience' });
+    const { status, stderr } = warden(
+      '--timeout',
+      '1',
+      '--',
+      'run',
+      '--handle',
+      'patience',
+      '--script',
+      'sleep 1000',
+    );
+    expect(status).toBe(1);
+    expect(stderr).toMatch(/^the daemon did not finish its answer within 5 s\nTIMEOUT: /);
+    expect((await box.info()).jobIds).toHaveLength(1);
+    await box.stop({ kill: true });
+  });
+
+  it('opens a shell over a terminal of its own: size, resize, user, status, and the terminal as it was [cli 10 shell]', () => {
+    expect(warden('create', '--handle', 'shell').status).toBe(0);
+    const command = `'${process.execPath}' '${PROGRAM}' --socket '${suite.daemon.place.socket}' -- shell --handle shell`;
+    const session = (line: string, steps: readonly (readonly [string, string])[]): string => {
+      const { stdout, stderr, status } = spawnSync('python3', ['-c', TERMINAL, line, JSON.stringify(steps)], {
+        encoding: 'utf8',
+        timeout: 60_000,
+      });
+      expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+      return stdout;
+    };
+    // The marks are computed by the shell, so that the echo of what is typed does not look like them.
+    const output = session(`${command}; echo "status=$?"; stty -a; echo end`, [
+      ['$ ', 'echo size $(stty size) user $(id -un) mark$((40 + 2))\n'],
+      ['mark42', 'RESIZE'],
+      ['', 'until [ "$(stty size)" = "40 132" ]; do :; done; echo mark$((40 + 3))\n'],
+      ['mark43', 'exit 7\n'],
+      ['end', ''],
+    ]);
+    expect(output).toContain('size 33 101 user vcap');
+    expect(output).toContain('status=7');
+    expect(output).toMatch(/ icanon /);
+    expect(output).toMatch(/ echo /);
+    const privileged = session(`${command} --privileged; echo "status=$?"`, [
+      ['# ', 'echo user $(id -un); kill -9 $$\n'],
+      ['status=', ''],
+    ]);
+    expect(privileged).toContain('user root');
+    expect(privileged).toContain('status=255');
+    expect(warden('destroy', '--handle', 'shell').status).toBe(0);
+  });
+
+  it('pipes through a shell where stdin is no terminal [cli 10 shell]', () => {
+    expect(warden('create', '--handle', 'piped').status).toBe(0);
+    const { status, stdout } = spawnSync(
+      process.execPath,
+      [PROGRAM, '--socket', suite.daemon.place.socket, '--', 'shell', '--handle', 'piped', '--privileged'],
+      { input: 'id -un; exit 6\n', encoding: 'utf8', timeout: 30_000 },
+    );
+    expect({ status, stdout }).toEqual({ status: 6, stdout: 'root\n' });
+    expect(warden('--', 'shell', '--handle', 'absent').stderr).toMatch(/^unknown handle\n/);
+    expect(warden('destroy', '--handle', 'piped').status).toBe(0);
+  });
 });
+
+/** Runs a line in a pseudo-terminal of 33 by 101: waits for each text in what follows the one before, then types. */
+const TERMINAL = `
+import fcntl, json, os, pty, struct, sys, termios
+def size(fd, rows, columns): fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+pid, master = pty.fork()
+if pid == 0:
+    size(0, 33, 101)
+    os.execvp("sh", ["sh", "-c", sys.argv[1]])
+seen, at = b"", 0
+for wanted, typed in json.loads(sys.argv[2]):
+    while seen.find(wanted.encode(), at) < 0:
+        seen += os.read(master, 4096)
+    at = seen.find(wanted.encode(), at) + len(wanted)
+    if typed == "RESIZE": size(master, 40, 132)
+    else: os.write(master, typed.encode())
+try:
+    while True: seen += os.read(master, 4096)
+except OSError: pass
+os.waitpid(pid, 0)
+sys.stdout.buffer.write(seen)
+`;
