@@ -82,7 +82,7 @@ describe('the prompt over a pipe', () => {
       });
       const status = runProgram(['--socket', daemon.path], { stdin, stdout, stderr, env: {} });
       stdin.write('create --handle h\n');
-      await vi.waitFor(() => expect(written).toBe('handle : h\n'));
+      await vi.waitFor(() => expect(written).toBe('handle : h\n'), 30_000);
       // In one turn: the peer is gone, and the request is written before this side can learn of it.
       daemon.disconnect();
       stdin.end(`${line}\n`);

@@ -30,8 +30,13 @@ function withDebootstrap(...lines: string[]): void {
 const FILL =
   'mkdir -p "$root"/etc/apt "$root"/var/cache/apt/archives "$root"/var/lib/apt/lists; echo "$suite" > "$root"/etc/suite';
 
+let environment: Record<string, string>;
+beforeEach(() => {
+  environment = {};
+});
+
 function start(...words: string[]) {
-  const env = { PATH: `${place}/bin:${process.env.PATH}`, http_proxy: '', https_proxy: '' };
+  const env = { PATH: `${place}/bin:${process.env.PATH}`, http_proxy: '', https_proxy: '', ...environment };
   const child = spawn(process.execPath, [PROGRAM, 'rootfs', 'build', ...words], { env, cwd: place });
   const ended = new Promise<{ status: number | null; stdout: string; stderr: string }>((resolve) => {
     let [stdout, stderr] = ['', ''];
@@ -224,6 +229,9 @@ describe.runIf(process.getuid?.() === 0)('rootfs build', () => {
       const { status, stderr } = await build(...words);
       expect({ status, text: stderr.startsWith(none) }).toEqual({ status: 1, text: true });
     }
+    environment = { CONTAINER_ROOTFS_PATH: `${place}/from-environment` };
+    expect(await build('--suite', 's')).toMatchObject({ status: 0 });
+    expect(fs.existsSync(path.join(place, 'from-environment/etc/suite'))).toBe(true);
     expect((await build('--config', '/nonexistent.yml')).stderr).toMatch(
       /^cannot read \/nonexistent.yml: ENOENT/,
     );
