@@ -1,7 +1,7 @@
 /** What init has to know about a container: addresses, user, files of /etc (spec linux-container.md 4, 5.1, 5.4, 5.5). */
 import fs from 'node:fs';
 import path from 'node:path';
-import type { BindMountSpec, InitSpec } from '@warden/interface';
+import { type BindMountSpec, decodeBytes, type InitSpec } from '@warden/interface';
 import type { ManagedContainer } from './container.ts';
 import { type Engine, networkSpecOf } from './engine.ts';
 
@@ -91,7 +91,7 @@ export function resolvConf(
 
 function readHostResolvConf(): string {
   try {
-    return fs.readFileSync(HOST_RESOLV_CONF, 'utf8');
+    return decodeBytes(fs.readFileSync(HOST_RESOLV_CONF));
   } catch {
     return ''; // a host without name servers has containers without them
   }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { checkConfiguration } from './config.ts';
-import { networkPool, portPool } from './core-options.ts';
+import { nameServers, networkPool, portPool } from './core-options.ts';
 
 const network = (given: object) => checkConfiguration({ network: given }).network;
 
@@ -26,5 +26,13 @@ describe('the pools (spec config.md 2 and 3)', () => {
     expect(() => portPool({ pool_size: 999 }, 60_999)).toThrow(
       'Insufficient non-ephemeral ports available (expected >= 1000, got: 999)',
     );
+  });
+});
+
+describe('the name servers of containers', () => {
+  it('are addresses, and anything else is refused by name [linux-container 5.4]', () => {
+    expect(nameServers(['192.0.2.1', '2001:db8::53'])).toEqual(['192.0.2.1', '2001:db8::53']);
+    for (const server of ['dns.example', '192.0.2.1\nsearch evil', '', '192.0.2.256'])
+      expect(() => nameServers([server]), server).toThrow('is no address; give IPv4 or IPv6 addresses');
   });
 });

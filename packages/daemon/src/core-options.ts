@@ -1,5 +1,6 @@
 /** Translates the configuration's keys into what core wants: units, defaults taken from the host, absent values. */
 import fs from 'node:fs';
+import { isIP } from 'node:net';
 import type { CoreOptions } from '@warden/core';
 import { type Logger, RESOURCE_NAMES, type ResourceLimits, WardenError } from '@warden/interface';
 import { type Configuration, isInsecure } from './config.ts';
@@ -36,7 +37,7 @@ export function coreOptions(
       allowNetworks: network.allow_networks,
       denyNetworks: network.deny_networks,
       allowHostAccess: network.allow_host_access,
-      dnsServers: network.dns_servers,
+      dnsServers: nameServers(network.dns_servers),
     },
     ports: portPool(configuration.port, readEphemeralEnd()),
     uids,
@@ -58,6 +59,19 @@ function rootfsOf(configured: string | undefined): string {
   if (configured !== undefined) return configured;
   makeDefaultRootfs(DEFAULT_ROOTFS);
   return DEFAULT_ROOTFS;
+}
+
+/** A word that is no address would end up in every container's resolv.conf, where nobody reads the complaint. */
+export function nameServers(servers: readonly string[]): readonly string[] {
+  for (const server of servers) {
+    if (isIP(server) !== 0) continue;
+    throw new WardenError(
+      'INVALID_SPEC',
+      `network.dns_servers: ${JSON.stringify(server)} is no address; give IPv4 or IPv6 addresses`,
+      { fields: { operation: 'configure', object: 'network.dns_servers', value: server } },
+    );
+  }
+  return servers;
 }
 
 /** The older form (start and size) wins where both of its keys are given (spec config.md 2, network). */

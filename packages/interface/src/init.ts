@@ -190,6 +190,9 @@ export interface InitDriver {
   prepare(spec: InitSpec): Promise<void>;
   /** Starts the launcher. On failure nothing of it lives. Errors as `proceed`. */
   launch(spec: InitSpec): Promise<LaunchedInit>;
-  /** Connects to a living init of an earlier daemon; `undefined` when there is none (socket missing or refused). Errors: `TIMEOUT` when it does not answer. */
+  /**
+   * Connects to a living init of an earlier daemon; `undefined` when there is none (socket missing or refused), and when the directory is
+   * incomplete, which `etc/config` tells: an init that lives there is killed. Errors: `TIMEOUT` when it does not answer.
+   */
   connect(directory: string): Promise<Init | undefined>;
 }

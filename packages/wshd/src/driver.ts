@@ -1,5 +1,5 @@
 /** The init driver: wires directory, launcher and connection together. */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type {
@@ -91,8 +91,13 @@ class WshdDriver implements InitDriver {
     return this.#launch(spec, `${spec.directory}/bin/wshd`);
   }
 
-  connect(directory: string): Promise<Init | undefined> {
-    return connectInit(directory, KIND);
+  async connect(directory: string): Promise<Init | undefined> {
+    const init = await connectInit(directory, KIND);
+    // written last of all: without it the container was never complete, or somebody has given it up
+    if (init === undefined || existsSync(join(directory, 'etc/config'))) return init;
+    this.#logger.warn('directory-incomplete', { directory, missing: 'etc/config' });
+    await init.kill();
+    return undefined;
   }
 
   #launch(spec: InitSpec, program: string): Promise<LaunchedInit> {

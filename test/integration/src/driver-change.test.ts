@@ -1,0 +1,96 @@
+/** What a daemon does with containers of an earlier one that had another driver, other helpers, or left a directory incomplete. */
+import fs from 'node:fs';
+import path from 'node:path';
+import {
+  describeWith,
+  remainingLeaks,
+  startDaemon,
+  type TestDaemon,
+  takeInventory,
+} from '@warden/test-harness';
+import { afterEach, expect, it } from 'vitest';
+import { text } from './text.ts';
+
+let daemon: TestDaemon | undefined;
+afterEach(async () => {
+  const place = daemon?.place;
+  await daemon?.stop();
+  await daemon?.kill();
+  await place?.remove();
+  daemon = undefined;
+});
+
+describeWith(['root', 'isolated', 'overlayfs'], 'a daemon that follows another', () => {
+  it.each([
+    ['overlayfs', 'bind'],
+    ['bind', 'overlayfs'],
+  ])('keeps containers of %s and makes new ones with %s [drivers 5]', async (first, second) => {
+    daemon = await startDaemon({ config: { drivers: { filesystem: first }, network: { release_delay: 0 } } });
+    const { place } = daemon;
+    const before = takeInventory(place);
+    const old = await (await daemon.connect()).create({ handle: 'old' });
+    await old.run('echo kept > ~/file');
+    await daemon.kill();
+    daemon = await startDaemon({
+      place,
+      config: { drivers: { filesystem: second }, network: { release_delay: 0 } },
+    });
+    const warden = await daemon.connect();
+    const again = warden.container('old');
+    expect(
+      text((await again.run('cat ~/file; (: > /usr/x) 2>/dev/null; true', { privileged: true })).stdout),
+    ).toBe('');
+    expect(text((await again.run('cat ~/file')).stdout)).toBe('kept\n');
+    const fresh = await warden.create({ handle: 'new' });
+    const writable = async (box: typeof fresh): Promise<string> =>
+      text(
+        (await box.run('(: > /usr/written) 2>/dev/null && echo yes || echo no', { privileged: true })).stdout,
+      );
+    expect([await writable(again), await writable(fresh)]).toEqual(
+      first === 'overlayfs' ? ['yes\n', 'no\n'] : ['no\n', 'yes\n'],
+    );
+    const { containerPath } = await again.info();
+    await again.destroy();
+    await fresh.destroy();
+    expect(fs.existsSync(containerPath!)).toBe(false);
+    await warden.close();
+    expect((await remainingLeaks(place, before)).filter((line) => !line.includes('wardend'))).toEqual([]);
+  });
+
+  it('removes a container whose etc/config is missing, and does not list it [linux-container 25 recovery, behaviour 15.5]', async () => {
+    daemon = await startDaemon();
+    const { place } = daemon;
+    const box = await (await daemon.connect()).create({ handle: 'given-up' });
+    const { containerPath } = await box.info();
+    await daemon.kill();
+    fs.rmSync(path.join(containerPath!, 'etc/config'));
+    daemon = await startDaemon({ place });
+    expect(await (await daemon.connect()).list()).toEqual([]);
+    expect(fs.existsSync(containerPath!)).toBe(false);
+  });
+
+  it('accepts an etc/config with the nine keys of older ones, and keeps the helpers a container has [linux-container 1.1, 5.1]', async () => {
+    daemon = await startDaemon();
+    const { place } = daemon;
+    const box = await (await daemon.connect()).create({ handle: 'older' });
+    const { containerPath } = await box.info();
+    const config = path.join(containerPath!, 'etc/config');
+    fs.writeFileSync(config, fs.readFileSync(config, 'utf8').replace(/^network_ifb_iface=.*\n/m, ''));
+    const program = fs.statSync(path.join(containerPath!, 'bin/wshd')).ino;
+    // an upgrade: the daemon stages another build, whose bytes differ
+    const binaries = fs.mkdtempSync(path.join(place.directory, 'binaries-'));
+    for (const name of ['wshd', 'wsh']) {
+      fs.copyFileSync(path.join(containerPath!, 'bin', name), path.join(binaries, name));
+      fs.appendFileSync(path.join(binaries, name), 'another build');
+    }
+    await daemon.kill();
+    daemon = await startDaemon({ place, environment: { WARDEN_WSHD_DIRECTORY: binaries } });
+    const warden = await daemon.connect();
+    expect(await warden.list()).toEqual(['older']);
+    expect((await warden.container('older').run('exit 3')).exitStatus).toBe(3);
+    expect(fs.statSync(path.join(containerPath!, 'bin/wshd')).ino).toBe(program);
+    await using fresh = await warden.create();
+    const { containerPath: other } = await fresh.info();
+    expect(fs.readFileSync(path.join(other!, 'bin/wshd')).subarray(-13).toString()).toBe('another build');
+  });
+});
