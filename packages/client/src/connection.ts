@@ -62,6 +62,8 @@ export class Connection {
       }
       const onAbort = (): void => this.destroy(abandoned(signal!));
       const settle = (): void => signal?.removeEventListener('abort', onAbort);
+      // Before sending: a request that fails at once must not leave a listener that ends the connection later.
+      signal?.addEventListener('abort', onAbort, { once: true });
       this.#send(type, value, {
         type,
         take(payload) {
@@ -74,7 +76,6 @@ export class Connection {
           reject(error);
         },
       });
-      signal?.addEventListener('abort', onAbort, { once: true });
     });
   }
 

@@ -104,6 +104,47 @@ describe('requests', () => {
     await warden.ping();
     expect(server.count(MessageType.Echo)).toBe(0);
   });
+
+  it('forgets the signal of a request that ended, also of one that could not be sent', async () => {
+    const controller = new AbortController();
+    expect(await codeOf(warden.request(MessageType.Echo, {}, controller.signal))).toBe('INVALID_SPEC');
+    expect(await codeOf(warden.request(MessageType.Ping, {}, controller.signal))).toBe('resolved');
+    controller.abort();
+    expect(warden.isConnected).toBe(true);
+    expect(await codeOf(warden.request(MessageType.Ping, {}, controller.signal))).toBe('ABORTED');
+    await warden.ping();
+    expect(server.open).toBe(1);
+  });
+
+  it('pairs answers with requests by their order, errors included [protocol 6, 9.2]', async () => {
+    const held: Arrived[] = [];
+    handler = (request) => void held.push(request);
+    const answers = ['a', 'b', 'c'].map(async (message) => {
+      try {
+        return Buffer.from(await warden.echo(text(message))).toString();
+      } catch (error) {
+        return `refused: ${(error as Error).message}`;
+      }
+    });
+    await until(() => held.length === 3, 'all requests arrived');
+    held[0]!.reply({ message: text('first') });
+    held[1]!.refuse('second');
+    held[2]!.reply({ message: text('third') });
+    expect(await Promise.all(answers)).toEqual(['first', 'refused: second', 'third']);
+  });
+
+  it('takes an error in the place of the last answer of a stream, and goes on [protocol 6, 9.1]', async () => {
+    handler = (request) => {
+      request.reply({ name: 'stdout', data: text('x') });
+      request.refuse('no such job');
+    };
+    const stream = warden.requestStream({ handle: 'h', job_id: 1 });
+    expect((await stream.next()).value).toMatchObject({ name: 'stdout' });
+    expect(await codeOf(stream.next())).toBe('UNKNOWN_JOB');
+    handler = (request) => request.reply();
+    await warden.ping();
+    expect(server.open).toBe(1);
+  });
 });
 
 describe('errors', () => {
