@@ -8,5 +8,7 @@ export default defineConfig({
     include: ['test/**/*.kernel.ts'],
     pool: 'forks',
     fileParallelism: false,
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
   },
 });

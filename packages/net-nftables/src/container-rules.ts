@@ -71,15 +71,22 @@ export function ensureContainer(
   egress: readonly EgressRule[],
 ): MessageBody[] {
   const chain = containerChain(id);
-  const host = linkEnds(id).host.name;
   const newestFirst = egress.toReversed().flatMap((rule) => egressRules(id, rule));
   return [
     table.addChain(chain),
     table.flushChain(chain),
     ...newestFirst.map((expressions) => table.addRule(chain, expressions)),
     table.addRule(chain, [verdict({ goto: DEFAULT_CHAIN })]),
+    ...ensureElements(table, id),
+  ];
+}
+
+/** Leads the container's traffic to its chain, which must be there. Idempotent. */
+export function ensureElements(table: TableMessages, id: ContainerId): MessageBody[] {
+  const host = linkEnds(id).host.name;
+  return [
     table.addElements(SET.interfaces, [interfaceElement(host)]),
-    table.addElements(SET.containers, [verdictElement(host, { goto: chain })]),
+    table.addElements(SET.containers, [verdictElement(host, { goto: containerChain(id) })]),
   ];
 }
 

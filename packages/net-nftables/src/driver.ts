@@ -22,7 +22,14 @@ import type { BandwidthMode } from './bandwidth.ts';
 import { BandwidthLimits } from './bandwidth-limits.ts';
 import type { LinkSettings } from './container-link.ts';
 import { createLink, disconnectLink, ensureAddressing, findLink, removeLink } from './container-link.ts';
-import { addPort, ensureContainer, insertEgress, removeContainer, removePorts } from './container-rules.ts';
+import {
+  addPort,
+  ensureContainer,
+  ensureElements,
+  insertEgress,
+  removeContainer,
+  removePorts,
+} from './container-rules.ts';
 import { FreedAddresses } from './freed-addresses.ts';
 import { listeningAddresses } from './host-listener.ts';
 import type { Inventory } from './inventory.ts';
@@ -127,7 +134,11 @@ class NftablesNetwork implements NetworkDriver {
       uplink: this.#uplinkOfContainer(),
       hasLimits: this.#bandwidth.mode === 'limit',
     };
-    this.#commit('setup', this.#table.table, skeleton(this.#table, host, around));
+    this.#inventory = undefined;
+    this.#commit('setup', this.#table.table, [
+      ...skeleton(this.#table, host, around),
+      ...this.#ensureDefaults(),
+    ]);
     this.#published = outward;
     this.#inventory = undefined;
     this.#pool = parseRange(host.pool);
@@ -375,6 +386,14 @@ class NftablesNetwork implements NetworkDriver {
       if (shaped !== undefined) shapers.add(shaped);
     }
     return { links, shapers };
+  }
+
+  /** Links that live while somebody emptied the table: from the first transaction on they are denied, not forgotten. */
+  #ensureDefaults(): MessageBody[] {
+    const { chains } = this.#containers();
+    return [...this.#ownLinks().links.keys()].flatMap((id) =>
+      chains.has(id) ? ensureElements(this.#table, id) : ensureContainer(this.#table, id, []),
+    );
   }
 
   #outward(): number | undefined {

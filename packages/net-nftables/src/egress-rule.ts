@@ -3,7 +3,7 @@ import type { ContainerId, EgressRule } from '@warden/interface';
 import { WardenError } from '@warden/interface';
 import { coversLinkLocal, LINK_LOCAL, parseAddress } from './ipv4-address.ts';
 import type { Expression } from './nftables-expression.ts';
-import { CT_STATE, ctState, log, verdict } from './nftables-expression.ts';
+import { CT_STATE, counter, ctState, log, verdict } from './nftables-expression.ts';
 import {
   addressWithin,
   destinationPortWithin,
@@ -55,7 +55,8 @@ export function egressRules(id: ContainerId, rule: EgressRule): Expression[][] {
   const accept = [...match(rule), verdict('accept')];
   // Only TCP is logged, and only what is not part of a known connection: as in the original.
   if (!rule.log || (rule.protocol !== 'tcp' && rule.protocol !== 'all')) return [accept];
+  // Counted too: of a network namespace that is not the first, the kernel logs nothing unless it is told to.
   const tcpOnly: EgressRule = { ...rule, protocol: 'tcp' };
   const state = ctState(CT_STATE.new | CT_STATE.untracked | CT_STATE.invalid);
-  return [[...match(tcpOnly), ...state, log(`warden-i-${id} `)], accept];
+  return [[...match(tcpOnly), ...state, counter(), log(`warden-i-${id} `)], accept];
 }

@@ -182,11 +182,27 @@ export function reversePathExists(): Expression {
   );
 }
 
+/** Goes on when the packet's source is no address of one machine: a broadcast address, also of the link's own subnet, or a group. */
+export function sourceIsNoUnicast(): Expression[] {
+  const RESULT_ADDRESS_TYPE = 3;
+  const FLAG_SOURCE = 1;
+  const RTN_UNICAST = 1;
+  return [
+    expression('fib', number(1, REGISTER_1), number(2, RESULT_ADDRESS_TYPE), number(3, FLAG_SOURCE)),
+    compare(uint32(RTN_UNICAST), 'is-not'),
+  ];
+}
+
 /** Refuses with "port unreachable" of the packet's own family. */
 export function reject(): Expression {
   const ICMPX_UNREACHABLE = 2;
   const PORT_UNREACHABLE = 1;
   return expression('reject', number(1, ICMPX_UNREACHABLE), attribute(2, uint8(PORT_UNREACHABLE)));
+}
+
+/** Counts packets and bytes and goes on. */
+export function counter(): Expression {
+  return expression('counter');
 }
 
 /** Writes a line to the kernel's log and goes on. */

@@ -31,6 +31,7 @@ import {
   meta,
   reject,
   reversePathExists,
+  sourceIsNoUnicast,
   valueFrom,
   verdict,
   verdictFrom,
@@ -121,6 +122,8 @@ function guardRules(hasLimits: boolean): Expression[][] {
     // A published port sets route_localnet on the link, which otherwise would open the host's loopback to the container.
     [...addressWithin('destination', LOOPBACK), verdict('drop')],
     [reversePathExists(), compare(uint32(0)), verdict('drop')],
+    // The way back to the broadcast address of the link's own subnet does exist.
+    [...sourceIsNoUnicast(), verdict('drop')],
   ];
 }
 

@@ -13,27 +13,24 @@ while True:
 `;
 const CLIENT = `
 import socket, sys
-s = socket.socket(); s.settimeout(0.7)
+s = socket.socket(); s.settimeout(2)
 try:
     if len(sys.argv) > 3: s.bind((sys.argv[3], 0))
     s.connect((sys.argv[1], int(sys.argv[2]))); print('from ' + s.recv(64).decode())
 except socket.timeout: print('no answer')
 except OSError as e: print('refused' if e.errno == 111 else 'error %d' % e.errno)
 `;
-/** Counts datagrams for half a second. */
+/** Counts datagrams until one says "end"; however late a busy machine sends them, none is missed. */
 const RECEIVER = `
-import socket, sys, time
-s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('0.0.0.0', int(sys.argv[1]))); print('ready', flush=True)
-count = 0; end = time.time() + 0.5
-while time.time() < end:
-    s.settimeout(max(0.01, end - time.time()))
-    try: s.recv(64); count += 1
-    except socket.timeout: break
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('0.0.0.0', int(sys.argv[1]))); s.settimeout(20); print('ready', flush=True)
+count = 0
+while s.recv(64) != b'end': count += 1
 print(count)
 `;
 const SENDER = `
 import socket, sys
-s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind((sys.argv[3], 0)); s.sendto(b'x', (sys.argv[1], int(sys.argv[2])))
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind((sys.argv[3], 0)); s.sendto(sys.argv[4].encode(), (sys.argv[1], int(sys.argv[2])))
 `;
 
 /** One echo request; ends with status 0 when it is answered by whom it went to. */
@@ -109,17 +106,36 @@ export class TestNamespace {
     await once(server.stdout, 'data');
   }
 
+  /** Starts a program and waits for its first line; what it prints is collected until it is closed. */
+  async start(...command: readonly string[]): Promise<{ output(): string; close(): Promise<void> }> {
+    const [program, args] = this.#enter(command);
+    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+    let output = '';
+    child.stdout.on('data', (bytes: Buffer) => {
+      output += bytes.toString();
+    });
+    await once(child.stdout, 'data');
+    return {
+      output: () => output,
+      close: async () => {
+        const gone = once(child, 'exit');
+        child.kill('SIGKILL');
+        await gone;
+      },
+    };
+  }
+
   /** `from <address>` as the server saw it, `refused`, `no answer` or `error <number>`. */
   connect(address: string, port: number, source: readonly string[] = []): string {
     return this.run('python3', '-c', CLIENT, address, String(port), ...source).trim();
   }
 
-  /** Sends one datagram from `source`. */
-  send(address: string, port: number, source: string): void {
-    this.run('python3', '-c', SENDER, address, String(port), source);
+  /** Sends one datagram. */
+  send(address: string, port: number, { source = '0.0.0.0', text = 'x' } = {}): void {
+    this.run('python3', '-c', SENDER, address, String(port), source, text);
   }
 
-  /** Counts the datagrams that arrive in half a second from `ready` on. */
+  /** Counts the datagrams that arrive from `ready` on until one says "end". */
   receive(port: number): { readonly ready: Promise<unknown>; readonly count: Promise<number> } {
     const [program, args] = this.#enter(['python3', '-c', RECEIVER, String(port)]);
     const receiver = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'] });

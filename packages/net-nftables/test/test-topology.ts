@@ -25,14 +25,15 @@ export interface Topology {
   close(): Promise<void>;
 }
 
-export async function makeTopology(): Promise<Topology> {
+/** The name of the host's outward link can be another one, as it is in a container. */
+export async function makeTopology(uplink = 'wt-up'): Promise<Topology> {
   const host = TestNamespace.own();
   const outside = await TestNamespace.make();
   host.run(
     'ip',
     'link',
     'add',
-    'wt-up',
+    uplink,
     'type',
     'veth',
     'peer',
@@ -41,8 +42,8 @@ export async function makeTopology(): Promise<Topology> {
     'netns',
     String(outside.pid),
   );
-  host.run('ip', 'address', 'add', `${HOST}/24`, 'dev', 'wt-up');
-  host.run('ip', 'link', 'set', 'wt-up', 'up');
+  host.run('ip', 'address', 'add', `${HOST}/24`, 'dev', uplink);
+  host.run('ip', 'link', 'set', uplink, 'up');
   outside.run('ip', 'address', 'add', `${OUTSIDE}/24`, 'dev', 'wt-out');
   outside.run('ip', 'address', 'add', `${FAR}/32`, 'dev', 'wt-out');
   outside.run('ip', 'link', 'set', 'wt-out', 'up');
@@ -52,7 +53,7 @@ export async function makeTopology(): Promise<Topology> {
     host,
     outside,
     close: async () => {
-      host.run('ip', 'link', 'delete', 'wt-up');
+      host.run('ip', 'link', 'delete', uplink);
       await Promise.all([host.close(), outside.close()]);
     },
   };
