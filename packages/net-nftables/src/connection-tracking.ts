@@ -2,6 +2,7 @@
  * Forgetting the connections of an address (linux/netfilter/nfnetlink_conntrack.h). The next container that gets the address would
  * otherwise inherit them: what looks established passes every rule.
  */
+import { readFileSync } from 'node:fs';
 import type { NetlinkConnection } from './netlink-connection.ts';
 import { isKernelError } from './netlink-connection.ts';
 import type { MessageBody } from './netlink-message.ts';
@@ -32,33 +33,29 @@ type Direction = 'original' | 'reply';
 const TUPLE_OF = { original: CTA.tupleOriginal, reply: CTA.tupleReply } as const;
 
 function request(type: number, flags: number, ...attributes: readonly Buffer[]): MessageBody {
+  // Version 1: of a deletion, that the family is meant.
+  const header = Buffer.of(AF_INET, type === CT.delete ? 1 : 0, 0, 0);
   return {
     type: (SUBSYSTEM << 8) | type,
     flags: NLM_F_REQUEST | flags,
-    payload: Buffer.concat([Buffer.of(AF_INET, 0, 0, 0), ...attributes]),
+    payload: Buffer.concat([header, ...attributes]),
   };
 }
 
-/** Asks for the connections whose packets come from `source` in one direction. Kernels before 5.8 answer with all of them. */
-function connectionsFrom(direction: Direction, source: number): MessageBody {
+/** Forgets all connections whose packets come from `source` in one direction. Kernels before 6.11 answer EINVAL. */
+function forgetFrom(direction: Direction, source: number): MessageBody {
   const flags = (of: Direction): Buffer =>
     attribute(FILTER[of], uint32(of === direction ? FILTER_IP_SOURCE : 0));
   return request(
-    CT.get,
-    NLM_F_DUMP,
+    CT.delete,
+    NLM_F_ACK,
     nested(TUPLE_OF[direction], nested(TUPLE_IP, attribute(IP_SOURCE, bigEndian32(source)))),
     nested(CTA.filter, flags('original'), flags('reply')),
   );
 }
 
-function sourceOf(tuple: Buffer | undefined): number | undefined {
-  if (tuple === undefined) return undefined;
-  const addresses = parseAttributes(tuple).get(TUPLE_IP);
-  return addresses && parseAttributes(addresses).get(IP_SOURCE)?.readUInt32BE(0);
-}
-
 /** Names exactly this connection: a later one of the same addresses and ports has another id. */
-function forget(attributes: ReadonlyMap<number, Buffer>): MessageBody {
+function forgetOne(attributes: ReadonlyMap<number, Buffer>): MessageBody {
   const tuple = attributes.get(CTA.tupleOriginal) ?? Buffer.alloc(0);
   const rest = [CTA.zone, CTA.id].flatMap((type) => {
     const value = attributes.get(type);
@@ -67,39 +64,45 @@ function forget(attributes: ReadonlyMap<number, Buffer>): MessageBody {
   return request(CT.delete, NLM_F_ACK, nested(CTA.tupleOriginal, tuple), ...rest);
 }
 
-/** Forgets every connection from and to each of these addresses; answers how many there were. */
-export function forgetConnections(connection: NetlinkConnection, addresses: Iterable<number>): number {
-  let count = 0;
-  for (const address of addresses) {
-    for (const direction of ['original', 'reply'] as const) {
-      for (const received of connection.dump(connectionsFrom(direction, address))) {
-        const attributes = messageAttributes(received, NFGENMSG_BYTES);
-        if (sourceOf(attributes.get(TUPLE_OF[direction])) !== address) continue;
-        try {
-          connection.dump(forget(attributes));
-          count += 1;
-        } catch (error) {
-          // It ended by itself meanwhile.
-          if (!isKernelError(error, 'ENOENT')) throw error;
-        }
-      }
-    }
-  }
-  return count;
+function sourceOf(tuple: Buffer | undefined): number | undefined {
+  if (tuple === undefined) return undefined;
+  const addresses = parseAttributes(tuple).get(TUPLE_IP);
+  return addresses && parseAttributes(addresses).get(IP_SOURCE)?.readUInt32BE(0);
 }
 
-/** Forgets every connection from an address of the pool whose owner is not known to live; for what an earlier daemon left. */
-export function forgetStrangers(
-  connection: NetlinkConnection,
-  isStranger: (address: number) => boolean,
-): number {
-  const strangers = new Set<number>();
+/** Looking through the kernel's table takes milliseconds however empty it is. */
+function isTableEmpty(): boolean {
+  try {
+    return readFileSync('/proc/sys/net/netfilter/nf_conntrack_count', 'latin1').trim() === '0';
+  } catch {
+    return false;
+  }
+}
+
+/** Forgets every connection from and to each of these addresses. */
+export function forgetConnections(connection: NetlinkConnection, addresses: ReadonlySet<number>): void {
+  if (addresses.size === 0 || isTableEmpty()) return;
+  try {
+    for (const address of addresses)
+      for (const direction of ['original', 'reply'] as const) connection.dump(forgetFrom(direction, address));
+  } catch (error) {
+    if (!isKernelError(error, 'EINVAL', 'EOPNOTSUPP')) throw error;
+    forgetListed(connection, (address) => addresses.has(address));
+  }
+}
+
+/** As {@link forgetConnections} for all addresses of a kind: every connection is listed, and those concerned are named one by one. */
+export function forgetListed(connection: NetlinkConnection, concerns: (address: number) => boolean): void {
+  if (isTableEmpty()) return;
   for (const received of connection.dump(request(CT.get, NLM_F_DUMP))) {
     const attributes = messageAttributes(received, NFGENMSG_BYTES);
-    for (const type of Object.values(TUPLE_OF)) {
-      const source = sourceOf(attributes.get(type));
-      if (source !== undefined && isStranger(source)) strangers.add(source);
+    const sources = Object.values(TUPLE_OF).map((type) => sourceOf(attributes.get(type)));
+    if (!sources.some((source) => source !== undefined && concerns(source))) continue;
+    try {
+      connection.dump(forgetOne(attributes));
+    } catch (error) {
+      // It ended by itself meanwhile.
+      if (!isKernelError(error, 'ENOENT')) throw error;
     }
   }
-  return forgetConnections(connection, strangers);
 }

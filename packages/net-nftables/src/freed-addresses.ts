@@ -1,6 +1,6 @@
 /** Addresses of released containers whose connections the kernel still knows. */
 import type { Logger } from '@warden/interface';
-import { forgetConnections, forgetStrangers } from './connection-tracking.ts';
+import { forgetConnections, forgetListed } from './connection-tracking.ts';
 import type { NetlinkConnection } from './netlink-connection.ts';
 
 /** Looking through the kernel's table takes a millisecond or more, so several releases share one look, behind their answers. */
@@ -34,20 +34,19 @@ export class FreedAddresses {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     if (this.#pending.size === 0) return;
-    const addresses = [...this.#pending];
+    const addresses = new Set(this.#pending);
     this.#pending.clear();
     this.#attempt(() => forgetConnections(this.#netlink(), addresses));
   }
 
   /** Forgets the connections an earlier daemon left with addresses that nobody has now. */
   flushStrangers(isStranger: (address: number) => boolean): void {
-    this.#attempt(() => forgetStrangers(this.#netlink(), isStranger));
+    this.#attempt(() => forgetListed(this.#netlink(), isStranger));
   }
 
-  #attempt(action: () => number): void {
+  #attempt(action: () => void): void {
     try {
-      const count = action();
-      if (count > 0) this.#log.debug?.('connections-forgotten', { count });
+      action();
     } catch (error) {
       // A kernel without ctnetlink: the release delay of the addresses is what is left as protection.
       this.#log.warn('connections-not-forgotten', { error });
