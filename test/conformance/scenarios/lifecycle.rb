@@ -171,7 +171,14 @@ scenario 'snapshot' do
   check('state', 'active', first['state'])
   check('grace time', 77, first['grace_time'])
   check('handle and id', [handle, File.basename(path)], first['resources'].values_at('handle', 'container_id'))
+  network = one.info(handle: handle).host_ip.split('.').map(&:to_i)
+  network[3] -= 1
+  check('the base address of the /30', network.join('.'), first['resources']['network'])
   check('no event', [], first['events'])
+  check('no job', {}, first['jobs'])
+  job = one.spawn(handle: handle, script: 'sleep 1; exit 3', discard_output: true).job_id.to_s
+  check('a job', [true, nil], snapshot(path)['jobs'][job]&.values_at('discard_output', 'log_tag'))
+  check('with its status and without output, once it has ended', [3, '', ''], eventually { snapshot(path)['jobs'][job]['status'] })
   one.run(handle: handle, script: 'true')
   check('there after a run', 'active', snapshot(path)['state'])
   port = one.net_in(handle: handle).host_port
