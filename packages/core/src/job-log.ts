@@ -8,12 +8,17 @@ type StreamName = OutputChunk['stream'];
 export const MAX_LINE_BYTES = 8_192;
 /** Lines sent in one turn of the event loop: a job that prints nothing but newlines is slowed down, not everybody else. */
 const LINES_PER_TURN = 256;
+const RETRY_MS = 1;
 const NEWLINE = 10;
+const NOTHING = Buffer.alloc(0);
 
 /** Takes lines and never fails. */
 export interface Syslog {
-  /** `line` has no newline and at most {@link MAX_LINE_BYTES}. */
-  send(severity: 'info' | 'error', tag: string, line: Uint8Array): void;
+  /**
+   * `line` has no newline and at most {@link MAX_LINE_BYTES}. Never waits. Answers false when it should be tried again a little later; true when it is
+   * on its way, or lost because nobody takes it.
+   */
+  send(severity: 'info' | 'error', tag: string, line: Uint8Array): boolean;
 }
 
 interface Lines {
@@ -31,7 +36,8 @@ export class JobLog implements OutputTap {
   readonly #onPressure: OnPressure;
   readonly #streams: Readonly<Record<StreamName, Lines>>;
   #isEnded = false;
-  #turn: NodeJS.Immediate | undefined;
+  #isBusy = false;
+  #turn: NodeJS.Timeout | undefined;
 
   /** `tag`: of the request. `partial`: what an earlier daemon had read of lines whose ends it did not see. */
   constructor(
@@ -39,8 +45,7 @@ export class JobLog implements OutputTap {
     tag: string,
     options: { readonly onPressure: OnPressure; readonly partial?: Readonly<Record<StreamName, Buffer>> },
   ) {
-    const none = Buffer.alloc(0);
-    const { stdout, stderr } = options.partial ?? { stdout: none, stderr: none };
+    const { stdout, stderr } = options.partial ?? { stdout: NOTHING, stderr: NOTHING };
     this.#syslog = syslog;
     this.#tag = tag;
     this.#onPressure = options.onPressure;
@@ -63,7 +68,7 @@ export class JobLog implements OutputTap {
   }
 
   detach(): void {
-    clearImmediate(this.#turn);
+    clearTimeout(this.#turn);
     this.#turn = undefined;
   }
 
@@ -72,51 +77,70 @@ export class JobLog implements OutputTap {
     let budget = LINES_PER_TURN;
     for (const stream of ['stdout', 'stderr'] as const) budget = this.#sendLines(stream, budget);
     const isWaiting = Object.values(this.#streams).some(({ queue }) => queue.length > 0);
-    if (isWaiting) this.#turn = setImmediate(() => this.#work());
+    if (isWaiting) this.#turn = setTimeout(() => this.#work(), this.#isBusy ? RETRY_MS : 0);
     else if (this.#isEnded) this.#sendPartials();
   }
 
+  /** Sends what is complete; answers what is left of the budget. */
   #sendLines(stream: StreamName, budget: number): number {
     const lines = this.#streams[stream];
-    const wasWaiting = lines.queue.length > 0;
+    this.#isBusy = false;
     let left = budget;
     while (left > 0 && lines.queue.length > 0) {
-      const chunk = lines.queue[0]!;
-      const room = MAX_LINE_BYTES - lines.partial.length;
-      const at = chunk.subarray(0, room + 1).indexOf(NEWLINE);
-      const taken = at === -1 ? Math.min(room, chunk.length) : at;
-      const line =
-        lines.partial.length > 0
-          ? Buffer.concat([lines.partial, chunk.subarray(0, taken)])
-          : chunk.subarray(0, taken);
-      const isWhole = at !== -1 || line.length === MAX_LINE_BYTES;
-      const rest = chunk.subarray(at === -1 ? taken : taken + 1);
+      const { line, rest, isWhole, isCut } = nextPiece(lines.partial, lines.queue[0]!);
+      const isRestOfCut = lines.isCut && line.length === 0;
+      if (isWhole && !isRestOfCut && !this.#send(stream, line)) {
+        this.#isBusy = true;
+        return 0;
+      }
       if (rest.length > 0) lines.queue[0] = rest;
       else lines.queue.shift();
       // a copy: the rest of a line must not keep a whole chunk in memory
-      lines.partial = isWhole ? Buffer.alloc(0) : Buffer.from(line);
-      if (!isWhole) continue;
-      const isRestOfCut = lines.isCut && line.length === 0;
-      lines.isCut = at === -1;
-      if (isRestOfCut) continue;
-      this.#send(stream, line);
+      lines.partial = isWhole ? NOTHING : Buffer.from(line);
+      if (isWhole) lines.isCut = isCut;
       left -= 1;
     }
-    if (wasWaiting && lines.queue.length === 0) this.#onPressure(stream, false);
+    if (lines.queue.length === 0) this.#onPressure(stream, false);
     return left;
   }
 
   #sendPartials(): void {
     for (const stream of ['stdout', 'stderr'] as const) {
       const lines = this.#streams[stream];
-      if (lines.partial.length > 0) this.#send(stream, lines.partial);
-      lines.partial = Buffer.alloc(0);
+      if (lines.partial.length === 0) continue;
+      lines.queue.push(Buffer.of(NEWLINE)); // as if it were complete
+      this.#work();
+      if (lines.queue.length > 0) return;
     }
   }
 
-  #send(stream: StreamName, line: Buffer): void {
-    this.#syslog.send(stream === 'stdout' ? 'info' : 'error', this.#tag, line);
+  #send(stream: StreamName, line: Buffer): boolean {
+    return this.#syslog.send(stream === 'stdout' ? 'info' : 'error', this.#tag, line);
   }
+}
+
+interface Piece {
+  readonly line: Buffer;
+  /** What comes behind it in the chunk. */
+  readonly rest: Buffer;
+  /** It can be sent. */
+  readonly isWhole: boolean;
+  /** The line goes on. */
+  readonly isCut: boolean;
+}
+
+function nextPiece(partial: Buffer, chunk: Buffer): Piece {
+  const room = MAX_LINE_BYTES - partial.length;
+  const at = chunk.subarray(0, room + 1).indexOf(NEWLINE);
+  const taken = chunk.subarray(0, at === -1 ? room : at);
+  const line = partial.length > 0 ? Buffer.concat([partial, taken]) : taken;
+  const isCut = at === -1 && line.length === MAX_LINE_BYTES;
+  return {
+    line,
+    rest: chunk.subarray(taken.length + (at === -1 ? 0 : 1)),
+    isWhole: at !== -1 || isCut,
+    isCut,
+  };
 }
 
 /** The beginning of a line at the end of `output`. */

@@ -51,6 +51,7 @@ export class JobSockets implements OutputTap {
   readonly #channels: Readonly<Record<StreamName, Channel>>;
   readonly #statusReaders = new Set<net.Socket>();
   readonly #servers: net.Server[] = [];
+  readonly #files: string[] = [];
   #cursors: number | undefined;
   #isEnded = false;
 
@@ -81,6 +82,11 @@ export class JobSockets implements OutputTap {
   end(exited: Promise<WaitStatus>): void {
     if (this.#isEnded) return;
     this.#isEnded = true;
+    for (const file of this.#files.splice(0)) fs.rmSync(file, { force: true });
+    afterPolling(() => this.#finish(exited));
+  }
+
+  #finish(exited: Promise<WaitStatus>): void {
     this.#closeServers();
     for (const { readers } of Object.values(this.#channels)) for (const socket of readers) finish(socket);
     exited.then(
@@ -94,6 +100,7 @@ export class JobSockets implements OutputTap {
   }
 
   detach(): void {
+    this.#files.length = 0;
     if (this.#isEnded) return;
     this.#isEnded = true;
     this.#writeCursors();
@@ -124,6 +131,7 @@ export class JobSockets implements OutputTap {
     }
     server.unref();
     this.#servers.push(server);
+    this.#files.push(file);
   }
 
   #admit(socket: net.Socket, readers: Set<net.Socket>): void {
@@ -178,6 +186,11 @@ export class JobSockets implements OutputTap {
     if (this.#cursors !== undefined) fs.closeSync(this.#cursors);
     this.#cursors = undefined;
   }
+}
+
+/** When whoever had connected by now has been accepted: the event loop asks the kernel between two of its checks. */
+function afterPolling(action: () => void): void {
+  setImmediate(() => setImmediate(action));
 }
 
 /** The positions an earlier daemon has left in a job's directory. */

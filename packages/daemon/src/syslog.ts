@@ -1,6 +1,6 @@
 /**
  * Lines of jobs to syslog, as `logger(1)` sends them to a local socket: one datagram per line, `<priority>time tag: line`. The daemon must never
- * wait for a log: what the socket does not take at once is dropped, and said once.
+ * wait for a log: what the socket does not take for a while is dropped, and said once.
  */
 import type { Syslog } from '@warden/core';
 import type { Logger } from '@warden/interface';
@@ -10,6 +10,8 @@ const DEFAULT_SOCKET = '/dev/log';
 /** Facility user: informational and error. */
 const PRIORITIES = { info: '<14>', error: '<11>' } as const;
 const MAX_TAG_BYTES = 256;
+/** How long a full queue (ten datagrams, by the kernel's default) may slow jobs with a log tag down. */
+const PATIENCE_MS = 1_000;
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
 const NUL = Buffer.from('#000');
 
@@ -18,6 +20,8 @@ export function openSyslog(socket: string | null | undefined, logger: Logger): S
   const path = socket ?? DEFAULT_SOCKET;
   let descriptor: number | undefined;
   const warned = new Set<string>();
+  /** Since when its queue has been full without a break. */
+  let fullSince: number | undefined;
   return {
     send: (severity, tag, line) => {
       const head = `${PRIORITIES[severity]}${timestamp(new Date())} ${syslogTag(tag)}: `;
@@ -27,13 +31,20 @@ export function openSyslog(socket: string | null | undefined, logger: Logger): S
         path,
         Buffer.concat([Buffer.from(head, 'latin1'), withoutNul(line)]),
       );
-      if (errno === undefined || warned.has(errno)) return;
+      if (errno === 'EAGAIN') {
+        fullSince ??= performance.now();
+        if (performance.now() - fullSince < PATIENCE_MS) return false;
+      } else {
+        fullSince = undefined;
+      }
+      if (errno === undefined || warned.has(errno)) return true;
       warned.add(errno);
       logger.warn('syslog-lines-dropped', {
         object: path,
         errno,
         advice: 'lines of jobs with a log tag are missing there; output of jobs is not affected',
       });
+      return true;
     },
   };
 }
