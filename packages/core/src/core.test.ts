@@ -754,6 +754,52 @@ describe('recovery (spec behaviour.md 10)', () => {
     expect(host.inventory()).toEqual(EMPTY);
   });
 
+  it.each(['without its record', 'without etc/config', 'with both in the place of its directory'])(
+    'destroys a living container %s, or takes it over under its new name [behaviour 10] [linux-container 25 recovery]',
+    async (what) => {
+      const box = await warden.create({ handle: 'h' });
+      const { containerPath } = await box.info();
+      await core.close();
+      if (what === 'without its record') fs.rmSync(path.join(containerPath!, 'snapshot.json'));
+      else if (what === 'without etc/config') fs.rmSync(path.join(containerPath!, 'etc/config'));
+      core = await host.start();
+      const isWhole = what.startsWith('with both');
+      expect(await core.openSession().list()).toEqual(isWhole ? ['h'] : []);
+      if (isWhole) await core.openSession().container('h').destroy();
+      expect(host.inventory()).toEqual(EMPTY);
+    },
+  );
+
+  it('touches nothing in the depot that is not a container of ours [behaviour 10]', async () => {
+    await core.close();
+    const foreign = ['lost+found', 'containers1', 'backup', 'tmp', '.hidden'];
+    for (const name of foreign) {
+      fs.mkdirSync(path.join(host.depot, name, 'tmp'), { recursive: true });
+      fs.writeFileSync(path.join(host.depot, name, 'precious'), name);
+    }
+    fs.writeFileSync(path.join(host.depot, 'backup/snapshot.json'), '{"of": "something else"}');
+    fs.writeFileSync(path.join(host.depot, 'vvvvvvvvvv1'), 'a file with the name of a container');
+    fs.symlinkSync(host.rootfs, path.join(host.depot, 'vvvvvvvvvv2'));
+    const before = fs.readdirSync(host.depot, { recursive: true }).length;
+    core = await host.start();
+    expect(await core.openSession().list()).toEqual([]);
+    expect(fs.readdirSync(host.depot, { recursive: true }).length).toBe(before);
+    for (const name of foreign)
+      expect(fs.readFileSync(path.join(host.depot, name, 'precious'), 'utf8')).toBe(name);
+  });
+
+  it('leaves the copy of a living container alone [behaviour 10]', async () => {
+    const box = await warden.create({ handle: 'original' });
+    const { containerPath } = await box.info();
+    await core.close();
+    fs.cpSync(containerPath!, path.join(host.depot, '0copy'), { recursive: true });
+    core = await host.start();
+    const session = core.openSession();
+    expect((await session.container('original').info()).containerPath).toBe(containerPath);
+    await session.container('original').destroy();
+    expect(fs.readdirSync(host.depot)).toEqual(['0copy']);
+  });
+
   it('sets aside what it cannot understand while it lives, and leaves foreign directories alone', async () => {
     const box = await warden.create();
     const { containerPath } = await box.info();

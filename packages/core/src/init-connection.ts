@@ -42,7 +42,12 @@ function takeOverJobs(engine: Engine, container: ManagedContainer, init: Init): 
     adoptJob(engine, container, init, { job, note: record.jobs.get(job.id), isRecovered: true });
   }
   // behind what each job does with what init has kept
-  if (ids.size > 0) queueMicrotask(() => init.acknowledge());
+  if (ids.size > 0) {
+    queueMicrotask(() => {
+      engine.failpoint('recover.acknowledge');
+      init.acknowledge();
+    });
+  }
 }
 
 function removeStaleJobs(engine: Engine, container: ManagedContainer, living: ReadonlySet<number>): void {

@@ -4,62 +4,77 @@
  */
 import fs from 'node:fs';
 import path from 'node:path';
-import { type ContainerId, type Init, isContainerId, toWardenError, WardenError } from '@warden/interface';
+import { type ContainerId, type Init, toWardenError, WardenError } from '@warden/interface';
 import { ManagedContainer } from './container.ts';
+import { type DepotEntry, QUARANTINE_PREFIX, readDepot } from './depot-entries.ts';
 import { releaseDrivers, removeDirectory } from './destroy.ts';
 import { type Engine, networkSpecOf, trySave } from './engine.ts';
 import { armGraceTime } from './grace-time.ts';
 import { attachInit } from './init-connection.ts';
 import { watchOutOfMemory } from './limits.ts';
-import { type ContainerRecord, parseRecord, RECORD_FILE } from './record.ts';
+import type { ContainerRecord } from './record.ts';
 
-/** Set-aside directories keep their id behind this. The dot hides them from every later start. */
-const QUARANTINE_PREFIX = '.quarantine-';
 /** For what outlived an init. */
 const KILL_TIMEOUT_MS = 5_000;
 
 /** Recovers everything. Never throws for a single container; errors of the reconciliation pass through. */
 export async function recoverContainers(engine: Engine): Promise<void> {
-  const { depot } = engine.options;
-  const entries = fs.readdirSync(depot).sort();
-  // what was set aside may still live: its addresses are not to be given to anybody else
-  for (const entry of entries.filter((name) => isContainerId(idOf(name)))) {
-    engine.ids.avoid(idOf(entry));
-    const found = readRecord(path.join(depot, entry));
-    if (found.kind === 'record') withdraw(engine, found.record);
+  const entries = readDepot(engine.options.depot);
+  const claims = new Map<ContainerId, DepotEntry[]>();
+  for (const entry of entries) {
+    engine.ids.avoid(entry.id);
+    // what was set aside may still live: its addresses are not to be given to anybody else
+    if ('record' in entry && entry.record) withdraw(engine, entry.record);
+    if (entry.kind !== 'set-aside') claims.set(entry.id, [...(claims.get(entry.id) ?? []), entry]);
   }
-  for (const id of entries.filter(isContainerId)) {
+  for (const claimants of claims.values()) {
+    const entry = await rightful(engine, claimants);
     try {
-      await recoverOne(engine, id);
+      await recoverOne(engine, entry);
     } catch (error) {
-      engine.logger.error('recovery-failed', { id, error: toWardenError(error) });
-      quarantine(engine, id);
+      engine.logger.error('recovery-failed', { id: entry.id, error: toWardenError(error) });
+      quarantine(engine, entry);
     }
   }
   await reconcile(engine);
 }
 
-/** The id in a directory's name, set aside or not. */
-function idOf(entry: string): string {
-  return entry.startsWith(QUARANTINE_PREFIX) ? entry.slice(QUARANTINE_PREFIX.length) : entry;
+/** Several directories with one id: somebody has copied one. The one that lives is the container; what the others are, nobody here can know. */
+async function rightful(engine: Engine, claimants: readonly DepotEntry[]): Promise<DepotEntry> {
+  const [first] = claimants as [DepotEntry];
+  if (claimants.length === 1) return first;
+  let chosen = claimants.find(({ id, name }) => id === name) ?? first;
+  for (const entry of claimants) {
+    const init = await engine.drivers.init.connect(entry.directory).catch(() => undefined);
+    init?.disconnect();
+    if (init) chosen = entry;
+  }
+  for (const { id, directory } of claimants.filter((entry) => entry !== chosen)) {
+    engine.logger.error('copied-container-ignored', {
+      id,
+      directory,
+      advice: 'remove it if it is not needed',
+    });
+  }
+  return chosen;
 }
 
-async function recoverOne(engine: Engine, id: ContainerId): Promise<void> {
-  const directory = path.join(engine.options.depot, id);
-  const found = readRecord(directory);
-  const init = await engine.drivers.init.connect(directory);
-  if (found.kind === 'record' && found.record.id === id) {
-    await recoverRecorded(engine, new ManagedContainer(found.record, directory), init);
-  } else if (found.kind === 'absent' && init === undefined) {
-    await removeUnrecorded(engine, id, directory);
+async function recoverOne(engine: Engine, entry: DepotEntry): Promise<void> {
+  const init = await engine.drivers.init.connect(entry.directory);
+  if (entry.kind === 'recorded') {
+    if (entry.name !== entry.id)
+      engine.logger.info('container-moved', { id: entry.id, directory: entry.directory });
+    await recoverRecorded(engine, new ManagedContainer(entry.record, entry.directory), init);
+  } else if (entry.kind === 'unrecorded') {
+    await removeUnrecorded(engine, entry, init);
   } else {
-    // somebody lives there, or a record of another version, or a broken one, may stand for somebody's data
+    // a record of another version, or a broken one, may stand for somebody's data
     engine.logger.error('record-unreadable', {
-      id,
-      error: found.kind === 'broken' ? found.error : undefined,
+      id: entry.id,
+      error: 'error' in entry ? entry.error : undefined,
     });
     init?.disconnect();
-    quarantine(engine, id);
+    quarantine(engine, entry);
   }
 }
 
@@ -70,8 +85,10 @@ async function recoverRecorded(
 ): Promise<void> {
   const { record } = container;
   const { id, handle } = record;
-  if (init === undefined || record.state === 'born') {
-    engine.logger.info(record.state === 'born' ? 'half-made-container' : 'dead-container', { id, handle });
+  // without `etc/config`, the last file of a directory that is being made, it was never complete, or is not any more
+  const isHalfMade = record.state === 'born' || !fs.existsSync(container.file('etc/config'));
+  if (init === undefined || isHalfMade) {
+    engine.logger.info(isHalfMade ? 'half-made-container' : 'dead-container', { id, handle });
     await remove(engine, container, init);
   } else if (engine.containers.has(handle)) {
     init.disconnect();
@@ -87,23 +104,6 @@ async function recoverRecorded(
       container.outOfMemoryWatch?.close();
       await remove(engine, container, init);
     }
-  }
-}
-
-type FoundRecord =
-  | { readonly kind: 'record'; readonly record: ContainerRecord }
-  | { readonly kind: 'absent' }
-  | { readonly kind: 'broken'; readonly error: WardenError };
-
-function readRecord(directory: string): FoundRecord {
-  try {
-    return {
-      kind: 'record',
-      record: parseRecord(fs.readFileSync(path.join(directory, RECORD_FILE), 'utf8')),
-    };
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return { kind: 'absent' };
-    return { kind: 'broken', error: toWardenError(error) };
   }
 }
 
@@ -126,21 +126,31 @@ async function remove(engine: Engine, container: ManagedContainer, init: Init | 
   for (const port of record.ports) engine.pools.ports.release(port);
 }
 
-/** Without a record nothing but the directory was made; what carries its id goes by it. Quotas go by uid, which nobody knows here. */
-async function removeUnrecorded(engine: Engine, id: ContainerId, directory: string): Promise<void> {
+/** A container without a record: half made, or robbed of it. What carries its id goes by it, its network with the sweep. */
+async function removeUnrecorded(
+  engine: Engine,
+  { id, directory, uid }: Extract<DepotEntry, { kind: 'unrecorded' }>,
+  init: Init | undefined,
+): Promise<void> {
   const { drivers } = engine;
-  await drivers.cgroup.release(drivers.cgroup.plan({ id, allowAllDevices: false, pidsLimit: undefined }));
+  await init?.kill();
+  const cgroup = drivers.cgroup.plan({ id, allowAllDevices: false, pidsLimit: undefined });
+  await drivers.cgroup.killAll(cgroup, KILL_TIMEOUT_MS);
+  await drivers.cgroup.release(cgroup);
   const rootfs = { id, directory, base: '/' };
   await drivers.filesystem.release(rootfs, drivers.filesystem.plan(rootfs));
+  if (uid !== undefined) {
+    const quota = { id, directory, uid };
+    await drivers.quota.release(quota, drivers.quota.plan(quota));
+  }
   removeDirectory(directory);
   engine.logger.info('directory-without-record-removed', { id });
 }
 
-function quarantine(engine: Engine, id: ContainerId): void {
-  const { depot } = engine.options;
-  const target = path.join(depot, `${QUARANTINE_PREFIX}${id}`);
+function quarantine(engine: Engine, { id, directory }: DepotEntry): void {
+  const target = path.join(engine.options.depot, `${QUARANTINE_PREFIX}${id}`);
   try {
-    fs.renameSync(path.join(depot, id), target);
+    fs.renameSync(directory, target);
     engine.logger.error('container-quarantined', {
       id,
       directory: target,
@@ -192,9 +202,7 @@ async function applyLimits(engine: Engine, { record, handle }: ManagedContainer)
 async function reconcile(engine: Engine): Promise<void> {
   const { drivers } = engine;
   const keep = new Set([...engine.containers.values()].map(({ record }) => record.id));
-  for (const entry of fs.readdirSync(engine.options.depot)) {
-    if (isContainerId(idOf(entry))) keep.add(idOf(entry));
-  }
+  for (const { id } of readDepot(engine.options.depot)) keep.add(id);
   for (const id of await drivers.network.sweep(keep)) engine.logger.info('network-swept', { id });
   for (const id of await drivers.cgroup.list()) {
     if (keep.has(id)) continue;

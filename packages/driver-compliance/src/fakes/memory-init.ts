@@ -1,5 +1,6 @@
 /** An init driver whose containers and jobs live in this process: a job is an async function chosen by the test. */
 import fs from 'node:fs';
+import path from 'node:path';
 import {
   type ByteSource,
   type DriverFactory,
@@ -234,7 +235,9 @@ export function memoryInit(
     probe: async () => ({ ok: true }),
     setup: async () => {},
     prepare: async (spec) => {
-      fs.mkdirSync(spec.directory, { recursive: true });
+      fs.mkdirSync(path.join(spec.directory, 'etc'), { recursive: true });
+      const lines = spec.config.map(([key, value]) => `${key}=${value}\n`);
+      fs.writeFileSync(path.join(spec.directory, 'etc/config'), lines.join(''));
     },
     launch: async (spec): Promise<LaunchedInit> => {
       const machine = new Machine(nextPid++);

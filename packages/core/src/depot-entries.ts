@@ -1,0 +1,94 @@
+/**
+ * What lies in a depot. Ours is what carries a record of ours, or `etc/config` with a container's id, or is named like a container and holds
+ * nothing but what a container's directory is begun with. Everything else (files, links, hidden names, `lost+found`, directories of
+ * others) is nobody's business here.
+ */
+import fs from 'node:fs';
+import path from 'node:path';
+import { type ContainerId, isContainerId, toWardenError, type WardenError } from '@warden/interface';
+import { type ContainerRecord, parseRecord, RECORD_FILE } from './record.ts';
+
+/** Set-aside directories keep their id behind this. The dot hides them from every later start. */
+export const QUARANTINE_PREFIX = '.quarantine-';
+/** Names a container's directory has before its record is there, or after somebody removed it. */
+const PARTS = ['bin', 'etc', 'jobs', 'lib', 'mnt', 'run', 'tmp', 'disk.img', `${RECORD_FILE}.new`];
+
+interface Entry {
+  readonly id: ContainerId;
+  /** In the depot; a container's need not be its id, for an operator may have renamed it. */
+  readonly name: string;
+  readonly directory: string;
+}
+
+/** See the file's head. */
+export type DepotEntry = Entry &
+  (
+    | { readonly kind: 'recorded'; readonly record: ContainerRecord }
+    /** Half made, or robbed of its record; `uid` as far as it is known. */
+    | { readonly kind: 'unrecorded'; readonly uid: number | undefined }
+    | { readonly kind: 'broken'; readonly error: WardenError }
+    | { readonly kind: 'set-aside'; readonly record: ContainerRecord | undefined }
+  );
+
+/** All entries that are ours, by name. */
+export function readDepot(depot: string): readonly DepotEntry[] {
+  return fs
+    .readdirSync(depot, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map(({ name }) => name)
+    .sort()
+    .flatMap((name) => readEntry(depot, name) ?? []);
+}
+
+function readEntry(depot: string, name: string): DepotEntry | undefined {
+  const directory = path.join(depot, name);
+  if (name.startsWith('.')) {
+    const id = name.slice(QUARANTINE_PREFIX.length);
+    if (!name.startsWith(QUARANTINE_PREFIX) || !isContainerId(id)) return undefined;
+    const record = readRecord(directory);
+    return { kind: 'set-aside', id, name, directory, record: isFault(record) ? undefined : record };
+  }
+  const record = readRecord(directory);
+  if (record !== undefined && !isFault(record))
+    return { kind: 'recorded', id: record.id, name, directory, record };
+  const config = readConfig(directory);
+  const id = config.get('id') ?? (isContainerId(name) ? name : undefined);
+  if (id === undefined || !isContainerId(id)) return undefined;
+  if (record !== undefined) return { kind: 'broken', id, name, directory, error: record.fault };
+  if (!config.has('id') && !fs.readdirSync(directory).every((part) => PARTS.includes(part))) return undefined;
+  const uid = Number(config.get('user_uid'));
+  return { kind: 'unrecorded', id, name, directory, uid: Number.isInteger(uid) ? uid : undefined };
+}
+
+interface Fault {
+  readonly fault: WardenError;
+}
+
+function isFault(found: ContainerRecord | Fault | undefined): found is Fault {
+  return found !== undefined && 'fault' in found;
+}
+
+/** `undefined`: there is none. */
+function readRecord(directory: string): ContainerRecord | Fault | undefined {
+  try {
+    return parseRecord(fs.readFileSync(path.join(directory, RECORD_FILE), 'utf8'));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    return { fault: toWardenError(error) };
+  }
+}
+
+/** The lines of `etc/config`; none when it cannot be read. */
+function readConfig(directory: string): ReadonlyMap<string, string> {
+  try {
+    const lines = fs.readFileSync(path.join(directory, 'etc/config'), 'utf8').split('\n');
+    return new Map(
+      lines.flatMap((line) => {
+        const [, key, value] = /^(\w+)=(.*)$/.exec(line) ?? [];
+        return key === undefined ? [] : [[key, value!] as const];
+      }),
+    );
+  } catch {
+    return new Map();
+  }
+}

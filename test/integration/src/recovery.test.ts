@@ -1,0 +1,162 @@
+/** What a starting daemon makes of its depot. */
+import fs from 'node:fs';
+import path from 'node:path';
+import {
+  describeWith,
+  remainingLeaks,
+  startDaemon,
+  type TestDaemon,
+  takeInventory,
+} from '@warden/test-harness';
+import { expect, it } from 'vitest';
+import { text } from './text.ts';
+
+/** A killed daemon with one container, changed by `meanwhile`, then its successor. */
+async function afterKill(
+  meanwhile: (containerPath: string, pid: number) => void | Promise<void>,
+  check: (daemon: TestDaemon, containerPath: string) => Promise<void>,
+): Promise<void> {
+  let daemon = await startDaemon();
+  const { place } = daemon;
+  const before = takeInventory(place);
+  try {
+    const box = await (await daemon.connect()).create({ handle: 'the one' });
+    const { containerPath = '' } = await box.info();
+    const { stdout } = await box.run('echo kept > /home/vcap/file; id -u');
+    expect(text(stdout)).not.toBe('');
+    const pid = Number(fs.readFileSync(path.join(containerPath, 'run/wshd.pid'), 'utf8'));
+    await daemon.kill('SIGKILL');
+    await meanwhile(containerPath, pid);
+    daemon = await startDaemon({ place });
+    await check(daemon, containerPath);
+  } finally {
+    await daemon.stop();
+    await daemon.kill();
+    try {
+      expect((await remainingLeaks(place, before)).filter((line) => !line.includes('wardend'))).toEqual([]);
+    } finally {
+      await place.remove();
+    }
+  }
+}
+
+async function expectGone(daemon: TestDaemon, containerPath: string): Promise<void> {
+  expect(await (await daemon.connect()).list()).toEqual([]);
+  expect(fs.existsSync(containerPath)).toBe(false);
+}
+
+describeWith(['root', 'isolated', 'overlayfs'], 'recovery', () => {
+  it('destroys a container without a snapshot [linux-container 25 recovery]', async () => {
+    await afterKill((directory) => fs.rmSync(path.join(directory, 'snapshot.json')), expectGone);
+  });
+
+  it('destroys a container whose init is dead [linux-container 25 recovery]', async () => {
+    await afterKill(async (_, pid) => {
+      process.kill(pid, 'SIGKILL');
+      await expect.poll(() => fs.existsSync(`/proc/${pid}`), { timeout: 10_000 }).toBe(false);
+    }, expectGone);
+  });
+
+  it('destroys a container without etc/config [linux-container 25 recovery]', async () => {
+    await afterKill((directory) => fs.rmSync(path.join(directory, 'etc/config')), expectGone);
+  });
+
+  it('destroys what is left of a container without snapshot and etc/config [linux-container 25 recovery]', async () => {
+    await afterKill((directory) => {
+      fs.rmSync(path.join(directory, 'snapshot.json'));
+      fs.rmSync(path.join(directory, 'etc/config'));
+    }, expectGone);
+  });
+
+  it('finds a container under another name of its directory [behaviour 10 changed directory]', async () => {
+    await afterKill(
+      (directory) => fs.renameSync(directory, path.join(directory, '../moved by an operator')),
+      async (daemon, containerPath) => {
+        const box = (await daemon.connect()).container('the one');
+        const info = await box.info();
+        expect(info.containerPath).toBe(path.join(containerPath, '../moved by an operator'));
+        expect(text((await box.run('cat file; echo new > other; echo out >&2; exit 3')).stdout)).toBe(
+          'kept\n',
+        );
+        expect(fs.existsSync(path.join(info.containerPath!, 'tmp/rootfs/home/vcap/other'))).toBe(true);
+        const job = await box.spawn('sleep 600');
+        expect(fs.existsSync(path.join(info.containerPath!, `jobs/${job.id}/stdout.sock`))).toBe(true);
+        await box.stop({ kill: true });
+        await box.destroy();
+        expect(fs.existsSync(info.containerPath!)).toBe(false);
+      },
+    );
+  });
+
+  it('leaves everything else in the depot as it is [behaviour 10]', async () => {
+    const foreign = ['lost+found', 'containers1', 'tmp'];
+    await afterKill(
+      (directory) => {
+        for (const name of foreign) {
+          fs.mkdirSync(path.join(directory, '..', name));
+          fs.writeFileSync(path.join(directory, '..', name, 'precious'), name);
+        }
+        fs.writeFileSync(path.join(directory, '../vvvvvvvvvvv'), 'a file');
+      },
+      async (daemon, containerPath) => {
+        expect(await (await daemon.connect()).list()).toEqual(['the one']);
+        const depot = path.dirname(containerPath);
+        for (const name of foreign) {
+          expect(fs.readFileSync(path.join(depot, name, 'precious'), 'utf8')).toBe(name);
+          fs.rmSync(path.join(depot, name), { recursive: true });
+        }
+        fs.rmSync(path.join(depot, 'vvvvvvvvvvv'));
+      },
+    );
+  });
+
+  it('keeps a snapshot that an operator can read, never without a good one [behaviour 9]', async () => {
+    const daemon = await startDaemon();
+    try {
+      const box = await (await daemon.connect()).create({ handle: 'ünï', graceTime: 77 });
+      const info = await box.info();
+      const file = path.join(info.containerPath!, 'snapshot.json');
+      const read = (): Record<string, unknown> => JSON.parse(fs.readFileSync(file, 'utf8'));
+      expect(fs.statSync(file).mode & 0o777).toBe(0o600);
+      const job = await box.spawn('exit 3', { discardOutput: true, logTag: 'tag' });
+      expect(read()).toMatchObject({
+        events: [],
+        jobs: { [job.id]: { discard_output: true, log_tag: 'tag' } },
+        limits: {},
+        grace_time: 77,
+        resources: {
+          handle: 'ünï',
+          container_id: path.basename(info.containerPath!),
+          network: info.hostIp!.replace(/\d+$/, (last) => String(Number(last) - 1)),
+          uid: expect.any(Number),
+          ports: [],
+        },
+        state: 'active',
+      });
+      await expect
+        .poll(() => (read().jobs as Record<string, object>)[job.id], { timeout: 10_000 })
+        .toMatchObject({ status: [3, '', ''] });
+      await job.result();
+      await expect.poll(() => read().jobs, { timeout: 10_000 }).toEqual({});
+      let isStopping = true;
+      const sleeper = await box.spawn('trap "" TERM; sleep 1; exit 1');
+      const stopped = box.stop().finally(() => {
+        isStopping = false;
+      });
+      let looks = 0;
+      while (isStopping) {
+        looks += 1;
+        expect(read().resources).toMatchObject({ handle: 'ünï' });
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      }
+      await stopped;
+      expect(looks).toBeGreaterThan(10);
+      expect(read().state).toBe('stopped');
+      await sleeper.result();
+      await box.destroy();
+    } finally {
+      await daemon.stop();
+      await daemon.place.remove();
+    }
+  }, 60_000);
+});
