@@ -1,4 +1,5 @@
 /** From a prepared directory to a listening init. Whatever fails, no process of it remains. */
+import { writeFileSync } from 'node:fs';
 import { type Init, type LaunchedInit, type Logger, WardenError } from '@warden/interface';
 import { type ContainerKind, connectInit } from './init.ts';
 import { InitProcess } from './init-process.ts';
@@ -19,6 +20,8 @@ export async function launchInit(spec: LaunchSpec, logger: Logger): Promise<Laun
   const launcher = new Launcher(spec, logger);
   try {
     const { pid } = await withinStage('clone', spec.hookTimeout, launcher.expect('cloned'));
+    // for operators and old tools; nobody here trusts a number from a file
+    writeFileSync(`${spec.directory}/run/wshd.pid`, `${pid}\n`);
     // the launcher, its parent, reaps it only after our word or the channel's end, so the number is init's
     return new Launched(spec, launcher, new InitProcess(pid, spec.kind.end));
   } catch (error) {
