@@ -1,0 +1,348 @@
+#include "receiver.h"
+
+#include "levels.h"
+#include "target.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define ALL_BITS 07777u
+
+struct receiver {
+  struct channel *channel;
+  struct failure *own;
+  const struct output_rules *rules;
+  struct levels levels;
+  size_t base;      /* the level of the source's own directory, which no LEAVE ends */
+  uint64_t skipped; /* directories that could not be made: nothing that comes below them is */
+  uint64_t base_skipped;
+};
+
+/* Answers -1 when going on makes no sense. */
+static int note(struct receiver *receiver, int error, const char *operation, const char *name) {
+  failure_note(receiver->own, error, operation, levels_path(&receiver->levels), name);
+  return failure_is_fatal(error) ? -1 : 0;
+}
+
+static int nonsense(struct receiver *receiver, const char *what) {
+  failure_note(receiver->own, EPROTO, what, levels_path(&receiver->levels), "");
+  return -1;
+}
+
+static bool is_name(const char *name) {
+  return name[0] != '\0' && strcmp(name, ".") != 0 && strcmp(name, "..") != 0 && strchr(name, '/') == NULL;
+}
+
+/* Opens a directory for working in it. One that its owner has closed for himself is opened for as long as the copy takes. */
+static int open_inside(int parent, const char *name) {
+  int flags = O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+  struct stat facts;
+  int fd = openat(parent, name, O_RDONLY | flags);
+  if ((fd < 0 && errno != EACCES) || (fd >= 0 && geteuid() == 0)) return fd;
+  int closed = fd >= 0 ? fd : openat(parent, name, O_PATH | flags);
+  if (closed < 0 || fstat(closed, &facts) != 0) return fd;
+  if ((facts.st_mode & 0700) == 0700) goto out;
+  char path[64]; /* fchmod(2) takes no descriptor that was opened for its path only */
+  snprintf(path, sizeof path, "/proc/self/fd/%d", closed);
+  if (chmod(path, (facts.st_mode & ALL_BITS) | 0700) == 0 && fd < 0) fd = openat(parent, name, O_RDONLY | flags);
+  else errno = EACCES;
+out:;
+  int saved = errno;
+  if (closed != fd) close(closed);
+  errno = saved;
+  return fd;
+}
+
+static int enter(struct receiver *receiver, const char *name, uint32_t mode) {
+  int parent = levels_top(&receiver->levels)->fd;
+  struct stat facts;
+  int made = mkdirat(parent, name, 0700);
+  if (made != 0 && errno == EEXIST) {
+    if (output_make_way(parent, name, true) != 0) goto failed;
+    made = mkdirat(parent, name, 0700);
+  }
+  if (made != 0 && errno != EEXIST) goto failed;
+  int fd = open_inside(parent, name);
+  if (fd < 0 || fstat(fd, &facts) != 0) goto failed;
+  struct level *level = levels_push(&receiver->levels, fd, name, &facts);
+  if (level == NULL) goto failed;
+  level->mode = mode & receiver->rules->mask;
+  return 0;
+failed:
+  receiver->skipped = 1;
+  return note(receiver, errno, "make directory", name);
+}
+
+/* The content is complete: the directory gets what it shall have. */
+static int finish_directory(struct receiver *receiver) {
+  struct level *level = levels_top(&receiver->levels);
+  const struct output_rules *rules = receiver->rules;
+  struct stat facts;
+  if (fstat(level->fd, &facts) != 0) return note(receiver, errno, "stat", "");
+  bool changes_owner = (rules->uid != OUTPUT_KEEP && rules->uid != facts.st_uid) || (rules->gid != (gid_t)-1 && rules->gid != facts.st_gid);
+  if (changes_owner && fchown(level->fd, rules->uid, rules->gid) != 0) return note(receiver, errno, "change owner", "");
+  if ((facts.st_mode & ALL_BITS) != level->mode && fchmod(level->fd, level->mode) != 0) return note(receiver, errno, "change mode", "");
+  return 0;
+}
+
+static int leave(struct receiver *receiver) {
+  if (receiver->skipped > receiver->base_skipped) {
+    receiver->skipped--;
+    return 0;
+  }
+  if (receiver->skipped > 0 || receiver->levels.depth <= receiver->base) return nonsense(receiver, "more ends than beginnings of directories");
+  int result = finish_directory(receiver);
+  if (levels_pop(&receiver->levels) != 0) return note(receiver, errno, "return to directory", "");
+  return result;
+}
+
+static int write_all(int fd, const unsigned char *bytes, size_t length, off_t offset) {
+  while (length > 0) {
+    ssize_t count = pwrite(fd, bytes, length, offset);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return -1;
+    bytes += count;
+    offset += count;
+    length -= (size_t)count;
+  }
+  return 0;
+}
+
+static int receive_file(struct receiver *receiver, const struct message *message, const char *name) {
+  int directory = levels_top(&receiver->levels)->fd;
+  struct output output;
+  if (output_open(&output, directory) != 0) return note(receiver, errno, "create file", name);
+  if (write_all(output.fd, message->payload, message->payload_length, 0) != 0) {
+    int saved = errno;
+    output_drop(&output, directory);
+    return note(receiver, saved, "write", name);
+  }
+  if (output_finish(&output, directory, name, message->mode, receiver->rules) != 0) return note(receiver, errno, "create file", name);
+  return 0;
+}
+
+static int receive_link(struct receiver *receiver, const struct message *message, const char *name) {
+  char target[COPY_LINK_MAX + 1];
+  if (message->payload_length > COPY_LINK_MAX || memchr(message->payload, '\0', message->payload_length) != NULL)
+    return nonsense(receiver, "a link that cannot be");
+  memcpy(target, message->payload, message->payload_length);
+  target[message->payload_length] = '\0';
+  if (output_link(levels_top(&receiver->levels)->fd, name, target, receiver->rules) != 0) return note(receiver, errno, "create link", name);
+  return 0;
+}
+
+/* Takes `length` bytes out of the pipe, into `fd` or away (-1). Answers 0, -1 (the pipe broke) or the errno of writing, having taken all. */
+static int take_data(struct receiver *receiver, int fd, off_t *offset, uint64_t length) {
+  unsigned char buffer[32768];
+  bool can_splice = fd >= 0;
+  int error = 0;
+  while (length > 0) {
+    if (can_splice) {
+      size_t part = length < (1u << 30) ? (size_t)length : 1u << 30;
+      ssize_t count = splice(receiver->channel->pipe, NULL, fd, offset, part, SPLICE_F_MOVE);
+      if (count < 0 && errno == EINTR) continue;
+      if (count == 0) return -1;
+      if (count > 0) length -= (uint64_t)count;
+      else can_splice = false; /* not possible here, or a failure that writing shows as well */
+      continue;
+    }
+    ssize_t got = read(receiver->channel->pipe, buffer, length < sizeof buffer ? (size_t)length : sizeof buffer);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return -1;
+    length -= (uint64_t)got;
+    if (fd < 0 || error != 0) continue;
+    if (write_all(fd, buffer, (size_t)got, *offset) != 0) error = errno;
+    *offset += got;
+    if (error != 0 && failure_is_fatal(error)) return error;
+  }
+  return error;
+}
+
+static int peer_lost(struct receiver *receiver) {
+  failure_note(receiver->own, errno == EPROTO ? EPROTO : ECONNRESET, "talk to the other side", "", "");
+  return -1;
+}
+
+/* LARGE: up to CLOSE. `name` NULL: the data are thrown away. */
+static int receive_large(struct receiver *receiver, const struct message *first, const char *given_name) {
+  char name[COPY_NAME_MAX + 1];
+  struct message message = *first;
+  const uint64_t size = first->size;
+  const mode_t mode = first->mode;
+  int directory = levels_top(&receiver->levels)->fd, error = 0;
+  struct output output = {.fd = -1};
+  off_t offset = 0;
+  if (size > INT64_MAX) return nonsense(receiver, "a file that cannot be");
+  if (given_name != NULL) {
+    memcpy(name, given_name, strlen(given_name) + 1);
+    if (output_open(&output, directory) != 0) error = errno;
+  }
+  for (uint64_t left = size;;) {
+    int result = error != 0 && failure_is_fatal(error) ? -1 : channel_receive(receiver->channel, &message);
+    if (result != 0 && error == 0) {
+      output_drop(&output, directory);
+      return peer_lost(receiver);
+    }
+    if (result != 0 || message.type == COPY_CLOSE) break;
+    if ((message.type != COPY_DATA && message.type != COPY_HOLE) || message.size > left) {
+      output_drop(&output, directory);
+      return nonsense(receiver, "more data than the file has");
+    }
+    left -= message.size;
+    if (message.type == COPY_HOLE) {
+      offset += (off_t)message.size;
+      continue;
+    }
+    result = take_data(receiver, error == 0 ? output.fd : -1, &offset, message.size);
+    if (result < 0) {
+      output_drop(&output, directory);
+      return peer_lost(receiver);
+    }
+    if (result > 0 && error == 0) error = result;
+  }
+  if (given_name == NULL) return 0;
+  /* a hole at the end */
+  if (error == 0 && message.mode == 0 && ftruncate(output.fd, offset) != 0) error = errno;
+  if (error != 0 || message.mode != 0) { /* the sender has noted a failure of its own */
+    output_drop(&output, directory);
+    return error == 0 ? 0 : note(receiver, error, "write", name);
+  }
+  if (output_finish(&output, directory, name, mode, receiver->rules) != 0) return note(receiver, errno, "create file", name);
+  return 0;
+}
+
+/* One thing of the tree, under `name`. */
+static int receive_entry(struct receiver *receiver, const struct message *message, const char *name) {
+  if (!is_name(name)) return nonsense(receiver, "a name that cannot be");
+  bool is_skipped = receiver->skipped > 0;
+  switch (message->type) {
+    case COPY_ENTER:
+      if (!S_ISDIR(message->mode)) return nonsense(receiver, "a directory that is none");
+      if (is_skipped && ++receiver->skipped > COPY_DEPTH_MAX) return nonsense(receiver, "too many directories inside each other");
+      return is_skipped ? 0 : enter(receiver, name, message->mode);
+    case COPY_FILE:
+      if (!S_ISREG(message->mode)) return nonsense(receiver, "a file that is none");
+      return is_skipped ? 0 : receive_file(receiver, message, name);
+    case COPY_LARGE:
+      if (!S_ISREG(message->mode)) return nonsense(receiver, "a file that is none");
+      return receive_large(receiver, message, is_skipped ? NULL : name);
+    case COPY_LINK:
+      return is_skipped ? 0 : receive_link(receiver, message, name);
+    case COPY_ROOT:
+    case COPY_LEAVE:
+    case COPY_DATA:
+    case COPY_HOLE:
+    case COPY_CLOSE:
+    case COPY_END:
+    case COPY_READY:
+    case COPY_DONE:
+      break;
+  }
+  return nonsense(receiver, "a message out of order");
+}
+
+/* Up to END, for a file or a link: at most one, which gets `name`. */
+static int receive_single(struct receiver *receiver, const char *name, struct failure *peer) {
+  struct message message;
+  if (channel_receive(receiver->channel, &message) != 0) return peer_lost(receiver);
+  if (message.type == COPY_FILE || message.type == COPY_LARGE || message.type == COPY_LINK) {
+    int result = receive_entry(receiver, &message, name);
+    if (result != 0) return result;
+    if (channel_receive(receiver->channel, &message) != 0) return peer_lost(receiver);
+  }
+  if (message.type != COPY_END) return nonsense(receiver, "more than one file");
+  failure_of_message(&message, peer);
+  return 0;
+}
+
+/* Up to END, the content of the directory on top. */
+static int receive_entries(struct receiver *receiver, struct failure *peer) {
+  receiver->base = receiver->levels.depth;
+  receiver->base_skipped = receiver->skipped;
+  for (;;) {
+    struct message message;
+    if (channel_receive(receiver->channel, &message) != 0) return peer_lost(receiver);
+    if (message.type == COPY_END) {
+      failure_of_message(&message, peer);
+      break;
+    }
+    int result = message.type == COPY_LEAVE ? leave(receiver) : receive_entry(receiver, &message, message.name);
+    if (result != 0) return result;
+  }
+  /* an unfinished directory is one that the sender could not come back to; with no failure of its own that is a lie */
+  if (peer->error == 0 && receiver->levels.depth > receiver->base) return nonsense(receiver, "a directory without an end");
+  while (receiver->levels.depth > receiver->base)
+    if (levels_pop(&receiver->levels) != 0) return note(receiver, errno, "return to directory", "");
+  return 0;
+}
+
+/* What the source is decides where it goes. */
+static int begin(struct receiver *receiver, const struct place *place, const char *path, const struct message *root, struct target *target,
+                 const char *const *forbidden) {
+  const char *operation;
+  bool is_directory = S_ISDIR(root->mode), is_contents = (root->size & COPY_CONTENTS) != 0;
+  if (is_contents ? root->name[0] != '\0' || !is_directory : !is_name(root->name)) return nonsense(receiver, "a name that cannot be");
+  bool is_single = !is_directory || (root->size & COPY_EMPTY) != 0;
+  struct stat facts;
+  if (target_open(target, place, path, is_single, is_directory, forbidden, &operation) != 0) {
+    note(receiver, errno, operation, "");
+    return -1;
+  }
+  if (fstat(target->directory, &facts) != 0) {
+    note(receiver, errno, "stat", "");
+    close(target->directory);
+    return -1;
+  }
+  uint64_t identity[2] = {facts.st_dev, facts.st_ino};
+  struct level *level = levels_push(&receiver->levels, target->directory, "", &facts);
+  if (level == NULL) {
+    note(receiver, errno, "open destination", "");
+    return -1;
+  }
+  struct copy_header header = {.type = COPY_READY, .payload_length = sizeof identity};
+  if (channel_send(receiver->channel, &header, "", identity) != 0 || channel_flush(receiver->channel) != 0) return peer_lost(receiver);
+  return 0;
+}
+
+/*
+ * The source's own directory: contents are the destination directory itself, or with a name for it a new one there; another directory is
+ * made inside.
+ */
+static int receive_root(struct receiver *receiver, const struct message *root, const struct target *target, struct failure *peer) {
+  const char *name = target->name[0] != '\0' ? target->name : root->name;
+  if (!S_ISDIR(root->mode)) return receive_single(receiver, name, peer);
+  if (name[0] != '\0') {
+    int result = enter(receiver, name, root->mode);
+    if (result != 0) return result;
+  } else {
+    levels_top(&receiver->levels)->mode = root->mode & receiver->rules->mask;
+  }
+  /* when it could not be made, what comes is heard to its end */
+  int result = receive_entries(receiver, peer);
+  return result != 0 || receiver->skipped > 0 ? result : finish_directory(receiver);
+}
+
+void receive_tree(struct channel *channel, const struct place *place, const char *path, const struct output_rules *rules, const char *const *forbidden,
+                  struct failure *own, struct failure *peer) {
+  struct receiver receiver = {.channel = channel, .own = own, .rules = rules};
+  struct message root;
+  struct target target;
+  levels_init(&receiver.levels, path);
+  if (channel_receive(channel, &root) != 0) {
+    peer_lost(&receiver);
+  } else if (root.type == COPY_END) {
+    failure_of_message(&root, peer);
+  } else if (root.type != COPY_ROOT) {
+    nonsense(&receiver, "a message out of order");
+  } else {
+    const struct message kept = root; /* its name is a copy; a root has no payload */
+    if (begin(&receiver, place, path, &kept, &target, forbidden) == 0) receive_root(&receiver, &kept, &target, peer);
+  }
+  channel_send_failure(channel, COPY_DONE, own); /* when that fails, nobody is left to hear it */
+  levels_free(&receiver.levels);
+}
