@@ -11,7 +11,7 @@
 struct failure {
   int error; /* 0: nothing failed */
   uint64_t count;
-  char operation[32];
+  char operation[64];
   char path[FAILURE_PATH_MAX];
 };
 

@@ -79,6 +79,9 @@ enum wshd_role { WSHD_ROLE_DAEMON = 1, WSHD_ROLE_OPERATOR = 2 };
  *
  * Standard input is, in order of precedence: the pty (TTY); a pipe whose write end is answered (STDIN_PIPE); the descriptor that came with
  * the message (STDIN_FD); the inline bytes.
+ *
+ * PROGRAM_FD: the program is the last descriptor that came with the message, executed as it is; argv are only its arguments. So a tool of the
+ * daemon's runs inside without a file of the root being opened, and without a copy of it there.
  */
 enum wshd_spawn_flags {
   WSHD_SPAWN_TTY = 1,        /* stdin, stdout, stderr are a pty of the container's own devpts */
@@ -86,6 +89,7 @@ enum wshd_spawn_flags {
   WSHD_SPAWN_TREE = 4,       /* the job becomes a child subreaper: orphans stay below it, SIGNAL tree reaches them */
   WSHD_SPAWN_STDIN_PIPE = 8,
   WSHD_SPAWN_STDIN_FD = 16,
+  WSHD_SPAWN_PROGRAM_FD = 32,
 };
 
 #define WSHD_ALL_JOBS 0xffffffffu

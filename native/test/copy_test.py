@@ -161,6 +161,9 @@ def make_sources(at):
 SOURCES = ["file", "full", "full/", "full/.", "full/sub/..", "empty", "empty/", "onlypipe", "onlypipe/", "linkdir", "linkdir/", "linkfile", "linkfile/", "dangling",
            "dangling/", "pipe", "missing", "missing/", "file/", "names", "names/", "full//", "./full", "full/./sub", "full/sub/deep/big"]
 
+# Nothing is to be had from these. rsync makes the destination directory all the same when the path ends with a slash; warden-copy leaves everything.
+BROKEN = {"missing", "missing/", "file/", "linkfile/", "dangling/"}
+
 # What stands at the destination before; `to` is its path.
 PLACES = {
     "nothing": lambda to: None,
@@ -189,37 +192,268 @@ def compare_with_rsync(work, direction, user):
     random.Random(SEED).shuffle(combinations)
     for name, suffix, source in combinations[:SAMPLE]:
         make = PLACES[name]
-        if True:
-            if True:
-                results = []
-                for who in ("rsync", "warden"):
-                    place = f"{work}/{who}"
-                    shutil.rmtree(place, ignore_errors=True)
-                    os.mkdir(place)
-                    os.chdir(place)
-                    make("to")
-                    if user is not None:
-                        subprocess.check_call(["chown", "-hR", f"{user}:{user}", place])
-                    target = f"{place}/to{suffix}"
-                    origin = f"{work}/sources/{source}"
-                    if who == "rsync":
-                        arguments = ["rsync", "-r", "-p", "--links", "--ignore-times", origin, target]
-                        command = arguments if user is None else ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", *arguments]
-                        done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode == 0
-                    else:
-                        fields = copy(direction, origin, target, inside_user=user, outside_user=user)
-                        done = fields == ["ok"]
-                        if fields[0] not in ("ok", "error"):
-                            different.append((name, suffix, source, fields))
-                    os.chdir(work)
-                    results.append((done, describe(place)))
-                cases += 1
-                if results[0] != results[1]:
-                    (rsync_ok, rsync_tree), (ok, tree) = results
-                    keys = [key for key in sorted(set(rsync_tree) | set(tree)) if rsync_tree.get(key) != tree.get(key)][:3]
-                    different.append((name, suffix, source, f"rsync {rsync_ok}", f"warden {ok}", [(key, str(rsync_tree.get(key))[:60], str(tree.get(key))[:60]) for key in keys]))
+        results = []
+        for who in ("rsync", "warden"):
+            place = f"{work}/{who}"
+            shutil.rmtree(place, ignore_errors=True)
+            os.mkdir(place)
+            os.chdir(place)
+            make("to")
+            before = describe(place)
+            if user is not None:
+                subprocess.check_call(["chown", "-hR", f"{user}:{user}", place])
+            target = f"{place}/to{suffix}"
+            origin = f"{work}/sources/{source}"
+            if who == "rsync":
+                arguments = ["rsync", "-r", "-p", "--links", "--ignore-times", origin, target]
+                command = arguments if user is None else ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", *arguments]
+                done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode == 0
+            else:
+                fields = copy(direction, origin, target, inside_user=user, outside_user=user)
+                done = fields == ["ok"]
+                if fields[0] not in ("ok", "error"):
+                    different.append((name, suffix, source, fields))
+            os.chdir(work)
+            results.append((done, before if who == "rsync" and source in BROKEN else describe(place)))
+        cases += 1
+        if results[0] != results[1]:
+            (rsync_ok, rsync_tree), (ok, tree) = results
+            keys = [key for key in sorted(set(rsync_tree) | set(tree)) if rsync_tree.get(key) != tree.get(key)][:3]
+            different.append((name, suffix, source, f"rsync {rsync_ok}", f"warden {ok}", [(key, str(rsync_tree.get(key))[:60], str(tree.get(key))[:60]) for key in keys]))
     check(not different and cases >= min(SAMPLE, len(combinations)), f"{direction}, user {user or 'root'}: {cases} combinations end as rsync's", different[:8])
     print(f"# {len(different)} differ")
+
+
+# --- a liar at the other end ----------------------------------------------------------------------------------------
+
+def message(kind, name=b"", payload=b"", mode=0, size=0, name_length=None, payload_length=None):
+    lengths = (len(name) if name_length is None else name_length, len(payload) if payload_length is None else payload_length)
+    return struct.pack("<HHIQII", kind, lengths[0], mode, size, lengths[1], 0) + name + payload
+
+
+class Liar:
+    """Plays the inside role to a real outside role that receives into `target`."""
+
+    def __init__(self, target, *forbidden):
+        self.role = Role("outside", "out", target, "", *forbidden)
+        _, control, _, _ = self.role.socket.recvmsg(1, socket.CMSG_SPACE(4))
+        self.pipe = array.array("i", control[0][2])[0]
+
+    def say(self, *messages):
+        try:
+            self.role.socket.sendall(b"".join(messages))
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+
+    def end(self):
+        os.close(self.pipe)
+        self.role.socket.shutdown(socket.SHUT_WR)
+        return self.role.end()
+
+
+DIR_ROOT = message(ROOT, b"evil", mode=DIRECTORY)
+OVER = message(END)
+LIES = {
+    "a name with a slash": [DIR_ROOT, message(FILE, b"../out", b"x", REGULAR), OVER],
+    "an absolute name": [DIR_ROOT, message(FILE, b"/tmp/warden-copy-evil", b"x", REGULAR), OVER],
+    "the name ..": [DIR_ROOT, message(ENTER, b"..", mode=DIRECTORY), message(FILE, b"out", b"x", REGULAR), message(LEAVE), OVER],
+    "the name .": [DIR_ROOT, message(ENTER, b".", mode=DIRECTORY), OVER],
+    "an empty name": [DIR_ROOT, message(FILE, b"", b"x", REGULAR), OVER],
+    "a name with NUL": [DIR_ROOT, message(FILE, b"a\0b", b"x", REGULAR), OVER],
+    "a root with a slash": [message(ROOT, b"../evil", mode=DIRECTORY), OVER],
+    "a root named ..": [message(ROOT, b"..", mode=DIRECTORY), OVER],
+    "a device": [DIR_ROOT, message(FILE, b"null", b"", 0o020666), OVER],
+    "a directory as file": [DIR_ROOT, message(FILE, b"d", b"", DIRECTORY), OVER],
+    "too many ends": [DIR_ROOT, message(LEAVE), message(FILE, b"out", b"x", REGULAR), OVER],
+    "no end": [DIR_ROOT, message(ENTER, b"d", mode=DIRECTORY), OVER],
+    "a name longer than it is": [DIR_ROOT, message(FILE, b"x", b"", REGULAR, name_length=255)],
+    "a name longer than can be": [DIR_ROOT, message(FILE, b"x" * 300, b"", REGULAR)],
+    "a payload longer than can be": [DIR_ROOT, message(FILE, b"x", b"", REGULAR, payload_length=0xFFFFFFFF)],
+    "more data than announced": [DIR_ROOT, message(LARGE, b"x", mode=REGULAR, size=10), message(DATA, size=11), message(CLOSE), OVER],
+    "a hole beyond everything": [DIR_ROOT, message(LARGE, b"x", mode=REGULAR, size=2**64 - 1), message(HOLE, size=2**63), message(HOLE, size=2**63), message(CLOSE), OVER],
+    "data of no file": [DIR_ROOT, message(DATA, size=1), OVER],
+    "a link with NUL": [DIR_ROOT, message(LINK, b"l", b"a\0b", SYMLINK), OVER],
+    "a link without end": [DIR_ROOT, message(LINK, b"l", b"x" * 5000, SYMLINK), OVER],
+    "an unknown message": [DIR_ROOT, message(99), OVER],
+    "two roots": [DIR_ROOT, DIR_ROOT, OVER],
+    "nothing but an end of file": [],
+    "half a message": [DIR_ROOT[:7]],
+    "data that never come": [DIR_ROOT, message(LARGE, b"x", mode=REGULAR, size=10), message(DATA, size=10)],
+    "a directory for a single file": [message(ROOT, b"evil", mode=REGULAR), message(ENTER, b"evil", mode=DIRECTORY), OVER],
+    "two files for a single one": [message(ROOT, b"evil", mode=REGULAR), message(FILE, b"evil", b"x", REGULAR), message(FILE, b"evil", b"y", REGULAR), OVER],
+}
+
+
+def play_liar(work):
+    for name, messages in LIES.items():
+        target = f"{work}/liar/target"
+        shutil.rmtree(f"{work}/liar", ignore_errors=True)
+        os.makedirs(target)
+        liar = Liar(target)
+        liar.say(*messages)
+        fields, errors = liar.end()
+        outside = [entry for entry in os.listdir(f"{work}/liar") if entry != "target"]
+        left = [path for path in describe(target) if b".warden-copy." in path]
+        check(fields[0] == "error" and not errors and not outside and not left, f"a liar is refused and nothing is left: {name}", (fields, errors, outside, left))
+    check(not os.path.exists("/tmp/warden-copy-evil"), "an absolute name led nowhere")
+
+
+def play_link_and_directory(work):
+    """A link that is sent first and then entered must not be followed."""
+    os.makedirs(f"{work}/trap/target")
+    os.makedirs(f"{work}/trap/outside")
+    liar = Liar(f"{work}/trap/target")
+    liar.say(DIR_ROOT, message(LINK, b"d", f"{work}/trap/outside".encode(), SYMLINK), message(ENTER, b"d", mode=DIRECTORY), message(FILE, b"file", b"x", REGULAR), message(LEAVE), OVER)
+    fields, errors = liar.end()
+    check(fields == ["ok"] and not os.listdir(f"{work}/trap/outside"), "a directory of a link's name replaces the link", (fields, errors))
+    liar = Liar(f"{work}/trap/target")
+    liar.say(DIR_ROOT, message(LINK, b"f", f"{work}/trap/outside/f".encode(), SYMLINK), message(FILE, b"f", b"x", 0o106755), OVER)
+    fields, errors = liar.end()
+    facts = os.lstat(f"{work}/trap/target/evil/f")
+    check(fields == ["ok"] and not os.listdir(f"{work}/trap/outside") and stat.S_IMODE(facts.st_mode) == 0o755, "a file of a link's name replaces the link, without set-id bits", (fields, errors))
+
+
+def play_noise(work):
+    """Random bytes, and valid streams with one byte changed: it ends, in an orderly way, inside the target."""
+    generator = random.Random(SEED)
+    valid = DIR_ROOT + message(ENTER, b"d", mode=DIRECTORY) + message(FILE, b"f", b"content", REGULAR) + message(LINK, b"l", b"f", SYMLINK) + message(LEAVE) + message(LARGE, b"g", mode=REGULAR, size=4) + message(DATA, size=4) + message(CLOSE) + OVER
+    bad = []
+    for round_number in range(int(os.environ.get("COPY_TEST_NOISE", "60"))):
+        shutil.rmtree(f"{work}/noise", ignore_errors=True)
+        os.makedirs(f"{work}/noise/target")
+        liar = Liar(f"{work}/noise/target")
+        stream = bytearray(valid)
+        for _ in range(generator.randint(1, 3)):
+            stream[generator.randrange(len(stream))] = generator.randrange(256)
+        os.write(liar.pipe, b"data")
+        liar.say(bytes(stream))
+        fields, errors = liar.end()
+        if fields[0] not in ("ok", "error") or errors or os.listdir(f"{work}/noise") != ["target"]:
+            bad.append((bytes(stream), fields, errors))
+    check(not bad, f"changed streams do no harm (seed {SEED})", bad[:2])
+
+
+# --- what a copy meets ----------------------------------------------------------------------------------------------
+
+def ends_with_peer(work):
+    os.makedirs(f"{work}/peer")
+    liar = Liar(f"{work}/peer")
+    liar.say(DIR_ROOT, message(LARGE, b"x", mode=REGULAR, size=1 << 30), message(DATA, size=4))
+    os.write(liar.pipe, b"half")
+    fields, _ = liar.end()
+    check(fields[:2] == ["error", "104"] and not [name for name in os.listdir(f"{work}/peer/evil")], "the end of the other side ends the copy, and no half file is left", fields)
+    liar = Liar(f"{work}/peer")
+    liar.say(DIR_ROOT, message(LARGE, b"x", mode=REGULAR, size=1 << 30), message(DATA, size=4))
+    time.sleep(0.2)
+    liar.role.process.send_signal(signal.SIGTERM)
+    fields, _ = liar.end()
+    check(fields == ["none"] and liar.role.process.returncode == 143 and not os.listdir(f"{work}/peer/evil"), "a signal ends the copy, and no half file is left", (fields, liar.role.process.returncode))
+
+
+def deep_and_wide(work):
+    depth = 3000
+    os.makedirs(f"{work}/deep")
+    here = os.open(f"{work}/deep", os.O_RDONLY)
+    for level in range(depth):
+        name = f"{level % 10}" * 50
+        os.mkdir(name, dir_fd=here)
+        if level % 500 == 0:
+            os.close(os.open("file", os.O_CREAT | os.O_WRONLY, 0o644, dir_fd=here))
+        following = os.open(name, os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = following
+    os.close(here)
+    fields = copy("out", f"{work}/deep/", f"{work}/deep-copy")
+    check(fields == ["ok"], f"{depth} directories inside each other", fields)
+    same = subprocess.run(["sh", "-c", 'cd "$0" && find . | cksum; cd "$1" && find . | cksum', f"{work}/deep", f"{work}/deep-copy"], capture_output=True, text=True, check=True).stdout.split("\n")
+    check(same[0] == same[1] and same[0] != "", "the deep copy is complete", same)
+    subprocess.check_call(["rm", "-rf", f"{work}/deep", f"{work}/deep-copy"])
+    os.makedirs(f"{work}/wide")
+    for number in range(5000):
+        os.close(os.open(f"{work}/wide/{number:05}{'n' * 200}", os.O_CREAT | os.O_WRONLY, 0o600))
+    fields = copy("in", f"{work}/wide", f"{work}/wide-copy/")
+    check(fields == ["ok"] and sorted(os.listdir(f"{work}/wide-copy/wide")) == sorted(os.listdir(f"{work}/wide")), "5000 long names in one directory", fields)
+
+
+def sparse(work):
+    with open(f"{work}/sparse", "wb") as file:
+        file.truncate(1 << 40)
+        file.seek(1 << 30)
+        file.write(b"in the middle")
+    fields = copy("out", f"{work}/sparse", f"{work}/sparse-copy")
+    facts = os.stat(f"{work}/sparse-copy")
+    with open(f"{work}/sparse-copy", "rb") as file:
+        file.seek(1 << 30)
+        middle = file.read(13)
+    check(fields == ["ok"] and facts.st_size == 1 << 40 and facts.st_blocks < 10000 and middle == b"in the middle", "a file of 1 TiB with one piece of data keeps its holes", (fields, facts))
+
+
+def full_disk(work):
+    os.makedirs(f"{work}/disk")
+    subprocess.check_call(["mount", "-t", "tmpfs", "-o", "size=1m,nr_inodes=100", "none", f"{work}/disk"])
+    try:
+        write(f"{work}/disk/big", "old")
+        with open(f"{work}/big", "wb") as file:
+            file.write(b"x" * (3 << 20))
+        fields = copy("out", f"{work}/big", f"{work}/disk/big")
+        with open(f"{work}/disk/big") as file:
+            check(fields[:3] == ["error", "28", "host"] and file.read() == "old" and os.listdir(f"{work}/disk") == ["big"], "a full disk is told, the old file stays, nothing else does", fields)
+        fields = copy("in", f"{work}/big", f"{work}/disk/other")
+        check(fields[:3] == ["error", "28", "container"] and os.listdir(f"{work}/disk") == ["big"], "a disk that is full inside is told", fields)
+        os.makedirs(f"{work}/many")
+        for number in range(300):
+            write(f"{work}/many/{number}", "x")
+        fields = copy("out", f"{work}/many/", f"{work}/disk/")
+        check(fields[:2] == ["error", "28"], "no inode left is told", fields)
+    finally:
+        subprocess.check_call(["umount", f"{work}/disk"])
+
+
+def special_and_forbidden(work):
+    os.makedirs(f"{work}/special/depot/below")
+    os.mkfifo(f"{work}/special/pipe")
+    write(f"{work}/plain", "x")
+    fields = copy("out", f"{work}/plain", f"{work}/special/pipe")
+    check(fields[:2] == ["error", "17"] and stat.S_ISFIFO(os.lstat(f"{work}/special/pipe").st_mode), "a pipe at the destination is left alone", fields)
+    os.symlink("depot/below", f"{work}/special/link")
+    for target in ("depot/x", "depot/", "depot/below/x", "link/x", "link"):
+        fields = copy("out", f"{work}/plain", f"{work}/special/{target}", forbidden=[f"{work}/special/depot"])
+        check(fields[:2] == ["error", "1"], f"a forbidden directory is not written to: {target}", fields)
+    check(os.listdir(f"{work}/special/depot") == ["below"] and not os.listdir(f"{work}/special/depot/below"), "nothing was written")
+
+
+def into_itself(work):
+    os.makedirs(f"{work}/self/sub")
+    write(f"{work}/self/file", "x")
+    fields = copy("in", f"{work}/self", f"{work}/self/sub")
+    check(fields[:2] == ["error", "40"], "a directory is not copied into itself without end", fields)
+    fields = copy("in", f"{work}/self/", f"{work}/self")
+    check(fields == ["ok"], "content that is there already stays", fields)
+
+
+def confined(work):
+    """With a root, no path and no link leads out of it."""
+    os.makedirs(f"{work}/box/inner")
+    write(f"{work}/outside", "secret")
+    os.symlink(f"{work}", f"{work}/box/link")
+    for source in ("/../outside", f"/link/outside", "/inner/../../outside", "/proc/self/root"):
+        fields = copy("out", source, f"{work}/stolen", root=f"{work}/box")
+        check(fields[0] == "error" and not os.path.exists(f"{work}/stolen"), f"{source} stays inside the root", fields)
+    fields = copy("in", f"{work}/outside", "/../../inner/x", root=f"{work}/box")
+    check(fields == ["ok"] and os.path.exists(f"{work}/box/inner/x"), "above the root is the root", fields)
+    fields = copy("in", f"{work}/outside", "inner/y", root=f"{work}/box")
+    check(fields == ["ok"] and os.path.exists(f"{work}/box/inner/y"), "a relative path begins at the root", fields)
+
+
+def owners(work):
+    write(f"{work}/owned", "x", 0o640)
+    for owner, uid, gid in (("", 0, 0), ("daemon", 1, 0), ("daemon:", 1, 1), ("daemon:bin", 1, 2), (":bin", 0, 2), ("4000", 4000, 0), ("4000:5000", 4000, 5000), ("0", 0, 0), (":", 0, 0), ("4294967294", 4294967294, 0)):
+        fields = copy("out", f"{work}/owned", f"{work}/owned-copy", owner=owner)
+        facts = os.stat(f"{work}/owned-copy")
+        check(fields == ["ok"] and (facts.st_uid, facts.st_gid) == (uid, gid), f"owner '{owner}'", (fields, facts))
+    for owner in ("nobody-here", "-1", "4294967295", "99999999999999999999", "a:b:c", "root:no-group", " root", "root ", "0x10", "1e3", "4000:"):
+        fields = copy("out", f"{work}/owned", f"{work}/owned-never", owner=owner)
+        check(fields[0] == "error" and fields[4] == "find owner" and not os.path.exists(f"{work}/owned-never"), f"owner '{owner}' is refused before anything is copied", fields)
 
 
 if __name__ == "__main__":
@@ -231,8 +465,14 @@ if __name__ == "__main__":
         if RSYNC is None:
             print("# rsync is missing: nothing to compare with")
         else:
-            for direction, user in (("in", None), ("out", None)):
+            for direction, user in (("in", None), ("out", None), ("in", 12345)):
+                if user is not None:
+                    # what cannot be read is no part of the comparison: rsync clears its way for it before it finds out
+                    subprocess.check_call(["chown", "-hR", f"{user}:{user}", f"{work}/sources"])
+                    os.chmod(f"{work}/sources/full/nothing", 0o400)
                 compare_with_rsync(work, direction, user)
+        for test in (play_liar, play_link_and_directory, play_noise, ends_with_peer, deep_and_wide, sparse, full_disk, special_and_forbidden, into_itself, confined, owners):
+            test(work)
     finally:
         os.chdir("/")
         shutil.rmtree(work, ignore_errors=True)

@@ -67,6 +67,13 @@ static void own_streams(const struct account *account) {
   for (int fd = 0; fd <= 2; fd++) fchown(fd, account->uid, (gid_t)-1); /* a stream that cannot be given away still works by its number */
 }
 
+/* The program is nowhere in the root: its descriptor is all there is, and it is closed by the exec. */
+_Noreturn static void execute_descriptor(int program, char **argv) {
+  if ((program != 3 && dup3(program, 3, O_CLOEXEC) < 0) || syscall(SYS_close_range, 4u, ~0u, 0u) != 0) fail("close_range", "descriptors");
+  syscall(SYS_execveat, 3, "", argv, environ, AT_EMPTY_PATH);
+  fail("execveat", argv[0]);
+}
+
 /* What is not asked for is as it was for init before it helped itself. */
 void execute_limit(const struct init *init, const struct spawn_request *request) {
   prlimit(0, RLIMIT_NOFILE, &init->open_files, NULL);
@@ -136,6 +143,7 @@ _Noreturn void execute(const struct init *init, const struct spawn_request *requ
   make_environment(request, &account);
   char *shell[] = {account.shell[0] == '\0' ? (char *)"/bin/sh" : account.shell, NULL};
   char **argv = request->argc == 0 ? shell : request->argv;
+  if (request->program_fd >= 0) execute_descriptor(request->program_fd, argv);
   if (syscall(SYS_close_range, 3u, ~0u, 0u) != 0) fail("close_range", "descriptors");
   execvp(argv[0], argv);
   fail("execvpe", argv[0]);

@@ -127,7 +127,8 @@ struct spawn_request {
   } *limits;
   const unsigned char *input;
   uint32_t input_length;
-  int input_fd; /* -1: none came */
+  int input_fd;   /* -1: none came */
+  int program_fd; /* -1: none came, argv[0] is looked up */
 };
 /*
  * Starts a job. On success `*fds` holds what the client gets (WSHD_SPAWNED), to be closed after sending. On failure answers NULL, errno

@@ -102,7 +102,7 @@ static void free_strings(char **list, uint32_t count) {
 }
 
 static void spawn(struct init *init, struct connection *connection, uint32_t sequence, struct wire_reader *reader, const int *received, size_t received_count) {
-  struct spawn_request request = {.input_fd = received_count > 0 ? received[0] : -1};
+  struct spawn_request request = {.input_fd = received_count > 0 ? received[0] : -1, .program_fd = -1};
   request.job_id = wire_u32(reader);
   request.flags = wire_u32(reader);
   request.rows = wire_u16(reader);
@@ -117,6 +117,11 @@ static void spawn(struct init *init, struct connection *connection, uint32_t seq
   request.input = wire_bytes(reader, &request.input_length);
   bool is_operator = connection->role == WSHD_ROLE_OPERATOR;
   if ((request.flags & WSHD_SPAWN_STDIN_FD) != 0 && request.input_fd < 0) reader->failed = true;
+  if ((request.flags & WSHD_SPAWN_PROGRAM_FD) != 0) {
+    bool has_input = (request.flags & WSHD_SPAWN_STDIN_FD) != 0;
+    if (received_count < (has_input ? 2u : 1u) || request.argc == 0) reader->failed = true;
+    else request.program_fd = received[received_count - 1];
+  }
   if (is_operator) request.job_id = WSHD_OPERATOR_JOB | init->next_operator_job++;
   const char *operation = "spawn";
   int fds[WSHD_FDS_MAX];

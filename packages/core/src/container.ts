@@ -10,6 +10,7 @@ import type {
   OutOfMemoryWatch,
   QuotaSpec,
   RootfsSpec,
+  RunningCopy,
 } from '@warden/interface';
 import { isWardenError, WardenError } from '@warden/interface';
 import type { ManagedJob } from './job.ts';
@@ -27,6 +28,8 @@ export class ManagedContainer {
   readonly bindMounts: readonly BindMountSpec[];
   readonly references: Set<Reference> = new Set();
   readonly jobs: Map<number, ManagedJob> = new Map();
+  /** In progress. */
+  readonly copies: Set<RunningCopy> = new Set();
   init: Init | undefined;
   /** The connection to init has ended without our doing. It is kept, because killing needs it. */
   isInitLost = false;

@@ -96,6 +96,7 @@ function letGo(engine: Engine): void {
     clearTimeout(container.graceTimer);
     if (container.saveTimer !== undefined) trySave(engine, container);
     container.outOfMemoryWatch?.close();
+    for (const copy of container.copies) copy.abort();
     container.init?.disconnect();
   }
 }

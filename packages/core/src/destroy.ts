@@ -2,6 +2,7 @@
 import fs from 'node:fs';
 import { type ContainerInfo, WardenError } from '@warden/interface';
 import type { ManagedContainer } from './container.ts';
+import { endCopies } from './copy.ts';
 import { type Engine, networkSpecOf } from './engine.ts';
 import { containerInfo } from './info.ts';
 import { stopContainer } from './stop.ts';
@@ -43,6 +44,7 @@ async function lastInfo(engine: Engine, container: ManagedContainer): Promise<Co
 async function tearDown(engine: Engine, container: ManagedContainer): Promise<void> {
   const { record } = container;
   container.outOfMemoryWatch?.close();
+  await endCopies(container);
   await container.init?.kill();
   // nothing is left in the groups unless init was lost before it could be killed
   await engine.drivers.cgroup.killAll(record.drivers.cgroup, KILL_TIMEOUT_MS);

@@ -16,6 +16,7 @@ import {
   WardenError,
 } from '@warden/interface';
 import type { ManagedContainer } from './container.ts';
+import { copyIn, copyOut } from './copy.ts';
 import { createContainer } from './create.ts';
 import { destroyContainer } from './destroy.ts';
 import { type Engine, findContainer } from './engine.ts';
@@ -132,12 +133,12 @@ class SessionContainer implements Container {
     await allowEgress(this.#engine, this.#isolated('net out', 'active'), spec);
   }
 
-  async copyIn(_source: string, _target: string): Promise<void> {
-    throw this.#noCopies('copy in');
+  async copyIn(source: string, target: string): Promise<void> {
+    await copyIn(this.#engine, this.#find(), source, target);
   }
 
-  async copyOut(_source: string, _target: string, _owner?: string): Promise<void> {
-    throw this.#noCopies('copy out');
+  async copyOut(source: string, target: string, owner = ''): Promise<void> {
+    await copyOut(this.#engine, this.#find(), { source, target, owner });
   }
 
   async limitMemory(bytes?: bigint): Promise<bigint> {
@@ -173,17 +174,6 @@ class SessionContainer implements Container {
 
   #find(): ManagedContainer {
     return this.#session.find(this.handle);
-  }
-
-  #noCopies(operation: string): WardenError {
-    const container = this.#find();
-    return new WardenError(
-      'UNSUPPORTED',
-      `${operation}: this version copies no files; use a bind mount, or pipe them through a job`,
-      {
-        fields: { operation, handle: container.handle },
-      },
-    );
   }
 }
 

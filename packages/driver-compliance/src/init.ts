@@ -192,6 +192,58 @@ export function initCompliance(test: TestFunctions, name: string, make: () => Pr
         fs.rmSync(directory, { recursive: true });
       }
     });
+    withInit('copies a file and a tree in and out, with their modes', async (init, { depot }, spec) => {
+      const at = (name: string): string => path.join(depot, name);
+      fs.mkdirSync(at('tree/sub'), { recursive: true });
+      fs.writeFileSync(at('tree/sub/file'), 'content', { mode: 0o640 });
+      const request = { user: spec.user.name, owner: '', forbidden: [] };
+      const copy = async (direction: 'in' | 'out', hostPath: string, containerPath: string): Promise<void> =>
+        (await init.copy({ ...request, direction, hostPath, containerPath })).ended;
+      await copy('in', at('tree'), '/tmp');
+      await copy('out', at('back'), '/tmp/tree/');
+      await copy('out', at('one'), '/tmp/tree/sub/file');
+      for (const name of ['back/sub/file', 'one']) {
+        assert.equal(fs.readFileSync(at(name), 'utf8'), 'content');
+        assert.equal(fs.statSync(at(name)).mode & 0o7777, 0o640);
+      }
+      return undefined;
+    });
+    withInit('tells what of a copy failed', async (init, { depot }, spec) => {
+      for (const direction of ['in', 'out'] as const) {
+        await assertWardenError(async () => {
+          const { ended } = await init.copy({
+            direction,
+            hostPath: path.join(depot, 'missing'),
+            containerPath: '/tmp/missing',
+            user: spec.user.name,
+            owner: '',
+            forbidden: [],
+          });
+          await ended;
+        }, ['INVALID_SPEC']);
+      }
+      return undefined;
+    });
+    withInit('ends its copies when it is killed', async (init, { depot }, spec) => {
+      fs.writeFileSync(path.join(depot, 'file'), 'content');
+      const copies = await Promise.all(
+        [1, 2, 3].map((number) =>
+          init.copy({
+            direction: 'in',
+            hostPath: path.join(depot, 'file'),
+            containerPath: `/tmp/${number}`,
+            user: spec.user.name,
+            owner: '',
+            forbidden: [],
+          }),
+        ),
+      );
+      copies[0]!.abort();
+      copies[0]!.abort();
+      await init.kill();
+      await Promise.allSettled(copies.map(({ ended }) => ended));
+      return undefined;
+    });
     withInit('fails what is asked after the end', async (init, { job }) => {
       await init.kill();
       await assertWardenError(() => init.spawn(job(1, { does: 'wait' })), ['UNAVAILABLE']);

@@ -5,6 +5,7 @@
  */
 export { decodeBytes, encodeBytes } from './bytes.ts';
 export type { CgroupDriver, CgroupSpec, CgroupSupports, OutOfMemoryWatch, Watch } from './cgroup.ts';
+export type { CopySpec, RunningCopy } from './copy.ts';
 export type { ContainerId, DriverComponents, DriverFactory, DriverState, ProbeResult } from './driver.ts';
 export { isContainerId } from './driver.ts';
 export type { ErrorCode, ErrorFields, WardenErrorOptions } from './errors.ts';

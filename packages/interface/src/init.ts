@@ -9,6 +9,7 @@
  *
  * Init survives its daemon. While none is connected it drains each stream into a bounded ring, so that jobs neither block nor die.
  */
+import type { CopySpec, RunningCopy } from './copy.ts';
 import type { ContainerId } from './driver.ts';
 import type { Mount } from './filesystem.ts';
 import type { InsideNetwork } from './network.ts';
@@ -157,6 +158,11 @@ export interface Init {
   waitEmpty(timeoutMs: number): Promise<boolean>;
   /** Lets init drop the kept status and ring of an ended job. Fire and forget. */
   forget(jobId: number): void;
+  /**
+   * Starts a copy and answers when both of its sides run. No job, and not handed over: it ends with the daemon, with init, and with
+   * `signalAll`. Errors: as `spawn`, `TIMEOUT`.
+   */
+  copy(spec: CopySpec): Promise<RunningCopy>;
   /** Settles when init is gone (or its connection broke). Never rejects. */
   readonly closed: Promise<void>;
   /** Closes the connection; init and jobs live on and rings are kept. Idempotent. */

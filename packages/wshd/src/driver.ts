@@ -13,6 +13,8 @@ import type {
   ProbeResult,
 } from '@warden/interface';
 import { prepareDirectory } from './container-directory.ts';
+import { startCopy } from './copy.ts';
+import { CopyProgram } from './copy-program.ts';
 import { findHookShell } from './hook-shell.ts';
 import { type ContainerKind, connectInit } from './init.ts';
 import { NAMESPACE_END } from './init-process.ts';
@@ -34,12 +36,11 @@ export interface WshdOptions {
   readonly hookTimeout?: number;
   /** Static shell of the host that reads `hook-child-after-pivot.sh`. Default: busybox or bash-static, where Debian puts them. */
   readonly hookShell?: string;
-  /** Where `wshd` and `wsh` are. Default: `WARDEN_WSHD_DIRECTORY` of the environment, else the package's own build. */
+  /** Where `wshd`, `wsh` and `warden-copy` are. Default: `WARDEN_WSHD_DIRECTORY` of the environment, else the package's own build. */
   readonly binariesDirectory?: string;
 }
 
 const OPTIONS = ['--run', './run', '--lib', './lib', '--root', './mnt'];
-const KIND: ContainerKind = { end: NAMESPACE_END, adapt: (spec) => spec };
 
 /** The driver that runs warden's own init. */
 export function wshd(options: WshdOptions = {}): DriverFactory<InitDriver> {
@@ -52,12 +53,19 @@ class WshdDriver implements InitDriver {
   readonly supports = { isolation: true };
   readonly #options: WshdOptions;
   readonly #logger: Logger;
+  readonly #kind: ContainerKind;
   #skeleton: readonly StagedFile[] | undefined;
   #hooks: HookSettings = DEFAULT_HOOK_SETTINGS;
 
   constructor(options: WshdOptions, logger: Logger) {
     this.#options = options;
     this.#logger = logger;
+    const program = new CopyProgram(options.binariesDirectory);
+    this.#kind = {
+      end: NAMESPACE_END,
+      adapt: (spec) => spec,
+      startCopy: (spec, directory) => startCopy(spec, program, `${directory}/run/wshd.sock`),
+    };
   }
 
   async probe(): Promise<ProbeResult> {
@@ -92,7 +100,7 @@ class WshdDriver implements InitDriver {
   }
 
   async connect(directory: string): Promise<Init | undefined> {
-    const init = await connectInit(directory, KIND);
+    const init = await connectInit(directory, this.#kind);
     // written last of all: without it the container was never complete, or somebody has given it up
     if (init === undefined || existsSync(join(directory, 'etc/config'))) return init;
     this.#logger.warn('directory-incomplete', { directory, missing: 'etc/config' });
@@ -110,7 +118,7 @@ class WshdDriver implements InitDriver {
         title: `wshd: ${id}`,
         environment,
         hookTimeout: this.#hooks.timeout,
-        kind: KIND,
+        kind: this.#kind,
       },
       this.#logger.child('init', { id }),
     );

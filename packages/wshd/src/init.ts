@@ -1,5 +1,13 @@
 /** A connection to a living init: what the daemon can ask of a container. */
-import { type Init, type InitJob, isWardenError, type JobSpec, WardenError } from '@warden/interface';
+import {
+  type CopySpec,
+  type Init,
+  type InitJob,
+  isWardenError,
+  type JobSpec,
+  type RunningCopy,
+  WardenError,
+} from '@warden/interface';
 import { closeDescriptor, connectUnix, makeSealedMemfd, peerCredentials } from '@warden/native';
 import { Connection, unavailable } from './connection.ts';
 import { type EndSignals, InitProcess } from './init-process.ts';
@@ -23,6 +31,8 @@ export interface ContainerKind {
   readonly end: EndSignals;
   /** What of a job's spec has a meaning there. */
   adapt(spec: JobSpec): JobSpec;
+  /** See `Init.copy`; `directory` is the container's. */
+  startCopy(spec: CopySpec, directory: string): Promise<RunningCopy>;
 }
 
 /**
@@ -32,7 +42,7 @@ export interface ContainerKind {
 export async function connectInit(directory: string, kind: ContainerKind): Promise<Init | undefined> {
   const fd = connectUnix(`${directory}/run/wshd.sock`, 'seqpacket');
   if (typeof fd === 'string') return undefined;
-  const init = openInit(fd, kind);
+  const init = openInit(fd, directory, kind);
   if (init === undefined) return undefined;
   try {
     await init.hello();
@@ -46,13 +56,13 @@ export async function connectInit(directory: string, kind: ContainerKind): Promi
 }
 
 /** Owns `fd`. `undefined`: the listener has died since. */
-function openInit(fd: number, kind: ContainerKind): ConnectedInit | undefined {
+function openInit(fd: number, directory: string, kind: ContainerKind): ConnectedInit | undefined {
   let owned: number | undefined = fd;
   try {
     // opened before HELLO is sent: its answer then proves that the pid was still init's
     const process = new InitProcess(peerCredentials(fd).pid, kind.end);
     owned = undefined;
-    return new ConnectedInit(fd, process, kind);
+    return new ConnectedInit(fd, directory, process, kind);
   } catch (error) {
     if (isWardenError(error) && error.fields.errno === 'ESRCH') return undefined;
     throw error;
@@ -66,6 +76,7 @@ class ConnectedInit implements Init {
   recoveredJobs: readonly InitJob[] = [];
   readonly #process: InitProcess;
   readonly #kind: ContainerKind;
+  readonly #directory: string;
   readonly #connection: Connection;
   readonly #jobs = new JobTable();
   #resolveClosed!: () => void;
@@ -73,7 +84,8 @@ class ConnectedInit implements Init {
   #onHelloFailed: ((error: WardenError) => void) | undefined;
   #disconnecting = false;
 
-  constructor(fd: number, process: InitProcess, kind: ContainerKind) {
+  constructor(fd: number, directory: string, process: InitProcess, kind: ContainerKind) {
+    this.#directory = directory;
     this.#process = process;
     this.#kind = kind;
     this.closed = new Promise((resolve) => {
@@ -187,6 +199,10 @@ class ConnectedInit implements Init {
         () => {},
       )
       .catch(() => {}); // without init there is nothing left to forget
+  }
+
+  async copy(spec: CopySpec): Promise<RunningCopy> {
+    return await this.#kind.startCopy(spec, this.#directory);
   }
 
   disconnect(): void {

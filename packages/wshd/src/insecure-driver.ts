@@ -13,6 +13,8 @@ import type {
   ProbeResult,
 } from '@warden/interface';
 import { fileFailure, makeDirectory } from './container-directory.ts';
+import { startPlainCopy } from './copy.ts';
+import { CopyProgram } from './copy-program.ts';
 import { type ContainerKind, connectInit } from './init.ts';
 import { KEEPER_END } from './init-process.ts';
 import { launchInit } from './launch.ts';
@@ -26,16 +28,11 @@ import {
 
 /** Options of {@link insecureInit}. */
 export interface InsecureInitOptions {
-  /** Where `wshd` and `wsh` are. Default: `WARDEN_WSHD_DIRECTORY` of the environment, else the package's own build. */
+  /** Where `wshd`, `wsh` and `warden-copy` are. Default: `WARDEN_WSHD_DIRECTORY` of the environment, else the package's own build. */
   readonly binariesDirectory?: string;
 }
 
 const OPTIONS = ['--insecure', '--run', './run', '--root', './root'];
-/** The original sets neither environment nor limits here (spec behaviour.md 6.3). */
-const KIND: ContainerKind = {
-  end: KEEPER_END,
-  adapt: (spec) => ({ ...spec, environment: {}, rlimits: [] }),
-};
 /** `root` is where jobs start; whoever reaches the socket in `run` may start one. */
 const DIRECTORIES: readonly (readonly [name: string, mode: number])[] = [
   ['bin', 0o755],
@@ -57,11 +54,13 @@ class InsecureDriver implements InitDriver {
   readonly supports = { isolation: false };
   readonly #options: InsecureInitOptions;
   readonly #logger: Logger;
+  readonly #kind: ContainerKind;
   #skeleton: readonly StagedFile[] | undefined;
 
   constructor(options: InsecureInitOptions, logger: Logger) {
     this.#options = options;
     this.#logger = logger;
+    this.#kind = insecureKind(new CopyProgram(options.binariesDirectory));
   }
 
   async probe(): Promise<ProbeResult> {
@@ -95,7 +94,7 @@ class InsecureDriver implements InitDriver {
   }
 
   connect(directory: string): Promise<Init | undefined> {
-    return connectInit(directory, KIND);
+    return connectInit(directory, this.#kind);
   }
 
   #launch(directory: string, id: string, program: string): Promise<LaunchedInit> {
@@ -107,11 +106,26 @@ class InsecureDriver implements InitDriver {
         title: `wshd: ${id}`,
         environment: {},
         hookTimeout: 0,
-        kind: KIND,
+        kind: this.#kind,
       },
       this.#logger.child('init', { id }),
     );
   }
+}
+
+function insecureKind(program: CopyProgram): ContainerKind {
+  return {
+    end: KEEPER_END,
+    // the original sets neither environment nor limits here (spec behaviour.md 6.3)
+    adapt: (spec) => ({ ...spec, environment: {}, rlimits: [] }),
+    // and takes the first character away, whatever it is (16 copy)
+    startCopy: (spec, directory) =>
+      startPlainCopy(
+        { ...spec, containerPath: `/${spec.containerPath.slice(1)}` },
+        `${directory}/root`,
+        program,
+      ),
+  };
 }
 
 function prepareInsecureDirectory(directory: string, skeleton: readonly StagedFile[]): void {

@@ -41,7 +41,14 @@ export const MESSAGE = {
 export const ROLE = { DAEMON: 1, OPERATOR: 2 } as const;
 
 /** Flags of SPAWN, repeated by JOB. */
-export const SPAWN_FLAG = { TTY: 1, DISCARD: 2, TREE: 4, STDIN_PIPE: 8, STDIN_FD: 16 } as const;
+export const SPAWN_FLAG = {
+  TTY: 1,
+  DISCARD: 2,
+  TREE: 4,
+  STDIN_PIPE: 8,
+  STDIN_FD: 16,
+  PROGRAM_FD: 32,
+} as const;
 
 const HEADER_BYTES = 8;
 

@@ -24,6 +24,8 @@ export const HOOKS = [
   'hook-child-after-pivot.sh',
 ] as const;
 const BINARIES = ['wshd', 'wsh'] as const;
+/** Runs from where it is: inside a container from a copy in memory, so no container's directory needs it. */
+export const COPY_PROGRAM = 'warden-copy';
 
 /** A file of the skeleton: where it is staged, and where it belongs in a container's directory. */
 export interface StagedFile {
@@ -31,7 +33,7 @@ export interface StagedFile {
   readonly target: string;
 }
 
-/** Absolute directory of `wshd` and `wsh`: the option, else `WARDEN_WSHD_DIRECTORY`, else the package's own. */
+/** Absolute directory of `wshd`, `wsh` and `warden-copy`: the option, else `WARDEN_WSHD_DIRECTORY`, else the package's own. */
 export function binariesDirectory(option: string | undefined): string {
   const packaged = fileURLToPath(new URL(`../prebuilt/linux-${process.arch}`, import.meta.url));
   return option ?? process.env.WARDEN_WSHD_DIRECTORY ?? packaged;
@@ -46,7 +48,7 @@ export function shippedHooksDirectory(): string {
 
 /** Errors: `UNSUPPORTED` naming the one that is missing or cannot be executed. */
 export function checkBinaries(directory: string): void {
-  for (const name of BINARIES) {
+  for (const name of [...BINARIES, COPY_PROGRAM]) {
     const path = join(directory, name);
     const stat = statSync(path, { throwIfNoEntry: false });
     if (!stat?.isFile() || (stat.mode & 0o111) === 0) {

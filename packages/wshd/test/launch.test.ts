@@ -177,7 +177,11 @@ describe.skipIf(needs !== undefined)(`launch${needs === undefined ? '' : ` [need
           title: 'x',
           environment: {},
           hookTimeout: 1,
-          kind: { end: NAMESPACE_END, adapt: (job) => job },
+          kind: {
+            end: NAMESPACE_END,
+            adapt: (job) => job,
+            startCopy: () => Promise.reject(new Error('unused')),
+          },
         },
         depot.logger,
       ),

@@ -14,6 +14,7 @@ import {
   type WaitStatus,
   WardenError,
 } from '@warden/interface';
+import { memoryCopy } from './memory-copy.ts';
 
 /** What a job of the fake can do. */
 export interface ProgramContext {
@@ -253,13 +254,13 @@ export function memoryInit(
             });
           }
           machines.set(spec.directory, machine);
-          return connection(machine, options.program);
+          return connection(machine, options.program, spec.directory);
         },
       };
     },
     connect: async (directory) => {
       const machine = machines.get(directory);
-      return machine?.alive ? connection(machine, options.program) : undefined;
+      return machine?.alive ? connection(machine, options.program, directory) : undefined;
     },
   });
   return Object.assign(factory, {
@@ -267,7 +268,7 @@ export function memoryInit(
   });
 }
 
-function connection(machine: Machine, program: Program): Init {
+function connection(machine: Machine, program: Program, directory: string): Init {
   let open = true;
   let close: () => void = () => {};
   const closed = new Promise<void>((resolve) => {
@@ -327,6 +328,10 @@ function connection(machine: Machine, program: Program): Init {
       const result = await Promise.race([empty, late]);
       clearTimeout(timer);
       return result;
+    },
+    copy: async (spec) => {
+      check();
+      return memoryCopy(spec, directory, machine.gone);
     },
     forget: (jobId) => {
       if (machine.jobs.get(jobId)?.ended) machine.jobs.delete(jobId);

@@ -1,0 +1,95 @@
+/** Copy in and copy out: what is asked is checked here, everything else is the init driver's (spec behaviour.md 5, CopyIn, CopyOut). */
+import {
+  type ContainerState,
+  type CopySpec,
+  encodeBytes,
+  type RunningCopy,
+  WardenError,
+} from '@warden/interface';
+import type { ManagedContainer } from './container.ts';
+import type { Engine } from './engine.ts';
+
+/** PATH_MAX without the closing NUL. */
+const MAX_PATH_BYTES = 4_095;
+/** The original's whole answer to a copy that failed. */
+const FAILURE = 'command exited with failure';
+
+/** Copies from the host into an active container. Errors: see `RunningCopy.ended`; `BAD_STATE`, `UNAVAILABLE`. */
+export function copyIn(
+  engine: Engine,
+  container: ManagedContainer,
+  source: string,
+  target: string,
+): Promise<void> {
+  const spec = { direction: 'in', hostPath: source, containerPath: target, owner: '' } as const;
+  return copy(engine, container, spec, ['active']);
+}
+
+/** Copies from an active or stopped container to the host. Errors: as {@link copyIn}. */
+export function copyOut(
+  engine: Engine,
+  container: ManagedContainer,
+  { source, target, owner }: { readonly source: string; readonly target: string; readonly owner: string },
+): Promise<void> {
+  const spec = { direction: 'out', hostPath: target, containerPath: source, owner } as const;
+  return copy(engine, container, spec, ['active', 'stopped']);
+}
+
+/** Ends all copies of a container that is being torn down. */
+export async function endCopies(container: ManagedContainer): Promise<void> {
+  const copies = [...container.copies];
+  for (const one of copies) one.abort();
+  await Promise.allSettled(copies.map(({ ended }) => ended));
+}
+
+/** Only the start is in the order of things; a copy itself may take long, and neither another one nor a stop waits for it. */
+async function copy(
+  engine: Engine,
+  container: ManagedContainer,
+  request: Pick<CopySpec, 'direction' | 'hostPath' | 'containerPath' | 'owner'>,
+  allowed: readonly ContainerState[],
+): Promise<void> {
+  container.requireState(...allowed);
+  const operation = request.direction === 'in' ? 'copy in' : 'copy out';
+  const { hostPath, containerPath, owner } = request;
+  checkPath(operation, 'host path', hostPath);
+  checkPath(operation, 'container path', containerPath);
+  if (owner.includes('\0')) throw invalid(operation, 'the owner holds a NUL byte', owner);
+  const running = await container.exclusive(async () => {
+    container.requireState(...allowed); // a stop may have come first; a copy out then begins after it
+    return start(container, { ...request, user: 'vcap', forbidden: [engine.options.depot] }, operation);
+  });
+  container.copies.add(running);
+  engine.logger.debug?.('copy-started', { handle: container.handle, operation, hostPath, containerPath });
+  try {
+    if (engine.isClosing) running.abort();
+    await running.ended;
+  } finally {
+    container.copies.delete(running);
+  }
+}
+
+async function start(container: ManagedContainer, spec: CopySpec, operation: string): Promise<RunningCopy> {
+  try {
+    return await container.requireInit().copy(spec);
+  } catch (cause) {
+    const { code, message, fields } = cause as WardenError;
+    throw new WardenError(code ?? 'INTERNAL', `${FAILURE}: ${message}`, {
+      cause,
+      fields: { ...fields, operation, handle: container.handle },
+    });
+  }
+}
+
+function checkPath(operation: string, what: string, path: string): void {
+  if (path === '') throw invalid(operation, `the ${what} is empty`, path);
+  if (path.includes('\0')) throw invalid(operation, `the ${what} holds a NUL byte`, path);
+  if (encodeBytes(path).length > MAX_PATH_BYTES)
+    throw invalid(operation, `the ${what} is longer than ${MAX_PATH_BYTES} bytes`, path);
+}
+
+function invalid(operation: string, text: string, object: string): WardenError {
+  return new WardenError('INVALID_SPEC', `${FAILURE}: ${text}`, {
+    fields: { operation, object: object.slice(0, 200), errno: 'EINVAL' },
+  });
+}

@@ -1,0 +1,106 @@
+/**
+ * A copy: the outside role as a process of the host, the inside role in the container or, where there is no container to speak of, below a
+ * directory. Both belong to the daemon and end with it; the data never pass through Node.
+ */
+import type { CopySpec, RunningCopy } from '@warden/interface';
+import { closeDescriptor, makeSocketPair, spawnProcess } from '@warden/native';
+import type { CopyProgram } from './copy-program.ts';
+import { abortedError, copyError, parseCopyResult } from './copy-result.ts';
+import { HelperProcess } from './helper-process.ts';
+import { InsideHelper } from './inside-helper.ts';
+
+const RESULT_FD = 3;
+const OUTSIDE_SOCKET_FD = 4;
+const PROGRAM_NAME = 'warden-copy';
+
+/** The side that runs where the container's files are. */
+interface Inside {
+  /** What it left on its standard error. */
+  complaint(): string;
+  /** Ends it if it has not ended, and waits, not for ever. */
+  end(): Promise<void>;
+}
+
+/** Copies to or from the container whose init listens at `socketPath`. Errors: `NATIVE_FAILED`, `UNAVAILABLE`, `TIMEOUT`. */
+export function startCopy(spec: CopySpec, program: CopyProgram, socketPath: string): Promise<RunningCopy> {
+  const argv = [PROGRAM_NAME, 'inside', spec.direction, spec.containerPath];
+  return start(spec, program, (socket) =>
+    InsideHelper.start({ socketPath, argv, user: spec.user, socket, program: program.open() }),
+  );
+}
+
+/** Copies to or from the directory `root`, which acts as `/` and whose files belong to the daemon's user. Errors: `NATIVE_FAILED`. */
+export function startPlainCopy(spec: CopySpec, root: string, program: CopyProgram): Promise<RunningCopy> {
+  const argv = [PROGRAM_NAME, 'inside', spec.direction, spec.containerPath, root];
+  return start(spec, program, async (socket) => {
+    try {
+      const helper = new HelperProcess(
+        spawnProcess({ path: program.path, argv, environment: {}, cwd: '/', descriptors: [[socket, 0]] }),
+      );
+      return { complaint: () => '', end: () => helper.end() };
+    } finally {
+      closeDescriptor(socket);
+    }
+  });
+}
+
+/** `startInside` owns the socket. */
+async function start(
+  spec: CopySpec,
+  program: CopyProgram,
+  startInside: (socket: number) => Promise<Inside>,
+): Promise<RunningCopy> {
+  const [ours, theirs] = makeSocketPair('stream');
+  let inside: Inside | undefined;
+  try {
+    inside = await startInside(theirs);
+    return watchCopy(spec, startOutside(spec, program, ours), inside);
+  } catch (error) {
+    await inside?.end();
+    throw error;
+  } finally {
+    closeDescriptor(ours);
+  }
+}
+
+function startOutside(spec: CopySpec, program: CopyProgram, socket: number): HelperProcess {
+  const [ours, theirs] = makeSocketPair('seqpacket');
+  try {
+    const pid = spawnProcess({
+      path: program.path,
+      argv: [PROGRAM_NAME, 'outside', spec.direction, spec.hostPath, spec.owner, ...spec.forbidden],
+      environment: {},
+      cwd: process.cwd(),
+      descriptors: [
+        [theirs, RESULT_FD],
+        [socket, OUTSIDE_SOCKET_FD],
+      ],
+      newSession: true,
+    });
+    return new HelperProcess(pid, ours);
+  } catch (error) {
+    closeDescriptor(ours);
+    throw error;
+  } finally {
+    closeDescriptor(theirs);
+  }
+}
+
+function watchCopy(spec: CopySpec, outside: HelperProcess, inside: Inside): RunningCopy {
+  let isAborted = false;
+  const run = async (): Promise<void> => {
+    const result = parseCopyResult(await outside.result);
+    await Promise.all([outside.end(), inside.end()]);
+    if (result.ok) return;
+    throw isAborted ? abortedError(spec) : copyError(spec, result, inside.complaint());
+  };
+  const ended = run();
+  ended.catch(() => {}); // whoever is interested awaits it
+  return {
+    ended,
+    abort: () => {
+      isAborted = true;
+      outside.terminate();
+    },
+  };
+}
