@@ -21,7 +21,8 @@ beforeEach(() => {
   depot = mkdtempSync(join(tmpdir(), 'wshd-test-'));
   binaries = join(depot, 'binaries');
   mkdirSync(binaries);
-  for (const name of ['wshd', 'wsh']) writeFileSync(join(binaries, name), name, { mode: 0o755 });
+  for (const name of ['wshd', 'wsh', 'warden-copy'])
+    writeFileSync(join(binaries, name), name, { mode: 0o755 });
 });
 afterEach(() => rmSync(depot, { recursive: true }));
 
