@@ -1,4 +1,7 @@
-/** The bind driver (spec linux-container.md 5.2, fallback). */
+/**
+ * The bind driver (spec linux-container.md 5.2, fallback): the layer is the root, with a copy of each directory that programs write to, and
+ * the base's other parts are bound over it, read-only. So whatever the base lacks can be made without touching it.
+ */
 import fs from 'node:fs';
 import path from 'node:path';
 import {
@@ -72,7 +75,7 @@ class BindDriver implements FilesystemDriver {
     const layer = layerOf(spec);
     try {
       fs.mkdirSync(layer, { recursive: true, mode: 0o755 });
-      if (!isComplete(spec.base)) makePlaces(spec.base, layer);
+      makePlaces(spec.base, layer);
       for (const name of WRITABLE) await copyOnce(directoryOf(spec.base, name), path.join(layer, name));
     } catch (cause) {
       throw failure('prepare root', layer, cause);
@@ -87,16 +90,10 @@ class BindDriver implements FilesystemDriver {
       target,
       options: ['bind', mode],
     });
-    if (!isComplete(spec.base)) {
-      const parts = readOnlyParts(spec.base).filter(({ facts }) => !facts.isSymbolicLink());
-      return [
-        bindOf(layer, '/', 'rw'),
-        ...parts.map(({ name }) => bindOf(`${spec.base}/${name}`, `/${name}`, 'ro')),
-      ];
-    }
+    const parts = sharedParts(spec.base).filter((part) => isMounted(spec.base, part));
     return [
-      bindOf(spec.base, '/', 'ro'),
-      ...WRITABLE.map((name) => bindOf(path.join(layer, name), `/${name}`, 'rw')),
+      bindOf(layer, '/', 'rw'),
+      ...parts.map(({ name }) => bindOf(`${spec.base}/${name}`, `/${name}`, 'ro')),
     ];
   }
 
@@ -113,15 +110,7 @@ class BindDriver implements FilesystemDriver {
   }
 }
 
-/**
- * Whether everything that is mounted over exists in the base, which is not ours to change. If not, the layer itself becomes the root, with the
- * base's other parts bound over it: there what is missing can be made.
- */
-function isComplete(base: string): boolean {
-  return ['proc', ...WRITABLE].every((name) => directoryOf(base, name) !== undefined);
-}
-
-/** The host's path of a directory of the base, which may be a link, as /sbin is to usr/sbin: init mounts over what the link leads to. */
+/** The host's path of a directory of the base, which may be a link, as /sbin is to usr/sbin: the copy is of what it leads to. */
 function directoryOf(base: string, name: string): string | undefined {
   const resolved = resolveInside(base, name);
   return resolved !== undefined && fs.statSync(resolved).isDirectory() ? resolved : undefined;
@@ -133,7 +122,7 @@ interface Part {
 }
 
 /** What lies at the top of the base and has no writable copy. Pipes, sockets and devices stay behind, as in the copies. */
-function readOnlyParts(base: string): Part[] {
+function sharedParts(base: string): Part[] {
   return fs
     .readdirSync(base, { encoding: 'buffer' })
     .map((name) => ({ name: decodeBytes(name), facts: fs.lstatSync(below(base, name)) }))
@@ -143,18 +132,30 @@ function readOnlyParts(base: string): Part[] {
     });
 }
 
-/** Makes in the layer what the read-only parts are mounted over. What is there already stays. */
+/** Links are made anew, and of an empty directory there is nothing to share: it is one of the layer, so that something can be mounted in it. */
+function isMounted(base: string, { name, facts }: Part): boolean {
+  if (facts.isDirectory()) return fs.readdirSync(below(base, encodeBytes(name))).length > 0;
+  return facts.isFile();
+}
+
+/** Makes in the layer what the shared parts are mounted over. What is there already stays. */
 function makePlaces(base: string, layer: string): void {
   const { mode, uid, gid } = fs.statSync(base);
   fs.chownSync(layer, uid, gid);
   fs.chmodSync(layer, mode & 0o7777);
-  for (const { name, facts } of readOnlyParts(base)) {
+  for (const { name, facts } of sharedParts(base)) {
     const place = below(layer, encodeBytes(name));
     if (fs.lstatSync(place, { throwIfNoEntry: false }) !== undefined) continue;
-    if (facts.isDirectory()) fs.mkdirSync(place);
+    if (facts.isDirectory()) makeAlike(place, facts);
     else if (facts.isFile()) fs.closeSync(fs.openSync(place, 'wx', 0o644));
     else fs.symlinkSync(fs.readlinkSync(below(base, encodeBytes(name)), { encoding: 'buffer' }), place);
   }
+}
+
+function makeAlike(directory: Buffer, { mode, uid, gid }: fs.Stats): void {
+  fs.mkdirSync(directory);
+  fs.chownSync(directory, uid, gid);
+  fs.chmodSync(directory, mode & 0o7777);
 }
 
 /** Copies a directory, or makes an empty one where the base has none. An existing copy is kept. */

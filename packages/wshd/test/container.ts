@@ -39,6 +39,7 @@ const APPLETS = [
   'touch',
   'sha256sum',
   'seq',
+  'stat',
 ];
 
 export class Depot {

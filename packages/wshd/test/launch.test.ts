@@ -1,4 +1,17 @@
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import {
+  chmodSync,
+  chownSync,
+  cpSync,
+  existsSync,
+  lchownSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Depot, openDescriptors, output, shell, start } from './container.ts';
@@ -124,6 +137,57 @@ describe.skipIf(needs !== undefined)(`launch${needs === undefined ? '' : ` [need
       expect(readFileSync('/proc/self/mountinfo', 'utf8')).not.toContain('/new/ro');
     } finally {
       await init.kill();
+    }
+  });
+
+  test('files of the image’s user change hands where the base cannot be mapped, and only those [linux-container 5.5]', async () => {
+    // an overlay as base: the kernel maps none
+    const [lower, base] = ['lower', 'overlaid'].map((name) => join(depot.directory, name)) as [
+      string,
+      string,
+    ];
+    cpSync(depot.root, lower, { recursive: true, verbatimSymlinks: true });
+    writeFileSync(
+      join(lower, 'etc/passwd'),
+      'root:x:0:0:root:/root:/bin/sh\nvcap:x:77:78::/home/vcap:/bin/sh\n',
+    );
+    writeFileSync(join(lower, 'etc/group'), 'root:x:0:\nvcap:x:78:\n');
+    const deep = join(lower, 'srv', ...Array.from({ length: 300 }, () => 'd'));
+    mkdirSync(deep, { recursive: true });
+    for (const name of ['file', 'group', 'other']) writeFileSync(join(deep, name), 'content\n');
+    chownSync(join(deep, 'file'), 77, 78);
+    chownSync(join(deep, 'group'), 5, 78);
+    chownSync(join(deep, 'other'), 10_007, 10_007);
+    symlinkSync('/etc/passwd', join(lower, 'srv/link'));
+    lchownSync(join(lower, 'srv/link'), 77, 78);
+    mkdirSync(base);
+    execFileSync('mount', ['-t', 'overlay', '-o', `lowerdir=${lower}:${depot.path}`, 'overlay', base]);
+    try {
+      const driver = await depot.driver();
+      const id = '0000000000j';
+      for (const name of ['', 'upper', 'work']) mkdirSync(join(depot.path, id, name), { recursive: true });
+      const layers = [
+        `lowerdir=${base}`,
+        `upperdir=${depot.path}/${id}/upper`,
+        `workdir=${depot.path}/${id}/work`,
+      ];
+      const init = await start(
+        driver,
+        depot.spec(id, { mounts: [{ type: 'overlay', source: 'overlay', target: '/', options: layers }] }),
+      );
+      try {
+        const script =
+          'cd /srv; stat -c "%n %u:%g" link; while cd d 2>/dev/null; do :; done; stat -c "%n %u:%g" file group other; cat file';
+        const job = await init.spawn(shell(1, script));
+        expect((await output(job)).stdout).toBe(
+          'link 10007:10007\nfile 10007:10007\ngroup 5:10007\nother 10007:10007\ncontent\n',
+        );
+        expect(statSync(join(deep, 'file')).uid).toBe(77);
+      } finally {
+        await init.kill();
+      }
+    } finally {
+      execFileSync('umount', [base]);
     }
   });
 
