@@ -6,10 +6,12 @@
 #include "inside.h"
 #include "report.h"
 #include "root.h"
+#include "seccomp.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -36,9 +38,13 @@ static int assemble(struct child *child) {
   if (plan->hostname != NULL && sethostname(plan->hostname, strlen(plan->hostname)) != 0) return report_errno("hostname", plan->hostname);
   int root = root_assemble(plan, child->options->root, child->dev, &child->ownership);
   if (root < 0 || inside_files(plan, root) != 0 || inside_user(plan, root) != 0) return -1;
-  /* the operator's mounts first, then those of the request (spec linux-container.md 9.3) */
-  if (hook_run(plan, child->options->lib, "hook-child-before-pivot.sh", -1) != 0 || root_bind(plan, root) != 0) return -1;
-  return root;
+  /* the operator's mounts first, then those of the request (spec linux-container.md 9.3); the hooks are the host's */
+  if (identity_act(0, 0) != 0) return report_errno("root", "owner");
+  if (hook_run(plan, child->options->lib, "hook-child-before-pivot.sh", -1) != 0) return -1;
+  const uid_t inner = id_outside(&plan->ids, 0);
+  if (identity_act(inner, inner) != 0) return report_errno("root", "owner");
+  if (root_bind(plan, root, child->users) != 0) return -1;
+  return identity_act(0, 0) == 0 ? root : report_errno("root", "owner");
 }
 
 /* Where the directory `path` will be once the host's tree is at /mnt, without symbolic links: an absolute one would lead into the new root. */
@@ -126,6 +132,21 @@ int child_keep_only(struct child *child) {
   return 0;
 }
 
+/*
+ * Gives up what only building the root took. The filter comes before the capabilities, because putting it on takes one of them; all of it is
+ * inherited by every job, which so pays nothing for it.
+ */
+static int confine(const struct child *child) {
+  const struct plan *plan = child->plan;
+  if (child->users >= 0 && (unshare(CLONE_NEWCGROUP) != 0 || identity_enter(child->users) != 0)) return report_errno("confine", "user namespace");
+  if (plan->seccomp && seccomp_install() != 0) return report_errno("confine", "seccomp");
+  if (identity_limit(plan->capabilities) != 0) return report_errno("confine", "capabilities");
+  if (plan->no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return report_errno("confine", "no_new_privs");
+  /* a change of identity has cleared it */
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  return 0;
+}
+
 int child_main(struct child *child) {
   report_open(child->channel);
   /* a launcher that is killed while this process mounts or runs a hook; one that was killed before this line is seen by child_await() */
@@ -140,10 +161,10 @@ int child_main(struct child *child) {
   if (root < 0 || pivot(child, root) != 0) return 1;
   child_set_title(child);
   child_clear_environment();
-  if (child_null_streams() != 0 || child_keep_only(child) != 0) return 1;
+  if (confine(child) != 0 || child_null_streams() != 0 || child_keep_only(child) != 0) return 1;
   /* nobody inside may read this memory, which has seen the host */
   prctl(PR_SET_DUMPABLE, 0);
-  struct init init = {.listener = child->listener, .capabilities = child->plan->capabilities, .no_new_privs = child->plan->no_new_privs};
+  struct init init = {.listener = child->listener, .has_own_users = child->users >= 0};
   if (init_prepare(&init) != 0) return 1;
   /* the kernel remembers who listens: that is the pid a client is told (SO_PEERCRED) */
   if (listen(child->listener, CHILD_BACKLOG) != 0) {

@@ -13,6 +13,7 @@ struct child {
   int listener; /* bound, not yet listening */
   int dev;      /* root_make_dev() */
   struct ownership ownership;
+  int users; /* user namespace of the container, or -1 */
   int argc;
   char **argv; /* its memory becomes the process title */
 };

@@ -14,16 +14,16 @@
 #define TURN_MAX 32
 
 /*
- * Root of the host and nobody else: the directory is 0700, and a container's root is not to talk to its own init. Without isolation the user
+ * Root of the host and nobody else: the directory is 0700 and the socket 0600, and a container's root is not to talk to its own init. A peer
+ * outside this pid namespace is shown as pid 0; one inside has a number here. The host's root has no number in a user namespace. Without isolation the user
  * may too. That the keeper lives proves that the pid the client was told is still its own.
  */
 static bool is_trusted(const struct init *init, int fd) {
   struct ucred peer;
   socklen_t size = sizeof peer;
-  /* a peer outside this pid namespace is shown as pid 0; one inside has a number here */
   if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return false;
   if (init->keeper != 0) return (peer.uid == 0 || peer.uid == geteuid()) && getppid() == init->keeper;
-  return peer.uid == 0 && peer.pid == 0;
+  return peer.pid == 0 && (peer.uid == 0 || init->has_own_users);
 }
 
 static size_t count_connections(const struct init *init) {

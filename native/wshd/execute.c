@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,20 +85,11 @@ void execute_limit(const struct init *init, const struct spawn_request *request)
   }
 }
 
-static void drop_capabilities(uint64_t bounding) {
-  for (int capability = 0; capability < 64; capability++) {
-    if ((bounding >> capability & 1) != 0) continue;
-    if (prctl(PR_CAPBSET_DROP, capability) != 0 && errno != EINVAL) fail("capabilities", "bounding set"); /* EINVAL: this kernel has no such one */
-  }
-}
-
-static void become(const struct init *init, const struct account *account) {
-  drop_capabilities(init->capabilities);
+static void become(const struct account *account) {
   /* the C library's own would do this in every thread, for which it brings a machinery that one thread does not need */
   if (syscall(SYS_setgroups, account->group_count, account->groups) != 0) fail("setgroups", account->name);
   if (syscall(SYS_setresgid, account->gid, account->gid, account->gid) != 0) fail("setgid", account->name);
   if (syscall(SYS_setresuid, account->uid, account->uid, account->uid) != 0) fail("setuid", account->name);
-  if (init->no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) fail("prctl", "no_new_privs");
 }
 
 /* Adds NAME=value, or replaces what has that name. A word without `=` names nothing and is left out. */
@@ -138,7 +128,7 @@ _Noreturn void execute(const struct init *init, const struct spawn_request *requ
   find_account(request->user, &account);
   own_streams(&account);
   execute_limit(init, request);
-  become(init, &account);
+  become(&account);
   if (chdir(account.home) != 0 && chdir("/") != 0) fail("chdir", account.home);
   make_environment(request, &account);
   char *shell[] = {account.shell[0] == '\0' ? (char *)"/bin/sh" : account.shell, NULL};

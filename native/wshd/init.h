@@ -88,9 +88,8 @@ struct init {
   int work, pids; /* insecure: where jobs start, and where each leaves its number */
   int spare;     /* given up when descriptors have run out, so that a client can be turned away instead of waiting at the door for ever */
   bool reap_again;
+  bool has_own_users; /* it lives in a user namespace */
   struct rlimit open_files; /* as inherited: init takes all it may have, jobs get this */
-  uint64_t capabilities;
-  bool no_new_privs;
   struct connection *connections, *daemon;
   struct job *jobs, *forgotten;
   struct job *next_handed_over; /* where the hand-over to `daemon` goes on */

@@ -76,16 +76,19 @@ static bool is_root(int root, const struct stat *facts) {
  * Makes the home, or takes it over from the user's old number. The image decides where it is, so what stands there may be anything: a link,
  * the root, a system directory. Those are left as they are; so is a directory of somebody else, unless the plan names it as the home.
  */
-static int own_home(int root, const char *home, const struct plan_user *user, const struct account *old) {
+static int own_home(const struct plan *plan, int root, const char *home, const struct account *old) {
+  const struct plan_user *user = &plan->user;
+  uid_t uid = id_outside(&plan->ids, user->uid);
+  gid_t gid = id_outside(&plan->ids, user->gid);
   struct stat facts;
   int fd = inroot_open(root, home, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0);
   bool missing = fd < 0 && errno == ENOENT;
   if (missing) fd = inroot_make(root, home, true);
   if (fd < 0 && (errno == ENOTDIR || errno == ELOOP) && !missing) return 0;
   int result = fd < 0 || fstat(fd, &facts) != 0 ? -1 : 0;
-  bool ours = result == 0 && (missing || (old != NULL && old->uid != 0 && facts.st_uid == old->uid) || strcmp(home, user->home) == 0);
-  if (ours && !is_root(root, &facts) && (facts.st_uid != user->uid || facts.st_gid != user->gid))
-    result = fchownat(fd, "", user->uid, user->gid, AT_EMPTY_PATH);
+  bool ours = result == 0 && (missing || (old != NULL && old->uid != 0 && facts.st_uid == id_outside(&plan->ids, old->uid)) || strcmp(home, user->home) == 0);
+  if (ours && !is_root(root, &facts) && (facts.st_uid != uid || facts.st_gid != gid))
+    result = fchownat(fd, "", uid, gid, AT_EMPTY_PATH);
   if (result != 0) report_errno("user", home);
   if (fd >= 0) close(fd);
   return result;
@@ -97,5 +100,5 @@ int inside_user(const struct plan *plan, int root) {
   struct account old;
   bool known = find_user(root, user->name, &old);
   if (edit(root, "/etc/passwd", user, accounts_with_user) != 0 || edit(root, "/etc/group", user, accounts_with_group) != 0) return -1;
-  return own_home(root, known && old.home[0] == '/' ? old.home : user->home, user, known ? &old : NULL);
+  return own_home(plan, root, known && old.home[0] == '/' ? old.home : user->home, known ? &old : NULL);
 }

@@ -19,6 +19,7 @@
 #include "child.h"
 #include "format.h"
 #include "hooks.h"
+#include "identity.h"
 #include "image.h"
 #include "insecure.h"
 #include "options.h"
@@ -41,7 +42,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* User namespaces are the business of a later step; the clone takes them by adding CLONE_NEWUSER and a mapping before "go". */
+/* The user namespace is not among them: the child enters it last, so that these belong to the host (identity.h). */
 #define NAMESPACES (CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC)
 
 static int bind_socket(const char *run) {
@@ -123,6 +124,14 @@ static int relay(const struct options *options, int channel, pid_t pid) {
   }
 }
 
+/* Made here, where process numbers are the host's: /proc, through which a map is written, shows those. */
+static int make_users(const struct plan *plan, struct child *child) {
+  child->users = plan->ids.count == 0 ? -1 : identity_create(&plan->ids, &plan->ids);
+  if (plan->ids.count > 0 && child->users < 0) return report_errno("idmap", "user namespace");
+  ownership_prepare(&child->ownership, plan, child->users);
+  return 0;
+}
+
 static int launch(const struct options *options, struct child *child) {
   int pair[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) return report_errno("launch", "socketpair");
@@ -177,9 +186,9 @@ int main(int argc, char **argv) {
   struct child child = {.options = &options, .plan = &plan, .argc = argc, .argv = argv};
   child.listener = bind_socket(options.run);
   if (child.listener < 0 || private_mounts() != 0 || hook_run(&plan, options.lib, "hook-parent-before-clone.sh", -1) != 0) return 1;
+  if (make_users(&plan, &child) != 0) return 1;
   child.dev = root_make_dev(&plan);
   if (child.dev < 0) return 1;
-  ownership_prepare(&child.ownership, &plan);
   if (setpriority(PRIO_PROCESS, 0, plan.nice) != 0) {
     report_errno("nice", "launcher");
     return 1;

@@ -15,9 +15,13 @@ $(BUILD)/test/wshd_plan_test: test/wshd_plan_test.c wshd/plan.c wshd/report.c ws
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) -Iwshd $(TEST_CFLAGS) -o $@ $(filter %.c,$^)
 
+$(BUILD)/test/wshd_confinement_test: test/wshd_confinement_test.c wshd/identity.c wshd/seccomp.c wshd/format.c $(WSHD_HEADERS)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) -Iwshd $(TEST_CFLAGS) -o $@ $(filter %.c,$^)
+
 ALL += $(OUT)/wshd
 PROGRAMS += $(OUT)/wshd
-TESTS += $(BUILD)/test/wshd_plan_test
+TESTS += $(BUILD)/test/wshd_plan_test $(BUILD)/test/wshd_confinement_test
 
 # The whole program, driven over its own protocol. The script is no product: only its prerequisite is made.
 export WSHD := $(OUT)/wshd

@@ -10,18 +10,13 @@
 #include <fcntl.h>
 #include <linux/mount.h>
 #include <linux/openat2.h>
-#include <sched.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#define ALL_IDS 4294967295u
 #define LOWER "lowerdir="
 
 /* Where the option's value begins and ends; NULL if it is not there. A backslash protects what follows it. */
@@ -64,80 +59,41 @@ char *ownership_overlay_rebased(const char *data, const char *lower) {
   return rebased;
 }
 
-void ownership_ask(struct ownership *ownership, const struct plan_user *user, int root) {
+bool ownership_ask(struct ownership *ownership, const struct plan_user *user, int root) {
   size_t length;
   struct account account;
+  gid_t gid;
   char *passwd = inroot_read(root, "/etc/passwd", ACCOUNT_FILE_MAX, &length), *group = inroot_read(root, "/etc/group", ACCOUNT_FILE_MAX, &length);
   ownership->known = true;
-  ownership->new_uid = user->uid;
-  ownership->new_gid = user->gid;
-  /* what belongs to root stays root's, whoever else has the number 0 */
-  if (passwd != NULL && account_find(passwd, user->name, &account) && account.uid != 0) {
-    ownership->old_uid = account.uid;
-    ownership->uid = account.uid != user->uid;
-  }
-  if (group != NULL && account_find_gid(group, user->name, &ownership->old_gid)) ownership->gid = ownership->old_gid != 0 && ownership->old_gid != user->gid;
+  /*
+   * The two numbers are exchanged: so each file still has an owner, and a file of the image that happens to have the container's number does
+   * not become the user's. What belongs to root stays root's, whoever else has the number 0.
+   */
+  bool uid_differs = passwd != NULL && account_find(passwd, user->name, &account) && account.uid != 0 && account.uid != user->uid;
+  bool gid_differs = group != NULL && account_find_gid(group, user->name, &gid) && gid != 0 && gid != user->gid;
+  /* with few ranges, as a plan has, there is always room for the pieces */
+  bool swapped = uid_differs && id_map_swap(&ownership->users, account.uid, user->uid) == 0;
+  swapped = (gid_differs && id_map_swap(&ownership->groups, gid, user->gid) == 0) || swapped;
+  ownership->differs = ownership->differs || swapped;
   free(passwd);
   free(group);
+  return swapped;
 }
 
-/*
- * Every number as it is, but the two for each other: so each file still has an owner, and a file of the image that happens to have the
- * container's number does not become the user's. A line says: on the disk, to be seen, how many.
- */
-static void map_text(char *text, size_t size, bool differs, unsigned one, unsigned other) {
-  unsigned low = one < other ? one : other, high = one < other ? other : one;
-  if (!differs) {
-    format(text, size, "0 0 %u\n", ALL_IDS);
-    return;
-  }
-  size_t at = low == 0 ? 0 : format(text, size, "0 0 %u\n", low);
-  at += format(text + at, size - at, "%u %u 1\n", low, high);
-  if (high - low > 1) at += format(text + at, size - at, "%u %u %u\n", low + 1, low + 1, high - low - 1);
-  at += format(text + at, size - at, "%u %u 1\n", high, low);
-  if (high + 1 < ALL_IDS) format(text + at, size - at, "%u %u %u\n", high + 1, high + 1, ALL_IDS - high - 1);
-}
-
-static bool write_map(pid_t pid, const char *name, const char *text) {
-  char path[64];
-  format(path, sizeof path, "/proc/%d/%s", pid, name);
-  int fd = open(path, O_WRONLY | O_CLOEXEC);
-  bool written = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
-  if (fd >= 0) close(fd);
-  return written;
-}
-
-/* A user namespace is made by a process in it; the process is gone when this answers. */
-static int make_mapping(const struct ownership *ownership) {
-  char uids[160], gids[160], path[64];
-  map_text(uids, sizeof uids, ownership->uid, ownership->old_uid, ownership->new_uid);
-  map_text(gids, sizeof gids, ownership->gid, ownership->old_gid, ownership->new_gid);
-  pid_t pid = (pid_t)syscall(SYS_clone, (unsigned long)(CLONE_NEWUSER | SIGCHLD), NULL, NULL, NULL, NULL);
-  if (pid < 0) return -1;
-  if (pid == 0) {
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    for (;;) pause();
-  }
-  format(path, sizeof path, "/proc/%d/ns/user", pid);
-  int mapping = write_map(pid, "uid_map", uids) && write_map(pid, "gid_map", gids) ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-  kill(pid, SIGKILL);
-  while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) continue;
-  return mapping;
-}
-
-void ownership_prepare(struct ownership *ownership, const struct plan *plan) {
+void ownership_prepare(struct ownership *ownership, const struct plan *plan, int users) {
   const struct plan_mount *first = &plan->mounts[0];
   char *lower = NULL;
-  *ownership = (struct ownership){.mapping = -1};
+  *ownership = (struct ownership){.mapping = users, .users = plan->ids, .groups = plan->ids, .differs = users >= 0};
   if (plan->user.name == NULL) return;
   if (strcmp(first->type, "overlay") == 0) lower = ownership_overlay_base(first->data);
   const char *base = lower != NULL ? lower : (first->flags & MS_BIND) != 0 ? first->source : NULL;
   int root = base == NULL ? -1 : open(base, O_PATH | O_DIRECTORY | O_CLOEXEC);
   free(lower);
   if (root < 0) return;
-  ownership_ask(ownership, &plan->user, root);
+  bool swapped = ownership_ask(ownership, &plan->user, root);
   close(root);
-  if (ownership_differs(ownership)) ownership->mapping = make_mapping(ownership);
+  /* where there can be none, files are changed one by one */
+  if (swapped) ownership->mapping = identity_create(&ownership->users, &ownership->groups);
 }
 
 int ownership_mapped(const struct ownership *ownership, const char *path) {
@@ -149,10 +105,20 @@ int ownership_mapped(const struct ownership *ownership, const char *path) {
   return -1;
 }
 
+/* An id that the map does not know stays: nobody inside has it. */
 static int change_one(const struct ownership *ownership, int directory, const char *name, const struct stat *facts) {
-  bool uid = ownership->uid && facts->st_uid == ownership->old_uid, gid = ownership->gid && facts->st_gid == ownership->old_gid;
-  if (!uid && !gid) return 0;
-  return fchownat(directory, name, uid ? ownership->new_uid : (uid_t)-1, gid ? ownership->new_gid : (gid_t)-1, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH);
+  uint32_t uid = id_outside(&ownership->users, facts->st_uid), gid = id_outside(&ownership->groups, facts->st_gid);
+  bool same_uid = uid == ID_NONE || uid == facts->st_uid, same_gid = gid == ID_NONE || gid == facts->st_gid;
+  if (same_uid && same_gid) return 0;
+  if (fchownat(directory, name, same_uid ? (uid_t)-1 : uid, same_gid ? (gid_t)-1 : gid, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0) return -1;
+  /* the kernel takes these bits away when an owner changes; they mean the new one, as in the image they meant the old */
+  if (S_ISREG(facts->st_mode) && (facts->st_mode & (S_ISUID | S_ISGID)) != 0) return fchmodat(directory, name, facts->st_mode & 07777, 0);
+  return 0;
+}
+
+int ownership_change_one(const struct ownership *ownership, int directory) {
+  struct stat facts;
+  return fstat(directory, &facts) != 0 ? -1 : change_one(ownership, directory, "", &facts);
 }
 
 static int change_below(const struct ownership *ownership, int directory);

@@ -1,6 +1,6 @@
 /*
- * Whose the image's files are. Files that belong to the image's own unprivileged user belong, in the container, to the container's (spec
- * linux-container.md 5.5). Where the kernel can, a mapped mount shows the read-only base so: nothing is copied, however many files there
+ * Whose the image's files are: on the host, those whom the container's map of ids says; and files of the image's own unprivileged user belong,
+ * in the container, to the container's (spec linux-container.md 5.5). Where the kernel can, a mapped mount shows the read-only base so: nothing is copied, however many files there
  * are. Elsewhere they are changed one by one. No program of the image has a part in it.
  */
 #ifndef WSHD_OWNERSHIP_H
@@ -9,26 +9,29 @@
 #include "plan.h"
 
 struct ownership {
-  bool known;    /* the image has been asked */
-  bool uid, gid; /* which of the two numbers differs */
-  uid_t old_uid, new_uid;
-  gid_t old_gid, new_gid;
-  int mapping; /* a user namespace for mount_setattr(2), -1: none */
+  bool known;   /* the image has been asked */
+  bool differs; /* some files have other owners than on the disk */
+  struct id_map users, groups; /* from ids on the disk to ids of the host */
+  int mapping;  /* a user namespace for mount_setattr(2), -1: none */
 };
 
-/* In the launcher, which sees its children in /proc: asks the image that the first mount shows, and makes the mapping if it is needed. */
-void ownership_prepare(struct ownership *ownership, const struct plan *plan);
+/*
+ * In the launcher, which sees its children in /proc: asks the image that the first mount shows, and makes the mapping if it is needed.
+ * `users` is the container's own user namespace, or -1.
+ */
+void ownership_prepare(struct ownership *ownership, const struct plan *plan, int users);
 
-/* Once the root is assembled: asks it, where the image was not to be found before. */
-void ownership_ask(struct ownership *ownership, const struct plan_user *user, int root);
+/* Once the root is assembled: asks it, where the image was not to be found before. Whether its user has other numbers. */
+bool ownership_ask(struct ownership *ownership, const struct plan_user *user, int root);
 
-static inline bool ownership_differs(const struct ownership *ownership) { return ownership->uid || ownership->gid; }
-
-/* A detached copy of the mount at `path` that shows the new owners; -1 where the kernel cannot. */
+/* A detached copy of the mount at `path`, read-only, that shows the new owners; -1 where the kernel cannot. */
 int ownership_mapped(const struct ownership *ownership, const char *path);
 
 /* Changes what lies in `directory`, an open one, and in the same mount below. Reports its failure. */
 int ownership_change(const struct ownership *ownership, int directory);
+
+/* Changes that one directory, by any descriptor. Answers -1 with errno. */
+int ownership_change_one(const struct ownership *ownership, int directory);
 
 /* The lower directory in the options of an overlay, if there is just one; NULL otherwise. The caller frees it. */
 char *ownership_overlay_base(const char *data);

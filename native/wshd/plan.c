@@ -90,6 +90,7 @@ static bool take_option(struct plan_mount *mount, const char *word) {
   }
   if (strcmp(word, "x-warden.create=dir") == 0) mount->create = CREATE_DIRECTORY;
   else if (strcmp(word, "x-warden.create=file") == 0) mount->create = CREATE_FILE;
+  else if (strcmp(word, "x-warden.idmap") == 0) mount->idmap = true;
   else return strncmp(word, "x-", 2) == 0; /* mount(8): comments for somebody else */
   return true;
 }
@@ -198,6 +199,18 @@ static int take_symlink(struct plan *plan, char *line) {
   return 0;
 }
 
+static int take_id_range(struct plan *plan, char *line) {
+  char *inside_text = plan_field(&line), *outside_text = plan_field(&line), *count_text = plan_field(&line);
+  uint64_t inside, outside, count;
+  if (!number(inside_text, 10, ID_NONE, &inside) || !number(outside_text, 10, ID_NONE, &outside) || !number(count_text, 10, ID_NONE, &count) || count == 0 ||
+      inside + count > ID_NONE || outside + count > ID_NONE)
+    return bad_line("expected idmap INSIDE OUTSIDE COUNT, found", inside_text);
+  if (outside == 0) return bad_line("the host's root is nobody's to be, found idmap", inside_text);
+  if (plan->ids.count == ID_RANGES_MAX - 4) return bad_line("too many idmap lines", inside_text);
+  plan->ids.ranges[plan->ids.count++] = (struct id_range){(uint32_t)inside, (uint32_t)outside, (uint32_t)count};
+  return 0;
+}
+
 static int take_directive(struct plan *plan, char *line) {
   char *key = plan_field(&line);
   uint64_t value = 0;
@@ -205,6 +218,7 @@ static int take_directive(struct plan *plan, char *line) {
   if (strcmp(key, "file") == 0) return take_file(plan, line);
   if (strcmp(key, "device") == 0) return take_device(plan, line);
   if (strcmp(key, "symlink") == 0) return take_symlink(plan, line);
+  if (strcmp(key, "idmap") == 0) return take_id_range(plan, line);
   char *word = plan_field(&line);
   if (word == NULL) return bad_line(key, NULL);
   if (strcmp(key, "hostname") == 0) {
@@ -214,6 +228,12 @@ static int take_directive(struct plan *plan, char *line) {
   } else if (strcmp(key, "cgroup") == 0) {
     if (!APPEND(plan, cgroups, cgroup_count)) return report_errno("plan", current_file);
     plan->cgroups[plan->cgroup_count - 1] = word;
+  } else if (strcmp(key, "mask") == 0) {
+    if (!APPEND(plan, masked, masked_count)) return report_errno("plan", current_file);
+    plan->masked[plan->masked_count - 1] = word;
+  } else if (strcmp(key, "readonly") == 0) {
+    if (!APPEND(plan, readonly, readonly_count)) return report_errno("plan", current_file);
+    plan->readonly[plan->readonly_count - 1] = word;
   } else if (strcmp(key, "address") == 0) {
     return take_address(plan, word);
   } else if (strcmp(key, "gateway") == 0) {
@@ -235,6 +255,9 @@ static int take_directive(struct plan *plan, char *line) {
     plan->hook_timeout = (unsigned)value;
   } else if (strcmp(key, "hook_shell") == 0) {
     plan->hook_shell = word;
+  } else if (strcmp(key, "seccomp") == 0) {
+    if (!number(word, 10, 1, &value)) return bad_line("expected 0 or 1, found", word);
+    plan->seccomp = value == 1;
   } else if (strcmp(key, "capabilities") == 0) {
     if (!number(word, 16, UINT64_MAX, &plan->capabilities)) return bad_line("expected a hexadecimal mask, found", word);
   } else {

@@ -2,6 +2,8 @@
 #ifndef WSHD_PLAN_H
 #define WSHD_PLAN_H
 
+#include "identity.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -14,6 +16,7 @@ struct plan_mount {
   char *source, *target, *type, *data;
   unsigned long flags;
   enum mount_create create; /* given: an operator's bind mount, performed last */
+  bool idmap;               /* ids of the source are those inside, where its file system can be seen so */
 };
 
 struct plan_file {
@@ -43,7 +46,8 @@ struct plan {
   struct plan_device *devices;
   struct plan_symlink *symlinks;
   char **cgroups;
-  size_t mount_count, file_count, device_count, symlink_count, cgroup_count;
+  char **masked, **readonly; /* paths inside that show nothing, and that cannot be written; missing ones are left out */
+  size_t mount_count, file_count, device_count, symlink_count, cgroup_count, masked_count, readonly_count;
   char *hostname, *interface;
   uint32_t address, gateway; /* network byte order, 0: none */
   unsigned prefix_length, mtu;
@@ -52,9 +56,10 @@ struct plan {
   int nice;
   struct plan_user user; /* name NULL: none */
   uint64_t capabilities; /* bounding set of jobs */
-  bool no_new_privs;
   unsigned hook_timeout; /* seconds each hook may take */
   char *hook_shell;      /* NULL: none, or the host's path of a static shell for the hook that runs in the new root */
+  bool no_new_privs, seccomp;
+  struct id_map ids; /* of users and of groups; empty: no user namespace */
 };
 
 /*

@@ -48,7 +48,7 @@ static int make_node(int dev, const struct plan_device *device) {
   return fd < 0 ? -1 : close(fd);
 }
 
-int root_make_dev(const struct plan *plan) {
+static int make_dev(const struct plan *plan) {
   int context = (int)syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC);
   if (context < 0) return report_errno("dev", "tmpfs");
   if (syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, "mode", "0755", 0) != 0 ||
@@ -65,11 +65,18 @@ int root_make_dev(const struct plan *plan) {
     if (make_node(dev, device) != 0) return report_errno("dev", device->name);
   }
   /* the group that may write to terminals, as devpts(5) has it too */
-  if (fchownat(dev, "tty", 0, TTY_GROUP, AT_SYMLINK_NOFOLLOW) != 0) return report_errno("dev", "tty");
+  if (fchownat(dev, "tty", id_outside(&plan->ids, 0), id_outside(&plan->ids, TTY_GROUP), AT_SYMLINK_NOFOLLOW) != 0) return report_errno("dev", "tty");
   for (size_t i = 0; i < sizeof standard_links / sizeof *standard_links; i++)
     if (symlinkat(standard_links[i].content, dev, standard_links[i].path) != 0) return report_errno("dev", standard_links[i].path);
   if (mkdirat(dev, "pts", 0755) != 0 || mkdirat(dev, "shm", 01777) != 0) return report_errno("dev", "pts");
   return dev;
+}
+
+int root_make_dev(const struct plan *plan) {
+  const uint32_t inner = id_outside(&plan->ids, 0);
+  if (identity_act(inner, inner) != 0) return report_errno("dev", "owner");
+  int dev = make_dev(plan);
+  return identity_act(0, 0) == 0 ? dev : report_errno("dev", "owner");
 }
 
 static void path_of(int fd, char *path, size_t size) { format(path, size, "/proc/self/fd/%d", fd); }
@@ -90,8 +97,11 @@ static bool bind_mapped(const struct plan_mount *mount_spec, int target, const s
   return bound;
 }
 
-/* The copy of a tree gets its attributes before it is visible anywhere. */
-static int bind_at(const struct plan_mount *mount_spec, int target) {
+/*
+ * The copy of a tree gets its attributes before it is visible anywhere. With `users` its owners are those with the same numbers there, where
+ * its file system can be seen so; elsewhere it stays as it is, and its owners are nobody inside.
+ */
+static int bind_at(const struct plan_mount *mount_spec, int target, int users) {
   unsigned recursive = mount_spec->flags & MS_REC ? AT_RECURSIVE : 0;
   int tree = (int)syscall(SYS_open_tree, AT_FDCWD, mount_spec->source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | recursive);
   if (tree < 0) return -1;
@@ -101,6 +111,8 @@ static int bind_at(const struct plan_mount *mount_spec, int target) {
     attr.attr_set |= MOUNT_ATTR_NOATIME;
   }
   int result = (int)syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | recursive, &attr, sizeof attr);
+  struct mount_attr seen = {.attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (uint64_t)(unsigned)users};
+  if (result == 0 && mount_spec->idmap && users >= 0) syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | recursive, &seen, sizeof seen);
   if (result == 0) result = move_to(tree, target);
   int saved = errno;
   close(tree);
@@ -108,17 +120,17 @@ static int bind_at(const struct plan_mount *mount_spec, int target) {
   return result;
 }
 
-static int mount_at(const struct plan_mount *one, int target) {
-  if (one->flags & MS_BIND) return bind_at(one, target);
+static int mount_at(const struct plan_mount *one, int target, int users) {
+  if (one->flags & MS_BIND) return bind_at(one, target, users);
   char path[64];
   path_of(target, path, sizeof path);
   return mount(one->source, path, one->type, one->flags, one->data);
 }
 
-static int perform(const struct plan_mount *one, int root) {
+static int perform(const struct plan_mount *one, int root, int users) {
   int target = one->create == CREATE_NOTHING ? inroot_open(root, one->target, O_PATH, 0) : inroot_make(root, one->target, one->create == CREATE_DIRECTORY);
   if (target < 0) return report_errno("mount-target", one->target);
-  int result = mount_at(one, target);
+  int result = mount_at(one, target, users);
   if (result != 0) {
     /* a failing bind mount is nearly always about its source, any other about what is mounted */
     report_errno("mount", one->flags & MS_BIND ? one->source : one->target);
@@ -139,6 +151,16 @@ static int mount_own(int root, const char *path, const char *type, unsigned long
   return result;
 }
 
+/* The kernel makes the directory of terminals the host root's; inside it is to have an owner too. */
+static int own_terminals(const struct plan *plan, int root) {
+  const uint32_t inner = id_outside(&plan->ids, 0);
+  int pts = inroot_open(root, "/dev/pts", O_PATH | O_DIRECTORY | O_NOFOLLOW, 0);
+  if (pts < 0) return report_errno("dev", "/dev/pts");
+  int result = fchownat(pts, "", inner, inner, AT_EMPTY_PATH) == 0 && fchownat(pts, "ptmx", inner, inner, AT_SYMLINK_NOFOLLOW) == 0 ? 0 : report_errno("dev", "/dev/pts");
+  close(pts);
+  return result;
+}
+
 /* Jobs expect one. A root that is read-only goes without. */
 static void make_tmp(int root) {
   int tmp = inroot_open(root, "/tmp", O_PATH, 0);
@@ -156,7 +178,7 @@ static int bind_missing_nodes(const struct plan *plan, int root) {
     int target = inroot_open(root, path, O_PATH | O_NOFOLLOW, 0);
     if (target < 0 || fstat(target, &facts) != 0) return report_errno("dev", path);
     struct plan_mount bind = {.source = path, .flags = MS_BIND | MS_NOSUID | MS_NOEXEC};
-    int result = S_ISREG(facts.st_mode) ? bind_at(&bind, target) : 0;
+    int result = S_ISREG(facts.st_mode) ? bind_at(&bind, target, -1) : 0;
     if (result != 0) report_errno("dev", path);
     close(target);
     if (result != 0) return -1;
@@ -195,7 +217,7 @@ static int mount_root(const struct plan_mount *first, const char *directory, con
   struct plan_mount mapped_first = *first;
   if (data != NULL) mapped_first.data = data;
   *mapped = data != NULL;
-  result = target < 0 ? -1 : mount_at(&mapped_first, target);
+  result = target < 0 ? -1 : mount_at(&mapped_first, target, -1);
   if (result != 0) report_errno("mount", first->flags & MS_BIND ? first->source : "/");
   if (target >= 0) close(target);
   free(data);
@@ -204,7 +226,7 @@ static int mount_root(const struct plan_mount *first, const char *directory, con
 
 /* A part that can be written, and was not mapped, is changed file by file; a read-only one stays as it is. */
 static int change_owners(const struct ownership *ownership, const struct plan_mount *one, int root) {
-  if (!ownership_differs(ownership) || (one->flags & MS_RDONLY) != 0) return 0;
+  if (!ownership->differs || (one->flags & MS_RDONLY) != 0) return 0;
   int directory = inroot_open(root, one->target, O_PATH | O_DIRECTORY, 0);
   if (directory < 0) return errno == ENOTDIR ? 0 : report_errno("owner", one->target);
   int result = ownership_change(ownership, directory);
@@ -221,9 +243,50 @@ static int mount_parts(const struct plan *plan, int root, const struct ownership
     int target = (one->flags & read_only_bind) == read_only_bind && ownership->mapping >= 0 ? inroot_open(root, one->target, O_PATH, 0) : -1;
     bool mapped = target >= 0 && bind_mapped(one, target, ownership);
     if (target >= 0) close(target);
-    if (!mapped && (perform(one, root) != 0 || change_owners(ownership, one, root) != 0)) return -1;
+    if (!mapped && (perform(one, root, -1) != 0 || change_owners(ownership, one, root) != 0)) return -1;
   }
   return 0;
+}
+
+/* A copy of the mount at `fd`, or of the part of it that lies there, with `attr`, moved to `target`. */
+static int cover(int fd, uint64_t attr_set, int target) {
+  int tree = (int)syscall(SYS_open_tree, fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+  if (tree < 0) return -1;
+  struct mount_attr attr = {.attr_set = attr_set, .propagation = MS_PRIVATE};
+  int result = (int)syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &attr, sizeof attr);
+  if (result == 0) result = move_to(tree, target);
+  int saved = errno;
+  close(tree);
+  errno = saved;
+  return result;
+}
+
+/* An empty directory or the null device in place of what must not be seen. `null` is a descriptor: no path of the root is followed for it. */
+static int mask(int target, int null) {
+  struct stat facts;
+  char path[64];
+  if (fstat(target, &facts) != 0) return -1;
+  if (!S_ISDIR(facts.st_mode)) return cover(null, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, target);
+  path_of(target, path, sizeof path);
+  return mount("tmpfs", path, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=4k,mode=0555");
+}
+
+/* What of /proc belongs to the host alone. Kernels differ in what they show, so a path that is missing is nothing to hide. */
+static int restrict_paths(const struct plan *plan, int root) {
+  struct stat facts;
+  int null = plan->masked_count == 0 ? -1 : inroot_open(root, "/dev/null", O_PATH | O_NOFOLLOW, 0), result = 0;
+  bool is_null = null >= 0 && fstat(null, &facts) == 0 && S_ISCHR(facts.st_mode) && facts.st_rdev == makedev(1, 3);
+  if (plan->masked_count > 0 && !is_null) result = report_errno("mask", "/dev/null");
+  for (size_t i = 0; i < plan->masked_count + plan->readonly_count && result == 0; i++) {
+    bool hide = i < plan->masked_count;
+    const char *path = hide ? plan->masked[i] : plan->readonly[i - plan->masked_count];
+    int target = inroot_open(root, path, O_PATH | O_NOFOLLOW, 0);
+    if (target < 0 && errno == ENOENT) continue;
+    if (target < 0 || (hide ? mask(target, null) : cover(target, MOUNT_ATTR_RDONLY, target)) != 0) result = report_errno("mask", path);
+    if (target >= 0) close(target);
+  }
+  if (null >= 0) close(null);
+  return result;
 }
 
 int root_assemble(const struct plan *plan, const char *directory, int dev, struct ownership *ownership) {
@@ -233,6 +296,11 @@ int root_assemble(const struct plan *plan, const char *directory, int dev, struc
   if (root < 0) return report_errno("root", directory);
   if (!ownership->known && plan->user.name != NULL) ownership_ask(ownership, &plan->user, root);
   if ((!mapped && change_owners(ownership, &plan->mounts[0], root) != 0) || mount_parts(plan, root, ownership) != 0) return -1;
+  /* the top directory of an overlay is the upper layer's, which is not mapped */
+  if (mapped && strcmp(plan->mounts[0].type, "overlay") == 0 && ownership_change_one(ownership, root) != 0) return report_errno("owner", "/");
+  /* what is made in the root from here on is its root's, as if it had been made inside */
+  const uint32_t inner = id_outside(&plan->ids, 0);
+  if (identity_act(inner, inner) != 0) return report_errno("root", "owner");
   make_tmp(root);
   if (mount_own(root, "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) != 0) return -1;
   int place = inroot_make(root, "/dev", true);
@@ -240,8 +308,10 @@ int root_assemble(const struct plan *plan, const char *directory, int dev, struc
   if (move_to(dev, place) != 0) return report_errno("mount", "/dev");
   close(place);
   close(dev);
-  if (bind_missing_nodes(plan, root) != 0 || mount_own(root, "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,gid=5") != 0 ||
-      mount_own(root, "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=1777") != 0)
+  char terminals[64];
+  format(terminals, sizeof terminals, "newinstance,ptmxmode=0666,mode=0620,gid=%u", id_outside(&plan->ids, TTY_GROUP));
+  if (bind_missing_nodes(plan, root) != 0 || mount_own(root, "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, terminals) != 0 || own_terminals(plan, root) != 0 ||
+      mount_own(root, "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=1777") != 0 || restrict_paths(plan, root) != 0)
     return -1;
   for (size_t i = 0; i < plan->symlink_count; i++) {
     char name[256];
@@ -252,9 +322,9 @@ int root_assemble(const struct plan *plan, const char *directory, int dev, struc
   return root;
 }
 
-int root_bind(const struct plan *plan, int root) {
+int root_bind(const struct plan *plan, int root, int users) {
   for (size_t i = 1; i < plan->mount_count; i++)
-    if (plan->mounts[i].create != CREATE_NOTHING && perform(&plan->mounts[i], root) != 0) return -1;
+    if (plan->mounts[i].create != CREATE_NOTHING && perform(&plan->mounts[i], root, users) != 0) return -1;
   return 0;
 }
 

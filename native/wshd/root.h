@@ -11,11 +11,12 @@
  */
 int root_make_dev(const struct plan *plan);
 
-/* Mounts everything at `directory` in the caller's own mount namespace, with the image's files as `ownership` has them; answers an O_PATH descriptor of the new root. */
+/* Mounts everything at `directory` in the caller's own mount namespace, with the image's files as `ownership` has them; answers an O_PATH descriptor of the new root.
+ * Files made from then on belong to the container's root, see identity_act(). */
 int root_assemble(const struct plan *plan, const char *directory, int dev, struct ownership *ownership);
 
 /* Performs the operator's bind mounts (those with x-warden.create), the last ones because they may lie anywhere. */
-int root_bind(const struct plan *plan, int root);
+int root_bind(const struct plan *plan, int root, int users);
 
 /* Makes `root` the root and lets the old one go. */
 int root_pivot(int root);

@@ -89,6 +89,7 @@ class Host {
       jobOutputLimit: 1_000_000,
       rlimits: {},
       nice: 0,
+      security: { subordinateIds: 0x2000_0000, capabilities: 0n, noNewPrivileges: true, seccomp: true },
       pidsLimit: undefined,
       allowNested: false,
       lang: 'C.UTF-8',

@@ -2,6 +2,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { type BindMountSpec, decodeBytes, type InitSpec } from '@warden/interface';
+import { confinementOf } from './confinement.ts';
 import type { ManagedContainer } from './container.ts';
 import { type Engine, networkSpecOf } from './engine.ts';
 
@@ -49,6 +50,7 @@ export function initSpecOf(engine: Engine, container: ManagedContainer): InitSpe
     ],
     network: drivers.network.supports.link ? inside : undefined,
     cgroupJoinFiles: drivers.cgroup.joinFiles(record.drivers.cgroup),
+    confinement: confinementOf(options, uid),
     user: { name: 'vcap', uid, gid: uid, home: '/home/vcap', shell: '/bin/bash' },
     hosts: `127.0.0.1 localhost\n${network.containerIp} ${id}\n`,
     resolvConf: resolvConf(options.network.dnsServers, network.hostIp),

@@ -76,6 +76,7 @@ async function start(): Promise<void> {
     jobOutputLimit: 0,
     rlimits: {},
     nice: 0,
+    security: { subordinateIds: undefined, capabilities: 0n, noNewPrivileges: true, seccomp: true },
     pidsLimit: undefined,
     allowNested: false,
     lang: 'C.UTF-8',

@@ -65,6 +65,14 @@ export interface CoreOptions {
   readonly nice: number;
   /** Processes and threads per container; `undefined`: no limit. */
   readonly pidsLimit: number | undefined;
+  /** See `Confinement`. */
+  readonly security: {
+    /** First of the host's ids for users inside, 65,536 per uid of the pool; `undefined`: no user namespaces (unsafe). */
+    readonly subordinateIds: number | undefined;
+    readonly capabilities: bigint;
+    readonly noNewPrivileges: boolean;
+    readonly seccomp: boolean;
+  };
   /** Containers may use all devices: an unsafe opt-in. */
   readonly allowNested: boolean;
   /** LANG of jobs. */

@@ -229,6 +229,44 @@ export const SCHEMA: Readonly<Record<string, Readonly<Record<string, KeyRule>>>>
       about: 'number of uids: the largest number of containers',
     },
   },
+  security: {
+    user_namespace: {
+      type: 'boolean',
+      fallback: true,
+      about:
+        "users inside are others on the host; false is UNSAFE: root inside is then the host's root, held by capabilities and seccomp alone",
+    },
+    subordinate_ids: {
+      type: 'integer',
+      min: 65_536,
+      max: UINT32,
+      fallback: 536_870_912,
+      about: "first of the host's ids for users inside: 65,536 per container, `user.pool_size` times",
+    },
+    capabilities: {
+      type: 'strings',
+      fallback: [
+        'chown',
+        'dac_override',
+        'fowner',
+        'fsetid',
+        'kill',
+        'setgid',
+        'setuid',
+        'setpcap',
+        'net_bind_service',
+        'sys_chroot',
+      ],
+      about: 'what root inside may at most (capabilities(7), without `CAP_`)',
+    },
+    no_new_privileges: {
+      type: 'boolean',
+      fallback: true,
+      about:
+        'set-user-id programs give nothing; false lets `su` and `sudo` work inside, as with the original',
+    },
+    seccomp: { type: 'boolean', fallback: true, about: 'the filter of system calls; false is UNSAFE' },
+  },
   drivers: {
     name: {
       type: 'string',

@@ -48,6 +48,13 @@ export interface Configuration {
   };
   readonly port: { readonly pool_start_port?: number; readonly pool_size?: number };
   readonly user: { readonly pool_start_uid: number; readonly pool_size: number };
+  readonly security: {
+    readonly user_namespace: boolean;
+    readonly subordinate_ids: number;
+    readonly capabilities: readonly string[];
+    readonly no_new_privileges: boolean;
+    readonly seccomp: boolean;
+  };
   readonly drivers: {
     readonly name: string;
     readonly filesystem: string;

@@ -5,6 +5,7 @@ import type { CoreOptions } from '@warden/core';
 import { type Logger, RESOURCE_NAMES, type ResourceLimits, WardenError } from '@warden/interface';
 import { type Configuration, isInsecure } from './config.ts';
 import { makeDefaultRootfs } from './default-rootfs.ts';
+import { securityOptions } from './security-options.ts';
 import type { DriverSet } from './select-drivers.ts';
 import { openSyslog } from './syslog.ts';
 
@@ -48,6 +49,7 @@ export function coreOptions(
     rlimits: limitsOf(server.container_rlimits ?? {}),
     nice: own.nice,
     pidsLimit: own.pids_limit ?? undefined,
+    security: securityOptions(configuration.security, uids),
     allowNested: server.allow_nested_warden,
     lang: process.env.LANG || 'en_US.UTF-8',
     durable: own.durable,

@@ -2,7 +2,7 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { silentLogger } from '@warden/interface';
+import { silentLogger, UNCONFINED } from '@warden/interface';
 import { describe, it } from 'vitest';
 import {
   cgroupCompliance,
@@ -133,6 +133,7 @@ initCompliance(test, 'memory', async () => {
       user: { name: 'vcap', uid: 10_000, gid: 10_000, home: '/home/vcap', shell: '/bin/sh' },
       hosts: '',
       resolvConf: '',
+      confinement: UNCONFINED,
       nice: 0,
     }),
     job: (id, kind) => ({

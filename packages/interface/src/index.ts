@@ -13,6 +13,8 @@ export { ERROR_CODES, isWardenError, toWardenError, WardenError } from './errors
 export type { FilesystemDriver, FilesystemSupports, Mount, RootfsSpec } from './filesystem.ts';
 export type {
   ByteSource,
+  Confinement,
+  IdRange,
   Init,
   InitDriver,
   InitJob,
@@ -25,6 +27,7 @@ export type {
   UnprivilegedUser,
   WaitStatus,
 } from './init.ts';
+export { UNCONFINED } from './init.ts';
 export type { LogFields, Logger } from './logger.ts';
 export { silentLogger } from './logger.ts';
 export type {

@@ -24,6 +24,39 @@ export interface UnprivilegedUser {
   readonly shell: string;
 }
 
+/** `count` ids from `inside` on are those from `outside` on on the host. */
+export interface IdRange {
+  readonly inside: number;
+  readonly outside: number;
+  readonly count: number;
+}
+
+/** What everything inside a container is confined by, init included. */
+export interface Confinement {
+  /** Users and groups inside as ids of the host. Never contains the host's 0. Empty: no user namespace, root inside is the host's root. */
+  readonly idMap: readonly IdRange[];
+  /** Bounding set: bit n is capability n of capabilities(7). */
+  readonly capabilities: bigint;
+  /** Set-user-id programs and file capabilities give nothing. */
+  readonly noNewPrivileges: boolean;
+  /** The filter of system calls is on. */
+  readonly seccomp: boolean;
+  /** Absolute paths inside that show nothing; what this kernel lacks is left out. */
+  readonly maskedPaths: readonly string[];
+  /** Absolute paths inside that cannot be written. */
+  readonly readonlyPaths: readonly string[];
+}
+
+/** No confinement beyond namespaces and device policy: for nested wardens and tests of other things. */
+export const UNCONFINED: Confinement = Object.freeze({
+  idMap: [],
+  capabilities: 0xffff_ffff_ffff_ffffn,
+  noNewPrivileges: false,
+  seccomp: false,
+  maskedPaths: [],
+  readonlyPaths: [],
+});
+
 /** Everything init needs. Complete, checked, frozen. */
 export interface InitSpec {
   readonly id: ContainerId;
@@ -41,6 +74,7 @@ export interface InitSpec {
   /** See `CgroupDriver.joinFiles`. */
   readonly cgroupJoinFiles: readonly string[];
   readonly user: UnprivilegedUser;
+  readonly confinement: Confinement;
   /** Whole content of the files. */
   readonly hosts: string;
   readonly resolvConf: string;

@@ -51,6 +51,14 @@ function spec(directory: string): InitSpec {
     hosts: '127.0.0.1 localhost\n',
     resolvConf: 'nameserver 10.254.0.5\n',
     nice: 10,
+    confinement: {
+      idMap: [{ inside: 0, outside: 600_000, count: 65_536 }],
+      capabilities: 0x3n,
+      noNewPrivileges: true,
+      seccomp: true,
+      maskedPaths: ['/proc/kcore'],
+      readonlyPaths: ['/proc/sys'],
+    },
   };
 }
 
@@ -83,7 +91,12 @@ describe('prepareDirectory', () => {
       'file /etc/hosts 0644 etc/hosts',
       'file /etc/resolv.conf 0644 etc/resolv.conf',
       'device fuse c 10 229 0666',
-      'no_new_privs 0',
+      'idmap 0 600000 65536',
+      'capabilities 3',
+      'no_new_privs 1',
+      'seccomp 1',
+      'mask /proc/kcore',
+      'readonly /proc/sys',
       'hook_timeout 30',
     ]);
   });

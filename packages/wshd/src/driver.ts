@@ -2,15 +2,16 @@
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type {
-  DriverComponents,
-  DriverFactory,
-  Init,
-  InitDriver,
-  InitSpec,
-  LaunchedInit,
-  Logger,
-  ProbeResult,
+import {
+  type DriverComponents,
+  type DriverFactory,
+  type Init,
+  type InitDriver,
+  type InitSpec,
+  type LaunchedInit,
+  type Logger,
+  type ProbeResult,
+  UNCONFINED,
 } from '@warden/interface';
 import { prepareDirectory } from './container-directory.ts';
 import { startCopy } from './copy.ts';
@@ -153,6 +154,7 @@ function probeSpec(directory: string): InitSpec {
     user: { name: 'vcap', uid: 10000, gid: 10000, home: '/home/vcap', shell: '/bin/sh' },
     hosts: '',
     resolvConf: '',
+    confinement: UNCONFINED,
     nice: 0,
   };
 }

@@ -1,3 +1,4 @@
+import { UNCONFINED } from '@warden/interface';
 import { expect, test } from 'vitest';
 import { escapeField, mountLine, renderMountPlan } from './mount-plan.ts';
 
@@ -24,6 +25,7 @@ test('bind mounts follow the root in the order of the request and say what to cr
       { source: '/etc', target: '/mnt/etc', mode: 'ro' },
       { source: '/etc/passwd', target: '/p', mode: 'rw' },
     ],
+    confinement: UNCONFINED,
   });
   expect(plan.split('\n')).toEqual([
     '/base / none bind 0 0',
@@ -33,9 +35,27 @@ test('bind mounts follow the root in the order of the request and say what to cr
   ]);
 });
 
+test('with a user namespace, bind mounts of the request are idmapped', () => {
+  const idMap = [{ inside: 0, outside: 600_000, count: 65_536 }];
+  const plan = renderMountPlan({
+    mounts: [
+      { type: 'overlay', source: 'overlay', target: '/', options: ['lowerdir=/base'] },
+      { type: 'tmpfs', source: 'none', target: '/run', options: [] },
+    ],
+    bindMounts: [{ source: '/etc', target: '/e', mode: 'ro' }],
+    confinement: { ...UNCONFINED, idMap },
+  });
+  expect(plan.split('\n')).toEqual([
+    'overlay / overlay lowerdir=/base 0 0',
+    'none /run tmpfs defaults 0 0',
+    '/etc /e none bind,ro,x-warden.create=dir,x-warden.idmap 0 0',
+    '',
+  ]);
+});
+
 test('a missing bind source fails with the original text', () => {
   const bindMounts = [{ source: '/does/not/exist', target: '/x', mode: 'ro' as const }];
-  expect(() => renderMountPlan({ mounts: [], bindMounts })).toThrow(
+  expect(() => renderMountPlan({ mounts: [], bindMounts, confinement: UNCONFINED })).toThrow(
     expect.objectContaining({
       code: 'INVALID_SPEC',
       message: 'Source path for bind mount does not exist: /does/not/exist',

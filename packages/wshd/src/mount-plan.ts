@@ -5,8 +5,11 @@ import { statSync } from 'node:fs';
 import { type BindMountSpec, encodeBytes, type InitSpec, type Mount, WardenError } from '@warden/interface';
 
 /** Renders `etc/fstab`: the file-system driver's mounts in order, then the bind mounts in the order of the request. */
-export function renderMountPlan(spec: Pick<InitSpec, 'mounts' | 'bindMounts'>): string {
-  return [...spec.mounts, ...spec.bindMounts.map(bindMount)].map(mountLine).join('');
+export function renderMountPlan(spec: Pick<InitSpec, 'mounts' | 'bindMounts' | 'confinement'>): string {
+  const isMapped = spec.confinement.idMap.length > 0;
+  return [...spec.mounts, ...spec.bindMounts.map((bind) => bindMount(bind, isMapped))]
+    .map(mountLine)
+    .join('');
 }
 
 /** One line of fstab(5). */
@@ -31,15 +34,16 @@ function octal(char: string): string {
 /**
  * A bind mount as a mount: only the one file system, like the original (submounts of the source stay outside). No further
  * flags: what a set-user-id file or device node may do inside is the device policy's and no_new_privs's matter.
+ * With a user namespace, files of the host belong inside to who has the same number there (`x-warden.idmap`).
  * `x-warden.create` tells init which kind of target to make if the root lacks it; a directory cannot be mounted on a file.
  */
-function bindMount(bind: BindMountSpec): Mount {
+function bindMount(bind: BindMountSpec, isMapped: boolean): Mount {
   const kind = sourceIsDirectory(bind.source) ? 'dir' : 'file';
   return {
     type: 'none',
     source: bind.source,
     target: bind.target,
-    options: ['bind', bind.mode, `x-warden.create=${kind}`],
+    options: ['bind', bind.mode, `x-warden.create=${kind}`, ...(isMapped ? ['x-warden.idmap'] : [])],
   };
 }
 

@@ -16,7 +16,7 @@ export interface HookSettings {
 
 export const DEFAULT_HOOK_SETTINGS: HookSettings = { timeout: 30, shell: undefined };
 
-/** Renders the whole file. Capabilities and seccomp keep init's own defaults. */
+/** Renders the whole file. */
 export function renderWshdConf(spec: InitSpec, hooks: HookSettings = DEFAULT_HOOK_SETTINGS): string {
   const lines: (readonly (string | number)[])[] = [
     ['hostname', spec.hostname],
@@ -28,12 +28,23 @@ export function renderWshdConf(spec: InitSpec, hooks: HookSettings = DEFAULT_HOO
     ['file', '/etc/resolv.conf', '0644', RESOLV_CONF_SOURCE],
     // asserted by the original's tests; whether it may be opened is the cgroup driver's device policy
     ['device', 'fuse', 'c', 10, 229, '0666'],
-    // jobs of the original may use set-user-id programs (su, ping, sudo); images rely on it
-    ['no_new_privs', 0],
+    ...confinementLines(spec.confinement),
     ['hook_timeout', hooks.timeout],
     ...(hooks.shell === undefined ? [] : [['hook_shell', hooks.shell]]),
   ];
   return lines.map((fields) => `${fields.map((field) => escapeField(String(field))).join(' ')}\n`).join('');
+}
+
+function confinementLines(confinement: InitSpec['confinement']): (readonly (string | number)[])[] {
+  const { idMap, capabilities, noNewPrivileges, seccomp, maskedPaths, readonlyPaths } = confinement;
+  return [
+    ...idMap.map(({ inside, outside, count }) => ['idmap', inside, outside, count]),
+    ['capabilities', capabilities.toString(16)],
+    ['no_new_privs', Number(noNewPrivileges)],
+    ['seccomp', Number(seccomp)],
+    ...maskedPaths.map((path) => ['mask', path]),
+    ...readonlyPaths.map((path) => ['readonly', path]),
+  ];
 }
 
 function networkLines({ network }: InitSpec): (readonly (string | number)[])[] {

@@ -19,6 +19,7 @@ import {
   type LogFields,
   type Logger,
   silentLogger,
+  UNCONFINED,
 } from '@warden/interface';
 import { type WshdOptions, wshd } from '../src/index.ts';
 
@@ -85,6 +86,7 @@ export class Depot {
       user: { name: 'vcap', uid: 10_007, gid: 10_007, home: '/home/vcap', shell: '/bin/sh' },
       hosts: '127.0.0.1 localhost\n',
       resolvConf: 'nameserver 10.0.0.1\n',
+      confinement: UNCONFINED,
       nice: 0,
       ...changes,
     };

@@ -2,7 +2,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { makeDefaultRootfs } from '@warden/daemon';
 import { type InitSubject, initCompliance, type JobKind } from '@warden/driver-compliance';
-import { type InitSpec, silentLogger } from '@warden/interface';
+import { type InitSpec, silentLogger, UNCONFINED } from '@warden/interface';
 import { describeWith } from '@warden/test-harness';
 import { wshd } from '@warden/wshd';
 import { describe, it } from 'vitest';
@@ -42,6 +42,7 @@ async function subject(): Promise<InitSubject> {
       user: { name: 'vcap', uid: 10_000, gid: 10_000, home: '/home/vcap', shell: '/bin/bash' },
       hosts: '127.0.0.1 localhost\n',
       resolvConf: '',
+      confinement: UNCONFINED,
       nice: 0,
     }),
     job: (id, kind) => ({

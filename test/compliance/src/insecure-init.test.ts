@@ -2,7 +2,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { type InitSubject, initCompliance, type JobKind } from '@warden/driver-compliance';
-import { type InitSpec, silentLogger } from '@warden/interface';
+import { type InitSpec, silentLogger, UNCONFINED } from '@warden/interface';
 import { describeWith } from '@warden/test-harness';
 import { insecureInit } from '@warden/wshd';
 import { describe, it } from 'vitest';
@@ -40,6 +40,7 @@ async function subject(): Promise<InitSubject> {
         hosts: '',
         resolvConf: '',
         nice: 0,
+        confinement: UNCONFINED,
       };
     },
     job: (id, kind) => ({

@@ -377,7 +377,7 @@ for (const driver of ['overlayfs', 'bind']) {
         const { stdout } = await box.run(
           'grep " /tmp/locked " /proc/self/mountinfo | cut -d" " -f6; echo x > /tmp/locked/x || echo refused',
         );
-        expect(text(stdout)).toBe('ro,nosuid,nodev,noexec,relatime\nrefused\n');
+        expect(text(stdout)).toBe('ro,nosuid,nodev,noexec,relatime,idmapped\nrefused\n');
       } finally {
         host.run('umount', work);
       }

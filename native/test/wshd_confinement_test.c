@@ -1,0 +1,147 @@
+/* The maps of ids, and the filter of system calls as the kernel applies it. */
+#include "identity.h"
+#include "seccomp.h"
+#include "tap.h"
+
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/personality.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void test_maps(void) {
+  struct id_map map = {.ranges = {{0, 100000, 65536}}, .count = 1};
+  check(id_outside(&map, 0) == 100000, "the first id");
+  check(id_outside(&map, 65535) == 165535, "the last id");
+  check(id_outside(&map, 65536) == ID_NONE, "an id behind the last");
+  check(id_map_swap(&map, 1000, 10005) == 0, "an exchange");
+  check(id_outside(&map, 1000) == 110005 && id_outside(&map, 10005) == 101000, "both have changed places");
+  check(id_outside(&map, 999) == 100999 && id_outside(&map, 1001) == 101001, "their neighbours have not");
+  check(id_outside(&map, 10004) == 110004 && id_outside(&map, 10006) == 110006 && id_outside(&map, 65535) == 165535, "nor those of the other");
+  check(map.count == 5, "no empty range is left");
+
+  uint64_t total = 0;
+  for (size_t i = 0; i < map.count; i++) total += map.ranges[i].count;
+  check(total == 65536, "no id is lost");
+
+  struct id_map edges = {.ranges = {{0, 100000, 10}}, .count = 1};
+  check(id_map_swap(&edges, 0, 9) == 0 && id_outside(&edges, 0) == 100009 && id_outside(&edges, 9) == 100000 && edges.count == 3, "the ends of a range");
+  struct id_map missing = {.ranges = {{0, 100000, 10}}, .count = 1};
+  check(id_map_swap(&missing, 3, 77) == 0 && id_outside(&missing, 3) == 100003, "an id that is not mapped changes nothing");
+  struct id_map nothing = {.count = 0};
+  check(id_outside(&nothing, 42) == 42, "without a map ids are the same");
+  struct id_map full = {.count = ID_RANGES_MAX};
+  for (uint32_t i = 0; i < ID_RANGES_MAX; i++) full.ranges[i] = (struct id_range){i * 10, 100000 + i * 10, 10};
+  check(id_map_swap(&full, 5, 15) == -1 && errno == E2BIG, "no room for the pieces");
+}
+
+/* A classic BPF machine, as far as the filter uses it. */
+static uint32_t verdict_of(const struct sock_filter *program, size_t length, const struct seccomp_data *call) {
+  uint32_t accumulator = 0;
+  for (size_t at = 0; at < length; at++) {
+    const struct sock_filter *one = &program[at];
+    switch (one->code) {
+      case BPF_LD | BPF_W | BPF_ABS:
+        memcpy(&accumulator, (const char *)call + one->k, sizeof accumulator);
+        break;
+      case BPF_JMP | BPF_JEQ | BPF_K:
+        at += accumulator == one->k ? one->jt : one->jf;
+        break;
+      case BPF_JMP | BPF_JGE | BPF_K:
+        at += accumulator >= one->k ? one->jt : one->jf;
+        break;
+      case BPF_JMP | BPF_JSET | BPF_K:
+        at += (accumulator & one->k) != 0 ? one->jt : one->jf;
+        break;
+      case BPF_RET | BPF_K:
+        return one->k;
+      default:
+        return 0xdeadbeef;
+    }
+  }
+  return 0xdeadbeef;
+}
+
+static uint32_t judge(uint32_t arch, int number, uint64_t first, uint64_t second, uint64_t third) {
+  static struct sock_filter program[SECCOMP_PROGRAM_MAX];
+  size_t length = seccomp_program(program, SECCOMP_PROGRAM_MAX);
+  struct seccomp_data call = {.nr = number, .arch = arch, .args = {first, second, third}};
+  return verdict_of(program, length, &call);
+}
+
+#define OWN(number, ...) judge(AUDIT_ARCH, number, __VA_ARGS__)
+#ifdef __x86_64__
+#define AUDIT_ARCH 0xc000003eu
+#else
+#define AUDIT_ARCH 0xc00000b7u
+#endif
+#define REFUSED(error) (0x00050000u | (error))
+#define ALLOWED 0x7fff0000u
+#define KILLED 0x80000000u
+
+static void test_program(void) {
+  static struct sock_filter program[SECCOMP_PROGRAM_MAX];
+  check(seccomp_program(program, SECCOMP_PROGRAM_MAX) > 100, "there is a program");
+  check(seccomp_program(program, 50) == 0, "it is not cut to the room there is");
+  check(OWN(SYS_read, 0, 0, 0) == ALLOWED && OWN(SYS_execve, 0, 0, 0) == ALLOWED, "what everybody does");
+  check(judge(0x40000003u, 1, 0, 0, 0) == KILLED, "calls of i386 kill");
+#ifdef __x86_64__
+  check(OWN(0x40000000 | SYS_read, 0, 0, 0) == KILLED, "calls of x32 kill");
+  check(OWN(SYS_modify_ldt, 0, 0, 0) == REFUSED(EPERM), "modify_ldt");
+#endif
+  check(OWN(SYS_clone, SIGCHLD, 0, 0) == ALLOWED, "fork");
+  static const uint64_t namespaces[] = {0x00020000, 0x02000000, 0x04000000, 0x08000000, 0x10000000, 0x20000000, 0x40000000};
+  for (size_t i = 0; i < sizeof namespaces / sizeof *namespaces; i++) check(OWN(SYS_clone, namespaces[i] | SIGCHLD, 0, 0) == REFUSED(EPERM), "clone with a new namespace");
+  check(OWN(435, 0, 0, 0) == REFUSED(ENOSYS), "clone3 is said not to exist");
+  check(OWN(SYS_io_setup, 0, 0, 0) == REFUSED(ENOSYS), "io_setup too");
+  check(OWN(SYS_socket, AF_INET, SOCK_STREAM, 0) == ALLOWED && OWN(SYS_socket, AF_UNIX, SOCK_STREAM, 0) == ALLOWED, "sockets");
+  check(OWN(SYS_socket, AF_NETLINK, SOCK_RAW, 0) == ALLOWED, "the routing protocol");
+  check(OWN(SYS_socket, AF_NETLINK, SOCK_RAW, 12) == REFUSED(EAFNOSUPPORT), "not netfilter's");
+  check(OWN(SYS_socket, AF_PACKET, SOCK_RAW, 0) == REFUSED(EAFNOSUPPORT) && OWN(SYS_socket, 40, SOCK_STREAM, 0) == REFUSED(EAFNOSUPPORT), "nor other families");
+  check(OWN(SYS_socket, 0xffffffff00000001ULL, SOCK_STREAM, 0) == ALLOWED, "what the kernel cuts off is not looked at");
+  check(OWN(SYS_personality, 0xffffffff, 0, 0) == ALLOWED && OWN(SYS_personality, ADDR_NO_RANDOMIZE, 0, 0) == REFUSED(EPERM), "personality");
+  check(OWN(SYS_ioctl, 0, TIOCSTI, 0) == REFUSED(EPERM) && OWN(SYS_ioctl, 0, TIOCGWINSZ, 0) == ALLOWED, "ioctl");
+  static const int refused[] = {SYS_unshare,   SYS_setns,      SYS_mount,         SYS_umount2,      SYS_pivot_root, SYS_bpf,
+                                SYS_keyctl,    SYS_add_key,    SYS_request_key,   SYS_userfaultfd,  SYS_kexec_load, SYS_perf_event_open,
+                                SYS_open_by_handle_at, SYS_fanotify_init, SYS_process_vm_readv, SYS_process_vm_writev, SYS_kcmp,
+                                SYS_init_module, SYS_finit_module, SYS_delete_module, SYS_reboot, SYS_swapon, SYS_acct,
+                                SYS_settimeofday, SYS_clock_settime, SYS_sethostname, SYS_quotactl, SYS_syslog, SYS_mbind, SYS_set_mempolicy, SYS_move_pages,
+                                425, 426, 427, 428, 429, 430, 431, 432, 433, 438, 440, 442, 443, 450};
+  for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+    uint32_t verdict = OWN(refused[i], 0, 0, 0);
+    if ((verdict & 0xffff0000u) != 0x00050000u) printf("# call %d\n", refused[i]);
+    check((verdict & 0xffff0000u) == 0x00050000u, "a call that containers have no business with");
+  }
+  check(OWN(470, 0, 0, 0) == REFUSED(ENOSYS) && OWN(100000, 0, 0, 0) == REFUSED(ENOSYS), "calls of later kernels do not exist");
+}
+
+static void test_kernel(void) {
+  pid_t pid = fork();
+  if (pid == 0) {
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || seccomp_install() != 0) _exit(10);
+    if (unshare(CLONE_NEWUSER) != -1 || errno != EPERM) _exit(11);
+    if (socket(AF_PACKET, SOCK_RAW, 0) != -1 || errno != EAFNOSUPPORT) _exit(12);
+    if (syscall(470) != -1 || errno != ENOSYS) _exit(13);
+    if (getpid() <= 0) _exit(14);
+    _exit(0);
+  }
+  int status = -1;
+  waitpid(pid, &status, 0);
+  check(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the kernel takes the filter and applies it");
+}
+
+int main(void) {
+  test_maps();
+  test_program();
+  test_kernel();
+  return tap_end();
+}

@@ -1,0 +1,180 @@
+#include "seccomp.h"
+
+#include "seccomp_calls.h"
+
+#include <errno.h>
+#include <linux/audit.h>
+#include <linux/seccomp.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#if defined __x86_64__
+#define ARCHITECTURE AUDIT_ARCH_X86_64
+#define X32_BIT 0x40000000u
+#elif defined __aarch64__
+#define ARCHITECTURE AUDIT_ARCH_AARCH64
+#else
+#error "the system-call filter knows x86_64 and aarch64"
+#endif
+
+#define SYS_CLONE3 435
+/* NEWNS NEWCGROUP NEWUTS NEWIPC NEWUSER NEWPID NEWNET. NEWTIME cannot be asked for by clone(2): its bit belongs to the exit signal. */
+#define NAMESPACE_FLAGS 0x7e020000u
+/* ioctl(2) requests that type into a terminal as if its user had: an escape from whoever lent it. */
+#define TYPE_INTO_TERMINAL 0x5412u
+#define TERMINAL_CONTROL 0x541cu
+
+#define NUMBER offsetof(struct seccomp_data, nr)
+/* The low half of an argument. Both architectures are little-endian; what the kernel reads as int is just this half. */
+#define ARGUMENT(n) (uint32_t)(offsetof(struct seccomp_data, args) + (n) * sizeof(uint64_t))
+
+#define ALLOW SECCOMP_RET_ALLOW
+#define REFUSE(error) (SECCOMP_RET_ERRNO | (error))
+
+struct builder {
+  struct sock_filter *program;
+  size_t length, room;
+};
+
+static void emit(struct builder *to, uint16_t code, uint8_t jt, uint8_t jf, uint32_t k) {
+  if (to->length < to->room) to->program[to->length] = (struct sock_filter){.code = code, .jt = jt, .jf = jf, .k = k};
+  to->length++;
+}
+
+static void load(struct builder *to, uint32_t offset) { emit(to, BPF_LD | BPF_W | BPF_ABS, 0, 0, offset); }
+static void answer(struct builder *to, uint32_t verdict) { emit(to, BPF_RET | BPF_K, 0, 0, verdict); }
+
+/* If the accumulator is `value`, the verdict. */
+static void answer_if(struct builder *to, uint32_t value, uint32_t verdict) {
+  emit(to, BPF_JMP | BPF_JEQ | BPF_K, 0, 1, value);
+  answer(to, verdict);
+}
+
+static void answer_if_any(struct builder *to, uint32_t bits, uint32_t verdict) {
+  emit(to, BPF_JMP | BPF_JSET | BPF_K, 0, 1, bits);
+  answer(to, verdict);
+}
+
+/* Opens a block for one system call; close_block() makes every other call jump over it. The block must end with an answer. */
+static size_t open_block(struct builder *to, uint32_t call) {
+  emit(to, BPF_JMP | BPF_JEQ | BPF_K, 0, 0, call);
+  return to->length - 1;
+}
+
+static void close_block(struct builder *to, size_t opened) {
+  if (opened < to->room) to->program[opened].jf = (uint8_t)(to->length - opened - 1);
+}
+
+static void check_architecture(struct builder *to) {
+  load(to, offsetof(struct seccomp_data, arch));
+  emit(to, BPF_JMP | BPF_JEQ | BPF_K, 1, 0, ARCHITECTURE);
+  answer(to, SECCOMP_RET_KILL_PROCESS);
+  load(to, NUMBER);
+#ifdef X32_BIT
+  /* not for -1, which a tracer sets to have a call skipped */
+  answer_if(to, UINT32_MAX, REFUSE(ENOSYS));
+  emit(to, BPF_JMP | BPF_JGE | BPF_K, 0, 1, X32_BIT);
+  answer(to, SECCOMP_RET_KILL_PROCESS);
+#endif
+}
+
+/* Calls whose arguments decide. */
+static void check_arguments(struct builder *to) {
+  size_t block = open_block(to, SYS_clone);
+  load(to, ARGUMENT(0));
+  answer_if_any(to, NAMESPACE_FLAGS, REFUSE(EPERM));
+  answer(to, ALLOW);
+  close_block(to, block);
+
+  block = open_block(to, SYS_socket);
+  load(to, ARGUMENT(0));
+  answer_if(to, AF_UNIX, ALLOW);
+  answer_if(to, AF_INET, ALLOW);
+  answer_if(to, AF_INET6, ALLOW);
+  emit(to, BPF_JMP | BPF_JEQ | BPF_K, 0, 3, AF_NETLINK); /* over the look at its protocol */
+  load(to, ARGUMENT(2));
+  answer_if(to, 0, ALLOW); /* NETLINK_ROUTE: what getifaddrs(3) asks */
+  answer(to, REFUSE(EAFNOSUPPORT));
+  close_block(to, block);
+
+  block = open_block(to, SYS_ioctl);
+  load(to, ARGUMENT(1));
+  answer_if(to, TYPE_INTO_TERMINAL, REFUSE(EPERM));
+  answer_if(to, TERMINAL_CONTROL, REFUSE(EPERM));
+  answer(to, ALLOW);
+  close_block(to, block);
+
+  static const uint32_t personalities[] = {0x0, 0x8, 0x20000, 0x20008, UINT32_MAX};
+  block = open_block(to, SYS_personality);
+  load(to, ARGUMENT(0));
+  for (size_t i = 0; i < sizeof personalities / sizeof *personalities; i++) answer_if(to, personalities[i], ALLOW);
+  answer(to, REFUSE(EPERM));
+  close_block(to, block);
+
+  answer_if(to, SYS_CLONE3, REFUSE(ENOSYS)); /* its flags lie in memory, out of a filter's sight */
+  answer_if(to, SYS_io_setup, REFUSE(ENOSYS));
+}
+
+static int ascending(const void *a, const void *b) {
+  uint32_t one = *(const uint32_t *)a, other = *(const uint32_t *)b;
+  return (one > other) - (one < other);
+}
+
+struct boundary {
+  uint32_t from, verdict; /* calls from this number up to the next boundary's */
+};
+
+/* A search tree, so that no call costs more than a few comparisons; the kernel caches the verdicts of calls that end here anyway. */
+static void emit_tree(struct builder *to, const struct boundary *boundaries, size_t count) {
+  if (count == 1) {
+    answer(to, boundaries[0].verdict);
+    return;
+  }
+  size_t half = count / 2, jump = to->length;
+  emit(to, BPF_JMP | BPF_JGE | BPF_K, 0, 0, boundaries[half].from);
+  emit_tree(to, boundaries, half);
+  if (jump < to->room) to->program[jump].jt = (uint8_t)(to->length - jump - 1);
+  emit_tree(to, boundaries + half, count - half);
+}
+
+static void check_number(struct builder *to) {
+#define ITEM(call) (uint32_t)(call),
+  uint32_t calls[] = {SECCOMP_CALLS(ITEM)};
+#undef ITEM
+  size_t count = sizeof calls / sizeof *calls, used = 0;
+  struct boundary boundaries[2 * sizeof calls / sizeof *calls + 2];
+  qsort(calls, count, sizeof *calls, ascending);
+  boundaries[used++] = (struct boundary){0, REFUSE(EPERM)};
+  for (size_t i = 0; i < count; i++) {
+    if (boundaries[used - 1].from == calls[i]) boundaries[used - 1].verdict = ALLOW;
+    else boundaries[used++] = (struct boundary){calls[i], ALLOW};
+    while (i + 1 < count && calls[i + 1] <= calls[i] + 1) i++;
+    boundaries[used++] = (struct boundary){calls[i] + 1, REFUSE(EPERM)};
+  }
+  if (boundaries[used - 1].from > NR_LAST) used--;
+  boundaries[used++] = (struct boundary){NR_LAST + 1, REFUSE(ENOSYS)};
+  emit_tree(to, boundaries, used);
+}
+
+size_t seccomp_program(struct sock_filter *program, size_t room) {
+  struct builder to = {.program = program, .room = room};
+  check_architecture(&to);
+  check_arguments(&to);
+  check_number(&to);
+  return to.length <= room ? to.length : 0;
+}
+
+int seccomp_install(void) {
+  static struct sock_filter program[SECCOMP_PROGRAM_MAX];
+  struct sock_fprog filter = {.filter = program};
+  filter.len = (unsigned short)seccomp_program(program, SECCOMP_PROGRAM_MAX);
+  if (filter.len == 0) {
+    errno = E2BIG;
+    return -1;
+  }
+  return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0u, &filter);
+}

@@ -1,0 +1,25 @@
+/*
+ * The system-call filter of everything inside a container.
+ *
+ * What it lets through is at most what the default profile of moby lets through for a container without extra capabilities, less
+ * io_setup(2) (its counter belongs to the whole host), process_vm_readv/writev(2) and socket families other than AF_UNIX, AF_INET,
+ * AF_INET6 and the routing protocol of AF_NETLINK. Calls of another architecture (i386 and x32 on x86_64) kill the process: their
+ * numbers mean something else.
+ *
+ * Refused calls fail with EPERM; calls newer than this list, clone3(2) and io_setup(2) with ENOSYS, which makes programs take the older way.
+ */
+#ifndef WSHD_SECCOMP_H
+#define WSHD_SECCOMP_H
+
+#include <linux/filter.h>
+#include <stddef.h>
+
+#define SECCOMP_PROGRAM_MAX 1024
+
+/* Writes the program; answers its length, or 0 when `room` instructions are not enough. */
+size_t seccomp_program(struct sock_filter *program, size_t room);
+
+/* Puts the filter on the calling process and all it will start, for good. Needs no_new_privs or CAP_SYS_ADMIN. Answers -1 with errno. */
+int seccomp_install(void);
+
+#endif

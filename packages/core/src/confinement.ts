@@ -1,0 +1,67 @@
+/** What a container is confined by, from the options of the host and the container's uid (SECURITY.md, "What holds by default"). */
+import { type Confinement, type IdRange, UNCONFINED } from '@warden/interface';
+import type { CoreOptions } from './options.ts';
+
+/** Ids of one container: what images and programs take for granted. */
+export const IDS_PER_CONTAINER = 65_536;
+
+/** What moby hides, and further files of kernel addresses and of the host's hardware. */
+const MASKED_PATHS: readonly string[] = [
+  'acpi',
+  'asound',
+  'config.gz',
+  'interrupts',
+  'iomem',
+  'ioports',
+  'kallsyms',
+  'kcore',
+  'key-users',
+  'keys',
+  'kmsg',
+  'kpagecgroup',
+  'kpagecount',
+  'kpageflags',
+  'latency_stats',
+  'modules',
+  'sched_debug',
+  'scsi',
+  'slabinfo',
+  'timer_list',
+  'timer_stats',
+  'vmallocinfo',
+].map((name) => `/proc/${name}`);
+
+const READONLY_PATHS: readonly string[] = ['bus', 'fs', 'irq', 'sys', 'sysrq-trigger'].map(
+  (name) => `/proc/${name}`,
+);
+
+/** A nested warden needs what confinement takes away: allowing one is the opt-out. Plain processes have nothing to be confined with. */
+export function confinementOf(options: CoreOptions, uid: number): Confinement {
+  if (options.allowNested || !options.drivers.init.supports.isolation) return UNCONFINED;
+  const { security } = options;
+  return Object.freeze({
+    idMap:
+      security.subordinateIds === undefined ? [] : idMap(options.uids.first, security.subordinateIds, uid),
+    capabilities: security.capabilities,
+    noNewPrivileges: security.noNewPrivileges,
+    seccomp: security.seccomp,
+    maskedPaths: MASKED_PATHS,
+    readonlyPaths: READONLY_PATHS,
+  });
+}
+
+/**
+ * A private range of the host's ids for 0 to 65,535 inside; the container's own uid alone is the same on both sides, so that the files of
+ * its user are found on the host as with the original (user quotas, read-write bind mounts, programs that look into `tmp/rootfs`).
+ */
+function idMap(firstUid: number, subordinateIds: number, uid: number): readonly IdRange[] {
+  const outside = subordinateIds + (uid - firstUid) * IDS_PER_CONTAINER;
+  const same: IdRange = { inside: uid, outside: uid, count: 1 };
+  if (uid >= IDS_PER_CONTAINER) return [{ inside: 0, outside, count: IDS_PER_CONTAINER }, same];
+  const ranges: readonly IdRange[] = [
+    { inside: 0, outside, count: uid },
+    same,
+    { inside: uid + 1, outside: outside + uid + 1, count: IDS_PER_CONTAINER - uid - 1 },
+  ];
+  return ranges.filter(({ count }) => count > 0);
+}
