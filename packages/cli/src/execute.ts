@@ -85,7 +85,7 @@ async function perform(performance: Performance): Promise<Outcome | undefined> {
 function tooLate(timeoutMs: number, cause: unknown): WardenError {
   return new WardenError('TIMEOUT', `the daemon did not finish its answer within ${timeoutMs / 1000} s`, {
     cause,
-    fields: { timeoutMs },
+    fields: { timeoutMs, advice: 'what had been started goes on; look what became of it' },
   });
 }
 

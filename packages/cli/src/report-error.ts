@@ -26,15 +26,17 @@ export async function reportError(thrown: unknown, options: CliOptions, terminal
     return;
   }
   const hasHint = !(error instanceof CommandError) && !options.compatExit;
-  await write(
-    terminal.stderr,
-    `${textOf(error)}\n${hasHint ? `${error.code}: ${ERROR_CODES[error.code]}\n` : ''}`,
-  );
+  await write(terminal.stderr, `${textOf(error)}\n${hasHint ? `${error.code}: ${adviceOf(error)}\n` : ''}`);
 }
 
 /** Whether `error` says that the connection was lost, or could not be made. */
 export function isLostConnection(error: unknown): boolean {
   return isWardenError(error, 'UNAVAILABLE');
+}
+
+/** What to do: as the error itself says, else as its code does. */
+function adviceOf({ code, fields }: WardenError): string {
+  return typeof fields.advice === 'string' ? fields.advice : ERROR_CODES[code];
 }
 
 function textOf(error: WardenError): string {

@@ -261,7 +261,8 @@ describe('output', () => {
         stream?.reply({ exit_status: 255 });
       }
     };
-    const job = await box.spawn('sleep 1000', { timeoutMs: 30 });
+    // Long enough for the answer to the spawn on a busy machine: the limit counts from the call.
+    const job = await box.spawn('sleep 1000', { timeoutMs: 2000 });
     const read = async (): Promise<void> => {
       for await (const _ of job.output);
     };
