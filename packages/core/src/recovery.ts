@@ -85,10 +85,8 @@ async function recoverRecorded(
 ): Promise<void> {
   const { record } = container;
   const { id, handle } = record;
-  // without `etc/config`, the last file of a directory that is being made, it was never complete, or is not any more
-  const isHalfMade = record.state === 'born' || !fs.existsSync(container.file('etc/config'));
-  if (init === undefined || isHalfMade) {
-    engine.logger.info(isHalfMade ? 'half-made-container' : 'dead-container', { id, handle });
+  if (init === undefined || record.state === 'born') {
+    engine.logger.info(record.state === 'born' ? 'half-made-container' : 'dead-container', { id, handle });
     await remove(engine, container, init);
   } else if (engine.containers.has(handle)) {
     init.disconnect();

@@ -260,6 +260,7 @@ export function memoryInit(
     },
     connect: async (directory) => {
       const machine = machines.get(directory);
+      if (!fs.existsSync(path.join(directory, 'etc/config'))) machine?.end(); // incomplete
       return machine?.alive ? connection(machine, options.program, directory) : undefined;
     },
   });
