@@ -27,6 +27,10 @@ describeWith(['root', 'isolated', 'overlayfs', 'ruby'], 'old clients and their c
   it('answers info [behaviour 5 Info]', () => run('lifecycle.rb', 'info'));
   it('writes snapshots of the documented form [behaviour 9]', () => run('lifecycle.rb', 'snapshot'));
 
+  it('copies files in and out [behaviour 5 CopyIn]', () => run('lifecycle.rb', 'file_transfer'));
+  it('copies the results of a staging out, owned as asked [behaviour 19.1]', () =>
+    run('production.rb', 'staging_copies'));
+
   it('runs, links and streams jobs [behaviour 5 Run]', () => run('jobs.rb', 'running'));
   it('discards output without a limit [behaviour 6.4]', () => run('jobs.rb', 'discarded'));
   it('ends jobs over the output limit, by Run and Stream, on both streams [behaviour 19.2]', () =>

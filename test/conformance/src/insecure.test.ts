@@ -49,6 +49,10 @@ describeWith(['root', 'isolated', 'ruby'], 'old clients and the insecure backend
     run('jobs.rb', 'children_left_behind'));
 
   it('info: answers the base fields [behaviour 16]', () => run('lifecycle.rb', 'info'));
+  it('file transfer: copies in and out [behaviour 16]', () => run('lifecycle.rb', 'file_transfer'));
+  it('file transfer: copies the results of a staging [behaviour 16]', () =>
+    run('production.rb', 'staging_copies'));
+  it('file transfer: serves the v1 copy commands [behaviour 16]', () => run('v1.rb', 'copies'));
   it('serves the v1 commands of a container [behaviour 16]', () => run('v1.rb', 'lifecycle'));
   it('satisfies a strict reader [behaviour 16]', () => run('strict.py', 'lifecycle'));
 });

@@ -114,6 +114,7 @@ describeWith(['root', 'isolated', 'overlayfs', 'ruby', 'python3'], 'old client l
     run('evented.rb', 'disconnected'));
   it('serves the v1 commands of a container [protocol 9.3]', () => run('v1.rb', 'lifecycle'));
   it('serves the v1 arguments [protocol 9.3]', () => run('v1.rb', 'arguments'));
+  it('serves the v1 copy commands [protocol 9.3]', () => run('v1.rb', 'copies'));
   it('serves the v1 bandwidth command [protocol 9.3]', () => run('v1.rb', 'bandwidth'));
   it('satisfies a strict reader and skips its properties [protocol 9.4]', () =>
     run('strict.py', 'lifecycle'));
