@@ -7,6 +7,6 @@ export default defineConfig({
       ['junit', { outputFile: 'reports/junit.xml' }],
       './scripts/closing-line.reporter.ts',
     ],
-    projects: ['packages/*', 'test/*'],
+    projects: ['packages/*', '!packages/*-linux-*', 'test/*'],
   },
 });

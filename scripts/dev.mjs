@@ -36,6 +36,23 @@ const SYSTEM_PACKAGES = [
   { package: 'debootstrap', file: 'debootstrap', for: ['debootstrap'] },
 ];
 
+/** Builds for the other processor and runs them; what the `release` tasks need. */
+const FOREIGN = process.arch === 'x64' ? ['aarch64', 'arm64'] : ['x86-64', 'amd64'];
+SYSTEM_PACKAGES.push(
+  {
+    package: `gcc-${FOREIGN[0]}-linux-gnu`,
+    file: `${FOREIGN[0].replace('-', '_')}-linux-gnu-gcc`,
+    for: ['release'],
+  },
+  {
+    package: `libc6-dev-${FOREIGN[1]}-cross`,
+    path: [`/usr/${FOREIGN[0].replace('-', '_')}-linux-gnu/include/stdio.h`],
+    for: ['release'],
+  },
+  { package: 'qemu-user-static', file: `qemu-${FOREIGN[0].replace('-', '_')}-static`, for: ['release'] },
+  { package: 'binutils', file: 'nm', for: ['release'] },
+);
+
 const SEARCH = [
   ...(process.env.PATH ?? '').split(':'),
   '/usr/local/sbin',
@@ -208,6 +225,10 @@ const TASKS = {
     const native = run('make', ['-s', '-C', 'native', 'test']);
     if (native !== 0) fail('the C unit tests failed');
     return runIsolated([node, 'node_modules/vitest/vitest.mjs', 'run', ...rest]);
+  },
+  platforms() {
+    ensureSystemPackages(['build', 'release']);
+    return run(node, ['scripts/build-platforms.mjs', ...rest]);
   },
   bench() {
     if (!isRoot) fail('the bench makes containers and needs root');

@@ -29,6 +29,9 @@ const ALLOWED = {
   daemon: ['*', 'the only place that names concrete drivers'],
   'driver-compliance': [['interface'], 'the kit must run against any driver without pulling in ours'],
 };
+/** The builds of native code for one processor each: files, no code. */
+const PLATFORM = [[], 'a platform package is a file for one processor; it imports nothing'];
+const isPlatform = (name) => /^(native|wshd)-linux-/.test(name);
 
 const problems = [];
 const say = (file, text) => problems.push(`${path.relative(root, file)}: ${text}`);
@@ -70,7 +73,7 @@ function checkImport(name, file, specifier, allowed, reason, isTest) {
 
 const present = fs.readdirSync(path.join(root, 'packages'));
 for (const name of present) {
-  const rule = ALLOWED[name];
+  const rule = isPlatform(name) ? PLATFORM : ALLOWED[name];
   const base = path.join(root, 'packages', name);
   if (!rule) {
     say(base, 'is not in the table of scripts/lint-dependencies.mjs: decide what it may import');
@@ -88,6 +91,14 @@ for (const name of present) {
   ) {
     say(base, 'has a dependency from outside: the client must stay nearly free of dependencies');
   }
+  for (const dependency of Object.keys(manifest.optionalDependencies ?? {})) {
+    if (!isPlatform(dependency.replace('@warden/', '')) || !dependency.startsWith(`@warden/${name}-linux-`))
+      say(
+        base,
+        `has the optional dependency ${dependency}: only a package's own platform packages are optional`,
+      );
+  }
+  if (isPlatform(name) && !fs.existsSync(path.join(base, 'src'))) continue;
   for (const file of sources(path.join(base, 'src'))) {
     for (const specifier of importsOf(file))
       checkImport(name, file, specifier, allowed, reason, file.endsWith('.test.ts'));

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -81,8 +82,10 @@ int64_t warden_send(int fd, const void *bytes, uint32_t size, const int32_t *fds
         memcpy(CMSG_DATA(header), fds, fd_count * sizeof(int));
     }
     ssize_t count;
+    /* Not by the function: musl's copies the control data into 1024 bytes to clear their padding, and 253 descriptors need 1032. All of
+       it is cleared here already. */
     do
-        count = sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+        count = syscall(SYS_sendmsg, fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
     while (count < 0 && errno == EINTR);
     return count < 0 ? -errno : count;
 }

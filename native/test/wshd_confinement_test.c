@@ -125,6 +125,10 @@ static void test_program(void) {
 }
 
 static void test_kernel(void) {
+  if (getenv("WARDEN_TEST_EMULATED") != NULL) {
+    tap_skip("the kernel takes the filter and applies it", "an emulator of foreign programs refuses filters of system calls");
+    return;
+  }
   pid_t pid = fork();
   if (pid == 0) {
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || seccomp_install() != 0) _exit(10);

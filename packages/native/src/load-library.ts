@@ -201,8 +201,8 @@ function ownPrebuilt(): string {
 function platformPackageName(): string {
   const header = (process.report?.getReport() as { header?: { glibcVersionRuntime?: string } } | undefined)
     ?.header;
-  const libc = header?.glibcVersionRuntime === undefined ? '-musl' : '';
-  return `@warden/native-${process.platform}-${process.arch}${libc}`;
+  const libc = header?.glibcVersionRuntime === undefined ? 'musl' : 'glibc';
+  return `@warden/native-${process.platform}-${process.arch}-${libc}`;
 }
 
 function platformPackage(): string | undefined {

@@ -3,6 +3,7 @@ import {
   chmodSync,
   constants,
   copyFileSync,
+  existsSync,
   linkSync,
   mkdirSync,
   readdirSync,
@@ -11,7 +12,8 @@ import {
   rmSync,
   statSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { WardenError } from '@warden/interface';
 
@@ -33,10 +35,24 @@ export interface StagedFile {
   readonly target: string;
 }
 
-/** Absolute directory of `wshd`, `wsh` and `warden-copy`: the option, else `WARDEN_WSHD_DIRECTORY`, else the package's own. */
+/**
+ * Absolute directory of `wshd`, `wsh` and `warden-copy`: the option, else `WARDEN_WSHD_DIRECTORY`, else what was built in this checkout,
+ * else the platform package. Where nothing is, the checkout's, for the message about it.
+ */
 export function binariesDirectory(option: string | undefined): string {
-  const packaged = fileURLToPath(new URL(`../prebuilt/linux-${process.arch}`, import.meta.url));
-  return option ?? process.env.WARDEN_WSHD_DIRECTORY ?? packaged;
+  const built = fileURLToPath(new URL(`../prebuilt/linux-${process.arch}`, import.meta.url));
+  const chosen = option ?? process.env.WARDEN_WSHD_DIRECTORY;
+  return chosen ?? (existsSync(built) ? built : (platformDirectory() ?? built));
+}
+
+/** The optional dependency for this processor; none for others, where the option or the variable must name a directory. */
+function platformDirectory(): string | undefined {
+  const name = `@warden/wshd-${process.platform}-${process.arch}`;
+  try {
+    return join(dirname(createRequire(import.meta.url).resolve(`${name}/package.json`)), 'bin');
+  } catch {
+    return undefined;
+  }
 }
 
 /** The shipped hooks: packing puts a copy into the package; in the repository they lie at the top. */
@@ -54,7 +70,7 @@ export function checkBinaries(directory: string): void {
     if (!stat?.isFile() || (stat.mode & 0o111) === 0) {
       throw new WardenError(
         'UNSUPPORTED',
-        `${path} is not an executable file; build it or set WARDEN_WSHD_DIRECTORY`,
+        `${path} is not an executable file; install the optional dependencies, build it or set WARDEN_WSHD_DIRECTORY`,
         {
           fields: { operation: 'setup', object: path },
         },

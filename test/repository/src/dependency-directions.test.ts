@@ -41,6 +41,19 @@ describe('the lint of dependency directions', () => {
     expect(lint(copy)).toMatchObject({ status: 1, stderr: expect.stringContaining(reason) });
   });
 
+  it('refuses platform packages that import, and optional dependencies that are no platform packages', () => {
+    const manifest = (name: string, more: object): void => {
+      const file = path.join(copy, 'packages', name, 'package.json');
+      fs.writeFileSync(file, JSON.stringify({ ...JSON.parse(fs.readFileSync(file, 'utf8')), ...more }));
+    };
+    manifest('wshd-linux-x64', { dependencies: { '@warden/interface': 'workspace:^' } });
+    manifest('core', { optionalDependencies: { '@warden/native-linux-x64-glibc': 'workspace:*' } });
+    const { status, stderr } = lint(copy);
+    expect(status).toBe(1);
+    expect(stderr).toContain('a platform package is a file for one processor');
+    expect(stderr).toContain('packages/core: has the optional dependency @warden/native-linux-x64-glibc');
+  });
+
   it('refuses a package that is not in its table, and a missing one', () => {
     fs.mkdirSync(path.join(copy, 'packages/extra'));
     fs.rmSync(path.join(copy, 'packages/quota'), { recursive: true });
