@@ -105,11 +105,63 @@ int ownership_mapped(const struct ownership *ownership, const char *path) {
   return -1;
 }
 
+/* A file with several names, as it was when the first of them was changed. */
+struct linked {
+  ino_t inode; /* 0: a free place */
+  uid_t uid;
+  gid_t gid;
+};
+
+/* By inode, at most half full. For the length of one walk, which stays within one mount. */
+static struct {
+  struct linked *places;
+  size_t size, count;
+} links;
+
+static struct linked *find_link(ino_t inode) {
+  size_t at = (size_t)(inode * 0x9e3779b97f4a7c15u) & (links.size - 1);
+  while (links.places[at].inode != 0 && links.places[at].inode != inode) at = (at + 1) & (links.size - 1);
+  return &links.places[at];
+}
+
+static int grow_links(void) {
+  struct linked *old = links.places;
+  size_t old_size = links.size, size = old_size == 0 ? 64 : old_size * 2;
+  struct linked *larger = calloc(size, sizeof *larger);
+  if (larger == NULL) return -1;
+  links.places = larger;
+  links.size = size;
+  for (size_t i = 0; i < old_size; i++)
+    if (old[i].inode != 0) *find_link(old[i].inode) = old[i];
+  free(old);
+  return 0;
+}
+
+/*
+ * Ids are exchanged, so a file that is met twice would be changed back. An overlay gives each name a file of its own when it is written, under
+ * the number of the common one: there the second name still has the old owner, and its turn is to come. -1 without memory.
+ */
+static int is_changed_already(const struct stat *facts, bool *changed) {
+  *changed = false;
+  if (S_ISDIR(facts->st_mode) || facts->st_nlink < 2) return 0;
+  if (links.count * 2 >= links.size && grow_links() != 0) return -1;
+  struct linked *place = find_link(facts->st_ino);
+  if (place->inode != 0) {
+    *changed = place->uid != facts->st_uid || place->gid != facts->st_gid;
+    return 0;
+  }
+  *place = (struct linked){.inode = facts->st_ino, .uid = facts->st_uid, .gid = facts->st_gid};
+  links.count++;
+  return 0;
+}
+
 /* An id that the map does not know stays: nobody inside has it. */
 static int change_one(const struct ownership *ownership, int directory, const char *name, const struct stat *facts) {
   uint32_t uid = id_outside(&ownership->users, facts->st_uid), gid = id_outside(&ownership->groups, facts->st_gid);
   bool same_uid = uid == ID_NONE || uid == facts->st_uid, same_gid = gid == ID_NONE || gid == facts->st_gid;
-  if (same_uid && same_gid) return 0;
+  bool changed;
+  if (is_changed_already(facts, &changed) != 0) return -1;
+  if (changed || (same_uid && same_gid)) return 0;
   if (fchownat(directory, name, same_uid ? (uid_t)-1 : uid, same_gid ? (gid_t)-1 : gid, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0) return -1;
   /* the kernel takes these bits away when an owner changes; they mean the new one, as in the image they meant the old */
   if (S_ISREG(facts->st_mode) && (facts->st_mode & (S_ISUID | S_ISGID)) != 0) return fchmodat(directory, name, facts->st_mode & 07777, 0);
@@ -166,5 +218,8 @@ int ownership_change(const struct ownership *ownership, int directory) {
   prlimit(0, RLIMIT_NOFILE, &all, NULL);
   int result = change_below(ownership, copy);
   prlimit(0, RLIMIT_NOFILE, &before, NULL);
+  free(links.places);
+  links.places = NULL;
+  links.size = links.count = 0;
   return result;
 }

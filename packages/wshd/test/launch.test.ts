@@ -5,6 +5,7 @@ import {
   cpSync,
   existsSync,
   lchownSync,
+  linkSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -158,6 +159,7 @@ describe.skipIf(needs !== undefined)(`launch${needs === undefined ? '' : ` [need
     chownSync(join(deep, 'file'), 77, 78);
     chownSync(join(deep, 'group'), 5, 78);
     chownSync(join(deep, 'other'), 10_007, 10_007);
+    linkSync(join(deep, 'file'), join(deep, 'hard'));
     symlinkSync('/etc/passwd', join(lower, 'srv/link'));
     lchownSync(join(lower, 'srv/link'), 77, 78);
     mkdirSync(base);
@@ -177,10 +179,10 @@ describe.skipIf(needs !== undefined)(`launch${needs === undefined ? '' : ` [need
       );
       try {
         const script =
-          'cd /srv; stat -c "%n %u:%g" link; while cd d 2>/dev/null; do :; done; stat -c "%n %u:%g" file group other; cat file';
+          'cd /srv; stat -c "%n %u:%g" link; while cd d 2>/dev/null; do :; done; stat -c "%n %u:%g" file hard group other; cat file';
         const job = await init.spawn(shell(1, script));
         expect((await output(job)).stdout).toBe(
-          'link 10007:10007\nfile 10007:10007\ngroup 5:10007\nother 10007:10007\ncontent\n',
+          'link 10007:10007\nfile 10007:10007\nhard 10007:10007\ngroup 5:10007\nother 77:78\ncontent\n',
         );
         expect(statSync(join(deep, 'file')).uid).toBe(77);
       } finally {

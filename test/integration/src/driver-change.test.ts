@@ -11,6 +11,8 @@ import {
 import { afterEach, expect, it } from 'vitest';
 import { text } from './text.ts';
 
+const PREBUILT = path.resolve(import.meta.dirname, `../../../packages/wshd/prebuilt/linux-${process.arch}`);
+
 let daemon: TestDaemon | undefined;
 afterEach(async () => {
   const place = daemon?.place;
@@ -79,8 +81,8 @@ describeWith(['root', 'isolated', 'overlayfs'], 'a daemon that follows another',
     const program = fs.statSync(path.join(containerPath!, 'bin/wshd')).ino;
     // an upgrade: the daemon stages another build, whose bytes differ
     const binaries = fs.mkdtempSync(path.join(place.directory, 'binaries-'));
-    for (const name of ['wshd', 'wsh']) {
-      fs.copyFileSync(path.join(containerPath!, 'bin', name), path.join(binaries, name));
+    for (const name of fs.readdirSync(PREBUILT)) {
+      fs.copyFileSync(path.join(PREBUILT, name), path.join(binaries, name));
       fs.appendFileSync(path.join(binaries, name), 'another build');
     }
     await daemon.kill();

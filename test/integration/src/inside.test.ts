@@ -170,6 +170,7 @@ for (const driver of ['overlayfs', 'bind']) {
         ])
           fs.writeFileSync(`${root}/${name}`, 'of the image\n');
         fs.symlinkSync('/etc/passwd', `${root}/home/vcap/link`);
+        fs.linkSync(`${root}/home/vcap/file`, `${root}/home/vcap/hard`);
         for (const name of [
           'home/vcap',
           'home/vcap/file',
@@ -187,11 +188,12 @@ for (const driver of ['overlayfs', 'bind']) {
       const uid = Number(text((await box.run('id -u')).stdout));
       const listing = await asRoot(
         box,
-        'for f in /home/vcap /home/vcap/file /tmp/file /home/vcap/link /home/vcap/deep/er/file /var/vcap/group /var/vcap/foreign /opt/of-root /etc/passwd; do stat -c "%n %u:%g" $f; done; grep -c vcap /etc/passwd',
+        'for f in /home/vcap /home/vcap/file /home/vcap/hard /tmp/file /home/vcap/link /home/vcap/deep/er/file /var/vcap/group /var/vcap/foreign /opt/of-root /etc/passwd; do stat -c "%n %u:%g" $f; done; grep -c vcap /etc/passwd',
       );
       expect(listing.trim().split('\n')).toEqual([
         `/home/vcap ${uid}:${uid}`,
         `/home/vcap/file ${uid}:${uid}`,
+        `/home/vcap/hard ${uid}:${uid}`,
         `/tmp/file ${uid}:${uid}`,
         `/home/vcap/link ${uid}:${uid}`,
         `/home/vcap/deep/er/file ${uid}:${uid}`,
