@@ -7,6 +7,7 @@ import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { pnpmCommand } from './pnpm.mjs';
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 const isRoot = process.getuid?.() === 0;
@@ -117,14 +118,6 @@ function ensureSystemPackages(tasks) {
     fail(`${log.stdout}${log.stderr}\ninstalling system packages failed; the command was:\n  ${command}`);
 }
 
-/** The pnpm of the version in package.json: from PATH, else through npm exec. */
-function pnpmCommand() {
-  const want = JSON.parse(fs.readFileSync(path.join(root, 'package.json'), 'utf8')).packageManager;
-  const own = spawnSync('pnpm', ['--version'], { cwd: root, encoding: 'utf8' });
-  if (own.status === 0 && `pnpm@${own.stdout.trim()}` === want) return { command: 'pnpm', prefix: [] };
-  return { command: 'npm', prefix: ['exec', '--yes', '--prefer-offline', `--package=${want}`, '--', 'pnpm'] };
-}
-
 function newest(...files) {
   return Math.max(
     0,
@@ -229,6 +222,19 @@ const TASKS = {
   platforms() {
     ensureSystemPackages(['build', 'release']);
     return run(node, ['scripts/build-platforms.mjs', ...rest]);
+  },
+  rehearsal() {
+    if (!isRoot) fail('the rehearsal of a release runs a container and needs root');
+    ensureSystemPackages(['build', 'start', 'release']);
+    installAndBuild();
+    must(node, ['scripts/build-platforms.mjs']);
+    must(node, ['node_modules/vitest/vitest.mjs', 'run', '--project', 'repository', 'packed-packages'], {
+      env: { WARDEN_TEST_PLATFORMS: 'all' },
+    });
+    return run(node, ['scripts/rehearsal/run.mjs']);
+  },
+  'run-installed'() {
+    return runIsolated([node, 'scripts/rehearsal/run-installed.mjs', ...rest]);
   },
   bench() {
     if (!isRoot) fail('the bench makes containers and needs root');

@@ -11,7 +11,19 @@ import { type ContainerRecord, parseRecord, RECORD_FILE } from './record.ts';
 /** Set-aside directories keep their id behind this. The dot hides them from every later start. */
 export const QUARANTINE_PREFIX = '.quarantine-';
 /** Names a container's directory has before its record is there, or after somebody removed it. */
-const PARTS = ['bin', 'etc', 'jobs', 'lib', 'mnt', 'pids', 'root', 'run', 'tmp', 'disk.img', `${RECORD_FILE}.new`];
+const PARTS = [
+  'bin',
+  'etc',
+  'jobs',
+  'lib',
+  'mnt',
+  'pids',
+  'root',
+  'run',
+  'tmp',
+  'disk.img',
+  `${RECORD_FILE}.new`,
+];
 
 interface Entry {
   readonly id: ContainerId;
