@@ -6,8 +6,8 @@ export default defineConfig({
     name: 'conformance',
     include: ['src/**/*.test.ts'],
     pool: 'forks',
-    fileParallelism: false,
-    maxWorkers: 1,
+    // every suite has a network, a depot and names of its own: two at a time do not meet
+    maxWorkers: 2,
     sequence: { groupOrder: 4 },
     testTimeout: 120_000,
     hookTimeout: 120_000,
