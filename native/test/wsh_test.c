@@ -56,6 +56,9 @@ static void test_spawn(void) {
   PARSE("--user", "vcap", "--env", "A=1", "echo", "");
 
   (void)r;
+  o.lang = "";
+  o.limits[0] = (struct wsh_limit){.resource = 7, .soft = 5 | UINT64_C(1) << 32, .hard = 6};
+  o.limit_count = 1;
   message_spawn(&m, 7, &o, WSHD_SPAWN_TTY, 24, 80, "xterm");
   check(!m.overflow && message_open(&reader, m.bytes, m.length, &header) == 0, "spawn fits");
   check(header.type == WSHD_SPAWN && header.sequence == 7, "spawn header");
@@ -67,14 +70,48 @@ static void test_spawn(void) {
   message_read_string(&reader, &length);
   message_read_string(&reader, &length);
   check(length == 0, "empty argument");
-  check(message_read_u32(&reader) == 2, "envc");
+  check(message_read_u32(&reader) == 3, "envc");
   message_read_string(&reader, &length);
   const char *term = message_read_string(&reader, &length);
   check(length == 10 && !memcmp(term, "TERM=xterm", 10), "TERM is passed on");
-  check(message_read_u32(&reader) == 0 && message_read_u32(&reader) == 0 && !reader.overrun && reader.left == 0,
-        "no limits, no stdin, nothing else");
+  const char *lang = message_read_string(&reader, &length);
+  check(length == 5 && !memcmp(lang, "LANG=", 5), "LANG is passed on, also if it is empty");
+  check(message_read_u32(&reader) == 1 && message_read_u32(&reader) == 7 && message_read_u32(&reader) == 5 && message_read_u32(&reader) == 1 &&
+            message_read_u32(&reader) == 6 && message_read_u32(&reader) == 0,
+        "limits");
+  check(message_read_u32(&reader) == 0 && !reader.overrun && reader.left == 0, "no stdin, nothing else");
   message_read_u32(&reader);
   check(reader.overrun, "reading beyond the end is noticed");
+}
+
+static char *lookup(const char *name) {
+  static const char *const variables[][2] = {
+      {"RLIMIT_NOFILE", "77"}, {"RLIMIT_CORE", "0 -1"}, {"RLIMIT_CPU", "18446744073709551615"}, {NULL, NULL}};
+  for (size_t i = 0; variables[i][0]; i++)
+    if (strcmp(name, variables[i][0]) == 0) return (char *)(uintptr_t)variables[i][1];
+  return NULL;
+}
+
+static const char *bad_value;
+
+static char *lookup_bad(const char *name) { return strcmp(name, "RLIMIT_NPROC") == 0 ? (char *)(uintptr_t)bad_value : NULL; }
+
+static void test_resources(void) {
+  struct wsh_limit limits[WSH_LIMITS];
+  const char *wrong = NULL;
+  bool found = false;
+  check(wsh_limits_read(limits, lookup, &wrong) == 0, "limits of the environment");
+  for (size_t i = 0; i < WSH_LIMITS; i++) {
+    if (limits[i].resource == 7) found = limits[i].soft == 77 && limits[i].hard == 77;
+    if (limits[i].resource == 4) check(limits[i].soft == 0 && limits[i].hard == UINT64_MAX, "soft and hard, -1 for infinity");
+    if (limits[i].resource == 6) check(limits[i].soft == 1024 && limits[i].hard == 1024, "a default");
+  }
+  check(found, "one number is both");
+  static const char *const bad[] = {"", "x", "1x", "1 ", "1 2 3", "-2", "-1x", "18446744073709551616", "1\t2", NULL};
+  for (size_t i = 0; bad[i]; i++) {
+    bad_value = bad[i];
+    check(wsh_limits_read(limits, lookup_bad, &wrong) == -1 && !strcmp(wrong, "RLIMIT_NPROC"), bad[i]);
+  }
 }
 
 static void test_limits(void) {
@@ -102,6 +139,7 @@ int main(void) {
   test_wrong("--env", "=1", WSH_OPTIONS_INVALID);
   test_wrong("--help", NULL, WSH_OPTIONS_HELP);
   test_spawn();
+  test_resources();
   test_limits();
   printf("1..%d\n", count);
   return failed > 0;

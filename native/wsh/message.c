@@ -23,6 +23,11 @@ void message_u32(struct message *message, uint32_t value) {
   append(message, bytes, sizeof(bytes));
 }
 
+void message_u64(struct message *message, uint64_t value) {
+  message_u32(message, (uint32_t)value);
+  message_u32(message, (uint32_t)(value >> 32));
+}
+
 void message_begin(struct message *message, enum wshd_type type, uint32_t sequence) {
   message->length = 0;
   message->overflow = false;
@@ -42,15 +47,22 @@ void message_bytes(struct message *message, const void *bytes, size_t length) {
 
 void message_string(struct message *message, const char *text) { message_bytes(message, text, strlen(text)); }
 
-static bool sets_term(const struct wsh_options *options) {
+/* `name` with its equals sign. */
+static bool sets(const struct wsh_options *options, const char *name) {
   for (size_t i = 0; i < options->environment_count; i++)
-    if (strncmp(options->environment[i], "TERM=", 5) == 0) return true;
+    if (strncmp(options->environment[i], name, strlen(name)) == 0) return true;
   return false;
+}
+
+static void message_variable(struct message *message, const char *name, const char *value) {
+  message_u32(message, (uint32_t)(strlen(name) + strlen(value)));
+  append(message, name, strlen(name));
+  append(message, value, strlen(value));
 }
 
 void message_spawn(struct message *message, uint32_t sequence, const struct wsh_options *options, uint32_t flags,
                    uint16_t rows, uint16_t columns, const char *term) {
-  const bool add_term = term && !sets_term(options);
+  const bool add_term = term && !sets(options, "TERM="), add_lang = options->lang && !sets(options, "LANG=");
 
   message_begin(message, WSHD_SPAWN, sequence);
   message_u32(message, 0); /* init chooses the id */
@@ -60,14 +72,16 @@ void message_spawn(struct message *message, uint32_t sequence, const struct wsh_
   message_string(message, options->user);
   message_u32(message, (uint32_t)options->command_count);
   for (size_t i = 0; i < options->command_count; i++) message_string(message, options->command[i]);
-  message_u32(message, (uint32_t)options->environment_count + (add_term ? 1 : 0));
+  message_u32(message, (uint32_t)options->environment_count + add_term + add_lang);
   for (size_t i = 0; i < options->environment_count; i++) message_string(message, options->environment[i]);
-  if (add_term) {
-    message_u32(message, (uint32_t)(strlen("TERM=") + strlen(term)));
-    append(message, "TERM=", strlen("TERM="));
-    append(message, term, strlen(term));
+  if (add_term) message_variable(message, "TERM=", term);
+  if (add_lang) message_variable(message, "LANG=", options->lang);
+  message_u32(message, (uint32_t)options->limit_count);
+  for (size_t i = 0; i < options->limit_count; i++) {
+    message_u32(message, options->limits[i].resource);
+    message_u64(message, options->limits[i].soft);
+    message_u64(message, options->limits[i].hard);
   }
-  message_u32(message, 0); /* no limits of its own */
   message_bytes(message, "", 0);
 }
 

@@ -26,6 +26,7 @@ struct message_reader {
 void message_begin(struct message *message, enum wshd_type type, uint32_t sequence);
 void message_u16(struct message *message, uint16_t value);
 void message_u32(struct message *message, uint32_t value);
+void message_u64(struct message *message, uint64_t value);
 void message_bytes(struct message *message, const void *bytes, size_t length);
 void message_string(struct message *message, const char *text);
 

@@ -15,6 +15,6 @@ $(BUILD)/wsh/%.o: wsh/%.c $(wildcard wsh/*.h) include/wshd_protocol.h wsh/module
 
 TESTS += $(BUILD)/test/wsh_test
 
-$(BUILD)/test/wsh_test: test/wsh_test.c wsh/options.c wsh/message.c $(wildcard wsh/*.h) include/wshd_protocol.h
+$(BUILD)/test/wsh_test: test/wsh_test.c wsh/options.c wsh/message.c wsh/limits.c $(wildcard wsh/*.h) include/wshd_protocol.h
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) -Iwsh $(TEST_CFLAGS) $(filter %.c,$^) -o $@

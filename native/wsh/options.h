@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "limits.h"
+
 #define WSH_ENVIRONMENT_MAX 256
 
 struct wsh_options {
@@ -12,6 +14,9 @@ struct wsh_options {
   const char *user;   /* "": root */
   const char *environment[WSH_ENVIRONMENT_MAX]; /* NAME=value */
   size_t environment_count;
+  const char *lang; /* value for LANG unless it is among the environment; NULL: none */
+  struct wsh_limit limits[WSH_LIMITS];
+  size_t limit_count;
   char **command; /* not NULL-terminated; none: the user's shell */
   size_t command_count;
 };

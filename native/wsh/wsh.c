@@ -154,6 +154,13 @@ int main(int argc, char **argv) {
     case WSH_OPTIONS_OK:
       break;
   }
+  if (wsh_limits_read(options.limits, getenv, &wrong) != 0) {
+    fprintf(stderr, "wsh: %s: Invalid argument\n", wrong);
+    return EXIT_INTERNAL;
+  }
+  options.limit_count = WSH_LIMITS;
+  options.lang = getenv("LANG");
+  if (!options.lang) options.lang = "";
   /* a closed reader is an EPIPE of write(2), handled where it happens */
   signal(SIGPIPE, SIG_IGN);
   return run(&options);

@@ -61,6 +61,7 @@ describe.skipIf(needs !== undefined)(`wsh${needs === undefined ? '' : ` [needs: 
   function run(
     argv: readonly string[],
     input: string | Buffer = '',
+    environment: NodeJS.ProcessEnv = process.env,
   ): { status: number | null; stdout: string; stderr: string } {
     const result = spawnSync(wsh, argv, {
       input,
@@ -68,6 +69,7 @@ describe.skipIf(needs !== undefined)(`wsh${needs === undefined ? '' : ` [needs: 
       timeout: 20_000,
       maxBuffer: 1 << 26,
       cwd: '/',
+      env: environment,
     });
     return { status: result.status, stdout: result.stdout, stderr: result.stderr };
   }
@@ -87,6 +89,36 @@ describe.skipIf(needs !== undefined)(`wsh${needs === undefined ? '' : ` [needs: 
       stdout: 'piped in\nvcap\nb c\n',
       stderr: 'oops\n',
     });
+  });
+
+  test('takes limits and LANG of its environment, else the defaults of jobs [linux-container 11]', () => {
+    const show = ['/bin/sh', '-c', 'ulimit -n; ulimit -c; echo "<$LANG>"'];
+    expect(run(show, '', {})).toMatchObject({ status: 0, stdout: '1024\n0\n<>\n' });
+    expect(run(show, '', { RLIMIT_NOFILE: '77', RLIMIT_CORE: '0 0', LANG: 'de_DE.UTF-8' })).toMatchObject({
+      status: 0,
+      stdout: '77\n0\n<de_DE.UTF-8>\n',
+    });
+    expect(run(show, '', { RLIMIT_NPROC: 'many' })).toEqual({
+      status: 255,
+      stdout: '',
+      stderr: 'wsh: RLIMIT_NPROC: Invalid argument\n',
+    });
+  });
+
+  test('is a remote shell for programs that want one: flags, user, a host that does not matter, the command [linux-container 12 --rsh]', () => {
+    expect(
+      run(['--rsh', '-4', '-6', '-d', '-n', '-t', '9', '-l', 'vcap', 'any-host', '/bin/sh', '-c', 'id -un; exit 4']),
+    ).toMatchObject({ status: 4, stdout: 'vcap\n' });
+    expect(run(['--rsh', '-x', 'host', '/bin/true'])).toMatchObject({
+      status: 1,
+      stderr: `${wsh}: invalid option -- -x\n`,
+    });
+    expect(run(['--', '/bin/true'])).toMatchObject({ status: 1, stderr: `${wsh}: invalid option -- --\n` });
+  });
+
+  test("without a command it is the user's login shell [linux-container 12]", () => {
+    expect(run([], 'id -u; exit 6\n')).toMatchObject({ status: 6, stdout: '0\n' });
+    expect(run(['--user', 'vcap'], 'id -un\n')).toMatchObject({ status: 0, stdout: 'vcap\n' });
   });
 
   test('large streams in both directions at once', () => {
