@@ -38,7 +38,7 @@ export class ManagedContainer {
   obituary: ContainerInfo | undefined;
   /** Runs while a stop is in progress; a second one waits for it. */
   stopping: Promise<void> | undefined;
-  /** A stop has seen that no process is left. */
+  /** A stop has come to its end: no process is left, and the record says so. */
   isEmptied = false;
   /** Somebody does not want to wait for a graceful stop any longer. */
   isKillWanted = false;

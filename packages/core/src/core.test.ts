@@ -31,11 +31,15 @@ interface Script {
   /** Bytes in pieces of 64 KiB. */
   readonly bytes?: number;
   readonly showUser?: boolean;
+  /** Prints the limit of this number. */
+  readonly showLimit?: number;
 }
 
 const program: Program = async ({ spec, write, killed }) => {
   const script = JSON.parse(Buffer.from(spec.stdin).toString()) as Script;
   if (script.showUser) write('stdout', spec.user);
+  if (script.showLimit !== undefined)
+    write('stdout', String(spec.rlimits.find(({ resource }) => resource === script.showLimit)?.soft));
   if (script.stdout) write('stdout', script.stdout);
   if (script.stderr) write('stderr', script.stderr);
   for (let left = script.bytes ?? 0; left > 0; left -= 65_536)
@@ -322,6 +326,57 @@ describe('jobs (spec behaviour.md 6)', () => {
     await expect(second.job(ids[0]!).link()).rejects.toMatchObject({ code: 'UNKNOWN_JOB' });
   });
 
+  it('keep their result although the info that goes with it fails [behaviour 20.12]', async () => {
+    const box = await warden.create();
+    const job = await box.spawn(script({ stdout: 'kept', status: 9 }));
+    const [group] = host.groups.groups.keys();
+    const facts = host.groups.groups.get(group!)!;
+    host.groups.groups.delete(group!);
+    await expect(box.info()).rejects.toThrow();
+    const result = await job.link();
+    expect([text(result.stdout), result.exitStatus, result.info.state]).toEqual(['kept', 9, 'active']);
+    host.groups.groups.set(group!, facts);
+  });
+
+  it('streamed: the info is that of the end, with the event of the output limit [behaviour 20.22]', async () => {
+    const box = await warden.create();
+    const job = await box.spawn(script({ bytes: 1_200_000, forever: true }));
+    const chunks = job.stream();
+    let end = await chunks.next();
+    while (!end.done) end = await chunks.next();
+    expect(end.value).toMatchObject({
+      exitStatus: 255,
+      info: { events: ['command exceeded maximum output'], jobIds: [] },
+    });
+    await expect(job.link()).rejects.toMatchObject({ message: 'no such job' });
+  });
+
+  it('leave the configured limits of later ones alone [behaviour 20.21]', async () => {
+    await core.close();
+    core = await host.start({ rlimits: { nofile: 512n } });
+    const box = await core.openSession().create();
+    const limitOf = async (rlimits?: { nofile: bigint }): Promise<string> =>
+      text((await (await box.spawn(script({ showLimit: 7 }), rlimits && { rlimits })).link()).stdout);
+    expect([await limitOf({ nofile: 77n }), await limitOf()]).toEqual(['77', '512']);
+  });
+
+  it('say so when they cannot be started, and leave nothing [behaviour 20.14]', async () => {
+    const box = await warden.create();
+    const { containerPath } = await box.info();
+    await expect(box.spawn('not JSON', { rlimits: { nofile: -1n } })).rejects.toMatchObject({
+      code: 'INVALID_SPEC',
+    });
+    await (await host.inits({ logger: silentLogger }).connect(containerPath!))!.kill();
+    await expect(box.spawn(script({}))).rejects.toMatchObject({
+      code: expect.stringMatching(/UNAVAILABLE|BAD_STATE/),
+    });
+    expect(
+      fs.existsSync(path.join(containerPath!, 'jobs'))
+        ? fs.readdirSync(path.join(containerPath!, 'jobs'))
+        : [],
+    ).toEqual([]);
+  });
+
   it('refuse limits that do not exist', async () => {
     const box = await warden.create();
     await expect(box.spawn(script({}), { rlimits: { nofiles: 1n } as never })).rejects.toMatchObject({
@@ -395,7 +450,24 @@ describe('stop and destroy (spec behaviour.md 5)', () => {
     });
     renameSync.mockRestore();
     expect((await job.link()).exitStatus).toBe(255);
+    // it stays stopped, and the next stop does what this one could not [behaviour 20.28]
+    expect((await box.info()).state).toBe('stopped');
     await box.stop();
+    await core.close();
+    core = await host.start();
+    expect((await core.openSession().container(box.handle).info()).state).toBe('stopped');
+  });
+
+  it('leaves a newer container of the same handle alone, whatever an older one is still asked [behaviour 20.25] [behaviour 20.32]', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    const owner = core.openSession();
+    const old = await owner.create({ handle: 'same', graceTime: 5 });
+    await owner.close(); // the grace time runs
+    await Promise.all([old.destroy(), old.destroy()]);
+    const other = core.openSession();
+    const { containerPath } = await (await other.create({ handle: 'same' })).info();
+    await vi.advanceTimersByTimeAsync(100_000);
+    expect((await other.container('same').info()).containerPath).toBe(containerPath);
   });
 
   it('stops once for all, keeps results, and admits nothing new', async () => {
@@ -412,7 +484,7 @@ describe('stop and destroy (spec behaviour.md 5)', () => {
     await box.stop();
   });
 
-  it('gives waiting links the obituary', async () => {
+  it('gives waiting links the obituary [behaviour 5 Destroy 1]', async () => {
     const box = await warden.create();
     const job = await box.spawn(script({ forever: true }));
     const waiting = job.link();
@@ -439,6 +511,45 @@ describe('stop and destroy (spec behaviour.md 5)', () => {
 });
 
 describe('grace time (spec behaviour.md 3 and 8)', () => {
+  it('of 0 ends a container in the next turn after the last reference [behaviour 8 zero]', async () => {
+    const owner = core.openSession();
+    await owner.create({ graceTime: 0 });
+    await core.openSession().close(); // others that come and go change nothing
+    expect(await core.openSession().list()).toHaveLength(1);
+    await core.close();
+    core = await host.start();
+    await vi.waitFor(() => expect(host.inventory()).toEqual(EMPTY));
+    const alone = core.openSession();
+    await alone.create({ graceTime: 0 });
+    await alone.close();
+    await vi.waitFor(() => expect(host.inventory()).toEqual(EMPTY));
+  });
+
+  it('begins with the end of the creation for a client that has gone meanwhile [behaviour 20.31]', async () => {
+    const owner = core.openSession();
+    const creating = owner.create({ graceTime: 0, handle: 'orphan' });
+    await owner.close();
+    expect((await creating).handle).toBe('orphan');
+    await vi.waitFor(() => expect(host.inventory()).toEqual(EMPTY));
+  });
+
+  it('tries again when the destruction failed [behaviour 20.33]', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    await core.close();
+    core = await host.start();
+    const owner = core.openSession();
+    await owner.create({ graceTime: 1, handle: 'stubborn' });
+    const rmSync = vi.spyOn(fs, 'rmSync').mockImplementation(() => {
+      throw Object.assign(new Error('busy'), { code: 'EBUSY' });
+    });
+    await owner.close();
+    await vi.advanceTimersByTimeAsync(1_500);
+    expect(core.containerCount).toBe(1);
+    rmSync.mockRestore();
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(host.inventory()).toEqual(EMPTY);
+  });
+
   it('begins when the last session that created, named or found the container has ended', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     const owner = core.openSession();

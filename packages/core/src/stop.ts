@@ -5,6 +5,8 @@ import { type Engine, saveRecord } from './engine.ts';
 
 const SIGTERM = 15;
 const SIGKILL = 9;
+/** So often they are asked. */
+const TERM_INTERVAL_MS = 1_000;
 /** What processes get to end by themselves. */
 const PATIENCE_MS = 10_000;
 /** After SIGKILL only the kernel's own work is left. */
@@ -41,22 +43,27 @@ async function stop(engine: Engine, container: ManagedContainer): Promise<void> 
   container.outOfMemoryWatch?.close();
   container.outOfMemoryWatch = undefined;
   await endProcesses(container);
-  container.isEmptied = true;
   await Promise.allSettled([...container.jobs.values()].map(({ ended }) => ended));
   saveRecord(engine, container); // last: a full disk must not keep anything running
+  container.isEmptied = true;
 }
 
 async function endProcesses(container: ManagedContainer): Promise<void> {
   const { init } = container;
   if (!init || container.isInitLost) return; // dead, and everything inside with it
   try {
-    if (!container.isKillWanted) await init.signalAll(SIGTERM);
     const patience = performance.now() + PATIENCE_MS;
     const deadline = patience + KILL_TIMEOUT_MS;
+    let nextTerm = performance.now();
     for (;;) {
-      const isOver = container.isKillWanted || performance.now() >= patience;
+      const now = performance.now();
       // again and again: one round may miss what was forking at that moment
-      if (isOver) await init.signalAll(SIGKILL);
+      if (container.isKillWanted || now >= patience) {
+        await init.signalAll(SIGKILL);
+      } else if (now >= nextTerm) {
+        await init.signalAll(SIGTERM);
+        nextTerm += TERM_INTERVAL_MS;
+      }
       if (await init.waitEmpty(SLICE_MS)) return;
       if (performance.now() > deadline) throw unkillable(container);
     }

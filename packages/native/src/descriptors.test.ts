@@ -1,4 +1,6 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { isWardenError } from '@warden/interface';
 import { afterEach, describe, expect, it } from 'vitest';
 import {
@@ -6,6 +8,7 @@ import {
   makeEventFd,
   makePipe,
   makeSealedMemfd,
+  moveToFile,
   readDescriptor,
   setNonBlocking,
   writeDescriptor,
@@ -115,5 +118,31 @@ describe('descriptors', () => {
       closeDescriptor(makeSealedMemfd('leak', Buffer.of(1)));
     }
     expect(readdirSync('/proc/self/fd').length).toBe(before);
+  });
+});
+
+describe('moving a pipe into a file', () => {
+  it('puts bytes to their place, tells emptiness and end, and leaves in the pipe what the file refuses', () => {
+    const directory = mkdtempSync(join(tmpdir(), 'warden-move-'));
+    const file = openSync(join(directory, 'file'), 'w+');
+    const full = openSync('/dev/full', 'r+');
+    const pipe = makePipe();
+    own(pipe.read);
+    try {
+      expect(moveToFile(pipe.read, { file, offset: 0, limit: 10 })).toBe(-1);
+      writeDescriptor(pipe.write, Buffer.from('abcdef'));
+      expect(() => moveToFile(pipe.read, { file: full, offset: 0, limit: 10 })).toThrow(/splice/);
+      expect(moveToFile(pipe.read, { file, offset: 2, limit: 4 })).toBe(4);
+      expect(moveToFile(pipe.read, { file, offset: 6, limit: 10 })).toBe(2);
+      closeDescriptor(pipe.write);
+      expect(moveToFile(pipe.read, { file, offset: 8, limit: 10 })).toBe(0);
+      expect(readFileSync(join(directory, 'file'), 'latin1')).toBe('\0\0abcdef');
+      for (const offset of [-1, 0.5, Number.NaN])
+        expect(() => moveToFile(pipe.read, { file, offset, limit: 1 })).toThrow(TypeError);
+    } finally {
+      closeSync(file);
+      closeSync(full);
+      rmSync(directory, { recursive: true });
+    }
   });
 });

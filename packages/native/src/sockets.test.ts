@@ -5,7 +5,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { closeDescriptor, makePipe, readDescriptor, writeDescriptor } from './descriptors.ts';
-import { connectUnix, makeSocketPair, peerCredentials, receiveMessage, sendMessage } from './sockets.ts';
+import {
+  connectUnix,
+  makeDatagramSocket,
+  makeSocketPair,
+  peerCredentials,
+  receiveMessage,
+  sendDatagram,
+  sendMessage,
+} from './sockets.ts';
 
 function openCount(): number {
   return readdirSync('/proc/self/fd').length;
@@ -165,5 +173,20 @@ describe('connectUnix', () => {
 
   it('throws what is neither', () => {
     expect(() => connectUnix(join('/proc/self/status', 'socket'), 'stream')).toThrow(errno('ENOTDIR'));
+  });
+});
+
+describe('datagrams', () => {
+  it('tell by the errno why nobody has got one, and check their arguments', () => {
+    const fd = makeDatagramSocket();
+    try {
+      expect(sendDatagram(fd, '/nonexistent/socket', Buffer.from('x'))).toBe('ENOENT');
+      expect(sendDatagram(fd, `/${'x'.repeat(200)}`, Buffer.from('x'))).toBe('ENAMETOOLONG');
+      expect(() => sendDatagram(fd, '', Buffer.from('x'))).toThrow(TypeError);
+      expect(() => sendDatagram(fd, 'a\0b', Buffer.from('x'))).toThrow(TypeError);
+      expect(() => sendDatagram(fd, '/x', 'text' as never)).toThrow(TypeError);
+    } finally {
+      closeDescriptor(fd);
+    }
   });
 });

@@ -107,7 +107,21 @@ describe.skipIf(needs !== undefined)(`wsh${needs === undefined ? '' : ` [needs: 
 
   test('is a remote shell for programs that want one: flags, user, a host that does not matter, the command [linux-container 12 --rsh]', () => {
     expect(
-      run(['--rsh', '-4', '-6', '-d', '-n', '-t', '9', '-l', 'vcap', 'any-host', '/bin/sh', '-c', 'id -un; exit 4']),
+      run([
+        '--rsh',
+        '-4',
+        '-6',
+        '-d',
+        '-n',
+        '-t',
+        '9',
+        '-l',
+        'vcap',
+        'any-host',
+        '/bin/sh',
+        '-c',
+        'id -un; exit 4',
+      ]),
     ).toMatchObject({ status: 4, stdout: 'vcap\n' });
     expect(run(['--rsh', '-x', 'host', '/bin/true'])).toMatchObject({
       status: 1,
