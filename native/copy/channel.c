@@ -1,16 +1,21 @@
 #include "channel.h"
 
+#include "transfer.h"
+
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define PIPE_SIZE (1 << 20) /* what anybody may ask for by default (fs.pipe-max-size) */
+union control {
+  char space[CMSG_SPACE(sizeof(int))];
+  struct cmsghdr align;
+};
 
-void channel_init(struct channel *channel, int socket, int pipe) {
+void channel_init(struct channel *channel, int socket, bool takes_descriptors) {
   channel->socket = socket;
-  channel->pipe = pipe;
+  channel->takes_descriptors = takes_descriptors;
+  channel->descriptor = -1;
   channel->written = channel->start = channel->end = 0;
 }
 
@@ -50,6 +55,53 @@ int channel_send(struct channel *channel, const struct copy_header *header, cons
   return 0;
 }
 
+int channel_send_fd(struct channel *channel, const struct copy_header *header, const char *name, int fd) {
+  if (channel_flush(channel) != 0 || channel_send(channel, header, name, NULL) != 0) return -1;
+  union control control = {.space = {0}};
+  struct iovec part = {.iov_base = channel->out, .iov_len = channel->written};
+  struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space};
+  struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
+  rights->cmsg_level = SOL_SOCKET;
+  rights->cmsg_type = SCM_RIGHTS;
+  rights->cmsg_len = CMSG_LEN(sizeof(int));
+  memcpy(CMSG_DATA(rights), &fd, sizeof fd);
+  ssize_t count;
+  do count = sendmsg(channel->socket, &message, MSG_NOSIGNAL);
+  while (count < 0 && errno == EINTR);
+  if (count < 0) {
+    if (errno == EPIPE) errno = ECONNRESET;
+    return -1;
+  }
+  /* a message this short is sent as a whole; should it not be, the descriptor went with its first byte */
+  memmove(channel->out, channel->out + count, channel->written - (size_t)count);
+  channel->written -= (size_t)count;
+  return channel_flush(channel);
+}
+
+int channel_take_fd(struct channel *channel) {
+  int fd = channel->descriptor;
+  channel->descriptor = -1;
+  if (fd >= 0 && transfer_accepts(fd)) return fd;
+  if (fd >= 0) close(fd);
+  errno = EPROTO;
+  return -1;
+}
+
+/* Keeps at most one descriptor: a liar who sends more has them closed. What does not fit into `control` the kernel closes. */
+static ssize_t receive(struct channel *channel, void *into, size_t size) {
+  if (!channel->takes_descriptors) return recv(channel->socket, into, size, 0); /* none is asked for: the kernel closes them all */
+  union control control = {.space = {0}};
+  struct iovec part = {.iov_base = into, .iov_len = size};
+  struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space};
+  ssize_t count = recvmsg(channel->socket, &message, MSG_CMSG_CLOEXEC);
+  struct cmsghdr *rights = count > 0 ? CMSG_FIRSTHDR(&message) : NULL;
+  if (rights != NULL && rights->cmsg_level == SOL_SOCKET && rights->cmsg_type == SCM_RIGHTS && rights->cmsg_len >= CMSG_LEN(sizeof(int))) {
+    if (channel->descriptor >= 0) close(channel->descriptor);
+    memcpy(&channel->descriptor, CMSG_DATA(rights), sizeof(int));
+  }
+  return count;
+}
+
 /* Reads until `length` bytes are there; a message is never longer than the buffer. */
 static int fill(struct channel *channel, size_t length) {
   if (channel->start > 0 && channel->start + length > sizeof channel->in) {
@@ -58,8 +110,7 @@ static int fill(struct channel *channel, size_t length) {
     channel->start = 0;
   }
   while (channel->end - channel->start < length) {
-    /* recv: descriptors that somebody sends along are closed by the kernel */
-    ssize_t count = recv(channel->socket, channel->in + channel->end, sizeof channel->in - channel->end, 0);
+    ssize_t count = receive(channel, channel->in + channel->end, sizeof channel->in - channel->end);
     if (count < 0 && errno == EINTR) continue;
     if (count == 0) errno = ECONNRESET;
     if (count <= 0) return -1;
@@ -116,52 +167,4 @@ void failure_of_message(const struct message *message, struct failure *failure) 
   failure->operation[name] = '\0';
   if (length > 0) memcpy(failure->path, message->payload, length);
   failure->path[length] = '\0';
-}
-
-union control {
-  char space[CMSG_SPACE(sizeof(int))];
-  struct cmsghdr align;
-};
-
-int channel_give_pipe(int socket, int ours_writes) {
-  int ends[2];
-  if (pipe2(ends, O_CLOEXEC) != 0) return -1;
-  fcntl(ends[0], F_SETPIPE_SZ, PIPE_SIZE); /* may be refused: the copy is slower then */
-  int ours = ends[ours_writes], theirs = ends[!ours_writes];
-  char word = 'P';
-  union control control = {.space = {0}};
-  struct iovec part = {.iov_base = &word, .iov_len = 1};
-  struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space};
-  struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-  header->cmsg_level = SOL_SOCKET;
-  header->cmsg_type = SCM_RIGHTS;
-  header->cmsg_len = CMSG_LEN(sizeof(int));
-  memcpy(CMSG_DATA(header), &theirs, sizeof theirs);
-  ssize_t count;
-  do count = sendmsg(socket, &message, MSG_NOSIGNAL);
-  while (count < 0 && errno == EINTR);
-  int saved = errno == EPIPE ? ECONNRESET : errno;
-  close(theirs); /* while both roles had it, the end of the other one would not be seen */
-  if (count == 1) return ours;
-  close(ours);
-  errno = saved;
-  return -1;
-}
-
-int channel_take_pipe(int socket) {
-  char word;
-  union control control = {.space = {0}};
-  struct iovec part = {.iov_base = &word, .iov_len = 1};
-  struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space};
-  ssize_t count;
-  do count = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
-  while (count < 0 && errno == EINTR);
-  struct cmsghdr *header = count == 1 ? CMSG_FIRSTHDR(&message) : NULL;
-  if (header == NULL || word != 'P' || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS || header->cmsg_len != CMSG_LEN(sizeof(int))) {
-    errno = count == 0 ? ECONNRESET : EPROTO;
-    return -1;
-  }
-  int pipe;
-  memcpy(&pipe, CMSG_DATA(header), sizeof pipe);
-  return pipe;
 }

@@ -1,4 +1,4 @@
-/* The socket and the pipe between the two roles. All functions answer -1 with errno; EPROTO: the other role sent nonsense. */
+/* The socket between the two roles. All functions answer -1 with errno; EPROTO: the other role sent nonsense. */
 #ifndef COPY_CHANNEL_H
 #define COPY_CHANNEL_H
 
@@ -10,7 +10,9 @@
 #define CHANNEL_BUFFER (2 * COPY_INLINE_MAX)
 
 struct channel {
-  int socket, pipe;
+  int socket;
+  bool takes_descriptors; /* outside does, inside does not */
+  int descriptor;         /* came and was not taken yet; -1: none */
   size_t written; /* bytes that wait in `out` */
   size_t start, end; /* what was received and not yet looked at */
   unsigned char out[CHANNEL_BUFFER], in[CHANNEL_BUFFER];
@@ -26,7 +28,7 @@ struct message {
   size_t payload_length;
 };
 
-void channel_init(struct channel *channel, int socket, int pipe);
+void channel_init(struct channel *channel, int socket, bool takes_descriptors);
 
 int channel_send(struct channel *channel, const struct copy_header *header, const char *name, const void *payload);
 /*
@@ -44,8 +46,9 @@ int channel_receive(struct channel *channel, struct message *message);
 int channel_send_failure(struct channel *channel, enum copy_type type, const struct failure *failure);
 void failure_of_message(const struct message *message, struct failure *failure);
 
-/* Gives one end of a new pipe to the role at the other end of `socket` and answers ours, or takes what was given. */
-int channel_give_pipe(int socket, int ours_writes);
-int channel_take_pipe(int socket);
+/* Sends a message at once, with a descriptor. */
+int channel_send_fd(struct channel *channel, const struct copy_header *header, const char *name, int fd);
+/* The descriptor that came with the message last received, now the caller's. -1 with errno EPROTO: none did, or none that `transfer_accepts`. */
+int channel_take_fd(struct channel *channel);
 
 #endif

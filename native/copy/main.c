@@ -105,12 +105,7 @@ static int outside(bool copies_in, const char *path, const char *owner, const ch
     return report(&own, "host");
   }
   drop_capabilities();
-  int pipe = channel_give_pipe(OUTSIDE_SOCKET, copies_in);
-  if (pipe < 0) {
-    failure_note(&own, errno, "talk to the other side", "", "");
-    return report(&own, "host");
-  }
-  channel_init(&channel, OUTSIDE_SOCKET, pipe);
+  channel_init(&channel, OUTSIDE_SOCKET, true);
   exchange(&host, copies_in, path, &rules, forbidden, &own, &peer);
   /* a connection that broke is the least of what may be known */
   bool is_own = own.error != 0 && (peer.error == 0 || (own.error != ECONNRESET));
@@ -122,9 +117,7 @@ static int inside(bool copies_in, const char *path, const char *root) {
   struct place place;
   struct output_rules rules = {.mask = 07777, .uid = OUTPUT_KEEP, .gid = (gid_t)-1};
   static struct failure own, peer;
-  int pipe = channel_take_pipe(INSIDE_SOCKET);
-  if (pipe < 0) return 1;
-  channel_init(&channel, INSIDE_SOCKET, pipe);
+  channel_init(&channel, INSIDE_SOCKET, false);
   if ((root == NULL ? place_own_root(&place) : place_directory(&place, root)) != 0) {
     failure_note(&own, errno, "open root", root == NULL ? "/" : root, "");
     channel_send_failure(&channel, copies_in ? COPY_DONE : COPY_END, &own);

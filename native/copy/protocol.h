@@ -1,22 +1,25 @@
 /*
- * What the two roles of the copy helper say to each other, over one SOCK_STREAM socket and one pipe.
+ * What the two roles of the copy helper say to each other, over one SOCK_STREAM socket.
  *
- * The role that has the source is the sender, the other the receiver. The sender never waits for an answer but one, so both work at the
- * same time and a tree of small files costs no round trips. Small files travel inside their message. The bytes of larger ones go through
- * the pipe, by splice(2), in the order in which DATA messages announce them.
- *
- *   outside                      inside
- *     | 'P' + one end of the pipe ->|          the only descriptor that ever crosses; none crosses outwards
+ * The role that has the source is the sender, the other the receiver. Small files travel inside their message, and the sender waits for no
+ * answer, so both work at the same time and a tree of small files costs no round trips. Of a larger file one descriptor crosses, always
+ * from inside to outside, and the outside role moves the bytes: nothing that was opened on the host is ever in the container.
  *
  *   sender                       receiver
  *     | ROOT ---------------------->|          what the source is
  *     | <------------------- READY  |          the destination is open; its identity
- *     | ENTER FILE LINK LARGE ... ->|
+ *     | ENTER FILE LINK ... ------->|
+ *     | LARGE + fd ---------------->|          out of the container: the source, open for reading
+ *     |                             |
+ *     | LARGE --------------------->|          into the container
+ *     | <------------- OPENED + fd  |          the new file, open for writing
+ *     | CLOSE --------------------->|          it is complete, or is not to be
+ *     |                             |
  *     | END ----------------------->|          the sender's first failure, if any
  *     | <-------------------- DONE  |          the receiver's; also instead of READY, and at any time when nothing more can be written
  *
  * Each message is a header, the name, the payload. A name is one component of a path. Neither role trusts what the other one says: see
- * channel.c for lengths and receiver.c for names, types, sizes and modes.
+ * channel.c for lengths and descriptors, receiver.c for names, types, sizes and modes.
  */
 #ifndef COPY_PROTOCOL_H
 #define COPY_PROTOCOL_H
@@ -34,10 +37,9 @@ enum copy_type {
   COPY_LEAVE,
   COPY_FILE,  /* mode, name; payload: the content */
   COPY_LINK,  /* name; payload: the target */
-  COPY_LARGE, /* mode, name, size in `size`: DATA and HOLE follow, then CLOSE */
-  COPY_DATA,  /* size: bytes that are in the pipe */
-  COPY_HOLE,  /* size: bytes that nobody has written */
-  COPY_CLOSE, /* mode: 0, or the errno with which reading ended; the file is dropped then */
+  COPY_LARGE,  /* mode, name; size: how many bytes at most */
+  COPY_OPENED, /* mode: 0, or the errno with which the receiver could not make the file, which then has no CLOSE */
+  COPY_CLOSE,  /* mode: 0, or an errno; the file is dropped then. size: 1 when it was writing that failed */
   COPY_END,   /* mode: errno or 0; size: how many failures; name: operation; payload: path */
   COPY_READY, /* payload: u64 device, u64 inode of the destination directory */
   COPY_DONE,  /* as END */

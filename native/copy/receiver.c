@@ -2,6 +2,7 @@
 
 #include "levels.h"
 #include "target.h"
+#include "transfer.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -136,84 +137,69 @@ static int receive_link(struct receiver *receiver, const struct message *message
   return 0;
 }
 
-/* Takes `length` bytes out of the pipe, into `fd` or away (-1). Answers 0, -1 (the pipe broke) or the errno of writing, having taken all. */
-static int take_data(struct receiver *receiver, int fd, off_t *offset, uint64_t length) {
-  unsigned char buffer[32768];
-  bool can_splice = fd >= 0;
-  int error = 0;
-  while (length > 0) {
-    if (can_splice) {
-      size_t part = length < (1u << 30) ? (size_t)length : 1u << 30;
-      ssize_t count = splice(receiver->channel->pipe, NULL, fd, offset, part, SPLICE_F_MOVE);
-      if (count < 0 && errno == EINTR) continue;
-      if (count == 0) return -1;
-      if (count > 0) length -= (uint64_t)count;
-      else can_splice = false; /* not possible here, or a failure that writing shows as well */
-      continue;
-    }
-    ssize_t got = read(receiver->channel->pipe, buffer, length < sizeof buffer ? (size_t)length : sizeof buffer);
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) return -1;
-    length -= (uint64_t)got;
-    if (fd < 0 || error != 0) continue;
-    if (write_all(fd, buffer, (size_t)got, *offset) != 0) error = errno;
-    *offset += got;
-    if (error != 0 && failure_is_fatal(error)) return error;
-  }
-  return error;
-}
-
 static int peer_lost(struct receiver *receiver) {
   failure_note(receiver->own, errno == EPROTO ? EPROTO : ECONNRESET, "talk to the other side", "", "");
   return -1;
 }
 
-/* LARGE: up to CLOSE. `name` NULL: the data are thrown away. */
-static int receive_large(struct receiver *receiver, const struct message *first, const char *given_name) {
-  char name[COPY_NAME_MAX + 1];
-  struct message message = *first;
-  const uint64_t size = first->size;
-  const mode_t mode = first->mode;
-  int directory = levels_top(&receiver->levels)->fd, error = 0;
-  struct output output = {.fd = -1};
-  off_t offset = 0;
-  if (size > INT64_MAX) return nonsense(receiver, "a file that cannot be");
-  if (given_name != NULL) {
-    memcpy(name, given_name, strlen(given_name) + 1);
-    if (output_open(&output, directory) != 0) error = errno;
+/* On the host: the source came as a descriptor, and this role copies it. `name` NULL: it is not wanted. */
+static int take_large(struct receiver *receiver, const struct message *message, const char *name) {
+  int directory = levels_top(&receiver->levels)->fd;
+  struct output output;
+  int in = channel_take_fd(receiver->channel);
+  if (in < 0) return nonsense(receiver, "a large file without its content");
+  if (name == NULL) return close(in);
+  if (output_open(&output, directory) != 0) {
+    int saved = errno;
+    close(in);
+    return note(receiver, saved, "create file", name);
   }
-  for (uint64_t left = size;;) {
-    int result = error != 0 && failure_is_fatal(error) ? -1 : channel_receive(receiver->channel, &message);
-    if (result != 0 && error == 0) {
-      output_drop(&output, directory);
-      return peer_lost(receiver);
-    }
-    if (result != 0 || message.type == COPY_CLOSE) break;
-    if ((message.type != COPY_DATA && message.type != COPY_HOLE) || message.size > left) {
-      output_drop(&output, directory);
-      return nonsense(receiver, "more data than the file has");
-    }
-    left -= message.size;
-    if (message.type == COPY_HOLE) {
-      offset += (off_t)message.size;
-      continue;
-    }
-    result = take_data(receiver, error == 0 ? output.fd : -1, &offset, message.size);
-    if (result < 0) {
-      output_drop(&output, directory);
-      return peer_lost(receiver);
-    }
-    if (result > 0 && error == 0) error = result;
-  }
-  if (given_name == NULL) return 0;
-  /* a hole at the end */
-  if (error == 0 && message.mode == 0 && ftruncate(output.fd, offset) != 0) error = errno;
-  if (error != 0 || message.mode != 0) { /* the sender has noted a failure of its own */
+  struct transfer_result result = transfer(in, output.fd, (off_t)message->size);
+  close(in);
+  if (result.error != 0) {
     output_drop(&output, directory);
-    return error == 0 ? 0 : note(receiver, error, "write", name);
+    return note(receiver, result.error, result.is_writing ? "write" : "read", name);
+  }
+  if (output_finish(&output, directory, name, message->mode, receiver->rules) != 0) return note(receiver, errno, "create file", name);
+  return 0;
+}
+
+static int answer_opened(struct receiver *receiver, int error, int fd) {
+  struct copy_header header = {.type = COPY_OPENED, .mode = (uint32_t)error};
+  int result;
+  if (fd >= 0) result = channel_send_fd(receiver->channel, &header, "", fd);
+  else if ((result = channel_send(receiver->channel, &header, "", NULL)) == 0) result = channel_flush(receiver->channel);
+  return result == 0 ? 0 : peer_lost(receiver);
+}
+
+/* In the container: this role makes the file and the one on the host fills it. `given_name` NULL: it is not wanted. */
+static int offer_large(struct receiver *receiver, const struct message *first, const char *given_name) {
+  char name[COPY_NAME_MAX + 1];
+  struct message message;
+  const mode_t mode = first->mode;
+  int directory = levels_top(&receiver->levels)->fd;
+  struct output output;
+  if (given_name == NULL) return answer_opened(receiver, ECANCELED, -1);
+  memcpy(name, given_name, strlen(given_name) + 1);
+  if (output_open(&output, directory) != 0) {
+    int saved = errno;
+    return answer_opened(receiver, saved, -1) != 0 ? -1 : note(receiver, saved, "create file", name);
+  }
+  int result = answer_opened(receiver, 0, output.fd);
+  if (result == 0 && channel_receive(receiver->channel, &message) != 0) result = peer_lost(receiver);
+  if (result == 0 && message.type != COPY_CLOSE) result = nonsense(receiver, "a message out of order");
+  if (result != 0 || message.mode != 0) {
+    output_drop(&output, directory);
+    /* the sender has noted it when reading failed */
+    return result != 0 || message.size == 0 ? result : note(receiver, (int)(message.mode & 0xfff), "write", name);
   }
   if (output_finish(&output, directory, name, mode, receiver->rules) != 0) return note(receiver, errno, "create file", name);
   return 0;
+}
+
+static int receive_large(struct receiver *receiver, const struct message *message, const char *name) {
+  if (message->size > INT64_MAX) return nonsense(receiver, "a file that cannot be");
+  return receiver->channel->takes_descriptors ? take_large(receiver, message, name) : offer_large(receiver, message, name);
 }
 
 /* One thing of the tree, under `name`. */
@@ -235,8 +221,7 @@ static int receive_entry(struct receiver *receiver, const struct message *messag
       return is_skipped ? 0 : receive_link(receiver, message, name);
     case COPY_ROOT:
     case COPY_LEAVE:
-    case COPY_DATA:
-    case COPY_HOLE:
+    case COPY_OPENED:
     case COPY_CLOSE:
     case COPY_END:
     case COPY_READY:

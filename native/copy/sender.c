@@ -1,6 +1,7 @@
 #include "sender.h"
 
 #include "levels.h"
+#include "transfer.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -68,67 +69,29 @@ static int send_word(struct sender *sender, enum copy_type type, uint32_t mode, 
   return put(sender, &header, "", NULL);
 }
 
-/* Fills the pipe as far as it has room and announces it. Answers the bytes, 0 at the end of the file, -1 with errno, BROKEN. */
-static ssize_t send_part(struct sender *sender, int fd, off_t *offset, size_t size, bool *can_splice) {
-  unsigned char buffer[32768];
-  if (*can_splice) {
-    ssize_t count = splice(fd, offset, sender->channel->pipe, NULL, size, 0);
-    if (count < 0 && errno == EPIPE) return BROKEN;
-    if (count >= 0 || (errno != EINVAL && errno != ENOSYS)) {
-      if (count > 0 && (send_word(sender, COPY_DATA, 0, (uint64_t)count) != 0 || channel_flush(sender->channel) != 0)) return BROKEN;
-      return count;
-    }
-    *can_splice = false; /* a file system that cannot */
+/* Into the container: the receiver makes the file, and this role, on the host, fills it. */
+static int fill_large(struct sender *sender, int fd, const char *name, off_t size) {
+  struct message message;
+  if (channel_flush(sender->channel) != 0 || channel_receive(sender->channel, &message) != 0) return BROKEN;
+  if (message.type != COPY_OPENED) {
+    errno = EPROTO;
+    return BROKEN;
   }
-  ssize_t got = pread(fd, buffer, size < sizeof buffer ? size : sizeof buffer, *offset);
-  if (got <= 0) return got;
-  /* announced first: the receiver makes the room that write(2) may need */
-  if (send_word(sender, COPY_DATA, 0, (uint64_t)got) != 0 || channel_flush(sender->channel) != 0) return BROKEN;
-  for (ssize_t put_in = 0; put_in < got;) {
-    ssize_t count = write(sender->channel->pipe, buffer + put_in, (size_t)(got - put_in));
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return BROKEN;
-    put_in += count;
-  }
-  *offset += got;
-  return got;
-}
-
-/* Where the file has data from `offset` on: [*start, *end). */
-static void find_data(int fd, off_t offset, off_t size, off_t *start, off_t *end) {
-  *start = lseek(fd, offset, SEEK_DATA);
-  if (*start < 0 && errno == ENXIO) *start = *end = size;
-  else if (*start < offset) *start = offset; /* no such knowledge here */
-  if (*start >= size) {
-    *start = *end = size;
-    return;
-  }
-  *end = lseek(fd, *start, SEEK_HOLE);
-  if (*end <= *start || *end > size) *end = size;
+  if (message.mode != 0) return 0; /* the receiver has noted why */
+  int out = channel_take_fd(sender->channel);
+  if (out < 0) return BROKEN;
+  struct transfer_result result = transfer(fd, out, size);
+  close(out);
+  if (result.error != 0 && !result.is_writing) note(sender, result.error, "read", name);
+  return send_word(sender, COPY_CLOSE, (uint32_t)result.error, result.is_writing ? 1 : 0);
 }
 
 static int send_large(struct sender *sender, int fd, const char *name, const struct stat *facts) {
   struct copy_header header = header_of(COPY_LARGE, name, facts->st_mode);
   header.size = (uint64_t)facts->st_size;
-  if (put(sender, &header, name, NULL) != 0) return BROKEN;
-  bool can_splice = true, at_end = false;
-  int error = 0;
-  for (off_t offset = 0; offset < facts->st_size && !at_end && error == 0;) {
-    off_t start, end;
-    find_data(fd, offset, facts->st_size, &start, &end);
-    if (start > offset && send_word(sender, COPY_HOLE, 0, (uint64_t)(start - offset)) != 0) return BROKEN;
-    offset = start;
-    while (offset < end) {
-      ssize_t count = send_part(sender, fd, &offset, (size_t)(end - offset), &can_splice);
-      if (count == BROKEN) return BROKEN;
-      if (count < 0 && errno == EINTR) continue;
-      if (count < 0) error = errno;
-      at_end = count == 0;
-      if (count <= 0) break;
-    }
-  }
-  if (error != 0) note(sender, error, "read", name);
-  return send_word(sender, COPY_CLOSE, (uint32_t)error, 0);
+  if (!sender->channel->takes_descriptors) return channel_send_fd(sender->channel, &header, name, fd) == 0 ? 0 : BROKEN;
+  int result = put(sender, &header, name, NULL);
+  return result != 0 ? result : fill_large(sender, fd, name, facts->st_size);
 }
 
 static int send_file(struct sender *sender, int directory, const char *name, const char *as) {

@@ -20,7 +20,7 @@ import time
 
 BINARY = os.path.abspath(sys.argv[1])
 RSYNC = shutil.which("rsync")
-ROOT, ENTER, LEAVE, FILE, LINK, LARGE, DATA, HOLE, CLOSE, END, READY, DONE = range(1, 13)
+ROOT, ENTER, LEAVE, FILE, LINK, LARGE, OPENED, CLOSE, END, READY, DONE = range(1, 12)
 CONTENTS, EMPTY = 1, 2
 DIRECTORY, REGULAR, SYMLINK = 0o040755, 0o100644, 0o120777
 TIMEOUT = 60
@@ -232,22 +232,38 @@ def message(kind, name=b"", payload=b"", mode=0, size=0, name_length=None, paylo
 
 
 class Liar:
-    """Plays the inside role to a real outside role that receives into `target`."""
+    """Plays the inside role to a real outside role that receives into, or sends from, `path`."""
 
-    def __init__(self, target, *forbidden):
-        self.role = Role("outside", "out", target, "", *forbidden)
-        _, control, _, _ = self.role.socket.recvmsg(1, socket.CMSG_SPACE(4))
-        self.pipe = array.array("i", control[0][2])[0]
+    def __init__(self, path, *forbidden, direction="out"):
+        self.role = Role("outside", direction, path, "", *forbidden)
 
-    def say(self, *messages):
+    def say(self, *messages, fds=()):
+        """Every message by itself, the last one with the descriptors."""
         try:
-            self.role.socket.sendall(b"".join(messages))
+            for at, one in enumerate(messages):
+                rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds and at == len(messages) - 1 else []
+                self.role.socket.sendmsg([one], rights)
         except (BrokenPipeError, ConnectionResetError):
             pass
 
+    def hear(self, kind):
+        """Reads up to the first message of this kind."""
+        self.role.socket.settimeout(TIMEOUT)
+        while True:
+            head = self.role.socket.recv(24, socket.MSG_WAITALL)
+            if len(head) < 24:
+                return None
+            found, name, _, size, payload, _ = struct.unpack("<HHIQII", head)
+            if name + payload:
+                self.role.socket.recv(name + payload, socket.MSG_WAITALL)
+            if found == kind:
+                return size
+
     def end(self):
-        os.close(self.pipe)
-        self.role.socket.shutdown(socket.SHUT_WR)
+        try:
+            self.role.socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
         return self.role.end()
 
 
@@ -269,16 +285,16 @@ LIES = {
     "a name longer than it is": [DIR_ROOT, message(FILE, b"x", b"", REGULAR, name_length=255)],
     "a name longer than can be": [DIR_ROOT, message(FILE, b"x" * 300, b"", REGULAR)],
     "a payload longer than can be": [DIR_ROOT, message(FILE, b"x", b"", REGULAR, payload_length=0xFFFFFFFF)],
-    "more data than announced": [DIR_ROOT, message(LARGE, b"x", mode=REGULAR, size=10), message(DATA, size=11), message(CLOSE), OVER],
-    "a hole beyond everything": [DIR_ROOT, message(LARGE, b"x", mode=REGULAR, size=2**64 - 1), message(HOLE, size=2**63), message(HOLE, size=2**63), message(CLOSE), OVER],
-    "data of no file": [DIR_ROOT, message(DATA, size=1), OVER],
+    "a large file without its content": [DIR_ROOT, message(LARGE, b"x", mode=REGULAR, size=100000), OVER],
+    "a size that cannot be": [DIR_ROOT, message(LARGE, b"x", mode=REGULAR, size=2**63), OVER],
+    "an answer to no question": [DIR_ROOT, message(OPENED), OVER],
+    "an end of no file": [DIR_ROOT, message(CLOSE), OVER],
     "a link with NUL": [DIR_ROOT, message(LINK, b"l", b"a\0b", SYMLINK), OVER],
     "a link without end": [DIR_ROOT, message(LINK, b"l", b"x" * 5000, SYMLINK), OVER],
     "an unknown message": [DIR_ROOT, message(99), OVER],
     "two roots": [DIR_ROOT, DIR_ROOT, OVER],
     "nothing but an end of file": [],
     "half a message": [DIR_ROOT[:7]],
-    "data that never come": [DIR_ROOT, message(LARGE, b"x", mode=REGULAR, size=10), message(DATA, size=10)],
     "a directory for a single file": [message(ROOT, b"evil", mode=REGULAR), message(ENTER, b"evil", mode=DIRECTORY), OVER],
     "two files for a single one": [message(ROOT, b"evil", mode=REGULAR), message(FILE, b"evil", b"x", REGULAR), message(FILE, b"evil", b"y", REGULAR), OVER],
 }
@@ -316,7 +332,7 @@ def play_link_and_directory(work):
 def play_noise(work):
     """Random bytes, and valid streams with one byte changed: it ends, in an orderly way, inside the target."""
     generator = random.Random(SEED)
-    valid = DIR_ROOT + message(ENTER, b"d", mode=DIRECTORY) + message(FILE, b"f", b"content", REGULAR) + message(LINK, b"l", b"f", SYMLINK) + message(LEAVE) + message(LARGE, b"g", mode=REGULAR, size=4) + message(DATA, size=4) + message(CLOSE) + OVER
+    valid = DIR_ROOT + message(ENTER, b"d", mode=DIRECTORY) + message(FILE, b"f", b"content", REGULAR) + message(LINK, b"l", b"f", SYMLINK) + message(LEAVE) + OVER
     bad = []
     for round_number in range(int(os.environ.get("COPY_TEST_NOISE", "60"))):
         shutil.rmtree(f"{work}/noise", ignore_errors=True)
@@ -325,7 +341,6 @@ def play_noise(work):
         stream = bytearray(valid)
         for _ in range(generator.randint(1, 3)):
             stream[generator.randrange(len(stream))] = generator.randrange(256)
-        os.write(liar.pipe, b"data")
         liar.say(bytes(stream))
         fields, errors = liar.end()
         if fields[0] not in ("ok", "error") or errors or os.listdir(f"{work}/noise") != ["target"]:
@@ -333,21 +348,89 @@ def play_noise(work):
     check(not bad, f"changed streams do no harm (seed {SEED})", bad[:2])
 
 
+def descriptors(work):
+    """What is no file's content is refused: pipes, sockets, devices, directories, switches of the kernel."""
+    os.makedirs(f"{work}/fds")
+    ends = os.pipe()
+    pair = socket.socketpair()
+    files = {
+        "a pipe": ends[0],
+        "a socket": pair[0].fileno(),
+        "a device": os.open("/dev/zero", os.O_RDWR),
+        "a directory": os.open(work, os.O_RDONLY),
+        "a file of proc": os.open("/proc/self/status", os.O_RDONLY),
+        "a switch of the kernel": os.open("/proc/self/oom_score_adj", os.O_RDWR),
+    }
+    for name, fd in files.items():
+        liar = Liar(f"{work}/fds")
+        liar.say(DIR_ROOT, message(LARGE, b"x", mode=REGULAR, size=100000), fds=[fd])
+        fields, errors = liar.end()
+        check(fields[:3] == ["error", "71", "host"] and not errors and not os.listdir(f"{work}/fds/evil"), f"as content of a file {name} is refused", (fields, errors))
+    with open(f"{work}/large", "wb") as file:
+        file.write(b"l" * 200000)
+    for name, fd in files.items():
+        liar = Liar(f"{work}/large", direction="in")
+        liar.hear(ROOT)
+        liar.say(message(READY, payload=struct.pack("<QQ", 1, 1)))
+        liar.hear(LARGE)
+        liar.say(message(OPENED), fds=[fd])
+        fields, errors = liar.end()
+        check(fields[:3] == ["error", "71", "host"] and not errors, f"as file to be written {name} is refused", (fields, errors))
+    for fd in list(files.values()) + [ends[1]]:
+        if fd != pair[0].fileno():
+            os.close(fd)
+    pair[0].close()
+    pair[1].close()
+    # more than one comes: nothing is leaked or mixed up, the last one counts
+    kept = os.open(f"{work}/large", os.O_RDONLY)
+    liar = Liar(f"{work}/fds")
+    liar.say(DIR_ROOT, fds=[kept])
+    liar.say(message(FILE, b"small", b"x", REGULAR), fds=[kept] * 20)
+    liar.say(message(LARGE, b"large", mode=REGULAR, size=200000), fds=[kept])
+    liar.say(OVER)
+    fields, errors = liar.end()
+    check(fields == ["ok"] and os.stat(f"{work}/fds/evil/large").st_size == 200000, "descriptors nobody asked for are closed", (fields, errors))
+    # a file whose size is a lie, and one whose descriptor cannot be read
+    liar = Liar(f"{work}/fds")
+    liar.say(DIR_ROOT, message(LARGE, b"short", mode=REGULAR, size=2**62), fds=[kept])
+    liar.say(OVER)
+    fields, errors = liar.end()
+    check(fields == ["ok"] and os.stat(f"{work}/fds/evil/short").st_size == 200000, "a file that is shorter than announced is as long as it is", (fields, errors))
+    os.close(kept)
+    write_only = os.open(f"{work}/large", os.O_WRONLY)
+    liar = Liar(f"{work}/fds")
+    liar.say(DIR_ROOT, message(LARGE, b"closed", mode=REGULAR, size=200000), fds=[write_only])
+    liar.say(OVER)
+    fields, errors = liar.end()
+    os.close(write_only)
+    check(fields[:2] == ["error", "9"] and not os.path.exists(f"{work}/fds/evil/closed"), "a file that cannot be read is a failure", (fields, errors))
+
+
 # --- what a copy meets ----------------------------------------------------------------------------------------------
 
 def ends_with_peer(work):
     os.makedirs(f"{work}/peer")
     liar = Liar(f"{work}/peer")
-    liar.say(DIR_ROOT, message(LARGE, b"x", mode=REGULAR, size=1 << 30), message(DATA, size=4))
-    os.write(liar.pipe, b"half")
+    liar.say(DIR_ROOT, message(ENTER, b"d", mode=DIRECTORY), message(FILE, b"x", b"x", REGULAR)[:-1])
     fields, _ = liar.end()
-    check(fields[:2] == ["error", "104"] and not [name for name in os.listdir(f"{work}/peer/evil")], "the end of the other side ends the copy, and no half file is left", fields)
+    check(fields[:2] == ["error", "104"] and not os.listdir(f"{work}/peer/evil/d"), "the end of the other side ends the copy, and no half file is left", fields)
     liar = Liar(f"{work}/peer")
-    liar.say(DIR_ROOT, message(LARGE, b"x", mode=REGULAR, size=1 << 30), message(DATA, size=4))
-    time.sleep(0.2)
+    liar.say(DIR_ROOT, message(ENTER, b"e", mode=DIRECTORY), message(FILE, b"x", b"x", REGULAR)[:-1])
+    deadline = time.time() + TIMEOUT
+    while not os.path.exists(f"{work}/peer/evil/e") and time.time() < deadline:
+        time.sleep(0.01)
     liar.role.process.send_signal(signal.SIGTERM)
+    liar.role.process.wait(TIMEOUT)
     fields, _ = liar.end()
-    check(fields == ["none"] and liar.role.process.returncode == 143 and not os.listdir(f"{work}/peer/evil"), "a signal ends the copy, and no half file is left", (fields, liar.role.process.returncode))
+    check(fields == ["none"] and liar.role.process.returncode == 143 and not os.listdir(f"{work}/peer/evil/e"), "a signal ends the copy, and no half file is left", (fields, liar.role.process.returncode))
+    with open(f"{work}/peer/large", "wb") as file:
+        file.write(b"l" * 200000)
+    liar = Liar(f"{work}/peer/large", direction="in")
+    liar.hear(ROOT)
+    liar.say(message(READY, payload=struct.pack("<QQ", 1, 1)))
+    liar.hear(LARGE)
+    fields, _ = liar.end()
+    check(fields[:2] == ["error", "104"], "the end of a receiver that owes an answer ends the copy", fields)
 
 
 def deep_and_wide(work):
@@ -471,7 +554,7 @@ if __name__ == "__main__":
                     subprocess.check_call(["chown", "-hR", f"{user}:{user}", f"{work}/sources"])
                     os.chmod(f"{work}/sources/full/nothing", 0o400)
                 compare_with_rsync(work, direction, user)
-        for test in (play_liar, play_link_and_directory, play_noise, ends_with_peer, deep_and_wide, sparse, full_disk, special_and_forbidden, into_itself, confined, owners):
+        for test in (play_liar, play_link_and_directory, play_noise, descriptors, ends_with_peer, deep_and_wide, sparse, full_disk, special_and_forbidden, into_itself, confined, owners):
             test(work)
     finally:
         os.chdir("/")

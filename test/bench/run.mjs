@@ -1,6 +1,7 @@
 // The bench: warden beside runc in one run, on this machine, with the defaults of both. Only ratios mean anything.
 //
-//   npm run bench [-- --count N]      default 100 of each
+//   npm run bench [-- --count N]      default 100 of each; with less than 50 the copies are smaller too
+//   npm run bench -- --only copies    copies beside cp -a, and nothing else
 //
 // warden is measured from request to answer over the socket, runc as a whole process (that is how it is used). The
 // runc bundle has the same root file system and no network at all; warden's containers have link, rules, cgroups and limits.
@@ -16,6 +17,7 @@ import { makeDefaultRootfs } from '../../packages/daemon/dist/index.js';
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
 const countAt = process.argv.indexOf('--count');
 const COUNT = countAt === -1 ? 100 : Number(process.argv[countAt + 1]);
+const ONLY_COPIES = process.argv.includes('--only') && process.argv.includes('copies');
 const directory = fs.mkdtempSync('/tmp/warden-bench-');
 const rootfs = path.join(root, 'node_modules/.cache/warden-rootfs');
 const name = `warden-bench-${process.pid}`;
@@ -71,21 +73,9 @@ async function measureWarden() {
     }
     const client = await connect({ path: socket });
     for (let i = 0; i < 5; i++) await (await client.create()).destroy(); // warm-up, not counted
-    for (let i = 0; i < COUNT; i++) {
-      const box = await sample('warden create', () => client.create());
-      for (let j = 0; j < 3; j++) await sample('warden run true', () => box.run('true'));
-      await sample('warden destroy', () => box.destroy());
-    }
+    if (!ONLY_COPIES) await measureLives(client);
     const box = await client.create();
-    for (let i = 0; i < 20; i++) {
-      await delay(100);
-      await sample('warden run true, idle 100 ms before', () => box.run('true'));
-      await delay(100);
-      const other = await sample('warden create, idle 100 ms before', () => client.create());
-      await other.destroy();
-    }
-    for (let i = 0; i < COUNT; i++) await sample('warden info', () => box.info());
-    for (let i = 0; i < COUNT; i++) await sample('warden ping', () => client.ping());
+    await measureCopies(box);
     await box.destroy();
     await client.close();
   } finally {
@@ -95,6 +85,62 @@ async function measureWarden() {
     }
     removeGroups();
   }
+}
+
+async function measureLives(client) {
+  for (let i = 0; i < COUNT; i++) {
+    const box = await sample('warden create', () => client.create());
+    for (let j = 0; j < 3; j++) await sample('warden run true', () => box.run('true'));
+    await sample('warden destroy', () => box.destroy());
+  }
+  const box = await client.create();
+  for (let i = 0; i < 20; i++) {
+    await delay(100);
+    await sample('warden run true, idle 100 ms before', () => box.run('true'));
+    await delay(100);
+    const other = await sample('warden create, idle 100 ms before', () => client.create());
+    await other.destroy();
+  }
+  for (let i = 0; i < COUNT; i++) await sample('warden info', () => box.info());
+  for (let i = 0; i < COUNT; i++) await sample('warden ping', () => client.ping());
+  await box.destroy();
+}
+
+/** The same trees by the daemon and by `cp -a`, in turn, so that what the machine does otherwise meets both. */
+async function measureCopies(box) {
+  const isShort = COUNT < 50;
+  const [rounds, bytes, files] = isShort ? [5, 1 << 26, 1_000] : [5, 1 << 30, 20_000];
+  const host = path.join(directory, 'copies');
+  const trees = { large: `one file of ${bytes >> 20} MiB`, small: `${files} files of 1 KiB` };
+  for (const name of Object.keys(trees)) fs.mkdirSync(path.join(host, name), { recursive: true });
+  const fd = fs.openSync(path.join(host, 'large/file'), 'w');
+  for (let at = 0; at < bytes; at += 1 << 20) fs.writeSync(fd, Buffer.alloc(1 << 20, at >> 20));
+  fs.closeSync(fd);
+  for (let at = 0; at < files; at++) {
+    const place = path.join(host, `small/${at % 100}`);
+    fs.mkdirSync(place, { recursive: true });
+    fs.writeFileSync(path.join(place, String(at)), Buffer.alloc(1_024, at));
+  }
+  for (const [name, what] of Object.entries(trees)) {
+    for (let round = 0; round < rounds; round++) {
+      await sample(`copy_in ${what}`, () => box.copyIn(path.join(host, name), '/tmp'));
+      await sample(`cp -a ${what}`, () =>
+        copyByProgram(path.join(host, name), path.join(host, 'by-program')),
+      );
+      await sample(`copy_out ${what}`, () => box.copyOut(`/tmp/${name}`, path.join(host, 'back/')));
+      await box.run(`rm -rf /tmp/${name}`);
+      for (const used of ['by-program', 'back']) fs.rmSync(path.join(host, used), { recursive: true });
+    }
+  }
+  fs.rmSync(host, { recursive: true });
+  copyRows.push(...Object.values(trees));
+}
+
+const copyRows = [];
+
+async function copyByProgram(from, to) {
+  const [status] = await once(spawn('cp', ['-a', from, to], { stdio: 'inherit' }), 'exit');
+  if (status !== 0) throw new Error(`cp ended with ${status}`);
 }
 
 function removeGroups() {
@@ -166,6 +212,10 @@ function report() {
     );
   }
   const ratios = {};
+  for (const what of copyRows) {
+    for (const direction of ['copy_in', 'copy_out'])
+      ratios[`${direction} / cp -a, ${what}`] = median(`${direction} ${what}`) / median(`cp -a ${what}`);
+  }
   if (rows.has('runc exec true')) {
     ratios['runc create and start / warden create'] =
       median('runc create and start') / median('warden create');
@@ -174,9 +224,9 @@ function report() {
     ratios['runc run true / warden create + run + destroy'] =
       median('runc run true (whole life)') /
       (median('warden create') + median('warden run true') + median('warden destroy'));
-    lines.push('', '| ratio | |', '|---|---|');
-    for (const [ratio, value] of Object.entries(ratios)) lines.push(`| ${ratio} | ${value.toFixed(2)} |`);
   } else lines.push('', 'runc: skipped, the program is not installed');
+  lines.push('', '| ratio | |', '|---|---|');
+  for (const [ratio, value] of Object.entries(ratios)) lines.push(`| ${ratio} | ${value.toFixed(2)} |`);
   process.stdout.write(`${lines.join('\n')}\n`);
   fs.mkdirSync(path.join(root, 'reports'), { recursive: true });
   fs.writeFileSync(
@@ -188,7 +238,7 @@ function report() {
 makeDefaultRootfs(rootfs);
 try {
   await measureWarden();
-  if (spawnSync('runc', ['--version']).error === undefined) await measureRunc();
+  if (!ONLY_COPIES && spawnSync('runc', ['--version']).error === undefined) await measureRunc();
   report();
 } finally {
   fs.rmSync(directory, { recursive: true, force: true });

@@ -101,6 +101,7 @@ function watchCopy(spec: CopySpec, outside: HelperProcess, inside: Inside): Runn
     abort: () => {
       isAborted = true;
       outside.terminate();
+      void outside.end(); // one that hangs in a file system is killed a moment later
     },
   };
 }
