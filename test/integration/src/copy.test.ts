@@ -4,6 +4,7 @@ import path from 'node:path';
 import type { ClientContainer } from '@warden/client';
 import { describeWith, withDaemon } from '@warden/test-harness';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { copyHelpers } from './copy-helpers.ts';
 import { text } from './text.ts';
 
 describeWith(['root', 'isolated', 'overlayfs'], 'copy', () => {
@@ -28,19 +29,7 @@ describeWith(['root', 'isolated', 'overlayfs'], 'copy', () => {
     await using box = await warden.create();
     await body(box as ClientContainer);
   }
-  /** Nothing with one of the helper's temporary names, and no helper. */
-  function helpers(): string[] {
-    return fs
-      .readdirSync('/proc')
-      .filter((pid) => /^[0-9]+$/.test(pid))
-      .filter((pid) => {
-        try {
-          return fs.readFileSync(`/proc/${pid}/comm`, 'utf8').startsWith('warden-copy');
-        } catch {
-          return false;
-        }
-      });
-  }
+  const helpers = (): number[] => copyHelpers(suite.daemon.place);
 
   it('copies a file in under a new name, owned by the unprivileged user, with its mode [behaviour 5 CopyIn]', () =>
     withBox(async (box) => {
