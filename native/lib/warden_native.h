@@ -60,6 +60,8 @@ WARDEN_EXPORT int warden_spawn(const char *path, const char *cwd, char *argv, ui
 /* process.c */
 WARDEN_EXPORT int warden_pidfd_open(int pid);
 WARDEN_EXPORT int warden_pidfd_signal(int pidfd, int signal);
+/* Raises this process's soft and hard limit to `wanted`, or as far as it may; lowers neither. Answers the soft limit in force (at most INT_MAX). */
+WARDEN_EXPORT int warden_raise_open_files(int wanted);
 /* 0: still running; 1: result is {exit code, 0} or {-1, signal} */
 WARDEN_EXPORT int warden_reap(int pid, int32_t result[2]);
 

@@ -23,6 +23,8 @@ export type KeyRule = {
 );
 
 const UINT32 = 0xffffffff;
+/** The kernel's number for a process limit that is none. */
+export const UNLIMITED_VALUE: bigint = 0xffff_ffff_ffff_ffffn;
 const LIMITS = [
   'as',
   'core',
@@ -95,11 +97,11 @@ export const SCHEMA: Readonly<Record<string, Readonly<Record<string, KeyRule>>>>
       type: 'integers',
       keys: LIMITS,
       optional: true,
-      about: 'default process limits of jobs',
+      about: 'default process limits of jobs, soft and hard alike; -1: none. Unknown ones have no effect',
     },
     job_output_limit: {
       type: 'integer',
-      min: -1,
+      min: Number.MIN_SAFE_INTEGER,
       max: Number.MAX_SAFE_INTEGER,
       fallback: 10_485_760,
       about: 'bytes of output kept per job; 0 or less: no limit',

@@ -4,8 +4,10 @@
  */
 import fs from 'node:fs';
 import { WardenError } from '@warden/interface';
-import { parse } from 'yaml';
+import { checkRules } from './config-rules.ts';
 import { type KeyRule, SCHEMA } from './config-schema.ts';
+import { checkValue, describe, expected, type Findings } from './config-values.ts';
+import { isPlainMap, parseYaml } from './config-yaml.ts';
 
 /** A section's checked values; absent optional keys are missing. */
 export type Section = Readonly<Record<string, unknown>>;
@@ -21,7 +23,7 @@ export interface Configuration {
     readonly container_rootfs_path?: string;
     readonly container_depot_path: string;
     readonly container_grace_time: number | null;
-    readonly container_rlimits?: Readonly<Record<string, number>>;
+    readonly container_rlimits?: Readonly<Record<string, number | bigint>>;
     readonly job_output_limit: number;
     readonly quota: { readonly disk_quota_enabled?: boolean };
     readonly allow_nested_warden: boolean;
@@ -80,6 +82,8 @@ export interface Configuration {
   };
   /** `section.key` of everything that was given but is not known. */
   readonly unknown: readonly string[];
+  /** What was given and has no effect, or not the one it seems to have, in words. */
+  readonly warnings: readonly string[];
 }
 
 /** The two values of `server.container_klass`. */
@@ -96,18 +100,9 @@ export function isInsecure({ server }: Configuration): boolean {
 /** Reads and checks a file. Errors: `INVALID_SPEC` naming the file and every wrong key. */
 export function loadConfiguration(file: string | undefined): Configuration {
   if (file === undefined) return checkConfiguration({});
-  let text: string;
   try {
-    text = fs.readFileSync(file, 'utf8');
-  } catch (cause) {
-    throw new WardenError(
-      'INVALID_SPEC',
-      `cannot read the configuration ${file}: ${(cause as Error).message}`,
-      { cause, fields: { file } },
-    );
-  }
-  try {
-    return checkConfiguration(parse(text, { version: '1.1', maxAliasCount: 100 }) ?? {});
+    const { value, warnings } = parseYaml(readText(file));
+    return checkConfiguration(value ?? {}, warnings);
   } catch (cause) {
     throw new WardenError('INVALID_SPEC', `configuration ${file}: ${(cause as Error).message}`, {
       cause,
@@ -116,42 +111,53 @@ export function loadConfiguration(file: string | undefined): Configuration {
   }
 }
 
-/** Checks parsed values against the schema and fills defaults in. Errors: `INVALID_SPEC` listing every wrong key. */
-export function checkConfiguration(given: unknown): Configuration {
-  if (typeof given !== 'object' || given === null || Array.isArray(given)) {
+function readText(file: string): string {
+  try {
+    return fs.readFileSync(file, 'utf8');
+  } catch (cause) {
+    throw new WardenError('INVALID_SPEC', `cannot be read: ${(cause as Error).message}`, { cause });
+  }
+}
+
+/** Checks parsed values against schema and rules, and fills defaults in. Errors: `INVALID_SPEC` listing every wrong key. */
+export function checkConfiguration(given: unknown, warnings: readonly string[] = []): Configuration {
+  if (!isPlainMap(given)) {
     throw new WardenError(
       'INVALID_SPEC',
       `the configuration must be a map of sections, found ${describe(given)}`,
     );
   }
-  const problems: string[] = [];
-  const unknown = Object.keys(given).filter((name) => !Object.hasOwn(SCHEMA, name));
-  const result: Record<string, unknown> = {};
+  const findings: Findings = {
+    problems: [],
+    unknown: Object.keys(given).filter((name) => !Object.hasOwn(SCHEMA, name)),
+    warnings: [...warnings],
+  };
+  const sections: Record<string, unknown> = {};
   for (const [name, keys] of Object.entries(SCHEMA)) {
-    const section = (given as Record<string, unknown>)[name] ?? {};
-    if (typeof section !== 'object' || Array.isArray(section))
-      problems.push(`${name}: expected a map, found ${describe(section)}`);
-    else result[name] = checkSection(name, section as Record<string, unknown>, keys, { problems, unknown });
+    const section = given[name] ?? {};
+    if (isPlainMap(section)) sections[name] = checkSection(name, section, keys, findings);
+    else findings.problems.push(`${name}: expected a map, found ${describe(section)}`);
   }
-  fillServer(result.server as Record<string, unknown> | undefined, given as { server?: unknown });
-  if (problems.length > 0)
-    throw new WardenError('INVALID_SPEC', problems.join('; '), { fields: { problems } });
-  return { ...result, unknown } as unknown as Configuration;
+  refuse(findings);
+  fillServer(sections.server as Record<string, unknown>, (given.server ?? {}) as Record<string, unknown>);
+  const { unknown } = findings;
+  const configuration = { ...sections, unknown, warnings: findings.warnings } as unknown as Configuration;
+  checkRules(configuration, findings);
+  refuse(findings);
+  return configuration;
+}
+
+function refuse({ problems }: Findings): void {
+  if (problems.length === 0) return;
+  throw new WardenError('INVALID_SPEC', problems.join('; '), { fields: { problems } });
 }
 
 /** Defaults that depend on what else is given. */
-function fillServer(server: Record<string, unknown> | undefined, given: { server?: unknown }): void {
-  if (server === undefined) return;
-  const { quota, container_depot_path } = (given.server ?? {}) as Record<string, unknown>;
-  if (quota === undefined) server.quota = { disk_quota_enabled: true };
+function fillServer(server: Record<string, unknown>, given: Record<string, unknown>): void {
+  if (given.quota === undefined) server.quota = { disk_quota_enabled: true };
   // each backend has a depot of its own
-  if (container_depot_path === undefined && server.container_klass === INSECURE)
+  if (given.container_depot_path === undefined && server.container_klass === INSECURE)
     server.container_depot_path = INSECURE_DEPOT;
-}
-
-interface Findings {
-  readonly problems: string[];
-  readonly unknown: string[];
 }
 
 function checkSection(
@@ -167,75 +173,21 @@ function checkSection(
       .map((key) => `${name}.${key}`),
   );
   for (const [key, rule] of Object.entries(keys)) {
-    const value = given[key];
-    if (value === undefined) {
-      if (rule.type === 'section') result[key] = {};
-      else if ('fallback' in rule && rule.fallback !== undefined) result[key] = rule.fallback;
-      continue;
-    }
-    if (value === null) {
-      if (rule.nullable) result[key] = null;
-      else findings.problems.push(`${name}.${key}: expected ${expected(rule)}, found null`);
-      continue;
-    }
-    if (rule.type === 'section' && typeof value === 'object' && !Array.isArray(value)) {
-      result[key] = checkSection(`${name}.${key}`, value as Record<string, unknown>, rule.keys, findings);
-    } else if (accepts(rule, value)) {
-      result[key] = value;
-    } else {
-      findings.problems.push(`${name}.${key}: expected ${expected(rule)}, found ${describe(value)}`);
-    }
+    const value = checkKey(`${name}.${key}`, rule, given[key], findings);
+    if (value !== undefined) result[key] = value;
   }
   return result;
 }
 
-function accepts(rule: KeyRule, value: unknown): boolean {
-  switch (rule.type) {
-    case 'integer':
-      return Number.isSafeInteger(value) && (value as number) >= rule.min && (value as number) <= rule.max;
-    case 'string':
-      return (
-        typeof value === 'string' &&
-        !value.includes('\0') &&
-        (rule.oneOf === undefined || rule.oneOf.includes(value))
-      );
-    case 'boolean':
-      return typeof value === 'boolean';
-    case 'strings':
-      return Array.isArray(value) && value.every((item) => typeof item === 'string');
-    case 'integers':
-      return (
-        typeof value === 'object' &&
-        !Array.isArray(value) &&
-        Object.entries(value as object).every(
-          ([key, item]) => rule.keys.includes(key) && Number.isSafeInteger(item) && item >= -1,
-        )
-      );
-    case 'section':
-      return false;
+/** The key's effective value; `undefined` when it has none. */
+function checkKey(name: string, rule: KeyRule, value: unknown, findings: Findings): unknown {
+  if (value === undefined) {
+    if (rule.type === 'section') return {};
+    return 'fallback' in rule ? rule.fallback : undefined;
   }
-}
-
-function expected(rule: KeyRule): string {
-  switch (rule.type) {
-    case 'integer':
-      return `an integer from ${rule.min} to ${rule.max}${rule.nullable ? ' or null' : ''}`;
-    case 'string':
-      return rule.oneOf ? `one of ${rule.oneOf.join(', ')}` : 'a string';
-    case 'boolean':
-      return 'true or false';
-    case 'strings':
-      return 'a list of strings';
-    case 'integers':
-      return `a map of integers with keys among ${rule.keys.join(' ')}`;
-    case 'section':
-      return 'a map';
-  }
-}
-
-function describe(value: unknown): string {
-  if (Array.isArray(value)) return 'a list';
-  if (typeof value === 'object' && value !== null) return 'a map';
-  const text = JSON.stringify(value) ?? String(value);
-  return text.length > 60 ? `${text.slice(0, 60)}…` : text;
+  if (value === null && rule.nullable) return null;
+  if (rule.type !== 'section' && value !== null) return checkValue(name, rule, value, findings);
+  if (rule.type === 'section' && isPlainMap(value)) return checkSection(name, value, rule.keys, findings);
+  findings.problems.push(`${name}: expected ${expected(rule)}, found ${describe(value)}`);
+  return undefined;
 }

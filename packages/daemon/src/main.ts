@@ -1,5 +1,6 @@
 /** The program `wardend`: options, configuration, signals, exit status. */
-import { toWardenError } from '@warden/interface';
+import { type Logger, toWardenError } from '@warden/interface';
+import { raiseOpenFileLimit } from '@warden/native';
 import { type Configuration, loadConfiguration } from './config.ts';
 import { type LogSink, openLogSink } from './log-sink.ts';
 import { parseOptions, USAGE } from './options.ts';
@@ -16,7 +17,7 @@ export async function main(words: readonly string[] = process.argv.slice(2)): Pr
     }
     configuration = loadConfiguration(options.config);
     if (options.checkConfig) {
-      process.stdout.write(`${JSON.stringify(configuration, null, 2)}\n`);
+      process.stdout.write(`${JSON.stringify(configuration, bigintAsText, 2)}\n`);
       return;
     }
   } catch (error) {
@@ -33,14 +34,18 @@ export async function main(words: readonly string[] = process.argv.slice(2)): Pr
 }
 
 async function run(configuration: Configuration): Promise<void> {
-  const { level, file } = configuration.logging;
+  const { level, file, syslog } = configuration.logging;
   const sink = openLogSink({
     level,
     file: file ?? undefined,
+    syslog: syslog ?? undefined,
+    syslogSocket: configuration.server.syslog_socket ?? undefined,
     debugScopes: (process.env.WARDEN_DEBUG ?? '').split(',').filter((scope) => scope !== ''),
   });
   const { logger } = sink;
+  raiseOpenFiles(logger);
   for (const key of configuration.unknown) logger.warn('unknown-configuration-key', { key });
+  for (const text of configuration.warnings) logger.warn('configuration-warning', { text });
   logger.info('configuration', { configuration });
   // armed before the first await: a signal during the start must not kill a half-made container
   const signal = firstSignal();
@@ -53,6 +58,27 @@ async function run(configuration: Configuration): Promise<void> {
     throw error;
   }
   await endBy(await signal, daemon, sink);
+}
+
+/** A process limit beyond 2^53, which `JSON.stringify` does not take. */
+function bigintAsText(_key: string, value: unknown): unknown {
+  return typeof value === 'bigint' ? value.toString() : value;
+}
+
+/** Some descriptors per container and per client; the original wanted so many, and ended where it could not have them. */
+const OPEN_FILES = 32_768;
+
+function raiseOpenFiles(logger: Logger): void {
+  try {
+    const limit = raiseOpenFileLimit(OPEN_FILES);
+    if (limit < OPEN_FILES)
+      logger.warn('open-file-limit', {
+        limit,
+        advice: `raise the hard limit of open files to ${OPEN_FILES} for many containers`,
+      });
+  } catch (error) {
+    logger.warn('open-file-limit', { error });
+  }
 }
 
 type EndSignal = 'SIGTERM' | 'SIGINT' | 'SIGUSR2';

@@ -14,6 +14,7 @@ import { claimDepot, makeDepot } from './depot.ts';
 import { lockDepot } from './depot-lock.ts';
 import { listenForHealthChecks } from './health-check.ts';
 import { writePidfile } from './pidfile.ts';
+import { checkPools } from './pools.ts';
 import { type DriverSet, selectDrivers } from './select-drivers.ts';
 
 /** A running daemon. */
@@ -42,6 +43,7 @@ export async function startDaemon(configuration: Configuration, logger: Logger):
     }
   };
   try {
+    checkPools(configuration, logger.child('configuration'));
     checkHost(configuration);
     process.umask(0o022); // modes of everything made below are meant as written
     const depot = makeDepot(settings.container_depot_path);

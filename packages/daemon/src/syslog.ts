@@ -15,22 +15,16 @@ const PATIENCE_MS = 1_000;
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
 const NUL = Buffer.from('#000');
 
-/** Sends to `socket`, by default the system's. One descriptor is taken with the first line and kept. */
+/** Sends to `socket`, by default the system's. */
 export function openSyslog(socket: string | null | undefined, logger: Logger): Syslog {
   const path = socket ?? DEFAULT_SOCKET;
-  let descriptor: number | undefined;
+  const send = syslogSender(path);
   const warned = new Set<string>();
   /** Since when its queue has been full without a break. */
   let fullSince: number | undefined;
   return {
     send: (severity, tag, line) => {
-      const head = `${PRIORITIES[severity]}${timestamp(new Date())} ${syslogTag(tag)}: `;
-      descriptor ??= makeDatagramSocket();
-      const errno = sendDatagram(
-        descriptor,
-        path,
-        Buffer.concat([Buffer.from(head, 'latin1'), withoutNul(line)]),
-      );
+      const errno = send(PRIORITIES[severity], syslogTag(tag), line);
       if (errno === 'EAGAIN') {
         fullSince ??= performance.now();
         if (performance.now() - fullSince < PATIENCE_MS) return false;
@@ -49,9 +43,26 @@ export function openSyslog(socket: string | null | undefined, logger: Logger): S
   };
 }
 
+/** Sends one line with priority and tag; answers the errno of a line that was dropped. One descriptor is taken with the first line and kept. */
+export function syslogSender(
+  path: string = DEFAULT_SOCKET,
+): (priority: string, tag: string, line: Uint8Array) => string | undefined {
+  let descriptor: number | undefined;
+  return (priority, tag, line) => {
+    const head = `${priority}${timestamp(new Date())} ${tag}: `;
+    descriptor ??= makeDatagramSocket();
+    return sendDatagram(descriptor, path, Buffer.concat([Buffer.from(head, 'latin1'), withoutNul(line)]));
+  };
+}
+
 /** `warden.<tag>`, of printable characters without blanks: nothing a client chooses can end the tag or begin another line. */
 export function syslogTag(tag: string): string {
-  return `warden.${tag.replace(/[^\x21-\x7e]/gu, '_').slice(0, MAX_TAG_BYTES)}`;
+  return `warden.${printableTag(tag)}`;
+}
+
+/** A tag of printable characters without blanks. */
+export function printableTag(tag: string): string {
+  return tag.replace(/[^\x21-\x7e]/gu, '_').slice(0, MAX_TAG_BYTES);
 }
 
 /** Many receivers stop at the first NUL; this is how rsyslog writes one. */

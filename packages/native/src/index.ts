@@ -26,7 +26,7 @@ export { attachLoopDevice, growLoopDevice } from './loop-device.ts';
 export type { MountCall } from './mounts.ts';
 export { MS, mountFilesystem, tryMount, unmount } from './mounts.ts';
 export { interfaceIndex, NETLINK_NETFILTER, NETLINK_ROUTE, NetlinkSocket } from './netlink-socket.ts';
-export { openPidfd, reapChild, signalPidfd, waitForExit } from './process.ts';
+export { openPidfd, raiseOpenFileLimit, reapChild, signalPidfd, waitForExit } from './process.ts';
 export type { QuotaLimits, QuotaRecord } from './quota.ts';
 export { quotaGet, quotaSet, setProjectId } from './quota.ts';
 export { removeTree } from './remove-tree.ts';

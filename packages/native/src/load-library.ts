@@ -47,6 +47,7 @@ export interface NativeLibrary {
   ): number;
   warden_pidfd_open(pid: number): number;
   warden_pidfd_signal(pidfd: number, signal: number): number;
+  warden_raise_open_files(wanted: number): number;
   warden_reap(pid: number, result: Words): number;
   warden_epoll_create(): number;
   warden_epoll_add(epoll: number, fd: number, events: number, cookie: number): number;
@@ -110,6 +111,7 @@ const SIGNATURES: Readonly<Record<keyof NativeLibrary, string>> = {
   warden_spawn: 'i pppupupuup',
   warden_pidfd_open: 'i i',
   warden_pidfd_signal: 'i ii',
+  warden_raise_open_files: 'i i',
   warden_reap: 'i ip',
   warden_epoll_create: 'i ',
   warden_epoll_add: 'i iiuu',

@@ -5,6 +5,7 @@ import { watchDescriptor } from './watch.ts';
 
 /** The longest delay a timer of Node takes; longer ones would fire at once. */
 const MAX_TIMER_MS = 0x7fff_ffff;
+const MAX_OPEN_FILES = 0x7fff_ffff;
 
 /** A close-on-exec descriptor for the process, immune to the reuse of its pid. A pid nobody has throws with `ESRCH`. */
 export function openPidfd(pid: number): number {
@@ -44,4 +45,15 @@ export async function waitForExit(pidfd: number, timeoutMs: number): Promise<boo
       resolve(ended);
     }
   });
+}
+
+/**
+ * Raises this process's limits of open files, soft and hard, to `wanted` or as far as it may, and lowers neither. Answers the soft limit in force;
+ * only more than the process is allowed is no error.
+ */
+export function raiseOpenFileLimit(wanted: number): number {
+  if (!Number.isInteger(wanted) || wanted < 0 || wanted > MAX_OPEN_FILES) {
+    throw new TypeError(`wanted must be an integer from 0 to ${MAX_OPEN_FILES}, not ${String(wanted)}`);
+  }
+  return checked(native().warden_raise_open_files(wanted), 'setrlimit', 'RLIMIT_NOFILE');
 }

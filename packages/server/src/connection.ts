@@ -169,17 +169,14 @@ export class ServerConnection {
       const message = decodeMessage(frame, 'request');
       type = message.type;
       this.#runningType = type;
-      this.#logger.debug?.('request', {
-        request: REQUESTS[type]?.name,
-        payload: withoutScript(message.payload),
-      });
+      this.#logRequest(type, message.payload);
       const context = {
         warden: this.#warden,
         signal: this.#gone.signal,
         send: (response: object) => this.#send(type, response),
       };
       const response = await HANDLERS[type]!(context, message.payload as never);
-      this.#logger.debug?.('answer', { request: REQUESTS[type]?.name });
+      this.#logAnswer(type, response);
       await this.#send(type, response);
     } catch (error) {
       if (isDefect(error)) this.#logger.error('request-defect', { request: REQUESTS[type]?.name, error });
@@ -188,6 +185,19 @@ export class ServerConnection {
     } finally {
       this.#runningType = undefined;
     }
+  }
+
+  /** At debug without what clients keep secret, at trace whole (spec config.md 2, logging). */
+  #logRequest(type: number, payload: object): void {
+    const request = REQUESTS[type]?.name;
+    if (this.#logger.trace) this.#logger.trace('request', { request, payload: readable(payload) });
+    else this.#logger.debug?.('request', { request, payload: withoutScript(payload) });
+  }
+
+  #logAnswer(type: number, response: object): void {
+    const request = REQUESTS[type]?.name;
+    if (this.#logger.trace) this.#logger.trace('answer', { request, payload: readable(response) });
+    else this.#logger.debug?.('answer', { request, payload: withoutOutput(response) });
   }
 
   /** Resolves when the socket takes more: whoever reads slowly gets the next answer later. */
@@ -222,6 +232,23 @@ export class ServerConnection {
 }
 
 /** Scripts are long and may hold secrets. */
+/** The scripts of Spawn and Run hold credentials. */
 function withoutScript(payload: object): object {
   return 'script' in payload ? { ...payload, script: undefined } : payload;
+}
+
+/** So may what they print. */
+function withoutOutput(response: object): object {
+  if (!('stdout' in response || 'stderr' in response)) return response;
+  return { ...response, stdout: undefined, stderr: undefined };
+}
+
+/** Bytes as text: a line of the log is for people. */
+function readable(payload: object): object {
+  return Object.fromEntries(
+    Object.entries(payload).map(([key, value]) => [
+      key,
+      value instanceof Uint8Array ? Buffer.from(value).toString() : value,
+    ]),
+  );
 }

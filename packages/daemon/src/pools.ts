@@ -1,0 +1,77 @@
+/** The pools of the configuration, and what this host has against them (spec config.md 3, behaviour.md 13). */
+import fs from 'node:fs';
+import type { CoreOptions } from '@warden/core';
+import { type Logger, WardenError } from '@warden/interface';
+import type { Configuration } from './config.ts';
+import { olderPrefix } from './config-rules.ts';
+
+const EPHEMERAL_RANGE = '/proc/sys/net/ipv4/ip_local_port_range';
+const LAST_PORT = 65_000;
+const MIN_PORTS = 1_000;
+
+/** The first step of a start, before anything is touched. Errors: `INVALID_SPEC` with the original's texts. */
+export function checkPools(configuration: Configuration, logger: Logger): void {
+  const { pool_start_uid: first, pool_size: count } = configuration.user;
+  refuseUsersOf({ first, count });
+  const ephemeralEnd = readEphemeralEnd();
+  const ports = portPool(configuration.port, ephemeralEnd);
+  if (ports.first <= ephemeralEnd)
+    logger.warn('ports-overlap-ephemeral', {
+      first: ports.first,
+      ephemeralEnd,
+      advice:
+        'outgoing connections of the host may hold ports that are handed out; set port.pool_start_port above',
+    });
+}
+
+/** The older form (start and size) wins where both of its keys are given (spec config.md 2, network). */
+export function networkPool({
+  pool_network,
+  pool_start_address,
+  pool_size,
+}: Configuration['network']): string {
+  if (!pool_start_address || !pool_size) return pool_network;
+  return `${pool_start_address}/${olderPrefix(pool_size)}`;
+}
+
+/** Ports above the kernel's ephemeral range, which outgoing connections would take. Errors: `INVALID_SPEC` when fewer than 1000 are left. */
+export function portPool(given: Configuration['port'], ephemeralEnd: number): CoreOptions['ports'] {
+  const first = given.pool_start_port ?? ephemeralEnd + 1;
+  const count = Math.min(given.pool_size ?? LAST_PORT + 1 - (ephemeralEnd + 1), 65_536 - first);
+  if (count < MIN_PORTS) {
+    throw new WardenError(
+      'INVALID_SPEC',
+      `Insufficient non-ephemeral ports available (expected >= ${MIN_PORTS}, got: ${count})`,
+      {
+        fields: { operation: 'port pool', object: 'port.pool_size', first, count },
+      },
+    );
+  }
+  return { first, count };
+}
+
+/** The last port the kernel gives to outgoing connections. */
+export function readEphemeralEnd(): number {
+  try {
+    const end = Number(fs.readFileSync(EPHEMERAL_RANGE, 'utf8').trim().split(/\s+/)[1]);
+    if (end >= 1 && end <= 65_535) return end;
+  } catch {
+    // no such file
+  }
+  return 61_000; // the original's assumption, where the kernel does not tell
+}
+
+/** A container must not share its uid with a user of the host. */
+function refuseUsersOf({ first, count }: CoreOptions['uids']): void {
+  for (const line of fs.readFileSync('/etc/passwd', 'utf8').split('\n')) {
+    const [name, , uid] = line.split(':');
+    if (uid === undefined || Number(uid) < first || Number(uid) >= first + count) continue;
+    throw new WardenError(
+      'INVALID_SPEC',
+      `UID in user pool overlaps with user in /etc/passwd: ${name} (${uid})`,
+      {
+        fields: { operation: 'uid pool', object: 'user.pool_start_uid', uid: Number(uid) },
+      },
+    );
+  }
+}
