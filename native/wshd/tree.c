@@ -13,6 +13,8 @@
 
 /* More looks than a tree within a process limit can need. */
 #define ROUNDS_MAX 1000
+/* Looks that are repeated only because a parent was not seen: where /proc hides processes of other users, some never are. */
+#define UNSURE_MAX 50
 
 /* Processes of one look at /proc. */
 struct process {
@@ -110,6 +112,16 @@ static bool nobody_new(const struct snapshot *now, const struct snapshot *before
   return true;
 }
 
+/*
+ * A look takes a while: a child can be read before, and its parent after, that one died, and is then below nobody although it has become a child of
+ * init. Process 1 is not listed, and a parent outside the pid namespace is shown as 0.
+ */
+static bool parents_seen(const struct snapshot *snapshot) {
+  for (size_t i = 0; i < snapshot->count; i++)
+    if (snapshot->list[i].parent > 1 && find(snapshot, snapshot->list[i].parent) == NULL) return false;
+  return true;
+}
+
 /* One look at /proc, and what to do about it. */
 struct hunt {
   int proc;
@@ -140,6 +152,7 @@ static void signal_marked(const struct hunt *hunt, const struct snapshot *snapsh
 /* Looks and signals what it sees, until a look shows nobody who was not there at the one before. */
 static void signal_until_complete(const struct hunt *hunt, int signal) {
   struct snapshot now = {0}, before = {0};
+  int unsure = 0;
   for (int round = 0; round < ROUNDS_MAX; round++) {
     struct snapshot last = before;
     before = now;
@@ -147,7 +160,7 @@ static void signal_until_complete(const struct hunt *hunt, int signal) {
     take_snapshot(hunt->proc, &now);
     mark(&now, hunt->root);
     signal_marked(hunt, &now, signal);
-    if (nobody_new(&now, &before)) break;
+    if (nobody_new(&now, &before) && (parents_seen(&now) || ++unsure == UNSURE_MAX)) break;
   }
   free(now.list);
   free(before.list);
