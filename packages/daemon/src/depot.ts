@@ -9,7 +9,7 @@ const MARK = '.backend';
 /** Answers the depot's real path. Errors: `INVALID_SPEC` with the original's text and why it could not be made. */
 export function makeDepot(depot: string): string {
   try {
-    fs.mkdirSync(depot, { recursive: true, mode: 0o700 });
+    makeWithParents(path.resolve(depot));
     return fs.realpathSync(depot);
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException;
@@ -18,6 +18,19 @@ export function makeDepot(depot: string): string {
       `container_depot_path does not exist ${depot}, and it cannot be made (${code}); make it, or configure another server.container_depot_path`,
       { cause, fields: { operation: 'make depot', object: depot, errno: code } },
     );
+  }
+}
+
+/** Not by `recursive`: where mkdir(2) answers ENOENT although the parent exists, as in /proc, Node then tries for ever. */
+function makeWithParents(directory: string): void {
+  const missing: string[] = [];
+  for (let at = directory; !fs.existsSync(at); at = path.dirname(at)) missing.push(at);
+  for (const one of missing.reverse()) {
+    try {
+      fs.mkdirSync(one, { mode: 0o700 });
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error; // somebody else was faster
+    }
   }
 }
 

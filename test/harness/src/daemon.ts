@@ -11,7 +11,8 @@ import { assertIsolated } from './isolation.ts';
 import { makeTestNetwork, type TestNetwork } from './test-network.ts';
 
 const REPOSITORY = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../../..');
-const WARDEND = path.join(REPOSITORY, 'packages/daemon/bin/wardend.js');
+/** The daemon's program. */
+export const WARDEND: string = path.join(REPOSITORY, 'packages/daemon/bin/wardend.js');
 /** Built once per machine; tests never write to it (it is every container's read-only base). */
 export const DEFAULT_ROOTFS: string = path.join(REPOSITORY, 'node_modules/.cache/warden-rootfs');
 
@@ -22,6 +23,8 @@ export interface TestDaemonOptions {
   /** Sections merged over the harness's configuration, key by key. */
   readonly config?: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
   readonly environment?: Readonly<Record<string, string>>;
+  /** A configuration file as the daemon's mount namespace sees it, used as it is instead of `config`. */
+  readonly file?: string;
   /** Words put before the daemon's command (`strace -f …`). */
   readonly wrapper?: readonly string[];
   /** The daemon runs as this uid and gid, without further groups and capabilities. */
@@ -109,7 +112,7 @@ export async function startDaemon(options: TestDaemonOptions = {}): Promise<Test
     process.execPath,
     WARDEND,
     '--config',
-    configuration,
+    options.file ?? configuration,
   ];
   const [program, ...args] = place.network.host.enter(command);
   const output = fs.openSync(place.log, 'a');

@@ -11,6 +11,7 @@ export {
   type TestDaemon,
   type TestDaemonOptions,
   type TestPlace,
+  WARDEND,
 } from './daemon.ts';
 export { forensics } from './forensics.ts';
 export { assertIsolated, isolationProblem } from './isolation.ts';
