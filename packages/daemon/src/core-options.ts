@@ -19,6 +19,7 @@ export function coreOptions(
   logger: Logger,
 ): CoreOptions {
   const { server, network, user, drivers: own, compat } = configuration;
+  const uids = { first: user.pool_start_uid, count: user.pool_size };
   return {
     drivers,
     logger: logger.child('core'),
@@ -35,7 +36,7 @@ export function coreOptions(
       dnsServers: network.dns_servers,
     },
     ports: portPool(configuration.port, readEphemeralEnd()),
-    uids: { first: user.pool_start_uid, count: user.pool_size },
+    uids,
     jobOutputLimit: server.job_output_limit,
     jobSockets: compat.job_sockets ? { mode: compat.job_sockets_mode } : undefined,
     recoveredOutput: compat.recovered_output,

@@ -72,7 +72,7 @@ function raiseOpenFiles(logger: Logger): void {
   try {
     const limit = raiseOpenFileLimit(OPEN_FILES);
     if (limit < OPEN_FILES)
-      logger.warn('open-file-limit', {
+      logger.info('open-file-limit', {
         limit,
         advice: `raise the hard limit of open files to ${OPEN_FILES} for many containers`,
       });

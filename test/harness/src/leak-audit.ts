@@ -37,7 +37,7 @@ export function takeInventory(place: TestPlace, daemonPid?: number): Inventory {
     ['nftables', rules(place)],
     ['unix sockets', unixSockets(host.pid, place.directory)],
     ['loop devices', loopDevices(place.directory)],
-    ['depot', fs.readdirSync(place.depot).filter((name) => !name.startsWith('.'))],
+    ['depot', read0(place.depot).filter((name) => !name.startsWith('.'))],
   ]);
   if (daemonPid !== undefined) inventory.set('descriptors of the daemon', descriptors(daemonPid));
   return inventory;

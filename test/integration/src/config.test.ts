@@ -253,7 +253,7 @@ describeWith(['root', 'isolated', 'overlayfs', 'python3'], 'the start of a daemo
     await daemon.stop();
     const [, soft, hard] = /^Max open files +(\d+) +(\d+)/m.exec(limits)!;
     // without the capability a low hard limit stays, and is said; with it, it is raised
-    const warning = logLines(place).find(({ message }) => message === 'open-file-limit');
+    const warning = logLines(place).findLast(({ message }) => message === 'open-file-limit');
     expect([soft, hard, warning?.data.limit]).toEqual(
       warning ? ['2000', '2000', 2_000] : ['32768', '32768', undefined],
     );
@@ -280,7 +280,7 @@ describeWith(['root', 'isolated', 'overlayfs', 'python3'], 'the start of a daemo
       expect(JSON.parse(last)).toMatchObject({ message: 'ended', log_level: 'info' });
       await until(() => fs.readFileSync(received, 'utf8').includes(last));
       expect(fs.readFileSync(received, 'utf8')).toMatch(
-        /^<14>[A-Z][a-z]{2} [ \d]\d [\d:]{8} my_warden: \{"timestamp"/,
+        /^<14>[A-Z][a-z]{2} [ \d]\d [\d:]{8} my_warden: \{"timestamp"/m,
       );
       expect(fs.statSync(place.log).size, 'nothing on standard output').toBe(size);
     } finally {
