@@ -210,6 +210,46 @@ for (const { who, options } of INSECURE_DAEMONS) {
       expect(fs.existsSync(containerPath!)).toBe(false);
     });
 
+    it('copies below root, by the path without its first character, as the daemon [behaviour 16 copy]', async () => {
+      const box = await (await suite.daemon.connect()).create();
+      const { containerPath } = await box.info();
+      const root = path.join(containerPath!, 'root');
+      const host = fs.mkdtempSync('/tmp/warden-copies-');
+      try {
+        fs.chownSync(host, uid, uid);
+        fs.mkdirSync(path.join(host, 'tree'));
+        fs.writeFileSync(path.join(host, 'tree/file'), 'content', { mode: 0o640 });
+        fs.symlinkSync('file', path.join(host, 'tree/link'));
+        for (const name of ['tree', 'tree/file']) fs.chownSync(path.join(host, name), uid, uid);
+        await box.copyIn(path.join(host, 'tree'), '/');
+        await box.copyIn(path.join(host, 'tree/'), 'xsame');
+        for (const name of ['tree', 'same']) {
+          expect(fs.readFileSync(path.join(root, name, 'file'), 'utf8')).toBe('content');
+          expect(fs.readlinkSync(path.join(root, name, 'link'))).toBe('file');
+          const { mode, uid: owner } = fs.statSync(path.join(root, name, 'file'));
+          expect([mode & 0o777, owner]).toEqual([0o640, uid]);
+        }
+        await box.stop();
+        await box.copyOut('/same/', path.join(host, 'back'));
+        expect(fs.readFileSync(path.join(host, 'back/file'), 'utf8')).toBe('content');
+        await expect(box.copyIn(path.join(host, 'tree'), '/')).rejects.toMatchObject({ code: 'BAD_STATE' });
+      } finally {
+        fs.rmSync(host, { recursive: true });
+        await box.destroy();
+      }
+    });
+
+    it('refuses an empty path and a missing source with the original text and more [behaviour 16 copy]', async () => {
+      await using box = await (await suite.daemon.connect()).create();
+      await expect(box.copyIn('/etc/hostname', '')).rejects.toThrow(
+        'command exited with failure: the container path is empty',
+      );
+      await expect(box.copyOut('', '/tmp')).rejects.toThrow(
+        'command exited with failure: the container path is empty',
+      );
+      await expect(box.copyOut('/missing', '/tmp')).rejects.toThrow(/^command exited with failure/);
+    });
+
     it('signals one job and its tree [behaviour 6]', async () => {
       await using box = await (await suite.daemon.connect()).create();
       const killed = await box.spawn('sleep 600 & echo $!; wait', { trackTree: true });
