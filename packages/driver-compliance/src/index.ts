@@ -9,6 +9,7 @@
 export { type CgroupSubject, cgroupCompliance, type JoinedProcess } from './cgroup.ts';
 export { copyFilesystem } from './fakes/copy-filesystem.ts';
 export { type FakeProcess, GroupTable, memoryCgroups } from './fakes/memory-cgroup.ts';
+export { type MemoryDrivers, memoryDrivers } from './fakes/memory-drivers.ts';
 export {
   type MemoryInitOptions,
   memoryInit,
