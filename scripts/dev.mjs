@@ -18,22 +18,30 @@ const SYSTEM_PACKAGES = [
   { package: 'libc6-dev', path: ['/usr/include/stdio.h'], for: ['build'] },
   { package: 'make', file: 'make', for: ['build'] },
   { package: 'musl-tools', file: 'musl-gcc', for: ['build'] },
-  { package: 'busybox-static', path: ['/bin/busybox', '/usr/bin/busybox'], for: ['start', 'test', 'bench'] },
+  {
+    package: 'busybox-static',
+    path: ['/bin/busybox', '/usr/bin/busybox'],
+    for: ['start', 'test', 'bench', 'vm'],
+  },
   {
     package: 'bash-static',
     path: ['/bin/bash-static', '/usr/bin/bash-static'],
-    for: ['start', 'test', 'bench'],
+    for: ['start', 'test', 'bench', 'vm'],
   },
-  { package: 'util-linux', file: 'unshare', for: ['start', 'test', 'bench'] },
-  { package: 'iproute2', file: 'ip', for: ['start', 'test', 'bench'] },
-  { package: 'nftables', file: 'nft', for: ['test'] },
+  { package: 'util-linux', file: 'unshare', for: ['start', 'test', 'bench', 'vm'] },
+  { package: 'iproute2', file: 'ip', for: ['start', 'test', 'bench', 'vm'] },
+  { package: 'nftables', file: 'nft', for: ['test', 'vm'] },
   { package: 'strace', file: 'strace', for: ['test'] },
   { package: 'tmux', file: 'tmux', for: ['test'] },
-  { package: 'python3', file: 'python3', for: ['test'] },
+  { package: 'python3', file: 'python3', for: ['test', 'vm'] },
   { package: 'ruby', file: 'ruby', for: ['test'] },
   { package: 'ruby-beefcake', path: ['/usr/lib/ruby/vendor_ruby/beefcake.rb'], for: ['test'] },
   { package: 'ruby-eventmachine', path: ['/usr/lib/ruby/vendor_ruby/eventmachine.rb'], for: ['test'] },
   { package: 'runc', file: 'runc', for: ['bench'] },
+  { package: 'qemu-system-x86', file: 'qemu-system-x86_64', for: ['vm'] },
+  { package: 'e2fsprogs', file: 'mkfs.ext4', for: ['vm'] },
+  { package: 'xfsprogs', file: 'mkfs.xfs', for: ['vm'] },
+  { package: 'kmod', file: 'depmod', for: ['vm'] },
   { package: 'debootstrap', file: 'debootstrap', for: ['debootstrap'] },
 ];
 
@@ -235,6 +243,12 @@ const TASKS = {
   },
   'run-installed'() {
     return runIsolated([node, 'scripts/rehearsal/run-installed.mjs', ...rest]);
+  },
+  vm() {
+    if (!isRoot) fail("the guest runs as root what is root's: sudo npm run vm");
+    ensureSystemPackages(['build', 'vm']);
+    installAndBuild();
+    return run(node, ['test/vm/run.mjs', ...rest.filter((word) => word !== '--')]);
   },
   bench() {
     if (!isRoot) fail('the bench makes containers and needs root');

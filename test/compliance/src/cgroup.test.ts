@@ -20,7 +20,7 @@ for line in sys.stdin:
 
 let serial = 0;
 
-describeWith(['root', 'isolated', 'cgroup-v1-memory', 'python3'], 'cgroups of this host', () => {
+describeWith(['root', 'isolated', 'cgroup-memory', 'python3'], 'cgroups of this host', () => {
   cgroupCompliance({ describe, it }, 'auto', subject);
 });
 

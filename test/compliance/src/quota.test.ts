@@ -2,15 +2,31 @@ import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { type QuotaSubject, quotaCompliance } from '@warden/driver-compliance';
-import { silentLogger } from '@warden/interface';
-import { sizedImage } from '@warden/quota';
+import { type DriverFactory, type QuotaDriver, silentLogger } from '@warden/interface';
+import { projectQuota, sizedImage, userQuota } from '@warden/quota';
 import { describeWith } from '@warden/test-harness';
 import { describe, it } from 'vitest';
 
-// project and user quota need a file system that is mounted with them, which this host has only in a guest
-describeWith(['root', 'isolated'], 'disk quotas', () => {
-  quotaCompliance({ describe, it }, 'image', subject);
+describeWith(['root', 'isolated', 'python3'], 'disk quotas', () => {
+  quotaCompliance({ describe, it }, 'image', () => subject(sizedImage(), '/tmp'));
 });
+
+describeWith(['root', 'isolated', 'python3', 'user-quota'], 'disk quotas of users', () => {
+  for (const place of places('WARDEN_TEST_USER_QUOTA'))
+    quotaCompliance({ describe, it }, `user on ${path.basename(place)}`, () => subject(userQuota(), place));
+});
+
+describeWith(['root', 'isolated', 'python3', 'project-quota'], 'disk quotas of projects', () => {
+  for (const place of places('WARDEN_TEST_PROJECT_QUOTA'))
+    quotaCompliance({ describe, it }, `project on ${path.basename(place)}`, () =>
+      subject(projectQuota(), place),
+    );
+});
+
+/** Directories by the environment: only a guest has such file systems (npm run vm). */
+function places(variable: string): string[] {
+  return (process.env[variable] ?? '').split(':').filter((place) => place !== '');
+}
 
 const UID = 54_321;
 
@@ -26,13 +42,15 @@ try:
 except OSError as e: print(errno.errorcode[e.errno])
 `;
 
-async function subject(): Promise<QuotaSubject> {
-  const directory = fs.mkdtempSync('/tmp/warden-kit-');
+async function subject(factory: DriverFactory<QuotaDriver>, parent: string): Promise<QuotaSubject> {
+  const directory = fs.mkdtempSync(path.join(parent, 'warden-kit-'));
   fs.chmodSync(directory, 0o755);
   const depot = path.join(directory, 'depot');
   const spec = { id: '0123456789a', directory: path.join(depot, '0123456789a'), uid: UID };
   fs.mkdirSync(spec.directory, { recursive: true });
-  const driver = sizedImage()({ logger: silentLogger });
+  const driver = factory({ logger: silentLogger });
+  const probed = await driver.probe(depot); // which learns the errno of this file system
+  if (!probed.ok) throw new Error(probed.reason);
   let files = 0;
   return {
     driver,

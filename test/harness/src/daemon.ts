@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { connect, type WardenClient } from '@warden/client';
 import { makeDefaultRootfs } from '@warden/daemon';
 import { assertIsolated } from './isolation.ts';
+import { patience } from './patience.ts';
 import { makeTestNetwork, type TestNetwork } from './test-network.ts';
 
 const REPOSITORY = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../../..');
@@ -29,6 +30,8 @@ export interface TestDaemonOptions {
   readonly wrapper?: readonly string[];
   /** The daemon runs as this uid and gid, without further groups and capabilities. */
   readonly uid?: number;
+  /** Where its directory is made; default `/tmp`. */
+  readonly parent?: string;
   /** An existing place to start on: for restarts. */
   readonly place?: TestPlace;
 }
@@ -61,11 +64,11 @@ export interface TestDaemon {
 }
 
 /** Makes a place for a daemon. */
-export async function makePlace(): Promise<TestPlace> {
+export async function makePlace(parent = '/tmp'): Promise<TestPlace> {
   assertIsolated();
   makeDefaultRootfs(DEFAULT_ROOTFS);
   const name = `warden-t${process.pid}-${serial++}`;
-  const directory = fs.mkdtempSync('/tmp/warden-test-');
+  const directory = fs.mkdtempSync(path.join(parent, 'warden-test-'));
   const depot = path.join(directory, 'depot');
   fs.mkdirSync(depot, { mode: 0o700 });
   const network = await makeTestNetwork();
@@ -103,7 +106,7 @@ export function cgroupParents(name: string): string[] {
 /** Starts a daemon and waits until it answers. Throws with the log's tail when it ends early. */
 export async function startDaemon(options: TestDaemonOptions = {}): Promise<TestDaemon> {
   assertIsolated();
-  const place = options.place ?? (await makePlace());
+  const place = options.place ?? (await makePlace(options.parent));
   const configuration = path.join(place.directory, 'wardend.yml');
   fs.writeFileSync(configuration, JSON.stringify(merge(baseConfig(place), options.config ?? {}), null, 2));
   const command = [
@@ -168,7 +171,7 @@ async function destroyAll(place: TestPlace): Promise<void> {
 }
 
 async function ready(child: ChildProcess, place: TestPlace): Promise<void> {
-  const deadline = Date.now() + 20_000;
+  const deadline = Date.now() + patience(20_000);
   while (Date.now() < deadline) {
     if (child.exitCode !== null || child.signalCode !== null) {
       throw new Error(`wardend ended with ${child.exitCode ?? child.signalCode}: ${tail(place.log)}`);
@@ -185,7 +188,7 @@ async function ready(child: ChildProcess, place: TestPlace): Promise<void> {
     await delay(10);
   }
   child.kill('SIGKILL');
-  throw new Error(`wardend did not answer within 20 s: ${tail(place.log)}`);
+  throw new Error(`wardend did not answer in time: ${tail(place.log)}`);
 }
 
 function tail(file: string): string {

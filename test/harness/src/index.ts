@@ -17,6 +17,7 @@ export { forensics } from './forensics.ts';
 export { assertIsolated, isolationProblem } from './isolation.ts';
 export { type Inventory, leaks, remainingLeaks, takeInventory } from './leak-audit.ts';
 export { makeNamespace, type Namespace } from './namespace.ts';
+export { patience } from './patience.ts';
 export { describeWith, type Requirement, unmet } from './requires.ts';
 export { withDaemon } from './suite.ts';
 export {

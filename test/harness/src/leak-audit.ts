@@ -6,6 +6,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { TestPlace } from './daemon.ts';
+import { patience } from './patience.ts';
 
 /** Category to entries. */
 export type Inventory = ReadonlyMap<string, readonly string[]>;
@@ -66,7 +67,7 @@ export async function remainingLeaks(
   before: Inventory,
   options: { daemonPid?: number; withinMs?: number } = {},
 ): Promise<string[]> {
-  const deadline = Date.now() + (options.withinMs ?? 10_000);
+  const deadline = Date.now() + patience(options.withinMs ?? 10_000);
   for (;;) {
     const found = leaks(before, takeInventory(place, options.daemonPid));
     if (found.length === 0 || Date.now() > deadline) return found;

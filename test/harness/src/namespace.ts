@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { assertIsolated } from './isolation.ts';
+import { patience } from './patience.ts';
 
 /** A pair of namespaces and how to run something in them. */
 export interface Namespace {
@@ -51,7 +52,7 @@ export async function makeNamespace(): Promise<Namespace> {
     const [program, ...args] = enter(command);
     const result = spawnSync(program!, args, {
       encoding: 'utf8',
-      timeout: 30_000,
+      timeout: patience(30_000),
       ...(input === undefined ? {} : { input }),
     });
     return {

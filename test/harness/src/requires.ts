@@ -10,6 +10,11 @@ export type Requirement =
   | 'isolated'
   | 'overlayfs'
   | 'cgroup-v1-memory'
+  | 'cgroup-v2'
+  | 'cgroup-memory'
+  | 'user-quota'
+  | 'project-quota'
+  | 'guest'
   | 'cap-sys-resource'
   | 'strace'
   | 'tmux'
@@ -26,6 +31,12 @@ const CHECKS: Readonly<Record<Requirement, () => string | undefined>> = {
     / - cgroup \S+ \S*memory/.test(fs.readFileSync('/proc/self/mountinfo', 'utf8'))
       ? undefined
       : 'a cgroup v1 memory hierarchy',
+  'cgroup-v2': () => (hasUnifiedMemory() ? undefined : 'cgroup v2 with memory, in a guest by npm run vm'),
+  'cgroup-memory': () =>
+    hasUnifiedMemory() || CHECKS['cgroup-v1-memory']() === undefined ? undefined : 'memory control groups',
+  'user-quota': () => place('WARDEN_TEST_USER_QUOTA', 'a file system with user quota'),
+  'project-quota': () => place('WARDEN_TEST_PROJECT_QUOTA', 'a file system with project quota'),
+  guest: () => place('WARDEN_TEST_GUEST', 'a machine to reset'),
   'cap-sys-resource': () =>
     hasCapability(24) ? undefined : 'CAP_SYS_RESOURCE: this root cannot raise limits',
   strace: () => program('strace', '-V'),
@@ -53,6 +64,17 @@ export function describeWith(requirements: readonly Requirement[], name: string,
   const problem = unmet(requirements);
   if (problem === undefined) describe(name, body);
   else describe.skip(`${name} [needs: ${problem}]`, body);
+}
+
+/** Given by who runs the suite: the environment names directories, or what is only there in a guest. */
+function place(variable: string, what: string): string | undefined {
+  return process.env[variable] ? undefined : `${what}, in a guest by npm run vm`;
+}
+
+function hasUnifiedMemory(): boolean {
+  const mount = /^(?:\S+ ){4}(\S+) .* - cgroup2 /m.exec(fs.readFileSync('/proc/self/mountinfo', 'utf8'))?.[1];
+  if (mount === undefined) return false;
+  return fs.readFileSync(`${mount}/cgroup.controllers`, 'utf8').split(/\s+/).includes('memory');
 }
 
 function hasCapability(number: number): boolean {

@@ -1,0 +1,120 @@
+/** Limits and the device policy of a container where the host has cgroup v2 only, with the real daemon (spec drivers.md 2). */
+import fs from 'node:fs';
+import path from 'node:path';
+import type { ClientContainer } from '@warden/client';
+import {
+  cgroupParents,
+  describeWith,
+  startDaemon,
+  type TestDaemon,
+  type TestPlace,
+  withDaemon,
+} from '@warden/test-harness';
+import { expect, it } from 'vitest';
+
+const MIB = 1n << 20n;
+/** Numbers of a disk that this machine has. */
+const DISK = fs.existsSync('/sys/block/vda/dev')
+  ? fs.readFileSync('/sys/block/vda/dev', 'utf8').trim().split(':')
+  : [];
+const UNLIMITED = 9_223_372_036_854_771_712n;
+
+function group(place: TestPlace, { handle }: ClientContainer): string {
+  const [parent] = cgroupParents(place.name);
+  return path.join(parent!, `instance-${handle}`);
+}
+
+function read(place: TestPlace, box: ClientContainer, file: string): string {
+  return fs.readFileSync(path.join(group(place, box), file), 'utf8').trim();
+}
+
+describeWith(['root', 'isolated', 'overlayfs', 'cgroup-v2'], 'a container in cgroup v2', () => {
+  const suite = withDaemon();
+
+  it('has one group, in which every process of it is, and none after destroy [drivers 2.1]', async () => {
+    const { place } = suite.daemon;
+    const box = await (await suite.daemon.connect()).create();
+    await box.spawn('sleep 1000');
+    const own = group(place, box);
+    expect(cgroupParents(place.name)).toHaveLength(1);
+    const { stdout } = await box.run('cat /proc/self/cgroup');
+    // a cgroup namespace would say "/", the host's says the group
+    expect(Buffer.from(stdout).toString()).toMatch(/^0::\/(.*instance-.*)?\n$/);
+    const wshd = Number(fs.readFileSync(path.join(place.depot, box.handle, 'run/wshd.pid'), 'utf8'));
+    expect(fs.readFileSync(`/proc/${wshd}/cgroup`, 'utf8')).toContain(`/instance-${box.handle}`);
+    await box.destroy();
+    expect(fs.existsSync(own)).toBe(false);
+  });
+
+  it('has its memory limit as memory.max, without swap on top [behaviour 5 LimitMemory] [drivers 2.3]', async () => {
+    const { place } = suite.daemon;
+    await using box = await (await suite.daemon.connect()).create();
+    expect(await box.limitMemory()).toBe(UNLIMITED);
+    for (const limit of [100n * MIB, 200n * MIB, 50n * MIB]) {
+      expect(await box.limitMemory(limit)).toBe(limit);
+      expect(read(place, box, 'memory.max')).toBe(String(limit));
+      expect(await box.limitMemory()).toBe(limit);
+    }
+    expect(read(place, box, 'memory.swap.max')).toBe('0');
+    await expect(box.limitMemory(0xffff_ffff_ffff_ffffn)).resolves.toBe(UNLIMITED);
+    expect(read(place, box, 'memory.max')).toBe('max');
+  });
+
+  it('has its shares as cpu.weight, and answers shares [behaviour 5 LimitCpu] [drivers 2.4]', async () => {
+    const { place } = suite.daemon;
+    await using box = await (await suite.daemon.connect()).create();
+    expect(await box.limitCpu()).toBe(1024n);
+    expect(await box.limitCpu(512n)).toBe(512n);
+    expect([read(place, box, 'cpu.weight'), await box.limitCpu()]).toEqual(['59', 512n]);
+    expect(await box.limitCpu(1n)).toBe(2n);
+    expect(read(place, box, 'cpu.weight')).toBe('1');
+  });
+
+  it('cannot open a device that is not on the list, root inside neither; one on the list it can [linux-container 9.2]', async () => {
+    const { place } = suite.daemon;
+    const nodes = path.join(place.directory, 'nodes');
+    fs.mkdirSync(nodes);
+    const mknod = (name: string, ...number: string[]): string =>
+      place.network.host.run('mknod', '-m', '0666', path.join(nodes, name), ...number);
+    mknod('null', 'c', '1', '3');
+    mknod('kmsg', 'c', '1', '11');
+    mknod('disk', 'b', DISK[0]!, DISK[1]!);
+    const script = `for name in null kmsg disk; do (: < ${nodes}/$name) 2>/dev/null && echo $name; done; true`;
+    // the same files, outside: it is the group that refuses
+    expect(place.network.host.run('sh', '-c', script)).toBe('null\nkmsg\ndisk\n');
+    await using box = await (await suite.daemon.connect()).create({
+      bindMounts: [{ source: nodes, target: nodes, mode: 'rw' }],
+    });
+    const { stdout } = await box.run(script, { privileged: true });
+    expect(Buffer.from(stdout).toString()).toBe('null\n');
+  });
+});
+
+describeWith(['root', 'isolated', 'overlayfs', 'cgroup-v2'], 'limits in cgroup v2 after a restart', () => {
+  it('are as they were, also when somebody has changed them meanwhile [behaviour 9]', async () => {
+    let daemon: TestDaemon = await startDaemon();
+    const { place } = daemon;
+    try {
+      const box = await (await daemon.connect()).create();
+      await box.limitMemory(64n * MIB);
+      await box.limitCpu(512n);
+      await daemon.kill('SIGKILL');
+      for (const [file, value] of [
+        ['cpu.weight', '100'],
+        ['memory.max', 'max'],
+      ])
+        fs.writeFileSync(path.join(group(place, box), file!), value!);
+      daemon = await startDaemon({ place });
+      const same = (await daemon.connect()).container(box.handle);
+      expect([await same.limitMemory(), await same.limitCpu()]).toEqual([64n * MIB, 512n]);
+      expect([read(place, box, 'memory.max'), read(place, box, 'cpu.weight')]).toEqual([
+        String(64n * MIB),
+        '59',
+      ]);
+    } finally {
+      await daemon.stop();
+      await daemon.kill();
+      await place.remove();
+    }
+  });
+});
