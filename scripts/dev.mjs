@@ -241,6 +241,17 @@ const TASKS = {
     });
     return run(node, ['scripts/rehearsal/run.mjs']);
   },
+  'publish-isolated'() {
+    const { command, prefix } = pnpmCommand();
+    return runIsolated([
+      command,
+      ...prefix,
+      'exec',
+      'node',
+      path.join(root, 'scripts/rehearsal/publish.mjs'),
+      ...rest,
+    ]);
+  },
   'run-installed'() {
     return runIsolated([node, 'scripts/rehearsal/run-installed.mjs', ...rest]);
   },

@@ -31,16 +31,46 @@ function configuration(storage, log) {
   };
 }
 
+function storageOf(root) {
+  return path.join(root, 'node_modules/.cache/rehearsal-registry');
+}
+
+/** Removes what an earlier rehearsal published, and leaves what was fetched. */
+export function forgetPublished(root) {
+  for (const own of ['@warden', '.verdaccio-db.json'])
+    fs.rmSync(path.join(storageOf(root), own), { recursive: true, force: true });
+}
+
+/**
+ * Environment in which npm, pnpm and changesets know the local registry alone, and keep nothing in the user's caches. Nothing of
+ * npm's that is inherited survives: `npm run` hands its own configuration down, and that would win.
+ */
+export function registryEnvironment(home, url) {
+  const rc = path.join(home, 'npmrc');
+  // publishing asks for some token; the registry takes any
+  fs.writeFileSync(rc, `registry=${url}\n${url.replace('http:', '')}:_authToken=rehearsal\n`, {
+    mode: 0o600,
+  });
+  const kept = Object.entries(process.env).filter(([name]) => !/^(npm|pnpm)_/i.test(name));
+  return {
+    ...Object.fromEntries(kept),
+    npm_config_userconfig: rc,
+    npm_config_registry: url,
+    npm_config_cache: path.join(home, 'npm-cache'),
+    npm_config_store_dir: path.join(home, 'pnpm-store'),
+    pnpm_config_registry: url,
+    pnpm_config_store_dir: path.join(home, 'pnpm-store'),
+    // no questions
+    CI: 'true',
+  };
+}
+
 /** Starts it; `home` holds its log. Answers the address, and how to end it. */
 export async function startRegistry(root, home) {
-  const storage = path.join(root, 'node_modules/.cache/rehearsal-registry');
-  // what an earlier rehearsal published
-  for (const own of ['@warden', '.verdaccio-db.json'])
-    fs.rmSync(path.join(storage, own), { recursive: true, force: true });
   const log = path.join(home, 'registry.log');
   const config = path.join(home, 'registry.yaml');
   // JSON is YAML
-  fs.writeFileSync(config, JSON.stringify(configuration(storage, log)));
+  fs.writeFileSync(config, JSON.stringify(configuration(storageOf(root), log)));
   const port = await freePort();
   const program = path.join(root, 'scripts/rehearsal/registry/node_modules/verdaccio/bin/verdaccio');
   const child = spawn(process.execPath, [program, '--config', config, '--listen', `127.0.0.1:${port}`], {

@@ -2,19 +2,21 @@
 // published to a registry of its own, `@warden/daemon` and `@warden/client` are installed in empty projects by npm and by pnpm,
 // and the daemon installed there runs a container.
 //
-// Publishing and installing happen on the loopback interface; the daemon runs in network and mount namespaces of its own, which is
-// scripts/dev.mjs's business, as everywhere: `--run-installed DIR` is that part, on the project in DIR.
+// Publishing happens in a network namespace that has nothing but loopback, the registry included: whatever npm and pnpm are configured
+// for, no package can leave. Installing needs the ordinary registry for what is not ours, so it happens outside, from what was published.
+// The daemon runs in network and mount namespaces of its own, which is scripts/dev.mjs's business, as everywhere.
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { pnpmCommand } from '../pnpm.mjs';
-import { startRegistry } from './registry.mjs';
+import { forgetPublished, registryEnvironment, startRegistry } from './registry.mjs';
 import { commit, copyWorkspace } from './workspace-copy.mjs';
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
 const home = fs.mkdtempSync(path.join(os.tmpdir(), 'warden-rehearsal-'));
+const dev = path.join(root, 'scripts/dev.mjs');
 const WANTED = ['@warden/daemon', '@warden/client'];
 
 function say(text) {
@@ -39,24 +41,6 @@ function readJson(...parts) {
   return JSON.parse(fs.readFileSync(path.join(...parts), 'utf8'));
 }
 
-/** Environment in which npm, pnpm and changesets know the local registry alone, and keep nothing in the user's caches. */
-function registryEnvironment(url) {
-  const rc = path.join(home, 'npmrc');
-  // publishing asks for some token; the registry takes any
-  fs.writeFileSync(rc, `registry=${url}\n${url.replace('http:', '')}:_authToken=rehearsal\n`, {
-    mode: 0o600,
-  });
-  return {
-    ...process.env,
-    NPM_CONFIG_USERCONFIG: rc,
-    npm_config_registry: url,
-    npm_config_cache: path.join(home, 'npm-cache'),
-    npm_config_store_dir: path.join(home, 'pnpm-store'),
-    // no questions
-    CI: 'true',
-  };
-}
-
 function packagesOf(copy) {
   return fs
     .readdirSync(path.join(copy, 'packages'))
@@ -72,7 +56,7 @@ function raiseVersions(copy) {
   return new Map(packagesOf(copy).map(({ name, version }) => [name, version]));
 }
 
-async function publish(copy, env, url, versions) {
+function publish(copy, versions) {
   // the attestation is for the public forge; the copy's manifests do not ask for it
   for (const name of fs.readdirSync(path.join(copy, 'packages'))) {
     const file = path.join(copy, 'packages', name, 'package.json');
@@ -81,13 +65,7 @@ async function publish(copy, env, url, versions) {
     fs.writeFileSync(file, JSON.stringify(manifest, null, 2));
   }
   commit(copy, 'without provenance');
-  const { command, prefix } = pnpmCommand();
-  must(command, [...prefix, 'exec', 'changeset', 'publish'], { cwd: copy, env });
-  for (const [name, version] of versions) {
-    const answer = await fetch(`${url}${name.replace('/', '%2f')}`);
-    const latest = answer.ok ? (await answer.json())['dist-tags'].latest : `status ${answer.status}`;
-    if (latest !== version) throw new Error(`${name}: published ${version}, the registry has ${latest}`);
-  }
+  must(process.execPath, [dev, 'publish-isolated', home], { cwd: root });
   say(`published ${versions.size} packages`);
 }
 
@@ -174,11 +152,12 @@ async function main() {
   pnpm(['install', '--frozen-lockfile', '--prefer-offline'], {
     cwd: path.join(root, 'scripts/rehearsal/registry'),
   });
+  forgetPublished(root);
+  publish(copy, versions);
   const registry = await startRegistry(root, home);
   const projects = [];
   try {
-    const env = registryEnvironment(registry.url);
-    await publish(copy, env, registry.url, versions);
+    const env = registryEnvironment(home, registry.url);
     for (const [name, install] of Object.entries(INSTALL)) {
       const directory = emptyProject(name);
       install(directory, env);
@@ -191,7 +170,6 @@ async function main() {
     await registry.close();
   }
   for (const [name, directory] of projects) {
-    const dev = path.join(root, 'scripts/dev.mjs');
     const output = must(process.execPath, [dev, 'run-installed', directory], { cwd: root });
     say(`${name}: ${output.trim()}`);
   }
