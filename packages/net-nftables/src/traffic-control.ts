@@ -50,8 +50,9 @@ function request(type: number, flags: number, place: Place, ...parts: readonly B
 const kind = (name: string): Buffer => attribute(TCA.kind, cString(name));
 
 /**
- * Makes a token bucket the way out of a link. One that is there already gets the new numbers in place: nothing passes unshaped, and nothing
- * that waits is lost.
+ * Makes a token bucket the way out of a link. One that is there already gets a new rate in place, and nothing that waits is lost. A new
+ * burst makes a new bucket, put in the old one's place at once: what waits in the old one may be larger than the new burst, would never
+ * pass, and would hold back everything behind it. Nothing passes unshaped either way.
  */
 export function replaceBucket(index: number, { rate, burst, queue }: TokenBucket): MessageBody {
   const TBF = { parms: 1, rate64: 4, burst: 6 } as const;
@@ -70,10 +71,15 @@ export function replaceBucket(index: number, { rate, burst, queue }: TokenBucket
   return request(
     RTM.newQdisc,
     NLM_F_CREATE | NLM_F_REPLACE,
-    { index, handle: 0, parent: HANDLE_ROOT },
+    { index, handle: bucketHandle(burst), parent: HANDLE_ROOT },
     kind('tbf'),
     nested(TCA.options, ...options),
   );
+}
+
+/** Another handle for another burst, by which the kernel tells a change from a replacement. Majors below 0x8000 are free to be chosen. */
+function bucketHandle(burst: number): number {
+  return ((burst % 0x7ffe) + 1) << 16;
 }
 
 /** Takes a link's bucket away. ENOENT or EINVAL when it has none. */

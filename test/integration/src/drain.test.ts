@@ -76,7 +76,8 @@ describeWith(['root', 'isolated', 'overlayfs', 'python3'], 'a drain', () => {
         const { containerPath = '' } = await box.info();
         const gated = `${WAIT('go')}; echo result; exit 7`;
         const [linked, streamed] = [await box.spawn(gated), await box.spawn(`echo first; ${gated}`)];
-        await stopping.spawn('trap "" TERM; sleep 600');
+        const deaf = await stopping.spawn('trap "" TERM; echo deaf; sleep 600');
+        for await (const _ of deaf.output) break; // not before it has stopped listening
         const waiters = await Promise.all([1, 2, 3].map(() => daemon.connect()));
         const cut = [
           waiters[0]!.container('busy').job(linked.id).link(),
@@ -204,7 +205,8 @@ describeWith(['root', 'isolated', 'overlayfs', 'python3'], 'a drain', () => {
       () => daemon,
       async () => {
         const box = await (await daemon.connect()).create();
-        await box.spawn('trap "" TERM; sleep 600');
+        const job = await box.spawn('trap "" TERM; echo deaf; sleep 600');
+        for await (const _ of job.output) break; // not before it has stopped listening
         const stop = box.stop().catch(() => {});
         await expect.poll(async () => (await box.info()).state, { timeout: 10_000 }).toBe('stopped');
         const gone = daemon.kill('SIGUSR2');
