@@ -261,6 +261,11 @@ const TASKS = {
     installAndBuild();
     return run(node, ['test/vm/run.mjs', ...rest.filter((word) => word !== '--')]);
   },
+  'prove-kit'() {
+    ensureSystemPackages(['build', 'test']);
+    installAndBuild();
+    return runIsolated([node, 'scripts/prove-kit.mjs']);
+  },
   bench() {
     if (!isRoot) fail('the bench makes containers and needs root');
     ensureSystemPackages(['build', 'bench']);

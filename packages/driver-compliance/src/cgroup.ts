@@ -1,7 +1,15 @@
 /** Compliance of a cgroup driver (spec drivers.md 2). */
 import assert from 'node:assert/strict';
 import type { CgroupDriver, CgroupSpec } from '@warden/interface';
-import { assertHonestProbe, assertPurePlan, assertWardenError, persisted } from './laws.ts';
+import {
+  assertHarmless,
+  assertHonestProbe,
+  assertPurePlan,
+  assertUndone,
+  assertWardenError,
+  type Obstacle,
+  persisted,
+} from './laws.ts';
 import type { TestFunctions } from './test-functions.ts';
 
 /** A process that joined a group. */
@@ -22,10 +30,15 @@ export interface CgroupSubject {
   join(files: readonly string[]): Promise<JoinedProcess>;
   /** Everything a driver can leave: group paths below its prefix, watches. */
   inventory(): Promise<readonly string[]>;
+  /** Another instance, as the next daemon makes it. The kit does not use the first one any more. */
+  restart(): Promise<CgroupDriver>;
+  /** What makes a step of `create` fail, called after `setup`; empty for a driver that makes nothing. */
+  obstacles(): readonly Obstacle[];
   close(): Promise<void>;
 }
 
 const SPEC: CgroupSpec = Object.freeze({ id: '0123456789a', allowAllDevices: false, pidsLimit: undefined });
+const OTHER: CgroupSpec = Object.freeze({ ...SPEC, id: 'bbbbbbbbbbb' });
 const UNLIMITED = 9_223_372_036_854_771_712n;
 const MIB = 1n << 20n;
 
@@ -45,6 +58,10 @@ export function cgroupCompliance(
         await subject.close();
       }
     });
+  const withGroups: typeof withSubject = (title, body) =>
+    withSubject(title, async (subject) => {
+      if (hasGroups(subject.driver)) await body(subject);
+    });
   test.describe(`cgroup driver ${name}`, () => {
     withSubject('probes honestly', ({ driver, inventory }) =>
       assertHonestProbe(() => driver.probe(), inventory),
@@ -58,7 +75,7 @@ export function cgroupCompliance(
       await driver.setup();
       await driver.create(SPEC, state);
       await driver.create(SPEC, persisted(state));
-      assert.deepEqual(await driver.list(), [SPEC.id]);
+      if (hasGroups(driver)) assert.deepEqual(await driver.list(), [SPEC.id]);
       await driver.release(persisted(state));
       await driver.release(persisted(state));
       assert.deepEqual(await inventory(), before);
@@ -67,7 +84,108 @@ export function cgroupCompliance(
     withSubject('releases what was never created', async ({ driver }) => {
       await driver.release(driver.plan(SPEC));
     });
-    withSubject('shows who joined, and kills all of them', async ({ driver, join }) => {
+    withSubject('names what a process joins by absolute paths', async ({ driver }) => {
+      const state = driver.plan(SPEC);
+      await driver.create(SPEC, state);
+      const files = driver.joinFiles(persisted(state));
+      assert.equal(files.length > 0, hasGroups(driver));
+      for (const file of files) assert.ok(file.startsWith('/'), file);
+      assert.deepEqual(driver.joinFiles(state), files);
+      await driver.release(state);
+    });
+    withGroups('keeps two groups apart', async ({ driver, join }) => {
+      const [state, other] = [driver.plan(SPEC), driver.plan(OTHER)];
+      await driver.create(SPEC, state);
+      await driver.create(OTHER, other);
+      const joined = [await join(driver.joinFiles(state)), await join(driver.joinFiles(other))] as const;
+      try {
+        assert.deepEqual([...(await driver.list())].sort(), [SPEC.id, OTHER.id]);
+        if (driver.supports.cpu) {
+          await driver.setCpuShares(state, 512n);
+          assert.equal(await driver.cpuShares(other), 1024n);
+        }
+        if (driver.supports.memory) {
+          await driver.setMemoryLimit(state, 64n * MIB);
+          assert.equal(await driver.memoryLimit(other), UNLIMITED);
+        }
+        await driver.killAll(state, 5_000);
+        await joined[0].ended;
+        await driver.release(state);
+        assert.deepEqual(await driver.pids(other), [joined[1].pid], 'killed or released with another');
+        assert.deepEqual(await driver.list(), [OTHER.id]);
+      } finally {
+        for (const one of joined) one.kill();
+        await joined[1].ended;
+        await driver.release(other);
+      }
+    });
+    withGroups('goes on with what an earlier daemon made', async (subject) => {
+      const { driver, join } = subject;
+      const before = await subject.inventory();
+      const state = persisted(driver.plan(SPEC));
+      await driver.create(SPEC, state);
+      if (driver.supports.cpu) await driver.setCpuShares(state, 512n);
+      if (driver.supports.memory) await driver.setMemoryLimit(state, 64n * MIB);
+      const process = await join(driver.joinFiles(state));
+      try {
+        const next = await subject.restart();
+        await next.setup();
+        assert.deepEqual(next.plan(SPEC), state);
+        assert.deepEqual(await next.list(), [SPEC.id]);
+        assert.deepEqual(await next.pids(state), [process.pid]);
+        await next.create(SPEC, state);
+        if (next.supports.cpu) assert.equal(await next.cpuShares(state), 512n);
+        if (next.supports.memory) assert.equal(await next.memoryLimit(state), 64n * MIB);
+        await next.killAll(state, 5_000);
+        await process.ended;
+        await next.release(state);
+        assert.deepEqual(await subject.inventory(), before);
+      } finally {
+        process.kill();
+      }
+    });
+    withGroups('makes a new group without the limits of a released one', async ({ driver }) => {
+      const state = driver.plan(SPEC);
+      await driver.create(SPEC, state);
+      if (driver.supports.cpu) await driver.setCpuShares(state, 512n);
+      if (driver.supports.memory) await driver.setMemoryLimit(state, 64n * MIB);
+      await driver.release(state);
+      await driver.create(SPEC, state);
+      if (driver.supports.cpu) assert.equal(await driver.cpuShares(state), 1024n);
+      if (driver.supports.memory) assert.equal(await driver.memoryLimit(state), UNLIMITED);
+      assert.deepEqual(await driver.pids(state), []);
+      await driver.release(state);
+    });
+    withSubject('does nothing for what was released', async ({ driver, inventory }) => {
+      const state = driver.plan(SPEC);
+      await driver.create(SPEC, state);
+      await driver.release(state);
+      const { memory, cpu } = driver.supports;
+      const mustFail = {
+        ...(memory && {
+          setMemoryLimit: () => driver.setMemoryLimit(state, 64n * MIB),
+          memoryLimit: () => driver.memoryLimit(state),
+          memoryStat: () => driver.memoryStat(state),
+          watchOutOfMemory: () => driver.watchOutOfMemory(state, () => {}),
+        }),
+        ...(cpu && {
+          setCpuShares: () => driver.setCpuShares(state, 512n),
+          cpuShares: () => driver.cpuShares(state),
+          cpuStat: () => driver.cpuStat(state),
+        }),
+      };
+      await assertHarmless(mustFail, inventory);
+      for (const action of Object.values(mustFail)) await assertWardenError(action, ['NATIVE_FAILED']);
+      assert.deepEqual(await driver.pids(state), []);
+      await driver.killAll(state, 5_000);
+      await driver.release(state);
+    });
+    withSubject('undoes a create that fails at any step', async ({ driver, inventory, obstacles }) => {
+      const state = driver.plan(SPEC);
+      await assertUndone(obstacles(), () => driver.create(SPEC, state), inventory);
+      await driver.release(state);
+    });
+    withGroups('shows who joined, and kills all of them', async ({ driver, join }) => {
       const state = driver.plan(SPEC);
       await driver.create(SPEC, state);
       const joined = [await join(driver.joinFiles(state)), await join(driver.joinFiles(persisted(state)))];
@@ -84,7 +202,7 @@ export function cgroupCompliance(
         await driver.release(state);
       }
     });
-    withSubject('keeps a created group over another setup', async ({ driver }) => {
+    withGroups('keeps a created group over another setup', async ({ driver }) => {
       const state = driver.plan(SPEC);
       await driver.create(SPEC, state);
       await driver.setup();
@@ -112,7 +230,7 @@ export function cgroupCompliance(
       assert.equal(await driver.cpuShares(persisted(state)), 512n);
       await driver.release(state);
     });
-    withSubject('reads statistics', async ({ driver, join }) => {
+    withGroups('reads statistics', async ({ driver, join }) => {
       const state = driver.plan(SPEC);
       await driver.create(SPEC, state);
       const process = await join(driver.joinFiles(state));
@@ -195,6 +313,12 @@ export function cgroupCompliance(
       await driver.release(state);
     });
   });
+}
+
+/** A driver without any controller has nothing that could be joined. */
+function hasGroups({ supports }: CgroupDriver): boolean {
+  const { memory, cpu, devices, pids, freezer } = supports;
+  return [memory, cpu, devices, pids, freezer].includes(true);
 }
 
 async function assertUnsupported(action: () => Promise<unknown>): Promise<void> {

@@ -6,7 +6,14 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
 import type { FilesystemDriver, Mount, RootfsSpec } from '@warden/interface';
-import { assertHonestProbe, assertPurePlan, assertWardenError, persisted } from './laws.ts';
+import {
+  assertHonestProbe,
+  assertPurePlan,
+  assertUndone,
+  assertWardenError,
+  type Obstacle,
+  persisted,
+} from './laws.ts';
 import type { TestFunctions } from './test-functions.ts';
 
 /** A root put together from a driver's mounts. */
@@ -24,6 +31,10 @@ export interface FilesystemSubject {
   /** A read-only base with `/bin/sh`, `cat`, `ls`, `rm`, `mkdir`, `stat`, `ln`, and a file `/etc/greeting` (`hello\n`, mode 0640, owner 0:0). */
   readonly base: string;
   mount(mounts: readonly Mount[]): Promise<MountedRoot>;
+  /** Another instance, as the next daemon makes it. The kit does not use the first one any more. */
+  restart(): FilesystemDriver;
+  /** What makes a step of this driver's `prepare` fail, besides the obstacles that the kit puts in the way of every driver. */
+  obstacles?(spec: RootfsSpec): readonly Obstacle[];
   close(): Promise<void>;
 }
 
@@ -43,14 +54,20 @@ export function filesystemCompliance(
       const subject = await make();
       try {
         const directory = path.join(subject.depot, ID);
-        fs.mkdirSync(directory);
-        await body(subject, { id: ID, directory, base: subject.base });
+        fs.mkdirSync(path.join(directory, 'etc'), { recursive: true });
+        fs.writeFileSync(path.join(directory, 'etc/config'), 'of others');
+        await body(subject, Object.freeze({ id: ID, directory, base: subject.base }));
       } finally {
         await subject.close();
       }
     });
-  const inside = async (subject: FilesystemSubject, spec: RootfsSpec, script: string): Promise<string> => {
-    const root = await subject.mount(subject.driver.mounts(spec, subject.driver.plan(spec)));
+  const inside = async (
+    subject: FilesystemSubject,
+    spec: RootfsSpec,
+    script: string,
+    driver: FilesystemDriver = subject.driver,
+  ): Promise<string> => {
+    const root = await subject.mount(driver.mounts(spec, persisted(driver.plan(spec))));
     try {
       const { status, stdout } = await root.run(script);
       assert.equal(status, 0, `the script ended with ${status}: ${script}`);
@@ -122,6 +139,51 @@ export function filesystemCompliance(
       for (const one of [spec, other]) await subject.driver.prepare(one, subject.driver.plan(one));
       await inside(subject, spec, 'echo secret > /tmp/secret');
       assert.equal(await inside(subject, other, 'ls /tmp'), '');
+      await subject.driver.prepare(other, subject.driver.plan(other));
+      await inside(subject, other, 'echo mine > /tmp/mine');
+      await subject.driver.release(spec, subject.driver.plan(spec));
+      await subject.driver.prepare(other, subject.driver.plan(other));
+      assert.equal(await inside(subject, other, 'cat /tmp/mine'), 'mine\n', 'released with another');
+    });
+    withSubject('goes on with what an earlier daemon prepared', async (subject, spec) => {
+      const before = tree(subject.depot);
+      const state = persisted(subject.driver.plan(spec));
+      await subject.driver.prepare(spec, state);
+      await inside(subject, spec, 'echo kept > /var/kept');
+      const next = subject.restart();
+      assert.deepEqual(next.plan(spec), state);
+      await next.prepare(spec, state);
+      assert.equal(await inside(subject, spec, 'cat /var/kept', next), 'kept\n');
+      await subject.restart().release(spec, state); // by one that has done nothing else
+      assert.deepEqual(tree(subject.depot), before);
+    });
+    withSubject('completes what a killed daemon has begun', async (subject, spec) => {
+      fs.mkdirSync(path.join(spec.directory, 'tmp/rootfs'), { recursive: true });
+      await subject.driver.prepare(spec, subject.driver.plan(spec));
+      assert.equal(await inside(subject, spec, 'cat /etc/greeting'), 'hello\n');
+    });
+    withSubject('releases what a killed daemon has begun', async (subject, spec) => {
+      const before = tree(subject.depot);
+      fs.mkdirSync(path.join(spec.directory, 'tmp/rootfs/half'), { recursive: true });
+      await subject.driver.release(spec, subject.driver.plan(spec));
+      assert.deepEqual(tree(subject.depot), before);
+    });
+    withSubject('prepares anew after a release', async (subject, spec) => {
+      const state = subject.driver.plan(spec);
+      await subject.driver.prepare(spec, state);
+      await inside(subject, spec, 'echo old > /tmp/old; rm /etc/greeting');
+      await subject.driver.release(spec, state);
+      await subject.driver.prepare(spec, state);
+      assert.equal(await inside(subject, spec, 'cat /etc/greeting; ls /tmp'), 'hello\n');
+    });
+    withSubject('undoes a prepare that fails at any step', async (subject, spec) => {
+      const state = subject.driver.plan(spec);
+      await assertUndone(
+        [...commonObstacles(spec), ...(subject.obstacles?.(spec) ?? [])],
+        () => subject.driver.prepare(spec, state),
+        async () => tree(subject.depot),
+      );
+      assert.equal(await inside(subject, spec, 'cat /etc/greeting'), 'hello\n');
     });
     withSubject(
       'denies or allows writes outside the writable directories as it says',
@@ -165,6 +227,19 @@ export function filesystemCompliance(
       assert.deepEqual(tree(depot), before);
     });
   });
+}
+
+/** Files where every driver makes directories. */
+function commonObstacles(spec: RootfsSpec): Obstacle[] {
+  return ['tmp', 'tmp/rootfs'].map((name) => ({
+    name: `a file ${name}`,
+    place: async () => {
+      const at = path.join(spec.directory, name);
+      fs.mkdirSync(path.dirname(at), { recursive: true });
+      fs.writeFileSync(at, '');
+      return async () => fs.rmSync(path.join(spec.directory, 'tmp'), { recursive: true });
+    },
+  }));
 }
 
 /** Every path below `root` with type, mode, owner and content, for comparison. */

@@ -18,8 +18,15 @@ export {
 } from './fakes/memory-init.ts';
 export { LinkTable, memoryNetwork } from './fakes/memory-network.ts';
 export { memoryQuota, QuotaTable } from './fakes/memory-quota.ts';
+export {
+  memoryCgroupSubject,
+  memoryInitSubject,
+  memoryNetworkSubject,
+  memoryQuotaSubject,
+} from './fakes/subjects.ts';
 export { type FilesystemSubject, filesystemCompliance, type MountedRoot } from './filesystem.ts';
 export { type InitSubject, initCompliance, type JobKind } from './init.ts';
+export type { Obstacle } from './laws.ts';
 export { type ContainerNamespace, type NetworkSubject, networkCompliance } from './network.ts';
 export { type QuotaSubject, quotaCompliance } from './quota.ts';
 export type { TestFunctions } from './test-functions.ts';

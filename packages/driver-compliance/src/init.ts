@@ -26,6 +26,8 @@ export interface InitSubject {
   job(id: number, kind: JobKind): JobSpec;
   /** Processes and mounts of the subject on this host. */
   inventory(): Promise<readonly string[]>;
+  /** Another instance, as the next daemon makes it. */
+  restart(): InitDriver;
   close(): Promise<void>;
 }
 
@@ -70,7 +72,35 @@ export function initCompliance(test: TestFunctions, name: string, make: () => Pr
       const one = spec();
       await driver.prepare(one);
       await driver.prepare(one);
+      if (driver.supports.isolation) {
+        const lines = fs.readFileSync(path.join(one.directory, 'etc/config'), 'utf8').split('\n');
+        for (const [key, value] of one.config) assert.ok(lines.includes(`${key}=${value}`), key);
+      }
     });
+    withSubject('connects to nobody where nobody is', async ({ driver, spec }) => {
+      const one = spec();
+      assert.equal(await driver.connect(one.directory), undefined);
+      await driver.prepare(one);
+      assert.equal(await driver.connect(one.directory), undefined);
+    });
+    withSubject(
+      'ends an init whose directory is incomplete',
+      async ({ driver, spec, inventory, restart }) => {
+        const before = await inventory();
+        const one = spec();
+        await driver.prepare(one);
+        const init = await (await driver.launch(one)).proceed();
+        init.disconnect();
+        await init.closed;
+        fs.rmSync(path.join(one.directory, 'etc/config'), { force: true });
+        if (!driver.supports.isolation) {
+          await (await restart().connect(one.directory))?.kill();
+        } else {
+          assert.equal(await restart().connect(one.directory), undefined);
+        }
+        await eventually(async () => assert.deepEqual(await inventory(), before));
+      },
+    );
     withSubject('aborts a launched init, twice', async ({ driver, spec, inventory }) => {
       const before = await inventory();
       const one = spec();
@@ -129,7 +159,63 @@ export function initCompliance(test: TestFunctions, name: string, make: () => Pr
       assert.equal(await init.waitEmpty(5_000), true);
       for (const one of jobs) assert.deepEqual((await collect(one)).status, { signal: 9 });
     });
-    withInit('hands jobs over after the daemon was away', async (init, { driver, job }, spec) => {
+    withInit('signals all and lives on', async (init, { job }) => {
+      const waiting = await init.spawn(job(1, { does: 'wait' }));
+      await init.signalAll(9);
+      assert.deepEqual((await collect(waiting)).status, { signal: 9 });
+      const { stdout } = await collect(
+        await init.spawn(job(2, { does: 'print', stdout: 'alive', stderr: '', status: 0 })),
+      );
+      assert.equal(stdout.toString(), 'alive');
+      return undefined;
+    });
+    withInit('signals nobody but whom it is told to', async (init, { job }) => {
+      const [one, two] = [
+        await init.spawn(job(1, { does: 'wait' })),
+        await init.spawn(job(2, { does: 'wait' })),
+      ];
+      await init.signalJob(1, 15, true);
+      assert.deepEqual((await collect(one)).status, { signal: 15 });
+      assert.equal(await init.waitEmpty(50), false, 'the other one has ended too');
+      await init.signalJob(2, 9, false);
+      assert.deepEqual((await collect(two)).status, { signal: 9 });
+      return undefined;
+    });
+    withInit('delivers nothing of a job whose output is discarded', async (init, { job }) => {
+      const spec = job(1, { does: 'print', stdout: 'unwanted', stderr: 'unwanted', status: 3 });
+      const one = await init.spawn({ ...spec, discardOutput: true });
+      assert.equal(one.discardOutput, true);
+      const { stdout, stderr, status } = await collect(one);
+      assert.deepEqual([stdout.length, stderr.length, status], [0, 0, { exitCode: 3 }]);
+      return undefined;
+    });
+    withInit('rejects what waits when its connection is lost', async (init, { driver, job }, spec) => {
+      const one = await init.spawn(job(1, { does: 'wait' }));
+      one.stdout.close();
+      one.stderr.close();
+      const lost = assertWardenError(() => one.exited, ['UNAVAILABLE']);
+      init.disconnect();
+      init.disconnect();
+      await lost;
+      await init.closed;
+      return (await driver.connect(spec.directory))!;
+    });
+    withInit('forgets ended jobs when it is told to', async (init, { restart, job }, spec) => {
+      for (const id of [1, 2])
+        await collect(await init.spawn(job(id, { does: 'print', stdout: 'x', stderr: '', status: id })));
+      init.forget(1);
+      await init.waitEmpty(5_000); // an answer, so that what came before it has arrived
+      init.disconnect();
+      await init.closed;
+      const again = (await restart().connect(spec.directory))!;
+      assert.deepEqual(
+        again.recoveredJobs.map(({ id }) => id),
+        [2],
+      );
+      assert.deepEqual((await collect(again.recoveredJobs[0]!)).status, { exitCode: 2 });
+      return again;
+    });
+    withInit('hands jobs over after the daemon was away', async (init, { restart, job }, spec) => {
       const ended = await init.spawn(job(1, { does: 'print-later', text: 'while away', afterMs: 30 }));
       const alive = await init.spawn(job(2, { does: 'wait' }));
       for (const one of [ended, alive]) {
@@ -140,7 +226,7 @@ export function initCompliance(test: TestFunctions, name: string, make: () => Pr
       init.disconnect();
       await init.closed;
       await new Promise((resolve) => setTimeout(resolve, 300));
-      const again = await driver.connect(spec.directory);
+      const again = await restart().connect(spec.directory);
       assert.ok(again, 'the init is gone');
       assert.equal(again.pid, init.pid);
       assert.deepEqual(again.recoveredJobs.map(({ id }) => id).sort(), [1, 2]);
@@ -249,6 +335,19 @@ export function initCompliance(test: TestFunctions, name: string, make: () => Pr
       await assertWardenError(() => init.spawn(job(1, { does: 'wait' })), ['UNAVAILABLE']);
     });
   });
+}
+
+/** The kernel ends what was killed in its own time; five seconds at most. */
+async function eventually(check: () => Promise<void>): Promise<void> {
+  const deadline = Date.now() + 5_000;
+  for (;;) {
+    try {
+      return await check();
+    } catch (error) {
+      if (Date.now() > deadline) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
 }
 
 interface Collected {

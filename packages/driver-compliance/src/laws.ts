@@ -53,11 +53,56 @@ export async function assertWardenError(
       `code ${error.code}, expected one of ${codes.join(', ')}: ${error.message}`,
     );
     assert.ok(error.message.length > 0, 'an error without a message');
+    assert.ok(error.fields.operation, `the error names no operation: ${error.message}`);
     return true;
   });
 }
 
+/** What is asked of something that is gone fails in the contract's words or changes nothing: it never makes anything anew. */
+export async function assertHarmless(
+  actions: Readonly<Record<string, () => Promise<unknown>>>,
+  inventory: () => Promise<readonly string[]>,
+): Promise<void> {
+  const before = await inventory();
+  for (const [name, action] of Object.entries(actions)) {
+    await action().catch((error: unknown) =>
+      assert.ok(isWardenError(error), `${name}: not a WardenError: ${String(error)}`),
+    );
+    assert.deepEqual(await inventory(), before, `${name} made something of what is gone`);
+  }
+}
+
+/** Something that makes one step of an operation fail, as a full disk or a foreign object does. */
+export interface Obstacle {
+  readonly name: string;
+  /** Puts it in the way; the answer takes it away again. */
+  place(): Promise<() => Promise<void>>;
+}
+
+/** With each obstacle in its way the operation fails and has undone its part; without, it works. */
+export async function assertUndone(
+  obstacles: readonly Obstacle[],
+  operation: () => Promise<unknown>,
+  inventory: () => Promise<readonly string[]>,
+): Promise<void> {
+  for (const { name, place } of obstacles) {
+    const remove = await place();
+    try {
+      const before = await inventory();
+      await assert.rejects(operation, (error: unknown) => {
+        assert.ok(isWardenError(error), `${name}: not a WardenError: ${String(error)}`);
+        assert.ok(error.fields.operation, `${name}: the error names no operation`);
+        return true;
+      });
+      assert.deepEqual(await inventory(), before, `${name}: the failed operation left something behind`);
+    } finally {
+      await remove();
+    }
+  }
+  await operation();
+}
+
 /** Hands the state through JSON, as a restart of the daemon does. */
 export function persisted(state: DriverState): DriverState {
-  return JSON.parse(JSON.stringify(state)) as DriverState;
+  return Object.freeze(JSON.parse(JSON.stringify(state)) as DriverState);
 }

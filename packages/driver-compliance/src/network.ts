@@ -9,7 +9,7 @@ import type {
   NetworkHostSpec,
   NetworkSpec,
 } from '@warden/interface';
-import { assertHonestProbe, assertPurePlan, assertWardenError, persisted } from './laws.ts';
+import { assertHarmless, assertHonestProbe, assertPurePlan, assertWardenError, persisted } from './laws.ts';
 import type { TestFunctions } from './test-functions.ts';
 
 /** A network namespace that plays a container. */
@@ -39,6 +39,8 @@ export interface NetworkSubject {
   listenOnHost(port: number): Promise<void>;
   /** Everything a driver can leave: links, addresses, tables, chains, elements. */
   inventory(): Promise<readonly string[]>;
+  /** Another instance, as the next daemon makes it; the first one ends without `close`, as by SIGKILL. */
+  restart(): Promise<NetworkDriver>;
   close(): Promise<void>;
 }
 
@@ -84,6 +86,10 @@ export function networkCompliance(
         await subject.close();
       }
     });
+  const withLink: typeof withSubject = (title, body) =>
+    withSubject(title, async (subject) => {
+      if (subject.driver.supports.link) await body(subject);
+    });
 
   test.describe(`network driver ${name}`, () => {
     withSubject('probes honestly', ({ driver, inventory }) =>
@@ -114,6 +120,111 @@ export function networkCompliance(
         await eventually(async () => assert.deepEqual(await inventory(), before));
       },
     );
+    withSubject('says what init configures, purely', async ({ driver, inventory }) => {
+      const before = await inventory();
+      const state = persisted(driver.plan(SPEC));
+      const inside = driver.inside(SPEC, state);
+      assert.deepEqual(driver.inside(SPEC, state), inside);
+      if (driver.supports.link) {
+        const { containerIp: address, hostIp: gateway, prefixLength, mtu } = SPEC;
+        assert.deepEqual({ ...inside }, { ...inside, address, gateway, prefixLength, mtu });
+        assert.match(inside.interface, /^[^/\s]{1,15}$/);
+        const other = driver.inside(OTHER, driver.plan(OTHER));
+        assert.notEqual(other.interface, inside.interface);
+      } else {
+        assert.equal(inside.interface, '');
+      }
+      assert.deepEqual(await inventory(), before);
+    });
+    withLink('attaches completely or not at all', async ({ driver, makeNamespace, inventory }) => {
+      const before = await inventory();
+      const state = driver.plan(SPEC);
+      const namespace = await makeNamespace();
+      await namespace.close();
+      await assertWardenError(() => driver.attach(SPEC, state, namespace.pid), ['NATIVE_FAILED']);
+      assert.deepEqual(await inventory(), before, 'a failed attach left something behind');
+      await driver.release(SPEC, state);
+    });
+    withLink('lets nothing of a released container pass to the next', async (subject) => {
+      const { supports } = subject.driver;
+      const box = await start(subject, SPEC);
+      if (supports.egressRules) await subject.driver.allowEgress(SPEC, box.state, rule({}));
+      const mapping = { hostPort: 61_001, containerPort: 8080 };
+      if (supports.portMapping) await subject.driver.mapPort(SPEC, box.state, mapping);
+      if (supports.bandwidth)
+        await subject.driver.setBandwidth(SPEC, box.state, { rate: 100_000n, burst: 1_000n });
+      await end(subject, box);
+      const next = await start(subject, SPEC);
+      await next.namespace.listen(8080);
+      assert.equal(await next.namespace.connects(subject.outsideAddress, 7001), false);
+      if (supports.portMapping)
+        assert.equal(await subject.connects('outside', subject.hostAddress, 61_001), false);
+      if (supports.bandwidth)
+        assert.deepEqual(await subject.driver.bandwidth(SPEC, next.state), stat(UNLIMITED, UNLIMITED));
+      await end(subject, next);
+    });
+    withLink('keeps the rules in force from one daemon to the next', async (subject) => {
+      const { supports } = subject.driver;
+      const box = await start(subject, SPEC);
+      const egress = supports.egressRules ? [rule({ ports: { first: 7002, last: 7002 } })] : [];
+      for (const one of egress) await subject.driver.allowEgress(SPEC, box.state, one);
+      const mappings = supports.portMapping ? [{ hostPort: 61_001, containerPort: 8080 }] : [];
+      for (const one of mappings) await subject.driver.mapPort(SPEC, box.state, one);
+      const limit = supports.bandwidth ? { bandwidth: { rate: 100_000_000n, burst: 100_000n } } : {};
+      if (limit.bandwidth) await subject.driver.setBandwidth(SPEC, box.state, limit.bandwidth);
+      const made = await subject.inventory();
+      const next = await subject.restart();
+      const check = async (): Promise<void> => {
+        assert.deepEqual(await subject.inventory(), made);
+        assert.equal(await box.namespace.connects(subject.outsideAddress, 7002), supports.egressRules);
+        assert.equal(await box.namespace.connects(subject.outsideAddress, 7001), false);
+      };
+      await check();
+      await next.setup(HOST);
+      await next.restore(SPEC, persisted(box.state), { mappings, egress, ...limit });
+      assert.deepEqual(await next.sweep(new Set([SPEC.id])), []);
+      await check();
+      const following = { ...subject, driver: next };
+      if (mappings[0]) {
+        const other = await start(following, OTHER);
+        await assertWardenError(() => next.mapPort(OTHER, other.state, mappings[0]!), ['ALREADY_EXISTS']);
+        await end(following, other);
+      }
+      await end(following, box);
+      await next.close();
+    });
+    withLink('cannot restore what has lost its link', async ({ driver, makeNamespace, inventory }) => {
+      const before = await inventory();
+      const state = driver.plan(SPEC);
+      const namespace = await makeNamespace();
+      await driver.attach(SPEC, state, namespace.pid);
+      await namespace.close();
+      await driver.release(SPEC, state);
+      await eventually(async () => assert.deepEqual(await inventory(), before));
+      const nothing = { mappings: [], egress: [] };
+      await assertWardenError(() => driver.restore(SPEC, persisted(state), nothing), ['NATIVE_FAILED']);
+      assert.deepEqual(await inventory(), before);
+    });
+    withLink('does nothing for what was released', async (subject) => {
+      const { driver, inventory } = subject;
+      const { egressRules, portMapping, bandwidth } = driver.supports;
+      const before = await inventory();
+      const box = await start(subject, SPEC);
+      await end(subject, box);
+      await eventually(async () => assert.deepEqual(await inventory(), before));
+      await assertHarmless(
+        {
+          ...(egressRules && { allowEgress: () => driver.allowEgress(SPEC, box.state, rule({})) }),
+          ...(portMapping && {
+            mapPort: () => driver.mapPort(SPEC, box.state, { hostPort: 61_001, containerPort: 8080 }),
+          }),
+          ...(bandwidth && {
+            setBandwidth: () => driver.setBandwidth(SPEC, box.state, { rate: 100_000n, burst: 1_000n }),
+          }),
+        },
+        inventory,
+      );
+    });
     withSubject('denies egress until it is allowed', async (subject) => {
       if (!subject.driver.supports.egressRules)
         return unsupported(() => subject.driver.allowEgress(SPEC, subject.driver.plan(SPEC), rule({})));
@@ -131,8 +242,7 @@ export function networkCompliance(
       assert.equal(await box.namespace.connects(subject.outsideAddress, 7002), false);
       await end(subject, box);
     });
-    withSubject('keeps containers apart and the host closed', async (subject) => {
-      if (!subject.driver.supports.link) return;
+    withLink('keeps containers apart and the host closed', async (subject) => {
       const [box, other] = [await start(subject, SPEC), await start(subject, OTHER)];
       await other.namespace.listen(8080);
       assert.equal(await box.namespace.connects(OTHER.containerIp, 8080), false);
@@ -196,9 +306,8 @@ export function networkCompliance(
       await end(subject, box);
       await eventually(async () => assert.deepEqual(await subject.inventory(), before));
     });
-    withSubject('restores what is recorded', async (subject) => {
+    withLink('restores what is recorded', async (subject) => {
       const { supports } = subject.driver;
-      if (!supports.link) return;
       const box = await start(subject, SPEC);
       const egress = supports.egressRules ? [rule({ ports: { first: 7002, last: 7002 } })] : [];
       const mappings = supports.portMapping ? [{ hostPort: 61_001, containerPort: 8080 }] : [];
@@ -210,8 +319,7 @@ export function networkCompliance(
       assert.equal(await box.namespace.connects(subject.outsideAddress, 7001), false);
       await end(subject, box);
     });
-    withSubject('sweeps what nobody claims and nothing else', async (subject) => {
-      if (!subject.driver.supports.link) return;
+    withLink('sweeps what nobody claims and nothing else', async (subject) => {
       const before = await subject.inventory();
       const [box, orphan] = [await start(subject, SPEC), await start(subject, OTHER)];
       assert.deepEqual(await subject.driver.sweep(new Set([SPEC.id])), [OTHER.id]);

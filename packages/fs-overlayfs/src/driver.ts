@@ -130,24 +130,38 @@ class OverlayfsDriver implements FilesystemDriver {
   }
 }
 
+/** What exists already is kept; on failure what was made here goes again. */
 function makeLayers(spec: RootfsSpec): void {
-  fs.mkdirSync(path.join(spec.directory, 'tmp'), { recursive: true, mode: 0o755 });
-  for (const name of [UPPER, WORK]) {
-    const layer = path.join(spec.directory, name);
-    try {
-      fs.mkdirSync(layer, { mode: 0o755 });
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-      // An existing layer is kept. With `volatile` the kernel leaves this mark and refuses the next mount because of it.
-      if (name === WORK) fs.rmSync(path.join(layer, 'work/incompat'), { recursive: true, force: true });
-      continue;
+  const made: string[] = [];
+  try {
+    for (const name of ['tmp', UPPER, WORK]) {
+      const directory = path.join(spec.directory, name);
+      if (makeDirectory(directory)) made.push(directory);
+      // With `volatile` the kernel leaves this mark and refuses the next mount because of it.
+      else if (name === WORK)
+        fs.rmSync(path.join(directory, 'work/incompat'), { recursive: true, force: true });
     }
-    if (name === UPPER) {
+    const upper = path.join(spec.directory, UPPER);
+    if (made.includes(upper)) {
       // the root of the overlay has the upper layer's owner and mode, and the container sees the base's
       const { mode, uid, gid } = fs.statSync(spec.base);
-      fs.chownSync(layer, uid, gid);
-      fs.chmodSync(layer, mode & 0o7777);
+      fs.chownSync(upper, uid, gid);
+      fs.chmodSync(upper, mode & 0o7777);
     }
+  } catch (error) {
+    for (const directory of made.reverse()) fs.rmdirSync(directory);
+    throw error;
+  }
+}
+
+/** Answers false when it is there already; anything else of that name is an error. */
+function makeDirectory(directory: string): boolean {
+  try {
+    fs.mkdirSync(directory, { mode: 0o755 });
+    return true;
+  } catch (error) {
+    if (fs.lstatSync(directory, { throwIfNoEntry: false })?.isDirectory() === true) return false;
+    throw error;
   }
 }
 

@@ -27,6 +27,8 @@ export interface DiskLimits {
 
 /** What a quota driver can do. */
 export interface QuotaSupports {
+  /** There are limits and usage at all (false: the `none` driver; the other flags are false too). */
+  readonly limits: boolean;
   readonly softLimits: boolean;
   readonly inodeLimits: boolean;
   /** Files of the container's root count too. */

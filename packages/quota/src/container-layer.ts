@@ -21,10 +21,18 @@ export function depotOf(spec: QuotaSpec): string {
   return dirname(spec.directory);
 }
 
-/** Makes the layer's directory. Idempotent. */
+/** Makes the layer's directory. Idempotent. Errors: `NATIVE_FAILED`. */
 export function makeLayer(spec: QuotaSpec): string {
   const layer = layerOf(spec);
-  mkdirSync(layer, { recursive: true, mode: 0o755 });
+  try {
+    mkdirSync(layer, { recursive: true, mode: 0o755 });
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException;
+    throw new WardenError('NATIVE_FAILED', `cannot make the writable layer: ${message}`, {
+      cause,
+      fields: { operation: 'prepare-layer', object: layer, errno: code },
+    });
+  }
   return layer;
 }
 

@@ -25,6 +25,7 @@ class NoQuota implements QuotaDriver {
   readonly role = 'quota' as const;
   readonly name = 'none';
   readonly supports = {
+    limits: false,
     softLimits: false,
     inodeLimits: false,
     countsRootFiles: false,

@@ -4,7 +4,14 @@ import { KERNEL_CALLS, KernelQuota, type KernelQuotaKind } from './kernel-quota.
 /** The description that {@link projectQuota} gives to the kernel-quota driver. */
 export const PROJECT_QUOTA: KernelQuotaKind = {
   kind: 'project',
-  supports: { softLimits: true, inodeLimits: true, countsRootFiles: true, shrink: true, errno: 'EDQUOT' },
+  supports: {
+    limits: true,
+    softLimits: true,
+    inodeLimits: true,
+    countsRootFiles: true,
+    shrink: true,
+    errno: 'EDQUOT',
+  },
 };
 
 /**

@@ -52,6 +52,7 @@ class SizedImage implements QuotaDriver {
   readonly role = 'quota' as const;
   readonly name = 'image';
   readonly supports = {
+    limits: true,
     softLimits: false,
     inodeLimits: false, // fixed when the image is made
     countsRootFiles: true,

@@ -5,7 +5,14 @@ import { KERNEL_CALLS, KernelQuota, type KernelQuotaKind } from './kernel-quota.
 export const USER_QUOTA: KernelQuotaKind = {
   kind: 'user',
   // Root's files belong to root: they are not counted.
-  supports: { softLimits: true, inodeLimits: true, countsRootFiles: false, shrink: true, errno: 'EDQUOT' },
+  supports: {
+    limits: true,
+    softLimits: true,
+    inodeLimits: true,
+    countsRootFiles: false,
+    shrink: true,
+    errno: 'EDQUOT',
+  },
 };
 
 /**

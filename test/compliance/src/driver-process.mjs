@@ -2,7 +2,8 @@
 import { isWardenError, silentLogger } from '@warden/interface';
 import { nftablesNetwork, noNetwork } from '@warden/net-nftables';
 
-const make = process.argv[2] === 'none' ? noNetwork() : nftablesNetwork({ table: 'warden_kit' });
+const kind = JSON.parse(process.argv[2]);
+const make = kind === 'none' ? noNetwork() : nftablesNetwork({ ...kind, table: 'warden_kit' });
 const driver = make({ logger: silentLogger });
 
 process.on('message', async ({ id, method, args }) => {

@@ -1,85 +1,26 @@
-import { spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
 import fs from 'node:fs';
-import path from 'node:path';
-import { makeDefaultRootfs } from '@warden/daemon';
-import { copyFilesystem, type FilesystemSubject, filesystemCompliance } from '@warden/driver-compliance';
+import { copyFilesystem, filesystemCompliance } from '@warden/driver-compliance';
 import { aufs } from '@warden/fs-aufs';
 import { bind } from '@warden/fs-bind';
 import { overlayfs } from '@warden/fs-overlayfs';
-import { type DriverFactory, type FilesystemDriver, type Mount, silentLogger } from '@warden/interface';
+import type { DriverFactory, FilesystemDriver } from '@warden/interface';
 import { describeWith } from '@warden/test-harness';
 import { describe, it } from 'vitest';
+import { filesystemSubject } from './subjects/filesystem.ts';
 
 const DRIVERS: Readonly<Record<string, DriverFactory<FilesystemDriver>>> = {
   overlayfs: overlayfs(),
+  'overlayfs with further options': overlayfs({ mountOptions: ['volatile', 'index=off'] }),
   bind: bind(),
   copy: copyFilesystem(),
 };
 
 describeWith(['root', 'isolated', 'overlayfs'], 'file systems', () => {
   for (const [name, driver] of Object.entries(DRIVERS))
-    filesystemCompliance({ describe, it }, name, () => subject(driver));
+    filesystemCompliance({ describe, it }, name, () => filesystemSubject(driver));
 });
 
 const knowsAufs = /\baufs\b/.test(fs.readFileSync('/proc/filesystems', 'utf8'));
 describe.skipIf(!knowsAufs)(`aufs${knowsAufs ? '' : ' [needs: aufs in the kernel]'}`, () => {
-  filesystemCompliance({ describe, it }, 'aufs', () => subject(aufs()));
+  filesystemCompliance({ describe, it }, 'aufs', () => filesystemSubject(aufs()));
 });
-
-async function subject(driver: DriverFactory<FilesystemDriver>): Promise<FilesystemSubject> {
-  const directory = fs.mkdtempSync('/tmp/warden-kit-');
-  const [depot, base] = [path.join(directory, 'depot'), path.join(directory, 'base, with: odd\\ name')];
-  fs.mkdirSync(depot);
-  makeDefaultRootfs(base);
-  fs.writeFileSync(path.join(base, 'etc/greeting'), 'hello\n', { mode: 0o640 });
-  fs.chmodSync(path.join(base, 'etc/greeting'), 0o640);
-  return {
-    driver: driver({ logger: silentLogger }),
-    depot,
-    base,
-    mount: (mounts) => mount(mounts, path.join(directory, 'root')),
-    close: async () => fs.rmSync(directory, { recursive: true, force: true }),
-  };
-}
-
-/** Performs the mounts as init does, in a mount namespace that ends with its holder. */
-async function mount(mounts: readonly Mount[], root: string): ReturnType<FilesystemSubject['mount']> {
-  fs.mkdirSync(root, { recursive: true });
-  const holder = spawn(
-    'unshare',
-    ['--mount', '--propagation', 'private', '--', 'sh', '-c', 'echo ready; exec cat >/dev/null'],
-    { stdio: ['pipe', 'pipe', 'inherit'] },
-  );
-  await once(holder.stdout, 'data');
-  const enter = (...command: string[]): { status: number; stdout: string; stderr: string } => {
-    const result = spawnSync('nsenter', [`--mount=/proc/${holder.pid}/ns/mnt`, '--', ...command], {
-      encoding: 'utf8',
-    });
-    return { status: result.status ?? 255, stdout: result.stdout, stderr: result.stderr };
-  };
-  for (const one of mounts) {
-    const flags = one.options.filter((word) => !word.startsWith('x-'));
-    const type = flags.includes('bind') || flags.includes('rbind') ? [] : ['-t', one.type];
-    const { status, stderr } = enter(
-      'mount',
-      '-n',
-      '--source',
-      one.source,
-      '--target',
-      path.join(root, one.target),
-      ...type,
-      '-o',
-      flags.join(','),
-    );
-    if (status !== 0) throw new Error(`mount ${JSON.stringify(one)}: ${stderr}`);
-  }
-  return {
-    run: async (script) => enter('chroot', root, '/bin/sh', '-c', script),
-    close: async () => {
-      const gone = once(holder, 'exit');
-      holder.stdin.end();
-      await gone;
-    },
-  };
-}

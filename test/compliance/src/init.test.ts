@@ -1,92 +1,9 @@
-import fs from 'node:fs';
-import path from 'node:path';
-import { makeDefaultRootfs } from '@warden/daemon';
-import { type InitSubject, initCompliance, type JobKind } from '@warden/driver-compliance';
-import { type InitSpec, silentLogger, UNCONFINED } from '@warden/interface';
+import { initCompliance } from '@warden/driver-compliance';
 import { describeWith } from '@warden/test-harness';
-import { wshd } from '@warden/wshd';
 import { describe, it } from 'vitest';
+import { initSubject } from './subjects/init.ts';
 
 describeWith(['root', 'isolated', 'overlayfs'], 'init', () => {
-  initCompliance({ describe, it }, 'wshd', subject);
+  initCompliance({ describe, it }, 'wshd', () => initSubject());
+  initCompliance({ describe, it }, 'wshd with a time limit for hooks', () => initSubject({ hookTimeout: 1 }));
 });
-
-const ID = '0123456789a';
-
-async function subject(): Promise<InitSubject> {
-  const directory = fs.mkdtempSync('/tmp/warden-kit-');
-  const depot = path.join(directory, 'depot');
-  fs.mkdirSync(depot);
-  const root = path.join(directory, 'root');
-  makeDefaultRootfs(root);
-  return {
-    driver: wshd()({ logger: silentLogger }),
-    depot,
-    spec: (broken = false): InitSpec => ({
-      id: ID,
-      directory: path.join(depot, ID),
-      hostname: 'box',
-      config: [['id', ID]],
-      hookEnvironment: { id: ID },
-      mounts: [
-        {
-          type: 'none',
-          source: broken ? path.join(directory, 'missing') : root,
-          target: '/',
-          options: ['bind', 'rw'],
-        },
-      ],
-      bindMounts: [],
-      network: undefined,
-      cgroupJoinFiles: [],
-      user: { name: 'vcap', uid: 10_000, gid: 10_000, home: '/home/vcap', shell: '/bin/bash' },
-      hosts: '127.0.0.1 localhost\n',
-      resolvConf: '',
-      confinement: UNCONFINED,
-      nice: 0,
-    }),
-    job: (id, kind) => ({
-      id,
-      argv: ['/bin/bash', '-c', script(kind)],
-      user: 'vcap',
-      stdin: kind.does === 'copy' ? kind.input : new Uint8Array(),
-      environment: {},
-      rlimits: [],
-      discardOutput: false,
-      trackTree: false,
-    }),
-    inventory: async () => [
-      ...processes(directory),
-      ...fs.readFileSync('/proc/self/mountinfo', 'utf8').split('\n'),
-    ],
-    close: async () => fs.rmSync(directory, { recursive: true, force: true }),
-  };
-}
-
-function script(kind: JobKind): string {
-  switch (kind.does) {
-    case 'print':
-      return `printf %s '${kind.stdout}'; printf %s '${kind.stderr}' >&2; exit ${kind.status}`;
-    case 'copy':
-      return 'exec cat';
-    case 'wait':
-      return 'exec sleep 600';
-    case 'print-later':
-      return `sleep ${kind.afterMs / 1_000}; printf %s '${kind.text}'`;
-  }
-}
-
-/** Processes whose title or command line names the container or the directory. */
-function processes(directory: string): string[] {
-  return fs
-    .readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name) && name !== String(process.pid))
-    .map((pid) => {
-      try {
-        return `${pid} ${fs.readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ')}`;
-      } catch {
-        return ''; // it ended meanwhile
-      }
-    })
-    .filter((line) => line.includes(`wshd: ${ID}`) || line.includes(directory));
-}

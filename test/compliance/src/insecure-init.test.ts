@@ -19,6 +19,7 @@ async function subject(): Promise<InitSubject> {
   fs.mkdirSync(depot);
   return {
     driver: insecureInit()({ logger: silentLogger }),
+    restart: () => insecureInit()({ logger: silentLogger }),
     depot,
     spec: (broken = false): InitSpec => {
       const own = path.join(depot, ID);

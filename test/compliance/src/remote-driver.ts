@@ -6,10 +6,13 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import path from 'node:path';
 import { type NetworkDriver, silentLogger, WardenError } from '@warden/interface';
-import { nftablesNetwork, noNetwork } from '@warden/net-nftables';
+import { type NftablesNetworkOptions, nftablesNetwork, noNetwork } from '@warden/net-nftables';
 import type { Namespace } from '@warden/test-harness';
 
 const PROGRAM = path.join(import.meta.dirname, 'driver-process.mjs');
+
+/** No network, or options of nftables besides the table's name. */
+export type NetworkKind = 'none' | Omit<NftablesNetworkOptions, 'table'>;
 
 /** The driver, and the means to end its process. */
 export interface RemoteDriver {
@@ -20,15 +23,15 @@ export interface RemoteDriver {
 type Call = (method: keyof NetworkDriver, ...args: readonly unknown[]) => Promise<never>;
 
 /** Starts the driver in `host`. What is synchronous and pure in the contract is answered by a local instance. */
-export async function remoteDriver(host: Namespace, kind: 'nftables' | 'none'): Promise<RemoteDriver> {
-  const [command, ...args] = host.enter([process.execPath, PROGRAM, kind]);
+export async function remoteDriver(host: Namespace, kind: NetworkKind): Promise<RemoteDriver> {
+  const [command, ...args] = host.enter([process.execPath, PROGRAM, JSON.stringify(kind)]);
   const child = spawn(command!, args, {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     serialization: 'advanced',
   });
   const call = caller(child);
   await once(child, 'message');
-  const local = (kind === 'none' ? noNetwork() : nftablesNetwork({ table: 'warden_kit' }))({
+  const local = (kind === 'none' ? noNetwork() : nftablesNetwork({ ...kind, table: 'warden_kit' }))({
     logger: silentLogger,
   });
   const driver: NetworkDriver = {

@@ -22,15 +22,39 @@ export function copyFilesystem(): DriverFactory<FilesystemDriver> {
         });
       }
       const layer = layerOf(spec);
-      if (fs.existsSync(layer)) return;
-      fs.mkdirSync(path.dirname(layer), { recursive: true });
-      copy(spec.base, layer);
+      try {
+        fs.mkdirSync(path.dirname(layer), { recursive: true });
+        // an empty one is of somebody who died before the copy was complete
+        if (!isDirectory(layer) || fs.readdirSync(layer).length === 0) copyWhole(spec.base, layer);
+      } catch (cause) {
+        throw new WardenError('NATIVE_FAILED', `prepare root: ${(cause as Error).message}`, {
+          cause,
+          fields: {
+            operation: 'prepare root',
+            object: layer,
+            errno: (cause as NodeJS.ErrnoException).code,
+          },
+        });
+      }
     },
     mounts: (spec) => [{ type: 'none', source: layerOf(spec), target: '/', options: ['bind', 'rw'] }],
     release: async (spec) => {
       fs.rmSync(path.join(spec.directory, 'tmp'), { recursive: true, force: true });
     },
   });
+}
+
+/** The layer appears when it is complete. */
+function copyWhole(base: string, layer: string): void {
+  const half = `${layer}.half`;
+  fs.rmSync(half, { recursive: true, force: true });
+  try {
+    copy(base, half);
+    fs.renameSync(half, layer);
+  } catch (error) {
+    fs.rmSync(half, { recursive: true, force: true });
+    throw error;
+  }
 }
 
 function layerOf(spec: RootfsSpec): string {

@@ -24,6 +24,8 @@ interface Group {
 /** The "kernel" of the fake: shared by driver instances, so that it survives a restart of one. */
 export class GroupTable {
   readonly groups: Map<string, Group> = new Map();
+  /** There is no room for another group. */
+  isFull = false;
   /** Notifications of kills do not arrive: who wants to know has to look. */
   holdsNotifications = false;
 
@@ -94,6 +96,10 @@ export function memoryCgroups(options: {
     plan: (spec) => ({ path: `/${prefix}/instance-${spec.id}` }),
     create: async (_spec, state) => {
       if (table.groups.has(pathOf(state))) return;
+      if (table.isFull)
+        throw new WardenError('NATIVE_FAILED', `make group ${pathOf(state)}: ENOSPC`, {
+          fields: { operation: 'make group', object: pathOf(state), errno: 'ENOSPC' },
+        });
       table.groups.set(pathOf(state), {
         memoryLimit: UNLIMITED,
         shares: 1024n,

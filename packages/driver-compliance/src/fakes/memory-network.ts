@@ -22,6 +22,8 @@ export class LinkTable {
   readonly links: Map<string, Link> = new Map();
   /** Ports on which programs of the host listen. */
   readonly hostPorts: Set<number> = new Set();
+  /** Processes whose namespaces have ended. */
+  readonly ended: Set<number> = new Set();
 
   /** Whether the container behind `pid` may open a TCP connection to `address`. */
   allows(pid: number, address: string, port: number): boolean {
@@ -87,6 +89,10 @@ export function memoryNetwork(options: { readonly table: LinkTable }): DriverFac
       gatewayMac: '',
     }),
     attach: async (spec, _state, pid) => {
+      if (options.table.ended.has(pid))
+        throw new WardenError('NATIVE_FAILED', `no network namespace of process ${pid}`, {
+          fields: { operation: 'attach', object: spec.id, errno: 'ESRCH' },
+        });
       links.set(spec.id, { spec, pid, mappings: new Map(), egress: [], bandwidth: undefined });
     },
     mapPort: async (spec, _state, mapping) => {
