@@ -218,7 +218,8 @@ const TASKS = {
     installAndBuild();
     const biome = run(node, ['node_modules/@biomejs/biome/bin/biome', 'check', '--error-on-warnings', '.']);
     const rules = run(node, ['scripts/lint-dependencies.mjs']);
-    return biome || rules;
+    const docs = run(node, ['scripts/lint-docstrings.mjs']);
+    return biome || rules || docs;
   },
   test() {
     ensureSystemPackages(['build', 'test']);
@@ -260,6 +261,11 @@ const TASKS = {
     ensureSystemPackages(['build', 'vm']);
     installAndBuild();
     return run(node, ['test/vm/run.mjs', ...rest.filter((word) => word !== '--')]);
+  },
+  docs() {
+    ensureSystemPackages(['build']);
+    installAndBuild();
+    return run(node, ['docs/api/typedoc.mjs']);
   },
   'prove-kit'() {
     ensureSystemPackages(['build', 'test']);

@@ -17,6 +17,7 @@ const DESCRIPTIONS: Readonly<Record<string, string>> = {
   copy_out: 'Copy files and directories out of a container.',
   create: 'Create a container, optionally with bind mounts, a grace time and a handle.',
   destroy: 'Stop a container and remove everything it owned.',
+  doctor: 'Show what this host has, which drivers work, and what to do for better ones; needs no daemon.',
   echo: 'Let the daemon answer the same message.',
   help: 'Show help.',
   info: 'Show state, addresses, events, usage and running jobs of a container.',
@@ -73,7 +74,7 @@ export const COMMANDS: ReadonlyMap<string, Command> = new Map(
 
 /** Names and descriptions for the help, `help` last. `rootfs` has words of its own instead of flags. */
 export function listedCommands(): readonly (readonly [string, string])[] {
-  const names = [...COMMANDS.keys(), 'rootfs'].sort();
+  const names = [...COMMANDS.keys(), 'doctor', 'rootfs'].sort();
   return [...names, 'help'].map((name) => [name, DESCRIPTIONS[name] ?? '']);
 }
 

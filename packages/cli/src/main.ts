@@ -1,5 +1,6 @@
 /** Entry of the `warden` program. */
 import { toWardenError } from '@warden/interface';
+import { runDoctor } from './doctor.ts';
 import { programHelp } from './help.ts';
 import { type CliOptions, parseOptions } from './options.ts';
 import { losslessWords } from './process-words.ts';
@@ -36,6 +37,8 @@ export async function runProgram(argv: readonly string[], terminal: Terminal): P
     return 0;
   }
   if (options.command[0] === 'rootfs') return buildRootfs(options, terminal);
+  if (options.command[0] === 'doctor')
+    return runDoctor([...options.command.slice(1), ...(options.json ? ['--json'] : [])], terminal);
   if (options.command.length > 0) return runCommand(options, terminal);
   try {
     return await runPrompt(options, terminal);

@@ -15,7 +15,13 @@ export type KeyRule = {
       readonly max: number;
       readonly fallback?: number | null;
     }
-  | { readonly type: 'string'; readonly fallback?: string | null; readonly oneOf?: readonly string[] }
+  | {
+      readonly type: 'string';
+      readonly fallback?: string | null;
+      readonly oneOf?: readonly string[];
+      /** A path or a package's name will do too, see `driver-module.ts`. */
+      readonly orModule?: boolean;
+    }
   | { readonly type: 'boolean'; readonly fallback?: boolean }
   | { readonly type: 'strings'; readonly fallback?: readonly string[] }
   | { readonly type: 'integers'; readonly keys: readonly string[] }
@@ -279,12 +285,14 @@ export const SCHEMA: Readonly<Record<string, Readonly<Record<string, KeyRule>>>>
       type: 'string',
       fallback: 'auto',
       oneOf: ['auto', 'overlayfs', 'aufs', 'bind'],
+      orModule: true,
       about: 'root file system driver',
     },
     network: {
       type: 'string',
       fallback: 'auto',
       oneOf: ['auto', 'nftables', 'none'],
+      orModule: true,
       about: 'network driver',
     },
     outward_address: {
@@ -308,11 +316,18 @@ export const SCHEMA: Readonly<Record<string, Readonly<Record<string, KeyRule>>>>
       about:
         'how bandwidth is limited: by queues and an ifb device, or by rules that drop the excess; auto: the first that works',
     },
-    cgroup: { type: 'string', fallback: 'auto', oneOf: ['auto', 'none'], about: 'cgroup driver' },
+    cgroup: {
+      type: 'string',
+      fallback: 'auto',
+      oneOf: ['auto', 'none'],
+      orModule: true,
+      about: 'cgroup driver',
+    },
     quota: {
       type: 'string',
       fallback: 'auto',
       oneOf: ['auto', 'image', 'project', 'user', 'none'],
+      orModule: true,
       about: 'disk quota driver',
     },
     quota_image_size: {

@@ -1,6 +1,8 @@
 /** Checks single values against their rules, and says in words what was expected and found. */
+
 import { type KeyRule, UNLIMITED_VALUE } from './config-schema.ts';
 import { isPlainMap } from './config-yaml.ts';
+import { isModule } from './driver-module.ts';
 
 /** Where findings go. `name` is `section.key`, for a list with the index. */
 export interface Findings {
@@ -71,7 +73,9 @@ function accepts(rule: Exclude<LeafRule, { type: 'strings' | 'integers' }>, valu
         typeof value === 'string' &&
         value !== '' &&
         !value.includes('\0') &&
-        (rule.oneOf === undefined || rule.oneOf.includes(value))
+        (rule.oneOf === undefined ||
+          rule.oneOf.includes(value) ||
+          (rule.orModule === true && isModule(value)))
       );
     case 'boolean':
       return typeof value === 'boolean';
@@ -87,6 +91,8 @@ export function expected(rule: KeyRule): string {
       if (rule.max === Number.MAX_SAFE_INTEGER) return `an integer${orNull}`;
       return `an integer from ${rule.min} to ${rule.max}${orNull}`;
     case 'string':
+      if (rule.orModule)
+        return `one of ${rule.oneOf?.join(', ')}, a path (/…, ./…) or the name of a package${orNull}`;
       return `${rule.oneOf ? `one of ${rule.oneOf.join(', ')}` : 'a string that is not empty'}${orNull}`;
     case 'boolean':
       return `true or false${orNull}`;

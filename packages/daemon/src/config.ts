@@ -3,11 +3,13 @@
  * defaults; every error names section, key, what was expected and what was found.
  */
 import fs from 'node:fs';
+import path from 'node:path';
 import { WardenError } from '@warden/interface';
 import { checkRules } from './config-rules.ts';
 import { type KeyRule, SCHEMA } from './config-schema.ts';
 import { checkValue, describe, expected, type Findings } from './config-values.ts';
 import { isPlainMap, parseYaml } from './config-yaml.ts';
+import { absoluteModule, isModule } from './driver-module.ts';
 
 /** A section's checked values; absent optional keys are missing. */
 export type Section = Readonly<Record<string, unknown>>;
@@ -102,13 +104,30 @@ export function loadConfiguration(file: string | undefined): Configuration {
   if (file === undefined) return checkConfiguration({});
   try {
     const { value, warnings } = parseYaml(readText(file));
-    return checkConfiguration(value ?? {}, warnings);
+    const configuration = checkConfiguration(value ?? {}, warnings);
+    return {
+      ...configuration,
+      drivers: withModules(configuration.drivers, path.dirname(path.resolve(file))),
+    };
   } catch (cause) {
     throw new WardenError('INVALID_SPEC', `configuration ${file}: ${(cause as Error).message}`, {
       cause,
       fields: { file },
     });
   }
+}
+
+/** Modules by relative paths lie beside the configuration. */
+function withModules(drivers: Configuration['drivers'], directory: string): Configuration['drivers'] {
+  const at = (value: string): string => (isModule(value) ? absoluteModule(value, directory) : value);
+  const { filesystem, network, cgroup, quota } = drivers;
+  return {
+    ...drivers,
+    filesystem: at(filesystem),
+    network: at(network),
+    cgroup: at(cgroup),
+    quota: at(quota),
+  };
 }
 
 function readText(file: string): string {

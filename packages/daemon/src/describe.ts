@@ -33,7 +33,11 @@ function kind(rule: KeyRule): string {
     case 'integer':
       return `integer ${rule.min} … ${rule.max}`;
     case 'string':
-      return rule.oneOf ? rule.oneOf.map((one) => `\`${one}\``).join(', ') : 'string';
+      if (rule.oneOf === undefined) return 'string';
+      return [
+        ...rule.oneOf.map((one) => `\`${one}\``),
+        ...(rule.orModule ? ['[a module](writing-a-driver.md)'] : []),
+      ].join(', ');
     case 'boolean':
       return 'boolean';
     case 'strings':

@@ -7,6 +7,9 @@ export { type Configuration, checkConfiguration, loadConfiguration } from './con
 export { type KeyRule, SCHEMA } from './config-schema.ts';
 export { makeDefaultRootfs } from './default-rootfs.ts';
 export { describeConfiguration, describeErrors } from './describe.ts';
+export { type Diagnosis, diagnose } from './doctor.ts';
+export type { DriverMaker } from './driver-module.ts';
 export { type LogSink, type LogSinkOptions, openLogSink } from './log-sink.ts';
-export { type DriverSet, selectDrivers, type Trial } from './select-drivers.ts';
+export { type DriverSet, type GivenDrivers, selectDrivers, type Trial } from './select-drivers.ts';
 export { type RunningDaemon, startDaemon } from './start.ts';
+export type { Finding } from './survey.ts';

@@ -2,12 +2,17 @@
 import { type Logger, toWardenError } from '@warden/interface';
 import { raiseOpenFileLimit } from '@warden/native';
 import { type Configuration, loadConfiguration } from './config.ts';
+import { doctor } from './doctor.ts';
 import { type LogSink, openLogSink } from './log-sink.ts';
 import { parseOptions, USAGE } from './options.ts';
 import { type RunningDaemon, startDaemon } from './start.ts';
 
 /** Runs the daemon until a signal ends it. Never rejects; sets the exit status: 0 after a signal, 1 after a failed start, 2 for wrong use. */
 export async function main(words: readonly string[] = process.argv.slice(2)): Promise<void> {
+  if (words[0] === 'doctor') {
+    process.exitCode = await doctor(words.slice(1));
+    return;
+  }
   let configuration: Configuration;
   try {
     const options = parseOptions(words);

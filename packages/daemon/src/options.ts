@@ -10,10 +10,12 @@ export interface DaemonOptions {
 }
 
 export const USAGE = `Usage: wardend [--config FILE] [--check-config]
+       wardend doctor [--config FILE] [--json]
 
   --config FILE    YAML configuration in the original's form; without it the defaults apply
   --check-config   check the configuration, print what is effective, and exit
   --help           this text
+  doctor           show what this host has, which drivers work, and what to do for better ones
 
 Signals: SIGTERM and SIGINT end the daemon and leave containers running; SIGUSR2 drains.
 Environment: WARDEN_DEBUG=scope,... switches debug lines of scopes on.

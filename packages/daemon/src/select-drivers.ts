@@ -23,6 +23,7 @@ import { type NftablesNetworkOptions, nftablesNetwork, noNetwork } from '@warden
 import { noQuota, projectQuota, quotaByRecord, sizedImage, userQuota } from '@warden/quota';
 import { insecureInit, wshd } from '@warden/wshd';
 import { type Configuration, isInsecure } from './config.ts';
+import { isModule, loadDriver } from './driver-module.ts';
 
 /** One driver per role. */
 export interface DriverSet {
@@ -33,12 +34,23 @@ export interface DriverSet {
   readonly quota: QuotaDriver;
 }
 
+/** Drivers that whoever assembles a daemon brings along, by role; each stands in the place of the configured one. */
+export interface GivenDrivers {
+  readonly init?: DriverFactory<InitDriver>;
+  readonly filesystem?: DriverFactory<FilesystemDriver>;
+  readonly network?: DriverFactory<NetworkDriver>;
+  readonly cgroup?: DriverFactory<CgroupDriver>;
+  readonly quota?: DriverFactory<QuotaDriver>;
+}
+
 /** What was found out about one candidate. */
 export interface Trial {
   readonly role: string;
   readonly driver: string;
   readonly result: ProbeResult;
   readonly chosen: boolean;
+  /** The one thing to do so that it works, or works better. */
+  readonly advice?: string;
 }
 
 type Candidates<T> = Readonly<Record<string, () => DriverFactory<T>>>;
@@ -57,20 +69,47 @@ interface Role<T> {
 
 /**
  * Probes and chooses. Errors: `UNSUPPORTED` naming the role and every candidate's reason when none works or the
- * configured one does not.
+ * configured one does not; `INVALID_SPEC` when a configured module makes no driver of the role.
  */
 export async function selectDrivers(
   configuration: Configuration,
   components: DriverComponents,
+  given: GivenDrivers = {},
 ): Promise<{ drivers: DriverSet; trials: readonly Trial[] }> {
-  const { drivers: wanted, server } = configuration;
-  const depot = server.container_depot_path;
-  const name = wanted.name;
   const trials: Trial[] = [];
-  const choose = <T extends { readonly name: string }>(role: Role<T>): Promise<T> =>
-    chooseOne(role, components, trials);
+  const drivers = await chooseAll(
+    { configuration, components, depot: configuration.server.container_depot_path },
+    async (role) => chooseOne(await withForeign(role, given), components, trials),
+  );
+  return { drivers, trials };
+}
 
-  if (isInsecure(configuration)) return { drivers: await insecureDrivers(choose), trials };
+/** Probes every candidate, with layers below `depot`, and tells which would be chosen. Never throws because none works. */
+export async function surveyDrivers(
+  configuration: Configuration,
+  components: DriverComponents,
+  depot: string,
+): Promise<readonly Trial[]> {
+  const trials: Trial[] = [];
+  const { network } = await chooseAll({ configuration, components, depot }, async (role) =>
+    surveyOne(await withForeign(role, {}), components, trials),
+  );
+  await network.close();
+  return trials;
+}
+
+type Choose = <T extends { readonly name: string }>(role: Role<T>) => Promise<T>;
+
+interface Place {
+  readonly configuration: Configuration;
+  readonly components: DriverComponents;
+  readonly depot: string;
+}
+
+async function chooseAll({ configuration, components, depot }: Place, choose: Choose): Promise<DriverSet> {
+  const { drivers: wanted, server } = configuration;
+  const name = wanted.name;
+  if (isInsecure(configuration)) return insecureDrivers(choose);
   const init = await choose<InitDriver>({
     role: 'init',
     wanted: 'auto',
@@ -121,10 +160,7 @@ export async function selectDrivers(
   });
   if (isEnabled && wanted.quota === 'auto') warnOfQuota(quota, components.logger);
   const earlier = Object.values(quotas).map((make) => make()({ logger: components.logger.child('quota') }));
-  return {
-    drivers: { init, filesystem, network, cgroup, quota: quotaByRecord(quota, earlier) },
-    trials,
-  };
+  return { init, filesystem, network, cgroup, quota: quotaByRecord(quota, earlier) };
 }
 
 /** The original kept disk limits by user quota; whoever brings its configuration is told what differs (DECISIONS). */
@@ -152,9 +188,7 @@ function nftablesOptions(wanted: Configuration['drivers']): NftablesNetworkOptio
 }
 
 /** The backend without isolation leaves nothing to choose, and needs no rights for anything. */
-async function insecureDrivers(
-  choose: <T extends { readonly name: string }>(role: Role<T>) => Promise<T>,
-): Promise<DriverSet> {
+async function insecureDrivers(choose: Choose): Promise<DriverSet> {
   const init = await choose<InitDriver>({
     role: 'init',
     wanted: 'insecure',
@@ -177,15 +211,66 @@ async function insecureDrivers(
   };
 }
 
+/** The role with the driver of somebody else as its only candidate, if there is one. */
+async function withForeign<T>(role: Role<T>, given: GivenDrivers): Promise<Role<T>> {
+  const brought = given[role.role as keyof GivenDrivers] as DriverFactory<T> | undefined;
+  if (brought === undefined && !isModule(role.wanted)) return role;
+  const factory = brought ?? (await loadDriver<T>(role.role, role.wanted));
+  return { ...role, wanted: 'foreign', candidates: { foreign: () => factory } };
+}
+
+/** The configured candidate, or all that may be taken without being named. */
+function namesOf<T>({ candidates, wanted, explicitOnly }: Role<T>): readonly string[] {
+  if (Object.hasOwn(candidates, wanted)) return [wanted];
+  return Object.keys(candidates).filter((name) => !explicitOnly?.includes(name));
+}
+
+/** What an operator does so that a candidate works, by role and name. */
+const ADVICE: Readonly<Record<string, string>> = {
+  'init wshd': 'install the optional package @warden/wshd-linux-<arch>, or npm run build:native; run as root',
+  'filesystem overlayfs':
+    'modprobe overlay, and put server.container_depot_path on ext4, xfs, btrfs or tmpfs',
+  'filesystem aufs': 'nothing: overlayfs is better and in every kernel',
+  'network nftables': 'modprobe veth nf_tables nft_nat nft_ct; run as root',
+  'cgroup auto': 'mount cgroup v2 at /sys/fs/cgroup, or the v1 controllers cpu, memory, devices',
+  'quota project': 'put the depot on ext4 (tune2fs -O project,quota) or xfs and mount it with prjquota',
+  'quota user': 'mount the file system of the depot with usrquota (ext4 feature quota, or xfs uquota)',
+  'quota image': 'install e2fsprogs and modprobe loop',
+};
+
+async function surveyOne<T extends { readonly name: string }>(
+  role: Role<T>,
+  components: DriverComponents,
+  trials: Trial[],
+): Promise<T> {
+  const eligible = namesOf(role);
+  let chosen: T | undefined;
+  let last: T | undefined;
+  for (const [name, make] of Object.entries(role.candidates)) {
+    const driver = make()({ logger: components.logger.child(role.role) });
+    const result = await role.probe(driver);
+    const isChosen = result.ok && chosen === undefined && eligible.includes(name);
+    const advice = ADVICE[`${role.role} ${name}`];
+    trials.push({
+      role: role.role,
+      driver: driver.name,
+      result,
+      chosen: isChosen,
+      ...(!result.ok && advice !== undefined && { advice }),
+    });
+    if (isChosen) chosen = driver;
+    last = driver;
+  }
+  return (chosen ?? last)!;
+}
+
 async function chooseOne<T extends { readonly name: string }>(
   role: Role<T>,
   components: DriverComponents,
   trials: Trial[],
 ): Promise<T> {
   const log = components.logger.child('drivers');
-  const names = Object.hasOwn(role.candidates, role.wanted)
-    ? [role.wanted]
-    : Object.keys(role.candidates).filter((name) => !role.explicitOnly?.includes(name));
+  const names = namesOf(role);
   const reasons: string[] = [];
   for (const name of names) {
     const driver = role.candidates[name]!()({ logger: components.logger.child(role.role) });

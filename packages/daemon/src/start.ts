@@ -15,7 +15,7 @@ import { lockDepot } from './depot-lock.ts';
 import { listenForHealthChecks } from './health-check.ts';
 import { writePidfile } from './pidfile.ts';
 import { checkPools } from './pools.ts';
-import { type DriverSet, selectDrivers } from './select-drivers.ts';
+import { type DriverSet, type GivenDrivers, selectDrivers } from './select-drivers.ts';
 
 /** A running daemon. */
 export interface RunningDaemon {
@@ -26,11 +26,15 @@ export interface RunningDaemon {
 }
 
 /**
- * Starts everything and answers when clients can connect.
+ * Starts everything and answers when clients can connect. Drivers in `given` stand in the place of the configured ones.
  *
  * Errors: `UNSUPPORTED` (not root, no driver works), `INVALID_SPEC` (configuration), `ALREADY_EXISTS` (depot, socket, port or pidfile in use).
  */
-export async function startDaemon(configuration: Configuration, logger: Logger): Promise<RunningDaemon> {
+export async function startDaemon(
+  configuration: Configuration,
+  logger: Logger,
+  given: GivenDrivers = {},
+): Promise<RunningDaemon> {
   const { server: settings } = configuration;
   const undo: (() => void | Promise<void>)[] = [];
   const unwind = async (): Promise<void> => {
@@ -51,7 +55,7 @@ export async function startDaemon(configuration: Configuration, logger: Logger):
     undo.push(() => lock.release());
     claimDepot(depot, settings.container_klass);
 
-    const { drivers } = await selectDrivers(configuration, { logger });
+    const { drivers } = await selectDrivers(configuration, { logger }, given);
     undo.push(() => drivers.network.close());
     const core = await createCore(coreOptions(configuration, depot, drivers, logger));
     undo.push(() => core.close());

@@ -65,6 +65,7 @@ export const RESOURCE_NAMES = [
   'sigpending',
   'stack',
 ] as const;
+/** Name of a process limit. */
 export type ResourceName = (typeof RESOURCE_NAMES)[number];
 
 /** How to run a script. */
@@ -161,8 +162,10 @@ export const MEMORY_STAT_KEYS = [
   'total_active_file',
   'total_unevictable',
 ] as const;
+/** Values of the memory group by their names in memory.stat. */
 export type MemoryStat = Readonly<Partial<Record<(typeof MEMORY_STAT_KEYS)[number], bigint>>>;
 
+/** Time used, of all CPUs. */
 export interface CpuStat {
   /** Nanoseconds. */
   readonly usage: bigint;
@@ -172,6 +175,7 @@ export interface CpuStat {
   readonly system: bigint;
 }
 
+/** What the writable layer holds. */
 export interface DiskStat {
   readonly bytesUsed: bigint;
   readonly inodesUsed: bigint;

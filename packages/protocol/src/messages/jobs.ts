@@ -4,6 +4,7 @@ import { type MessageDescriptor, message, optional, required } from '../descript
 import { InfoResponse } from './lifecycle.ts';
 import { ResourceLimits } from './parts.ts';
 
+/** Starts a script in a container as a job. */
 export interface SpawnRequest {
   readonly handle: string;
   /** Fed to `/bin/bash` on standard input. */
@@ -15,6 +16,7 @@ export interface SpawnRequest {
   /** Extension: keep track of all descendants, see `SpawnOptions.trackTree` of the Warden API. */
   readonly track_tree?: boolean | undefined;
 }
+/** The fields of {@link SpawnRequest} for the codec. */
 export const SpawnRequest: MessageDescriptor<SpawnRequest> = message(
   'SpawnRequest',
   required(1, 'handle', 'string'),
@@ -26,24 +28,29 @@ export const SpawnRequest: MessageDescriptor<SpawnRequest> = message(
   optional(1001, 'track_tree', 'bool'),
 );
 
+/** The id of the job. */
 export interface SpawnResponse {
   readonly job_id: number;
 }
+/** The fields of {@link SpawnResponse} for the codec. */
 export const SpawnResponse: MessageDescriptor<SpawnResponse> = message(
   'SpawnResponse',
   required(1, 'job_id', 'uint32'),
 );
 
+/** Waits for the end of a job and asks for its result. */
 export interface LinkRequest {
   readonly handle: string;
   readonly job_id: number;
 }
+/** The fields of {@link LinkRequest} for the codec. */
 export const LinkRequest: MessageDescriptor<LinkRequest> = message(
   'LinkRequest',
   required(1, 'handle', 'string'),
   required(2, 'job_id', 'uint32'),
 );
 
+/** The job's exit status, its output, and what is known of the container then. */
 export interface LinkResponse {
   readonly exit_status?: number | undefined;
   readonly stdout?: Uint8Array | undefined;
@@ -51,6 +58,7 @@ export interface LinkResponse {
   /** The container at the end of the job. */
   readonly info?: InfoResponse | undefined;
 }
+/** The fields of {@link LinkResponse} for the codec. */
 export const LinkResponse: MessageDescriptor<LinkResponse> = message(
   'LinkResponse',
   optional(1, 'exit_status', 'uint32'),
@@ -59,6 +67,7 @@ export const LinkResponse: MessageDescriptor<LinkResponse> = message(
   optional(4, 'info', 'message', { message: InfoResponse }),
 );
 
+/** Runs a script in a container to its end: spawn and link in one. */
 export interface RunRequest {
   readonly handle: string;
   /** Fed to `/bin/bash` on standard input. */
@@ -70,6 +79,7 @@ export interface RunRequest {
   /** Extension: keep track of all descendants, see `SpawnOptions.trackTree` of the Warden API. */
   readonly track_tree?: boolean | undefined;
 }
+/** The fields of {@link RunRequest} for the codec. */
 export const RunRequest: MessageDescriptor<RunRequest> = message(
   'RunRequest',
   required(1, 'handle', 'string'),
@@ -81,6 +91,7 @@ export const RunRequest: MessageDescriptor<RunRequest> = message(
   optional(1001, 'track_tree', 'bool'),
 );
 
+/** The job's exit status, its output, and what is known of the container then. */
 export interface RunResponse {
   readonly exit_status?: number | undefined;
   readonly stdout?: Uint8Array | undefined;
@@ -88,6 +99,7 @@ export interface RunResponse {
   /** The container at the end of the job. */
   readonly info?: InfoResponse | undefined;
 }
+/** The fields of {@link RunResponse} for the codec. */
 export const RunResponse: MessageDescriptor<RunResponse> = message(
   'RunResponse',
   optional(1, 'exit_status', 'uint32'),
@@ -96,16 +108,19 @@ export const RunResponse: MessageDescriptor<RunResponse> = message(
   optional(4, 'info', 'message', { message: InfoResponse }),
 );
 
+/** Asks for the output of a job as it comes. */
 export interface StreamRequest {
   readonly handle: string;
   readonly job_id: number;
 }
+/** The fields of {@link StreamRequest} for the codec. */
 export const StreamRequest: MessageDescriptor<StreamRequest> = message(
   'StreamRequest',
   required(1, 'handle', 'string'),
   required(2, 'job_id', 'uint32'),
 );
 
+/** A piece of output; the last answer has the exit status instead. */
 export interface StreamResponse {
   /** `stdout` or `stderr`; absent in the last answer. */
   readonly name?: string | undefined;
@@ -115,6 +130,7 @@ export interface StreamResponse {
   /** Only in the last answer. */
   readonly info?: InfoResponse | undefined;
 }
+/** The fields of {@link StreamResponse} for the codec. */
 export const StreamResponse: MessageDescriptor<StreamResponse> = message(
   'StreamResponse',
   optional(1, 'name', 'string'),
@@ -132,6 +148,7 @@ export interface JobSignalRequest {
   /** The job and every descendant. */
   readonly tree?: boolean | undefined;
 }
+/** The fields of {@link JobSignalRequest} for the codec. */
 export const JobSignalRequest: MessageDescriptor<JobSignalRequest> = message(
   'JobSignalRequest',
   required(1, 'handle', 'string'),
@@ -140,5 +157,7 @@ export const JobSignalRequest: MessageDescriptor<JobSignalRequest> = message(
   optional(4, 'tree', 'bool'),
 );
 
+/** Says that it is done. */
 export type JobSignalResponse = Readonly<Record<never, never>>;
+/** The fields of {@link JobSignalResponse} for the codec. */
 export const JobSignalResponse: MessageDescriptor<JobSignalResponse> = message('JobSignalResponse');

@@ -3,6 +3,7 @@
 import { type MessageDescriptor, message, optional, repeated, required } from '../descriptor.ts';
 import { BandwidthStat, BindMount, CpuStat, DiskStat, MemoryStat } from './parts.ts';
 
+/** Makes a container. */
 export interface CreateRequest {
   readonly bind_mounts?: readonly BindMount[] | undefined;
   /** Seconds; absent: default of the daemon. */
@@ -14,6 +15,7 @@ export interface CreateRequest {
   /** Host directory. */
   readonly rootfs?: string | undefined;
 }
+/** The fields of {@link CreateRequest} for the codec. */
 export const CreateRequest: MessageDescriptor<CreateRequest> = message(
   'CreateRequest',
   repeated(1, 'bind_mounts', 'message', { message: BindMount }),
@@ -23,14 +25,17 @@ export const CreateRequest: MessageDescriptor<CreateRequest> = message(
   optional(5, 'rootfs', 'string'),
 );
 
+/** The handle. */
 export interface CreateResponse {
   readonly handle: string;
 }
+/** The fields of {@link CreateResponse} for the codec. */
 export const CreateResponse: MessageDescriptor<CreateResponse> = message(
   'CreateResponse',
   required(1, 'handle', 'string'),
 );
 
+/** Ends the processes of a container. */
 export interface StopRequest {
   readonly handle: string;
   /** Answer at once. */
@@ -38,6 +43,7 @@ export interface StopRequest {
   /** SIGKILL at once. */
   readonly kill?: boolean | undefined;
 }
+/** The fields of {@link StopRequest} for the codec. */
 export const StopRequest: MessageDescriptor<StopRequest> = message(
   'StopRequest',
   required(1, 'handle', 'string'),
@@ -45,28 +51,37 @@ export const StopRequest: MessageDescriptor<StopRequest> = message(
   optional(20, 'kill', 'bool'),
 );
 
+/** Says that it is done. */
 export type StopResponse = Readonly<Record<never, never>>;
+/** The fields of {@link StopResponse} for the codec. */
 export const StopResponse: MessageDescriptor<StopResponse> = message('StopResponse');
 
+/** Ends a container and removes what it owned. */
 export interface DestroyRequest {
   readonly handle: string;
 }
+/** The fields of {@link DestroyRequest} for the codec. */
 export const DestroyRequest: MessageDescriptor<DestroyRequest> = message(
   'DestroyRequest',
   required(1, 'handle', 'string'),
 );
 
+/** Says that it is done. */
 export type DestroyResponse = Readonly<Record<never, never>>;
+/** The fields of {@link DestroyResponse} for the codec. */
 export const DestroyResponse: MessageDescriptor<DestroyResponse> = message('DestroyResponse');
 
+/** Asks for what is known of a container. */
 export interface InfoRequest {
   readonly handle: string;
 }
+/** The fields of {@link InfoRequest} for the codec. */
 export const InfoRequest: MessageDescriptor<InfoRequest> = message(
   'InfoRequest',
   required(1, 'handle', 'string'),
 );
 
+/** What is known of the container. */
 export interface InfoResponse {
   /** `active` or `stopped`. */
   readonly state?: string | undefined;
@@ -81,6 +96,7 @@ export interface InfoResponse {
   /** Jobs that have not terminated. */
   readonly job_ids?: readonly bigint[] | undefined;
 }
+/** The fields of {@link InfoResponse} for the codec. */
 export const InfoResponse: MessageDescriptor<InfoResponse> = message(
   'InfoResponse',
   optional(10, 'state', 'string'),

@@ -3,11 +3,13 @@
 import { type MessageDescriptor, message, optional, required } from '../descriptor.ts';
 import { NetOutProtocol } from './enums.ts';
 
+/** Makes a port of the host lead into a container. */
 export interface NetInRequest {
   readonly handle: string;
   readonly container_port?: number | undefined;
   readonly host_port?: number | undefined;
 }
+/** The fields of {@link NetInRequest} for the codec. */
 export const NetInRequest: MessageDescriptor<NetInRequest> = message(
   'NetInRequest',
   required(1, 'handle', 'string'),
@@ -15,16 +17,19 @@ export const NetInRequest: MessageDescriptor<NetInRequest> = message(
   optional(3, 'host_port', 'uint32'),
 );
 
+/** Both ports. */
 export interface NetInResponse {
   readonly host_port: number;
   readonly container_port: number;
 }
+/** The fields of {@link NetInResponse} for the codec. */
 export const NetInResponse: MessageDescriptor<NetInResponse> = message(
   'NetInResponse',
   required(1, 'host_port', 'uint32'),
   required(2, 'container_port', 'uint32'),
 );
 
+/** Allows a container to reach a network or ports. */
 export interface NetOutRequest {
   readonly handle: string;
   /** Address, CIDR or `a-b`. */
@@ -40,6 +45,7 @@ export interface NetOutRequest {
   readonly icmp_code?: number | undefined;
   readonly log?: boolean | undefined;
 }
+/** The fields of {@link NetOutRequest} for the codec. */
 export const NetOutRequest: MessageDescriptor<NetOutRequest> = message(
   'NetOutRequest',
   required(1, 'handle', 'string'),
@@ -52,5 +58,7 @@ export const NetOutRequest: MessageDescriptor<NetOutRequest> = message(
   optional(8, 'log', 'bool'),
 );
 
+/** Says that it is done. */
 export type NetOutResponse = Readonly<Record<never, never>>;
+/** The fields of {@link NetOutResponse} for the codec. */
 export const NetOutResponse: MessageDescriptor<NetOutResponse> = message('NetOutResponse');

@@ -81,6 +81,7 @@ export const MemoryStat: MessageDescriptor<MemoryStat> = message(
   optional(28, 'total_unevictable', 'uint64'),
 );
 
+/** Time used, of all CPUs. */
 export interface CpuStat {
   /** Nanoseconds. */
   readonly usage?: bigint | undefined;
@@ -89,6 +90,7 @@ export interface CpuStat {
   /** Clock ticks. */
   readonly system?: bigint | undefined;
 }
+/** The fields of {@link CpuStat} for the codec. */
 export const CpuStat: MessageDescriptor<CpuStat> = message(
   'CpuStat',
   optional(1, 'usage', 'uint64'),
@@ -96,16 +98,19 @@ export const CpuStat: MessageDescriptor<CpuStat> = message(
   optional(3, 'system', 'uint64'),
 );
 
+/** What the writable layer holds. */
 export interface DiskStat {
   readonly bytes_used?: bigint | undefined;
   readonly inodes_used?: bigint | undefined;
 }
+/** The fields of {@link DiskStat} for the codec. */
 export const DiskStat: MessageDescriptor<DiskStat> = message(
   'DiskStat',
   optional(1, 'bytes_used', 'uint64'),
   optional(2, 'inodes_used', 'uint64'),
 );
 
+/** Rates in bytes per second and bursts in bytes, as asked for. */
 export interface BandwidthStat {
   /** Bytes per second towards the container; no limit is 4294967295, here and below. */
   readonly in_rate?: bigint | undefined;
@@ -114,6 +119,7 @@ export interface BandwidthStat {
   readonly out_rate?: bigint | undefined;
   readonly out_burst?: bigint | undefined;
 }
+/** The fields of {@link BandwidthStat} for the codec. */
 export const BandwidthStat: MessageDescriptor<BandwidthStat> = message(
   'BandwidthStat',
   optional(1, 'in_rate', 'uint64'),
@@ -159,6 +165,7 @@ export const ResourceLimits: MessageDescriptor<ResourceLimits> = message(
   optional(15, 'stack', 'uint64'),
 );
 
+/** The answer to every request that failed. */
 export interface ErrorResponse {
   /** For people. */
   readonly message?: string | undefined;
@@ -167,6 +174,7 @@ export interface ErrorResponse {
   /** JSON with `code` and facts (an addition; the original never set it). */
   readonly data?: string | undefined;
 }
+/** The fields of {@link ErrorResponse} for the codec. */
 export const ErrorResponse: MessageDescriptor<ErrorResponse> = message(
   'ErrorResponse',
   optional(2, 'message', 'string'),

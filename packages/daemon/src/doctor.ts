@@ -1,0 +1,195 @@
+/**
+ * `wardend doctor`: what this host has, which drivers work or why not, which the configuration chooses, and the one thing to do to get a
+ * better one. Needs no running daemon, and disturbs none: what is tried is tried in throw-away namespaces and directories.
+ */
+import fs from 'node:fs';
+import net from 'node:net';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { silentLogger, toWardenError, type WardenError } from '@warden/interface';
+import { nftablesNetwork } from '@warden/net-nftables';
+import { checkHost } from './check-host.ts';
+import { type Configuration, isInsecure, loadConfiguration } from './config.ts';
+import { surveyDrivers, type Trial } from './select-drivers.ts';
+import { type Finding, surveyHost } from './survey.ts';
+
+/** What the doctor says. */
+export interface Diagnosis {
+  /** A daemon with this configuration would start and make containers. */
+  readonly usable: boolean;
+  readonly host: readonly Finding[];
+  readonly configuration: readonly Finding[];
+  readonly drivers: readonly Trial[];
+}
+
+const USAGE = `Usage: wardend doctor [--config FILE] [--json]
+
+Shows what this host has, which drivers work or why not, and what to do for better ones. Needs no daemon, and root to try most things.
+Exit status: 0 usable, 1 not usable, 2 wrong words.
+`;
+
+/** Runs the words behind `wardend doctor`; answers the exit status. */
+export async function doctor(words: readonly string[]): Promise<number> {
+  try {
+    const { values } = parseArgs({
+      args: [...words],
+      options: {
+        config: { type: 'string', short: 'c' },
+        json: { type: 'boolean' },
+        help: { type: 'boolean', short: 'h' },
+      },
+    });
+    if (values.help) {
+      process.stdout.write(USAGE);
+      return 0;
+    }
+    const diagnosis = await diagnose(loadConfiguration(values.config));
+    process.stdout.write(values.json ? `${JSON.stringify(diagnosis)}\n` : describe(diagnosis));
+    return diagnosis.usable ? 0 : 1;
+  } catch (error) {
+    const { code, message } = toWardenError(error);
+    process.stderr.write(`wardend doctor: ${message} (${code})\n`);
+    return 2;
+  }
+}
+
+/** Looks at everything. */
+export async function diagnose(configuration: Configuration): Promise<Diagnosis> {
+  const host = isInsecure(configuration) ? [] : [...surveyHost(), ...shaping(configuration)];
+  const settings = [rights(configuration), await socket(configuration), ...places(configuration)];
+  const depot = makeTrialDepot(configuration.server.container_depot_path);
+  let drivers: readonly Trial[];
+  try {
+    drivers = await surveyDrivers(configuration, { logger: silentLogger }, depot.path);
+  } finally {
+    depot.remove();
+  }
+  const roles = [...new Set(drivers.map(({ role }) => role))];
+  const usable =
+    roles.every((role) => drivers.some((one) => one.role === role && one.chosen)) &&
+    [...host, ...settings].every(({ ok, isNeeded }) => ok || !isNeeded);
+  return { usable, host, configuration: settings, drivers };
+}
+
+function shaping({ drivers: { name } }: Configuration): Finding[] {
+  return (['queue', 'limit'] as const).map((bandwidth) => {
+    const { supports } = nftablesNetwork({ table: name, bandwidth })({ logger: silentLogger });
+    const means = bandwidth === 'queue' ? 'tbf and ifb' : 'limits in nftables rules';
+    return {
+      subject: `bandwidth by ${means}`,
+      ok: supports.bandwidth,
+      found: supports.bandwidth ? 'works' : 'does not work',
+      ...(!supports.bandwidth && {
+        advice:
+          bandwidth === 'queue'
+            ? 'modprobe sch_tbf ifb act_mirred sch_ingress: queueing is kinder to TCP than dropping'
+            : 'use a kernel with nftables limit expressions',
+      }),
+    };
+  });
+}
+
+function rights(configuration: Configuration): Finding {
+  const uid = process.geteuid?.() ?? 0;
+  try {
+    checkHost(configuration);
+    return { subject: 'rights and root file system', ok: true, found: `uid ${uid}`, isNeeded: true };
+  } catch (error) {
+    const found = (error as WardenError).message;
+    const advice =
+      uid === 0
+        ? 'make it with: warden rootfs build DIRECTORY'
+        : 'run as root, or set server.container_klass to Warden::Container::Insecure';
+    return { subject: 'rights and root file system', ok: false, found, advice, isNeeded: true };
+  }
+}
+
+/** Whether another daemon listens is told, and is no fault. */
+async function socket({ server: { unix_domain_path: at } }: Configuration): Promise<Finding> {
+  const subject = `socket ${at}`;
+  if (!fs.existsSync(path.dirname(at)))
+    return {
+      subject,
+      ok: false,
+      found: 'its directory is missing',
+      advice: `mkdir ${path.dirname(at)}`,
+      isNeeded: true,
+    };
+  const facts = fs.statSync(at, { throwIfNoEntry: false });
+  if (facts === undefined) return { subject, ok: true, found: 'free' };
+  if (!facts.isSocket())
+    return { subject, ok: false, found: 'something else is there', advice: `remove ${at}`, isNeeded: true };
+  const answers = await new Promise<boolean>((resolve) => {
+    const connection = net.connect(at);
+    connection.once('connect', () => resolve(true)).once('error', () => resolve(false));
+    connection.once('connect', () => connection.destroy());
+  });
+  return { subject, ok: true, found: answers ? 'a daemon listens' : 'left by a daemon that has ended' };
+}
+
+function places({ server }: Configuration): Finding[] {
+  const { container_depot_path: depot, container_rootfs_path: rootfs } = server;
+  const parent = nearest(depot);
+  const isWritable = canWrite(parent);
+  return [
+    {
+      subject: `depot ${depot}`,
+      ok: isWritable,
+      found: parent === depot ? 'there' : `to be made in ${parent}`,
+      ...(!isWritable && { advice: `make ${parent} writable, or set server.container_depot_path` }),
+      isNeeded: true,
+    },
+    ...(rootfs === undefined
+      ? []
+      : [
+          {
+            subject: `root file system ${rootfs}`,
+            ok: fs.existsSync(path.join(rootfs, 'bin/sh')),
+            found: fs.existsSync(path.join(rootfs, 'bin/sh')) ? 'has /bin/sh' : 'has no /bin/sh',
+          },
+        ]),
+  ];
+}
+
+/** The depot, or for the time of the trial a directory on the file system where it will be. */
+function makeTrialDepot(depot: string): { readonly path: string; remove(): void } {
+  const parent = nearest(depot);
+  if (!canWrite(parent)) return { path: parent, remove: () => {} };
+  // beside a running daemon's containers: it never looks at names with a dot
+  const trial = fs.mkdtempSync(path.join(parent, '.warden-doctor-'));
+  return { path: trial, remove: () => fs.rmSync(trial, { recursive: true, force: true }) };
+}
+
+function nearest(target: string): string {
+  const at = path.resolve(target);
+  return fs.existsSync(at) || at === '/' ? at : nearest(path.dirname(at));
+}
+
+function canWrite(directory: string): boolean {
+  try {
+    fs.accessSync(directory, fs.constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** For people. */
+function describe({ usable, host, configuration, drivers }: Diagnosis): string {
+  const lines: string[] = [];
+  const section = (title: string, findings: readonly Finding[]): void => {
+    if (findings.length > 0) lines.push(title);
+    for (const { subject, ok, found, advice } of findings)
+      lines.push(`  ${ok ? 'ok ' : 'NO '} ${subject}: ${found}${advice ? `\n       ${advice}` : ''}`);
+  };
+  section('host', host);
+  section('configuration', configuration);
+  lines.push('drivers');
+  for (const { role, driver, result, chosen, advice } of drivers) {
+    const text = result.ok ? (result.detail ?? 'works') : result.reason;
+    lines.push(`  ${result.ok ? 'ok ' : 'NO '} ${role} ${driver}${chosen ? ' (chosen)' : ''}: ${text}`);
+    if (advice) lines.push(`       ${advice}`);
+  }
+  lines.push(usable ? 'usable' : 'not usable', '');
+  return lines.join('\n');
+}

@@ -1,0 +1,76 @@
+/**
+ * Drivers from elsewhere: a value of `drivers.filesystem`, `network`, `cgroup` or `quota` that is a path or the name of a package is
+ * imported, and its default export makes the driver. See docs/writing-a-driver.md.
+ */
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { type DriverFactory, WardenError } from '@warden/interface';
+
+/** What a module exports as `default`: the first step of making a driver (options, which a configuration has none of). */
+export type DriverMaker<T> = (options?: Readonly<Record<string, unknown>>) => DriverFactory<T>;
+
+/** What a driver of each role must have besides `role`, `name`, `supports`, `probe` and `plan`. */
+const MEMBERS: Readonly<Record<string, readonly string[]>> = {
+  filesystem: ['prepare', 'mounts', 'release'],
+  network: ['setup', 'inside', 'attach', 'mapPort', 'restore', 'release', 'sweep', 'close'],
+  cgroup: ['setup', 'create', 'joinFiles', 'pids', 'killAll', 'release', 'list'],
+  quota: ['prepare', 'setLimits', 'limits', 'usage', 'release'],
+};
+
+/** A path (`/…`, `./…`, `../…`) or a package's name with `/` or `-` in it, which no driver of warden's own has: a misspelt name stays an error. */
+export function isModule(value: string): boolean {
+  if (/^\.{0,2}\/./.test(value)) return true;
+  return /^(@[a-z0-9][\w.-]*\/)?[a-z0-9][\w.-]*$/.test(value) && /[/-]/.test(value);
+}
+
+/** A relative path counts from `directory`, the configuration file's. */
+export function absoluteModule(value: string, directory: string): string {
+  return value.startsWith('.') ? path.resolve(directory, value) : value;
+}
+
+/** Imports the module and makes the driver's factory. Errors: `INVALID_SPEC` naming the key, the module and what is wrong with it. */
+export async function loadDriver<T>(role: string, specifier: string): Promise<DriverFactory<T>> {
+  const fail = (why: string, cause?: unknown): WardenError =>
+    new WardenError('INVALID_SPEC', `drivers.${role}: ${specifier} ${why}`, {
+      cause,
+      fields: { operation: 'load driver', object: specifier, role },
+    });
+  let exported: unknown;
+  try {
+    exported = ((await import(locate(specifier))) as { default?: unknown }).default;
+  } catch (cause) {
+    throw fail(`cannot be imported: ${(cause as Error).message}`, cause);
+  }
+  if (typeof exported !== 'function')
+    throw fail(
+      'has no function as its default export, which makes the driver: options => components => driver',
+    );
+  let factory: unknown;
+  try {
+    factory = (exported as DriverMaker<T>)({});
+  } catch (cause) {
+    throw fail(`refuses to be made without options: ${(cause as Error).message}`, cause);
+  }
+  if (typeof factory !== 'function')
+    throw fail('makes no factory: its default export must answer components => driver');
+  return (components) => {
+    const driver = (factory as DriverFactory<T>)(components) as Record<string, unknown>;
+    const missing = ['supports', 'name', 'probe', 'plan', ...MEMBERS[role]!].filter(
+      (name) => driver[name] === undefined,
+    );
+    if (driver.role !== role) throw fail(`makes a driver of the role ${String(driver.role)}, not ${role}`);
+    if (missing.length > 0) throw fail(`makes a driver without ${missing.join(', ')}`);
+    return driver as T;
+  };
+}
+
+/** A package is looked for where the daemon is started and then beside the daemon's own packages. */
+function locate(specifier: string): string {
+  if (path.isAbsolute(specifier)) return pathToFileURL(specifier).href;
+  try {
+    return pathToFileURL(createRequire(path.join(process.cwd(), 'wardend')).resolve(specifier)).href;
+  } catch {
+    return specifier;
+  }
+}

@@ -1,0 +1,70 @@
+/** The example of docs/writing-a-driver.md: outside the workspace, by exports alone. */
+import { spawnSync } from 'node:child_process';
+import fs from 'node:fs';
+import path from 'node:path';
+import { describeWith, makePlace, startDaemon } from '@warden/test-harness';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+const REPOSITORY = path.resolve(import.meta.dirname, '../../..');
+const EXAMPLE = path.join(REPOSITORY, 'examples/driver-copy');
+const FILES = ['package.json', 'driver.js', 'driver.test.js'];
+
+describe('docs/writing-a-driver.md', () => {
+  const page = fs.readFileSync(path.join(REPOSITORY, 'docs/writing-a-driver.md'), 'utf8');
+  it.each(FILES)('contains %s of the example as it is', (name) => {
+    const language = name.endsWith('.json') ? 'json' : 'js';
+    expect(page).toContain(`\`\`\`${language}\n${fs.readFileSync(path.join(EXAMPLE, name), 'utf8')}\`\`\`\n`);
+  });
+});
+
+describeWith(['root', 'isolated'], 'a driver from elsewhere', () => {
+  let directory: string;
+  let installed: string;
+
+  // as a package manager would install it: beside the packages it names, which it can reach by their exports only
+  beforeAll(() => {
+    directory = fs.mkdtempSync('/tmp/warden-foreign-');
+    installed = path.join(directory, 'node_modules/warden-driver-copy');
+    fs.mkdirSync(path.join(directory, 'node_modules/@warden'), { recursive: true });
+    fs.cpSync(EXAMPLE, installed, { recursive: true });
+    for (const name of ['interface', 'driver-compliance', 'daemon'])
+      fs.symlinkSync(
+        path.join(REPOSITORY, 'packages', name),
+        path.join(directory, 'node_modules/@warden', name),
+      );
+  });
+  afterAll(() => fs.rmSync(directory, { recursive: true, force: true }));
+
+  it('passes the kit', { timeout: 300_000 }, () => {
+    const { status, stdout } = spawnSync(process.execPath, ['--test', 'driver.test.js'], {
+      cwd: installed,
+      encoding: 'utf8',
+      env: { ...process.env, NODE_OPTIONS: '' },
+    });
+    expect(status, stdout).toBe(0);
+    expect(stdout).toMatch(/^# pass [1-9]|^ℹ pass [1-9]/m);
+  });
+
+  it('is put in by one line of configuration', { timeout: 120_000 }, async () => {
+    const place = await makePlace();
+    const daemon = await startDaemon({
+      place,
+      config: { drivers: { filesystem: path.join(installed, 'driver.js') } },
+    });
+    try {
+      expect(daemon.readLog()).toMatch(/"driver-chosen".*"role":"filesystem","driver":"copy"/);
+      const warden = await daemon.connect();
+      const box = await warden.create();
+      const { stdoutText, exitStatus } = await box.run('echo written > /tmp/mine && cat /tmp/mine');
+      expect({ stdoutText, exitStatus }).toEqual({ stdoutText: 'written\n', exitStatus: 0 });
+      const [entry] = fs.readdirSync(place.depot).filter((name) => /^[0-9a-v]{11}$/.test(name));
+      const written = path.join(place.depot, entry!, 'tmp/rootfs/tmp/mine');
+      expect(fs.readFileSync(written, 'utf8')).toBe('written\n');
+      await box.destroy();
+      expect(fs.existsSync(written)).toBe(false);
+    } finally {
+      await daemon.stop();
+      await place.remove();
+    }
+  });
+});
