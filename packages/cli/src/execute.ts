@@ -103,6 +103,8 @@ function prepare(words: readonly string[], options: CliOptions): Prepared {
   if (name === 'help' || name === '--help') return { help: promptHelp() };
   if (name === 'rootfs')
     throw new CommandError("'rootfs' is no command of the prompt: run warden rootfs build --help");
+  if (name === 'doctor')
+    throw new CommandError("'doctor' is no command of the prompt: run warden doctor --help");
   const command = COMMANDS.get(name);
   if (command === undefined) throw new CommandError(`Command: '${name}' is non-existent.`);
   if (flags.some((word) => word.toLowerCase() === '--help')) return { help: commandHelp(command) };

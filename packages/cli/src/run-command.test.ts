@@ -240,6 +240,7 @@ describe('help', () => {
       'copy_out',
       'create',
       'destroy',
+      'doctor',
       'echo',
       'info',
       'job_signal',
