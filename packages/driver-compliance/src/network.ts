@@ -78,11 +78,16 @@ export function networkCompliance(
   ): void =>
     test.it(title, async () => {
       const subject = await make();
+      let living = subject.driver;
+      const restart = async (): Promise<NetworkDriver> => {
+        living = await subject.restart();
+        return living;
+      };
       try {
-        await subject.driver.setup(host);
-        await body(subject);
+        await living.setup(host);
+        await body({ ...subject, restart });
       } finally {
-        await subject.driver.close();
+        await living.close();
         await subject.close();
       }
     });
