@@ -40,6 +40,15 @@ const minutes = Number(options.minutes ?? (options.short ? 15 : 45));
 const began = Date.now();
 
 const work = fs.mkdtempSync(path.join(os.tmpdir(), 'warden-vm-'));
+// the machine itself ends with this process
+for (const [signal, number] of [
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+])
+  process.once(signal, () => {
+    fs.rmSync(work, { recursive: true, force: true });
+    process.exit(number);
+  });
 let status = 1;
 try {
   status = await main();
