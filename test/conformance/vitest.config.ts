@@ -9,6 +9,8 @@ export default defineConfig({
     // every suite has a network, a depot and names of its own: two at a time do not meet
     maxWorkers: 2,
     sequence: { groupOrder: 4 },
+    // a machine that is busy with something else may miss a deadline once; who fails twice has a fault. The report names retries
+    retry: process.env.CI ? 1 : 0,
     testTimeout: 120_000,
     hookTimeout: 120_000,
   },
