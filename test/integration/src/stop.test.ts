@@ -79,10 +79,12 @@ describeWith(['root', 'isolated', 'overlayfs'], 'stop', () => {
     expect(fs.readFileSync(path.join(containerPath!, 'tmp/rootfs/tmp/file'), 'utf8')).toBe('kept\n');
     const init = fs.readFileSync(path.join(containerPath!, 'run/wshd.pid'), 'utf8').trim();
     expect(fs.readFileSync(`/proc/${init}/task/${init}/children`, 'utf8')).toBe('');
-    for (const attempt of [box.run('true'), box.spawn('true'), box.netIn(), box.netOut({ port: 1 })])
-      await expect(attempt).rejects.toMatchObject({
-        message: "Container state must be one of 'active', current state is 'stopped'",
-      });
+    const refused = { message: "Container state must be one of 'active', current state is 'stopped'" };
+    await Promise.all(
+      [box.run('true'), box.spawn('true'), box.netIn(), box.netOut({ port: 1 })].map((attempt) =>
+        expect(attempt).rejects.toMatchObject(refused),
+      ),
+    );
     await box.stop({ kill: true });
     expect((await box.info()).state).toBe('stopped');
   });
