@@ -46,7 +46,9 @@ await timed('root file system', () => {
 
 // not the configured temporary directory: a socket address in the depot takes 107 bytes and no more
 const directory = fs.mkdtempSync('/tmp/warden-start-');
-const socket = path.join(directory, 'warden.sock');
+// one that stays takes the place where programs and `warden` look for a daemon, unless one is there already
+const USUAL = '/tmp/warden.sock';
+const socket = keep && !fs.existsSync(USUAL) ? USUAL : path.join(directory, 'warden.sock');
 const log = path.join(directory, 'wardend.log');
 const name = `warden-start-${process.pid}`;
 fs.mkdirSync(path.join(directory, 'depot'), { mode: 0o700 });
