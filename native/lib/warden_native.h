@@ -106,6 +106,18 @@ WARDEN_EXPORT int warden_set_project(const char *path, uint32_t project);
 /* Lets a file or directory be changed and removed again (chattr -i -a). Anything else, and a file system without flags, is success. */
 WARDEN_EXPORT int warden_clear_immutable(const char *path);
 
+/*
+ * btrfs.c: `path` and `parent` are directories of a btrfs (else -EOPNOTSUPP); `group` is the number of a subvolume. Facts are the
+ * subvolume that holds `path`, and 1 when `path` is its root directory. Commands: 1 on, 2 off, 4 on, simple accounting.
+ */
+WARDEN_EXPORT int warden_btrfs_facts(const char *path, uint8_t filesystem[16], uint64_t facts[2]);
+WARDEN_EXPORT int warden_btrfs_quota_control(const char *path, uint32_t command);
+WARDEN_EXPORT int warden_btrfs_rescan(const char *path); /* -EINPROGRESS: runs already */
+WARDEN_EXPORT int warden_btrfs_create_subvolume(const char *parent, const char *name); /* waits for a commit */
+WARDEN_EXPORT int warden_btrfs_destroy_subvolume(const char *parent, const char *name);
+WARDEN_EXPORT int warden_btrfs_limit(const char *path, uint64_t group, uint64_t bytes); /* UINT64_MAX lifts it */
+WARDEN_EXPORT int warden_btrfs_remove_group(const char *path, uint64_t group);
+
 /* bpf.c: `instructions` are whole 8-byte BPF instructions; the verifier's complaint goes to `log` */
 WARDEN_EXPORT int warden_attach_device_program(const char *cgroup_path, const void *instructions, uint32_t size,
                                                char *log, uint32_t log_size);

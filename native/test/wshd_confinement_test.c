@@ -4,7 +4,9 @@
 #include "tap.h"
 
 #include <errno.h>
+#include <linux/btrfs.h>
 #include <linux/filter.h>
+#include <linux/fs.h>
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
@@ -110,6 +112,10 @@ static void test_program(void) {
   check(OWN(SYS_socket, 0xffffffff00000001ULL, SOCK_STREAM, 0) == ALLOWED, "what the kernel cuts off is not looked at");
   check(OWN(SYS_personality, 0xffffffff, 0, 0) == ALLOWED && OWN(SYS_personality, ADDR_NO_RANDOMIZE, 0, 0) == REFUSED(EPERM), "personality");
   check(OWN(SYS_ioctl, 0, TIOCSTI, 0) == REFUSED(EPERM) && OWN(SYS_ioctl, 0, TIOCGWINSZ, 0) == ALLOWED, "ioctl");
+  check(OWN(SYS_ioctl, 0, BTRFS_IOC_SUBVOL_CREATE, 0) == REFUSED(EPERM) && OWN(SYS_ioctl, 0, BTRFS_IOC_SNAP_CREATE, 0) == REFUSED(EPERM) &&
+            OWN(SYS_ioctl, 0, BTRFS_IOC_SUBVOL_CREATE_V2, 0) == REFUSED(EPERM) && OWN(SYS_ioctl, 0, BTRFS_IOC_SNAP_CREATE_V2, 0) == REFUSED(EPERM) &&
+            OWN(SYS_ioctl, 0, FICLONE, 0) == ALLOWED,
+        "ioctl of btrfs");
   static const int refused[] = {SYS_unshare,   SYS_setns,      SYS_mount,         SYS_umount2,      SYS_pivot_root, SYS_bpf,
                                 SYS_keyctl,    SYS_add_key,    SYS_request_key,   SYS_userfaultfd,  SYS_kexec_load, SYS_perf_event_open,
                                 SYS_open_by_handle_at, SYS_fanotify_init, SYS_process_vm_readv, SYS_process_vm_writev, SYS_kcmp,

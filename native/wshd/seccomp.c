@@ -27,6 +27,8 @@
 /* ioctl(2) requests that type into a terminal as if its user had: an escape from whoever lent it. */
 #define TYPE_INTO_TERMINAL 0x5412u
 #define TERMINAL_CONTROL 0x541cu
+/* BTRFS_IOC_SNAP_CREATE, SUBVOL_CREATE and their second versions: what lies in a subvolume of one's own counts for no disk limit. */
+static const uint32_t subvolume_requests[] = {0x50009401, 0x5000940e, 0x50009417, 0x50009418};
 
 #define NUMBER offsetof(struct seccomp_data, nr)
 /* The low half of an argument. Both architectures are little-endian; what the kernel reads as int is just this half. */
@@ -105,6 +107,7 @@ static void check_arguments(struct builder *to) {
   load(to, ARGUMENT(1));
   answer_if(to, TYPE_INTO_TERMINAL, REFUSE(EPERM));
   answer_if(to, TERMINAL_CONTROL, REFUSE(EPERM));
+  for (size_t i = 0; i < sizeof subvolume_requests / sizeof *subvolume_requests; i++) answer_if(to, subvolume_requests[i], REFUSE(EPERM));
   answer(to, ALLOW);
   close_block(to, block);
 

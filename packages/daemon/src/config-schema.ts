@@ -326,9 +326,16 @@ export const SCHEMA: Readonly<Record<string, Readonly<Record<string, KeyRule>>>>
     quota: {
       type: 'string',
       fallback: 'auto',
-      oneOf: ['auto', 'image', 'project', 'user', 'none'],
+      oneOf: ['auto', 'project', 'user', 'btrfs', 'image', 'none'],
       orModule: true,
       about: 'disk quota driver',
+    },
+    quota_btrfs: {
+      type: 'string',
+      fallback: 'found',
+      oneOf: ['found', 'simple', 'full'],
+      about:
+        'quota of the file system for the quota driver btrfs: as it is found, or switched on where it is off; simple accounting (Linux 6.7) costs least',
     },
     quota_image_size: {
       type: 'integer',

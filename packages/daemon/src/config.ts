@@ -68,6 +68,7 @@ export interface Configuration {
     readonly bandwidth: 'auto' | 'queue' | 'limit';
     readonly cgroup: string;
     readonly quota: string;
+    readonly quota_btrfs: 'found' | 'simple' | 'full';
     readonly quota_image_size: number;
     readonly nice: number;
     readonly pids_limit: number | null;

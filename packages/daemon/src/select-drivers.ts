@@ -20,7 +20,7 @@ import {
   WardenError,
 } from '@warden/interface';
 import { type NftablesNetworkOptions, nftablesNetwork, noNetwork } from '@warden/net-nftables';
-import { noQuota, projectQuota, quotaByRecord, sizedImage, userQuota } from '@warden/quota';
+import { btrfsSubvolume, noQuota, projectQuota, quotaByRecord, sizedImage, userQuota } from '@warden/quota';
 import { insecureInit, wshd } from '@warden/wshd';
 import { type Configuration, isInsecure } from './config.ts';
 import { isModule, loadDriver } from './driver-module.ts';
@@ -143,9 +143,11 @@ async function chooseAll({ configuration, components, depot }: Place, choose: Ch
     explicitOnly: ['none'],
     probe: (driver) => driver.probe(),
   });
+  const { quota_btrfs } = wanted;
   const quotas: Candidates<QuotaDriver> = {
     project: () => projectQuota(),
     user: () => userQuota(),
+    btrfs: () => btrfsSubvolume(quota_btrfs === 'found' ? {} : { switchOn: quota_btrfs }),
     image: () => sizedImage({ size: wanted.quota_image_size }),
     none: () => noQuota(),
   };
@@ -235,6 +237,8 @@ const ADVICE: Readonly<Record<string, string>> = {
   'cgroup auto': 'mount cgroup v2 at /sys/fs/cgroup, or the v1 controllers cpu, memory, devices',
   'quota project': 'put the depot on ext4 (tune2fs -O project,quota) or xfs and mount it with prjquota',
   'quota user': 'mount the file system of the depot with usrquota (ext4 feature quota, or xfs uquota)',
+  'quota btrfs':
+    'put the depot on btrfs, and run btrfs quota enable on it or set drivers.quota_btrfs to simple',
   'quota image': 'install e2fsprogs and modprobe loop',
 };
 

@@ -8,6 +8,16 @@
  *
  * @packageDocumentation
  */
+export type { BtrfsFacts } from './btrfs.ts';
+export {
+  btrfsFacts,
+  btrfsQuota,
+  btrfsRescan,
+  createSubvolume,
+  destroySubvolume,
+  limitSubvolume,
+  removeQuotaGroup,
+} from './btrfs.ts';
 export {
   closeDescriptor,
   makeEventFd,

@@ -76,6 +76,13 @@ export interface NativeLibrary {
   warden_quota_set(path: Bytes, kind: number, id: number, limits: BigUint64Array): number;
   warden_set_project(path: Bytes, project: number): number;
   warden_clear_immutable(path: Bytes): number;
+  warden_btrfs_facts(path: Bytes, filesystem: Bytes, facts: BigUint64Array): number;
+  warden_btrfs_quota_control(path: Bytes, command: number): number;
+  warden_btrfs_rescan(path: Bytes): number;
+  warden_btrfs_create_subvolume(parent: Bytes, name: Bytes): number;
+  warden_btrfs_destroy_subvolume(parent: Bytes, name: Bytes): number;
+  warden_btrfs_limit(path: Bytes, group: bigint, bytes: bigint): number;
+  warden_btrfs_remove_group(path: Bytes, group: bigint): number;
   warden_attach_device_program(
     path: Bytes,
     instructions: Bytes,
@@ -132,6 +139,13 @@ const SIGNATURES: Readonly<Record<keyof NativeLibrary, string>> = {
   warden_quota_set: 'i piup',
   warden_set_project: 'i pu',
   warden_clear_immutable: 'i p',
+  warden_btrfs_facts: 'i ppp',
+  warden_btrfs_quota_control: 'i pu',
+  warden_btrfs_rescan: 'i p',
+  warden_btrfs_create_subvolume: 'i pp',
+  warden_btrfs_destroy_subvolume: 'i pp',
+  warden_btrfs_limit: 'i pUU',
+  warden_btrfs_remove_group: 'i pU',
   warden_attach_device_program: 'i ppupu',
 };
 
@@ -150,6 +164,22 @@ let loaded: NativeLibrary | undefined;
 export function native(): NativeLibrary {
   loaded ??= load(libraryPath());
   return loaded;
+}
+
+/** Calls a function on a thread of Node's pool, for what waits for a disk. */
+export async function callOnThread<N extends keyof NativeLibrary>(
+  name: N,
+  ...parameters: Parameters<NativeLibrary[N]>
+): Promise<ReturnType<NativeLibrary[N]>> {
+  const { async: start } = native()[name] as unknown as {
+    async(...all: readonly unknown[]): void;
+  };
+  return await new Promise((resolve, reject) => {
+    start(...parameters, (error: Error | null, result: ReturnType<NativeLibrary[N]>) => {
+      if (error) reject(error);
+      else resolve(result);
+    });
+  });
 }
 
 function load(path: string): NativeLibrary {

@@ -36,6 +36,19 @@ export function makeLayer(spec: QuotaSpec): string {
   return layer;
 }
 
+const MAX_BLOCKS = (1n << 53n) - 1n;
+
+/** Errors: `INVALID_SPEC`. The kernel counts in signed bytes and takes a block limit modulo 2^54: what is beyond would become a tiny limit, or none. */
+export function refuseOverflow(spec: QuotaSpec, { blockSoft, blockHard }: DiskLimits): void {
+  const limit = blockSoft > blockHard ? blockSoft : blockHard;
+  if (limit <= MAX_BLOCKS) return;
+  throw new WardenError(
+    'INVALID_SPEC',
+    `cannot set the disk limit: the kernel keeps at most ${MAX_BLOCKS} blocks; 0 is no limit`,
+    { fields: { operation: 'set-disk-limits', object: spec.id, limit, capacity: MAX_BLOCKS } },
+  );
+}
+
 /** Tells whether `error` is a kernel failure with one of these error numbers. */
 export function hasErrno(error: unknown, ...names: readonly string[]): boolean {
   if (isWardenError(error)) return names.includes(String(error.fields.errno));

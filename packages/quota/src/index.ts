@@ -1,11 +1,12 @@
 /**
- * Disk limits for the containers' writable layers: four drivers of the role *quota*.
+ * Disk limits for the containers' writable layers: five drivers of the role *quota*.
  *
- * `projectQuota` and `userQuota` use what the depot's file system keeps itself, `sizedImage` gives each container a file
+ * `projectQuota`, `userQuota` and `btrfsSubvolume` use what the depot's file system keeps itself, `sizedImage` gives each container a file
  * system of its own in a sparse file, `noQuota` refuses limits. Which of them a host can use, their probes tell.
  *
  * @packageDocumentation
  */
+export { type BtrfsSubvolumeOptions, btrfsSubvolume } from './btrfs-subvolume.ts';
 export { quotaByRecord } from './by-record.ts';
 export { type NoQuotaOptions, noQuota } from './no-quota.ts';
 export { projectQuota } from './project-quota.ts';

@@ -12,7 +12,7 @@ import {
   WardenError,
 } from '@warden/interface';
 import { quotaGet, quotaSet, setProjectId } from '@warden/native';
-import { depotOf, hasErrno, makeLayer, UNLIMITED, withUsageText } from './container-layer.ts';
+import { depotOf, hasErrno, makeLayer, refuseOverflow, UNLIMITED, withUsageText } from './container-layer.ts';
 import { tryWriting } from './try-writing.ts';
 
 /** The kernel calls of these drivers; tests put a table of numbers here. */
@@ -33,7 +33,6 @@ export interface KernelQuotaKind {
 
 /** Numbers far above every pool, from which the probe takes one that no container has. */
 const PROBE_IDS = { first: 2_000_000_000, count: 100_000_000 } as const;
-const MAX_BLOCKS = (1n << 53n) - 1n;
 /** Half of what is written. Not less: xfs reserves some 160 KiB when a file is made, and refuses that where the limit does not leave it. */
 const PROBE_LIMIT_BLOCKS = 512n;
 const PROBE_WRITE_BYTES = 1024 * 1024;
@@ -138,17 +137,6 @@ export class KernelQuota implements QuotaDriver {
       this.#components.logger.debug?.('quota-probe-clear', { ...fields, message });
     }
   }
-}
-
-/** The kernel counts in signed bytes and takes a block limit modulo 2^54: what is beyond would become a tiny limit, or none. */
-function refuseOverflow(spec: QuotaSpec, { blockSoft, blockHard }: DiskLimits): void {
-  const limit = blockSoft > blockHard ? blockSoft : blockHard;
-  if (limit <= MAX_BLOCKS) return;
-  throw new WardenError(
-    'INVALID_SPEC',
-    `cannot set the disk limit: the kernel keeps at most ${MAX_BLOCKS} blocks; 0 is no limit`,
-    { fields: { operation: 'set-disk-limits', object: spec.id, limit, capacity: MAX_BLOCKS } },
-  );
 }
 
 /** What quotactl(2) means by its error numbers, whose usual texts mislead. */

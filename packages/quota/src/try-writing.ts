@@ -17,11 +17,11 @@ export async function tryWriting(
   depot: string,
   uid: number,
   bytes: number,
-  limit: (directory: string) => void,
+  limit: (directory: string) => void | Promise<void>,
 ): Promise<string | undefined> {
   const directory = mkdtempSync(join(depot, '.quota-probe-'));
   try {
-    limit(directory);
+    await limit(directory);
     // Opened here and handed over: the depot need not be open to that user.
     const fd = openSync(join(directory, 'file'), 'wx', 0o600);
     try {

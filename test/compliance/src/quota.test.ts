@@ -1,9 +1,9 @@
 import path from 'node:path';
 import { quotaCompliance } from '@warden/driver-compliance';
 import { silentLogger } from '@warden/interface';
-import { noQuota, projectQuota, quotaByRecord, sizedImage, userQuota } from '@warden/quota';
-import { describeWith } from '@warden/test-harness';
-import { describe, it } from 'vitest';
+import { btrfsSubvolume, noQuota, projectQuota, quotaByRecord, sizedImage, userQuota } from '@warden/quota';
+import { type BtrfsDisk, describeWith, makeBtrfs } from '@warden/test-harness';
+import { afterAll, beforeAll, describe, it } from 'vitest';
 import { quotaSubject } from './subjects/quota.ts';
 
 const components = { logger: silentLogger };
@@ -34,6 +34,23 @@ describeWith(['root', 'isolated', 'python3', 'project-quota'], 'disk quotas of p
     quotaCompliance(test, `project on ${path.basename(place)}`, () =>
       quotaSubject(() => projectQuota()(components), place),
     );
+});
+
+describeWith(['root', 'isolated', 'python3', 'btrfs'], 'disk quotas of subvolumes', () => {
+  const kinds = [
+    ['full', 'on', btrfsSubvolume()],
+    ['switched on, simple', 'off', btrfsSubvolume({ switchOn: 'simple' })],
+    ['switched on, full', 'off', btrfsSubvolume({ switchOn: 'full' })],
+  ] as const;
+  for (const [name, quota, make] of kinds)
+    describe(name, () => {
+      let disk: BtrfsDisk;
+      beforeAll(() => {
+        disk = makeBtrfs(quota);
+      });
+      afterAll(() => disk.close());
+      quotaCompliance(test, `btrfs, ${name}`, () => quotaSubject(() => make(components), disk.path));
+    });
 });
 
 /** Directories by the environment: only a guest has such file systems (npm run vm). */

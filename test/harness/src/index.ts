@@ -3,6 +3,7 @@
  *
  * @packageDocumentation
  */
+export { type BtrfsDisk, makeBtrfs } from './btrfs.ts';
 export {
   cgroupParents,
   DEFAULT_ROOTFS,

@@ -14,6 +14,7 @@ export type Requirement =
   | 'cgroup-memory'
   | 'user-quota'
   | 'project-quota'
+  | 'btrfs'
   | 'guest'
   | 'cap-sys-resource'
   | 'strace'
@@ -36,6 +37,10 @@ const CHECKS: Readonly<Record<Requirement, () => string | undefined>> = {
     hasUnifiedMemory() || CHECKS['cgroup-v1-memory']() === undefined ? undefined : 'memory control groups',
   'user-quota': () => place('WARDEN_TEST_USER_QUOTA', 'a file system with user quota'),
   'project-quota': () => place('WARDEN_TEST_PROJECT_QUOTA', 'a file system with project quota'),
+  btrfs: () =>
+    /\bbtrfs\b/.test(fs.readFileSync('/proc/filesystems', 'utf8'))
+      ? program('mkfs.btrfs', '--version')
+      : 'btrfs in the kernel',
   guest: () => place('WARDEN_TEST_GUEST', 'a machine to reset'),
   'cap-sys-resource': () =>
     hasCapability(24) ? undefined : 'CAP_SYS_RESOURCE: this root cannot raise limits',

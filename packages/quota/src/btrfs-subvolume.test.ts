@@ -1,0 +1,142 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { type DriverFactory, type QuotaDriver, type QuotaSpec, silentLogger } from '@warden/interface';
+import { btrfsFacts, btrfsQuota, createSubvolume } from '@warden/native';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { inOwnNamespace } from '../test/own-namespace.ts';
+import { quotaMode } from './btrfs-group.ts';
+import { btrfsSubvolume } from './btrfs-subvolume.ts';
+
+const NONE = { blockSoft: 0n, blockHard: 0n, inodeSoft: 0n, inodeHard: 0n };
+const canMount =
+  inOwnNamespace &&
+  /\bbtrfs\b/.test(fs.readFileSync('/proc/filesystems', 'utf8')) &&
+  spawnSync('mkfs.btrfs', ['--version']).error === undefined;
+
+const make = (factory: DriverFactory<QuotaDriver> = btrfsSubvolume()): QuotaDriver =>
+  factory({ logger: silentLogger });
+
+it('says that another file system is none, and touches nothing', async () => {
+  const depot = fs.mkdtempSync(path.join(os.tmpdir(), 'warden-quota-'));
+  const spec: QuotaSpec = { id: '0123456789a', directory: path.join(depot, '0123456789a'), uid: 10_000 };
+  try {
+    expect(await make().probe(depot)).toEqual({
+      ok: false,
+      reason: `no btrfs subvolumes in ${depot}: it is on another file system`,
+    });
+    expect(await make().probe(path.join(depot, 'absent'))).toMatchObject({
+      ok: false,
+      reason: expect.stringContaining('ENOENT'),
+    });
+    expect(await make().limits(spec, {})).toEqual(NONE);
+    await make().release(spec, {});
+    expect(fs.readdirSync(depot)).toEqual([]);
+  } finally {
+    fs.rmSync(depot, { recursive: true });
+  }
+});
+
+describe.runIf(canMount)('on btrfs', () => {
+  let scratch: string;
+  let mount: string;
+  let depot: string;
+  let spec: QuotaSpec;
+  beforeAll(() => {
+    scratch = fs.mkdtempSync(path.join(os.tmpdir(), 'warden-btrfs-'));
+    mount = path.join(scratch, 'mounted');
+    fs.mkdirSync(mount);
+    fs.writeFileSync(path.join(scratch, 'image'), '');
+    fs.truncateSync(path.join(scratch, 'image'), 256 << 20);
+    execFileSync('mkfs.btrfs', ['-q', path.join(scratch, 'image')], { stdio: 'ignore' });
+    execFileSync('mount', ['-o', 'loop,noatime,commit=1', path.join(scratch, 'image'), mount]);
+  });
+  afterAll(() => {
+    execFileSync('umount', [mount]);
+    fs.rmSync(scratch, { recursive: true });
+  });
+  beforeEach(() => {
+    btrfsQuota(mount, 'full');
+    depot = fs.mkdtempSync(path.join(mount, 'depot-'));
+    spec = { id: '0123456789a', directory: path.join(depot, '0123456789a'), uid: 10_000 };
+    fs.mkdirSync(spec.directory);
+  });
+  afterEach(() => fs.rmSync(depot, { recursive: true }));
+
+  const groups = (): string[] =>
+    fs
+      .readdirSync(`/sys/fs/btrfs/${btrfsFacts(mount).filesystem}/qgroups`)
+      .filter((name) => name.startsWith('0_'));
+
+  it('leaves no quota group behind, when the kernel has cleared up [drivers 4.5]', async () => {
+    const before = groups();
+    const driver = make();
+    expect(await driver.probe(depot)).toEqual({ ok: true, detail: 'quota groups (full)' });
+    await driver.prepare(spec, {});
+    expect(groups()).not.toEqual(before);
+    await driver.release(spec, {});
+    fs.writeFileSync(path.join(mount, 'work for a commit'), 'x');
+    await expect.poll(groups, { timeout: 60_000 }).toEqual(before);
+  }, 90_000);
+
+  it('is refused while quota is off, or switches it on: for the probe, or to stay', async () => {
+    const { filesystem } = btrfsFacts(mount);
+    btrfsQuota(mount, 'off');
+    expect(await make().probe(depot)).toEqual({ ok: false, reason: `quota of the btrfs at ${depot} is off` });
+    await expect(make().prepare(spec, {})).rejects.toMatchObject({
+      code: 'NATIVE_FAILED',
+      fields: { operation: 'prepare-layer', errno: 'ENOTCONN' },
+    });
+    expect(fs.readdirSync(spec.directory)).toEqual([]);
+    const switching = make(btrfsSubvolume({ switchOn: 'simple' }));
+    expect(await switching.probe(depot)).toEqual({ ok: true, detail: 'quota groups (simple)' });
+    expect(quotaMode(filesystem)).toBeUndefined();
+    await switching.prepare(spec, {});
+    expect(quotaMode(filesystem)).toBe('simple');
+    expect(await make().probe(depot)).toEqual({ ok: true, detail: 'quota groups (simple)' });
+    await switching.release(spec, {});
+    btrfsQuota(mount, 'off');
+  });
+
+  it('answers no usage and no limit when quota was switched off meanwhile, and releases', async () => {
+    const driver = make();
+    await driver.prepare(spec, {});
+    btrfsQuota(mount, 'off');
+    await expect(driver.usage(spec, {})).rejects.toThrow(/^Failed getting disk usage: quota of the btrfs/);
+    await expect(driver.setLimits(spec, {}, { ...NONE, blockHard: 1n })).rejects.toMatchObject({
+      fields: { errno: 'ENOTCONN' },
+    });
+    expect(await driver.limits(spec, {})).toEqual(NONE);
+    await driver.release(spec, {});
+    expect(fs.readdirSync(spec.directory)).toEqual([]);
+  });
+
+  it('removes also what lies in subvolumes below the layer', async () => {
+    const driver = make();
+    await driver.prepare(spec, {});
+    fs.mkdirSync(path.join(spec.directory, 'tmp/rootfs'));
+    await createSubvolume(path.join(spec.directory, 'tmp/rootfs'), 'own');
+    fs.writeFileSync(path.join(spec.directory, 'tmp/rootfs/own/file'), 'x');
+    await driver.release(spec, {});
+    expect(fs.readdirSync(spec.directory)).toEqual([]);
+  });
+
+  it('keeps its hands off a layer that is a plain directory with content', async () => {
+    fs.mkdirSync(path.join(spec.directory, 'tmp/rootfs'), { recursive: true });
+    await expect(make().prepare(spec, {})).rejects.toMatchObject({ fields: { errno: 'ENOTEMPTY' } });
+    await expect(make().usage(spec, {})).rejects.toThrow('is no subvolume');
+    expect(await make().limits(spec, {})).toEqual(NONE);
+    await make().release(spec, {});
+    expect(fs.existsSync(path.join(spec.directory, 'tmp/rootfs'))).toBe(true);
+  });
+
+  it('refuses a limit beyond what the kernel counts', async () => {
+    const driver = make();
+    await driver.prepare(spec, {});
+    await expect(driver.setLimits(spec, {}, { ...NONE, blockHard: 1n << 54n })).rejects.toMatchObject({
+      code: 'INVALID_SPEC',
+    });
+    await driver.release(spec, {});
+  });
+});
