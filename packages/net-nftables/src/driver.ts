@@ -83,7 +83,8 @@ class NftablesNetwork implements NetworkDriver {
   readonly #inbound: InboundPolicy;
   readonly #log: Logger;
   readonly #links: LinkSettings;
-  readonly #pendingLinks = new Map<ContainerId, NodeJS.Timeout>();
+  /** Released links that have not gone yet. */
+  readonly #pendingLinks = new Map<ContainerId, { readonly index: number; readonly timer: NodeJS.Timeout }>();
   #connection: NetlinkConnection | undefined;
   #inventory: Inventory | undefined;
   #published: number | undefined;
@@ -273,7 +274,7 @@ class NftablesNetwork implements NetworkDriver {
   }
 
   async close(): Promise<void> {
-    for (const timer of this.#pendingLinks.values()) clearTimeout(timer);
+    for (const { timer } of this.#pendingLinks.values()) clearTimeout(timer);
     this.#pendingLinks.clear();
     this.#freed.flush();
     this.#connection?.close();
@@ -391,9 +392,11 @@ class NftablesNetwork implements NetworkDriver {
   /** Links that live while somebody emptied the table: from the first transaction on they are denied, not forgotten. */
   #ensureDefaults(): MessageBody[] {
     const { chains } = this.#containers();
-    return [...this.#ownLinks().links.keys()].flatMap((id) =>
-      chains.has(id) ? ensureElements(this.#table, id) : ensureContainer(this.#table, id, []),
-    );
+    return [...this.#ownLinks().links].flatMap(([id, { index }]) => {
+      // Released, cut off, and gone in a moment: rules for it would stay.
+      if (this.#pendingLinks.get(id)?.index === index) return [];
+      return chains.has(id) ? ensureElements(this.#table, id) : ensureContainer(this.#table, id, []);
+    });
   }
 
   #outward(): number | undefined {
@@ -434,7 +437,7 @@ class NftablesNetwork implements NetworkDriver {
 
   /** A link normally goes with its namespace. If the namespace outlives the container, delete the link after a while. */
   #awaitEnd(id: ContainerId, released: Link): void {
-    clearTimeout(this.#pendingLinks.get(id));
+    clearTimeout(this.#pendingLinks.get(id)?.timer);
     const check = (): void => {
       this.#pendingLinks.delete(id);
       try {
@@ -445,7 +448,8 @@ class NftablesNetwork implements NetworkDriver {
         this.#log.warn('link-remains', { id, error });
       }
     };
-    this.#pendingLinks.set(id, setTimeout(check, LINK_GRACE_MS).unref());
+    const timer = setTimeout(check, LINK_GRACE_MS).unref();
+    this.#pendingLinks.set(id, { index: released.index, timer });
   }
 }
 

@@ -107,6 +107,17 @@ describe('attach and release', () => {
     await container.close();
   });
 
+  it('does not come back with another setup while its link has not gone yet', async () => {
+    const before = table();
+    const container = await makeContainer(driver, A);
+    await driver.release(A, {});
+    expect(linkExists(0)).toBe(true);
+    await driver.setup(POLICY);
+    expect(table()).toBe(before);
+    await container.close();
+    expect(await linkGone(0)).toBe(true);
+  });
+
   it('leaves nothing when the process is gone', async () => {
     const container = await TestNamespace.make();
     await container.close();
