@@ -1,5 +1,6 @@
 #include "child.h"
 
+#include "failpoint.h"
 #include "format.h"
 #include "hooks.h"
 #include "init.h"
@@ -34,16 +35,18 @@ int child_await(int channel, const char *expected) {
 
 static int assemble(struct child *child) {
   const struct plan *plan = child->plan;
-  if (inside_network(plan) != 0) return -1;
+  if (inside_network(plan) != 0 || failpoint_reported(AT_NETWORK) != 0) return -1;
   if (plan->hostname != NULL && sethostname(plan->hostname, strlen(plan->hostname)) != 0) return report_errno("hostname", plan->hostname);
   int root = root_assemble(plan, child->options->root, child->dev, &child->ownership);
-  if (root < 0 || inside_files(plan, root) != 0 || inside_user(plan, root) != 0) return -1;
+  if (root < 0 || failpoint_reported(AT_ROOT) != 0) return -1;
+  if (inside_files(plan, root) != 0 || failpoint_reported(AT_FILES) != 0) return -1;
+  if (inside_user(plan, root) != 0 || failpoint_reported(AT_USER) != 0) return -1;
   /* the operator's mounts first, then those of the request (spec linux-container.md 9.3); the hooks are the host's */
   if (identity_act(0, 0) != 0) return report_errno("root", "owner");
   if (hook_run(plan, child->options->lib, "hook-child-before-pivot.sh", -1) != 0) return -1;
   const uid_t inner = id_outside(&plan->ids, 0);
   if (identity_act(inner, inner) != 0) return report_errno("root", "owner");
-  if (root_bind(plan, root, child->users) != 0) return -1;
+  if (root_bind(plan, root, child->users) != 0 || failpoint_reported(AT_BIND) != 0) return -1;
   return identity_act(0, 0) == 0 ? root : report_errno("root", "owner");
 }
 
@@ -151,28 +154,31 @@ int child_main(struct child *child) {
   report_open(child->channel);
   /* a launcher that is killed while this process mounts or runs a hook; one that was killed before this line is seen by child_await() */
   prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (child_await(child->channel, "go") != 0) return 1;
+  if (child_await(child->channel, "go") != 0 || failpoint_reported(AT_CHILD_GO) != 0) return 1;
   if (setsid() < 0) {
     report_errno("session", "init");
     return 1;
   }
   umask(022);
   int root = assemble(child);
-  if (root < 0 || pivot(child, root) != 0) return 1;
+  if (root < 0 || pivot(child, root) != 0 || failpoint_reported(AT_PIVOT) != 0) return 1;
   child_set_title(child);
   child_clear_environment();
-  if (confine(child) != 0 || child_null_streams() != 0 || child_keep_only(child) != 0) return 1;
+  if (confine(child) != 0 || failpoint_reported(AT_CONFINE) != 0) return 1;
+  if (child_null_streams() != 0 || child_keep_only(child) != 0 || failpoint_reported(AT_STREAMS) != 0) return 1;
   /* nobody inside may read this memory, which has seen the host */
   prctl(PR_SET_DUMPABLE, 0);
   struct init init = {.listener = child->listener, .has_own_users = child->users >= 0};
-  if (init_prepare(&init) != 0) return 1;
+  if (init_prepare(&init) != 0 || failpoint_reported(AT_PREPARE) != 0) return 1;
   /* the kernel remembers who listens: that is the pid a client is told (SO_PEERCRED) */
   if (listen(child->listener, CHILD_BACKLOG) != 0) {
     report_errno("listen", "run/wshd.sock");
     return 1;
   }
+  if (failpoint_reported(AT_LISTEN) != 0) return 1;
   prctl(PR_SET_PDEATHSIG, 0); /* from here on the launcher's end is the good one, unless it ends without a word */
   if (!report_packet("ready") || child_await(child->channel, "ok") != 0) return 1;
+  if (failpoint(AT_SERVE) != 0) return 1;
   close(child->channel);
   report_open(-1);
   init_serve(&init);

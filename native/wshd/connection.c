@@ -1,5 +1,7 @@
 #include "init.h"
 
+#include "failpoint.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -52,7 +54,7 @@ void connection_accept(struct init *init) {
     int fd = accept_next(init);
     if (fd < 0) return;
     struct connection *connection = NULL;
-    if (is_trusted(init, fd) && count_connections(init) < CONNECTIONS_MAX) connection = calloc(1, sizeof *connection);
+    if (is_trusted(init, fd) && count_connections(init) < CONNECTIONS_MAX && failpoint(AT_ACCEPT) == 0) connection = calloc(1, sizeof *connection);
     if (connection == NULL) {
       close(fd);
       continue;
@@ -214,6 +216,7 @@ void connection_end(struct init *init, struct connection *connection) {
     init->daemon = NULL;
     init->next_handed_over = NULL;
     jobs_drain(init, true);
+    failpoint(AT_DAEMON_LOST);
   }
   for (struct job *job = init->jobs, *next; job != NULL; job = next) {
     next = job->next;

@@ -1,6 +1,7 @@
 #include "init.h"
 
 #include "accounts.h"
+#include "failpoint.h"
 #include "format.h"
 #include "inroot.h"
 #include "insecure.h"
@@ -121,6 +122,7 @@ _Noreturn void execute(const struct init *init, const struct spawn_request *requ
   struct account account;
   take_streams(in, out, err);
   setsid();
+  if (failpoint(AT_JOB) != 0) fail("failpoint", "wshd.job");
   if (request->flags & WSHD_SPAWN_TTY) ioctl(0, TIOCSCTTY, 1);
   default_signals();
   if (request->flags & WSHD_SPAWN_TREE) prctl(PR_SET_CHILD_SUBREAPER, 1); /* survives the exec, not a fork */
@@ -135,6 +137,7 @@ _Noreturn void execute(const struct init *init, const struct spawn_request *requ
   char **argv = request->argc == 0 ? shell : request->argv;
   if (request->program_fd >= 0) execute_descriptor(request->program_fd, argv);
   if (syscall(SYS_close_range, 3u, ~0u, 0u) != 0) fail("close_range", "descriptors");
+  if (failpoint(AT_EXECUTE) != 0) fail("failpoint", "wshd.execute");
   execvp(argv[0], argv);
   fail("execvpe", argv[0]);
 }

@@ -1,5 +1,7 @@
 #include "init.h"
 
+#include "failpoint.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -193,8 +195,10 @@ static void end_job(struct init *init, struct job *job, int status) {
   struct connection *owner = job->owner;
   job->ended = true;
   job->status = status;
+  if (failpoint(AT_EXIT) != 0 && init->daemon != NULL) connection_end(init, init->daemon);
   job->owner = NULL; /* should the connection break now, this job is not its to forget: that happens here */
   send_exit(init, job, owner);
+  if (failpoint(AT_EXIT_TOLD) != 0 && init->daemon != NULL) connection_end(init, init->daemon);
   if ((job->id & WSHD_OPERATOR_JOB) != 0) job_forget(init, job);
 }
 
@@ -312,6 +316,10 @@ void jobs_hand_over(struct init *init, struct connection *daemon) {
     if ((job->id & WSHD_OPERATOR_JOB) == 0) send_job(init, daemon, job);
   }
   if (init->next_handed_over != NULL || daemon->dead) return;
+  if (failpoint(AT_HANDED_OVER) != 0) {
+    connection_end(init, daemon);
+    return;
+  }
   daemon->ready = true;
   wire_begin(&message, WSHD_READY, 0);
   connection_send(init, daemon, &message, NULL, 0);

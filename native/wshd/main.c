@@ -17,6 +17,7 @@
  * launcher that has said "ok", and it says so only when the daemon has been told.
  */
 #include "child.h"
+#include "failpoint.h"
 #include "format.h"
 #include "hooks.h"
 #include "identity.h"
@@ -55,13 +56,13 @@ static int bind_socket(const char *run) {
   if (fd < 0) return report_errno("socket", address.sun_path);
   unlink(address.sun_path);
   if (bind(fd, (struct sockaddr *)&address, sizeof address) != 0 || chmod(address.sun_path, 0600) != 0) return report_errno("socket", address.sun_path);
-  return fd;
+  return failpoint_reported(AT_SOCKET) == 0 ? fd : -1;
 }
 
 /* Nothing the hooks mount may show on the host, nor the host's later mounts here. */
 static int private_mounts(void) {
   if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) return report_errno("unshare", "mount namespace");
-  return 0;
+  return failpoint_reported(AT_MOUNTS);
 }
 
 /* A process that moves itself while it has one thread does not wait for an RCU grace period; its children are born inside. */
@@ -71,7 +72,7 @@ static int join_cgroups(const struct plan *plan) {
     if (fd < 0 || write(fd, "0", 1) != 1) return report_errno("cgroup", plan->cgroups[i]);
     close(fd);
   }
-  return 0;
+  return failpoint_reported(AT_CGROUPS);
 }
 
 /* As fork(2), with namespaces. The C library's own record of the process id is not used anywhere here. */
@@ -116,7 +117,9 @@ static int relay(const struct options *options, int channel, pid_t pid) {
     if (got <= 0) return failed ? -1 : child_died(pid);
     packet[got] = '\0';
     if (strcmp(packet, "ready") == 0) {
+      if (failpoint_reported(AT_READY) != 0) return -1;
       if (options->sync_fd >= 0 && !report_packet(packet)) return -1;
+      if (failpoint_reported(AT_READY_TOLD) != 0) return -1;
       return send(channel, "ok", 2, MSG_NOSIGNAL) == 2 ? 0 : child_died(pid);
     }
     failed = failed || strncmp(packet, "error ", 6) == 0;
@@ -129,7 +132,7 @@ static int make_users(const struct plan *plan, struct child *child) {
   child->users = plan->ids.count == 0 ? -1 : identity_create(&plan->ids, &plan->ids);
   if (plan->ids.count > 0 && child->users < 0) return report_errno("idmap", "user namespace");
   ownership_prepare(&child->ownership, plan, child->users);
-  return 0;
+  return failpoint_reported(AT_USERS);
 }
 
 static int launch(const struct options *options, struct child *child) {
@@ -146,11 +149,16 @@ static int launch(const struct options *options, struct child *child) {
   close(pair[1]);
   char text[64];
   format(text, sizeof text, "cloned %d", pid);
-  int result = options->sync_fd >= 0 && !report_packet(text) ? -1 : await_daemon(options);
+  int result = failpoint_reported(AT_CLONE);
+  if (result == 0 && options->sync_fd >= 0 && !report_packet(text)) result = -1;
+  if (result == 0) result = failpoint_reported(AT_CLONE_TOLD);
+  if (result == 0) result = await_daemon(options);
+  if (result == 0) result = failpoint_reported(AT_GO);
   if (result == 0 && !options->insecure) {
     format(text, sizeof text, "PID=%d", pid);
     result = hook_environment(text) == 0 ? hook_run(child->plan, options->lib, "hook-parent-after-clone.sh", -1) : report_errno("launch", "PID");
   }
+  if (result == 0) result = failpoint_reported(AT_AFTER_CLONE);
   if (result == 0 && send(pair[0], "go", 2, MSG_NOSIGNAL) != 2) result = child_died(pid);
   if (result == 0) result = relay(options, pair[0], pid);
   if (result != 0) kill_child(options, pid);
@@ -167,6 +175,7 @@ int main(int argc, char **argv) {
   if (status >= 0) return status;
   if (options.sync_fd >= 0) report_open(options.sync_fd);
   if (!options.insecure && image_protect(argv) != 0) return 1;
+  if (failpoints_open() != 0) return 1; /* not before: that one starts the program again */
   if (options.sync_fd >= 0) {
     fcntl(options.sync_fd, F_SETFD, FD_CLOEXEC);
     /* whatever else was inherited belongs to nobody here */
@@ -186,9 +195,10 @@ int main(int argc, char **argv) {
   struct child child = {.options = &options, .plan = &plan, .argc = argc, .argv = argv};
   child.listener = bind_socket(options.run);
   if (child.listener < 0 || private_mounts() != 0 || hook_run(&plan, options.lib, "hook-parent-before-clone.sh", -1) != 0) return 1;
+  if (failpoint_reported(AT_BEFORE_CLONE) != 0) return 1;
   if (make_users(&plan, &child) != 0) return 1;
   child.dev = root_make_dev(&plan);
-  if (child.dev < 0) return 1;
+  if (child.dev < 0 || failpoint_reported(AT_DEV) != 0) return 1;
   if (setpriority(PRIO_PROCESS, 0, plan.nice) != 0) {
     report_errno("nice", "launcher");
     return 1;

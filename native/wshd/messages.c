@@ -1,5 +1,7 @@
 #include "init.h"
 
+#include "failpoint.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -25,6 +27,10 @@ static void send_error(struct init *init, struct connection *connection, uint32_
 }
 
 static void hello(struct init *init, struct connection *connection, uint32_t sequence, uint32_t role) {
+  if (failpoint(AT_HELLO) != 0) {
+    send_error(init, connection, sequence, errno, "failpoint wshd.hello");
+    return;
+  }
   connection->role = role;
   if (role == WSHD_ROLE_OPERATOR) {
     wire_begin(&answer, WSHD_WELCOME, sequence);
@@ -133,6 +139,8 @@ static void spawn(struct init *init, struct connection *connection, uint32_t seq
     errno = EINVAL;
   } else if (job_find(init, request.job_id) != NULL) {
     errno = EEXIST;
+  } else if (failpoint(AT_SPAWN) != 0) {
+    operation = "failpoint wshd.spawn";
   } else {
     job = job_spawn(init, &request, fds, &fd_count, &operation);
   }
@@ -140,11 +148,13 @@ static void spawn(struct init *init, struct connection *connection, uint32_t seq
     send_error(init, connection, sequence, errno, operation);
   } else {
     if (is_operator) job->owner = connection;
+    if (failpoint(AT_SPAWNED) != 0) connection_end(init, connection);
     wire_begin(&answer, WSHD_SPAWNED, sequence);
     wire_put_u32(&answer, job->id);
     wire_put_u32(&answer, (uint32_t)job->pid);
     connection_send(init, connection, &answer, fds, fd_count);
     for (size_t i = 0; i < fd_count; i++) close(fds[i]);
+    if (failpoint(AT_SPAWN_TOLD) != 0) connection_end(init, connection);
     /* the connection broke in this very moment: it is too late for connection_end() to see this job */
     if (is_operator && connection->dead) {
       job->owner = NULL;
@@ -164,6 +174,10 @@ static void signal_request(struct init *init, struct connection *connection, uin
     send_error(init, connection, sequence, reader->failed ? EPROTO : EINVAL, "signal");
     return;
   }
+  if (failpoint(AT_SIGNAL) != 0) {
+    send_error(init, connection, sequence, errno, "failpoint wshd.signal");
+    return;
+  }
   if (id == WSHD_ALL_JOBS && init->keeper != 0) {
     descendants_signal(init->proc, number);
   } else if (id == WSHD_ALL_JOBS) {
@@ -181,14 +195,18 @@ static void forget(struct init *init, struct connection *connection, uint32_t se
     send_error(init, connection, sequence, EPROTO, "forget");
     return;
   }
+  if (failpoint(AT_FORGET) != 0) {
+    send_error(init, connection, sequence, errno, "failpoint wshd.forget");
+    return;
+  }
   if (job != NULL && job->ended) job_forget(init, job);
   send_ok(init, connection, sequence);
 }
 
 static void wait_empty(struct init *init, struct connection *connection, uint32_t sequence) {
-  struct waiter *waiter = malloc(sizeof *waiter);
+  struct waiter *waiter = failpoint(AT_WAIT_EMPTY) == 0 ? malloc(sizeof *waiter) : NULL;
   if (waiter == NULL) {
-    send_error(init, connection, sequence, ENOMEM, "wait-empty");
+    send_error(init, connection, sequence, errno, "wait-empty");
     return;
   }
   *waiter = (struct waiter){.next = init->waiters, .connection = connection, .sequence = sequence};

@@ -1,5 +1,6 @@
 #include "options.h"
 
+#include "failpoint.h"
 #include "format.h"
 
 #include <errno.h>
@@ -22,6 +23,8 @@ static int usage(const char *program) {
            "  --title NAME  process title of init\n"
            "  --insecure    plain processes without any isolation\n"
            "  --sync-fd N   descriptor of the daemon's channel\n"
+           "  --list-failpoints\n"
+           "                names of the places where a test can make it fail\n"
            "  --help        this text\n",
            program);
   return 0;
@@ -44,6 +47,10 @@ int options_parse(struct options *options, int argc, char **argv) {
   } known[] = {{"--run", &options->run}, {"--lib", &options->lib}, {"--root", &options->root}, {"--title", &options->title}, {"--sync-fd", &sync}};
   for (int i = 1; i < argc; i++) {
     if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) return usage(argv[0]);
+    if (strcmp(argv[i], "--list-failpoints") == 0) {
+      failpoints_list();
+      return 0;
+    }
     if (strcmp(argv[i], "--insecure") == 0) {
       options->insecure = true;
       continue;

@@ -10,7 +10,7 @@ struct options {
   bool insecure; /* no namespaces, mounts, users: see insecure.h */
 };
 
-/* Answers -1 to go on, otherwise the exit status: 0 after --help, 1 after a complaint on stderr. */
+/* Answers -1 to go on, otherwise the exit status: 0 after --help and --list-failpoints, 1 after a complaint on stderr. */
 int options_parse(struct options *options, int argc, char **argv);
 
 #endif

@@ -27,6 +27,7 @@ export function cgroups(options: CgroupsOptions): DriverFactory<CgroupDriver> {
         prefix,
         controllers: found.controllers,
         logger: components.logger,
+        failpoints: components.failpoints,
       });
     const reason = 'no cgroup hierarchy is mounted';
     return {

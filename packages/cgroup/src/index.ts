@@ -4,5 +4,6 @@
  * @packageDocumentation
  */
 export { type CgroupsOptions, cgroups } from './driver.ts';
+export { CGROUP_FAILPOINTS } from './failpoints.ts';
 export { noCgroups } from './none.ts';
 export { type CgroupViewOptions, makeCgroupView } from './view.ts';

@@ -55,17 +55,36 @@ async function copy(
   checkPath(operation, 'host path', hostPath);
   checkPath(operation, 'container path', containerPath);
   if (owner.includes('\0')) throw invalid(operation, 'the owner holds a NUL byte', owner);
+  const points = request.direction === 'in' ? ('copy-in' as const) : ('copy-out' as const);
   const running = await container.exclusive(async () => {
     container.requireState(...allowed); // a stop may have come first; a copy out then begins after it
+    await engine.failpoints.pass(`${points}.check`);
     return start(container, { ...request, user: 'vcap', forbidden: [engine.options.depot] }, operation);
   });
   container.copies.add(running);
   engine.logger.debug?.('copy-started', { handle: container.handle, operation, hostPath, containerPath });
   try {
     if (engine.isClosing) running.abort();
+    await passOrEnd(engine, `${points}.start`, running);
     await running.ended;
+    await engine.failpoints.pass(`${points}.end`);
   } finally {
     container.copies.delete(running);
+  }
+}
+
+/** A failure here leaves no copy running. */
+async function passOrEnd(
+  { failpoints }: Engine,
+  name: 'copy-in.start' | 'copy-out.start',
+  running: RunningCopy,
+): Promise<void> {
+  try {
+    await failpoints.pass(name);
+  } catch (error) {
+    running.abort();
+    await running.ended.catch(() => {});
+    throw error;
   }
 }
 

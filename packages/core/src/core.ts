@@ -4,6 +4,7 @@ import type { ManagedContainer } from './container.ts';
 import { ContainerIds } from './container-id.ts';
 import { type Engine, trySave } from './engine.ts';
 import { failpoints } from './failpoint.ts';
+import { CORE_FAILPOINTS } from './failpoint-names.ts';
 import type { Core, CoreOptions } from './options.ts';
 import { Pools } from './pools.ts';
 import { recoverContainers } from './recovery.ts';
@@ -41,8 +42,14 @@ export async function createCore(options: CoreOptions): Promise<Core> {
       return engine.containers.size;
     },
     openSession: () => openSession(engine),
-    settle: () => settle(engine),
-    close: async () => letGo(engine),
+    settle: async () => {
+      await settle(engine);
+      await engine.failpoints.pass('drain.settle');
+    },
+    close: async () => {
+      letGo(engine);
+      await engine.failpoints.pass('drain.release');
+    },
   };
 }
 
@@ -56,7 +63,7 @@ function makeEngine(options: CoreOptions): Engine {
     logger: options.logger,
     pools: new Pools(options),
     ids: new ContainerIds(),
-    failpoint: failpoints(process.env.WARDEN_FAILPOINT),
+    failpoints: options.failpoints ?? failpoints(process.env.WARDEN_FAILPOINT, CORE_FAILPOINTS),
     containers,
     reserved: new Set(),
     isClosing: false,

@@ -15,34 +15,21 @@ import { blockOf } from './pools.ts';
 import type { ContainerRecord } from './record.ts';
 import { UndoStack } from './undo-stack.ts';
 
-/** Names of the failpoints, in the order of the steps they stand behind. */
-export const CREATE_FAILPOINTS = [
-  'create.reserve',
-  'create.record',
-  'create.quota',
-  'create.filesystem',
-  'create.cgroup',
-  'create.prepare',
-  'create.launch',
-  'create.network',
-  'create.proceed',
-  'create.snapshot',
-] as const;
-
 /** Creates a container that `reference` keeps alive. Errors: see `Warden.create`. */
 export async function createContainer(
   engine: Engine,
   spec: CreateSpec,
   reference: Reference,
 ): Promise<ManagedContainer> {
-  const { drivers, failpoint } = engine;
+  const { drivers, failpoints } = engine;
   const undo = new UndoStack();
   try {
     validate(engine, spec);
+    failpoints.passSync('create.validate'); // nobody may take the handle between the look and the reservation
     const container = reserve(engine, spec, undo);
     const { record } = container;
     container.references.add(reference);
-    failpoint('create.reserve');
+    await failpoints.pass('create.reserve');
 
     undo.push((isIntact) => {
       // what could not be undone is found by its record, at the next start
@@ -50,47 +37,52 @@ export async function createContainer(
       else engine.logger.error('undo-failed', { handle: record.handle, directory: container.directory });
     });
     fs.mkdirSync(container.directory, { mode: 0o755 });
+    await failpoints.pass('create.directory');
     saveRecord(engine, container); // the intent: from here on a killed daemon leaves enough to undo everything
-    failpoint('create.record');
+    await failpoints.pass('create.record');
 
     undo.push(() => drivers.quota.release(container.quotaSpec, record.drivers.quota));
     await drivers.quota.prepare(container.quotaSpec, record.drivers.quota);
-    failpoint('create.quota');
+    await failpoints.pass('create.quota');
 
     undo.push(() => drivers.filesystem.release(container.rootfsSpec, record.drivers.filesystem));
     await drivers.filesystem.prepare(container.rootfsSpec, record.drivers.filesystem);
-    failpoint('create.filesystem');
+    await failpoints.pass('create.filesystem');
 
     undo.push(() => drivers.cgroup.release(record.drivers.cgroup));
     await drivers.cgroup.create(
       { id: record.id, allowAllDevices: engine.options.allowNested, pidsLimit: engine.options.pidsLimit },
       record.drivers.cgroup,
     );
-    failpoint('create.cgroup');
+    await failpoints.pass('create.cgroup');
 
     const initSpec = Object.freeze(initSpecOf(engine, container));
     await drivers.init.prepare(initSpec);
-    failpoint('create.prepare');
+    await failpoints.pass('create.prepare');
 
     const network = networkSpecOf(engine, container);
     undo.push(() => drivers.network.release(network, record.drivers.network));
     const launched = await drivers.init.launch(initSpec);
     undo.push(() => launched.abort());
-    failpoint('create.launch');
+    await failpoints.pass('create.launch');
 
     await drivers.network.attach(network, record.drivers.network, launched.pid);
-    failpoint('create.network');
+    await failpoints.pass('create.network');
 
     const init = await launched.proceed();
-    undo.push(() => init.kill());
-    failpoint('create.proceed');
+    undo.push(() => {
+      container.isDestroyed = true; // so that the end of init is no news
+      return init.kill();
+    });
+    await failpoints.pass('create.proceed');
 
     record.state = 'active';
     saveRecord(engine, container);
-    failpoint('create.snapshot');
+    await failpoints.pass('create.snapshot');
     engine.reserved.delete(record.handle);
     engine.containers.set(record.handle, container);
     attachInit(engine, container, init);
+    await failpoints.pass('create.register');
     if (!container.references.has(reference)) armGraceTime(engine, container); // its session ended meanwhile
     return container;
   } catch (error) {
@@ -171,6 +163,7 @@ function reserve(engine: Engine, spec: CreateSpec, undo: UndoStack): ManagedCont
       quota: drivers.quota.plan({ id, directory, uid }),
     },
     state: 'born',
+    isDestroying: false,
     events: new Set(),
     jobs: new Map(),
     ports: new Set(),

@@ -6,6 +6,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { type ContainerId, isContainerId, toWardenError, type WardenError } from '@warden/interface';
+import { parseAddress } from './pools.ts';
 import { type ContainerRecord, parseRecord, RECORD_FILE } from './record.ts';
 
 /** Set-aside directories keep their id behind this. The dot hides them from every later start. */
@@ -37,10 +38,17 @@ export type DepotEntry = Entry &
   (
     | { readonly kind: 'recorded'; readonly record: ContainerRecord }
     /** Half made, or robbed of its record; `uid` as far as it is known. */
-    | { readonly kind: 'unrecorded'; readonly uid: number | undefined }
-    | { readonly kind: 'broken'; readonly error: WardenError }
-    | { readonly kind: 'set-aside'; readonly record: ContainerRecord | undefined }
+    | ({ readonly kind: 'unrecorded' } & Addresses)
+    | ({ readonly kind: 'broken'; readonly error: WardenError } & Addresses)
+    | ({ readonly kind: 'set-aside'; readonly record: ContainerRecord | undefined } & Addresses)
   );
+
+/** As far as `etc/config` tells them. */
+interface Addresses {
+  /** Of its network block. */
+  readonly network: number | undefined;
+  readonly uid: number | undefined;
+}
 
 /** All entries that are ours, by name. */
 export function readDepot(depot: string): readonly DepotEntry[] {
@@ -55,10 +63,11 @@ export function readDepot(depot: string): readonly DepotEntry[] {
 function readEntry(depot: string, name: string): DepotEntry | undefined {
   const directory = path.join(depot, name);
   if (name.startsWith('.')) {
-    const id = name.slice(QUARANTINE_PREFIX.length);
+    const [id = ''] = name.slice(QUARANTINE_PREFIX.length).split('.');
     if (!name.startsWith(QUARANTINE_PREFIX) || !isContainerId(id)) return undefined;
     const record = readRecord(directory);
-    return { kind: 'set-aside', id, name, directory, record: isFault(record) ? undefined : record };
+    const known = isFault(record) ? undefined : record;
+    return { kind: 'set-aside', id, name, directory, record: known, ...addressesIn(readConfig(directory)) };
   }
   const record = readRecord(directory);
   if (record !== undefined && !isFault(record))
@@ -66,10 +75,19 @@ function readEntry(depot: string, name: string): DepotEntry | undefined {
   const config = readConfig(directory);
   const id = config.get('id') ?? (isContainerId(name) ? name : undefined);
   if (id === undefined || !isContainerId(id)) return undefined;
-  if (record !== undefined) return { kind: 'broken', id, name, directory, error: record.fault };
+  const addresses = addressesIn(config);
+  if (record !== undefined) return { kind: 'broken', id, name, directory, error: record.fault, ...addresses };
   if (!config.has('id') && !fs.readdirSync(directory).every((part) => PARTS.includes(part))) return undefined;
-  const uid = Number(config.get('user_uid'));
-  return { kind: 'unrecorded', id, name, directory, uid: Number.isInteger(uid) ? uid : undefined };
+  return { kind: 'unrecorded', id, name, directory, ...addresses };
+}
+
+function addressesIn(config: ReadonlyMap<string, string>): Addresses {
+  const uid = Number(config.get('user_uid') ?? Number.NaN);
+  const host = parseAddress(config.get('network_host_ip') ?? '');
+  return {
+    network: host === undefined ? undefined : host - (host % 4),
+    uid: Number.isInteger(uid) ? uid : undefined,
+  };
 }
 
 interface Fault {

@@ -3,7 +3,7 @@ import fs from 'node:fs';
 import { type ContainerInfo, WardenError } from '@warden/interface';
 import type { ManagedContainer } from './container.ts';
 import { endCopies } from './copy.ts';
-import { type Engine, networkSpecOf } from './engine.ts';
+import { type Engine, networkSpecOf, trySave } from './engine.ts';
 import { containerInfo } from './info.ts';
 import { stopContainer } from './stop.ts';
 
@@ -22,9 +22,14 @@ const KILL_TIMEOUT_MS = 5_000;
 async function destroy(engine: Engine, container: ManagedContainer): Promise<void> {
   clearTimeout(container.graceTimer);
   container.obituary ??= await lastInfo(engine, container);
+  // the intent: what this daemon does not finish, the next one does. A full disk must not keep a container
+  container.record.isDestroying = true;
+  trySave(engine, container);
+  await engine.failpoints.pass('destroy.record');
   await stopContainer(engine, container, { kill: false }).catch((error: unknown) => {
     engine.logger.warn('stop-before-destroy-failed', { handle: container.handle, error });
   });
+  await engine.failpoints.pass('destroy.stop');
   await container.exclusive(() => tearDown(engine, container));
 }
 
@@ -43,16 +48,22 @@ async function lastInfo(engine: Engine, container: ManagedContainer): Promise<Co
  */
 async function tearDown(engine: Engine, container: ManagedContainer): Promise<void> {
   const { record } = container;
+  const { failpoints } = engine;
   container.outOfMemoryWatch?.close();
   await endCopies(container);
+  await failpoints.pass('destroy.copies');
   await container.init?.kill();
+  await failpoints.pass('destroy.init');
   // nothing is left in the groups unless init was lost before it could be killed
   await engine.drivers.cgroup.killAll(record.drivers.cgroup, KILL_TIMEOUT_MS);
+  await failpoints.pass('destroy.kill');
   for (const job of container.jobs.values()) job.dissolve();
+  await failpoints.pass('destroy.jobs');
   await releaseDrivers(engine, container);
   clearTimeout(container.saveTimer);
   container.saveTimer = undefined;
   removeDirectory(container.directory);
+  await failpoints.pass('destroy.directory');
   engine.pools.networks.release(record.network);
   engine.pools.uids.release(record.uid);
   for (const port of record.ports) engine.pools.ports.release(port);
@@ -64,7 +75,7 @@ async function tearDown(engine: Engine, container: ManagedContainer): Promise<vo
 
 /** Lets every driver release what it holds for the container; all are asked, the first failure is thrown. */
 export async function releaseDrivers(engine: Engine, container: ManagedContainer): Promise<void> {
-  const { drivers } = engine;
+  const { drivers, failpoints } = engine;
   const { drivers: states } = container.record;
   const failures: unknown[] = [];
   const attempt = async (action: () => Promise<void>): Promise<void> => {
@@ -75,11 +86,23 @@ export async function releaseDrivers(engine: Engine, container: ManagedContainer
     }
   };
   await Promise.all([
-    attempt(() => drivers.network.release(networkSpecOf(engine, container), states.network)),
-    attempt(() => drivers.cgroup.release(states.cgroup)),
+    attempt(async () => {
+      await drivers.network.release(networkSpecOf(engine, container), states.network);
+      await failpoints.pass('destroy.network');
+    }),
+    attempt(async () => {
+      await drivers.cgroup.release(states.cgroup);
+      await failpoints.pass('destroy.cgroup');
+    }),
   ]);
-  await attempt(() => drivers.filesystem.release(container.rootfsSpec, states.filesystem));
-  await attempt(() => drivers.quota.release(container.quotaSpec, states.quota));
+  await attempt(async () => {
+    await drivers.filesystem.release(container.rootfsSpec, states.filesystem);
+    await failpoints.pass('destroy.filesystem');
+  });
+  await attempt(async () => {
+    await drivers.quota.release(container.quotaSpec, states.quota);
+    await failpoints.pass('destroy.quota');
+  });
   if (failures.length > 0) throw failures[0];
 }
 

@@ -2,7 +2,7 @@
 import type { Logger, NetworkSpec } from '@warden/interface';
 import { type ManagedContainer, unknownHandle } from './container.ts';
 import type { ContainerIds } from './container-id.ts';
-import type { Failpoint } from './failpoint.ts';
+import type { CoreFailpoints } from './failpoint-names.ts';
 import type { CoreDrivers, CoreOptions } from './options.ts';
 import type { Pools } from './pools.ts';
 import { writeRecord } from './record.ts';
@@ -14,7 +14,7 @@ export interface Engine {
   readonly logger: Logger;
   readonly pools: Pools;
   readonly ids: ContainerIds;
-  readonly failpoint: Failpoint;
+  readonly failpoints: CoreFailpoints;
   /** Registered containers by handle, in order of creation. */
   readonly containers: Map<string, ManagedContainer>;
   /** Handles of containers that are being created. */
@@ -59,5 +59,8 @@ export function saveRecord(engine: Engine, container: ManagedContainer): void {
   clearTimeout(container.saveTimer);
   container.saveTimer = undefined;
   if (container.isDestroyed) return; // its directory is gone
-  writeRecord(container.directory, container.record, engine.options.durable);
+  writeRecord(container.directory, container.record, {
+    durable: engine.options.durable,
+    failpoints: engine.failpoints,
+  });
 }

@@ -5,6 +5,8 @@
  * @packageDocumentation
  */
 export { createCore } from './core.ts';
-export { CREATE_FAILPOINTS } from './create.ts';
+export { failpoints } from './failpoint.ts';
+export { CORE_FAILPOINTS, CREATE_FAILPOINTS } from './failpoint-names.ts';
 export type { Syslog } from './job-log.ts';
 export type { Core, CoreDrivers, CoreOptions, NumberRange } from './options.ts';
+export { QUARANTINE_ADVICE, type SetAside, setAside } from './quarantine.ts';

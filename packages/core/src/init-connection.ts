@@ -43,10 +43,17 @@ function takeOverJobs(engine: Engine, container: ManagedContainer, init: Init): 
   }
   // behind what each job does with what init has kept
   if (ids.size > 0) {
-    queueMicrotask(() => {
-      engine.failpoint('recover.acknowledge');
-      init.acknowledge();
-    });
+    queueMicrotask(() => acknowledge(engine, container, init));
+  }
+}
+
+/** Without it, init keeps everything for another daemon, which is no harm. */
+function acknowledge({ failpoints, logger }: Engine, { handle }: ManagedContainer, init: Init): void {
+  try {
+    failpoints.passSync('recover.acknowledge');
+    init.acknowledge();
+  } catch (error) {
+    logger.warn('recovered-jobs-not-acknowledged', { handle, error });
   }
 }
 
@@ -91,6 +98,7 @@ export function adoptJob(
             { known, onPressure },
           ),
     logger,
+    failpoints: engine.failpoints,
     onLimitExceeded: () => addEvent(engine, container, OUTPUT_EVENT),
     isClosing: () => engine.isClosing,
   });

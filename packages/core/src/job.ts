@@ -1,6 +1,7 @@
 /** One job: output collected from init's pipes, its limit, its end, and who waits for it. */
 import fs from 'node:fs';
 import { type Init, type InitJob, type Logger, type OutputChunk, WardenError } from '@warden/interface';
+import type { CoreFailpoints } from './failpoint-names.ts';
 import { JobOutput } from './job-output.ts';
 import { JobSpool } from './job-spool.ts';
 import type { OnPressure, OutputTap } from './output-tap.ts';
@@ -44,6 +45,7 @@ export interface ManagedJobOptions {
     onPressure: (who: object) => OnPressure,
   ) => readonly OutputTap[];
   readonly logger: Logger;
+  readonly failpoints: CoreFailpoints;
   /** Called once when the limit is exceeded. */
   readonly onLimitExceeded: () => void;
   /** Whether the daemon is letting go of everything: a lost connection then says nothing about the job. */
@@ -89,7 +91,11 @@ export class ManagedJob {
     this.#intakes = { stdout: this.#intake('stdout'), stderr: this.#intake('stderr') };
     this.#taps = options.isRecovered ? this.#resume() : this.#begin();
     job.exited.then(
-      ({ exitCode }) => this.#onExit(exitCode ?? NO_EXIT_STATUS),
+      ({ exitCode }) =>
+        this.#onExit(exitCode ?? NO_EXIT_STATUS).catch((error: unknown) => {
+          options.logger.error('job-end-failed', { job: job.id, error });
+          this.finish(NO_EXIT_STATUS);
+        }),
       (cause: unknown) => (options.isClosing() ? this.#letGo(cause) : this.finish(NO_EXIT_STATUS)),
     );
   }
@@ -141,7 +147,7 @@ export class ManagedJob {
   }
 
   /** Ends the job now, whatever its process does. Idempotent. */
-  finish(status: number): void {
+  finish(status: number = NO_EXIT_STATUS): void {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
     clearTimeout(this.#holdTimer);
@@ -250,9 +256,11 @@ export class ManagedJob {
   async #onExit(status: number): Promise<void> {
     if (this.#hasEnded) return;
     clearTimeout(this.#holdTimer);
+    const { failpoints } = this.#options;
+    await failpoints.pass('job.exit');
     const intakes = STREAMS.map((stream) => this.#intakes[stream]);
-    // nobody is there to take the result: it goes on disk, without a moment in which it is nowhere
-    if (this.#takers === 0) for (const intake of intakes) intake.keep();
+    // it goes on disk, without a moment in which it is nowhere: whoever waits for it by its number asks the next daemon, should this one die
+    if (!this.#isForOne()) for (const intake of intakes) intake.keep();
     if (!drainAll(intakes) && !this.#hasEnded) {
       for (const intake of intakes) intake.flow();
       let timer: NodeJS.Timeout | undefined;
@@ -263,12 +271,19 @@ export class ManagedJob {
       clearTimeout(timer);
       if (!this.#hasEnded) drainAll(intakes);
     }
+    await failpoints.pass('job.drain');
     this.finish(status);
+    await failpoints.pass('job.store');
+  }
+
+  /** Made by Run: whoever waits knows no number to ask another daemon by. */
+  #isForOne(): boolean {
+    return this.#options.isAwaited && this.#takers > 0;
   }
 
   /** The result of an ended job that nobody takes must survive this daemon. */
   #putAway(): void {
-    if (this.#takers > 0 || this.#isPutAway || this.#spool === undefined) return;
+    if (this.#isForOne() || this.#isPutAway || this.#spool === undefined) return;
     this.#isPutAway = true;
     for (const stream of STREAMS) {
       if (this.#intakes[stream].isKept) continue;

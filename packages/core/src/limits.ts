@@ -18,7 +18,9 @@ export function limitMemory(
   if (bytes === undefined) return unlessGone(container, cgroup.memoryLimit(record.drivers.cgroup));
   return container.exclusive(async () => {
     await watchOutOfMemory(engine, container); // before the limit can hurt anybody
+    await engine.failpoints.pass('limit-memory.watch');
     return recorded(engine, container, {
+      limit: 'limit-memory',
       put: { memoryLimit: bytes },
       putBack: { memoryLimit: record.memoryLimit },
       apply: () => cgroup.setMemoryLimit(record.drivers.cgroup, bytes),
@@ -27,6 +29,8 @@ export function limitMemory(
 }
 
 interface Change<T> {
+  /** What its failpoints begin with. */
+  readonly limit: 'limit-memory' | 'limit-cpu' | 'limit-bandwidth';
   readonly put: Partial<ContainerRecord>;
   readonly putBack: Partial<ContainerRecord>;
   apply(): Promise<T>;
@@ -34,15 +38,19 @@ interface Change<T> {
 
 /** Records first: a daemon that dies in between finishes the change at its next start. What fails is put back. Errors: the driver's, the record's. */
 async function recorded<T>(engine: Engine, container: ManagedContainer, change: Change<T>): Promise<T> {
+  let applied: T;
   try {
     Object.assign(container.record, change.put);
     saveRecord(engine, container);
-    return await change.apply();
+    await engine.failpoints.pass(`${change.limit}.record`);
+    applied = await change.apply();
   } catch (error) {
     Object.assign(container.record, change.putBack);
     trySave(engine, container);
     throw error;
   }
+  await engine.failpoints.pass(`${change.limit}.apply`);
+  return applied;
 }
 
 /** A reading of a container whose parts are just being taken away. Errors: `UNKNOWN_HANDLE` then. */
@@ -88,6 +96,7 @@ export function limitCpu(
   if (shares === undefined) return unlessGone(container, cgroup.cpuShares(record.drivers.cgroup));
   return container.exclusive(() =>
     recorded(engine, container, {
+      limit: 'limit-cpu',
       put: { cpuShares: shares },
       putBack: { cpuShares: record.cpuShares },
       apply: () => cgroup.setCpuShares(record.drivers.cgroup, shares),
@@ -110,12 +119,15 @@ export function limitDisk(
   return container.exclusive(async () => {
     try {
       const current = await quota.limits(quotaSpec, state);
-      return await quota.setLimits(quotaSpec, state, {
+      await engine.failpoints.pass('limit-disk.read');
+      const applied = await quota.setLimits(quotaSpec, state, {
         blockSoft: spec.blockSoft ?? current.blockSoft,
         blockHard: spec.blockHard ?? current.blockHard,
         inodeSoft: spec.inodeSoft ?? current.inodeSoft,
         inodeHard: spec.inodeHard ?? current.inodeHard,
       });
+      await engine.failpoints.pass('limit-disk.apply');
+      return applied;
     } catch (error) {
       if (isUnsupported(error)) return undefined;
       throw error;
@@ -135,6 +147,7 @@ export function limitBandwidth(
   const { network } = engine.drivers;
   return container.exclusive(() =>
     recorded(engine, container, {
+      limit: 'limit-bandwidth',
       put: { bandwidth: limit },
       putBack: { bandwidth: record.bandwidth },
       apply: () => network.setBandwidth(networkSpecOf(engine, container), record.drivers.network, limit),

@@ -88,11 +88,14 @@ async function publish(
   isPooled: boolean,
 ): Promise<PortMapping> {
   const { record } = container;
+  const { failpoints } = engine;
   const { hostPort } = mapping;
   if (isPooled) record.ports.add(hostPort);
   record.mappings.push(mapping);
   try {
+    await failpoints.pass('net-in.port');
     saveRecord(engine, container);
+    await failpoints.pass('net-in.record');
     await mapPort(engine, container, mapping);
   } catch (error) {
     record.mappings.splice(record.mappings.indexOf(mapping), 1);
@@ -103,6 +106,7 @@ async function publish(
     trySave(engine, container);
     throw error;
   }
+  await failpoints.pass('net-in.map');
   return mapping;
 }
 
@@ -121,6 +125,7 @@ export function allowEgress(engine: Engine, container: ManagedContainer, spec: N
     record.egress.push(rule);
     try {
       saveRecord(engine, container);
+      await engine.failpoints.pass('net-out.record');
       await engine.drivers.network.allowEgress(
         networkSpecOf(engine, container),
         record.drivers.network,
@@ -131,6 +136,7 @@ export function allowEgress(engine: Engine, container: ManagedContainer, spec: N
       trySave(engine, container);
       throw error;
     }
+    await engine.failpoints.pass('net-out.rule');
   });
 }
 

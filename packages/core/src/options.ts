@@ -1,6 +1,7 @@
 /** What the assembler gives to core. */
 import type {
   CgroupDriver,
+  Failpoints,
   FilesystemDriver,
   InitDriver,
   Logger,
@@ -79,6 +80,8 @@ export interface CoreOptions {
   readonly lang: string;
   /** Records are flushed to the disk. Needed only to find directories after a power failure, never after a killed daemon. */
   readonly durable: boolean;
+  /** For tests. Default: what `WARDEN_FAILPOINT` says, with the names of the engine only. */
+  readonly failpoints?: Failpoints;
 }
 
 /** The engine: hands out sessions, survives restarts. */

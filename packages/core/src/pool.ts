@@ -28,6 +28,11 @@ export class Pool {
     return this.size - available;
   }
 
+  /** Entries that somebody has. */
+  get taken(): number {
+    return this.size - this.#free.size;
+  }
+
   /** The entry that has been free for longest; `undefined` when there is none. */
   acquire(): number | undefined {
     const head = this.#free.entries().next().value;

@@ -1,22 +1,28 @@
 /**
  * What is on disk about a container: `snapshot.json` in its directory, in the original's keys (spec behaviour.md 9) with our own under
- * `warden`. It is written before anything is made (state `born`: the intent) and after every change, always beside and then renamed, so
- * that the last good one is never gone.
+ * `warden`. It is written before anything is made (state `born`: the intent), before everything else that takes more than one step, and after
+ * every change, always beside and then renamed, so that the last good one is never gone. The last key is a checksum of all that is before it.
  */
 import fs from 'node:fs';
 import path from 'node:path';
+import zlib from 'node:zlib';
 import {
   type ContainerId,
   type DriverState,
   type EgressRule,
+  isWardenError,
   type PortMapping,
   WardenError,
 } from '@warden/interface';
+import type { CoreFailpoints } from './failpoint-names.ts';
 import { formatAddress, parseAddress } from './pools.ts';
+import { checkStored } from './record-check.ts';
 
 /** File name in the container's directory. */
 export const RECORD_FILE = 'snapshot.json';
-const VERSION = 1;
+/** 1: without `destroying` and checksum. 2: this. What is newer than this is not understood, and so nothing is done to its container. */
+const VERSION = 2;
+const OLDEST_VERSION = 1;
 
 /** States of all drivers, as planned. */
 export interface DriverStates {
@@ -47,6 +53,8 @@ export interface ContainerRecord {
   readonly graceTime: number | undefined;
   readonly drivers: DriverStates;
   state: 'born' | 'active' | 'stopped';
+  /** Its destruction has begun: whoever finds it goes on with that. */
+  isDestroying: boolean;
   readonly events: Set<string>;
   /** Jobs that are more than something to wait for. */
   readonly jobs: Map<number, JobNote>;
@@ -64,7 +72,7 @@ export interface ContainerRecord {
 
 /** The text of the file. */
 export function serializeRecord(record: ContainerRecord): string {
-  return JSON.stringify({
+  const text = JSON.stringify({
     events: [...record.events],
     jobs: Object.fromEntries([...record.jobs].map(([id, note]) => [id, storedJob(note)])),
     limits: {},
@@ -83,6 +91,7 @@ export function serializeRecord(record: ContainerRecord): string {
     state: record.state,
     warden: {
       version: VERSION,
+      ...(record.isDestroying ? { destroying: true } : {}),
       rootfs: record.rootfs,
       drivers: record.drivers,
       ...(record.outOfMemoryKills === undefined
@@ -95,6 +104,23 @@ export function serializeRecord(record: ContainerRecord): string {
           }),
     },
   });
+  return `${text.slice(0, -1)}${CHECKSUM_KEY}${checksum(text)}"}`;
+}
+
+const CHECKSUM_KEY = ',"checksum":"';
+
+function checksum(text: string): string {
+  return zlib.crc32(text).toString(16).padStart(8, '0');
+}
+
+/** Absent: whoever changed the file by hand took it out, as the advice says. */
+function verify(text: string): void {
+  const [, before, found] = /^(.*),"checksum":"([^"]*)"\}\s*$/s.exec(text) ?? [];
+  if (found === undefined || checksum(`${before}}`) === found) return;
+  throw new WardenError(
+    'INVALID_SPEC',
+    'the record does not have its checksum: it is damaged, or was changed by hand (then take the key "checksum" out)',
+  );
 }
 
 interface StoredJob {
@@ -123,7 +149,8 @@ function jobNote(stored: StoredJob): JobNote {
   };
 }
 
-interface Stored {
+/** The whole of a file. */
+export interface Stored {
   readonly events: readonly string[];
   readonly jobs?: Readonly<Record<string, StoredJob>>;
   readonly grace_time: number | null;
@@ -141,6 +168,7 @@ interface Stored {
   readonly state: 'born' | 'active' | 'stopped';
   readonly warden: {
     readonly version: number;
+    readonly destroying?: boolean;
     readonly rootfs: string;
     readonly drivers: DriverStates;
     readonly out_of_memory_kills?: string;
@@ -150,28 +178,23 @@ interface Stored {
 
 /** Reads a file's text. Errors: `INVALID_SPEC` saying what is wrong; the file is then somebody else's, or broken. */
 export function parseRecord(text: string): ContainerRecord {
-  let stored: Stored;
+  let found: unknown;
   try {
-    stored = JSON.parse(text) as Stored;
+    found = JSON.parse(text);
   } catch (cause) {
     throw new WardenError('INVALID_SPEC', `the record is no JSON: ${(cause as Error).message}`, { cause });
   }
-  if (stored?.warden?.version !== VERSION) {
+  const version = (found as Partial<Stored> | null)?.warden?.version;
+  if (!Number.isInteger(version) || version! < OLDEST_VERSION || version! > VERSION) {
     throw new WardenError(
       'INVALID_SPEC',
-      `the record has version ${stored?.warden?.version ?? 'none'}, this daemon writes ${VERSION}`,
+      `the record has version ${version ?? 'none'}, this daemon knows ${OLDEST_VERSION} to ${VERSION}`,
     );
   }
+  verify(text);
+  const stored = checkStored(found);
   const { resources, warden } = stored;
-  const network = parseAddress(String(resources?.network));
-  if (
-    typeof resources?.container_id !== 'string' ||
-    typeof resources.handle !== 'string' ||
-    network === undefined ||
-    !Number.isInteger(resources.uid)
-  ) {
-    throw new WardenError('INVALID_SPEC', 'the record lacks its resources');
-  }
+  const network = parseAddress(resources.network)!;
   const big = (value: string | undefined): bigint | undefined =>
     value === undefined ? undefined : BigInt(value);
   return {
@@ -183,6 +206,7 @@ export function parseRecord(text: string): ContainerRecord {
     graceTime: stored.grace_time ?? undefined,
     drivers: warden.drivers,
     state: stored.state,
+    isDestroying: warden.destroying === true,
     events: new Set(stored.events),
     jobs: new Map(Object.entries(stored.jobs ?? {}).map(([id, job]) => [Number(id), jobNote(job)])),
     ports: new Set(resources.ports),
@@ -198,26 +222,56 @@ export function parseRecord(text: string): ContainerRecord {
   };
 }
 
+/** How a record is written. */
+export interface WriteOptions {
+  /** On the disk itself, and not only with the kernel, when it returns. */
+  readonly durable: boolean;
+  readonly failpoints: CoreFailpoints;
+}
+
 /** Replaces the file. Synchronous: two writes never overtake each other. Errors: `NATIVE_FAILED` naming the file. */
-export function writeRecord(directory: string, record: ContainerRecord, durable: boolean): void {
+export function writeRecord(directory: string, record: ContainerRecord, options: WriteOptions): void {
   const file = path.join(directory, RECORD_FILE);
   const beside = `${file}.new`;
+  const { failpoints, durable } = options;
   try {
-    const descriptor = fs.openSync(beside, 'w', 0o600);
-    try {
-      fs.writeSync(descriptor, serializeRecord(record));
-      if (durable) fs.fsyncSync(descriptor);
-    } finally {
-      fs.closeSync(descriptor);
-    }
+    writeBeside(beside, Buffer.from(serializeRecord(record)), options);
     fs.renameSync(beside, file);
-    if (durable) syncDirectory(directory);
+    failpoints.passSync('record.rename');
+    if (!durable) return;
+    syncDirectory(directory);
+    failpoints.passSync('record.sync-directory');
   } catch (cause) {
+    removeQuietly(beside); // on a full disk, it would be in the way of the next one
+    if (isWardenError(cause)) throw cause;
     const { code, message } = cause as NodeJS.ErrnoException;
     throw new WardenError('NATIVE_FAILED', `cannot write ${file}: ${message}`, {
       cause,
       fields: { operation: 'write record', object: file, errno: code },
     });
+  }
+}
+
+function removeQuietly(file: string): void {
+  try {
+    fs.unlinkSync(file);
+  } catch {
+    // the failure that is reported is the one before
+  }
+}
+
+function writeBeside(beside: string, content: Buffer, { durable, failpoints }: WriteOptions): void {
+  const descriptor = fs.openSync(beside, 'w', 0o600);
+  try {
+    failpoints.passSync('record.open');
+    // a disk that fills up takes a part first, and tells only at the next write
+    for (let done = 0; done < content.length; ) done += fs.writeSync(descriptor, content, done);
+    failpoints.passSync('record.write');
+    if (!durable) return;
+    fs.fdatasyncSync(descriptor);
+    failpoints.passSync('record.sync');
+  } finally {
+    fs.closeSync(descriptor);
   }
 }
 

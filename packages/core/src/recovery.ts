@@ -2,17 +2,16 @@
  * What a starting daemon does with the depot (spec behaviour.md 10): living containers are taken over, half-made and dead ones are removed,
  * what cannot be understood while something lives is set aside and reported. Kernel objects nobody claims go last.
  */
-import fs from 'node:fs';
-import path from 'node:path';
-import { type ContainerId, type Init, toWardenError, WardenError } from '@warden/interface';
+import { type ContainerId, type Init, isWardenError, toWardenError, WardenError } from '@warden/interface';
 import { ManagedContainer } from './container.ts';
-import { type DepotEntry, QUARANTINE_PREFIX, readDepot } from './depot-entries.ts';
+import { type DepotEntry, readDepot } from './depot-entries.ts';
 import { releaseDrivers, removeDirectory } from './destroy.ts';
 import { type Engine, networkSpecOf, trySave } from './engine.ts';
 import { armGraceTime } from './grace-time.ts';
 import { attachInit } from './init-connection.ts';
 import { watchOutOfMemory } from './limits.ts';
-import type { ContainerRecord } from './record.ts';
+import { quarantine, setAside } from './quarantine.ts';
+import { stopContainer } from './stop.ts';
 
 /** For what outlived an init. */
 const KILL_TIMEOUT_MS = 5_000;
@@ -20,11 +19,11 @@ const KILL_TIMEOUT_MS = 5_000;
 /** Recovers everything. Never throws for a single container; errors of the reconciliation pass through. */
 export async function recoverContainers(engine: Engine): Promise<void> {
   const entries = readDepot(engine.options.depot);
+  await engine.failpoints.pass('recover.read');
   const claims = new Map<ContainerId, DepotEntry[]>();
   for (const entry of entries) {
     engine.ids.avoid(entry.id);
-    // what was set aside may still live: its addresses are not to be given to anybody else
-    if ('record' in entry && entry.record) withdraw(engine, entry.record);
+    withdraw(engine, entry);
     if (entry.kind !== 'set-aside') claims.set(entry.id, [...(claims.get(entry.id) ?? []), entry]);
   }
   for (const claimants of claims.values()) {
@@ -33,10 +32,18 @@ export async function recoverContainers(engine: Engine): Promise<void> {
       await recoverOne(engine, entry);
     } catch (error) {
       engine.logger.error('recovery-failed', { id: entry.id, error: toWardenError(error) });
-      quarantine(engine, entry);
+      quarantine(engine, entry, error);
     }
   }
   await reconcile(engine);
+  const { networks, uids, ports } = engine.pools;
+  engine.logger.info('recovered', {
+    containers: engine.containers.size,
+    setAside: setAside(engine.options.depot).length,
+    networks: networks.taken,
+    uids: uids.taken,
+    ports: ports.taken,
+  });
 }
 
 /** Several directories with one id: somebody has copied one. The one that lives is the container; what the others are, nobody here can know. */
@@ -61,6 +68,7 @@ async function rightful(engine: Engine, claimants: readonly DepotEntry[]): Promi
 
 async function recoverOne(engine: Engine, entry: DepotEntry): Promise<void> {
   const init = await engine.drivers.init.connect(entry.directory);
+  await engine.failpoints.pass('recover.connect');
   if (entry.kind === 'recorded') {
     if (entry.name !== entry.id)
       engine.logger.info('container-moved', { id: entry.id, directory: entry.directory });
@@ -69,12 +77,8 @@ async function recoverOne(engine: Engine, entry: DepotEntry): Promise<void> {
     await removeUnrecorded(engine, entry, init);
   } else {
     // a record of another version, or a broken one, may stand for somebody's data
-    engine.logger.error('record-unreadable', {
-      id: entry.id,
-      error: 'error' in entry ? entry.error : undefined,
-    });
     init?.disconnect();
-    quarantine(engine, entry);
+    quarantine(engine, entry, 'error' in entry ? entry.error : undefined);
   }
 }
 
@@ -85,8 +89,9 @@ async function recoverRecorded(
 ): Promise<void> {
   const { record } = container;
   const { id, handle } = record;
-  if (init === undefined || record.state === 'born') {
-    engine.logger.info(record.state === 'born' ? 'half-made-container' : 'dead-container', { id, handle });
+  if (init === undefined || record.state === 'born' || record.isDestroying) {
+    const what = record.isDestroying ? 'half-destroyed' : record.state === 'born' ? 'half-made' : 'dead';
+    engine.logger.info(`${what}-container`, { id, handle });
     await remove(engine, container, init);
   } else if (engine.containers.has(handle)) {
     init.disconnect();
@@ -97,28 +102,50 @@ async function recoverRecorded(
     try {
       await takeOver(engine, container, init);
     } catch (error) {
-      // its link or rules are gone: it would be neither reachable nor safe
       engine.logger.error('container-not-continued', { id, handle, error: toWardenError(error) });
-      container.outOfMemoryWatch?.close();
-      await remove(engine, container, init);
+      letGo(engine, container, init);
+      if (!isLinkGone(error)) throw error;
+      await remove(engine, container, await engine.drivers.init.connect(container.directory));
     }
   }
 }
 
-/** Takes what a record names out of the pools. */
-function withdraw({ pools }: Engine, record: ContainerRecord): void {
-  pools.networks.withdraw(record.network);
-  pools.uids.withdraw(record.uid);
-  for (const port of record.ports) pools.ports.withdraw(port);
+/** Without its link it would not be reachable ever again. */
+function isLinkGone(error: unknown): boolean {
+  return isWardenError(error) && error.fields.errno === 'ENODEV';
+}
+
+/** Whatever of it lives goes on, and nobody here knows it any more. */
+function letGo(engine: Engine, container: ManagedContainer, init: Init): void {
+  container.outOfMemoryWatch?.close();
+  container.isDestroyed = true; // so that the end of the connection is no news
+  clearTimeout(container.saveTimer);
+  clearTimeout(container.graceTimer);
+  if (engine.containers.get(container.handle) === container) engine.containers.delete(container.handle);
+  init.disconnect();
+}
+
+/** What is set aside, or cannot be read, may still live: its addresses are not to be given to anybody else. */
+function withdraw({ pools }: Engine, entry: DepotEntry): void {
+  const record = 'record' in entry ? entry.record : undefined;
+  const network = record?.network ?? ('network' in entry ? entry.network : undefined);
+  const uid = record?.uid ?? ('uid' in entry ? entry.uid : undefined);
+  if (network !== undefined) pools.networks.withdraw(network);
+  if (uid !== undefined) pools.uids.withdraw(uid);
+  for (const port of record?.ports ?? []) pools.ports.withdraw(port);
 }
 
 /** Removes a container that is not continued, and gives back what its record names. */
 async function remove(engine: Engine, container: ManagedContainer, init: Init | undefined): Promise<void> {
   const { record } = container;
+  const { failpoints } = engine;
   await init?.kill();
   await engine.drivers.cgroup.killAll(record.drivers.cgroup, KILL_TIMEOUT_MS);
+  await failpoints.pass('recover.kill');
   await releaseDrivers(engine, container);
+  await failpoints.pass('recover.drivers');
   removeDirectory(container.directory);
+  await failpoints.pass('recover.directory');
   engine.pools.networks.release(record.network);
   engine.pools.uids.release(record.uid);
   for (const port of record.ports) engine.pools.ports.release(port);
@@ -127,7 +154,7 @@ async function remove(engine: Engine, container: ManagedContainer, init: Init | 
 /** A container without a record: half made, or robbed of it. What carries its id goes by it, its network with the sweep. */
 async function removeUnrecorded(
   engine: Engine,
-  { id, directory, uid }: Extract<DepotEntry, { kind: 'unrecorded' }>,
+  { id, directory, uid, network }: Extract<DepotEntry, { kind: 'unrecorded' }>,
   init: Init | undefined,
 ): Promise<void> {
   const { drivers } = engine;
@@ -142,42 +169,53 @@ async function removeUnrecorded(
     await drivers.quota.release(quota, drivers.quota.plan(quota));
   }
   removeDirectory(directory);
+  if (network !== undefined) engine.pools.networks.release(network);
+  if (uid !== undefined) engine.pools.uids.release(uid);
   engine.logger.info('directory-without-record-removed', { id });
 }
 
-function quarantine(engine: Engine, { id, directory }: DepotEntry): void {
-  const target = path.join(engine.options.depot, `${QUARANTINE_PREFIX}${id}`);
-  try {
-    fs.renameSync(directory, target);
-    engine.logger.error('container-quarantined', {
-      id,
-      directory: target,
-      advice: 'look at it, end its init, and remove the directory',
-    });
-  } catch (error) {
-    engine.logger.error('quarantine-failed', { id, error: toWardenError(error) });
-  }
-}
-
 async function takeOver(engine: Engine, container: ManagedContainer, init: Init): Promise<void> {
-  const { drivers } = engine;
+  const { drivers, failpoints } = engine;
   const { record } = container;
   await drivers.network.restore(networkSpecOf(engine, container), record.drivers.network, {
     mappings: record.mappings,
     egress: record.egress,
     ...(record.bandwidth ? { bandwidth: record.bandwidth } : {}),
   });
+  await failpoints.pass('recover.network');
   await applyLimits(engine, container);
+  await failpoints.pass('recover.limits');
   engine.containers.set(record.handle, container);
+  await failpoints.pass('recover.register');
   attachInit(engine, container, init);
+  await failpoints.pass('recover.jobs');
   trySave(engine, container); // a full disk is no reason to give a living container up
+  await failpoints.pass('recover.record');
   // last: a kill while no daemon was there stops the container now
-  if (record.memoryLimit !== undefined) await watchOutOfMemory(engine, container);
+  if (record.memoryLimit !== undefined) await watchAgain(engine, container);
+  await failpoints.pass('recover.watch');
   armGraceTime(engine, container);
+  if (record.state === 'stopped') finishStop(engine, container);
   engine.logger.info('container-recovered', {
     id: record.id,
     handle: record.handle,
     jobs: container.jobs.size,
+  });
+}
+
+/** The limit holds without it; what is missing is that the first kill stops the container. */
+async function watchAgain(engine: Engine, container: ManagedContainer): Promise<void> {
+  try {
+    await watchOutOfMemory(engine, container);
+  } catch (error) {
+    engine.logger.error('out-of-memory-not-watched', { handle: container.handle, error });
+  }
+}
+
+/** An earlier daemon may have died between the intent and the last process. Nobody waits for it. */
+function finishStop(engine: Engine, container: ManagedContainer): void {
+  stopContainer(engine, container, { kill: false }).catch((error: unknown) => {
+    engine.logger.warn('stop-not-finished', { handle: container.handle, error });
   });
 }
 
@@ -202,6 +240,7 @@ async function reconcile(engine: Engine): Promise<void> {
   const keep = new Set([...engine.containers.values()].map(({ record }) => record.id));
   for (const { id } of readDepot(engine.options.depot)) keep.add(id);
   for (const id of await drivers.network.sweep(keep)) engine.logger.info('network-swept', { id });
+  await engine.failpoints.pass('recover.network-swept');
   for (const id of await drivers.cgroup.list()) {
     if (keep.has(id)) continue;
     const state = drivers.cgroup.plan({ id, allowAllDevices: false, pidsLimit: undefined });
@@ -209,4 +248,5 @@ async function reconcile(engine: Engine): Promise<void> {
     await drivers.cgroup.release(state);
     engine.logger.info('cgroup-swept', { id });
   }
+  await engine.failpoints.pass('recover.cgroups-swept');
 }

@@ -1,6 +1,7 @@
 /** Spawn, link, stream, kill: what sessions do with jobs (spec behaviour.md 5 and 6). */
 import {
   encodeBytes,
+  type Init,
   type InitJob,
   type JobEnd,
   type JobResult,
@@ -16,6 +17,8 @@ import { type ManagedJob, noSuchJob } from './job.ts';
 import type { JobNote } from './record.ts';
 import { effectiveLimits } from './rlimits.ts';
 
+const SIGKILL = 9;
+
 /** Starts a job. Errors: `BAD_STATE`, `INVALID_SPEC`, `NATIVE_FAILED` with text `iomux-spawn failed: …`, `UNAVAILABLE`. */
 export async function spawnJob(
   engine: Engine,
@@ -27,17 +30,21 @@ export async function spawnJob(
   const rlimits = effectiveLimits(options.rlimits ?? {}, engine.options.rlimits);
   const id = engine.nextJobId();
   const note = noteOf(engine, options);
+  const { failpoints } = engine;
   return container.exclusive(async () => {
     container.requireState('active'); // a stop may have come first
     const init = container.requireInit();
+    await failpoints.pass('spawn.validate');
     let job: InitJob;
     if (note !== undefined) {
       // before it runs: a daemon that is killed now must find how to go on with it
       container.record.jobs.set(id, note);
       trySave(engine, container);
     }
+    let spawning: Promise<InitJob> | undefined;
     try {
-      job = await init.spawn({
+      await failpoints.pass('spawn.note');
+      spawning = init.spawn({
         id,
         argv: ['/bin/bash'],
         user: options.privileged === true ? 'root' : 'vcap',
@@ -48,7 +55,15 @@ export async function spawnJob(
         discardOutput: options.discardOutput === true && note === undefined,
         trackTree: options.trackTree === true,
       });
+      spawning.catch(() => {}); // its failure is met below
+      await failpoints.pass('spawn.send');
+      job = await spawning;
+      await failpoints.pass('spawn.start');
     } catch (cause) {
+      spawning?.then(
+        (started) => abandon(engine, init, started),
+        () => {},
+      );
       if (container.record.jobs.delete(id)) saveRecordSoon(engine, container);
       const { code, message, fields } = cause as WardenError;
       throw new WardenError(code ?? 'INTERNAL', `iomux-spawn failed: ${message}`, {
@@ -56,7 +71,33 @@ export async function spawnJob(
         fields: { ...fields, operation: 'spawn', handle: container.handle },
       });
     }
-    return adoptJob(engine, container, init, { job, note, isAwaited: options.awaited === true });
+    const managed = adoptJob(engine, container, init, { job, note, isAwaited: options.awaited === true });
+    try {
+      await failpoints.pass('spawn.adopt');
+    } catch (error) {
+      removeJob(engine, container, managed);
+      managed.finish();
+      kill(engine, init, id);
+      throw error;
+    }
+    return managed;
+  });
+}
+
+/** Nobody will ever ask for it: it must neither run on nor stay in init's memory. */
+function abandon(engine: Engine, init: Init, { id, stdout, stderr, exited }: InitJob): void {
+  stdout.close();
+  stderr.close();
+  exited.then(
+    () => init.forget(id),
+    () => {}, // init is gone
+  );
+  kill(engine, init, id);
+}
+
+function kill({ logger }: Engine, init: Init, id: number): void {
+  init.signalJob(id, SIGKILL, true).catch((error: unknown) => {
+    logger.warn('job-kill-failed', { job: id, error });
   });
 }
 
@@ -89,8 +130,11 @@ export async function linkJob(
   const job = findJob(container, id);
   const leave = job.attend();
   try {
+    await engine.failpoints.pass('link.wait');
     const exitStatus = await unlessAborted(job.ended, signal, container, id);
+    await engine.failpoints.pass('link.end');
     const info = await unlessAborted(endInfo(engine, container), signal, container, id);
+    await engine.failpoints.pass('link.info');
     removeJob(engine, container, job);
     return { exitStatus, info, stdout: job.output.collect('stdout'), stderr: job.output.collect('stderr') };
   } finally {
@@ -108,10 +152,16 @@ export async function* streamJob(
   const job = findJob(container, id);
   const leave = job.attend();
   try {
+    await engine.failpoints.pass('stream.begin');
     job.hurry();
-    yield* job.output.read(signal);
+    for await (const chunk of job.output.read(signal)) {
+      yield chunk;
+      await engine.failpoints.pass('stream.chunk');
+    }
     const exitStatus = await unlessAborted(job.ended, signal, container, id);
+    await engine.failpoints.pass('stream.end');
     const info = await unlessAborted(endInfo(engine, container), signal, container, id);
+    await engine.failpoints.pass('stream.info');
     removeJob(engine, container, job);
     return { exitStatus, info };
   } finally {

@@ -1,7 +1,7 @@
 /** Stop: ends all processes of a container and keeps everything else (spec behaviour.md 5, linux-container.md 19). */
 import { isWardenError, WardenError } from '@warden/interface';
 import type { ManagedContainer } from './container.ts';
-import { type Engine, saveRecord } from './engine.ts';
+import { type Engine, saveRecord, trySave } from './engine.ts';
 
 const SIGTERM = 15;
 const SIGKILL = 9;
@@ -39,16 +39,22 @@ export function stopContainer(
 }
 
 async function stop(engine: Engine, container: ManagedContainer): Promise<void> {
+  // the intent, so that the next daemon ends what this one began; a full disk must not keep anything running
+  trySave(engine, container);
+  await engine.failpoints.pass('stop.record');
   container.outOfMemoryWatch?.check(); // what the kernel has done already is not lost
   container.outOfMemoryWatch?.close();
   container.outOfMemoryWatch = undefined;
-  await endProcesses(container);
+  await endProcesses(engine, container);
+  await engine.failpoints.pass('stop.empty');
   await Promise.allSettled([...container.jobs.values()].map(({ ended }) => ended));
-  saveRecord(engine, container); // last: a full disk must not keep anything running
+  await engine.failpoints.pass('stop.jobs');
+  saveRecord(engine, container); // again: what the jobs left is part of it
+  await engine.failpoints.pass('stop.done');
   container.isEmptied = true;
 }
 
-async function endProcesses(container: ManagedContainer): Promise<void> {
+async function endProcesses({ failpoints }: Engine, container: ManagedContainer): Promise<void> {
   const { init } = container;
   if (!init || container.isInitLost) return; // dead, and everything inside with it
   try {
@@ -60,8 +66,10 @@ async function endProcesses(container: ManagedContainer): Promise<void> {
       // again and again: one round may miss what was forking at that moment
       if (container.isKillWanted || now >= patience) {
         await init.signalAll(SIGKILL);
+        await failpoints.pass('stop.kill');
       } else if (now >= nextTerm) {
         await init.signalAll(SIGTERM);
+        await failpoints.pass('stop.signal');
         nextTerm += TERM_INTERVAL_MS;
       }
       if (await init.waitEmpty(SLICE_MS)) return;

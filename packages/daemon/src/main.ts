@@ -3,6 +3,7 @@ import { type Logger, toWardenError } from '@warden/interface';
 import { raiseOpenFileLimit } from '@warden/native';
 import { type Configuration, loadConfiguration } from './config.ts';
 import { doctor } from './doctor.ts';
+import { FAILPOINTS } from './failpoints.ts';
 import { type LogSink, openLogSink } from './log-sink.ts';
 import { parseOptions, USAGE } from './options.ts';
 import { type RunningDaemon, startDaemon } from './start.ts';
@@ -18,6 +19,10 @@ export async function main(words: readonly string[] = process.argv.slice(2)): Pr
     const options = parseOptions(words);
     if (options.help) {
       process.stdout.write(USAGE);
+      return;
+    }
+    if (options.listFailpoints) {
+      process.stdout.write(FAILPOINTS.map((name) => `${name}\n`).join(''));
       return;
     }
     configuration = loadConfiguration(options.config);

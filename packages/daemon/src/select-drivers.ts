@@ -161,7 +161,7 @@ async function chooseAll({ configuration, components, depot }: Place, choose: Ch
     advice: 'or run without disk limits: server.quota.disk_quota_enabled: false',
   });
   if (isEnabled && wanted.quota === 'auto') warnOfQuota(quota, components.logger);
-  const earlier = Object.values(quotas).map((make) => make()({ logger: components.logger.child('quota') }));
+  const earlier = Object.values(quotas).map((make) => make()(componentsFor('quota', components)));
   return { init, filesystem, network, cgroup, quota: quotaByRecord(quota, earlier) };
 }
 
@@ -227,6 +227,10 @@ function namesOf<T>({ candidates, wanted, explicitOnly }: Role<T>): readonly str
   return Object.keys(candidates).filter((name) => !explicitOnly?.includes(name));
 }
 
+function componentsFor(role: string, components: DriverComponents): DriverComponents {
+  return { ...components, logger: components.logger.child(role) };
+}
+
 /** What an operator does so that a candidate works, by role and name. */
 const ADVICE: Readonly<Record<string, string>> = {
   'init wshd': 'install the optional package @warden/wshd-linux-<arch>, or npm run build:native; run as root',
@@ -251,7 +255,7 @@ async function surveyOne<T extends { readonly name: string }>(
   let chosen: T | undefined;
   let last: T | undefined;
   for (const [name, make] of Object.entries(role.candidates)) {
-    const driver = make()({ logger: components.logger.child(role.role) });
+    const driver = make()(componentsFor(role.role, components));
     const result = await role.probe(driver);
     const isChosen = result.ok && chosen === undefined && eligible.includes(name);
     const advice = ADVICE[`${role.role} ${name}`];
@@ -277,7 +281,7 @@ async function chooseOne<T extends { readonly name: string }>(
   const names = namesOf(role);
   const reasons: string[] = [];
   for (const name of names) {
-    const driver = role.candidates[name]!()({ logger: components.logger.child(role.role) });
+    const driver = role.candidates[name]!()(componentsFor(role.role, components));
     const result = await role.probe(driver);
     trials.push({ role: role.role, driver: driver.name, result, chosen: result.ok });
     if (result.ok) {

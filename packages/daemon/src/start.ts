@@ -4,7 +4,7 @@
  */
 import { makeCgroupView } from '@warden/cgroup';
 import { type Core, createCore } from '@warden/core';
-import type { Logger } from '@warden/interface';
+import type { Failpoints, Logger } from '@warden/interface';
 import { type WardenServer, wardenServer } from '@warden/server';
 import { checkHost } from './check-host.ts';
 import type { Configuration } from './config.ts';
@@ -12,6 +12,7 @@ import { connectionLimit, readOpenFileLimit } from './connection-limit.ts';
 import { coreOptions } from './core-options.ts';
 import { claimDepot, makeDepot } from './depot.ts';
 import { lockDepot } from './depot-lock.ts';
+import { readFailpoints } from './failpoints.ts';
 import { listenForHealthChecks } from './health-check.ts';
 import { writePidfile } from './pidfile.ts';
 import { checkPools } from './pools.ts';
@@ -47,18 +48,25 @@ export async function startDaemon(
     }
   };
   try {
+    const failpoints = readFailpoints();
     checkPools(configuration, logger.child('configuration'));
     checkHost(configuration);
     process.umask(0o022); // modes of everything made below are meant as written
     const depot = makeDepot(settings.container_depot_path);
     const lock = lockDepot(depot);
     undo.push(() => lock.release());
+    await failpoints.pass('start.lock');
     claimDepot(depot, settings.container_klass);
 
-    const { drivers } = await selectDrivers(configuration, { logger }, given);
+    const { drivers } = await selectDrivers(configuration, { logger, failpoints }, given);
     undo.push(() => drivers.network.close());
-    const core = await createCore(coreOptions(configuration, depot, drivers, logger));
+    await failpoints.pass('start.drivers');
+    const core = await createCore({
+      ...coreOptions(configuration, depot, drivers, logger),
+      failpoints,
+    });
     undo.push(() => core.close());
+    await failpoints.pass('start.core');
     showCgroups(configuration, drivers, logger);
 
     const server = wardenServer({
@@ -71,6 +79,7 @@ export async function startDaemon(
     });
     await server.listen();
     undo.push(() => server.close());
+    await failpoints.pass('start.listen');
     // both last until all but the lock is gone: who watches them waits for the end
     const { port } = configuration.health_check_server;
     if (port) undo.splice(1, 0, await listenForHealthChecks(port));
@@ -88,6 +97,7 @@ export async function startDaemon(
       ended ??= (async () => {
         await before?.();
         await unwind();
+        await failpoints.pass('drain.close');
       })();
       return ended;
     };
@@ -97,7 +107,8 @@ export async function startDaemon(
         impatience.abort();
         return end();
       },
-      drain: () => end(() => drain(server, core, { impatience, seconds: settings.drain_timeout, logger })),
+      drain: () =>
+        end(() => drain(server, core, { impatience, seconds: settings.drain_timeout, logger, failpoints })),
     };
   } catch (error) {
     await unwind();
@@ -109,9 +120,14 @@ export async function startDaemon(
 async function drain(
   server: WardenServer,
   core: Core,
-  options: { readonly impatience: AbortController; readonly seconds: number | null; readonly logger: Logger },
+  options: {
+    readonly impatience: AbortController;
+    readonly seconds: number | null;
+    readonly logger: Logger;
+    readonly failpoints: Failpoints;
+  },
 ): Promise<void> {
-  const { impatience, seconds, logger } = options;
+  const { impatience, seconds, logger, failpoints } = options;
   const giveUp = (): void => {
     logger.error('drain-timeout', {
       seconds,
@@ -121,6 +137,7 @@ async function drain(
   };
   const timer = seconds === null ? undefined : setTimeout(giveUp, seconds * 1_000);
   await server.drain(impatience.signal);
+  await failpoints.pass('drain.requests');
   const cut = new Promise<void>((resolve) => {
     if (impatience.signal.aborted) resolve();
     impatience.signal.addEventListener('abort', () => resolve(), { once: true });

@@ -20,6 +20,7 @@
  * 7. Operations on different ids may run at the same time; the driver serialises what the host shares.
  * 8. Errors are `WardenError`s with `operation`, `object` and `errno` in their fields.
  */
+import type { Failpoints } from './failpoints.ts';
 import type { Logger } from './logger.ts';
 
 /** Answer of a probe: usable, or not and why, in words for an operator. */
@@ -38,6 +39,8 @@ export function isContainerId(text: string): text is ContainerId {
 /** What the assembler gives to every driver. */
 export interface DriverComponents {
   readonly logger: Logger;
+  /** For tests of what happens between a driver's steps; absent: none. Probes pass by none. */
+  readonly failpoints?: Failpoints;
 }
 
 /** The second step of making a driver. `T` is one of the role interfaces. */

@@ -10,6 +10,8 @@ export type { ContainerId, DriverComponents, DriverFactory, DriverState, ProbeRe
 export { isContainerId } from './driver.ts';
 export type { ErrorCode, ErrorFields, WardenErrorOptions } from './errors.ts';
 export { ERROR_CODES, isWardenError, toWardenError, WardenError } from './errors.ts';
+export type { Failpoints } from './failpoints.ts';
+export { NO_FAILPOINTS } from './failpoints.ts';
 export type { FilesystemDriver, FilesystemSupports, Mount, RootfsSpec } from './filesystem.ts';
 export type {
   ByteSource,

@@ -7,6 +7,7 @@ import type {
   DriverFactory,
   DriverState,
   EgressRule,
+  Failpoints,
   InsideNetwork,
   Ipv4,
   Logger,
@@ -17,7 +18,7 @@ import type {
   PortMapping,
   ProbeResult,
 } from '@warden/interface';
-import { isWardenError, toWardenError, WardenError } from '@warden/interface';
+import { isWardenError, NO_FAILPOINTS, toWardenError, WardenError } from '@warden/interface';
 import type { BandwidthMode } from './bandwidth.ts';
 import { BandwidthLimits } from './bandwidth-limits.ts';
 import type { LinkSettings } from './container-link.ts';
@@ -53,6 +54,15 @@ const LINK_GRACE_MS = 5_000;
 const ANY_ADDRESS = 0;
 const LOOPBACK = parseAddress('127.0.0.1');
 
+/** Where a test can make this driver fail, each named after the step it stands behind (docs/failpoints.md). */
+export const NFTABLES_FAILPOINTS = [
+  'nftables.setup',
+  'nftables.rules',
+  'nftables.restore-rules',
+  'nftables.disconnect',
+  'nftables.remove-rules',
+] as const;
+
 /** Options of {@link nftablesNetwork}. */
 export interface NftablesNetworkOptions {
   /** Name of the `inet` table. It belongs to this driver alone; another daemon on the host needs another name. */
@@ -82,6 +92,7 @@ class NftablesNetwork implements NetworkDriver {
   readonly #table: TableMessages;
   readonly #inbound: InboundPolicy;
   readonly #log: Logger;
+  readonly #failpoints: Failpoints;
   readonly #links: LinkSettings;
   /** Released links that have not gone yet. */
   readonly #pendingLinks = new Map<ContainerId, { readonly index: number; readonly timer: NodeJS.Timeout }>();
@@ -99,6 +110,7 @@ class NftablesNetwork implements NetworkDriver {
     this.#table = new TableMessages(options.table);
     this.#inbound = options.inbound ?? 'published';
     this.#log = components.logger.child('nftables');
+    this.#failpoints = components.failpoints ?? NO_FAILPOINTS;
     this.#links = { alias: options.table, hasIpv6: hasIpv6() };
     this.#outwardOption =
       options.outwardAddress === undefined ? undefined : parseAddress(options.outwardAddress);
@@ -143,6 +155,7 @@ class NftablesNetwork implements NetworkDriver {
     this.#published = outward;
     this.#inventory = undefined;
     this.#pool = parseRange(host.pool);
+    this.#failpoints.passSync('nftables.setup');
   }
 
   plan(spec: NetworkSpec): DriverState {
@@ -168,6 +181,7 @@ class NftablesNetwork implements NetworkDriver {
     // Before the link: it must not carry a packet that no rule is about.
     this.#replaceRules(spec, [], []);
     try {
+      this.#failpoints.passSync('nftables.rules');
       createLink(this.#netlink(), spec, this.#links, pid);
       this.#note(spec);
     } catch (cause) {
@@ -230,6 +244,7 @@ class NftablesNetwork implements NetworkDriver {
   ): Promise<void> {
     const link = this.#existingLink('restore', spec.id);
     this.#replaceRules(spec, recorded.egress, recorded.mappings);
+    this.#failpoints.passSync('nftables.restore-rules');
     try {
       ensureAddressing(this.#netlink(), spec, link);
       if (recorded.mappings.length > 0) this.#netlink().route(routeLoopback(link.index));
@@ -247,7 +262,9 @@ class NftablesNetwork implements NetworkDriver {
       const link = findLink(this.#netlink(), name);
       // Before the rules go: without them nothing would stop what still runs inside.
       if (link !== undefined) disconnectLink(this.#netlink(), spec, link);
+      this.#failpoints.passSync('nftables.disconnect');
       this.#removeRules(spec.id);
+      this.#failpoints.passSync('nftables.remove-rules');
       this.#bandwidth.clear(spec.id, link);
       if (link !== undefined) this.#awaitEnd(spec.id, link);
       this.#forget(spec);

@@ -8,6 +8,6 @@
 
 export type { BandwidthMode } from './bandwidth.ts';
 export type { NftablesNetworkOptions } from './driver.ts';
-export { nftablesNetwork } from './driver.ts';
+export { NFTABLES_FAILPOINTS, nftablesNetwork } from './driver.ts';
 export { noNetwork } from './none.ts';
 export type { InboundPolicy } from './ruleset.ts';

@@ -11,5 +11,5 @@ export { quotaByRecord } from './by-record.ts';
 export { type NoQuotaOptions, noQuota } from './no-quota.ts';
 export { projectQuota } from './project-quota.ts';
 export type { SizedImageOptions } from './sized-image.ts';
-export { sizedImage } from './sized-image.ts';
+export { IMAGE_FAILPOINTS, sizedImage } from './sized-image.ts';
 export { userQuota } from './user-quota.ts';

@@ -5,6 +5,8 @@ import {
   type DiskStat,
   type DriverFactory,
   type DriverState,
+  type Failpoints,
+  NO_FAILPOINTS,
   type ProbeResult,
   type QuotaDriver,
   type QuotaSpec,
@@ -23,6 +25,9 @@ import {
 import { depotOf, hasErrno, layerOf, makeLayer, UNLIMITED, withUsageText } from './container-layer.ts';
 import { capacityOf, clearFilesystem, readLimit, readUsage, writeLimit } from './image-filesystem.ts';
 import { ImageTemplate } from './image-template.ts';
+
+/** Where a test can make this driver fail, each named after the step it stands behind (docs/failpoints.md). */
+export const IMAGE_FAILPOINTS = ['image.file', 'image.loop', 'image.mount', 'image.unmount'] as const;
 
 const GIB = 1024 ** 3;
 const MINIMUM_BYTES = 16 * 1024 ** 2;
@@ -45,7 +50,7 @@ export function sizedImage(options: SizedImageOptions = {}): DriverFactory<Quota
       `size must be an integer from ${MINIMUM_BYTES} to ${MAXIMUM_BYTES}, not ${String(size)}`,
     );
   }
-  return () => new SizedImage(BigInt(size));
+  return ({ failpoints = NO_FAILPOINTS }) => new SizedImage(BigInt(size), failpoints);
 }
 
 class SizedImage implements QuotaDriver {
@@ -60,10 +65,12 @@ class SizedImage implements QuotaDriver {
     errno: 'ENOSPC',
   } as const;
   readonly #size: bigint;
+  readonly #failpoints: Failpoints;
   #template: Promise<ImageTemplate> | undefined;
 
-  constructor(size: bigint) {
+  constructor(size: bigint, failpoints: Failpoints) {
     this.#size = size;
+    this.#failpoints = failpoints;
   }
 
   async probe(depot: string): Promise<ProbeResult> {
@@ -102,12 +109,14 @@ class SizedImage implements QuotaDriver {
       rmSync(image, { force: true }); // of a prepare that was cut off before its mount
       copySparseFile(template.path, image);
       try {
-        mountImage(image, layer);
+        this.#failpoints.passSync('image.file');
+        mountImage(image, layer, () => this.#failpoints.passSync('image.loop'));
       } catch (error) {
         rmSync(image, { force: true });
         throw error;
       }
     }
+    this.#failpoints.passSync('image.mount');
     clearFilesystem(layer);
     await writeLimit(layer, 0n);
   }
@@ -148,6 +157,7 @@ class SizedImage implements QuotaDriver {
         if (!hasErrno(error, 'EBUSY')) throw error;
         unmount(layerOf(spec), { detach: true });
       }
+      this.#failpoints.passSync('image.unmount');
     }
     rmSync(imageOf(spec), { force: true });
   }
@@ -190,9 +200,10 @@ function attach(image: string): ReturnType<typeof attachLoopDevice> {
   }
 }
 
-function mountImage(image: string, layer: string): void {
+function mountImage(image: string, layer: string, onAttached: () => void): void {
   const device = attach(image);
   try {
+    onAttached();
     mountFilesystem({ ...IMAGE_MOUNT, source: device.path, target: layer });
   } finally {
     closeDescriptor(device.fd); // the mount holds the device now; it frees itself with the last user

@@ -3,7 +3,7 @@
  * millisecond together (most of it the seven directories), and each would cost more as a trip to a worker thread.
  */
 import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
-import { encodeBytes, type InitSpec, WardenError } from '@warden/interface';
+import { encodeBytes, type Failpoints, type InitSpec, NO_FAILPOINTS, WardenError } from '@warden/interface';
 import { renderMountPlan } from './mount-plan.ts';
 import { linkSkeleton, type StagedFile } from './skeleton.ts';
 import { HOSTS_SOURCE, type HookSettings, RESOLV_CONF_SOURCE, renderWshdConf } from './wshd-conf.ts';
@@ -23,7 +23,7 @@ const DIRECTORIES: readonly (readonly [name: string, mode: number])[] = [
 export function prepareDirectory(
   spec: InitSpec,
   skeleton: readonly StagedFile[],
-  hooks?: HookSettings,
+  { hooks, failpoints = NO_FAILPOINTS }: { hooks?: HookSettings; failpoints?: Failpoints } = {},
 ): void {
   // rendered first: a missing bind source leaves nothing behind
   const files: readonly (readonly [path: string, content: string])[] = [
@@ -37,6 +37,7 @@ export function prepareDirectory(
     for (const [name, mode] of DIRECTORIES) makeDirectory(`${spec.directory}/${name}`, mode);
     linkSkeleton(spec.directory, skeleton);
     for (const [path, content] of files) writeFileSync(`${spec.directory}/${path}`, encodeBytes(content));
+    failpoints.passSync('init.directory'); // `etc/config` is what tells that it is complete
     replaceFile(`${spec.directory}/etc/config`, renderConfig(spec.config));
   } catch (error) {
     throw fileFailure(error);

@@ -2,7 +2,7 @@
  * A copy: the outside role as a process of the host, the inside role in the container or, where there is no container to speak of, below a
  * directory. Both belong to the daemon and end with it; the data never pass through Node.
  */
-import type { CopySpec, RunningCopy } from '@warden/interface';
+import type { CopySpec, Failpoints, RunningCopy } from '@warden/interface';
 import { closeDescriptor, makeSocketPair, spawnProcess } from '@warden/native';
 import type { CopyProgram } from './copy-program.ts';
 import { abortedError, copyError, parseCopyResult } from './copy-result.ts';
@@ -13,6 +13,12 @@ const RESULT_FD = 3;
 const OUTSIDE_SOCKET_FD = 4;
 const PROGRAM_NAME = 'warden-copy';
 
+/** What every copy takes. */
+export interface CopyMeans {
+  readonly program: CopyProgram;
+  readonly failpoints: Failpoints;
+}
+
 /** The side that runs where the container's files are. */
 interface Inside {
   /** What it left on its standard error. */
@@ -22,17 +28,18 @@ interface Inside {
 }
 
 /** Copies to or from the container whose init listens at `socketPath`. Errors: `NATIVE_FAILED`, `UNAVAILABLE`, `TIMEOUT`. */
-export function startCopy(spec: CopySpec, program: CopyProgram, socketPath: string): Promise<RunningCopy> {
+export function startCopy(spec: CopySpec, means: CopyMeans, socketPath: string): Promise<RunningCopy> {
   const argv = [PROGRAM_NAME, 'inside', spec.direction, spec.containerPath];
-  return start(spec, program, (socket) =>
-    InsideHelper.start({ socketPath, argv, user: spec.user, socket, program: program.open() }),
+  return start(spec, means, (socket) =>
+    InsideHelper.start({ socketPath, argv, user: spec.user, socket, program: means.program.open() }),
   );
 }
 
 /** Copies to or from the directory `root`, which acts as `/` and whose files belong to the daemon's user. Errors: `NATIVE_FAILED`. */
-export function startPlainCopy(spec: CopySpec, root: string, program: CopyProgram): Promise<RunningCopy> {
+export function startPlainCopy(spec: CopySpec, root: string, means: CopyMeans): Promise<RunningCopy> {
   const argv = [PROGRAM_NAME, 'inside', spec.direction, spec.containerPath, root];
-  return start(spec, program, async (socket) => {
+  const { program } = means;
+  return start(spec, means, async (socket) => {
     try {
       const helper = new HelperProcess(
         spawnProcess({ path: program.path, argv, environment: {}, cwd: '/', descriptors: [[socket, 0]] }),
@@ -47,15 +54,21 @@ export function startPlainCopy(spec: CopySpec, root: string, program: CopyProgra
 /** `startInside` owns the socket. */
 async function start(
   spec: CopySpec,
-  program: CopyProgram,
+  { program, failpoints }: CopyMeans,
   startInside: (socket: number) => Promise<Inside>,
 ): Promise<RunningCopy> {
   const [ours, theirs] = makeSocketPair('stream');
   let inside: Inside | undefined;
+  let outside: HelperProcess | undefined;
   try {
     inside = await startInside(theirs);
-    return watchCopy(spec, startOutside(spec, program, ours), inside);
+    await failpoints.pass('copy.inside');
+    outside = startOutside(spec, program, ours);
+    await failpoints.pass('copy.outside');
+    return watchCopy(spec, outside, inside);
   } catch (error) {
+    outside?.terminate();
+    await outside?.end();
     await inside?.end();
     throw error;
   } finally {

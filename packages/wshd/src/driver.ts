@@ -5,11 +5,13 @@ import { join } from 'node:path';
 import {
   type DriverComponents,
   type DriverFactory,
+  type Failpoints,
   type Init,
   type InitDriver,
   type InitSpec,
   type LaunchedInit,
   type Logger,
+  NO_FAILPOINTS,
   type ProbeResult,
   UNCONFINED,
 } from '@warden/interface';
@@ -45,7 +47,8 @@ const OPTIONS = ['--run', './run', '--lib', './lib', '--root', './mnt'];
 
 /** The driver that runs warden's own init. */
 export function wshd(options: WshdOptions = {}): DriverFactory<InitDriver> {
-  return ({ logger }: DriverComponents) => new WshdDriver(options, logger.child('wshd'));
+  return ({ logger, failpoints = NO_FAILPOINTS }: DriverComponents) =>
+    new WshdDriver(options, logger.child('wshd'), failpoints);
 }
 
 class WshdDriver implements InitDriver {
@@ -54,18 +57,20 @@ class WshdDriver implements InitDriver {
   readonly supports = { isolation: true };
   readonly #options: WshdOptions;
   readonly #logger: Logger;
+  readonly #failpoints: Failpoints;
   readonly #kind: ContainerKind;
   #skeleton: readonly StagedFile[] | undefined;
   #hooks: HookSettings = DEFAULT_HOOK_SETTINGS;
 
-  constructor(options: WshdOptions, logger: Logger) {
+  constructor(options: WshdOptions, logger: Logger, failpoints: Failpoints) {
     this.#options = options;
     this.#logger = logger;
+    this.#failpoints = failpoints;
     const program = new CopyProgram(options.binariesDirectory);
     this.#kind = {
       end: NAMESPACE_END,
       adapt: (spec) => spec,
-      startCopy: (spec, directory) => startCopy(spec, program, `${directory}/run/wshd.sock`),
+      startCopy: (spec, directory) => startCopy(spec, { program, failpoints }, `${directory}/run/wshd.sock`),
     };
   }
 
@@ -93,11 +98,11 @@ class WshdDriver implements InitDriver {
 
   async prepare(spec: InitSpec): Promise<void> {
     if (this.#skeleton === undefined) throw new TypeError('setup must be called before prepare');
-    prepareDirectory(spec, this.#skeleton, this.#hooks);
+    prepareDirectory(spec, this.#skeleton, { hooks: this.#hooks, failpoints: this.#failpoints });
   }
 
   launch(spec: InitSpec): Promise<LaunchedInit> {
-    return this.#launch(spec, `${spec.directory}/bin/wshd`);
+    return this.#launch(spec, `${spec.directory}/bin/wshd`, this.#failpoints);
   }
 
   async connect(directory: string): Promise<Init | undefined> {
@@ -109,7 +114,7 @@ class WshdDriver implements InitDriver {
     return undefined;
   }
 
-  #launch(spec: InitSpec, program: string): Promise<LaunchedInit> {
+  #launch(spec: InitSpec, program: string, failpoints: Failpoints): Promise<LaunchedInit> {
     const { directory, id, hookEnvironment: environment } = spec;
     return launchInit(
       {
@@ -120,6 +125,7 @@ class WshdDriver implements InitDriver {
         environment,
         hookTimeout: this.#hooks.timeout,
         kind: this.#kind,
+        failpoints,
       },
       this.#logger.child('init', { id }),
     );
@@ -131,7 +137,7 @@ class WshdDriver implements InitDriver {
     try {
       const spec = probeSpec(directory);
       prepareDirectory(spec, []);
-      const launched = await this.#launch(spec, program);
+      const launched = await this.#launch(spec, program, NO_FAILPOINTS);
       const init = await launched.proceed();
       await init.kill();
     } finally {

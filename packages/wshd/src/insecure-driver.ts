@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type {
   DriverComponents,
   DriverFactory,
+  Failpoints,
   Init,
   InitDriver,
   InitSpec,
@@ -12,8 +13,9 @@ import type {
   Logger,
   ProbeResult,
 } from '@warden/interface';
+import { NO_FAILPOINTS } from '@warden/interface';
 import { fileFailure, makeDirectory } from './container-directory.ts';
-import { startPlainCopy } from './copy.ts';
+import { type CopyMeans, startPlainCopy } from './copy.ts';
 import { CopyProgram } from './copy-program.ts';
 import { type ContainerKind, connectInit } from './init.ts';
 import { KEEPER_END } from './init-process.ts';
@@ -45,7 +47,8 @@ const DIRECTORIES: readonly (readonly [name: string, mode: number])[] = [
 
 /** The driver for containers that isolate nothing and need no rights. */
 export function insecureInit(options: InsecureInitOptions = {}): DriverFactory<InitDriver> {
-  return ({ logger }: DriverComponents) => new InsecureDriver(options, logger.child('insecure'));
+  return ({ logger, failpoints = NO_FAILPOINTS }: DriverComponents) =>
+    new InsecureDriver(options, logger.child('insecure'), failpoints);
 }
 
 class InsecureDriver implements InitDriver {
@@ -54,13 +57,15 @@ class InsecureDriver implements InitDriver {
   readonly supports = { isolation: false };
   readonly #options: InsecureInitOptions;
   readonly #logger: Logger;
+  readonly #failpoints: Failpoints;
   readonly #kind: ContainerKind;
   #skeleton: readonly StagedFile[] | undefined;
 
-  constructor(options: InsecureInitOptions, logger: Logger) {
+  constructor(options: InsecureInitOptions, logger: Logger, failpoints: Failpoints) {
     this.#options = options;
     this.#logger = logger;
-    this.#kind = insecureKind(new CopyProgram(options.binariesDirectory));
+    this.#failpoints = failpoints;
+    this.#kind = insecureKind({ program: new CopyProgram(options.binariesDirectory), failpoints });
   }
 
   async probe(): Promise<ProbeResult> {
@@ -70,7 +75,11 @@ class InsecureDriver implements InitDriver {
       checkBinaries(binaries);
       directory = mkdtempSync(join(tmpdir(), 'warden-probe-'));
       prepareInsecureDirectory(directory, []);
-      const launched = await this.#launch(directory, '00000000000', join(binaries, 'wshd'));
+      const launched = await this.#launch(
+        { directory, id: '00000000000' },
+        join(binaries, 'wshd'),
+        NO_FAILPOINTS,
+      );
       await (await launched.proceed()).kill();
       return { ok: true, detail: binaries };
     } catch (error) {
@@ -90,14 +99,18 @@ class InsecureDriver implements InitDriver {
   }
 
   launch(spec: InitSpec): Promise<LaunchedInit> {
-    return this.#launch(spec.directory, spec.id, `${spec.directory}/bin/wshd`);
+    return this.#launch(spec, `${spec.directory}/bin/wshd`, this.#failpoints);
   }
 
   connect(directory: string): Promise<Init | undefined> {
     return connectInit(directory, this.#kind);
   }
 
-  #launch(directory: string, id: string, program: string): Promise<LaunchedInit> {
+  #launch(
+    { directory, id }: Pick<InitSpec, 'directory' | 'id'>,
+    program: string,
+    failpoints: Failpoints,
+  ): Promise<LaunchedInit> {
     return launchInit(
       {
         directory,
@@ -107,13 +120,14 @@ class InsecureDriver implements InitDriver {
         environment: {},
         hookTimeout: 0,
         kind: this.#kind,
+        failpoints,
       },
       this.#logger.child('init', { id }),
     );
   }
 }
 
-function insecureKind(program: CopyProgram): ContainerKind {
+function insecureKind(means: CopyMeans): ContainerKind {
   return {
     end: KEEPER_END,
     // the original sets neither environment nor limits here (spec behaviour.md 6.3)
@@ -123,7 +137,7 @@ function insecureKind(program: CopyProgram): ContainerKind {
       startPlainCopy(
         { ...spec, containerPath: `/${spec.containerPath.slice(1)}` },
         `${directory}/root`,
-        program,
+        means,
       ),
   };
 }

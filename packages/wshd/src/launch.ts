@@ -1,6 +1,14 @@
 /** From a prepared directory to a listening init. Whatever fails, no process of it remains. */
 import { writeFileSync } from 'node:fs';
-import { type Init, type LaunchedInit, type Logger, WardenError } from '@warden/interface';
+import {
+  type Failpoints,
+  type Init,
+  type LaunchedInit,
+  type Logger,
+  NO_FAILPOINTS,
+  WardenError,
+} from '@warden/interface';
+import { WSHD_PREFIX } from './failpoints.ts';
 import { type ContainerKind, connectInit } from './init.ts';
 import { InitProcess } from './init-process.ts';
 import { Launcher, type LauncherSpec } from './launcher.ts';
@@ -9,19 +17,28 @@ import { Launcher, type LauncherSpec } from './launcher.ts';
 const STAGE_TIMEOUT_MS = 60_000;
 const HOOKS_PER_STAGE = 3;
 const KILL_TIMEOUT_MS = 10_000;
+/** In the launcher's environment only; neither a hook nor anything in the container sees it. */
+const WSHD_VARIABLE = 'WSHD_FAILPOINT';
 
 /** What to start, and what kind of container that is. */
 export interface LaunchSpec extends LauncherSpec {
   readonly kind: ContainerKind;
+  readonly failpoints?: Failpoints;
 }
 
 /** Starts the launcher and answers when init is cloned and waits. Errors: as the launcher reports them, `TIMEOUT`. */
 export async function launchInit(spec: LaunchSpec, logger: Logger): Promise<LaunchedInit> {
-  const launcher = new Launcher(spec, logger);
+  const { failpoints = NO_FAILPOINTS } = spec;
+  const own = failpoints.forProgram(WSHD_PREFIX);
+  const environment = { ...spec.environment, ...(own === undefined ? {} : { [WSHD_VARIABLE]: own }) };
+  const launcher = new Launcher({ ...spec, environment }, logger);
   try {
+    await failpoints.pass('init.start');
     const { pid } = await withinStage('clone', spec.hookTimeout, launcher.expect('cloned'));
+    await failpoints.pass('init.cloned');
     // for operators and old tools; nobody here trusts a number from a file
     writeFileSync(`${spec.directory}/run/wshd.pid`, `${pid}\n`);
+    await failpoints.pass('init.pid-file');
     // the launcher, its parent, reaps it only after our word or the channel's end, so the number is init's
     return new Launched(spec, launcher, new InitProcess(pid, spec.kind.end));
   } catch (error) {
@@ -36,6 +53,7 @@ class Launched implements LaunchedInit {
   readonly #launcher: Launcher;
   readonly #process: InitProcess;
   readonly #kind: ContainerKind;
+  readonly #failpoints: Failpoints;
   #proceeding: Promise<Init> | undefined;
   #init: Init | undefined;
   #aborting: Promise<void> | undefined;
@@ -44,6 +62,7 @@ class Launched implements LaunchedInit {
     this.#directory = spec.directory;
     this.#hookTimeout = spec.hookTimeout;
     this.#kind = spec.kind;
+    this.#failpoints = spec.failpoints ?? NO_FAILPOINTS;
     this.#launcher = launcher;
     this.#process = process;
   }
@@ -65,7 +84,9 @@ class Launched implements LaunchedInit {
   async #proceed(): Promise<Init> {
     try {
       this.#launcher.go();
+      await this.#failpoints.pass('init.go');
       await withinStage('proceed', this.#hookTimeout, this.#launcher.expect('ready'));
+      await this.#failpoints.pass('init.ready');
       const init = await connectInit(this.#directory, this.#kind);
       if (init === undefined) throw deadAfterReady(this.#directory);
       if (init.pid !== this.pid) {
@@ -81,6 +102,7 @@ class Launched implements LaunchedInit {
       await this.#launcher.end();
       this.#init = init;
       this.#process.release();
+      await this.#failpoints.pass('init.connected');
       return init;
     } catch (error) {
       await this.abort();

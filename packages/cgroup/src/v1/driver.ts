@@ -8,8 +8,10 @@ import {
   type CgroupSupports,
   type DriverComponents,
   type DriverState,
+  type Failpoints,
   isContainerId,
   type Logger,
+  NO_FAILPOINTS,
   type ProbeResult,
   WardenError,
 } from '@warden/interface';
@@ -26,9 +28,9 @@ const PREFIX = 'instance-';
 export function v1Driver(
   mounts: ReadonlyMap<string, string>,
   prefix: string,
-  { logger }: DriverComponents,
+  components: DriverComponents,
 ): CgroupDriver {
-  return new V1Driver(mounts, prefix, logger);
+  return new V1Driver(mounts, prefix, components);
 }
 
 class V1Driver implements CgroupDriver {
@@ -39,12 +41,18 @@ class V1Driver implements CgroupDriver {
   /** Each hierarchy once, however many controllers it has. */
   readonly #hierarchies: readonly string[];
   readonly #logger: Logger;
+  readonly #failpoints: Failpoints;
   #hasWarnedOfSwap = false;
 
-  constructor(mounts: ReadonlyMap<string, string>, prefix: string, logger: Logger) {
+  constructor(
+    mounts: ReadonlyMap<string, string>,
+    prefix: string,
+    { logger, failpoints = NO_FAILPOINTS }: DriverComponents,
+  ) {
     this.#mounts = mounts;
     this.#prefix = prefix;
     this.#logger = logger;
+    this.#failpoints = failpoints;
     // a cpuset hierarchy of its own has nothing to set; sharing one with another controller it must be fed
     this.#hierarchies = [
       ...new Set([...mounts].filter(([name]) => name !== 'cpuset').map(([, mount]) => mount)),
@@ -103,9 +111,11 @@ class V1Driver implements CgroupDriver {
     try {
       for (const group of this.#groups(state)) {
         if (makeGroup(group)) made.push(group);
+        this.#failpoints.passSync('cgroup.make');
         controllers.copyCpuset(group);
       }
       controllers.writeDevicePolicy(this.#group(state, 'devices'), spec.allowAllDevices);
+      this.#failpoints.passSync('cgroup.policy');
       if (this.#mounts.has('pids') || spec.pidsLimit !== undefined)
         controllers.writePidsLimit(this.#group(state, 'pids'), spec.pidsLimit);
     } catch (error) {

@@ -8,8 +8,10 @@ import {
   type CgroupSupports,
   type CpuStat,
   type DriverState,
+  type Failpoints,
   isContainerId,
   type Logger,
+  NO_FAILPOINTS,
   type ProbeResult,
   WardenError,
 } from '@warden/interface';
@@ -44,6 +46,7 @@ export interface V2Options {
   /** Default: the real one. */
   readonly attachProgram?: (group: string, program: Uint8Array) => void;
   readonly logger: Logger;
+  readonly failpoints?: Failpoints | undefined;
 }
 
 /** Makes the driver. */
@@ -62,9 +65,12 @@ class V2Driver implements CgroupDriver {
   readonly #shares = new Map<string, bigint>();
 
   readonly #logger: Logger;
+  readonly #failpoints: Failpoints;
   #hasWarnedOfSwap = false;
 
-  constructor({ mount, prefix, controllers, logger, attachProgram = attachDeviceProgram }: V2Options) {
+  constructor(options: V2Options) {
+    const { mount, prefix, controllers, logger, attachProgram = attachDeviceProgram } = options;
+    this.#failpoints = options.failpoints ?? NO_FAILPOINTS;
     this.#logger = logger;
     this.#mount = mount;
     this.#parent = path.join(mount, prefix);
@@ -121,7 +127,9 @@ class V2Driver implements CgroupDriver {
     const group = this.#group(state);
     const isNew = makeGroup(group);
     try {
+      this.#failpoints.passSync('cgroup.make');
       this.#attachProgram(group, deviceProgram(spec.allowAllDevices ? 'all' : DEVICE_RULES));
+      this.#failpoints.passSync('cgroup.policy');
       writeControl(group, 'pids.max', spec.pidsLimit === undefined ? 'max' : String(spec.pidsLimit));
     } catch (cause) {
       if (isNew) await removeGroup(group).catch(() => {}); // the first error is what matters

@@ -1,0 +1,93 @@
+/**
+ * Containers that cannot be understood: their directories are set aside under a hidden name with the reason in a file, whatever lives in them
+ * lives on, and their addresses are given to nobody else. `wardend doctor` lists them.
+ */
+import fs from 'node:fs';
+import path from 'node:path';
+import { type ContainerId, isContainerId, toWardenError } from '@warden/interface';
+import { type DepotEntry, QUARANTINE_PREFIX } from './depot-entries.ts';
+import type { Engine } from './engine.ts';
+import { RECORD_FILE, type Stored } from './record.ts';
+
+/** In a directory that was set aside: why. */
+const REASON_FILE = 'quarantine.json';
+
+/** What to do, for an operator. */
+export const QUARANTINE_ADVICE =
+  'end its init (the pid in run/wshd.pid, if it is still that) and remove the directory, or repair its snapshot.json and rename the directory to the id; then restart the daemon';
+
+/** A container that was set aside. */
+export interface SetAside {
+  readonly id: ContainerId;
+  readonly directory: string;
+  /** As far as it is known. */
+  readonly handle?: string;
+  readonly reason: string;
+  /** When, in ISO 8601. */
+  readonly since?: string;
+}
+
+/** Sets one aside. Never throws: the daemon has others to serve. */
+export function quarantine(engine: Engine, entry: DepotEntry, cause: unknown): void {
+  const { id, directory } = entry;
+  const target = freeName(path.join(engine.options.depot, `${QUARANTINE_PREFIX}${id}`));
+  const reason = cause === undefined ? 'its record cannot be read' : toWardenError(cause).message;
+  const handle = handleIn(directory);
+  try {
+    fs.renameSync(directory, target);
+    engine.failpoints.passSync('recover.quarantine');
+    engine.logger.error('container-quarantined', {
+      id,
+      handle,
+      directory: target,
+      reason,
+      advice: QUARANTINE_ADVICE,
+    });
+    const explanation = { id, handle, reason, since: new Date().toISOString(), advice: QUARANTINE_ADVICE };
+    fs.writeFileSync(path.join(target, REASON_FILE), `${JSON.stringify(explanation, null, 2)}\n`);
+  } catch (error) {
+    engine.logger.error('quarantine-incomplete', { id, reason, error: toWardenError(error) });
+  }
+}
+
+/** Whatever else is wrong with the record, it may still tell this. */
+function handleIn(directory: string): string | undefined {
+  try {
+    const found = JSON.parse(fs.readFileSync(path.join(directory, RECORD_FILE), 'utf8')) as Partial<Stored>;
+    return found.resources?.handle;
+  } catch {
+    return undefined;
+  }
+}
+
+/** An earlier one with the same id stays as well. */
+function freeName(wanted: string): string {
+  for (let number = 0; ; number++) {
+    const name = number === 0 ? wanted : `${wanted}.${number}`;
+    if (!fs.existsSync(name)) return name;
+  }
+}
+
+/** All that are set aside in a depot, by id; none where there is no depot. */
+export function setAside(depot: string): readonly SetAside[] {
+  if (!fs.existsSync(depot)) return [];
+  return fs
+    .readdirSync(depot)
+    .filter((name) => name.startsWith(QUARANTINE_PREFIX))
+    .sort()
+    .flatMap((name) => {
+      const [id = ''] = name.slice(QUARANTINE_PREFIX.length).split('.');
+      const directory = path.join(depot, name);
+      return isContainerId(id) ? [{ id, directory, ...explanation(directory) }] : [];
+    });
+}
+
+function explanation(directory: string): Pick<SetAside, 'reason' | 'handle' | 'since'> {
+  const reason = 'no reason was noted';
+  try {
+    const found = JSON.parse(fs.readFileSync(path.join(directory, REASON_FILE), 'utf8')) as Partial<SetAside>;
+    return { reason, ...found };
+  } catch {
+    return { reason };
+  }
+}

@@ -1,0 +1,122 @@
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { NO_FAILPOINTS } from '@warden/interface';
+import * as fc from 'fast-check';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { type ContainerRecord, parseRecord, RECORD_FILE, serializeRecord, writeRecord } from './record.ts';
+
+const FULL: ContainerRecord = {
+  id: '0123456789a',
+  handle: 'a "handle" with ünï',
+  network: 0x0afe_0004,
+  uid: 10_001,
+  rootfs: '/base',
+  graceTime: 300,
+  drivers: { filesystem: { upper: 'x' }, network: {}, cgroup: { path: '/g' }, quota: { n: 1 } },
+  state: 'active',
+  isDestroying: false,
+  events: new Set(['out of memory']),
+  jobs: new Map([[7, { discardOutput: false, logTag: 'tag', hasSockets: true, exitStatus: 3 }]]),
+  ports: new Set([61_001]),
+  mappings: [{ hostPort: 61_001, containerPort: 80 }],
+  egress: [{ protocol: 'tcp', log: true, network: { first: '1.2.3.4', last: '1.2.3.4' } }],
+  memoryLimit: 0x7fff_ffff_ffff_f000n,
+  cpuShares: 512n,
+  outOfMemoryKills: 2n,
+  bandwidth: { rate: 1n, burst: 2n },
+};
+
+let directory: string;
+beforeEach(() => {
+  directory = fs.mkdtempSync(path.join(os.tmpdir(), 'warden-record-'));
+});
+afterEach(() => {
+  vi.restoreAllMocks();
+  fs.rmSync(directory, { recursive: true });
+});
+
+describe('the record of a container', () => {
+  it.each([FULL, { ...FULL, isDestroying: true, state: 'stopped' as const, graceTime: undefined }])(
+    'comes back as it was',
+    (record) => {
+      expect(parseRecord(serializeRecord(record))).toEqual(record);
+    },
+  );
+
+  it('version 1, of earlier daemons, is understood', () => {
+    const stored = JSON.parse(serializeRecord(FULL));
+    delete stored.checksum;
+    stored.warden.version = 1;
+    expect(parseRecord(JSON.stringify(stored))).toEqual(FULL);
+  });
+
+  it.each([0, 3, 99, undefined, 'two'])('version %s is not', (version) => {
+    const stored = JSON.parse(serializeRecord(FULL));
+    stored.warden.version = version;
+    expect(() => parseRecord(JSON.stringify(stored))).toThrow(/version/);
+  });
+
+  it('cut at every byte, it is never taken for a whole one', () => {
+    const bytes = Buffer.from(serializeRecord(FULL));
+    for (let length = 0; length < bytes.length; length++)
+      expect(() => parseRecord(bytes.toString('utf8', 0, length)), `${length} bytes`).toThrow();
+  });
+
+  it('with any one bit changed, it is never taken for another one', () => {
+    const bytes = Buffer.from(serializeRecord(FULL));
+    for (let bit = 0; bit < bytes.length * 8; bit++) {
+      const changed = Buffer.from(bytes);
+      changed[bit >> 3]! ^= 1 << (bit & 7);
+      try {
+        // a bit in the key of the checksum leaves it without one, and the rest as it was
+        expect(parseRecord(changed.toString())).toEqual(FULL);
+      } catch (error) {
+        expect(error).toMatchObject({ code: expect.stringMatching(/INVALID_SPEC|undefined/) });
+      }
+    }
+  });
+
+  it('a value of the wrong kind is named', () => {
+    const paths = ['state', 'events', 'resources.handle', 'resources.uid', 'resources.network'];
+    paths.push('resources.net_in', 'resources.net_out', 'warden.drivers', 'resources.limit_memory');
+    fc.assert(
+      fc.property(
+        fc.constantFrom(...paths),
+        fc.oneof(
+          fc.boolean(),
+          fc.constant(null),
+          fc.double({ max: -1 }),
+          fc.constant('-'),
+          fc.constant([null]),
+        ),
+        (key, value) => {
+          fc.pre(!(key === 'resources.handle' && value === '-'));
+          const stored = JSON.parse(serializeRecord(FULL));
+          delete stored.checksum;
+          const [section, name] = key.includes('.') ? key.split('.') : [undefined, key];
+          (section === undefined ? stored : stored[section!])[name!] = value;
+          expect(() => parseRecord(JSON.stringify(stored))).toThrow(key);
+        },
+      ),
+    );
+  });
+
+  it('a disk that takes only a part of it leaves the last good one', () => {
+    const options = { durable: true, failpoints: NO_FAILPOINTS };
+    writeRecord(directory, FULL, options);
+    const write = fs.writeSync;
+    let calls = 0;
+    vi.spyOn(fs, 'writeSync').mockImplementation(((descriptor: number, data: Buffer, at: number) => {
+      calls += 1;
+      if (calls > 1) throw Object.assign(new Error('no space'), { code: 'ENOSPC' });
+      return write(descriptor, data, at, 10);
+    }) as never);
+    expect(() => writeRecord(directory, { ...FULL, uid: 1 }, options)).toThrow('no space');
+    vi.restoreAllMocks();
+    expect(parseRecord(fs.readFileSync(path.join(directory, RECORD_FILE), 'utf8'))).toEqual(FULL);
+    expect(fs.readdirSync(directory)).toEqual([RECORD_FILE]);
+    writeRecord(directory, { ...FULL, uid: 1 }, options);
+    expect(parseRecord(fs.readFileSync(path.join(directory, RECORD_FILE), 'utf8')).uid).toBe(1);
+  });
+});
