@@ -14,6 +14,7 @@ const { status } = spawnSync(
   [
     'node_modules/vitest/vitest.mjs',
     'run',
+    '--reporter=dot',
     '--reporter=./scripts/closing-line.reporter.ts',
     'test/compliance/src/bite.test.ts',
   ],

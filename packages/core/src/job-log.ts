@@ -15,7 +15,7 @@ const NOTHING = Buffer.alloc(0);
 /** Takes lines and never fails. */
 export interface Syslog {
   /**
-   * `line` has no newline and at most {@link MAX_LINE_BYTES}. Never waits. Answers false when it should be tried again a little later; true when it is
+   * `line` has no newline and at most 8,192 bytes. Never waits. Answers false when it should be tried again a little later; true when it is
    * on its way, or lost because nobody takes it.
    */
   send(severity: 'info' | 'error', tag: string, line: Uint8Array): boolean;
