@@ -37,6 +37,7 @@ const SYSTEM_PACKAGES = [
   { package: 'ruby', file: 'ruby', for: ['test'] },
   { package: 'ruby-beefcake', path: ['/usr/lib/ruby/vendor_ruby/beefcake.rb'], for: ['test'] },
   { package: 'ruby-eventmachine', path: ['/usr/lib/ruby/vendor_ruby/eventmachine.rb'], for: ['test'] },
+  { package: 'clang', file: 'clang', for: ['fuzz'] },
   { package: 'runc', file: 'runc', for: ['bench'] },
   { package: 'qemu-system-x86', file: 'qemu-system-x86_64', for: ['vm'] },
   { package: 'e2fsprogs', file: 'mkfs.ext4', for: ['vm'] },
@@ -282,6 +283,11 @@ const TASKS = {
     ensureSystemPackages(['build']);
     installAndBuild();
     return run(node, ['docs/api/typedoc.mjs']);
+  },
+  fuzz() {
+    ensureSystemPackages(['build', 'fuzz']);
+    installAndBuild();
+    return run(node, ['scripts/fuzz.mjs', ...rest]);
   },
   'prove-kit'() {
     ensureSystemPackages(['build', 'test']);

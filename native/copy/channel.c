@@ -87,12 +87,15 @@ int channel_take_fd(struct channel *channel) {
   return -1;
 }
 
-/* Keeps at most one descriptor: a liar who sends more has them closed. What does not fit into `control` the kernel closes. */
+/*
+ * Keeps at most one descriptor: a liar who sends more has them closed. What does not fit the kernel closes, so there is room for one and
+ * not for the padding behind it, which would hold a second.
+ */
 static ssize_t receive(struct channel *channel, void *into, size_t size) {
   if (!channel->takes_descriptors) return recv(channel->socket, into, size, 0); /* none is asked for: the kernel closes them all */
   union control control = {.space = {0}};
   struct iovec part = {.iov_base = into, .iov_len = size};
-  struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space};
+  struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = CMSG_LEN(sizeof(int))};
   ssize_t count = recvmsg(channel->socket, &message, MSG_CMSG_CLOEXEC);
   struct cmsghdr *rights = count > 0 ? CMSG_FIRSTHDR(&message) : NULL;
   if (rights != NULL && rights->cmsg_level == SOL_SOCKET && rights->cmsg_type == SCM_RIGHTS && rights->cmsg_len >= CMSG_LEN(sizeof(int))) {

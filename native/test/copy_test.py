@@ -348,6 +348,12 @@ def play_noise(work):
     check(not bad, f"changed streams do no harm (seed {SEED})", bad[:2])
 
 
+def await_entry(path):
+    deadline = time.monotonic() + TIMEOUT
+    while not os.path.lexists(path) and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
 def descriptors(work):
     """What is no file's content is refused: pipes, sockets, devices, directories, switches of the kernel."""
     os.makedirs(f"{work}/fds")
@@ -386,6 +392,9 @@ def descriptors(work):
     liar = Liar(f"{work}/fds")
     liar.say(DIR_ROOT, fds=[kept])
     liar.say(message(FILE, b"small", b"x", REGULAR), fds=[kept] * 20)
+    await_entry(f"{work}/fds/evil/small")
+    held = [one for one in os.listdir(f"/proc/{liar.role.process.pid}/fd") if os.readlink(f"/proc/{liar.role.process.pid}/fd/{one}") == f"{work}/large"]
+    check(len(held) == 1, "of the descriptors that come with one message one is kept", held)
     liar.say(message(LARGE, b"large", mode=REGULAR, size=200000), fds=[kept])
     liar.say(OVER)
     fields, errors = liar.end()

@@ -56,6 +56,7 @@ static void test_fstab(void) {
   check(plan.mounts[0].flags == (MS_RDONLY | MS_NOEXEC), "and the words between them");
   check(fstab(&plan, "r\\04 / t x\\0401\\999,,\\057") == 0 && strcmp(plan.mounts[0].source, "r\\04") == 0 && strcmp(plan.mounts[0].data, "x 1\\999,/") == 0,
         "what is no octal escape stays");
+  check(fstab(&plan, "r\\000x\\400\\777\\377 / t rw") == 0 && strcmp(plan.mounts[0].source, "r\\000x\\400\\777\377") == 0, "nor is one that no byte of a word can be");
   check(fstab(&plan, "r / t rw\tignored fields") == 0 && strcmp(plan.mounts[0].data, "") == 0, "only flags");
   check(fstab(&plan, "r / t ro,rw") == 0 && plan.mounts[0].flags == 0, "the last of two that differ");
   check(fstab(&plan, "") != 0 && reported()[0] == 'e', "an empty fstab");

@@ -341,6 +341,7 @@ def test_malformed(client):
         ("an unknown type", 77, b""),
         ("a short message", SIGNAL, b"\1"),
         ("a length beyond the end", SPAWN, struct.pack("<IIHHI", 1, 0, 0, 0, 0xFFFFFFFF)),
+        ("a user's name with NUL", SPAWN, struct.pack("<IIHH", 1, 0, 0, 0) + block("\0nobody") + struct.pack("<IIII", 0, 0, 0, 0)),
         ("too many arguments", SPAWN, struct.pack("<IIHH", 1, 0, 0, 0) + block("") + struct.pack("<I", 0xFFFFFFFF)),
     ):
         answer = client.request(kind, body)

@@ -82,7 +82,7 @@ static int send_requests(int fd, const struct wsh_options *options, bool is_term
 }
 
 /* Prints what init refused and why. */
-static int refuse(struct message_reader *reader) {
+static void refuse(struct message_reader *reader) {
   size_t operation_length, text_length;
   int error = message_read_i32(reader);
   const char *operation = message_read_string(reader, &operation_length);
@@ -90,7 +90,10 @@ static int refuse(struct message_reader *reader) {
 
   fprintf(stderr, "wsh: %.*s: %s%s%.*s\n", (int)operation_length, operation, strerror(error), text_length > 0 ? ": " : "",
           (int)text_length, text);
-  return -error;
+}
+
+static void close_all(const struct descriptors *received) {
+  for (size_t i = 0; i < received->count; i++) close(received->fd[i]);
 }
 
 /* Waits for SPAWNED. 0, -errno with a message still to be printed, or 1 when init's own text has been. */
@@ -102,21 +105,27 @@ static int await_spawned(int fd, struct relay *relay) {
 
   for (;;) {
     ssize_t length = socket_receive(fd, packet, &received);
-    if (length == 0) return -ECONNRESET;
-    if (length < 0) return (int)length;
-    if (message_open(&reader, packet, (size_t)length, &header) < 0) return -EPROTO;
+    if (length <= 0) {
+      close_all(&received);
+      return length == 0 ? -ECONNRESET : (int)length;
+    }
+    bool opened = message_open(&reader, packet, (size_t)length, &header) == 0;
+    if (opened && header.type == WSHD_SPAWNED && header.sequence == SEQUENCE_SPAWN) {
+      relay->job_id = message_read_u32(&reader);
+      if (!reader.overrun && received.count == expected) break;
+      opened = false;
+    }
+    close_all(&received);
+    if (!opened) return -EPROTO;
     if (header.type == WSHD_ERROR) {
       refuse(&reader);
       return 1;
     }
-    if (header.type != WSHD_SPAWNED || header.sequence != SEQUENCE_SPAWN) continue;
-    relay->job_id = message_read_u32(&reader);
-    if (reader.overrun || received.count != expected) return -EPROTO;
-    relay->input = relay->is_terminal ? -1 : received.fd[0];
-    relay->output = relay->is_terminal ? received.fd[0] : received.fd[1];
-    relay->errors = relay->is_terminal ? -1 : received.fd[2];
-    return 0;
   }
+  relay->input = relay->is_terminal ? -1 : received.fd[0];
+  relay->output = relay->is_terminal ? received.fd[0] : received.fd[1];
+  relay->errors = relay->is_terminal ? -1 : received.fd[2];
+  return 0;
 }
 
 static int run(const struct wsh_options *options) {

@@ -14,6 +14,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#define ERRNO_MAX 4095 /* of the kernel */
+
 struct request {
   struct nlmsghdr header;
   unsigned char body[256];
@@ -49,8 +51,9 @@ static int exchange(int fd, struct request *request) {
     if (header.nlmsg_type != NLMSG_ERROR || (size_t)got < NLMSG_LENGTH(sizeof(int))) continue;
     int result;
     memcpy(&result, answer + NLMSG_LENGTH(0), sizeof result);
-    errno = -result;
-    return result == 0 ? 0 : -1;
+    if (result == 0) return 0;
+    errno = result < 0 && result >= -ERRNO_MAX ? -result : EPROTO;
+    return -1;
   }
 }
 

@@ -115,7 +115,7 @@ static void spawn(struct init *init, struct connection *connection, uint32_t seq
   request.columns = wire_u16(reader);
   uint32_t length;
   const unsigned char *user = wire_bytes(reader, &length);
-  if (length >= sizeof request.user) reader->failed = true;
+  if (length >= sizeof request.user || memchr(user, '\0', length) != NULL) reader->failed = true;
   else memcpy(request.user, user, length);
   request.argv = take_strings(reader, &request.argc);
   request.environment = take_strings(reader, &request.envc);

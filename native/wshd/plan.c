@@ -25,6 +25,11 @@ static int bad_line(const char *what, const char *word) {
 
 static bool is_octal(char digit) { return digit >= '0' && digit <= '7'; }
 
+/* Three octal digits of a byte. Not of a NUL, which would end the word. */
+static bool is_escape(const char *digits) {
+  return digits[0] >= '0' && digits[0] <= '3' && is_octal(digits[1]) && is_octal(digits[2]) && memcmp(digits, "000", 3) != 0;
+}
+
 char *plan_field(char **cursor) {
   char *from = *cursor + strspn(*cursor, " \t");
   if (*from == '\0') return NULL;
@@ -32,7 +37,7 @@ char *plan_field(char **cursor) {
   char *end = from + length, *to = from;
   *cursor = *end == '\0' ? end : end + 1;
   for (char *at = from; at < end; at++) {
-    if (*at == '\\' && end - at > 3 && is_octal(at[1]) && is_octal(at[2]) && is_octal(at[3])) {
+    if (*at == '\\' && end - at > 3 && is_escape(at + 1)) {
       *to++ = (char)((at[1] - '0') * 64 + (at[2] - '0') * 8 + (at[3] - '0'));
       at += 3;
     } else {

@@ -1,0 +1,99 @@
+/*
+ * The other side of a copy, as an input says it: a list of messages, each with descriptors, all sent before the role under test begins.
+ * And what lies beside the root of the role, which it must neither read nor change.
+ */
+#ifndef FUZZ_COPY_HOSTILE_H
+#define FUZZ_COPY_HOSTILE_H
+
+#include "scratch.h"
+
+#include "../copy/channel.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+
+#define SECRET "outside"
+
+static int top; /* the scratch directory: `outside` and `root` lie in it */
+
+static inline void hostile_place(void) {
+  char up[128];
+  top = scratch_open();
+  must(mkdirat(top, "outside", 0755) == 0 && mkdirat(top, "root", 0755) == 0 && mkdirat(top, "root/dst", 0755) == 0);
+  scratch_write(top, "outside/secret", SECRET, sizeof SECRET);
+  /* what a path could lead out by, where the copy goes and above */
+  snprintf(up, sizeof up, "%s/outside", scratch_path);
+  must(symlinkat(up, top, "root/up") == 0 && symlinkat("../../outside", top, "root/dst/up") == 0);
+  must(symlinkat("../../outside/secret", top, "root/dst/secret") == 0 && symlinkat("loop", top, "root/dst/loop") == 0);
+  must(mkfifoat(top, "root/dst/fifo", 0644) == 0 && mkdirat(top, "root/dst/dir", 0755) == 0);
+}
+
+static inline size_t count_entries(int directory) {
+  size_t count = 0;
+  int copy = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  DIR *list = copy < 0 ? NULL : fdopendir(copy);
+  must(list != NULL);
+  while (readdir(list) != NULL) count++;
+  closedir(list);
+  return count;
+}
+
+/* Only `secret` is outside, unchanged, and nothing new beside the root. */
+static inline void hostile_check_outside(size_t beside) {
+  struct stat facts;
+  int outside = openat(top, "outside", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  must(outside >= 0 && count_entries(outside) == 3 && scratch_holds(outside, "secret", SECRET, sizeof SECRET));
+  must(fstat(outside, &facts) == 0 && (facts.st_mode & 07777) == 0755);
+  must(fstatat(outside, "secret", &facts, AT_SYMLINK_NOFOLLOW) == 0 && (facts.st_mode & 07777) == 0644 && facts.st_nlink == 1);
+  close(outside);
+  must(count_entries(top) == beside + 2);
+}
+
+static inline void hostile_send(int socket, const void *bytes, size_t length, const int *fds, size_t fd_count) {
+  union {
+    struct cmsghdr align;
+    char bytes[CMSG_SPACE(sizeof(int) * 3)];
+  } control;
+  struct iovec part = {.iov_base = (void *)(uintptr_t)bytes, .iov_len = length};
+  struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+  if (fd_count > 0) {
+    memset(&control, 0, sizeof control);
+    message.msg_control = control.bytes;
+    message.msg_controllen = CMSG_SPACE(sizeof(int) * fd_count);
+    struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
+    *rights = (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int) * fd_count)};
+    memcpy(CMSG_DATA(rights), fds, sizeof(int) * fd_count);
+  }
+  (void)!sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/*
+ * A step is a byte (its low half: the type; 15: bytes as they are; its high half: descriptors, and whether the size is large), then of a
+ * message two bytes mode, four bytes size, a name and a payload, each with its length in a byte.
+ */
+static inline void hostile_say(struct input *input, int socket, int fd) {
+  static const mode_t kinds[] = {S_IFREG, S_IFDIR, S_IFLNK, S_IFCHR, S_IFIFO, 0};
+  unsigned char message[sizeof(struct copy_header) + 512];
+  const int fds[3] = {fd, fd, fd};
+  uint8_t kind = input_byte(input);
+  size_t name_length, payload_length;
+  if ((kind & 15) == 15) {
+    const uint8_t *piece = input_take(input, input_byte(input), &name_length);
+    if (name_length > 0) hostile_send(socket, piece, name_length, fds, kind >> 6);
+    return;
+  }
+  uint32_t mode = input_number(input, 2);
+  struct copy_header header = {.type = kind & 15, .mode = (mode & 07777) | kinds[(mode >> 12) % 6], .size = input_number(input, 4)};
+  if (header.type >= COPY_OPENED) header.mode = mode; /* an errno there */
+  if (kind & 16) header.size <<= 32;
+  const uint8_t *name = input_take(input, input_byte(input), &name_length);
+  const uint8_t *payload = input_take(input, input_byte(input), &payload_length);
+  header.name_length = (uint16_t)name_length;
+  header.payload_length = (uint32_t)payload_length;
+  memcpy(message, &header, sizeof header);
+  memcpy(message + sizeof header, name, name_length);
+  memcpy(message + sizeof header + name_length, payload, payload_length);
+  hostile_send(socket, message, sizeof header + name_length + payload_length, fds, kind >> 6);
+}
+
+#endif

@@ -1,0 +1,71 @@
+/* The receiver of a copy with a sender that says anything: on the host (it gets descriptors) or in a root (it makes files and offers them). */
+#include "copy_hostile.h"
+
+#include "../copy/receiver.h"
+
+/* Nothing that leaves a container is set-user-id or a device, and everything can be looked at. */
+static void check_tree(int directory, mode_t mask, unsigned depth) {
+  int copy = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  DIR *list = copy < 0 ? NULL : fdopendir(copy);
+  must(list != NULL && depth < 1000);
+  for (struct dirent *entry; (entry = readdir(list)) != NULL;) {
+    struct stat facts;
+    if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
+    must(strncmp(entry->d_name, OUTPUT_PREFIX, sizeof OUTPUT_PREFIX - 1) != 0 || depth == 0 || facts.st_size >= 0);
+    must(fstatat(directory, entry->d_name, &facts, AT_SYMLINK_NOFOLLOW) == 0);
+    if (S_ISFIFO(facts.st_mode)) must(strcmp(entry->d_name, "fifo") == 0);
+    else must(S_ISREG(facts.st_mode) || S_ISDIR(facts.st_mode) || S_ISLNK(facts.st_mode));
+    if (!S_ISLNK(facts.st_mode)) must((facts.st_mode & 07777 & ~mask) == 0);
+    if (!S_ISDIR(facts.st_mode)) continue;
+    int inner = openat(directory, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (inner < 0) continue;
+    check_tree(inner, mask, depth + 1);
+    close(inner);
+  }
+  closedir(list);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+  static const char *const paths[] = {"/dst", "/dst/", "/dst/new", "/dst/new/", "/dst/dir/.", "/dst/fifo", "/forbidden/x", "/dst/loop"};
+  static struct channel channel;
+  static struct failure own, peer;
+  struct input input = {.at = data, .left = size};
+  char path[128], forbidden_path[128];
+  int ends[2];
+  uint8_t how = input_byte(&input);
+  bool is_host = how % 2 == 0;
+  hostile_place();
+  const uint64_t before = open_descriptors();
+  must(mkdirat(top, "root/forbidden", 0755) == 0);
+  scratch_write(top, "content", "content of a large file", 23);
+  int content = openat(top, "content", O_RDWR | O_CLOEXEC);
+  must(content >= 0 && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
+  while (input.left > 0) hostile_say(&input, ends[1], content);
+  shutdown(ends[1], SHUT_WR);
+  snprintf(forbidden_path, sizeof forbidden_path, "%s/root/forbidden", scratch_path);
+  snprintf(path, sizeof path, "%s%s%s", is_host ? scratch_path : "", is_host ? "/root" : "", paths[(how >> 1) % 8]);
+  const char *const forbidden[] = {forbidden_path, NULL};
+  const struct output_rules rules = {.mask = is_host ? 01777 : 07777, .uid = OUTPUT_KEEP, .gid = (gid_t)-1};
+  struct place place = {.root = -1, .home = "/"};
+  char root[128];
+  snprintf(root, sizeof root, "%s/root", scratch_path);
+  if (!is_host) must(place_directory(&place, root) == 0);
+  memset(&own, 0, sizeof own);
+  memset(&peer, 0, sizeof peer);
+  channel_init(&channel, ends[0], is_host);
+  receive_tree(&channel, &place, path, &rules, forbidden, &own, &peer);
+  must(channel.descriptor < 0 || is_host);
+  if (channel.descriptor >= 0) close(channel.descriptor);
+  if (!is_host) close(place.root);
+  close(ends[0]);
+  close(ends[1]);
+  close(content);
+  hostile_check_outside(3);
+  int made = openat(top, "root", O_RDONLY | O_DIRECTORY | O_CLOEXEC), closed = openat(made, "forbidden", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  check_tree(made, rules.mask, 0);
+  must(count_entries(closed) == 2);
+  close(closed);
+  close(made);
+  must(open_descriptors() == before);
+  return 0;
+}

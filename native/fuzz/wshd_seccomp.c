@@ -1,0 +1,100 @@
+/*
+ * The system-call filter, run by an interpreter over what a container may ask: four-byte architecture selector and number, then six
+ * arguments. The verdict is compared with the rules written down a second time, the plain way.
+ */
+#include "fuzz.h"
+
+#include "../wshd/seccomp.h"
+#include "../wshd/seccomp_calls.h"
+
+#include <errno.h>
+#include <linux/audit.h>
+#include <linux/seccomp.h>
+#include <sys/socket.h>
+
+#if defined __x86_64__
+#define NATIVE AUDIT_ARCH_X86_64
+#else
+#define NATIVE AUDIT_ARCH_AARCH64
+#endif
+
+static uint32_t word_at(const struct seccomp_data *data, uint32_t offset) {
+  uint32_t word;
+  must(offset <= sizeof *data - sizeof word && offset % sizeof word == 0);
+  memcpy(&word, (const unsigned char *)data + offset, sizeof word);
+  return word;
+}
+
+/* Only what the kernel lets a filter do, of what the builder uses; jumps go forward, so it ends. */
+static uint32_t interpret(const struct sock_filter *program, size_t length, const struct seccomp_data *data) {
+  uint32_t accumulator = 0;
+  for (size_t at = 0;; at++) {
+    must(at < length);
+    const struct sock_filter *one = &program[at];
+    bool holds = false;
+    switch (one->code) {
+      case BPF_LD | BPF_W | BPF_ABS: accumulator = word_at(data, one->k); continue;
+      case BPF_RET | BPF_K: return one->k;
+      case BPF_JMP | BPF_JEQ | BPF_K: holds = accumulator == one->k; break;
+      case BPF_JMP | BPF_JGE | BPF_K: holds = accumulator >= one->k; break;
+      case BPF_JMP | BPF_JSET | BPF_K: holds = (accumulator & one->k) != 0; break;
+      default: must(!"an instruction that the builder does not use");
+    }
+    at += holds ? one->jt : one->jf;
+  }
+}
+
+static bool is_listed(uint32_t call) {
+#define SAME(number) || call == (uint32_t)(number)
+  return false SECCOMP_CALLS(SAME);
+#undef SAME
+}
+
+static uint32_t expected(const struct seccomp_data *data) {
+  const uint32_t call = (uint32_t)data->nr, first = (uint32_t)data->args[0], second = (uint32_t)data->args[1], third = (uint32_t)data->args[2];
+  const uint32_t eperm = SECCOMP_RET_ERRNO | EPERM, enosys = SECCOMP_RET_ERRNO | ENOSYS;
+  if (data->arch != NATIVE) return SECCOMP_RET_KILL_PROCESS;
+#if defined __x86_64__
+  if (call == UINT32_MAX) return enosys;
+  if (call >= 0x40000000) return SECCOMP_RET_KILL_PROCESS;
+#endif
+  if (call == SYS_clone) return (first & 0x7e020000) != 0 ? eperm : SECCOMP_RET_ALLOW;
+  if (call == SYS_socket) {
+    bool allowed = first == AF_UNIX || first == AF_INET || first == AF_INET6 || (first == AF_NETLINK && third == 0);
+    return allowed ? SECCOMP_RET_ALLOW : SECCOMP_RET_ERRNO | EAFNOSUPPORT;
+  }
+  if (call == SYS_ioctl) return second == 0x5412 || second == 0x541c ? eperm : SECCOMP_RET_ALLOW;
+  if (call == SYS_personality) return first == 0 || first == 8 || first == 0x20000 || first == 0x20008 || first == UINT32_MAX ? SECCOMP_RET_ALLOW : eperm;
+  if (call == 435 || call == SYS_io_setup) return enosys;
+  if (call > NR_LAST) return enosys;
+  return is_listed(call) ? SECCOMP_RET_ALLOW : eperm;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+  static struct sock_filter program[SECCOMP_PROGRAM_MAX];
+  static size_t length;
+  if (length == 0) {
+    length = seccomp_program(program, SECCOMP_PROGRAM_MAX);
+    must(length > 0);
+    /* every call there is, whatever follows */
+    for (int call = -1; call < 1024; call++) {
+      const struct seccomp_data plain = {.nr = call, .arch = NATIVE};
+      must(interpret(program, length, &plain) == expected(&plain));
+    }
+  }
+  struct input input = {.at = data, .left = size};
+  while (input.left > 0) {
+    struct seccomp_data call = {.arch = NATIVE};
+    uint8_t kind = input_byte(&input);
+    if (kind % 8 == 7) call.arch = input_number(&input, 4);
+    call.nr = (int)input_number(&input, kind % 8 == 6 ? 4 : 2);
+    for (int i = 0; i < 6; i++) call.args[i] = (uint64_t)input_number(&input, 4) | (uint64_t)(kind & 0x80 ? input_number(&input, 4) : 0) << 32;
+    must(interpret(program, length, &call) == expected(&call));
+    /* a program that does not fit is none, and nothing is written behind the room */
+    size_t room = (size_t)input_number(&input, 2) % (length + 2);
+    struct sock_filter *small = malloc((room == 0 ? 1 : room) * sizeof *small);
+    must(small != NULL && seccomp_program(small, room) == (room >= length ? length : 0));
+    free(small);
+  }
+  return 0;
+}
