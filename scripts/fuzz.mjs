@@ -38,7 +38,10 @@ function hasClang() {
 }
 
 function make(...words) {
-  const result = spawnSync('make', ['-s', '-C', native, ...words], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
+  const result = spawnSync('make', ['-s', '-C', native, ...words], {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   if (result.status !== 0) fail(`make ${words.join(' ')} failed`);
   return result.stdout.trim();
 }
@@ -84,7 +87,9 @@ function keep(target) {
   fs.rmSync(control, { force: true });
   fs.rmSync(spare, { recursive: true, force: true });
   fs.mkdirSync(spare, { recursive: true });
-  spawnSync(program, ['-merge=1', `-merge_control_file=${control}`, spare, kept, path.join(finds, target)], { stdio: 'ignore' });
+  spawnSync(program, ['-merge=1', `-merge_control_file=${control}`, spare, kept, path.join(finds, target)], {
+    stdio: 'ignore',
+  });
   const lines = fs.readFileSync(control, 'utf8').split('\n');
   const files = lines.slice(2, 2 + Number(lines[0]));
   const seen = new Set();
@@ -93,7 +98,8 @@ function keep(target) {
     const file = files[index];
     const fresh = edges.filter((edge) => !seen.has(edge));
     for (const edge of fresh) seen.add(edge);
-    if (fresh.length > 0 && !file.startsWith(kept)) fs.copyFileSync(file, path.join(kept, path.basename(file)));
+    if (fresh.length > 0 && !file.startsWith(kept))
+      fs.copyFileSync(file, path.join(kept, path.basename(file)));
   }
   fs.rmSync(spare, { recursive: true, force: true });
 }
@@ -108,7 +114,10 @@ function searchNative() {
   for (const target of wanted) {
     const figures = search(target);
     if (figures === undefined) broken++;
-    else process.stdout.write(`${target.padEnd(16)} ${String(figures.runs).padStart(10)} runs, ${figures.edges} edges\n`);
+    else
+      process.stdout.write(
+        `${target.padEnd(16)} ${String(figures.runs).padStart(10)} runs, ${figures.edges} edges\n`,
+      );
     if (figures !== undefined && values.keep) keep(target);
   }
   return broken;

@@ -4,7 +4,7 @@ FUZZ_CC ?= clang
 FUZZ_FLAGS := -std=c11 -D_GNU_SOURCE -g -O1 -fno-omit-frame-pointer -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
               -Wall -Wextra -Wno-unknown-warning-option
 
-FUZZ_TARGETS := wshd_serve wshd_plan wshd_accounts wshd_options wshd_inroot wshd_ring wshd_format wshd_overlay wshd_seccomp wshd_tree wshd_netlink \
+FUZZ_TARGETS := wshd_serve wshd_plan wshd_accounts wshd_options wshd_inroot wshd_ring wshd_failpoint wshd_format wshd_overlay wshd_seccomp wshd_tree wshd_netlink \
                 copy_channel copy_receiver copy_sender copy_owner copy_place wsh_request wsh_answers lib_messages
 
 FUZZ_COPY := $(filter-out copy/main.c,$(wildcard copy/*.c))
@@ -13,7 +13,8 @@ wshd_serve_SOURCES := wshd/messages.c wshd/connection.c wshd/job.c wshd/job_tabl
 wshd_serve_FLAGS := -D_Fork=fuzz_fork -Dwaitpid=fuzz_waitpid -Dkill=fuzz_kill
 wshd_plan_SOURCES := wshd/plan.c wshd/format.c wshd/report.c wshd/identity.c
 wshd_accounts_SOURCES := wshd/accounts.c wshd/format.c
-wshd_options_SOURCES := wshd/options.c wshd/format.c
+wshd_options_SOURCES := wshd/options.c wshd/format.c wshd/failpoint.c wshd/report.c
+wshd_failpoint_SOURCES := wshd/format.c
 wshd_inroot_SOURCES := wshd/inroot.c wshd/format.c
 wshd_ring_SOURCES := wshd/ring.c
 wshd_format_SOURCES := wshd/format.c
@@ -33,7 +34,7 @@ lib_messages_SOURCES := lib/sockets.c
 # of these the kernel is part
 FUZZ_KERNEL := wshd_serve wshd_inroot wshd_tree copy_channel copy_receiver copy_sender copy_place wsh_answers lib_messages
 # a part of the program under test is included into the target, which replaces what it calls
-FUZZ_HEADERS := $(wildcard fuzz/*.h wshd/*.h wsh/*.h copy/*.h lib/*.h include/*.h) $(wildcard wsh/wsh.c wsh/relay.c wshd/tree.c wshd/inside_network.c lib/netlink.c)
+FUZZ_HEADERS := $(wildcard fuzz/*.h wshd/*.h wsh/*.h copy/*.h lib/*.h include/*.h) $(wildcard wsh/wsh.c wsh/relay.c wshd/tree.c wshd/inside_network.c wshd/failpoint.c lib/netlink.c)
 define fuzz_target
 $(BUILD)/test/fuzz_$(1): fuzz/$(1).c fuzz/replay.c $($(1)_SOURCES) $(FUZZ_HEADERS) fuzz/module.mk Makefile
 	@mkdir -p $$(@D)

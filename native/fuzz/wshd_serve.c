@@ -5,6 +5,7 @@
  */
 #include "fuzz.h"
 
+#include "../wshd/failpoint.h"
 #include "../wshd/init.h"
 
 #include <errno.h>
@@ -67,6 +68,16 @@ int fuzz_kill(pid_t pid, int signal) {
   return -1;
 }
 
+/* The step that fails next. */
+static int armed;
+
+int failpoint(enum failpoint at) {
+  if (armed != (int)at) return 0;
+  armed = -1;
+  errno = EIO;
+  return -1;
+}
+
 /* The job's end of each pipe is kept, as the job would. */
 int fuzz_pipe2(int *pair, int flags);
 int fuzz_pipe2(int *pair, int flags) {
@@ -99,6 +110,7 @@ static void begin(void) {
   memset(processes, 0, sizeof processes);
   next_pid = 1000;
   fork_fails = false;
+  armed = -1;
   for (int i = 0; i < CLIENTS; i++) clients[i] = -1;
   for (int i = 0; i < WRITERS; i++) writers[i] = -1;
   init.listener_watch.kind = WATCH_LISTENER;
@@ -306,6 +318,9 @@ static void step(struct input *input) {
       turn();
       break;
     }
+    case 14:
+      armed = input_byte(input) % FAILPOINT_COUNT;
+      break;
     default:
       turn();
   }
@@ -317,6 +332,7 @@ static void finish(void) {
     if (writers[i] >= 0) close(writers[i]);
   for (int i = 0; i < PROCESSES; i++) processes[i].ended = true;
   init.keeper = getppid();
+  armed = -1;
   for (int i = 0; i < 4; i++) {
     turn();
     jobs_reap(&init);
