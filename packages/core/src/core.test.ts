@@ -726,6 +726,17 @@ describe('ports, egress and limits', () => {
     await expect(box.netOut(spec)).rejects.toMatchObject({ code: 'INVALID_SPEC', message });
   });
 
+  it('takes 1024 egress rules of a container and no more, so that every restart can bring them back', async () => {
+    const box = await warden.create();
+    for (let port = 1; port <= 1024; port++) await box.netOut({ port });
+    await expect(box.netOut({ port: 1025 })).rejects.toMatchObject({
+      code: 'POOL_EXHAUSTED',
+      message: expect.stringContaining('the container has 1024 egress rules, the most it may have'),
+      fields: { pool: 'egress rules', used: 1024, limit: 1024 },
+    });
+    await (await warden.create()).netOut({ port: 1025 });
+  });
+
   it('turns egress requests into rules', async () => {
     const box = await warden.create();
     await box.netOut({ network: '10.1.2.3/16', portRange: ':2000' });

@@ -115,6 +115,17 @@ function mapPort(engine: Engine, container: ManagedContainer, mapping: PortMappi
   return engine.drivers.network.mapPort(networkSpecOf(engine, container), record.drivers.network, mapping);
 }
 
+/** Every packet may meet all of them, every change writes them all down, and a restart sends them to the kernel at once. */
+const MAX_EGRESS_RULES = 1_024;
+
+function tooManyRules(used: number): WardenError {
+  return new WardenError(
+    'POOL_EXHAUSTED',
+    `the container has ${used} egress rules, the most it may have; name networks and port ranges instead of single ones`,
+    { fields: { operation: 'net out', pool: 'egress rules', used, limit: MAX_EGRESS_RULES } },
+  );
+}
+
 /** Errors: see `Container.netOut`. */
 export function allowEgress(engine: Engine, container: ManagedContainer, spec: NetOutSpec): Promise<void> {
   container.requireState('active');
@@ -122,6 +133,7 @@ export function allowEgress(engine: Engine, container: ManagedContainer, spec: N
   return container.exclusive(async () => {
     container.requireState('active');
     const { record } = container;
+    if (record.egress.length >= MAX_EGRESS_RULES) throw tooManyRules(record.egress.length);
     record.egress.push(rule);
     try {
       saveRecord(engine, container);

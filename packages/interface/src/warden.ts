@@ -245,7 +245,7 @@ export interface Container extends AsyncDisposable {
     readonly hostPort?: number | undefined;
     readonly containerPort?: number | undefined;
   }): Promise<{ readonly hostPort: number; readonly containerPort: number }>;
-  /** Allows egress. Errors: `INVALID_SPEC`, `UNSUPPORTED`. */
+  /** Allows egress. Errors: `INVALID_SPEC`, `UNSUPPORTED`, `POOL_EXHAUSTED` at 1024 rules. */
   netOut(spec: NetOutSpec): Promise<void>;
   /** Copies from host to container with rsync's trailing-slash meaning. */
   copyIn(source: string, target: string): Promise<void>;

@@ -18,7 +18,8 @@ const PROTOCOL_NAMES: Readonly<Record<number, string>> = {
 const ANSWER_TIMEOUT_MS = 5000;
 /** A dump's datagram is at most 32 KiB; an acknowledgement may echo more. */
 const RECEIVE_BYTES = 256 * 1024;
-const MAX_REQUEST_BYTES = 2 * 1024 * 1024;
+/** Below the send buffer, of which the kernel takes twice the 4 MiB asked for. */
+const MAX_REQUEST_BYTES = 6 * 1024 * 1024;
 const MAX_INTERRUPTED_DUMPS = 16;
 const ETIMEDOUT = 110;
 const EINTR = 4;

@@ -1,5 +1,6 @@
 /** Making and removing a container's link. */
 import type { NetworkSpec } from '@warden/interface';
+import { WardenError } from '@warden/interface';
 import { addressBytes, networkOf, parseAddress } from './ipv4-address.ts';
 import { linkEnds } from './link-names.ts';
 import type { NetlinkConnection } from './netlink-connection.ts';
@@ -16,6 +17,8 @@ import {
   removeAddress,
   takeDown,
 } from './rtnetlink.ts';
+
+const IPV6_MIN_MTU = 1280;
 
 /** What every link of a driver has in common. */
 export interface LinkSettings {
@@ -37,7 +40,7 @@ export function findLink(connection: NetlinkConnection, name: string): Link | un
 
 /**
  * Makes the pair with its far end in the namespace of `pid` (without one, beside the near end) and sets the near end up. A link
- * of the same name, left by a crash, is replaced. On failure no link remains.
+ * of the same name that a crash left is replaced, a foreign one is not. On failure no link remains.
  */
 export function createLink(
   connection: NetlinkConnection,
@@ -54,19 +57,31 @@ export function createLink(
     [received] = create();
   } catch (error) {
     const stale = isKernelError(error, 'EEXIST') ? findLink(connection, host.name) : undefined;
+    // A crash may have come before the alias; a link with another alias belongs to somebody.
     if (stale === undefined) throw error;
+    if (stale.alias !== '' && stale.alias !== settings.alias) throw foreignLink(stale, error);
     removeLink(connection, stale);
     [received] = create();
   }
   if (received === undefined) throw new TypeError('the kernel did not list the new link');
   const link = readLink(received);
   try {
-    connection.route(markLink(link.index, settings.alias, settings.hasIpv6), ...addressing(spec, link));
+    // Below that MTU the kernel has no IPv6 on the link, and refuses to be told about it.
+    const hasIpv6 = settings.hasIpv6 && spec.mtu >= IPV6_MIN_MTU;
+    connection.route(markLink(link.index, settings.alias, hasIpv6), ...addressing(spec, link));
   } catch (error) {
     removeLink(connection, link);
     throw error;
   }
   return link;
+}
+
+function foreignLink({ name, alias }: Link, cause: unknown): WardenError {
+  return new WardenError(
+    'ALREADY_EXISTS',
+    `the link ${name} exists and belongs to ${JSON.stringify(alias)}; give each warden of a host its own drivers.name`,
+    { cause, fields: { operation: 'attach', object: name, owner: alias } },
+  );
 }
 
 /** Gives an existing link its address and neighbour again. Idempotent. */

@@ -1,17 +1,19 @@
 /**
- * What one container adds to the table: its interface in two sets, a chain with its allow rules, and its published ports.
+ * What one container adds to the table: its interface in three sets, a chain with its allow rules, and its published ports.
  *
  * All names come from the id. Every function answers the changes for one transaction.
  */
 import type { ContainerId, EgressRule, PortMapping } from '@warden/interface';
 import { egressRules } from './egress-rule.ts';
+import type { AddressRange } from './ipv4-address.ts';
 import { addressBytes, parseAddress } from './ipv4-address.ts';
 import { linkEnds } from './link-names.ts';
 import type { MessageBody } from './netlink-message.ts';
 import { compare, exceeds, interfaceKey, META, meta, verdict } from './nftables-expression.ts';
 import type { TableMessages } from './nftables-message.ts';
-import { interfaceElement, portElement, verdictElement } from './nftables-message.ts';
-import { DEFAULT_CHAIN, SET } from './ruleset.ts';
+import { interfaceElement, portElement, sourceElement, verdictElement } from './nftables-message.ts';
+import { DEFAULT_CHAIN } from './ruleset.ts';
+import { SET } from './set-names.ts';
 
 const CHAIN_PREFIX = 'i-';
 const LIMIT_CHAIN_PREFIX = 'b-';
@@ -64,14 +66,20 @@ export function removeLimit(table: TableMessages, id: ContainerId): MessageBody[
   ];
 }
 
-/** Makes the container's chain hold exactly these rules, oldest first, and leads its traffic there. Idempotent. */
+/** The container's allow rules, oldest first, and where containers live. */
+export interface ContainerEgress {
+  readonly egress: readonly EgressRule[];
+  readonly pool: AddressRange | undefined;
+}
+
+/** Makes the container's chain hold exactly these rules, and leads its traffic there. Idempotent. */
 export function ensureContainer(
   table: TableMessages,
   id: ContainerId,
-  egress: readonly EgressRule[],
+  { egress, pool }: ContainerEgress,
 ): MessageBody[] {
   const chain = containerChain(id);
-  const newestFirst = egress.toReversed().flatMap((rule) => egressRules(id, rule));
+  const newestFirst = egress.toReversed().flatMap((rule) => egressRules(id, rule, pool));
   return [
     table.addChain(chain),
     table.flushChain(chain),
@@ -90,6 +98,16 @@ export function ensureElements(table: TableMessages, id: ContainerId): MessageBo
   ];
 }
 
+/** Lets this address in by the container's link. Until then nothing comes in by it. Idempotent. */
+export function ensureSource(table: TableMessages, id: ContainerId, address: number): MessageBody {
+  return table.addElements(SET.sources, [sourceElement(linkEnds(id).host.name, addressBytes(address))]);
+}
+
+/** Takes an address away again. Fails with ENOENT when it is not there. */
+export function removeSource(table: TableMessages, id: ContainerId, address: number): MessageBody {
+  return table.deleteElements(SET.sources, [sourceElement(linkEnds(id).host.name, addressBytes(address))]);
+}
+
 /** Removes what {@link ensureContainer} made. Fails with ENOENT when a part of it is missing. */
 export function removeContainer(table: TableMessages, id: ContainerId): MessageBody[] {
   const chain = containerChain(id);
@@ -103,9 +121,13 @@ export function removeContainer(table: TableMessages, id: ContainerId): MessageB
 }
 
 /** Puts an allow rule in front of the container's earlier ones. */
-export function insertEgress(table: TableMessages, id: ContainerId, rule: EgressRule): MessageBody[] {
+export function insertEgress(
+  table: TableMessages,
+  id: ContainerId,
+  { rule, pool }: { readonly rule: EgressRule; readonly pool: AddressRange | undefined },
+): MessageBody[] {
   // Each goes to the very front, so the last one sent is met first.
-  return egressRules(id, rule)
+  return egressRules(id, rule, pool)
     .toReversed()
     .map((expressions) => table.addRule(containerChain(id), expressions, 'first'));
 }

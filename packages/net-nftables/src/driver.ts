@@ -27,9 +27,11 @@ import {
   addPort,
   ensureContainer,
   ensureElements,
+  ensureSource,
   insertEgress,
   removeContainer,
   removePorts,
+  removeSource,
 } from './container-rules.ts';
 import { FreedAddresses } from './freed-addresses.ts';
 import { listeningAddresses } from './host-listener.ts';
@@ -147,6 +149,7 @@ class NftablesNetwork implements NetworkDriver {
       uplink: this.#uplinkOfContainer(),
       hasLimits: this.#bandwidth.mode === 'limit',
     };
+    this.#pool = parseRange(host.pool);
     this.#inventory = undefined;
     this.#commit('setup', this.#table.table, [
       ...skeleton(this.#table, host, around),
@@ -154,7 +157,6 @@ class NftablesNetwork implements NetworkDriver {
     ]);
     this.#published = outward;
     this.#inventory = undefined;
-    this.#pool = parseRange(host.pool);
     this.#failpoints.passSync('nftables.setup');
   }
 
@@ -217,7 +219,7 @@ class NftablesNetwork implements NetworkDriver {
   }
 
   async allowEgress(spec: NetworkSpec, _state: DriverState, rule: EgressRule): Promise<void> {
-    this.#commit('allow-egress', spec.id, insertEgress(this.#table, spec.id, rule));
+    this.#commit('allow-egress', spec.id, insertEgress(this.#table, spec.id, { rule, pool: this.#pool }));
   }
 
   async setBandwidth(spec: NetworkSpec, _state: DriverState, limit: BandwidthLimit): Promise<void> {
@@ -275,10 +277,10 @@ class NftablesNetwork implements NetworkDriver {
 
   async sweep(keep: ReadonlySet<ContainerId>): Promise<readonly ContainerId[]> {
     this.#inventory = undefined;
-    const { chains, limits, ports } = this.#containers();
+    const { chains, limits, ports, sources } = this.#containers();
     const { links, shapers } = this.#ownLinks();
     const owners = Array.from(ports.values(), (port) => port.owner);
-    const found = new Set([...chains, ...limits, ...links.keys(), ...shapers, ...owners]);
+    const found = new Set([...chains, ...limits, ...sources.keys(), ...links.keys(), ...shapers, ...owners]);
     const removed = [...found].filter((id) => !keep.has(id));
     for (const id of removed) {
       const link = links.get(id);
@@ -321,17 +323,22 @@ class NftablesNetwork implements NetworkDriver {
 
   /** Makes chain, elements and ports exactly these, in one transaction. */
   #replaceRules(spec: NetworkSpec, egress: readonly EgressRule[], mappings: readonly PortMapping[]): void {
-    const { chains, ports } = this.#containers();
+    const { chains, ports, sources } = this.#containers();
+    const address = parseAddress(spec.containerIp);
+    const earlier = sources.get(spec.id);
     const missing = mappings.filter((mapping) => !this.#isPublished(spec, mapping));
     const wanted = new Set(mappings.map((mapping) => mapping.hostPort));
     const surplus = this.#portsOf(spec.id).filter((port) => !wanted.has(port));
     this.#commit('replace-rules', spec.id, [
-      ...ensureContainer(this.#table, spec.id, egress),
+      ...ensureContainer(this.#table, spec.id, { egress, pool: this.#pool }),
+      ...(earlier === undefined || earlier === address ? [] : [removeSource(this.#table, spec.id, earlier)]),
+      ensureSource(this.#table, spec.id, address),
       ...(missing.length > 0 ? this.#publishedChanges() : []),
       ...removePorts(this.#table, surplus),
       ...missing.map((mapping) => addPort(this.#table, spec.id, spec.containerIp, mapping)),
     ]);
     chains.add(spec.id);
+    sources.set(spec.id, address);
     for (const port of surplus) ports.delete(port);
     for (const mapping of missing) ports.set(mapping.hostPort, publishedPort(spec, mapping));
   }
@@ -347,14 +354,23 @@ class NftablesNetwork implements NetworkDriver {
   }
 
   #commitRemoval(id: ContainerId): void {
-    const { chains, ports } = this.#containers();
+    const { chains, ports, sources } = this.#containers();
     const owned = this.#portsOf(id);
+    const address = sources.get(id);
     // Parts may be missing already. What is added first can be removed for certain, all within one transaction.
     const rules = chains.has(id)
-      ? [...ensureContainer(this.#table, id, []), ...removeContainer(this.#table, id)]
+      ? [
+          ...ensureContainer(this.#table, id, { egress: [], pool: this.#pool }),
+          ...removeContainer(this.#table, id),
+        ]
       : [];
-    this.#commit('remove-rules', id, [...removePorts(this.#table, owned), ...rules]);
+    const source =
+      address === undefined
+        ? []
+        : [ensureSource(this.#table, id, address), removeSource(this.#table, id, address)];
+    this.#commit('remove-rules', id, [...removePorts(this.#table, owned), ...source, ...rules]);
     chains.delete(id);
+    sources.delete(id);
     for (const port of owned) ports.delete(port);
   }
 
@@ -412,7 +428,9 @@ class NftablesNetwork implements NetworkDriver {
     return [...this.#ownLinks().links].flatMap(([id, { index }]) => {
       // Released, cut off, and gone in a moment: rules for it would stay.
       if (this.#pendingLinks.get(id)?.index === index) return [];
-      return chains.has(id) ? ensureElements(this.#table, id) : ensureContainer(this.#table, id, []);
+      return chains.has(id)
+        ? ensureElements(this.#table, id)
+        : ensureContainer(this.#table, id, { egress: [], pool: this.#pool });
     });
   }
 

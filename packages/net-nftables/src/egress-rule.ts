@@ -1,7 +1,8 @@
 /** One allow rule as nftables expressions. */
 import type { ContainerId, EgressRule } from '@warden/interface';
 import { WardenError } from '@warden/interface';
-import { coversLinkLocal, LINK_LOCAL, parseAddress } from './ipv4-address.ts';
+import type { AddressRange } from './ipv4-address.ts';
+import { commonRange, coversReserved, METADATA, parseAddress } from './ipv4-address.ts';
 import type { Expression } from './nftables-expression.ts';
 import { CT_STATE, counter, ctState, log, verdict } from './nftables-expression.ts';
 import {
@@ -9,8 +10,10 @@ import {
   destinationPortWithin,
   icmpByte,
   isProtocol,
-  toAddressExcept,
+  publishedWithin,
+  toAddressNotIn,
 } from './packet-match.ts';
+import { SET } from './set-names.ts';
 
 function protocolMatch(rule: EgressRule): Expression[] {
   if (rule.protocol === 'all') return [];
@@ -24,15 +27,27 @@ function icmpMatch(rule: EgressRule): Expression[] {
   return rule.icmpCode === undefined ? type : [...type, ...icmpByte('code', rule.icmpCode)];
 }
 
-function destinationMatch(network: EgressRule['network']): Expression[] {
-  if (network === undefined) return toAddressExcept(LINK_LOCAL);
-  const range = { first: parseAddress(network.first), last: parseAddress(network.last) };
-  const within = addressWithin('destination', range);
-  return coversLinkLocal(range) ? [...within, ...toAddressExcept(LINK_LOCAL)] : within;
+const EVERYWHERE: AddressRange = { first: 0, last: 0xffff_ffff };
+
+/**
+ * The ways of being meant by a rule. A rule that covers reserved addresses without being about them opens the others, and of containers
+ * what is published of them: those packets were sent to the host's address.
+ */
+function destinationMatches(network: EgressRule['network'], pool: AddressRange | undefined): Expression[][] {
+  const range =
+    network === undefined
+      ? EVERYWHERE
+      : { first: parseAddress(network.first), last: parseAddress(network.last) };
+  const within = network === undefined ? [] : addressWithin('destination', range);
+  if (!coversReserved(range, pool === undefined ? METADATA : [...METADATA, pool])) return [within];
+  const others = [...within, ...toAddressNotIn(SET.reserved)];
+  const containers = pool === undefined ? undefined : commonRange(range, pool);
+  return containers === undefined ? [others] : [others, publishedWithin(containers)];
 }
 
+/** What the rule says of packets, wherever they go. */
 function match(rule: EgressRule): Expression[] {
-  const { network, ports, protocol } = rule;
+  const { ports, protocol } = rule;
   if (ports !== undefined && protocol !== 'tcp' && protocol !== 'udp') {
     // Leaving the ports out would allow more than was asked for.
     throw new WardenError('INVALID_SPEC', `command exited with failure: protocol ${protocol} has no ports`, {
@@ -40,7 +55,6 @@ function match(rule: EgressRule): Expression[] {
     });
   }
   return [
-    ...destinationMatch(network),
     ...protocolMatch(rule),
     ...(ports === undefined ? [] : destinationPortWithin(ports)),
     ...icmpMatch(rule),
@@ -48,15 +62,21 @@ function match(rule: EgressRule): Expression[] {
 }
 
 /**
- * The rules in the order in which a packet meets them: the log line of a new TCP connection, if wanted, then the acceptance.
- * Errors: `INVALID_SPEC` for ports with a protocol that has none.
+ * The rules in the order in which a packet meets them: the log line of a new TCP connection, if wanted, then the acceptance. `pool` is where
+ * containers live. Errors: `INVALID_SPEC` for ports with a protocol that has none.
  */
-export function egressRules(id: ContainerId, rule: EgressRule): Expression[][] {
-  const accept = [...match(rule), verdict('accept')];
-  // Only TCP is logged, and only what is not part of a known connection: as in the original.
-  if (!rule.log || (rule.protocol !== 'tcp' && rule.protocol !== 'all')) return [accept];
-  // Counted too: of a network namespace that is not the first, the kernel logs nothing unless it is told to.
-  const tcpOnly: EgressRule = { ...rule, protocol: 'tcp' };
-  const state = ctState(CT_STATE.new | CT_STATE.untracked | CT_STATE.invalid);
-  return [[...match(tcpOnly), ...state, counter(), log(`warden-i-${id} `)], accept];
+export function egressRules(
+  id: ContainerId,
+  rule: EgressRule,
+  pool: AddressRange | undefined,
+): Expression[][] {
+  return destinationMatches(rule.network, pool).flatMap((destination) => {
+    const accept = [...destination, ...match(rule), verdict('accept')];
+    // Only TCP is logged, and only what is not part of a known connection: as in the original.
+    if (!rule.log || (rule.protocol !== 'tcp' && rule.protocol !== 'all')) return [accept];
+    // Counted too: of a network namespace that is not the first, the kernel logs nothing unless it is told to.
+    const tcpOnly: EgressRule = { ...rule, protocol: 'tcp' };
+    const state = ctState(CT_STATE.new | CT_STATE.untracked | CT_STATE.invalid);
+    return [[...destination, ...match(tcpOnly), ...state, counter(), log(`warden-i-${id} `)], accept];
+  });
 }

@@ -3,12 +3,13 @@ import type { ContainerId } from '@warden/interface';
 import { isContainerId } from '@warden/interface';
 import { chainOwner, limitChainOwner } from './container-rules.ts';
 import { formatAddress } from './ipv4-address.ts';
+import { linkOwner } from './link-names.ts';
 import type { NetlinkConnection } from './netlink-connection.ts';
 import { isKernelError } from './netlink-connection.ts';
 import { attributeText, listAttributes, messageAttributes, parseAttributes } from './netlink-message.ts';
 import type { TableMessages } from './nftables-message.ts';
-import { NFGENMSG_BYTES, readPortElement } from './nftables-message.ts';
-import { SET } from './ruleset.ts';
+import { NFGENMSG_BYTES, readPortElement, readSourceElement } from './nftables-message.ts';
+import { SET } from './set-names.ts';
 
 /** Where a host port leads. */
 export interface PublishedPort {
@@ -23,15 +24,21 @@ export interface Inventory {
   /** Containers with a chain that limits their bandwidth. */
   readonly limits: Set<ContainerId>;
   readonly ports: Map<number, PublishedPort>;
+  /** The address that comes in by each link. */
+  readonly sources: Map<ContainerId, number>;
 }
 
 /** Reads the inventory. A table that does not exist is an empty one. */
 export function readInventory(connection: NetlinkConnection, table: TableMessages): Inventory {
   try {
-    return { ...readChains(connection, table), ports: readPorts(connection, table) };
+    return {
+      ...readChains(connection, table),
+      ports: readPorts(connection, table),
+      sources: readSources(connection, table),
+    };
   } catch (error) {
     if (!isKernelError(error, 'ENOENT')) throw error;
-    return { chains: new Set(), limits: new Set(), ports: new Map() };
+    return { chains: new Set(), limits: new Set(), ports: new Map(), sources: new Map() };
   }
 }
 
@@ -55,17 +62,37 @@ function readChains(
 
 function readPorts(connection: NetlinkConnection, table: TableMessages): Map<number, PublishedPort> {
   const ports = new Map<number, PublishedPort>();
-  for (const received of connection.dump(table.dumpElements(SET.ports))) {
-    const elements = messageAttributes(received, NFGENMSG_BYTES).get(3);
-    for (const [, bytes] of elements === undefined ? [] : listAttributes(elements)) {
-      const element = readPortElement(parseAttributes(bytes));
-      if (element === undefined) continue;
-      ports.set(element.port, {
-        owner: element.comment,
-        containerIp: formatAddress(element.address),
-        containerPort: element.containerPort,
-      });
-    }
+  for (const attributes of elementsOf(connection, table, SET.ports)) {
+    const element = readPortElement(attributes);
+    if (element === undefined) continue;
+    ports.set(element.port, {
+      owner: element.comment,
+      containerIp: formatAddress(element.address),
+      containerPort: element.containerPort,
+    });
   }
   return ports;
+}
+
+function readSources(connection: NetlinkConnection, table: TableMessages): Map<ContainerId, number> {
+  const sources = new Map<ContainerId, number>();
+  for (const attributes of elementsOf(connection, table, SET.sources)) {
+    const element = readSourceElement(attributes);
+    const owner = element && linkOwner(element.name);
+    if (owner !== undefined) sources.set(owner, element!.address);
+  }
+  return sources;
+}
+
+/** The attributes of each element of a set. */
+function* elementsOf(
+  connection: NetlinkConnection,
+  table: TableMessages,
+  set: string,
+): Generator<ReadonlyMap<number, Buffer>> {
+  for (const received of connection.dump(table.dumpElements(set))) {
+    const elements = messageAttributes(received, NFGENMSG_BYTES).get(3);
+    for (const [, bytes] of elements === undefined ? [] : listAttributes(elements))
+      yield parseAttributes(bytes);
+  }
 }

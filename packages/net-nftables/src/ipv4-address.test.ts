@@ -6,6 +6,7 @@ import {
   networkOf,
   parseAddress,
   parseRange,
+  withoutReserved,
 } from './ipv4-address.ts';
 
 describe('parseAddress', () => {
@@ -52,6 +53,30 @@ describe('parseRange', () => {
     '1.2.3.4 -j ACCEPT',
   ])('refuses %j', (text) => {
     expect(() => parseRange(text)).toThrow(expect.objectContaining({ code: 'INVALID_SPEC' }));
+  });
+});
+
+describe('reserved ranges', () => {
+  const reserved = [parseRange('169.254.0.0/16'), parseRange('100.100.100.200')];
+  const cut = (text: string): string[] =>
+    withoutReserved(parseRange(text), reserved).map(
+      ({ first, last }) => `${formatAddress(first)}-${formatAddress(last)}`,
+    );
+
+  it.each([
+    ['10.0.0.0/8', ['10.0.0.0-10.255.255.255']],
+    ['169.254.169.254', ['169.254.169.254-169.254.169.254']],
+    ['169.254.0.0/16', ['169.254.0.0-169.254.255.255']],
+    ['169.254.0.0/15', ['169.255.0.0-169.255.255.255']],
+    ['169.253.0.0-169.254.0.0', ['169.253.0.0-169.253.255.255']],
+    ['169.254.255.255-169.255.0.0', ['169.255.0.0-169.255.0.0']],
+    [
+      '0.0.0.0/0',
+      ['0.0.0.0-100.100.100.199', '100.100.100.201-169.253.255.255', '169.255.0.0-255.255.255.255'],
+    ],
+    ['100.100.100.200-169.254.0.0', ['100.100.100.201-169.253.255.255']],
+  ])('are cut out of %s, unless it lies within one of them', (text, parts) => {
+    expect(cut(text)).toEqual(parts);
   });
 });
 

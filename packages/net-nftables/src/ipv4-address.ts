@@ -76,22 +76,39 @@ export function endsAtTop(range: AddressRange): boolean {
 }
 
 /**
- * Where a cloud's metadata service and other things of the host's own link live. A rule that merely happens to cover it does not open it: it has
- * to lie within.
+ * What only a rule about it opens: the host's own links, and the addresses at which clouds tell a machine its credentials. A rule that
+ * merely happens to cover one of them leaves it closed. (Azure's is its name server as well, so containers there need a rule about it.)
  */
-export const LINK_LOCAL: AddressRange = networkOf(parseAddress('169.254.0.0'), 16);
+export const METADATA: readonly AddressRange[] = [
+  networkOf(parseAddress('169.254.0.0'), 16),
+  networkOf(parseAddress('100.100.100.200'), 32),
+  networkOf(parseAddress('168.63.129.16'), 32),
+  networkOf(parseAddress('192.0.0.192'), 32),
+];
 
-/** Tells whether a range covers link-local addresses without being about them. */
-export function coversLinkLocal({ first, last }: AddressRange): boolean {
-  const touches = first <= LINK_LOCAL.last && last >= LINK_LOCAL.first;
-  return touches && !(first >= LINK_LOCAL.first && last <= LINK_LOCAL.last);
+/** The addresses both ranges have. */
+export function commonRange(one: AddressRange, other: AddressRange): AddressRange | undefined {
+  const range = { first: Math.max(one.first, other.first), last: Math.min(one.last, other.last) };
+  return range.first <= range.last ? range : undefined;
 }
 
-/** The parts of a range that are opened: without link-local addresses, unless it is about them. */
-export function withoutLinkLocal(range: AddressRange): AddressRange[] {
-  if (!coversLinkLocal(range)) return [range];
-  return [
-    { first: range.first, last: LINK_LOCAL.first - 1 },
-    { first: LINK_LOCAL.last + 1, last: range.last },
-  ].filter(({ first, last }) => first <= last);
+/** Tells whether `range` covers a part of one of `reserved` without being about it, which is to lie within it. */
+export function coversReserved(range: AddressRange, reserved: readonly AddressRange[]): boolean {
+  const isAbout = reserved.some((one) => range.first >= one.first && range.last <= one.last);
+  return !isAbout && reserved.some((one) => commonRange(range, one) !== undefined);
+}
+
+/** The parts of a range that are opened: without the reserved addresses, unless it is about them. */
+export function withoutReserved(range: AddressRange, reserved: readonly AddressRange[]): AddressRange[] {
+  if (!coversReserved(range, reserved)) return [range];
+  return reserved.reduce<AddressRange[]>(
+    (parts, { first, last }) =>
+      parts.flatMap((part) =>
+        [
+          { first: part.first, last: Math.min(part.last, first - 1) },
+          { first: Math.max(part.first, last + 1), last: part.last },
+        ].filter((rest) => rest.first <= rest.last),
+      ),
+    [range],
+  );
 }

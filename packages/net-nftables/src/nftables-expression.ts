@@ -1,8 +1,8 @@
 /**
  * The expressions rules are made of (linux/netfilter/nf_tables.h), one function each.
  *
- * An expression reads or writes one register of 16 bytes; register 1 is the only one used here, except that a map's value of
- * address and port is addressed by its 32-bit halves. A comparison that fails ends the rule, not the chain.
+ * An expression reads or writes one register of 16 bytes; register 1 is the only one used here, except that the second part of a set's key
+ * lies in register 2, and that a map's value of address and port is addressed by its 32-bit halves. A comparison that fails ends the rule, not the chain.
  */
 import { attribute, bigEndian32, bigEndian64, cString, nested, uint8, uint32 } from './netlink-message.ts';
 
@@ -16,6 +16,7 @@ const NFTA_VERDICT_CHAIN = 2;
 
 const REGISTER_VERDICT = 0;
 const REGISTER_1 = 1;
+const REGISTER_2 = 2;
 /** The second 32 bits of register 1. */
 const REGISTER_1_SECOND_WORD = 9;
 
@@ -75,9 +76,15 @@ export function meta(key: number): Expression {
   return expression('meta', number(1, REGISTER_1), number(2, key));
 }
 
-/** Loads bytes of the packet. */
-export function payload(base: number, offset: number, length: number): Expression {
-  return expression('payload', number(1, REGISTER_1), number(2, base), number(3, offset), number(4, length));
+/** Loads bytes of the packet. Ends the rule when it has none there. */
+export function payload(
+  base: number,
+  offset: number,
+  length: number,
+  part: 'first' | 'second' = 'first',
+): Expression {
+  const register = part === 'first' ? REGISTER_1 : REGISTER_2;
+  return expression('payload', number(1, register), number(2, base), number(3, offset), number(4, length));
 }
 
 /** Goes on when the register is (not) `bytes`. */
@@ -88,11 +95,6 @@ export function compare(bytes: Uint8Array, operator: 'is' | 'is-not' = 'is'): Ex
 /** Goes on when the register, read big-endian, lies within both bounds. */
 export function within(first: Uint8Array, last: Uint8Array): Expression {
   return expression('range', number(1, REGISTER_1), number(2, 0), value(3, first), value(4, last));
-}
-
-/** Goes on when the register, read big-endian, lies outside the bounds. */
-export function outside(first: Uint8Array, last: Uint8Array): Expression {
-  return expression('range', number(1, REGISTER_1), number(2, 1), value(3, first), value(4, last));
 }
 
 /** Goes on for the bytes that exceed a token bucket: `rate` bytes per second, and `burst` bytes beyond one second's worth. */
@@ -131,14 +133,20 @@ export function ctState(bits: number): Expression[] {
   return [conntrack(0), mask(uint32(bits)), compare(uint32(0), 'is-not')];
 }
 
-/** Goes on when none of the status bits is set. */
-export function ctStatusLacks(bits: number): Expression[] {
-  return [conntrack(2), mask(uint32(bits)), compare(uint32(0))];
+/** Goes on when one of the status bits is set. Packets without a connection have none. */
+export function ctStatusHas(bits: number): Expression[] {
+  return [conntrack(2), mask(uint32(bits)), compare(uint32(0), 'is-not')];
 }
 
 /** Goes on when the register is a member of the set. */
 export function memberOf(set: string): Expression {
   return expression('lookup', attribute(1, cString(set)), number(2, REGISTER_1));
+}
+
+/** Goes on when the register is no member of the set. */
+export function notMemberOf(set: string): Expression {
+  const FLAG_INVERTED = 1;
+  return expression('lookup', attribute(1, cString(set)), number(2, REGISTER_1), number(5, FLAG_INVERTED));
 }
 
 /** Looks the register up in a verdict map; goes on with the next rule when it is absent. */
@@ -166,31 +174,6 @@ export function destinationNat(): Expression {
 /** Rewrites the source to the address of the outgoing interface. */
 export function masquerade(): Expression {
   return expression('masq');
-}
-
-/** Loads, as a 32-bit 0 or 1, whether the packet's source would be answered by the interface it came in by. */
-export function reversePathExists(): Expression {
-  const RESULT_OIF = 1;
-  const FLAG_SOURCE = 1;
-  const FLAG_INPUT_INTERFACE = 8;
-  const FLAG_PRESENT = 32;
-  return expression(
-    'fib',
-    number(1, REGISTER_1),
-    number(2, RESULT_OIF),
-    number(3, FLAG_SOURCE | FLAG_INPUT_INTERFACE | FLAG_PRESENT),
-  );
-}
-
-/** Goes on when the packet's source is no address of one machine: a broadcast address, also of the link's own subnet, or a group. */
-export function sourceIsNoUnicast(): Expression[] {
-  const RESULT_ADDRESS_TYPE = 3;
-  const FLAG_SOURCE = 1;
-  const RTN_UNICAST = 1;
-  return [
-    expression('fib', number(1, REGISTER_1), number(2, RESULT_ADDRESS_TYPE), number(3, FLAG_SOURCE)),
-    compare(uint32(RTN_UNICAST), 'is-not'),
-  ];
 }
 
 /** Refuses with "port unreachable" of the packet's own family. */

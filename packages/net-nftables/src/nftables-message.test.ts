@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { egressRules } from './egress-rule.ts';
-import { addressBytes, parseAddress } from './ipv4-address.ts';
+import { addressBytes, parseAddress, parseRange } from './ipv4-address.ts';
 import { listAttributes, message, messageAttributes, parseAttributes } from './netlink-message.ts';
 import { compare, ctState, META, meta, verdict } from './nftables-expression.ts';
 import {
@@ -131,19 +131,31 @@ describe('egressRules', () => {
   it('refuses ports where the protocol has none', () => {
     for (const protocol of ['icmp', 'all'] as const) {
       expect(() =>
-        egressRules('0123456789a', { protocol, ports: { first: 1, last: 2 }, log: false }),
+        egressRules('0123456789a', { protocol, ports: { first: 1, last: 2 }, log: false }, undefined),
       ).toThrow(expect.objectContaining({ code: 'INVALID_SPEC' }));
     }
   });
 
   it('logs TCP only', () => {
     const count = (protocol: 'tcp' | 'udp' | 'icmp' | 'all'): number =>
-      egressRules('0123456789a', { protocol, log: true }).length;
+      egressRules('0123456789a', { protocol, log: true }, undefined).length;
     expect([count('tcp'), count('udp'), count('icmp'), count('all')]).toEqual([2, 1, 1, 2]);
   });
 
   it('ignores an ICMP code without a type', () => {
-    const plain = egressRules('0123456789a', { protocol: 'icmp', log: false });
-    expect(egressRules('0123456789a', { protocol: 'icmp', icmpCode: 3, log: false })).toEqual(plain);
+    const plain = egressRules('0123456789a', { protocol: 'icmp', log: false }, undefined);
+    const coded = { protocol: 'icmp', icmpCode: 3, log: false } as const;
+    expect(egressRules('0123456789a', coded, undefined)).toEqual(plain);
+  });
+
+  it('open of the containers what is published, unless the rule is about them [SECURITY N08]', () => {
+    const pool = parseRange('10.254.0.0/22');
+    const count = (first: string, last: string): number =>
+      egressRules('0123456789a', { protocol: 'tcp', network: { first, last }, log: false }, pool).length;
+    expect(count('10.254.0.6', '10.254.0.6')).toBe(1);
+    expect(count('10.254.0.0', '10.254.3.255')).toBe(1);
+    expect(count('198.51.100.0', '198.51.100.255')).toBe(1);
+    expect(count('10.254.3.255', '10.254.4.0')).toBe(2);
+    expect(count('0.0.0.0', '255.255.255.255')).toBe(2);
   });
 });

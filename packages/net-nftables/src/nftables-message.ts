@@ -48,7 +48,15 @@ export const NFT = {
 } as const;
 
 /** Types of set keys and values as the nft program numbers them; the kernel only hands them back. */
-const TYPE = { ipv4: 7, port: 13, interface: 41, verdict: 0xffff_ff00, ipv4AndPort: (7 << 6) | 13 } as const;
+const TYPE = {
+  ipv4: 7,
+  protocol: 12,
+  port: 13,
+  interface: 41,
+  verdict: 0xffff_ff00,
+  ipv4AndPort: (7 << 6) | 13,
+  interfaceAndIpv4: (41 << 6) | 7,
+} as const;
 const FLAG_INTERVAL = 4;
 const FLAG_MAP = 8;
 const FLAG_INTERVAL_END = 1;
@@ -61,12 +69,21 @@ const KEY_BYTE_ORDER_TAG = 0;
 const BYTE_ORDER = { host: 1, big: 2 } as const;
 
 /** Sets and maps this driver uses. */
-export type SetKind = 'interfaces' | 'addresses' | 'ranges' | 'interface-verdicts' | 'port-destinations';
+export type SetKind =
+  | 'interfaces'
+  | 'sources'
+  | 'protocols'
+  | 'addresses'
+  | 'ranges'
+  | 'interface-verdicts'
+  | 'port-destinations';
 
 const SET_KINDS: Readonly<
   Record<SetKind, { key: number; keyBytes: number; data?: number; dataBytes?: number; flags: number }>
 > = {
   interfaces: { key: TYPE.interface, keyBytes: 16, flags: 0 },
+  sources: { key: TYPE.interfaceAndIpv4, keyBytes: 20, flags: 0 },
+  protocols: { key: TYPE.protocol, keyBytes: 1, flags: 0 },
   addresses: { key: TYPE.ipv4, keyBytes: 4, flags: 0 },
   ranges: { key: TYPE.ipv4, keyBytes: 4, flags: FLAG_INTERVAL },
   'interface-verdicts': {
@@ -218,6 +235,25 @@ function dataValue(type: number, bytes: Uint8Array): Buffer {
 /** Element of a set of interface names. */
 export function interfaceElement(name: string): Buffer {
   return element(dataValue(NFTA_ELEMENT.key, interfaceKey(name)));
+}
+
+/** Element of a set of interface names with the one address that comes in by each. */
+export function sourceElement(name: string, address: Uint8Array): Buffer {
+  return element(dataValue(NFTA_ELEMENT.key, Buffer.concat([interfaceKey(name), address])));
+}
+
+/** Reads the attributes of an element of such a set; undefined when they are not those of one. */
+export function readSourceElement(
+  attributes: ReadonlyMap<number, Buffer>,
+): { readonly name: string; readonly address: number } | undefined {
+  const key = elementValue(attributes.get(NFTA_ELEMENT.key));
+  if (key === undefined || key.length < 20) return undefined;
+  return { name: attributeText(key.subarray(0, 16)), address: key.readUInt32BE(16) };
+}
+
+/** Element of a set of transport protocols. */
+export function protocolElement(protocol: number): Buffer {
+  return element(dataValue(NFTA_ELEMENT.key, uint8(protocol)));
 }
 
 /** Element of a verdict map keyed by interface name; without a verdict it names the element to be deleted. */

@@ -4,12 +4,14 @@ import { addressBytes } from './ipv4-address.ts';
 import { bigEndian16, uint8 } from './netlink-message.ts';
 import type { Expression } from './nftables-expression.ts';
 import {
+  CT_STATUS_DNAT,
   compare,
+  ctStatusHas,
   interfaceKey,
   META,
   memberOf,
   meta,
-  outside,
+  notMemberOf,
   PAYLOAD,
   payload,
   within,
@@ -68,13 +70,53 @@ export function addressWithin(end: 'source' | 'destination', range: AddressRange
   return [...isIpv4(), loadAddress(end), between(addressBytes(range.first), addressBytes(range.last))];
 }
 
-/** IPv4 packets to any address but those of the range. */
-export function toAddressExcept(range: AddressRange): Expression[] {
+/** IPv4 packets to no member of an address set. */
+export function toAddressNotIn(set: string): Expression[] {
+  return [...isIpv4(), loadAddress('destination'), notMemberOf(set)];
+}
+
+/** IPv4 packets that come in by an interface and from an address that are no pair of the set. */
+export function isFromElsewhere(set: string): Expression[] {
+  return [...isIpv4(), meta(META.iifname), loadAddress('source', 'second'), notMemberOf(set)];
+}
+
+/** IPv4 packets that leave by an interface and come from an address that are a pair of the set: they go back to their sender. */
+export function isReturning(set: string): Expression[] {
+  return [...isIpv4(), meta(META.oifname), loadAddress('source', 'second'), memberOf(set)];
+}
+
+/** IPv4 packets whose header is not of the shortest form: they carry options, such as a route of the sender's choice. */
+export function hasIpOptions(): Expression[] {
+  const VERSION_4_AND_FIVE_WORDS = 0x45;
+  return [...isIpv4(), payload(PAYLOAD.network, 0, 1), compare(uint8(VERSION_4_AND_FIVE_WORDS), 'is-not')];
+}
+
+/** Packets of a transport protocol that is no member of the set. */
+export function isProtocolNotIn(set: string): Expression[] {
+  return [meta(META.l4proto), notMemberOf(set)];
+}
+
+/**
+ * ICMP packets of these types whose quoted packet, the one they complain about, was not sent to the address that the interface has in the
+ * set. Of packets known to be ICMP.
+ */
+export function quotesElsewhere(
+  types: { readonly first: number; readonly last: number },
+  set: string,
+): Expression[] {
+  const QUOTED_DESTINATION = 8 + DESTINATION_OFFSET;
   return [
-    ...isIpv4(),
-    loadAddress('destination'),
-    outside(addressBytes(range.first), addressBytes(range.last)),
+    payload(PAYLOAD.transport, 0, 1),
+    between(uint8(types.first), uint8(types.last)),
+    meta(META.iifname),
+    payload(PAYLOAD.transport, QUOTED_DESTINATION, 4, 'second'),
+    notMemberOf(set),
   ];
+}
+
+/** IPv4 packets to addresses of the range whose destination was another one before: they came by a published port. */
+export function publishedWithin(range: AddressRange): Expression[] {
+  return [...addressWithin('destination', range), ...ctStatusHas(CT_STATUS_DNAT)];
 }
 
 /** IPv4 packets to an address below or above the range: two matches, as a rule has no "or". */
@@ -103,8 +145,8 @@ export function icmpByte(field: 'type' | 'code', value: number): Expression[] {
   return [payload(PAYLOAD.transport, field === 'type' ? 0 : 1, 1), compare(uint8(value))];
 }
 
-function loadAddress(end: 'source' | 'destination'): Expression {
-  return payload(PAYLOAD.network, end === 'source' ? SOURCE_OFFSET : DESTINATION_OFFSET, 4);
+function loadAddress(end: 'source' | 'destination', part: 'first' | 'second' = 'first'): Expression {
+  return payload(PAYLOAD.network, end === 'source' ? SOURCE_OFFSET : DESTINATION_OFFSET, 4, part);
 }
 
 function between(first: Buffer, last: Buffer): Expression {

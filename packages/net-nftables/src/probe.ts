@@ -8,10 +8,13 @@ import {
   addPort,
   ensureContainer,
   ensureLimit,
+  ensureSource,
   removeContainer,
   removeLimit,
   removePorts,
+  removeSource,
 } from './container-rules.ts';
+import { parseAddress, parseRange } from './ipv4-address.ts';
 import { NetlinkConnection } from './netlink-connection.ts';
 import type { TableMessages } from './nftables-message.ts';
 import { routeLoopback } from './rtnetlink.ts';
@@ -48,10 +51,15 @@ export function probeKernel(table: TableMessages): ProbeResult {
     step = 'nftables rules of a container';
     const rule = { protocol: 'tcp', log: true, ports: { first: 80, last: 90 } } as const;
     connection.commit([
-      ...ensureContainer(table, CONTAINER.id, [rule]),
+      ...ensureContainer(table, CONTAINER.id, { egress: [rule], pool: parseRange(HOST.pool) }),
+      ensureSource(table, CONTAINER.id, parseAddress(CONTAINER.containerIp)),
       addPort(table, CONTAINER.id, CONTAINER.containerIp, { hostPort: 1, containerPort: 1 }),
     ]);
-    connection.commit([...removePorts(table, [1]), ...removeContainer(table, CONTAINER.id)]);
+    connection.commit([
+      ...removePorts(table, [1]),
+      removeSource(table, CONTAINER.id, parseAddress(CONTAINER.containerIp)),
+      ...removeContainer(table, CONTAINER.id),
+    ]);
     return { ok: true };
   } catch (error) {
     return { ok: false, reason: `${step}: ${describe(error)}` };

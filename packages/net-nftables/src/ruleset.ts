@@ -9,73 +9,69 @@ import type { NetworkHostSpec } from '@warden/interface';
 import type { AddressRange } from './ipv4-address.ts';
 import {
   addressBytes,
+  commonRange,
+  coversReserved,
   endsAtTop,
+  METADATA,
   mergeRanges,
   networkOf,
   parseAddress,
   parseRange,
-  withoutLinkLocal,
+  withoutReserved,
 } from './ipv4-address.ts';
 import type { MessageBody } from './netlink-message.ts';
-import { uint32 } from './netlink-message.ts';
 import type { Expression } from './nftables-expression.ts';
 import {
   CT_STATE,
   CT_STATUS_DNAT,
-  compare,
   ctState,
-  ctStatusLacks,
+  ctStatusHas,
   destinationNat,
   META,
   masquerade,
   meta,
   reject,
-  reversePathExists,
-  sourceIsNoUnicast,
   valueFrom,
   verdict,
   verdictFrom,
 } from './nftables-expression.ts';
 import type { BaseChain, SetKind, TableMessages } from './nftables-message.ts';
-import { addressElement, rangeElements } from './nftables-message.ts';
+import { addressElement, protocolElement, rangeElements } from './nftables-message.ts';
 import {
   addressWithin,
   fromInterface,
   fromInterfaceIn,
+  hasIpOptions,
+  icmpByte,
+  isFromElsewhere,
   isNotIpv4,
   isProtocol,
+  isProtocolNotIn,
+  isReturning,
   loadDestinationPort,
   notToInterface,
+  PROTOCOL,
+  publishedWithin,
+  quotesElsewhere,
   toAddressIn,
   toAddressOutside,
   toInterfaceIn,
 } from './packet-match.ts';
-
-/** Names of the sets and maps. */
-export const SET = {
-  /** Host ends of all containers' links. */
-  interfaces: 'interfaces',
-  /** Host end → the container's own chain. */
-  containers: 'containers',
-  allowNetworks: 'allow_networks',
-  denyNetworks: 'deny_networks',
-  /** Addresses of the host at which ports are published. */
-  published: 'published',
-  /** Host port → address and port of a container. */
-  ports: 'ports',
-  /** Host end → the chain that limits the container's bandwidth, where queues cannot. */
-  limited: 'limited',
-} as const;
+import { SET } from './set-names.ts';
 
 /** The chain that decides when a container's own rules have not. */
 export const DEFAULT_CHAIN = 'default';
 const GUARD_CHAIN = 'guard';
+const ICMP_GUARD_CHAIN = 'guard-icmp';
 
 const SETS: readonly (readonly [name: string, kind: SetKind])[] = [
   [SET.interfaces, 'interfaces'],
+  [SET.sources, 'sources'],
   [SET.containers, 'interface-verdicts'],
+  [SET.protocols, 'protocols'],
   [SET.allowNetworks, 'ranges'],
   [SET.denyNetworks, 'ranges'],
+  [SET.reserved, 'ranges'],
   [SET.published, 'addresses'],
   [SET.ports, 'port-destinations'],
   [SET.limited, 'interface-verdicts'],
@@ -121,9 +117,27 @@ function guardRules(hasLimits: boolean): Expression[][] {
     [...isNotIpv4(), verdict('drop')],
     // A published port sets route_localnet on the link, which otherwise would open the host's loopback to the container.
     [...addressWithin('destination', LOOPBACK), verdict('drop')],
-    [reversePathExists(), compare(uint32(0)), verdict('drop')],
-    // The way back to the broadcast address of the link's own subnet does exist.
-    [...sourceIsNoUnicast(), verdict('drop')],
+    [...isFromElsewhere(SET.sources), verdict('drop')],
+    // Source routes and the like; nothing of today needs any option.
+    [...hasIpOptions(), verdict('drop')],
+    // Tunnels and protocols whose ports no rule can name.
+    [...isProtocolNotIn(SET.protocols), verdict('drop')],
+    [...isProtocol('icmp'), verdict({ jump: ICMP_GUARD_CHAIN })],
+  ];
+}
+
+/**
+ * An error message belongs to the connection it quotes, so connection tracking lets it pass wherever that connection goes. A container
+ * may complain about what was sent to itself, and never tell anybody to send elsewhere.
+ */
+function icmpGuardRules(): Expression[][] {
+  const REDIRECT = 5;
+  const UNREACHABLE_AND_QUENCH = { first: 3, last: 4 };
+  const TIME_EXCEEDED_AND_PARAMETER = { first: 11, last: 12 };
+  return [
+    [...icmpByte('type', REDIRECT), verdict('drop')],
+    [...quotesElsewhere(UNREACHABLE_AND_QUENCH, SET.sources), verdict('drop')],
+    [...quotesElsewhere(TIME_EXCEEDED_AND_PARAMETER, SET.sources), verdict('drop')],
   ];
 }
 
@@ -137,7 +151,11 @@ function forwardRules({ inbound, uplink }: Surroundings): Expression[][] {
   ];
   if (uplink !== undefined) rules.push([...fromInterface(uplink), verdict('accept')]);
   if (inbound === 'published') {
-    rules.push([...toInterfaceIn(SET.interfaces), ...ctStatusLacks(CT_STATUS_DNAT), verdict('drop')]);
+    // Accept and drop the rest: a packet that connection tracking finds invalid has no status to be looked at.
+    rules.push(
+      [...toInterfaceIn(SET.interfaces), ...ctStatusHas(CT_STATUS_DNAT), verdict('accept')],
+      [...toInterfaceIn(SET.interfaces), verdict('drop')],
+    );
   }
   return rules;
 }
@@ -150,9 +168,14 @@ function inputRules(allowHostAccess: boolean): Expression[][] {
   ];
 }
 
-function defaultRules(): Expression[][] {
+/** The configured networks and, of those that merely cover the containers, what is published there. */
+function defaultRules(host: NetworkHostSpec): Expression[][] {
+  const pool = parseRange(host.pool);
+  const covering = host.allowNetworks.map(parseRange).filter((range) => coversReserved(range, [pool]));
+  const containers = covering.flatMap((range) => commonRange(range, pool) ?? []);
   return [
     [...toAddressIn(SET.allowNetworks), verdict('accept')],
+    ...mergeRanges(containers).map((range) => [...publishedWithin(range), verdict('accept')]),
     [...toAddressIn(SET.denyNetworks), verdict('drop')],
     [reject()],
   ];
@@ -174,6 +197,8 @@ function postroutingRules(pool: AddressRange): Expression[][] {
   return [
     // A connection to 127.0.0.1 keeps that source, which a container could not answer.
     [...addressWithin('source', LOOPBACK), ...toInterfaceIn(SET.interfaces), masquerade()],
+    // Nor can a container that uses a port of its own answer itself.
+    [...isReturning(SET.sources), masquerade()],
     ...toAddressOutside(pool).map((outside) => [
       ...notToInterface('lo'),
       ...addressWithin('source', pool),
@@ -186,7 +211,8 @@ function postroutingRules(pool: AddressRange): Expression[][] {
 function allRules(host: NetworkHostSpec, around: Surroundings): Readonly<Record<string, Expression[][]>> {
   return {
     [GUARD_CHAIN]: guardRules(around.hasLimits),
-    [DEFAULT_CHAIN]: defaultRules(),
+    [ICMP_GUARD_CHAIN]: icmpGuardRules(),
+    [DEFAULT_CHAIN]: defaultRules(host),
     ingress: [[...fromInterfaceIn(SET.interfaces), verdict({ jump: GUARD_CHAIN })]],
     input: inputRules(host.allowHostAccess),
     forward: forwardRules(around),
@@ -222,14 +248,18 @@ export function skeleton(table: TableMessages, host: NetworkHostSpec, around: Su
   // Chains that others lead to come first; a jump to a chain that is not there yet is refused.
   for (const chain of Object.keys(rules))
     changes.push(table.addChain(chain, BASE_CHAINS[chain]), table.flushChain(chain));
+  const reserved = [...METADATA, parseRange(host.pool)];
+  const opened = host.allowNetworks.map(parseRange).flatMap((range) => withoutReserved(range, reserved));
   for (const [set, networks] of [
-    [SET.allowNetworks, host.allowNetworks.map(parseRange).flatMap(withoutLinkLocal)],
+    [SET.allowNetworks, opened],
     [SET.denyNetworks, host.denyNetworks.map(parseRange)],
+    [SET.reserved, reserved],
   ] as const) {
     changes.push(table.flushSet(set));
     if (networks.length > 0) changes.push(table.addElements(set, networkElements(networks)));
   }
   changes.push(...replacePublished(table, around.published));
+  changes.push(table.addElements(SET.protocols, Object.values(PROTOCOL).map(protocolElement)));
   for (const [chain, list] of Object.entries(rules)) {
     for (const expressions of list) changes.push(table.addRule(chain, expressions));
   }
@@ -239,6 +269,7 @@ export function skeleton(table: TableMessages, host: NetworkHostSpec, around: Su
 /** Names of the chains that belong to no container. */
 export const STATIC_CHAINS: ReadonlySet<string> = new Set([
   GUARD_CHAIN,
+  ICMP_GUARD_CHAIN,
   DEFAULT_CHAIN,
   ...Object.keys(BASE_CHAINS),
 ]);

@@ -7,7 +7,7 @@ import type { Topology } from './test-topology.ts';
 import { FAR, makeContainer, makeDriver, makeTopology, OUTSIDE, POLICY, specOf } from './test-topology.ts';
 
 const A = specOf(0);
-const METADATA = '169.254.169.254';
+const METADATA = ['169.254.169.254', '100.100.100.200', '168.63.129.16', '192.0.0.192'];
 const EVERYTHING = { first: '0.0.0.0', last: '255.255.255.255' };
 /** Of the outside: neighbours at both sides of what the rules cut. */
 const ADDRESSES = [
@@ -29,9 +29,9 @@ let server: { close(): Promise<void> };
 
 beforeAll(async () => {
   net = await makeTopology();
-  for (const address of [...ADDRESSES.slice(2), METADATA])
+  for (const address of [...ADDRESSES.slice(2), ...METADATA])
     net.outside.run('ip', 'address', 'add', `${address}/32`, 'dev', 'wt-out');
-  server = await answer(net.outside, [...ADDRESSES, METADATA], { first: FIRST_PORT, last: LAST_PORT });
+  server = await answer(net.outside, [...ADDRESSES, ...METADATA], { first: FIRST_PORT, last: LAST_PORT });
   // Refusals are answered as fast as they are asked for.
   net.host.run('sh', '-c', 'echo 0 >/proc/sys/net/ipv4/icmp_ratelimit');
   driver = makeDriver();
@@ -124,26 +124,45 @@ describe('rules and packets', () => {
   }, 120_000);
 });
 
-describe('link-local addresses', () => {
-  const target = [tcp(METADATA), tcp(FAR)];
+describe('reserved addresses', () => {
+  const everywhere = { network: EVERYTHING };
 
-  it('stay closed to rules that merely cover them', async () => {
-    for (const over of [{ network: EVERYTHING }, { ports: { first: 7000, last: 7999 } }]) {
-      await allowOnly(rule(over));
+  it.each(METADATA)(
+    '%s stays closed to what merely covers it, and is opened by rules about it [SECURITY N09]',
+    async (address) => {
+      const target = [tcp(address), tcp(FAR)];
+      const [first] = address.split('.');
+      const around = { first: `${first}.0.0.0`, last: `${first}.255.255.255` };
+      for (const over of [
+        everywhere,
+        { ports: { first: 7000, last: 7999 } },
+        { protocol: 'all', ...everywhere } as const,
+      ]) {
+        await allowOnly(rule(over));
+        expect(probe(a, target)).toEqual([false, true]);
+      }
+      await allowOnly(rule({ network: around }));
+      expect(probe(a, target)[0]).toBe(false);
+      await allowOnly(rule({ network: { first: address, last: address } }));
+      expect(probe(a, target)).toEqual([true, false]);
+      await allowOnly();
+      await driver.setup({ ...POLICY, allowNetworks: ['0.0.0.0/0'] });
       expect(probe(a, target)).toEqual([false, true]);
-    }
-    await allowOnly();
-    await driver.setup({ ...POLICY, allowNetworks: ['0.0.0.0/0'] });
-    expect(probe(a, target)).toEqual([false, true]);
-    await driver.setup(POLICY);
-  });
+      await driver.setup({ ...POLICY, allowNetworks: ['0.0.0.0/0', address] });
+      expect(probe(a, target)).toEqual([true, true]);
+      await driver.setup({ ...POLICY, allowNetworks: ['0.0.0.0/0'], denyNetworks: ['169.254.0.0/16'] });
+      expect(probe(a, target)).toEqual([false, true]);
+      await driver.setup(POLICY);
+    },
+    60_000,
+  );
 
-  it('are opened by rules about them', async () => {
-    await allowOnly(rule({ network: { first: METADATA, last: METADATA } }));
-    expect(probe(a, target)).toEqual([true, false]);
+  it('of the link are opened as a whole by their network', async () => {
+    await allowOnly(rule({ network: { first: '169.254.0.0', last: '169.254.255.255' } }));
+    expect(probe(a, [tcp('169.254.169.254'), tcp(FAR)])).toEqual([true, false]);
     await allowOnly();
     await driver.setup({ ...POLICY, allowNetworks: ['0.0.0.0/0', '169.254.0.0/16'] });
-    expect(probe(a, target)).toEqual([true, true]);
+    expect(probe(a, [tcp('169.254.169.254'), tcp(FAR)])).toEqual([true, true]);
     await driver.setup(POLICY);
   });
 });

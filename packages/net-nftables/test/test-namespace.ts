@@ -118,6 +118,7 @@ export class TestNamespace {
     return {
       output: () => output,
       close: async () => {
+        if (child.exitCode !== null || child.signalCode !== null) return;
         const gone = once(child, 'exit');
         child.kill('SIGKILL');
         await gone;

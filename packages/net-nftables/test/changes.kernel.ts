@@ -1,0 +1,195 @@
+/** How changes are made: whole or not at all, of any size that occurs, at no cost for the other containers. */
+import type { EgressRule, NetworkDriver, NetworkSpec } from '@warden/interface';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { addPort, ensureContainer, ensureSource, removeSource } from '../src/container-rules.ts';
+import { parseAddress, parseRange } from '../src/ipv4-address.ts';
+import { NetlinkConnection } from '../src/netlink-connection.ts';
+import { TableMessages } from '../src/nftables-message.ts';
+import { TestNamespace } from './test-namespace.ts';
+import type { Topology } from './test-topology.ts';
+import { makeContainer, makeDriver, makeTopology, OUTSIDE, POLICY, specOf } from './test-topology.ts';
+
+const A = specOf(0);
+const B = specOf(1);
+const TABLE = new TableMessages('warden-test');
+/** Of all rules that one request makes, those that make the most of the kernel's. */
+const WIDE: EgressRule = {
+  protocol: 'tcp',
+  network: { first: '0.0.0.0', last: '255.255.255.255' },
+  ports: { first: 80, last: 90 },
+  log: true,
+};
+
+let net: Topology;
+let driver: NetworkDriver;
+let peer: TestNamespace;
+
+beforeAll(async () => {
+  net = await makeTopology();
+  peer = await TestNamespace.make();
+});
+beforeEach(async () => {
+  driver = makeDriver();
+  await driver.setup(POLICY);
+});
+afterEach(async () => {
+  await driver.sweep(new Set());
+  await driver.close();
+});
+afterAll(async () => {
+  await peer.close();
+  await net.close();
+});
+
+/** The table without the handles, which count up. */
+function table(): string {
+  return net.host.run('nft', '-j', 'list', 'table', 'inet', 'warden-test').replaceAll(/"handle": \d+/g, '');
+}
+
+const linkOf = (spec: NetworkSpec): string => `w-${spec.id}-0`;
+const links = (): string => net.host.run('ip', '-o', 'link');
+
+describe('a change that fails', () => {
+  it('at any of its parts has changed nothing [SECURITY N23]', async () => {
+    await driver.attach(B, {}, peer.pid);
+    await driver.mapPort(B, {}, { hostPort: 8081, containerPort: 80 });
+    const connection = NetlinkConnection.open();
+    const changes = [
+      ...ensureContainer(TABLE, A.id, { egress: [WIDE, WIDE], pool: parseRange(POLICY.pool) }),
+      ensureSource(TABLE, A.id, parseAddress(A.containerIp)),
+      addPort(TABLE, A.id, A.containerIp, { hostPort: 8080, containerPort: 80 }),
+    ];
+    const broken = [
+      addPort(TABLE, A.id, A.containerIp, { hostPort: 8081, containerPort: 80 }),
+      removeSource(TABLE, A.id, parseAddress('10.254.3.1')),
+      TABLE.addRule('no-such-chain', []),
+      TABLE.deleteChain('default'),
+    ];
+    const before = table();
+    for (const fault of broken) {
+      for (let place = 0; place <= changes.length; place++) {
+        expect(() => connection.commit([...changes.slice(0, place), fault, ...changes.slice(place)])).toThrow(
+          expect.objectContaining({ code: 'NATIVE_FAILED' }),
+        );
+        expect(table()).toBe(before);
+      }
+    }
+    connection.commit(changes);
+    expect(table()).not.toBe(before);
+    connection.close();
+  });
+
+  it('leaves the container with all it had, or without anything when it was to be attached', async () => {
+    await driver.attach(A, {}, peer.pid);
+    await driver.attach(B, {}, peer.pid);
+    await driver.mapPort(A, {}, { hostPort: 8080, containerPort: 80 });
+    await driver.mapPort(B, {}, { hostPort: 8081, containerPort: 80 });
+    await driver.allowEgress(A, {}, WIDE);
+    const before = table();
+    await expect(
+      driver.restore(A, {}, { mappings: [{ hostPort: 8081, containerPort: 80 }], egress: [] }),
+    ).rejects.toMatchObject({ code: 'ALREADY_EXISTS' });
+    expect(table()).toBe(before);
+    const stranger = specOf(5);
+    net.host.run('nft', 'delete', 'table', 'inet', 'warden-test');
+    const without = links();
+    await expect(driver.attach(stranger, {}, peer.pid)).rejects.toMatchObject({ code: 'NATIVE_FAILED' });
+    expect(links()).toBe(without);
+    await driver.setup(POLICY);
+  });
+});
+
+describe('links', () => {
+  it.each([0, 1, 67, 65_536])(
+    'with an MTU of %s are refused, and nothing remains [SECURITY N24]',
+    async (mtu) => {
+      const before = [table(), links()];
+      await expect(driver.attach({ ...A, mtu }, {}, peer.pid)).rejects.toMatchObject({
+        code: 'NATIVE_FAILED',
+        fields: { operation: 'attach', object: linkOf(A) },
+      });
+      expect([table(), links()]).toEqual(before);
+    },
+  );
+
+  it.each([68, 65_535])('have an MTU of %s when it is asked for [SECURITY N24]', async (mtu) => {
+    await driver.attach({ ...A, mtu }, {}, peer.pid);
+    expect(net.host.run('ip', 'link', 'show', linkOf(A))).toContain(`mtu ${mtu} `);
+    await driver.setBandwidth({ ...A, mtu }, {}, { rate: 1_000_000n, burst: 1n });
+    await driver.release(A, {});
+  });
+
+  it('of somebody else are not taken away for their name [SECURITY N24]', async () => {
+    net.host.run('ip', 'link', 'add', linkOf(A), 'type', 'veth', 'peer', 'name', 'wt-foreign');
+    net.host.run('ip', 'link', 'set', linkOf(A), 'alias', 'other');
+    const before = [table(), links()];
+    await expect(driver.attach(A, {}, peer.pid)).rejects.toMatchObject({
+      code: 'ALREADY_EXISTS',
+      message: expect.stringContaining(`the link ${linkOf(A)} exists and belongs to "other"`),
+    });
+    expect([table(), links()]).toEqual(before);
+    net.host.run('ip', 'link', 'delete', linkOf(A));
+    // One without a mark is what a daemon left that was killed in between.
+    net.host.run('ip', 'link', 'add', linkOf(A), 'type', 'veth', 'peer', 'name', 'wt-foreign');
+    await driver.attach(A, {}, peer.pid);
+    expect(links()).not.toContain('wt-foreign');
+  });
+});
+
+describe('the table', () => {
+  it('has as many shared rules for 150 containers as for none, and one chain for each [SECURITY N25]', async () => {
+    const shared = (): string =>
+      ['ingress', 'input', 'forward', 'prerouting', 'output', 'postrouting', 'guard', 'guard-icmp', 'default']
+        .map((chain) => net.host.run('nft', 'list', 'chain', 'inet', 'warden-test', chain))
+        .join();
+    const chains = (): number => table().split('"chain":').length;
+    const before = { shared: shared(), chains: chains() };
+    const specs = Array.from({ length: 150 }, (_, n) => ({
+      ...specOf(n),
+      hostIp: `10.254.${Math.floor(n / 64)}.${(n % 64) * 4 + 1}`,
+      containerIp: `10.254.${Math.floor(n / 64)}.${(n % 64) * 4 + 2}`,
+    }));
+    for (const spec of specs) {
+      await driver.attach(spec, {}, peer.pid);
+      await driver.mapPort(spec, {}, { hostPort: 10_000 + specs.indexOf(spec), containerPort: 80 });
+    }
+    // What a packet meets: lookups in sets and maps whose cost does not grow, then the rules of its own container.
+    expect(shared()).toBe(before.shared);
+    expect(shared()).toMatch(/iifname \. ip saddr != @sources drop/);
+    expect(shared()).toMatch(/iifname vmap @containers/);
+    const rules = net.host.run('nft', 'list', 'chain', 'inet', 'warden-test', `i-${specs[77]!.id}`);
+    expect(rules.split('\n').filter((line) => line.startsWith('\t\t'))).toHaveLength(1);
+    expect(net.host.run('nft', 'list', 'set', 'inet', 'warden-test', 'sources').match(/"w-/g)).toHaveLength(
+      150,
+    );
+    expect(await driver.sweep(new Set())).toHaveLength(150);
+    expect([shared(), chains()]).toEqual([before.shared, before.chains]);
+  }, 120_000);
+
+  it('takes 1024 rules of one container at once, as a restart brings them', async () => {
+    await driver.attach(A, {}, peer.pid);
+    await driver.restore(A, {}, { mappings: [], egress: Array.from({ length: 1024 }, () => WIDE) });
+    const rules = net.host.run('nft', 'list', 'chain', 'inet', 'warden-test', `i-${A.id}`);
+    expect(rules.match(/accept/g)).toHaveLength(2048);
+  }, 60_000);
+});
+
+describe('many containers', () => {
+  it('are told apart: each gets in by its own link alone, with its own address', async () => {
+    const [a, b] = [await makeContainer(driver, specOf(2)), await makeContainer(driver, specOf(3))];
+    await driver.setup({ ...POLICY, allowNetworks: [OUTSIDE] });
+    expect([a.ping(OUTSIDE), b.ping(OUTSIDE)]).toEqual([true, true]);
+    // They swap their addresses.
+    const inside = [specOf(2), specOf(3)].map((spec) => driver.inside(spec, {}));
+    for (const [where, own, other] of [
+      [a, inside[0]!, inside[1]!],
+      [b, inside[1]!, inside[0]!],
+    ] as const) {
+      where.run('ip', 'address', 'add', `${other.address}/32`, 'dev', own.interface);
+      where.run('ip', 'route', 'replace', 'default', 'via', own.gateway, 'src', other.address);
+    }
+    expect([a.ping(OUTSIDE), b.ping(OUTSIDE)]).toEqual([false, false]);
+    for (const spec of [specOf(2), specOf(3)]) await driver.release(spec, {});
+    await Promise.all([a.close(), b.close()]);
+  });
+});
