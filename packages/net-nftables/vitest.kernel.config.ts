@@ -10,7 +10,7 @@ export default defineConfig({
     fileParallelism: false,
     // a machine that is busy with something else may miss a deadline once; who fails twice has a fault. The report names retries
     retry: process.env.CI ? 1 : 0,
-    testTimeout: 60_000,
+    testTimeout: 120_000,
     hookTimeout: 60_000,
   },
 });

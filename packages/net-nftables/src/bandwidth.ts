@@ -9,7 +9,7 @@
 import type { BandwidthLimit, NetworkSpec } from '@warden/interface';
 import { WardenError } from '@warden/interface';
 import type { LinkSettings } from './container-link.ts';
-import { findLink, removeLink } from './container-link.ts';
+import { findLink, linkHasIpv6, removeLink } from './container-link.ts';
 import { shaperName } from './link-names.ts';
 import type { NetlinkConnection } from './netlink-connection.ts';
 import { isKernelError } from './netlink-connection.ts';
@@ -84,7 +84,7 @@ function makeShaper(connection: NetlinkConnection, spec: NetworkSpec, settings: 
   if (received === undefined) throw new TypeError('the kernel did not list the new link');
   const made = readLink(received);
   // Up only once it knows that it gets no link-local address.
-  connection.route(markLink(made.index, settings.alias, settings.hasIpv6));
+  connection.route(markLink(made.index, settings.alias, linkHasIpv6(settings, spec.mtu)));
   connection.route(bringUp(made.index));
   return made;
 }

@@ -27,6 +27,11 @@ export interface LinkSettings {
   readonly hasIpv6: boolean;
 }
 
+/** Below the least MTU of IPv6 the kernel has none of it on a link, and refuses to be told about it. */
+export function linkHasIpv6({ hasIpv6 }: LinkSettings, mtu: number): boolean {
+  return hasIpv6 && mtu >= IPV6_MIN_MTU;
+}
+
 /** The host end with this name, or undefined. */
 export function findLink(connection: NetlinkConnection, name: string): Link | undefined {
   try {
@@ -66,9 +71,8 @@ export function createLink(
   if (received === undefined) throw new TypeError('the kernel did not list the new link');
   const link = readLink(received);
   try {
-    // Below that MTU the kernel has no IPv6 on the link, and refuses to be told about it.
-    const hasIpv6 = settings.hasIpv6 && spec.mtu >= IPV6_MIN_MTU;
-    connection.route(markLink(link.index, settings.alias, hasIpv6), ...addressing(spec, link));
+    const mark = markLink(link.index, settings.alias, linkHasIpv6(settings, spec.mtu));
+    connection.route(mark, ...addressing(spec, link));
   } catch (error) {
     removeLink(connection, link);
     throw error;

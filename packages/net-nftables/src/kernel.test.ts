@@ -12,7 +12,7 @@ const isRoot = process.getuid?.() === 0;
 
 /** The driver acts on the namespace of its process, so its suites are run by a process of their own in a fresh one. */
 describe.runIf(isRoot)('the driver on this kernel [needs: root]', () => {
-  it('passes its suites in a network namespace of its own', { timeout: 900_000 }, () => {
+  it('passes its suites in a network namespace of its own', { timeout: 1_500_000 }, () => {
     const config = path.join(PACKAGE, 'vitest.kernel.config.ts');
     const inside = `ip link set lo up && exec "$0" "$@"`;
     const run = spawnSync(
@@ -36,7 +36,7 @@ describe.runIf(isRoot)('the driver on this kernel [needs: root]', () => {
         '--reporter',
         'verbose',
       ],
-      { encoding: 'utf8', timeout: 890_000, env: { ...process.env, NO_COLOR: '1' } },
+      { encoding: 'utf8', timeout: 1_490_000, env: { ...process.env, NO_COLOR: '1' } },
     );
     expect(run.status, `${run.stdout}${run.stderr}`).toBe(0);
     expect(run.stdout).toMatch(/Tests +\d+ passed/);

@@ -164,14 +164,14 @@ describe('the table', () => {
     );
     expect(await driver.sweep(new Set())).toHaveLength(150);
     expect([shared(), chains()]).toEqual([before.shared, before.chains]);
-  }, 120_000);
+  }, 240_000);
 
   it('takes 1024 rules of one container at once, as a restart brings them', async () => {
     await driver.attach(A, {}, peer.pid);
     await driver.restore(A, {}, { mappings: [], egress: Array.from({ length: 1024 }, () => WIDE) });
     const rules = net.host.run('nft', 'list', 'chain', 'inet', 'warden-test', `i-${A.id}`);
     expect(rules.match(/accept/g)).toHaveLength(2048);
-  }, 60_000);
+  }, 240_000);
 });
 
 describe('many containers', () => {

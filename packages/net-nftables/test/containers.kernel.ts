@@ -20,7 +20,7 @@ beforeEach(async () => {
   net = await makeTopology();
   driver = makeDriver();
   await driver.setup(POLICY);
-}, 30_000);
+}, 240_000);
 afterEach(async () => {
   for (const spec of attached.splice(0)) await driver.release(spec, {});
   await driver.close();
@@ -40,17 +40,17 @@ describe('another container', () => {
     const a = await container(A);
     const b = await container(B);
     await b.serve(80);
-    for (const network of [undefined, EVERYWHERE, { first: '10.0.0.0', last: '10.255.255.255' }]) {
-      for (const protocol of ['all', 'tcp'] as const) {
-        await driver.restore(
-          A,
-          {},
-          { mappings: [], egress: [rule({ protocol, ...(network && { network }) })] },
-        );
-        expect(a.connect(B.containerIp, 80)).toBe('refused');
-        expect(a.ping(B.containerIp)).toBe(false);
-        expect(a.connect(B.hostIp, 80)).toBe('refused');
-      }
+    for (const over of [
+      { ports: { first: 1, last: 65_535 } },
+      { protocol: 'all', network: EVERYWHERE } as const,
+      { protocol: 'all', network: { first: '10.0.0.0', last: '10.255.255.255' } } as const,
+    ]) {
+      await driver.restore(A, {}, { mappings: [], egress: [rule(over)] });
+      expect([B.containerIp, B.hostIp].map((address) => a.connect(address, 80))).toEqual([
+        'refused',
+        'refused',
+      ]);
+      expect(a.ping(B.containerIp)).toBe(false);
     }
     await driver.restore(A, {}, { mappings: [], egress: [] });
     for (const allowNetworks of [['0.0.0.0/0'], ['10.0.0.0/8'], ['10.254.0.0/21']]) {
@@ -64,7 +64,7 @@ describe('another container', () => {
     const pool = { first: '10.254.0.0', last: '10.254.3.255' };
     await driver.restore(A, {}, { mappings: [], egress: [rule({ network: pool })] });
     expect(a.connect(B.containerIp, 80)).toBe(`from ${A.containerIp}`);
-  }, 60_000);
+  }, 240_000);
 
   it('is reached at its published ports by whoever may go everywhere, and at no other', async () => {
     const a = await container(A);
@@ -86,7 +86,7 @@ describe('another container', () => {
     expect(a.connect(B.containerIp, 80)).toBe('refused');
     await driver.setup({ ...POLICY, allowNetworks: ['198.51.100.0/24', '203.0.113.0/24'] });
     expect(a.connect(HOST, 8080)).toBe('refused');
-  }, 30_000);
+  }, 240_000);
 });
 
 describe('a port of its own', () => {
@@ -149,7 +149,7 @@ for source in ('${OUTSIDE}', '198.51.100.1', '8.8.8.8', '${B.containerIp}', '${A
     expect(net.outside.connect(HOST, 81)).toBe('refused');
     expect(net.outside.connect(A.containerIp, 80)).toBe('no answer');
     expect(inside.packets()).toBeGreaterThan(0);
-  }, 60_000);
+  }, 240_000);
 });
 
 describe('what lives on of an earlier container', () => {

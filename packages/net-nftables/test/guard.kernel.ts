@@ -36,7 +36,7 @@ beforeAll(async () => {
   await driver.setup(POLICY);
   a = await makeContainer(driver, A);
   b = await makeContainer(driver, B);
-}, 30_000);
+}, 240_000);
 beforeEach(async () => {
   await driver.setup(POLICY);
   await driver.restore(A, {}, { mappings: [], egress: [EVERYTHING] });
@@ -131,7 +131,7 @@ for code in range(4):
     withoutGuard();
     fromA(redirects);
     expect([atPeer.packets(), atHost.packets()]).toEqual([4, 4]);
-  }, 30_000);
+  }, 240_000);
 
   it("end no connection of another container's, and still tell of the own", async () => {
     // B takes what it gets, so that only a forged message can tell of a closed port.
@@ -184,7 +184,7 @@ sys.exit(1)
     fromA(attack);
     await expect.poll(() => victim.output(), { timeout: 10_000 }).toMatch(/ready\n\d+/);
     await Promise.all([victim.close(), sink.close()]);
-  }, 60_000);
+  }, 240_000);
 });
 
 describe('fragments', () => {
@@ -240,7 +240,7 @@ for target in ('${OUTSIDE}', '${HOST}', '${A.hostIp}', '${B.containerIp}'):
 `);
     expect(seen.packets()).toBe(1);
     expect([everywhere.packets(), atHost.packets()]).toEqual([0, 0]);
-  }, 60_000);
+  }, 240_000);
 });
 
 describe('frames', () => {
@@ -269,7 +269,7 @@ for target in ('${OUTSIDE}', '${HOST}', '${A.hostIp}', '${B.containerIp}', '127.
     fromA(SEND);
     expect(seen.packets()).toBeGreaterThan(0);
     expect(inside.packets()).toBeGreaterThan(0);
-  }, 30_000);
+  }, 240_000);
 
   it('to broadcast addresses and groups reach neither host nor container nor outside [SECURITY N08]', () => {
     for (const group of ['224.0.0.1', '239.1.2.3', '224.0.0.251'])
@@ -292,7 +292,7 @@ for target in ('224.0.0.1', '224.0.0.251', '239.1.2.3', '255.255.255.255', '0.0.
     net.host.run('nft', 'flush', 'chain', ...TABLE, 'input');
     fromA(SEND);
     expect(atHost.packets()).toBeGreaterThan(5);
-  }, 30_000);
+  }, 240_000);
 });
 
 describe('the host', () => {
@@ -329,7 +329,7 @@ for target in sys.argv[4:]:
     // Opened by name it gets them, up to the one that is published.
     expect(atHost.packets()).toBeGreaterThan(65_000);
     net.host.run('ip', 'address', 'delete', '192.0.2.77/32', 'dev', 'lo');
-  }, 120_000);
+  }, 240_000);
 
   it('gets no packet that pretends to belong to a connection', () => {
     const atHost = count(net.host, 'iifname "w-*"', { hook: 'input', priority: 10 });
@@ -403,5 +403,5 @@ for target in ('ff02::1', 'fe80::1', '2001:db8:1::1', '2001:db8:1::2', '::1', 'f
     expect(atHost.packets()).toBeGreaterThan(0);
     net.host.run('sh', '-c', 'echo 0 >/proc/sys/net/ipv6/conf/all/forwarding');
     for (const name of [link, 'wt-up']) net.host.run('ip', '-6', 'address', 'flush', 'dev', name);
-  }, 30_000);
+  }, 240_000);
 });
