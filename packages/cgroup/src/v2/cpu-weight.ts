@@ -12,3 +12,26 @@ export function weightOf(shares: bigint): number {
   const log = Math.log2(value);
   return Math.ceil(10 ** ((log ** 2 + 125 * log) / 612 - 7 / 34));
 }
+
+/**
+ * Shares that have this weight. Several may: the answer is the roundest of them in binary, which gives the usual 512, 1024, 2048 back.
+ */
+export function sharesOf(weight: number): bigint {
+  const lowest = firstWithWeight(weight);
+  const highest = Math.max(lowest, firstWithWeight(weight + 1) - 1);
+  for (let step = MAX_SHARES; ; step /= 2) {
+    const round = Math.ceil(lowest / step) * step;
+    if (round <= highest) return BigInt(round);
+  }
+}
+
+/** The fewest shares with at least that weight. */
+function firstWithWeight(weight: number): number {
+  let [low, high] = [MIN_SHARES, MAX_SHARES + 1];
+  while (low < high) {
+    const middle = Math.floor((low + high) / 2);
+    if (middle > MAX_SHARES || weightOf(BigInt(middle)) >= weight) high = middle;
+    else low = middle + 1;
+  }
+  return low;
+}

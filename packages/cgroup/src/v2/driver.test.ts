@@ -6,6 +6,7 @@ import path from 'node:path';
 import { type CgroupDriver, type CgroupSpec, type DriverState, silentLogger } from '@warden/interface';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { DEVICE_RULES } from '../device-rules.ts';
+import { weightOf } from './cpu-weight.ts';
 import { deviceProgram } from './device-program.ts';
 import { v2Driver } from './driver.ts';
 
@@ -22,11 +23,16 @@ let attached: { group: string; program: Uint8Array }[];
 function makeFiles(directory: string): void {
   fs.mkdirSync(directory, { recursive: true });
   for (const file of ['cgroup.subtree_control', 'cgroup.procs', 'cgroup.kill', 'cpu.weight', 'pids.max'])
-    fs.writeFileSync(path.join(directory, file), '');
+    fs.writeFileSync(path.join(directory, file), file === 'cpu.weight' ? '100' : '');
 }
 
 function read(file: string, directory = group): string {
   return fs.readFileSync(path.join(directory, file), 'utf8');
+}
+
+/** The kernel's file takes a number whole; in an ordinary one the rest of a longer number would stay. */
+function emptyWeight(): void {
+  fs.truncateSync(path.join(group, 'cpu.weight'));
 }
 
 beforeEach(() => {
@@ -68,10 +74,26 @@ describe('groups of cgroup v2', () => {
 
   it('have shares as a weight, and answer the shares', async () => {
     expect(await driver.cpuShares(state)).toBe(1_024n);
+    emptyWeight();
     expect(await driver.setCpuShares(state, 512n)).toBe(512n);
     expect(read('cpu.weight')).toBe('59');
     expect(await driver.cpuShares(state)).toBe(512n);
     expect(await driver.setCpuShares(state, 1n)).toBe(2n);
+  });
+
+  it('answer the shares that are in force after a restart, or when another has set the weight [drivers 2.4]', async () => {
+    emptyWeight();
+    await driver.setCpuShares(state, 500n);
+    const next = v2Driver({ mount, prefix: 'warden', controllers: CONTROLLERS, logger: silentLogger });
+    const answer = await next.cpuShares(state);
+    expect(weightOf(answer)).toBe(weightOf(500n));
+    fs.writeFileSync(path.join(group, 'cpu.weight'), '59');
+    expect([await driver.cpuShares(state), await next.cpuShares(state)]).toEqual([512n, 512n]);
+    fs.rmSync(path.join(group, 'cpu.weight'));
+    await expect(driver.cpuShares(state)).rejects.toMatchObject({
+      code: 'NATIVE_FAILED',
+      fields: { errno: 'ENOENT', object: group },
+    });
   });
 
   it('have a memory limit without swap on top, warned of once where swap is not counted [drivers 2.3] [drivers 5]', async () => {

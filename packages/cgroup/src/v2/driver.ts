@@ -27,9 +27,9 @@ import {
   readControl,
   writeControl,
 } from '../kernel-file.ts';
-import { clampShares, DEFAULT_SHARES } from '../limits.ts';
+import { clampShares } from '../limits.ts';
 import { removeGroup } from '../remove-group.ts';
-import { weightOf } from './cpu-weight.ts';
+import { sharesOf, weightOf } from './cpu-weight.ts';
 import { deviceProgram } from './device-program.ts';
 import * as memory from './memory.ts';
 
@@ -154,7 +154,15 @@ class V2Driver implements CgroupDriver {
   }
 
   async cpuShares(state: DriverState): Promise<bigint> {
-    return this.#shares.get(this.#group(state)) ?? DEFAULT_SHARES;
+    const group = this.#group(state);
+    try {
+      const weight = Number(readControl(group, 'cpu.weight'));
+      const asked = this.#shares.get(group);
+      // an earlier daemon's shares, or an operator's weight, are told by the kernel alone
+      return asked !== undefined && weightOf(asked) === weight ? asked : sharesOf(weight);
+    } catch (cause) {
+      throw fileError('read cpu shares', group, cause);
+    }
   }
 
   async setMemoryLimit(state: DriverState, bytes: bigint): Promise<bigint> {
