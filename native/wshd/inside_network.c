@@ -1,5 +1,6 @@
 #include "inside.h"
 
+#include "format.h"
 #include "report.h"
 
 #include <errno.h>
@@ -128,6 +129,16 @@ static int open_to_users(void) {
   return write_setting("/proc/sys/net/ipv4/ping_group_range", "0 2147483647");
 }
 
+/*
+ * The host refuses IPv6 of containers anyway. Without an address of the link a job does not even get one packet out, and its programs see at
+ * once that there is no such network instead of waiting for it. Loopback keeps ::1.
+ */
+static int without_ipv6(const char *interface) {
+  char path[96];
+  format(path, sizeof path, "/proc/sys/net/ipv6/conf/%s/disable_ipv6", interface);
+  return access(path, F_OK) != 0 && errno == ENOENT ? 0 : write_setting(path, "1"); /* a kernel without IPv6 has no such file */
+}
+
 int inside_network(const struct plan *plan) {
   if (plan->ids.count > 0 && open_to_users() != 0) return -1;
   int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
@@ -135,8 +146,9 @@ int inside_network(const struct plan *plan) {
   int result = link_up(fd, 1, 0) == 0 ? 0 : report_errno("network", "lo");
   if (result == 0 && plan->interface != NULL) {
     unsigned index = index_of(plan->interface);
-    if (index == 0 || (plan->address != 0 && add_address(fd, index, plan) != 0) || link_up(fd, index, plan->mtu) != 0 ||
-        (plan->has_gateway_mac && plan->gateway != 0 && add_neighbour(fd, index, plan) != 0) || (plan->gateway != 0 && add_default_route(fd, index, plan) != 0))
+    if (index != 0 && without_ipv6(plan->interface) != 0) result = -1;
+    else if (index == 0 || (plan->address != 0 && add_address(fd, index, plan) != 0) || link_up(fd, index, plan->mtu) != 0 ||
+             (plan->has_gateway_mac && plan->gateway != 0 && add_neighbour(fd, index, plan) != 0) || (plan->gateway != 0 && add_default_route(fd, index, plan) != 0))
       result = report_errno("network", plan->interface);
   }
   close(fd);

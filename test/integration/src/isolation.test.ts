@@ -110,6 +110,17 @@ describeWith(['root', 'isolated', 'overlayfs'], 'isolation', () => {
     }
   });
 
+  it('has no IPv6 but on loopback, from the first moment on [SECURITY N05]', async () => {
+    const warden = await suite.daemon.connect();
+    await using box = await warden.create();
+    const { stdout } = await box.run(
+      'for f in /proc/sys/net/ipv6/conf/w-*/disable_ipv6; do cat $f; done; cat /proc/net/if_inet6',
+    );
+    const [disabled, ...addresses] = text(stdout).trim().split('\n');
+    expect(disabled).toBe('1');
+    expect(addresses.map((line) => line.split(/\s+/).at(-1))).toEqual(['lo']);
+  });
+
   it('cannot be left through a symbolic link in the root file system', async () => {
     const warden = await suite.daemon.connect();
     const { directory } = suite.daemon.place;
