@@ -18,7 +18,7 @@ export interface DetectSources {
 }
 
 /** Controllers of v1 that warden uses where they exist. */
-export const V1_CONTROLLERS = ['cpu', 'cpuacct', 'memory', 'devices', 'pids', 'cpuset'] as const;
+export const V1_CONTROLLERS = ['cpu', 'cpuacct', 'memory', 'devices', 'pids', 'freezer', 'cpuset'] as const;
 
 /**
  * Reads the mount table. A unified hierarchy that has the memory controller is v2, also where empty v1 mounts lie beside it; a unified one

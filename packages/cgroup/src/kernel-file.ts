@@ -97,3 +97,12 @@ export function processesOf(group: string): number[] {
   visit(group);
   return [...pids].sort((a, b) => a - b);
 }
+
+/** SIGKILL; one that has ended is success. */
+export function killProcess(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch (cause) {
+    if (errnoOf(cause) !== 'ESRCH') throw fileError('kill', String(pid), cause);
+  }
+}

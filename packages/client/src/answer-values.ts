@@ -9,6 +9,9 @@ import type {
   JobEnd,
   MemoryStat,
   OutputChunk,
+  PressureLine,
+  PressureStat,
+  ResourcePressure,
 } from '@warden/interface';
 import type { InfoResponse, LimitDiskResponse, LinkResponse, StreamResponse } from '@warden/protocol';
 import { ClientJobResult } from './job-result.ts';
@@ -18,7 +21,7 @@ const UNKNOWN_EXIT_STATUS = 255;
 
 /** Facts about a container; what the daemon left out stays out. */
 export function containerInfo(answer: InfoResponse | undefined): ContainerInfo {
-  const { memory_stat, cpu_stat, disk_stat, bandwidth_stat } = answer ?? {};
+  const { memory_stat, cpu_stat, disk_stat, bandwidth_stat, pressure_stat } = answer ?? {};
   return {
     state: (answer?.state ?? 'active') as ContainerState,
     events: answer?.events ?? [],
@@ -29,8 +32,29 @@ export function containerInfo(answer: InfoResponse | undefined): ContainerInfo {
     ...(cpu_stat === undefined ? {} : { cpuStat: cpuStat(cpu_stat) }),
     ...(disk_stat === undefined ? {} : { diskStat: diskStat(disk_stat) }),
     ...(bandwidth_stat === undefined ? {} : { bandwidthStat: bandwidthStat(bandwidth_stat) }),
+    ...(pressure_stat === undefined ? {} : { pressureStat: pressureStat(pressure_stat) }),
     jobIds: (answer?.job_ids ?? []).map(Number),
   };
+}
+
+function pressureStat({ cpu, memory, io }: NonNullable<InfoResponse['pressure_stat']>): PressureStat {
+  return {
+    ...(cpu && { cpu: resourcePressure(cpu) }),
+    ...(memory && { memory: resourcePressure(memory) }),
+    ...(io && { io: resourcePressure(io) }),
+  };
+}
+
+function resourcePressure(
+  message: NonNullable<NonNullable<InfoResponse['pressure_stat']>['cpu']>,
+): ResourcePressure {
+  const line = (kind: 'some' | 'full'): PressureLine => ({
+    avg10: (message[`${kind}_avg10`] ?? 0) / 100,
+    avg60: (message[`${kind}_avg60`] ?? 0) / 100,
+    avg300: (message[`${kind}_avg300`] ?? 0) / 100,
+    total: message[`${kind}_total`] ?? 0n,
+  });
+  return { some: line('some'), ...(message.full_total !== undefined && { full: line('full') }) };
 }
 
 function cpuStat(stat: NonNullable<InfoResponse['cpu_stat']>): CpuStat {

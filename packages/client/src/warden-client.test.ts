@@ -59,6 +59,7 @@ describe('requests', () => {
           memory_stat: { cache: 7n },
           cpu_stat: { usage: 1n, user: 2n, system: 3n },
           bandwidth_stat: { in_rate: 4294967295n },
+          pressure_stat: { memory: { some_avg60: 1234, some_total: 5n, full_total: 6n } },
           job_ids: [1n, 300n],
         });
       } else if (request.type === MessageType.NetIn) request.reply({ host_port: 61001, container_port: 80 });
@@ -73,6 +74,12 @@ describe('requests', () => {
       memoryStat: { cache: 7n },
       cpuStat: { usage: 1n, user: 2n, system: 3n },
       bandwidthStat: { inRate: 4294967295n, outBurst: 0n },
+      pressureStat: {
+        memory: {
+          some: { avg10: 0, avg60: 12.34, avg300: 0, total: 5n },
+          full: { avg10: 0, avg60: 0, avg300: 0, total: 6n },
+        },
+      },
       jobIds: [1, 300],
     });
     expect(await box.netIn({ containerPort: 80 })).toEqual({ hostPort: 61001, containerPort: 80 });

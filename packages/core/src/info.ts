@@ -9,11 +9,12 @@ export async function containerInfo(engine: Engine, container: ManagedContainer)
   if (isPlain(engine)) return basicInfo(container);
   const { drivers } = engine;
   const { drivers: states } = container.record;
-  const [memoryStat, cpuStat, bandwidthStat, diskStat] = await Promise.all([
+  const [memoryStat, cpuStat, bandwidthStat, diskStat, pressureStat] = await Promise.all([
     ifSupported(drivers.cgroup.memoryStat(states.cgroup)),
     ifSupported(drivers.cgroup.cpuStat(states.cgroup)),
     ifSupported(drivers.network.bandwidth(networkSpecOf(engine, container), states.network)),
     ifSupported(drivers.quota.usage(container.quotaSpec, states.quota)),
+    ifSupported(drivers.cgroup.pressureStat(states.cgroup)),
   ]);
   return {
     ...basicInfo(container),
@@ -21,6 +22,7 @@ export async function containerInfo(engine: Engine, container: ManagedContainer)
     ...(cpuStat && { cpuStat }),
     ...(bandwidthStat && { bandwidthStat }),
     ...(diskStat && { diskStat }),
+    ...(pressureStat && { pressureStat }),
   };
 }
 

@@ -160,8 +160,13 @@ export function cgroupCompliance(
       const state = driver.plan(SPEC);
       await driver.create(SPEC, state);
       await driver.release(state);
-      const { memory, cpu } = driver.supports;
+      const { memory, cpu, freezer, pressure } = driver.supports;
       const mustFail = {
+        ...(freezer && {
+          freeze: () => driver.freeze(state, 5_000),
+          isFrozen: () => driver.isFrozen(state),
+        }),
+        ...(pressure && { pressureStat: () => driver.pressureStat(state) }),
         ...(memory && {
           setMemoryLimit: () => driver.setMemoryLimit(state, 64n * MIB),
           memoryLimit: () => driver.memoryLimit(state),
@@ -247,6 +252,89 @@ export function cgroupCompliance(
         await driver.release(state);
       }
     });
+    withSubject('stops a frozen group where it is until it is thawed', async (subject) => {
+      const { driver, join } = subject;
+      const state = driver.plan(SPEC);
+      await driver.create(SPEC, state);
+      if (!driver.supports.freezer) {
+        for (const refused of [
+          () => driver.freeze(state, 5_000),
+          () => driver.thaw(state),
+          () => driver.isFrozen(state),
+        ])
+          await assertUnsupported(refused);
+        return driver.release(state);
+      }
+      const process = await join(driver.joinFiles(state));
+      try {
+        await driver.thaw(state);
+        assert.equal(await driver.isFrozen(state), false);
+        await driver.freeze(state, 5_000);
+        await driver.freeze(persisted(state), 5_000);
+        assert.equal(await driver.isFrozen(persisted(state)), true);
+        let isAnswered = false;
+        const asked = process.allocate(1).then(() => {
+          isAnswered = true;
+        });
+        await pause(300);
+        assert.equal(isAnswered, false, 'something in a frozen group went on');
+        assert.deepEqual(await driver.pids(state), [process.pid]);
+        const next = await subject.restart();
+        await next.setup();
+        assert.equal(await next.isFrozen(state), true);
+        await next.thaw(state);
+        await asked;
+        assert.equal(await next.isFrozen(state), false);
+        await next.thaw(state);
+      } finally {
+        await driver.killAll(state, 5_000);
+        await process.ended;
+        await driver.release(state);
+      }
+    });
+    withSubject('freezes one group and not its neighbour', async ({ driver, join }) => {
+      if (!driver.supports.freezer) return;
+      const [state, other] = [driver.plan(SPEC), driver.plan(OTHER)];
+      await driver.create(SPEC, state);
+      await driver.create(OTHER, other);
+      const free = await join(driver.joinFiles(other));
+      await driver.freeze(state, 5_000); // an empty group, too
+      assert.equal(await driver.isFrozen(other), false);
+      await free.allocate(1);
+      free.kill();
+      await free.ended;
+      for (const one of [state, other]) await driver.release(one);
+    });
+    withSubject('kills what is frozen', async ({ driver, join }) => {
+      if (!driver.supports.freezer) return;
+      const state = driver.plan(SPEC);
+      await driver.create(SPEC, state);
+      const process = await join(driver.joinFiles(state));
+      await driver.freeze(state, 5_000);
+      await driver.killAll(state, 5_000);
+      await process.ended;
+      assert.deepEqual(await driver.pids(state), []);
+      await driver.release(state);
+    });
+    withSubject('measures pressure, if it says so', async ({ driver, join }) => {
+      if (!driver.supports.pressure) return assertUnsupported(() => driver.pressureStat(driver.plan(SPEC)));
+      const state = driver.plan(SPEC);
+      await driver.create(SPEC, state);
+      const process = await join(driver.joinFiles(state));
+      const { cpu, memory, io } = await driver.pressureStat(persisted(state));
+      process.kill();
+      await process.ended;
+      await driver.release(state);
+      const measured = [cpu, memory, io].filter((one) => one !== undefined);
+      assert.ok(measured.length > 0, 'nothing is measured');
+      for (const { avg10, avg60, avg300, total } of measured.flatMap(({ some, full }) => [
+        some,
+        full ?? some,
+      ])) {
+        for (const share of [avg10, avg60, avg300]) assert.ok(share >= 0 && share <= 100, `${share} percent`);
+        assert.ok(total >= 0n);
+      }
+    });
     withSubject('tells of an out-of-memory kill, once, and not of the removal', async ({ driver, join }) => {
       if (!driver.supports.memory)
         return assertUnsupported(() => driver.watchOutOfMemory(driver.plan(SPEC), () => {}));
@@ -319,6 +407,11 @@ export function cgroupCompliance(
 function hasGroups({ supports }: CgroupDriver): boolean {
   const { memory, cpu, devices, pids, freezer } = supports;
   return [memory, cpu, devices, pids, freezer].includes(true);
+}
+
+/** Long enough for what goes on to show itself. */
+async function pause(milliseconds: number): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
 async function assertUnsupported(action: () => Promise<unknown>): Promise<void> {

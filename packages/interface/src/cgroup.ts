@@ -9,7 +9,7 @@
  * (A parent writing a child's pid after some idle time waits for an RCU period, 5 to 16 ms.) Init does that from the list.
  */
 import type { ContainerId, DriverState, ProbeResult } from './driver.ts';
-import type { CpuStat, MemoryStat } from './warden.ts';
+import type { CpuStat, MemoryStat, PressureStat } from './warden.ts';
 
 /** Limits a new container starts with. */
 export interface CgroupSpec {
@@ -29,7 +29,10 @@ export interface CgroupSupports {
   readonly cpu: boolean;
   readonly devices: boolean;
   readonly pids: boolean;
+  /** Groups can be paused. */
   readonly freezer: boolean;
+  /** The kernel measures how long a group waits for its resources (v2 with PSI). */
+  readonly pressure: boolean;
 }
 
 /** A subscription; `close` is idempotent. */
@@ -95,6 +98,19 @@ export interface CgroupDriver {
   /** Errors: message `Failed getting cpu stats: …` (contract). */
   cpuStat(state: DriverState): Promise<CpuStat>;
 
+  /** How long processes of the group waited for what they lacked. Errors: `UNSUPPORTED`, `NATIVE_FAILED`. */
+  pressureStat(state: DriverState): Promise<PressureStat>;
+
+  /**
+   * Stops everything in the group and below where it is, and waits until it stands still. Who joins a frozen group stops too. Idempotent.
+   * Errors: `UNSUPPORTED`; `TIMEOUT`, after which the group is thawed again.
+   */
+  freeze(state: DriverState, timeoutMs: number): Promise<void>;
+  /** Lets it go on. Idempotent; success for what was never frozen. Errors: `UNSUPPORTED`, `NATIVE_FAILED`. */
+  thaw(state: DriverState): Promise<void>;
+  /** Errors: `UNSUPPORTED`, `NATIVE_FAILED`. */
+  isFrozen(state: DriverState): Promise<boolean>;
+
   /**
    * Calls `listener` once for each out-of-memory kill inside the group, until closed. Works without a limit too. Removal of the
    * group is not an event. With `seen`, an answer of {@link CgroupDriver.outOfMemoryKills} that may stem from an earlier daemon, kills
@@ -107,7 +123,7 @@ export interface CgroupDriver {
   /** Processes (not threads) in the group and below, as host pids, ascending. Pure read; an absent group has none. */
   pids(state: DriverState): Promise<readonly number[]>;
 
-  /** Kills everything in the group and below and waits until it is empty. Errors: `TIMEOUT` with the remaining pids. */
+  /** Kills everything in the group and below, frozen or not, and waits until it is empty. Errors: `TIMEOUT` with the remaining pids. */
   killAll(state: DriverState, timeoutMs: number): Promise<void>;
 
   /**

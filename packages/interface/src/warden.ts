@@ -175,6 +175,27 @@ export interface CpuStat {
   readonly system: bigint;
 }
 
+/** How much of the last 10, 60 and 300 seconds was lost to waiting, in percent, and microseconds lost in all. */
+export interface PressureLine {
+  readonly avg10: number;
+  readonly avg60: number;
+  readonly avg300: number;
+  readonly total: bigint;
+}
+
+/** Waiting for one resource: of some of the processes, and of all at once. */
+export interface ResourcePressure {
+  readonly some: PressureLine;
+  readonly full?: PressureLine;
+}
+
+/** Pressure stall information, of the resources for which the kernel has it. */
+export interface PressureStat {
+  readonly cpu?: ResourcePressure;
+  readonly memory?: ResourcePressure;
+  readonly io?: ResourcePressure;
+}
+
 /** What the writable layer holds. */
 export interface DiskStat {
   readonly bytesUsed: bigint;
@@ -202,6 +223,8 @@ export interface ContainerInfo {
   readonly cpuStat?: CpuStat;
   readonly diskStat?: DiskStat;
   readonly bandwidthStat?: BandwidthStat;
+  /** On cgroup v2. (An extension.) */
+  readonly pressureStat?: PressureStat;
   /** Jobs that have not terminated. */
   readonly jobIds: readonly number[];
 }

@@ -1,10 +1,10 @@
 /** `ContainerInfo` as the wire's `InfoResponse`. */
-import type { ContainerInfo } from '@warden/interface';
-import type { InfoResponse } from '@warden/protocol';
+import type { ContainerInfo, ResourcePressure } from '@warden/interface';
+import type { InfoResponse, ResourcePressure as PressureMessage } from '@warden/protocol';
 
 /** Lists that are empty are absent on the wire by themselves. */
 export function infoMessage(info: ContainerInfo): InfoResponse {
-  const { memoryStat, cpuStat, diskStat, bandwidthStat } = info;
+  const { memoryStat, cpuStat, diskStat, bandwidthStat, pressureStat } = info;
   return {
     state: info.state,
     events: info.events,
@@ -23,5 +23,30 @@ export function infoMessage(info: ContainerInfo): InfoResponse {
       },
     }),
     job_ids: info.jobIds.map(BigInt),
+    ...(pressureStat && {
+      pressure_stat: {
+        cpu: pressureMessage(pressureStat.cpu),
+        memory: pressureMessage(pressureStat.memory),
+        io: pressureMessage(pressureStat.io),
+      },
+    }),
+  };
+}
+
+function pressureMessage(pressure: ResourcePressure | undefined): PressureMessage | undefined {
+  if (pressure === undefined) return undefined;
+  const { some, full } = pressure;
+  const hundredths = (share: number): number => Math.round(share * 100);
+  return {
+    some_avg10: hundredths(some.avg10),
+    some_avg60: hundredths(some.avg60),
+    some_avg300: hundredths(some.avg300),
+    some_total: some.total,
+    ...(full && {
+      full_avg10: hundredths(full.avg10),
+      full_avg60: hundredths(full.avg60),
+      full_avg300: hundredths(full.avg300),
+      full_total: full.total,
+    }),
   };
 }

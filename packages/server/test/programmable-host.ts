@@ -26,6 +26,13 @@ export const SAMPLE_INFO: ContainerInfo = {
   cpuStat: { usage: 1n, user: 2n, system: 3n },
   diskStat: { bytesUsed: 4n, inodesUsed: 5n },
   bandwidthStat: { inRate: 6n, inBurst: 7n, outRate: 8n, outBurst: 9n },
+  pressureStat: {
+    cpu: { some: { avg10: 0.07, avg60: 12.34, avg300: 100, total: 5n } },
+    io: {
+      some: { avg10: 0, avg60: 0, avg300: 0, total: 1n },
+      full: { avg10: 0.5, avg60: 0, avg300: 0, total: 1n },
+    },
+  },
   jobIds: [1, 300],
 };
 

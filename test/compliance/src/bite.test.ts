@@ -95,7 +95,8 @@ function prove<C extends keyof Subjects>(
       const named = new Set(faults.map(({ by }) => by));
       const tests = testsOf(contract, make).filter(({ title }) => named.has(undefined) || named.has(title));
       expect(tests.length).toBeGreaterThan(0);
-      expect(await firstFailure(tests, deadline)).toBeUndefined();
+      // however busy the machine is: nothing here waits for ever
+      expect(await firstFailure(tests, DEADLINE_MS.filesystem)).toBeUndefined();
     });
     it('is tried with at least eight faults', () => {
       expect(faults.length).toBeGreaterThanOrEqual(8);

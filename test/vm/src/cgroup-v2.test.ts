@@ -70,6 +70,21 @@ describeWith(['root', 'isolated', 'overlayfs', 'cgroup-v2'], 'a container in cgr
     expect(read(place, box, 'cpu.weight')).toBe('1');
   });
 
+  it('tells the pressure in info [drivers 2.1]', async () => {
+    await using box = await (await suite.daemon.connect()).create();
+    await box.run('i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done');
+    const { pressureStat } = await box.info();
+    // Debian builds PSI in; a kernel without has nothing to tell
+    if (!fs.existsSync(path.join(group(suite.daemon.place, box), 'cpu.pressure')))
+      return expect(pressureStat).toBeUndefined();
+    expect(Object.keys(pressureStat!).sort()).toEqual(['cpu', 'io', 'memory']);
+    const { some, full } = pressureStat!.memory!;
+    for (const { avg10, total } of [some, full!]) {
+      expect(avg10).toBeGreaterThanOrEqual(0);
+      expect(total).toBeTypeOf('bigint');
+    }
+  });
+
   it('cannot open a device that is not on the list, root inside neither; one on the list it can [linux-container 9.2]', async () => {
     const { place } = suite.daemon;
     const nodes = path.join(place.directory, 'nodes');

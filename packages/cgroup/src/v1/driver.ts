@@ -1,7 +1,6 @@
 /** Groups in the hierarchies of cgroup v1: one directory per hierarchy, all of the same name. */
 import fs from 'node:fs';
 import path from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import {
   type CgroupDriver,
   type CgroupSpec,
@@ -12,11 +11,21 @@ import {
   isContainerId,
   type Logger,
   NO_FAILPOINTS,
+  type PressureStat,
   type ProbeResult,
   WardenError,
 } from '@warden/interface';
-import { errnoOf, fileError, innerGroups, makeGroup, processesOf } from '../kernel-file.ts';
+import {
+  fileError,
+  innerGroups,
+  killProcess,
+  makeGroup,
+  processesOf,
+  readControl,
+  writeControl,
+} from '../kernel-file.ts';
 import { removeGroup } from '../remove-group.ts';
+import { until } from '../until.ts';
 import * as controllers from './controllers.ts';
 import * as memory from './memory.ts';
 
@@ -69,7 +78,8 @@ class V1Driver implements CgroupDriver {
       cpu: has('cpu'),
       devices: has('devices'),
       pids: has('pids'),
-      freezer: false,
+      freezer: has('freezer'),
+      pressure: false,
     };
   }
 
@@ -159,6 +169,35 @@ class V1Driver implements CgroupDriver {
     return controllers.readCpuStat(this.#group(state, 'cpuacct'));
   }
 
+  /** The kernel measures pressure per group on v2 only. */
+  async pressureStat(_state: DriverState): Promise<PressureStat> {
+    throw new WardenError('UNSUPPORTED', 'cgroup v1 measures no pressure', {
+      fields: { operation: 'read pressure' },
+    });
+  }
+
+  async freeze(state: DriverState, timeoutMs: number): Promise<void> {
+    const group = this.#group(state, 'freezer');
+    // Written again each time: what forked meanwhile can keep the kernel at FREEZING.
+    const isStill = (): boolean => {
+      this.#setFreezer(group, 'FROZEN');
+      return readFreezer(group) === 'FROZEN';
+    };
+    if (await until(isStill, timeoutMs)) return;
+    this.#setFreezer(group, 'THAWED');
+    throw new WardenError('TIMEOUT', `the group does not stand still within ${timeoutMs} ms`, {
+      fields: { operation: 'freeze cgroup', object: group },
+    });
+  }
+
+  async thaw(state: DriverState): Promise<void> {
+    this.#setFreezer(this.#group(state, 'freezer'), 'THAWED');
+  }
+
+  async isFrozen(state: DriverState): Promise<boolean> {
+    return readFreezer(this.#group(state, 'freezer')) !== 'THAWED';
+  }
+
   async watchOutOfMemory(
     state: DriverState,
     listener: () => void,
@@ -180,18 +219,19 @@ class V1Driver implements CgroupDriver {
    * with it the kernel ends its pid namespace, in which nobody can fork any more.
    */
   async killAll(state: DriverState, timeoutMs: number): Promise<void> {
-    const deadline = performance.now() + timeoutMs;
-    for (;;) {
-      const pids = processesOf(this.#group(state, 'cpu'));
-      if (pids.length === 0) return;
-      if (performance.now() > deadline) {
-        throw new WardenError('TIMEOUT', `processes survive SIGKILL for ${timeoutMs} ms: ${pids.join(' ')}`, {
-          fields: { operation: 'kill cgroup', object: this.#group(state, 'cpu'), pids },
-        });
-      }
+    const group = this.#group(state, 'cpu');
+    let pids: readonly number[] = [];
+    const isEmpty = (): boolean => {
+      pids = processesOf(group);
       for (const pid of pids) killProcess(pid);
-      await delay(2);
-    }
+      // A frozen process takes no signal, not even this one.
+      if (pids.length > 0) this.#thawIfFrozen(state);
+      return pids.length === 0;
+    };
+    if (await until(isEmpty, timeoutMs)) return;
+    throw new WardenError('TIMEOUT', `processes survive SIGKILL for ${timeoutMs} ms: ${pids.join(' ')}`, {
+      fields: { operation: 'kill cgroup', object: group, pids },
+    });
   }
 
   async release(state: DriverState): Promise<void> {
@@ -216,6 +256,21 @@ class V1Driver implements CgroupDriver {
     return [...ids].sort();
   }
 
+  #thawIfFrozen(state: DriverState): void {
+    if (!this.#mounts.has('freezer')) return;
+    const group = this.#group(state, 'freezer');
+    // absent: groups that an older daemon made
+    if (fs.existsSync(group) && readFreezer(group) !== 'THAWED') this.#setFreezer(group, 'THAWED');
+  }
+
+  #setFreezer(group: string, value: 'FROZEN' | 'THAWED'): void {
+    try {
+      writeControl(group, 'freezer.state', value);
+    } catch (cause) {
+      throw fileError(value === 'FROZEN' ? 'freeze cgroup' : 'thaw cgroup', group, cause);
+    }
+  }
+
   #parent(controller: string): string {
     const mount = this.#mounts.get(controller)!;
     const parent = path.join(mount, this.#prefix);
@@ -236,10 +291,11 @@ class V1Driver implements CgroupDriver {
   }
 }
 
-function killProcess(pid: number): void {
+/** `THAWED`, `FREEZING` or `FROZEN`. */
+function readFreezer(group: string): string {
   try {
-    process.kill(pid, 'SIGKILL');
+    return readControl(group, 'freezer.state');
   } catch (cause) {
-    if (errnoOf(cause) !== 'ESRCH') throw fileError('kill', String(pid), cause);
+    throw fileError('read whether frozen', group, cause);
   }
 }

@@ -132,6 +132,54 @@ describe('groups of cgroup v2', () => {
     });
   });
 
+  it('are killed one by one where the kernel has no cgroup.kill', async () => {
+    fs.rmSync(path.join(group, 'cgroup.kill'));
+    const child = spawn('sleep', ['60']);
+    const procs = path.join(group, 'cgroup.procs');
+    fs.writeFileSync(procs, `${child.pid}\n`);
+    child.once('exit', () => fs.writeFileSync(procs, '')); // as the kernel does
+    await driver.killAll(state, 5_000);
+    expect(child.signalCode).toBe('SIGKILL');
+    fs.writeFileSync(procs, `${child.pid}\n`);
+    await expect(driver.killAll(state, 20)).rejects.toMatchObject({
+      code: 'TIMEOUT',
+      fields: { pids: [child.pid] },
+    });
+  });
+
+  it('are killed by cgroup.kill where there is one', async () => {
+    await driver.killAll(state, 5_000);
+    expect(read('cgroup.kill')).toBe('1');
+  });
+
+  it('tell the pressure that the kernel measures, or refuse where it measures none', async () => {
+    expect(driver.supports.pressure).toBe(false);
+    await expect(driver.pressureStat(state)).rejects.toMatchObject({ code: 'UNSUPPORTED' });
+    const line = 'avg10=0.12 avg60=3.00 avg300=99.99 total=18446744073709551615';
+    fs.writeFileSync(path.join(path.dirname(group), 'memory.pressure'), '');
+    fs.writeFileSync(path.join(group, 'memory.pressure'), `some ${line}\nfull ${line}\n`);
+    fs.writeFileSync(path.join(group, 'cpu.pressure'), `some ${line}\n`);
+    const numbers = { avg10: 0.12, avg60: 3, avg300: 99.99, total: 18_446_744_073_709_551_615n };
+    expect(driver.supports.pressure).toBe(true);
+    expect(await driver.pressureStat(state)).toEqual({
+      cpu: { some: numbers },
+      memory: { some: numbers, full: numbers },
+    });
+    fs.rmSync(group, { recursive: true });
+    await expect(driver.pressureStat(state)).rejects.toMatchObject({ fields: { errno: 'ENOENT' } });
+  });
+
+  it('give up freezing what does not stand still, and let it go on', async () => {
+    fs.writeFileSync(path.join(group, 'cgroup.freeze'), '');
+    fs.writeFileSync(path.join(group, 'cgroup.events'), 'populated 1\nfrozen 0\n');
+    await expect(driver.freeze(state, 20)).rejects.toMatchObject({ code: 'TIMEOUT' });
+    expect(read('cgroup.freeze')).toBe('0');
+    fs.writeFileSync(path.join(group, 'cgroup.events'), 'populated 1\nfrozen 1\n');
+    await driver.freeze(state, 5_000);
+    expect(read('cgroup.freeze')).toBe('1');
+    expect(await driver.isFrozen(state)).toBe(true);
+  });
+
   it('keep those inside when a second creation fails', async () => {
     fs.rmSync(path.join(group, 'pids.max'));
     await expect(driver.create(SPEC, state)).rejects.toMatchObject({ fields: { errno: 'ENOENT' } });
@@ -161,7 +209,7 @@ const unified = fs
 
 /** Joining, killing and removing need no controller, so that they can be tried on a hybrid host too. */
 describe.runIf(process.getuid?.() === 0 && unified !== undefined)('groups in the unified hierarchy', () => {
-  it('are killed with what is inside, and removed', async () => {
+  it('are frozen and killed with what is inside, and removed', async () => {
     const prefix = `warden-v2-test-${process.pid}`;
     const parent = path.join(unified!, prefix);
     const real = v2Driver({ mount: unified!, prefix, controllers: CONTROLLERS, logger: silentLogger });
@@ -177,6 +225,10 @@ describe.runIf(process.getuid?.() === 0 && unified !== undefined)('groups in the
       const pids = children.map(({ pid }) => pid!).sort((a, b) => a - b);
       expect(await real.pids(state)).toEqual(pids);
       const ended = Promise.all(children.map((child) => once(child, 'exit')));
+      await real.freeze(state, 5_000);
+      expect(await real.isFrozen(state)).toBe(true);
+      if (real.supports.pressure)
+        expect((await real.pressureStat(state)).memory?.some.total).toBeTypeOf('bigint');
       await real.killAll(state, 5_000);
       expect(await real.pids(state)).toEqual([]);
       expect((await ended).map(([, signal]) => signal)).toEqual(['SIGKILL', 'SIGKILL']);

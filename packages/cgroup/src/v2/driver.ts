@@ -1,7 +1,6 @@
 /** Groups in the unified hierarchy: `<mount>/<prefix>/instance-<id>`. */
 import fs from 'node:fs';
 import path from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import {
   type CgroupDriver,
   type CgroupSpec,
@@ -12,6 +11,7 @@ import {
   isContainerId,
   type Logger,
   NO_FAILPOINTS,
+  type PressureStat,
   type ProbeResult,
   WardenError,
 } from '@warden/interface';
@@ -21,6 +21,7 @@ import {
   errnoOf,
   fileError,
   innerGroups,
+  killProcess,
   makeGroup,
   parseKeyed,
   processesOf,
@@ -29,9 +30,11 @@ import {
 } from '../kernel-file.ts';
 import { clampShares } from '../limits.ts';
 import { removeGroup } from '../remove-group.ts';
+import { until } from '../until.ts';
 import { sharesOf, weightOf } from './cpu-weight.ts';
 import { deviceProgram } from './device-program.ts';
 import * as memory from './memory.ts';
+import { measuresPressure, readPressure } from './pressure.ts';
 
 const NEEDED = ['cpu', 'memory', 'pids'];
 const PREFIX = 'instance-';
@@ -89,6 +92,7 @@ class V2Driver implements CgroupDriver {
       devices: true,
       pids: has('pids'),
       freezer: true,
+      pressure: measuresPressure(this.#parent),
     };
   }
 
@@ -199,6 +203,32 @@ class V2Driver implements CgroupDriver {
     }
   }
 
+  async pressureStat(state: DriverState): Promise<PressureStat> {
+    if (!measuresPressure(this.#parent))
+      throw new WardenError('UNSUPPORTED', 'the kernel does not measure pressure (PSI)', {
+        fields: { operation: 'read pressure' },
+      });
+    return readPressure(this.#group(state));
+  }
+
+  async freeze(state: DriverState, timeoutMs: number): Promise<void> {
+    const group = this.#group(state);
+    this.#setFrozen(group, '1');
+    if (await until(() => isFrozen(group), timeoutMs)) return;
+    this.#setFrozen(group, '0');
+    throw new WardenError('TIMEOUT', `the group does not stand still within ${timeoutMs} ms`, {
+      fields: { operation: 'freeze cgroup', object: group },
+    });
+  }
+
+  async thaw(state: DriverState): Promise<void> {
+    this.#setFrozen(this.#group(state), '0');
+  }
+
+  async isFrozen(state: DriverState): Promise<boolean> {
+    return isFrozen(this.#group(state));
+  }
+
   async watchOutOfMemory(
     state: DriverState,
     listener: () => void,
@@ -215,26 +245,23 @@ class V2Driver implements CgroupDriver {
     return processesOf(this.#group(state));
   }
 
-  /** cgroup.kill (Linux 5.14) reaches everything below without a race. */
+  /**
+   * cgroup.kill (Linux 5.14) reaches everything below without a race. Before, everything is signalled again until nobody is left, as on v1;
+   * what is frozen dies too.
+   */
   async killAll(state: DriverState, timeoutMs: number): Promise<void> {
     const group = this.#group(state);
-    try {
-      writeControl(group, 'cgroup.kill', '1');
-    } catch (cause) {
-      if (errnoOf(cause) === 'ENOENT' && !fs.existsSync(group)) return;
-      throw fileError('kill cgroup', group, cause);
-    }
-    const deadline = performance.now() + timeoutMs;
-    for (let pids = processesOf(group); pids.length > 0; pids = processesOf(group)) {
-      if (performance.now() > deadline) {
-        throw new WardenError(
-          'TIMEOUT',
-          `processes survive cgroup.kill for ${timeoutMs} ms: ${pids.join(' ')}`,
-          { fields: { operation: 'kill cgroup', object: group, pids } },
-        );
-      }
-      await delay(2);
-    }
+    const isKilled = killGroup(group);
+    let pids: readonly number[] = [];
+    const isEmpty = (): boolean => {
+      pids = processesOf(group);
+      if (!isKilled) for (const pid of pids) killProcess(pid);
+      return pids.length === 0;
+    };
+    if (await until(isEmpty, timeoutMs)) return;
+    throw new WardenError('TIMEOUT', `processes survive SIGKILL for ${timeoutMs} ms: ${pids.join(' ')}`, {
+      fields: { operation: 'kill cgroup', object: group, pids },
+    });
   }
 
   async release(state: DriverState): Promise<void> {
@@ -267,7 +294,34 @@ class V2Driver implements CgroupDriver {
     }
   }
 
+  #setFrozen(group: string, value: '0' | '1'): void {
+    try {
+      writeControl(group, 'cgroup.freeze', value);
+    } catch (cause) {
+      throw fileError(value === '1' ? 'freeze cgroup' : 'thaw cgroup', group, cause);
+    }
+  }
+
   #group(state: DriverState): string {
     return path.join(this.#parent, String(state.group));
+  }
+}
+
+/** Answers false where there is no cgroup.kill, or no group. */
+function killGroup(group: string): boolean {
+  try {
+    writeControl(group, 'cgroup.kill', '1');
+    return true;
+  } catch (cause) {
+    if (errnoOf(cause) === 'ENOENT') return false;
+    throw fileError('kill cgroup', group, cause);
+  }
+}
+
+function isFrozen(group: string): boolean {
+  try {
+    return parseKeyed(readControl(group, 'cgroup.events')).get('frozen') === 1n;
+  } catch (cause) {
+    throw fileError('read whether frozen', group, cause);
   }
 }

@@ -15,8 +15,11 @@ interface Group {
   memoryLimit: bigint;
   shares: bigint;
   cpuUsage: bigint;
+  isFrozen: boolean;
   kills: bigint;
   readonly processes: Map<number, FakeProcess>;
+  /** Who wanted to do something while the group was frozen. */
+  readonly waiting: Set<() => void>;
   /** Look at the number of kills. */
   readonly watches: Set<() => void>;
 }
@@ -37,9 +40,11 @@ export class GroupTable {
     group.cpuUsage += 1_000n;
   }
 
-  /** Grows a process; kills it, and tells the watchers, when the group's limit is exceeded. */
-  allocate(pid: number, bytes: number): void {
+  /** Grows a process, which in a frozen group waits; kills it, and tells the watchers, when the group's limit is exceeded. */
+  async allocate(pid: number, bytes: number): Promise<void> {
     for (const group of this.groups.values()) {
+      if (group.processes.has(pid) && group.isFrozen)
+        await new Promise<void>((resolve) => group.waiting.add(resolve));
       const process = group.processes.get(pid);
       if (!process) continue;
       process.rss += BigInt(bytes);
@@ -58,6 +63,12 @@ export class GroupTable {
       process?.onEnd();
     }
   }
+}
+
+function thaw(group: Group): void {
+  group.isFrozen = false;
+  for (const proceed of group.waiting) proceed();
+  group.waiting.clear();
 }
 
 function resident(group: Group): bigint {
@@ -89,7 +100,8 @@ export function memoryCgroups(options: {
       cpu: true,
       devices: false,
       pids: false,
-      freezer: false,
+      freezer: true,
+      pressure: true,
     },
     probe: async () => ({ ok: true }),
     setup: async () => {},
@@ -104,7 +116,9 @@ export function memoryCgroups(options: {
         memoryLimit: UNLIMITED,
         shares: 1024n,
         cpuUsage: 0n,
+        isFrozen: false,
         processes: new Map(),
+        waiting: new Set(),
         kills: 0n,
         watches: new Set(),
       });
@@ -122,6 +136,16 @@ export function memoryCgroups(options: {
     memoryLimit: async (state) => group(state).memoryLimit,
     memoryStat: async (state) => ({ rss: resident(group(state)) }),
     cpuStat: async (state) => ({ usage: group(state).cpuUsage, user: 0n, system: 0n }),
+    pressureStat: async (state) => {
+      group(state);
+      const none = { avg10: 0, avg60: 0, avg300: 0, total: 0n };
+      return { memory: { some: none, full: none } };
+    },
+    freeze: async (state) => {
+      group(state).isFrozen = true;
+    },
+    thaw: async (state) => thaw(group(state)),
+    isFrozen: async (state) => group(state).isFrozen,
     watchOutOfMemory: async (state, listener, seen) => {
       const watched = group(state);
       let told = seen ?? watched.kills;
@@ -145,7 +169,9 @@ export function memoryCgroups(options: {
     pids: async (state) =>
       [...(table.groups.get(pathOf(state))?.processes.keys() ?? [])].sort((a, b) => a - b),
     killAll: async (state) => {
-      for (const pid of [...(table.groups.get(pathOf(state))?.processes.keys() ?? [])]) table.end(pid);
+      const killed = table.groups.get(pathOf(state));
+      for (const pid of [...(killed?.processes.keys() ?? [])]) table.end(pid);
+      if (killed) thaw(killed);
     },
     release: async (state) => {
       table.groups.delete(pathOf(state));

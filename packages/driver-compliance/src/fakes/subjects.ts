@@ -65,7 +65,7 @@ export async function memoryCgroupSubject(): Promise<CgroupSubject> {
       return {
         pid,
         ended,
-        allocate: async (bytes) => table.allocate(pid, bytes),
+        allocate: (bytes) => table.allocate(pid, bytes),
         kill: () => table.end(pid),
       };
     },

@@ -1,7 +1,7 @@
 /** Create, stop, destroy, info (spec protocol.md 8). */
 
 import { type MessageDescriptor, message, optional, repeated, required } from '../descriptor.ts';
-import { BandwidthStat, BindMount, CpuStat, DiskStat, MemoryStat } from './parts.ts';
+import { BandwidthStat, BindMount, CpuStat, DiskStat, MemoryStat, PressureStat } from './parts.ts';
 
 /** Makes a container. */
 export interface CreateRequest {
@@ -95,6 +95,8 @@ export interface InfoResponse {
   readonly bandwidth_stat?: BandwidthStat | undefined;
   /** Jobs that have not terminated. */
   readonly job_ids?: readonly bigint[] | undefined;
+  /** Extension: on cgroup v2. */
+  readonly pressure_stat?: PressureStat | undefined;
 }
 /** The fields of {@link InfoResponse} for the codec. */
 export const InfoResponse: MessageDescriptor<InfoResponse> = message(
@@ -109,4 +111,5 @@ export const InfoResponse: MessageDescriptor<InfoResponse> = message(
   optional(42, 'disk_stat', 'message', { message: DiskStat }),
   optional(43, 'bandwidth_stat', 'message', { message: BandwidthStat }),
   repeated(44, 'job_ids', 'uint64'),
+  optional(1001, 'pressure_stat', 'message', { message: PressureStat }),
 );

@@ -128,6 +128,44 @@ export const BandwidthStat: MessageDescriptor<BandwidthStat> = message(
   optional(4, 'out_burst', 'uint64'),
 );
 
+/** Extension: waiting for one resource. Shares of the last seconds in hundredths of a percent, totals in microseconds. */
+export interface ResourcePressure {
+  readonly some_avg10?: number | undefined;
+  readonly some_avg60?: number | undefined;
+  readonly some_avg300?: number | undefined;
+  readonly some_total?: bigint | undefined;
+  readonly full_avg10?: number | undefined;
+  readonly full_avg60?: number | undefined;
+  readonly full_avg300?: number | undefined;
+  readonly full_total?: bigint | undefined;
+}
+/** The fields of {@link ResourcePressure} for the codec. */
+export const ResourcePressure: MessageDescriptor<ResourcePressure> = message(
+  'ResourcePressure',
+  optional(1, 'some_avg10', 'uint32'),
+  optional(2, 'some_avg60', 'uint32'),
+  optional(3, 'some_avg300', 'uint32'),
+  optional(4, 'some_total', 'uint64'),
+  optional(5, 'full_avg10', 'uint32'),
+  optional(6, 'full_avg60', 'uint32'),
+  optional(7, 'full_avg300', 'uint32'),
+  optional(8, 'full_total', 'uint64'),
+);
+
+/** Extension: pressure stall information of a container. */
+export interface PressureStat {
+  readonly cpu?: ResourcePressure | undefined;
+  readonly memory?: ResourcePressure | undefined;
+  readonly io?: ResourcePressure | undefined;
+}
+/** The fields of {@link PressureStat} for the codec. */
+export const PressureStat: MessageDescriptor<PressureStat> = message(
+  'PressureStat',
+  optional(1, 'cpu', 'message', { message: ResourcePressure }),
+  optional(2, 'memory', 'message', { message: ResourcePressure }),
+  optional(3, 'io', 'message', { message: ResourcePressure }),
+);
+
 /** Process limits; each value is soft and hard. */
 export interface ResourceLimits {
   readonly as?: bigint | undefined;

@@ -214,4 +214,54 @@ export const CGROUP_FAULTS: readonly Fault<'cgroup'>[] = [
       watchOutOfMemory: (state, _listener, seen) => driver.watchOutOfMemory(state, () => {}, seen),
     }),
   },
+  {
+    name: 'freeze answers and nothing stops',
+    members: () => {
+      let isFrozen = false;
+      return {
+        freeze: async () => {
+          isFrozen = true;
+        },
+        isFrozen: async () => isFrozen,
+        thaw: async () => {
+          isFrozen = false;
+        },
+      };
+    },
+    by: 'stops a frozen group where it is until it is thawed',
+  },
+  {
+    name: 'thaw leaves the group frozen',
+    members: () => ({ thaw: async () => {} }),
+    by: 'stops a frozen group where it is until it is thawed',
+  },
+  {
+    name: 'what is frozen survives a kill',
+    members: (driver) => ({
+      killAll: async (state, timeoutMs) => {
+        if (!(await driver.isFrozen(state))) await driver.killAll(state, timeoutMs);
+      },
+    }),
+    by: 'kills what is frozen',
+  },
+  {
+    name: 'freezing one group freezes another',
+    members: (driver) => ({
+      freeze: async (state, timeoutMs) => {
+        await driver.freeze(state, timeoutMs);
+        await driver.freeze(driver.plan(NEIGHBOUR), timeoutMs);
+      },
+    }),
+    by: 'freezes one group and not its neighbour',
+  },
+  {
+    name: 'a pressure beyond everything',
+    members: (driver) => ({
+      pressureStat: async (state) => {
+        const { memory } = await driver.pressureStat(state);
+        return { memory: { some: { ...memory!.some, avg10: 101 } } };
+      },
+    }),
+    by: 'measures pressure, if it says so',
+  },
 ];
