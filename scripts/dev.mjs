@@ -39,6 +39,8 @@ const SYSTEM_PACKAGES = [
   { package: 'ruby-eventmachine', path: ['/usr/lib/ruby/vendor_ruby/eventmachine.rb'], for: ['test'] },
   { package: 'clang', file: 'clang', for: ['fuzz'] },
   { package: 'runc', file: 'runc', for: ['bench'] },
+  { package: 'crun', file: 'crun', for: ['bench'] },
+  { package: 'rsync', file: 'rsync', for: ['bench'] },
   { package: 'qemu-system-x86', file: 'qemu-system-x86_64', for: ['vm'] },
   { package: 'e2fsprogs', file: 'mkfs.ext4', for: ['vm'] },
   { package: 'xfsprogs', file: 'mkfs.xfs', for: ['vm'] },

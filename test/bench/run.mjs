@@ -1,245 +1,176 @@
-// The bench: warden beside runc in one run, on this machine, with the defaults of both. Only ratios mean anything.
+// The bench: warden beside the floor program and beside other container programs, in one run, with the safe defaults. Only ratios mean anything.
 //
-//   npm run bench [-- --count N]      default 100 of each; with less than 50 the copies are smaller too
-//   npm run bench -- --only copies    copies beside cp -a, and nothing else
+//   npm run bench [-- --count N]            default 100 of each; below 50 the short form, with smaller crowds and copies
+//   npm run bench -- --only lives,copies    these sections alone
+//   npm run bench -- --write-baseline       commit what was measured as what later runs are compared with
 //
-// warden is measured from request to answer over the socket, runc as a whole process (that is how it is used). The
-// runc bundle has the same root file system and no network at all; warden's containers have link, rules, cgroups and limits.
-import { spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
+// Ends with 1 when a ratio is worse than the committed one by more than a quarter, twice in a row, on a machine that was quiet enough to tell.
 import fs from 'node:fs';
+import os from 'node:os';
 import path from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { connect } from '../../packages/client/dist/index.js';
-import { makeDefaultRootfs } from '../../packages/daemon/dist/index.js';
+import { parseArgs } from 'node:util';
+import { makeDefaultRootfs } from '@warden/daemon';
+import { makePlace } from './lib/daemon.mjs';
+import { startFloor } from './lib/floor.mjs';
+import { Samples } from './lib/samples.mjs';
+import { compare, evaluate, isMet, restlessness } from './report/evaluate.mjs';
+import { markdown } from './report/markdown.mjs';
+import { plot } from './report/plot.mjs';
+import { rows } from './report/rows.mjs';
+import { measureConfinement } from './sections/confinement.mjs';
+import { measureCopies } from './sections/copies.mjs';
+import { measureCrowd } from './sections/crowd.mjs';
+import { measureLives } from './sections/lives.mjs';
+import { measureOutput } from './sections/output.mjs';
+import { measureParallel } from './sections/parallel.mjs';
+import { measureQuota } from './sections/quota.mjs';
+import { measureStarts } from './sections/starts.mjs';
+import { measureWarmPool } from './sections/warm-pool.mjs';
 
-const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
-const countAt = process.argv.indexOf('--count');
-const COUNT = countAt === -1 ? 100 : Number(process.argv[countAt + 1]);
-const ONLY_COPIES = process.argv.includes('--only') && process.argv.includes('copies');
+const SECTIONS = {
+  lives: measureLives,
+  warm: measureWarmPool,
+  confinement: measureConfinement,
+  parallel: measureParallel,
+  starts: measureStarts,
+  output: measureOutput,
+  copies: measureCopies,
+  quota: measureQuota,
+  crowd: measureCrowd,
+};
+const FULL = 50;
+
+const repository = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
+const baselineFile = path.join(repository, 'test/bench/baseline.json');
+const { values: options } = parseArgs({
+  options: {
+    count: { type: 'string', default: '100' },
+    only: { type: 'string' },
+    'write-baseline': { type: 'boolean', default: false },
+  },
+});
+const count = Number(options.count);
+const isShort = count < FULL;
+const form = isShort ? 'short' : 'full';
+const only = options.only?.split(',') ?? Object.keys(SECTIONS);
+const unknown = only.filter((name) => !Object.hasOwn(SECTIONS, name));
+if (!(count >= 1) || unknown.length > 0) {
+  process.stderr.write(
+    `usage: npm run bench -- [--count N] [--only ${Object.keys(SECTIONS).join(',')}] [--write-baseline]\n`,
+  );
+  process.exit(2);
+}
+
 const directory = fs.mkdtempSync('/tmp/warden-bench-');
-const rootfs = path.join(root, 'node_modules/.cache/warden-rootfs');
-const name = `warden-bench-${process.pid}`;
+const cache = path.join(repository, 'node_modules/.cache');
+const rootfs = path.join(cache, 'warden-rootfs');
+const load = os.loadavg()[0];
+const samples = new Samples();
+const skipped = new Map();
+const facts = new Map();
 
-const rows = new Map();
+/** Makes a place for a daemon; `settings` is for programs that are no daemon of ours. */
+const place = Object.assign((_name, sections) => makePlace({ directory, rootfs, sections }), {
+  settings: { directory, rootfs },
+  groups: (name) => () => countGroups(name),
+});
 
-async function sample(row, action) {
-  const began = process.hrtime.bigint();
-  const result = await action();
-  const us = Number(process.hrtime.bigint() - began) / 1e3;
-  rows.set(row, [...(rows.get(row) ?? []), us]);
-  return result;
+function countGroups(name) {
+  const table = fs.readFileSync('/proc/self/mountinfo', 'utf8').split('\n');
+  const mounts = table.filter((line) => / - cgroup2? /.test(line)).map((line) => line.split(' ')[4]);
+  const parent = mounts.map((mount) => path.join(mount, name)).find((one) => fs.existsSync(one));
+  return parent === undefined
+    ? 0
+    : fs.readdirSync(parent).filter((group) => group.startsWith('instance-')).length;
 }
 
-function quantile(values, q) {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))];
-}
-
-async function measureWarden() {
-  const socket = path.join(directory, 'warden.sock');
-  const configuration = path.join(directory, 'wardend.yml');
-  fs.mkdirSync(path.join(directory, 'depot'), { mode: 0o700 });
-  fs.writeFileSync(
-    configuration,
-    JSON.stringify({
-      server: {
-        unix_domain_path: socket,
-        container_klass: 'Warden::Container::Linux',
-        container_rootfs_path: rootfs,
-        container_depot_path: path.join(directory, 'depot'),
-        quota: { disk_quota_enabled: false },
-      },
-      health_check_server: { port: null },
-      logging: { level: 'warn' },
-      network: { pool_network: '10.254.0.0/20', release_delay: 0 },
-      user: { pool_size: 1024 },
-      drivers: { name },
-      compat: { cgroup_view: null },
-    }),
-  );
-  const daemon = spawn(
-    process.execPath,
-    [path.join(root, 'packages/daemon/bin/wardend.js'), '--config', configuration],
-    {
-      stdio: ['ignore', 'inherit', 'inherit'],
-    },
-  );
+async function measure(sections, into) {
+  const floor = await startFloor({ directory: fs.mkdtempSync(`${directory}/floor-`), rootfs, cache });
+  facts.set('control groups of a container', floor.groups);
   try {
-    while (!fs.existsSync(socket)) {
-      if (daemon.exitCode !== null) throw new Error(`wardend ended with ${daemon.exitCode}`);
-      await delay(5);
+    for (const name of sections) {
+      const began = performance.now();
+      await SECTIONS[name]({ samples: into, skipped, facts, place, floor, count, isShort });
+      process.stderr.write(`${name}: ${((performance.now() - began) / 1e3).toFixed(1)} s\n`);
     }
-    const client = await connect({ path: socket });
-    for (let i = 0; i < 5; i++) await (await client.create()).destroy(); // warm-up, not counted
-    if (!ONLY_COPIES) await measureLives(client);
-    const box = await client.create();
-    await measureCopies(box);
-    await box.destroy();
-    await client.close();
   } finally {
-    if (daemon.exitCode === null) {
-      daemon.kill('SIGTERM');
-      await once(daemon, 'exit');
-    }
-    removeGroups();
+    await floor.stop();
   }
 }
 
-async function measureLives(client) {
-  for (let i = 0; i < COUNT; i++) {
-    const box = await sample('warden create', () => client.create());
-    for (let j = 0; j < 3; j++) await sample('warden run true', () => box.run('true'));
-    await sample('warden destroy', () => box.destroy());
-  }
-  const box = await client.create();
-  for (let i = 0; i < 20; i++) {
-    await delay(100);
-    await sample('warden run true, idle 100 ms before', () => box.run('true'));
-    await delay(100);
-    const other = await sample('warden create, idle 100 ms before', () => client.create());
-    await other.destroy();
-  }
-  for (let i = 0; i < COUNT; i++) await sample('warden info', () => box.info());
-  for (let i = 0; i < COUNT; i++) await sample('warden ping', () => client.ping());
-  await box.destroy();
-}
-
-/** The same trees by the daemon and by `cp -a`, in turn, so that what the machine does otherwise meets both. */
-async function measureCopies(box) {
-  const isShort = COUNT < 50;
-  const [rounds, bytes, files] = isShort ? [5, 1 << 26, 1_000] : [5, 1 << 30, 20_000];
-  const host = path.join(directory, 'copies');
-  const trees = { large: `one file of ${bytes >> 20} MiB`, small: `${files} files of 1 KiB` };
-  for (const name of Object.keys(trees)) fs.mkdirSync(path.join(host, name), { recursive: true });
-  const fd = fs.openSync(path.join(host, 'large/file'), 'w');
-  for (let at = 0; at < bytes; at += 1 << 20) fs.writeSync(fd, Buffer.alloc(1 << 20, at >> 20));
-  fs.closeSync(fd);
-  for (let at = 0; at < files; at++) {
-    const place = path.join(host, `small/${at % 100}`);
-    fs.mkdirSync(place, { recursive: true });
-    fs.writeFileSync(path.join(place, String(at)), Buffer.alloc(1_024, at));
-  }
-  for (const [name, what] of Object.entries(trees)) {
-    for (let round = 0; round < rounds; round++) {
-      await sample(`copy_in ${what}`, () => box.copyIn(path.join(host, name), '/tmp'));
-      await sample(`cp -a ${what}`, () =>
-        copyByProgram(path.join(host, name), path.join(host, 'by-program')),
-      );
-      await sample(`copy_out ${what}`, () => box.copyOut(`/tmp/${name}`, path.join(host, 'back/')));
-      await box.run(`rm -rf /tmp/${name}`);
-      for (const used of ['by-program', 'back']) fs.rmSync(path.join(host, used), { recursive: true });
-    }
-  }
-  fs.rmSync(host, { recursive: true });
-  copyRows.push(...Object.values(trees));
-}
-
-const copyRows = [];
-
-async function copyByProgram(from, to) {
-  const [status] = await once(spawn('cp', ['-a', from, to], { stdio: 'inherit' }), 'exit');
-  if (status !== 0) throw new Error(`cp ended with ${status}`);
-}
-
-function removeGroups() {
-  for (const line of fs.readFileSync('/proc/self/mountinfo', 'utf8').split('\n')) {
-    if (!/ - cgroup2? /.test(line)) continue;
-    const parent = path.join(line.split(' ')[4], name);
-    if (fs.existsSync(parent)) fs.rmdirSync(parent);
-  }
-}
-
-function runc(...args) {
-  const result = spawnSync('runc', ['--root', path.join(directory, 'runc'), ...args], {
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'pipe'],
+function judge(baseline, from) {
+  return rows(isShort).map((row) => {
+    const result = evaluate(row, from);
+    return { row, result, met: isMet(row, result), comparison: compare(row, result, baseline[row.id]) };
   });
-  if (result.error) throw result.error;
-  if (result.status !== 0) throw new Error(`runc ${args.join(' ')}: ${result.stderr}`);
-  return result.stdout;
 }
 
-async function measureRunc() {
-  const bundle = path.join(directory, 'bundle');
-  fs.mkdirSync(bundle);
-  runc('spec', '--bundle', bundle);
-  const file = path.join(bundle, 'config.json');
-  const spec = JSON.parse(fs.readFileSync(file, 'utf8'));
-  spec.process.terminal = false;
-  spec.root = { path: rootfs, readonly: true };
-  spec.linux.cgroupsPath = `/${name}-runc/box`;
-  const write = (args) =>
-    fs.writeFileSync(file, JSON.stringify({ ...spec, process: { ...spec.process, args } }));
-  write(['/bin/true']);
-  for (let i = 0; i < COUNT; i++)
-    await sample('runc run true (whole life)', () => runc('run', '--bundle', bundle, `r${i}`));
-  write(['/bin/sleep', '600']);
-  for (let i = 0; i < Math.min(COUNT, 30); i++) {
-    await sample('runc create and start', () => detached(bundle, `d${i}`));
-    await sample('runc delete', () => runc('delete', '--force', `d${i}`));
-  }
-  await detached(bundle, 'live');
-  try {
-    for (let i = 0; i < COUNT; i++) await sample('runc exec true', () => runc('exec', 'live', '/bin/true'));
-  } finally {
-    runc('delete', '--force', 'live');
-    for (const line of fs.readFileSync('/proc/self/mountinfo', 'utf8').split('\n')) {
-      if (!/ - cgroup2? /.test(line)) continue;
-      const parent = path.join(line.split(' ')[4], `${name}-runc`);
-      if (fs.existsSync(parent)) fs.rmdirSync(parent);
-    }
-  }
-}
-
-/** A detached container inherits its standard streams, so they must not be pipes that somebody waits on. */
-function detached(bundle, id) {
-  const result = spawnSync(
-    'runc',
-    ['--root', path.join(directory, 'runc'), 'run', '--detach', '--bundle', bundle, id],
-    { stdio: 'ignore' },
+/** What is worse is measured once more; only what is worse again counts. */
+async function confirm(baseline, results) {
+  const worse = results.filter(({ comparison }) => comparison === 'worse');
+  if (worse.length === 0) return [];
+  const sections = [...new Set(worse.map(({ row }) => row.section))];
+  process.stderr.write(
+    `measured once more, because worse than the baseline: ${worse.map(({ row }) => row.id).join('; ')}\n`,
   );
-  if (result.status !== 0) throw new Error(`runc run --detach ended with ${result.status}`);
+  const again = new Samples();
+  await measure(sections, again);
+  return judge(baseline, again).filter(
+    ({ row, comparison }) => comparison === 'worse' && worse.some((one) => one.row.id === row.id),
+  );
 }
 
-function report() {
-  const lines = ['| what | n | median µs | p10 | p90 |', '|---|---|---|---|---|'];
-  const median = (row) => quantile(rows.get(row), 0.5);
-  for (const [row, values] of rows) {
-    lines.push(
-      `| ${row} | ${values.length} | ${median(row).toFixed(0)} | ${quantile(values, 0.1).toFixed(0)} | ${quantile(values, 0.9).toFixed(0)} |`,
-    );
-  }
-  const ratios = {};
-  for (const what of copyRows) {
-    for (const direction of ['copy_in', 'copy_out'])
-      ratios[`${direction} / cp -a, ${what}`] = median(`${direction} ${what}`) / median(`cp -a ${what}`);
-  }
-  if (rows.has('runc exec true')) {
-    ratios['runc create and start / warden create'] =
-      median('runc create and start') / median('warden create');
-    ratios['runc exec true / warden run true'] = median('runc exec true') / median('warden run true');
-    ratios['runc delete / warden destroy'] = median('runc delete') / median('warden destroy');
-    ratios['runc run true / warden create + run + destroy'] =
-      median('runc run true (whole life)') /
-      (median('warden create') + median('warden run true') + median('warden destroy'));
-  } else lines.push('', 'runc: skipped, the program is not installed');
-  lines.push('', '| ratio | |', '|---|---|');
-  for (const [ratio, value] of Object.entries(ratios)) lines.push(`| ${ratio} | ${value.toFixed(2)} |`);
-  process.stdout.write(`${lines.join('\n')}\n`);
-  fs.mkdirSync(path.join(root, 'reports'), { recursive: true });
-  fs.writeFileSync(
-    path.join(root, 'reports/bench.json'),
-    JSON.stringify({ samples: Object.fromEntries(rows), ratios }, null, 1),
+function write(name, text) {
+  fs.mkdirSync(path.join(repository, 'reports'), { recursive: true });
+  fs.writeFileSync(path.join(repository, 'reports', name), text);
+}
+
+function writeReports(results) {
+  const about = `${form} form, ${count} of each, ${os.cpus().length} processors, load before ${load.toFixed(1)}, Linux ${os.release()}, Node ${process.versions.node}`;
+  const text = markdown({ results, samples, skipped, about });
+  process.stdout.write(text);
+  write('bench.md', text);
+  write('bench.svg', plot(samples));
+  const ratios = results.map(({ row, result, met, comparison }) => ({ ...row, result, met, comparison }));
+  write(
+    'bench.json',
+    JSON.stringify(
+      { about, ratios, facts: Object.fromEntries(facts), skipped: Object.fromEntries(skipped), samples },
+      null,
+      1,
+    ),
   );
+}
+
+function writeBaseline(all, results) {
+  const measured = results.filter(({ row, result }) => result !== undefined && !row.isAbsolute);
+  const ratios = measured.map(({ row, result }) => [row.id, Number(result.value.toPrecision(3))]);
+  all[form] = { ...all[form], ...Object.fromEntries(ratios) };
+  fs.writeFileSync(baselineFile, `${JSON.stringify(all, null, 2)}\n`);
 }
 
 makeDefaultRootfs(rootfs);
 try {
-  await measureWarden();
-  if (!ONLY_COPIES && spawnSync('runc', ['--version']).error === undefined) await measureRunc();
-  report();
+  await measure(only, samples);
+  const all = fs.existsSync(baselineFile) ? JSON.parse(fs.readFileSync(baselineFile, 'utf8')) : {};
+  const baseline = all[form] ?? {};
+  const results = judge(baseline, samples);
+  writeReports(results);
+  if (options['write-baseline']) writeBaseline(all, results);
+  else {
+    const restless = restlessness(samples, load, os.cpus().length);
+    if (restless !== undefined) {
+      process.stdout.write(`\ninconclusive beside the baseline: ${restless}\n`);
+    } else {
+      const worse = await confirm(baseline, results);
+      for (const { row, result } of worse)
+        process.stdout.write(
+          `\nworse by more than a quarter: ${row.id} is ${result.value.toPrecision(3)}, the baseline ${baseline[row.id]}\n`,
+        );
+      if (worse.length > 0) process.exitCode = 1;
+    }
+  }
 } finally {
   fs.rmSync(directory, { recursive: true, force: true });
 }

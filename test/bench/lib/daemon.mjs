@@ -1,0 +1,120 @@
+// A `wardend` for measuring: its own depot, socket, table and groups, the safe defaults, and nothing else.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import fs from 'node:fs';
+import path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { connect } from '@warden/client';
+import { removeGroups } from './groups.mjs';
+
+const REPOSITORY = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../../..');
+const PROGRAM = path.join(REPOSITORY, 'packages/daemon/bin/wardend.js');
+const LOOP_DELAY = path.join(REPOSITORY, 'test/bench/lib/loop-delay.mjs');
+
+let serial = 0;
+
+/** Sections of a configuration over the bench's own, key by key. The pool of networks is a different one for each daemon. */
+function configuration(place, sections) {
+  const base = {
+    server: {
+      unix_domain_path: place.socket,
+      container_klass: 'Warden::Container::Linux',
+      container_rootfs_path: place.rootfs,
+      container_depot_path: place.depot,
+      quota: { disk_quota_enabled: false },
+    },
+    health_check_server: { port: null },
+    logging: { level: 'error' },
+    network: { pool_network: `10.${192 + place.number}.0.0/16`, release_delay: 0 },
+    user: { pool_size: 2_048 },
+    drivers: { name: place.name },
+    compat: { cgroup_view: null },
+  };
+  for (const [section, keys] of Object.entries(sections)) base[section] = { ...base[section], ...keys };
+  return base;
+}
+
+/** Makes the directories and the configuration of a daemon below `directory`; it survives the daemon, for restarts. */
+export function makePlace({ directory, rootfs, sections = {} }) {
+  const number = serial++ % 60;
+  const own = path.join(directory, `d${number}`);
+  const place = {
+    number,
+    rootfs,
+    own,
+    name: `warden-bench-${process.pid}-${number}`,
+    socket: path.join(own, 'warden.sock'),
+    depot: path.join(own, 'depot'),
+    file: path.join(own, 'wardend.yml'),
+    loopDelay: path.join(own, 'loop-delay.json'),
+  };
+  fs.mkdirSync(place.depot, { recursive: true, mode: 0o700 });
+  fs.writeFileSync(place.file, JSON.stringify(configuration(place, sections)));
+  return place;
+}
+
+/** Starts a daemon on a place and answers when a ping was answered, with the milliseconds that took. */
+export async function startDaemon(place) {
+  const began = performance.now();
+  const child = spawn(process.execPath, ['--import', LOOP_DELAY, PROGRAM, '--config', place.file], {
+    stdio: ['ignore', 'inherit', 'inherit'],
+    env: { ...process.env, WARDEN_BENCH_LOOP_DELAY: place.loopDelay },
+  });
+  const client = await firstAnswer(child, place);
+  const startedMs = performance.now() - began;
+  const end = async (signal) => {
+    await client.close();
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const gone = once(child, 'exit');
+    child.kill(signal);
+    await gone;
+  };
+  return {
+    place,
+    client,
+    startedMs,
+    pid: child.pid,
+    connect: () => connect({ path: place.socket }),
+    kill: () => end('SIGKILL'),
+    /** Destroys everything and ends the daemon. */
+    stop: async () => {
+      const handles = await client.list();
+      await inTurns(handles, 4, (handle) => client.container(handle).destroy());
+      await end('SIGTERM');
+      await removeGroups(place.name);
+    },
+    loopDelay: () => readLoopDelay(child.pid, place.loopDelay),
+  };
+}
+
+async function firstAnswer(child, place) {
+  for (;;) {
+    if (child.exitCode !== null || child.signalCode !== null)
+      throw new Error(`wardend ended with ${child.exitCode ?? child.signalCode}`);
+    try {
+      const client = await connect({ path: place.socket });
+      await client.ping();
+      return client;
+    } catch {
+      await delay(2); // it does not listen yet
+    }
+  }
+}
+
+/** Runs `action` for each, `width` at a time. */
+export async function inTurns(items, width, action) {
+  const queue = [...items];
+  const work = async () => {
+    for (let item = queue.shift(); item !== undefined; item = queue.shift()) await action(item);
+  };
+  await Promise.all(Array.from({ length: width }, work));
+}
+
+/** Milliseconds the daemon's event loop was late since the last call (or the start): `{ max, p99, median }`. */
+async function readLoopDelay(pid, file) {
+  fs.rmSync(file, { force: true });
+  process.kill(pid, 'SIGPWR');
+  while (!fs.existsSync(file)) await delay(5);
+  return JSON.parse(fs.readFileSync(file, 'utf8'));
+}

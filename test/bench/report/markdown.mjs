@@ -1,0 +1,43 @@
+import { summary } from '../lib/statistics.mjs';
+
+const number = (value) => (Math.abs(value) >= 100 ? value.toFixed(0) : value.toPrecision(3));
+
+function target({ most, least }) {
+  if (most !== undefined) return `≤ ${most}`;
+  return least === undefined ? '' : `≥ ${least}`;
+}
+
+const VERDICTS = new Map([
+  [true, 'met'],
+  [false, '**missed**'],
+]);
+
+/** The whole report: the table of issues' targets, what was measured, what was left out and why. */
+export function markdown({ results, samples, skipped, about }) {
+  const lines = ['# Bench', '', about, ''];
+  lines.push('| what | value | bounds | target | | beside the baseline |', '|---|---|---|---|---|---|');
+  for (const { row, result, met, comparison } of results) {
+    if (result === undefined) continue;
+    const bounds = `${number(result.low)} … ${number(result.high)}`;
+    lines.push(
+      `| ${row.what} | ${number(result.value)} | ${bounds} | ${target(row)} | ${VERDICTS.get(met) ?? ''} | ${comparison} |`,
+    );
+  }
+  lines.push(
+    '',
+    'Bounds: of a ratio those within which it lies with 95 % certainty, of a value its 10th and 90th percentile.',
+    '',
+  );
+  if (skipped.size > 0) {
+    lines.push('Not measured:', '');
+    for (const [what, reason] of skipped) lines.push(`- ${what}: ${reason}`);
+    lines.push('');
+  }
+  lines.push('| measured | n | median | p10 | p90 |', '|---|---|---|---|---|');
+  for (const name of samples.names) {
+    const { n, median, p10, p90 } = summary(samples.get(name));
+    lines.push(`| ${name} | ${n} | ${number(median)} | ${number(p10)} | ${number(p90)} |`);
+  }
+  lines.push('', 'Microseconds where no unit stands in the name.');
+  return `${lines.join('\n')}\n`;
+}

@@ -1,0 +1,157 @@
+// What is compared with what, and what it must be. A row is a ratio of two medians, or one median with an absolute target.
+
+import { trees } from '../sections/copies.mjs';
+import { crowds } from '../sections/crowd.mjs';
+
+const atMost = (most) => ({ most });
+const atLeast = (least) => ({ least });
+
+/** `id` names the row in the baseline; `over` and `under` name samples; `section` is measured again when the row got worse. */
+export function rows(isShort) {
+  return [
+    ...lives(),
+    ...crowd(isShort),
+    ...parallel(),
+    ...output(),
+    ...copies(isShort),
+    ...starts(isShort),
+    ...extras(),
+  ];
+}
+
+function row(section, what, over, under, target = {}) {
+  return { id: what, section, what, over, under, ...target };
+}
+
+function lives() {
+  const overPeer = (what, peer, times) => row('lives', `${peer} ÷ ${what}`, peer, what, atLeast(times));
+  return [
+    row('lives', 'warden create ÷ floor', 'warden create', 'floor create', atMost(3)),
+    overPeer('warden create', 'crun run --detach', 1),
+    overPeer('warden create', 'runc run --detach', 1),
+    row('lives', 'warden run true ÷ floor', 'warden run true', 'floor run true', atMost(2)),
+    row('lives', 'warden run true ÷ floor with the same shell', 'warden run true', 'floor run bash'),
+    overPeer('warden run true', 'crun exec true', 3),
+    overPeer('warden run true', 'runc exec true', 10),
+    overPeer('warden run true', 'docker exec true', 40),
+    row('lives', 'warden destroy ÷ create', 'warden destroy', 'warden create', atMost(1.5)),
+    row('lives', 'warden destroy ÷ floor', 'warden destroy', 'floor destroy'),
+    row('warm', 'claim of a prepared container, ms', 'claim', undefined, {
+      most: 1,
+      scale: 1e-3,
+      isAbsolute: true,
+    }),
+    row(
+      'lives',
+      'create, idle before ÷ floor',
+      'warden create, idle before',
+      'floor create, idle before',
+      atMost(3),
+    ),
+    row(
+      'lives',
+      'run true, idle before ÷ floor',
+      'warden run true, idle before',
+      'floor run true, idle before',
+      atMost(2),
+    ),
+    row(
+      'lives',
+      'destroy, idle before ÷ create, idle before',
+      'warden destroy, idle before',
+      'warden create, idle before',
+      atMost(1.5),
+    ),
+    row('lives', 'info, ms', 'info', undefined, { most: 1, scale: 1e-3, isAbsolute: true }),
+    row('lives', 'ping, ms', 'ping', undefined, { most: 0.2, scale: 1e-3, isAbsolute: true }),
+    row(
+      'confinement',
+      'create with confinement ÷ without',
+      'confined create',
+      'unconfined create',
+      atMost(1.5),
+    ),
+    row(
+      'confinement',
+      'run true with confinement ÷ without',
+      'confined run true',
+      'unconfined run true',
+      atMost(1.5),
+    ),
+  ];
+}
+
+function crowd(isShort) {
+  const most = crowds(isShort).at(-1);
+  const absolute = (what, over, limit, scale = 1) =>
+    row('crowd', what, over, undefined, { most: limit, scale, isAbsolute: true });
+  return [
+    ...crowds(isShort).map((alive) =>
+      row(
+        'crowd',
+        `create at ${alive} alive ÷ at 0`,
+        `create at ${alive} alive`,
+        'create at 0 alive',
+        atMost(1.3),
+      ),
+    ),
+    absolute(`info at ${most}, ms`, 'info in the crowd', 1, 1e-3),
+    absolute(`list at ${most}, ms`, 'list in the crowd', 5, 1e-3),
+    absolute(`ping at ${most}, ms`, 'ping in the crowd', 0.2, 1e-3),
+    absolute(
+      `event loop late at most, during creates at ${most}, ms`,
+      'event loop delay in the crowd ms',
+      10,
+    ),
+    absolute('memory per idle container (PSS), KB', 'PSS per idle container KB', 150),
+    absolute(`memory of the daemon at ${most}, MB`, 'daemon RSS in the crowd KB', 250, 1 / 1_024),
+  ];
+}
+
+function parallel() {
+  const eight = (who) => [`${who} cycles/s, 8 creators`, `${who} cycles/s, 1 creators`];
+  return [
+    row('parallel', '8 creators ÷ 1 creator', ...eight('warden'), atLeast(1.4)),
+    row('parallel', 'floor: 8 creators ÷ 1 creator', ...eight('floor')),
+  ];
+}
+
+function output() {
+  return [
+    row('output', 'job output to a client, GB/s', 'job output GB/s', undefined, {
+      least: 1.2,
+      isAbsolute: true,
+    }),
+    row('output', 'job output to a client ÷ a pipe inside', 'job output GB/s', 'a pipe inside GB/s'),
+    row('output', 'growth of the daemon with a slow reader, MB', 'growth with a slow reader MB', undefined, {
+      most: 4,
+      isAbsolute: true,
+    }),
+  ];
+}
+
+function copies(isShort) {
+  return Object.values(trees(isShort)).flatMap(({ label }) =>
+    ['copy_in', 'copy_out'].flatMap((verb) => [
+      row('copies', `${verb} ÷ cp -a, ${label}`, `${verb} ${label}`, `cp -a ${label}`, atMost(1.5)),
+      row('copies', `rsync ÷ ${verb}, ${label}`, `rsync -a ${label}`, `${verb} ${label}`, atLeast(1)),
+    ]),
+  );
+}
+
+function starts(isShort) {
+  const most = crowds(isShort).at(-1);
+  return [
+    row('starts', 'cold start, ms', 'cold start ms', undefined, { most: 300, isAbsolute: true }),
+    row('crowd', `restart with ${most}, ms`, `restart with ${most} ms`, undefined, {
+      most: 3_000,
+      isAbsolute: true,
+    }),
+  ];
+}
+
+function extras() {
+  return [
+    row('quota', 'create with a quota image ÷ without', 'create with a quota image', 'create without quota'),
+  ];
+}

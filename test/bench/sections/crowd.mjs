@@ -1,0 +1,92 @@
+// The same requests with few and with many containers alive; what the many cost in memory; a restart with all of them.
+import fs from 'node:fs';
+import { inTurns, startDaemon } from '../lib/daemon.mjs';
+
+const CREATORS = 4;
+
+/** How many are alive at each step; the short form has no time for a thousand. */
+export function crowds(isShort) {
+  return isShort ? [100, 200] : [500, 1_000];
+}
+
+export async function measureCrowd({ samples, facts, place, count, isShort }) {
+  const own = place('crowd');
+  let daemon = await startDaemon(own);
+  const some = Math.max(count, 20);
+  const alive = [];
+  try {
+    for (let i = 0; i < 5; i++) await (await daemon.client.create()).destroy(); // warm-up, not counted
+    await atAlive({ samples, daemon, count: some, alive: 0 });
+    for (const wanted of crowds(isShort)) {
+      const missing = Array.from({ length: wanted - alive.length });
+      await inTurns(missing, CREATORS, async () => alive.push(await daemon.client.create()));
+      await atAlive({ samples, daemon, count: some, alive: wanted });
+    }
+    await atMost({ samples, facts, daemon, alive, count: some });
+    await daemon.kill();
+    for (let i = 0; i < (isShort ? 1 : 3); i++) {
+      if (i > 0) await daemon.kill();
+      daemon = await startDaemon(own);
+      samples.add(`restart with ${alive.length} ms`, daemon.startedMs);
+      const handles = await daemon.client.list();
+      if (handles.length !== alive.length)
+        throw new Error(`${handles.length} of ${alive.length} containers were recovered`);
+    }
+    await inTurns(alive, CREATORS, (box) => daemon.client.container(box.handle).destroy());
+    // once more without a crowd: a machine that has become slower meanwhile counts for both sides
+    await atAlive({ samples, daemon, count: some, alive: 0 });
+  } finally {
+    await daemon.stop();
+  }
+}
+
+async function atAlive({ samples, daemon, count, alive }) {
+  for (let i = 0; i < count; i++) {
+    const box = await samples.time(`create at ${alive} alive`, () => daemon.client.create());
+    await samples.time(`destroy at ${alive} alive`, () => box.destroy());
+  }
+}
+
+async function atMost({ samples, facts, daemon, alive, count }) {
+  const { client, pid } = daemon;
+  await daemon.loopDelay(); // begins anew
+  for (let i = 0; i < count; i++) await (await client.create()).destroy();
+  const delay = await daemon.loopDelay();
+  facts.set('event loop delay of creates in the crowd, ms', delay);
+  samples.add('event loop delay in the crowd ms', delay.max);
+  for (let i = 0; i < count; i++) {
+    await samples.time('list in the crowd', () => client.list());
+    await samples.time('info in the crowd', () => alive[i % alive.length].info());
+    await samples.time('ping in the crowd', () => client.ping());
+  }
+  samples.add('daemon RSS in the crowd KB', statusKb(pid, 'VmRSS'));
+  for (const one of inits(daemon.place.depot)) samples.add('PSS per idle container KB', pssKb(one));
+}
+
+/** Process 1 of each container: by the title that the daemon gave it. */
+function inits(depot) {
+  const ids = new Set(fs.readdirSync(depot));
+  return fs
+    .readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .filter((pid) => {
+      const [, id] = /^wshd: (\w+)/.exec(readFile(`/proc/${pid}/cmdline`)) ?? [];
+      return id !== undefined && ids.has(id);
+    });
+}
+
+function readFile(file) {
+  try {
+    return fs.readFileSync(file, 'utf8');
+  } catch {
+    return ''; // it has ended
+  }
+}
+
+function pssKb(pid) {
+  return Number(/^Pss:\s+(\d+) kB/m.exec(readFile(`/proc/${pid}/smaps_rollup`))?.[1] ?? Number.NaN);
+}
+
+function statusKb(pid, field) {
+  return Number(new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(readFile(`/proc/${pid}/status`))[1]);
+}

@@ -1,0 +1,94 @@
+// Create, run, destroy: warden, the floor and the other programs in turn, so that what the machine does otherwise meets all of them.
+import { setTimeout as delay } from 'node:timers/promises';
+import { startDaemon } from '../lib/daemon.mjs';
+import { ociRuntime, run, whyNoCrun, whyNoDocker, whyNot } from '../lib/programs.mjs';
+
+const WARM_UP = 3;
+const RUNS = 2;
+/** An idle daemon: caches are cold and the kernel waits for what it would otherwise have done already. */
+const IDLE_MS = 100;
+const MOST_PEERS = 50;
+const MOST_SPACED = 50;
+
+export async function measureLives({ samples, skipped, place, floor, count }) {
+  const peers = [];
+  const daemon = await startDaemon(place('lives'));
+  try {
+    for (const program of ['crun', 'runc']) {
+      const reason = program === 'crun' ? whyNoCrun() : whyNot(program);
+      if (reason === undefined) peers.push(await startPeer(ociRuntime(program, place.settings)));
+      else skipped.set(program, reason);
+    }
+    const docker = whyNoDocker();
+    if (docker !== undefined) skipped.set('docker', docker);
+    for (let i = 0; i < WARM_UP; i++)
+      await oneRound({ samples: { time: (_name, action) => action(), add() {} }, daemon, floor });
+    for (let i = 0; i < count; i++) {
+      await oneRound({ samples, daemon, floor });
+      if (i < MOST_PEERS) for (const peer of peers) await peerRound(samples, peer, i);
+    }
+    for (let i = 0; i < Math.min(count, MOST_SPACED); i++) await spacedRound({ samples, daemon, floor });
+    await quickRequests({ samples, daemon, count });
+  } finally {
+    for (const peer of peers) await peer.stop();
+    await daemon.stop();
+  }
+}
+
+async function oneRound({ samples, daemon, floor }) {
+  const number = floor.nextNumber();
+  samples.add('floor create', await floor.ask('create', number));
+  const box = await samples.time('warden create', () => daemon.client.create());
+  for (let i = 0; i < RUNS; i++) {
+    samples.add('floor run true', await floor.ask('run', number));
+    await samples.time('warden run true', () => box.run('true'));
+    samples.add('floor run bash', await floor.ask('shell', number));
+  }
+  samples.add('floor destroy', await floor.ask('destroy', number));
+  await samples.time('warden destroy', () => box.destroy());
+}
+
+async function spacedRound({ samples, daemon, floor }) {
+  const number = floor.nextNumber();
+  await delay(IDLE_MS);
+  samples.add('floor create, idle before', await floor.ask('create', number));
+  await delay(IDLE_MS);
+  const box = await samples.time('warden create, idle before', () => daemon.client.create());
+  await delay(IDLE_MS);
+  samples.add('floor run true, idle before', await floor.ask('run', number));
+  await delay(IDLE_MS);
+  await samples.time('warden run true, idle before', () => box.run('true'));
+  await delay(IDLE_MS);
+  samples.add('floor destroy, idle before', await floor.ask('destroy', number));
+  await delay(IDLE_MS);
+  await samples.time('warden destroy, idle before', () => box.destroy());
+}
+
+async function startPeer(peer) {
+  await peer.create('live');
+  return {
+    ...peer,
+    stop: async () => {
+      await peer.remove('live');
+      await peer.close();
+    },
+  };
+}
+
+async function peerRound(samples, peer, number) {
+  await samples.time(`${peer.name} run --detach`, () => peer.create(`b${number}`));
+  await samples.time(`${peer.name} exec true`, () => peer.exec('live'));
+  await samples.time(`${peer.name} delete`, () => peer.remove(`b${number}`));
+}
+
+async function quickRequests({ samples, daemon, count }) {
+  const { client } = daemon;
+  const box = await client.create();
+  for (let i = 0; i < count; i++) {
+    await samples.time('info', () => box.info());
+    await samples.time('ping', () => client.ping());
+    // what starting any program costs here, for the eye: not used in a ratio
+    if (i < 20) await samples.time('a process of the bench', () => run('/bin/true', []));
+  }
+  await box.destroy();
+}

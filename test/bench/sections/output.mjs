@@ -1,0 +1,58 @@
+// Bytes a job prints and a client gets, and what the daemon holds while a client does not read.
+import fs from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+import { startDaemon } from '../lib/daemon.mjs';
+
+const MIB = 1 << 20;
+
+export async function measureOutput({ samples, place, isShort }) {
+  const bytes = (isShort ? 128 : 1_024) * MIB;
+  const daemon = await startDaemon(place('output', { server: { job_output_limit: 0 } }));
+  try {
+    const box = await daemon.client.create();
+    for (let i = 0; i < (isShort ? 3 : 5); i++) {
+      await throughput(samples, box, bytes);
+      await byKernel(samples, box, bytes);
+    }
+    await box.destroy();
+    await slowReader(samples, daemon);
+  } finally {
+    await daemon.stop();
+  }
+}
+
+const print = (bytes) => `exec dd if=/dev/zero bs=1M count=${bytes / MIB} 2>/dev/null`;
+
+async function throughput(samples, box, bytes) {
+  const job = await box.spawn(print(bytes));
+  const began = performance.now();
+  let received = 0;
+  for await (const { data } of job.stream()) received += data.length;
+  if (received !== bytes) throw new Error(`${received} of ${bytes} bytes came`);
+  samples.add('job output GB/s', received / 1e6 / (performance.now() - began));
+}
+
+/** The most the kernel gives: the same program into a pipe inside. */
+async function byKernel(samples, box, bytes) {
+  const began = performance.now();
+  await box.run(`dd if=/dev/zero bs=1M count=${bytes / MIB} 2>/dev/null | cat > /dev/null`);
+  samples.add('a pipe inside GB/s', bytes / 1e6 / (performance.now() - began));
+}
+
+/** A client that reads one piece and then nothing: what has the daemon taken out of the job's pipe meanwhile? */
+async function slowReader(samples, daemon) {
+  const client = await daemon.connect();
+  const box = await client.create();
+  const job = await box.spawn('while :; do echo 0123456789abcdef0123456789abcdef; done');
+  const chunks = job.stream();
+  await chunks.next();
+  const rss = () =>
+    Number(/^VmRSS:\s+(\d+) kB/m.exec(fs.readFileSync(`/proc/${daemon.pid}/status`, 'utf8'))[1]);
+  await delay(500);
+  const before = rss();
+  await delay(1_500);
+  samples.add('growth with a slow reader MB', (rss() - before) / 1_024);
+  await job.kill({ tree: true });
+  await client.close();
+  await daemon.client.container(box.handle).destroy();
+}
