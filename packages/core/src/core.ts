@@ -2,6 +2,7 @@
 import { WardenError } from '@warden/interface';
 import type { ManagedContainer } from './container.ts';
 import { ContainerIds } from './container-id.ts';
+import { prepareContainer } from './create.ts';
 import { type Engine, trySave } from './engine.ts';
 import { failpoints } from './failpoint.ts';
 import { CORE_FAILPOINTS } from './failpoint-names.ts';
@@ -9,6 +10,7 @@ import type { Core, CoreOptions } from './options.ts';
 import { Pools } from './pools.ts';
 import { recoverContainers } from './recovery.ts';
 import { openSession } from './session.ts';
+import { WarmPool } from './warm-pool.ts';
 
 /** `<depot>/<id>/run/wshd.sock` and longer ones must fit into a socket address (spec linux-container.md 2). */
 const MAX_DEPOT_BYTES = 60;
@@ -37,6 +39,7 @@ export async function createCore(options: CoreOptions): Promise<Core> {
     allowHostAccess: network.allowHostAccess,
   });
   await recoverContainers(engine);
+  engine.warm.fill();
   return {
     get containerCount() {
       return engine.containers.size;
@@ -48,6 +51,7 @@ export async function createCore(options: CoreOptions): Promise<Core> {
     },
     close: async () => {
       letGo(engine);
+      await engine.warm.close();
       await engine.failpoints.pass('drain.release');
     },
   };
@@ -57,7 +61,7 @@ function makeEngine(options: CoreOptions): Engine {
   const containers = new Map<string, ManagedContainer>();
   let lastJobId = 0;
   let hasWrapped = false;
-  return {
+  const engine: Engine = {
     options,
     drivers: options.drivers,
     logger: options.logger,
@@ -81,7 +85,12 @@ function makeEngine(options: CoreOptions): Engine {
       } while (hasWrapped && isTaken(lastJobId));
       return lastJobId;
     },
+    warm: new WarmPool(
+      () => engine,
+      () => prepareContainer(engine),
+    ),
   };
+  return engine;
 }
 
 /** One may start another, as a grace time that ends meanwhile. */

@@ -1,10 +1,10 @@
 /**
- * Create, in order. Each step registers its undo before it begins, so that a failure at any place, also in the middle of a step,
+ * Create, in order: a prepared container is claimed, or one is made, and then registered. Each step registers its undo before it begins, so that a failure at any place, also in the middle of a step,
  * leaves nothing; the error reported is the first one.
  */
 import fs from 'node:fs';
 import path from 'node:path';
-import { type CreateSpec, encodeBytes, WardenError } from '@warden/interface';
+import { type ContainerId, type CreateSpec, encodeBytes, WardenError } from '@warden/interface';
 import { ManagedContainer, type Reference } from './container.ts';
 import { type Engine, networkSpecOf, saveRecord } from './engine.ts';
 import { armGraceTime } from './grace-time.ts';
@@ -14,6 +14,7 @@ import { isPlain } from './plain.ts';
 import { blockOf } from './pools.ts';
 import type { ContainerRecord } from './record.ts';
 import { UndoStack } from './undo-stack.ts';
+import type { MadeContainer } from './warm-pool.ts';
 
 /** Creates a container that `reference` keeps alive. Errors: see `Warden.create`. */
 export async function createContainer(
@@ -21,73 +22,125 @@ export async function createContainer(
   spec: CreateSpec,
   reference: Reference,
 ): Promise<ManagedContainer> {
-  const { drivers, failpoints } = engine;
   const undo = new UndoStack();
   try {
     validate(engine, spec);
-    failpoints.passSync('create.validate'); // nobody may take the handle between the look and the reservation
-    const container = reserve(engine, spec, undo);
-    const { record } = container;
-    container.references.add(reference);
-    await failpoints.pass('create.reserve');
-
-    undo.push((isIntact) => {
-      // what could not be undone is found by its record, at the next start
-      if (isIntact) fs.rmSync(container.directory, { recursive: true, force: true });
-      else engine.logger.error('undo-failed', { handle: record.handle, directory: container.directory });
-    });
-    fs.mkdirSync(container.directory, { mode: 0o755 });
-    await failpoints.pass('create.directory');
-    saveRecord(engine, container); // the intent: from here on a killed daemon leaves enough to undo everything
-    await failpoints.pass('create.record');
-
-    undo.push(() => drivers.quota.release(container.quotaSpec, record.drivers.quota));
-    await drivers.quota.prepare(container.quotaSpec, record.drivers.quota);
-    await failpoints.pass('create.quota');
-
-    undo.push(() => drivers.filesystem.release(container.rootfsSpec, record.drivers.filesystem));
-    await drivers.filesystem.prepare(container.rootfsSpec, record.drivers.filesystem);
-    await failpoints.pass('create.filesystem');
-
-    undo.push(() => drivers.cgroup.release(record.drivers.cgroup));
-    await drivers.cgroup.create(
-      { id: record.id, allowAllDevices: engine.options.allowNested, pidsLimit: engine.options.pidsLimit },
-      record.drivers.cgroup,
-    );
-    await failpoints.pass('create.cgroup');
-
-    const initSpec = Object.freeze(initSpecOf(engine, container));
-    await drivers.init.prepare(initSpec);
-    await failpoints.pass('create.prepare');
-
-    const network = networkSpecOf(engine, container);
-    undo.push(() => drivers.network.release(network, record.drivers.network));
-    const launched = await drivers.init.launch(initSpec);
-    undo.push(() => launched.abort());
-    await failpoints.pass('create.launch');
-
-    await drivers.network.attach(network, record.drivers.network, launched.pid);
-    await failpoints.pass('create.network');
-
-    const init = await launched.proceed();
-    undo.push(() => {
-      container.isDestroyed = true; // so that the end of init is no news
-      return init.kill();
-    });
-    await failpoints.pass('create.proceed');
-
-    record.state = 'active';
-    saveRecord(engine, container);
-    await failpoints.pass('create.snapshot');
-    engine.reserved.delete(record.handle);
-    engine.containers.set(record.handle, container);
-    attachInit(engine, container, init);
-    await failpoints.pass('create.register');
-    if (!container.references.has(reference)) armGraceTime(engine, container); // its session ended meanwhile
-    return container;
+    if (engine.warm.isInTheWay(spec)) {
+      await engine.warm.makeRoom(spec);
+      validate(engine, spec); // somebody may have taken the handle meanwhile
+    }
+    engine.failpoints.passSync('create.validate'); // nobody may take the handle between the look and the reservation
+    const made = claim(engine, spec, undo) ?? (await makeContainer(engine, spec, undo));
+    await register(engine, made, reference);
+    return made.container;
   } catch (error) {
     throw await undo.fail(error);
   }
+}
+
+/** Makes a container that nobody can see yet: everything is reserved, recorded as an intent, and runs. */
+export async function makeContainer(
+  engine: Engine,
+  spec: CreateSpec,
+  undo: UndoStack,
+): Promise<MadeContainer> {
+  const { drivers, failpoints } = engine;
+  const container = reserve(engine, spec, undo);
+  const { record } = container;
+  await failpoints.pass('create.reserve');
+
+  undo.push((isIntact) => {
+    // what could not be undone is found by its record, at the next start
+    if (isIntact) fs.rmSync(container.directory, { recursive: true, force: true });
+    else engine.logger.error('undo-failed', { handle: record.handle, directory: container.directory });
+  });
+  fs.mkdirSync(container.directory, { mode: 0o755 });
+  await failpoints.pass('create.directory');
+  saveRecord(engine, container); // the intent: from here on a killed daemon leaves enough to undo everything
+  await failpoints.pass('create.record');
+
+  undo.push(() => drivers.quota.release(container.quotaSpec, record.drivers.quota));
+  await drivers.quota.prepare(container.quotaSpec, record.drivers.quota);
+  await failpoints.pass('create.quota');
+
+  undo.push(() => drivers.filesystem.release(container.rootfsSpec, record.drivers.filesystem));
+  await drivers.filesystem.prepare(container.rootfsSpec, record.drivers.filesystem);
+  await failpoints.pass('create.filesystem');
+
+  undo.push(() => drivers.cgroup.release(record.drivers.cgroup));
+  await drivers.cgroup.create(
+    { id: record.id, allowAllDevices: engine.options.allowNested, pidsLimit: engine.options.pidsLimit },
+    record.drivers.cgroup,
+  );
+  await failpoints.pass('create.cgroup');
+
+  const initSpec = Object.freeze(initSpecOf(engine, container));
+  await drivers.init.prepare(initSpec);
+  await failpoints.pass('create.prepare');
+
+  const network = networkSpecOf(engine, container);
+  undo.push(() => drivers.network.release(network, record.drivers.network));
+  const launched = await drivers.init.launch(initSpec);
+  undo.push(() => launched.abort());
+  await failpoints.pass('create.launch');
+
+  await drivers.network.attach(network, record.drivers.network, launched.pid);
+  await failpoints.pass('create.network');
+
+  const init = await launched.proceed();
+  undo.push(() => {
+    container.isDestroyed = true; // so that the end of init is no news
+    return init.kill();
+  });
+  await failpoints.pass('create.proceed');
+  return { container, init, undo };
+}
+
+/** Makes one for the pool of prepared ones. It has no handle yet: it is in nobody's way. */
+export async function prepareContainer(engine: Engine): Promise<MadeContainer> {
+  const undo = new UndoStack();
+  try {
+    const made = await makeContainer(engine, {}, undo);
+    engine.reserved.delete(made.container.handle);
+    return made;
+  } catch (error) {
+    throw await undo.fail(error);
+  }
+}
+
+/** Takes a prepared container and gives it what the request names; nothing when none will do. */
+function claim(engine: Engine, spec: CreateSpec, undo: UndoStack): MadeContainer | undefined {
+  const made = engine.warm.claim(spec, (handle) => isTaken(engine, handle));
+  if (made === undefined) return undefined;
+  const { record } = made.container;
+  const handle = spec.handle ?? record.id;
+  undo.push(async () => {
+    const failures = await made.undo.unwind();
+    if (failures.length > 0) throw failures[0];
+  });
+  engine.reserved.add(handle);
+  undo.push(() => forgetHandle(engine, handle, record.id));
+  record.handle = handle;
+  record.graceTime = spec.graceTime ?? engine.options.graceTime;
+  return made;
+}
+
+/** From here on it is there, for everybody and for the next daemon. */
+async function register(
+  engine: Engine,
+  { container, init }: MadeContainer,
+  reference: Reference,
+): Promise<void> {
+  const { record } = container;
+  container.references.add(reference);
+  record.state = 'active';
+  saveRecord(engine, container);
+  await engine.failpoints.pass('create.snapshot');
+  engine.reserved.delete(record.handle);
+  engine.containers.set(record.handle, container);
+  attachInit(engine, container, init);
+  await engine.failpoints.pass('create.register');
+  if (!container.references.has(reference)) armGraceTime(engine, container); // its session ended meanwhile
 }
 
 /** What can be refused before anything is taken. */
@@ -118,6 +171,11 @@ function validate(engine: Engine, spec: CreateSpec): void {
   }
 }
 
+function forgetHandle(engine: Engine, handle: string, id: ContainerId): void {
+  engine.reserved.delete(handle);
+  if (engine.containers.get(handle)?.record.id === id) engine.containers.delete(handle);
+}
+
 function isTaken({ containers, reserved }: Engine, handle: string): boolean {
   return containers.has(handle) || reserved.has(handle);
 }
@@ -134,10 +192,7 @@ function reserve(engine: Engine, spec: CreateSpec, undo: UndoStack): ManagedCont
   while (spec.handle === undefined && isTaken(engine, id)) id = engine.ids.next();
   const handle = spec.handle ?? id;
   engine.reserved.add(handle);
-  undo.push(() => {
-    engine.reserved.delete(handle);
-    if (engine.containers.get(handle)?.record.id === id) engine.containers.delete(handle);
-  });
+  undo.push(() => forgetHandle(engine, handle, id));
   const block = pools.acquireNetwork(spec.network);
   undo.push((isIntact) => {
     if (isIntact) pools.networks.release(block.base);

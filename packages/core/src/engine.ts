@@ -6,6 +6,7 @@ import type { CoreFailpoints } from './failpoint-names.ts';
 import type { CoreDrivers, CoreOptions } from './options.ts';
 import type { Pools } from './pools.ts';
 import { writeRecord } from './record.ts';
+import type { WarmPool } from './warm-pool.ts';
 
 /** See the file's head. */
 export interface Engine {
@@ -17,6 +18,8 @@ export interface Engine {
   readonly failpoints: CoreFailpoints;
   /** Registered containers by handle, in order of creation. */
   readonly containers: Map<string, ManagedContainer>;
+  /** Containers nobody has asked for yet. */
+  readonly warm: WarmPool;
   /** Handles of containers that are being created. */
   readonly reserved: Set<string>;
   nextJobId(): number;

@@ -52,6 +52,8 @@ export interface CoreOptions {
   };
   readonly ports: NumberRange;
   readonly uids: NumberRange;
+  /** Containers prepared before anybody asks for them. Default 0. */
+  readonly warmContainers?: number;
   /** Bytes of output kept per job; 0 or less: no limit. */
   readonly jobOutputLimit: number;
   /** Sockets by which others read the output of jobs made by Spawn; `undefined`: none. */

@@ -33,6 +33,12 @@ export class Pool {
     return this.size - this.#free.size;
   }
 
+  /** Whether {@link acquire} would find one. */
+  get hasFree(): boolean {
+    const head = this.#free.values().next().value;
+    return head !== undefined && head <= this.#now();
+  }
+
   /** The entry that has been free for longest; `undefined` when there is none. */
   acquire(): number | undefined {
     const head = this.#free.entries().next().value;
@@ -51,6 +57,16 @@ export class Pool {
   /** Marks an entry as taken whatever its delay, for what is found at start. Foreign entries are ignored. */
   withdraw(entry: number): void {
     this.#free.delete(entry);
+  }
+
+  /** Makes an entry that nobody has used the next one, as if it had never been taken. Foreign entries are ignored. */
+  putBack(entry: number): void {
+    if (!this.#all.has(entry)) return;
+    this.#free.delete(entry);
+    const others = [...this.#free];
+    this.#free.clear();
+    this.#free.set(entry, Number.NEGATIVE_INFINITY);
+    for (const [other, since] of others) this.#free.set(other, since);
   }
 
   /** Gives back. Foreign entries and such that are free already are ignored. */

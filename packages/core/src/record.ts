@@ -45,12 +45,13 @@ export interface JobNote {
 /** The persistent facts. */
 export interface ContainerRecord {
   readonly id: ContainerId;
-  readonly handle: string;
+  /** A prepared container gets its own when it is claimed; so with the grace time. */
+  handle: string;
   /** First address of the /30 block. */
   readonly network: number;
   readonly uid: number;
   readonly rootfs: string;
-  readonly graceTime: number | undefined;
+  graceTime: number | undefined;
   readonly drivers: DriverStates;
   state: 'born' | 'active' | 'stopped';
   /** Its destruction has begun: whoever finds it goes on with that. */

@@ -105,6 +105,14 @@ export const SCHEMA: Readonly<Record<string, Readonly<Record<string, KeyRule>>>>
       optional: true,
       about: 'default process limits of jobs, soft and hard alike; -1: none. Unknown ones have no effect',
     },
+    warm_containers: {
+      type: 'integer',
+      min: 0,
+      max: 1_024,
+      fallback: 0,
+      about:
+        'containers prepared before anybody asks for them: a create that names neither root, mounts nor network claims one in less than a millisecond. Each holds a network and a uid until then; both are given up when they are needed',
+    },
     job_output_limit: {
       type: 'integer',
       min: Number.MIN_SAFE_INTEGER,

@@ -37,6 +37,7 @@ export function coreOptions(
     },
     ports: portPool(configuration.port, readEphemeralEnd()),
     uids,
+    warmContainers: server.warm_containers,
     jobOutputLimit: server.job_output_limit,
     jobSockets: compat.job_sockets ? { mode: compat.job_sockets_mode } : undefined,
     recoveredOutput: compat.recovered_output,

@@ -6,7 +6,7 @@ import { run, whyNot } from '../lib/programs.mjs';
 
 /** What is copied, by the words in the rows' names. */
 export function trees(isShort) {
-  const [bytes, files] = isShort ? [1 << 26, 1_000] : [1 << 30, 20_000];
+  const [bytes, files] = isShort ? [1 << 25, 500] : [1 << 30, 20_000];
   return { large: { label: 'a large file', bytes }, small: { label: 'small files', files } };
 }
 
@@ -20,7 +20,7 @@ export async function measureCopies({ samples, skipped, place, isShort }) {
     for (const [name, tree] of Object.entries(trees(isShort))) {
       const source = path.join(host, name);
       makeTree(source, tree);
-      for (let round = 0; round < 5; round++)
+      for (let round = 0; round < (isShort ? 3 : 5); round++)
         await oneRound({ samples, box, source, host, label: tree.label, hasRsync: rsync === undefined });
     }
     await box.destroy();

@@ -18,7 +18,7 @@ export async function measureCrowd({ samples, facts, place, count, isShort }) {
     for (let i = 0; i < 5; i++) await (await daemon.client.create()).destroy(); // warm-up, not counted
     await atAlive({ samples, daemon, count: some, alive: 0 });
     for (const wanted of crowds(isShort)) {
-      const missing = Array.from({ length: wanted - alive.length });
+      const missing = Array.from({ length: wanted - alive.length }, (_, i) => i);
       await inTurns(missing, CREATORS, async () => alive.push(await daemon.client.create()));
       await atAlive({ samples, daemon, count: some, alive: wanted });
     }

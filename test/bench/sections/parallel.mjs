@@ -4,7 +4,7 @@ import { startDaemon } from '../lib/daemon.mjs';
 const CREATORS = 8;
 
 export async function measureParallel({ samples, place, floor, isShort }) {
-  const seconds = isShort ? 1.5 : 4;
+  const seconds = isShort ? 0.7 : 4;
   const rounds = isShort ? 3 : 5;
   const daemon = await startDaemon(place('parallel'));
   const clients = [];

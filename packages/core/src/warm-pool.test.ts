@@ -1,0 +1,268 @@
+/** Prepared containers, over the fakes of the compliance kit. */
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import {
+  copyFilesystem,
+  GroupTable,
+  LinkTable,
+  memoryCgroups,
+  memoryInit,
+  memoryNetwork,
+  memoryQuota,
+  QuotaTable,
+} from '@warden/driver-compliance';
+import { type Container, silentLogger, type Warden } from '@warden/interface';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { type Core, type CoreOptions, createCore } from './index.ts';
+
+const PREPARED = 2;
+/** Four networks; one that was used comes back only after the tests. */
+const NETWORK = {
+  pool: '10.254.0.0/28',
+  releaseDelay: 60,
+  mtu: 1500,
+  allowNetworks: [],
+  denyNetworks: [],
+  allowHostAccess: false,
+  dnsServers: ['10.0.0.1'],
+};
+
+/** What survives a daemon. `failing`: preparations fail while it is set. */
+class Host {
+  readonly directory = fs.mkdtempSync(path.join(os.tmpdir(), 'warden-warm-'));
+  readonly depot = path.join(this.directory, 'depot');
+  readonly rootfs = path.join(this.directory, 'rootfs');
+  readonly groups = new GroupTable();
+  readonly links = new LinkTable();
+  readonly quotas = new QuotaTable();
+  failing = false;
+  readonly inits = memoryInit({
+    program: async () => ({ exitCode: 3 }),
+    fails: () => this.failing,
+  });
+
+  constructor() {
+    fs.mkdirSync(this.depot);
+    fs.mkdirSync(this.rootfs);
+  }
+
+  start(over: Partial<CoreOptions> = {}): Promise<Core> {
+    const components = { logger: silentLogger };
+    return createCore({
+      drivers: {
+        init: this.inits(components),
+        filesystem: copyFilesystem()(components),
+        network: memoryNetwork({ table: this.links })(components),
+        cgroup: memoryCgroups({ table: this.groups, prefix: 'warm' })(components),
+        quota: memoryQuota({ table: this.quotas })(components),
+      },
+      logger: silentLogger,
+      depot: this.depot,
+      rootfs: this.rootfs,
+      graceTime: 300,
+      network: NETWORK,
+      ports: { first: 61_000, count: 4 },
+      uids: { first: 10_000, count: 16 },
+      jobOutputLimit: 1_000_000,
+      rlimits: {},
+      nice: 0,
+      security: { subordinateIds: 0x2000_0000, capabilities: 0n, noNewPrivileges: true, seccomp: true },
+      pidsLimit: undefined,
+      allowNested: false,
+      lang: 'C.UTF-8',
+      durable: false,
+      warmContainers: PREPARED,
+      ...over,
+    });
+  }
+
+  /** Ids of containers whose inits live, claimed or not. */
+  living(): string[] {
+    return this.inits.directories().map((directory) => path.basename(directory));
+  }
+
+  inventory(): object {
+    return {
+      depot: fs.readdirSync(this.depot),
+      groups: [...this.groups.groups.keys()],
+      links: this.links.inventory(),
+      quotas: [...this.quotas.entries.keys()],
+      inits: this.inits.directories(),
+    };
+  }
+}
+
+const EMPTY = { depot: [], groups: [], links: [], quotas: [], inits: [] };
+let host: Host;
+let core: Core;
+let warden: Warden;
+
+async function filled(count = PREPARED, withinMs = 10_000): Promise<void> {
+  await vi.waitFor(() => expect(host.living()).toHaveLength(count), withinMs);
+  await new Promise((resolve) => setTimeout(resolve, 20)); // the last one comes out of its making
+}
+
+const pathOf = async (box: Container): Promise<string> => String((await box.info()).containerPath);
+
+beforeEach(async () => {
+  host = new Host();
+  core = await host.start();
+  warden = core.openSession();
+  await filled();
+});
+afterEach(async () => {
+  vi.unstubAllEnvs();
+  await core.close();
+  fs.rmSync(host.directory, { recursive: true, force: true });
+});
+
+describe('a prepared container', () => {
+  it('is nobody’s: not listed, not counted, not in the way of a handle', async () => {
+    const [prepared] = host.living() as [string];
+    expect(await warden.list()).toEqual([]);
+    expect(core.containerCount).toBe(0);
+    await expect(warden.container(prepared).info()).rejects.toMatchObject({ code: 'UNKNOWN_HANDLE' });
+    const box = await warden.create({ handle: prepared });
+    expect(await warden.list()).toEqual([prepared]);
+    await box.destroy();
+  });
+
+  it('is claimed by an ordinary request, with its handle and grace time, and replaced', async () => {
+    const before = host.living();
+    const named = await warden.create({ handle: 'named', graceTime: 7 });
+    const unnamed = await warden.create();
+    expect(before).toContain(path.basename(await pathOf(named)));
+    expect(before).toContain(unnamed.handle);
+    expect((await unnamed.info()).containerPath).toBe(path.join(host.depot, unnamed.handle));
+    await filled(2 + PREPARED);
+    const record = JSON.parse(fs.readFileSync(path.join(await pathOf(named), 'snapshot.json'), 'utf8'));
+    expect(record).toMatchObject({ grace_time: 7, state: 'active', resources: { handle: 'named' } });
+    expect((await (await named.spawn('')).link()).exitStatus).toBe(3);
+    expect(await warden.list()).toEqual(['named', unnamed.handle]);
+    await named.destroy();
+    await unnamed.destroy();
+    await expect(named.info()).rejects.toMatchObject({ code: 'UNKNOWN_HANDLE' });
+  });
+
+  it('is not for requests with a root, mounts or a network of their own', async () => {
+    const before = host.living();
+    const root = fs.mkdtempSync(path.join(host.directory, 'other-'));
+    const specs = [
+      { rootfs: root },
+      { bindMounts: [{ source: root, target: '/mnt/it', mode: 'ro' as const }] },
+    ];
+    for (const spec of specs) {
+      const box = await warden.create(spec);
+      expect(before).not.toContain(box.handle);
+      await box.destroy();
+    }
+    expect(host.living()).toEqual(before);
+  });
+
+  it('does not get a handle that is taken, neither its own id nor another', async () => {
+    const before = host.living();
+    await warden.create({ handle: before[1]! });
+    await filled(1 + PREPARED);
+    // the one whose id somebody has chosen as a handle is left for requests with a handle
+    const handles = new Set([before[1]!]);
+    for (let i = 0; i < 2; i++) handles.add((await warden.create()).handle);
+    expect(handles.size).toBe(3);
+    await expect(warden.create({ handle: before[1]! })).rejects.toMatchObject({ code: 'ALREADY_EXISTS' });
+  });
+
+  it('is claimed once by 8 who ask at the same time', async () => {
+    const boxes = await Promise.all(Array.from({ length: 2 }, () => warden.create()));
+    const more = await Promise.allSettled(Array.from({ length: 8 }, () => warden.create()));
+    const all = [...boxes, ...more.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))];
+    // a /28 has four networks: nobody is refused one that only lies prepared
+    expect(all).toHaveLength(4);
+    expect(new Set(await Promise.all(all.map(async (box) => (await box.info()).containerIp))).size).toBe(4);
+  });
+
+  it('is removed when its root has changed since', async () => {
+    const before = host.living();
+    fs.renameSync(host.rootfs, `${host.rootfs}.old`);
+    fs.mkdirSync(host.rootfs);
+    const box = await warden.create();
+    expect(before).not.toContain(box.handle);
+    await vi.waitFor(() => expect(host.living().some((id) => before.includes(id))).toBe(false));
+  });
+});
+
+describe('what prepared containers hold', () => {
+  it('is given up for a request that names their network, without the release delay', async () => {
+    for (const network of ['10.254.0.0', '10.254.0.4', '10.254.0.8', '10.254.0.12']) {
+      const box = await warden.create({ network });
+      expect((await box.info()).hostIp).toMatch('10.254.0.');
+    }
+    await expect(warden.create()).rejects.toMatchObject({ code: 'POOL_EXHAUSTED' });
+    expect(host.living()).toHaveLength(4);
+  });
+
+  it('is given up for a request that none of them serves, when a pool is empty', async () => {
+    await core.close();
+    core = await host.start({ uids: { first: 10_000, count: PREPARED } });
+    warden = core.openSession();
+    await filled();
+    const other = fs.mkdtempSync(path.join(host.directory, 'other-'));
+    await warden.create({ rootfs: other });
+    await warden.create({ rootfs: other });
+    await expect(warden.create({ rootfs: other })).rejects.toMatchObject({ code: 'POOL_EXHAUSTED' });
+  });
+
+  it('goes with the daemon that ends', async () => {
+    const box = await warden.create({ handle: 'stays' });
+    await filled(1 + PREPARED);
+    const containerPath = await pathOf(box);
+    await core.close();
+    expect(host.inits.directories()).toEqual([containerPath]);
+    expect(fs.readdirSync(host.depot)).toEqual([path.basename(containerPath)]);
+    core = await host.start({ warmContainers: 0 });
+    warden = core.openSession();
+    expect(await warden.list()).toEqual(['stays']);
+    await warden.container(box.handle).destroy();
+    expect(host.inventory()).toEqual(EMPTY);
+  });
+
+  it('is found and removed by the next daemon after a kill', async () => {
+    // the first daemon is left as it is, as by SIGKILL; only that it cannot be kept from noticing what happens to its containers
+    host.failing = true;
+    const next = await host.start({ warmContainers: 0 });
+    await vi.waitFor(() => expect(host.inventory()).toEqual(EMPTY), 10_000);
+    await next.close();
+  });
+});
+
+describe('preparing', () => {
+  it('that fails keeps nobody from creating, and is tried again', { timeout: 60_000 }, async () => {
+    await core.close();
+    host.failing = true;
+    core = await host.start({ network: { ...NETWORK, releaseDelay: 0 } });
+    warden = core.openSession();
+    await expect(warden.create()).rejects.toMatchObject({ code: 'NATIVE_FAILED' });
+    host.failing = false;
+    const box = await warden.create();
+    await filled(1 + PREPARED, 30_000);
+    await box.destroy();
+    expect(host.living()).toHaveLength(PREPARED);
+  });
+
+  it('replaces one whose init has died', async () => {
+    const [died] = host.inits.directories() as [string];
+    await (await host.inits({ logger: silentLogger }).connect(died))?.kill();
+    await vi.waitFor(() => expect(host.inits.directories()).not.toContain(died), 10_000);
+    await filled();
+    const box = await warden.create();
+    expect(box.handle).not.toBe(path.basename(died));
+  });
+
+  it('a claim that cannot be recorded fails, and leaves nothing of the container', async () => {
+    const before = host.living();
+    for (const id of before) fs.mkdirSync(path.join(host.depot, id, 'snapshot.json.new'));
+    await expect(warden.create({ handle: 'unlucky' })).rejects.toThrow();
+    expect(await warden.list()).toEqual([]);
+    const box = await warden.create({ handle: 'unlucky' }).catch(() => warden.create({ handle: 'unlucky' }));
+    expect(box.handle).toBe('unlucky');
+  });
+});
