@@ -7,6 +7,6 @@ export default defineConfig({
       ['junit', { outputFile: 'reports/junit.xml' }],
       './scripts/closing-line.reporter.ts',
     ],
-    projects: ['packages/*', '!packages/*-linux-*', 'test/*'],
+    projects: ['packages/*', '!packages/*-linux-*', 'test/*', '!test/abuse'],
   },
 });

@@ -21,24 +21,24 @@ const SYSTEM_PACKAGES = [
   {
     package: 'busybox-static',
     path: ['/bin/busybox', '/usr/bin/busybox'],
-    for: ['start', 'test', 'bench', 'vm'],
+    for: ['start', 'test', 'bench', 'vm', 'abuse'],
   },
   {
     package: 'bash-static',
     path: ['/bin/bash-static', '/usr/bin/bash-static'],
-    for: ['start', 'test', 'bench', 'vm'],
+    for: ['start', 'test', 'bench', 'vm', 'abuse'],
   },
-  { package: 'util-linux', file: 'unshare', for: ['start', 'test', 'bench', 'vm'] },
-  { package: 'iproute2', file: 'ip', for: ['start', 'test', 'bench', 'vm'] },
-  { package: 'nftables', file: 'nft', for: ['test', 'vm'] },
+  { package: 'util-linux', file: 'unshare', for: ['start', 'test', 'bench', 'vm', 'abuse'] },
+  { package: 'iproute2', file: 'ip', for: ['start', 'test', 'bench', 'vm', 'abuse'] },
+  { package: 'nftables', file: 'nft', for: ['test', 'vm', 'abuse'] },
   { package: 'strace', file: 'strace', for: ['test'] },
   { package: 'tmux', file: 'tmux', for: ['test'] },
-  { package: 'python3', file: 'python3', for: ['test', 'vm'] },
+  { package: 'python3', file: 'python3', for: ['test', 'vm', 'abuse'] },
   { package: 'ruby', file: 'ruby', for: ['test'] },
   { package: 'ruby-beefcake', path: ['/usr/lib/ruby/vendor_ruby/beefcake.rb'], for: ['test'] },
   { package: 'ruby-eventmachine', path: ['/usr/lib/ruby/vendor_ruby/eventmachine.rb'], for: ['test'] },
   { package: 'clang', file: 'clang', for: ['fuzz'] },
-  { package: 'runc', file: 'runc', for: ['bench'] },
+  { package: 'runc', file: 'runc', for: ['bench', 'abuse'] },
   { package: 'crun', file: 'crun', for: ['bench'] },
   { package: 'rsync', file: 'rsync', for: ['bench'] },
   { package: 'qemu-system-x86', file: 'qemu-system-x86_64', for: ['vm'] },
@@ -280,6 +280,17 @@ const TASKS = {
     ensureSystemPackages(['build', 'vm']);
     installAndBuild();
     return run(node, ['test/vm/run.mjs', ...rest.filter((word) => word !== '--')]);
+  },
+  abuse() {
+    if (!isRoot) fail('the abuse suite makes containers and needs root');
+    ensureSystemPackages(['build', 'abuse']);
+    installAndBuild();
+    must('make', ['-s', '-C', 'test/abuse/probe']);
+    const words = rest.filter((word) => word !== '--' && word !== '--short' && word !== '--write-golden');
+    return runIsolated([node, 'node_modules/vitest/vitest.mjs', 'run', '--root', 'test/abuse', ...words], {
+      WARDEN_ABUSE_SHORT: rest.includes('--short') ? '1' : '',
+      WARDEN_ABUSE_WRITE_GOLDEN: rest.includes('--write-golden') ? '1' : '',
+    });
   },
   docs() {
     ensureSystemPackages(['build']);
