@@ -1,22 +1,31 @@
-/** What runs in the guest, in this order. `short`: also in the short form. `[file, words]`: what has these words in its name. */
+/**
+ * What runs in the guest, in this order. `short`: also in the short form. `minutes`: the most it may take there. `files`: `[file, pattern]` is
+ * what has this in its name.
+ */
 const STEPS = [
   {
     // the reset comes first: it is what needs no other state, and a second boot
     name: 'before-reset',
+    what: 'containers and jobs, then a reset of the machine',
     short: true,
+    minutes: 10,
     resets: true,
     files: [['test/vm/src/reboot.test.ts', 'finds containers']],
     environment: { WARDEN_TEST_REBOOT: 'before' },
   },
   {
     name: 'after-reset',
+    what: 'a start on the depot of before',
     short: true,
+    minutes: 15,
     files: [['test/vm/src/reboot.test.ts', 'leaves a depot']],
     environment: { WARDEN_TEST_REBOOT: 'after' },
   },
   {
     name: 'cgroup',
+    what: 'cgroup v2 alone: driver, kit, device programs, limits of containers',
     short: true,
+    minutes: 15,
     files: [
       ['packages/cgroup/src/v2/device-program.test.ts', 'in the kernel'],
       ['packages/cgroup/src/v2/driver.test.ts', 'in the unified hierarchy'],
@@ -26,21 +35,94 @@ const STEPS = [
   },
   {
     name: 'quota',
+    what: 'quota kit, and containers by user quota (ext4) and project quota (ext4, xfs)',
     short: true,
-    files: ['test/compliance/src/quota.test.ts', 'test/vm/src/disk-limits.test.ts'],
+    minutes: 15,
+    files: [
+      ['test/compliance/src/quota.test.ts', 'disk quotas of (users|projects)'],
+      'test/vm/src/disk-limits.test.ts',
+    ],
   },
-  { name: 'confinement', short: true, files: ['test/integration/src/confinement.test.ts'] },
-  { name: 'memory', files: ['test/integration/src/out-of-memory.test.ts'] },
+  {
+    name: 'confinement',
+    what: 'the confinement of a container, with idmapped mounts',
+    short: true,
+    minutes: 15,
+    files: ['test/integration/src/confinement.test.ts'],
+  },
+  {
+    name: 'shaping',
+    what: 'bandwidth of a container, by queues and ifb',
+    short: true,
+    minutes: 15,
+    files: ['test/integration/src/shaping.test.ts'],
+    environment: { WARDEN_TEST_SHAPING: 'queue' },
+  },
+  {
+    name: 'memory',
+    what: 'limits and out-of-memory kills',
+    minutes: 15,
+    files: ['test/integration/src/out-of-memory.test.ts', 'test/integration/src/limits.test.ts'],
+  },
   {
     name: 'life',
-    files: ['test/integration/src/lifecycle.test.ts', 'test/integration/src/jobs.test.ts'],
+    what: 'create, run, info, process limits, destroy',
+    minutes: 15,
+    files: [
+      'test/integration/src/lifecycle.test.ts',
+      'test/integration/src/jobs.test.ts',
+      'test/integration/src/info.test.ts',
+      'test/integration/src/rlimits.test.ts',
+    ],
+  },
+  {
+    name: 'recovery',
+    what: 'daemons that are killed and started again',
+    minutes: 15,
+    files: ['test/integration/src/recovery.test.ts', 'test/integration/src/restart.test.ts'],
+  },
+  {
+    name: 'btrfs',
+    what: 'quota kit, and containers by quota groups of btrfs',
+    minutes: 20,
+    files: [
+      // simple quota groups are of Linux 6.7
+      ['test/compliance/src/quota.test.ts', 'disk quotas of subvolumes.*full'],
+      'test/integration/src/disk-limits-btrfs.test.ts',
+    ],
   },
   {
     name: 'filesystem',
+    what: 'file system kit, with aufs where the kernel has it',
+    minutes: 15,
     files: ['packages/fs-aufs/src/driver.test.ts', 'test/compliance/src/filesystem.test.ts'],
   },
-  { name: 'network', files: ['test/compliance/src/network.test.ts'] },
-  { name: 'network-without-ifb', files: ['test/compliance/src/network.test.ts'], withoutModules: ['ifb'] },
+  {
+    name: 'network',
+    what: 'network kit and the network of containers, with ifb',
+    minutes: 20,
+    files: [
+      ['test/compliance/src/network.test.ts', 'driver nftables(?!,)'],
+      'test/integration/src/network.test.ts',
+    ],
+  },
+  {
+    // from here on the kernel has no ifb
+    name: 'shaping-without-ifb',
+    what: 'bandwidth of a container, by rules',
+    short: true,
+    minutes: 15,
+    files: ['test/integration/src/shaping.test.ts'],
+    withoutModules: ['ifb'],
+    environment: { WARDEN_TEST_SHAPING: 'limit' },
+  },
+  {
+    name: 'network-without-ifb',
+    what: 'network kit without ifb',
+    minutes: 20,
+    files: [['test/compliance/src/network.test.ts', 'driver nftables(?!,)']],
+    withoutModules: ['ifb'],
+  },
 ];
 
 /** The steps that the options ask for. */

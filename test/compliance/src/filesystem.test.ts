@@ -21,6 +21,9 @@ describeWith(['root', 'isolated', 'overlayfs'], 'file systems', () => {
 });
 
 const knowsAufs = /\baufs\b/.test(fs.readFileSync('/proc/filesystems', 'utf8'));
-describe.skipIf(!knowsAufs)(`aufs${knowsAufs ? '' : ' [needs: aufs in the kernel]'}`, () => {
-  filesystemCompliance({ describe, it }, 'aufs', () => filesystemSubject(aufs()));
-});
+describe.skipIf(!knowsAufs)(
+  `aufs${knowsAufs ? '' : ' [needs: aufs in the kernel, in a guest by KERNEL=... npm run vm]'}`,
+  () => {
+    filesystemCompliance({ describe, it }, 'aufs', () => filesystemSubject(aufs()));
+  },
+);

@@ -43,7 +43,9 @@ const CHECKS: Readonly<Record<Requirement, () => string | undefined>> = {
       : 'btrfs in the kernel',
   guest: () => place('WARDEN_TEST_GUEST', 'a machine to reset'),
   'cap-sys-resource': () =>
-    hasCapability(24) ? undefined : 'CAP_SYS_RESOURCE: this root cannot raise limits',
+    hasCapability(24)
+      ? undefined
+      : 'CAP_SYS_RESOURCE, this root cannot raise limits: in a guest by npm run vm',
   strace: () => program('strace', '-V'),
   tmux: () => program('tmux', '-V'),
   nft: () => program('nft', '--version'),

@@ -11,6 +11,11 @@ import path from 'node:path';
 
 const META_PACKAGE = 'linux-image-amd64';
 
+const APT_MS = 5 * 60_000;
+
+/** Debian's packages cannot be had, and none is here from earlier. */
+export class NoArchive extends Error {}
+
 /** `{ image, modules?, initrd?, name }`. */
 export function findKernel(cache, environment = process.env) {
   const { KERNEL, MODULES, INITRD } = environment;
@@ -37,9 +42,13 @@ function fetchKernel(cache) {
   fs.mkdirSync(cache, { recursive: true });
   const work = fs.mkdtempSync(path.join(cache, 'fetch-'));
   try {
-    if (!download(work)) {
-      run('apt-get', ['update'], work);
-      if (!download(work)) throw new Error(`apt-get cannot download what ${META_PACKAGE} depends on`);
+    if (download(work) !== undefined) {
+      spawnSync('apt-get', ['update', '-q'], { timeout: APT_MS });
+      const problem = download(work);
+      if (problem !== undefined)
+        throw new NoArchive(
+          `Debian's kernel cannot be downloaded (${problem}); KERNEL and MODULES name another`,
+        );
     }
     const [file] = fs.readdirSync(work).filter((name) => name.endsWith('.deb'));
     run('dpkg-deb', ['-x', file, 'root'], work);
@@ -51,12 +60,19 @@ function fetchKernel(cache) {
   }
 }
 
-/** The package's user for downloads cannot write below a root-only directory; apt says so and goes on. */
+/** Answers what was wrong. The package's user for downloads cannot write below a root-only directory; apt says so and goes on. */
 function download(work) {
   const depends = spawnSync('apt-cache', ['depends', META_PACKAGE], { encoding: 'utf8' });
   const name = /Depends: (linux-image-\S+)/.exec(depends.stdout ?? '')?.[1];
-  if (name === undefined) return false;
-  return spawnSync('apt-get', ['download', '-q', name], { cwd: work, encoding: 'utf8' }).status === 0;
+  if (name === undefined) return `apt-cache knows no ${META_PACKAGE}`;
+  const { status, stderr, error } = spawnSync('apt-get', ['download', '-q', name], {
+    cwd: work,
+    encoding: 'utf8',
+    timeout: APT_MS,
+  });
+  if (status === 0) return undefined;
+  const words = /^E: .*$/m.exec(stderr ?? '')?.[0].slice('E: '.length);
+  return error?.message ?? words ?? `apt-get download ${name} ended with ${status}`;
 }
 
 function unpacked(directory) {

@@ -2,7 +2,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
-import net from 'node:net';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 
@@ -13,13 +12,13 @@ const MARK = 'warden-vm: ';
  * Starts it. `onMark` gets each line that the guest addresses to the host, without the mark. The machine ends with `stop`, with the guest's
  * power-off, or with this process.
  */
-export function startMachine({ work, kernel, initramfs, disks, shares, memory, onMark }) {
-  const control = path.join(work, 'qmp.sock');
-  const log = fs.createWriteStream(path.join(work, 'console.log'));
-  // whatever ends this process ends the machine too
+export function startMachine({ results, kernel, initramfs, disks, shares, memory, processors, onMark }) {
+  const log = fs.createWriteStream(path.join(results, 'console.log'));
+  // whatever ends this process ends the machine too; the last pipe is its control socket, so that it has no name to leave behind
   const child = spawn('setpriv', ['--pdeathsig', 'KILL', '--', 'qemu-system-x86_64', ...words()], {
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
   });
+  const control = new Control(child.stdio[3]);
   let trouble = '';
   child.stderr.setEncoding('utf8').on('data', (chunk) => {
     trouble += chunk;
@@ -35,14 +34,15 @@ export function startMachine({ work, kernel, initramfs, disks, shares, memory, o
     once(child, 'error').then(([error]) => ({ code: 127, signal: null, trouble: error.message })),
   ]);
   return {
-    pid: child.pid,
     ended,
+    /** Seconds of processor time the machine has had: unlike the clock's, they tell much the same on a busy host. */
+    cpuSeconds: () => cpuSeconds(child.pid),
     stop: async () => {
       if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL');
       await ended;
       log.end();
     },
-    reset: () => command(control, 'system_reset'),
+    reset: () => control.command('system_reset'),
   };
 
   function words() {
@@ -57,9 +57,18 @@ export function startMachine({ work, kernel, initramfs, disks, shares, memory, o
       `local,path=${directory},mount_tag=${tag},security_model=none,multidevs=remap${readonly ? ',readonly=on' : ''}`,
     ]);
     return [
-      ...['-machine', 'q35', '-accel', 'tcg,thread=multi', '-cpu', 'max,la57=off', '-smp', '2'],
+      ...[
+        '-machine',
+        'q35',
+        '-accel',
+        'tcg,thread=multi',
+        '-cpu',
+        'max,la57=off',
+        '-smp',
+        String(processors),
+      ],
       ...['-m', String(memory), '-nodefaults', '-no-user-config', '-display', 'none', '-nic', 'none'],
-      ...['-serial', 'stdio', '-qmp', `unix:${control},server=on,wait=off`],
+      ...['-serial', 'stdio', '-chardev', 'socket,id=control,fd=3', '-mon', 'chardev=control,mode=control'],
       ...['-device', 'virtio-rng-pci', '-kernel', kernel.image, '-initrd', initramfs],
       ...['-append', 'console=ttyS0 quiet loglevel=4 panic=0 mitigations=off cgroup_no_v1=all'],
       ...devices,
@@ -68,23 +77,46 @@ export function startMachine({ work, kernel, initramfs, disks, shares, memory, o
   }
 }
 
-/** One command in qemu's machine protocol. */
-async function command(socketPath, name) {
-  const socket = net.connect(socketPath);
-  const lines = createInterface({ input: socket })[Symbol.asyncIterator]();
+/** proc(5): times are in hundredths of a second. The threads' own are in it; 0 when the process is gone. */
+function cpuSeconds(pid) {
   try {
-    await lines.next(); // the greeting
-    for (const execute of ['qmp_capabilities', name]) {
-      socket.write(`${JSON.stringify({ execute })}\n`);
-      for (;;) {
-        const { value, done } = await lines.next();
-        if (done) throw new Error(`qemu closed its control socket before it answered ${execute}`);
-        const answer = JSON.parse(value);
-        if (answer.error) throw new Error(`qemu refused ${execute}: ${answer.error.desc}`);
-        if (answer.return) break;
-      }
+    const stat = fs.readFileSync(`/proc/${pid}/stat`, 'utf8');
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return Math.round((Number(fields[11]) + Number(fields[12])) / 100);
+  } catch {
+    return 0;
+  }
+}
+
+/** qemu's machine protocol: a line of JSON each way. */
+class Control {
+  #socket;
+  #lines;
+  #isReady = false;
+
+  constructor(socket) {
+    this.#socket = socket;
+    socket.on('error', () => {}); // the machine's end is told by its process
+    this.#lines = createInterface({ input: socket })[Symbol.asyncIterator]();
+  }
+
+  async command(name) {
+    if (!this.#isReady) {
+      await this.#lines.next(); // the greeting
+      await this.#execute('qmp_capabilities');
+      this.#isReady = true;
     }
-  } finally {
-    socket.destroy();
+    await this.#execute(name);
+  }
+
+  async #execute(name) {
+    this.#socket.write(`${JSON.stringify({ execute: name })}\n`);
+    for (;;) {
+      const { value, done } = await this.#lines.next();
+      if (done) throw new Error(`qemu closed its control socket before it answered ${name}`);
+      const answer = JSON.parse(value);
+      if (answer.error) throw new Error(`qemu refused ${name}: ${answer.error.desc}`);
+      if (answer.return) return;
+    }
   }
 }
