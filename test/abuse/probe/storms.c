@@ -284,7 +284,7 @@ static const struct {
     {"timers", take_timer, 100000},       {"posix-timers", take_posix_timer, 200000}, {"signals", take_signal, 400000}, {"sysv-segments", take_segment, 4096},
     {"semaphores", take_semaphores, 40000}, {"messages", take_messages, 40000},   {"queues", take_queue, 20000},      {"aio", take_aio, 2000},
     {"keys", take_key, 5000},             {"epolls", take_epoll, 100000},         {"memory-files", take_memory_file, 4096}, {"output", take_output, 512},
-    {"locked-memory", take_locked_memory, 4096}, {"file-locks", take_lock, 200000},
+    {"locked-memory", take_locked_memory, 4096}, {"file-locks", take_lock, 20000},
 };
 
 /* As many descriptors as the process may have. */

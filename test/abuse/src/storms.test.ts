@@ -64,8 +64,7 @@ describeWith(['root', 'isolated', 'overlayfs', 'cgroup-memory', 'python3'], 'sto
 
   /** The daemon and the other container answer; deadlines are generous, because the machine may have other work. */
   async function expectOthersServed(what: string): Promise<void> {
-    const client = await suite.daemon.connect();
-    const answered = Promise.all([client.ping(), other.run('echo served', { timeoutMs: patience(15_000) })]);
+    const answered = Promise.all([warden.ping(), other.run('echo served', { timeoutMs: patience(15_000) })]);
     const [, result] = await answered;
     expect(text(result.stdout), what).toBe('served\n');
   }
