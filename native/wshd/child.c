@@ -16,6 +16,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -33,21 +34,27 @@ int child_await(int channel, const char *expected) {
   return got == 2 && memcmp(word, expected, 2) == 0 ? 0 : -1;
 }
 
+/* What needs no network: the root with its files and its user. */
 static int assemble(struct child *child) {
   const struct plan *plan = child->plan;
-  if (inside_network(plan) != 0 || failpoint_reported(AT_NETWORK) != 0) return -1;
-  if (plan->hostname != NULL && sethostname(plan->hostname, strlen(plan->hostname)) != 0) return report_errno("hostname", plan->hostname);
   int root = root_assemble(plan, child->options->root, child->dev, &child->ownership);
   if (root < 0 || failpoint_reported(AT_ROOT) != 0) return -1;
   if (inside_files(plan, root) != 0 || failpoint_reported(AT_FILES) != 0) return -1;
   if (inside_user(plan, root) != 0 || failpoint_reported(AT_USER) != 0) return -1;
+  return identity_act(0, 0) == 0 ? root : report_errno("root", "owner");
+}
+
+/* What comes after the daemon's word. */
+static int complete(struct child *child, int root) {
+  const struct plan *plan = child->plan;
+  if (inside_network(plan) != 0 || failpoint_reported(AT_NETWORK) != 0) return -1;
+  if (plan->hostname != NULL && sethostname(plan->hostname, strlen(plan->hostname)) != 0) return report_errno("hostname", plan->hostname);
   /* the operator's mounts first, then those of the request (spec linux-container.md 9.3); the hooks are the host's */
-  if (identity_act(0, 0) != 0) return report_errno("root", "owner");
   if (hook_run(plan, child->options->lib, "hook-child-before-pivot.sh", -1) != 0) return -1;
   const uid_t inner = id_outside(&plan->ids, 0);
   if (identity_act(inner, inner) != 0) return report_errno("root", "owner");
   if (root_bind(plan, root, child->users) != 0 || failpoint_reported(AT_BIND) != 0) return -1;
-  return identity_act(0, 0) == 0 ? root : report_errno("root", "owner");
+  return identity_act(0, 0) == 0 ? 0 : report_errno("root", "owner");
 }
 
 /* Where the directory `path` will be once the host's tree is at /mnt, without symbolic links: an absolute one would lead into the new root. */
@@ -154,14 +161,22 @@ int child_main(struct child *child) {
   report_open(child->channel);
   /* a launcher that is killed while this process mounts or runs a hook; one that was killed before this line is seen by child_await() */
   prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (child_await(child->channel, "go") != 0 || failpoint_reported(AT_CHILD_GO) != 0) return 1;
   if (setsid() < 0) {
     report_errno("session", "init");
     return 1;
   }
   umask(022);
-  int root = assemble(child);
-  if (root < 0 || pivot(child, root) != 0 || failpoint_reported(AT_PIVOT) != 0) return 1;
+  /* The daemon makes the link meanwhile, unless a hook is to run before anything else is done. It needs this process for that: one that failed waits, too. */
+  const bool is_first = hook_exists(child->options->lib, "hook-parent-after-clone.sh");
+  int root = is_first ? -1 : assemble(child);
+  if (child_await(child->channel, "go") != 0 || failpoint_reported(AT_CHILD_GO) != 0) return 1;
+  if (is_first) root = assemble(child);
+  if (root < 0 || complete(child, root) != 0 || pivot(child, root) != 0 || failpoint_reported(AT_PIVOT) != 0) return 1;
+  /* not before: what makes a container is not to wait behind the jobs of others */
+  if (setpriority(PRIO_PROCESS, 0, child->plan->nice) != 0) {
+    report_errno("nice", "init");
+    return 1;
+  }
   child_set_title(child);
   child_clear_environment();
   if (confine(child) != 0 || failpoint_reported(AT_CONFINE) != 0) return 1;

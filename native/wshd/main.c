@@ -6,9 +6,9 @@
  *
  *   daemon            launcher                      child
  *     |                  | clone ------------------->|
- *     |<- cloned <pid> --|                           | waits
- *     |-- go ----------->| hook-parent-after-clone   |
- *     |                  |-- go -------------------->| mounts, pivot, listen
+ *     |<- cloned <pid> --|                           | builds the root, unless there is a hook-parent-after-clone
+ *     |-- go ----------->| hook-parent-after-clone   | waits
+ *     |                  |-- go -------------------->| network, pivot, listen
  *     |<- ready ---------|<- ready ------------------|
  *                        |-- ok -------------------->|
  *                       exit                         | serves
@@ -35,7 +35,6 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -159,7 +158,8 @@ static int launch(const struct options *options, struct child *child) {
     result = hook_environment(text) == 0 ? hook_run(child->plan, options->lib, "hook-parent-after-clone.sh", -1) : report_errno("launch", "PID");
   }
   if (result == 0) result = failpoint_reported(AT_AFTER_CLONE);
-  if (result == 0 && send(pair[0], "go", 2, MSG_NOSIGNAL) != 2) result = child_died(pid);
+  /* it may have failed already: what it said of that is read by relay() */
+  if (result == 0) send(pair[0], "go", 2, MSG_NOSIGNAL);
   if (result == 0) result = relay(options, pair[0], pid);
   if (result != 0) kill_child(options, pid);
   return result;
@@ -199,10 +199,6 @@ int main(int argc, char **argv) {
   if (make_users(&plan, &child) != 0) return 1;
   child.dev = root_make_dev(&plan);
   if (child.dev < 0 || failpoint_reported(AT_DEV) != 0) return 1;
-  if (setpriority(PRIO_PROCESS, 0, plan.nice) != 0) {
-    report_errno("nice", "launcher");
-    return 1;
-  }
   if (join_cgroups(&plan) != 0) return 1;
   return launch(&options, &child) == 0 ? 0 : 1;
 }

@@ -26,11 +26,11 @@ export function readControl(group: string, file: string): string {
   return fs.readFileSync(path.join(group, file), 'utf8').trimEnd();
 }
 
-/** Writes one value. Errors: those of `fs`, with the kernel's errno. */
-export function writeControl(group: string, file: string, value: string | bigint): void {
+/** Writes values, one after the other. Errors: those of `fs`, with the kernel's errno. */
+export function writeControl(group: string, file: string, ...values: readonly (string | bigint)[]): void {
   const descriptor = fs.openSync(path.join(group, file), fs.constants.O_WRONLY);
   try {
-    fs.writeSync(descriptor, String(value));
+    for (const value of values) fs.writeSync(descriptor, String(value));
   } finally {
     fs.closeSync(descriptor);
   }
@@ -71,6 +71,8 @@ export function makeGroup(group: string): boolean {
 /** The groups directly inside; none when the group does not exist. */
 export function innerGroups(group: string): string[] {
   try {
+    // a directory of this file system has a link from itself, one from outside, and one from each directory inside
+    if (fs.statSync(group).nlink === 2) return [];
     return fs
       .readdirSync(group, { withFileTypes: true })
       .filter((entry) => entry.isDirectory())

@@ -30,6 +30,16 @@ export async function removeGroup(group: string): Promise<void> {
 
 function tryRemove(group: string): unknown {
   try {
+    fs.rmdirSync(group);
+    return undefined;
+  } catch (error) {
+    return ['EBUSY', 'ENOTEMPTY'].includes(errnoOf(error)) ? tryRemoveWhole(group) : whatFailed(error);
+  }
+}
+
+/** Groups inside keep it. */
+function tryRemoveWhole(group: string): unknown {
+  try {
     for (const inner of innerGroups(group)) {
       const failure = tryRemove(inner);
       if (failure !== undefined) return failure;
@@ -37,6 +47,10 @@ function tryRemove(group: string): unknown {
     fs.rmdirSync(group);
     return undefined;
   } catch (error) {
-    return errnoOf(error) === 'ENOENT' ? undefined : error;
+    return whatFailed(error);
   }
+}
+
+function whatFailed(error: unknown): unknown {
+  return errnoOf(error) === 'ENOENT' ? undefined : error;
 }

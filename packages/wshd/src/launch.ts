@@ -40,7 +40,7 @@ export async function launchInit(spec: LaunchSpec, logger: Logger): Promise<Laun
     writeFileSync(`${spec.directory}/run/wshd.pid`, `${pid}\n`);
     await failpoints.pass('init.pid-file');
     // the launcher, its parent, reaps it only after our word or the channel's end, so the number is init's
-    return new Launched(spec, launcher, new InitProcess(pid, spec.kind.end));
+    return new Launched(spec, launcher, new InitProcess(pid, spec.kind.end), logger);
   } catch (error) {
     await launcher.end();
     throw error;
@@ -53,18 +53,20 @@ class Launched implements LaunchedInit {
   readonly #launcher: Launcher;
   readonly #process: InitProcess;
   readonly #kind: ContainerKind;
+  readonly #logger: Logger;
   readonly #failpoints: Failpoints;
   #proceeding: Promise<Init> | undefined;
   #init: Init | undefined;
   #aborting: Promise<void> | undefined;
 
-  constructor(spec: LaunchSpec, launcher: Launcher, process: InitProcess) {
+  constructor(spec: LaunchSpec, launcher: Launcher, process: InitProcess, logger: Logger) {
     this.#directory = spec.directory;
     this.#hookTimeout = spec.hookTimeout;
     this.#kind = spec.kind;
     this.#failpoints = spec.failpoints ?? NO_FAILPOINTS;
     this.#launcher = launcher;
     this.#process = process;
+    this.#logger = logger;
   }
 
   get pid(): number {
@@ -99,9 +101,10 @@ class Launched implements LaunchedInit {
           },
         );
       }
-      await this.#launcher.end();
       this.#init = init;
       this.#process.release();
+      // init has answered, so the launcher has said its last word: nobody has to wait for its exit
+      this.#launcher.end().catch((error: unknown) => this.#logger.error('launcher-end-failed', { error }));
       await this.#failpoints.pass('init.connected');
       return init;
     } catch (error) {
@@ -112,7 +115,7 @@ class Launched implements LaunchedInit {
 
   async #abort(): Promise<void> {
     if (this.#init !== undefined) {
-      await this.#init.kill(KILL_TIMEOUT_MS);
+      await this.#init.kill(KILL_TIMEOUT_MS).finally(() => this.#launcher.end());
       return;
     }
     // init first: while its parent lives, its end is collected by that

@@ -48,7 +48,7 @@ export function writeDevicePolicy(group: string, allowAll: boolean): void {
     const inForce = readControl(group, 'devices.list').split('\n');
     if (inForce.length === wanted.length && wanted.every((rule) => inForce.includes(rule))) return;
     writeControl(group, 'devices.deny', 'a');
-    for (const rule of wanted) writeControl(group, 'devices.allow', rule);
+    writeControl(group, 'devices.allow', ...wanted);
   } catch (cause) {
     throw fileError('set device policy', group, cause);
   }
