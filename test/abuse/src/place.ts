@@ -3,14 +3,20 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import fs from 'node:fs';
+import os from 'node:os';
 import path from 'node:path';
-import type { TestPlace } from '@warden/test-harness';
+import { patience, type TestPlace } from '@warden/test-harness';
 
 /** The short form is a slice of about 90 seconds. */
 export const IS_SHORT: boolean = Boolean(process.env.WARDEN_ABUSE_SHORT);
 /** A count of the full form, or of the short one. */
 export function times(full: number, short: number): number {
   return IS_SHORT ? short : full;
+}
+
+/** A deadline for a machine that has nothing else to do, stretched by what this one has to do now. */
+export function underLoad(ms: number): number {
+  return patience(ms) * Math.max(1, os.loadavg()[0]! / os.cpus().length);
 }
 
 /** A file of the host that nobody inside may see. */

@@ -6,7 +6,7 @@ import type { ClientContainer, WardenClient } from '@warden/client';
 import { describeWith, patience, withDaemon } from '@warden/test-harness';
 import { beforeAll, expect, it } from 'vitest';
 import { makeImage } from './image.ts';
-import { hostFacts, IS_SHORT, makeSentinel } from './place.ts';
+import { hostFacts, IS_SHORT, makeSentinel, underLoad } from './place.ts';
 import { addRow } from './report.ts';
 import { text } from './text.ts';
 
@@ -104,7 +104,7 @@ describeWith(['root', 'isolated', 'overlayfs', 'cgroup-memory', 'python3'], 'sto
         expect(STORMS[kind], `${kind} as ${role}: ${outcome}`).toContain(outcome.split(' ')[0]);
         const began = Date.now();
         await box.destroy();
-        expect(Date.now() - began, 'a destroy within 5 s').toBeLessThan(patience(5_000));
+        expect(Date.now() - began, 'a destroy within 5 s').toBeLessThan(underLoad(5_000));
       }
       await expectOthersServed(kind);
       expect(hostFacts(sentinel)).toBe(facts);
@@ -131,7 +131,7 @@ describeWith(['root', 'isolated', 'overlayfs', 'cgroup-memory', 'python3'], 'sto
       await job.kill();
       const began = Date.now();
       await box.destroy();
-      expect(Date.now() - began, 'a destroy within 5 s').toBeLessThan(patience(5_000));
+      expect(Date.now() - began, 'a destroy within 5 s').toBeLessThan(underLoad(5_000));
       await expectOthersServed('fork-bomb');
     },
   );
