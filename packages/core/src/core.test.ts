@@ -726,6 +726,15 @@ describe('ports, egress and limits', () => {
     await expect(box.netOut(spec)).rejects.toMatchObject({ code: 'INVALID_SPEC', message });
   });
 
+  it('takes any text of up to 4096 characters as a handle, and no longer one [SECURITY P17]', async () => {
+    for (const handle of ['', 'x', '..', '/', 'a/b', '-', '\n', '\0', '😀', '\udcff', 'h'.repeat(4_096)])
+      expect((await (await warden.create({ handle })).info()).state).toBe('active');
+    await expect(warden.create({ handle: 'h'.repeat(4_097) })).rejects.toMatchObject({
+      code: 'INVALID_SPEC',
+      message: 'the handle has 4097 characters, at most 4096 will do',
+    });
+  });
+
   it('takes 1024 egress rules of a container and no more, so that every restart can bring them back', async () => {
     const box = await warden.create();
     for (let port = 1; port <= 1024; port++) await box.netOut({ port });

@@ -16,6 +16,9 @@ import type { ContainerRecord } from './record.ts';
 import { UndoStack } from './undo-stack.ts';
 import type { MadeContainer } from './warm-pool.ts';
 
+/** Any text is a handle (spec behaviour.md 4.1), but each is listed, logged and recorded again and again. */
+const MAX_HANDLE_LENGTH = 4_096;
+
 /** Creates a container that `reference` keeps alive. Errors: see `Warden.create`. */
 export async function createContainer(
   engine: Engine,
@@ -146,6 +149,15 @@ async function register(
 /** What can be refused before anything is taken. */
 function validate(engine: Engine, spec: CreateSpec): void {
   const { handle, rootfs, bindMounts = [] } = spec;
+  if (handle !== undefined && handle.length > MAX_HANDLE_LENGTH) {
+    throw new WardenError(
+      'INVALID_SPEC',
+      `the handle has ${handle.length} characters, at most ${MAX_HANDLE_LENGTH} will do`,
+      {
+        fields: { operation: 'create', length: handle.length, limit: MAX_HANDLE_LENGTH },
+      },
+    );
+  }
   if (handle !== undefined && isTaken(engine, handle)) {
     throw new WardenError('ALREADY_EXISTS', `container with handle: ${handle} already exists.`, {
       fields: { operation: 'create', handle },

@@ -24,6 +24,12 @@ export type KeyRule = {
     }
   | { readonly type: 'boolean'; readonly fallback?: boolean }
   | { readonly type: 'strings'; readonly fallback?: readonly string[] }
+  | {
+      readonly type: 'numbers';
+      readonly min: number;
+      readonly max: number;
+      readonly fallback?: readonly number[] | null;
+    }
   | { readonly type: 'integers'; readonly keys: readonly string[] }
   | { readonly type: 'section'; readonly keys: Readonly<Record<string, KeyRule>> }
 );
@@ -66,6 +72,15 @@ export const SCHEMA: Readonly<Record<string, Readonly<Record<string, KeyRule>>>>
       max: 1_073_741_824,
       fallback: 67_108_864,
       about: 'largest message a client may send (scripts and echo texts are inside)',
+    },
+    allowed_uids: {
+      type: 'numbers',
+      min: 0,
+      max: UINT32 - 1,
+      nullable: true,
+      fallback: null,
+      about:
+        'users whose processes may be clients, beside root and the user of the daemon, as the kernel knows them; null: all whom the mode of the socket lets in',
     },
     max_connections: {
       type: 'integer',

@@ -18,7 +18,10 @@ export function checkValue(name: string, rule: LeafRule, value: unknown, finding
   switch (rule.type) {
     case 'strings':
       if (!Array.isArray(value)) return refuse(name, rule, value, findings);
-      return checkList(name, value, findings);
+      return checkList(name, { type: 'string', about: '' }, { value, findings });
+    case 'numbers':
+      if (!Array.isArray(value)) return refuse(name, rule, value, findings);
+      return checkList(name, { ...rule, type: 'integer', fallback: null }, { value, findings });
     case 'integers':
       if (!isPlainMap(value)) return refuse(name, rule, value, findings);
       return checkIntegers(name, rule.keys, value, findings);
@@ -32,9 +35,12 @@ function refuse(name: string, rule: KeyRule, value: unknown, { problems }: Findi
   return undefined;
 }
 
-function checkList(name: string, list: readonly unknown[], findings: Findings): readonly unknown[] {
-  const rule = { type: 'string', about: '' } as const;
-  return list.map((item, index) => checkValue(`${name}[${index}]`, rule, item, findings));
+function checkList(
+  name: string,
+  rule: LeafRule,
+  { value, findings }: { readonly value: readonly unknown[]; readonly findings: Findings },
+): readonly unknown[] {
+  return value.map((item, index) => checkValue(`${name}[${index}]`, rule, item, findings));
 }
 
 /** Unknown keys were never refused here; they had no effect either (spec config.md 2, container_rlimits). */
@@ -64,7 +70,10 @@ function isLimit(value: unknown): value is number | bigint {
   return Number.isSafeInteger(value) && (value as number) >= -1;
 }
 
-function accepts(rule: Exclude<LeafRule, { type: 'strings' | 'integers' }>, value: unknown): boolean {
+function accepts(
+  rule: Exclude<LeafRule, { type: 'strings' | 'numbers' | 'integers' }>,
+  value: unknown,
+): boolean {
   switch (rule.type) {
     case 'integer':
       return Number.isSafeInteger(value) && (value as number) >= rule.min && (value as number) <= rule.max;
@@ -98,6 +107,8 @@ export function expected(rule: KeyRule): string {
       return `true or false${orNull}`;
     case 'strings':
       return `a list of strings${orNull}`;
+    case 'numbers':
+      return `a list of integers from ${rule.min} to ${rule.max}${orNull}`;
     case 'integers':
       return `a map of integers with keys among ${rule.keys.join(' ')}${orNull}`;
     case 'section':

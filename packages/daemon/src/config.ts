@@ -20,6 +20,7 @@ export interface Configuration {
     readonly unix_domain_path: string;
     readonly unix_domain_permissions: number;
     readonly max_frame_bytes: number;
+    readonly allowed_uids: readonly number[] | null;
     readonly max_connections: number;
     readonly container_klass: string;
     readonly container_rootfs_path?: string;

@@ -42,6 +42,8 @@ function kind(rule: KeyRule): string {
       return 'boolean';
     case 'strings':
       return 'list of strings';
+    case 'numbers':
+      return `list of integers ${rule.min} … ${rule.max}`;
     case 'integers':
       return `map of integers: ${rule.keys.join(' ')}`;
     case 'section':

@@ -5,8 +5,10 @@
 import { makeCgroupView } from '@warden/cgroup';
 import { type Core, createCore } from '@warden/core';
 import type { Failpoints, Logger } from '@warden/interface';
-import { type WardenServer, wardenServer } from '@warden/server';
+import { peerCredentials } from '@warden/native';
+import { type ClientPolicy, type WardenServer, wardenServer } from '@warden/server';
 import { checkHost } from './check-host.ts';
+import { bothPolicies, clientPolicy } from './client-policy.ts';
 import type { Configuration } from './config.ts';
 import { connectionLimit, readOpenFileLimit } from './connection-limit.ts';
 import { coreOptions } from './core-options.ts';
@@ -26,6 +28,12 @@ export interface RunningDaemon {
   drain(): Promise<void>;
 }
 
+/** What the assembler brings itself. */
+export interface GivenParts extends GivenDrivers {
+  /** Who may be a client, beside what `server.allowed_uids` says: both must agree. */
+  readonly clientPolicy?: ClientPolicy;
+}
+
 /**
  * Starts everything and answers when clients can connect. Drivers in `given` stand in the place of the configured ones.
  *
@@ -34,7 +42,7 @@ export interface RunningDaemon {
 export async function startDaemon(
   configuration: Configuration,
   logger: Logger,
-  given: GivenDrivers = {},
+  given: GivenParts = {},
 ): Promise<RunningDaemon> {
   const { server: settings } = configuration;
   const undo: (() => void | Promise<void>)[] = [];
@@ -69,11 +77,14 @@ export async function startDaemon(
     await failpoints.pass('start.core');
     showCgroups(configuration, drivers, logger);
 
+    const policy = bothPolicies(clientPolicy(settings.allowed_uids), given.clientPolicy);
     const server = wardenServer({
       host: core,
       path: settings.unix_domain_path,
       mode: settings.unix_domain_permissions,
       maxFrameBytes: settings.max_frame_bytes,
+      peerOf: peerCredentials,
+      ...(policy === undefined ? {} : { policy }),
       maxConnections: connectionLimit(settings.max_connections, readOpenFileLimit()),
       logger: logger.child('server'),
     });

@@ -12,6 +12,11 @@ const MAX_UINT64 = (1n << 64n) - 1n;
  * Throws a {@link ProtocolError} that names the field: required and absent, wrong type, out of range.
  */
 export function encode<T>(descriptor: MessageDescriptor<T>, value: T): Uint8Array {
+  return encodeToWriter(descriptor, value).finish();
+}
+
+/** As {@link encode}, in pieces: large values are not copied. */
+export function encodeToWriter<T>(descriptor: MessageDescriptor<T>, value: T): WireWriter {
   const writer = new WireWriter();
   const properties = value as Readonly<Record<string, unknown>>;
   for (const field of descriptor.fields) {
@@ -26,7 +31,7 @@ export function encode<T>(descriptor: MessageDescriptor<T>, value: T): Uint8Arra
       encodeField(writer, field, property);
     }
   }
-  return writer.finish();
+  return writer;
 }
 
 function encodeField(writer: WireWriter, field: FieldDescriptor, value: unknown): void {
@@ -65,11 +70,8 @@ function encodeField(writer: WireWriter, field: FieldDescriptor, value: unknown)
       break;
     case 'message':
       if (typeof value !== 'object') throw wrong(field, 'an object', value);
-      writeBlock(
-        writer,
-        field,
-        nested(field, () => encode(field.message!, value as object)),
-      );
+      writer.tag(field.number, BLOCK);
+      writer.blockOf(nested(field, () => encodeToWriter(field.message!, value as object)));
       break;
   }
 }
@@ -92,19 +94,43 @@ function writeBlock(writer: WireWriter, field: FieldDescriptor, bytes: Uint8Arra
   writer.block(bytes);
 }
 
+/** What the bytes of somebody who is not trusted may ask for. */
+export interface DecodeLimits {
+  /** Fields in the message and all that lie in it, known or not. Each is work, however few bytes it has. */
+  readonly fields?: number;
+  /** Bytes of all `string` fields together; they become JavaScript strings. `bytes` fields are views and as large as the frame. */
+  readonly stringBytes?: number;
+}
+
+/** The limits while a message is decoded, counted down. */
+interface Allowance {
+  fields: number;
+  stringBytes: number;
+}
+
 /**
  * Decodes a message. Unknown fields are skipped, the last of several values of a singular field wins, packed and unpacked
  * lists are both understood, numbers of open enums are kept. `bytes` fields are views into the input.
- * Throws a {@link ProtocolError}: truncated, wrong wire type, required field absent. Nesting is as deep as the tables, so it is bounded.
+ * Throws a {@link ProtocolError}: truncated, wrong wire type, required field absent, over a limit. Nesting is as deep as the tables, so it
+ * is bounded.
  */
-export function decode<T>(descriptor: MessageDescriptor<T>, bytes: Uint8Array): T {
+export function decode<T>(
+  descriptor: MessageDescriptor<T>,
+  bytes: Uint8Array,
+  { fields = Number.POSITIVE_INFINITY, stringBytes = Number.POSITIVE_INFINITY }: DecodeLimits = {},
+): T {
+  return decodeWithin(descriptor, bytes, { fields, stringBytes });
+}
+
+function decodeWithin<T>(descriptor: MessageDescriptor<T>, bytes: Uint8Array, allowance: Allowance): T {
   const reader = new WireReader(bytes);
   const result: Record<string, unknown> = {};
   while (!reader.isAtEnd) {
+    spend(allowance);
     const { field: number, wireType } = reader.tag();
     const field = descriptor.fields.find((one) => one.number === number);
     if (field === undefined) reader.skip(wireType);
-    else decodeField(reader, field, wireType, result);
+    else decodeField(reader, { field, wireType, allowance }, result);
   }
   for (const field of descriptor.fields) {
     if (field.label === 'required' && result[field.name] === undefined)
@@ -113,10 +139,20 @@ export function decode<T>(descriptor: MessageDescriptor<T>, bytes: Uint8Array): 
   return result as T;
 }
 
+function spend(allowance: Allowance): void {
+  if (allowance.fields-- <= 0) throw new ProtocolError('message', 'the message has too many fields');
+}
+
+/** A field as it was met. */
+interface MetField {
+  readonly field: FieldDescriptor;
+  readonly wireType: number;
+  readonly allowance: Allowance;
+}
+
 function decodeField(
   reader: WireReader,
-  field: FieldDescriptor,
-  wireType: number,
+  { field, wireType, allowance }: MetField,
   result: Record<string, unknown>,
 ): void {
   const expected = ['string', 'bytes', 'message'].includes(field.type) ? BLOCK : VARINT;
@@ -129,20 +165,23 @@ function decodeField(
     );
   }
   if (field.label !== 'repeated') {
-    result[field.name] = decodeValue(reader, field);
+    result[field.name] = decodeValue(reader, field, allowance);
     return;
   }
   result[field.name] ??= [];
   const list = result[field.name] as unknown[];
   if (isPacked) {
     const packed = new WireReader(reader.block());
-    while (!packed.isAtEnd) list.push(decodeValue(packed, field));
+    while (!packed.isAtEnd) {
+      spend(allowance);
+      list.push(decodeValue(packed, field, allowance));
+    }
   } else {
-    list.push(decodeValue(reader, field));
+    list.push(decodeValue(reader, field, allowance));
   }
 }
 
-function decodeValue(reader: WireReader, field: FieldDescriptor): unknown {
+function decodeValue(reader: WireReader, field: FieldDescriptor, allowance: Allowance): unknown {
   switch (field.type) {
     case 'uint32':
       return Number(reader.varint());
@@ -154,12 +193,22 @@ function decodeValue(reader: WireReader, field: FieldDescriptor): unknown {
     case 'bool':
       return BigInt(reader.varint()) !== 0n;
     case 'string':
-      return fromBytes(reader.block());
+      return fromBytes(spendBytes(reader.block(), field, allowance));
     case 'bytes':
       return reader.block();
     case 'message':
-      return nested(field, () => decode(field.message!, reader.block()));
+      return nested(field, () => decodeWithin(field.message!, reader.block(), allowance));
   }
+}
+
+function spendBytes(bytes: Uint8Array, field: FieldDescriptor, allowance: Allowance): Uint8Array {
+  allowance.stringBytes -= bytes.length;
+  if (allowance.stringBytes >= 0) return bytes;
+  throw new ProtocolError(
+    'message',
+    `field ${field.name}: the strings of the message are too long`,
+    field.name,
+  );
 }
 
 /** Puts the field's name before those of an inner error. */

@@ -1,6 +1,7 @@
 /** The envelope `Message` and the table of requests (spec protocol.md 3). */
-import { decode, encode } from './codec.ts';
+import { type DecodeLimits, decode, encode, encodeToWriter } from './codec.ts';
 import { type MessageDescriptor, message, required } from './descriptor.ts';
+import { encodeFrame, FRAME_TRAILER, frameHeader } from './framing.ts';
 import {
   CopyInRequest,
   CopyInResponse,
@@ -48,6 +49,7 @@ import {
 import { NetInRequest, NetInResponse, NetOutRequest, NetOutResponse } from './messages/network.ts';
 import { ErrorResponse } from './messages/parts.ts';
 import { ProtocolError } from './protocol-error.ts';
+import { BLOCK, VARINT, WireWriter } from './wire.ts';
 
 /** Numbers of the message types; `Error` only answers. `JobSignal` is an extension of this implementation. */
 export const MessageType = {
@@ -140,10 +142,33 @@ export function encodeMessage(type: number, value: object, side: Side = 'request
   return encode(Message, { type, payload: encode(tableOf(type, side), value) });
 }
 
-/** Decodes an envelope and its payload. Throws a {@link ProtocolError} of kind `message`. */
+/**
+ * The whole frame of a message in pieces, to be written one after another. Large values are not copied and must not change before they are sent.
+ * Throws as {@link encodeMessage}.
+ */
+export function encodeFrameParts(type: number, value: object, side: Side = 'request'): readonly Uint8Array[] {
+  const envelope = new WireWriter();
+  envelope.tag(1, VARINT);
+  envelope.varint(type);
+  envelope.tag(2, BLOCK);
+  envelope.blockOf(encodeToWriter(tableOf(type, side), value));
+  const parts = envelope.parts();
+  return parts.length === 1
+    ? [encodeFrame(parts[0]!)]
+    : [frameHeader(envelope.length), ...parts, FRAME_TRAILER];
+}
+
+/**
+ * What a request may consist of. The original's clients send a handful of fields; without a bound a frame of the largest size keeps its reader
+ * busy for seconds.
+ */
+const REQUEST_LIMITS: DecodeLimits = { fields: 10_000, stringBytes: 131_072 };
+
+/** Decodes an envelope and its payload, requests within bounds. Throws a {@link ProtocolError} of kind `message`. */
 export function decodeMessage(bytes: Uint8Array, side: Side): DecodedMessage {
-  const { type, payload } = decode(Message, bytes);
-  return { type, payload: decode(tableOf(type, side), payload) as object };
+  const limits = side === 'request' ? REQUEST_LIMITS : {};
+  const { type, payload } = decode(Message, bytes, limits);
+  return { type, payload: decode(tableOf(type, side), payload, limits) as object };
 }
 
 function tableOf(type: number, side: Side): MessageDescriptor {

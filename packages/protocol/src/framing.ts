@@ -8,24 +8,39 @@ const CR = 0x0d;
 const LF = 0x0a;
 /** Digits and CRLF of the longest accepted header line (DECISIONS: largest frame). */
 const MAX_HEADER_BYTES = 16;
+const COPY_LIMIT_BYTES = 4 * 1024 * 1024;
 /** Default for the largest message: scripts and outputs may be large. */
 export const DEFAULT_MAX_FRAME_BYTES: number = 64 * 1024 * 1024;
 
 /** Puts a message into a frame. */
 export function encodeFrame(message: Uint8Array): Uint8Array {
-  const header = `${message.length}\r\n`;
+  const header = frameHeader(message.length);
   const frame = new Uint8Array(header.length + message.length + 2);
-  for (let at = 0; at < header.length; at++) frame[at] = header.charCodeAt(at);
+  frame.set(header);
   frame.set(message, header.length);
   frame[frame.length - 2] = CR;
   frame[frame.length - 1] = LF;
   return frame;
 }
 
+/** The length line of a frame. */
+export function frameHeader(length: number): Uint8Array {
+  const text = `${length}\r\n`;
+  const header = new Uint8Array(text.length);
+  for (let at = 0; at < text.length; at++) header[at] = text.charCodeAt(at);
+  return header;
+}
+
+/** What ends a frame. */
+export const FRAME_TRAILER: Uint8Array = Uint8Array.of(CR, LF);
+
 /** Cuts a byte stream into messages. After it has thrown, the stream cannot be resynchronised and every later call throws the same. */
 export class FrameDecoder {
   readonly #maxFrameBytes: number;
-  #header = '';
+  /** Digits so far, their value, and whether CR has come. */
+  #headerBytes = 0;
+  #length = 0;
+  #hasCr = false;
   /** The message being filled and its two trailing bytes; undefined while reading a header. */
   #body: Uint8Array | undefined;
   #filled = 0;
@@ -38,12 +53,25 @@ export class FrameDecoder {
 
   /** Whether the stream may end here: no frame has begun. */
   get isBetweenFrames(): boolean {
-    return this.#header === '' && this.#expected === 0;
+    return this.#headerBytes === 0 && this.#expected === 0;
   }
 
   /** Whether a length line has begun and not ended. */
   get isInHeader(): boolean {
-    return this.#header !== '';
+    return this.#headerBytes > 0;
+  }
+
+  /** Bytes held of the frame that has begun. */
+  get heldBytes(): number {
+    return this.#expected === 0 ? 0 : this.#filled;
+  }
+
+  /** Forgets the frame that has begun. No more is taken. */
+  drop(): void {
+    this.#broken ??= new ProtocolError('frame', 'the stream was given up');
+    this.#body = undefined;
+    this.#expected = 0;
+    this.#filled = 0;
   }
 
   /** Takes the next piece; answers the messages it completed, each in memory of its own. Throws a {@link ProtocolError} of kind `frame`. */
@@ -53,11 +81,14 @@ export class FrameDecoder {
     return messages;
   }
 
-  /** As {@link push}, but what was complete before a broken frame is in `messages` even when it throws. */
-  pushInto(chunk: Uint8Array, messages: Uint8Array[]): void {
+  /**
+   * As {@link push}, but what was complete before a broken frame is in `messages` even when it throws. Stops behind the message that is the
+   * `most`-th in there and answers how many bytes were taken: a small piece can hold thousands of messages.
+   */
+  pushInto(chunk: Uint8Array, messages: Uint8Array[], most: number = Number.POSITIVE_INFINITY): number {
     if (this.#broken) throw this.#broken;
     let at = 0;
-    while (at < chunk.length) {
+    while (at < chunk.length && messages.length < most) {
       if (this.#expected === 0) {
         at = this.#readHeader(chunk, at);
         continue;
@@ -65,32 +96,38 @@ export class FrameDecoder {
       at = this.#readBody(chunk, at);
       if (this.#filled === this.#expected) messages.push(this.#takeBody());
     }
+    return at;
   }
 
   #readHeader(chunk: Uint8Array, from: number): number {
     let at = from;
     while (at < chunk.length) {
       const byte = chunk[at++]!;
-      if (byte === LF && this.#header.endsWith('\r')) {
-        this.#begin(this.#header.slice(0, -1));
+      if (byte === LF && this.#hasCr) {
+        this.#begin();
         return at;
       }
       const isDigit = byte >= 0x30 && byte <= 0x39;
-      if ((!isDigit && byte !== CR) || this.#header.endsWith('\r'))
+      if ((!isDigit && byte !== CR) || this.#hasCr)
         throw this.#break('the length line of a frame must be decimal digits and CRLF');
-      this.#header += String.fromCharCode(byte);
-      if (this.#header.length >= MAX_HEADER_BYTES)
+      if (isDigit) this.#length = this.#length * 10 + (byte - 0x30);
+      else this.#hasCr = true;
+      this.#headerBytes++;
+      if (this.#headerBytes >= MAX_HEADER_BYTES)
         throw this.#break(`the length line of a frame is longer than ${MAX_HEADER_BYTES} bytes`);
     }
     return at;
   }
 
-  #begin(digits: string): void {
-    if (digits === '') throw this.#break('the length line of a frame is empty');
-    const length = Number(digits);
+  #begin(): void {
+    const length = this.#length;
+    // CR alone
+    if (this.#headerBytes === 1) throw this.#break('the length line of a frame is empty');
     if (length > this.#maxFrameBytes)
-      throw this.#break(`a frame of ${digits} bytes is over the limit of ${this.#maxFrameBytes} bytes`);
-    this.#header = '';
+      throw this.#break(`a frame of ${length} bytes is over the limit of ${this.#maxFrameBytes} bytes`);
+    this.#headerBytes = 0;
+    this.#length = 0;
+    this.#hasCr = false;
     this.#expected = length + 2;
     this.#filled = 0;
     // grown with what arrives: a header alone must not make anyone reserve the maximum
@@ -102,7 +139,9 @@ export class FrameDecoder {
     const needed = this.#filled + count;
     let body = this.#body!;
     if (needed > body.length) {
-      const larger = new Uint8Array(Math.min(this.#expected, Math.max(needed, body.length * 2)));
+      // Who has sent so much gets room for the rest, so that nothing larger is ever copied at one go; the kernel gives pages when they are used.
+      const wanted = needed > COPY_LIMIT_BYTES ? this.#expected : Math.max(needed, body.length * 2);
+      const larger = new Uint8Array(Math.min(this.#expected, wanted));
       larger.set(body.subarray(0, this.#filled));
       body = larger;
       this.#body = larger;

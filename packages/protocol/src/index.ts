@@ -4,11 +4,12 @@
  * @packageDocumentation
  */
 export { fromBytes, toBytes } from './byte-string.ts';
-export { decode, encode } from './codec.ts';
+export { type DecodeLimits, decode, encode } from './codec.ts';
 export type { EnumDescriptor, FieldDescriptor, FieldType, MessageDescriptor } from './descriptor.ts';
 export {
   type DecodedMessage,
   decodeMessage,
+  encodeFrameParts,
   encodeMessage,
   MessageType,
   REQUESTS,

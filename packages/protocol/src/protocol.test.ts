@@ -7,13 +7,16 @@ import {
   EchoRequest,
   encode,
   encodeFrame,
+  encodeFrameParts,
   encodeMessage,
+  FrameDecoder,
   fromBytes,
   InfoResponse,
   LimitMemoryRequest,
   MessageType,
   NetOutRequest,
   ProtocolError,
+  type RunResponse,
   SpawnRequest,
   StreamResponse,
   toBytes,
@@ -140,6 +143,37 @@ describe('decoding (spec protocol.md 4)', () => {
     expect(action).toThrow(ProtocolError);
     expect(action).toThrow(message);
   });
+  it('of a request is bounded in fields and strings, and not in data [SECURITY P14]', () => {
+    const mount = hex('0a06 0a00 1200 1800');
+    const create = (mounts: number): Uint8Array =>
+      new Uint8Array(
+        Buffer.concat([
+          hex('080b12'),
+          varint(mounts * mount.length),
+          ...Array.from({ length: mounts }, () => mount),
+        ]),
+      );
+    expect((decodeMessage(create(2_000), 'request').payload as CreateRequest).bind_mounts).toHaveLength(
+      2_000,
+    );
+    expect(() => decodeMessage(create(2_501), 'request')).toThrow(/too many fields/);
+    const unknown = new Uint8Array(Buffer.concat([Buffer.alloc(20_002, hex('7801')), hex('085b1200')]));
+    expect(() => decodeMessage(unknown, 'request')).toThrow(/too many fields/);
+    const named = (size: number): Uint8Array =>
+      encodeMessage(MessageType.Create, { handle: 'h'.repeat(size), rootfs: 'r' });
+    expect((decodeMessage(named(131_071), 'request').payload as CreateRequest).handle).toHaveLength(131_071);
+    expect(() => decodeMessage(named(131_072), 'request')).toThrow(
+      /rootfs: the strings of the message are too long/,
+    );
+    const script = new Uint8Array(1_000_000);
+    const run = encodeMessage(MessageType.Run, { handle: 'h', script });
+    expect((decodeMessage(run, 'request').payload as SpawnRequest).script).toHaveLength(1_000_000);
+    // What a daemon answers is trusted.
+    const handles = Array.from({ length: 20_000 }, (_, n) => `container-${n}`);
+    const list = encodeMessage(MessageType.List, { handles }, 'response');
+    expect(decodeMessage(list, 'response').payload).toEqual({ handles });
+  });
+
   it('never fails in any other way, whatever the bytes', () => {
     fc.assert(
       fc.property(
@@ -182,6 +216,58 @@ describe('encoding', () => {
   ])('refuses what does not fit and names the field', (action, message) => {
     expect(action).toThrow(ProtocolError);
     expect(action).toThrow(message);
+  });
+});
+
+function varint(value: number): Uint8Array {
+  return value < 128
+    ? Uint8Array.of(value)
+    : new Uint8Array(Buffer.concat([Uint8Array.of((value & 127) | 128), varint(value >> 7)]));
+}
+
+describe('a frame in pieces', () => {
+  it('is the frame, whatever the sizes of its values', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.constantFrom(0, 1, 100, 16_383, 16_384, 70_000), { maxLength: 3 }),
+        fc.string(),
+        (sizes, handle) => {
+          const [stdout = 0, stderr = 0, more = 0] = sizes;
+          const value = {
+            exit_status: 3,
+            stdout: new Uint8Array(stdout).fill(1),
+            stderr: new Uint8Array(stderr).fill(2),
+            info: { state: handle, events: [handle, 'x'.repeat(more)] },
+          };
+          const whole = encodeFrame(encodeMessage(MessageType.Run, value, 'response'));
+          const parts = encodeFrameParts(MessageType.Run, value, 'response');
+          expect(Buffer.compare(Buffer.concat(parts), whole)).toBe(0);
+          const [decoded] = new FrameDecoder().push(Buffer.concat(parts));
+          const { stdout: read } = decodeMessage(decoded!, 'response').payload as RunResponse;
+          expect(Buffer.compare(read, value.stdout)).toBe(0);
+        },
+      ),
+      { numRuns: 60 },
+    );
+  });
+
+  it('does not copy what is large', () => {
+    const message = new Uint8Array(1_000_000);
+    const parts = encodeFrameParts(MessageType.Echo, { message }, 'response');
+    expect(parts.some((part) => part === message)).toBe(true);
+  });
+
+  it('keeps earlier pieces as they were while more is written', () => {
+    const large = new Uint8Array(20_000);
+    const value = {
+      stdout: large,
+      stderr: large,
+      info: { events: Array.from({ length: 500 }, (_, n) => `event ${n}`) },
+    };
+    const whole = encodeFrame(encodeMessage(MessageType.Run, value, 'response'));
+    expect(Buffer.compare(Buffer.concat(encodeFrameParts(MessageType.Run, value, 'response')), whole)).toBe(
+      0,
+    );
   });
 });
 

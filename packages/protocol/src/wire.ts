@@ -9,28 +9,40 @@ export const FIXED32 = 5;
 
 const MAX_UINT64 = (1n << 64n) - 1n;
 
-/** Appends to a growing buffer. */
+/** Blocks from this size on are handed on as they are. */
+const LARGE_BLOCK_BYTES = 16 * 1024;
+
+/** Collects a message in pieces: small things in a growing buffer, large blocks without a copy. */
 export class WireWriter {
+  readonly #parts: Uint8Array[] = [];
   #bytes = new Uint8Array(128);
-  #length = 0;
+  /** Where what is not yet a part begins and ends. */
+  #from = 0;
+  #to = 0;
+  #partBytes = 0;
+
+  /** Bytes written. */
+  get length(): number {
+    return this.#partBytes + this.#to - this.#from;
+  }
 
   varint(value: number | bigint): void {
     this.#reserve(10);
     if (typeof value === 'bigint') {
       let rest = BigInt.asUintN(64, value);
       while (rest > 0x7fn) {
-        this.#bytes[this.#length++] = Number(rest & 0x7fn) | 0x80;
+        this.#bytes[this.#to++] = Number(rest & 0x7fn) | 0x80;
         rest >>= 7n;
       }
-      this.#bytes[this.#length++] = Number(rest);
+      this.#bytes[this.#to++] = Number(rest);
       return;
     }
     let rest = value;
     while (rest > 0x7f) {
-      this.#bytes[this.#length++] = (rest % 128) | 0x80;
+      this.#bytes[this.#to++] = (rest % 128) | 0x80;
       rest = Math.floor(rest / 128);
     }
-    this.#bytes[this.#length++] = rest;
+    this.#bytes[this.#to++] = rest;
   }
 
   tag(field: number, wireType: number): void {
@@ -39,21 +51,62 @@ export class WireWriter {
 
   block(bytes: Uint8Array): void {
     this.varint(bytes.length);
-    this.#reserve(bytes.length);
-    this.#bytes.set(bytes, this.#length);
-    this.#length += bytes.length;
+    this.#append(bytes);
+  }
+
+  /** A block that another writer has collected. */
+  blockOf(inner: WireWriter): void {
+    this.varint(inner.length);
+    for (const part of inner.parts()) this.#append(part);
+  }
+
+  /** The pieces in order. They are views: neither they nor large blocks may be changed before they are sent. */
+  parts(): readonly Uint8Array[] {
+    this.#closePart();
+    return this.#parts;
   }
 
   finish(): Uint8Array {
-    return this.#bytes.slice(0, this.#length);
+    if (this.#parts.length === 0) return this.#bytes.slice(this.#from, this.#to);
+    const whole = new Uint8Array(this.length);
+    let at = 0;
+    for (const part of this.parts()) {
+      whole.set(part, at);
+      at += part.length;
+    }
+    return whole;
+  }
+
+  #append(bytes: Uint8Array): void {
+    if (bytes.length >= LARGE_BLOCK_BYTES) {
+      this.#closePart();
+      this.#parts.push(bytes);
+      this.#partBytes += bytes.length;
+      return;
+    }
+    this.#reserve(bytes.length);
+    this.#bytes.set(bytes, this.#to);
+    this.#to += bytes.length;
+  }
+
+  #closePart(): void {
+    if (this.#to === this.#from) return;
+    const part = this.#bytes.subarray(this.#from, this.#to);
+    this.#parts.push(part);
+    this.#partBytes += part.length;
+    this.#from = this.#to;
   }
 
   #reserve(count: number): void {
-    const needed = this.#length + count;
+    const needed = this.#to + count;
     if (needed <= this.#bytes.length) return;
-    const larger = new Uint8Array(Math.max(needed, this.#bytes.length * 2));
-    larger.set(this.#bytes.subarray(0, this.#length));
+    // What has become a part stays where it is.
+    const begun = this.#bytes.subarray(this.#from, this.#to);
+    const larger = new Uint8Array(Math.max(begun.length + count, this.#bytes.length * 2));
+    larger.set(begun);
     this.#bytes = larger;
+    this.#from = 0;
+    this.#to = begun.length;
   }
 }
 

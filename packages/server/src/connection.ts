@@ -4,17 +4,12 @@
  */
 import type { Socket } from 'node:net';
 import type { Logger, Warden } from '@warden/interface';
-import {
-  decodeMessage,
-  encodeFrame,
-  encodeMessage,
-  FrameDecoder,
-  MessageType,
-  REQUESTS,
-} from '@warden/protocol';
+import { decodeMessage, encodeFrameParts, FrameDecoder, MessageType, REQUESTS } from '@warden/protocol';
+import type { BudgetShare } from './byte-budget.ts';
 import { errorResponse, isDefect } from './error-response.ts';
 import { FrameTimer } from './frame-timer.ts';
 import { HANDLERS, isWaitingRequest } from './requests.ts';
+import { type ClientKey, TURN_MILLISECONDS, type Turns } from './turns.ts';
 
 /** Requests, and bytes of them, that may wait behind the one in execution before the socket is not read any more. */
 const MAX_QUEUED = 64;
@@ -31,6 +26,11 @@ export interface ConnectionOptions {
   readonly logger: Logger;
   readonly maxFrameBytes?: number | undefined;
   readonly frameTimeoutMs?: number | undefined;
+  /** Shared by all connections of a server. */
+  readonly turns: Turns;
+  /** Whose connection this is, as far as turns go. */
+  readonly client: ClientKey;
+  readonly budget: BudgetShare;
 }
 
 /** See the file's head. */
@@ -44,7 +44,14 @@ export class ServerConnection {
   readonly #queue: Uint8Array[] = [];
   readonly #gone = new AbortController();
   readonly #frameTimer: FrameTimer;
+  readonly #turns: Turns;
+  readonly #client: ClientKey;
+  readonly #budget: BudgetShare;
   #queuedBytes = 0;
+  /** Of the frame in execution. */
+  #runningBytes = 0;
+  /** What was read and not yet cut into frames, because the queue is full. */
+  #rest: Uint8Array | undefined;
   #isRunning = false;
   #runningType: number | undefined;
   /** Set by a drain or a broken frame: what runs may finish, nothing else starts. */
@@ -55,6 +62,9 @@ export class ServerConnection {
     this.#socket = options.socket;
     this.#warden = options.warden;
     this.#logger = options.logger;
+    this.#turns = options.turns;
+    this.#client = options.client;
+    this.#budget = options.budget;
     this.#decoder = new FrameDecoder(
       options.maxFrameBytes === undefined ? {} : { maxFrameBytes: options.maxFrameBytes },
     );
@@ -81,6 +91,10 @@ export class ServerConnection {
         this.#frameTimer.stop();
         this.#gone.abort(new Error('the connection is closed'));
         this.#queue.length = 0;
+        this.#queuedBytes = 0;
+        this.#rest = undefined;
+        this.#decoder.drop();
+        this.#count();
         this.#warden.close().then(resolve, (error: unknown) => {
           this.#logger.warn('session-close-failed', { error });
           resolve();
@@ -113,23 +127,41 @@ export class ServerConnection {
   #receive(chunk: Uint8Array): void {
     // after a broken frame the socket is read on for its end of file only
     if (this.#isClosing || this.#brokenFrame !== undefined) return;
-    const frames: Uint8Array[] = [];
-    try {
-      this.#decoder.pushInto(chunk, frames);
-    } catch (error) {
-      this.#brokenFrame = error;
-    }
-    for (const frame of frames) {
-      this.#queue.push(frame);
-      this.#queuedBytes += frame.length;
-    }
-    this.#throttle();
-    this.#timeRest(frames.length > 0);
+    this.#cut(chunk);
     void this.#work();
   }
 
+  /** Cuts what was read into frames, as many as the queue takes. */
+  #cut(chunk: Uint8Array): void {
+    const before = this.#queue.length;
+    this.#rest = undefined;
+    try {
+      const taken = this.#decoder.pushInto(chunk, this.#queue, MAX_QUEUED + 1);
+      if (taken < chunk.length) this.#rest = chunk.subarray(taken);
+    } catch (error) {
+      this.#brokenFrame = error;
+    }
+    for (const frame of this.#queue.slice(before)) this.#queuedBytes += frame.length;
+    try {
+      this.#count();
+    } catch (error) {
+      // Whoever wants more than there is loses the connection; what it had asked for before is answered.
+      this.#brokenFrame ??= error;
+      this.#decoder.drop();
+      this.#count();
+    }
+    this.#throttle();
+    this.#timeRest(this.#queue.length > before);
+  }
+
+  /** Tells the server what this connection holds. Throws when that is more than it may. */
+  #count(): void {
+    this.#budget.set(this.#queuedBytes + this.#runningBytes + this.#decoder.heldBytes);
+  }
+
   #throttle(): void {
-    const isFull = this.#queue.length > MAX_QUEUED || this.#queuedBytes > MAX_QUEUED_BYTES;
+    const isFull =
+      this.#queue.length > MAX_QUEUED || this.#queuedBytes > MAX_QUEUED_BYTES || this.#rest !== undefined;
     if (isFull && !this.#socket.isPaused()) this.#socket.pause();
     else if (!isFull && this.#socket.isPaused()) this.#socket.resume();
     else return;
@@ -148,19 +180,39 @@ export class ServerConnection {
   async #work(): Promise<void> {
     if (this.#isRunning) return;
     this.#isRunning = true;
-    for (let frame = this.#queue.shift(); frame !== undefined; frame = this.#queue.shift()) {
-      this.#queuedBytes -= frame.length;
-      this.#throttle();
+    if (this.#queue.length > 0) await this.#turns.enter(this.#client);
+    let turnEnds = performance.now() + TURN_MILLISECONDS;
+    for (let frame = this.#next(); frame !== undefined; frame = this.#next()) {
       await this.#execute(frame);
       if (this.#isClosing || this.#gone.signal.aborted) break;
+      if (performance.now() < turnEnds || this.#queue.length === 0) continue;
+      await this.#turns.wait(this.#client);
+      turnEnds = performance.now() + TURN_MILLISECONDS;
     }
     this.#isRunning = false;
+    this.#runningBytes = 0;
+    this.#count();
     if (this.#brokenFrame !== undefined && !this.#isClosing) {
       await this.#send(MessageType.Error, errorResponse(this.#brokenFrame));
       this.#finish();
     } else if (this.#isClosing) {
       this.#finish();
     }
+  }
+
+  /** The next frame; with it there is room for what was read before. */
+  #next(): Uint8Array | undefined {
+    if (this.#isClosing) return undefined;
+    const frame = this.#queue.shift();
+    this.#queuedBytes -= frame?.length ?? 0;
+    this.#runningBytes = frame?.length ?? 0;
+    if (this.#rest !== undefined && this.#queue.length < MAX_QUEUED / 2 && this.#brokenFrame === undefined) {
+      this.#cut(this.#rest);
+    } else {
+      this.#count();
+      this.#throttle();
+    }
+    return frame;
   }
 
   async #execute(frame: Uint8Array): Promise<void> {
@@ -203,8 +255,12 @@ export class ServerConnection {
   /** Resolves when the socket takes more: whoever reads slowly gets the next answer later. */
   async #send(type: number, response: object): Promise<void> {
     if (this.#gone.signal.aborted || this.#socket.destroyed || this.#socket.writableEnded) return;
-    if (this.#socket.write(encodeFrame(encodeMessage(type, response, 'response')))) return;
-    await this.#writable();
+    // in pieces, and as one call of the kernel: what is large is not copied
+    this.#socket.cork();
+    let hasRoom = true;
+    for (const part of encodeFrameParts(type, response, 'response')) hasRoom = this.#socket.write(part);
+    this.#socket.uncork();
+    if (!hasRoom) await this.#writable();
   }
 
   /** Resolves when the socket has drained or the client is gone, and leaves no listener: a long stream comes here often. */
@@ -231,7 +287,6 @@ export class ServerConnection {
   }
 }
 
-/** Scripts are long and may hold secrets. */
 /** The scripts of Spawn and Run hold credentials. */
 function withoutScript(payload: object): object {
   return 'script' in payload ? { ...payload, script: undefined } : payload;

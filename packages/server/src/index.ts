@@ -3,4 +3,5 @@
  *
  * @packageDocumentation
  */
+export type { ClientPolicy, Peer } from './peer.ts';
 export { type WardenServer, type WardenServerOptions, wardenServer } from './server.ts';

@@ -3,9 +3,16 @@ import fs from 'node:fs';
 import net from 'node:net';
 import { type Logger, silentLogger, WardenError, type WardenHost } from '@warden/interface';
 import { encodeFrame, encodeMessage, MessageType } from '@warden/protocol';
+import { ByteBudget } from './byte-budget.ts';
 import { ServerConnection } from './connection.ts';
 import { errorResponse } from './error-response.ts';
+import { admit, type ClientPolicy, type Peer } from './peer.ts';
 import { listenAt, removeSocket, requireFreePath } from './socket-file.ts';
+import { Turns } from './turns.ts';
+
+const DEFAULT_BUFFERED_BYTES = 256 * 1024 * 1024;
+/** Refused clients are told of so often at most: they must not fill the log. */
+const REFUSAL_LOG_MILLISECONDS = 1_000;
 
 /** Options of {@link wardenServer}. */
 export interface WardenServerOptions {
@@ -22,6 +29,12 @@ export interface WardenServerOptions {
   readonly maxConnections?: number;
   /** Milliseconds a client may leave a frame it has begun unfinished. Default 60000. */
   readonly frameTimeoutMs?: number;
+  /** Bytes of requests that all clients together may have waiting; who sends more is told so and closed. Default 256 MiB. */
+  readonly maxBufferedBytes?: number;
+  /** Tells by a connection's descriptor who made it. With it the connections of one process count as one client when turns are given. */
+  readonly peerOf?: (descriptor: number) => Peer;
+  /** Who may stay; asked once for each connection, before anything of it is read. Needs `peerOf`: whom nobody knows is refused. */
+  readonly policy?: ClientPolicy;
 }
 
 /** A server. All methods are idempotent. */
@@ -49,12 +62,17 @@ class UnixSocketServer implements WardenServer {
   readonly #logger: Logger;
   readonly #server: net.Server;
   readonly #connections = new Set<ServerConnection>();
+  readonly #turns = new Turns();
+  readonly #budget: ByteBudget;
+  #refused = 0;
+  #refusalsLogged = Number.NEGATIVE_INFINITY;
   #inode: number | undefined;
   #stopped: Promise<void> | undefined;
 
   constructor(options: WardenServerOptions) {
     this.#options = options;
     this.#logger = options.logger ?? silentLogger;
+    this.#budget = new ByteBudget(options.maxBufferedBytes ?? DEFAULT_BUFFERED_BYTES);
     this.#server = net.createServer((socket) => this.#accept(socket));
   }
 
@@ -98,30 +116,48 @@ class UnixSocketServer implements WardenServer {
   }
 
   #accept(socket: net.Socket): void {
-    const { maxConnections = Number.POSITIVE_INFINITY } = this.#options;
-    if (this.#connections.size >= maxConnections) {
-      this.#refuse(socket, maxConnections);
+    let peer: Peer | undefined;
+    try {
+      peer = admit(socket, this.#options);
+      this.#requireRoom();
+    } catch (error) {
+      this.#refuse(socket, error);
       return;
     }
+    if (peer !== undefined) this.#logger.debug?.('connected', { peer });
     const connection = new ServerConnection({
       socket,
       warden: this.#options.host.openSession(),
       logger: this.#logger,
       maxFrameBytes: this.#options.maxFrameBytes,
       frameTimeoutMs: this.#options.frameTimeoutMs,
+      turns: this.#turns,
+      client: peer?.pid || socket,
+      budget: this.#budget.open(),
     });
     this.#connections.add(connection);
     void connection.ended.then(() => this.#connections.delete(connection));
   }
 
-  /** Tells one client too many why it cannot stay. The others, and the descriptors their requests need, are not touched. */
-  #refuse(socket: net.Socket, limit: number): void {
-    this.#logger.warn('connection-refused', { limit });
-    const error = new WardenError(
+  #requireRoom(): void {
+    const { maxConnections: limit = Number.POSITIVE_INFINITY } = this.#options;
+    if (this.#connections.size < limit) return;
+    throw new WardenError(
       'UNAVAILABLE',
       `too many connections: ${limit} of ${limit}; close some, or raise server.max_connections`,
       { fields: { operation: 'connect', used: limit, limit } },
     );
+  }
+
+  /** Tells a client why it cannot stay. The others, and the descriptors their requests need, are not touched. */
+  #refuse(socket: net.Socket, error: unknown): void {
+    this.#refused++;
+    const now = performance.now();
+    if (now - this.#refusalsLogged >= REFUSAL_LOG_MILLISECONDS) {
+      this.#refusalsLogged = now;
+      this.#logger.warn('connection-refused', { error, count: this.#refused });
+      this.#refused = 0;
+    }
     socket.on('error', () => {});
     // no lingering: whoever does not read this cannot hold the descriptor
     socket.write(encodeFrame(encodeMessage(MessageType.Error, errorResponse(error), 'response')));
