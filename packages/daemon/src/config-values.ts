@@ -21,7 +21,11 @@ export function checkValue(name: string, rule: LeafRule, value: unknown, finding
       return checkList(name, { type: 'string', about: '' }, { value, findings });
     case 'numbers':
       if (!Array.isArray(value)) return refuse(name, rule, value, findings);
-      return checkList(name, { ...rule, type: 'integer', fallback: null }, { value, findings });
+      return checkList(
+        name,
+        { type: 'integer', about: '', min: rule.min, max: rule.max },
+        { value, findings },
+      );
     case 'integers':
       if (!isPlainMap(value)) return refuse(name, rule, value, findings);
       return checkIntegers(name, rule.keys, value, findings);

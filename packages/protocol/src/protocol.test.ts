@@ -244,7 +244,7 @@ describe('a frame in pieces', () => {
           expect(Buffer.compare(Buffer.concat(parts), whole)).toBe(0);
           const [decoded] = new FrameDecoder().push(Buffer.concat(parts));
           const { stdout: read } = decodeMessage(decoded!, 'response').payload as RunResponse;
-          expect(Buffer.compare(read, value.stdout)).toBe(0);
+          expect(Buffer.compare(read!, value.stdout)).toBe(0);
         },
       ),
       { numRuns: 60 },

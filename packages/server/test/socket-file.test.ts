@@ -2,9 +2,10 @@ import { once } from 'node:events';
 import fs from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
+import { Worker } from 'node:worker_threads';
 import { isWardenError } from '@warden/interface';
 import { MessageType } from '@warden/protocol';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { wardenServer } from '../src/index.ts';
 import { ProgrammableHost } from './programmable-host.ts';
 import { freshDirectory, startServer, TestClient } from './test-client.ts';
@@ -50,6 +51,66 @@ describe('the socket file', () => {
       process.umask(umask);
     }
   });
+
+  it('is born closed to everybody else, whatever the umask: the kernel makes it so, no later change [SECURITY P27]', async () => {
+    const directory = freshDirectory();
+    const listen = vi.spyOn(net.Server.prototype, 'listen');
+    const born: { mode: number; umask: number; names: string[] }[] = [];
+    listen.mockImplementation(function (this: net.Server, ...args: unknown[]) {
+      const umask = process.umask();
+      listen.mockRestore();
+      const result = Reflect.apply(this.listen, this, args) as net.Server;
+      // bind(2) has happened, nothing else has
+      const names = fs.readdirSync(directory);
+      const mode = fs.lstatSync(path.join(directory, names[0]!)).mode & 0o7777;
+      born.push({ mode, umask, names });
+      return result;
+    });
+    const umask = process.umask(0);
+    try {
+      await startServer(host, { path: path.join(directory, 'warden.sock'), mode: 0o666 });
+    } finally {
+      process.umask(umask);
+      vi.restoreAllMocks();
+    }
+    expect(born).toEqual([{ mode: 0o600, umask: 0o177, names: [expect.stringMatching(/^\.w[0-9a-f]{6}$/)] }]);
+    expect(fs.lstatSync(path.join(directory, 'warden.sock')).mode & 0o7777).toBe(0o666);
+  });
+
+  it('never shows another mode than the right one under its name, to whoever looks all the time [SECURITY P27]', async () => {
+    const directory = freshDirectory();
+    const watcher = new Worker(
+      `const fs = require('node:fs'), { parentPort, workerData } = require('node:worker_threads');
+       const seen = {}; let isOver = false; parentPort.on('message', () => { isOver = true; });
+       const look = () => {
+         for (let n = 0; n < 200; n++) for (const name of fs.readdirSync(workerData)) {
+           const facts = fs.lstatSync(workerData + '/' + name, { throwIfNoEntry: false });
+           if (facts) (seen[name] ??= {})[(facts.mode & 0o7777).toString(8)] = true;
+         }
+         if (isOver) { parentPort.postMessage(seen); parentPort.close(); } else setImmediate(look);
+       };
+       parentPort.postMessage('ready'); look();`,
+      { eval: true, workerData: directory },
+    );
+    await once(watcher, 'message');
+    const umask = process.umask(0);
+    try {
+      for (let n = 0; n < 60; n++) {
+        const server = wardenServer({ host, path: path.join(directory, 'warden.sock'), mode: 0o640 });
+        await server.listen();
+        await server.close();
+      }
+    } finally {
+      process.umask(umask);
+    }
+    watcher.postMessage('end');
+    const [seen] = (await once(watcher, 'message')) as [Record<string, Record<string, boolean>>];
+    const { 'warden.sock': final = {}, ...others } = seen;
+    expect(Object.keys(final)).toEqual(['640']);
+    // The name before it lives too shortly to be met each time.
+    for (const modes of Object.values(others))
+      expect(['600', '640']).toEqual(expect.arrayContaining(Object.keys(modes)));
+  }, 60_000);
 
   it('is refused while a daemon listens on it, which goes on', async () => {
     const { path: socketPath } = await startServer(host);
