@@ -308,6 +308,15 @@ const TASKS = {
     installAndBuild();
     return run(node, ['docs/api/typedoc.mjs']);
   },
+  'test:sanitize'() {
+    ensureSystemPackages(['build', 'test']);
+    installAndBuild();
+    return runIsolated([node, 'scripts/test-sanitize.mjs', ...rest]);
+  },
+  analyze() {
+    ensureSystemPackages(['build']);
+    return run('make', ['-s', '-j2', '-C', 'native', 'analyze']);
+  },
   fuzz() {
     ensureSystemPackages(['build', 'fuzz']);
     installAndBuild();

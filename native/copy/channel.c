@@ -50,7 +50,7 @@ void channel_commit(struct channel *channel, const struct copy_header *header, c
 int channel_send(struct channel *channel, const struct copy_header *header, const char *name, const void *payload) {
   unsigned char *room = channel_reserve(channel, header->name_length, header->payload_length);
   if (room == NULL) return -1;
-  if (header->payload_length > 0) memcpy(room, payload, header->payload_length);
+  if (payload != NULL) memcpy(room, payload, header->payload_length);
   channel_commit(channel, header, name);
   return 0;
 }
@@ -60,7 +60,7 @@ int channel_send_fd(struct channel *channel, const struct copy_header *header, c
   union control control = {.space = {0}};
   struct iovec part = {.iov_base = channel->out, .iov_len = channel->written};
   struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space};
-  struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
+  struct cmsghdr *rights = &control.align; /* the first, and only */
   rights->cmsg_level = SOL_SOCKET;
   rights->cmsg_type = SCM_RIGHTS;
   rights->cmsg_len = CMSG_LEN(sizeof(int));

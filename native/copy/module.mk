@@ -14,9 +14,9 @@ COPY_CFLAGS := $(PROGRAM_CFLAGS) -O2
 COPY_LDFLAGS := $(PROGRAM_LDFLAGS)
 endif
 
-$(OUT)/warden-copy: $(COPY_SOURCES) $(COPY_HEADERS) copy/module.mk Makefile
+$(OUT)/warden-copy: $(COPY_SOURCES) $(SANITIZE_SOURCES) $(COPY_HEADERS) copy/module.mk Makefile
 	@mkdir -p $(@D)
-	$(PROGRAM_CC) $(CPPFLAGS) $(COPY_CFLAGS) $(CFLAGS) $(COPY_SOURCES) -o $@ $(COPY_LDFLAGS) $(LDFLAGS)
+	$(PROGRAM_CC) $(CPPFLAGS) $(COPY_CFLAGS) $(SANITIZE_FLAGS) $(CFLAGS) $(COPY_SOURCES) $(SANITIZE_SOURCES) -o $@ $(COPY_LDFLAGS) $(LDFLAGS)
 
 # The test drives both roles as processes; with the sanitizers in them.
 $(BUILD)/test/warden-copy: $(COPY_SOURCES) $(COPY_HEADERS) copy/module.mk Makefile

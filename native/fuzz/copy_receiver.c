@@ -11,7 +11,7 @@ static void check_tree(int directory, mode_t mask, unsigned depth) {
   for (struct dirent *entry; (entry = readdir(list)) != NULL;) {
     struct stat facts;
     if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
-    must(strncmp(entry->d_name, OUTPUT_PREFIX, sizeof OUTPUT_PREFIX - 1) != 0 || depth == 0 || facts.st_size >= 0);
+    must(strncmp(entry->d_name, OUTPUT_PREFIX, sizeof OUTPUT_PREFIX - 1) != 0);
     must(fstatat(directory, entry->d_name, &facts, AT_SYMLINK_NOFOLLOW) == 0);
     if (S_ISFIFO(facts.st_mode)) must(strcmp(entry->d_name, "fifo") == 0);
     else must(S_ISREG(facts.st_mode) || S_ISDIR(facts.st_mode) || S_ISLNK(facts.st_mode));

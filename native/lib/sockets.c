@@ -75,7 +75,7 @@ int64_t warden_send(int fd, const void *bytes, uint32_t size, const int32_t *fds
         memset(&control, 0, sizeof(control));
         message.msg_control = control.space;
         message.msg_controllen = CMSG_SPACE(fd_count * sizeof(int));
-        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+        struct cmsghdr *header = &control.align; /* the first, and only */
         header->cmsg_level = SOL_SOCKET;
         header->cmsg_type = SCM_RIGHTS;
         header->cmsg_len = CMSG_LEN(fd_count * sizeof(int));

@@ -5,9 +5,9 @@ WSH_OBJECTS := $(WSH_SOURCES:wsh/%.c=$(BUILD)/wsh/%.o)
 ALL += $(OUT)/wsh
 PROGRAMS += $(OUT)/wsh
 
-$(OUT)/wsh: $(WSH_OBJECTS)
+$(OUT)/wsh: $(WSH_OBJECTS) $(SANITIZE_SOURCES)
 	@mkdir -p $(@D)
-	$(PROGRAM_CC) $(PROGRAM_CFLAGS) $(CFLAGS) $^ -o $@ $(PROGRAM_LDFLAGS) $(LDFLAGS)
+	$(PROGRAM_CC) $(PROGRAM_CFLAGS) $(SANITIZE_FLAGS) $(CFLAGS) $^ -o $@ $(PROGRAM_LDFLAGS) $(LDFLAGS)
 
 $(BUILD)/wsh/%.o: wsh/%.c $(wildcard wsh/*.h) include/wshd_protocol.h wsh/module.mk Makefile
 	@mkdir -p $(@D)

@@ -7,9 +7,9 @@ ifndef SANITIZE
 WSHD_FLAGS := -fno-asynchronous-unwind-tables -fno-unwind-tables -flto -Wl,-z,noseparate-code
 endif
 
-$(OUT)/wshd: $(WSHD_SOURCES) $(WSHD_HEADERS)
+$(OUT)/wshd: $(WSHD_SOURCES) $(SANITIZE_SOURCES) $(WSHD_HEADERS)
 	@mkdir -p $(@D)
-	$(PROGRAM_CC) $(CPPFLAGS) $(PROGRAM_CFLAGS) $(WSHD_FLAGS) -o $@ $(WSHD_SOURCES) $(PROGRAM_LDFLAGS)
+	$(PROGRAM_CC) $(CPPFLAGS) $(PROGRAM_CFLAGS) $(SANITIZE_FLAGS) $(WSHD_FLAGS) -o $@ $(WSHD_SOURCES) $(SANITIZE_SOURCES) $(PROGRAM_LDFLAGS)
 
 $(BUILD)/test/wshd_plan_test: test/wshd_plan_test.c wshd/plan.c wshd/report.c wshd/wire.c wshd/ring.c wshd/accounts.c wshd/format.c $(WSHD_HEADERS)
 	@mkdir -p $(@D)

@@ -177,7 +177,7 @@ static int take_user(struct plan *plan, char *line) {
 static int take_file(struct plan *plan, char *line) {
   char *target = plan_field(&line), *mode_text = plan_field(&line), *source = plan_field(&line);
   uint64_t mode;
-  if (source == NULL || target[0] != '/' || !number(mode_text, 8, 07777, &mode)) return bad_line("expected file TARGET MODE SOURCE, found", target);
+  if (target == NULL || source == NULL || target[0] != '/' || !number(mode_text, 8, 07777, &mode)) return bad_line("expected file TARGET MODE SOURCE, found", target);
   if (!APPEND(plan, files, file_count)) return report_errno("plan", current_file);
   plan->files[plan->file_count - 1] = (struct plan_file){.target = target, .source = source, .mode = (mode_t)mode};
   return 0;
@@ -187,7 +187,7 @@ static int take_device(struct plan *plan, char *line) {
   char *name = plan_field(&line), *kind = plan_field(&line);
   char *major_text = plan_field(&line), *minor_text = plan_field(&line), *mode_text = plan_field(&line);
   uint64_t major, minor, mode;
-  if (mode_text == NULL || strchr(name, '/') != NULL || (strcmp(kind, "c") != 0 && strcmp(kind, "b") != 0) || !number(major_text, 10, 4095, &major) ||
+  if (name == NULL || kind == NULL || mode_text == NULL || strchr(name, '/') != NULL || (strcmp(kind, "c") != 0 && strcmp(kind, "b") != 0) || !number(major_text, 10, 4095, &major) ||
       !number(minor_text, 10, 1048575, &minor) || !number(mode_text, 8, 07777, &mode))
     return bad_line("expected device NAME c|b MAJOR MINOR MODE, found", name);
   if (!APPEND(plan, devices, device_count)) return report_errno("plan", current_file);
@@ -219,6 +219,7 @@ static int take_id_range(struct plan *plan, char *line) {
 static int take_directive(struct plan *plan, char *line) {
   char *key = plan_field(&line);
   uint64_t value = 0;
+  if (key == NULL) return 0;
   if (strcmp(key, "user") == 0) return take_user(plan, line);
   if (strcmp(key, "file") == 0) return take_file(plan, line);
   if (strcmp(key, "device") == 0) return take_device(plan, line);

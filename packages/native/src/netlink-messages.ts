@@ -37,8 +37,9 @@ function uint32(bytes: Buffer, at: number): number {
   return isLittleEndian ? bytes.readUInt32LE(at) : bytes.readUInt32BE(at);
 }
 
+/** Not by a mask: of what a message says of itself, up to 2^32 - 1, that would make a negative number. */
 function align(length: number): number {
-  return (length + 3) & ~3;
+  return Math.ceil(length / 4) * 4;
 }
 
 /** Cuts a datagram or request into its messages. Throws `RangeError` when the lengths do not fit. */

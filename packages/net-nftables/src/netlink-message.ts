@@ -137,9 +137,10 @@ export function messageAttributes(received: Buffer, familyHeader: number): Map<n
   return parseAttributes(received.subarray(HEADER_BYTES + familyHeader, readUint32(received, 0)));
 }
 
-/** The protocol header that stands in front of the attributes. */
+/** The protocol header that stands in front of the attributes; what a message is short of is zero. */
 export function familyHeader(received: Buffer, length: number): Buffer {
-  return received.subarray(HEADER_BYTES, HEADER_BYTES + length);
+  const header = received.subarray(HEADER_BYTES, HEADER_BYTES + length);
+  return header.length === length ? header : Buffer.concat([header], length);
 }
 
 /** Attributes by type; of a repeated one the last. Stops at a length that does not fit. */

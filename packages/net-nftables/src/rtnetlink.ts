@@ -239,10 +239,11 @@ export function getRoute(destination: Uint8Array): MessageBody {
 /** The number of the link the answer to {@link getRoute} leads out by, if it names one. */
 export function readOutgoingLink(received: Buffer): number | undefined {
   const bytes = messageAttributes(received, RTMSG_BYTES).get(4);
-  return bytes === undefined ? undefined : readUint32(bytes, 0);
+  return bytes === undefined || bytes.length < 4 ? undefined : readUint32(bytes, 0);
 }
 
 /** The source address of the answer to {@link getRoute}, if it names one. */
 export function readPreferredSource(received: Buffer): number | undefined {
-  return messageAttributes(received, RTMSG_BYTES).get(7)?.readUInt32BE(0);
+  const bytes = messageAttributes(received, RTMSG_BYTES).get(7);
+  return bytes === undefined || bytes.length < 4 ? undefined : bytes.readUInt32BE(0);
 }
