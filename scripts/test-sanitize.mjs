@@ -18,10 +18,22 @@ const LOG_BYTES = 1 << 20;
 const files = process.argv.slice(2).filter((word) => word !== '--');
 
 /** Tests that run the programs; what is only TypeScript has nothing to gain. */
-const WITH_PROGRAMS = ['packages/native/', 'packages/wshd/', 'packages/net-nftables/', 'packages/cgroup/', 'packages/quota/', 'test/compliance/', 'test/integration/'];
+const WITH_PROGRAMS = [
+  'packages/native/',
+  'packages/wshd/',
+  'packages/net-nftables/',
+  'packages/cgroup/',
+  'packages/quota/',
+  'test/compliance/',
+  'test/integration/',
+];
 
 function run(command, args, env = {}) {
-  const { status } = spawnSync(command, args, { cwd: root, stdio: 'inherit', env: { ...process.env, ...env } });
+  const { status } = spawnSync(command, args, {
+    cwd: root,
+    stdio: 'inherit',
+    env: { ...process.env, ...env },
+  });
   return status === 0;
 }
 
@@ -46,14 +58,16 @@ function findings() {
   for (const line of shared.split('\n')) {
     program = /^sanitizer: process \d+ of (.*)$/.exec(line)?.[1] ?? program;
     const address = /^ {2}(0x[0-9a-f]+)$/.exec(line)?.[1];
-    const place = address && spawnSync('addr2line', ['-fpe', program, address], { encoding: 'utf8' }).stdout?.trim();
+    const place =
+      address && spawnSync('addr2line', ['-fpe', program, address], { encoding: 'utf8' }).stdout?.trim();
     text.push(place ? `  ${place}` : line);
   }
   return text.filter((line) => line.trim() !== '');
 }
 
 fs.mkdirSync(cache, { recursive: true });
-for (const name of fs.readdirSync(cache).filter((one) => one.startsWith('node.'))) fs.rmSync(path.join(cache, name));
+for (const name of fs.readdirSync(cache).filter((one) => one.startsWith('node.')))
+  fs.rmSync(path.join(cache, name));
 fs.writeFileSync(log, Buffer.alloc(LOG_BYTES));
 
 let passed = make('-j2', 'all');

@@ -36,6 +36,26 @@ const isShaped =
   (value) =>
     isObject(value) && Object.entries(shape).every(([key, check]) => check((value as never)[key]));
 
+const isByte: Check = (value) => isNumber(value) && (value as number) <= 255;
+/** `first` and `last` of what `toNumber` knows, in order. */
+const isRangeOf =
+  (toNumber: (value: unknown) => number | undefined): Check =>
+  (value) => {
+    if (!isObject(value)) return false;
+    const { first, last } = value as Readonly<Record<string, unknown>>;
+    const [from, to] = [toNumber(first), toNumber(last)];
+    return from !== undefined && to !== undefined && from <= to;
+  };
+
+const RULE: Shape = {
+  protocol: isOneOf('tcp', 'udp', 'icmp', 'all'),
+  log: isFlag,
+  network: optional(isRangeOf((value) => (typeof value === 'string' ? parseAddress(value) : undefined))),
+  ports: optional(isRangeOf((value) => (isPort(value) ? (value as number) : undefined))),
+  icmpType: optional(isByte),
+  icmpCode: optional(isByte),
+};
+
 const RESOURCES: Shape = {
   container_id: (value) => typeof value === 'string' && isContainerId(value),
   handle: isText,
@@ -43,7 +63,7 @@ const RESOURCES: Shape = {
   uid: isNumber,
   ports: isListOf(isPort),
   net_in: isListOf((pair) => isListOf(isPort)(pair) && (pair as unknown[]).length === 2),
-  net_out: isListOf(isShaped({ protocol: isOneOf('tcp', 'udp', 'icmp', 'all'), log: isFlag })),
+  net_out: isListOf(isShaped(RULE)),
   limit_memory: optional(isBig),
   limit_cpu: optional(isBig),
 };
@@ -65,7 +85,11 @@ const JOB: Shape = {
 
 const RECORD: Shape = {
   events: isListOf(isText),
-  jobs: optional((value) => isObject(value) && Object.values(value as object).every(isShaped(JOB))),
+  jobs: optional(
+    (value) =>
+      isObject(value) &&
+      Object.entries(value as object).every(([id, job]) => /^\d{1,10}$/.test(id) && isShaped(JOB)(job)),
+  ),
   grace_time: optional(orNull((value) => typeof value === 'number' && value >= 0)),
   state: isOneOf('born', 'active', 'stopped'),
 };

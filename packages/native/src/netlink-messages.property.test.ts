@@ -7,7 +7,12 @@ const numRuns = 500 * Number(process.env.WARDEN_FUZZ_FACTOR ?? 1);
 
 /** A message as the kernel would send it, or with a length that lies. */
 const anyMessage = fc
-  .tuple(fc.integer({ min: 0, max: 4 }), fc.nat({ max: 0xffff }), fc.uint8Array({ maxLength: 60 }), fc.option(fc.nat()))
+  .tuple(
+    fc.integer({ min: 0, max: 4 }),
+    fc.nat({ max: 0xffff }),
+    fc.uint8Array({ maxLength: 60 }),
+    fc.option(fc.nat()),
+  )
   .map(([type, flags, payload, lie]) => {
     const bytes = Buffer.alloc((16 + payload.length + 3) & ~3);
     bytes.writeUInt32LE(lie === null ? 16 + payload.length : lie, 0);

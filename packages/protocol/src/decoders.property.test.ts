@@ -53,13 +53,23 @@ function referenceFrames(stream: Uint8Array): { messages: string[]; isBroken: bo
 const streamPart = fc.oneof(
   fc.uint8Array({ maxLength: 20 }),
   fc.uint8Array({ maxLength: 40 }).map(encodeFrame),
-  fc.constantFrom('\r\n', '\r', '\n', '0\r\n\r\n', '0', '00000000000001', '1000\r\n', '1001\r\n', '5\r\n').map(ascii),
+  fc
+    .constantFrom('\r\n', '\r', '\n', '0\r\n\r\n', '0', '00000000000001', '1000\r\n', '1001\r\n', '5\r\n')
+    .map(ascii),
   fc.nat({ max: 10 ** 15 }).map((length) => ascii(`${length}\r\n`)),
 );
 const stream = fc.array(streamPart, { maxLength: 8 }).map((parts) => new Uint8Array(Buffer.concat(parts)));
 
 /** Streams that once were read differently, or could be. */
-const KNOWN_STREAMS = ['', '\r', '1\r\r\n', '3\r\nabc\n\r', '00000000000000\r\n', '000000000000001', '0\r\n\r\n0\r'];
+const KNOWN_STREAMS = [
+  '',
+  '\r',
+  '1\r\r\n',
+  '3\r\nabc\n\r',
+  '00000000000000\r\n',
+  '000000000000001',
+  '0\r\n\r\n0\r',
+];
 
 describe('frames (property)', () => {
   it('are cut as a plain reader of the whole stream cuts them, whatever the pieces [protocol 2]', () => {
@@ -79,7 +89,9 @@ describe('frames (property)', () => {
             decoder.pushInto(bytes.subarray(places[at - 1], places[at]), messages);
         });
         expect(messages.map((one) => Buffer.from(one).toString('latin1'))).toEqual(expected.messages);
-        expect(result instanceof ProtocolError ? result.kind : 'whole').toBe(expected.isBroken ? 'frame' : 'whole');
+        expect(result instanceof ProtocolError ? result.kind : 'whole').toBe(
+          expected.isBroken ? 'frame' : 'whole',
+        );
       }),
       { numRuns: numRuns * 3, examples: known },
     );
@@ -87,15 +99,19 @@ describe('frames (property)', () => {
 
   it('keep no more than twice what has arrived, whatever a header announces', () => {
     fc.assert(
-      fc.property(fc.integer({ min: 0, max: 64 * 1024 * 1024 }), fc.integer({ min: 0, max: 200_000 }), (announced, sent) => {
-        const before = process.memoryUsage().arrayBuffers;
-        const decoder = new FrameDecoder();
-        decoder.push(ascii(`${announced}\r\n`));
-        const body = new Uint8Array(Math.min(sent, announced));
-        for (let at = 0; at < body.length; at += 16_384) decoder.push(body.subarray(at, at + 16_384));
-        // what was outgrown may not have been collected yet: the sum of the doublings
-        expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(8 * body.length + 1_000_000);
-      }),
+      fc.property(
+        fc.integer({ min: 0, max: 64 * 1024 * 1024 }),
+        fc.integer({ min: 0, max: 200_000 }),
+        (announced, sent) => {
+          const before = process.memoryUsage().arrayBuffers;
+          const decoder = new FrameDecoder();
+          decoder.push(ascii(`${announced}\r\n`));
+          const body = new Uint8Array(Math.min(sent, announced));
+          for (let at = 0; at < body.length; at += 16_384) decoder.push(body.subarray(at, at + 16_384));
+          // what was outgrown may not have been collected yet: the sum of the doublings
+          expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(8 * body.length + 1_000_000);
+        },
+      ),
       { numRuns: 10 },
     );
   });
@@ -149,7 +165,16 @@ const wireMessage = fc
   .map((bytes) => new Uint8Array(bytes));
 
 /** Messages that are on some border: number zero, eleven bytes of varint, a length beyond the end, a group, a number above 32 bits. */
-const KNOWN_MESSAGES = ['00', '0000', '08ffffffffffffffffffff01', '0affffffff0f', '0b', '088080808010', '0a0180', '12ff'];
+const KNOWN_MESSAGES = [
+  '00',
+  '0000',
+  '08ffffffffffffffffffff01',
+  '0affffffff0f',
+  '0b',
+  '088080808010',
+  '0a0180',
+  '12ff',
+];
 
 const SAMPLES: Readonly<Record<string, unknown>> = {
   uint64: 1n,
@@ -188,12 +213,19 @@ describe('messages (property)', () => {
       return fc.constant(encodeMessage(Number(type), values));
     });
     fc.assert(
-      fc.property(whole, fc.nat(), fc.nat({ max: 255 }), fc.nat(), fc.uint8Array({ maxLength: 5 }), (bytes, at, change, cut, tail) => {
-        const hostile = new Uint8Array(Buffer.concat([bytes.subarray(0, bytes.length - (cut % 4)), tail]));
-        if (hostile.length > 0) hostile[at % hostile.length]! ^= change;
-        outcome(() => decodeMessage(hostile, 'request'));
-        outcome(() => decodeMessage(hostile, 'response'));
-      }),
+      fc.property(
+        whole,
+        fc.nat(),
+        fc.nat({ max: 255 }),
+        fc.nat(),
+        fc.uint8Array({ maxLength: 5 }),
+        (bytes, at, change, cut, tail) => {
+          const hostile = new Uint8Array(Buffer.concat([bytes.subarray(0, bytes.length - (cut % 4)), tail]));
+          if (hostile.length > 0) hostile[at % hostile.length]! ^= change;
+          outcome(() => decodeMessage(hostile, 'request'));
+          outcome(() => decodeMessage(hostile, 'response'));
+        },
+      ),
       { numRuns: numRuns * 3 },
     );
   });
@@ -224,7 +256,10 @@ describe('byte strings (property)', () => {
         }
         expect(toBytes(fromBytes(bytes))).toEqual(bytes);
       }),
-      { numRuns: numRuns * 3, examples: [[['\udc80', '\udfff']], [['\ud800', '\udc80']], [['\udcff', '\udcff']]] },
+      {
+        numRuns: numRuns * 3,
+        examples: [[['\udc80', '\udfff']], [['\ud800', '\udc80']], [['\udcff', '\udcff']]],
+      },
     );
   });
 });

@@ -23,7 +23,8 @@ export function parseLaunchReport(packet: string): LaunchReport {
   const log = /^log (debug|info|warn|error) (\S+) (.*)$/s.exec(packet);
   if (log)
     return { kind: 'log', level: log[1] as (typeof LOG_LEVELS)[number], stage: log[2]!, text: log[3]! };
-  const error = /^error (\S+) ([0-9]+) ([0-9]+) (\S*) (.*)$/s.exec(packet);
+  // the object is all up to the next blank: its own are escaped, but not those that only Unicode knows
+  const error = /^error (\S+) ([0-9]+) ([0-9]+) ([^ ]*) (.*)$/s.exec(packet);
   if (error) {
     return {
       kind: 'error',
