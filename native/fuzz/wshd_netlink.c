@@ -49,6 +49,26 @@ static int fuzz_ioctl(int fd, unsigned long request, struct ifreq *query) {
   return 0;
 }
 
+/* The settings of the machine that searches stay as they are. */
+static int fuzz_open(const char *path, int flags) {
+  must(strncmp(path, "/proc/sys/net/", 14) == 0 && strlen(path) < 96 && flags == (O_WRONLY | O_CLOEXEC));
+  return dup(0);
+}
+
+static ssize_t fuzz_write(int fd, const void *bytes, size_t length) {
+  (void)fd;
+  free(exact_copy(bytes, length));
+  return (ssize_t)length;
+}
+
+static int fuzz_access(const char *path, int mode) {
+  must(strncmp(path, "/proc/sys/net/", 14) == 0 && mode == F_OK);
+  return 0;
+}
+
+#define open fuzz_open
+#define write fuzz_write
+#define access fuzz_access
 #define send fuzz_send
 #define recv fuzz_recv
 #define socket fuzz_socket

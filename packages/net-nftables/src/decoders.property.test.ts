@@ -5,10 +5,11 @@ import { describe, expect, it } from 'vitest';
 import {
   type AddressRange,
   formatAddress,
+  METADATA,
   mergeRanges,
   parseAddress,
   parseRange,
-  withoutLinkLocal,
+  withoutReserved,
 } from './ipv4-address.ts';
 import {
   attribute,
@@ -98,14 +99,18 @@ describe('addresses and networks (property)', () => {
     );
   });
 
-  it('a range is opened without link-local addresses, unless it lies within them', () => {
+  it('a range is opened without what is reserved, unless it lies within one of those', () => {
+    const borders = METADATA.flatMap(({ first, last }) => [first - 1, first, last, last + 1]);
+    const end = fc.oneof(address, fc.constantFrom(...borders));
+    const near = fc
+      .tuple(end, end)
+      .map(([a, b]): AddressRange => ({ first: Math.min(a, b), last: Math.max(a, b) }));
     fc.assert(
-      fc.property(range, address, (one, probe) => {
-        const isLinkLocal = (at: number): boolean => at >= 0xa9fe_0000 && at <= 0xa9fe_ffff;
-        const isWithin = isLinkLocal(one.first) && isLinkLocal(one.last);
-        const parts = withoutLinkLocal(one);
-        for (const at of [probe, one.first, one.last, 0xa9fe_a9fe, 0xa9fd_ffff, 0xa9ff_0000])
-          expect(holds(parts, at)).toBe(holds([one], at) && (isWithin || !isLinkLocal(at)));
+      fc.property(near, address, (one, probe) => {
+        const isAbout = METADATA.some(({ first, last }) => one.first >= first && one.last <= last);
+        const parts = withoutReserved(one, METADATA);
+        for (const at of [probe, one.first, one.last, ...borders])
+          expect(holds(parts, at)).toBe(holds([one], at) && (isAbout || !holds(METADATA, at)));
       }),
       { numRuns },
     );
