@@ -41,7 +41,7 @@ describe('the steps of the guest', () => {
   });
 
   it('are what --only names; another name is refused', () => {
-    expect(planOf({ short: true, only: ['quota'] }).map(({ name }: Step) => name)).toEqual(['quota']);
+    expect(planOf({ short: true, only: ['quota-xfs'] }).map(({ name }: Step) => name)).toEqual(['quota-xfs']);
     expect(() => planOf({ short: false, only: ['nothing'] })).toThrow('there is no step nothing: ');
   });
 
