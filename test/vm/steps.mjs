@@ -135,11 +135,11 @@ const STEPS = [
   },
 ];
 
-/** The steps that the options ask for. */
+/** The steps that the options ask for; those by name in the order of the names. */
 export function planOf({ short, only }) {
   for (const name of only)
     if (!STEPS.some((step) => step.name === name))
       throw new Error(`there is no step ${name}: ${STEPS.map((step) => step.name).join(', ')}`);
-  if (only.length > 0) return STEPS.filter(({ name }) => only.includes(name));
+  if (only.length > 0) return only.map((name) => STEPS.find((step) => step.name === name));
   return STEPS.filter((step) => !short || step.short);
 }
