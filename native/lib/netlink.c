@@ -2,11 +2,13 @@
 #include "warden_native.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/netlink.h>
 #include <net/if.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -43,19 +45,32 @@ int warden_netlink_open(int protocol) {
 }
 
 struct namespace_request {
+    int pid; /* whose namespace; 0: a new one */
     const int32_t *protocols;
     uint32_t count;
     int32_t *fds;
     int error;
 };
 
+static int change_namespace(int pid) {
+    char path[sizeof "/proc/2147483647/ns/net"];
+    if (pid == 0)
+        return unshare(CLONE_NEWNET) < 0 ? -errno : 0;
+    snprintf(path, sizeof path, "/proc/%d/ns/net", pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    int error = setns(fd, CLONE_NEWNET) < 0 ? -errno : 0;
+    close(fd);
+    return error;
+}
+
 /* A namespace is a property of the thread: this one leaves Node's and ends, and only its sockets stay behind there. */
-static void *open_in_new_namespace(void *data) {
+static void *open_elsewhere(void *data) {
     struct namespace_request *request = data;
-    if (unshare(CLONE_NEWNET) < 0) {
-        request->error = -errno;
+    request->error = change_namespace(request->pid);
+    if (request->error < 0)
         return NULL;
-    }
     for (uint32_t i = 0; i < request->count; i++) {
         int fd = warden_netlink_open(request->protocols[i]);
         if (fd < 0) {
@@ -69,10 +84,10 @@ static void *open_in_new_namespace(void *data) {
     return NULL;
 }
 
-int warden_netlink_open_in_new_namespace(const int32_t *protocols, uint32_t count, int32_t *fds) {
-    struct namespace_request request = {.protocols = protocols, .count = count, .fds = fds};
+int warden_netlink_open_elsewhere(int pid, const int32_t *protocols, uint32_t count, int32_t *fds) {
+    struct namespace_request request = {.pid = pid, .protocols = protocols, .count = count, .fds = fds};
     pthread_t thread;
-    int error = pthread_create(&thread, NULL, open_in_new_namespace, &request);
+    int error = pthread_create(&thread, NULL, open_elsewhere, &request);
     if (error != 0)
         return -error;
     pthread_join(thread, NULL);

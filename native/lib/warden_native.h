@@ -74,7 +74,8 @@ WARDEN_EXPORT int warden_epoll_poll(int epoll_fd, uint32_t *events, uint32_t cap
 
 /* netlink.c */
 WARDEN_EXPORT int warden_netlink_open(int protocol);
-WARDEN_EXPORT int warden_netlink_open_in_new_namespace(const int32_t *protocols, uint32_t count, int32_t *fds);
+/* In the network namespace of process `pid`, or with 0 in a new one. */
+WARDEN_EXPORT int warden_netlink_open_elsewhere(int pid, const int32_t *protocols, uint32_t count, int32_t *fds);
 WARDEN_EXPORT int warden_netlink_send(int fd, const void *bytes, uint32_t size);
 /* Waits up to timeout_ms. -EAGAIN: nothing came; -EMSGSIZE: the datagram was larger than the buffer (and is lost). */
 WARDEN_EXPORT int64_t warden_netlink_receive(int fd, void *buffer, uint32_t size, int timeout_ms);

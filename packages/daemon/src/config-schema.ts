@@ -311,6 +311,17 @@ export const SCHEMA: Readonly<Record<string, Readonly<Record<string, KeyRule>>>>
       orModule: true,
       about: 'root file system driver',
     },
+    overlay_volatile: {
+      type: 'boolean',
+      fallback: true,
+      about:
+        'the overlayfs driver writes nothing to the disk for the sake of containers, which do not outlive a crash of the host (Linux 5.10); false: `fsync` inside waits for the disk',
+    },
+    overlay_options: {
+      type: 'strings',
+      fallback: [],
+      about: 'further mount options of the overlayfs driver, as `redirect_dir=on` or `metacopy=on`',
+    },
     network: {
       type: 'string',
       fallback: 'auto',
@@ -335,9 +346,9 @@ export const SCHEMA: Readonly<Record<string, Readonly<Record<string, KeyRule>>>>
     bandwidth: {
       type: 'string',
       fallback: 'auto',
-      oneOf: ['auto', 'queue', 'limit'],
+      oneOf: ['auto', 'queue', 'ends', 'limit'],
       about:
-        'how bandwidth is limited: by queues and an ifb device, or by rules that drop the excess; auto: the first that works',
+        'how bandwidth is limited: by queues at the host and an ifb device, by queues at both ends of the link, or by rules that drop the excess; auto: the first that works',
     },
     cgroup: {
       type: 'string',

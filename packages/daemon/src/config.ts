@@ -64,10 +64,12 @@ export interface Configuration {
   readonly drivers: {
     readonly name: string;
     readonly filesystem: string;
+    readonly overlay_volatile: boolean;
+    readonly overlay_options: readonly string[];
     readonly network: string;
     readonly outward_address?: string | null;
     readonly inbound: 'published' | 'routed';
-    readonly bandwidth: 'auto' | 'queue' | 'limit';
+    readonly bandwidth: 'auto' | 'queue' | 'ends' | 'limit';
     readonly cgroup: string;
     readonly quota: string;
     readonly quota_btrfs: 'found' | 'simple' | 'full';

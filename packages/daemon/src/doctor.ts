@@ -22,6 +22,9 @@ export interface Diagnosis {
   readonly drivers: readonly Trial[];
 }
 
+/** Of a directory below which layers are tried. */
+const TRIAL_PREFIX = '.warden-doctor-';
+
 const USAGE = `Usage: wardend doctor [--config FILE] [--json]
 
 Shows what this host has, which drivers work or why not, and what to do for better ones. Needs no daemon, and root to try most things.
@@ -60,7 +63,8 @@ export async function diagnose(configuration: Configuration): Promise<Diagnosis>
   const depot = makeTrialDepot(configuration.server.container_depot_path);
   let drivers: readonly Trial[];
   try {
-    drivers = await surveyDrivers(configuration, { logger: silentLogger }, depot.path);
+    const trials = await surveyDrivers(configuration, { logger: silentLogger }, depot.path);
+    drivers = trials.map((trial) => named(trial, depot.path, path.dirname(depot.path)));
   } finally {
     depot.remove();
   }
@@ -71,20 +75,28 @@ export async function diagnose(configuration: Configuration): Promise<Diagnosis>
   return { usable, host, configuration: settings, drivers };
 }
 
+/** What is said of the trial's directory holds for the one that the operator knows. */
+function named(trial: Trial, from: string, to: string): Trial {
+  const { result } = trial;
+  if (result.ok || !path.basename(from).startsWith(TRIAL_PREFIX)) return trial;
+  return { ...trial, result: { ok: false, reason: result.reason.replaceAll(from, to) } };
+}
+
+/** The ways of limiting bandwidth, the best first. */
+const SHAPING = [
+  ['queue', 'tbf and ifb', 'modprobe sch_tbf ifb act_mirred sch_ingress: out of the reach of what is inside'],
+  ['ends', 'tbf at both ends of the link', 'modprobe sch_tbf: queueing is kinder to TCP than dropping'],
+  ['limit', 'limits in nftables rules', 'use a kernel with nftables limit expressions'],
+] as const;
+
 function shaping({ drivers: { name } }: Configuration): Finding[] {
-  return (['queue', 'limit'] as const).map((bandwidth) => {
+  return SHAPING.map(([bandwidth, means, advice]) => {
     const { supports } = nftablesNetwork({ table: name, bandwidth })({ logger: silentLogger });
-    const means = bandwidth === 'queue' ? 'tbf and ifb' : 'limits in nftables rules';
     return {
       subject: `bandwidth by ${means}`,
       ok: supports.bandwidth,
       found: supports.bandwidth ? 'works' : 'does not work',
-      ...(!supports.bandwidth && {
-        advice:
-          bandwidth === 'queue'
-            ? 'modprobe sch_tbf ifb act_mirred sch_ingress: queueing is kinder to TCP than dropping'
-            : 'use a kernel with nftables limit expressions',
-      }),
+      ...(!supports.bandwidth && { advice }),
     };
   });
 }
@@ -156,7 +168,7 @@ function makeTrialDepot(depot: string): { readonly path: string; remove(): void 
   const parent = nearest(depot);
   if (!canWrite(parent)) return { path: parent, remove: () => {} };
   // beside a running daemon's containers: it never looks at names with a dot
-  const trial = fs.mkdtempSync(path.join(parent, '.warden-doctor-'));
+  const trial = fs.mkdtempSync(path.join(parent, TRIAL_PREFIX));
   return { path: trial, remove: () => fs.rmSync(trial, { recursive: true, force: true }) };
 }
 

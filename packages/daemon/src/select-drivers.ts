@@ -6,7 +6,7 @@
 import { cgroups, noCgroups } from '@warden/cgroup';
 import { aufs } from '@warden/fs-aufs';
 import { bind, noFilesystem } from '@warden/fs-bind';
-import { overlayfs } from '@warden/fs-overlayfs';
+import { type OverlayfsOptions, overlayfs } from '@warden/fs-overlayfs';
 import {
   type CgroupDriver,
   type DriverComponents,
@@ -126,7 +126,11 @@ async function chooseAll({ configuration, components, depot }: Place, choose: Ch
   const filesystem = await choose<FilesystemDriver>({
     role: 'filesystem',
     wanted: wanted.filesystem,
-    candidates: { overlayfs: () => overlayfs(), aufs: () => aufs(), bind: () => bind() },
+    candidates: {
+      overlayfs: () => overlayfs(overlayOptions(wanted)),
+      aufs: () => aufs(),
+      bind: () => bind(),
+    },
     probe: (driver) => driver.probe(depot),
   });
   const network = await choose<NetworkDriver>({
@@ -177,6 +181,10 @@ function warnOfQuota({ name, supports }: QuotaDriver, logger: Logger): void {
     errno: supports.errno,
     advice: 'name a driver in drivers.quota to choose yourself',
   });
+}
+
+function overlayOptions({ overlay_volatile, overlay_options }: Configuration['drivers']): OverlayfsOptions {
+  return { ...(!overlay_volatile && { volatile: false }), mountOptions: overlay_options };
 }
 
 function nftablesOptions(wanted: Configuration['drivers']): NftablesNetworkOptions {

@@ -65,11 +65,12 @@ function idMappedLayers(): Finding {
 function controlGroups(): Finding[] {
   const mounts = (read('/proc/self/mountinfo') ?? '').split('\n').map((line) => line.split(' - '));
   const at = (type: string): readonly string[][] => mounts.filter(([, kind]) => kind?.startsWith(`${type} `));
-  const v1 = at('cgroup').flatMap(([, kind]) =>
-    kind!
-      .split(' ')[2]!
-      .split(',')
-      .filter((word) => word !== 'rw'),
+  const v1 = at('cgroup').flatMap(
+    ([, kind]) =>
+      kind!
+        .split(' ')[2]!
+        .split(',')
+        .filter((word) => word !== 'rw' && !word.includes('=')), // a hierarchy with a name has no controller
   );
   const v2 = at('cgroup2').flatMap(([mount]) =>
     (read(path.join(mount!.split(' ')[4]!, 'cgroup.controllers')) ?? '').split(/\s+/).filter(Boolean),

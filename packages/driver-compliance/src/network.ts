@@ -251,7 +251,8 @@ export function networkCompliance(
       const [box, other] = [await start(subject, SPEC), await start(subject, OTHER)];
       await other.namespace.listen(8080);
       assert.equal(await box.namespace.connects(OTHER.containerIp, 8080), false);
-      assert.equal(await subject.connects('outside', OTHER.containerIp, 8080), false);
+      if (subject.driver.supports.closedInbound)
+        assert.equal(await subject.connects('outside', OTHER.containerIp, 8080), false);
       await end(subject, box);
       await end(subject, other);
     });

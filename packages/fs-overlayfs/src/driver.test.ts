@@ -8,7 +8,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { overlayfs } from './index.ts';
 
 const isRoot = process.getuid?.() === 0;
-const driver = overlayfs()({ logger: silentLogger });
+const driver = overlayfs({ volatile: false })({ logger: silentLogger });
 let scratch: string;
 let spec: RootfsSpec;
 
@@ -25,7 +25,7 @@ afterEach(() => fs.rmSync(scratch, { recursive: true, force: true }));
 
 describe('the overlayfs driver', () => {
   it('describes one mount, with its own options last', () => {
-    const options = { mountOptions: ['volatile', 'index=off'] };
+    const options = { volatile: true, mountOptions: ['volatile', 'index=off'] };
     const [mount, ...more] = overlayfs(options)({ logger: silentLogger }).mounts(
       { id: '0123456789a', directory: '/depot/0123456789a', base: '/srv/root' },
       {},
@@ -115,7 +115,7 @@ describe('the overlayfs driver', () => {
   );
 
   it.runIf(isRoot)('can be mounted again after a volatile mount ended', async () => {
-    const volatile = overlayfs({ mountOptions: ['volatile'] })({ logger: silentLogger });
+    const volatile = overlayfs({ volatile: true })({ logger: silentLogger });
     const root = path.join(scratch, 'root');
     fs.mkdirSync(root);
     for (const _round of [1, 2]) {
@@ -128,6 +128,10 @@ describe('the overlayfs driver', () => {
 
   it.runIf(isRoot)('probes by mounting, without a trace', async () => {
     expect(await driver.probe(scratch)).toEqual({ ok: true });
+    expect(await overlayfs({ volatile: true })({ logger: silentLogger }).probe(scratch)).toEqual({
+      ok: true,
+      detail: 'volatile',
+    });
     const broken = overlayfs({ mountOptions: ['no_such_option'] })({ logger: silentLogger });
     expect(await broken.probe(scratch)).toMatchObject({
       ok: false,

@@ -14,24 +14,20 @@ import {
 } from '@warden/interface';
 import { removeTree, tryMount } from '@warden/native';
 import { MAX_DATA_BYTES, overlayOptions } from './mount-data.ts';
-
-/** Options of {@link overlayfs}. */
-export interface OverlayfsOptions {
-  /**
-   * Further mount options, as `volatile` (no syncs; what a crash of the host leaves of the layer is unusable, and so is the container
-   * anyway) or `index=off`. They are part of what `probe` tries.
-   */
-  readonly mountOptions?: readonly string[];
-}
+import { type OverlayfsOptions, optionWords } from './mount-options.ts';
 
 /** Writable layer, where clients look for it (spec behaviour.md 15.2). */
 const UPPER = 'tmp/rootfs';
 /** On the same file system, beside it: overlayfs renames from one to the other. */
 const WORK = 'tmp/.rootfs-work';
 
-/** The driver that stacks with overlayfs. Linux 4.0 or newer; the depot must lie on a file system that can be an upper layer. */
+/**
+ * The driver that stacks with overlayfs. Linux 4.0 or newer; the depot must lie on a file system that can be an upper layer. Errors: `TypeError` for
+ * options that exclude each other.
+ */
 export function overlayfs(options: OverlayfsOptions = {}): DriverFactory<FilesystemDriver> {
-  return (_components: DriverComponents) => new OverlayfsDriver(options);
+  const words = optionWords(options);
+  return (_components: DriverComponents) => new OverlayfsDriver(words);
 }
 
 class OverlayfsDriver implements FilesystemDriver {
@@ -44,8 +40,8 @@ class OverlayfsDriver implements FilesystemDriver {
   };
   readonly #mountOptions: readonly string[];
 
-  constructor(options: OverlayfsOptions) {
-    this.#mountOptions = options.mountOptions ?? [];
+  constructor(mountOptions: readonly string[]) {
+    this.#mountOptions = mountOptions;
   }
 
   async probe(depot: string): Promise<ProbeResult> {
@@ -61,7 +57,8 @@ class OverlayfsDriver implements FilesystemDriver {
         { type: 'overlay', source: 'overlay', target: target!, flags: 0, data: mount!.options.join(',') },
         'write',
       );
-      if (result.ok) return { ok: true };
+      if (result.ok)
+        return { ok: true, ...(this.#mountOptions.length > 0 && { detail: this.#mountOptions.join(' ') }) };
       return {
         ok: false,
         reason: `an overlay with its upper layer in ${depot} fails at ${result.step}: ${result.errno}`,

@@ -4,4 +4,5 @@
  *
  * @packageDocumentation
  */
-export { type OverlayfsOptions, overlayfs } from './driver.ts';
+export { overlayfs } from './driver.ts';
+export type { OverlayfsOptions } from './mount-options.ts';

@@ -83,6 +83,8 @@ export interface NetworkSupports {
   readonly portMapping: boolean;
   readonly egressRules: boolean;
   readonly bandwidth: boolean;
+  /** From outside, only published ports can be reached (false: whatever is routed to the pool). */
+  readonly closedInbound: boolean;
 }
 
 /** A network driver. */

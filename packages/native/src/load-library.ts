@@ -55,7 +55,7 @@ export interface NativeLibrary {
   warden_epoll_delete(epoll: number, fd: number): number;
   warden_epoll_poll(epoll: number, events: Uint32Array, capacity: number): number;
   warden_netlink_open(protocol: number): number;
-  warden_netlink_open_in_new_namespace(protocols: Words, count: number, fds: Words): number;
+  warden_netlink_open_elsewhere(pid: number, protocols: Words, count: number, fds: Words): number;
   warden_netlink_send(fd: number, bytes: Bytes, size: number): number;
   warden_netlink_receive(fd: number, buffer: Bytes, size: number, timeoutMs: number): number;
   warden_interface_index(name: Bytes): number;
@@ -126,7 +126,7 @@ const SIGNATURES: Readonly<Record<keyof NativeLibrary, string>> = {
   warden_epoll_delete: 'i ii',
   warden_epoll_poll: 'i ipu',
   warden_netlink_open: 'i i',
-  warden_netlink_open_in_new_namespace: 'i pup',
+  warden_netlink_open_elsewhere: 'i ipup',
   warden_netlink_send: 'i ipu',
   warden_netlink_receive: 'l ipui',
   warden_interface_index: 'i p',

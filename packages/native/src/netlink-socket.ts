@@ -1,5 +1,5 @@
 import type { WardenError } from '@warden/interface';
-import { checkBytes, checkString, checkUint32 } from './argument-checks.ts';
+import { checkBytes, checkPid, checkString, checkUint32 } from './argument-checks.ts';
 import { closeDescriptor } from './descriptors.ts';
 import { native } from './load-library.ts';
 import { checked, errnoName, nativeFailure } from './native-failure.ts';
@@ -61,13 +61,23 @@ export class NetlinkSocket {
    * sockets. Needs CAP_SYS_ADMIN.
    */
   static openInNewNamespace(protocols: readonly number[]): NetlinkSocket[] {
+    return NetlinkSocket.#openElsewhere(0, protocols);
+  }
+
+  /** Opens one socket per protocol in the network namespace of a process. Needs CAP_SYS_ADMIN there. Errors: `ENOENT`, `ESRCH` when it has ended. */
+  static openInNamespaceOf(pid: number, protocols: readonly number[]): NetlinkSocket[] {
+    return NetlinkSocket.#openElsewhere(checkPid(pid), protocols);
+  }
+
+  static #openElsewhere(pid: number, protocols: readonly number[]): NetlinkSocket[] {
     if (!Array.isArray(protocols) || protocols.length === 0)
       throw new TypeError('protocols must be an array of at least one');
     const numbers = Int32Array.from(protocols, checkProtocol);
     const fds = new Int32Array(numbers.length);
     checked(
-      native().warden_netlink_open_in_new_namespace(numbers, numbers.length, fds),
-      'netlink-open-in-new-namespace',
+      native().warden_netlink_open_elsewhere(pid, numbers, numbers.length, fds),
+      'netlink-open',
+      pid === 0 ? 'new namespace' : `namespace of process ${pid}`,
     );
     return Array.from(fds, (fd, i) => new NetlinkSocket(fd, numbers[i]!));
   }

@@ -2,10 +2,21 @@
 import type { BandwidthLimit, BandwidthStat, ContainerId, Logger, NetworkSpec } from '@warden/interface';
 import { WardenError } from '@warden/interface';
 import type { BandwidthMode } from './bandwidth.ts';
-import { checkBandwidth, effectiveBurst, shape, unshape } from './bandwidth.ts';
+import {
+  checkBandwidth,
+  effectiveBurst,
+  isMarked,
+  shape,
+  shapeEnds,
+  unshape,
+  unshapeFar,
+  unshapeIncoming,
+  unshapeNear,
+} from './bandwidth.ts';
 import type { LinkSettings } from './container-link.ts';
 import { findLink } from './container-link.ts';
 import { ensureLimit, removeLimit } from './container-rules.ts';
+import { FarEnds, requireReached } from './far-ends.ts';
 import type { KernelAccess } from './kernel-access.ts';
 import { shaperName } from './link-names.ts';
 import type { TableMessages } from './nftables-message.ts';
@@ -33,9 +44,11 @@ export class BandwidthLimits {
   /** As requested; the kernel rounds. */
   readonly #requested = new Map<ContainerId, BandwidthLimit>();
   #finding: BandwidthFinding | undefined;
+  readonly #farEnds: FarEnds;
 
   constructor(parts: BandwidthParts) {
     this.#parts = parts;
+    this.#farEnds = new FarEnds(() => parts.kernel.netlink());
   }
 
   /** How limits are put in force; undefined where nothing works. Found out at the first call. */
@@ -48,6 +61,11 @@ export class BandwidthLimits {
       else log.info('bandwidth-mode', { mode, rejected: reasons });
     }
     return this.#finding.mode;
+  }
+
+  /** A link was made whose far end is in the namespace of `pid`. */
+  attached(id: ContainerId, pid: number): void {
+    this.#farEnds.note(id, pid);
   }
 
   has(id: ContainerId): boolean {
@@ -74,8 +92,9 @@ export class BandwidthLimits {
       this.#apply(mode, spec, link, limit);
     } catch (error) {
       const earlier = this.#requested.get(spec.id);
-      if (earlier === undefined) this.clear(spec.id, link);
-      else this.#apply(mode, spec, link, earlier);
+      const now = findLink(this.#parts.kernel.netlink(), link.name) ?? link; // it may be marked since
+      if (earlier === undefined) this.clear(spec.id, now);
+      else this.#apply(mode, spec, now, earlier);
       throw error;
     }
     this.#requested.set(spec.id, limit);
@@ -85,13 +104,33 @@ export class BandwidthLimits {
   clear(id: ContainerId, link: Link | undefined): void {
     this.#requested.delete(id);
     this.#clearRules(id);
+    if (link !== undefined && isMarked(link)) unshapeNear(this.#parts.kernel.netlink(), link);
+    this.#clearFarEnd(id, link);
     this.#clearQueues(id, link);
+  }
+
+  /** As {@link clear}, for a link that is released and goes with its namespace. */
+  drop(id: ContainerId, link: Link | undefined): void {
+    this.#requested.delete(id);
+    this.#clearRules(id);
+    this.#clearQueues(id, link);
+    this.#farEnds.forget(id);
   }
 
   #apply(mode: BandwidthMode, spec: NetworkSpec, link: Link, limit: BandwidthLimit): void {
     const { kernel, links, table } = this.#parts;
+    if (mode === 'ends') {
+      const isReached = this.#farEnds.reach(spec.id, link, (far) =>
+        shapeEnds(kernel.netlink(), spec, link, { far, limit }),
+      );
+      requireReached(isReached, spec.id);
+      this.#clearRules(spec.id);
+      unshapeIncoming(kernel.netlink(), link, findLink(kernel.netlink(), shaperName(spec.id)));
+      return;
+    }
     if (mode === 'queue') {
       shape(kernel.netlink(), spec, link, { settings: links, limit });
+      this.#clearFarEnd(spec.id, link);
       // What an earlier daemon did in the other way goes only now: at no time is there no limit.
       this.#clearRules(spec.id);
       return;
@@ -100,6 +139,8 @@ export class BandwidthLimits {
     const bucket = { rate, burst: effectiveBurst(limit, spec.mtu) };
     kernel.commit('set-bandwidth', spec.id, ensureLimit(table, spec.id, bucket));
     kernel.containers().limits.add(spec.id);
+    if (isMarked(link)) unshapeNear(kernel.netlink(), link);
+    this.#clearFarEnd(spec.id, link);
     this.#clearQueues(spec.id, link);
   }
 
@@ -112,6 +153,14 @@ export class BandwidthLimits {
     kernel.containers().limits.delete(id);
   }
 
+  /** What a daemon that limited at both ends left at the far one. */
+  #clearFarEnd(id: ContainerId, link: Link | undefined): void {
+    if (link === undefined || !isMarked(link)) return;
+    const connection = this.#parts.kernel.netlink();
+    const isReached = this.#farEnds.reach(id, link, (far) => unshapeFar(connection, link, far));
+    if (!isReached) unshapeFar(connection, link, undefined); // it goes with its namespace
+  }
+
   #clearQueues(id: ContainerId, link: Link | undefined): void {
     const connection = this.#parts.kernel.netlink();
     unshape(connection, link, findLink(connection, shaperName(id)));
@@ -121,7 +170,7 @@ export class BandwidthLimits {
     const reasons = this.#finding?.reasons ?? [];
     return new WardenError(
       'UNSUPPORTED',
-      `this kernel cannot limit bandwidth (${reasons.join('; ')}); it needs ifb, tbf, u32 and mirred, or nft_limit`,
+      `this kernel cannot limit bandwidth (${reasons.join('; ')}); it needs tbf, and ifb, u32 and mirred for queues on the host's side, or nft_limit`,
       { fields: { operation: 'set-bandwidth', object: id, driver: 'nftables', reasons } },
     );
   }

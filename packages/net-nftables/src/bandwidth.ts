@@ -1,8 +1,11 @@
 /**
- * Limits of a container's bandwidth, in one of two ways.
+ * Limits of a container's bandwidth, in one of three ways.
  *
  * `queue`: a token bucket on the way out of the host's end holds back what goes to the container; what comes from it is led through an
  * intermediate device (ifb) with a bucket of its own. All of it lies on the host's side, where nothing inside can reach it.
+ *
+ * `ends`: for kernels without ifb or mirred, a token bucket on the way out of either end of the link. The container's end lies inside: who has
+ * CAP_NET_ADMIN there, which containers do not get, can take its bucket away.
  *
  * `limit`: for kernels without these, nftables drops what exceeds the rate. Nothing is queued, so TCP stays somewhat below it.
  */
@@ -10,12 +13,13 @@ import type { BandwidthLimit, NetworkSpec } from '@warden/interface';
 import { WardenError } from '@warden/interface';
 import type { LinkSettings } from './container-link.ts';
 import { findLink, linkHasIpv6, removeLink } from './container-link.ts';
+import type { FarEnd } from './far-ends.ts';
 import { shaperName } from './link-names.ts';
 import type { NetlinkConnection } from './netlink-connection.ts';
 import { isKernelError } from './netlink-connection.ts';
 import type { MessageBody } from './netlink-message.ts';
 import type { Link } from './rtnetlink.ts';
-import { bringUp, createIntermediate, getLink, markLink, readLink } from './rtnetlink.ts';
+import { bringUp, createIntermediate, getLink, markLink, readLink, setLinkGroup } from './rtnetlink.ts';
 import type { TokenBucket } from './traffic-control.ts';
 import {
   addIngress,
@@ -26,7 +30,10 @@ import {
 } from './traffic-control.ts';
 
 /** How bandwidth is limited. */
-export type BandwidthMode = 'queue' | 'limit';
+export type BandwidthMode = 'queue' | 'ends' | 'limit';
+
+/** All, the best first. */
+export const BANDWIDTH_MODES: readonly BandwidthMode[] = ['queue', 'ends', 'limit'];
 
 const UINT32_MAX = 0xffff_ffffn;
 /** What a packet has beside the interface's MTU. */
@@ -102,6 +109,45 @@ export function unshape(
   removeLink(connection, shaper);
 }
 
+/** Marks the near end of a link that has a bucket at its far end, for a later daemon that limits in another way. */
+const BOTH_ENDS_GROUP = 0x7764;
+
+/** Tells whether the far end has, or may have, a bucket. */
+export function isMarked({ group }: Link): boolean {
+  return group === BOTH_ENDS_GROUP;
+}
+
+/** Puts a bucket at either end, or new numbers into them. `connection` and `link` are of the near end. */
+export function shapeEnds(
+  connection: NetlinkConnection,
+  spec: NetworkSpec,
+  link: Link,
+  { far, limit }: { readonly far: FarEnd; readonly limit: BandwidthLimit },
+): void {
+  const bucket = bucketOf(limit, spec.mtu);
+  connection.route(setLinkGroup(link.index, BOTH_ENDS_GROUP));
+  far.connection.route(replaceBucket(far.link.index, bucket));
+  connection.route(replaceBucket(link.index, bucket));
+}
+
+/** Takes the far end's bucket and the mark away; the near end's bucket serves every way that queues. Idempotent. */
+export function unshapeFar(connection: NetlinkConnection, link: Link, far: FarEnd | undefined): void {
+  if (far !== undefined) tolerate(far.connection, deleteBucket(far.link.index), ABSENT);
+  tolerate(connection, setLinkGroup(link.index, 0), ABSENT);
+}
+
+/** Takes the near end's bucket away. Idempotent. */
+export function unshapeNear(connection: NetlinkConnection, link: Link): void {
+  tolerate(connection, deleteBucket(link.index), ABSENT);
+}
+
+/** Takes the intermediate device away and leaves the near end's bucket. Idempotent. */
+export function unshapeIncoming(connection: NetlinkConnection, link: Link, shaper: Link | undefined): void {
+  if (shaper === undefined) return;
+  tolerate(connection, deleteIngress(link.index), ABSENT);
+  removeLink(connection, shaper);
+}
+
 /** Makes a change that may have been made already. */
 function tolerate(connection: NetlinkConnection, change: MessageBody, errors: readonly string[]): void {
   try {
@@ -122,4 +168,17 @@ export function tryShaping(
   shape(connection, spec, link, { settings, limit });
   shape(connection, spec, link, { settings, limit: { ...limit, rate: UINT32_MAX + 1n } });
   unshape(connection, link, findLink(connection, shaperName(spec.id)));
+}
+
+/** Whether both ends take a bucket, found out at a pair whose ends both lie in a throw-away namespace. */
+export function tryShapingEnds(
+  connection: NetlinkConnection,
+  spec: NetworkSpec,
+  link: Link,
+  far: Link,
+): void {
+  const end = { connection, link: far };
+  shapeEnds(connection, spec, link, { far: end, limit: { rate: 100_000n, burst: 2_000n } });
+  unshapeNear(connection, link);
+  unshapeFar(connection, link, end);
 }

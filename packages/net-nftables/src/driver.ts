@@ -132,7 +132,8 @@ class NftablesNetwork implements NetworkDriver {
 
   get supports(): NetworkSupports {
     const bandwidth = this.#bandwidth.mode !== undefined;
-    return { link: true, portMapping: true, egressRules: true, bandwidth };
+    const closedInbound = this.#inbound === 'published';
+    return { link: true, portMapping: true, egressRules: true, bandwidth, closedInbound };
   }
 
   async probe(): Promise<ProbeResult> {
@@ -185,6 +186,7 @@ class NftablesNetwork implements NetworkDriver {
     try {
       this.#failpoints.passSync('nftables.rules');
       createLink(this.#netlink(), spec, this.#links, pid);
+      this.#bandwidth.attached(spec.id, pid);
       this.#note(spec);
     } catch (cause) {
       const error = failure('attach', linkEnds(spec.id).host.name, cause);
@@ -267,7 +269,7 @@ class NftablesNetwork implements NetworkDriver {
       this.#failpoints.passSync('nftables.disconnect');
       this.#removeRules(spec.id);
       this.#failpoints.passSync('nftables.remove-rules');
-      this.#bandwidth.clear(spec.id, link);
+      this.#bandwidth.drop(spec.id, link);
       if (link !== undefined) this.#awaitEnd(spec.id, link);
       this.#forget(spec);
     } catch (cause) {
@@ -286,7 +288,7 @@ class NftablesNetwork implements NetworkDriver {
       const link = links.get(id);
       if (link !== undefined) removeLink(this.#netlink(), link);
       this.#removeRules(id);
-      this.#bandwidth.clear(id, undefined);
+      this.#bandwidth.drop(id, undefined);
     }
     this.#freed.flushStrangers((address) => this.#isStranger(address));
     return removed;

@@ -38,6 +38,13 @@ export class NetlinkConnection {
     return new NetlinkConnection(route, filter);
   }
 
+  /** In the network namespace of a process. ESRCH or ENOENT when it has ended. */
+  static openInNamespaceOf(pid: number): NetlinkConnection {
+    const [route, filter] = NetlinkSocket.openInNamespaceOf(pid, [NETLINK_ROUTE, NETLINK_NETFILTER]);
+    if (route === undefined || filter === undefined) throw new TypeError('two sockets were asked for');
+    return new NetlinkConnection(route, filter);
+  }
+
   /**
    * Sends rtnetlink messages in one go. They are carried out one after another; the first failure is thrown, and those behind
    * it have been tried all the same.

@@ -23,7 +23,7 @@ export function noNetwork(): DriverFactory<NetworkDriver> {
   return () => ({
     role: 'network',
     name: 'none',
-    supports: { link: false, portMapping: false, egressRules: false, bandwidth: false },
+    supports: { link: false, portMapping: false, egressRules: false, bandwidth: false, closedInbound: false },
     probe: async () => ({ ok: true }),
     setup: async () => {},
     plan: () => ({}),

@@ -2,8 +2,8 @@
 import type { NetworkHostSpec, NetworkSpec, ProbeResult } from '@warden/interface';
 import { isWardenError } from '@warden/interface';
 import type { BandwidthMode } from './bandwidth.ts';
-import { tryShaping } from './bandwidth.ts';
-import { createLink } from './container-link.ts';
+import { BANDWIDTH_MODES, tryShaping, tryShapingEnds } from './bandwidth.ts';
+import { createLink, findLink } from './container-link.ts';
 import {
   addPort,
   ensureContainer,
@@ -15,6 +15,7 @@ import {
   removeSource,
 } from './container-rules.ts';
 import { parseAddress, parseRange } from './ipv4-address.ts';
+import { linkEnds } from './link-names.ts';
 import { NetlinkConnection } from './netlink-connection.ts';
 import type { TableMessages } from './nftables-message.ts';
 import { routeLoopback } from './rtnetlink.ts';
@@ -77,7 +78,7 @@ export interface BandwidthFinding {
 /** Tries the ways of limiting bandwidth, each in a namespace of its own. Never throws. */
 export function probeBandwidth(table: TableMessages, wanted?: BandwidthMode): BandwidthFinding {
   const reasons: string[] = [];
-  for (const mode of wanted === undefined ? (['queue', 'limit'] as const) : [wanted]) {
+  for (const mode of wanted === undefined ? BANDWIDTH_MODES : [wanted]) {
     let connection: NetlinkConnection | undefined;
     try {
       connection = NetlinkConnection.openInNewNamespace();
@@ -93,9 +94,17 @@ export function probeBandwidth(table: TableMessages, wanted?: BandwidthMode): Ba
 }
 
 function tryBandwidth(connection: NetlinkConnection, table: TableMessages, mode: BandwidthMode): void {
-  if (mode === 'queue') {
+  if (mode !== 'limit') {
     const settings = { alias: table.table, hasIpv6: hasIpv6() };
-    tryShaping(connection, CONTAINER, createLink(connection, CONTAINER, settings), settings);
+    const link = createLink(connection, CONTAINER, settings);
+    if (mode === 'queue') tryShaping(connection, CONTAINER, link, settings);
+    else
+      tryShapingEnds(
+        connection,
+        CONTAINER,
+        link,
+        findLink(connection, linkEnds(CONTAINER.id).container.name)!,
+      );
     return;
   }
   const around = { inbound: 'published', published: [], uplink: undefined, hasLimits: true } as const;

@@ -31,6 +31,7 @@ const RTM = {
   delAddress: 21,
   getRoute: 26,
   newNeighbour: 28,
+  getNamespace: 90,
 } as const;
 const AF_INET = 2;
 const AF_INET6 = 10;
@@ -42,7 +43,9 @@ const IFLA = {
   netNsPid: 19,
   alias: 20,
   afSpec: 26,
+  group: 27,
   extMask: 29,
+  linkNamespace: 37,
 } as const;
 const IFF_UP = 1;
 const IFF_NOARP = 0x80;
@@ -62,6 +65,10 @@ export interface Link {
   readonly name: string;
   /** Text set by {@link markLink}; empty when there is none. */
   readonly alias: string;
+  /** Number that the kernel shows in lists and nobody else of ours uses; 0 by default. */
+  readonly group: number;
+  /** What the kernel calls the namespace of a veth's far end here, where that is another one. */
+  readonly farNamespace: number | undefined;
 }
 
 function request(type: number, flags: number, ...parts: readonly Buffer[]): MessageBody {
@@ -137,11 +144,38 @@ export function dumpLinks(): MessageBody {
 /** Reads the answer to {@link getLink} and {@link dumpLinks}. */
 export function readLink(received: Buffer): Link {
   const attributes = messageAttributes(received, IFINFOMSG_BYTES);
+  const number = (type: number): number | undefined => {
+    const bytes = attributes.get(type);
+    return bytes === undefined ? undefined : readUint32(bytes, 0);
+  };
   return {
+    group: number(IFLA.group) ?? 0,
+    farNamespace: number(IFLA.linkNamespace),
     index: readUint32(familyHeader(received, IFINFOMSG_BYTES), 4),
     name: attributeText(attributes.get(IFLA.ifname)),
     alias: attributeText(attributes.get(IFLA.alias)),
   };
+}
+
+/** Sets a link's group number. */
+export function setLinkGroup(index: number, group: number): MessageBody {
+  return request(RTM.newLink, 0, linkHeader(index), attribute(IFLA.group, uint32(group)));
+}
+
+const NETNSA = { nsid: 1, pid: 2 } as const;
+const RTGENMSG_BYTES = 4;
+
+/** Asks what the kernel calls a process's network namespace here. ESRCH when there is no such process. */
+export function getNamespaceNumber(pid: number): MessageBody {
+  return request(RTM.getNamespace, 0, Buffer.alloc(RTGENMSG_BYTES), attribute(NETNSA.pid, uint32(pid)));
+}
+
+/** The answer to {@link getNamespaceNumber}; undefined for one that has no number here. */
+export function readNamespaceNumber(received: Buffer): number | undefined {
+  const NOT_ASSIGNED = 0xffff_ffff;
+  const bytes = messageAttributes(received, RTGENMSG_BYTES).get(NETNSA.nsid);
+  const number = bytes === undefined ? NOT_ASSIGNED : readUint32(bytes, 0);
+  return number === NOT_ASSIGNED ? undefined : number;
 }
 
 /** Deletes a link; of a veth pair both ends go. Takes about 30 ms. */

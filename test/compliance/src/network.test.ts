@@ -6,7 +6,9 @@ import { networkSubject } from './subjects/network.ts';
 
 const KINDS: Readonly<Record<string, NetworkKind>> = {
   nftables: {},
+  'nftables, bandwidth at both ends': { bandwidth: 'ends' },
   'nftables, bandwidth by rules': { bandwidth: 'limit' },
+  'nftables, everything routed': { inbound: 'routed' },
   'nftables, its address configured': { outwardAddress: HOST_ADDRESS },
   none: 'none',
 };

@@ -76,7 +76,7 @@ export function memoryNetwork(options: { readonly table: LinkTable }): DriverFac
   return () => ({
     role: 'network',
     name: 'memory',
-    supports: { link: true, portMapping: true, egressRules: true, bandwidth: true },
+    supports: { link: true, portMapping: true, egressRules: true, bandwidth: true, closedInbound: true },
     probe: async () => ({ ok: true }),
     setup: async () => {},
     plan: (spec) => ({ link: `w-${spec.id}-0` }),

@@ -8,7 +8,10 @@ import type { FilesystemSubject, Obstacle } from '@warden/driver-compliance';
 import { type DriverFactory, type FilesystemDriver, type Mount, silentLogger } from '@warden/interface';
 
 /** A depot and a small base in a directory of their own. */
-export async function filesystemSubject(make: DriverFactory<FilesystemDriver>): Promise<FilesystemSubject> {
+export async function filesystemSubject(
+  make: DriverFactory<FilesystemDriver>,
+  mountRoot: MountRoot = mountAsRoot,
+): Promise<FilesystemSubject> {
   const directory = fs.mkdtempSync('/tmp/warden-kit-');
   const [depot, base] = [path.join(directory, 'depot'), path.join(directory, 'base, with: odd\\ name')];
   fs.mkdirSync(depot);
@@ -23,22 +26,47 @@ export async function filesystemSubject(make: DriverFactory<FilesystemDriver>): 
     obstacles: ({ directory: own }) =>
       // of the overlay driver; others never look there
       make({ logger: silentLogger }).name === 'overlayfs' ? [file(path.join(own, 'tmp/.rootfs-work'))] : [],
-    mount: (mounts) => mount(mounts, path.join(directory, 'root')),
+    mount: (mounts) => mountRoot(mounts, path.join(directory, 'root')),
     close: async () => fs.rmSync(directory, { recursive: true, force: true }),
   };
 }
 
-/** Performs the mounts as init does, in a mount namespace that ends with its holder. */
-async function mount(mounts: readonly Mount[], root: string): ReturnType<FilesystemSubject['mount']> {
+/** Performs mounts; `root` is a name that nobody has. */
+export type MountRoot = (mounts: readonly Mount[], root: string) => ReturnType<FilesystemSubject['mount']>;
+
+/** Performs the mounts as the host's root, in a mount namespace that ends with its holder. */
+const mountAsRoot: MountRoot = (mounts, root) => mountIn(mounts, root, []);
+
+/** Performs the mounts as root of a user namespace: who has no rights outside can do it, too. */
+export const mountAsUser: MountRoot = (mounts, root) => mountIn(mounts, root, ['--user', '--map-root-user']);
+
+async function mountIn(
+  mounts: readonly Mount[],
+  root: string,
+  namespaces: readonly string[],
+): ReturnType<MountRoot> {
   fs.mkdirSync(root, { recursive: true });
   const holder = spawn(
     'unshare',
-    ['--mount', '--propagation', 'private', '--', 'sh', '-c', 'echo ready; exec cat >/dev/null'],
+    [
+      ...namespaces,
+      '--mount',
+      '--propagation',
+      'private',
+      '--',
+      'sh',
+      '-c',
+      'echo ready; exec cat >/dev/null',
+    ],
     { stdio: ['pipe', 'pipe', 'inherit'] },
   );
   await once(holder.stdout, 'data');
+  const entered = [
+    ...(namespaces.length > 0 ? [`--user=/proc/${holder.pid}/ns/user`] : []),
+    `--mount=/proc/${holder.pid}/ns/mnt`,
+  ];
   const enter = (...command: string[]): { status: number; stdout: string; stderr: string } => {
-    const result = spawnSync('nsenter', [`--mount=/proc/${holder.pid}/ns/mnt`, '--', ...command], {
+    const result = spawnSync('nsenter', [...entered, '--', ...command], {
       encoding: 'utf8',
     });
     return { status: result.status ?? 255, stdout: result.stdout, stderr: result.stderr };

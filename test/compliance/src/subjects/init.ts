@@ -3,13 +3,16 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { makeDefaultRootfs } from '@warden/daemon';
 import type { InitSubject, JobKind } from '@warden/driver-compliance';
-import { type InitSpec, silentLogger, UNCONFINED } from '@warden/interface';
+import { type Confinement, type InitSpec, silentLogger, UNCONFINED } from '@warden/interface';
 import { type WshdOptions, wshd } from '@warden/wshd';
 
 const ID = '0123456789a';
 
 /** One container on a small root. */
-export async function initSubject(options: WshdOptions = {}): Promise<InitSubject> {
+export async function initSubject(
+  options: WshdOptions = {},
+  confinement: Confinement = UNCONFINED,
+): Promise<InitSubject> {
   const directory = fs.mkdtempSync('/tmp/warden-kit-');
   const depot = path.join(directory, 'depot');
   fs.mkdirSync(depot);
@@ -39,7 +42,7 @@ export async function initSubject(options: WshdOptions = {}): Promise<InitSubjec
       user: { name: 'vcap', uid: 10_000, gid: 10_000, home: '/home/vcap', shell: '/bin/bash' },
       hosts: '127.0.0.1 localhost\n',
       resolvConf: '',
-      confinement: UNCONFINED,
+      confinement,
       nice: 0,
     }),
     job: (id, kind) => ({
