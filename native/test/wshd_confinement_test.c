@@ -15,6 +15,7 @@
 #include <sys/ioctl.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -73,9 +74,11 @@ static uint32_t verdict_of(const struct sock_filter *program, size_t length, con
   return 0xdeadbeef;
 }
 
+static bool without_core_dumps;
+
 static uint32_t judge(uint32_t arch, int number, uint64_t first, uint64_t second, uint64_t third) {
   static struct sock_filter program[SECCOMP_PROGRAM_MAX];
-  size_t length = seccomp_program(program, SECCOMP_PROGRAM_MAX);
+  size_t length = seccomp_program(program, SECCOMP_PROGRAM_MAX, without_core_dumps);
   struct seccomp_data call = {.nr = number, .arch = arch, .args = {first, second, third}};
   return verdict_of(program, length, &call);
 }
@@ -92,8 +95,8 @@ static uint32_t judge(uint32_t arch, int number, uint64_t first, uint64_t second
 
 static void test_program(void) {
   static struct sock_filter program[SECCOMP_PROGRAM_MAX];
-  check(seccomp_program(program, SECCOMP_PROGRAM_MAX) > 100, "there is a program");
-  check(seccomp_program(program, 50) == 0, "it is not cut to the room there is");
+  check(seccomp_program(program, SECCOMP_PROGRAM_MAX, false) > 100, "there is a program");
+  check(seccomp_program(program, 50, false) == 0, "it is not cut to the room there is");
   check(OWN(SYS_read, 0, 0, 0) == ALLOWED && OWN(SYS_execve, 0, 0, 0) == ALLOWED, "what everybody does");
   check(judge(0x40000003u, 1, 0, 0, 0) == KILLED, "calls of i386 kill");
 #ifdef __x86_64__
@@ -130,6 +133,29 @@ static void test_program(void) {
   check(OWN(470, 0, 0, 0) == REFUSED(ENOSYS) && OWN(100000, 0, 0, 0) == REFUSED(ENOSYS), "calls of later kernels do not exist");
 }
 
+/* Init has the uid of whoever is root inside, which is all that the kernel asks of who changes another process. */
+static void test_init_is_out_of_reach(void) {
+  static const int by_first[] = {SYS_prlimit64, SYS_sched_setscheduler, SYS_sched_setparam, SYS_sched_setattr, SYS_sched_setaffinity};
+  for (size_t i = 0; i < sizeof by_first / sizeof *by_first; i++) {
+    check(OWN(by_first[i], 1, RLIMIT_CPU, 0x1000) == REFUSED(EPERM), "init is not to be changed");
+    check(OWN(by_first[i], 0xffffffff00000001ULL, RLIMIT_CPU, 0x1000) == REFUSED(EPERM), "nor by a number that the kernel cuts off");
+    check(OWN(by_first[i], 0, RLIMIT_CPU, 0x1000) == ALLOWED && OWN(by_first[i], 7, RLIMIT_CPU, 0x1000) == ALLOWED, "one's own processes are");
+  }
+  for (uint64_t which = 0; which <= 1; which++)
+    check(OWN(SYS_setpriority, which, 1, 19) == REFUSED(EPERM) && OWN(SYS_setpriority, which, 0, 19) == ALLOWED, "setpriority");
+  check(OWN(SYS_setpriority, PRIO_USER, 0, 19) == REFUSED(EPERM), "setpriority of a user, who may be init's");
+  for (uint64_t which = 1; which <= 2; which++)
+    check(OWN(SYS_ioprio_set, which, 1, 0) == REFUSED(EPERM) && OWN(SYS_ioprio_set, which, 0, 0) == ALLOWED, "ioprio_set");
+  check(OWN(SYS_ioprio_set, 3, 0, 0) == REFUSED(EPERM), "ioprio_set of a user");
+  check(OWN(SYS_prlimit64, 0, RLIMIT_CORE, 0x1000) == ALLOWED && OWN(SYS_setrlimit, RLIMIT_CORE, 0x1000, 0) == ALLOWED, "core files are the limit's matter");
+  without_core_dumps = true;
+  check(OWN(SYS_prlimit64, 0, RLIMIT_CORE, 0x1000) == REFUSED(0) && OWN(SYS_setrlimit, RLIMIT_CORE, 0x1000, 0) == REFUSED(0), "or fixed, and nobody is told");
+  check(OWN(SYS_prlimit64, 0, RLIMIT_CORE, 0x100000000ULL) == REFUSED(0), "a pointer has two halves");
+  check(OWN(SYS_prlimit64, 0, RLIMIT_CORE, 0) == ALLOWED && OWN(SYS_prlimit64, 0, RLIMIT_NOFILE, 0x1000) == ALLOWED, "reading it is allowed, and so are the other limits");
+  check(OWN(SYS_setrlimit, RLIMIT_NOFILE, 0x1000, 0) == ALLOWED && OWN(SYS_prlimit64, 1, RLIMIT_CORE, 0x1000) == REFUSED(EPERM), "and init is still out of reach");
+  without_core_dumps = false;
+}
+
 static void test_kernel(void) {
   if (getenv("WARDEN_TEST_EMULATED") != NULL) {
     tap_skip("the kernel takes the filter and applies it", "an emulator of foreign programs refuses filters of system calls");
@@ -137,7 +163,7 @@ static void test_kernel(void) {
   }
   pid_t pid = fork();
   if (pid == 0) {
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || seccomp_install() != 0) _exit(10);
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || seccomp_install(false) != 0) _exit(10);
     if (unshare(CLONE_NEWUSER) != -1 || errno != EPERM) _exit(11);
     if (socket(AF_PACKET, SOCK_RAW, 0) != -1 || errno != EAFNOSUPPORT) _exit(12);
     if (syscall(470) != -1 || errno != ENOSYS) _exit(13);
@@ -152,6 +178,7 @@ static void test_kernel(void) {
 int main(void) {
   test_maps();
   test_program();
+  test_init_is_out_of_reach();
   test_kernel();
   return tap_end();
 }

@@ -66,7 +66,7 @@ static void test_conf(void) {
   struct plan plan;
   check(conf(&plan, "hostname h\nnice -5\ncgroup /a\\040b\ncgroup /c\naddress 10.0.0.2/30\ngateway 10.0.0.1\ngateway_mac 02:00:00:00:00:ff\nmtu 1400\n"
                     "user vcap 10000 10001 /home/vcap /bin/sh\nfile /etc/hosts 0644 etc/hosts\ndevice fuse c 10 229 0666\nsymlink /proc/mounts /etc/mtab\n"
-                    "capabilities a80425fb\nno_new_privs 1\n") == 0,
+                    "capabilities a80425fb\nno_new_privs 1\ncore_dumps 0\nterminals 9\nshm_kib 1024\ndev_kib 4\n") == 0,
         "a good configuration");
   check(plan.nice == -5 && plan.cgroup_count == 2 && strcmp(plan.cgroups[0], "/a b") == 0, "niceness and groups");
   check(plan.prefix_length == 30 && plan.mtu == 1400 && plan.has_gateway_mac && plan.gateway_mac[5] == 0xff, "network");
@@ -74,7 +74,16 @@ static void test_conf(void) {
   check(plan.file_count == 1 && plan.files[0].mode == 0644 && plan.device_count == 1 && plan.devices[0].minor == 229 && plan.symlink_count == 1,
         "files, devices, links");
   check(plan.capabilities == 0xa80425fb && plan.no_new_privs, "restrictions of jobs");
+  check(plan.no_core_dumps && plan.terminals == 9 && plan.shm_kib == 1024 && plan.dev_kib == 4, "ceilings");
+  check(conf(&plan, "hostname h\ncore_dumps 1\n") == 0 && !plan.no_core_dumps && plan.terminals == 0 && plan.shm_kib == 0 && plan.dev_kib == 64, "none but that of /dev");
   const char *bad[] = {"nonsense 1\n",
+                       "core_dumps 2\n",
+                       "terminals 0\n",
+                       "terminals 2147483648\n",
+                       "shm_kib 3\n",
+                       "shm_kib 4294967296\n",
+                       "dev_kib x\n",
+                       "dev_kib\n",
                        "mtu 70000\n",
                        "mtu\n",
                        "nice 21\n",

@@ -7,6 +7,7 @@ Needs root, a static busybox, and namespaces that are thrown away afterwards: ws
 """
 import array
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -158,7 +159,7 @@ def write(path, text):
 
 
 class Launch:
-    def __init__(self, wshd, directory, go=True, attach=None):
+    def __init__(self, wshd, directory, go=True, attach=None, files=None):
         mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         mine.settimeout(TIMEOUT)
         self.channel = mine
@@ -166,6 +167,7 @@ class Launch:
         self.process = subprocess.Popen(
             [wshd, "--run", "./run", "--lib", "./lib", "--root", "./mnt", "--title", "wshd: t", "--sync-fd", str(theirs.fileno())],
             cwd=directory, pass_fds=[theirs.fileno()], stderr=self.stderr,
+            preexec_fn=None if files is None else lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (files, files)),
         )
         theirs.close()
         self.reports = []
@@ -241,7 +243,7 @@ def test_jobs(client):
 def test_root(client):
     out = client.sh(1, "ls /dev | sort | tr '\\n' ' '; ls -ld /dev/null | cut -c1-10; echo x > /dev/null; readlink /dev/fd; ls /mnt 2>&1 | wc -l")[1]
     check(
-        out == b"fd null ptmx pts random shm stderr stdin stdout tty urandom zero crw-rw-rw-\n/proc/self/fd\n1\n",
+        out == b"fd full null ptmx pts random shm stderr stdin stdout tty urandom zero crw-rw-rw-\n/proc/self/fd\n1\n",
         "the devices", out,
     )
     out = client.sh(1, "cut -d' ' -f2 /proc/mounts | sort | tr '\\n' ' '")[1]
@@ -508,6 +510,36 @@ def test_many(client):
     check(zombies.strip() == b"0", "no zombie", zombies)
 
 
+def test_descriptors_kept(wshd, base):
+    """Jobs cannot take the last descriptors: who comes to end them is served."""
+    directory = f"{base}/descriptors"
+    os.mkdir(directory)
+    make_container(directory)
+    launch = Launch(wshd, directory, files=512)
+    client = Client(directory)
+    refused = None
+    for job in range(1, 600):
+        answer = client.spawn(job, ["sleep", "1000"])
+        for fd in answer[3]:
+            os.close(fd)
+        if answer[0] == ERROR:
+            refused = (struct.unpack_from("<I", answer[2])[0], b"open streams" in answer[2], job)
+            break
+    check(refused is not None and refused[:2] == (24, True) and refused[2] > 150, "jobs are refused when few descriptors are left", refused)
+    others = [Client(directory, OPERATOR) for _ in range(20)]
+    check(all(one.welcome[0] == WELCOME for one in others), "and clients are not")
+    check(others[0].request(SIGNAL, struct.pack("<IiI", ALL_JOBS, signal.SIGKILL, 0))[0] == OK, "who end all jobs")
+    statuses = [client.exited(job) for job in range(1, refused[2])]
+    check(set(statuses) == {signal.SIGKILL}, "every one of them", statuses[:5])
+    for job in range(1, refused[2]):
+        client.request(FORGET, struct.pack("<I", job))
+    check(client.sh(1, "echo again")[1] == b"again\n", "then there is room for others")
+    for one in others:
+        one.close()
+    os.kill(launch.pid, signal.SIGKILL)
+    check(await_true(lambda: not is_alive(launch.pid)), "a container with few descriptors ends")
+
+
 def test_errors(wshd, base):
     cases = (
         ("fstab", dict(fstab="rootfs / none\n"), "error plan 22 0 etc/fstab:1 "),
@@ -703,6 +735,7 @@ def main(wshd):
         test_network_and_hooks(wshd, base)
         test_homes(wshd, base)
         test_errors(wshd, base)
+        test_descriptors_kept(wshd, base)
     finally:
         if launch is not None and launch.pid:
             os.kill(launch.pid, signal.SIGKILL)

@@ -37,6 +37,7 @@ int child_await(int channel, const char *expected) {
 /* What needs no network: the root with its files and its user. */
 static int assemble(struct child *child) {
   const struct plan *plan = child->plan;
+  if (inside_ipc(plan) != 0) return -1;
   int root = root_assemble(plan, child->options->root, child->dev, &child->ownership);
   if (root < 0 || failpoint_reported(AT_ROOT) != 0) return -1;
   if (inside_files(plan, root) != 0 || failpoint_reported(AT_FILES) != 0) return -1;
@@ -142,14 +143,42 @@ int child_keep_only(struct child *child) {
   return 0;
 }
 
+static bool write_score(const char *file, const char *score) {
+  int fd = open(file, O_WRONLY | O_CLOEXEC);
+  bool written = fd >= 0 && write(fd, score, strlen(score)) > 0;
+  if (fd >= 0) close(fd);
+  return written;
+}
+
+/*
+ * When memory runs out, whatever runs in the container goes before its init. By the new file a job could lower its own score as far as init's:
+ * what may be asked for is inherited, and a write with the host's rights changes that too. One to the old file does not. Where init's score
+ * cannot be lowered so, those of jobs are raised instead; what they may undo of that makes them init's equals, who are judged by their size.
+ */
+static const char *spare_init(void) {
+  write_score("/proc/self/oom_score_adj", "0");
+  return write_score("/proc/self/oom_adj", "-16") ? "0" : "500";
+}
+
+/*
+ * 1 is the one limit that the kernel takes for "not even to the program that core_pattern names"; 0 is none of its business then. That it stays
+ * is the filter's part: a hard limit of 1 would still allow 0.
+ */
+static int forbid_core_dumps(void) {
+  const struct rlimit none = {1, 1};
+  return prlimit(0, RLIMIT_CORE, &none, NULL);
+}
+
 /*
  * Gives up what only building the root took. The filter comes before the capabilities, because putting it on takes one of them; all of it is
  * inherited by every job, which so pays nothing for it.
  */
-static int confine(const struct child *child) {
+static int confine(struct child *child) {
   const struct plan *plan = child->plan;
+  child->job_score = spare_init();
+  if (plan->no_core_dumps && forbid_core_dumps() != 0) return report_errno("confine", "core dumps");
   if (child->users >= 0 && (unshare(CLONE_NEWCGROUP) != 0 || identity_enter(child->users) != 0)) return report_errno("confine", "user namespace");
-  if (plan->seccomp && seccomp_install() != 0) return report_errno("confine", "seccomp");
+  if (plan->seccomp && seccomp_install(plan->no_core_dumps) != 0) return report_errno("confine", "seccomp");
   if (identity_limit(plan->capabilities) != 0) return report_errno("confine", "capabilities");
   if (plan->no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return report_errno("confine", "no_new_privs");
   /* a change of identity has cleared it */
@@ -183,7 +212,7 @@ int child_main(struct child *child) {
   if (child_null_streams() != 0 || child_keep_only(child) != 0 || failpoint_reported(AT_STREAMS) != 0) return 1;
   /* nobody inside may read this memory, which has seen the host */
   prctl(PR_SET_DUMPABLE, 0);
-  struct init init = {.listener = child->listener, .has_own_users = child->users >= 0};
+  struct init init = {.listener = child->listener, .has_own_users = child->users >= 0, .no_core_dumps = child->plan->no_core_dumps, .job_score = child->job_score};
   if (init_prepare(&init) != 0 || failpoint_reported(AT_PREPARE) != 0) return 1;
   /* the kernel remembers who listens: that is the pid a client is told (SO_PEERCRED) */
   if (listen(child->listener, CHILD_BACKLOG) != 0) {

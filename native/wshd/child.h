@@ -14,6 +14,7 @@ struct child {
   int dev;      /* root_make_dev() */
   struct ownership ownership;
   int users; /* user namespace of the container, or -1 */
+  const char *job_score; /* of oom_score_adj, for jobs */
   int argc;
   char **argv; /* its memory becomes the process title */
 };

@@ -74,12 +74,30 @@ _Noreturn static void execute_descriptor(int program, char **argv) {
   fail("execveat", argv[0]);
 }
 
+/*
+ * The kernel may take this process when it needs memory; init is what it must not take. The file is the host root's as long as nobody may look
+ * into this process, so for these few calls the rule of ptrace(2) is all that forbids it: whoever looks must have every capability that init has,
+ * CAP_SYS_RESOURCE among them, which no job gets unless the operator gives it by name.
+ */
+static void take_own_score(const struct init *init) {
+  int fd = openat(init->proc, "self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+  if (fd < 0 && init->has_own_users) {
+    prctl(PR_SET_DUMPABLE, 1);
+    fd = openat(init->proc, "self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    prctl(PR_SET_DUMPABLE, 0);
+  }
+  if (fd < 0) return;
+  (void)!write(fd, init->job_score, strlen(init->job_score));
+  close(fd);
+}
+
 /* What is not asked for is as it was for init before it helped itself. */
 void execute_limit(const struct init *init, const struct spawn_request *request) {
   prlimit(0, RLIMIT_NOFILE, &init->open_files, NULL);
   for (uint32_t i = 0; i < request->limit_count; i++) {
     struct rlimit value = {.rlim_cur = request->limits[i].soft, .rlim_max = request->limits[i].hard};
     char name[32];
+    if (init->no_core_dumps && request->limits[i].resource == RLIMIT_CORE) continue;
     format(name, sizeof name, "resource %u", request->limits[i].resource);
     /* EPERM: raising a hard limit takes CAP_SYS_RESOURCE, which not every host gives its root */
     if (prlimit(0, (int)request->limits[i].resource, &value, NULL) != 0) fail("setrlimit", name);
@@ -127,6 +145,7 @@ _Noreturn void execute(const struct init *init, const struct spawn_request *requ
   default_signals();
   if (request->flags & WSHD_SPAWN_TREE) prctl(PR_SET_CHILD_SUBREAPER, 1); /* survives the exec, not a fork */
   if (init->keeper != 0) insecure_execute(init, request);
+  if (init->job_score != NULL) take_own_score(init);
   find_account(request->user, &account);
   own_streams(&account);
   execute_limit(init, request);

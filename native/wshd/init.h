@@ -89,6 +89,8 @@ struct init {
   int spare;     /* given up when descriptors have run out, so that a client can be turned away instead of waiting at the door for ever */
   bool reap_again;
   bool has_own_users; /* it lives in a user namespace */
+  bool no_core_dumps; /* the limit of core files is as it is */
+  const char *job_score; /* of oom_score_adj; NULL: as it is */
   struct rlimit open_files; /* as inherited: init takes all it may have, jobs get this */
   struct connection *connections, *daemon;
   struct job *jobs, *forgotten;

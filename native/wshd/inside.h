@@ -4,6 +4,9 @@
 
 #include "plan.h"
 
+/* What System V objects of the container's own namespace may hold, where /dev/shm is limited: the one would be a way around the other. */
+int inside_ipc(const struct plan *plan);
+
 /* Loopback, and the container's interface with address, permanent neighbour and default route. */
 int inside_network(const struct plan *plan);
 

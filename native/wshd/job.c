@@ -17,6 +17,9 @@
 /* Children collected in one turn: a storm of orphans must not keep clients waiting. */
 #define REAP_MAX 1024
 
+/* Descriptors that jobs leave to init, for clients that have something to say: to end jobs, above all. */
+#define KEPT_DESCRIPTORS 64
+
 /* Every message is sent, or copied to a queue, before the next one is begun. */
 static struct wire_writer message;
 
@@ -115,6 +118,17 @@ static void start_draining(struct init *init, struct stream *stream) {
   stream->draining = epoll_ctl(init->epoll, EPOLL_CTL_ADD, stream->fd, &event) == 0;
 }
 
+/* The kernel gives the lowest free number, so that a high one means that few are left. */
+static bool leaves_enough(const struct init *init, const struct ends *ends) {
+  rlim_t limit = init->open_files.rlim_max;
+  int highest = -1;
+  for (int i = 0; i < 3; i++) highest = ends->job[i] > highest ? ends->job[i] : highest;
+  for (size_t i = 0; i < ends->client_count; i++) highest = ends->client[i] > highest ? ends->client[i] : highest;
+  if (limit < 4 * KEPT_DESCRIPTORS || (rlim_t)highest < limit - KEPT_DESCRIPTORS) return true;
+  errno = EMFILE;
+  return false;
+}
+
 struct job *job_spawn(struct init *init, const struct spawn_request *request, int *fds, size_t *fd_count, const char **operation) {
   struct ends ends = {.job = {-1, -1, -1}, .kept = {-1, -1}};
   struct job *job = calloc(1, sizeof *job);
@@ -123,6 +137,7 @@ struct job *job_spawn(struct init *init, const struct spawn_request *request, in
   *operation = "open streams";
   int result = request->flags & WSHD_SPAWN_TTY ? open_terminal(init, request, &ends) : open_input(request, &ends);
   if (result == 0 && (request->flags & WSHD_SPAWN_TTY) == 0) result = open_output(request, &ends);
+  if (result == 0 && !leaves_enough(init, &ends)) result = -1;
   pid_t pid = -1;
   if (result == 0) {
     *operation = "fork";

@@ -264,6 +264,15 @@ static int take_directive(struct plan *plan, char *line) {
   } else if (strcmp(key, "seccomp") == 0) {
     if (!number(word, 10, 1, &value)) return bad_line("expected 0 or 1, found", word);
     plan->seccomp = value == 1;
+  } else if (strcmp(key, "core_dumps") == 0) {
+    if (!number(word, 10, 1, &value)) return bad_line("expected 0 or 1, found", word);
+    plan->no_core_dumps = value == 0;
+  } else if (strcmp(key, "terminals") == 0) {
+    if (!number(word, 10, INT32_MAX, &value) || value == 0) return bad_line("expected a number of terminals, found", word);
+    plan->terminals = (unsigned)value;
+  } else if (strcmp(key, "shm_kib") == 0 || strcmp(key, "dev_kib") == 0) {
+    if (!number(word, 10, UINT32_MAX, &value) || value < 4) return bad_line("expected a number of KiB, found", word);
+    *(key[0] == 's' ? &plan->shm_kib : &plan->dev_kib) = (unsigned)value;
   } else if (strcmp(key, "capabilities") == 0) {
     if (!number(word, 16, UINT64_MAX, &plan->capabilities)) return bad_line("expected a hexadecimal mask, found", word);
   } else {
@@ -295,6 +304,7 @@ int plan_parse_fstab(struct plan *plan, char *text) {
 int plan_parse_conf(struct plan *plan, char *text) {
   plan->capabilities = UINT64_MAX;
   plan->hook_timeout = 30;
+  plan->dev_kib = 64;
   return each_line(plan, "etc/wshd.conf", text, take_directive);
 }
 

@@ -59,6 +59,10 @@ struct plan {
   unsigned hook_timeout; /* seconds each hook may take */
   char *hook_shell;      /* NULL: none, or the host's path of a static shell for the hook that runs in the new root */
   bool no_new_privs, seccomp;
+  bool no_core_dumps;    /* whatever limit a job asks for */
+  unsigned shm_kib;      /* of /dev/shm, and as much of System V shared memory; 0: the kernel's own idea of both */
+  unsigned dev_kib;      /* of /dev */
+  unsigned terminals;    /* at a time; 0: the kernel's own idea */
   struct id_map ids; /* of users and of groups; empty: no user namespace */
 };
 

@@ -25,10 +25,13 @@ int umount2(const char *target, int flags);
 
 static const struct plan_device standard_devices[] = {
     {.name = (char *)"null", .mode = S_IFCHR | 0666, .major = 1, .minor = 3},    {.name = (char *)"zero", .mode = S_IFCHR | 0666, .major = 1, .minor = 5},
-    {.name = (char *)"random", .mode = S_IFCHR | 0666, .major = 1, .minor = 8},
+    {.name = (char *)"full", .mode = S_IFCHR | 0666, .major = 1, .minor = 7},    {.name = (char *)"random", .mode = S_IFCHR | 0666, .major = 1, .minor = 8},
     {.name = (char *)"urandom", .mode = S_IFCHR | 0666, .major = 1, .minor = 9}, {.name = (char *)"tty", .mode = S_IFCHR | 0666, .major = 5, .minor = 0},
 };
 #define TTY_GROUP 5
+/* Files in /dev: what is there and room for links of a program's own. An inode is no byte of a tmpfs, so its size does not limit them. */
+#define DEV_FILES 1024
+#define KIB_PER_FILE 4
 #define STANDARD_DEVICES (sizeof standard_devices / sizeof *standard_devices)
 
 static const struct plan_symlink standard_links[] = {
@@ -51,8 +54,11 @@ static int make_node(int dev, const struct plan_device *device) {
 static int make_dev(const struct plan *plan) {
   int context = (int)syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC);
   if (context < 0) return report_errno("dev", "tmpfs");
-  if (syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, "mode", "0755", 0) != 0 ||
-      syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, "size", "64k", 0) != 0 || syscall(SYS_fsconfig, context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) != 0) {
+  char size[32], files[32];
+  format(size, sizeof size, "%uk", plan->dev_kib);
+  format(files, sizeof files, "%u", DEV_FILES);
+  if (syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, "mode", "0755", 0) != 0 || syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, "size", size, 0) != 0 ||
+      syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, "nr_inodes", files, 0) != 0 || syscall(SYS_fsconfig, context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) != 0) {
     report_errno("dev", "tmpfs");
     close(context);
     return -1;
@@ -149,6 +155,21 @@ static int mount_own(int root, const char *path, const char *type, unsigned long
   if (result != 0) report_errno("mount", path);
   close(target);
   return result;
+}
+
+static int mount_terminals(const struct plan *plan, int root) {
+  char data[96];
+  size_t length = format(data, sizeof data, "newinstance,ptmxmode=0666,mode=0620,gid=%u", id_outside(&plan->ids, TTY_GROUP));
+  /* the kernel's own limit is for all containers together */
+  if (plan->terminals != 0) format(data + length, sizeof data - length, ",max=%u", plan->terminals);
+  return mount_own(root, "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, data);
+}
+
+static int mount_shared_memory(const struct plan *plan, int root) {
+  char data[96];
+  size_t length = format(data, sizeof data, "mode=1777");
+  if (plan->shm_kib != 0) format(data + length, sizeof data - length, ",size=%uk,nr_inodes=%u", plan->shm_kib, plan->shm_kib / KIB_PER_FILE + 16);
+  return mount_own(root, "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, data);
 }
 
 /* The kernel makes the directory of terminals the host root's; inside it is to have an owner too. */
@@ -308,10 +329,8 @@ int root_assemble(const struct plan *plan, const char *directory, int dev, struc
   if (move_to(dev, place) != 0) return report_errno("mount", "/dev");
   close(place);
   close(dev);
-  char terminals[64];
-  format(terminals, sizeof terminals, "newinstance,ptmxmode=0666,mode=0620,gid=%u", id_outside(&plan->ids, TTY_GROUP));
-  if (bind_missing_nodes(plan, root) != 0 || mount_own(root, "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, terminals) != 0 || own_terminals(plan, root) != 0 ||
-      mount_own(root, "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=1777") != 0 || restrict_paths(plan, root) != 0)
+  if (bind_missing_nodes(plan, root) != 0 || mount_terminals(plan, root) != 0 || own_terminals(plan, root) != 0 || mount_shared_memory(plan, root) != 0 ||
+      restrict_paths(plan, root) != 0)
     return -1;
   for (size_t i = 0; i < plan->symlink_count; i++) {
     char name[256];

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -30,12 +31,15 @@
 /* BTRFS_IOC_SNAP_CREATE, SUBVOL_CREATE and their second versions: what lies in a subvolume of one's own counts for no disk limit. */
 static const uint32_t subvolume_requests[] = {0x50009401, 0x5000940e, 0x50009417, 0x50009418};
 
+#define IOPRIO_USER 3u /* linux/ioprio.h */
+
 #define NUMBER offsetof(struct seccomp_data, nr)
 /* The low half of an argument. Both architectures are little-endian; what the kernel reads as int is just this half. */
 #define ARGUMENT(n) (uint32_t)(offsetof(struct seccomp_data, args) + (n) * sizeof(uint64_t))
 
 #define ALLOW SECCOMP_RET_ALLOW
 #define REFUSE(error) (SECCOMP_RET_ERRNO | (error))
+#define PRETEND REFUSE(0u) /* the call does nothing and succeeds */
 
 struct builder {
   struct sock_filter *program;
@@ -84,8 +88,61 @@ static void check_architecture(struct builder *to) {
 #endif
 }
 
+/* The limits of a process, by its number: 0 is the caller. In the namespace that this filter is for, 1 is init, and no other namespace can be made. */
+static void check_limits(struct builder *to, bool no_core_dumps) {
+  size_t block = open_block(to, SYS_prlimit64);
+  load(to, ARGUMENT(0));
+  answer_if(to, 1, REFUSE(EPERM));
+  if (no_core_dumps) {
+    load(to, ARGUMENT(1));
+    emit(to, BPF_JMP | BPF_JEQ | BPF_K, 1, 0, RLIMIT_CORE);
+    answer(to, ALLOW);
+    load(to, ARGUMENT(3));
+    emit(to, BPF_JMP | BPF_JEQ | BPF_K, 1, 0, 0);
+    answer(to, REFUSE(EPERM)); /* the old limit would be missing */
+    for (uint32_t half = 0; half < 2; half++) {
+      load(to, ARGUMENT(2) + half * (uint32_t)sizeof(uint32_t));
+      emit(to, BPF_JMP | BPF_JEQ | BPF_K, 1, 0, 0);
+      answer(to, PRETEND);
+    }
+  }
+  answer(to, ALLOW);
+  close_block(to, block);
+  if (!no_core_dumps) return;
+  block = open_block(to, SYS_setrlimit);
+  load(to, ARGUMENT(0));
+  answer_if(to, RLIMIT_CORE, PRETEND);
+  answer(to, ALLOW);
+  close_block(to, block);
+}
+
+/* Who gets how much of the processors: whoever is root inside has init's uid, which is all that the kernel asks for. */
+static void check_priorities(struct builder *to) {
+  static const uint32_t by_first[] = {SYS_sched_setscheduler, SYS_sched_setparam, SYS_sched_setattr, SYS_sched_setaffinity};
+  for (size_t i = 0; i < sizeof by_first / sizeof *by_first; i++) {
+    size_t block = open_block(to, by_first[i]);
+    load(to, ARGUMENT(0));
+    answer_if(to, 1, REFUSE(EPERM));
+    answer(to, ALLOW);
+    close_block(to, block);
+  }
+  /* their second argument is a process, a group (init leads one) or a user */
+  static const struct {
+    uint32_t call, user;
+  } by_second[] = {{SYS_setpriority, PRIO_USER}, {SYS_ioprio_set, IOPRIO_USER}};
+  for (size_t i = 0; i < sizeof by_second / sizeof *by_second; i++) {
+    size_t block = open_block(to, by_second[i].call);
+    load(to, ARGUMENT(1));
+    answer_if(to, 1, REFUSE(EPERM));
+    load(to, ARGUMENT(0));
+    answer_if(to, by_second[i].user, REFUSE(EPERM));
+    answer(to, ALLOW);
+    close_block(to, block);
+  }
+}
+
 /* Calls whose arguments decide. */
-static void check_arguments(struct builder *to) {
+static void check_arguments(struct builder *to, bool no_core_dumps) {
   size_t block = open_block(to, SYS_clone);
   load(to, ARGUMENT(0));
   answer_if_any(to, NAMESPACE_FLAGS, REFUSE(EPERM));
@@ -118,6 +175,8 @@ static void check_arguments(struct builder *to) {
   answer(to, REFUSE(EPERM));
   close_block(to, block);
 
+  check_limits(to, no_core_dumps);
+  check_priorities(to);
   answer_if(to, SYS_CLONE3, REFUSE(ENOSYS)); /* its flags lie in memory, out of a filter's sight */
   answer_if(to, SYS_io_setup, REFUSE(ENOSYS));
 }
@@ -163,18 +222,18 @@ static void check_number(struct builder *to) {
   emit_tree(to, boundaries, used);
 }
 
-size_t seccomp_program(struct sock_filter *program, size_t room) {
+size_t seccomp_program(struct sock_filter *program, size_t room, bool no_core_dumps) {
   struct builder to = {.program = program, .room = room};
   check_architecture(&to);
-  check_arguments(&to);
+  check_arguments(&to, no_core_dumps);
   check_number(&to);
   return to.length <= room ? to.length : 0;
 }
 
-int seccomp_install(void) {
+int seccomp_install(bool no_core_dumps) {
   static struct sock_filter program[SECCOMP_PROGRAM_MAX];
   struct sock_fprog filter = {.filter = program};
-  filter.len = (unsigned short)seccomp_program(program, SECCOMP_PROGRAM_MAX);
+  filter.len = (unsigned short)seccomp_program(program, SECCOMP_PROGRAM_MAX, no_core_dumps);
   if (filter.len == 0) {
     errno = E2BIG;
     return -1;

@@ -6,20 +6,27 @@
  * AF_INET6 and the routing protocol of AF_NETLINK. Calls of another architecture (i386 and x32 on x86_64) kill the process: their
  * numbers mean something else.
  *
+ * Nor can anybody change the limits, the priority or the scheduling of process 1: whoever is root inside has the same uid as init, which is all
+ * the kernel asks for.
+ *
  * Refused calls fail with EPERM; calls newer than this list, clone3(2) and io_setup(2) with ENOSYS, which makes programs take the older way.
  */
 #ifndef WSHD_SECCOMP_H
 #define WSHD_SECCOMP_H
 
 #include <linux/filter.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #define SECCOMP_PROGRAM_MAX 1024
 
-/* Writes the program; answers its length, or 0 when `room` instructions are not enough. */
-size_t seccomp_program(struct sock_filter *program, size_t room);
+/*
+ * Writes the program; answers its length, or 0 when `room` instructions are not enough. With `no_core_dumps` the limit of core files is what it
+ * is for good, and whoever sets it is told that it has been done.
+ */
+size_t seccomp_program(struct sock_filter *program, size_t room, bool no_core_dumps);
 
 /* Puts the filter on the calling process and all it will start, for good. Needs no_new_privs or CAP_SYS_ADMIN. Answers -1 with errno. */
-int seccomp_install(void);
+int seccomp_install(bool no_core_dumps);
 
 #endif

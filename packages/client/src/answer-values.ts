@@ -34,6 +34,7 @@ export function containerInfo(answer: InfoResponse | undefined): ContainerInfo {
     ...(bandwidth_stat === undefined ? {} : { bandwidthStat: bandwidthStat(bandwidth_stat) }),
     ...(pressure_stat === undefined ? {} : { pressureStat: pressureStat(pressure_stat) }),
     jobIds: (answer?.job_ids ?? []).map(Number),
+    ...(answer?.unsafe === undefined || answer.unsafe.length === 0 ? {} : { unsafe: answer.unsafe }),
   };
 }
 

@@ -1,4 +1,5 @@
 /** What a container is confined by, from the options of the host and the container's uid (SECURITY.md, "What holds by default"). */
+import fs from 'node:fs';
 import { type Confinement, type IdRange, UNCONFINED } from '@warden/interface';
 import type { CoreOptions } from './options.ts';
 
@@ -35,6 +36,12 @@ const READONLY_PATHS: readonly string[] = ['bus', 'fs', 'irq', 'sys', 'sysrq-tri
   (name) => `/proc/${name}`,
 );
 
+const CEILINGS: Confinement['ceilings'] = {
+  terminals: 256,
+  sharedMemory: 64 * 1024 ** 2,
+  devices: 64 * 1024,
+};
+
 /** A nested warden needs what confinement takes away: allowing one is the opt-out. Plain processes have nothing to be confined with. */
 export function confinementOf(options: CoreOptions, uid: number): Confinement {
   if (options.allowNested || !options.drivers.init.supports.isolation) return UNCONFINED;
@@ -45,9 +52,25 @@ export function confinementOf(options: CoreOptions, uid: number): Confinement {
     capabilities: security.capabilities,
     noNewPrivileges: security.noNewPrivileges,
     seccomp: security.seccomp,
+    coreDumps: security.coreDumps !== 'never' && !coresGoToProgram(),
+    noDevices: true,
+    fuse: security.fuse === true,
+    ceilings: security.ceilings ?? CEILINGS,
     maskedPaths: MASKED_PATHS,
     readonlyPaths: READONLY_PATHS,
   });
+}
+
+/**
+ * Whether the host hands core files to a program or a socket of its own, which then reads what somebody inside has made, with the host's rights.
+ * The limit of core files, 0, does not forbid that.
+ */
+function coresGoToProgram(): boolean {
+  try {
+    return /^[|@]/.test(fs.readFileSync('/proc/sys/kernel/core_pattern', 'utf8'));
+  } catch {
+    return false; // a kernel without core files
+  }
 }
 
 /**

@@ -4,7 +4,13 @@
  */
 import fs from 'node:fs';
 import path from 'node:path';
-import { type ContainerId, type CreateSpec, encodeBytes, WardenError } from '@warden/interface';
+import {
+  type CgroupSpec,
+  type ContainerId,
+  type CreateSpec,
+  encodeBytes,
+  WardenError,
+} from '@warden/interface';
 import { ManagedContainer, type Reference } from './container.ts';
 import { type Engine, networkSpecOf, saveRecord } from './engine.ts';
 import { armGraceTime } from './grace-time.ts';
@@ -71,10 +77,7 @@ export async function makeContainer(
   await failpoints.pass('create.filesystem');
 
   undo.push(() => drivers.cgroup.release(record.drivers.cgroup));
-  await drivers.cgroup.create(
-    { id: record.id, allowAllDevices: engine.options.allowNested, pidsLimit: engine.options.pidsLimit },
-    record.drivers.cgroup,
-  );
+  await drivers.cgroup.create(cgroupSpecOf(engine, record.id), record.drivers.cgroup);
   await failpoints.pass('create.cgroup');
 
   const initSpec = Object.freeze(initSpecOf(engine, container));
@@ -183,6 +186,11 @@ function validate(engine: Engine, spec: CreateSpec): void {
   }
 }
 
+function cgroupSpecOf({ options }: Engine, id: ContainerId): CgroupSpec {
+  const { allowNested, pidsLimit, security } = options;
+  return { id, allowAllDevices: allowNested, allowFuse: security.fuse === true, pidsLimit };
+}
+
 function forgetHandle(engine: Engine, handle: string, id: ContainerId): void {
   engine.reserved.delete(handle);
   if (engine.containers.get(handle)?.record.id === id) engine.containers.delete(handle);
@@ -226,9 +234,10 @@ function reserve(engine: Engine, spec: CreateSpec, undo: UndoStack): ManagedCont
     drivers: {
       filesystem: drivers.filesystem.plan({ id, directory, base: rootfs }),
       network: drivers.network.plan({ id, hostIp, containerIp, prefixLength: 30, mtu: options.network.mtu }),
-      cgroup: drivers.cgroup.plan({ id, allowAllDevices: options.allowNested, pidsLimit: options.pidsLimit }),
+      cgroup: drivers.cgroup.plan(cgroupSpecOf(engine, id)),
       quota: drivers.quota.plan({ id, directory, uid }),
     },
+    unsafe: options.unsafe ?? [],
     state: 'born',
     isDestroying: false,
     events: new Set(),

@@ -46,6 +46,7 @@ export function basicInfo(container: ManagedContainer): ContainerInfo {
     hostIp,
     containerIp,
     containerPath: container.directory,
+    ...(container.record.unsafe.length > 0 && { unsafe: container.record.unsafe }),
     jobIds: [...container.jobs.values()].filter((job) => !job.hasEnded).map(({ id }) => id),
   };
 }

@@ -1,6 +1,7 @@
 /** What the assembler gives to core. */
 import type {
   CgroupDriver,
+  Confinement,
   Failpoints,
   FilesystemDriver,
   InitDriver,
@@ -75,7 +76,15 @@ export interface CoreOptions {
     readonly capabilities: bigint;
     readonly noNewPrivileges: boolean;
     readonly seccomp: boolean;
+    /** `auto` (default): as the process limits say, but never to a program that the host's core_pattern names. */
+    readonly coreDumps?: 'auto' | 'never';
+    /** An unsafe opt-in. Default: no. */
+    readonly fuse?: boolean;
+    /** Default: 256 terminals, 64 MiB of shared memory, 64 KiB of device directory. */
+    readonly ceilings?: Confinement['ceilings'];
   };
+  /** What of this is unsafe, in words: each container's info tells it. Default: nothing. */
+  readonly unsafe?: readonly string[];
   /** Containers may use all devices: an unsafe opt-in. */
   readonly allowNested: boolean;
   /** LANG of jobs. */

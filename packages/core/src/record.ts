@@ -53,6 +53,8 @@ export interface ContainerRecord {
   readonly rootfs: string;
   graceTime: number | undefined;
   readonly drivers: DriverStates;
+  /** What its confinement lacked when it was made, in words. */
+  readonly unsafe: readonly string[];
   state: 'born' | 'active' | 'stopped';
   /** Its destruction has begun: whoever finds it goes on with that. */
   isDestroying: boolean;
@@ -95,6 +97,7 @@ export function serializeRecord(record: ContainerRecord): string {
       ...(record.isDestroying ? { destroying: true } : {}),
       rootfs: record.rootfs,
       drivers: record.drivers,
+      ...(record.unsafe.length === 0 ? {} : { unsafe: record.unsafe }),
       ...(record.outOfMemoryKills === undefined
         ? {}
         : { out_of_memory_kills: record.outOfMemoryKills.toString() }),
@@ -172,6 +175,7 @@ export interface Stored {
     readonly destroying?: boolean;
     readonly rootfs: string;
     readonly drivers: DriverStates;
+    readonly unsafe?: readonly string[];
     readonly out_of_memory_kills?: string;
     readonly bandwidth?: { readonly rate: string; readonly burst: string };
   };
@@ -206,6 +210,7 @@ export function parseRecord(text: string): ContainerRecord {
     rootfs: warden.rootfs,
     graceTime: stored.grace_time ?? undefined,
     drivers: warden.drivers,
+    unsafe: warden.unsafe ?? [],
     state: stored.state,
     isDestroying: warden.destroying === true,
     events: new Set(stored.events),

@@ -297,6 +297,35 @@ export const SCHEMA: Readonly<Record<string, Readonly<Record<string, KeyRule>>>>
         'set-user-id programs give nothing; false lets `su` and `sudo` work inside, as with the original',
     },
     seccomp: { type: 'boolean', fallback: true, about: 'the filter of system calls; false is UNSAFE' },
+    unsafe_fuse: {
+      type: 'boolean',
+      fallback: false,
+      about: 'UNSAFE: `/dev/fuse` inside, which gives the kernel file systems made by whoever is inside',
+    },
+    core_dumps: {
+      type: 'string',
+      fallback: 'auto',
+      oneOf: ['auto', 'never'],
+      about:
+        "core files of jobs; auto: as their process limits say (by default none), and none where the host's core_pattern names a program",
+    },
+    pty_max: { type: 'integer', min: 1, max: 1_048_576, fallback: 256, about: 'terminals per container' },
+    shm_size: {
+      type: 'integer',
+      min: 4_096,
+      max: 4 * 1024 ** 4 - 1_024,
+      nullable: true,
+      fallback: 64 * 1024 ** 2,
+      about:
+        "bytes of `/dev/shm`, and as many of System V shared memory; null: as the kernel has it, half of the host's memory",
+    },
+    dev_size: {
+      type: 'integer',
+      min: 16_384,
+      max: 1024 ** 3,
+      fallback: 64 * 1024,
+      about: 'bytes of files in `/dev` itself',
+    },
   },
   drivers: {
     name: {

@@ -60,6 +60,11 @@ export interface Configuration {
     readonly capabilities: readonly string[];
     readonly no_new_privileges: boolean;
     readonly seccomp: boolean;
+    readonly unsafe_fuse: boolean;
+    readonly core_dumps: 'auto' | 'never';
+    readonly pty_max: number;
+    readonly shm_size: number | null;
+    readonly dev_size: number;
   };
   readonly drivers: {
     readonly name: string;

@@ -8,6 +8,7 @@ import { networkPool, portPool, readEphemeralEnd } from './pools.ts';
 import { securityOptions } from './security-options.ts';
 import type { DriverSet } from './select-drivers.ts';
 import { openSyslog } from './syslog.ts';
+import { unsafeSettings } from './unsafe-settings.ts';
 
 const DEFAULT_ROOTFS = '/var/lib/warden/rootfs';
 
@@ -46,6 +47,8 @@ export function coreOptions(
     nice: own.nice,
     pidsLimit: own.pids_limit ?? undefined,
     security: securityOptions(configuration.security, uids),
+    // of a container without isolation nobody expects any: its info is the original's, to the field
+    unsafe: isInsecure(configuration) ? [] : unsafeSettings(configuration).map(({ name }) => name),
     allowNested: server.allow_nested_warden,
     lang: process.env.LANG || 'en_US.UTF-8',
     durable: own.durable,

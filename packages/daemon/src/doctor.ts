@@ -12,6 +12,7 @@ import { checkHost } from './check-host.ts';
 import { type Configuration, isInsecure, loadConfiguration } from './config.ts';
 import { surveyDrivers, type Trial } from './select-drivers.ts';
 import { type Finding, surveyHost } from './survey.ts';
+import { unsafeSettings } from './unsafe-settings.ts';
 
 /** What the doctor says. */
 export interface Diagnosis {
@@ -59,7 +60,12 @@ export async function doctor(words: readonly string[]): Promise<number> {
 /** Looks at everything. */
 export async function diagnose(configuration: Configuration): Promise<Diagnosis> {
   const host = isInsecure(configuration) ? [] : [...surveyHost(), ...shaping(configuration)];
-  const settings = [rights(configuration), await socket(configuration), ...places(configuration)];
+  const settings = [
+    rights(configuration),
+    await socket(configuration),
+    ...places(configuration),
+    ...confinement(configuration),
+  ];
   const depot = makeTrialDepot(configuration.server.container_depot_path);
   let drivers: readonly Trial[];
   try {
@@ -137,6 +143,18 @@ async function socket({ server: { unix_domain_path: at } }: Configuration): Prom
     connection.once('connect', () => connection.destroy());
   });
   return { subject, ok: true, found: answers ? 'a daemon listens' : 'left by a daemon that has ended' };
+}
+
+/** Not safe is no fault: the operator has asked for it. It is said all the same. */
+function confinement(configuration: Configuration): Finding[] {
+  const open = unsafeSettings(configuration);
+  if (open.length === 0) return [{ subject: 'confinement', ok: true, found: 'complete' }];
+  return open.map(({ name, means, advice }) => ({
+    subject: `unsafe: ${name}`,
+    ok: false,
+    found: means,
+    advice,
+  }));
 }
 
 function places({ server }: Configuration): Finding[] {

@@ -61,6 +61,13 @@ export function securityOptions(
     capabilities: capabilityMask(security.capabilities),
     noNewPrivileges: security.no_new_privileges,
     seccomp: security.seccomp,
+    coreDumps: security.core_dumps,
+    fuse: security.unsafe_fuse,
+    ceilings: {
+      terminals: security.pty_max,
+      sharedMemory: security.shm_size ?? undefined,
+      devices: security.dev_size,
+    },
   };
 }
 

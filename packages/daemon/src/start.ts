@@ -19,6 +19,7 @@ import { listenForHealthChecks } from './health-check.ts';
 import { writePidfile } from './pidfile.ts';
 import { checkPools } from './pools.ts';
 import { type DriverSet, type GivenDrivers, selectDrivers } from './select-drivers.ts';
+import { unsafeSettings } from './unsafe-settings.ts';
 
 /** A running daemon. */
 export interface RunningDaemon {
@@ -95,12 +96,8 @@ export async function startDaemon(
     const { port } = configuration.health_check_server;
     if (port) undo.splice(1, 0, await listenForHealthChecks(port));
     if (settings.pidfile) undo.splice(1, 0, writePidfile(settings.pidfile));
-    if (settings.allow_nested_warden) {
-      logger.warn('unsafe-nested-warden', {
-        advice:
-          'root in a container can use every device of this host; set server.allow_nested_warden to false unless all of them are trusted',
-      });
-    }
+    for (const { name, means, advice } of unsafeSettings(configuration))
+      logger.warn(`unsafe-${name}`, { means, advice });
     logger.info('listening', { path: settings.unix_domain_path, depot });
 
     let ended: Promise<void> | undefined;

@@ -16,6 +16,8 @@ export interface CgroupSpec {
   readonly id: ContainerId;
   /** All devices allowed: only for nested wardens, an unsafe opt-in. */
   readonly allowAllDevices: boolean;
+  /** `/dev/fuse` too: an unsafe opt-in. Absent: no. */
+  readonly allowFuse?: boolean;
   /** Highest number of processes and threads; `undefined`: no limit. */
   readonly pidsLimit: number | undefined;
 }

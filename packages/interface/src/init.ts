@@ -41,6 +41,21 @@ export interface Confinement {
   readonly noNewPrivileges: boolean;
   /** The filter of system calls is on. */
   readonly seccomp: boolean;
+  /** Core files as the process limits say; false: none, whatever a job asks for, not even to a program of the host. */
+  readonly coreDumps: boolean;
+  /** Device files outside `/dev` are dead. */
+  readonly noDevices: boolean;
+  /** `/dev/fuse` is there, an unsafe opt-in. */
+  readonly fuse: boolean;
+  /** How much of the kernel's own there is inside; `undefined`: as the kernel has it. */
+  readonly ceilings: {
+    /** Terminals at a time. */
+    readonly terminals: number | undefined;
+    /** Bytes of `/dev/shm`, and as many of System V shared memory. */
+    readonly sharedMemory: number | undefined;
+    /** Bytes of `/dev`. */
+    readonly devices: number | undefined;
+  };
   /** Absolute paths inside that show nothing; what this kernel lacks is left out. */
   readonly maskedPaths: readonly string[];
   /** Absolute paths inside that cannot be written. */
@@ -53,6 +68,10 @@ export const UNCONFINED: Confinement = Object.freeze({
   capabilities: 0xffff_ffff_ffff_ffffn,
   noNewPrivileges: false,
   seccomp: false,
+  coreDumps: true,
+  noDevices: false,
+  fuse: true,
+  ceilings: { terminals: undefined, sharedMemory: undefined, devices: undefined },
   maskedPaths: [],
   readonlyPaths: [],
 });

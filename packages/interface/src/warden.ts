@@ -227,6 +227,8 @@ export interface ContainerInfo {
   readonly pressureStat?: PressureStat;
   /** Jobs that have not terminated. */
   readonly jobIds: readonly number[];
+  /** What its confinement lacks, by the operator's will; absent: nothing. (An extension: the original's daemon tells nothing.) */
+  readonly unsafe?: readonly string[];
 }
 
 /** Disk limit request: absent fields keep their value. Units: 1 KiB blocks, inodes. */

@@ -23,6 +23,7 @@ export function infoMessage(info: ContainerInfo): InfoResponse {
       },
     }),
     job_ids: info.jobIds.map(BigInt),
+    ...(info.unsafe && { unsafe: info.unsafe }),
     ...(pressureStat && {
       pressure_stat: {
         cpu: pressureMessage(pressureStat.cpu),

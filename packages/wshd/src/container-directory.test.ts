@@ -10,7 +10,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { InitSpec } from '@warden/interface';
+import { type InitSpec, UNCONFINED } from '@warden/interface';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { prepareDirectory } from './container-directory.ts';
 import { HOOKS, stageSkeleton } from './skeleton.ts';
@@ -56,6 +56,10 @@ function spec(directory: string): InitSpec {
       capabilities: 0x3n,
       noNewPrivileges: true,
       seccomp: true,
+      coreDumps: false,
+      noDevices: true,
+      fuse: false,
+      ceilings: { terminals: 256, sharedMemory: 67_108_864, devices: 65_537 },
       maskedPaths: ['/proc/kcore'],
       readonlyPaths: ['/proc/sys'],
     },
@@ -90,14 +94,27 @@ describe('prepareDirectory', () => {
       'user vcap 10001 10001 /home/vcap /bin/bash',
       'file /etc/hosts 0644 etc/hosts',
       'file /etc/resolv.conf 0644 etc/resolv.conf',
-      'device fuse c 10 229 0666',
       'idmap 0 600000 65536',
       'capabilities 3',
       'no_new_privs 1',
       'seccomp 1',
+      'core_dumps 0',
+      'terminals 256',
+      'shm_kib 65536',
+      'dev_kib 65',
       'mask /proc/kcore',
       'readonly /proc/sys',
       'hook_timeout 30',
+    ]);
+  });
+
+  test('/dev/fuse is there by opt-in alone, and so are the kernel’s own ceilings', () => {
+    const directory = join(depot, 'container');
+    prepareDirectory({ ...spec(directory), confinement: UNCONFINED }, []);
+    const lines = readFileSync(join(directory, 'etc/wshd.conf'), 'utf8').split('\n');
+    expect(lines.filter((line) => /^(device|core_dumps|terminals|shm_kib|dev_kib)/.test(line))).toEqual([
+      'core_dumps 1',
+      'device fuse c 10 229 0666',
     ]);
   });
 

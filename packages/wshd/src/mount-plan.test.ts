@@ -35,6 +35,22 @@ test('bind mounts follow the root in the order of the request and say what to cr
   ]);
 });
 
+test('device files are dead on every mount of a confined container', () => {
+  const plan = renderMountPlan({
+    mounts: [
+      { type: 'overlay', source: 'overlay', target: '/', options: ['lowerdir=/base'] },
+      { type: 'none', source: '/base/usr', target: '/usr', options: ['bind', 'nodev', 'ro'] },
+    ],
+    bindMounts: [{ source: '/', target: '/host', mode: 'ro' }],
+    confinement: { ...UNCONFINED, noDevices: true },
+  });
+  expect(plan.trimEnd().split('\n')).toEqual([
+    'overlay / overlay nodev,lowerdir=/base 0 0',
+    '/base/usr /usr none bind,nodev,ro 0 0',
+    '/ /host none nodev,bind,ro,x-warden.create=dir 0 0',
+  ]);
+});
+
 test('with a user namespace, bind mounts of the request are idmapped', () => {
   const idMap = [{ inside: 0, outside: 600_000, count: 65_536 }];
   const plan = renderMountPlan({

@@ -6,10 +6,16 @@ import { type BindMountSpec, encodeBytes, type InitSpec, type Mount, WardenError
 
 /** Renders `etc/fstab`: the file-system driver's mounts in order, then the bind mounts in the order of the request. */
 export function renderMountPlan(spec: Pick<InitSpec, 'mounts' | 'bindMounts' | 'confinement'>): string {
-  const isMapped = spec.confinement.idMap.length > 0;
+  const { idMap, noDevices } = spec.confinement;
+  const isMapped = idMap.length > 0;
   return [...spec.mounts, ...spec.bindMounts.map((bind) => bindMount(bind, isMapped))]
+    .map((mount) => (noDevices ? withoutDevices(mount) : mount))
     .map(mountLine)
     .join('');
+}
+
+function withoutDevices(mount: Mount): Mount {
+  return mount.options.includes('nodev') ? mount : { ...mount, options: ['nodev', ...mount.options] };
 }
 
 /** One line of fstab(5). */
@@ -32,8 +38,8 @@ function octal(char: string): string {
 }
 
 /**
- * A bind mount as a mount: only the one file system, like the original (submounts of the source stay outside). No further
- * flags: what a set-user-id file or device node may do inside is the device policy's and no_new_privs's matter.
+ * A bind mount as a mount: only the one file system, like the original (submounts of the source stay outside). What a set-user-id file may do
+ * inside is no_new_privs's matter.
  * With a user namespace, files of the host belong inside to who has the same number there (`x-warden.idmap`).
  * `x-warden.create` tells init which kind of target to make if the root lacks it; a directory cannot be mounted on a file.
  */

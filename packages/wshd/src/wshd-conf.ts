@@ -26,8 +26,6 @@ export function renderWshdConf(spec: InitSpec, hooks: HookSettings = DEFAULT_HOO
     ['user', spec.user.name, spec.user.uid, spec.user.gid, spec.user.home, spec.user.shell],
     ['file', '/etc/hosts', '0644', HOSTS_SOURCE],
     ['file', '/etc/resolv.conf', '0644', RESOLV_CONF_SOURCE],
-    // asserted by the original's tests; whether it may be opened is the cgroup driver's device policy
-    ['device', 'fuse', 'c', 10, 229, '0666'],
     ...confinementLines(spec.confinement),
     ['hook_timeout', hooks.timeout],
     ...(hooks.shell === undefined ? [] : [['hook_shell', hooks.shell]]),
@@ -36,14 +34,31 @@ export function renderWshdConf(spec: InitSpec, hooks: HookSettings = DEFAULT_HOO
 }
 
 function confinementLines(confinement: InitSpec['confinement']): (readonly (string | number)[])[] {
-  const { idMap, capabilities, noNewPrivileges, seccomp, maskedPaths, readonlyPaths } = confinement;
+  const { idMap, capabilities, noNewPrivileges, seccomp, coreDumps, fuse, maskedPaths, readonlyPaths } =
+    confinement;
   return [
     ...idMap.map(({ inside, outside, count }) => ['idmap', inside, outside, count]),
     ['capabilities', capabilities.toString(16)],
     ['no_new_privs', Number(noNewPrivileges)],
     ['seccomp', Number(seccomp)],
+    ['core_dumps', Number(coreDumps)],
+    ...ceilingLines(confinement.ceilings),
+    ...(fuse ? [['device', 'fuse', 'c', 10, 229, '0666']] : []),
     ...maskedPaths.map((path) => ['mask', path]),
     ...readonlyPaths.map((path) => ['readonly', path]),
+  ];
+}
+
+function ceilingLines({
+  terminals,
+  sharedMemory,
+  devices,
+}: InitSpec['confinement']['ceilings']): (readonly (string | number)[])[] {
+  const kib = (bytes: number): number => Math.ceil(bytes / 1_024);
+  return [
+    ...(terminals === undefined ? [] : [['terminals', terminals]]),
+    ...(sharedMemory === undefined ? [] : [['shm_kib', kib(sharedMemory)]]),
+    ...(devices === undefined ? [] : [['dev_kib', kib(devices)]]),
   ];
 }
 

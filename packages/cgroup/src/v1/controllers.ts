@@ -2,7 +2,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import type { CpuStat } from '@warden/interface';
-import { DEVICE_RULES, formatRule } from '../device-rules.ts';
+import { type DeviceRule, formatRule } from '../device-rules.ts';
 import { errnoOf, fileError, parseKeyed, readControl, writeControl } from '../kernel-file.ts';
 
 /** cpu: `cpu.shares`. */
@@ -42,8 +42,8 @@ export function readCpuStat(group: string): CpuStat {
  * devices: everything denied, then the list. A policy in force is not written again: those inside would be without devices for a moment, and
  * the kernel refuses to deny everything once there are groups inside.
  */
-export function writeDevicePolicy(group: string, allowAll: boolean): void {
-  const wanted = allowAll ? ['a *:* rwm'] : DEVICE_RULES.map(formatRule);
+export function writeDevicePolicy(group: string, devices: readonly DeviceRule[] | 'all'): void {
+  const wanted = devices === 'all' ? ['a *:* rwm'] : devices.map(formatRule);
   try {
     const inForce = readControl(group, 'devices.list').split('\n');
     if (inForce.length === wanted.length && wanted.every((rule) => inForce.includes(rule))) return;

@@ -15,6 +15,7 @@ import {
   type ProbeResult,
   WardenError,
 } from '@warden/interface';
+import { devicesOf } from '../device-rules.ts';
 import {
   fileError,
   innerGroups,
@@ -124,7 +125,7 @@ class V1Driver implements CgroupDriver {
         this.#failpoints.passSync('cgroup.make');
         controllers.copyCpuset(group);
       }
-      controllers.writeDevicePolicy(this.#group(state, 'devices'), spec.allowAllDevices);
+      controllers.writeDevicePolicy(this.#group(state, 'devices'), devicesOf(spec));
       this.#failpoints.passSync('cgroup.policy');
       if (this.#mounts.has('pids') || spec.pidsLimit !== undefined)
         controllers.writePidsLimit(this.#group(state, 'pids'), spec.pidsLimit);

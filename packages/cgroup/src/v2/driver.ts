@@ -16,7 +16,7 @@ import {
   WardenError,
 } from '@warden/interface';
 import { attachDeviceProgram } from '@warden/native';
-import { DEVICE_RULES } from '../device-rules.ts';
+import { DEVICE_RULES, devicesOf } from '../device-rules.ts';
 import {
   errnoOf,
   fileError,
@@ -132,7 +132,7 @@ class V2Driver implements CgroupDriver {
     const isNew = makeGroup(group);
     try {
       this.#failpoints.passSync('cgroup.make');
-      this.#attachProgram(group, deviceProgram(spec.allowAllDevices ? 'all' : DEVICE_RULES));
+      this.#attachProgram(group, deviceProgram(devicesOf(spec)));
       this.#failpoints.passSync('cgroup.policy');
       writeControl(group, 'pids.max', spec.pidsLimit === undefined ? 'max' : String(spec.pidsLimit));
     } catch (cause) {

@@ -97,6 +97,8 @@ export interface InfoResponse {
   readonly job_ids?: readonly bigint[] | undefined;
   /** Extension: on cgroup v2. */
   readonly pressure_stat?: PressureStat | undefined;
+  /** Extension: what the container's confinement lacks, see `ContainerInfo.unsafe` of the Warden API. */
+  readonly unsafe?: readonly string[] | undefined;
 }
 /** The fields of {@link InfoResponse} for the codec. */
 export const InfoResponse: MessageDescriptor<InfoResponse> = message(
@@ -112,4 +114,5 @@ export const InfoResponse: MessageDescriptor<InfoResponse> = message(
   optional(43, 'bandwidth_stat', 'message', { message: BandwidthStat }),
   repeated(44, 'job_ids', 'uint64'),
   optional(1001, 'pressure_stat', 'message', { message: PressureStat }),
+  repeated(1002, 'unsafe', 'string'),
 );

@@ -1,0 +1,34 @@
+#include "inside.h"
+
+#include "format.h"
+#include "report.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#define KIB_PER_PAGE 4
+/* The kernel would allow 32,000 queues of 16 KiB and 32,000 sets of semaphores, with or without a limit of memory. */
+#define QUEUES 512
+#define SEMAPHORES "32000 256000 500 1024" /* of a set, of all sets, operations of a call, sets */
+
+/* /proc shows the writer's own namespace. A kernel without System V objects has nothing to limit. */
+static int write_limit(const char *path, const char *value) {
+  int fd = open(path, O_WRONLY | O_CLOEXEC);
+  if (fd < 0 && errno == ENOENT) return 0;
+  ssize_t written = fd < 0 ? -1 : write(fd, value, strlen(value));
+  int saved = errno;
+  if (fd >= 0) close(fd);
+  errno = saved;
+  return written < 0 ? report_errno("ipc", path) : 0;
+}
+
+int inside_ipc(const struct plan *plan) {
+  char pages[16], queues[16];
+  if (plan->shm_kib == 0) return 0;
+  format(pages, sizeof pages, "%u", plan->shm_kib / KIB_PER_PAGE);
+  format(queues, sizeof queues, "%u", QUEUES);
+  if (write_limit("/proc/sys/kernel/shmall", pages) != 0 || write_limit("/proc/sys/kernel/msgmni", queues) != 0) return -1;
+  return write_limit("/proc/sys/kernel/sem", SEMAPHORES);
+}
