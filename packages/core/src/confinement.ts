@@ -23,6 +23,7 @@ const MASKED_PATHS: readonly string[] = [
   'kpagecount',
   'kpageflags',
   'latency_stats',
+  'locks',
   'modules',
   'sched_debug',
   'scsi',

@@ -108,15 +108,11 @@ static int io_realtime(const void *argument) {
   return (int)syscall(SYS_ioprio_set, 1, 0, 1 << 13);
 }
 
+/* Below what processes of the host have. One that the container's own init has raised may be lowered as far as that. */
 static int out_of_memory_score(const void *argument) {
-  char text[16];
   (void)argument;
-  if (read_start("/proc/self/oom_score_adj", text, sizeof text) <= 0) return -1;
-  int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC), now = 0;
-  if (fd < 0) return -1;
-  sscanf(text, "%d", &now);
-  int length = snprintf(text, sizeof text, "%d", now - 1);
-  return write(fd, text, (size_t)length) < 0 ? -1 : 0;
+  int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+  return fd < 0 || write(fd, "-1", 2) < 0 ? -1 : 0;
 }
 
 static int lock_memory(const void *argument) {

@@ -9,7 +9,7 @@ import { text } from './text.ts';
 const PRIVILEGED = { privileged: true } as const;
 /** SECURITY.md 1.1, and what further this project hides. */
 const MASKED =
-  'acpi asound config.gz interrupts iomem ioports kallsyms kcore key-users keys kmsg kpagecgroup kpagecount kpageflags latency_stats modules sched_debug scsi slabinfo timer_list timer_stats vmallocinfo'
+  'acpi asound config.gz interrupts iomem ioports kallsyms kcore key-users keys kmsg kpagecgroup kpagecount kpageflags latency_stats locks modules sched_debug scsi slabinfo timer_list timer_stats vmallocinfo'
     .split(' ')
     .map((name) => `/proc/${name}`);
 const READONLY = ['bus', 'fs', 'irq', 'sys', 'sysrq-trigger'].map((name) => `/proc/${name}`);
