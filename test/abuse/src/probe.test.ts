@@ -204,17 +204,51 @@ describeWith(['root', 'isolated', 'overlayfs', 'python3'], 'the probe', () => {
         verdict: verdict(name, [user, root, hostile], [theirs, theirRoot, theirRoot]),
       };
     });
-    addRows('probe', rows);
+    addRows('probe', [...rows, ...untried()]);
     expect(rows.length).toBeGreaterThan(1000);
   });
 });
+
+/** What the threat list has and this host cannot try, with the reason. */
+function untried(): Row[] {
+  const mounts = fs.readFileSync('/proc/self/mountinfo', 'utf8');
+  const isUnified = !/ - cgroup /.test(mounts);
+  const missing: readonly (readonly [isMissing: boolean, name: string, reason: string])[] = [
+    [!isUnified, 'E16 device program of cgroup v2', 'this host has cgroup v1; npm run vm has v2'],
+    [isUnified, 'E14 E16 hierarchies of cgroup v1', 'this host has cgroup v2 alone'],
+    [process.arch !== 'x64', 'E32 doors of i386 and x32', `this processor is ${process.arch}`],
+    [
+      process.arch !== 'arm64',
+      'E32 the filter of arm64',
+      'another processor: npm run build:platforms runs its unit test by emulation',
+    ],
+    [
+      !fs.existsSync('/proc/modules'),
+      'E24 a module that really loads',
+      'this kernel has no modules; the calls are refused in any case',
+    ],
+    [!fs.existsSync('/sys/kernel/security/apparmor'), 'AppArmor profiles', 'this kernel has no AppArmor'],
+    [!fs.existsSync('/dev/kvm'), 'E17 a node of kvm that exists', 'this host has no /dev/kvm'],
+  ];
+  return missing
+    .filter(([isMissing]) => isMissing)
+    .map(([, name, reason]) => ({
+      name,
+      user: '-',
+      root: '-',
+      hostile: '-',
+      runc: '-',
+      verdict: `not tried: ${reason}`,
+    }));
+}
 
 function verdict(
   name: string,
   ours: readonly (Outcome | undefined)[],
   theirs: readonly (Outcome | undefined)[],
 ): string {
-  if (ours.every((one) => one === undefined || one.result === 'inconclusive')) return 'not tried';
+  if (ours.every((one) => one === undefined || one.result === 'inconclusive'))
+    return `not tried: ${ours.find((one) => one)?.detail}`;
   const isOpen = ours.some((one) => one?.result === 'open');
   if (!isOpen) return 'held';
   const known = REMAINDER.find(([pattern]) => pattern.test(name));
