@@ -65,7 +65,7 @@ const STEPS = [
     what: 'bandwidth of a container, by queues and ifb',
     short: true,
     minutes: 15,
-    files: ['test/integration/src/shaping.test.ts'],
+    files: [['test/integration/src/shaping.test.ts', 'drivers.bandwidth: auto']],
     environment: { WARDEN_TEST_SHAPING: 'queue' },
   },
   {
@@ -119,12 +119,12 @@ const STEPS = [
   {
     // from here on the kernel has no ifb
     name: 'shaping-without-ifb',
-    what: 'bandwidth of a container, by rules',
+    what: 'bandwidth of a container, by queues at both ends',
     short: true,
     minutes: 15,
-    files: ['test/integration/src/shaping.test.ts'],
+    files: [['test/integration/src/shaping.test.ts', 'drivers.bandwidth: auto']],
     withoutModules: ['ifb'],
-    environment: { WARDEN_TEST_SHAPING: 'limit' },
+    environment: { WARDEN_TEST_SHAPING: 'ends' },
   },
   {
     name: 'network-without-ifb',
