@@ -10,6 +10,10 @@ export const CONFINED: Confinement = Object.freeze({
   capabilities: capabilityMask(0, 1, 3, 4, 5, 6, 7, 8, 10, 18),
   noNewPrivileges: true,
   seccomp: true,
+  coreDumps: false,
+  noDevices: true,
+  fuse: false,
+  ceilings: { terminals: 64, sharedMemory: 64 * 1024 ** 2, devices: 64 * 1024 },
   maskedPaths: ['/proc/kcore', '/proc/keys'],
   readonlyPaths: ['/proc/sys'],
 });
