@@ -74,7 +74,6 @@ const record: fc.Arbitrary<ContainerRecord> = fc.record({
   cpuShares: fc.option(big, { nil: undefined }),
   outOfMemoryKills: fc.option(big, { nil: undefined }),
   bandwidth: fc.option(fc.record({ rate: big, burst: big }), { nil: undefined }),
-  unsafe: fc.array(text, { maxLength: 3 }),
 });
 
 const WRONG: readonly unknown[] = [
