@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /* An empty string stands for "none": mount(2) takes NULL there, and some file systems refuse an empty data string. */
@@ -22,6 +23,31 @@ int warden_mount(const char *type, const char *source, const char *target, uint3
 
 int warden_unmount(const char *target, int detach) {
     return umount2(target, UMOUNT_NOFOLLOW | (detach ? MNT_DETACH : 0)) < 0 ? -errno : 0;
+}
+
+/* <sys/mount.h> of some C libraries lacks it, and <linux/mount.h> cannot be included beside it. */
+struct attributes {
+    uint64_t set, clear, propagation, user_namespace;
+};
+#ifndef OPEN_TREE_CLONE
+#define OPEN_TREE_CLONE 1
+#endif
+#ifndef OPEN_TREE_CLOEXEC
+#define OPEN_TREE_CLOEXEC O_CLOEXEC
+#endif
+#define READ_ONLY 0x1 /* MOUNT_ATTR_RDONLY */
+#define NO_DEVICES 0x4 /* MOUNT_ATTR_NODEV */
+
+int warden_open_read_only(const char *path) {
+    struct attributes attributes = {.set = READ_ONLY | NO_DEVICES};
+    int tree = (int)syscall(SYS_open_tree, AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    if (tree < 0)
+        return -errno;
+    if (syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &attributes, sizeof attributes) == 0)
+        return tree;
+    int error = -errno;
+    close(tree);
+    return error;
 }
 
 struct trial {

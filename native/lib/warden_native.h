@@ -92,6 +92,8 @@ enum warden_try_mount_step {
     WARDEN_TRY_UNMOUNT,
 };
 WARDEN_EXPORT int warden_mount(const char *type, const char *source, const char *target, uint32_t flags, const char *data);
+/* The file as a mount of its own that nobody can write through: a descriptor, which keeps it alive. */
+WARDEN_EXPORT int warden_open_read_only(const char *path);
 WARDEN_EXPORT int warden_unmount(const char *target, int detach);
 WARDEN_EXPORT int warden_try_mount(const char *type, const char *source, const char *target, uint32_t flags,
                                    const char *data, int check_write, int32_t *failed_step);

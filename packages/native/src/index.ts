@@ -34,7 +34,7 @@ export { allocateFile, copySparseFile, lockFile, syncDirectory, umask } from './
 export { libraryPath } from './load-library.ts';
 export { attachLoopDevice, growLoopDevice } from './loop-device.ts';
 export type { MountCall } from './mounts.ts';
-export { MS, mountFilesystem, tryMount, unmount } from './mounts.ts';
+export { MS, mountFilesystem, openReadOnly, tryMount, unmount } from './mounts.ts';
 export { interfaceIndex, NETLINK_NETFILTER, NETLINK_ROUTE, NetlinkSocket } from './netlink-socket.ts';
 export { openPidfd, raiseOpenFileLimit, reapChild, signalPidfd, waitForExit } from './process.ts';
 export type { QuotaLimits, QuotaRecord } from './quota.ts';

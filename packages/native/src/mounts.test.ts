@@ -15,7 +15,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { inOwnNamespaces } from '../test/own-namespaces.ts';
 import { closeDescriptor } from './descriptors.ts';
 import { attachLoopDevice, growLoopDevice } from './loop-device.ts';
-import { type MountCall, MS, mountFilesystem, tryMount, unmount } from './mounts.ts';
+import { type MountCall, MS, mountFilesystem, openReadOnly, tryMount, unmount } from './mounts.ts';
 
 const errno = (name: string): unknown =>
   expect.objectContaining({ fields: expect.objectContaining({ errno: name }) });
@@ -40,6 +40,27 @@ describe('arguments of mounts', () => {
     expect(() => mountFilesystem({ ...tmpfs, type: null as never })).toThrow(TypeError);
     expect(() => tryMount(tmpfs, 'read' as never)).toThrow(TypeError);
     expect(() => unmount('')).toThrow(TypeError);
+  });
+});
+
+describe.runIf(inOwnNamespaces)('openReadOnly', () => {
+  it('shows the file, also after it was replaced, and lets nobody write it', () => {
+    const file = join(directory, 'file');
+    writeFileSync(file, 'content');
+    const fd = openReadOnly(file);
+    const seen = `/proc/self/fd/${fd}`;
+    try {
+      expect(() => writeFileSync(seen, '')).toThrow('EROFS');
+      rmSync(file);
+      expect(readFileSync(seen, 'utf8')).toBe('content');
+      expect(mountTable()).not.toContain(file);
+    } finally {
+      closeDescriptor(fd);
+    }
+  });
+
+  it('names a file that is not there', () => {
+    expect(() => openReadOnly(join(directory, 'none'))).toThrow(errno('ENOENT'));
   });
 });
 

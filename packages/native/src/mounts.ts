@@ -75,6 +75,14 @@ export function unmount(target: string, options: { detach?: boolean } = {}): boo
   throw nativeFailure('unmount', target, result);
 }
 
+/**
+ * Opens a file as a mount of its own that is seen nowhere, read-only and without devices: whatever runs from it cannot be written through its
+ * `/proc/<pid>/exe`, not even by root. Answers a descriptor, which keeps the mount alive. Errors: `NATIVE_FAILED`; `ENOSYS` before Linux 5.12.
+ */
+export function openReadOnly(path: string): number {
+  return checked(native().warden_open_read_only(checkPath(path)), 'open read-only', path);
+}
+
 /** `enum warden_try_mount_step` in words. */
 const STEPS = ['', 'namespace', 'mount', 'create', 'write', 'rename', 'unlink', 'unmount'] as const;
 

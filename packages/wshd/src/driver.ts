@@ -15,6 +15,7 @@ import {
   type ProbeResult,
   UNCONFINED,
 } from '@warden/interface';
+import { closeDescriptor, openReadOnly } from '@warden/native';
 import { prepareDirectory } from './container-directory.ts';
 import { startCopy } from './copy.ts';
 import { CopyProgram } from './copy-program.ts';
@@ -26,6 +27,7 @@ import {
   binariesDirectory,
   checkBinaries,
   isHookInForce,
+  STAGING_DIRECTORY,
   type StagedFile,
   stageSkeleton,
 } from './skeleton.ts';
@@ -61,6 +63,8 @@ class WshdDriver implements InitDriver {
   readonly #kind: ContainerKind;
   #skeleton: readonly StagedFile[] | undefined;
   #hooks: HookSettings = DEFAULT_HOOK_SETTINGS;
+  /** The staged program as a read-only mount: init, which must not run from a file that can be written, so starts once and not twice. */
+  #image: number | undefined;
 
   constructor(options: WshdOptions, logger: Logger, failpoints: Failpoints) {
     this.#options = options;
@@ -93,7 +97,18 @@ class WshdDriver implements InitDriver {
       timeout: this.#options.hookTimeout ?? DEFAULT_HOOK_SETTINGS.timeout,
       shell: needsShell ? findHookShell(this.#options.hookShell) : undefined,
     };
+    this.#openImage(join(depot, STAGING_DIRECTORY, 'bin/wshd'));
     this.#logger.debug?.('skeleton-staged', { depot, binaries, files: this.#skeleton.length });
+  }
+
+  #openImage(program: string): void {
+    if (this.#image !== undefined) closeDescriptor(this.#image);
+    this.#image = undefined;
+    try {
+      this.#image = openReadOnly(program);
+    } catch (error) {
+      this.#logger.debug?.('image-not-open', { error }); // each init then does it for itself
+    }
   }
 
   async prepare(spec: InitSpec): Promise<void> {
@@ -120,6 +135,7 @@ class WshdDriver implements InitDriver {
       {
         directory,
         program,
+        image: this.#image === undefined ? undefined : `/proc/${process.pid}/fd/${this.#image}`,
         options: OPTIONS,
         title: `wshd: ${id}`,
         environment,

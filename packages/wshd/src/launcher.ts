@@ -30,6 +30,8 @@ export interface LauncherSpec {
   readonly directory: string;
   /** Absolute path of `wshd`. */
   readonly program: string;
+  /** What is executed in its place, another way to the same file. */
+  readonly image?: string | undefined;
   /** Its options besides title and channel. */
   readonly options: readonly string[];
   readonly title: string;
@@ -61,7 +63,7 @@ export class Launcher {
     try {
       setNonBlocking(ours);
       this.#pid = spawnProcess({
-        path: spec.program,
+        path: spec.image ?? spec.program,
         argv: [spec.program, ...spec.options, '--title', spec.title, '--sync-fd', String(SYNC_FD)],
         environment: { PATH, ...spec.environment },
         cwd: spec.directory,
