@@ -48,6 +48,13 @@ int warden_set_nonblocking(int fd) {
     return 0;
 }
 
+int warden_grow_pipe(int fd, uint32_t bytes) {
+    int size = fcntl(fd, F_SETPIPE_SZ, (int)bytes);
+    if (size < 0)
+        size = fcntl(fd, F_GETPIPE_SZ);
+    return size < 0 ? -errno : size;
+}
+
 int warden_pipe(int32_t ends[2]) {
     int fds[2];
     if (pipe2(fds, O_CLOEXEC) < 0)

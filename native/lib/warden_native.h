@@ -21,6 +21,8 @@ WARDEN_EXPORT int64_t warden_write(int fd, const void *bytes, uint32_t size);
 /* Moves what is in the pipe to `offset` of the file, at most `size` bytes: at every moment each byte is in one of the two. -EAGAIN: empty. */
 WARDEN_EXPORT int64_t warden_splice(int pipe, int file, uint64_t offset, uint32_t size);
 WARDEN_EXPORT int warden_set_nonblocking(int fd);
+/* Answers the capacity, which stays as it was where the kernel refuses another. */
+WARDEN_EXPORT int warden_grow_pipe(int fd, uint32_t bytes);
 WARDEN_EXPORT int warden_pipe(int32_t ends[2]);
 WARDEN_EXPORT int warden_eventfd(void);
 WARDEN_EXPORT int warden_sealed_memfd(const char *name, const void *content, uint32_t size);

@@ -5,6 +5,7 @@ import { isWardenError } from '@warden/interface';
 import { afterEach, describe, expect, it } from 'vitest';
 import {
   closeDescriptor,
+  growPipe,
   makeEventFd,
   makePipe,
   makeSealedMemfd,
@@ -31,6 +32,22 @@ const O_CLOEXEC = 0o2000000;
 const O_NONBLOCK = 0o4000;
 
 describe('descriptors', () => {
+  it('lets a pipe hold more, and says what it holds when it cannot', () => {
+    const pipe = makePipe();
+    own(pipe.read);
+    own(pipe.write);
+    setNonBlocking(pipe.write);
+    expect(writeDescriptor(pipe.write, Buffer.alloc(100_000))).toBe(65_536);
+    expect(growPipe(pipe.read, 262_144)).toBe(262_144);
+    expect(writeDescriptor(pipe.write, Buffer.alloc(300_000))).toBe(262_144 - 65_536);
+    // what is in it does not fit into less
+    expect(growPipe(pipe.read, 4_096)).toBe(262_144);
+    const event = own(makeEventFd());
+    expect(() => growPipe(event, 4_096)).toThrow(
+      expect.objectContaining({ fields: expect.objectContaining({ errno: 'EBADF' }) }),
+    );
+  });
+
   it('moves bytes through a pipe and tells the end of the file', () => {
     const pipe = makePipe();
     own(pipe.read);

@@ -56,6 +56,14 @@ export function setNonBlocking(fd: number): void {
   checked(native().warden_set_nonblocking(checkDescriptor(fd)), 'set-nonblocking', `fd ${fd}`);
 }
 
+/**
+ * Lets a pipe hold `bytes`. Answers what it holds now, which is as before where the kernel refuses (its owner has much in pipes already).
+ */
+export function growPipe(fd: number, bytes: number): number {
+  const size = native().warden_grow_pipe(checkDescriptor(fd), checkUint32(bytes, 'bytes'));
+  return checked(size, 'grow pipe', `fd ${fd}`);
+}
+
 /** A blocking, close-on-exec pipe. */
 export function makePipe(): { read: number; write: number } {
   const ends = new Int32Array(2);

@@ -20,6 +20,7 @@ export {
 } from './btrfs.ts';
 export {
   closeDescriptor,
+  growPipe,
   makeEventFd,
   makePipe,
   makeSealedMemfd,

@@ -18,6 +18,7 @@ export interface NativeLibrary {
   warden_write(fd: number, bytes: Bytes, size: number): number;
   warden_splice(pipe: number, file: number, offset: bigint, size: number): number;
   warden_set_nonblocking(fd: number): number;
+  warden_grow_pipe(fd: number, bytes: number): number;
   warden_pipe(ends: Words): number;
   warden_eventfd(): number;
   warden_sealed_memfd(name: Bytes, content: Bytes, size: number): number;
@@ -101,6 +102,7 @@ const SIGNATURES: Readonly<Record<keyof NativeLibrary, string>> = {
   warden_write: 'l ipu',
   warden_splice: 'l iiUu',
   warden_set_nonblocking: 'i i',
+  warden_grow_pipe: 'i iu',
   warden_pipe: 'i p',
   warden_eventfd: 'i ',
   warden_sealed_memfd: 'i ppu',

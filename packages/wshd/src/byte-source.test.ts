@@ -1,7 +1,7 @@
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { closeDescriptor, makePipe, writeDescriptor } from '@warden/native';
+import { closeDescriptor, makePipe, setNonBlocking, writeDescriptor } from '@warden/native';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { PipeSource } from './byte-source.ts';
 
@@ -101,6 +101,33 @@ describe('PipeSource', () => {
     writeDescriptor(pipe.write, Buffer.alloc(10));
     await turn();
     expect(sizes).toEqual([65536]);
+    source.close();
+    closeDescriptor(pipe.write);
+  });
+
+  test('a pipe that is found full again and again gets larger, and every byte still comes once', async () => {
+    const pipe = makePipe();
+    setNonBlocking(pipe.write);
+    const source = new PipeSource(pipe.read);
+    const chunks: Buffer[] = [];
+    source.start(
+      (chunk) => chunks.push(chunk),
+      () => {},
+    );
+    const sent: Buffer[] = [];
+    for (let round = 0; round < 12; round++) {
+      const bytes = Buffer.alloc(300_000, round + 1);
+      const length = writeDescriptor(pipe.write, bytes);
+      sent.push(bytes.subarray(0, length));
+      while (
+        chunks.reduce((sum, { length }) => sum + length, 0) <
+        sent.reduce((sum, { length }) => sum + length, 0)
+      )
+        await turn();
+    }
+    expect(sent[0]).toHaveLength(65_536);
+    expect(sent.at(-1)).toHaveLength(262_144);
+    expect(Buffer.concat(chunks).equals(Buffer.concat(sent))).toBe(true);
     source.close();
     closeDescriptor(pipe.write);
   });

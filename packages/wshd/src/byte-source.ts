@@ -3,6 +3,7 @@ import { readSync, writeSync } from 'node:fs';
 import type { ByteSource, KeptOutput, OutputFile } from '@warden/interface';
 import {
   closeDescriptor,
+  growPipe,
   moveToFile,
   type PollWatch,
   readDescriptor,
@@ -12,11 +13,14 @@ import {
 
 /** Linux's default pipe capacity: one read takes all of a full pipe. */
 const READ_BYTES = 65536;
+/** What the pipe of a stream gets that was found full again and again: fewer wake-ups of the job and of the daemon. */
+const GROWN_BYTES = 4 * READ_BYTES;
+const FULL_READS_BEFORE_GROWING = 8;
 /** Reads per wake-up, so that one busy stream does not starve the others. */
 const READS_PER_WAKE = 4;
 
 /** Every read lands here first and is copied out at its true size; reads are synchronous, so one buffer serves all streams. */
-const scratch = Buffer.allocUnsafe(READ_BYTES);
+const scratch = Buffer.allocUnsafe(GROWN_BYTES);
 
 /** What init had kept of a stream before it was handed over. */
 export interface Prefix {
@@ -39,6 +43,8 @@ export class PipeSource implements ByteSource {
   #file: OutputFile | undefined;
   #paused = false;
   #closed = false;
+  #capacity = READ_BYTES;
+  #fullReads = 0;
 
   /** Owns `fd` from now on; `undefined` is a stream without a pipe, which ends after the prefix. */
   constructor(fd: number | undefined, prefix: Prefix = NOTHING_KEPT) {
@@ -151,8 +157,15 @@ export class PipeSource implements ByteSource {
         return;
       }
       this.#onChunk?.(chunk);
-      if (chunk.length < READ_BYTES && !hangup) return;
+      if (chunk.length < this.#capacity) {
+        if (!hangup) return;
+      } else this.#noteFullRead();
     }
+  }
+
+  #noteFullRead(): void {
+    if (++this.#fullReads !== FULL_READS_BEFORE_GROWING || this.#fd === undefined) return;
+    this.#capacity = Math.min(GROWN_BYTES, growPipe(this.#fd, GROWN_BYTES));
   }
 
   /** The next bytes of the pipe, none at its end; `undefined`: it is empty. */
@@ -160,13 +173,13 @@ export class PipeSource implements ByteSource {
     const file = this.#file;
     if (file !== undefined) {
       try {
-        return moveAndRead(this.#fd!, file);
+        return moveAndRead(this.#fd!, file, this.#capacity);
       } catch (error) {
         // the bytes are in the pipe still
         this.#giveUpFile(error);
       }
     }
-    const length = readDescriptor(this.#fd!, scratch);
+    const length = readDescriptor(this.#fd!, scratch.subarray(0, this.#capacity));
     return length < 0 ? undefined : Buffer.from(scratch.subarray(0, length));
   }
 
@@ -216,8 +229,8 @@ export class PipeSource implements ByteSource {
 }
 
 /** One kernel call takes the bytes out of the pipe and puts them into the file, a second one reads them from there. */
-function moveAndRead(pipe: number, file: OutputFile): Buffer | undefined {
-  const length = moveToFile(pipe, { file: file.descriptor, offset: file.offset, limit: READ_BYTES });
+function moveAndRead(pipe: number, file: OutputFile, limit: number): Buffer | undefined {
+  const length = moveToFile(pipe, { file: file.descriptor, offset: file.offset, limit });
   if (length < 0) return undefined;
   const chunk = Buffer.allocUnsafe(length);
   if (length > 0) readSync(file.descriptor, chunk, 0, length, file.offset);
