@@ -35,6 +35,7 @@ const MODULES = [
   'nft_',
   'nf_nat',
   'nf_conntrack',
+  'nf_conntrack_netlink',
   'nf_log_syslog',
   'nf_reject_',
   'unix_diag',
