@@ -49,6 +49,7 @@ const record: fc.Arbitrary<ContainerRecord> = fc.record({
   graceTime: fc.option(fc.nat(), { nil: undefined }),
   drivers: fc.record({ filesystem: state, network: state, cgroup: state, quota: state }),
   state: fc.constantFrom('born' as const, 'active' as const, 'stopped' as const),
+  unsafe: fc.array(text, { maxLength: 3 }),
   isDestroying: fc.boolean(),
   events: fc.array(text, { maxLength: 3 }).map((events) => new Set(events)),
   jobs: fc
