@@ -327,6 +327,15 @@ const TASKS = {
     installAndBuild();
     return runIsolated([node, 'scripts/prove-kit.mjs']);
   },
+  faults() {
+    if (!isRoot) fail('the fault suite makes containers and needs root');
+    ensureSystemPackages(['build', 'test']);
+    installAndBuild();
+    // the whole of it: many rounds, and kills in a row while starting
+    const rounds = process.env.WARDEN_FAULTS_ROUNDS ?? '5';
+    const words = [node, 'node_modules/vitest/vitest.mjs', 'run', '--project', 'faults', ...rest];
+    return runIsolated(words, { WARDEN_FAULTS_ROUNDS: rounds });
+  },
   bench() {
     if (!isRoot) fail('the bench makes containers and needs root');
     ensureSystemPackages(['build', 'bench']);

@@ -1,8 +1,9 @@
 /** One command, from its words to its output and exit status. */
-import type { WardenClient } from '@warden/client';
+import { exitVerdict, type WardenClient } from '@warden/client';
 import { isWardenError, WardenError } from '@warden/interface';
 import { CommandError } from './command-error.ts';
 import { COMMANDS, type Command } from './commands.ts';
+import { exitText } from './exit-text.ts';
 import { formatAnswer, formatJson } from './format-answer.ts';
 import { commandHelp, promptHelp } from './help.ts';
 import type { CliOptions } from './options.ts';
@@ -79,6 +80,7 @@ async function perform(performance: Performance): Promise<Outcome | undefined> {
     return { exitStatus: await openShell(client, message, context, signal), isRun: true };
   const answer = (await client.request(command.type, message, signal)) as Message;
   await write(terminal.stdout, options.json ? formatJson(answer) : formatAnswer(command.response, answer));
+  if (command.name === 'link') await tellWhy(answer, performance);
   return undefined;
 }
 
@@ -121,6 +123,12 @@ async function runJob(client: WardenClient, performance: Performance): Promise<n
   return streamJob(client, { ...performance, message: { handle: message.handle, job_id: spawn.job_id } });
 }
 
+/** A status alone does not tell a signal from a limit; JSON has it among the fields. */
+async function tellWhy(answer: Message, { context: { options, terminal } }: Performance): Promise<void> {
+  const text = exitText(exitVerdict(answer as { exit_reason?: string; exit_signal?: number }));
+  if (text !== undefined && !options.json && !options.compatExit) await write(terminal.stderr, text);
+}
+
 async function streamJob(client: WardenClient, performance: Performance): Promise<number> {
   const { message, signal } = performance;
   const { options, terminal } = performance.context;
@@ -129,7 +137,10 @@ async function streamJob(client: WardenClient, performance: Performance): Promis
     const step = await answers.next();
     const { name, data = new Uint8Array(), exit_status } = step.value;
     if (options.json) await write(terminal.stdout, formatJson(step.value));
-    if (step.done) return exit_status ?? UNKNOWN_EXIT_STATUS;
+    if (step.done) {
+      await tellWhy(step.value as Message, performance);
+      return exit_status ?? UNKNOWN_EXIT_STATUS;
+    }
     if (!options.json) await write(name === 'stderr' ? terminal.stderr : terminal.stdout, data);
   }
 }

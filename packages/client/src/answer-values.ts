@@ -6,6 +6,7 @@ import type {
   CpuStat,
   DiskLimitSpec,
   DiskStat,
+  ExitVerdict,
   JobEnd,
   MemoryStat,
   OutputChunk,
@@ -75,10 +76,39 @@ function bandwidthStat(stat: NonNullable<InfoResponse['bandwidth_stat']>): Bandw
   };
 }
 
+const REASONS: readonly string[] = [
+  'timeout',
+  'out-of-memory',
+  'disk-limit',
+  'output-limit',
+  'container-stopped',
+  'init-lost',
+  'internal',
+] satisfies ExitVerdict['reason'][];
+
+/** Why a job ended. An old daemon says nothing; a reason this client does not know says nothing to it either. */
+export function exitVerdict({
+  exit_status,
+  exit_reason,
+  exit_signal,
+}: Pick<StreamResponse, 'exit_status' | 'exit_reason' | 'exit_signal'>): ExitVerdict | undefined {
+  if (exit_reason === 'exited') return { reason: 'exited' };
+  if (exit_reason === undefined)
+    return exit_status === undefined || exit_status === UNKNOWN_EXIT_STATUS
+      ? undefined
+      : { reason: 'exited' };
+  if (exit_reason === 'signal')
+    return exit_signal === undefined ? undefined : { reason: 'signal', signal: exit_signal };
+  if (!REASONS.includes(exit_reason)) return undefined;
+  const reason = exit_reason as Exclude<ExitVerdict['reason'], 'exited' | 'signal'>;
+  return exit_signal === undefined ? { reason } : { reason, signal: exit_signal };
+}
+
 /** Result of a Link or Run. */
 export function jobResult(answer: LinkResponse): ClientJobResult {
   return new ClientJobResult({
     exitStatus: answer.exit_status ?? UNKNOWN_EXIT_STATUS,
+    verdict: exitVerdict(answer),
     stdout: answer.stdout ?? new Uint8Array(),
     stderr: answer.stderr ?? new Uint8Array(),
     info: containerInfo(answer.info),
@@ -92,7 +122,11 @@ export function isStreamEnd(answer: StreamResponse): boolean {
 
 /** End of a stream. */
 export function jobEnd(answer: StreamResponse): JobEnd {
-  return { exitStatus: answer.exit_status ?? UNKNOWN_EXIT_STATUS, info: containerInfo(answer.info) };
+  return {
+    exitStatus: answer.exit_status ?? UNKNOWN_EXIT_STATUS,
+    verdict: exitVerdict(answer),
+    info: containerInfo(answer.info),
+  };
 }
 
 /** A data answer of a stream. */

@@ -22,7 +22,7 @@ import { ClientJob, killJob } from './client-job.ts';
 import { type ClientJobResult, requireSuccess } from './job-result.ts';
 import type { Session } from './session.ts';
 import { limitDiskRequest, netOutRequest, onContainer, spawnRequest } from './spec-messages.ts';
-import { hasLimits, throwIfAborted, type WaitLimits, Watchdog } from './watchdog.ts';
+import { hasLimits, type KillReason, throwIfAborted, type WaitLimits, Watchdog } from './watchdog.ts';
 
 /** How to start a job from a program. With limits, `trackTree` is on. */
 export interface ClientSpawnOptions extends SpawnOptions, WaitLimits {}
@@ -72,7 +72,7 @@ export class ClientContainer implements Container {
       return new ClientJob(this.#session, this.handle, await this.#spawn(script, options));
     throwIfAborted(options.signal);
     const started = this.#spawn(script, { ...options, trackTree: true });
-    const watchdog = new Watchdog(options, () => this.#killStarted(started));
+    const watchdog = new Watchdog(options, (reason) => this.#killStarted(started, reason));
     try {
       return new ClientJob(this.#session, this.handle, await watchdog.guardStart(started), watchdog);
     } catch (error) {
@@ -160,7 +160,7 @@ export class ClientContainer implements Container {
   }
 
   /** Ends a job that may not have an id yet. */
-  async #killStarted(started: Promise<number>): Promise<void> {
+  async #killStarted(started: Promise<number>, reason: KillReason): Promise<void> {
     let id: number;
     try {
       id = await started;
@@ -169,7 +169,7 @@ export class ClientContainer implements Container {
       if (isWardenError(error, 'UNAVAILABLE')) throw error;
       return;
     }
-    await killJob(this.#session, this.handle, id);
+    await killJob(this.#session, this.handle, id, reason === undefined ? {} : { reason });
   }
 
   #call<T extends object>(type: number, fields: Record<string, unknown> = {}): Promise<T> {

@@ -63,7 +63,9 @@ export class ClientJob implements Job {
   /**
    * See {@link Job.kill}. With an old daemon, which refuses the request or never answers it: `UNSUPPORTED`.
    */
-  async kill(options: { readonly signal?: number; readonly tree?: boolean } = {}): Promise<void> {
+  async kill(
+    options: { readonly signal?: number; readonly tree?: boolean; readonly reason?: 'timeout' } = {},
+  ): Promise<void> {
     await killJob(this.#session, this.handle, this.id, options);
   }
 
@@ -130,11 +132,11 @@ export async function killJob(
   session: Session,
   handle: string,
   jobId: number,
-  options: { readonly signal?: number; readonly tree?: boolean } = {},
+  options: { readonly signal?: number; readonly tree?: boolean; readonly reason?: 'timeout' } = {},
 ): Promise<void> {
-  const { signal = SIGKILL, tree = true } = options;
+  const { signal = SIGKILL, tree = true, reason } = options;
   const patience = AbortSignal.timeout(SIGNAL_PATIENCE_MS);
-  const value = { handle, job_id: jobId, signal, tree };
+  const value = { handle, job_id: jobId, signal, tree, ...(reason === undefined ? {} : { reason }) };
   try {
     await session.call(MessageType.JobSignal, value, { handle, isUrgent: true, signal: patience });
   } catch (cause) {

@@ -4,6 +4,7 @@
  *
  * @packageDocumentation
  */
+export { exitVerdict } from './answer-values.ts';
 export { ClientContainer, type ClientSpawnOptions, type RunOptions } from './client-container.ts';
 export { ClientJob } from './client-job.ts';
 export type { DialOptions } from './dial.ts';

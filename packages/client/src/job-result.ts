@@ -1,5 +1,11 @@
 /** The result of a job with its output as text. */
-import { type ContainerInfo, decodeBytes, type JobResult, WardenError } from '@warden/interface';
+import {
+  type ContainerInfo,
+  decodeBytes,
+  type ExitVerdict,
+  type JobResult,
+  WardenError,
+} from '@warden/interface';
 
 /** Bytes of each stream that a {@link requireSuccess} error carries. */
 const TAIL_BYTES = 4096;
@@ -7,12 +13,14 @@ const TAIL_BYTES = 4096;
 /** A {@link JobResult} that also gives its output as text. */
 export class ClientJobResult implements JobResult {
   readonly exitStatus: number;
+  readonly verdict: ExitVerdict | undefined;
   readonly stdout: Uint8Array;
   readonly stderr: Uint8Array;
   readonly info: ContainerInfo;
 
   constructor(result: JobResult) {
     this.exitStatus = result.exitStatus;
+    this.verdict = result.verdict;
     this.stdout = result.stdout;
     this.stderr = result.stderr;
     this.info = result.info;
@@ -40,6 +48,7 @@ export function requireSuccess(handle: string, result: ClientJobResult): void {
       operation: 'run',
       object: handle,
       exitStatus: result.exitStatus,
+      verdict: result.verdict,
       stdout: tail(result.stdout),
       stderr: tail(result.stderr),
     },

@@ -35,10 +35,13 @@ export function throwIfAborted(signal: AbortSignal | undefined): void {
   if (signal?.aborted) throw gaveUp(signal);
 }
 
+/** What others who wait for the job are told. */
+export type KillReason = 'timeout' | undefined;
+
 /** See the file's head. */
 export class Watchdog {
   readonly #release = new AbortController();
-  readonly #kill: () => Promise<void>;
+  readonly #kill: (reason: KillReason) => Promise<void>;
   readonly #signal: AbortSignal | undefined;
   readonly #timer: NodeJS.Timeout | undefined;
   readonly #onAbort = (): void => this.#fire(gaveUp(this.#signal!));
@@ -47,7 +50,7 @@ export class Watchdog {
   #isSettled = false;
 
   /** `kill` ends the process tree; it may take any time and may fail. */
-  constructor(limits: WaitLimits, kill: () => Promise<void>) {
+  constructor(limits: WaitLimits, kill: (reason: KillReason) => Promise<void>) {
     this.#kill = kill;
     this.#signal = limits.signal;
     this.#signal?.addEventListener('abort', this.#onAbort, { once: true });
@@ -121,7 +124,7 @@ export class Watchdog {
 
   async #end(reason: WardenError): Promise<WardenError> {
     try {
-      await within(KILL_PATIENCE_MS, this.#kill());
+      await within(KILL_PATIENCE_MS, this.#kill(reason.code === 'TIMEOUT' ? 'timeout' : undefined));
     } catch (error) {
       if (!isWardenError(error, 'UNKNOWN_JOB') && !isWardenError(error, 'UNKNOWN_HANDLE')) {
         this.#release.abort(reason);

@@ -16,7 +16,7 @@ import {
 import { type Container, type NetOutSpec, silentLogger, type Warden } from '@warden/interface';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { CREATE_FAILPOINTS } from './failpoint-names.ts';
-import { type Core, type CoreOptions, createCore } from './index.ts';
+import { type Core, type CoreOptions, createCore, setAside } from './index.ts';
 import { JobOutput } from './job-output.ts';
 
 /** Scripts of these tests are JSON: what to print, how to end. */
@@ -835,6 +835,35 @@ describe('recovery (spec behaviour.md 10)', () => {
     await waiting;
     core = await host.start();
     expect((await core.openSession().container('kept').job(job.id).link()).exitStatus).toBe(6);
+  });
+
+  it.each(['', '\0\0\0'])(
+    'removes what a power failure left: a record %j without content, and nobody there',
+    async (left) => {
+      const box = await warden.create();
+      const { containerPath } = await box.info();
+      await core.close();
+      await (await host.inits({ logger: silentLogger }).connect(containerPath!))!.kill();
+      fs.writeFileSync(path.join(containerPath!, 'snapshot.json'), left);
+      core = await host.start();
+      expect(host.inventory()).toEqual(EMPTY);
+      const session = core.openSession();
+      expect((await (await session.create()).info()).containerIp).toBe('10.254.0.2');
+    },
+  );
+
+  it('sets an empty record aside while somebody lives there, says why, and keeps its addresses', async () => {
+    const box = await warden.create();
+    const { containerPath, containerIp } = await box.info();
+    await core.close();
+    fs.writeFileSync(path.join(containerPath!, 'snapshot.json'), '');
+    core = await host.start();
+    const session = core.openSession();
+    expect(await session.list()).toEqual([]);
+    expect((await (await session.create()).info()).containerIp).not.toBe(containerIp);
+    expect(setAside(host.depot)).toEqual([
+      expect.objectContaining({ id: box.handle, reason: expect.stringContaining('no JSON') }),
+    ]);
   });
 
   it('sets a broken record aside although nobody lives there, and keeps its addresses from others', async () => {

@@ -12,7 +12,7 @@ import {
   WardenError,
 } from '@warden/interface';
 import { ManagedContainer, type Reference } from './container.ts';
-import { type Engine, networkSpecOf, saveRecord } from './engine.ts';
+import { type Engine, networkSpecOf, poolUsage, saveRecord } from './engine.ts';
 import { armGraceTime } from './grace-time.ts';
 import { attachInit } from './init-connection.ts';
 import { initSpecOf } from './init-spec.ts';
@@ -43,7 +43,9 @@ export async function createContainer(
     await register(engine, made, reference);
     return made.container;
   } catch (error) {
-    throw await undo.fail(error);
+    const failure = await undo.fail(error);
+    engine.logger.debug?.('create-undone', poolUsage(engine));
+    throw failure;
   }
 }
 

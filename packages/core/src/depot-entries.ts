@@ -19,6 +19,7 @@ const PARTS = [
   'lib',
   'mnt',
   'pids',
+  'quarantine.json',
   'root',
   'run',
   'tmp',
@@ -39,7 +40,8 @@ export type DepotEntry = Entry &
     | { readonly kind: 'recorded'; readonly record: ContainerRecord }
     /** Half made, or robbed of its record; `uid` as far as it is known. */
     | ({ readonly kind: 'unrecorded' } & Addresses)
-    | ({ readonly kind: 'broken'; readonly error: WardenError } & Addresses)
+    /** `isBlank`: the file has no content, as a power failure leaves one that was not yet on the disk. */
+    | ({ readonly kind: 'broken'; readonly error: WardenError; readonly isBlank: boolean } & Addresses)
     | ({ readonly kind: 'set-aside'; readonly record: ContainerRecord | undefined } & Addresses)
   );
 
@@ -76,7 +78,10 @@ function readEntry(depot: string, name: string): DepotEntry | undefined {
   const id = config.get('id') ?? (isContainerId(name) ? name : undefined);
   if (id === undefined || !isContainerId(id)) return undefined;
   const addresses = addressesIn(config);
-  if (record !== undefined) return { kind: 'broken', id, name, directory, error: record.fault, ...addresses };
+  if (record !== undefined) {
+    const { fault: error, isBlank } = record;
+    return { kind: 'broken', id, name, directory, error, isBlank, ...addresses };
+  }
   if (!config.has('id') && !fs.readdirSync(directory).every((part) => PARTS.includes(part))) return undefined;
   return { kind: 'unrecorded', id, name, directory, ...addresses };
 }
@@ -92,6 +97,7 @@ function addressesIn(config: ReadonlyMap<string, string>): Addresses {
 
 interface Fault {
   readonly fault: WardenError;
+  readonly isBlank: boolean;
 }
 
 function isFault(found: ContainerRecord | Fault | undefined): found is Fault {
@@ -100,11 +106,13 @@ function isFault(found: ContainerRecord | Fault | undefined): found is Fault {
 
 /** `undefined`: there is none. */
 function readRecord(directory: string): ContainerRecord | Fault | undefined {
+  let text: string | undefined;
   try {
-    return parseRecord(fs.readFileSync(path.join(directory, RECORD_FILE), 'utf8'));
+    text = fs.readFileSync(path.join(directory, RECORD_FILE), 'utf8');
+    return parseRecord(text);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    return { fault: toWardenError(error) };
+    return { fault: toWardenError(error), isBlank: text !== undefined && /^[\0\s]*$/.test(text) };
   }
 }
 

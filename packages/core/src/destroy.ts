@@ -3,7 +3,7 @@ import fs from 'node:fs';
 import { type ContainerInfo, WardenError } from '@warden/interface';
 import type { ManagedContainer } from './container.ts';
 import { endCopies } from './copy.ts';
-import { type Engine, networkSpecOf, trySave } from './engine.ts';
+import { type Engine, networkSpecOf, poolUsage, trySave } from './engine.ts';
 import { containerInfo } from './info.ts';
 import { stopContainer } from './stop.ts';
 
@@ -70,7 +70,11 @@ async function tearDown(engine: Engine, container: ManagedContainer): Promise<vo
   container.isDestroyed = true;
   container.references.clear();
   if (engine.containers.get(container.handle) === container) engine.containers.delete(container.handle);
-  engine.logger.info('container-destroyed', { handle: container.handle, id: record.id });
+  engine.logger.info('container-destroyed', {
+    handle: container.handle,
+    id: record.id,
+    ...poolUsage(engine),
+  });
 }
 
 /** Lets every driver release what it holds for the container; all are asked, the first failure is thrown. */

@@ -34,6 +34,11 @@ export function findContainer(engine: Engine, handle: string): ManagedContainer 
   throw unknownHandle(handle);
 }
 
+/** How many entries of each pool somebody has. */
+export function poolUsage({ pools }: Engine): { networks: number; uids: number; ports: number } {
+  return { networks: pools.networks.taken, uids: pools.uids.taken, ports: pools.ports.taken };
+}
+
 /** The complete network spec of a container. */
 export function networkSpecOf(engine: Engine, container: ManagedContainer): NetworkSpec {
   return { ...container.networkSpec, mtu: engine.options.network.mtu };

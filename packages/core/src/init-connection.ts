@@ -4,6 +4,7 @@ import path from 'node:path';
 import type { Init, InitJob } from '@warden/interface';
 import type { ManagedContainer } from './container.ts';
 import { type Engine, saveRecordSoon, trySave } from './engine.ts';
+import { explainExit } from './exit-verdict.ts';
 import { ManagedJob } from './job.ts';
 import { makeTaps } from './job-taps.ts';
 import type { JobNote } from './record.ts';
@@ -11,8 +12,7 @@ import type { JobNote } from './record.ts';
 export { trySave };
 
 /** The original's event texts. */
-export const OUTPUT_EVENT = 'command exceeded maximum output';
-export const OUT_OF_MEMORY_EVENT = 'out of memory';
+const OUTPUT_EVENT = 'command exceeded maximum output';
 
 /** Takes `init` into use. */
 export function attachInit(engine: Engine, container: ManagedContainer, init: Init): void {
@@ -99,13 +99,14 @@ export function adoptJob(
           ),
     logger,
     failpoints: engine.failpoints,
+    explain: (status) => explainExit(engine, container, status),
     onLimitExceeded: () => addEvent(engine, container, OUTPUT_EVENT),
     isClosing: () => engine.isClosing,
   });
   container.jobs.set(job.id, managed);
   if (note !== undefined) {
     managed.ended.then(
-      (exitStatus) => {
+      ({ exitStatus }) => {
         note.exitStatus = exitStatus;
         if (container.record.jobs.has(job.id)) saveRecordSoon(engine, container);
       },

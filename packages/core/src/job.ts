@@ -1,6 +1,14 @@
 /** One job: output collected from init's pipes, its limit, its end, and who waits for it. */
 import fs from 'node:fs';
-import { type Init, type InitJob, type Logger, type OutputChunk, WardenError } from '@warden/interface';
+import {
+  type ExitVerdict,
+  type Init,
+  type InitJob,
+  type Logger,
+  type OutputChunk,
+  type WaitStatus,
+  WardenError,
+} from '@warden/interface';
 import type { CoreFailpoints } from './failpoint-names.ts';
 import { JobOutput } from './job-output.ts';
 import { JobSpool } from './job-spool.ts';
@@ -17,6 +25,12 @@ const NO_EXIT_STATUS = 255;
  * outlive the shell by moments; a daemonised child may hold the pipe for ever.
  */
 const LINGER_MS = 50;
+
+/** How a job ended, as its process tells and we know. */
+export interface JobOutcome {
+  readonly exitStatus: number;
+  readonly verdict: ExitVerdict;
+}
 
 /** What an earlier daemon knew of the job's streams. */
 export interface KnownOutput {
@@ -46,6 +60,8 @@ export interface ManagedJobOptions {
   ) => readonly OutputTap[];
   readonly logger: Logger;
   readonly failpoints: CoreFailpoints;
+  /** Why a process ended like this, as far as its container knows. */
+  readonly explain: (status: WaitStatus) => ExitVerdict;
   /** Called once when the limit is exceeded. */
   readonly onLimitExceeded: () => void;
   /** Whether the daemon is letting go of everything: a lost connection then says nothing about the job. */
@@ -56,8 +72,8 @@ export interface ManagedJobOptions {
 export class ManagedJob {
   readonly id: number;
   readonly output: JobOutput = new JobOutput();
-  /** Settles with the exit status; all output is there then. Rejects with `UNAVAILABLE` when the daemon has let go of the job. */
-  readonly ended: Promise<number>;
+  /** Settles with how it ended; all output is there then. Rejects with `UNAVAILABLE` when the daemon has let go of the job. */
+  readonly ended: Promise<JobOutcome>;
   readonly #options: ManagedJobOptions;
   readonly #spool: JobSpool | undefined;
   readonly #intakes: Readonly<Record<StreamName, StreamIntake>>;
@@ -67,7 +83,8 @@ export class ManagedJob {
   #takers: number;
   /** One of them is yet to say so. */
   #isAwaited: boolean;
-  #end: (status: number) => void = () => {};
+  #end: (outcome: JobOutcome) => void = () => {};
+  #isTimedOut = false;
   #abandon: (error: WardenError) => void = () => {};
   #hasEnded = false;
   #isPutAway = false;
@@ -91,12 +108,12 @@ export class ManagedJob {
     this.#intakes = { stdout: this.#intake('stdout'), stderr: this.#intake('stderr') };
     this.#taps = options.isRecovered ? this.#resume() : this.#begin();
     job.exited.then(
-      ({ exitCode }) =>
-        this.#onExit(exitCode ?? NO_EXIT_STATUS).catch((error: unknown) => {
+      (status) =>
+        this.#onExit(status).catch((error: unknown) => {
           options.logger.error('job-end-failed', { job: job.id, error });
-          this.finish(NO_EXIT_STATUS);
+          this.finish({ reason: 'internal' }, status.exitCode);
         }),
-      (cause: unknown) => (options.isClosing() ? this.#letGo(cause) : this.finish(NO_EXIT_STATUS)),
+      (cause: unknown) => (options.isClosing() ? this.#letGo(cause) : this.finish({ reason: 'init-lost' })),
     );
   }
 
@@ -105,8 +122,10 @@ export class ManagedJob {
   }
 
   /** Signals the process or its whole tree. An ended job is success. */
-  async kill(signal: number, tree: boolean): Promise<void> {
-    if (!this.#hasEnded) await this.#options.init.signalJob(this.id, signal, tree);
+  async kill(signal: number, tree: boolean, reason?: 'timeout'): Promise<void> {
+    if (this.#hasEnded) return;
+    if (reason === 'timeout') this.#isTimedOut = true;
+    await this.#options.init.signalJob(this.id, signal, tree);
   }
 
   /** Somebody waits for the result. The answer is called when the wait is over, with or without it. */
@@ -143,11 +162,11 @@ export class ManagedJob {
   /** Ends the job as its container is destroyed: whoever waits gets what there is, and nothing is put away. Idempotent. */
   dissolve(): void {
     this.#isPutAway = true;
-    this.finish(NO_EXIT_STATUS);
+    this.finish({ reason: 'container-stopped' });
   }
 
   /** Ends the job now, whatever its process does. Idempotent. */
-  finish(status: number = NO_EXIT_STATUS): void {
+  finish(verdict: ExitVerdict, exitStatus: number = NO_EXIT_STATUS): void {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
     clearTimeout(this.#holdTimer);
@@ -156,7 +175,7 @@ export class ManagedJob {
     this.#putAway();
     this.#spool?.close();
     for (const tap of this.#taps) tap.end(this.#options.job.exited);
-    this.#end(status);
+    this.#end({ exitStatus, verdict });
   }
 
   #letGo(cause: unknown): void {
@@ -246,14 +265,14 @@ export class ManagedJob {
     const { outputLimit, onLimitExceeded, init, logger } = this.#options;
     if (this.#hasEnded || outputLimit <= 0 || this.output.size <= outputLimit) return;
     onLimitExceeded();
-    this.finish(NO_EXIT_STATUS);
+    this.finish({ reason: 'output-limit' });
     init.signalJob(this.id, 9, true).catch((error: unknown) => {
       logger.warn('job-kill-failed', { job: this.id, error });
     });
   }
 
   /** Everything the script itself printed is in the pipes now. */
-  async #onExit(status: number): Promise<void> {
+  async #onExit(status: WaitStatus): Promise<void> {
     if (this.#hasEnded) return;
     clearTimeout(this.#holdTimer);
     const { failpoints } = this.#options;
@@ -272,8 +291,13 @@ export class ManagedJob {
       if (!this.#hasEnded) drainAll(intakes);
     }
     await failpoints.pass('job.drain');
-    this.finish(status);
+    this.finish(this.#verdictOf(status), status.exitCode);
     await failpoints.pass('job.store');
+  }
+
+  #verdictOf(status: WaitStatus): ExitVerdict {
+    const verdict = this.#options.explain(status);
+    return this.#isTimedOut && verdict.reason === 'signal' ? { ...verdict, reason: 'timeout' } : verdict;
   }
 
   /** Made by Run: whoever waits knows no number to ask another daemon by. */

@@ -2,7 +2,8 @@
 import { type BandwidthLimit, type DiskLimitSpec, type DiskLimits, WardenError } from '@warden/interface';
 import { ifSupported, isUnsupported, type ManagedContainer, unknownHandle } from './container.ts';
 import { type Engine, networkSpecOf, saveRecord } from './engine.ts';
-import { addEvent, OUT_OF_MEMORY_EVENT, trySave } from './init-connection.ts';
+import { OUT_OF_MEMORY_EVENT } from './exit-verdict.ts';
+import { addEvent, trySave } from './init-connection.ts';
 import type { ContainerRecord } from './record.ts';
 import { stopContainer } from './stop.ts';
 

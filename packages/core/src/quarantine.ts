@@ -33,7 +33,10 @@ export function quarantine(engine: Engine, entry: DepotEntry, cause: unknown): v
   const target = freeName(path.join(engine.options.depot, `${QUARANTINE_PREFIX}${id}`));
   const reason = cause === undefined ? 'its record cannot be read' : toWardenError(cause).message;
   const handle = handleIn(directory);
+  const explanation = { id, handle, reason, since: new Date().toISOString(), advice: QUARANTINE_ADVICE };
   try {
+    // first: nothing is ever aside without a reason
+    writeQuietly(path.join(directory, REASON_FILE), `${JSON.stringify(explanation, null, 2)}\n`);
     fs.renameSync(directory, target);
     engine.failpoints.passSync('recover.quarantine');
     engine.logger.error('container-quarantined', {
@@ -43,10 +46,17 @@ export function quarantine(engine: Engine, entry: DepotEntry, cause: unknown): v
       reason,
       advice: QUARANTINE_ADVICE,
     });
-    const explanation = { id, handle, reason, since: new Date().toISOString(), advice: QUARANTINE_ADVICE };
-    fs.writeFileSync(path.join(target, REASON_FILE), `${JSON.stringify(explanation, null, 2)}\n`);
   } catch (error) {
     engine.logger.error('quarantine-incomplete', { id, reason, error: toWardenError(error) });
+  }
+}
+
+/** A full disk is no reason to leave it in the way. */
+function writeQuietly(file: string, text: string): void {
+  try {
+    fs.writeFileSync(file, text);
+  } catch {
+    // the log has it
   }
 }
 

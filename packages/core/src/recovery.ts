@@ -6,7 +6,7 @@ import { type ContainerId, type Init, isWardenError, toWardenError, WardenError 
 import { ManagedContainer } from './container.ts';
 import { type DepotEntry, readDepot } from './depot-entries.ts';
 import { releaseDrivers, removeDirectory } from './destroy.ts';
-import { type Engine, networkSpecOf, trySave } from './engine.ts';
+import { type Engine, networkSpecOf, poolUsage, trySave } from './engine.ts';
 import { armGraceTime } from './grace-time.ts';
 import { attachInit } from './init-connection.ts';
 import { watchOutOfMemory } from './limits.ts';
@@ -36,13 +36,10 @@ export async function recoverContainers(engine: Engine): Promise<void> {
     }
   }
   await reconcile(engine);
-  const { networks, uids, ports } = engine.pools;
   engine.logger.info('recovered', {
     containers: engine.containers.size,
     setAside: setAside(engine.options.depot).length,
-    networks: networks.taken,
-    uids: uids.taken,
-    ports: ports.taken,
+    ...poolUsage(engine),
   });
 }
 
@@ -73,7 +70,8 @@ async function recoverOne(engine: Engine, entry: DepotEntry): Promise<void> {
     if (entry.name !== entry.id)
       engine.logger.info('container-moved', { id: entry.id, directory: entry.directory });
     await recoverRecorded(engine, new ManagedContainer(entry.record, entry.directory), init);
-  } else if (entry.kind === 'unrecorded') {
+  } else if (entry.kind === 'unrecorded' || (entry.kind === 'broken' && entry.isBlank && !init)) {
+    // after a power failure nothing lives, and a record without content was not yet on the disk
     await removeUnrecorded(engine, entry, init);
   } else {
     // a record of another version, or a broken one, may stand for somebody's data
@@ -154,7 +152,7 @@ async function remove(engine: Engine, container: ManagedContainer, init: Init | 
 /** A container without a record: half made, or robbed of it. What carries its id goes by it, its network with the sweep. */
 async function removeUnrecorded(
   engine: Engine,
-  { id, directory, uid, network }: Extract<DepotEntry, { kind: 'unrecorded' }>,
+  { id, directory, uid, network }: Extract<DepotEntry, { kind: 'unrecorded' | 'broken' }>,
   init: Init | undefined,
 ): Promise<void> {
   const { drivers } = engine;

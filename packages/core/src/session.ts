@@ -209,13 +209,15 @@ class SessionJob implements Job {
     return yield* streamJob(this.#engine, this.#find(), this.id, signal);
   }
 
-  async kill(options: { readonly signal?: number; readonly tree?: boolean } = {}): Promise<void> {
-    const { signal = SIGKILL, tree = signal === SIGKILL } = options;
+  async kill(
+    options: { readonly signal?: number; readonly tree?: boolean; readonly reason?: 'timeout' } = {},
+  ): Promise<void> {
+    const { signal = SIGKILL, tree = signal === SIGKILL, reason } = options;
     if (!Number.isInteger(signal) || signal < 1 || signal > 64) {
       throw new WardenError('INVALID_SPEC', `signal ${signal} is not in 1..64`, {
         fields: { operation: 'signal job', object: signal },
       });
     }
-    await findJob(this.#find(), this.id).kill(signal, tree);
+    await findJob(this.#find(), this.id).kill(signal, tree, reason);
   }
 }

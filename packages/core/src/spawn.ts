@@ -11,6 +11,7 @@ import {
 } from '@warden/interface';
 import type { ManagedContainer } from './container.ts';
 import { type Engine, saveRecordSoon, trySave } from './engine.ts';
+import { withDiskLimit } from './exit-verdict.ts';
 import { infoAtEnd } from './info.ts';
 import { adoptJob } from './init-connection.ts';
 import { type ManagedJob, noSuchJob } from './job.ts';
@@ -76,7 +77,7 @@ export async function spawnJob(
       await failpoints.pass('spawn.adopt');
     } catch (error) {
       removeJob(engine, container, managed);
-      managed.finish();
+      managed.finish({ reason: 'internal' });
       kill(engine, init, id);
       throw error;
     }
@@ -131,12 +132,19 @@ export async function linkJob(
   const leave = job.attend();
   try {
     await engine.failpoints.pass('link.wait');
-    const exitStatus = await unlessAborted(job.ended, signal, container, id);
+    const outcome = await unlessAborted(job.ended, signal, container, id);
     await engine.failpoints.pass('link.end');
     const info = await unlessAborted(endInfo(engine, container), signal, container, id);
     await engine.failpoints.pass('link.info');
+    const { exitStatus, verdict } = await withDiskLimit(engine, container, outcome, info);
     removeJob(engine, container, job);
-    return { exitStatus, info, stdout: job.output.collect('stdout'), stderr: job.output.collect('stderr') };
+    return {
+      exitStatus,
+      verdict,
+      info,
+      stdout: job.output.collect('stdout'),
+      stderr: job.output.collect('stderr'),
+    };
   } finally {
     leave();
   }
@@ -158,12 +166,13 @@ export async function* streamJob(
       yield chunk;
       await engine.failpoints.pass('stream.chunk');
     }
-    const exitStatus = await unlessAborted(job.ended, signal, container, id);
+    const outcome = await unlessAborted(job.ended, signal, container, id);
     await engine.failpoints.pass('stream.end');
     const info = await unlessAborted(endInfo(engine, container), signal, container, id);
     await engine.failpoints.pass('stream.info');
+    const { exitStatus, verdict } = await withDiskLimit(engine, container, outcome, info);
     removeJob(engine, container, job);
-    return { exitStatus, info };
+    return { exitStatus, verdict, info };
   } finally {
     leave();
   }

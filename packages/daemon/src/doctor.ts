@@ -6,6 +6,7 @@ import fs from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { QUARANTINE_ADVICE, setAside } from '@warden/core';
 import { silentLogger, toWardenError, type WardenError } from '@warden/interface';
 import { nftablesNetwork } from '@warden/net-nftables';
 import { checkHost } from './check-host.ts';
@@ -65,6 +66,7 @@ export async function diagnose(configuration: Configuration): Promise<Diagnosis>
     await socket(configuration),
     ...places(configuration),
     ...confinement(configuration),
+    ...quarantined(configuration),
   ];
   const depot = makeTrialDepot(configuration.server.container_depot_path);
   let drivers: readonly Trial[];
@@ -154,6 +156,16 @@ function confinement(configuration: Configuration): Finding[] {
     ok: false,
     found: means,
     advice,
+  }));
+}
+
+/** Containers that a daemon could not understand. The others do not suffer from them. */
+function quarantined({ server: { container_depot_path: depot } }: Configuration): Finding[] {
+  return setAside(depot).map(({ id, directory, handle, reason, since }) => ({
+    subject: `container ${id}${handle === undefined ? '' : ` (handle ${JSON.stringify(handle)})`}`,
+    ok: false,
+    found: `set aside${since === undefined ? '' : ` ${since}`} in ${directory}: ${reason}`,
+    advice: QUARANTINE_ADVICE,
   }));
 }
 

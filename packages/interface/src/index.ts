@@ -54,6 +54,7 @@ export type {
   CreateSpec,
   DiskLimitSpec,
   DiskStat,
+  ExitVerdict,
   Job,
   JobEnd,
   JobResult,

@@ -94,10 +94,41 @@ export interface OutputChunk {
   readonly data: Uint8Array;
 }
 
+/**
+ * Why a job ended. `signal` is the signal that ended its process, where one did.
+ *
+ * - `exited`: the process ended by itself; the exit status is its own. A program that handles SIGTERM of a stop exits, too.
+ * - `signal`: by a signal nobody here sent for another reason.
+ * - `timeout`: it was killed because its caller's time limit was over (`kill` with that reason).
+ * - `out-of-memory`: the kernel killed in the container for its memory limit, and the job died of that or of the stop that follows.
+ * - `disk-limit`: it failed with the disk limit reached, or wrote beyond its limit of file size. As far as it can be known: only the program itself knows why it
+ *   failed.
+ * - `output-limit`: it printed more than is kept for a job.
+ * - `container-stopped`: by a stop or the destruction of its container.
+ * - `init-lost`: the container's init died, and everything in the container with it.
+ * - `internal`: the daemon failed to collect its end; its log says why.
+ */
+export type ExitVerdict =
+  | { readonly reason: 'exited' }
+  | { readonly reason: 'signal'; readonly signal: number }
+  | {
+      readonly reason:
+        | 'timeout'
+        | 'out-of-memory'
+        | 'disk-limit'
+        | 'output-limit'
+        | 'container-stopped'
+        | 'init-lost'
+        | 'internal';
+      readonly signal?: number;
+    };
+
 /** How a job ended. */
 export interface JobEnd {
   /** 0 to 255; 255 also for death by signal, output limit and internal failure (the original's rule). */
   readonly exitStatus: number;
+  /** Why; `undefined` when the other side does not tell (an older daemon, and the status is 255). */
+  readonly verdict?: ExitVerdict | undefined;
   /** The container at the end of the job. */
   readonly info: ContainerInfo;
 }
@@ -126,9 +157,14 @@ export interface Job {
   stream(options?: { readonly signal?: AbortSignal }): AsyncGenerator<OutputChunk, JobEnd, undefined>;
   /**
    * Sends a signal to the job's process, or with `tree` to it and every descendant; a tree is signalled only when complete, without a gap
-   * for a forking process (SIGKILL). Succeeds on an ended job. Default signal: SIGKILL to the tree. (An extension.)
+   * for a forking process (SIGKILL). Succeeds on an ended job. Default signal: SIGKILL to the tree. `reason`: what the verdict says when the job dies of it.
+   * (An extension.)
    */
-  kill(options?: { readonly signal?: number; readonly tree?: boolean }): Promise<void>;
+  kill(options?: {
+    readonly signal?: number;
+    readonly tree?: boolean;
+    readonly reason?: 'timeout';
+  }): Promise<void>;
 }
 
 /** cgroup memory.stat values; bytes and event counts. Keys are the wire's field names. */

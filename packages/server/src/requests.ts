@@ -2,6 +2,7 @@
 import type {
   BindMountSpec,
   CreateSpec,
+  JobEnd,
   JobResult,
   NetOutSpec,
   ResourceLimits,
@@ -84,11 +85,15 @@ export const HANDLERS: Readonly<Record<number, Handler>> = {
   },
   [MessageType.Stream]: (context, request: StreamRequest) => stream(context, request),
   [MessageType.JobSignal]: async ({ warden }, request: JobSignalRequest) => {
-    const { signal, tree } = request;
+    const { signal, tree, reason } = request;
     await warden
       .container(request.handle)
       .job(request.job_id)
-      .kill({ ...(signal === undefined ? {} : { signal }), ...(tree === undefined ? {} : { tree }) });
+      .kill({
+        ...(signal === undefined ? {} : { signal }),
+        ...(tree === undefined ? {} : { tree }),
+        ...(reason === 'timeout' ? { reason } : {}),
+      });
     return {};
   },
   [MessageType.NetIn]: async ({ warden }, request: NetInRequest) => {
@@ -158,10 +163,25 @@ function spawnOptions(request: SpawnRequest): SpawnOptions {
 
 function resultMessage(result: JobResult): RunResponse {
   return {
-    exit_status: result.exitStatus,
+    ...endMessage(result),
     stdout: result.stdout,
     stderr: result.stderr,
     info: infoMessage(result.info),
+  };
+}
+
+/** What says more than a status is left out where the status says it all: those answers are, byte for byte, the original's. */
+function endMessage({
+  exitStatus,
+  verdict,
+}: JobEnd): Pick<RunResponse, 'exit_status' | 'exit_reason' | 'exit_signal'> {
+  if (verdict === undefined || (verdict.reason === 'exited' && exitStatus !== 255))
+    return { exit_status: exitStatus };
+  const signal = 'signal' in verdict ? verdict.signal : undefined;
+  return {
+    exit_status: exitStatus,
+    exit_reason: verdict.reason,
+    ...(signal === undefined ? {} : { exit_signal: signal }),
   };
 }
 
@@ -175,7 +195,7 @@ async function stream(
     for (;;) {
       const next = await chunks.next();
       signal.throwIfAborted();
-      if (next.done) return { exit_status: next.value.exitStatus, info: infoMessage(next.value.info) };
+      if (next.done) return { ...endMessage(next.value), info: infoMessage(next.value.info) };
       await send({ name: next.value.stream, data: next.value.data });
       signal.throwIfAborted();
     }

@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs';
 import {
   type Failpoints,
   type Init,
+  isWardenError,
   type LaunchedInit,
   type Logger,
   NO_FAILPOINTS,
@@ -17,6 +18,8 @@ import { Launcher, type LauncherSpec } from './launcher.ts';
 const STAGE_TIMEOUT_MS = 60_000;
 const HOOKS_PER_STAGE = 3;
 const KILL_TIMEOUT_MS = 10_000;
+/** A launcher whose init has died says so at once. */
+const REPORT_TIMEOUT_MS = 2_000;
 /** In the launcher's environment only; neither a hook nor anything in the container sees it. */
 const WSHD_VARIABLE = 'WSHD_FAILPOINT';
 
@@ -42,9 +45,26 @@ export async function launchInit(spec: LaunchSpec, logger: Logger): Promise<Laun
     // the launcher, its parent, reaps it only after our word or the channel's end, so the number is init's
     return new Launched(spec, launcher, new InitProcess(pid, spec.kind.end), logger);
   } catch (error) {
+    const reason = await reportedReason(launcher, error);
     await launcher.end();
-    throw error;
+    throw reason;
   }
+}
+
+/** Between its report and our look, init may have died: then what the launcher says of it is worth more than that it is not there. */
+async function reportedReason(launcher: Launcher, error: unknown): Promise<unknown> {
+  if (!isWardenError(error) || error.fields.errno !== 'ESRCH') return error;
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<unknown>((resolve) => {
+    timer = setTimeout(() => resolve(error), REPORT_TIMEOUT_MS);
+  });
+  const reported = launcher.expect('ready').then(
+    () => error,
+    (reason: unknown) => reason,
+  );
+  const reason = await Promise.race([reported, late]);
+  clearTimeout(timer);
+  return reason;
 }
 
 class Launched implements LaunchedInit {

@@ -7,6 +7,7 @@ import {
   startDaemon,
   type TestDaemon,
   takeInventory,
+  WARDEND,
 } from '@warden/test-harness';
 import { expect, it } from 'vitest';
 import { text } from './text.ts';
@@ -84,6 +85,32 @@ describeWith(['root', 'isolated', 'overlayfs'], 'recovery', () => {
         await box.stop({ kill: true });
         await box.destroy();
         expect(fs.existsSync(info.containerPath!)).toBe(false);
+      },
+    );
+  });
+
+  it('sets a container whose record cannot be read aside, alive, and tells the doctor [behaviour 10]', async () => {
+    await afterKill(
+      (directory) => fs.writeFileSync(path.join(directory, 'snapshot.json'), '{"handle":'),
+      async (daemon, containerPath) => {
+        const id = path.basename(containerPath);
+        const aside = path.join(path.dirname(containerPath), `.quarantine-${id}`);
+        expect(await (await daemon.connect()).list()).toEqual([]);
+        const pid = fs.readFileSync(path.join(aside, 'run/wshd.pid'), 'utf8').trim();
+        expect(fs.readFileSync(`/proc/${pid}/comm`, 'utf8')).toBe('wshd\n');
+        const config = path.join(daemon.place.directory, 'wardend.yml');
+        const { stdout } = daemon.place.network.host.try([
+          process.execPath,
+          WARDEND,
+          'doctor',
+          '--config',
+          config,
+        ]);
+        expect(stdout).toContain(`NO  container ${id}: set aside`);
+        expect(stdout).toContain('the record is no JSON');
+        process.kill(Number(pid), 'SIGKILL');
+        await expect.poll(() => fs.existsSync(`/proc/${pid}`), { timeout: 10_000 }).toBe(false);
+        fs.rmSync(aside, { recursive: true });
       },
     );
   });

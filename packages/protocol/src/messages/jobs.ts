@@ -57,6 +57,10 @@ export interface LinkResponse {
   readonly stderr?: Uint8Array | undefined;
   /** The container at the end of the job. */
   readonly info?: InfoResponse | undefined;
+  /** Extension: why it ended, one of the reasons of `ExitVerdict` of the Warden API; absent for an exit with a status other than 255. */
+  readonly exit_reason?: string | undefined;
+  /** Extension: the signal that ended it. */
+  readonly exit_signal?: number | undefined;
 }
 /** The fields of {@link LinkResponse} for the codec. */
 export const LinkResponse: MessageDescriptor<LinkResponse> = message(
@@ -65,6 +69,8 @@ export const LinkResponse: MessageDescriptor<LinkResponse> = message(
   optional(2, 'stdout', 'bytes'),
   optional(3, 'stderr', 'bytes'),
   optional(4, 'info', 'message', { message: InfoResponse }),
+  optional(1001, 'exit_reason', 'string'),
+  optional(1002, 'exit_signal', 'uint32'),
 );
 
 /** Runs a script in a container to its end: spawn and link in one. */
@@ -98,6 +104,10 @@ export interface RunResponse {
   readonly stderr?: Uint8Array | undefined;
   /** The container at the end of the job. */
   readonly info?: InfoResponse | undefined;
+  /** Extension: why it ended, one of the reasons of `ExitVerdict` of the Warden API; absent for an exit with a status other than 255. */
+  readonly exit_reason?: string | undefined;
+  /** Extension: the signal that ended it. */
+  readonly exit_signal?: number | undefined;
 }
 /** The fields of {@link RunResponse} for the codec. */
 export const RunResponse: MessageDescriptor<RunResponse> = message(
@@ -106,6 +116,8 @@ export const RunResponse: MessageDescriptor<RunResponse> = message(
   optional(2, 'stdout', 'bytes'),
   optional(3, 'stderr', 'bytes'),
   optional(4, 'info', 'message', { message: InfoResponse }),
+  optional(1001, 'exit_reason', 'string'),
+  optional(1002, 'exit_signal', 'uint32'),
 );
 
 /** Asks for the output of a job as it comes. */
@@ -129,6 +141,10 @@ export interface StreamResponse {
   readonly exit_status?: number | undefined;
   /** Only in the last answer. */
   readonly info?: InfoResponse | undefined;
+  /** Extension: why it ended, one of the reasons of `ExitVerdict` of the Warden API; absent for an exit with a status other than 255. */
+  readonly exit_reason?: string | undefined;
+  /** Extension: the signal that ended it. */
+  readonly exit_signal?: number | undefined;
 }
 /** The fields of {@link StreamResponse} for the codec. */
 export const StreamResponse: MessageDescriptor<StreamResponse> = message(
@@ -137,6 +153,8 @@ export const StreamResponse: MessageDescriptor<StreamResponse> = message(
   optional(2, 'data', 'bytes'),
   optional(3, 'exit_status', 'uint32'),
   optional(4, 'info', 'message', { message: InfoResponse }),
+  optional(1001, 'exit_reason', 'string'),
+  optional(1002, 'exit_signal', 'uint32'),
 );
 
 /** Extension: signals a job. */
@@ -147,6 +165,8 @@ export interface JobSignalRequest {
   readonly signal?: number | undefined;
   /** The job and every descendant. */
   readonly tree?: boolean | undefined;
+  /** `timeout`: what `exit_reason` says when the job dies of it. */
+  readonly reason?: string | undefined;
 }
 /** The fields of {@link JobSignalRequest} for the codec. */
 export const JobSignalRequest: MessageDescriptor<JobSignalRequest> = message(
@@ -155,6 +175,7 @@ export const JobSignalRequest: MessageDescriptor<JobSignalRequest> = message(
   required(2, 'job_id', 'uint32'),
   optional(3, 'signal', 'uint32'),
   optional(4, 'tree', 'bool'),
+  optional(5, 'reason', 'string'),
 );
 
 /** Says that it is done. */

@@ -1,0 +1,108 @@
+/** A step of the daemon fails: whoever asked is told where, the same again succeeds, and nothing is left or lost. */
+import fs from 'node:fs';
+import path from 'node:path';
+import { setAside } from '@warden/core';
+import { describeWith, forensics } from '@warden/test-harness';
+import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
+import { type Case, SCENARIOS, SUBJECT } from './scenarios.ts';
+import { Table } from './table.ts';
+import { endInit, World } from './world.ts';
+
+const table = new Table('error');
+const CASES = Object.entries(SCENARIOS)
+  .flatMap(([failpoint, list]) => list.map((one) => ({ failpoint, one })))
+  .sort((a, b) => Number(a.one.quota ?? false) - Number(b.one.quota ?? false));
+
+describeWith(['root', 'isolated', 'overlayfs', 'nft'], 'an error', () => {
+  let world: World | undefined;
+  beforeAll(async () => {
+    world = await World.make();
+  });
+  afterEach(async (context) => {
+    if (context.task.result?.state !== 'fail' || !world) return;
+    process.stderr.write(`${forensics(world.place)}\n`);
+    await world.end().catch(() => {});
+    world = await World.make();
+  });
+  afterAll(async () => {
+    if (!world) return;
+    table.addTries(world.tries);
+    table.write();
+    await world.end();
+  }, 120_000);
+
+  it.each(CASES.map((one) => [`${one.failpoint}${one.one.name ? ` (${one.one.name})` : ''}`, one] as const))(
+    'at %s is told, and the same again succeeds [SECURITY L01-L05]',
+    (_, { failpoint, one }) => table.round(failpoint, 'error', () => round(world!, failpoint, one)),
+    120_000,
+  );
+});
+
+async function round(world: World, failpoint: string, one: Case): Promise<void> {
+  if (one.quota) await restart(world, { quota: true });
+  await one.prepare?.(world);
+  const points = `${failpoint}=${one.skip ? `${one.skip}*off->` : ''}1*error`;
+  const isStart = one.atStart === true;
+  if (isStart) {
+    await world.kill();
+    if (one.error === 'start')
+      await expect(world.start({ points })).rejects.toThrow(`failpoint ${failpoint}`);
+    else await world.start({ points });
+    if (one.error === 'aside') await takeBack(world, failpoint);
+    if (one.error === 'start') await world.start();
+    if (one.error === 'tolerated') await bury(world);
+  } else {
+    world.arm(points);
+    if (one.error === 'answer') await expect(one.act!(world)).rejects.toThrow(`failpoint ${failpoint}`);
+    else await one.act!(world);
+    if (failpoint.startsWith('drain.')) {
+      await world.died();
+      await world.start({});
+    }
+  }
+  world.arm('');
+  if (!isStart && one.error === 'answer') await one.act!(world);
+  await finish(world, one);
+}
+
+async function finish(world: World, one: Case): Promise<void> {
+  const isThere = (await world.client.list()).includes(SUBJECT);
+  const check = one.checkRepeated ?? one.check;
+  if (isThere && check) await check(world, world.client.container(SUBJECT));
+  if (isThere) await world.client.container(SUBJECT).destroy();
+  expect(await world.client.list()).toEqual(['witness']);
+  expect(world.poolsAtEnd() ?? { networks: 1, uids: 1, ports: 0 }).toEqual({
+    networks: 1,
+    uids: 1,
+    ports: 0,
+  });
+  await world.expectWitness();
+  await world.expectClean();
+  if (one.quota) await restart(world, {});
+}
+
+async function restart(world: World, options: { quota?: true }): Promise<void> {
+  await world.kill();
+  await world.start(options);
+}
+
+/** Both containers were set aside, or one: their directories get their names back, and all is as before. */
+async function takeBack(world: World, failpoint: string): Promise<void> {
+  const found = setAside(world.place.depot);
+  expect(found.map(({ reason }) => reason)).toEqual([`failpoint ${failpoint}`]);
+  await world.kill();
+  for (const { id, directory } of found) {
+    fs.rmSync(path.join(directory, 'quarantine.json'));
+    fs.renameSync(directory, path.join(world.place.depot, id));
+  }
+  await world.start();
+}
+
+/** What could not be removed, or not be understood, is aside: it is ended and removed by hand. */
+async function bury(world: World): Promise<void> {
+  for (const { directory } of setAside(world.place.depot)) {
+    await endInit(world, directory);
+    fs.rmSync(directory, { recursive: true });
+    await restart(world, {});
+  }
+}

@@ -1,0 +1,127 @@
+/** The daemon is killed at a failpoint and started again; then one looks at everything. */
+import fs from 'node:fs';
+import { setAside } from '@warden/core';
+import { describeWith, forensics } from '@warden/test-harness';
+import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
+import { type Case, SCENARIOS, SUBJECT } from './scenarios.ts';
+import { Table } from './table.ts';
+import { endInit, World } from './world.ts';
+
+/** Rounds of each case: many with `npm run faults`. */
+export const ROUNDS = Number(process.env.WARDEN_FAULTS_ROUNDS ?? 1);
+/** Kills in a row while starting. */
+const CRASHES = ROUNDS > 1 ? 5 : 1;
+
+/** One of `parts` parts of all cases, so that two processes can share them. */
+export function killSuite(part: number, parts: number): void {
+  const cases = Object.entries(SCENARIOS)
+    .flatMap(([failpoint, list]) => list.map((one) => ({ failpoint, one })))
+    // starting with disk limits costs a second: those follow each other
+    .sort((a, b) => Number(a.one.quota ?? false) - Number(b.one.quota ?? false))
+    .filter((_, at) => at % parts === part);
+  const table = new Table(`kill-${part}`);
+  let world: World | undefined;
+  describeWith(['root', 'isolated', 'overlayfs', 'nft'], `kill, part ${part + 1} of ${parts}`, () => {
+    beforeAll(async () => {
+      world = await World.make();
+    });
+    afterEach(async (context) => {
+      if (context.task.result?.state !== 'fail' || !world) return;
+      process.stderr.write(`${forensics(world.place)}\n`);
+      // what is broken now must not fail the others
+      await world.end().catch(() => {});
+      world = await World.make();
+    });
+    afterAll(async () => {
+      if (!world) return;
+      table.addTries(world.tries);
+      table.write();
+      await world.end();
+    }, 120_000);
+
+    it.each(
+      cases.map((one) => [`${one.failpoint}${one.one.name ? ` (${one.one.name})` : ''}`, one] as const),
+    )(
+      'at %s loses nothing [SECURITY L01-L05]',
+      async (_, { failpoint, one }) => {
+        for (let round = 0; round < ROUNDS; round++)
+          await table.round(failpoint, 'kill', () => killRound(world!, failpoint, one));
+      },
+      120_000 * ROUNDS,
+    );
+
+    // last, because it allows the witness something
+    it('would have seen a packet that comes out', async () => {
+      await restart(world!, {});
+      await world!.expectWitness();
+      await world!.expectCounterWorks();
+    }, 120_000);
+  });
+}
+
+async function killRound(world: World, failpoint: string, one: Case): Promise<void> {
+  const points = `${failpoint}=${one.skip ? `${one.skip}*off->` : ''}kill`;
+  const left = await world.leaveJob();
+  const { quota } = one;
+  if (quota) await restart(world, { quota });
+  await one.prepare?.(world);
+  if (one.atStart) {
+    await world.kill();
+    for (let crash = 0; crash < CRASHES; crash++)
+      await expect(world.start({ points, ...(quota && { quota }) })).rejects.toThrow('SIGKILL');
+  } else {
+    world.arm(points);
+    const acted = one.act!(world).then(
+      () => undefined,
+      (error: unknown) => error,
+    );
+    await world.died();
+    const error = await acted;
+    if (error !== undefined) expect(error).toMatchObject({ code: 'UNAVAILABLE' });
+  }
+  await world.start(quota && { quota });
+  await check(world, one);
+  const { exitStatus, stdout } = await world.witness.job(left.id).link();
+  expect({ exitStatus, stdout: Buffer.from(stdout).toString() }).toEqual({ exitStatus: 7, stdout: 'left\n' });
+  await world.expectWitness();
+  await world.expectClean();
+  if (quota) await restart(world, {});
+}
+
+async function restart(world: World, options: { quota?: true }): Promise<void> {
+  await world.kill();
+  await world.start(options);
+}
+
+async function check(world: World, one: Case): Promise<void> {
+  const isThere = one.after === 'there';
+  const isAside = one.after === 'aside';
+  const living = isThere ? 2 : 1;
+  const held = living + (isAside ? 1 : 0);
+  expect(world.recovered()).toMatchObject({
+    containers: living,
+    setAside: isAside ? 1 : 0,
+    networks: held,
+    uids: held,
+    ports: isThere ? (one.ports ?? 0) : 0,
+  });
+  expect(await world.client.list()).toEqual(
+    isThere ? expect.arrayContaining(['witness', SUBJECT]) : ['witness'],
+  );
+  if (isThere) {
+    const box = world.client.container(SUBJECT);
+    await one.check?.(world, box);
+    await box.destroy();
+    expect(world.poolsAtEnd()).toEqual({ networks: 1, uids: 1, ports: 0 });
+  }
+  if (isAside) await bury(world);
+}
+
+/** As the advice says: its init is ended, its directory removed, and the daemon started again. */
+async function bury(world: World): Promise<void> {
+  const [found] = setAside(world.place.depot);
+  expect(found?.reason).toMatch(/record/);
+  await endInit(world, found!.directory);
+  fs.rmSync(found!.directory, { recursive: true });
+  await restart(world, {});
+}

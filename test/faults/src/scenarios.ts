@@ -1,0 +1,401 @@
+/**
+ * How each failpoint of the daemon is reached, and what must be there afterwards. The names are the program's: one that is listed and has no entry here, or the
+ * other way round, fails the suite.
+ */
+import fs from 'node:fs';
+import path from 'node:path';
+import type { ClientContainer, ClientJob } from '@warden/client';
+import { OUTSIDE_ADDRESS } from '@warden/test-harness';
+import { expect } from 'vitest';
+import { ALLOWED_PORT, endInit, expectAllowed, type World } from './world.ts';
+
+/** The container something is done to. */
+export const SUBJECT = 'subject';
+const MIB = 1024n * 1024n;
+const BOUND = 20_000;
+
+/** One way to reach a failpoint. */
+export interface Case {
+  /** What distinguishes it from others of the same point. */
+  readonly name?: string;
+  /** So many times it is passed before. */
+  readonly skip?: number;
+  /** The daemon has disk limits, by images. */
+  readonly quota?: true;
+  /** It is reached while the daemon starts: `prepare` then runs before, with another daemon, which is killed. */
+  readonly atStart?: true;
+  prepare?(world: World): Promise<void>;
+  act?(world: World): Promise<unknown>;
+  /** Whether the subject is there after a kill and a restart. `aside`: it was set aside. */
+  readonly after: 'there' | 'gone' | 'aside';
+  /** Ports it then has. */
+  readonly ports?: number;
+  /** What more must be true of a subject that is there. */
+  check?(world: World, box: ClientContainer): Promise<void>;
+  /** The same after an error, and after the repetition if there was one; default: `check`. */
+  readonly checkRepeated?: Case['check'] | false;
+  /**
+   * What an error does. `answer`: the client gets it, and the same again succeeds. `start`: the daemon does not start, saying why, and the next one does.
+   * `aside`: the witness is set aside, untouched. `tolerated`: what was asked for happens all the same.
+   */
+  readonly error: 'answer' | 'start' | 'aside' | 'tolerated';
+}
+
+const subject = (world: World): ClientContainer => world.client.container(SUBJECT);
+const make = async (world: World): Promise<void> => {
+  await world.client.create({ handle: SUBJECT });
+};
+const create = (world: World): Promise<unknown> => world.client.create({ handle: SUBJECT });
+const usable = async (_world: World, box: ClientContainer): Promise<void> => {
+  expect((await box.run('exit 3')).exitStatus).toBe(3);
+};
+
+/** Ends with status 9 and its last words when it is told. */
+const PATIENT =
+  "trap 'echo out; exit 9' USR1; mkfifo /tmp/f; exec 4<>/tmp/f; echo ready; while :; do read -r -u 4; done";
+const SIGUSR1 = 10;
+
+let job = 0;
+const patient = (world: World): ClientJob => subject(world).job(job);
+const makePatient = async (world: World): Promise<void> => {
+  await make(world);
+  const spawned = await subject(world).spawn(PATIENT);
+  for await (const { data } of spawned.output) if (Buffer.from(data).includes('ready')) break;
+  job = spawned.id;
+};
+/** The signal may be the last thing that daemon hears. */
+const tellPatient = (world: World): Promise<void> =>
+  patient(world)
+    .kill({ signal: SIGUSR1, tree: false })
+    .catch(() => {});
+const patientEnded = async (world: World): Promise<void> => {
+  await tellPatient(world); // where it was not told before
+  const { exitStatus, stdout } = await patient(world).link();
+  expect({ exitStatus, stdout: Buffer.from(stdout).toString() }).toEqual({
+    exitStatus: 9,
+    stdout: 'ready\nout\n',
+  });
+};
+const link = async (world: World): Promise<unknown> => {
+  const linked = patient(world).link();
+  linked.catch(() => {}); // met below
+  await tellPatient(world);
+  return linked;
+};
+const stream = async (world: World): Promise<unknown> => {
+  const reading = (async () => {
+    let text = '';
+    for await (const { data } of patient(world).output) text += Buffer.from(data).toString();
+    return text;
+  })();
+  reading.catch(() => {}); // met below
+  await tellPatient(world);
+  return reading;
+};
+
+const creation = (after: Case['after']): Case => ({ act: create, after, error: 'answer', check: usable });
+const destruction: Case = {
+  prepare: makePatient,
+  act: (world) => subject(world).destroy(),
+  after: 'gone',
+  error: 'answer',
+};
+const stopping: Case = {
+  prepare: makePatient,
+  act: (world) => subject(world).stop(),
+  after: 'there',
+  error: 'answer',
+  async check(world, box) {
+    await expect.poll(async () => (await box.info()).jobIds, { timeout: BOUND }).toEqual([]);
+    expect((await box.info()).state).toBe('stopped');
+    expect((await patient(world).link()).exitStatus).toBe(255);
+  },
+};
+const killing: Case = {
+  ...stopping,
+  async prepare(world) {
+    await make(world);
+    const spawned = await subject(world).spawn(`trap '' TERM; ${PATIENT}`);
+    for await (const { data } of spawned.output) if (Buffer.from(data).includes('ready')) break;
+    job = spawned.id;
+  },
+  act: (world) => subject(world).stop({ kill: true }),
+};
+const spawning: Case = {
+  prepare: make,
+  act: (world) => subject(world).spawn(PATIENT),
+  after: 'there',
+  error: 'answer',
+  async check(world, box) {
+    const { jobIds } = await box.info();
+    expect(jobIds.length).toBeLessThanOrEqual(1);
+    for (const id of jobIds) {
+      await box.job(id).kill();
+      expect((await box.job(id).link()).exitStatus).toBe(255);
+    }
+    await usable(world, box);
+  },
+};
+const ending: Case = {
+  prepare: makePatient,
+  act: tellPatient,
+  after: 'there',
+  check: patientEnded,
+  checkRepeated: async (world) => expect((await patient(world).link()).exitStatus).toBe(9),
+  error: 'tolerated',
+};
+const linking: Case = {
+  prepare: makePatient,
+  act: link,
+  after: 'there',
+  check: patientEnded,
+  checkRepeated: false,
+  error: 'answer',
+};
+const streaming: Case = { ...linking, act: stream };
+const publishing = (ports: number): Case => ({
+  prepare: make,
+  act: (world) => subject(world).netIn({ containerPort: 80 }),
+  after: 'there',
+  ports,
+  error: 'answer',
+  check: async (_world, box) => {
+    expect((await box.netIn({ containerPort: 81 })).containerPort).toBe(81);
+  },
+});
+const allowing: Case = {
+  prepare: make,
+  act: (world) => subject(world).netOut({ network: OUTSIDE_ADDRESS, port: ALLOWED_PORT, protocol: 'udp' }),
+  after: 'there',
+  error: 'answer',
+  check: expectAllowed,
+};
+const memory = (inForce: bigint): Case => ({
+  prepare: make,
+  act: (world) => subject(world).limitMemory(64n * MIB),
+  after: 'there',
+  error: 'answer',
+  check: async (_world, box) => expect(await box.limitMemory()).toBe(inForce),
+  checkRepeated: async (_world, box) => expect(await box.limitMemory()).toBe(64n * MIB),
+});
+const UNLIMITED = 0x7fff_ffff_ffff_f000n;
+const shares: Case = {
+  prepare: make,
+  act: (world) => subject(world).limitCpu(512n),
+  after: 'there',
+  error: 'answer',
+  check: async (_world, box) => expect(await box.limitCpu()).toBe(512n),
+};
+const disk = (blockHard: bigint): Case => ({
+  quota: true,
+  prepare: make,
+  act: (world) => subject(world).limitDisk({ blockHard: 50_000n }),
+  after: 'there',
+  error: 'answer',
+  check: async (_world, box) => expect((await box.limitDisk({}))?.blockHard).toBe(blockHard),
+  checkRepeated: async (_world, box) => expect((await box.limitDisk({}))?.blockHard).toBe(50_000n),
+});
+const bandwidth: Case = {
+  prepare: make,
+  act: (world) => subject(world).limitBandwidth({ rate: 1_000_000n, burst: 2_000_000n }),
+  after: 'there',
+  error: 'answer',
+  check: async (_world, box) => expect((await box.info()).bandwidthStat?.inRate).toBe(1_000_000n),
+};
+const copyIn = (world: World): Promise<void> =>
+  subject(world).copyIn(path.join(world.place.directory, 'source'), '/tmp/copied');
+const copyOut = (world: World): Promise<void> =>
+  subject(world).copyOut('/etc/passwd', path.join(world.place.directory, 'target'));
+const copyingIn: Case = {
+  prepare: make,
+  act: copyIn,
+  after: 'there',
+  error: 'answer',
+  async check(world, box) {
+    await copyIn(world);
+    expect(Buffer.from((await box.run('cat /tmp/copied')).stdout).toString()).toBe('to be copied');
+  },
+};
+const copyingOut: Case = {
+  prepare: make,
+  act: copyOut,
+  after: 'there',
+  error: 'answer',
+  async check(world) {
+    await copyOut(world);
+    expect(fs.readFileSync(path.join(world.place.directory, 'target'), 'utf8')).toContain('vcap');
+  },
+};
+const draining: Case = {
+  prepare: makePatient,
+  act: async (world) => process.kill(world.pid, 'SIGUSR2'),
+  after: 'there',
+  check: patientEnded,
+  error: 'tolerated',
+};
+const starting: Case = {
+  atStart: true,
+  prepare: makePatient,
+  after: 'there',
+  check: patientEnded,
+  error: 'start',
+};
+const takingOver: Case = { ...starting, error: 'aside' };
+/** Its init is killed while no daemon is there. */
+const dying: Case = {
+  atStart: true,
+  async prepare(world) {
+    await make(world);
+    const { containerPath } = await subject(world).info();
+    await world.kill();
+    await endInit(world, containerPath!);
+  },
+  after: 'gone',
+  error: 'tolerated',
+};
+const unreadable: Case = {
+  atStart: true,
+  async prepare(world) {
+    await make(world);
+    const { containerPath } = await subject(world).info();
+    await world.kill();
+    fs.writeFileSync(path.join(containerPath!, 'snapshot.json'), '{"handle": "half a rec');
+  },
+  after: 'aside',
+  error: 'tolerated',
+};
+
+/** By name. */
+export const SCENARIOS: Readonly<Record<string, readonly Case[]>> = {
+  'start.lock': [starting],
+  'start.drivers': [starting],
+  'start.core': [starting],
+  'start.listen': [starting],
+  'drain.requests': [draining],
+  'drain.close': [draining],
+  'create.validate': [creation('gone')],
+  'create.reserve': [creation('gone')],
+  'create.directory': [creation('gone')],
+  'create.record': [creation('gone')],
+  'create.quota': [creation('gone'), { ...creation('gone'), name: 'with an image', quota: true }],
+  'create.filesystem': [creation('gone')],
+  'create.cgroup': [creation('gone')],
+  'create.prepare': [creation('gone')],
+  'create.launch': [creation('gone')],
+  'create.network': [creation('gone')],
+  'create.proceed': [creation('gone')],
+  'create.snapshot': [creation('there')],
+  'create.register': [creation('there')],
+  'record.open': [
+    { ...creation('gone'), name: 'intent' },
+    { ...creation('gone'), name: 'snapshot', skip: 1 },
+    { ...publishing(0), name: 'net in' },
+  ],
+  'record.write': [
+    { ...creation('gone'), name: 'intent' },
+    { ...creation('gone'), name: 'snapshot', skip: 1 },
+    { ...memory(UNLIMITED), name: 'limit' },
+  ],
+  'record.sync': [
+    { ...creation('gone'), name: 'intent' },
+    { ...creation('gone'), name: 'snapshot', skip: 1 },
+  ],
+  'record.rename': [
+    { ...creation('gone'), name: 'intent' },
+    { ...creation('there'), name: 'snapshot', skip: 1 },
+    { ...publishing(1), name: 'net in' },
+  ],
+  'record.sync-directory': [
+    { ...creation('gone'), name: 'intent' },
+    { ...creation('there'), name: 'snapshot', skip: 1 },
+  ],
+  'destroy.record': [destruction],
+  'destroy.stop': [destruction],
+  'destroy.copies': [destruction],
+  'destroy.init': [destruction],
+  'destroy.kill': [destruction],
+  'destroy.jobs': [destruction],
+  'destroy.network': [destruction],
+  'destroy.cgroup': [destruction],
+  'destroy.filesystem': [destruction],
+  'destroy.quota': [destruction],
+  'destroy.directory': [destruction],
+  'stop.record': [stopping],
+  'stop.signal': [stopping],
+  'stop.kill': [killing],
+  'stop.empty': [stopping],
+  'stop.jobs': [stopping],
+  'stop.done': [stopping],
+  'spawn.validate': [spawning],
+  'spawn.note': [spawning],
+  'spawn.send': [spawning],
+  'spawn.start': [spawning],
+  'spawn.adopt': [spawning],
+  'job.exit': [ending, { ...linking, name: 'linked', error: 'tolerated' }],
+  'job.drain': [ending, { ...linking, name: 'linked', error: 'tolerated' }],
+  'job.store': [ending, { ...linking, name: 'linked', error: 'tolerated' }],
+  'link.wait': [linking],
+  'link.end': [linking],
+  'link.info': [linking],
+  'stream.begin': [streaming],
+  'stream.chunk': [streaming],
+  'stream.end': [streaming],
+  'stream.info': [streaming],
+  'net-in.port': [publishing(0)],
+  'net-in.record': [publishing(1)],
+  'net-in.map': [publishing(1)],
+  'net-out.record': [allowing],
+  'net-out.rule': [allowing],
+  'limit-memory.watch': [memory(UNLIMITED)],
+  'limit-memory.record': [memory(64n * MIB)],
+  'limit-memory.apply': [memory(64n * MIB)],
+  'limit-cpu.record': [shares],
+  'limit-cpu.apply': [shares],
+  'limit-disk.read': [disk(0n)],
+  'limit-disk.apply': [disk(50_000n)],
+  'limit-bandwidth.record': [bandwidth],
+  'limit-bandwidth.apply': [bandwidth],
+  'copy-in.check': [copyingIn],
+  'copy-in.start': [copyingIn],
+  'copy-in.end': [copyingIn],
+  'copy-out.check': [copyingOut],
+  'copy-out.start': [copyingOut],
+  'copy-out.end': [copyingOut],
+  'drain.settle': [draining],
+  'drain.release': [draining],
+  'recover.read': [starting],
+  'recover.connect': [takingOver],
+  'recover.network': [takingOver],
+  'recover.limits': [takingOver],
+  'recover.register': [takingOver],
+  'recover.jobs': [takingOver],
+  'recover.acknowledge': [{ ...takingOver, error: 'tolerated' }],
+  'recover.record': [takingOver],
+  'recover.watch': [takingOver],
+  'recover.kill': [dying],
+  'recover.drivers': [dying],
+  'recover.directory': [dying],
+  'recover.quarantine': [unreadable],
+  'recover.network-swept': [starting],
+  'recover.cgroups-swept': [starting],
+  'init.directory': [creation('gone')],
+  'init.start': [creation('gone')],
+  'init.cloned': [creation('gone')],
+  'init.pid-file': [creation('gone')],
+  'init.go': [creation('gone')],
+  'init.ready': [creation('gone')],
+  'init.connected': [creation('gone')],
+  'copy.inside': [copyingIn, { ...copyingOut, name: 'out' }],
+  'copy.outside': [copyingIn, { ...copyingOut, name: 'out' }],
+  'nftables.setup': [starting],
+  'nftables.rules': [creation('gone')],
+  'nftables.restore-rules': [takingOver],
+  'nftables.disconnect': [destruction],
+  'nftables.remove-rules': [destruction],
+  'cgroup.make': [creation('gone'), { ...creation('gone'), name: 'the third', skip: 2 }],
+  'cgroup.policy': [creation('gone')],
+  'image.file': [{ ...creation('gone'), quota: true }],
+  'image.loop': [{ ...creation('gone'), quota: true }],
+  'image.mount': [{ ...creation('gone'), quota: true }],
+  'image.unmount': [{ ...destruction, quota: true }],
+};
