@@ -6,7 +6,7 @@ import { describeWith, forensics } from '@warden/test-harness';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { type Case, SCENARIOS, SUBJECT } from './scenarios.ts';
 import { Table } from './table.ts';
-import { endInit, World } from './world.ts';
+import { endInit, type StartOptions, World } from './world.ts';
 
 const table = new Table('error');
 const CASES = Object.entries(SCENARIOS)
@@ -39,7 +39,8 @@ describeWith(['root', 'isolated', 'overlayfs', 'nft'], 'an error', () => {
 });
 
 async function round(world: World, failpoint: string, one: Case): Promise<void> {
-  if (one.quota) await restart(world, { quota: true });
+  const { quota, warm } = one;
+  if (quota || warm) await restart(world, { quota, warm });
   await one.prepare?.(world);
   const points = `${failpoint}=${one.skip ? `${one.skip}*off->` : ''}1*error`;
   const isStart = one.atStart === true;
@@ -71,6 +72,7 @@ async function finish(world: World, one: Case): Promise<void> {
   if (isThere && check) await check(world, world.client.container(SUBJECT));
   if (isThere) await world.client.container(SUBJECT).destroy();
   expect(await world.client.list()).toEqual(['witness']);
+  if (one.quota || one.warm) await restart(world, {});
   expect(world.poolsAtEnd() ?? { networks: 1, uids: 1, ports: 0 }).toEqual({
     networks: 1,
     uids: 1,
@@ -78,10 +80,9 @@ async function finish(world: World, one: Case): Promise<void> {
   });
   await world.expectWitness();
   await world.expectClean();
-  if (one.quota) await restart(world, {});
 }
 
-async function restart(world: World, options: { quota?: true }): Promise<void> {
+async function restart(world: World, options: StartOptions): Promise<void> {
   await world.kill();
   await world.start(options);
 }

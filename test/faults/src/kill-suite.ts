@@ -5,7 +5,7 @@ import { describeWith, forensics } from '@warden/test-harness';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { type Case, SCENARIOS, SUBJECT } from './scenarios.ts';
 import { Table } from './table.ts';
-import { endInit, World } from './world.ts';
+import { endInit, type StartOptions, World } from './world.ts';
 
 /** Rounds of each case: many with `npm run faults`. */
 export const ROUNDS = Number(process.env.WARDEN_FAULTS_ROUNDS ?? 1);
@@ -62,13 +62,13 @@ export function killSuite(part: number, parts: number): void {
 async function killRound(world: World, failpoint: string, one: Case): Promise<void> {
   const points = `${failpoint}=${one.skip ? `${one.skip}*off->` : ''}kill`;
   const left = await world.leaveJob();
-  const { quota } = one;
-  if (quota) await restart(world, { quota });
+  const { quota, warm } = one;
+  if (quota || warm) await restart(world, { quota, warm });
   await one.prepare?.(world);
   if (one.atStart) {
     await world.kill();
     for (let crash = 0; crash < CRASHES; crash++)
-      await expect(world.start({ points, ...(quota && { quota }) })).rejects.toThrow('SIGKILL');
+      await expect(world.start({ points, quota })).rejects.toThrow('SIGKILL');
   } else {
     world.arm(points);
     const acted = one.act!(world).then(
@@ -79,7 +79,7 @@ async function killRound(world: World, failpoint: string, one: Case): Promise<vo
     const error = await acted;
     if (error !== undefined) expect(error).toMatchObject({ code: 'UNAVAILABLE' });
   }
-  await world.start(quota && { quota });
+  await world.start({ quota });
   await check(world, one);
   const { exitStatus, stdout } = await world.witness.job(left.id).link();
   expect({ exitStatus, stdout: Buffer.from(stdout).toString() }).toEqual({ exitStatus: 7, stdout: 'left\n' });
@@ -88,7 +88,7 @@ async function killRound(world: World, failpoint: string, one: Case): Promise<vo
   if (quota) await restart(world, {});
 }
 
-async function restart(world: World, options: { quota?: true }): Promise<void> {
+async function restart(world: World, options: StartOptions): Promise<void> {
   await world.kill();
   await world.start(options);
 }

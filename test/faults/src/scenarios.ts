@@ -22,6 +22,8 @@ export interface Case {
   readonly skip?: number;
   /** The daemon has disk limits, by images. */
   readonly quota?: true;
+  /** The daemon has a prepared container, which a create claims. */
+  readonly warm?: true;
   /** It is reached while the daemon starts: `prepare` then runs before, with another daemon, which is killed. */
   readonly atStart?: true;
   prepare?(world: World): Promise<void>;
@@ -284,8 +286,8 @@ export const SCENARIOS: Readonly<Record<string, readonly Case[]>> = {
   'create.launch': [creation('gone')],
   'create.network': [creation('gone')],
   'create.proceed': [creation('gone')],
-  'create.snapshot': [creation('there')],
-  'create.register': [creation('there')],
+  'create.snapshot': [creation('there'), { ...creation('there'), name: 'claimed', warm: true }],
+  'create.register': [creation('there'), { ...creation('there'), name: 'claimed', warm: true }],
   'record.open': [
     { ...creation('gone'), name: 'intent' },
     { ...creation('gone'), name: 'snapshot', skip: 1 },
@@ -294,6 +296,7 @@ export const SCENARIOS: Readonly<Record<string, readonly Case[]>> = {
   'record.write': [
     { ...creation('gone'), name: 'intent' },
     { ...creation('gone'), name: 'snapshot', skip: 1 },
+    { ...creation('gone'), name: 'claimed', warm: true },
     { ...memory(UNLIMITED), name: 'limit' },
   ],
   'record.sync': [

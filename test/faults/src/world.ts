@@ -47,6 +47,13 @@ export interface Recovered {
   readonly ports: number;
 }
 
+/** How a daemon is started. */
+export interface StartOptions {
+  readonly points?: string;
+  readonly quota?: boolean | undefined;
+  readonly warm?: boolean | undefined;
+}
+
 /** The names a program lists. */
 export function listed(program: 'wardend' | 'wshd'): string[] {
   const wshd = path.resolve(WARDEND, `../../../wshd/prebuilt/linux-${process.arch}`);
@@ -114,7 +121,7 @@ export class World {
   }
 
   /** Starts a daemon with these failpoints. Throws when it ends before it listens. */
-  async start(options: { readonly points?: string; readonly quota?: boolean } = {}): Promise<void> {
+  async start(options: StartOptions = {}): Promise<void> {
     this.arm(options.points ?? '');
     fs.writeFileSync(this.place.log, '');
     this.#daemon = await startDaemon({
@@ -123,11 +130,24 @@ export class World {
       config: {
         network: { pool_network: '10.254.0.0/27', release_delay: 0 },
         user: { pool_size: 8 },
-        server: { quota: { disk_quota_enabled: options.quota === true } },
+        server: {
+          quota: { disk_quota_enabled: options.quota === true },
+          warm_containers: options.warm === true ? 1 : 0,
+        },
         drivers: { durable: true, quota: options.quota === true ? 'image' : 'none' },
       },
     });
     this.#client = await this.#daemon.connect();
+    if (options.warm) await this.#prepared();
+  }
+
+  /** Another container than the witness has been made, without anybody having asked for it. */
+  async #prepared(): Promise<void> {
+    const listening = (): string[] =>
+      fs
+        .readdirSync(this.place.depot)
+        .filter((name) => fs.existsSync(path.join(this.place.depot, name, 'run/wshd.pid')));
+    await expect.poll(listening, { timeout: patience(20_000) }).toHaveLength(2);
   }
 
   /** Waits until the daemon is dead. */
