@@ -71,6 +71,7 @@ const RESOURCES: Shape = {
 const WARDEN: Shape = {
   rootfs: isText,
   destroying: optional(isFlag),
+  unsafe: optional(isListOf(isText)),
   drivers: isShaped({ filesystem: isObject, network: isObject, cgroup: isObject, quota: isObject }),
   out_of_memory_kills: optional(isBig),
   bandwidth: optional(isShaped({ rate: isBig, burst: isBig })),
