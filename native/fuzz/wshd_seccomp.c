@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <linux/audit.h>
 #include <linux/seccomp.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #if defined __x86_64__
@@ -50,7 +51,15 @@ static bool is_listed(uint32_t call) {
 #undef SAME
 }
 
-static uint32_t expected(const struct seccomp_data *data) {
+static uint32_t expected_of_limits(const struct seccomp_data *data, bool no_core_dumps) {
+  if ((uint32_t)data->nr == SYS_setrlimit) return no_core_dumps && (uint32_t)data->args[0] == RLIMIT_CORE ? SECCOMP_RET_ERRNO : SECCOMP_RET_ALLOW;
+  if ((uint32_t)data->args[0] == 1) return SECCOMP_RET_ERRNO | EPERM;
+  if (!no_core_dumps || (uint32_t)data->args[1] != RLIMIT_CORE) return SECCOMP_RET_ALLOW;
+  if ((uint32_t)data->args[3] != 0) return SECCOMP_RET_ERRNO | EPERM;
+  return data->args[2] != 0 ? SECCOMP_RET_ERRNO : SECCOMP_RET_ALLOW;
+}
+
+static uint32_t expected(const struct seccomp_data *data, bool no_core_dumps) {
   const uint32_t call = (uint32_t)data->nr, first = (uint32_t)data->args[0], second = (uint32_t)data->args[1], third = (uint32_t)data->args[2];
   const uint32_t eperm = SECCOMP_RET_ERRNO | EPERM, enosys = SECCOMP_RET_ERRNO | ENOSYS;
   if (data->arch != NATIVE) return SECCOMP_RET_KILL_PROCESS;
@@ -63,7 +72,15 @@ static uint32_t expected(const struct seccomp_data *data) {
     bool allowed = first == AF_UNIX || first == AF_INET || first == AF_INET6 || (first == AF_NETLINK && third == 0);
     return allowed ? SECCOMP_RET_ALLOW : SECCOMP_RET_ERRNO | EAFNOSUPPORT;
   }
-  if (call == SYS_ioctl) return second == 0x5412 || second == 0x541c ? eperm : SECCOMP_RET_ALLOW;
+  if (call == SYS_ioctl) {
+    bool makes_subvolume = second == 0x50009401 || second == 0x5000940e || second == 0x50009417 || second == 0x50009418;
+    return second == 0x5412 || second == 0x541c || makes_subvolume ? eperm : SECCOMP_RET_ALLOW;
+  }
+  if (call == SYS_prlimit64 || call == SYS_setrlimit) return expected_of_limits(data, no_core_dumps);
+  if (call == SYS_sched_setscheduler || call == SYS_sched_setparam || call == SYS_sched_setattr || call == SYS_sched_setaffinity)
+    return first == 1 ? eperm : SECCOMP_RET_ALLOW;
+  if (call == SYS_setpriority) return second == 1 || first == PRIO_USER ? eperm : SECCOMP_RET_ALLOW;
+  if (call == SYS_ioprio_set) return second == 1 || first == 3 ? eperm : SECCOMP_RET_ALLOW;
   if (call == SYS_personality) return first == 0 || first == 8 || first == 0x20000 || first == 0x20008 || first == UINT32_MAX ? SECCOMP_RET_ALLOW : eperm;
   if (call == 435 || call == SYS_io_setup) return enosys;
   if (call > NR_LAST) return enosys;
@@ -71,29 +88,32 @@ static uint32_t expected(const struct seccomp_data *data) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-  static struct sock_filter program[SECCOMP_PROGRAM_MAX];
-  static size_t length;
-  if (length == 0) {
-    length = seccomp_program(program, SECCOMP_PROGRAM_MAX);
-    must(length > 0);
+  static struct sock_filter programs[2][SECCOMP_PROGRAM_MAX];
+  static size_t lengths[2];
+  for (int dumps = 0; lengths[1] == 0 && dumps < 2; dumps++) {
+    lengths[dumps] = seccomp_program(programs[dumps], SECCOMP_PROGRAM_MAX, dumps == 0);
+    must(lengths[dumps] > 0);
     /* every call there is, whatever follows */
     for (int call = -1; call < 1024; call++) {
       const struct seccomp_data plain = {.nr = call, .arch = NATIVE};
-      must(interpret(program, length, &plain) == expected(&plain));
+      must(interpret(programs[dumps], lengths[dumps], &plain) == expected(&plain, dumps == 0));
     }
   }
   struct input input = {.at = data, .left = size};
   while (input.left > 0) {
     struct seccomp_data call = {.arch = NATIVE};
     uint8_t kind = input_byte(&input);
+    const int dumps = kind >> 6 & 1;
+    const struct sock_filter *program = programs[dumps];
+    const size_t length = lengths[dumps];
     if (kind % 8 == 7) call.arch = input_number(&input, 4);
     call.nr = (int)input_number(&input, kind % 8 == 6 ? 4 : 2);
     for (int i = 0; i < 6; i++) call.args[i] = (uint64_t)input_number(&input, 4) | (uint64_t)(kind & 0x80 ? input_number(&input, 4) : 0) << 32;
-    must(interpret(program, length, &call) == expected(&call));
+    must(interpret(program, length, &call) == expected(&call, dumps == 0));
     /* a program that does not fit is none, and nothing is written behind the room */
     size_t room = (size_t)input_number(&input, 2) % (length + 2);
     struct sock_filter *small = malloc((room == 0 ? 1 : room) * sizeof *small);
-    must(small != NULL && seccomp_program(small, room) == (room >= length ? length : 0));
+    must(small != NULL && seccomp_program(small, room, dumps == 0) == (room >= length ? length : 0));
     free(small);
   }
   return 0;
