@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
@@ -42,7 +43,7 @@ static int types_with_high_bits(const void *argument) {
   int terminal = make_terminal();
   (void)argument;
   if (terminal < 0) return -1;
-  return (int)raw_call(16 /* ioctl of x86_64; elsewhere getxattr-like nonsense that fails */, terminal, (long)(TIOCSTI | 1ul << 32), (long)"x", 0, 0, 0);
+  return (int)raw_call(SYS_ioctl, terminal, (long)(TIOCSTI | 1ul << 32), (long)"x", 0, 0, 0);
 }
 
 static int controls_console(const void *argument) {

@@ -14,6 +14,7 @@ export interface RuncContainer {
 
 /** Why runc cannot be used here; `undefined` when it can. */
 export function runcProblem(): string | undefined {
+  if (process.arch !== 'x64') return 'an x86_64 processor: the profile here is that of its calls';
   return spawnSync('runc', ['--version'], { stdio: 'ignore' }).error === undefined
     ? undefined
     : "Debian's package runc";
