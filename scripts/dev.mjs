@@ -244,8 +244,9 @@ const TASKS = {
     installAndBuild();
     const biome = run(node, ['node_modules/@biomejs/biome/bin/biome', 'check', '--error-on-warnings', '.']);
     const rules = run(node, ['scripts/lint-dependencies.mjs']);
+    const safety = run(node, ['scripts/lint-safety.mjs']);
     const docs = run(node, ['scripts/lint-docstrings.mjs']);
-    return biome || rules || docs;
+    return biome || rules || safety || docs;
   },
   test() {
     ensureSystemPackages(['build', 'test']);

@@ -17,7 +17,7 @@
 int place_own_root(struct place *place) {
   static char home[PATH_MAX];
   place->root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-  if (getcwd(home, sizeof home) == NULL || home[0] != '/') strcpy(home, "/");
+  if (getcwd(home, sizeof home) == NULL || home[0] != '/') memcpy(home, "/", sizeof "/");
   place->home = home;
   return place->root < 0 ? -1 : 0;
 }

@@ -58,7 +58,7 @@ static int connect_beside_binary(void) {
     *slash = '\0';
   }
   if (strlen(path) + sizeof("/" DEFAULT_SOCKET) > sizeof(path)) return -ENAMETOOLONG;
-  strcat(path, "/" DEFAULT_SOCKET);
+  memcpy(path + strlen(path), "/" DEFAULT_SOCKET, sizeof("/" DEFAULT_SOCKET));
   return socket_connect(path);
 }
 
