@@ -50,7 +50,7 @@ function library(name) {
 function findings() {
   const text = fs
     .readdirSync(cache)
-    .filter((name) => name.startsWith('node.'))
+    .filter((name) => name.startsWith('node.node.'))
     .map((name) => fs.readFileSync(path.join(cache, name), 'utf8'));
   const bytes = fs.readFileSync(log);
   const shared = bytes.toString('utf8', 8, 8 + Math.min(Number(bytes.readBigUInt64LE(0)), LOG_BYTES - 8));
@@ -79,7 +79,8 @@ if (passed) {
     ['node_modules/vitest/vitest.mjs', 'run', ...(files.length > 0 ? files : WITH_PROGRAMS)],
     {
       LD_PRELOAD: library('libasan.so'),
-      ASAN_OPTIONS: `detect_leaks=0:${options}`,
+      // foreign programs that the tests start have the runtime as well, and findings of their own: they go on, and are left out by their names
+      ASAN_OPTIONS: `detect_leaks=0:halt_on_error=0:log_exe_name=1:${options}`,
       UBSAN_OPTIONS: `print_stacktrace=1:${options}`,
       WARDEN_NATIVE_LIBRARY: `${cache}/out/libwarden_native.so`,
       WARDEN_WSHD_DIRECTORY: `${cache}/out`,
