@@ -5,9 +5,16 @@ WSH_OBJECTS := $(WSH_SOURCES:wsh/%.c=$(BUILD)/wsh/%.o)
 ALL += $(OUT)/wsh
 PROGRAMS += $(OUT)/wsh
 
+# A sanitized one is started by a test whose Node has the runtime preloaded, and so must not bring its own.
+ifdef SANITIZE
+WSH_LDFLAGS := -fsanitize=address,undefined
+else
+WSH_LDFLAGS := $(PROGRAM_LDFLAGS)
+endif
+
 $(OUT)/wsh: $(WSH_OBJECTS) $(SANITIZE_SOURCES)
 	@mkdir -p $(@D)
-	$(PROGRAM_CC) $(PROGRAM_CFLAGS) $(SANITIZE_FLAGS) $(CFLAGS) $^ -o $@ $(PROGRAM_LDFLAGS) $(LDFLAGS)
+	$(PROGRAM_CC) $(PROGRAM_CFLAGS) $(SANITIZE_FLAGS) $(CFLAGS) $^ -o $@ $(WSH_LDFLAGS) $(LDFLAGS)
 
 $(BUILD)/wsh/%.o: wsh/%.c $(wildcard wsh/*.h) include/wshd_protocol.h wsh/module.mk Makefile
 	@mkdir -p $(@D)

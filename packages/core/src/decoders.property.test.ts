@@ -51,6 +51,7 @@ const record: fc.Arbitrary<ContainerRecord> = fc.record({
   state: fc.constantFrom('born' as const, 'active' as const, 'stopped' as const),
   unsafe: fc.array(text, { maxLength: 3 }),
   isDestroying: fc.boolean(),
+  unsafe: fc.array(text, { maxLength: 2 }),
   events: fc.array(text, { maxLength: 3 }).map((events) => new Set(events)),
   jobs: fc
     .array(
@@ -110,6 +111,7 @@ function changed(value: unknown, [key, ...rest]: readonly string[], by: unknown)
 /** What the rest of the daemon relies on. */
 function checkRecord(found: ContainerRecord): void {
   for (const one of found.jobs.keys()) expect(Number.isSafeInteger(one)).toBe(true);
+  for (const one of found.unsafe) expect(typeof one).toBe('string');
   for (const { network, ports, icmpType, icmpCode } of found.egress) {
     if (network !== undefined)
       expect(parseAddress(network.first)).toBeLessThanOrEqual(parseAddress(network.last)!);
@@ -127,6 +129,7 @@ const KNOWN: readonly [string[], unknown][] = [
   ],
   [['resources', 'net_out'], [{ protocol: 'tcp', log: false, ports: { first: 9, last: 99_999 } }]],
   [['resources', 'net_out'], [{ protocol: 'icmp', log: false, icmpType: 256 }]],
+  [['warden', 'unsafe'], 'fuse'],
   [['jobs'], { one: { discard_output: false, log_tag: null, sockets: false } }],
 ];
 
