@@ -51,7 +51,6 @@ const record: fc.Arbitrary<ContainerRecord> = fc.record({
   state: fc.constantFrom('born' as const, 'active' as const, 'stopped' as const),
   unsafe: fc.array(text, { maxLength: 3 }),
   isDestroying: fc.boolean(),
-  unsafe: fc.array(text, { maxLength: 2 }),
   events: fc.array(text, { maxLength: 3 }).map((events) => new Set(events)),
   jobs: fc
     .array(
