@@ -34,6 +34,9 @@ const REPORT = path.resolve(import.meta.dirname, '../../../reports/prove-kit.jso
 /** Who waits longer waits for ever; what runs in memory takes milliseconds. */
 const DEADLINE_MS = { filesystem: 60_000, memory: 5_000 };
 
+/** For all tests of a kit together, on a busy machine. */
+const WHOLE_KIT_MS = 600_000;
+
 interface Row {
   readonly contract: string;
   readonly fault: string;
@@ -91,7 +94,7 @@ function prove<C extends keyof Subjects>(
 ): void {
   const deadline = contract === 'filesystem' ? DEADLINE_MS.filesystem : DEADLINE_MS.memory;
   describe(`the ${contract} kit`, () => {
-    it('passes a driver without a fault', async () => {
+    it('passes a driver without a fault', { timeout: WHOLE_KIT_MS }, async () => {
       const named = new Set(faults.map(({ by }) => by));
       const tests = testsOf(contract, make).filter(({ title }) => named.has(undefined) || named.has(title));
       expect(tests.length).toBeGreaterThan(0);
@@ -102,7 +105,7 @@ function prove<C extends keyof Subjects>(
       expect(faults.length).toBeGreaterThanOrEqual(8);
     });
     for (const fault of faults) {
-      it(`catches: ${fault.name}`, async () => {
+      it(`catches: ${fault.name}`, { timeout: WHOLE_KIT_MS }, async () => {
         const tests = testsOf(contract, async () => faulty(await make(), fault));
         const caughtBy = await firstFailure(
           tests.filter(({ title }) => fault.by === undefined || title === fault.by),
