@@ -116,7 +116,7 @@ async function prepareResults(steps) {
   fs.rmSync(RESULTS, { recursive: true, force: true });
   fs.mkdirSync(RESULTS, { recursive: true });
   const environment = {
-    WARDEN_TEST_PATIENCE: String(PATIENCE),
+    WARDEN_TEST_PATIENCE: String(PATIENCE * slow),
     WARDEN_TEST_GUEST: '/run/vm',
     WARDEN_TEST_USER_QUOTA: '/run/vm/ext4-user',
     WARDEN_TEST_PROJECT_QUOTA: '/run/vm/ext4-project:/run/vm/xfs-project',
