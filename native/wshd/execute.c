@@ -80,12 +80,9 @@ _Noreturn static void execute_descriptor(int program, char **argv) {
  * CAP_SYS_RESOURCE among them, which no job gets unless the operator gives it by name.
  */
 static void take_own_score(const struct init *init) {
+  if (init->has_own_users) prctl(PR_SET_DUMPABLE, 1);
   int fd = openat(init->proc, "self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-  if (fd < 0 && init->has_own_users) {
-    prctl(PR_SET_DUMPABLE, 1);
-    fd = openat(init->proc, "self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-    prctl(PR_SET_DUMPABLE, 0);
-  }
+  if (init->has_own_users) prctl(PR_SET_DUMPABLE, 0);
   if (fd < 0) return;
   (void)!write(fd, init->job_score, strlen(init->job_score));
   close(fd);

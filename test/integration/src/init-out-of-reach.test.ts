@@ -48,7 +48,7 @@ describeWith(['root', 'isolated', 'overlayfs'], 'init out of reach', () => {
     },
   );
 
-  it('and no program that runs from a file of the host can be written to: init, its children before they run, the copy [SECURITY E07]', async () => {
+  it('and no program that runs from a file of the host can be written to or looked into: init, its children before they run, the copy [SECURITY E07 E08]', async () => {
     await using box = await (await suite.daemon.connect()).create();
     const { containerPath } = await box.info();
     const program = fs.readFileSync(`${containerPath}/bin/wshd`);
@@ -56,7 +56,13 @@ describeWith(['root', 'isolated', 'overlayfs'], 'init out of reach', () => {
     fs.writeFileSync(host, Buffer.alloc(64 << 20, 'x'));
     // looks at every process as fast as it can while jobs start and copies run
     const grab = await box.spawn(
-      `while [ ! -e /tmp/enough ]; do for p in /proc/[0-9]*; do case "$(tr "\\0" " " < $p/cmdline 2>/dev/null)" in wshd:*|warden-copy*) echo x >> /tmp/tried; { echo grabbed >> $p/exe; } 2>/dev/null && echo $p;; esac; done; done`,
+      `title() { tr "\\0" " " < $1/cmdline 2>/dev/null; }
+       while [ ! -e /tmp/enough ]; do for p in /proc/[0-9]*; do case "$(title $p)" in wshd:*|warden-copy*)
+         echo x >> /tmp/tried
+         { echo grabbed >> $p/exe; } 2>/dev/null && echo "wrote $p"
+         # what can be listed of one that is still ours afterwards was ours
+         open=$(ls $p/fd/ 2>/dev/null) && [ -n "$open" ] && case "$(title $p)" in wshd:*|warden-copy*) echo "looked into $p";; esac
+       esac; done; done`,
       { privileged: true },
     );
     for (let round = 0; round < 15; round++) {
