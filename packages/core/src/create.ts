@@ -9,6 +9,8 @@ import {
   type ContainerId,
   type CreateSpec,
   encodeBytes,
+  isWardenError,
+  type LaunchedInit,
   WardenError,
 } from '@warden/interface';
 import { ManagedContainer, type Reference } from './container.ts';
@@ -92,7 +94,11 @@ export async function makeContainer(
   undo.push(() => launched.abort());
   await failpoints.pass('create.launch');
 
-  await drivers.network.attach(network, record.drivers.network, launched.pid);
+  try {
+    await drivers.network.attach(network, record.drivers.network, launched.pid);
+  } catch (error) {
+    throw await reasonOf(error, launched);
+  }
   await failpoints.pass('create.network');
 
   const init = await launched.proceed();
@@ -102,6 +108,12 @@ export async function makeContainer(
   });
   await failpoints.pass('create.proceed');
   return { container, init, undo };
+}
+
+/** Init builds its root meanwhile. Where that failed, its namespace is gone, and why is what the client needs to know. */
+async function reasonOf(error: unknown, launched: LaunchedInit): Promise<unknown> {
+  const isGone = isWardenError(error) && ['ESRCH', 'ENODEV', 'ENOENT'].includes(String(error.fields.errno));
+  return (isGone ? await launched.whyDead?.() : undefined) ?? error;
 }
 
 /** Makes one for the pool of prepared ones. It has no handle yet: it is in nobody's way. */

@@ -112,6 +112,8 @@ export interface LaunchedInit {
   proceed(): Promise<Init>;
   /** Kills it and waits until its namespaces are empty. Idempotent. */
   abort(): Promise<void>;
+  /** Asked when something was done to it in vain: why it has died; `undefined` when it has not, or nobody knows. */
+  whyDead?(): Promise<unknown>;
 }
 
 /** A process to run. `stdin` is the whole standard input. */

@@ -54,15 +54,20 @@ export async function launchInit(spec: LaunchSpec, logger: Logger): Promise<Laun
 /** Between its report and our look, init may have died: then what the launcher says of it is worth more than that it is not there. */
 async function reportedReason(launcher: Launcher, error: unknown): Promise<unknown> {
   if (!isWardenError(error) || error.fields.errno !== 'ESRCH') return error;
+  return (await reported(launcher)) ?? error;
+}
+
+/** What the launcher reports of a failure within a moment. */
+async function reported(launcher: Launcher): Promise<unknown> {
   let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<unknown>((resolve) => {
-    timer = setTimeout(() => resolve(error), REPORT_TIMEOUT_MS);
+  const late = new Promise<undefined>((resolve) => {
+    timer = setTimeout(() => resolve(undefined), REPORT_TIMEOUT_MS);
   });
-  const reported = launcher.expect('ready').then(
-    () => error,
+  const failure = launcher.expect('ready').then(
+    () => undefined,
     (reason: unknown) => reason,
   );
-  const reason = await Promise.race([reported, late]);
+  const reason = await Promise.race([failure, late]);
   clearTimeout(timer);
   return reason;
 }
@@ -101,6 +106,10 @@ class Launched implements LaunchedInit {
   abort(): Promise<void> {
     this.#aborting ??= this.#abort();
     return this.#aborting;
+  }
+
+  whyDead(): Promise<unknown> {
+    return reported(this.#launcher);
   }
 
   async #proceed(): Promise<Init> {

@@ -42,8 +42,7 @@ export const INIT_SCENARIOS: Readonly<Record<string, InitCase>> = {
   'wshd.dev': making,
   'wshd.cgroups': making,
   'wshd.clone': making,
-  // the kernel may be the first to find that init is gone
-  'wshd.clone-told': { ...making, kill: { rejects: /init|launcher|ESRCH|No such process/ } },
+  'wshd.clone-told': making,
   'wshd.go': making,
   'wshd.after-clone': making,
   'wshd.ready': making,
