@@ -76,7 +76,14 @@ if (passed) {
   const options = `log_path=${cache}/node`;
   passed = run(
     process.execPath,
-    ['node_modules/vitest/vitest.mjs', 'run', ...(files.length > 0 ? files : WITH_PROGRAMS)],
+    // everything takes several times as long
+    [
+      'node_modules/vitest/vitest.mjs',
+      'run',
+      '--testTimeout',
+      '300000',
+      ...(files.length > 0 ? files : WITH_PROGRAMS),
+    ],
     {
       LD_PRELOAD: library('libasan.so'),
       // foreign programs that the tests start have the runtime as well, and findings of their own: they go on, and are left out by their names
