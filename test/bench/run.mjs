@@ -2,7 +2,8 @@
 //
 //   npm run bench [-- --count N]            default 100 of each; below 50 the short form, with smaller crowds and copies
 //   npm run bench -- --only lives,copies    these sections alone
-//   npm run bench -- --write-baseline       commit what was measured as what later runs are compared with
+//   npm run bench -- --write-baseline       keeps what was measured in baseline.json, which later runs are compared with
+//   npm run bench -- --write-docs           puts the table into docs/performance.md
 //
 // Ends with 1 when a ratio is worse than the committed one by more than a quarter, twice in a row, on a machine that was quiet enough to tell.
 import fs from 'node:fs';
@@ -15,7 +16,7 @@ import { makePlace } from './lib/daemon.mjs';
 import { startFloor } from './lib/floor.mjs';
 import { Samples } from './lib/samples.mjs';
 import { compare, evaluate, isMet, restlessness } from './report/evaluate.mjs';
-import { markdown } from './report/markdown.mjs';
+import { markdown, table } from './report/markdown.mjs';
 import { plot } from './report/plot.mjs';
 import { rows } from './report/rows.mjs';
 import { measureConfinement } from './sections/confinement.mjs';
@@ -48,6 +49,7 @@ const { values: options } = parseArgs({
     count: { type: 'string', default: '100' },
     only: { type: 'string' },
     'write-baseline': { type: 'boolean', default: false },
+    'write-docs': { type: 'boolean', default: false },
   },
 });
 const count = Number(options.count);
@@ -57,7 +59,7 @@ const only = options.only?.split(',') ?? Object.keys(SECTIONS);
 const unknown = only.filter((name) => !Object.hasOwn(SECTIONS, name));
 if (!(count >= 1) || unknown.length > 0) {
   process.stderr.write(
-    `usage: npm run bench -- [--count N] [--only ${Object.keys(SECTIONS).join(',')}] [--write-baseline]\n`,
+    `usage: npm run bench -- [--count N] [--only ${Object.keys(SECTIONS).join(',')}] [--write-baseline] [--write-docs]\n`,
   );
   process.exit(2);
 }
@@ -69,6 +71,8 @@ const load = os.loadavg()[0];
 const samples = new Samples();
 const skipped = new Map();
 const facts = new Map();
+
+const about = `${form} form, ${count} of each, ${os.cpus().length} processors, load before ${load.toFixed(1)}, Linux ${os.release()}, Node ${process.versions.node}`;
 
 /** Makes a place for a daemon; `settings` is for programs that are no daemon of ours. */
 const place = Object.assign((_name, sections) => makePlace({ directory, rootfs, sections }), {
@@ -127,7 +131,6 @@ function write(name, text) {
 }
 
 function writeReports(results) {
-  const about = `${form} form, ${count} of each, ${os.cpus().length} processors, load before ${load.toFixed(1)}, Linux ${os.release()}, Node ${process.versions.node}`;
   const text = markdown({ results, samples, skipped, about });
   process.stdout.write(text);
   write('bench.md', text);
@@ -141,6 +144,18 @@ function writeReports(results) {
       1,
     ),
   );
+}
+
+/** Between the two marks stands what the bench has said last. */
+function writeDocs(results) {
+  const [begin, end] = ['<!-- bench -->', '<!-- end of bench -->'];
+  const file = path.join(repository, 'docs/performance.md');
+  const text = fs.readFileSync(file, 'utf8');
+  const [before, rest] = text.split(begin);
+  const [, after] = (rest ?? '').split(end);
+  if (after === undefined) throw new Error(`${file} lacks the marks ${begin} and ${end}`);
+  const report = table({ results, skipped, about });
+  fs.writeFileSync(file, `${before}${begin}\n\n${report}\n${end}${after}`);
 }
 
 function writeBaseline(all, results) {
@@ -157,6 +172,7 @@ try {
   const baseline = all[form] ?? {};
   const results = judge(baseline, samples);
   writeReports(results);
+  if (options['write-docs']) writeDocs(results);
   if (options['write-baseline']) writeBaseline(all, results);
   else {
     const restless = restlessness(samples, load, os.cpus().length);

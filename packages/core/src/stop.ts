@@ -39,8 +39,9 @@ export function stopContainer(
 }
 
 async function stop(engine: Engine, container: ManagedContainer): Promise<void> {
-  // the intent, so that the next daemon ends what this one began; a full disk must not keep anything running
-  trySave(engine, container);
+  // the intent, so that the next daemon ends what this one began; a full disk must not keep anything running. A destruction has recorded its own
+  const isRecorded = container.record.isDestroying;
+  if (!isRecorded) trySave(engine, container);
   await engine.failpoints.pass('stop.record');
   container.outOfMemoryWatch?.check(); // what the kernel has done already is not lost
   container.outOfMemoryWatch?.close();
@@ -49,7 +50,7 @@ async function stop(engine: Engine, container: ManagedContainer): Promise<void> 
   await engine.failpoints.pass('stop.empty');
   await Promise.allSettled([...container.jobs.values()].map(({ ended }) => ended));
   await engine.failpoints.pass('stop.jobs');
-  saveRecord(engine, container); // again: what the jobs left is part of it
+  if (!isRecorded) saveRecord(engine, container); // again: what the jobs left is part of it
   await engine.failpoints.pass('stop.done');
   container.isEmptied = true;
 }

@@ -12,10 +12,14 @@ const VERDICTS = new Map([
   [false, '**missed**'],
 ]);
 
-/** The whole report: the table of issues' targets, what was measured, what was left out and why. */
-export function markdown({ results, samples, skipped, about }) {
-  const lines = ['# Bench', '', about, ''];
-  lines.push('| what | value | bounds | target | | beside the baseline |', '|---|---|---|---|---|---|');
+/** What was compared with what, and what was left out and why. */
+export function table({ results, skipped, about }) {
+  const lines = [
+    `${about}.`,
+    '',
+    '| what | value | bounds | target | | beside the baseline |',
+    '|---|---|---|---|---|---|',
+  ];
   for (const { row, result, met, comparison } of results) {
     if (result === undefined) continue;
     const bounds = `${number(result.low)} … ${number(result.high)}`;
@@ -33,6 +37,12 @@ export function markdown({ results, samples, skipped, about }) {
     for (const [what, reason] of skipped) lines.push(`- ${what}: ${reason}`);
     lines.push('');
   }
+  return lines.join('\n');
+}
+
+/** The whole report: the table, and everything that was measured for it. */
+export function markdown({ results, samples, skipped, about }) {
+  const lines = ['# Bench', '', table({ results, skipped, about })];
   lines.push('| measured | n | median | p10 | p90 |', '|---|---|---|---|---|');
   for (const name of samples.names) {
     const { n, median, p10, p90 } = summary(samples.get(name));

@@ -16,8 +16,10 @@ export async function measureLives({ samples, skipped, place, floor, count }) {
   try {
     for (const program of ['crun', 'runc']) {
       const reason = program === 'crun' ? whyNoCrun() : whyNot(program);
-      if (reason === undefined) peers.push(await startPeer(ociRuntime(program, place.settings)));
-      else skipped.set(program, reason);
+      const peer =
+        reason === undefined ? await startPeer(ociRuntime(program, place.settings), skipped) : undefined;
+      if (peer !== undefined) peers.push(peer);
+      else if (reason !== undefined) skipped.set(program, reason);
     }
     const docker = whyNoDocker();
     if (docker !== undefined) skipped.set('docker', docker);
@@ -64,8 +66,15 @@ async function spacedRound({ samples, daemon, floor }) {
   await samples.time('warden destroy, idle before', () => box.destroy());
 }
 
-async function startPeer(peer) {
-  await peer.create('live');
+/** Programs that are there may still not work here: that is no reason to measure nothing. */
+async function startPeer(peer, skipped) {
+  try {
+    await peer.create('live');
+  } catch (error) {
+    skipped.set(peer.name, `it starts no container here: ${error.message}`);
+    await peer.close();
+    return undefined;
+  }
   return {
     ...peer,
     stop: async () => {
