@@ -22,6 +22,7 @@ import { rows } from './report/rows.mjs';
 import { measureConfinement } from './sections/confinement.mjs';
 import { measureCopies } from './sections/copies.mjs';
 import { measureCrowd } from './sections/crowd.mjs';
+import { measureDurable } from './sections/durable.mjs';
 import { measureLives } from './sections/lives.mjs';
 import { measureOutput } from './sections/output.mjs';
 import { measureParallel } from './sections/parallel.mjs';
@@ -38,6 +39,7 @@ const SECTIONS = {
   output: measureOutput,
   copies: measureCopies,
   quota: measureQuota,
+  durable: measureDurable,
   crowd: measureCrowd,
 };
 const FULL = 50;

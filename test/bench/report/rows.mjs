@@ -153,5 +153,7 @@ function starts(isShort) {
 function extras() {
   return [
     row('quota', 'create with a quota image ÷ without', 'create with a quota image', 'create without quota'),
+    row('durable', 'create with records flushed ÷ not', 'create durable', 'create not durable'),
+    row('durable', 'destroy with records flushed ÷ not', 'destroy durable', 'destroy not durable'),
   ];
 }
