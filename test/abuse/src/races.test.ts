@@ -69,7 +69,7 @@ describeWith(['root', 'isolated', 'overlayfs', 'python3'], 'races', () => {
       await using box = await warden.create({ rootfs: image });
       const found = await race(
         box,
-        `--sentinel ${sentinel} newcomers ${times(60, 5)}`,
+        `--sentinel ${sentinel} newcomers ${times(40, 5)}`,
         async (isOver) => {
           const lane = async (): Promise<void> => {
             while (!isOver()) await box.run(':', { privileged });
@@ -103,7 +103,7 @@ describeWith(['root', 'isolated', 'overlayfs', 'python3'], 'races', () => {
     const rounds = times(10_000, 150);
     let inside = 0;
     let refused = 0;
-    await race(box, `swap /home/vcap/d /home/vcap/e ${times(120, 6)}`, async (isOver) => {
+    await race(box, `swap /home/vcap/d /home/vcap/e ${times(90, 6)}`, async (isOver) => {
       for (let i = 0; i < rounds && !isOver(); i++) {
         try {
           await box.copyOut('/home/vcap/d/file', target);
@@ -159,7 +159,7 @@ describeWith(['root', 'isolated', 'overlayfs', 'python3'], 'races', () => {
     let byDirectory = 0;
     let byLink = 0;
     const rounds = times(2000, 60);
-    await race(swapper, `swap /shared/d /shared/e ${times(120, 6)}`, async (isOver) => {
+    await race(swapper, `swap /shared/d /shared/e ${times(90, 6)}`, async (isOver) => {
       for (let i = 0; i < rounds && !isOver(); i++) {
         try {
           const box = await warden.create({
