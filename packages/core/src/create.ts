@@ -196,6 +196,7 @@ function validate(engine: Engine, spec: CreateSpec): void {
       throw invalid(`Source path for bind mount does not exist: ${source}`, source);
     if (!path.isAbsolute(target) || path.normalize(`${target}/`) === '/')
       throw invalid(`target path of a bind mount must be absolute and not the root: ${target}`, target);
+    if (target.includes('\0')) throw invalid('target path of a bind mount holds a NUL byte', target);
     if (mode !== 'ro' && mode !== 'rw') throw invalid('Unknown mode', source);
   }
 }
@@ -215,7 +216,12 @@ function isTaken({ containers, reserved }: Engine, handle: string): boolean {
 }
 
 function isDirectory(target: string): boolean {
-  return fs.statSync(target, { throwIfNoEntry: false })?.isDirectory() === true;
+  try {
+    return fs.statSync(target, { throwIfNoEntry: false })?.isDirectory() === true;
+  } catch {
+    // no path at all: it holds a zero, is too long, leads in a circle
+    return false;
+  }
 }
 
 /** Takes handle, network and uid, and plans what the drivers will do. Touches nothing outside this process. */

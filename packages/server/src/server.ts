@@ -11,6 +11,9 @@ import { listenAt, removeSocket, requireFreePath } from './socket-file.ts';
 import { Turns } from './turns.ts';
 
 const DEFAULT_BUFFERED_BYTES = 256 * 1024 * 1024;
+/** So many refused clients may take so long to read why. */
+const MAX_LINGERING = 16;
+const LINGER_MILLISECONDS = 1_000;
 /** Refused clients are told of so often at most: they must not fill the log. */
 const REFUSAL_LOG_MILLISECONDS = 1_000;
 
@@ -65,6 +68,7 @@ class UnixSocketServer implements WardenServer {
   readonly #turns = new Turns();
   readonly #budget: ByteBudget;
   #refused = 0;
+  #lingering = 0;
   #refusalsLogged = Number.NEGATIVE_INFINITY;
   #inode: number | undefined;
   #stopped: Promise<void> | undefined;
@@ -159,9 +163,21 @@ class UnixSocketServer implements WardenServer {
       this.#refused = 0;
     }
     socket.on('error', () => {});
-    // no lingering: whoever does not read this cannot hold the descriptor
-    socket.write(encodeFrame(encodeMessage(MessageType.Error, errorResponse(error), 'response')));
-    socket.destroySoon();
+    const answer = encodeFrame(encodeMessage(MessageType.Error, errorResponse(error), 'response'));
+    if (this.#lingering >= MAX_LINGERING) {
+      // Not even until the next round of the loop: hundreds can come at once, and the descriptors are needed for work.
+      socket.write(answer, () => socket.destroy());
+      return;
+    }
+    // Whoever has sent a request already would lose the answer by a reset: what they send is read, and thrown away.
+    this.#lingering++;
+    const timer = setTimeout(() => socket.destroy(), LINGER_MILLISECONDS);
+    socket.once('close', () => {
+      clearTimeout(timer);
+      this.#lingering--;
+    });
+    socket.resume();
+    socket.end(answer);
   }
 
   /** Stops accepting; resolves when the last connection is gone. */
