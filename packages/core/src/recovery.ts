@@ -15,6 +15,8 @@ import { stopContainer } from './stop.ts';
 
 /** For what outlived an init. */
 const KILL_TIMEOUT_MS = 5_000;
+/** So many inits are asked at a time: each has to wake up for its answer, and on a busy machine that takes a while. */
+const ASKED_AHEAD = 32;
 
 /** Recovers everything. Never throws for a single container; errors of the reconciliation pass through. */
 export async function recoverContainers(engine: Engine): Promise<void> {
@@ -26,10 +28,14 @@ export async function recoverContainers(engine: Engine): Promise<void> {
     withdraw(engine, entry);
     if (entry.kind !== 'set-aside') claims.set(entry.id, [...(claims.get(entry.id) ?? []), entry]);
   }
-  for (const claimants of claims.values()) {
+  const queue = [...claims.values()];
+  const asked = new Map<DepotEntry, Promise<Init | undefined>>();
+  for (const [at, claimants] of queue.entries()) {
+    for (const soon of queue.slice(at === 0 ? 0 : at + ASKED_AHEAD - 1, at + ASKED_AHEAD))
+      ask(engine, soon, asked);
     const entry = await rightful(engine, claimants);
     try {
-      await recoverOne(engine, entry);
+      await recoverOne(engine, entry, asked.get(entry));
     } catch (error) {
       engine.logger.error('recovery-failed', { id: entry.id, error: toWardenError(error) });
       quarantine(engine, entry, error);
@@ -63,8 +69,24 @@ async function rightful(engine: Engine, claimants: readonly DepotEntry[]): Promi
   return chosen;
 }
 
-async function recoverOne(engine: Engine, entry: DepotEntry): Promise<void> {
-  const init = await engine.drivers.init.connect(entry.directory);
+/** Begins to connect. What comes of it, also a failure, is met when it is the container's turn. */
+function ask(
+  engine: Engine,
+  [first, ...others]: readonly DepotEntry[],
+  asked: Map<DepotEntry, Promise<Init | undefined>>,
+): void {
+  if (first === undefined || others.length > 0) return;
+  const connecting = engine.drivers.init.connect(first.directory);
+  connecting.catch(() => {});
+  asked.set(first, connecting);
+}
+
+async function recoverOne(
+  engine: Engine,
+  entry: DepotEntry,
+  asked: Promise<Init | undefined> | undefined,
+): Promise<void> {
+  const init = await (asked ?? engine.drivers.init.connect(entry.directory));
   await engine.failpoints.pass('recover.connect');
   if (entry.kind === 'recorded') {
     if (entry.name !== entry.id)
