@@ -43,11 +43,24 @@ export async function cgroupSubject(other?: DriverFactory<CgroupDriver>): Promis
         for (const { name } of fs
           .readdirSync(parent, { withFileTypes: true })
           .filter((one) => one.isDirectory()))
-          fs.rmdirSync(path.join(parent, name));
+          await removeWhenEmpty(path.join(parent, name));
         fs.rmdirSync(parent);
       }
     },
   };
+}
+
+/** Who was killed a moment ago keeps its group busy until it has gone. */
+async function removeWhenEmpty(group: string): Promise<void> {
+  const deadline = Date.now() + 10_000;
+  for (;;) {
+    try {
+      return fs.rmdirSync(group);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EBUSY' || Date.now() > deadline) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
 }
 
 async function join(files: readonly string[]): Promise<JoinedProcess> {
