@@ -111,6 +111,10 @@ describeWith(['root', 'isolated', 'overlayfs'], 'recovery', () => {
         process.kill(Number(pid), 'SIGKILL');
         await expect.poll(() => fs.existsSync(`/proc/${pid}`), { timeout: 10_000 }).toBe(false);
         fs.rmSync(aside, { recursive: true });
+        // as the advice says: what else carries its id is swept at the next start
+        await daemon.kill();
+        const next = await startDaemon({ place: daemon.place });
+        await next.stop();
       },
     );
   });
