@@ -263,7 +263,7 @@ describeWith(['root', 'isolated', 'overlayfs'], 'a container in each state', () 
         netIn: () => box.netIn(),
         netOut: () => box.netOut({ port: 1 }),
         copyIn: () => box.copyIn('/etc/hostname', '/tmp/'),
-        copyOut: () => box.copyOut('/etc/passwd', '/nonexistent/'),
+        copyOut: () => box.copyOut('/etc/passwd', `${suite.daemon.place.directory}/copied/`),
         limitMemory: () => box.limitMemory(),
         limitCpu: () => box.limitCpu(),
         limitBandwidth: () => box.limitBandwidth({ rate: 1_000_000n, burst: 100_000n }),
