@@ -28,7 +28,7 @@ beforeEach(async () => {
   net = await makeTopology();
   driver = makeDriver();
   await driver.setup(POLICY);
-}, 30_000);
+}, 240_000);
 afterEach(async () => {
   for (const spec of [A, B]) await driver.release(spec, {});
   await driver.close();
@@ -82,7 +82,7 @@ describe('a hostile container', () => {
       '224.0.0.1',
     ])
       expect(await received(raw(source)), source).toBe(0);
-  }, 60_000);
+  }, 240_000);
 
   it("changes no neighbour of the host, and takes no other container's packets, by ARP [SECURITY N02]", async () => {
     const a = await container(A);
@@ -157,7 +157,7 @@ while True: s.accept()[0].close()
     net.host.run('nft', 'flush', 'chain', 'inet', 'warden-test', 'input');
     expect(connects()).toBe(0);
     await server.close();
-  }, 30_000);
+  }, 240_000);
 
   it('does not inherit the connections of who had its address before', async () => {
     const server = await answer(net.outside, [OUTSIDE], { first: 7030, last: 7030 });
@@ -188,7 +188,7 @@ for i in range(3): s.send(b'x'); s.recv(16)
     expect(exchange(b)).toBe(0);
     await driver.release(heir, {});
     await server.close();
-  }, 30_000);
+  }, 240_000);
 
   it('finds no connections that an earlier daemon left with its address', async () => {
     const server = await answer(net.outside, [OUTSIDE], { first: 7031, last: 7031 });
@@ -218,7 +218,7 @@ for i in range(3): s.send(b'x'); s.recv(16)
     await next.release(heir, {});
     await next.close();
     await server.close();
-  }, 30_000);
+  }, 240_000);
 });
 
 describe('the host', () => {
@@ -252,7 +252,7 @@ describe('the host', () => {
     expect(state()).toBe(before);
     for (const name of ['inet foreign', 'ip nat', 'netdev n', 'bridge br'])
       net.host.run('nft', 'delete', 'table', ...name.split(' '));
-  }, 120_000);
+  }, 240_000);
 
   it('restores everything after its table was deleted [linux-container 25 net_out]', async () => {
     const a = await container(A);
@@ -302,7 +302,7 @@ s = socket.create_server((sys.argv[1], ${port}), family=socket.AF_INET6 if ':' i
       await driver.mapPort(A, {}, { hostPort: 8110 + index, containerPort: 80 });
       await server.close();
     }
-  }, 30_000);
+  }, 240_000);
 
   it('publishes at the address it was told', async () => {
     net.host.run('ip', 'address', 'add', '203.0.113.77/32', 'dev', 'wt-up');
@@ -335,7 +335,7 @@ describe('a daemon that lives in a container', () => {
     const b = await container(B);
     expect(b.connect(A.containerIp, 80)).toBe('refused');
     expect(a.connect(OUTSIDE, 80)).toBe('refused');
-  }, 30_000);
+  }, 240_000);
 });
 
 function macOf(where: TestNamespace, link: string): string {
