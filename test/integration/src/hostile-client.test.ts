@@ -5,10 +5,12 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { describeWith, patience, withDaemon } from '@warden/test-harness';
-import { expect, it } from 'vitest';
+import { afterAll, expect, it } from 'vitest';
 
 const HERE = import.meta.dirname;
-const WATCH_FILE = path.join(fs.mkdtempSync('/tmp/warden-loop-'), 'watch.json');
+const DIRECTORY = fs.mkdtempSync('/tmp/warden-loop-');
+const WATCH_FILE = path.join(DIRECTORY, 'watch.json');
+afterAll(() => fs.rmSync(DIRECTORY, { recursive: true, force: true }));
 /** Of processor time in one round of the event loop. */
 const BUSY_MS = 50;
 /** What a loaded machine of two processors makes of 100 ms. */
