@@ -95,13 +95,16 @@ describeWith(['root', 'isolated', 'overlayfs', 'cgroup-v2'], 'a container in cgr
     mknod('kmsg', 'c', '1', '11');
     mknod('disk', 'b', DISK[0]!, DISK[1]!);
     const script = `for name in null kmsg disk; do (: < ${nodes}/$name) 2>/dev/null && echo $name; done; true`;
-    // the same files, outside: it is the group that refuses
     expect(place.network.host.run('sh', '-c', script)).toBe('null\nkmsg\ndisk\n');
     await using box = await (await suite.daemon.connect()).create({
       bindMounts: [{ source: nodes, target: nodes, mode: 'rw' }],
     });
-    const { stdout } = await box.run(script, { privileged: true });
-    expect(Buffer.from(stdout).toString()).toBe('null\n');
+    // the same files by a process of the host that has joined the group: nothing else keeps it from them
+    const joined = `echo $$ > ${group(place, box)}/cgroup.procs && ${script}`;
+    expect(place.network.host.run('sh', '-c', joined)).toBe('null\n');
+    // inside no mount of a request has devices, and /dev has those of the list
+    const { stdout } = await box.run(`${script}; : < /dev/null && echo own`, { privileged: true });
+    expect(Buffer.from(stdout).toString()).toBe('own\n');
   });
 });
 
