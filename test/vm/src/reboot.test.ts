@@ -3,7 +3,7 @@
  *
  * Two runs: the first makes containers and asks the host for the reset, which ends it; the second, after it, is the test.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { describeWith, makePlace, patience, startDaemon, type TestDaemon } from '@warden/test-harness';
@@ -13,7 +13,8 @@ import { expect, it } from 'vitest';
 interface Before {
   readonly depot: string;
   readonly pids: readonly number[];
-  readonly containers: number;
+  /** That many are on the disk for certain; of the last one there may be anything. */
+  readonly synced: number;
 }
 
 /** What clearing the depot may take beyond a start on an empty one. */
@@ -28,6 +29,7 @@ describeWith(['root', 'isolated', 'overlayfs', 'guest'], 'a reset of the machine
     const warden = await daemon.connect();
     const pids: number[] = [];
     for (let index = 0; index < 3; index++) {
+      if (index === 2) expect(spawnSync('sync').status).toBe(0);
       const box = await warden.create();
       await box.limitMemory(64n << 20n);
       await box.netIn();
@@ -35,7 +37,7 @@ describeWith(['root', 'isolated', 'overlayfs', 'guest'], 'a reset of the machine
       const { containerPath } = await box.info();
       pids.push(Number(fs.readFileSync(path.join(containerPath!, 'run/wshd.pid'), 'utf8')));
     }
-    const before: Before = { depot: daemon.place.depot, pids, containers: pids.length };
+    const before: Before = { depot: daemon.place.depot, pids, synced: pids.length - 1 };
     fs.writeFileSync(note, JSON.stringify(before));
     fs.writeFileSync('/dev/console', 'warden-vm: reset\n');
     await new Promise((resolve) => setTimeout(resolve, patience(60_000)));
@@ -47,7 +49,7 @@ describeWith(['root', 'isolated', 'overlayfs', 'guest'], 'a reset of the machine
     async () => {
       const before = JSON.parse(fs.readFileSync(note, 'utf8')) as Before;
       const stale = fs.readdirSync(before.depot).filter((name) => !name.startsWith('.'));
-      expect(stale).toHaveLength(before.containers);
+      expect(stale.length).toBeGreaterThanOrEqual(before.synced);
       const place = await makePlace();
       // the depot of old, at the place of the new daemon
       fs.rmdirSync(place.depot);
