@@ -175,9 +175,12 @@ try {
   const results = judge(baseline, samples);
   writeReports(results);
   if (options['write-docs']) writeDocs(results);
-  if (options['write-baseline']) writeBaseline(all, results);
-  else {
-    const restless = restlessness(samples, load, os.cpus().length);
+  const restless = restlessness(samples, load, os.cpus().length);
+  if (options['write-baseline'] && restless === undefined) writeBaseline(all, results);
+  else if (options['write-baseline']) {
+    process.stderr.write(`no baseline is made on a restless machine: ${restless}\n`);
+    process.exitCode = 1;
+  } else {
     if (restless !== undefined) {
       process.stdout.write(`\ninconclusive beside the baseline: ${restless}\n`);
     } else {

@@ -3,6 +3,8 @@ import { median, quantile, ratio } from '../lib/statistics.mjs';
 
 /** By how much a ratio may be worse than the committed one. */
 export const TOLERANCE = 1.25;
+/** With fewer of a side, chance alone makes narrow bounds. */
+const FEWEST = 5;
 /** A machine on which the floor's own creates scatter more than this tells nothing about ours. */
 const STEADY = 3;
 
@@ -19,7 +21,8 @@ export function evaluate(row, samples) {
     };
   }
   const under = samples.get(row.under);
-  return under.length === 0 ? undefined : ratio(over, under);
+  if (under.length === 0) return undefined;
+  return { ...ratio(over, under), n: Math.min(over.length, under.length) };
 }
 
 /** Whether the target is met; `undefined` without a target or a value. */
@@ -36,7 +39,7 @@ export function compare(row, result, committed) {
   const isWorse = (value) => (isLowerBetter ? value > limit : value < limit);
   if (!isWorse(result.value)) return 'as before';
   // certain only when even the better bound is beyond
-  return isWorse(isLowerBetter ? result.low : result.high) ? 'worse' : 'uncertain';
+  return result.n >= FEWEST && isWorse(isLowerBetter ? result.low : result.high) ? 'worse' : 'uncertain';
 }
 
 /** Why this machine is too restless for a judgement; `undefined` when it is not. */

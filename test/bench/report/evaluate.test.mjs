@@ -5,7 +5,7 @@ import { rows } from './rows.mjs';
 
 const lower = { id: 'a', over: 'x', under: 'y', most: 3 };
 const higher = { id: 'b', over: 'x', under: 'y', least: 2 };
-const at = (value, half = 0.05) => ({ value, low: value - half, high: value + half });
+const at = (value, half = 0.05, n = 10) => ({ value, low: value - half, high: value + half, n });
 
 function samplesOf(values) {
   const samples = new Samples();
@@ -48,6 +48,11 @@ describe('the comparison with the baseline', () => {
   test('scattered samples are uncertain, not worse', () => {
     expect(compare(lower, at(2.6, 0.5), 2)).toBe('uncertain');
     expect(compare(higher, at(7.5, 1), 10)).toBe('uncertain');
+  });
+
+  test('a few samples are uncertain, however close together', () => {
+    expect(compare(lower, at(2.6, 0.05, 4), 2)).toBe('uncertain');
+    expect(compare(lower, at(2.6, 0.05, 5), 2)).toBe('worse');
   });
 
   test('better is never worse', () => {
