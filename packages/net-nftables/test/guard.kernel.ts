@@ -282,7 +282,8 @@ for target in ('224.0.0.1', '224.0.0.251', '239.1.2.3', '255.255.255.255', '0.0.
         send(ip(own, target, 17, udp(own, target, 4000, 7121)), to=to)
         send(ip(own, target, 1, icmp(8, 0)), to=to)
 `;
-    const match = 'meta nfproto ipv4';
+    // Not what the host itself tells its links of the groups it has joined.
+    const match = 'ip protocol { icmp, udp }';
     const seen = count(net.outside, `ip saddr { ${HOST}, ${A.containerIp} } ip protocol { icmp, udp }`);
     const inside = count(b, match);
     const atHost = count(net.host, `iifname "w-*" ${match}`, { hook: 'input', priority: 10 });
