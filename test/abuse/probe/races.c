@@ -66,14 +66,29 @@ static bool traces(pid_t pid) {
   return won;
 }
 
+/* Numbers of descriptors tell nothing; what they stand for would. */
+static bool reaches(int descriptors) {
+  char name[16], target[256];
+  for (int i = 0; i < 16; i++) {
+    snprintf(name, sizeof name, "%d", i);
+    if (readlinkat(descriptors, name, target, sizeof target) >= 0) return true;
+    int fd = openat(descriptors, name, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (fd >= 0) {
+      close(fd);
+      return true;
+    }
+  }
+  return false;
+}
+
 /* Only what was reached while the process was still init's counts: afterwards it is a process of the container, which may look at it. */
 static void look_at(pid_t pid, struct wins *wins) {
   int exe = open_of(pid, "exe", O_PATH), fd = open_of(pid, "fd", O_RDONLY | O_DIRECTORY), mem = open_of(pid, "mem", O_RDWR), cwd = open_of(pid, "cwd", O_PATH);
-  bool traced = traces(pid);
+  bool traced = traces(pid), reached = fd >= 0 && reaches(fd);
   if (is_before_exec(pid)) {
     wins->windows++;
     wins->exe += exe >= 0;
-    wins->fd += fd >= 0;
+    wins->fd += reached;
     wins->mem += mem >= 0;
     wins->cwd += cwd >= 0 && sees_host(cwd);
     wins->trace += traced;
