@@ -95,6 +95,8 @@ describe('answers', () => {
       index: 42,
       name: 'a',
       alias: 'own',
+      group: 0,
+      farNamespace: undefined,
     });
     const route = Buffer.from('022000000000000000000000' + '08000700cb007101', 'hex');
     expect(readPreferredSource(message({ type: 24, flags: 0, payload: route }, 1))).toBe(0xcb007101);
