@@ -335,7 +335,7 @@ const TASKS = {
     // the whole of it: many rounds, and kills in a row while starting
     const rounds = process.env.WARDEN_FAULTS_ROUNDS ?? '5';
     const words = [node, 'node_modules/vitest/vitest.mjs', 'run', '--project', 'faults', ...rest];
-    return runIsolated(words, { WARDEN_FAULTS_ROUNDS: rounds });
+    return runIsolated(words, { WARDEN_TEST_FAULTS: '1', WARDEN_FAULTS_ROUNDS: rounds });
   },
   bench() {
     if (!isRoot) fail('the bench makes containers and needs root');

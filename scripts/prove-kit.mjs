@@ -1,6 +1,6 @@
 // Proves that the compliance kits bite: every seeded fault of test/compliance/src/faults is caught by the kit of its contract, and the
 // driver without it passes. Prints what caught what. The faults stand before a driver's own members: no file is changed, nothing is to be
-// reverted. Called by `pnpm run prove-kit`, which builds first and isolates; `npm test` runs the same proof.
+// reverted. Called by `pnpm run prove-kit`, which builds first and isolates.
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -18,7 +18,7 @@ const { status } = spawnSync(
     '--reporter=./scripts/closing-line.reporter.ts',
     'test/compliance/src/bite.test.ts',
   ],
-  { cwd: root, stdio: 'inherit' },
+  { cwd: root, stdio: 'inherit', env: { ...process.env, WARDEN_TEST_BITE: '1' } },
 );
 if (fs.existsSync(report)) {
   const rows = JSON.parse(fs.readFileSync(report, 'utf8')).map((row) => [

@@ -1,10 +1,12 @@
-import { defineConfig } from 'vitest/config';
+import { configDefaults, defineConfig } from 'vitest/config';
 
 export default defineConfig({
   ssr: { resolve: { conditions: ['source', 'module', 'node', 'development|production'] } },
   test: {
     name: 'compliance',
     include: ['src/**/*.test.ts'],
+    // the proof that the kits bite has a command of its own: npm run prove-kit
+    exclude: [...configDefaults.exclude, ...(process.env.WARDEN_TEST_BITE ? [] : ['src/bite.test.ts'])],
     pool: 'forks',
     // every suite has a network, a depot and names of its own: two at a time do not meet
     maxWorkers: 2,
