@@ -126,7 +126,7 @@ export const SCHEMA: Readonly<Record<string, Readonly<Record<string, KeyRule>>>>
       max: 1_024,
       fallback: 0,
       about:
-        'containers prepared before anybody asks for them: a create that names neither root, mounts nor network claims one in less than a millisecond. Each holds a network and a uid until then; both are given up when they are needed',
+        'containers prepared before anybody asks for them: a create that names neither root, mounts nor network claims one instead of making it. Each holds a network and a uid until then; both are given up when they are needed',
     },
     job_output_limit: {
       type: 'integer',
