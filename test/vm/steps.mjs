@@ -72,7 +72,11 @@ const STEPS = [
     name: 'memory',
     what: 'limits and out-of-memory kills',
     minutes: 15,
-    files: ['test/integration/src/out-of-memory.test.ts', 'test/integration/src/limits.test.ts'],
+    files: [
+      'test/integration/src/out-of-memory.test.ts',
+      'test/integration/src/limits.test.ts',
+      'test/integration/src/init-out-of-reach.test.ts',
+    ],
   },
   {
     name: 'life',
