@@ -1,22 +1,12 @@
 /** The engine over the fakes of the compliance kit, which are proven to keep the contracts. */
 import fs from 'node:fs';
-import os from 'node:os';
 import path from 'node:path';
-import {
-  copyFilesystem,
-  GroupTable,
-  LinkTable,
-  memoryCgroups,
-  memoryInit,
-  memoryNetwork,
-  memoryQuota,
-  type Program,
-  QuotaTable,
-} from '@warden/driver-compliance';
+import type { Program } from '@warden/driver-compliance';
 import { type Container, type NetOutSpec, silentLogger, type Warden } from '@warden/interface';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { EMPTY, TestHost } from '../test/host.ts';
 import { CREATE_FAILPOINTS } from './failpoint-names.ts';
-import { type Core, type CoreOptions, createCore, setAside } from './index.ts';
+import { type Core, type CoreOptions, setAside } from './index.ts';
 import { JobOutput } from './job-output.ts';
 
 /** Scripts of these tests are JSON: what to print, how to end. */
@@ -49,78 +39,13 @@ const program: Program = async ({ spec, write, killed }) => {
   return { exitCode: script.status ?? 0 };
 };
 
-/** A host: everything that survives a daemon. */
-class Host {
-  readonly directory = fs.mkdtempSync(path.join(os.tmpdir(), 'warden-core-'));
-  readonly depot = path.join(this.directory, 'depot');
-  readonly rootfs = path.join(this.directory, 'rootfs');
-  readonly groups = new GroupTable();
-  readonly links = new LinkTable();
-  readonly quotas = new QuotaTable();
-  readonly inits = memoryInit({ program });
-
-  constructor() {
-    fs.mkdirSync(this.depot);
-    fs.mkdirSync(this.rootfs);
-    fs.writeFileSync(path.join(this.rootfs, 'file'), 'base');
-  }
-
-  start(over: Partial<CoreOptions> = {}): Promise<Core> {
-    const components = { logger: silentLogger };
-    return createCore({
-      drivers: {
-        init: this.inits(components),
-        filesystem: copyFilesystem()(components),
-        network: memoryNetwork({ table: this.links })(components),
-        cgroup: memoryCgroups({ table: this.groups, prefix: 'core' })(components),
-        quota: memoryQuota({ table: this.quotas })(components),
-      },
-      logger: silentLogger,
-      depot: this.depot,
-      rootfs: this.rootfs,
-      graceTime: 300,
-      network: {
-        pool: '10.254.0.0/24',
-        releaseDelay: 0,
-        mtu: 1500,
-        allowNetworks: [],
-        denyNetworks: [],
-        allowHostAccess: false,
-        dnsServers: [],
-      },
-      ports: { first: 61_000, count: 4 },
-      uids: { first: 10_000, count: 16 },
-      jobOutputLimit: 1_000_000,
-      rlimits: {},
-      nice: 0,
-      security: { subordinateIds: 0x2000_0000, capabilities: 0n, noNewPrivileges: true, seccomp: true },
-      pidsLimit: undefined,
-      allowNested: false,
-      lang: 'C.UTF-8',
-      durable: false,
-      ...over,
-    });
-  }
-
-  /** Everything that is left. */
-  inventory(): object {
-    return {
-      depot: fs.readdirSync(this.depot),
-      groups: [...this.groups.groups.keys()],
-      links: this.links.inventory(),
-      quotas: [...this.quotas.entries.keys()],
-      inits: this.inits.directories(),
-    };
-  }
-}
-
-let host: Host;
+let host: TestHost;
 let core: Core;
 let warden: Warden;
-const EMPTY = { depot: [], groups: [], links: [], quotas: [], inits: [] };
 
 beforeEach(async () => {
-  host = new Host();
+  host = new TestHost({ program });
+  fs.writeFileSync(path.join(host.rootfs, 'file'), 'base');
   core = await host.start();
   warden = core.openSession();
 });
@@ -128,7 +53,7 @@ afterEach(async () => {
   vi.useRealTimers();
   vi.unstubAllEnvs();
   await core.close();
-  fs.rmSync(host.directory, { recursive: true, force: true });
+  host.remove();
 });
 
 const script = (value: Script): string => JSON.stringify(value);

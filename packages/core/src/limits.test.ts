@@ -1,28 +1,17 @@
 /** Limits and what memory that runs out does, over the fakes of the compliance kit. */
 import fs from 'node:fs';
-import os from 'node:os';
 import path from 'node:path';
-import {
-  copyFilesystem,
-  GroupTable,
-  LinkTable,
-  memoryCgroups,
-  memoryInit,
-  memoryNetwork,
-  memoryQuota,
-  type Program,
-  QuotaTable,
-} from '@warden/driver-compliance';
+import type { Program } from '@warden/driver-compliance';
 import {
   type CgroupDriver,
   type Container,
   type QuotaDriver,
-  silentLogger,
   type Warden,
   WardenError,
 } from '@warden/interface';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { type Core, createCore } from './index.ts';
+import { TestHost } from '../test/host.ts';
+import type { Core } from './index.ts';
 
 const UNLIMITED = 9_223_372_036_854_771_712n;
 const MIB = 1n << 20n;
@@ -37,11 +26,7 @@ const program: Program = async ({ killed }) => {
   return Promise.race([told, killed.then((signal) => ({ signal }))]);
 };
 
-let directory: string;
-let groups: GroupTable;
-let quotas: QuotaTable;
-let links: LinkTable;
-let inits: ReturnType<typeof memoryInit>;
+let host: TestHost;
 let core: Core;
 let warden: Warden;
 /** What a test replaces of the drivers. */
@@ -49,49 +34,18 @@ let cgroup: Partial<CgroupDriver>;
 let quota: Partial<QuotaDriver>;
 
 async function start(): Promise<void> {
-  const components = { logger: silentLogger };
-  core = await createCore({
-    drivers: {
-      init: inits(components),
-      filesystem: copyFilesystem()(components),
-      network: memoryNetwork({ table: links })(components),
-      cgroup: { ...memoryCgroups({ table: groups, prefix: 'core' })(components), ...cgroup },
-      quota: { ...memoryQuota({ table: quotas })(components), ...quota },
-    },
-    logger: silentLogger,
-    depot: path.join(directory, 'depot'),
-    rootfs: path.join(directory, 'rootfs'),
+  const drivers = host.drivers();
+  core = await host.start({
+    drivers: { ...drivers, cgroup: { ...drivers.cgroup, ...cgroup }, quota: { ...drivers.quota, ...quota } },
     graceTime: undefined,
-    network: {
-      pool: '10.254.0.0/24',
-      releaseDelay: 0,
-      mtu: 1500,
-      allowNetworks: [],
-      denyNetworks: [],
-      allowHostAccess: false,
-      dnsServers: [],
-    },
-    ports: { first: 61_000, count: 4 },
-    uids: { first: 10_000, count: 16 },
     jobOutputLimit: 0,
-    rlimits: {},
-    nice: 0,
     security: { subordinateIds: undefined, capabilities: 0n, noNewPrivileges: true, seccomp: true },
-    pidsLimit: undefined,
-    allowNested: false,
-    lang: 'C.UTF-8',
-    durable: false,
   });
   warden = core.openSession();
 }
 
 beforeEach(async () => {
-  directory = fs.mkdtempSync(path.join(os.tmpdir(), 'warden-limits-'));
-  for (const name of ['depot', 'rootfs']) fs.mkdirSync(path.join(directory, name));
-  groups = new GroupTable();
-  quotas = new QuotaTable();
-  links = new LinkTable();
-  inits = memoryInit({ program });
+  host = new TestHost({ program });
   endings.length = 0;
   cgroup = {};
   quota = {};
@@ -99,7 +53,7 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   await core.close();
-  fs.rmSync(directory, { recursive: true, force: true });
+  host.remove();
 });
 
 /** The daemon dies without a word and another one starts. */
@@ -109,13 +63,13 @@ async function restart(): Promise<void> {
 }
 
 function recordOf(box: Container): { resources: Record<string, unknown>; warden: Record<string, unknown> } {
-  return JSON.parse(fs.readFileSync(path.join(directory, 'depot', box.handle, 'snapshot.json'), 'utf8'));
+  return JSON.parse(fs.readFileSync(path.join(host.depot, box.handle, 'snapshot.json'), 'utf8'));
 }
 
 /** A process of the container takes so much memory. */
 function allocate(box: Container, bytes: number): void {
-  groups.join(`/core/instance-${box.handle}/cgroup.procs`, { pid: 7, rss: 0n, onEnd: () => {} });
-  groups.allocate(7, bytes);
+  host.groups.join(`/core/instance-${box.handle}/cgroup.procs`, { pid: 7, rss: 0n, onEnd: () => {} });
+  host.groups.allocate(7, bytes);
 }
 
 describe('the memory limit', () => {
@@ -149,7 +103,7 @@ describe('the memory limit', () => {
 
   it('is not set when it cannot be recorded', async () => {
     const box = await warden.create();
-    const beside = path.join(directory, 'depot', box.handle, 'snapshot.json.new');
+    const beside = path.join(host.depot, box.handle, 'snapshot.json.new');
     fs.mkdirSync(beside);
     await expect(box.limitMemory(4n * MIB)).rejects.toMatchObject({ code: 'NATIVE_FAILED' });
     await expect(box.limitCpu(100n)).rejects.toMatchObject({ code: 'NATIVE_FAILED' });
@@ -162,7 +116,7 @@ describe('the memory limit', () => {
     const box = await warden.create();
     await box.limitMemory(4n * MIB);
     await box.limitCpu(100n);
-    const group = groups.groups.get(`/core/instance-${box.handle}`)!;
+    const group = host.groups.groups.get(`/core/instance-${box.handle}`)!;
     group.memoryLimit = UNLIMITED;
     group.shares = 1024n;
     await restart();
@@ -189,12 +143,12 @@ describe('the memory limit', () => {
     expect(await box.limitMemory(4n * MIB)).toBe(4n * MIB);
     expect(await box.limitMemory()).toBe(4n * MIB);
     expect(await box.limitCpu(2n)).toBe(2n);
-    expect(groups.groups.get(`/core/instance-${box.handle}`)!.watches.size).toBe(0);
+    expect(host.groups.groups.get(`/core/instance-${box.handle}`)!.watches.size).toBe(0);
     expect((await box.info()).state).toBe('stopped');
   });
 
   function plainDriver(): CgroupDriver {
-    return memoryCgroups({ table: groups, prefix: 'core' })({ logger: silentLogger });
+    return host.drivers().cgroup;
   }
 });
 
@@ -202,7 +156,7 @@ describe('memory that runs out', () => {
   it('is known to the answer for its victim before the notification has come [behaviour 7 New]', async () => {
     const box = await warden.create();
     await box.limitMemory(4n * MIB);
-    groups.holdsNotifications = true;
+    host.groups.holdsNotifications = true;
     const job = await box.spawn('');
     const linked = job.link();
     await vi.waitFor(() => expect(endings).toHaveLength(1));
@@ -214,11 +168,11 @@ describe('memory that runs out', () => {
   it('is known to the stop that closes the watch', async () => {
     const box = await warden.create();
     await box.limitMemory(4n * MIB);
-    groups.holdsNotifications = true;
+    host.groups.holdsNotifications = true;
     allocate(box, 8 << 20);
     await box.stop({ kill: true });
     expect((await box.info()).events).toEqual([EVENT]);
-    expect(groups.groups.get(`/core/instance-${box.handle}`)!.watches.size).toBe(0);
+    expect(host.groups.groups.get(`/core/instance-${box.handle}`)!.watches.size).toBe(0);
   });
 
   it('while no daemon was there stops the container at the next start [behaviour 7 New]', async () => {
@@ -238,7 +192,7 @@ describe('memory that runs out', () => {
 
   it('before the first limit is nothing that a later daemon finds [behaviour 7]', async () => {
     const box = await warden.create();
-    groups.groups.get(`/core/instance-${box.handle}`)!.kills = 3n;
+    host.groups.groups.get(`/core/instance-${box.handle}`)!.kills = 3n;
     await box.limitMemory(4n * MIB);
     expect(recordOf(box).warden.out_of_memory_kills).toBe('3');
     await restart();

@@ -1,20 +1,10 @@
 /** Prepared containers, over the fakes of the compliance kit. */
 import fs from 'node:fs';
-import os from 'node:os';
 import path from 'node:path';
-import {
-  copyFilesystem,
-  GroupTable,
-  LinkTable,
-  memoryCgroups,
-  memoryInit,
-  memoryNetwork,
-  memoryQuota,
-  QuotaTable,
-} from '@warden/driver-compliance';
 import { type Container, silentLogger, type Warden } from '@warden/interface';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { type Core, type CoreOptions, createCore } from './index.ts';
+import { EMPTY, TestHost } from '../test/host.ts';
+import type { Core, CoreOptions } from './index.ts';
 
 const PREPARED = 2;
 /** Four networks; one that was used comes back only after the tests. */
@@ -28,72 +18,30 @@ const NETWORK = {
   dnsServers: ['10.0.0.1'],
 };
 
-/** What survives a daemon. `failing`: preparations fail while it is set. */
-class Host {
-  readonly directory = fs.mkdtempSync(path.join(os.tmpdir(), 'warden-warm-'));
-  readonly depot = path.join(this.directory, 'depot');
-  readonly rootfs = path.join(this.directory, 'rootfs');
-  readonly groups = new GroupTable();
-  readonly links = new LinkTable();
-  readonly quotas = new QuotaTable();
-  failing = false;
-  readonly inits = memoryInit({
-    program: async () => ({ exitCode: 3 }),
-    fails: () => this.failing,
-  });
+/** Every daemon on it prepares containers. `failing`: preparations fail while it is set. */
+class Host extends TestHost {
+  readonly #conditions: { failing: boolean };
 
   constructor() {
-    fs.mkdirSync(this.depot);
-    fs.mkdirSync(this.rootfs);
+    const conditions = { failing: false };
+    super({ program: async () => ({ exitCode: 3 }), fails: () => conditions.failing });
+    this.#conditions = conditions;
   }
 
-  start(over: Partial<CoreOptions> = {}): Promise<Core> {
-    const components = { logger: silentLogger };
-    return createCore({
-      drivers: {
-        init: this.inits(components),
-        filesystem: copyFilesystem()(components),
-        network: memoryNetwork({ table: this.links })(components),
-        cgroup: memoryCgroups({ table: this.groups, prefix: 'warm' })(components),
-        quota: memoryQuota({ table: this.quotas })(components),
-      },
-      logger: silentLogger,
-      depot: this.depot,
-      rootfs: this.rootfs,
-      graceTime: 300,
-      network: NETWORK,
-      ports: { first: 61_000, count: 4 },
-      uids: { first: 10_000, count: 16 },
-      jobOutputLimit: 1_000_000,
-      rlimits: {},
-      nice: 0,
-      security: { subordinateIds: 0x2000_0000, capabilities: 0n, noNewPrivileges: true, seccomp: true },
-      pidsLimit: undefined,
-      allowNested: false,
-      lang: 'C.UTF-8',
-      durable: false,
-      warmContainers: PREPARED,
-      ...over,
-    });
+  set failing(value: boolean) {
+    this.#conditions.failing = value;
+  }
+
+  override start(over: Partial<CoreOptions> = {}): Promise<Core> {
+    return super.start({ network: NETWORK, warmContainers: PREPARED, ...over });
   }
 
   /** Ids of containers whose inits live, claimed or not. */
   living(): string[] {
     return this.inits.directories().map((directory) => path.basename(directory));
   }
-
-  inventory(): object {
-    return {
-      depot: fs.readdirSync(this.depot),
-      groups: [...this.groups.groups.keys()],
-      links: this.links.inventory(),
-      quotas: [...this.quotas.entries.keys()],
-      inits: this.inits.directories(),
-    };
-  }
 }
 
-const EMPTY = { depot: [], groups: [], links: [], quotas: [], inits: [] };
 let host: Host;
 let core: Core;
 let warden: Warden;
@@ -114,7 +62,7 @@ beforeEach(async () => {
 afterEach(async () => {
   vi.unstubAllEnvs();
   await core.close();
-  fs.rmSync(host.directory, { recursive: true, force: true });
+  host.remove();
 });
 
 describe('a prepared container', () => {
