@@ -1,6 +1,6 @@
 /**
- * Create, in order: a prepared container is claimed, or one is made, and then registered. Each step registers its undo before it begins, so that a failure at any place, also in the middle of a step,
- * leaves nothing; the error reported is the first one.
+ * Create, in order: a prepared container is claimed, or one is made, and then registered. Each step registers its undo before it begins, so that a
+ * failure at any place, also in the middle of a step, leaves nothing; the error reported is the first one.
  */
 import fs from 'node:fs';
 import path from 'node:path';

@@ -3,7 +3,7 @@ import fs from 'node:fs';
 import { type ContainerInfo, WardenError } from '@warden/interface';
 import type { ManagedContainer } from './container.ts';
 import { endCopies } from './copy.ts';
-import { type Engine, networkSpecOf, poolUsage, trySave } from './engine.ts';
+import { type Engine, networkSpecOf, poolUsage, returnToPools, trySave } from './engine.ts';
 import { containerInfo } from './info.ts';
 import { stopContainer } from './stop.ts';
 
@@ -17,7 +17,7 @@ export function destroyContainer(engine: Engine, container: ManagedContainer): P
 }
 
 /** For processes that outlived their init. */
-const KILL_TIMEOUT_MS = 5_000;
+export const KILL_TIMEOUT_MS = 5_000;
 
 async function destroy(engine: Engine, container: ManagedContainer): Promise<void> {
   clearTimeout(container.graceTimer);
@@ -64,9 +64,7 @@ async function tearDown(engine: Engine, container: ManagedContainer): Promise<vo
   container.saveTimer = undefined;
   removeDirectory(container.directory);
   await failpoints.pass('destroy.directory');
-  engine.pools.networks.release(record.network);
-  engine.pools.uids.release(record.uid);
-  for (const port of record.ports) engine.pools.ports.release(port);
+  returnToPools(engine, record);
   container.isDestroyed = true;
   container.references.clear();
   if (engine.containers.get(container.handle) === container) engine.containers.delete(container.handle);

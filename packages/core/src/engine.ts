@@ -5,7 +5,7 @@ import type { ContainerIds } from './container-id.ts';
 import type { CoreFailpoints } from './failpoint-names.ts';
 import type { CoreDrivers, CoreOptions } from './options.ts';
 import type { Pools } from './pools.ts';
-import { writeRecord } from './record.ts';
+import { type ContainerRecord, writeRecord } from './record.ts';
 import type { WarmPool } from './warm-pool.ts';
 
 /** See the file's head. */
@@ -37,6 +37,13 @@ export function findContainer(engine: Engine, handle: string): ManagedContainer 
 /** How many entries of each pool somebody has. */
 export function poolUsage({ pools }: Engine): { networks: number; uids: number; ports: number } {
   return { networks: pools.networks.taken, uids: pools.uids.taken, ports: pools.ports.taken };
+}
+
+/** Gives back what a record names. */
+export function returnToPools({ pools }: Engine, { network, uid, ports }: ContainerRecord): void {
+  pools.networks.release(network);
+  pools.uids.release(uid);
+  for (const port of ports) pools.ports.release(port);
 }
 
 /** The complete network spec of a container. */

@@ -9,8 +9,6 @@ import { ManagedJob } from './job.ts';
 import { makeTaps } from './job-taps.ts';
 import type { JobNote } from './record.ts';
 
-export { trySave };
-
 /** The original's event texts. */
 const OUTPUT_EVENT = 'command exceeded maximum output';
 

@@ -18,6 +18,7 @@ import { HOLD_MS, StreamIntake } from './stream-intake.ts';
 type StreamName = OutputChunk['stream'];
 const STREAMS: readonly StreamName[] = ['stdout', 'stderr'];
 
+const SIGKILL = 9;
 /** Exit status of every end that is not an exit (spec behaviour.md 6.6). */
 const NO_EXIT_STATUS = 255;
 /**
@@ -66,6 +67,13 @@ export interface ManagedJobOptions {
   readonly onLimitExceeded: () => void;
   /** Whether the daemon is letting go of everything: a lost connection then says nothing about the job. */
   readonly isClosing: () => boolean;
+}
+
+/** Kills a job and its descendants, and waits for nothing. */
+export function killJob(init: Init, id: number, logger: Logger): void {
+  init.signalJob(id, SIGKILL, true).catch((error: unknown) => {
+    logger.warn('job-kill-failed', { job: id, error });
+  });
 }
 
 /** See the file's head. */
@@ -266,9 +274,7 @@ export class ManagedJob {
     if (this.#hasEnded || outputLimit <= 0 || this.output.size <= outputLimit) return;
     onLimitExceeded();
     this.finish({ reason: 'output-limit' });
-    init.signalJob(this.id, 9, true).catch((error: unknown) => {
-      logger.warn('job-kill-failed', { job: this.id, error });
-    });
+    killJob(init, this.id, logger);
   }
 
   /** Everything the script itself printed is in the pipes now. */

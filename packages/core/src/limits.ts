@@ -1,9 +1,9 @@
 /** Limits of a living or stopped container (spec behaviour.md 5). What is in force is answered; what was asked for is recorded. */
 import { type BandwidthLimit, type DiskLimitSpec, type DiskLimits, WardenError } from '@warden/interface';
 import { ifSupported, isUnsupported, type ManagedContainer, unknownHandle } from './container.ts';
-import { type Engine, networkSpecOf, saveRecord } from './engine.ts';
+import { type Engine, networkSpecOf, saveRecord, trySave } from './engine.ts';
 import { OUT_OF_MEMORY_EVENT } from './exit-verdict.ts';
-import { addEvent, trySave } from './init-connection.ts';
+import { addEvent } from './init-connection.ts';
 import type { ContainerRecord } from './record.ts';
 import { stopContainer } from './stop.ts';
 

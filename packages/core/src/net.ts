@@ -7,8 +7,7 @@ import {
   WardenError,
 } from '@warden/interface';
 import type { ManagedContainer } from './container.ts';
-import { type Engine, networkSpecOf, saveRecord } from './engine.ts';
-import { trySave } from './init-connection.ts';
+import { type Engine, networkSpecOf, saveRecord, trySave } from './engine.ts';
 import { formatAddress, parseAddress as parsePoolAddress } from './pools.ts';
 
 /** Errors: see `Container.netIn`. */

@@ -5,16 +5,14 @@
 import { type ContainerId, type Init, isWardenError, toWardenError, WardenError } from '@warden/interface';
 import { ManagedContainer } from './container.ts';
 import { type DepotEntry, readDepot } from './depot-entries.ts';
-import { releaseDrivers, removeDirectory } from './destroy.ts';
-import { type Engine, networkSpecOf, poolUsage, trySave } from './engine.ts';
+import { KILL_TIMEOUT_MS, releaseDrivers, removeDirectory } from './destroy.ts';
+import { type Engine, networkSpecOf, poolUsage, returnToPools, trySave } from './engine.ts';
 import { armGraceTime } from './grace-time.ts';
 import { attachInit } from './init-connection.ts';
 import { watchOutOfMemory } from './limits.ts';
 import { quarantine, setAside } from './quarantine.ts';
 import { stopContainer } from './stop.ts';
 
-/** For what outlived an init. */
-const KILL_TIMEOUT_MS = 5_000;
 /** So many inits are asked at a time: each has to wake up for its answer, and on a busy machine that takes a while. */
 const ASKED_AHEAD = 32;
 
@@ -166,9 +164,7 @@ async function remove(engine: Engine, container: ManagedContainer, init: Init | 
   await failpoints.pass('recover.drivers');
   removeDirectory(container.directory);
   await failpoints.pass('recover.directory');
-  engine.pools.networks.release(record.network);
-  engine.pools.uids.release(record.uid);
-  for (const port of record.ports) engine.pools.ports.release(port);
+  returnToPools(engine, record);
 }
 
 /** A container without a record: half made, or robbed of it. What carries its id goes by it, its network with the sweep. */

@@ -14,11 +14,9 @@ import { type Engine, saveRecordSoon, trySave } from './engine.ts';
 import { withDiskLimit } from './exit-verdict.ts';
 import { infoAtEnd } from './info.ts';
 import { adoptJob } from './init-connection.ts';
-import { type ManagedJob, noSuchJob } from './job.ts';
+import { killJob, type ManagedJob, noSuchJob } from './job.ts';
 import type { JobNote } from './record.ts';
 import { effectiveLimits } from './rlimits.ts';
-
-const SIGKILL = 9;
 
 /** Starts a job. Errors: `BAD_STATE`, `INVALID_SPEC`, `NATIVE_FAILED` with text `iomux-spawn failed: …`, `UNAVAILABLE`. */
 export async function spawnJob(
@@ -78,7 +76,7 @@ export async function spawnJob(
     } catch (error) {
       removeJob(engine, container, managed);
       managed.finish({ reason: 'internal' });
-      kill(engine, init, id);
+      killJob(init, id, engine.logger);
       throw error;
     }
     return managed;
@@ -93,13 +91,7 @@ function abandon(engine: Engine, init: Init, { id, stdout, stderr, exited }: Ini
     () => init.forget(id),
     () => {}, // init is gone
   );
-  kill(engine, init, id);
-}
-
-function kill({ logger }: Engine, init: Init, id: number): void {
-  init.signalJob(id, SIGKILL, true).catch((error: unknown) => {
-    logger.warn('job-kill-failed', { job: id, error });
-  });
+  killJob(init, id, engine.logger);
 }
 
 /** What a later daemon has to know; nothing about a job that is just run. */

@@ -44,7 +44,7 @@ export class WarmPool {
   }
 
   /** How many there are to be. */
-  get size(): number {
+  get #size(): number {
     return isPlain(this.#engine()) ? 0 : (this.#engine().options.warmContainers ?? 0);
   }
 
@@ -112,7 +112,7 @@ export class WarmPool {
   }
 
   #isMissing(): boolean {
-    return !this.#engine().isClosing && this.#yielding === 0 && this.#ready.length < this.size;
+    return !this.#engine().isClosing && this.#yielding === 0 && this.#ready.length < this.#size;
   }
 
   async #fill(): Promise<void> {

@@ -172,7 +172,7 @@ export class PipeSource implements ByteSource {
     const file = this.#file;
     if (file !== undefined) {
       try {
-        return moveAndRead(this.#fd!, file, READ_BYTES);
+        return moveAndRead(this.#fd!, file);
       } catch (error) {
         // the bytes are in the pipe still
         this.#giveUpFile(error);
@@ -228,8 +228,8 @@ export class PipeSource implements ByteSource {
 }
 
 /** One kernel call takes the bytes out of the pipe and puts them into the file, a second one reads them from there. */
-function moveAndRead(pipe: number, file: OutputFile, limit: number): Buffer | undefined {
-  const length = moveToFile(pipe, { file: file.descriptor, offset: file.offset, limit });
+function moveAndRead(pipe: number, file: OutputFile): Buffer | undefined {
+  const length = moveToFile(pipe, { file: file.descriptor, offset: file.offset, limit: READ_BYTES });
   if (length < 0) return undefined;
   const chunk = Buffer.allocUnsafe(length);
   if (length > 0) readSync(file.descriptor, chunk, 0, length, file.offset);
