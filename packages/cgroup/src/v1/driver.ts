@@ -26,7 +26,7 @@ import {
   writeControl,
 } from '../kernel-file.ts';
 import { removeGroup } from '../remove-group.ts';
-import { until } from '../until.ts';
+import { untilEmpty, untilStill } from '../until.ts';
 import * as controllers from './controllers.ts';
 import * as memory from './memory.ts';
 
@@ -184,11 +184,7 @@ class V1Driver implements CgroupDriver {
       this.#setFreezer(group, 'FROZEN');
       return readFreezer(group) === 'FROZEN';
     };
-    if (await until(isStill, timeoutMs)) return;
-    this.#setFreezer(group, 'THAWED');
-    throw new WardenError('TIMEOUT', `the group does not stand still within ${timeoutMs} ms`, {
-      fields: { operation: 'freeze cgroup', object: group },
-    });
+    await untilStill(group, { isStill, thaw: () => this.#setFreezer(group, 'THAWED'), timeoutMs });
   }
 
   async thaw(state: DriverState): Promise<void> {
@@ -220,19 +216,12 @@ class V1Driver implements CgroupDriver {
    * with it the kernel ends its pid namespace, in which nobody can fork any more.
    */
   async killAll(state: DriverState, timeoutMs: number): Promise<void> {
-    const group = this.#group(state, 'cpu');
-    let pids: readonly number[] = [];
-    const isEmpty = (): boolean => {
-      pids = processesOf(group);
-      for (const pid of pids) killProcess(pid);
+    const end = (pids: readonly number[]): void => {
+      pids.forEach(killProcess);
       // A frozen process takes no signal, not even this one.
-      if (pids.length > 0) this.#thawIfFrozen(state);
-      return pids.length === 0;
+      this.#thawIfFrozen(state);
     };
-    if (await until(isEmpty, timeoutMs)) return;
-    throw new WardenError('TIMEOUT', `processes survive SIGKILL for ${timeoutMs} ms: ${pids.join(' ')}`, {
-      fields: { operation: 'kill cgroup', object: group, pids },
-    });
+    await untilEmpty(this.#group(state, 'cpu'), { end, timeoutMs });
   }
 
   async release(state: DriverState): Promise<void> {

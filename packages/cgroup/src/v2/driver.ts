@@ -30,7 +30,7 @@ import {
 } from '../kernel-file.ts';
 import { clampShares } from '../limits.ts';
 import { removeGroup } from '../remove-group.ts';
-import { until } from '../until.ts';
+import { untilEmpty, untilStill } from '../until.ts';
 import { sharesOf, weightOf } from './cpu-weight.ts';
 import { deviceProgram } from './device-program.ts';
 import * as memory from './memory.ts';
@@ -214,10 +214,10 @@ class V2Driver implements CgroupDriver {
   async freeze(state: DriverState, timeoutMs: number): Promise<void> {
     const group = this.#group(state);
     this.#setFrozen(group, '1');
-    if (await until(() => isFrozen(group), timeoutMs)) return;
-    this.#setFrozen(group, '0');
-    throw new WardenError('TIMEOUT', `the group does not stand still within ${timeoutMs} ms`, {
-      fields: { operation: 'freeze cgroup', object: group },
+    await untilStill(group, {
+      isStill: () => isFrozen(group),
+      thaw: () => this.#setFrozen(group, '0'),
+      timeoutMs,
     });
   }
 
@@ -252,16 +252,10 @@ class V2Driver implements CgroupDriver {
   async killAll(state: DriverState, timeoutMs: number): Promise<void> {
     const group = this.#group(state);
     const isKilled = killGroup(group);
-    let pids: readonly number[] = [];
-    const isEmpty = (): boolean => {
-      pids = processesOf(group);
-      if (!isKilled) for (const pid of pids) killProcess(pid);
-      return pids.length === 0;
+    const end = (pids: readonly number[]): void => {
+      if (!isKilled) pids.forEach(killProcess);
     };
-    if (await until(isEmpty, timeoutMs)) return;
-    throw new WardenError('TIMEOUT', `processes survive SIGKILL for ${timeoutMs} ms: ${pids.join(' ')}`, {
-      fields: { operation: 'kill cgroup', object: group, pids },
-    });
+    await untilEmpty(group, { end, timeoutMs });
   }
 
   async release(state: DriverState): Promise<void> {
