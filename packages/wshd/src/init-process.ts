@@ -38,6 +38,11 @@ export class InitProcess {
     return this.#killing;
   }
 
+  /** Whether it has died, or does within the time. */
+  async hasEnded(timeoutMs: number): Promise<boolean> {
+    return this.#gone || (this.#pidfd !== undefined && (await waitForExit(this.#pidfd, timeoutMs)));
+  }
+
   /** Lets go of the process without touching it. Idempotent. */
   release(): void {
     const pidfd = this.#pidfd;

@@ -57,8 +57,9 @@ async function reportedReason(launcher: Launcher, error: unknown): Promise<unkno
   return (await reported(launcher)) ?? error;
 }
 
-/** What the launcher reports of a failure within a moment. */
+/** What the launcher reports of an init that has died, within a moment. It looks only when it is told to go on. */
 async function reported(launcher: Launcher): Promise<unknown> {
+  launcher.go();
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<undefined>((resolve) => {
     timer = setTimeout(() => resolve(undefined), REPORT_TIMEOUT_MS);
@@ -108,8 +109,8 @@ class Launched implements LaunchedInit {
     return this.#aborting;
   }
 
-  whyDead(): Promise<unknown> {
-    return reported(this.#launcher);
+  async whyDead(): Promise<unknown> {
+    return (await this.#process.hasEnded(REPORT_TIMEOUT_MS)) ? reported(this.#launcher) : undefined;
   }
 
   async #proceed(): Promise<Init> {
