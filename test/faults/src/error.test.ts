@@ -2,45 +2,28 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { setAside } from '@warden/core';
-import { describeWith, forensics } from '@warden/test-harness';
-import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
-import { type Case, SCENARIOS, SUBJECT } from './scenarios.ts';
+import { describeWith } from '@warden/test-harness';
+import { expect, it } from 'vitest';
+import { CASES, type Case, SUBJECT } from './scenarios.ts';
 import { Table } from './table.ts';
-import { endInit, type StartOptions, World } from './world.ts';
+import { withWorld } from './with-world.ts';
+import { endInit, type World } from './world.ts';
 
 const table = new Table('error');
-const CASES = Object.entries(SCENARIOS)
-  .flatMap(([failpoint, list]) => list.map((one) => ({ failpoint, one })))
-  .sort((a, b) => Number(a.one.quota ?? false) - Number(b.one.quota ?? false));
 
 describeWith(['root', 'isolated', 'overlayfs', 'nft'], 'an error', () => {
-  let world: World | undefined;
-  beforeAll(async () => {
-    world = await World.make();
-  });
-  afterEach(async (context) => {
-    if (context.task.result?.state !== 'fail' || !world) return;
-    process.stderr.write(`${forensics(world.place)}\n`);
-    await world.end().catch(() => {});
-    world = await World.make();
-  });
-  afterAll(async () => {
-    if (!world) return;
-    table.addTries(world.tries);
-    table.write();
-    await world.end();
-  }, 120_000);
+  const world = withWorld(table);
 
-  it.each(CASES.map((one) => [`${one.failpoint}${one.one.name ? ` (${one.one.name})` : ''}`, one] as const))(
+  it.each(CASES)(
     'at %s is told, and the same again succeeds [SECURITY L01-L05]',
-    (_, { failpoint, one }) => table.round(failpoint, 'error', () => round(world!, failpoint, one)),
+    (_, { failpoint, one }) => table.round(failpoint, 'error', () => round(world(), failpoint, one)),
     120_000,
   );
 });
 
 async function round(world: World, failpoint: string, one: Case): Promise<void> {
   const { quota, warm } = one;
-  if (quota || warm) await restart(world, { quota, warm });
+  if (quota || warm) await world.restart({ quota, warm });
   await one.prepare?.(world);
   const points = `${failpoint}=${one.skip ? `${one.skip}*off->` : ''}1*error`;
   const isStart = one.atStart === true;
@@ -72,7 +55,7 @@ async function finish(world: World, one: Case): Promise<void> {
   if (isThere && check) await check(world, world.client.container(SUBJECT));
   if (isThere) await world.client.container(SUBJECT).destroy();
   expect(await world.client.list()).toEqual(['witness']);
-  if (one.quota || one.warm) await restart(world, {});
+  if (one.quota || one.warm) await world.restart();
   expect(world.poolsAtEnd() ?? { networks: 1, uids: 1, ports: 0 }).toEqual({
     networks: 1,
     uids: 1,
@@ -80,11 +63,6 @@ async function finish(world: World, one: Case): Promise<void> {
   });
   await world.expectWitness();
   await world.expectClean();
-}
-
-async function restart(world: World, options: StartOptions): Promise<void> {
-  await world.kill();
-  await world.start(options);
 }
 
 /** Both containers were set aside, or one: their directories get their names back, and all is as before. */
@@ -104,6 +82,6 @@ async function bury(world: World): Promise<void> {
   for (const { directory } of setAside(world.place.depot)) {
     await endInit(world, directory);
     fs.rmSync(directory, { recursive: true });
-    await restart(world, {});
+    await world.restart();
   }
 }

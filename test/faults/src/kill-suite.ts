@@ -1,11 +1,12 @@
 /** The daemon is killed at a failpoint and started again; then one looks at everything. */
 import fs from 'node:fs';
 import { setAside } from '@warden/core';
-import { describeWith, forensics } from '@warden/test-harness';
-import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
-import { type Case, SCENARIOS, SUBJECT } from './scenarios.ts';
+import { describeWith } from '@warden/test-harness';
+import { expect, it } from 'vitest';
+import { CASES, type Case, SUBJECT } from './scenarios.ts';
 import { Table } from './table.ts';
-import { endInit, type StartOptions, World } from './world.ts';
+import { withWorld } from './with-world.ts';
+import { endInit, type World } from './world.ts';
 
 /** Rounds of each case: many with `npm run faults`. */
 export const ROUNDS = Number(process.env.WARDEN_FAULTS_ROUNDS ?? 1);
@@ -14,47 +15,25 @@ const CRASHES = ROUNDS > 1 ? 5 : 1;
 
 /** One of `parts` parts of all cases, so that two processes can share them. */
 export function killSuite(part: number, parts: number): void {
-  const cases = Object.entries(SCENARIOS)
-    .flatMap(([failpoint, list]) => list.map((one) => ({ failpoint, one })))
-    // starting with disk limits costs a second: those follow each other
-    .sort((a, b) => Number(a.one.quota ?? false) - Number(b.one.quota ?? false))
-    .filter((_, at) => at % parts === part);
+  const cases = CASES.filter((_, at) => at % parts === part);
   const table = new Table(`kill-${part}`);
-  let world: World | undefined;
   describeWith(['root', 'isolated', 'overlayfs', 'nft'], `kill, part ${part + 1} of ${parts}`, () => {
-    beforeAll(async () => {
-      world = await World.make();
-    });
-    afterEach(async (context) => {
-      if (context.task.result?.state !== 'fail' || !world) return;
-      process.stderr.write(`${forensics(world.place)}\n`);
-      // what is broken now must not fail the others
-      await world.end().catch(() => {});
-      world = await World.make();
-    });
-    afterAll(async () => {
-      if (!world) return;
-      table.addTries(world.tries);
-      table.write();
-      await world.end();
-    }, 120_000);
+    const world = withWorld(table);
 
-    it.each(
-      cases.map((one) => [`${one.failpoint}${one.one.name ? ` (${one.one.name})` : ''}`, one] as const),
-    )(
+    it.each(cases)(
       'at %s loses nothing [SECURITY L01-L05]',
       async (_, { failpoint, one }) => {
         for (let round = 0; round < ROUNDS; round++)
-          await table.round(failpoint, 'kill', () => killRound(world!, failpoint, one));
+          await table.round(failpoint, 'kill', () => killRound(world(), failpoint, one));
       },
       120_000 * ROUNDS,
     );
 
     // last, because it allows the witness something
     it('would have seen a packet that comes out', async () => {
-      await restart(world!, {});
-      await world!.expectWitness();
-      await world!.expectCounterWorks();
+      await world().restart();
+      await world().expectWitness();
+      await world().expectCounterWorks();
     }, 120_000);
   });
 }
@@ -63,7 +42,7 @@ async function killRound(world: World, failpoint: string, one: Case): Promise<vo
   const points = `${failpoint}=${one.skip ? `${one.skip}*off->` : ''}kill`;
   const left = await world.leaveJob();
   const { quota, warm } = one;
-  if (quota || warm) await restart(world, { quota, warm });
+  if (quota || warm) await world.restart({ quota, warm });
   await one.prepare?.(world);
   if (one.atStart) {
     await world.kill();
@@ -85,12 +64,7 @@ async function killRound(world: World, failpoint: string, one: Case): Promise<vo
   expect({ exitStatus, stdout: Buffer.from(stdout).toString() }).toEqual({ exitStatus: 7, stdout: 'left\n' });
   await world.expectWitness();
   await world.expectClean();
-  if (quota) await restart(world, {});
-}
-
-async function restart(world: World, options: StartOptions): Promise<void> {
-  await world.kill();
-  await world.start(options);
+  if (quota) await world.restart();
 }
 
 async function check(world: World, one: Case): Promise<void> {
@@ -123,5 +97,5 @@ async function bury(world: World): Promise<void> {
   expect(found?.reason).toMatch(/record/);
   await endInit(world, found!.directory);
   fs.rmSync(found!.directory, { recursive: true });
-  await restart(world, {});
+  await world.restart();
 }

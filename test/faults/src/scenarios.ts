@@ -402,3 +402,9 @@ export const SCENARIOS: Readonly<Record<string, readonly Case[]>> = {
   'image.mount': [{ ...creation('gone'), quota: true }],
   'image.unmount': [{ ...destruction, quota: true }],
 };
+
+/** Every scenario with its title. Starting with disk limits costs a second: those follow each other. */
+export const CASES = Object.entries(SCENARIOS)
+  .flatMap(([failpoint, list]) => list.map((one) => ({ failpoint, one })))
+  .sort((a, b) => Number(a.one.quota ?? false) - Number(b.one.quota ?? false))
+  .map((found) => [`${found.failpoint}${found.one.name ? ` (${found.one.name})` : ''}`, found] as const);

@@ -161,6 +161,12 @@ export class World {
     await this.#daemon!.kill();
   }
 
+  /** Killed, and started as the options say. */
+  async restart(options: StartOptions = {}): Promise<void> {
+    await this.kill();
+    await this.start(options);
+  }
+
   async kill(): Promise<void> {
     await this.#daemon!.kill('SIGKILL');
   }

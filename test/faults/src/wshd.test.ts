@@ -1,9 +1,10 @@
 /** Init dies or fails at each of its own failpoints: whoever asked is told, the daemon and the others go on, and destroy leaves nothing. */
-import { describeWith, forensics } from '@warden/test-harness';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { describeWith } from '@warden/test-harness';
+import { describe, expect, it } from 'vitest';
 import { SUBJECT } from './scenarios.ts';
 import { Table } from './table.ts';
-import { listed, World } from './world.ts';
+import { withWorld } from './with-world.ts';
+import { listed, type World } from './world.ts';
 import { COPY_CASE, INIT_SCENARIOS, type InitCase, type Told } from './wshd-scenarios.ts';
 
 const table = new Table('wshd');
@@ -20,27 +21,12 @@ describe('every failpoint of init', () => {
 });
 
 describeWith(['root', 'isolated', 'overlayfs', 'nft'], 'an init that', () => {
-  let world: World | undefined;
-  beforeAll(async () => {
-    world = await World.make();
-  });
-  afterEach(async (context) => {
-    if (context.task.result?.state !== 'fail' || !world) return;
-    process.stderr.write(`${forensics(world.place)}\n`);
-    await world.end().catch(() => {});
-    world = await World.make();
-  });
-  afterAll(async () => {
-    if (!world) return;
-    table.addTries(world.tries);
-    table.write();
-    await world.end();
-  }, 120_000);
+  const world = withWorld(table);
 
   for (const action of ['kill', 'error'] as const) {
     it.each(CASES.map(([name, one]) => [`${name}${one.skip ? ' (copy)' : ''}`, name, one] as const))(
       `meets ${action} at %s [SECURITY L07] [SECURITY L08]`,
-      (_, name, one) => table.round(name, action, () => round(world!, `${name}=`, action, one)),
+      (_, name, one) => table.round(name, action, () => round(world(), `${name}=`, action, one)),
     );
   }
 });
