@@ -54,16 +54,16 @@ const usable = async (_world: World, box: ClientContainer): Promise<void> => {
 
 /** Ends with status 9 and its last words when it is told. */
 const PATIENT =
-  "trap 'echo out; exit 9' USR1; mkfifo /tmp/f; exec 4<>/tmp/f; echo ready; while :; do read -r -u 4; done";
+  "trap 'echo out; exit 9' USR1; mkfifo /tmp/f; exec 4<>/tmp/f; echo ready; touch /tmp/ready; while :; do read -r -u 4; done";
 const SIGUSR1 = 10;
 
 let job = 0;
 const patient = (world: World): ClientJob => subject(world).job(job);
-const makePatient = async (world: World): Promise<void> => {
+/** Ready without a stream: one that is left may still be at a failpoint of its own. */
+const makePatient = async (world: World, before = ''): Promise<void> => {
   await make(world);
-  const spawned = await subject(world).spawn(PATIENT);
-  for await (const { data } of spawned.output) if (Buffer.from(data).includes('ready')) break;
-  job = spawned.id;
+  job = (await subject(world).spawn(`${before}${PATIENT}`)).id;
+  await subject(world).run('until [ -e /tmp/ready ]; do sleep 0.02; done');
 };
 /** The signal may be the last thing that daemon hears. */
 const tellPatient = (world: World): Promise<void> =>
@@ -97,13 +97,13 @@ const stream = async (world: World): Promise<unknown> => {
 
 const creation = (after: Case['after']): Case => ({ act: create, after, error: 'answer', check: usable });
 const destruction: Case = {
-  prepare: makePatient,
+  prepare: (world) => makePatient(world),
   act: (world) => subject(world).destroy(),
   after: 'gone',
   error: 'answer',
 };
 const stopping: Case = {
-  prepare: makePatient,
+  prepare: (world) => makePatient(world),
   act: (world) => subject(world).stop(),
   after: 'there',
   error: 'answer',
@@ -115,12 +115,7 @@ const stopping: Case = {
 };
 const killing: Case = {
   ...stopping,
-  async prepare(world) {
-    await make(world);
-    const spawned = await subject(world).spawn(`trap '' TERM; ${PATIENT}`);
-    for await (const { data } of spawned.output) if (Buffer.from(data).includes('ready')) break;
-    job = spawned.id;
-  },
+  prepare: (world) => makePatient(world, "trap '' TERM; "),
   act: (world) => subject(world).stop({ kill: true }),
 };
 const spawning: Case = {
@@ -139,7 +134,7 @@ const spawning: Case = {
   },
 };
 const ending: Case = {
-  prepare: makePatient,
+  prepare: (world) => makePatient(world),
   act: tellPatient,
   after: 'there',
   check: patientEnded,
@@ -147,7 +142,7 @@ const ending: Case = {
   error: 'tolerated',
 };
 const linking: Case = {
-  prepare: makePatient,
+  prepare: (world) => makePatient(world),
   act: link,
   after: 'there',
   check: patientEnded,
@@ -229,7 +224,7 @@ const copyingOut: Case = {
   },
 };
 const draining: Case = {
-  prepare: makePatient,
+  prepare: (world) => makePatient(world),
   act: async (world) => process.kill(world.pid, 'SIGUSR2'),
   after: 'there',
   check: patientEnded,
@@ -237,7 +232,7 @@ const draining: Case = {
 };
 const starting: Case = {
   atStart: true,
-  prepare: makePatient,
+  prepare: (world) => makePatient(world),
   after: 'there',
   check: patientEnded,
   error: 'start',

@@ -229,6 +229,8 @@ export class World {
         timeout: patience(20_000),
       })
       .toBe(7);
+    // the file was seen before the daemon had passed the last failpoint of writing it
+    await this.client.ping();
     return job;
   }
 
