@@ -8,6 +8,7 @@
 #include "report.h"
 #include "root.h"
 #include "seccomp.h"
+#include "setting.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -143,21 +144,14 @@ int child_keep_only(struct child *child) {
   return 0;
 }
 
-static bool write_score(const char *file, const char *score) {
-  int fd = open(file, O_WRONLY | O_CLOEXEC);
-  bool written = fd >= 0 && write(fd, score, strlen(score)) > 0;
-  if (fd >= 0) close(fd);
-  return written;
-}
-
 /*
  * When memory runs out, whatever runs in the container goes before its init. By the new file a job could lower its own score as far as init's:
  * what may be asked for is inherited, and a write with the host's rights changes that too. One to the old file does not. Where init's score
  * cannot be lowered so, those of jobs are raised instead; what they may undo of that makes them init's equals, who are judged by their size.
  */
 static const char *spare_init(void) {
-  write_score("/proc/self/oom_score_adj", "0");
-  return write_score("/proc/self/oom_adj", "-16") ? "0" : "500";
+  (void)setting_write("/proc/self/oom_score_adj", "0");
+  return setting_write("/proc/self/oom_adj", "-16") == 0 ? "0" : "500";
 }
 
 /*

@@ -1,6 +1,7 @@
 #include "identity.h"
 
 #include "format.h"
+#include "setting.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -75,12 +76,7 @@ static int write_map(pid_t pid, const char *name, const struct id_map *map) {
     const struct id_range *range = &map->ranges[i];
     length += format(text + length, sizeof text - length, "%u %u %u\n", range->inside, range->outside, range->count);
   }
-  int fd = open(path, O_WRONLY | O_CLOEXEC);
-  ssize_t written = fd < 0 ? -1 : write(fd, text, length);
-  int saved = errno;
-  if (fd >= 0) close(fd);
-  errno = saved;
-  return written == (ssize_t)length ? 0 : -1;
+  return setting_write(path, text);
 }
 
 int identity_create(const struct id_map *users, const struct id_map *groups) {

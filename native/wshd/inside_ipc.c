@@ -2,11 +2,9 @@
 
 #include "format.h"
 #include "report.h"
+#include "setting.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <string.h>
-#include <unistd.h>
 
 #define KIB_PER_PAGE 4
 /* The kernel would allow 32,000 queues of 16 KiB and 32,000 sets of semaphores, with or without a limit of memory. */
@@ -15,13 +13,7 @@
 
 /* /proc shows the writer's own namespace. A kernel without System V objects has nothing to limit. */
 static int write_limit(const char *path, const char *value) {
-  int fd = open(path, O_WRONLY | O_CLOEXEC);
-  if (fd < 0 && errno == ENOENT) return 0;
-  ssize_t written = fd < 0 ? -1 : write(fd, value, strlen(value));
-  int saved = errno;
-  if (fd >= 0) close(fd);
-  errno = saved;
-  return written < 0 ? report_errno("ipc", path) : 0;
+  return setting_write(path, value) == 0 || errno == ENOENT ? 0 : report_errno("ipc", path);
 }
 
 int inside_ipc(const struct plan *plan) {

@@ -2,6 +2,7 @@
 
 #include "format.h"
 #include "report.h"
+#include "setting.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -111,22 +112,15 @@ static unsigned index_of(const char *interface) {
   return result == 0 ? (unsigned)query.ifr_ifindex : 0;
 }
 
-static int write_setting(const char *path, const char *value) {
-  int fd = open(path, O_WRONLY | O_CLOEXEC);
-  ssize_t written = fd < 0 ? -1 : write(fd, value, strlen(value));
-  int saved = errno;
-  if (fd >= 0) close(fd);
-  errno = saved;
-  return written < 0 ? report_errno("network", path) : 0;
-}
+static int set(const char *path, const char *value) { return setting_write(path, value) == 0 ? 0 : report_errno("network", path); }
 
 /*
  * The network namespace belongs to the host, so nobody inside has CAP_NET_BIND_SERVICE or CAP_NET_RAW over it. What programs take
  * for granted is allowed by settings of the namespace instead: low ports, and ping(8) by datagram sockets. /proc shows the writer's own.
  */
 static int open_to_users(void) {
-  if (write_setting("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0") != 0) return -1;
-  return write_setting("/proc/sys/net/ipv4/ping_group_range", "0 2147483647");
+  if (set("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0") != 0) return -1;
+  return set("/proc/sys/net/ipv4/ping_group_range", "0 2147483647");
 }
 
 /*
@@ -136,7 +130,7 @@ static int open_to_users(void) {
 static int without_ipv6(const char *interface) {
   char path[96];
   format(path, sizeof path, "/proc/sys/net/ipv6/conf/%s/disable_ipv6", interface);
-  return access(path, F_OK) != 0 && errno == ENOENT ? 0 : write_setting(path, "1"); /* a kernel without IPv6 has no such file */
+  return setting_write(path, "1") == 0 || errno == ENOENT ? 0 : report_errno("network", path); /* a kernel without IPv6 has no such file */
 }
 
 int inside_network(const struct plan *plan) {

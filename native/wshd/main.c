@@ -27,6 +27,7 @@
 #include "plan.h"
 #include "report.h"
 #include "root.h"
+#include "setting.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -66,11 +67,8 @@ static int private_mounts(void) {
 
 /* A process that moves itself while it has one thread does not wait for an RCU grace period; its children are born inside. */
 static int join_cgroups(const struct plan *plan) {
-  for (size_t i = 0; i < plan->cgroup_count; i++) {
-    int fd = open(plan->cgroups[i], O_WRONLY | O_CLOEXEC);
-    if (fd < 0 || write(fd, "0", 1) != 1) return report_errno("cgroup", plan->cgroups[i]);
-    close(fd);
-  }
+  for (size_t i = 0; i < plan->cgroup_count; i++)
+    if (setting_write(plan->cgroups[i], "0") != 0) return report_errno("cgroup", plan->cgroups[i]);
   return failpoint_reported(AT_CGROUPS);
 }
 

@@ -15,7 +15,7 @@ $(BUILD)/test/wshd_plan_test: test/wshd_plan_test.c wshd/plan.c wshd/report.c ws
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) -Iwshd $(TEST_CFLAGS) -o $@ $(filter %.c,$^)
 
-$(BUILD)/test/wshd_confinement_test: test/wshd_confinement_test.c wshd/identity.c wshd/seccomp.c wshd/format.c $(WSHD_HEADERS)
+$(BUILD)/test/wshd_confinement_test: test/wshd_confinement_test.c wshd/identity.c wshd/seccomp.c wshd/format.c wshd/setting.c $(WSHD_HEADERS)
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) -Iwshd $(TEST_CFLAGS) -o $@ $(filter %.c,$^)
 
