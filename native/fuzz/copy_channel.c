@@ -2,7 +2,7 @@
  * The reader of the copy helper's stream, fed in any pieces and with descriptors nobody asked for, against a reader of the whole stream.
  * Steps: a piece as it is; a message with a proper header; a look at what has arrived.
  */
-#include "fuzz.h"
+#include "send.h"
 
 #include "../copy/channel.h"
 
@@ -18,23 +18,9 @@ static bool refused;
 static int ends[2];
 
 static void put(const void *bytes, size_t length, size_t fd_count) {
-  union {
-    struct cmsghdr align;
-    char bytes[CMSG_SPACE(sizeof(int) * 4)];
-  } control;
   const int fds[4] = {0};
-  struct iovec part = {.iov_base = (void *)(uintptr_t)bytes, .iov_len = length};
-  struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
   if (length > STREAM_MAX - sent) return;
-  if (fd_count > 0) {
-    memset(&control, 0, sizeof control);
-    message.msg_control = control.bytes;
-    message.msg_controllen = CMSG_SPACE(sizeof(int) * fd_count);
-    struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
-    *rights = (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int) * fd_count)};
-    memcpy(CMSG_DATA(rights), fds, sizeof(int) * fd_count);
-  }
-  ssize_t count = sendmsg(ends[1], &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+  ssize_t count = send_with(ends[1], bytes, length, fds, fd_count);
   if (count <= 0) return;
   memcpy(stream + sent, bytes, (size_t)count);
   sent += (size_t)count;

@@ -6,6 +6,7 @@
 #define FUZZ_COPY_HOSTILE_H
 
 #include "scratch.h"
+#include "send.h"
 
 #include "../copy/channel.h"
 
@@ -49,24 +50,6 @@ static inline void hostile_check_outside(size_t beside) {
   must(count_entries(top) == beside + 2);
 }
 
-static inline void hostile_send(int socket, const void *bytes, size_t length, const int *fds, size_t fd_count) {
-  union {
-    struct cmsghdr align;
-    char bytes[CMSG_SPACE(sizeof(int) * 3)];
-  } control;
-  struct iovec part = {.iov_base = (void *)(uintptr_t)bytes, .iov_len = length};
-  struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
-  if (fd_count > 0) {
-    memset(&control, 0, sizeof control);
-    message.msg_control = control.bytes;
-    message.msg_controllen = CMSG_SPACE(sizeof(int) * fd_count);
-    struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
-    *rights = (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int) * fd_count)};
-    memcpy(CMSG_DATA(rights), fds, sizeof(int) * fd_count);
-  }
-  (void)!sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
-}
-
 /*
  * A step is a byte (its low half: the type; 15: bytes as they are; its high half: descriptors, and whether the size is large), then of a
  * message two bytes mode, four bytes size, a name and a payload, each with its length in a byte.
@@ -79,7 +62,7 @@ static inline void hostile_say(struct input *input, int socket, int fd) {
   size_t name_length, payload_length;
   if ((kind & 15) == 15) {
     const uint8_t *piece = input_take(input, input_byte(input), &name_length);
-    if (name_length > 0) hostile_send(socket, piece, name_length, fds, kind >> 6);
+    if (name_length > 0) (void)!send_with(socket, piece, name_length, fds, kind >> 6);
     return;
   }
   uint32_t mode = input_number(input, 2);
@@ -93,7 +76,7 @@ static inline void hostile_say(struct input *input, int socket, int fd) {
   memcpy(message, &header, sizeof header);
   memcpy(message + sizeof header, name, name_length);
   memcpy(message + sizeof header + name_length, payload, payload_length);
-  hostile_send(socket, message, sizeof header + name_length + payload_length, fds, kind >> 6);
+  (void)!send_with(socket, message, sizeof header + name_length + payload_length, fds, kind >> 6);
 }
 
 #endif

@@ -11,14 +11,14 @@ FUZZ_COPY := $(filter-out copy/main.c,$(wildcard copy/*.c))
 
 wshd_serve_SOURCES := wshd/messages.c wshd/connection.c wshd/job.c wshd/job_table.c wshd/ring.c wshd/wire.c
 wshd_serve_FLAGS := -D_Fork=fuzz_fork -Dwaitpid=fuzz_waitpid -Dkill=fuzz_kill
-wshd_plan_SOURCES := wshd/plan.c wshd/format.c wshd/report.c wshd/identity.c
+wshd_plan_SOURCES := wshd/plan.c wshd/format.c wshd/report.c wshd/identity.c wshd/setting.c
 wshd_accounts_SOURCES := wshd/accounts.c wshd/format.c
 wshd_options_SOURCES := wshd/options.c wshd/format.c wshd/failpoint.c wshd/report.c
 wshd_failpoint_SOURCES := wshd/format.c
 wshd_inroot_SOURCES := wshd/inroot.c wshd/format.c
 wshd_ring_SOURCES := wshd/ring.c
 wshd_format_SOURCES := wshd/format.c
-wshd_overlay_SOURCES := wshd/ownership.c wshd/identity.c wshd/accounts.c wshd/inroot.c wshd/format.c wshd/report.c
+wshd_overlay_SOURCES := wshd/ownership.c wshd/identity.c wshd/accounts.c wshd/inroot.c wshd/format.c wshd/report.c wshd/setting.c
 wshd_seccomp_SOURCES := wshd/seccomp.c
 wshd_tree_SOURCES := wshd/format.c
 wshd_netlink_SOURCES := wshd/format.c

@@ -1,5 +1,5 @@
 /* What wsh takes from its socket: packets, each with a byte that says how many descriptors come along and two of length. */
-#include "fuzz.h"
+#include "send.h"
 
 #include <stdarg.h>
 #include <sys/socket.h>
@@ -27,22 +27,8 @@ int wsh_main(int argc, char **argv);
 #include "../wsh/relay.c"
 
 static void put(int socket, const void *bytes, size_t length, size_t fd_count) {
-  union {
-    struct cmsghdr align;
-    char bytes[CMSG_SPACE(sizeof(int) * 7)];
-  } control;
   const int fds[7] = {0};
-  struct iovec part = {.iov_base = (void *)(uintptr_t)bytes, .iov_len = length};
-  struct msghdr one = {.msg_iov = &part, .msg_iovlen = 1};
-  if (fd_count > 0) {
-    memset(&control, 0, sizeof control);
-    one.msg_control = control.bytes;
-    one.msg_controllen = CMSG_SPACE(sizeof(int) * fd_count);
-    struct cmsghdr *rights = CMSG_FIRSTHDR(&one);
-    *rights = (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int) * fd_count)};
-    memcpy(CMSG_DATA(rights), fds, sizeof(int) * fd_count);
-  }
-  (void)!sendmsg(socket, &one, MSG_DONTWAIT | MSG_NOSIGNAL);
+  (void)!send_with(socket, bytes, length, fds, fd_count);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

@@ -3,7 +3,7 @@
  * pipes and epoll the kernel's. The input is a list of steps: clients come, send whatever they like, with descriptors, read or do not,
  * and go; jobs write and end.
  */
-#include "fuzz.h"
+#include "send.h"
 
 #include "../wshd/failpoint.h"
 #include "../wshd/init.h"
@@ -169,23 +169,9 @@ static void leave(int at) {
 }
 
 static void say(int at, const void *bytes, size_t length, size_t fd_count) {
-  union {
-    struct cmsghdr align;
-    char bytes[CMSG_SPACE(sizeof(int) * 8)];
-  } control;
   const int fds[8] = {0};
-  struct iovec part = {.iov_base = (void *)(uintptr_t)bytes, .iov_len = length};
-  struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
   if (clients[at] < 0) return;
-  if (fd_count > 0) {
-    memset(&control, 0, sizeof control);
-    message.msg_control = control.bytes;
-    message.msg_controllen = CMSG_SPACE(sizeof(int) * fd_count);
-    struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
-    *rights = (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int) * fd_count)};
-    memcpy(CMSG_DATA(rights), fds, sizeof(int) * fd_count);
-  }
-  if (sendmsg(clients[at], &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno == EPIPE) leave(at);
+  if (send_with(clients[at], bytes, length, fds, fd_count) < 0 && errno == EPIPE) leave(at);
 }
 
 /* A number of the protocol in an answer. */

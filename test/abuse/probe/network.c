@@ -44,13 +44,9 @@ static int connects(const void *argument) {
   return connects_to(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), (const struct sockaddr *)&to->address, sizeof to->address);
 }
 
-static int pings(const void *argument) {
-  const struct destination *to = argument;
-  static const unsigned char echo[16] = {8, 0, 0, 0, 0, 0, 0, 1};
+/* Whether something comes, in time. */
+static int gets_answer(int fd) {
   char answer[64];
-  int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_ICMP);
-  if (fd < 0) return -1;
-  if (sendto(fd, echo, sizeof echo, 0, (const struct sockaddr *)&to->address, sizeof to->address) < 0) return -1;
   struct pollfd waiting = {.fd = fd, .events = POLLIN};
   if (poll(&waiting, 1, PATIENCE_MS) == 0) {
     errno = ETIMEDOUT;
@@ -59,18 +55,21 @@ static int pings(const void *argument) {
   return recv(fd, answer, sizeof answer, 0) < 0 ? -1 : 0;
 }
 
+static int pings(const void *argument) {
+  const struct destination *to = argument;
+  static const unsigned char echo[16] = {8, 0, 0, 0, 0, 0, 0, 1};
+  int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_ICMP);
+  if (fd < 0) return -1;
+  if (sendto(fd, echo, sizeof echo, 0, (const struct sockaddr *)&to->address, sizeof to->address) < 0) return -1;
+  return gets_answer(fd);
+}
+
 /* An answer of the one who listens there, which sends every datagram back. */
 static int sends_datagram(const void *argument) {
   const struct destination *to = argument;
-  char answer[64];
   int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   if (fd < 0 || connect(fd, (const struct sockaddr *)&to->address, sizeof to->address) != 0 || send(fd, "hello", 5, 0) < 0) return -1;
-  struct pollfd waiting = {.fd = fd, .events = POLLIN};
-  if (poll(&waiting, 1, PATIENCE_MS) == 0) {
-    errno = ETIMEDOUT;
-    return -1;
-  }
-  return recv(fd, answer, sizeof answer, 0) < 0 ? -1 : 0;
+  return gets_answer(fd);
 }
 
 /* From an address that is not ours, which IP_FREEBIND lets anybody bind. The sender cannot know whether it arrived; the suite looks outside. */
