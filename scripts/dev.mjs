@@ -129,11 +129,15 @@ function ensureSystemPackages(tasks, refuse = fail) {
   });
   if (log.status !== 0)
     refuse(`${log.stdout}${log.stderr}\ninstalling system packages failed; the command was:\n  ${command}`);
+  const still = missing.filter((entry) => !isPresent(entry)).map((entry) => entry.package);
+  if (still.length > 0)
+    refuse(`the packages ${still.join(' ')} are installed, but what they should bring is not there`);
 }
 
 function skipGuest(message) {
+  const end = message.trim().split('\n').slice(-5).join('\n');
   process.stdout.write(
-    `${message}\nskipped: the guest: its packages are missing\n0 passed, 0 failed, 1 skipped\n`,
+    `${end}\nskipped: the guest: its packages are missing (above)\n0 passed, 0 failed, 1 skipped\n`,
   );
   process.exit(0);
 }

@@ -18,7 +18,7 @@ const ROLES = {
 /** Where a row runs, for what the host of the tests may lack. */
 const PLACES = [
   [/^aufs/, 'a kernel with aufs: `KERNEL=… npm run vm -- --only filesystem`'],
-  [/^(user|project) on /, 'the guest: `npm run vm -- --only quota`'],
+  [/^(user|project) on /, 'the guest: `npm run vm -- --only quota-kit`'],
   [/^auto/, 'this host with v1, the guest with v2: `npm run vm -- --only cgroup`'],
   [/^btrfs/, 'a host with btrfs and its programs'],
 ];

@@ -122,6 +122,8 @@ async function prepareResults(steps) {
     WARDEN_TEST_PROJECT_QUOTA: '/run/vm/ext4-project:/run/vm/xfs-project',
   };
   const plan = {
+    // as `npm test` does it: in CI what failed is tried once more, and the report names it
+    retry: process.env.CI ? 1 : 0,
     steps: steps.map((step) => ({ ...step, environment: { ...environment, ...step.environment } })),
   };
   fs.writeFileSync(path.join(RESULTS, 'plan.json'), JSON.stringify(plan));

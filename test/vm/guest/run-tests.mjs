@@ -2,7 +2,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 
-const { files, report } = JSON.parse(process.env.WARDEN_VM_STEP);
+const { files, report, retry } = JSON.parse(process.env.WARDEN_VM_STEP);
 const config = {
   root: process.cwd(),
   name: 'guest',
@@ -13,7 +13,7 @@ const config = {
   maxConcurrency: 1,
   testTimeout: 60_000,
   hookTimeout: 60_000,
-  retry: 0,
+  retry,
   includeTaskLocation: false,
   tags: [],
   tagsFilter: undefined,
@@ -83,6 +83,7 @@ function collect(task, tests) {
         name: nameOf(child),
         state: child.result?.state ?? child.mode,
         note: child.result?.note,
+        tries: 1 + (child.result?.retryCount ?? 0),
         errors: texts(child.result?.errors),
       });
   }

@@ -5,7 +5,7 @@ import path from 'node:path';
 
 const RESULTS = '/run/vm/results';
 const CGROUPS = '/sys/fs/cgroup';
-const { steps } = JSON.parse(fs.readFileSync(`${RESULTS}/plan.json`, 'utf8'));
+const { steps, retry } = JSON.parse(fs.readFileSync(`${RESULTS}/plan.json`, 'utf8'));
 const progress = path.join(RESULTS, 'progress');
 const first = fs.existsSync(progress) ? Number(fs.readFileSync(progress, 'utf8')) : 0;
 
@@ -52,7 +52,7 @@ function skip({ name, files }, needs) {
 function run({ name, files, environment, minutes }) {
   const output = fs.openSync(`${RESULTS}/${name}.log`, 'w');
   const isolated = ['--net', '--mount', '--propagation', 'private', '--', 'sh', '-c'];
-  const step = { files, report: `${RESULTS}/${name}.json` };
+  const step = { files, report: `${RESULTS}/${name}.json`, retry };
   const { status, signal, error } = spawnSync(
     'unshare',
     [...isolated, 'ip link set lo up && exec "$@"', 'sh', process.execPath, 'test/vm/guest/run-tests.mjs'],

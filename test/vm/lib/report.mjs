@@ -2,17 +2,18 @@
 import fs from 'node:fs';
 import path from 'node:path';
 
-/** `{ steps, skips, failures }`; of each step its own counts and its result in words. */
+/** `{ steps, skips, failures, again }`; of each step its own counts and its result in words. */
 export function summarize(results, steps) {
-  const sum = { steps: [], skips: new Map(), failures: [] };
+  const sum = { steps: [], skips: new Map(), failures: [], again: [] };
   for (const step of steps) sum.steps.push(addStep(sum, results, step));
   return sum;
 }
 
 /** Prints it. `problem`: how the machine ended when it did not end well. Answers the status. */
-export function printReport({ steps, skips, failures }, problem) {
+export function printReport({ steps, skips, failures, again }, problem) {
   const out = (words) => process.stdout.write(words);
   for (const one of failures) out(`\nFAILED ${one}\n`);
+  for (const one of again) out(`\npassed at the second try: ${one}\n`);
   out('\n');
   printTable([['step', 'what', 'seconds', 'result'], ...steps.map(row)], out);
   out(skips.size === 0 ? '\nskipped: nothing\n' : '\nskipped | why\n');
@@ -61,9 +62,13 @@ function addStep(sum, results, step) {
   for (const one of files) {
     const before = own.failed;
     for (const test of one.tests) {
-      if (test.state === 'pass') own.passed += 1;
-      else if (test.state === 'fail') fail(`${test.name}\n${test.errors.join('\n')}`);
-      else own.skipped += addSkip(sum.skips, test);
+      const words = () => [test.name, ...test.errors].join('\n');
+      if (test.state === 'fail') fail(words());
+      else if (test.state !== 'pass') own.skipped += addSkip(sum.skips, test);
+      else {
+        own.passed += 1;
+        if (test.tries > 1) sum.again.push(`${name}: ${words()}`);
+      }
     }
     if (one.failed && own.failed === before) fail(`${one.name}: ${one.errors.join('\n')}`);
     else if (one.tests.length === 0) fail(`${one.name}: no test in it`);

@@ -228,6 +228,16 @@ describe('the report of a run', () => {
     );
   });
 
+  it('names what passed at the second try, with what was wrong at the first', () => {
+    const tests = [test('one', 'pass'), { ...test('two', 'pass'), tries: 2, errors: ['it was late'] }];
+    const { status, text } = print([step('good', 'ended')], {
+      good: { results: [{ ...file(...tests), name: 'x' }], errors: [] },
+    });
+    expect(status).toBe(0);
+    expect(text).toMatch(/^\npassed at the second try: good: two\nit was late\n/);
+    expect(text).toMatch(/\n2 passed, 0 failed, 0 skipped\n$/);
+  });
+
   it.each([
     ['a test failed', step('one', 'ended'), file(test('t', 'fail')), undefined],
     ['a step has no test', step('one', 'ended'), file(), undefined],
