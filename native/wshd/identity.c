@@ -79,20 +79,39 @@ static int write_map(pid_t pid, const char *name, const struct id_map *map) {
   return setting_write(path, text);
 }
 
+/* Processes that only held a namespace, killed and not yet collected: one for the container's own, one where the image's user differs. */
+static pid_t ending[2];
+static size_t ending_count;
+#define HOLDER_STACK 8192
+
+void identity_reap(void) {
+  while (ending_count > 0) {
+    ending_count--;
+    while (waitpid(ending[ending_count], NULL, 0) < 0 && errno == EINTR) continue;
+  }
+}
+
+/* The namespace needs a process until there is a descriptor; this one waits for its end and does nothing else. */
+static int hold_namespace(void *unused) {
+  (void)unused;
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  while (pause() != 0) continue; /* it never answers anything else */
+  return 0;
+}
+
 int identity_create(const struct id_map *users, const struct id_map *groups) {
   char path[64];
-  /* the namespace needs a process until there is a descriptor; this one waits for its end and does nothing else */
-  pid_t pid = (pid_t)syscall(SYS_clone, (unsigned long)(CLONE_NEWUSER | SIGCHLD), NULL, NULL, NULL, NULL);
-  if (pid == 0) {
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    for (;;) pause();
-  }
+  /* without a copy of the memory, of which each page would be copied again when this process writes to it; each has a stack of its own, for they run on */
+  static _Alignas(16) char stacks[sizeof ending / sizeof *ending][HOLDER_STACK];
+  if (ending_count == sizeof ending / sizeof *ending) identity_reap();
+  pid_t pid = clone(hold_namespace, stacks[ending_count] + HOLDER_STACK, CLONE_VM | CLONE_NEWUSER | SIGCHLD, NULL);
   if (pid < 0) return -1;
   format(path, sizeof path, "/proc/%d/ns/user", pid);
   int fd = write_map(pid, "uid_map", users) != 0 || write_map(pid, "gid_map", groups) != 0 ? -1 : open(path, O_RDONLY | O_CLOEXEC);
   int saved = errno;
   kill(pid, SIGKILL);
-  while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) continue;
+  /* its end takes a change of process, or several on a busy machine: there is other work meanwhile */
+  ending[ending_count++] = pid;
   errno = saved;
   return fd;
 }

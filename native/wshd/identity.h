@@ -34,8 +34,11 @@ uint32_t id_outside(const struct id_map *map, uint32_t inside);
  */
 int id_map_swap(struct id_map *map, uint32_t one, uint32_t other);
 
-/* A new user namespace, as a descriptor. Answers -1 with errno. */
+/* A new user namespace, as a descriptor. Answers -1 with errno. It leaves a killed process, which identity_reap() collects. */
 int identity_create(const struct id_map *users, const struct id_map *groups);
+
+/* Waits for the ends of those. */
+void identity_reap(void);
 
 /* Files made from now on belong to these ids of the host; all other rights stay. 0, 0 undoes it. Answers -1 with errno. */
 int identity_act(uid_t uid, gid_t gid);

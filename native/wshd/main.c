@@ -148,6 +148,7 @@ static int launch(const struct options *options, struct child *child) {
   format(text, sizeof text, "cloned %d", pid);
   int result = failpoint_reported(AT_CLONE);
   if (result == 0 && options->sync_fd >= 0 && !report_packet(text)) result = -1;
+  identity_reap(); /* the daemon and the child are at work, and this process would only wait for them */
   if (result == 0) result = failpoint_reported(AT_CLONE_TOLD);
   if (result == 0) result = await_daemon(options);
   if (result == 0) result = failpoint_reported(AT_GO);

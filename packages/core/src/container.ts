@@ -44,6 +44,8 @@ export class ManagedContainer {
   isKillWanted = false;
   destroying: Promise<void> | undefined;
   isDestroyed = false;
+  /** Statistics that its drivers do not have: not asked for again, because each refusal is an error with a stack, 50 µs apiece. */
+  readonly lacking: Set<string> = new Set();
   graceTimer: NodeJS.Timeout | undefined;
   /** The record is about to be written. */
   saveTimer: NodeJS.Timeout | undefined;
@@ -123,12 +125,18 @@ export function isUnsupported(error: unknown): boolean {
   return isWardenError(error, 'UNSUPPORTED');
 }
 
-/** The value; nothing where the driver cannot do this at all. */
-export async function ifSupported<T>(value: Promise<T>): Promise<T | undefined> {
+/** The value; nothing where the driver cannot do this at all, which it is asked once for each container. */
+export async function ifSupported<T>(
+  { lacking }: ManagedContainer,
+  what: string,
+  ask: () => Promise<T>,
+): Promise<T | undefined> {
+  if (lacking.has(what)) return undefined;
   try {
-    return await value;
+    return await ask();
   } catch (error) {
-    if (isUnsupported(error)) return undefined;
-    throw error;
+    if (!isUnsupported(error)) throw error;
+    lacking.add(what);
+    return undefined;
   }
 }

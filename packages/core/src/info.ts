@@ -10,11 +10,13 @@ export async function containerInfo(engine: Engine, container: ManagedContainer)
   const { drivers } = engine;
   const { drivers: states } = container.record;
   const [memoryStat, cpuStat, bandwidthStat, diskStat, pressureStat] = await Promise.all([
-    ifSupported(drivers.cgroup.memoryStat(states.cgroup)),
-    ifSupported(drivers.cgroup.cpuStat(states.cgroup)),
-    ifSupported(drivers.network.bandwidth(networkSpecOf(engine, container), states.network)),
-    ifSupported(drivers.quota.usage(container.quotaSpec, states.quota)),
-    ifSupported(drivers.cgroup.pressureStat(states.cgroup)),
+    ifSupported(container, 'memory', () => drivers.cgroup.memoryStat(states.cgroup)),
+    ifSupported(container, 'cpu', () => drivers.cgroup.cpuStat(states.cgroup)),
+    ifSupported(container, 'bandwidth', () =>
+      drivers.network.bandwidth(networkSpecOf(engine, container), states.network),
+    ),
+    ifSupported(container, 'disk', () => drivers.quota.usage(container.quotaSpec, states.quota)),
+    ifSupported(container, 'pressure', () => drivers.cgroup.pressureStat(states.cgroup)),
   ]);
   return {
     ...basicInfo(container),

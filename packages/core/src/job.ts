@@ -157,7 +157,8 @@ export class ManagedJob {
   remove(): void {
     this.#isPutAway = true;
     this.#options.job.exited.then(
-      () => this.#options.init.forget(this.id),
+      // behind the answer: init would wake up for it, and on a busy machine take the processor from whoever waits for that
+      () => setImmediate(() => this.#options.init.forget(this.id)),
       () => {}, // init is gone
     );
     const hasDirectory = this.#options.isRecovered || this.#taps.length > 0 || this.#spool?.isUsed === true;

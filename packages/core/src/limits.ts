@@ -116,7 +116,10 @@ export function limitDisk(
   const { quotaSpec } = container;
   const state = container.record.drivers.quota;
   if (Object.values(spec).every((value) => value === undefined))
-    return unlessGone(container, ifSupported(quota.limits(quotaSpec, state)));
+    return unlessGone(
+      container,
+      ifSupported(container, 'disk limits', () => quota.limits(quotaSpec, state)),
+    );
   return container.exclusive(async () => {
     try {
       const current = await quota.limits(quotaSpec, state);

@@ -52,7 +52,9 @@ export class StreamIntake {
   flowWhenReadable(delayMs: number): void {
     if (!this.#isHeld) return;
     clearTimeout(this.#timer);
-    this.#options.source.onceReadable(() => {
+    this.#options.source.onceReadable((isEnd) => {
+      // nothing was printed: no file is made for that, and the job's end, which comes next, finds the stream's
+      if (isEnd === true) return;
       if (delayMs === 0) this.flow();
       else this.#timer = setTimeout(() => this.flow(), delayMs);
     });

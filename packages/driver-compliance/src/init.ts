@@ -269,7 +269,7 @@ export function initCompliance(test: TestFunctions, name: string, make: () => Pr
         const collected = collect(one, () =>
           assert.equal(fs.readFileSync(path.join(directory, 'output'), 'latin1'), '\0\0\0in the file'),
         );
-        await new Promise<void>((resolve) => one.stdout.onceReadable(resolve));
+        await new Promise<void>((resolve) => one.stdout.onceReadable(() => resolve()));
         one.stdout.resume();
         assert.equal((await collected).stdout.toString(), 'in the file');
         assert.equal(file.offset, 14);

@@ -168,8 +168,11 @@ export interface ByteSource {
   start(onChunk: (chunk: Buffer) => void, onEnd: () => void, skipKept?: number): void;
   pause(): void;
   resume(): void;
-  /** For a paused source: calls `listener` once when there is something to read or the end has come. `resume` and `close` call it off, and another call replaces it. */
-  onceReadable(listener: () => void): void;
+  /**
+   * For a paused source: calls `listener` once when there is something to read or the end has come, and tells which, as far as it knows without
+   * reading. `resume` and `close` call it off, and another call replaces it.
+   */
+  onceReadable(listener: (isEnd?: boolean) => void): void;
   /**
    * From now on each byte is in the file before it is delivered, and at every moment in the file or still where it came from, so that a killed
    * daemon loses none. Callable once, before anything was delivered or after.

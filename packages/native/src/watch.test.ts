@@ -39,7 +39,7 @@ describe('watchDescriptor', () => {
     expect(events).toEqual([]);
     writeDescriptor(ends.write, Buffer.of(1));
     await vi.waitFor(() => expect(events.length).toBeGreaterThan(2)); // level-triggered
-    expect(events[0]).toEqual({ readable: true, writable: false, hangup: false });
+    expect(events[0]).toEqual({ readable: true, hasData: true, writable: false, hangup: false });
     readDescriptor(ends.read, Buffer.alloc(1));
     await turn();
     const count = events.length;
@@ -57,14 +57,18 @@ describe('watchDescriptor', () => {
       ready.push(event);
       writing.close();
     });
-    await vi.waitFor(() => expect(ready).toEqual([{ readable: false, writable: true, hangup: false }]));
+    await vi.waitFor(() =>
+      expect(ready).toEqual([{ readable: false, hasData: false, writable: true, hangup: false }]),
+    );
     const ended: PollReady[] = [];
     const reading = watch(ends.read, { readable: true }, (event) => {
       ended.push(event);
       reading.close();
     });
     close(ends.write);
-    await vi.waitFor(() => expect(ended).toEqual([{ readable: true, writable: false, hangup: true }]));
+    await vi.waitFor(() =>
+      expect(ended).toEqual([{ readable: true, hasData: false, writable: false, hangup: true }]),
+    );
   });
 
   it('rests without interest, even after a hang-up', async () => {
@@ -97,7 +101,7 @@ describe('watchDescriptor', () => {
     writing.close();
     writeDescriptor(right, Buffer.of(1));
     await vi.waitFor(() =>
-      expect(reader).toHaveBeenCalledWith({ readable: true, writable: false, hangup: false }),
+      expect(reader).toHaveBeenCalledWith({ readable: true, hasData: true, writable: false, hangup: false }),
     );
   });
 

@@ -29,6 +29,8 @@ export interface PollInterest {
  */
 export interface PollReady {
   readonly readable: boolean;
+  /** There is something to read: false with a hang-up behind which only the end is left. */
+  readonly hasData: boolean;
   readonly writable: boolean;
   readonly hangup: boolean;
 }
@@ -207,7 +209,7 @@ function notify(watch: Watch, events: number): void {
   const writable = (watch.interest & EPOLLOUT) !== 0 && (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) !== 0;
   if (watch.interest === 0 || !(hangup || readable || writable)) return;
   try {
-    watch.listener({ readable, writable, hangup });
+    watch.listener({ readable, hasData: readable && (events & EPOLLIN) !== 0, writable, hangup });
   } catch (error) {
     queueMicrotask(() => {
       throw error;

@@ -82,16 +82,17 @@ export class PipeSource implements ByteSource {
     if (this.#fd === undefined && this.#onChunk !== undefined) this.#endUnlessPaused();
   }
 
-  onceReadable(listener: () => void): void {
+  onceReadable(listener: (isEnd: boolean) => void): void {
     if (this.#closed || !this.#paused) return;
-    const tell = (): void => {
+    const tell = (isEnd: boolean): void => {
       this.#unwatch();
-      listener();
+      listener(isEnd);
     };
-    if (this.#fd === undefined || this.#prefix.length > 0) queueMicrotask(tell);
+    if (this.#fd === undefined || this.#prefix.length > 0)
+      queueMicrotask(() => tell(this.#prefix.length === 0));
     else {
       this.#unwatch();
-      this.#watch = watchDescriptor(this.#fd, { readable: true }, tell);
+      this.#watch = watchDescriptor(this.#fd, { readable: true }, ({ hasData }) => tell(!hasData));
     }
   }
 

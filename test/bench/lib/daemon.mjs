@@ -111,7 +111,7 @@ export async function inTurns(items, width, action) {
   await Promise.all(Array.from({ length: width }, work));
 }
 
-/** Milliseconds the daemon's event loop was late since the last call (or the start): `{ max, p99, median }`. */
+/** Milliseconds the daemon's event loop was late since the last call, the first of which begins the count: `{ max, p99, median }`. */
 async function readLoopDelay(pid, file) {
   fs.rmSync(file, { force: true });
   process.kill(pid, 'SIGPWR');

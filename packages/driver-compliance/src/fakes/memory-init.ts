@@ -109,7 +109,7 @@ class Stream {
         queueMicrotask(flow);
       },
       onceReadable: (listener) => {
-        this.#onReadable = listener;
+        this.#onReadable = () => listener();
         queueMicrotask(flow);
       },
       keepIn: (file) => {
