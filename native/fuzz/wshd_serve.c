@@ -116,7 +116,7 @@ static void begin(void) {
   init.listener_watch.kind = WATCH_LISTENER;
   init.listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   init.epoll = epoll_create1(EPOLL_CLOEXEC);
-  init.proc = init.signals = -1;
+  init.proc = init.signals = init.reserve.outside = init.reserve.inside = -1;
   init.pts = open("/dev/pts", O_PATH | O_DIRECTORY | O_CLOEXEC);
   init.spare = fcntl(0, F_DUPFD_CLOEXEC, 3);
   init.keeper = getppid(); /* so that a client of this process is believed */

@@ -64,11 +64,12 @@ static void test_fstab(void) {
 
 static void test_conf(void) {
   struct plan plan;
-  check(conf(&plan, "hostname h\nnice -5\ncgroup /a\\040b\ncgroup /c\naddress 10.0.0.2/30\ngateway 10.0.0.1\ngateway_mac 02:00:00:00:00:ff\nmtu 1400\n"
+  check(conf(&plan, "hostname h\nnice -5\ncgroup /a\\040b\ncgroup /c\nreserve /r\\040o /r\\040i\naddress 10.0.0.2/30\ngateway 10.0.0.1\ngateway_mac 02:00:00:00:00:ff\nmtu 1400\n"
                     "user vcap 10000 10001 /home/vcap /bin/sh\nfile /etc/hosts 0644 etc/hosts\ndevice fuse c 10 229 0666\nsymlink /proc/mounts /etc/mtab\n"
                     "capabilities a80425fb\nno_new_privs 1\ncore_dumps 0\nterminals 9\nshm_kib 1024\ndev_kib 4\n") == 0,
         "a good configuration");
   check(plan.nice == -5 && plan.cgroup_count == 2 && strcmp(plan.cgroups[0], "/a b") == 0, "niceness and groups");
+  check(strcmp(plan.reserve_outside, "/r o") == 0 && strcmp(plan.reserve_inside, "/r i") == 0, "room beside the limit of processes");
   check(plan.prefix_length == 30 && plan.mtu == 1400 && plan.has_gateway_mac && plan.gateway_mac[5] == 0xff, "network");
   check(plan.user.uid == 10000 && plan.user.gid == 10001 && strcmp(plan.user.home, "/home/vcap") == 0, "user");
   check(plan.file_count == 1 && plan.files[0].mode == 0644 && plan.device_count == 1 && plan.devices[0].minor == 229 && plan.symlink_count == 1,
@@ -96,6 +97,8 @@ static void test_conf(void) {
                        "file\n",
                        "device a/b c 1 1 666\n",
                        "device\n",
+                       "reserve\n",
+                       "reserve /only\n",
                        "symlink a b\n",
                        "symlink\n",
                        "user\n",

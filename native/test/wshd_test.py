@@ -547,6 +547,7 @@ def test_errors(wshd, base):
         ("key", dict(conf="hostname h\nbogus 1\n"), "error plan 22 0 etc/wshd.conf:2 "),
         ("source", dict(extra="/no/such\\040source /x none bind,x-warden.create=dir 0 0\n"), "error mount 2 0 /no/such\\040source "),
         ("cgroup", dict(conf="cgroup /no/such/cgroup.procs\n"), "error cgroup 2 0 /no/such/cgroup.procs "),
+        ("reserve", dict(conf="reserve /dev/null /no/such/cgroup.procs\n"), "error cgroup 2 0 /no/such/cgroup.procs "),
         ("interface", dict(conf="interface absent0\n"), "error network 19 0 absent0 "),
     )
     for name, options, expected in cases:

@@ -131,16 +131,17 @@ void child_clear_environment(void) {
 }
 
 int child_keep_only(struct child *child) {
-  if (child->channel == 3) {
-    child->channel = fcntl(child->channel, F_DUPFD_CLOEXEC, 5);
-    if (child->channel < 0) return report_errno("streams", "channel");
+  int *const kept[] = {&child->listener, &child->channel, &child->reserve.outside, &child->reserve.inside};
+  const int count = child->reserve.outside < 0 ? 2 : 4;
+  /* out of the way first: each may be where another is to be */
+  for (int i = 0; i < count; i++)
+    if ((*kept[i] = fcntl(*kept[i], F_DUPFD_CLOEXEC, 3 + count)) < 0) return report_errno("streams", "dup");
+  for (int i = 0; i < count; i++) {
+    if (dup3(*kept[i], 3 + i, O_CLOEXEC) < 0) return report_errno("streams", "dup");
+    *kept[i] = 3 + i;
   }
-  if (child->listener != 3 && dup3(child->listener, 3, O_CLOEXEC) < 0) return report_errno("streams", "listener");
-  if (child->channel != 4 && dup3(child->channel, 4, O_CLOEXEC) < 0) return report_errno("streams", "channel");
-  child->listener = 3;
-  child->channel = 4;
-  report_open(4);
-  if (syscall(SYS_close_range, 5u, ~0u, 0u) != 0) return report_errno("streams", "close_range");
+  report_open(child->channel);
+  if (syscall(SYS_close_range, 3u + (unsigned)count, ~0u, 0u) != 0) return report_errno("streams", "close_range");
   return 0;
 }
 
@@ -206,7 +207,7 @@ int child_main(struct child *child) {
   if (child_null_streams() != 0 || child_keep_only(child) != 0 || failpoint_reported(AT_STREAMS) != 0) return 1;
   /* nobody inside may read this memory, which has seen the host */
   prctl(PR_SET_DUMPABLE, 0);
-  struct init init = {.listener = child->listener, .has_own_users = child->users >= 0, .no_core_dumps = child->plan->no_core_dumps, .job_score = child->job_score};
+  struct init init = {.listener = child->listener, .has_own_users = child->users >= 0, .reserve = child->reserve, .no_core_dumps = child->plan->no_core_dumps, .job_score = child->job_score};
   if (init_prepare(&init) != 0 || failpoint_reported(AT_PREPARE) != 0) return 1;
   /* the kernel remembers who listens: that is the pid a client is told (SO_PEERCRED) */
   if (listen(child->listener, CHILD_BACKLOG) != 0) {

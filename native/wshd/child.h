@@ -5,6 +5,7 @@
 #include "options.h"
 #include "ownership.h"
 #include "plan.h"
+#include "reserve.h"
 
 struct child {
   const struct options *options;
@@ -13,6 +14,7 @@ struct child {
   int listener; /* bound, not yet listening */
   int dev;      /* root_make_dev() */
   struct ownership ownership;
+  struct reserve reserve;
   int users; /* user namespace of the container, or -1 */
   const char *job_score; /* of oom_score_adj, for jobs */
   int argc;
@@ -27,7 +29,7 @@ int child_await(int channel, const char *expected);
 int child_null_streams(void);
 void child_set_title(const struct child *child);
 void child_clear_environment(void);
-/* Leaves open: the standard streams and the two that are moved to 3 and 4. */
+/* Leaves open: the standard streams, listener and channel, which become 3 and 4, and those of the reserve, if any, which become 5 and 6. */
 int child_keep_only(struct child *child);
 
 /* Builds everything, says "ready" and serves as init. Answers only when that failed, with the exit status. */

@@ -88,16 +88,37 @@ static void take_own_score(const struct init *init) {
   close(fd);
 }
 
+static void limit(uint32_t resource, const struct rlimit *value) {
+  char name[32];
+  format(name, sizeof name, "resource %u", resource);
+  /* EPERM: raising a hard limit takes CAP_SYS_RESOURCE, which not every host gives its root */
+  if (prlimit(0, (int)resource, value, NULL) != 0) fail("setrlimit", name);
+}
+
 /* What is not asked for is as it was for init before it helped itself. */
 void execute_limit(const struct init *init, const struct spawn_request *request) {
   prlimit(0, RLIMIT_NOFILE, &init->open_files, NULL);
   for (uint32_t i = 0; i < request->limit_count; i++) {
-    struct rlimit value = {.rlim_cur = request->limits[i].soft, .rlim_max = request->limits[i].hard};
-    char name[32];
-    if (init->no_core_dumps && request->limits[i].resource == RLIMIT_CORE) continue;
-    format(name, sizeof name, "resource %u", request->limits[i].resource);
-    /* EPERM: raising a hard limit takes CAP_SYS_RESOURCE, which not every host gives its root */
-    if (prlimit(0, (int)request->limits[i].resource, &value, NULL) != 0) fail("setrlimit", name);
+    struct rlimit value = {.rlim_cur = request->limits[i].soft, .rlim_max = request->limits[i].hard}, inherited;
+    uint32_t resource = request->limits[i].resource;
+    if (init->no_core_dumps && resource == RLIMIT_CORE) continue;
+    /* for now it may only be raised, which takes rights that are soon gone */
+    if (resource == RLIMIT_NPROC && prlimit(0, RLIMIT_NPROC, NULL, &inherited) == 0) {
+      value.rlim_cur = value.rlim_max;
+      if (value.rlim_max <= inherited.rlim_max) value = inherited;
+    }
+    limit(resource, &value);
+  }
+}
+
+/*
+ * Who becomes a user that has as many processes as it may have cannot start a program any more (execve(2), EAGAIN). With the limit as init has it
+ * while becoming that user, and put down afterwards, one can: it is what finds out who has all these processes, and ends them.
+ */
+void execute_limit_processes(const struct spawn_request *request) {
+  for (uint32_t i = 0; i < request->limit_count; i++) {
+    const struct rlimit value = {.rlim_cur = request->limits[i].soft, .rlim_max = request->limits[i].hard};
+    if (request->limits[i].resource == RLIMIT_NPROC) limit(RLIMIT_NPROC, &value);
   }
 }
 
@@ -147,6 +168,7 @@ _Noreturn void execute(const struct init *init, const struct spawn_request *requ
   own_streams(&account);
   execute_limit(init, request);
   become(&account);
+  execute_limit_processes(request);
   if (chdir(account.home) != 0 && chdir("/") != 0) fail("chdir", account.home);
   make_environment(request, &account);
   char *shell[] = {account.shell[0] == '\0' ? (char *)"/bin/sh" : account.shell, NULL};

@@ -12,6 +12,7 @@
 #include <sys/resource.h>
 #include <sys/types.h>
 
+#include "reserve.h"
 #include "ring.h"
 #include "wire.h"
 #include "wshd_protocol.h"
@@ -87,6 +88,7 @@ struct init {
   pid_t keeper;  /* insecure.h: the parent of this init, whose processes have their numbers in common with everybody; 0: process 1 of a container */
   int work, pids; /* insecure: where jobs start, and where each leaves its number */
   int spare;     /* given up when descriptors have run out, so that a client can be turned away instead of waiting at the door for ever */
+  struct reserve reserve;
   bool reap_again;
   bool has_own_users; /* it lives in a user namespace */
   bool no_core_dumps; /* the limit of core files is as it is */
@@ -167,8 +169,9 @@ void tree_signal(int proc, pid_t root, int signal, bool shared);
 
 /* execute.c: the job's own side of the fork. Never returns. `in`, `out`, `err` become 0, 1, 2. */
 #define EXECUTE_FAILED 255 /* spec linux-container.md 11: whatever goes wrong before the program runs */
-/* Sets this process's limits, or ends it. */
+/* Set this process's limits, or end it: that of processes last of all, the others while there are rights to raise them. */
 void execute_limit(const struct init *init, const struct spawn_request *request);
+void execute_limit_processes(const struct spawn_request *request);
 _Noreturn void execute(const struct init *init, const struct spawn_request *request, int in, int out, int err);
 
 #endif

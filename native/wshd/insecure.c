@@ -60,7 +60,7 @@ static int prepare(struct child *child, struct init *init, int *proc) {
   child_set_title(child);
   child_clear_environment();
   if (child_null_streams() != 0 || child_keep_only(child) != 0) return -1;
-  *init = (struct init){.listener = child->listener, .keeper = getpid()};
+  *init = (struct init){.listener = child->listener, .keeper = getpid(), .reserve = child->reserve};
   init->work = open("root", O_PATH | O_DIRECTORY | O_CLOEXEC);
   init->pids = open("pids", O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (init->work < 0 || init->pids < 0) return report_errno("directory", init->work < 0 ? "root" : "pids");
@@ -129,6 +129,7 @@ void insecure_execute(const struct init *init, const struct spawn_request *reque
   if (fd < 0) fail("pids", name);
   if (fchdir(init->work) != 0) fail("chdir", "root");
   execute_limit(init, request);
+  execute_limit_processes(request);
   environ = request->envc == 0 ? nothing : request->environment;
   char **argv = request->argc == 0 ? shell : request->argv;
   if (syscall(SYS_close_range, 3u, ~0u, 0u) != 0) fail("close_range", "descriptors");

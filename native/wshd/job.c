@@ -141,7 +141,7 @@ struct job *job_spawn(struct init *init, const struct spawn_request *request, in
   pid_t pid = -1;
   if (result == 0) {
     *operation = "fork";
-    pid = _Fork(); /* fork(2) without the care for threads, of which there are none */
+    pid = reserve_fork(&init->reserve);
   }
   if (pid == 0) execute(init, request, ends.job[0], ends.job[1], ends.job[2]);
   if (pid < 0) {

@@ -72,6 +72,19 @@ static int join_cgroups(const struct plan *plan) {
   return failpoint_reported(AT_CGROUPS);
 }
 
+/*
+ * What a write to these files may do is judged by who opened them, so that init can use them after it has given up its rights. Where the kernel judges
+ * by who writes (cgroup v2 before 5.16 with nsdelegate), init is refused and has no reserve.
+ */
+static int open_reserve(const struct plan *plan, struct child *child) {
+  child->reserve = (struct reserve){.outside = -1, .inside = -1};
+  if (plan->reserve_outside == NULL) return 0;
+  child->reserve.outside = open(plan->reserve_outside, O_WRONLY | O_CLOEXEC);
+  if (child->reserve.outside < 0) return report_errno("cgroup", plan->reserve_outside);
+  child->reserve.inside = open(plan->reserve_inside, O_WRONLY | O_CLOEXEC);
+  return child->reserve.inside < 0 ? report_errno("cgroup", plan->reserve_inside) : 0;
+}
+
 /* As fork(2), with namespaces. The C library's own record of the process id is not used anywhere here. */
 static pid_t clone_child(void) { return (pid_t)syscall(SYS_clone, (unsigned long)(NAMESPACES | SIGCHLD), NULL, NULL, NULL, NULL); }
 
@@ -186,7 +199,7 @@ int main(int argc, char **argv) {
   signal(SIGPIPE, SIG_IGN);
   static struct plan plan;
   if (options.insecure) {
-    struct child keeper = {.options = &options, .plan = &plan, .argc = argc, .argv = argv, .dev = -1};
+    struct child keeper = {.options = &options, .plan = &plan, .argc = argc, .argv = argv, .dev = -1, .reserve = {-1, -1, false}};
     keeper.listener = bind_socket(options.run);
     return keeper.listener >= 0 && launch(&options, &keeper) == 0 ? 0 : 1;
   }
@@ -198,6 +211,6 @@ int main(int argc, char **argv) {
   if (make_users(&plan, &child) != 0) return 1;
   child.dev = root_make_dev(&plan);
   if (child.dev < 0 || failpoint_reported(AT_DEV) != 0) return 1;
-  if (join_cgroups(&plan) != 0) return 1;
+  if (join_cgroups(&plan) != 0 || open_reserve(&plan, &child) != 0) return 1;
   return launch(&options, &child) == 0 ? 0 : 1;
 }

@@ -216,6 +216,12 @@ static int take_id_range(struct plan *plan, char *line) {
   return 0;
 }
 
+static int take_reserve(struct plan *plan, char *line) {
+  plan->reserve_outside = plan_field(&line);
+  plan->reserve_inside = plan_field(&line);
+  return plan->reserve_inside != NULL ? 0 : bad_line("expected reserve OUTSIDE INSIDE, found", plan->reserve_outside);
+}
+
 static int take_directive(struct plan *plan, char *line) {
   char *key = plan_field(&line);
   uint64_t value = 0;
@@ -225,6 +231,7 @@ static int take_directive(struct plan *plan, char *line) {
   if (strcmp(key, "device") == 0) return take_device(plan, line);
   if (strcmp(key, "symlink") == 0) return take_symlink(plan, line);
   if (strcmp(key, "idmap") == 0) return take_id_range(plan, line);
+  if (strcmp(key, "reserve") == 0) return take_reserve(plan, line);
   char *word = plan_field(&line);
   if (word == NULL) return bad_line(key, NULL);
   if (strcmp(key, "hostname") == 0) {

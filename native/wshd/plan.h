@@ -48,6 +48,7 @@ struct plan {
   char **cgroups;
   char **masked, **readonly; /* paths inside that show nothing, and that cannot be written; missing ones are left out */
   size_t mount_count, file_count, device_count, symlink_count, cgroup_count, masked_count, readonly_count;
+  char *reserve_outside, *reserve_inside; /* of the group with room for init beside the limit of processes, and back; NULL: none */
   char *hostname, *interface;
   uint32_t address, gateway; /* network byte order, 0: none */
   unsigned prefix_length, mtu;

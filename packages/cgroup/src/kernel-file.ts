@@ -1,7 +1,7 @@
 /** Control files: tiny, in memory, answered by the kernel at once, so synchronous calls are the fast ones. */
 import fs from 'node:fs';
 import path from 'node:path';
-import { WardenError } from '@warden/interface';
+import { type ProcessCount, WardenError } from '@warden/interface';
 
 /** errno's name of a failed call on a file; empty when it is something else. */
 export function errnoOf(error: unknown): string {
@@ -54,6 +54,19 @@ export async function writeControlSlowly(group: string, file: string, value: str
     await handle.write(String(value));
   } finally {
     await handle.close();
+  }
+}
+
+/** What the pids controller counts and allows. Errors: `NATIVE_FAILED`. */
+export function readProcessCount(group: string): ProcessCount {
+  try {
+    const limit = readControl(group, 'pids.max');
+    return {
+      used: Number(readControl(group, 'pids.current')),
+      limit: limit === 'max' ? undefined : Number(limit),
+    };
+  } catch (cause) {
+    throw fileError('count processes', group, cause);
   }
 }
 

@@ -8,6 +8,7 @@ import {
 } from '@warden/interface';
 import type { ManagedContainer } from './container.ts';
 import type { Engine } from './engine.ts';
+import { explainRefusal } from './process-limit.ts';
 
 /** PATH_MAX without the closing NUL. */
 const MAX_PATH_BYTES = 4_095;
@@ -50,7 +51,7 @@ async function copy(
   allowed: readonly ContainerState[],
 ): Promise<void> {
   container.requireState(...allowed);
-  const operation = request.direction === 'in' ? 'copy in' : 'copy out';
+  const operation = operationOf(request);
   const { hostPath, containerPath, owner } = request;
   checkPath(operation, 'host path', hostPath);
   checkPath(operation, 'container path', containerPath);
@@ -59,7 +60,7 @@ async function copy(
   const running = await container.exclusive(async () => {
     container.requireState(...allowed); // a stop may have come first; a copy out then begins after it
     await engine.failpoints.pass(`${points}.check`);
-    return start(container, { ...request, user: 'vcap', forbidden: [engine.options.depot] }, operation);
+    return start(engine, container, { ...request, user: 'vcap', forbidden: [engine.options.depot] });
   });
   container.copies.add(running);
   engine.logger.debug?.('copy-started', { handle: container.handle, operation, hostPath, containerPath });
@@ -88,16 +89,21 @@ async function passOrEnd(
   }
 }
 
-async function start(container: ManagedContainer, spec: CopySpec, operation: string): Promise<RunningCopy> {
+async function start(engine: Engine, container: ManagedContainer, spec: CopySpec): Promise<RunningCopy> {
   try {
     return await container.requireInit().copy(spec);
-  } catch (cause) {
+  } catch (failure) {
+    const cause = await explainRefusal(engine, container, failure);
     const { code, message, fields } = cause as WardenError;
     throw new WardenError(code ?? 'INTERNAL', `${FAILURE}: ${message}`, {
       cause,
-      fields: { ...fields, operation, handle: container.handle },
+      fields: { ...fields, operation: operationOf(spec), handle: container.handle },
     });
   }
+}
+
+function operationOf({ direction }: Pick<CopySpec, 'direction'>): string {
+  return direction === 'in' ? 'copy in' : 'copy out';
 }
 
 function checkPath(operation: string, what: string, path: string): void {

@@ -50,6 +50,7 @@ export function initSpecOf(engine: Engine, container: ManagedContainer): InitSpe
     ],
     network: drivers.network.supports.link ? inside : undefined,
     cgroupJoinFiles: drivers.cgroup.joinFiles(record.drivers.cgroup),
+    processReserve: drivers.cgroup.reserve?.(record.drivers.cgroup),
     confinement: confinementOf(options, uid),
     user: { name: 'vcap', uid, gid: uid, home: '/home/vcap', shell: '/bin/bash' },
     hosts: `127.0.0.1 localhost\n${network.containerIp} ${id}\n`,

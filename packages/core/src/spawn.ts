@@ -15,10 +15,11 @@ import { withDiskLimit } from './exit-verdict.ts';
 import { infoAtEnd } from './info.ts';
 import { adoptJob } from './init-connection.ts';
 import { killJob, type ManagedJob, noSuchJob } from './job.ts';
+import { explainRefusal } from './process-limit.ts';
 import type { JobNote } from './record.ts';
 import { effectiveLimits } from './rlimits.ts';
 
-/** Starts a job. Errors: `BAD_STATE`, `INVALID_SPEC`, `NATIVE_FAILED` with text `iomux-spawn failed: …`, `UNAVAILABLE`. */
+/** Starts a job. Errors: `BAD_STATE`, `INVALID_SPEC`, `POOL_EXHAUSTED` and `NATIVE_FAILED` with text `iomux-spawn failed: …`, `UNAVAILABLE`. */
 export async function spawnJob(
   engine: Engine,
   container: ManagedContainer,
@@ -58,12 +59,13 @@ export async function spawnJob(
       await failpoints.pass('spawn.send');
       job = await spawning;
       await failpoints.pass('spawn.start');
-    } catch (cause) {
+    } catch (failure) {
       spawning?.then(
         (started) => abandon(engine, init, started),
         () => {},
       );
       if (container.record.jobs.delete(id)) saveRecordSoon(engine, container);
+      const cause = await explainRefusal(engine, container, failure);
       const { code, message, fields } = cause as WardenError;
       throw new WardenError(code ?? 'INTERNAL', `iomux-spawn failed: ${message}`, {
         cause,

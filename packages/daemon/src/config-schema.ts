@@ -415,7 +415,8 @@ export const SCHEMA: Readonly<Record<string, Readonly<Record<string, KeyRule>>>>
       max: 4_194_304,
       nullable: true,
       fallback: 4096,
-      about: 'processes and threads per container; null: no limit',
+      about:
+        'processes and threads per container; init starts a few jobs beside it, so that a full one can be looked into; null: no limit',
     },
     durable: {
       type: 'boolean',

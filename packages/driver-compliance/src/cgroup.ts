@@ -1,6 +1,6 @@
 /** Compliance of a cgroup driver (spec drivers.md 2). */
 import assert from 'node:assert/strict';
-import type { CgroupDriver, CgroupSpec } from '@warden/interface';
+import type { CgroupDriver, CgroupSpec, ProcessCount } from '@warden/interface';
 import {
   assertHarmless,
   assertHonestProbe,
@@ -207,6 +207,38 @@ export function cgroupCompliance(
         await driver.release(state);
       }
     });
+    withGroups(
+      'counts processes inside the limit, and gives init room beside it',
+      async ({ driver, join }) => {
+        if (driver.processCount === undefined || !driver.supports.pids) return;
+        const spec: CgroupSpec = { ...SPEC, pidsLimit: 17 };
+        const state = driver.plan(spec);
+        await driver.create(spec, state);
+        const count = (): Promise<ProcessCount> => driver.processCount!(persisted(state));
+        const joined = [await join(driver.joinFiles(state))];
+        try {
+          assert.deepEqual(await count(), { used: 1, limit: 17 });
+          const reserve = driver.reserve?.(persisted(state));
+          if (reserve === undefined) return;
+          joined.push(await join([...driver.joinFiles(state), reserve.outside]));
+          assert.deepEqual(await count(), { used: 1, limit: 17 }, 'who is outside was counted');
+          joined.push(await join([...driver.joinFiles(state), reserve.outside, reserve.inside]));
+          await driver.create(spec, state);
+          assert.deepEqual(await count(), { used: 2, limit: 17 });
+          assert.deepEqual(
+            await driver.pids(state),
+            joined.map(({ pid }) => pid).sort((a, b) => a - b),
+            'who is outside is the container’s all the same',
+          );
+          await driver.killAll(state, 5_000);
+          await Promise.all(joined.map(({ ended }) => ended));
+        } finally {
+          for (const one of joined) one.kill();
+          await Promise.all(joined.map(({ ended }) => ended));
+          await driver.release(state);
+        }
+      },
+    );
     withGroups('keeps a created group over another setup', async ({ driver }) => {
       const state = driver.plan(SPEC);
       await driver.create(SPEC, state);

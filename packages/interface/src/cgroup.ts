@@ -37,6 +37,22 @@ export interface CgroupSupports {
   readonly pressure: boolean;
 }
 
+/**
+ * Room for init beside the limit of processes. Init writes `0` to `outside` when a fork is refused, forks, and then it and the new process each write
+ * `0` to `inside`, which is never refused. The room has a bound of its own; nobody else gets there.
+ */
+export interface ProcessReserve {
+  readonly outside: string;
+  readonly inside: string;
+}
+
+/** Processes and threads of a container, as its limit counts them. */
+export interface ProcessCount {
+  readonly used: number;
+  /** `undefined`: no limit. */
+  readonly limit: number | undefined;
+}
+
 /** A subscription; `close` is idempotent. */
 export interface Watch {
   close(): void;
@@ -78,6 +94,14 @@ export interface CgroupDriver {
    * On v1 one `tasks` file per hierarchy, on v2 one `cgroup.procs`.
    */
   joinFiles(state: DriverState): readonly string[];
+
+  /**
+   * What init may have beside the limit of processes; `undefined`, or the whole method absent: nothing. Pure. The group that is joined by
+   * {@link CgroupDriver.joinFiles} is then the inside.
+   */
+  reserve?(state: DriverState): ProcessReserve | undefined;
+  /** How many processes there are and may be. Absent, or errors `UNSUPPORTED`: nobody counts. Errors: `NATIVE_FAILED`. */
+  processCount?(state: DriverState): Promise<ProcessCount>;
 
   /**
    * Sets the CPU shares (2 … 262144, kernel default 1024) and answers the value in force.

@@ -20,7 +20,8 @@ export const ERROR_CODES = {
   INVALID_SPEC: 'an argument is malformed or refers to something that does not exist; correct it and repeat',
   MALFORMED_REQUEST:
     'the bytes of the request could not be understood; the client has a bug or speaks another protocol',
-  POOL_EXHAUSTED: 'a pool (network, port, uid) has nothing left; destroy containers or enlarge the pool',
+  POOL_EXHAUSTED:
+    'a pool (network, port, uid, the processes of a container) has nothing left; free some of it or enlarge it',
   UNSUPPORTED: 'this host, backend or driver cannot do this; the fields say what is missing',
   COMMAND_FAILED:
     'a program or hook that was started failed; the fields hold its exit status and last output',

@@ -4,7 +4,15 @@
  * @packageDocumentation
  */
 export { decodeBytes, encodeBytes } from './bytes.ts';
-export type { CgroupDriver, CgroupSpec, CgroupSupports, OutOfMemoryWatch, Watch } from './cgroup.ts';
+export type {
+  CgroupDriver,
+  CgroupSpec,
+  CgroupSupports,
+  OutOfMemoryWatch,
+  ProcessCount,
+  ProcessReserve,
+  Watch,
+} from './cgroup.ts';
 export type { CopySpec, RunningCopy } from './copy.ts';
 export type { ContainerId, DriverComponents, DriverFactory, DriverState, ProbeResult } from './driver.ts';
 export { isContainerId } from './driver.ts';

@@ -9,6 +9,7 @@
  *
  * Init survives its daemon. While none is connected it drains each stream into a bounded ring, so that jobs neither block nor die.
  */
+import type { ProcessReserve } from './cgroup.ts';
 import type { CopySpec, RunningCopy } from './copy.ts';
 import type { ContainerId } from './driver.ts';
 import type { Mount } from './filesystem.ts';
@@ -92,6 +93,8 @@ export interface InitSpec {
   readonly network: InsideNetwork | undefined;
   /** See `CgroupDriver.joinFiles`. */
   readonly cgroupJoinFiles: readonly string[];
+  /** See `CgroupDriver.reserve`. */
+  readonly processReserve?: ProcessReserve | undefined;
   readonly user: UnprivilegedUser;
   readonly confinement: Confinement;
   /** Whole content of the files. */
@@ -201,7 +204,7 @@ export interface Init {
   readonly pid: number;
   /** Jobs handed over at `connect`; empty after `proceed`. */
   readonly recoveredJobs: readonly InitJob[];
-  /** Errors: `NATIVE_FAILED` (EAGAIN: pid limit, EMFILE …), `UNAVAILABLE`. Failures of user look-up or exec are the job's own exit 255. */
+  /** Errors: `NATIVE_FAILED` (EAGAIN: as many processes as there may be, EMFILE …), `UNAVAILABLE`. Failures of user look-up or exec are the job's own exit 255. */
   spawn(spec: JobSpec): Promise<InitJob>;
   /**
    * What {@link recoveredJobs} brought is put away: init may drop it. Until then it keeps all for another daemon, should this one die. Any other

@@ -22,6 +22,9 @@ export function renderWshdConf(spec: InitSpec, hooks: HookSettings = DEFAULT_HOO
     ['hostname', spec.hostname],
     ['nice', spec.nice],
     ...spec.cgroupJoinFiles.map((path) => ['cgroup', path]),
+    ...(spec.processReserve === undefined
+      ? []
+      : [['reserve', spec.processReserve.outside, spec.processReserve.inside]]),
     ...networkLines(spec),
     ['user', spec.user.name, spec.user.uid, spec.user.gid, spec.user.home, spec.user.shell],
     ['file', '/etc/hosts', '0644', HOSTS_SOURCE],

@@ -47,10 +47,14 @@ describeWith(V1, 'the groups of a container', () => {
     const output = job.stream();
     expect((await output.next()).done).toBe(false);
     await output.return(undefined as never);
-    for (const group of found)
+    for (const group of found) {
+      // that of processes has a level more (packages/cgroup/src/reserve.ts)
+      const jobs = path.join(group, 'jobs');
+      const inside = fs.existsSync(jobs) ? jobs : group;
       expect(
-        fs.readFileSync(path.join(group, 'cgroup.procs'), 'utf8').trim().split('\n').length,
+        fs.readFileSync(path.join(inside, 'cgroup.procs'), 'utf8').trim().split('\n').length,
       ).toBeGreaterThan(1);
+    }
     await box.stop({ kill: true });
     await box.destroy();
     expect(groups(place, id)).toEqual([]);

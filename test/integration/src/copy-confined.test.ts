@@ -271,15 +271,25 @@ describeWith(['root', 'isolated', 'overlayfs'], 'confined copies', () => {
         }
         await box.copyIn(path.join(host, 'file'), '/tmp/file');
         const bomb = await box.spawn(perl('while (1) { fork }'));
+        const others: Awaited<ReturnType<typeof box.spawn>>[] = [];
         await until(async () => {
+          // until the reserve, from which a copy takes one process, is used up too
+          await box.spawn('exec sleep 1000').then(
+            (job) => others.push(job),
+            () => {},
+          );
           const error: unknown = await box
             .copyIn(path.join(host, 'file'), '/tmp/file')
             .catch((cause: unknown) => cause);
           if (error === undefined) return false; // not yet full
-          expect(error).toMatchObject({ code: 'NATIVE_FAILED', fields: { errno: 'EAGAIN' } });
+          expect(error).toMatchObject({
+            code: 'POOL_EXHAUSTED',
+            fields: { errno: 'EAGAIN', pool: 'processes' },
+          });
           return true;
         }, patience(30_000));
         await bomb.kill();
+        await Promise.all(others.map((job) => job.kill()));
         await until(() =>
           box.copyOut('/tmp/file', path.join(host, 'back')).then(
             () => true,

@@ -193,26 +193,81 @@ describeWith(['root', 'isolated', 'overlayfs'], 'init and storms from inside', (
   }
 
   it.each([false, true])(
-    'a fork bomb: requests are answered, the job can be killed, and then all is well, privileged: %s [SECURITY R01]',
+    'a fork bomb: jobs are started and copies made all the same, the job can be killed, and then all is well, privileged: %s [SECURITY R01]',
     async (privileged) => {
+      const host = suite.daemon.place.directory;
+      fs.writeFileSync(`${host}/to-copy`, 'copied');
       await using box = (await (
         await suite.daemon.connect()
       ).create({ bindMounts: [...PERL_MOUNTS] })) as ClientContainer;
       const job = await explode(box, privileged);
-      for (const asRoot of [true, false]) {
-        const answer = await box.run('echo ran', { privileged: asRoot }).then(
-          ({ exitStatus }) => exitStatus,
-          (error: unknown) => error,
-        );
-        if (typeof answer !== 'number')
-          expect(answer).toMatchObject({ code: 'NATIVE_FAILED', fields: { errno: 'EAGAIN' } });
+      for (let round = 0; round < 5; round++) {
+        for (const asRoot of [true, false])
+          expect((await box.run('echo ran', { privileged: asRoot })).exitStatus).toBe(0);
+        await box.copyIn(`${host}/to-copy`, '/tmp/copy');
+        await box.copyOut('/tmp/copy', `${host}/copied-back`);
+        expect(fs.readFileSync(`${host}/copied-back`, 'utf8')).toBe('copied');
       }
       expect((await box.info()).state).toBe('active');
       await job.kill();
-      await until(async () => {
-        const left = await box.run('exit 0').catch(() => undefined);
-        return left?.exitStatus === 0;
-      });
+      await until(async () => (await box.run('/bin/true; exit $?')).exitStatus === 0);
+    },
+  );
+
+  it('a full container starts a bounded number of jobs more, and then says what is full', async () => {
+    await using box = (await (
+      await suite.daemon.connect()
+    ).create({ bindMounts: [...PERL_MOUNTS] })) as ClientContainer;
+    const bomb = await explode(box, true);
+    const id = (await box.info()).containerPath!.split('/').at(-1)!;
+    const started: Awaited<ReturnType<typeof box.spawn>>[] = [];
+    let refusal: unknown;
+    await until(async () => {
+      await box.spawn('exec sleep 1000').then(
+        (job) => started.push(job),
+        (error: unknown) => {
+          refusal = error;
+        },
+      );
+      return refusal !== undefined;
+    });
+    expect(refusal).toMatchObject({
+      code: 'POOL_EXHAUSTED',
+      message: expect.stringMatching(
+        /the container has all the processes it may have \(1\d\d of 100\): kill or stop some/,
+      ),
+      fields: { errno: 'EAGAIN', pool: 'processes', limit: 100 },
+    });
+    // 32 besides init and the bomb; what the bomb's own count was in the moment of each start does not matter
+    expect(started.length).toBeGreaterThan(16);
+    expect(started.length).toBeLessThanOrEqual(33);
+    expect(pidsIn(id)).toBeLessThanOrEqual(132);
+    await expect(box.copyOut('/etc/hosts', '/tmp/never')).rejects.toMatchObject({ code: 'POOL_EXHAUSTED' });
+    expect((await box.info()).state).toBe('active');
+    await started[0]!.kill();
+    await until(async () => (await box.run('echo ran').catch(() => undefined))?.exitStatus === 0);
+    await bomb.kill();
+    await until(async () => (await box.run('/bin/true; exit $?').catch(() => undefined))?.exitStatus === 0);
+    expect(pidsIn(id)).toBeLessThan(100);
+  });
+
+  it.each([false, true])(
+    'a user that has all its processes still starts a job, which may not make more, privileged: %s',
+    async (privileged) => {
+      await using box = (await (
+        await suite.daemon.connect()
+      ).create({ bindMounts: [...PERL_MOUNTS] })) as ClientContainer;
+      const limits = { privileged, rlimits: { nproc: 20n } };
+      const bomb = await box.spawn(BOMB, limits);
+      // the program runs; a process of its own is refused
+      const tell = perl(
+        '$p = fork; exit if defined $p && !$p; print defined $p ? "forked" : $!{EAGAIN} ? "full" : $!',
+      );
+      const tells = async (): Promise<string> => text((await box.run(tell, limits)).stdout);
+      await until(async () => (await tells()) === 'full');
+      for (let round = 0; round < 5; round++) expect(await tells()).toBe('full');
+      await bomb.kill();
+      await until(async () => (await tells()) === 'forked');
     },
   );
 

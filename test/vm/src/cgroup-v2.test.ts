@@ -5,6 +5,7 @@ import type { ClientContainer } from '@warden/client';
 import {
   cgroupParents,
   describeWith,
+  patience,
   startDaemon,
   type TestDaemon,
   type TestPlace,
@@ -134,5 +135,39 @@ describeWith(['root', 'isolated', 'overlayfs', 'cgroup-v2'], 'limits in cgroup v
       await daemon.kill();
       await place.remove();
     }
+  });
+});
+
+describeWith(['root', 'isolated', 'overlayfs', 'cgroup-v2'], 'a full container in cgroup v2', () => {
+  const suite = withDaemon({ config: { drivers: { pids_limit: 30 } } });
+
+  it('starts a bounded number of jobs from the reserve of its init, and then says what is full [SECURITY R01]', async () => {
+    const { place } = suite.daemon;
+    await using box = await (await suite.daemon.connect()).create();
+    const count = (name: string): number => Number(read(place, box, `${name}pids.current`));
+    const bomb = await box.spawn('while :; do sleep 1000 & done', { privileged: true });
+    await expect.poll(() => count('jobs/'), { timeout: patience(30_000) }).toBe(30);
+    expect((await box.run('echo ran')).exitStatus).toBe(0);
+    const started: Awaited<ReturnType<typeof box.spawn>>[] = [];
+    let refusal: unknown;
+    while (refusal === undefined && started.length < 60)
+      await box.spawn('exec sleep 1000').then(
+        (job) => started.push(job),
+        (error: unknown) => {
+          refusal = error;
+        },
+      );
+    expect(refusal).toMatchObject({ code: 'POOL_EXHAUSTED', fields: { pool: 'processes', limit: 30 } });
+    expect(started.length).toBeGreaterThan(16);
+    expect(count('')).toBeLessThanOrEqual(62);
+    // init is back inside
+    expect(read(place, box, 'reserve/cgroup.procs')).toBe('');
+    await started[0]!.kill();
+    await expect
+      .poll(async () => (await box.run('echo ran').catch(() => undefined))?.exitStatus, {
+        timeout: patience(30_000),
+      })
+      .toBe(0);
+    await bomb.kill({ tree: true });
   });
 });

@@ -54,10 +54,10 @@ export function writeDevicePolicy(group: string, devices: readonly DeviceRule[] 
   }
 }
 
-/** pids: highest number of processes and threads. */
-export function writePidsLimit(group: string, limit: number | undefined): void {
+/** pids: highest number of processes and threads, or `max`. */
+export function writePidsLimit(group: string, limit: string): void {
   try {
-    writeControl(group, 'pids.max', limit === undefined ? 'max' : String(limit));
+    writeControl(group, 'pids.max', limit);
   } catch (cause) {
     throw fileError('set process limit', group, cause);
   }

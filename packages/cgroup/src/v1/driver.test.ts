@@ -91,10 +91,55 @@ describe.runIf(isUsable)('groups of cgroup v1', () => {
     expect(read('devices', 'devices.list')).toBe('a *:* rwm');
   });
 
-  it('bound the number of processes', async () => {
+  it('bound the number of processes, those of a warden inside as a whole', async () => {
+    expect(read('pids', 'jobs/pids.max')).toBe('64');
+    expect(read('pids', 'pids.max')).toBe('96');
+    for (const [spec, limit] of [
+      [{ ...SPEC, pidsLimit: undefined }, 'max'],
+      [{ ...SPEC, allowAllDevices: true }, '64'],
+    ] as const) {
+      await driver.release(state);
+      const other = driver.plan(spec);
+      await driver.create(spec, other);
+      expect(driver.reserve!(other)).toBeUndefined();
+      expect(driver.joinFiles(other)).toContain(`${group('pids')}/tasks`);
+      expect(read('pids', 'pids.max')).toBe(limit);
+      expect(fs.existsSync(`${group('pids')}/jobs`)).toBe(false);
+      await driver.release(other);
+    }
+  });
+
+  it('let who steps out of a full one fork, and its child step in', async () => {
+    await driver.release(state);
+    const spec = { ...SPEC, pidsLimit: 2 };
+    await driver.create(spec, state);
+    const sleeper = await stayInside();
+    const { outside, inside } = driver.reserve!(state)!;
+    // dash ends at a fork that is refused
+    expect(runInside('(exit 0); echo forked')).toMatchObject({ stdout: '', status: 2 });
+    const { stdout: beside } = runInside(`
+      echo 0 > ${outside}
+      (echo 0 > ${inside}; exec cat ${group('pids')}/jobs/pids.current) || echo refused
+      echo 0 > ${inside}
+      read -r used < ${group('pids')}/jobs/pids.current; echo $used`);
+    expect(String(beside)).toBe('2\n2\n');
+    expect(await driver.processCount!(state)).toEqual({ used: 1, limit: 2 });
+    sleeper.kill('SIGKILL');
+  });
+
+  it('made by an older daemon have no reserve, and go as they are', async () => {
+    await driver.release(state);
+    const { reserve, ...old } = state;
+    expect(reserve).toBe(true);
+    await driver.create(SPEC, old);
     expect(read('pids', 'pids.max')).toBe('64');
-    await driver.create({ ...SPEC, pidsLimit: undefined }, state);
-    expect(read('pids', 'pids.max')).toBe('max');
+    expect(driver.reserve!(old)).toBeUndefined();
+    state = old;
+    const child = await stayInside();
+    expect(await driver.pids(driver.plan(SPEC))).toEqual([child.pid]);
+    await driver.killAll(driver.plan(SPEC), 5_000);
+    await driver.release(driver.plan(SPEC));
+    expect(fs.existsSync(group('pids'))).toBe(false);
   });
 
   it('answer what the kernel made of a limit', async () => {

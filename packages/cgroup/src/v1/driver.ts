@@ -13,6 +13,8 @@ import {
   NO_FAILPOINTS,
   type PressureStat,
   type ProbeResult,
+  type ProcessCount,
+  type ProcessReserve,
   WardenError,
 } from '@warden/interface';
 import { devicesOf } from '../device-rules.ts';
@@ -23,9 +25,11 @@ import {
   makeGroup,
   processesOf,
   readControl,
+  readProcessCount,
   writeControl,
 } from '../kernel-file.ts';
 import { removeGroup } from '../remove-group.ts';
+import { hasReserve, JOBS, processLimits, wantsReserve } from '../reserve.ts';
 import { untilEmpty, untilStill } from '../until.ts';
 import * as controllers from './controllers.ts';
 import * as memory from './memory.ts';
@@ -114,7 +118,10 @@ class V1Driver implements CgroupDriver {
   }
 
   plan(spec: CgroupSpec): DriverState {
-    return { group: path.join(this.#prefix, `${PREFIX}${spec.id}`) };
+    const group = path.join(this.#prefix, `${PREFIX}${spec.id}`);
+    // a level more in a hierarchy that counts something else too would split what that counts
+    const isReserved = wantsReserve(spec) && this.#isAlone('pids');
+    return isReserved ? { group, reserve: true } : { group };
   }
 
   async create(spec: CgroupSpec, state: DriverState): Promise<void> {
@@ -127,8 +134,7 @@ class V1Driver implements CgroupDriver {
       }
       controllers.writeDevicePolicy(this.#group(state, 'devices'), devicesOf(spec));
       this.#failpoints.passSync('cgroup.policy');
-      if (this.#mounts.has('pids') || spec.pidsLimit !== undefined)
-        controllers.writePidsLimit(this.#group(state, 'pids'), spec.pidsLimit);
+      if (this.#mounts.has('pids') || spec.pidsLimit !== undefined) this.#limitProcesses(spec, state, made);
     } catch (error) {
       for (const group of made.reverse()) await removeGroup(group).catch(() => {}); // the first error is what matters
       throw error;
@@ -136,7 +142,21 @@ class V1Driver implements CgroupDriver {
   }
 
   joinFiles(state: DriverState): readonly string[] {
-    return this.#groups(state).map((group) => path.join(group, 'tasks'));
+    const pids = hasReserve(state) ? this.#group(state, 'pids') : undefined;
+    return this.#groups(state).map((group) =>
+      group === pids ? path.join(group, JOBS, 'tasks') : path.join(group, 'tasks'),
+    );
+  }
+
+  reserve(state: DriverState): ProcessReserve | undefined {
+    if (!hasReserve(state)) return undefined;
+    const group = this.#group(state, 'pids');
+    return { outside: path.join(group, 'tasks'), inside: path.join(group, JOBS, 'tasks') };
+  }
+
+  async processCount(state: DriverState): Promise<ProcessCount> {
+    const group = this.#group(state, 'pids');
+    return readProcessCount(hasReserve(state) ? path.join(group, JOBS) : group);
   }
 
   async setCpuShares(state: DriverState, shares: bigint): Promise<bigint> {
@@ -244,6 +264,22 @@ class V1Driver implements CgroupDriver {
       }
     }
     return [...ids].sort();
+  }
+
+  #limitProcesses(spec: CgroupSpec, state: DriverState, made: string[]): void {
+    const group = this.#group(state, 'pids');
+    const isReserved = hasReserve(state);
+    const { whole, jobs } = processLimits(spec, isReserved);
+    controllers.writePidsLimit(group, whole);
+    if (!isReserved) return;
+    const inner = path.join(group, JOBS);
+    if (makeGroup(inner)) made.push(inner);
+    controllers.writePidsLimit(inner, jobs);
+  }
+
+  #isAlone(controller: string): boolean {
+    const mount = this.#mounts.get(controller);
+    return mount !== undefined && [...this.#mounts.values()].filter((one) => one === mount).length === 1;
   }
 
   #thawIfFrozen(state: DriverState): void {

@@ -38,7 +38,8 @@ function emptyWeight(): void {
 beforeEach(() => {
   mount = fs.mkdtempSync(path.join(os.tmpdir(), 'warden-cgroup-'));
   group = path.join(mount, 'warden/instance-0123456789a');
-  for (const directory of [mount, path.dirname(group), group]) makeFiles(directory);
+  for (const directory of [mount, path.dirname(group), group, `${group}/jobs`, `${group}/reserve`])
+    makeFiles(directory);
   attached = [];
   driver = v2Driver({
     mount,
@@ -61,13 +62,33 @@ describe('groups of cgroup v2', () => {
   it('get the device program and the limit of processes', async () => {
     await driver.create(SPEC, state);
     expect(attached).toEqual([{ group, program: deviceProgram(DEVICE_RULES) }]);
-    expect(read('pids.max')).toBe('512');
-    await driver.create({ ...SPEC, allowAllDevices: true }, state);
-    expect(attached[1]).toEqual({ group, program: deviceProgram('all') });
+    expect(['.', 'jobs', 'reserve'].map((name) => read(`${name}/pids.max`))).toEqual(['544', '512', '']);
+    expect(read('cgroup.subtree_control')).toBe('+pids');
   });
 
-  it('have one file to join, and are listed', async () => {
-    expect(driver.joinFiles(JSON.parse(JSON.stringify(state)))).toEqual([path.join(group, 'cgroup.procs')]);
+  it('of a warden inside, or without a limit of processes, have no level between them and what it makes', async () => {
+    for (const [spec, limit] of [
+      [{ ...SPEC, allowAllDevices: true }, '512'],
+      [{ ...SPEC, pidsLimit: undefined }, 'max'],
+    ] as const) {
+      fs.truncateSync(path.join(group, 'pids.max'));
+      const other = driver.plan(spec);
+      await driver.create(spec, other);
+      expect(read('pids.max')).toBe(limit);
+      expect(driver.joinFiles(other)).toEqual([path.join(group, 'cgroup.procs')]);
+      expect(driver.reserve!(other)).toBeUndefined();
+      expect(read('cgroup.subtree_control')).toBe('');
+    }
+    expect(attached[0]).toEqual({ group, program: deviceProgram('all') });
+  });
+
+  it('have one file to join, another to step out, and are listed', async () => {
+    const kept = JSON.parse(JSON.stringify(state));
+    expect(driver.joinFiles(kept)).toEqual([path.join(group, 'jobs/cgroup.procs')]);
+    expect(driver.reserve!(kept)).toEqual({
+      outside: path.join(group, 'reserve/cgroup.procs'),
+      inside: path.join(group, 'jobs/cgroup.procs'),
+    });
     fs.mkdirSync(path.join(mount, 'warden/instance-no'));
     expect(await driver.list()).toEqual([SPEC.id]);
   });
@@ -214,7 +235,7 @@ describe.runIf(process.getuid?.() === 0 && unified !== undefined)('groups in the
     const parent = path.join(unified!, prefix);
     const real = v2Driver({ mount: unified!, prefix, controllers: CONTROLLERS, logger: silentLogger });
     const inner = path.join(parent, 'instance-0123456789a/inner');
-    fs.mkdirSync(inner, { recursive: true });
+    for (const name of [inner, path.join(inner, '../jobs')]) fs.mkdirSync(name, { recursive: true });
     const children = [real.joinFiles(state)[0]!, path.join(inner, 'cgroup.procs')].map((file) =>
       spawn('sh', ['-c', `echo 0 > ${file} && echo inside && exec sleep 60`], {
         stdio: ['ignore', 'pipe', 'inherit'],

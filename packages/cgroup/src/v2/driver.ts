@@ -13,6 +13,8 @@ import {
   NO_FAILPOINTS,
   type PressureStat,
   type ProbeResult,
+  type ProcessCount,
+  type ProcessReserve,
   WardenError,
 } from '@warden/interface';
 import { attachDeviceProgram } from '@warden/native';
@@ -26,10 +28,12 @@ import {
   parseKeyed,
   processesOf,
   readControl,
+  readProcessCount,
   writeControl,
 } from '../kernel-file.ts';
 import { clampShares } from '../limits.ts';
 import { removeGroup } from '../remove-group.ts';
+import { hasReserve, JOBS, OUTSIDE, processLimits, wantsReserve } from '../reserve.ts';
 import { untilEmpty, untilStill } from '../until.ts';
 import { sharesOf, weightOf } from './cpu-weight.ts';
 import { deviceProgram } from './device-program.ts';
@@ -124,7 +128,8 @@ class V2Driver implements CgroupDriver {
   }
 
   plan(spec: CgroupSpec): DriverState {
-    return { group: `${PREFIX}${spec.id}` };
+    const group = `${PREFIX}${spec.id}`;
+    return wantsReserve(spec) ? { group, reserve: true } : { group };
   }
 
   async create(spec: CgroupSpec, state: DriverState): Promise<void> {
@@ -134,7 +139,7 @@ class V2Driver implements CgroupDriver {
       this.#failpoints.passSync('cgroup.make');
       this.#attachProgram(group, deviceProgram(devicesOf(spec)));
       this.#failpoints.passSync('cgroup.policy');
-      writeControl(group, 'pids.max', spec.pidsLimit === undefined ? 'max' : String(spec.pidsLimit));
+      this.#limitProcesses(spec, group, hasReserve(state));
     } catch (cause) {
       if (isNew) await removeGroup(group).catch(() => {}); // the first error is what matters
       throw cause instanceof WardenError ? cause : fileError('create cgroup', group, cause);
@@ -142,7 +147,21 @@ class V2Driver implements CgroupDriver {
   }
 
   joinFiles(state: DriverState): readonly string[] {
-    return [path.join(this.#group(state), 'cgroup.procs')];
+    const group = this.#group(state);
+    return [path.join(hasReserve(state) ? path.join(group, JOBS) : group, 'cgroup.procs')];
+  }
+
+  reserve(state: DriverState): ProcessReserve | undefined {
+    if (!hasReserve(state)) return undefined;
+    const [outside, inside] = [OUTSIDE, JOBS].map((name) =>
+      path.join(this.#group(state), name, 'cgroup.procs'),
+    );
+    return { outside: outside!, inside: inside! };
+  }
+
+  async processCount(state: DriverState): Promise<ProcessCount> {
+    const group = this.#group(state);
+    return readProcessCount(hasReserve(state) ? path.join(group, JOBS) : group);
   }
 
   async setCpuShares(state: DriverState, shares: bigint): Promise<bigint> {
@@ -270,6 +289,16 @@ class V2Driver implements CgroupDriver {
       .filter((name) => name.startsWith(PREFIX) && isContainerId(name.slice(PREFIX.length)))
       .map((name) => name.slice(PREFIX.length))
       .sort();
+  }
+
+  /** Only the count of processes is handed on: everything else is the container's as a whole. */
+  #limitProcesses(spec: CgroupSpec, group: string, isReserved: boolean): void {
+    const { whole, jobs } = processLimits(spec, isReserved);
+    writeControl(group, 'pids.max', whole);
+    if (!isReserved) return;
+    writeControl(group, 'cgroup.subtree_control', '+pids');
+    for (const name of [JOBS, OUTSIDE]) makeGroup(path.join(group, name));
+    writeControl(path.join(group, JOBS), 'pids.max', jobs);
   }
 
   /** Hands the controllers to what is inside. All at once, else one by one: a host may hold one back. */
