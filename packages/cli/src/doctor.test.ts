@@ -31,4 +31,18 @@ describe('wardend is found', () => {
     expect(findDaemon(own(), search)).toBe(first);
     expect(findDaemon(undefined, undefined)).toBeUndefined();
   });
+
+  it('among the programs of the installation, when a script of the package manager has started this one', () => {
+    const search = path.join(directory, 'elsewhere');
+    const other = put('elsewhere');
+    for (const name of ['node_modules/.bin', 'node_modules/@warden/cli/bin'])
+      fs.mkdirSync(path.join(directory, name), { recursive: true });
+    const inPackage = path.join(directory, 'node_modules/@warden/cli/bin/warden.js');
+    fs.writeFileSync(inPackage, '');
+    expect(findDaemon(inPackage, search)).toBe(other);
+    const installed = put('node_modules/.bin');
+    expect(findDaemon(inPackage, search)).toBe(installed);
+    fs.symlinkSync(inPackage, path.join(directory, 'warden'));
+    expect(findDaemon(path.join(directory, 'warden'), search)).toBe(installed);
+  });
 });

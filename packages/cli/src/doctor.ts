@@ -26,13 +26,24 @@ export async function runDoctor(words: readonly string[], terminal: Terminal): P
   });
 }
 
-/** Beside this program, as it was called and as it is installed, before whatever else is in PATH. */
+/** Beside this program, as it was called and as it is installed, then where it is installed, before whatever else is in PATH. */
 export function findDaemon(own: string | undefined, searchPath: string | undefined): string | undefined {
-  const beside = own === undefined ? [] : [path.dirname(own), path.dirname(realPath(own))];
-  return [...beside, ...(searchPath ?? '').split(':')]
+  const names = own === undefined ? [] : [own, realPath(own)];
+  return [
+    ...names.map((name) => path.dirname(name)),
+    ...names.flatMap(installedPrograms),
+    ...(searchPath ?? '').split(':'),
+  ]
     .filter((directory) => path.isAbsolute(directory))
     .map((directory) => path.join(directory, 'wardend'))
     .find((file) => existsSync(file));
+}
+
+/** A package manager may have put a script there that starts this program by its place in its package: so `own` does not tell. */
+function installedPrograms(own: string): readonly string[] {
+  const directory = path.dirname(own);
+  const above = directory === own ? [] : installedPrograms(directory);
+  return [path.join(directory, 'node_modules/.bin'), ...above];
 }
 
 function realPath(file: string): string {
