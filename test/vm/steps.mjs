@@ -113,10 +113,10 @@ const STEPS = [
   },
   {
     name: 'network',
-    what: 'network kit and the network of containers, with ifb',
+    what: 'network kit (ifb, both ends, rules) and the network of containers',
     minutes: 20,
     files: [
-      ['test/compliance/src/network.test.ts', 'driver nftables(?!,)'],
+      ['test/compliance/src/network.test.ts', 'driver nftables(?!,)|driver nftables, bandwidth'],
       'test/integration/src/network.test.ts',
     ],
   },
