@@ -7,12 +7,14 @@ export default defineConfig({
       ['junit', { outputFile: 'reports/junit.xml' }],
       './scripts/closing-line.reporter.ts',
     ],
-    // two long suites have commands of their own: npm run abuse, npm run faults
+    // long suites have commands of their own: npm run abuse, faults, storms, scale, soak
     projects: [
       'packages/*',
       '!packages/*-linux-*',
       'test/*',
       '!test/abuse',
+      '!test/scale',
+      '!test/storms',
       ...(process.env.WARDEN_TEST_FAULTS ? [] : ['!test/faults']),
     ],
   },

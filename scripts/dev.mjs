@@ -21,16 +21,16 @@ const SYSTEM_PACKAGES = [
   {
     package: 'busybox-static',
     path: ['/bin/busybox', '/usr/bin/busybox'],
-    for: ['start', 'test', 'bench', 'vm', 'abuse'],
+    for: ['start', 'test', 'bench', 'vm', 'abuse', 'scale'],
   },
   {
     package: 'bash-static',
     path: ['/bin/bash-static', '/usr/bin/bash-static'],
-    for: ['start', 'test', 'bench', 'vm', 'abuse'],
+    for: ['start', 'test', 'bench', 'vm', 'abuse', 'scale'],
   },
-  { package: 'util-linux', file: 'unshare', for: ['start', 'test', 'bench', 'vm', 'abuse'] },
-  { package: 'iproute2', file: 'ip', for: ['start', 'test', 'bench', 'vm', 'abuse'] },
-  { package: 'nftables', file: 'nft', for: ['test', 'vm', 'abuse'] },
+  { package: 'util-linux', file: 'unshare', for: ['start', 'test', 'bench', 'vm', 'abuse', 'scale'] },
+  { package: 'iproute2', file: 'ip', for: ['start', 'test', 'bench', 'vm', 'abuse', 'scale'] },
+  { package: 'nftables', file: 'nft', for: ['test', 'vm', 'abuse', 'scale'] },
   { package: 'strace', file: 'strace', for: ['test'] },
   { package: 'tmux', file: 'tmux', for: ['test'] },
   { package: 'python3', file: 'python3', for: ['test', 'vm', 'abuse'] },
@@ -207,6 +207,22 @@ function programs() {
   return { PATH: `${directory}:${process.env.PATH ?? ''}` };
 }
 
+/** A suite of `test/` that is a command of its own. */
+function runSuite(name, words, env) {
+  return runIsolated(
+    [node, 'node_modules/vitest/vitest.mjs', 'run', '--root', `test/${name}`, ...words],
+    env,
+  );
+}
+
+/** The number behind `flag`. */
+function numberBehind(flag) {
+  const at = rest.indexOf(flag);
+  if (at === -1) return undefined;
+  if (!/^\d+(\.\d+)?$/.test(rest[at + 1] ?? '')) fail(`${flag} needs a number`);
+  return rest[at + 1];
+}
+
 /** `--rootfs DIR` that does not exist yet is made by debootstrap, outside the isolation because it needs the package archive. */
 function makeRootfs() {
   const at = rest.indexOf('--rootfs');
@@ -340,6 +356,37 @@ const TASKS = {
     const rounds = process.env.WARDEN_FAULTS_ROUNDS ?? '5';
     const words = [node, 'node_modules/vitest/vitest.mjs', 'run', '--project', 'faults', ...rest];
     return runIsolated(words, { WARDEN_TEST_FAULTS: '1', WARDEN_FAULTS_ROUNDS: rounds });
+  },
+  scale() {
+    if (!isRoot) fail('a thousand containers need root');
+    ensureSystemPackages(['build', 'scale']);
+    installAndBuild();
+    const count = numberBehind('--count') ?? (rest.includes('--short') ? '100' : '1000');
+    return runSuite('scale', ['--bail=1', 'src/scale.test.ts', 'src/statistics.test.ts'], {
+      WARDEN_FIGURES: 'scale',
+      WARDEN_SCALE_COUNT: count,
+    });
+  },
+  soak() {
+    if (!isRoot) fail('the soak makes containers and needs root');
+    ensureSystemPackages(['build', 'scale']);
+    installAndBuild();
+    return runSuite('scale', ['src/soak.test.ts'], {
+      WARDEN_FIGURES: 'soak',
+      WARDEN_SOAK_HOURS: numberBehind('--hours') ?? '',
+      WARDEN_SOAK_CYCLES: numberBehind('--cycles') ?? (rest.includes('--short') ? '200' : '10000'),
+    });
+  },
+  storms() {
+    if (!isRoot) fail('the storms rage in containers and need root');
+    ensureSystemPackages(['build', 'scale']);
+    installAndBuild();
+    must('make', ['-s', '-C', 'test/abuse/probe']);
+    const words = rest.filter((word) => word !== '--' && word !== '--short');
+    return runSuite('storms', words, {
+      WARDEN_FIGURES: 'storms',
+      WARDEN_STORMS_SHORT: rest.includes('--short') ? '1' : '',
+    });
   },
   bench() {
     if (!isRoot) fail('the bench makes containers and needs root');

@@ -18,6 +18,7 @@ import { type Engine, networkSpecOf, poolUsage, saveRecord } from './engine.ts';
 import { armGraceTime } from './grace-time.ts';
 import { attachInit } from './init-connection.ts';
 import { initSpecOf } from './init-spec.ts';
+import { nextTurn } from './next-turn.ts';
 import { isPlain } from './plain.ts';
 import { blockOf } from './pools.ts';
 import type { ContainerRecord } from './record.ts';
@@ -90,6 +91,7 @@ export async function makeContainer(
 
   const network = networkSpecOf(engine, container);
   undo.push(() => drivers.network.release(network, record.drivers.network));
+  await nextTurn(); // files and groups until here, then a fork
   const launched = await drivers.init.launch(initSpec);
   undo.push(() => launched.abort());
   await failpoints.pass('create.launch');

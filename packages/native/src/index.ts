@@ -36,7 +36,13 @@ export { libraryPath } from './load-library.ts';
 export { attachLoopDevice, growLoopDevice } from './loop-device.ts';
 export type { MountCall } from './mounts.ts';
 export { MS, mountFilesystem, openReadOnly, tryMount, unmount } from './mounts.ts';
-export { interfaceIndex, NETLINK_NETFILTER, NETLINK_ROUTE, NetlinkSocket } from './netlink-socket.ts';
+export {
+  interfaceIndex,
+  NETLINK_NETFILTER,
+  NETLINK_ROUTE,
+  NETLINK_SOCK_DIAG,
+  NetlinkSocket,
+} from './netlink-socket.ts';
 export { openPidfd, raiseOpenFileLimit, reapChild, signalPidfd, waitForExit } from './process.ts';
 export type { QuotaLimits, QuotaRecord } from './quota.ts';
 export { quotaGet, quotaSet, setProjectId } from './quota.ts';

@@ -7,11 +7,14 @@ import { NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR, readVerdict, splitMessages } 
 
 /** Links, addresses, routes. */
 export const NETLINK_ROUTE = 0 as const;
+/** What sockets there are. */
+export const NETLINK_SOCK_DIAG = 4 as const;
 /** nftables and the other packet filter subsystems. */
 export const NETLINK_NETFILTER = 12 as const;
 
 const PROTOCOL_NAMES: Readonly<Record<number, string>> = {
   [NETLINK_ROUTE]: 'route',
+  [NETLINK_SOCK_DIAG]: 'sock-diag',
   [NETLINK_NETFILTER]: 'netfilter',
 };
 /** The kernel answers within the send; only a dump goes on later. So this bounds a broken kernel module, nothing else. */

@@ -19,13 +19,14 @@ function build(program) {
   fs.renameSync(fresh, program);
 }
 
-/** Starts the program. Every answer is what it measured itself: microseconds, or cycles per second. */
-export async function startFloor({ directory, rootfs, cache }) {
+/** Starts the program; `enter` puts words before its command. Every answer is what it measured itself: microseconds, or cycles per second. */
+export async function startFloor({ directory, rootfs, cache, enter = (command) => command }) {
   const program = path.join(cache, 'warden-bench-floor');
   build(program);
   const own = path.join(directory, 'floor');
   fs.mkdirSync(own, { mode: 0o755 });
-  const child = spawn(program, [own, rootfs, `floor-${process.pid}`], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const [first, ...words] = enter([program, own, rootfs, `floor-${process.pid}`]);
+  const child = spawn(first, words, { stdio: ['pipe', 'pipe', 'inherit'] });
   const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
   const next = async () => {
     const { value, done } = await lines.next();

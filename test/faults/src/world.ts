@@ -8,13 +8,13 @@ import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ClientContainer, ClientJob, WardenClient } from '@warden/client';
 import {
-  cgroupParents,
   type Inventory,
   makePlace,
   OUTSIDE_ADDRESS,
   patience,
   remainingLeaks,
   startDaemon,
+  sweepGroups,
   type TestDaemon,
   type TestPlace,
   takeInventory,
@@ -260,37 +260,9 @@ export class World {
       }
     } finally {
       await this.#daemon?.kill();
-      await this.#sweep();
+      // what a failed test may have left must not outlive it: no daemon will ever look for it
+      await sweepGroups(this.place.name);
       await this.place.remove();
-    }
-  }
-
-  /** What a failed test may have left must not outlive it: no daemon will ever look for it. */
-  async #sweep(): Promise<void> {
-    const groups = cgroupParents(this.place.name).flatMap((parent) =>
-      fs
-        .readdirSync(parent, { withFileTypes: true })
-        .flatMap((entry) => (entry.isDirectory() ? [path.join(parent, entry.name)] : [])),
-    );
-    for (const group of groups) {
-      for (let tries = 0; tries < 100 && fs.existsSync(group); tries++) {
-        endAll(path.join(group, 'cgroup.procs'));
-        try {
-          fs.rmdirSync(group);
-        } catch {
-          await delay(50); // they are on their way out
-        }
-      }
-    }
-  }
-}
-
-function endAll(processes: string): void {
-  for (const pid of fs.readFileSync(processes, 'utf8').split('\n').filter(Boolean)) {
-    try {
-      process.kill(Number(pid), 'SIGKILL');
-    } catch {
-      // it has just ended
     }
   }
 }

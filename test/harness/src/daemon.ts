@@ -9,6 +9,7 @@ import { connect, type WardenClient } from '@warden/client';
 import { makeDefaultRootfs } from '@warden/daemon';
 import { assertIsolated } from './isolation.ts';
 import { patience } from './patience.ts';
+import { cgroupParents, reapPlaces, registerPlace } from './places.ts';
 import { makeTestNetwork, type TestNetwork } from './test-network.ts';
 
 const REPOSITORY = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../../..');
@@ -18,6 +19,8 @@ export const WARDEND: string = path.join(REPOSITORY, 'packages/daemon/bin/warden
 export const DEFAULT_ROOTFS: string = path.join(REPOSITORY, 'node_modules/.cache/warden-rootfs');
 
 let serial = 0;
+/** What a killed run has left is removed once, before anything is made. */
+let reaping: Promise<unknown> | undefined;
 
 /** What a test may change. */
 export interface TestDaemonOptions {
@@ -66,9 +69,12 @@ export interface TestDaemon {
 /** Makes a place for a daemon. */
 export async function makePlace(parent = '/tmp'): Promise<TestPlace> {
   assertIsolated();
+  reaping ??= reapPlaces();
+  await reaping;
   makeDefaultRootfs(DEFAULT_ROOTFS);
   const name = `warden-t${process.pid}-${serial++}`;
   const directory = fs.mkdtempSync(path.join(parent, 'warden-test-'));
+  const forget = registerPlace({ name, directory });
   const depot = path.join(directory, 'depot');
   fs.mkdirSync(depot, { mode: 0o700 });
   const network = await makeTestNetwork();
@@ -90,17 +96,9 @@ export async function makePlace(parent = '/tmp'): Promise<TestPlace> {
           // the leak audit reports groups that are left
         }
       }
+      forget();
     },
   };
-}
-
-/** The parent groups a daemon of that name makes, in every hierarchy. */
-export function cgroupParents(name: string): string[] {
-  const mounts = fs.readFileSync('/proc/self/mountinfo', 'utf8').split('\n');
-  return mounts
-    .filter((line) => / - cgroup2? /.test(line))
-    .map((line) => path.join(line.split(' ')[4]!, name))
-    .filter((parent) => fs.existsSync(parent));
 }
 
 /** Starts a daemon and waits until it answers. Throws with the log's tail when it ends early. */

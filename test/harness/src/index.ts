@@ -5,7 +5,6 @@
  */
 export { type BtrfsDisk, makeBtrfs } from './btrfs.ts';
 export {
-  cgroupParents,
   DEFAULT_ROOTFS,
   makePlace,
   startDaemon,
@@ -14,11 +13,13 @@ export {
   type TestPlace,
   WARDEND,
 } from './daemon.ts';
+export { Figures } from './figures.ts';
 export { forensics } from './forensics.ts';
 export { assertIsolated, isolationProblem } from './isolation.ts';
 export { type Inventory, leaks, remainingLeaks, takeInventory } from './leak-audit.ts';
 export { makeNamespace, type Namespace } from './namespace.ts';
 export { patience } from './patience.ts';
+export { cgroupParents, processesOf, reapPlaces, registerPlace, sweepGroups } from './places.ts';
 export { describeWith, type Requirement, unmet } from './requires.ts';
 export { withDaemon } from './suite.ts';
 export {
@@ -28,3 +29,4 @@ export {
   OUTSIDE_ADDRESS,
   type TestNetwork,
 } from './test-network.ts';
+export { type Vitals, type VitalsProbe, vitalsProbe } from './vitals.ts';

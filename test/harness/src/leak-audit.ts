@@ -7,6 +7,7 @@ import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { TestPlace } from './daemon.ts';
 import { patience } from './patience.ts';
+import { processesOf } from './places.ts';
 
 /** Category to entries. */
 export type Inventory = ReadonlyMap<string, readonly string[]>;
@@ -87,23 +88,9 @@ function read(file: string): string {
   }
 }
 
-function readLink(link: string): string {
-  try {
-    return fs.readlinkSync(link);
-  } catch {
-    return ''; // a kernel thread, or gone
-  }
-}
-
-/** Processes that belong to the place: by cgroup, by a program below its depot, or by working there. */
+/** Processes that belong to the place. */
 function processes(place: TestPlace): string[] {
-  return pids()
-    .filter((pid) => {
-      if (pid === String(process.pid)) return false;
-      const isBelow = (link: string): boolean => readLink(`/proc/${pid}/${link}`).startsWith(place.depot);
-      return isBelow('exe') || isBelow('cwd') || read(`/proc/${pid}/cgroup`).includes(`/${place.name}/`);
-    })
-    .map((pid) => `${pid} ${read(`/proc/${pid}/comm`).trim()}`);
+  return processesOf(place).map((pid) => `${pid} ${read(`/proc/${pid}/comm`).trim()}`);
 }
 
 function mounts(file: string): string[] {
