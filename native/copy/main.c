@@ -7,10 +7,13 @@
  * Descriptors: outside 3 is where the result goes, 4 the socket to the other one; inside 0 is the socket. `in` is from the host to the
  * container. With ROOT the inside role is a process of the host that treats this directory as `/`.
  *
+ *   warden-copy files OPERATION PATH FIRST SECOND [ROOT]     in the container, as one of its users: files.h
+ *
  * The result is one line of fields, each ended by a NUL: `ok`, or `error`, errno, host|container, how many failures, operation, path.
  * Nothing of the container's file system is executed or believed: protocol.h says what the two exchange.
  */
 #include "channel.h"
+#include "files.h"
 #include "output.h"
 #include "owner.h"
 #include "place.h"
@@ -133,6 +136,7 @@ int main(int argc, char **argv) {
   bool copies_in = argc > 2 && strcmp(argv[2], "in") == 0;
   if (argc > 4 && strcmp(argv[1], "outside") == 0) return outside(copies_in, argv[3], argv[4], (const char *const *)argv + 5);
   if ((argc == 4 || argc == 5) && strcmp(argv[1], "inside") == 0) return inside(copies_in, argv[3], argv[4]);
+  if ((argc == 6 || argc == 7) && strcmp(argv[1], "files") == 0) return files_main(argc, argv);
   static const char usage[] = "usage: warden-copy outside in|out PATH OWNER [FORBIDDEN ...]\n       warden-copy inside in|out PATH [ROOT]\n";
   return write(STDERR_FILENO, usage, sizeof usage - 1) < 0 ? 3 : 2;
 }

@@ -49,12 +49,15 @@ enum wshd_type {
   WSHD_SIGNAL = 3,     /* u32 job_id (WSHD_ALL_JOBS: every process but init), i32 signal, u32 tree (0/1) -> OK */
   WSHD_FORGET = 4,     /* u32 job_id -> OK; drops the kept status and rings of an ended job, unknown ids are fine */
   WSHD_WAIT_EMPTY = 5, /* empty -> OK as soon as no process besides init is left; several may wait */
+  WSHD_END_INPUT = 6,  /* u32 job_id -> OK; closes init's own end of the job's input pipe, unknown ids are fine */
+  WSHD_RESIZE = 7,     /* u32 job_id, u16 rows, u16 cols -> OK; size of the job's terminal, jobs without one and unknown ids are fine */
 
   /* answers */
   WSHD_ERROR = 100,   /* i32 errno, string operation, string text */
   WSHD_WELCOME = 101, /* u32 number of jobs that will be handed over */
   WSHD_SPAWNED = 102, /* u32 job_id, i32 pid inside; fds in order: [stdin write end if STDIN_PIPE], then the
-                         pty master (TTY), or stdout read end, stderr read end; none with DISCARD */
+                         pty master (TTY; twice for a daemon's job: to write and to read), or stdout read end, stderr read end;
+                         no output with DISCARD */
   WSHD_OK = 103,      /* empty */
 
   /* events, to the connection that owns the job (any daemon connection owns all jobs not owned by an operator) */
@@ -63,8 +66,8 @@ enum wshd_type {
                        u64 stdout position, u64 stderr position: of the ring's first byte, counting all that init itself ever read
                        of the stream (never what a daemon read),
                        u32 stdout ring length, u32 stderr ring length,
-                       u64 stdout lost, u64 stderr lost: bytes overwritten in the ring since a daemon took it; fds: stdout read end, stderr read end (pty master twice is
-                       never sent: TTY jobs belong to operators); none with DISCARD */
+                       u64 stdout lost, u64 stderr lost: bytes overwritten in the ring since a daemon took it; fds: [stdin write end if INPUT_OPEN], then stdout read end, stderr
+                       read end, or none with DISCARD and when both are at their ends; the pty master twice (TTY), or none */
   WSHD_RING = 204,  /* u32 job_id, u32 stream (1 stdout, 2 stderr), u64 position of the first byte, bytes */
   WSHD_READY = 205, /* empty: hand-over complete. Rings are kept until the daemon's next request (FORGET of job 0 will do), for its
                        successor if it dies before */
@@ -75,7 +78,9 @@ enum wshd_role { WSHD_ROLE_DAEMON = 1, WSHD_ROLE_OPERATOR = 2 };
 /*
  * SPAWN: u32 job_id (operators send 0 and get one with bit 31 set), u32 flags, u16 rows, u16 cols, string user (empty: root),
  *        u32 argc, argc strings (0: the user's login shell, or /bin/sh), u32 envc, envc strings "NAME=value",
- *        u32 nlimits, each { u32 resource, u64 soft, u64 hard }, bytes stdin.
+ *        u32 nlimits, each { u32 resource, u64 soft, u64 hard }, bytes stdin, and, if there is more, string directory (empty: the user's home).
+ *
+ * Init keeps an end of a daemon's job's input pipe, or of its pty, for the next daemon: only END_INPUT and the job's end close it.
  *
  * Standard input is, in order of precedence: the pty (TTY); a pipe whose write end is answered (STDIN_PIPE); the descriptor that came with
  * the message (STDIN_FD); the inline bytes.
@@ -90,6 +95,7 @@ enum wshd_spawn_flags {
   WSHD_SPAWN_STDIN_PIPE = 8,
   WSHD_SPAWN_STDIN_FD = 16,
   WSHD_SPAWN_PROGRAM_FD = 32,
+  WSHD_SPAWN_INPUT_OPEN = 64, /* only in JOB: the input pipe's write end comes with it */
 };
 
 #define WSHD_ALL_JOBS 0xffffffffu

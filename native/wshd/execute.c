@@ -169,7 +169,11 @@ _Noreturn void execute(const struct init *init, const struct spawn_request *requ
   execute_limit(init, request);
   become(&account);
   execute_limit_processes(request);
-  if (chdir(account.home) != 0 && chdir("/") != 0) fail("chdir", account.home);
+  if (request->directory != NULL && request->directory[0] != '\0') {
+    if (chdir(request->directory) != 0) fail("chdir", request->directory);
+  } else if (chdir(account.home) != 0 && chdir("/") != 0) {
+    fail("chdir", account.home);
+  }
   make_environment(request, &account);
   char *shell[] = {account.shell[0] == '\0' ? (char *)"/bin/sh" : account.shell, NULL};
   char **argv = request->argc == 0 ? shell : request->argv;

@@ -77,6 +77,7 @@ struct job {
   pid_t pid; /* inside; 0 once reaped */
   bool ended;
   int status;               /* of waitpid(2) */
+  int input;                /* write end of an open standard input, kept for the next daemon; -1: none */
   struct connection *owner; /* an operator's job ends with its connection; NULL: the daemon's */
   struct stream streams[2];
 };
@@ -132,6 +133,7 @@ struct spawn_request {
   uint32_t input_length;
   int input_fd;   /* -1: none came */
   int program_fd; /* -1: none came, argv[0] is looked up */
+  char *directory; /* where the job starts; NULL or empty: at home */
 };
 /*
  * Starts a job. On success `*fds` holds what the client gets (WSHD_SPAWNED), to be closed after sending. On failure answers NULL, errno
@@ -144,6 +146,10 @@ void jobs_bury(struct init *init);
 /* Collects ended children and tells who wants to know. With very many, some are left for the next turn (`reap_again`). */
 void jobs_reap(struct init *init);
 void job_signal(struct init *init, struct job *job, int signal, bool tree);
+/* Nobody here holds the job's input open any more. Idempotent. */
+void job_end_input(struct job *job);
+/* Without effect on a job that has no terminal. */
+void job_resize(struct job *job, uint16_t rows, uint16_t columns);
 /* The daemon has gone (come): init reads the streams itself (stops reading). */
 void jobs_drain(struct init *init, bool drain);
 void stream_event(struct init *init, struct stream *stream);

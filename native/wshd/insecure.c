@@ -128,6 +128,9 @@ void insecure_execute(const struct init *init, const struct spawn_request *reque
   int fd = openat(init->pids, name, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
   if (fd < 0) fail("pids", name);
   if (fchdir(init->work) != 0) fail("chdir", "root");
+  /* there is no root of its own: what is absolute begins at the working directory */
+  const char *directory = request->directory == NULL ? "" : request->directory + strspn(request->directory, "/");
+  if (directory[0] != '\0' && chdir(directory) != 0) fail("chdir", directory);
   execute_limit(init, request);
   execute_limit_processes(request);
   environ = request->envc == 0 ? nothing : request->environment;

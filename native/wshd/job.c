@@ -48,7 +48,7 @@ failed:;
 
 /* Ends of one job's standard streams: `job` ones become 0, 1, 2 of the job, `client` ones leave by SCM_RIGHTS, `kept` stay here. */
 struct ends {
-  int job[3], client[3], kept[2];
+  int job[3], client[3], kept[2], input;
   size_t client_count;
 };
 
@@ -57,6 +57,7 @@ static void close_ends(struct ends *ends) {
   for (int i = 0; i < 3; i++) close_if(ends->job[i]);
   for (size_t i = 0; i < ends->client_count; i++) close(ends->client[i]);
   for (int i = 0; i < 2; i++) close_if(ends->kept[i]);
+  close_if(ends->input);
   errno = saved;
 }
 
@@ -71,6 +72,11 @@ static int open_terminal(const struct init *init, const struct spawn_request *re
   if (size.ws_row != 0) ioctl(master, TIOCSWINSZ, &size);
   for (int i = 1; i < 3; i++)
     if ((ends->job[i] = fcntl(ends->job[0], F_DUPFD_CLOEXEC, 0)) < 0) return -1;
+  if ((request->job_id & WSHD_OPERATOR_JOB) != 0) return 0;
+  /* with the last master the kernel hangs the terminal up: it outlives the daemon because it is here, too */
+  if (fcntl(master, F_SETFL, O_RDWR | O_NONBLOCK) != 0 || (ends->kept[0] = fcntl(master, F_DUPFD_CLOEXEC, 0)) < 0) return -1;
+  if ((ends->client[1] = fcntl(master, F_DUPFD_CLOEXEC, 0)) < 0) return -1;
+  ends->client_count = 2;
   return 0;
 }
 
@@ -80,7 +86,9 @@ static int open_input(const struct spawn_request *request, struct ends *ends) {
     if (pipe2(pair, O_CLOEXEC) != 0) return -1;
     ends->job[0] = pair[0];
     ends->client[ends->client_count++] = pair[1];
-    return 0;
+    if ((request->job_id & WSHD_OPERATOR_JOB) != 0) return 0;
+    ends->input = fcntl(pair[1], F_DUPFD_CLOEXEC, 0);
+    return ends->input < 0 ? -1 : 0;
   }
   if (request->flags & WSHD_SPAWN_STDIN_FD) ends->job[0] = fcntl(request->input_fd, F_DUPFD_CLOEXEC, 0);
   else ends->job[0] = sealed_input(request->input, request->input_length);
@@ -130,7 +138,7 @@ static bool leaves_enough(const struct init *init, const struct ends *ends) {
 }
 
 struct job *job_spawn(struct init *init, const struct spawn_request *request, int *fds, size_t *fd_count, const char **operation) {
-  struct ends ends = {.job = {-1, -1, -1}, .kept = {-1, -1}};
+  struct ends ends = {.job = {-1, -1, -1}, .kept = {-1, -1}, .input = -1};
   struct job *job = calloc(1, sizeof *job);
   *operation = "allocate job";
   if (job == NULL) return NULL;
@@ -150,8 +158,9 @@ struct job *job_spawn(struct init *init, const struct spawn_request *request, in
     return NULL;
   }
   for (int i = 0; i < 3; i++) close(ends.job[i]);
-  *job = (struct job){.id = request->job_id, .flags = request->flags, .pid = pid};
+  *job = (struct job){.id = request->job_id, .flags = request->flags, .pid = pid, .input = ends.input};
   for (int i = 0; i < 2; i++) job->streams[i] = (struct stream){.watch = {WATCH_STREAM}, .job = job, .fd = ends.kept[i]};
+  if (request->flags & WSHD_SPAWN_TTY) job->streams[1].at_end = true; /* a terminal is one stream */
   job_add(init, job);
   if (request->flags & WSHD_SPAWN_DISCARD)
     for (int i = 0; i < 2; i++) start_draining(init, &job->streams[i]);
@@ -171,6 +180,7 @@ void job_forget(struct init *init, struct job *job) {
   job_remove(init, job);
   job->next = init->forgotten;
   init->forgotten = job;
+  job_end_input(job);
   for (int i = 0; i < 2; i++) {
     stop_draining(init, &job->streams[i]);
     close_if(job->streams[i].fd);
@@ -210,6 +220,7 @@ static void end_job(struct init *init, struct job *job, int status) {
   struct connection *owner = job->owner;
   job->ended = true;
   job->status = status;
+  job_end_input(job);
   if (failpoint(AT_EXIT) != 0 && init->daemon != NULL) connection_end(init, init->daemon);
   job->owner = NULL; /* should the connection break now, this job is not its to forget: that happens here */
   send_exit(init, job, owner);
@@ -247,6 +258,16 @@ void job_signal(struct init *init, struct job *job, int signal, bool tree) {
   if (job->pid == 0) return; /* it has ended, which is success; what it left behind belongs to init since */
   if (tree) tree_signal(init->proc, job->pid, signal, init->keeper != 0);
   else if (kill(-job->pid, signal) != 0) kill(job->pid, signal); /* it has not come to setsid() yet */
+}
+
+void job_end_input(struct job *job) {
+  close_if(job->input);
+  job->input = -1;
+}
+
+void job_resize(struct job *job, uint16_t rows, uint16_t columns) {
+  struct winsize size = {.ws_row = rows, .ws_col = columns};
+  if ((job->flags & WSHD_SPAWN_TTY) != 0 && job->streams[0].fd >= 0) ioctl(job->streams[0].fd, TIOCSWINSZ, &size);
 }
 
 void jobs_drain(struct init *init, bool drain) {
@@ -302,13 +323,16 @@ void jobs_handed_over(struct init *init) {
 }
 
 static void send_job(struct init *init, struct connection *daemon, struct job *job) {
-  int fds[2];
+  int fds[3];
   size_t fd_count = 0;
+  uint32_t input_open = job->input >= 0 ? WSHD_SPAWN_INPUT_OPEN : 0;
+  if (input_open != 0) fds[fd_count++] = job->input;
+  if ((job->flags & WSHD_SPAWN_TTY) != 0 && job->streams[0].fd >= 0) fds[fd_count++] = job->streams[0].fd;
   wire_begin(&message, WSHD_JOB, 0);
   wire_put_u32(&message, job->id);
   wire_put_u32(&message, job->ended);
   wire_put_u32(&message, (uint32_t)job->status);
-  wire_put_u32(&message, job->flags);
+  wire_put_u32(&message, job->flags | input_open);
   for (int i = 0; i < 2; i++) wire_put_u64(&message, job->streams[i].ring.position);
   for (int i = 0; i < 2; i++) {
     wire_put_u32(&message, (uint32_t)job->streams[i].ring.length);

@@ -110,7 +110,7 @@ static void free_strings(char **list, uint32_t count) {
 static void spawn(struct init *init, struct connection *connection, uint32_t sequence, struct wire_reader *reader, const int *received, size_t received_count) {
   struct spawn_request request = {.input_fd = received_count > 0 ? received[0] : -1, .program_fd = -1};
   request.job_id = wire_u32(reader);
-  request.flags = wire_u32(reader);
+  request.flags = wire_u32(reader) & ~(uint32_t)WSHD_SPAWN_INPUT_OPEN;
   request.rows = wire_u16(reader);
   request.columns = wire_u16(reader);
   uint32_t length;
@@ -121,6 +121,7 @@ static void spawn(struct init *init, struct connection *connection, uint32_t seq
   request.environment = take_strings(reader, &request.envc);
   take_limits(reader, &request);
   request.input = wire_bytes(reader, &request.input_length);
+  if (!reader->failed && reader->at < reader->end) request.directory = take_string(reader);
   bool is_operator = connection->role == WSHD_ROLE_OPERATOR;
   if ((request.flags & WSHD_SPAWN_STDIN_FD) != 0 && request.input_fd < 0) reader->failed = true;
   if ((request.flags & WSHD_SPAWN_PROGRAM_FD) != 0) {
@@ -164,6 +165,7 @@ static void spawn(struct init *init, struct connection *connection, uint32_t seq
   free_strings(request.argv, request.argc);
   free_strings(request.environment, request.envc);
   free(request.limits);
+  free(request.directory);
 }
 
 static void signal_request(struct init *init, struct connection *connection, uint32_t sequence, struct wire_reader *reader) {
@@ -200,6 +202,27 @@ static void forget(struct init *init, struct connection *connection, uint32_t se
     return;
   }
   if (job != NULL && job->ended) job_forget(init, job);
+  send_ok(init, connection, sequence);
+}
+
+static void end_input(struct init *init, struct connection *connection, uint32_t sequence, struct wire_reader *reader) {
+  struct job *job = job_find(init, wire_u32(reader));
+  if (reader->failed) {
+    send_error(init, connection, sequence, EPROTO, "end-input");
+    return;
+  }
+  if (job != NULL) job_end_input(job);
+  send_ok(init, connection, sequence);
+}
+
+static void resize(struct init *init, struct connection *connection, uint32_t sequence, struct wire_reader *reader) {
+  struct job *job = job_find(init, wire_u32(reader));
+  uint16_t rows = wire_u16(reader), columns = wire_u16(reader);
+  if (reader->failed) {
+    send_error(init, connection, sequence, EPROTO, "resize");
+    return;
+  }
+  if (job != NULL) job_resize(job, rows, columns);
   send_ok(init, connection, sequence);
 }
 
@@ -246,6 +269,12 @@ void handle_message(struct init *init, struct connection *connection, const unsi
       break;
     case WSHD_WAIT_EMPTY:
       wait_empty(init, connection, header.sequence);
+      break;
+    case WSHD_END_INPUT:
+      end_input(init, connection, header.sequence, &reader);
+      break;
+    case WSHD_RESIZE:
+      resize(init, connection, header.sequence, &reader);
       break;
     default:
       send_error(init, connection, header.sequence, EPROTO, "message");

@@ -12,6 +12,9 @@ export interface Command {
   readonly description: string;
 }
 
+/** Fields of requests with higher numbers are no flags, nor are composed ones of the extensions. */
+const LAST_FLAG = 1001;
+
 const DESCRIPTIONS: Readonly<Record<string, string>> = {
   copy_in: 'Copy files and directories into a container.',
   copy_out: 'Copy files and directories out of a container.',
@@ -57,12 +60,19 @@ const SHELL: Command = {
 /** Every command by name, in alphabetical order, as help and completion show them. */
 export const COMMANDS: ReadonlyMap<string, Command> = new Map(
   Object.entries(REQUESTS)
+    // what came later has commands of its own
+    .filter(([type]) => Number(type) <= MessageType.JobSignal)
     .map(([type, entry]): Command => {
       const name = underscore(entry.name);
       return {
         name,
         type: Number(type),
-        request: entry.request,
+        request: {
+          ...entry.request,
+          fields: entry.request.fields.filter(
+            ({ number, type }) => number <= LAST_FLAG && (type !== 'message' || number < 1000),
+          ),
+        },
         response: entry.response,
         description: DESCRIPTIONS[name] ?? '',
       };

@@ -1,20 +1,36 @@
 /** From response messages to the values of the Warden API. */
-import type {
-  BandwidthStat,
-  ContainerInfo,
-  ContainerState,
-  CpuStat,
-  DiskLimitSpec,
-  DiskStat,
-  ExitVerdict,
-  JobEnd,
-  MemoryStat,
-  OutputChunk,
-  PressureLine,
-  PressureStat,
-  ResourcePressure,
+import {
+  type BandwidthStat,
+  type ContainerEvent,
+  type ContainerEventType,
+  type ContainerInfo,
+  type ContainerReport,
+  type ContainerState,
+  type CpuStat,
+  type DiskLimitSpec,
+  type DiskStat,
+  EVENT_TYPES,
+  type ExitVerdict,
+  type JobEnd,
+  type MemoryStat,
+  type OutputChunk,
+  type PoolUsage,
+  type PressureLine,
+  type PressureStat,
+  type Properties,
+  type ResourcePressure,
+  type WardenMetrics,
 } from '@warden/interface';
-import type { InfoResponse, LimitDiskResponse, LinkResponse, StreamResponse } from '@warden/protocol';
+import type {
+  EventsResponse,
+  InfoReport,
+  InfoResponse,
+  LimitDiskResponse,
+  LinkResponse,
+  MetricsResponse,
+  Property,
+  StreamResponse,
+} from '@warden/protocol';
 import { ClientJobResult } from './job-result.ts';
 
 /** The daemon could not say how the job ended; the original's number for it. */
@@ -36,7 +52,72 @@ export function containerInfo(answer: InfoResponse | undefined): ContainerInfo {
     ...(pressure_stat === undefined ? {} : { pressureStat: pressureStat(pressure_stat) }),
     jobIds: (answer?.job_ids ?? []).map(Number),
     ...(answer?.unsafe === undefined || answer.unsafe.length === 0 ? {} : { unsafe: answer.unsafe }),
+    ...(answer?.properties === undefined || answer.properties.length === 0
+      ? {}
+      : { properties: propertiesOf(answer.properties) }),
+    ...(answer?.paused === true && { paused: true }),
   };
+}
+
+/** Labels as an object without a prototype: `__proto__` is a name like any other. */
+export function propertiesOf(messages: readonly Property[] = []): Properties {
+  const properties: Record<string, string> = Object.create(null) as Record<string, string>;
+  for (const { name, value } of messages) properties[name] = value;
+  return properties;
+}
+
+/** One of many. */
+export function containerReport({ handle, info, error_code, error_message }: InfoReport): ContainerReport {
+  return {
+    handle,
+    ...(info && { info: containerInfo(info) }),
+    ...(error_code !== undefined && { error: { code: error_code, message: error_message ?? '' } }),
+  };
+}
+
+/** Numbers of the daemon; what it left out is 0. */
+export function wardenMetrics(answer: MetricsResponse): WardenMetrics {
+  return {
+    containers: answer.containers ?? 0,
+    jobs: answer.jobs ?? 0,
+    pools: (answer.pools ?? []).map(({ name, used, limit }) => ({
+      name: name as PoolUsage['name'],
+      used,
+      limit,
+    })),
+    totals: {
+      created: Number(answer.created_total ?? 0n),
+      destroyed: Number(answer.destroyed_total ?? 0n),
+      exits: Number(answer.exits_total ?? 0n),
+      outOfMemory: Number(answer.out_of_memory_total ?? 0n),
+    },
+    uptimeMs: Number(answer.uptime_ms ?? 0n),
+    subscribers: answer.subscribers ?? 0,
+  };
+}
+
+/** An event; `undefined` for one of a kind that this client does not know. */
+export function containerEvent(answer: EventsResponse): ContainerEvent | undefined {
+  const { type, handle = '', time = 0n, lost = 0, job_id = 0, limit, value = 0n, packets = 0n } = answer;
+  if (!EVENT_TYPES.includes(type as ContainerEventType)) return undefined;
+  const event = { handle, time: Number(time), lost };
+  switch (type as ContainerEventType) {
+    case 'exit': {
+      const exitStatus = answer.exit_status ?? UNKNOWN_EXIT_STATUS;
+      const verdict = exitVerdict(answer) ?? ({ reason: 'internal' } as const);
+      return { ...event, type: 'exit', jobId: job_id, exitStatus, verdict };
+    }
+    case 'limit':
+      return { ...event, type: 'limit', limit: limit as 'memory', value };
+    case 'output-limit':
+      return { ...event, type: 'output-limit', jobId: job_id };
+    case 'denied':
+      return { ...event, type: 'denied', packets };
+    case 'oom':
+      return { ...event, type: 'oom' };
+    default:
+      return { ...event, type: type as 'created' };
+  }
 }
 
 function pressureStat({ cpu, memory, io }: NonNullable<InfoResponse['pressure_stat']>): PressureStat {

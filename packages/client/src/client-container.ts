@@ -5,7 +5,9 @@ import {
   type DiskLimitSpec,
   isWardenError,
   type NetOutSpec,
+  type Properties,
   type SpawnOptions,
+  WardenError,
 } from '@warden/interface';
 import {
   type InfoResponse,
@@ -14,15 +16,32 @@ import {
   type LimitMemoryResponse,
   MessageType,
   type NetInResponse,
+  type PropertiesResponse,
   type RunResponse,
   type SpawnResponse,
 } from '@warden/protocol';
-import { containerInfo, diskLimits, jobResult } from './answer-values.ts';
+import { containerInfo, diskLimits, jobResult, propertiesOf } from './answer-values.ts';
+import { ClientFiles } from './client-files.ts';
 import { ClientJob, killJob } from './client-job.ts';
+import { requireFeature } from './features.ts';
 import { type ClientJobResult, requireSuccess } from './job-result.ts';
-import type { Session } from './session.ts';
-import { limitDiskRequest, netOutRequest, onContainer, spawnRequest } from './spec-messages.ts';
+import { ShellCommand, type ShellValue, sh } from './shell-command.ts';
+import {
+  limitDiskRequest,
+  netOutRequest,
+  onContainer,
+  propertyMessages,
+  spawnRequest,
+} from './spec-messages.ts';
+import type { Transport } from './transport.ts';
 import { hasLimits, type KillReason, throwIfAborted, type WaitLimits, Watchdog } from './watchdog.ts';
+
+/** What `/bin/bash` reads. */
+export type Script = string | Uint8Array | ShellCommand;
+
+function textOf(script: Script): string | Uint8Array {
+  return script instanceof ShellCommand ? script.toString() : script;
+}
 
 /** How to start a job from a program. With limits, `trackTree` is on. */
 export interface ClientSpawnOptions extends SpawnOptions, WaitLimits {}
@@ -36,9 +55,9 @@ export interface RunOptions extends ClientSpawnOptions {
 /** A reference to a container; `await using` destroys it at the end of the block. */
 export class ClientContainer implements Container {
   readonly handle: string;
-  readonly #session: Session;
+  readonly #session: Transport;
 
-  constructor(session: Session, handle: string) {
+  constructor(session: Transport, handle: string) {
     this.#session = session;
     this.handle = handle;
   }
@@ -56,10 +75,13 @@ export class ClientContainer implements Container {
    * Errors: `ABORTED`, `TIMEOUT` (`fields.isEnded` is false when the daemon could not end the job),
    * `COMMAND_FAILED`.
    */
-  async run(script: string | Uint8Array, options: RunOptions = {}): Promise<ClientJobResult> {
+  async run(script: Script, options: RunOptions = {}): Promise<ClientJobResult> {
+    await this.#requireCommand(options);
     const result = hasLimits(options)
       ? await (await this.spawn(script, options)).result()
-      : jobResult(await this.#send<RunResponse>(MessageType.Run, spawnRequest(this.handle, script, options)));
+      : jobResult(
+          await this.#send<RunResponse>(MessageType.Run, spawnRequest(this.handle, textOf(script), options)),
+        );
     if (options.check) requireSuccess(this.handle, result);
     return result;
   }
@@ -67,7 +89,8 @@ export class ClientContainer implements Container {
   /**
    * See {@link Container.spawn}. The limits count from this call and end the job even if nobody waits for it.
    */
-  async spawn(script: string | Uint8Array, options: ClientSpawnOptions = {}): Promise<ClientJob> {
+  async spawn(script: Script, options: ClientSpawnOptions = {}): Promise<ClientJob> {
+    await this.#requireCommand(options);
     if (!hasLimits(options))
       return new ClientJob(this.#session, this.handle, await this.#spawn(script, options));
     throwIfAborted(options.signal);
@@ -79,6 +102,27 @@ export class ClientContainer implements Container {
       watchdog.settle();
       throw error;
     }
+  }
+
+  /**
+   * Runs a program with its arguments, without a shell, and waits for its end; `input` is its whole standard input. Errors: as {@link run}.
+   */
+  async exec(
+    argv: readonly string[],
+    options: RunOptions & { readonly input?: string | Uint8Array } = {},
+  ): Promise<ClientJobResult> {
+    const { input = '', ...others } = options;
+    return this.run(input, { ...others, argv });
+  }
+
+  /**
+   * Runs a command whose values are quoted, see {@link sh}, and throws `COMMAND_FAILED` when it does not end with 0.
+   *
+   * @example
+   * const { stdoutText } = await box.sh`grep -c -- ${pattern} ${files}`;
+   */
+  async sh(texts: TemplateStringsArray, ...values: readonly ShellValue[]): Promise<ClientJobResult> {
+    return this.run(sh(texts, ...values), { check: true });
   }
 
   /** See {@link Container.job}. */
@@ -94,7 +138,7 @@ export class ClientContainer implements Container {
   /** See {@link Container.destroy}. Never waits behind other requests of this client. */
   async destroy(): Promise<void> {
     await this.#send(MessageType.Destroy, onContainer(this.handle), true);
-    this.#session.pool.forget(this.handle);
+    this.#session.forget(this.handle);
   }
 
   /** See {@link Container.netIn}. */
@@ -145,6 +189,42 @@ export class ClientContainer implements Container {
     await this.#call(MessageType.LimitBandwidth, { rate: limit.rate, burst: limit.burst });
   }
 
+  /** See {@link Container.properties}. */
+  async properties(): Promise<Properties> {
+    return this.setProperties({});
+  }
+
+  /** See {@link Container.setProperties}. */
+  async setProperties(changes: Readonly<Record<string, string | undefined>>): Promise<Properties> {
+    await requireFeature(this.#session, 'properties', 'properties');
+    const set: Record<string, string> = Object.create(null) as Record<string, string>;
+    const remove: string[] = [];
+    for (const [name, value] of Object.entries(changes)) {
+      if (value === undefined) remove.push(name);
+      else set[name] = value;
+    }
+    const fields = { set: propertyMessages(set), remove };
+    const answer = await this.#call<PropertiesResponse>(MessageType.Properties, fields);
+    return propertiesOf(answer.properties);
+  }
+
+  /** See {@link Container.pause}. */
+  async pause(): Promise<void> {
+    await requireFeature(this.#session, 'pause', 'pause');
+    await this.#call(MessageType.Pause);
+  }
+
+  /** See {@link Container.resume}. Never waits behind other requests of this client. */
+  async resume(): Promise<void> {
+    await requireFeature(this.#session, 'pause', 'resume');
+    await this.#send(MessageType.Resume, onContainer(this.handle), true);
+  }
+
+  /** See {@link Container.files}. */
+  get files(): ClientFiles {
+    return new ClientFiles(this.#session, this.handle);
+  }
+
   /** Destroys the container; one that is gone already is fine. */
   async [Symbol.asyncDispose](): Promise<void> {
     try {
@@ -154,9 +234,28 @@ export class ClientContainer implements Container {
     }
   }
 
-  async #spawn(script: string | Uint8Array, options: SpawnOptions): Promise<number> {
-    return (await this.#send<SpawnResponse>(MessageType.Spawn, spawnRequest(this.handle, script, options)))
-      .job_id;
+  async #spawn(script: Script, options: SpawnOptions): Promise<number> {
+    const request = spawnRequest(this.handle, textOf(script), options);
+    return (await this.#send<SpawnResponse>(MessageType.Spawn, request)).job_id;
+  }
+
+  /** An old daemon would run something else than what was asked for. */
+  async #requireCommand({
+    argv,
+    environment,
+    workingDirectory,
+    stdin,
+    terminal,
+  }: SpawnOptions): Promise<void> {
+    if (argv?.length === 0) {
+      throw new WardenError('INVALID_SPEC', 'a program is needed', {
+        fields: { operation: 'spawn', object: 'argv' },
+      });
+    }
+    if (argv !== undefined || environment !== undefined || workingDirectory !== undefined)
+      await requireFeature(this.#session, 'job-command', 'spawn');
+    if (stdin !== undefined || terminal !== undefined)
+      await requireFeature(this.#session, 'job-input', 'spawn');
   }
 
   /** Ends a job that may not have an id yet. */

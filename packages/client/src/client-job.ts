@@ -1,21 +1,33 @@
 /** A job in a container, seen through the socket. */
-import { isWardenError, type Job, type JobEnd, type OutputChunk, WardenError } from '@warden/interface';
+import {
+  type ByteStream,
+  isWardenError,
+  type Job,
+  type JobEnd,
+  type OutputChunk,
+  type TerminalSize,
+  WardenError,
+} from '@warden/interface';
 import { type LinkResponse, MessageType, type StreamResponse } from '@warden/protocol';
 import { isStreamEnd, jobEnd, jobResult, outputChunk } from './answer-values.ts';
+import { requireFeature } from './features.ts';
 import { ClientJobResult } from './job-result.ts';
-import type { Session } from './session.ts';
+import type { Transport } from './transport.ts';
 import type { Watchdog } from './watchdog.ts';
+
+/** Bytes of input in one request: what a pipe holds by default. */
+const INPUT_BYTES = 65_536;
 
 /** A started job, or a reference to one by its id. */
 export class ClientJob implements Job {
   readonly id: number;
   readonly handle: string;
-  readonly #session: Session;
+  readonly #session: Transport;
   readonly #watchdog: Watchdog | undefined;
   /** End of the stream that {@link output} is read through; `undefined` inside when it was left early. */
   #outputEnd: Promise<JobEnd | undefined> = Promise.resolve(undefined);
 
-  constructor(session: Session, handle: string, id: number, watchdog?: Watchdog) {
+  constructor(session: Transport, handle: string, id: number, watchdog?: Watchdog) {
     this.#session = session;
     this.#watchdog = watchdog;
     this.handle = handle;
@@ -54,8 +66,10 @@ export class ClientJob implements Job {
   }
 
   /** See {@link Job.stream}. */
-  async *stream(): AsyncGenerator<OutputChunk, JobEnd, undefined> {
-    const end = yield* this.#chunks(undefined);
+  async *stream(
+    options: { readonly signal?: AbortSignal } = {},
+  ): AsyncGenerator<OutputChunk, JobEnd, undefined> {
+    const end = yield* this.#chunks(options.signal);
     this.#watchdog?.settle();
     return end;
   }
@@ -67,6 +81,49 @@ export class ClientJob implements Job {
     options: { readonly signal?: number; readonly tree?: boolean; readonly reason?: 'timeout' } = {},
   ): Promise<void> {
     await killJob(this.#session, this.handle, this.id, options);
+  }
+
+  /** See {@link Job.write}. Never waits behind other requests of this client. */
+  async write(
+    data: Uint8Array | string,
+    options: { readonly signal?: AbortSignal | undefined } = {},
+  ): Promise<void> {
+    const bytes = typeof data === 'string' ? new TextEncoder().encode(data) : data;
+    for (let at = 0; at < bytes.length; at += INPUT_BYTES) {
+      const value = { handle: this.handle, job_id: this.id, data: bytes.subarray(at, at + INPUT_BYTES) };
+      await this.#input(value, options.signal);
+    }
+  }
+
+  /** Writes all of `source` and ends the input; a job that reads no more ends it early, without an error. Errors: as {@link write}. */
+  async writeAll(
+    source: ByteStream,
+    options: { readonly signal?: AbortSignal | undefined } = {},
+  ): Promise<void> {
+    try {
+      for await (const data of source) await this.write(data, options);
+    } catch (error) {
+      if (isWardenError(error) && error.fields.errno === 'EPIPE') return;
+      throw error;
+    }
+    await this.endInput();
+  }
+
+  /** See {@link Job.endInput}. */
+  async endInput(): Promise<void> {
+    await this.#input({ handle: this.handle, job_id: this.id, end: true }, undefined);
+  }
+
+  /** See {@link Job.resize}. */
+  async resize(size: TerminalSize): Promise<void> {
+    await requireFeature(this.#session, 'job-input', 'resize');
+    const value = { handle: this.handle, job_id: this.id, size: { rows: size.rows, columns: size.columns } };
+    await this.#session.call(MessageType.JobResize, value, { handle: this.handle, isUrgent: true });
+  }
+
+  async #input(value: object, signal: AbortSignal | undefined): Promise<void> {
+    await requireFeature(this.#session, 'job-input', 'write input');
+    await this.#session.call(MessageType.JobInput, value, { handle: this.handle, signal });
   }
 
   async #link(signal: AbortSignal | undefined): Promise<ClientJobResult> {
@@ -129,7 +186,7 @@ const SIGNAL_PATIENCE_MS = 3000;
  * ignores the request.
  */
 export async function killJob(
-  session: Session,
+  session: Transport,
   handle: string,
   jobId: number,
   options: { readonly signal?: number; readonly tree?: boolean; readonly reason?: 'timeout' } = {},

@@ -5,9 +5,18 @@
  * @packageDocumentation
  */
 export { exitVerdict } from './answer-values.ts';
-export { ClientContainer, type ClientSpawnOptions, type RunOptions } from './client-container.ts';
+export {
+  ClientContainer,
+  type ClientSpawnOptions,
+  type RunOptions,
+  type Script,
+} from './client-container.ts';
+export { ClientFiles } from './client-files.ts';
 export { ClientJob } from './client-job.ts';
 export type { DialOptions } from './dial.ts';
+export type { Feature } from './features.ts';
 export { ClientJobResult } from './job-result.ts';
+export { ShellCommand, type ShellValue, sh, shellQuote } from './shell-command.ts';
+export type { Call, LaneRequest, Transport } from './transport.ts';
 export { type ConnectOptions, connect, WardenClient } from './warden-client.ts';
 export type { WaitLimits } from './watchdog.ts';

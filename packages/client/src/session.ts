@@ -1,41 +1,128 @@
-/**
- * Requests of one session, spread over its connections. Everything above speaks in messages to this, and in
- * values to the user.
- */
-import { isWardenError } from '@warden/interface';
-import type { ConnectionPool, LaneRequest } from './connection-pool.ts';
+/** Requests of one session, spread over its connections to a daemon. */
+import { isWardenError, WardenError } from '@warden/interface';
+import { type FeaturesResponse, MessageType } from '@warden/protocol';
+import type { Connection } from './connection.ts';
+import type { ConnectionPool } from './connection-pool.ts';
+import type { Call, LaneRequest, Transport } from './transport.ts';
+
+/** Patience with a daemon that may not know the question: the original answers unknown requests with silence. */
+const FEATURES_PATIENCE_MS = 3_000;
 
 /** See the file's head. */
-export class Session {
-  readonly pool: ConnectionPool;
+export class Session implements Transport {
+  readonly #pool: ConnectionPool;
+  #features: Promise<ReadonlySet<string>> | undefined;
 
   constructor(pool: ConnectionPool) {
-    this.pool = pool;
+    this.#pool = pool;
   }
 
-  /** One request, one answer, on a connection of its own. */
+  get isConnected(): boolean {
+    return this.#pool.isHomeAlive;
+  }
+
   async call<T extends object>(type: number, value: object, request: LaneRequest = {}): Promise<T> {
-    try {
-      return await this.pool.use(request, (connection) => connection.request<T>(type, value, request.signal));
-    } catch (error) {
-      if (request.handle !== undefined && isWardenError(error, 'UNKNOWN_HANDLE'))
-        this.pool.forget(request.handle);
-      throw error;
-    }
+    return this.#onLane(request, (connection) => connection.request<T>(type, value, request.signal));
   }
 
-  /** One request, many answers, on a connection of its own. The request goes out with the first `next()`. */
   async *stream<T extends object>(
     type: number,
     value: object,
     isFinal: (answer: T) => boolean,
     request: LaneRequest,
   ): AsyncGenerator<T, T, undefined> {
-    const lane = await this.pool.acquire(request);
+    const lane = await this.#pool.acquire(request);
     try {
       return yield* lane.connection.stream<T>(type, value, isFinal, request.signal);
     } finally {
       lane.release();
     }
   }
+
+  exchange<T>(request: LaneRequest, task: (call: Call) => Promise<T>): Promise<T> {
+    return this.#onLane(request, async (connection) => {
+      try {
+        return await task((type, value) => connection.request(type, value, request.signal));
+      } catch (error) {
+        // what was begun belongs to the connection, and ends with it
+        connection.destroy(isWardenError(error) ? error : abandonedExchange(error));
+        throw error;
+      }
+    });
+  }
+
+  async callAtHome<T extends object>(type: number, value: object, signal?: AbortSignal): Promise<T> {
+    const home = await this.#pool.home();
+    return home.request<T>(type, value, signal);
+  }
+
+  async *streamAtHome<T extends object>(
+    type: number,
+    value: object,
+    isFinal: (answer: T) => boolean,
+    signal?: AbortSignal,
+  ): AsyncGenerator<T, T, undefined> {
+    const home = await this.#pool.home();
+    return yield* home.stream<T>(type, value, isFinal, signal);
+  }
+
+  async create<T extends { readonly handle: string }>(value: object): Promise<T> {
+    const home = await this.#pool.home();
+    const answer = await home.request<T>(MessageType.Create, value);
+    this.#pool.keepAtHome(answer.handle, home);
+    return answer;
+  }
+
+  forget(handle: string): void {
+    this.#pool.forget(handle);
+  }
+
+  features(): Promise<ReadonlySet<string>> {
+    this.#features ??= this.#askFeatures().then(
+      (features) => {
+        // a daemon may be replaced by a newer one under the same path
+        if (features.size === 0) this.#features = undefined;
+        return features;
+      },
+      (error: unknown) => {
+        this.#features = undefined;
+        throw error;
+      },
+    );
+    return this.#features;
+  }
+
+  close(): void {
+    this.#pool.close();
+  }
+
+  async #askFeatures(): Promise<ReadonlySet<string>> {
+    const patience = AbortSignal.timeout(FEATURES_PATIENCE_MS);
+    try {
+      const { features = [] } = await this.call<FeaturesResponse>(
+        MessageType.Features,
+        {},
+        { signal: patience },
+      );
+      return new Set(features);
+    } catch (error) {
+      if (isWardenError(error, 'UNSUPPORTED') || isWardenError(error, 'MALFORMED_REQUEST')) return new Set();
+      if (isWardenError(error, 'ABORTED') && patience.aborted) return new Set();
+      throw error;
+    }
+  }
+
+  async #onLane<T>(request: LaneRequest, task: (connection: Connection) => Promise<T>): Promise<T> {
+    try {
+      return await this.#pool.use(request, task);
+    } catch (error) {
+      if (request.handle !== undefined && isWardenError(error, 'UNKNOWN_HANDLE'))
+        this.#pool.forget(request.handle);
+      throw error;
+    }
+  }
+}
+
+function abandonedExchange(cause: unknown): WardenError {
+  return new WardenError('ABORTED', 'the caller gave up in the middle', { cause });
 }

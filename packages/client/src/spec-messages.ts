@@ -7,13 +7,14 @@ import {
   type DiskLimitSpec,
   encodeBytes,
   type NetOutSpec,
+  type Properties,
   type SpawnOptions,
 } from '@warden/interface';
 
 type Fields = Record<string, unknown>;
 
 /** Leaves out what is undefined. */
-function present(fields: Fields): Fields {
+export function present(fields: Fields): Fields {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
 }
 
@@ -32,7 +33,15 @@ export function createRequest(spec: CreateSpec): Fields {
     handle: spec.handle,
     network: spec.network,
     rootfs: spec.rootfs,
+    properties: spec.properties && propertyMessages(spec.properties),
   });
+}
+
+/** Labels as on the wire. */
+export function propertyMessages(
+  properties: Properties,
+): readonly { readonly name: string; readonly value: string }[] {
+  return Object.entries(properties).map(([name, value]) => ({ name, value }));
 }
 
 /** Fields of a SpawnRequest or RunRequest. */
@@ -45,6 +54,12 @@ export function spawnRequest(handle: string, script: string | Uint8Array, option
     discard_output: options.discardOutput,
     log_tag: options.logTag,
     track_tree: options.trackTree,
+    argv: options.argv,
+    environment:
+      options.environment && Object.entries(options.environment).map(([name, value]) => `${name}=${value}`),
+    working_directory: options.workingDirectory,
+    open_input: options.stdin === 'pipe' ? true : undefined,
+    terminal: options.terminal && { rows: options.terminal.rows, columns: options.terminal.columns },
   });
 }
 

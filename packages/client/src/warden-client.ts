@@ -1,19 +1,34 @@
 /** One session with a daemon over its socket. */
-import type { CreateSpec, Warden } from '@warden/interface';
+import {
+  type ContainerEvent,
+  type ContainerFilter,
+  type ContainerReport,
+  type CreateSpec,
+  type EventFilter,
+  isWardenError,
+  type Warden,
+  WardenError,
+  type WardenMetrics,
+} from '@warden/interface';
 import {
   type CreateResponse,
   type EchoResponse,
+  type EventsResponse,
+  type InfoManyResponse,
   type ListResponse,
   MessageType,
+  type MetricsResponse,
   type StreamResponse,
 } from '@warden/protocol';
-import { isStreamEnd } from './answer-values.ts';
+import { containerEvent, containerReport, isStreamEnd, wardenMetrics } from './answer-values.ts';
 import { ClientContainer } from './client-container.ts';
 import { Connection } from './connection.ts';
 import { ConnectionPool } from './connection-pool.ts';
 import { type DialOptions, dial } from './dial.ts';
+import { requireFeature } from './features.ts';
 import { Session } from './session.ts';
-import { createRequest } from './spec-messages.ts';
+import { createRequest, present, propertyMessages } from './spec-messages.ts';
+import type { Transport } from './transport.ts';
 
 /** How to reach a daemon. */
 export interface ConnectOptions extends DialOptions {
@@ -28,6 +43,8 @@ export interface ConnectOptions extends DialOptions {
 
 const DEFAULT_MAX_CONNECTIONS = 32;
 const DEFAULT_IDLE_TIMEOUT_MS = 10_000;
+/** Patience with others that make or destroy a container of the same handle. */
+const GET_OR_CREATE_PATIENCE_MS = 60_000;
 
 /**
  * Connects to a daemon. Errors: `UNAVAILABLE` (nobody listens), `TIMEOUT`, `ABORTED` (the signal ends only
@@ -55,15 +72,15 @@ export async function connect(options: ConnectOptions): Promise<WardenClient> {
  * next request dials again. Made by {@link connect}.
  */
 export class WardenClient implements Warden {
-  readonly #session: Session;
+  readonly #session: Transport;
 
-  constructor(session: Session) {
+  constructor(session: Transport) {
     this.#session = session;
   }
 
   /** Whether the connection that holds the session's references is open. */
   get isConnected(): boolean {
-    return this.#session.pool.isHomeAlive;
+    return this.#session.isConnected;
   }
 
   // Questions about the daemon itself use the session's own connection: each further one would reference every
@@ -80,16 +97,104 @@ export class WardenClient implements Warden {
   }
 
   /** See {@link Warden.list}. */
-  async list(): Promise<readonly string[]> {
-    return ((await this.request(MessageType.List, {})) as ListResponse).handles ?? [];
+  async list(filter: ContainerFilter = {}): Promise<readonly string[]> {
+    const { properties } = filter;
+    if (properties !== undefined) await requireFeature(this.#session, 'properties', 'list');
+    const value = present({ properties: properties && propertyMessages(properties) });
+    return ((await this.request(MessageType.List, value)) as ListResponse).handles ?? [];
   }
 
   /** See {@link Warden.create}. Creates of one session are worked off one after another by the daemon. */
   async create(spec: CreateSpec = {}): Promise<ClientContainer> {
-    const home = await this.#session.pool.home();
-    const { handle } = await home.request<CreateResponse>(MessageType.Create, createRequest(spec));
-    this.#session.pool.keepAtHome(handle, home);
+    if (spec.properties !== undefined) await requireFeature(this.#session, 'properties', 'create');
+    const { handle } = await this.#session.create<CreateResponse>(createRequest(spec));
     return this.container(handle);
+  }
+
+  /**
+   * The container of this handle, made by `spec` if there is none. One that is there stays as it is, whatever `spec` says. `isNew` tells which it was. When several ask at the
+   * same time, one of them makes it. Errors: as {@link create}; `TIMEOUT` when another's create or destroy of the same handle does not end in
+   * time, `ABORTED`.
+   */
+  async getOrCreate(
+    spec: CreateSpec & { readonly handle: string },
+    options: { readonly signal?: AbortSignal; readonly timeoutMs?: number } = {},
+  ): Promise<{ readonly container: ClientContainer; readonly isNew: boolean }> {
+    const { signal, timeoutMs = GET_OR_CREATE_PATIENCE_MS } = options;
+    const deadline = performance.now() + timeoutMs;
+    const container = this.container(spec.handle);
+    for (let pause = 5; ; pause = Math.min(2 * pause, 200)) {
+      signal?.throwIfAborted();
+      if (await isThere(container)) return { container, isNew: false };
+      try {
+        return { container: await this.create(spec), isNew: true };
+      } catch (error) {
+        // somebody is making it just now, or has not done with destroying it
+        if (!isWardenError(error, 'ALREADY_EXISTS')) throw error;
+        if (performance.now() > deadline) throw stillTaken(spec.handle, timeoutMs, error);
+      }
+      await new Promise((resolve) => setTimeout(resolve, pause));
+    }
+  }
+
+  /** See {@link Warden.infoMany}. */
+  async infoMany(
+    options: ContainerFilter & { readonly handles?: readonly string[] | undefined } = {},
+  ): Promise<readonly ContainerReport[]> {
+    await requireFeature(this.#session, 'info-many', 'info of many');
+    const { handles, properties } = options;
+    if (handles !== undefined && handles.length === 0) return [];
+    const value = present({ handles, properties: properties && propertyMessages(properties) });
+    const reports: ContainerReport[] = [];
+    const isEnd = ({ end }: InfoManyResponse): boolean => end === true;
+    for await (const answer of this.#session.streamAtHome<InfoManyResponse>(
+      MessageType.InfoMany,
+      value,
+      isEnd,
+    ))
+      reports.push(...(answer.reports ?? []).map(containerReport));
+    return reports;
+  }
+
+  /** See {@link Warden.metrics}. */
+  async metrics(): Promise<WardenMetrics> {
+    await requireFeature(this.#session, 'metrics', 'metrics');
+    return wardenMetrics((await this.request(MessageType.Metrics, {})) as MetricsResponse);
+  }
+
+  /**
+   * See {@link Warden.events}. Each subscription takes a connection. A lost one makes the step in progress fail with `UNAVAILABLE`: what happened
+   * until another subscription stands is not told, so look at {@link list} then.
+   */
+  async events(
+    filter: EventFilter = {},
+  ): Promise<AsyncIterableIterator<ContainerEvent, undefined, undefined>> {
+    await requireFeature(this.#session, 'events', 'events');
+    const left = new AbortController();
+    const signal = filter.signal ? AbortSignal.any([filter.signal, left.signal]) : left.signal;
+    const { handle, types, properties } = filter;
+    const value = present({ handle, types, properties: properties && propertyMessages(properties) });
+    const isEnd = ({ end }: EventsResponse): boolean => end === true;
+    const answers = this.#session.stream<EventsResponse>(MessageType.Events, value, isEnd, { signal });
+    // the first one says that the subscription stands
+    await answers.next();
+    const iterator: AsyncIterableIterator<ContainerEvent, undefined, undefined> = {
+      next: async () => {
+        for (;;) {
+          const step = await answers.next();
+          if (step.done) return { done: true, value: undefined };
+          const event = containerEvent(step.value);
+          if (event !== undefined) return { done: false, value: event };
+        }
+      },
+      return: async () => {
+        left.abort(new Error('the subscription is left'));
+        await answers.return({}).catch(() => undefined);
+        return { done: true, value: undefined };
+      },
+      [Symbol.asyncIterator]: () => iterator,
+    };
+    return iterator;
   }
 
   /** See {@link Warden.container}. */
@@ -103,8 +208,7 @@ export class WardenClient implements Warden {
    * the protocol tables. An aborted `signal` gives the connection up, and with it the session's references.
    */
   async request(type: number, value: object, signal?: AbortSignal): Promise<object> {
-    const home = await this.#session.pool.home();
-    return home.request(type, value, signal);
+    return this.#session.callAtHome(type, value, signal);
   }
 
   /** Low level: as {@link request} for a Stream request; the final answer is the return value. */
@@ -112,17 +216,34 @@ export class WardenClient implements Warden {
     value: object,
     signal?: AbortSignal,
   ): AsyncGenerator<StreamResponse, StreamResponse, undefined> {
-    const home = await this.#session.pool.home();
-    return yield* home.stream<StreamResponse>(MessageType.Stream, value, isStreamEnd, signal);
+    return yield* this.#session.streamAtHome<StreamResponse>(MessageType.Stream, value, isStreamEnd, signal);
   }
 
   /** See {@link Warden.close}. What still waits is rejected with `UNAVAILABLE`; the daemon finishes it. */
   async close(): Promise<void> {
-    this.#session.pool.close();
+    this.#session.close();
   }
 
   /** As {@link close}. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
+}
+
+async function isThere(container: ClientContainer): Promise<boolean> {
+  try {
+    await container.info();
+    return true;
+  } catch (error) {
+    if (isWardenError(error, 'UNKNOWN_HANDLE')) return false;
+    throw error;
+  }
+}
+
+function stillTaken(handle: string, timeoutMs: number, cause: unknown): WardenError {
+  return new WardenError(
+    'TIMEOUT',
+    `the handle ${handle} is taken, and for ${timeoutMs} ms there was no container of it`,
+    { cause, fields: { operation: 'get or create', handle, timeoutMs } },
+  );
 }

@@ -5,6 +5,7 @@ import type {
   BindMountSpec,
   ContainerInfo,
   ContainerState,
+  FileChannel,
   Init,
   NetworkSpec,
   OutOfMemoryWatch,
@@ -30,6 +31,8 @@ export class ManagedContainer {
   readonly jobs: Map<number, ManagedJob> = new Map();
   /** In progress. */
   readonly copies: Set<RunningCopy> = new Set();
+  /** In progress, see files.ts. */
+  readonly fileTasks: Set<FileChannel> = new Set();
   init: Init | undefined;
   /** The connection to init has ended without our doing. It is kept, because killing needs it. */
   isInitLost = false;

@@ -8,6 +8,7 @@ import {
 } from '@warden/interface';
 import type { ManagedContainer } from './container.ts';
 import type { Engine } from './engine.ts';
+import { requireRunning } from './pause.ts';
 import { explainRefusal } from './process-limit.ts';
 
 /** PATH_MAX without the closing NUL. */
@@ -58,6 +59,7 @@ async function copy(
   if (owner.includes('\0')) throw invalid(operation, 'the owner holds a NUL byte', owner);
   const points = request.direction === 'in' ? ('copy-in' as const) : ('copy-out' as const);
   const running = await container.exclusive(async () => {
+    requireRunning(container, operation);
     container.requireState(...allowed); // a stop may have come first; a copy out then begins after it
     await engine.failpoints.pass(`${points}.check`);
     return start(engine, container, { ...request, user: 'vcap', forbidden: [engine.options.depot] });

@@ -4,6 +4,7 @@ import type { ManagedContainer } from './container.ts';
 import { ContainerIds } from './container-id.ts';
 import { prepareContainer } from './create.ts';
 import { type Engine, trySave } from './engine.ts';
+import { EventBus } from './event-bus.ts';
 import { failpoints } from './failpoint.ts';
 import { CORE_FAILPOINTS } from './failpoint-names.ts';
 import type { Core, CoreOptions } from './options.ts';
@@ -70,6 +71,8 @@ function makeEngine(options: CoreOptions): Engine {
     failpoints: options.failpoints ?? failpoints(process.env.WARDEN_FAILPOINT, CORE_FAILPOINTS),
     containers,
     reserved: new Set(),
+    events: new EventBus(),
+    startedAt: performance.now(),
     isClosing: false,
     nextJobId: () => {
       if (lastJobId === 0) {
@@ -113,6 +116,7 @@ function letGo(engine: Engine): void {
     if (container.saveTimer !== undefined) trySave(engine, container);
     container.outOfMemoryWatch?.close();
     for (const copy of container.copies) copy.abort();
+    for (const task of container.fileTasks) void task.close();
     container.init?.disconnect();
   }
 }

@@ -14,13 +14,14 @@ import {
   WardenError,
 } from '@warden/interface';
 import { ManagedContainer, type Reference } from './container.ts';
-import { type Engine, networkSpecOf, poolUsage, saveRecord } from './engine.ts';
+import { type Engine, networkSpecOf, poolUsage, publish, saveRecord } from './engine.ts';
 import { armGraceTime } from './grace-time.ts';
 import { attachInit } from './init-connection.ts';
 import { initSpecOf } from './init-spec.ts';
 import { nextTurn } from './next-turn.ts';
 import { isPlain } from './plain.ts';
 import { blockOf } from './pools.ts';
+import { checkedProperties } from './properties.ts';
 import type { ContainerRecord } from './record.ts';
 import { UndoStack } from './undo-stack.ts';
 import type { MadeContainer } from './warm-pool.ts';
@@ -144,6 +145,7 @@ function claim(engine: Engine, spec: CreateSpec, undo: UndoStack): MadeContainer
   undo.push(() => forgetHandle(engine, handle, record.id));
   record.handle = handle;
   record.graceTime = spec.graceTime ?? engine.options.graceTime;
+  record.properties = checkedProperties(spec.properties ?? {});
   return made;
 }
 
@@ -161,6 +163,7 @@ async function register(
   engine.reserved.delete(record.handle);
   engine.containers.set(record.handle, container);
   attachInit(engine, container, init);
+  publish(engine, container, { type: 'created' });
   await engine.failpoints.pass('create.register');
   if (!container.references.has(reference)) armGraceTime(engine, container); // its session ended meanwhile
 }
@@ -177,6 +180,7 @@ function validate(engine: Engine, spec: CreateSpec): void {
       },
     );
   }
+  checkedProperties(spec.properties ?? {});
   if (handle !== undefined && isTaken(engine, handle)) {
     throw new WardenError('ALREADY_EXISTS', `container with handle: ${handle} already exists.`, {
       fields: { operation: 'create', handle },
@@ -271,6 +275,8 @@ function reserve(engine: Engine, spec: CreateSpec, undo: UndoStack): ManagedCont
     cpuShares: undefined,
     outOfMemoryKills: undefined,
     bandwidth: undefined,
+    properties: checkedProperties(spec.properties ?? {}),
+    isPaused: false,
   };
   const bindMounts = isPlain(engine) ? [] : [...(spec.bindMounts ?? [])];
   return new ManagedContainer(record, directory, Object.freeze(bindMounts));

@@ -74,6 +74,8 @@ const record: fc.Arbitrary<ContainerRecord> = fc.record({
   cpuShares: fc.option(big, { nil: undefined }),
   outOfMemoryKills: fc.option(big, { nil: undefined }),
   bandwidth: fc.option(fc.record({ rate: big, burst: big }), { nil: undefined }),
+  properties: fc.dictionary(fc.oneof(text, fc.constant('__proto__')), text, { maxKeys: 3 }),
+  isPaused: fc.boolean(),
 });
 
 const WRONG: readonly unknown[] = [

@@ -3,7 +3,8 @@ import fs from 'node:fs';
 import { type ContainerInfo, WardenError } from '@warden/interface';
 import type { ManagedContainer } from './container.ts';
 import { endCopies } from './copy.ts';
-import { type Engine, networkSpecOf, poolUsage, returnToPools, trySave } from './engine.ts';
+import { type Engine, networkSpecOf, poolUsage, publish, returnToPools, trySave } from './engine.ts';
+import { endFileTasks } from './files.ts';
 import { containerInfo } from './info.ts';
 import { stopContainer } from './stop.ts';
 
@@ -50,7 +51,7 @@ async function tearDown(engine: Engine, container: ManagedContainer): Promise<vo
   const { record } = container;
   const { failpoints } = engine;
   container.outOfMemoryWatch?.close();
-  await endCopies(container);
+  await Promise.all([endCopies(container), endFileTasks(container)]);
   await failpoints.pass('destroy.copies');
   await container.init?.kill();
   await failpoints.pass('destroy.init');
@@ -68,6 +69,7 @@ async function tearDown(engine: Engine, container: ManagedContainer): Promise<vo
   container.isDestroyed = true;
   container.references.clear();
   if (engine.containers.get(container.handle) === container) engine.containers.delete(container.handle);
+  publish(engine, container, { type: 'destroyed' });
   engine.logger.info('container-destroyed', {
     handle: container.handle,
     id: record.id,

@@ -2,6 +2,7 @@
 import type { Logger, NetworkSpec } from '@warden/interface';
 import { type ManagedContainer, unknownHandle } from './container.ts';
 import type { ContainerIds } from './container-id.ts';
+import type { EventBody, EventBus } from './event-bus.ts';
 import type { CoreFailpoints } from './failpoint-names.ts';
 import type { CoreDrivers, CoreOptions } from './options.ts';
 import type { Pools } from './pools.ts';
@@ -22,6 +23,9 @@ export interface Engine {
   readonly warm: WarmPool;
   /** Handles of containers that are being created. */
   readonly reserved: Set<string>;
+  readonly events: EventBus;
+  /** By `performance.now()`. */
+  readonly startedAt: number;
   nextJobId(): number;
   /** Set once the daemon lets go of everything: what ends now ends because of us. */
   isClosing: boolean;
@@ -32,6 +36,17 @@ export function findContainer(engine: Engine, handle: string): ManagedContainer 
   const container = engine.containers.get(handle);
   if (container) return container;
   throw unknownHandle(handle);
+}
+
+type WithoutHandle<T> = T extends unknown ? Omit<T, 'handle'> : never;
+
+/** Tells whoever has subscribed. */
+export function publish(
+  { events }: Engine,
+  { handle, record }: ManagedContainer,
+  event: WithoutHandle<EventBody>,
+): void {
+  events.publish({ ...event, handle } as EventBody, record.properties);
 }
 
 /** How many entries of each pool somebody has. */

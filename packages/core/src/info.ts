@@ -49,6 +49,8 @@ export function basicInfo(container: ManagedContainer): ContainerInfo {
     containerIp,
     containerPath: container.directory,
     ...(container.record.unsafe.length > 0 && { unsafe: container.record.unsafe }),
+    ...(Object.keys(container.record.properties).length > 0 && { properties: container.record.properties }),
+    ...(container.record.isPaused && { paused: true }),
     jobIds: [...container.jobs.values()].filter((job) => !job.hasEnded).map(({ id }) => id),
   };
 }

@@ -3,8 +3,8 @@ import fs from 'node:fs';
 import path from 'node:path';
 import type { Init, InitJob } from '@warden/interface';
 import type { ManagedContainer } from './container.ts';
-import { type Engine, saveRecordSoon, trySave } from './engine.ts';
-import { explainExit } from './exit-verdict.ts';
+import { type Engine, publish, saveRecordSoon, trySave } from './engine.ts';
+import { explainExit, OUT_OF_MEMORY_EVENT } from './exit-verdict.ts';
 import { ManagedJob } from './job.ts';
 import { makeTaps } from './job-taps.ts';
 import type { JobNote } from './record.ts';
@@ -98,10 +98,18 @@ export function adoptJob(
     logger,
     failpoints: engine.failpoints,
     explain: (status) => explainExit(engine, container, status),
-    onLimitExceeded: () => addEvent(engine, container, OUTPUT_EVENT),
+    onLimitExceeded: () => {
+      addEvent(engine, container, OUTPUT_EVENT);
+      publish(engine, container, { type: 'output-limit', jobId: job.id });
+    },
     isClosing: () => engine.isClosing,
   });
   container.jobs.set(job.id, managed);
+  managed.ended.then(
+    ({ exitStatus, verdict }) =>
+      publish(engine, container, { type: 'exit', jobId: job.id, exitStatus, verdict }),
+    () => {}, // the next daemon sees the end
+  );
   if (note !== undefined) {
     managed.ended.then(
       ({ exitStatus }) => {
@@ -133,6 +141,7 @@ export function jobDirectory(container: ManagedContainer, id: number): string {
 export function addEvent(engine: Engine, container: ManagedContainer, event: string): void {
   if (container.record.events.has(event)) return;
   container.record.events.add(event);
+  if (event === OUT_OF_MEMORY_EVENT) publish(engine, container, { type: 'oom' });
   engine.logger.info('container-event', { handle: container.handle, event });
   trySave(engine, container);
 }

@@ -10,6 +10,7 @@ import {
   WardenError,
 } from '@warden/interface';
 import type { CoreFailpoints } from './failpoint-names.ts';
+import { JobInput } from './job-input.ts';
 import { JobOutput } from './job-output.ts';
 import { JobSpool } from './job-spool.ts';
 import type { OnPressure, OutputTap } from './output-tap.ts';
@@ -80,6 +81,7 @@ export function killJob(init: Init, id: number, logger: Logger): void {
 export class ManagedJob {
   readonly id: number;
   readonly output: JobOutput = new JobOutput();
+  readonly input: JobInput;
   /** Settles with how it ended; all output is there then. Rejects with `UNAVAILABLE` when the daemon has let go of the job. */
   readonly ended: Promise<JobOutcome>;
   readonly #options: ManagedJobOptions;
@@ -101,6 +103,12 @@ export class ManagedJob {
     const { job } = options;
     this.id = job.id;
     this.#options = options;
+    this.input = new JobInput({
+      init: options.init,
+      jobId: job.id,
+      sink: job.input,
+      isTerminal: job.isTerminal === true,
+    });
     this.#isAwaited = options.isAwaited;
     this.#takers = options.isAwaited ? 1 : 0;
     if (options.keep === 'disk') {
@@ -180,6 +188,7 @@ export class ManagedJob {
     this.#hasEnded = true;
     clearTimeout(this.#holdTimer);
     for (const stream of STREAMS) this.#intakes[stream].close();
+    this.input.drop();
     this.output.complete();
     this.#putAway();
     this.#spool?.close();
@@ -192,6 +201,7 @@ export class ManagedJob {
     this.#hasEnded = true;
     clearTimeout(this.#holdTimer);
     for (const stream of STREAMS) this.#intakes[stream].close();
+    this.input.drop();
     this.output.complete();
     this.#spool?.close();
     for (const tap of this.#taps) tap.detach();

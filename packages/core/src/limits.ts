@@ -1,7 +1,7 @@
 /** Limits of a living or stopped container (spec behaviour.md 5). What is in force is answered; what was asked for is recorded. */
 import { type BandwidthLimit, type DiskLimitSpec, type DiskLimits, WardenError } from '@warden/interface';
 import { ifSupported, isUnsupported, type ManagedContainer, unknownHandle } from './container.ts';
-import { type Engine, networkSpecOf, saveRecord, trySave } from './engine.ts';
+import { type Engine, networkSpecOf, publish, saveRecord, trySave } from './engine.ts';
 import { OUT_OF_MEMORY_EVENT } from './exit-verdict.ts';
 import { addEvent } from './init-connection.ts';
 import type { ContainerRecord } from './record.ts';
@@ -22,6 +22,8 @@ export function limitMemory(
     await engine.failpoints.pass('limit-memory.watch');
     return recorded(engine, container, {
       limit: 'limit-memory',
+      told: 'memory',
+      value: bytes,
       put: { memoryLimit: bytes },
       putBack: { memoryLimit: record.memoryLimit },
       apply: () => cgroup.setMemoryLimit(record.drivers.cgroup, bytes),
@@ -32,6 +34,9 @@ export function limitMemory(
 interface Change<T> {
   /** What its failpoints begin with. */
   readonly limit: 'limit-memory' | 'limit-cpu' | 'limit-bandwidth';
+  /** For events. */
+  readonly told: 'memory' | 'cpu' | 'bandwidth';
+  readonly value: bigint;
   readonly put: Partial<ContainerRecord>;
   readonly putBack: Partial<ContainerRecord>;
   apply(): Promise<T>;
@@ -51,6 +56,7 @@ async function recorded<T>(engine: Engine, container: ManagedContainer, change: 
     throw error;
   }
   await engine.failpoints.pass(`${change.limit}.apply`);
+  publish(engine, container, { type: 'limit', limit: change.told, value: change.value });
   return applied;
 }
 
@@ -98,6 +104,8 @@ export function limitCpu(
   return container.exclusive(() =>
     recorded(engine, container, {
       limit: 'limit-cpu',
+      told: 'cpu',
+      value: shares,
       put: { cpuShares: shares },
       putBack: { cpuShares: record.cpuShares },
       apply: () => cgroup.setCpuShares(record.drivers.cgroup, shares),
@@ -131,6 +139,7 @@ export function limitDisk(
         inodeHard: spec.inodeHard ?? current.inodeHard,
       });
       await engine.failpoints.pass('limit-disk.apply');
+      publish(engine, container, { type: 'limit', limit: 'disk', value: applied.blockHard });
       return applied;
     } catch (error) {
       if (isUnsupported(error)) return undefined;
@@ -152,6 +161,8 @@ export function limitBandwidth(
   return container.exclusive(() =>
     recorded(engine, container, {
       limit: 'limit-bandwidth',
+      told: 'bandwidth',
+      value: limit.rate,
       put: { bandwidth: limit },
       putBack: { bandwidth: record.bandwidth },
       apply: () => network.setBandwidth(networkSpecOf(engine, container), record.drivers.network, limit),

@@ -71,6 +71,8 @@ const RESOURCES: Shape = {
 const WARDEN: Shape = {
   rootfs: isText,
   destroying: optional(isFlag),
+  paused: optional(isFlag),
+  properties: optional(isListOf((pair) => isListOf(isText)(pair) && (pair as unknown[]).length === 2)),
   unsafe: optional(isListOf(isText)),
   drivers: isShaped({ filesystem: isObject, network: isObject, cgroup: isObject, quota: isObject }),
   out_of_memory_kills: optional(isBig),

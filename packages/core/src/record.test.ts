@@ -26,6 +26,8 @@ const FULL: ContainerRecord = {
   cpuShares: 512n,
   outOfMemoryKills: 2n,
   bandwidth: { rate: 1n, burst: 2n },
+  properties: { role: 'db', 'ä\n': '' },
+  isPaused: true,
 };
 
 let directory: string;

@@ -12,8 +12,10 @@ import {
   type EgressRule,
   isWardenError,
   type PortMapping,
+  type Properties,
   WardenError,
 } from '@warden/interface';
+import { dictionary } from './dictionary.ts';
 import type { CoreFailpoints } from './failpoint-names.ts';
 import { formatAddress, parseAddress } from './pools.ts';
 import { checkStored } from './record-check.ts';
@@ -71,6 +73,9 @@ export interface ContainerRecord {
   /** Out-of-memory kills before the first memory limit: more of them, and one happened that must stop the container. */
   outOfMemoryKills: bigint | undefined;
   bandwidth: { readonly rate: bigint; readonly burst: bigint } | undefined;
+  properties: Properties;
+  /** Its processes stand still, or are about to. */
+  isPaused: boolean;
 }
 
 /** The text of the file. */
@@ -95,6 +100,11 @@ export function serializeRecord(record: ContainerRecord): string {
     warden: {
       version: VERSION,
       ...(record.isDestroying ? { destroying: true } : {}),
+      ...(record.isPaused ? { paused: true } : {}),
+      // as pairs: a name may be one that JSON.parse would not give back as a key
+      ...(Object.keys(record.properties).length === 0
+        ? {}
+        : { properties: Object.entries(record.properties) }),
       rootfs: record.rootfs,
       drivers: record.drivers,
       ...(record.unsafe.length === 0 ? {} : { unsafe: record.unsafe }),
@@ -173,6 +183,8 @@ export interface Stored {
   readonly warden: {
     readonly version: number;
     readonly destroying?: boolean;
+    readonly paused?: boolean;
+    readonly properties?: readonly (readonly [string, string])[];
     readonly rootfs: string;
     readonly drivers: DriverStates;
     readonly unsafe?: readonly string[];
@@ -221,6 +233,8 @@ export function parseRecord(text: string): ContainerRecord {
     memoryLimit: big(resources.limit_memory),
     cpuShares: big(resources.limit_cpu),
     outOfMemoryKills: big(warden.out_of_memory_kills),
+    properties: dictionary(warden.properties ?? []),
+    isPaused: warden.paused === true,
     bandwidth: warden.bandwidth && {
       rate: BigInt(warden.bandwidth.rate),
       burst: BigInt(warden.bandwidth.burst),

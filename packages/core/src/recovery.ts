@@ -3,13 +3,14 @@
  * what cannot be understood while something lives is set aside and reported. Kernel objects nobody claims go last.
  */
 import { type ContainerId, type Init, isWardenError, toWardenError, WardenError } from '@warden/interface';
-import { ManagedContainer } from './container.ts';
+import { ifSupported, ManagedContainer } from './container.ts';
 import { type DepotEntry, readDepot } from './depot-entries.ts';
 import { KILL_TIMEOUT_MS, releaseDrivers, removeDirectory } from './destroy.ts';
 import { type Engine, networkSpecOf, poolUsage, returnToPools, trySave } from './engine.ts';
 import { armGraceTime } from './grace-time.ts';
 import { attachInit } from './init-connection.ts';
 import { watchOutOfMemory } from './limits.ts';
+import { pauseContainer } from './pause.ts';
 import { quarantine, setAside } from './quarantine.ts';
 import { stopContainer } from './stop.ts';
 
@@ -74,9 +75,16 @@ function ask(
   asked: Map<DepotEntry, Promise<Init | undefined>>,
 ): void {
   if (first === undefined || others.length > 0) return;
-  const connecting = engine.drivers.init.connect(first.directory);
+  const connecting = connect(engine, first);
   connecting.catch(() => {});
   asked.set(first, connecting);
+}
+
+/** An init that stands still answers nobody: what an earlier daemon has paused goes on until it is known, see {@link takeOver}. */
+async function connect(engine: Engine, entry: DepotEntry): Promise<Init | undefined> {
+  if (entry.kind === 'recorded' && entry.record.isPaused)
+    await ifSupported(engine.drivers.cgroup.thaw(entry.record.drivers.cgroup));
+  return engine.drivers.init.connect(entry.directory);
 }
 
 async function recoverOne(
@@ -84,7 +92,7 @@ async function recoverOne(
   entry: DepotEntry,
   asked: Promise<Init | undefined> | undefined,
 ): Promise<void> {
-  const init = await (asked ?? engine.drivers.init.connect(entry.directory));
+  const init = await (asked ?? connect(engine, entry));
   await engine.failpoints.pass('recover.connect');
   if (entry.kind === 'recorded') {
     if (entry.name !== entry.id)
@@ -211,6 +219,7 @@ async function takeOver(engine: Engine, container: ManagedContainer, init: Init)
   if (record.memoryLimit !== undefined) await watchAgain(engine, container);
   await failpoints.pass('recover.watch');
   armGraceTime(engine, container);
+  if (record.isPaused) await pauseAgain(engine, container);
   if (record.state === 'stopped') finishStop(engine, container);
   engine.logger.info('container-recovered', {
     id: record.id,
@@ -225,6 +234,17 @@ async function watchAgain(engine: Engine, container: ManagedContainer): Promise<
     await watchOutOfMemory(engine, container);
   } catch (error) {
     engine.logger.error('out-of-memory-not-watched', { handle: container.handle, error });
+  }
+}
+
+/** One that cannot be paused again goes on. */
+async function pauseAgain(engine: Engine, container: ManagedContainer): Promise<void> {
+  container.record.isPaused = false;
+  if (container.record.state !== 'active') return;
+  try {
+    await pauseContainer(engine, container);
+  } catch (error) {
+    engine.logger.error('not-paused-again', { handle: container.handle, error });
   }
 }
 

@@ -4,27 +4,41 @@
  */
 import {
   type Container,
+  type ContainerEvent,
+  type ContainerFiles,
+  type ContainerFilter,
   type ContainerInfo,
+  type ContainerReport,
   type ContainerState,
   type CreateSpec,
+  type EventFilter,
+  encodeBytes,
   type Job,
   type JobEnd,
   type JobResult,
   type OutputChunk,
+  type Properties,
   type SpawnOptions,
+  type TerminalSize,
   type Warden,
   WardenError,
+  type WardenMetrics,
 } from '@warden/interface';
 import type { ManagedContainer } from './container.ts';
 import { copyIn, copyOut } from './copy.ts';
 import { createContainer } from './create.ts';
 import { destroyContainer } from './destroy.ts';
 import { type Engine, findContainer } from './engine.ts';
+import type { Subscription } from './event-bus.ts';
+import { SessionFiles } from './files.ts';
 import { addReference, dropReference } from './grace-time.ts';
 import { currentInfo } from './info.ts';
 import { limitBandwidth, limitCpu, limitDisk, limitMemory } from './limits.ts';
+import { infoOfMany, listHandles, metricsOf } from './many.ts';
 import { allowEgress, publishPort } from './net.ts';
+import { pauseContainer, requireRunning, resumeContainer } from './pause.ts';
 import { handOutPort, isPlain, requireIsolation } from './plain.ts';
+import { changeProperties } from './properties.ts';
 import { findJob, linkJob, spawnJob, streamJob } from './spawn.ts';
 import { stopContainer } from './stop.ts';
 
@@ -38,6 +52,8 @@ export function openSession(engine: Engine): Warden {
 class Session implements Warden {
   readonly engine: Engine;
   #isClosed = false;
+  readonly #subscriptions = new Set<Subscription>();
+  readonly #named = new WeakSet<ManagedContainer>();
 
   constructor(engine: Engine) {
     this.engine = engine;
@@ -50,12 +66,34 @@ class Session implements Warden {
     return message;
   }
 
-  async list(): Promise<readonly string[]> {
-    return [...this.engine.containers.keys()];
+  async list(filter: ContainerFilter = {}): Promise<readonly string[]> {
+    return listHandles(this.engine, filter);
+  }
+
+  infoMany(
+    options: ContainerFilter & { readonly handles?: readonly string[] | undefined } = {},
+  ): Promise<readonly ContainerReport[]> {
+    return infoOfMany(this.engine, options);
+  }
+
+  async metrics(): Promise<WardenMetrics> {
+    return metricsOf(this.engine);
+  }
+
+  async events(
+    filter: EventFilter = {},
+  ): Promise<AsyncIterableIterator<ContainerEvent, undefined, undefined>> {
+    this.#letGoOfUnnamed();
+    const subscription = this.engine.events.subscribe(filter);
+    if (this.#isClosed) subscription.end();
+    for (const one of this.#subscriptions) if (one.isOver) this.#subscriptions.delete(one);
+    this.#subscriptions.add(subscription);
+    return subscription;
   }
 
   async create(spec: CreateSpec = {}): Promise<Container> {
     const created = await createContainer(this.engine, spec, this);
+    this.#named.add(created);
     if (this.#isClosed) dropReference(this.engine, created, this);
     return this.container(created.handle);
   }
@@ -67,6 +105,7 @@ class Session implements Warden {
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    for (const subscription of this.#subscriptions) subscription.end();
     for (const container of this.engine.containers.values()) dropReference(this.engine, container, this);
   }
 
@@ -74,9 +113,16 @@ class Session implements Warden {
     return this.close();
   }
 
+  /** Whoever only looks on keeps nothing alive that it has neither made nor named. */
+  #letGoOfUnnamed(): void {
+    for (const container of this.engine.containers.values())
+      if (!this.#named.has(container)) dropReference(this.engine, container, this);
+  }
+
   /** Looks a container up and references it. Errors: `UNKNOWN_HANDLE`. */
   find(handle: string): ManagedContainer {
     const container = findContainer(this.engine, handle);
+    this.#named.add(container);
     if (!this.#isClosed) addReference(container, this);
     return container;
   }
@@ -157,6 +203,28 @@ class SessionContainer implements Container {
     await limitBandwidth(this.#engine, this.#isolated('limit bandwidth', 'active', 'stopped'), limit);
   }
 
+  async properties(): Promise<Properties> {
+    const container = this.#find();
+    container.requireState('active', 'stopped');
+    return container.record.properties;
+  }
+
+  async setProperties(changes: Readonly<Record<string, string | undefined>>): Promise<Properties> {
+    return changeProperties(this.#engine, this.#find(), changes);
+  }
+
+  async pause(): Promise<void> {
+    await pauseContainer(this.#engine, this.#isolated('pause', 'active'));
+  }
+
+  async resume(): Promise<void> {
+    await resumeContainer(this.#engine, this.#isolated('resume', 'active'));
+  }
+
+  get files(): ContainerFiles {
+    return new SessionFiles(this.#engine, () => this.#find());
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#engine.containers.has(this.handle)) await this.destroy();
   }
@@ -218,6 +286,33 @@ class SessionJob implements Job {
         fields: { operation: 'signal job', object: signal },
       });
     }
-    await findJob(this.#find(), this.id).kill(signal, tree, reason);
+    const container = this.#find();
+    const job = findJob(container, this.id);
+    if (!job.hasEnded) requireRunning(container, 'signal job');
+    await job.kill(signal, tree, reason);
+  }
+
+  async write(
+    data: Uint8Array | string,
+    options: { readonly signal?: AbortSignal | undefined } = {},
+  ): Promise<void> {
+    const container = this.#find();
+    const job = findJob(container, this.id);
+    requireRunning(container, 'write input');
+    await job.input.write(typeof data === 'string' ? encodeBytes(data) : data, options.signal);
+  }
+
+  async endInput(): Promise<void> {
+    const container = this.#find();
+    const job = findJob(container, this.id);
+    if (!job.hasEnded) requireRunning(container, 'end input');
+    await job.input.end();
+  }
+
+  async resize(size: TerminalSize): Promise<void> {
+    const container = this.#find();
+    const job = findJob(container, this.id);
+    if (!job.hasEnded) requireRunning(container, 'resize');
+    await job.input.resize(size);
   }
 }

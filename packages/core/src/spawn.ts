@@ -1,6 +1,5 @@
 /** Spawn, link, stream, kill: what sessions do with jobs (spec behaviour.md 5 and 6). */
 import {
-  encodeBytes,
   type Init,
   type InitJob,
   type JobEnd,
@@ -15,6 +14,8 @@ import { withDiskLimit } from './exit-verdict.ts';
 import { infoAtEnd } from './info.ts';
 import { adoptJob } from './init-connection.ts';
 import { killJob, type ManagedJob, noSuchJob } from './job.ts';
+import { jobCommand } from './job-command.ts';
+import { requireRunning } from './pause.ts';
 import { explainRefusal } from './process-limit.ts';
 import type { JobNote } from './record.ts';
 import { effectiveLimits } from './rlimits.ts';
@@ -27,12 +28,14 @@ export async function spawnJob(
   options: SpawnOptions,
 ): Promise<ManagedJob> {
   container.requireState('active');
+  const command = jobCommand(engine, script, options);
   const rlimits = effectiveLimits(options.rlimits ?? {}, engine.options.rlimits);
   const id = engine.nextJobId();
   const note = noteOf(engine, options);
   const { failpoints } = engine;
   return container.exclusive(async () => {
     container.requireState('active'); // a stop may have come first
+    requireRunning(container, 'spawn');
     const init = container.requireInit();
     await failpoints.pass('spawn.validate');
     let job: InitJob;
@@ -46,10 +49,8 @@ export async function spawnJob(
       await failpoints.pass('spawn.note');
       spawning = init.spawn({
         id,
-        argv: ['/bin/bash'],
         user: options.privileged === true ? 'root' : 'vcap',
-        stdin: typeof script === 'string' ? encodeBytes(script) : script,
-        environment: { LANG: engine.options.lang },
+        ...command,
         rlimits,
         // others may want to see what is not kept
         discardOutput: options.discardOutput === true && note === undefined,

@@ -1,7 +1,8 @@
 /** Stop: ends all processes of a container and keeps everything else (spec behaviour.md 5, linux-container.md 19). */
 import { isWardenError, WardenError } from '@warden/interface';
 import type { ManagedContainer } from './container.ts';
-import { type Engine, saveRecord, trySave } from './engine.ts';
+import { type Engine, publish, saveRecord, trySave } from './engine.ts';
+import { goOn } from './pause.ts';
 
 const SIGTERM = 15;
 const SIGKILL = 9;
@@ -46,6 +47,9 @@ async function stop(engine: Engine, container: ManagedContainer): Promise<void> 
   container.outOfMemoryWatch?.check(); // what the kernel has done already is not lost
   container.outOfMemoryWatch?.close();
   container.outOfMemoryWatch = undefined;
+  await goOn(engine, container).catch((error: unknown) => {
+    engine.logger.error('thaw-failed', { handle: container.handle, error });
+  });
   await endProcesses(engine, container);
   await engine.failpoints.pass('stop.empty');
   await Promise.allSettled([...container.jobs.values()].map(({ ended }) => ended));
@@ -53,6 +57,7 @@ async function stop(engine: Engine, container: ManagedContainer): Promise<void> 
   if (!isRecorded) saveRecord(engine, container); // again: what the jobs left is part of it
   await engine.failpoints.pass('stop.done');
   container.isEmptied = true;
+  publish(engine, container, { type: 'stopped' });
 }
 
 async function endProcesses({ failpoints }: Engine, container: ManagedContainer): Promise<void> {

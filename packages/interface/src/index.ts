@@ -18,12 +18,29 @@ export type { ContainerId, DriverComponents, DriverFactory, DriverState, ProbeRe
 export { isContainerId } from './driver.ts';
 export type { ErrorCode, ErrorFields, WardenErrorOptions } from './errors.ts';
 export { ERROR_CODES, isWardenError, toWardenError, WardenError } from './errors.ts';
+export type { ContainerEvent, ContainerEventType, EventBase, EventFilter } from './events.ts';
+export { EVENT_TYPES } from './events.ts';
 export type { Failpoints } from './failpoints.ts';
 export { NO_FAILPOINTS } from './failpoints.ts';
+export type {
+  ByteStream,
+  ContainerFiles,
+  DirectoryEntry,
+  FileChange,
+  FileOptions,
+  FileStat,
+  FileType,
+  ReadOptions,
+  WriteOptions,
+} from './files.ts';
 export type { FilesystemDriver, FilesystemSupports, Mount, RootfsSpec } from './filesystem.ts';
 export type {
+  ByteSink,
   ByteSource,
   Confinement,
+  FileAnswer,
+  FileChannel,
+  FileTask,
   IdRange,
   Init,
   InitDriver,
@@ -40,6 +57,7 @@ export type {
 export { UNCONFINED } from './init.ts';
 export type { LogFields, Logger } from './logger.ts';
 export { silentLogger } from './logger.ts';
+export type { PoolUsage, WardenMetrics } from './metrics.ts';
 export type {
   BandwidthLimit,
   EgressRule,
@@ -56,7 +74,9 @@ export type {
   BandwidthStat,
   BindMountSpec,
   Container,
+  ContainerFilter,
   ContainerInfo,
+  ContainerReport,
   ContainerState,
   CpuStat,
   CreateSpec,
@@ -71,11 +91,13 @@ export type {
   OutputChunk,
   PressureLine,
   PressureStat,
+  Properties,
   ResourceLimits,
   ResourceName,
   ResourcePressure,
   SpawnOptions,
+  TerminalSize,
   Warden,
   WardenHost,
 } from './warden.ts';
-export { MEMORY_STAT_KEYS, RESOURCE_NAMES } from './warden.ts';
+export { MEMORY_STAT_KEYS, PROPERTY_LIMITS, RESOURCE_NAMES } from './warden.ts';

@@ -12,9 +12,10 @@
 import type { ProcessReserve } from './cgroup.ts';
 import type { CopySpec, RunningCopy } from './copy.ts';
 import type { ContainerId } from './driver.ts';
+import type { DirectoryEntry, FileChange } from './files.ts';
 import type { Mount } from './filesystem.ts';
 import type { InsideNetwork } from './network.ts';
-import type { BindMountSpec } from './warden.ts';
+import type { BindMountSpec, TerminalSize } from './warden.ts';
 
 /** The unprivileged user jobs run as; made inside if the root file system lacks it, renumbered if it has it. */
 export interface UnprivilegedUser {
@@ -134,6 +135,12 @@ export interface JobSpec {
   readonly discardOutput: boolean;
   /** See `SpawnOptions.trackTree`. */
   readonly trackTree: boolean;
+  /** Standard input is a pipe that stays open; `stdin` is empty then. Only asked of drivers that support `interactive`. */
+  readonly openInput?: boolean;
+  /** The three streams are a terminal of the container's; `stdin` is empty then. Only asked of drivers that support `interactive`. */
+  readonly terminal?: TerminalSize | undefined;
+  /** Where it starts, absolute inside; default: the user's home. Only asked of drivers that support `interactive`. */
+  readonly directory?: string | undefined;
 }
 
 /** How a process ended: one of the two is a number. */
@@ -187,9 +194,23 @@ export interface ByteSource {
   close(): void;
 }
 
+/** Where a job's standard input is written to. */
+export interface ByteSink {
+  /**
+   * Resolves when all is written, in the order of the calls. Errors: `NATIVE_FAILED` with errno EPIPE when nobody reads any more, `UNAVAILABLE` once closed, `ABORTED`.
+   */
+  write(bytes: Uint8Array, signal?: AbortSignal): Promise<void>;
+  /** Gives the descriptor back after what is being written; what waits behind that fails. Idempotent. */
+  close(): void;
+}
+
 /** A job as init knows it. */
 export interface InitJob {
   readonly id: number;
+  /** There while the job's input can be written: see `JobSpec.openInput` and `terminal`. After a restart, too. */
+  readonly input?: ByteSink | undefined;
+  /** Its streams are a terminal; all output is `stdout`. */
+  readonly isTerminal?: boolean;
   readonly stdout: ByteSource;
   readonly stderr: ByteSource;
   /** As in its {@link JobSpec}. */
@@ -224,6 +245,15 @@ export interface Init {
    * `signalAll`. Errors: as `spawn`, `TIMEOUT`.
    */
   copy(spec: CopySpec): Promise<RunningCopy>;
+  /** Lets go of init's own end of the job's input, so that closing the daemon's ends it. An ended job is success. With `supports.interactive`. */
+  endInput?(jobId: number): Promise<void>;
+  /** Sets the size of the job's terminal. An ended job is success. With `supports.interactive`. */
+  resize?(jobId: number, size: TerminalSize): Promise<void>;
+  /**
+   * Starts a program of ours that works on files inside. No job; it ends with the channel, the daemon and init. With `supports.files`. Errors: as `spawn`,
+   * `TIMEOUT`.
+   */
+  openFiles?(spec: FileTask): Promise<FileChannel>;
   /** Settles when init is gone (or its connection broke). Never rejects. */
   readonly closed: Promise<void>;
   /** Closes the connection; init and jobs live on and rings are kept. Idempotent. */
@@ -239,6 +269,45 @@ export interface InitSupports {
    * directory; mounts, network, user, niceness, environment and limits of the specs have no effect, and the other roles' drivers are `none`.
    */
   readonly isolation: boolean;
+  /** Jobs with open input, terminals and a directory of their own. Absent: no. */
+  readonly interactive?: boolean;
+  /** `Init.openFiles`. Absent: no. */
+  readonly files?: boolean;
+}
+
+/** What to do with a file inside. Complete and checked. */
+export interface FileTask {
+  readonly operation: 'stat' | 'list' | 'read' | 'write' | 'watch' | 'read-tar' | 'write-tar';
+  /** Absolute, inside. */
+  readonly path: string;
+  /** Name of the user inside who does it. */
+  readonly user: string;
+  /** `read`: first byte, and how many at most. */
+  readonly offset?: bigint;
+  readonly length?: bigint;
+  /** `write`: permissions; absent: as the file that is replaced has. */
+  readonly mode?: number;
+}
+
+/** What comes out of a {@link FileChannel}. */
+export type FileAnswer =
+  | { readonly kind: 'data'; readonly data: Uint8Array }
+  | { readonly kind: 'entry'; readonly entry: DirectoryEntry }
+  | { readonly kind: 'change'; readonly change: FileChange };
+
+/** The way to a {@link FileTask} that runs. */
+export interface FileChannel {
+  /**
+   * What it answers, in order; ends when it is done. Errors: `INVALID_SPEC`, `FORBIDDEN` and `NATIVE_FAILED` with `operation`, `object` and `errno`; `UNAVAILABLE` when it
+   * ended without a word. Iterable once. Slow reading slows the task.
+   */
+  answers(): AsyncIterable<FileAnswer>;
+  /** Gives bytes to a writing task; resolves when there is room for more, and also when it has ended, which `answers` tells. */
+  send(bytes: Uint8Array): Promise<void>;
+  /** All bytes have been given; without it, what was begun is not put in place. */
+  finish(): Promise<void>;
+  /** Ends it, whatever it does. Idempotent. Settles when nothing of it runs any more. */
+  close(): Promise<void>;
 }
 
 /** The init driver. */

@@ -18,6 +18,9 @@
  *
  * Errors of every operation on a container: `UNKNOWN_HANDLE`, `BAD_STATE`, `UNAVAILABLE` (connection lost), besides those named.
  */
+import type { ContainerEvent, EventFilter } from './events.ts';
+import type { ContainerFiles } from './files.ts';
+import type { WardenMetrics } from './metrics.ts';
 
 /** Lifecycle state. `born` and `destroyed` are never seen in an info. */
 export type ContainerState = 'born' | 'active' | 'stopped' | 'destroyed';
@@ -43,6 +46,26 @@ export interface CreateSpec {
   readonly network?: string | undefined;
   /** Host directory used as read-only base instead of the configured one. */
   readonly rootfs?: string | undefined;
+  /** Labels of the client's own, see {@link Container.setProperties}. (An extension.) */
+  readonly properties?: Properties | undefined;
+}
+
+/** Names and values that mean nothing to the daemon: labels to find containers by. */
+export type Properties = Readonly<Record<string, string>>;
+
+/** What a container's properties may be: names of 1 to `nameBytes`, values up to `valueBytes`, `count` of them, `totalBytes` in all. */
+export const PROPERTY_LIMITS = { count: 64, nameBytes: 256, valueBytes: 4_096, totalBytes: 32_768 } as const;
+
+/** Which containers. */
+export interface ContainerFilter {
+  /** Only those that have all of these. (An extension.) */
+  readonly properties?: Properties | undefined;
+}
+
+/** Size of a terminal in characters, each 1 to 65535. */
+export interface TerminalSize {
+  readonly rows: number;
+  readonly columns: number;
 }
 
 /** Process limits by setrlimit(2) name in lower case; each value is soft and hard; 2^64-1 is unlimited. */
@@ -86,6 +109,25 @@ export interface SpawnOptions {
    * Orphans then have the script as parent instead of init. (An extension: the original's daemon ignores it.)
    */
   readonly trackTree?: boolean;
+  /**
+   * Program and arguments, instead of `/bin/bash`; the script is then its whole standard input. The program is looked up inside, by the PATH of the job's
+   * environment. (An extension, as all that follows.)
+   */
+  readonly argv?: readonly string[] | undefined;
+  /** Besides HOME, USER, PATH and LANG; what has one of these names replaces it. */
+  readonly environment?: Readonly<Record<string, string>> | undefined;
+  /** Absolute, inside; default: the user's home. */
+  readonly workingDirectory?: string | undefined;
+  /**
+   * `pipe`: standard input stays open for {@link Job.write} until {@link Job.endInput}. A script is then an argument of `/bin/bash -c` and is limited to
+   * some 60 KiB. Not with `argv` and a script. The input outlives the daemon: it stays open until it is ended, or the job ends.
+   */
+  readonly stdin?: 'pipe' | undefined;
+  /**
+   * Standard input, output and errors are a terminal of this size; everything it shows is the stream `stdout`. Implies `stdin: 'pipe'`. Not with
+   * `discardOutput`. Without script and argv: an interactive shell.
+   */
+  readonly terminal?: TerminalSize | undefined;
 }
 
 /** A piece of output, in order within its stream. */
@@ -165,6 +207,17 @@ export interface Job {
     readonly tree?: boolean;
     readonly reason?: 'timeout';
   }): Promise<void>;
+  /**
+   * Writes to the standard input of a job with `stdin: 'pipe'` or a terminal; resolves when the job's pipe has taken all of it, which a job that does not
+   * read delays. Writes of one caller keep their order; at most 64 KiB go in as one piece. With `signal` aborted a part may have been written.
+   *
+   * Errors: `UNKNOWN_JOB`, `BAD_STATE` (it has no such input, or this was ended), `NATIVE_FAILED` with errno EPIPE (the job reads no more), `ABORTED`.
+   */
+  write(data: Uint8Array | string, options?: { readonly signal?: AbortSignal | undefined }): Promise<void>;
+  /** Ends the standard input: the job reads its end. On a terminal, types the end-of-file character. Idempotent; success on an ended job. */
+  endInput(): Promise<void>;
+  /** Changes the size of the job's terminal; its foreground processes get SIGWINCH. Errors: `BAD_STATE` (no terminal), `INVALID_SPEC`. */
+  resize(size: TerminalSize): Promise<void>;
 }
 
 /** cgroup memory.stat values; bytes and event counts. Keys are the wire's field names. */
@@ -265,6 +318,18 @@ export interface ContainerInfo {
   readonly jobIds: readonly number[];
   /** What its confinement lacks, by the operator's will; absent: nothing. (An extension: the original's daemon tells nothing.) */
   readonly unsafe?: readonly string[];
+  /** Absent: none. (An extension.) */
+  readonly properties?: Properties;
+  /** All its processes stand still. Absent: no. (An extension.) */
+  readonly paused?: boolean;
+}
+
+/** Info of one of many. */
+export interface ContainerReport {
+  readonly handle: string;
+  /** Absent when it could not be read; `error` says why. */
+  readonly info?: ContainerInfo;
+  readonly error?: { readonly code: string; readonly message: string };
 }
 
 /** Disk limit request: absent fields keep their value. Units: 1 KiB blocks, inodes. */
@@ -320,6 +385,22 @@ export interface Container extends AsyncDisposable {
   limitDisk(spec: DiskLimitSpec): Promise<Required<DiskLimitSpec> | undefined>;
   /** Shapes both directions; bytes per second and bytes. */
   limitBandwidth(limit: { readonly rate: bigint; readonly burst: bigint }): Promise<void>;
+  /** The properties. (An extension, as all that follows.) */
+  properties(): Promise<Properties>;
+  /**
+   * Sets properties and removes those whose value is `undefined`, all or nothing; answers what there is then. They are recorded, and outlive the daemon.
+   * Errors: `INVALID_SPEC` (see {@link PROPERTY_LIMITS}), `NATIVE_FAILED` (the record could not be written; nothing has changed).
+   */
+  setProperties(changes: Readonly<Record<string, string | undefined>>): Promise<Properties>;
+  /**
+   * Makes all processes stand still where they are. What needs one of them (spawn, kill, copies, files, input) fails with `BAD_STATE` until `resume`; stop and destroy resume by
+   * themselves. A paused container stays so when the daemon is restarted, but for a moment in which the new daemon finds out what lives in it. Idempotent.
+   */
+  pause(): Promise<void>;
+  /** Lets them go on. Idempotent. */
+  resume(): Promise<void>;
+  /** Files inside. */
+  readonly files: ContainerFiles;
   /** Destroys the container if it still exists. */
   [Symbol.asyncDispose](): Promise<void>;
 }
@@ -329,10 +410,24 @@ export interface Warden extends AsyncDisposable {
   ping(): Promise<void>;
   /** Answers the same bytes. */
   echo(message: Uint8Array): Promise<Uint8Array>;
-  /** Handles of all containers, active and stopped, in order of creation. */
-  list(): Promise<readonly string[]>;
+  /** Handles of all containers, active and stopped, in order of creation; with a filter, of those it admits. */
+  list(filter?: ContainerFilter): Promise<readonly string[]>;
   /** Creates a container. Errors: `ALREADY_EXISTS` handle, `POOL_EXHAUSTED`, `INVALID_SPEC`, `NATIVE_FAILED`, `COMMAND_FAILED` (hook). Nothing is left of a failed one. */
   create(spec?: CreateSpec): Promise<Container>;
+  /**
+   * Info of many containers by one request: of those named, else of all that the filter admits, in order of creation. References none of them. (An extension, as all that
+   * follows.)
+   */
+  infoMany(
+    options?: ContainerFilter & { readonly handles?: readonly string[] | undefined },
+  ): Promise<readonly ContainerReport[]>;
+  /** Numbers of the daemon. */
+  metrics(): Promise<WardenMetrics>;
+  /**
+   * What happens from now on: the subscription stands when this resolves. Each subscriber has a bounded buffer; who reads too slowly loses the oldest events, and the next one
+   * says how many. Ends with the session, the signal, or `return()` of the iterator.
+   */
+  events(filter?: EventFilter): Promise<AsyncIterableIterator<ContainerEvent, undefined, undefined>>;
   /** A reference by handle; does not check that it exists. */
   container(handle: string): Container;
   /** Ends the session: its references are dropped and grace times start. Running operations go on to their end. Idempotent. */

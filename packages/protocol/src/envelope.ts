@@ -3,6 +3,29 @@ import { type DecodeLimits, decode, encode, encodeToWriter } from './codec.ts';
 import { type MessageDescriptor, message, required } from './descriptor.ts';
 import { encodeFrame, FRAME_TRAILER, frameHeader } from './framing.ts';
 import {
+  EmptyResponse,
+  EventsRequest,
+  EventsResponse,
+  FeaturesRequest,
+  FeaturesResponse,
+  HandleRequest,
+  InfoManyRequest,
+  InfoManyResponse,
+  JobInputRequest,
+  JobResizeRequest,
+  MetricsRequest,
+  MetricsResponse,
+  PropertiesRequest,
+  PropertiesResponse,
+} from './messages/extensions.ts';
+import {
+  FilesRequest,
+  FilesResponse,
+  UploadDataRequest,
+  UploadEndRequest,
+  UploadRequest,
+} from './messages/files.ts';
+import {
   CopyInRequest,
   CopyInResponse,
   CopyOutRequest,
@@ -51,7 +74,7 @@ import { ErrorResponse } from './messages/parts.ts';
 import { ProtocolError } from './protocol-error.ts';
 import { BLOCK, VARINT, WireWriter } from './wire.ts';
 
-/** Numbers of the message types; `Error` only answers. `JobSignal` is an extension of this implementation. */
+/** Numbers of the message types; `Error` only answers. Those above 1000 are extensions of this implementation. */
 export const MessageType = {
   Error: 1,
   Create: 11,
@@ -74,6 +97,19 @@ export const MessageType = {
   List: 92,
   Echo: 93,
   JobSignal: 1001,
+  Features: 1002,
+  JobInput: 1003,
+  JobResize: 1004,
+  Pause: 1005,
+  Resume: 1006,
+  Properties: 1007,
+  InfoMany: 1008,
+  Metrics: 1009,
+  Events: 1010,
+  Files: 1011,
+  Upload: 1012,
+  UploadData: 1013,
+  UploadEnd: 1014,
 } as const;
 
 /** A request and the message that answers it. Both travel with the same type number. */
@@ -114,6 +150,19 @@ export const REQUESTS: Readonly<Record<number, RequestEntry>> = {
   [MessageType.List]: { name: 'List', request: ListRequest, response: ListResponse },
   [MessageType.Echo]: { name: 'Echo', request: EchoRequest, response: EchoResponse },
   [MessageType.JobSignal]: { name: 'JobSignal', request: JobSignalRequest, response: JobSignalResponse },
+  [MessageType.Features]: { name: 'Features', request: FeaturesRequest, response: FeaturesResponse },
+  [MessageType.JobInput]: { name: 'JobInput', request: JobInputRequest, response: EmptyResponse },
+  [MessageType.JobResize]: { name: 'JobResize', request: JobResizeRequest, response: EmptyResponse },
+  [MessageType.Pause]: { name: 'Pause', request: HandleRequest, response: EmptyResponse },
+  [MessageType.Resume]: { name: 'Resume', request: HandleRequest, response: EmptyResponse },
+  [MessageType.Properties]: { name: 'Properties', request: PropertiesRequest, response: PropertiesResponse },
+  [MessageType.InfoMany]: { name: 'InfoMany', request: InfoManyRequest, response: InfoManyResponse },
+  [MessageType.Metrics]: { name: 'Metrics', request: MetricsRequest, response: MetricsResponse },
+  [MessageType.Events]: { name: 'Events', request: EventsRequest, response: EventsResponse },
+  [MessageType.Files]: { name: 'Files', request: FilesRequest, response: FilesResponse },
+  [MessageType.Upload]: { name: 'Upload', request: UploadRequest, response: EmptyResponse },
+  [MessageType.UploadData]: { name: 'UploadData', request: UploadDataRequest, response: EmptyResponse },
+  [MessageType.UploadEnd]: { name: 'UploadEnd', request: UploadEndRequest, response: EmptyResponse },
 };
 
 interface Envelope {

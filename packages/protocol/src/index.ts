@@ -18,6 +18,8 @@ export {
 } from './envelope.ts';
 export { DEFAULT_MAX_FRAME_BYTES, encodeFrame, FrameDecoder } from './framing.ts';
 export * from './messages/enums.ts';
+export * from './messages/extensions.ts';
+export * from './messages/files.ts';
 export * from './messages/host.ts';
 export * from './messages/jobs.ts';
 export * from './messages/lifecycle.ts';

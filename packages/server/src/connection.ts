@@ -10,6 +10,7 @@ import { errorResponse, isDefect } from './error-response.ts';
 import { FrameTimer } from './frame-timer.ts';
 import { HANDLERS, isWaitingRequest } from './requests.ts';
 import { type ClientKey, TURN_MILLISECONDS, type Turns } from './turns.ts';
+import { Uploads } from './uploads.ts';
 
 /** Requests, and bytes of them, that may wait behind the one in execution before the socket is not read any more. */
 const MAX_QUEUED = 64;
@@ -47,6 +48,7 @@ export class ServerConnection {
   readonly #turns: Turns;
   readonly #client: ClientKey;
   readonly #budget: BudgetShare;
+  readonly #uploads = new Uploads();
   #queuedBytes = 0;
   /** Of the frame in execution. */
   #runningBytes = 0;
@@ -95,6 +97,7 @@ export class ServerConnection {
         this.#rest = undefined;
         this.#decoder.drop();
         this.#count();
+        this.#uploads.abandon();
         this.#warden.close().then(resolve, (error: unknown) => {
           this.#logger.warn('session-close-failed', { error });
           resolve();
@@ -226,6 +229,7 @@ export class ServerConnection {
         warden: this.#warden,
         signal: this.#gone.signal,
         send: (response: object) => this.#send(type, response),
+        uploads: this.#uploads,
       };
       const response = await HANDLERS[type]!(context, message.payload as never);
       this.#logAnswer(type, response);
@@ -287,9 +291,11 @@ export class ServerConnection {
   }
 }
 
-/** The scripts of Spawn and Run hold credentials. */
+/** Scripts, arguments, variables and files hold credentials. */
+const SECRETS = { script: undefined, argv: undefined, environment: undefined, data: undefined };
+
 function withoutScript(payload: object): object {
-  return 'script' in payload ? { ...payload, script: undefined } : payload;
+  return { ...payload, ...SECRETS };
 }
 
 /** So may what they print. */

@@ -24,6 +24,10 @@ export function infoMessage(info: ContainerInfo): InfoResponse {
     }),
     job_ids: info.jobIds.map(BigInt),
     ...(info.unsafe && { unsafe: info.unsafe }),
+    ...(info.properties && {
+      properties: Object.entries(info.properties).map(([name, value]) => ({ name, value })),
+    }),
+    ...(info.paused && { paused: true }),
     ...(pressureStat && {
       pressure_stat: {
         cpu: pressureMessage(pressureStat.cpu),

@@ -7,7 +7,6 @@ import type {
   NetOutSpec,
   ResourceLimits,
   SpawnOptions,
-  Warden,
 } from '@warden/interface';
 import {
   type CopyInRequest,
@@ -22,6 +21,7 @@ import {
   type LimitDiskRequest,
   type LimitMemoryRequest,
   type LinkRequest,
+  type ListRequest,
   MessageType,
   type NetInRequest,
   NetOutProtocol,
@@ -35,18 +35,9 @@ import {
 } from '@warden/protocol';
 import { diskLimitMessage, diskLimitSpec } from './disk-limits.ts';
 import { unknownProtocol } from './error-response.ts';
+import { commandOptions, EXTENSION_HANDLERS, propertiesOf } from './extension-requests.ts';
+import type { Handler, RequestContext } from './handler.ts';
 import { infoMessage } from './info-message.ts';
-
-/** What a request may use. */
-export interface RequestContext {
-  readonly warden: Warden;
-  /** Aborted when nobody will read the answer. */
-  readonly signal: AbortSignal;
-  /** Sends an answer before the last one; resolves when the client keeps up. */
-  send(response: object): Promise<void>;
-}
-
-type Handler = (context: RequestContext, request: never) => Promise<object>;
 
 /** By type number. A missing one is a defect: the tests compare with the protocol's table. */
 export const HANDLERS: Readonly<Record<number, Handler>> = {
@@ -57,7 +48,11 @@ export const HANDLERS: Readonly<Record<number, Handler>> = {
   [MessageType.Echo]: async ({ warden }, request: EchoRequest) => ({
     message: await warden.echo(request.message),
   }),
-  [MessageType.List]: async ({ warden }) => ({ handles: await warden.list() }),
+  [MessageType.List]: async ({ warden }, request: ListRequest) => ({
+    handles: await (request.properties === undefined
+      ? warden.list()
+      : warden.list({ properties: propertiesOf(request.properties) })),
+  }),
   [MessageType.Create]: async ({ warden }, request: CreateRequest) => ({
     handle: (await warden.create(createSpec(request))).handle,
   }),
@@ -96,6 +91,7 @@ export const HANDLERS: Readonly<Record<number, Handler>> = {
       });
     return {};
   },
+  ...EXTENSION_HANDLERS,
   [MessageType.NetIn]: async ({ warden }, request: NetInRequest) => {
     const { hostPort, containerPort } = await warden
       .container(request.handle)
@@ -129,9 +125,18 @@ export const HANDLERS: Readonly<Record<number, Handler>> = {
   },
 };
 
+const WAITING: ReadonlySet<number> = new Set([
+  MessageType.Link,
+  MessageType.Run,
+  MessageType.Stream,
+  MessageType.JobInput,
+  MessageType.Events,
+  MessageType.Files,
+]);
+
 /** Requests that a drain and a lost client cut off: they only wait, and what they wait for stays. */
 export function isWaitingRequest(type: number): boolean {
-  return type === MessageType.Link || type === MessageType.Run || type === MessageType.Stream;
+  return WAITING.has(type);
 }
 
 function createSpec(request: CreateRequest): CreateSpec {
@@ -148,6 +153,7 @@ function createSpec(request: CreateRequest): CreateSpec {
     handle: request.handle,
     network: request.network,
     rootfs: request.rootfs,
+    ...(request.properties && { properties: propertiesOf(request.properties) }),
   };
 }
 
@@ -158,6 +164,7 @@ function spawnOptions(request: SpawnRequest): SpawnOptions {
     discardOutput: request.discard_output ?? false,
     logTag: request.log_tag,
     trackTree: request.track_tree ?? false,
+    ...commandOptions(request),
   };
 }
 

@@ -11,6 +11,7 @@ import {
 } from '@warden/protocol';
 import { describe, expect, it } from 'vitest';
 import { HANDLERS } from '../src/requests.ts';
+import { Uploads } from '../src/uploads.ts';
 import { JOB_INFO, ProgrammableHost } from './programmable-host.ts';
 
 const output = { stdout: new Uint8Array(Buffer.from('out')), stderr: new Uint8Array() };
@@ -31,7 +32,12 @@ async function answers(exitStatus: number, verdict?: ExitVerdict): Promise<Recor
     container: { spawn: async () => ({ id: 7, link: job.link }) as unknown as Job },
     job,
   } as never);
-  const context = { warden: host.openSession(), signal: new AbortController().signal, send: async () => {} };
+  const context = {
+    warden: host.openSession(),
+    signal: new AbortController().signal,
+    send: async () => {},
+    uploads: new Uploads(),
+  };
   const ask = (type: number): Promise<object> =>
     HANDLERS[type]!(context, { handle: 'h', job_id: 7, script: output.stdout } as never);
   return {

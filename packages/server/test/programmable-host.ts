@@ -1,5 +1,5 @@
 /** A `WardenHost` whose methods a test programs; every call is recorded with its arguments. */
-import type { Container, ContainerInfo, Job, Warden, WardenHost } from '@warden/interface';
+import type { Container, ContainerFiles, ContainerInfo, Job, Warden, WardenHost } from '@warden/interface';
 
 /** One recorded call: `limitMemory`, on which handle and job, with which arguments. */
 export interface RecordedCall {
@@ -14,6 +14,7 @@ export interface HostProgram {
   readonly warden?: Partial<Warden>;
   readonly container?: Partial<Container>;
   readonly job?: Partial<Job>;
+  readonly files?: Partial<ContainerFiles>;
 }
 
 export const SAMPLE_INFO: ContainerInfo = {
@@ -52,7 +53,15 @@ export class ProgrammableHost implements WardenHost {
 
   openSession(): Warden {
     this.openSessions++;
-    const methods = this.#methods(this.#program.warden, {}, ['ping', 'echo', 'list', 'create']);
+    const methods = this.#methods(this.#program.warden, {}, [
+      'ping',
+      'echo',
+      'list',
+      'create',
+      'infoMany',
+      'metrics',
+      'events',
+    ]);
     return {
       ...methods,
       container: (handle: string) => this.#container(handle),
@@ -76,13 +85,33 @@ export class ProgrammableHost implements WardenHost {
       'limitCpu',
       'limitDisk',
       'limitBandwidth',
+      'properties',
+      'setProperties',
+      'pause',
+      'resume',
     ]);
-    return { ...methods, handle, job: (id: number) => this.#job(handle, id) } as unknown as Container;
+    const files = this.#methods(this.#program.files, { handle }, [
+      'stat',
+      'list',
+      'read',
+      'write',
+      'watch',
+      'readTar',
+      'writeTar',
+    ]);
+    return { ...methods, handle, files, job: (id: number) => this.#job(handle, id) } as unknown as Container;
   }
 
   #job(handle: string, id: number): Job {
     return {
-      ...this.#methods(this.#program.job, { handle, job: id }, ['link', 'stream', 'kill']),
+      ...this.#methods(this.#program.job, { handle, job: id }, [
+        'link',
+        'stream',
+        'kill',
+        'write',
+        'endInput',
+        'resize',
+      ]),
       id,
     } as unknown as Job;
   }

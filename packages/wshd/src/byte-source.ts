@@ -1,6 +1,6 @@
 /** The daemon's end of one output stream of a job. */
 import { readSync, writeSync } from 'node:fs';
-import type { ByteSource, KeptOutput, OutputFile } from '@warden/interface';
+import { type ByteSource, isWardenError, type KeptOutput, type OutputFile } from '@warden/interface';
 import {
   closeDescriptor,
   growPipe,
@@ -44,10 +44,13 @@ export class PipeSource implements ByteSource {
   #paused = false;
   #closed = false;
   #fullReads = 0;
+  /** Bytes of a terminal cannot be moved by the kernel alone. */
+  readonly #isTerminal: boolean;
 
   /** Owns `fd` from now on; `undefined` is a stream without a pipe, which ends after the prefix. */
-  constructor(fd: number | undefined, prefix: Prefix = NOTHING_KEPT) {
+  constructor(fd: number | undefined, prefix: Prefix = NOTHING_KEPT, isTerminal = false) {
     const { position, lost, chunks } = prefix;
+    this.#isTerminal = isTerminal;
     this.#fd = fd;
     this.kept = { position, lost, length: chunks.reduce((sum, chunk) => sum + chunk.length, 0) };
     this.#prefix = chunks;
@@ -164,12 +167,13 @@ export class PipeSource implements ByteSource {
   }
 
   #noteFullRead(): void {
-    if (++this.#fullReads !== FULL_READS_BEFORE_GROWING || this.#fd === undefined) return;
+    if (++this.#fullReads !== FULL_READS_BEFORE_GROWING || this.#fd === undefined || this.#isTerminal) return;
     growPipe(this.#fd, GROWN_BYTES);
   }
 
   /** The next bytes of the pipe, none at its end; `undefined`: it is empty. */
   #take(): Buffer | undefined {
+    if (this.#isTerminal) return this.#takeFromTerminal();
     const file = this.#file;
     if (file !== undefined) {
       try {
@@ -181,6 +185,20 @@ export class PipeSource implements ByteSource {
     }
     const length = readDescriptor(this.#fd!, scratch);
     return length < 0 ? undefined : Buffer.from(scratch.subarray(0, length));
+  }
+
+  /** The end of a terminal, when its last process has closed it, is an error of the kernel's. */
+  #takeFromTerminal(): Buffer | undefined {
+    let length = 0;
+    try {
+      length = readDescriptor(this.#fd!, scratch);
+    } catch (error) {
+      if (!isWardenError(error) || error.fields.errno !== 'EIO') throw error;
+    }
+    if (length < 0) return undefined;
+    const chunk = Buffer.from(scratch.subarray(0, length));
+    if (length > 0) this.#write(chunk);
+    return chunk;
   }
 
   #write(chunk: Buffer): void {

@@ -1,5 +1,5 @@
 import { existsSync, readdirSync } from 'node:fs';
-import type { InitJob, WardenError } from '@warden/interface';
+import type { InitJob, JobSpec, WardenError } from '@warden/interface';
 import {
   closeDescriptor,
   makePipe,
@@ -50,7 +50,7 @@ function spawnRequest(): Promise<InitJob> {
     'spawn',
     (w, sequence) => w.begin(MESSAGE.SPAWN, sequence).finish(),
     MESSAGE.SPAWNED,
-    (message, fds) => jobs.spawned(message, fds, false),
+    (message, fds) => jobs.spawned(message, fds, { discardOutput: false } as JobSpec),
   );
 }
 

@@ -19,6 +19,7 @@ import { closeDescriptor, openReadOnly } from '@warden/native';
 import { prepareDirectory } from './container-directory.ts';
 import { startCopy } from './copy.ts';
 import { CopyProgram } from './copy-program.ts';
+import { openFiles } from './files.ts';
 import { findHookShell } from './hook-shell.ts';
 import { type ContainerKind, connectInit } from './init.ts';
 import { NAMESPACE_END } from './init-process.ts';
@@ -56,7 +57,7 @@ export function wshd(options: WshdOptions = {}): DriverFactory<InitDriver> {
 class WshdDriver implements InitDriver {
   readonly role = 'init';
   readonly name = 'wshd';
-  readonly supports = { isolation: true };
+  readonly supports = { isolation: true, interactive: true, files: true };
   readonly #options: WshdOptions;
   readonly #logger: Logger;
   readonly #failpoints: Failpoints;
@@ -75,6 +76,7 @@ class WshdDriver implements InitDriver {
       end: NAMESPACE_END,
       adapt: (spec) => spec,
       startCopy: (spec, directory) => startCopy(spec, { program, failpoints }, `${directory}/run/wshd.sock`),
+      openFiles: (task, directory) => openFiles(task, program, `${directory}/run/wshd.sock`),
     };
   }
 

@@ -1,11 +1,14 @@
 /** A connection to a living init: what the daemon can ask of a container. */
 import {
   type CopySpec,
+  type FileChannel,
+  type FileTask,
   type Init,
   type InitJob,
   isWardenError,
   type JobSpec,
   type RunningCopy,
+  type TerminalSize,
   WardenError,
 } from '@warden/interface';
 import { closeDescriptor, connectUnix, makeSealedMemfd, peerCredentials } from '@warden/native';
@@ -33,6 +36,8 @@ export interface ContainerKind {
   adapt(spec: JobSpec): JobSpec;
   /** See `Init.copy`; `directory` is the container's. */
   startCopy(spec: CopySpec, directory: string): Promise<RunningCopy>;
+  /** See `Init.openFiles`; `directory` is the container's. */
+  openFiles(task: FileTask, directory: string): Promise<FileChannel>;
 }
 
 /**
@@ -135,13 +140,14 @@ class ConnectedInit implements Init {
   }
 
   async spawn(spec: JobSpec): Promise<InitJob> {
-    const inline = spec.stdin.length <= STDIN_INLINE_MAX;
+    const inline =
+      spec.stdin.length <= STDIN_INLINE_MAX || spec.openInput === true || spec.terminal !== undefined;
     const fds = inline ? [] : [makeSealedMemfd('stdin', spec.stdin)];
     return await this.#connection.request(
       'spawn',
       (writer, sequence) => writeSpawn(writer, sequence, this.#kind.adapt(spec), inline),
       MESSAGE.SPAWNED,
-      (message, received) => this.#jobs.spawned(message, received, spec.discardOutput),
+      (message, received) => this.#jobs.spawned(message, received, spec),
       fds,
     );
   }
@@ -160,6 +166,24 @@ class ConnectedInit implements Init {
           .i32(signal)
           .u32(tree ? 1 : 0)
           .finish(),
+      MESSAGE.OK,
+      () => {},
+    );
+  }
+
+  async endInput(jobId: number): Promise<void> {
+    await this.#connection.request(
+      'end-input',
+      (w, sequence) => w.begin(MESSAGE.END_INPUT, sequence).u32(jobId).finish(),
+      MESSAGE.OK,
+      () => {},
+    );
+  }
+
+  async resize(jobId: number, { rows, columns }: TerminalSize): Promise<void> {
+    await this.#connection.request(
+      'resize',
+      (w, sequence) => w.begin(MESSAGE.RESIZE, sequence).u32(jobId).u16(rows).u16(columns).finish(),
       MESSAGE.OK,
       () => {},
     );
@@ -203,6 +227,10 @@ class ConnectedInit implements Init {
 
   async copy(spec: CopySpec): Promise<RunningCopy> {
     return await this.#kind.startCopy(spec, this.#directory);
+  }
+
+  openFiles(task: FileTask): Promise<FileChannel> {
+    return this.#kind.openFiles(task, this.#directory);
   }
 
   disconnect(): void {

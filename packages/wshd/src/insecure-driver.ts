@@ -9,6 +9,7 @@ import type {
   Init,
   InitDriver,
   InitSpec,
+  JobSpec,
   LaunchedInit,
   Logger,
   ProbeResult,
@@ -17,6 +18,7 @@ import { NO_FAILPOINTS } from '@warden/interface';
 import { fileFailure, makeDirectory } from './container-directory.ts';
 import { type CopyMeans, startPlainCopy } from './copy.ts';
 import { CopyProgram } from './copy-program.ts';
+import { openPlainFiles } from './files.ts';
 import { type ContainerKind, connectInit } from './init.ts';
 import { KEEPER_END } from './init-process.ts';
 import { launchInit } from './launch.ts';
@@ -54,7 +56,7 @@ export function insecureInit(options: InsecureInitOptions = {}): DriverFactory<I
 class InsecureDriver implements InitDriver {
   readonly role = 'init';
   readonly name = 'insecure';
-  readonly supports = { isolation: false };
+  readonly supports = { isolation: false, interactive: true, files: true };
   readonly #options: InsecureInitOptions;
   readonly #logger: Logger;
   readonly #failpoints: Failpoints;
@@ -127,11 +129,16 @@ class InsecureDriver implements InitDriver {
   }
 }
 
+/** LANG comes from the daemon; what is left is what the client has asked for. */
+function withoutDefaults({ LANG: _, ...others }: JobSpec['environment']): JobSpec['environment'] {
+  return others;
+}
+
 function insecureKind(means: CopyMeans): ContainerKind {
   return {
     end: KEEPER_END,
     // the original sets neither environment nor limits here (spec behaviour.md 6.3)
-    adapt: (spec) => ({ ...spec, environment: {}, rlimits: [] }),
+    adapt: (spec) => ({ ...spec, environment: withoutDefaults(spec.environment), rlimits: [] }),
     // and takes the first character away, whatever it is (16 copy)
     startCopy: (spec, directory) =>
       startPlainCopy(
@@ -139,6 +146,7 @@ function insecureKind(means: CopyMeans): ContainerKind {
         `${directory}/root`,
         means,
       ),
+    openFiles: (task, directory) => openPlainFiles(task, means.program, `${directory}/root`),
   };
 }
 

@@ -1,6 +1,7 @@
 /** The jobs of one connection: made by SPAWNED or handed over by JOB and RING, ended by EXIT. */
-import type { InitJob, WaitStatus, WardenError } from '@warden/interface';
+import type { InitJob, JobSpec, WaitStatus, WardenError } from '@warden/interface';
 import { closeDescriptor } from '@warden/native';
+import { PipeSink } from './byte-sink.ts';
 import { PipeSource, type Prefix } from './byte-source.ts';
 import { type MessageReader, protocolError, SPAWN_FLAG } from './protocol.ts';
 
@@ -8,8 +9,17 @@ interface Entry {
   readonly job: InitJob;
   readonly stdout: PipeSource;
   readonly stderr: PipeSource;
+  readonly input: PipeSink | undefined;
   readonly resolve: (status: WaitStatus) => void;
   readonly reject: (error: WardenError) => void;
+}
+
+/** What of a job's descriptors is which. */
+interface Ends {
+  readonly input: number | undefined;
+  readonly stdout: number | undefined;
+  readonly stderr: number | undefined;
+  readonly isTerminal: boolean;
 }
 
 /** A job between its JOB message and READY. */
@@ -17,7 +27,7 @@ interface HandedOver {
   readonly id: number;
   readonly status: WaitStatus | undefined;
   readonly discardOutput: boolean;
-  readonly fds: readonly number[];
+  readonly ends: Ends;
   readonly positions: readonly [bigint, bigint];
   readonly lost: readonly [bigint, bigint];
   readonly rings: readonly [Buffer[], Buffer[]];
@@ -30,9 +40,16 @@ export class JobTable {
   /** Exits that came for a job whose hand-over is not complete. */
   readonly #early = new Map<number, WaitStatus>();
 
-  /** SPAWNED: `u32 job_id, i32 pid`, with stdout and stderr unless output is discarded. */
-  spawned(message: MessageReader, fds: readonly number[], discardOutput: boolean): InitJob {
-    return this.#add({ id: message.u32(), fds, discardOutput }).job;
+  /** SPAWNED: `u32 job_id, i32 pid`, with the descriptors that its spec asks for. */
+  spawned(message: MessageReader, fds: readonly number[], spec: JobSpec): InitJob {
+    const id = message.u32();
+    const isTerminal = spec.terminal !== undefined;
+    const ends = assign(id, fds, {
+      hasInput: spec.openInput === true,
+      isTerminal,
+      mayHaveNone: spec.discardOutput,
+    });
+    return this.#add({ id, ends, discardOutput: spec.discardOutput }).job;
   }
 
   /** EXIT. An unknown id is a job that was forgotten meanwhile. */
@@ -49,10 +66,13 @@ export class JobTable {
     const ended = message.u32() !== 0;
     const status = waitStatus(message.i32());
     const flags = message.u32();
-    // none: discarded, or an ended job whose pipes init has read to their ends
-    if (fds.length !== 0 && (fds.length !== 2 || (flags & SPAWN_FLAG.DISCARD) !== 0)) {
-      throw protocolError(`job ${id} was handed over with ${fds.length} descriptors`);
-    }
+    const isTerminal = (flags & SPAWN_FLAG.TTY) !== 0;
+    // no output: discarded, or a job whose pipes init has read to their ends
+    const ends = assign(id, fds, {
+      hasInput: (flags & SPAWN_FLAG.INPUT_OPEN) !== 0,
+      isTerminal,
+      mayHaveNone: true,
+    });
     const positions = [message.u64(), message.u64()] as const;
     message.u32(); // the rings' lengths: what comes is what there is
     message.u32();
@@ -60,7 +80,7 @@ export class JobTable {
       id,
       status: ended ? status : undefined,
       discardOutput: (flags & SPAWN_FLAG.DISCARD) !== 0,
-      fds,
+      ends,
       positions,
       lost: [message.u64(), message.u64()],
       rings: [[], []],
@@ -99,6 +119,7 @@ export class JobTable {
 
   /** The job's result was taken or nobody wants it. Its sources are the receiver's to close. */
   forget(id: number): void {
+    this.#entries.get(id)?.input?.close();
     this.#entries.delete(id);
   }
 
@@ -107,24 +128,29 @@ export class JobTable {
    * init reads them from now on, and a second reader would steal from its rings.
    */
   lost(error: WardenError, reading: boolean): void {
-    for (const { fds } of this.#handedOver.values()) fds.forEach(closeDescriptor);
+    for (const { ends } of this.#handedOver.values()) {
+      for (const fd of [ends.input, ends.stdout, ends.stderr]) if (fd !== undefined) closeDescriptor(fd);
+    }
     this.#handedOver.clear();
     for (const entry of this.#entries.values()) {
       for (const source of [entry.stdout, entry.stderr]) {
         if (reading) source.finish();
         else source.close();
       }
+      entry.input?.close();
       entry.reject(error);
     }
     this.#entries.clear();
   }
 
   #add(
-    { id, fds, discardOutput }: Pick<HandedOver, 'id' | 'fds' | 'discardOutput'>,
+    { id, ends, discardOutput }: Pick<HandedOver, 'id' | 'ends' | 'discardOutput'>,
     prefixes: readonly Prefix[] = [],
   ): Entry {
-    const stdout = new PipeSource(fds[0], prefixes[0]);
-    const stderr = new PipeSource(fds[1], prefixes[1]);
+    const { isTerminal } = ends;
+    const stdout = new PipeSource(ends.stdout, prefixes[0], isTerminal);
+    const stderr = new PipeSource(ends.stderr, prefixes[1]);
+    const input = ends.input === undefined ? undefined : new PipeSink(ends.input);
     let resolve!: Entry['resolve'];
     let reject!: Entry['reject'];
     const exited = new Promise<WaitStatus>((onStatus, onError) => {
@@ -134,15 +160,39 @@ export class JobTable {
     // whoever is interested awaits it; a lost connection must not end a process that is not
     exited.catch(() => {});
     const entry: Entry = {
-      job: { id, stdout, stderr, discardOutput, exited },
+      job: { id, input, isTerminal, stdout, stderr, discardOutput, exited },
       stdout,
       stderr,
+      input,
       resolve,
       reject,
     };
     this.#entries.set(id, entry);
     return entry;
   }
+}
+
+/** The input first, then stdout and stderr; a terminal has one of each. */
+function assign(
+  id: number,
+  fds: readonly number[],
+  {
+    hasInput,
+    isTerminal,
+    mayHaveNone,
+  }: { readonly hasInput: boolean; readonly isTerminal: boolean; readonly mayHaveNone: boolean },
+): Ends {
+  const [first, ...others] = fds;
+  const withInput = hasInput || (isTerminal && fds.length > 0);
+  const outputs = withInput ? others : fds;
+  const expected = isTerminal ? 1 : 2;
+  if (
+    (withInput && first === undefined) ||
+    (outputs.length !== expected && !(outputs.length === 0 && mayHaveNone))
+  )
+    throw protocolError(`job ${id} came with ${fds.length} descriptors`);
+  const [stdout, stderr] = outputs;
+  return { input: withInput ? first : undefined, stdout, stderr, isTerminal };
 }
 
 /** Decodes a status of waitpid(2); stopped and continued are never reported. */

@@ -27,6 +27,8 @@ export const MESSAGE = {
   SIGNAL: 3,
   FORGET: 4,
   WAIT_EMPTY: 5,
+  END_INPUT: 6,
+  RESIZE: 7,
   ERROR: 100,
   WELCOME: 101,
   SPAWNED: 102,
@@ -48,6 +50,7 @@ export const SPAWN_FLAG = {
   STDIN_PIPE: 8,
   STDIN_FD: 16,
   PROGRAM_FD: 32,
+  INPUT_OPEN: 64,
 } as const;
 
 const HEADER_BYTES = 8;
@@ -172,13 +175,15 @@ export function writeSpawn(
   const flags =
     (spec.discardOutput ? SPAWN_FLAG.DISCARD : 0) |
     (spec.trackTree ? SPAWN_FLAG.TREE : 0) |
+    (spec.openInput === true ? SPAWN_FLAG.STDIN_PIPE : 0) |
+    (spec.terminal === undefined ? 0 : SPAWN_FLAG.TTY) |
     (inlineStdin ? 0 : SPAWN_FLAG.STDIN_FD);
   writer
     .begin(MESSAGE.SPAWN, sequence)
     .u32(spec.id)
     .u32(flags)
-    .u16(0)
-    .u16(0)
+    .u16(spec.terminal?.rows ?? 0)
+    .u16(spec.terminal?.columns ?? 0)
     .string(spec.user)
     .u32(spec.argv.length);
   for (const argument of spec.argv) writer.string(argument);
@@ -187,7 +192,9 @@ export function writeSpawn(
   for (const [name, value] of environment) writer.string(`${name}=${value}`);
   writer.u32(spec.rlimits.length);
   for (const limit of spec.rlimits) writer.u32(limit.resource).u64(limit.soft).u64(limit.hard);
-  return writer.bytes(inlineStdin ? spec.stdin : new Uint8Array()).finish();
+  writer.bytes(inlineStdin ? spec.stdin : new Uint8Array());
+  if (spec.directory !== undefined) writer.string(spec.directory);
+  return writer.finish();
 }
 
 export function protocolError(text: string): WardenError {

@@ -247,6 +247,7 @@ describe.skipIf(needs !== undefined)(`launch${needs === undefined ? '' : ` [need
             end: NAMESPACE_END,
             adapt: (job) => job,
             startCopy: () => Promise.reject(new Error('unused')),
+            openFiles: () => Promise.reject(new Error('unused')),
           },
         },
         depot.logger,

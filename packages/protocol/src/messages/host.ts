@@ -1,5 +1,6 @@
 /** Copies and the requests about the daemon itself (spec protocol.md 8). */
 import { type MessageDescriptor, message, optional, repeated, required } from '../descriptor.ts';
+import { Property } from './parts.ts';
 
 /** Copies a file or a tree from the host into a container. */
 export interface CopyInRequest {
@@ -57,9 +58,15 @@ export type PingResponse = Readonly<Record<never, never>>;
 export const PingResponse: MessageDescriptor<PingResponse> = message('PingResponse');
 
 /** Asks for the handles of all containers. */
-export type ListRequest = Readonly<Record<never, never>>;
+export interface ListRequest {
+  /** Extension: only containers that have all of these. */
+  readonly properties?: readonly Property[] | undefined;
+}
 /** The fields of {@link ListRequest} for the codec. */
-export const ListRequest: MessageDescriptor<ListRequest> = message('ListRequest');
+export const ListRequest: MessageDescriptor<ListRequest> = message(
+  'ListRequest',
+  repeated(1001, 'properties', 'message', { message: Property }),
+);
 
 /** The handles. */
 export interface ListResponse {

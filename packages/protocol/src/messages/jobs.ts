@@ -1,8 +1,8 @@
 /** Spawn, link, run, stream, and the signal extension (spec protocol.md 8). */
 
-import { type MessageDescriptor, message, optional, required } from '../descriptor.ts';
+import { type MessageDescriptor, message, optional, repeated, required } from '../descriptor.ts';
 import { InfoResponse } from './lifecycle.ts';
-import { ResourceLimits } from './parts.ts';
+import { ResourceLimits, TerminalSize } from './parts.ts';
 
 /** Starts a script in a container as a job. */
 export interface SpawnRequest {
@@ -15,6 +15,16 @@ export interface SpawnRequest {
   readonly log_tag?: string | undefined;
   /** Extension: keep track of all descendants, see `SpawnOptions.trackTree` of the Warden API. */
   readonly track_tree?: boolean | undefined;
+  /** Extension: program and arguments instead of `/bin/bash`. */
+  readonly argv?: readonly string[] | undefined;
+  /** Extension: `NAME=value`. */
+  readonly environment?: readonly string[] | undefined;
+  /** Extension: where it starts. */
+  readonly working_directory?: string | undefined;
+  /** Extension: standard input stays open for JobInput. */
+  readonly open_input?: boolean | undefined;
+  /** Extension: the streams are a terminal. */
+  readonly terminal?: TerminalSize | undefined;
 }
 /** The fields of {@link SpawnRequest} for the codec. */
 export const SpawnRequest: MessageDescriptor<SpawnRequest> = message(
@@ -26,6 +36,11 @@ export const SpawnRequest: MessageDescriptor<SpawnRequest> = message(
   optional(5, 'discard_output', 'bool'),
   optional(6, 'log_tag', 'string'),
   optional(1001, 'track_tree', 'bool'),
+  repeated(1002, 'argv', 'string'),
+  repeated(1003, 'environment', 'string'),
+  optional(1004, 'working_directory', 'string'),
+  optional(1005, 'open_input', 'bool'),
+  optional(1006, 'terminal', 'message', { message: TerminalSize }),
 );
 
 /** The id of the job. */
@@ -84,6 +99,16 @@ export interface RunRequest {
   readonly log_tag?: string | undefined;
   /** Extension: keep track of all descendants, see `SpawnOptions.trackTree` of the Warden API. */
   readonly track_tree?: boolean | undefined;
+  /** Extension: program and arguments instead of `/bin/bash`. */
+  readonly argv?: readonly string[] | undefined;
+  /** Extension: `NAME=value`. */
+  readonly environment?: readonly string[] | undefined;
+  /** Extension: where it starts. */
+  readonly working_directory?: string | undefined;
+  /** Extension: standard input stays open for JobInput. */
+  readonly open_input?: boolean | undefined;
+  /** Extension: the streams are a terminal. */
+  readonly terminal?: TerminalSize | undefined;
 }
 /** The fields of {@link RunRequest} for the codec. */
 export const RunRequest: MessageDescriptor<RunRequest> = message(
@@ -95,6 +120,11 @@ export const RunRequest: MessageDescriptor<RunRequest> = message(
   optional(5, 'discard_output', 'bool'),
   optional(6, 'log_tag', 'string'),
   optional(1001, 'track_tree', 'bool'),
+  repeated(1002, 'argv', 'string'),
+  repeated(1003, 'environment', 'string'),
+  optional(1004, 'working_directory', 'string'),
+  optional(1005, 'open_input', 'bool'),
+  optional(1006, 'terminal', 'message', { message: TerminalSize }),
 );
 
 /** The job's exit status, its output, and what is known of the container then. */

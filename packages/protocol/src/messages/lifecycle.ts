@@ -1,7 +1,7 @@
 /** Create, stop, destroy, info (spec protocol.md 8). */
 
 import { type MessageDescriptor, message, optional, repeated, required } from '../descriptor.ts';
-import { BandwidthStat, BindMount, CpuStat, DiskStat, MemoryStat, PressureStat } from './parts.ts';
+import { BandwidthStat, BindMount, CpuStat, DiskStat, MemoryStat, PressureStat, Property } from './parts.ts';
 
 /** Makes a container. */
 export interface CreateRequest {
@@ -14,6 +14,8 @@ export interface CreateRequest {
   readonly network?: string | undefined;
   /** Host directory. */
   readonly rootfs?: string | undefined;
+  /** Extension: labels. */
+  readonly properties?: readonly Property[] | undefined;
 }
 /** The fields of {@link CreateRequest} for the codec. */
 export const CreateRequest: MessageDescriptor<CreateRequest> = message(
@@ -23,6 +25,7 @@ export const CreateRequest: MessageDescriptor<CreateRequest> = message(
   optional(3, 'handle', 'string'),
   optional(4, 'network', 'string'),
   optional(5, 'rootfs', 'string'),
+  repeated(1001, 'properties', 'message', { message: Property }),
 );
 
 /** The handle. */
@@ -99,6 +102,10 @@ export interface InfoResponse {
   readonly pressure_stat?: PressureStat | undefined;
   /** Extension: what the container's confinement lacks, see `ContainerInfo.unsafe` of the Warden API. */
   readonly unsafe?: readonly string[] | undefined;
+  /** Extension: labels. */
+  readonly properties?: readonly Property[] | undefined;
+  /** Extension: its processes stand still; absent: no. */
+  readonly paused?: boolean | undefined;
 }
 /** The fields of {@link InfoResponse} for the codec. */
 export const InfoResponse: MessageDescriptor<InfoResponse> = message(
@@ -115,4 +122,6 @@ export const InfoResponse: MessageDescriptor<InfoResponse> = message(
   repeated(44, 'job_ids', 'uint64'),
   optional(1001, 'pressure_stat', 'message', { message: PressureStat }),
   repeated(1002, 'unsafe', 'string'),
+  repeated(1003, 'properties', 'message', { message: Property }),
+  optional(1004, 'paused', 'bool'),
 );

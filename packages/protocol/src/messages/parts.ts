@@ -166,6 +166,30 @@ export const PressureStat: MessageDescriptor<PressureStat> = message(
   optional(3, 'io', 'message', { message: ResourcePressure }),
 );
 
+/** Extension: a label. */
+export interface Property {
+  readonly name: string;
+  readonly value: string;
+}
+/** The fields of {@link Property} for the codec. */
+export const Property: MessageDescriptor<Property> = message(
+  'Property',
+  required(1, 'name', 'string'),
+  required(2, 'value', 'string'),
+);
+
+/** Extension: size of a terminal. */
+export interface TerminalSize {
+  readonly rows: number;
+  readonly columns: number;
+}
+/** The fields of {@link TerminalSize} for the codec. */
+export const TerminalSize: MessageDescriptor<TerminalSize> = message(
+  'TerminalSize',
+  required(1, 'rows', 'uint32'),
+  required(2, 'columns', 'uint32'),
+);
+
 /** Process limits; each value is soft and hard. */
 export interface ResourceLimits {
   readonly as?: bigint | undefined;

@@ -1,0 +1,204 @@
+/** Files of a container, seen through the socket. */
+import {
+  type ByteStream,
+  type ContainerFiles,
+  type DirectoryEntry,
+  decodeBytes,
+  type FileChange,
+  type FileOptions,
+  type FileStat,
+  type FileType,
+  type ReadOptions,
+  WardenError,
+  type WriteOptions,
+} from '@warden/interface';
+import { type FileEntry, type FilesResponse, MessageType } from '@warden/protocol';
+import { requireFeature } from './features.ts';
+import { present } from './spec-messages.ts';
+import type { Transport } from './transport.ts';
+
+/** Bytes of an upload in one request. */
+const PIECE_BYTES = 262_144;
+
+/** See {@link ContainerFiles}. Errors of all, besides those named there: `UNSUPPORTED` by an old daemon. */
+export class ClientFiles implements ContainerFiles {
+  readonly #transport: Transport;
+  readonly #handle: string;
+
+  constructor(transport: Transport, handle: string) {
+    this.#transport = transport;
+    this.#handle = handle;
+  }
+
+  /** See {@link ContainerFiles.stat}. */
+  async stat(path: string, options: FileOptions = {}): Promise<FileStat> {
+    for await (const { entries } of this.#answers('stat', path, options))
+      for (const entry of entries ?? []) return statOf(entry);
+    throw new WardenError('INTERNAL', 'the daemon answered no facts', {
+      fields: { operation: 'stat', object: path },
+    });
+  }
+
+  /** Whether there is something of this name; a link that leads nowhere is something. */
+  async exists(path: string, options: FileOptions = {}): Promise<boolean> {
+    try {
+      await this.stat(path, options);
+      return true;
+    } catch (error) {
+      if (error instanceof WardenError && error.fields.errno === 'ENOENT') return false;
+      throw error;
+    }
+  }
+
+  /** See {@link ContainerFiles.list}. */
+  async *list(path: string, options: FileOptions = {}): AsyncGenerator<DirectoryEntry, void, undefined> {
+    for await (const { entries } of this.#answers('list', path, options))
+      for (const entry of entries ?? []) yield { name: entry.name ?? '', ...statOf(entry) };
+  }
+
+  /** See {@link ContainerFiles.read}. */
+  async *read(path: string, options: ReadOptions = {}): AsyncGenerator<Uint8Array, void, undefined> {
+    const range = { offset: options.offset, length: options.length };
+    for await (const { data } of this.#answers('read', path, options, range))
+      if (data !== undefined) yield data;
+  }
+
+  /**
+   * The whole content, at most `maxBytes` of it (default 64 MiB); more is `INVALID_SPEC`: read it in pieces with {@link read}.
+   */
+  async readAll(
+    path: string,
+    options: ReadOptions & { readonly maxBytes?: number } = {},
+  ): Promise<Uint8Array> {
+    const { maxBytes = 64 * 1024 * 1024 } = options;
+    const pieces: Uint8Array[] = [];
+    let size = 0;
+    for await (const data of this.read(path, options)) {
+      size += data.length;
+      if (size > maxBytes) {
+        throw new WardenError('INVALID_SPEC', `${path} has more than ${maxBytes} bytes; read it in pieces`, {
+          fields: { operation: 'read', object: path, limit: maxBytes },
+        });
+      }
+      pieces.push(data);
+    }
+    const whole = new Uint8Array(size);
+    let at = 0;
+    for (const piece of pieces) {
+      whole.set(piece, at);
+      at += piece.length;
+    }
+    return whole;
+  }
+
+  /** As {@link readAll}, as text; bytes that are no UTF-8 are kept as the daemon's strings keep them. */
+  async readText(path: string, options: ReadOptions & { readonly maxBytes?: number } = {}): Promise<string> {
+    return decodeBytes(await this.readAll(path, options));
+  }
+
+  /** See {@link ContainerFiles.write}; a text becomes UTF-8. */
+  async write(
+    path: string,
+    content: string | Uint8Array | ByteStream,
+    options: WriteOptions = {},
+  ): Promise<void> {
+    const bytes = typeof content === 'string' ? new TextEncoder().encode(content) : content;
+    await this.#upload({ operation: 'write', path, mode: options.mode }, bytes, options);
+  }
+
+  /** See {@link ContainerFiles.watch}. */
+  async watch(
+    path: string,
+    options: FileOptions = {},
+  ): Promise<AsyncIterableIterator<FileChange, undefined, undefined>> {
+    const left = new AbortController();
+    const signal = options.signal ? AbortSignal.any([options.signal, left.signal]) : left.signal;
+    const changes = this.#changes(path, { ...options, signal });
+    // the first one says that it stands
+    await changes.next();
+    const iterator: AsyncIterableIterator<FileChange, undefined, undefined> = {
+      next: () => changes.next(),
+      return: async () => {
+        left.abort(new Error('the watch is left'));
+        await changes.return(undefined).catch(() => undefined);
+        return { done: true, value: undefined };
+      },
+      [Symbol.asyncIterator]: () => iterator,
+    };
+    return iterator;
+  }
+
+  /** See {@link ContainerFiles.readTar}. */
+  async *readTar(path: string, options: FileOptions = {}): AsyncGenerator<Uint8Array, void, undefined> {
+    for await (const { data } of this.#answers('read-tar', path, options)) if (data !== undefined) yield data;
+  }
+
+  /** See {@link ContainerFiles.writeTar}. */
+  async writeTar(path: string, archive: Uint8Array | ByteStream, options: FileOptions = {}): Promise<void> {
+    await this.#upload({ operation: 'write-tar', path }, archive, options);
+  }
+
+  async *#changes(path: string, options: FileOptions): AsyncGenerator<FileChange, undefined, undefined> {
+    for await (const { changes } of this.#answers('watch', path, options)) {
+      for (const { kind, name } of changes ?? [])
+        yield { kind: kind as FileChange['kind'], ...(name !== undefined && { name }) };
+    }
+    return undefined;
+  }
+
+  async *#answers(
+    operation: string,
+    path: string,
+    { privileged, signal }: FileOptions,
+    more: Record<string, unknown> = {},
+  ): AsyncGenerator<FilesResponse, void, undefined> {
+    await requireFeature(this.#transport, 'files', operation);
+    const value = present({ handle: this.#handle, operation, path, privileged, ...more });
+    const lane = { handle: this.#handle, signal };
+    const answers = this.#transport.stream<FilesResponse>(
+      MessageType.Files,
+      value,
+      ({ end }) => end === true,
+      lane,
+    );
+    try {
+      for (;;) {
+        const step = await answers.next();
+        if (step.done) return;
+        yield step.value;
+      }
+    } finally {
+      // a loop left early must give its connection back; after the end this does nothing
+      await answers.return({});
+    }
+  }
+
+  async #upload(
+    request: Record<string, unknown>,
+    content: Uint8Array | ByteStream,
+    { privileged, signal }: FileOptions,
+  ): Promise<void> {
+    await requireFeature(this.#transport, 'files', String(request.operation));
+    const lane = { handle: this.#handle, signal };
+    await this.#transport.exchange(lane, async (call) => {
+      await call(MessageType.Upload, present({ handle: this.#handle, privileged, ...request }));
+      for await (const bytes of content instanceof Uint8Array ? [content] : content) {
+        for (let at = 0; at < bytes.length; at += PIECE_BYTES)
+          await call(MessageType.UploadData, { data: bytes.subarray(at, at + PIECE_BYTES) });
+      }
+      await call(MessageType.UploadEnd, { commit: true });
+    });
+  }
+}
+
+function statOf({ type, mode, uid, gid, size, modified_ns, link_target }: FileEntry): FileStat {
+  return {
+    type: type as FileType,
+    mode,
+    uid,
+    gid,
+    size,
+    modifiedNs: BigInt.asIntN(64, modified_ns),
+    ...(link_target !== undefined && { linkTarget: link_target }),
+  };
+}

@@ -1,0 +1,17 @@
+/** What the functions of requests have in common. */
+import type { Warden } from '@warden/interface';
+import type { Uploads } from './uploads.ts';
+
+/** What a request may use. */
+export interface RequestContext {
+  readonly warden: Warden;
+  /** Aborted when nobody will read the answer. */
+  readonly signal: AbortSignal;
+  /** The connection's upload, which takes several requests. */
+  readonly uploads: Uploads;
+  /** Sends an answer before the last one; resolves when the client keeps up. */
+  send(response: object): Promise<void>;
+}
+
+/** Turns one request into calls, and their result into the last answer. */
+export type Handler = (context: RequestContext, request: never) => Promise<object>;

@@ -1,0 +1,125 @@
+/**
+ * An upload takes several requests of one connection: it begins, its bytes come, it ends. The engine sees one call with a stream of bytes. Each request is
+ * answered when its bytes have been taken, so that nothing piles up, and a connection that ends in the middle makes the call fail.
+ */
+import { WardenError } from '@warden/interface';
+
+interface Part {
+  readonly bytes: Uint8Array;
+  taken(): void;
+}
+
+/** One connection's. */
+export class Uploads {
+  #current: Upload | undefined;
+
+  /** `write` gets the stream. Errors: `BAD_STATE` while another is going on. */
+  begin(write: (content: AsyncIterable<Uint8Array>) => Promise<void>): void {
+    if (this.#current !== undefined) {
+      throw new WardenError(
+        'BAD_STATE',
+        'an upload is going on in this connection; end it, or take another connection',
+        {
+          fields: { operation: 'upload' },
+        },
+      );
+    }
+    this.#current = new Upload(write);
+  }
+
+  /** Errors: those of the writing, `BAD_STATE` when none is going on. */
+  async data(bytes: Uint8Array): Promise<void> {
+    const upload = this.#require();
+    try {
+      await upload.give(bytes);
+    } catch (error) {
+      this.#current = undefined;
+      throw error;
+    }
+  }
+
+  /** Errors: as {@link data}. */
+  async end(isCommitted: boolean): Promise<void> {
+    const upload = this.#require();
+    this.#current = undefined;
+    if (isCommitted) await upload.finish();
+    else await upload.abandon();
+  }
+
+  /** The connection is gone. */
+  abandon(): void {
+    void this.#current?.abandon();
+    this.#current = undefined;
+  }
+
+  #require(): Upload {
+    if (this.#current !== undefined) return this.#current;
+    throw new WardenError('BAD_STATE', 'no upload is going on in this connection', {
+      fields: { operation: 'upload' },
+    });
+  }
+}
+
+class Upload {
+  readonly #result: Promise<void>;
+  #part: Part | undefined;
+  /** With the writer. */
+  #given: Part | undefined;
+  #wake: (() => void) | undefined;
+  #end: 'open' | 'finished' | 'abandoned' = 'open';
+  #isSettled = false;
+
+  constructor(write: (content: AsyncIterable<Uint8Array>) => Promise<void>) {
+    this.#result = write(this.#content()).finally(() => {
+      this.#isSettled = true;
+      this.#part?.taken();
+      this.#given?.taken();
+    });
+    this.#result.catch(() => {}); // whoever gives or ends meets it
+  }
+
+  async give(bytes: Uint8Array): Promise<void> {
+    if (!this.#isSettled) {
+      await new Promise<void>((resolve) => {
+        this.#part = { bytes, taken: resolve };
+        this.#wake?.();
+      });
+    }
+    if (this.#isSettled) await this.#result;
+  }
+
+  async finish(): Promise<void> {
+    this.#end = 'finished';
+    this.#wake?.();
+    await this.#result;
+  }
+
+  async abandon(): Promise<void> {
+    this.#end = 'abandoned';
+    this.#wake?.();
+    await this.#result.catch(() => {});
+  }
+
+  async *#content(): AsyncGenerator<Uint8Array, void, undefined> {
+    for (;;) {
+      const part = this.#part;
+      if (part !== undefined) {
+        this.#part = undefined;
+        this.#given = part;
+        yield part.bytes;
+        // only now: one that fails at these bytes tells it by their answer
+        part.taken();
+      } else if (this.#end === 'finished') {
+        return;
+      } else if (this.#end === 'abandoned') {
+        throw new WardenError('ABORTED', 'the client gave the upload up', {
+          fields: { operation: 'upload' },
+        });
+      } else {
+        await new Promise<void>((resolve) => {
+          this.#wake = resolve;
+        });
+      }
+    }
+  }
+}
