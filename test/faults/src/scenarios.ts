@@ -118,6 +118,28 @@ const killing: Case = {
   prepare: (world) => makePatient(world, "trap '' TERM; "),
   act: (world) => subject(world).stop({ kill: true }),
 };
+/** Whatever it was, it goes on when it is told. */
+const goesOn = async (world: World, box: ClientContainer): Promise<void> => {
+  await box.resume();
+  await usable(world, box);
+};
+const pausing: Case = {
+  prepare: make,
+  act: (world) => subject(world).pause(),
+  after: 'there',
+  error: 'answer',
+  check: goesOn,
+};
+const resuming: Case = {
+  prepare: async (world) => {
+    await make(world);
+    await subject(world).pause();
+  },
+  act: (world) => subject(world).resume(),
+  after: 'there',
+  error: 'answer',
+  check: goesOn,
+};
 const spawning: Case = {
   prepare: make,
   act: (world) => subject(world).spawn(PATIENT),
@@ -324,6 +346,10 @@ export const SCENARIOS: Readonly<Record<string, readonly Case[]>> = {
   'stop.empty': [stopping],
   'stop.jobs': [stopping],
   'stop.done': [stopping],
+  'pause.record': [pausing],
+  'pause.freeze': [pausing],
+  'resume.thaw': [resuming],
+  'resume.record': [resuming],
   'spawn.validate': [spawning],
   'spawn.note': [spawning],
   'spawn.send': [spawning],
