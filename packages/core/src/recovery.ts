@@ -3,7 +3,7 @@
  * what cannot be understood while something lives is set aside and reported. Kernel objects nobody claims go last.
  */
 import { type ContainerId, type Init, isWardenError, toWardenError, WardenError } from '@warden/interface';
-import { ifSupported, ManagedContainer } from './container.ts';
+import { ManagedContainer } from './container.ts';
 import { type DepotEntry, readDepot } from './depot-entries.ts';
 import { KILL_TIMEOUT_MS, releaseDrivers, removeDirectory } from './destroy.ts';
 import { type Engine, networkSpecOf, poolUsage, returnToPools, trySave } from './engine.ts';
@@ -82,9 +82,10 @@ function ask(
 
 /** An init that stands still answers nobody: what an earlier daemon has paused goes on until it is known, see {@link takeOver}. */
 async function connect(engine: Engine, entry: DepotEntry): Promise<Init | undefined> {
-  if (entry.kind === 'recorded' && entry.record.isPaused)
-    await ifSupported(engine.drivers.cgroup.thaw(entry.record.drivers.cgroup));
-  return engine.drivers.init.connect(entry.directory);
+  const { cgroup, init } = engine.drivers;
+  if (entry.kind === 'recorded' && entry.record.isPaused && cgroup.supports.freezer)
+    await cgroup.thaw(entry.record.drivers.cgroup);
+  return init.connect(entry.directory);
 }
 
 async function recoverOne(

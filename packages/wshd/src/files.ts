@@ -34,15 +34,15 @@ const CHANGES: readonly FileChange['kind'][] = [
   'removed',
   'overflow',
 ];
-const TYPES: Readonly<Record<number, FileType>> = {
-  2401: 'fifo',
-  4802: 'character-device',
-  9604: 'directory',
-  14406: 'block-device',
-  16807: 'file',
-  21609: 'symlink',
-  26411: 'socket',
-};
+const TYPES: ReadonlyMap<number, FileType> = new Map([
+  [0o010000, 'fifo'],
+  [0o020000, 'character-device'],
+  [0o040000, 'directory'],
+  [0o060000, 'block-device'],
+  [0o100000, 'file'],
+  [0o120000, 'symlink'],
+  [0o140000, 'socket'],
+] as const);
 /** Of the caller's own making: correct it and repeat. */
 const SPEC_ERRORS: ReadonlySet<string> = new Set([
   'ENOENT',
@@ -212,10 +212,12 @@ export function answer(type: number, payload: Buffer): FileAnswer {
 function parseEntry(payload: Buffer): DirectoryEntry {
   if (payload.length < ENTRY_BYTES) throw nonsense('a short entry');
   const mode = payload.readUInt32LE(0);
-  const type = TYPES[mode & 0o170000];
+  const type = TYPES.get(mode & 0o170000);
   const nameEnd = ENTRY_BYTES + payload.readUInt16LE(32);
   const targetEnd = nameEnd + payload.readUInt16LE(34);
-  if (type === undefined || payload.length !== targetEnd) throw nonsense('an entry that makes no sense');
+  if (type === undefined || payload.length !== targetEnd) throw nonsense(
+      `an entry that makes no sense: mode ${mode.toString(8)}, ${payload.length} bytes instead of ${targetEnd}`,
+    );
   return {
     name: component(payload.subarray(ENTRY_BYTES, nameEnd)),
     type,
