@@ -215,7 +215,8 @@ function parseEntry(payload: Buffer): DirectoryEntry {
   const type = TYPES.get(mode & 0o170000);
   const nameEnd = ENTRY_BYTES + payload.readUInt16LE(32);
   const targetEnd = nameEnd + payload.readUInt16LE(34);
-  if (type === undefined || payload.length !== targetEnd) throw nonsense(
+  if (type === undefined || payload.length !== targetEnd)
+    throw nonsense(
       `an entry that makes no sense: mode ${mode.toString(8)}, ${payload.length} bytes instead of ${targetEnd}`,
     );
   return {

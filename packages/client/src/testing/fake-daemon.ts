@@ -63,7 +63,11 @@ export class FakeContainer {
 export class FakeDaemon {
   readonly containers: Map<string, FakeContainer> = new Map();
   readonly listeners: Set<(event: ContainerEvent, properties: Properties) => void> = new Set();
-  readonly totals: { created: bigint; destroyed: bigint; exits: bigint } = { created: 0n, destroyed: 0n, exits: 0n };
+  readonly totals: { created: bigint; destroyed: bigint; exits: bigint } = {
+    created: 0n,
+    destroyed: 0n,
+    exits: 0n,
+  };
   readonly startedAt: number = performance.now();
   readonly ports: Set<number> = new Set();
   readonly #options: FakeWardenOptions;
@@ -83,7 +87,8 @@ export class FakeDaemon {
 
   /** Errors: `ALREADY_EXISTS`, `INVALID_SPEC`. */
   create(wanted: string | undefined, graceTime: number | undefined, properties: Properties): FakeContainer {
-    const handle = wanted ?? `fake${(this.#lastId += 1)}`;
+    this.#lastId += 1;
+    const handle = wanted ?? `fake${this.#lastId}`;
     checkProperties(properties);
     if (this.containers.has(handle)) {
       throw new WardenError('ALREADY_EXISTS', `container with handle: ${handle} already exists.`, {
@@ -104,9 +109,10 @@ export class FakeDaemon {
       const key = name.slice(name.lastIndexOf('/') + 1);
       return Object.hasOwn(programs, key) ? programs[key] : undefined;
     };
+    this.#lastJob += 1;
     const [name = ''] = spec.argv;
     const program = name === '/bin/bash' ? (this.#options.shell ?? fakeShell(find)) : find(name);
-    const job = new FakeJob({ ...spec, id: (this.#lastJob += 1) }, program, container.files);
+    const job = new FakeJob({ ...spec, id: this.#lastJob }, program, container.files);
     container.jobs.set(job.id, job);
     void job.ended.then(({ exitStatus, verdict }) => {
       this.totals.exits += 1n;
@@ -172,7 +178,9 @@ function checkProperties(properties: Properties): void {
   const { count, nameBytes, valueBytes, totalBytes } = PROPERTY_LIMITS;
   const entries = Object.entries(properties);
   const total = entries.reduce((sum, [name, value]) => sum + size(name) + size(value), 0);
-  const isFit = entries.every(([name, value]) => name !== '' && size(name) <= nameBytes && size(value) <= valueBytes);
+  const isFit = entries.every(
+    ([name, value]) => name !== '' && size(name) <= nameBytes && size(value) <= valueBytes,
+  );
   if (isFit && entries.length <= count && total <= totalBytes) return;
   throw new WardenError('INVALID_SPEC', 'the properties are too many or too large, or have no name', {
     fields: { operation: 'properties' },

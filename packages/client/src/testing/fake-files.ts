@@ -12,7 +12,19 @@ export interface FakeNode {
   readonly linkTarget?: string;
 }
 
-const DIRECTORIES = ['/', '/bin', '/dev', '/etc', '/home', '/home/vcap', '/proc', '/root', '/tmp', '/usr', '/var'];
+const DIRECTORIES = [
+  '/',
+  '/bin',
+  '/dev',
+  '/etc',
+  '/home',
+  '/home/vcap',
+  '/proc',
+  '/root',
+  '/tmp',
+  '/usr',
+  '/var',
+];
 const MAX_PATH_BYTES = 4_095;
 
 /** See the file's head. */
@@ -113,7 +125,9 @@ export class FakeFiles {
   #children(directory: string): [string, FakeNode][] {
     const prefix = directory === '/' ? '/' : `${directory}/`;
     return [...this.#nodes]
-      .filter(([at]) => at.length > prefix.length && at.startsWith(prefix) && !at.includes('/', prefix.length))
+      .filter(
+        ([at]) => at.length > prefix.length && at.startsWith(prefix) && !at.includes('/', prefix.length),
+      )
       .map(([at, child]) => [at.slice(prefix.length), child]);
   }
 
@@ -129,8 +143,17 @@ export class FakeFiles {
   }
 
   #clean(operation: string, path: string): string {
-    if (!path.startsWith('/') || path.includes('\0') || new TextEncoder().encode(path).length > MAX_PATH_BYTES)
-      throw wrong(operation, path.slice(0, 200), 'EINVAL', 'the path is not absolute, too long, or holds a NUL byte');
+    if (
+      !path.startsWith('/') ||
+      path.includes('\0') ||
+      new TextEncoder().encode(path).length > MAX_PATH_BYTES
+    )
+      throw wrong(
+        operation,
+        path.slice(0, 200),
+        'EINVAL',
+        'the path is not absolute, too long, or holds a NUL byte',
+      );
     const parts: string[] = [];
     for (const part of path.split('/')) {
       if (part === '..') parts.pop();
@@ -143,7 +166,13 @@ export class FakeFiles {
 /** A new one. */
 export function node(type: FakeNode['type'], mode: number, linkTarget?: string): FakeNode {
   const modifiedNs = BigInt(Date.now()) * 1_000_000n;
-  return { type, mode, content: new Uint8Array(), modifiedNs, ...(linkTarget !== undefined && { linkTarget }) };
+  return {
+    type,
+    mode,
+    content: new Uint8Array(),
+    modifiedNs,
+    ...(linkTarget !== undefined && { linkTarget }),
+  };
 }
 
 function statOf({ type, mode, content, modifiedNs, linkTarget }: FakeNode): FileStat {
@@ -161,5 +190,7 @@ function byName([a]: readonly [string, unknown], [b]: readonly [string, unknown]
 
 /** What the program inside would have said. */
 export function wrong(operation: string, object: string, errno: string, text: string = errno): WardenError {
-  return new WardenError('INVALID_SPEC', `${operation} ${object}: ${text}`, { fields: { operation, object, errno } });
+  return new WardenError('INVALID_SPEC', `${operation} ${object}: ${text}`, {
+    fields: { operation, object, errno },
+  });
 }

@@ -85,7 +85,9 @@ export class FakeJob {
   /** Errors: `BAD_STATE`. */
   resize(size: TerminalSize): void {
     if (this.#terminal === undefined)
-      throw new WardenError('BAD_STATE', 'the job has no terminal', { fields: { operation: 'resize', job: this.id } });
+      throw new WardenError('BAD_STATE', 'the job has no terminal', {
+        fields: { operation: 'resize', job: this.id },
+      });
     this.#terminal = size;
   }
 

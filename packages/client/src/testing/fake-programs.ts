@@ -109,7 +109,8 @@ function parse(script: string): Command[] {
     if (token === ';' || token === '\n' || token === '&&') endCommand(token === '&&');
     else if (/^[ \t]+$/.test(token) || (token.startsWith('#') && word === undefined)) endWord();
     else if (token.startsWith("'")) word = (word ?? '') + token.slice(1, -1);
-    else if (token.startsWith('"') && token.length > 1) word = (word ?? '') + token.slice(1, -1).replaceAll(/\\(["\\$`])/g, '$1');
+    else if (token.startsWith('"') && token.length > 1)
+      word = (word ?? '') + token.slice(1, -1).replaceAll(/\\(["\\$`])/g, '$1');
     else word = (word ?? '') + (token.startsWith('\\') ? token.slice(1) : token);
   }
   endCommand(false);

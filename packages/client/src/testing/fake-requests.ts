@@ -59,7 +59,8 @@ export const FAKE_HANDLERS: Readonly<Record<number, FakeHandler>> = {
   [MessageType.Info]: (call, { handle }: LinkRequest) => fakeInfo(find(call, handle)),
   [MessageType.Spawn]: (call, request: SpawnRequest) => ({ job_id: spawn(call, request).id }),
   [MessageType.Run]: async (call, request: RunRequest) => result(call, request.handle, spawn(call, request)),
-  [MessageType.Link]: (call, { handle, job_id }: LinkRequest) => result(call, handle, find(call, handle).job(job_id)),
+  [MessageType.Link]: (call, { handle, job_id }: LinkRequest) =>
+    result(call, handle, find(call, handle).job(job_id)),
   [MessageType.JobSignal]: (call, { handle, job_id, signal = 9, reason }: JobSignalRequest) => {
     const container = find(call, handle);
     const job = container.job(job_id);
@@ -105,7 +106,9 @@ export const FAKE_HANDLERS: Readonly<Record<number, FakeHandler>> = {
     let port = host_port ?? FIRST_PORT;
     while (host_port === undefined && call.daemon.ports.has(port)) port += 1;
     if (call.daemon.ports.has(port))
-      throw new WardenError('ALREADY_EXISTS', `port ${port} is taken`, { fields: { operation: 'net in', object: port } });
+      throw new WardenError('ALREADY_EXISTS', `port ${port} is taken`, {
+        fields: { operation: 'net in', object: port },
+      });
     call.daemon.ports.add(port);
     return { host_port: port, container_port: container_port ?? port };
   },
@@ -186,7 +189,9 @@ export function endFields({ exitStatus, verdict }: FakeEnd): object {
 
 /** Whether all of `required` are there. */
 export function has(properties: Properties, required: Properties): boolean {
-  return Object.entries(required).every(([name, value]) => Object.hasOwn(properties, name) && properties[name] === value);
+  return Object.entries(required).every(
+    ([name, value]) => Object.hasOwn(properties, name) && properties[name] === value,
+  );
 }
 
 function messages(properties: Properties): readonly { readonly name: string; readonly value: string }[] {
@@ -206,7 +211,10 @@ function setPaused(call: FakeCall, handle: string, isPaused: boolean): object {
 function spawn(call: FakeCall, request: SpawnRequest): FakeJob {
   const { argv, environment = [], working_directory, open_input, terminal, script } = request;
   if (terminal) checkTerminal(terminal);
-  const variables = environment.map((text) => [text.slice(0, text.indexOf('=')), text.slice(text.indexOf('=') + 1)]);
+  const variables = environment.map((text) => [
+    text.slice(0, text.indexOf('=')),
+    text.slice(text.indexOf('=') + 1),
+  ]);
   const isBad = variables.some(([name]) => name === '');
   if (isBad || (working_directory !== undefined && !working_directory.startsWith('/')))
     throw new WardenError('INVALID_SPEC', 'a variable has no name, or the directory is not absolute', {
@@ -237,5 +245,10 @@ async function result(call: FakeCall, handle: string, job: FakeJob): Promise<obj
   }
   const end = await job.ended;
   container.jobs.delete(job.id);
-  return { ...endFields(end), stdout: job.collect('stdout'), stderr: job.collect('stderr'), info: fakeInfo(container) };
+  return {
+    ...endFields(end),
+    stdout: job.collect('stdout'),
+    stderr: job.collect('stderr'),
+    info: fakeInfo(container),
+  };
 }

@@ -1,5 +1,11 @@
 /** What the fake does with each message that has many answers, and with uploads. */
-import type { ContainerEvent, ContainerEventType, DirectoryEntry, FileChange, FileStat } from '@warden/interface';
+import type {
+  ContainerEvent,
+  ContainerEventType,
+  DirectoryEntry,
+  FileChange,
+  FileStat,
+} from '@warden/interface';
 import { EVENT_TYPES, toWardenError, WardenError } from '@warden/interface';
 import {
   type EventsRequest,
@@ -29,7 +35,10 @@ export const FAKE_STREAMS: Readonly<Record<number, FakeStream>> = {
   [MessageType.Files]: (call, request: FilesRequest) => readFiles(call, request),
 };
 
-async function* streamJob(call: FakeCall, { handle, job_id }: StreamRequest): AsyncGenerator<object, object, undefined> {
+async function* streamJob(
+  call: FakeCall,
+  { handle, job_id }: StreamRequest,
+): AsyncGenerator<object, object, undefined> {
   const container = find(call, handle);
   const job = container.job(job_id);
   for (let at = 0; ; ) {
@@ -50,7 +59,9 @@ async function* infoMany(
   { handles, properties }: InfoManyRequest,
 ): AsyncGenerator<object, object, undefined> {
   const wanted = propertiesOf(properties);
-  const all = handles ?? [...daemon.containers.values()].filter((one) => has(one.properties, wanted)).map(({ handle }) => handle);
+  const all =
+    handles ??
+    [...daemon.containers.values()].filter((one) => has(one.properties, wanted)).map(({ handle }) => handle);
   yield {
     reports: all.map((handle) => {
       try {
@@ -70,7 +81,9 @@ async function* events(
 ): AsyncGenerator<object, object, undefined> {
   for (const type of types ?? []) {
     if (!EVENT_TYPES.includes(type as ContainerEventType))
-      throw new WardenError('INVALID_SPEC', `there are no events of type ${type}`, { fields: { operation: 'events' } });
+      throw new WardenError('INVALID_SPEC', `there are no events of type ${type}`, {
+        fields: { operation: 'events' },
+      });
   }
   const wanted = propertiesOf(properties);
   const queue: ContainerEvent[] = [];
@@ -141,7 +154,10 @@ async function* readFiles(call: FakeCall, request: FilesRequest): AsyncGenerator
   return { end: true };
 }
 
-async function* watch(call: FakeCall, { handle, path }: FilesRequest): AsyncGenerator<object, void, undefined> {
+async function* watch(
+  call: FakeCall,
+  { handle, path }: FilesRequest,
+): AsyncGenerator<object, void, undefined> {
   const changes: FileChange[] = [];
   let wake: () => void = () => undefined;
   const end = find(call, handle).files.watch(path, (change) => {
@@ -167,7 +183,8 @@ async function* watch(call: FakeCall, { handle, path }: FilesRequest): AsyncGene
 }
 
 function* pieces(content: Uint8Array): Generator<object, void, undefined> {
-  for (let at = 0; at < content.length; at += PIECE_BYTES) yield { data: content.slice(at, at + PIECE_BYTES) };
+  for (let at = 0; at < content.length; at += PIECE_BYTES)
+    yield { data: content.slice(at, at + PIECE_BYTES) };
 }
 
 function entry({ type, mode, uid, gid, size, modifiedNs, linkTarget }: FileStat | DirectoryEntry): FileEntry {
@@ -200,7 +217,8 @@ export class FakeUpload {
       const { handle, operation, path, mode } = this.#request;
       const { files } = running(this.#call, handle);
       if (operation === 'write') files.checkWrite(path, mode);
-    } else if (type === MessageType.UploadData) this.#pieces.push((request as UploadDataRequest).data.slice());
+    } else if (type === MessageType.UploadData)
+      this.#pieces.push((request as UploadDataRequest).data.slice());
     else this.#finish();
     return {};
   }

@@ -16,13 +16,19 @@ export function writeArchive(entries: readonly (readonly [name: string, FakeNode
       blocks.push(header('PaxHeader', 'x', 0o644, record.length), padded(record));
     }
     const type = { file: '0', directory: '5', symlink: '2' }[one.type];
-    blocks.push(header(path, type, one.mode & 0o1777, one.content.length, one.linkTarget), padded(one.content));
+    blocks.push(
+      header(path, type, one.mode & 0o1777, one.content.length, one.linkTarget),
+      padded(one.content),
+    );
   }
   return join([...blocks, new Uint8Array(2 * BLOCK)]);
 }
 
 /** Errors: as the program inside has them. */
-export function* readArchive(archive: Uint8Array, path: string): Generator<[string, FakeNode], void, undefined> {
+export function* readArchive(
+  archive: Uint8Array,
+  path: string,
+): Generator<[string, FakeNode], void, undefined> {
   let longName: string | undefined;
   for (let at = 0; at < archive.length; ) {
     const block = archive.subarray(at, at + BLOCK);

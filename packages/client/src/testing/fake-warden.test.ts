@@ -38,7 +38,8 @@ describe('the fake', () => {
     await using fake = fakeWarden({
       programs: {
         size: async (job) => {
-          for await (const _ of job.stdin) job.write('stderr', `${job.terminal?.rows}x${job.terminal?.columns} `);
+          for await (const _ of job.stdin)
+            job.write('stderr', `${job.terminal?.rows}x${job.terminal?.columns} `);
           return 0;
         },
       },

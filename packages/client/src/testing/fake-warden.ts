@@ -2,8 +2,9 @@
  * A warden in memory, for tests of programs that use warden: its sessions are `WardenClient`s like those of `connect`, and pass the same cases
  * (`CLIENT_CONTRACT`). Jobs are functions of the test; nothing is started, nothing is isolated, and nothing outlives it.
  */
-import { MessageType } from '@warden/protocol';
+
 import { WardenError } from '@warden/interface';
+import { MessageType } from '@warden/protocol';
 import type { Call, LaneRequest, Transport } from '../transport.ts';
 import { WardenClient } from '../warden-client.ts';
 import { FakeDaemon, type FakeWardenOptions } from './fake-daemon.ts';
@@ -139,7 +140,9 @@ class FakeTransport implements Transport {
 }
 
 function unsupported(type: number): WardenError {
-  return new WardenError('UNSUPPORTED', `the fake does not know requests of type ${type}`, { fields: { type } });
+  return new WardenError('UNSUPPORTED', `the fake does not know requests of type ${type}`, {
+    fields: { type },
+  });
 }
 
 function closed(): WardenError {
