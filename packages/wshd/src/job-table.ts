@@ -47,7 +47,6 @@ export class JobTable {
     const ends = assign(id, fds, {
       hasInput: spec.openInput === true,
       isTerminal,
-      mayHaveNone: spec.discardOutput,
     });
     return this.#add({ id, ends, discardOutput: spec.discardOutput }).job;
   }
@@ -71,7 +70,6 @@ export class JobTable {
     const ends = assign(id, fds, {
       hasInput: (flags & SPAWN_FLAG.INPUT_OPEN) !== 0,
       isTerminal,
-      mayHaveNone: true,
     });
     const positions = [message.u64(), message.u64()] as const;
     message.u32(); // the rings' lengths: what comes is what there is
@@ -172,24 +170,17 @@ export class JobTable {
   }
 }
 
-/** The input first, then stdout and stderr; a terminal has one of each. */
+/** The input first, then stdout and stderr, or none of them; a terminal has one of each. */
 function assign(
   id: number,
   fds: readonly number[],
-  {
-    hasInput,
-    isTerminal,
-    mayHaveNone,
-  }: { readonly hasInput: boolean; readonly isTerminal: boolean; readonly mayHaveNone: boolean },
+  { hasInput, isTerminal }: { readonly hasInput: boolean; readonly isTerminal: boolean },
 ): Ends {
   const [first, ...others] = fds;
   const withInput = hasInput || (isTerminal && fds.length > 0);
   const outputs = withInput ? others : fds;
   const expected = isTerminal ? 1 : 2;
-  if (
-    (withInput && first === undefined) ||
-    (outputs.length !== expected && !(outputs.length === 0 && mayHaveNone))
-  )
+  if ((withInput && first === undefined) || (outputs.length !== expected && outputs.length !== 0))
     throw protocolError(`job ${id} came with ${fds.length} descriptors`);
   const [stdout, stderr] = outputs;
   return { input: withInput ? first : undefined, stdout, stderr, isTerminal };
