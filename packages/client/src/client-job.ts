@@ -177,9 +177,10 @@ export class ClientJob implements Job {
 
 const SIGKILL = 9;
 /**
- * Patience with the answer to a signal, in milliseconds; it is answered at once by a daemon that knows it.
+ * Patience with the answer to a signal, in milliseconds: a daemon that knows it answers at once, or as soon as a host that is full of
+ * processes (the reason for the signal, maybe) lets it.
  */
-const SIGNAL_PATIENCE_MS = 3000;
+const SIGNAL_PATIENCE_MS = 15_000;
 
 /**
  * Sends a signal to a job; default SIGKILL to its tree. Errors: `UNSUPPORTED` when the daemon refuses or

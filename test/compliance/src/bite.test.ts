@@ -127,7 +127,7 @@ function proveReal<C extends keyof Subjects>(
   pairs: Readonly<Record<string, string>>,
 ): void {
   for (const [name, title] of Object.entries(pairs)) {
-    it(`catches in ${driver}: ${name}`, async () => {
+    it(`catches in ${driver}: ${name}`, { timeout: WHOLE_KIT_MS }, async () => {
       const fault = faults.find((one) => one.name === name)!;
       const only = (subject: () => Promise<Subjects[C]>): KitTest[] =>
         testsOf(contract, subject).filter((one) => one.title === title);

@@ -9,16 +9,21 @@ describeWith(['root', 'isolated', 'overlayfs'], 'jobs', () => {
   it('streams output while the job runs', async () => {
     const warden = await suite.daemon.connect();
     await using box = await warden.create();
-    const job = await box.spawn('for i in 1 2 3; do echo line $i; sleep 0.1; done; echo last >&2; exit 4');
-    const stdout: string[] = [];
+    const wait = (file: string): string => `until [ -e /tmp/${file} ]; do sleep 0.05; done`;
+    const job = await box.spawn(
+      `echo one; ${wait('seen-one')}; echo two; ${wait('seen-two')}; echo last >&2`,
+    );
+    let stdout = '';
     let stderr = '';
+    // the job ends when each line has been read while it runs
     for await (const { stream, data } of job.output) {
-      if (stream === 'stdout') stdout.push(text(data));
-      else stderr += text(data);
+      if (stream === 'stderr') stderr += text(data);
+      else {
+        stdout += text(data);
+        await box.run(`: > /tmp/seen-${stdout.trim().split('\n').at(-1)}`);
+      }
     }
-    expect(stdout.join('')).toBe('line 1\nline 2\nline 3\n');
-    expect(stdout.length).toBeGreaterThan(1);
-    expect(stderr).toBe('last\n');
+    expect([stdout, stderr]).toEqual(['one\ntwo\n', 'last\n']);
   });
 
   it('carries every byte value', async () => {
