@@ -38,6 +38,7 @@ export async function createCore(options: CoreOptions): Promise<Core> {
     allowNetworks: network.allowNetworks,
     denyNetworks: network.denyNetworks,
     allowHostAccess: network.allowHostAccess,
+    maxConnections: network.maxConnections,
   });
   await recoverContainers(engine);
   engine.warm.fill();

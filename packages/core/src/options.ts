@@ -48,6 +48,8 @@ export interface CoreOptions {
     readonly allowNetworks: readonly string[];
     readonly denyNetworks: readonly string[];
     readonly allowHostAccess: boolean;
+    /** Of each container at a time; `undefined`: no limit. */
+    readonly maxConnections?: number | undefined;
     /** Empty: derived from the host's resolv.conf. */
     readonly dnsServers: readonly string[];
   };

@@ -222,6 +222,15 @@ export const SCHEMA: Readonly<Record<string, Readonly<Record<string, KeyRule>>>>
     allow_networks: { type: 'strings', fallback: [], about: 'destinations every container may reach' },
     deny_networks: { type: 'strings', fallback: [], about: 'destinations denied before the final reject' },
     allow_host_access: { type: 'boolean', fallback: false, about: 'containers may reach the host' },
+    max_connections: {
+      type: 'integer',
+      min: 1,
+      max: 1_000_000,
+      nullable: true,
+      fallback: 4096,
+      about:
+        "connections and flows of datagrams from each container that the host keeps track of at a time, so that none fills the host's table; null: no limit",
+    },
     dns_servers: {
       type: 'strings',
       fallback: [],

@@ -50,6 +50,7 @@ export interface Configuration {
     readonly allow_networks: readonly string[];
     readonly deny_networks: readonly string[];
     readonly allow_host_access: boolean;
+    readonly max_connections: number | null;
     readonly dns_servers: readonly string[];
   };
   readonly port: { readonly pool_start_port?: number; readonly pool_size?: number };

@@ -34,6 +34,7 @@ export function coreOptions(
       allowNetworks: network.allow_networks,
       denyNetworks: network.deny_networks,
       allowHostAccess: network.allow_host_access,
+      maxConnections: network.max_connections ?? undefined,
       dnsServers: network.dns_servers,
     },
     ports: portPool(configuration.port, readEphemeralEnd()),
@@ -48,7 +49,7 @@ export function coreOptions(
     pidsLimit: own.pids_limit ?? undefined,
     security: securityOptions(configuration.security, uids),
     // of a container without isolation nobody expects any: its info is the original's, to the field
-    unsafe: isInsecure(configuration) ? [] : unsafeSettings(configuration).map(({ name }) => name),
+    unsafe: unsafeSettings(configuration).map(({ name }) => name),
     allowNested: server.allow_nested_warden,
     lang: process.env.LANG || 'en_US.UTF-8',
     durable: own.durable,

@@ -27,6 +27,11 @@ export interface NetworkHostSpec {
   /** Destinations denied before the final reject (extension; empty in the original's last version). */
   readonly denyNetworks: readonly string[];
   readonly allowHostAccess: boolean;
+  /**
+   * Connections (and flows of datagrams) of each container that the host keeps track of at a time; further ones are dropped at their first packet.
+   * `undefined`: no limit but the host's own, which is one for all.
+   */
+  readonly maxConnections?: number | undefined;
 }
 
 /** One container's link. `hostIp`/`containerIp` are the two usable addresses of its /30. */

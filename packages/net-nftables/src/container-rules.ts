@@ -145,11 +145,8 @@ export function addPort(
 
 /** Withdraws published ports; nothing for an empty list. */
 export function removePorts(table: TableMessages, hostPorts: readonly number[]): MessageBody[] {
-  if (hostPorts.length === 0) return [];
-  return [
-    table.deleteElements(
-      SET.ports,
-      hostPorts.map((port) => portElement(port)),
-    ),
-  ];
+  return table.deleteManyElements(
+    SET.ports,
+    hostPorts.map((port) => portElement(port)),
+  );
 }

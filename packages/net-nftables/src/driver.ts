@@ -47,7 +47,7 @@ import { outwardAddress, outwardLink } from './outward-address.ts';
 import { probeKernel } from './probe.ts';
 import type { Link } from './rtnetlink.ts';
 import { dumpLinks, readLink, routeLoopback } from './rtnetlink.ts';
-import type { InboundPolicy } from './ruleset.ts';
+import type { InboundPolicy, Surroundings } from './ruleset.ts';
 import { replacePublished, skeleton } from './ruleset.ts';
 import { enableForwarding, hasIpv6 } from './sysctl.ts';
 
@@ -152,13 +152,31 @@ class NftablesNetwork implements NetworkDriver {
     };
     this.#pool = parseRange(host.pool);
     this.#inventory = undefined;
-    this.#commit('setup', this.#table.table, [
-      ...skeleton(this.#table, host, around),
-      ...this.#ensureDefaults(),
-    ]);
+    this.#putRules(host, around);
     this.#published = outward;
     this.#inventory = undefined;
     this.#failpoints.passSync('nftables.setup');
+  }
+
+  /** All of it, or nothing; without the limit of connections where the kernel cannot count them. */
+  #putRules(host: NetworkHostSpec, around: Surroundings): void {
+    const put = (spec: NetworkHostSpec): void =>
+      this.#commit('setup', this.#table.table, [
+        ...skeleton(this.#table, spec, around),
+        ...this.#ensureDefaults(),
+      ]);
+    try {
+      put(host);
+    } catch (error) {
+      // what an unknown expression is answered with
+      const isUnknown = isWardenError(error) && ['ENOENT', 'EOPNOTSUPP'].includes(String(error.fields.errno));
+      if (host.maxConnections === undefined || !isUnknown) throw error;
+      put({ ...host, maxConnections: undefined });
+      this.#log.warn('connections-not-limited', {
+        reason: 'the kernel cannot count connections (CONFIG_NFT_CONNLIMIT)',
+        error,
+      });
+    }
   }
 
   plan(spec: NetworkSpec): DriverState {

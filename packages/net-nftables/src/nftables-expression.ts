@@ -112,6 +112,27 @@ export function exceeds(rate: bigint, burst: number): Expression {
   );
 }
 
+/**
+ * Goes on when the key in the register has more than `most` connections, this one included. Those that have ended no longer count. `set` must be of
+ * kind `counted`, and holds the numbers; it is nobody's to fill.
+ */
+export function hasMoreConnections(set: string, most: number): Expression {
+  const OVER = 1;
+  const UPDATE_ADD = 0;
+  const count = nested(
+    7,
+    attribute(NFTA_EXPR_NAME, cString('connlimit')),
+    nested(NFTA_EXPR_DATA, number(1, most), number(2, OVER)),
+  );
+  return expression(
+    'dynset',
+    attribute(1, cString(set)),
+    number(3, UPDATE_ADD),
+    number(4, REGISTER_1),
+    count,
+  );
+}
+
 /** Masks the register. */
 export function mask(bytes: Uint8Array): Expression {
   return expression(

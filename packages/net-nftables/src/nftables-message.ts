@@ -59,6 +59,8 @@ const TYPE = {
 } as const;
 const FLAG_INTERVAL = 4;
 const FLAG_MAP = 8;
+/** Filled by rules. */
+const FLAG_EVALUATED = 0x20;
 const FLAG_INTERVAL_END = 1;
 
 const NFTA_ELEMENT = { key: 1, data: 2, flags: 3, userdata: 6 } as const;
@@ -75,17 +77,23 @@ export type SetKind =
   | 'protocols'
   | 'addresses'
   | 'ranges'
+  | 'counted'
   | 'interface-verdicts'
   | 'port-destinations';
 
 const SET_KINDS: Readonly<
-  Record<SetKind, { key: number; keyBytes: number; data?: number; dataBytes?: number; flags: number }>
+  Record<
+    SetKind,
+    { key: number; keyBytes: number; data?: number; dataBytes?: number; flags: number; size?: number }
+  >
 > = {
   interfaces: { key: TYPE.interface, keyBytes: 16, flags: 0 },
   sources: { key: TYPE.interfaceAndIpv4, keyBytes: 20, flags: 0 },
   protocols: { key: TYPE.protocol, keyBytes: 1, flags: 0 },
   addresses: { key: TYPE.ipv4, keyBytes: 4, flags: 0 },
   ranges: { key: TYPE.ipv4, keyBytes: 4, flags: FLAG_INTERVAL },
+  // More addresses than containers: an entry goes when its connections have gone.
+  counted: { key: TYPE.ipv4, keyBytes: 4, flags: FLAG_EVALUATED, size: 65_535 },
   'interface-verdicts': {
     key: TYPE.interface,
     keyBytes: 16,
@@ -171,7 +179,7 @@ export class TableMessages {
 
   /** `reference` is any number that no other set of the transaction has. */
   addSet(name: string, kind: SetKind, reference: number): MessageBody {
-    const { key, keyBytes, data, dataBytes, flags } = SET_KINDS[kind];
+    const { key, keyBytes, data, dataBytes, flags, size } = SET_KINDS[kind];
     const attributes = [
       text(1, this.table),
       text(2, name),
@@ -180,6 +188,7 @@ export class TableMessages {
       number(5, keyBytes),
     ];
     if (data !== undefined && dataBytes !== undefined) attributes.push(number(6, data), number(7, dataBytes));
+    if (size !== undefined) attributes.push(nested(9, number(1, size)));
     // Only for programs that list the set: interface names are kept as text, in host byte order, the rest is big-endian.
     const order = uint32(key === TYPE.interface ? BYTE_ORDER.host : BYTE_ORDER.big);
     const userdata = attribute(13, Buffer.concat([uint8(KEY_BYTE_ORDER_TAG), uint8(order.length), order]));
@@ -203,6 +212,16 @@ export class TableMessages {
     return change(NFT.newElement, flags, text(1, this.table), text(2, set), nested(3, ...elements));
   }
 
+  /** {@link addElements} for any number of them: an attribute holds 64 KiB, so they go in several messages of one transaction. */
+  addManyElements(set: string, elements: readonly Buffer[]): MessageBody[] {
+    return portions(elements).map((some) => this.addElements(set, some));
+  }
+
+  /** {@link deleteElements} for any number of them. */
+  deleteManyElements(set: string, elements: readonly Buffer[]): MessageBody[] {
+    return portions(elements).map((some) => this.deleteElements(set, some));
+  }
+
   /** A missing element fails with ENOENT. */
   deleteElements(set: string, elements: readonly Buffer[]): MessageBody {
     return change(NFT.delElement, 0, text(1, this.table), text(2, set), nested(3, ...elements));
@@ -222,6 +241,13 @@ export class TableMessages {
   dumpChains(): MessageBody {
     return change(NFT.getChain, NLM_F_DUMP);
   }
+}
+
+/** An even number in each, so that the two ends of a range stay together; far below 64 KiB whatever the elements are. */
+function portions(elements: readonly Buffer[]): Buffer[][] {
+  const MOST = 256;
+  const count = Math.ceil(elements.length / MOST);
+  return Array.from({ length: count }, (_none, at) => elements.slice(at * MOST, (at + 1) * MOST));
 }
 
 function element(...attributes: readonly Buffer[]): Buffer {

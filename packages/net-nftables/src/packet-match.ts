@@ -145,7 +145,8 @@ export function icmpByte(field: 'type' | 'code', value: number): Expression[] {
   return [payload(PAYLOAD.transport, field === 'type' ? 0 : 1, 1), compare(uint8(value))];
 }
 
-function loadAddress(end: 'source' | 'destination', part: 'first' | 'second' = 'first'): Expression {
+/** Loads an address of an IPv4 packet. */
+export function loadAddress(end: 'source' | 'destination', part: 'first' | 'second' = 'first'): Expression {
   return payload(PAYLOAD.network, end === 'source' ? SOURCE_OFFSET : DESTINATION_OFFSET, 4, part);
 }
 

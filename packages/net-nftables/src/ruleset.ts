@@ -27,6 +27,7 @@ import {
   ctState,
   ctStatusHas,
   destinationNat,
+  hasMoreConnections,
   META,
   masquerade,
   meta,
@@ -44,10 +45,12 @@ import {
   hasIpOptions,
   icmpByte,
   isFromElsewhere,
+  isIpv4,
   isNotIpv4,
   isProtocol,
   isProtocolNotIn,
   isReturning,
+  loadAddress,
   loadDestinationPort,
   notToInterface,
   PROTOCOL,
@@ -78,7 +81,7 @@ const SETS: readonly (readonly [name: string, kind: SetKind])[] = [
 ];
 
 /** Priorities of the kernel's own steps: in front of connection tracking, with the filters, at address translation. */
-const PRIORITY = { raw: -300, dnat: -100, filter: 0, snat: 100, last: 300 } as const;
+const PRIORITY = { raw: -300, dnat: -100, filter: 0, behindFilter: 10, snat: 100, last: 300 } as const;
 
 const BASE_CHAINS: Readonly<Record<string, BaseChain>> = {
   ingress: { type: 'filter', hook: 'prerouting', priority: PRIORITY.raw },
@@ -89,6 +92,9 @@ const BASE_CHAINS: Readonly<Record<string, BaseChain>> = {
   postrouting: { type: 'nat', hook: 'postrouting', priority: PRIORITY.snat },
   // Behind everything else, so that only what is delivered counts against a container's bandwidth.
   egress: { type: 'filter', hook: 'postrouting', priority: PRIORITY.last },
+  // Behind what decides whether a connection may be: one that may not takes no room.
+  'count-forward': { type: 'filter', hook: 'forward', priority: PRIORITY.behindFilter },
+  'count-input': { type: 'filter', hook: 'input', priority: PRIORITY.behindFilter },
 };
 
 const LOOPBACK = networkOf(parseAddress('127.0.0.0'), 8);
@@ -168,6 +174,26 @@ function inputRules(allowHostAccess: boolean): Expression[][] {
   ];
 }
 
+/** Drops the first packets of connections beyond a container's number, before the kernel has put them into its table. */
+function countRules({ maxConnections }: NetworkHostSpec): Expression[][] {
+  if (maxConnections === undefined) return [];
+  return [
+    [
+      ...ctState(CT_STATE.new),
+      ...fromInterfaceIn(SET.interfaces),
+      ...isIpv4(),
+      loadAddress('source'),
+      hasMoreConnections(countedSet(maxConnections), maxConnections),
+      verdict('drop'),
+    ],
+  ];
+}
+
+/** What is counted keeps the limit it was counted by, so another limit counts in another set; the old one is left to run empty. */
+function countedSet(maxConnections: number): string {
+  return `${SET.connections}-${maxConnections}`;
+}
+
 /** The configured networks and, of those that merely cover the containers, what is published there. */
 function defaultRules(host: NetworkHostSpec): Expression[][] {
   const pool = parseRange(host.pool);
@@ -219,6 +245,8 @@ function allRules(host: NetworkHostSpec, around: Surroundings): Readonly<Record<
     prerouting: publishRules(),
     output: publishRules(),
     postrouting: postroutingRules(parseRange(host.pool)),
+    'count-forward': countRules(host),
+    'count-input': countRules(host),
     ...(around.hasLimits && { egress: [[meta(META.oifname), verdictFrom(SET.limited)]] }),
   };
 }
@@ -235,7 +263,7 @@ export function replacePublished(table: TableMessages, addresses: readonly numbe
   const elements = [...new Set([PUBLISHED_LOOPBACK, ...addresses])].map((address) =>
     addressElement(addressBytes(address)),
   );
-  return [table.flushSet(SET.published), table.addElements(SET.published, elements)];
+  return [table.flushSet(SET.published), ...table.addManyElements(SET.published, elements)];
 }
 
 /**
@@ -244,7 +272,9 @@ export function replacePublished(table: TableMessages, addresses: readonly numbe
  */
 export function skeleton(table: TableMessages, host: NetworkHostSpec, around: Surroundings): MessageBody[] {
   const rules = allRules(host, around);
-  const changes = [table.addTable(), ...SETS.map(([name, kind], i) => table.addSet(name, kind, i + 1))];
+  const counted = host.maxConnections === undefined ? [] : [countedSet(host.maxConnections)];
+  const sets = [...SETS, ...counted.map((name) => [name, 'counted'] as const)];
+  const changes = [table.addTable(), ...sets.map(([name, kind], i) => table.addSet(name, kind, i + 1))];
   // Chains that others lead to come first; a jump to a chain that is not there yet is refused.
   for (const chain of Object.keys(rules))
     changes.push(table.addChain(chain, BASE_CHAINS[chain]), table.flushChain(chain));
@@ -256,7 +286,7 @@ export function skeleton(table: TableMessages, host: NetworkHostSpec, around: Su
     [SET.reserved, reserved],
   ] as const) {
     changes.push(table.flushSet(set));
-    if (networks.length > 0) changes.push(table.addElements(set, networkElements(networks)));
+    changes.push(...table.addManyElements(set, networkElements(networks)));
   }
   changes.push(...replacePublished(table, around.published));
   changes.push(table.addElements(SET.protocols, Object.values(PROTOCOL).map(protocolElement)));

@@ -18,4 +18,6 @@ export const SET = {
   ports: 'ports',
   /** Host end → the chain that limits the container's bandwidth, where queues cannot. */
   limited: 'limited',
+  /** Address of a container → its connections; the limit follows the name. */
+  connections: 'connections',
 } as const;

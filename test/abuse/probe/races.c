@@ -1,14 +1,16 @@
 /*
  * Races. Each counts the windows it hit: a race that never hit one proves nothing, and the suite says so.
  *
- *   race newcomers SECONDS   looks at each process in the moment between its birth in init and its exec: its program, descriptors and memory
- *                            must be out of reach. Prints `windows N exe N write N fd N mem N trace N cwd N`.
+ *   race newcomers SECONDS [WINDOWS]
+ *                            looks at each process in the moment between its birth in init and its exec, until it has seen that many: its program,
+ *                            descriptors and memory must be out of reach. Prints `windows N exe N write N fd N mem N trace N cwd N`.
  *   race swap A B SECONDS    exchanges two names over and over. Prints `swaps N`.
  *   race init-exe SECONDS    opens /proc/1/exe and every descriptor of init for writing, over and over. Prints `tries N wins N`.
  */
 #include "probe.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -118,12 +120,12 @@ static pid_t last_pid(void) {
   return at == NULL ? 0 : (pid_t)atoi(at + 1);
 }
 
-static int newcomers(const char *seconds) {
+static int newcomers(const char *seconds, unsigned long enough) {
   struct wins wins = {0};
   pid_t next = last_pid() + 1;
   until(seconds);
   puts("ready");
-  while (!ended) {
+  while (!ended && wins.windows < enough) {
     /* numbers are given in turn; a jump means that we slept through some */
     if (kill(next, 0) == 0 || errno == EPERM) look_at(next++, &wins);
     else {
@@ -178,9 +180,9 @@ int race_main(int argc, char **argv) {
     argc -= 2;
     argv += 2;
   }
-  if (argc == 2 && strcmp(argv[0], "newcomers") == 0) return newcomers(argv[1]);
+  if ((argc == 2 || argc == 3) && strcmp(argv[0], "newcomers") == 0) return newcomers(argv[1], argc == 3 ? strtoul(argv[2], NULL, 10) : ULONG_MAX);
   if (argc == 4 && strcmp(argv[0], "swap") == 0) return swap(argv[1], argv[2], argv[3]);
   if (argc == 2 && strcmp(argv[0], "init-exe") == 0) return init_exe(argv[1]);
-  fputs("usage: abuse-probe race [--sentinel FILE] newcomers SECONDS | swap A B SECONDS | init-exe SECONDS\n", stderr);
+  fputs("usage: abuse-probe race [--sentinel FILE] newcomers SECONDS [WINDOWS] | swap A B SECONDS | init-exe SECONDS\n", stderr);
   return 2;
 }

@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { patience, type TestPlace } from '@warden/test-harness';
 
 /** The short form is a slice of about 90 seconds. */
@@ -12,6 +13,11 @@ export const IS_SHORT: boolean = Boolean(process.env.WARDEN_ABUSE_SHORT);
 /** A count of the full form, or of the short one. */
 export function times(full: number, short: number): number {
   return IS_SHORT ? short : full;
+}
+
+/** Looks until `isTrue`; what it waits for has a limit of its own. */
+export async function until(isTrue: () => boolean): Promise<void> {
+  while (!isTrue()) await delay(50);
 }
 
 /** A deadline for a machine that has nothing else to do, stretched by what this one has to do now. */

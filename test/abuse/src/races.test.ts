@@ -1,15 +1,24 @@
-/** Races against the moments in which something could be reached. Each counts its windows; without one it has proved nothing and fails as inconclusive. */
+/**
+ * Races against the moments in which something could be reached. Each counts its windows; without enough of them it has proved nothing and fails as
+ * inconclusive. The long form goes on until 10,000 are hit, or its time is over: on a busy machine the table says how many there were.
+ */
 import fs from 'node:fs';
 import path from 'node:path';
 import type { ClientContainer, WardenClient } from '@warden/client';
 import { describeWith, withDaemon } from '@warden/test-harness';
 import { beforeAll, expect, it } from 'vitest';
+import { giveBirth } from './births.ts';
 import { makeImage } from './image.ts';
-import { hostFacts, makeSentinel, times } from './place.ts';
+import { hostFacts, makeSentinel, times, until } from './place.ts';
 import { addRow } from './report.ts';
 import { text } from './text.ts';
 
 /** What a copy may answer when the container has put something else where it looks. */
+/** Windows after which a race has tried enough, and seconds it may take. */
+const ENOUGH = times(10_000, 60);
+const SECONDS = times(75, 6);
+/** Copies and creations at a time: each waits now and then. */
+const LANES = 4;
 const REFUSED = /^(COMMAND_FAILED|NATIVE_FAILED|INVALID_SPEC)$/;
 
 describeWith(['root', 'isolated', 'overlayfs', 'python3'], 'races', () => {
@@ -60,6 +69,13 @@ describeWith(['root', 'isolated', 'overlayfs', 'python3'], 'races', () => {
     );
   }
 
+  /** All lanes at once; then what swaps is no longer needed. */
+  async function inLanes(box: ClientContainer, lane: (number: number) => Promise<void>): Promise<void> {
+    const lanes = await Promise.allSettled(Array.from({ length: LANES }, (_none, number) => lane(number)));
+    await box.run('pkill abuse-probe', { privileged: true });
+    for (const one of lanes) if (one.status === 'rejected') throw one.reason;
+  }
+
   it.each([
     ['root', true],
     ['user', false],
@@ -69,17 +85,20 @@ describeWith(['root', 'isolated', 'overlayfs', 'python3'], 'races', () => {
       await using box = await warden.create({ rootfs: image });
       const found = await race(
         box,
-        `--sentinel ${sentinel} newcomers ${times(40, 5)}`,
+        `--sentinel ${sentinel} newcomers ${SECONDS} ${ENOUGH}`,
         async (isOver) => {
-          const lane = async (): Promise<void> => {
-            while (!isOver()) await box.run(':', { privileged });
-          };
-          await Promise.all(Array.from({ length: 6 }, lane));
+          const births = giveBirth((await box.info()).containerPath!, privileged ? 'root' : 'vcap');
+          try {
+            await until(() => isOver() || births.isGone);
+            expect(births.isGone).toBe(false);
+          } finally {
+            await births.stop();
+          }
         },
         privileged,
       );
       for (const way of ['exe', 'write', 'fd', 'mem', 'trace', 'cwd']) expect(found.get(way), way).toBe(0);
-      held('race/newcomers', role, found.get('windows')!, times(150, 10));
+      held('race/newcomers', role, found.get('windows')!, times(1000, 10));
     },
   );
 
@@ -87,12 +106,12 @@ describeWith(['root', 'isolated', 'overlayfs', 'python3'], 'races', () => {
     await using box = await warden.create({ rootfs: image });
     const program = `${(await box.info()).containerPath}/bin/wshd`;
     const before = fs.readFileSync(program);
-    const found = await race(box, `init-exe ${times(10, 2)}`, async () => {
+    const found = await race(box, `init-exe ${times(20, 2)}`, async () => {
       for (let i = 0; i < 20; i++) await box.run(':', { privileged: true });
     });
     expect(found.get('wins')).toBe(0);
     expect(fs.readFileSync(program).equals(before)).toBe(true);
-    held('race/init-exe', 'root', found.get('tries')!, 1000);
+    held('race/init-exe', 'root', found.get('tries')!, times(10_000, 1000));
   });
 
   it('a copy out of a name that is swapped for a link never brings a file of the host [SECURITY F01]', async () => {
@@ -100,22 +119,22 @@ describeWith(['root', 'isolated', 'overlayfs', 'python3'], 'races', () => {
     const outside = path.dirname(sentinel);
     await box.run(`mkdir ~/d; echo inside > ~/d/file; ln -s ../../../../../../../..${outside} ~/e`);
     const target = path.join(suite.daemon.place.directory, 'copied');
-    const rounds = times(10_000, 150);
     let inside = 0;
     let refused = 0;
-    await race(box, `swap /home/vcap/d /home/vcap/e ${times(90, 6)}`, async (isOver) => {
-      for (let i = 0; i < rounds && !isOver(); i++) {
-        try {
-          await box.copyOut('/home/vcap/d/file', target);
-          expect(fs.readFileSync(target, 'utf8')).toBe('inside\n');
-          inside++;
-        } catch (error) {
-          expect(error).toMatchObject({ code: expect.stringMatching(REFUSED) });
-          refused++;
+    await race(box, `swap /home/vcap/d /home/vcap/e ${SECONDS}`, (isOver) =>
+      inLanes(box, async (lane) => {
+        while (refused < ENOUGH && !isOver()) {
+          try {
+            await box.copyOut('/home/vcap/d/file', `${target}${lane}`);
+            expect(fs.readFileSync(`${target}${lane}`, 'utf8')).toBe('inside\n');
+            inside++;
+          } catch (error) {
+            expect(error).toMatchObject({ code: expect.stringMatching(REFUSED) });
+            refused++;
+          }
         }
-      }
-      await box.run('pkill abuse-probe', { privileged: true });
-    });
+      }),
+    );
     expect(inside).toBeGreaterThan(0);
     // each refusal is a copy that found the link
     held('race/copy-out', 'root', refused, times(200, 5));
@@ -129,18 +148,19 @@ describeWith(['root', 'isolated', 'overlayfs', 'python3'], 'races', () => {
     fs.writeFileSync(source, 'incoming');
     let arrived = 0;
     let refused = 0;
-    await race(box, `swap /home/vcap/d /home/vcap/e ${times(60, 5)}`, async (isOver) => {
-      for (let i = 0; i < times(5000, 100) && !isOver(); i++) {
-        try {
-          await box.copyIn(source, `/home/vcap/d/${i}`);
-          arrived++;
-        } catch (error) {
-          expect(error).toMatchObject({ code: expect.stringMatching(REFUSED) });
-          refused++;
+    await race(box, `swap /home/vcap/d /home/vcap/e ${SECONDS}`, (isOver) =>
+      inLanes(box, async (lane) => {
+        while (refused < ENOUGH && !isOver()) {
+          try {
+            await box.copyIn(source, `/home/vcap/d/${lane}`);
+            arrived++;
+          } catch (error) {
+            expect(error).toMatchObject({ code: expect.stringMatching(REFUSED) });
+            refused++;
+          }
         }
-      }
-      await box.run('pkill abuse-probe', { privileged: true });
-    });
+      }),
+    );
     expect(arrived).toBeGreaterThan(0);
     held('race/copy-in', 'root', refused, times(200, 5));
   });
@@ -158,30 +178,41 @@ describeWith(['root', 'isolated', 'overlayfs', 'python3'], 'races', () => {
     });
     let byDirectory = 0;
     let byLink = 0;
-    const rounds = times(2000, 60);
-    await race(swapper, `swap /shared/d /shared/e ${times(90, 6)}`, async (isOver) => {
-      for (let i = 0; i < rounds && !isOver(); i++) {
-        try {
-          const box = await warden.create({
-            rootfs: image,
-            bindMounts: [
-              { source: shared, target: '/data', mode: 'rw' },
-              { source: what, target: `/data/d/inner${i % 4}`, mode: 'rw' },
-            ],
-          });
+    // each of these is bound by itself, and finds what stands there in its moment
+    const names = Array.from({ length: 100 }, (_none, at) => `inner${at}`);
+    const binds = names.map((name) => `/data/d/${name}`);
+    // both exist, so that few are refused for what was swapped between two of their own steps
+    for (const name of names)
+      for (const place of [path.join(shared, 'd'), path.join(image, outside)])
+        fs.mkdirSync(path.join(place, name), { recursive: true });
+    await race(swapper, `swap /shared/d /shared/e ${SECONDS}`, (isOver) =>
+      inLanes(swapper, async () => {
+        while (Math.min(byDirectory, byLink) < ENOUGH && !isOver()) {
+          const box = await warden
+            .create({
+              rootfs: image,
+              bindMounts: [
+                { source: shared, target: '/data', mode: 'rw' },
+                ...binds.map((target) => ({ source: what, target, mode: 'rw' as const })),
+              ],
+            })
+            .catch((error: unknown) => {
+              expect(error).toMatchObject({ code: expect.stringMatching(REFUSED) });
+              byLink++;
+            });
+          if (box === undefined) continue;
           const { stdout } = await box.run('cut -d" " -f5 /proc/self/mountinfo | grep inner');
           await box.destroy();
-          if (text(stdout).startsWith('/data/')) byDirectory++;
-          else byLink++;
-        } catch (error) {
-          expect(error).toMatchObject({ code: expect.stringMatching(REFUSED) });
-          byLink++;
+          const mounted = text(stdout).trim().split('\n');
+          expect(mounted).toHaveLength(binds.length);
+          const direct = mounted.filter((one) => one.startsWith('/data/')).length;
+          byDirectory += direct;
+          byLink += mounted.length - direct;
+          expect(fs.readdirSync(outside).sort()).toEqual(['file', 'secret']);
         }
-        expect(fs.readdirSync(outside).sort()).toEqual(['file', 'secret']);
-      }
-      await swapper.run('pkill abuse-probe', { privileged: true });
-    });
+      }),
+    );
     expect(byDirectory + byLink).toBeGreaterThan(0);
-    held('race/bind-target', 'root', Math.min(byDirectory, byLink), times(50, 2));
+    held('race/bind-target', 'root', Math.min(byDirectory, byLink), times(500, 2));
   });
 });

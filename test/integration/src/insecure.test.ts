@@ -80,14 +80,14 @@ for (const { who, options } of INSECURE_DAEMONS) {
       );
     });
 
-    it('answers the base fields of Info only [behaviour 16 Info]', async () => {
+    it('answers the base fields of Info only, and that it is unsafe [behaviour 16 Info]', async () => {
       await using box = await (await suite.daemon.connect()).create();
       const job = await box.spawn('exec sleep 600');
       const info = await box.info();
       expect(Object.keys(info).sort()).toEqual(
-        ['containerIp', 'containerPath', 'events', 'hostIp', 'jobIds', 'state'].sort(),
+        ['containerIp', 'containerPath', 'events', 'hostIp', 'jobIds', 'state', 'unsafe'].sort(),
       );
-      expect(info).toMatchObject({ state: 'active', jobIds: [job.id] });
+      expect(info).toMatchObject({ state: 'active', jobIds: [job.id], unsafe: ['no-isolation'] });
     });
 
     it('hands out pool ports, the same inside and outside, whatever was asked for [behaviour 5 NetIn]', async () => {
