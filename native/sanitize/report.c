@@ -21,8 +21,13 @@ void __asan_set_error_report_callback(void (*callback)(const char *report)) __at
 const char *__asan_default_options(void);
 const char *__ubsan_default_options(void);
 
-/* Init never exits, so nothing is a leak; a finding is the end of the process, with a status that no job of the tests has. */
-const char *__asan_default_options(void) { return "detect_leaks=0:exitcode=99"; }
+/*
+ * Init never exits, so nothing is a leak; a finding is the end of the process, with a status that no job of the tests has. Signals are as they
+ * are without sanitizers: to process 1 the kernel delivers only what it handles, so a handler for SIGSEGV would let anybody inside end it.
+ */
+const char *__asan_default_options(void) {
+  return "detect_leaks=0:exitcode=99:handle_segv=0:handle_sigbus=0:handle_sigill=0:handle_sigfpe=0:handle_abort=0";
+}
 const char *__ubsan_default_options(void) { return "exitcode=99:print_stacktrace=1"; }
 
 static struct {
