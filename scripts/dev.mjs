@@ -362,7 +362,7 @@ const TASKS = {
     ensureSystemPackages(['build', 'scale']);
     installAndBuild();
     const count = numberBehind('--count') ?? (rest.includes('--short') ? '100' : '1000');
-    return runSuite('scale', ['--bail=1', 'src/scale.test.ts', 'src/statistics.test.ts'], {
+    return runSuite('scale', ['src/scale.test.ts', 'src/statistics.test.ts'], {
       WARDEN_FIGURES: 'scale',
       WARDEN_SCALE_COUNT: count,
     });

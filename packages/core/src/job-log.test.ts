@@ -48,7 +48,7 @@ describe('JobLog', () => {
       const settled = async (): Promise<string[]> =>
         recorder.lines.map((line) => line.slice('info tag '.length));
       return expect
-        .poll(settled)
+        .poll(settled, { timeout: 20_000 })
         .toEqual([
           'x'.repeat(MAX_LINE_BYTES),
           'x'.repeat(MAX_LINE_BYTES),
@@ -57,6 +57,7 @@ describe('JobLog', () => {
           'z',
         ]);
     },
+    30_000,
   );
 
   it('presses on a stream whose lines are not taken, and goes on when they are', async () => {
@@ -81,6 +82,21 @@ describe('JobLog', () => {
     expect([...pressed]).toEqual(['stdout']);
     await expect.poll(() => recorder.lines.length, { timeout: 10_000 }).toBe(10_000);
     expect([...pressed]).toEqual([]);
+  });
+
+  it('gives the turn back when sending takes its time', async () => {
+    const recorder = new Recorder();
+    const { log } = logInto({
+      send: (severity, tag, line) => {
+        const until = performance.now() + 0.5;
+        while (performance.now() < until);
+        return recorder.send(severity, tag, line);
+      },
+    });
+    log.write('stdout', Buffer.from('\n'.repeat(200)));
+    expect(recorder.lines.length).toBeGreaterThan(0);
+    expect(recorder.lines.length).toBeLessThan(20);
+    await expect.poll(() => recorder.lines.length, { timeout: 10_000 }).toBe(200);
   });
 
   it('goes on with the line that an earlier daemon has begun', () => {

@@ -8,6 +8,8 @@ type StreamName = OutputChunk['stream'];
 export const MAX_LINE_BYTES = 8_192;
 /** Lines sent in one turn of the event loop: a job that prints nothing but newlines is slowed down, not everybody else. */
 const LINES_PER_TURN = 256;
+/** And so long at most: on a busy machine, or with a receiver that is slow to refuse, a line costs a multiple. */
+const TURN_MS = 1;
 const RETRY_MS = 1;
 const NEWLINE = 10;
 const NOTHING = Buffer.alloc(0);
@@ -75,18 +77,21 @@ export class JobLog implements OutputTap {
   #work(): void {
     this.#turn = undefined;
     let budget = LINES_PER_TURN;
-    for (const stream of ['stdout', 'stderr'] as const) budget = this.#sendLines(stream, budget);
+    const until = performance.now() + TURN_MS;
+    for (const stream of ['stdout', 'stderr'] as const) {
+      budget = this.#sendLines(stream, budget, until);
+    }
     const isWaiting = Object.values(this.#streams).some(({ queue }) => queue.length > 0);
     if (isWaiting) this.#turn = setTimeout(() => this.#work(), this.#isBusy ? RETRY_MS : 0);
     else if (this.#isEnded) this.#sendPartials();
   }
 
-  /** Sends what is complete; answers what is left of the budget. */
-  #sendLines(stream: StreamName, budget: number): number {
+  /** Sends what is complete, until that time; answers what is left of the budget. */
+  #sendLines(stream: StreamName, budget: number, until: number): number {
     const lines = this.#streams[stream];
     this.#isBusy = false;
     let left = budget;
-    while (left > 0 && lines.queue.length > 0) {
+    while (left > 0 && lines.queue.length > 0 && performance.now() < until) {
       const { line, rest, isWhole, isCut } = nextPiece(lines.partial, lines.queue[0]!);
       const isRestOfCut = lines.isCut && line.length === 0;
       if (isWhole && !isRestOfCut && !this.#send(stream, line)) {

@@ -68,15 +68,15 @@ const STORMS: readonly Storm[] = [
     name: 'disk',
     script:
       'dd if=/dev/zero of=/tmp/fill bs=1M count=4096 2>&1 | grep -o "No space left on device\\|[Qq]uota exceeded"',
-    ends: /No space|uota/,
+    ends: /no space|quota/i,
     limitDisk: true,
   },
   {
     name: 'files on disk',
-    // echo tells what bash itself cannot open
+    // each takes a block: how many inodes there are, was said when the image was made
     script:
-      'mkdir /tmp/many; cd /tmp/many; for ((i = 0; i < 400000; i++)); do : > $i || break; done 2>&1 | grep -o "No space left on device\\|[Qq]uota exceeded"',
-    ends: /No space|uota/,
+      'mkdir /tmp/many; cd /tmp/many; for ((i = 0; i < 100000; i++)); do echo x > $i || break; done 2>&1 | grep -o "No space left on device\\|[Qq]uota exceeded"; echo $(ls | wc -l) files, then no space',
+    ends: /no space|quota/i,
     limitDisk: true,
   },
 ];
