@@ -1,0 +1,62 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import fs from 'node:fs';
+import path from 'node:path';
+import { expect, it } from 'vitest';
+import { cgroupParents, processesOf, reapPlaces, registerPlace } from './places.ts';
+import { describeWith } from './requires.ts';
+
+const REGISTRY = '/tmp/warden-test-places';
+
+/** A place as a run leaves it: a directory, a group, and a process in there. */
+async function leave(name: string): Promise<{ directory: string; pid: number }> {
+  const directory = fs.mkdtempSync('/tmp/warden-test-places-test-');
+  fs.mkdirSync(path.join(directory, 'depot'));
+  const mount = /^(?:\S+ ){4}(\S+) .* - cgroup\S* \S+ \S*(?:pids|nsdelegate)/m.exec(
+    fs.readFileSync('/proc/self/mountinfo', 'utf8'),
+  )![1]!;
+  fs.mkdirSync(path.join(mount, name, 'instance-x'), { recursive: true });
+  const join = `echo 0 > ${path.join(mount, name, 'instance-x', 'cgroup.procs')}; echo in; exec sleep 300`;
+  const child = spawn('sh', ['-c', join], { stdio: ['ignore', 'pipe', 'inherit'] });
+  await once(child.stdout, 'data');
+  return { directory, pid: child.pid! };
+}
+
+describeWith(['root', 'cgroup-v1-memory'], 'places of test daemons', () => {
+  it('of a process that is no more are removed with all that lives in them; others are left alone', {
+    timeout: 120_000,
+  }, async () => {
+    const gone = `warden-t${process.pid}-gone`;
+    const kept = `warden-t${process.pid}-kept`;
+    const [left, own] = [await leave(gone), await leave(kept)];
+    const forget = registerPlace({ name: kept, directory: own.directory });
+    // what a process that has ended would have written
+    const { pid: ended } = spawnSync('true');
+    const entry = { name: gone, directory: left.directory, pid: ended, birth: 'an earlier boot 1' };
+    fs.writeFileSync(path.join(REGISTRY, `${gone}.json`), JSON.stringify(entry));
+    try {
+      expect(processesOf({ name: gone, depot: path.join(left.directory, 'depot') })).toEqual([
+        String(left.pid),
+      ]);
+      const reaped = await reapPlaces();
+      expect(reaped).toContain(gone);
+      expect(reaped).not.toContain(kept);
+      expect(fs.existsSync(left.directory)).toBe(false);
+      expect(cgroupParents(gone)).toEqual([]);
+      expect(fs.existsSync(path.join(REGISTRY, `${gone}.json`))).toBe(false);
+      expect(fs.existsSync(own.directory)).toBe(true);
+      expect(cgroupParents(kept)).toHaveLength(1);
+      expect(processesOf({ name: kept, depot: path.join(own.directory, 'depot') })).toEqual([
+        String(own.pid),
+      ]);
+    } finally {
+      // as if this process had ended, too
+      const file = path.join(REGISTRY, `${kept}.json`);
+      fs.writeFileSync(file, JSON.stringify({ ...entry, name: kept, directory: own.directory }));
+      await reapPlaces();
+      forget();
+    }
+    expect(fs.existsSync(own.directory)).toBe(false);
+    expect(cgroupParents(kept)).toEqual([]);
+  });
+});
