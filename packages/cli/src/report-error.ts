@@ -3,7 +3,7 @@ import { ERROR_CODES, isWardenError, toWardenError, type WardenError } from '@wa
 import { CommandError } from './command-error.ts';
 import { formatJson } from './format-answer.ts';
 import type { CliOptions } from './options.ts';
-import { type Terminal, write } from './terminal.ts';
+import { type Terminal, visible, write } from './terminal.ts';
 
 /** The original's texts of connect(2), which scripts look for. */
 const CONNECT_TEXTS: Readonly<Record<string, string>> = {
@@ -26,7 +26,8 @@ export async function reportError(thrown: unknown, options: CliOptions, terminal
     return;
   }
   const hasHint = !(error instanceof CommandError) && !options.compatExit;
-  await write(terminal.stderr, `${textOf(error)}\n${hasHint ? `${error.code}: ${adviceOf(error)}\n` : ''}`);
+  const hint = hasHint ? `${error.code}: ${adviceOf(error)}\n` : '';
+  await write(terminal.stderr, visible(`${textOf(error)}\n${hint}`));
 }
 
 /** Whether `error` says that the connection was lost, or could not be made. */

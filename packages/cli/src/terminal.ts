@@ -30,6 +30,17 @@ export function write(stream: Writable, data: string | Uint8Array): Promise<void
   });
 }
 
+/**
+ * Text with its control characters but tab and line end as escapes. Errors quote names that a container chose, and a terminal obeys what is
+ * written to it: titles, colours, keys it pretends to type.
+ */
+export function visible(text: string): string {
+  return text.replace(/[^\P{Cc}\t\n]/gu, (character) => {
+    const code = character.charCodeAt(0).toString(16).padStart(2, '0');
+    return `\\x${code}`;
+  });
+}
+
 /** Ends a line that a job left open: a line editor clears the line it draws its prompt on. */
 export async function endLine(terminal: Terminal): Promise<void> {
   const isOpen = [terminal.stdout, terminal.stderr].some((stream) => midLine.delete(stream));
