@@ -37,6 +37,8 @@ export interface TestDaemonOptions {
   readonly parent?: string;
   /** An existing place to start on: for restarts. */
   readonly place?: TestPlace;
+  /** How long it may take to its first answer; default 20 s. */
+  readonly readyWithinMs?: number;
 }
 
 /** Directory, names and network of a daemon; survives the daemon. */
@@ -123,7 +125,7 @@ export async function startDaemon(options: TestDaemonOptions = {}): Promise<Test
     env: { ...process.env, ...options.environment },
   });
   fs.closeSync(output);
-  await ready(child, place);
+  await ready(child, place, options.readyWithinMs ?? 20_000);
   // a wrapper (strace) is another process, and one that keeps signals to itself
   const pid = Number(fs.readFileSync(path.join(place.depot, '.lock'), 'utf8'));
   const clients: WardenClient[] = [];
@@ -168,8 +170,8 @@ async function destroyAll(place: TestPlace): Promise<void> {
   await Promise.all(handles.map((handle) => client.container(handle).destroy()));
 }
 
-async function ready(child: ChildProcess, place: TestPlace): Promise<void> {
-  const deadline = Date.now() + patience(20_000);
+async function ready(child: ChildProcess, place: TestPlace, withinMs: number): Promise<void> {
+  const deadline = Date.now() + patience(withinMs);
   while (Date.now() < deadline) {
     if (child.exitCode !== null || child.signalCode !== null) {
       throw new Error(`wardend ended with ${child.exitCode ?? child.signalCode}: ${tail(place.log)}`);

@@ -44,11 +44,12 @@ export async function reapPlaces(): Promise<readonly string[]> {
 
 /** Ends what still runs in the groups of a daemon's name, and removes them. For places whose daemon is gone for good. */
 export async function sweepGroups(name: string): Promise<void> {
+  // all at once: they end together, and not one after the other
+  for (const group of cgroupParents(name).flatMap((parent) => [parent, ...groupsIn(parent)])) endAll(group);
   for (const parent of cgroupParents(name)) {
-    const groups = fs.readdirSync(parent, { withFileTypes: true }).filter((entry) => entry.isDirectory());
-    for (const group of [...groups.map((entry) => path.join(parent, entry.name)), parent]) {
+    for (const group of [...groupsIn(parent), parent]) {
       for (let tries = 0; tries < 100 && fs.existsSync(group); tries++) {
-        for (const pid of read(path.join(group, 'cgroup.procs')).split('\n').filter(Boolean)) end(pid);
+        endAll(group);
         try {
           fs.rmdirSync(group);
         } catch {
@@ -97,6 +98,15 @@ function readEntry(file: string): Entry | undefined {
   } catch {
     return undefined; // somebody else has just removed it
   }
+}
+
+function groupsIn(parent: string): string[] {
+  const entries = fs.readdirSync(parent, { withFileTypes: true });
+  return entries.filter((entry) => entry.isDirectory()).map((entry) => path.join(parent, entry.name));
+}
+
+function endAll(group: string): void {
+  for (const pid of read(path.join(group, 'cgroup.procs')).split('\n').filter(Boolean)) end(pid);
 }
 
 function end(pid: string): void {

@@ -56,6 +56,7 @@ describeWith(['root', 'isolated', 'overlayfs', 'nft'], `${COUNT} containers at o
     daemon = await startDaemon({
       place,
       environment,
+      readyWithinMs: 120_000,
       config: {
         network: { pool_network: '10.254.0.0/19', release_delay: 0 },
         user: { pool_size: 2_048 },
