@@ -371,19 +371,17 @@ static void finish_directories(int root) {
 
 int tar_receive(struct files_stream *stream, const struct place *place, const char *path) {
   static char shown[TAR_PATH_MAX];
-  int more, root = place_open(place, path, O_RDONLY | O_DIRECTORY);
+  int more, result = 0, root = place_open(place, path, O_RDONLY | O_DIRECTORY);
   if (root < 0) return files_fail(stream, "open", path);
-  while ((more = next_entry(stream)) > 0) {
+  extended.has_name = extended.has_link = extended.has_size = extended.has_time = false;
+  while (result == 0 && (more = next_entry(stream)) != 0) {
     memcpy(shown, entry.name, strlen(entry.name) + 1);
-    if (make_entry(stream, root) == 0) continue;
-    files_fail(stream, "unpack", shown);
-    finish_directories(root);
-    return 1;
+    if (more < 0) result = files_fail(stream, "read archive", path);
+    else if (make_entry(stream, root) != 0) result = files_fail(stream, "unpack", shown);
   }
-  if (more < 0) files_fail(stream, "read archive", path);
   finish_directories(root);
   close(root);
-  if (more < 0) return 1;
+  if (result != 0) return result;
   /* blocks behind the end are allowed to be there */
   for (;;) {
     ssize_t got = files_take(stream, buffer, sizeof buffer);

@@ -98,7 +98,7 @@ export function wardenMetrics(answer: MetricsResponse): WardenMetrics {
 
 /** An event; `undefined` for one of a kind that this client does not know. */
 export function containerEvent(answer: EventsResponse): ContainerEvent | undefined {
-  const { type, handle = '', time = 0n, lost = 0, job_id = 0, limit, value = 0n, packets = 0n } = answer;
+  const { type, handle = '', time = 0n, lost = 0, job_id = 0, limit, value = 0n } = answer;
   if (!EVENT_TYPES.includes(type as ContainerEventType)) return undefined;
   const event = { handle, time: Number(time), lost };
   switch (type as ContainerEventType) {
@@ -111,8 +111,6 @@ export function containerEvent(answer: EventsResponse): ContainerEvent | undefin
       return { ...event, type: 'limit', limit: limit as 'memory', value };
     case 'output-limit':
       return { ...event, type: 'output-limit', jobId: job_id };
-    case 'denied':
-      return { ...event, type: 'denied', packets };
     case 'oom':
       return { ...event, type: 'oom' };
     default:

@@ -31,8 +31,6 @@ export interface EventTotals {
 export class EventBus {
   readonly totals: EventTotals = { created: 0, destroyed: 0, exits: 0, outOfMemory: 0 };
   readonly #subscriptions = new Set<Subscription>();
-  /** Called with each change of the number of subscribers that want denials. */
-  onDenialsWanted: (isWanted: boolean) => void = () => {};
 
   get subscribers(): number {
     return this.#subscriptions.size;
@@ -67,15 +65,10 @@ export class EventBus {
       );
     }
     const subscription: Subscription = new Subscription(filter, () => {
-      if (this.#subscriptions.delete(subscription) && subscription.wantsDenials) this.#tellDenials();
+      this.#subscriptions.delete(subscription);
     });
     this.#subscriptions.add(subscription);
-    if (subscription.wantsDenials) this.#tellDenials();
     return subscription;
-  }
-
-  #tellDenials(): void {
-    this.onDenialsWanted([...this.#subscriptions].some(({ wantsDenials }) => wantsDenials));
   }
 
   #count({ type }: EventBody): void {
@@ -105,10 +98,6 @@ export class Subscription implements AsyncIterableIterator<ContainerEvent, undef
 
   get isOver(): boolean {
     return this.#isOver;
-  }
-
-  get wantsDenials(): boolean {
-    return this.#filter.types === undefined || this.#filter.types.includes('denied');
   }
 
   /** Takes an event if it is admitted. */

@@ -31,8 +31,6 @@ export type ContainerEvent = EventBase &
       }
     /** A job printed more than is kept of it, and was killed. */
     | { readonly type: 'output-limit'; readonly jobId: number }
-    /** The rules have turned away packets of the container since the event before; `packets` of them. */
-    | { readonly type: 'denied'; readonly packets: bigint }
   );
 
 /** The kinds of events. */
@@ -50,7 +48,6 @@ export const EVENT_TYPES: readonly ContainerEventType[] = [
   'oom',
   'limit',
   'output-limit',
-  'denied',
 ];
 
 /** Which events. Absent fields admit everything. */

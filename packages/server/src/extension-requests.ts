@@ -167,8 +167,6 @@ function eventMessage(event: ContainerEvent): EventsResponse {
       return { ...message, limit: event.limit, value: event.value };
     case 'output-limit':
       return { ...message, job_id: event.jobId };
-    case 'denied':
-      return { ...message, packets: event.packets };
     default:
       return message;
   }

@@ -214,7 +214,6 @@ export interface EventsResponse {
   readonly exit_signal?: number | undefined;
   readonly limit?: string | undefined;
   readonly value?: bigint | undefined;
-  readonly packets?: bigint | undefined;
   /** The session is over; nothing follows. */
   readonly end?: boolean | undefined;
 }
@@ -231,6 +230,5 @@ export const EventsResponse: MessageDescriptor<EventsResponse> = message(
   optional(8, 'exit_signal', 'uint32'),
   optional(9, 'limit', 'string'),
   optional(10, 'value', 'uint64'),
-  optional(11, 'packets', 'uint64'),
-  optional(12, 'end', 'bool'),
+  optional(11, 'end', 'bool'),
 );

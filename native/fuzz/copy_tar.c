@@ -1,0 +1,101 @@
+/* Unpacking an archive of anybody below a directory: nothing outside is touched, whatever it names and whatever links it brings or finds. */
+#include "copy_hostile.h"
+
+#include "../copy/files.h"
+#include "../copy/output.h"
+#include "../copy/tar.h"
+
+static struct files_stream stream;
+
+static void send_frame(int socket, uint32_t type, const void *bytes, uint32_t length) {
+  const uint32_t header[2] = {type, length};
+  must(write(socket, header, sizeof header) == (ssize_t)sizeof header);
+  if (length > 0) must(write(socket, bytes, length) == (ssize_t)length);
+}
+
+static void put_octal(char *field, size_t width, uint64_t value) {
+  for (size_t i = width - 1; i-- > 0; value >>= 3) field[i] = (char)('0' + (value & 7));
+}
+
+/*
+ * An entry is a byte (its low half: the kind; 15: bytes as they are; bit 4: a wrong checksum), two bytes mode, a name, a link, and content, each with its length in a
+ * byte, and two bytes that are added to the size that is told.
+ */
+static void say(struct input *input, int socket) {
+  static const char kinds[] = {'0', '5', '2', '1', 'x', 'L', 'K', 'g', '3', '6', '\0', '7', 'S', 'D', '9'};
+  struct tar_header header = {.type = 0};
+  size_t name_length, link_length, length;
+  unsigned sum = 0;
+  uint8_t kind = input_byte(input);
+  if ((kind & 15) == 15) {
+    const uint8_t *piece = input_take(input, input_byte(input), &length);
+    send_frame(socket, FILES_DATA, piece, (uint32_t)length);
+    return;
+  }
+  header.type = kinds[kind & 15];
+  put_octal(header.mode, sizeof header.mode, input_number(input, 2) & 07777);
+  const uint8_t *name = input_take(input, input_byte(input) % sizeof header.name, &name_length);
+  memcpy(header.name, name, name_length);
+  const uint8_t *link = input_take(input, input_byte(input) % sizeof header.link, &link_length);
+  memcpy(header.link, link, link_length);
+  const uint8_t *content = input_take(input, input_byte(input), &length);
+  put_octal(header.size, sizeof header.size, length + (kind & 32 ? input_number(input, 2) : 0));
+  memcpy(header.magic, "ustar", 6);
+  memset(header.checksum, ' ', sizeof header.checksum);
+  for (size_t i = 0; i < sizeof header; i++) sum += ((const unsigned char *)&header)[i];
+  put_octal(header.checksum, 7, sum + (kind & 16 ? 1 : 0));
+  send_frame(socket, FILES_DATA, &header, sizeof header);
+  if (length == 0) return;
+  unsigned char padded[TAR_BLOCK] = {0};
+  memcpy(padded, content, length);
+  send_frame(socket, FILES_DATA, padded, sizeof padded);
+}
+
+/* Nothing with a temporary name is left, and nothing is there that an archive cannot bring. */
+static void check_tree(int directory) {
+  int copy = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  DIR *list = copy < 0 ? NULL : fdopendir(copy);
+  must(list != NULL);
+  for (struct dirent *entry; (entry = readdir(list)) != NULL;) {
+    struct stat facts;
+    if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
+    must(strncmp(entry->d_name, OUTPUT_PREFIX, sizeof OUTPUT_PREFIX - 1) != 0);
+    must(fstatat(directory, entry->d_name, &facts, AT_SYMLINK_NOFOLLOW) == 0);
+    if (S_ISFIFO(facts.st_mode)) must(strcmp(entry->d_name, "fifo") == 0);
+    else must(S_ISREG(facts.st_mode) || S_ISDIR(facts.st_mode) || S_ISLNK(facts.st_mode));
+    int inner = S_ISDIR(facts.st_mode) ? openat(directory, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
+    if (inner < 0) continue;
+    check_tree(inner);
+    close(inner);
+  }
+  closedir(list);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+  struct input input = {.at = data, .left = size};
+  struct place place;
+  char root[128];
+  int ends[2];
+  uint8_t how = input_byte(&input);
+  hostile_place();
+  const uint64_t before = open_descriptors();
+  must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
+  for (int count = 0; input.left > 0 && count < 100; count++) say(&input, ends[1]);
+  if (how & 1) send_frame(ends[1], FILES_END, NULL, 0);
+  shutdown(ends[1], SHUT_WR);
+  snprintf(root, sizeof root, "%s/root", scratch_path);
+  must(place_directory(&place, root) == 0);
+  memset(&stream, 0, sizeof stream);
+  stream.socket = ends[0];
+  tar_receive(&stream, &place, how & 2 ? "/dst/dir" : "/dst");
+  close(place.root);
+  close(ends[0]);
+  close(ends[1]);
+  hostile_check_outside(2);
+  int made = openat(top, "root", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  check_tree(made);
+  must(count_entries(made) == 4);
+  close(made);
+  must(open_descriptors() == before);
+  return 0;
+}

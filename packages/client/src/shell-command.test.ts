@@ -1,0 +1,63 @@
+/** Whatever a value holds, a real shell gives it back as it is; where that cannot be, nothing is made. */
+import { execFileSync } from 'node:child_process';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { sh, shellQuote } from './index.ts';
+
+const shell = (command: string): string => execFileSync('/bin/sh', ['-c', command], { encoding: 'utf8' });
+
+describe('a command', () => {
+  it('gives a shell each value as one word', () => {
+    const odd = ["it's", '$(id)', '`id`', '"', '\\', 'a\nb', '  ', '', '*', '~', '#', ';rm', '-n', "'\\''"];
+    expect(shell(sh`printf '%s|' ${odd}`.toString())).toBe(odd.map((one) => `${one}|`).join(''));
+    expect(shell(sh`x=${'a b'}; printf '%s' --name=${'c d'} "$x"`.toString())).toBe('--name=c da b');
+  });
+
+  it('gives back any text', () => {
+    const text = fc.string({ unit: 'binary-ascii', maxLength: 30 }).filter((value) => !value.includes('\0'));
+    fc.assert(
+      fc.property(fc.array(text, { minLength: 1, maxLength: 8 }), (values) => {
+        expect(shell(sh`printf '<%s>' ${values}`.toString())).toBe(
+          values.map((value) => `<${value}>`).join(''),
+        );
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  it('is written as it is around its values', () => {
+    expect(sh`printf 'a\n' \`id\` \${HOME} $HOME`.toString()).toBe("printf 'a\\n' `id` ${HOME} $HOME");
+    expect(sh`echo ${1} ${2n} ${[]}${['a', 3]}`.toString()).toBe("echo '1' '2' 'a' '3'");
+    expect(sh`${sh`cat ${'a b'}`} | wc`.toString()).toBe("cat 'a b' | wc");
+    expect(sh`echo 'x' "y" \# ${'z'}`.toString()).toBe("echo 'x' \"y\" \\# 'z'");
+  });
+
+  it.each([
+    ['single quotes', () => sh`echo '${'x'}'`],
+    ['double quotes', () => sh`echo "${'x'}"`],
+    ['a substitution in double quotes', () => sh`echo "$(cat ${'x'})"`],
+    ['backquotes', () => sh`echo \`cat ${'x'}\``],
+    ['a comment', () => sh`echo # ${'x'}`],
+    ['a here-document', () => sh`cat <<END\n${'x'}\nEND`],
+    ['a dollar sign', () => sh`echo $${'x'}`],
+  ])('refuses a value in %s', (_, make) => expect(make).toThrow(TypeError));
+
+  it('takes a value behind what was closed again', () => {
+    expect(
+      sh`echo 'a'${'x'} "b"${'y'} # c
+      ${'z'} a#b ${'w'}`.toString(),
+    ).toContain("'w'");
+  });
+
+  it.each([undefined, null, {}, true, Number.NaN, Symbol('x'), () => 1, 'a\0b'])(
+    'refuses %s as a value',
+    (value) => {
+      expect(() => sh`echo ${value as never}`).toThrow(TypeError);
+    },
+  );
+
+  it('has its quoting alone, too', () => {
+    expect(shellQuote("a'b")).toBe("'a'\\''b'");
+    expect(() => shellQuote('\0')).toThrow(TypeError);
+  });
+});
