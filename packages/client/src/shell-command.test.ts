@@ -26,7 +26,9 @@ describe('a command', () => {
   });
 
   it('is written as it is around its values', () => {
-    expect(sh`printf 'a\n' \`id\` \${HOME} $HOME`.toString()).toBe("printf 'a\\n' `id` ${HOME} $HOME");
+    expect(sh`printf 'a\n' \`id\` \${HOME} $HOME`.toString()).toBe(
+      ["printf 'a\\n' `id` $", '{HOME} $HOME'].join(''),
+    );
     expect(sh`echo ${1} ${2n} ${[]}${['a', 3]}`.toString()).toBe("echo '1' '2' 'a' '3'");
     expect(sh`${sh`cat ${'a b'}`} | wc`.toString()).toBe("cat 'a b' | wc");
     expect(sh`echo 'x' "y" \# ${'z'}`.toString()).toBe("echo 'x' \"y\" \\# 'z'");
