@@ -34,6 +34,11 @@ const SYSTEM_PACKAGES = [
   { package: 'strace', file: 'strace', for: ['test'] },
   { package: 'tmux', file: 'tmux', for: ['test'] },
   { package: 'python3', file: 'python3', for: ['test', 'vm', 'abuse'] },
+  {
+    package: 'python3-prometheus-client',
+    path: ['/usr/lib/python3/dist-packages/prometheus_client/openmetrics/parser.py'],
+    for: ['test'],
+  },
   { package: 'ruby', file: 'ruby', for: ['test'] },
   { package: 'ruby-beefcake', path: ['/usr/lib/ruby/vendor_ruby/beefcake.rb'], for: ['test'] },
   { package: 'ruby-eventmachine', path: ['/usr/lib/ruby/vendor_ruby/eventmachine.rb'], for: ['test'] },

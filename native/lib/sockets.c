@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -135,12 +136,18 @@ int warden_datagram_socket(void) {
 
 int warden_send_datagram(int fd, const char *path, const void *bytes, uint32_t size) {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    if (strlen(path) >= sizeof(address.sun_path))
+    size_t length = strlen(path);
+    if (length >= sizeof(address.sun_path))
         return -ENAMETOOLONG;
-    memcpy(address.sun_path, path, strlen(path) + 1);
+    memcpy(address.sun_path, path, length + 1);
+    socklen_t address_size = sizeof(address);
+    if (path[0] == '@') { /* in the abstract name space each byte counts, the zeros behind the name too */
+        address.sun_path[0] = '\0';
+        address_size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
+    }
     ssize_t count;
     do
-        count = sendto(fd, bytes, size, MSG_NOSIGNAL | MSG_DONTWAIT, (struct sockaddr *)&address, sizeof(address));
+        count = sendto(fd, bytes, size, MSG_NOSIGNAL | MSG_DONTWAIT, (struct sockaddr *)&address, address_size);
     while (count < 0 && errno == EINTR);
     return count < 0 ? -errno : 0;
 }

@@ -42,7 +42,7 @@ WARDEN_EXPORT int warden_connect_unix(const char *path, int type);
 WARDEN_EXPORT int64_t warden_send(int fd, const void *bytes, uint32_t size, const int32_t *fds, uint32_t fd_count);
 WARDEN_EXPORT int64_t warden_receive(int fd, void *buffer, uint32_t size, int32_t *fds, int32_t *fd_count);
 WARDEN_EXPORT int warden_datagram_socket(void);
-/* Sends one datagram to whoever is bound to `path`. Never waits: -EAGAIN when the receiver's queue is full. */
+/* Sends one datagram to whoever is bound to `path`; `@name` is a name of the abstract name space. Never waits: -EAGAIN when the receiver's queue is full. */
 WARDEN_EXPORT int warden_send_datagram(int fd, const char *path, const void *bytes, uint32_t size);
 WARDEN_EXPORT int warden_peer_credentials(int fd, int32_t pid_uid_gid[3]);
 

@@ -9,8 +9,10 @@ import { failpoints } from './failpoint.ts';
 import { CORE_FAILPOINTS } from './failpoint-names.ts';
 import type { Core, CoreOptions } from './options.ts';
 import { Pools } from './pools.ts';
+import { hostSpec, reconfigure } from './reconfigure.ts';
 import { recoverContainers } from './recovery.ts';
 import { openSession } from './session.ts';
+import { noTotals, statistics } from './statistics.ts';
 import { WarmPool } from './warm-pool.ts';
 
 /** `<depot>/<id>/run/wshd.sock` and longer ones must fit into a socket address (spec linux-container.md 2). */
@@ -22,7 +24,7 @@ const MAX_DEPOT_BYTES = 60;
  * Errors: `INVALID_SPEC` (options), `UNSUPPORTED` (a driver cannot be set up), `NATIVE_FAILED`.
  */
 export async function createCore(options: CoreOptions): Promise<Core> {
-  const { drivers, network } = options;
+  const { drivers } = options;
   if (Buffer.byteLength(options.depot) > MAX_DEPOT_BYTES) {
     throw new WardenError(
       'INVALID_SPEC',
@@ -33,19 +35,15 @@ export async function createCore(options: CoreOptions): Promise<Core> {
   const engine = makeEngine(options);
   await drivers.init.setup(options.depot);
   await drivers.cgroup.setup();
-  await drivers.network.setup({
-    pool: network.pool,
-    allowNetworks: network.allowNetworks,
-    denyNetworks: network.denyNetworks,
-    allowHostAccess: network.allowHostAccess,
-    maxConnections: network.maxConnections,
-  });
+  await drivers.network.setup(hostSpec(options));
   await recoverContainers(engine);
   engine.warm.fill();
   return {
     get containerCount() {
       return engine.containers.size;
     },
+    statistics: () => statistics(engine),
+    reconfigure: (changes) => reconfigure(engine, changes),
     openSession: () => openSession(engine),
     settle: async () => {
       await settle(engine);
@@ -75,6 +73,7 @@ function makeEngine(options: CoreOptions): Engine {
     events: new EventBus(),
     startedAt: performance.now(),
     isClosing: false,
+    totals: noTotals(),
     nextJobId: () => {
       if (lastJobId === 0) {
         // ids of recovered jobs stay theirs

@@ -162,6 +162,7 @@ async function register(
   await engine.failpoints.pass('create.snapshot');
   engine.reserved.delete(record.handle);
   engine.containers.set(record.handle, container);
+  engine.totals.created += 1;
   attachInit(engine, container, init);
   publish(engine, container, { type: 'created' });
   await engine.failpoints.pass('create.register');

@@ -67,6 +67,7 @@ async function tearDown(engine: Engine, container: ManagedContainer): Promise<vo
   await failpoints.pass('destroy.directory');
   returnToPools(engine, record);
   container.isDestroyed = true;
+  engine.totals.destroyed += 1;
   container.references.clear();
   if (engine.containers.get(container.handle) === container) engine.containers.delete(container.handle);
   publish(engine, container, { type: 'destroyed' });

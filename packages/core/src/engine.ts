@@ -7,11 +7,13 @@ import type { CoreFailpoints } from './failpoint-names.ts';
 import type { CoreDrivers, CoreOptions } from './options.ts';
 import type { Pools } from './pools.ts';
 import { type ContainerRecord, writeRecord } from './record.ts';
+import type { Totals } from './statistics.ts';
 import type { WarmPool } from './warm-pool.ts';
 
 /** See the file's head. */
 export interface Engine {
-  readonly options: CoreOptions;
+  /** Replaced as a whole when something changes: nobody keeps a part of it. */
+  options: CoreOptions;
   readonly drivers: CoreDrivers;
   readonly logger: Logger;
   readonly pools: Pools;
@@ -26,6 +28,7 @@ export interface Engine {
   readonly events: EventBus;
   /** By `performance.now()`. */
   readonly startedAt: number;
+  readonly totals: Totals;
   nextJobId(): number;
   /** Set once the daemon lets go of everything: what ends now ends because of us. */
   isClosing: boolean;

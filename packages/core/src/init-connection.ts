@@ -8,6 +8,7 @@ import { explainExit, OUT_OF_MEMORY_EVENT } from './exit-verdict.ts';
 import { ManagedJob } from './job.ts';
 import { makeTaps } from './job-taps.ts';
 import type { JobNote } from './record.ts';
+import { countEnd } from './statistics.ts';
 
 /** The original's event texts. */
 const OUTPUT_EVENT = 'command exceeded maximum output';
@@ -105,20 +106,17 @@ export function adoptJob(
     isClosing: () => engine.isClosing,
   });
   container.jobs.set(job.id, managed);
+  if (!isRecovered) engine.totals.jobsStarted += 1;
   managed.ended.then(
-    ({ exitStatus, verdict }) =>
-      publish(engine, container, { type: 'exit', jobId: job.id, exitStatus, verdict }),
+    ({ exitStatus, verdict }) => {
+      countEnd(engine, verdict);
+      publish(engine, container, { type: 'exit', jobId: job.id, exitStatus, verdict });
+      if (note === undefined) return;
+      note.exitStatus = exitStatus;
+      if (container.record.jobs.has(job.id)) saveRecordSoon(engine, container);
+    },
     () => {}, // the next daemon sees the end
   );
-  if (note !== undefined) {
-    managed.ended.then(
-      ({ exitStatus }) => {
-        note.exitStatus = exitStatus;
-        if (container.record.jobs.has(job.id)) saveRecordSoon(engine, container);
-      },
-      () => {}, // the next daemon sees the end
-    );
-  }
   logger.debug?.('job-adopted', { handle, job: job.id, isRecovered });
   return managed;
 }

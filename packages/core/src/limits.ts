@@ -78,6 +78,7 @@ export async function watchOutOfMemory(engine: Engine, container: ManagedContain
   const watch = await cgroup.watchOutOfMemory(
     record.drivers.cgroup,
     () => {
+      engine.totals.outOfMemoryKills += 1;
       addEvent(engine, container, OUT_OF_MEMORY_EVENT);
       if (container.state !== 'active') return;
       stopContainer(engine, container, { kill: false }).catch((error: unknown) => {

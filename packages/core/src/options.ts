@@ -13,6 +13,7 @@ import type {
 } from '@warden/interface';
 
 import type { Syslog } from './job-log.ts';
+import type { CoreStatistics } from './statistics.ts';
 
 /** One driver per role, probed and chosen. */
 export interface CoreDrivers {
@@ -97,9 +98,29 @@ export interface CoreOptions {
   readonly failpoints?: Failpoints;
 }
 
+/** What can change while the engine runs; the meanings are those of {@link CoreOptions}. */
+export interface CoreChanges
+  extends Partial<
+    Pick<
+      CoreOptions,
+      'graceTime' | 'rootfs' | 'warmContainers' | 'jobOutputLimit' | 'rlimits' | 'ports' | 'uids'
+    >
+  > {
+  readonly network?: Partial<
+    Pick<CoreOptions['network'], 'pool' | 'allowNetworks' | 'denyNetworks' | 'allowHostAccess' | 'dnsServers'>
+  >;
+}
+
 /** The engine: hands out sessions, survives restarts. */
 export interface Core extends WardenHost {
   readonly containerCount: number;
+  /** How things stand, and what has happened. Costs a look at each container. */
+  statistics(): CoreStatistics;
+  /**
+   * Changes options. Pools can only grow. What containers were made with stays theirs; the host-wide rules of the network change for all.
+   * Either everything is in force afterwards or nothing. Errors: `INVALID_SPEC`, the network driver's.
+   */
+  reconfigure(changes: CoreChanges): Promise<void>;
   /** Settles when no stop and no destruction is in progress any more, also those nobody waits for. Never rejects. */
   settle(): Promise<void>;
   /** Lets go of everything and leaves containers running. Idempotent. */

@@ -2,12 +2,11 @@
 
 /** Numbers that are handed out and come back. Times are milliseconds of a monotonic clock. */
 export class Pool {
-  readonly size: number;
   readonly #delayMs: number;
   readonly #now: () => number;
   /** Free entries and since when; a Map keeps the order of insertion. */
   readonly #free = new Map<number, number>();
-  readonly #all: ReadonlySet<number>;
+  readonly #all: Set<number>;
 
   constructor(
     entries: readonly number[],
@@ -16,8 +15,27 @@ export class Pool {
     this.#delayMs = options.delayMs ?? 0;
     this.#now = options.now ?? (() => performance.now());
     this.#all = new Set(entries);
-    this.size = this.#all.size;
     for (const entry of this.#all) this.#free.set(entry, Number.NEGATIVE_INFINITY);
+  }
+
+  /** All entries. */
+  get size(): number {
+    return this.#all.size;
+  }
+
+  /** Adds what it does not have yet, behind what is free. */
+  extend(entries: readonly number[]): void {
+    for (const entry of entries) {
+      if (this.#all.has(entry)) continue;
+      this.#all.add(entry);
+      this.#free.set(entry, Number.NEGATIVE_INFINITY);
+    }
+  }
+
+  /** Whether all of its entries are among these. */
+  isWithin(entries: readonly number[]): boolean {
+    const others = new Set(entries);
+    return [...this.#all].every((entry) => others.has(entry));
   }
 
   /** Entries that are taken or still wait for their delay. */

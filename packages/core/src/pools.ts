@@ -24,6 +24,26 @@ export class Pools {
     this.ports = new Pool(numbers(options.ports));
   }
 
+  /**
+   * Answers what makes the pools as large as these options say. Errors: `INVALID_SPEC` when something of the networks would not be in there any
+   * more.
+   */
+  extension({ network, uids, ports }: Pick<CoreOptions, 'network' | 'uids' | 'ports'>): () => void {
+    const networks = blocks(network.pool);
+    if (!this.networks.isWithin(networks)) {
+      throw new WardenError(
+        'INVALID_SPEC',
+        `network.pool_network: a pool can only grow while the daemon runs: ${network.pool} does not hold all networks there were`,
+        { fields: { operation: 'reconfigure', object: 'network.pool_network' } },
+      );
+    }
+    return () => {
+      this.networks.extend(networks);
+      this.uids.extend(numbers(uids));
+      this.ports.extend(numbers(ports));
+    };
+  }
+
   /** Errors: `POOL_EXHAUSTED`; `INVALID_SPEC` for what is no address. */
   acquireNetwork(wanted: string | undefined): NetworkBlock {
     if (wanted === undefined) {

@@ -43,6 +43,11 @@ export class WarmPool {
     this.#make = make;
   }
 
+  /** How many can be claimed. */
+  get readyCount(): number {
+    return this.#ready.length;
+  }
+
   /** How many there are to be. */
   get #size(): number {
     return isPlain(this.#engine()) ? 0 : (this.#engine().options.warmContainers ?? 0);
@@ -55,6 +60,12 @@ export class WarmPool {
     this.#filling = this.#fill().finally(() => {
       this.#filling = undefined;
     });
+  }
+
+  /** Prepares or gives up until there are as many as there are to be now. */
+  fit(): void {
+    for (const surplus of this.#ready.splice(this.#size)) void this.#giveUp(surplus);
+    this.fill();
   }
 
   /**
@@ -174,5 +185,5 @@ function originOf({ options }: Engine): string {
     const stat = fs.statSync(file, { throwIfNoEntry: false });
     return [stat?.dev, stat?.ino, stat?.mtimeMs, stat?.size];
   };
-  return [...facts(options.rootfs), ...facts(HOST_RESOLV_CONF)].join(' ');
+  return [...facts(options.rootfs), ...facts(HOST_RESOLV_CONF), ...options.network.dnsServers].join(' ');
 }

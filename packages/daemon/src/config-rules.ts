@@ -12,17 +12,21 @@ const LAST_UID = 0x7fff_fffe;
 
 /** Notes every problem and warning. The values are of the types of the schema. */
 export function checkRules(configuration: Configuration, findings: Findings): void {
-  checkServer(configuration, findings);
+  checkSockets(configuration, findings);
   checkNetwork(configuration, findings);
   checkRanges(configuration, findings);
 }
 
-function checkServer({ server }: Configuration, { problems }: Findings): void {
-  for (const key of ['unix_domain_path', 'syslog_socket'] as const) {
-    const path = server[key];
+function checkSockets({ server, monitoring }: Configuration, { problems }: Findings): void {
+  const sockets = {
+    'server.unix_domain_path': server.unix_domain_path,
+    'server.syslog_socket': server.syslog_socket,
+    'monitoring.socket': monitoring.socket,
+  };
+  for (const [key, path] of Object.entries(sockets)) {
     if (path && Buffer.byteLength(path) > MAX_SOCKET_BYTES)
       problems.push(
-        `server.${key}: expected a path of at most ${MAX_SOCKET_BYTES} bytes, the limit of socket addresses, found ${Buffer.byteLength(path)}`,
+        `${key}: expected a path of at most ${MAX_SOCKET_BYTES} bytes, the limit of socket addresses, found ${Buffer.byteLength(path)}`,
       );
   }
 }

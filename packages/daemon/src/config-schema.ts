@@ -176,6 +176,30 @@ export const SCHEMA: Readonly<Record<string, Readonly<Record<string, KeyRule>>>>
       about: 'TCP port on 127.0.0.1 answering 200; null or 0: none',
     },
   },
+  monitoring: {
+    port: {
+      type: 'integer',
+      min: 0,
+      max: 65_535,
+      nullable: true,
+      fallback: null,
+      about:
+        'TCP port on 127.0.0.1 answering `/metrics` (OpenMetrics), `/health` and `/ready`; null or 0: none (see docs/operations.md)',
+    },
+    socket: {
+      type: 'string',
+      nullable: true,
+      fallback: null,
+      about: 'unix socket answering the same; null: none',
+    },
+    socket_permissions: {
+      type: 'integer',
+      min: 0,
+      max: 0o777,
+      fallback: 0o660,
+      about: 'mode of that socket (octal in YAML 1.1)',
+    },
+  },
   logging: {
     level: {
       type: 'string',
@@ -187,9 +211,22 @@ export const SCHEMA: Readonly<Record<string, Readonly<Record<string, KeyRule>>>>
       type: 'string',
       optional: true,
       nullable: true,
-      about: 'append JSON lines here instead of standard output',
+      about: 'append lines here instead of standard output; opened again at SIGHUP',
     },
     syslog: { type: 'string', optional: true, nullable: true, about: 'identity for syslog' },
+    format: {
+      type: 'string',
+      fallback: 'json',
+      oneOf: ['json', 'text'],
+      about: "the original's JSON lines, or lines for people",
+    },
+    request_ids: {
+      type: 'string',
+      fallback: 'auto',
+      oneOf: ['auto', 'always', 'never'],
+      about:
+        'the id of a request in every line that is written because of it, also by drivers; auto: at debug, and with Node 24 always, where it costs nothing',
+    },
   },
   network: {
     pool_network: {

@@ -36,10 +36,17 @@ export interface Configuration {
     readonly syslog_socket?: string | null;
   };
   readonly health_check_server: { readonly port: number | null };
+  readonly monitoring: {
+    readonly port: number | null;
+    readonly socket: string | null;
+    readonly socket_permissions: number;
+  };
   readonly logging: {
     readonly level: string;
     readonly file?: string | null;
     readonly syslog?: string | null;
+    readonly format: 'json' | 'text';
+    readonly request_ids: 'auto' | 'always' | 'never';
   };
   readonly network: {
     readonly pool_network: string;
@@ -113,14 +120,39 @@ export function isInsecure({ server }: Configuration): boolean {
 /** Reads and checks a file. Errors: `INVALID_SPEC` naming the file and every wrong key. */
 export function loadConfiguration(file: string | undefined): Configuration {
   if (file === undefined) return checkConfiguration({});
-  try {
+  return configurationFrom({ ...readFile(file), file, directory: path.dirname(path.resolve(file)) });
+}
+
+/** The values of a file, unchecked. Errors: `INVALID_SPEC` naming the file. */
+export function readFile(file: string): Pick<GivenValues, 'given' | 'warnings'> {
+  return naming(file, () => {
     const { value, warnings } = parseYaml(readText(file));
-    const configuration = checkConfiguration(value ?? {}, warnings);
-    return {
-      ...configuration,
-      drivers: withModules(configuration.drivers, path.dirname(path.resolve(file))),
-    };
+    return { given: value ?? {}, warnings };
+  });
+}
+
+/** Checks values. `directory`: where modules by relative paths lie. Errors: `INVALID_SPEC` naming the file, if any, and every wrong key. */
+export function configurationFrom({ given, warnings, file, directory }: GivenValues): Configuration {
+  return naming(file, () => {
+    const configuration = checkConfiguration(given, warnings);
+    return directory === undefined
+      ? configuration
+      : { ...configuration, drivers: withModules(configuration.drivers, directory) };
+  });
+}
+
+interface GivenValues {
+  readonly given: unknown;
+  readonly warnings: readonly string[];
+  readonly file: string | undefined;
+  readonly directory: string | undefined;
+}
+
+function naming<T>(file: string | undefined, action: () => T): T {
+  try {
+    return action();
   } catch (cause) {
+    if (file === undefined) throw cause;
     throw new WardenError('INVALID_SPEC', `configuration ${file}: ${(cause as Error).message}`, {
       cause,
       fields: { file },

@@ -1,5 +1,5 @@
 /** Translates the configuration's keys into what core wants: units, defaults taken from the host, absent values. */
-import type { CoreOptions } from '@warden/core';
+import type { CoreChanges, CoreOptions } from '@warden/core';
 import { type Logger, RESOURCE_NAMES, type ResourceLimits } from '@warden/interface';
 import { type Configuration, isInsecure } from './config.ts';
 import { UNLIMITED_VALUE } from './config-schema.ts';
@@ -53,6 +53,22 @@ export function coreOptions(
     allowNested: server.allow_nested_warden,
     lang: process.env.LANG || 'en_US.UTF-8',
     durable: own.durable,
+  };
+}
+
+/** What of the options can change while the daemon runs. */
+export function coreChanges(options: CoreOptions): CoreChanges {
+  const { graceTime, rootfs, warmContainers, jobOutputLimit, rlimits, ports, uids } = options;
+  const { pool, allowNetworks, denyNetworks, allowHostAccess, dnsServers } = options.network;
+  return {
+    graceTime,
+    rootfs,
+    ...(warmContainers !== undefined && { warmContainers }),
+    jobOutputLimit,
+    rlimits,
+    ports,
+    uids,
+    network: { pool, allowNetworks, denyNetworks, allowHostAccess, dnsServers },
   };
 }
 

@@ -5,12 +5,13 @@
 import fs from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
-import { parseArgs } from 'node:util';
 import { QUARANTINE_ADVICE, setAside } from '@warden/core';
 import { silentLogger, toWardenError, type WardenError } from '@warden/interface';
 import { nftablesNetwork } from '@warden/net-nftables';
 import { checkHost } from './check-host.ts';
-import { type Configuration, isInsecure, loadConfiguration } from './config.ts';
+import { type Configuration, isInsecure } from './config.ts';
+import { loadFromSources } from './config-sources.ts';
+import { CONFIGURATION_OPTIONS, CONFIGURATION_USAGE, configurationWords, parseWords } from './options.ts';
 import { surveyDrivers, type Trial } from './select-drivers.ts';
 import { type Finding, surveyHost } from './survey.ts';
 import { unsafeSettings } from './unsafe-settings.ts';
@@ -27,28 +28,26 @@ export interface Diagnosis {
 /** Of a directory below which layers are tried. */
 const TRIAL_PREFIX = '.warden-doctor-';
 
-const USAGE = `Usage: wardend doctor [--config FILE] [--json]
+const USAGE = `Usage: wardend doctor [--json] [settings]
 
 Shows what this host has, which drivers work or why not, and what to do for better ones. Needs no daemon, and root to try most things.
 Exit status: 0 usable, 1 not usable, 2 wrong words.
-`;
+
+${CONFIGURATION_USAGE}`;
 
 /** Runs the words behind `wardend doctor`; answers the exit status. */
 export async function doctor(words: readonly string[]): Promise<number> {
   try {
-    const { values } = parseArgs({
-      args: [...words],
-      options: {
-        config: { type: 'string', short: 'c' },
-        json: { type: 'boolean' },
-        help: { type: 'boolean', short: 'h' },
-      },
+    const values = parseWords(words, {
+      ...CONFIGURATION_OPTIONS,
+      json: { type: 'boolean' },
+      help: { type: 'boolean', short: 'h' },
     });
     if (values.help) {
       process.stdout.write(USAGE);
       return 0;
     }
-    const diagnosis = await diagnose(loadConfiguration(values.config));
+    const diagnosis = await diagnose(loadFromSources(configurationWords(values)).configuration);
     process.stdout.write(values.json ? `${JSON.stringify(diagnosis)}\n` : describe(diagnosis));
     return diagnosis.usable ? 0 : 1;
   } catch (error) {

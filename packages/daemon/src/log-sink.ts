@@ -16,23 +16,42 @@ const PRIORITIES: Readonly<Record<string, string>> = {
   debug2: '<15>',
 };
 
-/** Where and how much to log. */
-export interface LogSinkOptions {
+/** What of a log can change while it is written. */
+export interface LogSettings {
   /** One of the original's levels. */
   readonly level: string;
   /** Appended to. */
   readonly file?: string | undefined;
+  /** `json` (default): the original's lines; `text`: for people. */
+  readonly format?: 'json' | 'text' | undefined;
+}
+
+/** The same for the journal. */
+const JOURNAL_PRIORITIES: Readonly<Record<string, string>> = {
+  error: '<3>',
+  warn: '<4>',
+  info: '<6>',
+  debug: '<7>',
+  debug2: '<7>',
+};
+
+/** Where and how much to log. */
+export interface LogSinkOptions extends LogSettings {
   /** Identity for syslog. With neither this nor `file`: standard output. */
   readonly syslog?: string | undefined;
   /** Default: the system's. */
   readonly syslogSocket?: string | undefined;
   /** Scopes whose debug lines are written whatever the level (`WARDEN_DEBUG=net,wshd`). */
   readonly debugScopes?: readonly string[];
+  /** The request that is being worked on; its id is in each line. */
+  readonly requestId?: () => string | undefined;
 }
 
-/** A logger and the means to end it. */
+/** A logger and the means to change and end it. */
 export interface LogSink {
   readonly logger: Logger;
+  /** Opens the file again, which somebody may have moved away, and takes the settings. Errors: `INVALID_SPEC` naming the file; nothing has changed then. */
+  reconfigure(settings: LogSettings): void;
   /** Closes the file. */
   close(): void;
 }
@@ -42,23 +61,40 @@ type Output = (level: string, line: string) => void;
 
 /** Opens the sink. Writes are synchronous and whole, so that the last line before a crash is there. Errors: `INVALID_SPEC` naming the file. */
 export function openLogSink(options: LogSinkOptions): LogSink {
-  const descriptor = options.file === undefined ? undefined : openFile(options.file);
-  const outputs: Output[] = [];
-  if (descriptor !== undefined) outputs.push(descriptorOutput(descriptor));
-  if (options.syslog !== undefined) outputs.push(syslogOutput(options.syslog, options.syslogSocket));
-  if (outputs.length === 0) outputs.push(descriptorOutput(1));
+  const syslog =
+    options.syslog === undefined ? undefined : syslogOutput(options.syslog, options.syslogSocket);
+  const stdout = standardOutput();
+  let settings: LogSettings = options;
+  let descriptor: number | undefined;
+  let outputs: readonly Output[] = [];
+  const reconfigure = (next: LogSettings): void => {
+    const opened = next.file === undefined ? undefined : openFile(next.file);
+    if (descriptor !== undefined) fs.closeSync(descriptor);
+    descriptor = opened;
+    settings = next;
+    const chosen = [opened === undefined ? undefined : descriptorOutput(opened), syslog];
+    outputs = chosen.filter((one) => one !== undefined);
+    if (outputs.length === 0) outputs = [stdout];
+  };
+  reconfigure(options);
   const write = (level: string, source: string, event: string, fields: LogFields): void => {
     try {
-      const line = formatLine(level, source, event, fields);
+      const format = settings.format === 'text' ? formatText : formatLine;
+      const request = options.requestId?.();
+      const data = request === undefined ? fields : { request_id: request, ...fields };
+      const line = format(level, source, event, data);
       for (const output of outputs) output(level, line);
     } catch {
       // fields that refer to themselves: losing the line is better than losing the daemon
     }
   };
   return {
-    logger: makeLogger(options, write),
+    logger: makeLogger(() => settings.level, options.debugScopes ?? [], write),
+    reconfigure,
     close: () => {
       if (descriptor !== undefined) fs.closeSync(descriptor);
+      descriptor = undefined;
+      outputs = [];
     },
   };
 }
@@ -71,6 +107,22 @@ function openFile(file: string): number {
       cause,
       fields: { operation: 'open log', object: file, errno: (cause as NodeJS.ErrnoException).code },
     });
+  }
+}
+
+/** Where standard output is the journal, it is told how serious each line is (sd-daemon(3)). */
+function standardOutput(): Output {
+  const output = descriptorOutput(1);
+  if (!isJournal()) return output;
+  return (level, line) => output(level, `${JOURNAL_PRIORITIES[level]}${line}`);
+}
+
+function isJournal(): boolean {
+  try {
+    const { dev, ino } = fs.fstatSync(1, { bigint: true });
+    return process.env.JOURNAL_STREAM === `${dev}:${ino}`;
+  } catch {
+    return false; // it is closed
   }
 }
 
@@ -99,22 +151,33 @@ function syslogOutput(identity: string, socket: string | undefined): Output {
 
 type Write = (level: string, source: string, event: string, fields: LogFields) => void;
 
-function makeLogger({ level, debugScopes = [] }: LogSinkOptions, write: Write): Logger {
-  const threshold = LEVELS.indexOf(level);
-  const isEnabled = (one: string): boolean => LEVELS.indexOf(one) <= threshold;
+function makeLogger(levelNow: () => string, debugScopes: readonly string[], write: Write): Logger {
+  const isEnabled = (one: string): boolean => LEVELS.indexOf(one) <= LEVELS.indexOf(levelNow());
   const make = (scope: string, inherited: LogFields): Logger => {
     const at =
-      (one: string, wanted = isEnabled(one)) =>
-      (event: string, fields: LogFields = {}): void => {
-        if (wanted) write(one, scope, event, { ...inherited, ...fields });
+      (one: string) =>
+      (event: string, fields: LogFields = {}): void =>
+        write(one, scope, event, { ...inherited, ...fields });
+    const filtered = (one: string): Logger['info'] => {
+      const line = at(one);
+      return (event, fields) => {
+        if (isEnabled(one)) line(event, fields);
       };
-    const isDebugged = isEnabled('debug') || debugScopes.some((wanted) => scope.split('.').includes(wanted));
+    };
+    const debug = at('debug');
+    const trace = at('debug2');
+    const isPicked = debugScopes.some((wanted) => scope.split('.').includes(wanted));
     return {
-      debug: isDebugged ? at('debug', true) : undefined,
-      trace: isEnabled('debug2') ? at('debug2') : undefined,
-      info: at('info'),
-      warn: at('warn'),
-      error: at('error'),
+      // looked at for each line: the level may change
+      get debug() {
+        return isPicked || isEnabled('debug') ? debug : undefined;
+      },
+      get trace() {
+        return isEnabled('debug2') ? trace : undefined;
+      },
+      info: filtered('info'),
+      warn: filtered('warn'),
+      error: filtered('error'),
       child: (name, fields = {}) =>
         make(scope === '' ? name : `${scope}.${name}`, { ...inherited, ...fields }),
     };
@@ -143,6 +206,18 @@ function formatLine(level: string, source: string, event: string, fields: LogFie
     },
     printable,
   );
+}
+
+/** One line for people: time, level, source, event, and the facts as `key=value`. */
+function formatText(level: string, source: string, event: string, fields: LogFields): string {
+  const facts = Object.entries(fields).flatMap(([key, value]) => {
+    const text = JSON.stringify(value, printable);
+    if (text === undefined) return [];
+    // a plain word needs no quotes
+    return [`${key}=${/^"[\w./:@%+,-]+"$/.test(text) ? text.slice(1, -1) : text}`];
+  });
+  const time = new Date().toISOString();
+  return [time, level.padEnd(5), source === '' ? 'wardend' : source, event, ...facts].join(' ');
 }
 
 /** Makes every value printable: bigint as decimal text, errors with their code, bytes by length. */

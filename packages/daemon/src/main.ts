@@ -1,11 +1,16 @@
 /** The program `wardend`: options, configuration, signals, exit status. */
-import { type Logger, toWardenError } from '@warden/interface';
+import { type Logger, toWardenError, WardenError } from '@warden/interface';
 import { raiseOpenFileLimit } from '@warden/native';
-import { type Configuration, loadConfiguration } from './config.ts';
+import type { Configuration } from './config.ts';
+import { configCommand, effective } from './config-command.ts';
+import { loadFromSources } from './config-sources.ts';
 import { doctor } from './doctor.ts';
 import { FAILPOINTS } from './failpoints.ts';
-import { type LogSink, openLogSink } from './log-sink.ts';
-import { parseOptions, USAGE } from './options.ts';
+import { type LogSettings, type LogSink, openLogSink } from './log-sink.ts';
+import { type DaemonOptions, parseOptions, USAGE } from './options.ts';
+import type { ReloadReport } from './reload.ts';
+import { RequestContext } from './request-context.ts';
+import { type InheritedSocket, type ServiceManager, serviceManager } from './service-manager.ts';
 import { type RunningDaemon, startDaemon } from './start.ts';
 
 /** Runs the daemon until a signal ends it. Never rejects; sets the exit status: 0 after a signal, 1 after a failed start, 2 for wrong use. */
@@ -14,9 +19,14 @@ export async function main(words: readonly string[] = process.argv.slice(2)): Pr
     process.exitCode = await doctor(words.slice(1));
     return;
   }
+  if (words[0] === 'config') {
+    process.exitCode = configCommand(words.slice(1));
+    return;
+  }
+  let options: DaemonOptions;
   let configuration: Configuration;
   try {
-    const options = parseOptions(words);
+    options = parseOptions(words);
     if (options.help) {
       process.stdout.write(USAGE);
       return;
@@ -25,9 +35,9 @@ export async function main(words: readonly string[] = process.argv.slice(2)): Pr
       process.stdout.write(FAILPOINTS.map((name) => `${name}\n`).join(''));
       return;
     }
-    configuration = loadConfiguration(options.config);
+    configuration = loadFromSources(options).configuration;
     if (options.checkConfig) {
-      process.stdout.write(`${JSON.stringify(configuration, bigintAsText, 2)}\n`);
+      process.stdout.write(effective(configuration));
       return;
     }
   } catch (error) {
@@ -36,43 +46,122 @@ export async function main(words: readonly string[] = process.argv.slice(2)): Pr
     return;
   }
   try {
-    await run(configuration);
+    await run(options, configuration);
   } catch (error) {
     complain(error);
     process.exitCode = 1;
   }
 }
 
-async function run(configuration: Configuration): Promise<void> {
-  const { level, file, syslog } = configuration.logging;
+async function run(options: DaemonOptions, configuration: Configuration): Promise<void> {
+  const debugScopes = (process.env.WARDEN_DEBUG ?? '').split(',').filter((scope) => scope !== '');
+  const requests = new RequestContext();
+  requests.configure(configuration.logging, debugScopes);
   const sink = openLogSink({
-    level,
-    file: file ?? undefined,
-    syslog: syslog ?? undefined,
+    ...logSettings(configuration),
+    syslog: configuration.logging.syslog ?? undefined,
     syslogSocket: configuration.server.syslog_socket ?? undefined,
-    debugScopes: (process.env.WARDEN_DEBUG ?? '').split(',').filter((scope) => scope !== ''),
+    debugScopes,
+    requestId: () => requests.current(),
   });
   const { logger } = sink;
   raiseOpenFiles(logger);
-  for (const key of configuration.unknown) logger.warn('unknown-configuration-key', { key });
-  for (const text of configuration.warnings) logger.warn('configuration-warning', { text });
+  tellOddities(configuration, logger);
   logger.info('configuration', { configuration });
   // armed before the first await: a signal during the start must not kill a half-made container
   const signal = firstSignal();
+  const hangups = watchHangups();
+  let manager: ServiceManager;
   let daemon: RunningDaemon;
   try {
-    daemon = await startDaemon(configuration, logger);
+    manager = serviceManager(process.env, (facts) => logger.warn('service-manager-not-told', facts));
+    daemon = await startDaemon(configuration, logger, {
+      clientSocket: clientSocket(manager.sockets),
+      enclose: (id, action) => requests.enclose(id, action),
+    });
   } catch (error) {
     logger.error('start-failed', { error });
     sink.close();
     throw error;
   }
-  await endBy(await signal, daemon, sink);
+  manager.ready(`serving ${daemon.containerCount} containers`);
+  let inForce = configuration;
+  hangups.begin(async () => {
+    manager.reloading();
+    const status = await reload({ options, inForce, daemon, sink }).then((next) => {
+      inForce = next.configuration;
+      requests.configure(inForce.logging, debugScopes);
+      return next.status;
+    });
+    manager.ready(status);
+  });
+  const how = await signal;
+  hangups.end();
+  await endBy(how, { daemon, sink, manager });
 }
 
-/** A process limit beyond 2^53, which `JSON.stringify` does not take. */
-function bigintAsText(_key: string, value: unknown): unknown {
-  return typeof value === 'bigint' ? value.toString() : value;
+function logSettings({ logging: { level, file, format } }: Configuration): LogSettings {
+  return { level, file: file ?? undefined, format };
+}
+
+function tellOddities({ unknown, warnings }: Configuration, logger: Logger): void {
+  for (const key of unknown) logger.warn('unknown-configuration-key', { key });
+  for (const text of warnings) logger.warn('configuration-warning', { text });
+}
+
+interface Reloading {
+  readonly options: DaemonOptions;
+  readonly inForce: Configuration;
+  readonly daemon: RunningDaemon;
+  readonly sink: LogSink;
+}
+
+/** Reads everything again. What is wrong changes nothing and is told. Never rejects. */
+async function reload({ options, inForce, daemon, sink }: Reloading): Promise<{
+  readonly configuration: Configuration;
+  readonly status: string;
+}> {
+  const { logger } = sink;
+  try {
+    const next = loadFromSources(options).configuration;
+    tellOddities(next, logger);
+    sink.reconfigure(logSettings(next)); // the file may have been moved away: it is opened again in any case
+    let report: ReloadReport;
+    try {
+      report = await daemon.reload(next);
+    } catch (error) {
+      sink.reconfigure(logSettings(inForce));
+      throw error;
+    }
+    const { changed, needsRestart } = report;
+    logger.info('reloaded', { changed, needsRestart });
+    if (needsRestart.length > 0)
+      logger.warn('restart-needed', {
+        keys: needsRestart.map(({ key }) => key),
+        advice: 'restart the daemon for these; containers go on',
+      });
+    const rest =
+      needsRestart.length > 0 ? `, ${needsRestart.map(({ key }) => key).join(', ')} after a restart` : '';
+    return { configuration: next, status: `reloaded: ${changed.length} settings changed${rest}` };
+  } catch (error) {
+    logger.error('reload-failed', { error, advice: 'nothing has changed; wardend config check tells more' });
+    return {
+      configuration: inForce,
+      status: `reload failed, nothing has changed: ${toWardenError(error).message}`,
+    };
+  }
+}
+
+/** Of what the service manager has opened, the socket for clients. Errors: `INVALID_SPEC` when there are several: one would never be served. */
+function clientSocket(sockets: readonly InheritedSocket[]): number | undefined {
+  const [first, ...others] = sockets;
+  if (others.length === 0) return first?.descriptor;
+  const names = sockets.map(({ name }) => name).join(', ');
+  throw new WardenError(
+    'INVALID_SPEC',
+    `the service manager has opened ${sockets.length} sockets (${names}), wardend serves clients on one; keep one ListenStream`,
+    { fields: { operation: 'take sockets over', names } },
+  );
 }
 
 /** Some descriptors per container and per client; the original wanted so many, and ended where it could not have them. */
@@ -96,20 +185,57 @@ type EndSignal = 'SIGTERM' | 'SIGINT' | 'SIGUSR2';
 function firstSignal(): Promise<EndSignal> {
   return new Promise((resolve) => {
     for (const name of ['SIGTERM', 'SIGINT', 'SIGUSR2'] as const) process.on(name, () => resolve(name));
-    process.on('SIGHUP', () => {}); // a closed terminal is no reason to stop
   });
 }
 
-async function endBy(signal: EndSignal, daemon: RunningDaemon, sink: LogSink): Promise<void> {
+/** SIGHUP: during the start it is kept for later, and several while one is worked on are one. A closed terminal is no reason to stop. */
+function watchHangups(): { begin(action: () => Promise<void>): void; end(): void } {
+  let action: (() => Promise<void>) | undefined;
+  let isWanted = false;
+  let isRunning = false;
+  const work = async (): Promise<void> => {
+    if (isRunning || action === undefined) return;
+    isRunning = true;
+    while (isWanted && action !== undefined) {
+      isWanted = false;
+      await action();
+    }
+    isRunning = false;
+  };
+  process.on('SIGHUP', () => {
+    isWanted = true;
+    void work();
+  });
+  return {
+    begin: (given) => {
+      action = given;
+      void work();
+    },
+    end: () => {
+      action = undefined;
+    },
+  };
+}
+
+interface Ending {
+  readonly daemon: RunningDaemon;
+  readonly sink: LogSink;
+  readonly manager: ServiceManager;
+}
+
+async function endBy(signal: EndSignal, { daemon, sink, manager }: Ending): Promise<void> {
   sink.logger.info('ending', { signal });
   if (signal === 'SIGUSR2') {
+    manager.stopping('draining: requests in progress come to their ends', true);
     // whoever drains may still decide that it takes too long; further SIGUSR2 change nothing
     for (const name of ['SIGTERM', 'SIGINT'] as const) process.on(name, () => void daemon.close());
     await daemon.drain();
   } else {
+    manager.stopping('ending; containers go on');
     await daemon.close();
   }
   sink.logger.info('ended', { signal });
+  manager.close();
   sink.close();
   // containers are no children of the event loop, but a pending timer or reader must not hold a finished daemon
   process.exit(0);

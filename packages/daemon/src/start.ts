@@ -2,35 +2,50 @@
  * Configuration to running daemon, in the order of spec behaviour.md 2. Each step has its undo, so that a failed start leaves
  * neither lock, nor socket, nor pidfile behind.
  */
+import { createRequire } from 'node:module';
 import { makeCgroupView } from '@warden/cgroup';
 import { type Core, createCore } from '@warden/core';
-import type { Failpoints, Logger } from '@warden/interface';
+import { type Failpoints, type Logger, WardenError } from '@warden/interface';
 import { peerCredentials } from '@warden/native';
-import { type ClientPolicy, type WardenServer, wardenServer } from '@warden/server';
+import { type ClientPolicy, type WardenServer, type WardenServerOptions, wardenServer } from '@warden/server';
 import { checkHost } from './check-host.ts';
 import { bothPolicies, clientPolicy } from './client-policy.ts';
 import type { Configuration } from './config.ts';
 import { connectionLimit, readOpenFileLimit } from './connection-limit.ts';
-import { coreOptions } from './core-options.ts';
+import { coreChanges, coreOptions } from './core-options.ts';
 import { claimDepot, makeDepot } from './depot.ts';
 import { lockDepot } from './depot-lock.ts';
 import { readFailpoints } from './failpoints.ts';
-import { listenForHealthChecks } from './health-check.ts';
 import { writePidfile } from './pidfile.ts';
 import { checkPools } from './pools.ts';
+import { compareConfigurations, merged, type ReloadReport } from './reload.ts';
 import { type DriverSet, type GivenDrivers, selectDrivers } from './select-drivers.ts';
 import { unsafeSettings } from './unsafe-settings.ts';
+import { Watchers } from './watchers.ts';
 
 /** A running daemon. */
 export interface RunningDaemon {
+  /** Containers that can be asked for now. */
+  readonly containerCount: number;
+  /**
+   * Puts what can change of another configuration in force, one reload after the other, and answers what did. Errors: nothing has changed
+   * then; `INVALID_SPEC`, `ALREADY_EXISTS` (a port or path is in use), `UNAVAILABLE` (the end has begun), the network driver's.
+   */
+  reload(configuration: Configuration): Promise<ReloadReport>;
   /** Ends at once, also a drain: requests in progress are cut off, containers and jobs live on. Idempotent. */
   close(): Promise<void>;
   /** Finishes what is in progress, as SIGUSR2 does (spec behaviour.md 11), then ends. Idempotent. */
   drain(): Promise<void>;
 }
 
+const { version } = createRequire(import.meta.url)('../package.json') as { readonly version: string };
+
 /** What the assembler brings itself. */
 export interface GivenParts extends GivenDrivers {
+  /** A listening socket for clients, opened by somebody else; see `WardenServerOptions.descriptor`. */
+  readonly clientSocket?: number | undefined;
+  /** See `WardenServerOptions.enclose`. */
+  readonly enclose?: WardenServerOptions['enclose'];
   /** Who may be a client, beside what `server.allowed_uids` says: both must agree. */
   readonly clientPolicy?: ClientPolicy;
 }
@@ -66,6 +81,14 @@ export async function startDaemon(
     undo.push(() => lock.release());
     await failpoints.pass('start.lock');
     claimDepot(depot, settings.container_klass);
+    // early, so that whoever watches sees a daemon that starts; closed last of all but the lock
+    const watchers = new Watchers({
+      version,
+      depot,
+      socketMode: configuration.monitoring.socket_permissions,
+    });
+    undo.push(() => watchers.close());
+    await watchers.monitor(configuration);
 
     const { drivers } = await selectDrivers(configuration, { logger, failpoints }, given);
     undo.push(() => drivers.network.close());
@@ -76,33 +99,51 @@ export async function startDaemon(
     });
     undo.push(() => core.close());
     await failpoints.pass('start.core');
+    watchers.core = core;
     showCgroups(configuration, drivers, logger);
 
-    const policy = bothPolicies(clientPolicy(settings.allowed_uids), given.clientPolicy);
+    let current = configuration;
+    const policyOf = ({ server: { allowed_uids } }: Configuration): ClientPolicy | undefined =>
+      bothPolicies(clientPolicy(allowed_uids), given.clientPolicy);
+    let policy = policyOf(current);
     const server = wardenServer({
       host: core,
       path: settings.unix_domain_path,
+      ...(given.clientSocket !== undefined && { descriptor: given.clientSocket }),
       mode: settings.unix_domain_permissions,
       maxFrameBytes: settings.max_frame_bytes,
       peerOf: peerCredentials,
-      ...(policy === undefined ? {} : { policy }),
-      maxConnections: connectionLimit(settings.max_connections, readOpenFileLimit()),
+      // both are asked for each client: they may change
+      get policy() {
+        return policy;
+      },
+      get maxConnections() {
+        return connectionLimit(current.server.max_connections, readOpenFileLimit());
+      },
+      observer: watchers.observer,
+      enclose: given.enclose,
       logger: logger.child('server'),
     });
     await server.listen();
     undo.push(() => server.close());
     await failpoints.pass('start.listen');
+    watchers.server = server;
+    watchers.phase = 'ready';
     // both last until all but the lock is gone: who watches them waits for the end
-    const { port } = configuration.health_check_server;
-    if (port) undo.splice(1, 0, await listenForHealthChecks(port));
+    await watchers.answerHealthChecks(configuration);
     if (settings.pidfile) undo.splice(1, 0, writePidfile(settings.pidfile));
     for (const { name, means, advice } of unsafeSettings(configuration))
       logger.warn(`unsafe-${name}`, { means, advice });
-    logger.info('listening', { path: settings.unix_domain_path, depot });
+    const { clientSocket } = given;
+    const at =
+      clientSocket === undefined ? { path: settings.unix_domain_path } : { descriptor: clientSocket };
+    logger.info('listening', { ...at, depot });
 
     let ended: Promise<void> | undefined;
     const end = (before?: () => Promise<void>): Promise<void> => {
+      watchers.phase = 'draining';
       ended ??= (async () => {
+        await reloading; // what it has begun must not be taken apart under its hands
         try {
           await before?.();
         } catch (error) {
@@ -114,14 +155,44 @@ export async function startDaemon(
       })();
       return ended;
     };
+    const reload = async (next: Configuration): Promise<ReloadReport> => {
+      if (ended !== undefined) throw new WardenError('UNAVAILABLE', 'the daemon is going away');
+      const report = compareConfigurations(current, next);
+      const target = merged(current, next);
+      checkHost(target);
+      if (report.changed.some(({ key }) => /^(port|user)\./.test(key)))
+        checkPools(target, logger.child('configuration'));
+      const moved = await watchers.move(target);
+      try {
+        await core.reconfigure(coreChanges(coreOptions(target, depot, drivers, logger)));
+      } catch (error) {
+        await moved.revert();
+        throw error;
+      }
+      current = target;
+      policy = policyOf(target);
+      await moved.commit();
+      return report;
+    };
+    let reloading: Promise<unknown> = Promise.resolve();
     const impatience = new AbortController();
     return {
+      get containerCount() {
+        return core.containerCount;
+      },
+      reload: (next) => {
+        const result = reloading.then(() => reload(next));
+        reloading = result.catch(() => {});
+        return result;
+      },
       close: () => {
         impatience.abort();
         return end();
       },
       drain: () =>
-        end(() => drain(server, core, { impatience, seconds: settings.drain_timeout, logger, failpoints })),
+        end(() =>
+          drain(server, core, { impatience, seconds: current.server.drain_timeout, logger, failpoints }),
+        ),
     };
   } catch (error) {
     await unwind();

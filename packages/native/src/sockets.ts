@@ -85,7 +85,7 @@ export function makeDatagramSocket(): number {
 }
 
 /**
- * Sends one datagram to whoever is bound to `path`, without ever waiting. Answers `undefined` when it was taken, else the errno's name:
+ * Sends one datagram to whoever is bound to `path` (`@name`: a name of the abstract name space), without ever waiting. Answers `undefined` when it was taken, else the errno's name:
  * `ENOENT` or `ECONNREFUSED` (nobody there), `EAGAIN` (its queue is full), `EMSGSIZE`, and the like.
  */
 export function sendDatagram(fd: number, path: string, bytes: Uint8Array): string | undefined {

@@ -206,6 +206,7 @@ class NftablesNetwork implements NetworkDriver {
       createLink(this.#netlink(), spec, this.#links, pid);
       this.#bandwidth.attached(spec.id, pid);
       this.#note(spec);
+      this.#log.debug?.('link-attached', { id: spec.id, address: spec.containerIp, pid });
     } catch (cause) {
       const error = failure('attach', linkEnds(spec.id).host.name, cause);
       try {
@@ -236,10 +237,12 @@ class NftablesNetwork implements NetworkDriver {
       throw cause;
     }
     this.#containers().ports.set(mapping.hostPort, publishedPort(spec, mapping));
+    this.#log.debug?.('port-mapped', { id: spec.id, ...mapping });
   }
 
   async allowEgress(spec: NetworkSpec, _state: DriverState, rule: EgressRule): Promise<void> {
     this.#commit('allow-egress', spec.id, insertEgress(this.#table, spec.id, { rule, pool: this.#pool }));
+    this.#log.debug?.('egress-allowed', { id: spec.id, rule });
   }
 
   async setBandwidth(spec: NetworkSpec, _state: DriverState, limit: BandwidthLimit): Promise<void> {
@@ -290,6 +293,7 @@ class NftablesNetwork implements NetworkDriver {
       this.#bandwidth.drop(spec.id, link);
       if (link !== undefined) this.#awaitEnd(spec.id, link);
       this.#forget(spec);
+      this.#log.debug?.('link-released', { id: spec.id });
     } catch (cause) {
       throw failure('release', name, cause);
     }

@@ -6,7 +6,7 @@ import type { Socket } from 'node:net';
 import type { Logger, Warden } from '@warden/interface';
 import { decodeMessage, encodeFrameParts, FrameDecoder, MessageType, REQUESTS } from '@warden/protocol';
 import type { BudgetShare } from './byte-budget.ts';
-import { errorResponse, isDefect } from './error-response.ts';
+import { errorCode, errorResponse, isDefect } from './error-response.ts';
 import { FrameTimer } from './frame-timer.ts';
 import { HANDLERS, isWaitingRequest } from './requests.ts';
 import { type ClientKey, TURN_MILLISECONDS, type Turns } from './turns.ts';
@@ -20,6 +20,12 @@ const FLUSH_MILLISECONDS = 1_000;
 /** While the socket is not read, its end of file is not seen either; so often it is asked in another way. */
 const PROBE_MILLISECONDS = 1_000;
 
+/** Who counts requests. Called for each: it must neither throw nor take its time. */
+export interface RequestObserver {
+  /** `request`: the kind's name; `errorCode`: of the error it was answered with. */
+  requestEnded(request: string, milliseconds: number, errorCode: string | undefined): void;
+}
+
 /** Options of {@link ServerConnection}. */
 export interface ConnectionOptions {
   readonly socket: Socket;
@@ -32,6 +38,11 @@ export interface ConnectionOptions {
   /** Whose connection this is, as far as turns go. */
   readonly client: ClientKey;
   readonly budget: BudgetShare;
+  readonly observer?: RequestObserver | undefined;
+  /** Ids of its requests begin with it. */
+  readonly name?: string;
+  /** See `WardenServerOptions.enclose`. */
+  readonly enclose?: ((requestId: string, action: () => Promise<void>) => Promise<void>) | undefined;
 }
 
 /** See the file's head. */
@@ -49,6 +60,10 @@ export class ServerConnection {
   readonly #client: ClientKey;
   readonly #budget: BudgetShare;
   readonly #uploads = new Uploads();
+  readonly #observer: RequestObserver | undefined;
+  readonly #name: string;
+  readonly #enclose: ConnectionOptions['enclose'];
+  #requests = 0;
   #queuedBytes = 0;
   /** Of the frame in execution. */
   #runningBytes = 0;
@@ -67,6 +82,9 @@ export class ServerConnection {
     this.#turns = options.turns;
     this.#client = options.client;
     this.#budget = options.budget;
+    this.#observer = options.observer;
+    this.#name = options.name ?? 'c';
+    this.#enclose = options.enclose;
     this.#decoder = new FrameDecoder(
       options.maxFrameBytes === undefined ? {} : { maxFrameBytes: options.maxFrameBytes },
     );
@@ -186,7 +204,7 @@ export class ServerConnection {
     if (this.#queue.length > 0) await this.#turns.enter(this.#client);
     let turnEnds = performance.now() + TURN_MILLISECONDS;
     for (let frame = this.#next(); frame !== undefined; frame = this.#next()) {
-      await this.#execute(frame);
+      await this.#begin(frame);
       if (this.#isClosing || this.#gone.signal.aborted) break;
       if (performance.now() < turnEnds || this.#queue.length === 0) continue;
       await this.#turns.wait(this.#client);
@@ -218,8 +236,17 @@ export class ServerConnection {
     return frame;
   }
 
-  async #execute(frame: Uint8Array): Promise<void> {
+  #begin(frame: Uint8Array): Promise<void> {
+    const id = `${this.#name}.${++this.#requests}`;
+    return this.#enclose === undefined
+      ? this.#execute(frame, id)
+      : this.#enclose(id, () => this.#execute(frame, id));
+  }
+
+  async #execute(frame: Uint8Array, id: string): Promise<void> {
     let type: number = MessageType.Error;
+    let code: string | undefined;
+    const begun = this.#observer === undefined ? 0 : performance.now();
     try {
       const message = decodeMessage(frame, 'request');
       type = message.type;
@@ -235,11 +262,14 @@ export class ServerConnection {
       this.#logAnswer(type, response);
       await this.#send(type, response);
     } catch (error) {
-      if (isDefect(error)) this.#logger.error('request-defect', { request: REQUESTS[type]?.name, error });
+      code = errorCode(error);
+      if (isDefect(error))
+        this.#logger.error('request-defect', { request_id: id, request: REQUESTS[type]?.name, error });
       else this.#logger.debug?.('request-failed', { request: REQUESTS[type]?.name, error });
       await this.#send(MessageType.Error, errorResponse(error));
     } finally {
       this.#runningType = undefined;
+      this.#observer?.requestEnded(REQUESTS[type]?.name ?? 'unknown', performance.now() - begun, code);
     }
   }
 

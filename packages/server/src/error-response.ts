@@ -10,6 +10,11 @@ export function errorResponse(error: unknown): ErrorResponse {
   return { message: sendable(message), data: dataText(code, fields) };
 }
 
+/** The code that {@link errorResponse} answers with. */
+export function errorCode(error: unknown): ErrorCode {
+  return describe(error).code;
+}
+
 /** A text cut in the middle of a character holds a lone surrogate, which stands for no byte and cannot be encoded. */
 function sendable(text: string): string {
   try {

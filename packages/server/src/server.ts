@@ -1,13 +1,12 @@
 /** The server: accepts clients on a unix socket, gives each a session, and ends in one of two ways. */
-import fs from 'node:fs';
 import net from 'node:net';
 import { type Logger, silentLogger, WardenError, type WardenHost } from '@warden/interface';
 import { encodeFrame, encodeMessage, MessageType } from '@warden/protocol';
 import { ByteBudget } from './byte-budget.ts';
-import { ServerConnection } from './connection.ts';
+import { type RequestObserver, ServerConnection } from './connection.ts';
 import { errorResponse } from './error-response.ts';
 import { admit, type ClientPolicy, type Peer } from './peer.ts';
-import { listenAt, removeSocket, requireFreePath } from './socket-file.ts';
+import { listenAt, listenOn, removeSocket, requireFreePath } from './socket-file.ts';
 import { Turns } from './turns.ts';
 
 const DEFAULT_BUFFERED_BYTES = 256 * 1024 * 1024;
@@ -25,6 +24,11 @@ export interface WardenServerOptions {
   readonly path: string;
   /** Permissions of the socket file; connecting needs write permission. Default 0660. */
   readonly mode?: number;
+  /**
+   * A listening unix socket that somebody else has opened, as a service manager does. It is used instead of `path`, and nothing in the file
+   * system is made, changed or removed: who connects while no server listens waits for the next one.
+   */
+  readonly descriptor?: number;
   readonly logger?: Logger;
   /** Largest message accepted. Default 64 MiB. */
   readonly maxFrameBytes?: number;
@@ -34,16 +38,22 @@ export interface WardenServerOptions {
   readonly frameTimeoutMs?: number;
   /** Bytes of requests that all clients together may have waiting; who sends more is told so and closed. Default 256 MiB. */
   readonly maxBufferedBytes?: number;
+  /** Runs what is done for a request, whose id is unique in this process: for whoever wants to know later what was done for which. */
+  readonly enclose?: ((requestId: string, action: () => Promise<void>) => Promise<void>) | undefined;
+  /** Is told of each request that was answered. */
+  readonly observer?: RequestObserver | undefined;
   /** Tells by a connection's descriptor who made it. With it the connections of one process count as one client when turns are given. */
   readonly peerOf?: (descriptor: number) => Peer;
   /** Who may stay; asked once for each connection, before anything of it is read. Needs `peerOf`: whom nobody knows is refused. */
-  readonly policy?: ClientPolicy;
+  readonly policy?: ClientPolicy | undefined;
 }
 
 /** A server. All methods are idempotent. */
 export interface WardenServer {
   /** Clients connected now. */
   readonly connectionCount: number;
+  /** Clients that were not admitted, since the server was made. */
+  readonly refusedCount: number;
   /** Starts accepting. Errors: `ALREADY_EXISTS` naming a path in use, `INVALID_SPEC`, `NATIVE_FAILED`. */
   listen(): Promise<void>;
   /**
@@ -68,6 +78,8 @@ class UnixSocketServer implements WardenServer {
   readonly #turns = new Turns();
   readonly #budget: ByteBudget;
   #refused = 0;
+  #refusedInAll = 0;
+  #accepted = 0;
   #lingering = 0;
   #refusalsLogged = Number.NEGATIVE_INFINITY;
   #inode: number | undefined;
@@ -84,11 +96,18 @@ class UnixSocketServer implements WardenServer {
     return this.#connections.size;
   }
 
+  get refusedCount(): number {
+    return this.#refusedInAll;
+  }
+
   async listen(): Promise<void> {
-    const { path, mode = 0o660 } = this.#options;
-    await requireFreePath(path);
-    await listenAt(this.#server, path, mode);
-    this.#inode = fs.lstatSync(path).ino;
+    const { path, mode = 0o660, descriptor } = this.#options;
+    if (descriptor === undefined) {
+      await requireFreePath(path);
+      this.#inode = await listenAt(this.#server, path, mode);
+    } else {
+      await listenOn(this.#server, descriptor);
+    }
     // running out of descriptors must not end the daemon
     this.#server.on('error', (error) => this.#logger.error('accept-failed', { error }));
   }
@@ -110,7 +129,7 @@ class UnixSocketServer implements WardenServer {
   }
 
   async close(): Promise<void> {
-    if (!this.#stopped) removeSocket(this.#options.path, this.#inode);
+    if (!this.#stopped && this.#inode !== undefined) removeSocket(this.#options.path, this.#inode);
     this.#stopped ??= this.#stop();
     const stopped = this.#stopped;
     const connections = [...this.#connections];
@@ -138,6 +157,9 @@ class UnixSocketServer implements WardenServer {
       turns: this.#turns,
       client: peer?.pid || socket,
       budget: this.#budget.open(),
+      observer: this.#options.observer,
+      name: `c${++this.#accepted}`,
+      enclose: this.#options.enclose,
     });
     this.#connections.add(connection);
     void connection.ended.then(() => this.#connections.delete(connection));
@@ -156,6 +178,7 @@ class UnixSocketServer implements WardenServer {
   /** Tells a client why it cannot stay. The others, and the descriptors their requests need, are not touched. */
   #refuse(socket: net.Socket, error: unknown): void {
     this.#refused++;
+    this.#refusedInAll++;
     const now = performance.now();
     if (now - this.#refusalsLogged >= REFUSAL_LOG_MILLISECONDS) {
       this.#refusalsLogged = now;

@@ -28,8 +28,8 @@ export async function requireFreePath(path: string): Promise<void> {
     );
 }
 
-/** Listens at `path` with exactly `mode`; replaces a socket nobody listens on. Errors: `NATIVE_FAILED`. */
-export async function listenAt(server: net.Server, path: string, mode: number): Promise<void> {
+/** Listens at `path` with exactly `mode` and answers the inode; replaces a socket nobody listens on. Errors: `NATIVE_FAILED`. */
+export async function listenAt(server: net.Server, path: string, mode: number): Promise<number> {
   // a name nobody else uses: nothing of the directory is touched; short, because it must fit into an address too
   const temporary = join(dirname(path), `.w${randomBytes(3).toString('hex')}`);
   const umask = process.umask(0o177);
@@ -43,6 +43,7 @@ export async function listenAt(server: net.Server, path: string, mode: number): 
     await once(server, 'listening');
     fs.chmodSync(temporary, mode);
     fs.renameSync(temporary, path);
+    return fs.lstatSync(path).ino;
   } catch (cause) {
     // closes nothing if it does not listen; else it removes the temporary name as well
     server.close();
@@ -54,8 +55,23 @@ export async function listenAt(server: net.Server, path: string, mode: number): 
   }
 }
 
+/** Listens on a socket that is bound and listening already. Errors: `NATIVE_FAILED` for a descriptor that is none. */
+export async function listenOn(server: net.Server, descriptor: number): Promise<void> {
+  try {
+    server.listen({ fd: descriptor });
+    await once(server, 'listening');
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException;
+    throw new WardenError(
+      'NATIVE_FAILED',
+      `the inherited descriptor ${descriptor} is no unix socket to listen on: ${message}`,
+      { cause, fields: { operation: 'listen', object: `fd ${descriptor}`, errno: code } },
+    );
+  }
+}
+
 /** Removes the socket if it is still the one of `inode`. */
-export function removeSocket(path: string, inode: number | undefined): void {
+export function removeSocket(path: string, inode: number): void {
   if (fs.lstatSync(path, { throwIfNoEntry: false })?.ino === inode) fs.rmSync(path, { force: true });
 }
 

@@ -18,6 +18,7 @@ export { forensics } from './forensics.ts';
 export { assertIsolated, isolationProblem } from './isolation.ts';
 export { type Inventory, leaks, remainingLeaks, takeInventory } from './leak-audit.ts';
 export { makeNamespace, type Namespace } from './namespace.ts';
+export { type ParsedFamily, type ParsedSample, parseOpenMetrics } from './openmetrics.ts';
 export { patience } from './patience.ts';
 export { cgroupParents, processesOf, reapPlaces, registerPlace, sweepGroups } from './places.ts';
 export { describeWith, type Requirement, unmet } from './requires.ts';

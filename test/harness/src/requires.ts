@@ -21,7 +21,9 @@ export type Requirement =
   | 'tmux'
   | 'nft'
   | 'python3'
-  | 'ruby';
+  | 'ruby'
+  | 'systemd-analyze'
+  | 'prometheus-client';
 
 const CHECKS: Readonly<Record<Requirement, () => string | undefined>> = {
   root: () => (process.getuid?.() === 0 ? undefined : 'root'),
@@ -50,6 +52,12 @@ const CHECKS: Readonly<Record<Requirement, () => string | undefined>> = {
   tmux: () => program('tmux', '-V'),
   nft: () => program('nft', '--version'),
   python3: () => program('python3', '--version'),
+  'prometheus-client': () =>
+    spawnSync('/usr/bin/python3', ['-c', 'import prometheus_client.openmetrics'], { stdio: 'ignore' })
+      .status === 0
+      ? undefined
+      : 'the Python library prometheus_client',
+  'systemd-analyze': () => program('systemd-analyze', '--version'),
   ruby: () =>
     program('ruby', '--version') ??
     (spawnSync('ruby', ['-rbeefcake', '-reventmachine', '-e', ''], { stdio: 'ignore' }).status === 0

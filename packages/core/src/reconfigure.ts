@@ -1,0 +1,92 @@
+/**
+ * Changes of a running engine's options. What containers were made with stays theirs; what is host-wide changes for all of them, in one
+ * transaction of the driver. Either everything is in force afterwards or nothing.
+ */
+import { isWardenError, WardenError } from '@warden/interface';
+import type { ManagedContainer } from './container.ts';
+import { type Engine, networkSpecOf } from './engine.ts';
+import type { CoreChanges, CoreOptions, NumberRange } from './options.ts';
+
+/** Errors: `INVALID_SPEC` for a pool that does not hold everything it held; the network driver's. */
+export async function reconfigure(engine: Engine, changes: CoreChanges): Promise<void> {
+  const before = engine.options;
+  const after: CoreOptions = {
+    ...before,
+    ...changes,
+    network: { ...before.network, ...changes.network },
+  };
+  // the subordinate ids of living containers are counted from the first uid
+  requireSame('user.pool_start_uid', before.uids.first, after.uids.first);
+  requireWithin('user.pool_size', before.uids, after.uids);
+  requireWithin('port.pool_start_port and port.pool_size', before.ports, after.ports);
+  const grow = engine.pools.extension(after);
+  const isNetworkNew = hostSpecText(before) !== hostSpecText(after);
+  if (isNetworkNew) await setUpNetwork(engine, { before, after });
+  engine.options = after;
+  grow();
+  engine.warm.fit();
+}
+
+async function setUpNetwork(
+  engine: Engine,
+  { before, after }: { readonly before: CoreOptions; readonly after: CoreOptions },
+): Promise<void> {
+  const { network } = engine.drivers;
+  try {
+    await network.setup(hostSpec(after));
+    // what a container may reach leaves the pool out: as long as nobody has a new address, the rules can be made anew
+    if (before.network.pool !== after.network.pool)
+      for (const container of [...engine.containers.values()]) await renewRules(engine, container);
+  } catch (error) {
+    await network.setup(hostSpec(before));
+    throw error;
+  }
+}
+
+async function renewRules(engine: Engine, container: ManagedContainer): Promise<void> {
+  const { record } = container;
+  const { mappings, egress, bandwidth } = record;
+  try {
+    await container.exclusive(() =>
+      engine.drivers.network.restore(networkSpecOf(engine, container), record.drivers.network, {
+        mappings,
+        egress,
+        ...(bandwidth ? { bandwidth } : {}),
+      }),
+    );
+  } catch (error) {
+    // it was on its way out
+    if (!container.isDestroyed && !isWardenError(error, 'UNKNOWN_HANDLE')) throw error;
+  }
+}
+
+/** What the network driver's set-up takes. */
+export function hostSpec({ network }: CoreOptions): Parameters<Engine['drivers']['network']['setup']>[0] {
+  const { pool, allowNetworks, denyNetworks, allowHostAccess, maxConnections } = network;
+  return { pool, allowNetworks, denyNetworks, allowHostAccess, maxConnections };
+}
+
+function hostSpecText(options: CoreOptions): string {
+  return JSON.stringify(hostSpec(options));
+}
+
+function requireSame(what: string, before: number, after: number): void {
+  if (before === after) return;
+  throw new WardenError(
+    'INVALID_SPEC',
+    `${what} cannot be changed while containers live: ${before} to ${after}`,
+    {
+      fields: { operation: 'reconfigure', object: what },
+    },
+  );
+}
+
+function requireWithin(what: string, before: NumberRange, after: NumberRange): void {
+  if (after.first <= before.first && after.first + after.count >= before.first + before.count) return;
+  const text = ({ first, count }: NumberRange): string => `${first} to ${first + count - 1}`;
+  throw new WardenError(
+    'INVALID_SPEC',
+    `${what}: a pool can only grow while the daemon runs: ${text(after)} does not hold ${text(before)}`,
+    { fields: { operation: 'reconfigure', object: what } },
+  );
+}

@@ -1,0 +1,98 @@
+/** `wardend config`: looks at the configuration without starting anything. */
+import { parseArgs } from 'node:util';
+import { toWardenError, WardenError } from '@warden/interface';
+import type { Configuration } from './config.ts';
+import { SCHEMA } from './config-schema.ts';
+import { type LoadedConfiguration, loadFromSources } from './config-sources.ts';
+import { configurationSchema } from './json-schema.ts';
+import { CONFIGURATION_OPTIONS, CONFIGURATION_USAGE, configurationWords } from './options.ts';
+import { unsafeSettings } from './unsafe-settings.ts';
+
+const USAGE = `Usage: wardend config check [--json] [settings]
+       wardend config show [settings]
+       wardend config schema
+
+  check    tell every mistake, and what is odd or unsafe; exit status 0: good, 2: a daemon would refuse it
+  show     print what is effective as JSON
+  schema   print the JSON schema of the file, for editors and other programs
+
+${CONFIGURATION_USAGE}`;
+
+/** Runs the words behind `wardend config`; answers the exit status. */
+export function configCommand(words: readonly string[]): number {
+  try {
+    const { values, positionals } = parseArgs({
+      args: [...words],
+      options: {
+        ...CONFIGURATION_OPTIONS,
+        json: { type: 'boolean' },
+        help: { type: 'boolean', short: 'h' },
+      },
+      allowPositionals: true,
+    });
+    if (values.help === true) return print(USAGE);
+    const [what, ...more] = positionals;
+    if (more.length > 0) throw wrongWords(`one word too many: ${more[0]}`);
+    if (what === 'schema') return print(`${JSON.stringify(configurationSchema(SCHEMA), null, 2)}\n`);
+    if (what !== 'check' && what !== 'show')
+      throw wrongWords(
+        what === undefined
+          ? 'say check, show or schema'
+          : `no such command: ${what}; there are check, show and schema`,
+      );
+    const loaded = loadFromSources(configurationWords(values));
+    if (what === 'show') return print(effective(loaded.configuration));
+    const findings = findingsOf(loaded);
+    return print(values.json === true ? `${JSON.stringify(findings)}\n` : describe(findings));
+  } catch (error) {
+    const { code, message } = toWardenError(error);
+    process.stderr.write(`wardend config: ${message} (${code})\n`);
+    return 2;
+  }
+}
+
+/** The effective configuration as JSON text. */
+export function effective(configuration: Configuration): string {
+  // a process limit beyond 2^53 is more than `JSON.stringify` takes
+  const text = (_key: string, value: unknown): unknown =>
+    typeof value === 'bigint' ? value.toString() : value;
+  return `${JSON.stringify(configuration, text, 2)}\n`;
+}
+
+interface Findings {
+  readonly file: string | null;
+  readonly overrides: Readonly<Record<string, string>>;
+  readonly unknown: readonly string[];
+  readonly warnings: readonly string[];
+  readonly unsafe: readonly { readonly name: string; readonly means: string; readonly advice: string }[];
+}
+
+function findingsOf({ configuration, file, overrides }: LoadedConfiguration): Findings {
+  const { unknown, warnings } = configuration;
+  return {
+    file: file ?? null,
+    overrides: Object.fromEntries(overrides),
+    unknown,
+    warnings,
+    unsafe: unsafeSettings(configuration),
+  };
+}
+
+function describe({ file, overrides, unknown, warnings, unsafe }: Findings): string {
+  const lines = [
+    ...Object.entries(overrides).map(([key, source]) => `set: ${key} by ${source}`),
+    ...unknown.map((key) => `unknown: ${key} has no effect`),
+    ...warnings.map((text) => `warning: ${text}`),
+    ...unsafe.map(({ name, means, advice }) => `unsafe: ${name}: ${means}; ${advice}`),
+  ];
+  return [...lines, `${file ?? 'no file, defaults only'}: good`, ''].join('\n');
+}
+
+function print(text: string): number {
+  process.stdout.write(text);
+  return 0;
+}
+
+function wrongWords(message: string): WardenError {
+  return new WardenError('INVALID_SPEC', message, { fields: { operation: 'options' } });
+}

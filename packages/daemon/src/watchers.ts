@@ -1,0 +1,125 @@
+/** Everything by which others watch the daemon: the original's health check, the monitoring endpoint, and the numbers it shows. */
+import type { Core } from '@warden/core';
+import type { RequestObserver, WardenServer } from '@warden/server';
+import type { Configuration } from './config.ts';
+import { listenForHealthChecks } from './health-check.ts';
+import { type EndListener, ListenerSlot } from './listener-slot.ts';
+import { Metrics } from './metrics.ts';
+import { listenOnMonitoringPort, listenOnMonitoringSocket, type Phase } from './monitoring.ts';
+
+/** See the file's head. */
+export class Watchers {
+  phase: Phase = 'starting';
+  core: Core | undefined;
+  server: WardenServer | undefined;
+  readonly #sources: { readonly version: string; readonly depot: string; readonly socketMode: number };
+  /** Only while somebody could ask for them. */
+  #metrics: Metrics | undefined;
+  readonly #health = new ListenerSlot((port: number | null) =>
+    port ? listenForHealthChecks(port) : Promise.resolve(undefined),
+  );
+  readonly #port = new ListenerSlot((port: number | null) =>
+    port ? listenOnMonitoringPort(port, this.#monitored()) : Promise.resolve(undefined),
+  );
+  readonly #socket = new ListenerSlot((path: string | null) =>
+    path
+      ? listenOnMonitoringSocket(path, this.#sources.socketMode, this.#monitored())
+      : Promise.resolve(undefined),
+  );
+
+  constructor(sources: { readonly version: string; readonly depot: string; readonly socketMode: number }) {
+    this.#sources = sources;
+  }
+
+  /** Counts requests while anybody could ask for the numbers. */
+  readonly observer: RequestObserver = {
+    requestEnded: (request, milliseconds, errorCode) =>
+      this.#metrics?.requestEnded(request, milliseconds, errorCode),
+  };
+
+  /** Listens for whoever asks for health, readiness and numbers. Errors: see {@link listenOnMonitoringPort}. */
+  async monitor(configuration: Configuration): Promise<void> {
+    await (await this.#moveMonitoring(configuration)).commit();
+  }
+
+  /** Listens for the original's health checks. Errors: `ALREADY_EXISTS`. */
+  async answerHealthChecks({ health_check_server }: Configuration): Promise<void> {
+    await (await this.#health.move(health_check_server.port)).commit();
+  }
+
+  /** Listens where the configuration says now; either `commit` or `revert` ends what is not needed. Errors: nothing has changed then. */
+  async move(configuration: Configuration): Promise<{ commit: EndListener; revert: EndListener }> {
+    const monitoring = await this.#moveMonitoring(configuration);
+    try {
+      return both(monitoring, await this.#health.move(configuration.health_check_server.port));
+    } catch (error) {
+      await monitoring.revert();
+      throw error;
+    }
+  }
+
+  /** Ends all. Idempotent. */
+  async close(): Promise<void> {
+    this.#metrics?.close();
+    await Promise.all([this.#health.close(), this.#port.close(), this.#socket.close()]);
+  }
+
+  async #moveMonitoring({
+    monitoring,
+  }: Configuration): Promise<{ commit: EndListener; revert: EndListener }> {
+    const isWanted = Boolean(monitoring.port) || monitoring.socket !== null;
+    const fresh = isWanted && this.#metrics === undefined ? this.#makeMetrics() : undefined;
+    this.#metrics ??= fresh;
+    const revert = async (): Promise<void> => {
+      if (fresh === undefined) return;
+      fresh.close();
+      this.#metrics = undefined;
+    };
+    const commit = async (): Promise<void> => {
+      if (isWanted) return;
+      this.#metrics?.close();
+      this.#metrics = undefined;
+    };
+    const done = [{ commit, revert }];
+    try {
+      done.push(await this.#port.move(monitoring.port));
+      done.push(await this.#socket.move(monitoring.socket));
+    } catch (error) {
+      for (const one of done) await one.revert();
+      throw error;
+    }
+    return done.reduce(both);
+  }
+
+  #makeMetrics(): Metrics {
+    return new Metrics({
+      version: this.#sources.version,
+      depot: this.#sources.depot,
+      statistics: () => this.core?.statistics(),
+      connections: () =>
+        this.server && { open: this.server.connectionCount, refused: this.server.refusedCount },
+    });
+  }
+
+  #monitored(): { phase(): Phase; metrics(): string } {
+    return { phase: () => this.phase, metrics: () => this.#metrics?.text() ?? '# EOF\n' };
+  }
+}
+
+interface Move {
+  commit: EndListener;
+  revert: EndListener;
+}
+
+function both(one: Move, other: Move): Move {
+  return {
+    commit: async () => {
+      await one.commit();
+      await other.commit();
+    },
+    revert: async () => {
+      await one.revert();
+      await other.revert();
+    },
+  };
+}
