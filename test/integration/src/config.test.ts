@@ -304,14 +304,18 @@ describeWith(['root', 'isolated', 'overlayfs', 'python3'], 'the start of a daemo
       expect.objectContaining({
         message: 'request',
         log_level: 'debug',
-        data: { request: 'Create', payload: expect.objectContaining({ handle: 'logged' }) },
+        data: {
+          request_id: expect.stringMatching(/^c\d+\.\d+$/),
+          request: 'Create',
+          payload: expect.objectContaining({ handle: 'logged' }),
+        },
       }),
     );
     expect(lines).toContainEqual(
       expect.objectContaining({
         message: 'answer',
         log_level: 'debug',
-        data: { request: 'Create', payload: { handle: 'logged' } },
+        data: expect.objectContaining({ request: 'Create', payload: { handle: 'logged' } }),
       }),
     );
   });

@@ -40,9 +40,10 @@ function published(name: string): readonly string[] {
     .filter((file) => file.endsWith('.ts') && !file.endsWith('.test.ts'))
     .flatMap((file) => ['.js', '.js.map', '.d.ts'].map((end) => `dist/${file.slice(0, -3)}${end}`));
   const programs = Object.values(sourceManifest(name).bin ?? {}).map((file) => path.normalize(file));
+  const units = name === 'daemon' ? ['systemd/warden.service', 'systemd/warden.socket'] : [];
   const skeleton =
     name === 'wshd' ? filesBelow(path.join(ROOT, 'skeleton')).map((file) => `skeleton/${file}`) : [];
-  return [...ALWAYS, ...modules, ...programs, ...skeleton];
+  return [...ALWAYS, ...modules, ...programs, ...units, ...skeleton];
 }
 
 function packedManifest(name: string): Manifest {
