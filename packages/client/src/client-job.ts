@@ -181,6 +181,8 @@ const SIGKILL = 9;
  * processes (the reason for the signal, maybe) lets it.
  */
 const SIGNAL_PATIENCE_MS = 15_000;
+/** After this, a daemon is asked whether it knows anything: one that does not never answers a signal. */
+const DOUBT_MS = 1000;
 
 /**
  * Sends a signal to a job; default SIGKILL to its tree. Errors: `UNSUPPORTED` when the daemon refuses or
@@ -193,16 +195,38 @@ export async function killJob(
   options: { readonly signal?: number; readonly tree?: boolean; readonly reason?: 'timeout' } = {},
 ): Promise<void> {
   const { signal = SIGKILL, tree = true, reason } = options;
-  const patience = AbortSignal.timeout(SIGNAL_PATIENCE_MS);
+  const { signal: patience, end } = impatience(session);
   const value = { handle, job_id: jobId, signal, tree, ...(reason === undefined ? {} : { reason }) };
   try {
     await session.call(MessageType.JobSignal, value, { handle, isUrgent: true, signal: patience });
   } catch (cause) {
     if (!isWardenError(cause, 'ABORTED') || !patience.aborted) throw cause;
-    const text = `the daemon did not answer the signal within ${SIGNAL_PATIENCE_MS} ms; an old daemon does not know it`;
+    const text = 'the daemon did not answer the signal; an old daemon does not know it';
     throw new WardenError('UNSUPPORTED', text, {
       cause,
       fields: { operation: 'kill', object: handle, jobId },
     });
+  } finally {
+    end();
   }
+}
+
+/** Aborted when an answer will not come any more. */
+function impatience(session: Transport): { readonly signal: AbortSignal; end(): void } {
+  const controller = new AbortController();
+  const giveUp = (): void => controller.abort(new Error('no answer'));
+  const doubt = setTimeout(() => {
+    session.features().then(
+      ({ size }) => size === 0 && giveUp(),
+      () => undefined, // the connection tells it
+    );
+  }, DOUBT_MS);
+  const limit = setTimeout(giveUp, SIGNAL_PATIENCE_MS);
+  return {
+    signal: controller.signal,
+    end: () => {
+      clearTimeout(doubt);
+      clearTimeout(limit);
+    },
+  };
 }

@@ -19,7 +19,7 @@ export interface WaitLimits {
 }
 
 /** Patience with the kill, in milliseconds; a spawn that has not been answered yet is awaited within it. */
-const KILL_PATIENCE_MS = 5000;
+const KILL_PATIENCE_MS = 20_000;
 /**
  * Patience with the job's end after a successful kill, in milliseconds: its output may still be on the way.
  */
