@@ -82,6 +82,8 @@ if (passed) {
       'run',
       '--testTimeout',
       '300000',
+      '--hookTimeout',
+      '300000',
       ...(files.length > 0 ? files : WITH_PROGRAMS),
     ],
     {

@@ -1,7 +1,7 @@
-/** A client that means harm: `node hostile-client.mjs SOCKET KIND`. Prints "ready" once it has begun and goes on until it is killed. */
+/** A client that means harm: `node hostile-client.mjs SOCKET KIND [JOB]`, JOB one of the victim's that never stops writing. Prints "ready" once it has begun and goes on until it is killed. */
 import net from 'node:net';
 
-const [socketPath, kind] = process.argv.slice(2);
+const [socketPath, kind, job] = process.argv.slice(2);
 
 const varint = (value) => {
   const bytes = [];
@@ -25,6 +25,7 @@ const TYPE = {
   info: 14,
   spawn: 21,
   run: 23,
+  stream: 24,
   netIn: 31,
   netOut: 32,
   copyIn: 41,
@@ -122,6 +123,18 @@ const KINDS = {
         ]),
       ),
   ],
+  // jobs that nobody asks for again, one after the other
+  jobs: [
+    16,
+    () =>
+      Buffer.concat(
+        Array.from({ length: 50 }, () =>
+          request(TYPE.spawn, Buffer.concat([text(1, 'victim'), text(2, 'exit')])),
+        ),
+      ),
+  ],
+  // output that is asked for and never read
+  unread: [0, undefined],
   // connections that are begun and never finished, and those that are nothing else
   slow: [900, undefined],
   storm: [0, undefined],
@@ -149,6 +162,19 @@ function slowly() {
   socket.on('close', () => clearInterval(timer));
   socket.on('connect', () => socket.write(request(TYPE.ping).subarray(0, 1)));
 }
+
+function unread() {
+  const socket = net.connect(socketPath);
+  socket.on('error', () => {});
+  socket.pause();
+  socket.on('connect', () =>
+    socket.write(
+      request(TYPE.stream, Buffer.concat([text(1, 'victim'), Buffer.from([2 * 8]), varint(Number(job))])),
+    ),
+  );
+}
+
+if (kind === 'unread') for (let n = 0; n < 64; n++) unread();
 
 function storm() {
   const socket = net.connect(socketPath);

@@ -31,8 +31,8 @@ async function resetWatch(): Promise<void> {
   await expect.poll(() => fs.existsSync(`${WATCH_FILE}.reset`), { timeout: patience(20_000) }).toBe(false);
 }
 
-async function attack(socket: string, kind: string): Promise<ChildProcess> {
-  const child = spawn(process.execPath, [path.join(HERE, 'hostile-client.mjs'), socket, kind], {
+async function attack(socket: string, kind: string, job: number): Promise<ChildProcess> {
+  const child = spawn(process.execPath, [path.join(HERE, 'hostile-client.mjs'), socket, kind, String(job)], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   await once(child.stdout, 'data');
@@ -66,15 +66,20 @@ describeWith(['root', 'isolated', 'overlayfs'], 'a hostile client', () => {
     'noise',
     'patterns',
     'scripts',
+    'jobs',
+    'unread',
     'slow',
     'storm',
   ])(
     'by %s keeps nobody waiting and the event loop going round [SECURITY R26]',
     async (kind) => {
       const warden = await suite.daemon.connect();
-      await using _victim = await warden.create({ handle: 'victim' });
+      await using victim = await warden.create({ handle: 'victim' });
+      const { id } = await victim.spawn(
+        kind === 'unread' ? 'while :; do echo "$PPID and more"; done' : 'exit',
+      );
       await resetWatch();
-      const attacker = await attack(suite.daemon.place.socket, kind);
+      const attacker = await attack(suite.daemon.place.socket, kind, id);
       const latencies: number[] = [];
       try {
         for (let n = 0; n < 60; n++) {
