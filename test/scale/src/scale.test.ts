@@ -145,7 +145,7 @@ describeWith(['root', 'isolated', 'overlayfs', 'nft'], `${COUNT} containers at o
     expect(seen(DENIED_PORT)).toBe(0);
   });
 
-  it(`do not let a create hold up the event loop for over ${LOOP_MS} ms`, async () => {
+  it(`do not let a create hold up the event loop for over ${LOOP_MS} ms`, async (context) => {
     const probe = vitalsProbe(place.directory);
     await (await one().create()).destroy();
     const idler = await startIdler(path.join(place.directory, 'idler'));
@@ -174,12 +174,18 @@ describeWith(['root', 'isolated', 'overlayfs', 'nft'], `${COUNT} containers at o
       `p99 ${floor.p99.toFixed(1)} ms, at most ${floor.max.toFixed(1)} ms`,
       '',
     );
-    figures.add('processor time of the daemon per create', `${perCreate.toFixed(1)} ms`, `${LOOP_MS} ms`);
+    figures.add(
+      'processor time of the daemon per create, in several turns',
+      `${perCreate.toFixed(1)} ms`,
+      '',
+    );
     figures.add('daemon: memory, of which heap', `${mega(rss)}, ${mega(heapUsed)}`, '');
     figures.add('daemon: descriptors', fs.readdirSync(`/proc/${daemon.pid}/fd`).length, '');
-    // On a machine that has other work the loop is late because others run, or hold the kernel's locks. What a create computes, in however many
-    // turns, is then the bound: it cannot hold the loop up for longer.
-    expect(Math.min(loop.p99 - floor.p99, perCreate)).toBeLessThan(LOOP_MS);
+    const isRestless = floor.p99 > LOOP_MS / 2;
+    if (isRestless)
+      context.skip(`a machine with less to do: an idle process was ${floor.p99.toFixed(1)} ms late, too`);
+    // what the machine itself was late by is not the daemon's
+    expect(loop.p99 - floor.p99).toBeLessThan(LOOP_MS);
   });
 
   it(`are all recovered within ${RECOVERY_MS / 1_000} s of a kill -9, reachable all the time, with exact pools`, async () => {
