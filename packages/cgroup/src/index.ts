@@ -6,4 +6,4 @@
 export { type CgroupsOptions, cgroups } from './driver.ts';
 export { CGROUP_FAILPOINTS } from './failpoints.ts';
 export { noCgroups } from './none.ts';
-export { type CgroupViewOptions, makeCgroupView } from './view.ts';
+export { type CgroupViewOptions, makeCgroupView, removeCgroupView } from './view.ts';

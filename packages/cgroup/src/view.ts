@@ -68,6 +68,31 @@ export function makeCgroupView({
   }
 }
 
+/** Removes the links that lead to this daemon's groups, and answers which; those of others stay. */
+export function removeCgroupView({
+  directory,
+  prefix,
+  sources,
+}: Pick<CgroupViewOptions, 'directory' | 'prefix' | 'sources'>): readonly string[] {
+  const found = detectHierarchies(sources);
+  if (found?.version !== 1) return [];
+  return SUBSYSTEMS.flatMap((name) => {
+    const mount = found.mounts.get(name);
+    const link = path.join(directory, name);
+    if (mount === undefined || linkTarget(link) !== path.join(mount, prefix)) return [];
+    fs.unlinkSync(link);
+    return [link];
+  });
+}
+
+function linkTarget(link: string): string | undefined {
+  try {
+    return fs.readlinkSync(link);
+  } catch {
+    return undefined; // nothing, or no link
+  }
+}
+
 function firstProblem<T>(items: readonly T[], check: (item: T) => string | undefined): string | undefined {
   for (const item of items) {
     const problem = check(item);

@@ -57,7 +57,8 @@ export async function createCore(options: CoreOptions): Promise<Core> {
   };
 }
 
-function makeEngine(options: CoreOptions): Engine {
+/** An engine that has touched nothing yet. */
+export function makeEngine(options: CoreOptions): Engine {
   const containers = new Map<string, ManagedContainer>();
   let lastJobId = 0;
   let hasWrapped = false;

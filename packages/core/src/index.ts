@@ -4,6 +4,7 @@
  *
  * @packageDocumentation
  */
+export { type CleanUpOptions, cleanUp, type Leftover } from './clean-up.ts';
 export { createCore } from './core.ts';
 export { failpoints } from './failpoint.ts';
 export { CORE_FAILPOINTS, CREATE_FAILPOINTS } from './failpoint-names.ts';

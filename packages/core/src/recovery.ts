@@ -163,7 +163,11 @@ function withdraw({ pools }: Engine, entry: DepotEntry): void {
 }
 
 /** Removes a container that is not continued, and gives back what its record names. */
-async function remove(engine: Engine, container: ManagedContainer, init: Init | undefined): Promise<void> {
+export async function remove(
+  engine: Engine,
+  container: ManagedContainer,
+  init: Init | undefined,
+): Promise<void> {
   const { record } = container;
   const { failpoints } = engine;
   await init?.kill();
@@ -177,7 +181,7 @@ async function remove(engine: Engine, container: ManagedContainer, init: Init | 
 }
 
 /** A container without a record: half made, or robbed of it. What carries its id goes by it, its network with the sweep. */
-async function removeUnrecorded(
+export async function removeUnrecorded(
   engine: Engine,
   { id, directory, uid, network }: Extract<DepotEntry, { kind: 'unrecorded' | 'broken' }>,
   init: Init | undefined,
@@ -272,7 +276,7 @@ async function applyLimits(engine: Engine, { record, handle }: ManagedContainer)
 }
 
 /** Kernel objects that carry our names but belong to no container: left by a daemon that died between two steps. */
-async function reconcile(engine: Engine): Promise<void> {
+export async function reconcile(engine: Engine): Promise<void> {
   const { drivers } = engine;
   const keep = new Set([...engine.containers.values()].map(({ record }) => record.id));
   for (const { id } of readDepot(engine.options.depot)) keep.add(id);

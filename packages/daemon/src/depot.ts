@@ -39,6 +39,15 @@ function makeWithParents(directory: string): void {
  * Errors: `INVALID_SPEC` naming both.
  */
 export function claimDepot(depot: string, backend: string): void {
+  requireOwnDepot(depot, backend);
+  const mark = path.join(depot, MARK);
+  const beside = `${mark}.new`;
+  fs.writeFileSync(beside, `${backend}\n`);
+  fs.renameSync(beside, mark);
+}
+
+/** The look of {@link claimDepot}, without its mark. Errors: `INVALID_SPEC` naming both. */
+export function requireOwnDepot(depot: string, backend: string): void {
   const mark = path.join(depot, MARK);
   const owner = fs.existsSync(mark) ? fs.readFileSync(mark, 'utf8').trim() : backend;
   if (owner !== backend && fs.readdirSync(depot).some(isContainerId)) {
@@ -48,7 +57,4 @@ export function claimDepot(depot: string, backend: string): void {
       { fields: { operation: 'claim depot', object: depot, owner, backend } },
     );
   }
-  const beside = `${mark}.new`;
-  fs.writeFileSync(beside, `${backend}\n`);
-  fs.renameSync(beside, mark);
 }

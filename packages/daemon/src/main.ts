@@ -1,6 +1,7 @@
 /** The program `wardend`: options, configuration, signals, exit status. */
 import { type Logger, toWardenError, WardenError } from '@warden/interface';
 import { raiseOpenFileLimit } from '@warden/native';
+import { cleanupCommand } from './cleanup.ts';
 import type { Configuration } from './config.ts';
 import { configCommand, effective } from './config-command.ts';
 import { loadFromSources } from './config-sources.ts';
@@ -17,6 +18,10 @@ import { type RunningDaemon, startDaemon } from './start.ts';
 export async function main(words: readonly string[] = process.argv.slice(2)): Promise<void> {
   if (words[0] === 'doctor') {
     process.exitCode = await doctor(words.slice(1));
+    return;
+  }
+  if (words[0] === 'cleanup') {
+    process.exitCode = await cleanupCommand(words.slice(1));
     return;
   }
   if (words[0] === 'config') {

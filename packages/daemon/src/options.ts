@@ -42,11 +42,13 @@ export const CONFIGURATION_USAGE: string = `Settings, the upper ones win:
 export const USAGE: string = `Usage: wardend [settings]
        wardend config check|show|schema [settings]
        wardend doctor [settings] [--json]
+       wardend cleanup [--dry-run] [--all] [--json] [settings]
 
   --check-config     check the configuration, print what is effective, and exit
   --list-failpoints  the places where a test can make the daemon fail (docs/failpoints.md), one on a line
   --help             this text
   config             check: check it, and tell what is odd; show: print what is effective; schema: the JSON schema of the file
+  cleanup            remove what a daemon that is gone has left; --dry-run only lists it
   doctor             show what this host has, which drivers work, and what to do for better ones
 
 ${CONFIGURATION_USAGE}

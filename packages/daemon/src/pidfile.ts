@@ -31,7 +31,8 @@ export function writePidfile(file: string): () => void {
   };
 }
 
-function readPid(file: string): number | undefined {
+/** The process that a pidfile names; nothing when there is none, or something else in it. */
+export function readPid(file: string): number | undefined {
   try {
     const text = fs.readFileSync(file, 'utf8').trim();
     return /^[1-9]\d*$/.test(text) ? Number(text) : undefined;
@@ -40,7 +41,8 @@ function readPid(file: string): number | undefined {
   }
 }
 
-function isAlive(pid: number): boolean {
+/** Whether there is such a process. */
+export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
     return true;

@@ -161,4 +161,12 @@ export interface CgroupDriver {
 
   /** Ids that have groups, for reconciliation at start. */
   list(): Promise<readonly ContainerId[]>;
+
+  /**
+   * What `setup` has made on the host and what stays between daemons, in words, as `nftables table inet warden`; only what is there. Changes
+   * nothing. Optional, with {@link CgroupDriver.dismantle}: for taking a configuration off a host.
+   */
+  standing?(): Promise<readonly string[]>;
+  /** Removes that. The caller sees to it that no container is left. Idempotent. Errors: `NATIVE_FAILED` naming what others have put in there. */
+  dismantle?(): Promise<void>;
 }

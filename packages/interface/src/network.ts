@@ -152,4 +152,15 @@ export interface NetworkDriver {
 
   /** Closes sockets. The rules stay in force. */
   close(): Promise<void>;
+
+  /** Ids that {@link NetworkDriver.sweep} would find something of. Changes nothing. Optional. */
+  list?(): Promise<readonly ContainerId[]>;
+
+  /**
+   * What `setup` has made on the host and what stays between daemons, in words, as `nftables table inet warden`; only what is there. Changes
+   * nothing. Optional, with {@link NetworkDriver.dismantle}: for taking a configuration off a host.
+   */
+  standing?(): Promise<readonly string[]>;
+  /** Removes that. The caller sees to it that no container is left. Idempotent. Errors: `NATIVE_FAILED` naming what others have put in there. */
+  dismantle?(): Promise<void>;
 }

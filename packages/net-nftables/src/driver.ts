@@ -36,7 +36,7 @@ import {
 import { FreedAddresses } from './freed-addresses.ts';
 import { listeningAddresses } from './host-listener.ts';
 import type { Inventory } from './inventory.ts';
-import { readInventory } from './inventory.ts';
+import { chainNames, readInventory } from './inventory.ts';
 import type { AddressRange } from './ipv4-address.ts';
 import { formatAddress, parseAddress, parseRange } from './ipv4-address.ts';
 import { formatMac, isContainerLink, linkEnds, linkOwner, shaperOwner } from './link-names.ts';
@@ -48,7 +48,7 @@ import { probeKernel } from './probe.ts';
 import type { Link } from './rtnetlink.ts';
 import { dumpLinks, readLink, routeLoopback } from './rtnetlink.ts';
 import type { InboundPolicy, Surroundings } from './ruleset.ts';
-import { replacePublished, skeleton } from './ruleset.ts';
+import { replacePublished, STATIC_CHAINS, skeleton } from './ruleset.ts';
 import { enableForwarding, hasIpv6 } from './sysctl.ts';
 
 /** How long the kernel is given to end a dead namespace before its link is deleted explicitly. */
@@ -300,11 +300,7 @@ class NftablesNetwork implements NetworkDriver {
   }
 
   async sweep(keep: ReadonlySet<ContainerId>): Promise<readonly ContainerId[]> {
-    this.#inventory = undefined;
-    const { chains, limits, ports, sources } = this.#containers();
-    const { links, shapers } = this.#ownLinks();
-    const owners = Array.from(ports.values(), (port) => port.owner);
-    const found = new Set([...chains, ...limits, ...sources.keys(), ...links.keys(), ...shapers, ...owners]);
+    const { found, links } = this.#owners();
     const removed = [...found].filter((id) => !keep.has(id));
     for (const id of removed) {
       const link = links.get(id);
@@ -314,6 +310,43 @@ class NftablesNetwork implements NetworkDriver {
     }
     this.#freed.flushStrangers((address) => this.#isStranger(address));
     return removed;
+  }
+
+  async list(): Promise<readonly ContainerId[]> {
+    return [...this.#owners().found].sort();
+  }
+
+  async standing(): Promise<readonly string[]> {
+    return chainNames(this.#netlink(), this.#table) === undefined ? [] : [this.#words()];
+  }
+
+  async dismantle(): Promise<void> {
+    const names = chainNames(this.#netlink(), this.#table);
+    if (names === undefined) return;
+    const foreign = names.filter((name) => !STATIC_CHAINS.has(name));
+    if (foreign.length > 0) {
+      throw new WardenError(
+        'NATIVE_FAILED',
+        `${this.#words()} holds chains that are not the daemon's own: ${foreign.join(', ')}`,
+        { fields: { operation: 'dismantle', object: this.#table.table, foreign } },
+      );
+    }
+    this.#inventory = undefined;
+    this.#commit('dismantle', this.#table.table, [this.#table.deleteTable()]);
+  }
+
+  #words(): string {
+    return `nftables table inet ${this.#table.table}`;
+  }
+
+  /** Everybody of whom anything is in the kernel, and the links. */
+  #owners(): { readonly found: ReadonlySet<ContainerId>; readonly links: ReadonlyMap<ContainerId, Link> } {
+    this.#inventory = undefined;
+    const { chains, limits, ports, sources } = this.#containers();
+    const { links, shapers } = this.#ownLinks();
+    const owners = Array.from(ports.values(), (port) => port.owner);
+    const found = new Set([...chains, ...limits, ...sources.keys(), ...links.keys(), ...shapers, ...owners]);
+    return { found, links };
   }
 
   async close(): Promise<void> {

@@ -42,6 +42,16 @@ export function readInventory(connection: NetlinkConnection, table: TableMessage
   }
 }
 
+/** Names of all chains in the table; nothing where there is no such table. */
+export function chainNames(connection: NetlinkConnection, table: TableMessages): string[] | undefined {
+  const names = connection
+    .dump(table.dumpChains())
+    .map((received) => messageAttributes(received, NFGENMSG_BYTES))
+    .filter((attributes) => attributeText(attributes.get(1)) === table.table)
+    .map((attributes) => attributeText(attributes.get(3)));
+  return names.length === 0 ? undefined : names;
+}
+
 function readChains(
   connection: NetlinkConnection,
   table: TableMessages,

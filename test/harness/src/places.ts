@@ -100,9 +100,12 @@ function readEntry(file: string): Entry | undefined {
   }
 }
 
+/** All groups below, the innermost first: a container's group can hold another one. */
 function groupsIn(parent: string): string[] {
-  const entries = fs.readdirSync(parent, { withFileTypes: true });
-  return entries.filter((entry) => entry.isDirectory()).map((entry) => path.join(parent, entry.name));
+  return listing(parent)
+    .map((name) => path.join(parent, name))
+    .filter((file) => fs.statSync(file, { throwIfNoEntry: false })?.isDirectory())
+    .flatMap((group) => [...groupsIn(group), group]);
 }
 
 function endAll(group: string): void {

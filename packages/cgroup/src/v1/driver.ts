@@ -28,6 +28,7 @@ import {
   readProcessCount,
   writeControl,
 } from '../kernel-file.ts';
+import { removeParents, standingGroups } from '../parents.ts';
 import { removeGroup } from '../remove-group.ts';
 import { hasReserve, JOBS, processLimits, wantsReserve } from '../reserve.ts';
 import { untilEmpty, untilStill } from '../until.ts';
@@ -264,6 +265,18 @@ class V1Driver implements CgroupDriver {
       }
     }
     return [...ids].sort();
+  }
+
+  async standing(): Promise<readonly string[]> {
+    return standingGroups(this.#parents());
+  }
+
+  async dismantle(): Promise<void> {
+    removeParents(this.#parents());
+  }
+
+  #parents(): readonly string[] {
+    return this.#hierarchies.map((mount) => path.join(mount, this.#prefix));
   }
 
   #limitProcesses(spec: CgroupSpec, state: DriverState, made: string[]): void {

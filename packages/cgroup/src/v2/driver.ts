@@ -32,6 +32,7 @@ import {
   writeControl,
 } from '../kernel-file.ts';
 import { clampShares } from '../limits.ts';
+import { removeParents, standingGroups } from '../parents.ts';
 import { removeGroup } from '../remove-group.ts';
 import { hasReserve, JOBS, OUTSIDE, processLimits, wantsReserve } from '../reserve.ts';
 import { untilEmpty, untilStill } from '../until.ts';
@@ -289,6 +290,14 @@ class V2Driver implements CgroupDriver {
       .filter((name) => name.startsWith(PREFIX) && isContainerId(name.slice(PREFIX.length)))
       .map((name) => name.slice(PREFIX.length))
       .sort();
+  }
+
+  async standing(): Promise<readonly string[]> {
+    return standingGroups([this.#parent]);
+  }
+
+  async dismantle(): Promise<void> {
+    removeParents([this.#parent]);
   }
 
   /** Only the count of processes is handed on: everything else is the container's as a whole. */

@@ -1,0 +1,149 @@
+/** `wardend cleanup`: what a daemon that is gone has left, and nothing of anybody else. */
+import fs from 'node:fs';
+import path from 'node:path';
+import {
+  describeWith,
+  makePlace,
+  remainingLeaks,
+  startDaemon,
+  type TestDaemon,
+  type TestPlace,
+  takeInventory,
+  WARDEND,
+} from '@warden/test-harness';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { until } from './until.ts';
+
+interface Leftover {
+  readonly kind: string;
+  readonly name: string;
+  readonly handle?: string;
+  readonly fate: string;
+  readonly why: string;
+}
+
+describeWith(['root', 'isolated', 'overlayfs', 'nft'], 'wardend cleanup', () => {
+  let place: TestPlace;
+  let before: ReturnType<typeof takeInventory>;
+  let daemon: TestDaemon;
+  beforeEach(async () => {
+    place = await makePlace();
+    before = takeInventory(place);
+    daemon = await startDaemon({ place });
+  });
+  afterEach(async () => {
+    try {
+      await daemon.stop();
+      expect(await remainingLeaks(place, before)).toEqual([]);
+    } finally {
+      await daemon.kill();
+      await place.remove();
+    }
+  });
+
+  const run = (...words: readonly string[]): { status: number; found: Leftover[]; stderr: string } => {
+    const file = path.join(place.directory, 'wardend.yml');
+    const command = [process.execPath, WARDEND, 'cleanup', '--config', file, '--json', ...words];
+    const { status, stdout, stderr } = place.network.host.try(command);
+    const found = stdout
+      .split('\n')
+      .filter((line) => line !== '')
+      .map((line) => JSON.parse(line) as Leftover);
+    return { status, found, stderr };
+  };
+  const fates = (found: readonly Leftover[]): string[] =>
+    found.map(({ kind, handle, name, fate }) => `${fate} ${kind} ${handle ?? path.basename(name)}`).sort();
+  const rules = (): string => place.network.host.run('nft', 'list', 'ruleset');
+
+  it('is refused beside a running daemon, which notices nothing [operations cleanup]', async () => {
+    const { status, stderr } = run('--all');
+    expect([status, stderr]).toEqual([2, expect.stringContaining('belongs to a running wardend')]);
+    await (await daemon.connect()).ping();
+  });
+
+  it('tells what it would do and changes nothing, then removes the dead and keeps the living [operations cleanup]', async () => {
+    const warden = await daemon.connect();
+    const dead = await warden.create({ handle: 'dead' });
+    const alive = await warden.create({ handle: 'alive' });
+    const job = await alive.spawn('echo begun; read line < <(sleep 60)');
+    const { containerPath } = await dead.info();
+    const pid = Number(fs.readFileSync(path.join(containerPath!, 'run/wshd.pid'), 'utf8'));
+    await daemon.kill();
+    process.kill(pid, 'SIGKILL');
+    await until(() => !fs.existsSync(`/proc/${pid}`));
+    const kernel = rules();
+    const depot = fs.readdirSync(place.depot).sort();
+    const dry = run('--dry-run');
+    expect(dry.status).toBe(0);
+    expect(fates(dry.found)).toEqual(
+      expect.arrayContaining(['keep container alive', 'remove container dead', 'remove file warden.sock']),
+    );
+    expect([rules(), fs.readdirSync(place.depot).sort(), fs.existsSync(place.socket)]).toEqual([
+      kernel,
+      depot,
+      true,
+    ]);
+    const { status, found } = run();
+    expect(status).toBe(0);
+    expect(fates(found)).toEqual(
+      expect.arrayContaining(['keep container alive', 'removed container dead', 'removed file warden.sock']),
+    );
+    expect(found.filter(({ kind }) => kind === 'host').every(({ fate }) => fate === 'keep')).toBe(true);
+    expect(fs.existsSync(containerPath!)).toBe(false);
+    // the next daemon has the living one, with its job and its output
+    daemon = await startDaemon({ place });
+    const again = await daemon.connect();
+    expect(await again.list()).toEqual(['alive']);
+    const output = again.container('alive').job(job.id).stream();
+    expect((await output.next()).done).toBe(false);
+    await output.return(undefined as never);
+  });
+
+  it('with --all leaves nothing of the configuration, and everything of others [operations cleanup]', async () => {
+    const { host } = place.network;
+    host.run('nft', 'add', 'table', 'inet', `${place.name}-other`);
+    host.run('ip', 'link', 'add', 'w-others-0', 'type', 'veth', 'peer', 'name', 'w-others-1');
+    fs.mkdirSync(path.join(place.depot, 'lost+found'));
+    fs.writeFileSync(path.join(place.depot, 'notes'), 'mine');
+    const warden = await daemon.connect();
+    await warden.create({ handle: 'alive' });
+    await daemon.kill();
+    const { status, found } = run('--all');
+    expect([status, found.filter(({ fate }) => fate !== 'removed')]).toEqual([0, []]);
+    expect(fates(found)).toEqual(
+      expect.arrayContaining(['removed container alive', 'removed file .skeleton']),
+    );
+    const tables = host.run('nft', 'list', 'tables').trim().split('\n');
+    expect(tables).toEqual([`table inet ${place.name}-other`]);
+    expect(fs.readdirSync(place.depot).sort()).toEqual(['.lock', 'lost+found', 'notes']);
+    expect(host.run('ip', '-o', 'link')).toContain('w-others-0');
+    expect(fs.readFileSync('/proc/self/mountinfo', 'utf8')).not.toContain(place.depot);
+    const groups = fs.readFileSync('/proc/self/mountinfo', 'utf8').split('\n');
+    for (const line of groups.filter((one) => / - cgroup2? /.test(one)))
+      expect(fs.existsSync(path.join(line.split(' ')[4]!, place.name))).toBe(false);
+    expect(run().found).toEqual([]);
+    host.run('nft', 'delete', 'table', 'inet', `${place.name}-other`);
+    host.run('ip', 'link', 'delete', 'w-others-0');
+    fs.rmdirSync(path.join(place.depot, 'lost+found'));
+    fs.rmSync(path.join(place.depot, 'notes'));
+  });
+
+  it('keeps what nobody understands, with its reason', async () => {
+    const warden = await daemon.connect();
+    const box = await warden.create({ handle: 'odd' });
+    const { containerPath } = await box.info();
+    await daemon.kill();
+    const record = path.join(containerPath!, 'snapshot.json');
+    const good = fs.readFileSync(record);
+    fs.writeFileSync(record, '{"version": 99}');
+    const { status, found } = run('--all');
+    expect([status, found.find(({ kind }) => kind === 'container')]).toEqual([
+      0,
+      expect.objectContaining({ fate: 'keep', why: expect.stringContaining('cannot be read') }),
+    ]);
+    expect(rules()).toContain(place.name);
+    fs.writeFileSync(record, good);
+    daemon = await startDaemon({ place });
+    expect(await (await daemon.connect()).list()).toEqual(['odd']);
+  });
+});
