@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 
-HELLO, SPAWN, SIGNAL, FORGET, WAIT_EMPTY = 1, 2, 3, 4, 5
+HELLO, SPAWN, SIGNAL, FORGET, WAIT_EMPTY, END_INPUT, RESIZE = 1, 2, 3, 4, 5, 6, 7
 ERROR, WELCOME, SPAWNED, OK, EXIT, JOB, RING, READY = 100, 101, 102, 103, 201, 203, 204, 205
 DAEMON, OPERATOR = 1, 2
 TTY, DISCARD, TREE, STDIN_PIPE, STDIN_FD = 1, 2, 4, 8, 16
@@ -233,7 +233,11 @@ def test_jobs(client):
     answer = client.spawn(1, ["cat"], flags=STDIN_PIPE)
     os.write(answer[3][0], b"through")
     os.close(answer[3][0])
+    # init holds an end of its own, for the next daemon
+    client.request(END_INPUT, struct.pack("<I", 1))
     check(read_all(answer[3][1]) == b"through" and client.exited(1) == 0, "standard input by a pipe")
+    check(client.request(END_INPUT, struct.pack("<I", 1))[0] == OK, "the end of an input that has ended")
+    check(client.request(END_INPUT, b"")[0] == ERROR and client.request(RESIZE, struct.pack("<IH", 1, 1))[0] == ERROR, "short requests about input and terminals")
     client.request(FORGET, struct.pack("<I", 1))
     os.close(answer[3][2])
     out = client.sh(1, "head -c 5000000 /dev/zero")[1]
@@ -324,7 +328,7 @@ def test_hand_over(client, directory):
     check(b"".join(part for _, part in rings.get((21, 1), [])) == b"first\n", "output from before the hand-over", rings.get((21, 1)))
     check(b"".join(part for _, part in rings.get((22, 1), [])) == b"thrown away\n" and jobs[22][3] == [], "a discarded output's ring", rings.get((22, 1)))
     os.write(running[3][0], b"go\n")
-    check(len(jobs[21][3]) == 2 and read_all(jobs[21][3][0]) == b"second\n" and second.exited(21) == 0, "the running job goes on")
+    check(len(jobs[21][3]) == 3 and read_all(jobs[21][3][1]) == b"second\n" and second.exited(21) == 0, "the running job goes on, and its input is handed over")
     third = Client(directory)
     try:
         while True:
