@@ -7,7 +7,7 @@ export default defineConfig({
       ['junit', { outputFile: 'reports/junit.xml' }],
       './scripts/closing-line.reporter.ts',
     ],
-    // long suites have commands of their own: npm run abuse, faults, storms, scale, soak
+    // long suites have commands of their own: npm run abuse, faults, model, storms, scale, soak
     projects: [
       'packages/*',
       '!packages/*-linux-*',
@@ -15,6 +15,7 @@ export default defineConfig({
       '!test/abuse',
       '!test/scale',
       '!test/storms',
+      '!test/model',
       ...(process.env.WARDEN_TEST_FAULTS ? [] : ['!test/faults']),
     ],
   },

@@ -359,8 +359,31 @@ const TASKS = {
     installAndBuild();
     // the whole of it: many rounds, and kills in a row while starting
     const rounds = process.env.WARDEN_FAULTS_ROUNDS ?? '5';
-    const words = [node, 'node_modules/vitest/vitest.mjs', 'run', '--project', 'faults', ...rest];
-    return runIsolated(words, { WARDEN_TEST_FAULTS: '1', WARDEN_FAULTS_ROUNDS: rounds });
+    const words = [node, 'node_modules/vitest/vitest.mjs', 'run'];
+    const environment = { WARDEN_TEST_FAULTS: '1', WARDEN_FAULTS_ROUNDS: rounds };
+    // a record that is cut at every byte; a part of the tests was asked for otherwise
+    const cut =
+      rest.length === 0 ? runIsolated([...words, '--project', 'core', 'cut-record'], environment) : 0;
+    return runIsolated([...words, '--project', 'faults', ...rest], environment) || cut;
+  },
+  model() {
+    if (!isRoot) fail('the model test makes containers and needs root');
+    ensureSystemPackages(['build', 'test']);
+    installAndBuild();
+    const isShort = rest.includes('--short');
+    const word = (name, otherwise = '') => (rest.includes(name) ? rest[rest.indexOf(name) + 1] : otherwise);
+    const runs = word('--runs');
+    fs.rmSync(path.join(root, 'reports/model'), { recursive: true, force: true });
+    return runIsolated([node, 'node_modules/vitest/vitest.mjs', 'run', '--root', 'test/model'], {
+      // the short form is the same each time: what is random belongs to whoever looks at it
+      WARDEN_MODEL_SEED: word('--seed', isShort ? '1' : ''),
+      WARDEN_MODEL_PATH: word('--path'),
+      WARDEN_MODEL_REPLAY: word('--replay'),
+      WARDEN_MODEL_STEPS: word('--steps'),
+      WARDEN_MODEL_RUNS: runs,
+      WARDEN_MODEL_SECONDS: word('--seconds', runs === '' ? (isShort ? '60' : '300') : ''),
+      WARDEN_MODEL_LOUD: rest.includes('--loud') ? '1' : '',
+    });
   },
   scale() {
     if (!isRoot) fail('a thousand containers need root');

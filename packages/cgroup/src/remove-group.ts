@@ -8,13 +8,16 @@ import { errnoOf, innerGroups } from './kernel-file.ts';
 const PATIENCE_MS = 5_000;
 const FIRST_WAIT_MS = 1;
 const LONGEST_WAIT_MS = 50;
+/** So long the dead may take; who is there longer may be alive. */
+const DYING_MS = 200;
 
 /**
- * Removes the group with everything inside. Nothing there is success.
+ * Removes the group with everything inside. Nothing there is success. `onBusy` is called again and again while somebody stays in there.
  * Errors: `NATIVE_FAILED` with text `Failed to delete <path>` after five seconds.
  */
-export async function removeGroup(group: string): Promise<void> {
-  const deadline = performance.now() + PATIENCE_MS;
+export async function removeGroup(group: string, onBusy: () => void = () => {}): Promise<void> {
+  const begun = performance.now();
+  const deadline = begun + PATIENCE_MS;
   for (let wait = FIRST_WAIT_MS; ; wait = Math.min(wait * 2, LONGEST_WAIT_MS)) {
     const failure = tryRemove(group);
     if (failure === undefined) return;
@@ -24,6 +27,7 @@ export async function removeGroup(group: string): Promise<void> {
         fields: { operation: 'remove cgroup', object: group, errno: errnoOf(failure) },
       });
     }
+    if (performance.now() > begun + DYING_MS) onBusy();
     await delay(wait);
   }
 }

@@ -73,6 +73,7 @@ export function makeEngine(options: CoreOptions): Engine {
     reserved: new Set(),
     events: new EventBus(),
     startedAt: performance.now(),
+    lastOrder: 0,
     isClosing: false,
     totals: noTotals(),
     nextJobId: () => {

@@ -158,6 +158,7 @@ async function register(
   const { record } = container;
   container.references.add(reference);
   record.state = 'active';
+  record.order = ++engine.lastOrder;
   saveRecord(engine, container);
   await engine.failpoints.pass('create.snapshot');
   engine.reserved.delete(record.handle);
@@ -264,6 +265,7 @@ function reserve(engine: Engine, spec: CreateSpec, undo: UndoStack): ManagedCont
       cgroup: drivers.cgroup.plan(cgroupSpecOf(engine, id)),
       quota: drivers.quota.plan({ id, directory, uid }),
     },
+    order: 0,
     unsafe: options.unsafe ?? [],
     state: 'born',
     isDestroying: false,

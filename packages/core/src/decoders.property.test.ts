@@ -48,6 +48,7 @@ const record: fc.Arbitrary<ContainerRecord> = fc.record({
   rootfs: text,
   graceTime: fc.option(fc.nat(), { nil: undefined }),
   drivers: fc.record({ filesystem: state, network: state, cgroup: state, quota: state }),
+  order: fc.nat(),
   state: fc.constantFrom('born' as const, 'active' as const, 'stopped' as const),
   unsafe: fc.array(text, { maxLength: 3 }),
   isDestroying: fc.boolean(),

@@ -5,6 +5,7 @@ import type { ManagedContainer } from './container.ts';
 import { endCopies } from './copy.ts';
 import { type Engine, networkSpecOf, poolUsage, publish, returnToPools, trySave } from './engine.ts';
 import { endFileTasks } from './files.ts';
+import { killInit } from './frozen.ts';
 import { containerInfo } from './info.ts';
 import { stopContainer } from './stop.ts';
 
@@ -53,7 +54,7 @@ async function tearDown(engine: Engine, container: ManagedContainer): Promise<vo
   container.outOfMemoryWatch?.close();
   await Promise.all([endCopies(container), endFileTasks(container)]);
   await failpoints.pass('destroy.copies');
-  await container.init?.kill();
+  await killInit(engine, container, container.init);
   await failpoints.pass('destroy.init');
   // nothing is left in the groups unless init was lost before it could be killed
   await engine.drivers.cgroup.killAll(record.drivers.cgroup, KILL_TIMEOUT_MS);

@@ -30,6 +30,8 @@ export interface Engine {
   readonly startedAt: number;
   readonly totals: Totals;
   nextJobId(): number;
+  /** Of the containers that have been registered. */
+  lastOrder: number;
   /** Set once the daemon lets go of everything: what ends now ends because of us. */
   isClosing: boolean;
 }

@@ -5,6 +5,7 @@ import type { Init, InitJob } from '@warden/interface';
 import type { ManagedContainer } from './container.ts';
 import { type Engine, publish, saveRecordSoon, trySave } from './engine.ts';
 import { explainExit, OUT_OF_MEMORY_EVENT } from './exit-verdict.ts';
+import { killInit } from './frozen.ts';
 import { ManagedJob } from './job.ts';
 import { makeTaps } from './job-taps.ts';
 import type { JobNote } from './record.ts';
@@ -25,7 +26,7 @@ export function attachInit(engine: Engine, container: ManagedContainer, init: In
     engine.logger.warn('init-lost', { handle: container.handle, pid: init.pid });
     container.record.state = 'stopped';
     trySave(engine, container);
-    init.kill().catch((error: unknown) => {
+    killInit(engine, container, init).catch((error: unknown) => {
       engine.logger.error('lost-init-kill-failed', { handle: container.handle, error });
     });
   });

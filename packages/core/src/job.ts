@@ -28,6 +28,9 @@ const NO_EXIT_STATUS = 255;
  */
 const LINGER_MS = 50;
 
+/** So often init is asked whether it is there, while somebody waits for a job: one that is stopped or hangs never tells an end. */
+const VIGIL_MS = 30_000;
+
 /** How a job ended, as its process tells and we know. */
 export interface JobOutcome {
   readonly exitStatus: number;
@@ -93,6 +96,8 @@ export class ManagedJob {
   #takers: number;
   /** One of them is yet to say so. */
   #isAwaited: boolean;
+  /** Runs while somebody waits for the end. */
+  #vigil: NodeJS.Timeout | undefined;
   #end: (outcome: JobOutcome) => void = () => {};
   #isTimedOut = false;
   #abandon: (error: WardenError) => void = () => {};
@@ -148,10 +153,24 @@ export class ManagedJob {
   attend(): () => void {
     if (this.#isAwaited) this.#isAwaited = false;
     else this.#takers += 1;
+    this.#keepVigil();
     return () => {
       this.#takers -= 1;
+      if (this.#takers === 0) clearInterval(this.#vigil);
       if (this.#hasEnded) this.#putAway();
     };
+  }
+
+  /** No answer ends the connection to init, and so the job. */
+  #keepVigil(): void {
+    if (this.#hasEnded) return;
+    clearInterval(this.#vigil);
+    const { init, logger } = this.#options;
+    this.#vigil = setInterval(() => {
+      init
+        .signalJob(this.id, 0, false)
+        .catch((error: unknown) => logger.debug?.('no-vigil', { job: this.id, error }));
+    }, VIGIL_MS).unref();
   }
 
   /** Somebody wants output while it is printed. */
@@ -186,6 +205,7 @@ export class ManagedJob {
   finish(verdict: ExitVerdict, exitStatus: number = NO_EXIT_STATUS): void {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
+    clearInterval(this.#vigil);
     clearTimeout(this.#holdTimer);
     for (const stream of STREAMS) this.#intakes[stream].close();
     this.input.drop();
@@ -199,6 +219,7 @@ export class ManagedJob {
   #letGo(cause: unknown): void {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
+    clearInterval(this.#vigil);
     clearTimeout(this.#holdTimer);
     for (const stream of STREAMS) this.#intakes[stream].close();
     this.input.drop();

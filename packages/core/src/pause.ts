@@ -16,6 +16,7 @@ export function pauseContainer(engine: Engine, container: ManagedContainer): Pro
     container.requireState('active');
     const { record } = container;
     if (record.isPaused) return;
+    container.init?.excuse?.(true);
     record.isPaused = true; // first: a daemon that finds it frozen must know that it has to thaw it before it asks its init
     try {
       saveRecord(engine, container);
@@ -24,6 +25,7 @@ export function pauseContainer(engine: Engine, container: ManagedContainer): Pro
       await engine.failpoints.pass('pause.freeze');
     } catch (error) {
       await thawQuietly(engine, container);
+      container.init?.excuse?.(false);
       record.isPaused = false;
       trySave(engine, container);
       throw error;
@@ -43,6 +45,7 @@ export async function goOn(engine: Engine, container: ManagedContainer): Promise
   const { record } = container;
   if (!record.isPaused) return;
   await engine.drivers.cgroup.thaw(record.drivers.cgroup);
+  container.init?.excuse?.(false);
   await engine.failpoints.pass('resume.thaw');
   record.isPaused = false;
   trySave(engine, container);

@@ -73,6 +73,7 @@ const WARDEN: Shape = {
   destroying: optional(isFlag),
   paused: optional(isFlag),
   properties: optional(isListOf((pair) => isListOf(isText)(pair) && (pair as unknown[]).length === 2)),
+  order: optional(isNumber),
   unsafe: optional(isListOf(isText)),
   drivers: isShaped({ filesystem: isObject, network: isObject, cgroup: isObject, quota: isObject }),
   out_of_memory_kills: optional(isBig),

@@ -14,6 +14,7 @@ const FULL: ContainerRecord = {
   rootfs: '/base',
   graceTime: 300,
   drivers: { filesystem: { upper: 'x' }, network: {}, cgroup: { path: '/g' }, quota: { n: 1 } },
+  order: 7,
   unsafe: ['no-seccomp'],
   state: 'active',
   isDestroying: false,

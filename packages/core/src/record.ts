@@ -55,6 +55,8 @@ export interface ContainerRecord {
   readonly rootfs: string;
   graceTime: number | undefined;
   readonly drivers: DriverStates;
+  /** When it got its handle, in relation to others: a prepared container is older than its place among them. 0: by its id. */
+  order: number;
   /** What its confinement lacked when it was made, in words. */
   readonly unsafe: readonly string[];
   state: 'born' | 'active' | 'stopped';
@@ -107,6 +109,7 @@ export function serializeRecord(record: ContainerRecord): string {
         : { properties: Object.entries(record.properties) }),
       rootfs: record.rootfs,
       drivers: record.drivers,
+      ...(record.order === 0 ? {} : { order: record.order }),
       ...(record.unsafe.length === 0 ? {} : { unsafe: record.unsafe }),
       ...(record.outOfMemoryKills === undefined
         ? {}
@@ -187,6 +190,7 @@ export interface Stored {
     readonly properties?: readonly (readonly [string, string])[];
     readonly rootfs: string;
     readonly drivers: DriverStates;
+    readonly order?: number;
     readonly unsafe?: readonly string[];
     readonly out_of_memory_kills?: string;
     readonly bandwidth?: { readonly rate: string; readonly burst: string };
@@ -222,6 +226,7 @@ export function parseRecord(text: string): ContainerRecord {
     rootfs: warden.rootfs,
     graceTime: stored.grace_time ?? undefined,
     drivers: warden.drivers,
+    order: warden.order ?? 0,
     unsafe: warden.unsafe ?? [],
     state: stored.state,
     isDestroying: warden.destroying === true,

@@ -7,6 +7,7 @@ import { ManagedContainer } from './container.ts';
 import { type DepotEntry, readDepot } from './depot-entries.ts';
 import { KILL_TIMEOUT_MS, releaseDrivers, removeDirectory } from './destroy.ts';
 import { type Engine, networkSpecOf, poolUsage, returnToPools, trySave } from './engine.ts';
+import { killInit } from './frozen.ts';
 import { armGraceTime } from './grace-time.ts';
 import { attachInit } from './init-connection.ts';
 import { watchOutOfMemory } from './limits.ts';
@@ -40,12 +41,24 @@ export async function recoverContainers(engine: Engine): Promise<void> {
       quarantine(engine, entry, error);
     }
   }
+  sortByOrder(engine);
   await reconcile(engine);
   engine.logger.info('recovered', {
     containers: engine.containers.size,
     setAside: setAside(engine.options.depot).length,
     ...poolUsage(engine),
   });
+}
+
+/** They are found in the order of their ids; they are listed in that of their creation. */
+function sortByOrder(engine: Engine): void {
+  const { containers } = engine;
+  const sorted = [...containers].sort(([, a], [, b]) => a.record.order - b.record.order);
+  containers.clear();
+  for (const [handle, container] of sorted) {
+    containers.set(handle, container);
+    engine.lastOrder = container.record.order;
+  }
 }
 
 /** Several directories with one id: somebody has copied one. The one that lives is the container; what the others are, nobody here can know. */
@@ -170,7 +183,7 @@ export async function remove(
 ): Promise<void> {
   const { record } = container;
   const { failpoints } = engine;
-  await init?.kill();
+  await killInit(engine, container, init);
   await engine.drivers.cgroup.killAll(record.drivers.cgroup, KILL_TIMEOUT_MS);
   await failpoints.pass('recover.kill');
   await releaseDrivers(engine, container);

@@ -1,7 +1,8 @@
 /** Stop: ends all processes of a container and keeps everything else (spec behaviour.md 5, linux-container.md 19). */
-import { isWardenError, WardenError } from '@warden/interface';
+import { type Init, isWardenError, WardenError } from '@warden/interface';
 import type { ManagedContainer } from './container.ts';
 import { type Engine, publish, saveRecord, trySave } from './engine.ts';
+import { killInit, thaw } from './frozen.ts';
 import { goOn } from './pause.ts';
 
 const SIGTERM = 15;
@@ -15,6 +16,8 @@ const KILL_TIMEOUT_MS = 30_000;
 
 /** How soon a kill is noticed while a graceful stop waits. */
 const SLICE_MS = 100;
+/** Init does at once what it is told. One that has not by then is stopped or hangs, and is killed itself. */
+const SILENCE_MS = 5_000;
 
 /**
  * Stops a container. A second stop waits for the first; with `kill` it does not let that one wait any longer.
@@ -60,9 +63,11 @@ async function stop(engine: Engine, container: ManagedContainer): Promise<void> 
   publish(engine, container, { type: 'stopped' });
 }
 
-async function endProcesses({ failpoints }: Engine, container: ManagedContainer): Promise<void> {
+async function endProcesses(engine: Engine, container: ManagedContainer): Promise<void> {
+  const { failpoints } = engine;
   const { init } = container;
   if (!init || container.isInitLost) return; // dead, and everything inside with it
+  await thaw(engine, container);
   try {
     const patience = performance.now() + PATIENCE_MS;
     const deadline = patience + KILL_TIMEOUT_MS;
@@ -71,10 +76,12 @@ async function endProcesses({ failpoints }: Engine, container: ManagedContainer)
       const now = performance.now();
       // again and again: one round may miss what was forking at that moment
       if (container.isKillWanted || now >= patience) {
-        await init.signalAll(SIGKILL);
+        if (!(await isDone(container, init.signalAll(SIGKILL), patience)))
+          return await killSilent(engine, container, init);
         await failpoints.pass('stop.kill');
       } else if (now >= nextTerm) {
-        await init.signalAll(SIGTERM);
+        if (!(await isDone(container, init.signalAll(SIGTERM), patience)))
+          return await killSilent(engine, container, init);
         await failpoints.pass('stop.signal');
         nextTerm += TERM_INTERVAL_MS;
       }
@@ -84,6 +91,31 @@ async function endProcesses({ failpoints }: Engine, container: ManagedContainer)
   } catch (error) {
     if (!isWardenError(error, 'UNAVAILABLE')) throw error;
   }
+}
+
+/** Whether init has done what it was told; false when it keeps silent beyond what the processes get, or for some time once a kill is wanted. */
+async function isDone(container: ManagedContainer, told: Promise<void>, patience: number): Promise<boolean> {
+  const done = told.then(() => true);
+  done.catch(() => {}); // met below, or too late to matter
+  let deadline: number | undefined;
+  for (;;) {
+    let timer: NodeJS.Timeout | undefined;
+    const slice = new Promise<false>((resolve) => {
+      timer = setTimeout(() => resolve(false), SLICE_MS);
+    });
+    const isOver = await Promise.race([done, slice]);
+    clearTimeout(timer);
+    if (isOver) return true;
+    const now = performance.now();
+    if (container.isKillWanted || now >= patience) deadline ??= now + SILENCE_MS;
+    if (deadline !== undefined && now >= deadline) return false;
+  }
+}
+
+/** With it ends everything inside. */
+async function killSilent(engine: Engine, container: ManagedContainer, init: Init): Promise<void> {
+  engine.logger.warn('silent-init-killed', { handle: container.handle, pid: init.pid });
+  await killInit(engine, container, init);
 }
 
 function unkillable(container: ManagedContainer): WardenError {

@@ -66,6 +66,21 @@ afterEach(async () => {
 });
 
 describe('a prepared container', () => {
+  it('is listed where it was claimed, not where it was made, also by the next daemon', async () => {
+    // with a root of its own a container is made for the request, later than the prepared ones
+    await warden.create({ handle: 'first', rootfs: host.rootfs });
+    await warden.create({ handle: 'second' });
+    expect(await warden.list()).toEqual(['first', 'second']);
+    await core.close();
+    core = await host.start();
+    warden = core.openSession();
+    expect(await warden.list()).toEqual(['first', 'second']);
+    await warden.create({ handle: 'third' });
+    await core.close();
+    core = await host.start();
+    expect(await core.openSession().list()).toEqual(['first', 'second', 'third']);
+  });
+
   it('is nobody’s: not listed, not counted, not in the way of a handle', async () => {
     const [prepared] = host.living() as [string];
     expect(await warden.list()).toEqual([]);

@@ -7,7 +7,13 @@ import { makeCgroupView } from '@warden/cgroup';
 import { type Core, createCore } from '@warden/core';
 import { type Failpoints, type Logger, WardenError } from '@warden/interface';
 import { peerCredentials } from '@warden/native';
-import { type ClientPolicy, type WardenServer, type WardenServerOptions, wardenServer } from '@warden/server';
+import {
+  type ClientPolicy,
+  requireFreePath,
+  type WardenServer,
+  type WardenServerOptions,
+  wardenServer,
+} from '@warden/server';
 import { checkHost } from './check-host.ts';
 import { bothPolicies, clientPolicy } from './client-policy.ts';
 import type { Configuration } from './config.ts';
@@ -16,6 +22,7 @@ import { coreChanges, coreOptions } from './core-options.ts';
 import { claimDepot, makeDepot } from './depot.ts';
 import { lockDepot } from './depot-lock.ts';
 import { readFailpoints } from './failpoints.ts';
+import { lockName } from './name-lock.ts';
 import { writePidfile } from './pidfile.ts';
 import { checkPools } from './pools.ts';
 import { compareConfigurations, merged, type ReloadReport } from './reload.ts';
@@ -81,7 +88,11 @@ export async function startDaemon(
     undo.push(() => lock.release());
     await failpoints.pass('start.lock');
     claimDepot(depot, settings.container_klass);
-    // early, so that whoever watches sees a daemon that starts; closed last of all but the lock
+    // before anything is touched that might be another daemon's
+    undo.push(holdName(configuration));
+    const locks = undo.length;
+    if (given.clientSocket === undefined) await requireFreePath(settings.unix_domain_path);
+    // early, so that whoever watches sees a daemon that starts; closed last of all but the locks
     const watchers = new Watchers({
       version,
       depot,
@@ -129,9 +140,9 @@ export async function startDaemon(
     await failpoints.pass('start.listen');
     watchers.server = server;
     watchers.phase = 'ready';
-    // both last until all but the lock is gone: who watches them waits for the end
+    // both last until all but the locks are gone: who watches them waits for the end
     await watchers.answerHealthChecks(configuration);
-    if (settings.pidfile) undo.splice(1, 0, writePidfile(settings.pidfile));
+    if (settings.pidfile) undo.splice(locks, 0, writePidfile(settings.pidfile));
     for (const { name, means, advice } of unsafeSettings(configuration))
       logger.warn(`unsafe-${name}`, { means, advice });
     const { clientSocket } = given;
@@ -198,6 +209,13 @@ export async function startDaemon(
     await unwind();
     throw error;
   }
+}
+
+/** Plain processes leave nothing in the kernel that is found by a name. */
+function holdName({ server, drivers }: Configuration): () => void {
+  if (server.container_klass !== 'Warden::Container::Linux') return () => {};
+  const lock = lockName(drivers.name);
+  return () => lock.release();
 }
 
 /** Lets running requests and what was asked for in the background come to their ends, for `seconds` at most. */

@@ -84,9 +84,19 @@ export function isWardenError(error: unknown, code?: ErrorCode): error is Warden
   );
 }
 
-/** Wraps anything thrown: a WardenError passes unchanged, the rest becomes `INTERNAL` with its cause. */
+/** Wraps anything thrown: a WardenError passes unchanged, an error of the kernel becomes `NATIVE_FAILED`, the rest `INTERNAL`, each with its cause. */
 export function toWardenError(error: unknown, operation?: string): WardenError {
   if (isWardenError(error)) return error;
   const text = error instanceof Error ? error.message : String(error);
+  const { code, syscall, path } = (error ?? {}) as Readonly<Record<'code' | 'syscall' | 'path', unknown>>;
+  // as Node's own modules throw it
+  if (typeof code === 'string' && /^E[A-Z0-9]+$/.test(code) && typeof syscall === 'string') {
+    const fields = {
+      operation: operation ?? syscall,
+      errno: code,
+      ...(path === undefined ? {} : { object: path }),
+    };
+    return new WardenError('NATIVE_FAILED', text, { cause: error, fields });
+  }
   return new WardenError('INTERNAL', text, { cause: error, ...(operation ? { fields: { operation } } : {}) });
 }

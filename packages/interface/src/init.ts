@@ -232,12 +232,17 @@ export interface Init {
    * request says the same. Fire and forget.
    */
   acknowledge(): void;
-  /** Signals a job's process, or with `tree` all its descendants too (see `Job.kill`). An ended job is success. */
+  /**
+   * Signals a job's process, or with `tree` all its descendants too (see `Job.kill`). An ended job is success. Signal 0 is none: it asks init for
+   * an answer.
+   */
   signalJob(jobId: number, signal: number, tree: boolean): Promise<void>;
   /** Signals every process in the container except init. */
   signalAll(signal: number): Promise<void>;
   /** Answers true as soon as no process besides init is left, false after `timeoutMs`. */
   waitEmpty(timeoutMs: number): Promise<boolean>;
+  /** It is about to stand still, or goes on: one that stands still on purpose is not given up for its silence. */
+  excuse?(isExcused: boolean): void;
   /** Lets init drop the kept status and ring of an ended job. Fire and forget. */
   forget(jobId: number): void;
   /**

@@ -127,10 +127,10 @@ export class NetlinkSocket {
   }
 
   #receive(answer: Answer): void {
-    const deadline = Date.now() + ANSWER_TIMEOUT_MS;
+    const deadline = performance.now() + ANSWER_TIMEOUT_MS;
     while (answer.open.size > 0 || answer.failure !== undefined) {
       // After a failure the rest may never be acknowledged (an aborted batch): read what is there, and do not wait.
-      const wait = answer.failure === undefined ? Math.max(0, deadline - Date.now()) : 0;
+      const wait = answer.failure === undefined ? Math.max(0, Math.ceil(deadline - performance.now())) : 0;
       const length = native().warden_netlink_receive(this.#fd, datagram, datagram.length, wait);
       if (length >= 0) {
         this.#take(datagram.subarray(0, length), answer);

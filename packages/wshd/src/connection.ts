@@ -10,6 +10,9 @@ import {
 } from '@warden/native';
 import { MESSAGE, MESSAGE_MAX, MessageReader, MessageWriter } from './protocol.ts';
 
+/** Init answers at once. On a machine that has more to do than it can, or in a group full of processes that want to run, it may take a while. */
+export const ANSWER_WITHIN_MS = 30_000;
+
 /** Reading is synchronous and every field is copied out of it, so one buffer serves all connections. */
 const receiveBuffer = Buffer.allocUnsafe(MESSAGE_MAX);
 const writer = new MessageWriter();
@@ -28,8 +31,18 @@ type AnswerHandler<T> = (message: MessageReader, fds: readonly number[]) => T;
 interface Pending {
   readonly operation: string;
   readonly expected: number;
+  /** Runs while the answer may still be awaited. */
+  readonly timer: NodeJS.Timeout | undefined;
   settle(message: MessageReader, fds: readonly number[]): void;
   fail(error: WardenError): void;
+}
+
+/** What a request is besides its message. */
+export interface RequestOptions {
+  /** Closed when the message has left, or never will. */
+  readonly fds?: readonly number[];
+  /** Its answer comes when something has happened, not at once. */
+  readonly isPatient?: boolean;
 }
 
 interface Outgoing {
@@ -43,11 +56,18 @@ export class Connection {
   readonly #watch: PollWatch;
   readonly #pending = new Map<number, Pending>();
   readonly #outgoing: Outgoing[] = [];
+  readonly #answerWithinMs: number;
+  /** It stands still on purpose: no answer is awaited until it goes on. */
+  isExcused = false;
   #sequence = 0;
   #open = true;
 
-  /** Owns `fd`, a connected non-blocking SOCK_SEQPACKET socket. */
-  constructor(fd: number, listener: ConnectionListener) {
+  /**
+   * Owns `fd`, a connected non-blocking SOCK_SEQPACKET socket. A process that is stopped, frozen or hangs keeps its socket open: whoever leaves a
+   * request unanswered for `answerWithinMs` is given up.
+   */
+  constructor(fd: number, listener: ConnectionListener, answerWithinMs: number = ANSWER_WITHIN_MS) {
+    this.#answerWithinMs = answerWithinMs;
     this.#fd = fd;
     this.#listener = listener;
     this.#watch = watchDescriptor(fd, { readable: true }, (ready) => {
@@ -62,15 +82,14 @@ export class Connection {
 
   /**
    * Sends a request and settles with what `onAnswer` makes of its answer of type `expected`.
-   * `fds` are closed when the message has left, or never will.
-   * Errors: `NATIVE_FAILED` with init's errno; `UNAVAILABLE` when the connection is or gets closed.
+   * Errors: `NATIVE_FAILED` with init's errno; `UNAVAILABLE` when the connection is or gets closed, or no answer comes.
    */
   request<T>(
     operation: string,
     write: (writer: MessageWriter, sequence: number) => Buffer,
     expected: number,
     onAnswer: AnswerHandler<T>,
-    fds: readonly number[] = [],
+    { fds = [], isPatient = false }: RequestOptions = {},
   ): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       const sequence = this.#nextSequence();
@@ -85,6 +104,7 @@ export class Connection {
       this.#pending.set(sequence, {
         operation,
         expected,
+        timer: isPatient ? undefined : this.#giveUpLater(operation),
         fail: reject,
         settle: (message, received) => {
           try {
@@ -106,11 +126,20 @@ export class Connection {
     this.#watch.close();
     closeDescriptor(this.#fd);
     for (const { fds } of this.#outgoing.splice(0)) fds.forEach(closeDescriptor);
-    for (const pending of this.#pending.values()) {
-      pending.fail(unavailable(pending.operation, error));
+    for (const { operation, timer, fail } of this.#pending.values()) {
+      clearTimeout(timer);
+      fail(error.fields.isSilent === true ? error : unavailable(operation, error));
     }
     this.#pending.clear();
     this.#listener.onClosed(error);
+  }
+
+  #giveUpLater(operation: string): NodeJS.Timeout {
+    const timer = setTimeout(() => {
+      if (this.isExcused) timer.refresh();
+      else this.close(silent(operation, this.#answerWithinMs));
+    }, this.#answerWithinMs);
+    return timer.unref();
   }
 
   /** 0 is the sequence of events. */
@@ -158,6 +187,7 @@ export class Connection {
     }
     const pending = this.#pending.get(message.sequence);
     this.#pending.delete(message.sequence);
+    clearTimeout(pending?.timer);
     if (pending === undefined || message.type !== pending.expected) fds.forEach(closeDescriptor);
     if (pending === undefined) return; // nobody waits any more
     if (message.type === pending.expected) closingOnFailure(fds, () => pending.settle(message, fds));
@@ -197,6 +227,14 @@ function answeredError(operation: string, message: MessageReader): WardenError {
   return new WardenError('NATIVE_FAILED', text === '' ? `${step}: ${errno}` : text, {
     fields: { operation, step, errno },
   });
+}
+
+function silent(operation: string, answerWithinMs: number): WardenError {
+  return new WardenError(
+    'UNAVAILABLE',
+    `init has not answered for ${answerWithinMs / 1_000} s: it is stopped, frozen or hangs; the container is given up`,
+    { fields: { operation, object: 'run/wshd.sock', timeoutMs: answerWithinMs, isSilent: true } },
+  );
 }
 
 /** The code of everything that fails because init is not there (any more). */

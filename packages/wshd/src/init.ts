@@ -148,7 +148,7 @@ class ConnectedInit implements Init {
       (writer, sequence) => writeSpawn(writer, sequence, this.#kind.adapt(spec), inline),
       MESSAGE.SPAWNED,
       (message, received) => this.#jobs.spawned(message, received, spec),
-      fds,
+      { fds },
     );
   }
 
@@ -203,6 +203,7 @@ class ConnectedInit implements Init {
       (w, sequence) => w.begin(MESSAGE.WAIT_EMPTY, sequence).finish(),
       MESSAGE.OK,
       () => true,
+      { isPatient: true },
     );
     try {
       // a wait that lost the race is answered some time later, when nobody listens to it any more
@@ -223,6 +224,10 @@ class ConnectedInit implements Init {
         () => {},
       )
       .catch(() => {}); // without init there is nothing left to forget
+  }
+
+  excuse(isExcused: boolean): void {
+    this.#connection.isExcused = isExcused;
   }
 
   async copy(spec: CopySpec): Promise<RunningCopy> {

@@ -97,7 +97,7 @@ export class InsideHelper {
           if (output !== undefined) closeDescriptor(output);
           this.#errors = errors;
         },
-        [spec.socket, spec.program],
+        { fds: [spec.socket, spec.program] },
       ),
     );
   }

@@ -4,7 +4,8 @@ import path from 'node:path';
 import { setAside } from '@warden/core';
 import { describeWith } from '@warden/test-harness';
 import { expect, it } from 'vitest';
-import { CASES, type Case, SUBJECT } from './scenarios.ts';
+import { finish } from './finish.ts';
+import { CASES, type Case } from './scenarios.ts';
 import { Table } from './table.ts';
 import { withWorld } from './with-world.ts';
 import { endInit, type World } from './world.ts';
@@ -47,22 +48,6 @@ async function round(world: World, failpoint: string, one: Case): Promise<void> 
   world.arm('');
   if (!isStart && one.error === 'answer') await one.act!(world);
   await finish(world, one);
-}
-
-async function finish(world: World, one: Case): Promise<void> {
-  const isThere = (await world.client.list()).includes(SUBJECT);
-  const check = one.checkRepeated ?? one.check;
-  if (isThere && check) await check(world, world.client.container(SUBJECT));
-  if (isThere) await world.client.container(SUBJECT).destroy();
-  expect(await world.client.list()).toEqual(['witness']);
-  if (one.quota || one.warm) await world.restart();
-  expect(world.poolsAtEnd() ?? { networks: 1, uids: 1, ports: 0 }).toEqual({
-    networks: 1,
-    uids: 1,
-    ports: 0,
-  });
-  await world.expectWitness();
-  await world.expectClean();
 }
 
 /** Both containers were set aside, or one: their directories get their names back, and all is as before. */

@@ -9,7 +9,7 @@ const PARTS = path.join(REPORTS, 'faults');
 /** One line. */
 export interface Row {
   readonly failpoint: string;
-  readonly action: 'kill' | 'error';
+  readonly action: 'kill' | 'error' | 'client gone';
   rounds: number;
   readonly losses: string[];
 }
@@ -66,7 +66,7 @@ function render(parts: readonly { readonly rows: readonly Row[]; readonly tries:
   return [
     '# Faults',
     '',
-    `${new Set(rows.map(({ failpoint }) => failpoint)).size} failpoints, ${sum('kill')} kills, ${sum('error')} errors, ${losses} losses; ${tries} denied packets tried, 0 seen outside.`,
+    `${new Set(rows.map(({ failpoint }) => failpoint)).size} failpoints, ${sum('kill')} kills, ${sum('error')} errors, ${sum('client gone')} clients gone, ${losses} losses; ${tries} denied packets tried, 0 seen outside.`,
     '',
     '| failpoint | action | rounds | losses |',
     '|---|---|---|---|',

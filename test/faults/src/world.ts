@@ -103,6 +103,11 @@ export class World {
     return this.#client!;
   }
 
+  /** A client of its own, to be closed by whoever asks. */
+  connect(): Promise<WardenClient> {
+    return this.#daemon!.connect();
+  }
+
   get witness(): ClientContainer {
     return this.client.container(WITNESS);
   }

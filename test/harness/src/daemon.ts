@@ -90,6 +90,7 @@ export async function makePlace(parent = '/tmp'): Promise<TestPlace> {
     network,
     remove: async () => {
       await network.close();
+      fs.rmSync(path.join('/run/warden', `${name}.lock`), { force: true });
       fs.rmSync(directory, { recursive: true, force: true });
       for (const parent of cgroupParents(name)) {
         try {

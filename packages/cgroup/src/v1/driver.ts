@@ -31,6 +31,7 @@ import {
 import { removeParents, standingGroups } from '../parents.ts';
 import { removeGroup } from '../remove-group.ts';
 import { hasReserve, JOBS, processLimits, wantsReserve } from '../reserve.ts';
+import { moveStrangers } from '../strangers.ts';
 import { untilEmpty, untilStill } from '../until.ts';
 import * as controllers from './controllers.ts';
 import * as memory from './memory.ts';
@@ -237,7 +238,10 @@ class V1Driver implements CgroupDriver {
    * with it the kernel ends its pid namespace, in which nobody can fork any more.
    */
   async killAll(state: DriverState, timeoutMs: number): Promise<void> {
+    let isTold = false;
     const end = (pids: readonly number[]): void => {
+      if (!isTold) this.#logger.warn('processes-left', { group: state.group, pids });
+      isTold = true;
       pids.forEach(killProcess);
       // A frozen process takes no signal, not even this one.
       this.#thawIfFrozen(state);
@@ -248,12 +252,18 @@ class V1Driver implements CgroupDriver {
   async release(state: DriverState): Promise<void> {
     const last = this.#group(state, 'memory');
     const others = this.#groups(state).filter((group) => group !== last);
-    const removals = await Promise.allSettled(others.map((group) => removeGroup(group)));
+    const removals = await Promise.allSettled(others.map((group) => this.#remove(group, state)));
     // Now nobody is left, unless something failed: a dying process would still charge pages.
     await memory.emptyMemory(last);
-    await removeGroup(last);
+    await this.#remove(last, state);
     const failed = removals.find((one) => one.status === 'rejected');
     if (failed !== undefined) throw failed.reason;
+  }
+
+  /** Who is in there still was never part of the container. */
+  #remove(group: string, state: DriverState): Promise<void> {
+    const mount = group.slice(0, -String(state.group).length);
+    return removeGroup(group, () => moveStrangers(mount, group, this.#logger));
   }
 
   async list(): Promise<readonly string[]> {

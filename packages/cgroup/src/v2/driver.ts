@@ -272,7 +272,10 @@ class V2Driver implements CgroupDriver {
   async killAll(state: DriverState, timeoutMs: number): Promise<void> {
     const group = this.#group(state);
     const isKilled = killGroup(group);
+    let isTold = false;
     const end = (pids: readonly number[]): void => {
+      if (!isTold) this.#logger.warn('processes-left', { group, pids });
+      isTold = true;
       if (!isKilled) pids.forEach(killProcess);
     };
     await untilEmpty(group, { end, timeoutMs });

@@ -313,7 +313,7 @@ function connection(machine: Machine, program: Program, directory: string): Init
     },
     signalJob: async (jobId, signal) => {
       check();
-      machine.jobs.get(jobId)?.signal(signal);
+      if (signal !== 0) machine.jobs.get(jobId)?.signal(signal);
     },
     signalAll: async (signal) => {
       check();

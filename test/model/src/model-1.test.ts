@@ -1,0 +1,3 @@
+import { modelSuite } from './suite.ts';
+
+modelSuite(0, 2);
