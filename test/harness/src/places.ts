@@ -50,6 +50,7 @@ export async function sweepGroups(name: string): Promise<void> {
     for (const group of [...groupsIn(parent), parent]) {
       for (let tries = 0; tries < 100 && fs.existsSync(group); tries++) {
         endAll(group);
+        forceEmpty(group);
         try {
           fs.rmdirSync(group);
         } catch {
@@ -97,6 +98,16 @@ function readEntry(file: string): Entry | undefined {
     return JSON.parse(fs.readFileSync(file, 'utf8')) as Entry;
   } catch {
     return undefined; // somebody else has just removed it
+  }
+}
+
+/** Without it the kernel of a v1 hierarchy keeps removed memory groups for what was charged to them. */
+function forceEmpty(group: string): void {
+  const file = path.join(group, 'memory.force_empty');
+  try {
+    if (fs.existsSync(file)) fs.writeFileSync(file, '0');
+  } catch {
+    // somebody is still in there
   }
 }
 

@@ -177,8 +177,10 @@ describeWith(['root', 'isolated', 'overlayfs', 'nft'], 'a soak', () => {
   it.each(KINDS)('does not grow: $name', ({ name, allowance, perCycle }) => {
     const values = looks.map((counts) => counts.get(name)!);
     const third = Math.max(1, Math.floor(values.length / 3));
+    // The daemon's heap fills for some two thousand cycles (compiled code, what the compiler has learnt), and then stays as it is.
+    const from = name.startsWith('daemon') ? third : 0;
     // others on the machine only add: the least of several looks is what is there in any case
-    const [first, last] = [Math.min(...values.slice(0, third)), Math.min(...values.slice(-third))];
+    const [first, last] = [Math.min(...values.slice(from, from + third)), Math.min(...values.slice(-third))];
     const allowed = Math.ceil(allowance + perCycle * warded.length);
     const isWithin = last - first <= allowed;
     figures.add(name, first, last, last - first, allowed, isWithin ? 'none' : 'GROWTH');
