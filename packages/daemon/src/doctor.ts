@@ -8,6 +8,7 @@ import path from 'node:path';
 import { QUARANTINE_ADVICE, setAside } from '@warden/core';
 import { silentLogger, toWardenError, type WardenError } from '@warden/interface';
 import { nftablesNetwork } from '@warden/net-nftables';
+import { encodeFrame, encodeMessage, MessageType } from '@warden/protocol';
 import { checkHost } from './check-host.ts';
 import { type Configuration, isInsecure } from './config.ts';
 import { loadFromSources } from './config-sources.ts';
@@ -138,12 +139,44 @@ async function socket({ server: { unix_domain_path: at } }: Configuration): Prom
   if (facts === undefined) return { subject, ok: true, found: 'free' };
   if (!facts.isSocket())
     return { subject, ok: false, found: 'something else is there', advice: `remove ${at}`, isNeeded: true };
-  const answers = await new Promise<boolean>((resolve) => {
+  const state = await ping(at);
+  if (state !== 'silent') return { subject, ok: true, found: STATES[state] };
+  return {
+    subject,
+    ok: false,
+    found: `somebody listens, but answers no ping within ${PATIENCE_MS / 1_000} s`,
+    advice:
+      'look at the log of the daemon, or at the service manager that holds the socket; a daemon that hangs can be killed: containers go on',
+  };
+}
+
+/** How long a daemon may take to answer. */
+const PATIENCE_MS = 5_000;
+
+const STATES = {
+  answers: 'a daemon listens and answers',
+  refused: 'left by a daemon that has ended',
+} as const;
+
+/** Asks whoever listens for a sign of life. A socket that a service manager holds takes connections without any daemon. */
+function ping(at: string): Promise<keyof typeof STATES | 'silent'> {
+  return new Promise((resolve) => {
     const connection = net.connect(at);
-    connection.once('connect', () => resolve(true)).once('error', () => resolve(false));
-    connection.once('connect', () => connection.destroy());
+    const settle = (state: keyof typeof STATES | 'silent'): void => {
+      clearTimeout(timer);
+      connection.destroy();
+      resolve(state);
+    };
+    const timer = setTimeout(() => settle('silent'), PATIENCE_MS);
+    let isConnected = false;
+    connection.once('connect', () => {
+      isConnected = true;
+      connection.write(encodeFrame(encodeMessage(MessageType.Ping, {})));
+    });
+    connection.once('data', () => settle('answers'));
+    connection.once('error', () => settle(isConnected ? 'silent' : 'refused'));
+    connection.once('end', () => settle('silent'));
   });
-  return { subject, ok: true, found: answers ? 'a daemon listens' : 'left by a daemon that has ended' };
 }
 
 /** Not safe is no fault: the operator has asked for it. It is said all the same. */

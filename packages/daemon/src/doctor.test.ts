@@ -1,0 +1,60 @@
+import { once } from 'node:events';
+import fs from 'node:fs';
+import net from 'node:net';
+import os from 'node:os';
+import path from 'node:path';
+import type { Warden, WardenHost } from '@warden/interface';
+import { wardenServer } from '@warden/server';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { checkConfiguration, INSECURE } from './config.ts';
+import { diagnose } from './doctor.ts';
+import type { Finding } from './survey.ts';
+
+let directory: string;
+let socket: string;
+beforeEach(() => {
+  directory = fs.mkdtempSync(path.join(os.tmpdir(), 'warden-doctor-'));
+  socket = path.join(directory, 'warden.sock');
+});
+afterEach(() => fs.rmSync(directory, { recursive: true, force: true }));
+
+const findingOfSocket = async (): Promise<Finding | undefined> => {
+  const server = { container_klass: INSECURE, unix_domain_path: socket, container_depot_path: directory };
+  const { configuration } = await diagnose(checkConfiguration({ server }));
+  return configuration.find(({ subject }) => subject === `socket ${socket}`);
+};
+
+describe('the doctor, of the socket [operations health]', () => {
+  it('tells a daemon that answers', async () => {
+    const session = { ping: async () => {}, close: async () => {} } as unknown as Warden;
+    const host: WardenHost = { openSession: () => session };
+    const server = wardenServer({ host, path: socket });
+    await server.listen();
+    try {
+      expect(await findingOfSocket()).toMatchObject({ ok: true, found: 'a daemon listens and answers' });
+    } finally {
+      await server.close();
+    }
+  });
+
+  it('tells somebody who listens and does not answer, as a service manager whose daemon has not begun', async () => {
+    const server = net.createServer().listen(socket);
+    await once(server, 'listening');
+    try {
+      const finding = await findingOfSocket();
+      expect(finding).toMatchObject({ ok: false, found: expect.stringContaining('answers no ping') });
+      expect(finding?.advice).toContain('containers go on');
+    } finally {
+      server.close();
+    }
+  });
+
+  it('tells what a daemon has left', async () => {
+    const server = net.createServer().listen(`${socket}.bound`);
+    await once(server, 'listening');
+    fs.renameSync(`${socket}.bound`, socket);
+    server.close();
+    await once(server, 'close');
+    expect(await findingOfSocket()).toMatchObject({ ok: true, found: 'left by a daemon that has ended' });
+  });
+});
