@@ -9,11 +9,12 @@ import { type CleanUpOptions, cleanUp, type Leftover } from '@warden/core';
 import { NO_FAILPOINTS, silentLogger, toWardenError } from '@warden/interface';
 import { requireFreePath } from '@warden/server';
 import { checkHost } from './check-host.ts';
-import type { Configuration } from './config.ts';
+import { type Configuration, isInsecure } from './config.ts';
 import { loadFromSources } from './config-sources.ts';
 import { coreOptions } from './core-options.ts';
 import { requireOwnDepot } from './depot.ts';
-import { lockDepot } from './depot-lock.ts';
+import { type DepotLock, lockDepot } from './depot-lock.ts';
+import { lockName } from './name-lock.ts';
 import { CONFIGURATION_OPTIONS, CONFIGURATION_USAGE, configurationWords, parseWords } from './options.ts';
 import { isAlive, readPid } from './pidfile.ts';
 import { selectDrivers } from './select-drivers.ts';
@@ -75,7 +76,10 @@ export async function cleanup(
   const depot = fs.realpathSync(given);
   requireOwnDepot(depot, backend);
   const lock = lockDepot(depot);
+  let name: DepotLock | undefined;
   try {
+    // a daemon on another depot: what carries the name would be its
+    if (!isInsecure(configuration)) name = lockName(configuration.drivers.name);
     const components = { logger: silentLogger, failpoints: NO_FAILPOINTS };
     const { drivers } = await selectDrivers(configuration, components);
     try {
@@ -89,6 +93,7 @@ export async function cleanup(
       await drivers.network.close();
     }
   } finally {
+    name?.release();
     lock.release();
   }
 }

@@ -58,6 +58,14 @@ describeWith(['root', 'isolated', 'overlayfs', 'nft'], 'wardend cleanup', () => 
   it('is refused beside a running daemon, which notices nothing [operations cleanup]', async () => {
     const { status, stderr } = run('--all');
     expect([status, stderr]).toEqual([2, expect.stringContaining('belongs to a running wardend')]);
+    // nor on another depot: table, groups and links are found by the name
+    const other = path.join(place.directory, 'other');
+    fs.mkdirSync(other);
+    const elsewhere = run('--all', '--depot', other);
+    expect([elsewhere.status, elsewhere.stderr]).toEqual([
+      2,
+      expect.stringContaining('another wardend with the name'),
+    ]);
     await (await daemon.connect()).ping();
   });
 
