@@ -40,6 +40,8 @@ const SYSTEM_PACKAGES = [
     for: ['test'],
   },
   { package: 'ruby', file: 'ruby', for: ['test'] },
+  { package: 'skopeo', file: 'skopeo', for: ['test'] },
+  { package: 'docker-registry', file: 'docker-registry', for: ['test'] },
   { package: 'ruby-beefcake', path: ['/usr/lib/ruby/vendor_ruby/beefcake.rb'], for: ['test'] },
   { package: 'ruby-eventmachine', path: ['/usr/lib/ruby/vendor_ruby/eventmachine.rb'], for: ['test'] },
   { package: 'clang', file: 'clang', for: ['fuzz'] },

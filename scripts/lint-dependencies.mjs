@@ -20,6 +20,10 @@ const ALLOWED = {
   'net-nftables': [['interface', 'native'], DRIVER],
   cgroup: [['interface', 'native'], DRIVER],
   quota: [['interface', 'native'], DRIVER],
+  images: [
+    ['interface', 'native'],
+    'the store of images knows the contracts and the kernel, never core or a driver',
+  ],
   server: [['interface', 'protocol'], 'the server turns requests into Warden calls; it knows no engine'],
   client: [['interface', 'protocol'], 'the client must stay nearly free of dependencies'],
   cli: [

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 const root = path.resolve(process.argv[2] ?? path.join(path.dirname(fileURLToPath(import.meta.url)), '..'));
 
 /** Folders of native/ that are shipped. */
-const PROGRAMS = ['wshd', 'copy', 'wsh', 'lib'];
+const PROGRAMS = ['wshd', 'copy', 'wsh', 'lib', 'unpack'];
 /** What serves as process 1: if it ended, everything in the container would. */
 const SERVING = ['init', 'connection', 'messages', 'job', 'job_table', 'ring', 'wire', 'tree'].map(
   (name) => `native/wshd/${name}.c`,
@@ -27,6 +27,7 @@ const DAEMON = [
   'net-nftables',
   'cgroup',
   'quota',
+  'images',
 ];
 
 const call = (names) => new RegExp(`\\b(?:${names})\\s*\\(`);

@@ -37,7 +37,7 @@ char *ownership_overlay_base(const char *data) {
   const char *end, *from = find_lower(data, &end);
   char *base = from == NULL ? NULL : malloc((size_t)(end - from) + 1), *to = base;
   for (; base != NULL && from < end; from++) {
-    if (*from == ':') { /* several layers: which of them has the file is the kernel's business */
+    if (*from == ':') { /* several layers */
       free(base);
       return NULL;
     }
@@ -46,6 +46,32 @@ char *ownership_overlay_base(const char *data) {
   }
   if (base != NULL) *to = '\0';
   return base;
+}
+
+char **ownership_overlay_layers(const char *data) {
+  const char *end, *from = find_lower(data, &end);
+  if (from == NULL) return NULL;
+  size_t count = 1;
+  for (const char *at = from; at < end; at++) {
+    if (at[0] == '\\' && at + 1 < end) at++;
+    else if (at[0] == ':') count++;
+  }
+  char **layers = malloc((count + 1) * sizeof *layers + (size_t)(end - from) + 1);
+  if (layers == NULL) return NULL;
+  char *to = (char *)(layers + count + 1);
+  layers[0] = to;
+  layers[count] = NULL;
+  for (size_t i = 0; from < end; from++) {
+    if (*from == ':') {
+      *to++ = '\0';
+      layers[++i] = to;
+      continue;
+    }
+    if (*from == '\\' && from + 1 < end) from++;
+    *to++ = *from;
+  }
+  *to = '\0';
+  return layers;
 }
 
 char *ownership_overlay_rebased(const char *data, const char *lower) {
@@ -59,11 +85,10 @@ char *ownership_overlay_rebased(const char *data, const char *lower) {
   return rebased;
 }
 
-bool ownership_ask(struct ownership *ownership, const struct plan_user *user, int root) {
-  size_t length;
+/* What the files of accounts say; either may be missing. */
+static bool ask(struct ownership *ownership, const struct plan_user *user, const char *passwd, const char *group) {
   struct account account;
   gid_t gid;
-  char *passwd = inroot_read(root, "/etc/passwd", ACCOUNT_FILE_MAX, &length), *group = inroot_read(root, "/etc/group", ACCOUNT_FILE_MAX, &length);
   ownership->known = true;
   /*
    * The two numbers are exchanged: so each file still has an owner, and a file of the image that happens to have the container's number does
@@ -75,6 +100,34 @@ bool ownership_ask(struct ownership *ownership, const struct plan_user *user, in
   bool swapped = uid_differs && id_map_swap(&ownership->users, account.uid, user->uid) == 0;
   swapped = (gid_differs && id_map_swap(&ownership->groups, gid, user->gid) == 0) || swapped;
   ownership->differs = ownership->differs || swapped;
+  return swapped;
+}
+
+bool ownership_ask(struct ownership *ownership, const struct plan_user *user, int root) {
+  size_t length;
+  char *passwd = inroot_read(root, "/etc/passwd", ACCOUNT_FILE_MAX, &length), *group = inroot_read(root, "/etc/group", ACCOUNT_FILE_MAX, &length);
+  bool swapped = ask(ownership, user, passwd, group);
+  free(passwd);
+  free(group);
+  return swapped;
+}
+
+/* The file as the uppermost layer has it that has one at all. */
+static char *read_of_layers(char *const *layers, const char *path) {
+  char *text = NULL;
+  for (; *layers != NULL && text == NULL; layers++) {
+    size_t length;
+    int root = open(*layers, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (root < 0) continue;
+    text = inroot_read(root, path, ACCOUNT_FILE_MAX, &length);
+    close(root);
+  }
+  return text;
+}
+
+static bool ask_layers(struct ownership *ownership, const struct plan_user *user, char *const *layers) {
+  char *passwd = read_of_layers(layers, "/etc/passwd"), *group = read_of_layers(layers, "/etc/group");
+  bool swapped = ask(ownership, user, passwd, group);
   free(passwd);
   free(group);
   return swapped;
@@ -82,16 +135,14 @@ bool ownership_ask(struct ownership *ownership, const struct plan_user *user, in
 
 void ownership_prepare(struct ownership *ownership, const struct plan *plan, int users) {
   const struct plan_mount *first = &plan->mounts[0];
-  char *lower = NULL;
   *ownership = (struct ownership){.mapping = users, .users = plan->ids, .groups = plan->ids, .differs = users >= 0};
   if (plan->user.name == NULL) return;
-  if (strcmp(first->type, "overlay") == 0) lower = ownership_overlay_base(first->data);
-  const char *base = lower != NULL ? lower : (first->flags & MS_BIND) != 0 ? first->source : NULL;
-  int root = base == NULL ? -1 : open(base, O_PATH | O_DIRECTORY | O_CLOEXEC);
-  free(lower);
-  if (root < 0) return;
-  bool swapped = ownership_ask(ownership, &plan->user, root);
-  close(root);
+  char **layers = strcmp(first->type, "overlay") == 0 ? ownership_overlay_layers(first->data) : NULL;
+  int root = layers == NULL && (first->flags & MS_BIND) != 0 ? open(first->source, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+  if (layers == NULL && root < 0) return;
+  bool swapped = layers != NULL ? ask_layers(ownership, &plan->user, layers) : ownership_ask(ownership, &plan->user, root);
+  free(layers);
+  if (root >= 0) close(root);
   /* where there can be none, files are changed one by one */
   if (swapped) ownership->mapping = identity_create(&ownership->users, &ownership->groups);
 }

@@ -36,7 +36,10 @@ int ownership_change_one(const struct ownership *ownership, int directory);
 /* The lower directory in the options of an overlay, if there is just one; NULL otherwise. The caller frees it. */
 char *ownership_overlay_base(const char *data);
 
-/* The same options with another lower directory; NULL without memory. */
+/* All of them, the uppermost first, NULL behind the last; NULL: no overlay, or no memory. One piece of memory, which the caller frees. */
+char **ownership_overlay_layers(const char *data);
+
+/* The same options with another lower directory, or several with colons between them; NULL without memory. */
 char *ownership_overlay_rebased(const char *data, const char *lower);
 
 #endif

@@ -224,6 +224,53 @@ static int map_lower_layer(const struct plan_mount *first, const char *directory
   return *data == NULL ? -1 : open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
 }
 
+/* One of several layers at `directory`/`number`, with its new owners if there are any. */
+static int mount_layer(const char *layer, const char *directory, size_t number, const struct ownership *ownership) {
+  char place[4096];
+  if (format(place, sizeof place, "%s/%u", directory, (unsigned)number) >= sizeof place || mkdir(place, 0700) != 0) return -1;
+  int tree = ownership->mapping >= 0 ? ownership_mapped(ownership, layer) : (int)syscall(SYS_open_tree, AT_FDCWD, layer, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+  int target = tree < 0 ? -1 : open(place, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  int result = target < 0 ? -1 : move_to(tree, target);
+  if (tree >= 0) close(tree);
+  if (target >= 0) close(target);
+  return result;
+}
+
+/*
+ * Several layers get places of their own, in a small file system where the root will be, and the overlay goes on top of that: so each can show the new
+ * owners, and their paths are short, of which the kernel takes a page. Answers the descriptor to mount at and sets `data`; -1 where the kernel cannot.
+ */
+static int stack_layers(const struct plan_mount *first, const char *directory, char *const *layers, const struct ownership *ownership, char **data) {
+  char lower[4096];
+  size_t length = 0;
+  if (mount("layers", directory, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=64k,mode=0700") != 0) return -1;
+  for (size_t i = 0; layers[i] != NULL; i++) {
+    if (mount_layer(layers[i], directory, i, ownership) != 0) return -1;
+    length += format(lower + length, sizeof lower - length, "%s%s/%u", i == 0 ? "" : ":", directory, (unsigned)i);
+    if (length >= sizeof lower) return -1;
+  }
+  *data = ownership_overlay_rebased(first->data, lower);
+  return *data == NULL ? -1 : open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+/* As map_lower_layer, for an overlay that may have several of them. `mapped`: its owners are the new ones. */
+static int place_lower_layers(const struct plan_mount *first, const char *directory, int target, const struct ownership *ownership, char **data, bool *mapped) {
+  char **layers = strcmp(first->type, "overlay") == 0 ? ownership_overlay_layers(first->data) : NULL;
+  bool several = layers != NULL && layers[1] != NULL;
+  int place = several ? stack_layers(first, directory, layers, ownership, data) : map_lower_layer(first, directory, target, ownership, data);
+  free(layers);
+  *mapped = *data != NULL && (!several || ownership->mapping >= 0);
+  if (!several || place >= 0) {
+    if (several) close(target);
+    return place;
+  }
+  umount2(directory, MNT_DETACH); /* as they are: the overlay by their own paths, and file by file */
+  free(*data);
+  *data = NULL;
+  *mapped = false;
+  return target;
+}
+
 /* Whether the mount shows the new owners without further work. */
 static int mount_root(const struct plan_mount *first, const char *directory, const struct ownership *ownership, bool *mapped) {
   int place = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC), result;
@@ -234,10 +281,9 @@ static int mount_root(const struct plan_mount *first, const char *directory, con
     close(place);
     return 0;
   }
-  int target = map_lower_layer(first, directory, place, ownership, &data);
+  int target = place_lower_layers(first, directory, place, ownership, &data, mapped);
   struct plan_mount mapped_first = *first;
   if (data != NULL) mapped_first.data = data;
-  *mapped = data != NULL;
   result = target < 0 ? -1 : mount_at(&mapped_first, target, -1);
   if (result != 0) report_errno("mount", first->flags & MS_BIND ? first->source : "/");
   if (target >= 0) close(target);

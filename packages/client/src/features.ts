@@ -11,7 +11,8 @@ export type Feature =
   | 'info-many'
   | 'metrics'
   | 'events'
-  | 'files';
+  | 'files'
+  | 'images';
 
 /** Errors: `UNSUPPORTED` with the field `feature`. */
 export async function requireFeature(

@@ -34,6 +34,7 @@ export function createRequest(spec: CreateSpec): Fields {
     network: spec.network,
     rootfs: spec.rootfs,
     properties: spec.properties && propertyMessages(spec.properties),
+    image: spec.image,
   });
 }
 

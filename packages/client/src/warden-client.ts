@@ -5,6 +5,7 @@ import {
   type ContainerReport,
   type CreateSpec,
   type EventFilter,
+  type Images,
   isWardenError,
   type Warden,
   WardenError,
@@ -22,6 +23,7 @@ import {
 } from '@warden/protocol';
 import { containerEvent, containerReport, isStreamEnd, wardenMetrics } from './answer-values.ts';
 import { ClientContainer } from './client-container.ts';
+import { ClientImages } from './client-images.ts';
 import { Connection } from './connection.ts';
 import { ConnectionPool } from './connection-pool.ts';
 import { type DialOptions, dial } from './dial.ts';
@@ -104,9 +106,15 @@ export class WardenClient implements Warden {
     return ((await this.request(MessageType.List, value)) as ListResponse).handles ?? [];
   }
 
+  /** See {@link Warden.images}. */
+  get images(): Images {
+    return new ClientImages(this.#session);
+  }
+
   /** See {@link Warden.create}. Creates of one session are worked off one after another by the daemon. */
   async create(spec: CreateSpec = {}): Promise<ClientContainer> {
     if (spec.properties !== undefined) await requireFeature(this.#session, 'properties', 'create');
+    if (spec.image !== undefined) await requireFeature(this.#session, 'images', 'create');
     const { handle } = await this.#session.create<CreateResponse>(createRequest(spec));
     return this.container(handle);
   }

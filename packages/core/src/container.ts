@@ -74,7 +74,9 @@ export class ManagedContainer {
   }
 
   get rootfsSpec(): RootfsSpec {
-    return { id: this.record.id, directory: this.directory, base: this.record.rootfs };
+    const { id, rootfs, image } = this.record;
+    const below = image?.layers.slice(1) ?? [];
+    return { id, directory: this.directory, base: rootfs, ...(below.length > 0 && { below }) };
   }
 
   get quotaSpec(): QuotaSpec {

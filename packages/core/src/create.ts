@@ -9,6 +9,7 @@ import {
   type ContainerId,
   type CreateSpec,
   encodeBytes,
+  type ImageBase,
   isWardenError,
   type LaunchedInit,
   WardenError,
@@ -172,7 +173,7 @@ async function register(
 
 /** What can be refused before anything is taken. */
 function validate(engine: Engine, spec: CreateSpec): void {
-  const { handle, rootfs, bindMounts = [] } = spec;
+  const { handle, rootfs, image, bindMounts = [] } = spec;
   if (handle !== undefined && handle.length > MAX_HANDLE_LENGTH) {
     throw new WardenError(
       'INVALID_SPEC',
@@ -188,6 +189,7 @@ function validate(engine: Engine, spec: CreateSpec): void {
       fields: { operation: 'create', handle },
     });
   }
+  if (image !== undefined) validateImage(engine, spec);
   if (isPlain(engine)) return; // neither a root nor mounts: both are ignored
   const base = rootfs ?? engine.options.rootfs;
   if (!isDirectory(base)) {
@@ -207,6 +209,16 @@ function validate(engine: Engine, spec: CreateSpec): void {
     if (target.includes('\0')) throw invalid('target path of a bind mount holds a NUL byte', target);
     if (mode !== 'ro' && mode !== 'rw') throw invalid('Unknown mode', source);
   }
+}
+
+function validateImage(engine: Engine, { image, rootfs }: CreateSpec): void {
+  const fields = { operation: 'create', object: image };
+  if (isPlain(engine) || engine.options.images === undefined)
+    throw new WardenError('UNSUPPORTED', 'this daemon keeps no images: give a rootfs instead', { fields });
+  if (rootfs !== undefined)
+    throw new WardenError('INVALID_SPEC', 'a container has either an image or a rootfs, not both', {
+      fields,
+    });
 }
 
 function cgroupSpecOf({ options }: Engine, id: ContainerId): CgroupSpec {
@@ -232,7 +244,15 @@ function isDirectory(target: string): boolean {
   }
 }
 
-/** Takes handle, network and uid, and plans what the drivers will do. Touches nothing outside this process. */
+/** The store's own note of it comes before anything else of the container, so that nobody removes the image from under it. */
+function useImage({ options }: Engine, id: ContainerId, name: string, undo: UndoStack): ImageBase {
+  undo.push((isIntact) => {
+    if (isIntact) options.images!.release(id);
+  });
+  return options.images!.use(id, name);
+}
+
+/** Takes handle, network and uid, and plans what the drivers will do. Touches nothing outside this process but the note of an image. */
 function reserve(engine: Engine, spec: CreateSpec, undo: UndoStack): ManagedContainer {
   const { drivers, pools, options } = engine;
   let id = engine.ids.next();
@@ -250,7 +270,9 @@ function reserve(engine: Engine, spec: CreateSpec, undo: UndoStack): ManagedCont
     if (isIntact) pools.uids.release(uid);
   });
   const directory = path.join(options.depot, id);
-  const rootfs = isPlain(engine) ? '' : fs.realpathSync(spec.rootfs ?? options.rootfs);
+  const image = spec.image === undefined ? undefined : useImage(engine, id, spec.image, undo);
+  const base = image?.layers[0] ?? spec.rootfs ?? options.rootfs;
+  const rootfs = isPlain(engine) ? '' : fs.realpathSync(base);
   const { hostIp, containerIp } = blockOf(block.base);
   const record: ContainerRecord = {
     id,
@@ -258,6 +280,7 @@ function reserve(engine: Engine, spec: CreateSpec, undo: UndoStack): ManagedCont
     network: block.base,
     uid,
     rootfs,
+    ...(image && { image }),
     graceTime: spec.graceTime ?? options.graceTime,
     drivers: {
       filesystem: drivers.filesystem.plan({ id, directory, base: rootfs }),

@@ -65,6 +65,7 @@ async function tearDown(engine: Engine, container: ManagedContainer): Promise<vo
   clearTimeout(container.saveTimer);
   container.saveTimer = undefined;
   removeDirectory(container.directory);
+  if (record.image !== undefined) engine.options.images?.release(record.id);
   await failpoints.pass('destroy.directory');
   returnToPools(engine, record);
   container.isDestroyed = true;

@@ -6,6 +6,9 @@ import { confinementOf } from './confinement.ts';
 import type { ManagedContainer } from './container.ts';
 import { type Engine, networkSpecOf } from './engine.ts';
 
+/** The account of jobs; each container has another number for it. */
+export const USER_NAME = 'vcap';
+
 const NETMASK = '255.255.255.252';
 const HOST_RESOLV_CONF = '/etc/resolv.conf';
 
@@ -52,7 +55,7 @@ export function initSpecOf(engine: Engine, container: ManagedContainer): InitSpe
     cgroupJoinFiles: drivers.cgroup.joinFiles(record.drivers.cgroup),
     processReserve: drivers.cgroup.reserve?.(record.drivers.cgroup),
     confinement: confinementOf(options, uid),
-    user: { name: 'vcap', uid, gid: uid, home: '/home/vcap', shell: '/bin/bash' },
+    user: { name: USER_NAME, uid, gid: uid, home: `/home/${USER_NAME}`, shell: '/bin/bash' },
     hosts: `127.0.0.1 localhost\n${network.containerIp} ${id}\n`,
     resolvConf: resolvConf(options.network.dnsServers, network.hostIp),
     nice: options.nice,

@@ -4,6 +4,7 @@ import type {
   Confinement,
   Failpoints,
   FilesystemDriver,
+  ImageStore,
   InitDriver,
   Logger,
   NetworkDriver,
@@ -56,6 +57,8 @@ export interface CoreOptions {
   };
   readonly ports: NumberRange;
   readonly uids: NumberRange;
+  /** Where images are kept; absent: there are none. */
+  readonly images?: ImageStore | undefined;
   /** Containers prepared before anybody asks for them. Default 0. */
   readonly warmContainers?: number;
   /** Bytes of output kept per job; 0 or less: no limit. */

@@ -70,10 +70,16 @@ const RESOURCES: Shape = {
 
 const WARDEN: Shape = {
   rootfs: isText,
+  image: optional(
+    (value) =>
+      isShaped({ image: isText, layers: isListOf(isText) })(value) &&
+      (value as { layers: unknown[] }).layers.length > 0,
+  ),
   destroying: optional(isFlag),
   paused: optional(isFlag),
   properties: optional(isListOf((pair) => isListOf(isText)(pair) && (pair as unknown[]).length === 2)),
   order: optional(isNumber),
+  held: optional(isFlag),
   unsafe: optional(isListOf(isText)),
   drivers: isShaped({ filesystem: isObject, network: isObject, cgroup: isObject, quota: isObject }),
   out_of_memory_kills: optional(isBig),

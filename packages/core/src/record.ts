@@ -10,6 +10,7 @@ import {
   type ContainerId,
   type DriverState,
   type EgressRule,
+  type ImageBase,
   isWardenError,
   type PortMapping,
   type Properties,
@@ -53,6 +54,8 @@ export interface ContainerRecord {
   readonly network: number;
   readonly uid: number;
   readonly rootfs: string;
+  /** What it was made from; `rootfs` is its uppermost layer then. */
+  readonly image?: ImageBase | undefined;
   graceTime: number | undefined;
   readonly drivers: DriverStates;
   /** When it got its handle, in relation to others: a prepared container is older than its place among them. 0: by its id. */
@@ -62,6 +65,8 @@ export interface ContainerRecord {
   state: 'born' | 'active' | 'stopped';
   /** Its destruction has begun: whoever finds it goes on with that. */
   isDestroying: boolean;
+  /** It stands still, or is about to, for a snapshot. */
+  isHeld?: boolean;
   readonly events: Set<string>;
   /** Jobs that are more than something to wait for. */
   readonly jobs: Map<number, JobNote>;
@@ -107,7 +112,9 @@ export function serializeRecord(record: ContainerRecord): string {
       ...(Object.keys(record.properties).length === 0
         ? {}
         : { properties: Object.entries(record.properties) }),
+      ...(record.isHeld ? { held: true } : {}),
       rootfs: record.rootfs,
+      ...(record.image === undefined ? {} : { image: record.image }),
       drivers: record.drivers,
       ...(record.order === 0 ? {} : { order: record.order }),
       ...(record.unsafe.length === 0 ? {} : { unsafe: record.unsafe }),
@@ -188,7 +195,9 @@ export interface Stored {
     readonly destroying?: boolean;
     readonly paused?: boolean;
     readonly properties?: readonly (readonly [string, string])[];
+    readonly held?: boolean;
     readonly rootfs: string;
+    readonly image?: ImageBase;
     readonly drivers: DriverStates;
     readonly order?: number;
     readonly unsafe?: readonly string[];
@@ -224,12 +233,14 @@ export function parseRecord(text: string): ContainerRecord {
     network,
     uid: resources.uid,
     rootfs: warden.rootfs,
+    ...(warden.image === undefined ? {} : { image: warden.image }),
     graceTime: stored.grace_time ?? undefined,
     drivers: warden.drivers,
     order: warden.order ?? 0,
     unsafe: warden.unsafe ?? [],
     state: stored.state,
     isDestroying: warden.destroying === true,
+    isHeld: warden.held === true,
     events: new Set(stored.events),
     jobs: new Map(Object.entries(stored.jobs ?? {}).map(([id, job]) => [Number(id), jobNote(job)])),
     ports: new Set(resources.ports),

@@ -43,6 +43,7 @@ export async function recoverContainers(engine: Engine): Promise<void> {
   }
   sortByOrder(engine);
   await reconcile(engine);
+  await engine.options.images?.recover(new Set(readDepot(engine.options.depot).map(({ id }) => id)));
   engine.logger.info('recovered', {
     containers: engine.containers.size,
     setAside: setAside(engine.options.depot).length,
@@ -93,11 +94,12 @@ function ask(
   asked.set(first, connecting);
 }
 
-/** An init that stands still answers nobody: what an earlier daemon has paused goes on until it is known, see {@link takeOver}. */
+/** An init that stands still answers nobody: what an earlier daemon has paused, or held for a snapshot, goes on until it is known, see {@link takeOver}. */
 async function connect(engine: Engine, entry: DepotEntry): Promise<Init | undefined> {
   const { cgroup, init } = engine.drivers;
-  if (entry.kind === 'recorded' && entry.record.isPaused && cgroup.supports.freezer)
+  if (entry.kind === 'recorded' && (entry.record.isPaused || entry.record.isHeld) && cgroup.supports.freezer)
     await cgroup.thaw(entry.record.drivers.cgroup);
+  if (entry.kind === 'recorded') entry.record.isHeld = false;
   return init.connect(entry.directory);
 }
 
@@ -189,6 +191,7 @@ export async function remove(
   await releaseDrivers(engine, container);
   await failpoints.pass('recover.drivers');
   removeDirectory(container.directory);
+  if (record.image !== undefined) engine.options.images?.release(record.id);
   await failpoints.pass('recover.directory');
   returnToPools(engine, record);
 }

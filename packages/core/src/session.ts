@@ -13,6 +13,7 @@ import {
   type CreateSpec,
   type EventFilter,
   encodeBytes,
+  type Images,
   type Job,
   type JobEnd,
   type JobResult,
@@ -32,6 +33,7 @@ import { type Engine, findContainer } from './engine.ts';
 import type { Subscription } from './event-bus.ts';
 import { SessionFiles } from './files.ts';
 import { addReference, dropReference } from './grace-time.ts';
+import { imagesOf } from './images.ts';
 import { currentInfo } from './info.ts';
 import { limitBandwidth, limitCpu, limitDisk, limitMemory } from './limits.ts';
 import { infoOfMany, listHandles, metricsOf } from './many.ts';
@@ -100,6 +102,10 @@ class Session implements Warden {
 
   container(handle: string): Container {
     return new SessionContainer(this, handle);
+  }
+
+  get images(): Images {
+    return imagesOf(this.engine, (handle) => this.find(handle));
   }
 
   async close(): Promise<void> {

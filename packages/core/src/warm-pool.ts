@@ -170,8 +170,8 @@ export class WarmPool {
 }
 
 /** Whether any container would do. */
-function isOrdinary({ rootfs, bindMounts = [], network }: CreateSpec): boolean {
-  return rootfs === undefined && bindMounts.length === 0 && network === undefined;
+function isOrdinary({ rootfs, image, bindMounts = [], network }: CreateSpec): boolean {
+  return rootfs === undefined && image === undefined && bindMounts.length === 0 && network === undefined;
 }
 
 function holds({ container }: Prepared, network: string): boolean {

@@ -491,6 +491,46 @@ export const SCHEMA: Readonly<Record<string, Readonly<Record<string, KeyRule>>>>
       about: 'static shell of the host that reads hook-child-after-pivot.sh; default: busybox or bash-static',
     },
   },
+  images: {
+    path: {
+      type: 'string',
+      nullable: true,
+      fallback: null,
+      about:
+        'directory of images, for this daemon alone; null: `.images` in the depot. On a file system that can be a lower layer of an overlay',
+    },
+    max_size: {
+      type: 'integer',
+      min: 1,
+      max: 1_073_741_824,
+      fallback: 20_480,
+      about: 'MiB of all unpacked layers together; one pull downloads no more than that',
+    },
+    max_entries: {
+      type: 'integer',
+      min: 1,
+      max: 100_000_000,
+      fallback: 1_000_000,
+      about: 'most files, directories and links of one layer',
+    },
+    registries: {
+      type: 'strings',
+      fallback: [],
+      about:
+        '`host[:port]` of registries from which clients may pull, of the hosts to which these redirect, and of their token services; empty: none',
+    },
+    insecure_registries: {
+      type: 'strings',
+      fallback: [],
+      about: 'those of them that are spoken to without TLS',
+    },
+    certificates: {
+      type: 'string',
+      nullable: true,
+      fallback: null,
+      about: 'PEM file of further authorities for registries',
+    },
+  },
   compat: {
     job_sockets: {
       type: 'boolean',

@@ -94,6 +94,14 @@ export interface Configuration {
     readonly hook_timeout: number;
     readonly hook_shell?: string | null;
   };
+  readonly images: {
+    readonly path: string | null;
+    readonly max_size: number;
+    readonly max_entries: number;
+    readonly registries: readonly string[];
+    readonly insecure_registries: readonly string[];
+    readonly certificates: string | null;
+  };
   readonly compat: {
     readonly cgroup_view: string | null;
     readonly job_sockets: boolean;

@@ -1,6 +1,7 @@
 /** All named failpoints of the program: those of the engine, of the drivers, and its own (docs/failpoints.md). */
 import { CGROUP_FAILPOINTS } from '@warden/cgroup';
 import { CORE_FAILPOINTS, failpoints } from '@warden/core';
+import { STORE_FAILPOINTS } from '@warden/images';
 import type { Failpoints } from '@warden/interface';
 import { NFTABLES_FAILPOINTS } from '@warden/net-nftables';
 import { IMAGE_FAILPOINTS } from '@warden/quota';
@@ -24,6 +25,7 @@ export const FAILPOINTS: readonly string[] = [
   ...NFTABLES_FAILPOINTS,
   ...CGROUP_FAILPOINTS,
   ...IMAGE_FAILPOINTS,
+  ...STORE_FAILPOINTS,
 ];
 
 /** What `WARDEN_FAILPOINT` asks for. Errors: `INVALID_SPEC`. */

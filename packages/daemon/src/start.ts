@@ -16,13 +16,14 @@ import {
 } from '@warden/server';
 import { checkHost } from './check-host.ts';
 import { bothPolicies, clientPolicy } from './client-policy.ts';
-import type { Configuration } from './config.ts';
+import { type Configuration, isInsecure } from './config.ts';
 import { connectionLimit, readOpenFileLimit } from './connection-limit.ts';
 import { coreChanges, coreOptions } from './core-options.ts';
 import { claimDepot, makeDepot } from './depot.ts';
 import { lockDepot } from './depot-lock.ts';
 import { readFailpoints } from './failpoints.ts';
 import { lockName } from './name-lock.ts';
+import { images } from './images.ts';
 import { writePidfile } from './pidfile.ts';
 import { checkPools } from './pools.ts';
 import { compareConfigurations, merged, type ReloadReport } from './reload.ts';
@@ -106,6 +107,9 @@ export async function startDaemon(
     await failpoints.pass('start.drivers');
     const core = await createCore({
       ...coreOptions(configuration, depot, drivers, logger),
+      images: isInsecure(configuration)
+        ? undefined
+        : images(configuration, depot, drivers, { logger, failpoints }),
       failpoints,
     });
     undo.push(() => core.close());

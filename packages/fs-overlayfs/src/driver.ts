@@ -33,15 +33,18 @@ export function overlayfs(options: OverlayfsOptions = {}): DriverFactory<Filesys
 class OverlayfsDriver implements FilesystemDriver {
   readonly role = 'filesystem';
   readonly name = 'overlayfs';
-  readonly supports: FilesystemSupports = {
-    wholeRootWritable: true,
-    constantTimeCreate: true,
-    nestable: false,
-  };
+  readonly supports: FilesystemSupports;
   readonly #mountOptions: readonly string[];
 
   constructor(mountOptions: readonly string[]) {
     this.#mountOptions = mountOptions;
+    this.supports = {
+      wholeRootWritable: true,
+      constantTimeCreate: true,
+      nestable: false,
+      // marks of one kind are not seen with the other
+      stacksLayers: !mountOptions.includes('userxattr'),
+    };
   }
 
   async probe(depot: string): Promise<ProbeResult> {
@@ -75,17 +78,15 @@ class OverlayfsDriver implements FilesystemDriver {
   }
 
   async prepare(spec: RootfsSpec): Promise<void> {
-    if (fs.statSync(spec.base, { throwIfNoEntry: false })?.isDirectory() !== true) {
-      throw new WardenError(
-        'INVALID_SPEC',
-        `the base of the root file system is no directory: ${spec.base}`,
-        {
-          fields: { operation: 'prepare root', object: spec.base, errno: 'ENOTDIR' },
-        },
-      );
+    for (const layer of [spec.base, ...(spec.below ?? [])]) {
+      if (fs.statSync(layer, { throwIfNoEntry: false })?.isDirectory() === true) continue;
+      throw new WardenError('INVALID_SPEC', `the base of the root file system is no directory: ${layer}`, {
+        fields: { operation: 'prepare root', object: layer, errno: 'ENOTDIR' },
+      });
     }
     const [{ options }] = this.mounts(spec) as [Mount];
-    if (Buffer.byteLength(options.join(',')) > MAX_DATA_BYTES) {
+    // who mounts several layers gives them short names
+    if (!spec.below?.length && Buffer.byteLength(options.join(',')) > MAX_DATA_BYTES) {
       throw new WardenError(
         'INVALID_SPEC',
         `the paths of the overlay do not fit into ${MAX_DATA_BYTES} bytes: ${spec.base}`,
@@ -103,7 +104,7 @@ class OverlayfsDriver implements FilesystemDriver {
 
   mounts(spec: RootfsSpec): readonly Mount[] {
     const layers = {
-      lower: spec.base,
+      lower: [spec.base, ...(spec.below ?? [])],
       upper: path.join(spec.directory, UPPER),
       work: path.join(spec.directory, WORK),
     };
@@ -115,6 +116,10 @@ class OverlayfsDriver implements FilesystemDriver {
         options: [...overlayOptions(layers), ...this.#mountOptions],
       },
     ];
+  }
+
+  writableLayer(spec: RootfsSpec): string {
+    return path.join(spec.directory, UPPER);
   }
 
   async release(spec: RootfsSpec): Promise<void> {

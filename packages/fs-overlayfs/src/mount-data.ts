@@ -8,14 +8,14 @@ export function escapePath(path: string, role: 'lower' | 'upper'): string {
   return path.replace(role === 'lower' ? /[\\,:]/g : /[\\,]/g, (char) => `\\${char}`);
 }
 
-/** Options of one overlay with one lower layer. */
+/** Options of one overlay; the uppermost of its lower layers first. */
 export function overlayOptions(layers: {
-  readonly lower: string;
+  readonly lower: readonly string[];
   readonly upper: string;
   readonly work: string;
 }): string[] {
   return [
-    `lowerdir=${escapePath(layers.lower, 'lower')}`,
+    `lowerdir=${layers.lower.map((one) => escapePath(one, 'lower')).join(':')}`,
     `upperdir=${escapePath(layers.upper, 'upper')}`,
     `workdir=${escapePath(layers.work, 'upper')}`,
   ];

@@ -34,6 +34,8 @@ export interface RootfsSpec {
   readonly directory: string;
   /** The read-only base. */
   readonly base: string;
+  /** Further read-only layers below it, the uppermost first, for drivers that stack them; what a layer deletes is marked as overlayfs marks it. Absent: none. */
+  readonly below?: readonly string[];
 }
 
 /** What a file-system driver can do; the only thing that excludes a compliance test. */
@@ -44,6 +46,8 @@ export interface FilesystemSupports {
   readonly constantTimeCreate: boolean;
   /** A container's writable layer may itself lie on this driver's file system (a warden in a warden). */
   readonly nestable: boolean;
+  /** Takes `RootfsSpec.below`, and its writable layer is in the form of overlayfs. Absent: no. */
+  readonly stacksLayers?: boolean;
 }
 
 /** A file-system driver. See the module text for lifecycle and content contract. */
@@ -74,6 +78,9 @@ export interface FilesystemDriver {
    * any number of times, also after a restart.
    */
   mounts(spec: RootfsSpec, state: DriverState): readonly Mount[];
+
+  /** Absolute path of the writable layer. There for drivers that stack layers. Pure. */
+  writableLayer?(spec: RootfsSpec, state: DriverState): string;
 
   /**
    * Removes what `prepare` made. Idempotent, also on a half-made thing. The container's namespaces are gone when this is called.

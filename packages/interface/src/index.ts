@@ -35,6 +35,18 @@ export type {
 } from './files.ts';
 export type { FilesystemDriver, FilesystemSupports, Mount, RootfsSpec } from './filesystem.ts';
 export type {
+  CaptureSpec,
+  ImageBase,
+  ImageImportSpec,
+  ImageInfo,
+  ImageOptions,
+  ImageProgress,
+  ImagePullSpec,
+  ImageRemoval,
+  ImageStore,
+  Images,
+} from './images.ts';
+export type {
   ByteSink,
   ByteSource,
   Confinement,

@@ -20,6 +20,7 @@
  */
 import type { ContainerEvent, EventFilter } from './events.ts';
 import type { ContainerFiles } from './files.ts';
+import type { Images } from './images.ts';
 import type { WardenMetrics } from './metrics.ts';
 
 /** Lifecycle state. `born` and `destroyed` are never seen in an info. */
@@ -46,6 +47,8 @@ export interface CreateSpec {
   readonly network?: string | undefined;
   /** Host directory used as read-only base instead of the configured one. */
   readonly rootfs?: string | undefined;
+  /** Name or id of an image of this host, in the place of a directory; not with `rootfs`. (An extension: the original's daemon ignores it.) */
+  readonly image?: string | undefined;
   /** Labels of the client's own, see {@link Container.setProperties}. (An extension.) */
   readonly properties?: Properties | undefined;
 }
@@ -430,6 +433,8 @@ export interface Warden extends AsyncDisposable {
   events(filter?: EventFilter): Promise<AsyncIterableIterator<ContainerEvent, undefined, undefined>>;
   /** A reference by handle; does not check that it exists. */
   container(handle: string): Container;
+  /** Images of the host. Absent: it keeps none. (An extension.) */
+  readonly images?: Images;
   /** Ends the session: its references are dropped and grace times start. Running operations go on to their end. Idempotent. */
   close(): Promise<void>;
   /** As {@link close}. */

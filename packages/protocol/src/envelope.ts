@@ -38,6 +38,18 @@ import {
   PingResponse,
 } from './messages/host.ts';
 import {
+  ImageCollectRequest,
+  ImageImportRequest,
+  ImageListRequest,
+  ImageListResponse,
+  ImageProgressResponse,
+  ImagePullRequest,
+  ImageRemoveRequest,
+  ImageRemoveResponse,
+  SnapshotRequest,
+  SnapshotResponse,
+} from './messages/images.ts';
+import {
   JobSignalRequest,
   JobSignalResponse,
   LinkRequest,
@@ -110,6 +122,12 @@ export const MessageType = {
   Upload: 1012,
   UploadData: 1013,
   UploadEnd: 1014,
+  ImageList: 1101,
+  ImageImport: 1102,
+  ImagePull: 1103,
+  ImageRemove: 1104,
+  ImageCollect: 1105,
+  Snapshot: 1106,
 } as const;
 
 /** A request and the message that answers it. Both travel with the same type number. */
@@ -163,6 +181,24 @@ export const REQUESTS: Readonly<Record<number, RequestEntry>> = {
   [MessageType.Upload]: { name: 'Upload', request: UploadRequest, response: EmptyResponse },
   [MessageType.UploadData]: { name: 'UploadData', request: UploadDataRequest, response: EmptyResponse },
   [MessageType.UploadEnd]: { name: 'UploadEnd', request: UploadEndRequest, response: EmptyResponse },
+  [MessageType.ImageList]: { name: 'ImageList', request: ImageListRequest, response: ImageListResponse },
+  [MessageType.ImageImport]: {
+    name: 'ImageImport',
+    request: ImageImportRequest,
+    response: ImageProgressResponse,
+  },
+  [MessageType.ImagePull]: { name: 'ImagePull', request: ImagePullRequest, response: ImageProgressResponse },
+  [MessageType.ImageRemove]: {
+    name: 'ImageRemove',
+    request: ImageRemoveRequest,
+    response: ImageRemoveResponse,
+  },
+  [MessageType.ImageCollect]: {
+    name: 'ImageCollect',
+    request: ImageCollectRequest,
+    response: ImageRemoveResponse,
+  },
+  [MessageType.Snapshot]: { name: 'Snapshot', request: SnapshotRequest, response: SnapshotResponse },
 };
 
 interface Envelope {

@@ -21,6 +21,7 @@ export * from './messages/enums.ts';
 export * from './messages/extensions.ts';
 export * from './messages/files.ts';
 export * from './messages/host.ts';
+export * from './messages/images.ts';
 export * from './messages/jobs.ts';
 export * from './messages/lifecycle.ts';
 export * from './messages/limits.ts';

@@ -321,8 +321,8 @@ export class ServerConnection {
   }
 }
 
-/** Scripts, arguments, variables and files hold credentials. */
-const SECRETS = { script: undefined, argv: undefined, environment: undefined, data: undefined };
+/** Scripts, arguments, variables and files hold credentials, and a pull has some. */
+const SECRETS = { script: undefined, argv: undefined, environment: undefined, data: undefined, password: undefined };
 
 function withoutScript(payload: object): object {
   return { ...payload, ...SECRETS };

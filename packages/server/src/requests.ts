@@ -37,6 +37,7 @@ import { diskLimitMessage, diskLimitSpec } from './disk-limits.ts';
 import { unknownProtocol } from './error-response.ts';
 import { commandOptions, EXTENSION_HANDLERS, propertiesOf } from './extension-requests.ts';
 import type { Handler, RequestContext } from './handler.ts';
+import { IMAGE_HANDLERS } from './image-requests.ts';
 import { infoMessage } from './info-message.ts';
 
 /** By type number. A missing one is a defect: the tests compare with the protocol's table. */
@@ -123,6 +124,7 @@ export const HANDLERS: Readonly<Record<number, Handler>> = {
     await warden.container(request.handle).limitBandwidth({ rate, burst });
     return { rate, burst };
   },
+  ...IMAGE_HANDLERS,
 };
 
 const WAITING: ReadonlySet<number> = new Set([
@@ -132,9 +134,11 @@ const WAITING: ReadonlySet<number> = new Set([
   MessageType.JobInput,
   MessageType.Events,
   MessageType.Files,
+  MessageType.ImageImport,
+  MessageType.ImagePull,
 ]);
 
-/** Requests that a drain and a lost client cut off: they only wait, and what they wait for stays. */
+/** Requests that a drain and a lost client cut off: they only wait, and what they wait for stays; or they may take long, and leave nothing half done. */
 export function isWaitingRequest(type: number): boolean {
   return WAITING.has(type);
 }
@@ -154,6 +158,7 @@ function createSpec(request: CreateRequest): CreateSpec {
     network: request.network,
     rootfs: request.rootfs,
     ...(request.properties && { properties: propertiesOf(request.properties) }),
+    image: request.image,
   };
 }
 

@@ -10,3 +10,4 @@
 export { type WshdOptions, wshd } from './driver.ts';
 export { INIT_FAILPOINTS, WSHD_PREFIX } from './failpoints.ts';
 export { type InsecureInitOptions, insecureInit } from './insecure-driver.ts';
+export { unpackProgram } from './skeleton.ts';

@@ -28,6 +28,7 @@ export const HOOKS = [
 const BINARIES = ['wshd', 'wsh'] as const;
 /** Runs from where it is: inside a container from a copy in memory, so no container's directory needs it. */
 export const COPY_PROGRAM = 'warden-copy';
+const UNPACK_PROGRAM = 'warden-unpack';
 
 /** A file of the skeleton: where it is staged, and where it belongs in a container's directory. */
 export interface StagedFile {
@@ -43,6 +44,11 @@ export function binariesDirectory(option: string | undefined): string {
   const built = fileURLToPath(new URL(`../prebuilt/linux-${process.arch}`, import.meta.url));
   const chosen = option ?? process.env.WARDEN_WSHD_DIRECTORY;
   return chosen ?? (existsSync(built) ? built : (platformDirectory() ?? built));
+}
+
+/** Path of `warden-unpack`, which makes the trees of images; `directory` as for {@link binariesDirectory}. It may be missing. */
+export function unpackProgram(directory?: string): string {
+  return join(binariesDirectory(directory), UNPACK_PROGRAM);
 }
 
 /** The optional dependency for this processor; none for others, where the option or the variable must name a directory. */

@@ -23,7 +23,9 @@ export type Requirement =
   | 'python3'
   | 'ruby'
   | 'systemd-analyze'
-  | 'prometheus-client';
+  | 'prometheus-client'
+  | 'skopeo'
+  | 'docker-registry';
 
 const CHECKS: Readonly<Record<Requirement, () => string | undefined>> = {
   root: () => (process.getuid?.() === 0 ? undefined : 'root'),
@@ -58,6 +60,8 @@ const CHECKS: Readonly<Record<Requirement, () => string | undefined>> = {
       ? undefined
       : 'the Python library prometheus_client',
   'systemd-analyze': () => program('systemd-analyze', '--version'),
+  skopeo: () => program('skopeo', '--version'),
+  'docker-registry': () => program('docker-registry', '--help'),
   ruby: () =>
     program('ruby', '--version') ??
     (spawnSync('ruby', ['-rbeefcake', '-reventmachine', '-e', ''], { stdio: 'ignore' }).status === 0

@@ -14,7 +14,7 @@ import { isPlatform, type Manifest, packageNames, ROOT, sourceManifest, Tarballs
 
 const ALWAYS = ['LICENSE', 'README.md', 'package.json'];
 const LIBRARY = 'libwarden_native.so';
-const PROGRAMS = ['bin/warden-copy', 'bin/wsh', 'bin/wshd'];
+const PROGRAMS = ['bin/warden-copy', 'bin/warden-unpack', 'bin/wsh', 'bin/wshd'];
 const ELF_MACHINES: Readonly<Record<string, number>> = { x64: 62, arm64: 183 };
 const names = packageNames();
 const libraries = names.filter((name) => !isPlatform(name));

@@ -34,6 +34,7 @@ export const FEATURES: readonly string[] = [
   'metrics',
   'events',
   'files',
+  'images',
 ];
 
 /** Words; a client ignores those it does not know. */

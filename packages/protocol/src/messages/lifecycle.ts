@@ -16,6 +16,8 @@ export interface CreateRequest {
   readonly rootfs?: string | undefined;
   /** Extension: labels. */
   readonly properties?: readonly Property[] | undefined;
+  /** Extension: an image of the host, in the place of a directory. */
+  readonly image?: string | undefined;
 }
 /** The fields of {@link CreateRequest} for the codec. */
 export const CreateRequest: MessageDescriptor<CreateRequest> = message(
@@ -26,6 +28,7 @@ export const CreateRequest: MessageDescriptor<CreateRequest> = message(
   optional(4, 'network', 'string'),
   optional(5, 'rootfs', 'string'),
   repeated(1001, 'properties', 'message', { message: Property }),
+  optional(1002, 'image', 'string'),
 );
 
 /** The handle. */

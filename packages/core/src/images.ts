@@ -1,0 +1,93 @@
+/** Images as a session sees them: those of the store, and snapshots, which need a container that stands still. */
+import { type ImageInfo, type ImageStore, type Images, WardenError } from '@warden/interface';
+import { confinementOf } from './confinement.ts';
+import type { ManagedContainer } from './container.ts';
+import { type Engine, saveRecord, trySave } from './engine.ts';
+import { USER_NAME } from './init-spec.ts';
+import { isPlain } from './plain.ts';
+
+const FREEZE_TIMEOUT_MS = 10_000;
+
+/** `find` looks a container up and references it. */
+export function imagesOf(engine: Engine, find: (handle: string) => ManagedContainer): Images {
+  const store = (): ImageStore => {
+    const { images } = engine.options;
+    if (images !== undefined && !isPlain(engine)) return images;
+    throw new WardenError('UNSUPPORTED', 'this daemon keeps no images', { fields: { operation: 'images' } });
+  };
+  return {
+    list: async () => store().list(),
+    import: async (spec, options) => store().import(spec, options),
+    pull: async (spec, options) => store().pull(spec, options),
+    remove: async (name) => store().remove(name),
+    collect: async () => store().collect(),
+    snapshot: async (handle, name) => snapshot(engine, store(), find(handle), name),
+  };
+}
+
+/** Keeps what the container has written, as a layer upon those of its image. Nothing of it runs meanwhile. */
+async function snapshot(
+  engine: Engine,
+  store: ImageStore,
+  container: ManagedContainer,
+  name: string,
+): Promise<ImageInfo> {
+  container.requireState('active', 'stopped');
+  return container.exclusive(async () => {
+    container.requireState('active', 'stopped');
+    const { image, id, drivers: states, uid } = container.record;
+    const { filesystem } = engine.drivers;
+    if (image === undefined)
+      throw new WardenError(
+        'INVALID_SPEC',
+        'the container was not made from an image: only upon one can its changes be kept',
+        {
+          fields: { operation: 'snapshot', handle: container.handle },
+        },
+      );
+    const upper = filesystem.writableLayer?.(container.rootfsSpec, states.filesystem);
+    if (upper === undefined || filesystem.supports.stacksLayers !== true)
+      throw new WardenError(
+        'UNSUPPORTED',
+        `the driver ${filesystem.name} keeps no layer that could be part of an image: use overlayfs`,
+        {
+          fields: { operation: 'snapshot', driver: filesystem.name },
+        },
+      );
+    const { idMap } = confinementOf(engine.options, uid);
+    return whileStill(engine, container, () =>
+      store.capture({ name, id, base: image, upper, idMap, user: { name: USER_NAME, uid } }),
+    );
+  });
+}
+
+async function whileStill<T>(
+  engine: Engine,
+  container: ManagedContainer,
+  action: () => Promise<T>,
+): Promise<T> {
+  const { cgroup } = engine.drivers;
+  const { failpoints } = engine;
+  const state = container.record.drivers.cgroup;
+  if (container.state === 'stopped' || (cgroup.supports.freezer && (await cgroup.isFrozen(state))))
+    return action();
+  if (!cgroup.supports.freezer)
+    throw new WardenError('UNSUPPORTED', 'this host cannot make a container stand still: stop it first', {
+      fields: { operation: 'snapshot', handle: container.handle },
+    });
+  const { record } = container;
+  record.isHeld = true; // first: a later daemon thaws it before it asks its init
+  try {
+    saveRecord(engine, container);
+    await cgroup.freeze(state, FREEZE_TIMEOUT_MS);
+    await failpoints.pass('snapshot.freeze');
+    const result = await action();
+    await failpoints.pass('snapshot.capture');
+    return result;
+  } finally {
+    await cgroup.thaw(state);
+    record.isHeld = false;
+    trySave(engine, container);
+    await failpoints.pass('snapshot.thaw');
+  }
+}

@@ -1,0 +1,25 @@
+/** Errors of this package, in one form. */
+import { WardenError } from '@warden/interface';
+
+/** The image, or what was said of it, is wrong. */
+export function invalid(message: string, fields: Readonly<Record<string, unknown>> = {}): WardenError {
+  return new WardenError('INVALID_SPEC', message, { fields: { operation: 'image', ...fields } });
+}
+
+/** What the image needs is not there. */
+export function unsupported(message: string, fields: Readonly<Record<string, unknown>> = {}): WardenError {
+  return new WardenError('UNSUPPORTED', message, { fields: { operation: 'image', ...fields } });
+}
+
+/** A file of the host failed. */
+export function fileFailure(operation: string, object: string, cause: unknown): WardenError {
+  const { code, message } = cause as NodeJS.ErrnoException;
+  return new WardenError(
+    code === 'ENOENT' || code === 'ENOTDIR' ? 'INVALID_SPEC' : 'NATIVE_FAILED',
+    `${operation} ${object}: ${message}`,
+    {
+      cause,
+      fields: { operation, object, errno: code },
+    },
+  );
+}

@@ -1,0 +1,52 @@
+/** Names of images: `[host[:port]/]path[:tag][@digest]`, as other tools write them. */
+import { invalid } from './failure.ts';
+
+/** The parts of a name. */
+export interface ImageReference {
+  /** Host and perhaps port of a registry; absent: only of this host. */
+  readonly registry?: string;
+  readonly repository: string;
+  readonly tag?: string;
+  readonly digest?: string;
+}
+
+const COMPONENT = '[a-z0-9]+(?:(?:\\.|_|__|-+)[a-z0-9]+)*';
+const REPOSITORY = new RegExp(`^${COMPONENT}(?:/${COMPONENT})*$`);
+const HOST =
+  /^(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*|\[[0-9a-fA-F:.]+\])(?::\d{1,5})?$/;
+const TAG = /^[\w][\w.-]{0,127}$/;
+const DIGEST = /^sha(?:256:[0-9a-f]{64}|512:[0-9a-f]{128})$/;
+const MAX_LENGTH = 512;
+
+/** Errors: `INVALID_SPEC`. */
+export function parseReference(text: string): ImageReference {
+  const wrong = (): Error =>
+    invalid(
+      `not the name of an image: ${JSON.stringify(text.slice(0, 200))} (expected [registry/]path[:tag][@digest], in lower case)`,
+      { object: text.slice(0, 200) },
+    );
+  if (text.length > MAX_LENGTH) throw wrong();
+  const [beforeDigest = '', digest, ...more] = text.split('@');
+  if (more.length > 0 || (digest !== undefined && !DIGEST.test(digest))) throw wrong();
+  const slash = beforeDigest.indexOf('/');
+  const head = slash < 0 ? '' : beforeDigest.slice(0, slash);
+  const hasRegistry = head === 'localhost' || /[.:[]/.test(head);
+  const rest = hasRegistry ? beforeDigest.slice(slash + 1) : beforeDigest;
+  const colon = rest.lastIndexOf(':');
+  const repository = colon < 0 ? rest : rest.slice(0, colon);
+  const tag = colon < 0 ? undefined : rest.slice(colon + 1);
+  if (hasRegistry && !HOST.test(head)) throw wrong();
+  if (!REPOSITORY.test(repository) || (tag !== undefined && !TAG.test(tag))) throw wrong();
+  return {
+    ...(hasRegistry ? { registry: head } : {}),
+    repository,
+    ...(tag === undefined ? {} : { tag }),
+    ...(digest === undefined ? {} : { digest }),
+  };
+}
+
+/** The name under which an image is kept: with its tag, without a digest. Errors: `INVALID_SPEC`. */
+export function imageName(text: string): string {
+  const { registry, repository, tag = 'latest' } = parseReference(text);
+  return `${registry === undefined ? '' : `${registry}/`}${repository}:${tag}`;
+}

@@ -1,0 +1,300 @@
+/** Images of registries, by the distribution protocol: manifests and blobs, each checked by its digest; blobs land in files and go on where they broke off. */
+import fs from 'node:fs';
+import path from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { type ImageOptions, type ImagePullSpec, isWardenError, WardenError } from '@warden/interface';
+import { DigestCheck, parseDigest } from './digest.ts';
+import { invalid } from './failure.ts';
+import { readPart } from './file-set.ts';
+import {
+  type Answer,
+  aborted,
+  baseUrl,
+  checkHost,
+  get,
+  type PullOptions,
+  readBody,
+  unavailable,
+} from './http.ts';
+import type { FoundImage, LayerBlob } from './local-image.ts';
+import {
+  ACCEPTED_TYPES,
+  choose,
+  type Descriptor,
+  isIndex,
+  isMap,
+  MAX_DOCUMENT_BYTES,
+  parseConfig,
+  parseDocument,
+  parseIndex,
+  parseManifest,
+} from './manifest.ts';
+import { parseReference } from './reference.ts';
+
+export type { PullOptions };
+
+/** Where an image is. */
+export interface PullTarget {
+  readonly base: URL;
+  readonly repository: string;
+  /** Tag or digest. */
+  readonly version: string;
+  readonly credentials: { readonly user: string; readonly password: string } | undefined;
+}
+
+/** How to fetch it. */
+export interface PullContext extends ImageOptions {
+  /** For unfinished and finished blobs. */
+  readonly directory: string;
+  readonly maxBytes: number;
+  /** Whether a layer is there already. */
+  readonly knows: (diffId: string) => boolean;
+  readonly passed: () => Promise<void> | undefined;
+}
+
+/** An image whose blobs are in files. */
+export interface Pulled {
+  readonly image: FoundImage;
+  /** Removes the files. */
+  forget(): Promise<void>;
+}
+
+const ATTEMPTS = 3;
+
+/** See the file's head. */
+export class Registry {
+  readonly #allowed: PullOptions;
+
+  constructor(allowed: PullOptions) {
+    this.#allowed = allowed;
+  }
+
+  /** Errors: `INVALID_SPEC`, `FORBIDDEN`. */
+  target({ reference, user, password }: ImagePullSpec): PullTarget {
+    const { registry, repository, tag, digest } = parseReference(reference);
+    if (registry === undefined)
+      throw invalid(`say from which registry: ${reference} has no host before its first slash`, {
+        object: reference,
+      });
+    return {
+      base: baseUrl(registry, this.#allowed),
+      repository,
+      version: digest ?? tag ?? 'latest',
+      credentials: user === undefined ? undefined : { user, password: password ?? '' },
+    };
+  }
+
+  async pull(target: PullTarget, context: PullContext): Promise<Pulled> {
+    const session = new Session(target, this.#allowed, context);
+    const manifest = parseManifest(await session.manifest());
+    const config = parseConfig(await session.small(manifest.config, 'the configuration of the image'));
+    if (config.diffIds.length !== manifest.layers.length || manifest.layers.length === 0)
+      throw invalid(
+        `the configuration lists ${config.diffIds.length} layers, the manifest ${manifest.layers.length}`,
+      );
+    const missing = manifest.layers.filter((_layer, at) => !context.knows(config.diffIds[at]!.text));
+    const bytes = missing.reduce((sum, { size }) => sum + size, 0);
+    if (bytes > context.maxBytes)
+      throw new WardenError(
+        'POOL_EXHAUSTED',
+        `the image does not fit into the store: ${bytes} bytes compressed, there may be ${context.maxBytes} (images.max_size)`,
+        {
+          fields: { operation: 'pull image', pool: 'images', used: bytes, limit: context.maxBytes },
+        },
+      );
+    for (const layer of new Map(missing.map((one) => [one.digest.text, one])).values()) {
+      await session.download(layer);
+      await context.passed();
+    }
+    const layers = manifest.layers.map(
+      (layer, at): LayerBlob => ({
+        diffId: config.diffIds[at]!,
+        digest: layer.digest,
+        size: layer.size,
+        open: () => openBlob(session.file(layer)),
+      }),
+    );
+    return {
+      image: { id: manifest.config.digest.text, config, layers },
+      forget: async () => {
+        for (const layer of missing) await fs.promises.rm(session.file(layer), { force: true });
+      },
+    };
+  }
+}
+
+async function openBlob(file: string): ReturnType<LayerBlob['open']> {
+  const handle = await fs.promises.open(file, fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW);
+  return { stream: readPart(handle, 0, (await handle.stat()).size), close: () => handle.close() };
+}
+
+/** One pull: what it may, by which token, and where its files are. */
+class Session {
+  readonly #target: PullTarget;
+  readonly #allowed: PullOptions;
+  readonly #context: PullContext;
+  #authorization: string | undefined;
+
+  constructor(target: PullTarget, allowed: PullOptions, context: PullContext) {
+    this.#target = target;
+    this.#allowed = allowed;
+    this.#context = context;
+  }
+
+  file({ digest }: Descriptor): string {
+    return path.join(this.#context.directory, `${digest.algorithm}-${digest.hex}`);
+  }
+
+  /** The manifest for this host, through an index if there is one. */
+  async manifest(): Promise<Readonly<Record<string, unknown>>> {
+    let version = this.#target.version;
+    for (let depth = 0; depth < 4; depth++) {
+      const bytes = await this.#document(`manifests/${version}`, { accept: ACCEPTED_TYPES.join(', ') });
+      if (version.includes(':')) checkBytes(bytes, version, 'the manifest');
+      const document = parseDocument(bytes, 'the manifest');
+      if (!isIndex(document)) return document;
+      version = choose(parseIndex(document), undefined).digest.text;
+    }
+    throw invalid('the indexes of the image are nested too deeply');
+  }
+
+  async small(descriptor: Descriptor, what: string): Promise<Buffer> {
+    const bytes = await this.#document(`blobs/${descriptor.digest.text}`, {});
+    checkBytes(bytes, descriptor.digest.text, what);
+    return bytes;
+  }
+
+  /** Into its file; a connection that breaks is not the end. */
+  async download(layer: Descriptor): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.#downloadOnce(layer);
+      } catch (error) {
+        if (attempt === ATTEMPTS || !isWardenError(error, 'UNAVAILABLE')) throw error;
+      }
+    }
+  }
+
+  async #downloadOnce(layer: Descriptor): Promise<void> {
+    const file = this.file(layer);
+    const { signal, onProgress } = this.#context;
+    const there = fs.lstatSync(file, { throwIfNoEntry: false })?.size ?? 0;
+    if (there === layer.size) return;
+    const from = there < layer.size ? there : 0;
+    const answer = await this.#get(`blobs/${layer.digest.text}`, from > 0 ? { range: `bytes=${from}-` } : {});
+    const goesOn =
+      answer.status === 206 && answer.headers['content-range']?.startsWith(`bytes ${from}-`) === true;
+    if (answer.status === 206 && !goesOn)
+      throw unavailable(this.#target.base, 'it answers with another part than was asked for');
+    let done = goesOn ? from : 0;
+    const into = fs.createWriteStream(file, { flags: goesOn ? 'r+' : 'w', start: done, mode: 0o600 });
+    try {
+      await pipeline(
+        answer.body,
+        async function* (parts: AsyncIterable<Buffer>) {
+          for await (const part of parts) {
+            done += part.length;
+            if (done > layer.size)
+              throw invalid(`a layer is longer than its descriptor says: ${layer.size} bytes`, {
+                object: layer.digest.text,
+              });
+            onProgress?.({ step: 'download', object: layer.digest.text, done, total: layer.size });
+            yield part;
+          }
+        },
+        into,
+        signal === undefined ? {} : { signal },
+      );
+    } catch (cause) {
+      if (signal?.aborted) throw aborted(cause);
+      if (isWardenError(cause)) throw cause;
+      const { code, message } = cause as NodeJS.ErrnoException;
+      if (code === 'ENOSPC' || code === 'EDQUOT' || code === 'EIO')
+        throw new WardenError('NATIVE_FAILED', `write ${file}: ${message}`, {
+          cause,
+          fields: { operation: 'write', object: file, errno: code },
+        });
+      throw unavailable(this.#target.base, message, cause);
+    }
+    if (done < layer.size)
+      throw unavailable(this.#target.base, `the connection ended after ${done} of ${layer.size} bytes`);
+  }
+
+  async #document(rest: string, headers: Readonly<Record<string, string>>): Promise<Buffer> {
+    return readBody(await this.#get(rest, headers), MAX_DOCUMENT_BYTES, this.#target.base);
+  }
+
+  /** Errors: `INVALID_SPEC` (not there), `FORBIDDEN`, `UNAVAILABLE`. */
+  async #get(rest: string, headers: Readonly<Record<string, string>>): Promise<Answer> {
+    const { base, repository } = this.#target;
+    const url = new URL(`v2/${repository}/${rest}`, base);
+    let answer = await this.#send(url, headers);
+    if (answer.status === 401) {
+      answer.body.destroy();
+      this.#authorization = await this.#authorize(answer.headers['www-authenticate'] ?? '');
+      answer = await this.#send(url, headers);
+    }
+    const { status } = answer;
+    if (status === 200 || status === 206) return answer;
+    answer.body.destroy();
+    const name = `${base.host}/${repository}`;
+    if (status === 404) throw invalid(`${base.host} has no ${repository}, ${rest}`, { object: name, status });
+    if (status === 401 || status === 403)
+      throw new WardenError(
+        'FORBIDDEN',
+        `${base.host} does not let ${this.#target.credentials?.user ?? 'everybody'} read ${repository}`,
+        { fields: { operation: 'pull image', object: name, status } },
+      );
+    throw unavailable(base, `it answers with status ${status}`);
+  }
+
+  #send(url: URL, headers: Readonly<Record<string, string>>): Promise<Answer> {
+    const authorization = this.#authorization;
+    return get(
+      url,
+      {
+        headers: { ...headers, ...(authorization === undefined ? {} : { authorization }) },
+        signal: this.#context.signal,
+      },
+      this.#allowed,
+    );
+  }
+
+  /** What the registry asks for: the password, or a token of its token service. */
+  async #authorize(challenge: string): Promise<string> {
+    const { base, repository, credentials } = this.#target;
+    const basic =
+      credentials && `Basic ${Buffer.from(`${credentials.user}:${credentials.password}`).toString('base64')}`;
+    const [, scheme = '', rest = ''] = /^\s*(\w+)\s*([\s\S]{0,4096})$/.exec(challenge) ?? [];
+    if (scheme.toLowerCase() === 'basic' && basic) return basic;
+    const values = Object.fromEntries(
+      [...rest.matchAll(/(\w+)="([^"]*)"/g)].map(([, key, value]) => [key!.toLowerCase(), value!]),
+    );
+    if (scheme.toLowerCase() !== 'bearer' || values.realm === undefined || !URL.canParse(values.realm))
+      throw new WardenError('FORBIDDEN', `${base.host} asks for a password`, {
+        fields: { operation: 'pull image', object: base.host },
+      });
+    const url = new URL(values.realm);
+    checkHost(url, this.#allowed);
+    if (values.service !== undefined) url.searchParams.set('service', values.service);
+    url.searchParams.set('scope', `repository:${repository}:pull`);
+    const answer = await get(
+      url,
+      { headers: basic ? { authorization: basic } : {}, signal: this.#context.signal },
+      this.#allowed,
+    );
+    const bytes = await readBody(answer, MAX_DOCUMENT_BYTES, url);
+    const document = answer.status === 200 ? parseDocument(bytes, 'the token') : {};
+    const token = isMap(document) ? (document.token ?? document.access_token) : undefined;
+    if (typeof token === 'string' && /^[\x21-\x7e]+$/.test(token)) return `Bearer ${token}`;
+    throw new WardenError('FORBIDDEN', `${url.host} gives no token for ${repository}`, {
+      fields: { operation: 'pull image', object: url.host, status: answer.status },
+    });
+  }
+}
+
+function checkBytes(bytes: Uint8Array, digest: string, what: string): void {
+  const check = new DigestCheck(parseDigest(digest, what));
+  check.update(bytes);
+  check.finish(what);
+}

@@ -1,0 +1,481 @@
+import { spawnSync } from 'node:child_process';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import zlib from 'node:zlib';
+import { type ImageStore, silentLogger, WardenError } from '@warden/interface';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type Entry, gzip, sha256, tar, writeDockerArchive, writeLayout } from '../test/image-files.ts';
+import { type ImageStoreOptions, imageStore } from './index.ts';
+
+const isRoot = process.getuid?.() === 0;
+const program = fileURLToPath(
+  new URL(`../../wshd/prebuilt/linux-${process.arch}/warden-unpack`, import.meta.url),
+);
+let scratch: string;
+let directory: string;
+let store: ImageStore;
+
+function open(more: Partial<ImageStoreOptions> = {}): ImageStore {
+  return imageStore({
+    directory,
+    program,
+    maxBytes: 64 << 20,
+    maxEntries: 10_000,
+    flatten: false,
+    registries: { registries: [], insecure: [] },
+    logger: silentLogger,
+    ...more,
+  });
+}
+
+beforeEach(() => {
+  scratch = fs.mkdtempSync(path.join(os.tmpdir(), 'warden-images-'));
+  directory = path.join(scratch, 'store');
+  store = open();
+});
+afterEach(() => fs.rmSync(scratch, { recursive: true, force: true }));
+
+let count = 0;
+/** A layout of these layers; answers its directory. */
+function layout(...layers: readonly (readonly Entry[])[]): string {
+  const place = path.join(scratch, `layout-${count++}`);
+  writeLayout(place, { layers: layers.map(tar) });
+  return place;
+}
+
+/** Imports one layer and answers its tree. */
+async function unpack(entries: readonly Entry[]): Promise<string> {
+  await store.import({ path: layout(entries), name: 'one' });
+  const [tree] = store.use('0123456789a', 'one').layers;
+  return tree!;
+}
+
+/** Everything below the store but its fixed directories: what a failure may not leave. */
+function leftovers(): string[] {
+  return ['layers', 'staging', 'uses', 'flat'].flatMap((name) =>
+    fs.existsSync(path.join(directory, name))
+      ? fs.readdirSync(path.join(directory, name)).map((one) => `${name}/${one}`)
+      : [],
+  );
+}
+
+const FILE: Entry = { name: 'etc/hello', content: 'hello', mode: 0o640, uid: 7, gid: 8 };
+
+describe.runIf(isRoot)('the store of images', () => {
+  it('imports an OCI layout: content, owners, modes and times, under a name', async () => {
+    const setuid = { name: 'bin/su', content: 'x', mode: 0o4755 };
+    const link = { name: 'bin/sh', type: '2', link: '/bin/su' };
+    const hard = { name: 'bin/also', type: '1', link: 'bin/su' };
+    const info = await store.import({
+      path: layout([
+        { name: './', type: '5', mode: 0o711 },
+        { name: 'bin/', type: '5', mode: 0o1777 },
+        FILE,
+        setuid,
+        link,
+        hard,
+      ]),
+      name: 'Registry.example:5000/some/thing',
+    });
+    expect(info).toMatchObject({
+      names: ['Registry.example:5000/some/thing:latest'],
+      created: '2024-01-02T03:04:05Z',
+      usedBy: [],
+    });
+    const [tree] = store.use('0123456789a', info.id).layers as [string];
+    expect(fs.readFileSync(path.join(tree, 'etc/hello'), 'utf8')).toBe('hello');
+    const facts = fs.statSync(path.join(tree, 'etc/hello'));
+    expect([facts.uid, facts.gid, facts.mode & 0o7777, facts.mtimeMs]).toEqual([
+      7, 8, 0o640, 1_000_000_000_000,
+    ]);
+    expect(fs.statSync(path.join(tree, 'bin/su')).mode & 0o7777).toBe(0o4755);
+    expect(fs.statSync(path.join(tree, 'bin/also')).ino).toBe(fs.statSync(path.join(tree, 'bin/su')).ino);
+    expect(fs.readlinkSync(path.join(tree, 'bin/sh'))).toBe('/bin/su');
+    expect(fs.statSync(path.join(tree, 'bin')).mode & 0o7777).toBe(0o1777);
+    expect([fs.statSync(tree).mode & 0o7777, fs.statSync(path.join(tree, 'bin')).mtimeMs]).toEqual([
+      0o711, 1_000_000_000_000,
+    ]);
+    // its set-user-id programs are nothing for the users of the host
+    expect(fs.statSync(directory).mode & 0o777).toBe(0o700);
+  });
+
+  it('imports a docker-archive and an OCI archive, compressed layers, and shares layers that are the same', async () => {
+    const [base, top] = [tar([FILE]), tar([{ name: 'top', content: 'y' }])];
+    const archive = path.join(scratch, 'docker.tar');
+    writeDockerArchive(archive, [base, top], ['some/app:1']);
+    const one = await store.import({ path: archive });
+    expect(one.names).toEqual(['some/app:1']);
+    const place = path.join(scratch, 'oci');
+    writeLayout(place, { layers: [base], name: 'small', compress: gzip });
+    const packed = path.join(scratch, 'oci.tar');
+    expect(spawnSync('tar', ['-C', place, '-cf', packed, '.']).status).toBe(0);
+    const two = await store.import({ path: packed });
+    expect(two.names).toEqual(['small:latest']);
+    expect(fs.readdirSync(path.join(directory, 'layers')).length).toBe(2);
+    expect(two.layers).toEqual(one.layers.slice(0, 1));
+    // the uppermost first
+    expect(fs.readdirSync(store.use('0123456789a', 'some/app:1').layers[0]!)).toEqual(['top']);
+  });
+
+  it('marks what a layer deletes as overlayfs does, and what hides all below it', async () => {
+    const tree = await unpack([
+      { name: 'gone/.wh.file' },
+      { name: 'opaque/.wh..wh..opq' },
+      { name: 'opaque/new', content: 'n' },
+      { name: 'again/', type: '5' },
+      { name: '.wh.again' },
+      { name: '.wh.first' },
+      { name: 'first/', type: '5' },
+      { name: '.wh..wh.plnk/', type: '5' },
+    ]);
+    const facts = fs.lstatSync(path.join(tree, 'gone/file'));
+    expect([facts.isCharacterDevice(), facts.rdev]).toEqual([true, 0]);
+    expect(fs.readdirSync(tree).sort()).toEqual(['again', 'first', 'gone', 'opaque']);
+    // what the kernel makes of it
+    const [lower, root] = ['lower', 'root'].map((name) => path.join(scratch, name)) as [string, string];
+    for (const name of ['gone', 'opaque', 'again', 'first']) {
+      fs.mkdirSync(path.join(lower, name), { recursive: true });
+      fs.writeFileSync(path.join(lower, name, 'file'), '');
+    }
+    fs.mkdirSync(root);
+    const script = 'mount -n -t overlay -o "lowerdir=$1:$2" overlay "$3" && cd "$3" && find . -type f';
+    const shown = spawnSync(
+      'unshare',
+      ['--mount', '--propagation', 'private', '--', 'sh', '-c', script, 'sh', tree, lower, root],
+      { encoding: 'utf8' },
+    );
+    expect([shown.stdout, shown.stderr]).toEqual(['./opaque/new\n', '']);
+  });
+
+  it('keeps every entry inside: absolute paths, links on the way, devices, entries that come twice', async () => {
+    const outside = path.join(scratch, 'outside');
+    fs.mkdirSync(outside);
+    const tree = await unpack([
+      { name: '/absolute', content: 'a' },
+      { name: 'way', type: '2', link: outside },
+      { name: 'way/in', content: 'b' },
+      { name: 'up', type: '2', link: '../../../..' },
+      { name: 'up/there', content: 'c' },
+      { name: 'null', type: '3' },
+      { name: 'pipe', type: '6' },
+      { name: 'twice', content: 'first' },
+      { name: 'twice', content: 'second' },
+      { name: 'dir/', type: '5' },
+      { name: 'dir/inner', content: 'd' },
+      { name: 'dir', type: '2', link: 'absolute' },
+    ]);
+    expect(fs.readdirSync(tree).sort()).toEqual(['absolute', 'dir', 'pipe', 'twice', 'up', 'way']);
+    expect(fs.readFileSync(path.join(tree, 'way/in'), 'utf8')).toBe('b');
+    expect(fs.readFileSync(path.join(tree, 'twice'), 'utf8')).toBe('second');
+    expect(fs.readlinkSync(path.join(tree, 'dir'))).toBe('absolute');
+    expect(fs.readdirSync(outside)).toEqual([]);
+  });
+
+  const HOSTILE: readonly (readonly [string, readonly Entry[], RegExp])[] = [
+    ['a path with ..', [{ name: 'a/../../etc/passwd', content: 'x' }], /upwards/],
+    ['a hard link with ..', [{ name: 'x', type: '1', link: '../../../etc/passwd' }], /upwards/],
+    ['a hard link to the host', [{ name: 'x', type: '1', link: '/etc/passwd' }], /ENOENT/],
+    [
+      'a hard link through a link',
+      [
+        { name: 'e', type: '2', link: '/etc' },
+        { name: 'x', type: '1', link: 'e/passwd' },
+      ],
+      /ENOTDIR|ELOOP/,
+    ],
+    [
+      'a hard link to a mark of deletion',
+      [{ name: '.wh.gone' }, { name: 'x', type: '1', link: 'gone' }],
+      /EINVAL/,
+    ],
+    ['a mark of deletion of ..', [{ name: 'a/.wh...' }], /without a name/],
+    ['a mark of deletion of nothing', [{ name: 'a/.wh.' }], /without a name/],
+    ['a size that is not there', [{ name: 'big', content: 'x', size: 100_000 }], /ends in the middle/],
+    ['a name with a zero', [{ name: 'x', pax: { path: 'a\0b' } }], /zero/],
+    ['a path longer than there can be', [{ name: 'x', pax: { path: 'a/'.repeat(3_000) } }], /ENAMETOOLONG/],
+    ['a name longer than there can be', [{ name: 'x', pax: { path: 'a'.repeat(300) } }], /ENAMETOOLONG/],
+    ['an unknown kind', [{ name: 'x', type: 'Z' }], /EOPNOTSUPP/],
+    ['a sparse file', [{ name: 'x', pax: { 'GNU.sparse.major': '1' } }], /EOPNOTSUPP/],
+    ['a number that is none', [{ name: 'x', pax: { size: '1e9' } }], /EBADMSG/],
+    ['a root that is a link', [{ name: './', type: '2', link: '/' }], /EINVAL/],
+  ];
+  it.each(HOSTILE)('refuses %s, and nothing is left', async (_what, entries, message) => {
+    await expect(store.import({ path: layout([FILE, ...entries]), name: 'bad' })).rejects.toThrow(message);
+    expect([await store.list(), leftovers()]).toEqual([[], []]);
+  });
+
+  it('takes no attributes but capabilities and those of users', async () => {
+    const capability = '\x01\0\0\x02\0\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0';
+    const tree = await unpack([
+      {
+        name: 'ping',
+        content: 'x',
+        pax: {
+          'SCHILY.xattr.security.capability': capability,
+          'SCHILY.xattr.user.note': 'kept',
+          'SCHILY.xattr.trusted.overlay.redirect': '/etc',
+          'SCHILY.xattr.user.overlay.opaque': 'y',
+          'SCHILY.xattr.security.selinux': 'x',
+        },
+      },
+    ]);
+    const script = 'import os,sys; print(sorted(os.listxattr(sys.argv[1])))';
+    const { stdout } = spawnSync('python3', ['-c', script, path.join(tree, 'ping')], { encoding: 'utf8' });
+    expect(stdout.trim()).toMatch(/^\['security.capability'(, 'user.note')?\]$/);
+  });
+
+  it('bounds bytes and entries, also of what is small until it is uncompressed', async () => {
+    store = open({ maxBytes: 1 << 20, maxEntries: 50 });
+    const many = Array.from({ length: 60 }, (_one, at) => ({ name: `f${at}` }));
+    await expect(store.import({ path: layout(many), name: 'many' })).rejects.toMatchObject({
+      code: 'POOL_EXHAUSTED',
+    });
+    await expect(
+      store.import({ path: layout([{ name: 'big', content: Buffer.alloc(2 << 20) }]), name: 'big' }),
+    ).rejects.toMatchObject({
+      code: 'POOL_EXHAUSTED',
+    });
+    const bomb = path.join(scratch, 'bomb');
+    // zeros behind the end of the archive: they are in no file and have to be read all the same
+    const layer = Buffer.concat([tar([FILE]), Buffer.alloc(90 << 20)]);
+    writeLayout(bomb, { layers: [layer], compress: (one) => zlib.gzipSync(one, { level: 1 }) });
+    await expect(store.import({ path: bomb, name: 'bomb' })).rejects.toMatchObject({
+      code: 'POOL_EXHAUSTED',
+    });
+    expect([await store.list(), leftovers()]).toEqual([[], []]);
+  });
+
+  it('believes no digest, no size and no document', async () => {
+    const place = path.join(scratch, 'forged');
+    const cases: readonly (readonly [RegExp, (layer: Buffer) => void])[] = [
+      [
+        /does not have its digest/,
+        (layer) =>
+          fs.writeFileSync(
+            path.join(place, 'blobs/sha256', sha256(layer).slice(7)),
+            tar([{ ...FILE, content: 'HELLO' }]),
+          ),
+      ],
+      [
+        /descriptor says/,
+        (layer) => fs.appendFileSync(path.join(place, 'blobs/sha256', sha256(layer).slice(7)), 'x'),
+      ],
+      [
+        /no regular file|ENOENT|ELOOP/,
+        (layer) => {
+          const blob = path.join(place, 'blobs/sha256', sha256(layer).slice(7));
+          fs.rmSync(blob);
+          fs.symlinkSync('/etc/passwd', blob);
+        },
+      ],
+    ];
+    for (const [message, forge] of cases) {
+      fs.rmSync(place, { recursive: true, force: true });
+      const layer = tar([FILE]);
+      writeLayout(place, { layers: [layer] });
+      forge(layer);
+      await expect(store.import({ path: place, name: 'forged' })).rejects.toThrow(message);
+    }
+    const documents: readonly (readonly [RegExp, object])[] = [
+      [/lists 1 layers, the manifest 0/, { manifest: (one: object) => ({ ...one, layers: [] }) }],
+      [
+        /no digest/,
+        {
+          manifest: (one: object) => ({
+            ...one,
+            layers: [{ digest: 'sha256:../../../etc/passwd', size: 1 }],
+          }),
+        },
+      ],
+      [/this host is linux/, { config: (one: object) => ({ ...one, architecture: 's390x' }) }],
+      [/version 1/, { manifest: (one: object) => ({ ...one, schemaVersion: 1 }) }],
+      [
+        /does not have its digest/,
+        {
+          config: (one: object) => ({
+            ...one,
+            rootfs: { type: 'layers', diff_ids: [sha256(Buffer.from('other'))] },
+          }),
+        },
+      ],
+    ];
+    for (const [message, change] of documents) {
+      fs.rmSync(place, { recursive: true, force: true });
+      writeLayout(place, { layers: [tar([FILE])], ...change });
+      await expect(store.import({ path: place, name: 'forged' })).rejects.toThrow(message);
+    }
+    await expect(store.import({ path: scratch, name: 'x' })).rejects.toThrow(/neither an OCI layout/);
+    await expect(store.import({ path: '/dev/zero', name: 'x' })).rejects.toThrow(/no regular file/);
+    expect([await store.list(), leftovers()]).toEqual([[], []]);
+  });
+
+  it('says what it cannot do: zstd before Node.js 22.15, an archive compressed as a whole', async () => {
+    const place = path.join(scratch, 'zstd');
+    writeLayout(place, { layers: [tar([FILE])], compress: () => Buffer.from('28b52ffd00', 'hex') });
+    if (!('createZstdDecompress' in zlib))
+      await expect(store.import({ path: place, name: 'z' })).rejects.toMatchObject({
+        code: 'UNSUPPORTED',
+        message: expect.stringContaining('zstd'),
+      });
+    const whole = path.join(scratch, 'whole.tar.gz');
+    fs.writeFileSync(whole, zlib.gzipSync(tar([FILE])));
+    await expect(store.import({ path: whole, name: 'z' })).rejects.toMatchObject({ code: 'UNSUPPORTED' });
+  });
+
+  it('removes no image that a container uses; a name goes, the content when nobody has it any more', async () => {
+    const place = layout([FILE]);
+    const { id } = await store.import({ path: place, name: 'one' });
+    await store.import({ path: place, name: 'two:v2' });
+    store.use('0123456789a', 'one');
+    expect(await store.remove('two:v2')).toEqual({ images: [], bytes: 0 });
+    await expect(store.remove('one')).rejects.toMatchObject({
+      code: 'BAD_STATE',
+      message: expect.stringContaining('0123456789a'),
+    });
+    await expect(store.remove('absent')).rejects.toThrow('image absent not found');
+    // another daemon knows it, too
+    store = open();
+    await store.recover(new Set(['0123456789a']));
+    await expect(store.remove(id)).rejects.toMatchObject({ code: 'BAD_STATE' });
+    expect((await store.list())[0]).toMatchObject({ usedBy: ['0123456789a'] });
+    store.release('0123456789a');
+    expect(await store.remove('one')).toMatchObject({ images: [id] });
+    expect([await store.list(), leftovers()]).toEqual([[], []]);
+  });
+
+  it('collects images that lost their names, once no container has them', async () => {
+    const first = await store.import({ path: layout([FILE]), name: 'app' });
+    store.use('0123456789a', 'app');
+    const second = await store.import({ path: layout([{ name: 'new', content: 'n' }]), name: 'app' });
+    expect((await store.collect()).images).toEqual([]);
+    store.release('0123456789a');
+    expect(await store.collect()).toMatchObject({ images: [first.id] });
+    expect((await store.list()).map(({ id }) => id)).toEqual([second.id]);
+  });
+
+  it('starts with what is whole, whatever was half made or on its way out', async () => {
+    const { id } = await store.import({ path: layout([FILE]), name: 'whole' });
+    fs.mkdirSync(path.join(directory, 'staging/half/fs'), { recursive: true });
+    fs.mkdirSync(path.join(directory, 'layers/0123456789abcdef0123456789abcdef/fs'), { recursive: true });
+    fs.writeFileSync(path.join(directory, 'uses/00000000000'), '');
+    store = open();
+    await store.recover(new Set());
+    expect((await store.list()).map((one) => one.id)).toEqual([id]);
+    expect(leftovers().length).toBe(1);
+    // one that cannot be read takes nothing away, and says so
+    fs.appendFileSync(path.join(directory, 'index.json'), 'x');
+    store = open();
+    await store.recover(new Set());
+    await expect(store.list()).rejects.toThrow(/damaged/);
+    expect(leftovers().length).toBe(1);
+  });
+
+  it('is flat for a driver that cannot stack', async () => {
+    store = open({ flatten: true });
+    const lower = [
+      { name: 'kept', content: 'k' },
+      { name: 'gone', content: 'g' },
+      { name: 'd/old', content: 'o' },
+      { name: 'e/old', content: 'o' },
+    ];
+    const upper = [
+      { name: '.wh.gone' },
+      { name: 'd/.wh..wh..opq' },
+      { name: 'd/new', content: 'n', uid: 5, mode: 0o4711 },
+      { name: 'e', type: '2', link: 'd' },
+    ];
+    await store.import({ path: layout(lower, upper), name: 'flat' });
+    const { layers } = store.use('0123456789a', 'flat');
+    expect(layers.length).toBe(1);
+    const tree = layers[0]!;
+    expect([fs.readdirSync(tree).sort(), fs.readdirSync(path.join(tree, 'd'))]).toEqual([
+      ['d', 'e', 'kept'],
+      ['new'],
+    ]);
+    expect(fs.statSync(path.join(tree, 'd/new'))).toMatchObject({ uid: 5, mode: 0o104711 });
+    const other = open();
+    await other.import({ path: layout([FILE]), name: 'stacked' });
+    expect(() => open({ flatten: true }).use('0123456789b', 'stacked')).toThrow(/import it again/);
+  });
+
+  it('keeps a writable layer with the owners and marks that it has inside', async () => {
+    const passwd = 'root:x:0:0::/:/bin/sh\nvcap:x:1500:1500::/home/vcap:/bin/sh\n';
+    await store.import({
+      path: layout([
+        { name: 'etc/passwd', content: passwd },
+        { name: 'etc/group', content: 'root:x:0:\nvcap:x:1500:\n' },
+      ]),
+      name: 'base',
+    });
+    const base = store.use('0123456789a', 'base');
+    const upper = path.join(scratch, 'upper');
+    fs.mkdirSync(path.join(upper, 'etc'), { recursive: true });
+    fs.writeFileSync(path.join(upper, 'etc/passwd'), passwd.replaceAll('1500', '10001'));
+    for (const [name, owner] of [
+      ['by-root', 200_000],
+      ['by-user', 10_001],
+      ['by-other', 200_033],
+      ['by-nobody-here', 7],
+    ] as const) {
+      fs.writeFileSync(path.join(upper, name), name);
+      fs.chownSync(path.join(upper, name), owner, owner);
+    }
+    spawnSync('mknod', [path.join(upper, 'deleted'), 'c', '0', '0']);
+    spawnSync('mknod', [path.join(upper, 'device'), 'c', '1', '3']);
+    const idMap = [
+      { inside: 0, outside: 200_000, count: 10_001 },
+      { inside: 10_001, outside: 10_001, count: 1 },
+      { inside: 10_002, outside: 210_002, count: 55_534 },
+    ];
+    const info = await store.capture({
+      name: 'snap',
+      id: '0123456789a',
+      base,
+      upper,
+      idMap,
+      user: { name: 'vcap', uid: 10_001 },
+    });
+    expect(info.layers.length).toBe(2);
+    const [tree] = store.use('0123456789b', 'snap').layers as [string, string];
+    expect(fs.readFileSync(path.join(tree, 'etc/passwd'), 'utf8')).toBe(passwd);
+    const owner = (name: string): number => fs.lstatSync(path.join(tree, name)).uid;
+    expect(['by-root', 'by-user', 'by-other', 'by-nobody-here'].map(owner)).toEqual([0, 1500, 33, 65_534]);
+    expect(fs.lstatSync(path.join(tree, 'deleted')).isCharacterDevice()).toBe(true);
+    expect(fs.existsSync(path.join(tree, 'device'))).toBe(false);
+  });
+
+  it('gives up when it is told to, and leaves nothing', async () => {
+    const controller = new AbortController();
+    const importing = store.import(
+      { path: layout([FILE, { name: 'big', content: Buffer.alloc(8 << 20) }]), name: 'late' },
+      { signal: controller.signal, onProgress: () => controller.abort() },
+    );
+    await expect(importing).rejects.toMatchObject({ code: 'ABORTED' });
+    expect([await store.list(), leftovers()]).toEqual([[], []]);
+  });
+
+  it('is as it was when a step fails', async () => {
+    for (const at of [
+      'image-import.staging',
+      'image-import.unpack',
+      'image-import.note',
+      'image-import.layer',
+      'image-import.index',
+      'image-index.write',
+    ]) {
+      fs.rmSync(directory, { recursive: true, force: true });
+      const fail = (name: string): void => {
+        if (name === at) throw new WardenError('NATIVE_FAILED', `failed at ${at}`);
+      };
+      store = open({
+        failpoints: { pass: async (name) => fail(name), passSync: fail, forProgram: () => undefined },
+      });
+      await expect(store.import({ path: layout([FILE]), name: 'x' }), at).rejects.toThrow(`failed at ${at}`);
+      store = open();
+      await store.recover(new Set());
+      expect([await store.list(), leftovers()], at).toEqual([[], []]);
+    }
+  });
+});

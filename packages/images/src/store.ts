@@ -1,0 +1,466 @@
+/** The images of one daemon: what is there, under which names, in which containers, and how images come and go. */
+import { randomBytes } from 'node:crypto';
+import fs from 'node:fs';
+import path from 'node:path';
+import {
+  type CaptureSpec,
+  type ContainerId,
+  type Failpoints,
+  type ImageBase,
+  type ImageImportSpec,
+  type ImageInfo,
+  type ImageOptions,
+  type ImagePullSpec,
+  type ImageRemoval,
+  type ImageStore,
+  type Logger,
+  NO_FAILPOINTS,
+  WardenError,
+} from '@warden/interface';
+import { removeTree } from '@warden/native';
+import { digestOf } from './digest.ts';
+import { invalid } from './failure.ts';
+import { openFileSet } from './file-set.ts';
+import { type ImageIndex, readIndex, type StoredImage, writeIndex } from './index-file.ts';
+import { feedLayer } from './layer-feed.ts';
+import { Layers } from './layers.ts';
+import { type FoundImage, findImage, type LayerBlob } from './local-image.ts';
+import { ARCHITECTURE, MAX_LAYERS } from './manifest.ts';
+import { imageName } from './reference.ts';
+import { type PullOptions, Registry } from './registry.ts';
+import { startUnpack, type UnpackedSize } from './unpack.ts';
+import { Uses } from './uses.ts';
+
+/** How images are kept. */
+export interface ImageStoreOptions {
+  /** Absolute. It is made when it is first needed, for root alone, and belongs to one daemon. */
+  readonly directory: string;
+  /** Path of `warden-unpack`. */
+  readonly program: string;
+  /** Bytes of all unpacked layers and downloads. */
+  readonly maxBytes: number;
+  /** Files, directories and links of one layer. */
+  readonly maxEntries: number;
+  /** The driver of root file systems cannot stack: each image is one directory, too. */
+  readonly flatten: boolean;
+  readonly registries: PullOptions;
+  readonly logger: Logger;
+  readonly failpoints?: Failpoints;
+}
+
+interface Opened {
+  readonly index: ImageIndex;
+  readonly layers: Layers;
+  /** By the id of the image; only for drivers that cannot stack. */
+  readonly flat: Layers;
+  readonly uses: Uses;
+}
+
+/** A store on a directory that is the caller's alone. Nothing is touched yet. */
+export function imageStore(options: ImageStoreOptions): ImageStore {
+  return new Store(options);
+}
+
+class Store implements ImageStore {
+  readonly #options: ImageStoreOptions;
+  readonly #failpoints: Failpoints;
+  readonly #registry: Registry;
+  #opened: Opened | undefined;
+  /** Imports, removals and captures, one after another. */
+  #tail: Promise<unknown> = Promise.resolve();
+  #pulls: Promise<unknown> = Promise.resolve();
+
+  constructor(options: ImageStoreOptions) {
+    this.#options = options;
+    this.#failpoints = options.failpoints ?? NO_FAILPOINTS;
+    this.#registry = new Registry(options.registries);
+  }
+
+  async recover(containers: ReadonlySet<ContainerId>): Promise<void> {
+    const { directory, logger } = this.#options;
+    if (!fs.existsSync(directory)) return;
+    let opened: Opened;
+    try {
+      opened = this.#open();
+    } catch (error) {
+      // containers of images live on: only what concerns images cannot be done
+      logger.error('images-not-readable', { directory, error });
+      return;
+    }
+    opened.uses.keep(containers);
+    await opened.layers.clear();
+    await opened.flat.clear();
+    await this.#removeUnused(opened);
+  }
+
+  async list(): Promise<readonly ImageInfo[]> {
+    if (!fs.existsSync(this.#options.directory)) return [];
+    const opened = this.#open();
+    const first = ({ names, id }: ImageInfo): string => names[0] ?? `~${id}`;
+    return [...opened.index.images.values()]
+      .map((image) => infoOf(opened, image))
+      .sort((a, b) => (first(a) < first(b) ? -1 : 1));
+  }
+
+  use(id: ContainerId, nameOrId: string): ImageBase {
+    const opened = this.#open();
+    const image = find(opened, nameOrId);
+    const { flatten } = this.#options;
+    if (flatten && opened.flat.get(image.id) === undefined)
+      throw invalid(
+        `the image ${nameOrId} was imported for another driver of root file systems: import it again`,
+        { object: nameOrId },
+      );
+    opened.uses.add(id, image.id);
+    return {
+      image: image.id,
+      layers: flatten
+        ? [opened.flat.tree(image.id)]
+        : [...image.layers].reverse().map((layer) => opened.layers.tree(layer)),
+    };
+  }
+
+  release(id: ContainerId): void {
+    if (this.#opened !== undefined || fs.existsSync(this.#options.directory)) this.#open().uses.remove(id);
+  }
+
+  import(spec: ImageImportSpec, options: ImageOptions = {}): Promise<ImageInfo> {
+    const name = spec.name === undefined ? undefined : imageName(spec.name);
+    return this.#exclusive(async (opened) => {
+      const files = await openFileSet(spec.path);
+      try {
+        const found = await findImage(files, spec.reference);
+        return await this.#add(opened, found, {
+          ...options,
+          name: name ?? imageName(found.name ?? unnamed()),
+        });
+      } finally {
+        await files.close();
+      }
+    });
+  }
+
+  pull(spec: ImagePullSpec, options: ImageOptions = {}): Promise<ImageInfo> {
+    const target = this.#registry.target(spec);
+    const name = imageName(spec.name ?? spec.reference);
+    const pulled = this.#pulls.then(async () => {
+      this.#open();
+      const downloads = path.join(this.#options.directory, 'downloads');
+      fs.mkdirSync(downloads, { recursive: true, mode: 0o700 });
+      const pull = await this.#registry.pull(target, {
+        ...options,
+        directory: downloads,
+        maxBytes: this.#options.maxBytes,
+        knows: (diffId) => this.#open().layers.get(diffId) !== undefined,
+        passed: () => this.#failpoints.pass('image-pull.blob'),
+      });
+      try {
+        return await this.#exclusive((opened) => this.#add(opened, pull.image, { ...options, name }));
+      } finally {
+        // also what turned out to be damaged: the next try fetches it anew
+        await pull.forget();
+      }
+    });
+    this.#pulls = pulled.catch(() => {});
+    return pulled;
+  }
+
+  capture(spec: CaptureSpec, options: ImageOptions = {}): Promise<ImageInfo> {
+    const name = imageName(spec.name);
+    return this.#exclusive(async (opened) => {
+      const base = find(opened, spec.base.image);
+      if (base.layers.length >= MAX_LAYERS)
+        throw invalid(`the image would have more than ${MAX_LAYERS} layers`);
+      // no archive, no digest of one: a number that nobody else has, in the same form
+      const diffId = `sha256:${randomBytes(32).toString('hex')}`;
+      const idMap = spec.idMap.map(({ inside, outside, count }) => `${inside}:${outside}:${count}`).join(',');
+      const words = [spec.upper, idMap, spec.user.name, String(spec.user.uid), ...spec.base.layers];
+      await opened.layers.make(diffId, (tree) => this.#run('capture', tree, words, options.signal));
+      const layers = [...base.layers, diffId];
+      const document = {
+        architecture: ARCHITECTURE,
+        os: 'linux',
+        created: new Date().toISOString(),
+        config: base.run,
+        rootfs: { type: 'layers', diff_ids: layers },
+      };
+      const image: StoredImage = {
+        id: digestOf(Buffer.from(JSON.stringify(document))),
+        created: document.created,
+        layers,
+        run: base.run,
+      };
+      return await this.#keep(opened, image, name);
+    });
+  }
+
+  remove(nameOrId: string): Promise<ImageRemoval> {
+    return this.#exclusive(async (opened) => {
+      const { index } = opened;
+      const image = find(opened, nameOrId);
+      const names = namesOf(index, image.id);
+      const isId = nameOrId === image.id;
+      const name = isId ? undefined : names.find((one) => one === safeName(nameOrId));
+      const goes = isId || name === undefined || names.length === 1;
+      const usedBy = opened.uses.of(image.id);
+      if (goes && usedBy.length > 0) throw inUse(nameOrId, usedBy);
+      for (const one of goes ? names : [name!]) index.names.delete(one);
+      if (goes) index.images.delete(image.id);
+      this.#write(opened);
+      await this.#failpoints.pass('image-remove.index');
+      return { images: goes ? [image.id] : [], bytes: await this.#removeUnused(opened) };
+    });
+  }
+
+  collect(): Promise<ImageRemoval> {
+    return this.#exclusive(async (opened) => {
+      const { index } = opened;
+      const images = [...index.images.keys()].filter(
+        (id) => namesOf(index, id).length === 0 && opened.uses.of(id).length === 0,
+      );
+      for (const id of images) index.images.delete(id);
+      if (images.length > 0) this.#write(opened);
+      await this.#failpoints.pass('image-remove.index');
+      return { images, bytes: (await this.#removeUnused(opened)) + (await this.#removeDownloads()) };
+    });
+  }
+
+  /** Errors: `INVALID_SPEC` when the index cannot be read, `NATIVE_FAILED`. */
+  #open(): Opened {
+    if (this.#opened !== undefined) return this.#opened;
+    const { directory } = this.#options;
+    fs.mkdirSync(directory, { recursive: true, mode: 0o700 });
+    fs.chmodSync(directory, 0o700); // set-user-id programs of images are nothing for the host's users
+    const index = readIndex(directory);
+    const failpoints = this.#failpoints;
+    this.#opened = {
+      index,
+      layers: new Layers(directory, failpoints),
+      flat: new Layers(directory, failpoints, 'flat'),
+      uses: new Uses(directory, failpoints),
+    };
+    return this.#opened;
+  }
+
+  #exclusive<T>(action: (opened: Opened) => Promise<T>): Promise<T> {
+    const result = this.#tail.then(() => action(this.#open()));
+    this.#tail = result.catch(() => {});
+    return result;
+  }
+
+  /** A write that failed is forgotten: memory is what the disk is. */
+  #write(opened: Opened): void {
+    try {
+      writeIndex(this.#options.directory, opened.index, this.#failpoints);
+    } catch (error) {
+      this.#opened = undefined;
+      throw error;
+    }
+  }
+
+  async #add(
+    opened: Opened,
+    found: FoundImage,
+    options: ImageOptions & { readonly name: string },
+  ): Promise<ImageInfo> {
+    const { layers, index } = opened;
+    try {
+      for (const blob of found.layers) {
+        if (layers.get(blob.diffId.text) === undefined)
+          await layers.make(blob.diffId.text, (tree) => this.#unpack(opened, tree, blob, options));
+      }
+      const image: StoredImage = {
+        id: found.id,
+        layers: found.layers.map(({ diffId }) => diffId.text),
+        run: found.config.run,
+        ...(found.config.created === undefined ? {} : { created: found.config.created }),
+      };
+      return await this.#keep(opened, index.images.get(found.id) ?? image, options.name);
+    } catch (error) {
+      await this.#removeUnused(opened).catch(() => {});
+      throw error;
+    }
+  }
+
+  /** The last step: from here on it is there. */
+  async #keep(opened: Opened, image: StoredImage, name: string): Promise<ImageInfo> {
+    const { index } = opened;
+    const before = { isThere: index.images.has(image.id), name: index.names.get(name) };
+    try {
+      if (this.#options.flatten) await this.#flatten(opened, image);
+      index.images.set(image.id, image);
+      index.names.set(name, image.id);
+      this.#write(opened);
+      await this.#failpoints.pass('image-import.index');
+    } catch (error) {
+      await this.#takeBack(image.id, name, before);
+      throw error;
+    }
+    return infoOf(opened, image);
+  }
+
+  async #takeBack(
+    id: string,
+    name: string,
+    before: { readonly isThere: boolean; readonly name: string | undefined },
+  ): Promise<void> {
+    try {
+      const opened = this.#open();
+      const { images, names } = opened.index;
+      if (!before.isThere) images.delete(id);
+      if (before.name === undefined) names.delete(name);
+      else names.set(name, before.name);
+      this.#write(opened);
+      await this.#removeUnused(opened);
+    } catch (error) {
+      this.#options.logger.error('undo-failed', { image: id, error });
+    }
+  }
+
+  async #flatten(opened: Opened, image: StoredImage): Promise<void> {
+    if (opened.flat.get(image.id) !== undefined) return;
+    await opened.flat.make(image.id, async (tree) => {
+      let size: UnpackedSize = { bytes: 0, entries: 0, skipped: 0 };
+      for (const layer of image.layers) {
+        const added = await this.#run('apply', tree, [opened.layers.tree(layer)], undefined);
+        size = {
+          bytes: size.bytes + added.bytes,
+          entries: size.entries + added.entries,
+          skipped: size.skipped + added.skipped,
+        };
+      }
+      return size;
+    });
+  }
+
+  #room(opened: Opened): number {
+    return Math.max(0, this.#options.maxBytes - opened.layers.bytes - opened.flat.bytes);
+  }
+
+  #start(
+    opened: Opened,
+    mode: string,
+    tree: string,
+    words: readonly string[],
+  ): ReturnType<typeof startUnpack> {
+    const limits = [String(this.#room(opened)), String(this.#options.maxEntries)];
+    return startUnpack(this.#options.program, [mode, tree, ...limits, ...words], mode === 'layer');
+  }
+
+  async #run(
+    mode: string,
+    tree: string,
+    words: readonly string[],
+    signal: AbortSignal | undefined,
+  ): Promise<UnpackedSize> {
+    signal?.throwIfAborted();
+    const running = this.#start(this.#open(), mode, tree, words);
+    signal?.addEventListener('abort', running.kill, { once: true });
+    try {
+      return await running.result;
+    } catch (error) {
+      throw signal?.aborted
+        ? new WardenError('ABORTED', 'the operation on images was given up', { cause: error })
+        : error;
+    } finally {
+      signal?.removeEventListener('abort', running.kill);
+    }
+  }
+
+  async #unpack(
+    opened: Opened,
+    tree: string,
+    blob: LayerBlob,
+    { signal, onProgress }: ImageOptions,
+  ): Promise<UnpackedSize> {
+    const running = this.#start(opened, 'layer', tree, []);
+    try {
+      const object = blob.diffId.text;
+      await feedLayer(blob, running, {
+        maxBytes: this.#room(opened),
+        signal: signal ?? new AbortController().signal,
+        onBytes: (done) => onProgress?.({ step: 'unpack', object, done, total: blob.size }),
+      });
+    } catch (error) {
+      running.kill();
+      await running.result.catch(() => {});
+      throw error;
+    }
+    return await running.result;
+  }
+
+  /** Layers that no image has. Answers what was given back. */
+  async #removeUnused({ index, layers, flat }: Opened): Promise<number> {
+    const needed = new Set([...index.images.values()].flatMap((image) => image.layers));
+    let bytes = 0;
+    for (const { diffId } of layers.all()) if (!needed.has(diffId)) bytes += await layers.remove(diffId);
+    for (const { diffId } of flat.all()) if (!index.images.has(diffId)) bytes += await flat.remove(diffId);
+    return bytes;
+  }
+
+  async #removeDownloads(): Promise<number> {
+    const directory = path.join(this.#options.directory, 'downloads');
+    if (!fs.existsSync(directory)) return 0;
+    const bytes = fs
+      .readdirSync(directory)
+      .reduce((sum, name) => sum + fs.lstatSync(path.join(directory, name)).size, 0);
+    await removeTree(directory);
+    return bytes;
+  }
+}
+
+function unnamed(): never {
+  throw invalid('the archive gives the image no name: say one');
+}
+
+function namesOf({ names }: ImageIndex, id: string): string[] {
+  return [...names]
+    .filter(([, one]) => one === id)
+    .map(([name]) => name)
+    .sort();
+}
+
+function safeName(text: string): string | undefined {
+  try {
+    return imageName(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** By name, by id, or by the beginning of an id that is only one's. Errors: `INVALID_SPEC`. */
+function find({ index }: Opened, nameOrId: string): StoredImage {
+  const name = safeName(nameOrId);
+  const byName = name === undefined ? undefined : index.names.get(name);
+  const short = /^(?:sha256:)?([0-9a-f]{12,64})$/.exec(nameOrId)?.[1];
+  const byId =
+    short === undefined ? [] : [...index.images.keys()].filter((id) => id.startsWith(`sha256:${short}`));
+  const id = byName ?? (byId.length === 1 ? byId[0] : undefined);
+  const image = id === undefined ? undefined : index.images.get(id);
+  if (image !== undefined) return image;
+  throw invalid(`image ${nameOrId.slice(0, 200)} not found`, {
+    object: nameOrId.slice(0, 200),
+    errno: 'ENOENT',
+  });
+}
+
+function infoOf({ index, layers, uses }: Opened, image: StoredImage): ImageInfo {
+  return {
+    id: image.id,
+    names: namesOf(index, image.id),
+    ...(image.created === undefined ? {} : { created: image.created }),
+    bytes: image.layers.reduce((sum, layer) => sum + (layers.get(layer)?.bytes ?? 0), 0),
+    layers: image.layers,
+    usedBy: uses.of(image.id),
+  };
+}
+
+function inUse(name: string, usedBy: readonly ContainerId[]): WardenError {
+  return new WardenError(
+    'BAD_STATE',
+    `the image ${name} is used by ${usedBy.length} container${usedBy.length === 1 ? '' : 's'}: ${usedBy.slice(0, 20).join(', ')}; destroy them first`,
+    {
+      fields: { operation: 'remove image', object: name, containers: usedBy },
+    },
+  );
+}
