@@ -7,7 +7,6 @@ export const STORE_FAILPOINTS = [
   'image-import.note',
   'image-import.layer',
   'image-import.index',
-  'image-pull.blob',
   'image-remove.index',
   'image-remove.staging',
   'image-use.note',

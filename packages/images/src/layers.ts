@@ -85,6 +85,7 @@ export class Layers {
       return note;
     } catch (error) {
       await removeTree(place).catch(() => {});
+      await this.remove(diffId).catch(() => {}); // it may have had its place already
       throw error;
     }
   }
@@ -103,8 +104,11 @@ export class Layers {
     const place = path.join(this.#staging, randomBytes(8).toString('hex'));
     fs.renameSync(path.join(this.#directory, keyOf(diffId)), place);
     this.#notes.delete(diffId);
-    await this.#failpoints.pass('image-remove.staging');
-    await removeTree(place);
+    try {
+      await this.#failpoints.pass('image-remove.staging');
+    } finally {
+      await removeTree(place);
+    }
     return note.bytes;
   }
 

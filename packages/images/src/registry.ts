@@ -49,7 +49,6 @@ export interface PullContext extends ImageOptions {
   readonly maxBytes: number;
   /** Whether a layer is there already. */
   readonly knows: (diffId: string) => boolean;
-  readonly passed: () => Promise<void> | undefined;
 }
 
 /** An image whose blobs are in files. */
@@ -102,10 +101,8 @@ export class Registry {
           fields: { operation: 'pull image', pool: 'images', used: bytes, limit: context.maxBytes },
         },
       );
-    for (const layer of new Map(missing.map((one) => [one.digest.text, one])).values()) {
+    for (const layer of new Map(missing.map((one) => [one.digest.text, one])).values())
       await session.download(layer);
-      await context.passed();
-    }
     const layers = manifest.layers.map(
       (layer, at): LayerBlob => ({
         diffId: config.diffIds[at]!,

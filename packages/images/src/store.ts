@@ -152,7 +152,6 @@ class Store implements ImageStore {
         directory: downloads,
         maxBytes: this.#options.maxBytes,
         knows: (diffId) => this.#open().layers.get(diffId) !== undefined,
-        passed: () => this.#failpoints.pass('image-pull.blob'),
       });
       try {
         return await this.#exclusive((opened) => this.#add(opened, pull.image, { ...options, name }));

@@ -322,7 +322,13 @@ export class ServerConnection {
 }
 
 /** Scripts, arguments, variables and files hold credentials, and a pull has some. */
-const SECRETS = { script: undefined, argv: undefined, environment: undefined, data: undefined, password: undefined };
+const SECRETS = {
+  script: undefined,
+  argv: undefined,
+  environment: undefined,
+  data: undefined,
+  password: undefined,
+};
 
 function withoutScript(payload: object): object {
   return { ...payload, ...SECRETS };

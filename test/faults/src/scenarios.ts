@@ -5,7 +5,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import type { ClientContainer, ClientJob } from '@warden/client';
-import { OUTSIDE_ADDRESS } from '@warden/test-harness';
+import { archiveImage, DEFAULT_ROOTFS, OUTSIDE_ADDRESS } from '@warden/test-harness';
 import { expect } from 'vitest';
 import { ALLOWED_PORT, endInit, expectAllowed, type World } from './world.ts';
 
@@ -284,6 +284,78 @@ const unreadable: Case = {
   error: 'tolerated',
 };
 
+const IMAGE = 'image';
+const importImage = async (world: World, name = IMAGE, more = false): Promise<unknown> => {
+  const file = path.join(world.place.directory, more ? 'more.tar' : 'image.tar');
+  const layer = path.join(world.place.directory, 'layer');
+  fs.mkdirSync(layer, { recursive: true });
+  fs.writeFileSync(path.join(layer, 'more'), '');
+  if (!fs.existsSync(file)) archiveImage(file, IMAGE, DEFAULT_ROOTFS, ...(more ? [layer] : []));
+  return world.client.images.import({ path: file, name });
+};
+const forgetImages = async (world: World): Promise<void> => {
+  for (const { id, usedBy } of await world.client.images.list())
+    if (usedBy.length === 0) await world.client.images.remove(id);
+};
+const makeFromImage = async (world: World): Promise<unknown> => {
+  await importImage(world);
+  return world.client.create({ handle: SUBJECT, image: IMAGE });
+};
+/** Each that is there is whole, nothing lies about, and a container can be made from it. */
+const wholeImages = async (world: World): Promise<void> => {
+  const store = path.join(world.place.depot, '.images');
+  expect(fs.readdirSync(path.join(store, 'staging'))).toEqual([]);
+  const images = await world.client.images.list();
+  expect(fs.readdirSync(path.join(store, 'layers')).length).toBe(
+    new Set(images.flatMap(({ layers }) => layers)).size,
+  );
+  await importImage(world);
+  const box = await world.client.create({ image: IMAGE });
+  await usable(world, box);
+  await expect(world.client.images.remove(IMAGE)).rejects.toMatchObject({ code: 'BAD_STATE' });
+  await box.destroy();
+  await forgetImages(world);
+};
+const importing: Case = {
+  async prepare(world) {
+    await make(world);
+    await forgetImages(world);
+  },
+  act: (world) => importImage(world),
+  after: 'there',
+  error: 'answer',
+  check: wholeImages,
+};
+/** The name goes to another image, and what has lost it is collected. */
+const collecting: Case = {
+  ...importing,
+  async prepare(world) {
+    await make(world);
+    await importImage(world);
+    await importImage(world, IMAGE, true);
+    await importImage(world, 'other');
+    await world.client.images.remove('other').catch(() => {});
+    await importImage(world);
+  },
+  act: (world) => world.client.images.collect(),
+};
+const using = (after: Case['after']): Case => ({
+  ...creation(after),
+  prepare: async (world) => void (await importImage(world)),
+  act: (world) => world.client.create({ handle: SUBJECT, image: IMAGE }),
+});
+const releasing: Case = { ...destruction, prepare: async (world) => void (await makeFromImage(world)) };
+const snapshotting: Case = {
+  prepare: async (world) => void (await makeFromImage(world)),
+  act: (world) => world.client.images.snapshot(SUBJECT, 'snap'),
+  after: 'there',
+  error: 'answer',
+  async check(world, box) {
+    await usable(world, box);
+    await wholeImages(world);
+  },
+};
+
 /** By name. */
 export const SCENARIOS: Readonly<Record<string, readonly Case[]>> = {
   'start.lock': [starting],
@@ -385,6 +457,19 @@ export const SCENARIOS: Readonly<Record<string, readonly Case[]>> = {
   'copy-out.check': [copyingOut],
   'copy-out.start': [copyingOut],
   'copy-out.end': [copyingOut],
+  'snapshot.freeze': [snapshotting],
+  'snapshot.capture': [snapshotting],
+  'snapshot.thaw': [snapshotting],
+  'image-import.staging': [importing, { ...snapshotting, name: 'snapshot' }],
+  'image-import.unpack': [importing],
+  'image-import.note': [importing],
+  'image-import.layer': [importing, { ...snapshotting, name: 'snapshot' }],
+  'image-import.index': [importing],
+  'image-index.write': [importing],
+  'image-remove.index': [collecting],
+  'image-remove.staging': [collecting],
+  'image-use.note': [using('gone')],
+  'image-release.note': [releasing],
   'drain.settle': [draining],
   'drain.release': [draining],
   'recover.read': [starting],

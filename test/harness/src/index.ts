@@ -15,6 +15,7 @@ export {
 } from './daemon.ts';
 export { Figures } from './figures.ts';
 export { forensics } from './forensics.ts';
+export { archiveImage } from './image-archive.ts';
 export { assertIsolated, isolationProblem } from './isolation.ts';
 export { type Inventory, leaks, remainingLeaks, takeInventory } from './leak-audit.ts';
 export { makeNamespace, type Namespace } from './namespace.ts';

@@ -3,6 +3,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import type { ClientContainer, WardenClient } from '@warden/client';
 import {
+  archiveImage,
   DEFAULT_ROOTFS,
   describeWith,
   startDaemon,
@@ -11,7 +12,7 @@ import {
   withDaemon,
 } from '@warden/test-harness';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { archiveImage } from './image-archive.ts';
+
 import { text } from './text.ts';
 
 const VCAP = 4_321;
