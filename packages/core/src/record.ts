@@ -240,7 +240,7 @@ export function parseRecord(text: string): ContainerRecord {
     unsafe: warden.unsafe ?? [],
     state: stored.state,
     isDestroying: warden.destroying === true,
-    isHeld: warden.held === true,
+    ...(warden.held === true && { isHeld: true }),
     events: new Set(stored.events),
     jobs: new Map(Object.entries(stored.jobs ?? {}).map(([id, job]) => [Number(id), jobNote(job)])),
     ports: new Set(resources.ports),

@@ -6,7 +6,7 @@ describe('the option string (kernel: overlayfs.rst)', () => {
     expect(escapePath('/a,b:c\\d', 'lower')).toBe('/a\\,b\\:c\\\\d');
     expect(escapePath('/a,b:c\\d', 'upper')).toBe('/a\\,b:c\\\\d');
   });
-  it('names the directories, the uppermost layer first', () => {
+  it('names the three directories', () => {
     expect(overlayOptions({ lower: ['/top:', '/base'], upper: '/up', work: '/work' })).toEqual([
       'lowerdir=/top\\::/base',
       'upperdir=/up',

@@ -124,7 +124,7 @@ class Store implements ImageStore {
     if (this.#opened !== undefined || fs.existsSync(this.#options.directory)) this.#open().uses.remove(id);
   }
 
-  import(spec: ImageImportSpec, options: ImageOptions = {}): Promise<ImageInfo> {
+  async import(spec: ImageImportSpec, options: ImageOptions = {}): Promise<ImageInfo> {
     const name = spec.name === undefined ? undefined : imageName(spec.name);
     return this.#exclusive(async (opened) => {
       const files = await openFileSet(spec.path);
@@ -140,7 +140,7 @@ class Store implements ImageStore {
     });
   }
 
-  pull(spec: ImagePullSpec, options: ImageOptions = {}): Promise<ImageInfo> {
+  async pull(spec: ImagePullSpec, options: ImageOptions = {}): Promise<ImageInfo> {
     const target = this.#registry.target(spec);
     const name = imageName(spec.name ?? spec.reference);
     const pulled = this.#pulls.then(async () => {
@@ -164,7 +164,7 @@ class Store implements ImageStore {
     return pulled;
   }
 
-  capture(spec: CaptureSpec, options: ImageOptions = {}): Promise<ImageInfo> {
+  async capture(spec: CaptureSpec, options: ImageOptions = {}): Promise<ImageInfo> {
     const name = imageName(spec.name);
     return this.#exclusive(async (opened) => {
       const base = find(opened, spec.base.image);

@@ -1,0 +1,304 @@
+/** Pulls from registries on loopback: one of our own that misbehaves on purpose, and Debian's docker-registry, filled by skopeo. */
+import { spawn, spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import fs from 'node:fs';
+import http from 'node:http';
+import net from 'node:net';
+import os from 'node:os';
+import path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { type ImageProgress, type ImageStore, silentLogger } from '@warden/interface';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { gzip, sha256, tar, writeLayout } from '../test/image-files.ts';
+import { imageStore } from './index.ts';
+
+const isRoot = process.getuid?.() === 0;
+const program = fileURLToPath(
+  new URL(`../../wshd/prebuilt/linux-${process.arch}/warden-unpack`, import.meta.url),
+);
+const has = (name: string): boolean => spawnSync(name, ['--help']).error === undefined;
+/** Does not shrink when it is compressed. */
+const CONTENT = randomBytes(600_000);
+
+let scratch: string;
+let layout: string;
+let manifest: string;
+let server: http.Server | undefined;
+let seen: string[];
+
+beforeEach(() => {
+  scratch = fs.mkdtempSync(path.join(os.tmpdir(), 'warden-registry-'));
+  layout = path.join(scratch, 'layout');
+  manifest = writeLayout(layout, { layers: [tar([{ name: 'hello', content: CONTENT }])], compress: gzip });
+  seen = [];
+});
+afterEach(() => {
+  server?.closeAllConnections();
+  server?.close();
+  server = undefined;
+  fs.rmSync(scratch, { recursive: true, force: true });
+});
+
+type Handler = (request: http.IncomingMessage, response: http.ServerResponse) => boolean;
+
+/** A registry that serves the layout at `some/app:1`, after `before` had its turn. Answers its host and port. */
+async function serve(before: Handler = () => false): Promise<string> {
+  server = http.createServer((request, response) => {
+    seen.push(`${request.headers.authorization ?? '-'} ${request.headers.range ?? '-'} ${request.url}`);
+    if (before(request, response)) return;
+    const [, kind, name] = /^\/v2\/some\/app\/(manifests|blobs)\/(.+)$/.exec(request.url!) ?? [];
+    const digest = name === '1' ? manifest : name;
+    const file = path.join(layout, 'blobs/sha256', String(digest).slice(7));
+    if (kind === undefined || !fs.existsSync(file)) return response.writeHead(404).end();
+    const content = fs.readFileSync(file);
+    const from = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1] ?? 0);
+    if (from > 0)
+      response.writeHead(206, { 'content-range': `bytes ${from}-${content.length - 1}/${content.length}` });
+    response.end(content.subarray(from));
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return `127.0.0.1:${(server.address() as net.AddressInfo).port}`;
+}
+
+function open(...registries: readonly string[]): ImageStore {
+  return imageStore({
+    directory: path.join(scratch, 'store'),
+    program,
+    maxBytes: 64 << 20,
+    maxEntries: 10_000,
+    flatten: false,
+    registries: { registries, insecure: registries },
+    logger: silentLogger,
+  });
+}
+
+function contentOf(store: ImageStore, name: string): Buffer {
+  return fs.readFileSync(path.join(store.use('0123456789a', name).layers[0]!, 'hello'));
+}
+
+const downloads = (): string[] => fs.readdirSync(path.join(scratch, 'store/downloads'));
+
+describe.runIf(isRoot)('a pull', () => {
+  it('fetches by tag and by digest, with a token, through a redirect', async () => {
+    const other = 'localhost';
+    const host = await serve((request, response) => {
+      const { authorization, host: asked = '' } = request.headers;
+      const port = asked.split(':')[1];
+      if (request.url!.startsWith('/token')) {
+        const basic = `Basic ${Buffer.from('me:secret').toString('base64')}`;
+        const isMine =
+          authorization === basic &&
+          request.url === '/token?service=reg&scope=repository%3Asome%2Fapp%3Apull';
+        response.writeHead(isMine ? 200 : 401).end(isMine ? '{"token":"abc"}' : '');
+        return true;
+      }
+      if (asked.startsWith(other)) return false; // where blobs lie: no token comes here
+      if (authorization !== 'Bearer abc') {
+        response
+          .writeHead(401, { 'www-authenticate': `Bearer realm="http://${asked}/token",service="reg"` })
+          .end();
+        return true;
+      }
+      if (!request.url!.includes('/blobs/')) return false;
+      response.writeHead(307, { location: `http://${other}:${port}${request.url}` }).end();
+      return true;
+    });
+    const store = open(host, host.replace('127.0.0.1', other));
+    const steps: ImageProgress[] = [];
+    const info = await store.pull(
+      { reference: `${host}/some/app:1`, user: 'me', password: 'secret' },
+      { onProgress: (one) => steps.push(one) },
+    );
+    expect(info.names).toEqual([`${host}/some/app:1`]);
+    expect(contentOf(store, info.id).equals(CONTENT)).toBe(true);
+    expect(new Set(steps.map(({ step }) => step))).toEqual(new Set(['download', 'unpack']));
+    expect(steps.find(({ step, done, total }) => step === 'download' && done === total)).toBeDefined();
+    expect(seen.some((line) => line.startsWith('Bearer') && line.includes('/blobs/'))).toBe(true);
+    expect(downloads()).toEqual([]);
+    const again = await store.pull({
+      reference: `${host}/some/app@${manifest}`,
+      name: 'mine',
+      user: 'me',
+      password: 'secret',
+    });
+    expect(again).toMatchObject({ id: info.id, names: [`${host}/some/app:1`, 'mine:latest'].sort() });
+    await expect(
+      store.pull({ reference: `${host}/some/app:1`, user: 'me', password: 'wrong' }),
+    ).rejects.toMatchObject({ code: 'FORBIDDEN' });
+  });
+
+  it('speaks to no host that is not named, wherever it is sent', async () => {
+    let location = 'http://127.0.0.1:1/secret';
+    const host = await serve((request, response) => {
+      if (request.url!.includes('/blobs/')) response.writeHead(302, { location }).end();
+      else if (request.url!.includes('realm'))
+        response.writeHead(401, { 'www-authenticate': 'Bearer realm="http://169.254.169.254/"' }).end();
+      else return false;
+      return true;
+    });
+    await expect(open().pull({ reference: `${host}/some/app:1` })).rejects.toMatchObject({
+      code: 'FORBIDDEN',
+    });
+    expect(seen).toEqual([]);
+    const store = open(host);
+    await expect(store.pull({ reference: `${host}/some/app:1` })).rejects.toMatchObject({
+      code: 'FORBIDDEN',
+      message: expect.stringContaining('127.0.0.1:1 '),
+    });
+    location = 'file:///etc/passwd';
+    await expect(store.pull({ reference: `${host}/some/app:1` })).rejects.toMatchObject({
+      code: 'FORBIDDEN',
+    });
+    location = `http://x:y@${host}/z`;
+    await expect(store.pull({ reference: `${host}/some/app:1` })).rejects.toMatchObject({
+      code: 'FORBIDDEN',
+    });
+    location = '/v2/some/app/blobs/round';
+    await expect(store.pull({ reference: `${host}/some/app:1` })).rejects.toThrow(/more than 5 times/);
+    await expect(store.pull({ reference: `${host}/some/realm:1` })).rejects.toMatchObject({
+      code: 'FORBIDDEN',
+      message: expect.stringContaining('169.254.169.254'),
+    });
+    await expect(store.pull({ reference: 'some/app:1' })).rejects.toThrow(/from which registry/);
+    await expect(store.pull({ reference: `${host}/some/absent:1` })).rejects.toMatchObject({
+      code: 'INVALID_SPEC',
+    });
+  });
+
+  it('goes on where a connection broke off', async () => {
+    let breaks = 1;
+    const host = await serve((request, response) => {
+      if (!request.url!.includes('/blobs/') || breaks === 0) return false;
+      const content = fs.readFileSync(path.join(layout, 'blobs/sha256', request.url!.split(':')[1]!));
+      if (content.length < 100_000) return false; // the configuration
+      breaks--;
+      response.writeHead(200, { 'content-length': content.length });
+      response.write(content.subarray(0, 50_000), () => setTimeout(() => response.destroy(), 50));
+      return true;
+    });
+    const store = open(host);
+    const info = await store.pull({ reference: `${host}/some/app:1` });
+    expect(contentOf(store, info.id).equals(CONTENT)).toBe(true);
+    expect(seen.some((line) => /bytes=[1-9]\d*-/.test(line))).toBe(true);
+  });
+
+  it('believes no blob, and fetches it anew the next time', async () => {
+    let isForged = true;
+    const host = await serve((request, response) => {
+      if (!request.url!.includes('/blobs/') || !isForged) return false;
+      const content = fs.readFileSync(path.join(layout, 'blobs/sha256', request.url!.split(':')[1]!));
+      if (content.length < 100_000) return false;
+      content[60_000]! ^= 1;
+      response.end(content);
+      return true;
+    });
+    const store = open(host);
+    await expect(store.pull({ reference: `${host}/some/app:1` })).rejects.toMatchObject({
+      code: 'INVALID_SPEC',
+    });
+    expect([await store.list(), downloads()]).toEqual([[], []]);
+    isForged = false;
+    await store.pull({ reference: `${host}/some/app:1` });
+    // a manifest under another's digest
+    const wrong = sha256(Buffer.from('other'));
+    fs.copyFileSync(
+      path.join(layout, 'blobs/sha256', manifest.slice(7)),
+      path.join(layout, 'blobs/sha256', wrong.slice(7)),
+    );
+    await expect(store.pull({ reference: `${host}/some/app@${wrong}` })).rejects.toThrow(
+      /does not have its digest/,
+    );
+  });
+
+  it('ends when it is told to, and when nobody is there', async () => {
+    const host = await serve((request) => request.url!.includes('/blobs/')); // which it never answers
+    const controller = new AbortController();
+    const pulling = open(host).pull({ reference: `${host}/some/app:1` }, { signal: controller.signal });
+    pulling.catch(() => {});
+    while (!seen.some((line) => line.includes('/blobs/'))) await delay(10);
+    controller.abort();
+    await expect(pulling).rejects.toMatchObject({ code: 'ABORTED' });
+    await expect(open('127.0.0.1:1').pull({ reference: '127.0.0.1:1/some/app:1' })).rejects.toMatchObject({
+      code: 'UNAVAILABLE',
+    });
+  });
+});
+
+/** A port that nobody has just now. */
+async function freePort(): Promise<number> {
+  const probe = net.createServer().listen(0, '127.0.0.1');
+  await once(probe, 'listening');
+  const { port } = probe.address() as net.AddressInfo;
+  probe.close();
+  await once(probe, 'close');
+  return port;
+}
+
+const missing = !isRoot ? 'root' : ['docker-registry', 'skopeo'].find((name) => !has(name));
+const describeReal = missing === undefined ? describe : describe.skip;
+
+describeReal(`what other tools make${missing === undefined ? '' : ` [needs: ${missing}]`}`, () => {
+  it("is imported from skopeo's layouts and archives, and pulled from Debian's docker-registry", async () => {
+    const skopeo = (...words: readonly string[]): void => {
+      const { status, stderr } = spawnSync('skopeo', ['--insecure-policy', ...words], {
+        encoding: 'utf8',
+        env: { ...process.env, HOME: scratch, XDG_RUNTIME_DIR: scratch },
+      });
+      expect([status, stderr]).toEqual([0, expect.any(String)]);
+    };
+    const port = await freePort();
+    const config = path.join(scratch, 'registry.yml');
+    fs.writeFileSync(
+      config,
+      `version: 0.1\nlog: { level: error }\nstorage: { filesystem: { rootdirectory: ${scratch}/registry } }\nhttp: { addr: "127.0.0.1:${port}" }\n`,
+    );
+    const registry = spawn('docker-registry', ['serve', config], { stdio: 'ignore' });
+    const gone = once(registry, 'exit');
+    try {
+      const host = `127.0.0.1:${port}`;
+      await expect
+        .poll(
+          () =>
+            fetch(`http://${host}/v2/`).then(
+              ({ status }) => status,
+              () => 0,
+            ),
+          { timeout: 30_000 },
+        )
+        .toBe(200);
+      const [oci, docker] = [path.join(scratch, 'oci'), path.join(scratch, 'docker.tar')];
+      skopeo('copy', `oci:${layout}`, `oci:${oci}:some/app:2`);
+      skopeo('copy', `oci:${layout}`, `docker-archive:${docker}:some/app:3`);
+      skopeo('copy', '--dest-tls-verify=false', `oci:${layout}`, `docker://${host}/some/app:4`);
+      skopeo(
+        'copy',
+        '--dest-tls-verify=false',
+        '--format',
+        'v2s2',
+        `oci:${layout}`,
+        `docker://${host}/some/app:5`,
+      );
+      const store = open(host);
+      const found = [
+        await store.import({ path: oci }),
+        await store.import({ path: docker }),
+        await store.pull({ reference: `${host}/some/app:4` }),
+        await store.pull({ reference: `${host}/some/app:5` }),
+      ];
+      expect(found.map(({ layers }) => layers)).toEqual(Array.from({ length: 4 }, () => found[0]!.layers));
+      expect((await store.list()).flatMap(({ names }) => names).sort()).toEqual([
+        `${host}/some/app:4`,
+        `${host}/some/app:5`,
+        'docker.io/some/app:3',
+        'some/app:2',
+      ]);
+      expect(contentOf(store, 'docker.io/some/app:3').equals(CONTENT)).toBe(true);
+    } finally {
+      registry.kill('SIGKILL');
+      await gone;
+    }
+  }, 120_000);
+});
