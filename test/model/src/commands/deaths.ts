@@ -55,6 +55,7 @@ const restarts = fc.constantFrom<NodeJS.Signals>('SIGKILL', 'SIGKILL', 'SIGTERM'
 /** Everything in the container ends with its init. */
 export function lostInit(box: ModelBox): void {
   box.isInitDead = true;
+  box.bandwidth = undefined; // of the link, which is gone
   box.isStubborn = false;
   box.state = 'stopped';
   endJobs(box, 'init-lost');

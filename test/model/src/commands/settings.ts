@@ -131,7 +131,10 @@ async function limit(
     same('cpu shares', answer, box.cpu);
   } else if (which === 'bandwidth') {
     if (isRead) return;
-    await within(at.limitBandwidth({ rate: BigInt(level) * MIB, burst: MIB }), 'limit bandwidth');
+    const limiting = within(at.limitBandwidth({ rate: BigInt(level) * MIB, burst: MIB }), 'limit bandwidth');
+    // its link went with its init
+    if (box.isInitDead) return refused(limiting, 'NATIVE_FAILED');
+    await limiting;
     box.bandwidth = showBandwidth(await at.info());
   } else {
     const blockHard = BigInt(level) * FULL_KIB;
