@@ -158,7 +158,7 @@ function createSpec(request: CreateRequest): CreateSpec {
     network: request.network,
     rootfs: request.rootfs,
     ...(request.properties && { properties: propertiesOf(request.properties) }),
-    image: request.image,
+    ...(request.image !== undefined && { image: request.image }),
   };
 }
 
