@@ -215,7 +215,10 @@ function withoutSignal(value: unknown): unknown {
 describe('requests of the extension', () => {
   it('has a test for each', () => {
     const uploads = [MessageType.Upload, MessageType.UploadData, MessageType.UploadEnd];
-    const tested = new Set([...MAPPINGS.map(({ type }) => MessageType[type]), ...uploads]);
+    // with a store behind them: test/integration/src/images.test.ts
+    const { ImageList, ImageImport, ImagePull, ImageRemove, ImageCollect, Snapshot } = MessageType;
+    const images = [ImageList, ImageImport, ImagePull, ImageRemove, ImageCollect, Snapshot];
+    const tested = new Set([...MAPPINGS.map(({ type }) => MessageType[type]), ...uploads, ...images]);
     const extensions = Object.keys(REQUESTS).filter((type) => Number(type) > MessageType.JobSignal);
     expect([...tested].map(String).sort()).toEqual(extensions.sort());
   });
