@@ -88,8 +88,8 @@ describeWith(['root', 'isolated', 'overlayfs', 'cgroup-v2'], 'a container in cgr
 
   it('cannot open a device that is not on the list, root inside neither; one on the list it can [linux-container 9.2]', async () => {
     const { place } = suite.daemon;
-    const nodes = path.join(place.directory, 'nodes');
-    fs.mkdirSync(nodes);
+    const nodes = fs.mkdtempSync(path.join(place.directory, 'nodes-'));
+    fs.chmodSync(nodes, 0o755);
     const mknod = (name: string, ...number: string[]): string =>
       place.network.host.run('mknod', '-m', '0666', path.join(nodes, name), ...number);
     mknod('null', 'c', '1', '3');
@@ -101,7 +101,7 @@ describeWith(['root', 'isolated', 'overlayfs', 'cgroup-v2'], 'a container in cgr
       bindMounts: [{ source: nodes, target: nodes, mode: 'rw' }],
     });
     // the same files by a process of the host that has joined the group: nothing else keeps it from them
-    const joined = `echo $$ > ${group(place, box)}/cgroup.procs && ${script}`;
+    const joined = `echo $$ > ${group(place, box)}/jobs/cgroup.procs && ${script}`;
     expect(place.network.host.run('sh', '-c', joined)).toBe('null\n');
     // inside no mount of a request has devices, and /dev has those of the list
     const { stdout } = await box.run(`${script}; : < /dev/null && echo own`, { privileged: true });
