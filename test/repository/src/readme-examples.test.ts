@@ -19,6 +19,7 @@ const ANYWHERE: Readonly<Record<string, RegExp>> = {
   'fs-aufs': /ok: (true|false)[\s\S]+type: 'aufs'/,
   'fs-bind': /target: '\/'/,
   'fs-overlayfs': /type: 'overlay'/,
+  images: /^\[\]\n$/,
   interface: /^UNKNOWN_HANDLE mine\n$/,
   native: /^hello\n\{ exitCode: 3 \}\n$/,
   protocol: /handle: 'box'/,
