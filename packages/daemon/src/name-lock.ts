@@ -8,12 +8,12 @@ import { WardenError } from '@warden/interface';
 import { closeDescriptor, lockFile } from '@warden/native';
 import type { DepotLock } from './depot-lock.ts';
 
-/** Root's own. */
+/** Root's own to write. Others may pass, since a socket for clients may stand there, too. */
 const DIRECTORY = '/run/warden';
 
 /** Takes the lock. Errors: `ALREADY_EXISTS` naming the key to change. */
 export function lockName(name: string): DepotLock {
-  fs.mkdirSync(DIRECTORY, { recursive: true, mode: 0o700 });
+  fs.mkdirSync(DIRECTORY, { recursive: true, mode: 0o755 });
   const file = path.join(DIRECTORY, `${name}.lock`);
   for (;;) {
     const descriptor = lockFile(file);

@@ -279,25 +279,30 @@ describe('the host', () => {
       message: 'port 8096 is taken by a program of the host, which listens on 0.0.0.0',
       fields: { owner: 'host' },
     });
-    const listen = (address: string, port: number): Promise<{ close(): Promise<void> }> =>
+    const listen = (
+      address: string,
+      port: number,
+      takesBoth = false,
+    ): Promise<{ close(): Promise<void> }> =>
       net.host.start(
         'python3',
         '-c',
         `
 import socket, sys, time
-s = socket.create_server((sys.argv[1], ${port}), family=socket.AF_INET6 if ':' in sys.argv[1] else socket.AF_INET); print('ready', flush=True); time.sleep(60)
+s = socket.create_server((sys.argv[1], ${port}), family=socket.AF_INET6 if ':' in sys.argv[1] else socket.AF_INET, dualstack_ipv6=sys.argv[2] == 'true'); print('ready', flush=True); time.sleep(60)
 `,
         address,
+        String(takesBoth),
       );
     for (const [index, address] of ['127.0.0.1', HOST, '::'].entries()) {
-      const server = await listen(address, 8100 + index);
+      const server = await listen(address, 8100 + index, address === '::'); // of IPv6, what takes IPv4, too
       await expect(
         driver.mapPort(A, {}, { hostPort: 8100 + index, containerPort: 80 }),
       ).rejects.toMatchObject({ code: 'ALREADY_EXISTS' });
       await server.close();
       await driver.mapPort(A, {}, { hostPort: 8100 + index, containerPort: 80 });
     }
-    for (const [index, address] of [A.hostIp, '::1'].entries()) {
+    for (const [index, address] of [A.hostIp, '::1', '::'].entries()) {
       const server = await listen(address, 8110 + index);
       await driver.mapPort(A, {}, { hostPort: 8110 + index, containerPort: 80 });
       await server.close();

@@ -141,7 +141,7 @@ function encodeMessageOf(type: number, payload: Uint8Array): Uint8Array {
 }
 
 describeWith(['root', 'isolated', 'overlayfs'], 'a start that must fail', () => {
-  it('refuses a second daemon on the depot and one on the socket', async () => {
+  it('refuses a second daemon on the depot, one on the socket and one of the same name', async () => {
     const daemon = await startDaemon();
     try {
       const depotTaken = await startFailure(daemon.place.directory, {
@@ -151,9 +151,16 @@ describeWith(['root', 'isolated', 'overlayfs'], 'a start that must fail', () => 
       expect(depotTaken).toMatch(/depot .* belongs to a running wardend/);
       const otherDepot = path.join(daemon.place.directory, 'other-depot');
       fs.mkdirSync(otherDepot);
+      const nameTaken = await startFailure(daemon.place.directory, {
+        ...settings(daemon.place),
+        socket: path.join(daemon.place.directory, 'other.sock'),
+        depot: otherDepot,
+      });
+      expect(nameTaken).toMatch(/another wardend with the name .* configure another drivers\.name/);
       const socketTaken = await startFailure(daemon.place.directory, {
         ...settings(daemon.place),
         depot: otherDepot,
+        name: `${daemon.place.name}b`,
       });
       expect(socketTaken).toContain(daemon.place.socket);
       expect(socketTaken).toMatch(/in use|listening|running/);
