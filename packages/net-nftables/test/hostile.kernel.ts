@@ -279,11 +279,7 @@ describe('the host', () => {
       message: 'port 8096 is taken by a program of the host, which listens on 0.0.0.0',
       fields: { owner: 'host' },
     });
-    const listen = (
-      address: string,
-      port: number,
-      takesBoth = false,
-    ): Promise<{ close(): Promise<void> }> =>
+    const listen = (address: string, port: number, takesBoth = false): Promise<{ close(): Promise<void> }> =>
       net.host.start(
         'python3',
         '-c',
