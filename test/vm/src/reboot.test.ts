@@ -6,7 +6,14 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
-import { describeWith, makePlace, patience, startDaemon, type TestDaemon } from '@warden/test-harness';
+import {
+  describeWith,
+  makePlace,
+  patience,
+  registerPlace,
+  startDaemon,
+  type TestDaemon,
+} from '@warden/test-harness';
 import { expect, it } from 'vitest';
 
 /** What the first run tells the second; on the host, so that the reset cannot take it away. */
@@ -26,6 +33,7 @@ const note = path.join(guest, 'results/before-reset.json');
 describeWith(['root', 'isolated', 'overlayfs', 'guest'], 'a reset of the machine', () => {
   it.runIf(phase === 'before')('finds containers and jobs running', async () => {
     const daemon = await startDaemon();
+    registerPlace(daemon.place)(); // what it leaves is for the test of the next run, not for its reaper
     const warden = await daemon.connect();
     const pids: number[] = [];
     for (let index = 0; index < 3; index++) {
