@@ -142,7 +142,9 @@ describeWith(['root', 'isolated', 'overlayfs'], 'jobs of clients that come and g
   it('is linked and streamed on a stopped container [behaviour 5 Link state]', async () => {
     const owner = await suite.daemon.connect();
     await using box = await owner.create();
-    const [first, second] = [await box.spawn('echo one; exit 1'), await box.spawn('echo two; sleep 600')];
+    const first = await box.spawn('echo one; touch first; exit 1');
+    const second = await box.spawn('echo two; touch second; sleep 600');
+    await box.run('until [ -e first -a -e second ]; do sleep 0.02; done'); // they may be slow to begin
     await box.stop({ kill: true });
     expect(text((await first.result()).stdout)).toBe('one\n');
     let output = '';
