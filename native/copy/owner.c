@@ -19,7 +19,7 @@ static bool number_of(const char *text, uint32_t *value) {
   return true;
 }
 
-/* Fields of a line, in place; answers how many. */
+/* Fields of a line, in place; answers how many. The rest becomes NULL: it must not be what the line before had. */
 static size_t split(char *line, char **fields, size_t max) {
   size_t count = 0;
   line[strcspn(line, "\n")] = '\0';
@@ -29,6 +29,7 @@ static size_t split(char *line, char **fields, size_t max) {
     if (line == NULL) break;
     *line++ = '\0';
   }
+  for (size_t rest = count; rest < max; rest++) fields[rest] = NULL;
   return count;
 }
 
