@@ -18,6 +18,7 @@
 #include "owner.h"
 #include "place.h"
 #include "receiver.h"
+#include "result_field.h"
 #include "sender.h"
 
 #include <errno.h>
@@ -68,29 +69,21 @@ static void exchange(const struct place *place, bool sends, const char *path, co
   else receive_tree(&channel, place, path, rules, forbidden, own, peer);
 }
 
-static size_t field(char *into, size_t size, const char *text) {
-  size_t length = strlen(text);
-  if (length >= size) length = size - 1;
-  for (size_t i = 0; i < length; i++) into[i] = (unsigned char)text[i] < 0x20 || text[i] == 0x7f ? '?' : text[i];
-  into[length] = '\0';
-  return length + 1;
-}
-
 static int report(const struct failure *failure, const char *side) {
   char line[FAILURE_PATH_MAX + 256];
   size_t length = 0;
   char number[32];
   if (failure->error == 0) {
-    length = field(line, sizeof line, "ok");
+    length = result_field(line, sizeof line, "ok");
   } else {
-    length += field(line + length, sizeof line - length, "error");
+    length += result_field(line + length, sizeof line - length, "error");
     snprintf(number, sizeof number, "%d", failure->error);
-    length += field(line + length, sizeof line - length, number);
-    length += field(line + length, sizeof line - length, side);
+    length += result_field(line + length, sizeof line - length, number);
+    length += result_field(line + length, sizeof line - length, side);
     snprintf(number, sizeof number, "%llu", (unsigned long long)failure->count);
-    length += field(line + length, sizeof line - length, number);
-    length += field(line + length, sizeof line - length, failure->operation);
-    length += field(line + length, sizeof line - length, failure->path);
+    length += result_field(line + length, sizeof line - length, number);
+    length += result_field(line + length, sizeof line - length, failure->operation);
+    length += result_field(line + length, sizeof line - length, failure->path);
   }
   ssize_t written;
   do written = write(RESULT_FD, line, length);

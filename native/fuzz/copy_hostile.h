@@ -9,8 +9,10 @@
 #include "send.h"
 
 #include "../copy/channel.h"
+#include "../copy/output.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <sys/socket.h>
 
 #define SECRET "outside"
@@ -77,6 +79,28 @@ static inline void hostile_say(struct input *input, int socket, int fd) {
   memcpy(message + sizeof header, name, name_length);
   memcpy(message + sizeof header + name_length, payload, payload_length);
   (void)!send_with(socket, message, sizeof header + name_length + payload_length, fds, kind >> 6);
+}
+
+/* What a role has made: nothing with a temporary name, nothing it cannot bring, no mode beyond `mask`, and not more than `depth` deep. */
+static inline void check_tree(int directory, mode_t mask, unsigned depth) {
+  int copy = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  DIR *list = copy < 0 ? NULL : fdopendir(copy);
+  must(list != NULL && depth > 0);
+  for (struct dirent *entry; (entry = readdir(list)) != NULL;) {
+    struct stat facts;
+    if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
+    must(strncmp(entry->d_name, OUTPUT_PREFIX, sizeof OUTPUT_PREFIX - 1) != 0);
+    must(fstatat(directory, entry->d_name, &facts, AT_SYMLINK_NOFOLLOW) == 0);
+    if (S_ISFIFO(facts.st_mode)) must(strcmp(entry->d_name, "fifo") == 0);
+    else must(S_ISREG(facts.st_mode) || S_ISDIR(facts.st_mode) || S_ISLNK(facts.st_mode));
+    if (!S_ISLNK(facts.st_mode)) must((facts.st_mode & 07777 & ~mask) == 0);
+    if (!S_ISDIR(facts.st_mode)) continue;
+    int inner = openat(directory, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (inner < 0) continue;
+    check_tree(inner, mask, depth - 1);
+    close(inner);
+  }
+  closedir(list);
 }
 
 #endif

@@ -15,6 +15,7 @@
 #include "confine.h"
 #include "failure.h"
 #include "layer.h"
+#include "result_field.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -34,30 +35,22 @@ static bool number_of(const char *text, uint64_t *value) {
   return text[0] >= '0' && text[0] <= '9' && *end == '\0' && errno == 0;
 }
 
-static size_t field(char *into, size_t size, const char *text) {
-  size_t length = strlen(text);
-  if (length >= size) length = size - 1;
-  for (size_t i = 0; i < length; i++) into[i] = (unsigned char)text[i] < 0x20 || text[i] == 0x7f ? '?' : text[i];
-  into[length] = '\0';
-  return length + 1;
-}
-
 static int report(const struct tree *tree, int result) {
   char line[sizeof failure.path + 256], number[32];
   size_t length;
   if (result == 0) {
     const uint64_t numbers[] = {tree->bytes, tree->entries, tree->skipped};
-    length = field(line, sizeof line, "ok");
+    length = result_field(line, sizeof line, "ok");
     for (size_t i = 0; i < 3; i++) {
       snprintf(number, sizeof number, "%llu", (unsigned long long)numbers[i]);
-      length += field(line + length, sizeof line - length, number);
+      length += result_field(line + length, sizeof line - length, number);
     }
   } else {
-    length = field(line, sizeof line, "error");
+    length = result_field(line, sizeof line, "error");
     snprintf(number, sizeof number, "%d", failure.error);
-    length += field(line + length, sizeof line - length, number);
-    length += field(line + length, sizeof line - length, failure.operation);
-    length += field(line + length, sizeof line - length, failure.path);
+    length += result_field(line + length, sizeof line - length, number);
+    length += result_field(line + length, sizeof line - length, failure.operation);
+    length += result_field(line + length, sizeof line - length, failure.path);
   }
   ssize_t written;
   do written = write(RESULT_FD, line, length);
