@@ -8,6 +8,7 @@ import {
   type FileOptions,
   type FileStat,
   type FileType,
+  leavable,
   type ReadOptions,
   WardenError,
   type WriteOptions,
@@ -116,16 +117,12 @@ export class ClientFiles implements ContainerFiles {
     const changes = this.#changes(path, { ...options, signal });
     // the first one says that it stands
     await changes.next();
-    const iterator: AsyncIterableIterator<FileChange, undefined, undefined> = {
+    return leavable({
+      left,
+      what: 'the watch',
       next: () => changes.next(),
-      return: async () => {
-        left.abort(new Error('the watch is left'));
-        await changes.return(undefined).catch(() => undefined);
-        return { done: true, value: undefined };
-      },
-      [Symbol.asyncIterator]: () => iterator,
-    };
-    return iterator;
+      close: () => changes.return(undefined),
+    });
   }
 
   /** See {@link ContainerFiles.readTar}. */

@@ -7,6 +7,7 @@ import {
   type EventFilter,
   type Images,
   isWardenError,
+  leavable,
   type Warden,
   WardenError,
   type WardenMetrics,
@@ -186,7 +187,9 @@ export class WardenClient implements Warden {
     const answers = this.#session.stream<EventsResponse>(MessageType.Events, value, isEnd, { signal });
     // the first one says that the subscription stands
     await answers.next();
-    const iterator: AsyncIterableIterator<ContainerEvent, undefined, undefined> = {
+    return leavable<ContainerEvent>({
+      left,
+      what: 'the subscription',
       next: async () => {
         for (;;) {
           const step = await answers.next();
@@ -195,14 +198,8 @@ export class WardenClient implements Warden {
           if (event !== undefined) return { done: false, value: event };
         }
       },
-      return: async () => {
-        left.abort(new Error('the subscription is left'));
-        await answers.return({}).catch(() => undefined);
-        return { done: true, value: undefined };
-      },
-      [Symbol.asyncIterator]: () => iterator,
-    };
-    return iterator;
+      close: () => answers.return({}),
+    });
   }
 
   /** See {@link Warden.container}. */

@@ -10,6 +10,7 @@ import {
   type FileOptions,
   type FileStat,
   type FileTask,
+  leavable,
   type ReadOptions,
   WardenError,
   type WriteOptions,
@@ -83,16 +84,12 @@ export class SessionFiles implements ContainerFiles {
     const changes = this.#changes(path, { ...options, signal });
     // the first one says that it stands
     if ((await changes.next()).done) throw noAnswer('watch', path);
-    const iterator: AsyncIterableIterator<FileChange, undefined, undefined> = {
+    return leavable({
+      left,
+      what: 'the watch',
       next: () => changes.next(),
-      return: async () => {
-        left.abort(new Error('the watch is left'));
-        await changes.return(undefined).catch(() => {});
-        return { done: true, value: undefined };
-      },
-      [Symbol.asyncIterator]: () => iterator,
-    };
-    return iterator;
+      close: () => changes.return(undefined),
+    });
   }
 
   async *#changes(path: string, options: FileOptions): AsyncGenerator<FileChange, undefined, undefined> {

@@ -67,6 +67,8 @@ export type {
   WaitStatus,
 } from './init.ts';
 export { UNCONFINED } from './init.ts';
+export type { LeavableSource } from './leavable.ts';
+export { leavable } from './leavable.ts';
 export type { LogFields, Logger } from './logger.ts';
 export { silentLogger } from './logger.ts';
 export type { PoolUsage, WardenMetrics } from './metrics.ts';
