@@ -4,9 +4,9 @@ import path from 'node:path';
 import type { Program } from '@warden/driver-compliance';
 import { type Container, type NetOutSpec, silentLogger, type Warden } from '@warden/interface';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { EMPTY, TestHost } from '../test/host.ts';
+import { EMPTY, NETWORK, TestHost } from '../test/host.ts';
 import { CREATE_FAILPOINTS } from './failpoint-names.ts';
-import { type Core, type CoreOptions, setAside } from './index.ts';
+import { type Core, setAside } from './index.ts';
 import { JobOutput } from './job-output.ts';
 
 /** Scripts of these tests are JSON: what to print, how to end. */
@@ -87,7 +87,7 @@ describe('create (spec behaviour.md 5)', () => {
     vi.stubEnv('WARDEN_FAILPOINT', `${name}=error`);
     core = await host.start({
       uids: { first: 10_000, count: 1 },
-      network: { ...options(), pool: '10.254.0.0/30' },
+      network: { ...NETWORK, pool: '10.254.0.0/30' },
     });
     const session = core.openSession();
     for (let round = 0; round < 3; round++) {
@@ -161,18 +161,6 @@ describe('create (spec behaviour.md 5)', () => {
     expect(host.inventory()).toEqual(EMPTY);
   });
 });
-
-function options(): CoreOptions['network'] {
-  return {
-    pool: '10.254.0.0/24',
-    releaseDelay: 0,
-    mtu: 1500,
-    allowNetworks: [],
-    denyNetworks: [],
-    allowHostAccess: false,
-    dnsServers: [],
-  };
-}
 
 describe('what a client chooses', () => {
   it('cannot take the place of a container by guessing the next id', async () => {
@@ -802,7 +790,7 @@ describe('recovery (spec behaviour.md 10)', () => {
 
   it('gives back what a container that could not be continued had', async () => {
     await core.close();
-    const narrow = { network: { ...options(), pool: '10.254.0.0/30' } };
+    const narrow = { network: { ...NETWORK, pool: '10.254.0.0/30' } };
     core = await host.start(narrow);
     await core.openSession().create();
     await core.close();

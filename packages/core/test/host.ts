@@ -19,6 +19,17 @@ import { type Core, type CoreOptions, createCore } from '../src/index.ts';
 /** An inventory of nothing. */
 export const EMPTY = { depot: [], groups: [], links: [], quotas: [], inits: [] };
 
+/** The network of its containers. */
+export const NETWORK: CoreOptions['network'] = {
+  pool: '10.254.0.0/24',
+  releaseDelay: 0,
+  mtu: 1500,
+  allowNetworks: [],
+  denyNetworks: [],
+  allowHostAccess: false,
+  dnsServers: [],
+};
+
 /** A host: everything that survives a daemon. */
 export class TestHost {
   readonly directory: string = fs.mkdtempSync(path.join(os.tmpdir(), 'warden-core-'));
@@ -54,15 +65,7 @@ export class TestHost {
       depot: this.depot,
       rootfs: this.rootfs,
       graceTime: 300,
-      network: {
-        pool: '10.254.0.0/24',
-        releaseDelay: 0,
-        mtu: 1500,
-        allowNetworks: [],
-        denyNetworks: [],
-        allowHostAccess: false,
-        dnsServers: [],
-      },
+      network: NETWORK,
       ports: { first: 61_000, count: 4 },
       uids: { first: 10_000, count: 16 },
       jobOutputLimit: 1_000_000,
