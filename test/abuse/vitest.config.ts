@@ -1,21 +1,8 @@
-import { defineConfig } from 'vitest/config';
+import { ONE_AT_A_TIME, ownReporters, testSuite } from '../../scripts/test-suite.config.ts';
 
-export default defineConfig({
-  ssr: { resolve: { conditions: ['source', 'module', 'node', 'development|production'] } },
-  test: {
-    name: 'abuse',
-    include: ['src/**/*.test.ts'],
-    pool: 'forks',
-    // one at a time: storms take what there is, and a race needs its processor
-    maxWorkers: 1,
-    fileParallelism: false,
-    testTimeout: 300_000,
-    hookTimeout: 120_000,
-    reporters: [
-      'default',
-      ['junit', { outputFile: '../../reports/abuse-junit.xml' }],
-      './src/table.reporter.ts',
-      '../../scripts/closing-line.reporter.ts',
-    ],
-  },
+export default testSuite('abuse', {
+  ...ONE_AT_A_TIME, // storms take what there is, and a race needs its processor
+  ...ownReporters('abuse', './src/table.reporter.ts'),
+  testTimeout: 300_000,
+  hookTimeout: 120_000,
 });

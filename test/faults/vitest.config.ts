@@ -1,17 +1,9 @@
-import { defineConfig } from 'vitest/config';
+import { ONCE_MORE_IN_CI, TWO_AT_A_TIME, testSuite } from '../../scripts/test-suite.config.ts';
 
-export default defineConfig({
-  ssr: { resolve: { conditions: ['source', 'module', 'node', 'development|production'] } },
-  test: {
-    name: 'faults',
-    include: ['src/**/*.test.ts'],
-    pool: 'forks',
-    // every suite has a network, a depot and names of its own: two at a time do not meet
-    maxWorkers: 2,
-    sequence: { groupOrder: 2 },
-    // a machine that is busy with something else may miss a deadline once; who fails twice has a fault. The report names retries
-    retry: process.env.CI ? 1 : 0,
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
-  },
+export default testSuite('faults', {
+  ...TWO_AT_A_TIME,
+  ...ONCE_MORE_IN_CI,
+  sequence: { groupOrder: 2 },
+  testTimeout: 60_000,
+  hookTimeout: 60_000,
 });

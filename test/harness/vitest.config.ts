@@ -1,6 +1,3 @@
-import { defineConfig } from 'vitest/config';
+import { testSuite } from '../../scripts/test-suite.config.ts';
 
-export default defineConfig({
-  ssr: { resolve: { conditions: ['source', 'module', 'node', 'development|production'] } },
-  test: { name: 'harness', include: ['src/**/*.test.ts'], pool: 'forks', testTimeout: 30_000 },
-});
+export default testSuite('harness', { testTimeout: 30_000 });

@@ -1,15 +1,8 @@
-import { defineConfig } from 'vitest/config';
+import { ONE_AT_A_TIME, testSuite } from '../../scripts/test-suite.config.ts';
 
-export default defineConfig({
-  ssr: { resolve: { conditions: ['source', 'module', 'node', 'development|production'] } },
-  test: {
-    name: 'repository',
-    include: ['src/**/*.test.ts'],
-    pool: 'forks',
-    fileParallelism: false,
-    maxWorkers: 1,
-    sequence: { groupOrder: 3 },
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
-  },
+export default testSuite('repository', {
+  ...ONE_AT_A_TIME,
+  sequence: { groupOrder: 3 },
+  testTimeout: 60_000,
+  hookTimeout: 60_000,
 });

@@ -1,21 +1,8 @@
-import { defineConfig } from 'vitest/config';
+import { ONE_AT_A_TIME, ownReporters, testSuite } from '../../scripts/test-suite.config.ts';
 
-export default defineConfig({
-  ssr: { resolve: { conditions: ['source', 'module', 'node', 'development|production'] } },
-  test: {
-    name: 'storms',
-    include: ['src/**/*.test.ts'],
-    pool: 'forks',
-    maxWorkers: 1,
-    fileParallelism: false,
-    // one storm at a time: each is to have the machine for itself
-    testTimeout: 300_000,
-    hookTimeout: 300_000,
-    reporters: [
-      'default',
-      ['junit', { outputFile: '../../reports/storms-junit.xml' }],
-      '../../scripts/figures.reporter.ts',
-      '../../scripts/closing-line.reporter.ts',
-    ],
-  },
+export default testSuite('storms', {
+  ...ONE_AT_A_TIME, // each is to have the machine for itself
+  ...ownReporters('storms', '../../scripts/figures.reporter.ts'),
+  testTimeout: 300_000,
+  hookTimeout: 300_000,
 });

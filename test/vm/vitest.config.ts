@@ -1,15 +1,8 @@
-import { defineConfig } from 'vitest/config';
+import { ONE_AT_A_TIME, testSuite } from '../../scripts/test-suite.config.ts';
 
-export default defineConfig({
-  ssr: { resolve: { conditions: ['source', 'module', 'node', 'development|production'] } },
-  test: {
-    name: 'vm',
-    include: ['src/**/*.test.ts'],
-    pool: 'forks',
-    fileParallelism: false,
-    maxWorkers: 1,
-    sequence: { groupOrder: 5 },
-    testTimeout: 120_000,
-    hookTimeout: 120_000,
-  },
+export default testSuite('vm', {
+  ...ONE_AT_A_TIME,
+  sequence: { groupOrder: 5 },
+  testTimeout: 120_000,
+  hookTimeout: 120_000,
 });

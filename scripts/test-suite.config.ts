@@ -1,0 +1,33 @@
+/** What the configurations of the suites below `test/` have in common. */
+import { defineConfig, type ViteUserConfig } from 'vitest/config';
+
+type Options = NonNullable<ViteUserConfig['test']>;
+
+/** Every suite of such a project has a network, a depot and names of its own: two at a time do not meet. */
+export const TWO_AT_A_TIME = { maxWorkers: 2 } as const satisfies Options;
+
+/** For what needs the machine, or files of the checkout, for itself. */
+export const ONE_AT_A_TIME = { maxWorkers: 1, fileParallelism: false } as const satisfies Options;
+
+/** A machine that is busy with something else may miss a deadline once; who fails twice has a fault. The report names retries. */
+export const ONCE_MORE_IN_CI: Options = { retry: process.env.CI ? 1 : 0 };
+
+/** A project over the sources of the packages, each file of it a process. */
+export function testSuite(name: string, options: Options): ViteUserConfig {
+  return defineConfig({
+    ssr: { resolve: { conditions: ['source', 'module', 'node', 'development|production'] } },
+    test: { name, include: ['src/**/*.test.ts'], pool: 'forks', ...options },
+  });
+}
+
+/** For a suite with a command of its own: its JUnit file, the tables of `more`, and the closing line. */
+export function ownReporters(name: string, ...more: readonly string[]): Options {
+  return {
+    reporters: [
+      'default',
+      ['junit', { outputFile: `../../reports/${name}-junit.xml` }],
+      ...more,
+      '../../scripts/closing-line.reporter.ts',
+    ],
+  };
+}
