@@ -46,7 +46,10 @@ export function binariesDirectory(option: string | undefined): string {
   return chosen ?? (existsSync(built) ? built : (platformDirectory() ?? built));
 }
 
-/** Path of `warden-unpack`, which makes the trees of images; `directory` as for {@link binariesDirectory}. It may be missing. */
+/**
+ * Path of `warden-unpack`, which makes the trees of images. `directory` holds the programs; default: `WARDEN_WSHD_DIRECTORY`, else what was
+ * built in this checkout, else the platform package. The file may be missing.
+ */
 export function unpackProgram(directory?: string): string {
   return join(binariesDirectory(directory), UNPACK_PROGRAM);
 }
