@@ -278,10 +278,6 @@ const TASKS = {
   test() {
     ensureSystemPackages(['build', 'test']);
     installAndBuild();
-    if (rest.some((word) => !word.startsWith('-')))
-      process.stdout.write('a part of the tests: without the C unit tests (make -C native test)\n');
-    else if (run('make', ['-s', '-C', 'native', 'test'], { env: programs() }) !== 0)
-      fail('the C unit tests failed');
     return runIsolated([node, 'node_modules/vitest/vitest.mjs', 'run', ...rest]);
   },
   platforms() {
