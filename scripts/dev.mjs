@@ -222,6 +222,14 @@ function runSuite(name, words, env) {
   );
 }
 
+/** Flags of a task: a word that is none of them is not for guessing, as what runs without it may take hours. */
+function onlyFlags(...flags) {
+  const known = flags.map((flag) => flag.split(' ')[0]);
+  const wrong = rest.find((word) => word !== '--' && word.startsWith('-') && !known.includes(word));
+  if (wrong === undefined) return;
+  fail(`${wrong}: usage: npm run ${task} -- ${flags.map((flag) => `[${flag}]`).join(' ')}`);
+}
+
 /** The number behind `flag`. */
 function numberBehind(flag) {
   const at = rest.indexOf(flag);
@@ -365,6 +373,16 @@ const TASKS = {
     return runIsolated([...words, '--project', 'faults', ...rest], environment) || cut;
   },
   model() {
+    onlyFlags(
+      '--short',
+      '--seed N',
+      '--path P',
+      '--replay P',
+      '--steps N',
+      '--runs N',
+      '--seconds N',
+      '--loud',
+    );
     if (!isRoot) fail('the model test makes containers and needs root');
     ensureSystemPackages(['build', 'test']);
     installAndBuild();
@@ -384,6 +402,7 @@ const TASKS = {
     });
   },
   scale() {
+    onlyFlags('--short', '--count N');
     if (!isRoot) fail('a thousand containers need root');
     ensureSystemPackages(['build', 'scale']);
     installAndBuild();
@@ -394,6 +413,7 @@ const TASKS = {
     });
   },
   soak() {
+    onlyFlags('--short', '--cycles N', '--hours N');
     if (!isRoot) fail('the soak makes containers and needs root');
     ensureSystemPackages(['build', 'scale']);
     installAndBuild();

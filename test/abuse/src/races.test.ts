@@ -6,20 +6,22 @@ import fs from 'node:fs';
 import path from 'node:path';
 import type { ClientContainer, WardenClient } from '@warden/client';
 import { describeWith, withDaemon } from '@warden/test-harness';
-import { beforeAll, expect, it } from 'vitest';
+import { beforeAll, expect, it, vi } from 'vitest';
 import { giveBirth } from './births.ts';
 import { makeImage } from './image.ts';
 import { hostFacts, makeSentinel, times, until } from './place.ts';
 import { addRow } from './report.ts';
 import { text } from './text.ts';
 
-/** What a copy may answer when the container has put something else where it looks. */
-/** Windows after which a race has tried enough, and seconds it may take. */
+/** Windows after which a race has tried enough, and seconds it may take: on a quiet machine of two processors 10,000 need some five minutes. */
 const ENOUGH = times(10_000, 60);
-const SECONDS = times(75, 6);
+const SECONDS = times(900, 6);
 /** Copies and creations at a time: each waits now and then. */
 const LANES = 4;
+/** What a copy may answer when the container has put something else where it looks. */
 const REFUSED = /^(COMMAND_FAILED|NATIVE_FAILED|INVALID_SPEC)$/;
+
+vi.setConfig({ testTimeout: (SECONDS + 300) * 1000 });
 
 describeWith(['root', 'isolated', 'overlayfs', 'python3'], 'races', () => {
   const suite = withDaemon();
