@@ -5,7 +5,8 @@ FUZZ_FLAGS := -std=c11 -D_GNU_SOURCE -g -O1 -fno-omit-frame-pointer -fsanitize=f
               -Wall -Wextra -Wno-unknown-warning-option
 
 FUZZ_TARGETS := wshd_serve wshd_plan wshd_accounts wshd_options wshd_inroot wshd_ring wshd_failpoint wshd_format wshd_overlay wshd_seccomp wshd_tree wshd_netlink \
-                copy_channel copy_receiver copy_sender copy_tar copy_owner copy_place wsh_request wsh_answers lib_messages
+                copy_channel copy_receiver copy_sender copy_tar copy_owner copy_place wsh_request wsh_answers lib_messages \
+                unpack_layer unpack_accounts
 
 FUZZ_COPY := $(filter-out copy/main.c,$(wildcard copy/*.c))
 
@@ -31,11 +32,13 @@ copy_place_SOURCES := copy/place.c copy/target.c
 wsh_request_SOURCES := wsh/options.c wsh/limits.c wsh/message.c wshd/wire.c
 wsh_answers_SOURCES := wsh/options.c wsh/limits.c wsh/message.c wsh/socket.c wsh/terminal.c
 lib_messages_SOURCES := lib/sockets.c
+unpack_layer_SOURCES := unpack/accounts.c unpack/capture.c unpack/failure.c unpack/tar.c unpack/tree.c
+unpack_accounts_SOURCES := unpack/accounts.c
 
 # of these the kernel is part
-FUZZ_KERNEL := wshd_serve wshd_inroot wshd_tree copy_channel copy_receiver copy_sender copy_tar copy_place wsh_answers lib_messages
+FUZZ_KERNEL := wshd_serve wshd_inroot wshd_tree copy_channel copy_receiver copy_sender copy_tar copy_place wsh_answers lib_messages unpack_layer unpack_accounts
 # a part of the program under test is included into the target, which replaces what it calls
-FUZZ_HEADERS := $(wildcard fuzz/*.h wshd/*.h wsh/*.h copy/*.h lib/*.h include/*.h) $(wildcard wsh/wsh.c wsh/relay.c wshd/tree.c wshd/inside_network.c wshd/failpoint.c lib/netlink.c)
+FUZZ_HEADERS := $(wildcard fuzz/*.h wshd/*.h wsh/*.h copy/*.h lib/*.h unpack/*.h include/*.h) $(wildcard unpack/layer.c wsh/wsh.c wsh/relay.c wshd/tree.c wshd/inside_network.c wshd/failpoint.c lib/netlink.c)
 define fuzz_target
 $(BUILD)/test/fuzz_$(1): fuzz/$(1).c fuzz/replay.c $($(1)_SOURCES) $(FUZZ_HEADERS) fuzz/module.mk Makefile
 	@mkdir -p $$(@D)

@@ -140,7 +140,7 @@ char *accounts_renumber(const struct accounts *accounts, const char *text, bool 
       used += (size_t)(end - line);
     } else {
       const char *number = field(line, 2), *rest = field(line, is_group ? 3 : 4);
-      if (rest == NULL) rest = end;
+      if (rest == NULL) rest = line + strcspn(line, "\n");
       else rest--; /* with its colon */
       memcpy(result + used, line, (size_t)(number - line));
       used += (size_t)(number - line);
