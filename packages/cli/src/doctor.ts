@@ -1,25 +1,28 @@
-/** `warden doctor`: the daemon's program knows its drivers, so this one starts it; no daemon has to run. */
+/** `warden doctor`, `config` and `cleanup`: the daemon's program knows drivers and settings, so this one starts it; no daemon has to run. */
 import { spawn } from 'node:child_process';
 import { existsSync, realpathSync } from 'node:fs';
 import path from 'node:path';
+import { ShownStream } from './human/shown.ts';
 import { type Terminal, write } from './terminal.ts';
 
-/** Runs `wardend doctor` with the words behind `doctor`; gives its exit status, 2 without such a program. */
-export async function runDoctor(words: readonly string[], terminal: Terminal): Promise<number> {
+/** Runs `wardend WORDS`; gives its exit status, 2 without such a program. */
+export async function runDaemonProgram(words: readonly string[], terminal: Terminal): Promise<number> {
   const program = findDaemon(process.argv[1], terminal.env.PATH);
   if (program === undefined) {
     await write(
       terminal.stderr,
-      'warden doctor: wardend is neither beside this program nor in PATH; install @warden/daemon\n',
+      `warden ${words[0]}: wardend is neither beside this program nor in PATH; install @warden/daemon\n`,
     );
     return 2;
   }
-  const child = spawn(program, ['doctor', ...words], { stdio: ['ignore', 'pipe', 'pipe'] });
-  for (const [from, to] of [
-    [child.stdout, terminal.stdout],
-    [child.stderr, terminal.stderr],
-  ] as const)
-    from.on('data', (chunk: Buffer) => to.write(chunk));
+  const child = spawn(program, words, { stdio: ['ignore', 'pipe', 'pipe'] });
+  for (const name of ['stdout', 'stderr'] as const) {
+    const to = terminal[name];
+    // it tells names that clients and containers have chosen
+    const shown = to.isTTY ? new ShownStream() : undefined;
+    child[name].on('data', (chunk: Buffer) => to.write(shown?.take(chunk) ?? chunk));
+    child[name].once('end', () => shown && to.write(shown.end()));
+  }
   return new Promise((resolve, reject) => {
     child.once('error', reject);
     child.once('close', (status) => resolve(status ?? 1));

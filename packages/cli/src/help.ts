@@ -2,6 +2,7 @@
 import type { FieldDescriptor, MessageDescriptor } from '@warden/protocol';
 import { type Command, listedCommands } from './commands.ts';
 import { OPTIONS } from './options.ts';
+import { wordList } from './words/help-text.ts';
 
 /** Columns of an option with its argument. */
 const OPTION_WIDTH = 28;
@@ -23,7 +24,11 @@ export function programHelp(): string {
     ...options,
     '',
     '[commands] can be one of the following, --help behind a command shows its flags:',
-    ...commandTable(COMMAND_WIDTH),
+    ...commandTable(COMMAND_WIDTH).slice(0, -1),
+    '',
+    'Words for people stand without -- before them, --help behind one tells more (warden ps --help):',
+    ...wordList().map(([name, summary]) => `\t${name.padEnd(COMMAND_WIDTH)}${summary}`),
+    commandTable(COMMAND_WIDTH).at(-1)!,
     '',
     '',
   ].join('\n');

@@ -1,14 +1,13 @@
 /** Entry of the `warden` program. */
 import { toWardenError } from '@warden/interface';
-import { runDoctor } from './doctor.ts';
 import { programHelp } from './help.ts';
 import { type CliOptions, parseOptions } from './options.ts';
 import { losslessWords } from './process-words.ts';
 import { runPrompt } from './prompt.ts';
 import { reportError } from './report-error.ts';
-import { buildRootfs } from './rootfs/command.ts';
 import { runCommand } from './run-command.ts';
 import { type Terminal, write } from './terminal.ts';
+import { runWord } from './words/run-word.ts';
 
 /**
  * Runs the program on the process's streams and sets `process.exitCode`. `argv`: the words behind the
@@ -27,7 +26,7 @@ export async function main(argv: string[] = process.argv.slice(2)): Promise<void
 export async function runProgram(argv: readonly string[], terminal: Terminal): Promise<number> {
   let options: CliOptions;
   try {
-    options = parseOptions(argv);
+    options = parseOptions(argv, terminal.env);
   } catch (error) {
     await write(terminal.stderr, `${toWardenError(error).message}\n`);
     return 1;
@@ -36,9 +35,8 @@ export async function runProgram(argv: readonly string[], terminal: Terminal): P
     await write(terminal.stdout, programHelp());
     return 0;
   }
-  if (options.command[0] === 'rootfs') return buildRootfs(options, terminal);
-  if (options.command[0] === 'doctor')
-    return runDoctor([...options.command.slice(1), ...(options.json ? ['--json'] : [])], terminal);
+  const { word = foreignBehindDelimiter(options) } = options;
+  if (word !== undefined) return runWord(word, options, terminal);
   if (options.command.length > 0) return runCommand(options, terminal);
   try {
     return await runPrompt(options, terminal);
@@ -46,4 +44,9 @@ export async function runProgram(argv: readonly string[], terminal: Terminal): P
     await reportError(error, options, terminal);
     return 1;
   }
+}
+
+/** These two were understood behind `--` too before there were words without it. */
+function foreignBehindDelimiter({ command }: CliOptions): readonly string[] | undefined {
+  return ['doctor', 'rootfs'].includes(command[0]!) ? command : undefined;
 }

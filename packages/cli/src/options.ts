@@ -1,5 +1,8 @@
 /** The words before the command: `warden [options] -- [command]`. */
 import { WardenError } from '@warden/interface';
+import type { Terminal } from './terminal.ts';
+import { isWord } from './words/find-word.ts';
+import { didYouMean } from './words/suggest.ts';
 
 /** What was asked for. */
 export interface CliOptions {
@@ -19,6 +22,10 @@ export interface CliOptions {
   readonly timeoutMs?: number;
   /** The command, already split into words; empty: prompt. */
   readonly command: readonly string[];
+  /** A word for people with what follows it, `--` included, instead of a command. */
+  readonly word?: readonly string[] | undefined;
+  /** No `--` stood before the command: then texts of errors may be longer than the original's. */
+  readonly isLoose?: boolean | undefined;
 }
 
 /** Where the daemon listens unless configured otherwise. */
@@ -37,7 +44,7 @@ export const OPTIONS: readonly {
   {
     name: 'socket',
     argument: 'PATH',
-    text: `Control socket of the daemon (default ${DEFAULT_SOCKET}).`,
+    text: `Control socket of the daemon (default WARDEN_SOCKET, else ${DEFAULT_SOCKET}).`,
     isOriginal: true,
   },
   { name: 'trace', text: 'Write each command with a leading + before it is executed.', isOriginal: true },
@@ -68,8 +75,8 @@ export const OPTIONS: readonly {
  *
  * Errors: `INVALID_SPEC` with the text of the contract.
  */
-export function parseOptions(words: readonly string[]): CliOptions {
-  const { head, command } = divide(words);
+export function parseOptions(words: readonly string[], env: Terminal['env'] = {}): CliOptions {
+  const { head, command, word, isLoose } = divide(words);
   if (command.includes('--')) throw wrong("Delimiter: '--' specified multiple times.");
   const given = new Map<string, string>();
   for (let at = 0; at < head.length; at += 1) {
@@ -87,7 +94,7 @@ export function parseOptions(words: readonly string[]): CliOptions {
     }
   }
   return {
-    socket: given.get('socket') ?? DEFAULT_SOCKET,
+    socket: given.get('socket') ?? (env.WARDEN_SOCKET || DEFAULT_SOCKET),
     trace: given.has('trace'),
     exitOnError: given.has('exit_on_error'),
     help: given.has('help'),
@@ -96,6 +103,8 @@ export function parseOptions(words: readonly string[]): CliOptions {
     extended: given.has('extended'),
     ...(given.has('timeout') && { timeoutMs: parseTimeout(given.get('timeout')!) }),
     command,
+    ...(word !== undefined && { word }),
+    ...(isLoose && { isLoose }),
   };
 }
 
@@ -109,28 +118,53 @@ function parseTimeout(text: string): number {
   return Math.ceil(seconds * 1000);
 }
 
-/** Options and command. */
+/** Options and command, or a word for people: the first that is no option, with no `--` before it. */
 function divide(words: readonly string[]): {
   readonly head: readonly string[];
   readonly command: readonly string[];
+  readonly word?: readonly string[];
+  readonly isLoose?: boolean;
 } {
   const end = words.indexOf('--');
+  const options = firstWord(end < 0 ? words : words.slice(0, end), end >= 0);
+  if (isWord(words.slice(options)))
+    return { head: words.slice(0, options), command: [], word: words.slice(options) };
   if (end >= 0) return { head: words.slice(0, end), command: words.slice(end + 1) };
   // The original ignored a command without delimiter and opened the prompt; whoever types it means it.
+  return { head: words.slice(0, options), command: words.slice(options), isLoose: options < words.length };
+}
+
+/** Place of the first word that is neither an option nor its argument. */
+function firstWord(words: readonly string[], isDelimited: boolean): number {
   let at = 0;
-  while (at < words.length && words[at]!.startsWith('-')) at += takesNext(words[at]!) ? 2 : 1;
-  return { head: words.slice(0, at), command: words.slice(at) };
+  while (at < words.length && words[at]!.startsWith('-')) {
+    // in a delimited head wrong options are found where they are read, in their order
+    if (isDelimited && findOption(words[at]!) === undefined) return words.length;
+    at += takesNext(words[at]!) ? 2 : 1;
+  }
+  return at;
 }
 
 /** Whether the word behind an option is its argument. */
 function takesNext(word: string): boolean {
   const [, inline] = splitOnce(word);
-  return lookUp(word).argument !== undefined && inline === undefined;
+  return lookUp(word, true).argument !== undefined && inline === undefined;
 }
 
-function lookUp(word: string): (typeof OPTIONS)[number] {
+/** `isLoose`: no `--` follows; behind one the text is the original's alone. */
+function lookUp(word: string, isLoose = false): (typeof OPTIONS)[number] {
   if (!word.startsWith('-'))
     throw wrong(`unexpected word before --: ${word} (options stand before it, the command behind it)`);
+  const found = findOption(word);
+  if (found === undefined) {
+    const [typed] = splitOnce(word);
+    const names = OPTIONS.map(({ name }) => `--${name}`);
+    throw wrong(`invalid option: ${word}${isLoose ? didYouMean(typed, names) : ''}`);
+  }
+  return found;
+}
+
+function findOption(word: string): (typeof OPTIONS)[number] | undefined {
   const [flag] = splitOnce(word);
   const name = flag.slice(2).replaceAll('-', '_');
   const exact = OPTIONS.find((option) => option.name === name);
@@ -138,8 +172,7 @@ function lookUp(word: string): (typeof OPTIONS)[number] {
     (option) => option.isOriginal && name !== '' && option.name.startsWith(name),
   );
   const found = exact ?? (abbreviated.length === 1 ? abbreviated[0] : undefined);
-  if (found === undefined || !word.startsWith('--')) throw wrong(`invalid option: ${word}`);
-  return found;
+  return word.startsWith('--') ? found : undefined;
 }
 
 function splitOnce(word: string): [string, string | undefined] {

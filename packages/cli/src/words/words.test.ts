@@ -1,0 +1,258 @@
+/** Words against a warden in memory; those against the real one are in the integration suite. */
+import { type FakeWarden, fakeWarden } from '@warden/client/testing';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { capture } from '../../test/capture.ts';
+import { warden } from '../../test/word-run.ts';
+import { isWord } from './find-word.ts';
+import { WORDS } from './table.ts';
+
+let fake: FakeWarden;
+beforeEach(() => {
+  fake = fakeWarden({
+    programs: {
+      colours: ({ write }) => {
+        write('stdout', '\x1b[31mred\x1b[0m\n');
+        write('stderr', 'e\x07\n');
+        return 3;
+      },
+    },
+  });
+});
+afterEach(() => fake[Symbol.asyncDispose]());
+
+async function make(handle: string, properties?: Record<string, string>): Promise<void> {
+  await using client = await fake.connect();
+  await client.create({ handle, graceTime: 1000, ...(properties && { properties }) });
+}
+const handles = async (): Promise<readonly string[]> => {
+  await using client = await fake.connect();
+  return client.list();
+};
+
+describe('which words are for people', () => {
+  it.each([
+    ['run --rm -- id', true],
+    ['run --handle h --script s', false],
+    ['run --handle=h --script=s', false],
+    ['run --rm -- id --handle h', true],
+    ['run id', true],
+    ['run', true],
+    ['create --handle h', false],
+    ['list', false],
+    ['help', false],
+    ['help run', true],
+    ['image ls', true],
+    ['image', true],
+    ['images', false],
+  ])('%s: %s', (line, expected) => {
+    expect(isWord(line.split(' '))).toBe(expected);
+  });
+
+  it("are none of the original's, but run", async () => {
+    const { stdout } = await capture(['--', 'help']);
+    const originals = stdout.split('\n').map((line) => line.trim().split(/\s/)[0]);
+    expect(WORDS.map(({ name }) => name).filter((name) => originals.includes(name))).toEqual([
+      'doctor',
+      'rootfs',
+      'run',
+    ]);
+  });
+});
+
+describe('run', () => {
+  it('runs a program in a container that is gone afterwards, and exits with its status', async () => {
+    expect(await warden(fake, ['run', '--rm', '--', 'echo', 'a  b', '--rm'])).toEqual({
+      status: 0,
+      stdout: 'a  b --rm\n',
+      stderr: '',
+    });
+    expect((await warden(fake, ['run', '--rm', '--', 'false'])).status).toBe(1);
+    expect(await handles()).toEqual([]);
+  });
+
+  it('keeps the container without --rm, and says how to remove it', async () => {
+    const { status, stdout, stderr } = await warden(fake, [
+      'run',
+      '--name',
+      'kept',
+      '--grace-time',
+      '1h',
+      '--',
+      'true',
+    ]);
+    expect({ status, stdout, stderr }).toEqual({
+      status: 0,
+      stdout: '',
+      stderr: 'container kept is kept: warden destroy --handle kept\n',
+    });
+    expect(await handles()).toEqual(['kept']);
+  });
+
+  it('leaves no container behind when its program cannot be started', async () => {
+    const { status, stderr } = await warden(fake, [
+      'run',
+      '--workdir',
+      'relative',
+      '--grace-time',
+      '1h',
+      '--',
+      'true',
+    ]);
+    expect(status).toBe(125);
+    expect(stderr).toContain('INVALID_SPEC');
+    expect(await handles()).toEqual([]);
+  });
+
+  it('passes input on with -i, variables and the directory', async () => {
+    expect((await warden(fake, ['run', '--rm', '-i', '--', 'cat'], { input: 'typed' })).stdout).toBe('typed');
+    const { stdout } = await warden(fake, ['run', '--rm', '-e', 'A=1', '-e', 'B=x=y', '--', 'env']);
+    expect(stdout).toMatch(/A=1\nB=x=y\n$/);
+    expect((await warden(fake, ['run', '--rm', '-w', '/tmp', '--', 'pwd'])).stdout).toBe('/tmp\n');
+  });
+
+  it('shows a terminal no orders of the job, and files every byte', async () => {
+    const words = ['run', '--rm', '--', 'colours'];
+    expect(await warden(fake, words)).toEqual({
+      status: 3,
+      stdout: '\x1b[31mred\x1b[0m\n',
+      stderr: 'e\x07\n',
+    });
+    expect(await warden(fake, words, { terminals: ['stdout', 'stderr'] })).toEqual({
+      status: 3,
+      stdout: '\\x1b[31mred\\x1b[0m\n',
+      stderr: 'e\\x07\n',
+    });
+    const raw = await warden(fake, ['run', '--rm', '--raw', '--', 'colours'], { terminals: ['stdout'] });
+    expect(raw.stdout).toBe('\x1b[31mred\x1b[0m\n');
+  });
+
+  it('kills a job whose time is over, and exits with 124', async () => {
+    const { status, stderr } = await warden(fake, [
+      'run',
+      '--rm',
+      '--timeout',
+      '50ms',
+      '--',
+      'sleep',
+      '1000',
+    ]);
+    expect({ status, stderr }).toEqual({
+      status: 124,
+      stderr: 'job ended: killed, its time limit was over\n',
+    });
+    expect(await handles()).toEqual([]);
+  });
+
+  it.each([
+    [['run', '--rm'], 'a command is missing'],
+    [['run', '--rm', '-d', '--', 'x'], '--rm and --detach exclude each other'],
+    [['run', '--image', 'a', '--rootfs', 'b', '--', 'x'], '--image and --rootfs exclude each other'],
+    [['run', '-v', '/a', '--', 'x'], "--bind: '/a' is not of the form SOURCE:TARGET"],
+    [['run', '-p', '0', '--', 'x'], "--publish: '0' is no port"],
+    [['run', '-t', '--', 'x'], 'the input of this program is no terminal'],
+    [['run', '--rmm', '--', 'x'], "unknown flag --rmm; did you mean '--rm'?"],
+  ])('%#: makes nothing of what it does not understand, 125', async (words, text) => {
+    const { status, stdout, stderr } = await warden(fake, words);
+    expect({ status, stdout }).toEqual({ status: 125, stdout: '' });
+    expect(stderr).toContain(text);
+    expect(await handles()).toEqual([]);
+  });
+});
+
+describe('exec and attach', () => {
+  it('runs in a container that is there, leaves it, and comes back', async () => {
+    await make('box');
+    expect(await warden(fake, ['exec', 'box', 'echo', 'here'])).toEqual({
+      status: 0,
+      stdout: 'here\n',
+      stderr: '',
+    });
+    const { stdout } = await warden(fake, ['exec', '-d', '--json', 'box', '--', 'echo', 'later']);
+    const { handle, jobId } = JSON.parse(stdout) as { handle: string; jobId: number };
+    expect(handle).toBe('box');
+    expect(await warden(fake, ['attach', 'box', String(jobId)])).toMatchObject({
+      status: 0,
+      stdout: 'later\n',
+    });
+  });
+
+  it('says what is wrong with the container or the job', async () => {
+    expect(await warden(fake, ['exec', 'none', '--', 'x'])).toMatchObject({
+      status: 125,
+      stderr: expect.stringContaining('UNKNOWN_HANDLE'),
+    });
+    await make('box');
+    expect(await warden(fake, ['attach', 'box'])).toMatchObject({
+      status: 125,
+      stderr: expect.stringContaining('no job runs in box'),
+    });
+    expect((await warden(fake, ['exec', '--json', 'none', '--', 'x'])).stderr).toMatch(
+      /^\{"code":"UNKNOWN_HANDLE"/,
+    );
+  });
+});
+
+describe('ps and inspect', () => {
+  it('list containers as a table, as handles, and for programs', async () => {
+    expect((await warden(fake, ['ps'])).stdout).toBe('HANDLE  STATE  ADDRESS  MEMORY  JOBS  LABELS\n');
+    await make('one', { app: 'web' });
+    await make('t\x1b[2Jo');
+    const { stdout } = await warden(fake, ['ps']);
+    expect(stdout).toMatch(/\none +active .* app=web\nt\\x1b\[2Jo +active /);
+    expect((await warden(fake, ['ps', '-q', '-l', 'app=web'])).stdout).toBe('one\n');
+    expect((await warden(fake, ['ps', '-q'], { terminals: ['stdout'] })).stdout).toBe('one\nt\\x1b[2Jo\n');
+    const reports = JSON.parse((await warden(fake, ['ps', '--json'])).stdout) as { handle: string }[];
+    expect(reports.map(({ handle }) => handle)).toEqual(['one', 't\x1b[2Jo']);
+    expect((await warden(fake, ['ps', '--jsonl'])).stdout.trim().split('\n')).toHaveLength(2);
+  });
+
+  it('tell everything of some, and which are not there', async () => {
+    await make('one', { app: 'web' });
+    const { status, stdout, stderr } = await warden(fake, ['inspect', 'one', 'none']);
+    expect(status).toBe(125);
+    expect(stdout).toMatch(/^one\n {2}state +active\n/);
+    expect(stdout).toMatch(/ {2}label +app=web\n/);
+    expect(stderr).toMatch(/^none: .*\nUNKNOWN_HANDLE: /);
+    expect(JSON.parse((await warden(fake, ['inspect', 'one', '--json'])).stdout)).toMatchObject([
+      { handle: 'one', info: { state: 'active', properties: { app: 'web' } } },
+    ]);
+  });
+});
+
+describe('help', () => {
+  it('of each word has its use, flags and examples, and needs no daemon', async () => {
+    for (const { name, isForeign } of WORDS) {
+      const words = ['help', ...name.split(' ')];
+      const { status, stdout, stderr } = await capture(words);
+      expect({ status, stderr }, name).toEqual({ status: 0, stderr: '' });
+      expect(stdout).toMatch(new RegExp(`^Usage: warden ${name} \\[FLAGS\\]`));
+      expect(stdout).toMatch(/\nFlags:\n {2}[\s\S]+\nExamples:\n {2}warden |\nExamples:\n {2}\S/);
+      if (!isForeign) expect((await capture([...name.split(' '), '--help'])).stdout).toBe(stdout);
+    }
+    expect((await capture(['image', '--help'])).stdout).toMatch(/^Usage: warden image ACTION/);
+  });
+
+  it('of the program lists the words behind the commands of the original', async () => {
+    const lines = (await capture(['--help'])).stdout.split('\n');
+    for (const { name, summary } of WORDS) expect(lines).toContain(`\t${name.padEnd(29)}${summary}`);
+  });
+
+  it.each([
+    [['pss'], 2, "Command: 'pss' is non-existent.; did you mean 'ps'?\n"],
+    [['--', 'pss'], 2, "Command: 'pss' is non-existent.\n"],
+    [['imgae', 'ls'], 2, "Command: 'imgae' is non-existent.; did you mean 'image'?\n"],
+    [['image', 'lss'], 125, "image: unknown action 'lss'; did you mean 'ls'?\n"],
+    [['image'], 125, 'image: an action is missing: gc, import, ls, pull, rm, snapshot\n'],
+    [['help', 'exce'], 125, "help: there is no word 'exce'; did you mean 'exec'?\n"],
+    [
+      ['info', '--hanlde', 'h'],
+      2,
+      "In flag: '--hanlde', the field: 'hanlde' is invalid.; did you mean '--handle'?\n",
+    ],
+    [['--', 'info', '--hanlde', 'h'], 2, "In flag: '--hanlde', the field: 'hanlde' is invalid.\n"],
+    [['--sokcet', '/x', 'ps'], 1, "invalid option: --sokcet; did you mean '--socket'?\n"],
+    [['--sokcet', '--', 'list'], 1, 'invalid option: --sokcet\n'],
+  ])("%#: %j is told what was meant, behind -- the original's text alone", async (words, status, stderr) => {
+    expect(await capture(words)).toEqual({ status, stdout: '', stderr });
+  });
+});

@@ -1,0 +1,173 @@
+/** The words for people of `warden` against a real daemon. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import fs from 'node:fs';
+import path from 'node:path';
+import type { WardenClient } from '@warden/client';
+import { archiveImage, DEFAULT_ROOTFS, describeWith, patience, withDaemon } from '@warden/test-harness';
+import { beforeAll, expect, it, vi } from 'vitest';
+
+const PROGRAM = path.resolve(import.meta.dirname, '../../../packages/cli/bin/warden.js');
+
+interface Ended {
+  readonly status: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+describeWith(['root', 'isolated', 'overlayfs'], 'words for people', () => {
+  const suite = withDaemon();
+  let client: WardenClient;
+  beforeAll(async () => {
+    client = await suite.daemon.connect();
+  });
+
+  const start = (...words: string[]): ChildProcess =>
+    spawn(process.execPath, [PROGRAM, ...words], {
+      env: { PATH: process.env.PATH, WARDEN_SOCKET: suite.daemon.place.socket },
+      stdio: ['pipe', 'pipe', 'pipe'],
+    });
+  const end = async (child: ChildProcess, input = ''): Promise<Ended> => {
+    const text = { stdout: '', stderr: '' };
+    for (const name of ['stdout', 'stderr'] as const)
+      child[name]!.on('data', (chunk: Buffer) => {
+        text[name] += chunk.toString('latin1');
+      });
+    child.stdin!.end(input);
+    const [status] = (await once(child, 'close')) as [number | null];
+    return { status, ...text };
+  };
+  const warden = (...words: string[]): Promise<Ended> => end(start(...words));
+
+  it('runs programs in containers of their own and passes everything on, several at once', async () => {
+    const script = 'cat; echo "$A"; pwd; id -un; echo no >&2; exit 42';
+    const words = [
+      'run',
+      '--rm',
+      '-i',
+      '-e',
+      'A=b c',
+      '-w',
+      '/tmp',
+      '--memory',
+      '64m',
+      '--',
+      'bash',
+      '-c',
+      script,
+    ];
+    const [ran, missing, refused, killed, late, root] = await Promise.all([
+      end(start(...words), 'input\n'),
+      warden('run', '--rm', '--', 'no-such-program'),
+      warden('run', '--rm', '--', '/etc/passwd'),
+      warden('run', '--rm', '--', 'bash', '-c', 'kill -TERM $$'),
+      warden('run', '--rm', '--timeout', '1s', '--', 'sleep', '1000'),
+      warden('run', '--rm', '--privileged', '--', 'id', '-un'),
+    ]);
+    expect(ran).toEqual({ status: 42, stdout: 'input\nb c\n/tmp\nvcap\n', stderr: 'no\n' });
+    expect(missing).toEqual({
+      status: 127,
+      stdout: '',
+      stderr: 'execvpe: no-such-program: No such file or directory\n',
+    });
+    expect(refused).toMatchObject({ status: 126, stderr: 'execvpe: /etc/passwd: Permission denied\n' });
+    expect(killed).toMatchObject({ status: 143, stderr: 'job ended: killed by signal 15 (SIGTERM)\n' });
+    expect(late).toMatchObject({ status: 124, stderr: 'job ended: killed, its time limit was over\n' });
+    expect(root).toMatchObject({ status: 0, stdout: 'root\n' });
+    expect(await client.list()).toEqual([]);
+  });
+
+  it('passes a signal on, and with --rm nothing is left, whatever ends the program', async () => {
+    for (const [signal, status] of [
+      ['SIGINT', 7],
+      ['SIGKILL', null],
+    ] as const) {
+      const child = start(
+        'run',
+        '--rm',
+        '--',
+        'bash',
+        '-c',
+        'trap "exit 7" INT; echo ready; while :; do sleep 0.05; done',
+      );
+      child.stdout!.once('data', () => child.kill(signal));
+      expect((await end(child)).status).toBe(status);
+      await vi.waitFor(async () => expect(await client.list()).toEqual([]), {
+        timeout: patience(30_000),
+        interval: 50,
+      });
+    }
+  });
+
+  it('keeps a container without --rm, for exec, ps and inspect', async () => {
+    const kept = await warden(
+      'run',
+      '--name',
+      'kept',
+      '--label',
+      'app=web',
+      '-p',
+      '80',
+      '--grace-time',
+      '1h',
+      '--',
+      'true',
+    );
+    expect(kept).toMatchObject({ status: 0, stdout: '' });
+    expect(kept.stderr).toMatch(/^port \d+ of the host leads to 80\ncontainer kept is kept: /);
+    expect(await end(start('exec', '-i', 'kept', '--', 'cat'), 'in')).toMatchObject({
+      status: 0,
+      stdout: 'in',
+    });
+    const [table, report] = await Promise.all([
+      warden('ps', '-l', 'app=web'),
+      warden('inspect', 'kept', '--json'),
+    ]);
+    expect(table.stdout).toMatch(/\nkept +active +10\.\d+\.\d+\.\d+ .* app=web\n$/);
+    expect(JSON.parse(report.stdout)).toMatchObject([
+      { handle: 'kept', info: { properties: { app: 'web' } } },
+    ]);
+    expect((await warden('destroy', '--handle', 'kept')).status).toBe(0);
+  });
+
+  it('imports, lists, uses and removes images', async () => {
+    const layer = fs.mkdtempSync(path.join(suite.daemon.place.directory, 'layer-'));
+    fs.chmodSync(layer, 0o755);
+    fs.writeFileSync(path.join(layer, 'mark'), 'of the image\n');
+    const file = path.join(suite.daemon.place.directory, 'image.tar');
+    archiveImage(file, 'words/app:1', DEFAULT_ROOTFS, layer);
+    expect(await warden('image', 'import', file)).toEqual({ status: 0, stdout: 'words/app:1\n', stderr: '' });
+    expect(await warden('run', '--rm', '--image', 'words/app:1', '--', 'cat', '/mark')).toMatchObject({
+      status: 0,
+      stdout: 'of the image\n',
+    });
+    expect((await warden('image', 'ls')).stdout).toMatch(/^NAME +ID .*\nwords\/app:1 +[0-9a-f]{12} /);
+    const snapshot = [
+      'run',
+      '--name',
+      'changed',
+      '--image',
+      'words/app:1',
+      '--',
+      'bash',
+      '-c',
+      'echo new > /tmp/new',
+    ];
+    expect((await warden(...snapshot)).status).toBe(0);
+    expect(await warden('image', 'snapshot', 'changed', 'words/app:2')).toMatchObject({
+      stdout: 'words/app:2\n',
+    });
+    expect(await warden('image', 'rm', 'words/app:1')).toMatchObject({
+      status: 125,
+      stderr: expect.stringContaining('BAD_STATE'),
+    });
+    expect((await warden('destroy', '--handle', 'changed')).status).toBe(0);
+    expect(await warden('image', 'rm', 'words/app:1', 'words/app:2')).toMatchObject({
+      status: 0,
+      stdout: expect.stringMatching(/^[0-9a-f]{12}\n[0-9a-f]{12}\n$/),
+      stderr: expect.stringContaining('given back'),
+    });
+    expect((await warden('image', 'gc', '--json')).stdout).toMatch(/^\{"images":\[\]/);
+    expect((await warden('image', 'pull', 'registry.invalid/app')).stderr).toContain('FORBIDDEN');
+  });
+});
