@@ -4,6 +4,18 @@
  *
  * @packageDocumentation
  */
+export type {
+  BindMountSpec,
+  ContainerEvent,
+  ContainerInfo,
+  ContainerReport,
+  CreateSpec,
+  ErrorCode,
+  ExitVerdict,
+  OutputChunk,
+  Properties,
+} from '@warden/interface';
+export { isWardenError, WardenError } from '@warden/interface';
 export { exitVerdict } from './answer-values.ts';
 export {
   ClientContainer,

@@ -253,7 +253,8 @@ function failure({ operation, path }: FileTask, payload: Buffer): WardenError {
   const object = decodeBytes(payload.subarray(end + 1));
   const isDenied = errno === 'EACCES' || errno === 'EPERM';
   const code = isDenied ? 'FORBIDDEN' : SPEC_ERRORS.has(errno) ? 'INVALID_SPEC' : 'NATIVE_FAILED';
-  return new WardenError(code, `${operation} ${path}: ${step} ${object}: ${errno}`, {
+  const where = step === operation && object === path ? '' : `${step} ${object}: `;
+  return new WardenError(code, `${operation} ${path}: ${where}${errno}`, {
     fields: { operation, step, object, errno },
   });
 }
