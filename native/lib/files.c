@@ -1,4 +1,4 @@
-/* Locks, durable directories and sparse copies. */
+/* Locks, durable and spread directories, sparse copies. */
 #include "warden_native.h"
 
 #include <errno.h>
@@ -30,6 +30,19 @@ int warden_sync_directory(const char *path) {
     if (fd < 0)
         return -errno;
     int error = fsync(fd) < 0 ? -errno : 0;
+    close(fd);
+    return error;
+}
+
+int warden_spread_directories(const char *path) {
+    int flags, fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    int error = ioctl(fd, FS_IOC_GETFLAGS, &flags) < 0 ? -errno : 0;
+    if (error == 0 && (flags & FS_TOPDIR_FL) == 0) {
+        flags |= FS_TOPDIR_FL;
+        error = ioctl(fd, FS_IOC_SETFLAGS, &flags) < 0 ? -errno : 0;
+    }
     close(fd);
     return error;
 }

@@ -30,6 +30,8 @@ WARDEN_EXPORT int warden_sealed_memfd(const char *name, const void *content, uin
 /* files.c */
 WARDEN_EXPORT int warden_lock_file(const char *path); /* -EWOULDBLOCK: held by somebody */
 WARDEN_EXPORT int warden_sync_directory(const char *path);
+/* Tells the file system that what lies in the directories made in this one has nothing to do with each other (chattr +T). */
+WARDEN_EXPORT int warden_spread_directories(const char *path);
 WARDEN_EXPORT int warden_umask(uint32_t mask);
 /* Copies only the data of `source` over the empty file `target`: shared extents where the file system can, else its data extents. */
 WARDEN_EXPORT int warden_copy_sparse(const char *source, const char *target);

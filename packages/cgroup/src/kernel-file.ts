@@ -3,6 +3,9 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { type ProcessCount, WardenError } from '@warden/interface';
 
+/** So many decimal digits a number holds exactly. */
+const EXACT_DIGITS = 15;
+
 /** errno's name of a failed call on a file; empty when it is something else. */
 export function errnoOf(error: unknown): string {
   return (error as NodeJS.ErrnoException).code ?? '';
@@ -40,11 +43,24 @@ export function writeControl(group: string, file: string, ...values: readonly (s
 export function parseKeyed(text: string): Map<string, bigint> {
   const values = new Map<string, bigint>();
   for (const line of text.split('\n')) {
-    const [key, value, ...rest] = line.split(' ');
-    if (key && value !== undefined && rest.length === 0 && /^\d+$/.test(value))
-      values.set(key, BigInt(value));
+    const at = line.indexOf(' ');
+    const value = line.slice(at + 1);
+    if (at > 0 && isDigits(value)) values.set(line.slice(0, at), numberOf(value));
   }
   return values;
+}
+
+function isDigits(text: string): boolean {
+  for (let at = 0; at < text.length; at++) {
+    const digit = text.charCodeAt(at);
+    if (digit < 0x30 || digit > 0x39) return false;
+  }
+  return text.length > 0;
+}
+
+/** By way of a number where that is exact: half the time. */
+function numberOf(digits: string): bigint {
+  return BigInt(digits.length <= EXACT_DIGITS ? Number(digits) : digits);
 }
 
 /** {@link writeControl} without stopping the daemon, for values whose writing makes the kernel reclaim memory: hundreds of milliseconds. */

@@ -1,7 +1,8 @@
 /** The depot before any container is looked at: made with its parents, and of one backend only. */
 import fs from 'node:fs';
 import path from 'node:path';
-import { isContainerId, WardenError } from '@warden/interface';
+import { isContainerId, type Logger, WardenError } from '@warden/interface';
+import { spreadDirectories } from '@warden/native';
 
 /** Holds the `container_klass` of the containers beside it. */
 const MARK = '.backend';
@@ -44,6 +45,18 @@ export function claimDepot(depot: string, backend: string): void {
   const beside = `${mark}.new`;
   fs.writeFileSync(beside, `${backend}\n`);
   fs.renameSync(beside, mark);
+}
+
+/**
+ * Containers have nothing to do with each other: ext4 then puts each into another part of the disk. All in one, each new file would be searched
+ * a place for past all that were removed a short time ago, of which there are thousands. It is a hint, which nothing depends on.
+ */
+export function spreadContainers(depot: string, logger: Logger): void {
+  try {
+    if (!spreadDirectories(depot)) logger.debug?.('depot-not-spread', { depot });
+  } catch (error) {
+    logger.debug?.('depot-not-spread', { depot, error });
+  }
 }
 
 /** The look of {@link claimDepot}, without its mark. Errors: `INVALID_SPEC` naming both. */

@@ -19,7 +19,7 @@ import { bothPolicies, clientPolicy } from './client-policy.ts';
 import { type Configuration, isInsecure } from './config.ts';
 import { connectionLimit, readOpenFileLimit } from './connection-limit.ts';
 import { coreChanges, coreOptions } from './core-options.ts';
-import { claimDepot, makeDepot } from './depot.ts';
+import { claimDepot, makeDepot, spreadContainers } from './depot.ts';
 import { lockDepot } from './depot-lock.ts';
 import { readFailpoints } from './failpoints.ts';
 import { images } from './images.ts';
@@ -89,6 +89,7 @@ export async function startDaemon(
     undo.push(() => lock.release());
     await failpoints.pass('start.lock');
     claimDepot(depot, settings.container_klass);
+    spreadContainers(depot, logger);
     // before anything is touched that might be another daemon's
     undo.push(holdName(configuration));
     const locks = undo.length;

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import {
   closeSync,
   existsSync,
@@ -14,7 +15,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { closeDescriptor } from './descriptors.ts';
-import { allocateFile, copySparseFile, lockFile, syncDirectory, umask } from './files.ts';
+import { allocateFile, copySparseFile, lockFile, spreadDirectories, syncDirectory, umask } from './files.ts';
 
 let directory: string;
 beforeEach(() => {
@@ -23,6 +24,21 @@ beforeEach(() => {
 afterEach(() => rmSync(directory, { recursive: true }));
 const errno = (name: string): unknown =>
   expect.objectContaining({ fields: expect.objectContaining({ errno: name }) });
+
+describe('spreadDirectories', () => {
+  it('gives the hint where the file system takes it, again and again', () => {
+    const takesHint = spreadDirectories(directory);
+    expect(spreadDirectories(directory)).toBe(takesHint);
+    if (takesHint) expect(execFileSync('lsattr', ['-d', directory], { encoding: 'utf8' })).toMatch(/^\S*T/);
+  });
+
+  it('finds out that a file system takes none, and what is no directory', () => {
+    expect(spreadDirectories('/proc/self')).toBe(false);
+    expect(() => spreadDirectories(join(directory, 'absent'))).toThrow(errno('ENOENT'));
+    writeFileSync(join(directory, 'file'), '');
+    expect(() => spreadDirectories(join(directory, 'file'))).toThrow(errno('ENOTDIR'));
+  });
+});
 
 describe('lockFile', () => {
   it('lets one hold the lock, until the descriptor is closed', () => {

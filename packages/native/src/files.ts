@@ -18,6 +18,17 @@ export function syncDirectory(path: string): void {
   checked(native().warden_sync_directory(checkPath(path)), 'sync-directory', path);
 }
 
+/**
+ * Tells the file system that the directories made in this one from now on have nothing to do with each other, so that they need not lie close
+ * together (`chattr +T`). Answers false where it takes no such hint. Errors: `NATIVE_FAILED`, as for a directory of somebody else.
+ */
+export function spreadDirectories(path: string): boolean {
+  const result = native().warden_spread_directories(checkPath(path));
+  if (result < 0 && ['ENOTTY', 'EOPNOTSUPP', 'EINVAL', 'ENOSYS'].includes(errnoName(-result))) return false;
+  checked(result, 'spread-directories', path);
+  return true;
+}
+
 /** Sets the process's file mode mask and answers the one before. */
 export function umask(mask: number): number {
   if (checkUint32(mask, 'mask') > 0o777) throw new TypeError('mask must be at most 0o777');

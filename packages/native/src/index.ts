@@ -31,7 +31,14 @@ export {
 } from './descriptors.ts';
 export { attachDeviceProgram } from './device-program.ts';
 export { ERRNO_NAMES } from './errno-names.ts';
-export { allocateFile, copySparseFile, lockFile, syncDirectory, umask } from './files.ts';
+export {
+  allocateFile,
+  copySparseFile,
+  lockFile,
+  spreadDirectories,
+  syncDirectory,
+  umask,
+} from './files.ts';
 export { libraryPath } from './load-library.ts';
 export { attachLoopDevice, growLoopDevice } from './loop-device.ts';
 export type { MountCall } from './mounts.ts';

@@ -24,6 +24,7 @@ export interface NativeLibrary {
   warden_sealed_memfd(name: Bytes, content: Bytes, size: number): number;
   warden_lock_file(path: Bytes): number;
   warden_sync_directory(path: Bytes): number;
+  warden_spread_directories(path: Bytes): number;
   warden_umask(mask: number): number;
   warden_copy_sparse(source: Bytes, target: Bytes): number;
   warden_allocate_file(path: Bytes, size: bigint): number;
@@ -108,6 +109,7 @@ const SIGNATURES: Readonly<Record<keyof NativeLibrary, string>> = {
   warden_sealed_memfd: 'i ppu',
   warden_lock_file: 'i p',
   warden_sync_directory: 'i p',
+  warden_spread_directories: 'i p',
   warden_umask: 'i u',
   warden_copy_sparse: 'i pp',
   warden_allocate_file: 'i pU',

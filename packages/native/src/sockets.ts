@@ -7,6 +7,7 @@ const SOCKET_TYPES = { stream: 1, seqpacket: 5 } as const;
 const EMSGSIZE = 90;
 /** SCM_MAX_FD of the kernel. */
 const MAX_PASSED_FDS = 253;
+const NO_FDS = new Int32Array(0);
 
 /** Two connected, blocking, close-on-exec unix sockets. */
 export function makeSocketPair(type: 'seqpacket' | 'stream'): [number, number] {
@@ -40,7 +41,8 @@ export function sendMessage(fd: number, bytes: Uint8Array, fds: readonly number[
   if (checkBytes(bytes, 'bytes').byteLength === 0) throw new TypeError('bytes must not be empty');
   if (!Array.isArray(fds) || fds.length > MAX_PASSED_FDS)
     throw new TypeError(`fds must be an array of at most ${MAX_PASSED_FDS}`);
-  const passed = Int32Array.from(fds, (passedFd) => checkDescriptor(passedFd, 'fds[]'));
+  const passed =
+    fds.length === 0 ? NO_FDS : Int32Array.from(fds, (passedFd) => checkDescriptor(passedFd, 'fds[]'));
   const result = native().warden_send(fd, bytes, bytes.byteLength, passed, passed.length);
   if (result === bytes.byteLength) return true;
   if (result >= 0)
@@ -67,7 +69,10 @@ export function receiveMessage(fd: number, buffer: Uint8Array): ReceivedMessage 
   checkDescriptor(fd);
   if (checkBytes(buffer, 'buffer').byteLength === 0) throw new TypeError('buffer must not be empty');
   const length = native().warden_receive(fd, buffer, buffer.byteLength, receivedFds, receivedCount);
-  if (length >= 0) return { length, fds: Array.from(receivedFds.subarray(0, receivedCount[0])) };
+  if (length >= 0) {
+    const count = receivedCount[0]!;
+    return { length, fds: count === 0 ? [] : Array.from(receivedFds.subarray(0, count)) };
+  }
   if (errnoName(-length) === 'EAGAIN') return undefined;
   throw nativeFailure('receive', `fd ${fd}`, length);
 }

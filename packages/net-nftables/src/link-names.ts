@@ -9,8 +9,22 @@ const CONTAINER_SUFFIX = '-1';
 const SHAPER_SUFFIX = '-2';
 const PREFIX = 'w-';
 
+/** See {@link linkEnds}. */
+export interface LinkEnds {
+  readonly host: LinkEnd;
+  readonly container: LinkEnd;
+}
+
+/** A create asks some ten times for the same one, and the hashes take a while. */
+let last: { readonly id: ContainerId; readonly ends: LinkEnds } | undefined;
+
 /** Both ends of the link. The names have 15 bytes, the most the kernel takes. */
-export function linkEnds(id: ContainerId): { readonly host: LinkEnd; readonly container: LinkEnd } {
+export function linkEnds(id: ContainerId): LinkEnds {
+  if (last?.id !== id) last = { id, ends: computeEnds(id) };
+  return last.ends;
+}
+
+function computeEnds(id: ContainerId): LinkEnds {
   const [host, container] = [`${PREFIX}${id}${HOST_SUFFIX}`, `${PREFIX}${id}${CONTAINER_SUFFIX}`];
   return { host: { name: host, mac: macOf(host) }, container: { name: container, mac: macOf(container) } };
 }

@@ -128,7 +128,7 @@ function decodeWithin<T>(descriptor: MessageDescriptor<T>, bytes: Uint8Array, al
   while (!reader.isAtEnd) {
     spend(allowance);
     const { field: number, wireType } = reader.tag();
-    const field = descriptor.fields.find((one) => one.number === number);
+    const field = fieldOf(descriptor, number);
     if (field === undefined) reader.skip(wireType);
     else decodeField(reader, { field, wireType, allowance }, result);
   }
@@ -137,6 +137,18 @@ function decodeWithin<T>(descriptor: MessageDescriptor<T>, bytes: Uint8Array, al
       throw new ProtocolError('message', missing(descriptor, field), field.name);
   }
   return result as T;
+}
+
+/** Statistics have dozens of fields: a search for each would take longer than everything else. */
+const byNumber = new WeakMap<MessageDescriptor, ReadonlyMap<number, FieldDescriptor>>();
+
+function fieldOf(descriptor: MessageDescriptor, number: number): FieldDescriptor | undefined {
+  let known = byNumber.get(descriptor);
+  if (known === undefined) {
+    known = new Map(descriptor.fields.map((field) => [field.number, field]));
+    byNumber.set(descriptor, known);
+  }
+  return known.get(number);
 }
 
 function spend(allowance: Allowance): void {
@@ -155,7 +167,8 @@ function decodeField(
   { field, wireType, allowance }: MetField,
   result: Record<string, unknown>,
 ): void {
-  const expected = ['string', 'bytes', 'message'].includes(field.type) ? BLOCK : VARINT;
+  const { type } = field;
+  const expected = type === 'string' || type === 'bytes' || type === 'message' ? BLOCK : VARINT;
   const isPacked = field.label === 'repeated' && expected === VARINT && wireType === BLOCK;
   if (wireType !== expected && !isPacked) {
     throw new ProtocolError(
