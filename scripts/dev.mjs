@@ -44,6 +44,8 @@ const SYSTEM_PACKAGES = [
   { package: 'docker-registry', file: 'docker-registry', for: ['test'] },
   { package: 'ruby-beefcake', path: ['/usr/lib/ruby/vendor_ruby/beefcake.rb'], for: ['test'] },
   { package: 'ruby-eventmachine', path: ['/usr/lib/ruby/vendor_ruby/eventmachine.rb'], for: ['test'] },
+  { package: 'chromium', path: ['/usr/bin/chromium'], for: ['page'] },
+  { package: 'fonts-dejavu-core', path: ['/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf'], for: ['page'] },
   { package: 'clang', file: 'clang', for: ['fuzz'] },
   { package: 'runc', file: 'runc', for: ['bench', 'abuse'] },
   { package: 'crun', file: 'crun', for: ['bench'] },
@@ -433,6 +435,14 @@ const TASKS = {
       WARDEN_FIGURES: 'storms',
       WARDEN_STORMS_SHORT: rest.includes('--short') ? '1' : '',
     });
+  },
+  page() {
+    if (!isRoot) fail('what the page shows are containers, which need root');
+    ensureSystemPackages(['build', 'scale']);
+    // a browser is large: where it cannot be had, its tests say so and are skipped
+    ensureSystemPackages(['page'], (message) => process.stdout.write(`${message}\n`));
+    installAndBuild();
+    return runSuite('page', rest, {});
   },
   bench() {
     if (!isRoot) fail('the bench makes containers and needs root');

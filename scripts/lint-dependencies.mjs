@@ -25,6 +25,7 @@ const ALLOWED = {
     'the store of images knows the contracts and the kernel, never core or a driver',
   ],
   server: [['interface', 'protocol'], 'the server turns requests into Warden calls; it knows no engine'],
+  page: [['interface'], 'the page looks at an engine through the contract for onlookers alone'],
   client: [['interface', 'protocol'], 'the client must stay nearly free of dependencies'],
   cli: [
     ['client', 'interface', 'protocol'],

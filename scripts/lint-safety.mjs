@@ -28,6 +28,7 @@ const DAEMON = [
   'cgroup',
   'quota',
   'images',
+  'page',
 ];
 
 const call = (names) => new RegExp(`\\b(?:${names})\\s*\\(`);

@@ -7,6 +7,7 @@ import { type Engine, trySave } from './engine.ts';
 import { EventBus } from './event-bus.ts';
 import { failpoints } from './failpoint.ts';
 import { CORE_FAILPOINTS } from './failpoint-names.ts';
+import { onlooker } from './onlooker.ts';
 import type { Core, CoreOptions } from './options.ts';
 import { Pools } from './pools.ts';
 import { hostSpec, reconfigure } from './reconfigure.ts';
@@ -43,6 +44,7 @@ export async function createCore(options: CoreOptions): Promise<Core> {
       return engine.containers.size;
     },
     statistics: () => statistics(engine),
+    onlooker: onlooker(engine),
     reconfigure: (changes) => reconfigure(engine, changes),
     openSession: () => openSession(engine),
     settle: async () => {

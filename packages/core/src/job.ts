@@ -83,6 +83,8 @@ export function killJob(init: Init, id: number, logger: Logger): void {
 /** See the file's head. */
 export class ManagedJob {
   readonly id: number;
+  /** Milliseconds since 1970; of one that an earlier daemon has started, nobody knows. */
+  readonly startedAt: number | undefined;
   readonly output: JobOutput = new JobOutput();
   readonly input: JobInput;
   /** Settles with how it ended; all output is there then. Rejects with `UNAVAILABLE` when the daemon has let go of the job. */
@@ -107,6 +109,7 @@ export class ManagedJob {
   constructor(options: ManagedJobOptions) {
     const { job } = options;
     this.id = job.id;
+    this.startedAt = options.isRecovered ? undefined : Date.now();
     this.#options = options;
     this.input = new JobInput({
       init: options.init,

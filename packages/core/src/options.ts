@@ -8,6 +8,7 @@ import type {
   InitDriver,
   Logger,
   NetworkDriver,
+  Onlooker,
   QuotaDriver,
   ResourceLimits,
   WardenHost,
@@ -119,6 +120,8 @@ export interface Core extends WardenHost {
   readonly containerCount: number;
   /** How things stand, and what has happened. Costs a look at each container. */
   statistics(): CoreStatistics;
+  /** For whoever looks without being a client. */
+  readonly onlooker: Onlooker;
   /**
    * Changes options. Pools can only grow. What containers were made with stays theirs; the host-wide rules of the network change for all.
    * Either everything is in force afterwards or nothing. Errors: `INVALID_SPEC`, the network driver's.

@@ -17,7 +17,11 @@ export function checkRules(configuration: Configuration, findings: Findings): vo
   checkRanges(configuration, findings);
 }
 
-function checkSockets({ server, monitoring }: Configuration, { problems }: Findings): void {
+function checkSockets({ server, monitoring }: Configuration, { problems, warnings }: Findings): void {
+  if (monitoring.page && !monitoring.port && !monitoring.socket)
+    warnings.push(
+      'monitoring.page has no effect without monitoring.port or monitoring.socket, where it is served',
+    );
   const sockets = {
     'server.unix_domain_path': server.unix_domain_path,
     'server.syslog_socket': server.syslog_socket,

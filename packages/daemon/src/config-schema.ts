@@ -199,6 +199,12 @@ export const SCHEMA: Readonly<Record<string, Readonly<Record<string, KeyRule>>>>
       fallback: 0o660,
       about: 'mode of that socket (octal in YAML 1.1)',
     },
+    page: {
+      type: 'boolean',
+      fallback: false,
+      about:
+        'the status page (docs/page.md) at `/` of that port and socket: whoever may connect sees names, addresses, usage, jobs and events of all containers',
+    },
   },
   logging: {
     level: {

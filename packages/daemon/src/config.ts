@@ -40,6 +40,7 @@ export interface Configuration {
     readonly port: number | null;
     readonly socket: string | null;
     readonly socket_permissions: number;
+    readonly page: boolean;
   };
   readonly logging: {
     readonly level: string;

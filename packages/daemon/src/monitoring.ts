@@ -1,10 +1,11 @@
 /**
- * The endpoint for whoever watches the daemon: metrics, health and readiness by HTTP, on 127.0.0.1 or on a unix socket. It is off unless it is
- * configured, answers GET and HEAD only, and takes nothing a request says but its path.
+ * The endpoint for whoever watches the daemon: metrics, health, readiness and the status page by HTTP, on 127.0.0.1 or on a unix socket. It is off
+ * unless it is configured, answers GET and HEAD only, and takes nothing a request says but its path, and for the page the query and two headers.
  */
 import { once } from 'node:events';
 import type http from 'node:http';
 import { WardenError } from '@warden/interface';
+import type { PageAnswer, PageRequest } from '@warden/page';
 import { listenAt, removeSocket, requireFreePath } from '@warden/server';
 import { CONTENT_TYPE } from './openmetrics.ts';
 
@@ -15,11 +16,15 @@ export type Phase = 'starting' | 'ready' | 'draining';
 export interface Monitored {
   phase(): Phase;
   metrics(): string;
+  /** What the status page has at a path; `undefined`: nothing, or there is no page. */
+  page(request: PageRequest): PageAnswer | undefined;
 }
 
 const TEXT = 'text/plain; charset=utf-8';
 const MAX_CONNECTIONS = 64;
 const IDLE_MS = 10_000;
+/** Browsers send some hundreds. */
+const MAX_HEADER_BYTES = 8_192;
 
 /** Listens on 127.0.0.1 and answers the function that ends it. Errors: `ALREADY_EXISTS` naming a port that is taken. */
 export async function listenOnMonitoringPort(
@@ -62,11 +67,14 @@ export async function listenOnMonitoringSocket(
 async function makeServer(monitored: Monitored): Promise<http.Server> {
   // loading it takes some of the daemon's start, which only those pay who want it
   const { createServer } = await import('node:http');
-  const server = createServer((request, response) => answer(request, response, monitored));
+  const server = createServer({ maxHeaderSize: MAX_HEADER_BYTES }, (request, response) =>
+    answer(request, response, monitored),
+  );
   server.maxConnections = MAX_CONNECTIONS;
   server.headersTimeout = IDLE_MS;
   server.requestTimeout = IDLE_MS;
   server.keepAliveTimeout = IDLE_MS;
+  server.timeout = IDLE_MS; // who does not read what was asked for keeps a connection from others
   return server;
 }
 
@@ -77,15 +85,21 @@ async function close(server: http.Server): Promise<void> {
 }
 
 function answer(request: http.IncomingMessage, response: http.ServerResponse, monitored: Monitored): void {
-  const send = (status: number, type: string, body: string): void => {
+  const sendWith = (
+    status: number,
+    headers: Readonly<Record<string, string>>,
+    body: string | Buffer,
+  ): void => {
     response.writeHead(status, {
-      'Content-Type': type,
+      ...headers,
       'Content-Length': Buffer.byteLength(body),
       'Cache-Control': 'no-store',
       'X-Content-Type-Options': 'nosniff',
     });
     response.end(request.method === 'HEAD' ? undefined : body);
   };
+  const send = (status: number, type: string, body: string): void =>
+    sendWith(status, { 'Content-Type': type }, body);
   request.resume();
   if (request.method !== 'GET' && request.method !== 'HEAD') {
     response.setHeader('Allow', 'GET, HEAD');
@@ -111,6 +125,18 @@ function answer(request: http.IncomingMessage, response: http.ServerResponse, mo
       send(phase === 'ready' ? 200 : 503, TEXT, `${phase}\n`);
       return;
     default:
-      send(404, TEXT, 'there are /metrics, /health and /ready\n');
+      answerPage();
+  }
+
+  function answerPage(): void {
+    const { host, 'sec-fetch-site': fetchSite } = request.headers;
+    const found = monitored.page({
+      url: request.url ?? '',
+      host,
+      fetchSite: typeof fetchSite === 'string' ? fetchSite : undefined,
+    });
+    if (found === undefined)
+      send(404, TEXT, 'there are /metrics, /health and /ready, and with monitoring.page the page at /\n');
+    else sendWith(found.status, found.headers, found.body);
   }
 }

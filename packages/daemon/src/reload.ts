@@ -46,6 +46,7 @@ const LIVE: ReadonlySet<string> = new Set([
   'health_check_server.port',
   'monitoring.port',
   'monitoring.socket',
+  'monitoring.page',
 ]);
 
 /** Compares key by key. */

@@ -1,20 +1,28 @@
-/** Everything by which others watch the daemon: the original's health check, the monitoring endpoint, and the numbers it shows. */
+/** Everything by which others watch the daemon: the original's health check, the monitoring endpoint, the numbers and the page that it shows. */
 import type { Core } from '@warden/core';
+import type { StatusPage } from '@warden/page';
 import type { RequestObserver, WardenServer } from '@warden/server';
 import type { Configuration } from './config.ts';
 import { listenForHealthChecks } from './health-check.ts';
 import { type EndListener, ListenerSlot } from './listener-slot.ts';
 import { Metrics } from './metrics.ts';
-import { listenOnMonitoringPort, listenOnMonitoringSocket, type Phase } from './monitoring.ts';
+import {
+  listenOnMonitoringPort,
+  listenOnMonitoringSocket,
+  type Monitored,
+  type Phase,
+} from './monitoring.ts';
 
 /** See the file's head. */
 export class Watchers {
   phase: Phase = 'starting';
-  core: Core | undefined;
   server: WardenServer | undefined;
   readonly #sources: { readonly version: string; readonly depot: string; readonly socketMode: number };
   /** Only while somebody could ask for them. */
   #metrics: Metrics | undefined;
+  /** Only where it is wanted. */
+  #page: StatusPage | undefined;
+  #core: Core | undefined;
   readonly #health = new ListenerSlot((port: number | null) =>
     port ? listenForHealthChecks(port) : Promise.resolve(undefined),
   );
@@ -29,6 +37,15 @@ export class Watchers {
 
   constructor(sources: { readonly version: string; readonly depot: string; readonly socketMode: number }) {
     this.#sources = sources;
+  }
+
+  get core(): Core | undefined {
+    return this.#core;
+  }
+
+  set core(core: Core | undefined) {
+    this.#core = core;
+    this.#page?.begin();
   }
 
   /** Counts requests while anybody could ask for the numbers. */
@@ -61,6 +78,7 @@ export class Watchers {
   /** Ends all. Idempotent. */
   async close(): Promise<void> {
     this.#metrics?.close();
+    await this.#page?.close();
     await Promise.all([this.#health.close(), this.#port.close(), this.#socket.close()]);
   }
 
@@ -82,6 +100,7 @@ export class Watchers {
     };
     const done = [{ commit, revert }];
     try {
+      done.push(await this.#movePage(isWanted && monitoring.page));
       done.push(await this.#port.move(monitoring.port));
       done.push(await this.#socket.move(monitoring.socket));
     } catch (error) {
@@ -89,6 +108,36 @@ export class Watchers {
       throw error;
     }
     return done.reduce(both);
+  }
+
+  async #movePage(isWanted: boolean): Promise<Move> {
+    const before = this.#page;
+    if (isWanted === (before !== undefined)) return { commit: nothing, revert: nothing };
+    if (!isWanted)
+      return {
+        commit: async () => {
+          this.#page = undefined;
+          await before?.close();
+        },
+        revert: nothing,
+      };
+    // loading it takes some of the daemon's start, which only those pay who want it
+    const { StatusPage } = await import('@warden/page');
+    const page = new StatusPage({
+      version: this.#sources.version,
+      phase: () => this.phase,
+      numbers: () => this.core?.statistics(),
+      onlooker: () => this.core?.onlooker,
+    });
+    this.#page = page;
+    page.begin();
+    return {
+      commit: nothing,
+      revert: async () => {
+        this.#page = undefined;
+        await page.close();
+      },
+    };
   }
 
   #makeMetrics(): Metrics {
@@ -101,8 +150,12 @@ export class Watchers {
     });
   }
 
-  #monitored(): { phase(): Phase; metrics(): string } {
-    return { phase: () => this.phase, metrics: () => this.#metrics?.text() ?? '# EOF\n' };
+  #monitored(): Monitored {
+    return {
+      phase: () => this.phase,
+      metrics: () => this.#metrics?.text() ?? '# EOF\n',
+      page: (request) => this.#page?.answer(request),
+    };
   }
 }
 
@@ -110,6 +163,8 @@ interface Move {
   commit: EndListener;
   revert: EndListener;
 }
+
+async function nothing(): Promise<void> {}
 
 function both(one: Move, other: Move): Move {
   return {

@@ -83,6 +83,14 @@ export type {
   NetworkSupports,
   PortMapping,
 } from './network.ts';
+export type {
+  ContainerLook,
+  ContainerMeasure,
+  JobLook,
+  LimitsLook,
+  Onlooker,
+  UsageLook,
+} from './onlooker.ts';
 export type { DiskLimits, QuotaDriver, QuotaSpec, QuotaSupports } from './quota.ts';
 export type {
   BandwidthStat,

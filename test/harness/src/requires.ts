@@ -25,7 +25,8 @@ export type Requirement =
   | 'systemd-analyze'
   | 'prometheus-client'
   | 'skopeo'
-  | 'docker-registry';
+  | 'docker-registry'
+  | 'chromium';
 
 const CHECKS: Readonly<Record<Requirement, () => string | undefined>> = {
   root: () => (process.getuid?.() === 0 ? undefined : 'root'),
@@ -62,6 +63,7 @@ const CHECKS: Readonly<Record<Requirement, () => string | undefined>> = {
   'systemd-analyze': () => program('systemd-analyze', '--version'),
   skopeo: () => program('skopeo', '--version'),
   'docker-registry': () => program('docker-registry', '--help'),
+  chromium: () => (fs.existsSync('/usr/bin/chromium') ? undefined : 'the browser chromium'),
   ruby: () =>
     program('ruby', '--version') ??
     (spawnSync('ruby', ['-rbeefcake', '-reventmachine', '-e', ''], { stdio: 'ignore' }).status === 0

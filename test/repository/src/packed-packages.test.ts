@@ -43,7 +43,8 @@ function published(name: string): readonly string[] {
   const units = name === 'daemon' ? ['systemd/warden.service', 'systemd/warden.socket'] : [];
   const skeleton =
     name === 'wshd' ? filesBelow(path.join(ROOT, 'skeleton')).map((file) => `skeleton/${file}`) : [];
-  return [...ALWAYS, ...modules, ...programs, ...units, ...skeleton];
+  const assets = name === 'page' ? filesBelow(path.join(base, 'assets')).map((file) => `assets/${file}`) : [];
+  return [...ALWAYS, ...modules, ...programs, ...units, ...skeleton, ...assets];
 }
 
 function packedManifest(name: string): Manifest {

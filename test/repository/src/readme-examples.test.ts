@@ -22,6 +22,7 @@ const ANYWHERE: Readonly<Record<string, RegExp>> = {
   images: /^\[\]\n$/,
   interface: /^UNKNOWN_HANDLE mine\n$/,
   native: /^hello\n\{ exitCode: 3 \}\n$/,
+  page: /200 text\/html[\s\S]+403/,
   protocol: /handle: 'box'/,
   quota: /(project|image|none)/,
   server: /\[ 'one', 'two' \]/,

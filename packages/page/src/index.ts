@@ -1,0 +1,7 @@
+/**
+ * The status page of warden: files for a browser and the numbers in them, served by whoever has an HTTP server.
+ *
+ * @packageDocumentation
+ */
+export type { Numbers, PageSource } from './source.ts';
+export { type PageAnswer, type PageRequest, StatusPage } from './status-page.ts';
