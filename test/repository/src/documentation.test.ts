@@ -1,0 +1,143 @@
+/** What the pages say of the repository is so: links lead somewhere, texts of errors are those of the code, commands and flags exist. */
+import fs from 'node:fs';
+import path from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+
+const ROOT = path.resolve(import.meta.dirname, '../../..');
+const read = (name: string): string => fs.readFileSync(path.join(ROOT, name), 'utf8');
+
+/** Files below a directory by the ends of their names, without what is built. */
+function filesBelow(directory: string, ...ends: readonly string[]): string[] {
+  return fs.readdirSync(path.join(ROOT, directory), { withFileTypes: true }).flatMap((entry) => {
+    const name = path.posix.join(directory, entry.name);
+    if (['node_modules', 'dist', 'reference', 'prebuilt', 'build', '.git', 'reports'].includes(entry.name))
+      return [];
+    if (entry.isDirectory()) return filesBelow(name, ...ends);
+    return ends.some((end) => name.endsWith(end)) ? [name] : [];
+  });
+}
+
+const PAGES = filesBelow('docs', '.md');
+const TOP = fs.readdirSync(ROOT).filter((name) => name.endsWith('.md'));
+const READMES = filesBelow('packages', 'README.md');
+
+/** As the forge makes them of headings. */
+const anchorsOf = (text: string): ReadonlySet<string> =>
+  new Set(
+    [...text.matchAll(/^#+ (.+)$/gm)].map(([, heading]) =>
+      heading!
+        .toLowerCase()
+        .replaceAll(/[^\w\- ]/g, '')
+        .replaceAll(' ', '-'),
+    ),
+  );
+
+const withoutCode = (text: string): string => text.replaceAll(/```[\s\S]*?```|`[^`\n]*`/g, '');
+
+describe('the pages', () => {
+  it.each([...PAGES, ...TOP, ...READMES])('%s links to what is there', (page) => {
+    const wrong = [...withoutCode(read(page)).matchAll(/\]\((?!\w+:)([^)\s]*)\)/g)]
+      .map(([, target]) => target!)
+      .filter((target) => {
+        const [file = '', anchor] = target.split('#');
+        const at = file === '' ? page : path.posix.join(path.dirname(page), file);
+        if (!fs.existsSync(path.join(ROOT, at))) return true;
+        return anchor !== undefined && at.endsWith('.md') && !anchorsOf(read(at)).has(anchor);
+      });
+    expect(wrong).toEqual([]);
+  });
+
+  it('are all in the index, directly or by an index of their own', () => {
+    const index = read('docs/README.md');
+    const missing = PAGES.map((page) => page.replace('docs/', ''))
+      .filter((page) => page !== 'README.md' && !/^conformance\/(?!README)/.test(page))
+      .filter((page) => !index.includes(`](${page})`));
+    expect(missing).toEqual([]);
+    expect(read('README.md').includes('](docs/README.md)')).toBe(true);
+  });
+});
+
+describe('docs/troubleshooting.md', () => {
+  const sources = [
+    ...filesBelow('packages', '.ts').filter((name) => !name.endsWith('.test.ts')),
+    ...filesBelow('scripts', '.mjs'),
+    ...filesBelow('native', '.c'),
+  ].map(read);
+  const rows = [...read('docs/troubleshooting.md').matchAll(/^\| (.+?) \| .+? \| .+? \|$/gm)]
+    .map(([, symptom]) => symptom!)
+    .filter((symptom) => symptom !== 'you see');
+  const symptoms = rows.flatMap((row) => [...row.matchAll(/`([^`]+)`/g)].map(([, text]) => text!));
+
+  it('quotes something in most of its rows', () => {
+    expect(rows.length).toBeGreaterThan(40);
+    expect(symptoms.length).toBeGreaterThan(45);
+  });
+
+  it.each(symptoms)('quotes a text that a program here writes: %s', (symptom) => {
+    const pieces = symptom
+      .split('…')
+      .map((piece) => piece.trim())
+      .filter((piece) => /\w/.test(piece));
+    expect(pieces.length).toBeGreaterThan(0);
+    const isWritten = (source: string): boolean =>
+      pieces.every((piece) => source.includes(piece) || source.includes(piece.replaceAll("'", "\\'")));
+    expect(sources.some(isWritten) || ELSEWHERE.has(symptom)).toBe(true);
+  });
+});
+
+/** Texts that are put together, or are not ours. */
+const ELSEWHERE: ReadonlySet<string> = new Set([
+  'Connection refused',
+  'No such file or directory - connect(2) for …',
+  'Connection refused - connect(2) for …',
+  'Permission denied - connect(2) for …',
+  'cannot connect to …: ENOENT',
+  'cannot connect to …: ECONNREFUSED',
+  'cannot connect to …: EACCES',
+  'execvpe: …: No such file or directory',
+  '0.0.0.0/0',
+]);
+
+interface Table {
+  readonly words: readonly { readonly name: string; readonly flags: readonly { readonly name: string }[] }[];
+  readonly commands: ReadonlySet<string>;
+}
+
+describe.each([
+  'docs/quick-start.md',
+  'docs/from-docker.md',
+  'docs/from-warden.md',
+  'docs/troubleshooting.md',
+])('%s', (page) => {
+  let table: Table;
+  beforeAll(async () => {
+    const at = (name: string): string => path.join(ROOT, 'packages/cli/src', name);
+    const { WORDS } = (await import(/* @vite-ignore */ at('words/table.ts'))) as { WORDS: Table['words'] };
+    const { COMMANDS } = (await import(/* @vite-ignore */ at('commands.ts'))) as {
+      COMMANDS: ReadonlyMap<string, unknown>;
+    };
+    table = { words: WORDS, commands: new Set([...COMMANDS.keys(), 'doctor', 'rootfs', 'help']) };
+  });
+
+  it('names commands that exist, with flags that they have', () => {
+    const text = read(page);
+    const code = [...text.matchAll(/```sh\n([\s\S]*?)```|`([^`\n]+)`/g)].map(
+      ([, block, span]) => block ?? span!,
+    );
+    const typed = code.flatMap((one) => [
+      ...one.matchAll(/(?:^|&& |; )warden (?:-- )?((?:[\w-]+ ?)+)([^\n|;]*)/gm),
+    ]);
+    expect(typed.length).toBeGreaterThan(1);
+    const wrong = typed.flatMap(([whole, words = '', rest = '']) => {
+      const [first = '', second = ''] = words.trim().split(' ');
+      const word =
+        table.words.find(({ name }) => name === `${first} ${second}`) ??
+        table.words.find(({ name }) => name === first);
+      if (word === undefined) return table.commands.has(first) ? [] : [whole];
+      const flags = rest.split(/ -- /)[0]!.matchAll(/(?:^| )--([a-z-]+)/g);
+      const known = new Set([...word.flags.map(({ name }) => name), 'json', 'jsonl', 'help', 'handle']);
+      return [...flags].map(([, flag]) => flag!).filter((flag) => !known.has(flag));
+    });
+    expect(wrong).toEqual([]);
+  });
+});
