@@ -56,6 +56,13 @@ export function containerInfo(answer: InfoResponse | undefined): ContainerInfo {
       ? {}
       : { properties: propertiesOf(answer.properties) }),
     ...(answer?.paused === true && { paused: true }),
+    ...(answer?.ports !== undefined &&
+      answer.ports.length > 0 && {
+        ports: answer.ports.map(({ host_port, container_port }) => ({
+          hostPort: host_port,
+          containerPort: container_port,
+        })),
+      }),
   };
 }
 

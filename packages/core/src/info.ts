@@ -51,6 +51,7 @@ export function basicInfo(container: ManagedContainer): ContainerInfo {
     ...(container.record.unsafe.length > 0 && { unsafe: container.record.unsafe }),
     ...(Object.keys(container.record.properties).length > 0 && { properties: container.record.properties }),
     ...(container.record.isPaused && { paused: true }),
+    ...(container.record.mappings.length > 0 && { ports: [...container.record.mappings] }),
     jobIds: [...container.jobs.values()].filter((job) => !job.hasEnded).map(({ id }) => id),
   };
 }

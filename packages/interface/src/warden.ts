@@ -22,6 +22,7 @@ import type { ContainerEvent, EventFilter } from './events.ts';
 import type { ContainerFiles } from './files.ts';
 import type { Images } from './images.ts';
 import type { WardenMetrics } from './metrics.ts';
+import type { PortMapping } from './network.ts';
 
 /** Lifecycle state. `born` and `destroyed` are never seen in an info. */
 export type ContainerState = 'born' | 'active' | 'stopped' | 'destroyed';
@@ -325,6 +326,8 @@ export interface ContainerInfo {
   readonly properties?: Properties;
   /** All its processes stand still. Absent: no. (An extension.) */
   readonly paused?: boolean;
+  /** Ports of the host that lead into it, in the order in which they were published. Absent: none. (An extension.) */
+  readonly ports?: readonly PortMapping[];
 }
 
 /** Info of one of many. */

@@ -28,6 +28,12 @@ export function infoMessage(info: ContainerInfo): InfoResponse {
       properties: Object.entries(info.properties).map(([name, value]) => ({ name, value })),
     }),
     ...(info.paused && { paused: true }),
+    ...(info.ports && {
+      ports: info.ports.map(({ hostPort, containerPort }) => ({
+        host_port: hostPort,
+        container_port: containerPort,
+      })),
+    }),
     ...(pressureStat && {
       pressure_stat: {
         cpu: pressureMessage(pressureStat.cpu),

@@ -130,6 +130,62 @@ describeWith(['root', 'isolated', 'overlayfs'], 'words for people', () => {
     expect((await warden('destroy', '--handle', 'kept')).status).toBe(0);
   });
 
+  it('copies trees and files, follows logs, tells events and ports, and looks at what is used', async () => {
+    await using box = await client.create({ handle: 'b' });
+    const place = path.join(suite.daemon.place.directory, 'copy');
+    fs.mkdirSync(path.join(place, 'tree/sub'), { recursive: true });
+    fs.chmodSync(place, 0o755);
+    fs.writeFileSync(path.join(place, 'tree/sub/file'), Buffer.alloc(300_000, 7));
+    fs.symlinkSync('../sub/file', path.join(place, 'tree/sub/link'));
+    const events = warden('events', '--type', 'exit', '--jsonl', '-n', '1');
+    await vi.waitFor(async () => expect((await client.metrics()).subscribers).toBe(1), {
+      timeout: patience(30_000),
+    });
+    expect(await warden('cp', path.join(place, 'tree'), 'b:/tmp')).toMatchObject({
+      status: 0,
+      stderr: '/tmp/tree: 293 KiB\n',
+    });
+    const job = await box.spawn(
+      'cd /tmp/tree/sub && stat -c "%n %F %s %U" *; until [ -e /tmp/go ]; do sleep 0.05; done; exit 3',
+    );
+    const [kept, back, listed] = await Promise.all([
+      warden('logs', 'b', String(job.id)),
+      warden('cp', 'b:/tmp/tree', path.join(place, 'back')),
+      warden('port', 'b', '80'),
+    ]);
+    expect(kept).toEqual({
+      status: 0,
+      stdout: 'file regular file 300000 vcap\nlink symbolic link 11 vcap\n',
+      stderr: '',
+    });
+    expect(back.status).toBe(0);
+    expect(fs.readFileSync(path.join(place, 'back/sub/link')).equals(Buffer.alloc(300_000, 7))).toBe(true);
+    expect((await warden('port', 'b')).stdout).toBe(listed.stdout);
+    expect((await warden('info', '--handle', 'b')).stdout).toMatch(/\nports\[0\]\.container_port : 80\n/);
+    const followed = warden('logs', '-f', 'b');
+    expect((await end(start('cp', '-', 'b:/tmp/go'), 'x')).status).toBe(0);
+    expect(await followed).toMatchObject({
+      status: 0,
+      stderr: expect.stringMatching(/job \d+ of b ended with 3\n$/),
+    });
+    expect(JSON.parse((await events).stdout)).toMatchObject({
+      type: 'exit',
+      handle: 'b',
+      jobId: job.id,
+      exitStatus: 3,
+    });
+    const { stdout } = await warden('top', '-n', '2', '--interval', '200ms', '--jsonl');
+    const looks = stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { rows: { handle: string; cpu?: number }[] });
+    expect(looks[0]!.rows).toMatchObject([
+      { handle: 'b', memory: expect.any(String), disk: expect.any(String) },
+    ]);
+    expect(looks[1]!.rows[0]!.cpu).toBeGreaterThanOrEqual(0);
+    fs.rmSync(place, { recursive: true });
+  });
+
   it('imports, lists, uses and removes images', async () => {
     const layer = fs.mkdtempSync(path.join(suite.daemon.place.directory, 'layer-'));
     fs.chmodSync(layer, 0o755);

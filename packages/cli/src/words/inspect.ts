@@ -63,6 +63,9 @@ function factsOf(info: ContainerInfo): readonly Fact[] {
     ...optional('events', info.events.join(', ')),
     ...optional('address', info.containerIp),
     ...optional('host address', info.hostIp),
+    ...(info.ports ?? []).map(
+      ({ hostPort, containerPort }): Fact => ['port', `${hostPort} -> ${containerPort}`],
+    ),
     ...optional('directory', info.containerPath),
     ['jobs', info.jobIds.length === 0 ? 'none' : info.jobIds.join(', ')],
     ...optional('unsafe', info.unsafe?.join(', ')),

@@ -298,6 +298,7 @@ const CONTAINER: readonly ContractCase[] = [
     const { hostPort, containerPort } = await box.netIn({ containerPort: 8080 });
     assert.equal(containerPort, 8080);
     assert.ok(hostPort > 0 && hostPort < 65_536);
+    assert.deepEqual((await box.info()).ports, [{ hostPort, containerPort }]);
     await box.netOut({ network: '203.0.113.0/24', port: 443 });
     await refused(box.netOut({ network: 'nowhere' }), 'INVALID_SPEC', 'a network that is none');
   }),

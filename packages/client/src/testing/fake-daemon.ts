@@ -30,6 +30,8 @@ export class FakeContainer {
     cpu: 1024n,
     bandwidth: undefined,
   };
+  /** Published ones, as on the wire. */
+  readonly ports: { readonly host_port: number; readonly container_port: number }[] = [];
   timer: NodeJS.Timeout | undefined;
 
   constructor(handle: string, graceTime: number | undefined, properties: Properties) {

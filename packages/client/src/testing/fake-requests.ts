@@ -102,7 +102,8 @@ export const FAKE_HANDLERS: Readonly<Record<number, FakeHandler>> = {
     };
   },
   [MessageType.NetIn]: (call, { handle, host_port, container_port }: NetInRequest) => {
-    find(call, handle).requireState('active');
+    const container = find(call, handle);
+    container.requireState('active');
     let port = host_port ?? FIRST_PORT;
     while (host_port === undefined && call.daemon.ports.has(port)) port += 1;
     if (call.daemon.ports.has(port))
@@ -110,7 +111,9 @@ export const FAKE_HANDLERS: Readonly<Record<number, FakeHandler>> = {
         fields: { operation: 'net in', object: port },
       });
     call.daemon.ports.add(port);
-    return { host_port: port, container_port: container_port ?? port };
+    const published = { host_port: port, container_port: container_port ?? port };
+    container.ports.push(published);
+    return published;
   },
   [MessageType.NetOut]: (call, { handle, network, port, port_range }: NetOutRequest) => {
     find(call, handle).requireState('active');
@@ -174,6 +177,7 @@ export function fakeInfo(container: FakeContainer): InfoResponse {
     }),
     properties: messages(container.properties),
     ...(container.isPaused && { paused: true }),
+    ports: container.ports,
   };
 }
 

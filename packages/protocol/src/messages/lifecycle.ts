@@ -1,7 +1,16 @@
 /** Create, stop, destroy, info (spec protocol.md 8). */
 
 import { type MessageDescriptor, message, optional, repeated, required } from '../descriptor.ts';
-import { BandwidthStat, BindMount, CpuStat, DiskStat, MemoryStat, PressureStat, Property } from './parts.ts';
+import {
+  BandwidthStat,
+  BindMount,
+  CpuStat,
+  DiskStat,
+  MemoryStat,
+  PressureStat,
+  Property,
+  PublishedPort,
+} from './parts.ts';
 
 /** Makes a container. */
 export interface CreateRequest {
@@ -109,6 +118,8 @@ export interface InfoResponse {
   readonly properties?: readonly Property[] | undefined;
   /** Extension: its processes stand still; absent: no. */
   readonly paused?: boolean | undefined;
+  /** Extension: ports of the host that lead into it, in the order in which they were published. */
+  readonly ports?: readonly PublishedPort[] | undefined;
 }
 /** The fields of {@link InfoResponse} for the codec. */
 export const InfoResponse: MessageDescriptor<InfoResponse> = message(
@@ -127,4 +138,5 @@ export const InfoResponse: MessageDescriptor<InfoResponse> = message(
   repeated(1002, 'unsafe', 'string'),
   repeated(1003, 'properties', 'message', { message: Property }),
   optional(1004, 'paused', 'bool'),
+  repeated(1005, 'ports', 'message', { message: PublishedPort }),
 );

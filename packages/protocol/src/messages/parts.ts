@@ -178,6 +178,18 @@ export const Property: MessageDescriptor<Property> = message(
   required(2, 'value', 'string'),
 );
 
+/** Extension: a port of the host that leads into a container. */
+export interface PublishedPort {
+  readonly host_port: number;
+  readonly container_port: number;
+}
+/** The fields of {@link PublishedPort} for the codec. */
+export const PublishedPort: MessageDescriptor<PublishedPort> = message(
+  'PublishedPort',
+  required(1, 'host_port', 'uint32'),
+  required(2, 'container_port', 'uint32'),
+);
+
 /** Extension: size of a terminal. */
 export interface TerminalSize {
   readonly rows: number;

@@ -1,0 +1,208 @@
+/** `warden cp`: files and directories between this host and a container. */
+import fs from 'node:fs';
+import path from 'node:path';
+import type { ClientContainer } from '@warden/client';
+import { type FileOptions, isWardenError, WardenError } from '@warden/interface';
+import { CommandError } from '../command-error.ts';
+import { extractTree, replaceFile } from '../copy/extract.ts';
+import { baseName, treeSize, writeTar } from '../copy/tar-writer.ts';
+import { ProgressBar } from '../human/progress-bar.ts';
+import { ShownStream, shown } from '../human/shown.ts';
+import { sizeText } from '../human/units.ts';
+import { tell } from '../human/write-answer.ts';
+import { Interruption } from '../jobs/signals.ts';
+import { write } from '../terminal.ts';
+import type { Word, WordContext } from './word.ts';
+
+/** See the file's head. */
+export const cp: Word = {
+  name: 'cp',
+  summary: 'Copy a file or directory into a container, or out of it.',
+  details: [
+    'One of both is HANDLE:PATH, with an absolute path. The other one is a path of this host, or - for standard input or output. This program opens files here, with the rights of its user; a program in the container, as its unprivileged user (--privileged: its root), opens them there.',
+    'A directory as the target means a place in it. A directory that is copied out is made new: where there is one already it is an error. Links stay links, devices and sockets are left out, and so are set-user-id bits and owners.',
+    'A copy that is broken off leaves a file as it was, and nothing of a directory on this host.',
+  ],
+  operands: [
+    { name: 'SOURCE', kind: 'file' },
+    { name: 'TARGET', kind: 'file' },
+  ],
+  flags: [
+    { name: 'privileged', text: 'As root inside the container.' },
+    { name: 'quiet', short: 'q', text: 'No bar, and nothing about what was copied.' },
+  ],
+  examples: [
+    ['warden cp ./src box:/home/vcap/', 'a directory: it is /home/vcap/src there'],
+    ['warden cp box:/tmp/result.json .', 'a file'],
+    ['warden cp box:/var/log - --privileged > log.tar', 'a directory to a pipe is a tar archive'],
+  ],
+  async run(given, context) {
+    const [source, target] = given.operands.map(parsePlace) as [Place, Place];
+    if ((source.handle === undefined) === (target.handle === undefined))
+      throw new CommandError('cp: one of both has to be HANDLE:PATH, and the other a path of this host');
+    const box = (await context.connect()).container((source.handle ?? target.handle)!);
+    using interruption = new Interruption();
+    const isQuiet = given.has('quiet') || context.format !== 'text';
+    const copy = new Copy(box, context, isQuiet, {
+      privileged: given.has('privileged'),
+      signal: interruption.signal,
+    });
+    try {
+      if (source.handle === undefined) await copy.into(source.path, target.path);
+      else await copy.out(source.path, target.path);
+    } catch (error) {
+      if (interruption.exitCode !== undefined && isWardenError(error, 'ABORTED'))
+        return interruption.exitCode;
+      throw error;
+    }
+    return 0;
+  },
+};
+
+/** A path of this host, or of a container. */
+export interface Place {
+  readonly handle?: string;
+  readonly path: string;
+}
+
+/** `HANDLE:PATH`; what has a `/` before the colon is a path of this host. Error: `CommandError`. */
+export function parsePlace(text: string): Place {
+  const colon = text.indexOf(':');
+  if (colon < 1 || text.slice(0, colon).includes('/')) return { path: text };
+  const file = text.slice(colon + 1);
+  if (!file.startsWith('/'))
+    throw new CommandError(
+      `cp: '${text}': a path in a container is absolute (a path of this host with a colon: ./${text})`,
+    );
+  return { handle: text.slice(0, colon), path: file };
+}
+
+class Copy {
+  readonly #box: ClientContainer;
+  readonly #context: WordContext;
+  readonly #options: FileOptions;
+  readonly #bar: ProgressBar;
+  readonly #isQuiet: boolean;
+  #done = 0;
+
+  constructor(box: ClientContainer, context: WordContext, isQuiet: boolean, options: FileOptions) {
+    this.#box = box;
+    this.#context = context;
+    this.#options = options;
+    this.#isQuiet = isQuiet;
+    this.#bar = new ProgressBar(context.terminal, !isQuiet);
+  }
+
+  async into(source: string, target: string): Promise<void> {
+    const { stdin } = this.#context.terminal;
+    if (source === '-') {
+      const content = this.#counted(stdin as AsyncIterable<Uint8Array>, target);
+      return this.#ending(target, () => this.#box.files.write(target, content, this.#options));
+    }
+    const stat = fs.statSync(source);
+    if (stat.isDirectory()) return this.#treeInto(source, target);
+    if (!stat.isFile()) throw notCopied(source);
+    const place = await this.#placeInside(source, target);
+    const content = this.#counted(fs.createReadStream(source), baseName(place) ?? place, stat.size);
+    await this.#ending(place, () =>
+      this.#box.files.write(place, content, { ...this.#options, mode: stat.mode & 0o777 }),
+    );
+  }
+
+  async out(source: string, target: string): Promise<void> {
+    const { files } = this.#box;
+    const { type, mode, size } = await files.stat(source, this.#options);
+    const label = baseName(source) ?? source;
+    const isTree = type === 'directory';
+    if (target === '-') {
+      const bytes = isTree ? files.readTar(source, this.#options) : files.read(source, this.#options);
+      return this.#toOutput(bytes);
+    }
+    const place = placeHere(source, target);
+    await this.#ending(place, () =>
+      isTree
+        ? extractTree(files.readTar(source, this.#options), place, (count) => this.#count(count, label))
+        : replaceFile(place, mode, this.#counted(files.read(source, this.#options), label, Number(size))),
+    );
+  }
+
+  /** The tree gets its name at the target: the target's own, or in a directory that is there the source's. */
+  async #treeInto(source: string, target: string): Promise<void> {
+    const place = await this.#placeInside(source, target);
+    const name = baseName(place);
+    if (name === undefined) throw notCopied(place);
+    const total = treeSize(source);
+    const archive = writeTar(fs.realpathSync(source), name, {
+      onBytes: (count) => this.#count(count, name, total),
+      onSkipped: (left) => void tell(this.#context, `left out: ${shown(left)} is no file, directory or link`),
+    });
+    await this.#ending(place, () =>
+      this.#box.files.writeTar(path.posix.dirname(place), archive, this.#options),
+    );
+  }
+
+  async #placeInside(source: string, target: string): Promise<string> {
+    const isDirectory = target.endsWith('/') || (await this.#typeInside(target)) === 'directory';
+    if (!isDirectory) return target;
+    const name = baseName(path.resolve(source));
+    if (name === undefined) throw notCopied(source);
+    return path.posix.join(target, name);
+  }
+
+  async #typeInside(target: string): Promise<string | undefined> {
+    try {
+      return (await this.#box.files.stat(target, this.#options)).type;
+    } catch (error) {
+      if (isWardenError(error) && error.fields.errno === 'ENOENT') return undefined;
+      throw error;
+    }
+  }
+
+  async *#counted(
+    content: AsyncIterable<Uint8Array>,
+    label: string,
+    total?: number,
+  ): AsyncGenerator<Uint8Array, void, undefined> {
+    for await (const piece of content) {
+      this.#count(piece.length, label, total);
+      yield piece;
+    }
+  }
+
+  #count(bytes: number, label: string, total?: number): void {
+    this.#done += bytes;
+    this.#bar.show({ label, done: this.#done, ...(total !== undefined && { total }) });
+  }
+
+  /** A terminal gets no orders of a file's. */
+  async #toOutput(bytes: AsyncIterable<Uint8Array>): Promise<void> {
+    const { stdout } = this.#context.terminal;
+    const filter = stdout.isTTY ? new ShownStream() : undefined;
+    for await (const piece of bytes) await write(stdout, filter?.take(piece) ?? piece);
+    await write(stdout, filter?.end() ?? new Uint8Array());
+  }
+
+  async #ending(place: string, task: () => Promise<void>): Promise<void> {
+    try {
+      await task();
+    } finally {
+      this.#bar.end();
+    }
+    if (!this.#isQuiet) await tell(this.#context, `${shown(place)}: ${sizeText(this.#done)}`);
+  }
+}
+
+/** In a directory that is there, under the source's name. */
+function placeHere(source: string, target: string): string {
+  const isDirectory = target.endsWith('/') || fs.statSync(target, { throwIfNoEntry: false })?.isDirectory();
+  if (!isDirectory) return target;
+  const name = baseName(source);
+  if (name === undefined) throw notCopied(source);
+  return path.join(target, name);
+}
+
+function notCopied(place: string): WardenError {
+  return new WardenError('INVALID_SPEC', `${place} cannot be copied: name a file or a directory`, {
+    fields: { operation: 'cp', object: place },
+  });
+}

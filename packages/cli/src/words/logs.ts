@@ -1,0 +1,91 @@
+/** `warden logs`: what a job has printed, as far as the daemon keeps it. */
+import { isWardenError } from '@warden/interface';
+import { exitText } from '../exit-text.ts';
+import { formatJson } from '../format-answer.ts';
+import { ShownStream, shown } from '../human/shown.ts';
+import { tell } from '../human/write-answer.ts';
+import { type Terminal, write } from '../terminal.ts';
+import { findJobId } from './job-operand.ts';
+import type { Word } from './word.ts';
+
+/** Without -f: what comes no longer than this after the last piece was there already. */
+const QUIET_MS = 500;
+
+/** See the file's head. */
+export const logs: Word = {
+  name: 'logs',
+  summary: 'Show what a job has printed, from its beginning.',
+  details: [
+    'The daemon keeps the output of a job until its result is taken. With -f the word follows the job to its end; reading the end of a job takes its result, as link and stream do, and how it ended is told on standard error. Without -f it ends when nothing has come for half a second, and a job that runs keeps everything.',
+    'A job that was started with output discarded has none. Without JOB it is the only one that runs.',
+  ],
+  operands: [
+    { name: 'HANDLE', kind: 'handle' },
+    { name: 'JOB', kind: 'plain', isOptional: true },
+  ],
+  flags: [
+    { name: 'follow', short: 'f', text: 'Go on until the job ends.' },
+    { name: 'raw', text: 'Write to a terminal as it is, control characters included.' },
+  ],
+  examples: [
+    ['warden logs -f box', 'of the job that runs'],
+    ['warden logs box 7 --jsonl', 'pieces with the name of their stream'],
+  ],
+  async run(given, context) {
+    const { terminal } = context;
+    const box = (await context.connect()).container(given.operands[0]!);
+    const job = box.job(await findJobId(box, given.operands[1]));
+    const left = new AbortController();
+    let timer: NodeJS.Timeout | undefined;
+    const rearm = (): void => {
+      clearTimeout(timer);
+      if (!given.has('follow')) timer = setTimeout(() => left.abort(), QUIET_MS);
+    };
+    const writer = new OutputWriter(terminal, given.has('raw'));
+    const chunks = job.stream({ signal: left.signal });
+    try {
+      for (;;) {
+        rearm();
+        const step = await chunks.next();
+        // a slow reader is no silence of the job
+        clearTimeout(timer);
+        if (step.done) {
+          const { exitStatus, verdict } = step.value;
+          const text =
+            exitText(verdict) ?? `job ${job.id} of ${shown(box.handle)} ended with ${exitStatus}\n`;
+          await tell(context, text.trimEnd());
+          return 0;
+        }
+        if (context.format === 'text') await writer.write(step.value.stream, step.value.data);
+        else await write(terminal.stdout, formatJson(step.value));
+      }
+    } catch (error) {
+      if (left.signal.aborted && isWardenError(error, 'ABORTED')) return 0;
+      throw error;
+    } finally {
+      clearTimeout(timer);
+      await writer.end();
+    }
+  },
+};
+
+class OutputWriter {
+  readonly #terminal: Terminal;
+  readonly #filters: Readonly<Record<'stdout' | 'stderr', ShownStream | undefined>>;
+
+  constructor(terminal: Terminal, isRaw: boolean) {
+    const filter = (name: 'stdout' | 'stderr'): ShownStream | undefined =>
+      terminal[name].isTTY && !isRaw ? new ShownStream() : undefined;
+    this.#terminal = terminal;
+    this.#filters = { stdout: filter('stdout'), stderr: filter('stderr') };
+  }
+
+  async write(name: 'stdout' | 'stderr', data: Uint8Array): Promise<void> {
+    await write(this.#terminal[name], this.#filters[name]?.take(data) ?? data);
+  }
+
+  async end(): Promise<void> {
+    for (const name of ['stdout', 'stderr'] as const)
+      await write(this.#terminal[name], this.#filters[name]?.end() ?? new Uint8Array());
+  }
+}

@@ -1,0 +1,197 @@
+/** Words that show or move something, against a warden in memory. */
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { type FakeWarden, fakeWarden } from '@warden/client/testing';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { warden } from '../../test/word-run.ts';
+import { parsePlace } from './cp.ts';
+import { type Look, rowsOf } from './top-sample.ts';
+
+let fake: FakeWarden;
+let place: string;
+beforeEach(async () => {
+  fake = fakeWarden({
+    programs: {
+      talk: async ({ write, killed }) => {
+        write('stdout', 'out\x1b[2J\n');
+        write('stderr', 'err\n');
+        await new Promise((resolve) => killed.addEventListener('abort', resolve));
+        return 0;
+      },
+    },
+  });
+  place = fs.mkdtempSync(path.join(os.tmpdir(), 'warden-words-'));
+  await using client = await fake.connect();
+  await client.create({ handle: 'box', graceTime: 1000 });
+});
+afterEach(async () => {
+  await fake[Symbol.asyncDispose]();
+  fs.rmSync(place, { recursive: true });
+});
+
+describe('cp', () => {
+  it.each([
+    ['box:/tmp', { handle: 'box', path: '/tmp' }],
+    ['a:b:/c', undefined],
+    ['./a:/b', { path: './a:/b' }],
+    ['/a:/b', { path: '/a:/b' }],
+    ['-', { path: '-' }],
+    ['box:tmp', undefined],
+    [':/x', { path: ':/x' }],
+  ])('knows whose path %s is', (text, expected) => {
+    if (expected === undefined) expect(() => parsePlace(text)).toThrow('a path in a container is absolute');
+    else expect(parsePlace(text)).toEqual(expected);
+  });
+
+  it('copies files in and out, with names of directories completed', async () => {
+    fs.writeFileSync(path.join(place, 'file'), 'content', { mode: 0o750 });
+    expect(await warden(fake, ['cp', path.join(place, 'file'), 'box:/tmp/'])).toEqual({
+      status: 0,
+      stdout: '',
+      stderr: '/tmp/file: 7 B\n',
+    });
+    expect((await warden(fake, ['cp', 'box:/tmp/file', '-'])).stdout).toBe('content');
+    fs.mkdirSync(path.join(place, 'there'));
+    expect((await warden(fake, ['cp', '-q', 'box:/tmp/file', path.join(place, 'there')])).stderr).toBe('');
+    expect(fs.readFileSync(path.join(place, 'there/file'), 'utf8')).toBe('content');
+    expect((await warden(fake, ['cp', '-', 'box:/tmp/typed'], { input: 'x\x1b[2J' })).status).toBe(0);
+    const { stdout } = await warden(fake, ['cp', 'box:/tmp/typed', '-'], { terminals: ['stdout'] });
+    expect(stdout).toBe('x\\x1b[2J');
+  });
+
+  it('copies directories in and out, and shows how far it is on a terminal', async () => {
+    fs.mkdirSync(path.join(place, 'tree/sub'), { recursive: true });
+    fs.writeFileSync(path.join(place, 'tree/sub/file'), 'x'.repeat(3000));
+    const into = await warden(fake, ['cp', path.join(place, 'tree'), 'box:/tmp'], { terminals: ['stderr'] });
+    expect(into).toMatchObject({ status: 0, stdout: '' });
+    expect(into.stderr).toContain('\r\x1b[Ktree [========================] 100%  2.9 KiB of 2.9 KiB');
+    expect(into.stderr).toMatch(/\/tmp\/tree: 2\.9 KiB\n$/);
+    expect((await warden(fake, ['cp', 'box:/tmp/tree', path.join(place, 'back')])).status).toBe(0);
+    expect(fs.readFileSync(path.join(place, 'back/sub/file'), 'utf8')).toBe('x'.repeat(3000));
+    expect(await warden(fake, ['cp', 'box:/tmp/tree', path.join(place, 'back/sub/..')])).toMatchObject({
+      status: 0,
+    });
+    expect(fs.readdirSync(path.join(place, 'back')).sort()).toEqual(['sub', 'tree']);
+  });
+
+  it.each([
+    [['cp', 'a', 'b'], 'one of both has to be HANDLE:PATH'],
+    [['cp', 'box:/a', 'box:/b'], 'one of both has to be HANDLE:PATH'],
+    [['cp', 'box:/nowhere', '.'], 'ENOENT'],
+    [['cp', '/dev/null', 'box:/tmp/x'], '/dev/null cannot be copied'],
+    [['cp', '/nowhere', 'box:/tmp/x'], 'ENOENT'],
+    [['cp', 'box:/tmp'], 'TARGET is missing'],
+  ])('%#: says what it cannot copy', async (words, text) => {
+    const { status, stderr } = await warden(fake, [...words, '--jsonl']);
+    expect(status).toBe(125);
+    expect(stderr).toContain(text);
+  });
+});
+
+describe('logs', () => {
+  it('shows what there is and leaves the job, and with -f goes on to its end', async () => {
+    const { stdout: id } = await warden(fake, ['exec', '-d', 'box', '--', 'talk']);
+    expect(await warden(fake, ['logs', 'box'])).toEqual({
+      status: 0,
+      stdout: 'out\x1b[2J\n',
+      stderr: 'err\n',
+    });
+    const onTerminal = await warden(fake, ['logs', 'box', id.trim()], { terminals: ['stdout'] });
+    expect(onTerminal.stdout).toBe('out\\x1b[2J\n');
+    const lines = (await warden(fake, ['logs', 'box', '--jsonl'])).stdout.trim().split('\n');
+    expect(lines.map((line) => JSON.parse(line) as unknown)).toEqual([
+      { stream: 'stdout', data: 'out\x1b[2J\n' },
+      { stream: 'stderr', data: 'err\n' },
+    ]);
+    const followed = warden(fake, ['logs', '-f', 'box']);
+    await using client = await fake.connect();
+    await client.container('box').job(Number(id)).kill();
+    expect((await followed).stderr).toBe('err\njob ended: killed by signal 9 (SIGKILL)\n');
+    expect((await warden(fake, ['logs', 'box', id.trim()])).stderr).toContain('UNKNOWN_JOB');
+  });
+});
+
+describe('port', () => {
+  it('publishes and lists', async () => {
+    expect((await warden(fake, ['port', 'box'])).stdout).toBe('');
+    expect((await warden(fake, ['port', 'box', '8080:80'])).stdout).toBe('8080 -> 80\n');
+    expect((await warden(fake, ['port', 'box', '81', '--jsonl'])).stdout).toMatch(
+      /^\{"hostPort":\d+,"containerPort":81\}\n$/,
+    );
+    expect((await warden(fake, ['port', 'box'])).stdout).toMatch(/^8080 -> 80\n\d+ -> 81\n$/);
+    expect((await warden(fake, ['port', 'box', '8080:81'])).stderr).toContain('ALREADY_EXISTS');
+    expect((await warden(fake, ['port', 'box', '80:'])).stderr).toContain("'80:' is no port");
+    expect((await warden(fake, ['inspect', 'box'])).stdout).toMatch(/ {2}port +8080 -> 80\n/);
+  });
+});
+
+describe('events', () => {
+  it('shows what happens, filtered, and ends after as many as were asked for', async () => {
+    const all = warden(fake, ['events', '-n', '2']);
+    const exits = warden(fake, ['events', 'box', '--type', 'exit,oom', '--jsonl', '-n', '1']);
+    // both subscriptions stand once the daemon counts them
+    await using client = await fake.connect();
+    while ((await client.metrics()).subscribers < 2) await new Promise((resolve) => setTimeout(resolve, 5));
+    await client.create({ handle: 'n\x1bew' });
+    expect((await warden(fake, ['exec', 'box', '--', 'false'])).status).toBe(1);
+    expect((await all).stdout).toMatch(
+      /^\S+Z {2}created +n\\x1bew\n\S+Z {2}exit +box {2}job \d+: status 1\n$/,
+    );
+    expect(JSON.parse((await exits).stdout)).toMatchObject({ type: 'exit', handle: 'box', exitStatus: 1 });
+  });
+
+  it('refuses a type that is none', async () => {
+    expect(await warden(fake, ['events', '--type', 'oomm'])).toMatchObject({
+      status: 125,
+      stderr: expect.stringContaining("not 'oomm'; did you mean 'oom'?"),
+    });
+  });
+});
+
+describe('top', () => {
+  const look = (at: number, usages: Readonly<Record<string, bigint>>): Look => ({
+    at,
+    reports: Object.entries(usages).map(([handle, usage]) => ({
+      handle,
+      info: { state: 'active', events: [], jobIds: [], cpuStat: { usage, user: 0n, system: 0n } },
+    })),
+    metrics: {
+      containers: 1,
+      jobs: 0,
+      pools: [],
+      totals: { created: 0, destroyed: 0, exits: 0, outOfMemory: 0 },
+      uptimeMs: 0,
+      subscribers: 0,
+    },
+  });
+
+  it('reckons percent of a processor between two looks, and nothing from one', () => {
+    const before = look(1000, { a: 0n, b: 1_000_000_000n, gone: 0n });
+    const now = look(2000, { a: 250_000_000n, b: 500_000_000n, c: 5n });
+    expect(rowsOf(now, before, 'cpu').map(({ handle, cpu }) => [handle, cpu])).toEqual([
+      ['a', 25],
+      ['b', undefined],
+      ['c', undefined],
+    ]);
+    expect(rowsOf(now, undefined, 'handle').map(({ cpu }) => cpu)).toEqual([undefined, undefined, undefined]);
+  });
+
+  it('writes a table for each look', async () => {
+    const { status, stdout } = await warden(fake, [
+      'top',
+      '-n',
+      '2',
+      '--interval',
+      '10ms',
+      '--sort',
+      'memory',
+    ]);
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/^(1 containers {3}.*\n\nHANDLE .*STATE\nbox .*active\n\n){2}$/);
+    const { rows } = JSON.parse((await warden(fake, ['top', '-n', '1', '--jsonl'])).stdout) as {
+      rows: unknown[];
+    };
+    expect(rows).toMatchObject([{ handle: 'box', state: 'active', jobs: 0 }]);
+  });
+});
