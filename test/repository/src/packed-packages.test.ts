@@ -44,7 +44,8 @@ function published(name: string): readonly string[] {
   const skeleton =
     name === 'wshd' ? filesBelow(path.join(ROOT, 'skeleton')).map((file) => `skeleton/${file}`) : [];
   const assets = name === 'page' ? filesBelow(path.join(base, 'assets')).map((file) => `assets/${file}`) : [];
-  return [...ALWAYS, ...modules, ...programs, ...units, ...skeleton, ...assets];
+  const manual = name === 'cli' ? filesBelow(path.join(base, 'man')).map((file) => `man/${file}`) : [];
+  return [...ALWAYS, ...modules, ...programs, ...units, ...skeleton, ...assets, ...manual];
 }
 
 function packedManifest(name: string): Manifest {

@@ -1,5 +1,6 @@
 /** Every word for people: the one place that help, completion and manual pages are made from. */
 import { attach } from './attach.ts';
+import { completion } from './completion.ts';
 import { cp } from './cp.ts';
 import { events } from './events.ts';
 import { exec } from './exec.ts';
@@ -16,6 +17,7 @@ import type { Word } from './word.ts';
 /** In alphabetical order. */
 export const WORDS: readonly Word[] = [
   attach,
+  completion,
   cp,
   events,
   exec,
