@@ -1,7 +1,9 @@
-// `npm run test:sanitize -- [TEST FILES]`: the C code under the address and undefined-behaviour sanitizers, in use.
+// `npm run test:sanitize -- [--address] [TEST FILES]`: the C code under the address and undefined-behaviour sanitizers, in use.
 //
-// Everything native is built with them: the programs with the runtime inside, the library for a Node that is started with the runtime. On these run the C
-// tests, those that drive whole programs, and then the tests of the packages that use them and the integration suite, or the files named.
+// The programs are built with both, the runtime inside; on these run the C tests, those that drive whole programs, and then the tests of the packages
+// that use them and the integration suite, or the files named. The library has both as well while the packages are tested, for which Node
+// is started with the runtime; that makes the start of a daemon ten times as long, so in the integration suite it has the undefined-behaviour sanitizer only
+// (unless `--address` is given).
 // What a sanitizer finds ends the process; it is told in a file (native/sanitize/report.c), because a process of a container has nowhere else to tell it.
 //
 // warden-copy runs from a descriptor in roots without a dynamic linker, so there it has the undefined-behaviour sanitizer only, linked statically;
@@ -15,7 +17,8 @@ const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 const cache = path.join(root, 'node_modules/.cache/warden-sanitize');
 const log = path.join(cache, 'findings.log');
 const LOG_BYTES = 1 << 20;
-const files = process.argv.slice(2).filter((word) => word !== '--');
+const files = process.argv.slice(2).filter((word) => !word.startsWith('--'));
+const isAddressOnly = process.argv.includes('--address');
 
 /** Tests that run the programs; what is only TypeScript has nothing to gain. */
 const WITH_PROGRAMS = [
@@ -27,6 +30,8 @@ const WITH_PROGRAMS = [
   'test/compliance/',
   'test/integration/',
 ];
+const chosen = files.length > 0 ? files : WITH_PROGRAMS;
+const isOfDaemon = (file) => !isAddressOnly && file.includes('test/integration/');
 
 function run(command, args, env = {}) {
   const { status } = spawnSync(command, args, {
@@ -42,7 +47,21 @@ function make(...words) {
   return run('make', ['-s', '-C', 'native', ...variables, ...words]);
 }
 
-function library(name) {
+/** Runs test files on what was made; `library` is the one for the daemon. */
+function test(paths, library, env) {
+  if (paths.length === 0) return true;
+  // everything takes several times as long
+  const patience = ['--testTimeout', '300000', '--hookTimeout', '300000'];
+  return run(process.execPath, ['node_modules/vitest/vitest.mjs', 'run', ...patience, ...paths], {
+    UBSAN_OPTIONS: `print_stacktrace=1:log_path=${cache}/node`,
+    WARDEN_NATIVE_LIBRARY: library,
+    WARDEN_WSHD_DIRECTORY: `${cache}/out`,
+    WARDEN_TEST_PATIENCE: process.env.WARDEN_TEST_PATIENCE ?? '4',
+    ...env,
+  });
+}
+
+function runtime(name) {
   return spawnSync('gcc', [`-print-file-name=${name}`], { encoding: 'utf8' }).stdout.trim();
 }
 
@@ -71,31 +90,20 @@ for (const name of fs.readdirSync(cache).filter((one) => one.startsWith('node.')
 fs.writeFileSync(log, Buffer.alloc(LOG_BYTES));
 
 let passed = make('-j2', 'all');
+// after the others: what is made of the same sources in another way lies in a place of its own
+passed &&= make('-j2', 'LIBRARY_SANITIZE=undefined', `BUILD=${cache}/alone`, `OUT=${cache}/alone`, 'library');
 if (passed && files.length === 0) passed = make('test');
 if (passed) {
-  const options = `log_path=${cache}/node`;
-  passed = run(
-    process.execPath,
-    // everything takes several times as long
-    [
-      'node_modules/vitest/vitest.mjs',
-      'run',
-      '--testTimeout',
-      '300000',
-      '--hookTimeout',
-      '300000',
-      ...(files.length > 0 ? files : WITH_PROGRAMS),
-    ],
+  const beside = test(
+    chosen.filter((file) => !isOfDaemon(file)),
+    `${cache}/out/libwarden_native.so`,
     {
-      LD_PRELOAD: library('libasan.so'),
+      LD_PRELOAD: runtime('libasan.so'),
       // foreign programs that the tests start have the runtime as well, and findings of their own: they go on, and are left out by their names
-      ASAN_OPTIONS: `detect_leaks=0:halt_on_error=0:log_exe_name=1:${options}`,
-      UBSAN_OPTIONS: `print_stacktrace=1:${options}`,
-      WARDEN_NATIVE_LIBRARY: `${cache}/out/libwarden_native.so`,
-      WARDEN_WSHD_DIRECTORY: `${cache}/out`,
-      WARDEN_TEST_PATIENCE: process.env.WARDEN_TEST_PATIENCE ?? '4',
+      ASAN_OPTIONS: `detect_leaks=0:halt_on_error=0:log_exe_name=1:log_path=${cache}/node`,
     },
   );
+  passed = test(chosen.filter(isOfDaemon), `${cache}/alone/libwarden_native.so`, {}) && beside;
 }
 const found = findings();
 if (found.length > 0) process.stderr.write(`the sanitizers found:\n${found.join('\n')}\n`);
