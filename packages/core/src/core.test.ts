@@ -718,6 +718,23 @@ describe('recovery (spec behaviour.md 10)', () => {
     expect(host.inventory()).toEqual(EMPTY);
   });
 
+  it('writes no record again that says all of it already, and each that does not', async () => {
+    const [same, other] = [await warden.create(), await warden.create()];
+    const record = async (box: Container): Promise<string> =>
+      path.join((await box.info()).containerPath!, 'snapshot.json');
+    const files = [await record(same), await record(other)] as const;
+    await core.close();
+    // a job that nobody has any more
+    const jobs = { 99: { discard_output: false, log_tag: 'x', sockets: false } };
+    const { checksum: _, ...rest } = JSON.parse(fs.readFileSync(files[1], 'utf8')) as { checksum: string };
+    fs.writeFileSync(files[1], JSON.stringify({ ...rest, jobs }));
+    const before = files.map((file) => fs.statSync(file).ino);
+    core = await host.start();
+    expect(fs.statSync(files[0]).ino).toBe(before[0]);
+    expect(JSON.parse(fs.readFileSync(files[1], 'utf8'))).toMatchObject({ jobs: {} });
+    expect(fs.statSync(files[1]).ino).not.toBe(before[1]);
+  });
+
   it.each(CREATE_FAILPOINTS)('undoes what a daemon killed at %s had begun', async (name) => {
     await core.close();
     vi.stubEnv('WARDEN_FAILPOINT', `${name}=kill`);

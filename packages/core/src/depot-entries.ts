@@ -36,8 +36,9 @@ interface Entry {
 
 /** See the file's head. */
 export type DepotEntry = Entry &
+  /** `text`: of the file, as it was read. */
   (
-    | { readonly kind: 'recorded'; readonly record: ContainerRecord }
+    | { readonly kind: 'recorded'; readonly record: ContainerRecord; readonly text: string }
     /** Half made, or robbed of its record; `uid` as far as it is known. */
     | ({ readonly kind: 'unrecorded' } & Addresses)
     /** `isBlank`: the file has no content, as a power failure leaves one that was not yet on the disk. */
@@ -54,12 +55,22 @@ interface Addresses {
 
 /** All entries that are ours, by name. */
 export function readDepot(depot: string): readonly DepotEntry[] {
+  return directoriesIn(depot)
+    .sort()
+    .flatMap((name) => readEntry(depot, name) ?? []);
+}
+
+/** The ids of all entries that are ours now. Those that were there before are not read again. */
+export function idsInDepot(depot: string, before: readonly DepotEntry[]): Set<ContainerId> {
+  const known = new Map(before.map(({ name, id }) => [name, id]));
+  return new Set(directoriesIn(depot).flatMap((name) => known.get(name) ?? readEntry(depot, name)?.id ?? []));
+}
+
+function directoriesIn(depot: string): string[] {
   return fs
     .readdirSync(depot, { withFileTypes: true })
     .filter((entry) => entry.isDirectory())
-    .map(({ name }) => name)
-    .sort()
-    .flatMap((name) => readEntry(depot, name) ?? []);
+    .map(({ name }) => name);
 }
 
 function readEntry(depot: string, name: string): DepotEntry | undefined {
@@ -68,12 +79,12 @@ function readEntry(depot: string, name: string): DepotEntry | undefined {
     const [id = ''] = name.slice(QUARANTINE_PREFIX.length).split('.');
     if (!name.startsWith(QUARANTINE_PREFIX) || !isContainerId(id)) return undefined;
     const record = readRecord(directory);
-    const known = isFault(record) ? undefined : record;
+    const known = record === undefined || isFault(record) ? undefined : record.record;
     return { kind: 'set-aside', id, name, directory, record: known, ...addressesIn(readConfig(directory)) };
   }
   const record = readRecord(directory);
   if (record !== undefined && !isFault(record))
-    return { kind: 'recorded', id: record.id, name, directory, record };
+    return { kind: 'recorded', id: record.record.id, name, directory, ...record };
   const config = readConfig(directory);
   const id = config.get('id') ?? (isContainerId(name) ? name : undefined);
   if (id === undefined || !isContainerId(id)) return undefined;
@@ -100,16 +111,21 @@ interface Fault {
   readonly isBlank: boolean;
 }
 
-function isFault(found: ContainerRecord | Fault | undefined): found is Fault {
-  return found !== undefined && 'fault' in found;
+interface Found {
+  readonly record: ContainerRecord;
+  readonly text: string;
+}
+
+function isFault(found: Found | Fault): found is Fault {
+  return 'fault' in found;
 }
 
 /** `undefined`: there is none. */
-function readRecord(directory: string): ContainerRecord | Fault | undefined {
+function readRecord(directory: string): Found | Fault | undefined {
   let text: string | undefined;
   try {
     text = fs.readFileSync(path.join(directory, RECORD_FILE), 'utf8');
-    return parseRecord(text);
+    return { record: parseRecord(text), text };
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     return { fault: toWardenError(error), isBlank: text !== undefined && /^[\0\s]*$/.test(text) };

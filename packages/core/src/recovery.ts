@@ -4,7 +4,7 @@
  */
 import { type ContainerId, type Init, isWardenError, toWardenError, WardenError } from '@warden/interface';
 import { ManagedContainer } from './container.ts';
-import { type DepotEntry, readDepot } from './depot-entries.ts';
+import { type DepotEntry, idsInDepot, readDepot } from './depot-entries.ts';
 import { KILL_TIMEOUT_MS, releaseDrivers, removeDirectory } from './destroy.ts';
 import { type Engine, networkSpecOf, poolUsage, returnToPools, trySave } from './engine.ts';
 import { killInit } from './frozen.ts';
@@ -13,6 +13,7 @@ import { attachInit } from './init-connection.ts';
 import { watchOutOfMemory } from './limits.ts';
 import { pauseContainer } from './pause.ts';
 import { quarantine, setAside } from './quarantine.ts';
+import { serializeRecord } from './record.ts';
 import { stopContainer } from './stop.ts';
 
 /** So many inits are asked at a time: each has to wake up for its answer, and on a busy machine that takes a while. */
@@ -42,8 +43,9 @@ export async function recoverContainers(engine: Engine): Promise<void> {
     }
   }
   sortByOrder(engine);
-  await reconcile(engine);
-  await engine.options.images?.recover(new Set(readDepot(engine.options.depot).map(({ id }) => id)));
+  const kept = idsInDepot(engine.options.depot, entries);
+  await reconcile(engine, kept);
+  await engine.options.images?.recover(kept);
   engine.logger.info('recovered', {
     containers: engine.containers.size,
     setAside: setAside(engine.options.depot).length,
@@ -113,7 +115,7 @@ async function recoverOne(
   if (entry.kind === 'recorded') {
     if (entry.name !== entry.id)
       engine.logger.info('container-moved', { id: entry.id, directory: entry.directory });
-    await recoverRecorded(engine, new ManagedContainer(entry.record, entry.directory), init);
+    await recoverRecorded(engine, entry, init);
   } else if (entry.kind === 'unrecorded' || (entry.kind === 'broken' && entry.isBlank && !init)) {
     // after a power failure nothing lives, and a record without content was not yet on the disk
     await removeUnrecorded(engine, entry, init);
@@ -124,12 +126,14 @@ async function recoverOne(
   }
 }
 
+type RecordedEntry = Extract<DepotEntry, { kind: 'recorded' }>;
+
 async function recoverRecorded(
   engine: Engine,
-  container: ManagedContainer,
+  { record, directory, text }: RecordedEntry,
   init: Init | undefined,
 ): Promise<void> {
-  const { record } = container;
+  const container = new ManagedContainer(record, directory);
   const { id, handle } = record;
   if (init === undefined || record.state === 'born' || record.isDestroying) {
     const what = record.isDestroying ? 'half-destroyed' : record.state === 'born' ? 'half-made' : 'dead';
@@ -142,7 +146,7 @@ async function recoverRecorded(
     });
   } else {
     try {
-      await takeOver(engine, container, init);
+      await takeOver(engine, { container, text }, init);
     } catch (error) {
       engine.logger.error('container-not-continued', { id, handle, error: toWardenError(error) });
       letGo(engine, container, init);
@@ -219,7 +223,11 @@ export async function removeUnrecorded(
   engine.logger.info('directory-without-record-removed', { id });
 }
 
-async function takeOver(engine: Engine, container: ManagedContainer, init: Init): Promise<void> {
+async function takeOver(
+  engine: Engine,
+  { container, text }: { readonly container: ManagedContainer; readonly text: string },
+  init: Init,
+): Promise<void> {
   const { drivers, failpoints } = engine;
   const { record } = container;
   await drivers.network.restore(networkSpecOf(engine, container), record.drivers.network, {
@@ -234,7 +242,8 @@ async function takeOver(engine: Engine, container: ManagedContainer, init: Init)
   await failpoints.pass('recover.register');
   attachInit(engine, container, init);
   await failpoints.pass('recover.jobs');
-  trySave(engine, container); // a full disk is no reason to give a living container up
+  // mostly it says all of this already; a full disk is no reason to give a living container up
+  if (serializeRecord(record) !== text) trySave(engine, container);
   await failpoints.pass('recover.record');
   // last: a kill while no daemon was there stops the container now
   if (record.memoryLimit !== undefined) await watchAgain(engine, container);
@@ -292,10 +301,10 @@ async function applyLimits(engine: Engine, { record, handle }: ManagedContainer)
 }
 
 /** Kernel objects that carry our names but belong to no container: left by a daemon that died between two steps. */
-export async function reconcile(engine: Engine): Promise<void> {
+async function reconcile(engine: Engine, inDepot: ReadonlySet<ContainerId>): Promise<void> {
   const { drivers } = engine;
   const keep = new Set([...engine.containers.values()].map(({ record }) => record.id));
-  for (const { id } of readDepot(engine.options.depot)) keep.add(id);
+  for (const id of inDepot) keep.add(id);
   for (const id of await drivers.network.sweep(keep)) engine.logger.info('network-swept', { id });
   await engine.failpoints.pass('recover.network-swept');
   for (const id of await drivers.cgroup.list()) {

@@ -100,13 +100,13 @@ export class BandwidthLimits {
     this.#requested.set(spec.id, limit);
   }
 
-  /** Takes limits of either way away. Idempotent. */
-  clear(id: ContainerId, link: Link | undefined): void {
+  /** Takes limits of either way away. Idempotent. `mayHaveShaper`: whether its intermediate device is to be looked for. */
+  clear(id: ContainerId, link: Link | undefined, mayHaveShaper = true): void {
     this.#requested.delete(id);
     this.#clearRules(id);
     if (link !== undefined && isMarked(link)) unshapeNear(this.#parts.kernel.netlink(), link);
     this.#clearFarEnd(id, link);
-    this.#clearQueues(id, link);
+    if (mayHaveShaper) this.#clearQueues(id, link);
   }
 
   /** As {@link clear}, for a link that is released and goes with its namespace. */

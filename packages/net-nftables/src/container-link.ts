@@ -5,6 +5,7 @@ import { addressBytes, networkOf, parseAddress } from './ipv4-address.ts';
 import { linkEnds } from './link-names.ts';
 import type { NetlinkConnection } from './netlink-connection.ts';
 import { isKernelError } from './netlink-connection.ts';
+import type { MessageBody } from './netlink-message.ts';
 import type { Link } from './rtnetlink.ts';
 import {
   addAddress,
@@ -88,9 +89,14 @@ function foreignLink({ name, alias }: Link, cause: unknown): WardenError {
   );
 }
 
-/** Gives an existing link its address and neighbour again. Idempotent. */
-export function ensureAddressing(connection: NetlinkConnection, spec: NetworkSpec, link: Link): void {
-  connection.route(...addressing(spec, link));
+/** Gives an existing link its address and neighbour again, and what else it shall have, in one go. Idempotent. */
+export function ensureAddressing(
+  connection: NetlinkConnection,
+  spec: NetworkSpec,
+  link: Link,
+  ...others: readonly MessageBody[]
+): void {
+  connection.route(...addressing(spec, link), ...others);
 }
 
 function addressing(spec: NetworkSpec, link: Link): ReturnType<typeof addAddress>[] {

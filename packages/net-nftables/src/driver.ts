@@ -88,6 +88,12 @@ export function nftablesNetwork(options: NftablesNetworkOptions): DriverFactory<
   return (components) => new NftablesNetwork(options, components);
 }
 
+/** Links and intermediate devices with our alias. */
+interface OwnLinks {
+  readonly links: Map<ContainerId, Link>;
+  readonly shapers: Set<ContainerId>;
+}
+
 class NftablesNetwork implements NetworkDriver {
   readonly role = 'network';
   readonly name = 'nftables';
@@ -98,6 +104,8 @@ class NftablesNetwork implements NetworkDriver {
   readonly #links: LinkSettings;
   /** Released links that have not gone yet. */
   readonly #pendingLinks = new Map<ContainerId, { readonly index: number; readonly timer: NodeJS.Timeout }>();
+  /** Listed once for all that are restored behind a setup, each until something is done to it. One that has gone since is found out by its number. */
+  #atSetup: OwnLinks = { links: new Map(), shapers: new Set() };
   #connection: NetlinkConnection | undefined;
   #inventory: Inventory | undefined;
   #published: number | undefined;
@@ -197,6 +205,7 @@ class NftablesNetwork implements NetworkDriver {
   }
 
   async attach(spec: NetworkSpec, _state: DriverState, pid: number): Promise<void> {
+    this.#atSetup.links.delete(spec.id);
     this.#freed.claim(parseAddress(spec.containerIp));
     if (this.#bandwidth.has(spec.id)) this.#bandwidth.clear(spec.id, undefined);
     // Before the link: it must not carry a packet that no rule is about.
@@ -246,6 +255,7 @@ class NftablesNetwork implements NetworkDriver {
   }
 
   async setBandwidth(spec: NetworkSpec, _state: DriverState, limit: BandwidthLimit): Promise<void> {
+    this.#atSetup.links.delete(spec.id);
     const link = this.#existingLink('set-bandwidth', spec.id);
     try {
       this.#bandwidth.set(spec, link, limit);
@@ -267,13 +277,21 @@ class NftablesNetwork implements NetworkDriver {
       readonly bandwidth?: BandwidthLimit;
     },
   ): Promise<void> {
-    const link = this.#existingLink('restore', spec.id);
+    const seen = this.#atSetup.links.get(spec.id);
+    this.#atSetup.links.delete(spec.id);
+    const link = seen ?? this.#existingLink('restore', spec.id);
+    const mayHaveShaper = seen === undefined || this.#atSetup.shapers.has(spec.id);
+    try {
+      const loopback = recorded.mappings.length > 0 ? [routeLoopback(link.index)] : [];
+      // Before the rules, which setup has put in force for all links: of one that has gone nothing is to stay.
+      ensureAddressing(this.#netlink(), spec, link, ...loopback);
+    } catch (cause) {
+      throw failure('restore', link.name, cause);
+    }
     this.#replaceRules(spec, recorded.egress, recorded.mappings);
     this.#failpoints.passSync('nftables.restore-rules');
     try {
-      ensureAddressing(this.#netlink(), spec, link);
-      if (recorded.mappings.length > 0) this.#netlink().route(routeLoopback(link.index));
-      if (recorded.bandwidth === undefined) this.#bandwidth.clear(spec.id, link);
+      if (recorded.bandwidth === undefined) this.#bandwidth.clear(spec.id, link, mayHaveShaper);
       else this.#bandwidth.set(spec, link, recorded.bandwidth);
       this.#note(spec);
     } catch (cause) {
@@ -283,6 +301,7 @@ class NftablesNetwork implements NetworkDriver {
 
   async release(spec: NetworkSpec): Promise<void> {
     const name = linkEnds(spec.id).host.name;
+    this.#atSetup.links.delete(spec.id);
     try {
       const link = findLink(this.#netlink(), name);
       // Before the rules go: without them nothing would stop what still runs inside.
@@ -300,6 +319,7 @@ class NftablesNetwork implements NetworkDriver {
   }
 
   async sweep(keep: ReadonlySet<ContainerId>): Promise<readonly ContainerId[]> {
+    this.#atSetup.links.clear();
     const { found, links } = this.#owners();
     const removed = [...found].filter((id) => !keep.has(id));
     for (const id of removed) {
@@ -432,9 +452,9 @@ class NftablesNetwork implements NetworkDriver {
   }
 
   #portsOf(id: ContainerId): number[] {
-    return [...this.#containers().ports]
-      .filter(([, port]) => port.owner === id)
-      .map(([hostPort]) => hostPort);
+    const owned: number[] = [];
+    for (const [hostPort, { owner }] of this.#containers().ports) if (owner === id) owned.push(hostPort);
+    return owned;
   }
 
   /** Tells whether exactly this mapping is in force. Errors: `ALREADY_EXISTS` when the port leads elsewhere. */
@@ -466,7 +486,7 @@ class NftablesNetwork implements NetworkDriver {
     });
   }
 
-  #ownLinks(): { readonly links: Map<ContainerId, Link>; readonly shapers: Set<ContainerId> } {
+  #ownLinks(): OwnLinks {
     const links = new Map<ContainerId, Link>();
     const shapers = new Set<ContainerId>();
     for (const link of this.#netlink().route(dumpLinks()).map(readLink)) {
@@ -482,7 +502,8 @@ class NftablesNetwork implements NetworkDriver {
   /** Links that live while somebody emptied the table: from the first transaction on they are denied, not forgotten. */
   #ensureDefaults(): MessageBody[] {
     const { chains } = this.#containers();
-    return [...this.#ownLinks().links].flatMap(([id, { index }]) => {
+    this.#atSetup = this.#ownLinks();
+    return [...this.#atSetup.links].flatMap(([id, { index }]) => {
       // Released, cut off, and gone in a moment: rules for it would stay.
       if (this.#pendingLinks.get(id)?.index === index) return [];
       return chains.has(id)

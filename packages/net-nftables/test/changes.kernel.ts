@@ -79,6 +79,22 @@ describe('a change that fails', () => {
     connection.close();
   });
 
+  it('is the restoration of a link that went after the setup had seen it, and of one made since it is none', async () => {
+    await driver.attach(A, {}, peer.pid);
+    const next = makeDriver();
+    await next.setup(POLICY);
+    net.host.run('ip', 'link', 'delete', linkOf(A));
+    const before = table();
+    const recorded = { mappings: [{ hostPort: 8080, containerPort: 80 }], egress: [WIDE] };
+    await expect(next.restore(A, {}, recorded)).rejects.toMatchObject({ fields: { errno: 'ENODEV' } });
+    expect(table()).toBe(before);
+    await next.attach(A, {}, peer.pid);
+    await next.restore(A, {}, recorded);
+    expect(table()).toContain('8080');
+    await next.sweep(new Set());
+    await next.close();
+  });
+
   it('leaves the container with all it had, or without anything when it was to be attached', async () => {
     await driver.attach(A, {}, peer.pid);
     await driver.attach(B, {}, peer.pid);
