@@ -28,6 +28,8 @@ import {
 /** Init answers at once; longer than this it hangs or is stopped. */
 const HELLO_TIMEOUT_MS = 5000;
 const KILL_TIMEOUT_MS = 10_000;
+/** So long init may keep what it could forget: a message of its own would wake it up, and its answer this process, once more for each job. */
+const FORGET_WITHIN_MS = 20;
 
 /** How containers of one kind differ for the daemon. */
 export interface ContainerKind {
@@ -88,6 +90,8 @@ class ConnectedInit implements Init {
   #onReady: (() => void) | undefined;
   #onHelloFailed: ((error: WardenError) => void) | undefined;
   #disconnecting = false;
+  readonly #toForget: number[] = [];
+  #forgetting: NodeJS.Timeout | undefined;
 
   constructor(fd: number, directory: string, process: InitProcess, kind: ContainerKind) {
     this.#directory = directory;
@@ -143,17 +147,19 @@ class ConnectedInit implements Init {
     const inline =
       spec.stdin.length <= STDIN_INLINE_MAX || spec.openInput === true || spec.terminal !== undefined;
     const fds = inline ? [] : [makeSealedMemfd('stdin', spec.stdin)];
-    return await this.#connection.request(
+    const spawned = this.#connection.request(
       'spawn',
       (writer, sequence) => writeSpawn(writer, sequence, this.#kind.adapt(spec), inline),
       MESSAGE.SPAWNED,
       (message, received) => this.#jobs.spawned(message, received, spec),
       { fds },
     );
+    this.#sendForgotten(); // behind it: init is awake anyway, and both answers are read in one turn
+    return await spawned;
   }
 
   acknowledge(): void {
-    this.forget(0); // no job has this id
+    this.#sendForget(0); // no job has this id
   }
 
   async signalJob(jobId: number, signal: number, tree: boolean): Promise<void> {
@@ -216,6 +222,18 @@ class ConnectedInit implements Init {
   forget(jobId: number): void {
     this.#jobs.forget(jobId);
     if (!this.#connection.isOpen) return;
+    this.#toForget.push(jobId);
+    this.#forgetting ??= setTimeout(() => this.#sendForgotten(), FORGET_WITHIN_MS).unref();
+  }
+
+  #sendForgotten(): void {
+    clearTimeout(this.#forgetting);
+    this.#forgetting = undefined;
+    for (const jobId of this.#toForget.splice(0)) this.#sendForget(jobId);
+  }
+
+  #sendForget(jobId: number): void {
+    if (!this.#connection.isOpen) return;
     this.#connection
       .request(
         'forget',
@@ -239,6 +257,7 @@ class ConnectedInit implements Init {
   }
 
   disconnect(): void {
+    this.#sendForgotten(); // the next daemon is not to be told of them
     this.#disconnecting = true;
     this.#connection.close(unavailable('disconnect'));
     this.#process.release();

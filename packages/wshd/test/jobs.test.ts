@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { readdirSync } from 'node:fs';
 import type { Init, InitDriver } from '@warden/interface';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Depot, openDescriptors, output, shell, start } from './container.ts';
@@ -149,6 +150,27 @@ describe.skipIf(needs !== undefined)(`jobs${needs === undefined ? '' : ` [needs:
     expect(await second!.exited).toEqual({ exitCode: 0 });
     init.forget(early.id);
     init.forget(long.id);
+  });
+
+  test('what is forgotten goes soon, with the next job or at the end of the connection, and no daemon hears of it again', async () => {
+    const spec = depot.spec('0000000000m');
+    let own = await start(driver, spec);
+    const ended = async (): Promise<number> => {
+      const job = await own.spawn(shell(++lastId, ''));
+      await Promise.all([output(job), job.exited]);
+      return job.id;
+    };
+    const kept = (): number => readdirSync(`/proc/${own.pid}/fd`).length;
+    const before = kept();
+    own.forget(await ended());
+    await expect.poll(kept, { timeout: 10_000 }).toBe(before);
+    own.forget(await ended());
+    own.forget(await ended());
+    own.disconnect();
+    own = (await driver.connect(spec.directory))!;
+    expect(own.recoveredJobs).toEqual([]);
+    await expect.poll(kept, { timeout: 10_000 }).toBe(before);
+    await own.kill();
   });
 
   test('when init dies all that waits fails, and what was written is still delivered', async () => {
