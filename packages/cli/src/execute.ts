@@ -78,10 +78,20 @@ async function perform(performance: Performance): Promise<Outcome | undefined> {
   if (command.name === 'stream') return { exitStatus: await streamJob(client, performance), isRun: false };
   if (command.name === 'shell')
     return { exitStatus: await openShell(client, message, context, signal), isRun: true };
+  if (command.name === 'net_out') await requireNames(client, message);
   const answer = (await client.request(command.type, message, signal)) as Message;
   await write(terminal.stdout, options.json ? formatJson(answer) : formatAnswer(command.response, answer));
   if (command.name === 'link') await tellWhy(answer, performance);
   return undefined;
+}
+
+/** A daemon that skips the name of a rule would open more than was asked for. */
+async function requireNames(client: WardenClient, { domain }: Message): Promise<void> {
+  const feature = 'egress-domain';
+  if (domain === undefined || (await client.features()).has(feature)) return;
+  throw new WardenError('UNSUPPORTED', 'this daemon knows no rules about names; allow addresses', {
+    fields: { operation: 'net_out', feature },
+  });
 }
 
 function tooLate(timeoutMs: number, cause: unknown): WardenError {

@@ -120,6 +120,18 @@ export function containerEvent(answer: EventsResponse): ContainerEvent | undefin
       return { ...event, type: 'output-limit', jobId: job_id };
     case 'oom':
       return { ...event, type: 'oom' };
+    case 'network-denied': {
+      const { destination, name, protocol, port, count = 1 } = answer;
+      return {
+        ...event,
+        type: 'network-denied',
+        ...(destination !== undefined && { destination }),
+        ...(name !== undefined && { name }),
+        protocol: protocol as 'tcp',
+        ...(port !== undefined && { port }),
+        count,
+      };
+    }
     default:
       return { ...event, type: type as 'created' };
   }

@@ -152,6 +152,8 @@ export class ClientContainer implements Container {
 
   /** See {@link Container.netOut}. */
   async netOut(spec: NetOutSpec): Promise<void> {
+    // a daemon that skips the field would open more than was asked for
+    if (spec.domain !== undefined) await requireFeature(this.#session, 'egress-domain', 'net out');
     await this.#send(MessageType.NetOut, netOutRequest(this.handle, spec));
   }
 

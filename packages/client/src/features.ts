@@ -12,7 +12,8 @@ export type Feature =
   | 'metrics'
   | 'events'
   | 'files'
-  | 'images';
+  | 'images'
+  | 'egress-domain';
 
 /** Errors: `UNSUPPORTED` with the field `feature`. */
 export async function requireFeature(

@@ -75,6 +75,7 @@ export function netOutRequest(handle: string, spec: NetOutSpec): Fields {
     icmp_type: spec.icmpType,
     icmp_code: spec.icmpCode,
     log: spec.log,
+    domain: spec.domain,
   });
 }
 

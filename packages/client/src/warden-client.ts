@@ -216,6 +216,11 @@ export class WardenClient implements Warden {
     return this.#session.callAtHome(type, value, signal);
   }
 
+  /** What the daemon knows beyond the original's protocol, in words; of one that knows nothing of it, none. */
+  async features(): Promise<ReadonlySet<string>> {
+    return this.#session.features();
+  }
+
   /** Low level: as {@link request} for a Stream request; the final answer is the return value. */
   async *requestStream(
     value: object,

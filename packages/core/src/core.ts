@@ -3,6 +3,7 @@ import { WardenError } from '@warden/interface';
 import type { ManagedContainer } from './container.ts';
 import { ContainerIds } from './container-id.ts';
 import { prepareContainer } from './create.ts';
+import { reportDenials } from './denials.ts';
 import { type Engine, trySave } from './engine.ts';
 import { EventBus } from './event-bus.ts';
 import { failpoints } from './failpoint.ts';
@@ -36,6 +37,7 @@ export async function createCore(options: CoreOptions): Promise<Core> {
   const engine = makeEngine(options);
   await drivers.init.setup(options.depot);
   await drivers.cgroup.setup();
+  reportDenials(engine);
   await drivers.network.setup(hostSpec(options));
   await recoverContainers(engine);
   engine.warm.fill();

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { groupsForNested, resolvConf } from './init-spec.ts';
+import { groupsForNested, resolvConf, withResolver } from './init-spec.ts';
 
 const HOST_IP = '10.254.0.5';
 
@@ -44,6 +44,21 @@ describe('resolv.conf', () => {
     ],
   ])('is %s', (_title, servers, hostFile, expected) => {
     expect(resolvConf(servers, HOST_IP, hostFile)).toBe(expected);
+  });
+});
+
+describe('resolv.conf of a container whose driver answers questions for names', () => {
+  it.each([
+    ['names the gateway where there is no server', '', `nameserver ${HOST_IP}\n`],
+    [
+      'names it where containers can reach none',
+      'search example\nnameserver 2001:db8::1\n',
+      `search example\nnameserver 2001:db8::1\nnameserver ${HOST_IP}\n`,
+    ],
+    ['stays as it is otherwise', 'nameserver 198.51.100.1\n', 'nameserver 198.51.100.1\n'],
+  ])('%s', (_title, file, expected) => {
+    expect(withResolver(file, HOST_IP)).toBe(expected);
+    expect(withResolver(file, undefined)).toBe(file);
   });
 });
 

@@ -57,7 +57,10 @@ export function initSpecOf(engine: Engine, container: ManagedContainer): InitSpe
     confinement: confinementOf(options, uid),
     user: { name: USER_NAME, uid, gid: uid, home: `/home/${USER_NAME}`, shell: '/bin/bash' },
     hosts: `127.0.0.1 localhost\n${network.containerIp} ${id}\n`,
-    resolvConf: resolvConf(options.network.dnsServers, network.hostIp),
+    resolvConf: withResolver(
+      resolvConf(options.network.dnsServers, network.hostIp),
+      drivers.network.supports.namedEgress === true ? network.hostIp : undefined,
+    ),
     nice: options.nice,
   };
 }
@@ -93,6 +96,12 @@ export function resolvConf(
   const kept = lines.filter((line) => !isServer(line) || !/^\s*nameserver\s+(127\.|::1)/.test(line));
   if (lines.some(isServer) && !kept.some(isServer)) kept.push(`nameserver ${hostIp}`);
   return kept.map((line) => `${line}\n`).join('');
+}
+
+/** Programs of a container that knows no name server, or only ones it cannot reach, ask nobody, even when the driver's resolver would answer; it does so at any address. */
+export function withResolver(file: string, hostIp: string | undefined): string {
+  if (hostIp === undefined || /^\s*nameserver\s+\d+\./m.test(file)) return file;
+  return `${file}nameserver ${hostIp}\n`;
 }
 
 function readHostResolvConf(): string {

@@ -7,6 +7,7 @@ import {
   WardenError,
 } from '@warden/interface';
 import type { ManagedContainer } from './container.ts';
+import { domainOf, isDomain } from './domain.ts';
 import { type Engine, networkSpecOf, saveRecord, trySave } from './engine.ts';
 import { formatAddress, parseAddress as parsePoolAddress } from './pools.ts';
 
@@ -129,6 +130,14 @@ function tooManyRules(used: number): WardenError {
 export function allowEgress(engine: Engine, container: ManagedContainer, spec: NetOutSpec): Promise<void> {
   container.requireState('active');
   const rule = egressRule(spec);
+  const { name, supports } = engine.drivers.network;
+  if (rule.domain !== undefined && supports.namedEgress !== true) {
+    throw new WardenError(
+      'UNSUPPORTED',
+      `the network driver ${name} has no rules about names here; allow addresses, or see what wardend doctor says about it`,
+      { fields: { operation: 'net out', object: rule.domain, driver: name } },
+    );
+  }
   return container.exclusive(async () => {
     container.requireState('active');
     const { record } = container;
@@ -153,8 +162,8 @@ export function allowEgress(engine: Engine, container: ManagedContainer, spec: N
 
 /** Turns the request into a rule. Errors: `INVALID_SPEC` with the original's texts. */
 export function egressRule(spec: NetOutSpec): EgressRule {
-  const { network, port, portRange, protocol = 'tcp', icmpType, icmpCode, log = false } = spec;
-  if (!network && port === undefined && !portRange)
+  const { network, port, portRange, protocol = 'tcp', icmpType, icmpCode, log = false, domain } = spec;
+  if (!network && port === undefined && !portRange && domain === undefined)
     throw invalid('Please specify network, port, and/or port_range.', spec);
   const ports = portRange
     ? parseRange(portRange)
@@ -166,6 +175,7 @@ export function egressRule(spec: NetOutSpec): EgressRule {
   return {
     protocol,
     log,
+    ...(domain === undefined ? {} : { domain: parseDomain(domain) }),
     ...(network ? { network: parseNetwork(network) } : {}),
     ...(ports ? { ports } : {}),
     ...(protocol === 'icmp' && icmpType !== undefined && icmpType !== -1
@@ -189,6 +199,17 @@ function parseRange(text: string): { first: number; last: number } {
   const [first, last] = [Number(low), Number(high)];
   if (first >= last) throw invalid('Port range maximum must be greater than minimum', text);
   return { first: Math.max(1, first), last: checkPort(last) };
+}
+
+/** Errors: `INVALID_SPEC`. */
+function parseDomain(text: string): string {
+  const domain = domainOf(text);
+  if (isDomain(domain)) return domain;
+  const advice = /^[\x20-\x7e]*$/.test(text) ? '' : '; write it in its ASCII form (xn--…)';
+  throw invalid(
+    `${show(text)} is no name of a host, as registry.example.org, nor *. and one for all names below it${advice}`,
+    text,
+  );
 }
 
 /** An address, a CIDR (host bits are ignored) or `a-b`. */

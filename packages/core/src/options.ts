@@ -55,6 +55,8 @@ export interface CoreOptions {
     readonly maxConnections?: number | undefined;
     /** Empty: derived from the host's resolv.conf. */
     readonly dnsServers: readonly string[];
+    /** Asked for containers with rules about names; empty or absent: `dnsServers`, and the host's without them. */
+    readonly resolverServers?: readonly string[];
   };
   readonly ports: NumberRange;
   readonly uids: NumberRange;
@@ -111,7 +113,10 @@ export interface CoreChanges
     >
   > {
   readonly network?: Partial<
-    Pick<CoreOptions['network'], 'pool' | 'allowNetworks' | 'denyNetworks' | 'allowHostAccess' | 'dnsServers'>
+    Pick<
+      CoreOptions['network'],
+      'pool' | 'allowNetworks' | 'denyNetworks' | 'allowHostAccess' | 'dnsServers' | 'resolverServers'
+    >
   >;
 }
 

@@ -63,7 +63,9 @@ async function renewRules(engine: Engine, container: ManagedContainer): Promise<
 /** What the network driver's set-up takes. */
 export function hostSpec({ network }: CoreOptions): Parameters<Engine['drivers']['network']['setup']>[0] {
   const { pool, allowNetworks, denyNetworks, allowHostAccess, maxConnections } = network;
-  return { pool, allowNetworks, denyNetworks, allowHostAccess, maxConnections };
+  const { dnsServers, resolverServers = [] } = network;
+  const nameServers = resolverServers.length > 0 ? resolverServers : dnsServers;
+  return { pool, allowNetworks, denyNetworks, allowHostAccess, maxConnections, nameServers };
 }
 
 function hostSpecText(options: CoreOptions): string {

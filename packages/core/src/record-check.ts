@@ -3,6 +3,7 @@
  * recovery, or be put into the kernel.
  */
 import { isContainerId, WardenError } from '@warden/interface';
+import { isDomain } from './domain.ts';
 import { parseAddress } from './pools.ts';
 import type { Stored } from './record.ts';
 
@@ -50,6 +51,7 @@ const isRangeOf =
 const RULE: Shape = {
   protocol: isOneOf('tcp', 'udp', 'icmp', 'all'),
   log: isFlag,
+  domain: optional((value) => typeof value === 'string' && isDomain(value)),
   network: optional(isRangeOf((value) => (typeof value === 'string' ? parseAddress(value) : undefined))),
   ports: optional(isRangeOf((value) => (isPort(value) ? (value as number) : undefined))),
   icmpType: optional(isByte),

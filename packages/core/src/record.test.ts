@@ -55,10 +55,20 @@ describe('the record of a container', () => {
     expect(parseRecord(JSON.stringify(stored))).toEqual(FULL);
   });
 
-  it.each([0, 3, 99, undefined, 'two'])('version %s is not', (version) => {
+  it.each([0, 4, 99, undefined, 'two'])('version %s is not', (version) => {
     const stored = JSON.parse(serializeRecord(FULL));
     stored.warden.version = version;
     expect(() => parseRecord(JSON.stringify(stored))).toThrow(/version/);
+  });
+
+  it('has a version that older daemons leave alone once a rule is about a name, and comes back with it', () => {
+    const versionOf = (text: string): number => JSON.parse(text).warden.version;
+    const egress = [...FULL.egress, { protocol: 'tcp' as const, log: false, domain: '*.example.org' }];
+    expect(versionOf(serializeRecord(FULL))).toBe(2);
+    expect(versionOf(serializeRecord({ ...FULL, egress }))).toBe(3);
+    expect(parseRecord(serializeRecord({ ...FULL, egress }))).toEqual({ ...FULL, egress });
+    const wrong = [{ protocol: 'tcp' as const, log: false, domain: 'Not A Name' }];
+    expect(() => parseRecord(serializeRecord({ ...FULL, egress: wrong }))).toThrow();
   });
 
   it('cut at every byte, it is never taken for a whole one', () => {

@@ -23,8 +23,12 @@ import { checkStored } from './record-check.ts';
 
 /** File name in the container's directory. */
 export const RECORD_FILE = 'snapshot.json';
-/** 1: without `destroying` and checksum. 2: this. What is newer than this is not understood, and so nothing is done to its container. */
-const VERSION = 2;
+/**
+ * 1: without `destroying` and checksum. 2: with them. 3: with rules about names, which an older daemon would take for rules about everything; written only
+ * where there are some. What is newer than this is not understood, and so nothing is done to its container.
+ */
+const VERSION = 3;
+const VERSION_WITHOUT_NAMES = 2;
 const OLDEST_VERSION = 1;
 
 /** States of all drivers, as planned. */
@@ -105,7 +109,7 @@ export function serializeRecord(record: ContainerRecord): string {
     },
     state: record.state,
     warden: {
-      version: VERSION,
+      version: record.egress.some(({ domain }) => domain !== undefined) ? VERSION : VERSION_WITHOUT_NAMES,
       ...(record.isDestroying ? { destroying: true } : {}),
       ...(record.isPaused ? { paused: true } : {}),
       // as pairs: a name may be one that JSON.parse would not give back as a key

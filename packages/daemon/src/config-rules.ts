@@ -1,5 +1,6 @@
 /** What makes sense of values that are of the right type: addresses, ranges, keys that belong together (spec config.md 3). */
 import net from 'node:net';
+import { parseNameServer } from '@warden/net-nftables';
 import type { Configuration } from './config.ts';
 import { describe, type Findings } from './config-values.ts';
 
@@ -52,6 +53,21 @@ function checkNetwork({ network }: Configuration, findings: Findings): void {
   for (const [index, text] of network.dns_servers.entries()) {
     if (net.isIP(text) === 0)
       problems.push(`network.dns_servers[${index}]: expected an address, found ${describe(text)}`);
+  }
+  for (const [index, text] of network.resolver_servers.entries()) {
+    if (!isNameServer(text))
+      problems.push(
+        `network.resolver_servers[${index}]: expected an address or address:port, found ${describe(text)}`,
+      );
+  }
+}
+
+function isNameServer(text: string): boolean {
+  try {
+    parseNameServer(text);
+    return true;
+  } catch {
+    return false;
   }
 }
 

@@ -279,6 +279,12 @@ export const SCHEMA: Readonly<Record<string, Readonly<Record<string, KeyRule>>>>
       fallback: [],
       about: "name servers for containers; empty: derived from the host's",
     },
+    resolver_servers: {
+      type: 'strings',
+      fallback: [],
+      about:
+        "name servers, as address or address:port, that the daemon asks for containers with egress rules about names; empty: those of network.dns_servers, and without them the host's",
+    },
   },
   port: {
     pool_start_port: {

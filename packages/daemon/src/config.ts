@@ -60,6 +60,7 @@ export interface Configuration {
     readonly allow_host_access: boolean;
     readonly max_connections: number | null;
     readonly dns_servers: readonly string[];
+    readonly resolver_servers: readonly string[];
   };
   readonly port: { readonly pool_start_port?: number; readonly pool_size?: number };
   readonly user: { readonly pool_start_uid: number; readonly pool_size: number };

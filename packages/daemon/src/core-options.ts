@@ -36,6 +36,7 @@ export function coreOptions(
       allowHostAccess: network.allow_host_access,
       maxConnections: network.max_connections ?? undefined,
       dnsServers: network.dns_servers,
+      resolverServers: network.resolver_servers,
     },
     ports: portPool(configuration.port, readEphemeralEnd()),
     uids,
@@ -59,7 +60,7 @@ export function coreOptions(
 /** What of the options can change while the daemon runs. */
 export function coreChanges(options: CoreOptions): CoreChanges {
   const { graceTime, rootfs, warmContainers, jobOutputLimit, rlimits, ports, uids } = options;
-  const { pool, allowNetworks, denyNetworks, allowHostAccess, dnsServers } = options.network;
+  const { pool, allowNetworks, denyNetworks, allowHostAccess, dnsServers, resolverServers } = options.network;
   return {
     graceTime,
     rootfs,
@@ -68,7 +69,14 @@ export function coreChanges(options: CoreOptions): CoreChanges {
     rlimits,
     ports,
     uids,
-    network: { pool, allowNetworks, denyNetworks, allowHostAccess, dnsServers },
+    network: {
+      pool,
+      allowNetworks,
+      denyNetworks,
+      allowHostAccess,
+      dnsServers,
+      ...(resolverServers !== undefined && { resolverServers }),
+    },
   };
 }
 

@@ -40,6 +40,7 @@ const LIVE: ReadonlySet<string> = new Set([
   'network.deny_networks',
   'network.allow_host_access',
   'network.dns_servers',
+  'network.resolver_servers',
   'port.pool_start_port',
   'port.pool_size',
   'user.pool_size',

@@ -247,6 +247,29 @@ export function networkCompliance(
       assert.equal(await box.namespace.connects(subject.outsideAddress, 7002), false);
       await end(subject, box);
     });
+    withSubject('opens by the name of a rule nothing that the name has not led to', async (subject) => {
+      const { driver, inventory } = subject;
+      if (driver.supports.namedEgress !== true) return;
+      const before = await inventory();
+      const box = await start(subject, SPEC);
+      const plain = await inventory();
+      const egress = [
+        rule({ domain: 'registry.example.org' }),
+        rule({ domain: '*.example.com', protocol: 'all' }),
+      ];
+      for (const one of egress) await driver.allowEgress(SPEC, box.state, one);
+      const named = await inventory();
+      assert.notDeepEqual(named, plain);
+      assert.equal(await box.namespace.connects(subject.outsideAddress, 7001), false);
+      await driver.restore(SPEC, persisted(box.state), { mappings: [], egress });
+      assert.deepEqual(await inventory(), named);
+      assert.equal(await box.namespace.connects(subject.outsideAddress, 7001), false);
+      await driver.restore(SPEC, persisted(box.state), { mappings: [], egress: [] });
+      assert.deepEqual(await inventory(), plain);
+      await driver.allowEgress(SPEC, box.state, egress[0]!);
+      await end(subject, box);
+      await eventually(async () => assert.deepEqual(await inventory(), before));
+    });
     withLink('keeps containers apart and the host closed', async (subject) => {
       const [box, other] = [await start(subject, SPEC), await start(subject, OTHER)];
       await other.namespace.listen(8080);

@@ -31,6 +31,18 @@ export type ContainerEvent = EventBase &
       }
     /** A job printed more than is kept of it, and was killed. */
     | { readonly type: 'output-limit'; readonly jobId: number }
+    /** The container was kept from reaching something: so many times since the last such event about the same. */
+    | {
+        readonly type: 'network-denied';
+        /** The address; absent for a name that was not looked up. */
+        readonly destination?: string;
+        /** The name that it asked for; with `destination`, what that leads to, and must not. */
+        readonly name?: string;
+        readonly protocol: 'tcp' | 'udp' | 'icmp' | 'dns';
+        /** Of TCP and UDP. */
+        readonly port?: number;
+        readonly count: number;
+      }
   );
 
 /** The kinds of events. */
@@ -48,6 +60,7 @@ export const EVENT_TYPES: readonly ContainerEventType[] = [
   'oom',
   'limit',
   'output-limit',
+  'network-denied',
 ];
 
 /** Which events. Absent fields admit everything. */

@@ -77,6 +77,7 @@ export type {
   EgressRule,
   InsideNetwork,
   Ipv4,
+  NetworkDenial,
   NetworkDriver,
   NetworkHostSpec,
   NetworkSpec,

@@ -27,6 +27,8 @@ export interface NetworkHostSpec {
   /** Destinations denied before the final reject (extension; empty in the original's last version). */
   readonly denyNetworks: readonly string[];
   readonly allowHostAccess: boolean;
+  /** Name servers that a driver with `supports.namedEgress` asks: `address` or `address:port`. Empty or absent: those of the host. */
+  readonly nameServers?: readonly string[] | undefined;
   /**
    * Connections (and flows of datagrams) of each container that the host keeps track of at a time; further ones are dropped at their first packet.
    * `undefined`: no limit but the host's own, which is one for all.
@@ -64,6 +66,11 @@ export interface PortMapping {
 
 /** One allow rule. Ranges are inclusive; absent means any. The newest rule is examined first. */
 export interface EgressRule {
+  /**
+   * Only addresses that this name was resolved to for the container: a name of lower-case labels, or `*.` and a name for all names below it. With `network`, those of
+   * them that lie within it; without, only public ones. Needs `supports.namedEgress`.
+   */
+  readonly domain?: string;
   readonly network?: { readonly first: Ipv4; readonly last: Ipv4 };
   readonly ports?: { readonly first: number; readonly last: number };
   readonly protocol: 'tcp' | 'udp' | 'icmp' | 'all';
@@ -90,6 +97,22 @@ export interface NetworkSupports {
   readonly bandwidth: boolean;
   /** From outside, only published ports can be reached (false: whatever is routed to the pool). */
   readonly closedInbound: boolean;
+  /** Egress rules may have a `domain`: the driver answers the container's questions for names. Absent: no. */
+  readonly namedEgress?: boolean;
+}
+
+/** Something that a container was kept from. */
+export interface NetworkDenial {
+  readonly id: ContainerId;
+  /** Where it wanted to go; absent for a name that was not looked up. */
+  readonly destination?: Ipv4;
+  /** The name it asked for. With `destination`: the name leads there, and that is not opened by a name. */
+  readonly name?: string;
+  readonly protocol: 'tcp' | 'udp' | 'icmp' | 'dns';
+  /** Of TCP and UDP. */
+  readonly port?: number;
+  /** How often it was seen since it was last told. What comes faster than the driver looks is not seen. */
+  readonly count: number;
 }
 
 /** A network driver. */
@@ -149,6 +172,12 @@ export interface NetworkDriver {
 
   /** Removes every own object whose id is not in `keep`. Called at start, after recovery. */
   sweep(keep: ReadonlySet<ContainerId>): Promise<readonly ContainerId[]>;
+
+  /**
+   * From now on, tells what containers were kept from: now and then, several at once, the same ones as one. For one listener, which does not throw. A driver that
+   * cannot see it says so in the log at `setup`. Optional.
+   */
+  watchDenials?(listener: (denials: readonly NetworkDenial[]) => void): void;
 
   /** Closes sockets. The rules stay in force. */
   close(): Promise<void>;

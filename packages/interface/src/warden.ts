@@ -357,6 +357,11 @@ export interface NetOutSpec {
   readonly icmpType?: number | undefined;
   readonly icmpCode?: number | undefined;
   readonly log?: boolean;
+  /**
+   * Only what this name leads to: `registry.example.org`, or `*.example.org` for all names below it. With `network`, only addresses within it; without, only public ones.
+   * (An extension.)
+   */
+  readonly domain?: string | undefined;
 }
 
 /** A reference to a container by handle. Making one costs nothing and asks nobody; operations fail with `UNKNOWN_HANDLE`. */

@@ -118,6 +118,30 @@ export class NetlinkSocket {
     throw nativeFailure('netlink', this.#protocol, -EINTR, { detail: 'the dump kept changing' });
   }
 
+  /**
+   * What the kernel has sent by itself: whole messages, header included, of at most `datagrams` datagrams; empty when there is nothing. Does not
+   * wait. For a socket that has asked for such messages and has no request under way. When the kernel had to drop some, what is left is answered all the same.
+   */
+  drain(datagrams: number): Buffer[] {
+    if (this.#fd < 0) throw new TypeError('the netlink socket is closed');
+    const payload: Buffer[] = [];
+    for (let count = 0; count < datagrams; count++) {
+      const length = native().warden_netlink_receive(this.#fd, datagram, datagram.length, 0);
+      if (length < 0) {
+        if (['ENOBUFS', 'EMSGSIZE'].includes(errnoName(-length))) continue; // lost something; the rest is readable
+        if (errnoName(-length) !== 'EAGAIN') throw nativeFailure('netlink', this.#protocol, length);
+        return payload;
+      }
+      try {
+        for (const { bytes } of splitMessages(datagram.subarray(0, length))) payload.push(Buffer.from(bytes));
+      } catch (cause) {
+        if (!(cause instanceof RangeError)) throw cause;
+        throw nativeFailure('netlink', this.#protocol, -EBADMSG, { detail: cause.message });
+      }
+    }
+    return payload;
+  }
+
   /** Closes the socket. Idempotent. */
   close(): void {
     if (this.#fd < 0) return;

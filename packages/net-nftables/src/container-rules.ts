@@ -9,14 +9,37 @@ import type { AddressRange } from './ipv4-address.ts';
 import { addressBytes, parseAddress } from './ipv4-address.ts';
 import { linkEnds } from './link-names.ts';
 import type { MessageBody } from './netlink-message.ts';
-import { compare, exceeds, interfaceKey, META, meta, verdict } from './nftables-expression.ts';
+import type { Expression } from './nftables-expression.ts';
+import {
+  CT_STATUS_DNAT,
+  compare,
+  ctStatusHas,
+  exceeds,
+  interfaceKey,
+  META,
+  memberOf,
+  meta,
+  packetRate,
+  verdict,
+} from './nftables-expression.ts';
 import type { TableMessages } from './nftables-message.ts';
-import { interfaceElement, portElement, sourceElement, verdictElement } from './nftables-message.ts';
-import { DEFAULT_CHAIN } from './ruleset.ts';
+import {
+  interfaceDestinationElement,
+  interfaceElement,
+  portElement,
+  sourceElement,
+  verdictElement,
+} from './nftables-message.ts';
+import { isProtocol, loadDestinationPort } from './packet-match.ts';
+import { DEFAULT_CHAIN, OPEN_CHAIN, tellDenials } from './ruleset.ts';
 import { SET } from './set-names.ts';
 
 const CHAIN_PREFIX = 'i-';
 const LIMIT_CHAIN_PREFIX = 'b-';
+const ASKER_CHAIN_PREFIX = 'd-';
+/** Packets per second with which a container may ask for names, and beyond it at once. A question is one, over TCP some seven. */
+const ASKER_RATE = 100;
+const ASKER_BURST = 300;
 
 /** The chain of a container. */
 export function containerChain(id: ContainerId): string {
@@ -66,17 +89,74 @@ export function removeLimit(table: TableMessages, id: ContainerId): MessageBody[
   ];
 }
 
+/** The chain that lets a container's questions for names in. */
+export function askerChain(id: ContainerId): string {
+  return ASKER_CHAIN_PREFIX + id;
+}
+
+/** The container whose {@link askerChain} this is, or undefined. */
+export function askerChainOwner(chain: string): ContainerId | undefined {
+  return chain.startsWith(ASKER_CHAIN_PREFIX) ? chain.slice(ASKER_CHAIN_PREFIX.length) : undefined;
+}
+
+/** Leads a container's questions for names to the resolver at this port of its gateway, and lets them in. Idempotent. */
+export function ensureAsker(
+  table: TableMessages,
+  id: ContainerId,
+  to: { readonly hostIp: string; readonly port: number },
+): MessageBody[] {
+  const chain = askerChain(id);
+  const host = linkEnds(id).host.name;
+  const destination = { address: addressBytes(parseAddress(to.hostIp)), port: to.port };
+  // Only what was led here, and only while the daemon that listens there lives.
+  const question = (protocol: 'udp' | 'tcp'): ReturnType<typeof isProtocol> => [
+    ...ctStatusHas(CT_STATUS_DNAT),
+    ...isProtocol(protocol),
+    loadDestinationPort(),
+    memberOf(SET.answering),
+  ];
+  const protocols = ['udp', 'tcp'] as const;
+  return [
+    table.addChain(chain),
+    table.flushChain(chain),
+    ...protocols.flatMap((protocol) => [
+      table.addRule(chain, [
+        ...question(protocol),
+        packetRate(ASKER_RATE, ASKER_BURST, 'over'),
+        verdict('drop'),
+      ]),
+      table.addRule(chain, [...question(protocol), verdict('accept')]),
+    ]),
+    table.addElements(SET.askers, [verdictElement(host, { jump: chain })]),
+    table.addElements(SET.resolvers, [interfaceDestinationElement(host, destination)]),
+  ];
+}
+
+/** Removes what {@link ensureAsker} made. Fails with ENOENT when a part of it is missing. */
+export function removeAsker(table: TableMessages, id: ContainerId): MessageBody[] {
+  const chain = askerChain(id);
+  const host = linkEnds(id).host.name;
+  return [
+    table.deleteElements(SET.resolvers, [interfaceDestinationElement(host)]),
+    table.deleteElements(SET.askers, [verdictElement(host)]),
+    table.flushChain(chain),
+    table.deleteChain(chain),
+  ];
+}
+
 /** The container's allow rules, oldest first, and where containers live. */
 export interface ContainerEgress {
   readonly egress: readonly EgressRule[];
   readonly pool: AddressRange | undefined;
+  /** Where refused packets are told of; undefined: nowhere. */
+  readonly denialGroup?: number | undefined;
 }
 
 /** Makes the container's chain hold exactly these rules, and leads its traffic there. Idempotent. */
 export function ensureContainer(
   table: TableMessages,
   id: ContainerId,
-  { egress, pool }: ContainerEgress,
+  { egress, pool, denialGroup }: ContainerEgress,
 ): MessageBody[] {
   const chain = containerChain(id);
   const newestFirst = egress.toReversed().flatMap((rule) => egressRules(id, rule, pool));
@@ -84,8 +164,17 @@ export function ensureContainer(
     table.addChain(chain),
     table.flushChain(chain),
     ...newestFirst.map((expressions) => table.addRule(chain, expressions)),
-    table.addRule(chain, [verdict({ goto: DEFAULT_CHAIN })]),
+    ...refusal(denialGroup).map((expressions) => table.addRule(chain, expressions)),
     ...ensureElements(table, id),
+  ];
+}
+
+/** What no rule of the container has accepted. Told of with a limit of the container's own, so that none drowns the others. */
+function refusal(denialGroup: number | undefined): Expression[][] {
+  const told = tellDenials(denialGroup);
+  return [
+    ...(told.length === 0 ? [] : [[verdict({ jump: OPEN_CHAIN })], ...told]),
+    [verdict({ goto: DEFAULT_CHAIN })],
   ];
 }
 

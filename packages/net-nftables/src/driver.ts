@@ -11,6 +11,7 @@ import type {
   InsideNetwork,
   Ipv4,
   Logger,
+  NetworkDenial,
   NetworkDriver,
   NetworkHostSpec,
   NetworkSpec,
@@ -23,6 +24,7 @@ import type { BandwidthMode } from './bandwidth.ts';
 import { BandwidthLimits } from './bandwidth-limits.ts';
 import type { LinkSettings } from './container-link.ts';
 import { createLink, disconnectLink, ensureAddressing, findLink, removeLink } from './container-link.ts';
+import type { ContainerEgress } from './container-rules.ts';
 import {
   addPort,
   ensureContainer,
@@ -33,18 +35,23 @@ import {
   removePorts,
   removeSource,
 } from './container-rules.ts';
+import { Denials, denialGroupOf } from './denials.ts';
 import { FreedAddresses } from './freed-addresses.ts';
 import { listeningAddresses } from './host-listener.ts';
 import type { Inventory } from './inventory.ts';
 import { chainNames, readInventory } from './inventory.ts';
 import type { AddressRange } from './ipv4-address.ts';
 import { formatAddress, parseAddress, parseRange } from './ipv4-address.ts';
+import type { KernelAccess } from './kernel-access.ts';
+import type { Lifetimes } from './learned-addresses.ts';
 import { formatMac, isContainerLink, linkEnds, linkOwner, shaperOwner } from './link-names.ts';
+import { NamedEgress } from './named-egress.ts';
 import { isKernelError, NetlinkConnection } from './netlink-connection.ts';
 import type { MessageBody } from './netlink-message.ts';
 import { TableMessages } from './nftables-message.ts';
 import { outwardAddress, outwardLink } from './outward-address.ts';
-import { probeKernel } from './probe.ts';
+import type { NameFinding } from './probe.ts';
+import { probeKernel, probeNames } from './probe.ts';
 import type { Link } from './rtnetlink.ts';
 import { dumpLinks, readLink, routeLoopback } from './rtnetlink.ts';
 import type { InboundPolicy, Surroundings } from './ruleset.ts';
@@ -78,6 +85,8 @@ export interface NftablesNetworkOptions {
   readonly outwardAddress?: Ipv4;
   /** The only way of limiting bandwidth to be used; default: the best one that works. */
   readonly bandwidth?: BandwidthMode;
+  /** How many seconds what a name led to stays open, whatever the name server says. Default: 60 to 3,600. */
+  readonly nameLifetimes?: Lifetimes;
 }
 
 /** Makes the driver. Errors: `TypeError` for a table name that nftables would not take; `INVALID_SPEC` for what is no address. */
@@ -112,6 +121,12 @@ class NftablesNetwork implements NetworkDriver {
   readonly #outwardOption: number | undefined;
   readonly #bandwidth: BandwidthLimits;
   readonly #freed: FreedAddresses;
+  readonly #names: NamedEgress;
+  readonly #denials: Denials;
+  readonly #denialGroup: number;
+  #nameFinding: NameFinding | undefined;
+  /** Who has which address. */
+  readonly #addresses = new Map<number, ContainerId>();
   /** Addresses of both ends of the links this driver knows to live. */
   readonly #living = new Set<number>();
   #pool: AddressRange | undefined;
@@ -125,23 +140,38 @@ class NftablesNetwork implements NetworkDriver {
     this.#outwardOption =
       options.outwardAddress === undefined ? undefined : parseAddress(options.outwardAddress);
     this.#freed = new FreedAddresses(() => this.#netlink(), this.#log);
+    const kernel: KernelAccess = {
+      netlink: () => this.#netlink(),
+      containers: () => this.#containers(),
+      commit: (operation, object, changes) => this.#commit(operation, object, changes),
+    };
     this.#bandwidth = new BandwidthLimits({
       table: this.#table,
       links: this.#links,
       log: this.#log,
       wanted: options.bandwidth,
-      kernel: {
-        netlink: () => this.#netlink(),
-        containers: () => this.#containers(),
-        commit: (operation, object, changes) => this.#commit(operation, object, changes),
-      },
+      kernel,
+    });
+    this.#denialGroup = denialGroupOf(options.table);
+    this.#denials = new Denials({
+      log: this.#log,
+      group: this.#denialGroup,
+      owner: (address) => this.#addresses.get(address),
+    });
+    this.#names = new NamedEgress({
+      table: this.#table,
+      kernel,
+      log: this.#log,
+      lifetimes: options.nameLifetimes,
+      denied: (denial) => this.#denials.note({ ...denial, protocol: 'dns' }),
     });
   }
 
   get supports(): NetworkSupports {
     const bandwidth = this.#bandwidth.mode !== undefined;
     const closedInbound = this.#inbound === 'published';
-    return { link: true, portMapping: true, egressRules: true, bandwidth, closedInbound };
+    const namedEgress = this.#found().hasNames;
+    return { link: true, portMapping: true, egressRules: true, bandwidth, closedInbound, namedEgress };
   }
 
   async probe(): Promise<ProbeResult> {
@@ -157,13 +187,42 @@ class NftablesNetwork implements NetworkDriver {
       published: outward === undefined ? [] : [outward],
       uplink: this.#uplinkOfContainer(),
       hasLimits: this.#bandwidth.mode === 'limit',
+      denialGroup: this.#tellsTo(),
     };
+    this.#names.configure(host);
     this.#pool = parseRange(host.pool);
     this.#inventory = undefined;
     this.#putRules(host, around);
     this.#published = outward;
     this.#inventory = undefined;
+    this.#denials.start(around.denialGroup !== undefined);
     this.#failpoints.passSync('nftables.setup');
+  }
+
+  watchDenials(listener: (denials: readonly NetworkDenial[]) => void): void {
+    this.#denials.watch(listener);
+  }
+
+  /** What works here, found out once. */
+  #found(): NameFinding {
+    if (this.#nameFinding === undefined) {
+      this.#nameFinding = probeNames(this.#table);
+      const { reasons } = this.#nameFinding;
+      if (reasons.length > 0)
+        this.#log.warn('egress-by-name-or-denials-missing', {
+          reasons,
+          advice: 'the kernel needs nft_limit, nft_log and nfnetlink_log',
+        });
+    }
+    return this.#nameFinding;
+  }
+
+  #tellsTo(): number | undefined {
+    return this.#found().tellsDenials ? this.#denialGroup : undefined;
+  }
+
+  #egress(egress: readonly EgressRule[]): ContainerEgress {
+    return { egress, pool: this.#pool, denialGroup: this.#tellsTo() };
   }
 
   /** All of it, or nothing; without the limit of connections where the kernel cannot count them. */
@@ -172,6 +231,7 @@ class NftablesNetwork implements NetworkDriver {
       this.#commit('setup', this.#table.table, [
         ...skeleton(this.#table, spec, around),
         ...this.#ensureDefaults(),
+        ...this.#names.admissions(),
       ]);
     try {
       put(host);
@@ -250,7 +310,14 @@ class NftablesNetwork implements NetworkDriver {
   }
 
   async allowEgress(spec: NetworkSpec, _state: DriverState, rule: EgressRule): Promise<void> {
-    this.#commit('allow-egress', spec.id, insertEgress(this.#table, spec.id, { rule, pool: this.#pool }));
+    if (rule.domain !== undefined && !this.#found().hasNames) throw this.#namesUnsupported(spec.id);
+    await this.#names.prepare([rule]);
+    const { askers } = this.#containers();
+    const admission = askers.has(spec.id) ? [] : this.#names.admission(spec, [rule]);
+    const change = insertEgress(this.#table, spec.id, { rule, pool: this.#pool });
+    this.#commit('allow-egress', spec.id, [...admission, ...change]);
+    if (admission.length > 0) askers.add(spec.id);
+    this.#names.add(spec, rule);
     this.#log.debug?.('egress-allowed', { id: spec.id, rule });
   }
 
@@ -288,6 +355,12 @@ class NftablesNetwork implements NetworkDriver {
     } catch (cause) {
       throw failure('restore', link.name, cause);
     }
+    try {
+      await this.#names.prepare(recorded.egress);
+    } catch (error) {
+      // what names have opened stays open until its time is over, and everything else of the container works
+      this.#log.error('names-not-answered', { id: spec.id, error });
+    }
     this.#replaceRules(spec, recorded.egress, recorded.mappings);
     this.#failpoints.passSync('nftables.restore-rules');
     try {
@@ -322,6 +395,7 @@ class NftablesNetwork implements NetworkDriver {
     this.#atSetup.links.clear();
     const { found, links } = this.#owners();
     const removed = [...found].filter((id) => !keep.has(id));
+    this.#names.sweep(keep);
     for (const id of removed) {
       const link = links.get(id);
       if (link !== undefined) removeLink(this.#netlink(), link);
@@ -362,10 +436,11 @@ class NftablesNetwork implements NetworkDriver {
   /** Everybody of whom anything is in the kernel, and the links. */
   #owners(): { readonly found: ReadonlySet<ContainerId>; readonly links: ReadonlyMap<ContainerId, Link> } {
     this.#inventory = undefined;
-    const { chains, limits, ports, sources } = this.#containers();
+    const { chains, limits, askers, ports, sources } = this.#containers();
     const { links, shapers } = this.#ownLinks();
     const owners = Array.from(ports.values(), (port) => port.owner);
-    const found = new Set([...chains, ...limits, ...sources.keys(), ...links.keys(), ...shapers, ...owners]);
+    const named = [...chains, ...limits, ...askers];
+    const found = new Set([...named, ...sources.keys(), ...links.keys(), ...shapers, ...owners]);
     return { found, links };
   }
 
@@ -373,6 +448,8 @@ class NftablesNetwork implements NetworkDriver {
     for (const { timer } of this.#pendingLinks.values()) clearTimeout(timer);
     this.#pendingLinks.clear();
     this.#freed.flush();
+    this.#names.close();
+    this.#denials.close();
     this.#connection?.close();
     this.#connection = undefined;
   }
@@ -400,14 +477,18 @@ class NftablesNetwork implements NetworkDriver {
 
   /** Makes chain, elements and ports exactly these, in one transaction. */
   #replaceRules(spec: NetworkSpec, egress: readonly EgressRule[], mappings: readonly PortMapping[]): void {
-    const { chains, ports, sources } = this.#containers();
+    const { chains, ports, sources, askers } = this.#containers();
+    const admission = this.#names.admission(spec, egress);
+    const isNamed = egress.some(({ domain }) => domain !== undefined);
+    const isDismissed = !isNamed && askers.has(spec.id);
     const address = parseAddress(spec.containerIp);
     const earlier = sources.get(spec.id);
     const missing = mappings.filter((mapping) => !this.#isPublished(spec, mapping));
     const wanted = new Set(mappings.map((mapping) => mapping.hostPort));
     const surplus = this.#portsOf(spec.id).filter((port) => !wanted.has(port));
     this.#commit('replace-rules', spec.id, [
-      ...ensureContainer(this.#table, spec.id, { egress, pool: this.#pool }),
+      ...ensureContainer(this.#table, spec.id, this.#egress(egress)),
+      ...(isDismissed ? this.#names.dismissal(spec.id) : admission),
       ...(earlier === undefined || earlier === address ? [] : [removeSource(this.#table, spec.id, earlier)]),
       ensureSource(this.#table, spec.id, address),
       ...(missing.length > 0 ? this.#publishedChanges() : []),
@@ -416,6 +497,9 @@ class NftablesNetwork implements NetworkDriver {
     ]);
     chains.add(spec.id);
     sources.set(spec.id, address);
+    if (isDismissed) this.#forgetNames(spec.id);
+    else if (admission.length > 0) askers.add(spec.id);
+    this.#names.note(spec, egress);
     for (const port of surplus) ports.delete(port);
     for (const mapping of missing) ports.set(mapping.hostPort, publishedPort(spec, mapping));
   }
@@ -431,24 +515,40 @@ class NftablesNetwork implements NetworkDriver {
   }
 
   #commitRemoval(id: ContainerId): void {
-    const { chains, ports, sources } = this.#containers();
+    const { chains, ports, sources, askers } = this.#containers();
+    const isNamed = askers.has(id);
     const owned = this.#portsOf(id);
     const address = sources.get(id);
     // Parts may be missing already. What is added first can be removed for certain, all within one transaction.
     const rules = chains.has(id)
-      ? [
-          ...ensureContainer(this.#table, id, { egress: [], pool: this.#pool }),
-          ...removeContainer(this.#table, id),
-        ]
+      ? [...ensureContainer(this.#table, id, this.#egress([])), ...removeContainer(this.#table, id)]
       : [];
     const source =
       address === undefined
         ? []
         : [ensureSource(this.#table, id, address), removeSource(this.#table, id, address)];
-    this.#commit('remove-rules', id, [...removePorts(this.#table, owned), ...source, ...rules]);
+    const names = isNamed ? this.#names.dismissal(id) : [];
+    this.#commit('remove-rules', id, [...removePorts(this.#table, owned), ...source, ...names, ...rules]);
+    if (isNamed) this.#forgetNames(id);
     chains.delete(id);
     sources.delete(id);
     for (const port of owned) ports.delete(port);
+  }
+
+  #forgetNames(id: ContainerId): void {
+    this.#names.forget(id);
+    this.#containers().askers.delete(id);
+  }
+
+  #namesUnsupported(id: ContainerId): WardenError {
+    const { reasons } = this.#found();
+    return new WardenError(
+      'UNSUPPORTED',
+      `this kernel cannot bound what a name opens (${reasons.join('; ')})`,
+      {
+        fields: { operation: 'allow-egress', object: id, driver: 'nftables', reasons },
+      },
+    );
   }
 
   #portsOf(id: ContainerId): number[] {
@@ -508,7 +608,7 @@ class NftablesNetwork implements NetworkDriver {
       if (this.#pendingLinks.get(id)?.index === index) return [];
       return chains.has(id)
         ? ensureElements(this.#table, id)
-        : ensureContainer(this.#table, id, { egress: [], pool: this.#pool });
+        : ensureContainer(this.#table, id, this.#egress([]));
     });
   }
 
@@ -536,10 +636,12 @@ class NftablesNetwork implements NetworkDriver {
 
   #note(spec: NetworkSpec): void {
     for (const address of [spec.hostIp, spec.containerIp]) this.#living.add(parseAddress(address));
+    this.#addresses.set(parseAddress(spec.containerIp), spec.id);
   }
 
   #forget(spec: NetworkSpec): void {
     for (const address of [spec.hostIp, spec.containerIp]) this.#living.delete(parseAddress(address));
+    this.#addresses.delete(parseAddress(spec.containerIp));
     this.#freed.add(parseAddress(spec.containerIp));
   }
 

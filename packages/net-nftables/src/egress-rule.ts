@@ -3,12 +3,14 @@ import type { ContainerId, EgressRule } from '@warden/interface';
 import { WardenError } from '@warden/interface';
 import type { AddressRange } from './ipv4-address.ts';
 import { commonRange, coversReserved, METADATA, parseAddress } from './ipv4-address.ts';
+import { domainHash } from './learned-addresses.ts';
 import type { Expression } from './nftables-expression.ts';
 import { CT_STATE, counter, ctState, log, verdict } from './nftables-expression.ts';
 import {
   addressWithin,
   destinationPortWithin,
   icmpByte,
+  isLearned,
   isProtocol,
   publishedWithin,
   toAddressNotIn,
@@ -45,6 +47,20 @@ function destinationMatches(network: EgressRule['network'], pool: AddressRange |
   return containers === undefined ? [others] : [others, publishedWithin(containers)];
 }
 
+/**
+ * What a name has led to, and of that nothing that a name must not open: whoever answers for the name chooses the addresses. The daemon looks at
+ * them first; here it holds for what has been learned before the networks were others, too.
+ */
+function namedMatch(domain: string, network: EgressRule['network']): Expression[] {
+  const range = network && { first: parseAddress(network.first), last: parseAddress(network.last) };
+  return [
+    ...(range === undefined ? [] : addressWithin('destination', range)),
+    ...toAddressNotIn(SET.reserved),
+    ...toAddressNotIn(SET.denyNetworks),
+    ...isLearned(SET.learned, domainHash(domain)),
+  ];
+}
+
 /** What the rule says of packets, wherever they go. */
 function match(rule: EgressRule): Expression[] {
   const { ports, protocol } = rule;
@@ -70,7 +86,11 @@ export function egressRules(
   rule: EgressRule,
   pool: AddressRange | undefined,
 ): Expression[][] {
-  return destinationMatches(rule.network, pool).flatMap((destination) => {
+  const destinations =
+    rule.domain === undefined
+      ? destinationMatches(rule.network, pool)
+      : [namedMatch(rule.domain, rule.network)];
+  return destinations.flatMap((destination) => {
     const accept = [...destination, ...match(rule), verdict('accept')];
     // Only TCP is logged, and only what is not part of a known connection: as in the original.
     if (!rule.log || (rule.protocol !== 'tcp' && rule.protocol !== 'all')) return [accept];

@@ -9,5 +9,8 @@
 export type { BandwidthMode } from './bandwidth.ts';
 export type { NftablesNetworkOptions } from './driver.ts';
 export { NFTABLES_FAILPOINTS, nftablesNetwork } from './driver.ts';
+export type { Lifetimes } from './learned-addresses.ts';
+export type { NameServer } from './name-servers.ts';
+export { parseNameServer } from './name-servers.ts';
 export { noNetwork } from './none.ts';
 export type { InboundPolicy } from './ruleset.ts';

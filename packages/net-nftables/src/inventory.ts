@@ -1,7 +1,7 @@
 /** What the table holds of containers, as read from the kernel. */
 import type { ContainerId } from '@warden/interface';
 import { isContainerId } from '@warden/interface';
-import { chainOwner, limitChainOwner } from './container-rules.ts';
+import { askerChainOwner, chainOwner, limitChainOwner } from './container-rules.ts';
 import { formatAddress } from './ipv4-address.ts';
 import { linkOwner } from './link-names.ts';
 import type { NetlinkConnection } from './netlink-connection.ts';
@@ -23,6 +23,8 @@ export interface Inventory {
   readonly chains: Set<ContainerId>;
   /** Containers with a chain that limits their bandwidth. */
   readonly limits: Set<ContainerId>;
+  /** Containers that may ask for names. */
+  readonly askers: Set<ContainerId>;
   readonly ports: Map<number, PublishedPort>;
   /** The address that comes in by each link. */
   readonly sources: Map<ContainerId, number>;
@@ -38,7 +40,7 @@ export function readInventory(connection: NetlinkConnection, table: TableMessage
     };
   } catch (error) {
     if (!isKernelError(error, 'ENOENT')) throw error;
-    return { chains: new Set(), limits: new Set(), ports: new Map(), sources: new Map() };
+    return { chains: new Set(), limits: new Set(), askers: new Set(), ports: new Map(), sources: new Map() };
   }
 }
 
@@ -55,19 +57,22 @@ export function chainNames(connection: NetlinkConnection, table: TableMessages):
 function readChains(
   connection: NetlinkConnection,
   table: TableMessages,
-): Pick<Inventory, 'chains' | 'limits'> {
+): Pick<Inventory, 'chains' | 'limits' | 'askers'> {
   const chains = new Set<ContainerId>();
   const limits = new Set<ContainerId>();
+  const askers = new Set<ContainerId>();
   for (const received of connection.dump(table.dumpChains())) {
     const attributes = messageAttributes(received, NFGENMSG_BYTES);
     if (attributeText(attributes.get(1)) !== table.table) continue;
     const name = attributeText(attributes.get(3));
     const owner = chainOwner(name);
     const limited = limitChainOwner(name);
+    const asker = askerChainOwner(name);
     if (owner !== undefined && isContainerId(owner)) chains.add(owner);
     if (limited !== undefined && isContainerId(limited)) limits.add(limited);
+    if (asker !== undefined && isContainerId(asker)) askers.add(asker);
   }
-  return { chains, limits };
+  return { chains, limits, askers };
 }
 
 function readPorts(connection: NetlinkConnection, table: TableMessages): Map<number, PublishedPort> {

@@ -4,7 +4,16 @@
  * An expression reads or writes one register of 16 bytes; register 1 is the only one used here, except that the second part of a set's key
  * lies in register 2, and that a map's value of address and port is addressed by its 32-bit halves. A comparison that fails ends the rule, not the chain.
  */
-import { attribute, bigEndian32, bigEndian64, cString, nested, uint8, uint32 } from './netlink-message.ts';
+import {
+  attribute,
+  bigEndian16,
+  bigEndian32,
+  bigEndian64,
+  cString,
+  nested,
+  uint8,
+  uint32,
+} from './netlink-message.ts';
 
 const NFTA_LIST_ELEM = 1;
 const NFTA_EXPR_NAME = 1;
@@ -19,6 +28,8 @@ const REGISTER_1 = 1;
 const REGISTER_2 = 2;
 /** The second 32 bits of register 1. */
 const REGISTER_1_SECOND_WORD = 9;
+/** The second 32 bits of register 2. */
+const REGISTER_2_SECOND_WORD = 13;
 
 /** Keys of `meta`. */
 export const META = { iifname: 6, oifname: 7, nfproto: 15, l4proto: 16 } as const;
@@ -69,6 +80,35 @@ export function verdictData(type: number, verdict: Verdict): Buffer {
 /** Ends the rule with a verdict. */
 export function verdict(what: Verdict): Expression {
   return expression('immediate', number(1, REGISTER_VERDICT), verdictData(2, what));
+}
+
+/** Puts eight bytes behind the first word of register 2: the last parts of a set's key, four bytes each. */
+export function loadLastParts(bytes: Uint8Array): Expression[] {
+  return [0, 1].map((word) =>
+    expression(
+      'immediate',
+      number(1, REGISTER_2_SECOND_WORD + word),
+      value(2, bytes.subarray(word * 4, word * 4 + 4)),
+    ),
+  );
+}
+
+/** Goes on for so many packets per second at most, and `burst` beyond them; `over`: for those that exceed it. */
+export function packetRate(rate: number, burst: number, which: 'within' | 'over' = 'within'): Expression {
+  const PACKETS = 0;
+  return expression(
+    'limit',
+    attribute(1, bigEndian64(BigInt(rate))),
+    attribute(2, bigEndian64(1n)),
+    number(3, burst),
+    number(4, PACKETS),
+    number(5, which === 'over' ? 1 : 0),
+  );
+}
+
+/** Hands the first bytes of the packet to whoever listens to the group, and goes on. */
+export function logToGroup(group: number, bytes: number): Expression {
+  return expression('log', attribute(1, bigEndian16(group)), number(3, bytes));
 }
 
 /** Loads a fact about the packet. */

@@ -10,6 +10,7 @@ import {
   attributeText,
   bigEndian16,
   bigEndian32,
+  bigEndian64,
   cString,
   NLM_F_APPEND,
   NLM_F_CREATE,
@@ -52,18 +53,23 @@ const TYPE = {
   ipv4: 7,
   protocol: 12,
   port: 13,
+  mark: 19,
   interface: 41,
   verdict: 0xffff_ff00,
   ipv4AndPort: (7 << 6) | 13,
   interfaceAndIpv4: (41 << 6) | 7,
+  /** 64 bits behind them, as two marks. */
+  interfaceIpv4AndName: (41 << 18) | (7 << 12) | (19 << 6) | 19,
 } as const;
 const FLAG_INTERVAL = 4;
 const FLAG_MAP = 8;
+/** Elements may go by themselves. */
+const FLAG_TIMEOUT = 0x10;
 /** Filled by rules. */
 const FLAG_EVALUATED = 0x20;
 const FLAG_INTERVAL_END = 1;
 
-const NFTA_ELEMENT = { key: 1, data: 2, flags: 3, userdata: 6 } as const;
+const NFTA_ELEMENT = { key: 1, data: 2, flags: 3, timeout: 4, userdata: 6 } as const;
 /** Tag of a comment in the user data of an element. */
 const COMMENT_TAG = 0;
 /** Tag of the byte order of keys in the user data of a set, and its values, as the nft program has them. */
@@ -78,6 +84,9 @@ export type SetKind =
   | 'addresses'
   | 'ranges'
   | 'counted'
+  | 'learned'
+  | 'passing-ports'
+  | 'interface-destinations'
   | 'interface-verdicts'
   | 'port-destinations';
 
@@ -94,6 +103,15 @@ const SET_KINDS: Readonly<
   ranges: { key: TYPE.ipv4, keyBytes: 4, flags: FLAG_INTERVAL },
   // More addresses than containers: an entry goes when its connections have gone.
   counted: { key: TYPE.ipv4, keyBytes: 4, flags: FLAG_EVALUATED, size: 65_535 },
+  learned: { key: TYPE.interfaceIpv4AndName, keyBytes: 28, flags: FLAG_TIMEOUT },
+  'passing-ports': { key: TYPE.port, keyBytes: 2, flags: FLAG_TIMEOUT },
+  'interface-destinations': {
+    key: TYPE.interface,
+    keyBytes: 16,
+    data: TYPE.ipv4AndPort,
+    dataBytes: 8,
+    flags: FLAG_MAP,
+  },
   'interface-verdicts': {
     key: TYPE.interface,
     keyBytes: 16,
@@ -275,6 +293,53 @@ export function readSourceElement(
   const key = elementValue(attributes.get(NFTA_ELEMENT.key));
   if (key === undefined || key.length < 20) return undefined;
   return { name: attributeText(key.subarray(0, 16)), address: key.readUInt32BE(16) };
+}
+
+/** An address that a name leads to: by which link it may be reached, under which hash of a name. */
+export interface LearnedKey {
+  readonly name: string;
+  readonly address: number;
+  /** 8 bytes. */
+  readonly hash: Buffer;
+}
+
+/** Element of a set of learned addresses; without a time it names the element to be deleted. */
+export function learnedElement({ name, address, hash }: LearnedKey, milliseconds?: number): Buffer {
+  const key = Buffer.concat([interfaceKey(name), bigEndian32(address), hash]);
+  return passingElement(key, milliseconds);
+}
+
+/** Element of a set of ports that go by themselves; without a time it names the element to be deleted. */
+export function passingPortElement(port: number, milliseconds?: number): Buffer {
+  return passingElement(bigEndian16(port), milliseconds);
+}
+
+function passingElement(key: Buffer, milliseconds: number | undefined): Buffer {
+  const value = dataValue(NFTA_ELEMENT.key, key);
+  if (milliseconds === undefined) return element(value);
+  return element(value, attribute(NFTA_ELEMENT.timeout, bigEndian64(BigInt(milliseconds))));
+}
+
+/** Reads the attributes of an element of a set of learned addresses; undefined when they are not those of one. */
+export function readLearnedElement(attributes: ReadonlyMap<number, Buffer>): LearnedKey | undefined {
+  const key = elementValue(attributes.get(NFTA_ELEMENT.key));
+  if (key === undefined || key.length < 28) return undefined;
+  return {
+    name: attributeText(key.subarray(0, 16)),
+    address: key.readUInt32BE(16),
+    hash: key.subarray(20, 28),
+  };
+}
+
+/** Element of a map from interface names to an address and port; without them it names the element to be deleted. */
+export function interfaceDestinationElement(
+  name: string,
+  to?: { readonly address: Uint8Array; readonly port: number },
+): Buffer {
+  const key = dataValue(NFTA_ELEMENT.key, interfaceKey(name));
+  if (to === undefined) return element(key);
+  const destination = Buffer.concat([to.address, bigEndian16(to.port), Buffer.alloc(2)]);
+  return element(key, dataValue(NFTA_ELEMENT.data, destination));
 }
 
 /** Element of a set of transport protocols. */

@@ -8,6 +8,7 @@ import {
   compare,
   ctStatusHas,
   interfaceKey,
+  loadLastParts,
   META,
   memberOf,
   meta,
@@ -45,6 +46,11 @@ export function fromInterfaceIn(set: string): Expression[] {
   return [meta(META.iifname), memberOf(set)];
 }
 
+/** Packets that came in by no interface of the set. */
+export function fromInterfaceNotIn(set: string): Expression[] {
+  return [meta(META.iifname), notMemberOf(set)];
+}
+
 /** Packets that leave by an interface of the set. */
 export function toInterfaceIn(set: string): Expression[] {
   return [meta(META.oifname), memberOf(set)];
@@ -73,6 +79,17 @@ export function addressWithin(end: 'source' | 'destination', range: AddressRange
 /** IPv4 packets to no member of an address set. */
 export function toAddressNotIn(set: string): Expression[] {
   return [...isIpv4(), loadAddress('destination'), notMemberOf(set)];
+}
+
+/** IPv4 packets whose interface, destination and these bytes are together a member of the set. */
+export function isLearned(set: string, hash: Uint8Array): Expression[] {
+  return [
+    ...isIpv4(),
+    meta(META.iifname),
+    loadAddress('destination', 'second'),
+    ...loadLastParts(hash),
+    memberOf(set),
+  ];
 }
 
 /** IPv4 packets that come in by an interface and from an address that are no pair of the set. */

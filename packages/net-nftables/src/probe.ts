@@ -6,9 +6,11 @@ import { BANDWIDTH_MODES, tryShaping, tryShapingEnds } from './bandwidth.ts';
 import { createLink, findLink } from './container-link.ts';
 import {
   addPort,
+  ensureAsker,
   ensureContainer,
   ensureLimit,
   ensureSource,
+  removeAsker,
   removeContainer,
   removeLimit,
   removePorts,
@@ -17,6 +19,7 @@ import {
 import { parseAddress, parseRange } from './ipv4-address.ts';
 import { linkEnds } from './link-names.ts';
 import { NetlinkConnection } from './netlink-connection.ts';
+import type { MessageBody } from './netlink-message.ts';
 import type { TableMessages } from './nftables-message.ts';
 import { routeLoopback } from './rtnetlink.ts';
 import { skeleton } from './ruleset.ts';
@@ -64,6 +67,56 @@ export function probeKernel(table: TableMessages): ProbeResult {
     return { ok: true };
   } catch (error) {
     return { ok: false, reason: `${step}: ${describe(error)}` };
+  } finally {
+    connection?.close();
+  }
+}
+
+/** What this kernel can do for rules about names, and for telling what was refused. */
+export interface NameFinding {
+  readonly hasNames: boolean;
+  readonly tellsDenials: boolean;
+  readonly reasons: readonly string[];
+}
+
+/** Tries both in a throw-away network namespace. Never throws. */
+export function probeNames(table: TableMessages): NameFinding {
+  const reasons: string[] = [];
+  const works = (what: string, attempt: () => void): boolean => {
+    try {
+      attempt();
+      return true;
+    } catch (error) {
+      reasons.push(`${what}: ${describe(error)}`);
+      return false;
+    }
+  };
+  let connection: NetlinkConnection | undefined;
+  const commit = (changes: readonly MessageBody[]): void => connection?.commit(changes);
+  const around = { inbound: 'published', published: [], uplink: undefined, hasLimits: false } as const;
+  const pool = parseRange(HOST.pool);
+  const { id, hostIp } = CONTAINER;
+  const rule = { protocol: 'tcp', log: false, domain: 'example.org' } as const;
+  const denialGroup = 1;
+  try {
+    const isOpen = works('network namespace', () => {
+      connection = NetlinkConnection.openInNewNamespace();
+    });
+    if (!isOpen) return { hasNames: false, tellsDenials: false, reasons };
+    const hasNames = works('names', () => {
+      const container = ensureContainer(table, id, { egress: [rule], pool });
+      commit([
+        ...skeleton(table, HOST, around),
+        ...container,
+        ...ensureAsker(table, id, { hostIp, port: 1 }),
+      ]);
+      commit(removeAsker(table, id));
+    });
+    const tellsDenials = works('denials', () => {
+      const container = ensureContainer(table, id, { egress: [], pool, denialGroup });
+      commit([...skeleton(table, HOST, { ...around, denialGroup }), ...container]);
+    });
+    return { hasNames, tellsDenials, reasons };
   } finally {
     connection?.close();
   }

@@ -28,9 +28,12 @@ import {
   ctStatusHas,
   destinationNat,
   hasMoreConnections,
+  logToGroup,
   META,
   masquerade,
+  memberOf,
   meta,
+  packetRate,
   reject,
   valueFrom,
   verdict,
@@ -40,8 +43,10 @@ import type { BaseChain, SetKind, TableMessages } from './nftables-message.ts';
 import { addressElement, protocolElement, rangeElements } from './nftables-message.ts';
 import {
   addressWithin,
+  destinationPortWithin,
   fromInterface,
   fromInterfaceIn,
+  fromInterfaceNotIn,
   hasIpOptions,
   icmpByte,
   isFromElsewhere,
@@ -64,6 +69,8 @@ import { SET } from './set-names.ts';
 
 /** The chain that decides when a container's own rules have not. */
 export const DEFAULT_CHAIN = 'default';
+/** Accepts what every container may reach, and comes back with the rest. */
+export const OPEN_CHAIN = 'open';
 const GUARD_CHAIN = 'guard';
 const ICMP_GUARD_CHAIN = 'guard-icmp';
 
@@ -78,6 +85,10 @@ const SETS: readonly (readonly [name: string, kind: SetKind])[] = [
   [SET.published, 'addresses'],
   [SET.ports, 'port-destinations'],
   [SET.limited, 'interface-verdicts'],
+  [SET.learned, 'learned'],
+  [SET.resolvers, 'interface-destinations'],
+  [SET.askers, 'interface-verdicts'],
+  [SET.answering, 'passing-ports'],
 ];
 
 /** Priorities of the kernel's own steps: in front of connection tracking, with the filters, at address translation. */
@@ -112,6 +123,26 @@ export interface Surroundings {
   readonly uplink: string | undefined;
   /** Bandwidth is limited by rules. */
   readonly hasLimits: boolean;
+  /** Where packets that are refused are told of; undefined where the kernel cannot. */
+  readonly denialGroup?: number | undefined;
+}
+
+/** What is told of a packet: its headers. */
+const HEADER_BYTES = 64;
+/** Per second, and beyond it at once; of each container, and of all together towards the host. */
+const TOLD_OF_CONTAINER = { rate: 10, burst: 40 } as const;
+const TOLD_TOWARDS_HOST = { rate: 100, burst: 200 } as const;
+
+/** Tells of the packets of one container that are about to be refused. */
+export function tellDenials(group: number | undefined): Expression[][] {
+  return group === undefined ? [] : [tell(group, TOLD_OF_CONTAINER)];
+}
+
+function tell(
+  group: number,
+  { rate, burst }: { readonly rate: number; readonly burst: number },
+): Expression[] {
+  return [packetRate(rate, burst), logToGroup(group, HEADER_BYTES)];
 }
 
 /** Drops what a container must never send. In front of connection tracking, so it costs no entry there. */
@@ -166,12 +197,46 @@ function forwardRules({ inbound, uplink }: Surroundings): Expression[][] {
   return rules;
 }
 
-function inputRules(allowHostAccess: boolean): Expression[][] {
-  if (allowHostAccess) return [];
+function inputRules(allowHostAccess: boolean, denialGroup: number | undefined): Expression[][] {
+  // Questions for names that were led to the daemon's resolver, within what one container may ask.
+  const askers = [meta(META.iifname), verdictFrom(SET.askers)];
+  if (allowHostAccess) return [...foreignQuestions(), askers];
+  const told =
+    denialGroup === undefined
+      ? []
+      : [[...fromInterfaceIn(SET.interfaces), ...tell(denialGroup, TOLD_TOWARDS_HOST)]];
   return [
+    ...foreignQuestions(),
+    // In front of what is known: questions from one port are one flow, and must be counted all the same.
+    askers,
     [...ctState(CT_STATE.established | CT_STATE.related), verdict('accept')],
+    ...told,
     [...fromInterfaceIn(SET.interfaces), reject()],
   ];
+}
+
+/** The resolver listens on every address of the host, and is there for containers only. */
+function foreignQuestions(): Expression[][] {
+  return (['udp', 'tcp'] as const).map((protocol) => [
+    ...isProtocol(protocol),
+    loadDestinationPort(),
+    memberOf(SET.answering),
+    ...fromInterfaceNotIn(SET.interfaces),
+    verdict('drop'),
+  ]);
+}
+
+/** Leads questions for names to the daemon's resolver, whatever name server they were sent to. */
+function askRules(): Expression[][] {
+  const DNS_PORT = 53;
+  return (['udp', 'tcp'] as const).map((protocol) => [
+    ...isIpv4(),
+    ...isProtocol(protocol),
+    ...destinationPortWithin({ first: DNS_PORT, last: DNS_PORT }),
+    meta(META.iifname),
+    valueFrom(SET.resolvers),
+    destinationNat(),
+  ]);
 }
 
 /** Drops the first packets of connections beyond a container's number, before the kernel has put them into its table. */
@@ -195,16 +260,18 @@ function countedSet(maxConnections: number): string {
 }
 
 /** The configured networks and, of those that merely cover the containers, what is published there. */
-function defaultRules(host: NetworkHostSpec): Expression[][] {
+function openRules(host: NetworkHostSpec): Expression[][] {
   const pool = parseRange(host.pool);
   const covering = host.allowNetworks.map(parseRange).filter((range) => coversReserved(range, [pool]));
   const containers = covering.flatMap((range) => commonRange(range, pool) ?? []);
   return [
     [...toAddressIn(SET.allowNetworks), verdict('accept')],
     ...mergeRanges(containers).map((range) => [...publishedWithin(range), verdict('accept')]),
-    [...toAddressIn(SET.denyNetworks), verdict('drop')],
-    [reject()],
   ];
+}
+
+function defaultRules(): Expression[][] {
+  return [[verdict({ jump: OPEN_CHAIN })], [...toAddressIn(SET.denyNetworks), verdict('drop')], [reject()]];
 }
 
 function publishRules(): Expression[][] {
@@ -238,11 +305,12 @@ function allRules(host: NetworkHostSpec, around: Surroundings): Readonly<Record<
   return {
     [GUARD_CHAIN]: guardRules(around.hasLimits),
     [ICMP_GUARD_CHAIN]: icmpGuardRules(),
-    [DEFAULT_CHAIN]: defaultRules(host),
+    [OPEN_CHAIN]: openRules(host),
+    [DEFAULT_CHAIN]: defaultRules(),
     ingress: [[...fromInterfaceIn(SET.interfaces), verdict({ jump: GUARD_CHAIN })]],
-    input: inputRules(host.allowHostAccess),
+    input: inputRules(host.allowHostAccess, around.denialGroup),
     forward: forwardRules(around),
-    prerouting: publishRules(),
+    prerouting: [...askRules(), ...publishRules()],
     output: publishRules(),
     postrouting: postroutingRules(parseRange(host.pool)),
     'count-forward': countRules(host),
@@ -289,6 +357,8 @@ export function skeleton(table: TableMessages, host: NetworkHostSpec, around: Su
     changes.push(...table.addManyElements(set, networkElements(networks)));
   }
   changes.push(...replacePublished(table, around.published));
+  // The resolver they lead to was a daemon's that is no more, or is put in again by the same transaction; an element cannot be given another port.
+  changes.push(table.flushSet(SET.resolvers), table.flushSet(SET.answering));
   changes.push(table.addElements(SET.protocols, Object.values(PROTOCOL).map(protocolElement)));
   for (const [chain, list] of Object.entries(rules)) {
     for (const expressions of list) changes.push(table.addRule(chain, expressions));
@@ -300,6 +370,7 @@ export function skeleton(table: TableMessages, host: NetworkHostSpec, around: Su
 export const STATIC_CHAINS: ReadonlySet<string> = new Set([
   GUARD_CHAIN,
   ICMP_GUARD_CHAIN,
+  OPEN_CHAIN,
   DEFAULT_CHAIN,
   ...Object.keys(BASE_CHAINS),
 ]);

@@ -18,6 +18,14 @@ export const SET = {
   ports: 'ports',
   /** Host end → the chain that limits the container's bandwidth, where queues cannot. */
   limited: 'limited',
+  /** By a link, to an address, under a name of a rule. Elements go by themselves; no start of a daemon empties it. */
+  learned: 'learned',
+  /** Host end of a container with rules about names → where its questions for names go. */
+  resolvers: 'resolvers',
+  /** Host end of such a container → the chain that lets them in. */
+  askers: 'askers',
+  /** The port of the daemon that answers them: gone seconds after it has died, so that nobody else gets them. */
+  answering: 'answering',
   /** Address of a container → its connections; the limit follows the name. */
   connections: 'connections',
 } as const;

@@ -167,6 +167,10 @@ function eventMessage(event: ContainerEvent): EventsResponse {
       return { ...message, limit: event.limit, value: event.value };
     case 'output-limit':
       return { ...message, job_id: event.jobId };
+    case 'network-denied': {
+      const { destination, name, protocol, port, count } = event;
+      return { ...message, protocol, count, destination, name, port };
+    }
     default:
       return message;
   }

@@ -235,5 +235,6 @@ function netOutSpec(request: NetOutRequest): NetOutSpec {
     icmpType: request.icmp_type,
     icmpCode: request.icmp_code,
     log: request.log ?? false,
+    ...(request.domain !== undefined && { domain: request.domain }),
   };
 }

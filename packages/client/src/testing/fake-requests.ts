@@ -115,10 +115,12 @@ export const FAKE_HANDLERS: Readonly<Record<number, FakeHandler>> = {
     container.ports.push(published);
     return published;
   },
-  [MessageType.NetOut]: (call, { handle, network, port, port_range }: NetOutRequest) => {
+  [MessageType.NetOut]: (call, { handle, network, port, port_range, domain }: NetOutRequest) => {
     find(call, handle).requireState('active');
     const isNetwork = network === undefined || /^[\d.]+(\/\d{1,2}|-[\d.]+)?$/.test(network);
-    if (isNetwork && (network !== undefined || port !== undefined || port_range !== undefined)) return {};
+    const isDomain = domain === undefined || /^(\*\.)?[\w-]+(\.[\w-]+)*$/.test(domain);
+    const isAbout = [network, port, port_range, domain].some((field) => field !== undefined);
+    if (isNetwork && isDomain && isAbout) return {};
     throw new WardenError('INVALID_SPEC', `no network, port or range: ${network ?? ''}`, {
       fields: { operation: 'net out', object: network },
     });

@@ -53,7 +53,8 @@ function numeric(address: string): number {
 }
 
 function matches(rule: EgressRule, address: string, port: number): boolean {
-  const { network, ports, protocol } = rule;
+  const { network, ports, protocol, domain } = rule;
+  if (domain !== undefined) return false;
   if (network && (numeric(address) < numeric(network.first) || numeric(address) > numeric(network.last)))
     return false;
   if (ports && (port < ports.first || port > ports.last)) return false;
@@ -76,7 +77,15 @@ export function memoryNetwork(options: { readonly table: LinkTable }): DriverFac
   return () => ({
     role: 'network',
     name: 'memory',
-    supports: { link: true, portMapping: true, egressRules: true, bandwidth: true, closedInbound: true },
+    supports: {
+      link: true,
+      portMapping: true,
+      egressRules: true,
+      bandwidth: true,
+      closedInbound: true,
+      // no name leads anywhere here, so that a rule about one opens nothing
+      namedEgress: true,
+    },
     probe: async () => ({ ok: true }),
     setup: async () => {},
     plan: (spec) => ({ link: `w-${spec.id}-0` }),

@@ -35,6 +35,7 @@ export const FEATURES: readonly string[] = [
   'events',
   'files',
   'images',
+  'egress-domain',
 ];
 
 /** Words; a client ignores those it does not know. */
@@ -217,6 +218,15 @@ export interface EventsResponse {
   readonly value?: bigint | undefined;
   /** The session is over; nothing follows. */
   readonly end?: boolean | undefined;
+  /** Of a denial: the address. */
+  readonly destination?: string | undefined;
+  /** Of a denial: the name that was asked for. */
+  readonly name?: string | undefined;
+  /** Of a denial: `tcp`, `udp`, `icmp` or `dns`. */
+  readonly protocol?: string | undefined;
+  readonly port?: number | undefined;
+  /** Of a denial: how often. */
+  readonly count?: number | undefined;
 }
 /** The fields of {@link EventsResponse} for the codec. */
 export const EventsResponse: MessageDescriptor<EventsResponse> = message(
@@ -232,4 +242,9 @@ export const EventsResponse: MessageDescriptor<EventsResponse> = message(
   optional(9, 'limit', 'string'),
   optional(10, 'value', 'uint64'),
   optional(11, 'end', 'bool'),
+  optional(12, 'destination', 'string'),
+  optional(13, 'name', 'string'),
+  optional(14, 'protocol', 'string'),
+  optional(15, 'port', 'uint32'),
+  optional(16, 'count', 'uint32'),
 );

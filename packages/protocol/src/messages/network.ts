@@ -44,6 +44,8 @@ export interface NetOutRequest {
   /** -1 or absent: any. */
   readonly icmp_code?: number | undefined;
   readonly log?: boolean | undefined;
+  /** Only what this name leads to. (An extension: see docs/protocol-extensions.md.) */
+  readonly domain?: string | undefined;
 }
 /** The fields of {@link NetOutRequest} for the codec. */
 export const NetOutRequest: MessageDescriptor<NetOutRequest> = message(
@@ -56,6 +58,7 @@ export const NetOutRequest: MessageDescriptor<NetOutRequest> = message(
   optional(6, 'icmp_type', 'int32'),
   optional(7, 'icmp_code', 'int32'),
   optional(8, 'log', 'bool'),
+  optional(1001, 'domain', 'string'),
 );
 
 /** Says that it is done. */

@@ -53,6 +53,12 @@ export const NETWORK_FAULTS: readonly Fault<'network'>[] = [
       allowEgress: (spec, state, { ports: _ports, ...rest }) => driver.allowEgress(spec, state, rest),
     }),
   },
+  {
+    name: 'the name of a rule is passed over',
+    members: (driver) => ({
+      allowEgress: (spec, state, { domain: _domain, ...rest }) => driver.allowEgress(spec, state, rest),
+    }),
+  },
   { name: 'a rule has no effect', members: () => ({ allowEgress: async () => {} }) },
   {
     name: 'a port leads to another one inside',
