@@ -17,6 +17,7 @@ const CALLS: readonly (readonly [what: string, call: (warden: WardenClient) => P
   ['infoMany', (warden) => warden.infoMany()],
   ['metrics', (warden) => warden.metrics()],
   ['events', (warden) => warden.events()],
+  ['netOut by name', (warden) => warden.container('h').netOut({ domain: 'a.example', port: 443 })],
   ['stat', (warden) => warden.container('h').files.stat('/')],
   ['write of a file', (warden) => warden.container('h').files.write('/x', 'x')],
 ];

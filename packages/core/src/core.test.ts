@@ -2,7 +2,13 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import type { Program } from '@warden/driver-compliance';
-import { type Container, type NetOutSpec, silentLogger, type Warden } from '@warden/interface';
+import {
+  type Container,
+  type NetOutSpec,
+  type NetworkDriver,
+  silentLogger,
+  type Warden,
+} from '@warden/interface';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { EMPTY, NETWORK, TestHost } from '../test/host.ts';
 import { CREATE_FAILPOINTS } from './failpoint-names.ts';
@@ -677,6 +683,53 @@ describe('ports, egress and limits', () => {
         ports: { first: 1, last: 2000 },
       },
     ]);
+  });
+
+  it('has rules about names only of a driver that has them, and records none otherwise', async () => {
+    const box = await warden.create();
+    await box.netOut({ domain: '*.Example.org', port: 443 });
+    expect(host.links.inventory()[0]).toContain('"domain":"*.example.org"');
+    await core.close();
+    const drivers = host.drivers();
+    const { namedEgress: _none, ...supports } = drivers.network.supports;
+    core = await host.start({ drivers: { ...drivers, network: { ...drivers.network, supports } } });
+    const other = await core.openSession().create();
+    const before = host.links.inventory();
+    await expect(other.netOut({ domain: 'a.example', port: 443 })).rejects.toMatchObject({
+      code: 'UNSUPPORTED',
+      message: expect.stringContaining('the network driver memory has no rules about names here'),
+    });
+    expect(host.links.inventory()).toEqual(before);
+  });
+
+  it('tells of what its network driver kept containers from, and of none that it does not know', async () => {
+    await core.close();
+    const drivers = host.drivers();
+    let tell: Parameters<NonNullable<NetworkDriver['watchDenials']>>[0] | undefined;
+    const network: NetworkDriver = {
+      ...drivers.network,
+      watchDenials: (listener) => {
+        tell = listener;
+      },
+    };
+    core = await host.start({ drivers: { ...drivers, network } });
+    const session = core.openSession();
+    await session.create({ handle: 'denied' });
+    const events = await session.events({ types: ['network-denied'] });
+    const id = Object.keys(Object.fromEntries(host.links.links))[0]!;
+    const what = { destination: '192.0.2.1', protocol: 'tcp', port: 443, count: 3 } as const;
+    tell?.([
+      { id: 'zzzzzzzzzzz', ...what },
+      { id, ...what },
+      { id, name: 'a.example', protocol: 'dns', count: 1 },
+    ]);
+    expect((await events.next()).value).toMatchObject({ type: 'network-denied', handle: 'denied', ...what });
+    expect((await events.next()).value).toMatchObject({
+      handle: 'denied',
+      name: 'a.example',
+      protocol: 'dns',
+    });
+    await events.return?.();
   });
 
   it('stops a container whose memory ran out, with an event', async () => {

@@ -174,7 +174,7 @@ describe('the table', () => {
     expect(shared()).toMatch(/iifname \. ip saddr != @sources drop/);
     expect(shared()).toMatch(/iifname vmap @containers/);
     const rules = net.host.run('nft', 'list', 'chain', 'inet', 'warden-test', `i-${specs[77]!.id}`);
-    expect(rules.split('\n').filter((line) => line.startsWith('\t\t'))).toHaveLength(1);
+    expect(rules.split('\n').filter((line) => line.startsWith('\t\t'))).toHaveLength(3);
     expect(net.host.run('nft', 'list', 'set', 'inet', 'warden-test', 'sources').match(/"w-/g)).toHaveLength(
       150,
     );

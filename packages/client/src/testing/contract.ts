@@ -301,6 +301,8 @@ const CONTAINER: readonly ContractCase[] = [
     assert.deepEqual((await box.info()).ports, [{ hostPort, containerPort }]);
     await box.netOut({ network: '203.0.113.0/24', port: 443 });
     await refused(box.netOut({ network: 'nowhere' }), 'INVALID_SPEC', 'a network that is none');
+    await box.netOut({ domain: '*.example.org', port: 443 });
+    await refused(box.netOut({ domain: 'no name', port: 443 }), 'INVALID_SPEC', 'a name that is none');
   }),
   inContainer(
     'stands still while it is paused, and goes on',
