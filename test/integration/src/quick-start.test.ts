@@ -84,7 +84,7 @@ describeWith(['root', 'isolated', 'overlayfs', 'cgroup-memory', 'python3'], 'the
       for (const [at, { language, text }] of blocks.entries()) {
         if (language === 'ts') fs.writeFileSync(program, text.replace('/tmp/warden.sock', place.socket));
         if (language !== 'sh') continue;
-        if (text.startsWith('kill -9 %1\nwardend --rootfs ')) {
+        if (text.startsWith('kill -9 $!\nwardend --rootfs ')) {
           await daemon.kill('SIGKILL');
           daemon = await startDaemon({ place });
           continue;
