@@ -9,7 +9,7 @@ export default defineConfig({
       ['junit', { outputFile: 'reports/junit.xml' }],
       './scripts/closing-line.reporter.ts',
     ],
-    // long suites have commands of their own: npm run abuse, faults, model, page, storms, scale, soak
+    // long suites have commands of their own: npm run abuse, deb:test, faults, model, page, storms, scale, soak
     projects: [
       'packages/*',
       '!packages/*-linux-*',
@@ -18,6 +18,7 @@ export default defineConfig({
       '!test/scale',
       '!test/storms',
       '!test/model',
+      '!test/deb',
       '!test/page',
       ...(process.env.WARDEN_TEST_FAULTS ? [] : ['!test/faults']),
     ],

@@ -44,6 +44,7 @@ const SYSTEM_PACKAGES = [
   { package: 'docker-registry', file: 'docker-registry', for: ['test'] },
   { package: 'ruby-beefcake', path: ['/usr/lib/ruby/vendor_ruby/beefcake.rb'], for: ['test'] },
   { package: 'ruby-eventmachine', path: ['/usr/lib/ruby/vendor_ruby/eventmachine.rb'], for: ['test'] },
+  { package: 'lintian', file: 'lintian', for: ['deb'] },
   { package: 'chromium', path: ['/usr/bin/chromium'], for: ['page'] },
   { package: 'fonts-dejavu-core', path: ['/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf'], for: ['page'] },
   { package: 'clang', file: 'clang', for: ['fuzz'] },
@@ -435,6 +436,17 @@ const TASKS = {
       WARDEN_FIGURES: 'storms',
       WARDEN_STORMS_SHORT: rest.includes('--short') ? '1' : '',
     });
+  },
+  deb() {
+    ensureSystemPackages(['build']);
+    installAndBuild();
+    return run(node, ['scripts/deb/build.mjs', ...rest.filter((word) => word !== '--')]);
+  },
+  'deb:test'() {
+    if (!isRoot) fail('a package is installed by root');
+    ensureSystemPackages(['build', 'scale', 'deb']);
+    installAndBuild();
+    return runSuite('deb', rest, {});
   },
   page() {
     if (!isRoot) fail('what the page shows are containers, which need root');

@@ -1,6 +1,7 @@
 /** What a test needs of the host. A test whose needs are not met is skipped with the reason in its name, which the run's closing table prints. */
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { describe } from 'vitest';
 import { isolationProblem } from './isolation.ts';
 
@@ -26,7 +27,14 @@ export type Requirement =
   | 'prometheus-client'
   | 'skopeo'
   | 'docker-registry'
-  | 'chromium';
+  | 'chromium'
+  | 'lintian'
+  | 'debian-rootfs';
+
+/** What `npm run rootfs` makes. */
+export const DEBIAN_ROOTFS: string = fileURLToPath(
+  new URL('../../../node_modules/.cache/warden-debian-rootfs', import.meta.url),
+);
 
 const CHECKS: Readonly<Record<Requirement, () => string | undefined>> = {
   root: () => (process.getuid?.() === 0 ? undefined : 'root'),
@@ -64,6 +72,11 @@ const CHECKS: Readonly<Record<Requirement, () => string | undefined>> = {
   skopeo: () => program('skopeo', '--version'),
   'docker-registry': () => program('docker-registry', '--help'),
   chromium: () => (fs.existsSync('/usr/bin/chromium') ? undefined : 'the browser chromium'),
+  lintian: () => program('lintian', '--version'),
+  'debian-rootfs': () =>
+    fs.existsSync(`${DEBIAN_ROOTFS}/usr/bin/dpkg`)
+      ? undefined
+      : 'a Debian root file system, by npm run rootfs',
   ruby: () =>
     program('ruby', '--version') ??
     (spawnSync('ruby', ['-rbeefcake', '-reventmachine', '-e', ''], { stdio: 'ignore' }).status === 0
