@@ -69,7 +69,7 @@ export function buildPackage(output) {
   const epoch = sourceDate();
   const tree = fs.mkdtempSync(path.join(os.tmpdir(), 'warden-deb-'));
   try {
-    makeTree(root, tree, { changelog: changelog({ version, epoch }), copyright: '' });
+    makeTree(root, tree, { version, changelog: changelog({ version, epoch }), copyright: '' });
     const about = path.join(tree, 'usr/share/doc/warden/copyright');
     fs.writeFileSync(about, copyright(tree, { homepage }), { mode: 0o644 });
     writeControl(tree, { version, homepage, installedSize: installedSize(tree) });

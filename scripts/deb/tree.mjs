@@ -2,6 +2,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import zlib from 'node:zlib';
+import { completions, daemonManual } from './derived.mjs';
 
 const MODULES = 'usr/lib/warden/node_modules';
 const DOCUMENTS = 'usr/share/doc/warden';
@@ -106,24 +107,26 @@ function writeCompressed(text, to) {
   fs.writeFileSync(to, zlib.gzipSync(text, { level: 9 }), { mode: 0o644 });
 }
 
-/** Manuals of the command and the daemon, where they are made. */
-function copyManuals(root, tree) {
-  for (const name of ['cli', 'daemon']) {
-    const directory = path.join(root, 'packages', name, 'man');
-    if (!fs.existsSync(directory)) continue;
-    for (const file of fs.readdirSync(directory).sort()) {
-      const section = /\.(\d)$/.exec(file)?.[1];
-      if (section !== undefined)
-        writeCompressed(
-          fs.readFileSync(path.join(directory, file)),
-          path.join(tree, `usr/share/man/man${section}`, `${file}.gz`),
-        );
-    }
+function writeManuals(root, tree, version) {
+  const directory = path.join(root, 'packages/cli/man');
+  const pages = fs
+    .readdirSync(directory)
+    .filter((file) => /\.\d$/.test(file))
+    .map((file) => ({ file, text: fs.readFileSync(path.join(directory, file)) }));
+  pages.push({ file: 'wardend.8', text: daemonManual(root, version) });
+  for (const { file, text } of pages)
+    writeCompressed(text, path.join(tree, `usr/share/man/man${file.at(-1)}`, `${file}.gz`));
+}
+
+function writeCompletions(root, tree) {
+  for (const { file, text } of completions(root)) {
+    fs.mkdirSync(path.dirname(path.join(tree, file)), { recursive: true });
+    fs.writeFileSync(path.join(tree, file), text);
   }
 }
 
 /** Makes the tree, without the control files. Errors: what is not built. */
-export function makeTree(root, tree, { changelog, copyright }) {
+export function makeTree(root, tree, { version, changelog, copyright }) {
   const files = path.join(root, 'scripts/deb/files');
   copyForeign(copyOwn(root, tree), tree);
   for (const name of ['warden', 'wardend']) {
@@ -134,7 +137,8 @@ export function makeTree(root, tree, { changelog, copyright }) {
   copy(path.join(root, 'packages/daemon/systemd'), path.join(tree, 'usr/lib/systemd/system'));
   for (const name of DOCS)
     copy(path.join(root, 'docs', `${name}.md`), path.join(tree, DOCUMENTS, `${name}.md`));
-  copyManuals(root, tree);
+  writeManuals(root, tree, version);
+  writeCompletions(root, tree);
   copy(path.join(files, 'lintian-overrides'), path.join(tree, 'usr/share/lintian/overrides/warden'));
   writeCompressed(changelog, path.join(tree, DOCUMENTS, 'changelog.Debian.gz'));
   fs.writeFileSync(path.join(tree, DOCUMENTS, 'copyright'), copyright, { mode: 0o644 });
