@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { parseAddress, parseRange } from './ipv4-address.ts';
 import { lifetimeOf } from './learned-addresses.ts';
 import { isAbout, mayOpen } from './name-policy.ts';
-import { hostNameServers, parseNameServer } from './name-servers.ts';
+import { askNameServers, hostNameServers, parseNameServer } from './name-servers.ts';
 
 const rule = (domain: string, network?: string): Parameters<typeof isAbout>[0] => ({
   domain,
@@ -82,6 +82,15 @@ describe('name servers', () => {
     expect(parseNameServer('[2001:db8::1]:5353')).toEqual({ address: '2001:db8::1', port: 5353 });
     for (const wrong of ['', 'dns.test', '192.0.2.1:0', '192.0.2.1:65536', '192.0.2.1:x', ':53'])
       expect(() => parseNameServer(wrong), wrong).toThrow(/not the address of a name server/);
+  });
+
+  it('that cannot be reached, refuse, or are none at all make the question fail, and nothing else', async () => {
+    const nobody = [
+      { address: '2001:db8::1', port: 53 },
+      { address: '127.0.0.1', port: 1 },
+    ];
+    for (const servers of [nobody, []])
+      await expect(askNameServers('a.test', servers)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
   });
 
   it('of the host are those of its file that are addresses, also on its loopback', () => {

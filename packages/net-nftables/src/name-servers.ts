@@ -115,9 +115,11 @@ const overUdp: Carrier = ({ server, question, take, fail }) => {
     if (!isOver) take(bytes);
   });
   // Connected: the kernel gives it a port by chance, and only what comes from there is received.
-  socket.connect(server.port, server.address, () => {
+  // Without a callback, so that a failure is an event like all others.
+  socket.on('connect', () => {
     if (!isOver) socket.send(question);
   });
+  socket.connect(server.port, server.address);
   return () => {
     isOver = true;
     socket.close();

@@ -111,6 +111,7 @@ export class Resolver {
     udp.on('error', (error) => log.warn('resolver-socket', { error }));
     tcp.on('error', (error) => log.warn('resolver-socket', { error }));
     udp.on('message', (bytes, { address, port }) => {
+      if (port === 0) return; // a forged one: there is nobody to answer, and to try would throw
       void this.#answer(bytes, address).then((answer) => {
         // who asked may be gone: nobody waits for an error
         if (answer !== undefined && this.#udp === udp) udp.send(answer, port, address, () => undefined);

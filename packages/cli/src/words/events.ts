@@ -2,6 +2,7 @@
 import { type ContainerEvent, type ContainerEventType, EVENT_TYPES } from '@warden/interface';
 import { exitText } from '../exit-text.ts';
 import { formatJson } from '../format-answer.ts';
+import { deniedText } from '../human/denied-text.ts';
 import { shown } from '../human/shown.ts';
 import { type Paint, painter, type Tone } from '../human/style.ts';
 import { parsePairs, parseWhole } from '../human/units.ts';
@@ -60,6 +61,7 @@ export const events: Word = {
 const TONES: Readonly<Partial<Record<ContainerEventType, Tone>>> = {
   created: 'good',
   oom: 'bad',
+  'network-denied': 'bad',
   'output-limit': 'bad',
   destroyed: 'quiet',
 };
@@ -75,6 +77,7 @@ function lineOf(event: ContainerEvent, paint: Paint): string {
 function detailsOf(event: ContainerEvent): string {
   if (event.type === 'limit') return `${event.limit} ${event.value}`;
   if (event.type === 'output-limit') return `job ${event.jobId}`;
+  if (event.type === 'network-denied') return deniedText(event);
   if (event.type !== 'exit') return '';
   const why = exitText(event.verdict)
     ?.trimEnd()

@@ -1,0 +1,12 @@
+/** What a container was kept from, in words. */
+import type { ContainerEvent } from '@warden/interface';
+import { shown } from './shown.ts';
+
+/** As `tcp 192.0.2.1:443 (3 times)`, `dns other.example`, `dns rebound.example, which leads to 10.0.0.1`. */
+export function deniedText(event: Extract<ContainerEvent, { type: 'network-denied' }>): string {
+  const { protocol, name, destination, port, count } = event;
+  const address = port === undefined ? (destination ?? '') : `${destination ?? ''}:${port}`;
+  const leads = name !== undefined && destination !== undefined ? `, which leads to ${destination}` : '';
+  const what = name === undefined ? address : `${shown(name)}${leads}`;
+  return `${protocol} ${what}${count > 1 ? ` (${count} times)` : ''}`;
+}
