@@ -58,16 +58,30 @@ static int place_descriptors(struct spawn *spawn) {
     return 0;
 }
 
-/* Everything else is closed rather than marked: Node and its libraries open descriptors without close-on-exec. */
+#ifndef CLOSE_RANGE_CLOEXEC
+#define CLOSE_RANGE_CLOEXEC (1U << 2)
+#endif
+
+/*
+ * Thousands may be open. Marked here, they are closed by the exec, when our parent, which waits until then, has gone on. Before Linux 5.11 they are
+ * closed one by one.
+ */
+static int close_range_at_exec(unsigned int first, unsigned int last) {
+    if (syscall(SYS_close_range, first, last, CLOSE_RANGE_CLOEXEC) == 0)
+        return 0;
+    return errno == EINVAL ? (int)syscall(SYS_close_range, first, last, 0) : -1;
+}
+
+/* Everything else, for Node and its libraries open descriptors without close-on-exec. */
 static int close_others(const struct spawn *spawn) {
     unsigned int next = 0;
     for (uint32_t i = 0; i < spawn->kept_count; i++) {
         unsigned int kept = (unsigned int)spawn->kept[i];
-        if (kept > next && syscall(SYS_close_range, next, kept - 1, 0) < 0)
+        if (kept > next && close_range_at_exec(next, kept - 1) < 0)
             return -1;
         next = kept + 1;
     }
-    return (int)syscall(SYS_close_range, next, UINT_MAX, 0);
+    return close_range_at_exec(next, UINT_MAX);
 }
 
 static int spawn_main(void *data) {

@@ -272,7 +272,7 @@ function reserve(engine: Engine, spec: CreateSpec, undo: UndoStack): ManagedCont
   const directory = path.join(options.depot, id);
   const image = spec.image === undefined ? undefined : useImage(engine, id, spec.image, undo);
   const base = image?.layers[0] ?? spec.rootfs ?? options.rootfs;
-  const rootfs = isPlain(engine) ? '' : fs.realpathSync(base);
+  const rootfs = isPlain(engine) ? '' : fs.realpathSync.native(base);
   const { hostIp, containerIp } = blockOf(block.base);
   const record: ContainerRecord = {
     id,

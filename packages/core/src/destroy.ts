@@ -1,5 +1,6 @@
 /** Destroy: everything a container owned goes away, in an order in which each step can be repeated (spec behaviour.md 5, linux-container.md 20). */
 import fs from 'node:fs';
+import path from 'node:path';
 import { type ContainerInfo, WardenError } from '@warden/interface';
 import type { ManagedContainer } from './container.ts';
 import { endCopies } from './copy.ts';
@@ -116,12 +117,28 @@ export async function releaseDrivers(engine: Engine, container: ManagedContainer
 /** Errors: `NATIVE_FAILED` naming what cannot be removed. */
 export function removeDirectory(directory: string): void {
   try {
-    fs.rmSync(directory, { recursive: true, force: true, maxRetries: 3, retryDelay: 20 });
+    if (!removePlainly(directory))
+      fs.rmSync(directory, { recursive: true, force: true, maxRetries: 3, retryDelay: 20 });
   } catch (cause) {
     const { code, message } = cause as NodeJS.ErrnoException;
     throw new WardenError('NATIVE_FAILED', `cannot remove ${directory}: ${message}`, {
       cause,
       fields: { operation: 'remove directory', object: directory, errno: code },
     });
+  }
+}
+
+/** Without a look at each file and an error for each directory, which take as long as the removal. Answers false where something is in the way. */
+function removePlainly(directory: string): boolean {
+  try {
+    for (const entry of fs.readdirSync(directory, { withFileTypes: true })) {
+      const inside = path.join(directory, entry.name);
+      if (!entry.isDirectory()) fs.unlinkSync(inside);
+      else if (!removePlainly(inside)) return false;
+    }
+    fs.rmdirSync(directory);
+    return true;
+  } catch {
+    return false;
   }
 }

@@ -158,6 +158,8 @@ function makeLayers(spec: RootfsSpec): void {
 
 /** Answers false when it is there already; anything else of that name is an error. */
 function makeDirectory(directory: string): boolean {
+  // a look is cheaper than an error with its stack, and one of them the quota driver has made before
+  if (fs.lstatSync(directory, { throwIfNoEntry: false })?.isDirectory() === true) return false;
   try {
     fs.mkdirSync(directory, { mode: 0o755 });
     return true;

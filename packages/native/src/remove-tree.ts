@@ -55,10 +55,16 @@ class Removal {
   /** Answers the directories that remain. */
   async #unlinkFiles(directory: Buffer): Promise<Buffer[]> {
     const subdirectories: Buffer[] = [];
-    const names = opening(directory, () => fs.readdirSync(directory, { encoding: 'buffer' }));
-    for (const name of names) {
-      const entry = Buffer.concat([directory, SLASH, name]);
-      // unlink(2) first: it tells directories apart without a stat, and it never follows a link
+    const names = opening(directory, () =>
+      fs.readdirSync(directory, { encoding: 'buffer', withFileTypes: true }),
+    );
+    for (const found of names) {
+      const entry = Buffer.concat([directory, SLASH, found.name]);
+      if (found.isDirectory()) {
+        subdirectories.push(entry);
+        continue;
+      }
+      // where the listing does not say: unlink(2) tells directories apart without a stat, and it never follows a link
       try {
         opening(directory, () => fs.unlinkSync(entry));
       } catch (error) {

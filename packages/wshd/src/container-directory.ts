@@ -2,7 +2,7 @@
  * A container's directory before its first start. All calls are synchronous: some thirty on a file system's cache, on ext4 a
  * millisecond together (most of it the seven directories), and each would cost more as a trip to a worker thread.
  */
-import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { encodeBytes, type Failpoints, type InitSpec, NO_FAILPOINTS, WardenError } from '@warden/interface';
 import { renderMountPlan } from './mount-plan.ts';
 import { linkSkeleton, type StagedFile } from './skeleton.ts';
@@ -33,8 +33,12 @@ export function prepareDirectory(
     [RESOLV_CONF_SOURCE, spec.resolvConf],
   ];
   try {
-    makeDirectory(spec.directory, 0o755);
-    for (const [name, mode] of DIRECTORIES) makeDirectory(`${spec.directory}/${name}`, mode);
+    // mostly there, from whoever keeps the record and from the driver of the file system: a look is cheaper than an error with its stack
+    if (!existsSync(spec.directory)) makeDirectory(spec.directory, 0o755);
+    for (const [name, mode] of DIRECTORIES) {
+      const directory = `${spec.directory}/${name}`;
+      if (name !== 'tmp' || !existsSync(directory)) makeDirectory(directory, mode);
+    }
     linkSkeleton(spec.directory, skeleton);
     for (const [path, content] of files) writeFileSync(`${spec.directory}/${path}`, encodeBytes(content));
     failpoints.passSync('init.directory'); // `etc/config` is what tells that it is complete
