@@ -51,10 +51,15 @@ describeWith(['root', 'isolated', 'overlayfs', 'cgroup-memory'], 'the page of a 
     }
   });
 
-  const ask = (url: string, method = 'GET', headers: http.OutgoingHttpHeaders = {}): Promise<Answer> =>
+  const ask = (
+    url: string,
+    method = 'GET',
+    headers: http.OutgoingHttpHeaders = {},
+    socketPath = socket,
+  ): Promise<Answer> =>
     new Promise((resolve, reject) => {
       http
-        .request({ socketPath: socket, path: url, method, headers }, (response) => {
+        .request({ socketPath, path: url, method, headers }, (response) => {
           let body = '';
           response.on('data', (chunk: Buffer) => {
             body += chunk.toString();
@@ -157,6 +162,34 @@ describeWith(['root', 'isolated', 'overlayfs', 'cgroup-memory'], 'the page of a 
       for (const one of idle) one.destroy();
     }
     await until(async () => (await ask('/health').catch(() => undefined))?.status === 200);
+  });
+
+  it('shows containers without isolation, of which nothing is counted [page content]', async () => {
+    const other = await makePlace();
+    const inventory = takeInventory(other);
+    const at = path.join(other.directory, 'monitoring.sock');
+    const plain = await startDaemon({
+      place: other,
+      config: {
+        server: { container_klass: 'Warden::Container::Insecure' },
+        monitoring: { socket: at, page: true },
+      },
+    });
+    try {
+      const warden = await plain.connect();
+      const box = await warden.create({ handle: 'plain' });
+      await box.spawn('sleep 600');
+      const look = async (): Promise<Status> =>
+        JSON.parse((await ask('/page/status.json', 'GET', {}, at)).body) as Status;
+      await until(async () => (await look()).times.length > 0);
+      expect((await look()).containers.rows).toMatchObject([
+        { handle: 'plain', state: 'active', jobs: 1, usage: {}, limits: {}, cpu: [null], memory: [null] },
+      ]);
+    } finally {
+      await plain.stop();
+      expect(await remainingLeaks(other, inventory)).toEqual([]);
+      await other.remove();
+    }
   });
 
   it('is not there unless it is asked for, and comes and goes by a reload [page off]', async () => {
