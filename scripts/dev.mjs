@@ -444,7 +444,9 @@ const TASKS = {
   },
   'deb:test'() {
     if (!isRoot) fail('a package is installed by root');
-    ensureSystemPackages(['build', 'scale', 'deb']);
+    ensureSystemPackages(['build', 'scale']);
+    // Debian's checker only: what it would say is left out where it cannot be had
+    ensureSystemPackages(['deb'], (message) => process.stdout.write(`${message}\n`));
     installAndBuild();
     return runSuite('deb', rest, {});
   },
