@@ -75,8 +75,18 @@ const PLAIN = {
 };
 
 /** @param {EventRow} event */
-function inWords({ type, job, exitStatus, reason, limit, value }) {
+function denialInWords({ destination, name, protocol, port, times }) {
+  const where = [name, destination].filter((text) => text !== undefined).join(' at ');
+  const how = `${protocol ?? ''}${port === undefined ? '' : ` ${port}`}`;
+  return `kept from ${where} (${how})${(times ?? 1) > 1 ? `, ${count(times)} times` : ''}`;
+}
+
+/** @param {EventRow} event */
+function inWords(event) {
+  const { type, job, exitStatus, reason, limit, value } = event;
   switch (type) {
+    case 'network-denied':
+      return denialInWords(event);
     case 'exit':
       return reason === 'exited'
         ? `job ${job} exited with ${exitStatus}`
@@ -112,6 +122,7 @@ function limitInWords(limit, value) {
 /** @param {EventRow} event */
 function levelOf({ type, reason, exitStatus }) {
   if (type === 'oom' || type === 'output-limit') return 'bad';
+  if (type === 'network-denied') return 'odd';
   if (type === 'exit') return reason === 'exited' && exitStatus === 0 ? 'good' : 'odd';
   return 'plain';
 }

@@ -158,6 +158,16 @@ function detail(event: ContainerEvent): Partial<EventRow> {
       return { job: event.jobId };
     case 'limit':
       return { limit: event.limit, value: Number(event.value) };
+    case 'network-denied': {
+      const { destination, name, protocol, port, count } = event;
+      return {
+        protocol,
+        times: count,
+        ...(destination !== undefined && { destination }),
+        ...(name !== undefined && { name }),
+        ...(port !== undefined && { port }),
+      };
+    }
     default:
       return {};
   }

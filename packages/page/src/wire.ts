@@ -75,6 +75,12 @@ export interface EventRow {
   readonly reason?: string;
   readonly limit?: string;
   readonly value?: number;
+  /** What it was kept from: an address, a name, or both. */
+  readonly destination?: string;
+  readonly name?: string;
+  readonly protocol?: string;
+  readonly port?: number;
+  readonly times?: number;
 }
 
 /** The whole answer. */

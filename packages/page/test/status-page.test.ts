@@ -220,6 +220,26 @@ describe('the numbers', () => {
     const { events } = statusOf(page);
     expect(events.length).toBe(60);
     expect(events[0]).toMatchObject({ type: 'exit', job: 9, exitStatus: 2, reason: 'exited', number: 504 });
+    source.publish({
+      type: 'network-denied',
+      handle: 'kept',
+      time: 2,
+      lost: 0,
+      destination: '203.0.113.9',
+      name: 'example.org',
+      protocol: 'tcp',
+      port: 443,
+      count: 3,
+    });
+    await expect
+      .poll(() => statusOf(page).events[0])
+      .toMatchObject({
+        destination: '203.0.113.9',
+        name: 'example.org',
+        protocol: 'tcp',
+        port: 443,
+        times: 3,
+      });
     expect(statusOf(page, '?find=h499').events).toMatchObject([{ handle: 'h499' }]);
     await page.close();
     expect(source.subscribers).toBe(0);
