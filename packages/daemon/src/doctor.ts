@@ -60,7 +60,9 @@ export async function doctor(words: readonly string[]): Promise<number> {
 
 /** Looks at everything. */
 export async function diagnose(configuration: Configuration): Promise<Diagnosis> {
-  const host = isInsecure(configuration) ? [] : [...surveyHost(), ...shaping(configuration)];
+  const host = isInsecure(configuration)
+    ? []
+    : [...surveyHost(), ...shaping(configuration), names(configuration)];
   const settings = [
     rights(configuration),
     await socket(configuration),
@@ -107,6 +109,17 @@ function shaping({ drivers: { name } }: Configuration): Finding[] {
       ...(!supports.bandwidth && { advice }),
     };
   });
+}
+
+function names({ drivers: { name } }: Configuration): Finding {
+  const { supports } = nftablesNetwork({ table: name })({ logger: silentLogger });
+  const ok = supports.namedEgress === true;
+  return {
+    subject: 'egress rules about names',
+    ok,
+    found: ok ? 'work' : 'do not work',
+    ...(!ok && { advice: 'use a kernel with nftables limit expressions: modprobe nft_limit' }),
+  };
 }
 
 function rights(configuration: Configuration): Finding {
