@@ -94,7 +94,8 @@ async function requireNames(client: WardenClient, { domain }: Message): Promise<
   });
 }
 
-function tooLate(timeoutMs: number, cause: unknown): WardenError {
+/** The error of a command that took longer than `--timeout`. */
+export function tooLate(timeoutMs: number, cause: unknown): WardenError {
   return new WardenError('TIMEOUT', `the daemon did not finish its answer within ${timeoutMs / 1000} s`, {
     cause,
     fields: { timeoutMs, advice: 'what had been started goes on; look what became of it' },

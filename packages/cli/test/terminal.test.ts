@@ -1,6 +1,7 @@
 /** The program in a real terminal. */
 import fs from 'node:fs';
 import path from 'node:path';
+import { connect } from '@warden/client';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { buildProgram, PROGRAM } from './program.ts';
 import { ScriptedDaemon } from './scripted-daemon.ts';
@@ -40,6 +41,38 @@ suite(`in a terminal${noTmux === undefined ? '' : ` [needs: ${noTmux}]`}`, { tim
     await tmux.until(/info --handle box-1 ?\nwarden>$/);
     tmux.press('C-d');
     await tmux.until(/\nstatus=0$/);
+  });
+
+  it('completes words and handles in bash, and never lets it read a handle as a command', async () => {
+    const bin = path.join(daemon.directory, 'path');
+    fs.mkdirSync(bin);
+    fs.symlinkSync(PROGRAM, path.join(bin, 'warden'));
+    const connection = await connect({ path: daemon.path });
+    for (const handle of ['box-1', `$(touch ${bin}/taken)`]) await connection.create({ handle });
+    await connection.close();
+    const environment = {
+      PATH: `${bin}:${path.dirname(process.execPath)}:${process.env.PATH}`,
+      WARDEN_SOCKET: daemon.path,
+      PS1: 'b> ',
+      // a shell that is killed writes it while the directory is being removed
+      HISTFILE: '',
+    };
+    using tmux = terminal('exec bash --norc --noprofile -i', environment);
+    await tmux.until(/^b>$/);
+    tmux.type('eval "$(warden completion bash)"; clear; echo ready');
+    tmux.press('Enter');
+    await tmux.until(/^ready\nb>$/);
+    tmux.type('warden attac');
+    tmux.press('Tab');
+    await tmux.until(/\nb> warden attach$/);
+    tmux.type('bo');
+    tmux.press('Tab');
+    await tmux.until(/\nb> warden attach box-1$/);
+    tmux.press('C-u');
+    tmux.type('warden attach ');
+    tmux.press('Tab', 'Tab');
+    await tmux.until(/touch/);
+    expect(fs.readdirSync(bin)).toEqual(['warden']);
   });
 
   it('recalls lines of this run and of earlier ones by the up-arrow [cli 9]', async () => {

@@ -6,6 +6,7 @@ import path from 'node:path';
 import type { WardenClient } from '@warden/client';
 import { archiveImage, DEFAULT_ROOTFS, describeWith, patience, withDaemon } from '@warden/test-harness';
 import { beforeAll, expect, it, vi } from 'vitest';
+import { Tmux } from '../../../packages/cli/test/tmux.ts';
 
 const PROGRAM = path.resolve(import.meta.dirname, '../../../packages/cli/bin/warden.js');
 
@@ -15,7 +16,7 @@ interface Ended {
   readonly stderr: string;
 }
 
-describeWith(['root', 'isolated', 'overlayfs'], 'words for people', () => {
+describeWith(['root', 'isolated', 'overlayfs', 'tmux'], 'words for people', () => {
   const suite = withDaemon();
   let client: WardenClient;
   beforeAll(async () => {
@@ -195,33 +196,77 @@ describeWith(['root', 'isolated', 'overlayfs'], 'words for people', () => {
       status: 0,
       stdout: 'of the image\n',
     });
-    expect((await warden('image', 'ls')).stdout).toMatch(/^NAME +ID .*\nwords\/app:1 +[0-9a-f]{12} /);
-    const snapshot = [
-      'run',
-      '--name',
-      'changed',
-      '--image',
-      'words/app:1',
-      '--',
-      'bash',
-      '-c',
-      'echo new > /tmp/new',
-    ];
-    expect((await warden(...snapshot)).status).toBe(0);
-    expect(await warden('image', 'snapshot', 'changed', 'words/app:2')).toMatchObject({
-      stdout: 'words/app:2\n',
-    });
+    // stands on it until it is destroyed
+    expect((await warden('run', '--name', 'user', '--image', 'words/app:1', '--', 'true')).status).toBe(0);
+    const [listed, busy, collected, pulled] = await Promise.all([
+      warden('image', 'ls'),
+      warden('image', 'rm', 'words/app:1'),
+      warden('image', 'gc', '--json'),
+      warden('image', 'pull', 'registry.invalid/app'),
+    ]);
+    expect(listed.stdout).toMatch(/^NAME +ID .*\nwords\/app:1 +[0-9a-f]{12} /);
+    expect(busy).toMatchObject({ status: 125, stderr: expect.stringContaining('BAD_STATE') });
+    expect(collected.stdout).toMatch(/^\{"images":\[\]/);
+    expect(pulled.stderr).toContain('FORBIDDEN');
+    await client.container('user').destroy();
     expect(await warden('image', 'rm', 'words/app:1')).toMatchObject({
-      status: 125,
-      stderr: expect.stringContaining('BAD_STATE'),
-    });
-    expect((await warden('destroy', '--handle', 'changed')).status).toBe(0);
-    expect(await warden('image', 'rm', 'words/app:1', 'words/app:2')).toMatchObject({
       status: 0,
-      stdout: expect.stringMatching(/^[0-9a-f]{12}\n[0-9a-f]{12}\n$/),
+      stdout: expect.stringMatching(/^[0-9a-f]{12}\n$/),
       stderr: expect.stringContaining('given back'),
     });
-    expect((await warden('image', 'gc', '--json')).stdout).toMatch(/^\{"images":\[\]/);
-    expect((await warden('image', 'pull', 'registry.invalid/app')).stderr).toContain('FORBIDDEN');
+  });
+
+  const terminal = (line: string): Tmux =>
+    new Tmux(suite.daemon.place.directory, line, { WARDEN_SOCKET: suite.daemon.place.socket });
+  const word = `'${process.execPath}' '${PROGRAM}'`;
+
+  it('gives a job the terminal: prompt, size, Ctrl-C, leaving and coming back', async () => {
+    await using box = await client.create({ handle: 't' });
+    const back = `${word} attach t; echo got=$?; stty -a | grep -o ' echo '`;
+    using tmux = terminal(`${word} exec -it -e PS1='in> ' t -- bash --norc; ${back}`);
+    await tmux.until(/^in>$/);
+    tmux.type('stty size; id -un');
+    tmux.press('Enter');
+    await tmux.until(/\n30 100\nvcap\nin>$/);
+    tmux.resize(90, 25);
+    tmux.type('until [ "$(stty size)" = "25 90" ]; do sleep 0.1; done; echo resi""zed');
+    tmux.press('Enter');
+    await tmux.until(/\nresized\nin>$/);
+    // the key reaches what runs in the foreground there, and nothing here
+    tmux.type('sleep 1000 || echo inter""rupted $?');
+    tmux.press('Enter');
+    await tmux.until(/inter""rupted \$\?$/);
+    tmux.press('C-c');
+    await tmux.until(/\^C.*\nin>$/);
+    tmux.type('kept=yes');
+    tmux.press('Enter', 'C-p', 'C-q');
+    await tmux.until(/\ndetached: warden attach t \d+ comes back to it\n/);
+    expect((await box.info()).jobIds).toHaveLength(1);
+    // everything it has shown so far comes again
+    await tmux.until(/comes back[\s\S]*kept=yes\s+in>$/);
+    tmux.type('echo is $kept; exit 7');
+    tmux.press('Enter');
+    await tmux.until(/\nis yes\nexit\ngot=7\n echo\s+status=0$/);
+  });
+
+  it('shows what is used on a screen of its own, also when its size changes, and leaves no trace of it', async () => {
+    await using _one = await client.create({ handle: 'first-of-them' });
+    await using _two = await client.create({ handle: 'second' });
+    using tmux = terminal(`echo before; ${word} top --interval 500ms --sort handle`);
+    await tmux.until(/^2 containers.*\n\nHANDLE +CPU .*\nfirst-of-them .*active\nsecond .*active$/);
+    tmux.resize(20, 4);
+    await tmux.until(/^2 containers.{1,8}\n\nHANDLE.*$/);
+    tmux.resize(100, 30);
+    await tmux.until(/\nsecond .*active$/);
+    tmux.press('q');
+    await tmux.until(/^before\nstatus=0$/);
+  });
+
+  it('ends a job at Ctrl-C with the status of that, and the container with it', async () => {
+    using tmux = terminal(`${word} run --rm -- sh -c 'printf "\\033[2Jrea"; echo dy; exec sleep 1000'`);
+    await tmux.until(/^\\x1b\[2Jready$/);
+    tmux.press('C-c');
+    await tmux.until(/\^Cjob ended: killed by signal 2 \(SIGINT\)\nstatus=130$/);
+    expect(await client.list()).toEqual([]);
   });
 });

@@ -67,14 +67,15 @@ export interface Place {
 
 /** `HANDLE:PATH`; what has a `/` before the colon is a path of this host. Error: `CommandError`. */
 export function parsePlace(text: string): Place {
+  // a handle may have colons too
+  const end = text.indexOf(':/');
+  if (end > 0 && !text.slice(0, end).includes('/'))
+    return { handle: text.slice(0, end), path: text.slice(end + 1) };
   const colon = text.indexOf(':');
   if (colon < 1 || text.slice(0, colon).includes('/')) return { path: text };
-  const file = text.slice(colon + 1);
-  if (!file.startsWith('/'))
-    throw new CommandError(
-      `cp: '${text}': a path in a container is absolute (a path of this host with a colon: ./${text})`,
-    );
-  return { handle: text.slice(0, colon), path: file };
+  throw new CommandError(
+    `cp: '${text}': a path in a container is absolute (a path of this host with a colon: ./${text})`,
+  );
 }
 
 class Copy {

@@ -33,7 +33,7 @@ afterEach(async () => {
 describe('cp', () => {
   it.each([
     ['box:/tmp', { handle: 'box', path: '/tmp' }],
-    ['a:b:/c', undefined],
+    ['a:b:/c', { handle: 'a:b', path: '/c' }],
     ['./a:/b', { path: './a:/b' }],
     ['/a:/b', { path: '/a:/b' }],
     ['-', { path: '-' }],

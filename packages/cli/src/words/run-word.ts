@@ -1,6 +1,8 @@
 /** A word for people, from what was typed to its exit status. */
 import { connect, type WardenClient } from '@warden/client';
 import { CommandError } from '../command-error.ts';
+import { tooLate } from '../execute.ts';
+import { formatJson } from '../format-answer.ts';
 import { EXIT_OWN } from '../jobs/exit-code.ts';
 import type { CliOptions } from '../options.ts';
 import { reportError } from '../report-error.ts';
@@ -52,7 +54,9 @@ export async function runWord(
         return client;
       },
     };
-    return await word.run(given, context);
+    if (options.trace)
+      await write(terminal.stdout, isJson ? formatJson({ trace: words }) : `+ ${words.join(' ')}\n`);
+    return await withinTime(word.run(given, context), options.timeoutMs);
   } catch (error) {
     await reportError(error, { ...options, json: isJson }, terminal);
     return EXIT_OWN;
@@ -61,6 +65,22 @@ export async function runWord(
       (open) => open.close(),
       () => undefined,
     );
+  }
+}
+
+/** What had been started goes on; its connection is closed. Error: `TIMEOUT`. */
+async function withinTime<T>(task: Promise<T>, timeoutMs: number | undefined): Promise<T> {
+  if (timeoutMs === undefined) return task;
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(tooLate(timeoutMs, undefined)), timeoutMs);
+  });
+  // whichever loses is of no interest any more
+  task.catch(() => undefined);
+  try {
+    return await Promise.race([task, late]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

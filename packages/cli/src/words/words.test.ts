@@ -219,6 +219,16 @@ describe('ps and inspect', () => {
   });
 });
 
+describe('options before the word', () => {
+  it('--trace writes the words, --timeout bounds them', async () => {
+    expect((await warden(fake, ['--trace', 'ps', '-q'])).stdout).toBe('+ ps -q\n');
+    await make('box');
+    const late = await warden(fake, ['--timeout', '0.05', 'exec', 'box', '--', 'sleep', '1000']);
+    expect(late.status).toBe(125);
+    expect(late.stderr).toMatch(/^the daemon did not finish its answer within 0.05 s\nTIMEOUT: /);
+  });
+});
+
 describe('help', () => {
   it('of each word has its use, flags and examples, and needs no daemon', async () => {
     for (const { name, isForeign } of WORDS) {
