@@ -95,6 +95,7 @@ enum wshd_spawn_flags {
   WSHD_SPAWN_STDIN_PIPE = 8,
   WSHD_SPAWN_STDIN_FD = 16,
   WSHD_SPAWN_PROGRAM_FD = 32,
+  WSHD_SPAWN_LIVE = 128, /* init never reads the pipes: output waits in them, and the job with it, until the daemon or the next one reads */
   WSHD_SPAWN_INPUT_OPEN = 64, /* only in JOB: the input pipe's write end comes with it */
 };
 

@@ -14,6 +14,11 @@ int warden_close(int fd) {
     return 0;
 }
 
+int warden_duplicate(int fd) {
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    return copy < 0 ? -errno : copy;
+}
+
 int64_t warden_read(int fd, void *buffer, uint32_t size) {
     ssize_t count;
     do

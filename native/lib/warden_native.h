@@ -16,6 +16,8 @@
 
 /* descriptors.c */
 WARDEN_EXPORT int warden_close(int fd);
+/* Another descriptor of the same open file, close-on-exec. */
+WARDEN_EXPORT int warden_duplicate(int fd);
 WARDEN_EXPORT int64_t warden_read(int fd, void *buffer, uint32_t size);
 WARDEN_EXPORT int64_t warden_write(int fd, const void *bytes, uint32_t size);
 /* Moves what is in the pipe to `offset` of the file, at most `size` bytes: at every moment each byte is in one of the two. -EAGAIN: empty. */
@@ -37,6 +39,18 @@ WARDEN_EXPORT int warden_umask(uint32_t mask);
 WARDEN_EXPORT int warden_copy_sparse(const char *source, const char *target);
 /* Gives the file (made with mode 0600 if absent) exactly `size` bytes of allocated space; on failure it keeps its size. */
 WARDEN_EXPORT int warden_allocate_file(const char *path, uint64_t size);
+
+/*
+ * pieces.c: moves whole pieces of `size` bytes from the pipe to the socket, `most` of them, each between `head` and `tail`, without waiting. `progress`
+ * is how much of a piece is on its way, which the next call goes on with, and how many were completed. 0: done, or the pipe holds less than a piece;
+ * -EAGAIN: the socket takes no more at present; -ENODATA: in the middle of a piece the pipe was found empty. Nobody else may read the pipe, or write to the socket while a piece is on its way.
+ */
+struct warden_piece {
+    const unsigned char *head, *tail;
+    uint32_t head_size, size, tail_size;
+};
+WARDEN_EXPORT int warden_move_pieces(int pipe, int socket, const void *head, uint32_t head_size, uint32_t size, const void *tail, uint32_t tail_size,
+                                     uint32_t most, uint32_t progress[2]);
 
 /* sockets.c: `type` is SOCK_STREAM or SOCK_SEQPACKET */
 WARDEN_EXPORT int warden_socketpair(int type, int32_t ends[2]);

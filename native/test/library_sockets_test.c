@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -113,7 +114,79 @@ static void test_splice(void) {
     close(file);
 }
 
+static void test_pieces(void) {
+    int32_t pipe_ends[2], ends[2];
+    uint32_t progress[2] = {0, 0};
+    char buffer[64];
+    check(warden_pipe(pipe_ends) == 0 && warden_socketpair(SOCK_STREAM, ends) == 0, "a pipe and a socket");
+    check(write(pipe_ends[1], "abcde", 5) == 5, "less than two pieces are in the pipe");
+    check(warden_move_pieces(pipe_ends[0], ends[0], "<", 1, 3, ">\n", 2, 8, progress) == 0 && progress[0] == 0 && progress[1] == 1, "one is moved");
+    check(read(ends[1], buffer, sizeof buffer) == 6 && memcmp(buffer, "<abc>\n", 6) == 0, "between its head and its tail");
+    check(read(pipe_ends[0], buffer, sizeof buffer) == 2 && memcmp(buffer, "de", 2) == 0, "the rest stays in the pipe");
+    check(warden_move_pieces(pipe_ends[0], ends[0], "", 0, 3, ">", 1, 8, progress) == -EINVAL, "a piece without a head is refused");
+    check(write(pipe_ends[1], "abcdefgh", 8) == 8, "more than is asked for");
+    check(warden_move_pieces(pipe_ends[0], ends[0], "<", 1, 2, ">", 1, 3, progress) == 0 && progress[1] == 3, "no more than asked for");
+    check(read(ends[1], buffer, sizeof buffer) == 12 && memcmp(buffer, "<ab><cd><ef>", 12) == 0, "in their order");
+    progress[0] = 1; /* the head is on its way */
+    check(read(pipe_ends[0], buffer, 2) == 2, "somebody else takes what a piece was to be made of");
+    check(warden_move_pieces(pipe_ends[0], ends[0], "<", 1, 2, ">", 1, 3, progress) == -ENODATA && progress[0] == 1, "and that is told");
+    progress[0] = 0;
+    check(write(pipe_ends[1], "gh", 2) == 2, "another piece");
+    close(ends[1]);
+    check(warden_move_pieces(pipe_ends[0], ends[0], "<", 1, 2, ">", 1, 3, progress) == -EPIPE, "nobody reads");
+    check(read(pipe_ends[0], buffer, sizeof buffer) == 2, "and nothing is taken out of the pipe");
+    for (int i = 0; i < 2; i++)
+        close(pipe_ends[i]);
+    close(ends[0]);
+}
+
+/* A socket that is full again and again, in the middle of heads, bytes and tails. */
+static void test_pieces_one_by_one(void) {
+    enum { SIZE = 30000, PIECES = 40 };
+    static unsigned char got[PIECES * (SIZE + 8)], want[sizeof got];
+    int32_t pipe_ends[2], ends[2];
+    uint32_t progress[2] = {0, 0}, waits = 0, moved = 0;
+    int small = 4096;
+    size_t length = 0, put = 0, expected = 0;
+    static unsigned char bytes[SIZE * PIECES];
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (unsigned char)(i * 7 + i / 251);
+    for (int i = 0; i < PIECES; i++) {
+        memcpy(want + expected, "head:", 5);
+        memcpy(want + expected + 5, bytes + (size_t)i * SIZE, SIZE);
+        memcpy(want + expected + 5 + SIZE, "end", 3);
+        expected += SIZE + 8;
+    }
+    check(warden_pipe(pipe_ends) == 0 && warden_socketpair(SOCK_STREAM, ends) == 0, "a pipe and a socket");
+    setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
+    warden_set_nonblocking(pipe_ends[1]);
+    while (length < expected) {
+        ssize_t count = put < sizeof bytes ? write(pipe_ends[1], bytes + put, sizeof bytes - put) : 0;
+        if (count > 0)
+            put += (size_t)count;
+        int result = warden_move_pieces(pipe_ends[0], ends[0], "head:", 5, SIZE, "end", 3, 8, progress);
+        moved += progress[1];
+        if (result == -EAGAIN)
+            waits++;
+        else if (result != 0)
+            break;
+        count = recv(ends[1], got + length, 1000 + length % 777 < sizeof got - length ? 1000 + length % 777 : sizeof got - length, MSG_DONTWAIT);
+        if (count > 0)
+            length += (size_t)count;
+    }
+    check(moved == PIECES && progress[0] == 0, "all pieces were moved");
+    check(length == expected && memcmp(got, want, expected) == 0, "each between its head and its tail, in order, whole");
+    check(waits > 10, "although the socket was full again and again");
+    for (int i = 0; i < 2; i++) {
+        close(pipe_ends[i]);
+        close(ends[i]);
+    }
+}
+
 int main(void) {
+    signal(SIGPIPE, SIG_IGN); /* as Node does */
+    test_pieces();
+    test_pieces_one_by_one();
     test_datagrams();
     test_splice();
     test_messages();

@@ -272,7 +272,7 @@ void job_resize(struct job *job, uint16_t rows, uint16_t columns) {
 
 void jobs_drain(struct init *init, bool drain) {
   for (struct job *job = init->jobs; job != NULL; job = job->next) {
-    if ((job->id & WSHD_OPERATOR_JOB) != 0) continue;
+    if ((job->id & WSHD_OPERATOR_JOB) != 0 || (job->flags & WSHD_SPAWN_LIVE) != 0) continue;
     for (int i = 0; i < 2; i++) {
       if (drain) start_draining(init, &job->streams[i]);
       else if ((job->flags & WSHD_SPAWN_DISCARD) == 0) stop_draining(init, &job->streams[i]);

@@ -77,6 +77,11 @@ export class ClientContainer implements Container {
    */
   async run(script: Script, options: RunOptions = {}): Promise<ClientJobResult> {
     await this.#requireCommand(options);
+    if (options.output === 'live') {
+      throw new WardenError('INVALID_SPEC', 'live output is for a job that is streamed: spawn it', {
+        fields: { operation: 'run', object: 'output' },
+      });
+    }
     const result = hasLimits(options)
       ? await (await this.spawn(script, options)).result()
       : jobResult(
@@ -91,13 +96,15 @@ export class ClientContainer implements Container {
    */
   async spawn(script: Script, options: ClientSpawnOptions = {}): Promise<ClientJob> {
     await this.#requireCommand(options);
+    const isLive = options.output === 'live';
     if (!hasLimits(options))
-      return new ClientJob(this.#session, this.handle, await this.#spawn(script, options));
+      return new ClientJob(this.#session, this.handle, await this.#spawn(script, options), { isLive });
     throwIfAborted(options.signal);
     const started = this.#spawn(script, { ...options, trackTree: true });
     const watchdog = new Watchdog(options, (reason) => this.#killStarted(started, reason));
     try {
-      return new ClientJob(this.#session, this.handle, await watchdog.guardStart(started), watchdog);
+      const id = await watchdog.guardStart(started);
+      return new ClientJob(this.#session, this.handle, id, { watchdog, isLive });
     } catch (error) {
       watchdog.settle();
       throw error;
@@ -248,6 +255,7 @@ export class ClientContainer implements Container {
     workingDirectory,
     stdin,
     terminal,
+    output,
   }: SpawnOptions): Promise<void> {
     if (argv?.length === 0) {
       throw new WardenError('INVALID_SPEC', 'a program is needed', {
@@ -258,6 +266,7 @@ export class ClientContainer implements Container {
       await requireFeature(this.#session, 'job-command', 'spawn');
     if (stdin !== undefined || terminal !== undefined)
       await requireFeature(this.#session, 'job-input', 'spawn');
+    if (output !== undefined) await requireFeature(this.#session, 'live-output', 'spawn');
   }
 
   /** Ends a job that may not have an id yet. */

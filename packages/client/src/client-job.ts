@@ -10,6 +10,7 @@ import {
 } from '@warden/interface';
 import { type LinkResponse, MessageType, type StreamResponse } from '@warden/protocol';
 import { isStreamEnd, jobEnd, jobResult, outputChunk } from './answer-values.ts';
+import { readPipes } from './direct-output.ts';
 import { requireFeature } from './features.ts';
 import { ClientJobResult } from './job-result.ts';
 import type { Transport } from './transport.ts';
@@ -24,12 +25,20 @@ export class ClientJob implements Job {
   readonly handle: string;
   readonly #session: Transport;
   readonly #watchdog: Watchdog | undefined;
+  /** Its pipes may be read here, without the daemon. */
+  readonly #isLive: boolean;
   /** End of the stream that {@link output} is read through; `undefined` inside when it was left early. */
   #outputEnd: Promise<JobEnd | undefined> = Promise.resolve(undefined);
 
-  constructor(session: Transport, handle: string, id: number, watchdog?: Watchdog) {
+  constructor(
+    session: Transport,
+    handle: string,
+    id: number,
+    { watchdog, isLive = false }: { readonly watchdog?: Watchdog; readonly isLive?: boolean } = {},
+  ) {
     this.#session = session;
     this.#watchdog = watchdog;
+    this.#isLive = isLive;
     this.handle = handle;
     this.id = id;
   }
@@ -159,6 +168,10 @@ export class ClientJob implements Job {
   }
 
   async *#chunks(signal: AbortSignal | undefined): AsyncGenerator<OutputChunk, JobEnd, undefined> {
+    if (this.#isLive) {
+      const end = yield* readPipes(this.#session, { handle: this.handle, job_id: this.id }, signal);
+      if (end !== undefined) return end;
+    }
     const value = { handle: this.handle, job_id: this.id };
     const lane = { handle: this.handle, signal };
     const answers = this.#session.stream<StreamResponse>(MessageType.Stream, value, isStreamEnd, lane);

@@ -10,6 +10,7 @@ import type { Socket } from 'node:net';
 import { WardenError } from '@warden/interface';
 import { decodeMessage, encodeFrame, encodeMessage, FrameDecoder, MessageType } from '@warden/protocol';
 import { AnswerQueue } from './answer-queue.ts';
+import type { Line } from './dial.ts';
 import { remoteError } from './remote-error.ts';
 
 /** A request that waits for its answer. */
@@ -29,11 +30,13 @@ export class Connection {
   readonly #waiting: Waiting[] = [];
   #ended: WardenError | undefined;
 
-  constructor(socket: Socket) {
+  constructor(line: Line) {
+    const { socket } = line;
     this.#socket = socket;
-    socket.on('data', (chunk) => this.#receive(chunk));
+    line.receive = (bytes) => this.#receive(bytes);
     socket.on('error', (cause) => this.destroy(lost(cause)));
     socket.on('close', () => this.destroy(lost(undefined)));
+    socket.resume();
     socket.unref();
   }
 

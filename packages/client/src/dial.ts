@@ -14,13 +14,22 @@ export interface DialOptions {
 
 const DEFAULT_CONNECT_TIMEOUT_MS = 5000;
 
+/** Every read of every connection lands here, and is taken in before the next one: memory of its own for each would cost as much as the reading. */
+const landing = new Uint8Array(65_536);
+
+/** A connected socket whose bytes go to `receive`, in memory that is valid during the call. Nothing is read before `socket.resume()`. */
+export interface Line {
+  readonly socket: net.Socket;
+  receive: (bytes: Uint8Array) => void;
+}
+
 /**
  * Connects to the daemon's socket.
  *
  * Errors: `UNAVAILABLE` (nobody listens; `fields.errno`), `TIMEOUT`, `ABORTED` (cause is the signal's
  * reason).
  */
-export function dial(options: DialOptions): Promise<net.Socket> {
+export function dial(options: DialOptions): Promise<Line> {
   const { path, signal } = options;
   const timeoutMs = options.connectTimeoutMs ?? DEFAULT_CONNECT_TIMEOUT_MS;
   return new Promise((resolve, reject) => {
@@ -28,7 +37,17 @@ export function dial(options: DialOptions): Promise<net.Socket> {
       reject(aborted(path, signal));
       return;
     }
-    const socket = net.connect({ path });
+    const socket = net.connect({
+      path,
+      onread: {
+        buffer: landing,
+        callback: (length, bytes) => {
+          line.receive(bytes.subarray(0, length));
+          return true;
+        },
+      },
+    });
+    const line: Line = { socket, receive: () => {} };
     const settle = (): void => {
       clearTimeout(timer);
       signal?.removeEventListener('abort', onAbort);
@@ -47,7 +66,8 @@ export function dial(options: DialOptions): Promise<net.Socket> {
     signal?.addEventListener('abort', onAbort, { once: true });
     const onConnect = (): void => {
       settle();
-      resolve(socket);
+      socket.pause(); // as soon as it is connected it reads, whoever listens
+      resolve(line);
     };
     const onError = (cause: Error): void => fail(unreachable(path, cause));
     socket.once('connect', onConnect);

@@ -13,7 +13,8 @@ export type Feature =
   | 'events'
   | 'files'
   | 'images'
-  | 'egress-domain';
+  | 'egress-domain'
+  | 'live-output';
 
 /** Errors: `UNSUPPORTED` with the field `feature`. */
 export async function requireFeature(

@@ -12,6 +12,7 @@ const CALLS: readonly (readonly [what: string, call: (warden: WardenClient) => P
   ['run with variables', (warden) => warden.container('h').run('', { environment: { A: 'b' } })],
   ['open input', (warden) => warden.container('h').spawn('', { stdin: 'pipe' })],
   ['a terminal', (warden) => warden.container('h').spawn('', { terminal: { rows: 1, columns: 1 } })],
+  ['live output', (warden) => warden.container('h').spawn('', { output: 'live' })],
   ['write', (warden) => warden.container('h').job(1).write('x')],
   ['pause', (warden) => warden.container('h').pause()],
   ['infoMany', (warden) => warden.infoMany()],

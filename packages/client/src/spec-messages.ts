@@ -60,6 +60,7 @@ export function spawnRequest(handle: string, script: string | Uint8Array, option
       options.environment && Object.entries(options.environment).map(([name, value]) => `${name}=${value}`),
     working_directory: options.workingDirectory,
     open_input: options.stdin === 'pipe' ? true : undefined,
+    live_output: options.output === 'live' ? true : undefined,
     terminal: options.terminal && { rows: options.terminal.rows, columns: options.terminal.columns },
   });
 }

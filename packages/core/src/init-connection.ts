@@ -80,13 +80,12 @@ export function adoptJob(
   const { options, logger } = engine;
   const { handle } = container;
   const isDiscarded = job.discardOutput || note?.discardOutput === true;
-  const isOnDisk = !isDiscarded && options.recoveredOutput !== 'remaining';
   const managed = new ManagedJob({
     init,
     job,
     directory: jobDirectory(container, job.id),
     outputLimit: options.jobOutputLimit,
-    keep: isDiscarded ? 'nothing' : isOnDisk ? 'disk' : 'memory',
+    keep: keepOf(job, isDiscarded, options.recoveredOutput),
     isAwaited,
     isRecovered,
     taps: (known, onPressure) =>
@@ -120,6 +119,16 @@ export function adoptJob(
   );
   logger.debug?.('job-adopted', { handle, job: job.id, isRecovered });
   return managed;
+}
+
+function keepOf(
+  { isLive }: InitJob,
+  isDiscarded: boolean,
+  recovered: Engine['options']['recoveredOutput'],
+): 'nothing' | 'live' | 'memory' | 'disk' {
+  if (isLive === true) return 'live';
+  if (isDiscarded) return 'nothing';
+  return recovered === 'remaining' ? 'memory' : 'disk';
 }
 
 /** A job that init has handed out. */

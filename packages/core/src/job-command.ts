@@ -33,6 +33,11 @@ export function jobCommand(
       },
     );
   }
+  if (options.output === 'live' && drivers.init.supports.live !== true) {
+    throw new WardenError('UNSUPPORTED', `the init driver ${drivers.init.name} keeps all output`, {
+      fields: { operation: 'spawn', driver: drivers.init.name },
+    });
+  }
   return {
     argv: argv ?? (isInteractive && text.length > 0 ? [SHELL, '-c', argumentOf(script)] : [SHELL]),
     stdin: isInteractive ? NOTHING : text,
@@ -51,6 +56,11 @@ function check(options: SpawnOptions, hasScript: boolean): void {
     for (const argument of argv) requireNoNul(argument, 'argument');
     if (hasScript && (stdin === 'pipe' || terminal !== undefined))
       throw invalid('argv and a script exclude each other when the input stays open', 'script');
+  }
+  if (options.output === 'live') {
+    const conflicts = { discardOutput, terminal, logTag: options.logTag, awaited: options.awaited };
+    for (const [name, value] of Object.entries(conflicts))
+      if (value !== undefined && value !== false) throw invalid(`live output excludes ${name}`, 'output');
   }
   for (const [name, value] of Object.entries(environment)) {
     if (name === '' || name.includes('='))

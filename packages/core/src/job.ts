@@ -13,6 +13,7 @@ import type { CoreFailpoints } from './failpoint-names.ts';
 import { JobInput } from './job-input.ts';
 import { JobOutput } from './job-output.ts';
 import { JobSpool } from './job-spool.ts';
+import { LiveOutput } from './live-output.ts';
 import type { OnPressure, OutputTap } from './output-tap.ts';
 import { HOLD_MS, StreamIntake } from './stream-intake.ts';
 
@@ -52,8 +53,8 @@ export interface ManagedJobOptions {
   readonly directory: string;
   /** Bytes; 0 or less: none. */
   readonly outputLimit: number;
-  /** Where output goes besides the taps: nowhere, into memory, or on disk too so that the next daemon has it. */
-  readonly keep: 'nothing' | 'memory' | 'disk';
+  /** Where output goes besides the taps: nowhere, into memory, or on disk too so that the next daemon has it; or it stays where it is. */
+  readonly keep: 'nothing' | 'memory' | 'disk' | 'live';
   /** Somebody takes the result as soon as there is one (Run). */
   readonly isAwaited: boolean;
   /** Started by an earlier daemon: what that one and init have of its output comes first. */
@@ -87,6 +88,8 @@ export class ManagedJob {
   readonly startedAt: number | undefined;
   readonly output: JobOutput = new JobOutput();
   readonly input: JobInput;
+  /** Instead of {@link output}. */
+  readonly live: LiveOutput | undefined;
   /** Settles with how it ended; all output is there then. Rejects with `UNAVAILABLE` when the daemon has let go of the job. */
   readonly ended: Promise<JobOutcome>;
   readonly #options: ManagedJobOptions;
@@ -130,7 +133,9 @@ export class ManagedJob {
     });
     this.ended.catch(() => {}); // it may be that nobody waits
     this.#intakes = { stdout: this.#intake('stdout'), stderr: this.#intake('stderr') };
-    this.#taps = options.isRecovered ? this.#resume() : this.#begin();
+    this.live = options.keep === 'live' ? new LiveOutput(job) : undefined;
+    if (this.live !== undefined) this.#taps = [];
+    else this.#taps = options.isRecovered ? this.#resume() : this.#begin();
     job.exited.then(
       (status) =>
         this.#onExit(status).catch((error: unknown) => {
@@ -178,7 +183,7 @@ export class ManagedJob {
 
   /** Somebody wants output while it is printed. */
   hurry(): void {
-    if (this.#hasEnded) return;
+    if (this.#hasEnded || this.live !== undefined) return;
     clearTimeout(this.#holdTimer);
     for (const stream of STREAMS) this.#intakes[stream].flowWhenReadable(0);
   }
@@ -186,6 +191,7 @@ export class ManagedJob {
   /** The result was taken: init forgets the job, which it does for ended ones only, and nothing of it stays on disk. */
   remove(): void {
     this.#isPutAway = true;
+    this.live?.close();
     this.#options.job.exited.then(
       // behind the answer: init would wake up for it, and on a busy machine take the processor from whoever waits for that
       () => setImmediate(() => this.#options.init.forget(this.id)),
@@ -202,6 +208,7 @@ export class ManagedJob {
   dissolve(): void {
     this.#isPutAway = true;
     this.finish({ reason: 'container-stopped' });
+    this.live?.close();
   }
 
   /** Ends the job now, whatever its process does. Idempotent. */
@@ -210,7 +217,8 @@ export class ManagedJob {
     this.#hasEnded = true;
     clearInterval(this.#vigil);
     clearTimeout(this.#holdTimer);
-    for (const stream of STREAMS) this.#intakes[stream].close();
+    if (this.live === undefined) for (const stream of STREAMS) this.#intakes[stream].close();
+    this.live?.complete();
     this.input.drop();
     this.output.complete();
     this.#putAway();
@@ -225,6 +233,7 @@ export class ManagedJob {
     clearInterval(this.#vigil);
     clearTimeout(this.#holdTimer);
     for (const stream of STREAMS) this.#intakes[stream].close();
+    this.live?.close();
     this.input.drop();
     this.output.complete();
     this.#spool?.close();
@@ -318,22 +327,28 @@ export class ManagedJob {
     clearTimeout(this.#holdTimer);
     const { failpoints } = this.#options;
     await failpoints.pass('job.exit');
+    if (this.live === undefined) await this.#drain();
+    else await this.#hearOut(this.live);
+    await failpoints.pass('job.drain');
+    this.finish(this.#verdictOf(status), status.exitCode);
+    await failpoints.pass('job.store');
+  }
+
+  /** Whoever reads a live job's output has it to the end, or as far as it comes soon. */
+  async #hearOut(live: LiveOutput): Promise<void> {
+    live.gather();
+    if (!live.isLent) await unlessLate(live.ended);
+  }
+
+  async #drain(): Promise<void> {
     const intakes = STREAMS.map((stream) => this.#intakes[stream]);
     // it goes on disk, without a moment in which it is nowhere: whoever waits for it by its number asks the next daemon, should this one die
     if (!this.#isForOne()) for (const intake of intakes) intake.keep();
     if (!drainAll(intakes) && !this.#hasEnded) {
       for (const intake of intakes) intake.flow();
-      let timer: NodeJS.Timeout | undefined;
-      const late = new Promise<void>((resolve) => {
-        timer = setTimeout(resolve, LINGER_MS);
-      });
-      await Promise.race([Promise.all(intakes.map(({ ended }) => ended)), late]);
-      clearTimeout(timer);
+      await unlessLate(Promise.all(intakes.map(({ ended }) => ended)));
       if (!this.#hasEnded) drainAll(intakes);
     }
-    await failpoints.pass('job.drain');
-    this.finish(this.#verdictOf(status), status.exitCode);
-    await failpoints.pass('job.store');
   }
 
   #verdictOf(status: WaitStatus): ExitVerdict {
@@ -357,6 +372,16 @@ export class ManagedJob {
     }
     this.#spool.close();
   }
+}
+
+/** Waits a moment for what descendants hold back. */
+async function unlessLate(ended: Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, LINGER_MS);
+  });
+  await Promise.race([ended, late]);
+  clearTimeout(timer);
 }
 
 function drainAll(intakes: readonly StreamIntake[]): boolean {

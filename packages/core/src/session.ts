@@ -18,6 +18,8 @@ import {
   type JobEnd,
   type JobResult,
   type OutputChunk,
+  type OutputPipes,
+  type OutputRelay,
   type Properties,
   type SpawnOptions,
   type TerminalSize,
@@ -41,10 +43,12 @@ import { allowEgress, publishPort } from './net.ts';
 import { pauseContainer, requireRunning, resumeContainer } from './pause.ts';
 import { handOutPort, isPlain, requireIsolation } from './plain.ts';
 import { changeProperties } from './properties.ts';
-import { findJob, linkJob, spawnJob, streamJob } from './spawn.ts';
+import { findJob, type LentPipes, lendPipes, linkJob, spawnJob, streamJob } from './spawn.ts';
 import { stopContainer } from './stop.ts';
 
 const SIGKILL = 9;
+/** Jobs whose pipes a session may be lent at a time: each costs descriptors after its end, too. */
+const MAX_LENT = 64;
 
 /** Opens a session. */
 export function openSession(engine: Engine): Warden {
@@ -56,6 +60,7 @@ class Session implements Warden {
   #isClosed = false;
   readonly #subscriptions = new Set<Subscription>();
   readonly #named = new WeakSet<ManagedContainer>();
+  readonly #lent = new Set<LentPipes>();
 
   constructor(engine: Engine) {
     this.engine = engine;
@@ -112,11 +117,30 @@ class Session implements Warden {
     if (this.#isClosed) return;
     this.#isClosed = true;
     for (const subscription of this.#subscriptions) subscription.end();
+    for (const { giveBack } of this.#lent) giveBack();
     for (const container of this.engine.containers.values()) dropReference(this.engine, container, this);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  /** Errors: of {@link lendPipes}, `POOL_EXHAUSTED`. */
+  async lend(container: ManagedContainer, jobId: number): Promise<OutputPipes> {
+    for (const one of this.#lent) if (one.isOver()) this.#lent.delete(one);
+    if (this.#lent.size >= MAX_LENT) {
+      throw new WardenError(
+        'POOL_EXHAUSTED',
+        `the pipes of ${MAX_LENT} jobs are lent to this connection already`,
+        {
+          fields: { operation: 'read the pipes', limit: MAX_LENT },
+        },
+      );
+    }
+    const lent = await lendPipes(container, jobId);
+    if (this.#isClosed) lent.giveBack();
+    else this.#lent.add(lent);
+    return lent.pipes;
   }
 
   /** Whoever only looks on keeps nothing alive that it has neither made nor named. */
@@ -155,7 +179,7 @@ class SessionContainer implements Container {
   }
 
   job(id: number): Job {
-    return new SessionJob(this.#engine, () => this.#find(), id);
+    return new SessionJob(this.#session, () => this.#find(), id);
   }
 
   async stop(options: { readonly background?: boolean; readonly kill?: boolean } = {}): Promise<void> {
@@ -253,23 +277,25 @@ class SessionContainer implements Container {
 
 class SessionJob implements Job {
   readonly id: number;
-  readonly #engine: Engine;
+  readonly #session: Session;
   readonly #find: () => ManagedContainer;
 
-  constructor(engine: Engine, find: () => ManagedContainer, id: number) {
-    this.#engine = engine;
+  constructor(session: Session, find: () => ManagedContainer, id: number) {
+    this.#session = session;
     this.#find = find;
     this.id = id;
   }
 
   async link(options: { readonly signal?: AbortSignal } = {}): Promise<JobResult> {
-    return linkJob(this.#engine, this.#find(), this.id, options.signal);
+    return linkJob(this.#session.engine, this.#find(), this.id, options.signal);
   }
 
-  stream(options: { readonly signal?: AbortSignal } = {}): AsyncGenerator<OutputChunk, JobEnd, undefined> {
+  stream(
+    options: { readonly signal?: AbortSignal; readonly relay?: OutputRelay | undefined } = {},
+  ): AsyncGenerator<OutputChunk, JobEnd, undefined> {
     const left = new AbortController();
     const signal = options.signal ? AbortSignal.any([options.signal, left.signal]) : left.signal;
-    const chunks = this.#stream(signal);
+    const chunks = this.#stream({ signal, relay: options.relay });
     const leave = chunks.return.bind(chunks);
     // a step may be waiting for output that never comes: leaving wakes it, and the job stays
     chunks.return = (value) => {
@@ -279,8 +305,15 @@ class SessionJob implements Job {
     return chunks;
   }
 
-  async *#stream(signal: AbortSignal): AsyncGenerator<OutputChunk, JobEnd, undefined> {
-    return yield* streamJob(this.#engine, this.#find(), this.id, signal);
+  async *#stream(options: {
+    readonly signal: AbortSignal;
+    readonly relay: OutputRelay | undefined;
+  }): AsyncGenerator<OutputChunk, JobEnd, undefined> {
+    return yield* streamJob(this.#session.engine, this.#find(), this.id, options);
+  }
+
+  async pipes(): Promise<OutputPipes> {
+    return this.#session.lend(this.#find(), this.id);
   }
 
   async kill(

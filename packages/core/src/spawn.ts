@@ -5,6 +5,8 @@ import {
   type JobEnd,
   type JobResult,
   type OutputChunk,
+  type OutputPipes,
+  type OutputRelay,
   type SpawnOptions,
   WardenError,
 } from '@warden/interface';
@@ -55,6 +57,7 @@ export async function spawnJob(
         // others may want to see what is not kept
         discardOutput: options.discardOutput === true && note === undefined,
         trackTree: options.trackTree === true,
+        ...(options.output === 'live' ? { isLive: true } : {}),
       });
       spawning.catch(() => {}); // its failure is met below
       await failpoints.pass('spawn.send');
@@ -99,7 +102,8 @@ function abandon(engine: Engine, init: Init, { id, stdout, stderr, exited }: Ini
 
 /** What a later daemon has to know; nothing about a job that is just run. */
 function noteOf({ options: { jobSockets } }: Engine, options: SpawnOptions): JobNote | undefined {
-  const hasSockets = jobSockets !== undefined && options.awaited !== true;
+  // of live output each byte goes to one reader
+  const hasSockets = jobSockets !== undefined && options.awaited !== true && options.output !== 'live';
   if (!hasSockets && options.logTag === undefined) return undefined;
   return {
     discardOutput: options.discardOutput === true,
@@ -150,14 +154,14 @@ export async function* streamJob(
   engine: Engine,
   container: ManagedContainer,
   id: number,
-  signal?: AbortSignal,
+  { signal, relay }: { readonly signal: AbortSignal | undefined; readonly relay?: OutputRelay | undefined },
 ): AsyncGenerator<OutputChunk, JobEnd, undefined> {
   const job = findJob(container, id);
   const leave = job.attend();
   try {
     await engine.failpoints.pass('stream.begin');
     job.hurry();
-    for await (const chunk of job.output.read(signal)) {
+    for await (const chunk of job.live?.read(signal, relay) ?? job.output.read(signal)) {
       yield chunk;
       await engine.failpoints.pass('stream.chunk');
     }
@@ -171,6 +175,31 @@ export async function* streamJob(
   } finally {
     leave();
   }
+}
+
+/** What was lent, until it is given back. */
+export interface LentPipes {
+  readonly pipes: OutputPipes;
+  /** Idempotent. */
+  giveBack(): void;
+  /** The job was removed: there is nothing to give back. */
+  isOver(): boolean;
+}
+
+/** Lends the pipes of a live job. Errors: `UNKNOWN_JOB`, `BAD_STATE`, `UNSUPPORTED`. */
+export async function lendPipes(container: ManagedContainer, id: number): Promise<LentPipes> {
+  const { live } = findJob(container, id);
+  if (live === undefined) {
+    throw new WardenError(
+      'BAD_STATE',
+      'the output of this job is kept; only that of a live one can be read at its pipes',
+      {
+        fields: { operation: 'read the pipes', handle: container.handle, job: id },
+      },
+    );
+  }
+  const { pipes, giveBack } = await live.lend();
+  return { pipes: { pid: process.pid, ...pipes }, giveBack, isOver: () => live.isClosed };
 }
 
 /** Whoever asks why a job died finds the reason among the events: the kernel's notification of a kill may still be on its way. */

@@ -92,6 +92,7 @@ export type {
   Onlooker,
   UsageLook,
 } from './onlooker.ts';
+export type { DescriptorPlace, OutputPipes, OutputRelay, PieceFrame } from './output.ts';
 export type { DiskLimits, QuotaDriver, QuotaSpec, QuotaSupports } from './quota.ts';
 export type {
   BandwidthStat,

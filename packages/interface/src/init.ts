@@ -15,6 +15,7 @@ import type { ContainerId } from './driver.ts';
 import type { DirectoryEntry, FileChange } from './files.ts';
 import type { Mount } from './filesystem.ts';
 import type { InsideNetwork } from './network.ts';
+import type { DescriptorPlace, PieceFrame } from './output.ts';
 import type { BindMountSpec, TerminalSize } from './warden.ts';
 
 /** The unprivileged user jobs run as; made inside if the root file system lacks it, renumbered if it has it. */
@@ -135,6 +136,8 @@ export interface JobSpec {
   readonly discardOutput: boolean;
   /** See `SpawnOptions.trackTree`. */
   readonly trackTree: boolean;
+  /** Nobody but the receiver of the job's sources ever reads its output: see `SpawnOptions.output`. Only asked of drivers that support `live`. */
+  readonly isLive?: boolean;
   /** Standard input is a pipe that stays open; `stdin` is empty then. Only asked of drivers that support `interactive`. */
   readonly openInput?: boolean;
   /** The three streams are a terminal of the container's; `stdin` is empty then. Only asked of drivers that support `interactive`. */
@@ -188,6 +191,23 @@ export interface ByteSource {
    * daemon loses none. Callable once, before anything was delivered or after.
    */
   keepIn(file: OutputFile): void;
+  /**
+   * Of a paused source that is not started: what is there now, at most 64 KiB, the receiver's own; of length 0 at the end; `undefined`: nothing at present.
+   * With `supports.live`, as the two that follow.
+   */
+  take?(): Buffer | undefined;
+  /**
+   * Of a paused source that is not started: moves whole pieces, as long as there are such and they are wanted, into a socket, and answers how many when
+   * less than a piece is left. With `signal` aborted it ends as soon as it would have to wait, be it in the middle of a piece. Errors: the socket's, `NATIVE_FAILED`;
+   * `UNAVAILABLE` with `operation: 'relay'` when a piece was broken off, behind which nothing else can be sent.
+   */
+  relay?(
+    socket: number,
+    frame: PieceFrame,
+    options: { readonly signal: AbortSignal | undefined; isWanted(): boolean },
+  ): Promise<number>;
+  /** Where a process that may look into this one finds the pipe. `undefined`: there is none any more. */
+  place?(): DescriptorPlace | undefined;
   /** Reads, even while paused, all that is in the pipe now; true when the end was reached. For the moment after the job's exit. */
   drain(): boolean;
   /** Stops and frees the descriptor; `onEnd` is not called any more. Idempotent. */
@@ -215,6 +235,8 @@ export interface InitJob {
   readonly stderr: ByteSource;
   /** As in its {@link JobSpec}. */
   readonly discardOutput: boolean;
+  /** As in its {@link JobSpec}. */
+  readonly isLive?: boolean;
   /** Settles when the process has ended; rejects with `UNAVAILABLE` when the connection to init is lost first. */
   readonly exited: Promise<WaitStatus>;
 }
@@ -276,6 +298,8 @@ export interface InitSupports {
   readonly isolation: boolean;
   /** Jobs with open input, terminals and a directory of their own. Absent: no. */
   readonly interactive?: boolean;
+  /** Jobs whose output nobody keeps. Absent: no. */
+  readonly live?: boolean;
   /** `Init.openFiles`. Absent: no. */
   readonly files?: boolean;
 }

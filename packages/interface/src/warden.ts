@@ -23,6 +23,7 @@ import type { ContainerFiles } from './files.ts';
 import type { Images } from './images.ts';
 import type { WardenMetrics } from './metrics.ts';
 import type { PortMapping } from './network.ts';
+import type { OutputPipes, OutputRelay } from './output.ts';
 
 /** Lifecycle state. `born` and `destroyed` are never seen in an info. */
 export type ContainerState = 'born' | 'active' | 'stopped' | 'destroyed';
@@ -132,6 +133,12 @@ export interface SpawnOptions {
    * `discardOutput`. Without script and argv: an interactive shell.
    */
   readonly terminal?: TerminalSize | undefined;
+  /**
+   * `live`: no output is kept. It waits in the job's pipes, and with full pipes the job, until a stream takes it, each byte once; the output limit never trips,
+   * and `link` answers none. Not with `discardOutput`, `logTag`, `awaited` or a terminal. A daemon that is killed takes along what it had read and
+   * not yet sent; the rest stays in the pipes for the next one.
+   */
+  readonly output?: 'live' | undefined;
 }
 
 /** A piece of output, in order within its stream. */
@@ -200,7 +207,17 @@ export interface Job {
    * keeps the job, and so does aborting `signal`, which makes the step in progress fail with `ABORTED`. Several streams each get
    * everything.
    */
-  stream(options?: { readonly signal?: AbortSignal }): AsyncGenerator<OutputChunk, JobEnd, undefined>;
+  stream(options?: {
+    readonly signal?: AbortSignal;
+    /** Of a live job, takes what comes in whole pieces; what is left over is yielded, in order. */
+    readonly relay?: OutputRelay | undefined;
+  }): AsyncGenerator<OutputChunk, JobEnd, undefined>;
+  /**
+   * Lends the pipes of a job with `output: 'live'`, until the session is closed or the job removed: nobody else reads them meanwhile. Its end is awaited by
+   * {@link Job.link}; what is in the pipes then is the rest. Errors: `UNKNOWN_JOB`, `BAD_STATE` (not a live job, or a stream reads it), `POOL_EXHAUSTED`
+   * (64 lent to this session), `UNSUPPORTED`.
+   */
+  pipes?(): Promise<OutputPipes>;
   /**
    * Sends a signal to the job's process, or with `tree` to it and every descendant; a tree is signalled only when complete, without a gap
    * for a forking process (SIGKILL). Succeeds on an ended job. Default signal: SIGKILL to the tree. `reason`: what the verdict says when the job dies of it.

@@ -10,6 +10,11 @@ export function closeDescriptor(fd: number): void {
   throw nativeFailure('close', `fd ${fd}`, result);
 }
 
+/** Another descriptor of the same open file, close-on-exec, which stays when `fd` is closed. */
+export function duplicateDescriptor(fd: number): number {
+  return checked(native().warden_duplicate(checkDescriptor(fd)), 'duplicate', `fd ${fd}`);
+}
+
 /** Fills `buffer` from `fd`. Answers the bytes read, 0 at the end of the file, -1 when it would block. */
 export function readDescriptor(fd: number, buffer: Uint8Array): number {
   checkDescriptor(fd);
@@ -43,6 +48,41 @@ export function moveToFile(
     'splice',
     pipe,
   );
+}
+
+/** What goes around each piece, and how large it is; none of the three is empty. */
+export interface PieceFrame {
+  readonly head: Uint8Array;
+  readonly size: number;
+  readonly tail: Uint8Array;
+}
+
+/** How far {@link movePieces} has come with a piece that the socket had no room for. Starts with zeros. */
+export type PieceProgress = Uint32Array;
+
+/**
+ * Moves whole pieces from a pipe to a non-blocking socket, at most `most`, each between its head and its tail, without the bytes passing through memory.
+ * Answers false when the pipe holds less than a piece, or `most` were moved; true when the socket takes no more at present: call it again with the
+ * same `progress` when it does, for half a piece may be on its way. Nobody else may read the pipe, nor write to the socket in the middle of a piece.
+ */
+export function movePieces(
+  ends: { readonly pipe: number; readonly socket: number },
+  { head, size, tail }: PieceFrame,
+  progress: PieceProgress,
+  most: number,
+): boolean {
+  const result = native().warden_move_pieces(
+    checkDescriptor(ends.pipe, 'pipe'),
+    checkDescriptor(ends.socket, 'socket'),
+    checkBytes(head, 'head'),
+    head.byteLength,
+    checkUint32(size, 'size'),
+    checkBytes(tail, 'tail'),
+    tail.byteLength,
+    checkUint32(most, 'most'),
+    progress,
+  );
+  return orWouldBlock(result, 'send', ends.socket) < 0;
 }
 
 function orWouldBlock(result: number, operation: string, fd: number): number {

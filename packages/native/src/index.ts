@@ -20,11 +20,15 @@ export {
 } from './btrfs.ts';
 export {
   closeDescriptor,
+  duplicateDescriptor,
   growPipe,
   makeEventFd,
   makePipe,
   makeSealedMemfd,
+  movePieces,
   moveToFile,
+  type PieceFrame,
+  type PieceProgress,
   readDescriptor,
   setNonBlocking,
   writeDescriptor,

@@ -14,6 +14,7 @@ type Words = Int32Array;
 export interface NativeLibrary {
   warden_error_text(number: number): string;
   warden_close(fd: number): number;
+  warden_duplicate(fd: number): number;
   warden_read(fd: number, buffer: Bytes, size: number): number;
   warden_write(fd: number, bytes: Bytes, size: number): number;
   warden_splice(pipe: number, file: number, offset: bigint, size: number): number;
@@ -28,6 +29,17 @@ export interface NativeLibrary {
   warden_umask(mask: number): number;
   warden_copy_sparse(source: Bytes, target: Bytes): number;
   warden_allocate_file(path: Bytes, size: bigint): number;
+  warden_move_pieces(
+    pipe: number,
+    socket: number,
+    head: Bytes,
+    headSize: number,
+    size: number,
+    tail: Bytes,
+    tailSize: number,
+    most: number,
+    progress: Uint32Array,
+  ): number;
   warden_socketpair(type: number, ends: Words): number;
   warden_connect_unix(path: Bytes, type: number): number;
   warden_send(fd: number, bytes: Bytes, size: number, fds: Words, count: number): number;
@@ -99,6 +111,7 @@ export interface NativeLibrary {
 const SIGNATURES: Readonly<Record<keyof NativeLibrary, string>> = {
   warden_error_text: 's i',
   warden_close: 'i i',
+  warden_duplicate: 'i i',
   warden_read: 'l ipu',
   warden_write: 'l ipu',
   warden_splice: 'l iiUu',
@@ -113,6 +126,7 @@ const SIGNATURES: Readonly<Record<keyof NativeLibrary, string>> = {
   warden_umask: 'i u',
   warden_copy_sparse: 'i pp',
   warden_allocate_file: 'i pU',
+  warden_move_pieces: 'i iipuupuup',
   warden_socketpair: 'i ip',
   warden_connect_unix: 'i pi',
   warden_send: 'l ipupu',

@@ -50,6 +50,8 @@ import {
   SnapshotResponse,
 } from './messages/images.ts';
 import {
+  JobPipesRequest,
+  JobPipesResponse,
   JobSignalRequest,
   JobSignalResponse,
   LinkRequest,
@@ -122,6 +124,7 @@ export const MessageType = {
   Upload: 1012,
   UploadData: 1013,
   UploadEnd: 1014,
+  JobPipes: 1015,
   ImageList: 1101,
   ImageImport: 1102,
   ImagePull: 1103,
@@ -181,6 +184,7 @@ export const REQUESTS: Readonly<Record<number, RequestEntry>> = {
   [MessageType.Upload]: { name: 'Upload', request: UploadRequest, response: EmptyResponse },
   [MessageType.UploadData]: { name: 'UploadData', request: UploadDataRequest, response: EmptyResponse },
   [MessageType.UploadEnd]: { name: 'UploadEnd', request: UploadEndRequest, response: EmptyResponse },
+  [MessageType.JobPipes]: { name: 'JobPipes', request: JobPipesRequest, response: JobPipesResponse },
   [MessageType.ImageList]: { name: 'ImageList', request: ImageListRequest, response: ImageListResponse },
   [MessageType.ImageImport]: {
     name: 'ImageImport',
@@ -241,6 +245,31 @@ export function encodeFrameParts(type: number, value: object, side: Side = 'requ
   return parts.length === 1
     ? [encodeFrame(parts[0]!)]
     : [frameHeader(envelope.length), ...parts, FRAME_TRAILER];
+}
+
+/**
+ * What goes before and behind `size` bytes of the stream in the frame of a Stream answer that holds nothing else: the same bytes as {@link encodeFrameParts}
+ * makes, so that output can be sent by those who have only seen how much there is.
+ */
+export function outputFrame(
+  stream: 'stdout' | 'stderr',
+  size: number,
+): { head: Uint8Array; tail: Uint8Array } {
+  const parts = encodeFrameParts(
+    MessageType.Stream,
+    { name: stream, data: new Uint8Array(size) },
+    'response',
+  );
+  const head = new Uint8Array(
+    parts.reduce((sum, { length }) => sum + length, 0) - size - FRAME_TRAILER.length,
+  );
+  let at = 0;
+  for (const part of parts) {
+    head.set(part.subarray(0, head.length - at), at);
+    at += part.length;
+    if (at >= head.length) break;
+  }
+  return { head, tail: FRAME_TRAILER };
 }
 
 /**

@@ -12,6 +12,7 @@ export {
   encodeFrameParts,
   encodeMessage,
   MessageType,
+  outputFrame,
   REQUESTS,
   type RequestEntry,
   type Side,

@@ -3,12 +3,13 @@
  * connection: its queue, its answers and what it waits for are bounded and end with it.
  */
 import type { Socket } from 'node:net';
-import type { Logger, Warden } from '@warden/interface';
+import type { Logger, OutputRelay, Warden } from '@warden/interface';
 import { decodeMessage, encodeFrameParts, FrameDecoder, MessageType, REQUESTS } from '@warden/protocol';
 import type { BudgetShare } from './byte-budget.ts';
 import { errorCode, errorResponse, isDefect } from './error-response.ts';
 import { FrameTimer } from './frame-timer.ts';
 import { HANDLERS, isWaitingRequest } from './requests.ts';
+import { socketRelay } from './socket-relay.ts';
 import { type ClientKey, TURN_MILLISECONDS, type Turns } from './turns.ts';
 import { Uploads } from './uploads.ts';
 
@@ -60,6 +61,7 @@ export class ServerConnection {
   readonly #client: ClientKey;
   readonly #budget: BudgetShare;
   readonly #uploads = new Uploads();
+  readonly #relay: OutputRelay | undefined;
   readonly #observer: RequestObserver | undefined;
   readonly #name: string;
   readonly #enclose: ConnectionOptions['enclose'];
@@ -85,6 +87,7 @@ export class ServerConnection {
     this.#observer = options.observer;
     this.#name = options.name ?? 'c';
     this.#enclose = options.enclose;
+    this.#relay = socketRelay(options.socket);
     this.#decoder = new FrameDecoder(
       options.maxFrameBytes === undefined ? {} : { maxFrameBytes: options.maxFrameBytes },
     );
@@ -255,6 +258,8 @@ export class ServerConnection {
       const context = {
         warden: this.#warden,
         signal: this.#gone.signal,
+        relay: this.#relay,
+        breakOff: () => this.destroy(),
         send: (response: object) => this.#send(type, response),
         uploads: this.#uploads,
       };

@@ -1,10 +1,11 @@
 /** The requests that the original's daemon does not know (docs/protocol-extensions.md), except those about files. */
-import type {
-  ContainerEvent,
-  ContainerEventType,
-  ContainerReport,
-  Properties,
-  SpawnOptions,
+import {
+  type ContainerEvent,
+  type ContainerEventType,
+  type ContainerReport,
+  type Properties,
+  type SpawnOptions,
+  WardenError,
 } from '@warden/interface';
 import {
   type EventsRequest,
@@ -14,6 +15,7 @@ import {
   type InfoManyRequest,
   type InfoReport,
   type JobInputRequest,
+  type JobPipesRequest,
   type JobResizeRequest,
   MessageType,
   type PropertiesRequest,
@@ -35,6 +37,15 @@ export const EXTENSION_HANDLERS: Readonly<Record<number, Handler>> = {
     if (request.data !== undefined && request.data.length > 0) await job.write(request.data, { signal });
     if (request.end === true) await job.endInput();
     return {};
+  },
+  [MessageType.JobPipes]: async ({ warden }, request: JobPipesRequest) => {
+    const job = warden.container(request.handle).job(request.job_id);
+    if (job.pipes === undefined)
+      throw new WardenError('UNSUPPORTED', 'the pipes of jobs cannot be lent here', {
+        fields: { operation: 'read the pipes' },
+      });
+    const { pid, stdout, stderr } = await job.pipes();
+    return { pid, ...(stdout && { stdout }), ...(stderr && { stderr }) };
   },
   [MessageType.JobResize]: async ({ warden }, request: JobResizeRequest) => {
     await warden.container(request.handle).job(request.job_id).resize(request.size);
@@ -94,6 +105,7 @@ export function commandOptions(request: SpawnRequest): Partial<SpawnOptions> {
     ...(working_directory !== undefined && { workingDirectory: working_directory }),
     ...(open_input === true && { stdin: 'pipe' as const }),
     ...(terminal && { terminal }),
+    ...(request.live_output === true && { output: 'live' as const }),
   };
 }
 

@@ -1,5 +1,5 @@
 /** What the functions of requests have in common. */
-import type { Warden } from '@warden/interface';
+import type { OutputRelay, Warden } from '@warden/interface';
 import type { Uploads } from './uploads.ts';
 
 /** What a request may use. */
@@ -9,6 +9,10 @@ export interface RequestContext {
   readonly signal: AbortSignal;
   /** The connection's upload, which takes several requests. */
   readonly uploads: Uploads;
+  /** The way for output that nobody here has to look at; `undefined`: there is none. */
+  readonly relay: OutputRelay | undefined;
+  /** Ends the connection: what was sent last was broken off. */
+  breakOff(): void;
   /** Sends an answer before the last one; resolves when the client keeps up. */
   send(response: object): Promise<void>;
 }

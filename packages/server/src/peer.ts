@@ -31,12 +31,17 @@ export function admit(socket: Socket, { peerOf, policy }: PeerOptions): Peer | u
 }
 
 function identify(socket: Socket, peerOf: PeerOptions['peerOf']): Peer | undefined {
-  // Node has no public way to the descriptor of a socket.
-  const descriptor = (socket as unknown as { readonly _handle?: { readonly fd?: number } })._handle?.fd;
-  if (peerOf === undefined || descriptor === undefined || descriptor < 0) return undefined;
+  const descriptor = descriptorOf(socket);
+  if (peerOf === undefined || descriptor === undefined) return undefined;
   try {
     return peerOf(descriptor);
   } catch {
     return undefined;
   }
+}
+
+/** Node has no public way to the descriptor of a socket. `undefined`: it is closed. */
+export function descriptorOf(socket: Socket): number | undefined {
+  const descriptor = (socket as unknown as { readonly _handle?: { readonly fd?: number } })._handle?.fd;
+  return descriptor === undefined || descriptor < 0 ? undefined : descriptor;
 }

@@ -1,12 +1,13 @@
 /** One function per request: the message becomes a call of the `Warden` type, its result the answering message. */
-import type {
-  BindMountSpec,
-  CreateSpec,
-  JobEnd,
-  JobResult,
-  NetOutSpec,
-  ResourceLimits,
-  SpawnOptions,
+import {
+  type BindMountSpec,
+  type CreateSpec,
+  isWardenError,
+  type JobEnd,
+  type JobResult,
+  type NetOutSpec,
+  type ResourceLimits,
+  type SpawnOptions,
 } from '@warden/interface';
 import {
   type CopyInRequest,
@@ -199,10 +200,10 @@ function endMessage({
 
 /** Whoever stops reading in the middle leaves the job as it is, to be streamed again from its beginning. */
 async function stream(
-  { warden, signal, send }: RequestContext,
+  { warden, signal, relay, send, breakOff }: RequestContext,
   request: StreamRequest,
 ): Promise<StreamResponse> {
-  const chunks = warden.container(request.handle).job(request.job_id).stream({ signal });
+  const chunks = warden.container(request.handle).job(request.job_id).stream({ signal, relay });
   try {
     for (;;) {
       const next = await chunks.next();
@@ -211,6 +212,9 @@ async function stream(
       await send({ name: next.value.stream, data: next.value.data });
       signal.throwIfAborted();
     }
+  } catch (error) {
+    if (isWardenError(error) && error.fields.operation === 'relay') breakOff();
+    throw error;
   } finally {
     // left before its end (the client is gone, or a chunk could not be sent): the generator's own clean-up must run
     await chunks.return(undefined as never);

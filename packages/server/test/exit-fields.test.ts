@@ -35,6 +35,8 @@ async function answers(exitStatus: number, verdict?: ExitVerdict): Promise<Recor
   const context = {
     warden: host.openSession(),
     signal: new AbortController().signal,
+    relay: undefined,
+    breakOff: () => {},
     send: async () => {},
     uploads: new Uploads(),
   };

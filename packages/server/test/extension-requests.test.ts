@@ -46,6 +46,18 @@ const MAPPINGS: readonly Mapping[] = [
     answers: [{}],
   },
   {
+    what: 'JobPipes',
+    type: 'JobPipes',
+    request: { handle: 'h', job_id: 7 },
+    program: {
+      job: {
+        pipes: async () => ({ pid: 5, stdout: { descriptor: 6, device: 7n, inode: 8n }, stderr: undefined }),
+      },
+    },
+    calls: [['pipes']],
+    answers: [{ pid: 5, stdout: { descriptor: 6, device: 7n, inode: 8n } }],
+  },
+  {
     what: 'JobResize',
     type: 'JobResize',
     request: { handle: 'h', job_id: 7, size: { rows: 24, columns: 80 } },

@@ -111,6 +111,7 @@ export class ProgrammableHost implements WardenHost {
         'write',
         'endInput',
         'resize',
+        'pipes',
       ]),
       id,
     } as unknown as Job;

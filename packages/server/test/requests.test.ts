@@ -190,6 +190,14 @@ const MAPPINGS: readonly Mapping[] = [
     response: { job_id: 7 },
   },
   {
+    what: 'Spawn with live output',
+    type: 'Spawn',
+    request: { handle: 'h', script: Uint8Array.of(0xff), live_output: true },
+    program: { container: { spawn: spawned } },
+    call: { method: 'spawn', args: [Uint8Array.of(0xff), { ...SPAWN_DEFAULTS, output: 'live' }] },
+    response: { job_id: 7 },
+  },
+  {
     what: 'Spawn with every option',
     type: 'Spawn',
     request: {
@@ -245,7 +253,13 @@ const MAPPINGS: readonly Mapping[] = [
         },
       },
     },
-    call: { method: 'stream', args: [{ signal: expect.any(AbortSignal) }], job: 1 },
+    call: {
+      method: 'stream',
+      args: [
+        { signal: expect.any(AbortSignal), relay: expect.objectContaining({ ready: expect.any(Function) }) },
+      ],
+      job: 1,
+    },
     response: { exit_status: 0, info: JOB_INFO_MESSAGE },
   },
   {

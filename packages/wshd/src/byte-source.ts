@@ -1,6 +1,13 @@
 /** The daemon's end of one output stream of a job. */
-import { readSync, writeSync } from 'node:fs';
-import { type ByteSource, isWardenError, type KeptOutput, type OutputFile } from '@warden/interface';
+import { fstatSync, readSync, writeSync } from 'node:fs';
+import {
+  type ByteSource,
+  type DescriptorPlace,
+  isWardenError,
+  type KeptOutput,
+  type OutputFile,
+  type PieceFrame,
+} from '@warden/interface';
 import {
   closeDescriptor,
   growPipe,
@@ -10,12 +17,15 @@ import {
   setNonBlocking,
   watchDescriptor,
 } from '@warden/native';
+import { relayPieces } from './piece-relay.ts';
 
 /** Linux's default pipe capacity, and the most that one read takes: limits of output are checked after each (spec behaviour.md 6). */
 const READ_BYTES = 65536;
 /** What the pipe of a stream gets that was found full again and again: fewer wake-ups of the job and of the daemon. */
 const GROWN_BYTES = 4 * READ_BYTES;
 const FULL_READS_BEFORE_GROWING = 8;
+/** What the pipe of a live stream gets that somebody reads by himself. */
+const LIVE_BYTES = 16 * READ_BYTES;
 /** Reads per wake-up, so that one busy stream does not starve the others. */
 const READS_PER_WAKE = 4;
 
@@ -44,6 +54,9 @@ export class PipeSource implements ByteSource {
   #paused = false;
   #closed = false;
   #fullReads = 0;
+  /** Pieces are on their way: the descriptor is freed behind them. */
+  #isRelaying = false;
+  #isGrown = false;
   /** Bytes of a terminal cannot be moved by the kernel alone. */
   readonly #isTerminal: boolean;
 
@@ -101,6 +114,55 @@ export class PipeSource implements ByteSource {
 
   keepIn(file: OutputFile): void {
     this.#file = file;
+  }
+
+  take(): Buffer | undefined {
+    const [kept, ...others] = this.#prefix;
+    if (kept !== undefined) {
+      this.#prefix = others;
+      if (kept.length > 0) return kept;
+    }
+    if (this.#fd === undefined) return Buffer.alloc(0);
+    const chunk = this.#take();
+    if (chunk?.length === 0) this.#release();
+    return chunk;
+  }
+
+  async relay(
+    socket: number,
+    frame: PieceFrame,
+    { signal, isWanted }: { readonly signal: AbortSignal | undefined; isWanted(): boolean },
+  ): Promise<number> {
+    const pipe = this.#fd;
+    if (pipe === undefined || this.#prefix.length > 0 || this.#isTerminal) return 0;
+    this.#unwatch();
+    this.#isRelaying = true;
+    try {
+      const moved = await relayPieces({
+        pipe,
+        socket,
+        frame,
+        signal,
+        isWanted: () => this.#fd === pipe && isWanted(),
+      });
+      if (moved > 0 && !this.#isGrown && this.#fd === pipe) {
+        this.#isGrown = true;
+        growPipe(pipe, LIVE_BYTES);
+      }
+      return moved;
+    } finally {
+      this.#isRelaying = false;
+      if (this.#fd !== pipe) closeDescriptor(pipe);
+    }
+  }
+
+  place(): DescriptorPlace | undefined {
+    const descriptor = this.#fd;
+    if (descriptor === undefined) return undefined;
+    // whoever is told will read much
+    growPipe(descriptor, LIVE_BYTES);
+    const { dev: device, ino: inode } = fstatSync(descriptor, { bigint: true });
+    return { descriptor, device, inode };
   }
 
   drain(): boolean {
@@ -242,7 +304,7 @@ export class PipeSource implements ByteSource {
     this.#unwatch();
     const fd = this.#fd;
     this.#fd = undefined;
-    if (fd !== undefined) closeDescriptor(fd);
+    if (fd !== undefined && !this.#isRelaying) closeDescriptor(fd);
   }
 }
 

@@ -57,7 +57,7 @@ export function wshd(options: WshdOptions = {}): DriverFactory<InitDriver> {
 class WshdDriver implements InitDriver {
   readonly role = 'init';
   readonly name = 'wshd';
-  readonly supports = { isolation: true, interactive: true, files: true };
+  readonly supports = { isolation: true, interactive: true, files: true, live: true };
   readonly #options: WshdOptions;
   readonly #logger: Logger;
   readonly #failpoints: Failpoints;

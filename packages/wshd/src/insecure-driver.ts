@@ -56,7 +56,7 @@ export function insecureInit(options: InsecureInitOptions = {}): DriverFactory<I
 class InsecureDriver implements InitDriver {
   readonly role = 'init';
   readonly name = 'insecure';
-  readonly supports = { isolation: false, interactive: true, files: true };
+  readonly supports = { isolation: false, interactive: true, files: true, live: true };
   readonly #options: InsecureInitOptions;
   readonly #logger: Logger;
   readonly #failpoints: Failpoints;

@@ -27,6 +27,7 @@ interface HandedOver {
   readonly id: number;
   readonly status: WaitStatus | undefined;
   readonly discardOutput: boolean;
+  readonly isLive: boolean;
   readonly ends: Ends;
   readonly positions: readonly [bigint, bigint];
   readonly lost: readonly [bigint, bigint];
@@ -48,7 +49,7 @@ export class JobTable {
       hasInput: spec.openInput === true,
       isTerminal,
     });
-    return this.#add({ id, ends, discardOutput: spec.discardOutput }).job;
+    return this.#add({ id, ends, discardOutput: spec.discardOutput, isLive: spec.isLive === true }).job;
   }
 
   /** EXIT. An unknown id is a job that was forgotten meanwhile. */
@@ -78,6 +79,7 @@ export class JobTable {
       id,
       status: ended ? status : undefined,
       discardOutput: (flags & SPAWN_FLAG.DISCARD) !== 0,
+      isLive: (flags & SPAWN_FLAG.LIVE) !== 0,
       ends,
       positions,
       lost: [message.u64(), message.u64()],
@@ -142,7 +144,7 @@ export class JobTable {
   }
 
   #add(
-    { id, ends, discardOutput }: Pick<HandedOver, 'id' | 'ends' | 'discardOutput'>,
+    { id, ends, discardOutput, isLive }: Pick<HandedOver, 'id' | 'ends' | 'discardOutput' | 'isLive'>,
     prefixes: readonly Prefix[] = [],
   ): Entry {
     const { isTerminal } = ends;
@@ -158,7 +160,7 @@ export class JobTable {
     // whoever is interested awaits it; a lost connection must not end a process that is not
     exited.catch(() => {});
     const entry: Entry = {
-      job: { id, input, isTerminal, stdout, stderr, discardOutput, exited },
+      job: { id, input, isTerminal, stdout, stderr, discardOutput, isLive, exited },
       stdout,
       stderr,
       input,

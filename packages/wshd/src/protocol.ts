@@ -51,6 +51,7 @@ export const SPAWN_FLAG = {
   STDIN_FD: 16,
   PROGRAM_FD: 32,
   INPUT_OPEN: 64,
+  LIVE: 128,
 } as const;
 
 const HEADER_BYTES = 8;
@@ -175,6 +176,7 @@ export function writeSpawn(
   const flags =
     (spec.discardOutput ? SPAWN_FLAG.DISCARD : 0) |
     (spec.trackTree ? SPAWN_FLAG.TREE : 0) |
+    (spec.isLive === true ? SPAWN_FLAG.LIVE : 0) |
     (spec.openInput === true ? SPAWN_FLAG.STDIN_PIPE : 0) |
     (spec.terminal === undefined ? 0 : SPAWN_FLAG.TTY) |
     (inlineStdin ? 0 : SPAWN_FLAG.STDIN_FD);

@@ -1,4 +1,4 @@
-// Bytes a job prints and a client gets, and what the daemon holds while a client does not read.
+// Bytes a job prints and a client gets: live through the daemon, live at the job's pipes, and kept; and what the daemon holds while a client does not read.
 import fs from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { startDaemon } from '../lib/daemon.mjs';
@@ -11,8 +11,10 @@ export async function measureOutput({ samples, place, isShort }) {
   try {
     const box = await daemon.client.create();
     for (let i = 0; i < (isShort ? 3 : 5); i++) {
-      await throughput(samples, box, bytes);
+      await throughput(samples, 'job output GB/s', box, { bytes, way: 'framed' });
       await byKernel(samples, box, bytes);
+      await throughput(samples, 'job output at the pipes GB/s', box, { bytes, way: 'direct' });
+      await throughput(samples, 'kept job output GB/s', box, { bytes: bytes / 4, way: 'kept' });
     }
     await box.destroy();
     await slowReader(samples, daemon);
@@ -23,13 +25,15 @@ export async function measureOutput({ samples, place, isShort }) {
 
 const print = (bytes) => `exec dd if=/dev/zero bs=1M count=${bytes / MIB} 2>/dev/null`;
 
-async function throughput(samples, box, bytes) {
-  const job = await box.spawn(print(bytes));
+/** `framed`: by a client that does not know that the job is live, through the daemon; `direct`: by one that opens the pipes; `kept`: the original's way. */
+async function throughput(samples, name, box, { bytes, way }) {
+  const job = await box.spawn(print(bytes), way === 'kept' ? {} : { output: 'live' });
+  const reader = way === 'framed' ? box.job(job.id) : job;
   const began = performance.now();
   let received = 0;
-  for await (const { data } of job.stream()) received += data.length;
+  for await (const { data } of reader.stream()) received += data.length;
   if (received !== bytes) throw new Error(`${received} of ${bytes} bytes came`);
-  samples.add('job output GB/s', received / 1e6 / (performance.now() - began));
+  samples.add(name, received / 1e6 / (performance.now() - began));
 }
 
 /** The most the kernel gives: the same program into a pipe inside. */
@@ -43,8 +47,8 @@ async function byKernel(samples, box, bytes) {
 async function slowReader(samples, daemon) {
   const client = await daemon.connect();
   const box = await client.create();
-  const job = await box.spawn('while :; do echo 0123456789abcdef0123456789abcdef; done');
-  const chunks = job.stream();
+  const job = await box.spawn('exec yes 0123456789abcdef0123456789abcdef', { output: 'live' });
+  const chunks = box.job(job.id).stream();
   await chunks.next();
   const rss = () =>
     Number(/^VmRSS:\s+(\d+) kB/m.exec(fs.readFileSync(`/proc/${daemon.pid}/status`, 'utf8'))[1]);

@@ -199,6 +199,19 @@ const JOBS: readonly ContractCase[] = [
     const { stdout } = await box.exec(['cat'], { input });
     assert.ok(Buffer.from(stdout).equals(input));
   }),
+  inContainer('streams output that nobody keeps, once', async (box) => {
+    const job = await box.spawn('', { argv: ['cat'], stdin: 'pipe', output: 'live' });
+    await job.write('one ');
+    const first = job.stream();
+    assert.equal(text((await step(first, 'the first output')).data), 'one ');
+    await first.return(undefined as never);
+    await job.write('two');
+    await job.endInput();
+    let rest = '';
+    for await (const { data } of job.stream()) rest += text(data);
+    assert.equal(rest, 'two');
+    await refused(box.run('true', { output: 'live' }), 'INVALID_SPEC', 'a run with live output');
+  }),
   inContainer('sets variables and the working directory', async (box) => {
     const { stdoutText } = await box.exec(['env'], { environment: { GREETING: 'hello=world' } });
     assert.ok(stdoutText.split('\n').includes('GREETING=hello=world'));

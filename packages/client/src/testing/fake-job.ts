@@ -18,6 +18,7 @@ export interface FakeJobSpec {
   readonly input: Uint8Array | undefined;
   readonly terminal: TerminalSize | undefined;
   readonly discardOutput: boolean;
+  readonly isLive: boolean;
 }
 
 /** How one ended. */
@@ -32,6 +33,9 @@ export class FakeJob {
   readonly output: { readonly stream: 'stdout' | 'stderr'; readonly data: Uint8Array }[] = [];
   readonly ended: Promise<FakeEnd>;
   hasEnded = false;
+  /** Each piece goes to one stream, and one at a time. */
+  readonly isLive: boolean;
+  isStreamed = false;
   readonly #spec: FakeJobSpec;
   readonly #killed = new AbortController();
   readonly #input: Uint8Array[] = [];
@@ -43,6 +47,7 @@ export class FakeJob {
   constructor(spec: FakeJobSpec, program: FakeProgram | undefined, files: FakeFiles) {
     this.id = spec.id;
     this.#spec = spec;
+    this.isLive = spec.isLive;
     this.#terminal = spec.terminal;
     this.#isInputEnded = spec.input !== undefined;
     if (spec.input !== undefined && spec.input.length > 0) this.#input.push(spec.input);
@@ -102,6 +107,7 @@ export class FakeJob {
 
   /** All of one stream. */
   collect(stream: 'stdout' | 'stderr'): Uint8Array {
+    if (this.isLive) return new Uint8Array();
     return Buffer.concat(this.output.filter((piece) => piece.stream === stream).map(({ data }) => data));
   }
 

@@ -38,6 +38,11 @@ export const FAKE_HANDLERS: Readonly<Record<number, FakeHandler>> = {
   [MessageType.Ping]: () => ({}),
   [MessageType.Echo]: (_call, { message }: { message: Uint8Array }) => ({ message }),
   [MessageType.Features]: () => ({ features: FEATURES }),
+  [MessageType.JobPipes]: () => {
+    throw new WardenError('UNSUPPORTED', 'the jobs of the fake have no pipes', {
+      fields: { operation: 'read the pipes' },
+    });
+  },
   [MessageType.List]: ({ daemon }, { properties }: CreateRequest) => ({
     handles: [...daemon.containers.values()]
       .filter((one) => has(one.properties, propertiesOf(properties)))
@@ -239,6 +244,7 @@ function spawn(call: FakeCall, request: SpawnRequest): FakeJob {
     input: isOpen && script.length === 0 ? undefined : script,
     terminal,
     discardOutput: request.discard_output === true,
+    isLive: 'live_output' in request && request.live_output === true,
   });
 }
 

@@ -19,6 +19,7 @@ import {
 } from '@warden/protocol';
 import { propertiesOf } from '../answer-values.ts';
 import type { FakeContainer } from './fake-daemon.ts';
+import type { FakeJob } from './fake-job.ts';
 import { endFields, type FakeCall, fakeInfo, find, has } from './fake-requests.ts';
 
 const PIECE_BYTES = 65_536;
@@ -41,17 +42,36 @@ async function* streamJob(
 ): AsyncGenerator<object, object, undefined> {
   const container = find(call, handle);
   const job = container.job(job_id);
-  for (let at = 0; ; ) {
-    const piece = job.output[at];
-    if (call.signal?.aborted) throw abandoned(call.signal);
-    if (piece !== undefined) {
-      at += 1;
-      yield { name: piece.stream, data: piece.data };
-    } else if (job.hasEnded) break;
-    else await job.change(call.signal);
-  }
+  yield* job.isLive ? liveOutput(call, job) : output(call, job);
   container.jobs.delete(job_id);
   return { ...endFields(await job.ended), info: fakeInfo(container) };
+}
+
+async function* output(call: FakeCall, job: FakeJob): AsyncGenerator<object, void, undefined> {
+  for (let next = 0; ; ) {
+    if (call.signal?.aborted) throw abandoned(call.signal);
+    const piece = job.output[next];
+    if (piece !== undefined) {
+      if (job.isLive) job.output.shift();
+      else next += 1;
+      yield { name: piece.stream, data: piece.data };
+    } else if (job.hasEnded) return;
+    else await job.change(call.signal);
+  }
+}
+
+/** Each piece goes to one, and one at a time. */
+async function* liveOutput(call: FakeCall, job: FakeJob): AsyncGenerator<object, void, undefined> {
+  if (job.isStreamed)
+    throw new WardenError('BAD_STATE', 'stream: another stream reads it; live output goes to one at a time', {
+      fields: { operation: 'stream' },
+    });
+  job.isStreamed = true;
+  try {
+    yield* output(call, job);
+  } finally {
+    job.isStreamed = false;
+  }
 }
 
 async function* infoMany(

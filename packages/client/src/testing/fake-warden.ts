@@ -84,6 +84,7 @@ class FakeTransport implements Transport {
   async exchange<T>(request: LaneRequest, task: (call: Call) => Promise<T>): Promise<T> {
     const upload = new FakeUpload(this.#begin(request.signal));
     return task(async (type, value) => {
+      if (type in FAKE_HANDLERS) return this.call(type, value, request);
       await Promise.resolve();
       this.#begin(request.signal);
       return upload.handle(type, value) as never;

@@ -36,6 +36,7 @@ export const FEATURES: readonly string[] = [
   'files',
   'images',
   'egress-domain',
+  'live-output',
 ];
 
 /** Words; a client ignores those it does not know. */

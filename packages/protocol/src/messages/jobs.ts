@@ -25,6 +25,8 @@ export interface SpawnRequest {
   readonly open_input?: boolean | undefined;
   /** Extension: the streams are a terminal. */
   readonly terminal?: TerminalSize | undefined;
+  /** Extension: output is not kept; it waits in the job's pipes for a stream. */
+  readonly live_output?: boolean | undefined;
 }
 /** The fields of {@link SpawnRequest} for the codec. */
 export const SpawnRequest: MessageDescriptor<SpawnRequest> = message(
@@ -41,6 +43,7 @@ export const SpawnRequest: MessageDescriptor<SpawnRequest> = message(
   optional(1004, 'working_directory', 'string'),
   optional(1005, 'open_input', 'bool'),
   optional(1006, 'terminal', 'message', { message: TerminalSize }),
+  optional(1007, 'live_output', 'bool'),
 );
 
 /** The id of the job. */
@@ -212,3 +215,43 @@ export const JobSignalRequest: MessageDescriptor<JobSignalRequest> = message(
 export type JobSignalResponse = Readonly<Record<never, never>>;
 /** The fields of {@link JobSignalResponse} for the codec. */
 export const JobSignalResponse: MessageDescriptor<JobSignalResponse> = message('JobSignalResponse');
+
+/** Extension: asks to be lent the pipes of a job with `live_output`, as long as the connection stands. */
+export interface JobPipesRequest {
+  readonly handle: string;
+  readonly job_id: number;
+}
+/** The fields of {@link JobPipesRequest} for the codec. */
+export const JobPipesRequest: MessageDescriptor<JobPipesRequest> = message(
+  'JobPipesRequest',
+  required(1, 'handle', 'string'),
+  required(2, 'job_id', 'uint32'),
+);
+
+/** A pipe among the descriptors of a process. */
+export interface PipePlace {
+  readonly descriptor: number;
+  readonly device: bigint;
+  readonly inode: bigint;
+}
+/** The fields of {@link PipePlace} for the codec. */
+export const PipePlace: MessageDescriptor<PipePlace> = message(
+  'PipePlace',
+  required(1, 'descriptor', 'uint32'),
+  required(2, 'device', 'uint64'),
+  required(3, 'inode', 'uint64'),
+);
+
+/** Where the pipes are: below `/proc/<pid>/fd`, for those who may look there. A stream that is absent is at its end. */
+export interface JobPipesResponse {
+  readonly pid: number;
+  readonly stdout?: PipePlace | undefined;
+  readonly stderr?: PipePlace | undefined;
+}
+/** The fields of {@link JobPipesResponse} for the codec. */
+export const JobPipesResponse: MessageDescriptor<JobPipesResponse> = message(
+  'JobPipesResponse',
+  required(1, 'pid', 'uint32'),
+  optional(2, 'stdout', 'message', { message: PipePlace }),
+  optional(3, 'stderr', 'message', { message: PipePlace }),
+);

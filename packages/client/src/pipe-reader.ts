@@ -1,0 +1,151 @@
+/** A pipe of another process, read by the event loop. */
+import fs from 'node:fs';
+import net from 'node:net';
+
+/** What one read takes at most; each is given away as it came. */
+const READ_BYTES = 131_072;
+/** Smaller pieces are copied out, so that nobody keeps so much memory for so little. */
+const SMALL_BYTES = 32_768;
+/** What somebody who goes on printing prints at a time, and how long he is given for more. */
+const BULK_BYTES = 16_384;
+const BULK_MS = 1;
+/** What may be read ahead of the consumer. */
+const HIGH_WATER = 262_144;
+
+/** By what it is known. */
+export interface PipeIdentity {
+  readonly device: bigint;
+  readonly inode: bigint;
+}
+
+/** See the file's head. */
+export class PipeReader {
+  readonly #socket: net.Socket;
+  readonly #onChange: () => void;
+  readonly #arrived: Uint8Array[] = [];
+  #buffered = 0;
+  #landing = Buffer.allocUnsafeSlow(READ_BYTES);
+  /** It reads as soon as it is there. */
+  #isFlowing = true;
+  #isEnded = false;
+  #left = Number.POSITIVE_INFINITY;
+  #timer: NodeJS.Timeout | undefined;
+  #isResting = false;
+  #restTimer: NodeJS.Timeout | undefined;
+
+  /**
+   * Opens the pipe at `path` when it is the one; `undefined`: it is not, or may not be opened. `onChange` is called when there is something new.
+   */
+  static open(path: string, identity: PipeIdentity, onChange: () => void): PipeReader | undefined {
+    let descriptor: number | undefined;
+    try {
+      // looked at before: to open something else could have effects, or wait
+      if (!isPipe(fs.statSync(path, { bigint: true }), identity)) return undefined;
+      descriptor = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK);
+      if (isPipe(fs.fstatSync(descriptor, { bigint: true }), identity)) {
+        const reader = new PipeReader(descriptor, onChange);
+        descriptor = undefined;
+        return reader;
+      }
+    } catch {
+      // no right to, another host's or namespace's process, or the pipe is gone
+    } finally {
+      if (descriptor !== undefined) fs.closeSync(descriptor);
+    }
+    return undefined;
+  }
+
+  private constructor(descriptor: number, onChange: () => void) {
+    this.#onChange = onChange;
+    const options: net.SocketConstructorOpts & { readonly onread: net.OnReadOpts } = {
+      fd: descriptor,
+      readable: true,
+      writable: false,
+      onread: {
+        buffer: () => this.#landing,
+        callback: (length, bytes) => this.#take(length, bytes),
+      },
+    };
+    this.#socket = new net.Socket(options);
+    this.#socket.on('error', () => this.#end());
+    this.#socket.on('end', () => this.#end());
+    this.#socket.on('close', () => this.#end());
+  }
+
+  /** Nothing comes any more, and everything was taken. */
+  get isAtEnd(): boolean {
+    return this.#isEnded && this.#arrived.length === 0;
+  }
+
+  /** What has come, the receiver's own; `undefined`: nothing at present. */
+  next(): Uint8Array | undefined {
+    const chunk = this.#arrived.shift();
+    if (chunk !== undefined) this.#buffered -= chunk.length;
+    return chunk;
+  }
+
+  /** Goes on reading, until much waits to be taken. */
+  flow(): void {
+    if (this.#isEnded || this.#isFlowing || this.#isResting) return;
+    this.#isFlowing = true;
+    this.#socket.resume();
+  }
+
+  /** Nobody writes any more, but those who do not matter: the end comes when nothing has come for so long, or so much. */
+  endAfter(milliseconds: number, bytes: number): void {
+    this.#left = bytes;
+    this.#timer = setTimeout(() => this.#endWhenIdle(milliseconds), milliseconds);
+  }
+
+  close(): void {
+    this.#end();
+    this.#arrived.length = 0;
+    this.#socket.destroy();
+  }
+
+  #take(length: number, bytes: Uint8Array): boolean {
+    const piece = bytes.subarray(0, length);
+    if (length < SMALL_BYTES) this.#arrived.push(new Uint8Array(piece));
+    else {
+      this.#arrived.push(piece);
+      this.#landing = Buffer.allocUnsafeSlow(READ_BYTES);
+    }
+    this.#buffered += length;
+    this.#left -= length;
+    this.#timer?.refresh();
+    const isFull = length === READ_BYTES;
+    this.#isFlowing = this.#buffered < HIGH_WATER && (isFull || length < BULK_BYTES);
+    if (!this.#isFlowing && this.#buffered < HIGH_WATER) this.#rest();
+    if (this.#left <= 0) this.#end();
+    else this.#onChange();
+    return this.#isFlowing;
+  }
+
+  /** Who prints so much at a time prints on: a moment later there is more, for the price of one read. */
+  #rest(): void {
+    this.#isResting = true;
+    this.#restTimer = setTimeout(() => {
+      this.#isResting = false;
+      this.flow();
+    }, BULK_MS);
+  }
+
+  /** What the consumer has not asked for yet is in the pipe still. */
+  #endWhenIdle(milliseconds: number): void {
+    if (this.#isFlowing) this.#end();
+    else this.#timer = setTimeout(() => this.#endWhenIdle(milliseconds), milliseconds);
+  }
+
+  #end(): void {
+    clearTimeout(this.#timer);
+    clearTimeout(this.#restTimer);
+    if (this.#isEnded) return;
+    this.#isEnded = true;
+    this.#socket.destroy();
+    this.#onChange();
+  }
+}
+
+function isPipe(facts: fs.BigIntStats, { device, inode }: PipeIdentity): boolean {
+  return facts.isFIFO() && facts.dev === device && facts.ino === inode;
+}
