@@ -15,11 +15,10 @@ import {
 } from '@warden/client';
 
 /** What runs a snippet that comes as standard input; the root file system has to hold it. */
-const LANGUAGES: Readonly<Record<string, readonly string[]>> = {
-  bash: ['bash'],
-  python: ['python3', '-'],
-  node: ['node', '-'],
-};
+const LANGUAGES: ReadonlyMap<string, readonly string[]> = new Map([
+  ['bash', ['bash']],
+  ['python', ['python3', '-']],
+]);
 const AT_A_TIME = 2;
 const HOME = '/home/vcap';
 const MEMORY_BYTES = 64n << 20n;
@@ -37,9 +36,6 @@ interface Request {
   /** Names of files to answer. */
   readonly collect?: readonly string[];
 }
-
-/** The request is to blame, and not the snippet. */
-class BadRequest extends Error {}
 
 /** Containers that are ready before anybody asks. Each is given away once, and the next one is begun at that moment. */
 class WarmContainers implements AsyncDisposable {
@@ -112,19 +108,18 @@ async function collectFile(box: ClientContainer, name: string): Promise<object> 
 
 async function execute(containers: WarmContainers, request: Request): Promise<object> {
   const { language = 'bash', code, files = {}, collect = [], timeoutMs = LONGEST_MS } = request;
-  const argv = Object.hasOwn(LANGUAGES, language) ? LANGUAGES[language] : undefined;
-  if (argv === undefined) throw new BadRequest(`language is one of ${Object.keys(LANGUAGES).join(', ')}`);
-  if (typeof code !== 'string') throw new BadRequest('code has to be a text');
+  const argv = LANGUAGES.get(language);
+  if (argv === undefined) throw new TypeError(`language is one of ${[...LANGUAGES.keys()].join(', ')}`);
+  if (typeof code !== 'string') throw new TypeError('code has to be a text');
   await using box = await containers.take();
   // names lead nowhere but into the container, whatever they are
   for (const [name, content] of Object.entries(files)) await box.files.write(`${HOME}/${name}`, content);
   const result = await runSnippet(box, code, { argv, timeoutMs: Math.min(timeoutMs, LONGEST_MS) });
-  const collected: Record<string, object> = {};
-  for (const name of collect) collected[name] = await collectFile(box, name);
-  return { ...result, files: collected };
+  const collected = await Promise.all(collect.map(async (name) => [name, await collectFile(box, name)]));
+  return { ...result, files: Object.fromEntries(collected) };
 }
 
-/** An agent makes mistakes: what is wrong with a line is told in its answer. */
+/** An agent makes mistakes: what is wrong with a line, be it no JSON or of another type, is told in its answer. */
 async function answer(containers: WarmContainers, line: string): Promise<object> {
   let id: unknown = null;
   try {
@@ -132,19 +127,24 @@ async function answer(containers: WarmContainers, line: string): Promise<object>
     id = request.id ?? null;
     return { id, ...(await execute(containers, request)) };
   } catch (error) {
-    if (isWardenError(error)) return { id, error: `${error.code}: ${error.message}` };
-    if (error instanceof BadRequest || error instanceof SyntaxError) return { id, error: error.message };
-    throw error;
+    if (!(isWardenError(error) || error instanceof SyntaxError || error instanceof TypeError)) throw error;
+    return { id, error: error.message };
   }
 }
 
-await using warden = await connect({ path: process.env.WARDEN_SOCKET ?? '/tmp/warden.sock' });
-await using containers = new WarmContainers(warden, AT_A_TIME);
-const lines = readline.createInterface({ input: process.stdin })[Symbol.asyncIterator]();
-
-/** Several take from the same lines: an answer may overtake one to an earlier request. */
-async function work(): Promise<void> {
-  for (let step = await lines.next(); !step.done; step = await lines.next())
-    console.log(JSON.stringify(await answer(containers, step.value)));
+async function main(): Promise<void> {
+  await using warden = await connect({ path: process.env.WARDEN_SOCKET ?? '/tmp/warden.sock' });
+  await using containers = new WarmContainers(warden, AT_A_TIME);
+  const lines = readline.createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+  // several take from the same lines: an answer may overtake one to an earlier request
+  const work = async (): Promise<void> => {
+    for (let step = await lines.next(); !step.done; step = await lines.next())
+      console.log(JSON.stringify(await answer(containers, step.value)));
+  };
+  await Promise.all(Array.from({ length: AT_A_TIME }, work));
 }
-await Promise.all(Array.from({ length: AT_A_TIME }, work));
+
+await main().catch(({ message }: Error) => {
+  console.error(`code-tool: ${message}`);
+  process.exitCode = 1;
+});

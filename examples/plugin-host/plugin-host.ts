@@ -15,8 +15,7 @@ const MEMORY_BYTES = 32n << 20n;
 const ANSWER_WITHIN_MS = Number(process.env.PLUGIN_ANSWER_WITHIN_MS ?? 5_000);
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 5_000;
-/** A life of this length was a good one: the next pause is short again. */
-const STABLE_AFTER_MS = 10_000;
+const GOOD_LIFE_MS = 10_000; // after one of this length the next pause is short again
 const LABELS = { purpose: 'plugin' };
 
 interface Question {
@@ -115,7 +114,7 @@ class Plugin implements AsyncDisposable {
       const reason = await this.#job.then((job) => this.#attend(job)).catch(({ message }: Error) => message);
       if (this.#over.signal.aborted) return;
       console.log(`${this.name} ended (${reason}) and is started again`);
-      if (performance.now() - born > STABLE_AFTER_MS) pauseMs = FIRST_PAUSE_MS;
+      if (performance.now() - born > GOOD_LIFE_MS) pauseMs = FIRST_PAUSE_MS;
       this.#job = this.#start(pauseMs);
       this.#question?.reject(new Error(`${this.name} ended: ${reason}`));
     }
@@ -123,28 +122,29 @@ class Plugin implements AsyncDisposable {
 }
 
 /** What the daemon tells of the plugins' containers, whoever caused it. */
-async function report(warden: WardenClient, signal: AbortSignal): Promise<void> {
-  for await (const event of await warden.events({ properties: LABELS, types: ['exit', 'oom'], signal }))
+async function report(warden: WardenClient): Promise<void> {
+  for await (const event of await warden.events({ properties: LABELS, types: ['exit', 'oom'] }))
     console.log(`event ${event.type}${event.type === 'exit' ? ` of job ${event.jobId}` : ''}`);
 }
 
-await using warden = await connect({ path: process.env.WARDEN_SOCKET ?? '/tmp/warden.sock' });
-const plugins = new Map<string, Plugin>();
-for (const file of await readdir(process.argv[2] ?? '.')) {
-  const plugin = new Plugin(warden, path.join(process.argv[2] ?? '.', file));
-  plugins.set(plugin.name, plugin);
-}
-const leaving = new AbortController();
-report(warden, leaving.signal).catch(
-  ({ message }: Error) => leaving.signal.aborted || console.error(message),
-);
-try {
-  for await (const line of readline.createInterface({ input: process.stdin })) {
-    const [, name = '', text = ''] = /^(\S*)\s?(.*)$/.exec(line)!;
-    const answer = plugins.get(name)?.ask(text) ?? Promise.reject(new Error(`there is no plugin ${name}`));
-    console.log(await answer.catch(({ message }: Error) => `failed: ${message}`));
+async function main(directory: string | undefined): Promise<void> {
+  if (directory === undefined) throw new Error('usage: plugin-host.ts DIRECTORY');
+  const names = await readdir(directory);
+  await using warden = await connect({ path: process.env.WARDEN_SOCKET ?? '/tmp/warden.sock' });
+  report(warden).catch(() => undefined); // for the eye alone; ends with the session
+  const plugins = new Map(names.map((name) => [name, new Plugin(warden, path.join(directory, name))]));
+  try {
+    for await (const line of readline.createInterface({ input: process.stdin })) {
+      const [, name = '', text = ''] = /^(\S*)\s?(.*)$/.exec(line)!;
+      const answer = plugins.get(name)?.ask(text) ?? Promise.reject(new Error(`there is no plugin ${name}`));
+      console.log(await answer.catch(({ message }: Error) => `failed: ${message}`));
+    }
+  } finally {
+    await Promise.all([...plugins.values()].map((plugin) => plugin[Symbol.asyncDispose]()));
   }
-} finally {
-  leaving.abort();
-  await Promise.all([...plugins.values()].map((plugin) => plugin[Symbol.asyncDispose]()));
 }
+
+await main(process.argv[2]).catch(({ message }: Error) => {
+  console.error(`plugin-host: ${message}`);
+  process.exitCode = 1;
+});

@@ -114,6 +114,24 @@ describeWith(['root', 'isolated', 'overlayfs', 'cgroup-memory'], 'the examples',
     await nothingIsLeft();
   });
 
+  it('say what is wrong, without a daemon and without words', async () => {
+    const nowhere = path.join(directory, 'nowhere.sock');
+    const ends = await Promise.all([
+      start('code-tool', nowhere, []).ended,
+      start('plugin-host', nowhere, [directory]).ended,
+      start('plugin-host', nowhere, []).ended,
+      start('mini-paas', nowhere, ['ps']).ended,
+      start('ci-runner', nowhere, []).ended,
+    ]);
+    expect(ends).toEqual([
+      { status: 1, output: `code-tool: cannot connect to ${nowhere}: ENOENT\n` },
+      { status: 1, output: `plugin-host: cannot connect to ${nowhere}: ENOENT\n` },
+      { status: 1, output: 'plugin-host: usage: plugin-host.ts DIRECTORY\n' },
+      { status: 1, output: `mini-paas: UNAVAILABLE: cannot connect to ${nowhere}: ENOENT\n` },
+      { status: 2, output: 'ci-runner: usage: ci-runner.ts DIRECTORY ARTEFACTS\n' },
+    ]);
+  });
+
   it('run code for an agent: verdicts, files, bounds, no network', async () => {
     const requests = {
       words: {
@@ -134,7 +152,7 @@ describeWith(['root', 'isolated', 'overlayfs', 'cgroup-memory'], 'the examples',
     tool.child.stdin!.write(inputOf(page.typed));
     for (const [id, request] of Object.entries(requests))
       tool.child.stdin!.write(`${JSON.stringify({ id, ...request })}\n`);
-    tool.child.stdin!.end('no JSON\n');
+    tool.child.stdin!.end('null\n{"id": "collect", "code": "true", "collect": 5}\nno JSON\n');
     const { status, output } = await tool.ended;
     const read = (lines: string): Map<unknown, { stdout?: string }> =>
       new Map(
@@ -145,7 +163,7 @@ describeWith(['root', 'isolated', 'overlayfs', 'cgroup-memory'], 'the examples',
           .map(({ id, ...answer }) => [id, answer]),
       );
     const answers = read(output);
-    expect({ status, size: answers.size }).toEqual({ status: 0, size: 11 });
+    expect({ status, size: answers.size }).toEqual({ status: 0, size: 12 });
     // on a busy machine a snippet may not come to its first line within its time
     for (const [id, answer] of read(page.shown))
       expect(answers.get(id)).toEqual(id === 2 ? { ...answer, stdout: expect.any(String) } : answer);
@@ -162,7 +180,9 @@ describeWith(['root', 'isolated', 'overlayfs', 'cgroup-memory'], 'the examples',
     expect(answers.get('memory')).toMatchObject({ verdict: 'out-of-memory', stdout: 'begun\n' });
     expect(answers.get('flood')).toMatchObject({ verdict: 'output-limit' });
     expect(answers.get('flood')!.stdout).toBe('y\n'.repeat(8192));
-    expect(answers.get('argument')).toEqual({ error: 'language is one of bash, python, node' });
+    expect(answers.get('collect')).toEqual({ error: expect.stringContaining('collect') });
+    expect(output.match(/"id":null,"error"/g)).toHaveLength(2);
+    expect(answers.get('argument')).toEqual({ error: 'language is one of bash, python' });
     expect(answers.get('fresh')).toMatchObject({ exitStatus: 1, stdout: '' });
     await nothingIsLeft();
   });
