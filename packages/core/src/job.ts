@@ -283,8 +283,10 @@ export class ManagedJob {
     for (const { stream, content } of resumed) this.#collect(stream, content);
     queueMicrotask(() => {
       // not before the caller has the job, should the limit be exceeded already
-      for (const { stream, kept, content, skipKept } of resumed) {
-        if (content.length > 0) this.#intakes[stream].keep();
+      for (const { stream, content } of resumed) if (content.length > 0) this.#intakes[stream].keep();
+      this.#checkLimit(); // what it printed behind that, before it was dead, was not its output any more
+      if (this.#hasEnded) return;
+      for (const { stream, kept, skipKept } of resumed) {
         this.#intakes[stream].hold(skipKept);
         // at once: init keeps it only until it is told that it is here
         if (kept.length > 0) this.#intakes[stream].flow();
