@@ -81,6 +81,13 @@ static inline void hostile_say(struct input *input, int socket, int fd) {
   (void)!send_with(socket, message, sizeof header + name_length + payload_length, fds, kind >> 6);
 }
 
+/* As output.c makes them; what only begins so may be a name of the other side's. */
+static inline bool is_temporary(const char *name) {
+  if (strncmp(name, OUTPUT_PREFIX, sizeof OUTPUT_PREFIX - 1) != 0) return false;
+  name += sizeof OUTPUT_PREFIX - 1;
+  return strlen(name) == 16 && strspn(name, "0123456789abcdef") == 16;
+}
+
 /* What a role has made: nothing with a temporary name, nothing it cannot bring, no mode beyond `mask`, and not more than `depth` deep. */
 static inline void check_tree(int directory, mode_t mask, unsigned depth) {
   int copy = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -89,7 +96,7 @@ static inline void check_tree(int directory, mode_t mask, unsigned depth) {
   for (struct dirent *entry; (entry = readdir(list)) != NULL;) {
     struct stat facts;
     if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
-    must(strncmp(entry->d_name, OUTPUT_PREFIX, sizeof OUTPUT_PREFIX - 1) != 0);
+    must(!is_temporary(entry->d_name));
     must(fstatat(directory, entry->d_name, &facts, AT_SYMLINK_NOFOLLOW) == 0);
     if (S_ISFIFO(facts.st_mode)) must(strcmp(entry->d_name, "fifo") == 0);
     else must(S_ISREG(facts.st_mode) || S_ISDIR(facts.st_mode) || S_ISLNK(facts.st_mode));

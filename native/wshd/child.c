@@ -131,12 +131,12 @@ void child_clear_environment(void) {
 }
 
 int child_keep_only(struct child *child) {
-  int *const kept[] = {&child->listener, &child->channel, &child->reserve.outside, &child->reserve.inside};
-  const int count = child->reserve.outside < 0 ? 2 : 4;
+  int *const kept[4] = {&child->listener, &child->channel, &child->reserve.outside, &child->reserve.inside};
+  const int count = child->reserve.outside < 0 ? 2 : 4; /* the compiler's analyzer forgets that, so the loops say it again */
   /* out of the way first: each may be where another is to be */
-  for (int i = 0; i < count; i++)
+  for (int i = 0; i < count && i < 4; i++)
     if ((*kept[i] = fcntl(*kept[i], F_DUPFD_CLOEXEC, 3 + count)) < 0) return report_errno("streams", "dup");
-  for (int i = 0; i < count; i++) {
+  for (int i = 0; i < count && i < 4; i++) {
     if (dup3(*kept[i], 3 + i, O_CLOEXEC) < 0) return report_errno("streams", "dup");
     *kept[i] = 3 + i;
   }

@@ -1,7 +1,7 @@
-import { ONCE_MORE_IN_CI, TWO_AT_A_TIME, testSuite } from '../../scripts/test-suite.config.ts';
+import { ONCE_MORE_IN_CI, THREE_AT_A_TIME, testSuite } from '../../scripts/test-suite.config.ts';
 
 export default testSuite('integration', {
-  ...TWO_AT_A_TIME,
+  ...THREE_AT_A_TIME,
   ...ONCE_MORE_IN_CI,
   sequence: { groupOrder: 1 },
   testTimeout: 60_000,
