@@ -64,7 +64,6 @@ export async function createCore(options: CoreOptions): Promise<Core> {
 /** An engine that has touched nothing yet. */
 export function makeEngine(options: CoreOptions): Engine {
   const containers = new Map<string, ManagedContainer>();
-  let lastJobId = 0;
   let hasWrapped = false;
   const engine: Engine = {
     options,
@@ -78,21 +77,17 @@ export function makeEngine(options: CoreOptions): Engine {
     events: new EventBus(),
     startedAt: performance.now(),
     lastOrder: 0,
+    lastJobId: 0,
     isClosing: false,
     totals: noTotals(),
     nextJobId: () => {
-      if (lastJobId === 0) {
-        // ids of recovered jobs stay theirs
-        for (const { jobs } of containers.values())
-          for (const id of jobs.keys()) lastJobId = Math.max(lastJobId, id);
-      }
       const isTaken = (id: number): boolean => [...containers.values()].some(({ jobs }) => jobs.has(id));
       // job ids are 31 bits wide for init, which marks those of operators with the highest
       do {
-        hasWrapped ||= lastJobId >= 0x7fff_ffff;
-        lastJobId = lastJobId >= 0x7fff_ffff ? 1 : lastJobId + 1;
-      } while (hasWrapped && isTaken(lastJobId));
-      return lastJobId;
+        hasWrapped ||= engine.lastJobId >= 0x7fff_ffff;
+        engine.lastJobId = engine.lastJobId >= 0x7fff_ffff ? 1 : engine.lastJobId + 1;
+      } while (hasWrapped && isTaken(engine.lastJobId));
+      return engine.lastJobId;
     },
     warm: new WarmPool(
       () => engine,

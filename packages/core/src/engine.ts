@@ -29,6 +29,8 @@ export interface Engine {
   /** By `performance.now()`. */
   readonly startedAt: number;
   readonly totals: Totals;
+  /** The highest so far, those of recovered jobs among them: also when they are gone, init may know them a little longer. */
+  lastJobId: number;
   nextJobId(): number;
   /** Of the containers that have been registered. */
   lastOrder: number;

@@ -106,6 +106,7 @@ export function adoptJob(
     isClosing: () => engine.isClosing,
   });
   container.jobs.set(job.id, managed);
+  engine.lastJobId = Math.max(engine.lastJobId, job.id);
   if (!isRecovered) engine.totals.jobsStarted += 1;
   managed.ended.then(
     ({ exitStatus, verdict }) => {

@@ -147,6 +147,7 @@ class ConnectedInit implements Init {
     const inline =
       spec.stdin.length <= STDIN_INLINE_MAX || spec.openInput === true || spec.terminal !== undefined;
     const fds = inline ? [] : [makeSealedMemfd('stdin', spec.stdin)];
+    if (this.#toForget.includes(spec.id)) this.#sendForgotten(); // as long as init knows it, it is taken
     const spawned = this.#connection.request(
       'spawn',
       (writer, sequence) => writeSpawn(writer, sequence, this.#kind.adapt(spec), inline),

@@ -173,6 +173,15 @@ describe.skipIf(needs !== undefined)(`jobs${needs === undefined ? '' : ` [needs:
     await own.kill();
   });
 
+  test('the number of a job that was just forgotten is free', async () => {
+    for (const status of [3, 4]) {
+      const job = await init.spawn(shell(lastId + 1, `exit ${status}`));
+      expect(await job.exited).toEqual({ exitCode: status });
+      init.forget(job.id);
+    }
+    lastId++;
+  });
+
   test('when init dies all that waits fails, and what was written is still delivered', async () => {
     const other = await start(driver, depot.spec('0000000000k'));
     const job = await other.spawn(shell(1, 'printf last-words; exec sleep 600'));
