@@ -1,8 +1,6 @@
 /** A daemon of its own for one fault, with nothing left at the end. */
 import fs from 'node:fs';
-import path from 'node:path';
 import {
-  cgroupParents,
   forensics,
   makePlace,
   remainingLeaks,
@@ -58,28 +56,6 @@ export async function withBench(
     throw error;
   } finally {
     await bench.daemon.kill('SIGKILL');
-    await sweep(place);
     await place.remove();
-  }
-}
-
-/** What a failed test may have left must not outlive it. */
-async function sweep(place: TestPlace): Promise<void> {
-  for (const parent of cgroupParents(place.name)) {
-    for (const entry of fs.readdirSync(parent, { withFileTypes: true })) {
-      const group = path.join(parent, entry.name);
-      for (let tries = 0; entry.isDirectory() && tries < 100 && fs.existsSync(group); tries++) {
-        try {
-          for (const pid of fs
-            .readFileSync(path.join(group, 'cgroup.procs'), 'utf8')
-            .split('\n')
-            .filter(Boolean))
-            process.kill(Number(pid), 'SIGKILL');
-          fs.rmdirSync(group);
-        } catch {
-          await new Promise((resolve) => setTimeout(resolve, 50)); // on its way out
-        }
-      }
-    }
   }
 }

@@ -14,7 +14,6 @@ import {
   patience,
   remainingLeaks,
   startDaemon,
-  sweepGroups,
   type TestDaemon,
   type TestPlace,
   takeInventory,
@@ -265,8 +264,6 @@ export class World {
       }
     } finally {
       await this.#daemon?.kill();
-      // what a failed test may have left must not outlive it: no daemon will ever look for it
-      await sweepGroups(this.place.name);
       await this.place.remove();
     }
   }

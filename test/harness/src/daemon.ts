@@ -9,7 +9,7 @@ import { connect, type WardenClient } from '@warden/client';
 import { makeDefaultRootfs } from '@warden/daemon';
 import { assertIsolated } from './isolation.ts';
 import { patience } from './patience.ts';
-import { cgroupParents, reapPlaces, registerPlace } from './places.ts';
+import { reapPlaces, registerPlace, sweepGroups } from './places.ts';
 import { makeTestNetwork, type TestNetwork } from './test-network.ts';
 
 const REPOSITORY = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../../..');
@@ -89,16 +89,11 @@ export async function makePlace(parent = '/tmp'): Promise<TestPlace> {
     rootfs: DEFAULT_ROOTFS,
     network,
     remove: async () => {
+      // audits have looked before this; what a failed test has left must not outlive it
+      await sweepGroups(name);
       await network.close();
       fs.rmSync(path.join('/run/warden', `${name}.lock`), { force: true });
       fs.rmSync(directory, { recursive: true, force: true });
-      for (const parent of cgroupParents(name)) {
-        try {
-          fs.rmdirSync(parent);
-        } catch {
-          // the leak audit reports groups that are left
-        }
-      }
       forget();
     },
   };

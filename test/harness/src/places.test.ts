@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import fs from 'node:fs';
 import path from 'node:path';
 import { expect, it } from 'vitest';
+import { makePlace } from './daemon.ts';
 import { cgroupParents, processesOf, reapPlaces, registerPlace } from './places.ts';
 import { describeWith } from './requires.ts';
 
@@ -22,7 +23,7 @@ async function leave(name: string): Promise<{ directory: string; pid: number }> 
   return { directory, pid: child.pid! };
 }
 
-describeWith(['root', 'cgroup-v1-memory'], 'places of test daemons', () => {
+describeWith(['root', 'isolated', 'cgroup-v1-memory'], 'places of test daemons', () => {
   it('of a process that is no more are removed with all that lives in them; others are left alone', {
     timeout: 120_000,
   }, async () => {
@@ -58,5 +59,22 @@ describeWith(['root', 'cgroup-v1-memory'], 'places of test daemons', () => {
     }
     expect(fs.existsSync(own.directory)).toBe(false);
     expect(cgroupParents(kept)).toEqual([]);
+  });
+
+  it('leave nothing when they are removed: groups within groups, and what is frozen in them', async () => {
+    const place = await makePlace();
+    const groups = ['pids', 'freezer'].map((name) => `/sys/fs/cgroup/${name}/${place.name}/instance-x/jobs`);
+    for (const group of groups) fs.mkdirSync(group, { recursive: true });
+    const join = groups.map((group) => `echo $$ > ${group}/cgroup.procs`).join(' && ');
+    const child = spawn('sh', ['-c', `${join} && echo in && exec sleep 600`], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    await once(child.stdout, 'data');
+    fs.writeFileSync(`${groups[1]}/freezer.state`, 'FROZEN');
+    const ended = once(child, 'exit');
+    await place.remove();
+    expect(await ended).toEqual([null, 'SIGKILL']);
+    expect(cgroupParents(place.name)).toEqual([]);
+    expect(fs.existsSync(place.directory)).toBe(false);
   });
 });

@@ -119,8 +119,20 @@ function groupsIn(parent: string): string[] {
     .flatMap((group) => [...groupsIn(group), group]);
 }
 
+/** Also of what is frozen, which would die only when it is thawed. */
 function endAll(group: string): void {
+  thaw(group);
   for (const pid of read(path.join(group, 'cgroup.procs')).split('\n').filter(Boolean)) end(pid);
+}
+
+function thaw(group: string): void {
+  const [v1, v2] = [path.join(group, 'freezer.state'), path.join(group, 'cgroup.freeze')];
+  try {
+    if (fs.existsSync(v1)) fs.writeFileSync(v1, 'THAWED');
+    if (fs.existsSync(v2)) fs.writeFileSync(v2, '0');
+  } catch {
+    // it has just gone
+  }
 }
 
 function end(pid: string): void {

@@ -4,7 +4,6 @@ import fs from 'node:fs';
 import path from 'node:path';
 import type { ClientContainer, WardenClient } from '@warden/client';
 import {
-  cgroupParents,
   forensics,
   type Inventory,
   makePlace,
@@ -243,36 +242,8 @@ export class World {
       // what failed before is what is reported
     } finally {
       await this.#daemon?.kill('SIGKILL');
-      await this.#sweep();
       await this.place.remove();
       if (this.#mount !== undefined) unmountSmall(this.#mount);
-    }
-  }
-
-  /** What a failed history may have left must not outlive it. */
-  async #sweep(): Promise<void> {
-    for (const parent of cgroupParents(this.place.name)) {
-      for (const entry of fs.readdirSync(parent, { withFileTypes: true })) {
-        if (entry.isDirectory()) await removeGroup(path.join(parent, entry.name));
-      }
-    }
-  }
-}
-
-async function removeGroup(group: string): Promise<void> {
-  for (let tries = 0; tries < 100 && fs.existsSync(group); tries++) {
-    try {
-      const state = path.join(group, 'freezer.state');
-      if (fs.existsSync(state)) fs.writeFileSync(state, 'THAWED');
-      for (const pid of fs
-        .readFileSync(path.join(group, 'cgroup.procs'), 'utf8')
-        .split('\n')
-        .filter(Boolean)) {
-        process.kill(Number(pid), 'SIGKILL');
-      }
-      fs.rmdirSync(group);
-    } catch {
-      await new Promise((resolve) => setTimeout(resolve, 50)); // they are on their way out
     }
   }
 }

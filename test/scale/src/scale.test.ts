@@ -13,7 +13,6 @@ import {
   patience,
   remainingLeaks,
   startDaemon,
-  sweepGroups,
   type TestDaemon,
   type TestPlace,
   takeInventory,
@@ -94,7 +93,6 @@ describeWith(['root', 'isolated', 'overlayfs', 'nft'], `${COUNT} containers at o
   afterAll(async () => {
     await daemon?.stop().catch(() => {});
     await daemon?.kill();
-    await sweepGroups(place.name);
     await place.remove();
   });
 

@@ -12,7 +12,6 @@ import {
   makePlace,
   remainingLeaks,
   startDaemon,
-  sweepGroups,
   type TestDaemon,
   type TestPlace,
   takeInventory,
@@ -90,7 +89,6 @@ describeWith(['root', 'isolated', 'overlayfs', 'nft'], 'a soak', () => {
     await closeFloor?.();
     await daemon?.stop().catch(() => {});
     await daemon?.kill();
-    await sweepGroups(place.name);
     await place.remove();
   });
 
