@@ -4,6 +4,7 @@
  * All names come from the id. Every function answers the changes for one transaction.
  */
 import type { ContainerId, EgressRule, PortMapping } from '@warden/interface';
+import { isContainerId } from '@warden/interface';
 import { egressRules } from './egress-rule.ts';
 import type { AddressRange } from './ipv4-address.ts';
 import { addressBytes, parseAddress } from './ipv4-address.ts';
@@ -34,31 +35,31 @@ import { isProtocol, loadDestinationPort } from './packet-match.ts';
 import { DEFAULT_CHAIN, OPEN_CHAIN, tellDenials } from './ruleset.ts';
 import { SET } from './set-names.ts';
 
-const CHAIN_PREFIX = 'i-';
-const LIMIT_CHAIN_PREFIX = 'b-';
-const ASKER_CHAIN_PREFIX = 'd-';
+/**
+ * The chains of a container: its rules, what drops beyond its bandwidth where queues cannot hold that back, and what lets its questions for
+ * names in.
+ */
+const CHAIN_PREFIXES = { chains: 'i-', limits: 'b-', askers: 'd-' } as const;
 /** Packets per second with which a container may ask for names, and beyond it at once. A question is one, over TCP some seven. */
 const ASKER_RATE = 100;
 const ASKER_BURST = 300;
 
-/** The chain of a container. */
-export function containerChain(id: ContainerId): string {
-  return CHAIN_PREFIX + id;
+type ChainKind = keyof typeof CHAIN_PREFIXES;
+
+function chainOf(id: ContainerId, kind: ChainKind = 'chains'): string {
+  return CHAIN_PREFIXES[kind] + id;
 }
 
-/** The container whose chain this is, or undefined. */
-export function chainOwner(chain: string): ContainerId | undefined {
-  return chain.startsWith(CHAIN_PREFIX) ? chain.slice(CHAIN_PREFIX.length) : undefined;
-}
-
-/** The chain that drops what exceeds a container's bandwidth, where queues cannot hold it back. */
-export function limitChain(id: ContainerId): string {
-  return LIMIT_CHAIN_PREFIX + id;
-}
-
-/** The container whose {@link limitChain} this is, or undefined. */
-export function limitChainOwner(chain: string): ContainerId | undefined {
-  return chain.startsWith(LIMIT_CHAIN_PREFIX) ? chain.slice(LIMIT_CHAIN_PREFIX.length) : undefined;
+/** Whose chain this is, and which; undefined when it is no container's. */
+export function chainOwner(
+  chain: string,
+): { readonly id: ContainerId; readonly kind: ChainKind } | undefined {
+  for (const kind of Object.keys(CHAIN_PREFIXES) as ChainKind[]) {
+    const prefix = CHAIN_PREFIXES[kind];
+    const id = chain.slice(prefix.length);
+    if (chain.startsWith(prefix) && isContainerId(id)) return { id, kind };
+  }
+  return undefined;
 }
 
 /** Makes both directions of a container drop what exceeds the bucket. Idempotent. */
@@ -67,7 +68,7 @@ export function ensureLimit(
   id: ContainerId,
   bucket: { readonly rate: bigint; readonly burst: number },
 ): MessageBody[] {
-  const chain = limitChain(id);
+  const chain = chainOf(id, 'limits');
   const host = linkEnds(id).host.name;
   const over = [exceeds(bucket.rate, bucket.burst), verdict('drop')];
   return [
@@ -81,22 +82,12 @@ export function ensureLimit(
 
 /** Removes what {@link ensureLimit} made. Fails with ENOENT when a part of it is missing. */
 export function removeLimit(table: TableMessages, id: ContainerId): MessageBody[] {
-  const chain = limitChain(id);
+  const chain = chainOf(id, 'limits');
   return [
     table.deleteElements(SET.limited, [verdictElement(linkEnds(id).host.name)]),
     table.flushChain(chain),
     table.deleteChain(chain),
   ];
-}
-
-/** The chain that lets a container's questions for names in. */
-export function askerChain(id: ContainerId): string {
-  return ASKER_CHAIN_PREFIX + id;
-}
-
-/** The container whose {@link askerChain} this is, or undefined. */
-export function askerChainOwner(chain: string): ContainerId | undefined {
-  return chain.startsWith(ASKER_CHAIN_PREFIX) ? chain.slice(ASKER_CHAIN_PREFIX.length) : undefined;
 }
 
 /** Leads a container's questions for names to the resolver at this port of its gateway, and lets them in. Idempotent. */
@@ -105,7 +96,7 @@ export function ensureAsker(
   id: ContainerId,
   to: { readonly hostIp: string; readonly port: number },
 ): MessageBody[] {
-  const chain = askerChain(id);
+  const chain = chainOf(id, 'askers');
   const host = linkEnds(id).host.name;
   const destination = { address: addressBytes(parseAddress(to.hostIp)), port: to.port };
   // Only what was led here, and only while the daemon that listens there lives.
@@ -134,7 +125,7 @@ export function ensureAsker(
 
 /** Removes what {@link ensureAsker} made. Fails with ENOENT when a part of it is missing. */
 export function removeAsker(table: TableMessages, id: ContainerId): MessageBody[] {
-  const chain = askerChain(id);
+  const chain = chainOf(id, 'askers');
   const host = linkEnds(id).host.name;
   return [
     table.deleteElements(SET.resolvers, [interfaceDestinationElement(host)]),
@@ -158,7 +149,7 @@ export function ensureContainer(
   id: ContainerId,
   { egress, pool, denialGroup }: ContainerEgress,
 ): MessageBody[] {
-  const chain = containerChain(id);
+  const chain = chainOf(id);
   const newestFirst = egress.toReversed().flatMap((rule) => egressRules(id, rule, pool));
   return [
     table.addChain(chain),
@@ -183,7 +174,7 @@ export function ensureElements(table: TableMessages, id: ContainerId): MessageBo
   const host = linkEnds(id).host.name;
   return [
     table.addElements(SET.interfaces, [interfaceElement(host)]),
-    table.addElements(SET.containers, [verdictElement(host, { goto: containerChain(id) })]),
+    table.addElements(SET.containers, [verdictElement(host, { goto: chainOf(id) })]),
   ];
 }
 
@@ -199,7 +190,7 @@ export function removeSource(table: TableMessages, id: ContainerId, address: num
 
 /** Removes what {@link ensureContainer} made. Fails with ENOENT when a part of it is missing. */
 export function removeContainer(table: TableMessages, id: ContainerId): MessageBody[] {
-  const chain = containerChain(id);
+  const chain = chainOf(id);
   const host = linkEnds(id).host.name;
   return [
     table.deleteElements(SET.containers, [verdictElement(host)]),
@@ -218,7 +209,7 @@ export function insertEgress(
   // Each goes to the very front, so the last one sent is met first.
   return egressRules(id, rule, pool)
     .toReversed()
-    .map((expressions) => table.addRule(containerChain(id), expressions, 'first'));
+    .map((expressions) => table.addRule(chainOf(id), expressions, 'first'));
 }
 
 /** Publishes a port. Fails with EEXIST when it is taken. */

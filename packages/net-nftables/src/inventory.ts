@@ -1,7 +1,6 @@
 /** What the table holds of containers, as read from the kernel. */
 import type { ContainerId } from '@warden/interface';
-import { isContainerId } from '@warden/interface';
-import { askerChainOwner, chainOwner, limitChainOwner } from './container-rules.ts';
+import { chainOwner } from './container-rules.ts';
 import { formatAddress } from './ipv4-address.ts';
 import { linkOwner } from './link-names.ts';
 import type { NetlinkConnection } from './netlink-connection.ts';
@@ -58,21 +57,18 @@ function readChains(
   connection: NetlinkConnection,
   table: TableMessages,
 ): Pick<Inventory, 'chains' | 'limits' | 'askers'> {
-  const chains = new Set<ContainerId>();
-  const limits = new Set<ContainerId>();
-  const askers = new Set<ContainerId>();
+  const found = {
+    chains: new Set<ContainerId>(),
+    limits: new Set<ContainerId>(),
+    askers: new Set<ContainerId>(),
+  };
   for (const received of connection.dump(table.dumpChains())) {
     const attributes = messageAttributes(received, NFGENMSG_BYTES);
     if (attributeText(attributes.get(1)) !== table.table) continue;
-    const name = attributeText(attributes.get(3));
-    const owner = chainOwner(name);
-    const limited = limitChainOwner(name);
-    const asker = askerChainOwner(name);
-    if (owner !== undefined && isContainerId(owner)) chains.add(owner);
-    if (limited !== undefined && isContainerId(limited)) limits.add(limited);
-    if (asker !== undefined && isContainerId(asker)) askers.add(asker);
+    const owner = chainOwner(attributeText(attributes.get(3)));
+    if (owner !== undefined) found[owner.kind].add(owner.id);
   }
-  return { chains, limits, askers };
+  return found;
 }
 
 function readPorts(connection: NetlinkConnection, table: TableMessages): Map<number, PublishedPort> {
