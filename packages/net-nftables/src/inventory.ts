@@ -5,9 +5,9 @@ import { formatAddress } from './ipv4-address.ts';
 import { linkOwner } from './link-names.ts';
 import type { NetlinkConnection } from './netlink-connection.ts';
 import { isKernelError } from './netlink-connection.ts';
-import { attributeText, listAttributes, messageAttributes, parseAttributes } from './netlink-message.ts';
+import { attributeText, messageAttributes } from './netlink-message.ts';
 import type { TableMessages } from './nftables-message.ts';
-import { NFGENMSG_BYTES, readPortElement, readSourceElement } from './nftables-message.ts';
+import { NFGENMSG_BYTES, readElements, readPortElement, readSourceElement } from './nftables-message.ts';
 import { SET } from './set-names.ts';
 
 /** Where a host port leads. */
@@ -73,7 +73,7 @@ function readChains(
 
 function readPorts(connection: NetlinkConnection, table: TableMessages): Map<number, PublishedPort> {
   const ports = new Map<number, PublishedPort>();
-  for (const attributes of elementsOf(connection, table, SET.ports)) {
+  for (const attributes of readElements(connection.dump(table.dumpElements(SET.ports)))) {
     const element = readPortElement(attributes);
     if (element === undefined) continue;
     ports.set(element.port, {
@@ -87,23 +87,10 @@ function readPorts(connection: NetlinkConnection, table: TableMessages): Map<num
 
 function readSources(connection: NetlinkConnection, table: TableMessages): Map<ContainerId, number> {
   const sources = new Map<ContainerId, number>();
-  for (const attributes of elementsOf(connection, table, SET.sources)) {
+  for (const attributes of readElements(connection.dump(table.dumpElements(SET.sources)))) {
     const element = readSourceElement(attributes);
     const owner = element && linkOwner(element.name);
     if (owner !== undefined) sources.set(owner, element!.address);
   }
   return sources;
-}
-
-/** The attributes of each element of a set. */
-function* elementsOf(
-  connection: NetlinkConnection,
-  table: TableMessages,
-  set: string,
-): Generator<ReadonlyMap<number, Buffer>> {
-  for (const received of connection.dump(table.dumpElements(set))) {
-    const elements = messageAttributes(received, NFGENMSG_BYTES).get(3);
-    for (const [, bytes] of elements === undefined ? [] : listAttributes(elements))
-      yield parseAttributes(bytes);
-  }
 }

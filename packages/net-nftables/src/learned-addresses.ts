@@ -8,9 +8,8 @@ import { WardenError } from '@warden/interface';
 import type { KernelAccess } from './kernel-access.ts';
 import { linkEnds, linkOwner } from './link-names.ts';
 import { isKernelError } from './netlink-connection.ts';
-import { listAttributes, messageAttributes, parseAttributes } from './netlink-message.ts';
 import type { LearnedKey, TableMessages } from './nftables-message.ts';
-import { learnedElement, NFGENMSG_BYTES, readLearnedElement } from './nftables-message.ts';
+import { learnedElement, readElements, readLearnedElement } from './nftables-message.ts';
 import { SET } from './set-names.ts';
 
 const HASH_BYTES = 8;
@@ -148,12 +147,7 @@ export class LearnedAddresses {
       if (!isKernelError(error, 'ENOENT')) throw error;
       return []; // there is no table, or one of a daemon that knew no names
     }
-    return received
-      .flatMap((one) => {
-        const elements = messageAttributes(one, NFGENMSG_BYTES).get(3);
-        return elements === undefined ? [] : listAttributes(elements);
-      })
-      .flatMap(([, bytes]) => readLearnedElement(parseAttributes(bytes)) ?? []);
+    return Array.from(readElements(received)).flatMap((attributes) => readLearnedElement(attributes) ?? []);
   }
 
   #living(id: ContainerId, now: number): Map<string, Learned> {

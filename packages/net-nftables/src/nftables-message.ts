@@ -12,6 +12,8 @@ import {
   bigEndian32,
   bigEndian64,
   cString,
+  listAttributes,
+  messageAttributes,
   NLM_F_APPEND,
   NLM_F_CREATE,
   NLM_F_DUMP,
@@ -279,6 +281,15 @@ function dataValue(type: number, bytes: Uint8Array): Buffer {
 /** Element of a set of interface names. */
 export function interfaceElement(name: string): Buffer {
   return element(dataValue(NFTA_ELEMENT.key, interfaceKey(name)));
+}
+
+/** The attributes of each element in what a dump of a set has answered. */
+export function* readElements(received: readonly Buffer[]): Generator<ReadonlyMap<number, Buffer>> {
+  for (const one of received) {
+    const elements = messageAttributes(one, NFGENMSG_BYTES).get(3);
+    for (const [, bytes] of elements === undefined ? [] : listAttributes(elements))
+      yield parseAttributes(bytes);
+  }
 }
 
 /** Element of a set of interface names with the one address that comes in by each. */
