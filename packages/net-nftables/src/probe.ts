@@ -22,6 +22,7 @@ import { NetlinkConnection } from './netlink-connection.ts';
 import type { MessageBody } from './netlink-message.ts';
 import type { TableMessages } from './nftables-message.ts';
 import { routeLoopback } from './rtnetlink.ts';
+import type { Surroundings } from './ruleset.ts';
 import { skeleton } from './ruleset.ts';
 import { hasIpv6 } from './sysctl.ts';
 
@@ -39,6 +40,8 @@ const CONTAINER: NetworkSpec = {
   mtu: 1500,
 };
 
+const AROUND: Surroundings = { inbound: 'published', published: [], uplink: undefined, hasLimits: false };
+
 /** Tries a link and the whole rule set. Nothing remains: the namespace ends with its sockets. Never throws. */
 export function probeKernel(table: TableMessages): ProbeResult {
   let step = 'network namespace';
@@ -49,9 +52,7 @@ export function probeKernel(table: TableMessages): ProbeResult {
     const link = createLink(connection, CONTAINER, { alias: table.table, hasIpv6: hasIpv6() });
     connection.route(routeLoopback(link.index));
     step = 'nftables rules';
-    connection.commit(
-      skeleton(table, HOST, { inbound: 'published', published: [], uplink: undefined, hasLimits: false }),
-    );
+    connection.commit(skeleton(table, HOST, AROUND));
     step = 'nftables rules of a container';
     const rule = { protocol: 'tcp', log: true, ports: { first: 80, last: 90 } } as const;
     connection.commit([
@@ -93,29 +94,26 @@ export function probeNames(table: TableMessages): NameFinding {
   };
   let connection: NetlinkConnection | undefined;
   const commit = (changes: readonly MessageBody[]): void => connection?.commit(changes);
-  const around = { inbound: 'published', published: [], uplink: undefined, hasLimits: false } as const;
   const pool = parseRange(HOST.pool);
   const { id, hostIp } = CONTAINER;
   const rule = { protocol: 'tcp', log: false, domain: 'example.org' } as const;
-  const denialGroup = 1;
   try {
-    const isOpen = works('network namespace', () => {
+    const isReady = works('nftables rules in a network namespace', () => {
       connection = NetlinkConnection.openInNewNamespace();
+      commit(skeleton(table, HOST, AROUND));
     });
-    if (!isOpen) return { hasNames: false, tellsDenials: false, reasons };
+    if (!isReady) return { hasNames: false, tellsDenials: false, reasons };
     const hasNames = works('names', () => {
-      const container = ensureContainer(table, id, { egress: [rule], pool });
       commit([
-        ...skeleton(table, HOST, around),
-        ...container,
+        ...ensureContainer(table, id, { egress: [rule], pool }),
         ...ensureAsker(table, id, { hostIp, port: 1 }),
       ]);
       commit(removeAsker(table, id));
     });
-    const tellsDenials = works('denials', () => {
-      const container = ensureContainer(table, id, { egress: [], pool, denialGroup });
-      commit([...skeleton(table, HOST, { ...around, denialGroup }), ...container]);
-    });
+    // the host's own rule that tells is made of the same
+    const tellsDenials = works('denials', () =>
+      commit(ensureContainer(table, id, { egress: [], pool, denialGroup: 1 })),
+    );
     return { hasNames, tellsDenials, reasons };
   } finally {
     connection?.close();
@@ -160,9 +158,8 @@ function tryBandwidth(connection: NetlinkConnection, table: TableMessages, mode:
       );
     return;
   }
-  const around = { inbound: 'published', published: [], uplink: undefined, hasLimits: true } as const;
   connection.commit([
-    ...skeleton(table, HOST, around),
+    ...skeleton(table, HOST, { ...AROUND, hasLimits: true }),
     ...ensureLimit(table, CONTAINER.id, { rate: 100_000n, burst: 2_000 }),
   ]);
   connection.commit(removeLimit(table, CONTAINER.id));
