@@ -3,6 +3,7 @@
  * pipes reads them. Of a job that has ended, and that nobody reads at the moment, what is in the pipes is taken into memory, which is as much as two
  * pipes hold, so that it costs no descriptor.
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import {
   type ByteSource,
   type OutputChunk,
@@ -209,12 +210,6 @@ export class LiveOutput {
       for (const stream of open) this.#sources[stream].onceReadable(done);
     });
   }
-}
-
-function delay(milliseconds: number): Promise<void> {
-  return new Promise((resolve) => {
-    setTimeout(resolve, milliseconds);
-  });
 }
 
 function busy(operation: string, why: string): WardenError {
