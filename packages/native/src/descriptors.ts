@@ -1,3 +1,4 @@
+import type { PieceFrame } from '@warden/interface';
 import { checkBytes, checkDescriptor, checkString, checkUint32 } from './argument-checks.ts';
 import { native } from './load-library.ts';
 import { checked, errnoName, nativeFailure } from './native-failure.ts';
@@ -48,13 +49,6 @@ export function moveToFile(
     'splice',
     pipe,
   );
-}
-
-/** What goes around each piece, and how large it is; none of the three is empty. */
-export interface PieceFrame {
-  readonly head: Uint8Array;
-  readonly size: number;
-  readonly tail: Uint8Array;
 }
 
 /** How far {@link movePieces} has come with a piece that the socket had no room for. Starts with zeros. */

@@ -27,7 +27,6 @@ export {
   makeSealedMemfd,
   movePieces,
   moveToFile,
-  type PieceFrame,
   type PieceProgress,
   readDescriptor,
   setNonBlocking,
