@@ -1,7 +1,5 @@
 /** GET requests to registries: only to the hosts that the operator has named, wherever an answer sends us. */
-import http from 'node:http';
-import https from 'node:https';
-import tls from 'node:tls';
+import type http from 'node:http';
 import { WardenError } from '@warden/interface';
 import { invalid } from './failure.ts';
 
@@ -81,11 +79,12 @@ export function checkHost(url: URL, { registries, insecure }: PullOptions): void
     throw new WardenError('FORBIDDEN', why, { fields: { operation: 'pull image', object: url.host } });
 }
 
-function getOnce(url: URL, { headers, signal }: GetOptions, allowed: PullOptions): Promise<Answer> {
+async function getOnce(url: URL, { headers, signal }: GetOptions, allowed: PullOptions): Promise<Answer> {
   checkHost(url, allowed);
-  const client = url.protocol === 'https:' ? https : http;
-  const secrets =
-    allowed.authorities === undefined ? {} : { ca: [...tls.rootCertificates, allowed.authorities] };
+  // loading them takes some of the daemon's start, which only those pay who pull
+  const client = await (url.protocol === 'https:' ? import('node:https') : import('node:http'));
+  const { rootCertificates } = await import('node:tls');
+  const secrets = allowed.authorities === undefined ? {} : { ca: [...rootCertificates, allowed.authorities] };
   return new Promise((resolve, reject) => {
     const request = client.get(
       url,
