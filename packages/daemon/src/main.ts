@@ -1,11 +1,8 @@
 /** The program `wardend`: options, configuration, signals, exit status. */
 import { type Logger, toWardenError, WardenError } from '@warden/interface';
 import { raiseOpenFileLimit } from '@warden/native';
-import { cleanupCommand } from './cleanup.ts';
 import type { Configuration } from './config.ts';
-import { configCommand, effective } from './config-command.ts';
 import { loadFromSources } from './config-sources.ts';
-import { doctor } from './doctor.ts';
 import { FAILPOINTS } from './failpoints.ts';
 import { type LogSettings, type LogSink, openLogSink } from './log-sink.ts';
 import { type DaemonOptions, parseOptions, USAGE } from './options.ts';
@@ -16,15 +13,19 @@ import { type RunningDaemon, startDaemon } from './start.ts';
 
 /** Runs the daemon until a signal ends it. Never rejects; sets the exit status: 0 after a signal, 1 after a failed start, 2 for wrong use. */
 export async function main(words: readonly string[] = process.argv.slice(2)): Promise<void> {
+  // what the daemon does not need is loaded by those words that do: it takes some of its start
   if (words[0] === 'doctor') {
+    const { doctor } = await import('./doctor.ts');
     process.exitCode = await doctor(words.slice(1));
     return;
   }
   if (words[0] === 'cleanup') {
+    const { cleanupCommand } = await import('./cleanup.ts');
     process.exitCode = await cleanupCommand(words.slice(1));
     return;
   }
   if (words[0] === 'config') {
+    const { configCommand } = await import('./config-command.ts');
     process.exitCode = configCommand(words.slice(1));
     return;
   }
@@ -42,6 +43,7 @@ export async function main(words: readonly string[] = process.argv.slice(2)): Pr
     }
     configuration = loadFromSources(options).configuration;
     if (options.checkConfig) {
+      const { effective } = await import('./config-command.ts');
       process.stdout.write(effective(configuration));
       return;
     }
