@@ -5,7 +5,7 @@
 #ifndef FUZZ_COPY_HOSTILE_H
 #define FUZZ_COPY_HOSTILE_H
 
-#include "scratch.h"
+#include "outside.h"
 #include "send.h"
 
 #include "../copy/channel.h"
@@ -15,41 +15,18 @@
 #include <limits.h>
 #include <sys/socket.h>
 
-#define SECRET "outside"
-
 static int top; /* the scratch directory: `outside` and `root` lie in it */
 
 static inline void hostile_place(void) {
   char up[128];
   top = scratch_open();
-  must(mkdirat(top, "outside", 0755) == 0 && mkdirat(top, "root", 0755) == 0 && mkdirat(top, "root/dst", 0755) == 0);
-  scratch_write(top, "outside/secret", SECRET, sizeof SECRET);
+  outside_make(top);
+  must(mkdirat(top, "root", 0755) == 0 && mkdirat(top, "root/dst", 0755) == 0);
   /* what a path could lead out by, where the copy goes and above */
   snprintf(up, sizeof up, "%s/outside", scratch_path);
   must(symlinkat(up, top, "root/up") == 0 && symlinkat("../../outside", top, "root/dst/up") == 0);
   must(symlinkat("../../outside/secret", top, "root/dst/secret") == 0 && symlinkat("loop", top, "root/dst/loop") == 0);
   must(mkfifoat(top, "root/dst/fifo", 0644) == 0 && mkdirat(top, "root/dst/dir", 0755) == 0);
-}
-
-static inline size_t count_entries(int directory) {
-  size_t count = 0;
-  int copy = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  DIR *list = copy < 0 ? NULL : fdopendir(copy);
-  must(list != NULL);
-  while (readdir(list) != NULL) count++;
-  closedir(list);
-  return count;
-}
-
-/* Only `secret` is outside, unchanged, and nothing new beside the root. */
-static inline void hostile_check_outside(size_t beside) {
-  struct stat facts;
-  int outside = openat(top, "outside", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  must(outside >= 0 && count_entries(outside) == 3 && scratch_holds(outside, "secret", SECRET, sizeof SECRET));
-  must(fstat(outside, &facts) == 0 && (facts.st_mode & 07777) == 0755);
-  must(fstatat(outside, "secret", &facts, AT_SYMLINK_NOFOLLOW) == 0 && (facts.st_mode & 07777) == 0644 && facts.st_nlink == 1);
-  close(outside);
-  must(count_entries(top) == beside + 2);
 }
 
 /*
@@ -88,26 +65,13 @@ static inline bool is_temporary(const char *name) {
   return strlen(name) == 16 && strspn(name, "0123456789abcdef") == 16;
 }
 
-/* What a role has made: nothing with a temporary name, nothing it cannot bring, no mode beyond `mask`, and not more than `depth` deep. */
-static inline void check_tree(int directory, mode_t mask, unsigned depth) {
-  int copy = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  DIR *list = copy < 0 ? NULL : fdopendir(copy);
-  must(list != NULL && depth > 0);
-  for (struct dirent *entry; (entry = readdir(list)) != NULL;) {
-    struct stat facts;
-    if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
-    must(!is_temporary(entry->d_name));
-    must(fstatat(directory, entry->d_name, &facts, AT_SYMLINK_NOFOLLOW) == 0);
-    if (S_ISFIFO(facts.st_mode)) must(strcmp(entry->d_name, "fifo") == 0);
-    else must(S_ISREG(facts.st_mode) || S_ISDIR(facts.st_mode) || S_ISLNK(facts.st_mode));
-    if (!S_ISLNK(facts.st_mode)) must((facts.st_mode & 07777 & ~mask) == 0);
-    if (!S_ISDIR(facts.st_mode)) continue;
-    int inner = openat(directory, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (inner < 0) continue;
-    check_tree(inner, mask, depth - 1);
-    close(inner);
-  }
-  closedir(list);
+/* What a role has made: nothing with a temporary name, nothing it cannot bring, and no mode beyond the mask. */
+static inline void check_made(const struct found *found, const void *rule) {
+  const mode_t mode = found->facts.st_mode, *mask = rule;
+  must(!is_temporary(found->name));
+  if (S_ISFIFO(mode)) must(strcmp(found->name, "fifo") == 0);
+  else must(S_ISREG(mode) || S_ISDIR(mode) || S_ISLNK(mode));
+  if (!S_ISLNK(mode)) must((mode & 07777 & ~*mask) == 0);
 }
 
 #endif

@@ -54,7 +54,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   close(place.root);
   free(path);
   free(content);
-  hostile_check_outside(2);
+  outside_check(top, 2);
   must(open_descriptors() == before);
   return 0;
 }

@@ -38,9 +38,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   close(ends[0]);
   close(ends[1]);
   close(content);
-  hostile_check_outside(3);
+  outside_check(top, 3);
   int made = openat(top, "root", O_RDONLY | O_DIRECTORY | O_CLOEXEC), closed = openat(made, "forbidden", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  check_tree(made, rules.mask, 1000);
+  look_through(made, 1000, check_made, &rules.mask);
   must(count_entries(closed) == 2);
   close(closed);
   close(made);

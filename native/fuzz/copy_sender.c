@@ -58,7 +58,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   close(ends[0]);
   close(ends[1]);
   close(target);
-  hostile_check_outside(3);
+  outside_check(top, 3);
   must(open_descriptors() == before);
   return 0;
 }

@@ -1,5 +1,6 @@
 /* Unpacking an archive of anybody below a directory: nothing outside is touched, whatever it names and whatever links it brings or finds. */
 #include "copy_hostile.h"
+#include "tar_fields.h"
 
 #include "../copy/files.h"
 #include "../copy/tar.h"
@@ -12,26 +13,20 @@ static void send_frame(int socket, uint32_t type, const void *bytes, uint32_t le
   if (length > 0) must(write(socket, bytes, length) == (ssize_t)length);
 }
 
-static void put_octal(char *field, size_t width, uint64_t value) {
-  for (size_t i = width - 1; i-- > 0; value >>= 3) field[i] = (char)('0' + (value & 7));
-}
-
 /*
  * An entry is a byte (its low half: the kind; 15: bytes as they are; bit 4: a wrong checksum), two bytes mode, a name, a link, and content, each with its length in a
  * byte, and two bytes that are added to the size that is told.
  */
 static void say(struct input *input, int socket) {
-  static const char kinds[] = {'0', '5', '2', '1', 'x', 'L', 'K', 'g', '3', '6', '\0', '7', 'S', 'D', '9'};
   struct tar_header header = {.type = 0};
   size_t name_length, link_length, length;
-  unsigned sum = 0;
   uint8_t kind = input_byte(input);
   if ((kind & 15) == 15) {
     const uint8_t *piece = input_take(input, input_byte(input), &length);
     send_frame(socket, FILES_DATA, piece, (uint32_t)length);
     return;
   }
-  header.type = kinds[kind & 15];
+  header.type = TAR_KINDS[kind & 15];
   put_octal(header.mode, sizeof header.mode, input_number(input, 2) & 07777);
   const uint8_t *name = input_take(input, input_byte(input) % sizeof header.name, &name_length);
   memcpy(header.name, name, name_length);
@@ -40,9 +35,7 @@ static void say(struct input *input, int socket) {
   const uint8_t *content = input_take(input, input_byte(input), &length);
   put_octal(header.size, sizeof header.size, length + (kind & 32 ? input_number(input, 2) : 0));
   memcpy(header.magic, "ustar", 6);
-  memset(header.checksum, ' ', sizeof header.checksum);
-  for (size_t i = 0; i < sizeof header; i++) sum += ((const unsigned char *)&header)[i];
-  put_octal(header.checksum, 7, sum + (kind & 16 ? 1 : 0));
+  put_checksum(&header, kind & 16 ? 1 : 0);
   send_frame(socket, FILES_DATA, &header, sizeof header);
   if (length == 0) return;
   unsigned char padded[TAR_BLOCK] = {0};
@@ -70,9 +63,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   close(place.root);
   close(ends[0]);
   close(ends[1]);
-  hostile_check_outside(2);
+  outside_check(top, 2);
   int made = openat(top, "root", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  check_tree(made, 07777, PATH_MAX); /* its modes are the archive's */
+  look_through(made, PATH_MAX, check_made, &(const mode_t){07777}); /* its modes are the archive's */
   must(count_entries(made) == 4);
   close(made);
   must(open_descriptors() == before);

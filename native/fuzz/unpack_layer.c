@@ -2,7 +2,8 @@
  * An archive of anybody becomes a layer, the layer is captured as one of an image, and that is put upon a whole tree: nothing beside these trees is
  * touched, whatever the archive names and whatever links it brings or finds.
  */
-#include "scratch.h"
+#include "outside.h"
+#include "tar_fields.h"
 
 #include "../unpack/accounts.h"
 #include "../unpack/capture.h"
@@ -12,14 +13,9 @@
 
 #include <sys/mman.h>
 
-#define SECRET "outside"
 #define BLOCK 512
 
 static const char *const TREES[] = {"layer", "image", "whole"};
-
-static void put_octal(unsigned char *field, size_t width, uint64_t value) {
-  for (size_t i = width - 1; i-- > 0; value >>= 3) field[i] = (unsigned char)('0' + (value & 7));
-}
 
 /* Up to the end of a block. */
 static void put(int archive, const void *bytes, size_t length) {
@@ -34,10 +30,8 @@ static void put(int archive, const void *bytes, size_t length) {
  * and content, each with its length in a byte.
  */
 static void say(struct input *input, int archive) {
-  static const unsigned char kinds[] = {'0', '5', '2', '1', 'x', 'L', 'K', 'g', '3', '6', '\0', '7', 'S', 'D', '9'};
   unsigned char header[BLOCK] = {0};
   size_t length;
-  unsigned sum = 0;
   uint8_t kind = input_byte(input);
   if ((kind & 15) == 15) {
     const uint8_t *piece = input_take(input, input_byte(input), &length);
@@ -54,11 +48,9 @@ static void say(struct input *input, int archive) {
   memcpy(header + 157, link, length);
   const uint8_t *content = input_take(input, input_byte(input), &length);
   put_octal(header + 124, 12, kind & 32 ? input_number(input, 3) : length);
-  header[156] = kinds[kind & 15];
+  header[156] = (unsigned char)TAR_KINDS[kind & 15];
   memcpy(header + 257, "ustar\00000", 8);
-  memset(header + 148, ' ', 8);
-  for (size_t i = 0; i < BLOCK; i++) sum += header[i];
-  put_octal(header + 148, 7, sum + (kind & 16 ? 1 : 0));
+  put_checksum(header, kind & 16 ? 1 : 0);
   put(archive, header, BLOCK);
   if (length > 0) put(archive, content, length);
 }
@@ -82,39 +74,12 @@ static void end(struct tree *tree) {
 }
 
 /* Of devices there is only the one that hides; and in what is whole nothing is hidden. */
-static void check_tree(int directory, bool is_whole, unsigned depth) {
-  int copy = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  DIR *list = copy < 0 ? NULL : fdopendir(copy);
-  must(list != NULL && depth > 0);
-  for (struct dirent *one; (one = readdir(list)) != NULL;) {
-    struct stat facts;
-    if (strcmp(one->d_name, ".") == 0 || strcmp(one->d_name, "..") == 0) continue;
-    must(fstatat(directory, one->d_name, &facts, AT_SYMLINK_NOFOLLOW) == 0);
-    must(!S_ISBLK(facts.st_mode) && !S_ISSOCK(facts.st_mode));
-    if (S_ISCHR(facts.st_mode)) must(facts.st_rdev == 0 && !is_whole);
-    if (!S_ISDIR(facts.st_mode)) continue;
-    int inner = openat(directory, one->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (inner < 0) continue;
-    must(!is_whole || fgetxattr(inner, "trusted.overlay.opaque", NULL, 0) < 0);
-    check_tree(inner, is_whole, depth - 1);
-    close(inner);
-  }
-  closedir(list);
-}
-
-static void check_outside(int top) {
-  struct stat facts;
-  size_t entries = 0;
-  int outside = open_tree(top, "outside");
-  must(scratch_holds(outside, "secret", SECRET, sizeof SECRET));
-  must(fstat(outside, &facts) == 0 && (facts.st_mode & 07777) == 0755 && facts.st_nlink == 2);
-  must(fstatat(outside, "secret", &facts, AT_SYMLINK_NOFOLLOW) == 0 && (facts.st_mode & 07777) == 0644 && facts.st_nlink == 1 && facts.st_uid == getuid());
-  DIR *list = fdopendir(openat(outside, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  must(list != NULL);
-  while (readdir(list) != NULL) entries++;
-  closedir(list);
-  close(outside);
-  must(entries == 3);
+static void check_made(const struct found *found, const void *rule) {
+  const mode_t mode = found->facts.st_mode;
+  const bool *is_whole = rule;
+  must(!S_ISBLK(mode) && !S_ISSOCK(mode));
+  if (S_ISCHR(mode)) must(found->facts.st_rdev == 0 && !*is_whole);
+  if (found->inner >= 0) must(!*is_whole || fgetxattr(found->inner, "trusted.overlay.opaque", NULL, 0) < 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -126,8 +91,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   uint8_t how = input_byte(&input);
   int top = scratch_open(), roots[3];
   const uint64_t before = open_descriptors();
-  must(mkdirat(top, "outside", 0755) == 0);
-  scratch_write(top, "outside/secret", SECRET, sizeof SECRET);
+  outside_make(top);
   for (size_t i = 0; i < 3; i++) {
     must(mkdirat(top, TREES[i], 0755) == 0);
     roots[i] = open_tree(top, TREES[i]);
@@ -147,7 +111,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   int result = layer_unpack(&tree, archive);
   must((result == 0) == (failure.error == 0));
   end(&tree);
-  check_tree(roots[0], false, PATH_MAX);
+  look_through(roots[0], PATH_MAX, check_made, &(const bool){false});
   failure.error = 0;
   begin(&tree, roots[1]);
   result = capture(&tree, roots[0], &accounts);
@@ -158,8 +122,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   result = apply(&tree, roots[1]);
   must((result == 0) == (failure.error == 0));
   end(&tree);
-  check_tree(roots[2], true, PATH_MAX);
-  check_outside(top);
+  look_through(roots[2], PATH_MAX, check_made, &(const bool){true});
+  outside_check(top, 4);
 
   close(archive);
   for (size_t i = 0; i < 3; i++) close(roots[i]);
