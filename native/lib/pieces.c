@@ -7,6 +7,11 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
+struct piece {
+    const unsigned char *head, *tail;
+    uint32_t head_size, size, tail_size;
+};
+
 static int64_t again(int64_t count) { return count < 0 && errno == EINTR ? 0 : count; }
 
 static int64_t send_part(int socket, const unsigned char *bytes, uint32_t size, int flags) {
@@ -14,7 +19,7 @@ static int64_t send_part(int socket, const unsigned char *bytes, uint32_t size, 
 }
 
 /* The next step of a piece of which `sent` bytes are on their way. Answers how many more, or -1 with errno. */
-static int64_t send_more(int pipe, int socket, const struct warden_piece *piece, uint32_t sent) {
+static int64_t send_more(int pipe, int socket, const struct piece *piece, uint32_t sent) {
     if (sent < piece->head_size)
         return send_part(socket, piece->head + sent, piece->head_size - sent, MSG_MORE);
     sent -= piece->head_size;
@@ -30,7 +35,7 @@ static int64_t send_more(int pipe, int socket, const struct warden_piece *piece,
 
 int warden_move_pieces(int pipe, int socket, const void *head, uint32_t head_size, uint32_t size, const void *tail, uint32_t tail_size, uint32_t most,
                        uint32_t progress[2]) {
-    const struct warden_piece piece = {.head = head, .tail = tail, .head_size = head_size, .size = size, .tail_size = tail_size};
+    const struct piece piece = {.head = head, .tail = tail, .head_size = head_size, .size = size, .tail_size = tail_size};
     uint32_t whole = head_size + size + tail_size;
     uint32_t *sent = &progress[0], *moved = &progress[1];
     *moved = 0;

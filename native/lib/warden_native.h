@@ -45,10 +45,6 @@ WARDEN_EXPORT int warden_allocate_file(const char *path, uint64_t size);
  * is how much of a piece is on its way, which the next call goes on with, and how many were completed. 0: done, or the pipe holds less than a piece;
  * -EAGAIN: the socket takes no more at present; -ENODATA: in the middle of a piece the pipe was found empty. Nobody else may read the pipe, or write to the socket while a piece is on its way.
  */
-struct warden_piece {
-    const unsigned char *head, *tail;
-    uint32_t head_size, size, tail_size;
-};
 WARDEN_EXPORT int warden_move_pieces(int pipe, int socket, const void *head, uint32_t head_size, uint32_t size, const void *tail, uint32_t tail_size,
                                      uint32_t most, uint32_t progress[2]);
 
