@@ -1,4 +1,5 @@
 /** Usage over time: numbers of the last minutes, of each container and of all together, with a bound in time and in number. */
+import type { TotalPoint } from './wire.ts';
 
 /** How long a container's numbers are kept, and how many at most. */
 const CONTAINER_WINDOW_MS = 180_000;
@@ -32,29 +33,20 @@ interface Track {
   last: { readonly cpu: number; readonly readAt: number } | undefined;
 }
 
-/** All containers together, at one time. */
-export interface TotalSample {
-  readonly time: number;
-  readonly cpu: number;
-  readonly memory: number;
-  readonly containers: number;
-  readonly jobs: number;
-}
-
 const NOTHING: Series = { cpu: [], memory: [] };
 
 /** See the file's head. Numbers of a container end with the newest time; one that came later has fewer. */
 export class History {
   readonly #times: number[] = [];
   readonly #tracks = new Map<string, Track>();
-  #totals: TotalSample[] = [];
+  #totals: TotalPoint[] = [];
 
   /** Of the rounds that containers' numbers belong to, in milliseconds since 1970. */
   get times(): readonly number[] {
     return this.#times;
   }
 
-  get totals(): readonly TotalSample[] {
+  get totals(): readonly TotalPoint[] {
     return this.#totals;
   }
 

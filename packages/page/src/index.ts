@@ -3,5 +3,6 @@
  *
  * @packageDocumentation
  */
-export type { Numbers, PageSource } from './source.ts';
+export type { PageSource } from './source.ts';
 export { type PageAnswer, type PageRequest, StatusPage } from './status-page.ts';
+export type { Numbers } from './wire.ts';

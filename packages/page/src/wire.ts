@@ -83,6 +83,20 @@ export interface EventRow {
   readonly times?: number;
 }
 
+/** How the daemon stands, in numbers that cost a look at each container. */
+export interface Numbers {
+  readonly containers: Readonly<Record<'active' | 'stopped' | 'destroying', number>>;
+  readonly prepared: number;
+  readonly jobs: number;
+  readonly pools: Readonly<Record<string, { readonly used: number; readonly limit: number }>>;
+  readonly totals: {
+    readonly created: number;
+    readonly destroyed: number;
+    readonly jobsStarted: number;
+    readonly outOfMemoryKills: number;
+  };
+}
+
 /** The whole answer. */
 export interface Status {
   readonly version: string;
@@ -93,18 +107,7 @@ export interface Status {
   readonly periodMs: number;
   readonly host: { readonly processors: number; readonly memory: number };
   readonly daemon: { readonly memory: number };
-  readonly numbers: Maybe<{
-    readonly containers: { readonly active: number; readonly stopped: number; readonly destroying: number };
-    readonly prepared: number;
-    readonly jobs: number;
-    readonly pools: Readonly<Record<string, { readonly used: number; readonly limit: number }>>;
-    readonly totals: {
-      readonly created: number;
-      readonly destroyed: number;
-      readonly jobsStarted: number;
-      readonly outOfMemoryKills: number;
-    };
-  }>;
+  readonly numbers: Maybe<Numbers>;
   readonly totals: readonly TotalPoint[];
   readonly times: readonly number[];
   readonly containers: {
