@@ -2,14 +2,13 @@
 import { byId, element, KeyedRows, setAttribute, setHidden, setText } from './dom.js';
 import { bytes, count, percent, plural, visible } from './format.js';
 import { Meter } from './meter.js';
-import { Sparkline } from './sparkline.js';
+import { Sparkline, windowOf } from './sparkline.js';
 
 /** @typedef {import('../src/wire.ts').Status} Status */
 /** @typedef {import('../src/wire.ts').ContainerRow} ContainerRow */
 /** @typedef {{ order: string, isDescending: boolean, find: string, from: number }} View */
 
 const WINDOW_MS = 180_000;
-const SHORTEST_WINDOW_MS = 30_000;
 /** Of a limit that few come near to: below this share nothing is drawn. */
 const WORTH_DRAWING = 0.25;
 export const PAGE_SIZE = 50;
@@ -121,7 +120,7 @@ class Row {
     setText(this.state, STATES[state] ?? state);
     this.showMarks(container);
     setText(this.address, container.containerIp);
-    const windowMs = windowOf(times);
+    const windowMs = windowOf(times, WINDOW_MS);
     const now = cpu.at(-1);
     setText(this.cpuText, percent(now));
     const name = visible(container.handle);
@@ -194,16 +193,6 @@ class Row {
  */
 function charted(line, figure) {
   return element('td', { class: 'number' }, element('div', { class: 'charted' }, line, figure));
-}
-
-/**
- * What there is, drawn as wide as it can be.
- *
- * @param {readonly number[]} times
- */
-function windowOf(times) {
-  const span = (times.at(-1) ?? 0) - (times[0] ?? 0);
-  return Math.min(WINDOW_MS, Math.max(SHORTEST_WINDOW_MS, span));
 }
 
 /**

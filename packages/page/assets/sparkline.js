@@ -4,6 +4,7 @@ import { graphic, setAttribute } from './dom.js';
 const WIDTH = 120;
 const HEIGHT = 28;
 const EDGE = 1.5;
+const SHORTEST_WINDOW_MS = 30_000;
 
 export class Sparkline {
   /** @param {string} colour a class of the style sheet: cpu, memory or count */
@@ -53,6 +54,21 @@ export class Sparkline {
     setAttribute(this.line, 'd', line);
     setAttribute(this.area, 'd', drawn.map(closed).join(''));
   }
+}
+
+/** @param {readonly number[]} times */
+export function spanOf(times) {
+  return (times.at(-1) ?? 0) - (times[0] ?? 0);
+}
+
+/**
+ * What there is, drawn as wide as it can be.
+ *
+ * @param {readonly number[]} times
+ * @param {number} longest in milliseconds
+ */
+export function windowOf(times, longest) {
+  return Math.min(longest, Math.max(SHORTEST_WINDOW_MS, spanOf(times)));
 }
 
 /**

@@ -2,7 +2,7 @@
 import { byId, element, setText } from './dom.js';
 import { bytes, count, percent, plural } from './format.js';
 import { Meter } from './meter.js';
-import { Sparkline } from './sparkline.js';
+import { Sparkline, spanOf, windowOf } from './sparkline.js';
 
 /** @typedef {import('../src/wire.ts').Status} Status */
 
@@ -43,7 +43,7 @@ class Tile {
         ? `${this.title} over time: no numbers yet`
         : `${this.title} over the last ${plural(Math.max(1, Math.round(spanOf(times) / 60_000)), 'minute', 'minutes')}: now ${value}, highest ${format(Math.max(...values))}`;
     this.spark.show(times, values, {
-      windowMs: Math.max(30_000, Math.min(WINDOW_MS, spanOf(times))),
+      windowMs: windowOf(times, WINDOW_MS),
       least,
       label,
     });
@@ -146,9 +146,4 @@ export class Tiles {
     );
     this.pools.show(numbers.pools);
   }
-}
-
-/** @param {readonly number[]} times */
-function spanOf(times) {
-  return (times.at(-1) ?? 0) - (times[0] ?? 0);
 }
