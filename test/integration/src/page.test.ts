@@ -198,12 +198,7 @@ describeWith(['root', 'isolated', 'overlayfs', 'cgroup-memory'], 'the page of a 
     const at = path.join(other.directory, 'monitoring.sock');
     const file = path.join(other.directory, 'wardend.yml');
     const quiet = await startDaemon({ place: other, config: { monitoring: { socket: at } } });
-    const found = (): Promise<number> =>
-      new Promise((resolve, reject) =>
-        http
-          .get({ socketPath: at, path: '/' }, (response) => resolve(response.resume().statusCode!))
-          .on('error', reject),
-      );
+    const found = async (): Promise<number> => (await ask('/', 'GET', {}, at)).status;
     const set = (page: boolean): void => {
       const configuration = JSON.parse(fs.readFileSync(file, 'utf8')) as { monitoring: object };
       fs.writeFileSync(
