@@ -51,10 +51,7 @@ function settle(directory, epoch) {
 function writeControl(tree, facts) {
   const directory = path.join(tree, 'DEBIAN');
   fs.mkdirSync(directory);
-  const write = (name, text, mode = 0o644) => {
-    fs.writeFileSync(path.join(directory, name), text);
-    fs.chmodSync(path.join(directory, name), mode);
-  };
+  const write = (name, text, mode) => fs.writeFileSync(path.join(directory, name), text, { mode });
   write('md5sums', md5sums(tree));
   write('conffiles', '/etc/warden/wardend.yml\n');
   write('control', control(facts));
@@ -63,15 +60,15 @@ function writeControl(tree, facts) {
 }
 
 /** Answers the file. */
-export function buildPackage(output) {
+function buildPackage(output) {
   const { version } = readJson('packages/daemon/package.json');
   const { homepage } = readJson('package.json');
   const epoch = sourceDate();
   const tree = fs.mkdtempSync(path.join(os.tmpdir(), 'warden-deb-'));
   try {
-    makeTree(root, tree, { version, changelog: changelog({ version, epoch }), copyright: '' });
+    makeTree(root, tree, { version, changelog: changelog({ version, epoch }) });
     const about = path.join(tree, 'usr/share/doc/warden/copyright');
-    fs.writeFileSync(about, copyright(tree, { homepage }), { mode: 0o644 });
+    fs.writeFileSync(about, copyright(tree, { homepage }));
     writeControl(tree, { version, homepage, installedSize: installedSize(tree) });
     settle(tree, epoch);
     fs.mkdirSync(output, { recursive: true });

@@ -123,7 +123,7 @@ function indented(text) {
 }
 
 /** What a tree holds, in order: `DEBIAN` is not part of it. */
-export function filesOf(tree) {
+function filesOf(tree) {
   return fs
     .readdirSync(tree, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())

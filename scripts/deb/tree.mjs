@@ -25,8 +25,7 @@ const FOREIGN = {
 
 /** Copies files and directories; `isWanted` is asked for each file. */
 function copy(from, to, isWanted = () => true) {
-  const stat = fs.statSync(from);
-  if (stat.isDirectory()) {
+  if (fs.statSync(from).isDirectory()) {
     for (const name of fs.readdirSync(from).sort())
       copy(path.join(from, name), path.join(to, name), isWanted);
     return;
@@ -34,7 +33,6 @@ function copy(from, to, isWanted = () => true) {
   if (!isWanted(from)) return;
   fs.mkdirSync(path.dirname(to), { recursive: true });
   fs.copyFileSync(from, to);
-  fs.chmodSync(to, stat.mode & 0o111 ? 0o755 : 0o644);
 }
 
 /** Types and maps are for those who write programs, by npm. */
@@ -50,7 +48,7 @@ function writeManifest(manifest, to) {
   const { name, version, description, license, type, main, bin, exports, imports } = manifest;
   const kept = { name, version, description, license, type, main, bin, exports, imports };
   fs.mkdirSync(to, { recursive: true });
-  fs.writeFileSync(path.join(to, 'package.json'), `${JSON.stringify(kept, null, 2)}\n`, { mode: 0o644 });
+  fs.writeFileSync(path.join(to, 'package.json'), `${JSON.stringify(kept, null, 2)}\n`);
 }
 
 /** `@warden/name` and all it asks for at run time. Answers the foreign packages, by name to directory. */
@@ -104,7 +102,7 @@ function copyForeign(foreign, tree) {
 
 function writeCompressed(text, to) {
   fs.mkdirSync(path.dirname(to), { recursive: true });
-  fs.writeFileSync(to, zlib.gzipSync(text, { level: 9 }), { mode: 0o644 });
+  fs.writeFileSync(to, zlib.gzipSync(text, { level: 9 }));
 }
 
 function writeManuals(root, tree, version) {
@@ -125,8 +123,8 @@ function writeCompletions(root, tree) {
   }
 }
 
-/** Makes the tree, without the control files. Errors: what is not built. */
-export function makeTree(root, tree, { version, changelog, copyright }) {
+/** Makes the tree, without the control files and what is told of licences. Errors: what is not built. */
+export function makeTree(root, tree, { version, changelog }) {
   const files = path.join(root, 'scripts/deb/files');
   copyForeign(copyOwn(root, tree), tree);
   for (const name of ['warden', 'wardend']) {
@@ -141,5 +139,4 @@ export function makeTree(root, tree, { version, changelog, copyright }) {
   writeCompletions(root, tree);
   copy(path.join(files, 'lintian-overrides'), path.join(tree, 'usr/share/lintian/overrides/warden'));
   writeCompressed(changelog, path.join(tree, DOCUMENTS, 'changelog.Debian.gz'));
-  fs.writeFileSync(path.join(tree, DOCUMENTS, 'copyright'), copyright, { mode: 0o644 });
 }
