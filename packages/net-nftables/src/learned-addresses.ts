@@ -85,13 +85,11 @@ export class LearnedAddresses {
         },
       );
     }
-    // An element keeps the time it was made with; so it is made anew. What is added first can be removed for certain.
-    const anew = keys.map((key) => learnedElement(key, milliseconds));
-    this.#kernel.commit('learn', id, [
-      ...this.#table.addManyElements(SET.learned, anew),
-      ...this.#remove(keys),
-      ...this.#table.addManyElements(SET.learned, anew),
-    ]);
+    this.#kernel.commit(
+      'learn',
+      id,
+      this.#table.renewPassing(SET.learned, keys, learnedElement, milliseconds),
+    );
     for (const key of keys) known.set(textOf(key), { key, until: now + milliseconds });
     this.#all().set(id, known);
   }
@@ -99,23 +97,18 @@ export class LearnedAddresses {
   /** Closes everything that names have opened for a container, also before this daemon. Idempotent. */
   clear(id: ContainerId): void {
     const keys = [...(this.#all().get(id)?.values() ?? [])].map(({ key }) => key);
-    this.#discard(keys);
+    if (keys.length > 0)
+      this.#kernel.commit(
+        'forget',
+        SET.learned,
+        this.#table.deletePassing(SET.learned, keys, learnedElement),
+      );
     this.#all().delete(id);
   }
 
   /** Closes what belongs to nobody. */
   sweep(keep: ReadonlySet<ContainerId>): void {
     for (const id of [...this.#all().keys()]) if (!keep.has(id)) this.clear(id);
-  }
-
-  #discard(keys: readonly LearnedKey[]): void {
-    if (keys.length === 0) return;
-    // Some may have gone by themselves. What is added first can be removed for certain, all within one transaction.
-    const again = keys.map((key) => learnedElement(key, 1_000));
-    this.#kernel.commit('forget', SET.learned, [
-      ...this.#table.addManyElements(SET.learned, again),
-      ...this.#remove(keys),
-    ]);
   }
 
   /** With what an earlier daemon has left, which is looked up once. */
@@ -130,13 +123,6 @@ export class LearnedAddresses {
     }
     this.#known = known;
     return known;
-  }
-
-  #remove(keys: readonly LearnedKey[]): ReturnType<TableMessages['deleteManyElements']> {
-    return this.#table.deleteManyElements(
-      SET.learned,
-      keys.map((key) => learnedElement(key)),
-    );
   }
 
   #dump(): LearnedKey[] {

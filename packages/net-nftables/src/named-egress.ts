@@ -229,10 +229,11 @@ export class NamedEgress {
     clearInterval(this.#beat);
     this.#beat = undefined;
     const { table, kernel } = this.#parts;
-    kernel.commit('hide-resolver', String(this.#port), [
-      table.addElements(SET.answering, [passingPortElement(this.#port, ANSWERING_MS)]),
-      table.deleteElements(SET.answering, [passingPortElement(this.#port)]),
-    ]);
+    kernel.commit(
+      'hide-resolver',
+      String(this.#port),
+      table.deletePassing(SET.answering, [this.#port], passingPortElement),
+    );
   }
 
   /** Tells the kernel that somebody answers at the port, for a while. */
@@ -243,14 +244,8 @@ export class NamedEgress {
   }
 }
 
-/** An element keeps the time it was made with; so it is made anew. What is added first can be removed for certain. */
 function answering(table: TableMessages, port: number): MessageBody[] {
-  const alive = passingPortElement(port, ANSWERING_MS);
-  return [
-    table.addElements(SET.answering, [alive]),
-    table.deleteElements(SET.answering, [passingPortElement(port)]),
-    table.addElements(SET.answering, [alive]),
-  ];
+  return table.renewPassing(SET.answering, [port], passingPortElement, ANSWERING_MS);
 }
 
 function isSameRule(one: NamedRule, other: NamedRule): boolean {

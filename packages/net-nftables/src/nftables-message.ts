@@ -242,6 +242,24 @@ export class TableMessages {
     return portions(elements).map((some) => this.deleteElements(set, some));
   }
 
+  /** Removes elements that may have gone by themselves: what is added first can be removed for certain, all within one transaction. */
+  deletePassing<Key>(set: string, keys: readonly Key[], element: PassingElement<Key>): MessageBody[] {
+    const again = keys.map((key) => element(key, 1_000));
+    const named = keys.map((key) => element(key));
+    return [...this.addManyElements(set, again), ...this.deleteManyElements(set, named)];
+  }
+
+  /** Gives elements so much time from now on. One keeps the time it was made with; so it is made anew. */
+  renewPassing<Key>(
+    set: string,
+    keys: readonly Key[],
+    element: PassingElement<Key>,
+    milliseconds: number,
+  ): MessageBody[] {
+    const anew = keys.map((key) => element(key, milliseconds));
+    return [...this.deletePassing(set, keys, element), ...this.addManyElements(set, anew)];
+  }
+
   /** A missing element fails with ENOENT. */
   deleteElements(set: string, elements: readonly Buffer[]): MessageBody {
     return change(NFT.delElement, 0, text(1, this.table), text(2, set), nested(3, ...elements));
@@ -305,6 +323,9 @@ export function readSourceElement(
   if (key === undefined || key.length < 20) return undefined;
   return { name: attributeText(key.subarray(0, 16)), address: key.readUInt32BE(16) };
 }
+
+/** Makes an element that goes by itself; without a time it names the element to be deleted. */
+export type PassingElement<Key> = (key: Key, milliseconds?: number) => Buffer;
 
 /** An address that a name leads to: by which link it may be reached, under which hash of a name. */
 export interface LearnedKey {
