@@ -109,6 +109,8 @@ WARDEN_EXPORT int warden_mount(const char *type, const char *source, const char 
 /* The file as a mount of its own that nobody can write through: a descriptor, which keeps it alive. */
 WARDEN_EXPORT int warden_open_read_only(const char *path);
 WARDEN_EXPORT int warden_unmount(const char *target, int detach);
+/* Ends the file system at `path`, and what was written and is not on its device yet: it never gets there. Unmounting waits for nothing then. */
+WARDEN_EXPORT int warden_shutdown_filesystem(const char *path);
 WARDEN_EXPORT int warden_try_mount(const char *type, const char *source, const char *target, uint32_t flags,
                                    const char *data, int check_write, int32_t *failed_step);
 

@@ -103,6 +103,7 @@ export async function releaseDrivers(engine: Engine, container: ManagedContainer
       await failpoints.pass('destroy.cgroup');
     }),
   ]);
+  await attempt(async () => drivers.quota.discard?.(container.quotaSpec, states.quota));
   await attempt(async () => {
     await drivers.filesystem.release(container.rootfsSpec, states.filesystem);
     await failpoints.pass('destroy.filesystem');

@@ -190,6 +190,24 @@ export function quotaCompliance(test: TestFunctions, name: string, make: () => P
       await driver.prepare(spec, state);
       assert.deepEqual(await driver.limits(spec, state), NONE);
     });
+    withLimits('throws the content away at once, if it can', async ({ driver, spec, write, inventory }) => {
+      if (driver.discard === undefined) return;
+      const before = await inventory();
+      const state = driver.plan(spec);
+      await driver.discard(spec, state); // of what was never prepared
+      await driver.prepare(spec, state);
+      assert.equal(await write(4 << 20), undefined);
+      const { bytesUsed } = await driver.usage(spec, state);
+      await driver.discard(spec, persisted(state));
+      const left = await driver.usage(spec, state).then(
+        (usage) => usage.bytesUsed,
+        () => 0n, // there is no layer any more
+      );
+      assert.ok(left + (4n << 20n) <= bytesUsed + 32_000n, `${left} bytes left of ${bytesUsed}`);
+      await driver.discard(spec, state);
+      await driver.release(spec, state);
+      assert.deepEqual(await inventory(), before);
+    });
     withSubject('releases twice, and what was never prepared', async ({ driver, spec, inventory }) => {
       const before = await inventory();
       const state = driver.plan(spec);

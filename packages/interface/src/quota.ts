@@ -3,7 +3,7 @@
  *
  * ## Lifecycle
  * `probe` → per container `plan` → *state persisted* → `prepare` (before the writable layer exists) → `setLimits` / `limits` /
- * `usage` at any time while the container exists → `release` (after all its processes are gone).
+ * `usage` at any time while the container exists → `discard` if there is one → `release` (both after all its processes are gone).
  *
  * Units are those of the wire: blocks of 1024 bytes, counts of inodes; 0 means unlimited.
  */
@@ -57,6 +57,11 @@ export interface QuotaDriver {
   limits(spec: QuotaSpec, state: DriverState): Promise<DiskLimits>;
   /** Errors: message `Failed getting disk usage: …` (contract). */
   usage(spec: QuotaSpec, state: DriverState): Promise<DiskStat>;
+  /**
+   * Throws the whole content of the layer away at once, where this driver can do that faster than file by file (an image, a subvolume). Called on
+   * destroy, after all processes are gone and before the file system driver's `release`. Idempotent; `release` follows in any case, also after an error.
+   */
+  discard?(spec: QuotaSpec, state: DriverState): Promise<void>;
   /** Lifts the limit and frees what `prepare` took. Idempotent. */
   release(spec: QuotaSpec, state: DriverState): Promise<void>;
 }

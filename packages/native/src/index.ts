@@ -45,7 +45,7 @@ export {
 export { libraryPath } from './load-library.ts';
 export { attachLoopDevice, growLoopDevice } from './loop-device.ts';
 export type { MountCall } from './mounts.ts';
-export { MS, mountFilesystem, openReadOnly, tryMount, unmount } from './mounts.ts';
+export { MS, mountFilesystem, openReadOnly, shutDownFilesystem, tryMount, unmount } from './mounts.ts';
 export {
   interfaceIndex,
   NETLINK_NETFILTER,

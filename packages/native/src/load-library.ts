@@ -75,6 +75,7 @@ export interface NativeLibrary {
   warden_interface_index(name: Bytes): number;
   warden_mount(type: Bytes, source: Bytes, target: Bytes, flags: number, data: Bytes): number;
   warden_open_read_only(path: Bytes): number;
+  warden_shutdown_filesystem(path: Bytes): number;
   warden_unmount(target: Bytes, detach: number): number;
   warden_try_mount(
     type: Bytes,
@@ -151,6 +152,7 @@ const SIGNATURES: Readonly<Record<keyof NativeLibrary, string>> = {
   warden_interface_index: 'i p',
   warden_mount: 'i pppup',
   warden_open_read_only: 'i p',
+  warden_shutdown_filesystem: 'i p',
   warden_unmount: 'i pi',
   warden_try_mount: 'i pppupip',
   warden_loop_attach: 'i pp',

@@ -15,7 +15,15 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { inOwnNamespaces } from '../test/own-namespaces.ts';
 import { closeDescriptor } from './descriptors.ts';
 import { attachLoopDevice, growLoopDevice } from './loop-device.ts';
-import { type MountCall, MS, mountFilesystem, openReadOnly, tryMount, unmount } from './mounts.ts';
+import {
+  type MountCall,
+  MS,
+  mountFilesystem,
+  openReadOnly,
+  shutDownFilesystem,
+  tryMount,
+  unmount,
+} from './mounts.ts';
 
 const errno = (name: string): unknown =>
   expect.objectContaining({ fields: expect.objectContaining({ errno: name }) });
@@ -40,6 +48,33 @@ describe('arguments of mounts', () => {
     expect(() => mountFilesystem({ ...tmpfs, type: null as never })).toThrow(TypeError);
     expect(() => tryMount(tmpfs, 'read' as never)).toThrow(TypeError);
     expect(() => unmount('')).toThrow(TypeError);
+  });
+});
+
+describe.runIf(inOwnNamespaces)('shutDownFilesystem', () => {
+  it('ends an ext4, more than once, and refuses what cannot be ended', () => {
+    const image = join(directory, 'image');
+    writeFileSync(image, '');
+    truncateSync(image, 16 << 20);
+    execFileSync('/sbin/mkfs.ext4', ['-q', image]);
+    const device = attachLoopDevice(image);
+    mountFilesystem({ type: 'ext4', source: device.path, target, flags: 0, data: '' });
+    try {
+      closeDescriptor(device.fd);
+      writeFileSync(join(target, 'file'), 'content');
+      shutDownFilesystem(target);
+      shutDownFilesystem(target);
+      expect(() => writeFileSync(join(target, 'file'), 'other')).toThrow('EIO');
+    } finally {
+      unmount(target);
+    }
+    mountFilesystem(tmpfs);
+    try {
+      expect(() => shutDownFilesystem(target)).toThrow(errno('ENOTTY'));
+    } finally {
+      unmount(target);
+    }
+    expect(() => shutDownFilesystem(join(directory, 'none'))).toThrow(errno('ENOENT'));
   });
 });
 

@@ -25,6 +25,7 @@ function named(name: string, calls: string[]): QuotaDriver {
     setLimits: called('setLimits', LIMITS),
     limits: called('limits', LIMITS),
     usage: called('usage', { bytesUsed: 1n, inodesUsed: 1n }),
+    discard: called('discard', undefined),
     release: called('release', undefined),
   };
 }
@@ -34,6 +35,7 @@ async function everything(driver: QuotaDriver, state: ReturnType<QuotaDriver['pl
   await driver.setLimits(SPEC, state, LIMITS);
   await driver.limits(SPEC, state);
   await driver.usage(SPEC, state);
+  await driver.discard?.(SPEC, state);
   await driver.release(SPEC, state);
 }
 
@@ -47,7 +49,7 @@ it('leaves each container with the driver in its record, whatever is chosen now 
   expect([next.name, next.plan(SPEC)]).toEqual(['none', { none: true, driver: 'none' }]);
   await everything(next, state);
   expect(calls).toEqual(
-    ['prepare', 'setLimits', 'limits', 'usage', 'release'].map((call) => `image.${call}`),
+    ['prepare', 'setLimits', 'limits', 'usage', 'discard', 'release'].map((call) => `image.${call}`),
   );
 });
 

@@ -58,6 +58,10 @@ class QuotaByRecord implements QuotaDriver {
     return this.#of(state).usage(spec, state);
   }
 
+  async discard(spec: QuotaSpec, state: DriverState): Promise<void> {
+    await this.#of(state).discard?.(spec, state);
+  }
+
   release(spec: QuotaSpec, state: DriverState): Promise<void> {
     return this.#of(state).release(spec, state);
   }

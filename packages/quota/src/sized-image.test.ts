@@ -1,6 +1,7 @@
 import {
   closeSync,
   existsSync,
+  fstatSync,
   mkdirSync,
   mkdtempSync,
   openSync,
@@ -163,6 +164,19 @@ describe.runIf(inOwnNamespace)('sizedImage', () => {
     await driver.release(spec, state);
     expect(readdirSync(spec.directory)).toEqual(['tmp']);
     expect(readFileSync('/proc/self/mountinfo', 'utf8')).not.toContain(layer);
+  });
+
+  it.each(['discard', 'release'] as const)('does not write out what goes with a %s', async (step) => {
+    await driver.prepare(spec, {});
+    const fd = openSync(join(spec.directory, 'disk.img'), 'r');
+    try {
+      expect(write('file', 40)).toBeUndefined();
+      await driver[step]!(spec, {});
+      expect(existsSync(join(layer, 'file'))).toBe(false);
+      expect(fstatSync(fd).blocks * 512).toBeLessThan(20 * MIB);
+    } finally {
+      closeSync(fd);
+    }
   });
 
   it('keeps containers apart', async () => {

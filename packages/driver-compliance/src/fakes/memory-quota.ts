@@ -48,6 +48,10 @@ export function memoryQuota(options: { readonly table: QuotaTable }): DriverFact
     },
     limits: async (spec) => ({ ...(entries.get(spec.id)?.limits ?? NONE) }),
     usage: async (spec) => ({ bytesUsed: entries.get(spec.id)?.bytes ?? 0n, inodesUsed: 0n }),
+    discard: async (spec) => {
+      const entry = entries.get(spec.id);
+      if (entry) entry.bytes = 0n;
+    },
     release: async (spec) => {
       entries.delete(spec.id);
     },

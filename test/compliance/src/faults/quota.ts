@@ -45,6 +45,10 @@ export const QUOTA_FAULTS: readonly Fault<'quota'>[] = [
     },
   },
   {
+    name: 'what is thrown away stays',
+    members: () => ({ discard: async () => {} }),
+  },
+  {
     name: 'a limit is never lowered',
     members: (driver) => ({
       setLimits: async (spec, state, limits) => {

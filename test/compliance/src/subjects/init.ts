@@ -1,5 +1,6 @@
 /** The init driver `wshd` on this host. */
 import fs from 'node:fs';
+import os from 'node:os';
 import path from 'node:path';
 import { makeDefaultRootfs } from '@warden/daemon';
 import type { InitSubject, JobKind } from '@warden/driver-compliance';
@@ -55,10 +56,7 @@ export async function initSubject(
       discardOutput: false,
       trackTree: false,
     }),
-    inventory: async () => [
-      ...processes(directory),
-      ...fs.readFileSync('/proc/self/mountinfo', 'utf8').split('\n'),
-    ],
+    inventory: async () => [...processes(directory), ...mounts(directory)],
     close: async () => fs.rmSync(directory, { recursive: true, force: true }),
   };
 }
@@ -74,6 +72,14 @@ function script(kind: JobKind): string {
     case 'print-later':
       return `sleep ${kind.afterMs / 1_000}; printf %s '${kind.text}'`;
   }
+}
+
+/** All there are, but those below other temporary directories: other suites of the run mount there meanwhile. */
+function mounts(directory: string): string[] {
+  return fs
+    .readFileSync('/proc/self/mountinfo', 'utf8')
+    .split('\n')
+    .filter((line) => line.includes(directory) || !line.split(' ')[4]?.startsWith(`${os.tmpdir()}/`));
 }
 
 /** Processes whose title or command line names the container or the directory. */
