@@ -57,11 +57,12 @@ function sessionWords(directory: string | undefined, isPrivileged: boolean): rea
 }
 
 async function runSession([program, ...words]: readonly [string, ...string[]]): Promise<number> {
-  const child = spawn(program, words, { stdio: 'inherit' });
   const ignore = (): void => undefined;
   const forward = (signal: NodeJS.Signals): void => void child.kill(signal);
+  // before the session begins: what it says may bring a signal at once
   for (const signal of LEFT_TO_SESSION) process.on(signal, ignore);
   for (const signal of FORWARDED) process.on(signal, forward);
+  const child = spawn(program, words, { stdio: 'inherit' });
   try {
     return await new Promise<number>((resolve, reject) => {
       child.on('error', reject);

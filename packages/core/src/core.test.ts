@@ -8,6 +8,7 @@ import {
   type NetworkDriver,
   silentLogger,
   type Warden,
+  WardenError,
 } from '@warden/interface';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { EMPTY, NETWORK, TestHost } from '../test/host.ts';
@@ -731,6 +732,41 @@ describe('ports, egress and limits', () => {
     });
     await events.return?.();
   });
+
+  it.each([false, true])(
+    'throws the layer away before its files are removed one by one; fails: %s',
+    async (fails) => {
+      await core.close();
+      const drivers = host.drivers();
+      const { filesystem, quota } = drivers;
+      const calls: string[] = [];
+      core = await host.start({
+        drivers: {
+          ...drivers,
+          filesystem: {
+            ...filesystem,
+            release: async (...call) => {
+              calls.push('filesystem.release');
+              await filesystem.release(...call);
+            },
+          },
+          quota: {
+            ...quota,
+            discard: async () => {
+              calls.push('quota.discard');
+              if (fails) throw new WardenError('NATIVE_FAILED', 'no image');
+            },
+            release: async (...call) => {
+              calls.push('quota.release');
+              await quota.release(...call);
+            },
+          },
+        },
+      });
+      await (await core.openSession().create()).destroy();
+      expect(calls).toEqual(['quota.discard', 'filesystem.release', 'quota.release']);
+    },
+  );
 
   it('stops a container whose memory ran out, with an event', async () => {
     const box = await warden.create();

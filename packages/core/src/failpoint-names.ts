@@ -33,6 +33,7 @@ export const CORE_FAILPOINTS = [
   'destroy.jobs',
   'destroy.network',
   'destroy.cgroup',
+  'destroy.discard',
   'destroy.filesystem',
   'destroy.quota',
   'destroy.directory',

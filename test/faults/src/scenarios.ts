@@ -409,6 +409,7 @@ export const SCENARIOS: Readonly<Record<string, readonly Case[]>> = {
   'destroy.jobs': [destruction],
   'destroy.network': [destruction],
   'destroy.cgroup': [destruction],
+  'destroy.discard': [destruction],
   'destroy.filesystem': [destruction],
   'destroy.quota': [destruction],
   'destroy.directory': [destruction],
