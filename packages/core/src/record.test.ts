@@ -116,7 +116,23 @@ describe('the record of a container', () => {
     );
   });
 
-  it('a disk that takes only a part of it leaves the last good one', () => {
+  it('the one that was replaced goes behind it, also when a killed daemon has left one', async () => {
+    const options = { durable: false, failpoints: NO_FAILPOINTS };
+    const read = (): ContainerRecord =>
+      parseRecord(fs.readFileSync(path.join(directory, RECORD_FILE), 'utf8'));
+    fs.writeFileSync(path.join(directory, `${RECORD_FILE}.old`), 'left');
+    for (let uid = 1; uid <= 3; uid++) {
+      writeRecord(directory, { ...FULL, uid }, options);
+      expect(read().uid).toBe(uid);
+    }
+    await vi.waitFor(() => expect(fs.readdirSync(directory)).toEqual([RECORD_FILE]));
+    writeRecord(directory, { ...FULL, uid: 4 }, options);
+    expect(fs.readdirSync(directory).sort()).toEqual([RECORD_FILE, `${RECORD_FILE}.old`]);
+    await vi.waitFor(() => expect(fs.readdirSync(directory)).toEqual([RECORD_FILE]));
+    expect(read().uid).toBe(4);
+  });
+
+  it('a disk that takes only a part of it leaves the last good one', async () => {
     const options = { durable: true, failpoints: NO_FAILPOINTS };
     writeRecord(directory, FULL, options);
     const write = fs.writeSync;
@@ -129,7 +145,7 @@ describe('the record of a container', () => {
     expect(() => writeRecord(directory, { ...FULL, uid: 1 }, options)).toThrow('no space');
     vi.restoreAllMocks();
     expect(parseRecord(fs.readFileSync(path.join(directory, RECORD_FILE), 'utf8'))).toEqual(FULL);
-    expect(fs.readdirSync(directory)).toEqual([RECORD_FILE]);
+    await vi.waitFor(() => expect(fs.readdirSync(directory)).toEqual([RECORD_FILE]));
     writeRecord(directory, { ...FULL, uid: 1 }, options);
     expect(parseRecord(fs.readFileSync(path.join(directory, RECORD_FILE), 'utf8')).uid).toBe(1);
   });

@@ -276,6 +276,7 @@ export function writeRecord(directory: string, record: ContainerRecord, options:
   const { failpoints, durable } = options;
   try {
     writeBeside(beside, Buffer.from(serializeRecord(record)), options);
+    letGoLater(file);
     fs.renameSync(beside, file);
     failpoints.passSync('record.rename');
     if (!durable) return;
@@ -290,6 +291,21 @@ export function writeRecord(directory: string, record: ContainerRecord, options:
       fields: { operation: 'write record', object: file, errno: code },
     });
   }
+}
+
+/**
+ * What is about to be replaced keeps a name, until a thread takes it away behind whatever is waited for: a file system on a disk that is told which blocks
+ * are free may wait for it, milliseconds, with each file that goes. A daemon that is killed in between leaves the name to the next record.
+ */
+function letGoLater(file: string): void {
+  const replaced = `${file}.old`;
+  try {
+    if (!fs.existsSync(file)) return;
+    fs.linkSync(file, replaced);
+  } catch {
+    // there is such a name still, or this file system knows no second one: the file goes at once
+  }
+  setImmediate(() => fs.unlink(replaced, () => {}));
 }
 
 function removeQuietly(file: string): void {
