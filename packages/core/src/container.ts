@@ -130,18 +130,31 @@ export function isUnsupported(error: unknown): boolean {
   return isWardenError(error, 'UNSUPPORTED');
 }
 
-/** The value; nothing where the driver cannot do this at all, which it is asked once for each container. */
+/** There are a few drivers; more are containers of which each is another case. */
+const MAX_LACKING = 64;
+
+/** What drivers have been found not to do, for all containers of which the same can be said. */
+export interface LackingEverywhere {
+  readonly lacking: Set<string>;
+  /** What is the same for all of them. */
+  readonly of: string;
+}
+
+/** The value; nothing where the driver cannot do this at all, which it is asked once for each container, or once for all. */
 export async function ifSupported<T>(
   { lacking }: ManagedContainer,
   what: string,
   ask: () => Promise<T>,
+  everywhere?: LackingEverywhere,
 ): Promise<T | undefined> {
-  if (lacking.has(what)) return undefined;
+  if (lacking.has(what) || everywhere?.lacking.has(everywhere.of) === true) return undefined;
   try {
     return await ask();
   } catch (error) {
     if (!isUnsupported(error)) throw error;
     lacking.add(what);
+    if (everywhere !== undefined && everywhere.lacking.size < MAX_LACKING)
+      everywhere.lacking.add(everywhere.of);
     return undefined;
   }
 }

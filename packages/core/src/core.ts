@@ -74,6 +74,7 @@ export function makeEngine(options: CoreOptions): Engine {
     failpoints: options.failpoints ?? failpoints(process.env.WARDEN_FAILPOINT, CORE_FAILPOINTS),
     containers,
     reserved: new Set(),
+    lacking: new Set(),
     events: new EventBus(),
     startedAt: performance.now(),
     lastOrder: 0,

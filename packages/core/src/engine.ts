@@ -25,6 +25,8 @@ export interface Engine {
   readonly warm: WarmPool;
   /** Handles of containers that are being created. */
   readonly reserved: Set<string>;
+  /** See `LackingEverywhere`. */
+  readonly lacking: Set<string>;
   readonly events: EventBus;
   /** By `performance.now()`. */
   readonly startedAt: number;

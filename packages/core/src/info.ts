@@ -7,7 +7,7 @@ import { isPlain } from './plain.ts';
 /** Facts with all statistics the drivers have. Errors: the failure texts of the drivers. */
 export async function containerInfo(engine: Engine, container: ManagedContainer): Promise<ContainerInfo> {
   if (isPlain(engine)) return basicInfo(container);
-  const { drivers } = engine;
+  const { drivers, lacking } = engine;
   const { drivers: states } = container.record;
   const [memoryStat, cpuStat, bandwidthStat, diskStat, pressureStat] = await Promise.all([
     ifSupported(container, 'memory', () => drivers.cgroup.memoryStat(states.cgroup)),
@@ -15,8 +15,15 @@ export async function containerInfo(engine: Engine, container: ManagedContainer)
     ifSupported(container, 'bandwidth', () =>
       drivers.network.bandwidth(networkSpecOf(engine, container), states.network),
     ),
-    ifSupported(container, 'disk', () => drivers.quota.usage(container.quotaSpec, states.quota)),
-    ifSupported(container, 'pressure', () => drivers.cgroup.pressureStat(states.cgroup)),
+    ifSupported(container, 'disk', () => drivers.quota.usage(container.quotaSpec, states.quota), {
+      lacking,
+      // a container keeps the driver it was made with
+      of: `disk ${JSON.stringify(states.quota)}`,
+    }),
+    ifSupported(container, 'pressure', () => drivers.cgroup.pressureStat(states.cgroup), {
+      lacking,
+      of: 'pressure',
+    }),
   ]);
   return {
     ...basicInfo(container),

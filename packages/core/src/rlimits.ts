@@ -56,6 +56,19 @@ export function effectiveLimits(requested: ResourceLimits, configured: ResourceL
         fields: { object: name },
       });
   }
+  if (Object.keys(requested).length > 0) return listOf(requested, configured);
+  let usual = usualLists.get(configured);
+  if (usual === undefined) {
+    usual = Object.freeze(listOf(requested, configured));
+    usualLists.set(configured, usual);
+  }
+  return usual;
+}
+
+/** For jobs that ask for nothing else, one list: whoever writes it can know it by that. */
+const usualLists = new WeakMap<ResourceLimits, JobSpec['rlimits']>();
+
+function listOf(requested: ResourceLimits, configured: ResourceLimits): JobSpec['rlimits'] {
   return RESOURCE_NAMES.map((name) => {
     const value = requested[name] ?? configured[name] ?? DEFAULTS[name];
     return { resource: NUMBERS[name], soft: value, hard: value };
