@@ -129,6 +129,20 @@ int64_t warden_receive(int fd, void *buffer, uint32_t size, int32_t *fds, int32_
     return length;
 }
 
+int warden_grow_send_buffer(int fd, uint32_t bytes) {
+    int held = 0, wanted = (int)bytes;
+    socklen_t size = sizeof(held);
+    if (getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &held, &size) < 0)
+        return -errno;
+    /* the kernel doubles what it is told, and tells the double */
+    if (held / 2 >= wanted)
+        return 0;
+    /* beyond what the host allows everybody, where this process may */
+    if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &wanted, sizeof(wanted)) == 0)
+        return 0;
+    return setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &wanted, sizeof(wanted)) < 0 ? -errno : 0;
+}
+
 int warden_datagram_socket(void) {
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     return fd < 0 ? -errno : fd;

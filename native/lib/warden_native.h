@@ -53,6 +53,8 @@ WARDEN_EXPORT int warden_socketpair(int type, int32_t ends[2]);
 WARDEN_EXPORT int warden_connect_unix(const char *path, int type);
 WARDEN_EXPORT int64_t warden_send(int fd, const void *bytes, uint32_t size, const int32_t *fds, uint32_t fd_count);
 WARDEN_EXPORT int64_t warden_receive(int fd, void *buffer, uint32_t size, int32_t *fds, int32_t *fd_count);
+/* Lets the kernel hold that much of what was sent and not read yet, or as much as it allows; never less than before. */
+WARDEN_EXPORT int warden_grow_send_buffer(int fd, uint32_t bytes);
 WARDEN_EXPORT int warden_datagram_socket(void);
 /* Sends one datagram to whoever is bound to `path`; `@name` is a name of the abstract name space. Never waits: -EAGAIN when the receiver's queue is full. */
 WARDEN_EXPORT int warden_send_datagram(int fd, const char *path, const void *bytes, uint32_t size);

@@ -32,6 +32,8 @@ export interface LaneRequest {
   /** Container named by the request. */
   readonly handle?: string | undefined;
   readonly isUrgent?: boolean;
+  /** Of a stream: the memory of an answer is used again as soon as the next one is asked for. */
+  readonly isReused?: boolean;
   /** Leaves the queue with `ABORTED`. */
   readonly signal?: AbortSignal | undefined;
 }

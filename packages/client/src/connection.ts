@@ -11,14 +11,21 @@ import { WardenError } from '@warden/interface';
 import { decodeMessage, encodeFrame, encodeMessage, FrameDecoder, MessageType } from '@warden/protocol';
 import { AnswerQueue } from './answer-queue.ts';
 import type { Line } from './dial.ts';
+import { FrameMemory } from './frame-memory.ts';
 import { remoteError } from './remote-error.ts';
 
 /** A request that waits for its answer. */
 interface Waiting {
   readonly type: number;
-  /** Takes an answer of `size` bytes; true when it was the last one. */
-  take(payload: object, size: number): boolean;
+  /** Takes an answer, whose bytes lie in `frame`; true when it was the last one. */
+  take(payload: object, frame: Uint8Array): boolean;
   fail(error: WardenError): void;
+}
+
+/** How a stream is read. */
+export interface StreamOptions {
+  readonly signal?: AbortSignal | undefined;
+  readonly isReused?: boolean;
 }
 
 /** See the file's head. */
@@ -84,22 +91,25 @@ export class Connection {
 
   /**
    * Sends a request that has many answers; `isFinal` knows the last one, which becomes the return value.
-   * While the consumer is slow the socket is paused. Leaving early gives the connection up.
+   * While the consumer is slow the socket is paused. Leaving early gives the connection up. With `isReused` the
+   * memory of an answer is used again as soon as the next one is asked for.
    */
   async *stream<T extends object>(
     type: number,
     value: object,
     isFinal: (answer: T) => boolean,
-    signal?: AbortSignal,
+    { signal, isReused = false }: StreamOptions = {},
   ): AsyncGenerator<T, T, undefined> {
     if (signal?.aborted) throw abandoned(signal);
-    const queue = new AnswerQueue<T>(this.#socket);
+    const memory = isReused ? new FrameMemory() : undefined;
+    const queue = new AnswerQueue<T>(this.#socket, memory);
+    if (memory !== undefined) this.#decoder.memory = memory;
     const onAbort = (): void => this.destroy(abandoned(signal!));
     this.#send(type, value, {
       type,
-      take(payload, size) {
+      take(payload, frame) {
         const isLast = isFinal(payload as T);
-        queue.push(payload as T, size, isLast);
+        queue.push(payload as T, frame, isLast);
         return isLast;
       },
       fail: (error) => queue.fail(error),
@@ -112,6 +122,7 @@ export class Connection {
         yield answer;
       }
     } finally {
+      if (memory !== undefined) this.#decoder.memory = undefined;
       signal?.removeEventListener('abort', onAbort);
       if (!queue.isSettled) this.destroy(lost(undefined));
     }
@@ -173,7 +184,7 @@ export class Connection {
       this.destroy(
         garbage(`the server answered a request of type ${waiting.type} with type ${type}`, undefined),
       );
-    } else if (waiting.take(payload, frame.length)) {
+    } else if (waiting.take(payload, frame)) {
       this.#shift();
     }
   }

@@ -14,8 +14,11 @@ export interface DialOptions {
 
 const DEFAULT_CONNECT_TIMEOUT_MS = 5000;
 
-/** Every read of every connection lands here, and is taken in before the next one: memory of its own for each would cost as much as the reading. */
-const landing = new Uint8Array(65_536);
+/**
+ * Every read of every connection lands here, and is taken in before the next one: memory of its own for each would cost as much as the reading. As
+ * large as several pieces of output with what lies around them.
+ */
+const landing = new Uint8Array(262_144);
 
 /** A connected socket whose bytes go to `receive`, in memory that is valid during the call. Nothing is read before `socket.resume()`. */
 export interface Line {

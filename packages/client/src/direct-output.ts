@@ -19,15 +19,15 @@ const OPERATION = 'read the pipes';
 /** Sessions that may not. */
 const refused = new WeakSet<Transport>();
 
-/** All output until the end, and the end; `undefined`, before anything was read: not this way. Errors: as those of a stream. */
+/** All output until the end, and the end; with `isReused` each piece is valid until the next step; `undefined`, before anything was read: not this way. Errors: as those of a stream. */
 export async function* readPipes(
   session: Transport,
   job: { readonly handle: string; readonly job_id: number },
-  signal: AbortSignal | undefined,
+  { signal, isReused }: { readonly signal: AbortSignal | undefined; readonly isReused: boolean },
 ): AsyncGenerator<OutputChunk, JobEnd | undefined, undefined> {
   if (refused.has(session)) return undefined;
   const leaving = new AbortController();
-  const readers = new Readers();
+  const readers = new Readers(isReused);
   const lane = {
     handle: job.handle,
     signal: signal === undefined ? leaving.signal : AbortSignal.any([signal, leaving.signal]),
@@ -62,9 +62,14 @@ function isRefusal(error: unknown): boolean {
 /** Both streams of a job. */
 class Readers {
   readonly #open = new Map<OutputChunk['stream'], PipeReader>();
+  readonly #isReused: boolean;
   #isOver = false;
   #hasFailed = false;
   #wake: () => void = () => {};
+
+  constructor(isReused: boolean) {
+    this.#isReused = isReused;
+  }
 
   /** Errors: `UNSUPPORTED` when this program may not look there. */
   async open(call: Call, job: object): Promise<void> {
@@ -74,7 +79,10 @@ class Readers {
       ['stderr', stderr],
     ] as const) {
       if (place === undefined) continue;
-      const reader = PipeReader.open(`/proc/${pid}/fd/${place.descriptor}`, place, () => this.#wake());
+      const reader = PipeReader.open(`/proc/${pid}/fd/${place.descriptor}`, place, {
+        onChange: () => this.#wake(),
+        isReused: this.#isReused,
+      });
       if (reader === undefined) {
         this.close();
         throw new WardenError('UNSUPPORTED', 'the pipes of the job cannot be opened from here', {

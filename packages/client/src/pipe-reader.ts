@@ -4,11 +4,15 @@ import net from 'node:net';
 
 /** What one read takes at most; each is given away as it came. */
 const READ_BYTES = 131_072;
+/** Into memory that is used again: all that the pipe holds, for fresh memory costs more than the bytes in it, and this is not fresh. */
+const REUSED_BYTES = 1_048_576;
 /** Smaller pieces are copied out, so that nobody keeps so much memory for so little. */
 const SMALL_BYTES = 32_768;
 /** What somebody who goes on printing prints at a time, and how long he is given for more. */
 const BULK_BYTES = 16_384;
 const BULK_MS = 1;
+/** From here on the reader is as fast as the job without any pause, in which a job that prints gigabytes would find its pipe full. */
+const PLENTY_BYTES = 65_536;
 /** What may be read ahead of the consumer. */
 const HIGH_WATER = 262_144;
 
@@ -18,13 +22,22 @@ export interface PipeIdentity {
   readonly inode: bigint;
 }
 
+/** What is to be done with a pipe's bytes. */
+export interface PipeReaderOptions {
+  /** Called when there is something new. */
+  readonly onChange: () => void;
+  /** What {@link PipeReader.next} answers is valid until the next call of it. */
+  readonly isReused: boolean;
+}
+
 /** See the file's head. */
 export class PipeReader {
   readonly #socket: net.Socket;
-  readonly #onChange: () => void;
+  readonly #options: PipeReaderOptions;
   readonly #arrived: Uint8Array[] = [];
   #buffered = 0;
-  #landing = Buffer.allocUnsafeSlow(READ_BYTES);
+  readonly #readBytes: number;
+  #landing: Buffer;
   /** It reads as soon as it is there. */
   #isFlowing = true;
   #isEnded = false;
@@ -33,17 +46,15 @@ export class PipeReader {
   #isResting = false;
   #restTimer: NodeJS.Timeout | undefined;
 
-  /**
-   * Opens the pipe at `path` when it is the one; `undefined`: it is not, or may not be opened. `onChange` is called when there is something new.
-   */
-  static open(path: string, identity: PipeIdentity, onChange: () => void): PipeReader | undefined {
+  /** Opens the pipe at `path` when it is the one; `undefined`: it is not, or may not be opened. */
+  static open(path: string, identity: PipeIdentity, options: PipeReaderOptions): PipeReader | undefined {
     let descriptor: number | undefined;
     try {
       // looked at before: to open something else could have effects, or wait
       if (!isPipe(fs.statSync(path, { bigint: true }), identity)) return undefined;
       descriptor = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK);
       if (isPipe(fs.fstatSync(descriptor, { bigint: true }), identity)) {
-        const reader = new PipeReader(descriptor, onChange);
+        const reader = new PipeReader(descriptor, options);
         descriptor = undefined;
         return reader;
       }
@@ -55,9 +66,11 @@ export class PipeReader {
     return undefined;
   }
 
-  private constructor(descriptor: number, onChange: () => void) {
-    this.#onChange = onChange;
-    const options: net.SocketConstructorOpts & { readonly onread: net.OnReadOpts } = {
+  private constructor(descriptor: number, options: PipeReaderOptions) {
+    this.#options = options;
+    this.#readBytes = options.isReused ? REUSED_BYTES : READ_BYTES;
+    this.#landing = Buffer.allocUnsafeSlow(this.#readBytes);
+    const socketOptions: net.SocketConstructorOpts & { readonly onread: net.OnReadOpts } = {
       fd: descriptor,
       readable: true,
       writable: false,
@@ -66,7 +79,7 @@ export class PipeReader {
         callback: (length, bytes) => this.#take(length, bytes),
       },
     };
-    this.#socket = new net.Socket(options);
+    this.#socket = new net.Socket(socketOptions);
     this.#socket.on('error', () => this.#end());
     this.#socket.on('end', () => this.#end());
     this.#socket.on('close', () => this.#end());
@@ -77,7 +90,7 @@ export class PipeReader {
     return this.#isEnded && this.#arrived.length === 0;
   }
 
-  /** What has come, the receiver's own; `undefined`: nothing at present. */
+  /** What has come, the receiver's own unless it is reused; `undefined`: nothing at present. */
   next(): Uint8Array | undefined {
     const chunk = this.#arrived.shift();
     if (chunk !== undefined) this.#buffered -= chunk.length;
@@ -105,28 +118,34 @@ export class PipeReader {
 
   #take(length: number, bytes: Uint8Array): boolean {
     const piece = bytes.subarray(0, length);
-    if (length < SMALL_BYTES) this.#arrived.push(new Uint8Array(piece));
+    const { isReused, onChange } = this.#options;
+    if (isReused) this.#arrived.push(piece);
+    else if (length < SMALL_BYTES) this.#arrived.push(new Uint8Array(piece));
     else {
       this.#arrived.push(piece);
-      this.#landing = Buffer.allocUnsafeSlow(READ_BYTES);
+      this.#landing = Buffer.allocUnsafeSlow(this.#readBytes);
     }
     this.#buffered += length;
     this.#left -= length;
     this.#timer?.refresh();
-    const isFull = length === READ_BYTES;
-    this.#isFlowing = this.#buffered < HIGH_WATER && (isFull || length < BULK_BYTES);
-    if (!this.#isFlowing && this.#buffered < HIGH_WATER) this.#rest();
+    const isBulk = length >= BULK_BYTES && length < PLENTY_BYTES;
+    if (isBulk) this.#rest();
+    // what is reused is taken before the next read
+    this.#isFlowing = !isReused && !isBulk && this.#buffered < HIGH_WATER;
     if (this.#left <= 0) this.#end();
-    else this.#onChange();
+    else onChange();
     return this.#isFlowing;
   }
 
   /** Who prints so much at a time prints on: a moment later there is more, for the price of one read. */
   #rest(): void {
+    const { isReused, onChange } = this.#options;
     this.#isResting = true;
     this.#restTimer = setTimeout(() => {
       this.#isResting = false;
-      this.flow();
+      // what is in the memory may not have been taken yet: whoever waits for more asks for it
+      if (isReused) onChange();
+      else this.flow();
     }, BULK_MS);
   }
 
@@ -142,7 +161,7 @@ export class PipeReader {
     if (this.#isEnded) return;
     this.#isEnded = true;
     this.#socket.destroy();
-    this.#onChange();
+    this.#options.onChange();
   }
 }
 

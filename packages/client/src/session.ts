@@ -33,7 +33,7 @@ export class Session implements Transport {
   ): AsyncGenerator<T, T, undefined> {
     const lane = await this.#pool.acquire(request);
     try {
-      return yield* lane.connection.stream<T>(type, value, isFinal, request.signal);
+      return yield* lane.connection.stream<T>(type, value, isFinal, request);
     } finally {
       lane.release();
     }
@@ -63,7 +63,7 @@ export class Session implements Transport {
     signal?: AbortSignal,
   ): AsyncGenerator<T, T, undefined> {
     const home = await this.#pool.home();
-    return yield* home.stream<T>(type, value, isFinal, signal);
+    return yield* home.stream<T>(type, value, isFinal, { signal });
   }
 
   async create<T extends { readonly handle: string }>(value: object): Promise<T> {

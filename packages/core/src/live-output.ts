@@ -21,6 +21,8 @@ const REST_BYTES = 2 * 1_048_576;
 /** Who prints so much at a time prints on: a moment later there is more, for the price of one turn. */
 const BULK_BYTES = 16_384;
 const BULK_MS = 1;
+/** Not for whoever printed so much since the last look: in that moment his pipe, which holds no more than a few times as much, would be full. */
+const PLENTY_BYTES = 262_144;
 
 /** So long whoever wants the output waits for another reader to go. */
 const PATIENCE_MS = 1_000;
@@ -68,14 +70,14 @@ export class LiveOutput {
   async *read(signal?: AbortSignal, relay?: OutputRelay): AsyncGenerator<OutputChunk, void, undefined> {
     await this.#free('stream');
     this.#isRead = true;
-    let isBulk = false;
+    let bytes = 0;
     try {
       for (;;) {
         let found = false;
         for (const stream of STREAMS) {
-          const moved = relay === undefined ? 0 : await this.#relay(stream, relay, signal);
+          bytes += relay === undefined ? 0 : await this.#relay(stream, relay, signal);
           const data = this.#next(stream);
-          isBulk ||= moved > 0 || (data !== undefined && data.length >= BULK_BYTES);
+          bytes += data?.length ?? 0;
           if (signal?.aborted === true) {
             if (data !== undefined) this.#rest[stream].unshift(data); // for the next one
             return;
@@ -87,8 +89,8 @@ export class LiveOutput {
         if (found) continue;
         if (this.#isComplete || this.#isClosed || this.#ended.size === STREAMS.length) return;
         await this.#more(signal);
-        if (isBulk && !this.#isComplete) await delay(BULK_MS);
-        isBulk = false;
+        if (bytes >= BULK_BYTES && bytes < PLENTY_BYTES && !this.#isComplete) await delay(BULK_MS);
+        bytes = 0;
       }
     } finally {
       this.#isRead = false;
@@ -167,12 +169,16 @@ export class LiveOutput {
     }
   }
 
+  /** Answers the bytes that went that way. */
   async #relay(stream: StreamName, relay: OutputRelay, signal: AbortSignal | undefined): Promise<number> {
     const source = this.#sources[stream];
     if (source.relay === undefined || this.#ended.has(stream) || this.#rest[stream].length > 0) return 0;
     await relay.ready();
     if (signal?.aborted === true) return 0;
-    return source.relay(relay.socket, relay.frame(stream), { signal, isWanted: () => !this.#isComplete });
+    const frame = relay.frame(stream);
+    return (
+      frame.size * (await source.relay(relay.socket, frame, { signal, isWanted: () => !this.#isComplete }))
+    );
   }
 
   #next(stream: StreamName): Buffer | undefined {

@@ -60,6 +60,7 @@ export { removeTree } from './remove-tree.ts';
 export type { ConnectFailure, ReceivedMessage } from './sockets.ts';
 export {
   connectUnix,
+  growSendBuffer,
   makeDatagramSocket,
   makeSocketPair,
   peerCredentials,

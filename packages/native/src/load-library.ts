@@ -44,6 +44,7 @@ export interface NativeLibrary {
   warden_connect_unix(path: Bytes, type: number): number;
   warden_send(fd: number, bytes: Bytes, size: number, fds: Words, count: number): number;
   warden_receive(fd: number, buffer: Bytes, size: number, fds: Words, count: Words): number;
+  warden_grow_send_buffer(fd: number, bytes: number): number;
   warden_datagram_socket(): number;
   warden_send_datagram(fd: number, path: Bytes, bytes: Bytes, size: number): number;
   warden_peer_credentials(fd: number, result: Words): number;
@@ -132,6 +133,7 @@ const SIGNATURES: Readonly<Record<keyof NativeLibrary, string>> = {
   warden_connect_unix: 'i pi',
   warden_send: 'l ipupu',
   warden_receive: 'l ipupp',
+  warden_grow_send_buffer: 'i iu',
   warden_datagram_socket: 'i ',
   warden_send_datagram: 'i ippu',
   warden_peer_credentials: 'i ip',

@@ -7,6 +7,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { closeDescriptor, makePipe, readDescriptor, writeDescriptor } from './descriptors.ts';
 import {
   connectUnix,
+  growSendBuffer,
   makeDatagramSocket,
   makeSocketPair,
   peerCredentials,
@@ -79,6 +80,27 @@ describe('messages with descriptors', () => {
     while (sendMessage(left, Buffer.alloc(1024))) sent++;
     expect(sent).toBeGreaterThan(10);
     expect(receiveMessage(right, Buffer.alloc(1024))).toEqual({ length: 1024, fds: [] });
+  });
+
+  it('holds more when its buffer was grown, and never less', () => {
+    const fill = (): number => {
+      let sent = 0;
+      while (sendMessage(left, Buffer.alloc(16_384))) sent++;
+      for (let at = 0; at < sent; at++) receiveMessage(right, Buffer.alloc(16_384));
+      return sent;
+    };
+    const small = fill();
+    growSendBuffer(left, 1_048_576);
+    const grown = fill();
+    expect(grown).toBeGreaterThan(2 * small);
+    growSendBuffer(left, 4_096);
+    expect(fill()).toBe(grown);
+    expect(() => growSendBuffer(-1, 1)).toThrow(TypeError);
+    expect(() => growSendBuffer(left, -1)).toThrow(TypeError);
+    const ends = makePipe();
+    expect(() => growSendBuffer(ends.read, 1)).toThrow(errno('ENOTSOCK'));
+    closeDescriptor(ends.read);
+    closeDescriptor(ends.write);
   });
 
   it('tells the end of the file and a gone peer', () => {

@@ -1,4 +1,4 @@
-import { checkBytes, checkChoice, checkDescriptor, checkPath } from './argument-checks.ts';
+import { checkBytes, checkChoice, checkDescriptor, checkPath, checkUint32 } from './argument-checks.ts';
 import { native } from './load-library.ts';
 import { checked, errnoName, nativeFailure } from './native-failure.ts';
 
@@ -82,6 +82,14 @@ export function peerCredentials(fd: number): { pid: number; uid: number; gid: nu
   const result = new Int32Array(3);
   checked(native().warden_peer_credentials(checkDescriptor(fd), result), 'peer-credentials', `fd ${fd}`);
   return { pid: result[0]!, uid: result[1]! >>> 0, gid: result[2]! >>> 0 };
+}
+
+/**
+ * Lets the kernel hold `bytes` of what was sent by the socket and not read yet, or as many as it allows; never fewer than before.
+ */
+export function growSendBuffer(fd: number, bytes: number): void {
+  const result = native().warden_grow_send_buffer(checkDescriptor(fd), checkUint32(bytes, 'bytes'));
+  checked(result, 'grow send buffer', `fd ${fd}`);
 }
 
 /** An unbound, non-blocking unix datagram socket. */

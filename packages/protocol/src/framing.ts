@@ -36,9 +36,17 @@ export function frameHeader(length: number): Uint8Array {
 /** What ends a frame. */
 export const FRAME_TRAILER: Uint8Array = Uint8Array.of(CR, LF);
 
+/** Where memory for large messages comes from. */
+export interface MessageMemory {
+  /** Memory of at least `length` bytes of which nobody else has a part; `undefined`: fresh memory will do. */
+  take(length: number): Uint8Array | undefined;
+}
+
 /** Cuts a byte stream into messages. After it has thrown, the stream cannot be resynchronised and every later call throws the same. */
 export class FrameDecoder {
   readonly #maxFrameBytes: number;
+  /** Asked for each message that begins. */
+  memory: MessageMemory | undefined;
   /** Digits so far, their value, and whether CR has come. */
   #headerBytes = 0;
   #length = 0;
@@ -133,7 +141,8 @@ export class FrameDecoder {
     this.#expected = length + 2;
     this.#filled = 0;
     // grown with what arrives: a header alone must not make anyone reserve the maximum
-    this.#body = room(Math.min(this.#expected, FIRST_BYTES));
+    const first = Math.min(this.#expected, FIRST_BYTES);
+    this.#body = this.memory?.take(first) ?? room(first);
   }
 
   #readBody(chunk: Uint8Array, from: number): number {

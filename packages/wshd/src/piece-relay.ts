@@ -1,9 +1,20 @@
 /** Moves a job's output in whole pieces from its pipe into a client's socket: the kernel hands the pages on, and nobody here looks at them. */
 import { type PieceFrame, WardenError } from '@warden/interface';
-import { closeDescriptor, duplicateDescriptor, movePieces, watchDescriptor } from '@warden/native';
+import {
+  closeDescriptor,
+  duplicateDescriptor,
+  growSendBuffer,
+  movePieces,
+  watchDescriptor,
+} from '@warden/native';
 
 /** Pieces between two looks at everything else there is to do: some 1 MiB, half a millisecond. */
 const PIECES_PER_TURN = 16;
+/**
+ * What the socket of a client gets whose reading does not keep up: by default it holds three pieces, and the kernel says only that there is room when it is
+ * almost empty, so that daemon and client would take turns.
+ */
+const SEND_BYTES = 524_288;
 
 /** What to move. */
 export interface PieceRelay {
@@ -41,12 +52,15 @@ async function move(
   progress: Uint32Array,
 ): Promise<number> {
   let moved = 0;
+  let isGrown = false;
   const isWhole = (): boolean => progress[0] === 0;
   while ((isWanted() || !isWhole()) && !(signal?.aborted === true && isWhole())) {
     const isFull = movePieces({ pipe, socket }, frame, progress, PIECES_PER_TURN);
     moved += progress[1]!;
     if (isFull) {
       if (signal?.aborted === true) break;
+      if (!isGrown) growSendBuffer(socket, SEND_BYTES);
+      isGrown = true;
       await writable(socket, signal);
     } else if (progress[1]! < PIECES_PER_TURN) break;
     else await new Promise(setImmediate);

@@ -133,6 +133,22 @@ function output() {
       'job output at the pipes GB/s',
       'a pipe inside GB/s',
     ),
+    row(
+      'output',
+      'live job output to a client, in memory of its own, GB/s',
+      'job output, own memory GB/s',
+      undefined,
+      {
+        isAbsolute: true,
+      },
+    ),
+    row(
+      'output',
+      "live job output at the job's pipes, in memory of its own, GB/s",
+      'job output at the pipes, own memory GB/s',
+      undefined,
+      { isAbsolute: true },
+    ),
     row('output', 'job output that is kept, GB/s', 'kept job output GB/s', undefined, { isAbsolute: true }),
     row('output', 'growth of the daemon with a slow reader, MB', 'growth with a slow reader MB', undefined, {
       most: 4,

@@ -1,4 +1,5 @@
-// Bytes a job prints and a client gets: live through the daemon, live at the job's pipes, and kept; and what the daemon holds while a client does not read.
+// Bytes a job prints and a client gets: live through the daemon, live at the job's pipes, both into memory that is used again and into memory of their own,
+// and kept; and what the daemon holds while a client does not read.
 import fs from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { startDaemon } from '../lib/daemon.mjs';
@@ -11,9 +12,15 @@ export async function measureOutput({ samples, place, isShort }) {
   try {
     const box = await daemon.client.create();
     for (let i = 0; i < (isShort ? 3 : 5); i++) {
-      await throughput(samples, 'job output GB/s', box, { bytes, way: 'framed' });
+      await throughput(samples, 'job output GB/s', box, { bytes, way: 'framed', reuseMemory: true });
       await byKernel(samples, box, bytes);
-      await throughput(samples, 'job output at the pipes GB/s', box, { bytes, way: 'direct' });
+      await throughput(samples, 'job output at the pipes GB/s', box, {
+        bytes,
+        way: 'direct',
+        reuseMemory: true,
+      });
+      await throughput(samples, 'job output, own memory GB/s', box, { bytes, way: 'framed' });
+      await throughput(samples, 'job output at the pipes, own memory GB/s', box, { bytes, way: 'direct' });
       await throughput(samples, 'kept job output GB/s', box, { bytes: bytes / 4, way: 'kept' });
     }
     await box.destroy();
@@ -26,12 +33,12 @@ export async function measureOutput({ samples, place, isShort }) {
 const print = (bytes) => `exec dd if=/dev/zero bs=1M count=${bytes / MIB} 2>/dev/null`;
 
 /** `framed`: by a client that does not know that the job is live, through the daemon; `direct`: by one that opens the pipes; `kept`: the original's way. */
-async function throughput(samples, name, box, { bytes, way }) {
+async function throughput(samples, name, box, { bytes, way, reuseMemory = false }) {
   const job = await box.spawn(print(bytes), way === 'kept' ? {} : { output: 'live' });
   const reader = way === 'framed' ? box.job(job.id) : job;
   const began = performance.now();
   let received = 0;
-  for await (const { data } of reader.stream()) received += data.length;
+  for await (const { data } of reader.stream({ reuseMemory })) received += data.length;
   if (received !== bytes) throw new Error(`${received} of ${bytes} bytes came`);
   samples.add(name, received / 1e6 / (performance.now() - began));
 }
