@@ -6,6 +6,7 @@ import { SCHEMA } from './config-schema.ts';
 import { type LoadedConfiguration, loadFromSources } from './config-sources.ts';
 import { configurationSchema } from './json-schema.ts';
 import { CONFIGURATION_OPTIONS, CONFIGURATION_USAGE, configurationWords } from './options.ts';
+import { registryAuthorities } from './registry-authorities.ts';
 import { unsafeSettings } from './unsafe-settings.ts';
 
 const USAGE = `Usage: wardend config check [--json] [settings]
@@ -42,6 +43,8 @@ export function configCommand(words: readonly string[]): number {
       );
     const loaded = loadFromSources(configurationWords(values));
     if (what === 'show') return print(effective(loaded.configuration));
+    // what a daemon reads besides its configuration, and would not start without
+    registryAuthorities(loaded.configuration.images.certificates);
     const findings = findingsOf(loaded);
     return print(values.json === true ? `${JSON.stringify(findings)}\n` : describe(findings));
   } catch (error) {

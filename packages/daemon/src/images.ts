@@ -1,10 +1,10 @@
 /** The section `images` of the configuration as a store. */
-import fs from 'node:fs';
 import path from 'node:path';
 import { imageStore } from '@warden/images';
-import { type Failpoints, type ImageStore, type Logger, WardenError } from '@warden/interface';
+import type { Failpoints, ImageStore, Logger } from '@warden/interface';
 import { unpackProgram } from '@warden/wshd';
 import type { Configuration } from './config.ts';
+import { registryAuthorities } from './registry-authorities.ts';
 import type { DriverSet } from './select-drivers.ts';
 
 /** Errors: `INVALID_SPEC` naming the key. */
@@ -23,21 +23,9 @@ export function images(
     registries: {
       registries: settings.registries,
       insecure: settings.insecure_registries,
-      authorities: authorities(settings.certificates),
+      authorities: registryAuthorities(settings.certificates),
     },
     logger: logger.child('images'),
     failpoints,
   });
-}
-
-function authorities(file: string | null | undefined): string | undefined {
-  if (!file) return undefined;
-  try {
-    return fs.readFileSync(file, 'utf8');
-  } catch (cause) {
-    throw new WardenError('INVALID_SPEC', `images.certificates: ${(cause as Error).message}`, {
-      cause,
-      fields: { object: file },
-    });
-  }
 }

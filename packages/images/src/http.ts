@@ -99,9 +99,31 @@ async function getOnce(url: URL, { headers, signal }: GetOptions, allowed: PullO
     );
     request.on('timeout', () => request.destroy(new Error(`nothing came for ${STALL_MS / 1_000} s`)));
     request.on('error', (cause) =>
-      reject(signal?.aborted ? aborted(cause) : unavailable(url, cause.message, cause)),
+      reject(signal?.aborted ? aborted(cause) : unavailable(url, why(url, cause), cause)),
     );
   });
+}
+
+const UNKNOWN_AUTHORITY: ReadonlySet<string> = new Set([
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'UNABLE_TO_GET_ISSUER_CERT',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+]);
+
+/** What went wrong; of TLS, what to do about it, since nothing is ever fetched without it that was to be fetched with it. */
+function why({ host, protocol }: URL, { code = '', message }: NodeJS.ErrnoException): string {
+  if (protocol !== 'https:') return message;
+  if (UNKNOWN_AUTHORITY.has(code))
+    return `its certificate is of an authority that is not known here (${code}); put that authority's certificate into the file that images.certificates names`;
+  if (code === 'CERT_HAS_EXPIRED' || code === 'CERT_NOT_YET_VALID')
+    return `its certificate is not valid at this time (${code}); look at the clock of this host, or have the certificate renewed`;
+  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID')
+    return `its certificate is for another name (${code}); use a name that it has: ${message}`;
+  if (code === 'EPROTO' || code.startsWith('ERR_SSL_'))
+    return `it does not speak TLS as it should (${message.trim()}); if it is to be spoken to without, name ${host} in images.insecure_registries`;
+  return message;
 }
 
 /** A small body. Errors: `INVALID_SPEC` when it is not, `UNAVAILABLE`. */
