@@ -13,6 +13,7 @@
  */
 import { WardenError } from '@warden/interface';
 import type { Connection } from './connection.ts';
+import { onAbort } from './shared-abort.ts';
 
 /** Lanes above the limit that urgent requests may open. */
 const URGENT_EXTRA = 8;
@@ -171,11 +172,10 @@ export class ConnectionPool {
     if (signal?.aborted) return Promise.reject(abortedInQueue(signal));
     const queue = isUrgent ? this.#urgentQueue : this.#queue;
     return new Promise((resolve, reject) => {
-      const onAbort = (): void => {
+      const settle = onAbort(signal, () => {
         queue.splice(queue.indexOf(waiter), 1);
         reject(abortedInQueue(signal!));
-      };
-      const settle = (): void => signal?.removeEventListener('abort', onAbort);
+      });
       const waiter: Waiter = {
         admit: () => {
           settle();
@@ -186,7 +186,6 @@ export class ConnectionPool {
           reject(error);
         },
       };
-      signal?.addEventListener('abort', onAbort, { once: true });
       queue.push(waiter);
       this.#dispatch();
     });

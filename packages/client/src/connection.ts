@@ -13,6 +13,7 @@ import { AnswerQueue } from './answer-queue.ts';
 import type { Line } from './dial.ts';
 import { FrameMemory } from './frame-memory.ts';
 import { remoteError } from './remote-error.ts';
+import { onAbort } from './shared-abort.ts';
 
 /** A request that waits for its answer. */
 interface Waiting {
@@ -70,10 +71,8 @@ export class Connection {
         reject(abandoned(signal));
         return;
       }
-      const onAbort = (): void => this.destroy(abandoned(signal!));
-      const settle = (): void => signal?.removeEventListener('abort', onAbort);
       // Before sending: a request that fails at once must not leave a listener that ends the connection later.
-      signal?.addEventListener('abort', onAbort, { once: true });
+      const settle = onAbort(signal, () => this.destroy(abandoned(signal!)));
       this.#send(type, value, {
         type,
         take(payload) {
@@ -104,7 +103,6 @@ export class Connection {
     const memory = isReused ? new FrameMemory() : undefined;
     const queue = new AnswerQueue<T>(this.#socket, memory);
     if (memory !== undefined) this.#decoder.memory = memory;
-    const onAbort = (): void => this.destroy(abandoned(signal!));
     this.#send(type, value, {
       type,
       take(payload, frame) {
@@ -114,7 +112,7 @@ export class Connection {
       },
       fail: (error) => queue.fail(error),
     });
-    signal?.addEventListener('abort', onAbort, { once: true });
+    const settle = onAbort(signal, () => this.destroy(abandoned(signal!)));
     try {
       for (;;) {
         const { answer, isLast } = await queue.next();
@@ -123,7 +121,7 @@ export class Connection {
       }
     } finally {
       if (memory !== undefined) this.#decoder.memory = undefined;
-      signal?.removeEventListener('abort', onAbort);
+      settle();
       if (!queue.isSettled) this.destroy(lost(undefined));
     }
   }

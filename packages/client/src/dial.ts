@@ -1,6 +1,7 @@
 /** Opening the socket, bounded in time. */
 import net from 'node:net';
 import { WardenError } from '@warden/interface';
+import { onAbort } from './shared-abort.ts';
 
 /** Where and how long to dial. */
 export interface DialOptions {
@@ -53,7 +54,7 @@ export function dial(options: DialOptions): Promise<Line> {
     const line: Line = { socket, receive: () => {} };
     const settle = (): void => {
       clearTimeout(timer);
-      signal?.removeEventListener('abort', onAbort);
+      leave();
       socket.removeListener('connect', onConnect);
       socket.removeListener('error', onError);
     };
@@ -64,9 +65,8 @@ export function dial(options: DialOptions): Promise<Line> {
       socket.destroy();
       reject(error);
     };
-    const onAbort = (): void => fail(aborted(path, signal!));
     const timer = setTimeout(() => fail(timedOut(path, timeoutMs)), timeoutMs);
-    signal?.addEventListener('abort', onAbort, { once: true });
+    const leave = onAbort(signal, () => fail(aborted(path, signal!)));
     const onConnect = (): void => {
       settle();
       socket.pause(); // as soon as it is connected it reads, whoever listens

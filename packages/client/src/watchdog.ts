@@ -6,6 +6,7 @@
  * answers unknown requests with silence) is given a bounded time; then the error says that the job goes on.
  */
 import { isWardenError, WardenError } from '@warden/interface';
+import { onAbort } from './shared-abort.ts';
 
 /** How long a caller is willing to wait. */
 export interface WaitLimits {
@@ -42,9 +43,8 @@ export type KillReason = 'timeout' | undefined;
 export class Watchdog {
   readonly #release = new AbortController();
   readonly #kill: (reason: KillReason) => Promise<void>;
-  readonly #signal: AbortSignal | undefined;
+  readonly #leave: () => void;
   readonly #timer: NodeJS.Timeout | undefined;
-  readonly #onAbort = (): void => this.#fire(gaveUp(this.#signal!));
   #fired: Promise<WardenError> | undefined;
   #onFire: (() => void) | undefined;
   #isSettled = false;
@@ -52,9 +52,8 @@ export class Watchdog {
   /** `kill` ends the process tree; it may take any time and may fail. */
   constructor(limits: WaitLimits, kill: (reason: KillReason) => Promise<void>) {
     this.#kill = kill;
-    this.#signal = limits.signal;
-    this.#signal?.addEventListener('abort', this.#onAbort, { once: true });
-    const { timeoutMs } = limits;
+    const { signal, timeoutMs } = limits;
+    this.#leave = onAbort(signal, () => this.#fire(gaveUp(signal!)));
     if (timeoutMs !== undefined) {
       this.#timer = setTimeout(() => this.#fire(timedOut(timeoutMs)), timeoutMs);
       // What waits holds the program by its connection; a job nobody waits for must not.
@@ -71,7 +70,7 @@ export class Watchdog {
   settle(): void {
     this.#isSettled = true;
     clearTimeout(this.#timer);
-    this.#signal?.removeEventListener('abort', this.#onAbort);
+    this.#leave();
   }
 
   /**

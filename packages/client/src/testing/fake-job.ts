@@ -3,6 +3,7 @@ import type { ExitVerdict, TerminalSize } from '@warden/interface';
 import { WardenError } from '@warden/interface';
 import type { FakeFiles } from './fake-files.ts';
 import type { FakeProgram } from './fake-programs.ts';
+import { wakeUp } from './wake-up.ts';
 
 /** What is written and not yet read: as much as a pipe holds. */
 const PIPE_BYTES = 65_536;
@@ -98,11 +99,7 @@ export class FakeJob {
 
   /** Resolves when something about it is new, or the signal is aborted. */
   change(signal?: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      if (signal?.aborted) resolve();
-      this.#waiting.push(resolve);
-      signal?.addEventListener('abort', () => resolve(), { once: true });
-    });
+    return wakeUp(signal, (wake) => this.#waiting.push(wake));
   }
 
   /** All of one stream. */

@@ -21,6 +21,7 @@ import { propertiesOf } from '../answer-values.ts';
 import type { FakeContainer } from './fake-daemon.ts';
 import type { FakeJob } from './fake-job.ts';
 import { endFields, type FakeCall, fakeInfo, find, has } from './fake-requests.ts';
+import { wakeUp } from './wake-up.ts';
 
 const PIECE_BYTES = 65_536;
 /** As the real one. */
@@ -131,9 +132,8 @@ async function* events(
         yield eventMessage(event, before);
         continue;
       }
-      await new Promise<void>((resolve) => {
-        wake = resolve;
-        signal?.addEventListener('abort', () => resolve(), { once: true });
+      await wakeUp(signal, (ready) => {
+        wake = ready;
       });
     }
   } finally {
@@ -192,9 +192,8 @@ async function* watch(
         yield { changes: changes.splice(0) };
         continue;
       }
-      await new Promise<void>((resolve) => {
-        wake = resolve;
-        call.signal?.addEventListener('abort', () => resolve(), { once: true });
+      await wakeUp(call.signal, (ready) => {
+        wake = ready;
       });
     }
   } finally {
