@@ -33,6 +33,8 @@ const SYSTEM_PACKAGES = [
   { package: 'nftables', file: 'nft', for: ['test', 'vm', 'abuse', 'scale'] },
   { package: 'strace', file: 'strace', for: ['test'] },
   { package: 'tmux', file: 'tmux', for: ['test'] },
+  { package: 'zsh', file: 'zsh', for: ['test'], isOptional: true },
+  { package: 'fish', file: 'fish', for: ['test'], isOptional: true },
   { package: 'python3', file: 'python3', for: ['test', 'vm', 'abuse'] },
   {
     package: 'python3-prometheus-client',
@@ -117,14 +119,26 @@ function checkNode() {
     fail(`Node 20.19 or newer is needed, this is ${process.versions.node}`);
 }
 
+const UNATTENDED = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+
+function installationOf(entries) {
+  const names = entries.map((entry) => entry.package).join(' ');
+  return `apt-get update && apt-get install -y --no-install-recommends ${names}`;
+}
+
 /** `refuse` is told what is wrong when packages are missing and cannot be installed. */
 function ensureSystemPackages(tasks, refuse = fail) {
-  const missing = SYSTEM_PACKAGES.filter(
+  const absent = SYSTEM_PACKAGES.filter(
     (entry) => entry.for.some((task) => tasks.includes(task)) && !isPresent(entry),
   );
+  const optional = absent.filter(({ isOptional }) => isOptional);
+  // their tests are skipped where they cannot be had
+  if (optional.length > 0 && isRoot && fs.existsSync('/etc/debian_version'))
+    spawnSync('sh', ['-c', installationOf(optional)], { stdio: 'ignore', env: UNATTENDED, timeout: 300_000 });
+  const missing = absent.filter(({ isOptional }) => !isOptional);
   if (missing.length === 0) return;
   const names = missing.map((entry) => entry.package);
-  const command = `apt-get update && apt-get install -y --no-install-recommends ${names.join(' ')}`;
+  const command = installationOf(missing);
   if (!isRoot || !fs.existsSync('/etc/debian_version')) {
     const needed = missing.filter((entry) => entry.for.includes('build'));
     const text = `missing system packages: ${names.join(' ')}\ninstall them with:\n  ${isRoot ? '' : 'sudo '}sh -c '${command}'`;
@@ -135,7 +149,7 @@ function ensureSystemPackages(tasks, refuse = fail) {
   process.stdout.write(`installing system packages: ${names.join(' ')}\n`);
   const log = spawnSync('sh', ['-c', command], {
     encoding: 'utf8',
-    env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
+    env: UNATTENDED,
   });
   if (log.status !== 0)
     refuse(`${log.stdout}${log.stderr}\ninstalling system packages failed; the command was:\n  ${command}`);

@@ -1,4 +1,5 @@
 /** The program in a real terminal. */
+import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { connect } from '@warden/client';
@@ -17,6 +18,17 @@ const warden = (words = ''): string =>
   `'${process.execPath}' '${PROGRAM}' --socket '${daemon.path}' ${words}`;
 const terminal = (line: string, env: Record<string, string> = {}): Tmux =>
   new Tmux(daemon.directory, line, { HOME: daemon.directory, ...env });
+
+const hasProgram = (name: string): boolean => spawnSync(name, ['--version']).error === undefined;
+/** Beside bash: how one is started without files of its user, and what is read before the first Tab. */
+const OTHER_SHELLS: readonly (readonly [shell: string, start: string, script: string])[] = [
+  ['zsh', 'zsh -f -i', 'autoload -Uz compinit; compinit -u -D; eval "$(warden completion zsh)"\n'],
+  [
+    'fish',
+    'fish --no-config -i',
+    "set -g fish_autosuggestion_enabled 0; function fish_prompt; echo 'p> '; end; warden completion fish | source\n",
+  ],
+];
 
 const suite = noTmux === undefined ? describe : describe.skip;
 suite(`in a terminal${noTmux === undefined ? '' : ` [needs: ${noTmux}]`}`, { timeout: 120_000 }, () => {
@@ -74,6 +86,50 @@ suite(`in a terminal${noTmux === undefined ? '' : ` [needs: ${noTmux}]`}`, { tim
     await tmux.until(/touch/);
     expect(fs.readdirSync(bin)).toEqual(['warden']);
   });
+
+  it.skip.each(OTHER_SHELLS.filter(([shell]) => !hasProgram(shell)))(
+    'completes in %s [needs: the program]',
+    () => {},
+  );
+
+  it.each(OTHER_SHELLS.filter(([shell]) => hasProgram(shell)))(
+    'completes words and handles in %s, and never lets it read a handle as a command',
+    async (shell, start, script) => {
+      const bin = path.join(daemon.directory, 'path');
+      fs.mkdirSync(bin);
+      fs.symlinkSync(PROGRAM, path.join(bin, 'warden'));
+      const connection = await connect({ path: daemon.path });
+      for (const handle of ['box-1', `$(touch ${bin}/taken)`]) await connection.create({ handle });
+      await connection.close();
+      fs.writeFileSync(path.join(daemon.directory, 'script'), script);
+      using tmux = terminal(`exec ${start}`, {
+        PATH: `${bin}:${path.dirname(process.execPath)}:${process.env.PATH}`,
+        WARDEN_SOCKET: daemon.path,
+        SHELL_SCRIPT: path.join(daemon.directory, 'script'),
+        ZDOTDIR: daemon.directory,
+        XDG_CONFIG_HOME: daemon.directory,
+        XDG_DATA_HOME: daemon.directory,
+        HISTFILE: '',
+        PS1: 'p> ',
+      });
+      await tmux.until(shell === 'zsh' ? /^p>$/m : /[>#]$/m);
+      tmux.type('source $SHELL_SCRIPT; clear; echo ready');
+      tmux.press('Enter');
+      await tmux.until(/^ready\np>$/);
+      tmux.type('warden attac');
+      tmux.press('Tab');
+      await tmux.until(/\np> warden attach$/);
+      tmux.type('bo');
+      tmux.press('Tab');
+      await tmux.until(/\np> warden attach box-1$/);
+      tmux.press('C-u');
+      tmux.type('warden attach ');
+      tmux.press('Tab', 'Tab');
+      await tmux.until(/touch/);
+      tmux.press('C-c');
+      expect(fs.readdirSync(bin)).toEqual(['warden']);
+    },
+  );
 
   it('recalls lines of this run and of earlier ones by the up-arrow [cli 9]', async () => {
     fs.writeFileSync(path.join(daemon.directory, '.warden-history'), '["echo --message old"]');
