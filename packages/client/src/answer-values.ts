@@ -13,8 +13,11 @@ import {
   type ExitVerdict,
   type JobEnd,
   type MemoryStat,
+  type NetOutSpec,
+  type NetRules,
   type OutputChunk,
   type PoolUsage,
+  type PortMapping,
   type PressureLine,
   type PressureStat,
   type Properties,
@@ -28,7 +31,10 @@ import type {
   LimitDiskResponse,
   LinkResponse,
   MetricsResponse,
+  NetRule,
+  NetRulesResponse,
   Property,
+  PublishedPort,
   StreamResponse,
 } from '@warden/protocol';
 import { ClientJobResult } from './job-result.ts';
@@ -56,13 +62,33 @@ export function containerInfo(answer: InfoResponse | undefined): ContainerInfo {
       ? {}
       : { properties: propertiesOf(answer.properties) }),
     ...(answer?.paused === true && { paused: true }),
-    ...(answer?.ports !== undefined &&
-      answer.ports.length > 0 && {
-        ports: answer.ports.map(({ host_port, container_port }) => ({
-          hostPort: host_port,
-          containerPort: container_port,
-        })),
-      }),
+    ...(answer?.ports !== undefined && answer.ports.length > 0 && { ports: answer.ports.map(portMapping) }),
+  };
+}
+
+function portMapping({ host_port, container_port }: PublishedPort): PortMapping {
+  return { hostPort: host_port, containerPort: container_port };
+}
+
+/** What is open for a container. */
+export function netRules({ ports = [], egress = [] }: NetRulesResponse): NetRules {
+  return { ports: ports.map(portMapping), egress: egress.map(egressSpec) };
+}
+
+const PROTOCOLS = ['tcp', 'udp', 'icmp', 'all'] as const;
+
+/** Without what it leaves open: it is equal to what `netOut` was given, if that was written the same way. */
+function egressSpec({ network, port, port_range, protocol = 0, ...rule }: NetRule): NetOutSpec {
+  const { icmp_type, icmp_code, log, domain } = rule;
+  return {
+    protocol: PROTOCOLS[protocol]!,
+    ...(domain !== undefined && { domain }),
+    ...(network !== undefined && { network }),
+    ...(port !== undefined && { port }),
+    ...(port_range !== undefined && { portRange: port_range }),
+    ...(icmp_type !== undefined && { icmpType: icmp_type }),
+    ...(icmp_code !== undefined && { icmpCode: icmp_code }),
+    ...(log === true && { log }),
   };
 }
 

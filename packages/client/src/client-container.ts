@@ -5,6 +5,8 @@ import {
   type DiskLimitSpec,
   isWardenError,
   type NetOutSpec,
+  type NetRules,
+  type NetRulesRemoval,
   type Properties,
   type SpawnOptions,
   WardenError,
@@ -16,11 +18,12 @@ import {
   type LimitMemoryResponse,
   MessageType,
   type NetInResponse,
+  type NetRulesResponse,
   type PropertiesResponse,
   type RunResponse,
   type SpawnResponse,
 } from '@warden/protocol';
-import { containerInfo, diskLimits, jobResult, propertiesOf } from './answer-values.ts';
+import { containerInfo, diskLimits, jobResult, netRules, propertiesOf } from './answer-values.ts';
 import { ClientFiles } from './client-files.ts';
 import { ClientJob, killJob } from './client-job.ts';
 import { requireFeature } from './features.ts';
@@ -29,6 +32,7 @@ import { ShellCommand, type ShellValue, sh } from './shell-command.ts';
 import {
   limitDiskRequest,
   netOutRequest,
+  netRule,
   onContainer,
   propertyMessages,
   spawnRequest,
@@ -162,6 +166,18 @@ export class ClientContainer implements Container {
     // a daemon that skips the field would open more than was asked for
     if (spec.domain !== undefined) await requireFeature(this.#session, 'egress-domain', 'net out');
     await this.#send(MessageType.NetOut, netOutRequest(this.handle, spec));
+  }
+
+  /** See {@link Container.netRules}. */
+  async netRules(): Promise<NetRules> {
+    return this.removeNetRules({});
+  }
+
+  /** See {@link Container.removeNetRules}. */
+  async removeNetRules({ ports = [], egress = [] }: NetRulesRemoval): Promise<NetRules> {
+    await requireFeature(this.#session, 'net-rules', 'net rules');
+    const fields = { remove_ports: ports, remove_egress: egress.map(netRule) };
+    return netRules(await this.#call<NetRulesResponse>(MessageType.NetRules, fields));
   }
 
   /** See {@link Container.copyIn}. Both paths are on the daemon's host. */

@@ -14,7 +14,8 @@ export type Feature =
   | 'files'
   | 'images'
   | 'egress-domain'
-  | 'live-output';
+  | 'live-output'
+  | 'net-rules';
 
 /** Errors: `UNSUPPORTED` with the field `feature`. */
 export async function requireFeature(

@@ -67,8 +67,12 @@ export function spawnRequest(handle: string, script: string | Uint8Array, option
 
 /** Fields of a NetOutRequest. */
 export function netOutRequest(handle: string, spec: NetOutSpec): Fields {
+  return { handle, ...netRule(spec) };
+}
+
+/** An egress rule as on the wire. */
+export function netRule(spec: NetOutSpec): Fields {
   return present({
-    handle,
     network: spec.network,
     port: spec.port,
     port_range: spec.portRange,

@@ -686,6 +686,77 @@ describe('ports, egress and limits', () => {
     ]);
   });
 
+  it('lists what is open in forms that are requests again, and takes all that are about the same [net rules]', async () => {
+    const box = await warden.create();
+    const asked: NetOutSpec[] = [
+      { network: '10.1.2.3/16', portRange: ':2000' },
+      { network: '10.0.0.1-10.0.0.9', protocol: 'icmp', icmpType: 8, icmpCode: -1 },
+      { network: '10.0.0.4-10.0.0.7', protocol: 'all' },
+      { port: 80, log: true },
+      { domain: 'A.Example.', protocol: 'udp', portRange: '8080' },
+    ];
+    for (const spec of asked) await box.netOut(spec);
+    const listed: NetOutSpec[] = [
+      { protocol: 'tcp', network: '10.1.0.0/16', portRange: '1:2000' },
+      { protocol: 'icmp', network: '10.0.0.1-10.0.0.9', icmpType: 8 },
+      { protocol: 'all', network: '10.0.0.4/30' },
+      { protocol: 'tcp', port: 80, log: true },
+      { protocol: 'udp', domain: 'a.example', port: 8080 },
+    ];
+    expect((await box.netRules()).egress).toEqual(listed);
+    for (const spec of listed) await box.netOut(spec);
+    expect((await box.netRules()).egress).toEqual([...listed, ...listed]);
+    // any address is every address, except by a name, which leads to some
+    const others = [
+      { network: '0.0.0.0/0', port: 80 },
+      { domain: 'a.example', port: 8080 },
+    ];
+    expect((await box.removeNetRules({ egress: others })).egress).toHaveLength(8);
+    expect((await box.removeNetRules({ egress: asked })).egress).toEqual([]);
+    expect(host.links.inventory()[0]).toMatch(/ \[\]$/);
+  });
+
+  it('gives ports back to the pool, and to others', async () => {
+    const [box, other] = [await warden.create(), await warden.create()];
+    const { hostPort } = await box.netIn();
+    await box.netIn({ hostPort: 8080 });
+    const before = await warden.metrics();
+    expect(await box.removeNetRules({ ports: [hostPort, 8080] })).toEqual({ ports: [], egress: [] });
+    const used = ({ pools }: Awaited<ReturnType<Warden['metrics']>>): number | undefined =>
+      pools.find(({ name }) => name === 'ports')?.used;
+    expect(used(await warden.metrics())).toBe(used(before)! - 1);
+    expect(await other.netIn({ hostPort: 8080 })).toMatchObject({ hostPort: 8080 });
+    await expect(box.removeNetRules({ ports: [8080] })).resolves.toMatchObject({ ports: [] });
+    expect((await other.netRules()).ports).toHaveLength(1);
+  });
+
+  it('takes nothing back when that cannot be written down, nor by a driver that cannot', async () => {
+    const box = await warden.create();
+    await box.netOut({ port: 80 });
+    const { hostPort } = await box.netIn();
+    const before = host.links.inventory();
+    const { containerPath } = await box.info();
+    const record = path.join(containerPath!, 'snapshot.json.new');
+    fs.mkdirSync(record);
+    await expect(box.removeNetRules({ ports: [hostPort], egress: [{ port: 80 }] })).rejects.toMatchObject({
+      code: 'NATIVE_FAILED',
+    });
+    fs.rmdirSync(record);
+    expect(host.links.inventory()).toEqual(before);
+    expect(await box.netRules()).toMatchObject({ ports: [{ hostPort }], egress: [{ port: 80 }] });
+    await core.close();
+    const drivers = host.drivers();
+    const { withdrawal: _none, ...supports } = drivers.network.supports;
+    core = await host.start({ drivers: { ...drivers, network: { ...drivers.network, supports } } });
+    const again = core.openSession().container(box.handle);
+    expect(await again.netRules()).toMatchObject({ ports: [{ hostPort }], egress: [{ port: 80 }] });
+    await expect(again.removeNetRules({ ports: [hostPort] })).rejects.toMatchObject({
+      code: 'UNSUPPORTED',
+      message: expect.stringContaining('cannot take back what it has opened'),
+    });
+    expect(host.links.inventory()).toEqual(before);
+  });
+
   it('has rules about names only of a driver that has them, and records none otherwise', async () => {
     const box = await warden.create();
     await box.netOut({ domain: '*.Example.org', port: 443 });

@@ -67,6 +67,8 @@ export const CORE_FAILPOINTS = [
   'net-in.map',
   'net-out.record',
   'net-out.rule',
+  'net-rules.withdraw',
+  'net-rules.record',
   'limit-memory.watch',
   'limit-memory.record',
   'limit-memory.apply',

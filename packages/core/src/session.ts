@@ -17,6 +17,8 @@ import {
   type Job,
   type JobEnd,
   type JobResult,
+  type NetRules,
+  type NetRulesRemoval,
   type OutputChunk,
   type OutputPipes,
   type OutputRelay,
@@ -40,6 +42,7 @@ import { currentInfo } from './info.ts';
 import { limitBandwidth, limitCpu, limitDisk, limitMemory } from './limits.ts';
 import { infoOfMany, listHandles, metricsOf } from './many.ts';
 import { allowEgress, publishPort } from './net.ts';
+import { listRules, removeRules } from './net-rules.ts';
 import { pauseContainer, requireRunning, resumeContainer } from './pause.ts';
 import { handOutPort, isPlain, requireIsolation } from './plain.ts';
 import { changeProperties } from './properties.ts';
@@ -207,6 +210,14 @@ class SessionContainer implements Container {
 
   async netOut(spec: Parameters<Container['netOut']>[0]): Promise<void> {
     await allowEgress(this.#engine, this.#isolated('net out', 'active'), spec);
+  }
+
+  async netRules(): Promise<NetRules> {
+    return listRules(this.#isolated('net rules', 'active', 'stopped'));
+  }
+
+  async removeNetRules(rules: NetRulesRemoval): Promise<NetRules> {
+    return removeRules(this.#engine, this.#isolated('net rules', 'active', 'stopped'), rules);
   }
 
   async copyIn(source: string, target: string): Promise<void> {

@@ -62,7 +62,7 @@ export async function doctor(words: readonly string[]): Promise<number> {
 export async function diagnose(configuration: Configuration): Promise<Diagnosis> {
   const host = isInsecure(configuration)
     ? []
-    : [...surveyHost(), ...shaping(configuration), names(configuration)];
+    : [...surveyHost(), ...shaping(configuration), ...egress(configuration)];
   const settings = [
     rights(configuration),
     await socket(configuration),
@@ -111,15 +111,27 @@ function shaping({ drivers: { name } }: Configuration): Finding[] {
   });
 }
 
-function names({ drivers: { name } }: Configuration): Finding {
+const DENIALS = { each: 'told one by one', totals: 'only counted', none: 'not told' } as const;
+
+function egress({ drivers: { name } }: Configuration): Finding[] {
   const { supports } = nftablesNetwork({ table: name })({ logger: silentLogger });
-  const ok = supports.namedEgress === true;
-  return {
-    subject: 'egress rules about names',
-    ok,
-    found: ok ? 'work' : 'do not work',
-    ...(!ok && { advice: 'use a kernel with nftables limit expressions: modprobe nft_limit' }),
-  };
+  const isNamed = supports.namedEgress === true;
+  const { packets = 'none', reason } = supports.denials ?? {};
+  const isEach = packets === 'each';
+  return [
+    {
+      subject: 'egress rules about names',
+      ok: isNamed,
+      found: isNamed ? 'work' : 'do not work',
+      ...(!isNamed && { advice: 'use a kernel with nftables limit expressions: modprobe nft_limit' }),
+    },
+    {
+      subject: 'packets that are refused',
+      ok: isEach,
+      found: `${DENIALS[packets]}${reason === undefined ? '' : `: ${reason}`}`,
+      ...(!isEach && { advice: 'use a kernel with nft_limit, nft_log and nfnetlink_log: modprobe them' }),
+    },
+  ];
 }
 
 function rights(configuration: Configuration): Finding {

@@ -8,6 +8,7 @@ import type {
   NetworkDriver,
   NetworkHostSpec,
   NetworkSpec,
+  PortMapping,
 } from '@warden/interface';
 import { assertHarmless, assertHonestProbe, assertPurePlan, assertWardenError, persisted } from './laws.ts';
 import type { TestFunctions } from './test-functions.ts';
@@ -296,6 +297,57 @@ export function networkCompliance(
       await end(subject, second);
       assert.equal(await subject.connects('outside', subject.hostAddress, 61_001), false);
     });
+    withSubject(
+      'takes back what was opened, as often as it is told, and leaves the rest',
+      async (subject) => {
+        const { driver, inventory } = subject;
+        if (driver.supports.withdrawal !== true) {
+          assert.equal(driver.withdraw, undefined);
+          return;
+        }
+        const box = await start(subject, SPEC);
+        await box.namespace.listen(8080);
+        const plain = await inventory();
+        const [one, other] = [7001, 7002].map((port) => rule({ ports: { first: port, last: port } })) as [
+          EgressRule,
+          EgressRule,
+        ];
+        const [gone, left] = [61_001, 61_003].map((hostPort) => ({ hostPort, containerPort: 8080 })) as [
+          PortMapping,
+          PortMapping,
+        ];
+        for (const egress of [one, other]) await driver.allowEgress(SPEC, box.state, egress);
+        for (const mapping of [gone, left]) await driver.mapPort(SPEC, box.state, mapping);
+        const kept = { mappings: [left], egress: [other] };
+        const withdrawn = { mappings: [gone], egress: [one] };
+        const check = async (): Promise<void> => {
+          assert.equal(await box.namespace.connects(subject.outsideAddress, 7001), false);
+          assert.equal(await box.namespace.connects(subject.outsideAddress, 7002), true);
+          assert.equal(await subject.connects('outside', subject.hostAddress, 61_001), false);
+          assert.equal(await subject.connects('outside', subject.hostAddress, 61_003), true);
+        };
+        await driver.withdraw!(SPEC, persisted(box.state), { withdrawn, kept });
+        await check();
+        const made = await inventory();
+        await driver.withdraw!(SPEC, persisted(box.state), { withdrawn, kept });
+        assert.deepEqual(await inventory(), made);
+        const next = await subject.restart();
+        await next.setup(HOST);
+        await next.restore(SPEC, persisted(box.state), kept);
+        assert.deepEqual(await inventory(), made);
+        await check();
+        // what was given back is somebody else's to take
+        const second = await start({ ...subject, driver: next }, OTHER);
+        await next.mapPort(OTHER, second.state, gone);
+        await end({ ...subject, driver: next }, second);
+        await next.withdraw!(SPEC, persisted(box.state), {
+          withdrawn: kept,
+          kept: { mappings: [], egress: [] },
+        });
+        await eventually(async () => assert.deepEqual(await inventory(), plain));
+        await end({ ...subject, driver: next }, box);
+      },
+    );
     withSubject('refuses a port that a program of the host listens on', async (subject) => {
       if (!subject.driver.supports.portMapping) return;
       const box = await start(subject, SPEC);

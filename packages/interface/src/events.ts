@@ -38,7 +38,8 @@ export type ContainerEvent = EventBase &
         readonly destination?: string;
         /** The name that it asked for; with `destination`, what that leads to, and must not. */
         readonly name?: string;
-        readonly protocol: 'tcp' | 'udp' | 'icmp' | 'dns';
+        /** `any`: on this host only how many packets were refused is known. */
+        readonly protocol: 'tcp' | 'udp' | 'icmp' | 'dns' | 'any';
         /** Of TCP and UDP. */
         readonly port?: number;
         readonly count: number;

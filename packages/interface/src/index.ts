@@ -74,12 +74,14 @@ export { silentLogger } from './logger.ts';
 export type { PoolUsage, WardenMetrics } from './metrics.ts';
 export type {
   BandwidthLimit,
+  DenialSupport,
   EgressRule,
   InsideNetwork,
   Ipv4,
   NetworkDenial,
   NetworkDriver,
   NetworkHostSpec,
+  NetworkRules,
   NetworkSpec,
   NetworkSupports,
   PortMapping,
@@ -112,6 +114,8 @@ export type {
   JobResult,
   MemoryStat,
   NetOutSpec,
+  NetRules,
+  NetRulesRemoval,
   OutputChunk,
   PressureLine,
   PressureStat,

@@ -80,6 +80,13 @@ export interface EgressRule {
   readonly log: boolean;
 }
 
+/** What is open for a container. */
+export interface NetworkRules {
+  readonly mappings: readonly PortMapping[];
+  /** Oldest first. */
+  readonly egress: readonly EgressRule[];
+}
+
 /** Token-bucket shaping of both directions. */
 export interface BandwidthLimit {
   /** Bytes per second. */
@@ -99,6 +106,18 @@ export interface NetworkSupports {
   readonly closedInbound: boolean;
   /** Egress rules may have a `domain`: the driver answers the container's questions for names. Absent: no. */
   readonly namedEgress?: boolean;
+  /** {@link NetworkDriver.withdraw} is there. Absent: what was opened stays open for the container's life. */
+  readonly withdrawal?: boolean;
+  /** What {@link NetworkDriver.watchDenials} tells of packets. Absent: nothing. */
+  readonly denials?: DenialSupport;
+}
+
+/** How much can be told of packets that were refused. */
+export interface DenialSupport {
+  /** `each`: where they were to go; `totals`: only how many there were of each container. */
+  readonly packets: 'each' | 'totals' | 'none';
+  /** Why there is not more. */
+  readonly reason?: string;
 }
 
 /** Something that a container was kept from. */
@@ -108,7 +127,8 @@ export interface NetworkDenial {
   readonly destination?: Ipv4;
   /** The name it asked for. With `destination`: the name leads there, and that is not opened by a name. */
   readonly name?: string;
-  readonly protocol: 'tcp' | 'udp' | 'icmp' | 'dns';
+  /** `any`: the kernel only counts what it refuses; there is neither destination nor port then. */
+  readonly protocol: 'tcp' | 'udp' | 'icmp' | 'dns' | 'any';
   /** Of TCP and UDP. */
   readonly port?: number;
   /** How often it was seen since it was last told. What comes faster than the driver looks is not seen. */
@@ -145,6 +165,16 @@ export interface NetworkDriver {
   /** Puts the rule in front of earlier ones. Errors: `UNSUPPORTED`. */
   allowEgress(spec: NetworkSpec, state: DriverState, rule: EgressRule): Promise<void>;
 
+  /**
+   * Takes `withdrawn` away, in one transaction: afterwards exactly `kept` is in force, and connections that `withdrawn` had let through and `kept` does not are
+   * ended. What was not there is no failure. On failure nothing has changed. With `supports.withdrawal`.
+   */
+  withdraw?(
+    spec: NetworkSpec,
+    state: DriverState,
+    rules: { readonly withdrawn: NetworkRules; readonly kept: NetworkRules },
+  ): Promise<void>;
+
   /** Replaces earlier settings. Errors: `UNSUPPORTED`. */
   setBandwidth(spec: NetworkSpec, state: DriverState, limit: BandwidthLimit): Promise<void>;
 
@@ -158,11 +188,7 @@ export interface NetworkDriver {
   restore(
     spec: NetworkSpec,
     state: DriverState,
-    recorded: {
-      readonly mappings: readonly PortMapping[];
-      readonly egress: readonly EgressRule[];
-      readonly bandwidth?: BandwidthLimit;
-    },
+    recorded: NetworkRules & { readonly bandwidth?: BandwidthLimit },
   ): Promise<void>;
 
   /**
@@ -174,8 +200,8 @@ export interface NetworkDriver {
   sweep(keep: ReadonlySet<ContainerId>): Promise<readonly ContainerId[]>;
 
   /**
-   * From now on, tells what containers were kept from: now and then, several at once, the same ones as one. For one listener, which does not throw. A driver that
-   * cannot see it says so in the log at `setup`. Optional.
+   * From now on, tells what containers were kept from: now and then, several at once, the same ones as one. For one listener, which does not throw. What a driver
+   * cannot see is in `supports.denials`, and in the log at `setup`. Optional.
    */
   watchDenials?(listener: (denials: readonly NetworkDenial[]) => void): void;
 

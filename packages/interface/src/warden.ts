@@ -381,6 +381,22 @@ export interface NetOutSpec {
   readonly domain?: string | undefined;
 }
 
+/** What is open for a container: into it, and for it. */
+export interface NetRules {
+  /** In the order in which they were published. */
+  readonly ports: readonly PortMapping[];
+  /** In the order in which they were made, each as `netOut` takes it; the newest is examined first. */
+  readonly egress: readonly NetOutSpec[];
+}
+
+/** What is to be taken away. */
+export interface NetRulesRemoval {
+  /** Ports of the host. */
+  readonly ports?: readonly number[] | undefined;
+  /** Every rule about the same packets, whether it logs or not; as it was given, or as {@link Container.netRules} answers it. */
+  readonly egress?: readonly NetOutSpec[] | undefined;
+}
+
 /** A reference to a container by handle. Making one costs nothing and asks nobody; operations fail with `UNKNOWN_HANDLE`. */
 export interface Container extends AsyncDisposable {
   readonly handle: string;
@@ -401,6 +417,13 @@ export interface Container extends AsyncDisposable {
   }): Promise<{ readonly hostPort: number; readonly containerPort: number }>;
   /** Allows egress. Errors: `INVALID_SPEC`, `UNSUPPORTED`, `POOL_EXHAUSTED` at 1024 rules. */
   netOut(spec: NetOutSpec): Promise<void>;
+  /** Published ports and egress rules. (An extension.) */
+  netRules(): Promise<NetRules>;
+  /**
+   * Takes ports and egress rules away, all of these or none, and ends the connections that nothing allows any more; answers what is left. What is not there is no
+   * failure, so it can be repeated. Errors: `INVALID_SPEC`, `UNSUPPORTED`, `NATIVE_FAILED` (nothing has changed). (An extension.)
+   */
+  removeNetRules(rules: NetRulesRemoval): Promise<NetRules>;
   /** Copies from host to container with rsync's trailing-slash meaning. */
   copyIn(source: string, target: string): Promise<void>;
   /** Copies from container to host; `owner` is `USER`, `USER:GROUP` or numeric, empty or absent: the daemon's user. */

@@ -4,6 +4,7 @@ import { closeDescriptor } from './descriptors.ts';
 import { native } from './load-library.ts';
 import { checked, errnoName, nativeFailure } from './native-failure.ts';
 import { NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR, readVerdict, splitMessages } from './netlink-messages.ts';
+import { type PollWatch, watchDescriptor } from './watch.ts';
 
 /** Links, addresses, routes. */
 export const NETLINK_ROUTE = 0 as const;
@@ -140,6 +141,14 @@ export class NetlinkSocket {
       }
     }
     return payload;
+  }
+
+  /**
+   * Calls `listener` while something that the kernel has sent waits to be {@link drain}ed: see {@link watchDescriptor}, whose promises hold. To be closed before the socket.
+   */
+  watch(listener: () => void): PollWatch {
+    if (this.#fd < 0) throw new TypeError('the netlink socket is closed');
+    return watchDescriptor(this.#fd, { readable: true }, () => listener());
   }
 
   /** Closes the socket. Idempotent. */

@@ -22,7 +22,10 @@ const SUBSYSTEM = 1;
 const CT = { get: 1, delete: 2 } as const;
 const CTA = { tupleOriginal: 1, tupleReply: 2, id: 12, zone: 18, filter: 25 } as const;
 const TUPLE_IP = 1;
+const TUPLE_PROTOCOL = 2;
 const IP_SOURCE = 1;
+const IP_DESTINATION = 2;
+const PROTOCOL_FIELD = { number: 1, sourcePort: 2, destinationPort: 3, icmpType: 5, icmpCode: 6 } as const;
 const FILTER = { original: 1, reply: 2 } as const;
 const FILTER_IP_SOURCE = 1;
 const AF_INET = 2;
@@ -44,14 +47,17 @@ function request(type: number, flags: number, ...attributes: readonly Buffer[]):
 
 /** Forgets all connections whose packets come from `source` in one direction. Kernels before 6.11 answer EINVAL. */
 function forgetFrom(direction: Direction, source: number): MessageBody {
+  return request(CT.delete, NLM_F_ACK, ...from(direction, source));
+}
+
+/** Only connections whose packets come from `source` in one direction. */
+function from(direction: Direction, source: number): Buffer[] {
   const flags = (of: Direction): Buffer =>
     attribute(FILTER[of], uint32(of === direction ? FILTER_IP_SOURCE : 0));
-  return request(
-    CT.delete,
-    NLM_F_ACK,
+  return [
     nested(TUPLE_OF[direction], nested(TUPLE_IP, attribute(IP_SOURCE, bigEndian32(source)))),
     nested(CTA.filter, flags('original'), flags('reply')),
-  );
+  ];
 }
 
 /** Names exactly this connection: a later one of the same addresses and ports has another id. */
@@ -97,12 +103,111 @@ export function forgetListed(connection: NetlinkConnection, concerns: (address: 
   for (const received of connection.dump(request(CT.get, NLM_F_DUMP))) {
     const attributes = messageAttributes(received, NFGENMSG_BYTES);
     const sources = Object.values(TUPLE_OF).map((type) => sourceOf(attributes.get(type)));
-    if (!sources.some((source) => source !== undefined && concerns(source))) continue;
-    try {
-      connection.dump(forgetOne(attributes));
-    } catch (error) {
-      // It ended by itself meanwhile.
-      if (!isKernelError(error, 'ENOENT')) throw error;
-    }
+    if (sources.some((source) => source !== undefined && concerns(source))) forget(connection, attributes);
   }
+}
+
+/** A connection as it began, and where that led. */
+export interface TrackedConnection {
+  /** Of its transport. */
+  readonly protocol: number;
+  readonly from: number;
+  /** Where its first packet was sent. */
+  readonly to: number;
+  readonly toPort: number | undefined;
+  /** Who answers: somebody else than `to` when the destination was rewritten. */
+  readonly end: number;
+  readonly endPort: number | undefined;
+  /** Of what was asked with ICMP. */
+  readonly icmpType: number | undefined;
+  readonly icmpCode: number | undefined;
+}
+
+/** Forgets those of the connections that `source` has begun (`original`), or answers (`reply`), of which `isOver` says so. Answers how many. */
+export function forgetSome(
+  connection: NetlinkConnection,
+  [direction, source]: readonly [direction: Direction, source: number],
+  isOver: (one: TrackedConnection) => boolean,
+): number {
+  if (isTableEmpty()) return 0;
+  let count = 0;
+  for (const received of listFrom(connection, direction, source)) {
+    const attributes = messageAttributes(received, NFGENMSG_BYTES);
+    if (sourceOf(attributes.get(TUPLE_OF[direction])) !== source) continue;
+    const one = readConnection(attributes);
+    if (one === undefined || !isOver(one)) continue;
+    forget(connection, attributes);
+    count += 1;
+  }
+  return count;
+}
+
+/** Kernels before 5.8 list all of them, whatever they are asked for; others may not know the question. */
+function listFrom(connection: NetlinkConnection, direction: Direction, source: number): Buffer[] {
+  try {
+    return connection.dump(request(CT.get, NLM_F_DUMP, ...from(direction, source)));
+  } catch (error) {
+    if (!isKernelError(error, 'EINVAL', 'EOPNOTSUPP')) throw error;
+    return connection.dump(request(CT.get, NLM_F_DUMP));
+  }
+}
+
+function forget(connection: NetlinkConnection, attributes: ReadonlyMap<number, Buffer>): void {
+  try {
+    connection.dump(forgetOne(attributes));
+  } catch (error) {
+    // It ended by itself meanwhile.
+    if (!isKernelError(error, 'ENOENT')) throw error;
+  }
+}
+
+/** Undefined when the attributes are not those of a connection of IPv4. */
+export function readConnection(attributes: ReadonlyMap<number, Buffer>): TrackedConnection | undefined {
+  const original = readTuple(attributes.get(CTA.tupleOriginal));
+  const reply = readTuple(attributes.get(CTA.tupleReply));
+  if (original === undefined || reply === undefined) return undefined;
+  return {
+    protocol: original.protocol,
+    from: original.source,
+    to: original.destination,
+    toPort: original.destinationPort,
+    end: reply.source,
+    endPort: reply.sourcePort,
+    icmpType: original.icmpType,
+    icmpCode: original.icmpCode,
+  };
+}
+
+interface Tuple {
+  readonly protocol: number;
+  readonly source: number;
+  readonly destination: number;
+  readonly sourcePort: number | undefined;
+  readonly destinationPort: number | undefined;
+  readonly icmpType: number | undefined;
+  readonly icmpCode: number | undefined;
+}
+
+function readTuple(bytes: Buffer | undefined): Tuple | undefined {
+  const parts = bytes === undefined ? undefined : parseAttributes(bytes);
+  const [addresses, protocols] = [parts?.get(TUPLE_IP), parts?.get(TUPLE_PROTOCOL)].map((part) =>
+    part === undefined ? undefined : parseAttributes(part),
+  );
+  const [source, destination] = [IP_SOURCE, IP_DESTINATION].map((type) => addresses?.get(type));
+  const one = (type: number): number | undefined => protocols?.get(type)?.[0];
+  const port = (type: number): number | undefined => {
+    const value = protocols?.get(type);
+    return value === undefined || value.length < 2 ? undefined : value.readUInt16BE(0);
+  };
+  const protocol = one(PROTOCOL_FIELD.number);
+  if (source?.length !== 4 || destination?.length !== 4 || protocol === undefined) return undefined;
+  return {
+    protocol,
+    source: source.readUInt32BE(0),
+    destination: destination.readUInt32BE(0),
+    sourcePort: port(PROTOCOL_FIELD.sourcePort),
+    destinationPort: port(PROTOCOL_FIELD.destinationPort),
+    icmpType: one(PROTOCOL_FIELD.icmpType),
+    icmpCode: one(PROTOCOL_FIELD.icmpCode),
+  };
 }

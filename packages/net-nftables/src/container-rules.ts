@@ -32,6 +32,7 @@ import {
   verdictElement,
 } from './nftables-message.ts';
 import { isProtocol, loadDestinationPort } from './packet-match.ts';
+import type { DenialTelling } from './ruleset.ts';
 import { DEFAULT_CHAIN, OPEN_CHAIN, tellDenials } from './ruleset.ts';
 import { SET } from './set-names.ts';
 
@@ -139,15 +140,15 @@ export function removeAsker(table: TableMessages, id: ContainerId): MessageBody[
 export interface ContainerEgress {
   readonly egress: readonly EgressRule[];
   readonly pool: AddressRange | undefined;
-  /** Where refused packets are told of; undefined: nowhere. */
-  readonly denialGroup?: number | undefined;
+  /** How refused packets are told of; undefined: not at all. */
+  readonly denials?: DenialTelling;
 }
 
 /** Makes the container's chain hold exactly these rules, and leads its traffic there. Idempotent. */
 export function ensureContainer(
   table: TableMessages,
   id: ContainerId,
-  { egress, pool, denialGroup }: ContainerEgress,
+  { egress, pool, denials }: ContainerEgress,
 ): MessageBody[] {
   const chain = chainOf(id);
   const newestFirst = egress.toReversed().flatMap((rule) => egressRules(id, rule, pool));
@@ -155,14 +156,14 @@ export function ensureContainer(
     table.addChain(chain),
     table.flushChain(chain),
     ...newestFirst.map((expressions) => table.addRule(chain, expressions)),
-    ...refusal(denialGroup).map((expressions) => table.addRule(chain, expressions)),
+    ...refusal(denials).map((expressions) => table.addRule(chain, expressions)),
     ...ensureElements(table, id),
   ];
 }
 
 /** What no rule of the container has accepted. Told of with a limit of the container's own, so that none drowns the others. */
-function refusal(denialGroup: number | undefined): Expression[][] {
-  const told = tellDenials(denialGroup);
+function refusal(denials: DenialTelling): Expression[][] {
+  const told = tellDenials(denials);
   return [
     ...(told.length === 0 ? [] : [[verdict({ jump: OPEN_CHAIN })], ...told]),
     [verdict({ goto: DEFAULT_CHAIN })],

@@ -1,11 +1,12 @@
 /**
  * What containers were kept from: packets that the kernel refused and told about, and names that the resolver refused. The kernel's messages
- * (linux/netfilter/nfnetlink_log.h) wait in a socket that is read twice a second; the same ones are told as one.
+ * (linux/netfilter/nfnetlink_log.h) wake the daemon, which reads them twice a second at most; the same ones are told as one. A kernel that has no such messages
+ * counts, and is asked now and then for as long as there are containers.
  */
 import { createHash } from 'node:crypto';
-import type { ContainerId, Logger, NetworkDenial } from '@warden/interface';
+import type { ContainerId, DenialSupport, Logger, NetworkDenial } from '@warden/interface';
 import { isWardenError } from '@warden/interface';
-import { NETLINK_NETFILTER, NetlinkSocket } from '@warden/native';
+import { NETLINK_NETFILTER, NetlinkSocket, type PollWatch } from '@warden/native';
 import { formatAddress } from './ipv4-address.ts';
 import type { MessageBody } from './netlink-message.ts';
 import {
@@ -27,13 +28,15 @@ const LOG_CONFIG = 1;
 const NFULA_PAYLOAD = 9;
 const NFGENMSG_BYTES = 4;
 const READ_MS = 500;
+/** Nobody says when there is something new to be read. */
+const COUNT_MS = 2_000;
 /** Datagrams per reading: what is beyond waits, or is dropped by the kernel. */
 const MAX_DATAGRAMS = 256;
 /** Different denials per reading: of all, and of one container, so that none drowns the others nor fills the log. */
 const MAX_DIFFERENT = 1_024;
 const MAX_OF_CONTAINER = 16;
 /** How long to wait until the group is tried again that another has. */
-const RETRY_READINGS = 20;
+const RETRY_MS = 10_000;
 
 /** The number of the messages of one table: two daemons of a host do not read each other's. Never 0, which others use. */
 export function denialGroupOf(table: string): number {
@@ -70,15 +73,24 @@ export interface DenialParts {
   readonly group: number;
   /** Whose address this is. */
   owner(address: number): ContainerId | undefined;
+  /** How many packets of each address were refused so far, where rules count them. Errors: `NATIVE_FAILED`. */
+  counts(): ReadonlyMap<number, bigint>;
+  /** Whether there is anybody whose packets may be refused. */
+  isNeeded(): boolean;
 }
 
 /** See the file's head. */
 export class Denials {
   readonly #parts: DenialParts;
   #listener: ((denials: readonly NetworkDenial[]) => void) | undefined;
+  #way: DenialSupport['packets'] | undefined;
   #socket: NetlinkSocket | undefined;
-  #timer: NodeJS.Timeout | undefined;
-  #untilRetry = 0;
+  #watch: PollWatch | undefined;
+  #reading: NodeJS.Timeout | undefined;
+  #retry: NodeJS.Timeout | undefined;
+  #isWarned = false;
+  /** As read last. */
+  #counts: ReadonlyMap<number, bigint> = new Map();
   #noted = new Map<string, NetworkDenial>();
   #different = new Map<ContainerId, number>();
 
@@ -91,40 +103,74 @@ export class Denials {
     this.#listener = listener;
   }
 
-  /** Begins to read. `hasPackets`: the rules tell of refused packets. Idempotent. */
-  start(hasPackets: boolean): void {
-    if (this.#listener === undefined || this.#timer !== undefined) return;
-    this.#timer = setInterval(() => this.#read(hasPackets), READ_MS).unref();
-    if (hasPackets) this.#connect();
+  /** Begins to read what the rules tell in this way. Idempotent. */
+  start(way: DenialSupport['packets']): void {
+    if (this.#listener === undefined || this.#way !== undefined) return;
+    this.#way = way;
+    if (way === 'each') this.#connect();
+    if (way !== 'totals') return;
+    this.#readCounts();
+    this.awaken();
   }
 
-  /** Notes one, to be told with the next reading. */
+  /** There is somebody whose packets may be refused: where the kernel only counts, nobody else says so. */
+  awaken(): void {
+    if (this.#way === 'totals') this.#readIn(COUNT_MS);
+  }
+
+  /** Tells what was counted so far: what follows is another one's, who gets the address or has given it up. */
+  settle(): void {
+    if (this.#way !== 'totals') return;
+    this.#readCounts();
+    this.#tell();
+  }
+
+  /** Notes one, to be told soon. */
   note(denial: Omit<NetworkDenial, 'count'>): void {
-    if (this.#listener === undefined) return;
-    const { id, destination, name, protocol, port } = denial;
-    const key = [id, destination, name, protocol, port].join(' ');
-    const count = (this.#noted.get(key)?.count ?? 0) + 1;
-    if (count === 1) {
-      const others = this.#different.get(id) ?? 0;
-      if (this.#noted.size >= MAX_DIFFERENT || others >= MAX_OF_CONTAINER) return;
-      this.#different.set(id, others + 1);
-    }
-    this.#noted.set(key, { ...denial, count });
+    this.#add(denial, 1);
+    if (this.#noted.size > 0 && this.#way !== undefined) this.#readIn(READ_MS);
   }
 
   /** Stops reading. Idempotent. */
   close(): void {
-    clearInterval(this.#timer);
-    this.#timer = undefined;
-    this.#socket?.close();
-    this.#socket = undefined;
+    clearTimeout(this.#reading);
+    clearTimeout(this.#retry);
+    this.#reading = undefined;
+    this.#retry = undefined;
+    this.#way = undefined;
+    this.#disconnect();
   }
 
-  #read(hasPackets: boolean): void {
-    if (hasPackets) {
-      if (this.#socket === undefined && --this.#untilRetry <= 0) this.#connect();
-      this.#collect();
+  #add(denial: Omit<NetworkDenial, 'count'>, times: number): void {
+    if (this.#listener === undefined) return;
+    const { id, destination, name, protocol, port } = denial;
+    const key = [id, destination, name, protocol, port].join(' ');
+    const before = this.#noted.get(key)?.count ?? 0;
+    if (before === 0) {
+      const others = this.#different.get(id) ?? 0;
+      if (this.#noted.size >= MAX_DIFFERENT || others >= MAX_OF_CONTAINER) return;
+      this.#different.set(id, others + 1);
     }
+    this.#noted.set(key, { ...denial, count: before + times });
+  }
+
+  #readIn(milliseconds: number): void {
+    this.#reading ??= setTimeout(() => {
+      this.#reading = undefined;
+      this.#read();
+    }, milliseconds).unref();
+  }
+
+  #read(): void {
+    if (this.#way === 'each') this.#collect();
+    if (this.#way === 'totals') {
+      this.#readCounts();
+      if (this.#parts.isNeeded()) this.#readIn(COUNT_MS);
+    }
+    this.#tell();
+  }
+
+  #tell(): void {
     if (this.#noted.size === 0) return;
     const told = [...this.#noted.values()];
     this.#noted = new Map();
@@ -132,16 +178,33 @@ export class Denials {
     this.#listener?.(told);
   }
 
+  #readCounts(): void {
+    const { counts, owner, log } = this.#parts;
+    let now: ReadonlyMap<number, bigint>;
+    try {
+      now = counts();
+    } catch (error) {
+      log.warn('denials-not-read', { error });
+      return;
+    }
+    for (const [address, packets] of now) {
+      const more = packets - (this.#counts.get(address) ?? 0n);
+      const id = more > 0n ? owner(address) : undefined;
+      if (id !== undefined) this.#add({ id, protocol: 'any' }, Number(more));
+    }
+    this.#counts = now;
+  }
+
   #collect(): void {
     const { owner, log } = this.#parts;
     let received: Buffer[] = [];
     try {
       received = this.#socket?.drain(MAX_DATAGRAMS) ?? [];
+      this.#watch?.update({ readable: true });
     } catch (error) {
       log.warn('denials-not-read', { error });
-      this.#socket?.close();
-      this.#socket = undefined;
-      this.#untilRetry = RETRY_READINGS;
+      this.#disconnect();
+      this.#connectLater();
     }
     for (const one of received) {
       if (messageType(one) !== ((SUBSYSTEM_LOG << 8) | LOG_PACKET)) continue;
@@ -150,29 +213,48 @@ export class Denials {
       const id = refused && owner(refused.source);
       if (id === undefined || refused === undefined) continue;
       const { source: _source, ...denial } = refused;
-      this.note({ id, ...denial });
+      this.#add({ id, ...denial }, 1);
     }
   }
 
   /** Another daemon that is about to end may have the group still. */
   #connect(): void {
-    const socket = NetlinkSocket.open(NETLINK_NETFILTER);
+    let socket: NetlinkSocket | undefined;
     try {
+      socket = NetlinkSocket.open(NETLINK_NETFILTER);
       const body = configuration(this.#parts.group);
       const sequence = socket.nextSequence();
       socket.request(message(body, sequence), [sequence]);
+      const watch = socket.watch(() => {
+        // several come together, and whoever is refused tries again: what is there is read in a while, all of it
+        watch.update({});
+        this.#readIn(READ_MS);
+      });
+      this.#watch = watch;
       this.#socket = socket;
     } catch (error) {
-      socket.close();
-      if (this.#untilRetry === 0)
+      socket?.close();
+      if (!this.#isWarned)
         this.#parts.log.warn('denials-not-read', {
           group: this.#parts.group,
           advice:
             isWardenError(error) && error.fields.errno === 'EBUSY' ? 'another program reads the group' : '',
           error,
         });
-      this.#untilRetry = RETRY_READINGS;
+      this.#isWarned = true;
+      this.#connectLater();
     }
+  }
+
+  #connectLater(): void {
+    this.#retry = setTimeout(() => this.#connect(), RETRY_MS).unref();
+  }
+
+  #disconnect(): void {
+    this.#watch?.close();
+    this.#watch = undefined;
+    this.#socket?.close();
+    this.#socket = undefined;
   }
 }
 

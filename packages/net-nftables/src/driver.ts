@@ -14,6 +14,7 @@ import type {
   NetworkDenial,
   NetworkDriver,
   NetworkHostSpec,
+  NetworkRules,
   NetworkSpec,
   NetworkSupports,
   PortMapping,
@@ -22,6 +23,7 @@ import type {
 import { isWardenError, NO_FAILPOINTS, toWardenError, WardenError } from '@warden/interface';
 import type { BandwidthMode } from './bandwidth.ts';
 import { BandwidthLimits } from './bandwidth-limits.ts';
+import { forgetSome } from './connection-tracking.ts';
 import type { LinkSettings } from './container-link.ts';
 import { createLink, disconnectLink, ensureAddressing, findLink, removeLink } from './container-link.ts';
 import type { ContainerEgress } from './container-rules.ts';
@@ -39,7 +41,7 @@ import { Denials, denialGroupOf } from './denials.ts';
 import { FreedAddresses } from './freed-addresses.ts';
 import { listeningAddresses } from './host-listener.ts';
 import type { Inventory } from './inventory.ts';
-import { chainNames, readInventory } from './inventory.ts';
+import { chainNames, readCounts, readInventory } from './inventory.ts';
 import type { AddressRange } from './ipv4-address.ts';
 import { formatAddress, parseAddress, parseRange } from './ipv4-address.ts';
 import type { KernelAccess } from './kernel-access.ts';
@@ -54,9 +56,10 @@ import type { NameFinding } from './probe.ts';
 import { probeKernel, probeNames } from './probe.ts';
 import type { Link } from './rtnetlink.ts';
 import { dumpLinks, readLink, routeLoopback } from './rtnetlink.ts';
-import type { InboundPolicy, Surroundings } from './ruleset.ts';
+import type { DenialTelling, InboundPolicy, Surroundings } from './ruleset.ts';
 import { replacePublished, STATIC_CHAINS, skeleton } from './ruleset.ts';
 import { enableForwarding, hasIpv6 } from './sysctl.ts';
+import { withdrawnEgress, withdrawnInbound } from './withdrawn-connections.ts';
 
 /** How long the kernel is given to end a dead namespace before its link is deleted explicitly. */
 const LINK_GRACE_MS = 5_000;
@@ -85,6 +88,8 @@ export interface NftablesNetworkOptions {
   readonly outwardAddress?: Ipv4;
   /** The only way of limiting bandwidth to be used; default: the best one that works. */
   readonly bandwidth?: BandwidthMode;
+  /** No better way of telling what was refused is to be used; default: the best one that works. */
+  readonly denials?: 'each' | 'totals';
   /** How many seconds what a name led to stays open, whatever the name server says. Default: 60 to 3,600. */
   readonly nameLifetimes?: Lifetimes;
 }
@@ -124,12 +129,14 @@ class NftablesNetwork implements NetworkDriver {
   readonly #names: NamedEgress;
   readonly #denials: Denials;
   readonly #denialGroup: number;
+  readonly #wantedDenials: 'each' | 'totals' | undefined;
   #nameFinding: NameFinding | undefined;
   /** Who has which address. */
   readonly #addresses = new Map<number, ContainerId>();
   /** Addresses of both ends of the links this driver knows to live. */
   readonly #living = new Set<number>();
   #pool: AddressRange | undefined;
+  #host: NetworkHostSpec | undefined;
 
   constructor(options: NftablesNetworkOptions, components: DriverComponents) {
     this.#table = new TableMessages(options.table);
@@ -157,7 +164,10 @@ class NftablesNetwork implements NetworkDriver {
       log: this.#log,
       group: this.#denialGroup,
       owner: (address) => this.#addresses.get(address),
+      counts: () => readCounts(this.#netlink(), this.#table),
+      isNeeded: () => this.#addresses.size > 0,
     });
+    this.#wantedDenials = options.denials;
     this.#names = new NamedEgress({
       table: this.#table,
       kernel,
@@ -170,8 +180,11 @@ class NftablesNetwork implements NetworkDriver {
   get supports(): NetworkSupports {
     const bandwidth = this.#bandwidth.mode !== undefined;
     const closedInbound = this.#inbound === 'published';
-    const namedEgress = this.#found().hasNames;
-    return { link: true, portMapping: true, egressRules: true, bandwidth, closedInbound, namedEgress };
+    const { hasNames: namedEgress, denials } = this.#found();
+    return {
+      ...{ link: true, portMapping: true, egressRules: true, withdrawal: true },
+      ...{ bandwidth, closedInbound, namedEgress, denials },
+    };
   }
 
   async probe(): Promise<ProbeResult> {
@@ -187,15 +200,16 @@ class NftablesNetwork implements NetworkDriver {
       published: outward === undefined ? [] : [outward],
       uplink: this.#uplinkOfContainer(),
       hasLimits: this.#bandwidth.mode === 'limit',
-      denialGroup: this.#tellsTo(),
+      denials: this.#telling(),
     };
     this.#names.configure(host);
     this.#pool = parseRange(host.pool);
+    this.#host = host;
     this.#inventory = undefined;
     this.#putRules(host, around);
     this.#published = outward;
     this.#inventory = undefined;
-    this.#denials.start(around.denialGroup !== undefined);
+    this.#denials.start(this.#found().denials.packets);
     this.#failpoints.passSync('nftables.setup');
   }
 
@@ -206,23 +220,28 @@ class NftablesNetwork implements NetworkDriver {
   /** What works here, found out once. */
   #found(): NameFinding {
     if (this.#nameFinding === undefined) {
-      this.#nameFinding = probeNames(this.#table);
-      const { reasons } = this.#nameFinding;
+      this.#nameFinding = probeNames(this.#table, this.#wantedDenials);
+      const { reasons, denials } = this.#nameFinding;
       if (reasons.length > 0)
-        this.#log.warn('egress-by-name-or-denials-missing', {
-          reasons,
+        this.#log.warn('egress-by-name-missing', { reasons, advice: 'the kernel needs nft_limit' });
+      if (denials.packets !== 'each')
+        this.#log.warn('denials-not-told-one-by-one', {
+          told: denials.packets,
+          reason: denials.reason,
           advice: 'the kernel needs nft_limit, nft_log and nfnetlink_log',
         });
     }
     return this.#nameFinding;
   }
 
-  #tellsTo(): number | undefined {
-    return this.#found().tellsDenials ? this.#denialGroup : undefined;
+  #telling(): DenialTelling {
+    const { packets } = this.#found().denials;
+    if (packets === 'each') return { group: this.#denialGroup };
+    return packets === 'totals' ? packets : undefined;
   }
 
   #egress(egress: readonly EgressRule[]): ContainerEgress {
-    return { egress, pool: this.#pool, denialGroup: this.#tellsTo() };
+    return { egress, pool: this.#pool, denials: this.#telling() };
   }
 
   /** All of it, or nothing; without the limit of connections where the kernel cannot count them. */
@@ -274,6 +293,7 @@ class NftablesNetwork implements NetworkDriver {
       this.#failpoints.passSync('nftables.rules');
       createLink(this.#netlink(), spec, this.#links, pid);
       this.#bandwidth.attached(spec.id, pid);
+      this.#denials.settle();
       this.#note(spec);
       this.#log.debug?.('link-attached', { id: spec.id, address: spec.containerIp, pid });
     } catch (cause) {
@@ -321,6 +341,56 @@ class NftablesNetwork implements NetworkDriver {
     this.#log.debug?.('egress-allowed', { id: spec.id, rule });
   }
 
+  async withdraw(
+    spec: NetworkSpec,
+    _state: DriverState,
+    rules: { readonly withdrawn: NetworkRules; readonly kept: NetworkRules },
+  ): Promise<void> {
+    const { withdrawn, kept } = rules;
+    const host = this.#host;
+    if (host === undefined) throw new TypeError('rules are withdrawn before the set-up');
+    // put back after something else has failed: there may be rules about names again
+    await this.#prepareNames(spec.id, kept.egress);
+    this.#replaceRules(spec, kept.egress, kept.mappings);
+    const address = parseAddress(spec.containerIp);
+    // first: what has led somewhere says which connections a name still allows
+    const isLearned = (domain: string, to: number): boolean => this.#names.leadsTo(spec.id, domain, to);
+    try {
+      if (withdrawn.egress.length > 0)
+        forgetSome(this.#netlink(), ['original', address], withdrawnEgress(rules, { host, isLearned }));
+      if (withdrawn.mappings.length > 0)
+        forgetSome(this.#netlink(), ['reply', address], withdrawnInbound(withdrawn.mappings));
+      this.#names.retain(spec.id, kept.egress);
+    } catch (cause) {
+      this.#putBack(spec, rules);
+      throw failure('withdraw', spec.id, cause);
+    }
+    this.#log.debug?.('rules-withdrawn', { id: spec.id, withdrawn });
+  }
+
+  /** A withdrawal that has not ended its connections has not happened. */
+  #putBack(
+    spec: NetworkSpec,
+    { withdrawn, kept }: { readonly withdrawn: NetworkRules; readonly kept: NetworkRules },
+  ): void {
+    const egress = [...withdrawn.egress, ...kept.egress];
+    try {
+      this.#replaceRules(spec, egress, [...withdrawn.mappings, ...kept.mappings]);
+    } catch (error) {
+      // closed although they are recorded: the next start of the daemon puts that right
+      this.#log.error('rules-not-put-back', { id: spec.id, error });
+    }
+  }
+
+  /** Everything else of the container works without an answer to its questions; what names have opened stays open until its time is over. */
+  async #prepareNames(id: ContainerId, egress: readonly EgressRule[]): Promise<void> {
+    try {
+      await this.#names.prepare(egress);
+    } catch (error) {
+      this.#log.error('names-not-answered', { id, error });
+    }
+  }
+
   async setBandwidth(spec: NetworkSpec, _state: DriverState, limit: BandwidthLimit): Promise<void> {
     this.#atSetup.links.delete(spec.id);
     const link = this.#existingLink('set-bandwidth', spec.id);
@@ -338,11 +408,7 @@ class NftablesNetwork implements NetworkDriver {
   async restore(
     spec: NetworkSpec,
     _state: DriverState,
-    recorded: {
-      readonly mappings: readonly PortMapping[];
-      readonly egress: readonly EgressRule[];
-      readonly bandwidth?: BandwidthLimit;
-    },
+    recorded: NetworkRules & { readonly bandwidth?: BandwidthLimit },
   ): Promise<void> {
     const seen = this.#atSetup.links.get(spec.id);
     this.#atSetup.links.delete(spec.id);
@@ -355,12 +421,7 @@ class NftablesNetwork implements NetworkDriver {
     } catch (cause) {
       throw failure('restore', link.name, cause);
     }
-    try {
-      await this.#names.prepare(recorded.egress);
-    } catch (error) {
-      // what names have opened stays open until its time is over, and everything else of the container works
-      this.#log.error('names-not-answered', { id: spec.id, error });
-    }
+    await this.#prepareNames(spec.id, recorded.egress);
     this.#replaceRules(spec, recorded.egress, recorded.mappings);
     this.#failpoints.passSync('nftables.restore-rules');
     try {
@@ -384,6 +445,7 @@ class NftablesNetwork implements NetworkDriver {
       this.#failpoints.passSync('nftables.remove-rules');
       this.#bandwidth.drop(spec.id, link);
       if (link !== undefined) this.#awaitEnd(spec.id, link);
+      this.#denials.settle();
       this.#forget(spec);
       this.#log.debug?.('link-released', { id: spec.id });
     } catch (cause) {
@@ -637,6 +699,7 @@ class NftablesNetwork implements NetworkDriver {
   #note(spec: NetworkSpec): void {
     for (const address of [spec.hostIp, spec.containerIp]) this.#living.add(parseAddress(address));
     this.#addresses.set(parseAddress(spec.containerIp), spec.id);
+    this.#denials.awaken();
   }
 
   #forget(spec: NetworkSpec): void {

@@ -7,7 +7,13 @@ import type { NetlinkConnection } from './netlink-connection.ts';
 import { isKernelError } from './netlink-connection.ts';
 import { attributeText, messageAttributes } from './netlink-message.ts';
 import type { TableMessages } from './nftables-message.ts';
-import { NFGENMSG_BYTES, readElements, readPortElement, readSourceElement } from './nftables-message.ts';
+import {
+  NFGENMSG_BYTES,
+  readCountedElement,
+  readElements,
+  readPortElement,
+  readSourceElement,
+} from './nftables-message.ts';
 import { SET } from './set-names.ts';
 
 /** Where a host port leads. */
@@ -93,4 +99,14 @@ function readSources(connection: NetlinkConnection, table: TableMessages): Map<C
     if (owner !== undefined) sources.set(owner, element!.address);
   }
   return sources;
+}
+
+/** How many packets of each address were refused, where rules count them. */
+export function readCounts(connection: NetlinkConnection, table: TableMessages): ReadonlyMap<number, bigint> {
+  const counts = new Map<number, bigint>();
+  for (const attributes of readElements(connection.dump(table.dumpElements(SET.denied)))) {
+    const element = readCountedElement(attributes);
+    if (element !== undefined) counts.set(element.address, element.packets);
+  }
+  return counts;
 }

@@ -106,6 +106,24 @@ export class LearnedAddresses {
     this.#all().delete(id);
   }
 
+  /** Whether a name of this rule leads the container there now. */
+  has(id: ContainerId, domain: string, address: number): boolean {
+    const known = this.#living(id, performance.now());
+    return known.has(textOf({ address, hash: domainHash(domain) }));
+  }
+
+  /** Closes everything that other names than those of these rules have opened for a container. Idempotent. */
+  keep(id: ContainerId, domains: readonly string[]): void {
+    const known = this.#all().get(id);
+    if (known === undefined) return;
+    const hashes = new Set(domains.map((domain) => domainHash(domain).toString('hex')));
+    const gone = [...known].filter(([, { key }]) => !hashes.has(key.hash.toString('hex')));
+    if (gone.length === 0) return;
+    const keys = gone.map(([, { key }]) => key);
+    this.#kernel.commit('forget', SET.learned, this.#table.deletePassing(SET.learned, keys, learnedElement));
+    for (const [text] of gone) known.delete(text);
+  }
+
   /** Closes what belongs to nobody. */
   sweep(keep: ReadonlySet<ContainerId>): void {
     for (const id of [...this.#all().keys()]) if (!keep.has(id)) this.clear(id);
@@ -147,6 +165,6 @@ export class LearnedAddresses {
   }
 }
 
-function textOf({ address, hash }: LearnedKey): string {
+function textOf({ address, hash }: Pick<LearnedKey, 'address' | 'hash'>): string {
   return `${address}/${hash.toString('hex')}`;
 }

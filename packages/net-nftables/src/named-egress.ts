@@ -135,6 +135,19 @@ export class NamedEgress {
     this.#containers.set(containerIp, { id, hostIp, rules: [...rules, added] });
   }
 
+  /** Whether a name of this rule leads the container there now. */
+  leadsTo(id: ContainerId, domain: string, address: number): boolean {
+    return this.#learned.has(id, domain, address);
+  }
+
+  /** Of a container whose rules have become fewer: closes what only the names of others have opened. */
+  retain(id: ContainerId, egress: readonly EgressRule[]): void {
+    this.#learned.keep(
+      id,
+      egress.flatMap(({ domain }) => domain ?? []),
+    );
+  }
+
   /** The container asks no more, and what names have opened for it is closed. Idempotent. */
   forget(id: ContainerId): void {
     for (const [address, container] of this.#containers)

@@ -158,19 +158,19 @@ export function exceeds(rate: bigint, burst: number): Expression {
  */
 export function hasMoreConnections(set: string, most: number): Expression {
   const OVER = 1;
+  return inSet(set, 'connlimit', number(1, most), number(2, OVER));
+}
+
+/** Counts the packet under the key in the register, and goes on. `set` as for {@link hasMoreConnections}. */
+export function countInto(set: string): Expression {
+  return inSet(set, 'counter');
+}
+
+/** Makes an element of the key in the register where there is none, and carries out its expression. */
+function inSet(set: string, name: string, ...data: readonly Buffer[]): Expression {
   const UPDATE_ADD = 0;
-  const count = nested(
-    7,
-    attribute(NFTA_EXPR_NAME, cString('connlimit')),
-    nested(NFTA_EXPR_DATA, number(1, most), number(2, OVER)),
-  );
-  return expression(
-    'dynset',
-    attribute(1, cString(set)),
-    number(3, UPDATE_ADD),
-    number(4, REGISTER_1),
-    count,
-  );
+  const own = nested(7, attribute(NFTA_EXPR_NAME, cString(name)), nested(NFTA_EXPR_DATA, ...data));
+  return expression('dynset', attribute(1, cString(set)), number(3, UPDATE_ADD), number(4, REGISTER_1), own);
 }
 
 /** Masks the register. */

@@ -71,7 +71,9 @@ const FLAG_TIMEOUT = 0x10;
 const FLAG_EVALUATED = 0x20;
 const FLAG_INTERVAL_END = 1;
 
-const NFTA_ELEMENT = { key: 1, data: 2, flags: 3, timeout: 4, userdata: 6 } as const;
+const NFTA_ELEMENT = { key: 1, data: 2, flags: 3, timeout: 4, userdata: 6, expression: 7 } as const;
+const NFTA_EXPRESSION_DATA = 2;
+const NFTA_COUNTER_PACKETS = 2;
 /** Tag of a comment in the user data of an element. */
 const COMMENT_TAG = 0;
 /** Tag of the byte order of keys in the user data of a set, and its values, as the nft program has them. */
@@ -361,6 +363,18 @@ export function readLearnedElement(attributes: ReadonlyMap<number, Buffer>): Lea
     address: key.readUInt32BE(16),
     hash: key.subarray(20, 28),
   };
+}
+
+/** Reads the attributes of an element of a set whose rules count packets by address; undefined when they are not those of one. */
+export function readCountedElement(
+  attributes: ReadonlyMap<number, Buffer>,
+): { readonly address: number; readonly packets: bigint } | undefined {
+  const key = elementValue(attributes.get(NFTA_ELEMENT.key));
+  const expression = attributes.get(NFTA_ELEMENT.expression);
+  const data = expression && parseAttributes(expression).get(NFTA_EXPRESSION_DATA);
+  const packets = data && parseAttributes(data).get(NFTA_COUNTER_PACKETS);
+  if (key === undefined || key.length < 4 || packets === undefined || packets.length < 8) return undefined;
+  return { address: key.readUInt32BE(0), packets: packets.readBigUInt64BE(0) };
 }
 
 /** Element of a map from interface names to an address and port; without them it names the element to be deleted. */

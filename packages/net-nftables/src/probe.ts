@@ -1,5 +1,5 @@
 /** Whether this kernel has everything the driver needs, found out by making all of it in a throw-away network namespace. */
-import type { NetworkHostSpec, NetworkSpec, ProbeResult } from '@warden/interface';
+import type { DenialSupport, NetworkHostSpec, NetworkSpec, ProbeResult } from '@warden/interface';
 import { isWardenError } from '@warden/interface';
 import type { BandwidthMode } from './bandwidth.ts';
 import { BANDWIDTH_MODES, tryShaping, tryShapingEnds } from './bandwidth.ts';
@@ -22,7 +22,7 @@ import { NetlinkConnection } from './netlink-connection.ts';
 import type { MessageBody } from './netlink-message.ts';
 import type { TableMessages } from './nftables-message.ts';
 import { routeLoopback } from './rtnetlink.ts';
-import type { Surroundings } from './ruleset.ts';
+import type { DenialTelling, Surroundings } from './ruleset.ts';
 import { skeleton } from './ruleset.ts';
 import { hasIpv6 } from './sysctl.ts';
 
@@ -76,20 +76,19 @@ export function probeKernel(table: TableMessages): ProbeResult {
 /** What this kernel can do for rules about names, and for telling what was refused. */
 export interface NameFinding {
   readonly hasNames: boolean;
-  readonly tellsDenials: boolean;
+  readonly denials: DenialSupport;
+  /** Why names are not there. */
   readonly reasons: readonly string[];
 }
 
-/** Tries both in a throw-away network namespace. Never throws. */
-export function probeNames(table: TableMessages): NameFinding {
-  const reasons: string[] = [];
-  const works = (what: string, attempt: () => void): boolean => {
+/** Tries both in a throw-away network namespace. `wanted`: no better way of telling. Never throws. */
+export function probeNames(table: TableMessages, wanted: 'each' | 'totals' = 'each'): NameFinding {
+  const failureOf = (attempt: () => void): string | undefined => {
     try {
       attempt();
-      return true;
+      return undefined;
     } catch (error) {
-      reasons.push(`${what}: ${describe(error)}`);
-      return false;
+      return describe(error);
     }
   };
   let connection: NetlinkConnection | undefined;
@@ -98,23 +97,38 @@ export function probeNames(table: TableMessages): NameFinding {
   const { id, hostIp } = CONTAINER;
   const rule = { protocol: 'tcp', log: false, domain: 'example.org' } as const;
   try {
-    const isReady = works('nftables rules in a network namespace', () => {
+    const nothing = failureOf(() => {
       connection = NetlinkConnection.openInNewNamespace();
       commit(skeleton(table, HOST, AROUND));
     });
-    if (!isReady) return { hasNames: false, tellsDenials: false, reasons };
-    const hasNames = works('names', () => {
+    if (nothing !== undefined) {
+      const reason = `nftables rules in a network namespace: ${nothing}`;
+      return { hasNames: false, denials: { packets: 'none', reason }, reasons: [reason] };
+    }
+    const names = failureOf(() => {
       commit([
         ...ensureContainer(table, id, { egress: [rule], pool }),
         ...ensureAsker(table, id, { hostIp, port: 1 }),
       ]);
       commit(removeAsker(table, id));
     });
+    const reasons = names === undefined ? [] : [`names: ${names}`];
     // the host's own rule that tells is made of the same
-    const tellsDenials = works('denials', () =>
-      commit(ensureContainer(table, id, { egress: [], pool, denialGroup: 1 })),
-    );
-    return { hasNames, tellsDenials, reasons };
+    const tell = (denials: DenialTelling): string | undefined =>
+      failureOf(() =>
+        commit([
+          ...skeleton(table, HOST, { ...AROUND, denials }),
+          ...ensureContainer(table, id, { egress: [], pool, denials }),
+        ]),
+      );
+    const each = wanted === 'each' ? tell({ group: 1 }) : 'only their number was asked for';
+    if (each === undefined) return { hasNames: names === undefined, denials: { packets: 'each' }, reasons };
+    const totals = tell('totals');
+    const denials: DenialSupport =
+      totals === undefined
+        ? { packets: 'totals', reason: each }
+        : { packets: 'none', reason: `${each}; counting them: ${totals}` };
+    return { hasNames: names === undefined, denials, reasons };
   } finally {
     connection?.close();
   }

@@ -24,6 +24,7 @@ import type { Expression } from './nftables-expression.ts';
 import {
   CT_STATE,
   CT_STATUS_DNAT,
+  countInto,
   ctState,
   ctStatusHas,
   destinationNat,
@@ -123,9 +124,12 @@ export interface Surroundings {
   readonly uplink: string | undefined;
   /** Bandwidth is limited by rules. */
   readonly hasLimits: boolean;
-  /** Where packets that are refused are told of; undefined where the kernel cannot. */
-  readonly denialGroup?: number | undefined;
+  /** How packets that are refused are told of; undefined where the kernel cannot. */
+  readonly denials?: DenialTelling;
 }
+
+/** By messages to a group, or by nothing but their number for each container. */
+export type DenialTelling = { readonly group: number } | 'totals' | undefined;
 
 /** What is told of a packet: its headers. */
 const HEADER_BYTES = 64;
@@ -134,15 +138,18 @@ const TOLD_OF_CONTAINER = { rate: 10, burst: 40 } as const;
 const TOLD_TOWARDS_HOST = { rate: 100, burst: 200 } as const;
 
 /** Tells of the packets of one container that are about to be refused. */
-export function tellDenials(group: number | undefined): Expression[][] {
-  return group === undefined ? [] : [tell(group, TOLD_OF_CONTAINER)];
+export function tellDenials(telling: DenialTelling): Expression[][] {
+  return telling === undefined ? [] : [tell(telling, TOLD_OF_CONTAINER)];
 }
 
+/** Counting costs the daemon nothing, so it needs no bound. */
 function tell(
-  group: number,
+  telling: NonNullable<DenialTelling>,
   { rate, burst }: { readonly rate: number; readonly burst: number },
 ): Expression[] {
-  return [packetRate(rate, burst), logToGroup(group, HEADER_BYTES)];
+  return telling === 'totals'
+    ? [...isIpv4(), loadAddress('source'), countInto(SET.denied)]
+    : [packetRate(rate, burst), logToGroup(telling.group, HEADER_BYTES)];
 }
 
 /** Drops what a container must never send. In front of connection tracking, so it costs no entry there. */
@@ -197,14 +204,12 @@ function forwardRules({ inbound, uplink }: Surroundings): Expression[][] {
   return rules;
 }
 
-function inputRules(allowHostAccess: boolean, denialGroup: number | undefined): Expression[][] {
+function inputRules(allowHostAccess: boolean, denials: DenialTelling): Expression[][] {
   // Questions for names that were led to the daemon's resolver, within what one container may ask.
   const askers = [meta(META.iifname), verdictFrom(SET.askers)];
   if (allowHostAccess) return [...foreignQuestions(), askers];
   const told =
-    denialGroup === undefined
-      ? []
-      : [[...fromInterfaceIn(SET.interfaces), ...tell(denialGroup, TOLD_TOWARDS_HOST)]];
+    denials === undefined ? [] : [[...fromInterfaceIn(SET.interfaces), ...tell(denials, TOLD_TOWARDS_HOST)]];
   return [
     ...foreignQuestions(),
     // In front of what is known: questions from one port are one flow, and must be counted all the same.
@@ -259,6 +264,12 @@ function countedSet(maxConnections: number): string {
   return `${SET.connections}-${maxConnections}`;
 }
 
+/** What of the configured networks is open for every container. */
+export function openedNetworks({ allowNetworks, pool }: NetworkHostSpec): AddressRange[] {
+  const reserved = [...METADATA, parseRange(pool)];
+  return allowNetworks.map(parseRange).flatMap((range) => withoutReserved(range, reserved));
+}
+
 /** The configured networks and, of those that merely cover the containers, what is published there. */
 function openRules(host: NetworkHostSpec): Expression[][] {
   const pool = parseRange(host.pool);
@@ -308,7 +319,7 @@ function allRules(host: NetworkHostSpec, around: Surroundings): Readonly<Record<
     [OPEN_CHAIN]: openRules(host),
     [DEFAULT_CHAIN]: defaultRules(),
     ingress: [[...fromInterfaceIn(SET.interfaces), verdict({ jump: GUARD_CHAIN })]],
-    input: inputRules(host.allowHostAccess, around.denialGroup),
+    input: inputRules(host.allowHostAccess, around.denials),
     forward: forwardRules(around),
     prerouting: [...askRules(), ...publishRules()],
     output: publishRules(),
@@ -340,14 +351,15 @@ export function replacePublished(table: TableMessages, addresses: readonly numbe
  */
 export function skeleton(table: TableMessages, host: NetworkHostSpec, around: Surroundings): MessageBody[] {
   const rules = allRules(host, around);
-  const counted = host.maxConnections === undefined ? [] : [countedSet(host.maxConnections)];
+  const counted: string[] = host.maxConnections === undefined ? [] : [countedSet(host.maxConnections)];
+  if (around.denials === 'totals') counted.push(SET.denied);
   const sets = [...SETS, ...counted.map((name) => [name, 'counted'] as const)];
   const changes = [table.addTable(), ...sets.map(([name, kind], i) => table.addSet(name, kind, i + 1))];
   // Chains that others lead to come first; a jump to a chain that is not there yet is refused.
   for (const chain of Object.keys(rules))
     changes.push(table.addChain(chain, BASE_CHAINS[chain]), table.flushChain(chain));
   const reserved = [...METADATA, parseRange(host.pool)];
-  const opened = host.allowNetworks.map(parseRange).flatMap((range) => withoutReserved(range, reserved));
+  const opened = openedNetworks(host);
   for (const [set, networks] of [
     [SET.allowNetworks, opened],
     [SET.denyNetworks, host.denyNetworks.map(parseRange)],

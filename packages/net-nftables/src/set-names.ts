@@ -28,4 +28,6 @@ export const SET = {
   answering: 'answering',
   /** Address of a container → its connections; the limit follows the name. */
   connections: 'connections',
+  /** Address of a container → packets of it that were refused, where the kernel tells of none. */
+  denied: 'denied',
 } as const;

@@ -76,6 +76,8 @@ const PLAIN = {
 
 /** @param {EventRow} event */
 function denialInWords({ destination, name, protocol, port, times }) {
+  if (protocol === 'any')
+    return `${plural(times ?? 1, 'packet', 'packets')} refused (this host only counts them)`;
   const where = [name, destination].filter((text) => text !== undefined).join(' at ');
   const how = `${protocol ?? ''}${port === undefined ? '' : ` ${port}`}`;
   return `kept from ${where} (${how})${(times ?? 1) > 1 ? `, ${count(times)} times` : ''}`;

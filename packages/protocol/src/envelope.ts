@@ -83,7 +83,14 @@ import {
   LimitMemoryRequest,
   LimitMemoryResponse,
 } from './messages/limits.ts';
-import { NetInRequest, NetInResponse, NetOutRequest, NetOutResponse } from './messages/network.ts';
+import {
+  NetInRequest,
+  NetInResponse,
+  NetOutRequest,
+  NetOutResponse,
+  NetRulesRequest,
+  NetRulesResponse,
+} from './messages/network.ts';
 import { ErrorResponse } from './messages/parts.ts';
 import { ProtocolError } from './protocol-error.ts';
 import { BLOCK, VARINT, WireWriter } from './wire.ts';
@@ -125,6 +132,7 @@ export const MessageType = {
   UploadData: 1013,
   UploadEnd: 1014,
   JobPipes: 1015,
+  NetRules: 1016,
   ImageList: 1101,
   ImageImport: 1102,
   ImagePull: 1103,
@@ -176,6 +184,7 @@ export const REQUESTS: Readonly<Record<number, RequestEntry>> = {
   [MessageType.JobResize]: { name: 'JobResize', request: JobResizeRequest, response: EmptyResponse },
   [MessageType.Pause]: { name: 'Pause', request: HandleRequest, response: EmptyResponse },
   [MessageType.Resume]: { name: 'Resume', request: HandleRequest, response: EmptyResponse },
+  [MessageType.NetRules]: { name: 'NetRules', request: NetRulesRequest, response: NetRulesResponse },
   [MessageType.Properties]: { name: 'Properties', request: PropertiesRequest, response: PropertiesResponse },
   [MessageType.InfoMany]: { name: 'InfoMany', request: InfoManyRequest, response: InfoManyResponse },
   [MessageType.Metrics]: { name: 'Metrics', request: MetricsRequest, response: MetricsResponse },

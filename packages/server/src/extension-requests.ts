@@ -18,6 +18,7 @@ import {
   type JobPipesRequest,
   type JobResizeRequest,
   MessageType,
+  type NetRulesRequest,
   type PropertiesRequest,
   type Property,
   type SpawnRequest,
@@ -25,6 +26,7 @@ import {
 import { FILE_HANDLERS } from './file-requests.ts';
 import type { Handler, RequestContext } from './handler.ts';
 import { infoMessage } from './info-message.ts';
+import { egressSpec, netRulesMessage } from './net-rules-message.ts';
 
 /** Reports in one answer: a frame of moderate size each, whatever there is. */
 const REPORTS_PER_ANSWER = 64;
@@ -58,6 +60,15 @@ export const EXTENSION_HANDLERS: Readonly<Record<number, Handler>> = {
   [MessageType.Resume]: async ({ warden }, request: HandleRequest) => {
     await warden.container(request.handle).resume();
     return {};
+  },
+  [MessageType.NetRules]: async ({ warden }, request: NetRulesRequest) => {
+    const container = warden.container(request.handle);
+    const ports = request.remove_ports ?? [];
+    const egress = (request.remove_egress ?? []).map(egressSpec);
+    const isQuestion = ports.length === 0 && egress.length === 0;
+    return netRulesMessage(
+      await (isQuestion ? container.netRules() : container.removeNetRules({ ports, egress })),
+    );
   },
   [MessageType.Properties]: async ({ warden }, request: PropertiesRequest) => {
     const container = warden.container(request.handle);

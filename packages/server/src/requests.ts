@@ -5,7 +5,6 @@ import {
   isWardenError,
   type JobEnd,
   type JobResult,
-  type NetOutSpec,
   type ResourceLimits,
   type SpawnOptions,
 } from '@warden/interface';
@@ -25,7 +24,6 @@ import {
   type ListRequest,
   MessageType,
   type NetInRequest,
-  NetOutProtocol,
   type NetOutRequest,
   type RunRequest,
   type RunResponse,
@@ -35,11 +33,11 @@ import {
   type StreamResponse,
 } from '@warden/protocol';
 import { diskLimitMessage, diskLimitSpec } from './disk-limits.ts';
-import { unknownProtocol } from './error-response.ts';
 import { commandOptions, EXTENSION_HANDLERS, propertiesOf } from './extension-requests.ts';
 import type { Handler, RequestContext } from './handler.ts';
 import { IMAGE_HANDLERS } from './image-requests.ts';
 import { infoMessage } from './info-message.ts';
+import { egressSpec } from './net-rules-message.ts';
 
 /** By type number. A missing one is a defect: the tests compare with the protocol's table. */
 export const HANDLERS: Readonly<Record<number, Handler>> = {
@@ -101,7 +99,7 @@ export const HANDLERS: Readonly<Record<number, Handler>> = {
     return { host_port: hostPort, container_port: containerPort };
   },
   [MessageType.NetOut]: async ({ warden }, request: NetOutRequest) => {
-    await warden.container(request.handle).netOut(netOutSpec(request));
+    await warden.container(request.handle).netOut(egressSpec(request));
     return {};
   },
   [MessageType.CopyIn]: async ({ warden }, request: CopyInRequest) => {
@@ -219,26 +217,4 @@ async function stream(
     // left before its end (the client is gone, or a chunk could not be sent): the generator's own clean-up must run
     await chunks.return(undefined as never);
   }
-}
-
-const PROTOCOLS: ReadonlyMap<number, NonNullable<NetOutSpec['protocol']>> = new Map([
-  [NetOutProtocol.values.TCP, 'tcp'],
-  [NetOutProtocol.values.UDP, 'udp'],
-  [NetOutProtocol.values.ICMP, 'icmp'],
-  [NetOutProtocol.values.ALL, 'all'],
-]);
-
-function netOutSpec(request: NetOutRequest): NetOutSpec {
-  const protocol = PROTOCOLS.get(request.protocol ?? NetOutProtocol.values.TCP);
-  if (protocol === undefined) throw unknownProtocol(request.protocol!);
-  return {
-    network: request.network,
-    port: request.port,
-    portRange: request.port_range,
-    protocol,
-    icmpType: request.icmp_type,
-    icmpCode: request.icmp_code,
-    log: request.log ?? false,
-    ...(request.domain !== undefined && { domain: request.domain }),
-  };
 }

@@ -98,6 +98,62 @@ const MAPPINGS: readonly Mapping[] = [
     answers: [{}],
   },
   {
+    what: 'NetRules, asked for',
+    type: 'NetRules',
+    request: { handle: 'h' },
+    program: {
+      container: {
+        netRules: async () => ({
+          ports: [{ hostPort: 1, containerPort: 2 }],
+          egress: [
+            { protocol: 'udp', network: '192.0.2.0/24', portRange: '3:4', log: true },
+            { protocol: 'icmp', domain: 'a.example', icmpType: 8, icmpCode: 0 },
+            { port: 5 },
+          ],
+        }),
+      },
+    },
+    calls: [['netRules']],
+    answers: [
+      {
+        ports: [{ host_port: 1, container_port: 2 }],
+        egress: [
+          { protocol: 1, network: '192.0.2.0/24', port_range: '3:4', log: true },
+          { protocol: 2, domain: 'a.example', icmp_type: 8, icmp_code: 0 },
+          { protocol: 0, port: 5 },
+        ],
+      },
+    ],
+  },
+  {
+    what: 'NetRules, fewer',
+    type: 'NetRules',
+    request: {
+      handle: 'h',
+      remove_ports: [1, 2],
+      remove_egress: [{ port: 3 }, { protocol: 3, network: '192.0.2.1', log: true, domain: 'a.example' }],
+    },
+    program: { container: { removeNetRules: async () => ({ ports: [], egress: [] }) } },
+    calls: [
+      [
+        'removeNetRules',
+        {
+          ports: [1, 2],
+          egress: [
+            expect.objectContaining({ protocol: 'tcp', port: 3, log: false }),
+            expect.objectContaining({
+              protocol: 'all',
+              network: '192.0.2.1',
+              log: true,
+              domain: 'a.example',
+            }),
+          ],
+        },
+      ],
+    ],
+    answers: [{}],
+  },
+  {
     what: 'InfoMany',
     type: 'InfoMany',
     request: { handles: ['h', 'i'], properties: [{ name: 'a', value: 'b' }] },

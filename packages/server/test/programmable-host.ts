@@ -79,6 +79,8 @@ export class ProgrammableHost implements WardenHost {
       'destroy',
       'netIn',
       'netOut',
+      'netRules',
+      'removeNetRules',
       'copyIn',
       'copyOut',
       'limitMemory',

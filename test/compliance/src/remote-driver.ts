@@ -45,6 +45,7 @@ export async function remoteDriver(host: Namespace, kind: NetworkKind): Promise<
     attach: (spec, state, pid) => call('attach', spec, state, pid),
     mapPort: (spec, state, mapping) => call('mapPort', spec, state, mapping),
     allowEgress: (spec, state, rule) => call('allowEgress', spec, state, rule),
+    ...(local.withdraw && { withdraw: (spec, state, rules) => call('withdraw', spec, state, rules) }),
     setBandwidth: (spec, state, limit) => call('setBandwidth', spec, state, limit),
     bandwidth: (spec, state) => call('bandwidth', spec, state),
     restore: (spec, state, recorded) => call('restore', spec, state, recorded),

@@ -7,7 +7,8 @@ import { Table } from './table.ts';
 import { withWorld } from './with-world.ts';
 import type { World } from './world.ts';
 
-const OPERATIONS = /^(create|destroy|stop|spawn|link|stream|net-in|net-out|limit-[a-z]+|copy-in|copy-out)\./;
+const OPERATIONS =
+  /^(create|destroy|stop|spawn|link|stream|net-in|net-out|net-rules|limit-[a-z]+|copy-in|copy-out)\./;
 const table = new Table('gone-client');
 
 describeWith(['root', 'isolated', 'overlayfs', 'nft'], 'a client that goes away', () => {

@@ -7,7 +7,7 @@ import path from 'node:path';
 import type { ClientContainer, ClientJob } from '@warden/client';
 import { archiveImage, DEFAULT_ROOTFS, OUTSIDE_ADDRESS } from '@warden/test-harness';
 import { expect } from 'vitest';
-import { ALLOWED_PORT, endInit, expectAllowed, type World } from './world.ts';
+import { ALLOWED_PORT, endInit, expectAllowed, expectClosed, type World } from './world.ts';
 
 /** The container something is done to. */
 export const SUBJECT = 'subject';
@@ -189,6 +189,32 @@ const allowing: Case = {
   error: 'answer',
   check: expectAllowed,
 };
+/** Of the pool. */
+const OPEN = { hostPort: 61_500, containerPort: 80 };
+const RULE = { network: OUTSIDE_ADDRESS, port: ALLOWED_PORT, protocol: 'udp' } as const;
+/** `left`: ports that are published after a kill there. */
+const withdrawing = (left: number): Case => ({
+  prepare: async (world) => {
+    await make(world);
+    await subject(world).netIn(OPEN);
+    await subject(world).netOut(RULE);
+  },
+  act: (world) => subject(world).removeNetRules({ ports: [OPEN.hostPort], egress: [RULE] }),
+  after: 'there',
+  ports: left,
+  error: 'answer',
+  check: async (world, box) => {
+    const { ports, egress } = await box.netRules();
+    expect([ports.length, egress.length]).toEqual([left, left]);
+    if (left > 0) await expectAllowed(world, box);
+    await box.removeNetRules({ ports: [OPEN.hostPort], egress: [RULE] });
+    await expectClosed(world, box);
+  },
+  checkRepeated: async (world, box) => {
+    expect(await box.netRules()).toEqual({ ports: [], egress: [] });
+    await expectClosed(world, box);
+  },
+});
 const memory = (inForce: bigint): Case => ({
   prepare: make,
   act: (world) => subject(world).limitMemory(64n * MIB),
@@ -443,6 +469,8 @@ export const SCENARIOS: Readonly<Record<string, readonly Case[]>> = {
   'net-in.map': [publishing(1)],
   'net-out.record': [allowing],
   'net-out.rule': [allowing],
+  'net-rules.withdraw': [withdrawing(1)],
+  'net-rules.record': [withdrawing(0)],
   'limit-memory.watch': [memory(UNLIMITED)],
   'limit-memory.record': [memory(64n * MIB)],
   'limit-memory.apply': [memory(64n * MIB)],

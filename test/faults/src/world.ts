@@ -283,6 +283,14 @@ export async function expectAllowed(world: World, box: ClientContainer): Promise
     .toBeGreaterThan(before);
 }
 
+/** No packet to that port arrives. */
+export async function expectClosed(world: World, box: ClientContainer): Promise<void> {
+  const before = world.seen(ALLOWED_PORT);
+  for (let round = 0; round < 3; round++)
+    await box.run(`printf x > /dev/udp/${OUTSIDE_ADDRESS}/${ALLOWED_PORT}`);
+  expect(world.seen(ALLOWED_PORT)).toBe(before);
+}
+
 /** Ends the init of a container without a daemon, if the number in its directory is still its own. */
 export async function endInit(world: World, directory: string): Promise<void> {
   const init = Number(fs.readFileSync(path.join(directory, 'run/wshd.pid'), 'utf8'));

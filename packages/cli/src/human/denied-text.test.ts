@@ -8,6 +8,8 @@ describe('a denial in words', () => {
     [{ protocol: 'tcp', destination: '192.0.2.1', port: 443, count: 3 }, 'tcp 192.0.2.1:443 (3 times)'],
     [{ protocol: 'icmp', destination: '192.0.2.1', count: 1 }, 'icmp 192.0.2.1'],
     [{ protocol: 'dns', name: 'a.example', count: 1 }, 'dns a.example'],
+    [{ protocol: 'any', count: 1 }, '1 packet: this host only counts them'],
+    [{ protocol: 'any', count: 7 }, '7 packets: this host only counts them'],
     [
       { protocol: 'dns', name: 'a.example', destination: '127.0.0.1', count: 2 },
       'dns a.example, which leads to 127.0.0.1 (2 times)',

@@ -124,6 +124,65 @@ describe('port', () => {
     expect((await warden(fake, ['port', 'box', '80:'])).stderr).toContain("'80:' is no port");
     expect((await warden(fake, ['inspect', 'box'])).stdout).toMatch(/ {2}port +8080 -> 80\n/);
   });
+
+  it('takes one back, and what is not there as well', async () => {
+    await warden(fake, ['port', 'box', '8080:80']);
+    await warden(fake, ['port', 'box', '8081:80']);
+    for (const _ of ['there', 'gone'])
+      expect(await warden(fake, ['port', 'box', '--remove', '8080'])).toEqual({
+        status: 0,
+        stdout: '8081 -> 80\n',
+        stderr: '',
+      });
+    for (const words of [[], ['8081:80']])
+      expect(await warden(fake, ['port', '--remove', 'box', ...words])).toMatchObject({
+        status: 125,
+        stderr: expect.stringContaining('with --remove one port of the host is needed'),
+      });
+    expect((await warden(fake, ['port', 'box', '8080:81'])).stdout).toBe('8080 -> 81\n');
+  });
+});
+
+describe('egress', () => {
+  it('lists, allows and takes back, in the form in which it lists', async () => {
+    expect(await warden(fake, ['egress', 'box'])).toEqual({ status: 0, stdout: '', stderr: '' });
+    const rules = ['192.0.2.7/24:443', 'udp:*.example.org:53-60'];
+    expect((await warden(fake, ['egress', 'box', ...rules])).stdout).toBe(
+      'tcp:192.0.2.0/24:443\nudp:*.example.org:53-60\n',
+    );
+    const logged = await warden(fake, ['egress', '--log', 'box', 'icmp:192.0.2.1:8/0']);
+    const [first, second, third] = logged.stdout.trim().split('\n');
+    expect(third).toBe('icmp:192.0.2.1:8/0  (logged)');
+    expect((await warden(fake, ['egress', 'box', '--jsonl'])).stdout.split('\n')[2]).toBe(
+      '{"protocol":"icmp","network":"192.0.2.1","icmpType":8,"icmpCode":0,"log":true}',
+    );
+    const removal = ['egress', 'box', '--remove', first!, third!.split(' ')[0]!, 'any:1'];
+    for (const _ of ['there', 'gone'])
+      expect(await warden(fake, removal)).toEqual({ status: 0, stdout: `${second}\n`, stderr: '' });
+  });
+
+  it.each([
+    [['box', '--remove'], 'RULE is missing'],
+    [['box', '--remove', '--log', 'any:1'], 'exclude each other'],
+    [['box', 'sctp:192.0.2.1'], "'sctp:192.0.2.1' is no egress rule"],
+    [['box', 'any:1', '192.0.2.300:1'], 'INVALID_SPEC'],
+    [['nobody'], 'UNKNOWN_HANDLE'],
+  ])('%j is refused with what is wrong', async (words, message) => {
+    expect(await warden(fake, ['egress', ...words])).toMatchObject({
+      status: 125,
+      stdout: '',
+      stderr: expect.stringContaining(message),
+    });
+  });
+
+  it('of a new container is given with it', async () => {
+    const kept = ['run', '--name', 'new', '--grace-time', '1h', '--allow', 'any:80', '--allow', 'a.example'];
+    expect((await warden(fake, [...kept, '--', 'true'])).status).toBe(0);
+    expect((await warden(fake, ['egress', 'new'])).stdout).toBe('tcp:any:80\ntcp:a.example\n');
+    expect((await warden(fake, ['run', '--rm', '--allow', 'no rule:', '--', 'true'])).stderr).toContain(
+      'is no egress rule',
+    );
+  });
 });
 
 describe('events', () => {

@@ -2,8 +2,9 @@
 
 import path from 'node:path';
 import type { ClientContainer, ClientJob } from '@warden/client';
-import { type CreateSpec, isWardenError } from '@warden/interface';
+import { type CreateSpec, isWardenError, type NetOutSpec } from '@warden/interface';
 import { CommandError } from '../command-error.ts';
+import { parseEgress } from '../human/egress-text.ts';
 import { shown } from '../human/shown.ts';
 import { parseDuration, parsePairs, parseSize, parseWhole } from '../human/units.ts';
 import { tell, writeOne } from '../human/write-answer.ts';
@@ -46,6 +47,12 @@ export const run: Word = {
       text: 'Forward a port of the host to one of the container.',
     },
     {
+      name: 'allow',
+      value: 'RULE',
+      isMany: true,
+      text: 'Let it reach this, as 192.0.2.0/24:443 or registry.example.org:443 (see egress).',
+    },
+    {
       name: 'label',
       short: 'l',
       value: 'NAME=VALUE',
@@ -61,6 +68,7 @@ export const run: Word = {
     ['warden run --rm -- id', "in a container of the daemon's own root file system"],
     ['warden run --rm --image busybox -it -- sh', 'a shell on an image'],
     ['warden run --rm --memory 64m --timeout 30s -v "$PWD:/work" -w /work -- python3 job.py', 'with limits'],
+    ['warden run --rm --allow registry.example.org:443 -- ./fetch', 'that, and nothing else, can be reached'],
     ['warden run --name web -p 8080:80 -d --grace-time 24h -- ./serve', 'in the background'],
   ],
   async run(given, context) {
@@ -105,6 +113,7 @@ export const run: Word = {
 interface Wishes {
   readonly spec: CreateSpec;
   readonly ports: readonly Published[];
+  readonly egress: readonly NetOutSpec[];
   readonly memory?: bigint;
   readonly diskBytes?: bigint;
   readonly shares?: bigint;
@@ -135,6 +144,7 @@ function wishesOf(given: Given): Wishes {
       ...(given.has('rm') ? { graceTime: 0 } : grace !== undefined && { graceTime: graceTime(grace) }),
     },
     ports: given.values('publish').map((text) => parsePublished(text, '--publish')),
+    egress: given.values('allow').map((text) => parseEgress(text)),
     ...(memory !== undefined && { memory: parseSize(memory, '--memory') }),
     ...(disk !== undefined && { diskBytes: parseSize(disk, '--disk') }),
     ...(shares !== undefined && { shares: BigInt(parseWhole(shares, '--cpu-shares', [2, 262_144])) }),
@@ -153,10 +163,11 @@ function bindMount(text: string): NonNullable<CreateSpec['bindMounts']>[number] 
 }
 
 async function prepare(box: ClientContainer, wishes: Wishes, context: WordContext): Promise<void> {
-  const { memory, diskBytes, shares, ports } = wishes;
+  const { memory, diskBytes, shares, ports, egress } = wishes;
   if (memory !== undefined) await box.limitMemory(memory);
   if (diskBytes !== undefined) await box.limitDisk({ blockHard: (diskBytes + 1023n) / 1024n });
   if (shares !== undefined) await box.limitCpu(shares);
+  for (const rule of egress) await box.netOut(rule);
   for (const wanted of ports) {
     const { hostPort, containerPort } = await box.netIn(wanted);
     if (wanted.hostPort === undefined)

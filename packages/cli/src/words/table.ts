@@ -2,6 +2,7 @@
 import { attach } from './attach.ts';
 import { completion } from './completion.ts';
 import { cp } from './cp.ts';
+import { egress } from './egress.ts';
 import { events } from './events.ts';
 import { exec } from './exec.ts';
 import { FOREIGN_WORDS } from './foreign.ts';
@@ -19,6 +20,7 @@ export const WORDS: readonly Word[] = [
   attach,
   completion,
   cp,
+  egress,
   events,
   exec,
   ...FOREIGN_WORDS,

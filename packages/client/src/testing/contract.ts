@@ -317,6 +317,37 @@ const CONTAINER: readonly ContractCase[] = [
     await box.netOut({ domain: '*.example.org', port: 443 });
     await refused(box.netOut({ domain: 'no name', port: 443 }), 'INVALID_SPEC', 'a name that is none');
   }),
+  inContainer('lists what is open, and takes it back as often as it is told', async (box) => {
+    assert.deepEqual(await box.netRules(), { ports: [], egress: [] });
+    const first = { protocol: 'tcp', network: '203.0.113.0/24', port: 443 } as const;
+    const second = { protocol: 'udp', domain: '*.example.org', portRange: '53:60', log: true } as const;
+    const third = { protocol: 'icmp', network: '203.0.113.1-203.0.113.6', icmpType: 8, icmpCode: 0 } as const;
+    for (const rule of [first, second, third, first]) await box.netOut(rule);
+    const [one, other] = [await box.netIn({ containerPort: 80 }), await box.netIn({ containerPort: 81 })];
+    const all = { ports: [one, other], egress: [first, second, third, first] };
+    assert.deepEqual(await box.netRules(), all);
+    await refused(
+      box.removeNetRules({ ports: [one.hostPort], egress: [first, { port: 443, network: 'nowhere' }] }),
+      'INVALID_SPEC',
+      'a removal of what is no rule',
+    );
+    assert.deepEqual(await box.removeNetRules({ ports: [1], egress: [{ port: 443 }] }), all);
+    // written in another way, and without saying whether it logs
+    const { log: _log, ...quiet } = second;
+    const left = { ports: [other], egress: [third] };
+    const going = {
+      ports: [one.hostPort],
+      egress: [{ network: '203.0.113.77/24', portRange: '443' }, quiet],
+    };
+    assert.deepEqual(await box.removeNetRules(going), left);
+    assert.deepEqual(await box.removeNetRules(going), left);
+    assert.deepEqual((await box.info()).ports, [other]);
+    assert.deepEqual(await box.removeNetRules({ ports: [other.hostPort], egress: left.egress }), {
+      ports: [],
+      egress: [],
+    });
+    assert.deepEqual(await box.netRules(), { ports: [], egress: [] });
+  }),
   inContainer(
     'stands still while it is paused, and goes on',
     async (box) => {
@@ -439,6 +470,22 @@ const FILES: readonly ContractCase[] = [
     await files.write('/tmp/greeting', 'third');
     assert.equal((await files.stat('/tmp/greeting')).mode, 0o600);
     assert.equal(await files.readText('/tmp/greeting', { offset: 1n, length: 3n }), 'hir');
+  }),
+  inContainer('shares one signal between many operations without a warning', async ({ files }) => {
+    const warnings: string[] = [];
+    const note = (warning: Error): void => void warnings.push(`${warning.name}: ${warning.message}`);
+    process.on('warning', note);
+    try {
+      const { signal } = new AbortController();
+      const many = Array.from({ length: 40 }, (_, at) => `/tmp/${at}`);
+      await Promise.all(many.map((path) => files.write(path, path, { signal })));
+      const read = await Promise.all(many.map((path) => files.readText(path, { signal })));
+      assert.deepEqual(read, many);
+      await delay(0); // a warning is emitted a turn later
+      assert.deepEqual(warnings, []);
+    } finally {
+      process.off('warning', note);
+    }
   }),
   inContainer('carries large files both ways', async ({ files }) => {
     const pieces = Array.from({ length: 30 }, (_, at) => new Uint8Array(100_003).fill(at));

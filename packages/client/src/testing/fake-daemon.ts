@@ -1,6 +1,7 @@
 /** What a fake daemon knows: containers, jobs, and who wants to hear of events. */
 import type { ContainerEvent, ContainerState, Properties, TerminalSize } from '@warden/interface';
 import { PROPERTY_LIMITS, WardenError } from '@warden/interface';
+import type { NetRule, PublishedPort } from '@warden/protocol';
 import { FakeFiles } from './fake-files.ts';
 import { FakeJob, type FakeJobSpec } from './fake-job.ts';
 import { FAKE_PROGRAMS, type FakeProgram, fakeShell } from './fake-programs.ts';
@@ -31,7 +32,9 @@ export class FakeContainer {
     bandwidth: undefined,
   };
   /** Published ones, as on the wire. */
-  readonly ports: { readonly host_port: number; readonly container_port: number }[] = [];
+  ports: readonly PublishedPort[] = [];
+  /** As on the wire, oldest first. */
+  egress: readonly NetRule[] = [];
   timer: NodeJS.Timeout | undefined;
 
   constructor(handle: string, graceTime: number | undefined, properties: Properties) {
@@ -136,6 +139,7 @@ export class FakeDaemon {
     clearTimeout(container.timer);
     await this.stop(container);
     if (!this.containers.delete(container.handle)) return;
+    for (const { host_port } of container.ports) this.ports.delete(host_port);
     this.totals.destroyed += 1n;
     this.publish(container, { type: 'destroyed' });
   }

@@ -15,13 +15,16 @@ import {
   MessageType,
   type NetInRequest,
   type NetOutRequest,
+  type NetRulesRequest,
   type PropertiesRequest,
+  type PublishedPort,
   type RunRequest,
   type SpawnRequest,
 } from '@warden/protocol';
 import { propertiesOf } from '../answer-values.ts';
 import { checkTerminal, type FakeContainer, type FakeDaemon } from './fake-daemon.ts';
 import type { FakeEnd, FakeJob } from './fake-job.ts';
+import { fakeRule, isSameRule } from './fake-net-rules.ts';
 
 /** Who asks, and how long. */
 export interface FakeCall {
@@ -117,18 +120,24 @@ export const FAKE_HANDLERS: Readonly<Record<number, FakeHandler>> = {
       });
     call.daemon.ports.add(port);
     const published = { host_port: port, container_port: container_port ?? port };
-    container.ports.push(published);
+    container.ports = [...container.ports, published];
     return published;
   },
-  [MessageType.NetOut]: (call, { handle, network, port, port_range, domain }: NetOutRequest) => {
-    find(call, handle).requireState('active');
-    const isNetwork = network === undefined || /^[\d.]+(\/\d{1,2}|-[\d.]+)?$/.test(network);
-    const isDomain = domain === undefined || /^(\*\.)?[\w-]+(\.[\w-]+)*$/.test(domain);
-    const isAbout = [network, port, port_range, domain].some((field) => field !== undefined);
-    if (isNetwork && isDomain && isAbout) return {};
-    throw new WardenError('INVALID_SPEC', `no network, port or range: ${network ?? ''}`, {
-      fields: { operation: 'net out', object: network },
-    });
+  [MessageType.NetOut]: (call, { handle, ...rule }: NetOutRequest) => {
+    const container = find(call, handle);
+    container.requireState('active');
+    container.egress = [...container.egress, fakeRule(rule)];
+    return {};
+  },
+  [MessageType.NetRules]: (call, { handle, remove_ports = [], remove_egress = [] }: NetRulesRequest) => {
+    const container = find(call, handle);
+    container.requireState('active', 'stopped');
+    const going = remove_egress.map(fakeRule);
+    const isGoing = ({ host_port }: PublishedPort): boolean => remove_ports.includes(host_port);
+    for (const { host_port } of container.ports.filter(isGoing)) call.daemon.ports.delete(host_port);
+    container.ports = container.ports.filter((port) => !isGoing(port));
+    container.egress = container.egress.filter((rule) => !going.some((one) => isSameRule(one, rule)));
+    return { ports: container.ports, egress: container.egress };
   },
   [MessageType.LimitMemory]: (call, { handle, limit_in_bytes }: LimitMemoryRequest) => {
     const container = find(call, handle);

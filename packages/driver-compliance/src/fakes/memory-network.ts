@@ -85,6 +85,7 @@ export function memoryNetwork(options: { readonly table: LinkTable }): DriverFac
       closedInbound: true,
       // no name leads anywhere here, so that a rule about one opens nothing
       namedEgress: true,
+      withdrawal: true,
     },
     probe: async () => ({ ok: true }),
     setup: async () => {},
@@ -126,6 +127,12 @@ export function memoryNetwork(options: { readonly table: LinkTable }): DriverFac
     },
     allowEgress: async (spec, _state, rule) => {
       link(spec).egress.unshift(rule);
+    },
+    withdraw: async (spec, _state, { kept }) => {
+      const { mappings, egress } = link(spec);
+      mappings.clear();
+      for (const mapping of kept.mappings) mappings.set(mapping.hostPort, mapping);
+      egress.splice(0, egress.length, ...kept.egress.toReversed());
     },
     setBandwidth: async (spec, _state, limit) => {
       for (const what of ['rate', 'burst'] as const) {

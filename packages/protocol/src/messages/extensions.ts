@@ -37,6 +37,7 @@ export const FEATURES: readonly string[] = [
   'images',
   'egress-domain',
   'live-output',
+  'net-rules',
 ];
 
 /** Words; a client ignores those it does not know. */

@@ -1,7 +1,8 @@
 /** Ports and egress (spec protocol.md 8). */
 
-import { type MessageDescriptor, message, optional, required } from '../descriptor.ts';
+import { type MessageDescriptor, message, optional, repeated, required } from '../descriptor.ts';
 import { NetOutProtocol } from './enums.ts';
+import { PublishedPort } from './parts.ts';
 
 /** Makes a port of the host lead into a container. */
 export interface NetInRequest {
@@ -65,3 +66,38 @@ export const NetOutRequest: MessageDescriptor<NetOutRequest> = message(
 export type NetOutResponse = Readonly<Record<never, never>>;
 /** The fields of {@link NetOutResponse} for the codec. */
 export const NetOutResponse: MessageDescriptor<NetOutResponse> = message('NetOutResponse');
+
+/** Extension: an egress rule, as NetOut makes it. */
+export type NetRule = Omit<NetOutRequest, 'handle'>;
+/** The fields of {@link NetRule} for the codec: those of {@link NetOutRequest}, by the same numbers. */
+export const NetRule: MessageDescriptor<NetRule> = message(
+  'NetRule',
+  ...NetOutRequest.fields.filter(({ name }) => name !== 'handle'),
+);
+
+/** Extension: takes ports and rules away, and asks for those that are left. Without any: only asks. */
+export interface NetRulesRequest {
+  readonly handle: string;
+  /** Ports of the host. */
+  readonly remove_ports?: readonly number[] | undefined;
+  readonly remove_egress?: readonly NetRule[] | undefined;
+}
+/** The fields of {@link NetRulesRequest} for the codec. */
+export const NetRulesRequest: MessageDescriptor<NetRulesRequest> = message(
+  'NetRulesRequest',
+  required(1, 'handle', 'string'),
+  repeated(2, 'remove_ports', 'uint32'),
+  repeated(3, 'remove_egress', 'message', { message: NetRule }),
+);
+
+/** All there are now, oldest first. */
+export interface NetRulesResponse {
+  readonly ports?: readonly PublishedPort[] | undefined;
+  readonly egress?: readonly NetRule[] | undefined;
+}
+/** The fields of {@link NetRulesResponse} for the codec. */
+export const NetRulesResponse: MessageDescriptor<NetRulesResponse> = message(
+  'NetRulesResponse',
+  repeated(1, 'ports', 'message', { message: PublishedPort }),
+  repeated(2, 'egress', 'message', { message: NetRule }),
+);

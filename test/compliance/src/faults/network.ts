@@ -116,6 +116,24 @@ export const NETWORK_FAULTS: readonly Fault<'network'>[] = [
     },
   },
   { name: 'release removes nothing', members: () => ({ release: async () => {} }) },
+  { name: 'nothing is taken back', members: () => ({ withdraw: async () => {} }) },
+  {
+    name: 'ports are not taken back',
+    members: (driver) => ({
+      withdraw: async (spec, state, { withdrawn, kept }) => {
+        const mappings = [...kept.mappings, ...withdrawn.mappings];
+        await driver.withdraw?.(spec, state, { withdrawn, kept: { ...kept, mappings } });
+      },
+    }),
+  },
+  {
+    name: 'what is kept is taken back too',
+    members: (driver) => ({
+      withdraw: async (spec, state, { withdrawn }) => {
+        await driver.withdraw?.(spec, state, { withdrawn, kept: { mappings: [], egress: [] } });
+      },
+    }),
+  },
   {
     name: 'release fails where nothing is',
     members: (driver) => ({

@@ -1,0 +1,51 @@
+/** Egress rules as they are typed and shown: `[PROTOCOL:]DESTINATION[:PORTS]`. */
+import type { NetOutSpec } from '@warden/interface';
+import { CommandError } from '../command-error.ts';
+import { shown } from './shown.ts';
+
+/** Any address. */
+const ANY = 'any';
+const FORM =
+  'write [PROTOCOL:]DESTINATION[:PORTS], as 192.0.2.0/24:443, udp:192.0.2.53:53, registry.example.org:443 or any:8000-8010';
+
+/** Errors: `CommandError`. Whether there are such networks and names is the daemon's to say. */
+export function parseEgress(text: string, log = false): NetOutSpec {
+  const match = /^(?:(tcp|udp|icmp|all):)?([^:]+)(?::([0-9]+(?:[-/][0-9]+)?))?$/.exec(text);
+  if (match === null) throw new CommandError(`'${shown(text)}' is no egress rule; ${FORM}`);
+  const [, protocol = 'tcp', destination = '', detail] = match;
+  return {
+    protocol: protocol as NonNullable<NetOutSpec['protocol']>,
+    ...destinationOf(destination),
+    ...(detail !== undefined && detailOf(detail, protocol, text)),
+    ...(log && { log }),
+  };
+}
+
+function destinationOf(text: string): NetOutSpec {
+  if (text === ANY) return {};
+  if (/^[\d./-]+$/.test(text)) return { network: text };
+  const [domain = '', network] = text.split('@', 2);
+  return { domain, ...(network !== undefined && { network }) };
+}
+
+function detailOf(detail: string, protocol: string, text: string): NetOutSpec {
+  const [first, last] = detail.split(/[-/]/).map(Number) as [number, number | undefined];
+  const isIcmp = protocol === 'icmp';
+  if (isIcmp ? detail.includes('-') : detail.includes('/'))
+    throw new CommandError(
+      `'${shown(text)}': ${isIcmp ? 'of ICMP there are TYPE and TYPE/CODE' : 'a range of ports is FIRST-LAST'}`,
+    );
+  if (isIcmp) return { icmpType: first, ...(last !== undefined && { icmpCode: last }) };
+  return last === undefined ? { port: first } : { portRange: `${first}:${last}` };
+}
+
+/** What {@link parseEgress} takes. */
+export function egressText({ protocol = 'tcp', network, domain, ...rest }: NetOutSpec): string {
+  const destination = domain === undefined ? (network ?? ANY) : [domain, network].filter(Boolean).join('@');
+  const { port, portRange, icmpType, icmpCode } = rest;
+  const details = [
+    portRange?.replace(':', '-') ?? port,
+    icmpType === undefined || icmpCode === undefined ? icmpType : `${icmpType}/${icmpCode}`,
+  ].filter((detail) => detail !== undefined);
+  return shown([protocol, destination, ...details].join(':'));
+}
