@@ -121,9 +121,19 @@ function checkNode() {
 
 const UNATTENDED = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
 
-function installationOf(entries) {
-  const names = entries.map((entry) => entry.package).join(' ');
-  return `apt-get update && apt-get install -y --no-install-recommends ${names}`;
+/** Tests of what is not there are skipped. Nothing is waited for: the lists of packages are taken as they are. */
+function tryOptional(entries) {
+  if (entries.length === 0 || !isRoot || !fs.existsSync('/etc/debian_version')) return;
+  const names = entries.map((entry) => entry.package);
+  const options = [
+    '-y',
+    '--no-install-recommends',
+    '-o',
+    'Acquire::http::Timeout=10',
+    '-o',
+    'Acquire::Retries=0',
+  ];
+  spawnSync('apt-get', ['install', ...options, ...names], { stdio: 'ignore', env: UNATTENDED });
 }
 
 /** `refuse` is told what is wrong when packages are missing and cannot be installed. */
@@ -131,14 +141,17 @@ function ensureSystemPackages(tasks, refuse = fail) {
   const absent = SYSTEM_PACKAGES.filter(
     (entry) => entry.for.some((task) => tasks.includes(task)) && !isPresent(entry),
   );
-  const optional = absent.filter(({ isOptional }) => isOptional);
-  // their tests are skipped where they cannot be had
-  if (optional.length > 0 && isRoot && fs.existsSync('/etc/debian_version'))
-    spawnSync('sh', ['-c', installationOf(optional)], { stdio: 'ignore', env: UNATTENDED, timeout: 300_000 });
-  const missing = absent.filter(({ isOptional }) => !isOptional);
+  ensureNeeded(
+    absent.filter(({ isOptional }) => !isOptional),
+    refuse,
+  );
+  tryOptional(absent.filter(({ isOptional }) => isOptional));
+}
+
+function ensureNeeded(missing, refuse) {
   if (missing.length === 0) return;
   const names = missing.map((entry) => entry.package);
-  const command = installationOf(missing);
+  const command = `apt-get update && apt-get install -y --no-install-recommends ${names.join(' ')}`;
   if (!isRoot || !fs.existsSync('/etc/debian_version')) {
     const needed = missing.filter((entry) => entry.for.includes('build'));
     const text = `missing system packages: ${names.join(' ')}\ninstall them with:\n  ${isRoot ? '' : 'sudo '}sh -c '${command}'`;

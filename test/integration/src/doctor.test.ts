@@ -46,6 +46,17 @@ describeWith(['root', 'isolated', 'overlayfs'], 'the doctor', () => {
     expect(stderr).toBe('');
     const diagnosis = JSON.parse(stdout);
     expect(status).toBe(diagnosis.usable ? 0 : 1);
+    const packets = diagnosis.host.find(
+      ({ subject }: { subject: string }) => subject === 'packets that are refused',
+    );
+    expect(packets).toMatchObject(
+      packets.ok
+        ? { found: 'told one by one' }
+        : {
+            found: expect.stringMatching(/^(only counted|not told): ./),
+            advice: expect.stringContaining('nfnetlink_log'),
+          },
+    );
     const tried = diagnosis.drivers.map(
       (one: { role: string; driver: string }) => `${one.role} ${one.driver}`,
     );

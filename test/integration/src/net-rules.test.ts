@@ -19,7 +19,9 @@ const ECHO = `
 import socketserver, sys, threading
 class Echo(socketserver.StreamRequestHandler):
     def handle(self):
-        for line in self.rfile: self.wfile.write(line)
+        try:
+            for line in self.rfile: self.wfile.write(line)
+        except OSError: pass
 class Server(socketserver.ThreadingTCPServer): allow_reuse_address = True; daemon_threads = True
 for port in (7001, 7002): threading.Thread(target=Server(('0.0.0.0', port), Echo).serve_forever, daemon=True).start()
 print('ready', flush=True); threading.Event().wait()
