@@ -11,6 +11,7 @@
 /* what it keeps for the end of an archive that never comes */
 #include "../unpack/layer.c"
 
+#include <limits.h>
 #include <sys/mman.h>
 
 #define BLOCK 512

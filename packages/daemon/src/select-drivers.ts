@@ -1,6 +1,7 @@
 /**
  * Chooses the drivers: every concrete driver of warden is named here and nowhere else. Each candidate is probed for real; the
- * first that works is taken, and the choice is logged with the reasons against the others.
+ * first that works is taken, and the choice is logged with the reasons against the others. The roles know nothing of each other and are
+ * probed at the same time: the probe of init waits for processes, that of an image for a program, and the others keep the thread busy.
  */
 
 import { cgroups, noCgroups } from '@warden/cgroup';
@@ -13,6 +14,7 @@ import {
   type DriverFactory,
   type FilesystemDriver,
   type InitDriver,
+  type LogFields,
   type Logger,
   type NetworkDriver,
   type ProbeResult,
@@ -76,12 +78,26 @@ export async function selectDrivers(
   components: DriverComponents,
   given: GivenDrivers = {},
 ): Promise<{ drivers: DriverSet; trials: readonly Trial[] }> {
-  const trials: Trial[] = [];
-  const drivers = await chooseAll(
-    { configuration, components, depot: configuration.server.container_depot_path },
-    async (role) => chooseOne(await withForeign(role, given), components, trials),
-  );
-  return { drivers, trials };
+  const choices: Choice[] = [];
+  const log = components.logger.child('drivers');
+  const choose: Choose = async (role) => {
+    const choice: Choice = { trials: [] };
+    choices.push(choice); // before anything is waited for: in the order of the roles
+    return chooseOne(await withForeign(role, given), components, choice);
+  };
+  try {
+    const depot = configuration.server.container_depot_path;
+    const drivers = await chooseAll({ configuration, components, depot }, choose);
+    return { drivers, trials: choices.flatMap(({ trials }) => trials) };
+  } finally {
+    for (const { chosen } of choices) if (chosen !== undefined) log.info('driver-chosen', chosen);
+  }
+}
+
+/** What was found out about a role's candidates, told when all roles are done. */
+interface Choice {
+  readonly trials: Trial[];
+  chosen?: LogFields;
 }
 
 /** Probes every candidate, with layers below `depot`, and tells which would be chosen. Never throws because none works. */
@@ -90,12 +106,15 @@ export async function surveyDrivers(
   components: DriverComponents,
   depot: string,
 ): Promise<readonly Trial[]> {
-  const trials: Trial[] = [];
-  const { network } = await chooseAll({ configuration, components, depot }, async (role) =>
-    surveyOne(await withForeign(role, {}), components, trials),
-  );
+  const choices: Trial[][] = [];
+  const choose: Choose = async (role) => {
+    const trials: Trial[] = [];
+    choices.push(trials);
+    return surveyOne(await withForeign(role, {}), components, trials);
+  };
+  const { network } = await chooseAll({ configuration, components, depot }, choose);
   await network.close();
-  return trials;
+  return choices.flat();
 }
 
 type Choose = <T extends { readonly name: string }>(role: Role<T>) => Promise<T>;
@@ -110,7 +129,7 @@ async function chooseAll({ configuration, components, depot }: Place, choose: Ch
   const { drivers: wanted, server } = configuration;
   const name = wanted.name;
   if (isInsecure(configuration)) return insecureDrivers(choose);
-  const init = await choose<InitDriver>({
+  const init = choose<InitDriver>({
     role: 'init',
     wanted: 'auto',
     candidates: {
@@ -123,7 +142,7 @@ async function chooseAll({ configuration, components, depot }: Place, choose: Ch
     },
     probe: (driver) => driver.probe(),
   });
-  const filesystem = await choose<FilesystemDriver>({
+  const filesystem = choose<FilesystemDriver>({
     role: 'filesystem',
     wanted: wanted.filesystem,
     candidates: {
@@ -133,14 +152,14 @@ async function chooseAll({ configuration, components, depot }: Place, choose: Ch
     },
     probe: (driver) => driver.probe(depot),
   });
-  const network = await choose<NetworkDriver>({
+  const network = choose<NetworkDriver>({
     role: 'network',
     wanted: wanted.network,
     candidates: { nftables: () => nftablesNetwork(nftablesOptions(wanted)), none: () => noNetwork() },
     explicitOnly: ['none'],
     probe: (driver) => driver.probe(),
   });
-  const cgroup = await choose<CgroupDriver>({
+  const cgroup = choose<CgroupDriver>({
     role: 'cgroup',
     wanted: wanted.cgroup,
     candidates: { auto: () => cgroups({ prefix: name }), none: () => noCgroups() },
@@ -156,7 +175,7 @@ async function chooseAll({ configuration, components, depot }: Place, choose: Ch
     none: () => noQuota(),
   };
   const isEnabled = server.quota.disk_quota_enabled === true;
-  const quota = await choose<QuotaDriver>({
+  const quota = choose<QuotaDriver>({
     role: 'quota',
     wanted: isEnabled ? wanted.quota : 'none',
     candidates: quotas,
@@ -164,9 +183,24 @@ async function chooseAll({ configuration, components, depot }: Place, choose: Ch
     probe: (driver) => driver.probe(depot),
     advice: 'or run without disk limits: server.quota.disk_quota_enabled: false',
   });
-  if (isEnabled && wanted.quota === 'auto') warnOfQuota(quota, components.logger);
+  const chosen = await allInOrder([init, filesystem, network, cgroup, quota] as const);
+  if (isEnabled && wanted.quota === 'auto') warnOfQuota(chosen[4], components.logger);
   const earlier = Object.values(quotas).map((make) => make()(componentsFor('quota', components)));
-  return { init, filesystem, network, cgroup, quota: quotaByRecord(quota, earlier) };
+  return {
+    init: chosen[0],
+    filesystem: chosen[1],
+    network: chosen[2],
+    cgroup: chosen[3],
+    quota: quotaByRecord(chosen[4], earlier),
+  };
+}
+
+/** Waits for each, whatever becomes of the others: no probe is left behind. Of several errors the first in the order given is thrown. */
+async function allInOrder<T extends readonly Promise<unknown>[]>(
+  running: T,
+): Promise<{ -readonly [K in keyof T]: Awaited<T[K]> }> {
+  await Promise.allSettled(running);
+  return await Promise.all(running);
 }
 
 /** The original kept disk limits by user quota; whoever brings its configuration is told what differs (DECISIONS). */
@@ -283,22 +317,17 @@ async function surveyOne<T extends { readonly name: string }>(
 async function chooseOne<T extends { readonly name: string }>(
   role: Role<T>,
   components: DriverComponents,
-  trials: Trial[],
+  choice: Choice,
 ): Promise<T> {
-  const log = components.logger.child('drivers');
   const names = namesOf(role);
   const reasons: string[] = [];
   for (const name of names) {
     const driver = role.candidates[name]!()(componentsFor(role.role, components));
     const result = await role.probe(driver);
-    trials.push({ role: role.role, driver: driver.name, result, chosen: result.ok });
+    choice.trials.push({ role: role.role, driver: driver.name, result, chosen: result.ok });
     if (result.ok) {
-      log.info('driver-chosen', {
-        role: role.role,
-        driver: driver.name,
-        detail: result.detail,
-        rejected: reasons,
-      });
+      const { detail } = result;
+      choice.chosen = { role: role.role, driver: driver.name, detail, rejected: reasons };
       return driver;
     }
     reasons.push(`${driver.name}: ${result.reason}`);

@@ -46,7 +46,10 @@ export interface RunningDaemon {
   drain(): Promise<void>;
 }
 
-const { version } = createRequire(import.meta.url)('../package.json') as { readonly version: string };
+/** Only those who watch the daemon are told. */
+function readVersion(): string {
+  return (createRequire(import.meta.url)('../package.json') as { readonly version: string }).version;
+}
 
 /** What the assembler brings itself. */
 export interface GivenParts extends GivenDrivers {
@@ -96,7 +99,9 @@ export async function startDaemon(
     if (given.clientSocket === undefined) await requireFreePath(settings.unix_domain_path);
     // early, so that whoever watches sees a daemon that starts; closed last of all but the locks
     const watchers = new Watchers({
-      version,
+      get version() {
+        return readVersion();
+      },
       depot,
       socketMode: configuration.monitoring.socket_permissions,
     });

@@ -11,7 +11,7 @@ import {
   type RootfsSpec,
   WardenError,
 } from '@warden/interface';
-import { removeTree, tryMount } from '@warden/native';
+import { removeTree, tryMountBeside } from '@warden/native';
 
 const LAYER = 'tmp/rootfs';
 /** They separate branches and options, and aufs knows no escape for them. */
@@ -42,7 +42,7 @@ class AufsDriver implements FilesystemDriver {
       const spec: RootfsSpec = { id: '00000000000', directory, base };
       await this.prepare(spec);
       const [mount] = this.mounts(spec) as [Mount];
-      const result = tryMount(
+      const result = await tryMountBeside(
         { type: 'aufs', source: 'none', target, flags: 0, data: mount.options.join(',') },
         'write',
       );

@@ -16,7 +16,7 @@ import {
   type RootfsSpec,
   WardenError,
 } from '@warden/interface';
-import { MS, removeTree, tryMount } from '@warden/native';
+import { MS, removeTree, tryMountBeside } from '@warden/native';
 import { copyTree } from './copy-tree.ts';
 import { resolveInside } from './resolve-inside.ts';
 
@@ -47,7 +47,10 @@ class BindDriver implements FilesystemDriver {
         string,
       ];
       for (const one of [source, target]) fs.mkdirSync(one);
-      const result = tryMount({ type: 'none', source, target, flags: MS.BIND, data: '' }, 'write');
+      const result = await tryMountBeside(
+        { type: 'none', source, target, flags: MS.BIND, data: '' },
+        'write',
+      );
       return result.ok
         ? { ok: true }
         : { ok: false, reason: `a bind mount in ${depot} fails at ${result.step}: ${result.errno}` };

@@ -12,7 +12,7 @@ import {
   type RootfsSpec,
   WardenError,
 } from '@warden/interface';
-import { removeTree, tryMount } from '@warden/native';
+import { removeTree, tryMountBeside } from '@warden/native';
 import { MAX_DATA_BYTES, overlayOptions } from './mount-data.ts';
 import { type OverlayfsOptions, optionWords } from './mount-options.ts';
 
@@ -56,7 +56,7 @@ class OverlayfsDriver implements FilesystemDriver {
       const spec: RootfsSpec = { id: '00000000000', directory: directory!, base: base! };
       makeLayers(spec);
       const [mount] = this.mounts(spec);
-      const result = tryMount(
+      const result = await tryMountBeside(
         { type: 'overlay', source: 'overlay', target: target!, flags: 0, data: mount!.options.join(',') },
         'write',
       );

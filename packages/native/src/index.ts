@@ -44,8 +44,16 @@ export {
 } from './files.ts';
 export { libraryPath } from './load-library.ts';
 export { attachLoopDevice, growLoopDevice } from './loop-device.ts';
-export type { MountCall } from './mounts.ts';
-export { MS, mountFilesystem, openReadOnly, shutDownFilesystem, tryMount, unmount } from './mounts.ts';
+export type { MountCall, MountTrial } from './mounts.ts';
+export {
+  MS,
+  mountFilesystem,
+  openReadOnly,
+  shutDownFilesystem,
+  tryMount,
+  tryMountBeside,
+  unmount,
+} from './mounts.ts';
 export {
   interfaceIndex,
   NETLINK_NETFILTER,

@@ -198,8 +198,10 @@ export async function callOnThread<N extends keyof NativeLibrary>(
   const { async: start } = native()[name] as unknown as {
     async(...all: readonly unknown[]): void;
   };
+  const held: unknown[] = [...parameters]; // C looks at buffers until it answers
   return await new Promise((resolve, reject) => {
     start(...parameters, (error: Error | null, result: ReturnType<NativeLibrary[N]>) => {
+      held.length = 0;
       if (error) reject(error);
       else resolve(result);
     });
@@ -236,10 +238,12 @@ function load(path: string): NativeLibrary {
 export function libraryPath(): string {
   const override = process.env.WARDEN_NATIVE_LIBRARY;
   // An override that does not exist is a mistake to tell, not to paper over with another build.
-  const candidates = override ? [resolve(override)] : [ownPrebuilt(), platformPackage()];
-  const found = candidates.find((path) => path !== undefined && existsSync(path));
-  if (found !== undefined) return found;
-  const tried = candidates.map((path) => path ?? platformPackageName());
+  const places = override ? [() => resolve(override)] : [ownPrebuilt, platformPackage];
+  for (const place of places) {
+    const path = place();
+    if (path !== undefined && existsSync(path)) return path;
+  }
+  const tried = places.map((place) => place() ?? platformPackageName());
   throw new WardenError(
     'UNSUPPORTED',
     `load-library ${FILE_NAME}: not found for ${process.platform}-${process.arch} (tried ${tried.join(', ')}); build it or set WARDEN_NATIVE_LIBRARY`,

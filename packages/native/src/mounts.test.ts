@@ -22,6 +22,7 @@ import {
   openReadOnly,
   shutDownFilesystem,
   tryMount,
+  tryMountBeside,
   unmount,
 } from './mounts.ts';
 
@@ -128,35 +129,62 @@ describe.runIf(inOwnNamespaces)('mountFilesystem and unmount', () => {
   });
 });
 
-describe.runIf(inOwnNamespaces)('tryMount', () => {
-  it('tells success and leaves nothing', () => {
+const TRIALS = [
+  ['tryMount', async (...call: Parameters<typeof tryMount>) => tryMount(...call)],
+  ['tryMountBeside', tryMountBeside],
+] as const;
+
+describe.runIf(inOwnNamespaces).each(TRIALS)('%s', (_name, attempt) => {
+  it('tells success and leaves nothing', async () => {
     const before = mountTable();
-    expect(tryMount(tmpfs)).toEqual({ ok: true });
-    expect(tryMount(tmpfs, 'write')).toEqual({ ok: true });
+    expect(await attempt(tmpfs)).toEqual({ ok: true });
+    expect(await attempt(tmpfs, 'write')).toEqual({ ok: true });
     expect(mountTable()).toBe(before);
     expect(readdirSync(target)).toEqual([]);
   });
 
-  it('tells which step failed', () => {
-    expect(tryMount({ ...tmpfs, type: 'nosuchfs' })).toEqual({ ok: false, errno: 'ENODEV', step: 'mount' });
-    expect(tryMount({ ...tmpfs, flags: MS.RDONLY }, 'write')).toEqual({
+  it('tells which step failed', async () => {
+    expect(await attempt({ ...tmpfs, type: 'nosuchfs' })).toEqual({
+      ok: false,
+      errno: 'ENODEV',
+      step: 'mount',
+    });
+    expect(await attempt({ ...tmpfs, flags: MS.RDONLY }, 'write')).toEqual({
       ok: false,
       errno: 'EROFS',
       step: 'create',
     });
-    expect(tryMount({ ...tmpfs, data: 'size=4k,nr_inodes=1' }, 'write')).toEqual({
+    expect(await attempt({ ...tmpfs, data: 'size=4k,nr_inodes=1' }, 'write')).toEqual({
       ok: false,
       errno: 'ENOSPC',
       step: 'create',
     });
-    expect(tryMount(tmpfs)).toEqual({ ok: true });
+    expect(await attempt(tmpfs)).toEqual({ ok: true });
   });
 
-  it('leaves no child and no descriptor', () => {
+  it('leaves no child and no descriptor', async () => {
+    await attempt(tmpfs, 'write'); // the threads of the pool are there from now on
     const before = readdirSync('/proc/self/fd').length;
-    for (let i = 0; i < 50; i++) tryMount(tmpfs, 'write');
+    for (let i = 0; i < 50; i++) await attempt(tmpfs, 'write');
     expect(readdirSync('/proc/self/fd').length).toBe(before);
     expect(readFileSync(`/proc/self/task/${process.pid}/children`, 'latin1').trim()).toBe('');
+  });
+});
+
+describe.runIf(inOwnNamespaces)('tryMountBeside', () => {
+  it('leaves the thread to others, and its arguments where they are', async () => {
+    let turns = 0;
+    const timer = setInterval(() => turns++, 0);
+    const trials = Array.from({ length: 20 }, (_, i) =>
+      tryMountBeside({ ...tmpfs, type: i % 2 === 0 ? 'tmpfs' : `nosuchfs${i}` }),
+    );
+    for (let i = 0; i < 1_000; i++) Buffer.alloc(8_192, i); // what nobody held would be collected and written over
+    const answers = await Promise.all(trials);
+    clearInterval(timer);
+    expect(answers).toEqual(
+      answers.map((_, i) => (i % 2 === 0 ? { ok: true } : { ok: false, errno: 'ENODEV', step: 'mount' })),
+    );
+    expect(turns).toBeGreaterThan(0);
   });
 });
 

@@ -1,5 +1,5 @@
 import { checkBytes, checkPath, checkString, checkUint32 } from './argument-checks.ts';
-import { native } from './load-library.ts';
+import { callOnThread, type NativeLibrary, native } from './load-library.ts';
 import { checked, errnoName, nativeFailure } from './native-failure.ts';
 
 /** Flags of mount(2). */
@@ -95,20 +95,38 @@ export function openReadOnly(path: string): number {
 /** `enum warden_try_mount_step` in words. */
 const STEPS = ['', 'namespace', 'mount', 'create', 'write', 'rename', 'unlink', 'unmount'] as const;
 
+/** What came of a trial. */
+export type MountTrial =
+  | { readonly ok: true }
+  | { readonly ok: false; readonly errno: string; readonly step: string };
+
 /**
  * Tries a mount in a child process with a private mount namespace of its own; nothing of it remains. With check `write`
  * also makes, renames and removes a file and a directory below `target`. The answer tells which step failed.
  */
-export function tryMount(
+export function tryMount(call: MountCall, check?: 'write'): MountTrial {
+  const { parameters, step } = trialOf(call, check);
+  return trialResult(native().warden_try_mount(...parameters), step);
+}
+
+/** The same while the caller's thread goes on: for a start that has more to do than to wait for a child. */
+export async function tryMountBeside(call: MountCall, check?: 'write'): Promise<MountTrial> {
+  const { parameters, step } = trialOf(call, check);
+  return trialResult(await callOnThread('warden_try_mount', ...parameters), step);
+}
+
+function trialOf(
   call: MountCall,
-  check?: 'write',
-): { ok: true } | { ok: false; errno: string; step: string } {
+  check: 'write' | undefined,
+): { readonly parameters: Parameters<NativeLibrary['warden_try_mount']>; readonly step: Int32Array } {
   const { type, source, target, data } = checkCall(call);
   if (check !== undefined && check !== 'write')
     throw new TypeError(`check must be 'write', not ${String(check)}`);
   const step = new Int32Array(1);
-  const checkWrite = check === 'write' ? 1 : 0;
-  const result = native().warden_try_mount(type, source, target, call.flags, data, checkWrite, step);
+  return { parameters: [type, source, target, call.flags, data, check === 'write' ? 1 : 0, step], step };
+}
+
+function trialResult(result: number, step: Int32Array): MountTrial {
   if (result >= 0) return { ok: true };
   return { ok: false, errno: errnoName(-result), step: STEPS[step[0]!] ?? 'namespace' };
 }

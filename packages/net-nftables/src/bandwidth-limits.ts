@@ -51,16 +51,24 @@ export class BandwidthLimits {
     this.#farEnds = new FarEnds(() => parts.kernel.netlink());
   }
 
-  /** How limits are put in force; undefined where nothing works. Found out at the first call. */
+  /** The only way to be used; undefined: the best that works. */
+  get wanted(): BandwidthMode | undefined {
+    return this.#parts.wanted;
+  }
+
+  /** How limits are put in force; undefined where nothing works. Found out at the first call, unless it was {@link found} before. */
   get mode(): BandwidthMode | undefined {
-    if (this.#finding === undefined) {
-      const { table, wanted, log } = this.#parts;
-      this.#finding = probeBandwidth(table, wanted);
-      const { mode, reasons } = this.#finding;
-      if (mode === undefined) log.warn('bandwidth-limits-missing', { reasons });
-      else log.info('bandwidth-mode', { mode, rejected: reasons });
-    }
-    return this.#finding.mode;
+    if (this.#finding === undefined) this.found(probeBandwidth(this.#parts.table, this.#parts.wanted));
+    return this.#finding?.mode;
+  }
+
+  /** What a probe has found out, of which the first is taken. */
+  found(finding: BandwidthFinding): void {
+    if (this.#finding !== undefined) return;
+    this.#finding = finding;
+    const { mode, reasons } = finding;
+    if (mode === undefined) this.#parts.log.warn('bandwidth-limits-missing', { reasons });
+    else this.#parts.log.info('bandwidth-mode', { mode, rejected: reasons });
   }
 
   /** A link was made whose far end is in the namespace of `pid`. */

@@ -157,7 +157,10 @@ function tolerate(connection: NetlinkConnection, change: MessageBody, errors: re
   }
 }
 
-/** Whether both buckets and the redirection can be made, found out in a throw-away namespace's `link`. */
+/**
+ * Whether both buckets and the redirection can be made, found out in a throw-away namespace's `link`. They go with it: every kernel can remove a
+ * link, and waits until no processor looks at it any more.
+ */
 export function tryShaping(
   connection: NetlinkConnection,
   spec: NetworkSpec,
@@ -167,7 +170,6 @@ export function tryShaping(
   const limit = { rate: 100_000n, burst: 2_000n };
   shape(connection, spec, link, { settings, limit });
   shape(connection, spec, link, { settings, limit: { ...limit, rate: UINT32_MAX + 1n } });
-  unshape(connection, link, findLink(connection, shaperName(spec.id)));
 }
 
 /** Whether both ends take a bucket, found out at a pair whose ends both lie in a throw-away namespace. */

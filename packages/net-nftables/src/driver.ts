@@ -63,6 +63,8 @@ import { withdrawnEgress, withdrawnInbound } from './withdrawn-connections.ts';
 
 /** How long the kernel is given to end a dead namespace before its link is deleted explicitly. */
 const LINK_GRACE_MS = 5_000;
+/** How long the namespace of a probe is kept, so that its end does not hold up what comes behind the probe. */
+const TRIAL_MS = 1_000;
 const ANY_ADDRESS = 0;
 const LOOPBACK = parseAddress('127.0.0.1');
 
@@ -131,6 +133,8 @@ class NftablesNetwork implements NetworkDriver {
   readonly #denialGroup: number;
   readonly #wantedDenials: 'each' | 'totals' | undefined;
   #nameFinding: NameFinding | undefined;
+  /** What the probe was made in, until the start is over. */
+  #trial: { readonly timer: NodeJS.Timeout; close(): void } | undefined;
   /** Who has which address. */
   readonly #addresses = new Map<number, ContainerId>();
   /** Addresses of both ends of the links this driver knows to live. */
@@ -188,7 +192,24 @@ class NftablesNetwork implements NetworkDriver {
   }
 
   async probe(): Promise<ProbeResult> {
-    return probeKernel(this.#table);
+    this.#closeTrial();
+    const { result, more, close } = probeKernel(this.#table, {
+      bandwidth: this.#bandwidth.wanted,
+      denials: this.#wantedDenials,
+    });
+    this.#trial = { close, timer: setTimeout(() => this.#closeTrial(), TRIAL_MS).unref() };
+    if (more === undefined) this.#closeTrial();
+    else {
+      this.#nameFinding ??= this.#told(more.names);
+      this.#bandwidth.found(more.bandwidth);
+    }
+    return result;
+  }
+
+  #closeTrial(): void {
+    clearTimeout(this.#trial?.timer);
+    this.#trial?.close();
+    this.#trial = undefined;
   }
 
   async setup(host: NetworkHostSpec): Promise<void> {
@@ -219,19 +240,21 @@ class NftablesNetwork implements NetworkDriver {
 
   /** What works here, found out once. */
   #found(): NameFinding {
-    if (this.#nameFinding === undefined) {
-      this.#nameFinding = probeNames(this.#table, this.#wantedDenials);
-      const { reasons, denials } = this.#nameFinding;
-      if (reasons.length > 0)
-        this.#log.warn('egress-by-name-missing', { reasons, advice: 'the kernel needs nft_limit' });
-      if (denials.packets !== 'each')
-        this.#log.warn('denials-not-told-one-by-one', {
-          told: denials.packets,
-          reason: denials.reason,
-          advice: 'the kernel needs nft_limit, nft_log and nfnetlink_log',
-        });
-    }
+    this.#nameFinding ??= this.#told(probeNames(this.#table, this.#wantedDenials));
     return this.#nameFinding;
+  }
+
+  #told(finding: NameFinding): NameFinding {
+    const { reasons, denials } = finding;
+    if (reasons.length > 0)
+      this.#log.warn('egress-by-name-missing', { reasons, advice: 'the kernel needs nft_limit' });
+    if (denials.packets !== 'each')
+      this.#log.warn('denials-not-told-one-by-one', {
+        told: denials.packets,
+        reason: denials.reason,
+        advice: 'the kernel needs nft_limit, nft_log and nfnetlink_log',
+      });
+    return finding;
   }
 
   #telling(): DenialTelling {
@@ -507,6 +530,7 @@ class NftablesNetwork implements NetworkDriver {
   }
 
   async close(): Promise<void> {
+    this.#closeTrial();
     for (const { timer } of this.#pendingLinks.values()) clearTimeout(timer);
     this.#pendingLinks.clear();
     this.#freed.flush();

@@ -39,16 +39,14 @@ export function uint8(value: number): Buffer {
 /** 16 bits in host byte order. */
 export function uint16(value: number): Buffer {
   const bytes = Buffer.allocUnsafe(2);
-  if (isLittleEndian) bytes.writeUInt16LE(value);
-  else bytes.writeUInt16BE(value);
+  writeUint16(bytes, value, 0);
   return bytes;
 }
 
 /** 32 bits in host byte order; negative numbers as two's complement. */
 export function uint32(value: number): Buffer {
   const bytes = Buffer.allocUnsafe(4);
-  if (isLittleEndian) bytes.writeUInt32LE(value >>> 0);
-  else bytes.writeUInt32BE(value >>> 0);
+  writeUint32(bytes, value, 0);
   return bytes;
 }
 
@@ -96,6 +94,16 @@ export function readUint32(bytes: Buffer, at: number): number {
   return isLittleEndian ? bytes.readUInt32LE(at) : bytes.readUInt32BE(at);
 }
 
+function writeUint16(bytes: Buffer, value: number, at: number): void {
+  if (isLittleEndian) bytes.writeUInt16LE(value, at);
+  else bytes.writeUInt16BE(value, at);
+}
+
+function writeUint32(bytes: Buffer, value: number, at: number): void {
+  if (isLittleEndian) bytes.writeUInt32LE(value >>> 0, at);
+  else bytes.writeUInt32BE(value >>> 0, at);
+}
+
 function padding(length: number): number {
   return -length & 3;
 }
@@ -104,8 +112,8 @@ function padding(length: number): number {
 export function attribute(type: number, payload: Uint8Array): Buffer {
   const length = ATTRIBUTE_HEADER_BYTES + payload.length;
   const bytes = Buffer.alloc(length + padding(length));
-  uint16(length).copy(bytes, 0);
-  uint16(type).copy(bytes, 2);
+  writeUint16(bytes, length, 0);
+  writeUint16(bytes, type, 2);
   bytes.set(payload, ATTRIBUTE_HEADER_BYTES);
   return bytes;
 }
@@ -119,10 +127,10 @@ export function nested(type: number, ...attributes: readonly Buffer[]): Buffer {
 export function message(body: MessageBody, sequence: number): Buffer {
   const length = HEADER_BYTES + body.payload.length;
   const bytes = Buffer.alloc(length + padding(length));
-  uint32(length).copy(bytes, 0);
-  uint16(body.type).copy(bytes, 4);
-  uint16(body.flags).copy(bytes, 6);
-  uint32(sequence).copy(bytes, 8);
+  writeUint32(bytes, length, 0);
+  writeUint16(bytes, body.type, 4);
+  writeUint16(bytes, body.flags, 6);
+  writeUint32(bytes, sequence, 8);
   body.payload.copy(bytes, HEADER_BYTES);
   return bytes;
 }

@@ -1,4 +1,4 @@
-/** Whether this kernel has everything the driver needs, found out by making all of it in a throw-away network namespace. */
+/** Whether this kernel has everything the driver needs, found out by making all of it in throw-away network namespaces. */
 import type { DenialSupport, NetworkHostSpec, NetworkSpec, ProbeResult } from '@warden/interface';
 import { isWardenError } from '@warden/interface';
 import type { BandwidthMode } from './bandwidth.ts';
@@ -42,10 +42,29 @@ const CONTAINER: NetworkSpec = {
 
 const AROUND: Surroundings = { inbound: 'published', published: [], uplink: undefined, hasLimits: false };
 
-/** Tries a link and the whole rule set. Nothing remains: the namespace ends with its sockets. Never throws. */
-export function probeKernel(table: TableMessages): ProbeResult {
+/** What a look at this kernel has found out. */
+export interface KernelFinding {
+  readonly result: ProbeResult;
+  /** Only of a kernel that works: what else it can do. */
+  readonly more?: { readonly names: NameFinding; readonly bandwidth: BandwidthFinding };
+  /**
+   * Ends the namespace, of which nothing remains then. The kernel takes it down holding locks that everything about links waits for, and lets
+   * nobody go before rules that were removed a moment ago are: whoever is in a hurry ends it later.
+   */
+  close(): void;
+}
+
+/** Tries a link and the whole rule set, and what can be done besides, all in one namespace. Never throws. */
+export function probeKernel(
+  table: TableMessages,
+  wanted: {
+    readonly bandwidth?: BandwidthMode | undefined;
+    readonly denials?: WantedDenials | undefined;
+  } = {},
+): KernelFinding {
   let step = 'network namespace';
   let connection: NetlinkConnection | undefined;
+  const close = (): void => connection?.close();
   try {
     connection = NetlinkConnection.openInNewNamespace();
     step = 'veth link';
@@ -65,11 +84,11 @@ export function probeKernel(table: TableMessages): ProbeResult {
       removeSource(table, CONTAINER.id, parseAddress(CONTAINER.containerIp)),
       ...removeContainer(table, CONTAINER.id),
     ]);
-    return { ok: true };
+    const names = tryNames(connection, table, wanted.denials);
+    const bandwidth = probeBandwidth(table, wanted.bandwidth, connection);
+    return { result: { ok: true }, more: { names, bandwidth }, close };
   } catch (error) {
-    return { ok: false, reason: `${step}: ${describe(error)}` };
-  } finally {
-    connection?.close();
+    return { result: { ok: false, reason: `${step}: ${describe(error)}` }, close };
   }
 }
 
@@ -81,8 +100,30 @@ export interface NameFinding {
   readonly reasons: readonly string[];
 }
 
-/** Tries both in a throw-away network namespace. `wanted`: no better way of telling. Never throws. */
-export function probeNames(table: TableMessages, wanted: 'each' | 'totals' = 'each'): NameFinding {
+/** No better way of telling what was refused is to be tried. */
+type WantedDenials = 'each' | 'totals';
+
+/** Tries both in a throw-away network namespace. Never throws. */
+export function probeNames(table: TableMessages, wanted?: WantedDenials): NameFinding {
+  let connection: NetlinkConnection | undefined;
+  try {
+    connection = NetlinkConnection.openInNewNamespace();
+    connection.commit(skeleton(table, HOST, AROUND));
+    return tryNames(connection, table, wanted);
+  } catch (error) {
+    const reason = `nftables rules in a network namespace: ${describe(error)}`;
+    return { hasNames: false, denials: { packets: 'none', reason }, reasons: [reason] };
+  } finally {
+    connection?.close();
+  }
+}
+
+/** In a namespace that has the skeleton. Never throws. */
+function tryNames(
+  connection: NetlinkConnection,
+  table: TableMessages,
+  wanted: WantedDenials = 'each',
+): NameFinding {
   const failureOf = (attempt: () => void): string | undefined => {
     try {
       attempt();
@@ -91,47 +132,34 @@ export function probeNames(table: TableMessages, wanted: 'each' | 'totals' = 'ea
       return describe(error);
     }
   };
-  let connection: NetlinkConnection | undefined;
-  const commit = (changes: readonly MessageBody[]): void => connection?.commit(changes);
+  const commit = (changes: readonly MessageBody[]): void => connection.commit(changes);
   const pool = parseRange(HOST.pool);
   const { id, hostIp } = CONTAINER;
   const rule = { protocol: 'tcp', log: false, domain: 'example.org' } as const;
-  try {
-    const nothing = failureOf(() => {
-      connection = NetlinkConnection.openInNewNamespace();
-      commit(skeleton(table, HOST, AROUND));
-    });
-    if (nothing !== undefined) {
-      const reason = `nftables rules in a network namespace: ${nothing}`;
-      return { hasNames: false, denials: { packets: 'none', reason }, reasons: [reason] };
-    }
-    const names = failureOf(() => {
+  const names = failureOf(() => {
+    commit([
+      ...ensureContainer(table, id, { egress: [rule], pool }),
+      ...ensureAsker(table, id, { hostIp, port: 1 }),
+    ]);
+    commit(removeAsker(table, id));
+  });
+  const reasons = names === undefined ? [] : [`names: ${names}`];
+  // the host's own rule that tells is made of the same; what counts needs a set besides
+  const tell = (denials: DenialTelling): string | undefined =>
+    failureOf(() =>
       commit([
-        ...ensureContainer(table, id, { egress: [rule], pool }),
-        ...ensureAsker(table, id, { hostIp, port: 1 }),
-      ]);
-      commit(removeAsker(table, id));
-    });
-    const reasons = names === undefined ? [] : [`names: ${names}`];
-    // the host's own rule that tells is made of the same
-    const tell = (denials: DenialTelling): string | undefined =>
-      failureOf(() =>
-        commit([
-          ...skeleton(table, HOST, { ...AROUND, denials }),
-          ...ensureContainer(table, id, { egress: [], pool, denials }),
-        ]),
-      );
-    const each = wanted === 'each' ? tell({ group: 1 }) : 'only their number was asked for';
-    if (each === undefined) return { hasNames: names === undefined, denials: { packets: 'each' }, reasons };
-    const totals = tell('totals');
-    const denials: DenialSupport =
-      totals === undefined
-        ? { packets: 'totals', reason: each }
-        : { packets: 'none', reason: `${each}; counting them: ${totals}` };
-    return { hasNames: names === undefined, denials, reasons };
-  } finally {
-    connection?.close();
-  }
+        ...(denials === 'totals' ? skeleton(table, HOST, { ...AROUND, denials }) : []),
+        ...ensureContainer(table, id, { egress: [], pool, denials }),
+      ]),
+    );
+  const each = wanted === 'each' ? tell({ group: 1 }) : 'only their number was asked for';
+  if (each === undefined) return { hasNames: names === undefined, denials: { packets: 'each' }, reasons };
+  const totals = tell('totals');
+  const denials: DenialSupport =
+    totals === undefined
+      ? { packets: 'totals', reason: each }
+      : { packets: 'none', reason: `${each}; counting them: ${totals}` };
+  return { hasNames: names === undefined, denials, reasons };
 }
 
 /** The best way of limiting bandwidth that works here, and why not a better one. */
@@ -140,43 +168,45 @@ export interface BandwidthFinding {
   readonly reasons: readonly string[];
 }
 
-/** Tries the ways of limiting bandwidth, each in a namespace of its own. Never throws. */
-export function probeBandwidth(table: TableMessages, wanted?: BandwidthMode): BandwidthFinding {
+/**
+ * Tries the ways of limiting bandwidth, each in a namespace of its own, but the first in the one of `prepared`, where link and skeleton are. Never
+ * throws.
+ */
+export function probeBandwidth(
+  table: TableMessages,
+  wanted?: BandwidthMode,
+  prepared?: NetlinkConnection,
+): BandwidthFinding {
   const reasons: string[] = [];
-  for (const mode of wanted === undefined ? BANDWIDTH_MODES : [wanted]) {
-    let connection: NetlinkConnection | undefined;
+  for (const [at, mode] of (wanted === undefined ? BANDWIDTH_MODES : [wanted]).entries()) {
+    let own: NetlinkConnection | undefined;
     try {
-      connection = NetlinkConnection.openInNewNamespace();
-      tryBandwidth(connection, table, mode);
+      if (at > 0 || prepared === undefined) own = NetlinkConnection.openInNewNamespace();
+      tryBandwidth(own ?? prepared!, table, mode);
       return { mode, reasons };
     } catch (error) {
       reasons.push(`${mode}: ${describe(error)}`);
     } finally {
-      connection?.close();
+      own?.close();
     }
   }
   return { mode: undefined, reasons };
 }
 
 function tryBandwidth(connection: NetlinkConnection, table: TableMessages, mode: BandwidthMode): void {
-  if (mode !== 'limit') {
-    const settings = { alias: table.table, hasIpv6: hasIpv6() };
-    const link = createLink(connection, CONTAINER, settings);
-    if (mode === 'queue') tryShaping(connection, CONTAINER, link, settings);
-    else
-      tryShapingEnds(
-        connection,
-        CONTAINER,
-        link,
-        findLink(connection, linkEnds(CONTAINER.id).container.name)!,
-      );
+  if (mode === 'limit') {
+    connection.commit([
+      ...skeleton(table, HOST, { ...AROUND, hasLimits: true }),
+      ...ensureLimit(table, CONTAINER.id, { rate: 100_000n, burst: 2_000 }),
+    ]);
+    connection.commit(removeLimit(table, CONTAINER.id));
     return;
   }
-  connection.commit([
-    ...skeleton(table, HOST, { ...AROUND, hasLimits: true }),
-    ...ensureLimit(table, CONTAINER.id, { rate: 100_000n, burst: 2_000 }),
-  ]);
-  connection.commit(removeLimit(table, CONTAINER.id));
+  const settings = { alias: table.table, hasIpv6: hasIpv6() };
+  const { host, container } = linkEnds(CONTAINER.id);
+  const link = findLink(connection, host.name) ?? createLink(connection, CONTAINER, settings);
+  if (mode === 'queue') tryShaping(connection, CONTAINER, link, settings);
+  else tryShapingEnds(connection, CONTAINER, link, findLink(connection, container.name)!);
 }
 
 function describe(error: unknown): string {

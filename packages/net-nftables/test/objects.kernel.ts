@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync, readlinkSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { TestNamespace } from './test-namespace.ts';
@@ -36,8 +36,33 @@ async function linkGone(n: number): Promise<boolean> {
 describe('probe', () => {
   it('succeeds here and leaves nothing', async () => {
     const before = net.host.run('ip', 'link');
-    expect(await driver.probe()).toEqual({ ok: true });
+    const one = makeDriver();
+    expect(await one.probe()).toEqual({ ok: true });
     expect(net.host.run('ip', 'link')).toBe(before);
+    await one.close();
+  });
+  it('gives back what it was tried in: when the driver closes, or by itself a moment later', async () => {
+    const sockets = (): string[] =>
+      readdirSync('/proc/self/fd').flatMap((fd) => {
+        try {
+          const target = readlinkSync(`/proc/self/fd/${fd}`);
+          return target.startsWith('socket:') ? [target] : [];
+        } catch {
+          return []; // the one that lists
+        }
+      });
+    const before = sockets();
+    const added = (): string[] => sockets().filter((one) => !before.includes(one));
+    const [one, other] = [makeDriver(), makeDriver()];
+    expect(await one.probe()).toEqual({ ok: true });
+    expect(await one.probe()).toEqual({ ok: true });
+    expect(added()).toHaveLength(2);
+    await one.close();
+    expect(added()).toEqual([]);
+    expect(await other.probe()).toEqual({ ok: true });
+    expect(added()).toHaveLength(2);
+    await expect.poll(added, { timeout: 30_000 }).toEqual([]);
+    await other.close();
   });
 });
 

@@ -20,7 +20,7 @@ import {
   MS,
   mountFilesystem,
   shutDownFilesystem,
-  tryMount,
+  tryMountBeside,
   unmount,
 } from '@warden/native';
 import { depotOf, hasErrno, layerOf, makeLayer, UNLIMITED, withUsageText } from './container-layer.ts';
@@ -84,7 +84,10 @@ class SizedImage implements QuotaDriver {
       copySparseFile((await this.#templateFor(depot)).path, image);
       const device = attach(image);
       try {
-        const trial = tryMount({ ...IMAGE_MOUNT, source: device.path, target: directory }, 'write');
+        const trial = await tryMountBeside(
+          { ...IMAGE_MOUNT, source: device.path, target: directory },
+          'write',
+        );
         return trial.ok
           ? { ok: true, detail: `ext4 images of ${this.#size} bytes` }
           : refused(trial.step, trial.errno);

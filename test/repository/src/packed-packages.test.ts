@@ -40,12 +40,18 @@ function published(name: string): readonly string[] {
     .filter((file) => file.endsWith('.ts') && !file.endsWith('.test.ts'))
     .flatMap((file) => ['.js', '.js.map', '.d.ts'].map((end) => `dist/${file.slice(0, -3)}${end}`));
   const programs = Object.values(sourceManifest(name).bin ?? {}).map((file) => path.normalize(file));
+  // rolled together from modules of many packages: scripts/bundle.mjs
+  const rolled = fs.existsSync(path.join(base, 'dist/program'))
+    ? filesBelow(path.join(base, 'dist/program')).map((file) => `dist/program/${file}`)
+    : [];
+  for (const program of Object.keys(sourceManifest(name).bin ?? {}))
+    expect(rolled).toContain(`dist/program/${program}.js`);
   const units = name === 'daemon' ? ['systemd/warden.service', 'systemd/warden.socket'] : [];
   const skeleton =
     name === 'wshd' ? filesBelow(path.join(ROOT, 'skeleton')).map((file) => `skeleton/${file}`) : [];
   const assets = name === 'page' ? filesBelow(path.join(base, 'assets')).map((file) => `assets/${file}`) : [];
   const manual = name === 'cli' ? filesBelow(path.join(base, 'man')).map((file) => `man/${file}`) : [];
-  return [...ALWAYS, ...modules, ...programs, ...units, ...skeleton, ...assets, ...manual];
+  return [...ALWAYS, ...modules, ...programs, ...rolled, ...units, ...skeleton, ...assets, ...manual];
 }
 
 function packedManifest(name: string): Manifest {

@@ -1,6 +1,5 @@
 /** Words that other programs, or other parts of this one, understand. */
 import { runDaemonProgram } from '../doctor.ts';
-import { buildRootfs } from '../rootfs/command.ts';
 import type { Flag, Word } from './word.ts';
 
 const SETTINGS: readonly Flag[] = [
@@ -74,7 +73,10 @@ export const FOREIGN_WORDS: readonly Word[] = [
     ],
     examples: [['warden rootfs build /srv/rootfs', 'a minimal Debian']],
     isForeign: true,
-    run: (given, { terminal, options }) =>
-      buildRootfs({ ...options, command: ['rootfs', ...given.words] }, terminal),
+    run: async (given, { terminal, options }) => {
+      // with its reader of configurations, which no other word needs, it takes as long to load as all of them together
+      const { buildRootfs } = await import('../rootfs/command.ts');
+      return buildRootfs({ ...options, command: ['rootfs', ...given.words] }, terminal);
+    },
   },
 ];

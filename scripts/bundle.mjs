@@ -1,0 +1,97 @@
+// Rolls a program of a package into a few files: `node ../../scripts/bundle.mjs NAME`, called by the package's build, writes `dist/program/NAME.js`.
+//
+// Node takes about a millisecond to find, read and link a module, and the daemon has some 300: they were more than half of its start. What a start
+// needs is one file here; what words of the command line or settings ask for later is loaded when it is asked for, as in the sources. Who
+// imports the packages as libraries gets their own modules; nothing of this is seen there.
+import fs from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { rolldown } from 'rolldown';
+
+const repository = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
+const directory = process.cwd();
+const target = path.join(directory, 'dist/program');
+const name = process.argv[2];
+if (name === undefined) throw new Error('usage: node scripts/bundle.mjs NAME, in the directory of a package');
+
+const PLACES = '\0places';
+const KOFFI = '\0koffi';
+
+/** Where a file of a package lies, wherever the package was installed, and what the package itself can load. */
+const PLACES_SOURCE = `
+import fs from 'node:fs';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import { pathToFileURL } from 'node:url';
+
+const require = createRequire(import.meta.url);
+export const placeOf = (name, file) =>
+  // what a manifest exports is found, but links on the way to it are not followed
+  pathToFileURL(path.join(fs.realpathSync(path.dirname(require.resolve(\`\${name}/package.json\`))), file)).href;
+`;
+
+/** Only @warden/native may load it, and so only that package has it beside itself. */
+const KOFFI_SOURCE = `
+import { createRequire } from 'node:module';
+import { placeOf } from ${JSON.stringify(PLACES)};
+
+export default createRequire(placeOf('@warden/native', 'dist/index.js'))('koffi');
+`;
+
+/** Modules look for files beside themselves, which stay where they are. */
+const places = {
+  name: 'places',
+  resolveId(id) {
+    if (id === PLACES || id === KOFFI) return id;
+    return id === 'koffi' ? KOFFI : undefined;
+  },
+  load(id) {
+    if (id === PLACES) return PLACES_SOURCE;
+    return id === KOFFI ? KOFFI_SOURCE : undefined;
+  },
+  transform(code, id) {
+    const [, owner, module] = /\/packages\/([^/]+)\/src\/(.+)\.ts$/.exec(id) ?? [];
+    if (owner === undefined || !code.includes('import.meta')) return undefined;
+    const own = `placeOf('@warden/${owner}', 'dist/${module}.js')`;
+    // in front of everything on the first line, so that lines stay what they are
+    const text = `import { placeOf } from ${JSON.stringify(PLACES)}; ${code.replaceAll('import.meta.url', own)}`;
+    if (text.includes('import.meta')) throw new Error(`${id}: of import.meta only url is known here`);
+    return { code: text, map: null };
+  },
+};
+
+/** What comes from elsewhere is passed on with its licence. */
+function licences({ moduleIds }) {
+  const foreign = moduleIds.map((id) => /^.*\/node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(id)?.slice(0, 2));
+  const byName = new Map(foreign.filter((one) => one !== undefined).map(([at, owner]) => [owner, at]));
+  return [...byName]
+    .map(([owner, at]) => `/*! ${owner}\n${fs.readFileSync(path.join(at, 'LICENSE'), 'utf8').trim()}\n*/`)
+    .join('\n');
+}
+
+fs.rmSync(target, { recursive: true, force: true });
+const bundle = await rolldown({
+  input: { [name]: path.join(directory, 'src/main.ts') },
+  platform: 'node',
+  external: /^node:/,
+  transform: { target: 'es2023' }, // as in tsconfig.base.json
+  resolve: { conditionNames: ['source', 'import', 'node', 'default'] },
+  plugins: [places],
+  onLog(level, log) {
+    if (level === 'warn') throw new Error(`${path.relative(repository, directory)}: ${log.message}`);
+  },
+});
+await bundle.write({
+  dir: target,
+  format: 'esm',
+  sourcemap: true,
+  comments: { legal: true, annotation: false, jsdoc: false },
+  banner: licences,
+  entryFileNames: '[name].js',
+  chunkFileNames: '[name].js',
+  // what words and settings load later uses much of the same: that is one file too, and not one for each set of users
+  codeSplitting: {
+    groups: [{ name: 'shared', tags: ['$initial'], test: (id) => !id.endsWith('/src/main.ts') }],
+  },
+});
+await bundle.close();
