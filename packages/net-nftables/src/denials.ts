@@ -183,8 +183,11 @@ export class Denials {
     let now: ReadonlyMap<number, bigint>;
     try {
       now = counts();
+      this.#isWarned = false;
     } catch (error) {
-      log.warn('denials-not-read', { error });
+      // as when somebody has deleted the table: once, not every two seconds
+      if (!this.#isWarned) log.warn('denials-not-read', { error });
+      this.#isWarned = true;
       return;
     }
     for (const [address, packets] of now) {
