@@ -5,7 +5,7 @@ import path from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { detectHierarchies, V1_CONTROLLERS } from './detect.ts';
-import { parseKeyed } from './kernel-file.ts';
+import { parseKeyed, pickKeyed } from './kernel-file.ts';
 
 const numRuns = 200 * Number(process.env.WARDEN_FUZZ_FACTOR ?? 1);
 
@@ -26,6 +26,9 @@ describe('control files (property)', () => {
     fc.assert(
       fc.property(fc.array(line, { maxLength: 8 }), (lines) => {
         const found = parseKeyed(lines.join('\n'));
+        const isWanted = (key: string): boolean => /^[a-z_]{2,6}$/.test(key);
+        const picked = pickKeyed(lines.join('\n'), new Set([...found.keys()].filter(isWanted)));
+        expect(new Map(Object.entries(picked))).toEqual(new Map([...found].filter(([key]) => isWanted(key))));
         const expected = new Map<string, bigint>();
         for (const one of lines.join('\n').split('\n')) {
           const [, key, value] = /^([^ ]+) ([0-9]+)$/.exec(one) ?? [];

@@ -29,6 +29,42 @@ export function readControl(group: string, file: string): string {
   return fs.readFileSync(path.join(group, file), 'utf8').trimEnd();
 }
 
+/** Statistics fit into it; one for all, since reading is synchronous. */
+const landing = Buffer.allocUnsafeSlow(16_384);
+
+/** Control files that are read again and again, or soon and then at once: to open and close one takes twice as long as to read it. */
+export class OpenControls {
+  readonly #group: string;
+  readonly #descriptors = new Map<string, number>();
+
+  /** Errors: those of `fs`. */
+  constructor(group: string, files: readonly string[]) {
+    this.#group = group;
+    try {
+      for (const file of files) this.#descriptors.set(file, fs.openSync(path.join(group, file), 'r'));
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  /** As {@link readControl}. */
+  read(file: string): string {
+    const descriptor = this.#descriptors.get(file);
+    const length =
+      descriptor === undefined ? landing.length : fs.readSync(descriptor, landing, 0, landing.length, 0);
+    // closed, or longer than any is today
+    if (length === landing.length) return readControl(this.#group, file);
+    return landing.toString('latin1', 0, length).trimEnd();
+  }
+
+  /** Idempotent. */
+  close(): void {
+    for (const descriptor of this.#descriptors.values()) fs.closeSync(descriptor);
+    this.#descriptors.clear();
+  }
+}
+
 /** Writes values, one after the other. Errors: those of `fs`, with the kernel's errno. */
 export function writeControl(group: string, file: string, ...values: readonly (string | bigint)[]): void {
   const descriptor = fs.openSync(path.join(group, file), fs.constants.O_WRONLY);
@@ -46,6 +82,22 @@ export function parseKeyed(text: string): Map<string, bigint> {
     const at = line.indexOf(' ');
     const value = line.slice(at + 1);
     if (at > 0 && isDigits(value)) values.set(line.slice(0, at), numberOf(value));
+  }
+  return values;
+}
+
+/** As {@link parseKeyed}, of the keys that are wanted, and as an object. */
+export function pickKeyed(text: string, wanted: ReadonlySet<string>): Record<string, bigint> {
+  const values: Record<string, bigint> = {};
+  for (let at = 0, end: number; at < text.length; at = end + 1) {
+    end = text.indexOf('\n', at);
+    if (end < 0) end = text.length;
+    const space = text.indexOf(' ', at);
+    if (space <= at || space >= end) continue;
+    const key = text.slice(at, space);
+    if (!wanted.has(key)) continue;
+    const value = text.slice(space + 1, end);
+    if (isDigits(value)) values[key] = numberOf(value);
   }
   return values;
 }

@@ -1,17 +1,21 @@
 /** Info: facts about a container at one moment (spec behaviour.md 5, Info). */
-import type { ContainerInfo } from '@warden/interface';
+import type { ContainerInfo, OpenStatistics } from '@warden/interface';
 import { ifSupported, type ManagedContainer, unknownHandle } from './container.ts';
 import { type Engine, networkSpecOf } from './engine.ts';
 import { isPlain } from './plain.ts';
 
-/** Facts with all statistics the drivers have. Errors: the failure texts of the drivers. */
-export async function containerInfo(engine: Engine, container: ManagedContainer): Promise<ContainerInfo> {
+/** Facts with all statistics the drivers have; `open` are those that somebody has opened. Errors: the failure texts of the drivers. */
+export async function containerInfo(
+  engine: Engine,
+  container: ManagedContainer,
+  open?: OpenStatistics,
+): Promise<ContainerInfo> {
   if (isPlain(engine)) return basicInfo(container);
   const { drivers, lacking } = engine;
   const { drivers: states } = container.record;
   const [memoryStat, cpuStat, bandwidthStat, diskStat, pressureStat] = await Promise.all([
-    ifSupported(container, 'memory', () => drivers.cgroup.memoryStat(states.cgroup)),
-    ifSupported(container, 'cpu', () => drivers.cgroup.cpuStat(states.cgroup)),
+    open?.memoryStat() ?? ifSupported(container, 'memory', () => drivers.cgroup.memoryStat(states.cgroup)),
+    open?.cpuStat() ?? ifSupported(container, 'cpu', () => drivers.cgroup.cpuStat(states.cgroup)),
     ifSupported(container, 'bandwidth', () =>
       drivers.network.bandwidth(networkSpecOf(engine, container), states.network),
     ),
@@ -64,10 +68,14 @@ export function basicInfo(container: ManagedContainer): ContainerInfo {
 }
 
 /** The info that goes with a job's end: a result must not be lost because a statistic cannot be read. */
-export async function infoAtEnd(engine: Engine, container: ManagedContainer): Promise<ContainerInfo> {
+export async function infoAtEnd(
+  engine: Engine,
+  container: ManagedContainer,
+  open?: OpenStatistics,
+): Promise<ContainerInfo> {
   if (container.obituary) return container.obituary;
   try {
-    return await containerInfo(engine, container);
+    return await containerInfo(engine, container, open);
   } catch (error) {
     engine.logger.warn('info-failed', { handle: container.handle, error });
     return container.obituary ?? basicInfo(container);

@@ -4,6 +4,7 @@ import {
   type InitJob,
   type JobEnd,
   type JobResult,
+  type OpenStatistics,
   type OutputChunk,
   type OutputPipes,
   type OutputRelay,
@@ -13,6 +14,7 @@ import {
 import type { ManagedContainer } from './container.ts';
 import { type Engine, saveRecordSoon, trySave } from './engine.ts';
 import { withDiskLimit } from './exit-verdict.ts';
+import { holdStatistics } from './held-statistics.ts';
 import { infoAtEnd } from './info.ts';
 import { adoptJob } from './init-connection.ts';
 import { killJob, type ManagedJob, noSuchJob } from './job.ts';
@@ -129,11 +131,12 @@ export async function linkJob(
 ): Promise<JobResult> {
   const job = findJob(container, id);
   const leave = job.attend();
+  const statistics = job.hasEnded ? undefined : holdStatistics(engine, container);
   try {
     await engine.failpoints.pass('link.wait');
     const outcome = await unlessAborted(job.ended, signal, container, id);
     await engine.failpoints.pass('link.end');
-    const info = await unlessAborted(endInfo(engine, container), signal, container, id);
+    const info = await unlessAborted(endInfo(engine, container, statistics?.open), signal, container, id);
     await engine.failpoints.pass('link.info');
     const { exitStatus, verdict } = await withDiskLimit(engine, container, outcome, info);
     removeJob(engine, container, job);
@@ -146,6 +149,7 @@ export async function linkJob(
     };
   } finally {
     leave();
+    statistics?.release();
   }
 }
 
@@ -203,13 +207,17 @@ export async function lendPipes(container: ManagedContainer, id: number): Promis
 }
 
 /** Whoever asks why a job died finds the reason among the events: the kernel's notification of a kill may still be on its way. */
-function endInfo(engine: Engine, container: ManagedContainer): Promise<JobEnd['info']> {
+function endInfo(
+  engine: Engine,
+  container: ManagedContainer,
+  open?: OpenStatistics,
+): Promise<JobEnd['info']> {
   try {
     container.outOfMemoryWatch?.check();
   } catch (error) {
     engine.logger.warn('out-of-memory-check-failed', { handle: container.handle, error });
   }
-  return infoAtEnd(engine, container);
+  return infoAtEnd(engine, container, open);
 }
 
 function removeJob(engine: Engine, container: ManagedContainer, job: ManagedJob): void {

@@ -67,6 +67,14 @@ export interface OutOfMemoryWatch extends Watch {
   check(): void;
 }
 
+/** See {@link CgroupDriver.openStatistics}. The errors are those of the driver's methods of the same names. */
+export interface OpenStatistics {
+  memoryStat(): MemoryStat;
+  cpuStat(): CpuStat;
+  /** Idempotent; asked later, it answers all the same. */
+  close(): void;
+}
+
 /** A cgroup driver. */
 export interface CgroupDriver {
   readonly role: 'cgroup';
@@ -123,6 +131,11 @@ export interface CgroupDriver {
   memoryStat(state: DriverState): Promise<MemoryStat>;
   /** Errors: message `Failed getting cpu stats: …` (contract). */
   cpuStat(state: DriverState): Promise<CpuStat>;
+  /**
+   * The two for somebody who will soon ask, and then at once, as at the end of a job: what can be done before is done now. `undefined`: nothing can.
+   * A driver need not have it. The receiver closes it.
+   */
+  openStatistics?(state: DriverState): OpenStatistics | undefined;
 
   /** How long processes of the group waited for what they lacked. Errors: `UNSUPPORTED`, `NATIVE_FAILED`. */
   pressureStat(state: DriverState): Promise<PressureStat>;

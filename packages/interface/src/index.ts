@@ -8,6 +8,7 @@ export type {
   CgroupDriver,
   CgroupSpec,
   CgroupSupports,
+  OpenStatistics,
   OutOfMemoryWatch,
   ProcessCount,
   ProcessReserve,

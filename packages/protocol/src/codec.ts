@@ -39,12 +39,10 @@ function encodeField(writer: WireWriter, field: FieldDescriptor, value: unknown)
     case 'uint32':
       if (!Number.isInteger(value) || (value as number) < 0 || (value as number) > MAX_UINT32)
         throw wrong(field, 'an integer from 0 to 4294967295', value);
-      writeVarint(writer, field, value as number);
+      writer.number(field.number, value as number);
       break;
     case 'uint64':
-      if (typeof value !== 'bigint' || value < 0n || value > MAX_UINT64)
-        throw wrong(field, 'a bigint from 0 to 2^64-1', value);
-      writeVarint(writer, field, value);
+      writeUint64(writer, field, value);
       break;
     case 'int32':
       if (!Number.isInteger(value) || (value as number) < -0x80000000 || (value as number) > 0x7fffffff)
@@ -53,7 +51,7 @@ function encodeField(writer: WireWriter, field: FieldDescriptor, value: unknown)
       break;
     case 'bool':
       if (typeof value !== 'boolean') throw wrong(field, 'true or false', value);
-      writeVarint(writer, field, value ? 1 : 0);
+      writer.number(field.number, value ? 1 : 0);
       break;
     case 'enum':
       if (!Object.values(field.enum!.values).includes(value as number))
@@ -62,7 +60,7 @@ function encodeField(writer: WireWriter, field: FieldDescriptor, value: unknown)
       break;
     case 'string':
       if (typeof value !== 'string') throw wrong(field, 'a string', value);
-      writeBlock(writer, field, stringBytes(field, value));
+      if (!writer.ascii(field.number, value)) writeBlock(writer, field, stringBytes(field, value));
       break;
     case 'bytes':
       if (!(value instanceof Uint8Array)) throw wrong(field, 'a Uint8Array', value);
@@ -74,6 +72,18 @@ function encodeField(writer: WireWriter, field: FieldDescriptor, value: unknown)
       writer.blockOf(nested(field, () => encodeToWriter(field.message!, value as object)));
       break;
   }
+}
+
+/** By way of a number where that is exact: what compares bigints takes several times as long. */
+function writeUint64(writer: WireWriter, field: FieldDescriptor, value: unknown): void {
+  const near = typeof value === 'bigint' ? Number(value) : Number.NaN;
+  if (near >= 0 && near <= Number.MAX_SAFE_INTEGER) {
+    writer.number(field.number, near);
+    return;
+  }
+  if (typeof value !== 'bigint' || value < 0n || value > MAX_UINT64)
+    throw wrong(field, 'a bigint from 0 to 2^64-1', value);
+  writeVarint(writer, field, value);
 }
 
 function stringBytes(field: FieldDescriptor, value: string): Uint8Array {
@@ -125,30 +135,43 @@ export function decode<T>(
 function decodeWithin<T>(descriptor: MessageDescriptor<T>, bytes: Uint8Array, allowance: Allowance): T {
   const reader = new WireReader(bytes);
   const result: Record<string, unknown> = {};
+  const { byNumber, required } = tableOf(descriptor);
   while (!reader.isAtEnd) {
     spend(allowance);
-    const { field: number, wireType } = reader.tag();
-    const field = fieldOf(descriptor, number);
+    const tag = reader.tag();
+    const wireType = tag % 8;
+    const field = byNumber.get((tag - wireType) / 8);
     if (field === undefined) reader.skip(wireType);
+    else if (wireType === VARINT && field.type === 'uint64' && field.label !== 'repeated')
+      result[field.name] = BigInt(reader.varint());
     else decodeField(reader, { field, wireType, allowance }, result);
   }
-  for (const field of descriptor.fields) {
-    if (field.label === 'required' && result[field.name] === undefined)
+  for (const field of required) {
+    if (result[field.name] === undefined)
       throw new ProtocolError('message', missing(descriptor, field), field.name);
   }
   return result as T;
 }
 
-/** Statistics have dozens of fields: a search for each would take longer than everything else. */
-const byNumber = new WeakMap<MessageDescriptor, ReadonlyMap<number, FieldDescriptor>>();
+/** What a decoder looks for. */
+interface Table {
+  readonly byNumber: ReadonlyMap<number, FieldDescriptor>;
+  readonly required: readonly FieldDescriptor[];
+}
 
-function fieldOf(descriptor: MessageDescriptor, number: number): FieldDescriptor | undefined {
-  let known = byNumber.get(descriptor);
+/** Statistics have dozens of fields: a search for each would take longer than everything else. */
+const tables = new WeakMap<MessageDescriptor, Table>();
+
+function tableOf(descriptor: MessageDescriptor): Table {
+  let known = tables.get(descriptor);
   if (known === undefined) {
-    known = new Map(descriptor.fields.map((field) => [field.number, field]));
-    byNumber.set(descriptor, known);
+    known = {
+      byNumber: new Map(descriptor.fields.map((field) => [field.number, field])),
+      required: descriptor.fields.filter(({ label }) => label === 'required'),
+    };
+    tables.set(descriptor, known);
   }
-  return known.get(number);
+  return known;
 }
 
 function spend(allowance: Allowance): void {

@@ -3,7 +3,14 @@ import fs from 'node:fs';
 import path from 'node:path';
 import type { CpuStat } from '@warden/interface';
 import { type DeviceRule, formatRule } from '../device-rules.ts';
-import { errnoOf, fileError, parseKeyed, readControl, writeControl } from '../kernel-file.ts';
+import {
+  errnoOf,
+  fileError,
+  type OpenControls,
+  parseKeyed,
+  readControl,
+  writeControl,
+} from '../kernel-file.ts';
 
 /** cpu: `cpu.shares`. */
 export function readShares(group: string): bigint {
@@ -24,12 +31,16 @@ export function writeShares(group: string, shares: bigint): bigint {
   }
 }
 
+/** What {@link readCpuStat} reads. */
+export const CPU_STAT: readonly string[] = ['cpuacct.stat', 'cpuacct.usage'];
+
 /** cpuacct: nanoseconds and clock ticks. Errors: text `Failed getting cpu stats`. */
-export function readCpuStat(group: string): CpuStat {
+export function readCpuStat(group: string, open?: OpenControls): CpuStat {
+  const read = (file: string): string => open?.read(file) ?? readControl(group, file);
   try {
-    const ticks = parseKeyed(readControl(group, 'cpuacct.stat'));
+    const ticks = parseKeyed(read('cpuacct.stat'));
     return {
-      usage: BigInt(readControl(group, 'cpuacct.usage')),
+      usage: BigInt(read('cpuacct.usage')),
       user: ticks.get('user') ?? 0n,
       system: ticks.get('system') ?? 0n,
     };

@@ -149,6 +149,30 @@ describe.runIf(isUsable)('groups of cgroup v1', () => {
     if (driver.supports.swap) expect(read('memory', 'memory.memsw.limit_in_bytes')).toBe(String(64n * MIB));
   });
 
+  it('have statistics that can be opened before they are asked for, and say the same', async () => {
+    const descriptors = (): number => fs.readdirSync('/proc/self/fd').length;
+    const before = descriptors();
+    const open = driver.openStatistics!(state)!;
+    expect(descriptors()).toBe(before + 3);
+    expect(open.cpuStat()).toEqual(await driver.cpuStat(state));
+    runInside('i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done');
+    const { usage } = await driver.cpuStat(state);
+    expect(usage).toBeGreaterThan(0n);
+    expect(open.cpuStat()).toEqual(await driver.cpuStat(state));
+    expect(Object.keys(open.memoryStat())).toEqual(Object.keys(await driver.memoryStat(state)));
+    open.close();
+    open.close();
+    expect(descriptors()).toBe(before);
+    expect(open.cpuStat().usage).toBeGreaterThanOrEqual(usage);
+    const late = driver.openStatistics!(state)!;
+    await driver.release(state);
+    expect(() => late.memoryStat()).toThrow('Failed getting memory usage: ');
+    expect(() => late.cpuStat()).toThrow('Failed getting cpu stats: ');
+    late.close();
+    expect(driver.openStatistics!(state)).toBeUndefined();
+    expect(descriptors()).toBe(before);
+  });
+
   it('keep the old pair of limits when the new one cannot be had', async () => {
     await driver.setMemoryLimit(state, 64n * MIB);
     const files = ['memory.limit_in_bytes', 'memory.memsw.limit_in_bytes'].filter(

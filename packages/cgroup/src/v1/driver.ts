@@ -11,6 +11,7 @@ import {
   isContainerId,
   type Logger,
   NO_FAILPOINTS,
+  type OpenStatistics,
   type PressureStat,
   type ProbeResult,
   type ProcessCount,
@@ -23,6 +24,7 @@ import {
   innerGroups,
   killProcess,
   makeGroup,
+  OpenControls,
   processesOf,
   readControl,
   readProcessCount,
@@ -192,6 +194,24 @@ class V1Driver implements CgroupDriver {
     return controllers.readCpuStat(this.#group(state, 'cpuacct'));
   }
 
+  openStatistics(state: DriverState): OpenStatistics | undefined {
+    const [memoryGroup, cpuGroup] = [this.#group(state, 'memory'), this.#group(state, 'cpuacct')];
+    let open: { readonly memory: OpenControls; readonly cpu: OpenControls };
+    try {
+      open = openBoth(memoryGroup, cpuGroup);
+    } catch {
+      return undefined; // whoever asks is told why
+    }
+    return {
+      memoryStat: () => memory.readMemoryStat(memoryGroup, open.memory),
+      cpuStat: () => controllers.readCpuStat(cpuGroup, open.cpu),
+      close: () => {
+        open.memory.close();
+        open.cpu.close();
+      },
+    };
+  }
+
   /** The kernel measures pressure per group on v2 only. */
   async pressureStat(_state: DriverState): Promise<PressureStat> {
     throw new WardenError('UNSUPPORTED', 'cgroup v1 measures no pressure', {
@@ -346,5 +366,16 @@ function readFreezer(group: string): string {
     return readControl(group, 'freezer.state');
   } catch (cause) {
     throw fileError('read whether frozen', group, cause);
+  }
+}
+
+/** Both or none. */
+function openBoth(memoryGroup: string, cpuGroup: string): { memory: OpenControls; cpu: OpenControls } {
+  const ofMemory = new OpenControls(memoryGroup, [memory.MEMORY_STAT]);
+  try {
+    return { memory: ofMemory, cpu: new OpenControls(cpuGroup, controllers.CPU_STAT) };
+  } catch (error) {
+    ofMemory.close();
+    throw error;
   }
 }

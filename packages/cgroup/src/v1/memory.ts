@@ -7,7 +7,9 @@ import {
   errnoOf,
   fileError,
   innerGroups,
+  type OpenControls,
   parseKeyed,
+  pickKeyed,
   readControl,
   writeControl,
   writeControlSlowly,
@@ -16,6 +18,7 @@ import {
 const MEMORY = 'memory.limit_in_bytes';
 const MEMORY_AND_SWAP = 'memory.memsw.limit_in_bytes';
 const OOM_CONTROL = 'memory.oom_control';
+const KEYS: ReadonlySet<string> = new Set(MEMORY_STAT_KEYS);
 
 /** The kernel signals first and kills then, which takes longer where it logs to a slow console. */
 const FIRST_CHECK_MS = 5;
@@ -60,13 +63,13 @@ export async function writeMemoryLimit(group: string, bytes: bigint): Promise<bi
   }
 }
 
+/** What {@link readMemoryStat} reads. */
+export const MEMORY_STAT = 'memory.stat';
+
 /** Errors: text `Failed getting memory usage`. */
-export function readMemoryStat(group: string): MemoryStat {
+export function readMemoryStat(group: string, open?: OpenControls): MemoryStat {
   try {
-    const values = parseKeyed(readControl(group, 'memory.stat'));
-    return Object.fromEntries(
-      MEMORY_STAT_KEYS.filter((key) => values.has(key)).map((key) => [key, values.get(key)!]),
-    );
+    return pickKeyed(open?.read(MEMORY_STAT) ?? readControl(group, MEMORY_STAT), KEYS);
   } catch (cause) {
     throw fileError('read memory.stat', group, cause, 'Failed getting memory usage');
   }
