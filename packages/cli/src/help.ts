@@ -17,7 +17,7 @@ export function programHelp(): string {
   });
   return [
     'Usage: warden [options] -- [commands]',
-    'Without a command the prompt is opened, which reads one command per line.',
+    'Without a command the prompt is opened, which reads one command per line. Words for people, as warden ps, are listed at the end.',
     '',
     '[options] can be one of the following:',
     '',

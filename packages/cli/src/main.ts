@@ -1,4 +1,5 @@
 /** Entry of the `warden` program. */
+import { createRequire } from 'node:module';
 import { toWardenError } from '@warden/interface';
 import { programHelp } from './help.ts';
 import { type CliOptions, parseOptions } from './options.ts';
@@ -35,6 +36,10 @@ export async function runProgram(argv: readonly string[], terminal: Terminal): P
     await write(terminal.stdout, programHelp());
     return 0;
   }
+  if (options.version) {
+    await write(terminal.stdout, `warden ${readVersion()}\n`);
+    return 0;
+  }
   const { word = foreignBehindDelimiter(options) } = options;
   if (word !== undefined) return runWord(word, options, terminal);
   if (options.command.length > 0) return runCommand(options, terminal);
@@ -49,4 +54,9 @@ export async function runProgram(argv: readonly string[], terminal: Terminal): P
 /** These two were understood behind `--` too before there were words without it. */
 function foreignBehindDelimiter({ command }: CliOptions): readonly string[] | undefined {
   return ['doctor', 'rootfs'].includes(command[0]!) ? command : undefined;
+}
+
+/** Read when somebody asks. */
+function readVersion(): string {
+  return (createRequire(import.meta.url)('../package.json') as { readonly version: string }).version;
 }

@@ -1,7 +1,7 @@
 /** The words before the command: `warden [options] -- [command]`. */
 import { WardenError } from '@warden/interface';
 import type { Terminal } from './terminal.ts';
-import { isWord } from './words/find-word.ts';
+import { isWord, wordNames } from './words/find-word.ts';
 import { didYouMean } from './words/suggest.ts';
 
 /** What was asked for. */
@@ -12,6 +12,7 @@ export interface CliOptions {
   /** Leave the prompt after the first command that fails. */
   readonly exitOnError: boolean;
   readonly help: boolean;
+  readonly version: boolean;
   /** Answers and errors as JSON, one object a line. */
   readonly json: boolean;
   /** Exit with the original's numbers: 0 for most failures. */
@@ -50,6 +51,7 @@ export const OPTIONS: readonly {
   { name: 'trace', text: 'Write each command with a leading + before it is executed.', isOriginal: true },
   { name: 'exit_on_error', text: 'Leave the prompt after the first unsuccessful command.', isOriginal: true },
   { name: 'help', text: 'Show help.', isOriginal: true },
+  { name: 'version', text: 'Show the version of this program.', isOriginal: false },
   { name: 'json', text: 'Write answers and errors as JSON, one object a line.', isOriginal: false },
   {
     name: 'compat_exit',
@@ -98,6 +100,7 @@ export function parseOptions(words: readonly string[], env: Terminal['env'] = {}
     trace: given.has('trace'),
     exitOnError: given.has('exit_on_error'),
     help: given.has('help'),
+    version: given.has('version'),
     json: given.has('json'),
     compatExit: given.has('compat_exit'),
     extended: given.has('extended'),
@@ -154,7 +157,9 @@ function takesNext(word: string): boolean {
 /** `isLoose`: no `--` follows; behind one the text is the original's alone. */
 function lookUp(word: string, isLoose = false): (typeof OPTIONS)[number] {
   if (!word.startsWith('-'))
-    throw wrong(`unexpected word before --: ${word} (options stand before it, the command behind it)`);
+    throw wrong(
+      `unexpected word before --: ${word} (options stand before it, the command behind it)${didYouMean(word, wordNames())}`,
+    );
   const found = findOption(word);
   if (found === undefined) {
     const [typed] = splitOnce(word);

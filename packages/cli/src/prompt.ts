@@ -8,6 +8,7 @@ import type { CliOptions } from './options.ts';
 import { editedLines, editorOutput, type LineSource, pipedLines } from './read-lines.ts';
 import { isLostConnection, reportError } from './report-error.ts';
 import { splitLine } from './split-line.ts';
+import { withPromptSuggestion } from './suggestion.ts';
 import { type Terminal, write } from './terminal.ts';
 
 /** Reads and executes commands until the input ends; gives the exit status of the program. */
@@ -89,15 +90,20 @@ class Prompt {
   async #handleLine(line: string): Promise<number | undefined> {
     this.#history.add(line);
     if (line === '') return undefined;
+    let words: readonly string[] = [];
     try {
-      const outcome = await this.#execute(splitLine(line));
+      words = splitLine(line);
+      const outcome = await this.#execute(words);
       this.#history.save();
       const counts = outcome !== undefined && (outcome.isRun || !this.#options.compatExit);
       return this.#options.exitOnError && counts && outcome.exitStatus !== 0 ? outcome.exitStatus : undefined;
     } catch (error) {
       // Ctrl-C closes the session under the command; that is no failure to report.
       if (this.#isInterrupted) return undefined;
-      await reportError(error, this.#options, this.#terminal);
+      // a script reads the original's text alone
+      const isTyped = editorOutput(this.#terminal) !== undefined && words.length > 0;
+      const shown = isTyped ? withPromptSuggestion(error, words) : error;
+      await reportError(shown, this.#options, this.#terminal);
       if (!this.#options.exitOnError) return undefined;
       return this.#options.compatExit ? 0 : 1;
     }

@@ -11,6 +11,25 @@ async function reported(error: unknown, json = false): Promise<string> {
   return String(stderr.read());
 }
 
+it.each([
+  ['ENOENT', 'no wardend listens there; start one, or name its socket by --socket or WARDEN_SOCKET'],
+  ['ECONNREFUSED', 'the wardend that listened there is gone; start it again, its containers live on'],
+  ['EACCES', "the socket is for its owner and group; be root, or a member of the socket's group"],
+])('says what to do when no daemon answers: %s', async (errno, advice) => {
+  const fields = { operation: 'connect', object: '/s', errno };
+  const text = await reported(new WardenError('UNAVAILABLE', 'cannot connect', { fields }));
+  expect(text.split('\n')[1]).toBe(`UNAVAILABLE: ${advice}`);
+});
+
+it('says what can be done about a stopped container, and of no other state', async () => {
+  const state = "Container state must be one of 'active', current state is ";
+  const advice = 'a stopped container never becomes active again; destroy it and make another';
+  expect(await reported(new WardenError('BAD_STATE', `${state}'stopped'`))).toBe(
+    `${state}'stopped'\nBAD_STATE: ${advice}\n`,
+  );
+  expect(await reported(new WardenError('BAD_STATE', `${state}'born'`))).not.toContain('destroy');
+});
+
 it('shows what a container has put into a name, and lets no terminal obey it [SECURITY F14]', async () => {
   const name = '/tmp/\x1b]0;title\x07\x1b[2J\r\x9b31m\x00\x7f\tä€';
   const error = new WardenError('COMMAND_FAILED', `open source: ${name}: ELOOP\nsecond line`);

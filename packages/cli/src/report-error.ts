@@ -14,6 +14,18 @@ const CONNECT_TEXTS: Readonly<Record<string, string>> = {
   ENOTDIR: 'Not a directory',
 };
 
+/** What to do when no daemon answers. */
+const CONNECT_ADVICE: Readonly<Record<string, string>> = {
+  ENOENT: 'no wardend listens there; start one, or name its socket by --socket or WARDEN_SOCKET',
+  ECONNREFUSED: 'the wardend that listened there is gone; start it again, its containers live on',
+  EACCES: "the socket is for its owner and group; be root, or a member of the socket's group",
+};
+
+/** Where the text of the code speaks of fields, which only JSON shows, or leaves open what can be done. */
+const CODE_ADVICE: Readonly<Partial<Record<WardenError['code'], string>>> = {
+  NATIVE_FAILED: 'the kernel did not do it; --json tells the operation, the object and the error number',
+};
+
 /**
  * Writes an error to stderr: its text, then (except for wrong words, whose text says it all) the code and
  * what to do. As JSON: one object.
@@ -35,9 +47,19 @@ export function isLostConnection(error: unknown): boolean {
   return isWardenError(error, 'UNAVAILABLE');
 }
 
+/** Whether `error` says that its container is stopped: the text is the original's. */
+export function isOfStopped({ code, message }: WardenError): boolean {
+  return code === 'BAD_STATE' && message.endsWith("current state is 'stopped'");
+}
+
 /** What to do: as the error itself says, else as its code does. */
-function adviceOf({ code, fields }: WardenError): string {
-  return typeof fields.advice === 'string' ? fields.advice : ERROR_CODES[code];
+function adviceOf(error: WardenError): string {
+  const { code, fields } = error;
+  if (typeof fields.advice === 'string') return fields.advice;
+  if (isOfStopped(error))
+    return 'a stopped container never becomes active again; destroy it and make another';
+  const connecting = fields.operation === 'connect' ? CONNECT_ADVICE[String(fields.errno)] : undefined;
+  return connecting ?? CODE_ADVICE[code] ?? ERROR_CODES[code];
 }
 
 function textOf(error: WardenError): string {

@@ -646,6 +646,15 @@ describe('ports, egress and limits', () => {
     await expect(box.netOut(spec)).rejects.toMatchObject({ code: 'INVALID_SPEC', message });
   });
 
+  it('says of a name that stands for an address where names belong', async () => {
+    const box = await warden.create();
+    await expect(box.netOut({ network: 'registry.example.org' })).rejects.toMatchObject({
+      fields: { advice: 'a name is allowed by domain, not by network' },
+    });
+    const refused: unknown = await box.netOut({ network: '1.2.3.256' }).catch((error: unknown) => error);
+    expect((refused as WardenError).fields).not.toHaveProperty('advice');
+  });
+
   it('takes any text of up to 4096 characters as a handle, and no longer one [SECURITY P17]', async () => {
     for (const handle of ['', 'x', '..', '/', 'a/b', '-', '\n', '\0', '😀', '\udcff', 'h'.repeat(4_096)])
       expect((await (await warden.create({ handle })).info()).state).toBe('active');

@@ -222,8 +222,7 @@ function parseNetwork(text: string): { first: string; last: string } {
     const base = first - (first % size);
     return { first: formatAddress(base), last: formatAddress(base + size - 1) };
   }
-  if (first === undefined || last === undefined || separator === '/' || last < first)
-    throw invalid(`${show(text)} is no address, CIDR or range of addresses`, text);
+  if (first === undefined || last === undefined || separator === '/' || last < first) throw noAddress(text);
   return { first: formatAddress(first), last: formatAddress(last) };
 }
 
@@ -248,6 +247,13 @@ function checkByte(value: number): number {
   throw invalid(`icmp type or code ${value} is not in -1..255`, value);
 }
 
-function invalid(message: string, object: unknown): WardenError {
-  return new WardenError('INVALID_SPEC', message, { fields: { operation: 'net out', object } });
+function invalid(message: string, object: unknown, advice?: string): WardenError {
+  return new WardenError('INVALID_SPEC', message, {
+    fields: { operation: 'net out', object, ...(advice !== undefined && { advice }) },
+  });
+}
+
+function noAddress(text: string): WardenError {
+  const advice = isDomain(domainOf(text)) ? 'a name is allowed by domain, not by network' : undefined;
+  return invalid(`${show(text)} is no address, CIDR or range of addresses`, text, advice);
 }

@@ -33,7 +33,7 @@ export function configCommand(words: readonly string[]): number {
     });
     if (values.help === true) return print(USAGE);
     const [what, ...more] = positionals;
-    if (more.length > 0) throw wrongWords(`one word too many: ${more[0]}`);
+    if (more.length > 0) throw wrongWords(`one word too many: ${more[0]} (a file stands behind --config)`);
     if (what === 'schema') return print(`${JSON.stringify(configurationSchema(SCHEMA), null, 2)}\n`);
     if (what !== 'check' && what !== 'show')
       throw wrongWords(

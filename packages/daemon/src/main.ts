@@ -9,7 +9,7 @@ import { type DaemonOptions, parseOptions, USAGE } from './options.ts';
 import type { ReloadReport } from './reload.ts';
 import { RequestContext } from './request-context.ts';
 import { type InheritedSocket, type ServiceManager, serviceManager } from './service-manager.ts';
-import { type RunningDaemon, startDaemon } from './start.ts';
+import { type RunningDaemon, readVersion, startDaemon } from './start.ts';
 
 /** Runs the daemon until a signal ends it. Never rejects; sets the exit status: 0 after a signal, 1 after a failed start, 2 for wrong use. */
 export async function main(words: readonly string[] = process.argv.slice(2)): Promise<void> {
@@ -35,6 +35,10 @@ export async function main(words: readonly string[] = process.argv.slice(2)): Pr
     options = parseOptions(words);
     if (options.help) {
       process.stdout.write(USAGE);
+      return;
+    }
+    if (options.version) {
+      process.stdout.write(`wardend ${readVersion()}\n`);
       return;
     }
     if (options.listFailpoints) {

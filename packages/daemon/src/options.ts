@@ -8,6 +8,7 @@ export interface DaemonOptions extends ConfigurationWords {
   readonly checkConfig: boolean;
   readonly listFailpoints: boolean;
   readonly help: boolean;
+  readonly version: boolean;
 }
 
 /** Flags that stand for one key of the configuration. */
@@ -47,6 +48,7 @@ export const USAGE: string = `Usage: wardend [settings]
   --check-config     check the configuration, print what is effective, and exit
   --list-failpoints  the places where a test can make the daemon fail (docs/failpoints.md), one on a line
   --help             this text
+  --version          the version of this program
   config             check: check it, and tell what is odd; show: print what is effective; schema: the JSON schema of the file
   cleanup            remove what a daemon that is gone has left; --dry-run only lists it
   doctor             show what this host has, which drivers work, and what to do for better ones
@@ -65,12 +67,14 @@ export function parseOptions(words: readonly string[]): DaemonOptions {
     'check-config': { type: 'boolean' },
     'list-failpoints': { type: 'boolean' },
     help: { type: 'boolean', short: 'h' },
+    version: { type: 'boolean' },
   });
   return {
     ...configurationWords(values),
     checkConfig: values['check-config'] === true,
     listFailpoints: values['list-failpoints'] === true,
     help: values.help === true,
+    version: values.version === true,
   };
 }
 

@@ -46,8 +46,8 @@ export interface RunningDaemon {
   drain(): Promise<void>;
 }
 
-/** Only those who watch the daemon are told. */
-function readVersion(): string {
+/** Of this package; read when somebody asks. */
+export function readVersion(): string {
   return (createRequire(import.meta.url)('../package.json') as { readonly version: string }).version;
 }
 

@@ -119,6 +119,16 @@ describe.runIf(isRoot)('the store of images', () => {
     expect(fs.readdirSync(store.use('0123456789a', 'some/app:1').layers[0]!)).toEqual(['top']);
   });
 
+  it.each([
+    ['a text', '# a heading\n'.repeat(100)],
+    ['zeros and text', `${'\0'.repeat(124)}some text`.padEnd(1024, 'x')],
+  ])('says of %s that it is no archive', async (_what, content) => {
+    const file = path.join(scratch, 'notes.md');
+    fs.writeFileSync(file, content);
+    await expect(store.import({ path: file, name: 'bad' })).rejects.toThrow(/this is no tar archive/);
+    expect(leftovers()).toEqual([]);
+  });
+
   it('marks what a layer deletes as overlayfs does, and what hides all below it', async () => {
     const tree = await unpack([
       { name: 'gone/.wh.file' },

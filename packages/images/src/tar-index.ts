@@ -105,7 +105,8 @@ function numberOf(field: Buffer): number {
     value = [...field.subarray(1)].reduce((sum, byte) => sum * 256 + byte, field[0]! & 0x7f);
   else if (/^[ ]*[0-7]*[ \0]*$/.test(field.toString('latin1')))
     value = Number.parseInt(`0${field.toString('latin1').replaceAll(/[^0-7]/g, '')}`, 8);
-  if (!Number.isSafeInteger(value)) throw invalid('a number of the archive is none');
+  if (!Number.isSafeInteger(value))
+    throw invalid('this is no tar archive, or a damaged one (a number in it is none)');
   return value;
 }
 
@@ -129,7 +130,7 @@ function extend(extension: Extension, type: string, content: Buffer): Extension 
     if (key === 'path') result.path = value;
     if (key === 'linkpath') result.linkpath = value;
     if (key === 'size') {
-      if (!/^\d{1,15}$/.test(value)) throw invalid('a number of the archive is none');
+      if (!/^\d{1,15}$/.test(value)) throw invalid('a number in an extended header of the archive is none');
       result.size = Number(value);
     }
     if (key.startsWith('GNU.sparse.')) throw unsupported('the archive has sparse files');

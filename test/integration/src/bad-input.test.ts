@@ -204,6 +204,17 @@ describeWith(['root', 'isolated', 'overlayfs'], 'a start that must fail', () => 
     });
   });
 
+  it('tells its version, and where the name of a file belongs', () => {
+    expect(run(['--version'])).toMatchObject({
+      status: 0,
+      stdout: expect.stringMatching(/^wardend \d+\.\d+\.\d+\S*\n$/),
+    });
+    expect(run(['config', 'check', 'wardend.yml'])).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining('one word too many: wardend.yml (a file stands behind --config)'),
+    });
+  });
+
   it('does not delete a file that is no socket', async () => {
     const place = await makePlace();
     try {
@@ -251,13 +262,16 @@ async function startFailure(directory: string, wanted: Settings): Promise<string
   return stderr;
 }
 
-function run(args: readonly string[], uid?: number): { status: number | null; stderr: string } {
+function run(
+  args: readonly string[],
+  uid?: number,
+): { status: number | null; stdout: string; stderr: string } {
   const program = path.resolve(import.meta.dirname, '../../../packages/daemon/bin/wardend.js');
-  const { status, stderr } = spawnSync(process.execPath, [program, ...args], {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [program, ...args], {
     encoding: 'utf8',
     timeout: 20_000,
     cwd: '/',
     ...(uid === undefined ? {} : { uid, gid: uid }),
   });
-  return { status, stderr };
+  return { status, stdout, stderr };
 }

@@ -49,7 +49,7 @@ export function planJob(given: Given, { terminal }: WordContext): JobPlan {
   const isTerminal = given.has('tty');
   const isInteractive = given.has('interactive') || isTerminal;
   if (isTerminal && !terminal.stdin.isTTY)
-    throw new CommandError('-t: the input of this program is no terminal; leave -t away, or use -i');
+    throw new CommandError('-t: the input of this program is no terminal; leave out -t');
   if (given.command.length === 0 && !isInteractive)
     throw new CommandError('a command is missing: give one behind --, or -it for a shell');
   const timeout = given.value('timeout');

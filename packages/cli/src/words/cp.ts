@@ -11,6 +11,7 @@ import { ShownStream, shown } from '../human/shown.ts';
 import { sizeText } from '../human/units.ts';
 import { tell } from '../human/write-answer.ts';
 import { Interruption } from '../jobs/signals.ts';
+import { isOfStopped } from '../report-error.ts';
 import { write } from '../terminal.ts';
 import type { Word, WordContext } from './word.ts';
 
@@ -53,7 +54,7 @@ export const cp: Word = {
     } catch (error) {
       if (interruption.exitCode !== undefined && isWardenError(error, 'ABORTED'))
         return interruption.exitCode;
-      throw error;
+      throw isWardenError(error, 'BAD_STATE') && isOfStopped(error) ? stoppedCopy(error) : error;
     }
     return 0;
   },
@@ -78,6 +79,23 @@ export function parsePlace(text: string): Place {
   );
 }
 
+function missing(source: string): WardenError {
+  return new WardenError('INVALID_SPEC', `cp: '${source}': there is no such file on this host`, {
+    fields: {
+      operation: 'cp',
+      object: source,
+      errno: 'ENOENT',
+      advice: 'a path in a container is HANDLE:PATH',
+    },
+  });
+}
+
+/** A copy needs a program inside; a stopped container runs none. */
+function stoppedCopy({ message, fields }: WardenError): WardenError {
+  const advice = 'files of a stopped container come out by copy_out (warden copy_out --help)';
+  return new WardenError('BAD_STATE', message, { fields: { ...fields, advice } });
+}
+
 class Copy {
   readonly #box: ClientContainer;
   readonly #context: WordContext;
@@ -100,7 +118,8 @@ class Copy {
       const content = this.#counted(stdin as AsyncIterable<Uint8Array>, target);
       return this.#ending(target, () => this.#box.files.write(target, content, this.#options));
     }
-    const stat = fs.statSync(source);
+    const stat = fs.statSync(source, { throwIfNoEntry: false });
+    if (stat === undefined) throw missing(source);
     if (stat.isDirectory()) return this.#treeInto(source, target);
     if (!stat.isFile()) throw notCopied(source);
     const place = await this.#placeInside(source, target);

@@ -40,7 +40,12 @@ function isOriginalRun(rest: readonly string[]): boolean {
   return own.some((word) => /^--(handle|script)(=|$)/.test(word));
 }
 
+/** What a word for people begins with. */
+export function wordNames(): readonly string[] {
+  return [...new Set(WORDS.map(({ name }) => name.split(' ')[0]!))];
+}
+
 /** What else the first word may be, for suggestions: words, and the original's commands. */
 export function firstWords(): readonly string[] {
-  return [...new Set([...WORDS.map(({ name }) => name.split(' ')[0]!), ...COMMANDS.keys(), 'help'])];
+  return [...new Set([...wordNames(), ...COMMANDS.keys(), 'help'])];
 }

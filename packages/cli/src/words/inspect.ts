@@ -67,7 +67,7 @@ function factsOf(info: ContainerInfo): readonly Fact[] {
       ({ hostPort, containerPort }): Fact => ['port', `${hostPort} -> ${containerPort}`],
     ),
     ...optional('directory', info.containerPath),
-    ['jobs', info.jobIds.length === 0 ? 'none' : info.jobIds.join(', ')],
+    ['running jobs', info.jobIds.length === 0 ? 'none' : info.jobIds.map((id) => `no. ${id}`).join(', ')],
     ...optional('unsafe', info.unsafe?.join(', ')),
     ...size('memory', memoryStat?.total_rss ?? memoryStat?.rss),
     ...size('file cache', memoryStat?.total_cache ?? memoryStat?.cache),

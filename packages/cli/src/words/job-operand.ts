@@ -10,6 +10,10 @@ export async function findJobId(box: ClientContainer, text: string | undefined):
   if (jobIds.length === 1) return jobIds[0]!;
   const found = jobIds.length === 0 ? 'no job runs' : `jobs ${jobIds.join(', ')} run`;
   throw new WardenError('INVALID_SPEC', `${found} in ${box.handle}: name one`, {
-    fields: { operation: 'find job', object: box.handle, advice: 'a job that has ended is named by its id' },
+    fields: {
+      operation: 'find job',
+      object: box.handle,
+      advice: 'a job that has ended is named by its id, which --detach has shown',
+    },
   });
 }

@@ -80,12 +80,24 @@ describe('cp', () => {
     [['cp', 'box:/a', 'box:/b'], 'one of both has to be HANDLE:PATH'],
     [['cp', 'box:/nowhere', '.'], 'ENOENT'],
     [['cp', '/dev/null', 'box:/tmp/x'], '/dev/null cannot be copied'],
-    [['cp', '/nowhere', 'box:/tmp/x'], 'ENOENT'],
+    [['cp', '/nowhere', 'box:/tmp/x'], "cp: '/nowhere': there is no such file on this host"],
     [['cp', 'box:/tmp'], 'TARGET is missing'],
   ])('%#: says what it cannot copy', async (words, text) => {
     const { status, stderr } = await warden(fake, [...words, '--jsonl']);
     expect(status).toBe(125);
     expect(stderr).toContain(text);
+  });
+});
+
+it('cp says how files of a stopped container come out', async () => {
+  await using client = await fake.connect();
+  await client.container('box').stop();
+  const { status, stderr } = await warden(fake, ['cp', 'box:/tmp/file', place]);
+  expect({ status, stderr }).toEqual({
+    status: 125,
+    stderr:
+      "Container state must be one of 'active', current state is 'stopped'\n" +
+      'BAD_STATE: files of a stopped container come out by copy_out (warden copy_out --help)\n',
   });
 });
 

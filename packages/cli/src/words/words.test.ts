@@ -242,6 +242,14 @@ describe('help', () => {
     expect((await capture(['image', '--help'])).stdout).toMatch(/^Usage: warden image ACTION/);
   });
 
+  it('shows the version', async () => {
+    expect(await capture(['--version'])).toEqual({
+      status: 0,
+      stdout: expect.stringMatching(/^warden \d+\.\d+\.\d+\S*\n$/),
+      stderr: '',
+    });
+  });
+
   it('of the program lists the words behind the commands of the original', async () => {
     const lines = (await capture(['--help'])).stdout.split('\n');
     for (const { name, summary } of WORDS) expect(lines).toContain(`\t${name.padEnd(29)}${summary}`);

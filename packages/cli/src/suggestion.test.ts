@@ -1,0 +1,70 @@
+import { isWardenError } from '@warden/interface';
+import { describe, expect, it } from 'vitest';
+import { CommandError } from './command-error.ts';
+import { withPromptSuggestion, withSuggestion } from './suggestion.ts';
+
+const unknown = (name: string): CommandError => new CommandError(`Command: '${name}' is non-existent.`);
+const textOf = (error: unknown): string => (isWardenError(error) ? error.message : String(error));
+
+describe('a command without -- before it', () => {
+  it.each([
+    ['rm box', "; did you mean 'destroy --handle'?"],
+    ['images', "; did you mean 'image ls'?"],
+    ['version', "; did you mean '--version'?"],
+    ['pss', "; did you mean 'ps'?"],
+    ['somethingelse', ''],
+  ])('%j is told what it is called here', (line, more) => {
+    const words = line.split(' ');
+    const text = `Command: '${words[0]}' is non-existent.`;
+    expect(textOf(withSuggestion(unknown(words[0]!), words))).toBe(text + more);
+  });
+
+  it.each([
+    ['destroy box', "Invalid flag: 'box'.", "; did you mean '--handle box'?"],
+    ['create --grace_time 5 box', "Invalid flag: 'box'.", ''],
+    ['destroy --handle', "Invalid flag: '--handle'.", ''],
+    ['ping box', "Invalid flag: 'box'.", ''],
+    [
+      'limit_memory --limit-in-bytes 1',
+      "In flag: '--limit-in-bytes', Invalid flag element: 'limit-in-bytes'.",
+      "; did you mean '--limit_in_bytes'?",
+    ],
+    ['limit_memory --limit_in_bytes 64m', 'invalid value for Integer(): "64m"', "; did you mean '67108864'?"],
+    ['limit_memory --limit_in_bytes much', 'invalid value for Integer(): "much"', ''],
+  ])('%j is told how it is written', (line, text, more) => {
+    expect(textOf(withSuggestion(new CommandError(text), line.split(' ')))).toBe(text + more);
+  });
+
+  it('leaves other errors as they are', () => {
+    const error = new Error('x');
+    expect(withSuggestion(error, ['destroy', 'box'])).toBe(error);
+    expect(withPromptSuggestion(error, ['ps'])).toBe(error);
+  });
+});
+
+describe('a line that was typed at the prompt', () => {
+  it.each([
+    ['ps', '; ps is typed in a shell: warden ps --help'],
+    ['exec -it box', '; exec is typed in a shell: warden exec --help'],
+    ['image ls', '; image is typed in a shell: warden image --help'],
+    ['warden ps', '; commands stand here by themselves: help lists them'],
+    ['exit', '; Ctrl-D leaves the prompt'],
+    ['lsit', "; did you mean 'list'?"],
+    ['somethingelse', ''],
+  ])('%j is told where it belongs', (line, more) => {
+    const words = line.split(' ');
+    const text = `Command: '${words[0]}' is non-existent.`;
+    expect(textOf(withPromptSuggestion(unknown(words[0]!), words))).toBe(text + more);
+  });
+
+  it('tells the two meanings of run apart', () => {
+    const wrong = new CommandError("In flag: '--rm', the field: 'rm' is invalid.");
+    expect(textOf(withPromptSuggestion(wrong, ['run', '--rm', '--', 'id']))).toBe(
+      `${wrong.message}; run as a word for people is typed in a shell: warden run --help`,
+    );
+    const flag = new CommandError("In flag: '--hanlde', the field: 'hanlde' is invalid.");
+    expect(textOf(withPromptSuggestion(flag, ['info', '--hanlde', 'h']))).toBe(
+      `${flag.message}; did you mean '--handle'?`,
+    );
+  });
+});

@@ -1,0 +1,76 @@
+/** What to say behind the original's text of wrong words, where its text alone is not asked for. */
+import { isWardenError } from '@warden/interface';
+import { CommandError } from './command-error.ts';
+import { COMMANDS, type Command } from './commands.ts';
+import { parseSize } from './human/units.ts';
+import { firstWords, isWord } from './words/find-word.ts';
+import { didYouMean } from './words/suggest.ts';
+
+/** What other programs of this kind call it. */
+const CALLED_OTHERWISE: ReadonlyMap<string, string> = new Map([
+  ['commit', 'image snapshot'],
+  ['images', 'image ls'],
+  ['kill', 'job_signal'],
+  ['load', 'image import'],
+  ['pull', 'image pull'],
+  ['rm', 'destroy --handle'],
+  ['rmi', 'image rm'],
+  ['start', 'run'],
+  ['stats', 'top'],
+  ['update', 'limit_memory'],
+  ['version', '--version'],
+]);
+
+/** For a single command without `--` before it. */
+export function withSuggestion(thrown: unknown, words: readonly string[]): unknown {
+  if (!(thrown instanceof CommandError)) return thrown;
+  const name = words[0]!.toLowerCase();
+  const command = COMMANDS.get(name);
+  if (command !== undefined) return withMore(thrown, aboutFlags(thrown.message, command, words));
+  const meant = CALLED_OTHERWISE.get(name);
+  return withMore(
+    thrown,
+    meant === undefined ? didYouMean(name, firstWords()) : `; did you mean '${meant}'?`,
+  );
+}
+
+/** For a line that was typed at the prompt, which knows the original's commands alone. */
+export function withPromptSuggestion(thrown: unknown, words: readonly string[]): unknown {
+  if (!(thrown instanceof CommandError)) return thrown;
+  const name = words[0]!.toLowerCase();
+  const command = COMMANDS.get(name);
+  if (['exit', 'logout', 'quit'].includes(name)) return withMore(thrown, '; Ctrl-D leaves the prompt');
+  if (name === 'warden') return withMore(thrown, '; commands stand here by themselves: help lists them');
+  if (isWord(words)) {
+    const word = command === undefined ? name : `${name} as a word for people`;
+    return withMore(thrown, `; ${word} is typed in a shell: warden ${name} --help`);
+  }
+  if (command !== undefined) return withMore(thrown, aboutFlags(thrown.message, command, words));
+  return withMore(thrown, didYouMean(name, [...COMMANDS.keys(), 'help']));
+}
+
+/** The text is the contract's; what is wrong is read from it. */
+function aboutFlags(message: string, { request }: Command, words: readonly string[]): string {
+  const names = request.fields.map((field) => `--${field.name}`);
+  const flag = /^In flag: '(--[^']*)', /.exec(message)?.[1];
+  if (flag !== undefined) return didYouMean(flag.replaceAll(/(?<=\w)-/g, '_'), names);
+  const operand = /^Invalid flag: '([^-].*)'\.$/s.exec(message)?.[1];
+  // a handle stands where other programs have it: behind the command
+  if (operand !== undefined && operand === words[1] && names.includes('--handle'))
+    return `; did you mean '--handle ${operand}'?`;
+  const number = /^invalid value for Integer\(\): "([^"\\]+)"$/.exec(message)?.[1];
+  return number === undefined ? '' : inBytes(number);
+}
+
+function inBytes(text: string): string {
+  try {
+    return `; did you mean '${parseSize(text, text)}'?`;
+  } catch (error) {
+    if (error instanceof CommandError || isWardenError(error)) return '';
+    throw error;
+  }
+}
+
+function withMore(error: CommandError, more: string): CommandError {
+  return more === '' ? error : new CommandError(`${error.message}${more}`);
+}
