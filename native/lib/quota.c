@@ -68,26 +68,3 @@ int warden_set_project(const char *path, uint32_t project) {
     close(fd);
     return error;
 }
-
-int warden_clear_immutable(const char *path)
-{
-    struct stat status;
-    int flags, error = 0;
-    /* the flags exist on these only, and opening a device can have effects of its own */
-    if (lstat(path, &status) < 0)
-        return -errno;
-    if (!S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode))
-        return 0;
-    int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0)
-        return -errno;
-    if (ioctl(fd, FS_IOC_GETFLAGS, &flags) < 0) {
-        error = errno == ENOTTY || errno == EOPNOTSUPP ? 0 : -errno; /* a file system without flags */
-    } else if ((flags & (FS_IMMUTABLE_FL | FS_APPEND_FL)) != 0) {
-        flags &= ~(FS_IMMUTABLE_FL | FS_APPEND_FL);
-        if (ioctl(fd, FS_IOC_SETFLAGS, &flags) < 0)
-            error = -errno;
-    }
-    close(fd);
-    return error;
-}

@@ -48,6 +48,9 @@ WARDEN_EXPORT int warden_allocate_file(const char *path, uint64_t size);
 WARDEN_EXPORT int warden_move_pieces(int pipe, int socket, const void *head, uint32_t head_size, uint32_t size, const void *tail, uint32_t tail_size,
                                      uint32_t most, uint32_t progress[2]);
 
+/* remove.c: removes the file or directory with all below; nothing there is success. On failure `failed_name` is the entry's name. Waits for the disk. */
+WARDEN_EXPORT int warden_remove_tree(const char *path, char *failed_name, uint32_t size);
+
 /* sockets.c: `type` is SOCK_STREAM or SOCK_SEQPACKET */
 WARDEN_EXPORT int warden_socketpair(int type, int32_t ends[2]);
 WARDEN_EXPORT int warden_connect_unix(const char *path, int type);
@@ -124,8 +127,6 @@ WARDEN_EXPORT int warden_loop_grow(const char *device_path);
 WARDEN_EXPORT int warden_quota_get(const char *path, int kind, uint32_t id, uint64_t values[6]);
 WARDEN_EXPORT int warden_quota_set(const char *path, int kind, uint32_t id, const uint64_t limits[4]);
 WARDEN_EXPORT int warden_set_project(const char *path, uint32_t project);
-/* Lets a file or directory be changed and removed again (chattr -i -a). Anything else, and a file system without flags, is success. */
-WARDEN_EXPORT int warden_clear_immutable(const char *path);
 
 /*
  * btrfs.c: `path` and `parent` are directories of a btrfs (else -EOPNOTSUPP); `group` is the number of a subvolume. Facts are the

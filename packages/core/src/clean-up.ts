@@ -45,7 +45,7 @@ export async function cleanUp(options: CoreOptions, wanted: CleanUpOptions): Pro
     found.push(leftover);
     if (leftover.fate === 'keep' || leftover.fate === 'failed' || wanted.dryRun) kept.add(entry.id);
   }
-  found.push(...(await cleanStrays(engine, kept, wanted)));
+  found.push(...(await cleanStrays(engine, kept, wanted)), ...(await cleanRemoved(engine, wanted)));
   const isEmpty = found.every(({ fate }) => fate === 'remove' || fate === 'removed');
   for (const driver of [engine.drivers.network, engine.drivers.cgroup]) {
     for (const name of (await driver.standing?.()) ?? []) {
@@ -136,6 +136,21 @@ async function cleanStrays(
         await drivers.cgroup.release(state);
       }
       found.push({ ...thing, fate: dryRun ? 'remove' : 'removed', why });
+    } catch (error) {
+      found.push({ ...thing, fate: 'failed', why: toWardenError(error).message });
+    }
+  }
+  return found;
+}
+
+/** Files of containers that were destroyed before. */
+async function cleanRemoved({ leftovers }: Engine, { dryRun }: CleanUpOptions): Promise<readonly Leftover[]> {
+  const found: Leftover[] = [];
+  for (const name of leftovers.list()) {
+    const thing = { kind: 'file', name, why: 'a destroyed container has left it' } as const;
+    try {
+      if (!dryRun) await leftovers.remove(name);
+      found.push({ ...thing, fate: dryRun ? 'remove' : 'removed' });
     } catch (error) {
       found.push({ ...thing, fate: 'failed', why: toWardenError(error).message });
     }

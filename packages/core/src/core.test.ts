@@ -412,6 +412,46 @@ describe('stop and destroy (spec behaviour.md 5)', () => {
     expect(await waiting).toMatchObject({ exitStatus: 255, info: { state: 'active', jobIds: [job.id] } });
   });
 
+  it('answers a destroy when the directory is aside, where files count nowhere; they go behind it, by the next daemon if need be', async () => {
+    await core.close();
+    const drivers = host.drivers();
+    const quota = { ...drivers.quota, countsFiles: () => false };
+    let isHeld = true;
+    const removeTree = async (directory: string): Promise<void> => {
+      if (isHeld) await new Promise(() => {});
+      fs.rmSync(directory, { recursive: true });
+    };
+    core = await host.start({ drivers: { ...drivers, quota }, removeTree });
+    const session = core.openSession();
+    const box = await session.create({ handle: 'again' });
+    const { containerPath } = await box.info();
+    await box.destroy();
+    expect(fs.existsSync(containerPath!)).toBe(false);
+    const aside = path.join(host.depot, '.removed');
+    expect(fs.readdirSync(aside)).toHaveLength(1);
+    expect(host.inventory()).toEqual({ ...EMPTY, depot: ['.removed'] });
+    const second = await session.create({ handle: 'again' });
+    expect(await session.list()).toEqual(['again']);
+    isHeld = false;
+    await second.destroy();
+    await vi.waitFor(() => expect(fs.readdirSync(aside)).toHaveLength(1));
+    core = await host.start({ removeTree });
+    await vi.waitFor(() => expect(fs.readdirSync(aside)).toEqual([]));
+    expect(await core.openSession().list()).toEqual([]);
+  });
+
+  it('removes the files before it answers when the directory cannot be moved', async () => {
+    await core.close();
+    const drivers = host.drivers();
+    core = await host.start({
+      drivers: { ...drivers, quota: { ...drivers.quota, countsFiles: () => false } },
+    });
+    fs.writeFileSync(path.join(host.depot, '.removed'), 'in the way');
+    const box = await core.openSession().create();
+    await box.destroy();
+    expect(host.inventory()).toEqual({ ...EMPTY, depot: ['.removed'] });
+  });
+
   it('destroys once for all who ask, and again after a failure', async () => {
     const box = await warden.create();
     await Promise.all([box.destroy(), box.destroy()]);

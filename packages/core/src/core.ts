@@ -8,6 +8,7 @@ import { type Engine, trySave } from './engine.ts';
 import { EventBus } from './event-bus.ts';
 import { failpoints } from './failpoint.ts';
 import { CORE_FAILPOINTS } from './failpoint-names.ts';
+import { Leftovers } from './leftovers.ts';
 import { onlooker } from './onlooker.ts';
 import type { Core, CoreOptions } from './options.ts';
 import { Pools } from './pools.ts';
@@ -19,6 +20,8 @@ import { WarmPool } from './warm-pool.ts';
 
 /** `<depot>/<id>/run/wshd.sock` and longer ones must fit into a socket address (spec linux-container.md 2). */
 const MAX_DEPOT_BYTES = 60;
+/** So long an ending daemon goes on removing what destroyed containers have left; the next one removes the rest. */
+const LEFTOVERS_MS = 10_000;
 
 /**
  * Starts an engine on a depot that is the caller's alone. When it answers, everything an earlier daemon left has been taken over or removed.
@@ -40,6 +43,7 @@ export async function createCore(options: CoreOptions): Promise<Core> {
   reportDenials(engine);
   await drivers.network.setup(hostSpec(options));
   await recoverContainers(engine);
+  engine.leftovers.sweep();
   engine.warm.fill();
   return {
     get containerCount() {
@@ -56,6 +60,7 @@ export async function createCore(options: CoreOptions): Promise<Core> {
     close: async () => {
       letGo(engine);
       await engine.warm.close();
+      await engine.leftovers.close(LEFTOVERS_MS);
       await engine.failpoints.pass('drain.release');
     },
   };
@@ -64,6 +69,7 @@ export async function createCore(options: CoreOptions): Promise<Core> {
 /** An engine that has touched nothing yet. */
 export function makeEngine(options: CoreOptions): Engine {
   const containers = new Map<string, ManagedContainer>();
+  const points = options.failpoints ?? failpoints(process.env.WARDEN_FAILPOINT, CORE_FAILPOINTS);
   let hasWrapped = false;
   const engine: Engine = {
     options,
@@ -71,7 +77,8 @@ export function makeEngine(options: CoreOptions): Engine {
     logger: options.logger,
     pools: new Pools(options),
     ids: new ContainerIds(),
-    failpoints: options.failpoints ?? failpoints(process.env.WARDEN_FAILPOINT, CORE_FAILPOINTS),
+    failpoints: points,
+    leftovers: new Leftovers({ ...options, failpoints: points }),
     containers,
     reserved: new Set(),
     lacking: new Set(),

@@ -82,10 +82,12 @@ export async function makeContainer(
   undo.push(() => drivers.filesystem.release(container.rootfsSpec, record.drivers.filesystem));
   await drivers.filesystem.prepare(container.rootfsSpec, record.drivers.filesystem);
   await failpoints.pass('create.filesystem');
+  await nextTurn(); // files until here, then groups
 
   undo.push(() => drivers.cgroup.release(record.drivers.cgroup));
   await drivers.cgroup.create(cgroupSpecOf(engine, record.id), record.drivers.cgroup);
   await failpoints.pass('create.cgroup');
+  await nextTurn();
 
   const initSpec = Object.freeze(initSpecOf(engine, container));
   await drivers.init.prepare(initSpec);
@@ -93,7 +95,7 @@ export async function makeContainer(
 
   const network = networkSpecOf(engine, container);
   undo.push(() => drivers.network.release(network, record.drivers.network));
-  await nextTurn(); // files and groups until here, then a fork
+  await nextTurn(); // files again, then a fork
   const launched = await drivers.init.launch(initSpec);
   undo.push(() => launched.abort());
   await failpoints.pass('create.launch');

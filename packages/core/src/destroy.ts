@@ -62,11 +62,9 @@ async function tearDown(engine: Engine, container: ManagedContainer): Promise<vo
   await failpoints.pass('destroy.kill');
   for (const job of container.jobs.values()) job.dissolve();
   await failpoints.pass('destroy.jobs');
-  await releaseDrivers(engine, container);
-  clearTimeout(container.saveTimer);
-  container.saveTimer = undefined;
-  removeDirectory(container.directory);
+  const aside = await release(engine, container);
   if (record.image !== undefined) engine.options.images?.release(record.id);
+  if (aside !== undefined) engine.leftovers.begin(aside);
   await failpoints.pass('destroy.directory');
   returnToPools(engine, record);
   container.isDestroyed = true;
@@ -81,8 +79,40 @@ async function tearDown(engine: Engine, container: ManagedContainer): Promise<vo
   });
 }
 
-/** Lets every driver release what it holds for the container; all are asked, the first failure is thrown. */
-export async function releaseDrivers(engine: Engine, container: ManagedContainer): Promise<void> {
+/**
+ * Releases all that the container holds. Where files are what is left then, and they count nowhere, nobody waits for their removal, which takes the
+ * kernel longer than everything else on a busy disk: the directory is moved aside, and where to is answered.
+ */
+async function release(engine: Engine, container: ManagedContainer): Promise<string | undefined> {
+  const { drivers, leftovers, logger } = engine;
+  const { filesystem, quota } = container.record.drivers;
+  const isFree =
+    drivers.filesystem.supports.isInDirectory === true && drivers.quota.countsFiles?.(quota) === false;
+  const keepsFiles = isFree && !leftovers.isFull;
+  await releaseDrivers(engine, container, keepsFiles);
+  clearTimeout(container.saveTimer);
+  container.saveTimer = undefined;
+  if (keepsFiles) {
+    try {
+      return leftovers.moveAside(container.directory);
+    } catch (error) {
+      logger.warn('directory-not-moved', { handle: container.handle, directory: container.directory, error });
+      await drivers.filesystem.release(container.rootfsSpec, filesystem);
+    }
+  }
+  removeDirectory(container.directory);
+  return undefined;
+}
+
+/**
+ * Lets every driver release what it holds for the container; all are asked, the first failure is thrown. `keepsFiles`: whoever calls removes the
+ * directory with all that the file-system driver has in there.
+ */
+export async function releaseDrivers(
+  engine: Engine,
+  container: ManagedContainer,
+  keepsFiles = false,
+): Promise<void> {
   const { drivers, failpoints } = engine;
   const { drivers: states } = container.record;
   const failures: unknown[] = [];
@@ -103,14 +133,16 @@ export async function releaseDrivers(engine: Engine, container: ManagedContainer
       await failpoints.pass('destroy.cgroup');
     }),
   ]);
-  await attempt(async () => {
-    await discardLayer(engine, container);
-    await failpoints.pass('destroy.discard');
-  });
-  await attempt(async () => {
-    await drivers.filesystem.release(container.rootfsSpec, states.filesystem);
-    await failpoints.pass('destroy.filesystem');
-  });
+  if (!keepsFiles) {
+    await attempt(async () => {
+      await discardLayer(engine, container);
+      await failpoints.pass('destroy.discard');
+    });
+    await attempt(async () => {
+      await drivers.filesystem.release(container.rootfsSpec, states.filesystem);
+      await failpoints.pass('destroy.filesystem');
+    });
+  }
   await attempt(async () => {
     await drivers.quota.release(container.quotaSpec, states.quota);
     await failpoints.pass('destroy.quota');

@@ -4,6 +4,7 @@ import { type ManagedContainer, unknownHandle } from './container.ts';
 import type { ContainerIds } from './container-id.ts';
 import type { EventBody, EventBus } from './event-bus.ts';
 import type { CoreFailpoints } from './failpoint-names.ts';
+import type { Leftovers } from './leftovers.ts';
 import type { CoreDrivers, CoreOptions } from './options.ts';
 import type { Pools } from './pools.ts';
 import { type ContainerRecord, writeRecord } from './record.ts';
@@ -21,6 +22,8 @@ export interface Engine {
   readonly failpoints: CoreFailpoints;
   /** Registered containers by handle, in order of creation. */
   readonly containers: Map<string, ManagedContainer>;
+  /** The files of destroyed containers. */
+  readonly leftovers: Leftovers;
   /** Containers nobody has asked for yet. */
   readonly warm: WarmPool;
   /** Handles of containers that are being created. */

@@ -100,6 +100,8 @@ export interface CoreOptions {
   readonly lang: string;
   /** Records are flushed to the disk. Needed only to find directories after a power failure, never after a killed daemon. */
   readonly durable: boolean;
+  /** Removes a directory with everything below, whatever a container has made of it. Default: as `fs.rm`, recursively. */
+  readonly removeTree?: (directory: string) => Promise<void>;
   /** For tests. Default: what `WARDEN_FAILPOINT` says, with the names of the engine only. */
   readonly failpoints?: Failpoints;
 }

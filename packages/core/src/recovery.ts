@@ -16,8 +16,11 @@ import { quarantine, setAside } from './quarantine.ts';
 import { serializeRecord } from './record.ts';
 import { stopContainer } from './stop.ts';
 
-/** So many inits are asked at a time: each has to wake up for its answer, and on a busy machine that takes a while. */
-const ASKED_AHEAD = 32;
+/**
+ * So many are taken over together, while the inits of as many more are asked: each has to wake up for its answer, and on a busy machine that takes a
+ * while; and what is asked of a driver for several at once it can do in one go.
+ */
+const TOGETHER = 32;
 
 /** Recovers everything. Never throws for a single container; errors of the reconciliation pass through. */
 export async function recoverContainers(engine: Engine): Promise<void> {
@@ -31,16 +34,11 @@ export async function recoverContainers(engine: Engine): Promise<void> {
   }
   const queue = [...claims.values()];
   const asked = new Map<DepotEntry, Promise<Init | undefined>>();
-  for (const [at, claimants] of queue.entries()) {
-    for (const soon of queue.slice(at === 0 ? 0 : at + ASKED_AHEAD - 1, at + ASKED_AHEAD))
-      ask(engine, soon, asked);
-    const entry = await rightful(engine, claimants);
-    try {
-      await recoverOne(engine, entry, asked.get(entry));
-    } catch (error) {
-      engine.logger.error('recovery-failed', { id: entry.id, error: toWardenError(error) });
-      quarantine(engine, entry, error);
-    }
+  for (let at = 0; at < queue.length; at += TOGETHER) {
+    for (const soon of queue.slice(at === 0 ? 0 : at + TOGETHER, at + 2 * TOGETHER)) ask(engine, soon, asked);
+    const together = queue.slice(at, at + TOGETHER);
+    await Promise.allSettled(together.map(([first]) => asked.get(first!)));
+    await Promise.all(together.map((claimants) => recover(engine, claimants, asked)));
   }
   sortByOrder(engine);
   const kept = idsInDepot(engine.options.depot, entries);
@@ -51,6 +49,21 @@ export async function recoverContainers(engine: Engine): Promise<void> {
     setAside: setAside(engine.options.depot).length,
     ...poolUsage(engine),
   });
+}
+
+/** Never rejects: one that cannot be recovered is set aside. */
+async function recover(
+  engine: Engine,
+  claimants: readonly DepotEntry[],
+  asked: ReadonlyMap<DepotEntry, Promise<Init | undefined>>,
+): Promise<void> {
+  const entry = await rightful(engine, claimants);
+  try {
+    await recoverOne(engine, entry, asked.get(entry));
+  } catch (error) {
+    engine.logger.error('recovery-failed', { id: entry.id, error: toWardenError(error) });
+    quarantine(engine, entry, error);
+  }
 }
 
 /** They are found in the order of their ids; they are listed in that of their creation. */
@@ -139,12 +152,13 @@ async function recoverRecorded(
     const what = record.isDestroying ? 'half-destroyed' : record.state === 'born' ? 'half-made' : 'dead';
     engine.logger.info(`${what}-container`, { id, handle });
     await remove(engine, container, init);
-  } else if (engine.containers.has(handle)) {
+  } else if (engine.containers.has(handle) || engine.reserved.has(handle)) {
     init.disconnect();
     throw new WardenError('ALREADY_EXISTS', `another container has the handle ${handle}`, {
       fields: { id, handle },
     });
   } else {
+    engine.reserved.add(handle); // until it is registered: others are taken over meanwhile
     try {
       await takeOver(engine, { container, text }, init);
     } catch (error) {
@@ -152,6 +166,8 @@ async function recoverRecorded(
       letGo(engine, container, init);
       if (!isLinkGone(error)) throw error;
       await remove(engine, container, await engine.drivers.init.connect(container.directory));
+    } finally {
+      engine.reserved.delete(handle);
     }
   }
 }

@@ -75,17 +75,18 @@ async function endProcesses(engine: Engine, container: ManagedContainer): Promis
     for (;;) {
       const now = performance.now();
       // again and again: one round may miss what was forking at that moment
-      if (container.isKillWanted || now >= patience) {
-        if (!(await isDone(container, init.signalAll(SIGKILL), patience)))
-          return await killSilent(engine, container, init);
-        await failpoints.pass('stop.kill');
-      } else if (now >= nextTerm) {
-        if (!(await isDone(container, init.signalAll(SIGTERM), patience)))
-          return await killSilent(engine, container, init);
-        await failpoints.pass('stop.signal');
-        nextTerm += TERM_INTERVAL_MS;
+      const isKill = container.isKillWanted || now >= patience;
+      const isDue = isKill || now >= nextTerm;
+      const told = isDue ? init.signalAll(isKill ? SIGKILL : SIGTERM) : undefined;
+      // right behind it: init wakes up once for both
+      const emptied = init.waitEmpty(SLICE_MS);
+      emptied.catch(() => {}); // met below, or too late to matter
+      if (told !== undefined) {
+        if (!(await isDone(container, told, patience))) return await killSilent(engine, container, init);
+        await failpoints.pass(isKill ? 'stop.kill' : 'stop.signal');
+        if (!isKill) nextTerm += TERM_INTERVAL_MS;
       }
-      if (await init.waitEmpty(SLICE_MS)) return;
+      if (await emptied) return;
       if (performance.now() > deadline) throw unkillable(container);
     }
   } catch (error) {

@@ -221,6 +221,21 @@ export function filesystemCompliance(
         'release followed a link out of the layer',
       );
     });
+    withSubject('leaves nothing once its directory is removed, if it says so', async (subject, spec) => {
+      if (subject.driver.supports.isInDirectory !== true) return;
+      const others = (): string[] => tree(subject.depot).filter((line) => !/^0123456789a[ /]/.test(line));
+      const before = others();
+      const state = subject.driver.plan(spec);
+      await subject.driver.prepare(spec, state);
+      await inside(subject, spec, 'echo kept > /var/kept');
+      fs.rmSync(spec.directory, { recursive: true });
+      assert.deepEqual(others(), before);
+      fs.mkdirSync(spec.directory);
+      const next = subject.restart();
+      await next.prepare(spec, state);
+      assert.equal(await inside(subject, spec, 'test -e /var/kept || echo gone', next), 'gone\n');
+      await next.release(spec, state);
+    });
     withSubject('releases what was never prepared', async ({ driver, depot }, spec) => {
       const before = tree(depot);
       await driver.release(spec, driver.plan(spec));

@@ -36,6 +36,7 @@ class BindDriver implements FilesystemDriver {
     wholeRootWritable: false,
     constantTimeCreate: false,
     nestable: true,
+    isInDirectory: true,
   };
 
   async probe(depot: string): Promise<ProbeResult> {

@@ -42,6 +42,7 @@ class OverlayfsDriver implements FilesystemDriver {
       wholeRootWritable: true,
       constantTimeCreate: true,
       nestable: false,
+      isInDirectory: true,
       // marks of one kind are not seen with the other
       stacksLayers: !mountOptions.includes('userxattr'),
     };

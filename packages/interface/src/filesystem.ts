@@ -48,6 +48,8 @@ export interface FilesystemSupports {
   readonly nestable: boolean;
   /** Takes `RootfsSpec.below`, and its writable layer is in the form of overlayfs. Absent: no. */
   readonly stacksLayers?: boolean;
+  /** What `prepare` makes are files below the container's directory and nothing else: whoever has removed that has released it. Absent: no. */
+  readonly isInDirectory?: boolean;
 }
 
 /** A file-system driver. See the module text for lifecycle and content contract. */

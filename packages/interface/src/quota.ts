@@ -62,6 +62,8 @@ export interface QuotaDriver {
    * destroy, after all processes are gone and before the file system driver's `release`. Idempotent; `release` follows in any case, also after an error.
    */
   discard?(spec: QuotaSpec, state: DriverState): Promise<void>;
+  /** Whether the container's files count somewhere until they are removed, so that `release` must not come before that. Absent: yes. Pure. */
+  countsFiles?(state: DriverState): boolean;
   /** Lifts the limit and frees what `prepare` took. Idempotent. */
   release(spec: QuotaSpec, state: DriverState): Promise<void>;
 }

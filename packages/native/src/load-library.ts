@@ -29,6 +29,7 @@ export interface NativeLibrary {
   warden_umask(mask: number): number;
   warden_copy_sparse(source: Bytes, target: Bytes): number;
   warden_allocate_file(path: Bytes, size: bigint): number;
+  warden_remove_tree(path: Bytes, failedName: Bytes, size: number): number;
   warden_move_pieces(
     pipe: number,
     socket: number,
@@ -92,7 +93,6 @@ export interface NativeLibrary {
   warden_quota_get(path: Bytes, kind: number, id: number, values: BigUint64Array): number;
   warden_quota_set(path: Bytes, kind: number, id: number, limits: BigUint64Array): number;
   warden_set_project(path: Bytes, project: number): number;
-  warden_clear_immutable(path: Bytes): number;
   warden_btrfs_facts(path: Bytes, filesystem: Bytes, facts: BigUint64Array): number;
   warden_btrfs_quota_control(path: Bytes, command: number): number;
   warden_btrfs_rescan(path: Bytes): number;
@@ -128,6 +128,7 @@ const SIGNATURES: Readonly<Record<keyof NativeLibrary, string>> = {
   warden_umask: 'i u',
   warden_copy_sparse: 'i pp',
   warden_allocate_file: 'i pU',
+  warden_remove_tree: 'i ppu',
   warden_move_pieces: 'i iipuupuup',
   warden_socketpair: 'i ip',
   warden_connect_unix: 'i pi',
@@ -162,7 +163,6 @@ const SIGNATURES: Readonly<Record<keyof NativeLibrary, string>> = {
   warden_quota_get: 'i piup',
   warden_quota_set: 'i piup',
   warden_set_project: 'i pu',
-  warden_clear_immutable: 'i p',
   warden_btrfs_facts: 'i ppp',
   warden_btrfs_quota_control: 'i pu',
   warden_btrfs_rescan: 'i p',

@@ -92,6 +92,23 @@ describe('NetlinkSocket', () => {
     expect(dump(socket)).toContain('lo');
   });
 
+  it('does the same on a thread', async () => {
+    const socket = own(NetlinkSocket.open(NETLINK_ROUTE));
+    const ask = (index: number): Promise<Buffer[]> => {
+      const sequence = socket.nextSequence();
+      return socket.requestOnThread(link(RTM_GETLINK, NLM_F_ACK, sequence, index), [sequence]);
+    };
+    expect(linkNames(await ask(1))).toEqual(['lo']);
+    await expect(ask(0x7fff_fff0)).rejects.toMatchObject({
+      code: 'NATIVE_FAILED',
+      fields: { errno: 'ENODEV' },
+    });
+    expect(linkNames(await ask(1))).toEqual(['lo']);
+    expect(dump(socket)).toContain('lo');
+    socket.close();
+    await expect(ask(1)).rejects.toThrow(TypeError);
+  });
+
   it('treats wrong use as TypeError', () => {
     const socket = own(NetlinkSocket.open(NETLINK_ROUTE));
     const request = link(RTM_GETLINK, NLM_F_DUMP, 1, 0);

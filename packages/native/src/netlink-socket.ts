@@ -1,7 +1,7 @@
 import type { WardenError } from '@warden/interface';
 import { checkBytes, checkPid, checkString, checkUint32 } from './argument-checks.ts';
 import { closeDescriptor } from './descriptors.ts';
-import { native } from './load-library.ts';
+import { callOnThread, native } from './load-library.ts';
 import { checked, errnoName, nativeFailure } from './native-failure.ts';
 import { NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR, readVerdict, splitMessages } from './netlink-messages.ts';
 import { type PollWatch, watchDescriptor } from './watch.ts';
@@ -102,21 +102,27 @@ export class NetlinkSocket {
    * then. `ENOBUFS` when acknowledgements were lost: the request has been carried out to an unknown extent.
    */
   request(request: Uint8Array, acks: readonly number[]): Buffer[] {
-    if (this.#fd < 0) throw new TypeError('the netlink socket is closed');
-    const sequences = requestSequences(request);
-    if (!Array.isArray(acks)) throw new TypeError('acks must be an array');
-    for (const ack of acks) {
-      if (!sequences.has(ack))
-        throw new TypeError(`acks names ${String(ack)}, which no message of the request has`);
-    }
     for (let attempt = 0; attempt < MAX_INTERRUPTED_DUMPS; attempt++) {
+      const answer = this.#expect(request, acks);
       checkedSend(native().warden_netlink_send(this.#fd, request, request.byteLength), this.#protocol);
-      const answer: Answer = { open: new Set(acks), own: sequences, payload: [], isInterrupted: false };
       this.#receive(answer);
       if (answer.failure !== undefined) throw answer.failure;
       if (!answer.isInterrupted) return answer.payload;
     }
     throw nativeFailure('netlink', this.#protocol, -EINTR, { detail: 'the dump kept changing' });
+  }
+
+  /**
+   * As {@link request}, for what is no dump and may keep the kernel busy: it does everything while it takes the request, and that happens on a thread of
+   * Node's pool. Until this settles the socket may be used for nothing else.
+   */
+  async requestOnThread(request: Uint8Array, acks: readonly number[]): Promise<Buffer[]> {
+    const answer = this.#expect(request, acks);
+    const sent = await callOnThread('warden_netlink_send', this.#fd, request, request.byteLength);
+    checkedSend(sent, this.#protocol);
+    this.#receive(answer);
+    if (answer.failure !== undefined) throw answer.failure;
+    return answer.payload;
   }
 
   /**
@@ -157,6 +163,17 @@ export class NetlinkSocket {
     const fd = this.#fd;
     this.#fd = -1;
     closeDescriptor(fd);
+  }
+
+  #expect(request: Uint8Array, acks: readonly number[]): Answer {
+    if (this.#fd < 0) throw new TypeError('the netlink socket is closed');
+    const own = requestSequences(request);
+    if (!Array.isArray(acks)) throw new TypeError('acks must be an array');
+    for (const ack of acks) {
+      if (!own.has(ack))
+        throw new TypeError(`acks names ${String(ack)}, which no message of the request has`);
+    }
+    return { open: new Set(acks), own, payload: [], isInterrupted: false };
   }
 
   #receive(answer: Answer): void {

@@ -117,11 +117,11 @@ export class BandwidthLimits {
     if (mayHaveShaper) this.#clearQueues(id, link);
   }
 
-  /** As {@link clear}, for a link that is released and goes with its namespace. */
-  drop(id: ContainerId, link: Link | undefined): void {
+  /** As {@link clear}, for a link that is released and goes with its namespace. `shaper`: its intermediate device, if there is one. */
+  drop(id: ContainerId, link: Link | undefined, shaper: Link | undefined): void {
     this.#requested.delete(id);
     this.#clearRules(id);
-    this.#clearQueues(id, link);
+    unshape(this.#parts.kernel.netlink(), link, shaper);
     this.#farEnds.forget(id);
   }
 

@@ -3,7 +3,7 @@ import type { NetworkSpec } from '@warden/interface';
 import { WardenError } from '@warden/interface';
 import { addressBytes, networkOf, parseAddress } from './ipv4-address.ts';
 import { linkEnds } from './link-names.ts';
-import type { NetlinkConnection } from './netlink-connection.ts';
+import type { NetlinkConnection, RouteSteps } from './netlink-connection.ts';
 import { isKernelError } from './netlink-connection.ts';
 import type { MessageBody } from './netlink-message.ts';
 import type { Link } from './rtnetlink.ts';
@@ -35,8 +35,13 @@ export function linkHasIpv6({ hasIpv6 }: LinkSettings, mtu: number): boolean {
 
 /** The host end with this name, or undefined. */
 export function findLink(connection: NetlinkConnection, name: string): Link | undefined {
+  return connection.carryOut(linkSearch(name));
+}
+
+/** The steps of {@link findLink}. */
+export function* linkSearch(name: string): RouteSteps<Link | undefined> {
   try {
-    const [received] = connection.route(getLink(name));
+    const [received] = yield [getLink(name)];
     return received === undefined ? undefined : readLink(received);
   } catch (error) {
     if (isKernelError(error, 'ENODEV')) return undefined;
@@ -48,34 +53,28 @@ export function findLink(connection: NetlinkConnection, name: string): Link | un
  * Makes the pair with its far end in the namespace of `pid` (without one, beside the near end) and sets the near end up. A link
  * of the same name that a crash left is replaced, a foreign one is not. On failure no link remains.
  */
-export function createLink(
-  connection: NetlinkConnection,
-  spec: NetworkSpec,
-  settings: LinkSettings,
-  pid?: number,
-): Link {
+export function* linkCreation(spec: NetworkSpec, settings: LinkSettings, pid?: number): RouteSteps<Link> {
   const { host, container } = linkEnds(spec.id);
   // The listing in the same send tells the number the kernel gave to the new link.
-  const create = (): Buffer[] =>
-    connection.route(createVeth(host, container, spec.mtu, pid), getLink(host.name));
+  const create = [createVeth(host, container, spec.mtu, pid), getLink(host.name)];
   let received: Buffer | undefined;
   try {
-    [received] = create();
+    [received] = yield create;
   } catch (error) {
-    const stale = isKernelError(error, 'EEXIST') ? findLink(connection, host.name) : undefined;
+    const stale = isKernelError(error, 'EEXIST') ? yield* linkSearch(host.name) : undefined;
     // A crash may have come before the alias; a link with another alias belongs to somebody.
     if (stale === undefined) throw error;
     if (stale.alias !== '' && stale.alias !== settings.alias) throw foreignLink(stale, error);
-    removeLink(connection, stale);
-    [received] = create();
+    yield* linkRemoval(stale);
+    [received] = yield create;
   }
   if (received === undefined) throw new TypeError('the kernel did not list the new link');
   const link = readLink(received);
   try {
     const mark = markLink(link.index, settings.alias, linkHasIpv6(settings, spec.mtu));
-    connection.route(mark, ...addressing(spec, link));
+    yield [mark, ...addressing(spec, link)];
   } catch (error) {
-    removeLink(connection, link);
+    yield* linkRemoval(link);
     throw error;
   }
   return link;
@@ -89,17 +88,18 @@ function foreignLink({ name, alias }: Link, cause: unknown): WardenError {
   );
 }
 
-/** Gives an existing link its address and neighbour again, and what else it shall have, in one go. Idempotent. */
+/** Gives an existing link its neighbour, its address if it is not there, and what else it shall have, in one go. Idempotent. Errors: ENODEV. */
 export function ensureAddressing(
   connection: NetlinkConnection,
   spec: NetworkSpec,
   link: Link,
-  ...others: readonly MessageBody[]
+  { hasAddress, others }: { readonly hasAddress: boolean; readonly others: readonly MessageBody[] },
 ): void {
-  connection.route(...addressing(spec, link), ...others);
+  const [address, neighbour] = addressing(spec, link);
+  connection.route(...(hasAddress ? [] : [address]), neighbour, ...others);
 }
 
-function addressing(spec: NetworkSpec, link: Link): ReturnType<typeof addAddress>[] {
+function addressing(spec: NetworkSpec, link: Link): [address: MessageBody, neighbour: MessageBody] {
   const host = parseAddress(spec.hostIp);
   const broadcast = networkOf(host, spec.prefixLength).last;
   return [
@@ -112,11 +112,11 @@ function addressing(spec: NetworkSpec, link: Link): ReturnType<typeof addAddress
  * Cuts a link at once: down, and without the address that the next user of the subnet will need. The link itself goes with the
  * namespace of its far end.
  */
-export function disconnectLink(connection: NetlinkConnection, spec: NetworkSpec, link: Link): void {
+export function* linkDisconnection(spec: NetworkSpec, link: Link): RouteSteps<void> {
   const address = removeAddress(link.index, addressBytes(parseAddress(spec.hostIp)), spec.prefixLength);
   for (const change of [takeDown(link.index), address]) {
     try {
-      connection.route(change);
+      yield [change];
     } catch (error) {
       if (!isKernelError(error, 'ENODEV', 'EADDRNOTAVAIL')) throw error;
     }
@@ -125,8 +125,12 @@ export function disconnectLink(connection: NetlinkConnection, spec: NetworkSpec,
 
 /** Deletes a link and waits for it, about 30 ms. Idempotent. */
 export function removeLink(connection: NetlinkConnection, link: Link): void {
+  connection.carryOut(linkRemoval(link));
+}
+
+function* linkRemoval(link: Link): RouteSteps<void> {
   try {
-    connection.route(deleteLink(link.index));
+    yield [deleteLink(link.index)];
   } catch (error) {
     if (!isKernelError(error, 'ENODEV')) throw error;
   }

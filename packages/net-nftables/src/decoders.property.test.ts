@@ -21,7 +21,7 @@ import {
   parseAttributes,
 } from './netlink-message.ts';
 import { NFGENMSG_BYTES, portElement, readPortElement } from './nftables-message.ts';
-import { readLink, readOutgoingLink, readPreferredSource } from './rtnetlink.ts';
+import { readAddress, readLink, readOutgoingLink, readPreferredSource } from './rtnetlink.ts';
 
 const numRuns = 500 * Number(process.env.WARDEN_FUZZ_FACTOR ?? 1);
 const address = fc.oneof(
@@ -152,7 +152,7 @@ describe('netlink attributes (property)', () => {
           messageType(received);
           expect(messageAttributes(received, NFGENMSG_BYTES).size).toBeGreaterThanOrEqual(0);
           readPortElement(parseAttributes(payload));
-          for (const read of [readLink, readOutgoingLink, readPreferredSource]) read(received);
+          for (const read of [readAddress, readLink, readOutgoingLink, readPreferredSource]) read(received);
         }
       }),
       { numRuns, examples: KNOWN_ANSWERS.map((text) => [Buffer.from(text, 'hex'), 24]) },

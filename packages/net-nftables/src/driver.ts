@@ -25,7 +25,14 @@ import type { BandwidthMode } from './bandwidth.ts';
 import { BandwidthLimits } from './bandwidth-limits.ts';
 import { forgetSome } from './connection-tracking.ts';
 import type { LinkSettings } from './container-link.ts';
-import { createLink, disconnectLink, ensureAddressing, findLink, removeLink } from './container-link.ts';
+import {
+  ensureAddressing,
+  findLink,
+  linkCreation,
+  linkDisconnection,
+  linkSearch,
+  removeLink,
+} from './container-link.ts';
 import type { ContainerEgress } from './container-rules.ts';
 import {
   addPort,
@@ -46,16 +53,16 @@ import type { AddressRange } from './ipv4-address.ts';
 import { formatAddress, parseAddress, parseRange } from './ipv4-address.ts';
 import type { KernelAccess } from './kernel-access.ts';
 import type { Lifetimes } from './learned-addresses.ts';
-import { formatMac, isContainerLink, linkEnds, linkOwner, shaperOwner } from './link-names.ts';
+import { formatMac, isContainerLink, linkEnds, linkOwner, shaperName, shaperOwner } from './link-names.ts';
 import { NamedEgress } from './named-egress.ts';
-import { isKernelError, NetlinkConnection } from './netlink-connection.ts';
+import { isKernelError, NetlinkConnection, PatientConnection } from './netlink-connection.ts';
 import type { MessageBody } from './netlink-message.ts';
 import { TableMessages } from './nftables-message.ts';
 import { outwardAddress, outwardLink } from './outward-address.ts';
 import type { NameFinding } from './probe.ts';
 import { probeKernel, probeNames } from './probe.ts';
 import type { Link } from './rtnetlink.ts';
-import { dumpLinks, readLink, routeLoopback } from './rtnetlink.ts';
+import { dumpAddresses, dumpLinks, readAddress, readLink, routeLoopback } from './rtnetlink.ts';
 import type { DenialTelling, InboundPolicy, Surroundings } from './ruleset.ts';
 import { replacePublished, STATIC_CHAINS, skeleton } from './ruleset.ts';
 import { enableForwarding, hasIpv6 } from './sysctl.ts';
@@ -104,10 +111,39 @@ export function nftablesNetwork(options: NftablesNetworkOptions): DriverFactory<
   return (components) => new NftablesNetwork(options, components);
 }
 
+/** What a container's rules are to be. */
+interface RulesOfOne {
+  readonly spec: NetworkSpec;
+  readonly egress: readonly EgressRule[];
+  readonly mappings: readonly PortMapping[];
+}
+
+/** How they become so. */
+interface Replacement {
+  readonly changes: readonly MessageBody[];
+  /** There are ports among them. */
+  readonly publishes: boolean;
+  /** Called when the kernel has them. */
+  note(): void;
+}
+
+/** Somebody who waits for them. */
+interface Waiting {
+  readonly rules: RulesOfOne;
+  resolve(): void;
+  reject(error: unknown): void;
+}
+
 /** Links and intermediate devices with our alias. */
 interface OwnLinks {
   readonly links: Map<ContainerId, Link>;
   readonly shapers: Set<ContainerId>;
+}
+
+/** What was there at a setup. */
+interface Seen extends OwnLinks {
+  /** Addresses with their links and lengths, see {@link addressKey}. */
+  readonly addresses: ReadonlySet<string>;
 }
 
 class NftablesNetwork implements NetworkDriver {
@@ -121,8 +157,11 @@ class NftablesNetwork implements NetworkDriver {
   /** Released links that have not gone yet. */
   readonly #pendingLinks = new Map<ContainerId, { readonly index: number; readonly timer: NodeJS.Timeout }>();
   /** Listed once for all that are restored behind a setup, each until something is done to it. One that has gone since is found out by its number. */
-  #atSetup: OwnLinks = { links: new Map(), shapers: new Set() };
+  #atSetup: Seen = { links: new Map(), shapers: new Set(), addresses: new Set() };
+  /** Those whose rules go into the next transaction. */
+  readonly #waiting: Waiting[] = [];
   #connection: NetlinkConnection | undefined;
+  #patientConnection: PatientConnection | undefined;
   #inventory: Inventory | undefined;
   #published: number | undefined;
   readonly #outwardOption: number | undefined;
@@ -311,10 +350,10 @@ class NftablesNetwork implements NetworkDriver {
     this.#freed.claim(parseAddress(spec.containerIp));
     if (this.#bandwidth.has(spec.id)) this.#bandwidth.clear(spec.id, undefined);
     // Before the link: it must not carry a packet that no rule is about.
-    this.#replaceRules(spec, [], []);
+    this.#replaceRules({ spec, egress: [], mappings: [] });
     try {
       this.#failpoints.passSync('nftables.rules');
-      createLink(this.#netlink(), spec, this.#links, pid);
+      await this.#patient().carryOut(linkCreation(spec, this.#links, pid));
       this.#bandwidth.attached(spec.id, pid);
       this.#denials.settle();
       this.#note(spec);
@@ -438,14 +477,17 @@ class NftablesNetwork implements NetworkDriver {
     const link = seen ?? this.#existingLink('restore', spec.id);
     const mayHaveShaper = seen === undefined || this.#atSetup.shapers.has(spec.id);
     try {
-      const loopback = recorded.mappings.length > 0 ? [routeLoopback(link.index)] : [];
+      const isToBeRouted = recorded.mappings.length > 0 && !link.routesLoopback;
       // Before the rules, which setup has put in force for all links: of one that has gone nothing is to stay.
-      ensureAddressing(this.#netlink(), spec, link, ...loopback);
+      ensureAddressing(this.#netlink(), spec, link, {
+        hasAddress: seen !== undefined && this.#atSetup.addresses.has(addressKey(spec, seen)),
+        others: isToBeRouted ? [routeLoopback(link.index)] : [],
+      });
     } catch (cause) {
       throw failure('restore', link.name, cause);
     }
     await this.#prepareNames(spec.id, recorded.egress);
-    this.#replaceRules(spec, recorded.egress, recorded.mappings);
+    await this.#replaceTogether({ spec, egress: recorded.egress, mappings: recorded.mappings });
     this.#failpoints.passSync('nftables.restore-rules');
     try {
       if (recorded.bandwidth === undefined) this.#bandwidth.clear(spec.id, link, mayHaveShaper);
@@ -460,13 +502,14 @@ class NftablesNetwork implements NetworkDriver {
     const name = linkEnds(spec.id).host.name;
     this.#atSetup.links.delete(spec.id);
     try {
-      const link = findLink(this.#netlink(), name);
+      const link = await this.#patient().carryOut(linkSearch(name));
+      const shaper = await this.#patient().carryOut(linkSearch(shaperName(spec.id)));
       // Before the rules go: without them nothing would stop what still runs inside.
-      if (link !== undefined) disconnectLink(this.#netlink(), spec, link);
+      if (link !== undefined) await this.#patient().carryOut(linkDisconnection(spec, link));
       this.#failpoints.passSync('nftables.disconnect');
       this.#removeRules(spec.id);
       this.#failpoints.passSync('nftables.remove-rules');
-      this.#bandwidth.drop(spec.id, link);
+      this.#bandwidth.drop(spec.id, link, shaper);
       if (link !== undefined) this.#awaitEnd(spec.id, link);
       this.#denials.settle();
       this.#forget(spec);
@@ -485,7 +528,7 @@ class NftablesNetwork implements NetworkDriver {
       const link = links.get(id);
       if (link !== undefined) removeLink(this.#netlink(), link);
       this.#removeRules(id);
-      this.#bandwidth.drop(id, undefined);
+      this.#bandwidth.drop(id, undefined, findLink(this.#netlink(), shaperName(id)));
     }
     this.#freed.flushStrangers((address) => this.#isStranger(address));
     return removed;
@@ -538,6 +581,15 @@ class NftablesNetwork implements NetworkDriver {
     this.#denials.close();
     this.#connection?.close();
     this.#connection = undefined;
+    const patient = this.#patientConnection;
+    this.#patientConnection = undefined;
+    await patient?.close();
+  }
+
+  /** For what the kernel may take its time for while others are to be served. */
+  #patient(): PatientConnection {
+    this.#patientConnection ??= PatientConnection.open();
+    return this.#patientConnection;
   }
 
   #netlink(): NetlinkConnection {
@@ -561,8 +613,45 @@ class NftablesNetwork implements NetworkDriver {
     }
   }
 
-  /** Makes chain, elements and ports exactly these, in one transaction. */
-  #replaceRules(spec: NetworkSpec, egress: readonly EgressRule[], mappings: readonly PortMapping[]): void {
+  /**
+   * {@link #replaceRules} for all that ask for it in one turn, in one transaction: at the end of each the kernel looks at the chains of all containers
+   * again. Where one of them fails, each is on its own.
+   */
+  #replaceTogether(rules: RulesOfOne): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (this.#waiting.length === 0) setImmediate(() => this.#replaceWaiting());
+      this.#waiting.push({ rules, resolve, reject });
+    });
+  }
+
+  #replaceWaiting(): void {
+    const waiting = this.#waiting.splice(0);
+    try {
+      this.#replaceRules(...waiting.map(({ rules }) => rules));
+      for (const { resolve } of waiting) resolve();
+    } catch {
+      for (const { rules, resolve, reject } of waiting) {
+        try {
+          this.#replaceRules(rules);
+          resolve();
+        } catch (error) {
+          reject(error);
+        }
+      }
+    }
+  }
+
+  /** Makes chain, elements and ports of each exactly these, all in one transaction. */
+  #replaceRules(...all: readonly RulesOfOne[]): void {
+    const replacements = all.map((one) => this.#replacement(one));
+    const published = replacements.some(({ publishes }) => publishes) ? this.#publishedChanges() : [];
+    const object = all.length === 1 ? all[0]!.spec.id : `${all.length} containers`;
+    this.#commit('replace-rules', object, [...published, ...replacements.flatMap(({ changes }) => changes)]);
+    for (const { note } of replacements) note();
+  }
+
+  /** What is to be told the kernel, and what is known when that is done. */
+  #replacement({ spec, egress, mappings }: RulesOfOne): Replacement {
     const { chains, ports, sources, askers } = this.#containers();
     const admission = this.#names.admission(spec, egress);
     const isNamed = egress.some(({ domain }) => domain !== undefined);
@@ -572,22 +661,24 @@ class NftablesNetwork implements NetworkDriver {
     const missing = mappings.filter((mapping) => !this.#isPublished(spec, mapping));
     const wanted = new Set(mappings.map((mapping) => mapping.hostPort));
     const surplus = this.#portsOf(spec.id).filter((port) => !wanted.has(port));
-    this.#commit('replace-rules', spec.id, [
+    const changes = [
       ...ensureContainer(this.#table, spec.id, this.#egress(egress)),
       ...(isDismissed ? this.#names.dismissal(spec.id) : admission),
       ...(earlier === undefined || earlier === address ? [] : [removeSource(this.#table, spec.id, earlier)]),
       ensureSource(this.#table, spec.id, address),
-      ...(missing.length > 0 ? this.#publishedChanges() : []),
       ...removePorts(this.#table, surplus),
       ...missing.map((mapping) => addPort(this.#table, spec.id, spec.containerIp, mapping)),
-    ]);
-    chains.add(spec.id);
-    sources.set(spec.id, address);
-    if (isDismissed) this.#forgetNames(spec.id);
-    else if (admission.length > 0) askers.add(spec.id);
-    this.#names.note(spec, egress);
-    for (const port of surplus) ports.delete(port);
-    for (const mapping of missing) ports.set(mapping.hostPort, publishedPort(spec, mapping));
+    ];
+    const note = (): void => {
+      chains.add(spec.id);
+      sources.set(spec.id, address);
+      if (isDismissed) this.#forgetNames(spec.id);
+      else if (admission.length > 0) askers.add(spec.id);
+      this.#names.note(spec, egress);
+      for (const port of surplus) ports.delete(port);
+      for (const mapping of missing) ports.set(mapping.hostPort, publishedPort(spec, mapping));
+    };
+    return { changes, publishes: missing.length > 0, note };
   }
 
   #removeRules(id: ContainerId): void {
@@ -685,10 +776,17 @@ class NftablesNetwork implements NetworkDriver {
     return { links, shapers };
   }
 
+  #allAddresses(): Set<string> {
+    const found = this.#netlink()
+      .route(dumpAddresses())
+      .flatMap((received) => readAddress(received) ?? []);
+    return new Set(found.map(({ index, address, prefixLength }) => `${index} ${address} ${prefixLength}`));
+  }
+
   /** Links that live while somebody emptied the table: from the first transaction on they are denied, not forgotten. */
   #ensureDefaults(): MessageBody[] {
     const { chains } = this.#containers();
-    this.#atSetup = this.#ownLinks();
+    this.#atSetup = { ...this.#ownLinks(), addresses: this.#allAddresses() };
     return [...this.#atSetup.links].flatMap(([id, { index }]) => {
       // Released, cut off, and gone in a moment: rules for it would stay.
       if (this.#pendingLinks.get(id)?.index === index) return [];
@@ -753,6 +851,10 @@ class NftablesNetwork implements NetworkDriver {
     const timer = setTimeout(check, LINK_GRACE_MS).unref();
     this.#pendingLinks.set(id, { index: released.index, timer });
   }
+}
+
+function addressKey({ hostIp, prefixLength }: NetworkSpec, { index }: Link): string {
+  return `${index} ${parseAddress(hostIp)} ${prefixLength}`;
 }
 
 function publishedPort(

@@ -10,6 +10,9 @@ export function isKernelError(error: unknown, ...names: readonly string[]): bool
   return isWardenError(error, 'NATIVE_FAILED') && names.includes(String(error.fields.errno));
 }
 
+/** Something that takes several sends of rtnetlink messages: each is yielded, and answered with what the kernel lists, or with its refusal. */
+export type RouteSteps<T> = Generator<readonly MessageBody[], T, Buffer[]>;
+
 /** Sockets for links and for nftables, both in one network namespace. */
 export class NetlinkConnection {
   readonly #route: NetlinkSocket;
@@ -53,6 +56,22 @@ export class NetlinkConnection {
     return sendAll(this.#route, bodies);
   }
 
+  /** {@link route} for each step. */
+  carryOut<T>(steps: RouteSteps<T>): T {
+    let step = steps.next();
+    while (step.done !== true) {
+      let received: Buffer[];
+      try {
+        received = this.route(...step.value);
+      } catch (error) {
+        step = steps.throw(error);
+        continue;
+      }
+      step = steps.next(received);
+    }
+    return step.value;
+  }
+
   /** Carries nftables changes out: all or none. */
   commit(changes: readonly MessageBody[]): void {
     if (changes.length === 0) return;
@@ -81,7 +100,61 @@ export class NetlinkConnection {
 }
 
 function sendAll(socket: NetlinkSocket, bodies: readonly MessageBody[]): Buffer[] {
+  return socket.request(...numbered(socket, bodies));
+}
+
+/** One request, and the numbers that its answers carry. */
+function numbered(
+  socket: NetlinkSocket,
+  bodies: readonly MessageBody[],
+): [request: Buffer, sequences: readonly number[]] {
   const sequences = bodies.map(() => socket.nextSequence());
   const requests = bodies.map((body, i) => message(body, sequences[i] ?? 0));
-  return socket.request(Buffer.concat(requests), sequences);
+  return [Buffer.concat(requests), sequences];
+}
+
+/**
+ * A socket for links whose requests wait on a thread: for the host's one lock around all links, which the end of a namespace holds for tens of
+ * milliseconds, and for what a link that goes down waits for. One after the other, as the kernel does it anyway.
+ */
+export class PatientConnection {
+  readonly #socket: NetlinkSocket;
+  #last: Promise<unknown> = Promise.resolve();
+
+  private constructor(socket: NetlinkSocket) {
+    this.#socket = socket;
+  }
+
+  /** In the network namespace of the process. */
+  static open(): PatientConnection {
+    return new PatientConnection(NetlinkSocket.open(NETLINK_ROUTE));
+  }
+
+  /** As {@link NetlinkConnection.carryOut}; what others want comes between two steps. */
+  async carryOut<T>(steps: RouteSteps<T>): Promise<T> {
+    let step = steps.next();
+    while (step.done !== true) {
+      let received: Buffer[];
+      try {
+        received = await this.#route(step.value);
+      } catch (error) {
+        step = steps.throw(error);
+        continue;
+      }
+      step = steps.next(received);
+    }
+    return step.value;
+  }
+
+  /** Behind what is under way. */
+  async close(): Promise<void> {
+    await this.#last;
+    this.#socket.close();
+  }
+
+  #route(bodies: readonly MessageBody[]): Promise<Buffer[]> {
+    const answered = this.#last.then(() => this.#socket.requestOnThread(...numbered(this.#socket, bodies)));
+    this.#last = answered.catch(() => {});
+    return answered;
+  }
 }

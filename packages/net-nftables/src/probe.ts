@@ -3,7 +3,7 @@ import type { DenialSupport, NetworkHostSpec, NetworkSpec, ProbeResult } from '@
 import { isWardenError } from '@warden/interface';
 import type { BandwidthMode } from './bandwidth.ts';
 import { BANDWIDTH_MODES, tryShaping, tryShapingEnds } from './bandwidth.ts';
-import { createLink, findLink } from './container-link.ts';
+import { findLink, linkCreation } from './container-link.ts';
 import {
   addPort,
   ensureAsker,
@@ -68,7 +68,7 @@ export function probeKernel(
   try {
     connection = NetlinkConnection.openInNewNamespace();
     step = 'veth link';
-    const link = createLink(connection, CONTAINER, { alias: table.table, hasIpv6: hasIpv6() });
+    const link = connection.carryOut(linkCreation(CONTAINER, { alias: table.table, hasIpv6: hasIpv6() }));
     connection.route(routeLoopback(link.index));
     step = 'nftables rules';
     connection.commit(skeleton(table, HOST, AROUND));
@@ -204,7 +204,7 @@ function tryBandwidth(connection: NetlinkConnection, table: TableMessages, mode:
   }
   const settings = { alias: table.table, hasIpv6: hasIpv6() };
   const { host, container } = linkEnds(CONTAINER.id);
-  const link = findLink(connection, host.name) ?? createLink(connection, CONTAINER, settings);
+  const link = findLink(connection, host.name) ?? connection.carryOut(linkCreation(CONTAINER, settings));
   if (mode === 'queue') tryShaping(connection, CONTAINER, link, settings);
   else tryShapingEnds(connection, CONTAINER, link, findLink(connection, container.name)!);
 }

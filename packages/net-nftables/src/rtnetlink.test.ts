@@ -7,6 +7,7 @@ import {
   createVeth,
   dumpLinks,
   getRoute,
+  readAddress,
   readLink,
   readPreferredSource,
   takeDown,
@@ -97,7 +98,20 @@ describe('answers', () => {
       alias: 'own',
       group: 0,
       farNamespace: undefined,
+      routesLoopback: false,
     });
+    // IFLA_AF_SPEC of AF_INET with IFLA_INET_CONF, of which route_localnet is the 26th number
+    const settings = `6c000100${'00000000'.repeat(25)}01000000`;
+    const family = `74001a00${`70000200${settings}`}`;
+    const routing = Buffer.concat([link, Buffer.from(family, 'hex')]);
+    expect(readLink(message({ type: 16, flags: 0, payload: routing }, 1)).routesLoopback).toBe(true);
+    const near = Buffer.from('021e0000' + '2a000000' + '080002000afe0001' + '080001000afe0002', 'hex');
+    expect(readAddress(message({ type: 20, flags: 0, payload: near }, 1))).toEqual({
+      index: 42,
+      address: 0x0afe0001,
+      prefixLength: 30,
+    });
+    expect(readAddress(message({ type: 20, flags: 0, payload: near.subarray(0, 8) }, 1))).toBeUndefined();
     const route = Buffer.from('022000000000000000000000' + '08000700cb007101', 'hex');
     expect(readPreferredSource(message({ type: 24, flags: 0, payload: route }, 1))).toBe(0xcb007101);
   });

@@ -17,6 +17,7 @@ import {
   NLM_F_REPLACE,
   NLM_F_REQUEST,
   nested,
+  parseAttributes,
   readUint32,
   uint8,
   uint16,
@@ -29,6 +30,7 @@ const RTM = {
   getLink: 18,
   newAddress: 20,
   delAddress: 21,
+  getAddress: 22,
   getRoute: 26,
   newNeighbour: 28,
   getNamespace: 90,
@@ -47,10 +49,14 @@ const IFLA = {
   extMask: 29,
   linkNamespace: 37,
 } as const;
+/** Within what is told of IPv4. */
+const IFLA_INET_CONF = 1;
+const DEVCONF_ROUTE_LOCALNET = 26;
 const IFF_UP = 1;
 const IFF_NOARP = 0x80;
 const IFINFOMSG_BYTES = 16;
 const RTMSG_BYTES = 12;
+const IFADDRMSG_BYTES = 8;
 
 /** One end of a veth pair. */
 export interface LinkEnd {
@@ -67,6 +73,8 @@ export interface Link {
   readonly alias: string;
   /** Number that the kernel shows in lists and nobody else of ours uses; 0 by default. */
   readonly group: number;
+  /** See {@link routeLoopback}. */
+  readonly routesLoopback: boolean;
   /** What the kernel calls the namespace of a veth's far end here, where that is another one. */
   readonly farNamespace: number | undefined;
 }
@@ -149,12 +157,21 @@ export function readLink(received: Buffer): Link {
     return bytes === undefined ? undefined : readUint32(bytes, 0);
   };
   return {
+    routesLoopback: isLoopbackRouted(attributes.get(IFLA.afSpec)),
     group: number(IFLA.group) ?? 0,
     farNamespace: number(IFLA.linkNamespace),
     index: readUint32(familyHeader(received, IFINFOMSG_BYTES), 4),
     name: attributeText(attributes.get(IFLA.ifname)),
     alias: attributeText(attributes.get(IFLA.alias)),
   };
+}
+
+/** Of what is listed by family, IPv4's settings are numbers one after the other, the first of which is number 1. */
+function isLoopbackRouted(families: Buffer | undefined): boolean {
+  const settings = parseAttributes(families ?? Buffer.alloc(0)).get(AF_INET);
+  const values = settings === undefined ? undefined : parseAttributes(settings).get(IFLA_INET_CONF);
+  const at = (DEVCONF_ROUTE_LOCALNET - 1) * 4;
+  return values !== undefined && values.length >= at + 4 && readUint32(values, at) === 1;
 }
 
 /** Sets a link's group number. */
@@ -195,8 +212,6 @@ export function takeDown(index: number): MessageBody {
 
 /** Lets packets from and to 127.0.0.0/8 be routed by this link, as connections to a port published on 127.0.0.1 need it. */
 export function routeLoopback(index: number): MessageBody {
-  const IFLA_INET_CONF = 1;
-  const DEVCONF_ROUTE_LOCALNET = 26;
   return request(
     RTM.newLink,
     0,
@@ -235,6 +250,21 @@ export function addAddress(
     attribute(1, address),
     attribute(4, broadcast),
   );
+}
+
+/** Asks for the IPv4 addresses of all links. */
+export function dumpAddresses(): MessageBody {
+  return request(RTM.getAddress, NLM_F_DUMP, Buffer.of(AF_INET, 0, 0, 0), Buffer.alloc(4));
+}
+
+/** Reads the answer to {@link dumpAddresses}; undefined for what names no address of its own. */
+export function readAddress(
+  received: Buffer,
+): { readonly index: number; readonly address: number; readonly prefixLength: number } | undefined {
+  const header = familyHeader(received, IFADDRMSG_BYTES);
+  const local = messageAttributes(received, IFADDRMSG_BYTES).get(2);
+  if (local === undefined || local.length < 4) return undefined;
+  return { index: readUint32(header, 4), address: local.readUInt32BE(0), prefixLength: header[1] ?? 0 };
 }
 
 /** Takes a link's IPv4 address away, with its routes. EADDRNOTAVAIL when it does not have it. */

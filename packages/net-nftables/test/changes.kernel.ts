@@ -106,6 +106,16 @@ describe('a change that fails', () => {
       driver.restore(A, {}, { mappings: [{ hostPort: 8081, containerPort: 80 }], egress: [] }),
     ).rejects.toMatchObject({ code: 'ALREADY_EXISTS' });
     expect(table()).toBe(before);
+    const results = await Promise.allSettled([
+      driver.restore(A, {}, { mappings: [{ hostPort: 8082, containerPort: 80 }], egress: [WIDE] }),
+      driver.restore(B, {}, { mappings: [{ hostPort: 8082, containerPort: 80 }], egress: [] }),
+    ]);
+    expect(results).toMatchObject([
+      { status: 'fulfilled' },
+      { status: 'rejected', reason: { code: 'ALREADY_EXISTS' } },
+    ]);
+    expect(table()).toContain('8081'); // the one that failed has what it had
+    expect(table()).not.toContain('8080');
     const stranger = specOf(5);
     net.host.run('nft', 'delete', 'table', 'inet', 'warden-test');
     const without = links();

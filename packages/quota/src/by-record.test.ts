@@ -53,6 +53,14 @@ it('leaves each container with the driver in its record, whatever is chosen now 
   );
 });
 
+it('asks the driver of the record whether files count, and takes a silent one for yes', () => {
+  const driver = quotaByRecord(named('image', []), [noQuota()({ logger: silentLogger })]);
+  expect([driver.countsFiles!({ driver: 'none' }), driver.countsFiles!({ driver: 'image' })]).toEqual([
+    false,
+    true,
+  ]);
+});
+
 it('takes a record that names no driver, or an unknown one, for one of the chosen', async () => {
   const calls: string[] = [];
   const driver = quotaByRecord(named('image', calls), [noQuota()({ logger: silentLogger })]);

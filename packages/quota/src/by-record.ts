@@ -62,6 +62,10 @@ class QuotaByRecord implements QuotaDriver {
     await this.#of(state).discard?.(spec, state);
   }
 
+  countsFiles(state: DriverState): boolean {
+    return this.#of(state).countsFiles?.(state) ?? true;
+  }
+
   release(spec: QuotaSpec, state: DriverState): Promise<void> {
     return this.#of(state).release(spec, state);
   }

@@ -64,6 +64,10 @@ class NoQuota implements QuotaDriver {
     throw unsupported('disk-usage', 'Failed getting disk usage: disk quota is off');
   }
 
+  countsFiles(_state: DriverState): boolean {
+    return false;
+  }
+
   async release(_spec: QuotaSpec, _state: DriverState): Promise<void> {}
 }
 

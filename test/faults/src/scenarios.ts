@@ -102,6 +102,8 @@ const destruction: Case = {
   after: 'gone',
   error: 'answer',
 };
+/** Behind the answer; it is tried again. */
+const removal: Case = { ...destruction, error: 'tolerated' };
 const stopping: Case = {
   prepare: (world) => makePatient(world),
   act: (world) => subject(world).stop(),
@@ -435,8 +437,8 @@ export const SCENARIOS: Readonly<Record<string, readonly Case[]>> = {
   'destroy.jobs': [destruction],
   'destroy.network': [destruction],
   'destroy.cgroup': [destruction],
-  'destroy.discard': [destruction],
-  'destroy.filesystem': [destruction],
+  'destroy.discard': [{ ...destruction, quota: true }],
+  'destroy.filesystem': [removal, { ...destruction, name: 'with an image', quota: true }],
   'destroy.quota': [destruction],
   'destroy.directory': [destruction],
   'stop.record': [stopping],

@@ -40,6 +40,7 @@ export function takeInventory(place: TestPlace, daemonPid?: number): Inventory {
     ['unix sockets', unixSockets(host.pid, place.directory)],
     ['loop devices', loopDevices(place.directory)],
     ['depot', read0(place.depot).filter((name) => !name.startsWith('.'))],
+    ['what destroyed containers have left', read0(path.join(place.depot, '.removed'))],
   ]);
   if (daemonPid !== undefined) inventory.set('descriptors of the daemon', descriptors(daemonPid));
   return inventory;

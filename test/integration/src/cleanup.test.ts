@@ -79,23 +79,33 @@ describeWith(['root', 'isolated', 'overlayfs', 'nft'], 'wardend cleanup', () => 
     await daemon.kill();
     process.kill(pid, 'SIGKILL');
     await until(() => !fs.existsSync(`/proc/${pid}`));
+    const left = path.join(place.depot, '.removed/0123456789a-1-0/tmp/rootfs');
+    fs.mkdirSync(left, { recursive: true });
     const kernel = rules();
     const depot = fs.readdirSync(place.depot).sort();
     const dry = run('--dry-run');
     expect(dry.status).toBe(0);
     expect(fates(dry.found)).toEqual(
-      expect.arrayContaining(['keep container alive', 'remove container dead', 'remove file warden.sock']),
+      expect.arrayContaining([
+        'keep container alive',
+        'remove container dead',
+        'remove file 0123456789a-1-0',
+        'remove file warden.sock',
+      ]),
     );
-    expect([rules(), fs.readdirSync(place.depot).sort(), fs.existsSync(place.socket)]).toEqual([
-      kernel,
-      depot,
-      true,
-    ]);
+    expect([rules(), fs.readdirSync(place.depot).sort()]).toEqual([kernel, depot]);
+    expect([fs.existsSync(place.socket), fs.existsSync(left)]).toEqual([true, true]);
     const { status, found } = run();
     expect(status).toBe(0);
     expect(fates(found)).toEqual(
-      expect.arrayContaining(['keep container alive', 'removed container dead', 'removed file warden.sock']),
+      expect.arrayContaining([
+        'keep container alive',
+        'removed container dead',
+        'removed file 0123456789a-1-0',
+        'removed file warden.sock',
+      ]),
     );
+    expect(fs.readdirSync(path.join(place.depot, '.removed'))).toEqual([]);
     expect(found.filter(({ kind }) => kind === 'host').every(({ fate }) => fate === 'keep')).toBe(true);
     expect(fs.existsSync(containerPath!)).toBe(false);
     // the next daemon has the living one, with its job and its output

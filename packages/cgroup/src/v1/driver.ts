@@ -134,7 +134,7 @@ class V1Driver implements CgroupDriver {
       for (const group of this.#groups(state)) {
         if (makeGroup(group)) made.push(group);
         this.#failpoints.passSync('cgroup.make');
-        controllers.copyCpuset(group);
+        if (this.#hasCpuset(group)) controllers.copyCpuset(group);
       }
       controllers.writeDevicePolicy(this.#group(state, 'devices'), devicesOf(spec));
       this.#failpoints.passSync('cgroup.policy');
@@ -318,6 +318,12 @@ class V1Driver implements CgroupDriver {
     const inner = path.join(group, JOBS);
     if (makeGroup(inner)) made.push(inner);
     controllers.writePidsLimit(inner, jobs);
+  }
+
+  /** A hierarchy without it has no files of it, and looking for what is not there costs as much as a read. */
+  #hasCpuset(group: string): boolean {
+    const mount = this.#mounts.get('cpuset');
+    return mount !== undefined && group.startsWith(`${mount}/`);
   }
 
   #isAlone(controller: string): boolean {

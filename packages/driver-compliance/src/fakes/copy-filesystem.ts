@@ -11,7 +11,7 @@ export function copyFilesystem(): DriverFactory<FilesystemDriver> {
   return () => ({
     role: 'filesystem',
     name: 'copy',
-    supports: { wholeRootWritable: true, constantTimeCreate: false, nestable: true },
+    supports: { wholeRootWritable: true, constantTimeCreate: false, nestable: true, isInDirectory: true },
     probe: async (depot) =>
       isDirectory(depot) ? { ok: true } : { ok: false, reason: `${depot} is not a directory` },
     plan: () => ({ layer: 'tmp/rootfs' }),

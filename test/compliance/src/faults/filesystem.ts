@@ -66,6 +66,17 @@ export const FILESYSTEM_FAULTS: readonly Fault<'filesystem'>[] = [
     members: () => ({ release: async (spec) => fs.rmSync(spec.directory, { recursive: true, force: true }) }),
   },
   {
+    name: 'something lies beside the directory and not in it',
+    by: 'leaves nothing once its directory is removed, if it says so',
+    members: (driver) => ({
+      prepare: prepareAnd(driver, (spec) => fs.writeFileSync(`${spec.directory}.beside`, '')),
+      release: async (spec, state) => {
+        await driver.release(spec, state);
+        fs.rmSync(`${spec.directory}.beside`, { force: true });
+      },
+    }),
+  },
+  {
     name: 'release fails where nothing is',
     by: 'releases what was never prepared',
     members: () => ({ release: async (spec) => fs.rmSync(path.dirname(layerOf(spec)), { recursive: true }) }),

@@ -1,0 +1,186 @@
+/*
+ * Removing what a container wrote, which may be meant to resist: nesting beyond the longest path and beyond all descriptors, directories
+ * without permissions (which matters without root's rights), links to anywhere, immutable files. Nobody else may write below the tree meanwhile.
+ */
+#include "warden_native.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/fs.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Directories that are open at a time. What lies deeper is moved to the top, and found there when the top is read again. */
+#define DEEPEST 32
+#define DIRECTORY (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+
+struct removal {
+    int root;
+    unsigned hoisted;
+    char *failed; /* the name at which it ended */
+    uint32_t size;
+};
+
+static int failed(const struct removal *removal, const char *name) {
+    int error = -errno;
+    snprintf(removal->failed, removal->size, "%s", name);
+    return error;
+}
+
+/* Root inside may make files immutable or append-only, which stops even root outside. The flags exist on files and directories only. */
+static void clear_flags(int directory, const char *name) {
+    struct stat facts;
+    int flags;
+    if (fstatat(directory, name, &facts, AT_SYMLINK_NOFOLLOW) < 0 || (!S_ISREG(facts.st_mode) && !S_ISDIR(facts.st_mode)))
+        return;
+    int fd = openat(directory, name, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    if (ioctl(fd, FS_IOC_GETFLAGS, &flags) == 0 && (flags & (FS_IMMUTABLE_FL | FS_APPEND_FL)) != 0) {
+        flags &= ~(FS_IMMUTABLE_FL | FS_APPEND_FL);
+        (void)ioctl(fd, FS_IOC_SETFLAGS, &flags);
+    }
+    close(fd);
+}
+
+/* Takes away what stops a change to the entry, as far as it can; then the same is to be tried again. */
+static void make_willing(int directory, const char *name) {
+    if (errno == EPERM) {
+        clear_flags(directory, ".");
+        clear_flags(directory, name);
+    } else if (errno == EACCES) {
+        (void)fchmod(directory, 0700);
+    }
+}
+
+static int unlink_entry(int directory, const char *name, int flags) {
+    if (unlinkat(directory, name, flags) == 0)
+        return 0;
+    if (errno != EPERM && errno != EACCES)
+        return -1;
+    make_willing(directory, name);
+    return unlinkat(directory, name, flags);
+}
+
+static int open_directory(int directory, const char *name) {
+    int fd = openat(directory, name, DIRECTORY);
+    if (fd >= 0 || errno != EACCES)
+        return fd;
+    (void)fchmod(directory, 0700);
+    /* the open has told that it is no link, and nobody else writes here */
+    return fchmodat(directory, name, 0700, 0) < 0 ? -1 : openat(directory, name, DIRECTORY);
+}
+
+static int hoist(struct removal *removal, int directory, const char *name) {
+    char target[32];
+    do {
+        snprintf(target, sizeof(target), ".hoisted-%u", removal->hoisted++);
+        if (renameat(directory, name, removal->root, target) == 0)
+            return 0;
+        if (errno == EPERM || errno == EACCES) {
+            make_willing(directory, name);
+            clear_flags(removal->root, ".");
+            /* a directory is changed itself when it gets another parent */
+            if (fchmodat(directory, name, 0700, 0) == 0 && renameat(directory, name, removal->root, target) == 0)
+                return 0;
+        }
+    } while (errno == EEXIST || errno == ENOTEMPTY || errno == ENOTDIR);
+    return -1;
+}
+
+static int remove_below(struct removal *removal, int directory, int depth);
+
+static int remove_directory(struct removal *removal, int parent, const char *name, int depth) {
+    if (unlink_entry(parent, name, AT_REMOVEDIR) == 0)
+        return 0;
+    if (errno != ENOTEMPTY && errno != EEXIST)
+        return failed(removal, name);
+    if (depth >= DEEPEST)
+        return hoist(removal, parent, name) == 0 ? 0 : failed(removal, name);
+    int directory = open_directory(parent, name);
+    if (directory < 0)
+        return failed(removal, name);
+    int result = remove_below(removal, directory, depth + 1);
+    if (result == 0 && unlink_entry(parent, name, AT_REMOVEDIR) != 0)
+        result = failed(removal, name);
+    return result;
+}
+
+static int remove_entry(struct removal *removal, int directory, const struct dirent *entry, int depth) {
+    bool is_directory = entry->d_type == DT_DIR;
+    if (!is_directory) {
+        if (unlink_entry(directory, entry->d_name, 0) == 0)
+            return 0;
+        struct stat facts;
+        int saved = errno;
+        /* where the file system does not tell the types in its lists */
+        is_directory = fstatat(directory, entry->d_name, &facts, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(facts.st_mode);
+        errno = saved;
+    }
+    return is_directory ? remove_directory(removal, directory, entry->d_name, depth) : failed(removal, entry->d_name);
+}
+
+/* Closes the directory. It is read until nothing is found: what is removed or moved here meanwhile may change the order of the rest. */
+static int remove_below(struct removal *removal, int directory, int depth) {
+    DIR *list = fdopendir(directory);
+    int result = 0;
+    bool found = true;
+    if (list == NULL) {
+        result = failed(removal, ".");
+        close(directory);
+        return result;
+    }
+    while (result == 0 && found) {
+        found = false;
+        rewinddir(list);
+        for (struct dirent *entry; result == 0 && (entry = readdir(list)) != NULL;) {
+            if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+                continue;
+            found = true;
+            result = remove_entry(removal, directory, entry, depth);
+        }
+    }
+    closedir(list);
+    return result;
+}
+
+int warden_remove_tree(const char *path, char *failed_name, uint32_t size) {
+    struct removal removal = {.failed = failed_name, .size = size};
+    const char *slash = strrchr(path, '/'), *name = slash == NULL ? path : slash + 1;
+    char parent_path[PATH_MAX] = ".";
+    /* with its slash, so that the parent of /name is / */
+    size_t length = slash == NULL ? 0 : (size_t)(slash - path) + 1;
+    if (length >= sizeof(parent_path))
+        return -ENAMETOOLONG;
+    if (slash != NULL) {
+        memcpy(parent_path, path, length);
+        parent_path[length] = '\0';
+    }
+    *failed_name = '\0';
+    int parent = open(parent_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (parent < 0)
+        return errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
+    int result = 0;
+    removal.root = openat(parent, name, DIRECTORY);
+    if (removal.root < 0 && errno == EACCES)
+        removal.root = open_directory(parent, name);
+    if (removal.root < 0) {
+        /* a link, or any other file, in the place of the tree; or nothing */
+        if (errno != ENOENT && unlink_entry(parent, name, 0) != 0 && errno != ENOENT)
+            result = failed(&removal, name);
+    } else {
+        int root = dup(removal.root);
+        result = root < 0 ? failed(&removal, name) : remove_below(&removal, root, 0);
+        close(removal.root);
+        if (result == 0 && unlink_entry(parent, name, AT_REMOVEDIR) != 0)
+            result = failed(&removal, name);
+    }
+    close(parent);
+    return result;
+}

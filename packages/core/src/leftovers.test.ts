@@ -1,0 +1,113 @@
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { type Logger, NO_FAILPOINTS, silentLogger } from '@warden/interface';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { Leftovers, type LeftoversOptions, REMOVED_DIRECTORY } from './leftovers.ts';
+
+const LONG = 10_000;
+let depot: string;
+beforeEach(() => {
+  depot = fs.mkdtempSync(path.join(os.tmpdir(), 'warden-leftovers-'));
+});
+afterEach(() => fs.rmSync(depot, { recursive: true, force: true }));
+
+const make = (options: Partial<LeftoversOptions> = {}): Leftovers =>
+  new Leftovers({ depot, logger: silentLogger, failpoints: NO_FAILPOINTS, ...options });
+
+function container(id: string): string {
+  const directory = path.join(depot, id);
+  fs.mkdirSync(path.join(directory, 'tmp/rootfs'), { recursive: true });
+  fs.writeFileSync(path.join(directory, 'tmp/rootfs/file'), 'written inside');
+  return directory;
+}
+
+const aside = (): string[] => fs.readdirSync(path.join(depot, REMOVED_DIRECTORY));
+
+describe('what a destroyed container leaves', () => {
+  it('is out of the way at once, and removed behind the answer', async () => {
+    const leftovers = make();
+    const directory = container('1');
+    const moved = leftovers.moveAside(directory)!;
+    leftovers.begin(moved);
+    expect(fs.existsSync(directory)).toBe(false);
+    expect(fs.existsSync(moved)).toBe(true); // nothing is done in the same turn
+    await leftovers.close(LONG);
+    expect(aside()).toEqual([]);
+  });
+
+  it('is out of the reach of other users', () => {
+    make().moveAside(container('1'));
+    expect(fs.statSync(path.join(depot, REMOVED_DIRECTORY)).mode & 0o777).toBe(0o700);
+  });
+
+  it('does not meet what another container of that name has left', () => {
+    const leftovers = make();
+    expect(leftovers.moveAside(container('1'))).not.toBe(leftovers.moveAside(container('1')));
+    expect(aside()).toHaveLength(2);
+    expect(leftovers.moveAside(path.join(depot, '1'))).toBeUndefined();
+  });
+
+  it('stays where it is when it cannot be moved', () => {
+    const directory = container('1');
+    fs.writeFileSync(path.join(depot, REMOVED_DIRECTORY), 'in the way');
+    expect(() => make().moveAside(directory)).toThrow();
+    expect(fs.existsSync(path.join(directory, 'tmp/rootfs/file'))).toBe(true);
+  });
+
+  it('is what the next daemon goes on with', async () => {
+    const left = make().moveAside(container('1'));
+    const next = make();
+    expect(next.list()).toEqual([left]);
+    next.sweep();
+    await next.close(LONG);
+    expect(next.list()).toEqual([]);
+  });
+
+  it('is tried again', async () => {
+    const error = vi.fn();
+    const logger: Logger = { ...silentLogger, error };
+    const removeTree = vi.fn(async (one: string) => {
+      if (removeTree.mock.calls.length === 1) throw new Error('busy');
+      fs.rmSync(one, { recursive: true });
+    });
+    const leftovers = make({ removeTree, logger });
+    leftovers.begin(leftovers.moveAside(container('once'))!);
+    await leftovers.close(LONG);
+    expect([removeTree.mock.calls.length, error.mock.calls.length, aside()]).toEqual([2, 0, []]);
+  });
+
+  it('is told of when it stays, and an ending daemon does not try again', async () => {
+    const error = vi.fn();
+    const logger: Logger = { ...silentLogger, error };
+    const leftovers = make({ removeTree: () => Promise.reject(new Error('never')), logger });
+    leftovers.begin(leftovers.moveAside(container('1'))!);
+    await leftovers.close(1);
+    await vi.waitFor(() => expect(error).toHaveBeenCalledTimes(1), LONG);
+    expect(error).toHaveBeenCalledWith('leftover-not-removed', expect.anything());
+    expect(aside()).toHaveLength(1);
+  });
+
+  it('waits for the disk when too much waits already', async () => {
+    let release: (() => void) | undefined;
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const leftovers = make({ removeTree: () => held });
+    for (let at = 0; at < 64; at++) {
+      expect(leftovers.isFull).toBe(false);
+      leftovers.begin(`${depot}/${at}`);
+    }
+    expect(leftovers.isFull).toBe(true);
+    release!();
+    await leftovers.close(LONG);
+    expect(leftovers.isFull).toBe(false);
+  });
+
+  it('holds up an ending daemon only so long', async () => {
+    const leftovers = make({ removeTree: () => new Promise(() => {}) });
+    leftovers.begin(leftovers.moveAside(container('1'))!);
+    await leftovers.close(20);
+    expect(aside()).toHaveLength(1);
+  });
+});
