@@ -113,7 +113,7 @@ export class NetlinkSocket {
   }
 
   /**
-   * As {@link request}, for what is no dump and may keep the kernel busy: it does everything while it takes the request, and that happens on a thread of
+   * As `request`, for what is no dump and may keep the kernel busy: it does everything while it takes the request, and that happens on a thread of
    * Node's pool. Until this settles the socket may be used for nothing else.
    */
   async requestOnThread(request: Uint8Array, acks: readonly number[]): Promise<Buffer[]> {
