@@ -413,7 +413,7 @@ class NftablesNetwork implements NetworkDriver {
     if (host === undefined) throw new TypeError('rules are withdrawn before the set-up');
     // put back after something else has failed: there may be rules about names again
     await this.#prepareNames(spec.id, kept.egress);
-    this.#replaceRules(spec, kept.egress, kept.mappings);
+    this.#replaceRules({ spec, egress: kept.egress, mappings: kept.mappings });
     const address = parseAddress(spec.containerIp);
     // first: what has led somewhere says which connections a name still allows
     const isLearned = (domain: string, to: number): boolean => this.#names.leadsTo(spec.id, domain, to);
@@ -437,7 +437,7 @@ class NftablesNetwork implements NetworkDriver {
   ): void {
     const egress = [...withdrawn.egress, ...kept.egress];
     try {
-      this.#replaceRules(spec, egress, [...withdrawn.mappings, ...kept.mappings]);
+      this.#replaceRules({ spec, egress, mappings: [...withdrawn.mappings, ...kept.mappings] });
     } catch (error) {
       // closed although they are recorded: the next start of the daemon puts that right
       this.#log.error('rules-not-put-back', { id: spec.id, error });
