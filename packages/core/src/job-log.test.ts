@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { JobLog, MAX_LINE_BYTES, partialLine, type Syslog } from './job-log.ts';
 
 /** Takes what it is told to take. */
@@ -26,7 +26,12 @@ function logInto(
 }
 
 describe('JobLog', () => {
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
   it('sends lines as they become complete, and the last one at the end', () => {
+    vi.useFakeTimers({ toFake: ['performance'] }); // a turn has all the time it wants, whatever the machine does
     const recorder = new Recorder();
     const { log } = logInto(recorder);
     log.write('stdout', Buffer.from('one\ntw'));
@@ -100,6 +105,7 @@ describe('JobLog', () => {
   });
 
   it('goes on with the line that an earlier daemon has begun', () => {
+    vi.useFakeTimers({ toFake: ['performance'] });
     const recorder = new Recorder();
     const none = Buffer.alloc(0);
     const { log } = logInto(recorder, { stdout: partialLine(Buffer.from('done\nhalf ')), stderr: none });
