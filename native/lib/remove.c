@@ -7,7 +7,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <linux/fs.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -52,7 +51,8 @@ static void clear_flags(int directory, const char *name) {
 /* Takes away what stops a change to the entry, as far as it can; then the same is to be tried again. */
 static void make_willing(int directory, const char *name) {
     if (errno == EPERM) {
-        clear_flags(directory, ".");
+        if (directory != AT_FDCWD) /* the tree's own name is in a directory of ours */
+            clear_flags(directory, ".");
         clear_flags(directory, name);
     } else if (errno == EACCES) {
         (void)fchmod(directory, 0700);
@@ -104,6 +104,9 @@ static int remove_directory(struct removal *removal, int parent, const char *nam
     if (depth >= DEEPEST)
         return hoist(removal, parent, name) == 0 ? 0 : failed(removal, name);
     int directory = open_directory(parent, name);
+    /* without a descriptor for one more level: at the top, one for it and one for the top are all that it takes */
+    if (directory < 0 && errno == EMFILE && depth > 0)
+        return hoist(removal, parent, name) == 0 ? 0 : failed(removal, name);
     if (directory < 0)
         return failed(removal, name);
     int result = remove_below(removal, directory, depth + 1);
@@ -152,35 +155,17 @@ static int remove_below(struct removal *removal, int directory, int depth) {
 
 int warden_remove_tree(const char *path, char *failed_name, uint32_t size) {
     struct removal removal = {.failed = failed_name, .size = size};
-    const char *slash = strrchr(path, '/'), *name = slash == NULL ? path : slash + 1;
-    char parent_path[PATH_MAX] = ".";
-    /* with its slash, so that the parent of /name is / */
-    size_t length = slash == NULL ? 0 : (size_t)(slash - path) + 1;
-    if (length >= sizeof(parent_path))
-        return -ENAMETOOLONG;
-    if (slash != NULL) {
-        memcpy(parent_path, path, length);
-        parent_path[length] = '\0';
-    }
     *failed_name = '\0';
-    int parent = open(parent_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (parent < 0)
-        return errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
-    int result = 0;
-    removal.root = openat(parent, name, DIRECTORY);
-    if (removal.root < 0 && errno == EACCES)
-        removal.root = open_directory(parent, name);
-    if (removal.root < 0) {
-        /* a link, or any other file, in the place of the tree; or nothing */
-        if (errno != ENOENT && unlink_entry(parent, name, 0) != 0 && errno != ENOENT)
-            result = failed(&removal, name);
-    } else {
-        int root = dup(removal.root);
-        result = root < 0 ? failed(&removal, name) : remove_below(&removal, root, 0);
-        close(removal.root);
-        if (result == 0 && unlink_entry(parent, name, AT_REMOVEDIR) != 0)
-            result = failed(&removal, name);
-    }
-    close(parent);
+    /* most are empty, which takes no descriptor */
+    if (unlink_entry(AT_FDCWD, path, AT_REMOVEDIR) == 0 || errno == ENOENT)
+        return 0;
+    if (errno == ENOTDIR) /* a link, or any other file, in the place of the tree; or nothing, where a directory above is none */
+        return unlink_entry(AT_FDCWD, path, 0) == 0 || errno == ENOENT || errno == ENOTDIR ? 0 : failed(&removal, path);
+    removal.root = open_directory(AT_FDCWD, path);
+    if (removal.root < 0)
+        return failed(&removal, path);
+    int result = remove_below(&removal, removal.root, 0);
+    if (result == 0 && unlink_entry(AT_FDCWD, path, AT_REMOVEDIR) != 0)
+        result = failed(&removal, path);
     return result;
 }

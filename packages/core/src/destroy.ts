@@ -63,8 +63,8 @@ async function tearDown(engine: Engine, container: ManagedContainer): Promise<vo
   for (const job of container.jobs.values()) job.dissolve();
   await failpoints.pass('destroy.jobs');
   const aside = await release(engine, container);
-  if (record.image !== undefined) engine.options.images?.release(record.id);
   if (aside !== undefined) engine.leftovers.begin(aside);
+  if (record.image !== undefined) engine.options.images?.release(record.id);
   await failpoints.pass('destroy.directory');
   returnToPools(engine, record);
   container.isDestroyed = true;

@@ -77,6 +77,31 @@ describe('removing a tree', () => {
     expect(fs.existsSync(root)).toBe(false);
   });
 
+  it('takes two descriptors, waits for them if it must, and says so when they do not come', async () => {
+    fs.mkdirSync(path.join(root, 'a/b/c/d/e'), { recursive: true });
+    fs.writeFileSync(path.join(root, 'a/b/c/d/e/file'), '');
+    fs.mkdirSync(path.join(scratch, 'other/a'), { recursive: true });
+    const program = `
+      import fs from 'node:fs';
+      import { removeTree } from ${JSON.stringify(path.resolve(import.meta.dirname, '../dist/index.js'))};
+      await removeTree('absent'); // the library is loaded
+      const taken = [];
+      try { for (;;) taken.push(fs.openSync('/dev/null')); } catch {}
+      setTimeout(() => { fs.closeSync(taken.pop()); fs.closeSync(taken.pop()); }, 100);
+      await removeTree('tree');
+      taken.push(fs.openSync('/dev/null'), fs.openSync('/dev/null'));
+      await removeTree('other').catch(({ code }) => process.stdout.write(code));
+    `;
+    const shell = 'ulimit -n 64; exec "$0" --input-type=module --eval "$1"';
+    const { stdout, stderr } = spawnSync('bash', ['-c', shell, process.execPath, program], {
+      cwd: scratch,
+      encoding: 'utf8',
+    });
+    expect(stderr).toBe('');
+    expect(stdout).toBe('EMFILE');
+    expect(fs.readdirSync(scratch)).toEqual(['other']);
+  });
+
   it('lets the event loop turn while it removes thousands of files', async () => {
     for (let i = 0; i < 2_000; i++) fs.writeFileSync(path.join(root, `file-${i}`), '');
     let turns = 0;

@@ -254,7 +254,12 @@ class NftablesNetwork implements NetworkDriver {
   async setup(host: NetworkHostSpec): Promise<void> {
     enableForwarding();
     const outward = this.#outward();
-    if (outward === undefined) this.#log.warn('outward-address-missing');
+    if (outward === undefined) {
+      this.#log.warn('outward-address-missing', {
+        reason: 'no route leads out of this host: published ports answer at 127.0.0.1 until there is one',
+        advice: 'name the address in drivers.outward_address if it is known already',
+      });
+    }
     const around = {
       inbound: this.#inbound,
       published: outward === undefined ? [] : [outward],
