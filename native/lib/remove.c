@@ -159,8 +159,8 @@ int warden_remove_tree(const char *path, char *failed_name, uint32_t size) {
     /* most are empty, which takes no descriptor */
     if (unlink_entry(AT_FDCWD, path, AT_REMOVEDIR) == 0 || errno == ENOENT)
         return 0;
-    if (errno == ENOTDIR) /* a link, or any other file, in the place of the tree; or nothing, where a directory above is none */
-        return unlink_entry(AT_FDCWD, path, 0) == 0 || errno == ENOENT || errno == ENOTDIR ? 0 : failed(&removal, path);
+    if (errno == ENOTDIR) /* a link, or any other file, in the place of the tree */
+        return unlink_entry(AT_FDCWD, path, 0) == 0 || errno == ENOENT ? 0 : failed(&removal, path);
     removal.root = open_directory(AT_FDCWD, path);
     if (removal.root < 0)
         return failed(&removal, path);
