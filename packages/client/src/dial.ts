@@ -14,6 +14,8 @@ export interface DialOptions {
 }
 
 const DEFAULT_CONNECT_TIMEOUT_MS = 5000;
+/** A socket that does not wait is told EAGAIN by a full queue of a unix socket (connect(2)), where others wait. */
+const AGAIN_MS = 10;
 
 /**
  * Every read of every connection lands here, and is taken in before the next one: memory of its own for each would cost as much as the reading. As
@@ -28,7 +30,7 @@ export interface Line {
 }
 
 /**
- * Connects to the daemon's socket.
+ * Connects to the daemon's socket. Where others stand in line before it, more than the kernel lets wait, it tries again until its time is over.
  *
  * Errors: `UNAVAILABLE` (nobody listens; `fields.errno`), `TIMEOUT`, `ABORTED` (cause is the signal's
  * reason).
@@ -41,41 +43,78 @@ export function dial(options: DialOptions): Promise<Line> {
       reject(aborted(path, signal));
       return;
     }
-    const socket = net.connect({
-      path,
-      onread: {
-        buffer: landing,
-        callback: (length, bytes) => {
-          line.receive(bytes.subarray(0, length));
-          return true;
-        },
-      },
-    });
-    const line: Line = { socket, receive: () => {} };
+    let giveUp = (): void => {};
+    let again: NodeJS.Timeout | undefined;
     const settle = (): void => {
       clearTimeout(timer);
+      clearTimeout(again);
       leave();
-      socket.removeListener('connect', onConnect);
-      socket.removeListener('error', onError);
+      giveUp();
     };
     const fail = (error: WardenError): void => {
       settle();
-      // A destroyed socket may still report the failure that destroyed it; nobody is interested any more.
-      socket.on('error', () => undefined);
-      socket.destroy();
       reject(error);
     };
     const timer = setTimeout(() => fail(timedOut(path, timeoutMs)), timeoutMs);
     const leave = onAbort(signal, () => fail(aborted(path, signal!)));
-    const onConnect = (): void => {
-      settle();
-      socket.pause(); // as soon as it is connected it reads, whoever listens
-      resolve(line);
+    const attempt = (): void => {
+      giveUp = open(path, {
+        connected: (line) => {
+          giveUp = () => {};
+          settle();
+          resolve(line);
+        },
+        refused: (cause) => {
+          if (cause.code === 'EAGAIN') again = setTimeout(attempt, AGAIN_MS);
+          else fail(unreachable(path, cause));
+        },
+      });
     };
-    const onError = (cause: Error): void => fail(unreachable(path, cause));
-    socket.once('connect', onConnect);
-    socket.once('error', onError);
+    attempt();
   });
+}
+
+/** One attempt: calls one of the two, once, unless the function that it answers is called before. */
+function open(
+  path: string,
+  then: {
+    readonly connected: (line: Line) => void;
+    readonly refused: (cause: NodeJS.ErrnoException) => void;
+  },
+): () => void {
+  const socket = net.connect({
+    path,
+    onread: {
+      buffer: landing,
+      callback: (length, bytes) => {
+        line.receive(bytes.subarray(0, length));
+        return true;
+      },
+    },
+  });
+  const line: Line = { socket, receive: () => {} };
+  const leave = (): void => {
+    socket.removeListener('connect', onConnect);
+    socket.removeListener('error', onError);
+  };
+  const giveUp = (): void => {
+    leave();
+    // A destroyed socket may still report the failure that destroyed it; nobody is interested any more.
+    socket.on('error', () => undefined);
+    socket.destroy();
+  };
+  const onConnect = (): void => {
+    leave();
+    socket.pause(); // as soon as it is connected it reads, whoever listens
+    then.connected(line);
+  };
+  const onError = (cause: NodeJS.ErrnoException): void => {
+    giveUp();
+    then.refused(cause);
+  };
+  socket.once('connect', onConnect);
+  socket.once('error', onError);
+  return giveUp;
 }
 
 function aborted(path: string, signal: AbortSignal): WardenError {

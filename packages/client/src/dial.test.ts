@@ -1,0 +1,67 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import fs from 'node:fs';
+import net from 'node:net';
+import os from 'node:os';
+import path from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { dial } from './dial.ts';
+
+/** Lets two wait in line (one more than its backlog), and takes nobody in for so long. */
+const LISTENER = `
+  const server = require('node:net').createServer();
+  server.listen({ path: process.argv[1], backlog: 1 }, () => {
+    process.stdout.write('listening', () => {
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, Number(process.argv[2]));
+    });
+  });
+  process.stdin.on('end', () => process.exit()).resume();
+`;
+
+describe('dialling where others stand in line', () => {
+  let directory: string;
+  let socket: string;
+  const waiting: net.Socket[] = [];
+  beforeEach(() => {
+    directory = fs.mkdtempSync(path.join(os.tmpdir(), 'warden-dial-'));
+    socket = path.join(directory, 'socket');
+  });
+  afterEach(() => {
+    for (const one of waiting.splice(0)) one.destroy();
+    fs.rmSync(directory, { recursive: true });
+  });
+
+  async function withFullLine(busyMs: number, body: () => Promise<void>): Promise<void> {
+    const listener = spawn(process.execPath, ['-e', LISTENER, socket, String(busyMs)], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
+    try {
+      await once(listener.stdout, 'data');
+      for (let place = 0; place < 2; place++) {
+        const one = net.connect(socket);
+        waiting.push(one);
+        await once(one, 'connect');
+        one.on('error', () => {}); // of a listener that ends
+      }
+      const [refusal] = await once(net.connect(socket), 'error');
+      expect(refusal).toMatchObject({ code: 'EAGAIN' });
+      await body();
+    } finally {
+      listener.kill('SIGKILL');
+      await once(listener, 'exit');
+    }
+  }
+
+  it('gets in when there is room', () =>
+    withFullLine(1_500, async () => {
+      const line = await dial({ path: socket, connectTimeoutMs: 60_000 });
+      line.socket.destroy();
+    }));
+
+  it('gives up in time, or when it is told', () =>
+    withFullLine(600_000, async () => {
+      await expect(dial({ path: socket, connectTimeoutMs: 100 })).rejects.toMatchObject({ code: 'TIMEOUT' });
+      const signal = AbortSignal.timeout(100);
+      await expect(dial({ path: socket, signal })).rejects.toMatchObject({ code: 'ABORTED' });
+    }));
+});
