@@ -253,6 +253,7 @@ class NftablesNetwork implements NetworkDriver {
 
   async setup(host: NetworkHostSpec): Promise<void> {
     enableForwarding();
+    this.#patient(); // now: a daemon that is out of descriptors must still be able to take links down
     const outward = this.#outward();
     if (outward === undefined) {
       this.#log.warn('outward-address-missing', {
