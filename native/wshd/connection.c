@@ -139,6 +139,8 @@ void connection_send(struct init *init, struct connection *connection, const str
   if (connection->dead) return;
   if (connection->queue == NULL) {
     if (send_packet(connection->fd, message->bytes, message->length, fds, fd_count) >= 0) return;
+    /* nobody reads any more, but what was asked for before is still to be done: behind it the hang-up is met, and ends the connection */
+    if (errno == EPIPE) return;
     if (!is_passing(errno)) {
       connection_end(init, connection);
       return;
