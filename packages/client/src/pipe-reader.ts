@@ -129,9 +129,10 @@ export class PipeReader {
     this.#left -= length;
     this.#timer?.refresh();
     const isBulk = length >= BULK_BYTES && length < PLENTY_BYTES;
-    if (isBulk) this.#rest();
+    const hasRoom = this.#buffered < HIGH_WATER;
+    if (isBulk && hasRoom) this.#rest();
     // what is reused is taken before the next read
-    this.#isFlowing = !isReused && !isBulk && this.#buffered < HIGH_WATER;
+    this.#isFlowing = !isReused && !isBulk && hasRoom;
     if (this.#left <= 0) this.#end();
     else onChange();
     return this.#isFlowing;
