@@ -1,24 +1,25 @@
 /** Pulls over TLS from registries on loopback, with authorities of the test's own: what is believed, and that nothing else ever is. */
-import { spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
 import fs from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
-import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { type ImageProgress, type ImageStore, isWardenError, silentLogger } from '@warden/interface';
+import { type ImageProgress, type ImageStore, isWardenError } from '@warden/interface';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type Certificate, makeAuthority } from '../test/certificates.ts';
 import { gzip, tar, writeLayout } from '../test/image-files.ts';
-import { imageStore } from './index.ts';
+import {
+  contentOf,
+  type Handler,
+  isRoot,
+  listen,
+  missingTool,
+  openStore,
+  serveLayout,
+  skopeo,
+  withDockerRegistry,
+} from '../test/registries.ts';
 
-const isRoot = process.getuid?.() === 0;
-const program = fileURLToPath(
-  new URL(`../../wshd/prebuilt/linux-${process.arch}/warden-unpack`, import.meta.url),
-);
-const has = (name: string): boolean => spawnSync(name, ['--help']).error === undefined;
 const authority = makeAuthority('an authority of the test');
 const stranger = makeAuthority('somebody else');
 
@@ -43,25 +44,18 @@ afterEach(() => {
   fs.rmSync(scratch, { recursive: true, force: true });
 });
 
-type Handler = (request: http.IncomingMessage, response: http.ServerResponse) => boolean;
-
 /** A registry that has `some/app:1`; without a certificate it speaks plain HTTP. Answers host and port. */
-async function serve(certificate: Certificate | undefined, before: Handler = () => false): Promise<string> {
-  const answer: http.RequestListener = (request, response) => {
-    const scheme = certificate === undefined ? 'http' : 'https';
+function serve(certificate: Certificate | undefined, before: Handler = () => false): Promise<string> {
+  const scheme = certificate === undefined ? 'http' : 'https';
+  const answer = serveLayout(layout, manifest, (request, response) => {
     seen.push(`${scheme} ${request.headers.authorization ?? '-'} ${request.url}`);
-    if (before(request, response)) return;
-    const [, name] = /^\/v2\/some\/app\/(?:manifests|blobs)\/(.+)$/.exec(request.url!) ?? [];
-    const file = path.join(layout, 'blobs/sha256', String(name === '1' ? manifest : name).slice(7));
-    if (fs.existsSync(file)) response.end(fs.readFileSync(file));
-    else response.writeHead(404).end();
-  };
+    return before(request, response);
+  });
   const server =
     certificate === undefined ? http.createServer(answer) : https.createServer(certificate, answer);
   server.on('tlsClientError', () => {});
-  servers.push(server.listen(0, '127.0.0.1'));
-  await once(server, 'listening');
-  return `127.0.0.1:${(server.address() as net.AddressInfo).port}`;
+  servers.push(server);
+  return listen(server);
 }
 
 interface Trust {
@@ -70,24 +64,10 @@ interface Trust {
 }
 
 function open(registries: readonly string[], { authorities, insecure = [] }: Trust = {}): ImageStore {
-  return imageStore({
-    ...{
-      directory: path.join(scratch, 'store'),
-      program,
-      maxBytes: 64 << 20,
-      maxEntries: 10_000,
-      flatten: false,
-    },
-    registries: { registries, insecure, authorities },
-    logger: silentLogger,
-  });
+  return openStore(path.join(scratch, 'store'), { registries: { registries, insecure, authorities } });
 }
 
 const KNOWN: Trust = { authorities: authority.cert };
-
-function contentOf(store: ImageStore, name: string): string {
-  return fs.readFileSync(path.join(store.use('0123456789a', name).layers[0]!, 'hello'), 'utf8');
-}
 
 /** What a pull failed with; every attempt of it. */
 async function refusal(store: ImageStore, host: string): Promise<string> {
@@ -124,7 +104,7 @@ describe.runIf(isRoot)('a pull over TLS', () => {
       { reference: `${host}/some/app:1` },
       { onProgress: (one) => steps.push(one) },
     );
-    expect(contentOf(store, info.id)).toBe('over TLS');
+    expect(contentOf(store, info.id).toString()).toBe('over TLS');
     expect(steps.some(({ step, done, total }) => step === 'download' && done === total)).toBe(true);
     expect(seen.every((line) => line.startsWith('https '))).toBe(true);
     // the token went to the registry alone
@@ -187,62 +167,31 @@ describe.runIf(isRoot)('a pull over TLS', () => {
   });
 });
 
-const missing = !isRoot ? 'root' : ['docker-registry', 'skopeo'].find((name) => !has(name));
+const missing = missingTool();
 const describeReal = missing === undefined ? describe : describe.skip;
 
 describeReal(
   `Debian's docker-registry over TLS${missing === undefined ? '' : ` [needs: ${missing}]`}`,
   () => {
     it('is pushed to by skopeo and pulled from', async () => {
-      const probe = net.createServer().listen(0, '127.0.0.1');
-      await once(probe, 'listening');
-      const { port } = probe.address() as net.AddressInfo;
-      probe.close();
-      await once(probe, 'close');
       const { cert, key } = authority.issue(['127.0.0.1']);
       const file = (name: string, content: string): string => {
         fs.writeFileSync(path.join(scratch, name), content);
         return path.join(scratch, name);
       };
       const [certificate, privateKey] = [file('server.crt', cert), file('server.key', key)];
-      fs.mkdirSync(path.join(scratch, 'trusted'));
+      const trusted = path.join(scratch, 'trusted');
+      fs.mkdirSync(trusted);
       file('trusted/ca.crt', authority.cert);
-      const config = file(
-        'registry.yml',
-        `version: 0.1\nlog: { level: error }\nstorage: { filesystem: { rootdirectory: ${scratch}/registry } }\nhttp: { addr: "127.0.0.1:${port}", tls: { certificate: ${certificate}, key: ${privateKey} } }\n`,
-      );
-      const registry = spawn('docker-registry', ['serve', config], { stdio: 'ignore' });
-      const gone = once(registry, 'exit');
-      try {
-        const host = `127.0.0.1:${port}`;
-        const isListening = (): Promise<boolean> =>
-          new Promise((resolve) => {
-            const socket = net.connect(port, '127.0.0.1');
-            socket.once('connect', () => resolve(socket.destroy().destroyed));
-            socket.once('error', () => resolve(false));
-          });
-        await expect.poll(isListening, { timeout: 30_000 }).toBe(true);
-        const { status, stderr } = spawnSync(
-          'skopeo',
-          [
-            '--insecure-policy',
-            'copy',
-            '--dest-cert-dir',
-            path.join(scratch, 'trusted'),
-            `oci:${layout}`,
-            `docker://${host}/some/app:6`,
-          ],
-          { encoding: 'utf8', env: { ...process.env, HOME: scratch, XDG_RUNTIME_DIR: scratch } },
-        );
-        expect([status, stderr]).toEqual([0, expect.any(String)]);
+      const pushAndPull = async (host: string): Promise<void> => {
+        skopeo(scratch, 'copy', '--dest-cert-dir', trusted, `oci:${layout}`, `docker://${host}/some/app:6`);
         expect(await refusal(open([host]), host)).toContain('images.certificates');
         const store = open([host], KNOWN);
         const { id } = await store.pull({ reference: `${host}/some/app:6` });
-        expect(contentOf(store, id)).toBe('over TLS');
-      } finally {
-        registry.kill('SIGKILL');
-        await gone;
-      }
+        expect(contentOf(store, id).toString()).toBe('over TLS');
+      };
+      const tls = `, tls: { certificate: ${certificate}, key: ${privateKey} }`;
+      await withDockerRegistry(scratch, pushAndPull, tls);
     }, 120_000);
   },
 );

@@ -1,24 +1,25 @@
 /** Pulls from registries on loopback: one of our own that misbehaves on purpose, and Debian's docker-registry, filled by skopeo. */
-import { spawn, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
 import fs from 'node:fs';
 import http from 'node:http';
-import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
-import { type ImageProgress, type ImageStore, silentLogger } from '@warden/interface';
+import type { ImageProgress, ImageStore } from '@warden/interface';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { gzip, sha256, tar, writeLayout } from '../test/image-files.ts';
-import { imageStore } from './index.ts';
+import {
+  contentOf,
+  type Handler,
+  isRoot,
+  listen,
+  missingTool,
+  openStore,
+  serveLayout,
+  skopeo,
+  withDockerRegistry,
+} from '../test/registries.ts';
 
-const isRoot = process.getuid?.() === 0;
-const program = fileURLToPath(
-  new URL(`../../wshd/prebuilt/linux-${process.arch}/warden-unpack`, import.meta.url),
-);
-const has = (name: string): boolean => spawnSync(name, ['--help']).error === undefined;
 /** Does not shrink when it is compressed. */
 const CONTENT = randomBytes(600_000);
 
@@ -41,42 +42,19 @@ afterEach(() => {
   fs.rmSync(scratch, { recursive: true, force: true });
 });
 
-type Handler = (request: http.IncomingMessage, response: http.ServerResponse) => boolean;
-
 /** A registry that serves the layout at `some/app:1`, after `before` had its turn. Answers its host and port. */
-async function serve(before: Handler = () => false): Promise<string> {
-  server = http.createServer((request, response) => {
-    seen.push(`${request.headers.authorization ?? '-'} ${request.headers.range ?? '-'} ${request.url}`);
-    if (before(request, response)) return;
-    const [, kind, name] = /^\/v2\/some\/app\/(manifests|blobs)\/(.+)$/.exec(request.url!) ?? [];
-    const digest = name === '1' ? manifest : name;
-    const file = path.join(layout, 'blobs/sha256', String(digest).slice(7));
-    if (kind === undefined || !fs.existsSync(file)) return response.writeHead(404).end();
-    const content = fs.readFileSync(file);
-    const from = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1] ?? 0);
-    if (from > 0)
-      response.writeHead(206, { 'content-range': `bytes ${from}-${content.length - 1}/${content.length}` });
-    response.end(content.subarray(from));
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  return `127.0.0.1:${(server.address() as net.AddressInfo).port}`;
+function serve(before: Handler = () => false): Promise<string> {
+  server = http.createServer(
+    serveLayout(layout, manifest, (request, response) => {
+      seen.push(`${request.headers.authorization ?? '-'} ${request.headers.range ?? '-'} ${request.url}`);
+      return before(request, response);
+    }),
+  );
+  return listen(server);
 }
 
 function open(...registries: readonly string[]): ImageStore {
-  return imageStore({
-    directory: path.join(scratch, 'store'),
-    program,
-    maxBytes: 64 << 20,
-    maxEntries: 10_000,
-    flatten: false,
-    registries: { registries, insecure: registries },
-    logger: silentLogger,
-  });
-}
-
-function contentOf(store: ImageStore, name: string): Buffer {
-  return fs.readFileSync(path.join(store.use('0123456789a', name).layers[0]!, 'hello'));
+  return openStore(path.join(scratch, 'store'), { registries: { registries, insecure: registries } });
 }
 
 const downloads = (): string[] => fs.readdirSync(path.join(scratch, 'store/downloads'));
@@ -227,78 +205,37 @@ describe.runIf(isRoot)('a pull', () => {
   });
 });
 
-/** A port that nobody has just now. */
-async function freePort(): Promise<number> {
-  const probe = net.createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const { port } = probe.address() as net.AddressInfo;
-  probe.close();
-  await once(probe, 'close');
-  return port;
-}
-
-const missing = !isRoot ? 'root' : ['docker-registry', 'skopeo'].find((name) => !has(name));
+const missing = missingTool();
 const describeReal = missing === undefined ? describe : describe.skip;
 
 describeReal(`what other tools make${missing === undefined ? '' : ` [needs: ${missing}]`}`, () => {
-  it("is imported from skopeo's layouts and archives, and pulled from Debian's docker-registry", async () => {
-    const skopeo = (...words: readonly string[]): void => {
-      const { status, stderr } = spawnSync('skopeo', ['--insecure-policy', ...words], {
-        encoding: 'utf8',
-        env: { ...process.env, HOME: scratch, XDG_RUNTIME_DIR: scratch },
-      });
-      expect([status, stderr]).toEqual([0, expect.any(String)]);
-    };
-    const port = await freePort();
-    const config = path.join(scratch, 'registry.yml');
-    fs.writeFileSync(
-      config,
-      `version: 0.1\nlog: { level: error }\nstorage: { filesystem: { rootdirectory: ${scratch}/registry } }\nhttp: { addr: "127.0.0.1:${port}" }\n`,
-    );
-    const registry = spawn('docker-registry', ['serve', config], { stdio: 'ignore' });
-    const gone = once(registry, 'exit');
-    try {
-      const host = `127.0.0.1:${port}`;
-      await expect
-        .poll(
-          () =>
-            fetch(`http://${host}/v2/`).then(
-              ({ status }) => status,
-              () => 0,
-            ),
-          { timeout: 30_000 },
-        )
-        .toBe(200);
-      const [oci, docker] = [path.join(scratch, 'oci'), path.join(scratch, 'docker.tar')];
-      skopeo('copy', `oci:${layout}`, `oci:${oci}:some/app:2`);
-      skopeo('copy', `oci:${layout}`, `docker-archive:${docker}:some/app:3`);
-      skopeo('copy', '--dest-tls-verify=false', `oci:${layout}`, `docker://${host}/some/app:4`);
-      skopeo(
-        'copy',
-        '--dest-tls-verify=false',
-        '--format',
-        'v2s2',
-        `oci:${layout}`,
-        `docker://${host}/some/app:5`,
-      );
-      const store = open(host);
-      const found = [
-        await store.import({ path: oci }),
-        await store.import({ path: docker }),
-        await store.pull({ reference: `${host}/some/app:4` }),
-        await store.pull({ reference: `${host}/some/app:5` }),
-      ];
-      expect(found.map(({ layers }) => layers)).toEqual(Array.from({ length: 4 }, () => found[0]!.layers));
-      expect((await store.list()).flatMap(({ names }) => names).sort()).toEqual([
-        `${host}/some/app:4`,
-        `${host}/some/app:5`,
-        'docker.io/some/app:3',
-        'some/app:2',
-      ]);
-      expect(contentOf(store, 'docker.io/some/app:3').equals(CONTENT)).toBe(true);
-    } finally {
-      registry.kill('SIGKILL');
-      await gone;
-    }
-  }, 120_000);
+  it(
+    "is imported from skopeo's layouts and archives, and pulled from Debian's docker-registry",
+    () =>
+      withDockerRegistry(scratch, async (host) => {
+        expect((await fetch(`http://${host}/v2/`)).status).toBe(200);
+        const [oci, docker] = [path.join(scratch, 'oci'), path.join(scratch, 'docker.tar')];
+        const copy = (...words: readonly string[]): void => skopeo(scratch, 'copy', ...words);
+        copy(`oci:${layout}`, `oci:${oci}:some/app:2`);
+        copy(`oci:${layout}`, `docker-archive:${docker}:some/app:3`);
+        copy('--dest-tls-verify=false', `oci:${layout}`, `docker://${host}/some/app:4`);
+        copy('--dest-tls-verify=false', '--format', 'v2s2', `oci:${layout}`, `docker://${host}/some/app:5`);
+        const store = open(host);
+        const found = [
+          await store.import({ path: oci }),
+          await store.import({ path: docker }),
+          await store.pull({ reference: `${host}/some/app:4` }),
+          await store.pull({ reference: `${host}/some/app:5` }),
+        ];
+        expect(found.map(({ layers }) => layers)).toEqual(Array.from({ length: 4 }, () => found[0]!.layers));
+        expect((await store.list()).flatMap(({ names }) => names).sort()).toEqual([
+          `${host}/some/app:4`,
+          `${host}/some/app:5`,
+          'docker.io/some/app:3',
+          'some/app:2',
+        ]);
+        expect(contentOf(store, 'docker.io/some/app:3').equals(CONTENT)).toBe(true);
+      }),
+    120_000,
+  );
 });

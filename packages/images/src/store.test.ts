@@ -2,32 +2,19 @@ import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import zlib from 'node:zlib';
-import { type ImageStore, silentLogger, WardenError } from '@warden/interface';
+import { type ImageStore, WardenError } from '@warden/interface';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type Entry, gzip, sha256, tar, writeDockerArchive, writeLayout } from '../test/image-files.ts';
-import { type ImageStoreOptions, imageStore } from './index.ts';
+import { isRoot, openStore } from '../test/registries.ts';
+import type { ImageStoreOptions } from './index.ts';
 
-const isRoot = process.getuid?.() === 0;
-const program = fileURLToPath(
-  new URL(`../../wshd/prebuilt/linux-${process.arch}/warden-unpack`, import.meta.url),
-);
 let scratch: string;
 let directory: string;
 let store: ImageStore;
 
 function open(more: Partial<ImageStoreOptions> = {}): ImageStore {
-  return imageStore({
-    directory,
-    program,
-    maxBytes: 64 << 20,
-    maxEntries: 10_000,
-    flatten: false,
-    registries: { registries: [], insecure: [] },
-    logger: silentLogger,
-    ...more,
-  });
+  return openStore(directory, more);
 }
 
 beforeEach(() => {
