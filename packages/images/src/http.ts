@@ -83,8 +83,7 @@ async function getOnce(url: URL, { headers, signal }: GetOptions, allowed: PullO
   checkHost(url, allowed);
   // loading them takes some of the daemon's start, which only those pay who pull
   const client = await (url.protocol === 'https:' ? import('node:https') : import('node:http'));
-  const { rootCertificates } = await import('node:tls');
-  const secrets = allowed.authorities === undefined ? {} : { ca: [...rootCertificates, allowed.authorities] };
+  const secrets = await trusted(allowed.authorities);
   return new Promise((resolve, reject) => {
     const request = client.get(
       url,
@@ -102,6 +101,13 @@ async function getOnce(url: URL, { headers, signal }: GetOptions, allowed: PullO
       reject(signal?.aborted ? aborted(cause) : unavailable(url, why(url, cause), cause)),
     );
   });
+}
+
+/** Without authorities of the operator's nothing is said: Node knows the others by itself. */
+async function trusted(authorities: string | undefined): Promise<{ readonly ca?: string[] }> {
+  if (authorities === undefined) return {};
+  const { rootCertificates } = await import('node:tls');
+  return { ca: [...rootCertificates, authorities] };
 }
 
 const UNKNOWN_AUTHORITY: ReadonlySet<string> = new Set([
