@@ -3,8 +3,13 @@ import { describe, expect, it } from 'vitest';
 import { CommandError } from './command-error.ts';
 import { withPromptSuggestion, withSuggestion } from './suggestion.ts';
 
-const unknown = (name: string): CommandError => new CommandError(`Command: '${name}' is non-existent.`);
+const textOfUnknown = (name: string): string => `Command: '${name}' is non-existent.`;
 const textOf = (error: unknown): string => (isWardenError(error) ? error.message : String(error));
+/** What is said of a line that begins with no command. */
+function toldOf(line: string, suggest: typeof withSuggestion): string {
+  const words = line.split(' ');
+  return textOf(suggest(new CommandError(textOfUnknown(words[0]!)), words));
+}
 
 describe('a command without -- before it', () => {
   it.each([
@@ -14,9 +19,7 @@ describe('a command without -- before it', () => {
     ['pss', "; did you mean 'ps'?"],
     ['somethingelse', ''],
   ])('%j is told what it is called here', (line, more) => {
-    const words = line.split(' ');
-    const text = `Command: '${words[0]}' is non-existent.`;
-    expect(textOf(withSuggestion(unknown(words[0]!), words))).toBe(text + more);
+    expect(toldOf(line, withSuggestion)).toBe(textOfUnknown(line.split(' ')[0]!) + more);
   });
 
   it.each([
@@ -52,9 +55,7 @@ describe('a line that was typed at the prompt', () => {
     ['lsit', "; did you mean 'list'?"],
     ['somethingelse', ''],
   ])('%j is told where it belongs', (line, more) => {
-    const words = line.split(' ');
-    const text = `Command: '${words[0]}' is non-existent.`;
-    expect(textOf(withPromptSuggestion(unknown(words[0]!), words))).toBe(text + more);
+    expect(toldOf(line, withPromptSuggestion)).toBe(textOfUnknown(line.split(' ')[0]!) + more);
   });
 
   it('tells the two meanings of run apart', () => {

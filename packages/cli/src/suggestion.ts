@@ -1,10 +1,9 @@
 /** What to say behind the original's text of wrong words, where its text alone is not asked for. */
-import { isWardenError } from '@warden/interface';
 import { CommandError } from './command-error.ts';
 import { COMMANDS, type Command } from './commands.ts';
 import { parseSize } from './human/units.ts';
 import { firstWords, isWord } from './words/find-word.ts';
-import { didYouMean } from './words/suggest.ts';
+import { didYouMean, nearest, suggestionOf } from './words/suggest.ts';
 
 /** What other programs of this kind call it. */
 const CALLED_OTHERWISE: ReadonlyMap<string, string> = new Map([
@@ -27,11 +26,7 @@ export function withSuggestion(thrown: unknown, words: readonly string[]): unkno
   const name = words[0]!.toLowerCase();
   const command = COMMANDS.get(name);
   if (command !== undefined) return withMore(thrown, aboutFlags(thrown.message, command, words));
-  const meant = CALLED_OTHERWISE.get(name);
-  return withMore(
-    thrown,
-    meant === undefined ? didYouMean(name, firstWords()) : `; did you mean '${meant}'?`,
-  );
+  return withMore(thrown, suggestionOf(CALLED_OTHERWISE.get(name) ?? nearest(name, firstWords())));
 }
 
 /** For a line that was typed at the prompt, which knows the original's commands alone. */
@@ -57,16 +52,16 @@ function aboutFlags(message: string, { request }: Command, words: readonly strin
   const operand = /^Invalid flag: '([^-].*)'\.$/s.exec(message)?.[1];
   // a handle stands where other programs have it: behind the command
   if (operand !== undefined && operand === words[1] && names.includes('--handle'))
-    return `; did you mean '--handle ${operand}'?`;
+    return suggestionOf(`--handle ${operand}`);
   const number = /^invalid value for Integer\(\): "([^"\\]+)"$/.exec(message)?.[1];
   return number === undefined ? '' : inBytes(number);
 }
 
 function inBytes(text: string): string {
   try {
-    return `; did you mean '${parseSize(text, text)}'?`;
+    return suggestionOf(String(parseSize(text, text)));
   } catch (error) {
-    if (error instanceof CommandError || isWardenError(error)) return '';
+    if (error instanceof CommandError) return '';
     throw error;
   }
 }

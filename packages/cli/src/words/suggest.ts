@@ -21,8 +21,12 @@ export function nearest(word: string, candidates: readonly string[]): string | u
 
 /** For the end of an error text. */
 export function didYouMean(word: string, candidates: readonly string[]): string {
-  const candidate = nearest(word, candidates);
-  return candidate === undefined ? '' : `; did you mean '${candidate}'?`;
+  return suggestionOf(nearest(word, candidates));
+}
+
+/** The same of what is known to be meant; nothing of nothing. */
+export function suggestionOf(meant: string | undefined): string {
+  return meant === undefined ? '' : `; did you mean '${meant}'?`;
 }
 
 /** Damerau and Levenshtein's distance (optimal string alignment), or anything greater than `limit`. */
