@@ -30,6 +30,16 @@ const OTHER_SHELLS: readonly (readonly [shell: string, start: string, script: st
   ],
 ];
 
+/** With a shell whose completion is tried. */
+interface Dialogue {
+  /** How it prompts once completion is there. */
+  readonly prompt: string;
+  /** What is seen when it can be typed to. */
+  readonly first: RegExp;
+  /** What is typed to have completion. */
+  readonly load: string;
+}
+
 const suite = noTmux === undefined ? describe : describe.skip;
 suite(`in a terminal${noTmux === undefined ? '' : ` [needs: ${noTmux}]`}`, { timeout: 120_000 }, () => {
   beforeAll(buildProgram, 120_000);
@@ -55,37 +65,47 @@ suite(`in a terminal${noTmux === undefined ? '' : ` [needs: ${noTmux}]`}`, { tim
     await tmux.until(/\nstatus=0$/);
   });
 
-  it('completes words and handles in bash, and never lets it read a handle as a command', async () => {
+  /** Tries completion in the shell that `start` starts. */
+  async function completes(start: string, env: Record<string, string>, how: Dialogue): Promise<void> {
     const bin = path.join(daemon.directory, 'path');
     fs.mkdirSync(bin);
     fs.symlinkSync(PROGRAM, path.join(bin, 'warden'));
     const connection = await connect({ path: daemon.path });
     for (const handle of ['box-1', `$(touch ${bin}/taken)`]) await connection.create({ handle });
     await connection.close();
-    const environment = {
+    const { prompt, first, load } = how;
+    using tmux = terminal(`exec ${start}`, {
       PATH: `${bin}:${path.dirname(process.execPath)}:${process.env.PATH}`,
       WARDEN_SOCKET: daemon.path,
-      PS1: 'b> ',
+      PS1: `${prompt} `,
       // a shell that is killed writes it while the directory is being removed
       HISTFILE: '',
-    };
-    using tmux = terminal('exec bash --norc --noprofile -i', environment);
-    await tmux.until(/^b>$/);
-    tmux.type('eval "$(warden completion bash)"; clear; echo ready');
+      ...env,
+    });
+    await tmux.until(first);
+    tmux.type(`${load}; clear; echo ready`);
     tmux.press('Enter');
-    await tmux.until(/^ready\nb>$/);
+    await tmux.until(new RegExp(`^ready\\n${prompt}$`));
     tmux.type('warden attac');
     tmux.press('Tab');
-    await tmux.until(/\nb> warden attach$/);
+    await tmux.until(new RegExp(`\\n${prompt} warden attach$`));
     tmux.type('bo');
     tmux.press('Tab');
-    await tmux.until(/\nb> warden attach box-1$/);
+    await tmux.until(new RegExp(`\\n${prompt} warden attach box-1$`));
     tmux.press('C-u');
     tmux.type('warden attach ');
     tmux.press('Tab', 'Tab');
     await tmux.until(/touch/);
+    tmux.press('C-c');
     expect(fs.readdirSync(bin)).toEqual(['warden']);
-  });
+  }
+
+  it('completes words and handles in bash, and never lets it read a handle as a command', () =>
+    completes(
+      'bash --norc --noprofile -i',
+      {},
+      { prompt: 'b>', first: /^b>$/, load: 'eval "$(warden completion bash)"' },
+    ));
 
   it.skip.each(OTHER_SHELLS.filter(([shell]) => !hasProgram(shell)))(
     'completes in %s [needs: the program]',
@@ -95,39 +115,18 @@ suite(`in a terminal${noTmux === undefined ? '' : ` [needs: ${noTmux}]`}`, { tim
   it.each(OTHER_SHELLS.filter(([shell]) => hasProgram(shell)))(
     'completes words and handles in %s, and never lets it read a handle as a command',
     async (shell, start, script) => {
-      const bin = path.join(daemon.directory, 'path');
-      fs.mkdirSync(bin);
-      fs.symlinkSync(PROGRAM, path.join(bin, 'warden'));
-      const connection = await connect({ path: daemon.path });
-      for (const handle of ['box-1', `$(touch ${bin}/taken)`]) await connection.create({ handle });
-      await connection.close();
-      fs.writeFileSync(path.join(daemon.directory, 'script'), script);
-      using tmux = terminal(`exec ${start}`, {
-        PATH: `${bin}:${path.dirname(process.execPath)}:${process.env.PATH}`,
-        WARDEN_SOCKET: daemon.path,
-        SHELL_SCRIPT: path.join(daemon.directory, 'script'),
-        ZDOTDIR: daemon.directory,
-        XDG_CONFIG_HOME: daemon.directory,
-        XDG_DATA_HOME: daemon.directory,
-        HISTFILE: '',
-        PS1: 'p> ',
-      });
-      await tmux.until(shell === 'zsh' ? /^p>$/m : /[>#]$/m);
-      tmux.type('source $SHELL_SCRIPT; clear; echo ready');
-      tmux.press('Enter');
-      await tmux.until(/^ready\np>$/);
-      tmux.type('warden attac');
-      tmux.press('Tab');
-      await tmux.until(/\np> warden attach$/);
-      tmux.type('bo');
-      tmux.press('Tab');
-      await tmux.until(/\np> warden attach box-1$/);
-      tmux.press('C-u');
-      tmux.type('warden attach ');
-      tmux.press('Tab', 'Tab');
-      await tmux.until(/touch/);
-      tmux.press('C-c');
-      expect(fs.readdirSync(bin)).toEqual(['warden']);
+      const file = path.join(daemon.directory, 'script');
+      fs.writeFileSync(file, script);
+      await completes(
+        start,
+        {
+          SHELL_SCRIPT: file,
+          ZDOTDIR: daemon.directory,
+          XDG_CONFIG_HOME: daemon.directory,
+          XDG_DATA_HOME: daemon.directory,
+        },
+        { prompt: 'p>', first: shell === 'zsh' ? /^p>$/m : /[>#]$/m, load: 'source $SHELL_SCRIPT' },
+      );
     },
   );
 
