@@ -66,7 +66,8 @@ export function containerInfo(answer: InfoResponse | undefined): ContainerInfo {
   };
 }
 
-function portMapping({ host_port, container_port }: PublishedPort): PortMapping {
+/** A port of the host that leads into a container. */
+export function portMapping({ host_port, container_port }: PublishedPort): PortMapping {
   return { hostPort: host_port, containerPort: container_port };
 }
 

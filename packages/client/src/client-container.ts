@@ -23,7 +23,14 @@ import {
   type RunResponse,
   type SpawnResponse,
 } from '@warden/protocol';
-import { containerInfo, diskLimits, jobResult, netRules, propertiesOf } from './answer-values.ts';
+import {
+  containerInfo,
+  diskLimits,
+  jobResult,
+  netRules,
+  portMapping,
+  propertiesOf,
+} from './answer-values.ts';
 import { ClientFiles } from './client-files.ts';
 import { ClientJob, killJob } from './client-job.ts';
 import { requireFeature } from './features.ts';
@@ -157,8 +164,7 @@ export class ClientContainer implements Container {
     spec: { readonly hostPort?: number | undefined; readonly containerPort?: number | undefined } = {},
   ): Promise<{ readonly hostPort: number; readonly containerPort: number }> {
     const fields = { host_port: spec.hostPort, container_port: spec.containerPort };
-    const answer = await this.#call<NetInResponse>(MessageType.NetIn, fields);
-    return { hostPort: answer.host_port, containerPort: answer.container_port };
+    return portMapping(await this.#call<NetInResponse>(MessageType.NetIn, fields));
   }
 
   /** See {@link Container.netOut}. */

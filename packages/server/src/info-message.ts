@@ -1,6 +1,7 @@
 /** `ContainerInfo` as the wire's `InfoResponse`. */
 import type { ContainerInfo, ResourcePressure } from '@warden/interface';
 import type { InfoResponse, ResourcePressure as PressureMessage } from '@warden/protocol';
+import { portMessage } from './net-rules-message.ts';
 
 /** Lists that are empty are absent on the wire by themselves. */
 export function infoMessage(info: ContainerInfo): InfoResponse {
@@ -28,12 +29,7 @@ export function infoMessage(info: ContainerInfo): InfoResponse {
       properties: Object.entries(info.properties).map(([name, value]) => ({ name, value })),
     }),
     ...(info.paused && { paused: true }),
-    ...(info.ports && {
-      ports: info.ports.map(({ hostPort, containerPort }) => ({
-        host_port: hostPort,
-        container_port: containerPort,
-      })),
-    }),
+    ...(info.ports && { ports: info.ports.map(portMessage) }),
     ...(pressureStat && {
       pressure_stat: {
         cpu: pressureMessage(pressureStat.cpu),

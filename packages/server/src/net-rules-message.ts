@@ -1,6 +1,6 @@
 /** Egress rules and published ports between the wire and the `Warden` type. */
-import type { NetOutSpec, NetRules } from '@warden/interface';
-import { NetOutProtocol, type NetRule, type NetRulesResponse } from '@warden/protocol';
+import type { NetOutSpec, NetRules, PortMapping } from '@warden/interface';
+import { NetOutProtocol, type NetRule, type NetRulesResponse, type PublishedPort } from '@warden/protocol';
 import { unknownProtocol } from './error-response.ts';
 
 const { TCP, UDP, ICMP, ALL } = NetOutProtocol.values;
@@ -28,13 +28,15 @@ export function egressSpec(rule: NetRule): NetOutSpec {
   };
 }
 
+/** A port as on the wire. */
+export function portMessage({ hostPort, containerPort }: PortMapping): PublishedPort {
+  return { host_port: hostPort, container_port: containerPort };
+}
+
 /** Each rule in the form in which it can be sent back. */
 export function netRulesMessage({ ports, egress }: NetRules): NetRulesResponse {
   return {
-    ports: ports.map(({ hostPort, containerPort }) => ({
-      host_port: hostPort,
-      container_port: containerPort,
-    })),
+    ports: ports.map(portMessage),
     egress: egress.map(({ protocol = 'tcp', portRange, icmpType, icmpCode, ...same }) => ({
       ...same,
       port_range: portRange,

@@ -37,7 +37,7 @@ import { commandOptions, EXTENSION_HANDLERS, propertiesOf } from './extension-re
 import type { Handler, RequestContext } from './handler.ts';
 import { IMAGE_HANDLERS } from './image-requests.ts';
 import { infoMessage } from './info-message.ts';
-import { egressSpec } from './net-rules-message.ts';
+import { egressSpec, portMessage } from './net-rules-message.ts';
 
 /** By type number. A missing one is a defect: the tests compare with the protocol's table. */
 export const HANDLERS: Readonly<Record<number, Handler>> = {
@@ -93,10 +93,8 @@ export const HANDLERS: Readonly<Record<number, Handler>> = {
   },
   ...EXTENSION_HANDLERS,
   [MessageType.NetIn]: async ({ warden }, request: NetInRequest) => {
-    const { hostPort, containerPort } = await warden
-      .container(request.handle)
-      .netIn({ hostPort: request.host_port, containerPort: request.container_port });
-    return { host_port: hostPort, container_port: containerPort };
+    const wanted = { hostPort: request.host_port, containerPort: request.container_port };
+    return portMessage(await warden.container(request.handle).netIn(wanted));
   },
   [MessageType.NetOut]: async ({ warden }, request: NetOutRequest) => {
     await warden.container(request.handle).netOut(egressSpec(request));
