@@ -174,14 +174,13 @@ export class ClientJob implements Job {
     signal: AbortSignal | undefined,
     isReused: boolean,
   ): AsyncGenerator<OutputChunk, JobEnd, undefined> {
+    const job = { handle: this.handle, job_id: this.id };
     if (this.#isLive) {
-      const job = { handle: this.handle, job_id: this.id };
       const end = yield* readPipes(this.#session, job, { signal, isReused });
       if (end !== undefined) return end;
     }
-    const value = { handle: this.handle, job_id: this.id };
     const lane = { handle: this.handle, signal, isReused };
-    const answers = this.#session.stream<StreamResponse>(MessageType.Stream, value, isStreamEnd, lane);
+    const answers = this.#session.stream<StreamResponse>(MessageType.Stream, job, isStreamEnd, lane);
     try {
       for (;;) {
         const step = await answers.next();

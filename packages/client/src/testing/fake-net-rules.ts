@@ -5,7 +5,6 @@ import type { NetRule } from '@warden/protocol';
 /** Numbers of the protocols that have no ports. */
 const WITHOUT_PORTS: readonly number[] = [2, 3];
 const LAST_PORT = 65_535;
-const LAST_ADDRESS = 0xffff_ffff;
 
 /** The rule as a daemon lists it. Errors: `INVALID_SPEC`. */
 export function fakeRule(asked: NetRule): NetRule {
@@ -68,7 +67,7 @@ function addressOf(text: string): number | undefined {
   const parts = text.split('.').map(Number);
   const address = parts.reduce((sum, part) => sum * 256 + part, 0);
   const isOne = parts.length === 4 && parts.every((part) => part <= 255) && parts.join('.') === text;
-  return isOne && address <= LAST_ADDRESS ? address : undefined;
+  return isOne ? address : undefined;
 }
 
 function textOf([first, last]: Range): string {
