@@ -468,6 +468,50 @@ def test_misbehaving(client, directory, pid):
     check(await_true(lambda: len(os.listdir(f"/proc/{pid}/fd")) == open_before), "no descriptor is left in init", (open_before, os.listdir(f"/proc/{pid}/fd")))
 
 
+def left_to(client):
+    return {struct.unpack_from("<I", one[2])[0] for one in client.handed_over if one[0] == JOB}
+
+
+def test_leaving(client, directory, pid):
+    """What was asked for before a hang-up is done, though nobody reads the answers."""
+    for unread in (False, True):
+        for job in (40, 41):
+            client.spawn(job, ["true"], flags=DISCARD)
+            client.exited(job)
+        if unread:  # then the socket tells init so, in front of the requests
+            client.send(SIGNAL, struct.pack("<IiI", 1, 0, 0))
+            client.socket.recv(65536, socket.MSG_PEEK)
+        os.kill(pid, signal.SIGSTOP)
+        for job in (40, 41):
+            client.send(FORGET, struct.pack("<I", job))
+        client.close()
+        os.kill(pid, signal.SIGCONT)
+        client = Client(directory)
+        check(left_to(client) == set(), f"a daemon that goes with answers {'unread' if unread else 'read'} is obeyed to its end", left_to(client))
+    sockets = lambda: sum(os.readlink(f"/proc/{pid}/fd/{fd}").startswith("socket:") for fd in os.listdir(f"/proc/{pid}/fd"))  # noqa: E731
+    before = sockets()
+    jobs = set(range(5000, 6000))
+    for job in jobs:
+        client.spawn(job, ["true"], flags=DISCARD)
+    for job in jobs:
+        client.exited(job)
+    client.socket.settimeout(0.5)
+    asked = set()
+    try:
+        for job in jobs:
+            client.send(FORGET, struct.pack("<I", job))
+            asked.add(job)
+    except TimeoutError:
+        pass
+    client.close()
+    check(await_true(lambda: sockets() == before - 1), "a daemon that goes while init waits for it to read is noticed", (before, sockets()))
+    client = Client(directory)
+    check(0 < len(asked) < len(jobs) and left_to(client) == jobs - asked, "and obeyed to its end", (len(asked), len(left_to(client))))
+    for job in jobs - asked:
+        client.request(FORGET, struct.pack("<I", job))
+    return client
+
+
 def test_stopped_tree(client):
     answer = client.spawn(3, ["sh", "-c", "for i in 1 2 3; do sleep 1000 & done; echo up; wait"], flags=TREE)
     os.set_blocking(answer[3][0], True)
@@ -727,6 +771,7 @@ def main(wshd):
         test_malformed(client)
         client = test_lost_hand_over(client, directory)
         test_misbehaving(client, directory, launch.pid)
+        client = test_leaving(client, directory, launch.pid)
         test_stopped_tree(client)
         test_many(client)
         client = test_thousands(client, directory)

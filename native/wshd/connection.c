@@ -107,6 +107,14 @@ static void free_packet(struct packet *packet) {
   free(packet);
 }
 
+static void drop_first(struct connection *connection) {
+  struct packet *packet = connection->queue;
+  connection->queue = packet->next;
+  if (connection->queue == NULL) connection->queue_end = &connection->queue;
+  connection->queued--;
+  free_packet(packet);
+}
+
 /* -fanalyzer does not see that the queue owns what its end points to. */
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wanalyzer-malloc-leak"
@@ -135,14 +143,19 @@ static bool enqueue(struct connection *connection, const struct wire_writer *mes
 /* Failures of sending that time mends: the other side's queue, or the kernel's memory, is full. */
 static bool is_passing(int number) { return number == EAGAIN || number == ENOBUFS || number == ENOMEM || number == ETOOMANYREFS; }
 
+/* Where nobody reads any more, what was asked for before is still to be done: behind it the hang-up is met, and ends the connection. */
+static void sending_failed(struct init *init, struct connection *connection) {
+  connection->unread = errno == EPIPE || errno == ECONNRESET;
+  if (!connection->unread) connection_end(init, connection);
+  else while (connection->queue != NULL) drop_first(connection);
+}
+
 void connection_send(struct init *init, struct connection *connection, const struct wire_writer *message, const int *fds, size_t fd_count) {
-  if (connection->dead) return;
+  if (connection->dead || connection->unread) return;
   if (connection->queue == NULL) {
     if (send_packet(connection->fd, message->bytes, message->length, fds, fd_count) >= 0) return;
-    /* nobody reads any more, but what was asked for before is still to be done: behind it the hang-up is met, and ends the connection */
-    if (errno == EPIPE) return;
     if (!is_passing(errno)) {
-      connection_end(init, connection);
+      sending_failed(init, connection);
       return;
     }
   }
@@ -152,19 +165,17 @@ void connection_send(struct init *init, struct connection *connection, const str
 
 static void flush(struct init *init, struct connection *connection) {
   while (connection->queue != NULL) {
-    struct packet *packet = connection->queue;
-    if (send_packet(connection->fd, packet->bytes, packet->length, packet->fds, packet->fd_count) < 0) {
-      if (is_passing(errno)) watch_again(init, connection);
-      else connection_end(init, connection);
-      return;
+    const struct packet *packet = connection->queue;
+    if (send_packet(connection->fd, packet->bytes, packet->length, packet->fds, packet->fd_count) >= 0) {
+      drop_first(connection);
+      continue;
     }
-    connection->queue = packet->next;
-    if (connection->queue == NULL) connection->queue_end = &connection->queue;
-    connection->queued--;
-    free_packet(packet);
+    if (!is_passing(errno)) sending_failed(init, connection);
+    break;
   }
+  if (connection->dead) return;
   watch_again(init, connection);
-  if (connection->handing_over && !connection->ready) jobs_hand_over(init, connection);
+  if (connection->queue == NULL && connection->handing_over && !connection->ready) jobs_hand_over(init, connection);
 }
 
 /* Takes the descriptors of a message out of its control data. */
@@ -189,7 +200,8 @@ static void receive(struct init *init, struct connection *connection, bool hung_
     struct iovec data = {.iov_base = buffer, .iov_len = sizeof buffer};
     struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control};
     ssize_t got = recvmsg(connection->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    if (got < 0 && errno == EINTR) continue;
+    /* ECONNRESET: it went with answers unread, which is told once, and in front of what it has asked for */
+    if (got < 0 && (errno == EINTR || errno == ECONNRESET)) continue;
     if (got < 0 && errno == EAGAIN) return;
     if (got < 0) {
       connection_end(init, connection);
@@ -241,11 +253,7 @@ void connections_bury(struct init *init) {
       continue;
     }
     *at = connection->next;
-    while (connection->queue != NULL) {
-      struct packet *packet = connection->queue;
-      connection->queue = packet->next;
-      free_packet(packet);
-    }
+    while (connection->queue != NULL) drop_first(connection);
     free(connection);
   }
 }

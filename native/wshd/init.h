@@ -46,6 +46,7 @@ struct connection {
   uint32_t events;   /* what epoll watches */
   bool handing_over; /* a daemon that has asked for nothing since HELLO: it may not have put away all that is handed over */
   bool ready;        /* READY was sent or waits in the queue */
+  bool unread;       /* whatever is sent to it is lost: the client has gone, or reads no more */
   bool dead;         /* freed at the end of the loop's turn: events of the same turn may still name it */
   size_t queued;
   struct packet *queue, **queue_end;

@@ -349,12 +349,12 @@ static void send_job(struct init *init, struct connection *daemon, struct job *j
  * positions what the other may have put away.
  */
 void jobs_hand_over(struct init *init, struct connection *daemon) {
-  while (init->next_handed_over != NULL && !daemon->dead && daemon->queued < QUEUE_PAUSE / 2) {
+  while (init->next_handed_over != NULL && !daemon->dead && !daemon->unread && daemon->queued < QUEUE_PAUSE / 2) {
     struct job *job = init->next_handed_over;
     init->next_handed_over = job->next;
     if ((job->id & WSHD_OPERATOR_JOB) == 0) send_job(init, daemon, job);
   }
-  if (init->next_handed_over != NULL || daemon->dead) return;
+  if (init->next_handed_over != NULL || daemon->dead || daemon->unread) return;
   if (failpoint(AT_HANDED_OVER) != 0) {
     connection_end(init, daemon);
     return;
