@@ -48,13 +48,13 @@ static void clear_flags(int directory, const char *name) {
     close(fd);
 }
 
-/* Takes away what stops a change to the entry, as far as it can; then the same is to be tried again. */
-static void make_willing(int directory, const char *name) {
-    if (errno == EPERM) {
+/* Takes away what stopped a change to the entry with this errno, as far as it can; then the same is to be tried again. */
+static void make_willing(int error, int directory, const char *name) {
+    if (error == EPERM) {
         if (directory != AT_FDCWD) /* the tree's own name is in a directory of ours */
             clear_flags(directory, ".");
         clear_flags(directory, name);
-    } else if (errno == EACCES) {
+    } else if (error == EACCES) {
         (void)fchmod(directory, 0700);
     }
 }
@@ -64,7 +64,7 @@ static int unlink_entry(int directory, const char *name, int flags) {
         return 0;
     if (errno != EPERM && errno != EACCES)
         return -1;
-    make_willing(directory, name);
+    make_willing(errno, directory, name);
     return unlinkat(directory, name, flags);
 }
 
@@ -84,8 +84,9 @@ static int hoist(struct removal *removal, int directory, const char *name) {
         if (renameat(directory, name, removal->root, target) == 0)
             return 0;
         if (errno == EPERM || errno == EACCES) {
-            make_willing(directory, name);
-            clear_flags(removal->root, ".");
+            int error = errno;
+            make_willing(error, directory, name);
+            make_willing(error, removal->root, target);
             /* a directory is changed itself when it gets another parent */
             if (fchmodat(directory, name, 0700, 0) == 0 && renameat(directory, name, removal->root, target) == 0)
                 return 0;

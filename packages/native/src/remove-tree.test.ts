@@ -77,6 +77,41 @@ describe('removing a tree', () => {
     expect(fs.existsSync(root)).toBe(false);
   });
 
+  it.runIf(isRoot)('moves what is deep past names that are taken, by what is immutable too', async () => {
+    for (let i = 0; i < 8; i++) {
+      fs.mkdirSync(path.join(root, `deep-${i}`, 'd/'.repeat(40)), { recursive: true });
+      fs.mkdirSync(path.join(root, `.hoisted-${i}`));
+      execFileSync('chattr', ['+i', path.join(root, `.hoisted-${i}`)]);
+    }
+    await removeTree(root);
+    expect(fs.existsSync(root)).toBe(false);
+  });
+
+  it.runIf(isRoot)("removes what is closed and deep without root's rights", () => {
+    fs.mkdirSync(path.join(root, 'closed/inner'), { recursive: true });
+    fs.writeFileSync(path.join(root, 'closed/file'), '');
+    fs.mkdirSync(path.join(root, 'd/'.repeat(40)), { recursive: true });
+    execFileSync('chown', ['-R', '65534', scratch]);
+    for (const [name, mode] of [
+      ['closed', 0],
+      ['d/'.repeat(35), 0o500],
+      ['.', 0o500],
+    ] as const)
+      fs.chmodSync(path.join(root, name), mode);
+    const program = `
+      import { removeTree } from ${JSON.stringify(path.resolve(import.meta.dirname, '../dist/index.js'))};
+      await removeTree('absent'); // the library is loaded
+      process.setuid(65534);
+      await removeTree('tree');
+    `;
+    const { stderr } = spawnSync(process.execPath, ['--input-type=module', '--eval', program], {
+      cwd: scratch,
+      encoding: 'utf8',
+    });
+    expect(stderr).toBe('');
+    expect(fs.readdirSync(scratch)).toEqual([]);
+  });
+
   it('takes two descriptors, waits for them if it must, and says so when they do not come', async () => {
     fs.mkdirSync(path.join(root, 'a/b/c/d/e'), { recursive: true });
     fs.writeFileSync(path.join(root, 'a/b/c/d/e/file'), '');
