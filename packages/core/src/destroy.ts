@@ -62,8 +62,7 @@ async function tearDown(engine: Engine, container: ManagedContainer): Promise<vo
   await failpoints.pass('destroy.kill');
   for (const job of container.jobs.values()) job.dissolve();
   await failpoints.pass('destroy.jobs');
-  const aside = await release(engine, container);
-  if (aside !== undefined) engine.leftovers.begin(aside);
+  await release(engine, container);
   if (record.image !== undefined) engine.options.images?.release(record.id);
   await failpoints.pass('destroy.directory');
   returnToPools(engine, record);
@@ -81,9 +80,9 @@ async function tearDown(engine: Engine, container: ManagedContainer): Promise<vo
 
 /**
  * Releases all that the container holds. Where files are what is left then, and they count nowhere, nobody waits for their removal, which takes the
- * kernel longer than everything else on a busy disk: the directory is moved aside, and where to is answered.
+ * kernel longer than everything else on a busy disk: the directory is moved aside.
  */
-async function release(engine: Engine, container: ManagedContainer): Promise<string | undefined> {
+async function release(engine: Engine, container: ManagedContainer): Promise<void> {
   const { drivers, leftovers, logger } = engine;
   const { filesystem, quota } = container.record.drivers;
   const isFree =
@@ -94,14 +93,15 @@ async function release(engine: Engine, container: ManagedContainer): Promise<str
   container.saveTimer = undefined;
   if (keepsFiles) {
     try {
-      return leftovers.moveAside(container.directory);
+      const aside = leftovers.moveAside(container.directory);
+      if (aside !== undefined) leftovers.begin(aside);
+      return;
     } catch (error) {
       logger.warn('directory-not-moved', { handle: container.handle, directory: container.directory, error });
       await drivers.filesystem.release(container.rootfsSpec, filesystem);
     }
   }
   removeDirectory(container.directory);
-  return undefined;
 }
 
 /**

@@ -8,6 +8,7 @@ import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from '@warden/interface';
 import type { CoreFailpoints } from './failpoint-names.ts';
+import { nextTurn } from './next-turn.ts';
 
 /** In the depot. The dot hides it from recovery. */
 export const REMOVED_DIRECTORY = '.removed';
@@ -101,7 +102,7 @@ export class Leftovers {
   }
 
   async #work(aside: string): Promise<void> {
-    await new Promise((resolve) => setImmediate(resolve)); // behind the answer
+    await nextTurn(); // behind the answer
     for (let attempt = 1; ; attempt++) {
       try {
         return await this.remove(aside);
