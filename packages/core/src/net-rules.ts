@@ -9,7 +9,7 @@ import {
 } from '@warden/interface';
 import type { ManagedContainer } from './container.ts';
 import { type Engine, networkSpecOf, saveRecord, trySave } from './engine.ts';
-import { egressRule } from './net.ts';
+import { checkPort, egressRule } from './net.ts';
 import { parseAddress } from './pools.ts';
 
 const EVERYWHERE = { first: '0.0.0.0', last: '255.255.255.255' };
@@ -28,12 +28,7 @@ export async function removeRules(
   container: ManagedContainer,
   { ports = [], egress = [] }: NetRulesRemoval,
 ): Promise<NetRules> {
-  for (const port of ports) {
-    if (Number.isInteger(port) && port >= 1 && port <= 65_535) continue;
-    throw new WardenError('INVALID_SPEC', `port ${port} is not in 1..65535`, {
-      fields: { operation: 'net rules', object: port },
-    });
-  }
+  for (const port of ports) checkPort(port, 'net rules');
   const [goingPorts, goingRules] = [new Set(ports), new Set(egress.map(egressRule).map(keyOf))];
   if (goingPorts.size === 0 && goingRules.size === 0) return listRules(container);
   const { name, supports } = engine.drivers.network;

@@ -18,13 +18,8 @@ export function publishPort(
   wanted: { readonly hostPort?: number | undefined; readonly containerPort?: number | undefined },
 ): Promise<PortMapping> {
   container.requireState('active');
-  for (const port of [wanted.hostPort, wanted.containerPort]) {
-    if (port !== undefined && !(Number.isInteger(port) && port >= 1 && port <= 65_535)) {
-      throw new WardenError('INVALID_SPEC', `port ${port} is not in 1..65535`, {
-        fields: { operation: 'net in', object: port },
-      });
-    }
-  }
+  for (const port of [wanted.hostPort, wanted.containerPort])
+    if (port !== undefined) checkPort(port, 'net in');
   const { hostPort, containerPort } = wanted;
   return container.exclusive(async () => {
     container.requireState('active');
@@ -237,9 +232,12 @@ function show(text: string): string {
   return JSON.stringify(text.length > 60 ? `${text.slice(0, 60)}…` : text).slice(1, -1);
 }
 
-function checkPort(port: number): number {
+/** Errors: `INVALID_SPEC`. */
+export function checkPort(port: number, operation = 'net out'): number {
   if (Number.isInteger(port) && port >= 1 && port <= 65_535) return port;
-  throw invalid(`port ${port} is not in 1..65535`, port);
+  throw new WardenError('INVALID_SPEC', `port ${port} is not in 1..65535`, {
+    fields: { operation, object: port },
+  });
 }
 
 function checkByte(value: number): number {
