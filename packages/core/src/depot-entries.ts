@@ -25,6 +25,7 @@ const PARTS = [
   'tmp',
   'disk.img',
   `${RECORD_FILE}.new`,
+  `${RECORD_FILE}.old`,
 ];
 
 interface Entry {
