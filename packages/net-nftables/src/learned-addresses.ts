@@ -97,12 +97,7 @@ export class LearnedAddresses {
   /** Closes everything that names have opened for a container, also before this daemon. Idempotent. */
   clear(id: ContainerId): void {
     const keys = [...(this.#all().get(id)?.values() ?? [])].map(({ key }) => key);
-    if (keys.length > 0)
-      this.#kernel.commit(
-        'forget',
-        SET.learned,
-        this.#table.deletePassing(SET.learned, keys, learnedElement),
-      );
+    this.#discard(keys);
     this.#all().delete(id);
   }
 
@@ -118,15 +113,18 @@ export class LearnedAddresses {
     if (known === undefined) return;
     const hashes = new Set(domains.map((domain) => domainHash(domain).toString('hex')));
     const gone = [...known].filter(([, { key }]) => !hashes.has(key.hash.toString('hex')));
-    if (gone.length === 0) return;
-    const keys = gone.map(([, { key }]) => key);
-    this.#kernel.commit('forget', SET.learned, this.#table.deletePassing(SET.learned, keys, learnedElement));
+    this.#discard(gone.map(([, { key }]) => key));
     for (const [text] of gone) known.delete(text);
   }
 
   /** Closes what belongs to nobody. */
   sweep(keep: ReadonlySet<ContainerId>): void {
     for (const id of [...this.#all().keys()]) if (!keep.has(id)) this.clear(id);
+  }
+
+  #discard(keys: readonly LearnedKey[]): void {
+    if (keys.length === 0) return;
+    this.#kernel.commit('forget', SET.learned, this.#table.deletePassing(SET.learned, keys, learnedElement));
   }
 
   /** With what an earlier daemon has left, which is looked up once. */
