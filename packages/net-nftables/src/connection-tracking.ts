@@ -111,7 +111,6 @@ export function forgetListed(connection: NetlinkConnection, concerns: (address: 
 export interface TrackedConnection {
   /** Of its transport. */
   readonly protocol: number;
-  readonly from: number;
   /** Where its first packet was sent. */
   readonly to: number;
   readonly toPort: number | undefined;
@@ -123,23 +122,19 @@ export interface TrackedConnection {
   readonly icmpCode: number | undefined;
 }
 
-/** Forgets those of the connections that `source` has begun (`original`), or answers (`reply`), of which `isOver` says so. Answers how many. */
+/** Forgets those of the connections that `source` has begun (`original`), or answers (`reply`), of which `isOver` says so. */
 export function forgetSome(
   connection: NetlinkConnection,
   [direction, source]: readonly [direction: Direction, source: number],
   isOver: (one: TrackedConnection) => boolean,
-): number {
-  if (isTableEmpty()) return 0;
-  let count = 0;
+): void {
+  if (isTableEmpty()) return;
   for (const received of listFrom(connection, direction, source)) {
     const attributes = messageAttributes(received, NFGENMSG_BYTES);
     if (sourceOf(attributes.get(TUPLE_OF[direction])) !== source) continue;
     const one = readConnection(attributes);
-    if (one === undefined || !isOver(one)) continue;
-    forget(connection, attributes);
-    count += 1;
+    if (one !== undefined && isOver(one)) forget(connection, attributes);
   }
-  return count;
 }
 
 /** Kernels before 5.8 list all of them, whatever they are asked for; others may not know the question. */
@@ -162,13 +157,12 @@ function forget(connection: NetlinkConnection, attributes: ReadonlyMap<number, B
 }
 
 /** Undefined when the attributes are not those of a connection of IPv4. */
-export function readConnection(attributes: ReadonlyMap<number, Buffer>): TrackedConnection | undefined {
+function readConnection(attributes: ReadonlyMap<number, Buffer>): TrackedConnection | undefined {
   const original = readTuple(attributes.get(CTA.tupleOriginal));
   const reply = readTuple(attributes.get(CTA.tupleReply));
   if (original === undefined || reply === undefined) return undefined;
   return {
     protocol: original.protocol,
-    from: original.source,
     to: original.destination,
     toPort: original.destinationPort,
     end: reply.source,
