@@ -50,7 +50,7 @@ import { listeningAddresses } from './host-listener.ts';
 import type { Inventory } from './inventory.ts';
 import { chainNames, readCounts, readInventory } from './inventory.ts';
 import type { AddressRange } from './ipv4-address.ts';
-import { formatAddress, parseAddress, parseRange } from './ipv4-address.ts';
+import { formatAddress, isWithin, parseAddress, parseRange } from './ipv4-address.ts';
 import type { KernelAccess } from './kernel-access.ts';
 import type { Lifetimes } from './learned-addresses.ts';
 import { formatMac, isContainerLink, linkEnds, linkOwner, shaperName, shaperOwner } from './link-names.ts';
@@ -838,7 +838,7 @@ class NftablesNetwork implements NetworkDriver {
 
   #isStranger(address: number): boolean {
     const pool = this.#pool;
-    return pool !== undefined && address >= pool.first && address <= pool.last && !this.#living.has(address);
+    return pool !== undefined && isWithin(address, [pool]) && !this.#living.has(address);
   }
 
   /** A link normally goes with its namespace. If the namespace outlives the container, delete the link after a while. */

@@ -31,15 +31,19 @@ function icmpMatch(rule: EgressRule): Expression[] {
 
 const EVERYWHERE: AddressRange = { first: 0, last: 0xffff_ffff };
 
+/** Where packets go that a rule with this network is about. */
+export function destinationRange(network: EgressRule['network']): AddressRange {
+  return network === undefined
+    ? EVERYWHERE
+    : { first: parseAddress(network.first), last: parseAddress(network.last) };
+}
+
 /**
  * The ways of being meant by a rule. A rule that covers reserved addresses without being about them opens the others, and of containers
  * what is published of them: those packets were sent to the host's address.
  */
 function destinationMatches(network: EgressRule['network'], pool: AddressRange | undefined): Expression[][] {
-  const range =
-    network === undefined
-      ? EVERYWHERE
-      : { first: parseAddress(network.first), last: parseAddress(network.last) };
+  const range = destinationRange(network);
   const within = network === undefined ? [] : addressWithin('destination', range);
   if (!coversReserved(range, pool === undefined ? METADATA : [...METADATA, pool])) return [within];
   const others = [...within, ...toAddressNotIn(SET.reserved)];

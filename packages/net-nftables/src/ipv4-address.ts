@@ -86,6 +86,11 @@ export const METADATA: readonly AddressRange[] = [
   networkOf(parseAddress('192.0.0.192'), 32),
 ];
 
+/** Tells whether an address lies in one of the ranges. */
+export function isWithin(address: number, ranges: readonly AddressRange[]): boolean {
+  return ranges.some(({ first, last }) => address >= first && address <= last);
+}
+
 /** The addresses both ranges have. */
 export function commonRange(one: AddressRange, other: AddressRange): AddressRange | undefined {
   const range = { first: Math.max(one.first, other.first), last: Math.min(one.last, other.last) };

@@ -2,7 +2,7 @@
 import os from 'node:os';
 import type { EgressRule } from '@warden/interface';
 import type { AddressRange } from './ipv4-address.ts';
-import { METADATA, parseAddress, parseRange } from './ipv4-address.ts';
+import { isWithin, METADATA, parseAddress, parseRange } from './ipv4-address.ts';
 import { isContainerLink } from './link-names.ts';
 
 /** A rule about a name. */
@@ -40,10 +40,6 @@ const PRIVATE = ranges(
   '198.18.0.0/15',
 );
 
-function isIn(address: number, list: readonly AddressRange[]): boolean {
-  return list.some(({ first, last }) => address >= first && address <= last);
-}
-
 /** What of the host and its configuration no name may open. */
 export interface Forbidden {
   readonly pool: AddressRange;
@@ -54,8 +50,9 @@ export interface Forbidden {
 /** Tells whether the rule opens the address, now that its name has led there. */
 export function mayOpen({ network }: NamedRule, address: number, forbidden: Forbidden): boolean {
   const { pool, denyNetworks, host } = forbidden;
-  if (isIn(address, NEVER) || isIn(address, [pool, ...denyNetworks]) || host.has(address)) return false;
-  return network === undefined ? !isIn(address, PRIVATE) : isIn(address, [network]);
+  if (isWithin(address, NEVER) || isWithin(address, [pool, ...denyNetworks]) || host.has(address))
+    return false;
+  return network === undefined ? !isWithin(address, PRIVATE) : isWithin(address, [network]);
 }
 
 /** Addresses of the host; without those towards containers, which lie in the pool. */

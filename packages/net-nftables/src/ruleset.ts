@@ -270,14 +270,18 @@ export function openedNetworks({ allowNetworks, pool }: NetworkHostSpec): Addres
   return allowNetworks.map(parseRange).flatMap((range) => withoutReserved(range, reserved));
 }
 
-/** The configured networks and, of those that merely cover the containers, what is published there. */
-function openRules(host: NetworkHostSpec): Expression[][] {
+/** Where containers live that the configured networks merely cover: what is published there is open for every container. */
+export function openedContainers(host: NetworkHostSpec): AddressRange[] {
   const pool = parseRange(host.pool);
   const covering = host.allowNetworks.map(parseRange).filter((range) => coversReserved(range, [pool]));
-  const containers = covering.flatMap((range) => commonRange(range, pool) ?? []);
+  return covering.flatMap((range) => commonRange(range, pool) ?? []);
+}
+
+/** The configured networks and, of those that merely cover the containers, what is published there. */
+function openRules(host: NetworkHostSpec): Expression[][] {
   return [
     [...toAddressIn(SET.allowNetworks), verdict('accept')],
-    ...mergeRanges(containers).map((range) => [...publishedWithin(range), verdict('accept')]),
+    ...mergeRanges(openedContainers(host)).map((range) => [...publishedWithin(range), verdict('accept')]),
   ];
 }
 

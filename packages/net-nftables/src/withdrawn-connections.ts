@@ -4,10 +4,11 @@
  */
 import type { EgressRule, NetworkHostSpec, NetworkRules, PortMapping } from '@warden/interface';
 import type { TrackedConnection } from './connection-tracking.ts';
+import { destinationRange } from './egress-rule.ts';
 import type { AddressRange } from './ipv4-address.ts';
-import { commonRange, coversReserved, METADATA, parseAddress, parseRange } from './ipv4-address.ts';
+import { commonRange, coversReserved, isWithin, METADATA, parseRange } from './ipv4-address.ts';
 import { PROTOCOL } from './packet-match.ts';
-import { openedNetworks } from './ruleset.ts';
+import { openedContainers, openedNetworks } from './ruleset.ts';
 
 /** What the rules of a container are about, besides themselves. */
 export interface PolicyFacts {
@@ -16,20 +17,25 @@ export interface PolicyFacts {
   isLearned(domain: string, address: number): boolean;
 }
 
+/** The same, read once for all connections. */
+interface Policy extends Pick<PolicyFacts, 'isLearned'> {
+  readonly pool: AddressRange;
+  readonly denied: readonly AddressRange[];
+}
+
 /** Tells of a connection that the container has begun whether it must end. */
 export function withdrawnEgress(
   { withdrawn, kept }: { readonly withdrawn: NetworkRules; readonly kept: NetworkRules },
-  facts: PolicyFacts,
+  { host, isLearned }: PolicyFacts,
 ): (one: TrackedConnection) => boolean {
-  const opened = openedNetworks(facts.host);
-  const pool = parseRange(facts.host.pool);
-  const covering = facts.host.allowNetworks.map(parseRange).filter((range) => coversReserved(range, [pool]));
+  const [opened, containers] = [openedNetworks(host), openedContainers(host)];
+  const policy = { pool: parseRange(host.pool), denied: host.denyNetworks.map(parseRange), isLearned };
   const isOpen = ({ end, to }: TrackedConnection): boolean =>
-    isIn(end, opened) || (end !== to && isIn(end, [pool]) && covering.some((range) => isIn(end, [range])));
+    isWithin(end, opened) || (end !== to && isWithin(end, containers));
   return (one) =>
     withdrawn.egress.some((rule) => mayHaveAllowed(rule, one)) &&
     !isOpen(one) &&
-    !kept.egress.some((rule) => allows(rule, one, facts));
+    !kept.egress.some((rule) => allows(rule, one, policy));
 }
 
 /** Tells of a connection that the container answers whether it came by one of these ports. */
@@ -42,22 +48,18 @@ export function withdrawnInbound(mappings: readonly PortMapping[]): (one: Tracke
 
 /** A name may have led anywhere by now: what it has led to is not kept for long. */
 function mayHaveAllowed(rule: EgressRule, one: TrackedConnection): boolean {
-  return isAbout(rule, one) && isIn(one.end, [rangeOf(rule)]);
+  return isAbout(rule, one) && isWithin(one.end, [destinationRange(rule.network)]);
 }
 
-function allows(rule: EgressRule, one: TrackedConnection, { host, isLearned }: PolicyFacts): boolean {
+function allows(rule: EgressRule, one: TrackedConnection, { pool, denied, isLearned }: Policy): boolean {
   if (!mayHaveAllowed(rule, one)) return false;
   const { end, to } = one;
-  const pool = parseRange(host.pool);
-  const isReserved = isIn(end, [...METADATA, pool]);
-  if (rule.domain !== undefined) {
-    const isClosed = isReserved || isIn(end, host.denyNetworks.map(parseRange));
-    return !isClosed && isLearned(rule.domain, end);
-  }
-  const range = rangeOf(rule);
+  const isReserved = isWithin(end, [...METADATA, pool]);
+  if (rule.domain !== undefined) return !isReserved && !isWithin(end, denied) && isLearned(rule.domain, end);
+  const range = destinationRange(rule.network);
   if (!isReserved || !coversReserved(range, [...METADATA, pool])) return true;
   const published = commonRange(range, pool);
-  return published !== undefined && end !== to && isIn(end, [published]);
+  return published !== undefined && end !== to && isWithin(end, [published]);
 }
 
 function isAbout(rule: EgressRule, one: TrackedConnection): boolean {
@@ -70,14 +72,4 @@ function isAbout(rule: EgressRule, one: TrackedConnection): boolean {
     return false;
   if (protocol !== 'icmp' || icmpType === undefined) return true;
   return icmpType === one.icmpType && (icmpCode === undefined || icmpCode === one.icmpCode);
-}
-
-function rangeOf({ network }: EgressRule): AddressRange {
-  return network === undefined
-    ? { first: 0, last: 0xffff_ffff }
-    : { first: parseAddress(network.first), last: parseAddress(network.last) };
-}
-
-function isIn(address: number, ranges: readonly AddressRange[]): boolean {
-  return ranges.some(({ first, last }) => address >= first && address <= last);
 }
