@@ -47,25 +47,28 @@ import {
 import { Denials, denialGroupOf } from './denials.ts';
 import { FreedAddresses } from './freed-addresses.ts';
 import { listeningAddresses } from './host-listener.ts';
-import type { Inventory } from './inventory.ts';
+import type { Inventory, PublishedPort } from './inventory.ts';
 import { chainNames, readCounts, readInventory } from './inventory.ts';
 import type { AddressRange } from './ipv4-address.ts';
 import { formatAddress, isWithin, parseAddress, parseRange } from './ipv4-address.ts';
 import type { KernelAccess } from './kernel-access.ts';
 import type { Lifetimes } from './learned-addresses.ts';
-import { formatMac, isContainerLink, linkEnds, linkOwner, shaperName, shaperOwner } from './link-names.ts';
+import { formatMac, isContainerLink, linkEnds, shaperName } from './link-names.ts';
 import { NamedEgress } from './named-egress.ts';
 import { isKernelError, NetlinkConnection, PatientConnection } from './netlink-connection.ts';
 import type { MessageBody } from './netlink-message.ts';
 import { TableMessages } from './nftables-message.ts';
 import { outwardAddress, outwardLink } from './outward-address.ts';
+import type { Seen } from './own-links.ts';
+import { hasOwnAddress, lookAround, ownLinks } from './own-links.ts';
 import type { NameFinding } from './probe.ts';
 import { probeKernel, probeNames } from './probe.ts';
 import type { Link } from './rtnetlink.ts';
-import { dumpAddresses, dumpLinks, readAddress, readLink, routeLoopback } from './rtnetlink.ts';
+import { routeLoopback } from './rtnetlink.ts';
 import type { DenialTelling, InboundPolicy, Surroundings } from './ruleset.ts';
 import { replacePublished, STATIC_CHAINS, skeleton } from './ruleset.ts';
 import { enableForwarding, hasIpv6 } from './sysctl.ts';
+import { Together } from './together.ts';
 import { withdrawnEgress, withdrawnInbound } from './withdrawn-connections.ts';
 
 /** How long the kernel is given to end a dead namespace before its link is deleted explicitly. */
@@ -127,25 +130,6 @@ interface Replacement {
   note(): void;
 }
 
-/** Somebody who waits for them. */
-interface Waiting {
-  readonly rules: RulesOfOne;
-  resolve(): void;
-  reject(error: unknown): void;
-}
-
-/** Links and intermediate devices with our alias. */
-interface OwnLinks {
-  readonly links: Map<ContainerId, Link>;
-  readonly shapers: Set<ContainerId>;
-}
-
-/** What was there at a setup. */
-interface Seen extends OwnLinks {
-  /** Addresses with their links and lengths, see {@link addressKey}. */
-  readonly addresses: ReadonlySet<string>;
-}
-
 class NftablesNetwork implements NetworkDriver {
   readonly role = 'network';
   readonly name = 'nftables';
@@ -158,8 +142,8 @@ class NftablesNetwork implements NetworkDriver {
   readonly #pendingLinks = new Map<ContainerId, { readonly index: number; readonly timer: NodeJS.Timeout }>();
   /** Listed once for all that are restored behind a setup, each until something is done to it. One that has gone since is found out by its number. */
   #atSetup: Seen = { links: new Map(), shapers: new Set(), addresses: new Set() };
-  /** Those whose rules go into the next transaction. */
-  readonly #waiting: Waiting[] = [];
+  /** At the end of each transaction the kernel looks at the chains of all containers again. */
+  readonly #together = new Together<RulesOfOne>((all) => this.#replaceRules(...all));
   #connection: NetlinkConnection | undefined;
   #patientConnection: PatientConnection | undefined;
   #inventory: Inventory | undefined;
@@ -486,14 +470,14 @@ class NftablesNetwork implements NetworkDriver {
       const isToBeRouted = recorded.mappings.length > 0 && !link.routesLoopback;
       // Before the rules, which setup has put in force for all links: of one that has gone nothing is to stay.
       ensureAddressing(this.#netlink(), spec, link, {
-        hasAddress: seen !== undefined && this.#atSetup.addresses.has(addressKey(spec, seen)),
+        hasAddress: seen !== undefined && hasOwnAddress(this.#atSetup, spec, seen),
         others: isToBeRouted ? [routeLoopback(link.index)] : [],
       });
     } catch (cause) {
       throw failure('restore', link.name, cause);
     }
     await this.#prepareNames(spec.id, recorded.egress);
-    await this.#replaceTogether({ spec, egress: recorded.egress, mappings: recorded.mappings });
+    await this.#together.add({ spec, egress: recorded.egress, mappings: recorded.mappings });
     this.#failpoints.passSync('nftables.restore-rules');
     try {
       if (recorded.bandwidth === undefined) this.#bandwidth.clear(spec.id, link, mayHaveShaper);
@@ -571,7 +555,7 @@ class NftablesNetwork implements NetworkDriver {
   #owners(): { readonly found: ReadonlySet<ContainerId>; readonly links: ReadonlyMap<ContainerId, Link> } {
     this.#inventory = undefined;
     const { chains, limits, askers, ports, sources } = this.#containers();
-    const { links, shapers } = this.#ownLinks();
+    const { links, shapers } = ownLinks(this.#netlink(), this.#links.alias);
     const owners = Array.from(ports.values(), (port) => port.owner);
     const named = [...chains, ...limits, ...askers];
     const found = new Set([...named, ...sources.keys(), ...links.keys(), ...shapers, ...owners]);
@@ -616,34 +600,6 @@ class NftablesNetwork implements NetworkDriver {
       this.#inventory = undefined;
       this.#published = undefined;
       throw failure(operation, object, cause);
-    }
-  }
-
-  /**
-   * {@link #replaceRules} for all that ask for it in one turn, in one transaction: at the end of each the kernel looks at the chains of all containers
-   * again. Where one of them fails, each is on its own.
-   */
-  #replaceTogether(rules: RulesOfOne): Promise<void> {
-    return new Promise((resolve, reject) => {
-      if (this.#waiting.length === 0) setImmediate(() => this.#replaceWaiting());
-      this.#waiting.push({ rules, resolve, reject });
-    });
-  }
-
-  #replaceWaiting(): void {
-    const waiting = this.#waiting.splice(0);
-    try {
-      this.#replaceRules(...waiting.map(({ rules }) => rules));
-      for (const { resolve } of waiting) resolve();
-    } catch {
-      for (const { rules, resolve, reject } of waiting) {
-        try {
-          this.#replaceRules(rules);
-          resolve();
-        } catch (error) {
-          reject(error);
-        }
-      }
     }
   }
 
@@ -769,30 +725,10 @@ class NftablesNetwork implements NetworkDriver {
     });
   }
 
-  #ownLinks(): OwnLinks {
-    const links = new Map<ContainerId, Link>();
-    const shapers = new Set<ContainerId>();
-    for (const link of this.#netlink().route(dumpLinks()).map(readLink)) {
-      if (link.alias !== this.#links.alias) continue;
-      const owner = linkOwner(link.name);
-      if (owner !== undefined) links.set(owner, link);
-      const shaped = shaperOwner(link.name);
-      if (shaped !== undefined) shapers.add(shaped);
-    }
-    return { links, shapers };
-  }
-
-  #allAddresses(): Set<string> {
-    const found = this.#netlink()
-      .route(dumpAddresses())
-      .flatMap((received) => readAddress(received) ?? []);
-    return new Set(found.map(({ index, address, prefixLength }) => `${index} ${address} ${prefixLength}`));
-  }
-
   /** Links that live while somebody emptied the table: from the first transaction on they are denied, not forgotten. */
   #ensureDefaults(): MessageBody[] {
     const { chains } = this.#containers();
-    this.#atSetup = { ...this.#ownLinks(), addresses: this.#allAddresses() };
+    this.#atSetup = lookAround(this.#netlink(), this.#links.alias);
     return [...this.#atSetup.links].flatMap(([id, { index }]) => {
       // Released, cut off, and gone in a moment: rules for it would stay.
       if (this.#pendingLinks.get(id)?.index === index) return [];
@@ -859,18 +795,7 @@ class NftablesNetwork implements NetworkDriver {
   }
 }
 
-function addressKey({ hostIp, prefixLength }: NetworkSpec, { index }: Link): string {
-  return `${index} ${parseAddress(hostIp)} ${prefixLength}`;
-}
-
-function publishedPort(
-  spec: NetworkSpec,
-  mapping: PortMapping,
-): {
-  owner: ContainerId;
-  containerIp: string;
-  containerPort: number;
-} {
+function publishedPort(spec: NetworkSpec, mapping: PortMapping): PublishedPort {
   return { owner: spec.id, containerIp: spec.containerIp, containerPort: mapping.containerPort };
 }
 
