@@ -1,6 +1,6 @@
 /*
  * Removing what a container wrote, which may be meant to resist: nesting beyond the longest path and beyond all descriptors, directories
- * without permissions (which matters without root's rights), links to anywhere, immutable files. Nobody else may write below the tree meanwhile.
+ * without permissions (which matters without root's rights), links to anywhere, immutable files. Nobody else may make anything below the tree meanwhile.
  */
 #include "warden_native.h"
 
@@ -146,8 +146,11 @@ static int remove_below(struct removal *removal, int directory, int depth) {
         for (struct dirent *entry; result == 0 && (entry = readdir(list)) != NULL;) {
             if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
                 continue;
-            found = true;
             result = remove_entry(removal, directory, entry, depth);
+            if (result == -ENOENT)
+                result = 0; /* somebody else has removed it, as the end of a job does with its output */
+            else
+                found = true;
         }
     }
     closedir(list);
@@ -164,9 +167,9 @@ int warden_remove_tree(const char *path, char *failed_name, uint32_t size) {
         return unlink_entry(AT_FDCWD, path, 0) == 0 || errno == ENOENT ? 0 : failed(&removal, path);
     removal.root = open_directory(AT_FDCWD, path);
     if (removal.root < 0)
-        return failed(&removal, path);
+        return errno == ENOENT ? 0 : failed(&removal, path);
     int result = remove_below(&removal, removal.root, 0);
-    if (result == 0 && unlink_entry(AT_FDCWD, path, AT_REMOVEDIR) != 0)
+    if (result == 0 && unlink_entry(AT_FDCWD, path, AT_REMOVEDIR) != 0 && errno != ENOENT)
         result = failed(&removal, path);
     return result;
 }

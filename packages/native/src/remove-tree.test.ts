@@ -112,6 +112,18 @@ describe('removing a tree', () => {
     expect(fs.readdirSync(scratch)).toEqual([]);
   });
 
+  it('is no failure where somebody else removes there meanwhile', async () => {
+    for (let i = 0; i < 40; i++) {
+      fs.mkdirSync(path.join(root, `${i}/inner`), { recursive: true });
+      for (let file = 0; file < 40; file++) fs.writeFileSync(path.join(root, `${i}/inner/${file}`), '');
+    }
+    expect(await Promise.allSettled([removeTree(root), removeTree(root)])).toEqual([
+      { status: 'fulfilled', value: undefined },
+      { status: 'fulfilled', value: undefined },
+    ]);
+    expect(fs.existsSync(root)).toBe(false);
+  });
+
   it('takes two descriptors, waits for them if it must, and says so when they do not come', async () => {
     fs.mkdirSync(path.join(root, 'a/b/c/d/e'), { recursive: true });
     fs.writeFileSync(path.join(root, 'a/b/c/d/e/file'), '');

@@ -19,7 +19,7 @@ const waiting: (() => void)[] = [];
 let running = 0;
 
 /**
- * Removes `root` and everything below it; nothing there is success. Nobody else may write below it meanwhile. Errors: as those of `node:fs`, with
+ * Removes `root` and everything below it; nothing there is success. Nobody else may make anything below it meanwhile; whoever removes there is no trouble. Errors: as those of `node:fs`, with
  * `code`, `syscall` and `path`.
  */
 export async function removeTree(root: string): Promise<void> {
