@@ -42,6 +42,10 @@ export class PipeReader {
   #isFlowing = true;
   #isEnded = false;
   #left = Number.POSITIVE_INFINITY;
+  /** Behind the end of those who matter: whether the pipe has been seen empty, and so all of theirs has been read. */
+  #wasEmpty = false;
+  /** The last read took as much as it could: there may be more. */
+  #wasFull = false;
   #timer: NodeJS.Timeout | undefined;
   #isResting = false;
   #restTimer: NodeJS.Timeout | undefined;
@@ -104,10 +108,13 @@ export class PipeReader {
     this.#socket.resume();
   }
 
-  /** Nobody writes any more, but those who do not matter: the end comes when nothing has come for so long, or so much. */
+  /**
+   * Nobody writes any more, but those who do not matter: the end comes so much later, and when what is in the pipe now has been read, or so much. Those who
+   * do not matter may go on writing.
+   */
   endAfter(milliseconds: number, bytes: number): void {
     this.#left = bytes;
-    this.#timer = setTimeout(() => this.#endWhenIdle(milliseconds), milliseconds);
+    this.#timer = setTimeout(() => this.#endWhenRead(milliseconds), milliseconds);
   }
 
   close(): void {
@@ -127,7 +134,8 @@ export class PipeReader {
     }
     this.#buffered += length;
     this.#left -= length;
-    this.#timer?.refresh();
+    this.#wasFull = length === this.#readBytes;
+    if (this.#left < Number.POSITIVE_INFINITY && !this.#wasFull) this.#wasEmpty = true;
     const isBulk = length >= BULK_BYTES && length < PLENTY_BYTES;
     const hasRoom = this.#buffered < HIGH_WATER;
     if (isBulk && hasRoom) this.#rest();
@@ -150,10 +158,15 @@ export class PipeReader {
     }, BULK_MS);
   }
 
-  /** What the consumer has not asked for yet is in the pipe still. */
-  #endWhenIdle(milliseconds: number): void {
-    if (this.#isFlowing) this.#end();
-    else this.#timer = setTimeout(() => this.#endWhenIdle(milliseconds), milliseconds);
+  #endWhenRead(milliseconds: number): void {
+    // a turn in which the pipe is looked at, should this program have been busy until now
+    setImmediate(() => {
+      if (this.#isEnded) return;
+      // what the consumer has not asked for yet is in the pipe still
+      if (this.#wasEmpty || (this.#isFlowing && !this.#wasFull)) return this.#end();
+      this.#wasFull = false;
+      this.#timer = setTimeout(() => this.#endWhenRead(milliseconds), milliseconds);
+    });
   }
 
   #end(): void {
