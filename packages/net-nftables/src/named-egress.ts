@@ -111,8 +111,10 @@ export class NamedEgress {
   /** The changes that keep a container from asking, for one whose chain is there. */
   dismissal(id: ContainerId): MessageBody[] {
     const { table } = this.#parts;
-    // Parts may be missing. What is added first can be removed for certain, all within one transaction.
+    // Parts may be missing. What is added first can be removed for certain, all within one transaction; but a question that an earlier daemon leads
+    // elsewhere cannot be led again. Without a resolver here nobody answers any of them.
     return [
+      ...(this.#port === undefined ? [table.flushSet(SET.resolvers)] : []),
       ...ensureAsker(table, id, { hostIp: this.#hostIpOf(id) ?? NO_ADDRESS, port: this.#port ?? NO_PORT }),
       ...removeAsker(table, id),
     ];

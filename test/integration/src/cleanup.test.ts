@@ -124,7 +124,8 @@ describeWith(['root', 'isolated', 'overlayfs', 'nft'], 'wardend cleanup', () => 
     fs.mkdirSync(path.join(place.depot, 'lost+found'));
     fs.writeFileSync(path.join(place.depot, 'notes'), 'mine');
     const warden = await daemon.connect();
-    await warden.create({ handle: 'alive' });
+    const alive = await warden.create({ handle: 'alive' });
+    await alive.netOut({ domain: '*.example.org', port: 443 });
     await daemon.kill();
     const { status, found } = run('--all');
     expect([status, found.filter(({ fate }) => fate !== 'removed')]).toEqual([0, []]);
