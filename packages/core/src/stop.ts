@@ -11,6 +11,9 @@ const SIGKILL = 9;
 const TERM_INTERVAL_MS = 1_000;
 /** What processes get to end by themselves. */
 const PATIENCE_MS = 10_000;
+/** Of processes: half of the limit `nproc` that jobs have by default; what a small container may have without being a bomb. */
+const MASSES = 512;
+const FEW = 64;
 /** After SIGKILL only the kernel's own work is left. */
 const KILL_TIMEOUT_MS = 30_000;
 
@@ -71,9 +74,12 @@ async function endProcesses(engine: Engine, container: ManagedContainer): Promis
   try {
     const patience = performance.now() + PATIENCE_MS;
     const deadline = patience + KILL_TIMEOUT_MS;
-    let nextTerm = performance.now();
+    const begun = performance.now();
+    let nextTerm = begun;
     for (;;) {
       const now = performance.now();
+      if (now >= nextTerm && nextTerm > begun && (await isBomb(engine, container)))
+        container.isKillWanted = true;
       // again and again: one round may miss what was forking at that moment
       const isKill = container.isKillWanted || now >= patience;
       const isDue = isKill || now >= nextTerm;
@@ -92,6 +98,16 @@ async function endProcesses(engine: Engine, container: ManagedContainer): Promis
   } catch (error) {
     if (!isWardenError(error, 'UNAVAILABLE')) throw error;
   }
+}
+
+/**
+ * Whether a container that is being destroyed still has masses of processes when they are to be told for the second time or later. Nobody waits for
+ * those: a shell that cannot fork sleeps over the signal that would end it, and tries again [SECURITY R01].
+ */
+async function isBomb({ drivers }: Engine, { record }: ManagedContainer): Promise<boolean> {
+  if (!record.isDestroying) return false;
+  const count = await drivers.cgroup.processCount?.(record.drivers.cgroup).catch(() => undefined);
+  return count !== undefined && count.used >= Math.max(FEW, Math.min(MASSES, (count.limit ?? MASSES) / 2));
 }
 
 /** Whether init has done what it was told; false when it keeps silent beyond what the processes get, or for some time once a kill is wanted. */
