@@ -1,5 +1,5 @@
 /** A name server for the outside, and questions from a container. Both are processes of their own: the resolver lives in that of the test. */
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { promisify } from 'node:util';
 import type { TestNamespace } from './test-namespace.ts';
@@ -136,13 +136,14 @@ export async function serveNames(where: TestNamespace, address: string, zone: Zo
 /** Code, addresses in order, least time to live; null: no answer. */
 export type Answer = [code: number, addresses: string[], ttl: number] | null;
 
-/** Asks from inside, whatever server that is. A number as carrier is UDP with so many seconds of patience. */
+/** Asks from inside, whatever server that is, so many seconds later. A number as carrier is UDP with so many seconds of patience. */
 export async function ask(
   where: TestNamespace,
   names: readonly string[],
-  { server = '192.0.2.53', type = 1, carrier = 'udp' } = {},
+  { server = '192.0.2.53', type = 1, carrier = 'udp', after = 0 } = {},
 ): Promise<Answer[]> {
-  const [program, args] = within(where, 'python3', '-c', ASKER, server, String(type), carrier, ...names);
+  const asker = `import time; time.sleep(${after})\n${ASKER}`;
+  const [program, args] = within(where, 'python3', '-c', asker, server, String(type), carrier, ...names);
   const { stdout } = await promisify(execFile)(program, args);
   return JSON.parse(stdout) as Answer[];
 }
@@ -151,4 +152,10 @@ export async function ask(
 export async function flood(where: TestNamespace, name: string, count: number): Promise<void> {
   const [program, args] = within(where, 'python3', '-c', FLOODER, name, String(count));
   await promisify(execFile)(program, args);
+}
+
+/** The same; this program stands still until everything was sent. */
+export function floodAtOnce(where: TestNamespace, name: string, count: number): void {
+  const [program, args] = within(where, 'python3', '-c', FLOODER, name, String(count));
+  execFileSync(program, args);
 }

@@ -3,7 +3,7 @@ import type { EgressRule, NetworkDenial, NetworkDriver } from '@warden/interface
 import { silentLogger } from '@warden/interface';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type Lifetimes, nftablesNetwork } from '../src/index.ts';
-import { ask, flood, serveNames, type TestNameServer, type Zone } from './name-server.ts';
+import { ask, flood, floodAtOnce, serveNames, type TestNameServer, type Zone } from './name-server.ts';
 import { answer, probe, type Target } from './prober.ts';
 import type { TestNamespace } from './test-namespace.ts';
 import type { Topology } from './test-topology.ts';
@@ -235,6 +235,18 @@ describe('a container', () => {
     await driver.restore(B, {}, { mappings: [], egress: [] });
   });
 
+  it('keeps no other from it by what it asks while the daemon is at something else', async () => {
+    await driver.allowEgress(B, {}, rule('good.test'));
+    await allowOnly(rule('good.test'));
+    await ask(b, ['good.test']); // the neighbours know each other
+    const asked = ask(b, ['good.test'], { carrier: '20', after: 1 });
+    floodAtOnce(a, 'bad.test', 2_000); // nothing else is done here meanwhile
+    const until = performance.now() + 3_000;
+    while (performance.now() < until);
+    expect(await asked).toEqual([[0, [FAR], 60]]);
+    await driver.restore(B, {}, { mappings: [], egress: [] });
+  }, 40_000);
+
   it('leaves nothing of its names behind', async () => {
     await driver.setup(POLICY_WITH_NAMES);
     const bare = table();
@@ -287,7 +299,9 @@ describe('denials', () => {
     await delay(600);
     denials = [];
     expect(opens(OUTSIDE, OUTSIDE)).toEqual([false, false]);
+    // the kernel sends datagrams once only: they can be counted
     probe(a, [
+      { protocol: 'udp', address: FAR, port: 99 },
       { protocol: 'udp', address: FAR, port: 99 },
       { protocol: 'icmp', address: FAR, type: 8, code: 0 },
       tcp(HOST, 22),
@@ -306,8 +320,8 @@ describe('denials', () => {
       { id: A.id, name: 'evil.example', protocol: 'dns' },
     ] as const)
       await expect.poll(() => has(wanted), { ...SOON, message: JSON.stringify(wanted) }).toBe(true);
-    const toOutside = denials.filter(({ destination }) => destination === OUTSIDE);
-    expect(toOutside.reduce((sum, { count }) => sum + count, 0)).toBe(2);
+    const datagrams = denials.filter(({ protocol }) => protocol === 'udp');
+    expect(datagrams.reduce((sum, { count }) => sum + count, 0)).toBe(2);
     expect(denials.every(({ id }) => id === A.id)).toBe(true);
   });
 });
