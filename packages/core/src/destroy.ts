@@ -92,13 +92,17 @@ async function release(engine: Engine, container: ManagedContainer): Promise<voi
   clearTimeout(container.saveTimer);
   container.saveTimer = undefined;
   if (keepsFiles) {
+    const groups = {
+      what: { id: container.record.id },
+      remove: () => drivers.cgroup.release(container.record.drivers.cgroup),
+    };
     try {
-      const aside = leftovers.moveAside(container.directory);
-      if (aside !== undefined) leftovers.begin(aside);
+      leftovers.begin(leftovers.moveAside(container.directory), groups);
       return;
     } catch (error) {
       logger.warn('directory-not-moved', { handle: container.handle, directory: container.directory, error });
       await drivers.filesystem.release(container.rootfsSpec, filesystem);
+      await groups.remove();
     }
   }
   removeDirectory(container.directory);
@@ -106,7 +110,7 @@ async function release(engine: Engine, container: ManagedContainer): Promise<voi
 
 /**
  * Lets every driver release what it holds for the container; all are asked, the first failure is thrown. `keepsFiles`: whoever calls removes the
- * directory with all that the file-system driver has in there.
+ * directory with all that the file-system driver has in there, and then releases the groups, of which only what others can see goes now.
  */
 export async function releaseDrivers(
   engine: Engine,
@@ -129,7 +133,8 @@ export async function releaseDrivers(
       await failpoints.pass('destroy.network');
     }),
     attempt(async () => {
-      await drivers.cgroup.release(states.cgroup);
+      const { cgroup } = drivers;
+      await (keepsFiles && cgroup.retire ? cgroup.retire(states.cgroup) : cgroup.release(states.cgroup));
       await failpoints.pass('destroy.cgroup');
     }),
   ]);

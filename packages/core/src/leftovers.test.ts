@@ -77,6 +77,38 @@ describe('what a destroyed container leaves', () => {
     expect([removeTree.mock.calls.length, error.mock.calls.length, aside()]).toEqual([2, 0, []]);
   });
 
+  it('is followed by what has waited for it, which is tried again, too', async () => {
+    const leftovers = make();
+    const moved = leftovers.moveAside(container('1'))!;
+    const seen: boolean[] = [];
+    const remove = async (): Promise<void> => {
+      seen.push(fs.existsSync(moved));
+      if (seen.length === 1) throw new Error('busy');
+    };
+    leftovers.begin(moved, { what: { id: '1' }, remove });
+    await leftovers.close(LONG);
+    expect(seen).toEqual([false, false]);
+  });
+
+  it('holds up nothing that has waited for it, when it stays or was never there', async () => {
+    const error = vi.fn();
+    const logger: Logger = { ...silentLogger, error };
+    const leftovers = make({ removeTree: () => Promise.reject(new Error('never')), logger });
+    const remove = vi.fn(() => Promise.reject(new Error('neither')));
+    await leftovers.close(0);
+    leftovers.begin(leftovers.moveAside(container('1')), { what: { id: '1' }, remove });
+    leftovers.begin(undefined, { what: { id: '2' }, remove });
+    await leftovers.close(LONG);
+    expect(remove).toHaveBeenCalledTimes(2);
+    expect(error.mock.calls.map(([, fields]) => fields)).toEqual(
+      expect.arrayContaining([
+        expect.objectContaining({ directory: expect.stringContaining('1-') }),
+        expect.objectContaining({ id: '1' }),
+        expect.objectContaining({ id: '2' }),
+      ]),
+    );
+  });
+
   it('is told of when it stays, and an ending daemon does not try again', async () => {
     const error = vi.fn();
     const logger: Logger = { ...silentLogger, error };

@@ -27,6 +27,14 @@ export interface LeftoversOptions {
   readonly failpoints: CoreFailpoints;
 }
 
+/** What is removed after the files. */
+export interface Rest {
+  /** For the log. */
+  readonly what: Readonly<Record<string, string>>;
+  /** Repeatable. */
+  remove(): Promise<void>;
+}
+
 /** See the file's head. */
 export class Leftovers {
   readonly #directory: string;
@@ -58,9 +66,12 @@ export class Leftovers {
     return isMoved(directory, aside) ? aside : undefined;
   }
 
-  /** Removes what was moved aside, behind what is being answered, and again when that fails; what fails for good is logged and met by the next daemon. */
-  begin(aside: string): void {
-    const work = this.#work(aside);
+  /**
+   * Removes what was moved aside, if anything was, behind what is being answered, and after it what `rest` removes; each again when it fails. What fails for
+   * good is logged and met by the next daemon.
+   */
+  begin(aside: string | undefined, rest?: Rest): void {
+    const work = this.#work(aside, rest);
     this.#running.add(work);
     void work.then(() => this.#running.delete(work));
   }
@@ -101,14 +112,20 @@ export class Leftovers {
     this.#end.abort();
   }
 
-  async #work(aside: string): Promise<void> {
+  async #work(aside: string | undefined, rest: Rest | undefined): Promise<void> {
     await nextTurn(); // behind the answer
+    if (aside !== undefined)
+      await this.#try({ what: { directory: aside }, remove: () => this.remove(aside) });
+    if (rest !== undefined) await this.#try(rest);
+  }
+
+  async #try({ what, remove }: Rest): Promise<void> {
     for (let attempt = 1; ; attempt++) {
       try {
-        return await this.remove(aside);
+        return await remove();
       } catch (error) {
         if (attempt === ATTEMPTS || this.#end.signal.aborted) {
-          this.#logger.error('leftover-not-removed', { directory: aside, error });
+          this.#logger.error('leftover-not-removed', { ...what, error });
           return;
         }
         await delay(FIRST_WAIT_MS * 2 ** attempt);

@@ -81,6 +81,30 @@ export function cgroupCompliance(
       assert.deepEqual(await inventory(), before);
       assert.deepEqual(await driver.list(), []);
     });
+    withSubject('retires groups, whose names are free then, until they are released', async (subject) => {
+      const { driver } = subject;
+      if (driver.retire === undefined) return;
+      const before = await subject.inventory();
+      const state = driver.plan(SPEC);
+      await driver.retire(state); // never created
+      assert.deepEqual(await subject.inventory(), before);
+      await driver.create(SPEC, state);
+      if (driver.supports.memory) await driver.setMemoryLimit(state, 64n * MIB);
+      await driver.retire(persisted(state));
+      await driver.retire(persisted(state));
+      if (driver.supports.memory) await assertWardenError(() => driver.memoryLimit(state), ['NATIVE_FAILED']);
+      const isLeft = (await subject.inventory()).length > before.length;
+      assert.deepEqual(await driver.list(), isLeft ? [SPEC.id] : [], 'what is left is not told of');
+      await driver.create(SPEC, state);
+      if (driver.supports.memory) assert.equal(await driver.memoryLimit(state), UNLIMITED);
+      await driver.retire(state); // and there may be one of that name already
+      if (driver.supports.memory) await assertWardenError(() => driver.memoryLimit(state), ['NATIVE_FAILED']);
+      const next = await subject.restart();
+      await next.setup();
+      await next.release(state);
+      assert.deepEqual(await subject.inventory(), before);
+      assert.deepEqual(await next.list(), []);
+    });
     withSubject('releases what was never created', async ({ driver }) => {
       await driver.release(driver.plan(SPEC));
     });

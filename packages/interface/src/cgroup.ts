@@ -171,8 +171,14 @@ export interface CgroupDriver {
    * Errors: `NATIVE_FAILED`, message `Failed to delete <path>`.
    */
   release(state: DriverState): Promise<void>;
+  /**
+   * The part of {@link CgroupDriver.release} that somebody waits for: afterwards nothing is there under the names that {@link CgroupDriver.plan} gave.
+   * What the kernel takes its time to let go may have another name until `release` is called, as soon as the container's files are gone;
+   * {@link CgroupDriver.list} tells of it. Idempotent. Absent: `release` is called at once. Errors: those of `release`.
+   */
+  retire?(state: DriverState): Promise<void>;
 
-  /** Ids that have groups, for reconciliation at start. */
+  /** Ids that have groups, retired ones too, for reconciliation at start. */
   list(): Promise<readonly ContainerId[]>;
 
   /**

@@ -60,6 +60,20 @@ describeWith(V1, 'the groups of a container', () => {
     expect(groups(place, id)).toEqual([]);
   });
 
+  it('of many that go together leave nothing under another name either [drivers 2.8]', async () => {
+    const { place } = suite.daemon;
+    const warden = await suite.daemon.connect();
+    const boxes = await Promise.all(Array.from({ length: 8 }, () => warden.create()));
+    await Promise.all(boxes.map((box) => box.run('dd if=/dev/zero of=/tmp/file bs=64k count=16')));
+    await Promise.all(boxes.map((box) => box.destroy()));
+    for (const { handle } of boxes) expect(groups(place, handle)).toEqual([]);
+    const left = (): string[] =>
+      cgroupParents(place.name).flatMap((parent) =>
+        fs.readdirSync(parent).filter((name) => boxes.some(({ handle }) => name.endsWith(handle))),
+      );
+    await expect.poll(left, { timeout: 20_000 }).toEqual([]);
+  });
+
   it('are removed with those that somebody made inside [behaviour 15.5] [drivers 6]', async () => {
     const { place } = suite.daemon;
     const box = await (await suite.daemon.connect()).create();

@@ -117,6 +117,24 @@ describeWith(['root', 'isolated', 'overlayfs', 'nft'], 'wardend cleanup', () => 
     await output.return(undefined as never);
   });
 
+  it('removes the memory group of a container whose daemon was killed right behind its files [operations cleanup]', async ({
+    skip,
+  }) => {
+    if (!fs.readFileSync('/proc/self/mountinfo', 'utf8').match(/ - cgroup \S+ \S*memory/))
+      return skip('groups of cgroup v2 are removed before the answer');
+    await daemon.stop();
+    daemon = await startDaemon({ place, environment: { WARDEN_FAILPOINT: 'destroy.filesystem=kill' } });
+    const box = await (await daemon.connect()).create();
+    await box.destroy().catch(() => {}); // the answer may be on its way yet
+    await until(() => !fs.existsSync(`/proc/${daemon.pid}`));
+    const left = [`cgroup ${box.handle}`];
+    const groups = ({ found }: ReturnType<typeof run>): string[] =>
+      found.filter(({ kind }) => kind === 'cgroup').map(({ kind, name }) => `${kind} ${name}`);
+    expect(groups(run('--dry-run'))).toEqual(left);
+    expect(groups(run())).toEqual(left);
+    expect(groups(run())).toEqual([]);
+  });
+
   it('with --all leaves nothing of the configuration, and everything of others [operations cleanup]', async () => {
     const { host } = place.network;
     host.run('nft', 'add', 'table', 'inet', `${place.name}-other`);

@@ -226,6 +226,31 @@ describe.runIf(isUsable)('groups of cgroup v1', () => {
     for (const controller of mounts.keys()) expect(fs.existsSync(group(controller))).toBe(false);
   });
 
+  it('that are retired leave their names to others at once, and their memory when they are released', async () => {
+    const removed = group('memory').replace('instance-', 'removed-');
+    fs.mkdirSync(path.join(group('memory'), 'inner'));
+    runInside('head -c 4m /dev/zero > /dev/null');
+    await driver.retire!(state);
+    for (const controller of mounts.keys()) expect(fs.existsSync(group(controller))).toBe(false);
+    expect([fs.existsSync(removed), await driver.list()]).toEqual([true, [SPEC.id]]);
+    // somebody who is only in there was never part of the container
+    const stranger = spawn('sleep', ['60'], { stdio: 'ignore' });
+    children.push(stranger);
+    fs.writeFileSync(path.join(removed, 'cgroup.procs'), String(stranger.pid));
+    await driver.release(state);
+    expect([fs.existsSync(removed), await driver.list(), stranger.exitCode]).toEqual([false, [], null]);
+  });
+
+  it('that are retired where others of that name still are, go at once', async () => {
+    const removed = group('memory').replace('instance-', 'removed-');
+    await driver.retire!(state);
+    await driver.create(SPEC, state);
+    await driver.retire!(state);
+    expect([fs.existsSync(group('memory')), fs.existsSync(removed)]).toEqual([false, true]);
+    await driver.release(state);
+    expect(fs.existsSync(removed)).toBe(false);
+  });
+
   it('tell as often as the kernel killed, and those beside hear nothing of a limit above both', async () => {
     const beside = { ...SPEC, id: 'bbbbbbbbbbb' };
     const stateBeside = driver.plan(beside);

@@ -20,6 +20,7 @@ import {
 } from '@warden/interface';
 import { devicesOf } from '../device-rules.ts';
 import {
+  errnoOf,
   fileError,
   innerGroups,
   killProcess,
@@ -41,6 +42,8 @@ import * as memory from './memory.ts';
 /** Without these there is no container worth the name. */
 const NEEDED = ['cpu', 'cpuacct', 'memory', 'devices'];
 const PREFIX = 'instance-';
+/** Of a memory group that is only waited for. */
+const RETIRED_PREFIX = 'removed-';
 
 /** Makes the driver. `mounts` is the mount point by controller. */
 export function v1Driver(
@@ -270,19 +273,46 @@ class V1Driver implements CgroupDriver {
   }
 
   async release(state: DriverState): Promise<void> {
-    const last = this.#group(state, 'memory');
-    const others = this.#groups(state).filter((group) => group !== last);
-    const removals = await Promise.allSettled(others.map((group) => this.#remove(group, state)));
+    const removals = await Promise.allSettled([this.#removeOthers(state), this.#removeRetired(state)]);
     // Now nobody is left, unless something failed: a dying process would still charge pages.
-    await memory.emptyMemory(last);
-    await this.#remove(last, state);
-    const failed = removals.find((one) => one.status === 'rejected');
-    if (failed !== undefined) throw failed.reason;
+    await this.#empty(this.#group(state, 'memory'));
+    throwFirst(removals);
+  }
+
+  /**
+   * Without the memory group, whose pages the kernel throws away for 1 to 100 ms: longest where all that it finds are dirty, as those of files that are about
+   * to be removed are. Where it cannot be called otherwise, it goes now.
+   */
+  async retire(state: DriverState): Promise<void> {
+    const removals = await Promise.allSettled([this.#removeOthers(state)]);
+    const group = this.#group(state, 'memory');
+    try {
+      fs.renameSync(group, retired(group));
+    } catch (error) {
+      if (errnoOf(error) !== 'ENOENT') await this.#empty(group);
+    }
+    throwFirst(removals);
+  }
+
+  async #removeOthers(state: DriverState): Promise<void> {
+    const memoryGroup = this.#group(state, 'memory');
+    const others = this.#groups(state).filter((group) => group !== memoryGroup);
+    throwFirst(await Promise.allSettled(others.map((group) => this.#remove(group))));
+  }
+
+  async #removeRetired(state: DriverState): Promise<void> {
+    const group = retired(this.#group(state, 'memory'));
+    if (fs.existsSync(group)) await this.#empty(group);
+  }
+
+  async #empty(group: string): Promise<void> {
+    await memory.emptyMemory(group);
+    await this.#remove(group);
   }
 
   /** Who is in there still was never part of the container. */
-  #remove(group: string, state: DriverState): Promise<void> {
-    const mount = group.slice(0, -String(state.group).length);
+  #remove(group: string): Promise<void> {
+    const mount = path.dirname(path.dirname(group));
     return removeGroup(group, () => moveStrangers(mount, group, this.#logger));
   }
 
@@ -290,8 +320,8 @@ class V1Driver implements CgroupDriver {
     const ids = new Set<string>();
     for (const mount of this.#hierarchies) {
       for (const group of innerGroups(path.join(mount, this.#prefix))) {
-        const id = path.basename(group).slice(PREFIX.length);
-        if (path.basename(group).startsWith(PREFIX) && isContainerId(id)) ids.add(id);
+        const id = idOf(path.basename(group));
+        if (id !== undefined && isContainerId(id)) ids.add(id);
       }
     }
     return [...ids].sort();
@@ -364,6 +394,23 @@ class V1Driver implements CgroupDriver {
       });
     return path.join(mount, String(state.group));
   }
+}
+
+/** What a memory group is called from the answer until it is removed: a hierarchy of v1 lets groups have other names. */
+function retired(group: string): string {
+  return path.join(path.dirname(group), path.basename(group).replace(PREFIX, RETIRED_PREFIX));
+}
+
+/** Of a group by its name, that of a container or what is left of one. */
+function idOf(name: string): string | undefined {
+  return (
+    [PREFIX, RETIRED_PREFIX].find((prefix) => name.startsWith(prefix)) && name.slice(name.indexOf('-') + 1)
+  );
+}
+
+function throwFirst(results: readonly PromiseSettledResult<unknown>[]): void {
+  const failed = results.find((one) => one.status === 'rejected');
+  if (failed !== undefined) throw failed.reason;
 }
 
 /** `THAWED`, `FREEZING` or `FROZEN`. */

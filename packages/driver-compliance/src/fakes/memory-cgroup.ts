@@ -82,6 +82,7 @@ export function memoryCgroups(options: {
 }): DriverFactory<CgroupDriver> {
   const { table, prefix } = options;
   const pathOf = (state: DriverState): string => String(state.path);
+  const retired = (state: DriverState): string => pathOf(state).replace('/instance-', '/removed-');
   const group = (state: DriverState): Group => {
     const found = table.groups.get(pathOf(state));
     if (!found)
@@ -174,6 +175,12 @@ export function memoryCgroups(options: {
       if (killed) thaw(killed);
     },
     release: async (state) => {
+      table.groups.delete(pathOf(state));
+      table.groups.delete(retired(state));
+    },
+    retire: async (state) => {
+      const found = table.groups.get(pathOf(state));
+      if (found) table.groups.set(retired(state), found);
       table.groups.delete(pathOf(state));
     },
     list: async () =>

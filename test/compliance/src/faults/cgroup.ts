@@ -98,6 +98,39 @@ export const CGROUP_FAULTS: readonly Fault<'cgroup'>[] = [
       },
     }),
   },
+  {
+    name: 'retire leaves all where it is',
+    members: () => ({ retire: async () => {} }),
+    by: 'retires groups, whose names are free then, until they are released',
+  },
+  {
+    name: 'what was retired is never released',
+    members: (driver) => ({
+      retire: async (state) => {
+        await driver.release(state);
+        await driver.create(SPEC, driver.plan(SPEC));
+      },
+    }),
+    by: 'retires groups, whose names are free then, until they are released',
+  },
+  {
+    name: 'list does not tell of what was retired',
+    members: (driver) => {
+      const retired = new Set<string>();
+      return {
+        create: async (spec, state) => {
+          await driver.create(spec, state);
+          retired.delete(spec.id);
+        },
+        retire: async (state) => {
+          for (const id of await driver.list()) retired.add(id);
+          await driver.retire!(state);
+        },
+        list: async () => (await driver.list()).filter((id) => !retired.has(id)),
+      };
+    },
+    by: 'retires groups, whose names are free then, until they are released',
+  },
   { name: 'list answers nothing', members: () => ({ list: async () => [] }) },
   {
     name: 'one process is not shown',
