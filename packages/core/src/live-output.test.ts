@@ -114,6 +114,22 @@ describe('live output', () => {
     expect(length).toBeLessThan(4 * 1_048_576);
   });
 
+  it('of an ended job comes to an end also when nobody reads and a child prints as fast as it is gathered', () => {
+    const { stdout, live } = make();
+    const piece = Buffer.alloc(65_536);
+    let taken = 0;
+    stdout.take = () => {
+      taken += 1;
+      if (taken > 1_000) throw new Error('it does not end');
+      return piece;
+    };
+    live.gather();
+    expect(taken * piece.length).toBeGreaterThanOrEqual(1_048_576);
+    live.complete();
+    expect(taken * piece.length).toBeLessThan(4 * 1_048_576);
+    expect(stdout.isClosed).toBe(true);
+  });
+
   it('goes to one at a time: a second reader waits a moment, and is refused', async () => {
     const { stdout, live } = make();
     const first = live.read();

@@ -32,7 +32,10 @@ export class LiveOutput {
   readonly #sources: Readonly<Record<StreamName, ByteSource>>;
   readonly #rest: Readonly<Record<StreamName, Buffer[]>> = { stdout: [], stderr: [] };
   /** Bytes that are still taken out of each pipe. */
-  #left: Record<StreamName, number> = { stdout: Number.POSITIVE_INFINITY, stderr: Number.POSITIVE_INFINITY };
+  readonly #left: Record<StreamName, number> = {
+    stdout: Number.POSITIVE_INFINITY,
+    stderr: Number.POSITIVE_INFINITY,
+  };
   /** Streams of which nothing more comes. */
   readonly #ended = new Set<StreamName>();
   #isRead = false;
@@ -122,18 +125,23 @@ export class LiveOutput {
   /** The job has ended: what is in the pipes is the rest. */
   complete(): void {
     this.#isComplete = true;
-    this.#left = { stdout: REST_BYTES, stderr: REST_BYTES };
+    this.#takeOnlyTheRest();
     this.settle();
     this.#wake?.();
   }
 
-  /** Takes what is in the pipes now, where nobody reads them. */
+  /** The job's process has ended: takes what is in the pipes now, where nobody reads them. */
   gather(): void {
     if (this.#isRead || this.#isLent || this.#isClosed) return;
+    this.#takeOnlyTheRest();
     for (const stream of STREAMS) {
       for (let data = this.#take(stream); data !== undefined; data = this.#take(stream))
         this.#rest[stream].push(data);
     }
+  }
+
+  #takeOnlyTheRest(): void {
+    for (const stream of STREAMS) this.#left[stream] = Math.min(this.#left[stream], REST_BYTES);
   }
 
   /** Behind the job's end, and when nobody reads, the pipes are not needed any more. */

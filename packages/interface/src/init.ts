@@ -208,7 +208,10 @@ export interface ByteSource {
   ): Promise<number>;
   /** Where a process that may look into this one finds the pipe. `undefined`: there is none any more. */
   place?(): DescriptorPlace | undefined;
-  /** Reads, even while paused, all that is in the pipe now; true when the end was reached. For the moment after the job's exit. */
+  /**
+   * Reads, even while paused, all that is in the pipe now, and of what others print meanwhile no more than some; true when the end was reached. For the
+   * moment after the job's exit.
+   */
   drain(): boolean;
   /** Stops and frees the descriptor; `onEnd` is not called any more. Idempotent. */
   close(): void;

@@ -70,6 +70,27 @@ describe('PipeSource', () => {
     expect(await ended).toBe('tail');
   });
 
+  test('drain comes to an end although somebody prints as fast as it reads', () => {
+    const pipe = makePipe();
+    const source = new PipeSource(pipe.read);
+    const more = Buffer.alloc(65_536, 'x');
+    let bytes = 0;
+    source.pause();
+    source.start(
+      (chunk) => {
+        bytes += chunk.length;
+        if (bytes > 100 * more.length) throw new Error('it does not end');
+        writeDescriptor(pipe.write, more);
+      },
+      () => {},
+    );
+    writeDescriptor(pipe.write, more);
+    expect(source.drain()).toBe(false);
+    expect(bytes).toBeGreaterThanOrEqual(1_048_576); // the most that a pipe holds
+    source.close();
+    closeDescriptor(pipe.write);
+  });
+
   test('after close nothing comes, and close may be repeated', async () => {
     const pipe = makePipe();
     const source = new PipeSource(pipe.read);

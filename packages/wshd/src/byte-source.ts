@@ -26,6 +26,8 @@ const GROWN_BYTES = 4 * READ_BYTES;
 const FULL_READS_BEFORE_GROWING = 8;
 /** What the pipe of a live stream gets that somebody reads by himself. */
 const LIVE_BYTES = 16 * READ_BYTES;
+/** One drain at most: more than a pipe holds. A child of the job that prints as fast as it is read must not hold the daemon up for ever. */
+const DRAIN_BYTES = 32 * READ_BYTES;
 /** Reads per wake-up, so that one busy stream does not starve the others. */
 const READS_PER_WAKE = 4;
 
@@ -168,9 +170,10 @@ export class PipeSource implements ByteSource {
   drain(): boolean {
     if (this.#onChunk === undefined) return false;
     this.#emitPrefix();
-    while (this.#fd !== undefined && !this.#closed) {
-      const chunk = this.#take();
+    for (let left = DRAIN_BYTES; this.#fd !== undefined && !this.#closed; ) {
+      const chunk = left > 0 ? this.#take() : undefined;
       if (chunk === undefined) return false;
+      left -= chunk.length;
       if (chunk.length === 0) this.#release();
       else this.#onChunk(chunk);
     }
