@@ -130,6 +130,18 @@ describe('live output', () => {
     expect(stdout.isClosed).toBe(true);
   });
 
+  it('goes to one at a time, also of two who come in the same turn', async () => {
+    const { stdout, live } = make();
+    const readers = [live.read(), live.read()];
+    const steps = readers.map((reader) => reader.next());
+    await new Promise(setImmediate);
+    stdout.print('a');
+    const [first, second] = await Promise.allSettled(steps);
+    expect(first).toMatchObject({ value: { value: { data: Buffer.from('a') } } });
+    expect(second).toMatchObject({ reason: { code: 'BAD_STATE' } });
+    await readers[0]!.return();
+  });
+
   it('goes to one at a time: a second reader waits a moment, and is refused', async () => {
     const { stdout, live } = make();
     const first = live.read();

@@ -24,8 +24,9 @@ const BULK_MS = 1;
 /** Not for whoever printed so much since the last look: in that moment his pipe, which holds no more than a few times as much, would be full. */
 const PLENTY_BYTES = 262_144;
 
-/** So long whoever wants the output waits for another reader to go. */
-const PATIENCE_MS = 1_000;
+/** So often, and with such pauses, whoever wants the output looks whether another reader has gone. */
+const LOOKS = 100;
+const LOOK_MS = 10;
 
 /** See the file's head. */
 export class LiveOutput {
@@ -71,7 +72,7 @@ export class LiveOutput {
    * are lent; those of the relay.
    */
   async *read(signal?: AbortSignal, relay?: OutputRelay): AsyncGenerator<OutputChunk, void, undefined> {
-    await this.#free('stream');
+    while (this.#isTaken) await this.#untilFree('stream');
     this.#isRead = true;
     let bytes = 0;
     try {
@@ -103,7 +104,7 @@ export class LiveOutput {
 
   /** Lends the pipes until the answer's `giveBack` is called. Errors: as {@link read}, `UNSUPPORTED`. */
   async lend(): Promise<{ readonly pipes: Omit<OutputPipes, 'pid'>; readonly giveBack: () => void }> {
-    await this.#free('read the pipes');
+    while (this.#isTaken) await this.#untilFree('read the pipes');
     const { stdout, stderr } = this.#sources;
     if (stdout.place === undefined || stderr.place === undefined)
       throw new WardenError('UNSUPPORTED', 'the init driver does not tell where the pipes are', {
@@ -165,15 +166,22 @@ export class LiveOutput {
     this.#wake?.();
   }
 
-  /** A reader whose client is gone ends a moment after whoever comes next has come. */
-  async #free(operation: string): Promise<void> {
-    for (const until = performance.now() + PATIENCE_MS; this.#isRead || this.#isLent; ) {
-      if (performance.now() >= until)
+  get #isTaken(): boolean {
+    return this.#isRead || this.#isLent;
+  }
+
+  /**
+   * A reader whose client is gone ends a moment after whoever comes next has come. Looks are counted, and not the time: a daemon that stood still has yet to
+   * hear of it. Several may wait, and only one of them finds it free.
+   */
+  async #untilFree(operation: string): Promise<void> {
+    for (let looks = 0; this.#isTaken; looks++) {
+      if (looks === LOOKS)
         throw busy(
           operation,
           this.#isRead ? 'another stream reads it' : 'its pipes are lent to another client',
         );
-      await delay(PATIENCE_MS / 100);
+      await delay(LOOK_MS);
     }
   }
 
