@@ -35,6 +35,16 @@ describe('AnswerQueue', () => {
     expect(calls).toEqual(['pause', 'resume']);
   });
 
+  it('that is left while its source stands still lets it go on', () => {
+    const { queue, calls } = queueOfStrings();
+    for (let at = 0; at < 5; at += 1) queue.push('x', bytes(65_536), false);
+    queue.push('x', bytes(1), true);
+    expect(calls).toEqual(['pause']);
+    queue.leave();
+    queue.leave();
+    expect(calls).toEqual(['pause', 'resume']);
+  });
+
   it('gives the memory of an answer back when the next one is asked for, and not before', async () => {
     const returned: Uint8Array[] = [];
     const source = { pause: () => {}, resume: () => {} };

@@ -56,6 +56,13 @@ export class AnswerQueue<T> {
     this.#wake();
   }
 
+  /** Nobody takes what is left. The source is everybody's again, and must not stand still. */
+  leave(): void {
+    if (!this.#isPaused) return;
+    this.#isPaused = false;
+    this.#source.resume();
+  }
+
   /** The next answer, and whether it is the last. Rejects with the error of {@link fail}. */
   async next(): Promise<{ readonly answer: T; readonly isLast: boolean }> {
     if (this.#lent !== undefined) this.#memory?.giveBack(this.#lent);

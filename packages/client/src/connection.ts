@@ -122,7 +122,8 @@ export class Connection {
     } finally {
       if (memory !== undefined) this.#decoder.memory = undefined;
       settle();
-      if (!queue.isSettled) this.destroy(lost(undefined));
+      if (queue.isSettled) queue.leave();
+      else this.destroy(lost(undefined));
     }
   }
 
