@@ -58,6 +58,18 @@ describe('dialling where others stand in line', () => {
       line.socket.destroy();
     }));
 
+  it('is connected in time although this program was busy until behind it', async () => {
+    const server = net.createServer().listen(socket);
+    await once(server, 'listening');
+    // behind the turn's look for what has come, and before its timers
+    await new Promise((resolve) => setImmediate(resolve));
+    const dialled = dial({ path: socket, connectTimeoutMs: 50 });
+    for (const until = performance.now() + 100; performance.now() < until; );
+    const line = await dialled;
+    line.socket.destroy();
+    server.close();
+  });
+
   it('gives up in time, or when it is told', () =>
     withFullLine(600_000, async () => {
       await expect(dial({ path: socket, connectTimeoutMs: 100 })).rejects.toMatchObject({ code: 'TIMEOUT' });

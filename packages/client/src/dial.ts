@@ -45,9 +45,11 @@ export function dial(options: DialOptions): Promise<Line> {
     }
     let giveUp = (): void => {};
     let again: NodeJS.Timeout | undefined;
+    let lastLook: NodeJS.Immediate | undefined;
     const settle = (): void => {
       clearTimeout(timer);
       clearTimeout(again);
+      clearImmediate(lastLook);
       leave();
       giveUp();
     };
@@ -55,7 +57,10 @@ export function dial(options: DialOptions): Promise<Line> {
       settle();
       reject(error);
     };
-    const timer = setTimeout(() => fail(timedOut(path, timeoutMs)), timeoutMs);
+    const timer = setTimeout(() => {
+      // it may be connected since long, and this program have been busy
+      lastLook = setImmediate(() => fail(timedOut(path, timeoutMs)));
+    }, timeoutMs);
     const leave = onAbort(signal, () => fail(aborted(path, signal!)));
     const attempt = (): void => {
       giveUp = open(path, {

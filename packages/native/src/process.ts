@@ -38,10 +38,15 @@ export async function waitForExit(pidfd: number, timeoutMs: number): Promise<boo
   }
   return await new Promise<boolean>((resolve) => {
     const watch = watchDescriptor(pidfd, { readable: true }, () => finish(true));
-    const timer = setTimeout(() => finish(false), timeoutMs);
+    let lastLook: NodeJS.Immediate | undefined;
+    const timer = setTimeout(() => {
+      // it may have ended since long, and this program have been busy: the loop looks once more
+      lastLook = setImmediate(() => finish(false));
+    }, timeoutMs);
     function finish(ended: boolean): void {
       watch.close();
       clearTimeout(timer);
+      clearImmediate(lastLook);
       resolve(ended);
     }
   });

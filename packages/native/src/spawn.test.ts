@@ -208,6 +208,18 @@ describe('processes', () => {
     );
   });
 
+  it('an end that came while this process was busy is one', async () => {
+    const pid = spawnProcess({ ...PLAIN, path: '/bin/true', argv: ['true'] });
+    const pidfd = openPidfd(pid);
+    // behind the turn's look for what has come, and before its timers
+    await new Promise((resolve) => setImmediate(resolve));
+    const ended = waitForExit(pidfd, 20);
+    for (let result: unknown; result === undefined; ) result = reapChild(pid);
+    for (const until = performance.now() + 40; performance.now() < until; );
+    expect(await ended).toBe(true);
+    closeDescriptor(pidfd);
+  });
+
   it('treats wrong use as TypeError', async () => {
     expect(() => openPidfd(0)).toThrow(TypeError);
     expect(() => reapChild(-1)).toThrow(TypeError);

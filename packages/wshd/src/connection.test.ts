@@ -125,6 +125,42 @@ describe('Connection', () => {
     expect(openDescriptors()).toBe(before - 1);
   });
 
+  test('an answer that lay there while this process stood still is one', async () => {
+    const [ours, theirs] = makeSocketPair('seqpacket');
+    setNonBlocking(ours);
+    closeDescriptor(peer);
+    peer = theirs;
+    const impatient = new Connection(ours, { onEvent: () => {}, onClosed: () => {} }, 50);
+    const asked = impatient.request(
+      'signal',
+      (w, sequence) => w.begin(MESSAGE.SIGNAL, sequence).finish(),
+      MESSAGE.OK,
+      () => 'answered',
+    );
+    // behind the turn's look for what has come, and before its timers
+    await new Promise((resolve) => setImmediate(resolve));
+    sendMessage(peer, writer.begin(MESSAGE.OK, nextSequence()).finish());
+    for (const until = performance.now() + 100; performance.now() < until; );
+    expect(await asked).toBe('answered');
+    impatient.close();
+  });
+
+  test('whoever leaves a request unanswered is given up', async () => {
+    const [ours, theirs] = makeSocketPair('seqpacket');
+    setNonBlocking(ours);
+    closeDescriptor(peer);
+    peer = theirs;
+    const impatient = new Connection(ours, { onEvent: () => {}, onClosed: () => {} }, 50);
+    const asked = impatient.request(
+      'signal',
+      (w, sequence) => w.begin(MESSAGE.SIGNAL, sequence).finish(),
+      MESSAGE.OK,
+      () => 'answered',
+    );
+    await expect(asked).rejects.toThrow('init has not answered for 0.05 s');
+    expect(impatient.isOpen).toBe(false);
+  });
+
   test('nonsense from the other side ends the connection', async () => {
     const spawned = spawnRequest();
     sendMessage(peer, Buffer.from('?'));

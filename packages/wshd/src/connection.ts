@@ -104,7 +104,7 @@ export class Connection {
       this.#pending.set(sequence, {
         operation,
         expected,
-        timer: isPatient ? undefined : this.#giveUpLater(operation),
+        timer: isPatient ? undefined : this.#giveUpLater(operation, sequence),
         fail: reject,
         settle: (message, received) => {
           try {
@@ -134,10 +134,15 @@ export class Connection {
     this.#listener.onClosed(error);
   }
 
-  #giveUpLater(operation: string): NodeJS.Timeout {
+  #giveUpLater(operation: string, sequence: number): NodeJS.Timeout {
     const timer = setTimeout(() => {
-      if (this.isExcused) timer.refresh();
-      else this.close(silent(operation, this.#answerWithinMs));
+      if (this.isExcused) {
+        timer.refresh();
+        return;
+      }
+      // the answer may have lain there for long, while this process stood still
+      this.#guard(() => this.#receive());
+      if (this.#pending.has(sequence)) this.close(silent(operation, this.#answerWithinMs));
     }, this.#answerWithinMs);
     return timer.unref();
   }

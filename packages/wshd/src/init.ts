@@ -124,7 +124,8 @@ class ConnectedInit implements Init {
           fields: { operation: 'connect', timeoutMs: HELLO_TIMEOUT_MS },
         },
       );
-      this.#onHelloFailed?.(error);
+      // what it has said may lie there for long, and this process have stood still: the loop looks once more
+      setImmediate(() => this.#onHelloFailed?.(error));
     }, HELLO_TIMEOUT_MS);
     this.#connection
       .request(
