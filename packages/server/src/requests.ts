@@ -38,6 +38,7 @@ import type { Handler, RequestContext } from './handler.ts';
 import { IMAGE_HANDLERS } from './image-requests.ts';
 import { infoMessage } from './info-message.ts';
 import { egressSpec, portMessage } from './net-rules-message.ts';
+import { TURN_MILLISECONDS } from './turns.ts';
 
 /** By type number. A missing one is a defect: the tests compare with the protocol's table. */
 export const HANDLERS: Readonly<Record<number, Handler>> = {
@@ -200,12 +201,18 @@ async function stream(
   request: StreamRequest,
 ): Promise<StreamResponse> {
   const chunks = warden.container(request.handle).job(request.job_id).stream({ signal, relay });
+  let turnEnds = performance.now() + TURN_MILLISECONDS;
   try {
     for (;;) {
       const next = await chunks.next();
       signal.throwIfAborted();
       if (next.done) return { ...endMessage(next.value), info: infoMessage(next.value.info) };
       await send({ name: next.value.stream, data: next.value.data });
+      if (performance.now() >= turnEnds) {
+        // a job that prints as fast as its reader reads would never let the loop look for what else has come
+        await new Promise((resolve) => setImmediate(resolve));
+        turnEnds = performance.now() + TURN_MILLISECONDS;
+      }
       signal.throwIfAborted();
     }
   } catch (error) {

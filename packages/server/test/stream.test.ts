@@ -81,6 +81,31 @@ describe('stream', () => {
     expect(warnings).toEqual([]);
   });
 
+  it('lets others have their turns while pieces come without a pause', async () => {
+    let longest = 0;
+    let inRow = 0;
+    const total = 200;
+    const host = streaming(async function* () {
+      for (let produced = 0; produced < total; produced++) {
+        if (inRow++ === 0)
+          setImmediate(() => {
+            longest = Math.max(longest, inRow);
+            inRow = 0;
+          });
+        for (const until = performance.now() + 0.5; performance.now() < until; );
+        yield { stream: 'stdout', data: Uint8Array.of(produced) };
+      }
+      return END;
+    });
+    const { path } = await startServer(host);
+    const client = await TestClient.connect(path);
+    client.send(Stream, REQUEST);
+    for (let n = 0; n < total; n++) expect((await client.next()).payload.data).toEqual(Uint8Array.of(n));
+    expect((await client.next()).payload.exit_status).toBe(3);
+    // two milliseconds' worth
+    expect(longest).toBeLessThan(20);
+  });
+
   it('aborts the step in progress when the client disappears, so that the job keeps its result', async () => {
     let isAborted = false;
     const host = streaming(async function* (signal) {
