@@ -149,6 +149,10 @@ describeWith(['root', 'isolated', 'overlayfs', 'tmux'], 'words for people', () =
     const job = await box.spawn(
       'cd /tmp/tree/sub && stat -c "%n %F %s %U" *; until [ -e /tmp/go ]; do sleep 0.05; done; exit 3',
     );
+    // it has printed before what it has printed is looked at
+    const printed = job.stream();
+    await printed.next();
+    await printed.return(undefined as never);
     const [kept, back, listed] = await Promise.all([
       warden('logs', 'b', String(job.id)),
       warden('cp', 'b:/tmp/tree', path.join(place, 'back')),

@@ -2,8 +2,9 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { WardenClient } from '@warden/client';
 import { type FakeWarden, fakeWarden } from '@warden/client/testing';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { warden } from '../../test/word-run.ts';
 import { parsePlace } from './cp.ts';
 import { type Look, rowsOf } from './top-sample.ts';
@@ -17,6 +18,18 @@ beforeEach(async () => {
         write('stdout', 'out\x1b[2J\n');
         write('stderr', 'err\n');
         await new Promise((resolve) => killed.addEventListener('abort', resolve));
+        return 0;
+      },
+      chatter: async ({ write, killed }) => {
+        const talking = setInterval(() => write('stdout', 'tick\n'), 10);
+        await new Promise((resolve) => killed.addEventListener('abort', resolve));
+        clearInterval(talking);
+        return 0;
+      },
+      late: async ({ write, killed }) => {
+        const talking = setTimeout(() => write('stdout', 'late\n'), 600);
+        await new Promise((resolve) => killed.addEventListener('abort', resolve));
+        clearTimeout(talking);
         return 0;
       },
     },
@@ -121,6 +134,37 @@ describe('logs', () => {
     await client.container('box').job(Number(id)).kill();
     expect((await followed).stderr).toBe('err\njob ended: killed by signal 9 (SIGKILL)\n');
     expect((await warden(fake, ['logs', 'box', id.trim()])).stderr).toContain('UNKNOWN_JOB');
+  });
+});
+
+describe('logs without -f', () => {
+  it('ends although the job prints all the time', async () => {
+    const { stdout: id } = await warden(fake, ['exec', '-d', 'box', '--', 'chatter']);
+    const now = performance.now.bind(performance);
+    const clock = vi.spyOn(performance, 'now').mockImplementation(() => 20 * now());
+    try {
+      const { status, stdout } = await warden(fake, ['logs', 'box', id.trim()]);
+      expect(status).toBe(0);
+      expect(stdout).toMatch(/^(tick\n){2,}$/);
+    } finally {
+      clock.mockRestore();
+    }
+    await using client = await fake.connect();
+    await client.container('box').job(Number(id)).kill();
+  });
+
+  it('waits for a daemon that stands still, which is no silence of the job', async () => {
+    const { stdout: id } = await warden(fake, ['exec', '-d', 'box', '--', 'late']);
+    const ping = vi
+      .spyOn(WardenClient.prototype, 'ping')
+      .mockImplementation(() => new Promise((resolve) => setTimeout(resolve, 200)));
+    try {
+      expect((await warden(fake, ['logs', 'box', id.trim()])).stdout).toBe('late\n');
+    } finally {
+      ping.mockRestore();
+    }
+    await using client = await fake.connect();
+    await client.container('box').job(Number(id)).kill();
   });
 });
 
