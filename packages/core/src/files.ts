@@ -116,6 +116,7 @@ export class SessionFiles implements ContainerFiles {
     const { signal } = options;
     const onAbort = (): void => void channel.close();
     signal?.addEventListener('abort', onAbort, { once: true });
+    if (signal?.aborted) onAbort(); // while it was opened
     try {
       for await (const answer of channel.answers()) {
         if (signal?.aborted) throw abandoned(task.operation, signal);
@@ -139,6 +140,7 @@ export class SessionFiles implements ContainerFiles {
     const { signal } = options;
     const onAbort = (): void => void channel.close();
     signal?.addEventListener('abort', onAbort, { once: true });
+    if (signal?.aborted) onAbort(); // while it was opened
     let isOver = false;
     const result = (async () => {
       for await (const _ of channel.answers());
