@@ -124,6 +124,8 @@ describe('limits', () => {
       code: 'TIMEOUT',
       message: 'the job did not end within 20 ms',
     });
+    await until(() => spawn !== undefined, 'the spawn arrived');
+    // the time was up before this
     await new Promise((resolve) => setTimeout(resolve, 40));
     spawn!.refuse('unknown handle');
     await failed;
@@ -159,9 +161,9 @@ describe('limits', () => {
     handler = (request) =>
       request.reply(request.type === MessageType.Spawn ? { job_id: 7 } : { exit_status: 0 });
     const controller = new AbortController();
-    expect((await box.run('true', { signal: controller.signal, timeoutMs: 50 })).exitStatus).toBe(0);
+    expect((await box.run('true', { signal: controller.signal, timeoutMs: 1_000 })).exitStatus).toBe(0);
     controller.abort();
-    await new Promise((resolve) => setTimeout(resolve, 80));
+    await new Promise((resolve) => setTimeout(resolve, 1_100));
     expect(server.count(MessageType.JobSignal)).toBe(0);
   });
 

@@ -16,6 +16,9 @@ import { CREATE_FAILPOINTS } from './failpoint-names.ts';
 import { type Core, setAside } from './index.ts';
 import { JobOutput } from './job-output.ts';
 
+/** Deadlines for a machine that is busy with something else. */
+const SOON = { timeout: 20_000 };
+
 /** Scripts of these tests are JSON: what to print, how to end. */
 interface Script {
   readonly stdout?: string;
@@ -436,11 +439,11 @@ describe('stop and destroy (spec behaviour.md 5)', () => {
     expect(await session.list()).toEqual(['again']);
     isHeld = false;
     await second.destroy();
-    await vi.waitFor(() => expect(fs.readdirSync(aside)).toHaveLength(1));
-    await vi.waitFor(() => expect(host.inventory()).toMatchObject({ groups }));
+    await vi.waitFor(() => expect(fs.readdirSync(aside)).toHaveLength(1), SOON);
+    await vi.waitFor(() => expect(host.inventory()).toMatchObject({ groups }), SOON);
     core = await host.start({ removeTree });
     expect(host.inventory()).toMatchObject({ groups: [] });
-    await vi.waitFor(() => expect(fs.readdirSync(aside)).toEqual([]));
+    await vi.waitFor(() => expect(fs.readdirSync(aside)).toEqual([]), SOON);
     expect(await core.openSession().list()).toEqual([]);
   });
 
@@ -482,11 +485,11 @@ describe('grace time (spec behaviour.md 3 and 8)', () => {
     expect(await core.openSession().list()).toHaveLength(1);
     await core.close();
     core = await host.start();
-    await vi.waitFor(() => expect(host.inventory()).toEqual(EMPTY));
+    await vi.waitFor(() => expect(host.inventory()).toEqual(EMPTY), SOON);
     const alone = core.openSession();
     await alone.create({ graceTime: 0 });
     await alone.close();
-    await vi.waitFor(() => expect(host.inventory()).toEqual(EMPTY));
+    await vi.waitFor(() => expect(host.inventory()).toEqual(EMPTY), SOON);
   });
 
   it('begins with the end of the creation for a client that has gone meanwhile [behaviour 20.31]', async () => {
@@ -494,7 +497,7 @@ describe('grace time (spec behaviour.md 3 and 8)', () => {
     const creating = owner.create({ graceTime: 0, handle: 'orphan' });
     await owner.close();
     expect((await creating).handle).toBe('orphan');
-    await vi.waitFor(() => expect(host.inventory()).toEqual(EMPTY));
+    await vi.waitFor(() => expect(host.inventory()).toEqual(EMPTY), SOON);
   });
 
   it('tries again when the destruction failed [behaviour 20.33]', async () => {
@@ -899,8 +902,9 @@ describe('ports, egress and limits', () => {
     const [group] = host.groups.groups.keys();
     host.groups.join(`${group}/cgroup.procs`, { pid: 7, rss: 0n, onEnd: () => {} });
     host.groups.allocate(7, 2_000_000);
-    await vi.waitFor(async () =>
-      expect(await box.info()).toMatchObject({ state: 'stopped', events: ['out of memory'] }),
+    await vi.waitFor(
+      async () => expect(await box.info()).toMatchObject({ state: 'stopped', events: ['out of memory'] }),
+      SOON,
     );
   });
 });

@@ -1,6 +1,9 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { JobLog, MAX_LINE_BYTES, partialLine, type Syslog } from './job-log.ts';
 
+/** Deadlines for a machine that is busy with something else. */
+const SOON = { timeout: 20_000 };
+
 /** Takes what it is told to take. */
 class Recorder implements Syslog {
   readonly lines: string[] = [];
@@ -75,7 +78,7 @@ describe('JobLog', () => {
     await new Promise((resolve) => setTimeout(resolve, 20));
     expect(recorder.lines).toEqual([]);
     recorder.isBusy = false;
-    await expect.poll(() => recorder.lines).toEqual(['info tag a', 'info tag b']);
+    await expect.poll(() => recorder.lines, SOON).toEqual(['info tag a', 'info tag b']);
     expect([...pressed]).toEqual([]);
   });
 

@@ -13,6 +13,9 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { TestHost } from '../test/host.ts';
 import type { Core } from './index.ts';
 
+/** Deadlines for a machine that is busy with something else. */
+const SOON = { timeout: 20_000 };
+
 const UNLIMITED = 9_223_372_036_854_771_712n;
 const MIB = 1n << 20n;
 const EVENT = 'out of memory';
@@ -159,7 +162,7 @@ describe('memory that runs out', () => {
     host.groups.holdsNotifications = true;
     const job = await box.spawn('');
     const linked = job.link();
-    await vi.waitFor(() => expect(endings).toHaveLength(1));
+    await vi.waitFor(() => expect(endings).toHaveLength(1), SOON);
     allocate(box, 8 << 20);
     endings[0]!();
     expect((await linked).info).toMatchObject({ state: 'stopped', events: [EVENT] });
@@ -183,8 +186,9 @@ describe('memory that runs out', () => {
     allocate(box, 8 << 20);
     await start();
     const same = warden.container(box.handle);
-    await vi.waitFor(async () =>
-      expect(await same.info()).toMatchObject({ state: 'stopped', events: [EVENT] }),
+    await vi.waitFor(
+      async () => expect(await same.info()).toMatchObject({ state: 'stopped', events: [EVENT] }),
+      SOON,
     );
     await restart();
     expect(await warden.container(box.handle).info()).toMatchObject({ state: 'stopped', events: [EVENT] });

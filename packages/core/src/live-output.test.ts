@@ -2,6 +2,9 @@ import { type ByteSource, type OutputChunk, WardenError } from '@warden/interfac
 import { describe, expect, it, vi } from 'vitest';
 import { LiveOutput } from './live-output.ts';
 
+/** Deadlines for a machine that is busy with something else. */
+const SOON = { timeout: 20_000 };
+
 /** A pipe in memory, as far as live output needs one. */
 class Pipe implements ByteSource {
   readonly kept = { position: 0n, length: 0, lost: 0n };
@@ -68,7 +71,7 @@ describe('live output', () => {
     const { stdout, stderr, live } = make();
     const seen = all(live.read());
     stdout.print('a');
-    await vi.waitFor(() => expect(stdout.content).toEqual([]));
+    await vi.waitFor(() => expect(stdout.content).toEqual([]), SOON);
     stderr.print('b');
     stdout.end();
     stderr.end();

@@ -6,6 +6,9 @@ import * as fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type ContainerRecord, parseRecord, RECORD_FILE, serializeRecord, writeRecord } from './record.ts';
 
+/** Deadlines for a machine that is busy with something else. */
+const SOON = { timeout: 20_000 };
+
 const FULL: ContainerRecord = {
   id: '0123456789a',
   handle: 'a "handle" with ünï',
@@ -125,10 +128,10 @@ describe('the record of a container', () => {
       writeRecord(directory, { ...FULL, uid }, options);
       expect(read().uid).toBe(uid);
     }
-    await vi.waitFor(() => expect(fs.readdirSync(directory)).toEqual([RECORD_FILE]));
+    await vi.waitFor(() => expect(fs.readdirSync(directory)).toEqual([RECORD_FILE]), SOON);
     writeRecord(directory, { ...FULL, uid: 4 }, options);
     expect(fs.readdirSync(directory).sort()).toEqual([RECORD_FILE, `${RECORD_FILE}.old`]);
-    await vi.waitFor(() => expect(fs.readdirSync(directory)).toEqual([RECORD_FILE]));
+    await vi.waitFor(() => expect(fs.readdirSync(directory)).toEqual([RECORD_FILE]), SOON);
     expect(read().uid).toBe(4);
   });
 
@@ -145,7 +148,7 @@ describe('the record of a container', () => {
     expect(() => writeRecord(directory, { ...FULL, uid: 1 }, options)).toThrow('no space');
     vi.restoreAllMocks();
     expect(parseRecord(fs.readFileSync(path.join(directory, RECORD_FILE), 'utf8'))).toEqual(FULL);
-    await vi.waitFor(() => expect(fs.readdirSync(directory)).toEqual([RECORD_FILE]));
+    await vi.waitFor(() => expect(fs.readdirSync(directory)).toEqual([RECORD_FILE]), SOON);
     writeRecord(directory, { ...FULL, uid: 1 }, options);
     expect(parseRecord(fs.readFileSync(path.join(directory, RECORD_FILE), 'utf8')).uid).toBe(1);
   });

@@ -6,6 +6,9 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { EMPTY, TestHost } from '../test/host.ts';
 import type { Core, CoreOptions } from './index.ts';
 
+/** Deadlines for a machine that is busy with something else. */
+const SOON = { timeout: 20_000 };
+
 const PREPARED = 2;
 /** Four networks; one that was used comes back only after the tests. */
 const NETWORK = {
@@ -149,7 +152,7 @@ describe('a prepared container', () => {
     fs.mkdirSync(host.rootfs);
     const box = await warden.create();
     expect(before).not.toContain(box.handle);
-    await vi.waitFor(() => expect(host.living().some((id) => before.includes(id))).toBe(false));
+    await vi.waitFor(() => expect(host.living().some((id) => before.includes(id))).toBe(false), SOON);
   });
 });
 

@@ -249,7 +249,10 @@ export function initCompliance(test: TestFunctions, name: string, make: () => Pr
         return last.recoveredJobs[0]!;
       };
       await reconnect();
-      const second = await reconnect();
+      let second = await reconnect();
+      // on a busy machine it prints later still
+      for (const until = Date.now() + 20_000; second.stdout.kept.length === 0 && Date.now() < until; )
+        second = await reconnect();
       assert.deepEqual(second.stdout.kept, { position: 0n, length: 4, lost: 0n });
       assert.equal((await collect(second)).stdout.toString(), 'kept');
       last.acknowledge();
@@ -337,9 +340,9 @@ export function initCompliance(test: TestFunctions, name: string, make: () => Pr
   });
 }
 
-/** The kernel ends what was killed in its own time; five seconds at most. */
+/** The kernel ends what was killed in its own time; ten seconds at most. */
 async function eventually(check: () => Promise<void>): Promise<void> {
-  const deadline = Date.now() + 5_000;
+  const deadline = Date.now() + 10_000;
   for (;;) {
     try {
       return await check();

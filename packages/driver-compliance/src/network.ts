@@ -445,9 +445,9 @@ async function unsupported(action: () => Promise<unknown>): Promise<void> {
   await assertWardenError(action, ['UNSUPPORTED']);
 }
 
-/** The kernel takes links away after their namespace; the check waits for it, five seconds at most. */
+/** The kernel takes links away after their namespace; the check waits for it, ten seconds at most. */
 async function eventually(check: () => Promise<void>): Promise<void> {
-  const deadline = Date.now() + 5_000;
+  const deadline = Date.now() + 10_000;
   for (;;) {
     try {
       return await check();

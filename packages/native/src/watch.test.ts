@@ -7,6 +7,9 @@ import { closeDescriptor, makePipe, readDescriptor, setNonBlocking, writeDescrip
 import { makeSocketPair } from './sockets.ts';
 import { type PollReady, type PollWatch, watchDescriptor } from './watch.ts';
 
+/** Deadlines for a machine that is busy with something else. */
+const SOON = { timeout: 20_000 };
+
 const watches: PollWatch[] = [];
 const opened = new Set<number>();
 function pipe(): { read: number; write: number } {
@@ -38,7 +41,7 @@ describe('watchDescriptor', () => {
     await turn();
     expect(events).toEqual([]);
     writeDescriptor(ends.write, Buffer.of(1));
-    await vi.waitFor(() => expect(events.length).toBeGreaterThan(2)); // level-triggered
+    await vi.waitFor(() => expect(events.length).toBeGreaterThan(2), SOON); // level-triggered
     expect(events[0]).toEqual({ readable: true, hasData: true, writable: false, hangup: false });
     readDescriptor(ends.read, Buffer.alloc(1));
     await turn();
@@ -57,8 +60,9 @@ describe('watchDescriptor', () => {
       ready.push(event);
       writing.close();
     });
-    await vi.waitFor(() =>
-      expect(ready).toEqual([{ readable: false, hasData: false, writable: true, hangup: false }]),
+    await vi.waitFor(
+      () => expect(ready).toEqual([{ readable: false, hasData: false, writable: true, hangup: false }]),
+      SOON,
     );
     const ended: PollReady[] = [];
     const reading = watch(ends.read, { readable: true }, (event) => {
@@ -66,8 +70,9 @@ describe('watchDescriptor', () => {
       reading.close();
     });
     close(ends.write);
-    await vi.waitFor(() =>
-      expect(ended).toEqual([{ readable: true, hasData: false, writable: false, hangup: true }]),
+    await vi.waitFor(
+      () => expect(ended).toEqual([{ readable: true, hasData: false, writable: false, hangup: true }]),
+      SOON,
     );
   });
 
@@ -80,7 +85,7 @@ describe('watchDescriptor', () => {
     await turn();
     expect(listener).not.toHaveBeenCalled();
     made.update({ readable: true });
-    await vi.waitFor(() => expect(listener).toHaveBeenCalled());
+    await vi.waitFor(() => expect(listener).toHaveBeenCalled(), SOON);
     made.update({});
     listener.mockClear();
     await turn();
@@ -96,12 +101,19 @@ describe('watchDescriptor', () => {
     const writer = vi.fn();
     watch(left, { readable: true }, reader);
     const writing = watch(left, { writable: true }, writer);
-    await vi.waitFor(() => expect(writer).toHaveBeenCalled());
+    await vi.waitFor(() => expect(writer).toHaveBeenCalled(), SOON);
     expect(reader).not.toHaveBeenCalled();
     writing.close();
     writeDescriptor(right, Buffer.of(1));
-    await vi.waitFor(() =>
-      expect(reader).toHaveBeenCalledWith({ readable: true, hasData: true, writable: false, hangup: false }),
+    await vi.waitFor(
+      () =>
+        expect(reader).toHaveBeenCalledWith({
+          readable: true,
+          hasData: true,
+          writable: false,
+          hangup: false,
+        }),
+      SOON,
     );
   });
 
@@ -134,7 +146,7 @@ describe('watchDescriptor', () => {
     watch(again.read, { readable: true }, listener);
     old.close();
     writeDescriptor(again.write, Buffer.of(1));
-    await vi.waitFor(() => expect(listener).toHaveBeenCalled());
+    await vi.waitFor(() => expect(listener).toHaveBeenCalled(), SOON);
   });
 
   it('serves hundreds at once', async () => {
@@ -147,7 +159,7 @@ describe('watchDescriptor', () => {
       });
     }
     for (const ends of all) writeDescriptor(ends.write, Buffer.of(1));
-    await vi.waitFor(() => expect(seen.size).toBe(400));
+    await vi.waitFor(() => expect(seen.size).toBe(400), SOON);
   });
 
   it('refuses what cannot be polled and leaves nothing behind', async () => {
@@ -172,7 +184,7 @@ describe('the process', () => {
     ['throwing', ['boom', 'other', 'ready', 'uncaught']],
     ['waiting', ['closed', 'ready']],
   ])('ends by itself: %s', async (mode, lines) => {
-    const { stdout } = await run(process.execPath, [script, mode], { timeout: 8000 });
+    const { stdout } = await run(process.execPath, [script, mode], { timeout: 25_000 });
     expect(stdout.trim().split('\n').sort()).toEqual(lines);
   });
 });

@@ -5,6 +5,9 @@ import { History, type Sample } from '../src/history.ts';
 import { Sampler } from '../src/sampler.ts';
 import { FakeSource } from './fake-source.ts';
 
+/** Deadlines for a machine that is busy with something else. */
+const SOON = { timeout: 20_000 };
+
 const samplers: Sampler[] = [];
 afterEach(() => Promise.all(samplers.splice(0).map((sampler) => sampler.close())));
 
@@ -21,7 +24,7 @@ describe('reading', () => {
     await delay(50);
     expect(source.measures).toBe(0);
     sampler.watch();
-    await expect.poll(() => sampler.history.times.length).toBe(1);
+    await expect.poll(() => sampler.history.times.length, SOON).toBe(1);
     expect(source.measures).toBe(3);
     expect(sampler.measureOf('id2')).toMatchObject({ usage: { memory: 3_072 } });
   });
@@ -47,7 +50,7 @@ describe('reading', () => {
     source.readMs = 1;
     const sampler = samplerOf(source);
     sampler.watch();
-    await expect.poll(() => source.measures).toBeGreaterThan(2);
+    await expect.poll(() => source.measures, SOON).toBeGreaterThan(2);
     await sampler.close();
     const { measures } = source;
     expect(measures).toBeLessThan(1_000);

@@ -6,6 +6,9 @@ import { type PageAnswer, StatusPage } from '../src/index.ts';
 import type { Status } from '../src/wire.ts';
 import { container, FakeSource } from './fake-source.ts';
 
+/** Deadlines for a machine that is busy with something else. */
+const SOON = { timeout: 20_000 };
+
 const ASSETS = path.resolve(import.meta.dirname, '../assets');
 const pages: StatusPage[] = [];
 afterEach(() => Promise.all(pages.splice(0).map((page) => page.close())));
@@ -175,7 +178,7 @@ describe('the numbers', () => {
     source.containers[3] = { ...source.containers[3]!, isPaused: true };
     const page = pageOf(source);
     statusOf(page);
-    await expect.poll(() => statusOf(page).times.length).toBeGreaterThan(0);
+    await expect.poll(() => statusOf(page).times.length, SOON).toBeGreaterThan(0);
     const handles = (query: string): string[] =>
       statusOf(page, query).containers.rows.map(({ handle }) => handle);
     expect(handles('')).toEqual(['box-0', 'box-1', 'box-2', 'box-3', 'box-4']);
@@ -216,7 +219,7 @@ describe('the numbers', () => {
       exitStatus: 2,
       verdict: { reason: 'exited' },
     });
-    await expect.poll(() => statusOf(page).events[0]?.handle).toBe('last');
+    await expect.poll(() => statusOf(page).events[0]?.handle, SOON).toBe('last');
     const { events } = statusOf(page);
     expect(events.length).toBe(60);
     expect(events[0]).toMatchObject({ type: 'exit', job: 9, exitStatus: 2, reason: 'exited', number: 504 });
@@ -232,7 +235,7 @@ describe('the numbers', () => {
       count: 3,
     });
     await expect
-      .poll(() => statusOf(page).events[0])
+      .poll(() => statusOf(page).events[0], SOON)
       .toMatchObject({
         destination: '203.0.113.9',
         name: 'example.org',

@@ -192,11 +192,14 @@ describe.runIf(inOwnNamespace)('sizedImage', () => {
   it('takes milliseconds per container', async () => {
     await driver.prepare(spec, {});
     await driver.release(spec, {});
-    const start = performance.now();
-    for (let i = 0; i < 10; i++) {
+    const durations: number[] = [];
+    for (let i = 0; i < 11; i++) {
+      const begun = performance.now();
       await driver.prepare(spec, {});
       await driver.release(spec, {});
+      durations.push(performance.now() - begun);
     }
-    expect((performance.now() - start) / 10).toBeLessThan(250);
+    // the median: whatever else the disk does falls on single ones
+    expect(durations.sort((one, other) => one - other)[5]).toBeLessThan(250);
   });
 });

@@ -187,15 +187,27 @@ describe.skipIf(needs !== undefined)(`jobs${needs === undefined ? '' : ` [needs:
 
   test('when init dies all that waits fails, and what was written is still delivered', async () => {
     const other = await start(driver, depot.spec('0000000000k'));
-    const job = await other.spawn(shell(1, 'printf last-words; exec sleep 600'));
-    const text = output(job);
+    const job = await other.spawn(shell(1, 'printf last-words; printf said >&2; exec sleep 600'));
+    // it has written when it says so
+    await new Promise<void>((resolve) =>
+      job.stderr.start(
+        () => resolve(),
+        () => {},
+      ),
+    );
+    const words: Buffer[] = [];
+    const text = new Promise<string>((resolve) =>
+      job.stdout.start(
+        (chunk) => words.push(chunk),
+        () => resolve(Buffer.concat(words).toString()),
+      ),
+    );
     const waiting = other.waitEmpty(60_000);
-    await new Promise((resolve) => setTimeout(resolve, 100));
     process.kill(other.pid, 'SIGKILL');
     await other.closed;
     await expect(job.exited).rejects.toMatchObject({ code: 'UNAVAILABLE' });
     await expect(waiting).rejects.toMatchObject({ code: 'UNAVAILABLE' });
-    expect((await text).stdout).toBe('last-words');
+    expect(await text).toBe('last-words');
     await other.kill();
   });
 });

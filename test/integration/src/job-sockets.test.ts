@@ -10,6 +10,9 @@ import { expect, it } from 'vitest';
 import { text } from './text.ts';
 import { touchInside } from './touch-inside.ts';
 
+/** Deadlines for a machine that is busy with something else. */
+const SOON = { timeout: 20_000 };
+
 /** A log agent. */
 class Agent {
   readonly socket: net.Socket;
@@ -80,7 +83,9 @@ describeWith(['root', 'isolated', 'overlayfs'], 'the sockets of a job', () => {
     expect([error!.position, error!.output]).toEqual([0, 'early error\n']);
     expect(status!.bytes.toString('hex')).toBe('00000900');
     // unlinked with the end; the directory goes with the result
-    await expect.poll(() => fs.readdirSync(directory).filter((name) => name.endsWith('.sock'))).toEqual([]);
+    await expect
+      .poll(() => fs.readdirSync(directory).filter((name) => name.endsWith('.sock')), SOON)
+      .toEqual([]);
     expect((await job.result()).exitStatus).toBe(9);
     await expect.poll(() => fs.existsSync(directory), { timeout: 10_000 }).toBe(false);
   });
@@ -95,7 +100,7 @@ describeWith(['root', 'isolated', 'overlayfs'], 'the sockets of a job', () => {
       .poll(
         async () => {
           const agent = new Agent(file);
-          await expect.poll(() => agent.bytes.length).toBeGreaterThan(4);
+          await expect.poll(() => agent.bytes.length, SOON).toBeGreaterThan(4);
           agent.socket.destroy();
           return agent.position;
         },
