@@ -472,6 +472,69 @@ def left_to(client):
     return {struct.unpack_from("<I", one[2])[0] for one in client.handed_over if one[0] == JOB}
 
 
+def ask_until_full(client, jobs):
+    """Asks to forget these jobs, as far as the socket takes it; answers which."""
+    client.socket.settimeout(0.5)
+    asked = set()
+    try:
+        for job in jobs:
+            client.send(FORGET, struct.pack("<I", job))
+            asked.add(job)
+    except TimeoutError:
+        pass
+    client.socket.settimeout(TIMEOUT)
+    return asked
+
+
+def successor(directory, pid):
+    """A daemon that is at the door before a stopped init has read any of what its predecessor asked for."""
+    raw = raw_connection(directory)
+    raw.send(message(HELLO, struct.pack("<I", DAEMON)))
+    os.kill(pid, signal.SIGCONT)
+    left = set()
+    while True:
+        _, kind, _ = struct.unpack_from("<HHI", answer := raw.recv(65536))
+        if kind == READY:
+            raw.close()
+            return left
+        if kind == JOB:
+            left.add(struct.unpack_from("<I", answer, 8)[0])
+
+
+def test_succession(client, directory, pid):
+    """What a daemon asked for is done before its successor is answered; and one that goes on asking holds up nobody."""
+    jobs = set(range(6000, 6150))
+    for lives in (False, True):
+        for job in jobs:
+            client.spawn(job, ["true"], flags=DISCARD)
+        for job in jobs:
+            client.exited(job)
+        os.kill(pid, signal.SIGSTOP)
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 200000)  # more than init does in the turn in which it hears of the next one
+        asked = ask_until_full(client, jobs)
+        if not lives:
+            client.close()
+        left = successor(directory, pid)
+        name = f"a daemon that {'is replaced' if lives else 'was killed'} is obeyed before its successor is answered"
+        check(len(asked) > 64 and left == jobs - asked, name, (len(asked), len(left)))
+        client.close()
+        client = Client(directory)
+        for job in jobs - asked:
+            client.request(FORGET, struct.pack("<I", job))
+    flooder = os.fork()
+    if flooder == 0:
+        try:
+            while True:
+                client.send(SIGNAL, struct.pack("<IiI", 1, 0, 0))
+        except OSError:
+            os._exit(0)
+    client.close()
+    client = Client(directory)
+    check(client.sh(1, "echo alive")[1] == b"alive\n", "a daemon that goes on asking is replaced all the same")
+    check(os.waitpid(flooder, 0)[1] == 0, "and is told so")
+    return client
+
+
 def test_leaving(client, directory, pid):
     """What was asked for before a hang-up is done, though nobody reads the answers."""
     for unread in (False, True):
@@ -488,6 +551,7 @@ def test_leaving(client, directory, pid):
         os.kill(pid, signal.SIGCONT)
         client = Client(directory)
         check(left_to(client) == set(), f"a daemon that goes with answers {'unread' if unread else 'read'} is obeyed to its end", left_to(client))
+    client = test_succession(client, directory, pid)
     sockets = lambda: sum(os.readlink(f"/proc/{pid}/fd/{fd}").startswith("socket:") for fd in os.listdir(f"/proc/{pid}/fd"))  # noqa: E731
     before = sockets()
     jobs = set(range(5000, 6000))
@@ -495,14 +559,7 @@ def test_leaving(client, directory, pid):
         client.spawn(job, ["true"], flags=DISCARD)
     for job in jobs:
         client.exited(job)
-    client.socket.settimeout(0.5)
-    asked = set()
-    try:
-        for job in jobs:
-            client.send(FORGET, struct.pack("<I", job))
-            asked.add(job)
-    except TimeoutError:
-        pass
+    asked = ask_until_full(client, jobs)
     client.close()
     check(await_true(lambda: sockets() == before - 1), "a daemon that goes while init waits for it to read is noticed", (before, sockets()))
     client = Client(directory)

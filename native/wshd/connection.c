@@ -189,8 +189,11 @@ static size_t received_fds(struct msghdr *message, int *fds) {
   return count;
 }
 
-/* With `hung_up` the client sends nothing more, and whether it still reads does not matter: what it has asked for is done. */
-static void receive(struct init *init, struct connection *connection, bool hung_up) {
+/*
+ * With `hung_up` the client sends nothing more, and whether it still reads does not matter: what it has asked for is done. Answers whether there may be
+ * more.
+ */
+static bool receive(struct init *init, struct connection *connection, bool hung_up) {
   static unsigned char buffer[WSHD_MESSAGE_MAX];
   for (int turn = 0; turn < TURN_MAX && !connection->dead && (hung_up || connection->queued < QUEUE_PAUSE); turn++) {
     union {
@@ -202,10 +205,10 @@ static void receive(struct init *init, struct connection *connection, bool hung_
     ssize_t got = recvmsg(connection->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     /* ECONNRESET: it went with answers unread, which is told once, and in front of what it has asked for */
     if (got < 0 && (errno == EINTR || errno == ECONNRESET)) continue;
-    if (got < 0 && errno == EAGAIN) return;
+    if (got < 0 && errno == EAGAIN) return false;
     if (got < 0) {
       connection_end(init, connection);
-      return;
+      return false;
     }
     int fds[WSHD_FDS_MAX];
     size_t fd_count = received_fds(&message, fds);
@@ -214,6 +217,7 @@ static void receive(struct init *init, struct connection *connection, bool hung_
     else handle_message(init, connection, buffer, (size_t)got, (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0, fds, fd_count);
     for (size_t i = 0; i < fd_count; i++) close(fds[i]);
   }
+  return !connection->dead;
 }
 
 void connection_event(struct init *init, struct connection *connection, uint32_t events) {
@@ -221,6 +225,13 @@ void connection_event(struct init *init, struct connection *connection, uint32_t
   if (events & EPOLLOUT) flush(init, connection);
   bool hung_up = (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
   if (hung_up || (events & EPOLLIN) != 0) receive(init, connection, hung_up);
+}
+
+void connection_replace(struct init *init, struct connection *connection) {
+  /* from here on nothing comes in: what is there is no more than a socket holds, whoever goes on sending */
+  shutdown(connection->fd, SHUT_RD);
+  while (receive(init, connection, true)) continue;
+  connection_end(init, connection);
 }
 
 void connection_end(struct init *init, struct connection *connection) {

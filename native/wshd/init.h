@@ -118,6 +118,8 @@ void connection_event(struct init *init, struct connection *connection, uint32_t
 /* Sends or queues; `fds` stay the caller's. A client that cannot be served any more is marked dead. */
 void connection_send(struct init *init, struct connection *connection, const struct wire_writer *message, const int *fds, size_t fd_count);
 void connection_end(struct init *init, struct connection *connection);
+/* Ends it for its successor, when what it has asked for so far is done. Overwrites the message that is being handled. */
+void connection_replace(struct init *init, struct connection *connection);
 void connections_bury(struct init *init);
 
 /* job.c */

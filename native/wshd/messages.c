@@ -40,8 +40,8 @@ static void hello(struct init *init, struct connection *connection, uint32_t seq
     connection_send(init, connection, &answer, NULL, 0);
     return;
   }
-  /* a daemon that comes while one is connected is its successor */
-  if (init->daemon != NULL && init->daemon != connection) connection_end(init, init->daemon);
+  /* a daemon that comes while one is connected is its successor, and is told what has become of all that the other one asked for */
+  if (init->daemon != NULL && init->daemon != connection) connection_replace(init, init->daemon);
   init->daemon = connection;
   connection->handing_over = true;
   jobs_drain(init, false);
