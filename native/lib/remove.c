@@ -17,11 +17,13 @@
 
 /* Directories that are open at a time. What lies deeper is moved to the top, and found there when the top is read again. */
 #define DEEPEST 32
+/* Directories that nothing below them can be moved out of: what lies deep in one is moved to it. Each may take DEEPEST more descriptors. */
+#define BORDERS_MAX 8
 #define DIRECTORY (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 
 struct removal {
-    int root;
-    unsigned hoisted;
+    int root; /* what lies too deep is moved here */
+    unsigned hoisted, borders;
     char *failed; /* the name at which it ended */
     uint32_t size;
 };
@@ -32,39 +34,45 @@ static int failed(const struct removal *removal, const char *name) {
     return error;
 }
 
-/* Root inside may make files immutable or append-only, which stops even root outside. The flags exist on files and directories only. */
-static void clear_flags(int directory, const char *name) {
+static bool is_without_descriptor(int error) { return error == EMFILE || error == ENFILE; }
+
+/*
+ * Root inside may make files immutable or append-only, which stops even root outside. The flags exist on files and directories only. False with
+ * errno: there was no descriptor for it.
+ */
+static bool clear_flags(int directory, const char *name) {
     struct stat facts;
     int flags;
     if (fstatat(directory, name, &facts, AT_SYMLINK_NOFOLLOW) < 0 || (!S_ISREG(facts.st_mode) && !S_ISDIR(facts.st_mode)))
-        return;
+        return true;
     int fd = openat(directory, name, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
-        return;
+        return !is_without_descriptor(errno);
     if (ioctl(fd, FS_IOC_GETFLAGS, &flags) == 0 && (flags & (FS_IMMUTABLE_FL | FS_APPEND_FL)) != 0) {
         flags &= ~(FS_IMMUTABLE_FL | FS_APPEND_FL);
         (void)ioctl(fd, FS_IOC_SETFLAGS, &flags);
     }
     close(fd);
+    return true;
 }
 
-/* Takes away what stopped a change to the entry with this errno, as far as it can; then the same is to be tried again. */
-static void make_willing(int error, int directory, const char *name) {
-    if (error == EPERM) {
-        if (directory != AT_FDCWD) /* the tree's own name is in a directory of ours */
-            clear_flags(directory, ".");
-        clear_flags(directory, name);
-    } else if (error == EACCES) {
+/*
+ * Takes away what stopped a change to the entry with this errno, as far as it can; then the same is to be tried again. False with errno: there was no
+ * descriptor for it.
+ */
+static bool make_willing(int error, int directory, const char *name) {
+    if (error == EPERM) /* the tree's own name is in a directory of ours */
+        return (directory == AT_FDCWD || clear_flags(directory, ".")) && clear_flags(directory, name);
+    if (error == EACCES)
         (void)fchmod(directory, 0700);
-    }
+    return true;
 }
 
 static int unlink_entry(int directory, const char *name, int flags) {
     if (unlinkat(directory, name, flags) == 0)
         return 0;
-    if (errno != EPERM && errno != EACCES)
+    if ((errno != EPERM && errno != EACCES) || !make_willing(errno, directory, name))
         return -1;
-    make_willing(errno, directory, name);
     return unlinkat(directory, name, flags);
 }
 
@@ -85,8 +93,8 @@ static int hoist(struct removal *removal, int directory, const char *name) {
             return 0;
         if (errno == EPERM || errno == EACCES) {
             int error = errno;
-            make_willing(error, directory, name);
-            make_willing(error, removal->root, target);
+            if (!make_willing(error, directory, name) || !make_willing(error, removal->root, target))
+                return -1;
             /* a directory is changed itself when it gets another parent */
             if (fchmodat(directory, name, 0700, 0) == 0 && renameat(directory, name, removal->root, target) == 0)
                 return 0;
@@ -97,20 +105,40 @@ static int hoist(struct removal *removal, int directory, const char *name) {
 
 static int remove_below(struct removal *removal, int directory, int depth);
 
+/* As remove_below, with this directory for the top. */
+static int remove_beyond(struct removal *removal, int directory) {
+    int root = removal->root;
+    removal->root = directory;
+    removal->borders++;
+    int result = remove_below(removal, directory, 0);
+    removal->root = root;
+    removal->borders--;
+    return result;
+}
+
 static int remove_directory(struct removal *removal, int parent, const char *name, int depth) {
     if (unlink_entry(parent, name, AT_REMOVEDIR) == 0)
         return 0;
     if (errno != ENOTEMPTY && errno != EEXIST)
         return failed(removal, name);
-    if (depth >= DEEPEST)
-        return hoist(removal, parent, name) == 0 ? 0 : failed(removal, name);
+    const bool is_deepest = depth >= DEEPEST;
+    if (is_deepest && hoist(removal, parent, name) == 0)
+        return 0;
+    /* in another subvolume, project or layer than the top: no directory leaves that, but its content may be moved up to it */
+    if (is_deepest && (errno != EXDEV || removal->borders == BORDERS_MAX))
+        return failed(removal, name);
     int directory = open_directory(parent, name);
     /* without a descriptor for one more level: at the top, one for it and one for the top are all that it takes */
-    if (directory < 0 && errno == EMFILE && depth > 0)
-        return hoist(removal, parent, name) == 0 ? 0 : failed(removal, name);
+    if (directory < 0 && is_without_descriptor(errno) && depth > 0 && !is_deepest) {
+        int error = errno;
+        if (hoist(removal, parent, name) == 0)
+            return 0;
+        if (errno == EXDEV) /* which is not what is missing */
+            errno = error;
+    }
     if (directory < 0)
         return failed(removal, name);
-    int result = remove_below(removal, directory, depth + 1);
+    int result = is_deepest ? remove_beyond(removal, directory) : remove_below(removal, directory, depth + 1);
     if (result == 0 && unlink_entry(parent, name, AT_REMOVEDIR) != 0)
         result = failed(removal, name);
     return result;
@@ -143,7 +171,7 @@ static int remove_below(struct removal *removal, int directory, int depth) {
     while (result == 0 && found) {
         found = false;
         rewinddir(list);
-        for (struct dirent *entry; result == 0 && (entry = readdir(list)) != NULL;) {
+        for (struct dirent *entry; result == 0 && (errno = 0, entry = readdir(list)) != NULL;) {
             if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
                 continue;
             result = remove_entry(removal, directory, entry, depth);
@@ -152,6 +180,9 @@ static int remove_below(struct removal *removal, int directory, int depth) {
             else
                 found = true;
         }
+        /* not the end of the list: what is left there would be told as a directory that is not empty */
+        if (result == 0 && errno != 0)
+            result = failed(removal, ".");
     }
     closedir(list);
     return result;
