@@ -9,17 +9,25 @@ export function standingGroups(parents: readonly string[]): string[] {
   return parents.filter((parent) => fs.existsSync(parent)).map((parent) => `cgroup ${parent}`);
 }
 
-/** Removes what is there. Errors: `NATIVE_FAILED` naming what is in there: groups of others are never touched, and neither are processes. */
+/** Removes what is there, each on its own. Errors: `NATIVE_FAILED` naming what is in those that stay: groups of others are never touched, and neither are processes. */
 export function removeParents(parents: readonly string[]): void {
-  for (const parent of parents) {
+  const failures = parents.map(removeParent).filter((one) => one !== undefined);
+  const [first, ...others] = failures;
+  if (first === undefined) return;
+  if (others.length === 0) throw first;
+  const { code, fields } = first;
+  throw new WardenError(code, failures.map(({ message }) => message).join('; '), { fields });
+}
+
+function removeParent(parent: string): WardenError | undefined {
+  try {
     const inner = innerGroups(parent).map((group) => path.basename(group));
-    if (inner.length > 0) throw failure(parent, `it holds ${inner.join(', ')}`, 'ENOTEMPTY');
-    try {
-      fs.rmdirSync(parent);
-    } catch (error) {
-      if (errnoOf(error) !== 'ENOENT') throw failure(parent, (error as Error).message, errnoOf(error), error);
-    }
+    if (inner.length > 0) return failure(parent, `it holds ${inner.join(', ')}`, 'ENOTEMPTY');
+    fs.rmdirSync(parent);
+  } catch (error) {
+    if (errnoOf(error) !== 'ENOENT') return failure(parent, (error as Error).message, errnoOf(error), error);
   }
+  return undefined;
 }
 
 function failure(parent: string, why: string, errno: string, cause?: unknown): WardenError {

@@ -2,7 +2,7 @@
  * What daemons have left of containers, for an operator who wants it gone and no daemon in its place. The depot is the caller's alone. What is
  * looked at belongs to this depot and to these drivers' names; everything else is nobody's business here.
  */
-import { type ContainerId, toWardenError } from '@warden/interface';
+import { type CgroupDriver, type ContainerId, type NetworkDriver, toWardenError } from '@warden/interface';
 import { ManagedContainer } from './container.ts';
 import { makeEngine } from './core.ts';
 import { type DepotEntry, readDepot } from './depot-entries.ts';
@@ -23,6 +23,9 @@ export interface Leftover {
   readonly why: string;
 }
 
+/** A driver that keeps something on the host whether there are containers or not. */
+type HostDriver = NetworkDriver | CgroupDriver;
+
 /** Options of {@link cleanUp}. */
 export interface CleanUpOptions {
   /** Change nothing. */
@@ -33,8 +36,8 @@ export interface CleanUpOptions {
 
 /**
  * Removes, or with `dryRun` only tells, what is left: dead and half-made containers and what the kernel holds of them; with `all` the living
- * ones too; and what the drivers keep on the host once no container is left. What cannot be understood is kept. A failure is told with its
- * thing and does not keep the others.
+ * ones too; and what the drivers keep on the host once no container is left. What cannot be understood is kept. Each thing is tried on its own and told with
+ * its own reason.
  */
 export async function cleanUp(options: CoreOptions, wanted: CleanUpOptions): Promise<readonly Leftover[]> {
   const engine = makeEngine(options);
@@ -45,16 +48,11 @@ export async function cleanUp(options: CoreOptions, wanted: CleanUpOptions): Pro
     found.push(leftover);
     if (leftover.fate === 'keep' || leftover.fate === 'failed' || wanted.dryRun) kept.add(entry.id);
   }
-  found.push(...(await cleanStrays(engine, kept, wanted)), ...(await cleanRemoved(engine, wanted)));
-  const isEmpty = found.every(({ fate }) => fate === 'remove' || fate === 'removed');
-  for (const driver of [engine.drivers.network, engine.drivers.cgroup]) {
-    for (const name of (await driver.standing?.()) ?? []) {
-      const why = isEmpty ? 'no container is left' : 'containers that are kept need it';
-      found.push({ kind: 'host', name, why, fate: isEmpty ? 'remove' : 'keep' });
-    }
-  }
-  if (!isEmpty || wanted.dryRun) return found;
-  return await dismantle(engine, found);
+  for (const clean of [cleanNetworks, cleanCgroups]) found.push(...(await clean(engine, kept, wanted)));
+  found.push(...(await cleanRemoved(engine, wanted)));
+  for (const driver of [engine.drivers.network, engine.drivers.cgroup])
+    found.push(...(await cleanHost(driver, reasonToStay(driver, found), wanted)));
+  return found;
 }
 
 async function cleanEntry(engine: Engine, entry: DepotEntry, wanted: CleanUpOptions): Promise<Leftover> {
@@ -80,7 +78,7 @@ async function cleanEntry(engine: Engine, entry: DepotEntry, wanted: CleanUpOpti
     else await removeUnrecorded(engine, entry as Extract<DepotEntry, { kind: 'unrecorded' }>, init);
     return { ...thing, fate: 'removed', why: why.removal ?? why.text };
   } catch (error) {
-    return { ...thing, fate: 'failed', why: toWardenError(error).message };
+    return failed(thing, error);
   }
 }
 
@@ -110,66 +108,120 @@ function reasonFor(entry: DepotEntry, isAlive: boolean): Reason {
   };
 }
 
-/** Kernel objects whose containers have no directory. */
-async function cleanStrays(
-  { drivers }: Engine,
+const STRAY = 'its container has no directory';
+
+/** Networks whose containers have no directory. They go all at once. */
+async function cleanNetworks(
+  { drivers: { network } }: Engine,
   kept: ReadonlySet<ContainerId>,
   { dryRun }: CleanUpOptions,
 ): Promise<Leftover[]> {
-  const why = 'its container has no directory';
-  const found: Leftover[] = [];
-  const strays = ((await drivers.network.list?.()) ?? []).filter((id) => !kept.has(id));
-  let told = { fate: dryRun ? 'remove' : 'removed', why } as Pick<Leftover, 'fate' | 'why'>;
+  let strays: readonly string[] = [whatHolds(network)]; // when they cannot even be listed
   try {
-    if (strays.length > 0 && !dryRun) await drivers.network.sweep(kept);
+    strays = ((await network.list?.()) ?? []).filter((id) => !kept.has(id));
+    if (strays.length > 0 && !dryRun) await network.sweep(kept);
+    return strays.map((name) => ({ kind: 'network', name, fate: dryRun ? 'remove' : 'removed', why: STRAY }));
   } catch (error) {
-    told = { fate: 'failed', why: toWardenError(error).message };
+    return strays.map((name) => failed({ kind: 'network', name }, error));
   }
-  for (const id of strays) found.push({ kind: 'network', name: id, ...told });
-  for (const id of await drivers.cgroup.list()) {
-    if (kept.has(id)) continue;
-    const state = drivers.cgroup.plan({ id, allowAllDevices: false, pidsLimit: undefined });
-    const thing = { kind: 'cgroup', name: id } as const;
-    try {
-      if (!dryRun) {
-        await drivers.cgroup.killAll(state, KILL_TIMEOUT_MS);
-        await drivers.cgroup.release(state);
-      }
-      found.push({ ...thing, fate: dryRun ? 'remove' : 'removed', why });
-    } catch (error) {
-      found.push({ ...thing, fate: 'failed', why: toWardenError(error).message });
-    }
+}
+
+/** Groups whose containers have no directory. */
+async function cleanCgroups(
+  { drivers: { cgroup } }: Engine,
+  kept: ReadonlySet<ContainerId>,
+  wanted: CleanUpOptions,
+): Promise<Leftover[]> {
+  let strays: readonly ContainerId[];
+  try {
+    strays = (await cgroup.list()).filter((id) => !kept.has(id));
+  } catch (error) {
+    return [failed({ kind: 'cgroup', name: whatHolds(cgroup) }, error)];
   }
-  return found;
+  return eachAlone(strays, { kind: 'cgroup', why: STRAY, ...wanted }, async (id) => {
+    const state = cgroup.plan({ id, allowAllDevices: false, pidsLimit: undefined });
+    await cgroup.killAll(state, KILL_TIMEOUT_MS);
+    await cgroup.release(state);
+  });
 }
 
 /** Files of containers that were destroyed before. */
-async function cleanRemoved({ leftovers }: Engine, { dryRun }: CleanUpOptions): Promise<readonly Leftover[]> {
+async function cleanRemoved({ leftovers }: Engine, wanted: CleanUpOptions): Promise<Leftover[]> {
+  let names: readonly string[];
+  try {
+    names = leftovers.list();
+  } catch (error) {
+    return [failed({ kind: 'file', name: leftovers.directory }, error)];
+  }
+  const why = 'a destroyed container has left it';
+  return eachAlone(names, { kind: 'file', why, ...wanted }, (name) => leftovers.remove(name));
+}
+
+/** Tries one after the other. */
+async function eachAlone<N extends string>(
+  names: readonly N[],
+  { kind, why, dryRun }: Pick<Leftover, 'kind' | 'why'> & CleanUpOptions,
+  remove: (name: N) => Promise<void>,
+): Promise<Leftover[]> {
   const found: Leftover[] = [];
-  for (const name of leftovers.list()) {
-    const thing = { kind: 'file', name, why: 'a destroyed container has left it' } as const;
+  for (const name of names) {
     try {
-      if (!dryRun) await leftovers.remove(name);
-      found.push({ ...thing, fate: dryRun ? 'remove' : 'removed' });
+      if (!dryRun) await remove(name);
+      found.push({ kind, name, why, fate: dryRun ? 'remove' : 'removed' });
     } catch (error) {
-      found.push({ ...thing, fate: 'failed', why: toWardenError(error).message });
+      found.push(failed({ kind, name }, error));
     }
   }
   return found;
 }
 
-async function dismantle({ drivers }: Engine, found: readonly Leftover[]): Promise<readonly Leftover[]> {
-  const failures = new Map<string, string>();
-  for (const driver of [drivers.network, drivers.cgroup]) {
-    try {
-      await driver.dismantle?.();
-    } catch (error) {
-      for (const name of (await driver.standing?.()) ?? []) failures.set(name, toWardenError(error).message);
-    }
+/** Why what a driver keeps on the host has to stay, if it has to. Files need neither table nor groups. */
+function reasonToStay({ role }: HostDriver, found: readonly Leftover[]): string | undefined {
+  if (found.some(({ kind, fate }) => kind === 'container' && fate === 'keep'))
+    return 'containers that are kept need it';
+  const obstacle = found.find(
+    ({ kind, fate }) => (kind === 'container' || kind === role) && fate === 'failed',
+  );
+  return obstacle && `${obstacle.name} needs it, which could not be removed`;
+}
+
+/** What a driver keeps on the host. */
+async function cleanHost(
+  driver: HostDriver,
+  stays: string | undefined,
+  { dryRun }: CleanUpOptions,
+): Promise<Leftover[]> {
+  let names: readonly string[];
+  try {
+    names = (await driver.standing?.()) ?? [];
+  } catch (error) {
+    return [failed({ kind: 'host', name: whatHolds(driver) }, error)];
   }
-  return found.map((one) => {
-    if (one.kind !== 'host') return one;
-    const failure = failures.get(one.name);
-    return failure === undefined ? { ...one, fate: 'removed' } : { ...one, fate: 'failed', why: failure };
+  const told = (name: string, fate: Leftover['fate'], why = 'no container is left'): Leftover => ({
+    kind: 'host',
+    name,
+    fate,
+    why,
   });
+  if (stays !== undefined) return names.map((name) => told(name, 'keep', stays));
+  if (dryRun) return names.map((name) => told(name, 'remove'));
+  try {
+    await driver.dismantle?.();
+    return names.map((name) => told(name, 'removed'));
+  } catch (error) {
+    // some of it may have gone
+    const left = await Promise.resolve(driver.standing?.()).catch(() => names);
+    return names.map((name) =>
+      left?.includes(name) ? failed({ kind: 'host', name }, error) : told(name, 'removed'),
+    );
+  }
+}
+
+/** Stands for what could not even be listed. */
+function whatHolds({ role, name }: HostDriver): string {
+  return `what the ${role} driver ${name} holds`;
+}
+
+function failed(thing: Pick<Leftover, 'kind' | 'name' | 'handle'>, error: unknown): Leftover {
+  return { ...thing, fate: 'failed', why: toWardenError(error).message };
 }

@@ -37,7 +37,8 @@ export interface Rest {
 
 /** See the file's head. */
 export class Leftovers {
-  readonly #directory: string;
+  /** Where they lie. */
+  readonly directory: string;
   readonly #removeTree: (directory: string) => Promise<void>;
   readonly #logger: Logger;
   readonly #failpoints: CoreFailpoints;
@@ -46,7 +47,7 @@ export class Leftovers {
   #serial = 0;
 
   constructor({ depot, removeTree, logger, failpoints }: LeftoversOptions) {
-    this.#directory = path.join(depot, REMOVED_DIRECTORY);
+    this.directory = path.join(depot, REMOVED_DIRECTORY);
     this.#removeTree = removeTree ?? ((one) => fs.promises.rm(one, { recursive: true, force: true }));
     this.#logger = logger;
     this.#failpoints = failpoints;
@@ -60,9 +61,9 @@ export class Leftovers {
   /** Moves a directory of the depot aside and answers where to; nothing when it is gone. Errors: those of `rename`, and then it is where it was. */
   moveAside(directory: string): string | undefined {
     const name = `${path.basename(directory)}-${process.pid}-${this.#serial++}`;
-    const aside = path.join(this.#directory, name);
+    const aside = path.join(this.directory, name);
     if (isMoved(directory, aside)) return aside;
-    fs.mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
+    fs.mkdirSync(this.directory, { recursive: true, mode: 0o700 });
     return isMoved(directory, aside) ? aside : undefined;
   }
 
@@ -79,7 +80,7 @@ export class Leftovers {
   /** What lies there. Errors: those of `readdir`. */
   list(): readonly string[] {
     try {
-      return fs.readdirSync(this.#directory).map((name) => path.join(this.#directory, name));
+      return fs.readdirSync(this.directory).map((name) => path.join(this.directory, name));
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
       throw error;
@@ -91,7 +92,7 @@ export class Leftovers {
     try {
       for (const aside of this.list()) this.begin(aside);
     } catch (error) {
-      this.#logger.warn('removed-not-swept', { directory: this.#directory, error });
+      this.#logger.warn('removed-not-swept', { directory: this.directory, error });
     }
   }
 

@@ -59,7 +59,12 @@ export class TestHost {
   }
 
   start(over: Partial<CoreOptions> = {}): Promise<Core> {
-    return createCore({
+    return createCore(this.options(over));
+  }
+
+  /** What a daemon is made from. */
+  options(over: Partial<CoreOptions> = {}): CoreOptions {
+    return {
       drivers: this.drivers(),
       logger: silentLogger,
       depot: this.depot,
@@ -77,7 +82,7 @@ export class TestHost {
       lang: 'C.UTF-8',
       durable: false,
       ...over,
-    });
+    };
   }
 
   /** Everything that is left. */

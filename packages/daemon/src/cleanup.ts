@@ -86,8 +86,8 @@ export async function cleanup(
       const options = coreOptions(configuration, depot, drivers, silentLogger);
       const found = [...(await cleanUp({ ...options, failpoints: NO_FAILPOINTS }, wanted))];
       found.push(...(await cleanFiles(configuration, wanted)));
-      if (found.every(({ fate }) => fate === 'remove' || fate === 'removed'))
-        found.push(...removeOwn(configuration, depot, wanted));
+      if (found.every(({ kind, fate }) => kind !== 'container' || fate === 'remove' || fate === 'removed'))
+        found.push(...removeOwn(configuration, depot, { ...wanted, found }));
       return found;
     } finally {
       await drivers.network.close();
@@ -105,8 +105,11 @@ async function cleanFiles(
 ): Promise<Leftover[]> {
   const found: Leftover[] = [];
   const take = (name: string, why: string): void => {
-    if (!dryRun) fs.rmSync(name, { force: true });
-    found.push({ kind: 'file', name, why, fate: dryRun ? 'remove' : 'removed' });
+    found.push(
+      dryRun
+        ? { kind: 'file', name, why, fate: 'remove' }
+        : remove(name, why, () => fs.rmSync(name, { force: true })),
+    );
   };
   for (const socket of [server.unix_domain_path, monitoring.socket]) {
     if (socket === null || !fs.lstatSync(socket, { throwIfNoEntry: false })?.isSocket()) continue;
@@ -125,20 +128,40 @@ async function cleanFiles(
 
 /** The depot's own files, and the view of the groups. The lock stays: it is what keeps daemons apart. */
 function removeOwn(
-  { compat, drivers: { name: prefix } }: Configuration,
+  { compat: { cgroup_view: view }, drivers: { name: prefix } }: Configuration,
   depot: string,
-  { dryRun }: CleanUpOptions,
+  { dryRun, found }: CleanUpOptions & { readonly found: readonly Leftover[] },
 ): Leftover[] {
   const why = 'no container is left';
+  // what is in the way of one of them has been told
+  const isObstructed = (own: string): boolean =>
+    found.some(({ fate, name }) => fate === 'failed' && (name === own || name.startsWith(`${own}/`)));
   const own = fs
     .readdirSync(depot)
     .filter((name) => OWN_NAMES.test(name))
-    .map((name) => path.join(depot, name));
-  if (dryRun) return own.map((name) => ({ kind: 'file', name, why, fate: 'remove' }));
-  for (const name of own) fs.rmSync(name, { recursive: true, force: true });
-  const links =
-    compat.cgroup_view === null ? [] : removeCgroupView({ directory: compat.cgroup_view, prefix });
-  return [...own, ...links].map((name) => ({ kind: 'file', name, why, fate: 'removed' }));
+    .map((name) => path.join(depot, name))
+    .filter((name) => !isObstructed(name))
+    .map((name): Leftover => {
+      if (dryRun) return { kind: 'file', name, why, fate: 'remove' };
+      return remove(name, why, () => fs.rmSync(name, { recursive: true, force: true }));
+    });
+  if (dryRun || view === null) return own;
+  try {
+    const links = removeCgroupView({ directory: view, prefix });
+    return [...own, ...links.map((name): Leftover => ({ kind: 'file', name, why, fate: 'removed' }))];
+  } catch (error) {
+    return [...own, { kind: 'file', name: view, fate: 'failed', why: toWardenError(error).message }];
+  }
+}
+
+/** What became of a file. */
+function remove(name: string, why: string, action: () => void): Leftover {
+  try {
+    action();
+    return { kind: 'file', name, why, fate: 'removed' };
+  } catch (error) {
+    return { kind: 'file', name, fate: 'failed', why: toWardenError(error).message };
+  }
 }
 
 function describe({ kind, name, handle, fate, why }: Leftover): string {

@@ -1,0 +1,100 @@
+import fs from 'node:fs';
+import path from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { TestHost } from '../test/host.ts';
+import { cleanUp, type Leftover } from './clean-up.ts';
+import { REMOVED_DIRECTORY } from './leftovers.ts';
+import type { CoreDrivers, CoreOptions } from './options.ts';
+
+let host: TestHost;
+beforeEach(() => {
+  host = new TestHost({ program: async () => ({ exitCode: 0 }) });
+});
+afterEach(() => host.remove());
+
+/** A thing that a driver keeps on the host until it is dismantled. */
+interface Standing {
+  readonly names: Set<string>;
+  readonly refuses?: Error;
+}
+
+function withHost(network: Standing, cgroup: Standing): CoreDrivers {
+  const drivers = host.drivers();
+  const keeping = ({ names, refuses }: Standing) => ({
+    standing: async () => [...names],
+    dismantle: async () => {
+      if (refuses !== undefined) throw refuses;
+      names.clear();
+    },
+  });
+  return {
+    ...drivers,
+    network: Object.assign(drivers.network, keeping(network)),
+    cgroup: Object.assign(drivers.cgroup, keeping(cgroup)),
+  };
+}
+
+const table = (): Standing => ({ names: new Set(['table']) });
+const groups = (): Standing => ({ names: new Set(['groups']) });
+const clean = (over: Partial<CoreOptions>): Promise<readonly Leftover[]> =>
+  cleanUp(host.options(over), { dryRun: false, all: false });
+const told = (found: readonly Leftover[]): string[] =>
+  found.map(({ fate, kind, name, why }) => `${fate} ${kind} ${path.basename(name)}: ${why}`);
+
+describe('clean-up', () => {
+  it('is not stopped by a file that cannot be removed, which needs neither table nor groups [operations cleanup]', async () => {
+    for (const name of ['a-1-0', 'b-1-0', 'c-1-0'])
+      fs.mkdirSync(path.join(host.depot, REMOVED_DIRECTORY, name), { recursive: true });
+    const removeTree = async (directory: string): Promise<void> => {
+      if (directory.endsWith('b-1-0')) throw new Error('EPERM: cannot remove b');
+      fs.rmSync(directory, { recursive: true });
+    };
+    expect(told(await clean({ drivers: withHost(table(), groups()), removeTree }))).toEqual([
+      'removed file a-1-0: a destroyed container has left it',
+      'failed file b-1-0: EPERM: cannot remove b',
+      'removed file c-1-0: a destroyed container has left it',
+      'removed host table: no container is left',
+      'removed host groups: no container is left',
+    ]);
+  });
+
+  it('is not stopped by a directory of removed files that cannot be read [operations cleanup]', async () => {
+    fs.writeFileSync(path.join(host.depot, REMOVED_DIRECTORY), 'in the way');
+    expect(told(await clean({ drivers: withHost(table(), groups()) }))).toEqual([
+      expect.stringMatching(/^failed file \.removed: ENOTDIR/),
+      'removed host table: no container is left',
+      'removed host groups: no container is left',
+    ]);
+  });
+
+  it('tells of each driver why what it holds stays [operations cleanup]', async () => {
+    const drivers = withHost(table(), { ...groups(), refuses: new Error('it holds others') });
+    drivers.network.list = async () => {
+      throw new Error('no netlink');
+    };
+    const found = told(await clean({ drivers }));
+    expect(found).toEqual([
+      'failed network what the network driver memory holds: no netlink',
+      'keep host table: what the network driver memory holds needs it, which could not be removed',
+      'failed host groups: it holds others',
+    ]);
+  });
+
+  it('keeps table and groups for a container that is kept, and for one that could not be removed [operations cleanup]', async () => {
+    const core = await host.start();
+    const box = await core.openSession().create();
+    const { containerPath } = await box.info();
+    const id = path.basename(containerPath!);
+    await core.close();
+    const keep = (why: string): string[] => [`keep host table: ${why}`, `keep host groups: ${why}`];
+    const drivers = withHost(table(), groups());
+    expect(told(await clean({ drivers })).slice(1)).toEqual(keep('containers that are kept need it'));
+    drivers.init.connect = async () => {
+      throw new Error('no answer');
+    };
+    expect(told(await clean({ drivers }))).toEqual([
+      `failed container ${id}: no answer`,
+      ...keep(`${id} needs it, which could not be removed`),
+    ]);
+  });
+});
