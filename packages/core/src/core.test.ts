@@ -813,6 +813,27 @@ describe('ports, egress and limits', () => {
     expect(host.links.inventory()).toEqual(before);
   });
 
+  it('names what was asked for when a rule or a port to take back is none', async () => {
+    const box = await warden.create();
+    const wrong = [
+      { egress: [{}] },
+      { egress: [{ port: 0 }] },
+      { egress: [{ network: 'nowhere' }] },
+      { egress: [{ domain: '-' }] },
+      { egress: [{ portRange: '9:1' }] },
+      { ports: [0] },
+    ];
+    await Promise.all(
+      wrong.map((rules) =>
+        expect(box.removeNetRules(rules), JSON.stringify(rules)).rejects.toMatchObject({
+          code: 'INVALID_SPEC',
+          fields: { operation: 'net rules' },
+        }),
+      ),
+    );
+    await expect(box.netOut({ port: 0 })).rejects.toMatchObject({ fields: { operation: 'net out' } });
+  });
+
   it('has rules about names only of a driver that has them, and records none otherwise', async () => {
     const box = await warden.create();
     await box.netOut({ domain: '*.Example.org', port: 443 });

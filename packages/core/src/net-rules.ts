@@ -5,6 +5,7 @@ import {
   type NetRules,
   type NetRulesRemoval,
   type NetworkRules,
+  toWardenError,
   WardenError,
 } from '@warden/interface';
 import type { ManagedContainer } from './container.ts';
@@ -12,6 +13,7 @@ import { type Engine, networkSpecOf, saveRecord, trySave } from './engine.ts';
 import { checkPort, egressRule } from './net.ts';
 import { parseAddress } from './pools.ts';
 
+const OPERATION = 'net rules';
 const EVERYWHERE = { first: '0.0.0.0', last: '255.255.255.255' };
 
 /** Oldest first. */
@@ -28,15 +30,15 @@ export async function removeRules(
   container: ManagedContainer,
   { ports = [], egress = [] }: NetRulesRemoval,
 ): Promise<NetRules> {
-  for (const port of ports) checkPort(port, 'net rules');
-  const [goingPorts, goingRules] = [new Set(ports), new Set(egress.map(egressRule).map(keyOf))];
+  for (const port of ports) checkPort(port, OPERATION);
+  const [goingPorts, goingRules] = [new Set(ports), new Set(egress.map(ruleOf).map(keyOf))];
   if (goingPorts.size === 0 && goingRules.size === 0) return listRules(container);
   const { name, supports } = engine.drivers.network;
   if (supports.withdrawal !== true) {
     throw new WardenError(
       'UNSUPPORTED',
       `the network driver ${name} cannot take back what it has opened; it stays so until the container is destroyed`,
-      { fields: { operation: 'net rules', driver: name } },
+      { fields: { operation: OPERATION, driver: name } },
     );
   }
   return container.exclusive(async () => {
@@ -103,6 +105,16 @@ async function withdraw(
     egress: withdrawn.egress.length,
   });
   await failpoints.pass('net-rules.record');
+}
+
+/** The rule as it was asked for. Errors: `INVALID_SPEC` with the texts of net out. */
+function ruleOf(spec: NetOutSpec): EgressRule {
+  try {
+    return egressRule(spec);
+  } catch (error) {
+    const { code, message, fields } = toWardenError(error);
+    throw new WardenError(code, message, { cause: error, fields: { ...fields, operation: OPERATION } });
+  }
 }
 
 /** The same for rules about the same packets. */

@@ -70,8 +70,8 @@ function jsonValue(this: unknown, key: string, value: unknown): unknown {
 }
 
 /** Errors of what the original's backend lacks. */
-export function unknownProtocol(number: number): WardenError {
+export function unknownProtocol(number: number, operation: string): WardenError {
   return new WardenError('INVALID_SPEC', `unknown protocol number: ${number}`, {
-    fields: { operation: 'net out', object: number },
+    fields: { operation, object: number },
   });
 }

@@ -64,7 +64,7 @@ export const EXTENSION_HANDLERS: Readonly<Record<number, Handler>> = {
   [MessageType.NetRules]: async ({ warden }, request: NetRulesRequest) => {
     const container = warden.container(request.handle);
     const ports = request.remove_ports ?? [];
-    const egress = (request.remove_egress ?? []).map(egressSpec);
+    const egress = (request.remove_egress ?? []).map((rule) => egressSpec(rule, 'net rules'));
     const isQuestion = ports.length === 0 && egress.length === 0;
     return netRulesMessage(
       await (isQuestion ? container.netRules() : container.removeNetRules({ ports, egress })),

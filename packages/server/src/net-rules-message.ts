@@ -12,10 +12,10 @@ const PROTOCOLS: ReadonlyMap<number, NonNullable<NetOutSpec['protocol']>> = new 
   [ALL, 'all'],
 ]);
 
-/** Errors: `INVALID_SPEC` for a protocol that is none. */
-export function egressSpec(rule: NetRule): NetOutSpec {
+/** Errors: `INVALID_SPEC` for a protocol that is none, naming what it was for. */
+export function egressSpec(rule: NetRule, operation: 'net out' | 'net rules'): NetOutSpec {
   const protocol = PROTOCOLS.get(rule.protocol ?? TCP);
-  if (protocol === undefined) throw unknownProtocol(rule.protocol!);
+  if (protocol === undefined) throw unknownProtocol(rule.protocol!, operation);
   return {
     network: rule.network,
     port: rule.port,

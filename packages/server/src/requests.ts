@@ -98,7 +98,7 @@ export const HANDLERS: Readonly<Record<number, Handler>> = {
     return portMessage(await warden.container(request.handle).netIn(wanted));
   },
   [MessageType.NetOut]: async ({ warden }, request: NetOutRequest) => {
-    await warden.container(request.handle).netOut(egressSpec(request));
+    await warden.container(request.handle).netOut(egressSpec(request, 'net out'));
     return {};
   },
   [MessageType.CopyIn]: async ({ warden }, request: CopyInRequest) => {

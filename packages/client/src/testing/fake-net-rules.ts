@@ -6,8 +6,19 @@ import type { NetRule } from '@warden/protocol';
 const WITHOUT_PORTS: readonly number[] = [2, 3];
 const LAST_PORT = 65_535;
 
-/** The rule as a daemon lists it. Errors: `INVALID_SPEC`. */
-export function fakeRule(asked: NetRule): NetRule {
+/** The rule as a daemon lists it. Errors: `INVALID_SPEC`, naming what it was for. */
+export function fakeRule(asked: NetRule, operation: 'net out' | 'net rules'): NetRule {
+  try {
+    return parsedRule(asked);
+  } catch {
+    throw new WardenError('INVALID_SPEC', `no network, name, port or range: ${JSON.stringify(asked)}`, {
+      fields: { operation, object: asked.network ?? asked.domain ?? asked.port_range ?? asked.port },
+    });
+  }
+}
+
+/** Throws for what is none. */
+function parsedRule(asked: NetRule): NetRule {
   const { network, port, port_range, protocol = 0, icmp_type = -1, icmp_code = -1, domain } = asked;
   const ports = port_range === undefined ? portsOf(port) : rangeOf(port_range);
   const isNamed = domain === undefined || /^(\*\.)?[\w-]+(\.[\w-]+)*\.?$/.test(domain);
@@ -80,8 +91,6 @@ function textOf([first, last]: Range): string {
     : `${text(first)}-${text(last)}`;
 }
 
-function invalid(rule: NetRule): WardenError {
-  return new WardenError('INVALID_SPEC', `no network, name, port or range: ${JSON.stringify(rule)}`, {
-    fields: { operation: 'net out', object: rule.network ?? rule.domain ?? rule.port_range },
-  });
+function invalid(rule: NetRule): RangeError {
+  return new RangeError(JSON.stringify(rule));
 }

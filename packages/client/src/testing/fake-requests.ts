@@ -126,13 +126,13 @@ export const FAKE_HANDLERS: Readonly<Record<number, FakeHandler>> = {
   [MessageType.NetOut]: (call, { handle, ...rule }: NetOutRequest) => {
     const container = find(call, handle);
     container.requireState('active');
-    container.egress = [...container.egress, fakeRule(rule)];
+    container.egress = [...container.egress, fakeRule(rule, 'net out')];
     return {};
   },
   [MessageType.NetRules]: (call, { handle, remove_ports = [], remove_egress = [] }: NetRulesRequest) => {
     const container = find(call, handle);
     container.requireState('active', 'stopped');
-    const going = remove_egress.map(fakeRule);
+    const going = remove_egress.map((rule) => fakeRule(rule, 'net rules'));
     const isGoing = ({ host_port }: PublishedPort): boolean => remove_ports.includes(host_port);
     for (const { host_port } of container.ports.filter(isGoing)) call.daemon.ports.delete(host_port);
     container.ports = container.ports.filter((port) => !isGoing(port));
