@@ -102,7 +102,7 @@ static bool fill(struct output *output) {
 }
 
 static int write_path(const struct place *place, const char *path, bool has_mode, mode_t mode) {
-  const struct output_rules rules = {.mask = 07777, .uid = OUTPUT_KEEP, .gid = (gid_t)-1};
+  const struct output_rules rules = {.mask = OUTPUT_MODES, .uid = OUTPUT_KEEP, .gid = (gid_t)-1};
   char name[COPY_NAME_MAX + 1];
   struct output output;
   struct stat facts;
@@ -117,7 +117,7 @@ static int write_path(const struct place *place, const char *path, bool has_mode
     errno = EISDIR;
     return files_fail(&stream, "write", path);
   }
-  if (!has_mode) mode = exists && S_ISREG(facts.st_mode) ? facts.st_mode & 07777 : 0644;
+  if (!has_mode) mode = exists && S_ISREG(facts.st_mode) ? facts.st_mode : 0644;
   if (output_open(&output, directory) != 0) return files_fail(&stream, "write", path);
   if (!fill(&output)) {
     output_drop(&output, directory);

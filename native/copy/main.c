@@ -93,8 +93,7 @@ static int report(const struct failure *failure, const char *side) {
 
 static int outside(bool copies_in, const char *path, const char *owner, const char *const *forbidden) {
   struct place host = {.root = -1, .home = "/"};
-  /* set-user-id bits stay with whom they were made for */
-  struct output_rules rules = {.mask = 01777};
+  struct output_rules rules = {.mask = OUTPUT_MODES};
   static struct failure own, peer;
   if (!owner_parse(owner, "/etc", &rules.uid, &rules.gid)) {
     failure_note(&own, errno, "find owner", owner, "");
@@ -111,6 +110,7 @@ static int outside(bool copies_in, const char *path, const char *owner, const ch
 static int inside(bool copies_in, const char *path, const char *root) {
   static const char *const nothing[] = {NULL};
   struct place place;
+  /* every bit: the original's copy_in keeps permissions as they are */
   struct output_rules rules = {.mask = 07777, .uid = OUTPUT_KEEP, .gid = (gid_t)-1};
   static struct failure own, peer;
   channel_init(&channel, INSIDE_SOCKET, false);

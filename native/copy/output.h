@@ -7,6 +7,11 @@
 
 #define OUTPUT_PREFIX ".warden-copy." /* of names that exist for a moment */
 #define OUTPUT_KEEP ((uid_t)-1)
+/*
+ * Mode bits that a file brings along when it changes hands. What runs with the rights of its owner or group was meant for the old one, and who
+ * receives it, not who sends it, sees to that.
+ */
+#define OUTPUT_MODES 01777
 
 /* What is done to everything that is made. */
 struct output_rules {

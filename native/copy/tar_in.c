@@ -45,7 +45,7 @@ static struct late late[LATE_MAX];
 static size_t late_count;
 static char content[2 * TAR_PATH_MAX];
 static unsigned char buffer[FILES_FRAME_MAX];
-static const struct output_rules rules = {.mask = 07777, .uid = OUTPUT_KEEP, .gid = (gid_t)-1};
+static const struct output_rules rules = {.mask = OUTPUT_MODES, .uid = OUTPUT_KEEP, .gid = (gid_t)-1};
 
 /* Exactly `length` bytes. False with errno: EPIPE, EPROTO; EINVAL when the archive ends in the middle. */
 static bool take_all(struct files_stream *stream, void *into, size_t length) {
@@ -192,7 +192,7 @@ static bool fill_entry(const struct tar_header *header) {
   copy_field(entry.name + length, header->name, sizeof header->name);
   copy_field(entry.link, header->link, sizeof header->link);
   entry.type = header->type == '\0' || header->type == '7' ? '0' : header->type;
-  entry.mode = (mode_t)mode & 07777;
+  entry.mode = (mode_t)mode & OUTPUT_MODES;
   entry.modified = (struct timespec){.tv_sec = (time_t)modified};
   if (extended.has_name) memcpy(entry.name, extended.name, strlen(extended.name) + 1);
   if (extended.has_link) memcpy(entry.link, extended.link, strlen(extended.link) + 1);

@@ -1,5 +1,6 @@
 /* A tree as a tar archive. What changes while it is read is padded or cut to the size its header has told. */
 #include "files.h"
+#include "output.h"
 #include "protocol.h"
 #include "tar.h"
 
@@ -81,7 +82,7 @@ static bool put_entry(struct files_stream *stream, const struct stat *facts, cha
   if (facts->st_gid > OCTAL_ID_MAX) append_number(records, &records_length, "gid", facts->st_gid);
   memcpy(header.name, path, length < sizeof header.name ? length : sizeof header.name);
   memcpy(header.link, target, target_length < sizeof header.link ? target_length : sizeof header.link);
-  octal(header.mode, sizeof header.mode, facts->st_mode & 01777);
+  octal(header.mode, sizeof header.mode, facts->st_mode & OUTPUT_MODES);
   octal(header.uid, sizeof header.uid, facts->st_uid > OCTAL_ID_MAX ? 0 : facts->st_uid);
   octal(header.gid, sizeof header.gid, facts->st_gid > OCTAL_ID_MAX ? 0 : facts->st_gid);
   octal(header.size, sizeof header.size, size > OCTAL_SIZE_MAX ? 0 : size);

@@ -19,7 +19,7 @@ export type FileType =
 /** Facts about one name. Links are not followed. */
 export interface FileStat {
   readonly type: FileType;
-  /** Permissions with set-user-id and sticky bits, 0 to 0o7777. */
+  /** Permissions with set-user-id, set-group-id and sticky bits, 0 to 0o7777. */
   readonly mode: number;
   /** As a number inside. */
   readonly uid: number;
@@ -56,7 +56,10 @@ export interface ReadOptions extends FileOptions {
 
 /** How a file is written. */
 export interface WriteOptions extends FileOptions {
-  /** Permissions, 0 to 0o7777. Default: those of the file that is replaced, else 0o644. */
+  /**
+   * Permissions, 0 to 0o1777. Default: those of the file that is replaced, else 0o644. Set-user-id and set-group-id bits are not among them, and the file that is
+   * replaced does not hand them on: what comes from outside gets them inside, by a job that wants them.
+   */
   readonly mode?: number;
 }
 
@@ -96,12 +99,13 @@ export interface ContainerFiles {
   ): Promise<AsyncIterableIterator<FileChange, undefined, undefined>>;
   /**
    * A directory's content, or one file, as a tar archive (POSIX pax). Links are links; devices, pipes and sockets are left out, and so are set-user-id
-   * bits. Owners are numbers inside.
+   * and set-group-id bits (the sticky bit is kept). Owners are numbers inside.
    */
   readTar(path: string, options?: FileOptions): AsyncIterable<Uint8Array>;
   /**
    * Unpacks a tar archive (ustar, pax, GNU long names) below an existing directory. Names that lead out of it fail, links on the way are never
-   * followed, devices and pipes are refused, owners become the user's. Each file is replaced as a whole. What came before a failure stays.
+   * followed, devices and pipes are refused, owners become the user's, and so set-user-id and set-group-id bits are left out (the sticky bit is kept). Each
+   * file is replaced as a whole. What came before a failure stays.
    */
   writeTar(path: string, archive: Uint8Array | ByteStream, options?: FileOptions): Promise<void>;
 }

@@ -106,6 +106,20 @@ describeWith(['root', 'isolated', 'overlayfs'], 'copy', () => {
       ]);
     }));
 
+  it('copy_in keeps permissions as they are, set-id and sticky bits among them [behaviour 5 CopyIn]', () =>
+    withBox(async (box) => {
+      fs.mkdirSync(file('bits'));
+      for (const name of ['u', 'g']) fs.writeFileSync(file(`bits/${name}`), '');
+      for (const [name, mode] of [
+        ['u', 0o4755],
+        ['g', 0o2711],
+        ['.', 0o3777],
+      ] as const)
+        fs.chmodSync(file(`bits/${name}`), mode);
+      await box.copyIn(file('bits'), '/tmp');
+      expect(await out(box, 'cd /tmp/bits; stat -c %a . u g')).toBe('3777\n4755\n2711\n');
+    }));
+
   it('what is copied out belongs to the daemon, or to owner, and nothing else changes hands [behaviour 5 CopyOut]', () =>
     withBox(async (box) => {
       await out(box, 'mkdir /tmp/o; echo > /tmp/o/file; ln -s file /tmp/o/link');

@@ -14,12 +14,12 @@ async function collect(source: AsyncIterable<Uint8Array>): Promise<Buffer> {
 function entry(
   name: string,
   type: string,
-  options: { content?: string; link?: string; size?: number } = {},
+  options: { content?: string; link?: string; size?: number; mode?: number } = {},
 ): Buffer {
-  const { content = '', link = '', size = content.length } = options;
+  const { content = '', link = '', size = content.length, mode = 0o644 } = options;
   const header = Buffer.alloc(512);
   header.write(name, 0, 100, 'latin1');
-  header.write('0000644\0', 100, 'latin1');
+  header.write(`${mode.toString(8).padStart(7, '0')}\0`, 100, 'latin1');
   header.write(`${size.toString(8).padStart(11, '0')}\0`, 124, 'latin1');
   header.write('00000000000\0', 136, 'latin1');
   header.write('        ', 148, 'latin1');
@@ -109,6 +109,38 @@ describeWith(['root', 'isolated', 'overlayfs'], 'files inside', () => {
     const hostile: Record<string, Buffer[]> = {
       'a name that climbs': [entry('../out/evil', '0', { content: 'x' })],
       'a name that climbs later': [entry('a/../../out/evil', '0', { content: 'x' })],
+  it('get no set-user-id and set-group-id bits on their way in, whoever asks; the sticky bit is kept [SECURITY F09]', async () => {
+    const warden = await suite.daemon.connect();
+    await using box = await warden.create();
+    const modes = (): Promise<string[]> =>
+      box
+        .run('cd /tmp/s; stat -c "%n %a" . * closed/*', { check: true, privileged: true })
+        .then(({ stdoutText }) => stdoutText.trim().split('\n').sort());
+    const archive = Buffer.concat([
+      entry('u', '0', { content: 'x', mode: 0o4755 }),
+      entry('g', '0', { content: 'x', mode: 0o2755 }),
+      entry('d/', '5', { mode: 0o7777 }),
+      entry('closed/', '5', { mode: 0o6500 }), // gets its mode at the end
+      entry('closed/in', '0', { content: 'x', mode: 0o7700 }),
+      END,
+    ]);
+    for (const privileged of [false, true]) {
+      await box.run('mkdir /tmp/s', { check: true, privileged });
+      await box.files.writeTar('/tmp/s', archive, { privileged });
+      // one that stands there with such bits does not hand them on to what replaces it
+      await box.run('cd /tmp/s; echo old > own; chmod 6755 own', { check: true, privileged });
+      await box.files.write('/tmp/s/own', 'new', { privileged });
+      expect(await modes()).toEqual(
+        ['. 755', 'closed 500', 'd 1777', 'g 755', 'own 755', 'u 755', 'closed/in 1700'].sort(),
+      );
+      await expect(box.files.write('/tmp/s/new', 'x', { privileged, mode: 0o4755 })).rejects.toMatchObject({
+        code: 'INVALID_SPEC',
+        message: expect.stringContaining('mode 04755'),
+      });
+      await box.run('rm -r /tmp/s', { check: true, privileged: true });
+    }
+  });
+
       'a link that stood there': [entry('there/evil', '0', { content: 'x' })],
       'a link of its own': [entry('l', '2', { link: '/tmp/out' }), entry('l/evil', '0', { content: 'x' })],
       'a hard link out': [entry('h', '1', { link: '../out/kept' })],

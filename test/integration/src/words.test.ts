@@ -131,6 +131,36 @@ describeWith(['root', 'isolated', 'overlayfs', 'tmux'], 'words for people', () =
     expect((await warden('destroy', '--handle', 'kept')).status).toBe(0);
   });
 
+  it('cp leaves set-user-id and set-group-id bits out, of files and directories, both ways; the sticky bit is kept [SECURITY F09]', async () => {
+    await using box = await client.create({ handle: 'bits' });
+    const place = path.join(suite.daemon.place.directory, 'bits');
+    fs.mkdirSync(path.join(place, 'tree'), { recursive: true });
+    for (const name of ['tool', 'shared']) fs.writeFileSync(path.join(place, 'tree', name), 'x');
+    for (const [name, mode] of [
+      ['.', 0o3777],
+      ['tool', 0o4755],
+      ['shared', 0o2755],
+    ] as const)
+      fs.chmodSync(path.join(place, 'tree', name), mode);
+    for (const source of ['tree', 'tree/tool'])
+      expect((await warden('cp', path.join(place, source), 'bits:/tmp')).status).toBe(0);
+    const { stdoutText } = await box.run('cd /tmp && stat -c %a tree tree/tool tree/shared tool');
+    expect(stdoutText).toBe('1777\n755\n755\n755\n');
+    await box.run('cd /tmp && chmod 3777 tree && chmod 4755 tree/tool && chmod 2755 tree/shared', {
+      check: true,
+    });
+    for (const [source, target] of [
+      ['tree', 'back'],
+      ['tree/tool', 'tool'],
+    ] as const)
+      expect((await warden('cp', `bits:/tmp/${source}`, path.join(place, target))).status).toBe(0);
+    expect(
+      ['back', 'back/tool', 'back/shared', 'tool'].map(
+        (name) => fs.statSync(path.join(place, name)).mode & 0o7777,
+      ),
+    ).toEqual([0o1777, 0o755, 0o755, 0o755]);
+  });
+
   it('copies trees and files, follows logs, tells events and ports, and looks at what is used', async () => {
     await using box = await client.create({ handle: 'b' });
     const place = path.join(suite.daemon.place.directory, 'copy');

@@ -5,18 +5,25 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { WardenError } from '@warden/interface';
-import { readTar, type TarEntry } from './tar-reader.ts';
+import { CARRIED_MODES, readTar, type TarEntry } from './tar-reader.ts';
 import { bytesOf } from './tar-writer.ts';
 
 /** Deeper than any tree that can be read again. */
 const MAX_DEPTH = 200;
 const NEW_FILE = fs.constants.O_WRONLY | fs.constants.O_CREAT | fs.constants.O_EXCL | fs.constants.O_NOFOLLOW;
 
+/** How a tree arrives. */
+export interface Arrival {
+  /** Of the tree's own directory, where the archive has only what lies in it. */
+  readonly mode: number;
+  onBytes(count: number): void;
+}
+
 /** Puts the tree at `target`, which must not exist, as a whole or not at all. Errors: `ALREADY_EXISTS`, `INVALID_SPEC`, `NATIVE_FAILED`. */
 export async function extractTree(
   archive: AsyncIterable<Uint8Array>,
   target: string,
-  onBytes: (count: number) => void,
+  { mode, onBytes }: Arrival,
 ): Promise<void> {
   refuseExisting(target);
   const staging = fs.mkdtempSync(path.join(path.dirname(path.resolve(target)), '.warden-cp-'));
@@ -29,7 +36,7 @@ export async function extractTree(
     refuseExisting(target);
     fs.renameSync(root, target);
     // only now: a directory that its owner may not write into cannot be moved
-    tree.finishRoot(target);
+    tree.finishRoot(target, mode);
   } finally {
     fs.rmSync(staging, { recursive: true, force: true });
   }
@@ -92,11 +99,10 @@ class Tree {
   }
 
   /** The tree itself, where it is now. */
-  finishRoot(target: string): void {
+  finishRoot(target: string, otherwise: number): void {
     const own = this.#late.find(({ path: file }) => file === this.#root);
-    if (own === undefined) return;
-    setTime(target, own.modified);
-    fs.chmodSync(target, own.mode);
+    if (own !== undefined) setTime(target, own.modified);
+    fs.chmodSync(target, (own?.mode ?? otherwise) & CARRIED_MODES);
   }
 
   /** An archive may leave out directories on the way. */
@@ -152,7 +158,7 @@ export async function replaceFile(
   const handle = await fs.promises.open(draft, NEW_FILE, 0o600);
   try {
     for await (const piece of content) await handle.writeFile(piece);
-    await handle.chmod(mode & 0o777);
+    await handle.chmod(mode & CARRIED_MODES);
     fs.renameSync(draft, target);
   } catch (error) {
     fs.rmSync(draft, { force: true });

@@ -15,6 +15,7 @@ beforeEach(() => {
 afterEach(() => fs.rmSync(place, { recursive: true, force: true }));
 
 const silent = { onBytes: () => undefined, onSkipped: () => undefined };
+const arrival = { mode: 0o755, onBytes: () => undefined };
 async function* pieces(bytes: Uint8Array, size = bytes.length || 1): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);
 }
@@ -81,7 +82,7 @@ describe('a tree', () => {
       const tree = makeTree();
       fs.rmSync(path.join(tree, 'pipe'));
       const archive = await collect(writeTar(tree, '.', silent));
-      await extractTree(pieces(archive, size), path.join(place, 'copy'), () => undefined);
+      await extractTree(pieces(archive, size), path.join(place, 'copy'), arrival);
       expectEqual(path.join(place, 'copy'), tree);
       expect(fs.readdirSync(place).sort()).toEqual(['copy', 'tree']);
     },
@@ -91,7 +92,7 @@ describe('a tree', () => {
     const tree = makeTree();
     fs.rmSync(path.join(tree, 'pipe'));
     const archive = execFileSync('tar', ['-C', tree, '--format=pax', '-cf', '-', '.']);
-    await extractTree(pieces(archive), path.join(place, 'copy'), () => undefined);
+    await extractTree(pieces(archive), path.join(place, 'copy'), arrival);
     expectEqual(path.join(place, 'copy'), tree);
   });
 });
@@ -156,7 +157,7 @@ describe('a hostile archive', () => {
     ['a root that is a link', [{ name: '.', type: '2', target: '/etc' }]],
     ['too many directories', [{ name: 'd/'.repeat(49) }, { name: 'x', type: 'x', content: '' }]],
   ])('with %s puts nothing anywhere', async (what, entries) => {
-    const unpacked = extractTree(pieces(archiveOf(...entries)), path.join(place, 'copy'), () => undefined);
+    const unpacked = extractTree(pieces(archiveOf(...entries)), path.join(place, 'copy'), arrival);
     if (what !== 'too many directories') {
       await expect(unpacked).rejects.toThrow();
       expect(fs.readdirSync(place)).toEqual([]);
@@ -173,9 +174,7 @@ describe('a hostile archive', () => {
         const bytes = isCut ? whole.subarray(0, at) : Buffer.from(whole);
         if (!isCut) bytes[at] = byte;
         const target = path.join(place, 'copy');
-        const failed = await extractTree(pieces(bytes), target, () => undefined).catch(
-          (error: Error) => error,
-        );
+        const failed = await extractTree(pieces(bytes), target, arrival).catch((error: Error) => error);
         if (isCut) expect(failed).toBeInstanceOf(Error);
         expect(fs.readdirSync(place).sort()).toEqual(failed ? ['tree'] : ['copy', 'tree']);
         fs.rmSync(target, { recursive: true, force: true });
@@ -204,7 +203,7 @@ describe('on this host', () => {
   it('a tree replaces nothing', async () => {
     fs.mkdirSync(path.join(place, 'copy'));
     await expect(
-      extractTree(pieces(archiveOf({ name: 'a' })), path.join(place, 'copy'), () => undefined),
+      extractTree(pieces(archiveOf({ name: 'a' })), path.join(place, 'copy'), arrival),
     ).rejects.toMatchObject({
       code: 'ALREADY_EXISTS',
     });

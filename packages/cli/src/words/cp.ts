@@ -5,6 +5,7 @@ import type { ClientContainer } from '@warden/client';
 import { type FileOptions, isWardenError, WardenError } from '@warden/interface';
 import { CommandError } from '../command-error.ts';
 import { extractTree, replaceFile } from '../copy/extract.ts';
+import { CARRIED_MODES } from '../copy/tar-reader.ts';
 import { baseName, treeSize, writeTar } from '../copy/tar-writer.ts';
 import { ProgressBar } from '../human/progress-bar.ts';
 import { ShownStream, shown } from '../human/shown.ts';
@@ -21,7 +22,7 @@ export const cp: Word = {
   summary: 'Copy a file or directory into a container, or out of it.',
   details: [
     'One of both is HANDLE:PATH, with an absolute path. The other one is a path of this host, or - for standard input or output. This program opens files here, with the rights of its user; a program in the container, as its unprivileged user (--privileged: its root), opens them there.',
-    'A directory as the target means a place in it. A directory that is copied out is made new: where there is one already it is an error. Links stay links, devices and sockets are left out, and so are set-user-id bits and owners.',
+    'A directory as the target means a place in it. A directory that is copied out is made new: where there is one already it is an error. Links stay links, devices and sockets are left out, and so are owners, set-user-id and set-group-id bits; the sticky bit is kept.',
     'A copy that is broken off leaves a file as it was, and nothing of a directory on this host.',
   ],
   operands: [
@@ -125,7 +126,7 @@ class Copy {
     const place = await this.#placeInside(source, target);
     const content = this.#counted(fs.createReadStream(source), baseName(place) ?? place, stat.size);
     await this.#ending(place, () =>
-      this.#box.files.write(place, content, { ...this.#options, mode: stat.mode & 0o777 }),
+      this.#box.files.write(place, content, { ...this.#options, mode: stat.mode & CARRIED_MODES }),
     );
   }
 
@@ -141,7 +142,10 @@ class Copy {
     const place = placeHere(source, target);
     await this.#ending(place, () =>
       isTree
-        ? extractTree(files.readTar(source, this.#options), place, (count) => this.#count(count, label))
+        ? extractTree(files.readTar(source, this.#options), place, {
+            mode,
+            onBytes: (count) => this.#count(count, label),
+          })
         : replaceFile(place, mode, this.#counted(files.read(source, this.#options), label, Number(size))),
     );
   }

@@ -525,7 +525,8 @@ const FILES: readonly ContractCase[] = [
     await refused(files.stat('tmp'), 'INVALID_SPEC', 'a relative path');
     await refused(files.stat('/tmp/\0'), 'INVALID_SPEC', 'a NUL');
     await refused(files.stat(`/${'x'.repeat(5000)}`), 'INVALID_SPEC', 'a long path');
-    await refused(files.write('/tmp/file', 'x', { mode: 0o10000 }), 'INVALID_SPEC', 'a mode that is none');
+    for (const mode of [0o10000, 0o4755, 0o2755, -1, 0.5])
+      await refused(files.write('/tmp/file', 'x', { mode }), 'INVALID_SPEC', 'a mode that no file gets');
   }),
   inContainer('tells changes of a directory', async ({ files }) => {
     const changes = await files.watch('/tmp');
@@ -547,6 +548,14 @@ const FILES: readonly ContractCase[] = [
     assert.equal((await files.stat('/tmp/two words')).mode, 0o755);
     await files.writeTar('/home', await collect(files.readTar('/tmp/one')), { privileged: true });
     assert.equal(await files.readText('/home/one'), 'first');
+  }),
+  inContainer('leaves set-user-id bits of an archive out, and keeps the sticky one', async ({ files }) => {
+    await files.write('/tmp/tool', 'x');
+    const archive = await collect(files.readTar('/tmp/tool'));
+    archive.set(new TextEncoder().encode('0007755\0'), 100);
+    fixChecksum(archive);
+    await files.writeTar('/tmp', archive);
+    assert.equal((await files.stat('/tmp/tool')).mode, 0o1755);
   }),
   inContainer('refuses an archive that is none, cut, or leads out', async ({ files }) => {
     await files.write('/tmp/one', 'first'.repeat(1000));

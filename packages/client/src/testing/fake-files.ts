@@ -26,6 +26,8 @@ const DIRECTORIES = [
   '/var',
 ];
 const MAX_PATH_BYTES = 4_095;
+/** What a file gets on its way in: no set-user-id and set-group-id bits. */
+export const FILE_MODES = 0o1777;
 
 /** See the file's head. */
 export class FakeFiles {
@@ -54,8 +56,7 @@ export class FakeFiles {
 
   write(path: string, content: Uint8Array, mode?: number): void {
     const name = this.#clean('write', path);
-    if (mode !== undefined && (!Number.isInteger(mode) || mode < 0 || mode > 0o7777))
-      throw wrong('write', path, 'EINVAL', `mode ${mode} is not in 0..07777`);
+    checkMode(path, mode);
     this.#directory('write', parentOf(name));
     const before = this.#nodes.get(name);
     if (before?.type === 'directory') throw wrong('write', path, 'EISDIR');
@@ -65,8 +66,7 @@ export class FakeFiles {
   /** Whether {@link write} would find a place. */
   checkWrite(path: string, mode?: number): void {
     const name = this.#clean('write', path);
-    if (mode !== undefined && (!Number.isInteger(mode) || mode < 0 || mode > 0o7777))
-      throw wrong('write', path, 'EINVAL', `mode ${mode} is not in 0..07777`);
+    checkMode(path, mode);
     this.#directory('write', parentOf(name));
     if (this.#nodes.get(name)?.type === 'directory') throw wrong('write', path, 'EISDIR');
   }
@@ -178,6 +178,11 @@ export function node(type: FakeNode['type'], mode: number, linkTarget?: string):
 function statOf({ type, mode, content, modifiedNs, linkTarget }: FakeNode): FileStat {
   const size = BigInt(content.length);
   return { type, mode, uid: 0, gid: 0, size, modifiedNs, ...(linkTarget !== undefined && { linkTarget }) };
+}
+
+function checkMode(path: string, mode: number | undefined): void {
+  if (mode === undefined || (Number.isInteger(mode) && mode >= 0 && mode <= FILE_MODES)) return;
+  throw wrong('write', path, 'EINVAL', `mode 0${mode.toString(8)} is not in 0..01777`);
 }
 
 function parentOf(path: string): string {

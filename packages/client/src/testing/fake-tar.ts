@@ -1,6 +1,6 @@
 /** Tar archives of the fake: ustar with pax names, as the real one writes and understands them. */
 import type { FakeNode } from './fake-files.ts';
-import { node, wrong } from './fake-files.ts';
+import { FILE_MODES, node, wrong } from './fake-files.ts';
 
 const BLOCK = 512;
 const encoder = new TextEncoder();
@@ -16,10 +16,7 @@ export function writeArchive(entries: readonly (readonly [name: string, FakeNode
       blocks.push(header('PaxHeader', 'x', 0o644, record.length), padded(record));
     }
     const type = { file: '0', directory: '5', symlink: '2' }[one.type];
-    blocks.push(
-      header(path, type, one.mode & 0o1777, one.content.length, one.linkTarget),
-      padded(one.content),
-    );
+    blocks.push(header(path, type, one.mode, one.content.length, one.linkTarget), padded(one.content));
   }
   return join([...blocks, new Uint8Array(2 * BLOCK)]);
 }
@@ -44,7 +41,10 @@ export function* readArchive(
     else if (type !== 'g') {
       const name = cleanName(longName ?? nameOf(block), path);
       longName = undefined;
-      if (name !== '') yield [name, made(type, octal(block, 100, 8), content, text(block, 157, 100), name)];
+      if (name !== '') {
+        const mode = octal(block, 100, 8) & FILE_MODES;
+        yield [name, made(type, mode, content, text(block, 157, 100), name)];
+      }
     }
   }
 }
