@@ -432,7 +432,7 @@ export interface Container extends AsyncDisposable {
   limitMemory(bytes?: bigint): Promise<bigint>;
   /** Sets CPU shares or reads them. */
   limitCpu(shares?: bigint): Promise<bigint>;
-  /** Sets or reads disk limits; `undefined`: quotas are off. */
+  /** Sets or reads disk limits; `undefined`: they are off in this daemon, and nothing was limited. */
   limitDisk(spec: DiskLimitSpec): Promise<Required<DiskLimitSpec> | undefined>;
   /** Shapes both directions; bytes per second and bytes. */
   limitBandwidth(limit: { readonly rate: bigint; readonly burst: bigint }): Promise<void>;

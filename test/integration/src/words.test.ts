@@ -131,6 +131,21 @@ describeWith(['root', 'isolated', 'overlayfs', 'tmux'], 'words for people', () =
     expect((await warden('destroy', '--handle', 'kept')).status).toBe(0);
   });
 
+  it('run --disk is refused, and no container is left, where disk limits are off; limit_disk is silent as ever [behaviour 5 LimitDisk]', async () => {
+    const { status, stdout, stderr } = await warden('run', '--disk', '64m', '--', 'echo', 'unlimited');
+    expect([status, stdout]).toEqual([125, '']);
+    expect(stderr).toMatch(
+      /^run: --disk: disk limits are off in this daemon\nUNSUPPORTED: run it without --disk, or set server\.quota\.disk_quota_enabled: true .* warden doctor /,
+    );
+    expect(await client.list()).toEqual([]);
+    await using _box = await client.create({ handle: 'free' });
+    expect(await warden('limit_disk', '--handle', 'free', '--byte', '1000000')).toEqual({
+      status: 0,
+      stdout: '',
+      stderr: '',
+    });
+  });
+
   it('cp leaves set-user-id and set-group-id bits out, of files and directories, both ways; the sticky bit is kept [SECURITY F09]', async () => {
     await using box = await client.create({ handle: 'bits' });
     const place = path.join(suite.daemon.place.directory, 'bits');

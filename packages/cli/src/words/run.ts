@@ -2,7 +2,7 @@
 
 import path from 'node:path';
 import type { ClientContainer, ClientJob } from '@warden/client';
-import { type CreateSpec, isWardenError, type NetOutSpec } from '@warden/interface';
+import { type CreateSpec, isWardenError, type NetOutSpec, WardenError } from '@warden/interface';
 import { CommandError } from '../command-error.ts';
 import { parseEgress } from '../human/egress-text.ts';
 import { shown } from '../human/shown.ts';
@@ -60,7 +60,11 @@ export const run: Word = {
       text: 'A label, to find it by (ps --label).',
     },
     { name: 'memory', short: 'm', value: 'SIZE', text: 'Limit of memory, as 64m or 1g.' },
-    { name: 'disk', value: 'SIZE', text: 'Limit of what it writes to its disk.' },
+    {
+      name: 'disk',
+      value: 'SIZE',
+      text: 'Limit of what it writes to its disk. Refused where the daemon has disk limits off (warden doctor).',
+    },
     { name: 'cpu-shares', value: 'SHARES', text: 'Weight of its share of the processors.' },
     { name: 'grace-time', value: 'TIME', text: 'How long it lives when nobody is connected to it.' },
   ],
@@ -165,7 +169,7 @@ function bindMount(text: string): NonNullable<CreateSpec['bindMounts']>[number] 
 async function prepare(box: ClientContainer, wishes: Wishes, context: WordContext): Promise<void> {
   const { memory, diskBytes, shares, ports, egress } = wishes;
   if (memory !== undefined) await box.limitMemory(memory);
-  if (diskBytes !== undefined) await box.limitDisk({ blockHard: (diskBytes + 1023n) / 1024n });
+  if (diskBytes !== undefined) await limitDisk(box, diskBytes);
   if (shares !== undefined) await box.limitCpu(shares);
   for (const rule of egress) await box.netOut(rule);
   for (const wanted of ports) {
@@ -176,6 +180,20 @@ async function prepare(box: ClientContainer, wishes: Wishes, context: WordContex
 }
 
 /** One that is gone already is fine: the daemon or the container's own end was faster. */
+/** The original's daemon says nothing where it limits nothing; whoever runs foreign code by a limit has to know. Error: `UNSUPPORTED`. */
+async function limitDisk(box: ClientContainer, bytes: bigint): Promise<void> {
+  const inForce = await box.limitDisk({ blockHard: (bytes + 1023n) / 1024n });
+  if (inForce !== undefined) return;
+  throw new WardenError('UNSUPPORTED', 'run: --disk: disk limits are off in this daemon', {
+    fields: {
+      operation: 'limit disk',
+      object: '--disk',
+      advice:
+        'run it without --disk, or set server.quota.disk_quota_enabled: true in the configuration of the daemon; warden doctor tells which quota driver works on its host',
+    },
+  });
+}
+
 async function remove(box: ClientContainer): Promise<void> {
   try {
     await box.destroy();
