@@ -26,7 +26,8 @@ export const ERROR_CODES = {
   COMMAND_FAILED:
     'a program or hook that was started failed; the fields hold its exit status and last output',
   NATIVE_FAILED: 'a kernel call failed; the fields hold operation, object and errno',
-  FORBIDDEN: "the daemon's policy does not admit this; ask its operator, or connect as another user",
+  FORBIDDEN:
+    "the daemon's policy, or inside a container the permissions of a path, do not admit this; ask its operator, or do it as another user",
   UNAVAILABLE: 'the other side cannot be reached or is going away; connect again and repeat if it is safe',
   ABORTED: 'the caller gave up (AbortSignal); what had been started was ended',
   TIMEOUT: 'the operation did not end within its time limit; what had been started was ended',

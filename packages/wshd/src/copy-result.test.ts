@@ -32,8 +32,19 @@ describe('the result of warden-copy', () => {
         side: 'container',
         errno: 'EACCES',
         failures: 3,
+        advice: expect.stringContaining(
+          'vcap may not do this inside: do it as root inside (warden cp --privileged',
+        ),
       },
     });
+    // the host's side is the daemon's, and another errno is no matter of rights
+    for (const [number, side] of [
+      ['13', 'host'],
+      ['28', 'container'],
+    ] as const)
+      expect(
+        copyError(spec, failure('error', number, side, '1', 'open', '/x'), '').fields,
+      ).not.toHaveProperty('advice');
   });
 
   test('what the caller can correct is INVALID_SPEC', () => {

@@ -1,6 +1,7 @@
 /** What `warden-copy` says in the end, as an error that says what to do. */
 import { type CopySpec, decodeBytes, WardenError } from '@warden/interface';
 import { ERRNO_NAMES } from '@warden/native';
+import { adviceIfDenied } from './denied-inside.ts';
 
 /** The original's whole text; clients may look for it. */
 const PREFIX = 'command exited with failure';
@@ -71,6 +72,7 @@ export function copyError(
       side,
       errno,
       failures,
+      ...(side === 'container' && adviceIfDenied(errno, spec.user)),
       ...(complaint === '' ? {} : { stderr: complaint }),
     },
   });

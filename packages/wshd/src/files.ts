@@ -15,6 +15,7 @@ import {
 } from '@warden/interface';
 import { closeDescriptor, ERRNO_NAMES, makeSocketPair, spawnProcess } from '@warden/native';
 import type { CopyProgram } from './copy-program.ts';
+import { adviceIfDenied } from './denied-inside.ts';
 import { HelperProcess } from './helper-process.ts';
 import { InsideHelper } from './inside-helper.ts';
 
@@ -244,7 +245,7 @@ function component(bytes: Buffer): string {
   return decodeBytes(bytes);
 }
 
-function failure({ operation, path }: FileTask, payload: Buffer): WardenError {
+function failure({ operation, path, user }: FileTask, payload: Buffer): WardenError {
   const end = payload.indexOf(0, 4);
   if (end < 0) return nonsense('a failure that makes no sense');
   const number = payload.readInt32LE(0);
@@ -255,7 +256,7 @@ function failure({ operation, path }: FileTask, payload: Buffer): WardenError {
   const code = isDenied ? 'FORBIDDEN' : SPEC_ERRORS.has(errno) ? 'INVALID_SPEC' : 'NATIVE_FAILED';
   const where = step === operation && object === path ? '' : `${step} ${object}: `;
   return new WardenError(code, `${operation} ${path}: ${where}${errno}`, {
-    fields: { operation, step, object, errno },
+    fields: { operation, step, object, errno, ...adviceIfDenied(errno, user) },
   });
 }
 

@@ -146,6 +146,29 @@ describeWith(['root', 'isolated', 'overlayfs', 'tmux'], 'words for people', () =
     });
   });
 
+  it('cp says what to do about a permission inside', async () => {
+    await using box = await client.create({ handle: 'closed' });
+    await box.run('mkdir -m 700 /root/own', { check: true, privileged: true });
+    const file = path.join(suite.daemon.place.directory, 'closed');
+    fs.writeFileSync(file, 'x');
+    for (const words of [
+      [file, 'closed:/root/own/x'],
+      ['closed:/root/own/x', file],
+    ]) {
+      const { status, stderr } = await warden('cp', ...words);
+      expect([status, stderr]).toEqual([
+        125,
+        expect.stringMatching(
+          /EACCES\nFORBIDDEN: vcap may not .*warden cp --privileged.* permissions of the path there\n$/,
+        ),
+      ]);
+    }
+    expect((await warden('cp', '--privileged', file, 'closed:/root/')).status).toBe(0);
+    expect(
+      (await warden('copy_in', '--handle', 'closed', '--src_path', file, '--dst_path', '/root/')).stderr,
+    ).toMatch(/COMMAND_FAILED: vcap may not do this inside/);
+  });
+
   it('cp leaves set-user-id and set-group-id bits out, of files and directories, both ways; the sticky bit is kept [SECURITY F09]', async () => {
     await using box = await client.create({ handle: 'bits' });
     const place = path.join(suite.daemon.place.directory, 'bits');
