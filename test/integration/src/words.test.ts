@@ -146,6 +146,13 @@ describeWith(['root', 'isolated', 'overlayfs', 'tmux'], 'words for people', () =
     });
   });
 
+  it('the output limit ends a job in the foreground too, as its help says', async () => {
+    await using _box = await client.create({ handle: 'loud' });
+    const { status, stdout, stderr } = await warden('exec', 'loud', '--', 'yes');
+    expect([status, stderr]).toEqual([125, 'job ended: killed, it printed more than is kept for a job\n']);
+    expect(stdout.length).toBeGreaterThanOrEqual(10 * 1024 * 1024);
+  });
+
   it('cp says what to do about a permission inside', async () => {
     await using box = await client.create({ handle: 'closed' });
     await box.run('mkdir -m 700 /root/own', { check: true, privileged: true });

@@ -33,6 +33,10 @@ export const JOB_FLAGS: readonly Flag[] = [
   { name: 'raw', text: "Write the job's output to a terminal as it is, control characters included." },
 ];
 
+/** For the help of words that start a job. */
+export const OUTPUT_LIMIT_HELP =
+  "A job that prints more than the daemon keeps of one (10 MiB of both streams together, unless server.job_output_limit in its configuration says otherwise) is killed with all that it has started, also when its output is read all the time, and this program exits with 125. To print more, let it write to a file inside and fetch that by cp, or have the daemon's operator raise the limit, or lift it by job_output_limit: 0, for the jobs started from then on (wardend reloads it on SIGHUP).";
+
 /** How a job is to be started and followed. */
 export interface JobPlan {
   readonly spawn: ClientSpawnOptions;

@@ -1,7 +1,7 @@
 /** `warden exec`: a program in a container that is there. */
 import { writeOne } from '../human/write-answer.ts';
 import { Interruption } from '../jobs/signals.ts';
-import { followJob, JOB_FLAGS, planJob, startJob } from '../jobs/start-job.ts';
+import { followJob, JOB_FLAGS, OUTPUT_LIMIT_HELP, planJob, startJob } from '../jobs/start-job.ts';
 import type { Word } from './word.ts';
 
 /** See the file's head. */
@@ -11,6 +11,7 @@ export const exec: Word = {
   details: [
     'The program is started without a shell, so that its arguments arrive as they are. Without one, -it opens a shell and -i feeds a script to it.',
     "Ctrl-C, and other signals to this program, go to the job and all that it has started; the second one kills them. With -t every key is the job's, except those of --detach-keys.",
+    OUTPUT_LIMIT_HELP,
     'Exit status: that of the job; 128+n when signal n ended it, 124 when its time was over, 127 when there is no such program, 126 when it cannot be run, 125 when warden itself failed.',
   ],
   operands: [{ name: 'HANDLE', kind: 'handle' }],

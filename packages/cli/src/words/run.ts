@@ -9,7 +9,7 @@ import { shown } from '../human/shown.ts';
 import { parseDuration, parsePairs, parseSize, parseWhole } from '../human/units.ts';
 import { tell, writeOne } from '../human/write-answer.ts';
 import { Interruption } from '../jobs/signals.ts';
-import { followJob, JOB_FLAGS, planJob, startJob } from '../jobs/start-job.ts';
+import { followJob, JOB_FLAGS, OUTPUT_LIMIT_HELP, planJob, startJob } from '../jobs/start-job.ts';
 import type { Given } from './given.ts';
 import { type Published, parsePublished } from './published.ts';
 import type { Word, WordContext } from './word.ts';
@@ -21,6 +21,7 @@ export const run: Word = {
   details: [
     "With --rm the container is gone when the program has ended, or this program has, however it ends. Without it the container stays, and its name is told; once nobody is connected to it, it is destroyed after its grace time (--grace-time, by default the daemon's).",
     'Signals, -t and exit statuses are as with exec.',
+    OUTPUT_LIMIT_HELP,
     'The command of the original with the same name runs a script in a container that is there: it has --handle and --script, or stands behind --, as in: warden -- run --handle H --script S (warden -- run --help).',
   ],
   operands: [],
@@ -179,7 +180,6 @@ async function prepare(box: ClientContainer, wishes: Wishes, context: WordContex
   }
 }
 
-/** One that is gone already is fine: the daemon or the container's own end was faster. */
 /** The original's daemon says nothing where it limits nothing; whoever runs foreign code by a limit has to know. Error: `UNSUPPORTED`. */
 async function limitDisk(box: ClientContainer, bytes: bigint): Promise<void> {
   const inForce = await box.limitDisk({ blockHard: (bytes + 1023n) / 1024n });
@@ -194,6 +194,7 @@ async function limitDisk(box: ClientContainer, bytes: bigint): Promise<void> {
   });
 }
 
+/** One that is gone already is fine: the daemon or the container's own end was faster. */
 async function remove(box: ClientContainer): Promise<void> {
   try {
     await box.destroy();

@@ -239,6 +239,10 @@ describe('help', () => {
       expect(stdout).toMatch(/\nFlags:\n {2}[\s\S]+\nExamples:\n {2}warden |\nExamples:\n {2}\S/);
       if (!isForeign) expect((await capture([...name.split(' '), '--help'])).stdout).toBe(stdout);
     }
+    for (const name of ['run', 'exec'])
+      expect((await capture(['help', name])).stdout).toMatch(
+        /10 MiB[\s\S]* is killed[\s\S]*job_output_limit: 0/,
+      );
     expect((await capture(['image', '--help'])).stdout).toMatch(/^Usage: warden image ACTION/);
   });
 
