@@ -11,6 +11,7 @@ class SilentTask implements FileChannel {
     this.#close = resolve;
   });
 
+  // biome-ignore lint/correctness/useYield: it has nothing to say
   async *answers(): AsyncGenerator<FileAnswer, void, undefined> {
     await this.#closed;
     throw new Error('it ended without a word');
