@@ -7,6 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { connect, type WardenClient } from '@warden/client';
 import { makeDefaultRootfs } from '@warden/daemon';
+import { isWardenError } from '@warden/interface';
 import { assertIsolated } from './isolation.ts';
 import { patience } from './patience.ts';
 import { reapPlaces, registerPlace, sweepGroups } from './places.ts';
@@ -163,7 +164,17 @@ async function destroyAll(place: TestPlace): Promise<void> {
   await using client = await connect({ path: place.socket });
   const handles = await client.list();
   await Promise.allSettled(handles.map((handle) => client.container(handle).stop({ kill: true })));
-  await Promise.all(handles.map((handle) => client.container(handle).destroy()));
+  // one whose grace time is over goes by itself meanwhile
+  await Promise.all(
+    handles.map((handle) =>
+      client
+        .container(handle)
+        .destroy()
+        .catch((error: unknown) => {
+          if (!isWardenError(error, 'UNKNOWN_HANDLE')) throw error;
+        }),
+    ),
+  );
 }
 
 async function ready(child: ChildProcess, place: TestPlace, withinMs: number): Promise<void> {

@@ -7,8 +7,6 @@ import { makePlace } from './daemon.ts';
 import { cgroupParents, processesOf, reapPlaces, registerPlace } from './places.ts';
 import { describeWith } from './requires.ts';
 
-const REGISTRY = '/tmp/warden-test-places';
-
 /** A place as a run leaves it: a directory, a group, and a process in there. */
 async function leave(name: string): Promise<{ directory: string; pid: number }> {
   const directory = fs.mkdtempSync('/tmp/warden-test-places-test-');
@@ -30,21 +28,23 @@ describeWith(['root', 'isolated', 'cgroup-v1-memory'], 'places of test daemons',
     const gone = `warden-t${process.pid}-gone`;
     const kept = `warden-t${process.pid}-kept`;
     const [left, own] = [await leave(gone), await leave(kept)];
-    const forget = registerPlace({ name: kept, directory: own.directory });
+    // others, who begin at this moment, would reap what is in that of all
+    const registry = fs.mkdtempSync('/tmp/warden-test-places-of-');
+    const forget = registerPlace({ name: kept, directory: own.directory }, registry);
     // what a process that has ended would have written
     const { pid: ended } = spawnSync('true');
     const entry = { name: gone, directory: left.directory, pid: ended, birth: 'an earlier boot 1' };
-    fs.writeFileSync(path.join(REGISTRY, `${gone}.json`), JSON.stringify(entry));
+    fs.writeFileSync(path.join(registry, `${gone}.json`), JSON.stringify(entry));
     try {
       expect(processesOf({ name: gone, depot: path.join(left.directory, 'depot') })).toEqual([
         String(left.pid),
       ]);
-      const reaped = await reapPlaces();
+      const reaped = await reapPlaces(registry);
       expect(reaped).toContain(gone);
       expect(reaped).not.toContain(kept);
       expect(fs.existsSync(left.directory)).toBe(false);
       expect(cgroupParents(gone)).toEqual([]);
-      expect(fs.existsSync(path.join(REGISTRY, `${gone}.json`))).toBe(false);
+      expect(fs.existsSync(path.join(registry, `${gone}.json`))).toBe(false);
       expect(fs.existsSync(own.directory)).toBe(true);
       expect(cgroupParents(kept)).toHaveLength(1);
       expect(processesOf({ name: kept, depot: path.join(own.directory, 'depot') })).toEqual([
@@ -52,10 +52,11 @@ describeWith(['root', 'isolated', 'cgroup-v1-memory'], 'places of test daemons',
       ]);
     } finally {
       // as if this process had ended, too
-      const file = path.join(REGISTRY, `${kept}.json`);
+      const file = path.join(registry, `${kept}.json`);
       fs.writeFileSync(file, JSON.stringify({ ...entry, name: kept, directory: own.directory }));
-      await reapPlaces();
+      await reapPlaces(registry);
       forget();
+      fs.rmSync(registry, { recursive: true });
     }
     expect(fs.existsSync(own.directory)).toBe(false);
     expect(cgroupParents(kept)).toEqual([]);

@@ -17,9 +17,12 @@ interface Entry {
 }
 
 /** Notes a place as this process's. The answer takes the note back. */
-export function registerPlace(place: { readonly name: string; readonly directory: string }): () => void {
-  fs.mkdirSync(REGISTRY, { recursive: true, mode: 0o700 });
-  const file = path.join(REGISTRY, `${place.name}.json`);
+export function registerPlace(
+  place: { readonly name: string; readonly directory: string },
+  registry: string = REGISTRY,
+): () => void {
+  fs.mkdirSync(registry, { recursive: true, mode: 0o700 });
+  const file = path.join(registry, `${place.name}.json`);
   const { pid } = process;
   const entry: Entry = { name: place.name, directory: place.directory, pid, birth: birthOf(pid)! };
   fs.writeFileSync(`${file}.new`, JSON.stringify(entry));
@@ -28,15 +31,15 @@ export function registerPlace(place: { readonly name: string; readonly directory
 }
 
 /** Removes what runs that are no more have left: processes, groups, directories. Answers the names of their places. */
-export async function reapPlaces(): Promise<readonly string[]> {
+export async function reapPlaces(registry: string = REGISTRY): Promise<readonly string[]> {
   const reaped: string[] = [];
-  for (const file of listing(REGISTRY).filter((name) => name.endsWith('.json'))) {
-    const entry = readEntry(path.join(REGISTRY, file));
+  for (const file of listing(registry).filter((name) => name.endsWith('.json'))) {
+    const entry = readEntry(path.join(registry, file));
     if (entry === undefined || birthOf(entry.pid) === entry.birth) continue;
     for (const pid of processesOf({ name: entry.name, depot: path.join(entry.directory, 'depot') })) end(pid);
     await sweepGroups(entry.name);
     fs.rmSync(entry.directory, { recursive: true, force: true, maxRetries: 10 });
-    fs.rmSync(path.join(REGISTRY, file), { force: true });
+    fs.rmSync(path.join(registry, file), { force: true });
     reaped.push(entry.name);
   }
   return reaped;
