@@ -255,9 +255,11 @@ describe('the numbers', () => {
     await expect.poll(() => statusOf(page).times.length, { timeout: 20_000 }).toBeGreaterThan(0);
     const durations: number[] = [];
     for (let at = 0; at < 41; at++) {
-      const begun = performance.now();
+      // of processor time: a busy machine gives it to others meanwhile
+      const begun = process.cpuUsage();
       const { body } = ask(page, `/page/status.json?order=memory&down=1&find=box&count=100&from=${at}`)!;
-      durations.push(performance.now() - begun);
+      const { user, system } = process.cpuUsage(begun);
+      durations.push((user + system) / 1_000);
       expect(body.length).toBeLessThan(300_000);
     }
     durations.sort((one, other) => one - other);

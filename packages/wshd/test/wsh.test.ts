@@ -39,6 +39,11 @@ while True:
 if b'kill me' in out:
     os.kill(pid, 15)
     done, status = os.waitpid(pid, 0)
+# it may have ended before what it said was read
+os.set_blocking(master, False)
+try:
+    while True: out += os.read(master, 4096)
+except BlockingIOError: pass
 print(out.decode(errors='replace'))
 print('restored' if termios.tcgetattr(slave) == before else 'left raw')
 print('status', status)
