@@ -14,10 +14,10 @@ import { countEnd } from './statistics.ts';
 /** The original's event texts. */
 const OUTPUT_EVENT = 'command exceeded maximum output';
 
-/** Takes `init` into use. */
+/** Takes `init` into use, with what it brings. */
 export function attachInit(engine: Engine, container: ManagedContainer, init: Init): void {
   container.init = init;
-  takeOverJobs(engine, container, init);
+  if (init.recoveredJobs.length > 0) takeOverJobs(engine, container, init);
   void init.closed.then(() => {
     if (container.init !== init) return;
     container.isInitLost = true;
@@ -32,19 +32,22 @@ export function attachInit(engine: Engine, container: ManagedContainer, init: In
   });
 }
 
-/** Jobs of an earlier daemon. What is on disk of others is of no use any more. */
-function takeOverJobs(engine: Engine, container: ManagedContainer, init: Init): void {
+/** Jobs of an earlier daemon that its init does not know any more: what is recorded and on disk of them is of no use. */
+export function forgetStaleJobs(engine: Engine, container: ManagedContainer, init: Init): void {
   const { record } = container;
   const ids = new Set(init.recoveredJobs.map(({ id }) => id));
   for (const id of record.jobs.keys()) if (!ids.has(id)) record.jobs.delete(id);
   removeStaleJobs(engine, container, ids);
+}
+
+/** Jobs of an earlier daemon. */
+function takeOverJobs(engine: Engine, container: ManagedContainer, init: Init): void {
+  const { record } = container;
   for (const job of init.recoveredJobs) {
     adoptJob(engine, container, init, { job, note: record.jobs.get(job.id), isRecovered: true });
   }
   // behind what each job does with what init has kept
-  if (ids.size > 0) {
-    queueMicrotask(() => acknowledge(engine, container, init));
-  }
+  queueMicrotask(() => acknowledge(engine, container, init));
 }
 
 /** Without it, init keeps everything for another daemon, which is no harm. */

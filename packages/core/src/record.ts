@@ -276,7 +276,7 @@ export function writeRecord(directory: string, record: ContainerRecord, options:
   const { failpoints, durable } = options;
   try {
     writeBeside(beside, Buffer.from(serializeRecord(record)), options);
-    letGoLater(file);
+    if (record.state !== 'born') letGoLater(file); // the intent replaces nothing
     fs.renameSync(beside, file);
     failpoints.passSync('record.rename');
     if (!durable) return;
@@ -300,10 +300,9 @@ export function writeRecord(directory: string, record: ContainerRecord, options:
 function letGoLater(file: string): void {
   const replaced = `${file}.old`;
   try {
-    if (!fs.existsSync(file)) return;
     fs.linkSync(file, replaced);
   } catch {
-    // there is such a name still, or this file system knows no second one: the file goes at once
+    // there is such a name still, this file system knows no second one, or nothing is replaced: the file goes at once
   }
   setImmediate(() => fs.unlink(replaced, () => {}));
 }

@@ -9,7 +9,7 @@ import { KILL_TIMEOUT_MS, releaseDrivers, removeDirectory } from './destroy.ts';
 import { type Engine, networkSpecOf, poolUsage, returnToPools, trySave } from './engine.ts';
 import { killInit } from './frozen.ts';
 import { armGraceTime } from './grace-time.ts';
-import { attachInit } from './init-connection.ts';
+import { attachInit, forgetStaleJobs } from './init-connection.ts';
 import { watchOutOfMemory } from './limits.ts';
 import { pauseContainer } from './pause.ts';
 import { quarantine, setAside } from './quarantine.ts';
@@ -256,6 +256,7 @@ async function takeOver(
   await failpoints.pass('recover.limits');
   engine.containers.set(record.handle, container);
   await failpoints.pass('recover.register');
+  forgetStaleJobs(engine, container, init);
   attachInit(engine, container, init);
   await failpoints.pass('recover.jobs');
   // mostly it says all of this already; a full disk is no reason to give a living container up
