@@ -14,10 +14,14 @@ const TEXTS: Readonly<Record<Exclude<ExitVerdict['reason'], 'exited' | 'signal'>
 
 /** A line for standard error; nothing for a plain exit, whose status says it all. */
 export function exitText(verdict: ExitVerdict | undefined): string | undefined {
+  const text = endedText(verdict);
+  return text === undefined ? undefined : `job ended: ${text}\n`;
+}
+
+/** The same without the beginning of the line. */
+export function endedText(verdict: ExitVerdict | undefined): string | undefined {
   if (verdict === undefined || verdict.reason === 'exited') return undefined;
-  const text =
-    verdict.reason === 'signal' ? `killed by ${signalName(verdict.signal)}` : TEXTS[verdict.reason];
-  return `job ended: ${text}\n`;
+  return verdict.reason === 'signal' ? `killed by ${signalName(verdict.signal)}` : TEXTS[verdict.reason];
 }
 
 function signalName(signal: number): string {

@@ -9,6 +9,7 @@ import {
   type CpuStat,
   type DiskLimitSpec,
   type DiskStat,
+  type EndedJob,
   EVENT_TYPES,
   type ExitVerdict,
   type JobEnd,
@@ -25,6 +26,7 @@ import {
   type WardenMetrics,
 } from '@warden/interface';
 import type {
+  EndedJob as EndedJobMessage,
   EventsResponse,
   InfoReport,
   InfoResponse,
@@ -63,7 +65,14 @@ export function containerInfo(answer: InfoResponse | undefined): ContainerInfo {
       : { properties: propertiesOf(answer.properties) }),
     ...(answer?.paused === true && { paused: true }),
     ...(answer?.ports !== undefined && answer.ports.length > 0 && { ports: answer.ports.map(portMapping) }),
+    ...(answer?.ended_jobs !== undefined &&
+      answer.ended_jobs.length > 0 && { endedJobs: answer.ended_jobs.map(endedJob) }),
   };
+}
+
+function endedJob(message: EndedJobMessage): EndedJob {
+  const { job_id, exit_status = UNKNOWN_EXIT_STATUS } = message;
+  return { id: job_id, exitStatus: exit_status, verdict: exitVerdict(message) };
 }
 
 /** A port of the host that leads into a container. */

@@ -238,6 +238,26 @@ describe('jobs (spec behaviour.md 6)', () => {
     await expect(job.kill()).rejects.toMatchObject({ code: 'UNKNOWN_JOB' });
   });
 
+  it('are told of when they have ended, until their results are taken', async () => {
+    const box = await warden.create();
+    const running = await box.spawn(script({ forever: true }));
+    expect(await box.info()).not.toHaveProperty('endedJobs');
+    const [first, second] = [await box.spawn(script({ status: 3 })), await box.spawn(script({}))];
+    await expect.poll(async () => (await box.info()).jobIds).toEqual([running.id]);
+    const verdict = { reason: 'exited' };
+    const ended = [
+      { id: first.id, exitStatus: 3, verdict },
+      { id: second.id, exitStatus: 0, verdict },
+    ];
+    expect((await box.info()).endedJobs).toEqual(ended);
+    const [report] = await warden.infoMany({ handles: [box.handle] });
+    expect(report?.info?.endedJobs).toEqual(ended);
+    expect((await first.link()).info).not.toHaveProperty('endedJobs');
+    expect((await box.info()).endedJobs).toEqual(ended.slice(1));
+    await second.link();
+    expect(await box.info()).not.toHaveProperty('endedJobs');
+  });
+
   it('have ids of their own across containers', async () => {
     const [first, second] = [await warden.create(), await warden.create()];
     const ids = [

@@ -1,7 +1,8 @@
 /** Info: facts about a container at one moment (spec behaviour.md 5, Info). */
-import type { ContainerInfo, OpenStatistics } from '@warden/interface';
+import { type ContainerInfo, type EndedJob, MAX_ENDED_JOBS, type OpenStatistics } from '@warden/interface';
 import { ifSupported, type ManagedContainer, unknownHandle } from './container.ts';
 import { type Engine, networkSpecOf } from './engine.ts';
+import type { ManagedJob } from './job.ts';
 import { isPlain } from './plain.ts';
 
 /** Facts with all statistics the drivers have; `open` are those that somebody has opened. Errors: the failure texts of the drivers. */
@@ -39,15 +40,31 @@ export async function containerInfo(
   };
 }
 
-/** As {@link containerInfo}; of a container whose parts are just being taken away, what is left to say. Errors: `UNKNOWN_HANDLE` when it is gone. */
+/**
+ * As {@link containerInfo}, with the jobs whose result nobody has taken; of a container whose parts are just being taken away, what is left to say.
+ * Errors: `UNKNOWN_HANDLE` when it is gone.
+ */
 export async function currentInfo(engine: Engine, container: ManagedContainer): Promise<ContainerInfo> {
   try {
-    return await containerInfo(engine, container);
+    const info = await containerInfo(engine, container);
+    const endedJobs = endedJobsOf(container.jobs.values());
+    return endedJobs.length === 0 ? info : { ...info, endedJobs };
   } catch (error) {
     if (container.isDestroyed) throw unknownHandle(container.handle);
     if (!container.destroying) throw error;
     return basicInfo(container);
   }
+}
+
+/**
+ * Those whose result waits, the latest at most. Not in the info at a job's end: whoever runs a thousand jobs and forgets them would get a thousand with each
+ * answer.
+ */
+export function endedJobsOf(jobs: Iterable<Pick<ManagedJob, 'id' | 'outcome'>>): readonly EndedJob[] {
+  return [...jobs]
+    .flatMap(({ id, outcome }) => (outcome === undefined ? [] : [{ id, ...outcome }]))
+    .sort((one, other) => one.id - other.id)
+    .slice(-MAX_ENDED_JOBS);
 }
 
 /** What is known without asking anybody. */

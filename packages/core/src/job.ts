@@ -105,6 +105,7 @@ export class ManagedJob {
   #vigil: NodeJS.Timeout | undefined;
   #end: (outcome: JobOutcome) => void = () => {};
   #isTimedOut = false;
+  #outcome: JobOutcome | undefined;
   #abandon: (error: WardenError) => void = () => {};
   #hasEnded = false;
   #isPutAway = false;
@@ -148,6 +149,11 @@ export class ManagedJob {
 
   get hasEnded(): boolean {
     return this.#hasEnded;
+  }
+
+  /** How it ended; `undefined`: it runs, or the daemon has let go of it. */
+  get outcome(): JobOutcome | undefined {
+    return this.#outcome;
   }
 
   /** Signals the process or its whole tree. An ended job is success. */
@@ -224,7 +230,8 @@ export class ManagedJob {
     this.#putAway();
     this.#spool?.close();
     for (const tap of this.#taps) tap.end(this.#options.job.exited);
-    this.#end({ exitStatus, verdict });
+    this.#outcome = { exitStatus, verdict };
+    this.#end(this.#outcome);
   }
 
   #letGo(cause: unknown): void {

@@ -111,6 +111,7 @@ export type {
   DiskStat,
   ExitVerdict,
   Job,
+  EndedJob,
   JobEnd,
   JobResult,
   MemoryStat,
@@ -129,4 +130,4 @@ export type {
   Warden,
   WardenHost,
 } from './warden.ts';
-export { MEMORY_STAT_KEYS, PROPERTY_LIMITS, RESOURCE_NAMES } from './warden.ts';
+export { MAX_ENDED_JOBS, MEMORY_STAT_KEYS, PROPERTY_LIMITS, RESOURCE_NAMES } from './warden.ts';

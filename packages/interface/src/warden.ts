@@ -320,6 +320,20 @@ export interface BandwidthStat {
   readonly outBurst: bigint;
 }
 
+/** A job that has terminated and whose result nobody has taken yet. */
+export interface EndedJob {
+  readonly id: number;
+  /** As in {@link JobEnd}. */
+  readonly exitStatus: number;
+  /**
+   * As in {@link JobEnd}, and as the event of its end told it: whether the disk limit was to blame is found out by whoever takes the result. `undefined`: not told.
+   */
+  readonly verdict?: ExitVerdict | undefined;
+}
+
+/** How many ended jobs an info tells of at most: those that were started last. */
+export const MAX_ENDED_JOBS = 1_000;
+
 /** Facts about a container at one moment. */
 export interface ContainerInfo {
   readonly state: ContainerState;
@@ -337,6 +351,11 @@ export interface ContainerInfo {
   readonly pressureStat?: PressureStat;
   /** Jobs that have not terminated. */
   readonly jobIds: readonly number[];
+  /**
+   * Jobs that have terminated and whose result waits for somebody to take it by `link`, `stream` or `result`, in the order of their numbers, at most {@link MAX_ENDED_JOBS}.
+   * Absent: none. Not in the info that comes with a job's end. (An extension.)
+   */
+  readonly endedJobs?: readonly EndedJob[];
   /** What its confinement lacks, by the operator's will; absent: nothing. (An extension: the original's daemon tells nothing.) */
   readonly unsafe?: readonly string[];
   /** Absent: none. (An extension.) */

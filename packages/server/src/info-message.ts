@@ -1,6 +1,7 @@
 /** `ContainerInfo` as the wire's `InfoResponse`. */
 import type { ContainerInfo, ResourcePressure } from '@warden/interface';
 import type { InfoResponse, ResourcePressure as PressureMessage } from '@warden/protocol';
+import { endMessage } from './end-message.ts';
 import { portMessage } from './net-rules-message.ts';
 
 /** Lists that are empty are absent on the wire by themselves. */
@@ -30,6 +31,9 @@ export function infoMessage(info: ContainerInfo): InfoResponse {
     }),
     ...(info.paused && { paused: true }),
     ...(info.ports && { ports: info.ports.map(portMessage) }),
+    ...(info.endedJobs && {
+      ended_jobs: info.endedJobs.map((job) => ({ job_id: job.id, ...endMessage(job) })),
+    }),
     ...(pressureStat && {
       pressure_stat: {
         cpu: pressureMessage(pressureStat.cpu),

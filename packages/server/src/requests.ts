@@ -3,7 +3,6 @@ import {
   type BindMountSpec,
   type CreateSpec,
   isWardenError,
-  type JobEnd,
   type JobResult,
   type ResourceLimits,
   type SpawnOptions,
@@ -33,6 +32,7 @@ import {
   type StreamResponse,
 } from '@warden/protocol';
 import { diskLimitMessage, diskLimitSpec } from './disk-limits.ts';
+import { endMessage } from './end-message.ts';
 import { commandOptions, EXTENSION_HANDLERS, propertiesOf } from './extension-requests.ts';
 import type { Handler, RequestContext } from './handler.ts';
 import { IMAGE_HANDLERS } from './image-requests.ts';
@@ -177,21 +177,6 @@ function resultMessage(result: JobResult): RunResponse {
     stdout: result.stdout,
     stderr: result.stderr,
     info: infoMessage(result.info),
-  };
-}
-
-/** What says more than a status is left out where the status says it all: those answers are, byte for byte, the original's. */
-function endMessage({
-  exitStatus,
-  verdict,
-}: JobEnd): Pick<RunResponse, 'exit_status' | 'exit_reason' | 'exit_signal'> {
-  if (verdict === undefined || (verdict.reason === 'exited' && exitStatus !== 255))
-    return { exit_status: exitStatus };
-  const signal = 'signal' in verdict ? verdict.signal : undefined;
-  return {
-    exit_status: exitStatus,
-    exit_reason: verdict.reason,
-    ...(signal === undefined ? {} : { exit_signal: signal }),
   };
 }
 

@@ -150,6 +150,34 @@ const MAPPINGS: readonly Mapping[] = [
     response: {},
   },
   {
+    what: 'Info with ended jobs',
+    type: 'Info',
+    request: { handle: 'h' },
+    program: {
+      container: {
+        info: async () => ({
+          ...JOB_INFO,
+          endedJobs: [
+            { id: 1, exitStatus: 0, verdict: { reason: 'exited' } },
+            { id: 2, exitStatus: 255, verdict: { reason: 'exited' } },
+            { id: 3, exitStatus: 255, verdict: { reason: 'signal', signal: 9 } },
+            { id: 4, exitStatus: 255 },
+          ],
+        }),
+      },
+    },
+    call: { method: 'info', args: [] },
+    response: {
+      ...JOB_INFO_MESSAGE,
+      ended_jobs: [
+        { job_id: 1, exit_status: 0 },
+        { job_id: 2, exit_status: 255, exit_reason: 'exited' },
+        { job_id: 3, exit_status: 255, exit_reason: 'signal', exit_signal: 9 },
+        { job_id: 4, exit_status: 255 },
+      ],
+    },
+  },
+  {
     what: 'Info',
     type: 'Info',
     request: { handle: 'h' },

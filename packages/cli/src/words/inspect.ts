@@ -1,5 +1,6 @@
 /** `warden inspect`: everything about some containers. */
-import type { ContainerInfo, ContainerReport } from '@warden/interface';
+import type { ContainerInfo, ContainerReport, EndedJob } from '@warden/interface';
+import { endedText } from '../exit-text.ts';
 import { shown } from '../human/shown.ts';
 import { painter } from '../human/style.ts';
 import { sizeText } from '../human/units.ts';
@@ -11,8 +12,9 @@ import type { Word } from './word.ts';
 /** See the file's head. */
 export const inspect: Word = {
   name: 'inspect',
-  summary: 'Show everything that is known of containers.',
+  summary: 'Show everything that is known of containers, and of their jobs.',
   details: [
+    'A job that has ended is listed, with how it ended, until its result is taken: by warden logs -f HANDLE JOB, by link or by stream. At most the 1000 that were started last are.',
     'JSON has the names of ContainerReport of @warden/interface; 64-bit numbers are strings. Containers that are not there are told on standard error; the exit status is then 125.',
   ],
   operands: [{ name: 'HANDLE', kind: 'handle', isRest: true }],
@@ -68,6 +70,7 @@ function factsOf(info: ContainerInfo): readonly Fact[] {
     ),
     ...optional('directory', info.containerPath),
     ['running jobs', info.jobIds.length === 0 ? 'none' : info.jobIds.map((id) => `no. ${id}`).join(', ')],
+    ...(info.endedJobs ?? []).map((job): Fact => ['ended job', endedJobText(job)]),
     ...optional('unsafe', info.unsafe?.join(', ')),
     ...size('memory', memoryStat?.total_rss ?? memoryStat?.rss),
     ...size('file cache', memoryStat?.total_cache ?? memoryStat?.cache),
@@ -84,6 +87,10 @@ function factsOf(info: ContainerInfo): readonly Fact[] {
     ),
     ...Object.entries(properties).map(([name, value]): Fact => [`label`, `${name}=${value}`]),
   ];
+}
+
+function endedJobText({ id, exitStatus, verdict }: EndedJob): string {
+  return `no. ${id}, ${endedText(verdict) ?? `exit status ${exitStatus}`}`;
 }
 
 function optional(name: string, value: string | undefined): readonly Fact[] {

@@ -1,5 +1,5 @@
 /** `warden ps`: the containers there are. */
-import type { ContainerInfo, ContainerReport } from '@warden/interface';
+import { type ContainerInfo, type ContainerReport, MAX_ENDED_JOBS } from '@warden/interface';
 import { columns } from '../human/columns.ts';
 import { shown } from '../human/shown.ts';
 import { painter, type Tone } from '../human/style.ts';
@@ -64,7 +64,7 @@ function table(
       stateCell(info, error?.code),
       info?.containerIp ?? '-',
       memoryOf(info) === undefined ? '-' : sizeText(memoryOf(info)!),
-      info === undefined ? '-' : String(info.jobIds.length),
+      jobsCell(info),
       labelsOf(info),
     ]),
     { paint: painter(terminal) },
@@ -80,6 +80,14 @@ export function stateCell(
   if (info.events.includes('out of memory')) return { text: `${info.state}, out of memory`, tone: 'bad' };
   if (info.paused === true) return { text: 'paused', tone: 'warning' };
   return { text: info.state, tone: info.state === 'active' ? 'good' : 'quiet' };
+}
+
+/** How many run, and of how many the result waits to be taken. */
+function jobsCell(info: ContainerInfo | undefined): string {
+  if (info === undefined) return '-';
+  const { jobIds, endedJobs = [] } = info;
+  const ended = `${endedJobs.length}${endedJobs.length === MAX_ENDED_JOBS ? '+' : ''} ended`;
+  return endedJobs.length === 0 ? String(jobIds.length) : `${jobIds.length}, ${ended}`;
 }
 
 /** What its processes have in memory, without the cache of files; cgroup v2 and v1 alike. */

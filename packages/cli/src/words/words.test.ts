@@ -206,6 +206,44 @@ describe('ps and inspect', () => {
     expect((await warden(fake, ['ps', '--jsonl'])).stdout.trim().split('\n')).toHaveLength(2);
   });
 
+  it('tell which jobs have ended, and how, until their results are taken', async () => {
+    await make('box');
+    await using client = await fake.connect();
+    const box = client.container('box');
+    const [running, killed] = [
+      await box.spawn('', { argv: ['sleep', '1000'] }),
+      await box.spawn('', { argv: ['sleep', '1000'] }),
+    ];
+    expect((await warden(fake, ['inspect', 'box'])).stdout).not.toContain('ended');
+    await killed.kill({ signal: 9 });
+    const failed = await box.spawn('', { argv: ['false'] });
+    await expect.poll(async () => (await warden(fake, ['ps'])).stdout).toMatch(/ 1, 2 ended/);
+    const { stdout } = await warden(fake, ['inspect', 'box']);
+    expect(stdout).toMatch(new RegExp(`  running jobs +no. ${running.id}\n`));
+    expect(stdout).toMatch(
+      new RegExp(
+        `  ended job +no. ${killed.id}, killed by signal 9 \\(SIGKILL\\)\n  ended job +no. ${failed.id}, exit status 1\n`,
+      ),
+    );
+    expect(JSON.parse((await warden(fake, ['inspect', 'box', '--json'])).stdout)).toMatchObject([
+      {
+        info: {
+          jobIds: [running.id],
+          endedJobs: [
+            { id: killed.id, exitStatus: 255, verdict: { reason: 'signal', signal: 9 } },
+            { id: failed.id, exitStatus: 1, verdict: { reason: 'exited' } },
+          ],
+        },
+      },
+    ]);
+    await Promise.all([killed.link(), failed.link()]);
+    expect((await warden(fake, ['ps'])).stdout).not.toContain('ended');
+    await running.kill();
+    await expect
+      .poll(async () => (await warden(fake, ['logs', 'box'])).stderr)
+      .toMatch(new RegExp(`^no job runs in box, ${running.id} ended: name one\n`));
+  });
+
   it('tell everything of some, and which are not there', async () => {
     await make('one', { app: 'web' });
     const { status, stdout, stderr } = await warden(fake, ['inspect', 'one', 'none']);

@@ -250,6 +250,23 @@ const JOBS: readonly ContractCase[] = [
     await job.kill({ signal: 10 });
     assert.deepEqual((await job.link()).verdict, { reason: 'signal', signal: 10 });
   }),
+  inContainer('tells which jobs have ended, and how, until their results are taken', async (box, warden) => {
+    const job = await box.spawn('', { argv: ['false'] });
+    const killed = await box.spawn('', { argv: ['sleep', '1000'] });
+    await killed.kill({ signal: 10 });
+    await until(async () => (await box.info()).endedJobs?.length === 2, 'the end of both');
+    const ended = [
+      { id: job.id, exitStatus: 1, verdict: { reason: 'exited' } },
+      { id: killed.id, exitStatus: 255, verdict: { reason: 'signal', signal: 10 } },
+    ];
+    assert.deepEqual((await box.info()).endedJobs, ended);
+    const [report] = await warden.infoMany({ handles: [box.handle] });
+    assert.deepEqual(report?.info?.endedJobs, ended);
+    assert.ok(!('endedJobs' in (await job.link()).info), 'the info with an end tells the state then');
+    assert.deepEqual((await box.info()).endedJobs, ended.slice(1));
+    await killed.link();
+    assert.ok(!('endedJobs' in (await box.info())), 'nothing waits any more');
+  }),
   inContainer('kills at a time limit, and on abort', async (box) => {
     await refused(box.exec(['sleep', '1000'], { timeoutMs: 50 }), 'TIMEOUT', 'a slow run');
     const giveUp = new AbortController();

@@ -34,6 +34,7 @@ export class FakeJob {
   readonly output: { readonly stream: 'stdout' | 'stderr'; readonly data: Uint8Array }[] = [];
   readonly ended: Promise<FakeEnd>;
   hasEnded = false;
+  end: FakeEnd | undefined;
   /** Each piece goes to one stream, and one at a time. */
   readonly isLive: boolean;
   isStreamed = false;
@@ -156,6 +157,7 @@ export class FakeJob {
   #finish(end: FakeEnd): void {
     if (this.hasEnded) return;
     this.hasEnded = true;
+    this.end = end;
     this.#killed.abort();
     this.#resolve(end);
     this.#tell();

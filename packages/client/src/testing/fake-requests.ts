@@ -64,7 +64,7 @@ export const FAKE_HANDLERS: Readonly<Record<number, FakeHandler>> = {
     await call.daemon.destroy(find(call, handle));
     return {};
   },
-  [MessageType.Info]: (call, { handle }: LinkRequest) => fakeInfo(find(call, handle)),
+  [MessageType.Info]: (call, { handle }: LinkRequest) => fakeCurrentInfo(find(call, handle)),
   [MessageType.Spawn]: (call, request: SpawnRequest) => ({ job_id: spawn(call, request).id }),
   [MessageType.Run]: async (call, request: RunRequest) => result(call, request.handle, spawn(call, request)),
   [MessageType.Link]: (call, { handle, job_id }: LinkRequest) =>
@@ -178,6 +178,16 @@ export function find({ daemon, session }: FakeCall, handle: string): FakeContain
 }
 
 /** What an Info answers. */
+export function fakeCurrentInfo(container: FakeContainer): InfoResponse {
+  return {
+    ...fakeInfo(container),
+    ended_jobs: [...container.jobs.values()].flatMap(({ id, end }) =>
+      end === undefined ? [] : [{ job_id: id, ...endFields(end) }],
+    ),
+  };
+}
+
+/** What comes with a job's end. */
 export function fakeInfo(container: FakeContainer): InfoResponse {
   const { bandwidth } = container.limits;
   return {

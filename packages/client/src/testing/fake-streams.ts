@@ -20,7 +20,7 @@ import {
 import { propertiesOf } from '../answer-values.ts';
 import type { FakeContainer } from './fake-daemon.ts';
 import type { FakeJob } from './fake-job.ts';
-import { endFields, type FakeCall, fakeInfo, find, has } from './fake-requests.ts';
+import { endFields, type FakeCall, fakeCurrentInfo, fakeInfo, find, has } from './fake-requests.ts';
 import { wakeUp } from './wake-up.ts';
 
 const PIECE_BYTES = 65_536;
@@ -86,7 +86,7 @@ async function* infoMany(
   yield {
     reports: all.map((handle) => {
       try {
-        return { handle, info: fakeInfo(daemon.find(handle)) };
+        return { handle, info: fakeCurrentInfo(daemon.find(handle)) };
       } catch (error) {
         const { code, message } = toWardenError(error);
         return { handle, error_code: code, error_message: message };

@@ -6,6 +6,7 @@ import {
   BindMount,
   CpuStat,
   DiskStat,
+  EndedJob,
   MemoryStat,
   PressureStat,
   Property,
@@ -120,6 +121,8 @@ export interface InfoResponse {
   readonly paused?: boolean | undefined;
   /** Extension: ports of the host that lead into it, in the order in which they were published. */
   readonly ports?: readonly PublishedPort[] | undefined;
+  /** Extension: jobs that have terminated and whose result nobody has taken, in answers of Info and InfoMany. */
+  readonly ended_jobs?: readonly EndedJob[] | undefined;
 }
 /** The fields of {@link InfoResponse} for the codec. */
 export const InfoResponse: MessageDescriptor<InfoResponse> = message(
@@ -139,4 +142,5 @@ export const InfoResponse: MessageDescriptor<InfoResponse> = message(
   repeated(1003, 'properties', 'message', { message: Property }),
   optional(1004, 'paused', 'bool'),
   repeated(1005, 'ports', 'message', { message: PublishedPort }),
+  repeated(1006, 'ended_jobs', 'message', { message: EndedJob }),
 );

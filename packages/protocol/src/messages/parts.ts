@@ -190,6 +190,23 @@ export const PublishedPort: MessageDescriptor<PublishedPort> = message(
   required(2, 'container_port', 'uint32'),
 );
 
+/** Extension: a job that has ended and whose result nobody has taken. */
+export interface EndedJob {
+  readonly job_id: number;
+  readonly exit_status?: number | undefined;
+  /** As in `LinkResponse`. */
+  readonly exit_reason?: string | undefined;
+  readonly exit_signal?: number | undefined;
+}
+/** The fields of {@link EndedJob} for the codec. */
+export const EndedJob: MessageDescriptor<EndedJob> = message(
+  'EndedJob',
+  required(1, 'job_id', 'uint32'),
+  optional(2, 'exit_status', 'uint32'),
+  optional(3, 'exit_reason', 'string'),
+  optional(4, 'exit_signal', 'uint32'),
+);
+
 /** Extension: size of a terminal. */
 export interface TerminalSize {
   readonly rows: number;
