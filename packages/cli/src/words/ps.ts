@@ -1,12 +1,13 @@
 /** `warden ps`: the containers there are. */
 import { type ContainerInfo, type ContainerReport, MAX_ENDED_JOBS } from '@warden/interface';
+import { CommandError } from '../command-error.ts';
 import { columns } from '../human/columns.ts';
 import { shown } from '../human/shown.ts';
 import { painter, type Tone } from '../human/style.ts';
 import { parsePairs, sizeText } from '../human/units.ts';
-import { writeList } from '../human/write-answer.ts';
+import { tell, writeList } from '../human/write-answer.ts';
 import { write } from '../terminal.ts';
-import type { Word } from './word.ts';
+import type { Word, WordContext } from './word.ts';
 
 /** Names labels to look for. */
 export const LABEL_FLAG = {
@@ -23,28 +24,57 @@ export const ps: Word = {
   summary: 'List the containers with state, address, memory, jobs and labels.',
   details: [
     'Looking keeps none of them alive. A program reads --json or --jsonl; handles alone come with -q.',
+    'A handle may be any text. With -q one with control characters is written with escapes (\\x0a), so that each line is one handle, and told on standard error; blanks and quotes stay, which xargs takes for its own. With -0 each handle is written as it is, with a zero byte behind it, for xargs -0; the -- before it is for handles that begin with a dash.',
   ],
   operands: [],
-  flags: [LABEL_FLAG, { name: 'quiet', short: 'q', text: 'Handles alone, one a line.' }],
+  flags: [
+    LABEL_FLAG,
+    { name: 'quiet', short: 'q', text: 'Handles alone, one a line.' },
+    { name: 'null', short: '0', text: 'Handles alone as they are, each with a zero byte behind it.' },
+  ],
   examples: [
     ['warden ps', 'a table'],
     ['warden ps --label app=web -q', 'handles of those with a label'],
+    ['warden ps -0 | xargs -0 -r warden inspect --', 'safe whatever the handles are'],
     ['warden ps --jsonl | jq -r \'select(.info.state == "stopped").handle\'', 'for programs'],
   ],
   async run(given, context) {
     const properties = given.has('label') ? parsePairs(given.values('label'), '--label') : undefined;
     const reports = await (await context.connect()).infoMany({ properties });
-    const { terminal } = context;
-    if (given.has('quiet') && context.format === 'text') {
-      const isTerminal = terminal.stdout.isTTY === true;
-      const names = reports.map(({ handle }) => `${isTerminal ? shown(handle) : handle}\n`);
-      await write(terminal.stdout, names.join(''));
-      return 0;
-    }
-    await writeList(context, reports, () => table(reports, context.terminal));
+    const handles = reports.map(({ handle }) => handle);
+    if (context.format !== 'text' || !(given.has('quiet') || given.has('null')))
+      await writeList(context, reports, () => table(reports, context.terminal));
+    else if (given.has('null')) await writeWhole(context, handles);
+    else await writeLines(context, handles);
     return 0;
   },
 };
+
+/** One a line, whatever is in them: no handle may pass for two, or for another one, where a program reads lines. */
+async function writeLines(context: WordContext, handles: readonly string[]): Promise<void> {
+  const lines = handles.map(shown);
+  await write(context.terminal.stdout, lines.map((line) => `${line}\n`).join(''));
+  const escaped = lines.filter((line, at) => line !== handles[at]).length;
+  if (escaped > 0)
+    await tell(
+      context,
+      `handles with control characters, written with escapes: ${escaped}; -0 writes them as they are`,
+    );
+}
+
+/** What ends with a zero byte cannot have one: it is left out, and could be no argument of a program either. */
+async function writeWhole(context: WordContext, handles: readonly string[]): Promise<void> {
+  const { terminal } = context;
+  if (terminal.stdout.isTTY === true)
+    throw new CommandError('ps: -0 is for another program, not for a terminal: warden ps -0 | xargs -0 ...');
+  const whole = handles.filter((handle) => !handle.includes('\0'));
+  await write(terminal.stdout, whole.map((handle) => `${handle}\0`).join(''));
+  if (whole.length < handles.length)
+    await tell(
+      context,
+      `handles with a zero byte, left out: ${handles.length - whole.length}; --json has them`,
+    );
+}
 
 function table(
   reports: readonly ContainerReport[],

@@ -200,10 +200,32 @@ describe('ps and inspect', () => {
     const { stdout } = await warden(fake, ['ps']);
     expect(stdout).toMatch(/\none +active .* app=web\nt\\x1b\[2Jo +active /);
     expect((await warden(fake, ['ps', '-q', '-l', 'app=web'])).stdout).toBe('one\n');
-    expect((await warden(fake, ['ps', '-q'], { terminals: ['stdout'] })).stdout).toBe('one\nt\\x1b[2Jo\n');
     const reports = JSON.parse((await warden(fake, ['ps', '--json'])).stdout) as { handle: string }[];
     expect(reports.map(({ handle }) => handle)).toEqual(['one', 't\x1b[2Jo']);
     expect((await warden(fake, ['ps', '--jsonl'])).stdout.trim().split('\n')).toHaveLength(2);
+  });
+
+  it('are one handle a line, on a terminal or not, and as they are with -0', async () => {
+    for (const handle of ['two words', 'a\nb', 't\x1b[2Jo', '\udcff', 'nul\0']) await make(handle);
+    const lines = 'two words\na\\x0ab\nt\\x1b[2Jo\n\\xff\nnul\\x00\n';
+    const told = 'handles with control characters, written with escapes: 4; -0 writes them as they are\n';
+    for (const terminals of [[], ['stdout']] as const)
+      expect(await warden(fake, ['ps', '-q'], { terminals })).toEqual({
+        status: 0,
+        stdout: lines,
+        stderr: told,
+      });
+    for (const flag of ['-0', '-q0', '--null'])
+      expect(await warden(fake, ['ps', flag])).toEqual({
+        status: 0,
+        stdout: 'two words\0a\nb\0t\x1b[2Jo\0\xff\0',
+        stderr: 'handles with a zero byte, left out: 1; --json has them\n',
+      });
+    expect(await warden(fake, ['ps', '-0'], { terminals: ['stdout'] })).toMatchObject({
+      status: 125,
+      stdout: '',
+      stderr: expect.stringContaining('ps: -0 is for another program'),
+    });
   });
 
   it('tell which jobs have ended, and how, until their results are taken', async () => {
