@@ -672,12 +672,21 @@ describe('ports, egress and limits', () => {
     [{ protocol: 'icmp', port: 80 }, 'command exited with failure: protocol icmp has no ports'],
     [{ protocol: 'all', portRange: '1:2' }, 'command exited with failure: protocol all has no ports'],
     [{ portRange: '9:1', port: 80 }, 'Port range maximum must be greater than minimum'],
-    [{ portRange: '1:2:3' }, 'port range 1:2:3 is not of the form low:high'],
-    [{ portRange: 'http' }, 'port range http is not of the form low:high'],
-    [{ portRange: '80 -j ACCEPT' }, 'port range 80 -j ACCEPT is not of the form low:high'],
-    [{ portRange: '1:65536' }, 'port 65536 is not in 1..65535'],
-    [{ portRange: '65536' }, 'port 65536 is not in 1..65535'],
-    [{ port: 0 }, 'port 0 is not in 1..65535'],
+    [
+      { portRange: '1:2:3' },
+      "'1:2:3' is no range of ports: write FIRST:LAST, two whole numbers from 1 to 65535, the first less than the last",
+    ],
+    [
+      { portRange: 'http' },
+      "'http' is no range of ports: write FIRST:LAST, two whole numbers from 1 to 65535, the first less than the last",
+    ],
+    [
+      { portRange: '80 -j ACCEPT' },
+      "'80 -j ACCEPT' is no range of ports: write FIRST:LAST, two whole numbers from 1 to 65535, the first less than the last",
+    ],
+    [{ portRange: '1:65536' }, "'65536' is no port: ports are whole numbers from 1 to 65535"],
+    [{ portRange: '65536' }, "'65536' is no port: ports are whole numbers from 1 to 65535"],
+    [{ port: 0 }, "'0' is no port: ports are whole numbers from 1 to 65535"],
     [{ network: '1.2.3.4', protocol: 'icmp', icmpType: -2 }, 'icmp type or code -2 is not in -1..255'],
     [{ network: '1.2.3.4', protocol: 'icmp', icmpType: 256 }, 'icmp type or code 256 is not in -1..255'],
     ...[
@@ -707,10 +716,17 @@ describe('ports, egress and limits', () => {
     [{ portRange: '2000:' }, 'Port range maximum must be greater than minimum'],
     [{ network: '10.0.0.0/33' }, '10.0.0.0/33 is no address, CIDR or range of addresses'],
     [{ network: '10.0.0.9-10.0.0.1' }, '10.0.0.9-10.0.0.1 is no address, CIDR or range of addresses'],
-    [{ port: 70_000 }, 'port 70000 is not in 1..65535'],
+    [{ port: 70_000 }, "'70000' is no port: ports are whole numbers from 1 to 65535"],
   ])('refuses egress %j', async (spec, message) => {
     const box = await warden.create();
     await expect(box.netOut(spec)).rejects.toMatchObject({ code: 'INVALID_SPEC', message });
+  });
+
+  it('says what a range of ports is beside the text of the contract', async () => {
+    const box = await warden.create();
+    await expect(box.netOut({ portRange: '9:1' })).rejects.toMatchObject({
+      fields: { advice: expect.stringMatching(/FIRST:LAST, two whole numbers from 1 to 65535/) },
+    });
   });
 
   it('says of a name that stands for an address where names belong', async () => {

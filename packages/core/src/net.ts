@@ -1,8 +1,12 @@
 /** Ports and egress of a container: requests checked, recorded before they take effect, and undone when they fail (spec behaviour.md 5). */
 import {
   type EgressRule,
+  isPort,
   isWardenError,
   type NetOutSpec,
+  noPort,
+  noPortRange,
+  PORT_RANGE_ADVICE,
   type PortMapping,
   WardenError,
 } from '@warden/interface';
@@ -190,9 +194,10 @@ export function egressRule(spec: NetOutSpec): EgressRule {
 function parseRange(text: string): { first: number; last: number } {
   const [, low = '', colon, high = ''] = /^(\d{0,5})(:?)(\d{0,5})$/.exec(text) ?? [];
   if (colon === '' && low !== '') return { first: checkPort(Number(low)), last: Number(low) };
-  if (colon !== ':') throw invalid(`port range ${show(text)} is not of the form low:high`, text);
+  if (colon !== ':') throw invalid(noPortRange(show(text), 'FIRST:LAST'), text);
   const [first, last] = [Number(low), Number(high)];
-  if (first >= last) throw invalid('Port range maximum must be greater than minimum', text);
+  if (first >= last)
+    throw invalid('Port range maximum must be greater than minimum', text, PORT_RANGE_ADVICE);
   return { first: Math.max(1, first), last: checkPort(last) };
 }
 
@@ -234,8 +239,8 @@ function show(text: string): string {
 
 /** Errors: `INVALID_SPEC`. */
 export function checkPort(port: number, operation = 'net out'): number {
-  if (Number.isInteger(port) && port >= 1 && port <= 65_535) return port;
-  throw new WardenError('INVALID_SPEC', `port ${port} is not in 1..65535`, {
+  if (isPort(port)) return port;
+  throw new WardenError('INVALID_SPEC', noPort(port), {
     fields: { operation, object: port },
   });
 }

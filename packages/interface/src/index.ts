@@ -96,6 +96,7 @@ export type {
   UsageLook,
 } from './onlooker.ts';
 export type { DescriptorPlace, OutputPipes, OutputRelay, PieceFrame } from './output.ts';
+export { isPort, noPort, noPortRange, PORT_RANGE_ADVICE } from './port.ts';
 export type { DiskLimits, QuotaDriver, QuotaSpec, QuotaSupports } from './quota.ts';
 export type {
   BandwidthStat,

@@ -319,7 +319,7 @@ describeWith(['root', 'isolated', 'overlayfs', 'nft', 'python3'], 'what clients 
     for (const port of [0, 65_536, 4_294_967_295]) {
       await expect(box.netIn({ hostPort: port })).rejects.toMatchObject({
         code: 'INVALID_SPEC',
-        message: `port ${port} is not in 1..65535`,
+        message: `'${port}' is no port: ports are whole numbers from 1 to 65535`,
       });
       await expect(box.netIn({ hostPort: 7400, containerPort: port })).rejects.toMatchObject({
         code: 'INVALID_SPEC',

@@ -32,10 +32,20 @@ describe('an egress rule as text', () => {
     ['', 'is no egress rule'],
     ['sctp:192.0.2.1:1', 'is no egress rule'],
     ['192.0.2.1:', 'is no egress rule'],
-    ['192.0.2.1:http', 'is no egress rule'],
-    ['192.0.2.1:80/90', 'a range of ports is FIRST-LAST'],
+    [
+      '192.0.2.1:http',
+      "'192.0.2.1:http': 'http' is no port: ports are whole numbers from 1 to 65535; write ",
+    ],
+    ['sctp:192.0.2.1', "'sctp:192.0.2.1' is no egress rule; write "],
+    ['any:0', "'any:0': '0' is no port: ports are whole numbers from 1 to 65535"],
+    ['any:65536', "'65536' is no port: "],
+    ['any:-80', "'-80' is no range of ports: "],
+    ...['80-80', '90-80', '1-65536', '0-80', '80-', '1-2-3', '80/90'].map((ports) => [
+      `192.0.2.1:${ports}`,
+      `'${ports}' is no range of ports: write FIRST-LAST, two whole numbers from 1 to 65535, the first less than the last`,
+    ]),
     ['icmp:192.0.2.1:8-9', 'of ICMP there are TYPE and TYPE/CODE'],
-    ['a\x1b[2J:b', "'a\\x1b[2J:b' is no egress rule"],
+    ['a\x1b[2J:b\x1b', "'a\\x1b[2J:b\\x1b': 'b\\x1b' is no port: "],
   ])('refuses %j', (text, message) => {
     expect(() => parseEgress(text)).toThrow(message);
   });

@@ -1,5 +1,5 @@
 /** Egress rules as they are typed and shown: `[PROTOCOL:]DESTINATION[:PORTS]`. */
-import type { NetOutSpec } from '@warden/interface';
+import { isPort, type NetOutSpec, noPort, noPortRange } from '@warden/interface';
 import { CommandError } from '../command-error.ts';
 import { shown } from './shown.ts';
 
@@ -10,7 +10,7 @@ const FORM =
 
 /** Errors: `CommandError`. Whether there are such networks and names is the daemon's to say. */
 export function parseEgress(text: string, log = false): NetOutSpec {
-  const match = /^(?:(tcp|udp|icmp|all):)?([^:]+)(?::([0-9]+(?:[-/][0-9]+)?))?$/.exec(text);
+  const match = /^(?:(tcp|udp|icmp|all):)?([^:]+)(?::([^:.]+))?$/.exec(text);
   if (match === null) throw new CommandError(`'${shown(text)}' is no egress rule; ${FORM}`);
   const [, protocol = 'tcp', destination = '', detail] = match;
   return {
@@ -29,14 +29,31 @@ function destinationOf(text: string): NetOutSpec {
 }
 
 function detailOf(detail: string, protocol: string, text: string): NetOutSpec {
-  const [first, last] = detail.split(/[-/]/).map(Number) as [number, number | undefined];
-  const isIcmp = protocol === 'icmp';
-  if (isIcmp ? detail.includes('-') : detail.includes('/'))
-    throw new CommandError(
-      `'${shown(text)}': ${isIcmp ? 'of ICMP there are TYPE and TYPE/CODE' : 'a range of ports is FIRST-LAST'}`,
-    );
-  if (isIcmp) return { icmpType: first, ...(last !== undefined && { icmpCode: last }) };
-  return last === undefined ? { port: first } : { portRange: `${first}:${last}` };
+  try {
+    return protocol === 'icmp' ? icmpOf(detail) : portsOf(detail);
+  } catch (error) {
+    throw error instanceof CommandError ? new CommandError(`'${shown(text)}': ${error.message}`) : error;
+  }
+}
+
+function icmpOf(detail: string): NetOutSpec {
+  const match = /^([0-9]+)(?:\/([0-9]+))?$/.exec(detail);
+  if (match === null) throw new CommandError('of ICMP there are TYPE and TYPE/CODE');
+  return { icmpType: Number(match[1]), ...(match[2] !== undefined && { icmpCode: Number(match[2]) }) };
+}
+
+function portsOf(detail: string): NetOutSpec {
+  // perhaps no port was meant, but a protocol that there is not
+  if (/[^0-9/-]/.test(detail)) throw new CommandError(`${noPort(shown(detail))}; ${FORM}`);
+  if (/^[0-9]+$/.test(detail)) {
+    if (!isPort(Number(detail))) throw new CommandError(noPort(detail));
+    return { port: Number(detail) };
+  }
+  const ends = /^([0-9]+)-([0-9]+)$/.exec(detail);
+  const [first, last] = [Number(ends?.[1]), Number(ends?.[2])];
+  if (!isPort(first) || !isPort(last) || first >= last)
+    throw new CommandError(noPortRange(detail, 'FIRST-LAST'));
+  return { portRange: `${first}:${last}` };
 }
 
 /** What {@link parseEgress} takes. */

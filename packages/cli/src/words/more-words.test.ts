@@ -177,7 +177,11 @@ describe('port', () => {
     );
     expect((await warden(fake, ['port', 'box'])).stdout).toMatch(/^8080 -> 80\n\d+ -> 81\n$/);
     expect((await warden(fake, ['port', 'box', '8080:81'])).stderr).toContain('ALREADY_EXISTS');
-    expect((await warden(fake, ['port', 'box', '80:'])).stderr).toContain("'80:' is no port");
+    for (const wrong of ['80:', '0', '65536', '80:0', '8000-8010', 'http', '-1', '\x1b1'])
+      expect(await warden(fake, ['port', 'box', '--', wrong])).toMatchObject({
+        status: 125,
+        stderr: `port: '${wrong.replace('\x1b', '\\x1b')}' is no port: ports are whole numbers from 1 to 65535; write PORT or HOST:PORT, one pair for each\n`,
+      });
     expect((await warden(fake, ['inspect', 'box'])).stdout).toMatch(/ {2}port +8080 -> 80\n/);
   });
 

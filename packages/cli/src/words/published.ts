@@ -1,5 +1,7 @@
 /** Ports as they are typed: `80` (any port of the host), `8080:80`. */
+import { isPort, noPort } from '@warden/interface';
 import { CommandError } from '../command-error.ts';
+import { shown } from '../human/shown.ts';
 
 /** A port of the host and one of a container. */
 export interface Published {
@@ -14,10 +16,6 @@ export function parsePublished(text: string, what: string): Published {
     port === undefined ? undefined : Number(port),
   );
   if (container === undefined || !isPort(container) || (host !== undefined && !isPort(host)))
-    throw new CommandError(`${what}: '${text}' is no port; write PORT or HOST:PORT, each from 1 to 65535`);
+    throw new CommandError(`${what}: ${noPort(shown(text))}; write PORT or HOST:PORT, one pair for each`);
   return host === undefined ? { containerPort: container } : { hostPort: host, containerPort: container };
-}
-
-function isPort(value: number): boolean {
-  return value >= 1 && value <= 65_535;
 }
