@@ -58,6 +58,15 @@ export function commandHelp({ name, description, request }: Command): string {
   return `${head}usage: ${name} [options]\n\n[options] can be one of the following:\n\n${fieldLines(request, '--', '\t').join('')}`;
 }
 
+/** What a command cannot do without, in one line. */
+export function commandUsage({ name, request }: Command): string {
+  const required = request.fields.filter(({ label }) => label === 'required');
+  const flags = required.map((field) =>
+    field.type === 'bool' ? `--${field.name}` : `--${field.name} <${field.name}>`,
+  );
+  return [name, ...flags, ...(request.fields.length > required.length ? ['[options]'] : [])].join(' ');
+}
+
 function fieldLines(descriptor: MessageDescriptor, prefix: string, indent: string): string[] {
   const fields = inDefinitionOrder(descriptor);
   const groups = ['required', 'repeated', 'optional'].map((label) =>

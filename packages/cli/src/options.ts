@@ -1,8 +1,7 @@
 /** The words before the command: `warden [options] -- [command]`. */
-import { WardenError } from '@warden/interface';
+import { didYouMean, WardenError } from '@warden/interface';
 import type { Terminal } from './terminal.ts';
 import { isWord, wordNames } from './words/find-word.ts';
-import { didYouMean } from './words/suggest.ts';
 
 /** What was asked for. */
 export interface CliOptions {

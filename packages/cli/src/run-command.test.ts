@@ -90,6 +90,26 @@ describe('a single command', () => {
     expect(daemon.requests).toEqual([]);
   });
 
+  it('names it as it is typed, with the use of the command, where no -- asks for the text of the original', async () => {
+    expect(await warden('destroy')).toEqual({
+      status: 1,
+      stdout: '',
+      stderr:
+        'destroy: --handle is missing\nUsage: warden destroy --handle <handle>\nSee: warden destroy --help\n',
+    });
+    expect((await warden('link', '--handle', 'h')).stderr).toBe(
+      'link: --job_id is missing\nUsage: warden link --handle <handle> --job_id <job_id>\nSee: warden link --help\n',
+    );
+    expect((await warden('create', '--bind_mounts[0].src_path', '/a')).stderr).toBe(
+      'create: --bind_mounts[0].dst_path is missing\nUsage: warden create [options]\nSee: warden create --help\n',
+    );
+    expect((await warden('limit_memory')).stderr).toContain(
+      'Usage: warden limit_memory --handle <handle> [options]\n',
+    );
+    expect((await warden('--json', 'destroy')).stderr).toContain('"code":"INVALID_SPEC"');
+    expect(daemon.requests).toEqual([]);
+  });
+
   it('uses the texts of connect(2) [cli 6 connect refused]', async () => {
     const { status, stderr } = await capture(['--socket', `${daemon.path}.absent`, '--', 'ping']);
     expect(status).toBe(1);

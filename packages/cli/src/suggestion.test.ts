@@ -25,7 +25,17 @@ describe('a command without -- before it', () => {
   it.each([
     ['destroy box', "Invalid flag: 'box'.", "; did you mean '--handle box'?"],
     ['create --grace_time 5 box', "Invalid flag: 'box'.", ''],
-    ['destroy --handle', "Invalid flag: '--handle'.", ''],
+    [
+      'destroy --handle',
+      "Invalid flag: '--handle'.",
+      '; --handle needs a value\nUsage: warden destroy --handle <handle>\nSee: warden destroy --help',
+    ],
+    [
+      'link --handle --job_id 1',
+      "Invalid flag: '--handle'.",
+      '; --handle needs a value\nUsage: warden link --handle <handle> --job_id <job_id>\nSee: warden link --help',
+    ],
+    ['create --bind_mounts', "Invalid flag: '--bind_mounts'.", ''],
     ['ping box', "Invalid flag: 'box'.", ''],
     [
       'limit_memory --limit-in-bytes 1',

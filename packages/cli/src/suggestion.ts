@@ -1,9 +1,10 @@
 /** What to say behind the original's text of wrong words, where its text alone is not asked for. */
+import { didYouMean, isWardenError, nearest, suggestionOf } from '@warden/interface';
 import { CommandError } from './command-error.ts';
 import { COMMANDS, type Command } from './commands.ts';
+import { commandUsage } from './help.ts';
 import { parseSize } from './human/units.ts';
 import { firstWords, isWord } from './words/find-word.ts';
-import { didYouMean, nearest, suggestionOf } from './words/suggest.ts';
 
 /** What other programs of this kind call it. */
 const CALLED_OTHERWISE: ReadonlyMap<string, string> = new Map([
@@ -22,30 +23,60 @@ const CALLED_OTHERWISE: ReadonlyMap<string, string> = new Map([
 
 /** For a single command without `--` before it. */
 export function withSuggestion(thrown: unknown, words: readonly string[]): unknown {
-  if (!(thrown instanceof CommandError)) return thrown;
   const name = words[0]!.toLowerCase();
   const command = COMMANDS.get(name);
-  if (command !== undefined) return withMore(thrown, aboutFlags(thrown.message, command, words));
+  if (command !== undefined) return aboutCommand(thrown, { command, words, program: 'warden ' });
+  if (!(thrown instanceof CommandError)) return thrown;
   return withMore(thrown, suggestionOf(CALLED_OTHERWISE.get(name) ?? nearest(name, firstWords())));
 }
 
 /** For a line that was typed at the prompt, which knows the original's commands alone. */
 export function withPromptSuggestion(thrown: unknown, words: readonly string[]): unknown {
-  if (!(thrown instanceof CommandError)) return thrown;
   const name = words[0]!.toLowerCase();
   const command = COMMANDS.get(name);
+  if (!(thrown instanceof CommandError))
+    return command === undefined ? thrown : aboutCommand(thrown, { command, words, program: '' });
   if (['exit', 'logout', 'quit'].includes(name)) return withMore(thrown, '; Ctrl-D leaves the prompt');
   if (name === 'warden') return withMore(thrown, '; commands stand here by themselves: help lists them');
   if (isWord(words)) {
     const word = command === undefined ? name : `${name} as a word for people`;
     return withMore(thrown, `; ${word} is typed in a shell: warden ${name} --help`);
   }
-  if (command !== undefined) return withMore(thrown, aboutFlags(thrown.message, command, words));
+  if (command !== undefined) return aboutCommand(thrown, { command, words, program: '' });
   return withMore(thrown, didYouMean(name, [...COMMANDS.keys(), 'help']));
 }
 
+interface Typed {
+  readonly command: Command;
+  readonly words: readonly string[];
+  /** What stands before the name of a command there. */
+  readonly program: string;
+}
+
+function aboutCommand(thrown: unknown, typed: Typed): unknown {
+  const { command, program } = typed;
+  const usage = `\nUsage: ${program}${commandUsage(command)}\nSee: ${program}${command.name} --help`;
+  if (thrown instanceof CommandError) {
+    const flag = withoutValue(thrown.message, typed);
+    return withMore(
+      thrown,
+      flag === undefined ? aboutFlags(thrown.message, typed) : `; ${flag} needs a value${usage}`,
+    );
+  }
+  const flag = isWardenError(thrown, 'INVALID_SPEC') ? thrown.fields.flag : undefined;
+  return flag === undefined ? thrown : new CommandError(`${command.name}: ${flag} is missing${usage}`);
+}
+
+/** The flag that was refused for nothing else than that. */
+function withoutValue(message: string, { command: { request }, words }: Typed): string | undefined {
+  const flag = /^Invalid flag: '(--[^']*)'\.$/.exec(message)?.[1];
+  const isFlag = request.fields.some(({ name, type }) => `--${name}` === flag && type !== 'message');
+  const next = flag === undefined ? undefined : words[words.indexOf(flag) + 1];
+  return isFlag && (next === undefined || next.startsWith('--')) ? flag : undefined;
+}
+
 /** The text is the contract's; what is wrong is read from it. */
-function aboutFlags(message: string, { request }: Command, words: readonly string[]): string {
+function aboutFlags(message: string, { command: { request }, words }: Typed): string {
   const names = request.fields.map((field) => `--${field.name}`);
   const flag = /^In flag: '(--[^']*)', /.exec(message)?.[1];
   if (flag !== undefined) return didYouMean(flag.replaceAll(/(?<=\w)-/g, '_'), names);

@@ -1,11 +1,10 @@
 /** `wardend config`: looks at the configuration without starting anything. */
-import { parseArgs } from 'node:util';
-import { toWardenError, WardenError } from '@warden/interface';
+import { didYouMean, toWardenError, WardenError } from '@warden/interface';
 import type { Configuration } from './config.ts';
 import { SCHEMA } from './config-schema.ts';
 import { type LoadedConfiguration, loadFromSources } from './config-sources.ts';
 import { configurationSchema } from './json-schema.ts';
-import { CONFIGURATION_OPTIONS, CONFIGURATION_USAGE, configurationWords } from './options.ts';
+import { CONFIGURATION_OPTIONS, CONFIGURATION_USAGE, configurationWords, parseOperands } from './options.ts';
 import { registryAuthorities } from './registry-authorities.ts';
 import { unsafeSettings } from './unsafe-settings.ts';
 
@@ -22,14 +21,10 @@ ${CONFIGURATION_USAGE}`;
 /** Runs the words behind `wardend config`; answers the exit status. */
 export function configCommand(words: readonly string[]): number {
   try {
-    const { values, positionals } = parseArgs({
-      args: [...words],
-      options: {
-        ...CONFIGURATION_OPTIONS,
-        json: { type: 'boolean' },
-        help: { type: 'boolean', short: 'h' },
-      },
-      allowPositionals: true,
+    const { values, positionals } = parseOperands(words, {
+      ...CONFIGURATION_OPTIONS,
+      json: { type: 'boolean' },
+      help: { type: 'boolean', short: 'h' },
     });
     if (values.help === true) return print(USAGE);
     const [what, ...more] = positionals;
@@ -38,8 +33,8 @@ export function configCommand(words: readonly string[]): number {
     if (what !== 'check' && what !== 'show')
       throw wrongWords(
         what === undefined
-          ? 'say check, show or schema'
-          : `no such command: ${what}; there are check, show and schema`,
+          ? 'a command is missing; usage: wardend config check|show|schema [settings]'
+          : `no such command: ${what}; there are check, show and schema${didYouMean(what, ['check', 'show', 'schema'])}`,
       );
     const loaded = loadFromSources(configurationWords(values));
     if (what === 'show') return print(effective(loaded.configuration));

@@ -1,6 +1,6 @@
 /** The command line of `wardend`. */
 import { parseArgs } from 'node:util';
-import { WardenError } from '@warden/interface';
+import { didYouMean, WardenError } from '@warden/interface';
 import { type ConfigurationWords, parseSetting, type Setting } from './config-sources.ts';
 
 /** What was asked for. */
@@ -60,15 +60,21 @@ Under systemd: readiness, watchdog and inherited sockets by sd_notify(3) and sd_
 Environment: WARDEN_DEBUG=scope,... switches debug lines of scopes on. WARDEN_FAILPOINT is for tests.
 `;
 
+const COMMANDS = ['cleanup', 'config', 'doctor'];
+
 /** Parses the words after the program's name. Errors: `INVALID_SPEC` naming the option. */
 export function parseOptions(words: readonly string[]): DaemonOptions {
-  const values = parseWords(words, {
-    ...CONFIGURATION_OPTIONS,
-    'check-config': { type: 'boolean' },
-    'list-failpoints': { type: 'boolean' },
-    help: { type: 'boolean', short: 'h' },
-    version: { type: 'boolean' },
-  });
+  const values = parseWords(
+    words,
+    {
+      ...CONFIGURATION_OPTIONS,
+      'check-config': { type: 'boolean' },
+      'list-failpoints': { type: 'boolean' },
+      help: { type: 'boolean', short: 'h' },
+      version: { type: 'boolean' },
+    },
+    COMMANDS,
+  );
   return {
     ...configurationWords(values),
     checkConfig: values['check-config'] === true,
@@ -89,14 +95,36 @@ export function configurationWords(values: Readonly<Record<string, unknown>>): C
   return { ...(config !== undefined && { config }), settings: [...short, ...(set ?? []).map(parseSetting)] };
 }
 
-/** Parses words by a table. Errors: `INVALID_SPEC` naming the option. */
+/** Parses words by a table. Errors: `INVALID_SPEC` naming the option, and what was probably meant; of a word that is none, one of `commands`. */
 export function parseWords(
   words: readonly string[],
   options: ParseOptions,
+  commands: readonly string[] = [],
 ): Readonly<Record<string, unknown>> {
+  const { values, positionals } = parseOperands(words, options);
+  const [first] = positionals;
+  if (first === undefined) return values;
+  throw wrongWords(`unexpected word '${first}'${didYouMean(first, commands)}`, first);
+}
+
+/** As {@link parseWords}, with the words that are no options. */
+export function parseOperands(
+  words: readonly string[],
+  options: ParseOptions,
+): { readonly values: Readonly<Record<string, unknown>>; readonly positionals: readonly string[] } {
   try {
-    return parseArgs({ args: [...words], options }).values;
+    return parseArgs({ args: [...words], options, allowPositionals: true });
   } catch (cause) {
-    throw new WardenError('INVALID_SPEC', (cause as Error).message, { cause });
+    const { code, message } = cause as NodeJS.ErrnoException;
+    // behind the name it tells how to pass a word that begins like an option, which none does here
+    const typed = /^Unknown option '(-[^']*)'/.exec(message)?.[1];
+    if (code !== 'ERR_PARSE_ARGS_UNKNOWN_OPTION' || typed === undefined)
+      throw new WardenError('INVALID_SPEC', message, { cause });
+    const names = Object.keys(options).map((name) => `--${name}`);
+    throw wrongWords(`unknown option '${typed}'${didYouMean(typed, names)}`, typed);
   }
+}
+
+function wrongWords(text: string, object: string): WardenError {
+  return new WardenError('INVALID_SPEC', text, { fields: { operation: 'options', object } });
 }

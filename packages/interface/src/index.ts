@@ -98,6 +98,7 @@ export type {
 export type { DescriptorPlace, OutputPipes, OutputRelay, PieceFrame } from './output.ts';
 export { isPort, noPort, noPortRange, PORT_RANGE_ADVICE } from './port.ts';
 export type { DiskLimits, QuotaDriver, QuotaSpec, QuotaSupports } from './quota.ts';
+export { didYouMean, nearest, suggestionOf } from './suggest.ts';
 export type {
   BandwidthStat,
   BindMountSpec,
@@ -110,9 +111,9 @@ export type {
   CreateSpec,
   DiskLimitSpec,
   DiskStat,
+  EndedJob,
   ExitVerdict,
   Job,
-  EndedJob,
   JobEnd,
   JobResult,
   MemoryStat,

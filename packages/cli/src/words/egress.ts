@@ -2,6 +2,7 @@
 import { CommandError } from '../command-error.ts';
 import { egressText, parseEgress } from '../human/egress-text.ts';
 import { writeList } from '../human/write-answer.ts';
+import { missing } from './usage.ts';
 import type { Word } from './word.ts';
 
 /** See the file's head. */
@@ -30,8 +31,7 @@ export const egress: Word = {
     const isRemoval = given.has('remove');
     if (isRemoval && given.has('log'))
       throw new CommandError('egress: --remove and --log exclude each other: a rule is removed either way');
-    if (texts.length === 0 && (isRemoval || given.has('log')))
-      throw new CommandError('egress: RULE is missing\nSee: warden egress --help');
+    if (texts.length === 0 && (isRemoval || given.has('log'))) throw missing(egress, 'RULE');
     const rules = texts.map((text) => parseEgress(text, given.has('log')));
     const box = (await context.connect()).container(handle);
     if (!isRemoval) for (const rule of rules) await box.netOut(rule);

@@ -31,13 +31,23 @@ describe('words behind a word', () => {
 
   it.each([
     [exec, ['box', '--', 'x'], undefined],
-    [exec, [], 'exec: HANDLE is missing'],
+    [exec, [], 'exec: HANDLE is missing\nUsage: warden exec [FLAGS] HANDLE [-- COMMAND ARGUMENT...]'],
+    [
+      WORDS.find(({ name }) => name === 'completion')!,
+      ['fsh'],
+      "completion: SHELL is one of bash, zsh, fish, candidates, not 'fsh'; did you mean 'fish'?",
+    ],
+    [run, ['-d'], undefined],
     [exec, ['--intractive', 'box'], "exec: unknown flag --intractive; did you mean '--interactive'?"],
     [exec, ['-q', 'box'], 'exec: unknown flag -q'],
     [exec, ['--env'], 'exec: --env needs a value, NAME=VALUE'],
     [exec, ['--tty=yes', 'box'], 'exec: --tty takes no value'],
     [ps, ['box'], "ps: unexpected word 'box'"],
-    [WORDS.find(({ name }) => name === 'inspect')!, [], 'inspect: HANDLE is missing'],
+    [
+      WORDS.find(({ name }) => name === 'inspect')!,
+      [],
+      'inspect: HANDLE is missing\nUsage: warden inspect [FLAGS] HANDLE...',
+    ],
   ] as const)('%# refuses what it does not understand, and says what was meant', (word, words, text) => {
     if (text === undefined) expect(() => parseGiven(word, words)).not.toThrow();
     else expect(() => parseGiven(word, words)).toThrow(`${text}\nSee: warden ${word.name} --help`);

@@ -1,6 +1,7 @@
 /** What was typed behind a word: operands, flags, and a command with its arguments. */
+import { didYouMean } from '@warden/interface';
 import { CommandError } from '../command-error.ts';
-import { didYouMean } from './suggest.ts';
+import { missing } from './usage.ts';
 import { type Flag, flagsOf, type Word } from './word.ts';
 
 /** See the file's head. */
@@ -129,15 +130,15 @@ class Reader {
   end(words: readonly string[]): Given {
     const given = new Given(words, { operands: this.#operands, command: this.#command }, this.#values);
     if (given.has('help')) return given;
-    const missing = this.#word.operands[this.#operands.length];
-    if (missing !== undefined && !missing.isOptional && !(missing.isRest && this.#operands.length > 0))
-      throw this.#wrong(`${missing.name} is missing`);
+    const operand = this.#word.operands[this.#operands.length];
+    if (operand !== undefined && !operand.isOptional && !(operand.isRest && this.#operands.length > 0))
+      throw missing(this.#word, operand.name);
     for (const [at, { name, choices }] of this.#word.operands.entries()) {
       const value = this.#operands[at];
       if (value !== undefined && choices !== undefined) this.#check(name, value, choices);
     }
     if (this.#word.command === 'required' && this.#command.length === 0)
-      throw this.#wrong('a command is missing');
+      throw missing(this.#word, 'a command');
     return given;
   }
 

@@ -1,23 +1,8 @@
 /** `warden WORD --help`, and the list of words in the help of the program. */
 import { groupOf } from './find-word.ts';
 import { WORDS } from './table.ts';
-import { type Flag, flagsOf, type Operand, type Word } from './word.ts';
-
-/** A word's line of use. */
-export function usageOf(word: Word): string {
-  const operands = word.operands.map(operandText);
-  const command =
-    word.command === undefined
-      ? []
-      : [word.command === 'required' ? '-- COMMAND' : '[-- COMMAND', 'ARGUMENT...'];
-  const text = ['warden', word.name, '[FLAGS]', ...operands, ...command].join(' ');
-  return word.command === 'optional' ? `${text}]` : text;
-}
-
-function operandText({ name, isOptional, isRest, choices }: Operand): string {
-  const text = `${choices?.join('|') ?? name}${isRest ? '...' : ''}`;
-  return isOptional ? `[${text}]` : text;
-}
+import { usageOf } from './usage.ts';
+import { type Flag, flagsOf, type Word } from './word.ts';
 
 /** How a flag is written. */
 export function flagText({ name, short, value }: Flag): string {

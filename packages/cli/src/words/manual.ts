@@ -1,8 +1,9 @@
 /** Manual pages, from the same table as help and completion: `warden(1)` and one for each word. */
 import { listedCommands } from '../commands.ts';
 import { OPTIONS } from '../options.ts';
-import { flagMeaning, flagText, usageOf } from './help-text.ts';
+import { flagMeaning, flagText } from './help-text.ts';
 import { WORDS } from './table.ts';
+import { usageOf } from './usage.ts';
 import { flagsOf, type Word } from './word.ts';
 
 /** Names of files, and what they hold. */

@@ -1,5 +1,7 @@
 /** A word for people, from what was typed to its exit status. */
+
 import { connect, type WardenClient } from '@warden/client';
+import { didYouMean } from '@warden/interface';
 import { CommandError } from '../command-error.ts';
 import { tooLate } from '../execute.ts';
 import { formatJson } from '../format-answer.ts';
@@ -10,7 +12,6 @@ import { type Terminal, write } from '../terminal.ts';
 import { type FoundWord, findWord, firstWords, groupOf } from './find-word.ts';
 import { parseGiven } from './given.ts';
 import { groupHelp, wordHelp } from './help-text.ts';
-import { didYouMean } from './suggest.ts';
 import type { AnswerFormat, WordContext } from './word.ts';
 
 /** Makes a session; tests give their own. */

@@ -3,18 +3,23 @@
 /** Steps (a letter more, less, other, or two swapped) that a slip of a finger takes at most. */
 const FARTHEST = 2;
 
-/** The nearest of `candidates`; nothing when none is near, or the word is too short to tell. */
+/**
+ * The nearest of `candidates`, of several the one that begins as the word does: a first letter is seldom missed. Nothing when none is near, or the word is too
+ * short to tell.
+ */
 export function nearest(word: string, candidates: readonly string[]): string | undefined {
   const letters = word.replace(/^-+/, '');
   if (letters.length < 2) return undefined;
   const limit = Math.min(FARTHEST, Math.floor(letters.length / 2));
+  const first = word.length - letters.length;
   let found: { readonly candidate: string; readonly distance: number } | undefined;
   for (const candidate of candidates) {
     // the beginning of a long word is no slip: it was meant to be short
     const isBeginning = letters.length >= 3 && candidate.startsWith(word);
-    const distance = isBeginning ? 1 : distanceOf(word, candidate, limit);
-    if (distance <= limit && distance < (found?.distance ?? Number.POSITIVE_INFINITY))
-      found = { candidate, distance };
+    const steps = isBeginning ? 1 : distanceOf(word, candidate, limit);
+    if (steps > limit) continue;
+    const distance = steps + (candidate[first] === word[first] ? 0 : 0.5);
+    if (distance < (found?.distance ?? Number.POSITIVE_INFINITY)) found = { candidate, distance };
   }
   return found?.candidate;
 }

@@ -7,10 +7,14 @@ it.each([
   ['insepct', 'inspect'],
   ['insp', 'inspect'],
   ['evnets', 'events'],
+  ['fsh', 'fish'],
+  ['--confg', '--config'],
   ['x', undefined],
   ['frobnicate', undefined],
   ['', undefined],
   [`events${'x'.repeat(100_000)}`, undefined],
 ])('for %s it is %s', (word, expected) => {
-  expect(nearest(word, ['ps', 'inspect', 'events', 'run'])).toBe(expected);
+  expect(nearest(word, ['ps', 'inspect', 'events', 'run', 'zsh', 'fish', '--bonfg', '--config'])).toBe(
+    expected,
+  );
 });
