@@ -1,6 +1,6 @@
 /** Compliance of a cgroup driver (spec drivers.md 2). */
 import assert from 'node:assert/strict';
-import type { CgroupDriver, CgroupSpec, ProcessCount } from '@warden/interface';
+import type { CgroupDriver, CgroupSpec, ProcessCount, WardenError } from '@warden/interface';
 import {
   assertHarmless,
   assertHonestProbe,
@@ -282,6 +282,31 @@ export function cgroupCompliance(
       }
       await driver.release(state);
     });
+    withSubject(
+      'refuses a memory limit below what is in use, says what to do, and ends nobody',
+      async (subject) => {
+        const { driver, join } = subject;
+        if (!driver.supports.memory)
+          return assertUnsupported(() => driver.setMemoryLimit(driver.plan(SPEC), 8n * MIB));
+        const state = driver.plan(SPEC);
+        await driver.create(SPEC, state);
+        await driver.setMemoryLimit(state, 64n * MIB);
+        const process = await join(driver.joinFiles(state));
+        await process.allocate(32 << 20);
+        const refusal = driver.setMemoryLimit(state, 8n * MIB);
+        await assertWardenError(() => refusal, ['NATIVE_FAILED']);
+        await assert.rejects(refusal, ({ fields }: WardenError) => {
+          assert.equal(fields.errno, 'EBUSY');
+          assert.equal(typeof fields.advice, 'string', 'nothing about what to do');
+          return true;
+        });
+        assert.equal(await driver.memoryLimit(state), 64n * MIB);
+        assert.equal(await driver.outOfMemoryKills(state), 0n);
+        process.kill();
+        await process.ended;
+        await driver.release(state);
+      },
+    );
     withSubject('sets and reads CPU shares', async ({ driver }) => {
       if (!driver.supports.cpu) return assertUnsupported(() => driver.setCpuShares(driver.plan(SPEC), 512n));
       const state = driver.plan(SPEC);

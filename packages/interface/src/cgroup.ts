@@ -121,7 +121,8 @@ export interface CgroupDriver {
 
   /**
    * Sets memory and memory+swap to `bytes` (raising writes swap first, lowering memory first) and answers what is in force.
-   * A failure half-way puts the old pair back. Errors: message `Failed setting memory limit: …` (contract).
+   * A failure half-way puts the old pair back. A new limit below what stays in use ends nobody for it: it is refused with errno `EBUSY` and advice, and
+   * nothing has changed. Errors: message `Failed setting memory limit: …` (contract).
    */
   setMemoryLimit(state: DriverState, bytes: bigint): Promise<bigint>;
   /** The limit in force; never limited = 9223372036854771712. */

@@ -76,7 +76,14 @@ describeWith(V1, 'the memory limit', () => {
     // pages of shared memory cannot be taken away from anybody where there is no swap
     await box.run('dd if=/dev/zero of=/dev/shm/file bs=1M count=24');
     await expect(box.limitMemory(4n * MIB)).rejects.toMatchObject({
-      message: expect.stringMatching(/^Failed setting memory limit: .*EBUSY/),
+      code: 'NATIVE_FAILED',
+      message: expect.stringMatching(
+        /^Failed setting memory limit: \S+: EBUSY: 4194304 bytes are too few for what is there already, \d{8} are in use$/,
+      ),
+      fields: {
+        ...{ operation: 'set memory limit', object: group(place, box.handle, MEMORY), errno: 'EBUSY' },
+        advice: expect.stringContaining('set a higher limit'),
+      },
     });
     for (const file of BOTH) expect(read(place, box.handle, file)).toBe(String(64n * MIB));
     expect(recordOf(box, place).resources.limit_memory).toBe(String(64n * MIB));

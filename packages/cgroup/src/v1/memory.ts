@@ -14,9 +14,12 @@ import {
   writeControl,
   writeControlSlowly,
 } from '../kernel-file.ts';
+import { limitTooSmall } from '../limit-too-small.ts';
 
 const MEMORY = 'memory.limit_in_bytes';
 const MEMORY_AND_SWAP = 'memory.memsw.limit_in_bytes';
+const MEMORY_USAGE = 'memory.usage_in_bytes';
+const MEMORY_AND_SWAP_USAGE = 'memory.memsw.usage_in_bytes';
 const OOM_CONTROL = 'memory.oom_control';
 const KEYS: ReadonlySet<string> = new Set(MEMORY_STAT_KEYS);
 
@@ -40,7 +43,7 @@ export function readMemoryLimit(group: string): bigint {
 
 /**
  * Sets both limits and answers what the kernel made of it (whole pages). The kernel keeps memory at or below memory+swap, so raising
- * begins with the latter. A failure half-way puts the first one back. Errors: text `Failed setting memory limit`.
+ * begins with the latter. A failure half-way puts the first one back. Errors: text `Failed setting memory limit`; a limit below what is in use says so.
  */
 export async function writeMemoryLimit(group: string, bytes: bigint): Promise<bigint> {
   const files = countsSwap(group) ? [MEMORY, MEMORY_AND_SWAP] : [MEMORY];
@@ -59,7 +62,18 @@ export async function writeMemoryLimit(group: string, bytes: bigint): Promise<bi
     }
     return readMemoryLimit(group);
   } catch (cause) {
+    // all it could reclaim is reclaimed by now: what is in use is what stays
+    if (errnoOf(cause) === 'EBUSY') throw limitTooSmall(group, bytes, { used: usageOf(group), cause });
     throw fileError('set memory limit', group, cause, 'Failed setting memory limit');
+  }
+}
+
+/** Memory, with swap where that is counted; `undefined` when it cannot be read any more. */
+function usageOf(group: string): bigint | undefined {
+  try {
+    return BigInt(readControl(group, countsSwap(group) ? MEMORY_AND_SWAP_USAGE : MEMORY_USAGE));
+  } catch {
+    return undefined;
   }
 }
 

@@ -48,6 +48,32 @@ describe('the memory limit of v2', () => {
     expect(await writeMemoryLimit(group, 67_108_864n)).toBe(67_108_864n);
   });
 
+  it('is refused below what no reclaiming takes away, with advice, and changes nothing; what is in force stays', async () => {
+    write({
+      'memory.max': '8388608\n',
+      'memory.stat': 'anon 3145728\nfile 99999999\nshmem 1048576\nsock 4096\n',
+    });
+    await expect(writeMemoryLimit(group, 4_194_304n)).rejects.toMatchObject({
+      code: 'NATIVE_FAILED',
+      message: `Failed setting memory limit: ${group}: EBUSY: 4194304 bytes are too few for what is there already, 4198400 are in use`,
+      fields: {
+        ...{
+          operation: 'set memory limit',
+          object: group,
+          errno: 'EBUSY',
+          limit: '4194304',
+          used: '4198400',
+        },
+        advice: expect.stringContaining('set a higher limit'),
+      },
+    });
+    expect(first('memory.max', 7)).toBe('8388608');
+    expect(first('memory.swap.max', 3)).toBe('max');
+    expect(await writeMemoryLimit(group, 4_198_400n)).toBe(4_198_400n);
+    write({ 'memory.stat': 'anon 8388608\n' });
+    expect(await writeMemoryLimit(group, 4_198_400n)).toBe(4_198_400n);
+  });
+
   it('is put back when swap cannot be limited', async () => {
     write({ 'memory.max': '33554432' });
     fs.rmSync(path.join(group, 'memory.swap.max'));

@@ -1,7 +1,7 @@
 /** The v2 memory controller in the wire's terms (spec drivers.md 2.5, 2.6). */
 import fs from 'node:fs';
 import path from 'node:path';
-import type { MemoryStat, OutOfMemoryWatch } from '@warden/interface';
+import { type MemoryStat, type OutOfMemoryWatch, WardenError } from '@warden/interface';
 import {
   errnoOf,
   fileError,
@@ -10,6 +10,7 @@ import {
   writeControl,
   writeControlSlowly,
 } from '../kernel-file.ts';
+import { limitTooSmall } from '../limit-too-small.ts';
 import { UNLIMITED_MEMORY } from '../limits.ts';
 
 /** `max` is no limit. */
@@ -30,11 +31,17 @@ export function readMemoryLimit(group: string): bigint {
   }
 }
 
-/** Memory as asked for, no swap on top: that is memory and memory+swap of the same size. Errors: text `Failed setting memory limit`. */
+/**
+ * Memory as asked for, no swap on top: that is memory and memory+swap of the same size. A limit below what stays in use is refused, as v1's kernel does; v2's would kill
+ * for it, and a container whose processes are gone is not what was asked for. Errors: text `Failed setting memory limit`.
+ */
 export async function writeMemoryLimit(group: string, bytes: bigint): Promise<bigint> {
   const isUnlimited = bytes >= UNLIMITED_MEMORY;
   try {
     const before = readControl(group, 'memory.max');
+    // what is in force already, after a restart for instance, is no question any more
+    const used = bytes < parseLimit(before) ? unreclaimable(group) : 0n;
+    if (used > bytes) throw limitTooSmall(group, bytes, { used });
     await writeControlSlowly(group, 'memory.max', isUnlimited ? 'max' : bytes);
     try {
       writeControl(group, 'memory.swap.max', isUnlimited ? 'max' : '0');
@@ -47,8 +54,26 @@ export async function writeMemoryLimit(group: string, bytes: bigint): Promise<bi
     }
     return readMemoryLimit(group);
   } catch (cause) {
+    if (cause instanceof WardenError) throw cause;
     throw fileError('set memory limit', group, cause, 'Failed setting memory limit');
   }
+}
+
+/** Without swap no pressure makes these less; kernels that do not count one of them leave it out. */
+const UNRECLAIMABLE = [
+  'anon',
+  'shmem',
+  'kernel_stack',
+  'pagetables',
+  'percpu',
+  'sock',
+  'slab_unreclaimable',
+] as const;
+
+/** At least so many bytes stay in use whatever the kernel reclaims. */
+function unreclaimable(group: string): bigint {
+  const values = parseKeyed(readOptional(group, 'memory.stat') ?? '');
+  return UNRECLAIMABLE.reduce((sum, key) => sum + (values.get(key) ?? 0n), 0n);
 }
 
 const COPIED = [

@@ -131,7 +131,16 @@ export function memoryCgroups(options: {
     },
     cpuShares: async (state) => group(state).shares,
     setMemoryLimit: async (state, bytes) => {
-      group(state).memoryLimit = bytes;
+      const limited = group(state);
+      if (resident(limited) > bytes && bytes < limited.memoryLimit)
+        throw new WardenError(
+          'NATIVE_FAILED',
+          'Failed setting memory limit: it is less than what is in use',
+          {
+            fields: { operation: 'set memory limit', object: state.path, errno: 'EBUSY', advice: 'set more' },
+          },
+        );
+      limited.memoryLimit = bytes;
       return bytes;
     },
     memoryLimit: async (state) => group(state).memoryLimit,
