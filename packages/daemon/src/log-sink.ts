@@ -3,6 +3,7 @@
  * standard output.
  */
 import fs from 'node:fs';
+import { isatty } from 'node:tty';
 import { type LogFields, type Logger, WardenError } from '@warden/interface';
 import { printableTag, syslogSender } from './syslog.ts';
 
@@ -50,6 +51,11 @@ export interface LogSinkOptions extends LogSettings {
 /** A logger and the means to change and end it. */
 export interface LogSink {
   readonly logger: Logger;
+  /**
+   * Where the lines are for somebody who looks at a terminal, and for nobody else: keeps those that only inform until the answer is called, with whether they
+   * are written then. `undefined`: they are for others, too, or debug lines are among them, and nothing is kept.
+   */
+  hold(): ((areWanted: boolean) => void) | undefined;
   /** Opens the file again, which somebody may have moved away, and takes the settings. Errors: `INVALID_SPEC` naming the file; nothing has changed then. */
   reconfigure(settings: LogSettings): void;
   /** Closes the file. */
@@ -67,6 +73,7 @@ export function openLogSink(options: LogSinkOptions): LogSink {
   let settings: LogSettings = options;
   let descriptor: number | undefined;
   let outputs: readonly Output[] = [];
+  let held: string[] | undefined;
   const reconfigure = (next: LogSettings): void => {
     const opened = next.file === undefined ? undefined : openFile(next.file);
     if (descriptor !== undefined) fs.closeSync(descriptor);
@@ -83,13 +90,24 @@ export function openLogSink(options: LogSinkOptions): LogSink {
       const request = options.requestId?.();
       const data = request === undefined ? fields : { request_id: request, ...fields };
       const line = format(level, source, event, data);
-      for (const output of outputs) output(level, line);
+      if (level === 'info' && held !== undefined) held.push(line);
+      else for (const output of outputs) output(level, line);
     } catch {
       // fields that refer to themselves: losing the line is better than losing the daemon
     }
   };
   return {
     logger: makeLogger(() => settings.level, options.debugScopes ?? [], write),
+    hold: () => {
+      const isForDebugging = settings.level !== 'info' || (options.debugScopes ?? []).length > 0;
+      if (outputs[0] !== stdout || !isatty(1) || isForDebugging) return undefined;
+      const kept: string[] = [];
+      held = kept;
+      return (areWanted) => {
+        held = undefined;
+        if (areWanted) for (const line of kept) for (const output of outputs) output('info', line);
+      };
+    },
     reconfigure,
     close: () => {
       if (descriptor !== undefined) fs.closeSync(descriptor);

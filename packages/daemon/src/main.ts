@@ -1,4 +1,5 @@
 /** The program `wardend`: options, configuration, signals, exit status. */
+import { isatty } from 'node:tty';
 import { type Logger, toWardenError, WardenError } from '@warden/interface';
 import { raiseOpenFileLimit } from '@warden/native';
 import type { Configuration } from './config.ts';
@@ -76,6 +77,8 @@ async function run(options: DaemonOptions, configuration: Configuration): Promis
     requestId: () => requests.current(),
   });
   const { logger } = sink;
+  // whoever looks at a failed start wants to see one line, not the same again behind pages of JSON
+  const release = isatty(2) ? sink.hold() : undefined;
   raiseOpenFiles(logger);
   tellOddities(configuration, logger);
   logger.info('configuration', { configuration });
@@ -91,10 +94,12 @@ async function run(options: DaemonOptions, configuration: Configuration): Promis
       enclose: (id, action) => requests.enclose(id, action),
     });
   } catch (error) {
-    logger.error('start-failed', { error });
+    if (release === undefined) logger.error('start-failed', { error });
+    release?.(false);
     sink.close();
     throw error;
   }
+  release?.(true);
   manager.ready(`serving ${daemon.containerCount} containers`);
   let inForce = configuration;
   hangups.begin(async () => {
