@@ -2,7 +2,7 @@
 //
 // dev.mjs runs this in fresh network and mount namespaces, so trying warden changes nothing on the machine: the links, rules
 // and mounts it makes exist only here and vanish with it.
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -10,6 +10,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { connect } from '../packages/client/dist/index.js';
 import { makeDefaultRootfs } from '../packages/daemon/dist/index.js';
+import { requireFreePath } from '../packages/server/dist/index.js';
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 const words = process.argv.slice(2);
@@ -24,8 +25,8 @@ echo "this goes to standard error" >&2
 ls /
 `;
 
-// whoever looks at the beginning only (`| head`) must not leave a daemon behind
-process.stdout.on('error', () => {});
+// whoever looks at the beginning only (`| head`), or closes the terminal, must not leave a daemon behind
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
 
 const timings = [];
 async function timed(step, action) {
@@ -47,13 +48,21 @@ await timed('root file system', () => {
 // not the configured temporary directory: a socket address in the depot takes 107 bytes and no more
 const directory = fs.mkdtempSync('/tmp/warden-start-');
 // one that stays takes the place where programs and `warden` look for a daemon, unless one is there already
-const USUAL = '/tmp/warden.sock';
-const socket = keep && !fs.existsSync(USUAL) ? USUAL : path.join(directory, 'warden.sock');
+const USUAL = process.env.WARDEN_SOCKET || '/tmp/warden.sock';
+const isUsual =
+  keep &&
+  (await requireFreePath(USUAL).then(
+    () => true,
+    () => false,
+  ));
+const socket = isUsual ? USUAL : path.join(directory, 'warden.sock');
 const log = path.join(directory, 'wardend.log');
+const configuration = path.join(directory, 'wardend.yml');
+const WARDEND = path.join(root, 'packages/daemon/bin/wardend.js');
 const name = `warden-start-${process.pid}`;
 fs.mkdirSync(path.join(directory, 'depot'), { mode: 0o700 });
 fs.writeFileSync(
-  path.join(directory, 'wardend.yml'),
+  configuration,
   JSON.stringify({
     server: {
       unix_domain_path: socket,
@@ -70,37 +79,42 @@ fs.writeFileSync(
 );
 
 const output = fs.openSync(log, 'a');
-const daemon = spawn(
-  process.execPath,
-  [path.join(root, 'packages/daemon/bin/wardend.js'), '--config', path.join(directory, 'wardend.yml')],
-  {
-    stdio: ['ignore', output, output],
-  },
-);
+// out of the terminal's group: Ctrl-C at the prompt is for the job that runs there
+const daemon = spawn(process.execPath, [WARDEND, '--config', configuration], {
+  detached: true,
+  stdio: ['ignore', output, output],
+});
 fs.closeSync(output);
 
+const interrupted = new Promise((_, reject) => {
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'])
+    process.on(signal, () => reject(new Error(`ended by ${signal}`)));
+});
+interrupted.catch(() => {});
+
 let failure;
+let hasStarted = false;
 try {
-  const client = await timed('daemon start', () => waitForDaemon());
+  const client = await Promise.race([interrupted, timed('daemon start', () => waitForDaemon())]);
+  hasStarted = true;
   showDrivers();
-  if (keep) await prompt();
-  else await demonstrate(client);
+  await Promise.race([interrupted, keep ? prompt() : demonstrate(client)]);
   await client.close();
 } catch (error) {
   failure = error;
-} finally {
-  await finish();
 }
-if (failure) {
-  process.stderr.write(`${failure.stack ?? failure}\n`);
-  process.exit(1);
+await finish();
+
+/** How the daemon has ended; `undefined`: it runs. */
+function endOfDaemon() {
+  if (daemon.signalCode !== null) return `was ended by ${daemon.signalCode}`;
+  return daemon.exitCode === null ? undefined : `ended with ${daemon.exitCode}`;
 }
 
 async function waitForDaemon() {
   const deadline = Date.now() + 20_000;
   for (;;) {
-    if (daemon.exitCode !== null)
-      throw new Error(`wardend ended with ${daemon.exitCode}:\n${fs.readFileSync(log, 'utf8')}`);
+    if (endOfDaemon() !== undefined) throw new Error(whyNot());
     if (fs.existsSync(socket)) {
       try {
         return await connect({ path: socket });
@@ -108,10 +122,17 @@ async function waitForDaemon() {
         if (Date.now() > deadline) throw error;
       }
     }
-    if (Date.now() > deadline)
-      throw new Error(`wardend did not answer within 20 s:\n${fs.readFileSync(log, 'utf8')}`);
+    if (Date.now() > deadline) throw new Error(`wardend did not answer within 20 s; its log: ${log}`);
     await delay(2);
   }
+}
+
+/** The line it writes when it cannot start, which stands behind its log. */
+function whyNot() {
+  const lines = fs.readFileSync(log, 'utf8').split('\n');
+  return (
+    lines.findLast((line) => line.startsWith('wardend: ')) ?? `wardend ${endOfDaemon()}; its log: ${log}`
+  );
 }
 
 /** The daemon's log tells which driver was chosen for each role, and why others were not. */
@@ -144,46 +165,70 @@ async function demonstrate(client) {
 
 async function prompt() {
   say(`\nsocket ${socket}; end with Ctrl-D\n`);
+  process.removeAllListeners('SIGINT').on('SIGINT', () => {}); // the prompt's business
   const cli = spawn(process.execPath, [path.join(root, 'packages/cli/bin/warden.js'), '--socket', socket], {
     stdio: 'inherit',
   });
-  process.on('SIGINT', () => {}); // the prompt's business; the clean-up below must still run
+  interrupted.catch(() => cli.kill());
   await once(cli, 'exit');
 }
 
+/** Takes everything away, in whatever state it is, and says in a line each what was not as it should be. Never rejects. */
 async function finish() {
-  try {
-    if (daemon.exitCode === null && fs.existsSync(socket)) {
-      const client = await connect({ path: socket });
-      for (const handle of await client.list()) {
-        await client.container(handle).stop({ kill: true });
-        await client.container(handle).destroy();
-      }
-      await client.close();
-    }
-  } finally {
-    if (daemon.exitCode === null && daemon.signalCode === null) {
-      const gone = once(daemon, 'exit');
-      daemon.kill('SIGTERM');
-      await gone;
-    }
-    const left = fs.readdirSync(path.join(directory, 'depot')).filter((entry) => !entry.startsWith('.'));
-    removeGroups();
-    if (left.length === 0 && !failure) fs.rmSync(directory, { recursive: true, force: true });
-    else process.stderr.write(`kept for inspection: ${directory}\n`);
+  const early = endOfDaemon();
+  if (failure) complain(failure.message);
+  if (early === undefined) {
+    // what it does not manage is left to the clean-up
+    await destroyAll().catch((error) => complain(error.message));
+    await endDaemon();
   }
-  if (!failure && !keep) {
+  const left = cleanUp();
+  const isLeft = left.length > 0;
+  if (early !== undefined && hasStarted)
+    complain(`the daemon ${early} meanwhile; ${isLeft ? 'not all' : 'all'} that it had left is removed`);
+  for (const line of left) complain(line);
+  if (failure || isLeft) {
+    process.stderr.write(`kept for inspection: ${directory}\n`);
+    process.exitCode = 1;
+  } else fs.rmSync(directory, { recursive: true, force: true });
+  if (!failure && !isLeft && !keep) {
     say('');
     for (const [step, ms] of timings) say(`  ${step.padEnd(18)} ${ms.toFixed(1).padStart(8)} ms`);
     say('\nnothing is left behind; `npm start -- --keep` stays with a prompt');
   }
+  process.exit(); // a connection that hangs must not hold it
 }
 
-/** The daemon keeps its own parent groups for its next start; a trial takes them away. */
-function removeGroups() {
-  for (const line of fs.readFileSync('/proc/self/mountinfo', 'utf8').split('\n')) {
-    if (!/ - cgroup2? /.test(line)) continue;
-    const parent = path.join(line.split(' ')[4], name);
-    if (fs.existsSync(parent)) fs.rmdirSync(parent);
+function complain(text) {
+  process.stderr.write(`npm start: ${text}\n`);
+}
+
+async function destroyAll() {
+  if (!fs.existsSync(socket)) return;
+  const client = await connect({ path: socket });
+  for (const handle of await client.list()) {
+    await client.container(handle).stop({ kill: true });
+    await client.container(handle).destroy();
   }
+  await client.close();
+}
+
+async function endDaemon() {
+  if (endOfDaemon() !== undefined) return;
+  const gone = once(daemon, 'exit');
+  daemon.kill('SIGTERM');
+  const timer = setTimeout(() => daemon.kill('SIGKILL'), 20_000);
+  await gone;
+  clearTimeout(timer);
+}
+
+/** What a daemon leaves for its next start, and all that a killed one leaves, goes as `wardend cleanup` does it. Answers what does not. */
+function cleanUp() {
+  const words = [WARDEND, 'cleanup', '--all', '--config', configuration];
+  const { status, stdout, stderr } = spawnSync(process.execPath, words, { encoding: 'utf8' });
+  if (status === 0) return [];
+  const failed = stdout.split('\n').filter((line) => /^(failed|keep) /.test(line));
+  if (failed.length > 0) return failed;
+  // what the daemon could not start with is no configuration for the clean-up either, and was told
+  return hasStarted ? [stderr.trim()] : [];
 }
