@@ -351,6 +351,8 @@ describeWith(['root', 'isolated', 'overlayfs', 'nft', 'python3'], 'what clients 
     const { place } = suite.daemon;
     const { host } = place.network;
     const links = (): string => host.run('ip', '-o', 'link');
+    // those of the containers before go behind the answers
+    await expect.poll(links, { timeout: patience(20_000) }).not.toMatch(/ w-/);
     const before = links();
     host.run('nft', 'delete', 'table', 'inet', place.name);
     await expect(warden.create({ handle: 'unruly' })).rejects.toMatchObject({ code: 'NATIVE_FAILED' });
