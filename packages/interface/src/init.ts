@@ -317,7 +317,7 @@ export interface FileTask {
   /** `read`: first byte, and how many at most. */
   readonly offset?: bigint;
   readonly length?: bigint;
-  /** `write`: permissions; absent: as the file that is replaced has. */
+  /** `write`: permissions; absent: as the file that is replaced has. Set-user-id and set-group-id bits are left out, as `write-tar` leaves out those of an archive. */
   readonly mode?: number;
 }
 

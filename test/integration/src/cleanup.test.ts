@@ -1,4 +1,5 @@
 /** `wardend cleanup`: what a daemon that is gone has left, and nothing of anybody else. */
+import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import {
@@ -163,6 +164,28 @@ describeWith(['root', 'isolated', 'overlayfs', 'nft'], 'wardend cleanup', () => 
     host.run('ip', 'link', 'delete', 'w-others-0');
     fs.rmdirSync(path.join(place.depot, 'lost+found'));
     fs.rmSync(path.join(place.depot, 'notes'));
+  });
+
+  it('is not kept from anything else by a file that cannot be removed [operations cleanup]', async () => {
+    await daemon.kill();
+    const left = path.join(place.depot, '.removed/0123456789a-1-0');
+    fs.mkdirSync(left, { recursive: true });
+    // the directory is the daemon's own, which no removal of what is in there changes
+    execFileSync('chattr', ['+i', path.dirname(left)]);
+    try {
+      const { status, found } = run();
+      expect([status, found.filter(({ fate }) => fate !== 'removed')]).toEqual([
+        1,
+        [{ kind: 'file', name: left, fate: 'failed', why: expect.stringContaining('EPERM') }],
+      ]);
+      expect(place.network.host.run('nft', 'list', 'tables')).toBe('');
+      expect(fs.readdirSync(place.depot).sort()).toEqual(['.lock', '.removed']);
+    } finally {
+      execFileSync('chattr', ['-i', path.dirname(left)]);
+    }
+    expect(fates(run().found)).toEqual(
+      expect.arrayContaining(['removed file 0123456789a-1-0', 'removed file .removed']),
+    );
   });
 
   it('keeps what nobody understands, with its reason', async () => {
