@@ -25,9 +25,10 @@ async function round(world: World, failpoint: string, one: Case): Promise<void> 
   const { quota, warm } = one;
   if (quota || warm) await world.restart({ quota, warm });
   await one.prepare?.(world);
+  const client = await world.connect();
+  await client.features(); // otherwise that may be the request which is waited for
   const before = requests(world);
   world.arm(`${failpoint}=${one.skip ? `${one.skip}*off->` : ''}1*delay(150)`);
-  const client = await world.connect();
   const theirs: World = Object.create(world, { client: { value: client } });
   const asked = one.act!(theirs).catch(() => {});
   await expect.poll(() => requests(world).asked, { timeout: patience(20_000) }).toBeGreaterThan(before.asked);
