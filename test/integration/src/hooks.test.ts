@@ -91,9 +91,13 @@ describeWith(['root', 'isolated', 'overlayfs'], 'hooks', () => {
     )
       .trim()
       .split('\n');
+    // process 1 of the container, by its number on the host
     const pid = fs
       .readdirSync('/proc')
-      .find((one) => /^\d+$/.test(one) && readOr(`/proc/${one}/cmdline`).startsWith(`wshd: ${box.handle}`));
+      .find(
+        (one) =>
+          readOr(`/proc/${one}/status`).match(/^NSpid:.*\t1$/m) && linkOr(`/proc/${one}/ns/pid`) === init[1],
+      );
     const [beforeClone, afterClone, beforePivot, afterPivot] = told.map((lines) => lines[0]!.split(' '));
     expect(beforeClone!.slice(0, 3)).toEqual([ORDER[0], containerPath, 'none']);
     expect(afterClone!.slice(0, 3)).toEqual([ORDER[1], containerPath, pid]);
@@ -290,6 +294,14 @@ describeWith(['root', 'isolated', 'overlayfs'], 'hooks', () => {
 function readOr(file: string): string {
   try {
     return fs.readFileSync(file, 'latin1');
+  } catch {
+    return '';
+  }
+}
+
+function linkOr(file: string): string {
+  try {
+    return fs.readlinkSync(file);
   } catch {
     return '';
   }

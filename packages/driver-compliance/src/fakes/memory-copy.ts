@@ -5,13 +5,19 @@ import { type CopySpec, type RunningCopy, WardenError } from '@warden/interface'
 
 /** Starts a copy that `gone` ends. */
 export function memoryCopy(spec: CopySpec, directory: string, gone: Promise<void>): RunningCopy {
+  let isAborted = false;
   let abort: () => void = () => {};
   const aborted = new Promise<never>((_, reject) => {
-    abort = () => reject(failure('ABORTED', spec, 'the copy was ended', 'ECANCELED'));
+    abort = () => {
+      isAborted = true;
+      reject(failure('ABORTED', spec, 'the copy was ended', 'ECANCELED'));
+    };
   });
   void gone.then(abort);
   // a process never ends before its parent has returned from starting it
-  const done = new Promise<void>((resolve) => setImmediate(resolve)).then(() => perform(spec, directory));
+  const done = new Promise<void>((resolve) => setImmediate(resolve)).then(() => {
+    if (!isAborted) perform(spec, directory);
+  });
   const ended = Promise.race([done, aborted]);
   for (const promise of [done, aborted, ended]) promise.catch(() => {});
   return { ended, abort: () => abort() };
