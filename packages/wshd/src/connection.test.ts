@@ -54,6 +54,22 @@ function spawnRequest(): Promise<InitJob> {
   );
 }
 
+/** Over a connection of its own that gives up after 50 ms, whose other end is the peer from now on. */
+function askImpatiently(): { readonly impatient: Connection; readonly asked: Promise<string> } {
+  const [ours, theirs] = makeSocketPair('seqpacket');
+  setNonBlocking(ours);
+  closeDescriptor(peer);
+  peer = theirs;
+  const impatient = new Connection(ours, { onEvent: () => {}, onClosed: () => {} }, 50);
+  const asked = impatient.request(
+    'signal',
+    (w, sequence) => w.begin(MESSAGE.SIGNAL, sequence).finish(),
+    MESSAGE.OK,
+    () => 'answered',
+  );
+  return { impatient, asked };
+}
+
 function nextSequence(): number {
   const buffer = Buffer.alloc(65536);
   return new Reader(buffer.subarray(0, receiveMessage(peer, buffer)!.length)).sequence;
@@ -126,17 +142,7 @@ describe('Connection', () => {
   });
 
   test('an answer that lay there while this process stood still is one', async () => {
-    const [ours, theirs] = makeSocketPair('seqpacket');
-    setNonBlocking(ours);
-    closeDescriptor(peer);
-    peer = theirs;
-    const impatient = new Connection(ours, { onEvent: () => {}, onClosed: () => {} }, 50);
-    const asked = impatient.request(
-      'signal',
-      (w, sequence) => w.begin(MESSAGE.SIGNAL, sequence).finish(),
-      MESSAGE.OK,
-      () => 'answered',
-    );
+    const { impatient, asked } = askImpatiently();
     // behind the turn's look for what has come, and before its timers
     await new Promise((resolve) => setImmediate(resolve));
     sendMessage(peer, writer.begin(MESSAGE.OK, nextSequence()).finish());
@@ -146,17 +152,7 @@ describe('Connection', () => {
   });
 
   test('whoever leaves a request unanswered is given up', async () => {
-    const [ours, theirs] = makeSocketPair('seqpacket');
-    setNonBlocking(ours);
-    closeDescriptor(peer);
-    peer = theirs;
-    const impatient = new Connection(ours, { onEvent: () => {}, onClosed: () => {} }, 50);
-    const asked = impatient.request(
-      'signal',
-      (w, sequence) => w.begin(MESSAGE.SIGNAL, sequence).finish(),
-      MESSAGE.OK,
-      () => 'answered',
-    );
+    const { impatient, asked } = askImpatiently();
     await expect(asked).rejects.toThrow('init has not answered for 0.05 s');
     expect(impatient.isOpen).toBe(false);
   });
