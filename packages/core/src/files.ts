@@ -4,6 +4,7 @@ import {
   type ContainerFiles,
   type DirectoryEntry,
   encodeBytes,
+  FILE_MODES,
   type FileAnswer,
   type FileChange,
   type FileChannel,
@@ -25,8 +26,6 @@ const MAX_PATH_BYTES = 4_095;
 const MAX_TASKS = 24;
 /** What goes to a task in one piece. */
 const PIECE_BYTES = 65_536;
-/** No set-user-id and set-group-id bits (see `WriteOptions.mode`). */
-const MOST_MODE = 0o1777;
 
 type Task = Omit<FileTask, 'user' | 'path'>;
 
@@ -71,7 +70,7 @@ export class SessionFiles implements ContainerFiles {
 
   async write(path: string, content: Uint8Array | ByteStream, options: WriteOptions = {}): Promise<void> {
     const { mode } = options;
-    if (mode !== undefined && (!Number.isInteger(mode) || mode < 0 || mode > MOST_MODE))
+    if (mode !== undefined && (!Number.isInteger(mode) || mode < 0 || mode > FILE_MODES))
       throw invalid('write', `mode 0${mode.toString(8)} is not in 0..01777; chmod inside gives more`, path);
     await this.#upload(path, { operation: 'write', ...(mode !== undefined && { mode }) }, content, options);
   }

@@ -1,10 +1,16 @@
 /** `wardend config`: looks at the configuration without starting anything. */
-import { didYouMean, toWardenError, WardenError } from '@warden/interface';
+import { didYouMean, toWardenError } from '@warden/interface';
 import type { Configuration } from './config.ts';
 import { SCHEMA } from './config-schema.ts';
 import { type LoadedConfiguration, loadFromSources } from './config-sources.ts';
 import { configurationSchema } from './json-schema.ts';
-import { CONFIGURATION_OPTIONS, CONFIGURATION_USAGE, configurationWords, parseOperands } from './options.ts';
+import {
+  CONFIGURATION_OPTIONS,
+  CONFIGURATION_USAGE,
+  configurationWords,
+  parseOperands,
+  wrongWords,
+} from './options.ts';
 import { registryAuthorities } from './registry-authorities.ts';
 import { unsafeSettings } from './unsafe-settings.ts';
 
@@ -89,8 +95,4 @@ function describe({ file, overrides, unknown, warnings, unsafe }: Findings): str
 function print(text: string): number {
   process.stdout.write(text);
   return 0;
-}
-
-function wrongWords(message: string): WardenError {
-  return new WardenError('INVALID_SPEC', message, { fields: { operation: 'options' } });
 }

@@ -125,6 +125,9 @@ export function parseOperands(
   }
 }
 
-function wrongWords(text: string, object: string): WardenError {
-  return new WardenError('INVALID_SPEC', text, { fields: { operation: 'options', object } });
+/** Refuses what was typed. `object`: the option, if it is about one. */
+export function wrongWords(text: string, object?: string): WardenError {
+  return new WardenError('INVALID_SPEC', text, {
+    fields: { operation: 'options', ...(object !== undefined && { object }) },
+  });
 }

@@ -54,6 +54,9 @@ export interface ReadOptions extends FileOptions {
   readonly length?: bigint;
 }
 
+/** Mode bits that cross with a file, which gets another owner: not those that let a program run with its owner's rights. */
+export const FILE_MODES = 0o1777;
+
 /** How a file is written. */
 export interface WriteOptions extends FileOptions {
   /**

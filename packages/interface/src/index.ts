@@ -34,6 +34,7 @@ export type {
   ReadOptions,
   WriteOptions,
 } from './files.ts';
+export { FILE_MODES } from './files.ts';
 export type { FilesystemDriver, FilesystemSupports, Mount, RootfsSpec } from './filesystem.ts';
 export type {
   CaptureSpec,

@@ -4,8 +4,8 @@
  */
 import fs from 'node:fs';
 import path from 'node:path';
-import { WardenError } from '@warden/interface';
-import { CARRIED_MODES, readTar, type TarEntry } from './tar-reader.ts';
+import { FILE_MODES, WardenError } from '@warden/interface';
+import { readTar, type TarEntry } from './tar-reader.ts';
 import { bytesOf } from './tar-writer.ts';
 
 /** Deeper than any tree that can be read again. */
@@ -102,7 +102,7 @@ class Tree {
   finishRoot(target: string, otherwise: number): void {
     const own = this.#late.find(({ path: file }) => file === this.#root);
     if (own !== undefined) setTime(target, own.modified);
-    fs.chmodSync(target, (own?.mode ?? otherwise) & CARRIED_MODES);
+    fs.chmodSync(target, (own?.mode ?? otherwise) & FILE_MODES);
   }
 
   /** An archive may leave out directories on the way. */
@@ -158,7 +158,7 @@ export async function replaceFile(
   const handle = await fs.promises.open(draft, NEW_FILE, 0o600);
   try {
     for await (const piece of content) await handle.writeFile(piece);
-    await handle.chmod(mode & CARRIED_MODES);
+    await handle.chmod(mode & FILE_MODES);
     fs.renameSync(draft, target);
   } catch (error) {
     fs.rmSync(draft, { force: true });

@@ -1,11 +1,9 @@
 /** Entries of a tar archive that comes in pieces, out of a container: nothing in it is to be trusted. */
-import { decodeBytes, WardenError } from '@warden/interface';
+import { decodeBytes, FILE_MODES, WardenError } from '@warden/interface';
 
 const BLOCK = 512;
 /** Bytes of pax records: names have at most 4096, and a few numbers. */
 const MAX_RECORDS = 65_536;
-/** Mode bits that cross with a copy, which gives what is copied another owner: not those that let a program run with its owner's rights. */
-export const CARRIED_MODES = 0o1777;
 
 /** An entry. The content has to be read to its end before the next entry is asked for. */
 export interface TarEntry {
@@ -75,7 +73,7 @@ function entryOf(
   return {
     name: records.get('path') ?? name,
     type: known,
-    mode: octal(head, 100, 8) & CARRIED_MODES,
+    mode: octal(head, 100, 8) & FILE_MODES,
     modified: Number(records.get('mtime') ?? octal(head, 136, 12)),
     target: records.get('linkpath') ?? text(head, 157, 100),
   };

@@ -2,10 +2,9 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import type { ClientContainer } from '@warden/client';
-import { type FileOptions, isWardenError, WardenError } from '@warden/interface';
+import { FILE_MODES, type FileOptions, isWardenError, WardenError } from '@warden/interface';
 import { CommandError } from '../command-error.ts';
 import { extractTree, replaceFile } from '../copy/extract.ts';
-import { CARRIED_MODES } from '../copy/tar-reader.ts';
 import { baseName, treeSize, writeTar } from '../copy/tar-writer.ts';
 import { ProgressBar } from '../human/progress-bar.ts';
 import { ShownStream, shown } from '../human/shown.ts';
@@ -126,7 +125,7 @@ class Copy {
     const place = await this.#placeInside(source, target);
     const content = this.#counted(fs.createReadStream(source), baseName(place) ?? place, stat.size);
     await this.#ending(place, () =>
-      this.#box.files.write(place, content, { ...this.#options, mode: stat.mode & CARRIED_MODES }),
+      this.#box.files.write(place, content, { ...this.#options, mode: stat.mode & FILE_MODES }),
     );
   }
 

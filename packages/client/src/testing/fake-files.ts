@@ -1,6 +1,6 @@
 /** Files of a fake container: a tree in memory. No rights, one user; links are not followed, because nothing makes any but an archive. */
 import type { FileChange, FileStat, FileType } from '@warden/interface';
-import { WardenError } from '@warden/interface';
+import { FILE_MODES, WardenError } from '@warden/interface';
 import { readArchive, writeArchive } from './fake-tar.ts';
 
 /** Something that has a name. */
@@ -26,8 +26,6 @@ const DIRECTORIES = [
   '/var',
 ];
 const MAX_PATH_BYTES = 4_095;
-/** What a file gets on its way in: no set-user-id and set-group-id bits. */
-export const FILE_MODES = 0o1777;
 
 /** See the file's head. */
 export class FakeFiles {

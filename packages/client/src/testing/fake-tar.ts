@@ -1,6 +1,7 @@
 /** Tar archives of the fake: ustar with pax names, as the real one writes and understands them. */
+import { FILE_MODES } from '@warden/interface';
 import type { FakeNode } from './fake-files.ts';
-import { FILE_MODES, node, wrong } from './fake-files.ts';
+import { node, wrong } from './fake-files.ts';
 
 const BLOCK = 512;
 const encoder = new TextEncoder();
