@@ -1,5 +1,6 @@
 /** A real terminal for tests: one tmux server per terminal, on a socket of its own. */
 import { execFileSync, spawnSync } from 'node:child_process';
+import fs from 'node:fs';
 import path from 'node:path';
 import { expect, vi } from 'vitest';
 
@@ -13,14 +14,17 @@ const PATIENCE = { timeout: 30_000, interval: 50 };
 /** See the file's head. */
 export class Tmux implements Disposable {
   readonly #socket: string;
+  readonly #server: number;
 
   /** Runs a line of shell, 100 columns wide; the last thing on the screen is then `status=N`. */
   constructor(directory: string, line: string, env: Record<string, string> = {}) {
-    this.#socket = path.join(directory, 'tmux');
+    // never that of a terminal before: its server goes on for a moment when it is told to end, and a client that meets it there fails
+    this.#socket = path.join(fs.mkdtempSync(path.join(directory, 'tmux-')), 'socket');
     // Ctrl-C reaches the shell around the program too; a handler, unlike ignoring, is not inherited.
     const command = `trap : INT; ${line}; echo status=$?; exec sleep 1000`;
     const words = ['-f', '/dev/null', 'new-session', '-d', '-x', '100', '-y', '30', 'sh', '-c', command];
     this.#tmux(words, { PATH: process.env.PATH!, LC_ALL: 'C.UTF-8', TERM: 'xterm', ...env });
+    this.#server = Number(this.#tmux(['display-message', '-p', '#{pid}']));
   }
 
   /** Sends keys by tmux's names (`Enter`, `C-c`, `Up`), or text that is none of these. */
@@ -47,11 +51,26 @@ export class Tmux implements Disposable {
     await vi.waitFor(() => expect(this.screen()).toMatch(pattern), PATIENCE);
   }
 
+  /** The server is gone when this returns. */
   [Symbol.dispose](): void {
     this.#tmux(['kill-server']);
+    const deadline = performance.now() + PATIENCE.timeout;
+    while (isAlive(this.#server)) {
+      if (performance.now() > deadline) throw new Error(`tmux server ${this.#server} did not end`);
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
+    }
   }
 
   #tmux(words: readonly string[], env: NodeJS.ProcessEnv = process.env): string {
     return execFileSync('tmux', ['-S', this.#socket, ...words], { encoding: 'utf8', env });
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
   }
 }
