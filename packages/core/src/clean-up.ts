@@ -6,7 +6,7 @@ import { type CgroupDriver, type ContainerId, type NetworkDriver, toWardenError 
 import { ManagedContainer } from './container.ts';
 import { makeEngine } from './core.ts';
 import { type DepotEntry, readDepot } from './depot-entries.ts';
-import { KILL_TIMEOUT_MS } from './destroy.ts';
+import { removeGroupsOf } from './destroy.ts';
 import type { Engine } from './engine.ts';
 import type { CoreOptions } from './options.ts';
 import { QUARANTINE_ADVICE } from './quarantine.ts';
@@ -128,21 +128,18 @@ async function cleanNetworks(
 
 /** Groups whose containers have no directory. */
 async function cleanCgroups(
-  { drivers: { cgroup } }: Engine,
+  engine: Engine,
   kept: ReadonlySet<ContainerId>,
   wanted: CleanUpOptions,
 ): Promise<Leftover[]> {
+  const { cgroup } = engine.drivers;
   let strays: readonly ContainerId[];
   try {
     strays = (await cgroup.list()).filter((id) => !kept.has(id));
   } catch (error) {
     return [failed({ kind: 'cgroup', name: whatHolds(cgroup) }, error)];
   }
-  return eachAlone(strays, { kind: 'cgroup', why: STRAY, ...wanted }, async (id) => {
-    const state = cgroup.plan({ id, allowAllDevices: false, pidsLimit: undefined });
-    await cgroup.killAll(state, KILL_TIMEOUT_MS);
-    await cgroup.release(state);
-  });
+  return eachAlone(strays, { kind: 'cgroup', why: STRAY, ...wanted }, (id) => removeGroupsOf(engine, id));
 }
 
 /** Files of containers that were destroyed before. */

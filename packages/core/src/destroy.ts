@@ -1,7 +1,7 @@
 /** Destroy: everything a container owned goes away, in an order in which each step can be repeated (spec behaviour.md 5, linux-container.md 20). */
 import fs from 'node:fs';
 import path from 'node:path';
-import { type ContainerInfo, WardenError } from '@warden/interface';
+import { type ContainerId, type ContainerInfo, WardenError } from '@warden/interface';
 import type { ManagedContainer } from './container.ts';
 import { endCopies } from './copy.ts';
 import { type Engine, networkSpecOf, poolUsage, publish, returnToPools, trySave } from './engine.ts';
@@ -92,7 +92,8 @@ async function release(engine: Engine, container: ManagedContainer): Promise<voi
   clearTimeout(container.saveTimer);
   container.saveTimer = undefined;
   if (keepsFiles) {
-    const groups = {
+    // a driver that does not retire has let go of everything by now
+    const groups = drivers.cgroup.retire && {
       what: { id: container.record.id },
       remove: () => drivers.cgroup.release(container.record.drivers.cgroup),
     };
@@ -102,7 +103,7 @@ async function release(engine: Engine, container: ManagedContainer): Promise<voi
     } catch (error) {
       logger.warn('directory-not-moved', { handle: container.handle, directory: container.directory, error });
       await drivers.filesystem.release(container.rootfsSpec, filesystem);
-      await groups.remove();
+      await groups?.remove();
     }
   }
   removeDirectory(container.directory);
@@ -191,4 +192,11 @@ function removePlainly(directory: string): boolean {
   } catch {
     return false;
   }
+}
+
+/** Of a container that nothing is recorded of: ends who is in its groups, and removes them. Idempotent. */
+export async function removeGroupsOf({ drivers: { cgroup } }: Engine, id: ContainerId): Promise<void> {
+  const state = cgroup.plan({ id, allowAllDevices: false, pidsLimit: undefined });
+  await cgroup.killAll(state, KILL_TIMEOUT_MS);
+  await cgroup.release(state);
 }

@@ -71,7 +71,7 @@ export class Leftovers {
    * Removes what was moved aside, if anything was, behind what is being answered, and after it what `rest` removes; each again when it fails. What fails for
    * good is logged and met by the next daemon.
    */
-  begin(aside: string | undefined, rest?: Rest): void {
+  begin(aside: string | undefined, rest?: Rest | undefined): void {
     const work = this.#work(aside, rest);
     this.#running.add(work);
     void work.then(() => this.#running.delete(work));

@@ -5,7 +5,7 @@
 import { type ContainerId, type Init, isWardenError, toWardenError, WardenError } from '@warden/interface';
 import { ManagedContainer } from './container.ts';
 import { type DepotEntry, idsInDepot, readDepot } from './depot-entries.ts';
-import { KILL_TIMEOUT_MS, releaseDrivers, removeDirectory } from './destroy.ts';
+import { KILL_TIMEOUT_MS, releaseDrivers, removeDirectory, removeGroupsOf } from './destroy.ts';
 import { type Engine, networkSpecOf, poolUsage, returnToPools, trySave } from './engine.ts';
 import { killInit } from './frozen.ts';
 import { armGraceTime } from './grace-time.ts';
@@ -224,9 +224,7 @@ export async function removeUnrecorded(
 ): Promise<void> {
   const { drivers } = engine;
   await init?.kill();
-  const cgroup = drivers.cgroup.plan({ id, allowAllDevices: false, pidsLimit: undefined });
-  await drivers.cgroup.killAll(cgroup, KILL_TIMEOUT_MS);
-  await drivers.cgroup.release(cgroup);
+  await removeGroupsOf(engine, id);
   const rootfs = { id, directory, base: '/' };
   await drivers.filesystem.release(rootfs, drivers.filesystem.plan(rootfs));
   if (uid !== undefined) {
@@ -329,9 +327,7 @@ async function reconcile(engine: Engine, inDepot: ReadonlySet<ContainerId>): Pro
   await engine.failpoints.pass('recover.cgroups-swept');
 }
 
-async function sweepGroups({ drivers, logger }: Engine, id: ContainerId): Promise<void> {
-  const state = drivers.cgroup.plan({ id, allowAllDevices: false, pidsLimit: undefined });
-  await drivers.cgroup.killAll(state, KILL_TIMEOUT_MS);
-  await drivers.cgroup.release(state);
-  logger.info('cgroup-swept', { id });
+async function sweepGroups(engine: Engine, id: ContainerId): Promise<void> {
+  await removeGroupsOf(engine, id);
+  engine.logger.info('cgroup-swept', { id });
 }
