@@ -1,8 +1,13 @@
 /** What to do when the kernel does not let a user of the container do something there. */
 
+/** Whether `errno` says so. */
+export function isDenied(errno: string): boolean {
+  return errno === 'EACCES' || errno === 'EPERM';
+}
+
 /** For an error's fields: empty when `errno` says something else. `user` is the one inside who tried. */
 export function adviceIfDenied(errno: string, user: string): { readonly advice?: string } {
-  if (errno !== 'EACCES' && errno !== 'EPERM') return {};
+  if (!isDenied(errno)) return {};
   const advice =
     user === 'root'
       ? 'not even root inside may do this there: it is read-only, immutable or a device, or belongs to the kernel'

@@ -15,7 +15,7 @@ import {
 } from '@warden/interface';
 import { closeDescriptor, ERRNO_NAMES, makeSocketPair, spawnProcess } from '@warden/native';
 import type { CopyProgram } from './copy-program.ts';
-import { adviceIfDenied } from './denied-inside.ts';
+import { adviceIfDenied, isDenied } from './denied-inside.ts';
 import { HelperProcess } from './helper-process.ts';
 import { InsideHelper } from './inside-helper.ts';
 
@@ -252,8 +252,7 @@ function failure({ operation, path, user }: FileTask, payload: Buffer): WardenEr
   const errno = ERRNO_NAMES[number] ?? String(number);
   const step = decodeBytes(payload.subarray(4, end));
   const object = decodeBytes(payload.subarray(end + 1));
-  const isDenied = errno === 'EACCES' || errno === 'EPERM';
-  const code = isDenied ? 'FORBIDDEN' : SPEC_ERRORS.has(errno) ? 'INVALID_SPEC' : 'NATIVE_FAILED';
+  const code = isDenied(errno) ? 'FORBIDDEN' : SPEC_ERRORS.has(errno) ? 'INVALID_SPEC' : 'NATIVE_FAILED';
   const where = step === operation && object === path ? '' : `${step} ${object}: `;
   return new WardenError(code, `${operation} ${path}: ${where}${errno}`, {
     fields: { operation, step, object, errno, ...adviceIfDenied(errno, user) },
