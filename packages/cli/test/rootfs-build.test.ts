@@ -192,15 +192,14 @@ describe.runIf(process.getuid?.() === 0)('rootfs build', () => {
   );
 
   it('leaves no process when it is killed, and names what is left at the next build', async () => {
-    withDebootstrap(FILL, 'printf "I: RETRIEVING\\nIF: waiting\\n" >&3', 'exec sleep 1000');
+    // known by its number among all processes of the machine
+    const seconds = `1000.${process.pid}`;
+    withDebootstrap(FILL, 'printf "I: RETRIEVING\\nIF: waiting\\n" >&3', `exec sleep ${seconds}`);
     const { child, ended } = start('--suite', 's', 'root');
     const running = (): string[] =>
       fs.readdirSync('/proc').filter((pid) => {
         try {
-          return (
-            fs.readlinkSync(`/proc/${pid}/cwd`) === '/' &&
-            fs.readFileSync(`/proc/${pid}/cmdline`, 'utf8').startsWith('sleep\x001000')
-          );
+          return fs.readFileSync(`/proc/${pid}/cmdline`, 'utf8') === `sleep\0${seconds}\0`;
         } catch {
           return false;
         }

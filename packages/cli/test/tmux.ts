@@ -66,10 +66,10 @@ export class Tmux implements Disposable {
   }
 }
 
+/** One that has ended and waits for init to take notice of it is not. */
 function isAlive(pid: number): boolean {
   try {
-    process.kill(pid, 0);
-    return true;
+    return !/^State:\s+[ZX]/m.test(fs.readFileSync(`/proc/${pid}/status`, 'latin1'));
   } catch {
     return false;
   }

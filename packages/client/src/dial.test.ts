@@ -7,12 +7,13 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { dial } from './dial.ts';
 
-/** Lets two wait in line (one more than its backlog), and takes nobody in for so long. */
+/** Lets two wait in line (one more than its backlog), and takes nobody in until there is a file of the given name. */
 const LISTENER = `
   const server = require('node:net').createServer();
   server.listen({ path: process.argv[1], backlog: 1 }, () => {
     process.stdout.write('listening', () => {
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, Number(process.argv[2]));
+      const nobody = new Int32Array(new SharedArrayBuffer(4));
+      while (!require('node:fs').existsSync(process.argv[2])) Atomics.wait(nobody, 0, 0, 10);
     });
   });
   process.stdin.on('end', () => process.exit()).resume();
@@ -31,8 +32,9 @@ describe('dialling where others stand in line', () => {
     fs.rmSync(directory, { recursive: true });
   });
 
-  async function withFullLine(busyMs: number, body: () => Promise<void>): Promise<void> {
-    const listener = spawn(process.execPath, ['-e', LISTENER, socket, String(busyMs)], {
+  async function withFullLine(body: (takeIn: () => void) => Promise<void>): Promise<void> {
+    const signal = path.join(directory, 'take-in');
+    const listener = spawn(process.execPath, ['-e', LISTENER, socket, signal], {
       stdio: ['pipe', 'pipe', 'inherit'],
     });
     try {
@@ -45,16 +47,19 @@ describe('dialling where others stand in line', () => {
       }
       const [refusal] = await once(net.connect(socket), 'error');
       expect(refusal).toMatchObject({ code: 'EAGAIN' });
-      await body();
+      await body(() => fs.writeFileSync(signal, ''));
     } finally {
+      const gone = once(listener, 'exit');
       listener.kill('SIGKILL');
-      await once(listener, 'exit');
+      await gone;
     }
   }
 
   it('gets in when there is room', () =>
-    withFullLine(1_500, async () => {
-      const line = await dial({ path: socket, connectTimeoutMs: 60_000 });
+    withFullLine(async (takeIn) => {
+      const dialled = dial({ path: socket, connectTimeoutMs: 60_000 });
+      setTimeout(takeIn, 300); // by then it has been refused more than once
+      const line = await dialled;
       line.socket.destroy();
     }));
 
@@ -71,7 +76,7 @@ describe('dialling where others stand in line', () => {
   });
 
   it('gives up in time, or when it is told', () =>
-    withFullLine(600_000, async () => {
+    withFullLine(async () => {
       await expect(dial({ path: socket, connectTimeoutMs: 100 })).rejects.toMatchObject({ code: 'TIMEOUT' });
       const signal = AbortSignal.timeout(100);
       await expect(dial({ path: socket, signal })).rejects.toMatchObject({ code: 'ABORTED' });

@@ -51,7 +51,8 @@ let warden: Warden;
 
 async function filled(count = PREPARED, withinMs = 10_000): Promise<void> {
   await vi.waitFor(() => expect(host.living()).toHaveLength(count), withinMs);
-  await new Promise((resolve) => setTimeout(resolve, 20)); // the last one comes out of its making
+  // the last one comes out of its making
+  await vi.waitFor(() => expect(core.statistics().prepared).toBe(PREPARED), withinMs);
 }
 
 const pathOf = async (box: Container): Promise<string> => String((await box.info()).containerPath);

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { readdirSync } from 'node:fs';
+import { readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Init, InitDriver } from '@warden/interface';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Depot, openDescriptors, output, shell, start } from './container.ts';
@@ -91,7 +92,7 @@ describe.skipIf(needs !== undefined)(`jobs${needs === undefined ? '' : ` [needs:
       job.stdout.close();
       job.stderr.close();
     }
-    expect(await init.waitEmpty(5000)).toBe(true);
+    expect(await init.waitEmpty(20_000)).toBe(true);
     sleeper.stdout.close();
     sleeper.stderr.close();
   });
@@ -107,7 +108,7 @@ describe.skipIf(needs !== undefined)(`jobs${needs === undefined ? '' : ` [needs:
     );
     await init.signalJob(job.id, 9, true);
     expect(await job.exited).toEqual({ signal: 9 });
-    expect(await init.waitEmpty(2000)).toBe(true);
+    expect(await init.waitEmpty(20_000)).toBe(true);
     job.stdout.close();
     job.stderr.close();
   });
@@ -132,9 +133,11 @@ describe.skipIf(needs !== undefined)(`jobs${needs === undefined ? '' : ` [needs:
   }, 60_000);
 
   test('after a disconnect the output and the ends of jobs are handed over', async () => {
-    const early = await init.spawn(shell(++lastId, 'printf before; sleep 0.3; printf after; exit 9'));
-    const long = await init.spawn(shell(++lastId, 'sleep 0.2; seq 1 50000; sleep 0.6; printf end'));
+    const untilAway = 'until [ -e /tmp/away ]; do sleep 0.05; done;';
+    const early = await init.spawn(shell(++lastId, `printf before; ${untilAway} printf after; exit 9`));
+    const long = await init.spawn(shell(++lastId, `${untilAway} seq 1 50000; sleep 0.6; printf end`));
     init.disconnect();
+    writeFileSync(join(depot.root, 'tmp/away'), '');
     await expect(early.exited).rejects.toMatchObject({ code: 'UNAVAILABLE' });
     await expect(init.spawn(shell(9999, ''))).rejects.toMatchObject({ code: 'UNAVAILABLE' });
     await new Promise((resolve) => setTimeout(resolve, 500));
@@ -162,6 +165,8 @@ describe.skipIf(needs !== undefined)(`jobs${needs === undefined ? '' : ` [needs:
         return job.id;
       };
       const kept = (): number => readdirSync(`/proc/${own.pid}/fd`).length;
+      // what it closes at its start is closed when it answers
+      await own.waitEmpty(20_000);
       const before = kept();
       own.forget(await ended());
       await expect.poll(kept, { timeout: 10_000 }).toBe(before);

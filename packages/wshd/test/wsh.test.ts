@@ -184,7 +184,9 @@ describe.skipIf(needs !== undefined)(`wsh${needs === undefined ? '' : ` [needs: 
   });
 
   test('a resized terminal resizes the pty', () => {
-    expect(onTerminal('echo resize me; sleep 0.5; stty size; echo THE END')).toContain('44 102');
+    const script =
+      'echo resize me; n=0; until [ "$(stty size)" = "44 102" ] || [ $n = 200 ]; do n=$((n+1)); sleep 0.05; done; stty size; echo THE END';
+    expect(onTerminal(script)).toContain('44 102');
   });
 
   test('a terminated wsh gives the terminal its mode back', () => {

@@ -30,6 +30,12 @@ function read(controller: string, file: string): string {
   return fs.readFileSync(path.join(group(controller), file), 'utf8').trim();
 }
 
+/** As the kernel counts them: while one that was killed has not gone, it may take another. */
+function killsIn(memoryGroup: string): number {
+  const facts = fs.readFileSync(path.join(memoryGroup, 'memory.oom_control'), 'utf8');
+  return Number(/^oom_kill (\d+)$/m.exec(facts)![1]);
+}
+
 /** A shell inside the group that runs the script. */
 function runInside(script: string): ReturnType<typeof spawnSync> {
   const join = driver.joinFiles(state).map((file) => `echo 0 > ${file} || exit 9`);
@@ -262,8 +268,7 @@ describe.runIf(isUsable)('groups of cgroup v1', () => {
       await driver.watchOutOfMemory(stateBeside, () => kills[1]!++),
     ];
     runInside('for i in 1 2 3; do head -c 64m /dev/zero | tail -c 64m > /dev/null; done');
-    // while one that was killed has not gone, the kernel may take another
-    const killed = Number(/^oom_kill (\d+)$/m.exec(read('memory', 'memory.oom_control'))![1]);
+    const killed = killsIn(group('memory'));
     expect(killed).toBeGreaterThanOrEqual(3);
     await expect.poll(() => kills, { timeout: 10_000 }).toEqual([killed, 0]);
     await delay(100);
@@ -281,7 +286,9 @@ describe.runIf(isUsable)('groups of cgroup v1', () => {
     let kills = 0;
     const watch = await driver.watchOutOfMemory(state, () => kills++);
     runInside(`echo 0 > ${inner}/tasks; head -c 64m /dev/zero | tail -c 64m > /dev/null`);
-    await expect.poll(() => kills, { timeout: 10_000 }).toBe(1);
+    const killed = killsIn(inner);
+    expect(killed).toBeGreaterThan(0);
+    await expect.poll(() => kills, { timeout: 10_000 }).toBe(killed);
     watch.close();
   });
 
