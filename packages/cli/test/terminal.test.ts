@@ -222,6 +222,8 @@ suite(`in a terminal${noTmux === undefined ? '' : ` [needs: ${noTmux}]`}`, { tim
       await tmux.until(/hello\ngot hello\nwarden>$/);
       tmux.type('echo --mess');
       tmux.press('Tab');
+      // what is read together with the key stands before what the key completes
+      await tmux.until(/warden> echo --message$/);
       tmux.type('back');
       tmux.press('Enter');
       await tmux.until(/message : back\nwarden>$/);
