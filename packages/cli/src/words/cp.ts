@@ -85,8 +85,24 @@ function missing(source: string): WardenError {
       operation: 'cp',
       object: source,
       errno: 'ENOENT',
-      advice: 'a path in a container is HANDLE:PATH',
+      advice: 'name a file or directory that is there, or - for standard input',
     },
+  });
+}
+
+/** Opened by whoever reads the first byte, if anybody does. */
+async function* bytesOf(file: string): AsyncGenerator<Uint8Array, void, undefined> {
+  yield* fs.createReadStream(file);
+}
+
+function isAboutWriting({ fields: { operation, errno } }: WardenError): boolean {
+  return errno === 'ENOENT' && (operation === 'write' || operation === 'write-tar');
+}
+
+function homeless({ code, fields }: WardenError, place: string): WardenError {
+  const parent = path.posix.dirname(place);
+  return new WardenError(code, `cp: '${place}': there is no directory ${parent} in the container`, {
+    fields: { ...fields, advice: 'make it first, by warden exec or warden run, or name another place' },
   });
 }
 
@@ -116,15 +132,15 @@ class Copy {
     const { stdin } = this.#context.terminal;
     if (source === '-') {
       const content = this.#counted(stdin as AsyncIterable<Uint8Array>, target);
-      return this.#ending(target, () => this.#box.files.write(target, content, this.#options));
+      return this.#endingInside(target, () => this.#box.files.write(target, content, this.#options));
     }
     const stat = fs.statSync(source, { throwIfNoEntry: false });
     if (stat === undefined) throw missing(source);
     if (stat.isDirectory()) return this.#treeInto(source, target);
     if (!stat.isFile()) throw notCopied(source);
     const place = await this.#placeInside(source, target);
-    const content = this.#counted(fs.createReadStream(source), baseName(place) ?? place, stat.size);
-    await this.#ending(place, () =>
+    const content = this.#counted(bytesOf(source), baseName(place) ?? place, stat.size);
+    await this.#endingInside(place, () =>
       this.#box.files.write(place, content, { ...this.#options, mode: stat.mode & FILE_MODES }),
     );
   }
@@ -159,9 +175,18 @@ class Copy {
       onBytes: (count) => this.#count(count, name, total),
       onSkipped: (left) => void tell(this.#context, `left out: ${shown(left)} is no file, directory or link`),
     });
-    await this.#ending(place, () =>
+    await this.#endingInside(place, () =>
       this.#box.files.writeTar(path.posix.dirname(place), archive, this.#options),
     );
+  }
+
+  /** As `#ending`; what is missing in a container is where it was to go. */
+  async #endingInside(place: string, write: () => Promise<void>): Promise<void> {
+    try {
+      await this.#ending(place, write);
+    } catch (error) {
+      throw isWardenError(error) && isAboutWriting(error) ? homeless(error, place) : error;
+    }
   }
 
   async #placeInside(source: string, target: string): Promise<string> {

@@ -93,13 +93,35 @@ describe('cp', () => {
     [['cp', 'box:/a', 'box:/b'], 'one of both has to be HANDLE:PATH'],
     [['cp', 'box:/nowhere', '.'], 'ENOENT'],
     [['cp', '/dev/null', 'box:/tmp/x'], '/dev/null cannot be copied'],
-    [['cp', '/nowhere', 'box:/tmp/x'], "cp: '/nowhere': there is no such file on this host"],
     [['cp', 'box:/tmp'], 'TARGET is missing'],
   ])('%#: says what it cannot copy', async (words, text) => {
     const { status, stderr } = await warden(fake, [...words, '--jsonl']);
     expect(status).toBe(125);
     expect(stderr).toContain(text);
   });
+});
+
+it('cp says that a file of this host is not there, and nothing of containers', async () => {
+  const { status, stderr } = await warden(fake, ['cp', '/nowhere', 'box:/tmp/x']);
+  expect({ status, stderr }).toEqual({
+    status: 125,
+    stderr:
+      "cp: '/nowhere': there is no such file on this host\nINVALID_SPEC: name a file or directory that is there, or - for standard input\n",
+  });
+});
+
+it('cp says which directory of the container is missing, for files and directories alike', async () => {
+  fs.mkdirSync(path.join(place, 'tree'));
+  fs.writeFileSync(path.join(place, 'file'), '');
+  for (const name of ['tree', 'file']) {
+    const { status, stderr } = await warden(fake, ['cp', path.join(place, name), 'box:/no/where']);
+    expect({ status, stderr }).toEqual({
+      status: 125,
+      stderr:
+        "cp: '/no/where': there is no directory /no in the container\n" +
+        'INVALID_SPEC: make it first, by warden exec or warden run, or name another place\n',
+    });
+  }
 });
 
 it('cp says how files of a stopped container come out', async () => {

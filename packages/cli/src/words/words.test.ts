@@ -6,6 +6,9 @@ import { warden } from '../../test/word-run.ts';
 import { isWord } from './find-word.ts';
 import { WORDS } from './table.ts';
 
+/** Deadlines for a machine that is busy with something else. */
+const SOON = { timeout: 20_000 };
+
 let fake: FakeWarden;
 beforeEach(() => {
   fake = fakeWarden({
@@ -184,7 +187,7 @@ describe('exec and attach', () => {
     await make('box');
     expect(await warden(fake, ['attach', 'box'])).toMatchObject({
       status: 125,
-      stderr: expect.stringContaining('no job runs in box'),
+      stderr: expect.stringContaining('there is no job in box'),
     });
     expect((await warden(fake, ['exec', '--json', 'none', '--', 'x'])).stderr).toMatch(
       /^\{"code":"UNKNOWN_HANDLE"/,
@@ -239,7 +242,7 @@ describe('ps and inspect', () => {
     expect((await warden(fake, ['inspect', 'box'])).stdout).not.toContain('ended');
     await killed.kill({ signal: 9 });
     const failed = await box.spawn('', { argv: ['false'] });
-    await expect.poll(async () => (await warden(fake, ['ps'])).stdout).toMatch(/ 1, 2 ended/);
+    await expect.poll(async () => (await warden(fake, ['ps'])).stdout, SOON).toMatch(/ 1, 2 ended/);
     const { stdout } = await warden(fake, ['inspect', 'box']);
     expect(stdout).toMatch(new RegExp(`  running jobs +no. ${running.id}\n`));
     expect(stdout).toMatch(
@@ -262,8 +265,10 @@ describe('ps and inspect', () => {
     expect((await warden(fake, ['ps'])).stdout).not.toContain('ended');
     await running.kill();
     await expect
-      .poll(async () => (await warden(fake, ['logs', 'box'])).stderr)
-      .toMatch(new RegExp(`^no job runs in box, ${running.id} ended: name one\n`));
+      .poll(async () => (await warden(fake, ['logs', 'box'])).stderr, SOON)
+      .toMatch(new RegExp(`^no job runs in box \\(ended: no\\. ${running.id}\\): name one\n`));
+    await running.link();
+    expect((await warden(fake, ['logs', 'box'])).stderr).toMatch(/^there is no job in box\n/);
   });
 
   it('tell everything of some, and which are not there', async () => {
