@@ -52,7 +52,8 @@ static int fuzz_ioctl(int fd, unsigned long request, struct ifreq *query) {
 }
 
 /* The settings of the machine that searches stay as they are. */
-int setting_write(const char *path, const char *value) {
+int setting_write_own(int settings, const char *path, const char *value) {
+  must(settings == -1);
   must(strncmp(path, "/proc/sys/net/", 14) == 0 && strlen(path) < 96);
   free(exact_copy(value, strlen(value)));
   return 0;
@@ -82,7 +83,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   answers = input;
   requests = 0;
   uint64_t before = open_descriptors();
-  int result = inside_network(&plan);
+  int result = inside_network(&plan, -1);
   must(result == 0 || result == -1);
   /* all went well only when each request had its acknowledgement */
   if (result == 0) must(requests == 2u + (plan.address != 0) + (plan.gateway != 0) + (plan.gateway != 0 && plan.has_gateway_mac));

@@ -38,18 +38,19 @@ int child_await(int channel, const char *expected) {
 /* What needs no network: the root with its files and its user. */
 static int assemble(struct child *child) {
   const struct plan *plan = child->plan;
-  if (inside_ipc(plan) != 0) return -1;
-  int root = root_assemble(plan, child->options->root, child->dev, &child->ownership);
+  int root = root_assemble(plan, child->options->root, child->dev, &child->ownership, &child->settings);
   if (root < 0 || failpoint_reported(AT_ROOT) != 0) return -1;
   if (inside_files(plan, root) != 0 || failpoint_reported(AT_FILES) != 0) return -1;
   if (inside_user(plan, root) != 0 || failpoint_reported(AT_USER) != 0) return -1;
-  return identity_act(0, 0) == 0 ? root : report_errno("root", "owner");
+  if (identity_act(0, 0) != 0) return report_errno("root", "owner");
+  return inside_ipc(plan, child->settings) == 0 ? root : -1;
 }
 
 /* What comes after the daemon's word. */
 static int complete(struct child *child, int root) {
   const struct plan *plan = child->plan;
-  if (inside_network(plan) != 0 || failpoint_reported(AT_NETWORK) != 0) return -1;
+  if (inside_network(plan, child->settings) != 0 || failpoint_reported(AT_NETWORK) != 0) return -1;
+  close(child->settings);
   if (plan->hostname != NULL && sethostname(plan->hostname, strlen(plan->hostname)) != 0) return report_errno("hostname", plan->hostname);
   /* the operator's mounts first, then those of the request (spec linux-container.md 9.3); the hooks are the host's */
   if (hook_run(plan, child->options->lib, "hook-child-before-pivot.sh", -1) != 0) return -1;

@@ -13,6 +13,7 @@ struct child {
   int channel;  /* to the launcher: it says "go", we report */
   int listener; /* bound, not yet listening */
   int dev;      /* root_make_dev() */
+  int settings; /* root_assemble() */
   struct ownership ownership;
   struct reserve reserve;
   int users; /* user namespace of the container, or -1 */

@@ -12,15 +12,15 @@
 #define SEMAPHORES "32000 256000 500 1024" /* of a set, of all sets, operations of a call, sets */
 
 /* /proc shows the writer's own namespace. A kernel without System V objects has nothing to limit. */
-static int write_limit(const char *path, const char *value) {
-  return setting_write(path, value) == 0 || errno == ENOENT ? 0 : report_errno("ipc", path);
+static int write_limit(int settings, const char *path, const char *value) {
+  return setting_write_own(settings, path, value) == 0 || errno == ENOENT ? 0 : report_errno("ipc", path);
 }
 
-int inside_ipc(const struct plan *plan) {
+int inside_ipc(const struct plan *plan, int settings) {
   char pages[16], queues[16];
   if (plan->shm_kib == 0) return 0;
   format(pages, sizeof pages, "%u", plan->shm_kib / KIB_PER_PAGE);
   format(queues, sizeof queues, "%u", QUEUES);
-  if (write_limit("/proc/sys/kernel/shmall", pages) != 0 || write_limit("/proc/sys/kernel/msgmni", queues) != 0) return -1;
-  return write_limit("/proc/sys/kernel/sem", SEMAPHORES);
+  if (write_limit(settings, "/proc/sys/kernel/shmall", pages) != 0 || write_limit(settings, "/proc/sys/kernel/msgmni", queues) != 0) return -1;
+  return write_limit(settings, "/proc/sys/kernel/sem", SEMAPHORES);
 }

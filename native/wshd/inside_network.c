@@ -112,35 +112,37 @@ static unsigned index_of(const char *interface) {
   return result == 0 ? (unsigned)query.ifr_ifindex : 0;
 }
 
-static int set(const char *path, const char *value) { return setting_write(path, value) == 0 ? 0 : report_errno("network", path); }
+static int set(int settings, const char *path, const char *value) {
+  return setting_write_own(settings, path, value) == 0 ? 0 : report_errno("network", path);
+}
 
 /*
  * The network namespace belongs to the host, so nobody inside has CAP_NET_BIND_SERVICE or CAP_NET_RAW over it. What programs take
  * for granted is allowed by settings of the namespace instead: low ports, and ping(8) by datagram sockets. /proc shows the writer's own.
  */
-static int open_to_users(void) {
-  if (set("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0") != 0) return -1;
-  return set("/proc/sys/net/ipv4/ping_group_range", "0 2147483647");
+static int open_to_users(int settings) {
+  if (set(settings, "/proc/sys/net/ipv4/ip_unprivileged_port_start", "0") != 0) return -1;
+  return set(settings, "/proc/sys/net/ipv4/ping_group_range", "0 2147483647");
 }
 
 /*
  * The host refuses IPv6 of containers anyway. Without an address of the link a job does not even get one packet out, and its programs see at
  * once that there is no such network instead of waiting for it. Loopback keeps ::1.
  */
-static int without_ipv6(const char *interface) {
+static int without_ipv6(int settings, const char *interface) {
   char path[96];
   format(path, sizeof path, "/proc/sys/net/ipv6/conf/%s/disable_ipv6", interface);
-  return setting_write(path, "1") == 0 || errno == ENOENT ? 0 : report_errno("network", path); /* a kernel without IPv6 has no such file */
+  return setting_write_own(settings, path, "1") == 0 || errno == ENOENT ? 0 : report_errno("network", path); /* a kernel without IPv6 has no such file */
 }
 
-int inside_network(const struct plan *plan) {
-  if (plan->ids.count > 0 && open_to_users() != 0) return -1;
+int inside_network(const struct plan *plan, int settings) {
+  if (plan->ids.count > 0 && open_to_users(settings) != 0) return -1;
   int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
   if (fd < 0) return report_errno("network", "rtnetlink");
   int result = link_up(fd, 1, 0) == 0 ? 0 : report_errno("network", "lo");
   if (result == 0 && plan->interface != NULL) {
     unsigned index = index_of(plan->interface);
-    if (index != 0 && without_ipv6(plan->interface) != 0) result = -1;
+    if (index != 0 && without_ipv6(settings, plan->interface) != 0) result = -1;
     else if (index == 0 || (plan->address != 0 && add_address(fd, index, plan) != 0) || link_up(fd, index, plan->mtu) != 0 ||
              (plan->has_gateway_mac && plan->gateway != 0 && add_neighbour(fd, index, plan) != 0) || (plan->gateway != 0 && add_default_route(fd, index, plan) != 0))
       result = report_errno("network", plan->interface);

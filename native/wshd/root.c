@@ -6,11 +6,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/mount.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -356,7 +358,17 @@ static int restrict_paths(const struct plan *plan, int root) {
   return result;
 }
 
-int root_assemble(const struct plan *plan, const char *directory, int dev, struct ownership *ownership) {
+/* Of the /proc that was mounted just now, and of no other. */
+static int open_settings(int root) {
+  struct statfs facts;
+  int settings = inroot_open(root, "/proc/sys", O_PATH | O_DIRECTORY | O_NOFOLLOW, 0);
+  if (settings < 0 || fstatfs(settings, &facts) != 0) return report_errno("mount", "/proc/sys");
+  if (facts.f_type == PROC_SUPER_MAGIC) return settings;
+  errno = EXDEV;
+  return report_errno("mount", "/proc/sys");
+}
+
+int root_assemble(const struct plan *plan, const char *directory, int dev, struct ownership *ownership, int *settings) {
   bool mapped = false;
   if (mount_root(&plan->mounts[0], directory, ownership, &mapped) != 0) return -1;
   int root = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -370,6 +382,7 @@ int root_assemble(const struct plan *plan, const char *directory, int dev, struc
   if (identity_act(inner, inner) != 0) return report_errno("root", "owner");
   make_tmp(root);
   if (mount_own(root, "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) != 0) return -1;
+  if ((*settings = open_settings(root)) < 0) return -1;
   int place = inroot_make(root, "/dev", true);
   if (place < 0) return report_errno("mount-target", "/dev");
   if (move_to(dev, place) != 0) return report_errno("mount", "/dev");

@@ -12,8 +12,9 @@
 int root_make_dev(const struct plan *plan);
 
 /* Mounts everything at `directory` in the caller's own mount namespace, with the image's files as `ownership` has them; answers an O_PATH descriptor of the new root.
- * Files made from then on belong to the container's root, see identity_act(). */
-int root_assemble(const struct plan *plan, const char *directory, int dev, struct ownership *ownership);
+ * Files made from then on belong to the container's root, see identity_act(). `settings` becomes one of /proc/sys of the container's own /proc, which can be
+ * written by it whatever is read-only inside. */
+int root_assemble(const struct plan *plan, const char *directory, int dev, struct ownership *ownership, int *settings);
 
 /* Performs the operator's bind mounts (those with x-warden.create), the last ones because they may lie anywhere. */
 int root_bind(const struct plan *plan, int root, int users);
