@@ -17,7 +17,7 @@ export function takeInventory(place: TestPlace, daemonPid?: number): Inventory {
   const { host } = place.network;
   const inventory = new Map<string, readonly string[]>([
     ['processes', processes(place)],
-    ['mounts of this namespace', mounts('/proc/self/mountinfo')],
+    ['mounts of this namespace', ownMounts(place)],
     ['mounts of the host namespace', mounts(`/proc/${host.pid}/mountinfo`)],
     ['cgroups', cgroups(place.name)],
     ['namespaces', namespaces(place)],
@@ -99,6 +99,14 @@ function mounts(file: string): string[] {
     .split('\n')
     .filter((line) => line !== '')
     .map((line) => line.split(' ').slice(3).join(' '));
+}
+
+/** Of the namespace that all tests of a run share: without those that others, at work at the same time, have below directories of their own. */
+function ownMounts(place: TestPlace): string[] {
+  return mounts('/proc/self/mountinfo').filter((line) => {
+    const point = line.split(' ')[1]!;
+    return !point.startsWith('/tmp/warden-') || point.startsWith(place.directory);
+  });
 }
 
 function cgroups(name: string): string[] {
