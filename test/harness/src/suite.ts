@@ -1,8 +1,23 @@
 /** The frame of an integration suite: one daemon, an audit after the last test, forensics when something failed. */
-import { afterAll, afterEach, beforeAll, expect } from 'vitest';
+import fs from 'node:fs';
+import path from 'node:path';
+import { connect } from '@warden/client';
+import { afterAll, afterEach, beforeAll, beforeEach, expect } from 'vitest';
 import { startDaemon, type TestDaemon, type TestDaemonOptions } from './daemon.ts';
 import { forensics } from './forensics.ts';
 import { type Inventory, remainingLeaks, takeInventory } from './leak-audit.ts';
+
+/** Destroys the containers that a failed attempt has left: the next one makes some with the same handles. */
+async function destroyNew(socket: string, earlier: readonly string[]): Promise<void> {
+  await using client = await connect({ path: socket });
+  for (const handle of await client.list()) {
+    const box = client.container(handle);
+    const { containerPath } = await box.info();
+    if (earlier.includes(path.basename(String(containerPath)))) continue;
+    await box.stop({ kill: true }).catch(() => {});
+    await box.destroy();
+  }
+}
 
 /** Starts a daemon for all tests of a `describe`; use the answer only inside tests. */
 export function withDaemon(options: TestDaemonOptions = {}): { readonly daemon: TestDaemon } {
@@ -12,8 +27,14 @@ export function withDaemon(options: TestDaemonOptions = {}): { readonly daemon: 
     daemon = await startDaemon(options);
     before = takeInventory(daemon.place);
   });
-  afterEach((context) => {
-    if (context.task.result?.state === 'fail' && daemon) process.stderr.write(`${forensics(daemon.place)}\n`);
+  let earlier: readonly string[] = [];
+  beforeEach(() => {
+    if (daemon) earlier = fs.readdirSync(daemon.place.depot);
+  });
+  afterEach(async (context) => {
+    if (context.task.result?.state !== 'fail' || !daemon) return;
+    process.stderr.write(`${forensics(daemon.place)}\n`);
+    await destroyNew(daemon.place.socket, earlier).catch(() => {}); // it has failed already
   });
   afterAll(async () => {
     if (!daemon || !before) return;

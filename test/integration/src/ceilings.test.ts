@@ -93,8 +93,9 @@ describeWith(['root', 'isolated', 'overlayfs'], 'ceilings', () => {
 
   it('leave the device files of every mount but /dev dead [SECURITY E18]', async () => {
     const shared = path.join(suite.daemon.place.directory, 'with-device');
-    fs.mkdirSync(shared);
     const rootfs = path.join(suite.daemon.place.directory, 'root-with-device');
+    for (const left of [shared, rootfs]) fs.rmSync(left, { recursive: true, force: true }); // by an attempt before
+    fs.mkdirSync(shared);
     fs.cpSync(suite.daemon.place.rootfs, rootfs, { recursive: true, verbatimSymlinks: true });
     const { spawnSync } = await import('node:child_process');
     for (const directory of [shared, rootfs]) {

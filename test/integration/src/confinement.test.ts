@@ -111,7 +111,7 @@ describeWith(['root', 'isolated', 'overlayfs'], 'confinement by default', () => 
   it('shows bind mounts with the owners they have on the host', async () => {
     const warden = await suite.daemon.connect();
     const directory = path.join(suite.daemon.place.directory, 'shared');
-    fs.mkdirSync(directory);
+    fs.mkdirSync(directory, { recursive: true });
     fs.writeFileSync(path.join(directory, 'of-root'), 'x', { mode: 0o600 });
     await using box = await warden.create({
       bindMounts: [{ source: directory, target: '/shared', mode: 'rw' }],

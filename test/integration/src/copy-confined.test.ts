@@ -336,7 +336,7 @@ describeWith(['root', 'isolated', 'overlayfs'], 'copies and a disk limit', () =>
 
   it('that is reached by a copy in is an error, the old file stays, and the container goes on [SECURITY F20]', async () => {
     const host = path.join(suite.daemon.place.directory, 'quota');
-    fs.mkdirSync(host);
+    fs.mkdirSync(host, { recursive: true });
     fs.writeFileSync(path.join(host, 'large'), Buffer.alloc(64 << 20, 'x'));
     fs.writeFileSync(path.join(host, 'small'), 'new');
     await using box = await (await suite.daemon.connect()).create();

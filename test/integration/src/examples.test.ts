@@ -72,7 +72,7 @@ describeWith(['root', 'isolated', 'overlayfs', 'cgroup-memory'], 'the examples',
 
   function project(name: string, job: object): readonly [string, string] {
     const place = path.join(directory, name);
-    fs.mkdirSync(place);
+    fs.mkdirSync(place, { recursive: true });
     fs.writeFileSync(path.join(place, 'ci.json'), JSON.stringify(job));
     return [place, path.join(directory, `${name}-artefacts`)];
   }

@@ -26,7 +26,7 @@ describeWith(['root', 'isolated', 'overlayfs'], 'strings of a client', () => {
     const warden = await suite.daemon.connect();
     const { place } = suite.daemon;
     const outside = path.join(place.directory, 'outside');
-    fs.mkdirSync(outside);
+    fs.mkdirSync(outside, { recursive: true });
     fs.writeFileSync(path.join(outside, 'file'), 'untouched');
     const odd = [
       '',

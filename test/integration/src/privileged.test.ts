@@ -145,7 +145,7 @@ describeWith(['root', 'isolated', 'overlayfs'], 'a privileged job', () => {
 
   it('owns the files of its root and no others: what it makes belongs to its range, also what is bound in from the host', async () => {
     const shared = path.join(suite.daemon.place.directory, 'privileged-shared');
-    fs.mkdirSync(shared, { mode: 0o777 });
+    fs.mkdirSync(shared, { recursive: true });
     fs.chmodSync(shared, 0o777);
     await using box = await (await suite.daemon.connect()).create({
       bindMounts: [{ source: shared, target: '/shared', mode: 'rw' }],
