@@ -82,11 +82,11 @@ for (const { who, options } of INSECURE_DAEMONS) {
         await box.spawn('sleep 600 & exec sleep 600');
         const { containerPath } = await box.info();
         await first.kill('SIGKILL');
-        for (const pid of supervisors(containerPath!)) process.kill(pid, 'SIGKILL');
+        for (const pid of supervisors(containerPath!)) end(pid);
         const again = await start();
         expect(await (await again.connect()).list()).toEqual([]);
         expect(fs.existsSync(containerPath!)).toBe(false);
-        for (const pid of workers(containerPath!)) process.kill(pid, 'SIGKILL'); // both at once leaves nobody to do it
+        for (const pid of workers(containerPath!)) end(pid); // both at once leaves nobody to do it
       }, options));
 
     it('removes a container without a snapshot [behaviour 10 no snapshot]', () =>
@@ -122,7 +122,7 @@ for (const { who, options } of INSECURE_DAEMONS) {
         const box = await warden.create({ handle: 'drained' });
         const { containerPath } = await box.info();
         const job = await box.spawn(
-          'trap "touch stopping; while [ ! -e go ]; do sleep 0.05; done; exit 9" TERM; while :; do sleep 0.05; done',
+          'trap "touch stopping; while [ ! -e go ]; do sleep 0.05; done; exit 9" TERM; touch begun; while :; do sleep 0.05; done',
         );
         const linked = box
           .job(job.id)
@@ -134,6 +134,8 @@ for (const { who, options } of INSECURE_DAEMONS) {
         const other = await warden.create({ handle: 'lasting' });
         const kept = await other.spawn('while [ ! -e go ]; do sleep 0.05; done; exit 8');
         const lasting = (await other.info()).containerPath!;
+        // not before it listens
+        await until(() => fs.existsSync(path.join(containerPath!, 'root/begun')));
         const stopping = box.stop();
         await until(() => fs.existsSync(path.join(containerPath!, 'root/stopping')));
         const drained = first.kill('SIGUSR2');
@@ -193,6 +195,14 @@ describeWith(['root', 'isolated', 'overlayfs'], 'a depot of the other backend', 
       await (await start(linux)).connect();
     }, INSECURE_DAEMONS[0]!.options));
 });
+
+function end(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // it went with the one before
+  }
+}
 
 /** Pids of keeper and init, in this order. */
 function supervisors(directory: string): number[] {

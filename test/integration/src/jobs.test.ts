@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { describeWith, withDaemon } from '@warden/test-harness';
+import { describeWith, patience, withDaemon } from '@warden/test-harness';
 import { expect, it } from 'vitest';
 import { text } from './text.ts';
 
@@ -46,19 +46,24 @@ describeWith(['root', 'isolated', 'overlayfs'], 'jobs', () => {
   it('gives several clients everything of one job', async () => {
     const owner = await suite.daemon.connect();
     await using box = await owner.create();
-    const job = await box.spawn('for i in $(seq 1 200); do echo line $i; done; sleep 0.3; echo end');
-    const clients = await Promise.all([1, 2, 3].map(() => suite.daemon.connect()));
-    const results = await Promise.all(
-      clients.map(async (client, at) => {
-        const same = client.container(box.handle).job(job.id);
-        if (at === 0) return text((await same.link()).stdout);
-        let whole = '';
-        for await (const chunk of same.stream()) whole += text(chunk.data);
-        return whole;
-      }),
+    const job = await box.spawn(
+      'for i in $(seq 1 200); do echo line $i; done; until [ -e /tmp/go ]; do sleep 0.05; done; echo end',
     );
+    const clients = await Promise.all([1, 2, 3].map(() => suite.daemon.connect()));
+    const results = clients.map(async (client, at) => {
+      const same = client.container(box.handle).job(job.id);
+      if (at === 0) return text((await same.link()).stdout);
+      let whole = '';
+      for await (const chunk of same.stream()) whole += text(chunk.data);
+      return whole;
+    });
+    // it ends when all of them wait: whoever takes the end takes the job along
+    const [seen] = await Promise.all([
+      Promise.all(results),
+      Promise.all(clients.map((client) => client.ping())).then(() => box.run('touch /tmp/go')),
+    ]);
     const expected = `${Array.from({ length: 200 }, (_, at) => `line ${at + 1}\n`).join('')}end\n`;
-    expect(results).toEqual([expected, expected, expected]);
+    expect(seen).toEqual([expected, expected, expected]);
     await expect(box.job(job.id).link()).rejects.toMatchObject({
       code: 'UNKNOWN_JOB',
       message: 'no such job',
@@ -68,12 +73,13 @@ describeWith(['root', 'isolated', 'overlayfs'], 'jobs', () => {
   it('keeps the result when the waiting client goes away', async () => {
     const owner = await suite.daemon.connect();
     await using box = await owner.create();
-    const job = await box.spawn('sleep 0.5; echo still here; exit 9');
+    const job = await box.spawn('until [ -e /tmp/go ]; do sleep 0.05; done; echo still here; exit 9');
     const impatient = await suite.daemon.connect();
     const waiting = impatient.container(box.handle).job(job.id).link();
     await delay(100);
     await Promise.all([impatient.close(), expect(waiting).rejects.toMatchObject({ code: 'UNAVAILABLE' })]);
-    await delay(700);
+    await box.run('touch /tmp/go');
+    await expect.poll(async () => (await box.info()).jobIds, { timeout: patience(20_000) }).toEqual([]);
     const result = await box.job(job.id).link();
     expect([text(result.stdout), result.exitStatus]).toEqual(['still here\n', 9]);
   });

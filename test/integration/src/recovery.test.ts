@@ -170,7 +170,8 @@ describeWith(['root', 'isolated', 'overlayfs'], 'recovery', () => {
       await job.result();
       await expect.poll(() => read().jobs, { timeout: 10_000 }).toEqual({});
       let isStopping = true;
-      const sleeper = await box.spawn('trap "" TERM; sleep 1; exit 1');
+      const sleeper = await box.spawn('trap "" TERM; echo deaf; sleep 1; exit 1');
+      for await (const _ of sleeper.output) break; // not before it has stopped listening
       const stopped = box.stop().finally(() => {
         isStopping = false;
       });

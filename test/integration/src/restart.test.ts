@@ -1,6 +1,7 @@
 /** kill -9 of the daemon: containers, jobs, output and statuses are all there for the next one. */
-import { setTimeout as delay } from 'node:timers/promises';
-import { describeWith, remainingLeaks, startDaemon, takeInventory } from '@warden/test-harness';
+import fs from 'node:fs';
+import path from 'node:path';
+import { describeWith, patience, remainingLeaks, startDaemon, takeInventory } from '@warden/test-harness';
 import { expect, it } from 'vitest';
 import { text } from './text.ts';
 
@@ -12,11 +13,14 @@ describeWith(['root', 'isolated', 'overlayfs'], 'a killed daemon', () => {
     try {
       const warden = await daemon.connect();
       const box = await warden.create({ handle: 'survivor' });
-      const address = (await box.info()).containerIp;
+      const { containerIp: address, containerPath } = await box.info();
       const ending = await box.spawn('sleep 0.5; echo printed while away; exit 21');
       const lasting = await box.spawn('trap "exit 22" TERM; while :; do sleep 0.05; done');
+      const init = fs.readFileSync(path.join(containerPath!, 'run/wshd.pid'), 'utf8').trim();
       await daemon.kill('SIGKILL');
-      await delay(800);
+      const children = (): number =>
+        fs.readFileSync(`/proc/${init}/task/${init}/children`, 'utf8').trim().split(' ').length;
+      await expect.poll(children, { timeout: patience(20_000) }).toBe(1);
 
       daemon = await startDaemon({ place });
       const again = await daemon.connect();
