@@ -37,8 +37,13 @@ describeWith(['root', 'isolated', 'overlayfs'], 'hostile copies', () => {
     let pid: number | undefined;
     await until(() => {
       pid = helpers(object).find((one) => helpers(role).includes(one));
-      if (pid !== undefined) process.kill(pid, 'SIGSTOP');
-      return pid !== undefined;
+      if (pid === undefined) return false;
+      try {
+        process.kill(pid, 'SIGSTOP');
+        return true;
+      } catch {
+        return false; // it was on its way to be another process, or out
+      }
     });
     return pid!;
   }

@@ -118,7 +118,8 @@ describeWith(['root', 'isolated', 'overlayfs'], 'init out of reach', () => {
       );
     }
     expect((await box.run('echo alive')).exitStatus).toBe(0);
-    expect(field(pid, 'status', 'State')).toMatch(/^S/);
+    // behind its answer it may be at work yet
+    await expect.poll(() => field(pid, 'status', 'State'), { timeout: patience(10_000) }).toMatch(/^S/);
   });
 });
 

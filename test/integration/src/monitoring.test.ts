@@ -136,7 +136,7 @@ describeWith(['root', 'isolated', 'overlayfs', 'cgroup-memory'], 'whoever watche
     await box.limitMemory(16n * 1024n * 1024n);
     await box.run('x=a; while true; do x=$x$x; done');
     await until(async () => (numberOf(await scrape(), 'warden_out_of_memory_kills_total') ?? 0) >= 1);
-    expect(numberOf(await scrape(), 'warden_containers', { state: 'stopped' })).toBe(1);
+    await until(async () => numberOf(await scrape(), 'warden_containers', { state: 'stopped' }) === 1);
   });
 
   it('finds no name of a container and nothing of what clients send', async () => {

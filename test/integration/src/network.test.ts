@@ -8,6 +8,7 @@ import {
   HOST_ADDRESS,
   type Namespace,
   OUTSIDE_ADDRESS,
+  patience,
   startDaemon,
   withDaemon,
 } from '@warden/test-harness';
@@ -80,6 +81,9 @@ describeWith(['root', 'isolated', 'overlayfs', 'nft', 'python3'], 'the network o
 
   it('gives all devices the configured MTU [linux-container 25 interfaces]', async () => {
     const warden = await suite.daemon.connect();
+    const hasLinks = (): boolean => host.run('ip', '-o', 'link').includes(': w-');
+    // those of the containers before go behind the answers
+    await expect.poll(hasLinks, { timeout: patience(20_000) }).toBe(false);
     await using box = await warden.create({ handle: 'mtu' });
     await box.limitBandwidth({ rate: 1_000_000n, burst: 10_000n });
     const links = host
@@ -93,7 +97,7 @@ describeWith(['root', 'isolated', 'overlayfs', 'nft', 'python3'], 'the network o
     const inside = text((await box.run('/bin/busybox ip link')).stdout);
     expect(inside).toMatch(/: w-\w{11}-1@.*LOWER_UP.* mtu 1454/);
     await box.destroy();
-    await expect.poll(() => host.run('ip', '-o', 'link').includes(': w-'), { timeout: 10_000 }).toBe(false);
+    await expect.poll(hasLinks, { timeout: patience(20_000) }).toBe(false);
   });
 
   it('publishes given and picked ports to the outside and to the host, of its own address only [behaviour 5 NetIn]', async () => {

@@ -13,6 +13,7 @@ import {
   takeInventory,
 } from '@warden/test-harness';
 import { expect, it } from 'vitest';
+import { until } from './until.ts';
 
 const QUOTA = { server: { quota: { disk_quota_enabled: true } }, drivers: { quota: 'image' } };
 /** The daemon in a mount namespace of its own, in which a test can take devices away from it. */
@@ -94,6 +95,7 @@ describeWith(['root', 'isolated', 'overlayfs'], 'a create with a disk quota', ()
       const [cpu] = cgroupParents(place.name);
       const [init] = fs.readFileSync(`${cpu}/instance-${box.handle}/cgroup.procs`, 'utf8').split('\n');
       process.kill(Number(init), 'SIGKILL');
+      await until(() => !fs.existsSync(`/proc/${init}`));
       daemon = await startDaemon({ place, config: QUOTA });
       expect(await (await daemon.connect()).list()).toEqual([]);
     } finally {

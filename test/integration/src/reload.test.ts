@@ -255,7 +255,9 @@ describeWith(['root', 'isolated', 'overlayfs', 'python3'], 'a daemon that gets S
       'drivers.nice',
       'server.unix_domain_path',
     ]);
-    expect(linesIn(log).at(-1)).toMatchObject({ message: 'restart-needed', log_level: 'warn' });
+    // a line of its own, behind that one
+    await until(() => linesIn(log).at(-1)?.message === 'restart-needed');
+    expect(linesIn(log).at(-1)).toMatchObject({ log_level: 'warn' });
     await (await daemon.connect()).ping();
     await reload({});
   });
