@@ -58,7 +58,7 @@ describeWith(['root', 'isolated', 'overlayfs', 'python3'], 'the command line', (
       output += chunk;
     });
     child.stdin.end('ping\ncreate --handle prompted\nlist\ndestroy --handle prompted\nlist\n');
-    const [status] = await once(child, 'exit');
+    const [status] = await once(child, 'close'); // its output has come to an end, too
     expect(status).toBe(0);
     expect(output).toContain('prompted');
   });
