@@ -25,7 +25,12 @@ except OSError as error: print(error.strerror)
     program,
     socket,
   ];
-  const { stdout, stderr } = spawnSync('setpriv', words, { encoding: 'utf8', timeout: 60_000 });
+  const { stdout, stderr } = spawnSync('setpriv', words, {
+    encoding: 'utf8',
+    timeout: 60_000,
+    // a python3 in root's home is nobody else's
+    env: { ...process.env, PATH: `/usr/bin:/bin:${process.env.PATH}` },
+  });
   return `${stdout}${stderr}`.trim();
 }
 

@@ -28,8 +28,10 @@ describeWith(['root', 'isolated', 'overlayfs', 'python3'], 'wsh', () => {
     const script = [
       'import fcntl, os, pty, struct, sys, termios',
       'pid, master = pty.fork()',
-      'if pid == 0: os.execv(sys.argv[1], sys.argv[1:])',
-      'fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 101, 0, 0))',
+      '# before there is anybody who could ask for it, on whichever processor',
+      'if pid == 0:',
+      '    fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 101, 0, 0))',
+      '    os.execv(sys.argv[1], sys.argv[1:])',
       'out = b""',
       'try:',
       '    while True:',
@@ -45,7 +47,7 @@ describeWith(['root', 'isolated', 'overlayfs', 'python3'], 'wsh', () => {
     const socket = path.join(containerPath!, 'run/wshd.sock');
     const result = spawnSync(
       'python3',
-      ['-c', script, wsh, '--socket', socket, '/bin/bash', '-c', 'sleep 0.3; test -t 0 && stty size; exit 5'],
+      ['-c', script, wsh, '--socket', socket, '/bin/bash', '-c', 'test -t 0 && stty size; exit 5'],
       { encoding: 'utf8', timeout: 10_000 },
     );
     expect(result.stdout).toContain('33 101');
