@@ -28,10 +28,12 @@ async function round(world: World, failpoint: string, one: Case): Promise<void> 
   const client = await world.connect();
   await client.features(); // otherwise that may be the request which is waited for
   const before = requests(world);
-  world.arm(`${failpoint}=${one.skip ? `${one.skip}*off->` : ''}1*delay(150)`);
+  world.arm(`${failpoint}=${one.skip ? `${one.skip}*off->` : ''}1*delay(400)`);
   const theirs: World = Object.create(world, { client: { value: client } });
   const asked = one.act!(theirs).catch(() => {});
-  await expect.poll(() => requests(world).asked, { timeout: patience(20_000) }).toBeGreaterThan(before.asked);
+  await expect
+    .poll(() => requests(world).asked, { timeout: patience(20_000), interval: 10 })
+    .toBeGreaterThan(before.asked);
   await client.close();
   await asked;
   // the answer nobody takes is the last that the daemon says of a request
