@@ -57,11 +57,19 @@ describeWith(['root', 'isolated', 'overlayfs'], 'jobs', () => {
       for await (const chunk of same.stream()) whole += text(chunk.data);
       return whole;
     });
-    // it ends when all of them wait: whoever takes the end takes the job along
-    const [seen] = await Promise.all([
-      Promise.all(results),
-      Promise.all(clients.map((client) => client.ping())).then(() => box.run('touch /tmp/go')),
-    ]);
+    // it ends when the daemon has all of their requests: whoever takes the end takes the job along
+    const waiting = (): number =>
+      suite.daemon
+        .readLog()
+        .split('\n')
+        .filter(
+          (line) => /"message":"request".*"request":"(Link|Stream)"/.test(line) && line.includes(box.handle),
+        ).length;
+    const release = async (): Promise<void> => {
+      await expect.poll(waiting, { timeout: patience(20_000) }).toBe(3);
+      await box.run('touch /tmp/go');
+    };
+    const [seen] = await Promise.all([Promise.all(results), release()]);
     const expected = `${Array.from({ length: 200 }, (_, at) => `line ${at + 1}\n`).join('')}end\n`;
     expect(seen).toEqual([expected, expected, expected]);
     await expect(box.job(job.id).link()).rejects.toMatchObject({
