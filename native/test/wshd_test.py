@@ -283,10 +283,8 @@ def test_tree(client):
     script = "for i in 1 2 3; do (setsid sh -c 'sleep 1000 & sleep 1000; true' &) ; done; echo up; sleep 1000; true"
     answer = client.spawn(7, ["sh", "-c", script], flags=TREE)
     os.read(answer[3][0], 10) if not os.set_blocking(answer[3][0], True) else None
-    time.sleep(0.3)
     count_sleeps = lambda: int(client.sh(1, "grep -l ^sleep /proc/[0-9]*/cmdline | wc -l")[1])  # noqa: E731
-    before = count_sleeps()
-    check(before == 7, "detached descendants run", before)
+    check(await_true(lambda: count_sleeps() == 7), "detached descendants run", count_sleeps())
     check(client.request(SIGNAL, struct.pack("<IiI", 7, 9, 1))[0] == OK, "the tree is signalled")
     check(client.exited(7) == 9 and await_true(lambda: count_sleeps() == 0), "nothing of it is left", count_sleeps())
     client.request(FORGET, struct.pack("<I", 7))
@@ -310,7 +308,7 @@ def test_hand_over(client, directory):
     check(discarded[3] == [] and client.exited(22) >> 8 == 2, "a job without output descriptors")
     client.close()
     os.write(answer[3][0], b"go\n")
-    time.sleep(0.5)
+    time.sleep(1.5)
     second = Client(directory)
     jobs = {struct.unpack_from("<I", one[2])[0]: one for one in second.handed_over if one[0] == JOB}
     rings = {}
@@ -387,7 +385,7 @@ def test_lost_hand_over(client, directory):
     for fd in answer[3]:
         os.close(fd)
     client.close()
-    time.sleep(0.2)
+    time.sleep(1)
     for reads in (0, 1):
         raw = raw_connection(directory)
         raw.send(message(HELLO, struct.pack("<I", DAEMON)))

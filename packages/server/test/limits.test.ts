@@ -80,7 +80,7 @@ describe('a frame that is begun and not finished', () => {
 
   it('is another one each time: a stream whose pieces all end in a length line goes on', async () => {
     const host = new ProgrammableHost({ warden: { ping: async () => {} } });
-    const { path } = await startServer(host, { frameTimeoutMs: 1_000 });
+    const { path } = await startServer(host, { frameTimeoutMs: 1_500 });
     const client = await TestClient.connect(path);
     const ping = frame(Ping, {});
     client.write(ping.subarray(0, 1));

@@ -115,24 +115,24 @@ end
 scenario 'abandoned_link' do
   one = client
   handle = create(one)
-  job = one.spawn(handle: handle, script: 'sleep 0.7; echo kept; exit 6').job_id
+  job = one.spawn(handle: handle, script: 'sleep 1.7; echo kept; exit 6').job_id
   leaver = client
   leaver.write(LinkRequest.new(handle: handle, job_id: job))
   sleep 0.2
   leaver.disconnect
-  sleep 1
+  sleep 2
   check('a living client gets the result', [6, "kept\n", ''], result_of(one.link(handle: handle, job_id: job)))
 end
 
 scenario 'silent_stream_left' do
   one = client
   handle = create(one)
-  job = one.spawn(handle: handle, script: 'sleep 0.7; exit 8').job_id
+  job = one.spawn(handle: handle, script: 'sleep 1.7; exit 8').job_id
   leaver = client
   leaver.write(StreamRequest.new(handle: handle, job_id: job))
   sleep 0.2
   leaver.disconnect
-  sleep 1
+  sleep 2
   check('the status is not lost', [8, '', ''], text_of(one, handle, job))
 end
 
