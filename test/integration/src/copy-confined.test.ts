@@ -6,7 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { ClientContainer } from '@warden/client';
 import { describeWith, patience, withDaemon } from '@warden/test-harness';
 import { expect, it } from 'vitest';
-import { copyHelpers } from './copy-helpers.ts';
+import { copyHelpers, stopCopyHelper } from './copy-helpers.ts';
 import { PERL_MOUNTS, perl } from './host-perl.ts';
 import { text } from './text.ts';
 import { until } from './until.ts';
@@ -36,28 +36,11 @@ describeWith(['root', 'isolated', 'overlayfs'], 'confined copies', () => {
     }
   }
 
-  /** The pid of a copy's half as the host sees it, stopped in the middle of its work. */
-  async function stopped(role: 'inside' | 'outside', object: string): Promise<number> {
-    let found: number | undefined;
-    await until(() => {
-      const ofRole = copyHelpers(suite.daemon.place, role);
-      found = copyHelpers(suite.daemon.place, object).find((one) => ofRole.includes(one));
-      if (found === undefined) return false;
-      try {
-        process.kill(found, 'SIGSTOP');
-        return true;
-      } catch {
-        return false; // it was on its way to be another process, or out
-      }
-    });
-    return found!;
-  }
-
   it('the half inside has no capability, the filter of system calls, no new privileges and no descriptor but its own', () =>
     withBox(async (box, host) => {
       fs.writeFileSync(path.join(host, 'large'), Buffer.alloc(300 << 20, 'x'));
       const copy = box.copyIn(path.join(host, 'large'), '/tmp/large');
-      const inside = await stopped('inside', '/tmp/large');
+      const inside = await stopCopyHelper(suite.daemon.place, 'inside', '/tmp/large');
       const status = fs.readFileSync(`/proc/${inside}/status`, 'utf8');
       const descriptors = fs
         .readdirSync(`/proc/${inside}/fd`)

@@ -5,7 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { ClientContainer } from '@warden/client';
 import { describeWith, startDaemon, withDaemon } from '@warden/test-harness';
 import { expect, it } from 'vitest';
-import { copyHelpers } from './copy-helpers.ts';
+import { copyHelpers, stopCopyHelper } from './copy-helpers.ts';
 import { text } from './text.ts';
 import { until } from './until.ts';
 
@@ -32,21 +32,8 @@ describeWith(['root', 'isolated', 'overlayfs'], 'hostile copies', () => {
   let counter = 0;
   const helpers = (word?: string): number[] => copyHelpers(suite.daemon.place, word);
 
-  /** Catches a helper of a copy of `object` in the middle of its work. */
-  async function stopped(role: 'inside' | 'outside', object: string): Promise<number> {
-    let pid: number | undefined;
-    await until(() => {
-      pid = helpers(object).find((one) => helpers(role).includes(one));
-      if (pid === undefined) return false;
-      try {
-        process.kill(pid, 'SIGSTOP');
-        return true;
-      } catch {
-        return false; // it was on its way to be another process, or out
-      }
-    });
-    return pid!;
-  }
+  const stopped = (role: 'inside' | 'outside', object: string): Promise<number> =>
+    stopCopyHelper(suite.daemon.place, role, object);
 
   async function withBox(
     body: (box: ClientContainer, host: string) => Promise<void>,
