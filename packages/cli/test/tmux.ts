@@ -3,6 +3,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { expect, vi } from 'vitest';
+import { isAlive } from './is-alive.ts';
 
 /** Why there is no terminal to test with. */
 export const noTmux: string | undefined =
@@ -63,14 +64,5 @@ export class Tmux implements Disposable {
 
   #tmux(words: readonly string[], env: NodeJS.ProcessEnv = process.env): string {
     return execFileSync('tmux', ['-S', this.#socket, ...words], { encoding: 'utf8', env });
-  }
-}
-
-/** One that has ended and waits for init to take notice of it is not. */
-function isAlive(pid: number): boolean {
-  try {
-    return !/^State:\s+[ZX]/m.test(fs.readFileSync(`/proc/${pid}/status`, 'latin1'));
-  } catch {
-    return false;
   }
 }

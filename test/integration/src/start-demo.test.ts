@@ -8,6 +8,7 @@ import path from 'node:path';
 import { connect } from '@warden/client';
 import { cgroupParents, describeWith, patience } from '@warden/test-harness';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { isAlive } from '../../../packages/cli/test/is-alive.ts';
 
 const SCRIPT = path.resolve(import.meta.dirname, '../../../scripts/start.mjs');
 
@@ -24,15 +25,6 @@ function leftovers(pid: number | undefined): string[] {
         return false; // it has gone
       }
     });
-}
-
-/** One that nobody has waited for yet has ended all the same. */
-function isAlive(pid: number): boolean {
-  try {
-    return !/^State:\s+[ZX]/m.test(fs.readFileSync(`/proc/${pid}/status`, 'utf8'));
-  } catch {
-    return false;
-  }
 }
 
 describeWith(['root', 'isolated', 'overlayfs'], 'npm start', () => {
