@@ -17,7 +17,7 @@ export { Figures } from './figures.ts';
 export { forensics } from './forensics.ts';
 export { archiveImage } from './image-archive.ts';
 export { assertIsolated, isolationProblem } from './isolation.ts';
-export { type Inventory, leaks, remainingLeaks, takeInventory } from './leak-audit.ts';
+export { type Inventory, leaks, ownMounts, remainingLeaks, takeInventory } from './leak-audit.ts';
 export { makeNamespace, type Namespace } from './namespace.ts';
 export { type ParsedFamily, type ParsedSample, parseOpenMetrics } from './openmetrics.ts';
 export { patience } from './patience.ts';

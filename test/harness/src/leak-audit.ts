@@ -102,7 +102,7 @@ function mounts(file: string): string[] {
 }
 
 /** Of the namespace that all tests of a run share: without those that others, at work at the same time, have below directories of their own. */
-function ownMounts(place: TestPlace): string[] {
+export function ownMounts(place: TestPlace): string[] {
   return mounts('/proc/self/mountinfo').filter((line) => {
     const point = line.split(' ')[1]!;
     return !point.startsWith('/tmp/warden-') || point.startsWith(place.directory);

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import type { WardenClient } from '@warden/client';
-import { describeWith, withDaemon } from '@warden/test-harness';
+import { describeWith, ownMounts, withDaemon } from '@warden/test-harness';
 import { expect, it } from 'vitest';
 import { text } from './text.ts';
 
@@ -302,15 +302,9 @@ for (const driver of ['overlayfs', 'bind']) {
         fs.chmodSync(bytes(name), 0o777);
         fs.writeFileSync(Buffer.concat([bytes(name), Buffer.from('/number')]), `${at}\n`);
       }
-      // ours is that of other tests, too, which mount below directories of their own
-      const ownTable = (): string[] =>
-        fs
-          .readFileSync('/proc/self/mounts', 'utf8')
-          .split('\n')
-          .filter((line) => !/^\S+ \/tmp\/warden-/.test(line) || line.includes(suite.daemon.place.directory));
       const hostTable = (): string =>
         fs.readFileSync(`/proc/${suite.daemon.place.network.host.pid}/mounts`, 'utf8');
-      const table = [ownTable(), hostTable()];
+      const table = [ownMounts(suite.daemon.place), hostTable()];
       await using box = await warden.create({
         bindMounts: names.map((name, at) => ({
           source: `${work}/${name}`,
@@ -322,7 +316,7 @@ for (const driver of ['overlayfs', 'bind']) {
         'cd /tmp/binds; for d in *; do read n < "$d/number"; (echo x > "$d/new") 2>/dev/null && echo $n rw || echo $n ro; done | sort -n',
       );
       expect(text(stdout)).toBe(names.map((_name, at) => `${at} ${at % 2 === 0 ? 'ro' : 'rw'}\n`).join(''));
-      expect([ownTable(), hostTable()]).toEqual(table);
+      expect([ownMounts(suite.daemon.place), hostTable()]).toEqual(table);
       expect(fs.existsSync('pwned') || fs.existsSync(`${work}/pwned`)).toBe(false);
     });
 
