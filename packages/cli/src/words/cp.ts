@@ -91,7 +91,7 @@ function missing(source: string): WardenError {
 }
 
 /** Opened by whoever reads the first byte, if anybody does. */
-async function* bytesOf(file: string): AsyncGenerator<Uint8Array, void, undefined> {
+async function* contentOf(file: string): AsyncGenerator<Uint8Array, void, undefined> {
   yield* fs.createReadStream(file);
 }
 
@@ -139,7 +139,7 @@ class Copy {
     if (stat.isDirectory()) return this.#treeInto(source, target);
     if (!stat.isFile()) throw notCopied(source);
     const place = await this.#placeInside(source, target);
-    const content = this.#counted(bytesOf(source), baseName(place) ?? place, stat.size);
+    const content = this.#counted(contentOf(source), baseName(place) ?? place, stat.size);
     await this.#endingInside(place, () =>
       this.#box.files.write(place, content, { ...this.#options, mode: stat.mode & FILE_MODES }),
     );
