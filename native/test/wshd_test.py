@@ -669,6 +669,7 @@ def test_errors(wshd, base):
         os.chmod(path, 0o755)
         launch = Launch(wshd, directory)
         check(launch.error.startswith(f"error hook-{hook}.sh 0 7 ") and launch.status == 1, f"a failing hook: {hook}", launch.reports)
+    test_early_launches(wshd, base)
     test_killed_launches(wshd, base)
     directory = f"{base}/peer"
     os.mkdir(directory)
@@ -677,6 +678,62 @@ def test_errors(wshd, base):
     launch.channel.close()
     launch.process.wait(TIMEOUT)
     check(await_true(lambda: not is_alive(launch.pid)), "a daemon that dies before go takes all along")
+
+
+def state(pid):
+    with open(f"/proc/{pid}/stat", encoding="utf8") as file:
+        return file.read().rsplit(")", 1)[1].split()[0]
+
+
+def start_early(wshd, directory):
+    mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    mine.settimeout(TIMEOUT)
+    process = subprocess.Popen(
+        [wshd, "--run", "./run", "--lib", "./lib", "--root", "./mnt", "--title", directory, "--early", "--sync-fd", str(theirs.fileno())],
+        cwd=directory, pass_fds=[theirs.fileno()], stderr=subprocess.PIPE,
+    )
+    theirs.close()
+    return process, mine
+
+
+def test_early_launches(wshd, base):
+    """Started before the directory is made, and told when it is."""
+    directory = f"{base}/early"
+    os.mkdir(directory)
+    process, mine = start_early(wshd, directory)
+    own = lambda pid: os.readlink(f"/proc/{pid}/ns/net")  # noqa: E731
+    waits = await_true(lambda: state(process.pid) == "S")
+    make_container(directory)
+    mine.send(b"prepared")
+    word, pid = mine.recv(4096).decode().split()
+    # what the launcher is in is what hooks of the host are in
+    check(waits and word == "cloned" and own(int(pid)) != own("self") and own(process.pid) == own("self"), "an early launch goes on", (waits, word))
+    mine.send(b"go")
+    check(mine.recv(4096) == b"ready" and process.wait(TIMEOUT) == 0, "an early launch is ready")
+    mine.close()
+    client = Client(directory)
+    out = client.sh(1, "ip -o link | cut -d: -f2")[1]
+    check(out == b" lo\n", "an early launch has a network of its own", out)
+    client.close()
+    os.kill(int(pid), signal.SIGKILL)
+    await_true(lambda: not is_alive(int(pid)))
+    for name, word in (("a wrong word", b"go"), ("the end of the daemon", None)):
+        directory = f"{base}/early-{len(os.listdir(base))}"
+        os.mkdir(directory)
+        process, mine = start_early(wshd, directory)
+        if word:
+            mine.send(word)
+        else:
+            mine.close()
+        check(process.wait(TIMEOUT) == 1 and os.listdir(directory) == [], f"an early launch ends with {name}")
+        mine.close()
+    directory = f"{base}/early-missing"
+    os.mkdir(directory)
+    process, mine = start_early(wshd, directory)
+    mine.send(b"prepared")
+    complaint = process.stderr.read()
+    check(process.wait(TIMEOUT) == 1 and b'stat("./run")' in complaint, "an early launch looks for its directories then", complaint)
+    mine.close()
 
 
 def test_killed_launches(wshd, base):

@@ -5,6 +5,7 @@
  * relays the child's reports and ends. The child (child.c) builds the root and serves as process 1 (init.c).
  *
  *   daemon            launcher                      child
+ *     |-- prepared --->| (only with --early)         |
  *     |                  | clone ------------------->|
  *     |<- cloned <pid> --|                           | builds the root, unless there is a hook-parent-after-clone
  *     |-- go ----------->| hook-parent-after-clone   | waits
@@ -46,6 +47,11 @@
 /* The user namespace is not among them: the child enters it last, so that these belong to the host (identity.h). */
 #define NAMESPACES (CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC)
 
+/* The most expensive of the namespaces, and the one that nothing in the directory has a say in: made early, it costs no time later. */
+struct network {
+  int own, hosts; /* -1: made by the clone */
+};
+
 static int bind_socket(const char *run) {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
   if (format(address.sun_path, sizeof address.sun_path, "%s/wshd.sock", run) >= sizeof address.sun_path) {
@@ -85,8 +91,34 @@ static int open_reserve(const struct plan *plan, struct child *child) {
   return child->reserve.inside < 0 ? report_errno("cgroup", plan->reserve_inside) : 0;
 }
 
-/* As fork(2), with namespaces. The C library's own record of the process id is not used anywhere here. */
-static pid_t clone_child(void) { return (pid_t)syscall(SYS_clone, (unsigned long)(NAMESPACES | SIGCHLD), NULL, NULL, NULL, NULL); }
+/* Leaves this process, and with it the hooks, in the host's. */
+static int make_network(struct network *network) {
+  static const char path[] = "/proc/self/ns/net";
+  network->hosts = open(path, O_RDONLY | O_CLOEXEC);
+  if (network->hosts < 0 || unshare(CLONE_NEWNET) != 0) return report_errno("unshare", "network namespace");
+  network->own = open(path, O_RDONLY | O_CLOEXEC);
+  return network->own >= 0 && setns(network->hosts, CLONE_NEWNET) == 0 ? 0 : report_errno("unshare", "network namespace");
+}
+
+/*
+ * As fork(2), with namespaces. The C library's own record of the process id is not used anywhere here. A network namespace that is there is
+ * inherited and not entered by the child: once the daemon knows the child's number, it puts the link where the child is.
+ */
+static pid_t clone_child(const struct network *network) {
+  const bool is_made = network->own >= 0;
+  if (is_made && setns(network->own, CLONE_NEWNET) != 0) return -1;
+  pid_t pid = (pid_t)syscall(SYS_clone, (unsigned long)((is_made ? NAMESPACES & ~CLONE_NEWNET : NAMESPACES) | SIGCHLD), NULL, NULL, NULL, NULL);
+  if (!is_made || pid == 0) return pid;
+  int error = errno;
+  if (setns(network->hosts, CLONE_NEWNET) != 0 && pid > 0) {
+    error = errno;
+    kill(pid, SIGKILL);
+    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) continue;
+    pid = -1;
+  }
+  errno = error;
+  return pid;
+}
 
 /* A keeper that is killed outright would leave its init to itself. */
 static void kill_child(const struct options *options, pid_t pid) {
@@ -94,14 +126,14 @@ static void kill_child(const struct options *options, pid_t pid) {
   while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) continue;
 }
 
-/* Waits for the daemon's "go". Without a daemon there is nothing to wait for. */
-static int await_daemon(const struct options *options) {
-  char word[8];
+/* Waits for a word of the daemon's. Without a daemon there is nothing to wait for. */
+static int await_daemon(const struct options *options, const char *expected) {
+  char word[16];
   if (options->sync_fd < 0) return 0;
   ssize_t got;
   do got = recv(options->sync_fd, word, sizeof word, 0);
   while (got < 0 && errno == EINTR);
-  return got == 2 && memcmp(word, "go", 2) == 0 ? 0 : -1;
+  return got == (ssize_t)strlen(expected) && memcmp(word, expected, (size_t)got) == 0 ? 0 : -1;
 }
 
 static int child_died(pid_t pid) {
@@ -145,10 +177,10 @@ static int make_users(const struct plan *plan, struct child *child) {
   return failpoint_reported(AT_USERS);
 }
 
-static int launch(const struct options *options, struct child *child) {
+static int launch(const struct options *options, struct child *child, const struct network *network) {
   int pair[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) return report_errno("launch", "socketpair");
-  pid_t pid = options->insecure ? _Fork() : clone_child();
+  pid_t pid = options->insecure ? _Fork() : clone_child(network);
   if (pid < 0) return report_errno("clone", "init");
   if (pid == 0) {
     close(pair[0]);
@@ -163,7 +195,7 @@ static int launch(const struct options *options, struct child *child) {
   if (result == 0 && options->sync_fd >= 0 && !report_packet(text)) result = -1;
   identity_reap(); /* the daemon and the child are at work, and this process would only wait for them */
   if (result == 0) result = failpoint_reported(AT_CLONE_TOLD);
-  if (result == 0) result = await_daemon(options);
+  if (result == 0) result = await_daemon(options, "go");
   if (result == 0) result = failpoint_reported(AT_GO);
   if (result == 0 && !options->insecure) {
     format(text, sizeof text, "PID=%d", pid);
@@ -197,20 +229,28 @@ int main(int argc, char **argv) {
     syscall(SYS_close_range, 3u, ~0u, 0u);
   }
   signal(SIGPIPE, SIG_IGN);
+  struct network network = {-1, -1};
+  if (options.early) {
+    if (!options.insecure && (private_mounts() != 0 || make_network(&network) != 0)) return 1;
+    /* the daemon writes meanwhile what is read below; it may also give the container up, or die */
+    if (await_daemon(&options, "prepared") != 0) return 1;
+    status = options_check(&options);
+    if (status >= 0) return status;
+  }
   static struct plan plan;
   if (options.insecure) {
     struct child keeper = {.options = &options, .plan = &plan, .argc = argc, .argv = argv, .dev = -1, .reserve = {-1, -1, false}};
     keeper.listener = bind_socket(options.run);
-    return keeper.listener >= 0 && launch(&options, &keeper) == 0 ? 0 : 1;
+    return keeper.listener >= 0 && launch(&options, &keeper, &network) == 0 ? 0 : 1;
   }
   if (plan_load(&plan) != 0) return 1;
   struct child child = {.options = &options, .plan = &plan, .argc = argc, .argv = argv};
   child.listener = bind_socket(options.run);
-  if (child.listener < 0 || private_mounts() != 0 || hook_run(&plan, options.lib, "hook-parent-before-clone.sh", -1) != 0) return 1;
+  if (child.listener < 0 || (!options.early && private_mounts() != 0) || hook_run(&plan, options.lib, "hook-parent-before-clone.sh", -1) != 0) return 1;
   if (failpoint_reported(AT_BEFORE_CLONE) != 0) return 1;
   if (make_users(&plan, &child) != 0) return 1;
   child.dev = root_make_dev(&plan);
   if (child.dev < 0 || failpoint_reported(AT_DEV) != 0) return 1;
   if (join_cgroups(&plan) != 0 || open_reserve(&plan, &child) != 0) return 1;
-  return launch(&options, &child) == 0 ? 0 : 1;
+  return launch(&options, &child, &network) == 0 ? 0 : 1;
 }

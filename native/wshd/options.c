@@ -23,6 +23,7 @@ static int usage(const char *program) {
            "  --title NAME  process title of init\n"
            "  --insecure    plain processes without any isolation\n"
            "  --sync-fd N   descriptor of the daemon's channel\n"
+           "  --early       waits for the daemon to say that the directory is complete\n"
            "  --list-failpoints\n"
            "                names of the places where a test can make it fail\n"
            "  --help        this text\n",
@@ -55,6 +56,10 @@ int options_parse(struct options *options, int argc, char **argv) {
       options->insecure = true;
       continue;
     }
+    if (strcmp(argv[i], "--early") == 0) {
+      options->early = true;
+      continue;
+    }
     size_t k = 0;
     while (k < sizeof known / sizeof *known && strcmp(argv[i], known[k].word) != 0) k++;
     if (k == sizeof known / sizeof *known || i + 1 == argc) return refuse(argv[0], "invalid option", argv[i]);
@@ -66,6 +71,11 @@ int options_parse(struct options *options, int argc, char **argv) {
     if (!parse_number(sync, strlen(sync), 10, 65535, &fd) || fd < 3) return refuse(argv[0], "invalid argument", "--sync-fd");
     options->sync_fd = (int)fd;
   }
+  if (options->early && options->sync_fd < 0) return refuse(argv[0], "option needs --sync-fd", "--early");
+  return options->early ? -1 : options_check(options);
+}
+
+int options_check(const struct options *options) {
   int status = directory(options->run);
   if (status < 0 && !options->insecure) status = directory(options->lib);
   if (status < 0) status = directory(options->root);

@@ -84,20 +84,26 @@ export async function makeContainer(
   await failpoints.pass('create.filesystem');
   await nextTurn(); // files until here, then groups
 
+  const initSpec = Object.freeze(initSpecOf(engine, container));
+  const giveUp = drivers.init.begin?.(initSpec); // while groups and files are made
+  if (giveUp !== undefined) undo.push(giveUp);
+
   undo.push(() => drivers.cgroup.release(record.drivers.cgroup));
   await drivers.cgroup.create(cgroupSpecOf(engine, record.id), record.drivers.cgroup);
   await failpoints.pass('create.cgroup');
   await nextTurn();
 
-  const initSpec = Object.freeze(initSpecOf(engine, container));
   await drivers.init.prepare(initSpec);
   await failpoints.pass('create.prepare');
 
   const network = networkSpecOf(engine, container);
   undo.push(() => drivers.network.release(network, record.drivers.network));
-  await nextTurn(); // files again, then a fork
-  const launched = await drivers.init.launch(initSpec);
-  undo.push(() => launched.abort());
+  await nextTurn(); // files again, then rules
+  const launching = drivers.init.launch(initSpec);
+  launching.catch(() => undefined); // heard of below
+  undo.push(async () => (await launching.catch(() => undefined))?.abort());
+  await drivers.network.begin?.(network, record.drivers.network); // while init is being cloned
+  const launched = await launching;
   await failpoints.pass('create.launch');
 
   try {

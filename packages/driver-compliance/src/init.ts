@@ -112,6 +112,27 @@ export function initCompliance(test: TestFunctions, name: string, make: () => Pr
       assert.deepEqual(await inventory(), before);
       assert.equal(await driver.connect(one.directory), undefined);
     });
+    withSubject('begins a launch early, and gives it up', async ({ driver, spec, job, inventory }) => {
+      if (driver.begin === undefined) return;
+      const before = await inventory();
+      const one = spec();
+      fs.mkdirSync(one.directory, { recursive: true });
+      const giveUp = driver.begin(one);
+      await giveUp();
+      await giveUp();
+      assert.deepEqual(await inventory(), before, 'what was given up lives on');
+      const tooLate = driver.begin(one);
+      await driver.prepare(one);
+      const init = await (await driver.launch(one)).proceed();
+      await tooLate();
+      const { status } = await collect(
+        await init.spawn(job(1, { does: 'print', stdout: '', stderr: '', status: 3 })),
+      );
+      assert.deepEqual(status, { exitCode: 3 });
+      await init.kill();
+      await init.closed;
+      await eventually(async () => assert.deepEqual(await inventory(), before));
+    });
     withSubject('reports what cannot start, and leaves nothing', async ({ driver, spec, inventory }) => {
       const before = await inventory();
       const one = spec(true);

@@ -126,6 +126,24 @@ export function networkCompliance(
         await eventually(async () => assert.deepEqual(await inventory(), before));
       },
     );
+    withSubject('begins before there is a process', async (subject) => {
+      const { driver, inventory } = subject;
+      if (driver.begin === undefined) return;
+      const before = await inventory();
+      const state = driver.plan(SPEC);
+      await driver.begin(SPEC, state);
+      await driver.begin(SPEC, persisted(state));
+      await driver.release(SPEC, state);
+      assert.deepEqual(await inventory(), before, 'what was begun outlives the release');
+      const whole = await start(subject, SPEC);
+      const attached = await inventory();
+      await end(subject, whole);
+      await eventually(async () => assert.deepEqual(await inventory(), before));
+      await driver.begin(SPEC, state);
+      const begun = await start(subject, SPEC);
+      assert.deepEqual(await inventory(), attached, 'attach does not do what has not been begun');
+      await end(subject, begun);
+    });
     withSubject('says what init configures, purely', async ({ driver, inventory }) => {
       const before = await inventory();
       const state = persisted(driver.plan(SPEC));

@@ -352,6 +352,12 @@ export interface InitDriver {
   /** Once per daemon start: stages binaries and skeleton below `depot` so that containers can link them. Idempotent. */
   setup(depot: string): Promise<void>;
   /**
+   * Begins a launch before `prepare`, as far as it needs nothing of what `prepare` writes, so that both happen at the same time; optional. The
+   * directory exists and is mounted where it is a mount. `launch` takes over what was begun and tells what went wrong with it. The answer gives it
+   * up, for when `launch` is not to follow: nothing of it lives then. It never throws, is idempotent, and does nothing after `launch`.
+   */
+  begin?(spec: InitSpec): () => Promise<void>;
+  /**
    * Makes the container's directory from the skeleton (`bin etc jobs lib mnt run tmp`; without isolation `bin jobs pids root run tmp`) and writes `etc/config`, the mount plan and init's configuration.
    * The directory itself may exist and be empty but for core's records. Idempotent.
    */

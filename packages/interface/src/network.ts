@@ -154,6 +154,12 @@ export interface NetworkDriver {
   inside(spec: NetworkSpec, state: DriverState): InsideNetwork;
 
   /**
+   * Does what of `attach` needs no process, while that one is being started: commits the container's rules. Optional; `attach` does what has not
+   * been done. Idempotent. On failure no rule remains.
+   */
+  begin?(spec: NetworkSpec, state: DriverState): Promise<void>;
+
+  /**
    * Commits the container's rules, then makes the link with its far end directly in the network namespace of `pid`.
    * Idempotent: a stale link of the same name is replaced. On failure neither rules nor link remain.
    */

@@ -77,6 +77,6 @@ export {
   sendMessage,
 } from './sockets.ts';
 export type { SpawnSpec } from './spawn.ts';
-export { spawnProcess } from './spawn.ts';
+export { spawnProcess, spawnProcessOnThread } from './spawn.ts';
 export type { PollInterest, PollReady, PollWatch } from './watch.ts';
 export { watchDescriptor } from './watch.ts';

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { afterEach, describe, expect, it } from 'vitest';
 import { closeDescriptor, makeEventFd, makePipe, readDescriptor, writeDescriptor } from './descriptors.ts';
 import { openPidfd, reapChild, signalPidfd, waitForExit } from './process.ts';
-import { type SpawnSpec, spawnProcess } from './spawn.ts';
+import { type SpawnSpec, spawnProcess, spawnProcessOnThread } from './spawn.ts';
 
 const opened = new Set<number>();
 function pipe(): { read: number; write: number } {
@@ -156,6 +156,24 @@ describe('spawnProcess', () => {
       failure('descriptors', '/bin/true', 'EBADF'),
     );
     expect(readFileSync(`/proc/self/task/${process.pid}/children`, 'latin1').trim()).toBe('');
+  });
+
+  it('does the same on a thread', async () => {
+    const output = pipe();
+    const pid = await spawnProcessOnThread({
+      ...PLAIN,
+      path: '/bin/sh',
+      argv: ['sh', '-c', 'echo from a thread; exit 7'],
+      descriptors: [[output.write, 1]],
+    });
+    close(output.write);
+    expect(readAll(output.read)).toBe('from a thread\n');
+    expect(await end(pid)).toEqual({ exitCode: 7 });
+    await expect(spawnProcessOnThread({ ...PLAIN, path: '/no/such' })).rejects.toMatchObject({
+      code: 'NATIVE_FAILED',
+      fields: { operation: 'execve', object: '/no/such', errno: 'ENOENT' },
+    });
+    await expect(spawnProcessOnThread({ ...PLAIN, argv: [] })).rejects.toThrow(TypeError);
   });
 
   it('treats wrong use as TypeError', () => {

@@ -1,5 +1,5 @@
 import { checkDescriptor, checkPath, checkString } from './argument-checks.ts';
-import { native } from './load-library.ts';
+import { callOnThread, type NativeLibrary, native } from './load-library.ts';
 import { nativeFailure } from './native-failure.ts';
 
 const NEW_SESSION = 1;
@@ -29,13 +29,28 @@ export interface SpawnSpec {
  * process left then.
  */
 export function spawnProcess(spec: SpawnSpec): number {
+  const parameters = spawnParameters(spec);
+  return spawnResult(spec, parameters, native().warden_spawn(...parameters));
+}
+
+/**
+ * As {@link spawnProcess}, on a thread of Node's pool: the caller of vfork(2) waits until the program has been executed, about a millisecond, and
+ * longer the more descriptors this process has. Those named must stay open until it answers.
+ */
+export async function spawnProcessOnThread(spec: SpawnSpec): Promise<number> {
+  const parameters = spawnParameters(spec);
+  return spawnResult(spec, parameters, await callOnThread('warden_spawn', ...parameters));
+}
+
+type SpawnParameters = Parameters<NativeLibrary['warden_spawn']>;
+
+function spawnParameters(spec: SpawnSpec): SpawnParameters {
   const path = checkPath(spec.path);
   const cwd = checkPath(spec.cwd, 'cwd');
   const argv = packStrings(checkArgv(spec.argv), 'argv[]');
   const variables = Object.entries(spec.environment).map(([name, value]) => assignment(name, value));
   const pairs = checkPairs(spec.descriptors);
-  const failedStep = new Int32Array(1);
-  const pid = native().warden_spawn(
+  return [
     path,
     cwd,
     argv,
@@ -45,9 +60,13 @@ export function spawnProcess(spec: SpawnSpec): number {
     pairs,
     pairs.length / 2,
     spec.newSession === true ? NEW_SESSION : 0,
-    failedStep,
-  );
+    new Int32Array(1),
+  ];
+}
+
+function spawnResult(spec: SpawnSpec, parameters: SpawnParameters, pid: number): number {
   if (pid >= 0) return pid;
+  const failedStep = parameters.at(-1) as Int32Array;
   const operation = STEPS[failedStep[0]!] ?? 'spawn';
   throw nativeFailure(operation, operation === 'chdir' ? spec.cwd : spec.path, pid);
 }

@@ -158,6 +158,8 @@ class NftablesNetwork implements NetworkDriver {
   #nameFinding: NameFinding | undefined;
   /** What the probe was made in, until the start is over. */
   #trial: { readonly timer: NodeJS.Timeout; close(): void } | undefined;
+  /** Their rules are in force and their links not made yet. */
+  readonly #begun = new Set<ContainerId>();
   /** Who has which address. */
   readonly #addresses = new Map<number, ContainerId>();
   /** Addresses of both ends of the links this driver knows to live. */
@@ -335,12 +337,18 @@ class NftablesNetwork implements NetworkDriver {
     };
   }
 
-  async attach(spec: NetworkSpec, _state: DriverState, pid: number): Promise<void> {
+  async begin(spec: NetworkSpec): Promise<void> {
     this.#atSetup.links.delete(spec.id);
     this.#freed.claim(parseAddress(spec.containerIp));
     if (this.#bandwidth.has(spec.id)) this.#bandwidth.clear(spec.id, undefined);
-    // Before the link: it must not carry a packet that no rule is about.
     this.#replaceRules({ spec, egress: [], mappings: [] });
+    this.#begun.add(spec.id);
+  }
+
+  async attach(spec: NetworkSpec, _state: DriverState, pid: number): Promise<void> {
+    // Before the link: it must not carry a packet that no rule is about.
+    if (!this.#begun.has(spec.id)) await this.begin(spec);
+    this.#begun.delete(spec.id);
     try {
       this.#failpoints.passSync('nftables.rules');
       await this.#patient().carryOut(linkCreation(spec, this.#links, pid));
@@ -491,6 +499,7 @@ class NftablesNetwork implements NetworkDriver {
   async release(spec: NetworkSpec): Promise<void> {
     const name = linkEnds(spec.id).host.name;
     this.#atSetup.links.delete(spec.id);
+    this.#begun.delete(spec.id);
     try {
       const link = await this.#patient().carryOut(linkSearch(name));
       const shaper = await this.#patient().carryOut(linkSearch(shaperName(spec.id)));

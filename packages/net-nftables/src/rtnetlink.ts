@@ -47,6 +47,8 @@ const IFLA = {
   afSpec: 26,
   group: 27,
   extMask: 29,
+  sendQueues: 31,
+  receiveQueues: 32,
   linkNamespace: 37,
 } as const;
 /** Within what is told of IPv4. */
@@ -88,11 +90,17 @@ function linkHeader(index: number, flags = 0): Buffer {
   return Buffer.concat([Buffer.alloc(4), uint32(index), uint32(flags), uint32(flags)]);
 }
 
+/**
+ * With one queue each way said at once: else veth makes one per processor and takes all but one back, for which the kernel waits until nobody uses
+ * them any more (`netif_set_real_num_tx_queues`, `synchronize_net`), on both ends.
+ */
 function end({ name, mac }: LinkEnd, mtu: number): Buffer {
   return Buffer.concat([
     attribute(IFLA.ifname, cString(name)),
     attribute(IFLA.mtu, uint32(mtu)),
     attribute(IFLA.address, mac),
+    attribute(IFLA.sendQueues, uint32(1)),
+    attribute(IFLA.receiveQueues, uint32(1)),
   ]);
 }
 

@@ -23,7 +23,8 @@ import { openFiles } from './files.ts';
 import { findHookShell } from './hook-shell.ts';
 import { type ContainerKind, connectInit } from './init.ts';
 import { NAMESPACE_END } from './init-process.ts';
-import { launchInit } from './launch.ts';
+import { type LaunchSpec, launchInit, startEarly } from './launch.ts';
+import type { Launcher } from './launcher.ts';
 import {
   binariesDirectory,
   checkBinaries,
@@ -66,6 +67,8 @@ class WshdDriver implements InitDriver {
   #hooks: HookSettings = DEFAULT_HOOK_SETTINGS;
   /** The staged program as a read-only mount: init, which must not run from a file that can be written, so starts once and not twice. */
   #image: number | undefined;
+  /** By directory: launchers that wait for it to be complete. */
+  readonly #early = new Map<string, Promise<Launcher>>();
 
   constructor(options: WshdOptions, logger: Logger, failpoints: Failpoints) {
     this.#options = options;
@@ -113,13 +116,33 @@ class WshdDriver implements InitDriver {
     }
   }
 
+  begin(spec: InitSpec): () => Promise<void> {
+    const { directory } = spec;
+    // without the staged program at hand there is nothing to start yet
+    if (this.#image === undefined || this.#early.has(directory)) return async () => undefined;
+    const [launch, logger] = this.#launchOf(spec, `${directory}/bin/wshd`, this.#failpoints);
+    const early = startEarly(launch, logger);
+    early.catch(() => undefined); // `launch` tells it
+    this.#early.set(directory, early);
+    return async () => {
+      if (this.#early.get(directory) !== early) return;
+      this.#early.delete(directory);
+      await early.then(
+        (launcher) => launcher.end(),
+        () => undefined,
+      );
+    };
+  }
+
   async prepare(spec: InitSpec): Promise<void> {
     if (this.#skeleton === undefined) throw new TypeError('setup must be called before prepare');
     prepareDirectory(spec, this.#skeleton, { hooks: this.#hooks, failpoints: this.#failpoints });
   }
 
   launch(spec: InitSpec): Promise<LaunchedInit> {
-    return this.#launch(spec, `${spec.directory}/bin/wshd`, this.#failpoints);
+    const early = this.#early.get(spec.directory);
+    this.#early.delete(spec.directory);
+    return launchInit(...this.#launchOf(spec, `${spec.directory}/bin/wshd`, this.#failpoints), early);
   }
 
   async connect(directory: string): Promise<Init | undefined> {
@@ -131,9 +154,9 @@ class WshdDriver implements InitDriver {
     return undefined;
   }
 
-  #launch(spec: InitSpec, program: string, failpoints: Failpoints): Promise<LaunchedInit> {
+  #launchOf(spec: InitSpec, program: string, failpoints: Failpoints): [LaunchSpec, Logger] {
     const { directory, id, hookEnvironment: environment } = spec;
-    return launchInit(
+    return [
       {
         directory,
         program,
@@ -146,7 +169,7 @@ class WshdDriver implements InitDriver {
         failpoints,
       },
       this.#logger.child('init', { id }),
-    );
+    ];
   }
 
   /** The real thing, all namespaces and mounts, on an empty root in memory. */
@@ -155,7 +178,7 @@ class WshdDriver implements InitDriver {
     try {
       const spec = probeSpec(directory);
       prepareDirectory(spec, []);
-      const launched = await this.#launch(spec, program, NO_FAILPOINTS);
+      const launched = await launchInit(...this.#launchOf(spec, program, NO_FAILPOINTS));
       const init = await launched.proceed();
       await init.kill();
     } finally {

@@ -29,14 +29,34 @@ export interface LaunchSpec extends LauncherSpec {
   readonly failpoints?: Failpoints;
 }
 
-/** Starts the launcher and answers when init is cloned and waits. Errors: as the launcher reports them, `TIMEOUT`. */
-export async function launchInit(spec: LaunchSpec, logger: Logger): Promise<LaunchedInit> {
-  const { failpoints = NO_FAILPOINTS } = spec;
-  const own = failpoints.forProgram(WSHD_PREFIX);
+/**
+ * Starts a launcher that looks at nothing of the directory until it is told to: between start and `launchInit` passes what exec(2) takes. It
+ * is the caller's to `end`. Errors: `NATIVE_FAILED`.
+ */
+export function startEarly(spec: LaunchSpec, logger: Logger): Promise<Launcher> {
+  return start({ ...spec, options: [...spec.options, '--early'] }, logger);
+}
+
+function start(spec: LaunchSpec, logger: Logger): Promise<Launcher> {
+  const own = (spec.failpoints ?? NO_FAILPOINTS).forProgram(WSHD_PREFIX);
   const environment = { ...spec.environment, ...(own === undefined ? {} : { [WSHD_VARIABLE]: own }) };
-  const launcher = new Launcher({ ...spec, environment }, logger);
+  return Launcher.start({ ...spec, environment }, logger);
+}
+
+/**
+ * Starts the launcher, or takes over the one that was started early for this directory, and answers when init is cloned and waits. Errors: as the
+ * launcher reports them, `TIMEOUT`.
+ */
+export async function launchInit(
+  spec: LaunchSpec,
+  logger: Logger,
+  early?: Promise<Launcher>,
+): Promise<LaunchedInit> {
+  const { failpoints = NO_FAILPOINTS } = spec;
+  const launcher = await (early ?? start(spec, logger));
   try {
     await failpoints.pass('init.start');
+    if (early !== undefined) launcher.prepared();
     const { pid } = await withinStage('clone', spec.hookTimeout, launcher.expect('cloned'));
     await failpoints.pass('init.cloned');
     // for operators and old tools; nobody here trusts a number from a file

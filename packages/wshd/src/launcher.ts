@@ -10,7 +10,7 @@ import {
   sendMessage,
   setNonBlocking,
   signalPidfd,
-  spawnProcess,
+  spawnProcessOnThread,
   waitForExit,
   watchDescriptor,
 } from '@warden/native';
@@ -56,13 +56,12 @@ export class Launcher {
   #failure: unknown;
   #ending: Promise<void> | undefined;
 
-  /** Errors: `NATIVE_FAILED` as exec(2) and pipe calls give it; nothing is running then. */
-  constructor(spec: LauncherSpec, logger: Logger) {
-    this.#logger = logger;
+  /** Starts one. Errors: `NATIVE_FAILED` as exec(2) and pipe calls give it; nothing is running then. */
+  static async start(spec: LauncherSpec, logger: Logger): Promise<Launcher> {
     const [ours, theirs] = makeSocketPair('seqpacket');
     try {
       setNonBlocking(ours);
-      this.#pid = spawnProcess({
+      const pid = await spawnProcessOnThread({
         path: spec.image ?? spec.program,
         argv: [spec.program, ...spec.options, '--title', spec.title, '--sync-fd', String(SYNC_FD)],
         environment: { PATH, ...spec.environment },
@@ -70,22 +69,27 @@ export class Launcher {
         descriptors: [[theirs, SYNC_FD]],
         newSession: true,
       });
+      return new Launcher(pid, ours, logger);
     } catch (error) {
       closeDescriptor(ours);
       throw error;
     } finally {
       closeDescriptor(theirs);
     }
-    this.#sync = ours;
+  }
+
+  private constructor(pid: number, sync: number, logger: Logger) {
+    this.#logger = logger;
+    this.#pid = pid;
+    this.#sync = sync;
     try {
       // our child, which only we reap: the number is still its own
-      this.#pidfd = openPidfd(this.#pid);
+      this.#pidfd = openPidfd(pid);
     } catch (error) {
-      closeDescriptor(ours);
-      killChild(this.#pid);
+      killChild(pid);
       throw error;
     }
-    this.#watch = watchDescriptor(ours, { readable: true }, () => this.#receive());
+    this.#watch = watchDescriptor(sync, { readable: true }, () => this.#receive());
   }
 
   /** The next milestone, which must be `kind`. Errors: what the launcher reported, or how it ended without a word. */
@@ -104,11 +108,20 @@ export class Launcher {
     return report as Extract<Milestone, { kind: K }>;
   }
 
+  /** Tells one that was started early that the directory is complete. One that has died meanwhile is reported by the next `expect`. */
+  prepared(): void {
+    this.#say('prepared');
+  }
+
   /** Lets init go on. A launcher that has died meanwhile is reported by the next `expect`. */
   go(): void {
+    this.#say('go');
+  }
+
+  #say(word: string): void {
     if (this.#ending !== undefined) throw this.#failure;
     try {
-      sendMessage(this.#sync, Buffer.from('go'));
+      sendMessage(this.#sync, Buffer.from(word));
     } catch (error) {
       if (!isWardenError(error) || error.fields.errno !== 'EPIPE') throw error;
     }

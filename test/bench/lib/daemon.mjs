@@ -12,6 +12,9 @@ const REPOSITORY = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '.
 const PROGRAM = path.join(REPOSITORY, 'packages/daemon/bin/wardend.js');
 const LOOP_DELAY = path.join(REPOSITORY, 'test/bench/lib/loop-delay.mjs');
 
+const WARM_UP_ROUNDS = 200;
+const PINGS = 10;
+
 let serial = 0;
 
 /** Sections of a configuration over the bench's own, key by key. The pool of networks is a different one for each daemon. */
@@ -103,6 +106,20 @@ async function firstAnswer(child, place) {
     } catch {
       await delay(2); // it does not listen yet
     }
+  }
+}
+
+/**
+ * Lives and small requests until the daemon's code and the client's are compiled. A daemon runs for months and V8 compiles what it has seen a
+ * hundred times: without this, a section would show how fast its first requests are interpreted, and a later one beside it how they are not.
+ */
+export async function warmUp(client, rounds = WARM_UP_ROUNDS) {
+  for (let i = 0; i < rounds; i++) {
+    const box = await client.create();
+    await box.run('true');
+    await box.info();
+    for (let j = 0; j < PINGS; j++) await client.ping();
+    await box.destroy();
   }
 }
 

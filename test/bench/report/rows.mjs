@@ -62,6 +62,14 @@ function lives() {
       'warden create, idle before',
       atMost(1.5),
     ),
+    ...['create', 'run true', 'destroy'].map((what) =>
+      row(
+        'lives',
+        `${what}, fresh daemon ÷ floor`,
+        `warden ${what}, fresh daemon`,
+        `floor ${what}, fresh daemon`,
+      ),
+    ),
     row('lives', 'info, ms', 'info', undefined, { most: 1, scale: 1e-3, isAbsolute: true }),
     row('lives', 'ping, ms', 'ping', undefined, { most: 0.2, scale: 1e-3, isAbsolute: true }),
     row(

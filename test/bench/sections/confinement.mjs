@@ -1,5 +1,5 @@
 // What the safety net costs: the same daemon with all of it (the default) and without, in turn.
-import { startDaemon } from '../lib/daemon.mjs';
+import { startDaemon, warmUp } from '../lib/daemon.mjs';
 
 const ALL_CAPABILITIES_OFF = { user_namespace: false, seccomp: false, no_new_privileges: false };
 const RUNS = 2;
@@ -10,7 +10,7 @@ export async function measureConfinement({ samples, place, count }) {
     ['unconfined', await startDaemon(place('unconfined', { security: ALL_CAPABILITIES_OFF }))],
   ];
   try {
-    for (const [, { client }] of daemons) await (await client.create()).destroy();
+    for (const [, { client }] of daemons) await warmUp(client);
     for (let i = 0; i < count; i++) {
       for (const [name, { client }] of daemons) {
         const box = await samples.time(`${name} create`, () => client.create());

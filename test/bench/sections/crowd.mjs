@@ -1,6 +1,6 @@
 // The same requests with few and with many containers alive; what the many cost in memory; a restart with all of them.
 import fs from 'node:fs';
-import { inTurns, startDaemon } from '../lib/daemon.mjs';
+import { inTurns, startDaemon, warmUp } from '../lib/daemon.mjs';
 
 const CREATORS = 4;
 
@@ -15,7 +15,7 @@ export async function measureCrowd({ samples, facts, place, count, isShort }) {
   const some = Math.max(count, 20);
   const alive = [];
   try {
-    for (let i = 0; i < 5; i++) await (await daemon.client.create()).destroy(); // warm-up, not counted
+    await warmUp(daemon.client);
     await atAlive({ samples, daemon, count: some, alive: 0 });
     for (const wanted of crowds(isShort)) {
       const missing = Array.from({ length: wanted - alive.length }, (_, i) => i);
@@ -33,6 +33,7 @@ export async function measureCrowd({ samples, facts, place, count, isShort }) {
         throw new Error(`${handles.length} of ${alive.length} containers were recovered`);
     }
     await inTurns(alive, CREATORS, (box) => daemon.client.container(box.handle).destroy());
+    await warmUp(daemon.client); // another daemon since the restart
     // once more without a crowd: a machine that has become slower meanwhile counts for both sides
     await atAlive({ samples, daemon, count: some, alive: 0 });
   } finally {

@@ -1,9 +1,9 @@
 // Create, run, destroy: warden, the floor and the other programs in turn, so that what the machine does otherwise meets all of them.
 import { setTimeout as delay } from 'node:timers/promises';
-import { startDaemon } from '../lib/daemon.mjs';
+import { startDaemon, warmUp } from '../lib/daemon.mjs';
 import { ociRuntime, run, whyNoCrun, whyNoDocker, whyNot } from '../lib/programs.mjs';
 
-const WARM_UP = 3;
+const FIRST_ROUNDS = 3;
 const RUNS = 2;
 /** An idle daemon: caches are cold and the kernel waits for what it would otherwise have done already. */
 const IDLE_MS = 100;
@@ -25,8 +25,10 @@ export async function measureLives({ samples, skipped, place, floor, count }) {
     if (docker !== undefined) skipped.set('docker', docker);
     // pages of the base belong to the container that touches them first, and go with it: somebody else who has them stays, as in use
     await (await daemon.client.create()).run('true');
-    for (let i = 0; i < WARM_UP; i++)
+    for (let i = 0; i < FIRST_ROUNDS; i++)
       await oneRound({ samples: { time: (_name, action) => action(), add() {} }, daemon, floor });
+    for (let i = 0; i < count; i++) await oneRound({ samples, daemon, floor, when: ', fresh daemon' });
+    await warmUp(daemon.client);
     for (let i = 0; i < count; i++) {
       await oneRound({ samples, daemon, floor });
       if (i < MOST_PEERS) for (const peer of peers) await peerRound(samples, peer, i);
@@ -39,17 +41,17 @@ export async function measureLives({ samples, skipped, place, floor, count }) {
   }
 }
 
-async function oneRound({ samples, daemon, floor }) {
+async function oneRound({ samples, daemon, floor, when = '' }) {
   const number = floor.nextNumber();
-  samples.add('floor create', await floor.ask('create', number));
-  const box = await samples.time('warden create', () => daemon.client.create());
+  samples.add(`floor create${when}`, await floor.ask('create', number));
+  const box = await samples.time(`warden create${when}`, () => daemon.client.create());
   for (let i = 0; i < RUNS; i++) {
-    samples.add('floor run true', await floor.ask('run', number));
-    await samples.time('warden run true', () => box.run('true'));
-    samples.add('floor run bash', await floor.ask('shell', number));
+    samples.add(`floor run true${when}`, await floor.ask('run', number));
+    await samples.time(`warden run true${when}`, () => box.run('true'));
+    samples.add(`floor run bash${when}`, await floor.ask('shell', number));
   }
-  samples.add('floor destroy', await floor.ask('destroy', number));
-  await samples.time('warden destroy', () => box.destroy());
+  samples.add(`floor destroy${when}`, await floor.ask('destroy', number));
+  await samples.time(`warden destroy${when}`, () => box.destroy());
 }
 
 async function spacedRound({ samples, daemon, floor }) {

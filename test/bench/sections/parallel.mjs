@@ -1,5 +1,5 @@
 // Throughput of one and of eight creators, in turn; the floor the same way.
-import { startDaemon } from '../lib/daemon.mjs';
+import { startDaemon, warmUp } from '../lib/daemon.mjs';
 
 const CREATORS = 8;
 
@@ -10,7 +10,7 @@ export async function measureParallel({ samples, place, floor, isShort }) {
   const clients = [];
   try {
     for (let i = 0; i < CREATORS; i++) clients.push(await daemon.connect());
-    await cycles(clients.slice(0, 1), 0.2);
+    await warmUp(daemon.client);
     for (let i = 0; i < rounds; i++) {
       for (const creators of [1, CREATORS]) {
         samples.add(

@@ -1,6 +1,6 @@
 // Claiming a prepared container. Between two claims the pool gets the time to fill up again, as it has with requests that are not back to back.
 import { setTimeout as delay } from 'node:timers/promises';
-import { startDaemon } from '../lib/daemon.mjs';
+import { startDaemon, warmUp } from '../lib/daemon.mjs';
 
 const PREPARED = 8;
 
@@ -8,6 +8,7 @@ export async function measureWarmPool({ samples, place, count }) {
   const daemon = await startDaemon(place('warm', { server: { warm_containers: PREPARED } }));
   const { client } = daemon;
   try {
+    await warmUp(client); // its creates are claims while there are prepared ones
     await filled(place.groups(daemon.place.name), PREPARED);
     for (let i = 0; i < count; i++) {
       const box = await samples.time('claim', () => client.create());

@@ -96,6 +96,15 @@ export const INIT_FAULTS: readonly Fault<'init'>[] = [
     }),
   },
   {
+    name: 'what was begun and given up lives on',
+    members: (driver) => ({
+      begin: (spec) => {
+        driver.begin?.(spec);
+        return async () => {};
+      },
+    }),
+  },
+  {
     name: 'abort does not end it',
     members: (driver) => ({
       launch: async (spec) => {

@@ -39,6 +39,21 @@ export const NETWORK_FAULTS: readonly Fault<'network'>[] = [
     }),
   },
   {
+    name: 'what was begun outlives the release',
+    members: (driver) => {
+      const attached = new Set<string>();
+      return {
+        attach: async (spec, state, pid) => {
+          await driver.attach(spec, state, pid);
+          attached.add(spec.id);
+        },
+        release: async (spec, state) => {
+          if (attached.delete(spec.id)) await driver.release(spec, state);
+        },
+      };
+    },
+  },
+  {
     name: 'all egress is allowed',
     members: (driver) => ({
       attach: async (spec, state, pid) => {
