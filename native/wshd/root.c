@@ -76,7 +76,7 @@ static int make_dev(const struct plan *plan) {
   if (fchownat(dev, "tty", id_outside(&plan->ids, 0), id_outside(&plan->ids, TTY_GROUP), AT_SYMLINK_NOFOLLOW) != 0) return report_errno("dev", "tty");
   for (size_t i = 0; i < sizeof standard_links / sizeof *standard_links; i++)
     if (symlinkat(standard_links[i].content, dev, standard_links[i].path) != 0) return report_errno("dev", standard_links[i].path);
-  if (mkdirat(dev, "pts", 0755) != 0 || mkdirat(dev, "shm", 01777) != 0) return report_errno("dev", "pts");
+  if (mkdirat(dev, "pts", 0555) != 0 || mkdirat(dev, "shm", 01777) != 0) return report_errno("dev", "pts");
   return dev;
 }
 
@@ -330,18 +330,22 @@ static int cover(int fd, uint64_t attr_set, int target) {
   return result;
 }
 
-/* An empty directory or the null device in place of what must not be seen. `null` is a descriptor: no path of the root is followed for it. */
-static int mask(int target, int null) {
+/*
+ * An empty directory or the null device in place of what must not be seen, both descriptors: no path of the root is followed for them. The directory
+ * is one of the container's /dev. As a file system of its own it would be among those that the kernel goes through at the end of each memory group.
+ */
+static int mask(int target, int null, int directory) {
   struct stat facts;
-  char path[64];
   if (fstat(target, &facts) != 0) return -1;
-  if (!S_ISDIR(facts.st_mode)) return cover(null, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, target);
-  path_of(target, path, sizeof path);
-  return mount("tmpfs", path, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=4k,mode=0555");
+  uint64_t attr = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC;
+  return S_ISDIR(facts.st_mode) ? cover(directory, attr | MOUNT_ATTR_NODEV, target) : cover(null, attr, target);
 }
 
-/* What of /proc belongs to the host alone. Kernels differ in what they show, so a path that is missing is nothing to hide. */
-static int restrict_paths(const struct plan *plan, int root) {
+/*
+ * What of /proc belongs to the host alone. Kernels differ in what they show, so a path that is missing is nothing to hide. `empty` is a directory for
+ * those that are one.
+ */
+static int restrict_paths(const struct plan *plan, int root, int empty) {
   struct stat facts;
   int null = plan->masked_count == 0 ? -1 : inroot_open(root, "/dev/null", O_PATH | O_NOFOLLOW, 0), result = 0;
   bool is_null = null >= 0 && fstat(null, &facts) == 0 && S_ISCHR(facts.st_mode) && facts.st_rdev == makedev(1, 3);
@@ -351,7 +355,7 @@ static int restrict_paths(const struct plan *plan, int root) {
     const char *path = hide ? plan->masked[i] : plan->readonly[i - plan->masked_count];
     int target = inroot_open(root, path, O_PATH | O_NOFOLLOW, 0);
     if (target < 0 && errno == ENOENT) continue;
-    if (target < 0 || (hide ? mask(target, null) : cover(target, MOUNT_ATTR_RDONLY, target)) != 0) result = report_errno("mask", path);
+    if (target < 0 || (hide ? mask(target, null, empty) : cover(target, MOUNT_ATTR_RDONLY, target)) != 0) result = report_errno("mask", path);
     if (target >= 0) close(target);
   }
   if (null >= 0) close(null);
@@ -387,10 +391,13 @@ int root_assemble(const struct plan *plan, const char *directory, int dev, struc
   if (place < 0) return report_errno("mount-target", "/dev");
   if (move_to(dev, place) != 0) return report_errno("mount", "/dev");
   close(place);
+  int empty = openat(dev, "pts", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC); /* empty for ever: the terminals cover it */
+  if (empty < 0) return report_errno("mask", "/dev/pts");
   close(dev);
   if (bind_missing_nodes(plan, root) != 0 || mount_terminals(plan, root) != 0 || own_terminals(plan, root) != 0 || mount_shared_memory(plan, root) != 0 ||
-      restrict_paths(plan, root) != 0)
+      restrict_paths(plan, root, empty) != 0)
     return -1;
+  close(empty);
   for (size_t i = 0; i < plan->symlink_count; i++) {
     char name[256];
     int parent = inroot_parent(root, plan->symlinks[i].path, name, sizeof name);

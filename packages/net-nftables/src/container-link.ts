@@ -128,7 +128,8 @@ export function removeLink(connection: NetlinkConnection, link: Link): void {
   connection.carryOut(linkRemoval(link));
 }
 
-function* linkRemoval(link: Link): RouteSteps<void> {
+/** The steps of {@link removeLink}. */
+export function* linkRemoval(link: Link): RouteSteps<void> {
   try {
     yield [deleteLink(link.index)];
   } catch (error) {

@@ -30,6 +30,7 @@ import {
   findLink,
   linkCreation,
   linkDisconnection,
+  linkRemoval,
   linkSearch,
   removeLink,
 } from './container-link.ts';
@@ -654,33 +655,44 @@ class NftablesNetwork implements NetworkDriver {
 
   #removeRules(id: ContainerId): void {
     try {
-      this.#commitRemoval(id);
+      this.#commitRemoval(id, 'present');
     } catch (error) {
       if (!isKernelError(error, 'ENOENT')) throw error;
       // The table was changed by somebody else; the inventory is read again now.
-      this.#commitRemoval(id);
+      this.#commitRemoval(id, 'uncertain');
     }
   }
 
-  #commitRemoval(id: ContainerId): void {
+  /**
+   * Of what is `uncertain` parts may be missing already. What is added first can be removed for certain, all within one transaction; but what adds
+   * a verdict makes the kernel look at the chains of all containers.
+   */
+  #commitRemoval(id: ContainerId, parts: 'present' | 'uncertain'): void {
     const { chains, ports, sources, askers } = this.#containers();
     const isNamed = askers.has(id);
     const owned = this.#portsOf(id);
     const address = sources.get(id);
-    // Parts may be missing already. What is added first can be removed for certain, all within one transaction.
-    const rules = chains.has(id)
-      ? [...ensureContainer(this.#table, id, this.#egress([])), ...removeContainer(this.#table, id)]
-      : [];
-    const source =
-      address === undefined
-        ? []
-        : [ensureSource(this.#table, id, address), removeSource(this.#table, id, address)];
+    const added = parts === 'present' ? [] : this.#additions(id, { hasChain: chains.has(id), address });
+    const rules = chains.has(id) ? removeContainer(this.#table, id) : [];
+    const source = address === undefined ? [] : [removeSource(this.#table, id, address)];
     const names = isNamed ? this.#names.dismissal(id) : [];
-    this.#commit('remove-rules', id, [...removePorts(this.#table, owned), ...source, ...names, ...rules]);
+    const removals = [...removePorts(this.#table, owned), ...source, ...names, ...rules];
+    this.#commit('remove-rules', id, [...added, ...removals]);
     if (isNamed) this.#forgetNames(id);
     chains.delete(id);
     sources.delete(id);
     for (const port of owned) ports.delete(port);
+  }
+
+  /** What of a container's parts is then there for certain. */
+  #additions(
+    id: ContainerId,
+    { hasChain, address }: { readonly hasChain: boolean; readonly address: number | undefined },
+  ): MessageBody[] {
+    return [
+      ...(address === undefined ? [] : [ensureSource(this.#table, id, address)]),
+      ...(hasChain ? ensureContainer(this.#table, id, this.#egress([])) : []),
+    ];
   }
 
   #forgetNames(id: ContainerId): void {
@@ -787,20 +799,23 @@ class NftablesNetwork implements NetworkDriver {
   }
 
   /** A link normally goes with its namespace. If the namespace outlives the container, delete the link after a while. */
-  #awaitEnd(id: ContainerId, released: Link): void {
+  #awaitEnd(id: ContainerId, { name, index }: Link): void {
     clearTimeout(this.#pendingLinks.get(id)?.timer);
-    const check = (): void => {
-      this.#pendingLinks.delete(id);
-      try {
-        const link = findLink(this.#netlink(), released.name);
-        // The number tells the released link from a new one of the same id.
-        if (link?.index === released.index) removeLink(this.#netlink(), link);
-      } catch (error) {
-        this.#log.warn('link-remains', { id, error });
-      }
-    };
-    const timer = setTimeout(check, LINK_GRACE_MS).unref();
-    this.#pendingLinks.set(id, { index: released.index, timer });
+    const timer = setTimeout(() => void this.#endLink(id, name, index), LINK_GRACE_MS).unref();
+    this.#pendingLinks.set(id, { index, timer });
+  }
+
+  /** On a thread: even the search waits for the lock around all links, which the ends of other namespaces hold. */
+  async #endLink(id: ContainerId, name: string, index: number): Promise<void> {
+    // The number tells the released link from a new one of the same id.
+    const isPending = (): boolean => this.#pendingLinks.get(id)?.index === index;
+    try {
+      const link = await this.#patient().carryOut(linkSearch(name));
+      if (link?.index === index && isPending()) await this.#patient().carryOut(linkRemoval(link));
+    } catch (error) {
+      if (isPending()) this.#log.warn('link-remains', { id, error });
+    }
+    if (isPending()) this.#pendingLinks.delete(id);
   }
 }
 

@@ -143,6 +143,14 @@ describe('attach and release', () => {
     expect(await linkGone(0)).toBe(true);
   });
 
+  it('takes the link away after a while when the namespace outlives the container', async () => {
+    const container = await makeContainer(driver, A);
+    await driver.release(A, {});
+    expect(linkExists(0)).toBe(true);
+    await expect.poll(() => linkExists(0), { timeout: 30_000, interval: 100 }).toBe(false);
+    await container.close();
+  });
+
   it('leaves nothing when the process is gone', async () => {
     const container = await TestNamespace.make();
     await container.close();
