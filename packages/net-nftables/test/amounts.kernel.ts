@@ -128,7 +128,8 @@ describe('the connections of one container', () => {
       expect(first).toBe(true);
       expect(count).toBeGreaterThan(0);
       expect(count).toBeLessThanOrEqual(MOST);
-      expect(tracked() - before).toBeLessThanOrEqual(MOST + 5);
+      // a repeated first packet counts until it has been dropped; an entry that were kept would be there for half a minute
+      await expect.poll(() => tracked() - before, { timeout: 10_000 }).toBeLessThanOrEqual(MOST + 5);
       // the neighbour's are its own
       expect(reach(b, kind).count).toBeGreaterThan(0);
       // who gets the address next begins with none
