@@ -1,8 +1,28 @@
 // The same trees by the daemon, by `cp -a` and by rsync, in turn.
+//
+// What one copy leaves behind, the next one must not pay for, whoever it is:
+// - ext4 without a journal gives no inode away that was removed during the last one to six minutes, and looks at every such inode of a group again
+//   for each new file: 20,000 files where as many have just been removed take several times as long, by any program. So no small tree is removed before
+//   the end; each goes into a directory, or a container, of its own, and these lie in different parts of the disk (`spreadDirectories`).
+// - What was written goes to the disk before the next copy begins.
+// - A virtual machine may give memory back to its host that has been free for two seconds, and a gigabyte that has to be got again takes longer than
+//   the copy of one. So a large file goes right before the next one is made, which finds the memory that it had.
+// - In four rounds everybody is first, last and right behind each of the others once (`ORDER`).
 import fs from 'node:fs';
 import path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { spreadDirectories } from '@warden/native';
 import { startDaemon } from '../lib/daemon.mjs';
 import { run, whyNot } from '../lib/programs.mjs';
+
+/** Milliseconds after which a disk that does not come to rest is not waited for. */
+const REST = 30_000;
+
+/** Who comes when in the first round; in the next one everybody's successor in the list does. */
+const ORDER = [0, 1, 3, 2];
+
+/** In a container, before it is destroyed: a daemon that is ended does not wait for what is left of those. */
+const REMOVAL = 'rm -rf /tmp/tree';
 
 /** What is copied, by the words in the rows' names. */
 export function trees(isShort) {
@@ -16,30 +36,86 @@ export async function measureCopies({ samples, skipped, place, isShort }) {
   if (rsync !== undefined) skipped.set('rsync', rsync);
   const daemon = await startDaemon(place('copies'));
   try {
-    const box = await daemon.client.create();
-    for (const [name, tree] of Object.entries(trees(isShort))) {
-      const source = path.join(host, name);
-      makeTree(source, tree);
-      for (let round = 0; round < (isShort ? 3 : 5); round++)
-        await oneRound({ samples, box, source, host, label: tree.label, hasRsync: rsync === undefined });
-    }
-    await box.destroy();
+    fs.mkdirSync(host);
+    spreadDirectories(host);
+    for (const tree of Object.values(trees(isShort)))
+      await measureTree({
+        samples,
+        client: daemon.client,
+        host,
+        tree,
+        isShort,
+        hasRsync: rsync === undefined,
+      });
   } finally {
     await daemon.stop();
     fs.rmSync(host, { recursive: true, force: true });
   }
 }
 
-async function oneRound({ samples, box, source, host, label, hasRsync }) {
-  const inside = `/tmp/${path.basename(source)}`;
-  const targets = ['cp', 'rsync', 'back'].map((name) => path.join(host, name));
-  const [cp, rsync, back] = targets;
-  await samples.time(`copy_in ${label}`, () => box.copyIn(source, '/tmp'));
-  await samples.time(`cp -a ${label}`, () => run('cp', ['-a', source, cp]));
-  await samples.time(`copy_out ${label}`, () => box.copyOut(inside, `${back}/`));
-  if (hasRsync) await samples.time(`rsync -a ${label}`, () => run('rsync', ['-a', `${source}/`, rsync]));
-  await box.run(`rm -rf ${inside}`);
-  for (const target of targets) fs.rmSync(target, { recursive: true, force: true });
+async function measureTree({ samples, client, host, tree, isShort, hasRsync }) {
+  const source = path.join(newDirectory(host), 'tree');
+  makeTree(source, tree);
+  const full = await client.create();
+  await full.copyIn(source, '/tmp');
+  const boxes = [full];
+  const removals = [() => full.run(REMOVAL)];
+  const isLarge = tree.bytes !== undefined;
+  if (isLarge) {
+    const { copy, remove } = byProgram('cp', source, host);
+    await copy();
+    removals.push(remove);
+  }
+  for (let round = 0; round < (isShort ? 3 : 5); round++) {
+    const box = await client.create();
+    boxes.push(box);
+    for (const { name, copy, remove } of copiesOf({ round, source, host, box, full, hasRsync })) {
+      await rest(source);
+      if (isLarge) await removals.pop()();
+      await samples.time(`${name} ${tree.label}`, copy);
+      removals.push(remove);
+    }
+  }
+  for (const remove of removals) await remove();
+  for (const box of boxes) await box.destroy();
+}
+
+/** What the four do in a round, in its order, each with how to take it away again. */
+function copiesOf({ round, source, host, box, full, hasRsync }) {
+  const back = newDirectory(host);
+  const copies = [
+    { name: 'copy_in', copy: () => box.copyIn(source, '/tmp'), remove: () => box.run(REMOVAL) },
+    byProgram('cp', source, host),
+    { name: 'copy_out', copy: () => full.copyOut('/tmp/tree', `${back}/`), remove: () => removeTree(back) },
+    byProgram('rsync', source, host),
+  ];
+  const inOrder = ORDER.map((at) => copies[(at + round) % copies.length]);
+  return inOrder.filter(({ name }) => hasRsync || name !== 'rsync -a');
+}
+
+function byProgram(program, source, host) {
+  const target = newDirectory(host);
+  const copy = () => run(program, ['-a', source, `${target}/`]);
+  return { name: `${program} -a`, copy, remove: () => removeTree(target) };
+}
+
+function removeTree(directory) {
+  fs.rmSync(directory, { recursive: true });
+}
+
+/** The kernel chooses the part of the disk by the name, so one that was used before would lead to where the last bench has removed its files. */
+function newDirectory(host) {
+  return fs.mkdtempSync(`${host}/`);
+}
+
+/** Waits until the disk has what was written. */
+async function rest(directory) {
+  const patience = new AbortController();
+  await Promise.race([
+    run('sync', ['--file-system', directory]),
+    delay(REST, undefined, { signal: patience.signal }).catch(() => {}),
+  ]);
+  patience.abort();
 }
 
 function makeTree(source, { bytes, files }) {
