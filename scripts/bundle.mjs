@@ -1,12 +1,14 @@
-// Rolls a program of a package into a few files: `node ../../scripts/bundle.mjs NAME`, called by the package's build, writes `dist/program/NAME.js`.
+// Rolls a program of a package into a few files: `node ../../scripts/bundle.mjs NAME`, called by the package's build, writes `dist/program/NAME.cjs`.
 //
 // Node takes about a millisecond to find, read and link a module, and the daemon has some 300: they were more than half of its start. What a start
 // needs is one file here; what words of the command line or settings ask for later is loaded when it is asked for, as in the sources. Who
-// imports the packages as libraries gets their own modules; nothing of this is seen there.
+// imports the packages as libraries gets their own modules; nothing of this is seen there. The files are CommonJS, since Node keeps what it has compiled
+// of a script, but not of a module (scripts/load-program.cjs).
 import fs from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { rolldown } from 'rolldown';
+import { parseAst } from 'rolldown/parseAst';
 
 const repository = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 const directory = process.cwd();
@@ -85,6 +87,23 @@ const escaped = (code) => {
   return code.replace(/[^\0-\x7f]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
 };
 
+/** What is loaded at run time by a name that is not a file of the program's. A script that was compiled earlier cannot import; what lies beside it can. */
+const imports = {
+  name: 'imports',
+  generateBundle(_options, files) {
+    for (const file of Object.values(files)) {
+      if (file.type !== 'chunk') continue;
+      for (const at of importsIn(parseAst(file.code)).sort((a, b) => b - a))
+        file.code = `${file.code.slice(0, at)}require("./load.cjs").importModule${file.code.slice(at + 'import'.length)}`;
+    }
+  },
+};
+function importsIn(node) {
+  if (node === null || typeof node !== 'object') return [];
+  const below = Object.values(node).flatMap(importsIn);
+  return node.type === 'ImportExpression' ? [node.start, ...below] : below;
+}
+
 fs.rmSync(target, { recursive: true, force: true });
 const bundle = await rolldown({
   input: { [name]: path.join(directory, 'src/main.ts') },
@@ -92,22 +111,25 @@ const bundle = await rolldown({
   external: /^node:/,
   transform: { target: 'es2023' }, // as in tsconfig.base.json
   resolve: { conditionNames: ['source', 'import', 'node', 'default'] },
-  plugins: [places, plainAscii],
+  plugins: [places, plainAscii, imports],
+  checks: { pluginTimings: false }, // a build on a busy machine is no worse
   onLog(level, log) {
     if (level === 'warn') throw new Error(`${path.relative(repository, directory)}: ${log.message}`);
   },
 });
 await bundle.write({
   dir: target,
-  format: 'esm',
+  format: 'cjs',
+  strict: true, // as modules are
   sourcemap: true,
   comments: { legal: true, annotation: false, jsdoc: false },
   banner: licences,
-  entryFileNames: '[name].js',
-  chunkFileNames: '[name].js',
+  entryFileNames: '[name].cjs',
+  chunkFileNames: '[name].cjs',
   // what words and settings load later uses much of the same: that is one file too, and not one for each set of users
   codeSplitting: {
     groups: [{ name: 'shared', tags: ['$initial'], test: (id) => !id.endsWith('/src/main.ts') }],
   },
 });
 await bundle.close();
+fs.copyFileSync(path.join(repository, 'scripts/load-program.cjs'), path.join(target, 'load.cjs'));

@@ -35,9 +35,9 @@ function copy(from, to, isWanted = () => true) {
   fs.copyFileSync(from, to);
 }
 
-/** Types and maps are for those who write programs, by npm. */
+/** Types and maps are for those who write programs, by npm; what a start has compiled is for the Node it ran in. */
 const isForeignRun = (file) => /\.[cm]?js$|\/LICENSE[^/]*$/.test(file);
-const isRun = (file) => !/\.(d\.[cm]?ts|map|tsbuildinfo)$/.test(file) && !/\.test\.js$/.test(file);
+const isRun = (file) => !/\.(d\.[cm]?ts|map|tsbuildinfo|cache)$/.test(file) && !/\.test\.js$/.test(file);
 
 function readManifest(directory) {
   return JSON.parse(fs.readFileSync(path.join(directory, 'package.json'), 'utf8'));

@@ -1,4 +1,6 @@
 #!/usr/bin/env node
-import { main } from '../dist/program/warden.js';
+const { load } = require('../dist/program/load.cjs');
 
-await main();
+const { program, keep } = load('warden');
+if (keep !== undefined) process.once('exit', keep);
+program.main();

@@ -1,4 +1,5 @@
 #!/usr/bin/env node
-import { main } from '../dist/program/wardend.js';
+const { load } = require('../dist/program/load.cjs');
 
-await main();
+const { program, keep } = load('wardend');
+program.main(process.argv.slice(2), keep);

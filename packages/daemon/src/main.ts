@@ -12,8 +12,14 @@ import { RequestContext } from './request-context.ts';
 import { type InheritedSocket, type ServiceManager, serviceManager } from './service-manager.ts';
 import { type RunningDaemon, readVersion, startDaemon } from './start.ts';
 
-/** Runs the daemon until a signal ends it. Never rejects; sets the exit status: 0 after a signal, 1 after a failed start, 2 for wrong use. */
-export async function main(words: readonly string[] = process.argv.slice(2)): Promise<void> {
+/**
+ * Runs the daemon until a signal ends it. Never rejects; sets the exit status: 0 after a signal, 1 after a failed start, 2 for wrong use. `keep` is called once,
+ * some time after a start: what it needed is compiled then.
+ */
+export async function main(
+  words: readonly string[] = process.argv.slice(2),
+  keep?: () => void,
+): Promise<void> {
   // what the daemon does not need is loaded by those words that do: it takes some of its start
   if (words[0] === 'doctor') {
     const { doctor } = await import('./doctor.ts');
@@ -58,14 +64,21 @@ export async function main(words: readonly string[] = process.argv.slice(2)): Pr
     return;
   }
   try {
-    await run(options, configuration);
+    await run(options, configuration, keep);
   } catch (error) {
     complain(error);
     process.exitCode = 1;
   }
 }
 
-async function run(options: DaemonOptions, configuration: Configuration): Promise<void> {
+/** The first requests come right after a start, and are not to wait. */
+const KEEP_AFTER_MS = 1_000;
+
+async function run(
+  options: DaemonOptions,
+  configuration: Configuration,
+  keep: (() => void) | undefined,
+): Promise<void> {
   const debugScopes = (process.env.WARDEN_DEBUG ?? '').split(',').filter((scope) => scope !== '');
   const requests = new RequestContext();
   requests.configure(configuration.logging, debugScopes);
@@ -101,6 +114,7 @@ async function run(options: DaemonOptions, configuration: Configuration): Promis
   }
   release?.(true);
   manager.ready(`serving ${daemon.containerCount} containers`);
+  if (keep !== undefined) setTimeout(keep, KEEP_AFTER_MS).unref();
   let inForce = configuration;
   hangups.begin(async () => {
     manager.reloading();

@@ -178,6 +178,9 @@ function starts(isShort) {
   const most = crowds(isShort).at(-1);
   return [
     row('starts', 'cold start, ms', 'cold start ms', undefined, { most: 300, isAbsolute: true }),
+    row('starts', 'very first cold start, nothing compiled, ms', 'very first start ms', undefined, {
+      isAbsolute: true,
+    }),
     row('crowd', `restart with ${most}, ms`, `restart with ${most} ms`, undefined, {
       most: 3_000,
       isAbsolute: true,

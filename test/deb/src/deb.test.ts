@@ -187,6 +187,13 @@ compat: { cgroup_view: null }
         /^from a container\n\d+\n$/,
       );
       expect(debian.run('warden', 'list')).toMatch(/packaged/);
+      // what they have compiled is kept for the next start, beside the programs, and goes with the package
+      for (const name of ['daemon', 'cli'])
+        await expect
+          .poll(() => debian.has(`/usr/lib/warden/node_modules/@warden/${name}/dist/program/shared.cache`), {
+            timeout: 30_000,
+          })
+          .toBe(true);
       const pid = fs.readFileSync(path.join(place.depot, '.lock'), 'utf8').trim();
       expect(fs.readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').slice(0, 2)).toEqual([
         '/usr/bin/node',

@@ -40,12 +40,15 @@ function published(name: string): readonly string[] {
     .filter((file) => file.endsWith('.ts') && !file.endsWith('.test.ts'))
     .flatMap((file) => ['.js', '.js.map', '.d.ts'].map((end) => `dist/${file.slice(0, -3)}${end}`));
   const programs = Object.values(sourceManifest(name).bin ?? {}).map((file) => path.normalize(file));
+  if (programs.length > 0) programs.push('bin/package.json'); // they are CommonJS
   // rolled together from modules of many packages: scripts/bundle.mjs
   const rolled = fs.existsSync(path.join(base, 'dist/program'))
-    ? filesBelow(path.join(base, 'dist/program')).map((file) => `dist/program/${file}`)
+    ? filesBelow(path.join(base, 'dist/program'))
+        .filter((file) => !file.endsWith('.cache')) // what a start has compiled
+        .map((file) => `dist/program/${file}`)
     : [];
   for (const program of Object.keys(sourceManifest(name).bin ?? {}))
-    expect(rolled).toContain(`dist/program/${program}.js`);
+    expect(rolled).toContain(`dist/program/${program}.cjs`);
   const units = name === 'daemon' ? ['systemd/warden.service', 'systemd/warden.socket'] : [];
   const skeleton =
     name === 'wshd' ? filesBelow(path.join(ROOT, 'skeleton')).map((file) => `skeleton/${file}`) : [];

@@ -1,7 +1,7 @@
 /**
  * What the guest runs, prepared here: loading a module costs it tens of milliseconds, vitest's own program minutes. So vitest's functions,
- * assertions and runner are one file in the place of its package, each test file is one file of JavaScript, and so are the programs that
- * tests start. The packages in them are as they were built.
+ * assertions and runner are one file in the place of its package, each test file is one file of JavaScript, and so is the program that
+ * tests start and that is not rolled anyway. The packages in them are as they were built.
  */
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
@@ -28,7 +28,7 @@ const DEADLINES = [
   ],
 ];
 /** Started by tests; each is put in its own place. */
-const PROGRAMS = ['packages/daemon/bin/wardend.js', 'test/compliance/src/driver-process.mjs'];
+const PROGRAMS = ['test/compliance/src/driver-process.mjs'];
 
 /** Writes all of it below `target`, `js` being laid over the repository; answers where vitest is. `files` are relative to the repository. */
 export async function compile(repository, files, target) {

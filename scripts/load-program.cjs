@@ -1,0 +1,98 @@
+// Starts what scripts/bundle.mjs has rolled, and lies beside it as `load.cjs`.
+//
+// Most of a start is V8 compiling a megabyte of JavaScript, and then each function when it is first called. What one start has compiled is kept beside the
+// program for the next ones, like Python's __pycache__. It is code: it is taken from nobody but those who could replace the program itself, and only
+// for exactly this program in exactly this Node. Where it cannot be kept or is not the right one, everything is compiled as ever.
+'use strict';
+const fs = require('node:fs');
+const Module = require('node:module');
+const path = require('node:path');
+const vm = require('node:vm');
+const zlib = require('node:zlib');
+
+const FORMAT = 1;
+/** What the compiled code belongs to stands before it, filled up with spaces: V8 copies what does not begin at a whole word. */
+const HEADER_BYTES = 256;
+
+/**
+ * Loads `NAME.cjs` beside this file, with `shared.cjs`, which holds nearly all of it. `keep`, which is there if the next start would gain by it, takes some
+ * 15 ms: it is called once, when what a start needs has been called. It never throws.
+ */
+exports.load = (name) => {
+  const file = path.join(__dirname, 'shared.cjs');
+  // stacks that lead back to the sources, and counts of what was run, only come with files that Node itself has loaded
+  const isPlain = process.sourceMapsEnabled || process.env.NODE_V8_COVERAGE !== undefined;
+  const keep = isPlain ? undefined : loadCompiled(file);
+  return { program: require(`./${name}.cjs`), keep };
+};
+
+/** For the program, whose own files cannot: V8 does not keep, with what it has compiled, who is to be asked. */
+exports.importModule = (specifier) => import(specifier);
+
+function loadCompiled(file) {
+  const source = fs.readFileSync(file);
+  const cache = path.join(__dirname, 'shared.cache');
+  const isPrivate = isOurs(fs.statSync(__dirname));
+  const cachedData = isPrivate ? readCompiled(cache, source) : undefined;
+  const script = new vm.Script(`${Module.wrapper[0]}${source}${Module.wrapper[1]}`, {
+    filename: file,
+    cachedData,
+  });
+  const module = new Module(file);
+  module.filename = file;
+  require.cache[file] = module;
+  script.runInThisContext()(module.exports, Module.createRequire(file), module, file, __dirname);
+  module.loaded = true;
+  if (!isPrivate || (cachedData !== undefined && !script.cachedDataRejected)) return undefined;
+  return () => {
+    try {
+      fs.accessSync(__dirname, fs.constants.W_OK);
+      writeCompiled(cache, source, script.createCachedData());
+    } catch {
+      // a file system that is full or cannot be written: the next start compiles as this one did
+    }
+  };
+}
+
+/** Root's, or of who runs this, and nobody else may write there. */
+function isOurs({ uid, mode }) {
+  return (uid === 0 || uid === process.geteuid()) && (mode & 0o022) === 0;
+}
+
+/** `undefined`, too, when it was made by another Node, from another source, or was not written to its end. */
+function readCompiled(cache, source) {
+  let descriptor;
+  try {
+    descriptor = fs.openSync(cache, fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW);
+    const facts = fs.fstatSync(descriptor);
+    if (!facts.isFile() || !isOurs(facts)) return undefined;
+    const bytes = fs.readFileSync(descriptor);
+    const data = bytes.subarray(HEADER_BYTES);
+    return bytes.subarray(0, HEADER_BYTES).equals(headerOf(source, data)) ? data : undefined;
+  } catch {
+    return undefined;
+  } finally {
+    if (descriptor !== undefined) fs.closeSync(descriptor);
+  }
+}
+
+/** V8 itself compares its version, its flags and the length of the source. Two builds of one version of Node are two here. */
+function headerOf(source, data) {
+  const { size, mtimeMs } = fs.statSync(process.execPath);
+  const node = [process.version, process.arch, size, mtimeMs];
+  const text = ['warden', FORMAT, ...node, zlib.crc32(source), data.length, zlib.crc32(data)].join(' ');
+  return Buffer.from(`${text.padEnd(HEADER_BYTES - 1)}\n`);
+}
+
+function writeCompiled(cache, source, data) {
+  const fresh = `${cache}.new`;
+  fs.rmSync(fresh, { force: true }); // of one that was killed here, or of one at work, whose file the sums then refuse
+  const descriptor = fs.openSync(fresh, 'wx', 0o644);
+  try {
+    fs.fchmodSync(descriptor, 0o644); // whatever the umask: all who run the program gain by it
+    fs.writeFileSync(descriptor, Buffer.concat([headerOf(source, data), data]));
+  } finally {
+    fs.closeSync(descriptor);
+  }
+  fs.renameSync(fresh, cache);
+}
