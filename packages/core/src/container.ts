@@ -16,7 +16,7 @@ import type {
 import { isWardenError, WardenError } from '@warden/interface';
 import type { ManagedJob } from './job.ts';
 import { blockOf } from './pools.ts';
-import type { ContainerRecord } from './record.ts';
+import type { ContainerRecord, RecordIntent } from './record.ts';
 
 /** Someone whose references keep a container from its grace time. */
 export type Reference = object;
@@ -49,6 +49,8 @@ export class ManagedContainer {
   isDestroyed = false;
   /** Statistics that its drivers do not have: not asked for again, because each refusal is an error with a stack, 50 µs apiece. */
   readonly lacking: Set<string> = new Set();
+  /** The open first record, until the next one. */
+  intent: RecordIntent | undefined;
   graceTimer: NodeJS.Timeout | undefined;
   /** The record is about to be written. */
   saveTimer: NodeJS.Timeout | undefined;

@@ -15,7 +15,15 @@ import {
   WardenError,
 } from '@warden/interface';
 import { ManagedContainer, type Reference } from './container.ts';
-import { type Engine, networkSpecOf, poolUsage, publish, saveRecord } from './engine.ts';
+import {
+  closeIntent,
+  type Engine,
+  networkSpecOf,
+  poolUsage,
+  publish,
+  saveIntent,
+  saveRecord,
+} from './engine.ts';
 import { armGraceTime } from './grace-time.ts';
 import { attachInit } from './init-connection.ts';
 import { initSpecOf } from './init-spec.ts';
@@ -66,13 +74,14 @@ export async function makeContainer(
   await failpoints.pass('create.reserve');
 
   undo.push((isIntact) => {
+    closeIntent(container);
     // what could not be undone is found by its record, at the next start
     if (isIntact) fs.rmSync(container.directory, { recursive: true, force: true });
     else engine.logger.error('undo-failed', { handle: record.handle, directory: container.directory });
   });
   fs.mkdirSync(container.directory, { mode: 0o755 });
   await failpoints.pass('create.directory');
-  saveRecord(engine, container); // the intent: from here on a killed daemon leaves enough to undo everything
+  saveIntent(engine, container); // from here on a killed daemon leaves enough to undo everything
   await failpoints.pass('create.record');
 
   undo.push(() => drivers.quota.release(container.quotaSpec, record.drivers.quota));

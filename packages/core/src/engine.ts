@@ -7,7 +7,7 @@ import type { CoreFailpoints } from './failpoint-names.ts';
 import type { Leftovers } from './leftovers.ts';
 import type { CoreDrivers, CoreOptions } from './options.ts';
 import type { Pools } from './pools.ts';
-import { type ContainerRecord, writeRecord } from './record.ts';
+import { type ContainerRecord, type WriteOptions, writeIntent, writeRecord } from './record.ts';
 import type { Totals } from './statistics.ts';
 import type { WarmPool } from './warm-pool.ts';
 
@@ -101,8 +101,26 @@ export function saveRecord(engine: Engine, container: ManagedContainer): void {
   clearTimeout(container.saveTimer);
   container.saveTimer = undefined;
   if (container.isDestroyed) return; // its directory is gone
-  writeRecord(container.directory, container.record, {
-    durable: engine.options.durable,
-    failpoints: engine.failpoints,
-  });
+  const { intent, directory, record } = container;
+  try {
+    if (intent?.overwrite(record, engine.failpoints) !== true)
+      writeRecord(directory, record, writeOptions(engine));
+  } finally {
+    closeIntent(container); // the record is one that somebody may rely on
+  }
+}
+
+/** Writes the first record: what is about to be made. */
+export function saveIntent(engine: Engine, container: ManagedContainer): void {
+  container.intent = writeIntent(container.directory, container.record, writeOptions(engine));
+}
+
+/** Idempotent. */
+export function closeIntent(container: ManagedContainer): void {
+  container.intent?.close();
+  container.intent = undefined;
+}
+
+function writeOptions({ options, failpoints }: Engine): WriteOptions {
+  return { durable: options.durable, failpoints };
 }

@@ -4,7 +4,14 @@ import path from 'node:path';
 import { NO_FAILPOINTS } from '@warden/interface';
 import * as fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { type ContainerRecord, parseRecord, RECORD_FILE, serializeRecord, writeRecord } from './record.ts';
+import {
+  type ContainerRecord,
+  parseRecord,
+  RECORD_FILE,
+  serializeRecord,
+  writeIntent,
+  writeRecord,
+} from './record.ts';
 
 /** Deadlines for a machine that is busy with something else. */
 const SOON = { timeout: 20_000 };
@@ -151,5 +158,74 @@ describe('the record of a container', () => {
     await vi.waitFor(() => expect(fs.readdirSync(directory)).toEqual([RECORD_FILE]), SOON);
     writeRecord(directory, { ...FULL, uid: 1 }, options);
     expect(parseRecord(fs.readFileSync(path.join(directory, RECORD_FILE), 'utf8')).uid).toBe(1);
+  });
+});
+
+describe('the intent of a container', () => {
+  const options = { durable: false, failpoints: NO_FAILPOINTS };
+  const BORN: ContainerRecord = { ...FULL, state: 'born', order: 0 };
+  const file = (): string => path.join(directory, RECORD_FILE);
+  const read = (): ContainerRecord => parseRecord(fs.readFileSync(file(), 'utf8'));
+  /** With a handle that makes it end so many bytes before its last block does. */
+  const endingBefore = (bytes: number): ContainerRecord => {
+    const length = Buffer.byteLength(serializeRecord({ ...BORN, handle: '' }));
+    return { ...BORN, handle: 'x'.repeat(2 * 512 - (length % 512) - bytes) };
+  };
+
+  it('gives its place to the next record', () => {
+    const born = endingBefore(100);
+    const intent = writeIntent(directory, born, options)!;
+    expect(read()).toEqual(born);
+    const { ino } = fs.statSync(file());
+    const active: ContainerRecord = { ...born, state: 'active', order: 7 };
+    expect(intent.overwrite(active, NO_FAILPOINTS)).toBe(true);
+    intent.close();
+    expect(read()).toEqual(active);
+    expect(fs.statSync(file()).ino).toBe(ino);
+    expect(fs.readdirSync(directory)).toEqual([RECORD_FILE]);
+  });
+
+  it('keeps it for one that needs another block, or less room', () => {
+    const full = endingBefore(1);
+    const intent = writeIntent(directory, full, options)!;
+    expect(intent.overwrite({ ...full, state: 'active', order: 7 }, NO_FAILPOINTS)).toBe(false);
+    expect(intent.overwrite({ ...full, handle: 'x' }, NO_FAILPOINTS)).toBe(false);
+    expect(read()).toEqual(full);
+    intent.close();
+  });
+
+  it('is nothing to write to once another file has its name, or none', () => {
+    const born = endingBefore(100);
+    const next: ContainerRecord = { ...born, state: 'active' };
+    const intent = writeIntent(directory, born, options)!;
+    writeRecord(directory, born, options);
+    expect(intent.overwrite(next, NO_FAILPOINTS)).toBe(false);
+    expect(read()).toEqual(born);
+    fs.unlinkSync(file());
+    expect(intent.overwrite(next, NO_FAILPOINTS)).toBe(false);
+    intent.close();
+  });
+
+  it('is replaced where records are to be on the disk', () => {
+    expect(writeIntent(directory, BORN, { ...options, durable: true })).toBeUndefined();
+    expect(read()).toEqual(BORN);
+  });
+
+  it('that cannot be written leaves nothing', () => {
+    vi.spyOn(fs, 'renameSync').mockImplementation(() => {
+      throw Object.assign(new Error('no space'), { code: 'ENOSPC' });
+    });
+    expect(() => writeIntent(directory, BORN, options)).toThrow(
+      expect.objectContaining({ code: 'NATIVE_FAILED' }),
+    );
+    expect(fs.readdirSync(directory)).toEqual([]);
+  });
+
+  it('of which only a part is written is an error', () => {
+    const born = endingBefore(100);
+    const intent = writeIntent(directory, born, options)!;
+    vi.spyOn(fs, 'writeSync').mockReturnValue(10 as never);
+    expect(() => intent.overwrite({ ...born, state: 'active' }, NO_FAILPOINTS)).toThrow('10 of');
+    intent.close();
   });
 });

@@ -226,7 +226,13 @@ describe('preparing', () => {
 
   it('a claim that cannot be recorded fails, and leaves nothing of the container', async () => {
     const before = host.living();
-    for (const id of before) fs.mkdirSync(path.join(host.depot, id, 'snapshot.json.new'));
+    for (const id of before) {
+      const record = path.join(host.depot, id, 'snapshot.json');
+      // another file of that name cannot be written in place, and with this directory none beside it either
+      fs.copyFileSync(record, `${record}.copy`);
+      fs.renameSync(`${record}.copy`, record);
+      fs.mkdirSync(`${record}.new`);
+    }
     await expect(warden.create({ handle: 'unlucky' })).rejects.toThrow();
     expect(await warden.list()).toEqual([]);
     const box = await warden.create({ handle: 'unlucky' }).catch(() => warden.create({ handle: 'unlucky' }));

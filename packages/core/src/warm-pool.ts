@@ -4,7 +4,6 @@
  * so that a daemon that finds it at its start removes it.
  */
 import fs from 'node:fs';
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type CreateSpec, type Init, isWardenError, toWardenError } from '@warden/interface';
 import type { ManagedContainer } from './container.ts';
 import type { Engine } from './engine.ts';
@@ -24,6 +23,11 @@ interface Prepared extends MadeContainer {
   readonly origin: string;
 }
 
+/**
+ * Between a request and the next preparation: that one takes milliseconds of this thread, and whoever was woken for the answer may have been put
+ * behind it, on its processor.
+ */
+const BEHIND_ANSWER_MS = 1;
 /** After a preparation that failed. */
 const RETRY_MS = 5_000;
 const HOST_RESOLV_CONF = '/etc/resolv.conf';
@@ -82,7 +86,7 @@ export class WarmPool {
       ({ container }) => spec.handle !== undefined || !isTaken(container.record.id),
     );
     const [claimed] = at === -1 ? [] : this.#ready.splice(at, 1);
-    void nextTurn().then(() => this.fill()); // behind the answer
+    this.#fillSoon();
     return claimed;
   }
 
@@ -111,7 +115,7 @@ export class WarmPool {
       }
     } finally {
       this.#yielding -= 1;
-      void nextTurn().then(() => this.fill()); // behind the request's own step
+      this.#fillSoon();
     }
   }
 
@@ -120,6 +124,10 @@ export class WarmPool {
     clearTimeout(this.#retry);
     await this.#filling;
     await Promise.all(this.#ready.splice(0).map((one) => this.#dispose(one)));
+  }
+
+  #fillSoon(): void {
+    setTimeout(() => this.fill(), BEHIND_ANSWER_MS).unref();
   }
 
   #isMissing(): boolean {

@@ -170,7 +170,8 @@ describeWith(['root', 'isolated', 'overlayfs'], 'prepared containers', () => {
   it.each([
     ['create.snapshot', 'survivor'],
     ['create.register', 'survivor'],
-    ['record.write', undefined],
+    ['record.write', 'survivor'],
+    ['record.open', undefined],
   ])('a kill at %s of a claim leaves all of the container or nothing', async (failpoint, left) => {
     await cleanly(async (start) => {
       const first = await start({});
