@@ -168,8 +168,9 @@ describe('the intent of a container', () => {
   const read = (): ContainerRecord => parseRecord(fs.readFileSync(file(), 'utf8'));
   /** With a handle that makes it end so many bytes before its last block does. */
   const endingBefore = (bytes: number): ContainerRecord => {
+    const { blksize } = fs.statSync(directory);
     const length = Buffer.byteLength(serializeRecord({ ...BORN, handle: '' }));
-    return { ...BORN, handle: 'x'.repeat(2 * 512 - (length % 512) - bytes) };
+    return { ...BORN, handle: 'x'.repeat(2 * blksize - length - bytes) };
   };
 
   it('gives its place to the next record', () => {

@@ -312,9 +312,6 @@ export function writeIntent(
   });
 }
 
-/** No file system has smaller blocks. */
-const BLOCK_BYTES = 512;
-
 /**
  * The open first record of a container that nobody has been told of. One write in its place says that the container is there: a process that is killed
  * has made it or has not. A file beside it, its rename and the end of the old one take ten times as long, on ext4 because it gives the new file its
@@ -337,8 +334,11 @@ export class RecordIntent {
    */
   overwrite(record: ContainerRecord, failpoints: CoreFailpoints): boolean {
     const content = contentOf(record);
-    const room = Math.ceil(this.#length / BLOCK_BYTES) * BLOCK_BYTES;
-    if (content.length < this.#length || content.length > room || !this.#isInPlace()) return false;
+    const { dev, ino, blksize } = fs.fstatSync(this.#descriptor);
+    const named = fs.statSync(this.#file, { throwIfNoEntry: false });
+    const room = Math.ceil(this.#length / blksize) * blksize;
+    if (named?.ino !== ino || named.dev !== dev || content.length < this.#length || content.length > room)
+      return false;
     reportedFor(this.#file, () => {
       failpoints.passSync('record.open');
       const written = fs.writeSync(this.#descriptor, content, 0, content.length, 0);
@@ -351,12 +351,6 @@ export class RecordIntent {
   /** Idempotence is the caller's. Behind whatever is waited for. */
   close(): void {
     setImmediate(() => fs.close(this.#descriptor, () => {}));
-  }
-
-  #isInPlace(): boolean {
-    const named = fs.statSync(this.#file, { throwIfNoEntry: false });
-    const { dev, ino } = fs.fstatSync(this.#descriptor);
-    return named?.ino === ino && named.dev === dev;
   }
 }
 

@@ -23,8 +23,8 @@ describeWith(['root', 'isolated', 'overlayfs', 'nft'], 'an error', () => {
 });
 
 async function round(world: World, failpoint: string, one: Case): Promise<void> {
-  const { quota, warm } = one;
-  if (quota || warm) await world.restart({ quota, warm });
+  const { quota, warm, unflushed } = one;
+  if (quota || warm || unflushed) await world.restart({ quota, warm, unflushed });
   await one.prepare?.(world);
   const points = `${failpoint}=${one.skip ? `${one.skip}*off->` : ''}1*error`;
   const isStart = one.atStart === true;

@@ -9,7 +9,7 @@ export async function finish(world: World, one: Case, check = one.checkRepeated 
   if (isThere && check) await check(world, world.client.container(SUBJECT));
   if (isThere) await world.client.container(SUBJECT).destroy();
   expect(await world.client.list()).toEqual(['witness']);
-  if (one.quota || one.warm) await world.restart();
+  if (one.quota || one.warm || one.unflushed) await world.restart();
   expect(world.poolsAtEnd() ?? { networks: 1, uids: 1, ports: 0 }).toEqual({
     networks: 1,
     uids: 1,

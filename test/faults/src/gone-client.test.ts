@@ -22,8 +22,8 @@ describeWith(['root', 'isolated', 'overlayfs', 'nft'], 'a client that goes away'
 });
 
 async function round(world: World, failpoint: string, one: Case): Promise<void> {
-  const { quota, warm } = one;
-  if (quota || warm) await world.restart({ quota, warm });
+  const { quota, warm, unflushed } = one;
+  if (quota || warm || unflushed) await world.restart({ quota, warm, unflushed });
   await one.prepare?.(world);
   const client = await world.connect();
   await client.features(); // otherwise that may be the request which is waited for

@@ -41,8 +41,8 @@ export function killSuite(part: number, parts: number): void {
 async function killRound(world: World, failpoint: string, one: Case): Promise<void> {
   const points = `${failpoint}=${one.skip ? `${one.skip}*off->` : ''}kill`;
   const left = await world.leaveJob();
-  const { quota, warm } = one;
-  if (quota || warm) await world.restart({ quota, warm });
+  const { quota, warm, unflushed } = one;
+  if (quota || warm || unflushed) await world.restart({ quota, warm, unflushed });
   await one.prepare?.(world);
   if (one.atStart) {
     await world.kill();

@@ -24,6 +24,8 @@ export interface Case {
   readonly quota?: true;
   /** The daemon has a prepared container, which a create claims. */
   readonly warm?: true;
+  /** Records are not flushed to the disk, which is the default: a new container's is then written in the place of its intent. */
+  readonly unflushed?: true;
   /** It is reached while the daemon starts: `prepare` then runs before, with another daemon, which is killed. */
   readonly atStart?: true;
   prepare?(world: World): Promise<void>;
@@ -403,17 +405,23 @@ export const SCENARIOS: Readonly<Record<string, readonly Case[]>> = {
   'create.launch': [creation('gone')],
   'create.network': [creation('gone')],
   'create.proceed': [creation('gone')],
-  'create.snapshot': [creation('there'), { ...creation('there'), name: 'claimed', warm: true }],
+  'create.snapshot': [
+    creation('there'),
+    { ...creation('there'), name: 'claimed', warm: true },
+    { ...creation('there'), name: 'not flushed', unflushed: true },
+  ],
   'create.register': [creation('there'), { ...creation('there'), name: 'claimed', warm: true }],
   'record.open': [
     { ...creation('gone'), name: 'intent' },
     { ...creation('gone'), name: 'snapshot', skip: 1 },
+    { ...creation('gone'), name: 'snapshot, not flushed', skip: 1, unflushed: true },
     { ...publishing(0), name: 'net in' },
   ],
   'record.write': [
     { ...creation('gone'), name: 'intent' },
     { ...creation('gone'), name: 'snapshot', skip: 1 },
     { ...creation('gone'), name: 'claimed', warm: true },
+    { ...creation('there'), name: 'claimed, not flushed', warm: true, unflushed: true },
     { ...memory(UNLIMITED), name: 'limit' },
   ],
   'record.sync': [
@@ -422,6 +430,7 @@ export const SCENARIOS: Readonly<Record<string, readonly Case[]>> = {
   ],
   'record.rename': [
     { ...creation('gone'), name: 'intent' },
+    { ...creation('gone'), name: 'intent, not flushed', unflushed: true },
     { ...creation('there'), name: 'snapshot', skip: 1 },
     { ...publishing(1), name: 'net in' },
   ],

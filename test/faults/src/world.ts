@@ -52,6 +52,7 @@ export interface StartOptions {
   readonly points?: string;
   readonly quota?: boolean | undefined;
   readonly warm?: boolean | undefined;
+  readonly unflushed?: boolean | undefined;
 }
 
 /** The names a program lists. */
@@ -139,7 +140,7 @@ export class World {
           quota: { disk_quota_enabled: options.quota === true },
           warm_containers: options.warm === true ? 1 : 0,
         },
-        drivers: { durable: true, quota: options.quota === true ? 'image' : 'none' },
+        drivers: { durable: options.unflushed !== true, quota: options.quota === true ? 'image' : 'none' },
       },
     });
     this.#client = await this.#daemon.connect();
