@@ -50,6 +50,8 @@ const SYSTEM_PACKAGES = [
   { package: 'chromium', path: ['/usr/bin/chromium'], for: ['page'] },
   { package: 'fonts-dejavu-core', path: ['/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf'], for: ['page'] },
   { package: 'clang', file: 'clang', for: ['fuzz'] },
+  // the sanitizers' and the fuzzer's libraries, which a clang without recommended packages comes without
+  { package: 'libclang-rt-dev', path: ['/usr/share/doc/libclang-rt-dev'], for: ['fuzz'], isOptional: true },
   { package: 'runc', file: 'runc', for: ['bench', 'abuse'] },
   { package: 'crun', file: 'crun', for: ['bench'] },
   { package: 'rsync', file: 'rsync', for: ['bench'] },
