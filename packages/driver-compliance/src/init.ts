@@ -7,6 +7,9 @@ import type { ByteSource, Init, InitDriver, InitJob, InitSpec, JobSpec, WaitStat
 import { assertHonestProbe, assertWardenError } from './laws.ts';
 import type { TestFunctions } from './test-functions.ts';
 
+/** After so long whatever was begun is there, or nothing of it is to be seen. */
+const BEGUN_MS = 3_000;
+
 /** What a job of the kit does; the subject turns it into a {@link JobSpec}. */
 export type JobKind =
   | { readonly does: 'print'; readonly stdout: string; readonly stderr: string; readonly status: number }
@@ -118,6 +121,11 @@ export function initCompliance(test: TestFunctions, name: string, make: () => Pr
       const one = spec();
       fs.mkdirSync(one.directory, { recursive: true });
       const giveUp = driver.begin(one);
+      // what it starts may take a moment to be seen, or never be
+      for (const until = Date.now() + BEGUN_MS; Date.now() < until; ) {
+        if ((await inventory()).length !== before.length) break;
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
       await giveUp();
       await giveUp();
       assert.deepEqual(await inventory(), before, 'what was given up lives on');

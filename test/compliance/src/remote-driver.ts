@@ -42,6 +42,7 @@ export async function remoteDriver(host: Namespace, kind: NetworkKind): Promise<
     inside: (spec, state) => local.inside(spec, state),
     probe: () => call('probe'),
     setup: (spec) => call('setup', spec),
+    ...(local.begin && { begin: (spec, state) => call('begin', spec, state) }),
     attach: (spec, state, pid) => call('attach', spec, state, pid),
     mapPort: (spec, state, mapping) => call('mapPort', spec, state, mapping),
     allowEgress: (spec, state, rule) => call('allowEgress', spec, state, rule),

@@ -421,7 +421,6 @@ export const SCENARIOS: Readonly<Record<string, readonly Case[]>> = {
     { ...creation('gone'), name: 'intent' },
     { ...creation('gone'), name: 'snapshot', skip: 1 },
     { ...creation('gone'), name: 'claimed', warm: true },
-    { ...creation('there'), name: 'claimed, not flushed', warm: true, unflushed: true },
     { ...memory(UNLIMITED), name: 'limit' },
   ],
   'record.sync': [

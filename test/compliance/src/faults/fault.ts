@@ -37,6 +37,8 @@ export interface Fault<C extends keyof Subjects> {
   readonly name: string;
   /** The test that catches it, where running the whole kit takes long; default: the first that fails. */
   readonly by?: string;
+  /** Of a member that drivers need not have, and those in memory have not: it is tried in a driver of the host. */
+  readonly isOfOptional?: true;
   readonly members: (driver: DriverOf<C>, subject: Subjects[C]) => Partial<DriverOf<C>>;
 }
 

@@ -97,6 +97,7 @@ export const INIT_FAULTS: readonly Fault<'init'>[] = [
   },
   {
     name: 'what was begun and given up lives on',
+    isOfOptional: true,
     members: (driver) => ({
       begin: (spec) => {
         driver.begin?.(spec);

@@ -40,6 +40,7 @@ export const NETWORK_FAULTS: readonly Fault<'network'>[] = [
   },
   {
     name: 'what was begun outlives the release',
+    isOfOptional: true,
     members: (driver) => {
       const attached = new Set<string>();
       return {
