@@ -102,22 +102,16 @@ static int make_network(struct network *network) {
 
 /*
  * As fork(2), with namespaces. The C library's own record of the process id is not used anywhere here. A network namespace that is there is
- * inherited and not entered by the child: once the daemon knows the child's number, it puts the link where the child is.
+ * inherited and not entered by the child: once the daemon knows the child's number, it puts the link where the child is. This process is in it then.
  */
 static pid_t clone_child(const struct network *network) {
   const bool is_made = network->own >= 0;
   if (is_made && setns(network->own, CLONE_NEWNET) != 0) return -1;
-  pid_t pid = (pid_t)syscall(SYS_clone, (unsigned long)((is_made ? NAMESPACES & ~CLONE_NEWNET : NAMESPACES) | SIGCHLD), NULL, NULL, NULL, NULL);
-  if (!is_made || pid == 0) return pid;
-  int error = errno;
-  if (setns(network->hosts, CLONE_NEWNET) != 0 && pid > 0) {
-    error = errno;
-    kill(pid, SIGKILL);
-    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) continue;
-    pid = -1;
-  }
-  errno = error;
-  return pid;
+  return (pid_t)syscall(SYS_clone, (unsigned long)((is_made ? NAMESPACES & ~CLONE_NEWNET : NAMESPACES) | SIGCHLD), NULL, NULL, NULL, NULL);
+}
+
+static int leave_network(const struct network *network) {
+  return network->hosts < 0 || setns(network->hosts, CLONE_NEWNET) == 0 ? 0 : report_errno("launch", "network namespace");
 }
 
 /* A keeper that is killed outright would leave its init to itself. */
@@ -191,7 +185,8 @@ static int launch(const struct options *options, struct child *child, const stru
   close(pair[1]);
   char text[64];
   format(text, sizeof text, "cloned %d", pid);
-  int result = failpoint_reported(AT_CLONE);
+  int result = leave_network(network);
+  if (result == 0) result = failpoint_reported(AT_CLONE);
   if (result == 0 && options->sync_fd >= 0 && !report_packet(text)) result = -1;
   identity_reap(); /* the daemon and the child are at work, and this process would only wait for them */
   if (result == 0) result = failpoint_reported(AT_CLONE_TOLD);

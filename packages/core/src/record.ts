@@ -274,10 +274,7 @@ export function writeRecord(directory: string, record: ContainerRecord, options:
   const file = path.join(directory, RECORD_FILE);
   const { failpoints, durable } = options;
   reportedFor(file, () => {
-    fs.closeSync(writeBeside(file, contentOf(record), options));
-    if (record.state !== 'born') letGoLater(file); // the intent replaces nothing
-    fs.renameSync(besideOf(file), file);
-    failpoints.passSync('record.rename');
+    fs.closeSync(putInPlace(file, record, options));
     if (!durable) return;
     syncDirectory(directory);
     failpoints.passSync('record.sync-directory');
@@ -298,18 +295,7 @@ export function writeIntent(
     return undefined;
   }
   const file = path.join(directory, RECORD_FILE);
-  return reportedFor(file, () => {
-    const content = contentOf(record);
-    const intent = new RecordIntent(file, writeBeside(file, content, options), content.length);
-    try {
-      fs.renameSync(besideOf(file), file);
-      options.failpoints.passSync('record.rename');
-    } catch (error) {
-      intent.close();
-      throw error;
-    }
-    return intent;
-  });
+  return reportedFor(file, () => new RecordIntent(file, putInPlace(file, record, options)));
 }
 
 /**
@@ -320,12 +306,10 @@ export function writeIntent(
 export class RecordIntent {
   readonly #file: string;
   readonly #descriptor: number;
-  readonly #length: number;
 
-  constructor(file: string, descriptor: number, length: number) {
+  constructor(file: string, descriptor: number) {
     this.#file = file;
     this.#descriptor = descriptor;
-    this.#length = length;
   }
 
   /**
@@ -334,10 +318,10 @@ export class RecordIntent {
    */
   overwrite(record: ContainerRecord, failpoints: CoreFailpoints): boolean {
     const content = contentOf(record);
-    const { dev, ino, blksize } = fs.fstatSync(this.#descriptor);
+    const { dev, ino, size, blksize } = fs.fstatSync(this.#descriptor);
     const named = fs.statSync(this.#file, { throwIfNoEntry: false });
-    const room = Math.ceil(this.#length / blksize) * blksize;
-    if (named?.ino !== ino || named.dev !== dev || content.length < this.#length || content.length > room)
+    const room = Math.ceil(size / blksize) * blksize;
+    if (named?.ino !== ino || named.dev !== dev || content.length < size || content.length > room)
       return false;
     reportedFor(this.#file, () => {
       failpoints.passSync('record.open');
@@ -398,8 +382,9 @@ function removeQuietly(file: string): void {
   }
 }
 
-/** Answers the open file. */
-function writeBeside(file: string, content: Buffer, { durable, failpoints }: WriteOptions): number {
+/** Writes the record beside `file` and gives it that name. Answers it, open. */
+function putInPlace(file: string, record: ContainerRecord, { durable, failpoints }: WriteOptions): number {
+  const content = contentOf(record);
   const descriptor = fs.openSync(besideOf(file), 'w', 0o600);
   try {
     failpoints.passSync('record.open');
@@ -410,6 +395,9 @@ function writeBeside(file: string, content: Buffer, { durable, failpoints }: Wri
       fs.fdatasyncSync(descriptor);
       failpoints.passSync('record.sync');
     }
+    if (record.state !== 'born') letGoLater(file); // the intent replaces nothing
+    fs.renameSync(besideOf(file), file);
+    failpoints.passSync('record.rename');
     return descriptor;
   } catch (error) {
     fs.closeSync(descriptor);

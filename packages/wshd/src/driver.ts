@@ -120,8 +120,7 @@ class WshdDriver implements InitDriver {
     const { directory } = spec;
     // without the staged program at hand there is nothing to start yet
     if (this.#image === undefined || this.#early.has(directory)) return async () => undefined;
-    const [launch, logger] = this.#launchOf(spec, `${directory}/bin/wshd`, this.#failpoints);
-    const early = startEarly(launch, logger);
+    const early = startEarly(...this.#launchOf(spec));
     early.catch(() => undefined); // `launch` tells it
     this.#early.set(directory, early);
     return async () => {
@@ -142,7 +141,7 @@ class WshdDriver implements InitDriver {
   launch(spec: InitSpec): Promise<LaunchedInit> {
     const early = this.#early.get(spec.directory);
     this.#early.delete(spec.directory);
-    return launchInit(...this.#launchOf(spec, `${spec.directory}/bin/wshd`, this.#failpoints), early);
+    return launchInit(...this.#launchOf(spec), early);
   }
 
   async connect(directory: string): Promise<Init | undefined> {
@@ -154,7 +153,11 @@ class WshdDriver implements InitDriver {
     return undefined;
   }
 
-  #launchOf(spec: InitSpec, program: string, failpoints: Failpoints): [LaunchSpec, Logger] {
+  #launchOf(
+    spec: InitSpec,
+    program = `${spec.directory}/bin/wshd`,
+    failpoints = this.#failpoints,
+  ): [LaunchSpec, Logger] {
     const { directory, id, hookEnvironment: environment } = spec;
     return [
       {

@@ -5,7 +5,7 @@ import { setAside } from '@warden/core';
 import { describeWith } from '@warden/test-harness';
 import { expect, it } from 'vitest';
 import { finish } from './finish.ts';
-import { CASES, type Case } from './scenarios.ts';
+import { CASES, type Case, settingsOf } from './scenarios.ts';
 import { Table } from './table.ts';
 import { withWorld } from './with-world.ts';
 import { endInit, type World } from './world.ts';
@@ -23,8 +23,8 @@ describeWith(['root', 'isolated', 'overlayfs', 'nft'], 'an error', () => {
 });
 
 async function round(world: World, failpoint: string, one: Case): Promise<void> {
-  const { quota, warm, unflushed } = one;
-  if (quota || warm || unflushed) await world.restart({ quota, warm, unflushed });
+  const settings = settingsOf(one);
+  if (settings) await world.restart(settings);
   await one.prepare?.(world);
   const points = `${failpoint}=${one.skip ? `${one.skip}*off->` : ''}1*error`;
   const isStart = one.atStart === true;

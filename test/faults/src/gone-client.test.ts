@@ -2,7 +2,7 @@
 import { describeWith, patience } from '@warden/test-harness';
 import { expect, it } from 'vitest';
 import { finish } from './finish.ts';
-import { CASES, type Case } from './scenarios.ts';
+import { CASES, type Case, settingsOf } from './scenarios.ts';
 import { Table } from './table.ts';
 import { withWorld } from './with-world.ts';
 import type { World } from './world.ts';
@@ -22,8 +22,8 @@ describeWith(['root', 'isolated', 'overlayfs', 'nft'], 'a client that goes away'
 });
 
 async function round(world: World, failpoint: string, one: Case): Promise<void> {
-  const { quota, warm, unflushed } = one;
-  if (quota || warm || unflushed) await world.restart({ quota, warm, unflushed });
+  const settings = settingsOf(one);
+  if (settings) await world.restart(settings);
   await one.prepare?.(world);
   const client = await world.connect();
   await client.features(); // otherwise that may be the request which is waited for

@@ -3,7 +3,7 @@ import fs from 'node:fs';
 import { setAside } from '@warden/core';
 import { describeWith } from '@warden/test-harness';
 import { expect, it } from 'vitest';
-import { CASES, type Case, SUBJECT } from './scenarios.ts';
+import { CASES, type Case, SUBJECT, settingsOf } from './scenarios.ts';
 import { Table } from './table.ts';
 import { withWorld } from './with-world.ts';
 import { endInit, type World } from './world.ts';
@@ -41,8 +41,9 @@ export function killSuite(part: number, parts: number): void {
 async function killRound(world: World, failpoint: string, one: Case): Promise<void> {
   const points = `${failpoint}=${one.skip ? `${one.skip}*off->` : ''}kill`;
   const left = await world.leaveJob();
-  const { quota, warm, unflushed } = one;
-  if (quota || warm || unflushed) await world.restart({ quota, warm, unflushed });
+  const { quota } = one;
+  const settings = settingsOf(one);
+  if (settings) await world.restart(settings);
   await one.prepare?.(world);
   if (one.atStart) {
     await world.kill();

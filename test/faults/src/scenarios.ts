@@ -7,7 +7,14 @@ import path from 'node:path';
 import type { ClientContainer, ClientJob } from '@warden/client';
 import { archiveImage, DEFAULT_ROOTFS, OUTSIDE_ADDRESS } from '@warden/test-harness';
 import { expect } from 'vitest';
-import { ALLOWED_PORT, endInit, expectAllowed, expectClosed, type World } from './world.ts';
+import {
+  ALLOWED_PORT,
+  endInit,
+  expectAllowed,
+  expectClosed,
+  type StartOptions,
+  type World,
+} from './world.ts';
 
 /** The container something is done to. */
 export const SUBJECT = 'subject';
@@ -43,6 +50,11 @@ export interface Case {
    * `aside`: the witness is set aside, untouched. `tolerated`: what was asked for happens all the same.
    */
   readonly error: 'answer' | 'start' | 'aside' | 'tolerated';
+}
+
+/** What a case asks of the daemon, if it is not what all are tried with. */
+export function settingsOf({ quota, warm, unflushed }: Case): StartOptions | undefined {
+  return quota || warm || unflushed ? { quota, warm, unflushed } : undefined;
 }
 
 const subject = (world: World): ClientContainer => world.client.container(SUBJECT);
