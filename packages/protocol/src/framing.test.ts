@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { frameHeader } from './framing.ts';
 import { encodeFrame, FrameDecoder, ProtocolError } from './index.ts';
 
 const ascii = (text: string): Uint8Array => new TextEncoder().encode(text);
@@ -20,9 +21,10 @@ describe('frames (spec protocol.md 2)', () => {
       fc.property(
         fc.array(fc.uint8Array({ maxLength: 300 }), { maxLength: 8 }),
         fc.array(fc.nat(), { maxLength: 20 }),
-        (messages, cuts) => {
+        fc.boolean(),
+        (messages, cuts, isShared) => {
           const stream = concat(messages.map(encodeFrame));
-          const decoder = new FrameDecoder();
+          const decoder = new FrameDecoder({ isShared });
           const received = pieces(stream, cuts).flatMap((piece) => decoder.push(piece));
           expect(received.map((one) => new Uint8Array(one))).toEqual(messages);
           expect(decoder.isBetweenFrames).toBe(true);
@@ -57,6 +59,28 @@ describe('frames (spec protocol.md 2)', () => {
     const decoder = new FrameDecoder();
     expect(() => decoder.push(ascii(text))).toThrow(message);
     expect(() => decoder.push(encodeFrame(ascii('fine')))).toThrow(message);
+  });
+
+  it.each([0, 9, 10, 99, 100, 1_000_000])('of %i bytes say so in decimal', (length) => {
+    expect(Buffer.from(frameHeader(length)).toString()).toBe(`${length}\r\n`);
+    const frame = Buffer.from(encodeFrame(new Uint8Array(length)));
+    expect(frame.subarray(0, -length - 2).toString()).toBe(`${length}\r\n`);
+    expect(frame).toHaveLength(`${length}\r\n\r\n`.length + length);
+  });
+
+  it('of few bytes stay as they are while later ones lie beside them', () => {
+    const decoder = new FrameDecoder({ isShared: true });
+    const texts = Array.from({ length: 1_000 }, (_, i) => `${i}`.repeat(1 + (i % 40)));
+    const received = texts.flatMap((text) => decoder.push(encodeFrame(ascii(text))));
+    expect(received.map((one) => Buffer.from(one).toString())).toEqual(texts);
+    expect(received.every(({ buffer }) => buffer.byteLength <= 1_024)).toBe(true);
+  });
+
+  it('have memory of their own unless they may share it', () => {
+    const [first, second] = new FrameDecoder().push(
+      concat([encodeFrame(ascii('a')), encodeFrame(ascii('b'))]),
+    );
+    expect(first!.buffer).not.toBe(second!.buffer);
   });
 
   it('take leading zeros as decimal', () => {

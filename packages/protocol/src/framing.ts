@@ -6,6 +6,7 @@ import { ProtocolError } from './protocol-error.ts';
 
 const CR = 0x0d;
 const LF = 0x0a;
+const ZERO = 0x30;
 /** Digits and CRLF of the longest accepted header line (DECISIONS: largest frame). */
 const MAX_HEADER_BYTES = 16;
 const COPY_LIMIT_BYTES = 4 * 1024 * 1024;
@@ -16,10 +17,9 @@ export const DEFAULT_MAX_FRAME_BYTES: number = 64 * 1024 * 1024;
 
 /** Puts a message into a frame. */
 export function encodeFrame(message: Uint8Array): Uint8Array {
-  const header = frameHeader(message.length);
-  const frame = new Uint8Array(header.length + message.length + 2);
-  frame.set(header);
-  frame.set(message, header.length);
+  const frame = frameRoom(headerLength(message.length) + message.length + 2);
+  const at = putHeader(frame, message.length);
+  frame.set(message, at);
   frame[frame.length - 2] = CR;
   frame[frame.length - 1] = LF;
   return frame;
@@ -27,10 +27,28 @@ export function encodeFrame(message: Uint8Array): Uint8Array {
 
 /** The length line of a frame. */
 export function frameHeader(length: number): Uint8Array {
-  const text = `${length}\r\n`;
-  const header = new Uint8Array(text.length);
-  for (let at = 0; at < text.length; at++) header[at] = text.charCodeAt(at);
+  const header = new Uint8Array(headerLength(length));
+  putHeader(header, length);
   return header;
+}
+
+function headerLength(length: number): number {
+  let digits = 1;
+  for (let rest = length; rest > 9; rest = Math.floor(rest / 10)) digits++;
+  return digits + 2;
+}
+
+/** Answers where the message begins. */
+function putHeader(frame: Uint8Array, length: number): number {
+  const end = headerLength(length);
+  frame[end - 1] = LF;
+  frame[end - 2] = CR;
+  let rest = length;
+  for (let at = end - 3; at >= 0; at--) {
+    frame[at] = ZERO + (rest % 10);
+    rest = Math.floor(rest / 10);
+  }
+  return end;
 }
 
 /** What ends a frame. */
@@ -42,9 +60,18 @@ export interface MessageMemory {
   take(length: number): Uint8Array | undefined;
 }
 
+/** How a {@link FrameDecoder} works. */
+export interface FrameDecoderOptions {
+  /** Largest message; default {@link DEFAULT_MAX_FRAME_BYTES}. */
+  readonly maxFrameBytes?: number;
+  /** Small messages may lie in one `ArrayBuffer`: for those who do not give them to people who might transfer it. */
+  readonly isShared?: boolean;
+}
+
 /** Cuts a byte stream into messages. After it has thrown, the stream cannot be resynchronised and every later call throws the same. */
 export class FrameDecoder {
   readonly #maxFrameBytes: number;
+  readonly #isShared: boolean;
   /** Asked for each message that begins. */
   memory: MessageMemory | undefined;
   /** Digits so far, their value, and whether CR has come. */
@@ -57,8 +84,9 @@ export class FrameDecoder {
   #expected = 0;
   #broken: ProtocolError | undefined;
 
-  constructor(options: { readonly maxFrameBytes?: number } = {}) {
+  constructor(options: FrameDecoderOptions = {}) {
     this.#maxFrameBytes = options.maxFrameBytes ?? DEFAULT_MAX_FRAME_BYTES;
+    this.#isShared = options.isShared ?? false;
   }
 
   /** Whether the stream may end here: no frame has begun. */
@@ -84,7 +112,7 @@ export class FrameDecoder {
     this.#filled = 0;
   }
 
-  /** Takes the next piece; answers the messages it completed, each in memory of its own. Throws a {@link ProtocolError} of kind `frame`. */
+  /** Takes the next piece; answers the messages it completed, none of which changes any more. Throws a {@link ProtocolError} of kind `frame`. */
   push(chunk: Uint8Array): Uint8Array[] {
     const messages: Uint8Array[] = [];
     this.pushInto(chunk, messages);
@@ -142,7 +170,8 @@ export class FrameDecoder {
     this.#filled = 0;
     // grown with what arrives: a header alone must not make anyone reserve the maximum
     const first = Math.min(this.#expected, FIRST_BYTES);
-    this.#body = this.memory?.take(first) ?? room(first);
+    this.#body =
+      this.memory?.take(first) ?? (this.#isShared && first <= SMALL_BYTES ? smallRoom(first) : room(first));
   }
 
   #readBody(chunk: Uint8Array, from: number): number {
@@ -179,10 +208,38 @@ export class FrameDecoder {
   }
 }
 
-/** Memory of its own, which is filled before anybody sees it. Where there is a way not to have it cleared first, that is half of what a large message costs. */
+/** Up to here a message lies beside others: memory of its own costs more than all that is done with so few bytes. */
+const SMALL_BYTES = 128;
+/** Not more, since a message that somebody keeps for long keeps all of it. */
+const SHARED_BYTES = 1_024;
+let shared = new Uint8Array(0);
+let sharedUsed = 0;
+
+function smallRoom(length: number): Uint8Array {
+  if (sharedUsed + length > shared.length) {
+    shared = new Uint8Array(SHARED_BYTES);
+    sharedUsed = 0;
+  }
+  sharedUsed += length;
+  return shared.subarray(sharedUsed - length, sharedUsed);
+}
+
+interface Allocator {
+  allocUnsafe(length: number): Uint8Array;
+  allocUnsafeSlow(length: number): Uint8Array;
+}
+
+/** Absent in a browser. */
+const { Buffer } = globalThis as { readonly Buffer?: Allocator };
+
+/** What a socket writes without making a `Buffer` of it first, which for a small array moves it to another place. */
+function frameRoom(length: number): Uint8Array {
+  return Buffer === undefined ? new Uint8Array(length) : Buffer.allocUnsafe(length);
+}
+
+/** Memory that nobody else uses, and that is filled before anybody sees it. Where there is a way not to have it cleared first, that is half of what a large message costs. */
 function room(length: number): Uint8Array {
-  const { Buffer } = globalThis as { Buffer?: { allocUnsafeSlow?(length: number): Uint8Array } };
-  const bytes = Buffer?.allocUnsafeSlow?.(length);
+  const bytes = Buffer?.allocUnsafeSlow(length);
   return bytes === undefined
     ? new Uint8Array(length)
     : new Uint8Array(bytes.buffer, bytes.byteOffset, length);

@@ -17,7 +17,13 @@ export {
   type RequestEntry,
   type Side,
 } from './envelope.ts';
-export { DEFAULT_MAX_FRAME_BYTES, encodeFrame, FrameDecoder, type MessageMemory } from './framing.ts';
+export {
+  DEFAULT_MAX_FRAME_BYTES,
+  encodeFrame,
+  FrameDecoder,
+  type FrameDecoderOptions,
+  type MessageMemory,
+} from './framing.ts';
 export * from './messages/enums.ts';
 export * from './messages/extensions.ts';
 export * from './messages/files.ts';

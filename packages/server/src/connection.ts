@@ -88,9 +88,11 @@ export class ServerConnection {
     this.#name = options.name ?? 'c';
     this.#enclose = options.enclose;
     this.#relay = socketRelay(options.socket);
-    this.#decoder = new FrameDecoder(
-      options.maxFrameBytes === undefined ? {} : { maxFrameBytes: options.maxFrameBytes },
-    );
+    const { maxFrameBytes } = options;
+    this.#decoder = new FrameDecoder({
+      isShared: true,
+      ...(maxFrameBytes === undefined ? {} : { maxFrameBytes }),
+    });
     this.#frameTimer = new FrameTimer(options.frameTimeoutMs, (error) => {
       this.#brokenFrame ??= error;
       void this.#work();
@@ -165,7 +167,7 @@ export class ServerConnection {
     } catch (error) {
       this.#brokenFrame = error;
     }
-    for (const frame of this.#queue.slice(before)) this.#queuedBytes += frame.length;
+    for (let at = before; at < this.#queue.length; at++) this.#queuedBytes += this.#queue[at]!.length;
     try {
       this.#count();
     } catch (error) {
@@ -294,12 +296,18 @@ export class ServerConnection {
   /** Resolves when the socket takes more: whoever reads slowly gets the next answer later. */
   async #send(type: number, response: object): Promise<void> {
     if (this.#gone.signal.aborted || this.#socket.destroyed || this.#socket.writableEnded) return;
-    // in pieces, and as one call of the kernel: what is large is not copied
+    if (!this.#write(encodeFrameParts(type, response, 'response'))) await this.#writable();
+  }
+
+  /** In pieces, and as one call of the kernel: what is large is not copied. Answers whether the socket takes more. */
+  #write(parts: readonly Uint8Array[]): boolean {
+    const [first] = parts;
+    if (parts.length === 1) return this.#socket.write(first!);
     this.#socket.cork();
     let hasRoom = true;
-    for (const part of encodeFrameParts(type, response, 'response')) hasRoom = this.#socket.write(part);
+    for (const part of parts) hasRoom = this.#socket.write(part);
     this.#socket.uncork();
-    if (!hasRoom) await this.#writable();
+    return hasRoom;
   }
 
   /** Resolves when the socket has drained or the client is gone, and leaves no listener: a long stream comes here often. */

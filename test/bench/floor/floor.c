@@ -5,12 +5,14 @@
  *
  *   create N | run N | shell N | destroy N      one container with this number
  *   cycles CREATORS SECONDS FIRST               create and destroy as fast as it goes; answers cycles per second
+ *   pipe copied MIB | pipe lent MIB             one program's bytes read by another; answers gigabytes per second
  *
  * Each connection is served by a process of its own, so that creators do not wait for each other.
  */
 #include "cgroup.h"
 #include "container.h"
 #include "network.h"
+#include "pipe.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -165,11 +167,12 @@ static void client_main(void) {
   while (fgets(line, sizeof line, stdin) != NULL) {
     double value = -1;
     if (sscanf(line, "cycles %u %lf %u", &creators, &seconds, &number) == 3) value = cycles(creators, seconds, number);
+    else if (sscanf(line, "pipe %15s %u", word, &number) == 2) value = pipe_rate(settings.directory, strcmp(word, "lent") == 0, number);
     else if (sscanf(line, "%15s %u", word, &number) == 2)
       for (int verb = 0; verb < 4; verb++)
         if (strcmp(word, verbs[verb]) == 0) value = ask(connection, (enum verb)verb, number);
     if (value < 0) fail(line, EINVAL);
-    printf("%.1f\n", value);
+    printf("%.3f\n", value);
     fflush(stdout);
   }
 }

@@ -1,6 +1,8 @@
 // Create, run, destroy: warden, the floor and the other programs in turn, so that what the machine does otherwise meets all of them.
+import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { startDaemon, warmUp } from '../lib/daemon.mjs';
+import { startEcho } from '../lib/echo.mjs';
 import { ociRuntime, run, whyNoCrun, whyNoDocker, whyNot } from '../lib/programs.mjs';
 
 const FIRST_ROUNDS = 3;
@@ -9,6 +11,10 @@ const RUNS = 2;
 const IDLE_MS = 100;
 const MOST_PEERS = 50;
 const MOST_SPACED = 50;
+/** Before the quick requests, and between two of those that find everybody asleep. */
+const REST_MS = 2_000;
+const SPACE_MS = 20;
+const ECHOES = 2_000;
 
 export async function measureLives({ samples, skipped, place, floor, count }) {
   const peers = [];
@@ -34,7 +40,7 @@ export async function measureLives({ samples, skipped, place, floor, count }) {
       if (i < MOST_PEERS) for (const peer of peers) await peerRound(samples, peer, i);
     }
     for (let i = 0; i < Math.min(count, MOST_SPACED); i++) await spacedRound({ samples, daemon, floor });
-    await quickRequests({ samples, daemon, count });
+    await quickRequests({ samples, place, daemon, count });
   } finally {
     for (const peer of peers) await peer.stop();
     await daemon.stop();
@@ -94,14 +100,36 @@ async function peerRound(samples, peer, number) {
   await samples.time(`${peer.name} delete`, () => peer.remove(`b${number}`));
 }
 
-async function quickRequests({ samples, daemon, count }) {
+/**
+ * Requests that take less time than the kernel needs to wake who is to answer: beside them, in turn, what two bare programs take. Each comes behind each of the
+ * others as often, since the daemon is awake behind its own requests and asleep behind another program's.
+ */
+async function quickRequests({ samples, place, daemon, count }) {
   const { client } = daemon;
   const box = await client.create();
-  for (let i = 0; i < count; i++) {
-    await samples.time('info', () => box.info());
-    await samples.time('ping', () => client.ping());
+  const echo = await startEcho(path.join(place.settings.directory, 'echo.sock'));
+  const requests = [
+    ['info', () => box.info()],
+    ['ping', () => client.ping()],
+    ['echo', () => echo.ask()],
+  ];
+  try {
+    for (let i = 0; i < ECHOES; i++) await echo.ask(); // compiled, as the daemon is
+    // what was destroyed before is still being taken down behind the answers
+    await delay(REST_MS);
+    for (let i = 0; i < count; i++) {
+      const inOrder = i % 2 === 0 ? requests : [...requests].reverse();
+      for (const [name, ask] of inOrder) await samples.time(name, ask);
+    }
+    for (let i = 0; i < Math.min(count, MOST_SPACED); i++)
+      for (const [name, ask] of requests) {
+        await delay(SPACE_MS);
+        await samples.time(`${name}, idle before`, ask);
+      }
+  } finally {
+    await echo.stop();
+    await box.destroy();
   }
-  await box.destroy();
   // what starting any program costs here, for the eye: not used in a ratio. Not between the requests: a fork of this process makes the next ones slower.
   for (let i = 0; i < Math.min(count, 20); i++)
     await samples.time('a process of the bench', () => run('/bin/true', []));
