@@ -2,6 +2,7 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import path from 'node:path';
+import { text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type CgroupDriver, type CgroupSpec, type DriverState, silentLogger } from '@warden/interface';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -245,6 +246,24 @@ describe.runIf(isUsable)('groups of cgroup v1', () => {
     fs.writeFileSync(path.join(removed, 'cgroup.procs'), String(stranger.pid));
     await driver.release(state);
     expect([fs.existsSync(removed), await driver.list(), stranger.exitCode]).toEqual([false, [], null]);
+  });
+
+  it('that are retired leave a process of somebody else the memory that it asks for later', async () => {
+    await driver.retire!(state);
+    const stranger = spawn('sh', ['-c', 'read line; head -c 4m /dev/zero | sort -z | wc -c'], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
+    children.push(stranger);
+    fs.writeFileSync(
+      path.join(group('memory').replace('instance-', 'removed-'), 'cgroup.procs'),
+      String(stranger.pid),
+    );
+    const output = text(stranger.stdout);
+    const released = driver.release(state);
+    await delay(100); // the group is being emptied: what it is forbidden now, it is forbidden while somebody is still in there
+    stranger.stdin.end('go on\n');
+    expect((await output).trim()).toBe(String(4 << 20));
+    await released;
   });
 
   it('that are retired where others of that name still are, go at once', async () => {
