@@ -49,11 +49,18 @@ export function* linkSearch(name: string): RouteSteps<Link | undefined> {
   }
 }
 
+/** {@link pairCreation}, and {@link linkEquipment} behind it. */
+export function* linkCreation(spec: NetworkSpec, settings: LinkSettings): RouteSteps<Link> {
+  const link = yield* pairCreation(spec, settings);
+  yield* linkEquipment(spec, settings, link);
+  return link;
+}
+
 /**
  * Makes the pair with its far end in the namespace of `pid` (without one, beside the near end) and sets the near end up. A link
  * of the same name that a crash left is replaced, a foreign one is not. On failure no link remains.
  */
-export function* linkCreation(spec: NetworkSpec, settings: LinkSettings, pid?: number): RouteSteps<Link> {
+export function* pairCreation(spec: NetworkSpec, settings: LinkSettings, pid?: number): RouteSteps<Link> {
   const { host, container } = linkEnds(spec.id);
   // The listing in the same send tells the number the kernel gave to the new link.
   const create = [createVeth(host, container, spec.mtu, pid), getLink(host.name)];
@@ -69,7 +76,11 @@ export function* linkCreation(spec: NetworkSpec, settings: LinkSettings, pid?: n
     [received] = yield create;
   }
   if (received === undefined) throw new TypeError('the kernel did not list the new link');
-  const link = readLink(received);
+  return readLink(received);
+}
+
+/** Gives a new link its alias, its address and its neighbour. On failure no link remains. */
+export function* linkEquipment(spec: NetworkSpec, settings: LinkSettings, link: Link): RouteSteps<void> {
   try {
     const mark = markLink(link.index, settings.alias, linkHasIpv6(settings, spec.mtu));
     yield [mark, ...addressing(spec, link)];
@@ -77,7 +88,6 @@ export function* linkCreation(spec: NetworkSpec, settings: LinkSettings, pid?: n
     yield* linkRemoval(link);
     throw error;
   }
-  return link;
 }
 
 function foreignLink({ name, alias }: Link, cause: unknown): WardenError {
@@ -109,17 +119,20 @@ function addressing(spec: NetworkSpec, link: Link): [address: MessageBody, neigh
 }
 
 /**
- * Cuts a link at once: down, and without the address that the next user of the subnet will need. The link itself goes with the
- * namespace of its far end.
+ * Cuts a link at once: without the address that the next user of the subnet will need, and down. The address first: its routes go with it one by
+ * one, while a link that goes down with routes makes the kernel look through those of all links. The link itself goes with the namespace of its
+ * far end.
  */
 export function* linkDisconnection(spec: NetworkSpec, link: Link): RouteSteps<void> {
   const address = removeAddress(link.index, addressBytes(parseAddress(spec.hostIp)), spec.prefixLength);
-  for (const change of [takeDown(link.index), address]) {
-    try {
-      yield [change];
-    } catch (error) {
-      if (!isKernelError(error, 'ENODEV', 'EADDRNOTAVAIL')) throw error;
-    }
+  const down = takeDown(link.index);
+  try {
+    yield [address, down];
+  } catch (error) {
+    if (isKernelError(error, 'ENODEV')) return;
+    if (!isKernelError(error, 'EADDRNOTAVAIL')) throw error;
+    // Of two refusals only the first is told.
+    yield [down];
   }
 }
 

@@ -28,10 +28,11 @@ import type { LinkSettings } from './container-link.ts';
 import {
   ensureAddressing,
   findLink,
-  linkCreation,
   linkDisconnection,
+  linkEquipment,
   linkRemoval,
   linkSearch,
+  pairCreation,
   removeLink,
 } from './container-link.ts';
 import type { ContainerEgress } from './container-rules.ts';
@@ -68,7 +69,7 @@ import type { Link } from './rtnetlink.ts';
 import { routeLoopback } from './rtnetlink.ts';
 import type { DenialTelling, InboundPolicy, Surroundings } from './ruleset.ts';
 import { replacePublished, STATIC_CHAINS, skeleton } from './ruleset.ts';
-import { enableForwarding, hasIpv6 } from './sysctl.ts';
+import { enableForwarding, hasIpv6, switchOffIpv6 } from './sysctl.ts';
 import { Together } from './together.ts';
 import { withdrawnEgress, withdrawnInbound } from './withdrawn-connections.ts';
 
@@ -149,6 +150,8 @@ class NftablesNetwork implements NetworkDriver {
   #patientConnection: PatientConnection | undefined;
   #inventory: Inventory | undefined;
   #published: number | undefined;
+  /** {@link NftablesNetwork.#closeToIpv6} has failed, and said so. */
+  #isIpv6Left = false;
   readonly #outwardOption: number | undefined;
   readonly #bandwidth: BandwidthLimits;
   readonly #freed: FreedAddresses;
@@ -352,7 +355,7 @@ class NftablesNetwork implements NetworkDriver {
     this.#begun.delete(spec.id);
     try {
       this.#failpoints.passSync('nftables.rules');
-      await this.#patient().carryOut(linkCreation(spec, this.#links, pid));
+      await this.#makeLink(spec, pid);
       this.#bandwidth.attached(spec.id, pid);
       this.#denials.settle();
       this.#note(spec);
@@ -369,6 +372,32 @@ class NftablesNetwork implements NetworkDriver {
         });
       }
       throw error;
+    }
+  }
+
+  async #makeLink(spec: NetworkSpec, pid: number): Promise<void> {
+    const link = await this.#patient().carryOut(pairCreation(spec, this.#links, pid));
+    const equipped = this.#patient().carryOut(linkEquipment(spec, this.#links, link));
+    // Beside it, and before the far end is up, with which the kernel would give the near one its routes.
+    await Promise.all([equipped, this.#closeToIpv6(link)]);
+  }
+
+  /**
+   * What comes by it is dropped by rules anyway. Beyond that, IPv6 gives each link that is up a route of its own, and the kernel looks at those of all
+   * links whenever one goes down.
+   */
+  async #closeToIpv6({ name, hasIpv6 }: Link): Promise<void> {
+    if (!hasIpv6) return;
+    try {
+      await switchOffIpv6(name);
+    } catch (error) {
+      if (this.#isIpv6Left) return;
+      this.#isIpv6Left = true;
+      this.#log.warn('ipv6-left-on-links', {
+        error,
+        reason: 'what comes by it is dropped by rules; each link costs all others some time when it goes',
+        advice: 'let the daemon write to /proc/sys/net/ipv6/conf',
+      });
     }
   }
 
@@ -477,6 +506,7 @@ class NftablesNetwork implements NetworkDriver {
     const mayHaveShaper = seen === undefined || this.#atSetup.shapers.has(spec.id);
     try {
       const isToBeRouted = recorded.mappings.length > 0 && !link.routesLoopback;
+      await this.#closeToIpv6(link);
       // Before the rules, which setup has put in force for all links: of one that has gone nothing is to stay.
       ensureAddressing(this.#netlink(), spec, link, {
         hasAddress: seen !== undefined && hasOwnAddress(this.#atSetup, spec, seen),

@@ -103,12 +103,19 @@ describe('answers', () => {
       group: 0,
       farNamespace: undefined,
       routesLoopback: false,
+      hasIpv6: false,
     });
     // IFLA_AF_SPEC of AF_INET with IFLA_INET_CONF, of which route_localnet is the 26th number
     const settings = `6c000100${'00000000'.repeat(25)}01000000`;
     const family = `74001a00${`70000200${settings}`}`;
     const routing = Buffer.concat([link, Buffer.from(family, 'hex')]);
     expect(readLink(message({ type: 16, flags: 0, payload: routing }, 1)).routesLoopback).toBe(true);
+    // and of AF_INET6 with IFLA_INET6_CONF, of which disable_ipv6 is the 26th behind the first
+    const withIpv6 = (disabled: string): boolean => {
+      const listed = Buffer.from(`78001a0074000a0070000200${'00000000'.repeat(26)}${disabled}`, 'hex');
+      return readLink(message({ type: 16, flags: 0, payload: Buffer.concat([link, listed]) }, 1)).hasIpv6;
+    };
+    expect([withIpv6('00000000'), withIpv6('01000000'), withIpv6('')]).toEqual([true, false, false]);
     const near = Buffer.from('021e0000' + '2a000000' + '080002000afe0001' + '080001000afe0002', 'hex');
     expect(readAddress(message({ type: 20, flags: 0, payload: near }, 1))).toEqual({
       index: 42,

@@ -51,9 +51,11 @@ const IFLA = {
   receiveQueues: 32,
   linkNamespace: 37,
 } as const;
-/** Within what is told of IPv4. */
+/** Within what is told of IPv4, whose settings are counted from 1, and of IPv6, whose are from 0. */
 const IFLA_INET_CONF = 1;
 const DEVCONF_ROUTE_LOCALNET = 26;
+const IFLA_INET6_CONF = 2;
+const DEVCONF_DISABLE_IPV6 = 26;
 const IFF_UP = 1;
 const IFF_NOARP = 0x80;
 const IFINFOMSG_BYTES = 16;
@@ -77,6 +79,8 @@ export interface Link {
   readonly group: number;
   /** See {@link routeLoopback}. */
   readonly routesLoopback: boolean;
+  /** IPv6 is not switched off on it. */
+  readonly hasIpv6: boolean;
   /** What the kernel calls the namespace of a veth's far end here, where that is another one. */
   readonly farNamespace: number | undefined;
 }
@@ -160,12 +164,14 @@ export function dumpLinks(): MessageBody {
 /** Reads the answer to {@link getLink} and {@link dumpLinks}. */
 export function readLink(received: Buffer): Link {
   const attributes = messageAttributes(received, IFINFOMSG_BYTES);
+  const families = parseAttributes(attributes.get(IFLA.afSpec) ?? Buffer.alloc(0));
   const number = (type: number): number | undefined => {
     const bytes = attributes.get(type);
     return bytes === undefined ? undefined : readUint32(bytes, 0);
   };
   return {
-    routesLoopback: isLoopbackRouted(attributes.get(IFLA.afSpec)),
+    routesLoopback: settingOf(families, AF_INET, IFLA_INET_CONF, DEVCONF_ROUTE_LOCALNET - 1) === 1,
+    hasIpv6: settingOf(families, AF_INET6, IFLA_INET6_CONF, DEVCONF_DISABLE_IPV6) === 0,
     group: number(IFLA.group) ?? 0,
     farNamespace: number(IFLA.linkNamespace),
     index: readUint32(familyHeader(received, IFINFOMSG_BYTES), 4),
@@ -174,12 +180,15 @@ export function readLink(received: Buffer): Link {
   };
 }
 
-/** Of what is listed by family, IPv4's settings are numbers one after the other, the first of which is number 1. */
-function isLoopbackRouted(families: Buffer | undefined): boolean {
-  const settings = parseAttributes(families ?? Buffer.alloc(0)).get(AF_INET);
-  const values = settings === undefined ? undefined : parseAttributes(settings).get(IFLA_INET_CONF);
-  const at = (DEVCONF_ROUTE_LOCALNET - 1) * 4;
-  return values !== undefined && values.length >= at + 4 && readUint32(values, at) === 1;
+/** Of what is listed by family, its settings are numbers one after the other. Undefined where there is no such family or setting. */
+function settingOf(
+  families: ReadonlyMap<number, Buffer>,
+  ...[family, list, position]: readonly [family: number, list: number, position: number]
+): number | undefined {
+  const listed = families.get(family);
+  const values = listed === undefined ? undefined : parseAttributes(listed).get(list);
+  const at = position * 4;
+  return values === undefined || values.length < at + 4 ? undefined : readUint32(values, at);
 }
 
 /** Sets a link's group number. */

@@ -1,5 +1,6 @@
 /** Kernel settings that netlink does not reach, under `/proc/sys` of the process's network namespace. */
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync, write, writeFileSync } from 'node:fs';
+import { promisify } from 'node:util';
 import { WardenError } from '@warden/interface';
 
 const FORWARDING = '/proc/sys/net/ipv4/ip_forward';
@@ -27,4 +28,22 @@ export function enableForwarding(): void {
 /** Tells whether the kernel has IPv6. */
 export function hasIpv6(): boolean {
   return existsSync(IPV6);
+}
+
+const writeOnThread = promisify(write);
+
+/**
+ * Switches IPv6 off on a link; nothing happens where there is no such link, or no IPv6 on it. On a thread: the kernel waits for its lock around all
+ * links in a loop. Errors: those of the file, such as EROFS.
+ */
+export async function switchOffIpv6(link: string): Promise<void> {
+  let file: number | undefined;
+  try {
+    file = openSync(`${IPV6}/conf/${link}/disable_ipv6`, 'w');
+    await writeOnThread(file, '1\n');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+  } finally {
+    if (file !== undefined) closeSync(file);
+  }
 }

@@ -349,18 +349,17 @@ describe('IPv6', () => {
   it('neither announces routers nor neighbours to the host, nor is forwarded [SECURITY N05]', () => {
     const link = `w-${A.id}-0`;
     const { interface: inside, gatewayMac } = driver.inside(A, {});
-    // A host that trusts its links and routes IPv6: the worst there can be.
+    // A host that has IPv6 on its links all the same, trusts them and routes it: the worst there can be.
     for (const setting of [
-      'all/forwarding',
-      `${link}/accept_ra`,
-      `${link}/autoconf`,
-      `${link}/accept_redirects`,
-    ])
-      net.host.run(
-        'sh',
-        '-c',
-        `echo ${setting.endsWith('accept_ra') ? 2 : 1} >/proc/sys/net/ipv6/conf/${setting}`,
-      );
+      `${link}/disable_ipv6=0`,
+      'all/forwarding=1',
+      `${link}/accept_ra=2`,
+      `${link}/autoconf=1`,
+      `${link}/accept_redirects=1`,
+    ]) {
+      const [name, value] = setting.split('=');
+      net.host.run('sh', '-c', `echo ${value} >/proc/sys/net/ipv6/conf/${name}`);
+    }
     net.host.run('ip', '-6', 'address', 'replace', 'fe80::1/64', 'dev', link, 'nodad');
     net.host.run('ip', '-6', 'address', 'replace', '2001:db8:1::1/64', 'dev', 'wt-up', 'nodad');
     net.outside.run('ip', '-6', 'address', 'replace', '2001:db8:1::2/64', 'dev', 'wt-out', 'nodad');

@@ -119,9 +119,25 @@ for claimed in sys.argv[2:]:
     expect(net.host.connect(B.containerIp, 80)).toBe(`from ${B.hostIp}`);
   });
 
+  it('meets no IPv6 at the near end of its link, also after somebody switched it on, once the daemon has started again [SECURITY N05]', async () => {
+    await container(A);
+    const link = `w-${A.id}-0`;
+    const setting = `/proc/sys/net/ipv6/conf/${link}/disable_ipv6`;
+    const routes = (): string => net.host.run('ip', '-6', 'route', 'show', 'table', 'all', 'dev', link);
+    expect(net.host.run('cat', setting)).toBe('1\n');
+    expect(routes()).toBe('');
+    net.host.run('sh', '-c', `echo 0 >${setting}`);
+    expect(routes()).toContain('ff00::/8');
+    await driver.setup(POLICY);
+    await driver.restore(A, {}, { mappings: [], egress: [] });
+    expect(net.host.run('cat', setting)).toBe('1\n');
+    expect(routes()).toBe('');
+  });
+
   it('reaches nothing by IPv6, not even where the host has an address on the link [SECURITY N05]', async () => {
     const a = await container(A);
     const inside = driver.inside(A, {}).interface;
+    net.host.run('sh', '-c', `echo 0 >/proc/sys/net/ipv6/conf/w-${A.id}-0/disable_ipv6`);
     net.host.run('ip', '-6', 'address', 'add', 'fe80::1/64', 'dev', `w-${A.id}-0`, 'nodad');
     net.host.run('ip', '-6', 'neighbour', 'add', 'fe80::2', 'lladdr', macOf(a, inside), 'dev', `w-${A.id}-0`);
     a.run('ip', '-6', 'address', 'add', 'fe80::2/64', 'dev', inside, 'nodad');
