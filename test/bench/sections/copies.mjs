@@ -6,7 +6,8 @@
 //   the end; each goes into a directory, or a container, of its own, and these lie in different parts of the disk (`spreadDirectories`).
 // - What was written goes to the disk before the next copy begins.
 // - A virtual machine may give memory back to its host that has been free for two seconds, and a gigabyte that has to be got again takes longer than
-//   the copy of one. So a large file goes right before the next one is made, which finds the memory that it had.
+//   the copy of one. So a large file goes right before the next one is made, which finds the memory that it had. The two seconds begin when the first
+//   memory becomes free, whoever had it, and what has become free meanwhile goes, too: so before that nobody does anything for so long (`GIVING_BACK`).
 // - In four rounds everybody is first, last and right behind each of the others once (`ORDER`).
 import fs from 'node:fs';
 import path from 'node:path';
@@ -17,6 +18,9 @@ import { run, whyNot } from '../lib/programs.mjs';
 
 /** Milliseconds after which a disk that does not come to rest is not waited for. */
 const REST = 30_000;
+
+/** Milliseconds after which what was free is back with the host, and what becomes free then stays for two seconds. */
+const GIVING_BACK = 2_500;
 
 /** Who comes when in the first round; in the next one everybody's successor in the list does. */
 const ORDER = [0, 1, 3, 2];
@@ -66,11 +70,12 @@ async function measureTree({ samples, client, host, tree, isShort, hasRsync }) {
     await copy();
     removals.push(remove);
   }
-  for (let round = 0; round < (isShort ? 3 : 5); round++) {
+  for (let round = 0; round < rounds({ isShort, isLarge }); round++) {
     const box = await client.create();
     boxes.push(box);
     for (const { name, copy, remove } of copiesOf({ round, source, host, box, full, hasRsync })) {
       await rest(source);
+      if (isLarge && !isShort) await delay(GIVING_BACK);
       if (isLarge) await removals.pop()();
       await samples.time(`${name} ${tree.label}`, copy);
       removals.push(remove);
@@ -78,6 +83,12 @@ async function measureTree({ samples, client, host, tree, isShort, hasRsync }) {
   }
   for (const remove of removals) await remove();
   for (const box of boxes) await box.destroy();
+}
+
+/** A large file is copied in a second: the more often, the surer. */
+function rounds({ isShort, isLarge }) {
+  if (isShort) return 3;
+  return isLarge ? 2 * ORDER.length : 5;
 }
 
 /** What the four do in a round, in its order, each with how to take it away again. */
