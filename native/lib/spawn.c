@@ -1,10 +1,12 @@
 /* Starting a program with exactly the descriptors that were asked for. */
 #include "child.h"
+#include "low_descriptors.h"
 #include "warden_native.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +24,7 @@ struct spawn {
     int32_t *sources; /* work space: one per pair */
     int32_t *kept;    /* work space: every descriptor the program shall have, ascending */
     uint32_t kept_count;
+    const struct low_descriptors *low; /* where the sources are instead, in a table that is still the caller's; or NULL */
     int error; /* written by the child, which shares our memory */
     int step;
 };
@@ -45,7 +48,7 @@ static int place_descriptors(struct spawn *spawn) {
     /* Closed at once: the number may be a source that was not open, which must fail below and not get /dev/null. */
     close(null_fd);
     for (uint32_t i = 0; i < spawn->pair_count; i++) {
-        spawn->sources[i] = fcntl(spawn->pairs[2 * i], F_DUPFD_CLOEXEC, above);
+        spawn->sources[i] = fcntl(spawn->low != NULL ? spawn->low->numbers[i] : spawn->pairs[2 * i], F_DUPFD_CLOEXEC, above);
         if (spawn->sources[i] < 0)
             return -1;
     }
@@ -58,9 +61,17 @@ static int place_descriptors(struct spawn *spawn) {
     return 0;
 }
 
+#ifndef CLOSE_RANGE_UNSHARE
+#define CLOSE_RANGE_UNSHARE (1U << 1)
+#endif
 #ifndef CLOSE_RANGE_CLOEXEC
 #define CLOSE_RANGE_CLOEXEC (1U << 2)
 #endif
+
+/* A table of our own, before anything is changed in it. */
+static int leave_table(const struct low_descriptors *low) {
+    return (int)syscall(SYS_close_range, low->limit, UINT_MAX, CLOSE_RANGE_UNSHARE);
+}
 
 /*
  * Thousands may be open. Marked here, they are closed by the exec, when our parent, which waits until then, has gone on. Before Linux 5.11 they are
@@ -89,7 +100,7 @@ static int spawn_main(void *data) {
     sigset_t none;
     if ((spawn->flags & WARDEN_SPAWN_NEW_SESSION) != 0 && setsid() < 0)
         return fail(spawn, WARDEN_STEP_SESSION);
-    if (place_descriptors(spawn) < 0 || close_others(spawn) < 0)
+    if ((spawn->low != NULL && leave_table(spawn->low) < 0) || place_descriptors(spawn) < 0 || close_others(spawn) < 0)
         return fail(spawn, WARDEN_STEP_DESCRIPTORS);
     if (chdir(spawn->cwd) < 0)
         return fail(spawn, WARDEN_STEP_CHDIR);
@@ -97,6 +108,19 @@ static int spawn_main(void *data) {
     sigprocmask(SIG_SETMASK, &none, NULL);
     execve(spawn->path, spawn->argv, spawn->environment);
     return fail(spawn, WARDEN_STEP_EXEC);
+}
+
+static int start(struct spawn *spawn) {
+    struct low_descriptors low;
+    if (low_descriptors_take(&low, spawn->pairs, spawn->pair_count, 2)) {
+        spawn->low = &low;
+        int pid = child_start(spawn_main, spawn, CLONE_FILES);
+        spawn->low = NULL;
+        low_descriptors_give_back(&low);
+        if (pid != -EINVAL) /* an emulator of foreign programs has no such child */
+            return pid;
+    }
+    return child_start(spawn_main, spawn, 0);
 }
 
 static char **split_strings(char *packed, uint32_t count) {
@@ -145,7 +169,7 @@ int warden_spawn(const char *path, const char *cwd, char *argv, uint32_t argv_co
     *failed_step = WARDEN_STEP_CLONE;
     if (spawn.argv != NULL && spawn.environment != NULL && spawn.sources != NULL && spawn.kept != NULL) {
         list_kept(&spawn);
-        result = child_start(spawn_main, &spawn, 0);
+        result = start(&spawn);
         if (result > 0 && spawn.error != 0) {
             child_reap(result);
             *failed_step = spawn.step;

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -80,6 +81,24 @@ static void test_permutations(void) {
     check(wrong == 0, "all 24 permutations of four descriptors arrive");
 }
 
+/* One and two descriptors go by numbers that are lent to the child: it has them where it wants them, and nobody else has them afterwards. */
+static void test_few(void) {
+    int first[2], second[2];
+    char left[8];
+    bool arrived = pipe2(first, O_CLOEXEC) == 0 && pipe2(second, O_CLOEXEC) == 0;
+    int32_t exchanged[4] = {first[1], second[1], second[1], first[1]};
+    char script[100];
+    snprintf(script, sizeof(script), "echo b > /proc/self/fd/%d; echo a > /proc/self/fd/%d", first[1], second[1]);
+    arrived = arrived && exit_status(spawn("/bin/sh", "/", script, exchanged, 2)) == 0;
+    close(first[1]);
+    close(second[1]);
+    check(arrived && read(first[0], left, sizeof(left)) == 2 && left[0] == 'a' && read(second[0], left, sizeof(left)) == 2 && left[0] == 'b',
+          "two descriptors arrive in each other's places");
+    check(read(first[0], left, sizeof(left)) == 0 && read(second[0], left, sizeof(left)) == 0, "nothing keeps them open when the program has ended");
+    close(first[0]);
+    close(second[0]);
+}
+
 static void test_failures(void) {
     if (getenv("WARDEN_TEST_EMULATED") != NULL) {
         tap_skip("failures of a start are told", "an emulator of foreign programs makes a fork of a vfork, whose memory is not common");
@@ -105,6 +124,7 @@ static void test_leaks(void) {
 int main(void) {
     int32_t result[2];
     test_permutations();
+    test_few();
     test_failures();
     test_leaks();
     int pid = spawn("/bin/sh", "/", "kill -9 $$", NULL, 0);
