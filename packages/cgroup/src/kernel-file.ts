@@ -1,8 +1,10 @@
 /** Control files: tiny, in memory, answered by the kernel at once, so synchronous calls are the fast ones. */
 import fs from 'node:fs';
 import path from 'node:path';
+import { promisify } from 'node:util';
 import { type ProcessCount, WardenError } from '@warden/interface';
 
+const write = promisify(fs.write) as (descriptor: number, text: string) => Promise<unknown>;
 /** So many decimal digits a number holds exactly. */
 const EXACT_DIGITS = 15;
 
@@ -117,11 +119,11 @@ function numberOf(digits: string): bigint {
 
 /** {@link writeControl} without stopping the daemon, for values whose writing makes the kernel reclaim memory: hundreds of milliseconds. */
 export async function writeControlSlowly(group: string, file: string, value: string | bigint): Promise<void> {
-  const handle = await fs.promises.open(path.join(group, file), fs.constants.O_WRONLY);
+  const descriptor = fs.openSync(path.join(group, file), fs.constants.O_WRONLY);
   try {
-    await handle.write(String(value));
+    await write(descriptor, String(value));
   } finally {
-    await handle.close();
+    fs.closeSync(descriptor);
   }
 }
 

@@ -43,6 +43,8 @@ export class BandwidthLimits {
   readonly #parts: BandwidthParts;
   /** As requested; the kernel rounds. */
   readonly #requested = new Map<ContainerId, BandwidthLimit>();
+  /** Of whom a limit was set since they were attached or restored, or was to be. */
+  readonly #touched = new Set<ContainerId>();
   #finding: BandwidthFinding | undefined;
   readonly #farEnds: FarEnds;
 
@@ -80,6 +82,11 @@ export class BandwidthLimits {
     return this.#requested.has(id);
   }
 
+  /** Whether anything of a limit may be there, in force or left by a failure. */
+  isTouched(id: ContainerId): boolean {
+    return this.#touched.has(id);
+  }
+
   /** The requested numbers; unlimited = 4294967295 each. */
   stat(id: ContainerId): BandwidthStat {
     const limit = this.#requested.get(id);
@@ -96,6 +103,7 @@ export class BandwidthLimits {
     checkBandwidth(limit);
     const { mode } = this;
     if (mode === undefined) throw this.#unsupported(spec.id);
+    this.#touched.add(spec.id);
     try {
       this.#apply(mode, spec, link, limit);
     } catch (error) {
@@ -123,6 +131,7 @@ export class BandwidthLimits {
     this.#clearRules(id);
     unshape(this.#parts.kernel.netlink(), link, shaper);
     this.#farEnds.forget(id);
+    this.#touched.delete(id);
   }
 
   #apply(mode: BandwidthMode, spec: NetworkSpec, link: Link, limit: BandwidthLimit): void {

@@ -77,6 +77,8 @@ import { withdrawnEgress, withdrawnInbound } from './withdrawn-connections.ts';
 const LINK_GRACE_MS = 5_000;
 /** How long the namespace of a probe is kept, so that its end does not hold up what comes behind the probe. */
 const TRIAL_MS = 1_000;
+/** With fewer chains a transaction takes no longer than to have a thread do it. */
+const MANY_CHAINS = 100;
 const ANY_ADDRESS = 0;
 const LOOPBACK = parseAddress('127.0.0.1');
 
@@ -131,6 +133,9 @@ interface Replacement {
   /** Called when the kernel has them. */
   note(): void;
 }
+
+/** One transaction. Errors: `NATIVE_FAILED` naming operation and object; the inventory is read again then. */
+type CommitOf = (operation: string, object: string, changes: readonly MessageBody[]) => Promise<void>;
 
 class NftablesNetwork implements NetworkDriver {
   readonly role = 'network';
@@ -243,7 +248,13 @@ class NftablesNetwork implements NetworkDriver {
 
   async setup(host: NetworkHostSpec): Promise<void> {
     enableForwarding();
-    this.#patient(); // now: a daemon that is out of descriptors must still be able to take links down
+    // now: a daemon that is out of descriptors must still be able to take links down. And in turn: of what is being released nothing is put in force again
+    await this.#patient().inTurn(async () => this.#setUp(host));
+    this.#denials.start(this.#found().denials.packets);
+    this.#failpoints.passSync('nftables.setup');
+  }
+
+  #setUp(host: NetworkHostSpec): void {
     const outward = this.#outward();
     if (outward === undefined) {
       this.#log.warn('outward-address-missing', {
@@ -265,8 +276,6 @@ class NftablesNetwork implements NetworkDriver {
     this.#putRules(host, around);
     this.#published = outward;
     this.#inventory = undefined;
-    this.#denials.start(this.#found().denials.packets);
-    this.#failpoints.passSync('nftables.setup');
   }
 
   watchDenials(listener: (denials: readonly NetworkDenial[]) => void): void {
@@ -345,7 +354,7 @@ class NftablesNetwork implements NetworkDriver {
     this.#atSetup.links.delete(spec.id);
     this.#freed.claim(parseAddress(spec.containerIp));
     if (this.#bandwidth.has(spec.id)) this.#bandwidth.clear(spec.id, undefined);
-    this.#replaceRules({ spec, egress: [], mappings: [] });
+    await this.#replaceRules({ spec, egress: [], mappings: [] });
     this.#begun.add(spec.id);
   }
 
@@ -363,7 +372,7 @@ class NftablesNetwork implements NetworkDriver {
     } catch (cause) {
       const error = failure('attach', linkEnds(spec.id).host.name, cause);
       try {
-        this.#removeRules(spec.id);
+        await this.#removeRules(spec.id);
       } catch (suppressed) {
         throw new WardenError(error.code, error.message, {
           cause,
@@ -405,29 +414,34 @@ class NftablesNetwork implements NetworkDriver {
     if (this.#isPublished(spec, mapping)) return;
     this.#refuseListener(mapping.hostPort);
     const link = this.#existingLink('map-port', spec.id);
-    const changes = [...this.#publishedChanges(), addPort(this.#table, spec.id, spec.containerIp, mapping)];
+    const port = String(mapping.hostPort);
     try {
       this.#netlink().route(routeLoopback(link.index));
-      this.#commit('map-port', String(mapping.hostPort), changes);
+      await this.#inTurn(async (commit) => {
+        const added = addPort(this.#table, spec.id, spec.containerIp, mapping);
+        await commit('map-port', port, [...this.#publishedChanges(), added]);
+        this.#containers().ports.set(mapping.hostPort, publishedPort(spec, mapping));
+      });
     } catch (cause) {
-      if (!isKernelError(cause, 'EEXIST')) throw failure('map-port', String(mapping.hostPort), cause);
+      if (!isKernelError(cause, 'EEXIST')) throw failure('map-port', port, cause);
       // Somebody else changed our table. The inventory is read again now, so that the error can name the owner.
       if (this.#isPublished(spec, mapping)) return;
       throw cause;
     }
-    this.#containers().ports.set(mapping.hostPort, publishedPort(spec, mapping));
     this.#log.debug?.('port-mapped', { id: spec.id, ...mapping });
   }
 
   async allowEgress(spec: NetworkSpec, _state: DriverState, rule: EgressRule): Promise<void> {
     if (rule.domain !== undefined && !this.#found().hasNames) throw this.#namesUnsupported(spec.id);
     await this.#names.prepare([rule]);
-    const { askers } = this.#containers();
-    const admission = askers.has(spec.id) ? [] : this.#names.admission(spec, [rule]);
-    const change = insertEgress(this.#table, spec.id, { rule, pool: this.#pool });
-    this.#commit('allow-egress', spec.id, [...admission, ...change]);
-    if (admission.length > 0) askers.add(spec.id);
-    this.#names.add(spec, rule);
+    await this.#inTurn(async (commit) => {
+      const isAsker = this.#containers().askers.has(spec.id);
+      const admission = isAsker ? [] : this.#names.admission(spec, [rule]);
+      const change = insertEgress(this.#table, spec.id, { rule, pool: this.#pool });
+      await commit('allow-egress', spec.id, [...admission, ...change]);
+      if (admission.length > 0) this.#containers().askers.add(spec.id);
+      this.#names.add(spec, rule);
+    });
     this.#log.debug?.('egress-allowed', { id: spec.id, rule });
   }
 
@@ -441,7 +455,7 @@ class NftablesNetwork implements NetworkDriver {
     if (host === undefined) throw new TypeError('rules are withdrawn before the set-up');
     // put back after something else has failed: there may be rules about names again
     await this.#prepareNames(spec.id, kept.egress);
-    this.#replaceRules({ spec, egress: kept.egress, mappings: kept.mappings });
+    await this.#replaceRules({ spec, egress: kept.egress, mappings: kept.mappings });
     const address = parseAddress(spec.containerIp);
     // first: what has led somewhere says which connections a name still allows
     const isLearned = (domain: string, to: number): boolean => this.#names.leadsTo(spec.id, domain, to);
@@ -452,20 +466,20 @@ class NftablesNetwork implements NetworkDriver {
         forgetSome(this.#netlink(), ['reply', address], withdrawnInbound(withdrawn.mappings));
       this.#names.retain(spec.id, kept.egress);
     } catch (cause) {
-      this.#putBack(spec, rules);
+      await this.#putBack(spec, rules);
       throw failure('withdraw', spec.id, cause);
     }
     this.#log.debug?.('rules-withdrawn', { id: spec.id, withdrawn });
   }
 
   /** A withdrawal that has not ended its connections has not happened. */
-  #putBack(
+  async #putBack(
     spec: NetworkSpec,
     { withdrawn, kept }: { readonly withdrawn: NetworkRules; readonly kept: NetworkRules },
-  ): void {
+  ): Promise<void> {
     const egress = [...withdrawn.egress, ...kept.egress];
     try {
-      this.#replaceRules({ spec, egress, mappings: [...withdrawn.mappings, ...kept.mappings] });
+      await this.#replaceRules({ spec, egress, mappings: [...withdrawn.mappings, ...kept.mappings] });
     } catch (error) {
       // closed although they are recorded: the next start of the daemon puts that right
       this.#log.error('rules-not-put-back', { id: spec.id, error });
@@ -533,20 +547,28 @@ class NftablesNetwork implements NetworkDriver {
     this.#begun.delete(spec.id);
     try {
       const link = await this.#patient().carryOut(linkSearch(name));
-      const shaper = await this.#patient().carryOut(linkSearch(shaperName(spec.id)));
+      const shaper = this.#mayHaveShaper(spec)
+        ? await this.#patient().carryOut(linkSearch(shaperName(spec.id)))
+        : undefined;
       // Before the rules go: without them nothing would stop what still runs inside.
       if (link !== undefined) await this.#patient().carryOut(linkDisconnection(spec, link));
       this.#failpoints.passSync('nftables.disconnect');
-      this.#removeRules(spec.id);
+      // from here on a set-up puts nothing in force for it again
+      if (link !== undefined) this.#awaitEnd(spec.id, link);
+      await this.#removeRules(spec.id);
       this.#failpoints.passSync('nftables.remove-rules');
       this.#bandwidth.drop(spec.id, link, shaper);
-      if (link !== undefined) this.#awaitEnd(spec.id, link);
       this.#denials.settle();
       this.#forget(spec);
       this.#log.debug?.('link-released', { id: spec.id });
     } catch (cause) {
       throw failure('release', name, cause);
     }
+  }
+
+  /** Of a link that this driver has made or restored it is known. */
+  #mayHaveShaper({ id, containerIp }: NetworkSpec): boolean {
+    return this.#addresses.get(parseAddress(containerIp)) !== id || this.#bandwidth.isTouched(id);
   }
 
   async sweep(keep: ReadonlySet<ContainerId>): Promise<readonly ContainerId[]> {
@@ -557,7 +579,7 @@ class NftablesNetwork implements NetworkDriver {
     for (const id of removed) {
       const link = links.get(id);
       if (link !== undefined) removeLink(this.#netlink(), link);
-      this.#removeRules(id);
+      await this.#removeRules(id);
       this.#bandwidth.drop(id, undefined, findLink(this.#netlink(), shaperName(id)));
     }
     this.#freed.flushStrangers((address) => this.#isStranger(address));
@@ -609,11 +631,11 @@ class NftablesNetwork implements NetworkDriver {
     this.#freed.flush();
     this.#names.close();
     this.#denials.close();
-    this.#connection?.close();
-    this.#connection = undefined;
     const patient = this.#patientConnection;
     this.#patientConnection = undefined;
     await patient?.close();
+    this.#connection?.close();
+    this.#connection = undefined;
   }
 
   /** For what the kernel may take its time for while others are to be served. */
@@ -632,34 +654,59 @@ class NftablesNetwork implements NetworkDriver {
     return this.#inventory;
   }
 
+  /** On the event loop, for what is rare or has its own part of the table. */
   #commit(operation: string, object: string, changes: readonly MessageBody[]): void {
     try {
       this.#netlink().commit(changes);
     } catch (cause) {
-      // Whatever was thought to be in the kernel may not be: look again before the next change.
-      this.#inventory = undefined;
-      this.#published = undefined;
-      throw failure(operation, object, cause);
+      throw this.#uncertain(failure(operation, object, cause));
     }
   }
 
+  /**
+   * For what others wait for meanwhile: on a thread where the kernel has the chains of many containers to look at. `change` is called when all changes that were
+   * asked for before are made and noted, so that it knows what is there. What it notes itself it notes in the inventory of that moment, which may be another one than before.
+   */
+  #inTurn<T>(change: (commit: CommitOf) => Promise<T>): Promise<T> {
+    return this.#patient().inTurn((commit) =>
+      change(async (operation, object, changes) => {
+        try {
+          if (this.#containers().chains.size < MANY_CHAINS) this.#netlink().commit(changes);
+          else await commit(changes);
+        } catch (cause) {
+          throw this.#uncertain(failure(operation, object, cause));
+        }
+      }),
+    );
+  }
+
+  /** Whatever was thought to be in the kernel may not be: look again before the next change. */
+  #uncertain(error: WardenError): WardenError {
+    this.#inventory = undefined;
+    this.#published = undefined;
+    return error;
+  }
+
   /** Makes chain, elements and ports of each exactly these, all in one transaction. */
-  #replaceRules(...all: readonly RulesOfOne[]): void {
-    const replacements = all.map((one) => this.#replacement(one));
-    const published = replacements.some(({ publishes }) => publishes) ? this.#publishedChanges() : [];
-    const object = all.length === 1 ? all[0]!.spec.id : `${all.length} containers`;
-    this.#commit('replace-rules', object, [...published, ...replacements.flatMap(({ changes }) => changes)]);
-    for (const { note } of replacements) note();
+  #replaceRules(...all: readonly RulesOfOne[]): Promise<void> {
+    return this.#inTurn(async (commit) => {
+      const replacements = all.map((one) => this.#replacement(one));
+      const published = replacements.some(({ publishes }) => publishes) ? this.#publishedChanges() : [];
+      const object = all.length === 1 ? all[0]!.spec.id : `${all.length} containers`;
+      const changes = replacements.flatMap((replacement) => replacement.changes);
+      await commit('replace-rules', object, [...published, ...changes]);
+      for (const { note } of replacements) note();
+    });
   }
 
   /** What is to be told the kernel, and what is known when that is done. */
   #replacement({ spec, egress, mappings }: RulesOfOne): Replacement {
-    const { chains, ports, sources, askers } = this.#containers();
+    const { sources: before, askers: asking } = this.#containers();
     const admission = this.#names.admission(spec, egress);
     const isNamed = egress.some(({ domain }) => domain !== undefined);
-    const isDismissed = !isNamed && askers.has(spec.id);
+    const isDismissed = !isNamed && asking.has(spec.id);
     const address = parseAddress(spec.containerIp);
-    const earlier = sources.get(spec.id);
+    const earlier = before.get(spec.id);
     const missing = mappings.filter((mapping) => !this.#isPublished(spec, mapping));
     const wanted = new Set(mappings.map((mapping) => mapping.hostPort));
     const surplus = this.#portsOf(spec.id).filter((port) => !wanted.has(port));
@@ -672,6 +719,7 @@ class NftablesNetwork implements NetworkDriver {
       ...missing.map((mapping) => addPort(this.#table, spec.id, spec.containerIp, mapping)),
     ];
     const note = (): void => {
+      const { chains, ports, sources, askers } = this.#containers();
       chains.add(spec.id);
       sources.set(spec.id, address);
       if (isDismissed) this.#forgetNames(spec.id);
@@ -683,22 +731,24 @@ class NftablesNetwork implements NetworkDriver {
     return { changes, publishes: missing.length > 0, note };
   }
 
-  #removeRules(id: ContainerId): void {
-    try {
-      this.#commitRemoval(id, 'present');
-    } catch (error) {
-      if (!isKernelError(error, 'ENOENT')) throw error;
-      // The table was changed by somebody else; the inventory is read again now.
-      this.#commitRemoval(id, 'uncertain');
-    }
+  #removeRules(id: ContainerId): Promise<void> {
+    return this.#inTurn(async (commit) => {
+      try {
+        await this.#commitRemoval(id, 'present', commit);
+      } catch (error) {
+        if (!isKernelError(error, 'ENOENT')) throw error;
+        // The table was changed by somebody else; the inventory is read again now.
+        await this.#commitRemoval(id, 'uncertain', commit);
+      }
+    });
   }
 
   /**
    * Of what is `uncertain` parts may be missing already. What is added first can be removed for certain, all within one transaction; but what adds
    * a verdict makes the kernel look at the chains of all containers.
    */
-  #commitRemoval(id: ContainerId, parts: 'present' | 'uncertain'): void {
-    const { chains, ports, sources, askers } = this.#containers();
+  async #commitRemoval(id: ContainerId, parts: 'present' | 'uncertain', commit: CommitOf): Promise<void> {
+    const { chains, sources, askers } = this.#containers();
     const isNamed = askers.has(id);
     const owned = this.#portsOf(id);
     const address = sources.get(id);
@@ -707,11 +757,12 @@ class NftablesNetwork implements NetworkDriver {
     const source = address === undefined ? [] : [removeSource(this.#table, id, address)];
     const names = isNamed ? this.#names.dismissal(id) : [];
     const removals = [...removePorts(this.#table, owned), ...source, ...names, ...rules];
-    this.#commit('remove-rules', id, [...added, ...removals]);
+    await commit('remove-rules', id, [...added, ...removals]);
     if (isNamed) this.#forgetNames(id);
-    chains.delete(id);
-    sources.delete(id);
-    for (const port of owned) ports.delete(port);
+    const now = this.#containers();
+    now.chains.delete(id);
+    now.sources.delete(id);
+    for (const port of owned) now.ports.delete(port);
   }
 
   /** What of a container's parts is then there for certain. */

@@ -15,13 +15,21 @@ export interface LinkEnds {
   readonly container: LinkEnd;
 }
 
-/** A create asks some ten times for the same one, and the hashes take a while. */
-let last: { readonly id: ContainerId; readonly ends: LinkEnds } | undefined;
+/** A create asks some ten times for the same ones, and the hashes take a while. As many as may be made at a time. */
+const recent = new Map<ContainerId, LinkEnds>();
+const MOST_RECENT = 64;
 
 /** Both ends of the link. The names have 15 bytes, the most the kernel takes. */
 export function linkEnds(id: ContainerId): LinkEnds {
-  if (last?.id !== id) last = { id, ends: computeEnds(id) };
-  return last.ends;
+  const known = recent.get(id);
+  if (known !== undefined) return known;
+  const ends = computeEnds(id);
+  for (const [oldest] of recent) {
+    if (recent.size < MOST_RECENT) break;
+    recent.delete(oldest);
+  }
+  recent.set(id, ends);
+  return ends;
 }
 
 function computeEnds(id: ContainerId): LinkEnds {

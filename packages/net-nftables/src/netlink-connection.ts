@@ -1,4 +1,4 @@
-/** The two sockets of a driver, and how requests go through them. */
+/** The sockets of a driver, and how requests go through them. */
 import { isWardenError } from '@warden/interface';
 import { NETLINK_NETFILTER, NETLINK_ROUTE, NetlinkSocket } from '@warden/native';
 import type { MessageBody } from './netlink-message.ts';
@@ -12,6 +12,9 @@ export function isKernelError(error: unknown, ...names: readonly string[]): bool
 
 /** Something that takes several sends of rtnetlink messages: each is yielded, and answered with what the kernel lists, or with its refusal. */
 export type RouteSteps<T> = Generator<readonly MessageBody[], T, Buffer[]>;
+
+/** Carries nftables changes out in time: all or none. */
+export type Commit = (changes: readonly MessageBody[]) => Promise<void>;
 
 /** Sockets for links and for nftables, both in one network namespace. */
 export class NetlinkConnection {
@@ -74,17 +77,7 @@ export class NetlinkConnection {
 
   /** Carries nftables changes out: all or none. */
   commit(changes: readonly MessageBody[]): void {
-    if (changes.length === 0) return;
-    // The acknowledgements are sent after the commit, so the one of the last change speaks for all.
-    const marked = changes.map((body, i) =>
-      i === changes.length - 1 ? { ...body, flags: body.flags | NLM_F_ACK } : body,
-    );
-    const sequences = transaction(marked).map((body) => ({ body, sequence: this.#filter.nextSequence() }));
-    const acknowledged = sequences.at(-2);
-    this.#filter.request(
-      Buffer.concat(sequences.map(({ body, sequence }) => message(body, sequence))),
-      acknowledged === undefined ? [] : [acknowledged.sequence],
-    );
+    if (changes.length > 0) this.#filter.request(...batch(this.#filter, changes));
   }
 
   /** Sends one message to a packet filter subsystem on its own, outside any transaction; answers what it lists. */
@@ -113,21 +106,54 @@ function numbered(
   return [Buffer.concat(requests), sequences];
 }
 
+/** Changes as one transaction, and the number that its answer carries. */
+function batch(
+  socket: NetlinkSocket,
+  changes: readonly MessageBody[],
+): [request: Buffer, sequences: readonly number[]] {
+  // The acknowledgements are sent after the commit, so the one of the last change speaks for all.
+  const marked = changes.map((body, i) =>
+    i === changes.length - 1 ? { ...body, flags: body.flags | NLM_F_ACK } : body,
+  );
+  const [request, sequences] = numbered(socket, transaction(marked));
+  return [request, sequences.slice(-2, -1)];
+}
+
 /**
- * A socket for links whose requests wait on a thread: for the host's one lock around all links, which the end of a namespace holds for tens of
- * milliseconds, and for what a link that goes down waits for. One after the other, as the kernel does it anyway.
+ * Sockets whose requests wait on a thread. Those for links wait for the host's one lock around all of them, which the end of a namespace holds for tens of
+ * milliseconds, and for what a link that goes down waits for; transactions of rules for the kernel's look at the chains of all containers. Of either
+ * kind one comes after the other, as the kernel does it anyway.
  */
 export class PatientConnection {
   readonly #socket: NetlinkSocket;
+  readonly #filter: NetlinkSocket;
   #last: Promise<unknown> = Promise.resolve();
+  #lastChange: Promise<unknown> = Promise.resolve();
 
-  private constructor(socket: NetlinkSocket) {
+  private constructor(socket: NetlinkSocket, filter: NetlinkSocket) {
     this.#socket = socket;
+    this.#filter = filter;
   }
 
   /** In the network namespace of the process. */
   static open(): PatientConnection {
-    return new PatientConnection(NetlinkSocket.open(NETLINK_ROUTE));
+    const route = NetlinkSocket.open(NETLINK_ROUTE);
+    try {
+      return new PatientConnection(route, NetlinkSocket.open(NETLINK_NETFILTER));
+    } catch (error) {
+      route.close();
+      throw error;
+    }
+  }
+
+  /**
+   * Calls `change` when all that was asked for before is done. It is given what carries out one transaction after the other (see
+   * {@link NetlinkConnection.commit}); until it has settled nobody else's are carried out here, and nobody else's `change` is called.
+   */
+  inTurn<T>(change: (commit: Commit) => Promise<T>): Promise<T> {
+    const done = this.#lastChange.then(() => change((changes) => this.#commit(changes)));
+    this.#lastChange = done.catch(() => {});
+    return done;
   }
 
   /** As {@link NetlinkConnection.carryOut}; what others want comes between two steps. */
@@ -148,8 +174,13 @@ export class PatientConnection {
 
   /** Behind what is under way. */
   async close(): Promise<void> {
-    await this.#last;
+    await Promise.all([this.#last, this.#lastChange]);
     this.#socket.close();
+    this.#filter.close();
+  }
+
+  async #commit(changes: readonly MessageBody[]): Promise<void> {
+    if (changes.length > 0) await this.#filter.requestOnThread(...batch(this.#filter, changes));
   }
 
   #route(bodies: readonly MessageBody[]): Promise<Buffer[]> {

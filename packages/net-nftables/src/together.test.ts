@@ -2,7 +2,7 @@ import { expect, it, vi } from 'vitest';
 import { Together } from './together.ts';
 
 it('does in one go what is asked for in one turn', async () => {
-  const carryOut = vi.fn();
+  const carryOut = vi.fn(async () => {});
   const together = new Together<number>(carryOut);
   await Promise.all([together.add(1), together.add(2)]);
   await together.add(3);
@@ -10,7 +10,7 @@ it('does in one go what is asked for in one turn', async () => {
 });
 
 it('does each on its own where that fails, and tells each what has become of it', async () => {
-  const carryOut = vi.fn((items: readonly number[]) => {
+  const carryOut = vi.fn(async (items: readonly number[]) => {
     if (items.includes(2)) throw new Error(`not ${items.join()}`);
   });
   const together = new Together<number>(carryOut);

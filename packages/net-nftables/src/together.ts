@@ -8,32 +8,32 @@ interface Waiting<Item> {
 
 /** See the file's head. */
 export class Together<Item> {
-  readonly #carryOut: (items: readonly Item[]) => void;
+  readonly #carryOut: (items: readonly Item[]) => Promise<void>;
   /** Those of this turn. */
   readonly #waiting: Waiting<Item>[] = [];
 
   /** `carryOut` does all or nothing. */
-  constructor(carryOut: (items: readonly Item[]) => void) {
+  constructor(carryOut: (items: readonly Item[]) => Promise<void>) {
     this.#carryOut = carryOut;
   }
 
   /** Settles when it is done. Errors: those of `carryOut` for it alone. */
   add(item: Item): Promise<void> {
     return new Promise((resolve, reject) => {
-      if (this.#waiting.length === 0) setImmediate(() => this.#begin());
+      if (this.#waiting.length === 0) setImmediate(() => void this.#begin());
       this.#waiting.push({ item, resolve, reject });
     });
   }
 
-  #begin(): void {
+  async #begin(): Promise<void> {
     const waiting = this.#waiting.splice(0);
     try {
-      this.#carryOut(waiting.map(({ item }) => item));
+      await this.#carryOut(waiting.map(({ item }) => item));
       for (const { resolve } of waiting) resolve();
     } catch {
       for (const { item, resolve, reject } of waiting) {
         try {
-          this.#carryOut([item]);
+          await this.#carryOut([item]);
           resolve();
         } catch (error) {
           reject(error);

@@ -41,6 +41,16 @@ afterAll(async () => {
   await net.close();
 });
 
+/** As {@link specOf}, for more than there are in its network. */
+function atBlock(n: number): NetworkSpec {
+  const [third, fourth] = [Math.floor(n / 64), (n % 64) * 4];
+  return {
+    ...specOf(n),
+    hostIp: `10.254.${third}.${fourth + 1}`,
+    containerIp: `10.254.${third}.${fourth + 2}`,
+  };
+}
+
 /** The table without the handles, which count up. */
 function table(): string {
   return net.host.run('nft', '-j', 'list', 'table', 'inet', 'warden-test').replaceAll(/"handle": \d+/g, '');
@@ -170,11 +180,7 @@ describe('the table', () => {
         .join();
     const chains = (): number => table().split('"chain":').length;
     const before = { shared: shared(), chains: chains() };
-    const specs = Array.from({ length: 150 }, (_, n) => ({
-      ...specOf(n),
-      hostIp: `10.254.${Math.floor(n / 64)}.${(n % 64) * 4 + 1}`,
-      containerIp: `10.254.${Math.floor(n / 64)}.${(n % 64) * 4 + 2}`,
-    }));
+    const specs = Array.from({ length: 150 }, (_, n) => atBlock(n));
     for (const spec of specs) {
       await driver.attach(spec, {}, peer.pid);
       await driver.mapPort(spec, {}, { hostPort: 10_000 + specs.indexOf(spec), containerPort: 80 });
@@ -201,6 +207,44 @@ describe('the table', () => {
 });
 
 describe('many containers', () => {
+  // with a hundred of them the changes are made on a thread
+  it.each([0, 100])(
+    'get and lose their rules at the same time beside %s others, each as if it were alone',
+    async (crowd) => {
+      const specs = Array.from({ length: 24 + crowd }, (_, n) => atBlock(n));
+      const [going, staying] = [specs.slice(0, 12), specs.slice(12, 24)];
+      await Promise.all(specs.slice(24).map((spec) => driver.begin!(spec, {})));
+      await Promise.all(going.map((spec) => driver.attach(spec, {}, peer.pid)));
+      // somebody has taken parts of two away: what is known of the table is read again in the midst of it
+      for (const { id } of going.slice(3, 5))
+        net.host.run('nft', 'delete', 'element', 'inet', 'warden-test', 'containers', `{ "w-${id}-0" }`);
+      await Promise.all([
+        ...going.map((spec) => driver.release(spec, {})),
+        ...staying.slice(0, 6).map((spec) => driver.attach(spec, {}, peer.pid)),
+        driver.setup(POLICY),
+        ...staying.slice(6).map((spec) => driver.attach(spec, {}, peer.pid)),
+      ]);
+      await Promise.all(
+        staying.flatMap((spec, n) => [
+          driver.allowEgress(spec, {}, WIDE),
+          driver.mapPort(spec, {}, { hostPort: 10_000 + n, containerPort: 80 }),
+        ]),
+      );
+      const chains = [...table().matchAll(/"chain": \{[^}]*"name": "i-([^"]*)"/g)].map(([, id]) => id);
+      expect(chains.sort()).toEqual(specs.slice(12).map(({ id }) => id));
+      for (const words of ['map containers', 'set interfaces', 'set sources', 'map ports']) {
+        const [kind, name] = words.split(' ') as [string, string];
+        const expected = staying.length + (name === 'ports' ? 0 : crowd);
+        const listed = net.host.run('nft', 'list', kind, 'inet', 'warden-test', name);
+        expect([words, listed.match(/"w-t|comment "t/g)?.length]).toEqual([words, expected]);
+      }
+      const another = makeDriver(); // which knows nothing but what the kernel has
+      expect(await another.sweep(new Set(staying.slice(1).map(({ id }) => id)))).toContain(staying[0]!.id);
+      await another.close();
+    },
+    240_000,
+  );
+
   it('are told apart: each gets in by its own link alone, with its own address', async () => {
     const [a, b] = [await makeContainer(driver, specOf(2)), await makeContainer(driver, specOf(3))];
     await driver.setup({ ...POLICY, allowNetworks: [OUTSIDE] });

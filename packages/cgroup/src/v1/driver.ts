@@ -296,8 +296,12 @@ class V1Driver implements CgroupDriver {
 
   async #removeOthers(state: DriverState): Promise<void> {
     const memoryGroup = this.#group(state, 'memory');
-    const others = this.#groups(state).filter((group) => group !== memoryGroup);
-    throwFirst(await Promise.allSettled(others.map((group) => this.#remove(group))));
+    const [first, ...rest] = this.#groups(state).filter((group) => group !== memoryGroup);
+    if (first === undefined) return;
+    // whoever is dying is in a group of each hierarchy: one is tried until it has left, not all of them
+    const removals = await Promise.allSettled([this.#remove(first)]);
+    if (hasReserve(state)) tryRemoving(path.join(this.#group(state, 'pids'), JOBS));
+    throwFirst([...removals, ...(await Promise.allSettled(rest.map((group) => this.#remove(group))))]);
   }
 
   async #removeRetired(state: DriverState): Promise<void> {
@@ -393,6 +397,15 @@ class V1Driver implements CgroupDriver {
         fields: { operation: 'cgroup', object: controller },
       });
     return path.join(mount, String(state.group));
+  }
+}
+
+/** What is in the way is met where the group around it is removed. */
+function tryRemoving(group: string): void {
+  try {
+    fs.rmdirSync(group);
+  } catch {
+    // it is gone, or somebody is in there
   }
 }
 
