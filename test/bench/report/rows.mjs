@@ -72,7 +72,7 @@ function lives() {
     ),
     row('lives', 'info, ms', 'info', undefined, { most: 1, scale: 1e-3, isAbsolute: true }),
     row('lives', 'ping, ms', 'ping', undefined, { most: 0.2, scale: 1e-3, isAbsolute: true }),
-    row('lives', 'ping ÷ a bare echo between two Node programs', 'ping', 'echo'),
+    row('lives', 'ping ÷ a bare echo between two Node programs', 'ping beside an echo', 'echo'),
     row('lives', 'ping, idle before, ms', 'ping, idle before', undefined, { scale: 1e-3, isAbsolute: true }),
     row('lives', 'ping, idle before ÷ a bare echo, idle before', 'ping, idle before', 'echo, idle before'),
     row(

@@ -100,32 +100,30 @@ async function peerRound(samples, peer, number) {
   await samples.time(`${peer.name} delete`, () => peer.remove(`b${number}`));
 }
 
-/**
- * Requests that take less time than the kernel needs to wake who is to answer: beside them, in turn, what two bare programs take. Each comes behind each of the
- * others as often, since the daemon is awake behind its own requests and asleep behind another program's.
- */
+/** Requests that take less time than the kernel needs to wake who is to answer: beside them what two bare programs take. */
 async function quickRequests({ samples, place, daemon, count }) {
   const { client } = daemon;
   const box = await client.create();
   const echo = await startEcho(path.join(place.settings.directory, 'echo.sock'));
-  const requests = [
-    ['info', () => box.info()],
-    ['ping', () => client.ping()],
-    ['echo', () => echo.ask()],
-  ];
   try {
     for (let i = 0; i < ECHOES; i++) await echo.ask(); // compiled, as the daemon is
     // what was destroyed before is still being taken down behind the answers
     await delay(REST_MS);
     for (let i = 0; i < count; i++) {
-      const inOrder = i % 2 === 0 ? requests : [...requests].reverse();
-      for (const [name, ask] of inOrder) await samples.time(name, ask);
+      await samples.time('info', () => box.info());
+      await samples.time('ping', () => client.ping());
     }
-    for (let i = 0; i < Math.min(count, MOST_SPACED); i++)
-      for (const [name, ask] of requests) {
-        await delay(SPACE_MS);
-        await samples.time(`${name}, idle before`, ask);
-      }
+    // in turn, so that each has just been asked or has slept for as long as the other
+    for (let i = 0; i < count; i++) {
+      await samples.time('echo', () => echo.ask());
+      await samples.time('ping beside an echo', () => client.ping());
+    }
+    for (let i = 0; i < Math.min(count, MOST_SPACED); i++) {
+      await delay(SPACE_MS);
+      await samples.time('echo, idle before', () => echo.ask());
+      await delay(SPACE_MS);
+      await samples.time('ping, idle before', () => client.ping());
+    }
   } finally {
     await echo.stop();
     await box.destroy();
