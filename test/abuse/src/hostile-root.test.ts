@@ -216,7 +216,8 @@ describeWith(['root', 'isolated', 'overlayfs', 'python3'], 'hostile root file sy
       });
       expect(text((await box.run('echo serves', { privileged })).stdout)).toBe('serves\n');
       // who is killed dies when he runs next, which on a busy machine is after those who came later
-      if (role === 'root') expect(await victim.link()).toMatchObject({ verdict: { reason: 'signal', signal: 9 } });
+      if (role === 'root')
+        expect(await victim.link()).toMatchObject({ verdict: { reason: 'signal', signal: 9 } });
       const { jobIds } = await box.info();
       expect(jobIds.includes(victim.id)).toBe(role === 'user');
       await box.stop({ kill: true });
