@@ -5,6 +5,7 @@ import { promisify } from 'node:util';
 import { type ProcessCount, WardenError } from '@warden/interface';
 
 const write = promisify(fs.write) as (descriptor: number, text: string) => Promise<unknown>;
+
 /** So many decimal digits a number holds exactly. */
 const EXACT_DIGITS = 15;
 

@@ -16,6 +16,7 @@ const DYING_MS = 200;
  * Errors: `NATIVE_FAILED` with text `Failed to delete <path>` after five seconds.
  */
 export async function removeGroup(group: string, onBusy: () => void = () => {}): Promise<void> {
+  if (!fs.existsSync(group)) return; // as after it was retired: an error for each would cost more than this look
   const begun = performance.now();
   const deadline = begun + PATIENCE_MS;
   for (let wait = FIRST_WAIT_MS; ; wait = Math.min(wait * 2, LONGEST_WAIT_MS)) {

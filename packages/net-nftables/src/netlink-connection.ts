@@ -28,13 +28,7 @@ export class NetlinkConnection {
 
   /** In the network namespace of the process. */
   static open(): NetlinkConnection {
-    const route = NetlinkSocket.open(NETLINK_ROUTE);
-    try {
-      return new NetlinkConnection(route, NetlinkSocket.open(NETLINK_NETFILTER));
-    } catch (error) {
-      route.close();
-      throw error;
-    }
+    return new NetlinkConnection(...openBoth());
   }
 
   /** In a fresh network namespace, which ends with `close`. */
@@ -92,6 +86,17 @@ export class NetlinkConnection {
   }
 }
 
+/** For links and for nftables, in the network namespace of the process. */
+function openBoth(): [route: NetlinkSocket, filter: NetlinkSocket] {
+  const route = NetlinkSocket.open(NETLINK_ROUTE);
+  try {
+    return [route, NetlinkSocket.open(NETLINK_NETFILTER)];
+  } catch (error) {
+    route.close();
+    throw error;
+  }
+}
+
 function sendAll(socket: NetlinkSocket, bodies: readonly MessageBody[]): Buffer[] {
   return socket.request(...numbered(socket, bodies));
 }
@@ -137,13 +142,7 @@ export class PatientConnection {
 
   /** In the network namespace of the process. */
   static open(): PatientConnection {
-    const route = NetlinkSocket.open(NETLINK_ROUTE);
-    try {
-      return new PatientConnection(route, NetlinkSocket.open(NETLINK_NETFILTER));
-    } catch (error) {
-      route.close();
-      throw error;
-    }
+    return new PatientConnection(...openBoth());
   }
 
   /**

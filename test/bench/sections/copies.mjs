@@ -15,9 +15,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { spreadDirectories } from '@warden/native';
 import { startDaemon } from '../lib/daemon.mjs';
 import { run, whyNot } from '../lib/programs.mjs';
-
-/** Milliseconds after which a disk that does not come to rest is not waited for. */
-const REST = 30_000;
+import { settle } from '../lib/settle.mjs';
 
 /** Milliseconds after which what was free is back with the host, and what becomes free then stays for two seconds. */
 const GIVING_BACK = 2_500;
@@ -74,7 +72,7 @@ async function measureTree({ samples, client, host, tree, isShort, hasRsync }) {
     const box = await client.create();
     boxes.push(box);
     for (const { name, copy, remove } of copiesOf({ round, source, host, box, full, hasRsync })) {
-      await rest(source);
+      await settle(source);
       if (isLarge && !isShort) await delay(GIVING_BACK);
       if (isLarge) await removals.pop()();
       await samples.time(`${name} ${tree.label}`, copy);
@@ -117,16 +115,6 @@ function removeTree(directory) {
 /** The kernel chooses the part of the disk by the name, so one that was used before would lead to where the last bench has removed its files. */
 function newDirectory(host) {
   return fs.mkdtempSync(`${host}/`);
-}
-
-/** Waits until the disk has what was written. */
-async function rest(directory) {
-  const patience = new AbortController();
-  await Promise.race([
-    run('sync', ['--file-system', directory]),
-    delay(REST, undefined, { signal: patience.signal }).catch(() => {}),
-  ]);
-  patience.abort();
 }
 
 function makeTree(source, { bytes, files }) {

@@ -1,8 +1,8 @@
 // The same requests with few and with many containers alive; what the many cost in memory; a restart with all of them.
-import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { inTurns, startDaemon, warmUp } from '../lib/daemon.mjs';
+import { settle } from '../lib/settle.mjs';
 
 const CREATORS = 4;
 const SETTLE_MS = 1_000;
@@ -44,17 +44,11 @@ export async function measureCrowd({ samples, facts, place, count, isShort }) {
   }
 }
 
-/**
- * What making and removing hundreds leaves to be written (`wb_workfn`: 2.3 ms of processor time per create and destroy right behind 700 creates, 0.2
- * behind this) is the disk's share of those, and not of what is measured while they are there.
- */
-async function settle(directory) {
-  spawnSync('sync', ['--file-system', directory], { stdio: 'inherit', timeout: 60_000 });
-  await delay(SETTLE_MS);
-}
-
 async function atAlive({ samples, daemon, count, alive }) {
+  // What making and removing hundreds leaves to be written (`wb_workfn`: 2.3 ms of processor time per create and destroy right behind 700 creates, 0.2
+  // behind this) is the disk's share of those, and not of what is measured while they are there.
   await settle(daemon.place.depot);
+  await delay(SETTLE_MS);
   for (let i = 0; i < count; i++) {
     const box = await samples.time(`create at ${alive} alive`, () => daemon.client.create());
     await samples.time(`destroy at ${alive} alive`, () => box.destroy());

@@ -273,9 +273,10 @@ class V1Driver implements CgroupDriver {
   }
 
   async release(state: DriverState): Promise<void> {
-    const removals = await Promise.allSettled([this.#removeOthers(state), this.#removeRetired(state)]);
+    const memoryGroup = this.#group(state, 'memory');
+    const removals = await Promise.allSettled([this.#removeOthers(state), this.#empty(retired(memoryGroup))]);
     // Now nobody is left, unless something failed: a dying process would still charge pages.
-    await this.#empty(this.#group(state, 'memory'));
+    await this.#empty(memoryGroup);
     throwFirst(removals);
   }
 
@@ -304,12 +305,9 @@ class V1Driver implements CgroupDriver {
     throwFirst([...removals, ...(await Promise.allSettled(rest.map((group) => this.#remove(group))))]);
   }
 
-  async #removeRetired(state: DriverState): Promise<void> {
-    const group = retired(this.#group(state, 'memory'));
-    if (fs.existsSync(group)) await this.#empty(group);
-  }
-
+  /** Nothing there is success. */
   async #empty(group: string): Promise<void> {
+    if (!fs.existsSync(group)) return;
     await memory.emptyMemory(group);
     await this.#remove(group);
   }
