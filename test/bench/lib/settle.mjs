@@ -1,4 +1,4 @@
-// A disk that is still writing takes part in whatever is measured next.
+// What was left to be done takes part in whatever is measured next.
 import { setTimeout as delay } from 'node:timers/promises';
 import { run } from './programs.mjs';
 
@@ -13,4 +13,12 @@ export async function settle(directory) {
     delay(PATIENCE, undefined, { signal: patience.signal }).catch(() => {}),
   ]);
   patience.abort();
+}
+
+/** Milliseconds after which what was destroyed is taken down (namespaces, files, memory groups), which goes on behind the answers. */
+const REST = 2_000;
+
+/** Waits before requests that take less time than anything that still goes on would take from them. */
+export async function rest() {
+  await delay(REST);
 }

@@ -2,7 +2,7 @@
 import fs from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { inTurns, startDaemon, warmUp } from '../lib/daemon.mjs';
-import { settle } from '../lib/settle.mjs';
+import { rest, settle } from '../lib/settle.mjs';
 
 const CREATORS = 4;
 const SETTLE_MS = 1_000;
@@ -62,11 +62,13 @@ async function atMost({ samples, facts, daemon, alive, count }) {
   const late = await daemon.loopDelay();
   facts.set('event loop delay of creates in the crowd, ms', late);
   samples.add('event loop delay in the crowd ms', late.max);
+  // as with nobody alive: see the section about lives
+  await rest();
   for (let i = 0; i < count; i++) {
-    await samples.time('list in the crowd', () => client.list());
     await samples.time('info in the crowd', () => alive[i % alive.length].info());
     await samples.time('ping in the crowd', () => client.ping());
   }
+  for (let i = 0; i < count; i++) await samples.time('list in the crowd', () => client.list());
   samples.add('daemon RSS in the crowd KB', statusKb(pid, 'VmRSS'));
   for (const one of inits(daemon.place.depot)) samples.add('PSS per idle container KB', pssKb(one));
 }

@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { startDaemon, warmUp } from '../lib/daemon.mjs';
 import { startEcho } from '../lib/echo.mjs';
 import { ociRuntime, run, whyNoCrun, whyNoDocker, whyNot } from '../lib/programs.mjs';
+import { rest } from '../lib/settle.mjs';
 
 const FIRST_ROUNDS = 3;
 const RUNS = 2;
@@ -11,8 +12,7 @@ const RUNS = 2;
 const IDLE_MS = 100;
 const MOST_PEERS = 50;
 const MOST_SPACED = 50;
-/** Before the quick requests, and between two of those that find everybody asleep. */
-const REST_MS = 2_000;
+/** Between two of the quick requests that find everybody asleep. */
 const SPACE_MS = 20;
 const ECHOES = 2_000;
 
@@ -107,8 +107,7 @@ async function quickRequests({ samples, place, daemon, count }) {
   const echo = await startEcho(path.join(place.settings.directory, 'echo.sock'));
   try {
     for (let i = 0; i < ECHOES; i++) await echo.ask(); // compiled, as the daemon is
-    // what was destroyed before is still being taken down behind the answers
-    await delay(REST_MS);
+    await rest();
     for (let i = 0; i < count; i++) {
       await samples.time('info', () => box.info());
       await samples.time('ping', () => client.ping());
