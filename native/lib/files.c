@@ -4,10 +4,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/openat2.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+
+/* The kernel reads ahead of small reads, in pieces that become larger and larger; into the pages of a large one it does not. */
+#define READ_BYTES 16384
 
 int warden_lock_file(const char *path) {
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -45,6 +50,47 @@ int warden_spread_directories(const char *path) {
     }
     close(fd);
     return error;
+}
+
+static int open_in_root(int root, const char *path) {
+    const struct open_how how = {
+        .flags = O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK,
+        .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
+    };
+    struct stat status;
+    int fd = (int)syscall(SYS_openat2, root, path, &how, sizeof how);
+    if (fd < 0)
+        return -errno;
+    int error = fstat(fd, &status) < 0 ? -errno : S_ISREG(status.st_mode) ? 0 : -EINVAL;
+    if (error == 0)
+        return fd;
+    close(fd);
+    return error;
+}
+
+int warden_open_inside(const char *root, const char *path) {
+    int directory = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (directory < 0)
+        return -errno;
+    int fd = open_in_root(directory, path);
+    close(directory);
+    return fd;
+}
+
+int64_t warden_reread_file(int fd) {
+    char piece[READ_BYTES];
+    int64_t position = 0;
+    posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+    for (;;) {
+        ssize_t count = pread(fd, piece, sizeof piece, (off_t)position);
+        if (count < 0 && errno == EINTR)
+            continue;
+        if (count < 0)
+            return -errno;
+        if (count == 0)
+            return position;
+        position += count;
+    }
 }
 
 int warden_umask(uint32_t mask) {

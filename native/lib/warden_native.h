@@ -34,6 +34,13 @@ WARDEN_EXPORT int warden_lock_file(const char *path); /* -EWOULDBLOCK: held by s
 WARDEN_EXPORT int warden_sync_directory(const char *path);
 /* Tells the file system that what lies in the directories made in this one has nothing to do with each other (chattr +T). */
 WARDEN_EXPORT int warden_spread_directories(const char *path);
+/* Opens a regular file for reading; `path` and its links are resolved with `root` as their root. -EINVAL: it is something else. */
+WARDEN_EXPORT int warden_open_inside(const char *root, const char *path);
+/*
+ * Has the kernel forget what it holds of the file in memory, as far as nobody maps or has written it, and read it again for the calling process:
+ * the memory is then charged to the caller's group, and in large pieces. Answers the file's bytes.
+ */
+WARDEN_EXPORT int64_t warden_reread_file(int fd);
 WARDEN_EXPORT int warden_umask(uint32_t mask);
 /* Copies only the data of `source` over the empty file `target`: shared extents where the file system can, else its data extents. */
 WARDEN_EXPORT int warden_copy_sparse(const char *source, const char *target);

@@ -83,7 +83,7 @@ export function coreChanges(options: CoreOptions): CoreChanges {
 }
 
 /** Without a configured root file system there is the embedded one. */
-function rootfsOf(configured: string | undefined): string {
+export function rootfsOf(configured: string | undefined): string {
   if (configured !== undefined) return configured;
   makeDefaultRootfs(DEFAULT_ROOTFS);
   return DEFAULT_ROOTFS;

@@ -18,7 +18,7 @@ import { checkHost } from './check-host.ts';
 import { bothPolicies, clientPolicy } from './client-policy.ts';
 import { type Configuration, isInsecure } from './config.ts';
 import { connectionLimit, readOpenFileLimit } from './connection-limit.ts';
-import { coreChanges, coreOptions } from './core-options.ts';
+import { coreChanges, coreOptions, rootfsOf } from './core-options.ts';
 import { claimDepot, makeDepot, spreadContainers } from './depot.ts';
 import { lockDepot } from './depot-lock.ts';
 import { readFailpoints } from './failpoints.ts';
@@ -28,6 +28,7 @@ import { writePidfile } from './pidfile.ts';
 import { checkPools } from './pools.ts';
 import { compareConfigurations, merged, type ReloadReport } from './reload.ts';
 import { type DriverSet, type GivenDrivers, selectDrivers } from './select-drivers.ts';
+import { keepShellInMemory } from './shell-memory.ts';
 import { unsafeSettings } from './unsafe-settings.ts';
 import { Watchers } from './watchers.ts';
 
@@ -159,6 +160,8 @@ export async function startDaemon(
     const at =
       clientSocket === undefined ? { path: settings.unix_domain_path } : { descriptor: clientSocket };
     logger.info('listening', { ...at, depot });
+    if (!isInsecure(configuration))
+      undo.push(keepShellInMemory(() => rootfsOf(current.server.container_rootfs_path), logger));
 
     let ended: Promise<void> | undefined;
     const end = (before?: () => Promise<void>): Promise<void> => {

@@ -2,11 +2,13 @@ import { execFileSync } from 'node:child_process';
 import {
   closeSync,
   existsSync,
+  mkdirSync,
   mkdtempSync,
   openSync,
   readFileSync,
   rmSync,
   statSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
   writeSync,
@@ -15,7 +17,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { closeDescriptor } from './descriptors.ts';
-import { allocateFile, copySparseFile, lockFile, spreadDirectories, syncDirectory, umask } from './files.ts';
+import {
+  allocateFile,
+  copySparseFile,
+  lockFile,
+  openInside,
+  rereadFile,
+  spreadDirectories,
+  syncDirectory,
+  umask,
+} from './files.ts';
 
 let directory: string;
 beforeEach(() => {
@@ -37,6 +48,29 @@ describe('spreadDirectories', () => {
     expect(() => spreadDirectories(join(directory, 'absent'))).toThrow(errno('ENOENT'));
     writeFileSync(join(directory, 'file'), '');
     expect(() => spreadDirectories(join(directory, 'file'))).toThrow(errno('ENOTDIR'));
+  });
+});
+
+describe('openInside and rereadFile', () => {
+  it('open a file by links that are the root’s, and read all of it', async () => {
+    mkdirSync(join(directory, 'usr/bin'), { recursive: true });
+    symlinkSync('/usr/bin', join(directory, 'bin'));
+    const content = Buffer.alloc(100_000, 'x');
+    writeFileSync(join(directory, 'usr/bin/program'), content);
+    const fd = openInside(directory, '/bin/program')!;
+    syncDirectory(directory);
+    expect(await rereadFile(fd)).toBe(content.length);
+    expect(readFileSync(fd)).toEqual(content);
+    closeDescriptor(fd);
+  });
+
+  it('find nothing outside, and no file that is none', async () => {
+    symlinkSync('/etc/passwd', join(directory, 'out'));
+    symlinkSync('loop', join(directory, 'loop'));
+    for (const name of ['out', '../../etc/passwd', 'loop', 'absent', 'absent/file'])
+      expect(openInside(directory, name)).toBeUndefined();
+    expect(() => openInside(directory, '/')).toThrow(errno('EINVAL'));
+    await expect(rereadFile(2 ** 30)).rejects.toThrow(errno('EBADF'));
   });
 });
 

@@ -1,5 +1,5 @@
-import { checkPath, checkUint32, checkUint64 } from './argument-checks.ts';
-import { native } from './load-library.ts';
+import { checkDescriptor, checkPath, checkUint32, checkUint64 } from './argument-checks.ts';
+import { callOnThread, native } from './load-library.ts';
 import { checked, errnoName, nativeFailure } from './native-failure.ts';
 
 /**
@@ -27,6 +27,25 @@ export function spreadDirectories(path: string): boolean {
   if (result < 0 && ['ENOTTY', 'EOPNOTSUPP', 'EINVAL', 'ENOSYS'].includes(errnoName(-result))) return false;
   checked(result, 'spread-directories', path);
   return true;
+}
+
+/**
+ * Opens a regular file for reading. `path` and all links on the way are resolved as in a process whose root is `root`, so that nothing outside is
+ * ever opened. Answers undefined when there is no such file. Errors: `NATIVE_FAILED` (`EINVAL`: it is no regular file).
+ */
+export function openInside(root: string, path: string): number | undefined {
+  const result = native().warden_open_inside(checkPath(root, 'root'), checkPath(path));
+  if (result >= 0) return result;
+  if (['ENOENT', 'ENOTDIR', 'ELOOP'].includes(errnoName(-result))) return undefined;
+  throw nativeFailure('open-inside', path, result);
+}
+
+/**
+ * Has the kernel forget what it holds of a file in memory, as far as nobody maps or has written it, and read it again on a thread: the memory then
+ * counts for this process, and is in large pieces. Answers the file's bytes. Errors: `NATIVE_FAILED`.
+ */
+export async function rereadFile(fd: number): Promise<number> {
+  return checked(await callOnThread('warden_reread_file', checkDescriptor(fd)), 'reread', `fd ${fd}`);
 }
 
 /** Sets the process's file mode mask and answers the one before. */

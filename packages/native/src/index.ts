@@ -38,6 +38,8 @@ export {
   allocateFile,
   copySparseFile,
   lockFile,
+  openInside,
+  rereadFile,
   spreadDirectories,
   syncDirectory,
   umask,

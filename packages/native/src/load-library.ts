@@ -26,6 +26,8 @@ export interface NativeLibrary {
   warden_lock_file(path: Bytes): number;
   warden_sync_directory(path: Bytes): number;
   warden_spread_directories(path: Bytes): number;
+  warden_open_inside(root: Bytes, path: Bytes): number;
+  warden_reread_file(fd: number): number;
   warden_umask(mask: number): number;
   warden_copy_sparse(source: Bytes, target: Bytes): number;
   warden_allocate_file(path: Bytes, size: bigint): number;
@@ -125,6 +127,8 @@ const SIGNATURES: Readonly<Record<keyof NativeLibrary, string>> = {
   warden_lock_file: 'i p',
   warden_sync_directory: 'i p',
   warden_spread_directories: 'i p',
+  warden_open_inside: 'i pp',
+  warden_reread_file: 'l i',
   warden_umask: 'i u',
   warden_copy_sparse: 'i pp',
   warden_allocate_file: 'i pU',
