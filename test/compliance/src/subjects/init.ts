@@ -1,4 +1,5 @@
 /** The init driver `wshd` on this host. */
+import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -7,13 +8,12 @@ import type { InitSubject, JobKind } from '@warden/driver-compliance';
 import { type Confinement, type InitSpec, silentLogger, UNCONFINED } from '@warden/interface';
 import { type WshdOptions, wshd } from '@warden/wshd';
 
-const ID = '0123456789a';
-
 /** One container on a small root. */
 export async function initSubject(
   options: WshdOptions = {},
   confinement: Confinement = UNCONFINED,
 ): Promise<InitSubject> {
+  const id = ownId();
   const directory = fs.mkdtempSync('/tmp/warden-kit-');
   const depot = path.join(directory, 'depot');
   fs.mkdirSync(depot);
@@ -24,11 +24,11 @@ export async function initSubject(
     restart: () => wshd(options)({ logger: silentLogger }),
     depot,
     spec: (broken = false): InitSpec => ({
-      id: ID,
-      directory: path.join(depot, ID),
+      id,
+      directory: path.join(depot, id),
       hostname: 'box',
-      config: [['id', ID]],
-      hookEnvironment: { id: ID },
+      config: [['id', id]],
+      hookEnvironment: { id },
       mounts: [
         {
           type: 'none',
@@ -46,8 +46,8 @@ export async function initSubject(
       confinement,
       nice: 0,
     }),
-    job: (id, kind) => ({
-      id,
+    job: (jobId, kind) => ({
+      id: jobId,
       argv: ['/bin/bash', '-c', script(kind)],
       user: 'vcap',
       stdin: kind.does === 'copy' ? kind.input : new Uint8Array(),
@@ -56,9 +56,14 @@ export async function initSubject(
       discardOutput: false,
       trackTree: false,
     }),
-    inventory: async () => [...processes(directory), ...mounts(directory)],
+    inventory: async () => [...processes(directory, id), ...mounts(directory)],
     close: async () => fs.rmSync(directory, { recursive: true, force: true }),
   };
+}
+
+/** No other's: whoever runs the same suite on this host at the same time has processes with titles of this kind, too. */
+function ownId(): string {
+  return Array.from(randomBytes(11), (byte) => (byte % 32).toString(32)).join('');
 }
 
 function script(kind: JobKind): string {
@@ -83,7 +88,7 @@ function mounts(directory: string): string[] {
 }
 
 /** Processes whose title or command line names the container or the directory. */
-function processes(directory: string): string[] {
+function processes(directory: string, id: string): string[] {
   return fs
     .readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name) && name !== String(process.pid))
@@ -94,5 +99,5 @@ function processes(directory: string): string[] {
         return ''; // it ended meanwhile
       }
     })
-    .filter((line) => line.includes(`wshd: ${ID}`) || line.includes(directory));
+    .filter((line) => line.includes(`wshd: ${id}`) || line.includes(directory));
 }
