@@ -204,3 +204,120 @@ int warden_remove_tree(const char *path, char *failed_name, uint32_t size) {
         result = failed(&removal, path);
     return result;
 }
+
+/* A directory into which so much was written once is as long for ever on ext4, and each look into it as slow. */
+#define LONGEST_KEPT 16384
+
+struct strip {
+    struct removal removal;
+    const struct warden_kept *kept;
+    uint32_t count;
+    dev_t device;
+    uint64_t met; /* bit n: the entry n of `kept` is as it has to be */
+};
+
+static int find_kept(const struct strip *strip, const char *path) {
+    for (uint32_t at = 0; at < strip->count; at++)
+        if (strcmp(strip->kept[at].path, path) == 0)
+            return (int)at;
+    return -1;
+}
+
+static int strip_below(struct strip *strip, int directory, const char *prefix);
+
+/* A directory that is none of ours, or not what it was, is removed as everything else: 0. Else 1, or the failure. */
+static int strip_directory(struct strip *strip, int parent, const char *name, int at) {
+    const struct warden_kept *kept = &strip->kept[at];
+    struct stat facts;
+    int directory = openat(parent, name, DIRECTORY);
+    if (directory < 0)
+        return errno == ENOTDIR || errno == ELOOP || errno == EACCES ? 0 : failed(&strip->removal, name);
+    if (fstat(directory, &facts) < 0 || facts.st_uid != geteuid() || (facts.st_mode & 07777) != kept->mode || facts.st_dev != strip->device ||
+        facts.st_size > LONGEST_KEPT) {
+        close(directory);
+        return 0;
+    }
+    int result = strip_below(strip, directory, kept->path);
+    if (result == 0)
+        strip->met |= UINT64_C(1) << at;
+    return result == 0 ? 1 : result;
+}
+
+static bool is_kept_file(const struct strip *strip, int parent, const char *name, int at) {
+    struct stat facts;
+    return fstatat(parent, name, &facts, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(facts.st_mode) && facts.st_dev == strip->device &&
+           facts.st_ino == strip->kept[at].inode;
+}
+
+/* 1: it stays; 0: it is to be removed. */
+static int keep_entry(struct strip *strip, int directory, const char *name, const char *prefix) {
+    char path[sizeof(strip->kept->path)];
+    int length = snprintf(path, sizeof(path), "%s%s%s", prefix, *prefix == '\0' ? "" : "/", name);
+    int at = length < 0 || (size_t)length >= sizeof(path) ? -1 : find_kept(strip, path);
+    if (at < 0)
+        return 0;
+    if ((strip->met & (UINT64_C(1) << at)) != 0) /* met before, when the list was read for the first time */
+        return 1;
+    if (strip->kept[at].inode == 0)
+        return strip_directory(strip, directory, name, at);
+    if (!is_kept_file(strip, directory, name, at))
+        return 0;
+    strip->met |= UINT64_C(1) << at;
+    return 1;
+}
+
+/* Closes the directory, and reads it as remove_below does. What lies too deep in it is moved to it. */
+static int strip_below(struct strip *strip, int directory, const char *prefix) {
+    DIR *list = fdopendir(directory);
+    int result = 0;
+    bool found = true;
+    if (list == NULL) {
+        result = failed(&strip->removal, ".");
+        close(directory);
+        return result;
+    }
+    while (result == 0 && found) {
+        found = false;
+        rewinddir(list);
+        for (struct dirent *entry; result == 0 && (errno = 0, entry = readdir(list)) != NULL;) {
+            if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+                continue;
+            int kept = keep_entry(strip, directory, entry->d_name, prefix);
+            if (kept < 0)
+                result = kept;
+            if (kept != 0)
+                continue;
+            found = true;
+            strip->removal.root = directory;
+            result = remove_entry(&strip->removal, directory, entry, 0);
+            if (result == -ENOENT)
+                result = 0;
+        }
+        if (result == 0 && errno != 0)
+            result = failed(&strip->removal, ".");
+    }
+    closedir(list);
+    return result;
+}
+
+int warden_strip_tree(const char *path, const struct warden_kept *kept, uint32_t count, const char *target, char *failed_name, uint32_t size) {
+    struct strip strip = {.removal = {.failed = failed_name, .size = size}, .kept = kept, .count = count};
+    struct stat facts;
+    *failed_name = '\0';
+    if (count > WARDEN_KEPT_MAX)
+        return -EINVAL;
+    int directory = openat(AT_FDCWD, path, DIRECTORY);
+    if (directory < 0)
+        return errno == ENOENT || errno == ENOTDIR || errno == ELOOP ? 0 : failed(&strip.removal, path);
+    if (fstat(directory, &facts) < 0 || facts.st_uid != geteuid() || facts.st_size > LONGEST_KEPT) {
+        close(directory);
+        return 0;
+    }
+    strip.device = facts.st_dev;
+    int result = strip_below(&strip, directory, "");
+    if (result < 0)
+        return result;
+    if (strip.met != (count == 64 ? UINT64_MAX : (UINT64_C(1) << count) - 1))
+        return 0;
+    return rename(path, target) == 0 ? 1 : failed(&strip.removal, path);
+}

@@ -58,6 +58,24 @@ WARDEN_EXPORT int warden_move_pieces(int pipe, int socket, const void *head, uin
 /* remove.c: removes the file or directory with all below; nothing there is success. On failure `failed_name` is the entry's name. Waits for the disk. */
 WARDEN_EXPORT int warden_remove_tree(const char *path, char *failed_name, uint32_t size);
 
+/*
+ * An entry below a directory that stays: one of the caller's user and the directory's device, with exactly this mode, or that inode. `path` names what
+ * it lies in first. A directory that is kept is as empty as its kept entries leave it.
+ */
+struct warden_kept {
+    uint64_t inode; /* 0: a directory */
+    uint32_t mode;
+    char path[116];
+};
+#define WARDEN_KEPT_MAX 64
+
+/*
+ * Removes all below `path` but what is kept, and then moves it to `target`. 1: that is where it lies, and all that is kept is there; 0: something of it is
+ * not as it has to be, and it lies where it was, with whatever is left. On failure as warden_remove_tree. Nobody else may change anything there meanwhile.
+ */
+WARDEN_EXPORT int warden_strip_tree(const char *path, const struct warden_kept *kept, uint32_t count, const char *target, char *failed_name,
+                                    uint32_t size);
+
 /* sockets.c: `type` is SOCK_STREAM or SOCK_SEQPACKET */
 WARDEN_EXPORT int warden_socketpair(int type, int32_t ends[2]);
 WARDEN_EXPORT int warden_connect_unix(const char *path, int type);

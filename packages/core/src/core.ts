@@ -44,6 +44,7 @@ export async function createCore(options: CoreOptions): Promise<Core> {
   await drivers.network.setup(hostSpec(options));
   await recoverContainers(engine);
   engine.leftovers.sweep();
+  spareDirectories(engine);
   engine.warm.fill();
   return {
     get containerCount() {
@@ -103,6 +104,17 @@ export function makeEngine(options: CoreOptions): Engine {
     ),
   };
   return engine;
+}
+
+/** Where init and file system can begin with another container's directories. */
+function spareDirectories({ drivers, options, leftovers, logger }: Engine): void {
+  const skeleton = drivers.init.reusable?.();
+  if (skeleton === undefined || options.stripTree === undefined) return;
+  try {
+    leftovers.spare(options.stripTree([...skeleton, ...(drivers.filesystem.reusable ?? [])]));
+  } catch (error) {
+    logger.warn('nothing-spared', { error });
+  }
 }
 
 /** One may start another, as a grace time that ends meanwhile. */

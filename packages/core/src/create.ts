@@ -79,7 +79,7 @@ export async function makeContainer(
     if (isIntact) fs.rmSync(container.directory, { recursive: true, force: true });
     else engine.logger.error('undo-failed', { handle: record.handle, directory: container.directory });
   });
-  fs.mkdirSync(container.directory, { mode: 0o755 });
+  if (!engine.leftovers.take(container.directory)) fs.mkdirSync(container.directory, { mode: 0o755 });
   await failpoints.pass('create.directory');
   saveIntent(engine, container); // from here on a killed daemon leaves enough to undo everything
   await failpoints.pass('create.record');

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { type ContainerId, type ContainerInfo, WardenError } from '@warden/interface';
 import type { ManagedContainer } from './container.ts';
 import { endCopies } from './copy.ts';
-import { type Engine, networkSpecOf, poolUsage, publish, returnToPools, trySave } from './engine.ts';
+import { type Engine, networkSpecOf, poolUsage, publish, returnToPools, saveDestruction } from './engine.ts';
 import { endFileTasks } from './files.ts';
 import { killInit } from './frozen.ts';
 import { containerInfo } from './info.ts';
@@ -24,10 +24,11 @@ export const KILL_TIMEOUT_MS = 5_000;
 
 async function destroy(engine: Engine, container: ManagedContainer): Promise<void> {
   clearTimeout(container.graceTimer);
-  container.obituary ??= await lastInfo(engine, container);
-  // the intent: what this daemon does not finish, the next one does. A full disk must not keep a container
+  // where no job is, nobody waits for it
+  if (container.jobs.size > 0) container.obituary ??= await lastInfo(engine, container);
+  // the intent: what this daemon does not finish, the next one does
   container.record.isDestroying = true;
-  trySave(engine, container);
+  saveDestruction(engine, container);
   await engine.failpoints.pass('destroy.record');
   await stopContainer(engine, container, { kill: false }).catch((error: unknown) => {
     engine.logger.warn('stop-before-destroy-failed', { handle: container.handle, error });

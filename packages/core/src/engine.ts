@@ -7,7 +7,13 @@ import type { CoreFailpoints } from './failpoint-names.ts';
 import type { Leftovers } from './leftovers.ts';
 import type { CoreDrivers, CoreOptions } from './options.ts';
 import type { Pools } from './pools.ts';
-import { type ContainerRecord, type WriteOptions, writeIntent, writeRecord } from './record.ts';
+import {
+  type ContainerRecord,
+  type WriteOptions,
+  writeIntent,
+  writeLastRecord,
+  writeRecord,
+} from './record.ts';
 import type { Totals } from './statistics.ts';
 import type { WarmPool } from './warm-pool.ts';
 
@@ -107,6 +113,20 @@ export function saveRecord(engine: Engine, container: ManagedContainer): void {
       writeRecord(directory, record, writeOptions(engine));
   } finally {
     closeIntent(container); // the record is one that somebody may rely on
+  }
+}
+
+/** Writes that the container is about to be taken apart. A failure is logged: a full disk must not keep a container. */
+export function saveDestruction(engine: Engine, container: ManagedContainer): void {
+  clearTimeout(container.saveTimer);
+  container.saveTimer = undefined;
+  const { directory, record, handle } = container;
+  try {
+    writeLastRecord(directory, record, writeOptions(engine));
+  } catch (error) {
+    engine.logger.error('record-failed', { handle, error });
+  } finally {
+    closeIntent(container);
   }
 }
 

@@ -3,7 +3,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { type Logger, NO_FAILPOINTS, silentLogger } from '@warden/interface';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { Leftovers, type LeftoversOptions, REMOVED_DIRECTORY } from './leftovers.ts';
+import { Leftovers, type LeftoversOptions, REMOVED_DIRECTORY, SPARE_DIRECTORY } from './leftovers.ts';
 
 const LONG = 10_000;
 let depot: string;
@@ -141,5 +141,52 @@ describe('what a destroyed container leaves', () => {
     leftovers.begin(leftovers.moveAside(container('1'))!);
     await leftovers.close(20);
     expect(aside()).toHaveLength(1);
+  });
+});
+
+describe('what the next container begins with', () => {
+  const spares = (): string[] => fs.readdirSync(path.join(depot, SPARE_DIRECTORY));
+  const strip = async (directory: string, target: string): Promise<boolean> => {
+    fs.rmSync(path.join(directory, 'tmp/rootfs'), { recursive: true });
+    fs.renameSync(directory, target);
+    return true;
+  };
+  const settled = async (leftovers: Leftovers): Promise<void> => {
+    for (const id of Array.from({ length: 10 }, (_, at) => String(at)))
+      leftovers.begin(leftovers.moveAside(container(id)));
+    await vi.waitFor(() => expect(aside()).toEqual([]));
+  };
+
+  it('is what some of the others have left, each once', async () => {
+    const leftovers = make();
+    leftovers.spare(strip);
+    expect(leftovers.take(path.join(depot, 'first'))).toBe(false);
+    await settled(leftovers);
+    expect(spares()).toHaveLength(8);
+    for (let i = 0; i < 8; i++) expect(leftovers.take(path.join(depot, `next-${i}`))).toBe(true);
+    expect(leftovers.take(path.join(depot, 'last'))).toBe(false);
+    expect([spares(), fs.readdirSync(path.join(depot, 'next-0'))]).toEqual([[], ['tmp']]);
+    await leftovers.close(LONG);
+  });
+
+  it('is nothing where what is left is not like the others', async () => {
+    const leftovers = make();
+    leftovers.spare(async () => false);
+    await settled(leftovers);
+    expect([spares(), leftovers.take(path.join(depot, 'next'))]).toEqual([[], false]);
+    await leftovers.close(LONG);
+  });
+
+  it('goes with its daemon, and what was left by one that was killed with the next', async () => {
+    const killed = make();
+    killed.spare(strip);
+    await settled(killed);
+    const next = make();
+    expect(next.list()).toHaveLength(8);
+    next.sweep();
+    next.spare(strip);
+    await vi.waitFor(() => expect(next.list().every((one) => one.includes(SPARE_DIRECTORY))).toBe(true));
+    await next.close(LONG);
+    expect([aside(), spares()]).toEqual([[], []]);
   });
 });

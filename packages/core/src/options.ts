@@ -11,10 +11,12 @@ import type {
   Onlooker,
   QuotaDriver,
   ResourceLimits,
+  ReusableEntry,
   WardenHost,
 } from '@warden/interface';
 
 import type { Syslog } from './job-log.ts';
+import type { StripTree } from './leftovers.ts';
 import type { CoreStatistics } from './statistics.ts';
 
 /** One driver per role, probed and chosen. */
@@ -102,6 +104,11 @@ export interface CoreOptions {
   readonly durable: boolean;
   /** Removes a directory with everything below, whatever a container has made of it. Default: as `fs.rm`, recursively. */
   readonly removeTree?: (directory: string) => Promise<void>;
+  /**
+   * Prepares for removing all but `kept` of directories, whatever a container has made of them, and moving what is left. Absent: each container's directory is
+   * made from nothing.
+   */
+  readonly stripTree?: (kept: readonly ReusableEntry[]) => StripTree;
   /** For tests. Default: what `WARDEN_FAILPOINT` says, with the names of the engine only. */
   readonly failpoints?: Failpoints;
 }

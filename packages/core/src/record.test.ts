@@ -10,6 +10,7 @@ import {
   RECORD_FILE,
   serializeRecord,
   writeIntent,
+  writeLastRecord,
   writeRecord,
 } from './record.ts';
 
@@ -228,5 +229,43 @@ describe('the intent of a container', () => {
     vi.spyOn(fs, 'writeSync').mockReturnValue(10 as never);
     expect(() => intent.overwrite({ ...born, state: 'active' }, NO_FAILPOINTS)).toThrow('10 of');
     intent.close();
+  });
+});
+
+describe('the last record of a container', () => {
+  const options = { durable: false, failpoints: NO_FAILPOINTS };
+  const LAST: ContainerRecord = { ...FULL, isDestroying: true };
+  const file = (): string => path.join(directory, RECORD_FILE);
+  const read = (): ContainerRecord => parseRecord(fs.readFileSync(file(), 'utf8'));
+  const isSameFile = (record: ContainerRecord, last: ContainerRecord, settings = options): boolean => {
+    writeRecord(directory, record, options);
+    const { ino } = fs.statSync(file());
+    const kept = fs.openSync(file(), 'r'); // its number is nobody else's meanwhile
+    writeLastRecord(directory, last, settings);
+    fs.closeSync(kept);
+    expect(read()).toEqual(last);
+    return fs.statSync(file()).ino === ino;
+  };
+
+  it('takes the place of the one before, also of a longer one', () => {
+    expect(isSameFile(FULL, LAST)).toBe(true);
+    expect(isSameFile({ ...FULL, handle: 'x'.repeat(500) }, LAST)).toBe(true);
+  });
+
+  it('is another file where it would be more than one write, or is to be on the disk', () => {
+    const long = { handle: 'x'.repeat(5_000) };
+    expect(isSameFile({ ...FULL, ...long }, LAST)).toBe(false);
+    expect(isSameFile(FULL, { ...LAST, ...long })).toBe(false);
+    expect(isSameFile(FULL, LAST, { ...options, durable: true })).toBe(false);
+  });
+
+  it('is written where there is none, and where only a part was', () => {
+    writeLastRecord(directory, LAST, options);
+    expect(read()).toEqual(LAST);
+    const write = fs.writeSync;
+    vi.spyOn(fs, 'writeSync').mockImplementationOnce(((descriptor: number, data: Buffer) =>
+      write(descriptor, data, 0, 10, 0)) as never);
+    writeLastRecord(directory, { ...LAST, uid: 1 }, options);
+    expect(read().uid).toBe(1);
   });
 });

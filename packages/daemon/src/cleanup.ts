@@ -34,7 +34,7 @@ Exit status: 0 done, 1 something could not be removed, 2 wrong words, or a daemo
 ${CONFIGURATION_USAGE}`;
 
 /** What the daemon and its drivers make in the depot beside containers. */
-const OWN_NAMES = /^(\.backend|\.removed|\.skeleton|\.quota-template-[A-Za-z0-9]{6})$/;
+const OWN_NAMES = /^(\.backend|\.removed|\.skeleton|\.spare|\.quota-template-[A-Za-z0-9]{6})$/;
 
 /** Runs the words behind `wardend cleanup`; answers the exit status. */
 export async function cleanupCommand(words: readonly string[]): Promise<number> {

@@ -1,7 +1,7 @@
 /** Translates the configuration's keys into what core wants: units, defaults taken from the host, absent values. */
 import type { CoreChanges, CoreOptions } from '@warden/core';
 import { type Logger, RESOURCE_NAMES, type ResourceLimits } from '@warden/interface';
-import { removeTree } from '@warden/native';
+import { KeptEntries, removeTree, stripTree } from '@warden/native';
 import { type Configuration, isInsecure } from './config.ts';
 import { UNLIMITED_VALUE } from './config-schema.ts';
 import { makeDefaultRootfs } from './default-rootfs.ts';
@@ -56,6 +56,10 @@ export function coreOptions(
     lang: process.env.LANG || 'en_US.UTF-8',
     durable: own.durable,
     removeTree,
+    stripTree: (kept) => {
+      const entries = new KeptEntries(kept);
+      return (directory, target) => stripTree(directory, entries, target);
+    },
   };
 }
 

@@ -119,6 +119,9 @@ class OverlayfsDriver implements FilesystemDriver {
     ];
   }
 
+  /** The layers themselves are never another container's: what it has done to their roots would stay. */
+  readonly reusable = [{ path: 'tmp', mode: 0o755 }];
+
   writableLayer(spec: RootfsSpec): string {
     return path.join(spec.directory, UPPER);
   }

@@ -13,7 +13,7 @@
  * The container sees the base's paths, owners and modes; writes never reach the base; deletions are visible only
  * inside; what the container wrote is found on the host below `<directory>/tmp/rootfs`.
  */
-import type { ContainerId, DriverState, ProbeResult } from './driver.ts';
+import type { ContainerId, DriverState, ProbeResult, ReusableEntry } from './driver.ts';
 
 /**
  * One mount to perform, in the terms of fstab(5) and mount(2).
@@ -80,6 +80,9 @@ export interface FilesystemDriver {
    * any number of times, also after a restart.
    */
   mounts(spec: RootfsSpec, state: DriverState): readonly Mount[];
+
+  /** What `prepare` finds in the directory of a container that was made from another's, by path in it, each behind what it lies in; optional. */
+  readonly reusable?: readonly ReusableEntry[];
 
   /** Absolute path of the writable layer. There for drivers that stack layers. Pure. */
   writableLayer?(spec: RootfsSpec, state: DriverState): string;

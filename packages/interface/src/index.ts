@@ -15,7 +15,14 @@ export type {
   Watch,
 } from './cgroup.ts';
 export type { CopySpec, RunningCopy } from './copy.ts';
-export type { ContainerId, DriverComponents, DriverFactory, DriverState, ProbeResult } from './driver.ts';
+export type {
+  ContainerId,
+  DriverComponents,
+  DriverFactory,
+  DriverState,
+  ProbeResult,
+  ReusableEntry,
+} from './driver.ts';
 export { isContainerId } from './driver.ts';
 export type { ErrorCode, ErrorFields, WardenErrorOptions } from './errors.ts';
 export { ERROR_CODES, isWardenError, toWardenError, WardenError } from './errors.ts';

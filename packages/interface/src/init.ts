@@ -11,7 +11,7 @@
  */
 import type { ProcessReserve } from './cgroup.ts';
 import type { CopySpec, RunningCopy } from './copy.ts';
-import type { ContainerId } from './driver.ts';
+import type { ContainerId, ReusableEntry } from './driver.ts';
 import type { DirectoryEntry, FileChange } from './files.ts';
 import type { Mount } from './filesystem.ts';
 import type { InsideNetwork } from './network.ts';
@@ -359,9 +359,11 @@ export interface InitDriver {
   begin?(spec: InitSpec): () => Promise<void>;
   /**
    * Makes the container's directory from the skeleton (`bin etc jobs lib mnt run tmp`; without isolation `bin jobs pids root run tmp`) and writes `etc/config`, the mount plan and init's configuration.
-   * The directory itself may exist and be empty but for core's records. Idempotent.
+   * The directory itself may exist and be empty but for core's records, or hold all of `reusable` besides. Idempotent.
    */
   prepare(spec: InitSpec): Promise<void>;
+  /** After `setup`: what of the skeleton the next container can have from one that was destroyed, by path in its directory, each behind what it lies in; optional. */
+  reusable?(): readonly ReusableEntry[];
   /** Starts the launcher. On failure nothing of it lives. Errors as `proceed`. */
   launch(spec: InitSpec): Promise<LaunchedInit>;
   /**

@@ -63,10 +63,17 @@ export {
   NETLINK_SOCK_DIAG,
   NetlinkSocket,
 } from './netlink-socket.ts';
-export { openPidfd, raiseOpenFileLimit, reapChild, signalPidfd, waitForExit } from './process.ts';
+export {
+  openPidfd,
+  raiseOpenFileLimit,
+  reapChild,
+  reapIfChild,
+  signalPidfd,
+  waitForExit,
+} from './process.ts';
 export type { QuotaLimits, QuotaRecord } from './quota.ts';
 export { quotaGet, quotaSet, setProjectId } from './quota.ts';
-export { removeTree } from './remove-tree.ts';
+export { KeptEntries, removeTree, stripTree } from './remove-tree.ts';
 export type { ConnectFailure, ReceivedMessage } from './sockets.ts';
 export {
   connectUnix,

@@ -32,6 +32,14 @@ export interface NativeLibrary {
   warden_copy_sparse(source: Bytes, target: Bytes): number;
   warden_allocate_file(path: Bytes, size: bigint): number;
   warden_remove_tree(path: Bytes, failedName: Bytes, size: number): number;
+  warden_strip_tree(
+    path: Bytes,
+    kept: Bytes,
+    count: number,
+    target: Bytes,
+    failedName: Bytes,
+    size: number,
+  ): number;
   warden_move_pieces(
     pipe: number,
     socket: number,
@@ -133,6 +141,7 @@ const SIGNATURES: Readonly<Record<keyof NativeLibrary, string>> = {
   warden_copy_sparse: 'i pp',
   warden_allocate_file: 'i pU',
   warden_remove_tree: 'i ppu',
+  warden_strip_tree: 'i ppuppu',
   warden_move_pieces: 'i iipuupuup',
   warden_socketpair: 'i ip',
   warden_connect_unix: 'i pi',

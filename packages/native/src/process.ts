@@ -31,6 +31,11 @@ export function reapChild(pid: number): { exitCode: number } | { signal: number 
   return result[1] === 0 ? { exitCode: result[0]! } : { signal: result[1]! };
 }
 
+/** Reaps a process that may be somebody else's child, which is no failure, and no error with its stack. */
+export function reapIfChild(pid: number): void {
+  native().warden_reap(checkPid(pid), new Int32Array(2));
+}
+
 /** Waits until the process has ended, reaped or not. Answers false after `timeoutMs`. Leaves `pidfd` open. */
 export async function waitForExit(pidfd: number, timeoutMs: number): Promise<boolean> {
   if (typeof timeoutMs !== 'number' || !(timeoutMs >= 0 && timeoutMs <= MAX_TIMER_MS)) {

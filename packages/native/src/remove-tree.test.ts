@@ -3,7 +3,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { removeTree } from './remove-tree.ts';
+import { KeptEntries, removeTree, stripTree } from './remove-tree.ts';
 
 const isRoot = process.getuid?.() === 0;
 let scratch: string;
@@ -158,4 +158,94 @@ describe('removing a tree', () => {
     expect(fs.existsSync(root)).toBe(false);
     expect(turns).toBeGreaterThan(0);
   });
+});
+
+describe('stripping a tree', () => {
+  const target = (): string => path.join(scratch, 'stripped');
+  const inode = (name: string): bigint => fs.statSync(path.join(root, name), { bigint: true }).ino;
+  const below = (directory: string): string[] =>
+    (fs.readdirSync(directory, { recursive: true }) as string[]).sort();
+  let kept: KeptEntries;
+
+  beforeEach(() => {
+    for (const [name, mode] of [
+      ['bin', 0o755],
+      ['run', 0o700],
+      ['tmp', 0o755],
+    ] as const)
+      fs.mkdirSync(path.join(root, name), mode);
+    fs.writeFileSync(path.join(root, 'bin/program'), '');
+    kept = new KeptEntries([
+      { path: 'bin', mode: 0o755 },
+      { path: 'bin/program', inode: inode('bin/program') },
+      { path: 'run', mode: 0o700 },
+      { path: 'tmp', mode: 0o755 },
+    ]);
+  });
+
+  it('leaves what is kept and nothing else, under another name', async () => {
+    fs.mkdirSync(path.join(root, 'tmp/rootfs/bin'), { recursive: true });
+    fs.mkdirSync(path.join(root, `tmp/${'d/'.repeat(60)}`), { recursive: true });
+    for (const name of ['record', 'bin/other', 'run/socket', 'tmp/rootfs/bin/program', 'tmp/rootfs/run'])
+      fs.writeFileSync(path.join(root, name), '');
+    fs.symlinkSync('/etc', path.join(root, 'etc'));
+    expect(await stripTree(root, kept, target())).toBe(true);
+    expect(fs.readdirSync(scratch)).toEqual(['stripped']);
+    expect(below(target())).toEqual(['bin', 'bin/program', 'run', 'tmp']);
+  });
+
+  it.each<[string, () => void]>([
+    [
+      'another file in the place',
+      () => replace('bin/program', () => fs.writeFileSync(path.join(root, 'bin/program'), '')),
+    ],
+    [
+      'a link to the file',
+      () =>
+        replace('bin/program', () =>
+          fs.symlinkSync(path.join(scratch, 'kept'), path.join(root, 'bin/program')),
+        ),
+    ],
+    ['another mode', () => fs.chmodSync(path.join(root, 'run'), 0o755)],
+    ['a link to a directory', () => replace('tmp', () => fs.symlinkSync('run', path.join(root, 'tmp')))],
+    ['nothing in the place', () => fs.rmdirSync(path.join(root, 'run'))],
+    [
+      'a directory that was long once',
+      () => {
+        for (let i = 0; i < 400; i++)
+          fs.writeFileSync(path.join(root, `run/${String(i).padStart(200, '0')}`), '');
+      },
+    ],
+  ])('takes no tree with %s', async (_, spoil) => {
+    spoil();
+    expect(await stripTree(root, kept, target())).toBe(false);
+    expect(fs.existsSync(target())).toBe(false);
+    await removeTree(root);
+    expect(fs.existsSync(root)).toBe(false);
+  });
+
+  it.runIf(isRoot)("takes no tree with somebody else's directory", async () => {
+    fs.chownSync(path.join(root, 'tmp'), 65_534, 65_534);
+    expect(await stripTree(root, kept, target())).toBe(false);
+  });
+
+  it('takes nothing where there is nothing, and tells when it cannot be moved', async () => {
+    expect(await stripTree(path.join(scratch, 'absent'), kept, target())).toBe(false);
+    await expect(stripTree(root, kept, path.join(scratch, 'absent/target'))).rejects.toMatchObject({
+      code: 'ENOENT',
+    });
+    expect(below(root)).toEqual(['bin', 'bin/program', 'run', 'tmp']);
+  });
+
+  it('refuses what C has no room for', () => {
+    expect(() => new KeptEntries([{ path: 'd'.repeat(116), mode: 0o755 }])).toThrow(TypeError);
+    expect(
+      () => new KeptEntries(Array.from({ length: 65 }, (_, at) => ({ path: String(at), mode: 0o755 }))),
+    ).toThrow(TypeError);
+  });
+
+  function replace(name: string, make: () => void): void {
+    fs.renameSync(path.join(root, name), path.join(scratch, 'kept'));
+    make();
+  }
 });

@@ -3,6 +3,7 @@
  * in one call, because there are thousands of them.
  */
 import { setTimeout as delay } from 'node:timers/promises';
+import { encodeBytes, type ReusableEntry } from '@warden/interface';
 import { checkPath } from './argument-checks.ts';
 import { callOnThread } from './load-library.ts';
 import { errnoName } from './native-failure.ts';
@@ -25,16 +26,65 @@ let running = 0;
 export async function removeTree(root: string): Promise<void> {
   const path = checkPath(root);
   const failedName = Buffer.alloc(LONGEST_NAME);
+  await removing(root, failedName, () => callOnThread('warden_remove_tree', path, failedName, LONGEST_NAME));
+}
+
+/** `struct warden_kept` of native/lib/warden_native.h. */
+const KEPT_BYTES = 128;
+const KEPT_PATH = 12;
+const MOST_KEPT = 64;
+
+/** Entries for {@link stripTree}, checked and as C takes them. A directory comes before what is in it. */
+export class KeptEntries {
+  /** How many. */
+  readonly count: number;
+  /** One `struct warden_kept` for each. */
+  readonly bytes: Buffer;
+
+  /** Errors: `TypeError` for too many, and for a path that is too long. */
+  constructor(entries: readonly ReusableEntry[]) {
+    if (entries.length > MOST_KEPT) throw new TypeError(`more than ${MOST_KEPT} entries to keep`);
+    this.count = entries.length;
+    this.bytes = Buffer.alloc(KEPT_BYTES * entries.length);
+    entries.forEach((entry, at) => {
+      const path = encodeBytes(entry.path);
+      if (path.length >= KEPT_BYTES - KEPT_PATH || path.includes(0))
+        throw new TypeError(`${entry.path} cannot be kept`);
+      const struct = this.bytes.subarray(at * KEPT_BYTES, (at + 1) * KEPT_BYTES);
+      if ('inode' in entry) new BigUint64Array(struct.buffer, struct.byteOffset, 1)[0] = entry.inode;
+      else new Uint32Array(struct.buffer, struct.byteOffset + 8, 1)[0] = entry.mode;
+      struct.set(path, KEPT_PATH);
+    });
+  }
+}
+
+/**
+ * Removes everything below `root` but `kept`, and moves what is left to `target`, whose parent is there. False when anything that is kept is not as it has to
+ * be: then `root` is where it was, with whatever is left. Errors and conditions: as {@link removeTree}.
+ */
+export async function stripTree(root: string, kept: KeptEntries, target: string): Promise<boolean> {
+  const path = checkPath(root);
+  const failedName = Buffer.alloc(LONGEST_NAME);
+  const { bytes, count } = kept;
+  const result = await removing(root, failedName, () =>
+    callOnThread('warden_strip_tree', path, bytes, count, checkPath(target), failedName, LONGEST_NAME),
+  );
+  return result === 1;
+}
+
+/** Runs `remove` when there is room for it, and again when descriptors were missing. */
+async function removing(root: string, failedName: Buffer, remove: () => Promise<number>): Promise<number> {
   if (running >= AT_ONCE) await new Promise<void>((resolve) => waiting.push(resolve));
   else running += 1;
   try {
     let result = 0;
     for (const wait of [...WAITS_MS, undefined]) {
-      result = await callOnThread('warden_remove_tree', path, failedName, LONGEST_NAME);
+      result = await remove();
       if (wait === undefined || result >= 0 || !NO_DESCRIPTOR.has(errnoName(-result))) break;
       await delay(wait);
     }
     if (result < 0) throw removalFailure(root, failedName, errnoName(-result));
+    return result;
   } finally {
     // its place goes to the next one
     const next = waiting.shift();

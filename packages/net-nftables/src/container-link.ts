@@ -68,11 +68,12 @@ export function* pairCreation(spec: NetworkSpec, settings: LinkSettings, pid?: n
   try {
     [received] = yield create;
   } catch (error) {
-    const stale = isKernelError(error, 'EEXIST') ? yield* linkSearch(host.name) : undefined;
+    if (!isKernelError(error, 'EEXIST')) throw error;
+    const stale = yield* linkSearch(host.name); // none: its namespace has ended meanwhile
     // A crash may have come before the alias; a link with another alias belongs to somebody.
-    if (stale === undefined) throw error;
-    if (stale.alias !== '' && stale.alias !== settings.alias) throw foreignLink(stale, error);
-    yield* linkRemoval(stale);
+    if (stale !== undefined && stale.alias !== '' && stale.alias !== settings.alias)
+      throw foreignLink(stale, error);
+    if (stale !== undefined) yield* linkRemoval(stale);
     [received] = yield create;
   }
   if (received === undefined) throw new TypeError('the kernel did not list the new link');
@@ -121,19 +122,20 @@ function addressing(spec: NetworkSpec, link: Link): [address: MessageBody, neigh
 /**
  * Cuts a link at once: without the address that the next user of the subnet will need, and down. The address first: its routes go with it one by
  * one, while a link that goes down with routes makes the kernel look through those of all links. The link itself goes with the namespace of its
- * far end.
+ * far end. Answers whether it was there.
  */
-export function* linkDisconnection(spec: NetworkSpec, link: Link): RouteSteps<void> {
+export function* linkDisconnection(spec: NetworkSpec, link: Link): RouteSteps<boolean> {
   const address = removeAddress(link.index, addressBytes(parseAddress(spec.hostIp)), spec.prefixLength);
   const down = takeDown(link.index);
   try {
     yield [address, down];
   } catch (error) {
-    if (isKernelError(error, 'ENODEV')) return;
+    if (isKernelError(error, 'ENODEV')) return false;
     if (!isKernelError(error, 'EADDRNOTAVAIL')) throw error;
     // Of two refusals only the first is told.
     yield [down];
   }
+  return true;
 }
 
 /** Deletes a link and waits for it, about 30 ms. Idempotent. */

@@ -69,7 +69,7 @@ import type { Link } from './rtnetlink.ts';
 import { routeLoopback } from './rtnetlink.ts';
 import type { DenialTelling, InboundPolicy, Surroundings } from './ruleset.ts';
 import { replacePublished, STATIC_CHAINS, skeleton } from './ruleset.ts';
-import { enableForwarding, hasIpv6, switchOffIpv6 } from './sysctl.ts';
+import { enableForwarding, hasIpv6, mayBeLink, switchOffIpv6 } from './sysctl.ts';
 import { Together } from './together.ts';
 import { withdrawnEgress, withdrawnInbound } from './withdrawn-connections.ts';
 
@@ -146,6 +146,8 @@ class NftablesNetwork implements NetworkDriver {
   readonly #failpoints: Failpoints;
   readonly #links: LinkSettings;
   /** Released links that have not gone yet. */
+  /** Of living containers, as far as this driver has made them. */
+  readonly #made = new Map<ContainerId, Link>();
   readonly #pendingLinks = new Map<ContainerId, { readonly index: number; readonly timer: NodeJS.Timeout }>();
   /** Listed once for all that are restored behind a setup, each until something is done to it. One that has gone since is found out by its number. */
   #atSetup: Seen = { links: new Map(), shapers: new Set(), addresses: new Set() };
@@ -389,6 +391,7 @@ class NftablesNetwork implements NetworkDriver {
     const equipped = this.#patient().carryOut(linkEquipment(spec, this.#links, link));
     // Beside it, and before the far end is up, with which the kernel would give the near one its routes.
     await Promise.all([equipped, this.#closeToIpv6(link)]);
+    this.#made.set(spec.id, link);
   }
 
   /**
@@ -546,12 +549,11 @@ class NftablesNetwork implements NetworkDriver {
     this.#atSetup.links.delete(spec.id);
     this.#begun.delete(spec.id);
     try {
-      const link = await this.#patient().carryOut(linkSearch(name));
       const shaper = this.#mayHaveShaper(spec)
         ? await this.#patient().carryOut(linkSearch(shaperName(spec.id)))
         : undefined;
       // Before the rules go: without them nothing would stop what still runs inside.
-      if (link !== undefined) await this.#patient().carryOut(linkDisconnection(spec, link));
+      const link = await this.#disconnect(spec, name);
       this.#failpoints.passSync('nftables.disconnect');
       // from here on a set-up puts nothing in force for it again
       if (link !== undefined) this.#awaitEnd(spec.id, link);
@@ -564,6 +566,16 @@ class NftablesNetwork implements NetworkDriver {
     } catch (cause) {
       throw failure('release', name, cause);
     }
+  }
+
+  /** Answers the link that is there. A search is another wait for the lock around all links: the one that was made here is tried first. */
+  async #disconnect(spec: NetworkSpec, name: string): Promise<Link | undefined> {
+    const made = this.#made.get(spec.id);
+    this.#made.delete(spec.id);
+    if (made !== undefined && (await this.#patient().carryOut(linkDisconnection(spec, made)))) return made;
+    const link = await this.#patient().carryOut(linkSearch(name));
+    if (link !== undefined) await this.#patient().carryOut(linkDisconnection(spec, link));
+    return link;
   }
 
   /** Of a link that this driver has made or restored it is known. */
@@ -891,7 +903,7 @@ class NftablesNetwork implements NetworkDriver {
     // The number tells the released link from a new one of the same id.
     const isPending = (): boolean => this.#pendingLinks.get(id)?.index === index;
     try {
-      const link = await this.#patient().carryOut(linkSearch(name));
+      const link = mayBeLink(name) ? await this.#patient().carryOut(linkSearch(name)) : undefined;
       if (link?.index === index && isPending()) await this.#patient().carryOut(linkRemoval(link));
     } catch (error) {
       if (isPending()) this.#log.warn('link-remains', { id, error });

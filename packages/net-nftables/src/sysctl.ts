@@ -4,6 +4,7 @@ import { promisify } from 'node:util';
 import { WardenError } from '@warden/interface';
 
 const FORWARDING = '/proc/sys/net/ipv4/ip_forward';
+const IPV4 = '/proc/sys/net/ipv4';
 const IPV6 = '/proc/sys/net/ipv6';
 
 /**
@@ -31,6 +32,14 @@ export function hasIpv6(): boolean {
 }
 
 const writeOnThread = promisify(write);
+
+/**
+ * Whether a link of this name is in the namespace of this process, by the settings that each link has. Without the kernel's lock around all links, for which any
+ * other question waits. True where the settings cannot be looked at.
+ */
+export function mayBeLink(name: string): boolean {
+  return existsSync(`${IPV4}/conf/${name}`) || !existsSync(`${IPV4}/conf/lo`);
+}
 
 /**
  * Switches IPv6 off on a link; nothing happens where there is no such link, or no IPv6 on it. On a thread: the kernel waits for its lock around all

@@ -34,9 +34,9 @@ beforeEach(() => {
     onEvent: (message: MessageReader) => {
       if (message.type === MESSAGE.EXIT) jobs.exited(message);
     },
-    onClosed: (error) => {
-      closedWith = error;
-      jobs.lost(error, true);
+    onClosed: (reason) => {
+      closedWith = reason();
+      jobs.lost(reason, true);
     },
   });
 });

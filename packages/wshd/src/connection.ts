@@ -21,8 +21,8 @@ const writer = new MessageWriter();
 export interface ConnectionListener {
   /** A message with sequence 0. The descriptors belong to the listener, unless it throws, which ends the connection. */
   onEvent(message: MessageReader, fds: readonly number[]): void;
-  /** Once, whoever ended it. No answer or event comes afterwards. Must not throw. */
-  onClosed(error: WardenError): void;
+  /** Once, whoever ended it. No answer or event comes afterwards. Must not throw. `reason` makes the error, which mostly nobody wants: its stack is what costs. */
+  onClosed(reason: () => WardenError): void;
 }
 
 /** Runs in the turn in which the answer is read, so that an event right behind it finds what it made. Owns the descriptors unless it throws. */
@@ -120,15 +120,17 @@ export class Connection {
   }
 
   /** Idempotent. Whatever waits fails with `UNAVAILABLE`. */
-  close(error: WardenError = unavailable('close')): void {
+  close(reason: () => WardenError = () => unavailable('close')): void {
     if (!this.#open) return;
+    let made: WardenError | undefined;
+    const error = (): WardenError => (made ??= reason());
     this.#open = false;
     this.#watch.close();
     closeDescriptor(this.#fd);
     for (const { fds } of this.#outgoing.splice(0)) fds.forEach(closeDescriptor);
     for (const { operation, timer, fail } of this.#pending.values()) {
       clearTimeout(timer);
-      fail(error.fields.isSilent === true ? error : unavailable(operation, error));
+      fail(error().fields.isSilent === true ? error() : unavailable(operation, error()));
     }
     this.#pending.clear();
     this.#listener.onClosed(error);
@@ -142,7 +144,7 @@ export class Connection {
       }
       // the answer may have lain there for long, while this process stood still
       this.#guard(() => this.#receive());
-      if (this.#pending.has(sequence)) this.close(silent(operation, this.#answerWithinMs));
+      if (this.#pending.has(sequence)) this.close(() => silent(operation, this.#answerWithinMs));
     }, this.#answerWithinMs);
     return timer.unref();
   }
@@ -177,7 +179,7 @@ export class Connection {
       const received = receiveMessage(this.#fd, receiveBuffer);
       if (received === undefined) return;
       if (received.length === 0 && received.fds.length === 0) {
-        this.close(unavailable('receive'));
+        this.close(() => unavailable('receive'));
         return;
       }
       this.#dispatch(receiveBuffer.subarray(0, received.length), received.fds);
@@ -205,7 +207,7 @@ export class Connection {
     try {
       step();
     } catch (cause) {
-      this.close(unavailable('exchange', cause));
+      this.close(() => unavailable('exchange', cause));
     }
   }
 }

@@ -2,8 +2,15 @@
  * A container's directory before its first start. All calls are synchronous: some thirty on a file system's cache, on ext4 a
  * millisecond together (most of it the seven directories), and each would cost more as a trip to a worker thread.
  */
-import { existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
-import { encodeBytes, type Failpoints, type InitSpec, NO_FAILPOINTS, WardenError } from '@warden/interface';
+import { existsSync, mkdirSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import {
+  encodeBytes,
+  type Failpoints,
+  type InitSpec,
+  NO_FAILPOINTS,
+  type ReusableEntry,
+  WardenError,
+} from '@warden/interface';
 import { renderMountPlan } from './mount-plan.ts';
 import { linkSkeleton, type StagedFile } from './skeleton.ts';
 import { HOSTS_SOURCE, type HookSettings, RESOLV_CONF_SOURCE, renderWshdConf } from './wshd-conf.ts';
@@ -33,19 +40,36 @@ export function prepareDirectory(
     [RESOLV_CONF_SOURCE, spec.resolvConf],
   ];
   try {
-    // mostly there, from whoever keeps the record and from the driver of the file system: a look is cheaper than an error with its stack
-    if (!existsSync(spec.directory)) makeDirectory(spec.directory, 0o755);
-    for (const [name, mode] of DIRECTORIES) {
-      const directory = `${spec.directory}/${name}`;
-      if (name !== 'tmp' || !existsSync(directory)) makeDirectory(directory, mode);
-    }
-    linkSkeleton(spec.directory, skeleton);
+    const last = skeleton.at(-1);
+    // made last: one that was another container's has all of it
+    if (last === undefined || !existsSync(`${spec.directory}/${last.target}`)) makeSkeleton(spec, skeleton);
     for (const [path, content] of files) writeFileSync(`${spec.directory}/${path}`, encodeBytes(content));
     failpoints.passSync('init.directory'); // `etc/config` is what tells that it is complete
     replaceFile(`${spec.directory}/etc/config`, renderConfig(spec.config));
   } catch (error) {
     throw fileFailure(error);
   }
+}
+
+function makeSkeleton({ directory }: InitSpec, skeleton: readonly StagedFile[]): void {
+  // mostly there, from whoever keeps the record and from the driver of the file system: a look is cheaper than an error with its stack
+  if (!existsSync(directory)) makeDirectory(directory, 0o755);
+  for (const [name, mode] of DIRECTORIES) {
+    const path = `${directory}/${name}`;
+    if (name !== 'tmp' || !existsSync(path)) makeDirectory(path, mode);
+  }
+  linkSkeleton(directory, skeleton);
+}
+
+/** All that {@link prepareDirectory} makes before it writes. `tmp` is the file-system driver's. */
+export function reusableSkeleton(skeleton: readonly StagedFile[]): readonly ReusableEntry[] {
+  return [
+    ...DIRECTORIES.filter(([name]) => name !== 'tmp').map(([path, mode]) => ({ path, mode })),
+    ...skeleton.map(({ source, target }) => ({
+      path: target,
+      inode: statSync(source, { bigint: true }).ino,
+    })),
+  ];
 }
 
 /**

@@ -13,10 +13,11 @@ import {
   type Logger,
   NO_FAILPOINTS,
   type ProbeResult,
+  type ReusableEntry,
   UNCONFINED,
 } from '@warden/interface';
 import { closeDescriptor, openReadOnly } from '@warden/native';
-import { prepareDirectory } from './container-directory.ts';
+import { prepareDirectory, reusableSkeleton } from './container-directory.ts';
 import { startCopy } from './copy.ts';
 import { CopyProgram } from './copy-program.ts';
 import { openFiles } from './files.ts';
@@ -136,6 +137,11 @@ class WshdDriver implements InitDriver {
   async prepare(spec: InitSpec): Promise<void> {
     if (this.#skeleton === undefined) throw new TypeError('setup must be called before prepare');
     prepareDirectory(spec, this.#skeleton, { hooks: this.#hooks, failpoints: this.#failpoints });
+  }
+
+  reusable(): readonly ReusableEntry[] {
+    if (this.#skeleton === undefined) throw new TypeError('setup must be called before reusable');
+    return reusableSkeleton(this.#skeleton);
   }
 
   launch(spec: InitSpec): Promise<LaunchedInit> {

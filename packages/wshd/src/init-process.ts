@@ -1,6 +1,6 @@
 /** Init as a process of the host, held by a pidfd so that no signal can reach another process that got its number. */
 import { WardenError } from '@warden/interface';
-import { closeDescriptor, openPidfd, reapChild, signalPidfd, waitForExit } from '@warden/native';
+import { closeDescriptor, openPidfd, reapIfChild, signalPidfd, waitForExit } from '@warden/native';
 import { unavailable } from './connection.ts';
 
 /** What ends an init and everything in its container, in order. */
@@ -67,9 +67,5 @@ export class InitProcess {
 
 /** Its launcher is long gone; if the daemon is the machine's first process or a subreaper, the orphan has become the daemon's child. */
 function reapAdopted(pid: number): void {
-  try {
-    reapChild(pid);
-  } catch {
-    // ECHILD, the usual case: somebody else's child, somebody else's duty
-  }
+  reapIfChild(pid); // mostly somebody else's child, somebody else's duty
 }

@@ -105,7 +105,7 @@ class ConnectedInit implements Init {
     });
     this.#connection = new Connection(fd, {
       onEvent: (message, fds) => this.#event(message, fds),
-      onClosed: (error) => this.#lost(error),
+      onClosed: (reason) => this.#lost(reason),
     });
   }
 
@@ -264,13 +264,13 @@ class ConnectedInit implements Init {
   disconnect(): void {
     this.#sendForgotten(); // the next daemon is not to be told of them
     this.#disconnecting = true;
-    this.#connection.close(unavailable('disconnect'));
+    this.#connection.close(() => unavailable('disconnect'));
     this.#process.release();
   }
 
   async kill(timeoutMs: number = KILL_TIMEOUT_MS): Promise<void> {
     await this.#process.kill(timeoutMs);
-    this.#connection.close(unavailable('kill'));
+    this.#connection.close(() => unavailable('kill'));
   }
 
   #event(message: MessageReader, fds: readonly number[]): void {
@@ -287,9 +287,9 @@ class ConnectedInit implements Init {
     fds.forEach(closeDescriptor); // none of these events has any
   }
 
-  #lost(error: WardenError): void {
-    this.#jobs.lost(error, !this.#disconnecting);
-    this.#onHelloFailed?.(error);
+  #lost(reason: () => WardenError): void {
+    this.#jobs.lost(reason, !this.#disconnecting);
+    this.#onHelloFailed?.(reason());
     this.#resolveClosed();
   }
 }

@@ -127,7 +127,7 @@ export class JobTable {
    * The connection is gone. `reading`: what is in the pipes now is still delivered, because init is dead and nobody else will; otherwise
    * init reads them from now on, and a second reader would steal from its rings.
    */
-  lost(error: WardenError, reading: boolean): void {
+  lost(reason: () => WardenError, reading: boolean): void {
     for (const { ends } of this.#handedOver.values()) {
       for (const fd of [ends.input, ends.stdout, ends.stderr]) if (fd !== undefined) closeDescriptor(fd);
     }
@@ -138,7 +138,7 @@ export class JobTable {
         else source.close();
       }
       entry.input?.close();
-      entry.reject(error);
+      entry.reject(reason());
     }
     this.#entries.clear();
   }

@@ -53,7 +53,8 @@ export class Launcher {
   #waiting:
     | { readonly resolve: (report: Milestone) => void; readonly reject: (error: unknown) => void }
     | undefined;
-  #failure: unknown;
+  /** Makes the error, which mostly nobody wants: each launcher ends some time. */
+  #failure: (() => unknown) | undefined;
   #ending: Promise<void> | undefined;
 
   /** Starts one. Errors: `NATIVE_FAILED` as exec(2) and pipe calls give it; nothing is running then. */
@@ -97,7 +98,7 @@ export class Launcher {
     const report = await new Promise<Milestone>((resolve, reject) => {
       const next = this.#arrived.shift();
       if (next !== undefined) resolve(next);
-      else if (this.#failure !== undefined) reject(this.#failure);
+      else if (this.#failure !== undefined) reject(this.#failure());
       else this.#waiting = { resolve, reject };
     });
     if (report.kind !== kind) {
@@ -119,7 +120,7 @@ export class Launcher {
   }
 
   #say(word: string): void {
-    if (this.#ending !== undefined) throw this.#failure;
+    if (this.#ending !== undefined) throw this.#failure?.();
     try {
       sendMessage(this.#sync, Buffer.from(word));
     } catch (error) {
@@ -139,10 +140,7 @@ export class Launcher {
   async #end(): Promise<void> {
     this.#watch.close();
     closeDescriptor(this.#sync);
-    this.#fail(
-      this.#failure ??
-        new WardenError('ABORTED', 'the launch was aborted', { fields: { operation: 'launch' } }),
-    );
+    this.#fail(aborted);
     if (!(await waitForExit(this.#pidfd, EXIT_GRACE_MS))) {
       this.#logger.warn('launcher-kill', { pid: this.#pid });
       signalPidfd(this.#pidfd, SIGKILL);
@@ -159,12 +157,16 @@ export class Launcher {
         const received = receiveMessage(this.#sync, packet);
         if (received === undefined) return;
         received.fds.forEach(closeDescriptor);
-        if (received.length === 0) throw silentEnd();
+        if (received.length === 0) {
+          this.#watch.close();
+          this.#fail(silentEnd);
+          return;
+        }
         this.#take(parseLaunchReport(decodeBytes(packet.subarray(0, received.length))));
       }
     } catch (error) {
       this.#watch.close();
-      this.#fail(error);
+      this.#fail(() => error);
     }
   }
 
@@ -180,9 +182,10 @@ export class Launcher {
     else waiting.resolve(report);
   }
 
-  #fail(error: unknown): void {
-    this.#failure ??= error;
-    this.#waiting?.reject(this.#failure);
+  /** The first reason stays. */
+  #fail(reason: () => unknown): void {
+    this.#failure ??= reason;
+    this.#waiting?.reject(this.#failure());
     this.#waiting = undefined;
   }
 }
@@ -193,6 +196,10 @@ function killChild(pid: number): void {
   const timer = setInterval(() => {
     if (reapChild(pid) !== undefined) clearInterval(timer);
   }, 5);
+}
+
+function aborted(): WardenError {
+  return new WardenError('ABORTED', 'the launch was aborted', { fields: { operation: 'launch' } });
 }
 
 function silentEnd(): WardenError {

@@ -18,61 +18,66 @@ export const DEFAULT_HOOK_SETTINGS: HookSettings = { timeout: 30, shell: undefin
 
 /** Renders the whole file. */
 export function renderWshdConf(spec: InitSpec, hooks: HookSettings = DEFAULT_HOOK_SETTINGS): string {
-  const lines: (readonly (string | number)[])[] = [
-    ['hostname', spec.hostname],
-    ['nice', spec.nice],
-    ...spec.cgroupJoinFiles.map((path) => ['cgroup', path]),
-    ...(spec.processReserve === undefined
-      ? []
-      : [['reserve', spec.processReserve.outside, spec.processReserve.inside]]),
-    ...networkLines(spec),
-    ['user', spec.user.name, spec.user.uid, spec.user.gid, spec.user.home, spec.user.shell],
-    ['file', '/etc/hosts', '0644', HOSTS_SOURCE],
-    ['file', '/etc/resolv.conf', '0644', RESOLV_CONF_SOURCE],
-    ...confinementLines(spec.confinement),
-    ['hook_timeout', hooks.timeout],
-    ...(hooks.shell === undefined ? [] : [['hook_shell', hooks.shell]]),
-  ];
-  return lines.map((fields) => `${fields.map((field) => escapeField(String(field))).join(' ')}\n`).join('');
+  const { processReserve, user } = spec;
+  let text = line('hostname', spec.hostname) + line('nice', spec.nice);
+  for (const path of spec.cgroupJoinFiles) text += line('cgroup', path);
+  if (processReserve !== undefined) text += line('reserve', processReserve.outside, processReserve.inside);
+  text += networkLines(spec);
+  text += line('user', user.name, user.uid, user.gid, user.home, user.shell);
+  text += line('file', '/etc/hosts', '0644', HOSTS_SOURCE);
+  text += line('file', '/etc/resolv.conf', '0644', RESOLV_CONF_SOURCE);
+  text += confinementLines(spec.confinement);
+  text += line('hook_timeout', hooks.timeout);
+  if (hooks.shell !== undefined) text += line('hook_shell', hooks.shell);
+  return text;
 }
 
-function confinementLines(confinement: InitSpec['confinement']): (readonly (string | number)[])[] {
-  const { idMap, capabilities, noNewPrivileges, seccomp, coreDumps, fuse, maskedPaths, readonlyPaths } =
-    confinement;
-  return [
-    ...idMap.map(({ inside, outside, count }) => ['idmap', inside, outside, count]),
-    ['capabilities', capabilities.toString(16)],
-    ['no_new_privs', Number(noNewPrivileges)],
-    ['seccomp', Number(seccomp)],
-    ['core_dumps', Number(coreDumps)],
-    ...ceilingLines(confinement.ceilings),
-    ...(fuse ? [['device', 'fuse', 'c', 10, 229, '0666']] : []),
-    ...maskedPaths.map((path) => ['mask', path]),
-    ...readonlyPaths.map((path) => ['readonly', path]),
-  ];
+function line(...fields: readonly (string | number)[]): string {
+  return `${fields.map((field) => escapeField(String(field))).join(' ')}\n`;
 }
 
-function ceilingLines({
-  terminals,
-  sharedMemory,
-  devices,
-}: InitSpec['confinement']['ceilings']): (readonly (string | number)[])[] {
+function confinementLines(confinement: InitSpec['confinement']): string {
+  const { idMap, capabilities, noNewPrivileges, seccomp, coreDumps, fuse } = confinement;
+  let text = '';
+  for (const { inside, outside, count } of idMap) text += line('idmap', inside, outside, count);
+  text += line('capabilities', capabilities.toString(16));
+  text += line('no_new_privs', Number(noNewPrivileges));
+  text += line('seccomp', Number(seccomp));
+  text += line('core_dumps', Number(coreDumps));
+  text += ceilingLines(confinement.ceilings);
+  if (fuse) text += line('device', 'fuse', 'c', 10, 229, '0666');
+  return text + pathLines(confinement);
+}
+
+type CoveredPaths = Pick<InitSpec['confinement'], 'maskedPaths' | 'readonlyPaths'>;
+
+/** Those of the last container, which are those of the next one: two thirds of the file. */
+let covered: (CoveredPaths & { readonly text: string }) | undefined;
+
+function pathLines({ maskedPaths, readonlyPaths }: CoveredPaths): string {
+  if (covered?.maskedPaths !== maskedPaths || covered.readonlyPaths !== readonlyPaths) {
+    let text = '';
+    for (const path of maskedPaths) text += line('mask', path);
+    for (const path of readonlyPaths) text += line('readonly', path);
+    covered = { maskedPaths, readonlyPaths, text };
+  }
+  return covered.text;
+}
+
+function ceilingLines({ terminals, sharedMemory, devices }: InitSpec['confinement']['ceilings']): string {
   const kib = (bytes: number): number => Math.ceil(bytes / 1_024);
-  return [
-    ...(terminals === undefined ? [] : [['terminals', terminals]]),
-    ...(sharedMemory === undefined ? [] : [['shm_kib', kib(sharedMemory)]]),
-    ...(devices === undefined ? [] : [['dev_kib', kib(devices)]]),
-  ];
+  let text = '';
+  if (terminals !== undefined) text += line('terminals', terminals);
+  if (sharedMemory !== undefined) text += line('shm_kib', kib(sharedMemory));
+  if (devices !== undefined) text += line('dev_kib', kib(devices));
+  return text;
 }
 
-function networkLines({ network }: InitSpec): (readonly (string | number)[])[] {
-  if (network === undefined || network.interface === '') return [];
-  const lines: (readonly (string | number)[])[] = [
-    ['interface', network.interface],
-    ['address', `${network.address}/${network.prefixLength}`],
-    ['gateway', network.gateway],
-  ];
-  if (network.gatewayMac !== '') lines.push(['gateway_mac', network.gatewayMac]);
-  lines.push(['mtu', network.mtu]);
-  return lines;
+function networkLines({ network }: InitSpec): string {
+  if (network === undefined || network.interface === '') return '';
+  let text = line('interface', network.interface);
+  text += line('address', `${network.address}/${network.prefixLength}`);
+  text += line('gateway', network.gateway);
+  if (network.gatewayMac !== '') text += line('gateway_mac', network.gatewayMac);
+  return text + line('mtu', network.mtu);
 }
