@@ -7,6 +7,7 @@ import { endCopies } from './copy.ts';
 import { type Engine, networkSpecOf, poolUsage, publish, returnToPools, saveDestruction } from './engine.ts';
 import { endFileTasks } from './files.ts';
 import { killInit } from './frozen.ts';
+import { closeStatistics } from './held-statistics.ts';
 import { containerInfo } from './info.ts';
 import { stopContainer } from './stop.ts';
 
@@ -54,6 +55,7 @@ async function tearDown(engine: Engine, container: ManagedContainer): Promise<vo
   const { record } = container;
   const { failpoints } = engine;
   container.outOfMemoryWatch?.close();
+  closeStatistics(container);
   await Promise.all([endCopies(container), endFileTasks(container)]);
   await failpoints.pass('destroy.copies');
   await killInit(engine, container, container.init);

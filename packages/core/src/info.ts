@@ -1,18 +1,16 @@
 /** Info: facts about a container at one moment (spec behaviour.md 5, Info). */
-import { type ContainerInfo, type EndedJob, MAX_ENDED_JOBS, type OpenStatistics } from '@warden/interface';
+import { type ContainerInfo, type EndedJob, MAX_ENDED_JOBS } from '@warden/interface';
 import { ifSupported, type ManagedContainer, unknownHandle } from './container.ts';
 import { type Engine, networkSpecOf } from './engine.ts';
+import { openedStatistics } from './held-statistics.ts';
 import type { ManagedJob } from './job.ts';
 import { isPlain } from './plain.ts';
 
-/** Facts with all statistics the drivers have; `open` are those that somebody has opened. Errors: the failure texts of the drivers. */
-export async function containerInfo(
-  engine: Engine,
-  container: ManagedContainer,
-  open?: OpenStatistics,
-): Promise<ContainerInfo> {
+/** Facts with all statistics the drivers have. Errors: the failure texts of the drivers. */
+export async function containerInfo(engine: Engine, container: ManagedContainer): Promise<ContainerInfo> {
   if (isPlain(engine)) return basicInfo(container);
   const { drivers, lacking } = engine;
+  const open = openedStatistics(container);
   const { drivers: states } = container.record;
   const [memoryStat, cpuStat, bandwidthStat, diskStat, pressureStat] = await Promise.all([
     open?.memoryStat() ?? ifSupported(container, 'memory', () => drivers.cgroup.memoryStat(states.cgroup)),
@@ -85,14 +83,10 @@ export function basicInfo(container: ManagedContainer): ContainerInfo {
 }
 
 /** The info that goes with a job's end: a result must not be lost because a statistic cannot be read. */
-export async function infoAtEnd(
-  engine: Engine,
-  container: ManagedContainer,
-  open?: OpenStatistics,
-): Promise<ContainerInfo> {
+export async function infoAtEnd(engine: Engine, container: ManagedContainer): Promise<ContainerInfo> {
   if (container.obituary) return container.obituary;
   try {
-    return await containerInfo(engine, container, open);
+    return await containerInfo(engine, container);
   } catch (error) {
     engine.logger.warn('info-failed', { handle: container.handle, error });
     return container.obituary ?? basicInfo(container);

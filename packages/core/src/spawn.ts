@@ -4,7 +4,6 @@ import {
   type InitJob,
   type JobEnd,
   type JobResult,
-  type OpenStatistics,
   type OutputChunk,
   type OutputPipes,
   type OutputRelay,
@@ -131,12 +130,12 @@ export async function linkJob(
 ): Promise<JobResult> {
   const job = findJob(container, id);
   const leave = job.attend();
-  const statistics = job.hasEnded ? undefined : holdStatistics(engine, container);
+  const release = job.hasEnded ? undefined : holdStatistics(engine, container);
   try {
     await engine.failpoints.pass('link.wait');
     const outcome = await unlessAborted(job.ended, signal, container, id);
     await engine.failpoints.pass('link.end');
-    const info = await unlessAborted(endInfo(engine, container, statistics?.open), signal, container, id);
+    const info = await unlessAborted(endInfo(engine, container), signal, container, id);
     await engine.failpoints.pass('link.info');
     const { exitStatus, verdict } = await withDiskLimit(engine, container, outcome, info);
     removeJob(engine, container, job);
@@ -149,7 +148,7 @@ export async function linkJob(
     };
   } finally {
     leave();
-    statistics?.release();
+    release?.();
   }
 }
 
@@ -207,17 +206,13 @@ export async function lendPipes(container: ManagedContainer, id: number): Promis
 }
 
 /** Whoever asks why a job died finds the reason among the events: the kernel's notification of a kill may still be on its way. */
-function endInfo(
-  engine: Engine,
-  container: ManagedContainer,
-  open?: OpenStatistics,
-): Promise<JobEnd['info']> {
+function endInfo(engine: Engine, container: ManagedContainer): Promise<JobEnd['info']> {
   try {
     container.outOfMemoryWatch?.check();
   } catch (error) {
     engine.logger.warn('out-of-memory-check-failed', { handle: container.handle, error });
   }
-  return infoAtEnd(engine, container, open);
+  return infoAtEnd(engine, container);
 }
 
 function removeJob(engine: Engine, container: ManagedContainer, job: ManagedJob): void {
