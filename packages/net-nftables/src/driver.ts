@@ -568,10 +568,11 @@ class NftablesNetwork implements NetworkDriver {
     }
   }
 
-  /** Answers the link that is there. A search is another wait for the lock around all links: the one that was made here is tried first. */
+  /** Answers the link that is there. Mostly its namespace has ended already; and a search is another wait for the lock around all links. */
   async #disconnect(spec: NetworkSpec, name: string): Promise<Link | undefined> {
     const made = this.#made.get(spec.id);
     this.#made.delete(spec.id);
+    if (!mayBeLink(name)) return undefined;
     if (made !== undefined && (await this.#patient().carryOut(linkDisconnection(spec, made)))) return made;
     const link = await this.#patient().carryOut(linkSearch(name));
     if (link !== undefined) await this.#patient().carryOut(linkDisconnection(spec, link));
