@@ -9,6 +9,7 @@ import {
   makeEventFd,
   makePipe,
   makeSealedMemfd,
+  makeSealedMemfdOnThread,
   moveToFile,
   readDescriptor,
   setNonBlocking,
@@ -109,6 +110,21 @@ describe('descriptors', () => {
     );
     const empty = own(makeSealedMemfd('empty', new Uint8Array(0)));
     expect(readDescriptor(empty, buffer)).toBe(0);
+  });
+
+  it('makes a sealed file on a thread', async () => {
+    const content = Buffer.alloc(8 * 1024 * 1024, 'content');
+    const making = makeSealedMemfdOnThread('large', content);
+    const fd = own(await making);
+    const read = readFileSync(`/proc/self/fd/${fd}`);
+    expect(read.equals(content)).toBe(true);
+    expect(() => writeDescriptor(fd, Buffer.of(1))).toThrow(
+      expect.objectContaining({ fields: expect.objectContaining({ errno: 'EPERM' }) }),
+    );
+    await expect(makeSealedMemfdOnThread('a\0b', Buffer.of(1))).rejects.toThrow(TypeError);
+    await expect(makeSealedMemfdOnThread('n'.repeat(250), Buffer.of(1))).rejects.toThrow(
+      expect.objectContaining({ fields: expect.objectContaining({ errno: 'EINVAL' }) }),
+    );
   });
 
   it('treats wrong use as TypeError', () => {

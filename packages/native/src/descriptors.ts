@@ -1,6 +1,6 @@
 import type { PieceFrame } from '@warden/interface';
 import { checkBytes, checkDescriptor, checkString, checkUint32 } from './argument-checks.ts';
-import { native } from './load-library.ts';
+import { callOnThread, native } from './load-library.ts';
 import { checked, errnoName, nativeFailure } from './native-failure.ts';
 
 /** Closes `fd`. A number that is not open is a `TypeError`: closing it twice may close somebody else's descriptor. */
@@ -118,4 +118,15 @@ export function makeSealedMemfd(name: string, content: Uint8Array): number {
   const nameBytes = checkString(name, 'name');
   checkBytes(content, 'content');
   return checked(native().warden_sealed_memfd(nameBytes, content, content.byteLength), 'memfd', name);
+}
+
+/** The same on a thread: the kernel has to find memory for all of it first. `content` must stay as it is until then. */
+export async function makeSealedMemfdOnThread(name: string, content: Uint8Array): Promise<number> {
+  const nameBytes = checkString(name, 'name');
+  checkBytes(content, 'content');
+  return checked(
+    await callOnThread('warden_sealed_memfd', nameBytes, content, content.byteLength),
+    'memfd',
+    name,
+  );
 }

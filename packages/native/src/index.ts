@@ -25,6 +25,7 @@ export {
   makeEventFd,
   makePipe,
   makeSealedMemfd,
+  makeSealedMemfdOnThread,
   movePieces,
   moveToFile,
   type PieceProgress,

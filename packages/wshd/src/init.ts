@@ -11,7 +11,13 @@ import {
   type TerminalSize,
   WardenError,
 } from '@warden/interface';
-import { closeDescriptor, connectUnix, makeSealedMemfd, peerCredentials } from '@warden/native';
+import {
+  closeDescriptor,
+  connectUnix,
+  makeSealedMemfd,
+  makeSealedMemfdOnThread,
+  peerCredentials,
+} from '@warden/native';
 import { Connection, unavailable } from './connection.ts';
 import { type EndSignals, InitProcess } from './init-process.ts';
 import { JobTable } from './job-table.ts';
@@ -33,6 +39,8 @@ const HELLO_TIMEOUT_MS = 15_000;
 const KILL_TIMEOUT_MS = 10_000;
 /** So long init may keep what it could forget: a message of its own would wake it up, and its answer this process, once more for each job. */
 const FORGET_WITHIN_MS = 20;
+/** To copy more takes longer than to ask a thread for it, and much longer where the kernel must find the memory first. */
+const COPY_AT_ONCE_BYTES = 256 * 1024;
 
 /** How containers of one kind differ for the daemon. */
 export interface ContainerKind {
@@ -150,7 +158,7 @@ class ConnectedInit implements Init {
   async spawn(spec: JobSpec): Promise<InitJob> {
     const inline =
       spec.stdin.length <= STDIN_INLINE_MAX || spec.openInput === true || spec.terminal !== undefined;
-    const fds = inline ? [] : [makeSealedMemfd('stdin', spec.stdin)];
+    const fds = inline ? [] : [await inputFile(spec.stdin)];
     if (this.#toForget.includes(spec.id)) this.#sendForgotten(); // as long as init knows it, it is taken
     const spawned = this.#connection.request(
       'spawn',
@@ -292,4 +300,11 @@ class ConnectedInit implements Init {
     this.#onHelloFailed?.(reason());
     this.#resolveClosed();
   }
+}
+
+/** A job's standard input as a file that nobody can change. A script of many megabytes keeps nobody else waiting. */
+function inputFile(content: Uint8Array): number | Promise<number> {
+  return content.length <= COPY_AT_ONCE_BYTES
+    ? makeSealedMemfd('stdin', content)
+    : makeSealedMemfdOnThread('stdin', content);
 }

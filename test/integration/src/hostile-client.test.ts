@@ -11,7 +11,7 @@ const HERE = import.meta.dirname;
 const DIRECTORY = fs.mkdtempSync('/tmp/warden-loop-');
 const WATCH_FILE = path.join(DIRECTORY, 'watch.json');
 afterAll(() => fs.rmSync(DIRECTORY, { recursive: true, force: true }));
-/** Of processor time in one round of the event loop. */
+/** Of processor time in one round of the event loop, two left out. */
 const BUSY_MS = 50;
 /** What a loaded machine of two processors makes of 100 ms. */
 const ANSWER_MS = 2_000;
