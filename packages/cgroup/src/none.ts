@@ -27,7 +27,7 @@ export function noCgroups(): DriverFactory<CgroupDriver> {
     probe: async () => ({ ok: true }),
     setup: async () => {},
     plan: () => ({}),
-    create: async () => {},
+    create: async () => undefined,
     joinFiles: () => [],
     setCpuShares: () => refuse('set cpu shares'),
     cpuShares: async () => DEFAULT_SHARES,

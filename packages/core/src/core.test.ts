@@ -3,7 +3,9 @@ import fs from 'node:fs';
 import path from 'node:path';
 import type { Program } from '@warden/driver-compliance';
 import {
+  type CgroupDriver,
   type Container,
+  type DriverState,
   type NetOutSpec,
   type NetworkDriver,
   silentLogger,
@@ -13,7 +15,7 @@ import {
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { EMPTY, NETWORK, TestHost } from '../test/host.ts';
 import { CREATE_FAILPOINTS } from './failpoint-names.ts';
-import { type Core, setAside } from './index.ts';
+import { type Core, type CoreOptions, setAside } from './index.ts';
 import { JobOutput } from './job-output.ts';
 
 /** Deadlines for a machine that is busy with something else. */
@@ -477,6 +479,67 @@ describe('stop and destroy (spec behaviour.md 5)', () => {
     const box = await core.openSession().create();
     await box.destroy();
     expect(host.inventory()).toEqual({ ...EMPTY, depot: ['.removed'] }); // the groups are gone altogether, too
+  });
+
+  it('records what is known of the groups once they are made, and hands that back, also the next one', async () => {
+    const given: [string, DriverState][] = [];
+    const drivers = (): CoreOptions['drivers'] => {
+      const base = host.drivers();
+      const cgroup: CgroupDriver = {
+        ...base.cgroup,
+        create: async (spec, state) => {
+          await base.cgroup.create(spec, state);
+          return { ...state, spent: '1 2' };
+        },
+        memoryStat: (state) => {
+          given.push(['stat', state]);
+          return base.cgroup.memoryStat(state);
+        },
+        release: (state) => {
+          given.push(['release', state]);
+          return base.cgroup.release(state);
+        },
+      };
+      return { ...base, cgroup };
+    };
+    await core.close();
+    core = await host.start({ drivers: drivers() });
+    const box = await core.openSession().create({ handle: 'box' });
+    await box.info();
+    const state = {
+      path: `/core/instance-${path.basename((await box.info()).containerPath!)}`,
+      spent: '1 2',
+    };
+    expect(given.splice(0)).toEqual([
+      ['stat', state],
+      ['stat', state],
+    ]);
+    await core.close();
+    core = await host.start({ drivers: drivers() });
+    const again = core.openSession().container('box');
+    await again.info();
+    await again.destroy();
+    expect(given).toContainEqual(['stat', state]);
+    expect(given.at(-1)).toEqual(['release', state]);
+    expect(host.inventory()).toEqual(EMPTY);
+  });
+
+  it('closes the groups’ driver when nothing of the containers is left to be removed, and ends all the same when that fails', async () => {
+    await core.close();
+    const warn = vi.fn();
+    const drivers = host.drivers();
+    const close = vi.fn(async () => {
+      throw new WardenError('NATIVE_FAILED', 'Failed to delete it');
+    });
+    core = await host.start({
+      drivers: { ...drivers, cgroup: { ...drivers.cgroup, close } },
+      logger: { ...silentLogger, warn },
+    });
+    await (await core.openSession().create()).destroy();
+    expect(close).not.toHaveBeenCalled();
+    await core.close();
+    expect(close).toHaveBeenCalledOnce();
+    expect(warn).toHaveBeenCalledWith('spare-groups-left', { error: expect.any(WardenError) });
   });
 
   it('destroys once for all who ask, and again after a failure', async () => {

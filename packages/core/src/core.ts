@@ -62,6 +62,9 @@ export async function createCore(options: CoreOptions): Promise<Core> {
       letGo(engine);
       await engine.warm.close();
       await engine.leftovers.close(LEFTOVERS_MS);
+      await drivers.cgroup.close?.().catch((error: unknown) => {
+        engine.logger.warn('spare-groups-left', { error });
+      });
       await engine.failpoints.pass('drain.release');
     },
   };

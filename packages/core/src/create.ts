@@ -98,7 +98,8 @@ export async function makeContainer(
   if (giveUp !== undefined) undo.push(giveUp);
 
   undo.push(() => drivers.cgroup.release(record.drivers.cgroup));
-  await drivers.cgroup.create(cgroupSpecOf(engine, record.id), record.drivers.cgroup);
+  const cgroup = await drivers.cgroup.create(cgroupSpecOf(engine, record.id), record.drivers.cgroup);
+  if (cgroup !== undefined) record.drivers = { ...record.drivers, cgroup };
   await failpoints.pass('create.cgroup');
   await nextTurn();
 

@@ -61,7 +61,8 @@ export interface ContainerRecord {
   /** What it was made from; `rootfs` is its uppermost layer then. */
   readonly image?: ImageBase | undefined;
   graceTime: number | undefined;
-  readonly drivers: DriverStates;
+  /** The groups' may say more once they are made. */
+  drivers: DriverStates;
   /** When it got its handle, in relation to others: a prepared container is older than its place among them. 0: by its id. */
   order: number;
   /** What its confinement lacked when it was made, in words. */

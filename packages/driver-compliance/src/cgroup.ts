@@ -1,6 +1,6 @@
 /** Compliance of a cgroup driver (spec drivers.md 2). */
 import assert from 'node:assert/strict';
-import type { CgroupDriver, CgroupSpec, ProcessCount, WardenError } from '@warden/interface';
+import type { CgroupDriver, CgroupSpec, DriverState, ProcessCount, WardenError } from '@warden/interface';
 import {
   assertHarmless,
   assertHonestProbe,
@@ -41,6 +41,9 @@ const SPEC: CgroupSpec = Object.freeze({ id: '0123456789a', allowAllDevices: fal
 const OTHER: CgroupSpec = Object.freeze({ ...SPEC, id: 'bbbbbbbbbbb' });
 const UNLIMITED = 9_223_372_036_854_771_712n;
 const MIB = 1n << 20n;
+/** Of a group that somebody had before: what the kernel has not added up yet, and what the file system has not written yet. */
+const FEW_EVENTS = 2_000n;
+const FEW_BYTES = 64n * 4_096n;
 
 /** Declares the tests. `make` answers a fresh subject, before `setup`; tests share nothing. */
 export function cgroupCompliance(
@@ -179,6 +182,54 @@ export function cgroupCompliance(
       if (driver.supports.memory) assert.equal(await driver.memoryLimit(state), UNLIMITED);
       assert.deepEqual(await driver.pids(state), []);
       await driver.release(state);
+    });
+    withGroups('gives a new container nothing of one that has ended', async (subject) => {
+      const { driver } = subject;
+      const before = await subject.inventory();
+      const state = await created(driver, SPEC);
+      if (driver.supports.memory) await driver.setMemoryLimit(state, 64n * MIB);
+      const process = await subject.join(driver.joinFiles(state));
+      await process.allocate(48 << 20);
+      await driver.killAll(state, 5_000);
+      await process.ended;
+      await end(driver, state);
+      assert.deepEqual(await driver.list(), [], 'nobody has these groups');
+      const next = await created(driver, OTHER);
+      assert.deepEqual(await driver.list(), [OTHER.id]);
+      assert.deepEqual(await driver.pids(next), []);
+      const later = await subject.restart();
+      await later.setup();
+      for (const one of [driver, later].filter(({ supports }) => supports.memory)) {
+        assert.equal(await one.memoryLimit(next), UNLIMITED);
+        assert.equal(await one.outOfMemoryKills(next), 0n);
+        for (const [name, count] of Object.entries(await one.memoryStat(next)))
+          if (!name.includes('limit'))
+            assert.ok(count <= (name.includes('pg') ? FEW_EVENTS : FEW_BYTES), `${name} ${count} of nobody`);
+      }
+      await later.release(next);
+      assert.deepEqual(await subject.inventory(), before);
+    });
+    withGroups('keeps groups for the next containers until it is closed', async ({ driver, inventory }) => {
+      const before = await inventory();
+      const states = [await created(driver, SPEC), await created(driver, OTHER)];
+      for (const state of states) await end(driver, state);
+      for (const state of states) await end(driver, state); // again
+      assert.deepEqual(await driver.list(), []);
+      await driver.close?.();
+      await driver.close?.();
+      assert.deepEqual(await inventory(), before);
+      await end(driver, await created(driver, SPEC));
+      assert.deepEqual(await inventory(), before);
+    });
+    withGroups('tells the next instance of groups that one that was killed has kept', async (subject) => {
+      const { driver } = subject;
+      const before = await subject.inventory();
+      await end(driver, await created(driver, SPEC));
+      const next = await subject.restart();
+      await next.setup();
+      for (const id of await next.list()) await next.release(next.plan({ ...SPEC, id }));
+      assert.deepEqual(await subject.inventory(), before);
+      await next.close?.();
     });
     withSubject('does nothing for what was released', async ({ driver, inventory }) => {
       const state = driver.plan(SPEC);
@@ -482,6 +533,18 @@ export function cgroupCompliance(
       await driver.release(state);
     });
   });
+}
+
+/** The state as core records it. */
+async function created(driver: CgroupDriver, spec: CgroupSpec): Promise<DriverState> {
+  const planned = driver.plan(spec);
+  return persisted((await driver.create(spec, planned)) ?? planned);
+}
+
+/** As core ends a container whose files go behind the answer. */
+async function end(driver: CgroupDriver, state: DriverState): Promise<void> {
+  await driver.retire?.(state);
+  await driver.release(state);
 }
 
 /** A driver without any controller has nothing that could be joined. */

@@ -94,8 +94,12 @@ export interface CgroupDriver {
   /** Computes the state (group paths). Pure. */
   plan(spec: CgroupSpec): DriverState;
 
-  /** Makes the groups, the device policy and the initial limits. Idempotent. */
-  create(spec: CgroupSpec, state: DriverState): Promise<void>;
+  /**
+   * Makes the groups, the device policy and the initial limits. Idempotent. A group may be one that somebody has had before: nothing of him is to be found in
+   * it. What the driver needs to know for that is in the state that it answers; where it answers one, it is that one which is recorded, and handed back from
+   * then on. Whoever has only the planned one can undo all.
+   */
+  create(spec: CgroupSpec, state: DriverState): Promise<DriverState | undefined>;
 
   /**
    * Absolute paths of the files to which a joining single-threaded process writes `0`, in order. Pure.
@@ -179,8 +183,14 @@ export interface CgroupDriver {
    */
   retire?(state: DriverState): Promise<void>;
 
-  /** Ids that have groups, retired ones too, for reconciliation at start. */
+  /** Ids that have groups, retired ones too, for reconciliation at start. Groups that this instance keeps for the next containers are nobody's. */
   list(): Promise<readonly ContainerId[]>;
+
+  /**
+   * Removes the groups that are kept for the next containers; there will be none any more. Those of an instance that was killed are told of by
+   * {@link CgroupDriver.list}. Idempotent. Absent: none are kept. Errors: those of `release`.
+   */
+  close?(): Promise<void>;
 
   /**
    * What `setup` has made on the host and what stays between daemons, in words, as `nftables table inet warden`; only what is there. Changes

@@ -554,6 +554,7 @@ export const SCENARIOS: Readonly<Record<string, readonly Case[]>> = {
   'nftables.remove-rules': [destruction],
   'cgroup.make': [creation('gone'), { ...creation('gone'), name: 'the third', skip: 2 }],
   'cgroup.policy': [creation('gone')],
+  'cgroup.keep': [removal],
   'image.file': [{ ...creation('gone'), quota: true }],
   'image.loop': [{ ...creation('gone'), quota: true }],
   'image.mount': [{ ...creation('gone'), quota: true }],

@@ -3,6 +3,8 @@ import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { ContainerInfo } from '@warden/interface';
 import {
   cgroupParents,
   describeWith,
@@ -61,10 +63,62 @@ describeWith(V1, 'the groups of a container', () => {
     await Promise.all(boxes.map((box) => box.destroy()));
     for (const { handle } of boxes) expect(groups(place, handle)).toEqual([]);
     const left = (): string[] =>
-      cgroupParents(place.name).flatMap((parent) =>
-        fs.readdirSync(parent).filter((name) => boxes.some(({ handle }) => name.endsWith(handle))),
-      );
+      cgroupParents(place.name)
+        .flatMap((parent) => fs.readdirSync(parent))
+        .filter((name) => boxes.some(({ handle }) => name.endsWith(handle)) && !name.startsWith('spare-'));
     await expect.poll(left, { timeout: 20_000 }).toEqual([]);
+  });
+
+  it('of memory are given to the next container, which sees nothing of the last, also from the next daemon; they go with theirs', async () => {
+    const daemon = await startDaemon();
+    const { place } = daemon;
+    const parent = cgroupParents(place.name).find((one) => one.split('/').includes('memory'))!;
+    const spares = (): string[] => fs.readdirSync(parent).filter((name) => name.startsWith('spare-'));
+    const inode = (name: string): number => fs.statSync(path.join(parent, name)).ino;
+    const faults = async (box: { info(): Promise<ContainerInfo> }): Promise<number> =>
+      Number((await box.info()).memoryStat!.total_pgfault);
+    try {
+      const warden = await daemon.connect();
+      const first = await warden.create();
+      await first.limitMemory(256n << 20n);
+      await first.run('i=0; while [ $i -lt 500 ]; do (exit 0); i=$((i+1)); done');
+      await delay(2_100); // the kernel adds up what its processors have counted every two seconds
+      const before = await faults(first);
+      await first.destroy();
+      await expect.poll(spares, { timeout: 10_000 }).toEqual([`spare-${first.handle}`]);
+      const spare = inode(`spare-${first.handle}`);
+      const next = await warden.create();
+      expect(inode(`instance-${next.handle}`)).toBe(spare);
+      expect(spares()).toEqual([]);
+      expect(await next.limitMemory()).toBe(9_223_372_036_854_771_712n);
+      expect(await faults(next)).toBeLessThan(before / 2);
+      expect((await next.info()).events).toEqual([]);
+      const third = await warden.create();
+      await third.destroy();
+      await expect.poll(spares, { timeout: 10_000 }).toEqual([`spare-${third.handle}`]);
+      await daemon.kill('SIGKILL');
+      const again = await startDaemon({ place });
+      try {
+        expect(spares()).toEqual([]); // a killed daemon's
+        const box = (await again.connect()).container(next.handle);
+        expect(await faults(box)).toBeLessThan(before / 2);
+        await box.limitMemory(12n << 20n);
+        await box.run('head -c 64m /dev/zero | tail -c 64m > /dev/null');
+        await expect
+          .poll(async () => (await box.info()).events, { timeout: 10_000 })
+          .toEqual(['out of memory']);
+        await box.destroy();
+        const last = await (await again.connect()).create();
+        await last.destroy();
+        await expect.poll(spares, { timeout: 10_000 }).toEqual([`spare-${last.handle}`]);
+      } finally {
+        await again.stop();
+      }
+      expect(fs.readdirSync(parent).filter((name) => name.includes('-'))).toEqual([]);
+    } finally {
+      await daemon.stop();
+      await place.remove();
+    }
   });
 
   it('are removed with those that somebody made inside [behaviour 15.5] [drivers 6]', async () => {

@@ -1,10 +1,17 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
+import os from 'node:os';
 import path from 'node:path';
 import { text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type CgroupDriver, type CgroupSpec, type DriverState, silentLogger } from '@warden/interface';
+import {
+  type CgroupDriver,
+  type CgroupSpec,
+  type DriverState,
+  type Failpoints,
+  silentLogger,
+} from '@warden/interface';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { detectHierarchies } from '../detect.ts';
 import { DEVICE_RULES, formatRule } from '../device-rules.ts';
@@ -324,6 +331,271 @@ describe.runIf(isUsable)('groups of cgroup v1', () => {
     runInside(allocate);
     await delay(50);
     expect(kills).toBe(before);
+  });
+});
+
+/** Control files that can be read and written, as they are in the group. */
+function settings(of: string): Record<string, string> {
+  const found: Record<string, string> = {};
+  for (const { name } of fs.readdirSync(of, { withFileTypes: true }).filter((entry) => entry.isFile())) {
+    const { mode } = fs.statSync(path.join(of, name));
+    if ((mode & 0o600) === 0o600) found[name] = fs.readFileSync(path.join(of, name), 'utf8');
+  }
+  return found;
+}
+
+describe.runIf(isUsable)('memory groups that are used again', () => {
+  const NEXT: CgroupSpec = { ...SPEC, id: 'bbbbbbbbbbb' };
+  const OTHER: CgroupSpec = { ...SPEC, id: 'ccccccccccc' };
+  const all = path.join(mounts.get('memory') ?? '', PREFIX);
+  const called = (name: string, { id }: CgroupSpec = SPEC): string => path.join(all, `${name}-${id}`);
+  const inode = (of: string): number => fs.statSync(of).ino;
+  const names = (): string[] =>
+    fs
+      .readdirSync(all, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map(({ name }) => name)
+      .sort();
+  const failing = new Set<string>();
+  const make = (): CgroupDriver =>
+    v1Driver(mounts, PREFIX, {
+      logger: silentLogger,
+      failpoints: {
+        pass: async () => {},
+        passSync: (name: string) => {
+          if (failing.delete(name)) throw new Error(name);
+        },
+      } as unknown as Failpoints,
+    });
+  /** As a container's end does it. */
+  const end = async (of: DriverState = state): Promise<void> => {
+    await driver.killAll(of, 5_000);
+    await driver.retire!(of);
+    await driver.release(of);
+  };
+  const begin = async (spec: CgroupSpec): Promise<DriverState> => {
+    const planned = driver.plan(spec);
+    return (await driver.create(spec, planned)) ?? planned;
+  };
+
+  beforeEach(async () => {
+    driver = make();
+    await driver.setup();
+    state = await begin(SPEC);
+  });
+  afterEach(async () => {
+    failing.clear();
+    for (const child of children.splice(0)) {
+      child.kill('SIGKILL');
+      if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+    }
+    for (const spec of [SPEC, NEXT, OTHER]) await driver.release(driver.plan(spec));
+    await driver.close!();
+    for (const mount of new Set(mounts.values())) await removeGroup(path.join(mount, PREFIX));
+  });
+
+  it('are those of containers that have ended, under the name of the next one, and set back to what a new one is', async () => {
+    fs.mkdirSync(called('fresh'));
+    await driver.setMemoryLimit(state, 16n * MIB);
+    const file = path.join(os.tmpdir(), `${PREFIX}-pages`);
+    runInside(`head -c 24m /dev/zero > ${file}; rm ${file}`); // pages that the limit makes the kernel take back
+    expect(Number(read('memory', 'memory.max_usage_in_bytes'))).toBeGreaterThan(8 << 20);
+    const before = inode(group('memory'));
+    await end();
+    expect(names()).toEqual(['fresh-0123456789a', 'spare-0123456789a']);
+    expect(await driver.list()).toEqual([]);
+    const next = await begin(NEXT);
+    expect(names()).toEqual(['fresh-0123456789a', 'instance-bbbbbbbbbbb']);
+    expect(inode(called('instance', NEXT))).toBe(before);
+    const left = fs.readFileSync(path.join(called('instance', NEXT), 'memory.memsw.usage_in_bytes'), 'utf8');
+    for (const [file, value] of Object.entries(settings(called('fresh')))) {
+      const now = settings(called('instance', NEXT))[file]!;
+      if (!file.includes('max_usage')) expect([file, now]).toEqual([file, value]);
+      else expect(BigInt(now), file).toBeLessThanOrEqual(BigInt(left) + 64n * 4_096n);
+    }
+    expect(BigInt(left)).toBeLessThanOrEqual(64n * 4_096n);
+    await removeGroup(called('fresh'));
+    await end(next);
+  });
+
+  it('tell the next container nothing of what was counted before, whoever asks', async () => {
+    runInside('i=0; while [ $i -lt 400 ]; do (exit 0); i=$((i+1)); done');
+    await delay(2_100); // the kernel adds up what its processors have counted every two seconds
+    const { pgfault = 0n } = await driver.memoryStat(state);
+    expect(pgfault).toBeGreaterThan(4_000n);
+    await end();
+    const planned = driver.plan(NEXT);
+    const next = (await driver.create(NEXT, planned))!;
+    expect(next).toEqual({ ...planned, spent: expect.stringMatching(/^\d+( \d+){3}$/) });
+    expect((await driver.memoryStat(planned)).pgfault).toBeGreaterThanOrEqual(pgfault);
+    const later = make(); // the next daemon has the state from the record
+    const open = later.openStatistics!(next)!;
+    for (const stat of [await driver.memoryStat(next), await later.memoryStat(next), open.memoryStat()])
+      for (const event of ['pgpgin', 'pgpgout', 'pgfault', 'pgmajfault'] as const)
+        for (const key of [event, `total_${event}`] as const)
+          expect([key, Number(stat[key])]).toEqual([key, expect.toSatisfy((count: number) => count < 500)]);
+    open.close();
+    state = next;
+    expect(await driver.outOfMemoryKills(state)).toBe(0n);
+    runInside('i=0; while [ $i -lt 400 ]; do (exit 0); i=$((i+1)); done');
+    await delay(2_100);
+    const again = (await driver.memoryStat(next)).pgfault!;
+    expect(again).toBeGreaterThan(pgfault / 2n);
+    expect(again).toBeLessThan(pgfault * 2n);
+    // and so on
+    await driver.killAll(next, 5_000);
+    await driver.retire!(next);
+    await driver.release(next);
+    const third = await begin(OTHER);
+    expect((await driver.memoryStat(third)).pgfault).toBeLessThan(500n);
+  });
+
+  it('tell nothing of the next container to who has opened the statistics of the last', async () => {
+    const descriptors = (): number => fs.readdirSync('/proc/self/fd').length;
+    const before = descriptors();
+    const [one, other] = [driver.openStatistics!(state)!, driver.openStatistics!(state)!];
+    one.close();
+    expect(Object.keys(other.memoryStat())).not.toEqual([]);
+    await end();
+    await begin(NEXT);
+    expect(() => other.memoryStat()).toThrow('Failed getting memory usage: ');
+    expect(() => other.cpuStat()).toThrow('Failed getting cpu stats: ');
+    expect(descriptors()).toBe(before);
+    other.close();
+    expect(descriptors()).toBe(before);
+  });
+
+  it('are given to one of those who ask at the same time', async () => {
+    const before = inode(group('memory'));
+    await end();
+    await Promise.all([begin(NEXT), begin(OTHER)]);
+    const inodes = [NEXT, OTHER].map((spec) => inode(called('instance', spec)));
+    expect(inodes.filter((one) => one === before)).toHaveLength(1);
+    expect(new Set(inodes).size).toBe(2);
+    expect(names()).toHaveLength(2);
+  });
+
+  it('are not those in which the kernel has killed somebody, or that were not made by this driver', async () => {
+    await driver.setMemoryLimit(state, 8n * MIB);
+    runInside('head -c 64m /dev/zero | tail -c 64m > /dev/null');
+    expect(killsIn(group('memory'))).toBeGreaterThan(0);
+    await end();
+    expect(names()).toEqual([]);
+    state = await begin(SPEC);
+    driver = make();
+    await driver.setup();
+    await end();
+    expect(names()).toEqual([]);
+  });
+
+  it('are not those of a warden inside, nor does it get one', async () => {
+    await end();
+    const nested = { ...NEXT, allowAllDevices: true };
+    const next = await begin(nested);
+    expect(next).toEqual(driver.plan(nested));
+    expect(names()).toEqual(['instance-bbbbbbbbbbb', 'spare-0123456789a']);
+    await end(next);
+    expect(names()).toEqual(['spare-0123456789a']);
+  });
+
+  it('are not those that are released at once, as after a create that failed', async () => {
+    await driver.release(state);
+    expect(names()).toEqual([]);
+    await end(await begin(NEXT));
+    failing.add('cgroup.policy');
+    await expect(begin(SPEC)).rejects.toThrow('cgroup.policy');
+    expect(names()).toEqual([]);
+  });
+
+  it('are not those with a group inside or a process of somebody else', async () => {
+    fs.mkdirSync(path.join(group('memory'), 'inner'));
+    await end();
+    expect(names()).toEqual([]);
+    state = await begin(SPEC);
+    await driver.retire!(state);
+    const stranger = spawn('sleep', ['60'], { stdio: 'ignore' });
+    children.push(stranger);
+    fs.writeFileSync(path.join(called('removed'), 'cgroup.procs'), String(stranger.pid));
+    await driver.release(state);
+    expect([names(), stranger.exitCode]).toEqual([[], null]);
+  });
+
+  it('are not those with memory that somebody else still has', async () => {
+    const file = `/dev/shm/${PREFIX}`;
+    try {
+      runInside(`head -c 4m /dev/zero > ${file}`);
+      await end();
+      expect(names()).toEqual([]);
+    } finally {
+      fs.rmSync(file, { force: true });
+    }
+  });
+
+  it('are removed when they are no longer as new: who takes one makes his own then', async () => {
+    for (const change of [
+      () => {
+        const stranger = spawn('sleep', ['60'], { stdio: 'ignore' });
+        children.push(stranger);
+        fs.writeFileSync(path.join(called('spare'), 'cgroup.procs'), String(stranger.pid));
+      },
+      () => fs.writeFileSync(path.join(all, 'memory.swappiness'), '7'),
+      () => fs.rmdirSync(called('spare')),
+    ]) {
+      await end();
+      const before = inode(called('spare'));
+      change();
+      const next = await begin(NEXT);
+      expect(next).toEqual(driver.plan(NEXT));
+      expect(inode(called('instance', NEXT))).not.toBe(before);
+      await expect.poll(names, { timeout: 10_000 }).toEqual(['instance-bbbbbbbbbbb']);
+      await driver.release(next);
+      state = await begin(SPEC);
+    }
+    expect(read('memory', 'memory.swappiness')).toBe('7');
+  });
+
+  it('are not those that an operator has set otherwise', async () => {
+    fs.writeFileSync(path.join(group('memory'), 'memory.swappiness'), '7');
+    await end();
+    expect(names()).toEqual([]);
+  });
+
+  it('are some at most', async () => {
+    await driver.release(state);
+    const states: DriverState[] = [];
+    for (let at = 0; at < 40; at++)
+      states.push(await begin({ ...SPEC, id: `ddddddddd${String(at).padStart(2, '0')}` }));
+    await Promise.all(states.map((one) => end(one)));
+    expect(names()).toHaveLength(32);
+    expect(names().every((name) => name.startsWith('spare-'))).toBe(true);
+  });
+
+  it('go with their driver, and are told of and removed by the next one when it was killed', async () => {
+    await end();
+    await end(await begin(NEXT)); // the same
+    expect(names()).toEqual(['spare-bbbbbbbbbbb']);
+    const next = make();
+    await next.setup();
+    expect(await next.list()).toEqual([NEXT.id]);
+    await next.release(next.plan(NEXT));
+    expect([names(), await next.list()]).toEqual([[], []]);
+    await next.close!();
+    state = await begin(SPEC);
+    await end();
+    expect(names()).toEqual(['spare-0123456789a']);
+    await driver.close!();
+    await driver.close!();
+    expect(names()).toEqual([]);
+    await end(await begin(OTHER));
+    expect(names()).toEqual([]);
+  });
+
+  it('are still those that are kept when somebody fails right behind it', async () => {
+    await driver.retire!(state);
+    failing.add('cgroup.keep');
+    await expect(driver.release(state)).rejects.toThrow('cgroup.keep');
+    await driver.release(state);
+    expect([names(), await driver.list()]).toEqual([['spare-0123456789a'], []]);
   });
 });
 

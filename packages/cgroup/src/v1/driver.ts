@@ -38,12 +38,15 @@ import { moveStrangers } from '../strangers.ts';
 import { untilEmpty, untilStill } from '../until.ts';
 import * as controllers from './controllers.ts';
 import * as memory from './memory.ts';
+import { SpareGroups } from './spare-groups.ts';
 
 /** Without these there is no container worth the name. */
 const NEEDED = ['cpu', 'cpuacct', 'memory', 'devices'];
 const PREFIX = 'instance-';
 /** Of a memory group that is only waited for. */
 const RETIRED_PREFIX = 'removed-';
+/** Of one that waits for its next container. */
+const SPARE_PREFIX = 'spare-';
 
 /** Makes the driver. `mounts` is the mount point by controller. */
 export function v1Driver(
@@ -63,6 +66,15 @@ class V1Driver implements CgroupDriver {
   readonly #hierarchies: readonly string[];
   readonly #logger: Logger;
   readonly #failpoints: Failpoints;
+  readonly #isMemoryAlone: boolean;
+  /** Memory groups for the next containers. */
+  readonly #spares: SpareGroups;
+  /** Memory groups that were made by this driver, and that nobody else can have changed. */
+  readonly #pristine = new Set<string>();
+  /** Spare groups that are being removed. */
+  readonly #discarding = new Set<Promise<void>>();
+  /** By memory group, what closes statistics that are open: their descriptors would follow the group to its next container. */
+  readonly #open = new Map<string, Set<() => void>>();
   #hasWarnedOfSwap = false;
 
   constructor(
@@ -74,6 +86,8 @@ class V1Driver implements CgroupDriver {
     this.#prefix = prefix;
     this.#logger = logger;
     this.#failpoints = failpoints;
+    this.#isMemoryAlone = this.#isAlone('memory');
+    this.#spares = new SpareGroups(path.join(mounts.get('memory') ?? '', prefix));
     // a cpuset hierarchy of its own has nothing to set; sharing one with another controller it must be fed
     this.#hierarchies = [
       ...new Set([...mounts].filter(([name]) => name !== 'cpuset').map(([, mount]) => mount)),
@@ -122,6 +136,7 @@ class V1Driver implements CgroupDriver {
       makeGroup(parent);
       controllers.copyCpuset(parent);
     }
+    if (this.#isMemoryAlone) this.#spares.open();
   }
 
   plan(spec: CgroupSpec): DriverState {
@@ -131,21 +146,39 @@ class V1Driver implements CgroupDriver {
     return isReserved ? { group, reserve: true } : { group };
   }
 
-  async create(spec: CgroupSpec, state: DriverState): Promise<void> {
+  async create(spec: CgroupSpec, state: DriverState): Promise<DriverState> {
     const made: string[] = [];
+    let found = state;
     try {
       for (const group of this.#groups(state)) {
-        if (makeGroup(group)) made.push(group);
+        const spent = this.#takeSpare(spec, group);
+        if (spent !== undefined) found = { ...state, spent };
+        if (spent !== undefined || makeGroup(group)) made.push(group);
         this.#failpoints.passSync('cgroup.make');
         if (this.#hasCpuset(group)) controllers.copyCpuset(group);
       }
       controllers.writeDevicePolicy(this.#group(state, 'devices'), devicesOf(spec));
       this.#failpoints.passSync('cgroup.policy');
       if (this.#mounts.has('pids') || spec.pidsLimit !== undefined) this.#limitProcesses(spec, state, made);
+      return found;
     } catch (error) {
-      for (const group of made.reverse()) await removeGroup(group).catch(() => {}); // the first error is what matters
+      for (const group of made.reverse()) {
+        this.#pristine.delete(group);
+        await removeGroup(group).catch(() => {}); // the first error is what matters
+      }
       throw error;
     }
+  }
+
+  /**
+   * `undefined`: the group is to be made, or is there. A warden inside reaches the control files of its groups, and where another controller shares the
+   * hierarchy it cannot be known here what that counts: such groups come from nobody and go to nobody.
+   */
+  #takeSpare(spec: CgroupSpec, group: string): memory.Spent | undefined {
+    if (!this.#isMemoryAlone || !this.#isMemory(group) || spec.allowAllDevices || fs.existsSync(group))
+      return undefined;
+    this.#pristine.add(group);
+    return this.#spares.take(group, (spare) => this.#discard(spare));
   }
 
   joinFiles(state: DriverState): readonly string[] {
@@ -190,7 +223,7 @@ class V1Driver implements CgroupDriver {
   }
 
   async memoryStat(state: DriverState): ReturnType<CgroupDriver['memoryStat']> {
-    return memory.readMemoryStat(this.#group(state, 'memory'));
+    return memory.readMemoryStat(this.#group(state, 'memory'), { spent: spentOf(state) });
   }
 
   async cpuStat(state: DriverState): ReturnType<CgroupDriver['cpuStat']> {
@@ -205,14 +238,23 @@ class V1Driver implements CgroupDriver {
     } catch {
       return undefined; // whoever asks is told why
     }
-    return {
-      memoryStat: () => memory.readMemoryStat(memoryGroup, open.memory),
-      cpuStat: () => controllers.readCpuStat(cpuGroup, open.cpu),
-      close: () => {
-        open.memory.close();
-        open.cpu.close();
-      },
+    const close = (): void => {
+      open.memory.close();
+      open.cpu.close();
+      this.#noteClosed(memoryGroup, close);
     };
+    this.#open.set(memoryGroup, (this.#open.get(memoryGroup) ?? new Set()).add(close));
+    return {
+      memoryStat: () => memory.readMemoryStat(memoryGroup, { open: open.memory, spent: spentOf(state) }),
+      cpuStat: () => controllers.readCpuStat(cpuGroup, open.cpu),
+      close,
+    };
+  }
+
+  #noteClosed(memoryGroup: string, close: () => void): void {
+    const open = this.#open.get(memoryGroup);
+    open?.delete(close);
+    if (open?.size === 0) this.#open.delete(memoryGroup);
   }
 
   /** The kernel measures pressure per group on v2 only. */
@@ -274,7 +316,12 @@ class V1Driver implements CgroupDriver {
 
   async release(state: DriverState): Promise<void> {
     const memoryGroup = this.#group(state, 'memory');
-    const removals = await Promise.allSettled([this.#removeOthers(state), this.#empty(retired(memoryGroup))]);
+    const spare = renamed(memoryGroup, SPARE_PREFIX);
+    const removals = await Promise.allSettled([
+      this.#removeOthers(state),
+      this.#empty(renamed(memoryGroup, RETIRED_PREFIX)),
+      ...(this.#spares.has(spare) ? [] : [this.#empty(spare)]), // a killed daemon's
+    ]);
     // Now nobody is left, unless something failed: a dying process would still charge pages.
     await this.#empty(memoryGroup);
     throwFirst(removals);
@@ -287,8 +334,13 @@ class V1Driver implements CgroupDriver {
   async retire(state: DriverState): Promise<void> {
     const removals = await Promise.allSettled([this.#removeOthers(state)]);
     const group = this.#group(state, 'memory');
+    for (const close of [...(this.#open.get(group) ?? [])]) close();
+    // who is still in another group of the container may be in this one
+    const isPristine = this.#pristine.delete(group) && removals[0].status === 'fulfilled';
     try {
-      fs.renameSync(group, retired(group));
+      const retired = renamed(group, RETIRED_PREFIX);
+      fs.renameSync(group, retired);
+      if (isPristine) this.#pristine.add(retired);
     } catch (error) {
       if (errnoOf(error) !== 'ENOENT') await this.#empty(group);
     }
@@ -305,11 +357,22 @@ class V1Driver implements CgroupDriver {
     throwFirst([...removals, ...(await Promise.allSettled(rest.map((group) => this.#remove(group))))]);
   }
 
-  /** Nothing there is success. */
+  /** Removes it, or keeps it for the next container. Nothing there is success. */
   async #empty(group: string): Promise<void> {
+    const isPristine = this.#pristine.delete(group);
     if (!fs.existsSync(group)) return;
     await memory.emptyMemory(group);
-    await this.#remove(group);
+    // who releases at once, as a create that failed does, wants nothing left
+    if (isPristine && isRetired(group) && this.#spares.keep(group, renamed(group, SPARE_PREFIX)))
+      this.#failpoints.passSync('cgroup.keep');
+    else await this.#remove(group);
+  }
+
+  #discard(group: string): void {
+    const discarding = this.#empty(group)
+      .catch((error: unknown) => this.#logger.warn('spare-group-not-removed', { group, error }))
+      .finally(() => this.#discarding.delete(discarding));
+    this.#discarding.add(discarding);
   }
 
   /** Who is in there still was never part of the container. */
@@ -323,7 +386,7 @@ class V1Driver implements CgroupDriver {
     for (const mount of this.#hierarchies) {
       for (const group of innerGroups(path.join(mount, this.#prefix))) {
         const id = idOf(path.basename(group));
-        if (id !== undefined && isContainerId(id)) ids.add(id);
+        if (id !== undefined && isContainerId(id) && !this.#spares.has(group)) ids.add(id);
       }
     }
     return [...ids].sort();
@@ -335,6 +398,11 @@ class V1Driver implements CgroupDriver {
 
   async dismantle(): Promise<void> {
     removeParents(this.#parents());
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#discarding);
+    throwFirst(await Promise.allSettled(this.#spares.close().map((group) => this.#empty(group))));
   }
 
   #parents(): readonly string[] {
@@ -356,6 +424,10 @@ class V1Driver implements CgroupDriver {
   #hasCpuset(group: string): boolean {
     const mount = this.#mounts.get('cpuset');
     return mount !== undefined && group.startsWith(`${mount}/`);
+  }
+
+  #isMemory(group: string): boolean {
+    return group.startsWith(`${this.#mounts.get('memory')}/`);
   }
 
   #isAlone(controller: string): boolean {
@@ -407,15 +479,20 @@ function tryRemoving(group: string): void {
   }
 }
 
-/** What a memory group is called from the answer until it is removed: a hierarchy of v1 lets groups have other names. */
-function retired(group: string): string {
-  return path.join(path.dirname(group), path.basename(group).replace(PREFIX, RETIRED_PREFIX));
+/** What a memory group is called from the answer until it is emptied, and then until it is given to somebody: a hierarchy of v1 lets groups have other names. */
+function renamed(group: string, prefix: typeof RETIRED_PREFIX | typeof SPARE_PREFIX): string {
+  return path.join(path.dirname(group), `${prefix}${idOf(path.basename(group))}`);
+}
+
+function isRetired(group: string): boolean {
+  return path.basename(group).startsWith(RETIRED_PREFIX);
 }
 
 /** Of a group by its name, that of a container or what is left of one. */
 function idOf(name: string): string | undefined {
   return (
-    [PREFIX, RETIRED_PREFIX].find((prefix) => name.startsWith(prefix)) && name.slice(name.indexOf('-') + 1)
+    [PREFIX, RETIRED_PREFIX, SPARE_PREFIX].find((prefix) => name.startsWith(prefix)) &&
+    name.slice(name.indexOf('-') + 1)
   );
 }
 
@@ -442,4 +519,8 @@ function openBoth(memoryGroup: string, cpuGroup: string): { memory: OpenControls
     ofMemory.close();
     throw error;
   }
+}
+
+function spentOf({ spent }: DriverState): memory.Spent | undefined {
+  return typeof spent === 'string' ? spent : undefined;
 }

@@ -27,6 +27,11 @@ const KEYS: ReadonlySet<string> = new Set(MEMORY_STAT_KEYS);
 /** What ext4 has not written yet of directories that are gone: one to six pages after most lives, and writing them takes half a minute to begin. */
 const UNWRITTEN_BYTES = 8n * 4096n;
 
+/** What may be charged to a group that is used again, of directories that the file system has not written yet: it holds nobody's data. */
+const MOST_PAGES_LEFT_BYTES = 16n * 4096n;
+/** With the kernel's own objects, most of which go within moments, as those of a network namespace that is being ended. */
+const MOST_LEFT_BYTES = 64n * 4096n;
+
 /** The kernel signals first and kills then, which takes longer where it logs to a slow console. */
 const FIRST_CHECK_MS = 5;
 const LONGEST_KILL_MS = 640;
@@ -84,13 +89,43 @@ function usageOf(group: string): bigint | undefined {
 /** What {@link readMemoryStat} reads. */
 export const MEMORY_STAT = 'memory.stat';
 
-/** Errors: text `Failed getting memory usage`. */
-export function readMemoryStat(group: string, open?: OpenControls): MemoryStat {
+/** Without what was counted before, of a group that is used again. Errors: text `Failed getting memory usage`. */
+export function readMemoryStat(
+  group: string,
+  { open, spent }: { readonly open?: OpenControls; readonly spent?: Spent | undefined } = {},
+): MemoryStat {
   try {
-    return pickKeyed(open?.read(MEMORY_STAT) ?? readControl(group, MEMORY_STAT), KEYS);
+    const stat = pickKeyed(open?.read(MEMORY_STAT) ?? readControl(group, MEMORY_STAT), KEYS);
+    return spent === undefined ? stat : without(stat, spent);
   } catch (cause) {
     throw fileError('read memory.stat', group, cause, 'Failed getting memory usage');
   }
+}
+
+/** What the kernel counts in a group and never sets back, in the order of {@link Spent}. */
+const EVENTS = ['pgpgin', 'pgpgout', 'pgfault', 'pgmajfault'] as const;
+const EVENT_KEYS: ReadonlySet<string> = new Set(EVENTS.flatMap((key) => [key, `total_${key}`]));
+
+/** How far these counts are, as a text that a state can hold. */
+export type Spent = string;
+
+/** `undefined`: there were groups inside, whose counts go another way. Errors: those of `fs`. */
+export function readSpent(group: string): Spent | undefined {
+  const stat = pickKeyed(readControl(group, MEMORY_STAT), EVENT_KEYS);
+  const isWhole = EVENTS.every((key) => stat[key] !== undefined && stat[key] === stat[`total_${key}`]);
+  return isWhole ? EVENTS.map((key) => stat[key]).join(' ') : undefined;
+}
+
+function without(stat: MemoryStat, spent: Spent): MemoryStat {
+  const rest: Record<string, bigint> = { ...stat };
+  const before = spent.split(' ').map(BigInt);
+  EVENTS.forEach((event, at) => {
+    for (const key of [event, `total_${event}`]) {
+      const now = rest[key];
+      if (now !== undefined) rest[key] = now > before[at]! ? now - before[at]! : 0n;
+    }
+  });
+  return rest;
 }
 
 /**
@@ -111,6 +146,35 @@ export async function emptyMemory(group: string): Promise<void> {
   } catch {
     // it only costs the kernel some memory for a while
   }
+}
+
+/** What says how a group has been used, and can be set back. */
+const MARKS = ['', 'memsw.', 'kmem.', 'kmem.tcp.'].flatMap((kind) => [
+  `memory.${kind}max_usage_in_bytes`,
+  `memory.${kind}failcnt`,
+]);
+
+/**
+ * Sets an emptied group back to what a new one is. False: that cannot be had, since somebody is in there, too much is left, or the kernel has killed
+ * somebody there, which it does not forget. Errors: those of `fs`.
+ */
+export function makeAsNew(group: string): boolean {
+  if (innerGroups(group).length > 0 || hasProcesses(group)) return false;
+  const left = usageOf(group);
+  if (left === undefined || left > MOST_LEFT_BYTES || pagesHeld(group) > MOST_PAGES_LEFT_BYTES) return false;
+  if (killsOf(group) > 0n) return false;
+  for (const limit of countsSwap(group) ? [MEMORY_AND_SWAP, MEMORY] : [MEMORY])
+    writeControl(group, limit, '-1');
+  for (const mark of presentMarks(group)) writeControl(group, mark, '0');
+  return true;
+}
+
+let marks: readonly string[] | undefined;
+
+/** A kernel without swap has fewer of them, for all groups alike. */
+function presentMarks(group: string): readonly string[] {
+  marks ??= MARKS.filter((mark) => fs.existsSync(path.join(group, mark)));
+  return marks;
 }
 
 function hasProcesses(group: string): boolean {
@@ -142,12 +206,15 @@ function pagesHeld(group: string): bigint {
 export function killCount(group: string): bigint | undefined {
   try {
     // v1 counts a kill in the victim's own group only
-    const own = parseKeyed(readControl(group, OOM_CONTROL)).get('oom_kill') ?? 0n;
-    return innerGroups(group).reduce((sum, inner) => sum + (killCount(inner) ?? 0n), own);
+    return innerGroups(group).reduce((sum, inner) => sum + (killCount(inner) ?? 0n), killsOf(group));
   } catch (error) {
     if (['ENOENT', 'ENODEV'].includes(errnoOf(error))) return undefined;
     throw error;
   }
+}
+
+function killsOf(group: string): bigint {
+  return parseKeyed(readControl(group, OOM_CONTROL)).get('oom_kill') ?? 0n;
 }
 
 /**

@@ -133,7 +133,7 @@ class V2Driver implements CgroupDriver {
     return wantsReserve(spec) ? { group, reserve: true } : { group };
   }
 
-  async create(spec: CgroupSpec, state: DriverState): Promise<void> {
+  async create(spec: CgroupSpec, state: DriverState): Promise<DriverState> {
     const group = this.#group(state);
     const isNew = makeGroup(group);
     try {
@@ -141,6 +141,7 @@ class V2Driver implements CgroupDriver {
       this.#attachProgram(group, deviceProgram(devicesOf(spec)));
       this.#failpoints.passSync('cgroup.policy');
       this.#limitProcesses(spec, group, hasReserve(state));
+      return state;
     } catch (cause) {
       if (isNew) await removeGroup(group).catch(() => {}); // the first error is what matters
       throw cause instanceof WardenError ? cause : fileError('create cgroup', group, cause);

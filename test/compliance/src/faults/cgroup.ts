@@ -1,9 +1,28 @@
 /** Faults of cgroup drivers. */
-import { WardenError } from '@warden/interface';
+import { type CgroupDriver, WardenError } from '@warden/interface';
 import { counter, type Fault } from './fault.ts';
 
 const SPEC = { id: 'ccccccccccc', allowAllDevices: false, pidsLimit: undefined };
 const NEIGHBOUR = { ...SPEC, id: 'bbbbbbbbbbb' };
+
+const KEPT = { ...SPEC, id: 'kkkkkkkkkkk' };
+
+/** Keeps a group of what was retired, which only it knows of, and removes it when it is closed. */
+function keeping(driver: CgroupDriver): Partial<CgroupDriver> {
+  const isRetired = new Set<unknown>();
+  return {
+    retire: async (state) => {
+      isRetired.add(state.path ?? state.group);
+      await driver.retire!(state);
+    },
+    release: async (state) => {
+      await driver.release(state);
+      if (isRetired.delete(state.path ?? state.group)) await driver.create(KEPT, driver.plan(KEPT));
+    },
+    list: async () => (await driver.list()).filter((id) => id !== KEPT.id),
+    close: () => driver.release(driver.plan(KEPT)),
+  };
+}
 
 /** Each is caught by the kit for cgroup drivers. */
 export const CGROUP_FAULTS: readonly Fault<'cgroup'>[] = [
@@ -136,6 +155,33 @@ export const CGROUP_FAULTS: readonly Fault<'cgroup'>[] = [
       };
     },
     by: 'retires groups, whose names are free then, until they are released',
+  },
+  {
+    name: 'a new container is told of what the last one did',
+    members: (driver) => {
+      let created = 0n;
+      return {
+        create: async (spec, state) => {
+          created += 1n;
+          return driver.create(spec, state);
+        },
+        memoryStat: async (state) => ({
+          ...(await driver.memoryStat(state)),
+          total_pgfault: (created - 1n) * 12_288n,
+        }),
+      };
+    },
+    by: 'gives a new container nothing of one that has ended',
+  },
+  {
+    name: 'groups that were kept stay when the driver is closed',
+    members: (driver) => ({ ...keeping(driver), close: async () => {} }),
+    by: 'keeps groups for the next containers until it is closed',
+  },
+  {
+    name: 'nobody is told of the groups that a killed driver has kept',
+    members: keeping,
+    by: 'tells the next instance of groups that one that was killed has kept',
   },
   { name: 'list answers nothing', members: () => ({ list: async () => [] }) },
   {
