@@ -21,7 +21,7 @@ async function flood(path: string, connections: number): Promise<net.Socket[]> {
 
 describe('a flood of requests', () => {
   it.each([
-    [undefined, 30_000],
+    [undefined, 100_000],
     [1, 2_000],
   ])(
     'on 64 connections makes another client wait for few of them (peer %s, at most %i) [SECURITY P08]',
@@ -47,7 +47,8 @@ describe('a flood of requests', () => {
       for (let n = 0; n < 20; n++) {
         const before = pings;
         await other.ask(List);
-        // 64 * 50,000 are waiting, of which a single read can bring 7,000. Unknown clients get their turns one by one.
+        // 64 * 50,000 are waiting, of which a single read can bring 7,000: without turns 448,000 would come first. Unknown clients get their turns one by
+        // one, of 2 ms each, in which a fast machine answers 500.
         expect(pings - before).toBeLessThan(most);
       }
       for (const socket of sockets) socket.destroy();
