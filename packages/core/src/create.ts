@@ -5,6 +5,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import {
+  type BindMountSpec,
   type CgroupSpec,
   type ContainerId,
   type CreateSpec,
@@ -98,7 +99,8 @@ export async function makeContainer(
   if (giveUp !== undefined) undo.push(giveUp);
 
   undo.push(() => drivers.cgroup.release(record.drivers.cgroup));
-  const cgroup = await drivers.cgroup.create(cgroupSpecOf(engine, record.id), record.drivers.cgroup);
+  const cgroupSpec = cgroupSpecOf(engine, record.id, container.bindMounts);
+  const cgroup = await drivers.cgroup.create(cgroupSpec, record.drivers.cgroup);
   if (cgroup !== undefined) record.drivers = { ...record.drivers, cgroup };
   await failpoints.pass('create.cgroup');
   await nextTurn();
@@ -239,9 +241,21 @@ function validateImage(engine: Engine, { image, rootfs }: CreateSpec): void {
     });
 }
 
-function cgroupSpecOf({ options }: Engine, id: ContainerId): CgroupSpec {
+function cgroupSpecOf(
+  { options, drivers }: Engine,
+  id: ContainerId,
+  bindMounts: readonly BindMountSpec[] = [],
+): CgroupSpec {
   const { allowNested, pidsLimit, security } = options;
-  return { id, allowAllDevices: allowNested, allowFuse: security.fuse === true, pidsLimit };
+  // a socket can be connected to through a read-only mount, too; one without a path by all who share a network
+  const sharesDescriptors = bindMounts.length > 0 || !drivers.network.supports.link;
+  return {
+    id,
+    allowAllDevices: allowNested,
+    allowFuse: security.fuse === true,
+    pidsLimit,
+    ...(sharesDescriptors && { sharesDescriptors }),
+  };
 }
 
 function forgetHandle(engine: Engine, handle: string, id: ContainerId): void {
@@ -303,7 +317,7 @@ function reserve(engine: Engine, spec: CreateSpec, undo: UndoStack): ManagedCont
     drivers: {
       filesystem: drivers.filesystem.plan({ id, directory, base: rootfs }),
       network: drivers.network.plan({ id, hostIp, containerIp, prefixLength: 30, mtu: options.network.mtu }),
-      cgroup: drivers.cgroup.plan(cgroupSpecOf(engine, id)),
+      cgroup: drivers.cgroup.plan(cgroupSpecOf(engine, id, spec.bindMounts)),
       quota: drivers.quota.plan({ id, directory, uid }),
     },
     order: 0,

@@ -20,6 +20,11 @@ export interface CgroupSpec {
   readonly allowFuse?: boolean;
   /** Highest number of processes and threads; `undefined`: no limit. */
   readonly pidsLimit: number | undefined;
+  /**
+   * Processes inside can hand descriptors to others, as by a socket in a directory that both have. What the kernel keeps behind one, as the events of an
+   * inotify instance, is charged to these groups for as long as anybody has it, whoever owns them by then. Absent: they cannot.
+   */
+  readonly sharesDescriptors?: boolean;
 }
 
 /** What a cgroup driver offers on this host. */

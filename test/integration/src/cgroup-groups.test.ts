@@ -121,6 +121,26 @@ describeWith(V1, 'the groups of a container', () => {
     }
   });
 
+  it('of memory are given to nobody where other containers may have descriptors of it, which are charged there', async () => {
+    const daemon = await startDaemon();
+    const { place } = daemon;
+    const parent = cgroupParents(place.name).find((one) => one.split('/').includes('memory'))!;
+    const left = (): string[] => fs.readdirSync(parent).filter((name) => name.includes('-'));
+    try {
+      const warden = await daemon.connect();
+      for (const mode of ['ro', 'rw'] as const) {
+        const box = await warden.create({
+          bindMounts: [{ source: place.directory, target: '/shared', mode }],
+        });
+        await box.destroy();
+        await expect.poll(left, { timeout: 10_000 }).toEqual([]);
+      }
+    } finally {
+      await daemon.stop();
+      await place.remove();
+    }
+  });
+
   it('are removed with those that somebody made inside [behaviour 15.5] [drivers 6]', async () => {
     const { place } = suite.daemon;
     const box = await (await suite.daemon.connect()).create();

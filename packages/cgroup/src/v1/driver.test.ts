@@ -498,6 +498,16 @@ describe.runIf(isUsable)('memory groups that are used again', () => {
     expect(names()).toEqual(['spare-0123456789a']);
   });
 
+  it('are not those of a container whose descriptors others may have, though it gets one', async () => {
+    await end();
+    const sharing = { ...NEXT, sharesDescriptors: true };
+    const next = await begin(sharing);
+    expect(names()).toEqual(['instance-bbbbbbbbbbb']);
+    expect(next.spent).toBeDefined();
+    await end(next);
+    expect(names()).toEqual([]);
+  });
+
   it('are not those that are released at once, as after a create that failed', async () => {
     await driver.release(state);
     expect(names()).toEqual([]);

@@ -172,12 +172,13 @@ class V1Driver implements CgroupDriver {
 
   /**
    * `undefined`: the group is to be made, or is there. A warden inside reaches the control files of its groups, and where another controller shares the
-   * hierarchy it cannot be known here what that counts: such groups come from nobody and go to nobody.
+   * hierarchy it cannot be known here what that counts: such groups come from nobody and go to nobody. Where somebody else may still have descriptors of a
+   * container, its group goes to nobody: what is queued behind them would be charged to the next one, who could be killed for it.
    */
   #takeSpare(spec: CgroupSpec, group: string): memory.Spent | undefined {
     if (!this.#isMemoryAlone || !this.#isMemory(group) || spec.allowAllDevices || fs.existsSync(group))
       return undefined;
-    this.#pristine.add(group);
+    if (spec.sharesDescriptors !== true) this.#pristine.add(group);
     return this.#spares.take(group, (spare) => this.#discard(spare));
   }
 
