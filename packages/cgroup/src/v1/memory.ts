@@ -155,8 +155,19 @@ const MARKS = ['', 'memsw.', 'kmem.', 'kmem.tcp.'].flatMap((kind) => [
 ]);
 
 /**
- * Sets an emptied group back to what a new one is. False: that cannot be had, since somebody is in there, too much is left, or the kernel has killed
- * somebody there, which it does not forget. Errors: those of `fs`.
+ * What an operator may have set, and nobody else does. It is looked at and not set back: a limit of TCP, once it is written, makes the kernel count, and the
+ * kernel complains in its log of those that it no longer knows.
+ */
+const OPERATORS_LIMITS = [
+  'memory.soft_limit_in_bytes',
+  'memory.kmem.limit_in_bytes',
+  'memory.kmem.tcp.limit_in_bytes',
+];
+const MOVES_CHARGES = 'memory.move_charge_at_immigrate';
+
+/**
+ * Sets an emptied group back to what a new one is. False: that cannot be had, since somebody is in there, too much is left, an operator has set something that
+ * nothing here does, or the kernel has killed somebody there, which it does not forget. Errors: those of `fs`.
  */
 export function makeAsNew(group: string): boolean {
   if (innerGroups(group).length > 0 || hasProcesses(group)) return false;
@@ -165,6 +176,7 @@ export function makeAsNew(group: string): boolean {
   if (killsOf(group) > 0n) return false;
   for (const limit of countsSwap(group) ? [MEMORY_AND_SWAP, MEMORY] : [MEMORY])
     writeControl(group, limit, '-1');
+  if (isSetByOperator(group)) return false;
   for (const mark of presentMarks(group)) writeControl(group, mark, '0');
   return true;
 }
@@ -175,6 +187,25 @@ let marks: readonly string[] | undefined;
 function presentMarks(group: string): readonly string[] {
   marks ??= MARKS.filter((mark) => fs.existsSync(path.join(group, mark)));
   return marks;
+}
+
+/** In a group whose own limit has been set back: what no limit looks like depends on the kernel. */
+function isSetByOperator(group: string): boolean {
+  const none = readControl(group, MEMORY);
+  return (
+    OPERATORS_LIMITS.some((limit) => (tryReading(group, limit) ?? none) !== none) ||
+    (tryReading(group, MOVES_CHARGES) ?? '0') !== '0'
+  );
+}
+
+/** `undefined`: this kernel has no such file. */
+function tryReading(group: string, file: string): string | undefined {
+  try {
+    return readControl(group, file);
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return undefined;
+    throw error;
+  }
 }
 
 function hasProcesses(group: string): boolean {
