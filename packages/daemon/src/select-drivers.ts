@@ -162,7 +162,11 @@ async function chooseAll({ configuration, components, depot }: Place, choose: Ch
   const cgroup = choose<CgroupDriver>({
     role: 'cgroup',
     wanted: wanted.cgroup,
-    candidates: { auto: () => cgroups({ prefix: name }), none: () => noCgroups() },
+    candidates: {
+      // hooks may mount what containers then have in common
+      auto: () => cgroups({ prefix: name, reusesGroups: !wanted.hooks_path }),
+      none: () => noCgroups(),
+    },
     explicitOnly: ['none'],
     probe: (driver) => driver.probe(),
   });

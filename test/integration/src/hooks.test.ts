@@ -2,6 +2,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import {
+  cgroupParents,
   describeWith,
   remainingLeaks,
   startDaemon,
@@ -307,3 +308,18 @@ function linkOr(file: string): string {
     return '';
   }
 }
+
+describeWith(
+  ['root', 'isolated', 'overlayfs', 'cgroup-v1-memory'],
+  'the memory group of a container with hooks',
+  () => {
+    it('is given to nobody, since hooks may have mounted what others have as well', async () => {
+      const { place, connect } = await withHooks({ 'hook-child-before-pivot.sh': 'exit 0' });
+      const parent = cgroupParents(place.name).find((one) => one.split('/').includes('memory'))!;
+      await (await (await connect()).create()).destroy();
+      await expect
+        .poll(() => fs.readdirSync(parent).filter((name) => name.includes('-')), { timeout: 10_000 })
+        .toEqual([]);
+    });
+  },
+);

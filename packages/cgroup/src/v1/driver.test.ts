@@ -63,7 +63,7 @@ async function stayInside(script = 'exec sleep 60'): Promise<ChildProcess> {
 
 describe.runIf(isUsable)('groups of cgroup v1', () => {
   beforeEach(async () => {
-    driver = v1Driver(mounts, PREFIX, { logger: silentLogger });
+    driver = v1Driver(mounts, { prefix: PREFIX }, { logger: silentLogger });
     state = driver.plan(SPEC);
     await driver.setup();
     await driver.create(SPEC, state);
@@ -358,15 +358,19 @@ describe.runIf(isUsable)('memory groups that are used again', () => {
       .sort();
   const failing = new Set<string>();
   const make = (): CgroupDriver =>
-    v1Driver(mounts, PREFIX, {
-      logger: silentLogger,
-      failpoints: {
-        pass: async () => {},
-        passSync: (name: string) => {
-          if (failing.delete(name)) throw new Error(name);
-        },
-      } as unknown as Failpoints,
-    });
+    v1Driver(
+      mounts,
+      { prefix: PREFIX },
+      {
+        logger: silentLogger,
+        failpoints: {
+          pass: async () => {},
+          passSync: (name: string) => {
+            if (failing.delete(name)) throw new Error(name);
+          },
+        } as unknown as Failpoints,
+      },
+    );
   /** As a container's end does it. */
   const end = async (of: DriverState = state): Promise<void> => {
     await driver.killAll(of, 5_000);
@@ -508,6 +512,17 @@ describe.runIf(isUsable)('memory groups that are used again', () => {
     expect(names()).toEqual([]);
   });
 
+  it('are none where that is not wanted', async () => {
+    await end();
+    await driver.close!();
+    driver = v1Driver(mounts, { prefix: PREFIX, reusesGroups: false }, { logger: silentLogger });
+    await driver.setup();
+    state = await begin(SPEC);
+    expect(state).toEqual(driver.plan(SPEC));
+    await end();
+    expect(names()).toEqual([]);
+  });
+
   it('are not those that are released at once, as after a create that failed', async () => {
     await driver.release(state);
     expect(names()).toEqual([]);
@@ -628,7 +643,7 @@ describe.runIf(isUsable)('memory groups that are used again', () => {
 });
 
 describe('a host that lacks controllers', () => {
-  const lacking = v1Driver(new Map([['cpu', '/nowhere/cpu']]), PREFIX, { logger: silentLogger });
+  const lacking = v1Driver(new Map([['cpu', '/nowhere/cpu']]), { prefix: PREFIX }, { logger: silentLogger });
 
   it('is refused by name', async () => {
     expect(await lacking.probe()).toEqual({

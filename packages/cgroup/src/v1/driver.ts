@@ -19,6 +19,7 @@ import {
   WardenError,
 } from '@warden/interface';
 import { devicesOf } from '../device-rules.ts';
+import type { CgroupsOptions } from '../driver.ts';
 import {
   errnoOf,
   fileError,
@@ -51,10 +52,10 @@ const SPARE_PREFIX = 'spare-';
 /** Makes the driver. `mounts` is the mount point by controller. */
 export function v1Driver(
   mounts: ReadonlyMap<string, string>,
-  prefix: string,
+  options: Pick<CgroupsOptions, 'prefix' | 'reusesGroups'>,
   components: DriverComponents,
 ): CgroupDriver {
-  return new V1Driver(mounts, prefix, components);
+  return new V1Driver(mounts, options, components);
 }
 
 class V1Driver implements CgroupDriver {
@@ -66,7 +67,7 @@ class V1Driver implements CgroupDriver {
   readonly #hierarchies: readonly string[];
   readonly #logger: Logger;
   readonly #failpoints: Failpoints;
-  readonly #isMemoryAlone: boolean;
+  readonly #reusesGroups: boolean;
   /** Memory groups for the next containers. */
   readonly #spares: SpareGroups;
   /** Memory groups that were made by this driver, and that nobody else can have changed. */
@@ -79,14 +80,14 @@ class V1Driver implements CgroupDriver {
 
   constructor(
     mounts: ReadonlyMap<string, string>,
-    prefix: string,
+    { prefix, reusesGroups = true }: Pick<CgroupsOptions, 'prefix' | 'reusesGroups'>,
     { logger, failpoints = NO_FAILPOINTS }: DriverComponents,
   ) {
     this.#mounts = mounts;
     this.#prefix = prefix;
     this.#logger = logger;
     this.#failpoints = failpoints;
-    this.#isMemoryAlone = this.#isAlone('memory');
+    this.#reusesGroups = reusesGroups && this.#isAlone('memory');
     this.#spares = new SpareGroups(path.join(mounts.get('memory') ?? '', prefix));
     // a cpuset hierarchy of its own has nothing to set; sharing one with another controller it must be fed
     this.#hierarchies = [
@@ -136,7 +137,7 @@ class V1Driver implements CgroupDriver {
       makeGroup(parent);
       controllers.copyCpuset(parent);
     }
-    if (this.#isMemoryAlone) this.#spares.open();
+    if (this.#reusesGroups) this.#spares.open();
   }
 
   plan(spec: CgroupSpec): DriverState {
@@ -176,7 +177,7 @@ class V1Driver implements CgroupDriver {
    * container, its group goes to nobody: what is queued behind them would be charged to the next one, who could be killed for it.
    */
   #takeSpare(spec: CgroupSpec, group: string): memory.Spent | undefined {
-    if (!this.#isMemoryAlone || !this.#isMemory(group) || spec.allowAllDevices || fs.existsSync(group))
+    if (!this.#reusesGroups || !this.#isMemory(group) || spec.allowAllDevices || fs.existsSync(group))
       return undefined;
     if (spec.sharesDescriptors !== true) this.#pristine.add(group);
     return this.#spares.take(group, (spare) => this.#discard(spare));

@@ -16,7 +16,7 @@ const logger: Logger = { ...silentLogger, warn: (event, data) => warnings.push({
 
 beforeEach(() => {
   mount = fs.mkdtempSync(path.join(os.tmpdir(), 'warden-cgroup-'));
-  driver = v1Driver(new Map([['memory', mount]]), 'warden', { logger });
+  driver = v1Driver(new Map([['memory', mount]]), { prefix: 'warden' }, { logger });
   state = driver.plan({ id: '0123456789a', allowAllDevices: false, pidsLimit: undefined });
   group = path.join(mount, 'warden/instance-0123456789a');
   fs.mkdirSync(group, { recursive: true });
