@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import fs from 'node:fs';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { ClientContainer, WardenClient } from '@warden/client';
 import type { ContainerInfo } from '@warden/interface';
 import {
   cgroupParents,
@@ -77,25 +78,41 @@ describeWith(V1, 'the groups of a container', () => {
     const inode = (name: string): number => fs.statSync(path.join(parent, name)).ino;
     const faults = async (box: { info(): Promise<ContainerInfo> }): Promise<number> =>
       Number((await box.info()).memoryStat!.total_pgfault);
+    /** Ends containers until one's group is kept: where too much of the kernel's is charged to it still, it is removed. */
+    const keepOne = async (
+      warden: WardenClient,
+      use: (box: ClientContainer) => Promise<void> = async () => {},
+    ): Promise<string> => {
+      for (let attempt = 0; attempt < 20; attempt++) {
+        const box = await warden.create();
+        await use(box);
+        await box.destroy();
+        const waits = (): boolean => fs.existsSync(path.join(parent, `removed-${box.handle}`));
+        await expect.poll(waits, { timeout: 10_000 }).toBe(false);
+        if (spares().length > 0) {
+          expect(spares()).toEqual([`spare-${box.handle}`]);
+          return box.handle;
+        }
+      }
+      throw new Error('no group of twenty was kept');
+    };
     try {
       const warden = await daemon.connect();
-      const first = await warden.create();
-      await first.limitMemory(256n << 20n);
-      await first.run('i=0; while [ $i -lt 500 ]; do (exit 0); i=$((i+1)); done');
-      await delay(2_100); // the kernel adds up what its processors have counted every two seconds
-      const before = await faults(first);
-      await first.destroy();
-      await expect.poll(spares, { timeout: 10_000 }).toEqual([`spare-${first.handle}`]);
-      const spare = inode(`spare-${first.handle}`);
+      let before = 0;
+      const first = await keepOne(warden, async (box) => {
+        await box.limitMemory(256n << 20n);
+        await box.run('i=0; while [ $i -lt 500 ]; do (exit 0); i=$((i+1)); done');
+        await delay(2_100); // the kernel adds up what its processors have counted every two seconds
+        before = await faults(box);
+      });
+      const spare = inode(`spare-${first}`);
       const next = await warden.create();
       expect(inode(`instance-${next.handle}`)).toBe(spare);
       expect(spares()).toEqual([]);
       expect(await next.limitMemory()).toBe(9_223_372_036_854_771_712n);
       expect(await faults(next)).toBeLessThan(before / 2);
       expect((await next.info()).events).toEqual([]);
-      const third = await warden.create();
-      await third.destroy();
-      await expect.poll(spares, { timeout: 10_000 }).toEqual([`spare-${third.handle}`]);
+      await keepOne(warden);
       await daemon.kill('SIGKILL');
       const again = await startDaemon({ place });
       try {
@@ -108,9 +125,7 @@ describeWith(V1, 'the groups of a container', () => {
           .poll(async () => (await box.info()).events, { timeout: 10_000 })
           .toEqual(['out of memory']);
         await box.destroy();
-        const last = await (await again.connect()).create();
-        await last.destroy();
-        await expect.poll(spares, { timeout: 10_000 }).toEqual([`spare-${last.handle}`]);
+        await keepOne(await again.connect());
       } finally {
         await again.stop();
       }
