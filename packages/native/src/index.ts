@@ -19,6 +19,12 @@ export {
   removeQuotaGroup,
 } from './btrfs.ts';
 export {
+  type ControlAnswer,
+  type ControlOperation,
+  controlFiles,
+  controlFilesOnThread,
+} from './control-files.ts';
+export {
   closeDescriptor,
   duplicateDescriptor,
   growPipe,

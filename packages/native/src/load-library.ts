@@ -26,6 +26,7 @@ export interface NativeLibrary {
   warden_lock_file(path: Bytes): number;
   warden_sync_directory(path: Bytes): number;
   warden_spread_directories(path: Bytes): number;
+  warden_control_files(path: Bytes, operations: Bytes, size: number, answers: Bytes, room: number): number;
   warden_open_inside(root: Bytes, path: Bytes): number;
   warden_reread_file(fd: number): number;
   warden_umask(mask: number): number;
@@ -135,6 +136,7 @@ const SIGNATURES: Readonly<Record<keyof NativeLibrary, string>> = {
   warden_lock_file: 'i p',
   warden_sync_directory: 'i p',
   warden_spread_directories: 'i p',
+  warden_control_files: 'l ppupu',
   warden_open_inside: 'i pp',
   warden_reread_file: 'l i',
   warden_umask: 'i u',

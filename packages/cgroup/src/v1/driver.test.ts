@@ -563,6 +563,9 @@ describe.runIf(isUsable)('memory groups that are used again', () => {
         children.push(stranger);
         fs.writeFileSync(path.join(called('spare'), 'cgroup.procs'), String(stranger.pid));
       },
+      () => fs.writeFileSync(path.join(called('spare'), 'memory.soft_limit_in_bytes'), '1048576'),
+      () => fs.writeFileSync(path.join(called('spare'), 'memory.limit_in_bytes'), '33554432'),
+      () => fs.writeFileSync(path.join(called('spare'), 'memory.swappiness'), '7'),
       () => fs.writeFileSync(path.join(all, 'memory.swappiness'), '7'),
       () => fs.rmdirSync(called('spare')),
     ]) {

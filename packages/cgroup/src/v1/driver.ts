@@ -69,7 +69,7 @@ class V1Driver implements CgroupDriver {
   readonly #failpoints: Failpoints;
   readonly #reusesGroups: boolean;
   /** Memory groups for the next containers. */
-  readonly #spares: SpareGroups;
+  readonly #spares = new SpareGroups();
   /** Memory groups that were made by this driver, and that nobody else can have changed. */
   readonly #pristine = new Set<string>();
   /** Spare groups that are being removed. */
@@ -88,7 +88,6 @@ class V1Driver implements CgroupDriver {
     this.#logger = logger;
     this.#failpoints = failpoints;
     this.#reusesGroups = reusesGroups && this.#isAlone('memory');
-    this.#spares = new SpareGroups(path.join(mounts.get('memory') ?? '', prefix));
     // a cpuset hierarchy of its own has nothing to set; sharing one with another controller it must be fed
     this.#hierarchies = [
       ...new Set([...mounts].filter(([name]) => name !== 'cpuset').map(([, mount]) => mount)),
@@ -365,7 +364,7 @@ class V1Driver implements CgroupDriver {
     if (!fs.existsSync(group)) return;
     await memory.emptyMemory(group);
     // who releases at once, as a create that failed does, wants nothing left
-    if (isPristine && isRetired(group) && this.#spares.keep(group, renamed(group, SPARE_PREFIX)))
+    if (isPristine && isRetired(group) && (await this.#spares.keep(group, renamed(group, SPARE_PREFIX))))
       this.#failpoints.passSync('cgroup.keep');
     else await this.#remove(group);
   }

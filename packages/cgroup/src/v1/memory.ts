@@ -2,7 +2,16 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { MEMORY_STAT_KEYS, type MemoryStat, type OutOfMemoryWatch } from '@warden/interface';
-import { closeDescriptor, makeEventFd, readDescriptor, watchDescriptor } from '@warden/native';
+import {
+  type ControlAnswer,
+  type ControlOperation,
+  closeDescriptor,
+  controlFiles,
+  controlFilesOnThread,
+  makeEventFd,
+  readDescriptor,
+  watchDescriptor,
+} from '@warden/native';
 import {
   errnoOf,
   fileError,
@@ -109,9 +118,9 @@ const EVENT_KEYS: ReadonlySet<string> = new Set(EVENTS.flatMap((key) => [key, `t
 /** How far these counts are, as a text that a state can hold. */
 export type Spent = string;
 
-/** `undefined`: there were groups inside, whose counts go another way. Errors: those of `fs`. */
-export function readSpent(group: string): Spent | undefined {
-  const stat = pickKeyed(readControl(group, MEMORY_STAT), EVENT_KEYS);
+/** `undefined`: there were groups inside, whose counts go another way. */
+function spentOf(statistics: string): Spent | undefined {
+  const stat = pickKeyed(statistics, EVENT_KEYS);
   const isWhole = EVENTS.every((key) => stat[key] !== undefined && stat[key] === stat[`total_${key}`]);
   return isWhole ? EVENTS.map((key) => stat[key]).join(' ') : undefined;
 }
@@ -140,13 +149,15 @@ export async function emptyMemory(group: string): Promise<void> {
   try {
     // somebody else who has been put in there would be killed for want of memory
     for (let attempt = 0; attempt < 2 && !hasProcesses(group); attempt++) {
-      if ((await reclaimAll(group)) || pagesHeld(group) <= UNWRITTEN_BYTES) return;
+      if (await reclaimAll(group)) return;
     }
     await writeControlSlowly(group, 'memory.force_empty', '0');
   } catch {
     // it only costs the kernel some memory for a while
   }
 }
+
+const PROCESSES = 'cgroup.procs';
 
 /** What says how a group has been used, and can be set back. */
 const MARKS = ['', 'memsw.', 'kmem.', 'kmem.tcp.'].flatMap((kind) => [
@@ -156,7 +167,7 @@ const MARKS = ['', 'memsw.', 'kmem.', 'kmem.tcp.'].flatMap((kind) => [
 
 /**
  * What an operator may have set, and nobody else does. It is looked at and not set back: a limit of TCP, once it is written, makes the kernel count, and the
- * kernel complains in its log of those that it no longer knows.
+ * kernel complains in its log of those that it no longer knows. Without a limit all of these are as the memory limit then is, which depends on the kernel.
  */
 const OPERATORS_LIMITS = [
   'memory.soft_limit_in_bytes',
@@ -164,21 +175,74 @@ const OPERATORS_LIMITS = [
   'memory.kmem.tcp.limit_in_bytes',
 ];
 const MOVES_CHARGES = 'memory.move_charge_at_immigrate';
+/** What a new group has from the one above, where an operator may have changed it since. */
+const INHERITED = ['memory.swappiness', OOM_CONTROL, 'cgroup.clone_children', 'notify_on_release'];
+
+/** What tells whether a group whose limits have been set back is as a new one. */
+const LOOKED_AT: readonly ControlOperation[] = [
+  PROCESSES,
+  MEMORY,
+  MOVES_CHARGES,
+  ...OPERATORS_LIMITS,
+  ...INHERITED,
+  ...INHERITED.map((file) => `../${file}`),
+].map((file) => [file]);
 
 /**
  * Sets an emptied group back to what a new one is. False: that cannot be had, since somebody is in there, too much is left, an operator has set something that
- * nothing here does, or the kernel has killed somebody there, which it does not forget. Errors: those of `fs`.
+ * nothing here does, or the kernel has killed somebody there, which it does not forget. Errors: those of `fs`, `NATIVE_FAILED`.
  */
-export function makeAsNew(group: string): boolean {
-  if (innerGroups(group).length > 0 || hasProcesses(group)) return false;
-  const left = usageOf(group);
-  if (left === undefined || left > MOST_LEFT_BYTES || pagesHeld(group) > MOST_PAGES_LEFT_BYTES) return false;
-  if (killsOf(group) > 0n) return false;
-  for (const limit of countsSwap(group) ? [MEMORY_AND_SWAP, MEMORY] : [MEMORY])
-    writeControl(group, limit, '-1');
-  if (isSetByOperator(group)) return false;
-  for (const mark of presentMarks(group)) writeControl(group, mark, '0');
-  return true;
+export async function makeAsNew(group: string): Promise<boolean> {
+  if (innerGroups(group).length > 0) return false;
+  const marks = presentMarks(group);
+  const swap = marks.includes(`memory.memsw.failcnt`);
+  const [processes, usage, memory, kernelMemory, outOfMemory] = (
+    await controlFilesOnThread(group, [
+      [PROCESSES],
+      [swap ? MEMORY_AND_SWAP_USAGE : MEMORY_USAGE],
+      [MEMORY_USAGE],
+      [KERNEL_MEMORY_USAGE],
+      [OOM_CONTROL],
+    ])
+  ).map(textOf);
+  if (processes !== '' || usage === undefined || memory === undefined || outOfMemory === undefined)
+    return false;
+  const pages = pagesOf(memory, kernelMemory);
+  if (BigInt(usage) > MOST_LEFT_BYTES || pages > MOST_PAGES_LEFT_BYTES || killsIn(outOfMemory) > 0n)
+    return false;
+  const changes: ControlOperation[] = [
+    ...(swap ? [MEMORY_AND_SWAP, MEMORY] : [MEMORY]).map((limit): ControlOperation => [limit, '-1']),
+    ...marks.map((mark): ControlOperation => [mark, '0']),
+  ];
+  const answers = await controlFilesOnThread(group, [...changes, ...LOOKED_AT]);
+  const isChanged = answers.slice(0, changes.length).every((answer) => 'text' in answer);
+  return isChanged && isAsNew(answers.slice(changes.length));
+}
+
+/** What a group that was made as new has counted so far; `undefined`: it is no longer as new. Errors: `NATIVE_FAILED`. */
+export function spentOfSpare(group: string): Spent | undefined {
+  const answers = controlFiles(group, [...LOOKED_AT, [MEMORY_STAT]]);
+  const statistics = textOf(answers.at(-1)!);
+  return statistics !== undefined && isAsNew(answers) ? spentOf(statistics) : undefined;
+}
+
+/** `answers` begins with those to {@link LOOKED_AT}. */
+function isAsNew(answers: readonly ControlAnswer[]): boolean {
+  const [processes, limit, movesCharges = '0', ...others] = answers.map(textOf);
+  if (processes !== '' || limit === undefined || movesCharges !== '0') return false;
+  const [own, above] = [
+    others.slice(OPERATORS_LIMITS.length),
+    others.slice(OPERATORS_LIMITS.length + INHERITED.length),
+  ];
+  return (
+    OPERATORS_LIMITS.every((_file, at) => (others[at] ?? limit) === limit) &&
+    INHERITED.every((_file, at) => own[at] !== undefined && own[at] === above[at])
+  );
+}
+
+/** `undefined`: this kernel has no such file, or it cannot be read. */
+function textOf(answer: ControlAnswer): string | undefined {
+  return 'text' in answer ? answer.text.trimEnd() : undefined;
 }
 
 let marks: readonly string[] | undefined;
@@ -189,48 +253,20 @@ function presentMarks(group: string): readonly string[] {
   return marks;
 }
 
-/** In a group whose own limit has been set back: what no limit looks like depends on the kernel. */
-function isSetByOperator(group: string): boolean {
-  const none = readControl(group, MEMORY);
-  return (
-    OPERATORS_LIMITS.some((limit) => (tryReading(group, limit) ?? none) !== none) ||
-    (tryReading(group, MOVES_CHARGES) ?? '0') !== '0'
-  );
-}
-
-/** `undefined`: this kernel has no such file. */
-function tryReading(group: string, file: string): string | undefined {
-  try {
-    return readControl(group, file);
-  } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return undefined;
-    throw error;
-  }
-}
-
 function hasProcesses(group: string): boolean {
   return readControl(group, 'cgroup.procs') !== '' || innerGroups(group).some(hasProcesses);
 }
 
-/** Whether nothing is charged any more. */
+/** Whether nothing is charged any more but the kernel's own objects and what is not written yet. Errors: `NATIVE_FAILED`. */
 async function reclaimAll(group: string): Promise<boolean> {
-  try {
-    await writeControlSlowly(group, MEMORY, '0');
-    return true;
-  } catch (error) {
-    if (errnoOf(error) !== 'EBUSY') throw error;
-    return false;
-  }
+  const answers = await controlFilesOnThread(group, [[MEMORY, '0'], [MEMORY_USAGE], [KERNEL_MEMORY_USAGE]]);
+  const [isEmpty, memory, kernelMemory] = answers.map(textOf);
+  return isEmpty !== undefined || pagesOf(memory, kernelMemory) <= UNWRITTEN_BYTES;
 }
 
 /** Bytes that are charged beside the kernel's own objects. A kernel that does not tell these apart counts both. */
-function pagesHeld(group: string): bigint {
-  const all = BigInt(readControl(group, MEMORY_USAGE));
-  try {
-    return all - BigInt(readControl(group, KERNEL_MEMORY_USAGE));
-  } catch {
-    return all;
-  }
+function pagesOf(memory: string | undefined, kernelMemory: string | undefined): bigint {
+  return BigInt(memory ?? 0) - BigInt(kernelMemory ?? 0);
 }
 
 /** How often the kernel killed somebody in the group or below (`oom_kill`, Linux 4.13); `undefined` when the group is gone. */
@@ -245,7 +281,11 @@ export function killCount(group: string): bigint | undefined {
 }
 
 function killsOf(group: string): bigint {
-  return parseKeyed(readControl(group, OOM_CONTROL)).get('oom_kill') ?? 0n;
+  return killsIn(readControl(group, OOM_CONTROL));
+}
+
+function killsIn(outOfMemory: string): bigint {
+  return parseKeyed(outOfMemory).get('oom_kill') ?? 0n;
 }
 
 /**
