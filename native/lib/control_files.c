@@ -3,12 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <unistd.h>
 
 /* Answers how many bytes were read. A file that is longer than `size` is -EOVERFLOW: half a statistic is none. */
-static int32_t read_whole(int directory, const char *name, char *to, size_t size) {
-    int fd = openat(directory, name, O_RDONLY | O_CLOEXEC);
+static int32_t read_whole(const char *path, char *to, size_t size) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return -errno;
     size_t length = 0;
@@ -30,8 +31,8 @@ static int32_t read_whole(int directory, const char *name, char *to, size_t size
 }
 
 /* A control file takes a value by one write or not at all. */
-static int32_t write_value(int directory, const char *name, const char *value, size_t size) {
-    int fd = openat(directory, name, O_WRONLY | O_CLOEXEC);
+static int32_t write_value(const char *path, const char *value, size_t size) {
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
     if (fd < 0)
         return -errno;
     int64_t count = warden_write(fd, value, (uint32_t)size);
@@ -39,10 +40,14 @@ static int32_t write_value(int directory, const char *name, const char *value, s
     return count < 0 ? (int32_t)count : 0;
 }
 
-int64_t warden_control_files(const char *path, const char *operations, uint32_t size, char *answers, uint32_t room) {
-    int directory = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (directory < 0)
-        return -errno;
+int64_t warden_control_files(const char *directory, const char *operations, uint32_t size, char *answers,
+                             uint32_t room) {
+    char path[PATH_MAX];
+    size_t above = strlen(directory);
+    if (above >= sizeof path - 1)
+        return -ENAMETOOLONG;
+    memcpy(path, directory, above);
+    path[above++] = '/';
     const char *end = operations + size;
     size_t used = 0;
     while (operations < end) {
@@ -50,19 +55,18 @@ int64_t warden_control_files(const char *path, const char *operations, uint32_t 
         const char *value = name + strlen(name) + 1;
         size_t length = strlen(value);
         operations = value + length + 1;
-        int32_t result = -EOVERFLOW;
-        if (room - used < sizeof result) {
-            close(directory);
+        int32_t result = -ENAMETOOLONG;
+        if (room - used < sizeof result)
             return -EOVERFLOW;
+        if ((size_t)(value - name) <= sizeof path - above) {
+            memcpy(path + above, name, (size_t)(value - name));
+            if (length > 0)
+                result = write_value(path, value, length);
+            else
+                result = read_whole(path, answers + used + sizeof result, room - used - sizeof result);
         }
-        char *content = answers + used + sizeof result;
-        if (length > 0)
-            result = write_value(directory, name, value, length);
-        else
-            result = read_whole(directory, name, content, room - used - sizeof result);
         memcpy(answers + used, &result, sizeof result);
         used += sizeof result + (result > 0 ? (size_t)result : 0);
     }
-    close(directory);
     return (int64_t)used;
 }

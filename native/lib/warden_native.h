@@ -31,12 +31,12 @@ WARDEN_EXPORT int warden_sealed_memfd(const char *name, const void *content, uin
 
 /* control_files.c */
 /*
- * Reads and writes files of the directory `path`, one after the other, whatever becomes of each. `operations`: pairs of strings, each with its NUL, of `size`
+ * Reads and writes files of `directory`, one after the other, whatever becomes of each. `operations`: pairs of strings, each with its NUL, of `size`
  * bytes together: a name, and the value to write or nothing, to read. `answers`: for each an int32, -errno or the number of bytes read, which follow it.
  * Answers how much of `answers` was filled; -EOVERFLOW: all of it, and operations are left.
  */
-WARDEN_EXPORT int64_t warden_control_files(const char *path, const char *operations, uint32_t size, char *answers,
-                                           uint32_t room);
+WARDEN_EXPORT int64_t warden_control_files(const char *directory, const char *operations, uint32_t size,
+                                           char *answers, uint32_t room);
 
 /* files.c */
 WARDEN_EXPORT int warden_lock_file(const char *path); /* -EWOULDBLOCK: held by somebody */

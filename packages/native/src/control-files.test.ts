@@ -66,9 +66,19 @@ describe.each([
   });
 
   it('of a directory that is not there are told, and wrong use is a TypeError', async () => {
-    await expect(call(path.join(directory, 'gone'), [['limit']])).rejects.toMatchObject({
+    expect(await call(path.join(directory, 'gone'), [['limit'], ['limit', '1']])).toEqual([
+      { errno: 'ENOENT' },
+      { errno: 'ENOENT' },
+    ]);
+    const long = 'n'.repeat(4_095);
+    expect(await call(inner(), [[long], ['limit'], [long, '1']])).toEqual([
+      { errno: 'ENAMETOOLONG' },
+      { text: '1234\n' },
+      { errno: 'ENAMETOOLONG' },
+    ]);
+    await expect(call(`/${long.slice(1)}`, [['limit']])).rejects.toMatchObject({
       code: 'NATIVE_FAILED',
-      fields: { operation: 'control-files', object: path.join(directory, 'gone'), errno: 'ENOENT' },
+      fields: { operation: 'control-files', errno: 'ENAMETOOLONG' },
     });
     await expect(call(inner(), [['limit', '']])).rejects.toThrow(TypeError);
     await expect(call(inner(), [['a\0b']])).rejects.toThrow(TypeError);

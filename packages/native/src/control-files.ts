@@ -18,7 +18,7 @@ const landing = Buffer.allocUnsafeSlow(ROOM_BYTES);
 
 /**
  * Reads and writes files of `directory`, one after the other, and answers for each what came of it: one that fails does not keep the next ones from being
- * tried. Errors: `NATIVE_FAILED` where there is no such directory; `EOVERFLOW` where all is longer than 32 KiB together.
+ * tried. Errors: `NATIVE_FAILED` (`EOVERFLOW`: all is longer than 32 KiB together).
  */
 export function controlFiles(
   directory: string,

@@ -26,7 +26,13 @@ export interface NativeLibrary {
   warden_lock_file(path: Bytes): number;
   warden_sync_directory(path: Bytes): number;
   warden_spread_directories(path: Bytes): number;
-  warden_control_files(path: Bytes, operations: Bytes, size: number, answers: Bytes, room: number): number;
+  warden_control_files(
+    directory: Bytes,
+    operations: Bytes,
+    size: number,
+    answers: Bytes,
+    room: number,
+  ): number;
   warden_open_inside(root: Bytes, path: Bytes): number;
   warden_reread_file(fd: number): number;
   warden_umask(mask: number): number;
