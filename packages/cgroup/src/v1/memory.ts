@@ -31,6 +31,7 @@ const MEMORY_USAGE = 'memory.usage_in_bytes';
 const KERNEL_MEMORY_USAGE = 'memory.kmem.usage_in_bytes';
 const MEMORY_AND_SWAP_USAGE = 'memory.memsw.usage_in_bytes';
 const OOM_CONTROL = 'memory.oom_control';
+const PROCESSES = 'cgroup.procs';
 const KEYS: ReadonlySet<string> = new Set(MEMORY_STAT_KEYS);
 
 /** What ext4 has not written yet of directories that are gone: one to six pages after most lives, and writing them takes half a minute to begin. */
@@ -157,13 +158,15 @@ export async function emptyMemory(group: string): Promise<void> {
   }
 }
 
-const PROCESSES = 'cgroup.procs';
-
-/** What says how a group has been used, and can be set back. */
-const MARKS = ['', 'memsw.', 'kmem.', 'kmem.tcp.'].flatMap((kind) => [
-  `memory.${kind}max_usage_in_bytes`,
-  `memory.${kind}failcnt`,
-]);
+/** What sets a group back to what a new one is: the wider limit first. */
+const CHANGES: readonly ControlOperation[] = [
+  [MEMORY_AND_SWAP, '-1'],
+  [MEMORY, '-1'],
+  ...['', 'memsw.', 'kmem.', 'kmem.tcp.'].flatMap((kind): ControlOperation[] => [
+    [`memory.${kind}max_usage_in_bytes`, '0'],
+    [`memory.${kind}failcnt`, '0'],
+  ]),
+];
 
 /**
  * What an operator may have set, and nobody else does. It is looked at and not set back: a limit of TCP, once it is written, makes the kernel count, and the
@@ -178,6 +181,11 @@ const MOVES_CHARGES = 'memory.move_charge_at_immigrate';
 /** What a new group has from the one above, where an operator may have changed it since. */
 const INHERITED = ['memory.swappiness', OOM_CONTROL, 'cgroup.clone_children', 'notify_on_release'];
 
+/** The same file of the group above. */
+function above(file: string): string {
+  return `../${file}`;
+}
+
 /** What tells whether a group whose limits have been set back is as a new one. */
 const LOOKED_AT: readonly ControlOperation[] = [
   PROCESSES,
@@ -185,7 +193,7 @@ const LOOKED_AT: readonly ControlOperation[] = [
   MOVES_CHARGES,
   ...OPERATORS_LIMITS,
   ...INHERITED,
-  ...INHERITED.map((file) => `../${file}`),
+  ...INHERITED.map(above),
 ].map((file) => [file]);
 
 /**
@@ -194,29 +202,26 @@ const LOOKED_AT: readonly ControlOperation[] = [
  */
 export async function makeAsNew(group: string): Promise<boolean> {
   if (innerGroups(group).length > 0) return false;
-  const marks = presentMarks(group);
-  const swap = marks.includes(`memory.memsw.failcnt`);
-  const [processes, usage, memory, kernelMemory, outOfMemory] = (
+  const [processes, memory, kernelMemory, memoryAndSwap, outOfMemory] = (
     await controlFilesOnThread(group, [
       [PROCESSES],
-      [swap ? MEMORY_AND_SWAP_USAGE : MEMORY_USAGE],
       [MEMORY_USAGE],
       [KERNEL_MEMORY_USAGE],
+      [MEMORY_AND_SWAP_USAGE],
       [OOM_CONTROL],
     ])
   ).map(textOf);
-  if (processes !== '' || usage === undefined || memory === undefined || outOfMemory === undefined)
-    return false;
+  if (processes !== '' || memory === undefined || outOfMemory === undefined) return false;
   const pages = pagesOf(memory, kernelMemory);
-  if (BigInt(usage) > MOST_LEFT_BYTES || pages > MOST_PAGES_LEFT_BYTES || killsIn(outOfMemory) > 0n)
-    return false;
-  const changes: ControlOperation[] = [
-    ...(swap ? [MEMORY_AND_SWAP, MEMORY] : [MEMORY]).map((limit): ControlOperation => [limit, '-1']),
-    ...marks.map((mark): ControlOperation => [mark, '0']),
-  ];
-  const answers = await controlFilesOnThread(group, [...changes, ...LOOKED_AT]);
-  const isChanged = answers.slice(0, changes.length).every((answer) => 'text' in answer);
-  return isChanged && isAsNew(answers.slice(changes.length));
+  const usage = BigInt(memoryAndSwap ?? memory);
+  if (usage > MOST_LEFT_BYTES || pages > MOST_PAGES_LEFT_BYTES || killsIn(outOfMemory) > 0n) return false;
+  const answers = await controlFilesOnThread(group, [...CHANGES, ...LOOKED_AT]);
+  return answers.slice(0, CHANGES.length).every(isChanged) && isAsNew(answers.slice(CHANGES.length));
+}
+
+/** A kernel that does not count swap, or the kernel's own objects, has fewer files. */
+function isChanged(answer: ControlAnswer): boolean {
+  return 'text' in answer || answer.errno === 'ENOENT';
 }
 
 /** What a group that was made as new has counted so far; `undefined`: it is no longer as new. Errors: `NATIVE_FAILED`. */
@@ -228,15 +233,14 @@ export function spentOfSpare(group: string): Spent | undefined {
 
 /** `answers` begins with those to {@link LOOKED_AT}. */
 function isAsNew(answers: readonly ControlAnswer[]): boolean {
-  const [processes, limit, movesCharges = '0', ...others] = answers.map(textOf);
-  if (processes !== '' || limit === undefined || movesCharges !== '0') return false;
-  const [own, above] = [
-    others.slice(OPERATORS_LIMITS.length),
-    others.slice(OPERATORS_LIMITS.length + INHERITED.length),
-  ];
+  const found = new Map(LOOKED_AT.map(([file], at) => [file, textOf(answers[at]!)]));
+  const limit = found.get(MEMORY);
   return (
-    OPERATORS_LIMITS.every((_file, at) => (others[at] ?? limit) === limit) &&
-    INHERITED.every((_file, at) => own[at] !== undefined && own[at] === above[at])
+    found.get(PROCESSES) === '' &&
+    limit !== undefined &&
+    (found.get(MOVES_CHARGES) ?? '0') === '0' &&
+    OPERATORS_LIMITS.every((file) => (found.get(file) ?? limit) === limit) &&
+    INHERITED.every((file) => found.get(file) !== undefined && found.get(file) === found.get(above(file)))
   );
 }
 
@@ -245,16 +249,8 @@ function textOf(answer: ControlAnswer): string | undefined {
   return 'text' in answer ? answer.text.trimEnd() : undefined;
 }
 
-let marks: readonly string[] | undefined;
-
-/** A kernel without swap has fewer of them, for all groups alike. */
-function presentMarks(group: string): readonly string[] {
-  marks ??= MARKS.filter((mark) => fs.existsSync(path.join(group, mark)));
-  return marks;
-}
-
 function hasProcesses(group: string): boolean {
-  return readControl(group, 'cgroup.procs') !== '' || innerGroups(group).some(hasProcesses);
+  return readControl(group, PROCESSES) !== '' || innerGroups(group).some(hasProcesses);
 }
 
 /** Whether nothing is charged any more but the kernel's own objects and what is not written yet. Errors: `NATIVE_FAILED`. */
@@ -273,15 +269,12 @@ function pagesOf(memory: string | undefined, kernelMemory: string | undefined): 
 export function killCount(group: string): bigint | undefined {
   try {
     // v1 counts a kill in the victim's own group only
-    return innerGroups(group).reduce((sum, inner) => sum + (killCount(inner) ?? 0n), killsOf(group));
+    const own = killsIn(readControl(group, OOM_CONTROL));
+    return innerGroups(group).reduce((sum, inner) => sum + (killCount(inner) ?? 0n), own);
   } catch (error) {
     if (['ENOENT', 'ENODEV'].includes(errnoOf(error))) return undefined;
     throw error;
   }
-}
-
-function killsOf(group: string): bigint {
-  return killsIn(readControl(group, OOM_CONTROL));
 }
 
 function killsIn(outOfMemory: string): bigint {
