@@ -1,10 +1,14 @@
 /** A job in the foreground: its output here, what is typed there, until it ends or is left. */
+import { setTimeout as delay } from 'node:timers/promises';
 import type { ClientJob } from '@warden/client';
 import { isWardenError, type JobEnd, type TerminalSize } from '@warden/interface';
 import { ShownStream } from '../human/shown.ts';
 import { type Terminal, write } from '../terminal.ts';
 import { DetachScanner } from './detach-keys.ts';
 import { StartWatch } from './exit-code.ts';
+
+/** So long leaving a terminal waits at most for the job to take what was typed before. */
+const LEAVE_WITHIN_MS = 500;
 
 /** How a job is followed. */
 export interface ForegroundOptions {
@@ -127,7 +131,11 @@ function typeInput(
   const onData = (typed: Uint8Array): void => {
     const { passed, isComplete } = scanner.take(typed);
     if (passed.length > 0) send(() => job.write(passed));
-    if (isComplete) leave();
+    if (!isComplete) return;
+    stdin.removeListener('data', onData);
+    stdin.pause();
+    // what was typed before the keys is the job's, but one that reads nothing holds nobody
+    void Promise.race([writes, delay(LEAVE_WITHIN_MS, undefined, { ref: false })]).then(leave);
   };
   const onEnd = (): void => send(() => job.endInput());
   const onResize = (): void => send(() => job.resize(terminalSize(terminal)));
