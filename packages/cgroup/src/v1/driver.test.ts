@@ -567,6 +567,7 @@ describe.runIf(isUsable)('memory groups that are used again', () => {
       () => fs.writeFileSync(path.join(called('spare'), 'memory.limit_in_bytes'), '33554432'),
       () => fs.writeFileSync(path.join(called('spare'), 'memory.swappiness'), '7'),
       () => fs.writeFileSync(path.join(all, 'memory.swappiness'), '7'),
+      () => fs.mkdirSync(path.join(called('spare'), 'inner')),
       () => fs.rmdirSync(called('spare')),
     ]) {
       await end();

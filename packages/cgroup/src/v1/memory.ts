@@ -226,6 +226,7 @@ function isChanged(answer: ControlAnswer): boolean {
 
 /** What a group that was made as new has counted so far; `undefined`: it is no longer as new. Errors: `NATIVE_FAILED`. */
 export function spentOfSpare(group: string): Spent | undefined {
+  if (innerGroups(group).length > 0) return undefined;
   const answers = controlFiles(group, [...LOOKED_AT, [MEMORY_STAT]]);
   const statistics = textOf(answers.at(-1)!);
   return statistics !== undefined && isAsNew(answers) ? spentOf(statistics) : undefined;
