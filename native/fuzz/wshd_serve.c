@@ -64,6 +64,10 @@ pid_t fuzz_waitpid(pid_t pid, int *status, int options) {
 int fuzz_kill(pid_t pid, int signal);
 int fuzz_kill(pid_t pid, int signal) {
   must(signal >= 0 && signal <= 64 && pid != 0 && pid != 1);
+  for (int i = 0; i < PROCESSES && pid == -1 && signal == SIGKILL; i++) {
+    processes[i].ended = true;
+    processes[i].status = SIGKILL;
+  }
   errno = ESRCH;
   return -1;
 }
@@ -90,6 +94,8 @@ int fuzz_pipe2(int *pair, int flags) {
   }
   return 0;
 }
+
+void signals_clear(const struct init *one) { must(one == &init); }
 
 void descendants_signal(int proc, int signal) { must(proc == init.proc && signal >= 0 && signal <= 64); }
 
@@ -120,6 +126,8 @@ static void begin(void) {
   init.pts = open("/dev/pts", O_PATH | O_DIRECTORY | O_CLOEXEC);
   init.spare = fcntl(0, F_DUPFD_CLOEXEC, 3);
   init.keeper = getppid(); /* so that a client of this process is believed */
+  init.may_prepare = true;
+  signal(SIGPIPE, SIG_IGN); /* as init_prepare() does */
   address = (struct sockaddr_un){.sun_family = AF_UNIX};
   must(bind(init.listener, (struct sockaddr *)&address, sizeof address.sun_family) == 0 && listen(init.listener, CLIENTS) == 0);
   address_size = sizeof address;
@@ -194,12 +202,16 @@ static void check_answer(const unsigned char *bytes, size_t length, size_t fd_co
       first = number_at(bytes, length, 12);
       must(number_at(bytes, length, 8) != 0 && rest == 12 + first + number_at(bytes, length, 16 + first) && fd_count == 0);
       break;
-    case WSHD_WELCOME: must(rest == 4 && fd_count == 0); break;
+    case WSHD_WELCOME: must((rest == 4 || rest == 8) && fd_count == 0); break;
     case WSHD_SPAWNED: must(rest == 8 && fd_count <= 3); break;
     case WSHD_OK:
     case WSHD_READY: must(rest == 0 && fd_count == 0); break;
     case WSHD_EXIT: must(rest == 8 && fd_count == 0 && header.sequence == 0); break;
-    case WSHD_JOB: must(rest == 56 && (fd_count == 0 || fd_count == 2) && header.sequence == 0); break;
+    case WSHD_JOB:
+      must(rest == 56 && header.sequence == 0);
+      first = (number_at(bytes, length, 20) & WSHD_SPAWN_INPUT_OPEN) != 0;
+      must(fd_count == first || fd_count == first + 2);
+      break;
     case WSHD_RING: must(number_at(bytes, length, 12) - 1 < 2 && rest == 20 + number_at(bytes, length, 24) && rest > 20 && fd_count == 0); break;
     default: must(!"a message that the protocol does not have");
   }
@@ -323,7 +335,7 @@ static void finish(void) {
     turn();
     jobs_reap(&init);
   }
-  must(init.connections == NULL && init.daemon == NULL && init.waiters == NULL);
+  must(init.connections == NULL && init.daemon == NULL && init.waiters == NULL && init.prepared == NULL);
   while (init.jobs != NULL) {
     must(init.jobs->ended && (init.jobs->id & WSHD_OPERATOR_JOB) == 0);
     job_forget(&init, init.jobs);

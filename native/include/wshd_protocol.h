@@ -52,9 +52,12 @@ enum wshd_type {
   WSHD_END_INPUT = 6,  /* u32 job_id -> OK; closes init's own end of the job's input pipe, unknown ids are fine */
   WSHD_RESIZE = 7,     /* u32 job_id, u16 rows, u16 cols -> OK; size of the job's terminal, jobs without one and unknown ids are fine */
 
+  WSHD_PREPARE = 8,    /* see below; not answered, unless malformed */
+
   /* answers */
   WSHD_ERROR = 100,   /* i32 errno, string operation, string text */
-  WSHD_WELCOME = 101, /* u32 number of jobs that will be handed over */
+  WSHD_WELCOME = 101, /* u32 number of jobs that will be handed over, and, to a daemon of an init that is not older than this, u32 of what else it
+                         can do (enum wshd_abilities) */
   WSHD_SPAWNED = 102, /* u32 job_id, i32 pid inside; fds in order: [stdin write end if STDIN_PIPE], then the
                          pty master (TTY; twice for a daemon's job: to write and to read), or stdout read end, stderr read end;
                          no output with DISCARD */
@@ -78,7 +81,8 @@ enum wshd_role { WSHD_ROLE_DAEMON = 1, WSHD_ROLE_OPERATOR = 2 };
 /*
  * SPAWN: u32 job_id (operators send 0 and get one with bit 31 set), u32 flags, u16 rows, u16 cols, string user (empty: root),
  *        u32 argc, argc strings (0: the user's login shell, or /bin/sh), u32 envc, envc strings "NAME=value",
- *        u32 nlimits, each { u32 resource, u64 soft, u64 hard }, bytes stdin, and, if there is more, string directory (empty: the user's home).
+ *        u32 nlimits, each { u32 resource, u64 soft, u64 hard }, bytes stdin, and, if there is more, string directory (empty: the user's home), and, if there is
+ *        more, u32 milliseconds: at the end of the job init does as for a PREPARE of the same, unless something else was asked for meanwhile.
  *
  * Init keeps an end of a daemon's job's input pipe, or of its pty, for the next daemon: only END_INPUT and the job's end close it.
  *
@@ -98,6 +102,15 @@ enum wshd_spawn_flags {
   WSHD_SPAWN_LIVE = 128, /* init never reads the pipes: output waits in them, and the job with it, until the daemon or the next one reads */
   WSHD_SPAWN_INPUT_OPEN = 64, /* only in JOB: the input pipe's write end comes with it */
 };
+
+/*
+ * PREPARE: u32 milliseconds, and what SPAWN has, with job_id 0, no input, and no flags but TREE and LIVE. Asks init to start this bash now, with BASH_ENV naming a
+ * pipe that it waits for, and to keep it so long. The daemon's next SPAWN that says the same but for number and inline input is that process, which has undone the
+ * difference before it reads its input. Any other request but FORGET that is understood, of whomever, the end of the connection, and milliseconds 0 (nothing else need
+ * follow) end it. Nothing is prepared while anything runs, where others may change files inside, without a user namespace, and where it has twice ended before it was
+ * asked for anything.
+ */
+enum wshd_abilities { WSHD_CAN_PREPARE = 1 };
 
 #define WSHD_ALL_JOBS 0xffffffffu
 #define WSHD_OPERATOR_JOB 0x80000000u

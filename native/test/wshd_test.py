@@ -7,6 +7,7 @@ Needs root, a static busybox, and namespaces that are thrown away afterwards: ws
 """
 import array
 import os
+import re
 import resource
 import shutil
 import signal
@@ -17,7 +18,7 @@ import sys
 import tempfile
 import time
 
-HELLO, SPAWN, SIGNAL, FORGET, WAIT_EMPTY, END_INPUT, RESIZE = 1, 2, 3, 4, 5, 6, 7
+HELLO, SPAWN, SIGNAL, FORGET, WAIT_EMPTY, END_INPUT, RESIZE, PREPARE = 1, 2, 3, 4, 5, 6, 7, 8
 ERROR, WELCOME, SPAWNED, OK, EXIT, JOB, RING, READY = 100, 101, 102, 103, 201, 203, 204, 205
 DAEMON, OPERATOR = 1, 2
 TTY, DISCARD, TREE, STDIN_PIPE, STDIN_FD = 1, 2, 4, 8, 16
@@ -90,12 +91,13 @@ class Client:
     def request(self, kind, body=b"", fds=()):
         return self.answer(self.send(kind, body, fds))
 
-    def spawn(self, job, argv, flags=0, user="", env=(), limits=(), stdin=b"", fds=()):
-        body = struct.pack("<IIHH", job, flags, 24, 80) + block(user)
-        body += struct.pack("<I", len(argv)) + b"".join(map(block, argv))
-        body += struct.pack("<I", len(env)) + b"".join(map(block, env))
-        body += struct.pack("<I", len(limits)) + b"".join(struct.pack("<IQQ", *one) for one in limits)
-        return self.request(SPAWN, body + block(stdin), fds)
+    def spawn(self, job, argv, fds=(), **options):
+        return self.request(SPAWN, spawn_body(job, argv, **options), fds)
+
+    def prepare(self, argv, milliseconds=20_000, **options):
+        """Not answered: what comes behind it is."""
+        self.send(PREPARE, struct.pack("<I", milliseconds) + spawn_body(0, argv, **options))
+        self.request(FORGET, struct.pack("<I", 0))
 
     def exited(self, job):
         while True:
@@ -119,6 +121,16 @@ class Client:
 
     def close(self):
         self.socket.close()
+
+
+def spawn_body(job, argv, flags=0, user="", env=(), limits=(), stdin=b"", directory=None, within=None):
+    body = struct.pack("<IIHH", job, flags, 24, 80) + block(user)
+    body += struct.pack("<I", len(argv)) + b"".join(map(block, argv))
+    body += struct.pack("<I", len(env)) + b"".join(map(block, env))
+    body += struct.pack("<I", len(limits)) + b"".join(struct.pack("<IQQ", *one) for one in limits)
+    if within is not None:
+        return body + block(stdin) + block(directory or b"") + struct.pack("<I", within)
+    return body + block(stdin) + (b"" if directory is None else block(directory))
 
 
 def read_all(fd):
@@ -316,7 +328,7 @@ def test_hand_over(client, directory):
         if one[0] == RING:
             job, stream, position, length = struct.unpack_from("<IIQI", one[2])
             rings.setdefault((job, stream), []).append((position, one[2][20:20 + length]))
-    check(sorted(jobs) == [20, 21, 22] and struct.unpack("<I", second.welcome[2])[0] == 3, "all jobs are handed over", sorted(jobs))
+    check(sorted(jobs) == [20, 21, 22] and struct.unpack_from("<I", second.welcome[2])[0] == 3, "all jobs are handed over", sorted(jobs))
     _, ended, status, _, position = struct.unpack_from("<IIiIQ", jobs[20][2])
     content = b"".join(part for _, part in rings.get((20, 1), []))
     check((ended, status >> 8) == (1, 6), "an end nobody saw", (ended, status))
@@ -336,7 +348,7 @@ def test_hand_over(client, directory):
     for job in (20, 21, 22):
         third.request(FORGET, struct.pack("<I", job))
     fourth = Client(directory)
-    check(struct.unpack("<I", fourth.welcome[2])[0] == 0, "forgotten jobs are gone")
+    check(struct.unpack_from("<I", fourth.welcome[2])[0] == 0, "forgotten jobs are gone")
     return fourth
 
 
@@ -358,6 +370,203 @@ def test_malformed(client):
     check(client.answer(waiting)[0] == OK, "waiting until nothing is left")
     client.exited(5)
     client.request(FORGET, struct.pack("<I", 5))
+
+
+def children_of(pid):
+    """Host pids of what init has started and has not collected."""
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="utf8") as file:
+        return file.read().split()
+
+
+def test_prepared(wshd, base):
+    directory = f"{base}/prepared"
+    os.mkdir(directory)
+    make_container(directory, "hostname inside\nuser vcap 10007 10007 /home/vcap /bin/sh\nidmap 0 700000 65536\n", fstab=f"rootfs / none rbind,rw 0 0\n")
+    for path in ["/bin/bash", *needed_by("/bin/bash")]:
+        os.makedirs(os.path.dirname(f"{directory}/rootfs{path}"), exist_ok=True)
+        shutil.copy(path, f"{directory}/rootfs{path}")
+    subprocess.check_call(["chown", "-R", "-h", "700000:700000", f"{directory}/rootfs"])
+    launch = Launch(wshd, directory)
+    check(launch.status == 0 and launch.reports[-1] == "ready", "a container of users of its own starts", launch.reports)
+    pid = launch.pid
+    client = Client(directory)
+    check(struct.unpack_from("<II", client.welcome[2])[1] == 1, "its init says that it can prepare", client.welcome)
+    bash = dict(argv=["/bin/bash"], user="vcap", env=["A=b"], limits=[(7, 64, 64)])
+    look = b"set -- /proc/[0-9]*; echo $#"
+    state = rb"""
+echo "$_ $? $# $0 $- $LINENO $SECONDS $PPID $PWD $SHLVL ${#BASH_SOURCE[@]} $BASH_ENV" 0>&0
+declare -p | grep -v -E ' (BASHPID|EPOCH|RANDOM|SRANDOM|BASH_ARG[CV0]*|_)'; declare -F; set -o; shopt; trap; ulimit -a; umask; ls /proc/self/fd; readlink /proc/self/fd/0; env
+cut -d' ' -f7,8,19 /proc/self/stat; grep -E '^(Sig|Cap|NoNew|Secc|Groups|Uid)' /proc/self/status
+head -n 1
+left for head
+read line
+left for read
+echo "$line"; wc -c < /dev/stdin; exit 7
+""".lstrip()
+    usual = client.run(1, stdin=state, **bash)
+    client.prepare(**bash)
+    [waiting] = children_of(pid)
+    inside = int(status_of(waiting, "NSpid").split()[-1])
+    time.sleep(0.2)
+    found = client.run(1, stdin=state, **bash)
+    lines = lambda out: [line for line in out.decode().split("\n") if not re.search(r"BASH_VERSINFO|PPID=|\bSECONDS=", line)]
+    difference = [pair for pair in zip(lines(usual[1]), lines(found[1])) if pair[0] != pair[1]]
+    check(usual[0] >> 8 == 7 and b"left for head\nleft for read\n" in usual[1] and len(lines(usual[1])) > 120, "a script that tells all it sees", usual)
+    check(found[0] == usual[0] and found[2] == usual[2] and difference == [] and len(found[1].split(b"\n")) == len(usual[1].split(b"\n")), "sees the same in a prepared shell", (difference, found[2], usual[2]))
+    client.prepare(**bash)
+    [waiting] = children_of(pid)
+    inside = int(status_of(waiting, "NSpid").split()[-1])
+    answer = client.spawn(1, stdin=b"kill -9 $$", **bash)
+    check(struct.unpack_from("<Ii", answer[2])[1] == inside and client.exited(1) == 9, "it is the process that waited, and its end the job's", answer)
+    for fd in answer[3]:
+        os.close(fd)
+    client.request(FORGET, struct.pack("<I", 1))
+    for _ in range(3):
+        status, out, err = client.run(1, stdin=b"echo $$", within=20_000, **bash)
+        check(await_true(lambda: len(children_of(pid)) == 1), "behind a job that expects another one is prepared")
+        [waiting] = children_of(pid)
+        inside = int(status_of(waiting, "NSpid").split()[-1])
+    out = client.run(1, stdin=b"echo $$", **bash)[1]
+    check(out == b"%d\n" % inside and children_of(pid) == [], "and is the next one, behind which none is", (out, inside))
+    for name, meanwhile in (
+        ("a signal", lambda: client.request(SIGNAL, struct.pack("<IiI", 77, 0, 0))),
+        ("another job", lambda: client.run(2, ["true"])),
+        ("an operator", lambda: Client(directory, OPERATOR).close()),
+        ("no time for any", lambda: client.send(PREPARE, struct.pack("<I", 0))),
+    ):
+        answer = client.spawn(1, stdin=b"sleep 0.3", within=20_000, **bash)
+        meanwhile()
+        client.exited(1)
+        for fd in answer[3]:
+            os.close(fd)
+        client.request(FORGET, struct.pack("<I", 1))
+        check(children_of(pid) == [], f"none is expected any more after {name}")
+    answer = client.spawn(1, stdin=b"sleep 0.3", within=20_000, **bash)
+    client.close()
+    check(await_true(lambda: children_of(pid) == []), "nor after the end of the daemon")
+    client = Client(directory)
+    client.request(FORGET, struct.pack("<I", 1))
+    for flags in (TTY, DISCARD, STDIN_PIPE):
+        answer = client.spawn(1, flags=flags, within=20_000, **dict(bash, argv=["/bin/true"]))
+        client.exited(1)
+        for fd in answer[3]:
+            os.close(fd)
+        client.request(FORGET, struct.pack("<I", 1))
+        check(children_of(pid) == [], "nor behind one whose streams are others")
+    status, out, err = client.run(1, stdin=b"exec >/dev/null 2>&1; (sleep 1000 &)", within=20_000, **bash)
+    check(len(children_of(pid)) == 1, "while something that was left behind runs there is none", children_of(pid))
+    client.request(SIGNAL, struct.pack("<IiI", ALL_JOBS, 9, 0))
+    client.request(WAIT_EMPTY)
+    client.run(1, stdin=b"exec >/dev/null 2>&1; (sleep 0.3 &)", within=20_000, **bash)
+    check(await_true(lambda: children_of(pid) == []) and not await_true(lambda: children_of(pid) != [], 0.3), "nor when that ends, however late")
+    for delay in (0, 0.001, 0.002, 0.2):
+        client.prepare(["sh"])
+        time.sleep(delay)
+        out = client.run(1, ["sh"], stdin=b"echo x$BASH_ENV; exit 5")
+        check(out == (5 << 8, b"x\n", b""), "a shell that does not wait gets no script", out)
+        client.prepare(**bash)
+        client.run(1, stdin=b"true", **bash)
+    for name, script, expected in (("no", b"", b""), ("a short", b"echo a", b"a\n"), ("a long", b"#" * 30_000 + b"\necho b", b"b\n")):
+        client.prepare(**bash)
+        [waiting] = children_of(pid)
+        out = client.run(1, stdin=script, **bash)
+        check(out == (0, expected, b"") and children_of(pid) == [], f"{name} script", out)
+    for name, other in (
+        ("another user", dict(bash, user="")),
+        ("another environment", dict(bash, env=["A=c"])),
+        ("one variable more", dict(bash, env=["A=b", "B=b"])),
+        ("another program", dict(bash, argv=["ash"])),
+        ("arguments", dict(bash, argv=["/bin/bash", "-s"])),
+        ("another limit", dict(bash, limits=[(7, 64, 65)])),
+        ("other flags", dict(bash, flags=TREE)),
+        ("another directory", dict(bash, directory="/tmp")),
+    ):
+        seen = set()
+        for _ in range(5):
+            client.prepare(**bash)
+            [waiting] = children_of(pid)
+            seen.add(client.run(1, **{"stdin": look, **other})[1])
+            check(not is_alive(int(waiting)), f"{name}: the prepared one is gone")
+        check(seen == {b"2\n"}, f"{name}: a job that is alone", seen)
+    client.prepare(**bash)
+    operator = Client(directory, OPERATOR)
+    out = read_all(operator.spawn(0, stdin=look, **bash)[3][0])
+    check(out == b"2\n", "an operator neither gets nor sees it", out)
+    operator.close()
+    await_true(lambda: children_of(pid) == [])
+    client.prepare(**bash)
+    check(client.request(WAIT_EMPTY)[0] == OK and children_of(pid) == [], "who waits until nothing is left does not wait for it")
+    client.prepare(milliseconds=1, **bash)
+    check(await_true(lambda: children_of(pid) == []), "it ends when its time is over")
+    client.prepare(milliseconds=300, **bash)
+    [waiting] = children_of(pid)
+    client.prepare(milliseconds=20_000, **bash)
+    time.sleep(0.5)
+    check(children_of(pid) == [waiting], "the same once more is more time")
+    client.send(PREPARE, struct.pack("<I", 0))
+    check(await_true(lambda: children_of(pid) == []), "no time at all is its end")
+    client.spawn(5, ["sleep", "1000"])
+    client.prepare(**bash)
+    check(len(children_of(pid)) == 1, "nothing is prepared beside a job")
+    client.request(SIGNAL, struct.pack("<IiI", 5, 9, 0))
+    client.exited(5)
+    client.request(FORGET, struct.pack("<I", 5))
+    check(client.sh(1, "exec >/dev/null 2>&1; (sleep 1000 &) ; (sleep 1000 &) ; true")[0] == 0, "a job that leaves processes behind")
+    client.prepare(**bash)
+    check(len(children_of(pid)) == 2, "nothing is prepared beside them", children_of(pid))
+    client.request(SIGNAL, struct.pack("<IiI", ALL_JOBS, 9, 0))
+    client.request(WAIT_EMPTY)
+    storm = ["sh", "-c", "while :; do sleep 1000 & done"]
+    client.prepare(storm, milliseconds=500, limits=[(6, 60, 60)])
+    await_true(lambda: len(children_of(pid)) > 0)
+    time.sleep(0.2)
+    out = client.run(1, stdin=look, **bash)[1]
+    check(out == b"2\n", "nothing of what one has started is there for the next job", out)
+    client.prepare(["sh", "-c", "trap '' TERM HUP; (sleep 1000 &) ; sleep 1000"], milliseconds=500)
+    check(await_true(lambda: len(children_of(pid)) == 2) and await_true(lambda: children_of(pid) == []), "with it ends what it has started")
+    hostile = ["sh", "-c", "exec 4>/proc/self/fd/3; cat /dev/zero >&4"]
+    client.prepare(hostile)
+    time.sleep(0.2)
+    status, out, err = client.run(1, argv=["/bin/bash"], stdin=look)
+    check((status, out) == (0, b"2\n"), "one that fills what it should read keeps init from nothing", (status, out, err))
+    for name, body in (
+        ("a number", struct.pack("<I", 1) + spawn_body(1, ["sh"])),
+        ("input", struct.pack("<I", 1) + spawn_body(0, ["sh"], stdin=b"true")),
+        ("a terminal", struct.pack("<I", 1) + spawn_body(0, ["sh"], flags=TTY)),
+        ("discarded output", struct.pack("<I", 1) + spawn_body(0, ["sh"], flags=DISCARD)),
+        ("no program", struct.pack("<I", 1) + spawn_body(0, [])),
+        ("nothing", b""),
+        ("half of it", struct.pack("<I", 1) + spawn_body(0, ["sh"])[:-6]),
+    ):
+        answer = client.request(PREPARE, body)
+        check(answer[0] == ERROR and struct.unpack_from("<i", answer[2])[0] == 71, f"to prepare with {name} is EPROTO", answer)
+    check(children_of(pid) == [], "and starts nothing")
+    client.prepare(**bash)
+    client.close()
+    check(await_true(lambda: children_of(pid) == []), "it ends with the daemon")
+    client = Client(directory)
+    client.prepare(**bash)
+    client = Client(directory)
+    check(await_true(lambda: children_of(pid) == []), "the next daemon does not find it")
+    for argv in (["sh", "-c", "(sleep 1000 &); exit"], ["no-such-program"]):
+        client.prepare(argv)
+        check(await_true(lambda: children_of(pid) == []), "one that does not wait leaves nothing behind")
+    client.prepare(**bash)
+    check(children_of(pid) == [], "where two have not waited there is no third")
+    status, _, err = client.run(1, ["no-such-program"])
+    check(status >> 8 == 255 and b"no-such-program" in err, "a program that cannot be started is still the job's own end", (status, err))
+    os.kill(pid, signal.SIGKILL)
+    await_true(lambda: not is_alive(pid))
+
+
+def needed_by(program):
+    """The dynamic linker and the libraries of a program, as absolute paths."""
+    return [word for line in subprocess.check_output(["ldd", program], text=True).splitlines() for word in line.split() if word.startswith("/")]
+
+
+def status_of(pid, field):
+    with open(f"/proc/{pid}/status", encoding="utf8") as file:
+        return next(line.split(":")[1].strip() for line in file if line.startswith(field + ":"))
 
 
 def raw_connection(directory):
@@ -881,6 +1090,7 @@ def main(wshd):
         test_tree(client)
         client = test_hand_over(client, directory)
         test_malformed(client)
+        check(struct.unpack_from("<II", client.welcome[2])[1] == 0, "an init whose container has bind mounts cannot prepare", client.welcome)
         client = test_lost_hand_over(client, directory)
         test_misbehaving(client, directory, launch.pid)
         client = test_leaving(client, directory, launch.pid)
@@ -896,6 +1106,7 @@ def main(wshd):
         launch = None
         test_network_and_hooks(wshd, base)
         test_homes(wshd, base)
+        test_prepared(wshd, base)
         test_errors(wshd, base)
         test_descriptors_kept(wshd, base)
     finally:

@@ -25,6 +25,7 @@
 
 extern char **environ;
 
+#define BEFORE_PIVOT "hook-child-before-pivot.sh"
 #define AFTER_PIVOT "hook-child-after-pivot.sh"
 
 int child_await(int channel, const char *expected) {
@@ -53,7 +54,7 @@ static int complete(struct child *child, int root) {
   close(child->settings);
   if (plan->hostname != NULL && sethostname(plan->hostname, strlen(plan->hostname)) != 0) return report_errno("hostname", plan->hostname);
   /* the operator's mounts first, then those of the request (spec linux-container.md 9.3); the hooks are the host's */
-  if (hook_run(plan, child->options->lib, "hook-child-before-pivot.sh", -1) != 0) return -1;
+  if (hook_run(plan, child->options->lib, BEFORE_PIVOT, -1) != 0) return -1;
   const uid_t inner = id_outside(&plan->ids, 0);
   if (identity_act(inner, inner) != 0) return report_errno("root", "owner");
   if (root_bind(plan, root, child->users) != 0 || failpoint_reported(AT_BIND) != 0) return -1;
@@ -182,6 +183,13 @@ static int confine(struct child *child) {
   return 0;
 }
 
+/* Whether files inside may become others while no process is there: by what is bound for the operator or the request, or by what a hook has mounted. */
+static bool shares_files(const struct child *child) {
+  for (size_t i = 0; i < child->plan->mount_count; i++)
+    if (child->plan->mounts[i].create != CREATE_NOTHING) return true;
+  return hook_exists(child->options->lib, BEFORE_PIVOT) || hook_exists(child->options->lib, AFTER_PIVOT);
+}
+
 int child_main(struct child *child) {
   report_open(child->channel);
   /* a launcher that is killed while this process mounts or runs a hook; one that was killed before this line is seen by child_await() */
@@ -192,6 +200,7 @@ int child_main(struct child *child) {
   }
   umask(022);
   /* The daemon makes the link meanwhile, unless a hook is to run before anything else is done. It needs this process for that: one that failed waits, too. */
+  const bool is_shared = shares_files(child);
   const bool is_first = hook_exists(child->options->lib, "hook-parent-after-clone.sh");
   int root = is_first ? -1 : assemble(child);
   if (child_await(child->channel, "go") != 0 || failpoint_reported(AT_CHILD_GO) != 0) return 1;
@@ -208,7 +217,7 @@ int child_main(struct child *child) {
   if (child_null_streams() != 0 || child_keep_only(child) != 0 || failpoint_reported(AT_STREAMS) != 0) return 1;
   /* nobody inside may read this memory, which has seen the host */
   prctl(PR_SET_DUMPABLE, 0);
-  struct init init = {.listener = child->listener, .has_own_users = child->users >= 0, .reserve = child->reserve, .no_core_dumps = child->plan->no_core_dumps, .job_score = child->job_score};
+  struct init init = {.listener = child->listener, .has_own_users = child->users >= 0, .may_prepare = !is_shared, .reserve = child->reserve, .no_core_dumps = child->plan->no_core_dumps, .job_score = child->job_score};
   if (init_prepare(&init) != 0 || failpoint_reported(AT_PREPARE) != 0) return 1;
   /* the kernel remembers who listens: that is the pid a client is told (SO_PEERCRED) */
   if (listen(child->listener, CHILD_BACKLOG) != 0) {

@@ -1,6 +1,7 @@
 #include "init.h"
 
 #include "failpoint.h"
+#include "prepared.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -244,6 +245,7 @@ void connection_end(struct init *init, struct connection *connection) {
   if (init->daemon == connection) {
     init->daemon = NULL;
     init->next_handed_over = NULL;
+    prepared_drop(init);
     jobs_drain(init, true);
     failpoint(AT_DAEMON_LOST);
   }

@@ -63,8 +63,12 @@ static void find_account(const char *user, struct account *account) {
   free(group);
 }
 
+/* What prepared.h tells: bash reads this before anything else. */
+#define START_VARIABLE "BASH_ENV=/proc/self/fd/3"
+
 /* So that /dev/stdout and the like can be opened by whoever has them: init made the pipes, and so they were root's. */
-static void own_streams(const struct account *account) {
+static void own_streams(const struct spawn_request *request, const struct account *account) {
+  if (request->start_fd >= 0) fchown(request->start_fd, account->uid, (gid_t)-1);
   for (int fd = 0; fd <= 2; fd++) fchown(fd, account->uid, (gid_t)-1); /* a stream that cannot be given away still works by its number */
 }
 
@@ -141,8 +145,9 @@ static void put_variable(char **environment, size_t *count, char *variable) {
 
 static void make_environment(const struct spawn_request *request, const struct account *account) {
   static char home[sizeof account->home + 8], user[sizeof account->name + 8];
+  static char start[] = START_VARIABLE;
   static char root_path[] = "PATH=/sbin:/bin:/usr/sbin:/usr/bin", path[] = "PATH=/bin:/usr/bin";
-  char **environment = calloc(request->envc + 4, sizeof *environment);
+  char **environment = calloc(request->envc + 5, sizeof *environment);
   if (environment == NULL) fail("environment", account->name);
   size_t count = 0;
   format(home, sizeof home, "HOME=%s", account->home);
@@ -152,6 +157,7 @@ static void make_environment(const struct spawn_request *request, const struct a
   put_variable(environment, &count, account->uid == 0 ? root_path : path);
   /* last, so that the request's own values stand */
   for (uint32_t i = 0; i < request->envc; i++) put_variable(environment, &count, request->environment[i]);
+  if (request->start_fd >= 0) put_variable(environment, &count, start);
   environ = environment;
 }
 
@@ -166,7 +172,7 @@ _Noreturn void execute(const struct init *init, const struct spawn_request *requ
   if (init->keeper != 0) insecure_execute(init, request);
   if (init->job_score != NULL) take_own_score(init);
   find_account(request->user, &account);
-  own_streams(&account);
+  own_streams(request, &account);
   execute_limit(init, request);
   become(&account);
   execute_limit_processes(request);
@@ -179,7 +185,9 @@ _Noreturn void execute(const struct init *init, const struct spawn_request *requ
   char *shell[] = {account.shell[0] == '\0' ? (char *)"/bin/sh" : account.shell, NULL};
   char **argv = request->argc == 0 ? shell : request->argv;
   if (request->program_fd >= 0) execute_descriptor(request->program_fd, argv);
-  if (syscall(SYS_close_range, 3u, ~0u, 0u) != 0) fail("close_range", "descriptors");
+  /* without the flag that closes it; the number was one of init's, which nothing needs from here on */
+  if (request->start_fd >= 0 && (request->start_fd == 3 ? fcntl(3, F_SETFD, 0) : dup2(request->start_fd, 3)) < 0) fail("dup2", "start");
+  if (syscall(SYS_close_range, request->start_fd >= 0 ? 4u : 3u, ~0u, 0u) != 0) fail("close_range", "descriptors");
   if (failpoint(AT_EXECUTE) != 0) fail("failpoint", "wshd.execute");
   execvp(argv[0], argv);
   fail("execvpe", argv[0]);

@@ -1,6 +1,7 @@
 #include "init.h"
 
 #include "insecure.h"
+#include "prepared.h"
 #include "report.h"
 
 #include <errno.h>
@@ -31,6 +32,8 @@ int init_prepare(struct init *init) {
   if (prlimit(0, RLIMIT_NOFILE, NULL, &init->open_files) != 0) return report_errno("init", "RLIMIT_NOFILE");
   struct rlimit open_files = {.rlim_cur = init->open_files.rlim_max, .rlim_max = init->open_files.rlim_max};
   if (prlimit(0, RLIMIT_NOFILE, &open_files, NULL) != 0) return report_errno("init", "RLIMIT_NOFILE");
+  /* in a user namespace of its own it may not signal whom the host has sent in */
+  init->may_prepare = init->may_prepare && init->keeper == 0 && init->has_own_users;
   init->listener_watch.kind = WATCH_LISTENER;
   init->signals_watch.kind = WATCH_SIGNALS;
   init->signals = signalfd(-1, &children, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -48,9 +51,9 @@ int init_prepare(struct init *init) {
   return 0;
 }
 
-static void clear_signals(int signals) {
+void signals_clear(const struct init *init) {
   struct signalfd_siginfo info[16];
-  while (read(signals, info, sizeof info) > 0) continue;
+  while (read(init->signals, info, sizeof info) > 0) continue;
 }
 
 static void dispatch(struct init *init, const struct epoll_event *event) {
@@ -61,7 +64,7 @@ static void dispatch(struct init *init, const struct epoll_event *event) {
       break;
     case WATCH_SIGNALS:
       /* one signal may stand for many children: it is cleared first, so that none that ends now is missed */
-      clear_signals(init->signals);
+      signals_clear(init);
       if (init->keeper != 0) insecure_check_keeper(init);
       jobs_reap(init);
       break;
@@ -77,7 +80,8 @@ static void dispatch(struct init *init, const struct epoll_event *event) {
 _Noreturn void init_serve(struct init *init) {
   struct epoll_event events[EVENTS];
   for (;;) {
-    int count = epoll_wait(init->epoll, events, EVENTS, init->reap_again ? 0 : -1);
+    int wait = prepared_expire(init);
+    int count = epoll_wait(init->epoll, events, EVENTS, init->reap_again ? 0 : wait);
     for (int i = 0; i < count; i++) dispatch(init, &events[i]);
     if (init->reap_again) jobs_reap(init);
     /* events of this turn could still name what ended in it */

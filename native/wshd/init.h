@@ -1,7 +1,7 @@
 /*
  * Process 1 of a container: starts jobs, reaps everything, keeps exit statuses and output for a daemon that is away.
  *
- * One thread, one epoll descriptor, no blocking call. Nothing a client or a job does ends it; what fails is answered with WSHD_ERROR.
+ * One thread, one epoll descriptor, no call that waits, but for a tenth of a second at most before a job (prepared.c). Nothing a client or a job does ends it; what fails is answered with WSHD_ERROR.
  */
 #ifndef WSHD_INIT_H
 #define WSHD_INIT_H
@@ -60,6 +60,8 @@ struct waiter {
 };
 
 struct job;
+struct prepared;
+struct spawn_request;
 
 /* One output stream of a job, as init sees it. */
 struct stream {
@@ -91,6 +93,13 @@ struct init {
   int work, pids; /* insecure: where jobs start, and where each leaves its number */
   int spare;     /* given up when descriptors have run out, so that a client can be turned away instead of waiting at the door for ever */
   struct reserve reserve;
+  struct prepared *prepared; /* prepared.h; NULL: none */
+  struct spawn_request *expected; /* to be prepared at the end of its job; NULL: nothing is */
+  bool is_expected_now;           /* that job has ended, in this turn */
+  bool may_prepare;          /* only what init starts changes files here, it can end all processes and no others, and a prepared one waits as it should */
+  bool is_dropping;          /* a prepared one was ended, and may be there yet */
+  unsigned futile;           /* prepared ones, in a row, that have not waited */
+  bool is_empty;             /* there was no process but init when children were last collected */
   bool reap_again;
   bool has_own_users; /* it lives in a user namespace */
   bool no_core_dumps; /* the limit of core files is as it is */
@@ -106,11 +115,16 @@ struct init {
 
 /* Opens what serving needs; everything up to here may still fail. Reports and answers -1. */
 int init_prepare(struct init *init);
+/* Whatever ended up to now is yet to be collected. */
+void signals_clear(const struct init *init);
 _Noreturn void init_serve(struct init *init);
 
 /* messages.c: what clients ask for. */
 /* `cut`: the message, or the list of its descriptors, was longer than there is room for. The descriptors stay the caller's. */
 void handle_message(struct init *init, struct connection *connection, const unsigned char *bytes, size_t length, bool cut, const int *fds, size_t fd_count);
+
+/* Frees what belongs to a request, not itself. */
+void request_free(struct spawn_request *request);
 
 /* connection.c */
 void connection_accept(struct init *init);
@@ -136,7 +150,9 @@ struct spawn_request {
   uint32_t input_length;
   int input_fd;   /* -1: none came */
   int program_fd; /* -1: none came, argv[0] is looked up */
+  int start_fd;   /* prepared.h: what the shell reads before its input; -1: nothing */
   char *directory; /* where the job starts; NULL or empty: at home */
+  uint32_t next_within; /* milliseconds within which another that says the same is expected behind this one; 0: none is */
 };
 /*
  * Starts a job. On success `*fds` holds what the client gets (WSHD_SPAWNED), to be closed after sending. On failure answers NULL, errno

@@ -1,15 +1,15 @@
 #include "init.h"
 
 #include "failpoint.h"
+#include "prepared.h"
+#include "streams.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
@@ -17,107 +17,8 @@
 /* Children collected in one turn: a storm of orphans must not keep clients waiting. */
 #define REAP_MAX 1024
 
-/* Descriptors that jobs leave to init, for clients that have something to say: to end jobs, above all. */
-#define KEPT_DESCRIPTORS 64
-
 /* Every message is sent, or copied to a queue, before the next one is begun. */
 static struct wire_writer message;
-
-static void close_if(int fd) {
-  if (fd >= 0) close(fd);
-}
-
-/* A memory file that nobody can change any more, read from its beginning. */
-static int sealed_input(const unsigned char *bytes, size_t length) {
-  int fd = memfd_create("stdin", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-  if (fd < 0) return -1;
-  while (length > 0) {
-    ssize_t written = write(fd, bytes, length);
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) goto failed;
-    bytes += written;
-    length -= (size_t)written;
-  }
-  if (lseek(fd, 0, SEEK_SET) == 0 && fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) == 0) return fd;
-failed:;
-  int saved = errno;
-  close(fd);
-  errno = saved;
-  return -1;
-}
-
-/* Ends of one job's standard streams: `job` ones become 0, 1, 2 of the job, `client` ones leave by SCM_RIGHTS, `kept` stay here. */
-struct ends {
-  int job[3], client[3], kept[2], input;
-  size_t client_count;
-};
-
-static void close_ends(struct ends *ends) {
-  int saved = errno;
-  for (int i = 0; i < 3; i++) close_if(ends->job[i]);
-  for (size_t i = 0; i < ends->client_count; i++) close(ends->client[i]);
-  for (int i = 0; i < 2; i++) close_if(ends->kept[i]);
-  close_if(ends->input);
-  errno = saved;
-}
-
-static int open_terminal(const struct init *init, const struct spawn_request *request, struct ends *ends) {
-  int master = openat(init->pts, "ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC);
-  if (master < 0) return -1;
-  ends->client[ends->client_count++] = master;
-  int lock = 0;
-  struct winsize size = {.ws_row = request->rows, .ws_col = request->columns};
-  /* TIOCGPTPEER: the other end of just this terminal, whatever stands at its path */
-  if (ioctl(master, TIOCSPTLCK, &lock) != 0 || (ends->job[0] = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC)) < 0) return -1;
-  if (size.ws_row != 0) ioctl(master, TIOCSWINSZ, &size);
-  for (int i = 1; i < 3; i++)
-    if ((ends->job[i] = fcntl(ends->job[0], F_DUPFD_CLOEXEC, 0)) < 0) return -1;
-  if ((request->job_id & WSHD_OPERATOR_JOB) != 0) return 0;
-  /* with the last master the kernel hangs the terminal up: it outlives the daemon because it is here, too */
-  if (fcntl(master, F_SETFL, O_RDWR | O_NONBLOCK) != 0 || (ends->kept[0] = fcntl(master, F_DUPFD_CLOEXEC, 0)) < 0) return -1;
-  if ((ends->client[1] = fcntl(master, F_DUPFD_CLOEXEC, 0)) < 0) return -1;
-  ends->client_count = 2;
-  return 0;
-}
-
-static int open_input(const struct spawn_request *request, struct ends *ends) {
-  if (request->flags & WSHD_SPAWN_STDIN_PIPE) {
-    int pair[2];
-    if (pipe2(pair, O_CLOEXEC) != 0) return -1;
-    ends->job[0] = pair[0];
-    ends->client[ends->client_count++] = pair[1];
-    if ((request->job_id & WSHD_OPERATOR_JOB) != 0) return 0;
-    ends->input = fcntl(pair[1], F_DUPFD_CLOEXEC, 0);
-    return ends->input < 0 ? -1 : 0;
-  }
-  if (request->flags & WSHD_SPAWN_STDIN_FD) ends->job[0] = fcntl(request->input_fd, F_DUPFD_CLOEXEC, 0);
-  else ends->job[0] = sealed_input(request->input, request->input_length);
-  return ends->job[0] < 0 ? -1 : 0;
-}
-
-static int open_output(const struct spawn_request *request, struct ends *ends) {
-  for (int i = 0; i < 2; i++) {
-    int pair[2];
-    if (pipe2(pair, O_CLOEXEC) != 0) return -1;
-    ends->job[1 + i] = pair[1];
-    /* not blocking for the reader; the writer's end is another open file and stays as programs expect it */
-    if (fcntl(pair[0], F_SETFL, O_RDONLY | O_NONBLOCK) != 0) {
-      close(pair[0]);
-      return -1;
-    }
-    if ((request->job_id & WSHD_OPERATOR_JOB) != 0 && (request->flags & WSHD_SPAWN_DISCARD) == 0) {
-      /* never handed over: kept here it would block a job whose operator has gone, which is to meet SIGPIPE */
-      ends->client[ends->client_count++] = pair[0];
-      continue;
-    }
-    ends->kept[i] = pair[0];
-    if (request->flags & WSHD_SPAWN_DISCARD) continue;
-    int client = fcntl(pair[0], F_DUPFD_CLOEXEC, 0);
-    if (client < 0) return -1;
-    ends->client[ends->client_count++] = client;
-  }
-  return 0;
-}
 
 /* The end of its pipe is seen again and again by epoll: whoever stops reading takes it out. */
 static void start_draining(struct init *init, struct stream *stream) {
@@ -126,38 +27,27 @@ static void start_draining(struct init *init, struct stream *stream) {
   stream->draining = epoll_ctl(init->epoll, EPOLL_CTL_ADD, stream->fd, &event) == 0;
 }
 
-/* The kernel gives the lowest free number, so that a high one means that few are left. */
-static bool leaves_enough(const struct init *init, const struct ends *ends) {
-  rlim_t limit = init->open_files.rlim_max;
-  int highest = -1;
-  for (int i = 0; i < 3; i++) highest = ends->job[i] > highest ? ends->job[i] : highest;
-  for (size_t i = 0; i < ends->client_count; i++) highest = ends->client[i] > highest ? ends->client[i] : highest;
-  if (limit < 4 * KEPT_DESCRIPTORS || (rlim_t)highest < limit - KEPT_DESCRIPTORS) return true;
-  errno = EMFILE;
-  return false;
-}
-
 struct job *job_spawn(struct init *init, const struct spawn_request *request, int *fds, size_t *fd_count, const char **operation) {
-  struct ends ends = {.job = {-1, -1, -1}, .kept = {-1, -1}, .input = -1};
+  struct ends ends = ENDS_NONE;
   struct job *job = calloc(1, sizeof *job);
   *operation = "allocate job";
   if (job == NULL) return NULL;
-  *operation = "open streams";
-  int result = request->flags & WSHD_SPAWN_TTY ? open_terminal(init, request, &ends) : open_input(request, &ends);
-  if (result == 0 && (request->flags & WSHD_SPAWN_TTY) == 0) result = open_output(request, &ends);
-  if (result == 0 && !leaves_enough(init, &ends)) result = -1;
-  pid_t pid = -1;
-  if (result == 0) {
-    *operation = "fork";
-    pid = reserve_fork(&init->reserve);
+  pid_t pid = prepared_take(init, request, &ends);
+  if (pid == 0) {
+    *operation = "open streams";
+    pid = -1;
+    if (ends_open(init, request, &ends) == 0) {
+      *operation = "fork";
+      pid = reserve_fork(&init->reserve);
+    }
+    if (pid == 0) execute(init, request, ends.job[0], ends.job[1], ends.job[2]);
   }
-  if (pid == 0) execute(init, request, ends.job[0], ends.job[1], ends.job[2]);
   if (pid < 0) {
-    close_ends(&ends);
+    ends_close(&ends);
     free(job);
     return NULL;
   }
-  for (int i = 0; i < 3; i++) close(ends.job[i]);
+  ends_close_job(&ends);
   *job = (struct job){.id = request->job_id, .flags = request->flags, .pid = pid, .input = ends.input};
   for (int i = 0; i < 2; i++) job->streams[i] = (struct stream){.watch = {WATCH_STREAM}, .job = job, .fd = ends.kept[i]};
   if (request->flags & WSHD_SPAWN_TTY) job->streams[1].at_end = true; /* a terminal is one stream */
@@ -222,6 +112,7 @@ static void end_job(struct init *init, struct job *job, int status) {
   job->status = status;
   job_end_input(job);
   if (failpoint(AT_EXIT) != 0 && init->daemon != NULL) connection_end(init, init->daemon);
+  prepared_behind(init, job->id);
   job->owner = NULL; /* should the connection break now, this job is not its to forget: that happens here */
   send_exit(init, job, owner);
   if (failpoint(AT_EXIT_TOLD) != 0 && init->daemon != NULL) connection_end(init, init->daemon);
@@ -234,12 +125,18 @@ void jobs_reap(struct init *init) {
   int collected = 0;
   while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
     struct job *job = job_take_pid(init, pid);
-    if (job != NULL) end_job(init, job, status); /* otherwise an orphan that somebody left to init */
+    if (job != NULL) end_job(init, job, status);
+    else prepared_ended(init, pid); /* or an orphan that somebody left to init */
     if (++collected == REAP_MAX) break;
   }
   init->reap_again = pid > 0;
   /* every process here is init's child or has an ancestor that is: no child left means no process left */
-  if (pid < 0 && errno == ECHILD) answer_waiters(init);
+  init->is_empty = pid < 0 && errno == ECHILD;
+  if (init->is_empty) {
+    init->is_dropping = false;
+    answer_waiters(init);
+  }
+  prepared_start_expected(init);
 }
 
 void waiters_drop(struct init *init, const struct connection *connection) {

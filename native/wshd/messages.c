@@ -1,6 +1,7 @@
 #include "init.h"
 
 #include "failpoint.h"
+#include "prepared.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -49,6 +50,7 @@ static void hello(struct init *init, struct connection *connection, uint32_t seq
   for (const struct job *job = init->jobs; job != NULL; job = job->next) count += (job->id & WSHD_OPERATOR_JOB) == 0;
   wire_begin(&answer, WSHD_WELCOME, sequence);
   wire_put_u32(&answer, count);
+  wire_put_u32(&answer, init->may_prepare ? WSHD_CAN_PREPARE : 0);
   connection_send(init, connection, &answer, NULL, 0);
   init->next_handed_over = init->jobs;
   jobs_hand_over(init, connection);
@@ -107,21 +109,40 @@ static void free_strings(char **list, uint32_t count) {
   free(list);
 }
 
-static void spawn(struct init *init, struct connection *connection, uint32_t sequence, struct wire_reader *reader, const int *received, size_t received_count) {
-  struct spawn_request request = {.input_fd = received_count > 0 ? received[0] : -1, .program_fd = -1};
-  request.job_id = wire_u32(reader);
-  request.flags = wire_u32(reader) & ~(uint32_t)WSHD_SPAWN_INPUT_OPEN;
-  request.rows = wire_u16(reader);
-  request.columns = wire_u16(reader);
+void request_free(struct spawn_request *request) {
+  free_strings(request->argv, request->argc);
+  free_strings(request->environment, request->envc);
+  free(request->limits);
+  free(request->directory);
+}
+
+/* What a message says; `request_free()` is the caller's, whatever comes of it. */
+static void take_request(struct wire_reader *reader, struct spawn_request *request) {
+  request->job_id = wire_u32(reader);
+  request->flags = wire_u32(reader) & ~(uint32_t)WSHD_SPAWN_INPUT_OPEN;
+  request->rows = wire_u16(reader);
+  request->columns = wire_u16(reader);
   uint32_t length;
   const unsigned char *user = wire_bytes(reader, &length);
-  if (length >= sizeof request.user || memchr(user, '\0', length) != NULL) reader->failed = true;
-  else memcpy(request.user, user, length);
-  request.argv = take_strings(reader, &request.argc);
-  request.environment = take_strings(reader, &request.envc);
-  take_limits(reader, &request);
-  request.input = wire_bytes(reader, &request.input_length);
-  if (!reader->failed && reader->at < reader->end) request.directory = take_string(reader);
+  if (length >= sizeof request->user || memchr(user, '\0', length) != NULL) reader->failed = true;
+  else memcpy(request->user, user, length);
+  request->argv = take_strings(reader, &request->argc);
+  request->environment = take_strings(reader, &request->envc);
+  take_limits(reader, request);
+  request->input = wire_bytes(reader, &request->input_length);
+  if (!reader->failed && reader->at < reader->end) request->directory = take_string(reader);
+  if (!reader->failed && reader->at < reader->end) request->next_within = wire_u32(reader);
+}
+
+/* What may be started before it is asked for: nothing that comes with descriptors, or whose output is init's to read. */
+static bool is_preparable(const struct spawn_request *request) {
+  const uint32_t possible = WSHD_SPAWN_TREE | WSHD_SPAWN_LIVE;
+  return (request->flags & ~possible) == 0 && request->argc > 0;
+}
+
+static void spawn(struct init *init, struct connection *connection, uint32_t sequence, struct wire_reader *reader, const int *received, size_t received_count) {
+  struct spawn_request request = {.input_fd = received_count > 0 ? received[0] : -1, .program_fd = -1, .start_fd = -1};
+  take_request(reader, &request);
   bool is_operator = connection->role == WSHD_ROLE_OPERATOR;
   if ((request.flags & WSHD_SPAWN_STDIN_FD) != 0 && request.input_fd < 0) reader->failed = true;
   if ((request.flags & WSHD_SPAWN_PROGRAM_FD) != 0) {
@@ -162,10 +183,29 @@ static void spawn(struct init *init, struct connection *connection, uint32_t seq
       job_signal(init, job, SIGHUP, false);
     }
   }
-  free_strings(request.argv, request.argc);
-  free_strings(request.environment, request.envc);
-  free(request.limits);
-  free(request.directory);
+  /* also behind a job that could not be started: nothing that was asked for before is expected any more */
+  if (job != NULL && !is_operator && request.next_within != 0 && is_preparable(&request)) prepared_expect(init, &request);
+  else {
+    prepared_drop(init);
+    request_free(&request);
+  }
+}
+
+/* Not answered, unless it makes no sense: whether something is prepared changes nothing but how long the next job takes. */
+static void prepare(struct init *init, struct connection *connection, uint32_t sequence, struct wire_reader *reader) {
+  uint32_t milliseconds = wire_u32(reader);
+  if (!reader->failed && milliseconds == 0) {
+    prepared_drop(init);
+    return;
+  }
+  struct spawn_request request = {.input_fd = -1, .program_fd = -1, .start_fd = -1};
+  take_request(reader, &request);
+  if (reader->failed || connection != init->daemon || request.job_id != 0 || request.input_length != 0 || !is_preparable(&request)) {
+    send_error(init, connection, sequence, EPROTO, "prepare");
+    request_free(&request);
+    return;
+  }
+  prepared_start(init, &request, milliseconds);
 }
 
 static void signal_request(struct init *init, struct connection *connection, uint32_t sequence, struct wire_reader *reader) {
@@ -249,6 +289,8 @@ void handle_message(struct init *init, struct connection *connection, const unsi
     connection->handing_over = false;
     jobs_handed_over(init);
   }
+  /* whatever this is about, only init's jobs are to be there; to forget one changes nothing inside */
+  if (header.type != WSHD_SPAWN && header.type != WSHD_PREPARE && header.type != WSHD_FORGET) prepared_drop(init);
   struct wire_reader reader = {.at = bytes + sizeof header, .end = bytes + length};
   uint32_t value;
   switch (header.type) {
@@ -275,6 +317,9 @@ void handle_message(struct init *init, struct connection *connection, const unsi
       break;
     case WSHD_RESIZE:
       resize(init, connection, header.sequence, &reader);
+      break;
+    case WSHD_PREPARE:
+      prepare(init, connection, header.sequence, &reader);
       break;
     default:
       send_error(init, connection, header.sequence, EPROTO, "message");

@@ -16,6 +16,7 @@ import type {
 import { isWardenError, WardenError } from '@warden/interface';
 import type { ManagedJob } from './job.ts';
 import { blockOf } from './pools.ts';
+import type { EndedScript, Habit } from './prepared-shell.ts';
 import type { ContainerRecord, RecordIntent } from './record.ts';
 
 /** Someone whose references keep a container from its grace time. */
@@ -49,6 +50,11 @@ export class ManagedContainer {
   isDestroyed = false;
   /** Statistics that its drivers do not have: not asked for again, because each refusal is an error with a stack, 50 µs apiece. */
   readonly lacking: Set<string> = new Set();
+  /** See prepared-shell.ts. */
+  lastScript: EndedScript | undefined;
+  habit: Habit | undefined;
+  /** Until when a shell may wait there for its script, in milliseconds since 1970; `undefined`: none does. */
+  shellUntil: number | undefined;
   /** The open first record, until the next one. */
   intent: RecordIntent | undefined;
   graceTimer: NodeJS.Timeout | undefined;

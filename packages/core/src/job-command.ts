@@ -3,7 +3,7 @@ import { decodeBytes, encodeBytes, type JobSpec, type SpawnOptions, WardenError 
 import type { Engine } from './engine.ts';
 import { checkSize } from './job-input.ts';
 
-const SHELL = '/bin/bash';
+export const SHELL = '/bin/bash';
 const MAX_ARGUMENTS = 1_024;
 const MAX_PATH_BYTES = 4_095;
 const NOTHING = new Uint8Array();

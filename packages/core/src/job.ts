@@ -4,6 +4,7 @@ import {
   type ExitVerdict,
   type Init,
   type InitJob,
+  type JobSpec,
   type Logger,
   type OutputChunk,
   type WaitStatus,
@@ -88,6 +89,10 @@ export class ManagedJob {
   readonly startedAt: number | undefined;
   readonly output: JobOutput = new JobOutput();
   readonly input: JobInput;
+  /** What it was asked to run, where another one may be started for the same: see prepared-shell.ts. */
+  repeatable: JobSpec | undefined;
+  /** Its end has been taken as one to be followed by another. */
+  isScriptNoted = false;
   /** Instead of {@link output}. */
   readonly live: LiveOutput | undefined;
   /** Settles with how it ended; all output is there then. Rejects with `UNAVAILABLE` when the daemon has let go of the job. */

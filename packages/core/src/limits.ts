@@ -4,6 +4,7 @@ import { ifSupported, isUnsupported, type ManagedContainer, unknownHandle } from
 import { type Engine, networkSpecOf, publish, saveRecord, trySave } from './engine.ts';
 import { OUT_OF_MEMORY_EVENT } from './exit-verdict.ts';
 import { addEvent } from './init-connection.ts';
+import { endPreparedShell } from './prepared-shell.ts';
 import type { ContainerRecord } from './record.ts';
 import { stopContainer } from './stop.ts';
 
@@ -18,6 +19,7 @@ export function limitMemory(
   const { cgroup } = engine.drivers;
   if (bytes === undefined) return unlessGone(container, cgroup.memoryLimit(record.drivers.cgroup));
   return container.exclusive(async () => {
+    await endPreparedShell(container); // it is not to be what the new limit is too little for
     await watchOutOfMemory(engine, container); // before the limit can hurt anybody
     await engine.failpoints.pass('limit-memory.watch');
     return recorded(engine, container, {

@@ -66,6 +66,8 @@ export interface CoreOptions {
   readonly images?: ImageStore | undefined;
   /** Containers prepared before anybody asks for them. Default 0. */
   readonly warmContainers?: number;
+  /** Milliseconds that a shell waits for the next script behind the second of two that came as soon as that; 0 (default): there is none. */
+  readonly preparedShellMs?: number;
   /** Bytes of output kept per job; 0 or less: no limit. */
   readonly jobOutputLimit: number;
   /** Sockets by which others read the output of jobs made by Spawn; `undefined`: none. */
@@ -118,7 +120,14 @@ export interface CoreChanges
   extends Partial<
     Pick<
       CoreOptions,
-      'graceTime' | 'rootfs' | 'warmContainers' | 'jobOutputLimit' | 'rlimits' | 'ports' | 'uids'
+      | 'graceTime'
+      | 'rootfs'
+      | 'warmContainers'
+      | 'preparedShellMs'
+      | 'jobOutputLimit'
+      | 'rlimits'
+      | 'ports'
+      | 'uids'
     >
   > {
   readonly network?: Partial<

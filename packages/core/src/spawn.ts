@@ -4,6 +4,7 @@ import {
   type InitJob,
   type JobEnd,
   type JobResult,
+  type JobSpec,
   type OutputChunk,
   type OutputPipes,
   type OutputRelay,
@@ -19,6 +20,7 @@ import { adoptJob } from './init-connection.ts';
 import { killJob, type ManagedJob, noSuchJob } from './job.ts';
 import { jobCommand } from './job-command.ts';
 import { requireRunning } from './pause.ts';
+import { nextExpected, prepareShell, repeatable } from './prepared-shell.ts';
 import { explainRefusal } from './process-limit.ts';
 import type { JobNote } from './record.ts';
 import { effectiveLimits } from './rlimits.ts';
@@ -40,6 +42,18 @@ export async function spawnJob(
     container.requireState('active'); // a stop may have come first
     requireRunning(container, 'spawn');
     const init = container.requireInit();
+    const spec: JobSpec = {
+      id,
+      user: options.privileged === true ? 'root' : 'vcap',
+      ...command,
+      rlimits,
+      // others may want to see what is not kept
+      discardOutput: options.discardOutput === true && note === undefined,
+      trackTree: options.trackTree === true,
+      ...(options.output === 'live' ? { isLive: true } : {}),
+    };
+    const again = repeatable(spec);
+    const nextWithinMs = nextExpected(engine, container, again);
     await failpoints.pass('spawn.validate');
     let job: InitJob;
     if (note !== undefined) {
@@ -50,16 +64,8 @@ export async function spawnJob(
     let spawning: Promise<InitJob> | undefined;
     try {
       await failpoints.pass('spawn.note');
-      spawning = init.spawn({
-        id,
-        user: options.privileged === true ? 'root' : 'vcap',
-        ...command,
-        rlimits,
-        // others may want to see what is not kept
-        discardOutput: options.discardOutput === true && note === undefined,
-        trackTree: options.trackTree === true,
-        ...(options.output === 'live' ? { isLive: true } : {}),
-      });
+      container.shellUntil = nextWithinMs && Number.POSITIVE_INFINITY; // one that waits is this one's now, or ends
+      spawning = init.spawn(nextWithinMs === undefined ? spec : { ...spec, nextWithinMs });
       spawning.catch(() => {}); // its failure is met below
       await failpoints.pass('spawn.send');
       job = await spawning;
@@ -78,6 +84,7 @@ export async function spawnJob(
       });
     }
     const managed = adoptJob(engine, container, init, { job, note, isAwaited: options.awaited === true });
+    managed.repeatable = again;
     try {
       await failpoints.pass('spawn.adopt');
     } catch (error) {
@@ -135,7 +142,7 @@ export async function linkJob(
     await engine.failpoints.pass('link.wait');
     const outcome = await unlessAborted(job.ended, signal, container, id);
     await engine.failpoints.pass('link.end');
-    const info = await unlessAborted(endInfo(engine, container), signal, container, id);
+    const info = await unlessAborted(endInfo(engine, container, job), signal, container, id);
     await engine.failpoints.pass('link.info');
     const { exitStatus, verdict } = await withDiskLimit(engine, container, outcome, info);
     removeJob(engine, container, job);
@@ -170,7 +177,7 @@ export async function* streamJob(
     }
     const outcome = await unlessAborted(job.ended, signal, container, id);
     await engine.failpoints.pass('stream.end');
-    const info = await unlessAborted(endInfo(engine, container), signal, container, id);
+    const info = await unlessAborted(endInfo(engine, container, job), signal, container, id);
     await engine.failpoints.pass('stream.info');
     const { exitStatus, verdict } = await withDiskLimit(engine, container, outcome, info);
     removeJob(engine, container, job);
@@ -206,13 +213,19 @@ export async function lendPipes(container: ManagedContainer, id: number): Promis
 }
 
 /** Whoever asks why a job died finds the reason among the events: the kernel's notification of a kill may still be on its way. */
-function endInfo(engine: Engine, container: ManagedContainer): Promise<JobEnd['info']> {
+async function endInfo(
+  engine: Engine,
+  container: ManagedContainer,
+  job: ManagedJob,
+): Promise<JobEnd['info']> {
   try {
     container.outOfMemoryWatch?.check();
   } catch (error) {
     engine.logger.warn('out-of-memory-check-failed', { handle: container.handle, error });
   }
-  return infoAtEnd(engine, container);
+  const info = await infoAtEnd(engine, container);
+  prepareShell(engine, container, job, info);
+  return info;
 }
 
 function removeJob(engine: Engine, container: ManagedContainer, job: ManagedJob): void {

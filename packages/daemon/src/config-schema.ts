@@ -128,6 +128,14 @@ export const SCHEMA: Readonly<Record<string, Readonly<Record<string, KeyRule>>>>
       about:
         'containers prepared before anybody asks for them: a create that names neither root, mounts nor network claims one instead of making it. Each holds a network and a uid until then; both are given up when they are needed',
     },
+    prepared_shell_time: {
+      type: 'integer',
+      min: 0,
+      max: 60,
+      fallback: 1,
+      about:
+        'seconds that a shell, started ahead behind the second of two scripts that came as soon as that, waits for the next one, which then takes half the time. Only while nothing else runs in the container; whatever is asked for but the same again ends it. Not with bind mounts, nor with hooks that run inside. 0: never',
+    },
     job_output_limit: {
       type: 'integer',
       min: Number.MIN_SAFE_INTEGER,

@@ -28,6 +28,7 @@ export interface Configuration {
     readonly container_grace_time: number | null;
     readonly container_rlimits?: Readonly<Record<string, number | bigint>>;
     readonly warm_containers: number;
+    readonly prepared_shell_time: number;
     readonly job_output_limit: number;
     readonly quota: { readonly disk_quota_enabled?: boolean };
     readonly allow_nested_warden: boolean;

@@ -42,6 +42,7 @@ export function coreOptions(
     ports: portPool(configuration.port, readEphemeralEnd()),
     uids,
     warmContainers: server.warm_containers,
+    preparedShellMs: server.prepared_shell_time * 1_000,
     jobOutputLimit: server.job_output_limit,
     jobSockets: compat.job_sockets ? { mode: compat.job_sockets_mode } : undefined,
     recoveredOutput: compat.recovered_output,
@@ -65,12 +66,14 @@ export function coreOptions(
 
 /** What of the options can change while the daemon runs. */
 export function coreChanges(options: CoreOptions): CoreChanges {
-  const { graceTime, rootfs, warmContainers, jobOutputLimit, rlimits, ports, uids } = options;
+  const { graceTime, rootfs, warmContainers, preparedShellMs, jobOutputLimit, rlimits, ports, uids } =
+    options;
   const { pool, allowNetworks, denyNetworks, allowHostAccess, dnsServers, resolverServers } = options.network;
   return {
     graceTime,
     rootfs,
     ...(warmContainers !== undefined && { warmContainers }),
+    ...(preparedShellMs !== undefined && { preparedShellMs }),
     jobOutputLimit,
     rlimits,
     ports,

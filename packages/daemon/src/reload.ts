@@ -32,6 +32,7 @@ const LIVE: ReadonlySet<string> = new Set([
   'server.container_rlimits',
   'server.job_output_limit',
   'server.warm_containers',
+  'server.prepared_shell_time',
   'server.drain_timeout',
   'network.pool_network',
   'network.pool_start_address',

@@ -174,6 +174,32 @@ export function initCompliance(test: TestFunctions, name: string, make: () => Pr
         init.forget(id);
       }
     });
+    withInit(
+      'runs a job that it has prepared as any other, and every other as well',
+      async (init, { job }) => {
+        // an init need not have it, and need not make anything of it
+        const copy = (id: number, text: string): JobSpec =>
+          job(id, { does: 'copy', input: Buffer.from(text) });
+        for (let id = 1; id <= 20; id++) {
+          init.prepare?.(copy(id, 'not this'), 5_000);
+          if (id % 2 === 0) {
+            const { stdout, status } = await collect(await init.spawn(copy(id, `job ${id}`)));
+            assert.deepEqual([stdout.toString(), status], [`job ${id}`, { exitCode: 0 }]);
+          } else {
+            const { stdout, stderr, status } = await collect(
+              await init.spawn(job(id, { does: 'print', stdout: `job ${id}`, stderr: 'e', status: id })),
+            );
+            assert.deepEqual(
+              [stdout.toString(), stderr.toString(), status],
+              [`job ${id}`, 'e', { exitCode: id }],
+            );
+          }
+          init.forget(id);
+        }
+        init.prepare?.(copy(21, ''), 60_000);
+        assert.equal(await init.waitEmpty(5_000), true, 'what is prepared is no job to be waited for');
+      },
+    );
     withInit('signals one job and tells the signal', async (init, { job }) => {
       const waiting = await init.spawn(job(1, { does: 'wait' }));
       await init.signalJob(1, 15, false);

@@ -144,6 +144,8 @@ export interface JobSpec {
   readonly terminal?: TerminalSize | undefined;
   /** Where it starts, absolute inside; default: the user's home. Only asked of drivers that support `interactive`. */
   readonly directory?: string | undefined;
+  /** Behind it, when nothing else runs, `Init.prepare` is as good as asked for with the same spec and so many milliseconds. Only asked of an init that has it. */
+  readonly nextWithinMs?: number;
 }
 
 /** How a process ended: one of the two is a number. */
@@ -252,6 +254,14 @@ export interface Init {
   readonly recoveredJobs: readonly InitJob[];
   /** Errors: `NATIVE_FAILED` (EAGAIN: as many processes as there may be, EMFILE …), `UNAVAILABLE`. Failures of user look-up or exec are the job's own exit 255. */
   spawn(spec: JobSpec): Promise<InitJob>;
+  /**
+   * Starts the bash of `spec` before anybody asks for it, to wait for that many milliseconds: the next `spawn` that says the same but for number and input may be that
+   * process, and its script sees what it would have seen otherwise. It is only there while nothing else runs; anything else that is asked of this init, or of anybody
+   * inside, ends it, with what it may have started, before a job begins. Asked for a spec without open input and terminal, whose output is not discarded and whose
+   * environment has nothing that bash reads at its start. Fire and forget: whether it comes to anything changes nothing but the time that the next one takes. Absent: this
+   * init cannot.
+   */
+  prepare?(spec: JobSpec, milliseconds: number): void;
   /**
    * What {@link recoveredJobs} brought is put away: init may drop it. Until then it keeps all for another daemon, should this one die. Any other
    * request says the same. Fire and forget.

@@ -119,6 +119,12 @@ export class Connection {
     });
   }
 
+  /** Sends what is not answered; nothing on a closed connection. Errors: those of `write`. */
+  tell(write: (writer: MessageWriter, sequence: number) => Buffer): void {
+    const bytes = write(writer, this.#nextSequence());
+    this.#guard(() => this.#send(bytes, []));
+  }
+
   /** Idempotent. Whatever waits fails with `UNAVAILABLE`. */
   close(reason: () => WardenError = () => unavailable('close')): void {
     if (!this.#open) return;

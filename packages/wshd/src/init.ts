@@ -22,12 +22,14 @@ import { Connection, unavailable } from './connection.ts';
 import { type EndSignals, InitProcess } from './init-process.ts';
 import { JobTable } from './job-table.ts';
 import {
+  ABILITY,
   ALL_JOBS,
   MESSAGE,
   type MessageReader,
   protocolError,
   ROLE,
   STDIN_INLINE_MAX,
+  writePrepare,
   writeSpawn,
 } from './protocol.ts';
 
@@ -103,6 +105,7 @@ class ConnectedInit implements Init {
   #disconnecting = false;
   readonly #toForget: number[] = [];
   #forgetting: NodeJS.Timeout | undefined;
+  #canPrepare = false;
 
   constructor(fd: number, directory: string, process: InitProcess, kind: ContainerKind) {
     this.#directory = directory;
@@ -143,7 +146,11 @@ class ConnectedInit implements Init {
         'hello',
         (w, sequence) => w.begin(MESSAGE.HELLO, sequence).u32(ROLE.DAEMON).finish(),
         MESSAGE.WELCOME,
-        () => {},
+        (message) => {
+          message.u32(); // so many jobs will be handed over
+          // an init that is older than this daemon says nothing more
+          this.#canPrepare = message.hasMore && (message.u32() & ABILITY.CAN_PREPARE) !== 0;
+        },
       )
       .catch((error: WardenError) => this.#onHelloFailed?.(error));
     try {
@@ -169,6 +176,17 @@ class ConnectedInit implements Init {
     );
     this.#sendForgotten(); // behind it: init is awake anyway, and both answers are read in one turn
     return await spawned;
+  }
+
+  prepare(spec: JobSpec, milliseconds: number): void {
+    if (!this.#canPrepare) return;
+    try {
+      this.#connection.tell((writer, sequence) =>
+        writePrepare(writer, sequence, this.#kind.adapt(spec), milliseconds),
+      );
+    } catch {
+      // a few bytes longer than the job it was made from, it may be too long for a message
+    }
   }
 
   acknowledge(): void {

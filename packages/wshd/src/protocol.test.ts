@@ -2,7 +2,16 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import * as protocol from './protocol.ts';
-import { MESSAGE, MessageReader, MessageWriter, ROLE, SPAWN_FLAG, writeSpawn } from './protocol.ts';
+import {
+  ABILITY,
+  MESSAGE,
+  MessageReader,
+  MessageWriter,
+  ROLE,
+  SPAWN_FLAG,
+  writePrepare,
+  writeSpawn,
+} from './protocol.ts';
 
 const header = readFileSync(
   fileURLToPath(new URL('../../../native/include/wshd_protocol.h', import.meta.url)),
@@ -31,6 +40,7 @@ describe('numbers of wshd_protocol.h', () => {
   });
   test('message types', () => expect(MESSAGE).toEqual(enumeration('wshd_type')));
   test('roles', () => expect(withPrefix('ROLE_', ROLE)).toEqual(enumeration('wshd_role')));
+  test('abilities', () => expect(ABILITY).toEqual(enumeration('wshd_abilities')));
   test('spawn flags', () =>
     expect(withPrefix('SPAWN_', SPAWN_FLAG)).toEqual(enumeration('wshd_spawn_flags')));
 });
@@ -90,6 +100,25 @@ describe('messages', () => {
     expect([r.u32(), r.u32(), r.u64(), r.u64()]).toEqual([1, 7, 1n, 2n]);
     expect(r.string()).toBe('in');
     expect(() => r.u16()).toThrow();
+  });
+
+  test('PREPARE is milliseconds and SPAWN without number and input', () => {
+    const spec = {
+      id: 3,
+      argv: ['/bin/bash'],
+      user: 'vcap',
+      stdin: Buffer.from('in'),
+      environment: { A: '1' },
+      rlimits: [{ resource: 7, soft: 1n, hard: 2n }],
+      discardOutput: false,
+      trackTree: true,
+      directory: '/tmp',
+    };
+    const prepare = Buffer.from(writePrepare(new MessageWriter(), 5, spec, 1_000));
+    const { type, sequence } = new MessageReader(prepare);
+    expect([type, sequence, prepare.readUInt32LE(8)]).toEqual([MESSAGE.PREPARE, 5, 1_000]);
+    const spawn = writeSpawn(new MessageWriter(), 5, { ...spec, id: 0, stdin: new Uint8Array() }, true);
+    expect(prepare.subarray(12)).toEqual(spawn.subarray(8));
   });
 
   test('arguments beyond one packet are the caller’s fault', () => {

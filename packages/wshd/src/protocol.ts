@@ -29,6 +29,7 @@ export const MESSAGE = {
   WAIT_EMPTY: 5,
   END_INPUT: 6,
   RESIZE: 7,
+  PREPARE: 8,
   ERROR: 100,
   WELCOME: 101,
   SPAWNED: 102,
@@ -41,6 +42,9 @@ export const MESSAGE = {
 
 /** Who connects. */
 export const ROLE = { DAEMON: 1, OPERATOR: 2 } as const;
+
+/** What an init can do besides, as WELCOME says. */
+export const ABILITY = { CAN_PREPARE: 1 } as const;
 
 /** Flags of SPAWN, repeated by JOB. */
 export const SPAWN_FLAG = {
@@ -55,6 +59,9 @@ export const SPAWN_FLAG = {
 } as const;
 
 const HEADER_BYTES = 8;
+/** The longest directory, and the number. */
+const NEXT_WITHIN_BYTES = 4 + 4_096 + 4;
+const NOTHING = new Uint8Array();
 
 /**
  * Builds one message in a buffer that is used again and again. The answer of {@link MessageWriter.finish} is valid until the next
@@ -63,6 +70,11 @@ const HEADER_BYTES = 8;
 export class MessageWriter {
   readonly #buffer = Buffer.allocUnsafe(MESSAGE_MAX);
   #at = 0;
+
+  /** Bytes that the message may still get. */
+  get room(): number {
+    return MESSAGE_MAX - this.#at;
+  }
 
   begin(type: number, sequence: number): this {
     this.#at = 0;
@@ -138,6 +150,11 @@ export class MessageReader {
     this.sequence = this.u32();
   }
 
+  /** Whether there is more to be read. */
+  get hasMore(): boolean {
+    return this.#at < this.#buffer.length;
+  }
+
   u16(): number {
     return this.#buffer.readUInt16LE(this.#take(2));
   }
@@ -180,6 +197,22 @@ export function writeSpawn(
   spec: JobSpec,
   inlineStdin: boolean,
 ): Buffer {
+  writer.begin(MESSAGE.SPAWN, sequence);
+  return writeJob(writer, spec, inlineStdin).finish();
+}
+
+/** PREPARE: `spec` but for its number and its input. */
+export function writePrepare(
+  writer: MessageWriter,
+  sequence: number,
+  spec: JobSpec,
+  milliseconds: number,
+): Buffer {
+  writer.begin(MESSAGE.PREPARE, sequence).u32(milliseconds);
+  return writeJob(writer, { ...spec, id: 0, stdin: NOTHING }, true).finish();
+}
+
+function writeJob(writer: MessageWriter, spec: JobSpec, inlineStdin: boolean): MessageWriter {
   const flags =
     (spec.discardOutput ? SPAWN_FLAG.DISCARD : 0) |
     (spec.trackTree ? SPAWN_FLAG.TREE : 0) |
@@ -188,7 +221,6 @@ export function writeSpawn(
     (spec.terminal === undefined ? 0 : SPAWN_FLAG.TTY) |
     (inlineStdin ? 0 : SPAWN_FLAG.STDIN_FD);
   writer
-    .begin(MESSAGE.SPAWN, sequence)
     .u32(spec.id)
     .u32(flags)
     .u16(spec.terminal?.rows ?? 0)
@@ -200,9 +232,12 @@ export function writeSpawn(
   writer.u32(environment.length);
   for (const [name, value] of environment) writer.string(`${name}=${value}`);
   writer.raw(limitsOf(spec.rlimits));
-  writer.bytes(inlineStdin ? spec.stdin : new Uint8Array());
-  if (spec.directory !== undefined) writer.string(spec.directory);
-  return writer.finish();
+  writer.bytes(inlineStdin ? spec.stdin : NOTHING);
+  // where there is no room for it, nothing is expected
+  const nextWithinMs = writer.room < NEXT_WITHIN_BYTES ? undefined : spec.nextWithinMs;
+  if (spec.directory !== undefined || nextWithinMs !== undefined) writer.string(spec.directory ?? '');
+  if (nextWithinMs !== undefined) writer.u32(nextWithinMs);
+  return writer;
 }
 
 /** Most jobs have the same list: to write its 64-bit numbers takes longer than everything else of the message. */

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { readdirSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Init, InitDriver } from '@warden/interface';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -7,6 +7,12 @@ import { Depot, openDescriptors, output, shell, start } from './container.ts';
 import { obstacle } from './own-namespaces.ts';
 
 const ID = '0000000000j';
+
+/** Host pids of what an init has started and has not collected. */
+function children(pid: number): string[] {
+  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean);
+}
+
 const needs = obstacle();
 describe.skipIf(needs !== undefined)(`jobs${needs === undefined ? '' : ` [needs: ${needs}]`}`, () => {
   let depot: Depot;
@@ -111,6 +117,14 @@ describe.skipIf(needs !== undefined)(`jobs${needs === undefined ? '' : ` [needs:
     expect(await init.waitEmpty(20_000)).toBe(true);
     job.stdout.close();
     job.stderr.close();
+  });
+
+  test('nothing is prepared where there is no user namespace', async () => {
+    await init.waitEmpty(20_000);
+    init.prepare?.(shell(0, '', { argv: ['/bin/sh'] }), 20_000);
+    const job = await init.spawn(shell(++lastId, 'set -- /proc/[0-9]*; echo $#'));
+    expect((await output(job)).stdout).toBe('2\n');
+    expect(children(init.pid)).toEqual([]);
   });
 
   test('a thousand jobs: every output is exact, every status its own, no descriptor remains', async () => {

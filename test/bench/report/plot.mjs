@@ -15,6 +15,7 @@ const BARS = [
   'runc run --detach',
   'floor run true',
   'floor run bash',
+  'warden first run true',
   'warden run true',
   'crun exec true',
   'runc exec true',

@@ -1,0 +1,222 @@
+/** `server.prepared_shell_time` with real containers: a script finds a shell that waits for it, and nothing of it but the time it saves. */
+import fs from 'node:fs';
+import path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { ClientContainer } from '@warden/client';
+import {
+  describeWith,
+  patience,
+  remainingLeaks,
+  startDaemon,
+  takeInventory,
+  withDaemon,
+} from '@warden/test-harness';
+import { expect, it, vi } from 'vitest';
+import { text } from './text.ts';
+
+/** Who it is, and how many there are. */
+const LOOK = 'set -- /proc/[0-9]*; echo $$ $#';
+/** Long enough for the slowest machine. */
+const WAITING = { server: { prepared_shell_time: 60 } };
+
+async function initOf(box: ClientContainer): Promise<string> {
+  const { containerPath } = await box.info();
+  return fs.readFileSync(path.join(String(containerPath), 'run/wshd.pid'), 'utf8').trim();
+}
+
+/** Host pids of what an init has started and has not collected. */
+function children(init: string): string[] {
+  return fs.readFileSync(`/proc/${init}/task/${init}/children`, 'utf8').split(' ').filter(Boolean);
+}
+
+async function said(box: ClientContainer, script: string): Promise<string> {
+  return text((await box.run(script)).stdout);
+}
+
+/** Runs two scripts, behind which a shell waits, and answers its number inside. */
+async function use(box: ClientContainer, init: string): Promise<string> {
+  for (let i = 0; i < 2; i++) expect(await said(box, LOOK)).toMatch(/^\d+ 2\n$/);
+  return await prepared(init);
+}
+
+/** Waits until one is there, and answers its number inside. */
+async function prepared(init: string): Promise<string> {
+  await thereAre(init, 1);
+  const status = fs.readFileSync(`/proc/${children(init)[0]}/status`, 'utf8');
+  return String(/^NSpid:.*\s(\d+)$/m.exec(status)?.[1]);
+}
+
+async function thereAre(init: string, count: number): Promise<void> {
+  await vi.waitFor(() => expect(children(init)).toHaveLength(count), {
+    timeout: patience(10_000),
+    interval: 2,
+  });
+}
+
+describeWith(['root', 'isolated', 'overlayfs'], 'a prepared shell', () => {
+  const suite = withDaemon({ config: WAITING });
+
+  it('runs the third script, and those after it, alone, as the first two', async () => {
+    const warden = await suite.daemon.connect();
+    await using box = await warden.create();
+    const init = await initOf(box);
+    let waiting = await use(box, init);
+    for (let i = 0; i < 3; i++) {
+      expect(await said(box, LOOK)).toBe(`${waiting} 2\n`);
+      waiting = await prepared(init);
+    }
+    const script =
+      'echo "$HOME $USER $PATH $LANG $(ulimit -n) $(id -un) $PWD $PPID $SECONDS $_"; env; head -n 1\nleft for head\nread line\nleft for read\necho "$line"; wc -c < /dev/stdin; echo e >&2; exit 7';
+    const { exitStatus, stdout, stderr, info } = await box.run(script);
+    const first = await (await warden.create()).run(script);
+    expect([exitStatus, text(stdout), text(stderr)]).toEqual([7, text(first.stdout), 'e\n']);
+    expect(text(stdout)).toContain('left for head\nleft for read\n');
+    expect(info).toMatchObject({ state: 'active', jobIds: [], events: [] });
+    await prepared(init);
+    await expect(box.run('kill -9 $$')).resolves.toMatchObject({ exitStatus: 255 });
+    await prepared(init);
+    const job = await box.spawn('echo spawned; exec sleep 600');
+    await job.kill();
+    expect(text((await job.link()).stdout)).toBe('spawned\n');
+  });
+
+  it('is not what another user gets, nor with other limits, nor for a very long script, and not seen by these', async () => {
+    const warden = await suite.daemon.connect();
+    for (let i = 0; i < 9; i++) {
+      await using box = await warden.create();
+      const init = await initOf(box);
+      const waiting = await use(box, init);
+      const other = [
+        () => box.run(LOOK, { privileged: true }),
+        () => box.run(LOOK, { rlimits: { nofile: 77n } }),
+        () => box.run(`${LOOK}\n`.padEnd(40_000, '#')),
+      ][i % 3]!;
+      const [, pid, count] = /^(\d+) (\d+)\n/.exec(text((await other()).stdout)) ?? [];
+      expect(pid).not.toBe(waiting);
+      expect(count).toBe('2');
+      expect(children(init)).toEqual([]);
+    }
+  });
+
+  it('is not made where files may change from outside', async () => {
+    const warden = await suite.daemon.connect();
+    const source = path.join(suite.daemon.place.directory, 'shared');
+    fs.mkdirSync(source);
+    await using box = await warden.create({ bindMounts: [{ source, target: '/shared', mode: 'ro' }] });
+    const init = await initOf(box);
+    for (let i = 0; i < 4; i++) {
+      expect(await said(box, LOOK)).toMatch(/ 2\n$/);
+      expect(children(init)).toEqual([]);
+    }
+  });
+
+  it('sees what was copied in, and is there for nobody who comes by another way', async () => {
+    const warden = await suite.daemon.connect();
+    await using box = await warden.create();
+    const init = await initOf(box);
+    await use(box, init);
+    const source = path.join(suite.daemon.place.directory, 'copied');
+    fs.writeFileSync(source, 'from the host\n');
+    await box.copyIn(source, '/home/vcap/copied');
+    await thereAre(init, 0);
+    expect(await said(box, 'cat copied')).toBe('from the host\n');
+    await prepared(init);
+    for await (const piece of box.files.read('/home/vcap/copied'))
+      expect(text(piece)).toBe('from the host\n');
+    await thereAre(init, 0);
+  });
+
+  it('ends with a stop, which does not wait for it, and with a destroy', async () => {
+    const warden = await suite.daemon.connect();
+    const box = await warden.create();
+    const init = await initOf(box);
+    await use(box, init);
+    const began = performance.now();
+    await box.stop();
+    expect(performance.now() - began).toBeLessThan(patience(5_000)); // it would be awaited for ten seconds
+    expect(children(init)).toEqual([]);
+    await box.destroy();
+    const other = await warden.create();
+    const second = await initOf(other);
+    await use(other, second);
+    const [waiting] = children(second);
+    await other.destroy();
+    expect(fs.existsSync(`/proc/${waiting}`)).toBe(false);
+  });
+
+  it('is gone before a memory limit is put in force', async () => {
+    const warden = await suite.daemon.connect();
+    await using box = await warden.create();
+    const init = await initOf(box);
+    await use(box, init);
+    await box.limitMemory(64n << 20n);
+    expect(children(init)).toEqual([]);
+  });
+
+  it('is not what fills a memory limit', async () => {
+    const warden = await suite.daemon.connect();
+    await using box = await warden.create();
+    const init = await initOf(box);
+    await box.limitMemory(64n << 20n);
+    await use(box, init);
+    expect(await said(box, 'dd if=/dev/zero of=/dev/shm/full bs=1M count=55 && echo full')).toBe('full\n');
+    await delay(100);
+    expect(children(init)).toEqual([]);
+    expect(await said(box, 'rm /dev/shm/full; echo gone')).toBe('gone\n');
+    await prepared(init);
+    expect((await box.info()).events).toEqual([]);
+  });
+});
+
+describeWith(['root', 'isolated', 'overlayfs'], 'a prepared shell whose daemon is killed', () => {
+  it('ends with it', async () => {
+    let daemon = await startDaemon({ config: WAITING });
+    const { place } = daemon;
+    const before = takeInventory(place);
+    try {
+      const box = await (await daemon.connect()).create({ handle: 'survivor' });
+      const init = await initOf(box);
+      await use(box, init);
+      await daemon.kill('SIGKILL');
+      await thereAre(init, 0);
+      daemon = await startDaemon({ place, config: WAITING });
+      const same = (await daemon.connect()).container('survivor');
+      const waiting = await use(same, init);
+      expect(await said(same, LOOK)).toBe(`${waiting} 2\n`);
+    } finally {
+      await daemon.stop();
+      await daemon.kill();
+      try {
+        expect((await remainingLeaks(place, before)).filter((line) => !line.includes('wardend'))).toEqual([]);
+      } finally {
+        await place.remove();
+      }
+    }
+  });
+});
+
+describeWith(['root', 'isolated', 'overlayfs'], 'a prepared shell, by default', () => {
+  const suite = withDaemon();
+
+  it('waits for a second', async () => {
+    const warden = await suite.daemon.connect();
+    await using box = await warden.create();
+    const init = await initOf(box);
+    await use(box, init);
+    await thereAre(init, 0);
+  });
+});
+
+describeWith(['root', 'isolated', 'overlayfs'], 'a prepared shell that is turned off', () => {
+  const suite = withDaemon({ config: { server: { prepared_shell_time: 0 } } });
+
+  it('is not there', async () => {
+    const warden = await suite.daemon.connect();
+    await using box = await warden.create();
+    const init = await initOf(box);
+    for (let i = 0; i < 5; i++) {
+      expect(await said(box, LOOK)).toMatch(/ 2\n$/);
+      expect(children(init)).toEqual([]);
+    }
+  });
+});
