@@ -134,7 +134,7 @@ export const SCHEMA: Readonly<Record<string, Readonly<Record<string, KeyRule>>>>
       max: 60,
       fallback: 1,
       about:
-        'seconds that a shell, started ahead behind the second of two scripts that came as soon as that, waits for the next one, which then takes half the time. Only while nothing else runs in the container; whatever is asked for but the same again ends it. Not with bind mounts, nor with hooks that run inside. 0: never',
+        'seconds that a shell, started ahead behind the second of two scripts that came as soon as that, waits for the next one, which then takes a fifth to a half less time. Only while nothing else runs in the container; whatever is asked for but the same again ends it. Not with bind mounts, nor with hooks that run inside. 0: never',
     },
     job_output_limit: {
       type: 'integer',
