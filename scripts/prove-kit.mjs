@@ -3,12 +3,15 @@
 // reverted. Called by `pnpm run prove-kit`, which builds first and isolates.
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
+import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 const report = path.join(root, 'reports/prove-kit.json');
 fs.rmSync(report, { force: true });
+// a driver with a fault may leave behind what it should remove
+const scratch = fs.mkdtempSync(path.join(os.tmpdir(), 'warden-bite-'));
 const { status } = spawnSync(
   process.execPath,
   [
@@ -18,8 +21,9 @@ const { status } = spawnSync(
     '--reporter=./scripts/closing-line.reporter.ts',
     'test/compliance/src/bite.test.ts',
   ],
-  { cwd: root, stdio: 'inherit', env: { ...process.env, WARDEN_TEST_BITE: '1' } },
+  { cwd: root, stdio: 'inherit', env: { ...process.env, WARDEN_TEST_BITE: '1', TMPDIR: scratch } },
 );
+fs.rmSync(scratch, { recursive: true, force: true });
 if (fs.existsSync(report)) {
   const rows = JSON.parse(fs.readFileSync(report, 'utf8')).map((row) => [
     row.contract,
