@@ -121,6 +121,30 @@ describe('messages', () => {
     expect(prepare.subarray(12)).toEqual(spawn.subarray(8));
   });
 
+  test('what is expected behind a job is left out where the message has no room for it', () => {
+    const spec = (length: number) => ({
+      id: 1,
+      argv: ['/bin/bash'],
+      user: 'vcap',
+      stdin: new Uint8Array(),
+      environment: { X: 'y'.repeat(length) },
+      rlimits: [],
+      discardOutput: false,
+      trackTree: false,
+    });
+    const bytes = (length: number, nextWithinMs?: number) =>
+      writeSpawn(
+        new MessageWriter(),
+        1,
+        { ...spec(length), ...(nextWithinMs === undefined ? {} : { nextWithinMs }) },
+        true,
+      ).length;
+    const usual = bytes(0);
+    expect(bytes(0, 1_000)).toBe(usual + 8);
+    expect(bytes(65_536 - usual)).toBe(65_536);
+    for (let left = 0; left < 16; left++) expect(bytes(65_536 - usual - left, 1_000)).toBe(65_536 - left);
+  });
+
   test('arguments beyond one packet are the caller’s fault', () => {
     const spec = {
       id: 1,
