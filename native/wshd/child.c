@@ -199,8 +199,8 @@ int child_main(struct child *child) {
     return 1;
   }
   umask(022);
+  const bool is_shared = shares_files(child); /* now, while the host's files can still be seen */
   /* The daemon makes the link meanwhile, unless a hook is to run before anything else is done. It needs this process for that: one that failed waits, too. */
-  const bool is_shared = shares_files(child);
   const bool is_first = hook_exists(child->options->lib, "hook-parent-after-clone.sh");
   int root = is_first ? -1 : assemble(child);
   if (child_await(child->channel, "go") != 0 || failpoint_reported(AT_CHILD_GO) != 0) return 1;

@@ -63,9 +63,6 @@ static void find_account(const char *user, struct account *account) {
   free(group);
 }
 
-/* What prepared.h tells: bash reads this before anything else. */
-#define START_VARIABLE "BASH_ENV=/proc/self/fd/3"
-
 /* So that /dev/stdout and the like can be opened by whoever has them: init made the pipes, and so they were root's. */
 static void own_streams(const struct spawn_request *request, const struct account *account) {
   if (request->start_fd >= 0) fchown(request->start_fd, account->uid, (gid_t)-1);
@@ -145,7 +142,7 @@ static void put_variable(char **environment, size_t *count, char *variable) {
 
 static void make_environment(const struct spawn_request *request, const struct account *account) {
   static char home[sizeof account->home + 8], user[sizeof account->name + 8];
-  static char start[] = START_VARIABLE;
+  static char start[] = "BASH_ENV=/proc/self/fd/3"; /* prepared.h */
   static char root_path[] = "PATH=/sbin:/bin:/usr/sbin:/usr/bin", path[] = "PATH=/bin:/usr/bin";
   char **environment = calloc(request->envc + 5, sizeof *environment);
   if (environment == NULL) fail("environment", account->name);

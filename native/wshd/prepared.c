@@ -6,10 +6,11 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
+/* Nobody keeps one longer, whatever is asked for. */
+#define PREPARED_MILLISECONDS_MAX 60000
 /* Longest wait for the end of one that is not to be seen by the next job: a killed shell takes a millisecond. */
 #define END_MILLISECONDS 100
 /* Longest wait for one that is still starting: it would take as long without this, and one that has not come so far by then is no bash. */
@@ -37,6 +38,10 @@ static int64_t now(void) {
   struct timespec time;
   clock_gettime(CLOCK_MONOTONIC, &time);
   return (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000;
+}
+
+static int64_t deadline(uint32_t milliseconds) {
+  return now() + (milliseconds < PREPARED_MILLISECONDS_MAX ? milliseconds : PREPARED_MILLISECONDS_MAX);
 }
 
 static bool same_words(char *const *one, char *const *other, uint32_t count) {
@@ -77,7 +82,7 @@ static void forget_expected(struct init *init) {
 /* The child's end of the pipe is in `start_fd` of its request. */
 static int open_ends(const struct init *init, struct prepared *prepared) {
   int pair[2];
-  if ((prepared->script = memfd_create("stdin", MFD_CLOEXEC | MFD_ALLOW_SEALING)) < 0) return -1;
+  if ((prepared->script = input_make()) < 0) return -1;
   if ((prepared->ends.job[0] = fcntl(prepared->script, F_DUPFD_CLOEXEC, 0)) < 0) return -1;
   if (pipe2(pair, O_CLOEXEC) != 0) return -1;
   prepared->request.start_fd = pair[0];
@@ -93,8 +98,7 @@ static void start(struct init *init, struct spawn_request *request, uint32_t mil
     request_free(request);
     return;
   }
-  if (milliseconds > PREPARED_MILLISECONDS_MAX) milliseconds = PREPARED_MILLISECONDS_MAX;
-  *prepared = (struct prepared){.ends = ENDS_NONE, .script = -1, .start = -1, .until = now() + milliseconds, .request = *request};
+  *prepared = (struct prepared){.ends = ENDS_NONE, .script = -1, .start = -1, .until = deadline(milliseconds), .request = *request};
   init->prepared = prepared;
   prepared->pid = open_ends(init, prepared) == 0 ? reserve_fork(&init->reserve) : -1;
   if (prepared->pid == 0) execute(init, &prepared->request, prepared->ends.job[0], prepared->ends.job[1], prepared->ends.job[2]);
@@ -106,8 +110,7 @@ static void start(struct init *init, struct spawn_request *request, uint32_t mil
 
 void prepared_start(struct init *init, struct spawn_request *request, uint32_t milliseconds) {
   forget_expected(init);
-  if (milliseconds > PREPARED_MILLISECONDS_MAX) milliseconds = PREPARED_MILLISECONDS_MAX;
-  if (init->prepared != NULL && is_same(&init->prepared->request, request)) init->prepared->until = now() + milliseconds;
+  if (init->prepared != NULL && is_same(&init->prepared->request, request)) init->prepared->until = deadline(milliseconds);
   else prepared_drop(init);
   jobs_reap(init); /* what has ended is no reason against it, and a prepared one that has is none any more; and the daemon may have been found to be gone */
   /* processes that somebody has left behind would see it, and could be seen by it while nobody runs anything */
@@ -138,11 +141,10 @@ void prepared_start_expected(struct init *init) {
   free(request);
 }
 
-/* As at streams.c, sealed_input(). */
+/* Whoever waits there could have written into its own input. */
 static int put_script(const struct prepared *prepared, const struct spawn_request *request) {
-  if (pwrite(prepared->script, request->input, request->input_length, 0) != (ssize_t)request->input_length) return -1;
   if (ftruncate(prepared->script, (off_t)request->input_length) != 0) return -1;
-  return fcntl(prepared->script, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL);
+  return input_put(prepared->script, request->input, request->input_length);
 }
 
 /* It has read what it was to read first, and so will read its input only when the pipe is closed. A shell that does not know BASH_ENV may have read that already. */

@@ -15,8 +15,6 @@
 #include "init.h"
 #include "streams.h"
 
-#define PREPARED_MILLISECONDS_MAX 60000
-
 /*
  * Starts what `request` says, but for its input, unless something runs in the container; what is prepared already and the same gets more time. Takes what belongs
  * to the request, whatever comes of it: nobody depends on it.

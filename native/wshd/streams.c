@@ -15,23 +15,21 @@ void close_if(int fd) {
   if (fd >= 0) close(fd);
 }
 
-/* A memory file that nobody can change any more, read from its beginning. */
-static int sealed_input(const unsigned char *bytes, size_t length) {
-  int fd = memfd_create("stdin", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-  if (fd < 0) return -1;
-  while (length > 0) {
-    ssize_t written = write(fd, bytes, length);
+int input_make(void) { return memfd_create("stdin", MFD_CLOEXEC | MFD_ALLOW_SEALING); }
+
+int input_put(int fd, const unsigned char *bytes, size_t length) {
+  for (size_t at = 0; at < length;) {
+    ssize_t written = pwrite(fd, bytes + at, length - at, (off_t)at);
     if (written < 0 && errno == EINTR) continue;
-    if (written < 0) goto failed;
-    bytes += written;
-    length -= (size_t)written;
+    if (written < 0) return -1;
+    at += (size_t)written;
   }
-  if (lseek(fd, 0, SEEK_SET) == 0 && fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) == 0) return fd;
-failed:;
-  int saved = errno;
-  close(fd);
-  errno = saved;
-  return -1;
+  return fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL);
+}
+
+static int open_sealed(const struct spawn_request *request, struct ends *ends) {
+  if ((ends->job[0] = input_make()) < 0) return -1;
+  return input_put(ends->job[0], request->input, request->input_length);
 }
 
 void ends_close_job(struct ends *ends) {
@@ -79,8 +77,8 @@ static int open_input(const struct spawn_request *request, struct ends *ends) {
     ends->input = fcntl(pair[1], F_DUPFD_CLOEXEC, 0);
     return ends->input < 0 ? -1 : 0;
   }
-  if (request->flags & WSHD_SPAWN_STDIN_FD) ends->job[0] = fcntl(request->input_fd, F_DUPFD_CLOEXEC, 0);
-  else ends->job[0] = sealed_input(request->input, request->input_length);
+  if ((request->flags & WSHD_SPAWN_STDIN_FD) == 0) return open_sealed(request, ends);
+  ends->job[0] = fcntl(request->input_fd, F_DUPFD_CLOEXEC, 0);
   return ends->job[0] < 0 ? -1 : 0;
 }
 

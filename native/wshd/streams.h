@@ -13,6 +13,10 @@ struct ends {
 
 /* -1: nothing to close. */
 void close_if(int fd);
+/* An empty memory file. */
+int input_make(void);
+/* Fills it, so that it is read from its beginning and nobody can change it any more. 0, or -1 and errno. */
+int input_put(int fd, const unsigned char *bytes, size_t length);
 /* Opens all that the request asks for. On failure answers -1, errno set; what was opened so far is in `ends`. */
 int ends_open(const struct init *init, const struct spawn_request *request, struct ends *ends);
 /* The two output pipes alone. As ends_open(). */

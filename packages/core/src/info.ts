@@ -3,7 +3,7 @@ import { type ContainerInfo, type EndedJob, MAX_ENDED_JOBS } from '@warden/inter
 import { ifSupported, type ManagedContainer, unknownHandle } from './container.ts';
 import { type Engine, networkSpecOf } from './engine.ts';
 import { openedStatistics } from './held-statistics.ts';
-import type { ManagedJob } from './job.ts';
+import { type ManagedJob, runningJobs } from './job.ts';
 import { isPlain } from './plain.ts';
 
 /** Facts with all statistics the drivers have. Errors: the failure texts of the drivers. */
@@ -78,7 +78,7 @@ export function basicInfo(container: ManagedContainer): ContainerInfo {
     ...(Object.keys(container.record.properties).length > 0 && { properties: container.record.properties }),
     ...(container.record.isPaused && { paused: true }),
     ...(container.record.mappings.length > 0 && { ports: [...container.record.mappings] }),
-    jobIds: [...container.jobs.values()].filter((job) => !job.hasEnded).map(({ id }) => id),
+    jobIds: runningJobs(container).map(({ id }) => id),
   };
 }
 

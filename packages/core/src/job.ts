@@ -75,6 +75,11 @@ export interface ManagedJobOptions {
   readonly isClosing: () => boolean;
 }
 
+/** Those of a container's jobs that have not ended. */
+export function runningJobs({ jobs }: { readonly jobs: ReadonlyMap<number, ManagedJob> }): ManagedJob[] {
+  return [...jobs.values()].filter(({ hasEnded }) => !hasEnded);
+}
+
 /** Kills a job and its descendants, and waits for nothing. */
 export function killJob(init: Init, id: number, logger: Logger): void {
   init.signalJob(id, SIGKILL, true).catch((error: unknown) => {

@@ -9,6 +9,7 @@ import { unknownHandle } from './container.ts';
 import type { Engine } from './engine.ts';
 import { hasProperties } from './event-bus.ts';
 import { currentInfo } from './info.ts';
+import { runningJobs } from './job.ts';
 
 /** So many are read before others get their turn: each takes some twenty small files. */
 const BATCH = 8;
@@ -52,8 +53,7 @@ async function report(engine: Engine, handle: string): Promise<ContainerReport> 
 /** Numbers of the daemon. */
 export function metricsOf({ containers, pools, events, startedAt }: Engine): WardenMetrics {
   let jobs = 0;
-  for (const container of containers.values())
-    for (const job of container.jobs.values()) if (!job.hasEnded) jobs += 1;
+  for (const container of containers.values()) jobs += runningJobs(container).length;
   return {
     containers: containers.size,
     jobs,

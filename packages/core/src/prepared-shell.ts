@@ -8,7 +8,7 @@
 import type { ContainerInfo, JobSpec } from '@warden/interface';
 import type { ManagedContainer } from './container.ts';
 import type { Engine } from './engine.ts';
-import type { ManagedJob } from './job.ts';
+import { type ManagedJob, runningJobs } from './job.ts';
 import { SHELL } from './job-command.ts';
 
 /** Longer ones travel by a descriptor, and are never what was prepared. */
@@ -22,6 +22,7 @@ const NOTHING = new Uint8Array();
  */
 const ROOM_BYTES = 16n * 1024n * 1024n;
 
+/** See {@link Habit}. */
 const COSTLIER = 4;
 const MOST_NEEDED = 64;
 const RIGHT_GUESSES = 32;
@@ -51,8 +52,8 @@ export function repeatable(spec: JobSpec): JobSpec | undefined {
 }
 
 /**
- * Notes that a script like `spec`, or one that can be followed by no other, is about to be started, and answers the milliseconds within which another one is expected behind it; `undefined`: none is, or a
- * memory limit forbids that init starts a shell for it by itself, see {@link prepareShell}.
+ * Notes that a script like `spec`, or one that can be followed by no other, is about to be started, and answers the milliseconds within which another one is
+ * expected behind it; `undefined`: none is, or a memory limit forbids that init starts a shell for it by itself, see {@link prepareShell}.
  */
 export function nextExpected(
   { options }: Engine,
@@ -60,12 +61,10 @@ export function nextExpected(
   spec: JobSpec | undefined,
 ): number | undefined {
   const { preparedShellMs = 0 } = options;
-  const { init, lastScript: last, record } = container;
+  const { init, record } = container;
   if (preparedShellMs <= 0 || init?.prepare === undefined) return undefined;
   container.habit ??= new Habit();
-  const isLikely = container.habit.note(
-    last === undefined ? 'late' : behind(last, Date.now(), spec, preparedShellMs),
-  );
+  const isLikely = container.habit.note(behind(container.lastScript, spec, preparedShellMs));
   return isLikely && spec !== undefined && record.memoryLimit === undefined && mayRun(container)
     ? preparedShellMs
     : undefined;
@@ -126,28 +125,28 @@ export class Habit {
   }
 }
 
-/** What a shell that had been prepared behind `last` would have been for a script that starts then: for the same, for something else, or not there any more or as yet. */
+/** What a shell that had been prepared behind `last` would be for a script that starts now: for the same, for something else, or not there any more. */
 function behind(
-  last: EndedScript,
-  startedAt: number,
+  last: EndedScript | undefined,
   spec: JobSpec | undefined,
   withinMs: number,
 ): 'same' | 'other' | 'late' {
-  const between = startedAt - last.takenAt;
-  if (between < 0 || between > withinMs) return 'late';
+  if (last === undefined) return 'late';
+  const since = Date.now() - last.takenAt;
+  if (since < 0 || since > withinMs) return 'late';
   return spec !== undefined && isSame(spec, last.spec) ? 'same' : 'other';
 }
 
 /** Ends a shell that may wait there, before something is done that must not meet it. Never fails; costs nothing where none can be. */
 export async function endPreparedShell(container: ManagedContainer): Promise<void> {
-  const { init, shellUntil, jobs } = container;
+  const { init, shellUntil } = container;
   container.lastScript = undefined; // none is prepared meanwhile, either
   container.shellUntil = undefined;
   if (init === undefined || container.isInitLost || shellUntil === undefined || Date.now() > shellUntil)
     return;
   try {
     await init.signalJob(NO_JOB, 0, false); // whatever else is asked for ends it
-    if ([...jobs.values()].every(({ hasEnded }) => hasEnded)) await init.waitEmpty(END_WITHIN_MS);
+    if (runningJobs(container).length === 0) await init.waitEmpty(END_WITHIN_MS);
   } catch {
     // init has gone, and the shell with it
   }
@@ -159,7 +158,7 @@ function mayRun(container: ManagedContainer): boolean {
   return (
     state === 'active' &&
     jobs.size <= MOST_JOBS &&
-    [...jobs.values()].every(({ hasEnded }) => hasEnded) &&
+    runningJobs(container).length === 0 &&
     stopping === undefined &&
     destroying === undefined &&
     !isInitLost &&

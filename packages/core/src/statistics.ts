@@ -1,6 +1,7 @@
 /** The engine in numbers. What happens often is counted when it happens, in plain numbers; how things stand is looked at when somebody asks. */
 import type { ExitVerdict } from '@warden/interface';
 import type { Engine } from './engine.ts';
+import { runningJobs } from './job.ts';
 import type { Pool } from './pool.ts';
 
 /** What has happened since this process began. */
@@ -44,7 +45,7 @@ export function statistics({ containers: all, pools, totals, warm }: Engine): Co
     if (container.destroying !== undefined) containers.destroying += 1;
     else if (container.state === 'active') containers.active += 1;
     else containers.stopped += 1;
-    for (const job of container.jobs.values()) if (!job.hasEnded) jobs += 1;
+    jobs += runningJobs(container).length;
   }
   const usage = ({ used, size }: Pool): { used: number; limit: number } => ({ used, limit: size });
   return {

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import type { JobSpec } from '@warden/interface';
 import { describe, expect, test } from 'vitest';
 import * as protocol from './protocol.ts';
 import {
@@ -44,6 +45,18 @@ describe('numbers of wshd_protocol.h', () => {
   test('spawn flags', () =>
     expect(withPrefix('SPAWN_', SPAWN_FLAG)).toEqual(enumeration('wshd_spawn_flags')));
 });
+
+/** A job that asks for nothing. */
+const BARE: JobSpec = {
+  id: 1,
+  argv: ['/bin/bash'],
+  user: '',
+  stdin: new Uint8Array(),
+  environment: {},
+  rlimits: [],
+  discardOutput: false,
+  trackTree: false,
+};
 
 describe('messages', () => {
   test('integers and strings come back', () => {
@@ -122,21 +135,15 @@ describe('messages', () => {
   });
 
   test('what is expected behind a job is left out where the message has no room for it', () => {
-    const spec = (length: number) => ({
-      id: 1,
-      argv: ['/bin/bash'],
-      user: 'vcap',
-      stdin: new Uint8Array(),
-      environment: { X: 'y'.repeat(length) },
-      rlimits: [],
-      discardOutput: false,
-      trackTree: false,
-    });
     const bytes = (length: number, nextWithinMs?: number) =>
       writeSpawn(
         new MessageWriter(),
         1,
-        { ...spec(length), ...(nextWithinMs === undefined ? {} : { nextWithinMs }) },
+        {
+          ...BARE,
+          environment: { X: 'y'.repeat(length) },
+          ...(nextWithinMs === undefined ? {} : { nextWithinMs }),
+        },
         true,
       ).length;
     const usual = bytes(0);
@@ -146,16 +153,8 @@ describe('messages', () => {
   });
 
   test('arguments beyond one packet are the caller’s fault', () => {
-    const spec = {
-      id: 1,
-      argv: ['x'.repeat(70_000)],
-      user: '',
-      stdin: new Uint8Array(),
-      environment: {},
-      rlimits: [],
-    };
-    expect(() =>
-      writeSpawn(new MessageWriter(), 1, { ...spec, discardOutput: false, trackTree: false }, true),
-    ).toThrow(expect.objectContaining({ code: 'INVALID_SPEC' }));
+    expect(() => writeSpawn(new MessageWriter(), 1, { ...BARE, argv: ['x'.repeat(70_000)] }, true)).toThrow(
+      expect.objectContaining({ code: 'INVALID_SPEC' }),
+    );
   });
 });

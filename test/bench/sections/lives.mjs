@@ -59,10 +59,14 @@ async function oneRound({ samples, daemon, floor, when = '' }) {
     samples.add(`floor run true${when}`, await floor.ask('run', number));
     samples.add(`floor run bash${when}`, await floor.ask('shell', number));
   }
-  for (let i = 0; i < RUNS; i++)
-    await samples.time(`warden ${i < FIRST_RUNS ? 'first run' : 'run'} true${when}`, () => box.run('true'));
+  for (let i = 0; i < RUNS; i++) await samples.time(`${wardenRun(i)}${when}`, () => box.run('true'));
   samples.add(`floor destroy${when}`, await floor.ask('destroy', number));
   await samples.time(`warden destroy${when}`, () => box.destroy());
+}
+
+/** What the run of a container with this number, from 0, is counted as. */
+function wardenRun(number) {
+  return `warden ${number < FIRST_RUNS ? 'first run' : 'run'} true`;
 }
 
 async function spacedRound({ samples, daemon, floor }) {
@@ -75,9 +79,7 @@ async function spacedRound({ samples, daemon, floor }) {
     await delay(IDLE_MS);
     samples.add('floor run true, idle before', await floor.ask('run', number));
     await delay(IDLE_MS);
-    await samples.time(`warden ${i < FIRST_RUNS ? 'first run' : 'run'} true, idle before`, () =>
-      box.run('true'),
-    );
+    await samples.time(`${wardenRun(i)}, idle before`, () => box.run('true'));
   }
   await delay(IDLE_MS);
   samples.add('floor destroy, idle before', await floor.ask('destroy', number));

@@ -3,6 +3,7 @@
 import { CREATE_FAILPOINTS } from '@warden/core';
 import { describeWith, remainingLeaks, startDaemon, takeInventory } from '@warden/test-harness';
 import { expect, it } from 'vitest';
+import { endCleanly } from './end-cleanly.ts';
 
 describeWith(['root', 'isolated', 'overlayfs'], 'a create that fails', () => {
   it.each(CREATE_FAILPOINTS)('at %s leaves nothing behind', async (failpoint) => {
@@ -41,13 +42,7 @@ describeWith(['root', 'isolated', 'overlayfs'], 'a create that fails', () => {
       expect((await box.run('exit 3')).exitStatus).toBe(3);
       await box.destroy();
     } finally {
-      await daemon.stop();
-      await daemon.kill();
-      try {
-        expect((await remainingLeaks(place, before)).filter((line) => !line.includes('wardend'))).toEqual([]);
-      } finally {
-        await place.remove();
-      }
+      await endCleanly(daemon, before);
     }
   });
 });

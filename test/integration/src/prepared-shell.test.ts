@@ -3,15 +3,9 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ClientContainer } from '@warden/client';
-import {
-  describeWith,
-  patience,
-  remainingLeaks,
-  startDaemon,
-  takeInventory,
-  withDaemon,
-} from '@warden/test-harness';
+import { describeWith, patience, startDaemon, takeInventory, withDaemon } from '@warden/test-harness';
 import { expect, it, vi } from 'vitest';
+import { endCleanly } from './end-cleanly.ts';
 import { text } from './text.ts';
 
 /** Who it is, and how many there are. */
@@ -184,13 +178,7 @@ describeWith(['root', 'isolated', 'overlayfs'], 'a prepared shell whose daemon i
       const waiting = await use(same, init);
       expect(await said(same, LOOK)).toBe(`${waiting} 2\n`);
     } finally {
-      await daemon.stop();
-      await daemon.kill();
-      try {
-        expect((await remainingLeaks(place, before)).filter((line) => !line.includes('wardend'))).toEqual([]);
-      } finally {
-        await place.remove();
-      }
+      await endCleanly(daemon, before);
     }
   });
 });

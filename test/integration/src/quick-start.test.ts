@@ -6,12 +6,12 @@ import path from 'node:path';
 import {
   describeWith,
   OUTSIDE_ADDRESS,
-  remainingLeaks,
   startDaemon,
   type TestPlace,
   takeInventory,
 } from '@warden/test-harness';
 import { expect, it } from 'vitest';
+import { endCleanly } from './end-cleanly.ts';
 
 const ROOT = path.resolve(import.meta.dirname, '../../..');
 const PAGE = fs.readFileSync(path.join(ROOT, 'docs/quick-start.md'), 'utf8');
@@ -103,13 +103,7 @@ describeWith(['root', 'isolated', 'overlayfs', 'cgroup-memory', 'python3'], 'the
     } finally {
       server.kill('SIGKILL');
       fs.rmSync(program, { force: true });
-      await daemon.stop();
-      await daemon.kill();
-      try {
-        expect((await remainingLeaks(place, before)).filter((line) => !line.includes('wardend'))).toEqual([]);
-      } finally {
-        await place.remove();
-      }
+      await endCleanly(daemon, before);
     }
   });
 });

@@ -1,15 +1,9 @@
 /** What a starting daemon makes of its depot. */
 import fs from 'node:fs';
 import path from 'node:path';
-import {
-  describeWith,
-  remainingLeaks,
-  startDaemon,
-  type TestDaemon,
-  takeInventory,
-  WARDEND,
-} from '@warden/test-harness';
+import { describeWith, startDaemon, type TestDaemon, takeInventory, WARDEND } from '@warden/test-harness';
 import { expect, it } from 'vitest';
+import { endCleanly } from './end-cleanly.ts';
 import { text } from './text.ts';
 
 /** A killed daemon with one container, changed by `meanwhile`, then its successor. */
@@ -31,13 +25,7 @@ async function afterKill(
     daemon = await startDaemon({ place });
     await check(daemon, containerPath);
   } finally {
-    await daemon.stop();
-    await daemon.kill();
-    try {
-      expect((await remainingLeaks(place, before)).filter((line) => !line.includes('wardend'))).toEqual([]);
-    } finally {
-      await place.remove();
-    }
+    await endCleanly(daemon, before);
   }
 }
 

@@ -1,8 +1,9 @@
 /** kill -9 of the daemon: containers, jobs, output and statuses are all there for the next one. */
 import fs from 'node:fs';
 import path from 'node:path';
-import { describeWith, patience, remainingLeaks, startDaemon, takeInventory } from '@warden/test-harness';
+import { describeWith, patience, startDaemon, takeInventory } from '@warden/test-harness';
 import { expect, it } from 'vitest';
+import { endCleanly } from './end-cleanly.ts';
 import { text } from './text.ts';
 
 describeWith(['root', 'isolated', 'overlayfs'], 'a killed daemon', () => {
@@ -40,13 +41,7 @@ describeWith(['root', 'isolated', 'overlayfs'], 'a killed daemon', () => {
       expect((await other.info()).containerIp).not.toBe(undefined);
       await other.destroy();
     } finally {
-      await daemon.stop();
-      await daemon.kill();
-      try {
-        expect((await remainingLeaks(place, before)).filter((line) => !line.includes('wardend'))).toEqual([]);
-      } finally {
-        await place.remove();
-      }
+      await endCleanly(daemon, before);
     }
   });
 
