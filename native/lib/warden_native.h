@@ -38,6 +38,12 @@ WARDEN_EXPORT int warden_sealed_memfd(const char *name, const void *content, uin
 WARDEN_EXPORT int64_t warden_control_files(const char *directory, const char *operations, uint32_t size,
                                            char *answers, uint32_t room);
 
+/*
+ * settings.c: writes a setting below /proc/sys that the kernel has a lock around all links for, and rests where somebody else has it. Answers 0 when
+ * all of `value` is taken.
+ */
+WARDEN_EXPORT int warden_write_setting(const char *path, const void *value, uint32_t size);
+
 /* files.c */
 WARDEN_EXPORT int warden_lock_file(const char *path); /* -EWOULDBLOCK: held by somebody */
 WARDEN_EXPORT int warden_sync_directory(const char *path);

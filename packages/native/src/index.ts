@@ -81,6 +81,7 @@ export {
 export type { QuotaLimits, QuotaRecord } from './quota.ts';
 export { quotaGet, quotaSet, setProjectId } from './quota.ts';
 export { KeptEntries, removeTree, stripTree } from './remove-tree.ts';
+export { writeSetting } from './settings.ts';
 export type { ConnectFailure, ReceivedMessage } from './sockets.ts';
 export {
   connectUnix,

@@ -33,6 +33,7 @@ export interface NativeLibrary {
     answers: Bytes,
     room: number,
   ): number;
+  warden_write_setting(path: Bytes, value: Bytes, size: number): number;
   warden_open_inside(root: Bytes, path: Bytes): number;
   warden_reread_file(fd: number): number;
   warden_umask(mask: number): number;
@@ -143,6 +144,7 @@ const SIGNATURES: Readonly<Record<keyof NativeLibrary, string>> = {
   warden_sync_directory: 'i p',
   warden_spread_directories: 'i p',
   warden_control_files: 'l ppupu',
+  warden_write_setting: 'i ppu',
   warden_open_inside: 'i pp',
   warden_reread_file: 'l i',
   warden_umask: 'i u',

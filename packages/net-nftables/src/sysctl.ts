@@ -1,7 +1,8 @@
 /** Kernel settings that netlink does not reach, under `/proc/sys` of the process's network namespace. */
-import { closeSync, existsSync, openSync, readFileSync, write, writeFileSync } from 'node:fs';
-import { promisify } from 'node:util';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { WardenError } from '@warden/interface';
+import { writeSetting } from '@warden/native';
+import { isKernelError } from './netlink-connection.ts';
 
 const FORWARDING = '/proc/sys/net/ipv4/ip_forward';
 const IPV4 = '/proc/sys/net/ipv4';
@@ -31,8 +32,6 @@ export function hasIpv6(): boolean {
   return existsSync(IPV6);
 }
 
-const writeOnThread = promisify(write);
-
 /**
  * Whether a link of this name is in the namespace of this process, by the settings that each link has. Without the kernel's lock around all links, for which any
  * other question waits. True where the settings cannot be looked at.
@@ -42,17 +41,12 @@ export function mayBeLink(name: string): boolean {
 }
 
 /**
- * Switches IPv6 off on a link; nothing happens where there is no such link, or no IPv6 on it. On a thread: the kernel waits for its lock around all
- * links in a loop. Errors: those of the file, such as EROFS.
+ * Switches IPv6 off on a link; nothing happens where there is no such link, or no IPv6 on it. Errors: those of the file, such as EROFS.
  */
 export async function switchOffIpv6(link: string): Promise<void> {
-  let file: number | undefined;
   try {
-    file = openSync(`${IPV6}/conf/${link}/disable_ipv6`, 'w');
-    await writeOnThread(file, '1\n');
+    await writeSetting(`${IPV6}/conf/${link}/disable_ipv6`, '1\n');
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-  } finally {
-    if (file !== undefined) closeSync(file);
+    if (!isKernelError(error, 'ENOENT')) throw error;
   }
 }
