@@ -76,6 +76,9 @@ class V1Driver implements CgroupDriver {
   readonly #discarding = new Set<Promise<void>>();
   /** By memory group, what closes statistics that are open: their descriptors would follow the group to its next container. */
   readonly #open = new Map<string, Set<() => void>>();
+  /** By memory group, containers of which only that is left. */
+  readonly #retired = new Set<string>();
+  #supports: CgroupSupports | undefined;
   #hasWarnedOfSwap = false;
 
   constructor(
@@ -95,6 +98,12 @@ class V1Driver implements CgroupDriver {
   }
 
   get supports(): CgroupSupports {
+    this.#supports ??= this.#look();
+    return this.#supports;
+  }
+
+  /** None of it changes while the kernel runs. */
+  #look(): CgroupSupports {
     const has = (name: string): boolean => this.#mounts.has(name);
     const swap = has('memory') && memory.countsSwap(this.#parent('memory'));
     return {
@@ -319,7 +328,7 @@ class V1Driver implements CgroupDriver {
     const memoryGroup = this.#group(state, 'memory');
     const spare = renamed(memoryGroup, SPARE_PREFIX);
     const removals = await Promise.allSettled([
-      this.#removeOthers(state),
+      ...(this.#retired.delete(memoryGroup) ? [] : [this.#removeOthers(state)]),
       this.#empty(renamed(memoryGroup, RETIRED_PREFIX)),
       ...(this.#spares.has(spare) ? [] : [this.#empty(spare)]), // a killed daemon's
     ]);
@@ -338,6 +347,7 @@ class V1Driver implements CgroupDriver {
     for (const close of [...(this.#open.get(group) ?? [])]) close();
     // who is still in another group of the container may be in this one
     const isPristine = this.#pristine.delete(group) && removals[0].status === 'fulfilled';
+    if (removals[0].status === 'fulfilled') this.#retired.add(group);
     try {
       const retired = renamed(group, RETIRED_PREFIX);
       fs.renameSync(group, retired);
@@ -362,11 +372,18 @@ class V1Driver implements CgroupDriver {
   async #empty(group: string): Promise<void> {
     const isPristine = this.#pristine.delete(group);
     if (!fs.existsSync(group)) return;
-    await memory.emptyMemory(group);
     // who releases at once, as a create that failed does, wants nothing left
-    if (isPristine && isRetired(group) && (await this.#spares.keep(group, renamed(group, SPARE_PREFIX))))
-      this.#failpoints.passSync('cgroup.keep');
-    else await this.#remove(group);
+    const mayBeKept = isPristine && isRetired(group);
+    if (mayBeKept && (await this.#keep(group))) return;
+    await memory.emptyMemory(group);
+    if (mayBeKept && (await this.#keep(group))) return;
+    await this.#remove(group);
+  }
+
+  async #keep(group: string): Promise<boolean> {
+    const isKept = await this.#spares.keep(group, renamed(group, SPARE_PREFIX));
+    if (isKept) this.#failpoints.passSync('cgroup.keep');
+    return isKept;
   }
 
   #discard(group: string): void {

@@ -41,6 +41,8 @@ const UNWRITTEN_BYTES = 8n * 4096n;
 const MOST_PAGES_LEFT_BYTES = 16n * 4096n;
 /** With the kernel's own objects, most of which go within moments, as those of a network namespace that is being ended. */
 const MOST_LEFT_BYTES = 64n * 4096n;
+/** The kernel charges 64 pages ahead for each processor that needs one (`MEMCG_CHARGE_BATCH`): those of four at most. */
+const MOST_RESERVED_BYTES = 4n * 64n * 4096n;
 
 /** The kernel signals first and kills then, which takes longer where it logs to a slow console. */
 const FIRST_CHECK_MS = 5;
@@ -114,6 +116,8 @@ export function readMemoryStat(
 
 /** What the kernel counts in a group and never sets back, in the order of {@link Spent}. */
 const EVENTS = ['pgpgin', 'pgpgout', 'pgfault', 'pgmajfault'] as const;
+/** Of `memory.stat`, what pages are charged. */
+const PAGE_KEYS: ReadonlySet<string> = new Set(['cache', 'rss', 'swap']);
 const EVENT_KEYS: ReadonlySet<string> = new Set(EVENTS.flatMap((key) => [key, `total_${key}`]));
 
 /** How far these counts are, as a text that a state can hold. */
@@ -197,26 +201,46 @@ const LOOKED_AT: readonly ControlOperation[] = [
 ].map((file) => [file]);
 
 /**
- * Sets an emptied group back to what a new one is. False: that cannot be had, since somebody is in there, too much is left, an operator has set something that
+ * Sets a group back to what a new one is. False: that cannot be had, since somebody is in there, too much is left, an operator has set something that
  * nothing here does, or the kernel has killed somebody there, which it does not forget. Errors: those of `fs`, `NATIVE_FAILED`.
  */
 export async function makeAsNew(group: string): Promise<boolean> {
   if (innerGroups(group).length > 0) return false;
-  const [processes, memory, kernelMemory, memoryAndSwap, outOfMemory] = (
-    await controlFilesOnThread(group, [
-      [PROCESSES],
-      [MEMORY_USAGE],
-      [KERNEL_MEMORY_USAGE],
-      [MEMORY_AND_SWAP_USAGE],
-      [OOM_CONTROL],
-    ])
-  ).map(textOf);
-  if (processes !== '' || memory === undefined || outOfMemory === undefined) return false;
-  const pages = pagesOf(memory, kernelMemory);
+  const looks: readonly ControlOperation[] = [
+    [MEMORY_USAGE],
+    [KERNEL_MEMORY_USAGE],
+    [MEMORY_AND_SWAP_USAGE],
+    [MEMORY_STAT],
+  ];
+  // all at once, whatever is found: who is in there still does not stay in a group that nobody gets
+  const answers = await controlFilesOnThread(group, [...looks, ...CHANGES, ...LOOKED_AT]);
+  const changes = answers.slice(looks.length, -LOOKED_AT.length);
+  return (
+    isLittle(answers.map(textOf)) && changes.every(isChanged) && isAsNew(answers.slice(-LOOKED_AT.length))
+  );
+}
+
+/**
+ * Whether what is charged may stay for the next container. Usage counts what the kernel has charged ahead for processors as well. Where it is above what may
+ * stay, and would not be without that, the statistics decide, which may be behind by as much: so that what stays is bound by usage in any case. Without a
+ * count of the kernel's own objects these cannot be told from what is charged ahead.
+ */
+function isLittle([memory, kernelMemory, memoryAndSwap, statistics]: readonly (
+  | string
+  | undefined
+)[]): boolean {
+  if (memory === undefined || statistics === undefined) return false;
   const usage = BigInt(memoryAndSwap ?? memory);
-  if (usage > MOST_LEFT_BYTES || pages > MOST_PAGES_LEFT_BYTES || killsIn(outOfMemory) > 0n) return false;
-  const answers = await controlFilesOnThread(group, [...CHANGES, ...LOOKED_AT]);
-  return answers.slice(0, CHANGES.length).every(isChanged) && isAsNew(answers.slice(CHANGES.length));
+  const kernel = BigInt(kernelMemory ?? 0);
+  const pages = usage - kernel;
+  if (pages <= MOST_PAGES_LEFT_BYTES) return usage <= MOST_LEFT_BYTES;
+  const { cache = 0n, rss = 0n, swap = 0n } = pickKeyed(statistics, PAGE_KEYS);
+  return (
+    kernelMemory !== undefined &&
+    pages <= MOST_PAGES_LEFT_BYTES + MOST_RESERVED_BYTES &&
+    kernel <= MOST_LEFT_BYTES &&
+    cache + rss + swap <= MOST_PAGES_LEFT_BYTES
+  );
 }
 
 /** A kernel that does not count swap, or the kernel's own objects, has fewer files. */
@@ -239,6 +263,7 @@ function isAsNew(answers: readonly ControlAnswer[]): boolean {
   return (
     found.get(PROCESSES) === '' &&
     limit !== undefined &&
+    killsIn(found.get(OOM_CONTROL) ?? '') === 0n &&
     (found.get(MOVES_CHARGES) ?? '0') === '0' &&
     OPERATORS_LIMITS.every((file) => (found.get(file) ?? limit) === limit) &&
     INHERITED.every((file) => found.get(file) !== undefined && found.get(file) === found.get(above(file)))
