@@ -75,6 +75,8 @@ import { withdrawnEgress, withdrawnInbound } from './withdrawn-connections.ts';
 
 /** How long the kernel is given to end a dead namespace before its link is deleted explicitly. */
 const LINK_GRACE_MS = 5_000;
+/** Those that are due within this time are looked for together. */
+const LINK_LOOK_MS = 500;
 /** How long the namespace of a probe is kept, so that its end does not hold up what comes behind the probe. */
 const TRIAL_MS = 1_000;
 /** With fewer chains a transaction takes no longer than to have a thread do it. */
@@ -137,6 +139,14 @@ interface Replacement {
 /** One transaction. Errors: `NATIVE_FAILED` naming operation and object; the inventory is read again then. */
 type CommitOf = (operation: string, object: string, changes: readonly MessageBody[]) => Promise<void>;
 
+/** A link of a container that has been released. */
+interface PendingLink {
+  readonly link: Link;
+  /** Time of `performance.now()` from which on it is looked for. */
+  readonly due: number;
+  isLookedFor: boolean;
+}
+
 class NftablesNetwork implements NetworkDriver {
   readonly role = 'network';
   readonly name = 'nftables';
@@ -145,10 +155,12 @@ class NftablesNetwork implements NetworkDriver {
   readonly #log: Logger;
   readonly #failpoints: Failpoints;
   readonly #links: LinkSettings;
-  /** Released links that have not gone yet. */
   /** Of living containers, as far as this driver has made them. */
   readonly #made = new Map<ContainerId, Link>();
-  readonly #pendingLinks = new Map<ContainerId, { readonly index: number; readonly timer: NodeJS.Timeout }>();
+  /** Released links that have not gone yet, the oldest first. */
+  readonly #pendingLinks = new Map<ContainerId, PendingLink>();
+  /** For all of them together: as many timers as containers that have ended would keep a daemon busy that has nothing else to do. */
+  #lookingForLinks: NodeJS.Timeout | undefined;
   /** Listed once for all that are restored behind a setup, each until something is done to it. One that has gone since is found out by its number. */
   #atSetup: Seen = { links: new Map(), shapers: new Set(), addresses: new Set() };
   /** At the end of each transaction the kernel looks at the chains of all containers again. */
@@ -639,7 +651,8 @@ class NftablesNetwork implements NetworkDriver {
 
   async close(): Promise<void> {
     this.#closeTrial();
-    for (const { timer } of this.#pendingLinks.values()) clearTimeout(timer);
+    clearTimeout(this.#lookingForLinks);
+    this.#lookingForLinks = undefined;
     this.#pendingLinks.clear();
     this.#freed.flush();
     this.#names.close();
@@ -846,7 +859,7 @@ class NftablesNetwork implements NetworkDriver {
     this.#atSetup = lookAround(this.#netlink(), this.#links.alias);
     return [...this.#atSetup.links].flatMap(([id, { index }]) => {
       // Released, cut off, and gone in a moment: rules for it would stay.
-      if (this.#pendingLinks.get(id)?.index === index) return [];
+      if (this.#pendingLinks.get(id)?.link.index === index) return [];
       return chains.has(id)
         ? ensureElements(this.#table, id)
         : ensureContainer(this.#table, id, this.#egress([]));
@@ -893,16 +906,34 @@ class NftablesNetwork implements NetworkDriver {
   }
 
   /** A link normally goes with its namespace. If the namespace outlives the container, delete the link after a while. */
-  #awaitEnd(id: ContainerId, { name, index }: Link): void {
-    clearTimeout(this.#pendingLinks.get(id)?.timer);
-    const timer = setTimeout(() => void this.#endLink(id, name, index), LINK_GRACE_MS).unref();
-    this.#pendingLinks.set(id, { index, timer });
+  #awaitEnd(id: ContainerId, link: Link): void {
+    this.#pendingLinks.delete(id); // behind the others
+    this.#pendingLinks.set(id, { link, due: performance.now() + LINK_GRACE_MS, isLookedFor: false });
+    this.#lookingForLinks ??= this.#lookIn(LINK_GRACE_MS);
+  }
+
+  #lookIn(wait: number): NodeJS.Timeout {
+    return setTimeout(() => this.#endLinks(), wait).unref();
+  }
+
+  #endLinks(): void {
+    this.#lookingForLinks = undefined;
+    const now = performance.now();
+    for (const [id, pending] of this.#pendingLinks) {
+      if (pending.isLookedFor) continue;
+      if (pending.due > now) {
+        this.#lookingForLinks = this.#lookIn(Math.max(pending.due - now, LINK_LOOK_MS));
+        return;
+      }
+      pending.isLookedFor = true;
+      void this.#endLink(id, pending.link);
+    }
   }
 
   /** On a thread: even the search waits for the lock around all links, which the ends of other namespaces hold. */
-  async #endLink(id: ContainerId, name: string, index: number): Promise<void> {
+  async #endLink(id: ContainerId, { name, index }: Link): Promise<void> {
     // The number tells the released link from a new one of the same id.
-    const isPending = (): boolean => this.#pendingLinks.get(id)?.index === index;
+    const isPending = (): boolean => this.#pendingLinks.get(id)?.link.index === index;
     try {
       const link = mayBeLink(name) ? await this.#patient().carryOut(linkSearch(name)) : undefined;
       if (link?.index === index && isPending()) await this.#patient().carryOut(linkRemoval(link));
