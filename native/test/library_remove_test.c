@@ -1,18 +1,15 @@
 /* Removal of trees where the kernel says no: each time what is told is why. */
+#include "forbid.h"
 #include "tap.h"
 #include "warden_native.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/audit.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <sched.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -26,18 +23,6 @@ static char scratch[] = "/tmp/library-remove-XXXXXX";
 static void need(int condition) {
     if (!condition)
         _exit(UNTRIED);
-}
-
-/* The call fails with this errno from here on. */
-static void forbid(int call, int error) {
-    struct sock_filter program[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned int)call, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned int)error),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    struct sock_fprog filter = {.len = sizeof(program) / sizeof(*program), .filter = program};
-    need(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0);
 }
 
 /* No descriptor but the lowest that is free now. */
@@ -76,11 +61,11 @@ static int attempt(enum trial trial) {
     switch (trial) {
         case DIRECTORY_UNREADABLE:
             make_deep(1);
-            forbid(SYS_getdents64, EIO);
+            need(forbid(SYS_getdents64, EIO));
             break;
         case IMMUTABLE_WITHOUT_DESCRIPTOR: /* as what has the flag answers */
             make_deep(1);
-            forbid(SYS_unlinkat, EPERM);
+            need(forbid(SYS_unlinkat, EPERM));
             leave_one_descriptor();
             break;
         case LAYER:

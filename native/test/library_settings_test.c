@@ -1,18 +1,15 @@
 /* Settings that the kernel takes its lock around all links for: what comes of a write, alone, beside others who take that lock, and where asynchronous I/O is refused. */
+#include "forbid.h"
 #include "tap.h"
 #include "warden_native.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <pthread.h>
 #include <sched.h>
-#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -32,18 +29,6 @@ static char in_force(void) {
 }
 
 static int write_word(const char *word) { return warden_write_setting(SETTING, word, (uint32_t)strlen(word)); }
-
-/* The call fails with this errno from here on. */
-static int forbid(int call, int error) {
-    struct sock_filter program[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned int)call, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned int)error),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    struct sock_fprog filter = {.len = sizeof(program) / sizeof(*program), .filter = program};
-    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
-}
 
 /* In a process of its own. 0: taken; 1: not; 2: this host cannot forbid calls. */
 static int outcome_without(int call, int error) {
