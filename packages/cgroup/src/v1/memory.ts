@@ -230,15 +230,14 @@ function isLittle([memory, kernelMemory, memoryAndSwap, statistics]: readonly (
   | undefined
 )[]): boolean {
   if (memory === undefined || statistics === undefined) return false;
-  const usage = BigInt(memoryAndSwap ?? memory);
-  const kernel = BigInt(kernelMemory ?? 0);
-  const pages = usage - kernel;
-  if (pages <= MOST_PAGES_LEFT_BYTES) return usage <= MOST_LEFT_BYTES;
+  const all = memoryAndSwap ?? memory;
+  const pages = pagesOf(all, kernelMemory);
+  if (pages <= MOST_PAGES_LEFT_BYTES) return BigInt(all) <= MOST_LEFT_BYTES;
   const { cache = 0n, rss = 0n, swap = 0n } = pickKeyed(statistics, PAGE_KEYS);
   return (
     kernelMemory !== undefined &&
     pages <= MOST_PAGES_LEFT_BYTES + MOST_RESERVED_BYTES &&
-    kernel <= MOST_LEFT_BYTES &&
+    BigInt(kernelMemory) <= MOST_LEFT_BYTES &&
     cache + rss + swap <= MOST_PAGES_LEFT_BYTES
   );
 }
