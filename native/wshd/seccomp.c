@@ -7,7 +7,6 @@
 #include <linux/seccomp.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -181,11 +180,6 @@ static void check_arguments(struct builder *to, bool no_core_dumps) {
   answer_if(to, SYS_io_setup, REFUSE(ENOSYS));
 }
 
-static int ascending(const void *a, const void *b) {
-  uint32_t one = *(const uint32_t *)a, other = *(const uint32_t *)b;
-  return (one > other) - (one < other);
-}
-
 struct boundary {
   uint32_t from, verdict; /* calls from this number up to the next boundary's */
 };
@@ -204,20 +198,14 @@ static void emit_tree(struct builder *to, const struct boundary *boundaries, siz
 }
 
 static void check_number(struct builder *to) {
-#define ITEM(call) (uint32_t)(call),
-  uint32_t calls[] = {SECCOMP_CALLS(ITEM)};
+#define ITEM(call) [call] = true,
+  static const bool allowed[NR_LAST + 1] = {SECCOMP_CALLS(ITEM)};
 #undef ITEM
-  size_t count = sizeof calls / sizeof *calls, used = 0;
-  struct boundary boundaries[2 * sizeof calls / sizeof *calls + 2];
-  qsort(calls, count, sizeof *calls, ascending);
-  boundaries[used++] = (struct boundary){0, REFUSE(EPERM)};
-  for (size_t i = 0; i < count; i++) {
-    if (boundaries[used - 1].from == calls[i]) boundaries[used - 1].verdict = ALLOW;
-    else boundaries[used++] = (struct boundary){calls[i], ALLOW};
-    while (i + 1 < count && calls[i + 1] <= calls[i] + 1) i++;
-    boundaries[used++] = (struct boundary){calls[i] + 1, REFUSE(EPERM)};
+  struct boundary boundaries[NR_LAST + 2];
+  size_t used = 0;
+  for (uint32_t call = 0; call <= NR_LAST; call++) {
+    if (call == 0 || allowed[call] != allowed[call - 1]) boundaries[used++] = (struct boundary){call, allowed[call] ? ALLOW : REFUSE(EPERM)};
   }
-  if (boundaries[used - 1].from > NR_LAST) used--;
   boundaries[used++] = (struct boundary){NR_LAST + 1, REFUSE(ENOSYS)};
   emit_tree(to, boundaries, used);
 }
