@@ -1,5 +1,5 @@
 /**
- * What one container adds to the table: its interface in three sets, a chain with its allow rules, and its published ports.
+ * What one container adds to the table: its interface in two sets, a chain with its allow rules if it has some, and its published ports.
  *
  * All names come from the id. Every function answers the changes for one transaction.
  */
@@ -10,7 +10,6 @@ import type { AddressRange } from './ipv4-address.ts';
 import { addressBytes, parseAddress } from './ipv4-address.ts';
 import { linkEnds } from './link-names.ts';
 import type { MessageBody } from './netlink-message.ts';
-import type { Expression } from './nftables-expression.ts';
 import {
   CT_STATUS_DNAT,
   compare,
@@ -32,8 +31,7 @@ import {
   verdictElement,
 } from './nftables-message.ts';
 import { isProtocol, loadDestinationPort } from './packet-match.ts';
-import type { DenialTelling } from './ruleset.ts';
-import { DEFAULT_CHAIN, OPEN_CHAIN, tellDenials } from './ruleset.ts';
+import { DEFAULT_CHAIN } from './ruleset.ts';
 import { SET } from './set-names.ts';
 
 /**
@@ -140,42 +138,65 @@ export function removeAsker(table: TableMessages, id: ContainerId): MessageBody[
 export interface ContainerEgress {
   readonly egress: readonly EgressRule[];
   readonly pool: AddressRange | undefined;
-  /** How refused packets are told of; undefined: not at all. */
-  readonly denials?: DenialTelling;
 }
 
-/** Makes the container's chain hold exactly these rules, and leads its traffic there. Idempotent. */
+/**
+ * Makes the container's link one of those that rules are about, and its allow rules exactly these. A container without any has no chain: for each element
+ * that leads to one, the kernel looks at the chains of all others. `hasChain`: it has one now. Idempotent.
+ */
 export function ensureContainer(
   table: TableMessages,
   id: ContainerId,
-  { egress, pool, denials }: ContainerEgress,
+  { egress, pool, hasChain }: ContainerEgress & { readonly hasChain: boolean },
+): MessageBody[] {
+  const listed = ensureElements(table, id, { hasChain: false });
+  if (egress.length > 0) return [...listed, ...ensureChain(table, id, { egress, pool })];
+  // parts of it may be missing: what is added first can be removed for certain
+  return hasChain ? [...listed, ...leadToChain(table, id), ...removeChain(table, id)] : listed;
+}
+
+/** Makes the container's chain hold exactly these rules, and leads its traffic there. Idempotent. */
+function ensureChain(
+  table: TableMessages,
+  id: ContainerId,
+  { egress, pool }: ContainerEgress,
 ): MessageBody[] {
   const chain = chainOf(id);
   const newestFirst = egress.toReversed().flatMap((rule) => egressRules(id, rule, pool));
   return [
-    table.addChain(chain),
+    ...leadToChain(table, id),
     table.flushChain(chain),
     ...newestFirst.map((expressions) => table.addRule(chain, expressions)),
-    ...refusal(denials).map((expressions) => table.addRule(chain, expressions)),
-    ...ensureElements(table, id),
+    table.addRule(chain, [verdict({ goto: DEFAULT_CHAIN })]),
   ];
 }
 
-/** What no rule of the container has accepted. Told of with a limit of the container's own, so that none drowns the others. */
-function refusal(denials: DenialTelling): Expression[][] {
-  const told = tellDenials(denials);
+function leadToChain(table: TableMessages, id: ContainerId): MessageBody[] {
+  const { name } = linkEnds(id).host;
   return [
-    ...(told.length === 0 ? [] : [[verdict({ jump: OPEN_CHAIN })], ...told]),
-    [verdict({ goto: DEFAULT_CHAIN })],
+    table.addChain(chainOf(id)),
+    table.addElements(SET.containers, [verdictElement(name, { goto: chainOf(id) })]),
   ];
 }
 
-/** Leads the container's traffic to its chain, which must be there. Idempotent. */
-export function ensureElements(table: TableMessages, id: ContainerId): MessageBody[] {
-  const host = linkEnds(id).host.name;
+function removeChain(table: TableMessages, id: ContainerId): MessageBody[] {
+  const chain = chainOf(id);
   return [
-    table.addElements(SET.interfaces, [interfaceElement(host)]),
-    table.addElements(SET.containers, [verdictElement(host, { goto: chainOf(id) })]),
+    table.deleteElements(SET.containers, [verdictElement(linkEnds(id).host.name)]),
+    table.flushChain(chain),
+    table.deleteChain(chain),
+  ];
+}
+
+/** Makes the container's link one of those that rules are about, and leads its traffic to the chain that it may have. Idempotent. */
+export function ensureElements(
+  table: TableMessages,
+  id: ContainerId,
+  { hasChain }: { readonly hasChain: boolean },
+): MessageBody[] {
+  return [
+    table.addElements(SET.interfaces, [interfaceElement(linkEnds(id).host.name)]),
+    ...(hasChain ? leadToChain(table, id) : []),
   ];
 }
 
@@ -189,24 +210,41 @@ export function removeSource(table: TableMessages, id: ContainerId, address: num
   return table.deleteElements(SET.sources, [sourceElement(linkEnds(id).host.name, addressBytes(address))]);
 }
 
-/** Removes what {@link ensureContainer} made. Fails with ENOENT when a part of it is missing. */
-export function removeContainer(table: TableMessages, id: ContainerId): MessageBody[] {
-  const chain = chainOf(id);
-  const host = linkEnds(id).host.name;
+/** Removes what {@link ensureElements} and {@link ensureContainer} made. Fails with ENOENT when a part of it is missing. */
+export function removeContainer(
+  table: TableMessages,
+  id: ContainerId,
+  { isListed, hasChain }: { readonly isListed: boolean; readonly hasChain: boolean },
+): MessageBody[] {
   return [
-    table.deleteElements(SET.containers, [verdictElement(host)]),
-    table.deleteElements(SET.interfaces, [interfaceElement(host)]),
-    table.flushChain(chain),
-    table.deleteChain(chain),
+    ...(hasChain ? removeChain(table, id) : []),
+    ...(isListed ? [table.deleteElements(SET.interfaces, [interfaceElement(linkEnds(id).host.name)])] : []),
   ];
 }
 
-/** Puts an allow rule in front of the container's earlier ones. */
+/**
+ * Puts an allow rule in front of the container's earlier ones, if there are any. Fails with ENOENT when the container is not there, or, with `hasChain`, its
+ * chain; without, with EEXIST when the chain is there.
+ */
 export function insertEgress(
   table: TableMessages,
   id: ContainerId,
-  { rule, pool }: { readonly rule: EgressRule; readonly pool: AddressRange | undefined },
+  {
+    rule,
+    pool,
+    hasChain,
+  }: { readonly rule: EgressRule; readonly pool: AddressRange | undefined; readonly hasChain: boolean },
 ): MessageBody[] {
+  if (!hasChain) {
+    const listed = [interfaceElement(linkEnds(id).host.name)];
+    return [
+      // which fails for one that is gone, and leaves one that is there as it was
+      table.deleteElements(SET.interfaces, listed),
+      table.addElements(SET.interfaces, listed),
+      table.addNewChain(chainOf(id)),
+      ...ensureChain(table, id, { egress: [rule], pool }),
+    ];
+  }
   // Each goes to the very front, so the last one sent is met first.
   return egressRules(id, rule, pool)
     .toReversed()

@@ -35,7 +35,6 @@ import {
   pairCreation,
   removeLink,
 } from './container-link.ts';
-import type { ContainerEgress } from './container-rules.ts';
 import {
   addPort,
   ensureContainer,
@@ -68,7 +67,7 @@ import { probeKernel, probeNames } from './probe.ts';
 import type { Link } from './rtnetlink.ts';
 import { routeLoopback } from './rtnetlink.ts';
 import type { DenialTelling, InboundPolicy, Surroundings } from './ruleset.ts';
-import { replacePublished, STATIC_CHAINS, skeleton } from './ruleset.ts';
+import { forgetTold, replacePublished, STATIC_CHAINS, skeleton } from './ruleset.ts';
 import { enableForwarding, hasIpv6, mayBeLink, switchOffIpv6 } from './sysctl.ts';
 import { Together } from './together.ts';
 import { withdrawnEgress, withdrawnInbound } from './withdrawn-connections.ts';
@@ -163,7 +162,7 @@ class NftablesNetwork implements NetworkDriver {
   #lookingForLinks: NodeJS.Timeout | undefined;
   /** Listed once for all that are restored behind a setup, each until something is done to it. One that has gone since is found out by its number. */
   #atSetup: Seen = { links: new Map(), shapers: new Set(), addresses: new Set() };
-  /** At the end of each transaction the kernel looks at the chains of all containers again. */
+  /** At the end of a transaction that leads to a chain the kernel looks at the chains of all containers again. */
   readonly #together = new Together<RulesOfOne>((all) => this.#replaceRules(...all));
   #connection: NetlinkConnection | undefined;
   #patientConnection: PatientConnection | undefined;
@@ -321,10 +320,6 @@ class NftablesNetwork implements NetworkDriver {
     return packets === 'totals' ? packets : undefined;
   }
 
-  #egress(egress: readonly EgressRule[]): ContainerEgress {
-    return { egress, pool: this.#pool, denials: this.#telling() };
-  }
-
   /** All of it, or nothing; without the limit of connections where the kernel cannot count them. */
   #putRules(host: NetworkHostSpec, around: Surroundings): void {
     const put = (spec: NetworkHostSpec): void =>
@@ -450,14 +445,27 @@ class NftablesNetwork implements NetworkDriver {
     if (rule.domain !== undefined && !this.#found().hasNames) throw this.#namesUnsupported(spec.id);
     await this.#names.prepare([rule]);
     await this.#inTurn(async (commit) => {
-      const isAsker = this.#containers().askers.has(spec.id);
-      const admission = isAsker ? [] : this.#names.admission(spec, [rule]);
-      const change = insertEgress(this.#table, spec.id, { rule, pool: this.#pool });
-      await commit('allow-egress', spec.id, [...admission, ...change]);
-      if (admission.length > 0) this.#containers().askers.add(spec.id);
-      this.#names.add(spec, rule);
+      try {
+        await this.#commitEgress(spec, rule, commit);
+      } catch (error) {
+        if (!isKernelError(error, 'EEXIST')) throw error;
+        // Somebody else has given it a chain. The inventory is read again now.
+        await this.#commitEgress(spec, rule, commit);
+      }
     });
     this.#log.debug?.('egress-allowed', { id: spec.id, rule });
+  }
+
+  async #commitEgress(spec: NetworkSpec, rule: EgressRule, commit: CommitOf): Promise<void> {
+    const { askers, chains } = this.#containers();
+    const admission = askers.has(spec.id) ? [] : this.#names.admission(spec, [rule]);
+    const hasChain = chains.has(spec.id);
+    const change = insertEgress(this.#table, spec.id, { rule, pool: this.#pool, hasChain });
+    await commit('allow-egress', spec.id, [...admission, ...change]);
+    const now = this.#containers();
+    now.chains.add(spec.id);
+    if (admission.length > 0) now.askers.add(spec.id);
+    this.#names.add(spec, rule);
   }
 
   async withdraw(
@@ -622,12 +630,17 @@ class NftablesNetwork implements NetworkDriver {
   async dismantle(): Promise<void> {
     const names = chainNames(this.#netlink(), this.#table);
     if (names === undefined) return;
+    this.#inventory = undefined;
     const foreign = names.filter((name) => !STATIC_CHAINS.has(name));
-    if (foreign.length > 0) {
+    const { interfaces } = this.#containers();
+    if (foreign.length > 0 || interfaces.size > 0) {
+      const [chains, ids] = [foreign.join(', ') || 'none', [...interfaces].join(', ') || 'none'];
       throw new WardenError(
         'NATIVE_FAILED',
-        `${this.#words()} holds chains that are not the daemon's own: ${foreign.join(', ')}`,
-        { fields: { operation: 'dismantle', object: this.#table.table, foreign } },
+        `${this.#words()} holds more than the daemon's own: chains ${chains}, links of containers ${ids}`,
+        {
+          fields: { operation: 'dismantle', object: this.#table.table, foreign, containers: [...interfaces] },
+        },
       );
     }
     this.#inventory = undefined;
@@ -641,10 +654,10 @@ class NftablesNetwork implements NetworkDriver {
   /** Everybody of whom anything is in the kernel, and the links. */
   #owners(): { readonly found: ReadonlySet<ContainerId>; readonly links: ReadonlyMap<ContainerId, Link> } {
     this.#inventory = undefined;
-    const { chains, limits, askers, ports, sources } = this.#containers();
+    const { interfaces, chains, limits, askers, ports, sources } = this.#containers();
     const { links, shapers } = ownLinks(this.#netlink(), this.#links.alias);
     const owners = Array.from(ports.values(), (port) => port.owner);
-    const named = [...chains, ...limits, ...askers];
+    const named = [...interfaces, ...chains, ...limits, ...askers];
     const found = new Set([...named, ...sources.keys(), ...links.keys(), ...shapers, ...owners]);
     return { found, links };
   }
@@ -727,7 +740,7 @@ class NftablesNetwork implements NetworkDriver {
 
   /** What is to be told the kernel, and what is known when that is done. */
   #replacement({ spec, egress, mappings }: RulesOfOne): Replacement {
-    const { sources: before, askers: asking } = this.#containers();
+    const { sources: before, askers: asking, chains: ruled } = this.#containers();
     const admission = this.#names.admission(spec, egress);
     const isNamed = egress.some(({ domain }) => domain !== undefined);
     const isDismissed = !isNamed && asking.has(spec.id);
@@ -737,7 +750,10 @@ class NftablesNetwork implements NetworkDriver {
     const wanted = new Set(mappings.map((mapping) => mapping.hostPort));
     const surplus = this.#portsOf(spec.id).filter((port) => !wanted.has(port));
     const changes = [
-      ...ensureContainer(this.#table, spec.id, this.#egress(egress)),
+      ...ensureContainer(this.#table, spec.id, {
+        ...{ egress, pool: this.#pool },
+        hasChain: ruled.has(spec.id),
+      }),
       ...(isDismissed ? this.#names.dismissal(spec.id) : admission),
       ...(earlier === undefined || earlier === address ? [] : [removeSource(this.#table, spec.id, earlier)]),
       ensureSource(this.#table, spec.id, address),
@@ -745,8 +761,10 @@ class NftablesNetwork implements NetworkDriver {
       ...missing.map((mapping) => addPort(this.#table, spec.id, spec.containerIp, mapping)),
     ];
     const note = (): void => {
-      const { chains, ports, sources, askers } = this.#containers();
-      chains.add(spec.id);
+      const { interfaces, chains, ports, sources, askers } = this.#containers();
+      interfaces.add(spec.id);
+      if (egress.length > 0) chains.add(spec.id);
+      else chains.delete(spec.id);
       sources.set(spec.id, address);
       if (isDismissed) this.#forgetNames(spec.id);
       else if (admission.length > 0) askers.add(spec.id);
@@ -774,32 +792,30 @@ class NftablesNetwork implements NetworkDriver {
    * a verdict makes the kernel look at the chains of all containers.
    */
   async #commitRemoval(id: ContainerId, parts: 'present' | 'uncertain', commit: CommitOf): Promise<void> {
-    const { chains, sources, askers } = this.#containers();
+    const { interfaces, chains, sources, askers } = this.#containers();
     const isNamed = askers.has(id);
     const owned = this.#portsOf(id);
     const address = sources.get(id);
-    const added = parts === 'present' ? [] : this.#additions(id, { hasChain: chains.has(id), address });
-    const rules = chains.has(id) ? removeContainer(this.#table, id) : [];
-    const source = address === undefined ? [] : [removeSource(this.#table, id, address)];
+    const [isListed, hasChain] = [interfaces.has(id), chains.has(id)];
+    const added = [
+      ...(address === undefined ? [] : [ensureSource(this.#table, id, address)]),
+      ...(isListed || hasChain ? ensureElements(this.#table, id, { hasChain }) : []),
+    ];
+    const source =
+      address === undefined
+        ? []
+        : [removeSource(this.#table, id, address), ...forgetTold(this.#table, this.#telling(), address)];
     const names = isNamed ? this.#names.dismissal(id) : [];
+    const rules = removeContainer(this.#table, id, { isListed: isListed || hasChain, hasChain });
     const removals = [...removePorts(this.#table, owned), ...source, ...names, ...rules];
-    await commit('remove-rules', id, [...added, ...removals]);
+    if (parts === 'uncertain') removals.unshift(...added);
+    await commit('remove-rules', id, removals);
     if (isNamed) this.#forgetNames(id);
     const now = this.#containers();
+    now.interfaces.delete(id);
     now.chains.delete(id);
     now.sources.delete(id);
     for (const port of owned) now.ports.delete(port);
-  }
-
-  /** What of a container's parts is then there for certain. */
-  #additions(
-    id: ContainerId,
-    { hasChain, address }: { readonly hasChain: boolean; readonly address: number | undefined },
-  ): MessageBody[] {
-    return [
-      ...(address === undefined ? [] : [ensureSource(this.#table, id, address)]),
-      ...(hasChain ? ensureContainer(this.#table, id, this.#egress([])) : []),
-    ];
   }
 
   #forgetNames(id: ContainerId): void {
@@ -860,9 +876,7 @@ class NftablesNetwork implements NetworkDriver {
     return [...this.#atSetup.links].flatMap(([id, { index }]) => {
       // Released, cut off, and gone in a moment: rules for it would stay.
       if (this.#pendingLinks.get(id)?.link.index === index) return [];
-      return chains.has(id)
-        ? ensureElements(this.#table, id)
-        : ensureContainer(this.#table, id, this.#egress([]));
+      return ensureElements(this.#table, id, { hasChain: chains.has(id) });
     });
   }
 

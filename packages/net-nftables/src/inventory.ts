@@ -11,6 +11,7 @@ import {
   NFGENMSG_BYTES,
   readCountedElement,
   readElements,
+  readInterfaceElement,
   readPortElement,
   readSourceElement,
 } from './nftables-message.ts';
@@ -23,8 +24,11 @@ export interface PublishedPort {
   readonly containerPort: number;
 }
 
-/** Chains and ports of containers in one table. */
+/** What containers have in one table. */
 export interface Inventory {
+  /** Containers whose links the rules are about. */
+  readonly interfaces: Set<ContainerId>;
+  /** Containers with rules of their own. */
   readonly chains: Set<ContainerId>;
   /** Containers with a chain that limits their bandwidth. */
   readonly limits: Set<ContainerId>;
@@ -40,12 +44,16 @@ export function readInventory(connection: NetlinkConnection, table: TableMessage
   try {
     return {
       ...readChains(connection, table),
+      interfaces: readInterfaces(connection, table),
       ports: readPorts(connection, table),
       sources: readSources(connection, table),
     };
   } catch (error) {
     if (!isKernelError(error, 'ENOENT')) throw error;
-    return { chains: new Set(), limits: new Set(), askers: new Set(), ports: new Map(), sources: new Map() };
+    return {
+      ...{ interfaces: new Set(), chains: new Set(), limits: new Set(), askers: new Set() },
+      ...{ ports: new Map(), sources: new Map() },
+    };
   }
 }
 
@@ -89,6 +97,15 @@ function readPorts(connection: NetlinkConnection, table: TableMessages): Map<num
     });
   }
   return ports;
+}
+
+function readInterfaces(connection: NetlinkConnection, table: TableMessages): Set<ContainerId> {
+  const interfaces = new Set<ContainerId>();
+  for (const attributes of readElements(connection.dump(table.dumpElements(SET.interfaces)))) {
+    const owner = linkOwner(readInterfaceElement(attributes) ?? '');
+    if (owner !== undefined) interfaces.add(owner);
+  }
+  return interfaces;
 }
 
 function readSources(connection: NetlinkConnection, table: TableMessages): Map<ContainerId, number> {

@@ -95,15 +95,18 @@ export function loadLastParts(bytes: Uint8Array): Expression[] {
 
 /** Goes on for so many packets per second at most, and `burst` beyond them; `over`: for those that exceed it. */
 export function packetRate(rate: number, burst: number, which: 'within' | 'over' = 'within'): Expression {
+  return expression('limit', ...packetLimit(rate, burst, which));
+}
+
+function packetLimit(rate: number, burst: number, which: 'within' | 'over'): Buffer[] {
   const PACKETS = 0;
-  return expression(
-    'limit',
+  return [
     attribute(1, bigEndian64(BigInt(rate))),
     attribute(2, bigEndian64(1n)),
     number(3, burst),
     number(4, PACKETS),
     number(5, which === 'over' ? 1 : 0),
-  );
+  ];
 }
 
 /** Hands the first bytes of the packet to whoever listens to the group, and goes on. */
@@ -158,19 +161,40 @@ export function exceeds(rate: bigint, burst: number): Expression {
  */
 export function hasMoreConnections(set: string, most: number): Expression {
   const OVER = 1;
-  return inSet(set, 'connlimit', number(1, most), number(2, OVER));
+  return inSet(set, { name: 'connlimit', data: [number(1, most), number(2, OVER)] });
 }
 
 /** Counts the packet under the key in the register, and goes on. `set` as for {@link hasMoreConnections}. */
 export function countInto(set: string): Expression {
-  return inSet(set, 'counter');
+  return inSet(set, { name: 'counter', data: [] });
 }
 
-/** Makes an element of the key in the register where there is none, and carries out its expression. */
-function inSet(set: string, name: string, ...data: readonly Buffer[]): Expression {
-  const UPDATE_ADD = 0;
+/**
+ * {@link packetRate} of each key in the register by itself. `set` must be of kind `rated`; it forgets a key of which nothing has come for
+ * `remembered` milliseconds.
+ */
+export function packetRateOf(set: string, rate: number, burst: number, remembered: number): Expression {
+  return inSet(set, { name: 'limit', data: packetLimit(rate, burst, 'within') }, remembered);
+}
+
+/** Makes an element of the key in the register where there is none, and carries out its expression. With a time the element goes that long after the last packet. */
+function inSet(
+  set: string,
+  { name, data }: { readonly name: string; readonly data: readonly Buffer[] },
+  remembered?: number,
+): Expression {
+  const OPERATION = { add: 0, update: 1 };
   const own = nested(7, attribute(NFTA_EXPR_NAME, cString(name)), nested(NFTA_EXPR_DATA, ...data));
-  return expression('dynset', attribute(1, cString(set)), number(3, UPDATE_ADD), number(4, REGISTER_1), own);
+  const operation = remembered === undefined ? OPERATION.add : OPERATION.update;
+  const time = remembered === undefined ? [] : [attribute(6, bigEndian64(BigInt(remembered)))];
+  return expression(
+    'dynset',
+    attribute(1, cString(set)),
+    number(3, operation),
+    number(4, REGISTER_1),
+    ...time,
+    own,
+  );
 }
 
 /** Masks the register. */

@@ -88,6 +88,7 @@ export type SetKind =
   | 'addresses'
   | 'ranges'
   | 'counted'
+  | 'rated'
   | 'learned'
   | 'passing-ports'
   | 'interface-destinations'
@@ -107,6 +108,7 @@ const SET_KINDS: Readonly<
   ranges: { key: TYPE.ipv4, keyBytes: 4, flags: FLAG_INTERVAL },
   // More addresses than containers: an entry goes when its connections have gone.
   counted: { key: TYPE.ipv4, keyBytes: 4, flags: FLAG_EVALUATED, size: 65_535 },
+  rated: { key: TYPE.ipv4, keyBytes: 4, flags: FLAG_EVALUATED | FLAG_TIMEOUT, size: 65_535 },
   learned: { key: TYPE.interfaceIpv4AndName, keyBytes: 28, flags: FLAG_TIMEOUT },
   'passing-ports': { key: TYPE.port, keyBytes: 2, flags: FLAG_TIMEOUT },
   'interface-destinations': {
@@ -192,6 +194,11 @@ export class TableMessages {
       );
     }
     return change(NFT.newChain, NLM_F_CREATE, ...attributes);
+  }
+
+  /** Fails with EEXIST when it is there. */
+  addNewChain(name: string): MessageBody {
+    return change(NFT.newChain, NLM_F_CREATE | NLM_F_EXCL, text(1, this.table), text(3, name));
   }
 
   /** The chain must have no rules and no references when its turn in the transaction comes. */
@@ -303,6 +310,12 @@ export function interfaceElement(name: string): Buffer {
   return element(dataValue(NFTA_ELEMENT.key, interfaceKey(name)));
 }
 
+/** Reads the attributes of an element of such a set; undefined when they are not those of one. */
+export function readInterfaceElement(attributes: ReadonlyMap<number, Buffer>): string | undefined {
+  const key = elementValue(attributes.get(NFTA_ELEMENT.key));
+  return key === undefined ? undefined : attributeText(key);
+}
+
 /** The attributes of each element in what a dump of a set has answered. */
 export function* readElements(received: readonly Buffer[]): Generator<ReadonlyMap<number, Buffer>> {
   for (const one of received) {
@@ -346,6 +359,11 @@ export function learnedElement({ name, address, hash }: LearnedKey, milliseconds
 /** Element of a set of ports that go by themselves; without a time it names the element to be deleted. */
 export function passingPortElement(port: number, milliseconds?: number): Buffer {
   return passingElement(bigEndian16(port), milliseconds);
+}
+
+/** Element of a set of addresses that go by themselves; without a time it names the element to be deleted. */
+export function passingAddressElement(address: number, milliseconds?: number): Buffer {
+  return passingElement(bigEndian32(address), milliseconds);
 }
 
 function passingElement(key: Buffer, milliseconds: number | undefined): Buffer {

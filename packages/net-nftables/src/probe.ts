@@ -23,7 +23,7 @@ import type { MessageBody } from './netlink-message.ts';
 import type { TableMessages } from './nftables-message.ts';
 import { routeLoopback } from './rtnetlink.ts';
 import type { DenialTelling, Surroundings } from './ruleset.ts';
-import { skeleton } from './ruleset.ts';
+import { skeleton, tellingTrial } from './ruleset.ts';
 import { hasIpv6 } from './sysctl.ts';
 
 const HOST: NetworkHostSpec = {
@@ -75,14 +75,18 @@ export function probeKernel(
     step = 'nftables rules of a container';
     const rule = { protocol: 'tcp', log: true, ports: { first: 80, last: 90 } } as const;
     connection.commit([
-      ...ensureContainer(table, CONTAINER.id, { egress: [rule], pool: parseRange(HOST.pool) }),
+      ...ensureContainer(table, CONTAINER.id, {
+        egress: [rule],
+        pool: parseRange(HOST.pool),
+        hasChain: false,
+      }),
       ensureSource(table, CONTAINER.id, parseAddress(CONTAINER.containerIp)),
       addPort(table, CONTAINER.id, CONTAINER.containerIp, { hostPort: 1, containerPort: 1 }),
     ]);
     connection.commit([
       ...removePorts(table, [1]),
       removeSource(table, CONTAINER.id, parseAddress(CONTAINER.containerIp)),
-      ...removeContainer(table, CONTAINER.id),
+      ...removeContainer(table, CONTAINER.id, { isListed: true, hasChain: true }),
     ]);
     const names = tryNames(connection, table, wanted.denials);
     const bandwidth = probeBandwidth(table, wanted.bandwidth, connection);
@@ -138,20 +142,15 @@ function tryNames(
   const rule = { protocol: 'tcp', log: false, domain: 'example.org' } as const;
   const names = failureOf(() => {
     commit([
-      ...ensureContainer(table, id, { egress: [rule], pool }),
+      ...ensureContainer(table, id, { egress: [rule], pool, hasChain: false }),
       ...ensureAsker(table, id, { hostIp, port: 1 }),
     ]);
     commit(removeAsker(table, id));
   });
   const reasons = names === undefined ? [] : [`names: ${names}`];
-  // the host's own rule that tells is made of the same; what counts needs a set besides
-  const tell = (denials: DenialTelling): string | undefined =>
-    failureOf(() =>
-      commit([
-        ...(denials === 'totals' ? skeleton(table, HOST, { ...AROUND, denials }) : []),
-        ...ensureContainer(table, id, { egress: [], pool, denials }),
-      ]),
-    );
+  // the rule that tells of packets towards the host is made of less
+  const tell = (denials: NonNullable<DenialTelling>): string | undefined =>
+    failureOf(() => commit(tellingTrial(table, denials)));
   const each = wanted === 'each' ? tell({ group: 1 }) : 'only their number was asked for';
   if (each === undefined) return { hasNames: names === undefined, denials: { packets: 'each' }, reasons };
   const totals = tell('totals');

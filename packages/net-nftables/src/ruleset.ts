@@ -2,8 +2,8 @@
  * The static part of the table: sets, maps and the chains every container shares.
  *
  * A packet concerns us only when its interface is an element of `interfaces`; everything else passes each chain by its accept
- * policy, which in nftables decides nothing for the chains of other programs. What belongs to one container is elements and a chain of
- * its own (container-rules.ts), so this skeleton can be replaced in one transaction while containers live.
+ * policy, which in nftables decides nothing for the chains of other programs. What belongs to one container is elements and, when it has rules, a
+ * chain of its own (container-rules.ts), so this skeleton can be replaced in one transaction while containers live.
  */
 import type { NetworkHostSpec } from '@warden/interface';
 import type { AddressRange } from './ipv4-address.ts';
@@ -35,13 +35,14 @@ import {
   memberOf,
   meta,
   packetRate,
+  packetRateOf,
   reject,
   valueFrom,
   verdict,
   verdictFrom,
 } from './nftables-expression.ts';
 import type { BaseChain, SetKind, TableMessages } from './nftables-message.ts';
-import { addressElement, protocolElement, rangeElements } from './nftables-message.ts';
+import { addressElement, passingAddressElement, protocolElement, rangeElements } from './nftables-message.ts';
 import {
   addressWithin,
   destinationPortWithin,
@@ -68,10 +69,10 @@ import {
 } from './packet-match.ts';
 import { SET } from './set-names.ts';
 
-/** The chain that decides when a container's own rules have not. */
+/** The chain that decides when a container's own rules have not, and for those that have none. */
 export const DEFAULT_CHAIN = 'default';
 /** Accepts what every container may reach, and comes back with the rest. */
-export const OPEN_CHAIN = 'open';
+const OPEN_CHAIN = 'open';
 const GUARD_CHAIN = 'guard';
 const ICMP_GUARD_CHAIN = 'guard-icmp';
 
@@ -133,23 +134,42 @@ export type DenialTelling = { readonly group: number } | 'totals' | undefined;
 
 /** What is told of a packet: its headers. */
 const HEADER_BYTES = 64;
-/** Per second, and beyond it at once; of each container, and of all together towards the host. */
+/** Per second, and beyond it at once; of each container, so that none drowns the others, and of all together towards the host. */
 const TOLD_OF_CONTAINER = { rate: 10, burst: 40 } as const;
 const TOLD_TOWARDS_HOST = { rate: 100, burst: 200 } as const;
+/** How long it is remembered how much was told of a container: until it may have as much at once again as in the beginning, and a second. */
+const TOLD_REMEMBERED_MS = (TOLD_OF_CONTAINER.burst / TOLD_OF_CONTAINER.rate + 1) * 1_000;
 
-/** Tells of the packets of one container that are about to be refused. */
-export function tellDenials(telling: DenialTelling): Expression[][] {
-  return telling === undefined ? [] : [tell(telling, TOLD_OF_CONTAINER)];
+/** Tells of packets of containers that are about to be refused. Counting costs the daemon nothing, so it needs no bound. */
+function tell(telling: NonNullable<DenialTelling>, which: 'of-container' | 'towards-host'): Expression[] {
+  const source = [...isIpv4(), loadAddress('source')];
+  if (telling === 'totals') return [...source, countInto(SET.denied)];
+  const { rate, burst } = which === 'of-container' ? TOLD_OF_CONTAINER : TOLD_TOWARDS_HOST;
+  const bounded =
+    which === 'of-container'
+      ? [...source, packetRateOf(SET.told, rate, burst, TOLD_REMEMBERED_MS)]
+      : [packetRate(rate, burst)];
+  return [...bounded, logToGroup(telling.group, HEADER_BYTES)];
 }
 
-/** Counting costs the daemon nothing, so it needs no bound. */
-function tell(
-  telling: NonNullable<DenialTelling>,
-  { rate, burst }: { readonly rate: number; readonly burst: number },
-): Expression[] {
-  return telling === 'totals'
-    ? [...isIpv4(), loadAddress('source'), countInto(SET.denied)]
-    : [packetRate(rate, burst), logToGroup(telling.group, HEADER_BYTES)];
+/** What the telling needs besides, by its kind. */
+function tellingSets(telling: DenialTelling): [name: string, kind: SetKind][] {
+  if (telling === undefined) return [];
+  return telling === 'totals' ? [[SET.denied, 'counted']] : [[SET.told, 'rated']];
+}
+
+/** Forgets how much was told of an address, if anything was. */
+export function forgetTold(table: TableMessages, telling: DenialTelling, address: number): MessageBody[] {
+  if (telling === undefined || telling === 'totals') return [];
+  return table.deletePassing(SET.told, [address], passingAddressElement);
+}
+
+/** What {@link skeleton} has for the telling, behind it and alone: whether a kernel takes that. */
+export function tellingTrial(table: TableMessages, telling: NonNullable<DenialTelling>): MessageBody[] {
+  return [
+    ...tellingSets(telling).map(([name, kind], i) => table.addSet(name, kind, i + 1)),
+    table.addRule(DEFAULT_CHAIN, tell(telling, 'of-container')),
+  ];
 }
 
 /** Drops what a container must never send. In front of connection tracking, so it costs no entry there. */
@@ -190,7 +210,7 @@ function forwardRules({ inbound, uplink }: Surroundings): Expression[][] {
     // Accepting ends only this chain: foreign traffic would have been accepted by the policy anyway.
     [...ctState(CT_STATE.established | CT_STATE.related), verdict('accept')],
     [meta(META.iifname), verdictFrom(SET.containers)],
-    // An interface without a chain of its own cannot be; if it is, the default holds.
+    // Of a container without rules of its own.
     [...fromInterfaceIn(SET.interfaces), verdict({ goto: DEFAULT_CHAIN })],
   ];
   if (uplink !== undefined) rules.push([...fromInterface(uplink), verdict('accept')]);
@@ -209,7 +229,7 @@ function inputRules(allowHostAccess: boolean, denials: DenialTelling): Expressio
   const askers = [meta(META.iifname), verdictFrom(SET.askers)];
   if (allowHostAccess) return [...foreignQuestions(), askers];
   const told =
-    denials === undefined ? [] : [[...fromInterfaceIn(SET.interfaces), ...tell(denials, TOLD_TOWARDS_HOST)]];
+    denials === undefined ? [] : [[...fromInterfaceIn(SET.interfaces), ...tell(denials, 'towards-host')]];
   return [
     ...foreignQuestions(),
     // In front of what is known: questions from one port are one flow, and must be counted all the same.
@@ -285,8 +305,13 @@ function openRules(host: NetworkHostSpec): Expression[][] {
   ];
 }
 
-function defaultRules(): Expression[][] {
-  return [[verdict({ jump: OPEN_CHAIN })], [...toAddressIn(SET.denyNetworks), verdict('drop')], [reject()]];
+function defaultRules(denials: DenialTelling): Expression[][] {
+  return [
+    [verdict({ jump: OPEN_CHAIN })],
+    ...(denials === undefined ? [] : [tell(denials, 'of-container')]),
+    [...toAddressIn(SET.denyNetworks), verdict('drop')],
+    [reject()],
+  ];
 }
 
 function publishRules(): Expression[][] {
@@ -321,7 +346,7 @@ function allRules(host: NetworkHostSpec, around: Surroundings): Readonly<Record<
     [GUARD_CHAIN]: guardRules(around.hasLimits),
     [ICMP_GUARD_CHAIN]: icmpGuardRules(),
     [OPEN_CHAIN]: openRules(host),
-    [DEFAULT_CHAIN]: defaultRules(),
+    [DEFAULT_CHAIN]: defaultRules(around.denials),
     ingress: [[...fromInterfaceIn(SET.interfaces), verdict({ jump: GUARD_CHAIN })]],
     input: inputRules(host.allowHostAccess, around.denials),
     forward: forwardRules(around),
@@ -355,9 +380,9 @@ export function replacePublished(table: TableMessages, addresses: readonly numbe
  */
 export function skeleton(table: TableMessages, host: NetworkHostSpec, around: Surroundings): MessageBody[] {
   const rules = allRules(host, around);
-  const counted: string[] = host.maxConnections === undefined ? [] : [countedSet(host.maxConnections)];
-  if (around.denials === 'totals') counted.push(SET.denied);
-  const sets = [...SETS, ...counted.map((name) => [name, 'counted'] as const)];
+  const counted =
+    host.maxConnections === undefined ? [] : ([[countedSet(host.maxConnections), 'counted']] as const);
+  const sets = [...SETS, ...counted, ...tellingSets(around.denials)];
   const changes = [table.addTable(), ...sets.map(([name, kind], i) => table.addSet(name, kind, i + 1))];
   // Chains that others lead to come first; a jump to a chain that is not there yet is refused.
   for (const chain of Object.keys(rules))

@@ -4,7 +4,7 @@ export const SET = {
   interfaces: 'interfaces',
   /** Host end and the address of the container behind it. */
   sources: 'sources',
-  /** Host end → the container's own chain. */
+  /** Host end → the container's own chain, of those that have rules. */
   containers: 'containers',
   /** Transport protocols that containers may speak. */
   protocols: 'protocols',
@@ -30,4 +30,6 @@ export const SET = {
   connections: 'connections',
   /** Address of a container → packets of it that were refused, where the kernel tells of none. */
   denied: 'denied',
+  /** Address of a container → how much of it was told lately. Elements go by themselves. */
+  told: 'told',
 } as const;

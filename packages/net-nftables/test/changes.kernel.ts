@@ -65,7 +65,10 @@ describe('a change that fails', () => {
     await driver.mapPort(B, {}, { hostPort: 8081, containerPort: 80 });
     const connection = NetlinkConnection.open();
     const changes = [
-      ...ensureContainer(TABLE, A.id, { egress: [WIDE, WIDE], pool: parseRange(POLICY.pool) }),
+      ...ensureContainer(TABLE, A.id, {
+        ...{ egress: [WIDE, WIDE], pool: parseRange(POLICY.pool) },
+        hasChain: false,
+      }),
       ensureSource(TABLE, A.id, parseAddress(A.containerIp)),
       addPort(TABLE, A.id, A.containerIp, { hostPort: 8080, containerPort: 80 }),
     ];
@@ -173,30 +176,108 @@ describe('links', () => {
 });
 
 describe('the table', () => {
-  it('has as many shared rules for 150 containers as for none, and one chain for each [SECURITY N25]', async () => {
+  it('has as many shared rules for 150 containers as for none, and a chain for each with rules of its own [SECURITY N25]', async () => {
     const shared = (): string =>
       ['ingress', 'input', 'forward', 'prerouting', 'output', 'postrouting', 'guard', 'guard-icmp', 'default']
         .map((chain) => net.host.run('nft', 'list', 'chain', 'inet', 'warden-test', chain))
         .join();
-    const chains = (): number => table().split('"chain":').length;
+    const chains = (): number => table().split('"chain": {').length;
     const before = { shared: shared(), chains: chains() };
     const specs = Array.from({ length: 150 }, (_, n) => atBlock(n));
     for (const spec of specs) {
       await driver.attach(spec, {}, peer.pid);
       await driver.mapPort(spec, {}, { hostPort: 10_000 + specs.indexOf(spec), containerPort: 80 });
     }
+    expect(chains()).toBe(before.chains);
+    await driver.allowEgress(specs[77]!, {}, WIDE);
+    await driver.allowEgress(specs[78]!, {}, WIDE);
+    expect(chains()).toBe(before.chains + 2);
     // What a packet meets: lookups in sets and maps whose cost does not grow, then the rules of its own container.
     expect(shared()).toBe(before.shared);
     expect(shared()).toMatch(/iifname \. ip saddr != @sources drop/);
     expect(shared()).toMatch(/iifname vmap @containers/);
     const rules = net.host.run('nft', 'list', 'chain', 'inet', 'warden-test', `i-${specs[77]!.id}`);
-    expect(rules.split('\n').filter((line) => line.startsWith('\t\t'))).toHaveLength(3);
+    // two ways of being meant, each logged and accepted, and the way on
+    expect(rules.split('\n').filter((line) => line.startsWith('\t\t'))).toHaveLength(5);
     expect(net.host.run('nft', 'list', 'set', 'inet', 'warden-test', 'sources').match(/"w-/g)).toHaveLength(
       150,
     );
     expect(await driver.sweep(new Set())).toHaveLength(150);
     expect([shared(), chains()]).toEqual([before.shared, before.chains]);
   }, 240_000);
+
+  it('has the chain of a container for as long as it has rules', async () => {
+    await driver.attach(A, {}, peer.pid);
+    const bare = table();
+    const chain = (): string[] => table().match(/"name": "i-[^"]*"/g) ?? [];
+    expect(chain()).toEqual([]);
+    await driver.allowEgress(A, {}, WIDE);
+    await driver.allowEgress(A, {}, WIDE);
+    expect(chain()).toHaveLength(1);
+    const rules = { egress: [WIDE], mappings: [] };
+    await driver.withdraw!(A, {}, { withdrawn: rules, kept: rules });
+    expect(chain()).toHaveLength(1);
+    await driver.withdraw!(A, {}, { withdrawn: rules, kept: { egress: [], mappings: [] } });
+    expect(table()).toBe(bare);
+    await driver.allowEgress(A, {}, WIDE);
+    await driver.release(A, {});
+    expect(table()).not.toContain(A.id);
+  });
+
+  it('is as it was after a rule for a container that is not there, and keeps what somebody else has allowed', async () => {
+    const bare = table();
+    await expect(driver.allowEgress(A, {}, WIDE)).rejects.toMatchObject({
+      code: 'NATIVE_FAILED',
+      fields: { operation: 'allow-egress', object: A.id, errno: 'ENOENT' },
+    });
+    expect(table()).toBe(bare);
+    await driver.attach(A, {}, peer.pid);
+    const other = makeDriver();
+    await other.setup(POLICY);
+    await other.allowEgress(A, {}, WIDE);
+    await Promise.all([driver.allowEgress(A, {}, WIDE), driver.allowEgress(A, {}, WIDE)]);
+    const rules = net.host.run('nft', 'list', 'chain', 'inet', 'warden-test', `i-${A.id}`);
+    expect(rules.match(/accept/g)).toHaveLength(3 * 2);
+    await other.close();
+    await driver.release(A, {});
+    await expect(driver.allowEgress(A, {}, WIDE)).rejects.toMatchObject({ fields: { errno: 'ENOENT' } });
+    expect(table()).toBe(bare);
+  });
+
+  it('loses the chains without rules that a daemon of before left, whatever of them is still there', async () => {
+    const specs = [specOf(0), specOf(1), specOf(2)] as const;
+    for (const spec of specs) await driver.attach(spec, {}, peer.pid);
+    const bare = table();
+    for (const { id } of specs) {
+      net.host.run('nft', 'add', 'chain', 'inet', 'warden-test', `i-${id}`);
+      net.host.run('nft', 'add', 'rule', 'inet', 'warden-test', `i-${id}`, 'goto', 'default');
+    }
+    const lead = ({ id }: NetworkSpec): string => `{ "w-${id}-0" : goto i-${id} }`;
+    for (const spec of specs.slice(1))
+      net.host.run('nft', 'add', 'element', 'inet', 'warden-test', 'containers', lead(spec));
+    const next = makeDriver();
+    await next.setup(POLICY);
+    await Promise.all(specs.slice(0, 2).map((spec) => next.restore(spec, {}, { mappings: [], egress: [] })));
+    await next.release(specs[2], {});
+    await driver.release(specs[2], {});
+    await driver.attach(specs[2], {}, peer.pid);
+    expect(table()).toBe(bare);
+    await next.close();
+  });
+
+  it('is not taken away under a container, with rules or without', async () => {
+    await driver.attach(A, {}, peer.pid);
+    await expect(driver.dismantle!()).rejects.toMatchObject({
+      code: 'NATIVE_FAILED',
+      fields: { foreign: [], containers: [A.id] },
+    });
+    await driver.allowEgress(A, {}, WIDE);
+    await expect(driver.dismantle!()).rejects.toMatchObject({ fields: { foreign: [`i-${A.id}`] } });
+    await driver.release(A, {});
+    await driver.dismantle!();
+    expect(await driver.standing!()).toEqual([]);
+    await driver.setup(POLICY);
+  });
 
   it('takes 1024 rules of one container at once, as a restart brings them', async () => {
     await driver.attach(A, {}, peer.pid);
@@ -215,9 +296,14 @@ describe('many containers', () => {
       const [going, staying] = [specs.slice(0, 12), specs.slice(12, 24)];
       await Promise.all(specs.slice(24).map((spec) => driver.begin!(spec, {})));
       await Promise.all(going.map((spec) => driver.attach(spec, {}, peer.pid)));
-      // somebody has taken parts of two away: what is known of the table is read again in the midst of it
-      for (const { id } of going.slice(3, 5))
-        net.host.run('nft', 'delete', 'element', 'inet', 'warden-test', 'containers', `{ "w-${id}-0" }`);
+      await Promise.all(going.slice(2, 6).map((spec) => driver.allowEgress(spec, {}, WIDE)));
+      // somebody has taken parts of four away: what is known of the table is read again in the midst of it
+      for (const [set, gone] of [
+        ['containers', going.slice(3, 5)],
+        ['interfaces', going.slice(5, 7)],
+      ] as const)
+        for (const { id } of gone)
+          net.host.run('nft', 'delete', 'element', 'inet', 'warden-test', set, `{ "w-${id}-0" }`);
       await Promise.all([
         ...going.map((spec) => driver.release(spec, {})),
         ...staying.slice(0, 6).map((spec) => driver.attach(spec, {}, peer.pid)),
@@ -231,10 +317,10 @@ describe('many containers', () => {
         ]),
       );
       const chains = [...table().matchAll(/"chain": \{[^}]*"name": "i-([^"]*)"/g)].map(([, id]) => id);
-      expect(chains.sort()).toEqual(specs.slice(12).map(({ id }) => id));
+      expect(chains.sort()).toEqual(staying.map(({ id }) => id));
       for (const words of ['map containers', 'set interfaces', 'set sources', 'map ports']) {
         const [kind, name] = words.split(' ') as [string, string];
-        const expected = staying.length + (name === 'ports' ? 0 : crowd);
+        const expected = staying.length + (['ports', 'containers'].includes(name) ? 0 : crowd);
         const listed = net.host.run('nft', 'list', kind, 'inet', 'warden-test', name);
         expect([words, listed.match(/"w-t|comment "t/g)?.length]).toEqual([words, expected]);
       }

@@ -9,7 +9,7 @@ import type { TestNamespace } from './test-namespace.ts';
 import type { Topology } from './test-topology.ts';
 import { FAR, HOST, makeContainer, makeTopology, OUTSIDE, POLICY, specOf } from './test-topology.ts';
 
-const [A, B] = [specOf(0), specOf(1)];
+const [A, B, C] = [specOf(0), specOf(1), specOf(2)];
 const SOON = { timeout: 15_000, interval: 50 };
 /** Sends datagrams that are refused, from one port each so that the kernel has no reason to keep any. */
 const KNOCK = `
@@ -78,6 +78,32 @@ describe('a daemon that is told of each', () => {
     // and is woken again
     knock(a, FAR, 2);
     await expect.poll(() => sum(A.id), SOON).toBe(5);
+  });
+});
+
+describe('of each container', () => {
+  it('so much is told in a while, with rules of its own or without, and as much of the others', async () => {
+    await start();
+    const [a, b, c] = [await container(A), await container(B), await container(C)];
+    await driver.allowEgress(
+      C,
+      {},
+      { protocol: 'tcp', log: false, network: { first: OUTSIDE, last: OUTSIDE } },
+    );
+    const began = performance.now();
+    for (const loud of [a, c]) knock(loud, OUTSIDE, 400);
+    const seconds = (performance.now() - began) / 1_000;
+    knock(b, OUTSIDE, 20);
+    await expect.poll(() => sum(B.id), SOON).toBe(20);
+    for (const { id } of [A, C]) {
+      expect(sum(id)).toBeGreaterThanOrEqual(40);
+      expect(sum(id)).toBeLessThanOrEqual(41 + 10 * (seconds + 1));
+    }
+    knock(a, OUTSIDE, 1);
+    const remembered = (): string => net.host.run('nft', 'list', 'set', 'inet', 'warden-test', 'told');
+    expect(remembered()).toContain(A.containerIp);
+    await driver.release(A, {});
+    expect(remembered()).not.toContain(A.containerIp);
   });
 });
 

@@ -187,7 +187,9 @@ describe('attach and release', () => {
 
   it('releases what is missing in part, or was never there', async () => {
     const container = await makeContainer(driver, A);
+    await driver.allowEgress(A, {}, { protocol: 'tcp', log: false });
     net.host.run('nft', `delete element inet warden-test containers { "w-${A.id}-0" }`);
+    net.host.run('nft', `delete element inet warden-test interfaces { "w-${A.id}-0" }`);
     await driver.release(A, {});
     expect(net.host.run('nft', 'list', 'table', 'inet', 'warden-test')).not.toContain(A.id);
     net.host.run('nft', 'delete', 'table', 'inet', 'warden-test');

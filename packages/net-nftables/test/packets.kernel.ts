@@ -150,9 +150,17 @@ describe('allowEgress', () => {
       `ip daddr 198.51.100.0-198.51.100.1 tcp dport 79-81 ct state invalid,new,untracked log prefix "warden-i-${A.id} "`,
       'ip daddr 198.51.100.0-198.51.100.1 tcp dport 79-81 accept',
       'ip daddr 203.0.113.2 tcp dport 80 accept',
-      'jump open',
-      expect.stringMatching(/^limit rate 10\/second burst 40 packets log group \d+ snaplen 64$/),
       'goto default',
+    ]);
+    const shared = net.host.run('nft', 'list', 'chain', 'inet', 'warden-test', 'default');
+    const refused = shared.split('\n').map((line) => line.trim());
+    expect(refused.slice(2, -3)).toEqual([
+      'jump open',
+      expect.stringMatching(
+        /^update @told \{ ip saddr timeout 5s limit rate 10\/second burst 40 packets \} log group \d+ snaplen 64$/,
+      ),
+      'ip daddr @deny_networks drop',
+      'reject',
     ]);
   });
 

@@ -252,11 +252,11 @@ describe('a withdrawal', () => {
   });
 
   it('that fails has changed nothing', async () => {
-    const egress = [to(OUTSIDE, 7010)];
-    await allow(...egress);
+    const [egress, other] = [[to(OUTSIDE, 7010)], [to(FAR, 7011)]];
+    await allow(...egress, ...other);
     const held = await keep(hold(a, `tcp:${OUTSIDE}:7010`));
     net.host.run('nft', 'rename', 'chain', 'inet', 'warden-test', 'default', 'elsewhere');
-    await expect(withdraw(rules(egress), rules([]))).rejects.toMatchObject({ code: 'NATIVE_FAILED' });
+    await expect(withdraw(rules(egress), rules(other))).rejects.toMatchObject({ code: 'NATIVE_FAILED' });
     net.host.run('nft', 'rename', 'chain', 'inet', 'warden-test', 'elsewhere', 'default');
     expect(await held.living()).toEqual([`tcp:${OUTSIDE}:7010`]);
   });

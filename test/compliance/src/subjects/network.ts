@@ -107,7 +107,10 @@ function container(
   };
 }
 
-/** Links, addresses, routes, permanent neighbours and rules; without counters, handles and interface numbers, which change by themselves. */
+/**
+ * Links, addresses, routes, permanent neighbours and rules; without counters, handles and interface numbers, and without the packets that are still to be told of each
+ * address, all of which change by themselves.
+ */
 function inventory(host: Namespace): string[] {
   const commands = [
     ['ip', '-o', 'link'],
@@ -120,6 +123,7 @@ function inventory(host: Namespace): string[] {
   return commands.flatMap((command) =>
     host
       .run(...command)
+      .replace(/\t\telements = \{[^}]* limit rate [^}]*\}\n/g, '')
       .split('\n')
       .map((line) =>
         line
