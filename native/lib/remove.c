@@ -205,7 +205,7 @@ int warden_remove_tree(const char *path, char *failed_name, uint32_t size) {
     return result;
 }
 
-/* A directory into which so much was written once is as long for ever on ext4, and each look into it as slow. */
+/* A directory into which so much was written once is as long for ever on ext4, and each look into it as slow. A file is written over, and read whole. */
 #define LONGEST_KEPT 16384
 
 struct strip {
@@ -223,6 +223,11 @@ static int find_kept(const struct strip *strip, const char *path) {
     return -1;
 }
 
+static bool is_as_made(const struct strip *strip, const struct warden_kept *kept, const struct stat *facts) {
+    return facts->st_mode == kept->mode && facts->st_uid == geteuid() && facts->st_dev == strip->device && facts->st_size <= LONGEST_KEPT &&
+           (S_ISDIR(facts->st_mode) || facts->st_nlink == 1);
+}
+
 static int strip_below(struct strip *strip, int directory, const char *prefix);
 
 /* A directory that is none of ours, or not what it was, is removed as everything else: 0. Else 1, or the failure. */
@@ -232,8 +237,7 @@ static int strip_directory(struct strip *strip, int parent, const char *name, in
     int directory = openat(parent, name, DIRECTORY);
     if (directory < 0)
         return errno == ENOTDIR || errno == ELOOP || errno == EACCES ? 0 : failed(&strip->removal, name);
-    if (fstat(directory, &facts) < 0 || facts.st_uid != geteuid() || (facts.st_mode & 07777) != kept->mode || facts.st_dev != strip->device ||
-        facts.st_size > LONGEST_KEPT) {
+    if (fstat(directory, &facts) < 0 || !is_as_made(strip, kept, &facts)) {
         close(directory);
         return 0;
     }
@@ -244,9 +248,11 @@ static int strip_directory(struct strip *strip, int parent, const char *name, in
 }
 
 static bool is_kept_file(const struct strip *strip, int parent, const char *name, int at) {
+    const struct warden_kept *kept = &strip->kept[at];
     struct stat facts;
-    return fstatat(parent, name, &facts, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(facts.st_mode) && facts.st_dev == strip->device &&
-           facts.st_ino == strip->kept[at].inode;
+    if (fstatat(parent, name, &facts, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(facts.st_mode) || facts.st_dev != strip->device)
+        return false;
+    return kept->inode == 0 ? is_as_made(strip, kept, &facts) : facts.st_ino == kept->inode;
 }
 
 /* 1: it stays; 0: it is to be removed. */
@@ -258,7 +264,7 @@ static int keep_entry(struct strip *strip, int directory, const char *name, cons
         return 0;
     if ((strip->met & (UINT64_C(1) << at)) != 0) /* met before, when the list was read for the first time */
         return 1;
-    if (strip->kept[at].inode == 0)
+    if (S_ISDIR(strip->kept[at].mode))
         return strip_directory(strip, directory, name, at);
     if (!is_kept_file(strip, directory, name, at))
         return 0;
@@ -317,7 +323,8 @@ int warden_strip_tree(const char *path, const struct warden_kept *kept, uint32_t
     int result = strip_below(&strip, directory, "");
     if (result < 0)
         return result;
-    if (strip.met != (count == 64 ? UINT64_MAX : (UINT64_C(1) << count) - 1))
-        return 0;
+    for (uint32_t at = 0; at < count; at++)
+        if (!kept[at].optional && (strip.met & (UINT64_C(1) << at)) == 0)
+            return 0;
     return rename(path, target) == 0 ? 1 : failed(&strip.removal, path);
 }

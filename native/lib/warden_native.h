@@ -74,19 +74,21 @@ WARDEN_EXPORT int warden_move_pieces(int pipe, int socket, const void *head, uin
 WARDEN_EXPORT int warden_remove_tree(const char *path, char *failed_name, uint32_t size);
 
 /*
- * An entry below a directory that stays: one of the caller's user and the directory's device, with exactly this mode, or that inode. `path` names what
+ * An entry below a directory that stays, on the directory's device: a directory of the caller's user, or a file of its with one name, with exactly this mode, or any
+ * name of that inode. `path` names what
  * it lies in first. A directory that is kept is as empty as its kept entries leave it.
  */
 struct warden_kept {
-    uint64_t inode; /* 0: a directory */
-    uint32_t mode;
-    char path[116];
+    uint64_t inode; /* 0: not a name of a certain file, but what `mode` says */
+    uint32_t mode;  /* S_IFDIR or S_IFREG, and the permissions */
+    uint32_t optional;
+    char path[112];
 };
 #define WARDEN_KEPT_MAX 64
 
 /*
- * Removes all below `path` but what is kept, and then moves it to `target`. 1: that is where it lies, and all that is kept is there; 0: something of it is
- * not as it has to be, and it lies where it was, with whatever is left. On failure as warden_remove_tree. Nobody else may change anything there meanwhile.
+ * Removes all below `path` but what is kept, and then moves it to `target`. What is not as it has to be is not kept. 1: that is where it lies, and all of `kept`
+ * that is not optional is there; 0: something of that is missing, and it lies where it was, with whatever is left. On failure as warden_remove_tree. Nobody else may change anything there meanwhile.
  */
 WARDEN_EXPORT int warden_strip_tree(const char *path, const struct warden_kept *kept, uint32_t count, const char *target, char *failed_name,
                                     uint32_t size);

@@ -119,7 +119,7 @@ class OverlayfsDriver implements FilesystemDriver {
     ];
   }
 
-  /** The layers themselves are never another container's: what it has done to their roots would stay. */
+  /** The layers themselves are never another container's: what it has done to their roots would stay, and its disk project. */
   readonly reusable = [{ path: 'tmp', mode: 0o755 }];
 
   writableLayer(spec: RootfsSpec): string {

@@ -224,6 +224,52 @@ describe('stripping a tree', () => {
     expect(fs.existsSync(root)).toBe(false);
   });
 
+  describe('with a file that is written over, and a directory that may be missing', () => {
+    const file = (): string => path.join(root, 'bin/conf');
+    const spare = path.join('tmp', 'spare');
+
+    beforeEach(() => {
+      fs.writeFileSync(file(), 'content', { mode: 0o640 });
+      fs.chmodSync(file(), 0o640);
+      fs.mkdirSync(path.join(root, spare, 'below'), { recursive: true });
+      fs.chmodSync(path.join(root, spare), 0o755);
+      kept = new KeptEntries([
+        { path: 'bin', mode: 0o755 },
+        { path: 'bin/program', inode: inode('bin/program') },
+        { path: 'bin/conf', mode: 0o640, kind: 'file', isOptional: true },
+        { path: 'tmp', mode: 0o755, kind: 'directory' },
+        { path: spare, mode: 0o755, isOptional: true },
+      ]);
+    });
+
+    it('leaves both', async () => {
+      const before = inode('bin/conf');
+      expect(await stripTree(root, kept, target())).toBe(true);
+      expect(below(target())).toEqual(['bin', 'bin/conf', 'bin/program', 'tmp', spare]);
+      expect(fs.statSync(path.join(target(), 'bin/conf'), { bigint: true }).ino).toBe(before);
+    });
+
+    it.each<[string, () => void]>([
+      ['nothing in the place', () => fs.rmSync(file())],
+      ['another mode', () => fs.chmodSync(file(), 0o644)],
+      ['a link', () => replace('bin/conf', () => fs.symlinkSync('program', file()))],
+      ['a directory', () => replace('bin/conf', () => fs.mkdirSync(file(), 0o640))],
+      ['a second name', () => fs.linkSync(file(), path.join(scratch, 'other'))],
+      ['a pipe', () => replace('bin/conf', () => execFileSync('mkfifo', ['-m', '640', file()]))],
+      ['more than is to be read', () => fs.truncateSync(file(), 16_385)],
+    ])('leaves no file that is %s, and takes the tree', async (_, spoil) => {
+      spoil();
+      expect(await stripTree(root, kept, target())).toBe(true);
+      expect(below(target())).toEqual(['bin', 'bin/program', 'tmp', spare]);
+    });
+
+    it('leaves no directory that is another, and takes the tree', async () => {
+      fs.chmodSync(path.join(root, spare), 0o700);
+      expect(await stripTree(root, kept, target())).toBe(true);
+      expect(below(target())).toEqual(['bin', 'bin/conf', 'bin/program', 'tmp']);
+    });
+  });
+
   it.runIf(isRoot)("takes no tree with somebody else's directory", async () => {
     fs.chownSync(path.join(root, 'tmp'), 65_534, 65_534);
     expect(await stripTree(root, kept, target())).toBe(false);
@@ -238,7 +284,7 @@ describe('stripping a tree', () => {
   });
 
   it('refuses what C has no room for', () => {
-    expect(() => new KeptEntries([{ path: 'd'.repeat(116), mode: 0o755 }])).toThrow(TypeError);
+    expect(() => new KeptEntries([{ path: 'd'.repeat(112), mode: 0o755 }])).toThrow(TypeError);
     expect(
       () => new KeptEntries(Array.from({ length: 65 }, (_, at) => ({ path: String(at), mode: 0o755 }))),
     ).toThrow(TypeError);

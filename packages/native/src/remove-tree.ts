@@ -2,6 +2,7 @@
  * Removes what a container wrote, which may be meant to resist (native/lib/remove.c): on a thread, because each file may wait for the disk, and
  * in one call, because there are thousands of them.
  */
+import { constants } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { encodeBytes, type ReusableEntry } from '@warden/interface';
 import { checkPath } from './argument-checks.ts';
@@ -31,7 +32,7 @@ export async function removeTree(root: string): Promise<void> {
 
 /** `struct warden_kept` of native/lib/warden_native.h. */
 const KEPT_BYTES = 128;
-const KEPT_PATH = 12;
+const KEPT_PATH = 16;
 const MOST_KEPT = 64;
 
 /** Entries for {@link stripTree}, checked and as C takes them. A directory comes before what is in it. */
@@ -51,16 +52,18 @@ export class KeptEntries {
       if (path.length >= KEPT_BYTES - KEPT_PATH || path.includes(0))
         throw new TypeError(`${entry.path} cannot be kept`);
       const struct = this.bytes.subarray(at * KEPT_BYTES, (at + 1) * KEPT_BYTES);
+      const words = new Uint32Array(struct.buffer, struct.byteOffset + 8, 2);
       if ('inode' in entry) new BigUint64Array(struct.buffer, struct.byteOffset, 1)[0] = entry.inode;
-      else new Uint32Array(struct.buffer, struct.byteOffset + 8, 1)[0] = entry.mode;
+      else words[0] = (entry.kind === 'file' ? constants.S_IFREG : constants.S_IFDIR) | entry.mode;
+      words[1] = entry.isOptional === true ? 1 : 0;
       struct.set(path, KEPT_PATH);
     });
   }
 }
 
 /**
- * Removes everything below `root` but `kept`, and moves what is left to `target`, whose parent is there. False when anything that is kept is not as it has to
- * be: then `root` is where it was, with whatever is left. Errors and conditions: as {@link removeTree}.
+ * Removes everything below `root` but `kept`, and moves what is left to `target`, whose parent is there. What is not as it has to be is not kept; false when that is
+ * anything that is not optional: then `root` is where it was, with whatever is left. Errors and conditions: as {@link removeTree}.
  */
 export async function stripTree(root: string, kept: KeptEntries, target: string): Promise<boolean> {
   const path = checkPath(root);

@@ -12,7 +12,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type InitSpec, UNCONFINED } from '@warden/interface';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { prepareDirectory } from './container-directory.ts';
+import { prepareDirectory, reusableSkeleton } from './container-directory.ts';
 import { HOOKS, stageSkeleton } from './skeleton.ts';
 
 let depot: string;
@@ -106,6 +106,30 @@ describe('prepareDirectory', () => {
       'readonly /proc/sys',
       'hook_timeout 30',
     ]);
+  });
+
+  test('what another container has left is written over, to the last byte', () => {
+    const directory = join(depot, 'container');
+    const skeleton = stageSkeleton(depot, binaries, undefined);
+    const first = { ...spec(directory), hosts: `127.0.0.1 localhost\n${'10.0.0.1 secret\n'.repeat(900)}` };
+    prepareDirectory(first, skeleton);
+    const kept = reusableSkeleton(skeleton).filter((entry) => 'kind' in entry);
+    expect(kept.map(({ path }) => path)).toEqual([
+      'etc/fstab',
+      'etc/wshd.conf',
+      'etc/hosts',
+      'etc/resolv.conf',
+    ]);
+    const inodes = kept.map(({ path }) => statSync(join(directory, path)).ino);
+    rmSync(join(directory, 'etc/config'));
+    prepareDirectory(spec(directory), skeleton);
+    const fresh = join(depot, 'fresh');
+    prepareDirectory(spec(fresh), skeleton);
+    for (const { path } of [...kept, { path: 'etc/config' }])
+      expect(readFileSync(join(directory, path), 'utf8')).toBe(readFileSync(join(fresh, path), 'utf8'));
+    expect(kept.map(({ path }) => statSync(join(directory, path)).ino)).toEqual(inodes);
+    for (const entry of kept)
+      expect(statSync(join(directory, entry.path)).mode & 0o7777).toBe('mode' in entry && entry.mode);
   });
 
   test('/dev/fuse is there by opt-in alone, and so are the kernel’s own ceilings', () => {

@@ -2,7 +2,19 @@
  * A container's directory before its first start. All calls are synchronous: some thirty on a file system's cache, on ext4 a
  * millisecond together (most of it the seven directories), and each would cost more as a trip to a worker thread.
  */
-import { existsSync, mkdirSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  existsSync,
+  fstatSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import {
   encodeBytes,
   type Failpoints,
@@ -26,6 +38,10 @@ const DIRECTORIES: readonly (readonly [name: string, mode: number])[] = [
   ['tmp', 0o755],
 ];
 
+/** Init reads them once, when it starts. */
+const WRITTEN = ['etc/fstab', 'etc/wshd.conf', HOSTS_SOURCE, RESOLV_CONF_SOURCE] as const;
+const WRITTEN_MODE = 0o644;
+
 /** Makes the directory from the skeleton and writes what init reads. Idempotent. Errors: `INVALID_SPEC` for a bind source, `NATIVE_FAILED`. */
 export function prepareDirectory(
   spec: InitSpec,
@@ -33,17 +49,17 @@ export function prepareDirectory(
   { hooks, failpoints = NO_FAILPOINTS }: { hooks?: HookSettings; failpoints?: Failpoints } = {},
 ): void {
   // rendered first: a missing bind source leaves nothing behind
-  const files: readonly (readonly [path: string, content: string])[] = [
-    ['etc/fstab', renderMountPlan(spec)],
-    ['etc/wshd.conf', renderWshdConf(spec, hooks)],
-    [HOSTS_SOURCE, spec.hosts],
-    [RESOLV_CONF_SOURCE, spec.resolvConf],
-  ];
+  const contents: Readonly<Record<(typeof WRITTEN)[number], string>> = {
+    'etc/fstab': renderMountPlan(spec),
+    'etc/wshd.conf': renderWshdConf(spec, hooks),
+    [HOSTS_SOURCE]: spec.hosts,
+    [RESOLV_CONF_SOURCE]: spec.resolvConf,
+  };
   try {
     const last = skeleton.at(-1);
     // made last: one that was another container's has all of it
     if (last === undefined || !existsSync(`${spec.directory}/${last.target}`)) makeSkeleton(spec, skeleton);
-    for (const [path, content] of files) writeFileSync(`${spec.directory}/${path}`, encodeBytes(content));
+    for (const path of WRITTEN) writeOver(`${spec.directory}/${path}`, encodeBytes(contents[path]));
     failpoints.passSync('init.directory'); // `etc/config` is what tells that it is complete
     replaceFile(`${spec.directory}/etc/config`, renderConfig(spec.config));
   } catch (error) {
@@ -61,7 +77,7 @@ function makeSkeleton({ directory }: InitSpec, skeleton: readonly StagedFile[]):
   linkSkeleton(directory, skeleton);
 }
 
-/** All that {@link prepareDirectory} makes before it writes. `tmp` is the file-system driver's. */
+/** All that {@link prepareDirectory} makes but `etc/config`, which tells that it is complete. `tmp` is the file-system driver's. */
 export function reusableSkeleton(skeleton: readonly StagedFile[]): readonly ReusableEntry[] {
   return [
     ...DIRECTORIES.filter(([name]) => name !== 'tmp').map(([path, mode]) => ({ path, mode })),
@@ -69,6 +85,7 @@ export function reusableSkeleton(skeleton: readonly StagedFile[]): readonly Reus
       path: target,
       inode: statSync(source, { bigint: true }).ino,
     })),
+    ...WRITTEN.map((path) => ({ path, mode: WRITTEN_MODE, kind: 'file', isOptional: true }) as const),
   ];
 }
 
@@ -89,6 +106,21 @@ export function makeDirectory(path: string, mode: number): void {
     mkdirSync(path, mode);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  }
+}
+
+/**
+ * Makes a file, or writes over one that was another container's. Not emptied before: ext4 then writes it to the disk when it is closed, as what
+ * somebody may miss.
+ */
+function writeOver(path: string, bytes: Uint8Array): void {
+  const fd = openSync(path, constants.O_WRONLY | constants.O_CREAT, WRITTEN_MODE);
+  try {
+    let at = 0;
+    while (at < bytes.length) at += writeSync(fd, bytes, at, bytes.length - at, at);
+    if (fstatSync(fd).size !== bytes.length) ftruncateSync(fd, bytes.length);
+  } finally {
+    closeSync(fd);
   }
 }
 
