@@ -171,11 +171,15 @@ function ensureChain(
   ];
 }
 
+/**
+ * By `jump`: a packet that is looked at while the transaction comes into force may meet the new element and the chain as it was, without rules. It comes back
+ * from there, to the rule that refuses it; from the end of a `goto` it would be accepted by the policy.
+ */
 function leadToChain(table: TableMessages, id: ContainerId): MessageBody[] {
   const { name } = linkEnds(id).host;
   return [
     table.addChain(chainOf(id)),
-    table.addElements(SET.containers, [verdictElement(name, { goto: chainOf(id) })]),
+    table.addElements(SET.containers, [verdictElement(name, { jump: chainOf(id) })]),
   ];
 }
 
@@ -232,15 +236,20 @@ export function insertEgress(
   {
     rule,
     pool,
+    address,
     hasChain,
-  }: { readonly rule: EgressRule; readonly pool: AddressRange | undefined; readonly hasChain: boolean },
+  }: Omit<ContainerEgress, 'egress'> & {
+    readonly rule: EgressRule;
+    /** That comes in by the container's link. */
+    readonly address: number;
+    readonly hasChain: boolean;
+  },
 ): MessageBody[] {
   if (!hasChain) {
-    const listed = [interfaceElement(linkEnds(id).host.name)];
     return [
-      // which fails for one that is gone, and leaves one that is there as it was
-      table.deleteElements(SET.interfaces, listed),
-      table.addElements(SET.interfaces, listed),
+      // Fails for one that is gone, and leaves the others as they are: whoever is looked at meanwhile and misses the element is dropped.
+      removeSource(table, id, address),
+      ensureSource(table, id, address),
       table.addNewChain(chainOf(id)),
       ...ensureChain(table, id, { egress: [rule], pool }),
     ];

@@ -67,7 +67,7 @@ import { probeKernel, probeNames } from './probe.ts';
 import type { Link } from './rtnetlink.ts';
 import { routeLoopback } from './rtnetlink.ts';
 import type { DenialTelling, InboundPolicy, Surroundings } from './ruleset.ts';
-import { forgetTold, replacePublished, STATIC_CHAINS, skeleton } from './ruleset.ts';
+import { replacePublished, STATIC_CHAINS, skeleton } from './ruleset.ts';
 import { enableForwarding, hasIpv6, mayBeLink, switchOffIpv6 } from './sysctl.ts';
 import { Together } from './together.ts';
 import { withdrawnEgress, withdrawnInbound } from './withdrawn-connections.ts';
@@ -124,6 +124,8 @@ interface RulesOfOne {
   readonly spec: NetworkSpec;
   readonly egress: readonly EgressRule[];
   readonly mappings: readonly PortMapping[];
+  /** There were rules before, whatever is known of the kernel. */
+  readonly hadRules?: boolean;
 }
 
 /** How they become so. */
@@ -448,8 +450,8 @@ class NftablesNetwork implements NetworkDriver {
       try {
         await this.#commitEgress(spec, rule, commit);
       } catch (error) {
-        if (!isKernelError(error, 'EEXIST')) throw error;
-        // Somebody else has given it a chain. The inventory is read again now.
+        if (!isKernelError(error, 'EEXIST', 'ENOENT')) throw error;
+        // Somebody else has given it a chain, or taken it away. The inventory is read again now.
         await this.#commitEgress(spec, rule, commit);
       }
     });
@@ -460,7 +462,8 @@ class NftablesNetwork implements NetworkDriver {
     const { askers, chains } = this.#containers();
     const admission = askers.has(spec.id) ? [] : this.#names.admission(spec, [rule]);
     const hasChain = chains.has(spec.id);
-    const change = insertEgress(this.#table, spec.id, { rule, pool: this.#pool, hasChain });
+    const address = parseAddress(spec.containerIp);
+    const change = insertEgress(this.#table, spec.id, { rule, pool: this.#pool, address, hasChain });
     await commit('allow-egress', spec.id, [...admission, ...change]);
     const now = this.#containers();
     now.chains.add(spec.id);
@@ -478,7 +481,8 @@ class NftablesNetwork implements NetworkDriver {
     if (host === undefined) throw new TypeError('rules are withdrawn before the set-up');
     // put back after something else has failed: there may be rules about names again
     await this.#prepareNames(spec.id, kept.egress);
-    await this.#replaceRules({ spec, egress: kept.egress, mappings: kept.mappings });
+    const hadRules = withdrawn.egress.length > 0;
+    await this.#replaceRules({ spec, egress: kept.egress, mappings: kept.mappings, hadRules });
     const address = parseAddress(spec.containerIp);
     // first: what has led somewhere says which connections a name still allows
     const isLearned = (domain: string, to: number): boolean => this.#names.leadsTo(spec.id, domain, to);
@@ -710,7 +714,8 @@ class NftablesNetwork implements NetworkDriver {
     return this.#patient().inTurn((commit) =>
       change(async (operation, object, changes) => {
         try {
-          if (this.#containers().chains.size < MANY_CHAINS) this.#netlink().commit(changes);
+          const { chains, limits, askers } = this.#containers();
+          if (chains.size + limits.size + askers.size < MANY_CHAINS) this.#netlink().commit(changes);
           else await commit(changes);
         } catch (cause) {
           throw this.#uncertain(failure(operation, object, cause));
@@ -726,7 +731,7 @@ class NftablesNetwork implements NetworkDriver {
     return error;
   }
 
-  /** Makes chain, elements and ports of each exactly these, all in one transaction. */
+  /** Makes elements, rules and ports of each exactly these, all in one transaction. */
   #replaceRules(...all: readonly RulesOfOne[]): Promise<void> {
     return this.#inTurn(async (commit) => {
       const replacements = all.map((one) => this.#replacement(one));
@@ -739,7 +744,7 @@ class NftablesNetwork implements NetworkDriver {
   }
 
   /** What is to be told the kernel, and what is known when that is done. */
-  #replacement({ spec, egress, mappings }: RulesOfOne): Replacement {
+  #replacement({ spec, egress, mappings, hadRules = false }: RulesOfOne): Replacement {
     const { sources: before, askers: asking, chains: ruled } = this.#containers();
     const admission = this.#names.admission(spec, egress);
     const isNamed = egress.some(({ domain }) => domain !== undefined);
@@ -752,7 +757,7 @@ class NftablesNetwork implements NetworkDriver {
     const changes = [
       ...ensureContainer(this.#table, spec.id, {
         ...{ egress, pool: this.#pool },
-        hasChain: ruled.has(spec.id),
+        hasChain: hadRules || ruled.has(spec.id),
       }),
       ...(isDismissed ? this.#names.dismissal(spec.id) : admission),
       ...(earlier === undefined || earlier === address ? [] : [removeSource(this.#table, spec.id, earlier)]),
@@ -801,10 +806,7 @@ class NftablesNetwork implements NetworkDriver {
       ...(address === undefined ? [] : [ensureSource(this.#table, id, address)]),
       ...(isListed || hasChain ? ensureElements(this.#table, id, { hasChain }) : []),
     ];
-    const source =
-      address === undefined
-        ? []
-        : [removeSource(this.#table, id, address), ...forgetTold(this.#table, this.#telling(), address)];
+    const source = address === undefined ? [] : [removeSource(this.#table, id, address)];
     const names = isNamed ? this.#names.dismissal(id) : [];
     const rules = removeContainer(this.#table, id, { isListed: isListed || hasChain, hasChain });
     const removals = [...removePorts(this.#table, owned), ...source, ...names, ...rules];

@@ -361,11 +361,6 @@ export function passingPortElement(port: number, milliseconds?: number): Buffer 
   return passingElement(bigEndian16(port), milliseconds);
 }
 
-/** Element of a set of addresses that go by themselves; without a time it names the element to be deleted. */
-export function passingAddressElement(address: number, milliseconds?: number): Buffer {
-  return passingElement(bigEndian32(address), milliseconds);
-}
-
 function passingElement(key: Buffer, milliseconds: number | undefined): Buffer {
   const value = dataValue(NFTA_ELEMENT.key, key);
   if (milliseconds === undefined) return element(value);

@@ -42,7 +42,7 @@ import {
   verdictFrom,
 } from './nftables-expression.ts';
 import type { BaseChain, SetKind, TableMessages } from './nftables-message.ts';
-import { addressElement, passingAddressElement, protocolElement, rangeElements } from './nftables-message.ts';
+import { addressElement, protocolElement, rangeElements } from './nftables-message.ts';
 import {
   addressWithin,
   destinationPortWithin,
@@ -156,12 +156,6 @@ function tell(telling: NonNullable<DenialTelling>, which: 'of-container' | 'towa
 function tellingSets(telling: DenialTelling): [name: string, kind: SetKind][] {
   if (telling === undefined) return [];
   return telling === 'totals' ? [[SET.denied, 'counted']] : [[SET.told, 'rated']];
-}
-
-/** Forgets how much was told of an address, if anything was. */
-export function forgetTold(table: TableMessages, telling: DenialTelling, address: number): MessageBody[] {
-  if (telling === undefined || telling === 'totals') return [];
-  return table.deletePassing(SET.told, [address], passingAddressElement);
 }
 
 /** What {@link skeleton} has for the telling, behind it and alone: whether a kernel takes that. */
@@ -400,6 +394,8 @@ export function skeleton(table: TableMessages, host: NetworkHostSpec, around: Su
   changes.push(...replacePublished(table, around.published));
   // The resolver they lead to was a daemon's that is no more, or is put in again by the same transaction; an element cannot be given another port.
   changes.push(table.flushSet(SET.resolvers), table.flushSet(SET.answering));
+  // Those of living containers are put in again by the same transaction; an element cannot be given another verdict, as one of an earlier version has it.
+  changes.push(table.flushSet(SET.containers));
   changes.push(table.addElements(SET.protocols, Object.values(PROTOCOL).map(protocolElement)));
   for (const [chain, list] of Object.entries(rules)) {
     for (const expressions of list) changes.push(table.addRule(chain, expressions));

@@ -252,7 +252,7 @@ describe('the table', () => {
       net.host.run('nft', 'add', 'chain', 'inet', 'warden-test', `i-${id}`);
       net.host.run('nft', 'add', 'rule', 'inet', 'warden-test', `i-${id}`, 'goto', 'default');
     }
-    const lead = ({ id }: NetworkSpec): string => `{ "w-${id}-0" : goto i-${id} }`;
+    const lead = ({ id }: NetworkSpec): string => `{ "w-${id}-0" : goto i-${id} }`; // as it was led there
     for (const spec of specs.slice(1))
       net.host.run('nft', 'add', 'element', 'inet', 'warden-test', 'containers', lead(spec));
     const next = makeDriver();
@@ -263,6 +263,37 @@ describe('the table', () => {
     await driver.attach(specs[2], {}, peer.pid);
     expect(table()).toBe(bare);
     await next.close();
+  });
+
+  it('takes over the rules of a container that was led to its chain for good by a daemon of before', async () => {
+    await driver.attach(A, {}, peer.pid);
+    await driver.allowEgress(A, {}, WIDE);
+    const before = table();
+    const element = (text: string): string => `element inet warden-test containers { "w-${A.id}-0" ${text} }`;
+    net.host.run('nft', `delete ${element('')}`);
+    net.host.run('nft', `add ${element(`: goto i-${A.id}`)}`);
+    const next = makeDriver();
+    await next.setup(POLICY);
+    await next.restore(A, {}, { mappings: [], egress: [WIDE] });
+    expect(table()).toBe(before);
+    await next.close();
+  });
+
+  it('withdraws the last rule although somebody else had allowed it', async () => {
+    await driver.attach(A, {}, peer.pid);
+    const bare = table();
+    const other = makeDriver();
+    await other.setup(POLICY);
+    await other.allowEgress(A, {}, WIDE);
+    const rules = { egress: [WIDE], mappings: [] };
+    await driver.withdraw!(A, {}, { withdrawn: rules, kept: { egress: [], mappings: [] } });
+    expect(table()).toBe(bare);
+    await driver.allowEgress(A, {}, WIDE);
+    await other.withdraw!(A, {}, { withdrawn: rules, kept: { egress: [], mappings: [] } });
+    await driver.allowEgress(A, {}, WIDE); // which thought that there was a chain
+    await other.close();
+    await driver.release(A, {});
+    expect(table()).not.toContain(A.id);
   });
 
   it('is not taken away under a container, with rules or without', async () => {

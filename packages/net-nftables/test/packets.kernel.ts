@@ -242,6 +242,16 @@ describe('setup while containers live', () => {
     expect(net.outside.connect(A.containerIp, 80)).toBe('no answer');
   });
 
+  it('refuses all where the chain of a container has no rules, as for a moment when it gets the first', async () => {
+    await driver.allowEgress(A, {}, { protocol: 'all', log: false });
+    expect(a.connect(OUTSIDE, 80)).toBe(`from ${HOST}`);
+    net.host.run('nft', 'flush', 'chain', 'inet', 'warden-test', `i-${A.id}`);
+    expect(a.connect(OUTSIDE, 80)).toBe('refused');
+    expect(a.connect(HOST, 9000)).toBe('refused');
+    await driver.setup(POLICY);
+    expect(a.connect(OUTSIDE, 80)).toBe('refused');
+  });
+
   it('restores exactly what is recorded', async () => {
     const next = makeDriver();
     await next.setup(POLICY);
