@@ -75,8 +75,7 @@ WARDEN_EXPORT int warden_remove_tree(const char *path, char *failed_name, uint32
 
 /*
  * An entry below a directory that stays, on the directory's device: a directory of the caller's user, or a file of its with one name, with exactly this mode, or any
- * name of that inode. `path` names what
- * it lies in first. A directory that is kept is as empty as its kept entries leave it.
+ * name of that inode. `path` names what it lies in first. A directory that is kept is as empty as its kept entries leave it.
  */
 struct warden_kept {
     uint64_t inode; /* 0: not a name of a certain file, but what `mode` says */

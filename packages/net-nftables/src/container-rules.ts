@@ -218,11 +218,11 @@ export function removeSource(table: TableMessages, id: ContainerId, address: num
 export function removeContainer(
   table: TableMessages,
   id: ContainerId,
-  { isListed, hasChain }: { readonly isListed: boolean; readonly hasChain: boolean },
+  { hasChain }: { readonly hasChain: boolean },
 ): MessageBody[] {
   return [
     ...(hasChain ? removeChain(table, id) : []),
-    ...(isListed ? [table.deleteElements(SET.interfaces, [interfaceElement(linkEnds(id).host.name)])] : []),
+    table.deleteElements(SET.interfaces, [interfaceElement(linkEnds(id).host.name)]),
   ];
 }
 

@@ -751,14 +751,12 @@ class NftablesNetwork implements NetworkDriver {
     const isDismissed = !isNamed && asking.has(spec.id);
     const address = parseAddress(spec.containerIp);
     const earlier = before.get(spec.id);
+    const hasChain = hadRules || ruled.has(spec.id);
     const missing = mappings.filter((mapping) => !this.#isPublished(spec, mapping));
     const wanted = new Set(mappings.map((mapping) => mapping.hostPort));
     const surplus = this.#portsOf(spec.id).filter((port) => !wanted.has(port));
     const changes = [
-      ...ensureContainer(this.#table, spec.id, {
-        ...{ egress, pool: this.#pool },
-        hasChain: hadRules || ruled.has(spec.id),
-      }),
+      ...ensureContainer(this.#table, spec.id, { egress, pool: this.#pool, hasChain }),
       ...(isDismissed ? this.#names.dismissal(spec.id) : admission),
       ...(earlier === undefined || earlier === address ? [] : [removeSource(this.#table, spec.id, earlier)]),
       ensureSource(this.#table, spec.id, address),
@@ -801,17 +799,16 @@ class NftablesNetwork implements NetworkDriver {
     const isNamed = askers.has(id);
     const owned = this.#portsOf(id);
     const address = sources.get(id);
-    const [isListed, hasChain] = [interfaces.has(id), chains.has(id)];
-    const added = [
-      ...(address === undefined ? [] : [ensureSource(this.#table, id, address)]),
-      ...(isListed || hasChain ? ensureElements(this.#table, id, { hasChain }) : []),
-    ];
+    const hasChain = chains.has(id);
+    const isThere = hasChain || interfaces.has(id);
+    const added: MessageBody[] = [];
+    if (parts === 'uncertain' && address !== undefined) added.push(ensureSource(this.#table, id, address));
+    if (parts === 'uncertain' && isThere) added.push(...ensureElements(this.#table, id, { hasChain }));
     const source = address === undefined ? [] : [removeSource(this.#table, id, address)];
     const names = isNamed ? this.#names.dismissal(id) : [];
-    const rules = removeContainer(this.#table, id, { isListed: isListed || hasChain, hasChain });
+    const rules = isThere ? removeContainer(this.#table, id, { hasChain }) : [];
     const removals = [...removePorts(this.#table, owned), ...source, ...names, ...rules];
-    if (parts === 'uncertain') removals.unshift(...added);
-    await commit('remove-rules', id, removals);
+    await commit('remove-rules', id, [...added, ...removals]);
     if (isNamed) this.#forgetNames(id);
     const now = this.#containers();
     now.interfaces.delete(id);

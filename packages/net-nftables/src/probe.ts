@@ -86,7 +86,7 @@ export function probeKernel(
     connection.commit([
       ...removePorts(table, [1]),
       removeSource(table, CONTAINER.id, parseAddress(CONTAINER.containerIp)),
-      ...removeContainer(table, CONTAINER.id, { isListed: true, hasChain: true }),
+      ...removeContainer(table, CONTAINER.id, { hasChain: true }),
     ]);
     const names = tryNames(connection, table, wanted.denials);
     const bandwidth = probeBandwidth(table, wanted.bandwidth, connection);

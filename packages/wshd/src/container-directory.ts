@@ -13,7 +13,6 @@ import {
   renameSync,
   statSync,
   writeFileSync,
-  writeSync,
 } from 'node:fs';
 import {
   encodeBytes,
@@ -116,8 +115,7 @@ export function makeDirectory(path: string, mode: number): void {
 function writeOver(path: string, bytes: Uint8Array): void {
   const fd = openSync(path, constants.O_WRONLY | constants.O_CREAT, WRITTEN_MODE);
   try {
-    let at = 0;
-    while (at < bytes.length) at += writeSync(fd, bytes, at, bytes.length - at, at);
+    writeFileSync(fd, bytes); // from the beginning, and all of it
     if (fstatSync(fd).size !== bytes.length) ftruncateSync(fd, bytes.length);
   } finally {
     closeSync(fd);
