@@ -124,6 +124,7 @@ describe.skipIf(needs !== undefined)(`jobs${needs === undefined ? '' : ` [needs:
     init.prepare?.(shell(0, '', { argv: ['/bin/sh'] }), 20_000);
     const job = await init.spawn(shell(++lastId, 'set -- /proc/[0-9]*; echo $#'));
     expect((await output(job)).stdout).toBe('2\n');
+    await job.exited; // the streams end before init has collected the process
     expect(children(init.pid)).toEqual([]);
   });
 
