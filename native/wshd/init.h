@@ -95,7 +95,10 @@ struct init {
   struct reserve reserve;
   struct prepared *prepared; /* prepared.h; NULL: none */
   struct spawn_request *expected; /* to be prepared at the end of its job; NULL: nothing is */
-  bool is_expected_now;           /* that job has ended, in this turn */
+  bool is_expected_now;           /* that job has ended */
+  bool has_rested;                /* it was asked for some time after the one before it */
+  int64_t expected_at;            /* not to be started before, milliseconds of CLOCK_MONOTONIC */
+  int64_t job_ended;              /* when the last job did, by the same clock */
   bool may_prepare;          /* only what init starts changes files here, it can end all processes and no others, and a prepared one waits as it should */
   bool is_dropping;          /* a prepared one was ended, and may be there yet */
   unsigned futile;           /* prepared ones, in a row, that have not waited */
@@ -155,10 +158,10 @@ struct spawn_request {
   uint32_t next_within; /* milliseconds within which another that says the same is expected behind this one; 0: none is */
 };
 /*
- * Starts a job. On success `*fds` holds what the client gets (WSHD_SPAWNED), to be closed after sending. On failure answers NULL, errno
- * set, `*operation` naming the call.
+ * Starts a job. On success `*fds` holds what the client gets (WSHD_SPAWNED), and `*start` is -1 or what the job waits for (prepared.h), all to be closed after
+ * sending. On failure answers NULL, errno set, `*operation` naming the call.
  */
-struct job *job_spawn(struct init *init, const struct spawn_request *request, int *fds, size_t *fd_count, const char **operation);
+struct job *job_spawn(struct init *init, const struct spawn_request *request, int *fds, size_t *fd_count, int *start, const char **operation);
 /* Takes the job out of the list at once; its memory lives to the end of the turn. */
 void job_forget(struct init *init, struct job *job);
 void jobs_bury(struct init *init);

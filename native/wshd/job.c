@@ -27,7 +27,7 @@ static void start_draining(struct init *init, struct stream *stream) {
   stream->draining = epoll_ctl(init->epoll, EPOLL_CTL_ADD, stream->fd, &event) == 0;
 }
 
-struct job *job_spawn(struct init *init, const struct spawn_request *request, int *fds, size_t *fd_count, const char **operation) {
+struct job *job_spawn(struct init *init, const struct spawn_request *request, int *fds, size_t *fd_count, int *start, const char **operation) {
   struct ends ends = ENDS_NONE;
   struct job *job = calloc(1, sizeof *job);
   *operation = "allocate job";
@@ -56,6 +56,7 @@ struct job *job_spawn(struct init *init, const struct spawn_request *request, in
     for (int i = 0; i < 2; i++) start_draining(init, &job->streams[i]);
   memcpy(fds, ends.client, sizeof(int) * ends.client_count);
   *fd_count = ends.client_count;
+  *start = ends.start;
   return job;
 }
 

@@ -154,6 +154,7 @@ static void spawn(struct init *init, struct connection *connection, uint32_t seq
   const char *operation = "spawn";
   int fds[WSHD_FDS_MAX];
   size_t fd_count = 0;
+  int start = -1;
   struct job *job = NULL;
   if (reader->failed) {
     errno = EPROTO;
@@ -164,7 +165,7 @@ static void spawn(struct init *init, struct connection *connection, uint32_t seq
   } else if (failpoint(AT_SPAWN) != 0) {
     operation = "failpoint wshd.spawn";
   } else {
-    job = job_spawn(init, &request, fds, &fd_count, &operation);
+    job = job_spawn(init, &request, fds, &fd_count, &start, &operation);
   }
   if (job == NULL) {
     send_error(init, connection, sequence, errno, operation);
@@ -176,6 +177,8 @@ static void spawn(struct init *init, struct connection *connection, uint32_t seq
     wire_put_u32(&answer, (uint32_t)job->pid);
     connection_send(init, connection, &answer, fds, fd_count);
     for (size_t i = 0; i < fd_count; i++) close(fds[i]);
+    /* who is told wakes up first: the other way round the job has the free processor, and whoever is told takes it away */
+    close_if(start);
     if (failpoint(AT_SPAWN_TOLD) != 0) connection_end(init, connection);
     /* the connection broke in this very moment: it is too late for connection_end() to see this job */
     if (is_operator && connection->dead) {

@@ -15,6 +15,12 @@
 #define END_MILLISECONDS 100
 /* Longest wait for one that is still starting: it would take as long without this, and one that has not come so far by then is no bash. */
 #define READY_MILLISECONDS 20
+/*
+ * Whoever asks again only after so long does not need the next one at once, and could be kept waiting by its start: the kernel tends to wake the client on the very processor
+ * on which init starts it. So that comes when the client has its answer.
+ */
+#define REST_MILLISECONDS 5
+#define ANSWERED_MILLISECONDS 3
 /* So many in a row that have not waited as they should are enough. */
 #define FUTILE_MAX 2
 
@@ -120,12 +126,16 @@ void prepared_start(struct init *init, struct spawn_request *request, uint32_t m
 
 void prepared_expect(struct init *init, struct spawn_request *request) {
   forget_expected(init);
+  init->has_rested = now() - init->job_ended >= REST_MILLISECONDS;
   if (init->may_prepare && (init->expected = malloc(sizeof *init->expected)) != NULL) *init->expected = *request;
   else request_free(request);
 }
 
 void prepared_behind(struct init *init, uint32_t job_id) {
-  if (init->expected != NULL && init->expected->job_id == job_id) init->is_expected_now = true;
+  init->job_ended = now();
+  if (init->expected == NULL || init->expected->job_id != job_id) return;
+  init->is_expected_now = true;
+  init->expected_at = init->has_rested ? init->job_ended + ANSWERED_MILLISECONDS : 0;
 }
 
 void prepared_start_expected(struct init *init) {
@@ -135,6 +145,7 @@ void prepared_start_expected(struct init *init) {
     forget_expected(init);
     return;
   }
+  if (init->expected_at > now()) return;
   init->expected = NULL;
   init->is_expected_now = false;
   start(init, request, request->next_within);
@@ -183,6 +194,8 @@ pid_t prepared_take(struct init *init, const struct spawn_request *request, stru
   init->futile = 0;
   const pid_t pid = prepared->pid;
   *ends = prepared->ends;
+  ends->start = prepared->start;
+  prepared->start = -1;
   prepared->ends = (struct ends)ENDS_NONE;
   forget(init);
   return pid;
@@ -209,6 +222,11 @@ void prepared_ended(struct init *init, pid_t pid) {
 }
 
 int prepared_expire(struct init *init) {
+  if (init->is_expected_now) {
+    const int64_t wait = init->expected_at - now();
+    if (wait > 0) return (int)wait;
+    prepared_start_expected(init);
+  }
   if (init->prepared == NULL) return -1;
   const int64_t left = init->prepared->until - now();
   if (left > 0) return (int)left;

@@ -21,7 +21,7 @@
  */
 void prepared_start(struct init *init, struct spawn_request *request, uint32_t milliseconds);
 /*
- * Gives the prepared process its input, and answers its number, with its streams in `ends`. 0: there is none that is what `request` asks for; one that is
+ * Gives the prepared process its input, and answers its number, with its streams in `ends`, and what it waits for, to be closed. 0: there is none that is what `request` asks for; one that is
  * something else has ended.
  */
 pid_t prepared_take(struct init *init, const struct spawn_request *request, struct ends *ends);
@@ -29,13 +29,13 @@ pid_t prepared_take(struct init *init, const struct spawn_request *request, stru
 void prepared_expect(struct init *init, struct spawn_request *request);
 /* That job has ended. */
 void prepared_behind(struct init *init, uint32_t job_id);
-/* Everything that has ended was collected. */
+/* Everything that has ended was collected. What is expected starts, if it is time for that: at once, or when whoever asked has the answer. */
 void prepared_start_expected(struct init *init);
 /* Ends it, with all that it may have started, and waits for nothing; nothing is expected any more. Idempotent. */
 void prepared_drop(struct init *init);
 /* A child has ended, which may have been it. */
 void prepared_ended(struct init *init, pid_t pid);
-/* Ends it when its time is over. Answers after how many milliseconds to ask again; -1: never. */
+/* Ends it when its time is over, and starts what is expected when it is time for that. Answers after how many milliseconds to ask again; -1: never. */
 int prepared_expire(struct init *init);
 
 #endif

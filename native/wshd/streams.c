@@ -45,6 +45,7 @@ void ends_close(struct ends *ends) {
   for (size_t i = 0; i < ends->client_count; i++) close(ends->client[i]);
   for (int i = 0; i < 2; i++) close_if(ends->kept[i]);
   close_if(ends->input);
+  close_if(ends->start);
   errno = saved;
 }
 

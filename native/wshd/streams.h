@@ -7,9 +7,10 @@
 /* `job` ones become 0, 1, 2 of the job, `client` ones leave by SCM_RIGHTS, `kept` ones and `input` stay with init. -1: none. */
 struct ends {
   int job[3], client[3], kept[2], input;
+  int start; /* a prepared job waits until this is closed, see prepared.h */
   size_t client_count;
 };
-#define ENDS_NONE {.job = {-1, -1, -1}, .kept = {-1, -1}, .input = -1}
+#define ENDS_NONE {.job = {-1, -1, -1}, .kept = {-1, -1}, .input = -1, .start = -1}
 
 /* -1: nothing to close. */
 void close_if(int fd);

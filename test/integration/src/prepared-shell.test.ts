@@ -74,6 +74,25 @@ describeWith(['root', 'isolated', 'overlayfs'], 'a prepared shell', () => {
     expect(text((await job.link()).stdout)).toBe('spawned\n');
   });
 
+  it('is there for scripts that come after a rest, though it starts only behind their answers', async () => {
+    const warden = await suite.daemon.connect();
+    await using box = await warden.create();
+    const init = await initOf(box);
+    let waiting = await use(box, init);
+    for (let i = 0; i < 3; i++) {
+      await delay(50);
+      expect(await said(box, LOOK)).toBe(`${waiting} 2\n`);
+      waiting = await prepared(init);
+    }
+    // what comes before it has started finds none, and no other process
+    for (let i = 0; i < 3; i++) {
+      await delay(50);
+      await said(box, LOOK);
+      expect(await said(box, LOOK)).toMatch(/^\d+ 2\n$/);
+    }
+    await prepared(init);
+  });
+
   it('is not what another user gets, nor with other limits, nor for a very long script, and not seen by these', async () => {
     const warden = await suite.daemon.connect();
     for (let i = 0; i < 9; i++) {
