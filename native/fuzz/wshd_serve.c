@@ -7,6 +7,7 @@
 
 #include "../wshd/failpoint.h"
 #include "../wshd/init.h"
+#include "../wshd/prepared.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -139,6 +140,7 @@ static void begin(void) {
 /* One turn of init_serve(). */
 static void turn(void) {
   struct epoll_event events[16];
+  prepared_expire(&init);
   int count = epoll_wait(init.epoll, events, 16, 0);
   for (int i = 0; i < count; i++) {
     struct watch *what = events[i].data.ptr;

@@ -142,6 +142,7 @@ static bool is_preparable(const struct spawn_request *request) {
 
 static void spawn(struct init *init, struct connection *connection, uint32_t sequence, struct wire_reader *reader, const int *received, size_t received_count) {
   struct spawn_request request = {.input_fd = received_count > 0 ? received[0] : -1, .program_fd = -1, .start_fd = -1};
+  prepared_asked(init);
   take_request(reader, &request);
   bool is_operator = connection->role == WSHD_ROLE_OPERATOR;
   if ((request.flags & WSHD_SPAWN_STDIN_FD) != 0 && request.input_fd < 0) reader->failed = true;

@@ -124,9 +124,10 @@ void prepared_start(struct init *init, struct spawn_request *request, uint32_t m
   else request_free(request);
 }
 
+void prepared_asked(struct init *init) { init->has_rested = now() - init->job_ended >= REST_MILLISECONDS; }
+
 void prepared_expect(struct init *init, struct spawn_request *request) {
   forget_expected(init);
-  init->has_rested = now() - init->job_ended >= REST_MILLISECONDS;
   if (init->may_prepare && (init->expected = malloc(sizeof *init->expected)) != NULL) *init->expected = *request;
   else request_free(request);
 }
@@ -145,10 +146,15 @@ void prepared_start_expected(struct init *init) {
     forget_expected(init);
     return;
   }
-  if (init->expected_at > now()) return;
+  const int64_t time = now(), left = init->job_ended + request->next_within - time;
+  if (init->expected_at > time) return;
+  if (left <= 0) { /* the container stood still meanwhile */
+    forget_expected(init);
+    return;
+  }
   init->expected = NULL;
   init->is_expected_now = false;
-  start(init, request, request->next_within);
+  start(init, request, (uint32_t)left);
   free(request);
 }
 

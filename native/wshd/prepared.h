@@ -21,10 +21,12 @@
  */
 void prepared_start(struct init *init, struct spawn_request *request, uint32_t milliseconds);
 /*
- * Gives the prepared process its input, and answers its number, with its streams in `ends`, and what it waits for, to be closed. 0: there is none that is what `request` asks for; one that is
- * something else has ended.
+ * Gives the prepared process its input, and answers its number, with its streams in `ends`, and what it waits for, to be closed. 0: there is none that is what
+ * `request` asks for; one that is something else has ended.
  */
 pid_t prepared_take(struct init *init, const struct spawn_request *request, struct ends *ends);
+/* A job is asked for, about which nothing was done yet. */
+void prepared_asked(struct init *init);
 /* What `request` says is to be prepared at the end of its job, if no process is left then. Takes what belongs to it. Nothing before that is expected any more. */
 void prepared_expect(struct init *init, struct spawn_request *request);
 /* That job has ended. */
