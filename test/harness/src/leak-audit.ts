@@ -109,8 +109,8 @@ export function ownMounts(place: TestPlace): string[] {
   });
 }
 
-/** So many memory groups may a daemon keep for its next containers (cgroup v1); none where no daemon is. */
-const MOST_SPARE_GROUPS = 32;
+/** So many memory groups may a daemon keep (cgroup v1): for its next containers, and for what others read, too; none where no daemon is. */
+const MOST_KEPT_GROUPS = { 'spare-': 32, 'cache-': 16 };
 
 function cgroups(place: TestPlace): string[] {
   const groups = groupsOf(place.name);
@@ -118,8 +118,10 @@ function cgroups(place: TestPlace): string[] {
   const isServed = read(`/proc/${place.network.host.pid}/net/unix`).includes(
     path.join(path.dirname(place.socket), '.w'),
   );
-  const spare = groups.filter((group) => path.basename(group).startsWith('spare-'));
-  const allowed = new Set(isServed ? spare.slice(0, MOST_SPARE_GROUPS) : []);
+  const kept = Object.entries(MOST_KEPT_GROUPS).flatMap(([prefix, most]) =>
+    groups.filter((group) => path.basename(group).startsWith(prefix)).slice(0, most),
+  );
+  const allowed = new Set(isServed ? kept : []);
   return groups.filter((group) => !allowed.has(group));
 }
 

@@ -447,6 +447,7 @@ describe.runIf(isUsable)('memory groups that are used again', () => {
       state = await begin(SPEC);
       runInside(use(2_048n));
       expect(cache('instance')).toBeGreaterThan(1n << 20n);
+      fs.rmSync(file); // as a container's own files are before its group goes
       await end();
       for (const name of names()) {
         expect(name).toBe('spare-0123456789a');
@@ -650,6 +651,84 @@ describe.runIf(isUsable)('memory groups that are used again', () => {
     await Promise.all(states.map((one) => end(one)));
     expect(names()).toHaveLength(32);
     expect(names().every((name) => name.startsWith('spare-'))).toBe(true);
+  });
+
+  describe('to which files are charged that are still there', () => {
+    const files: string[] = [];
+    afterEach(() => {
+      for (const file of files.splice(0)) fs.rmSync(file, { force: true });
+    });
+    /** A file of 2 MiB that nothing is in memory of: more than the kernel charges ahead. */
+    const cold = (): string => {
+      const file = path.join(os.tmpdir(), `${PREFIX}-cold-${files.length}`);
+      files.push(file);
+      const write = `dd if=/dev/urandom of=${file} bs=64k count=32 conv=fsync && dd of=${file} oflag=nocache conv=notrunc,fdatasync count=0`;
+      spawnSync('sh', ['-c', write], { stdio: 'ignore' });
+      expect(cachedPages(file)).toBe(0);
+      return file;
+    };
+    const cachedPages = (file: string): number =>
+      Number(spawnSync('fincore', ['-n', '-o', 'PAGES', file], { encoding: 'utf8' }).stdout);
+    /** Ends a container that has read the file. */
+    const readBy = async (spec: CgroupSpec, file: string): Promise<void> => {
+      const inside = await begin(spec);
+      state = inside;
+      spawnSync('sh', ['-c', `echo $$ > ${called('instance', spec)}/tasks && exec cat ${file}`], {
+        stdio: 'ignore',
+      });
+      expect(cachedPages(file)).toBe(512);
+      await end(inside);
+    };
+
+    it('stay, so that the next container finds these in memory, and are neither told of nor given to it', async () => {
+      await driver.release(state);
+      const file = cold();
+      await readBy(SPEC, file);
+      expect(cachedPages(file)).toBe(512);
+      expect([names(), await driver.list()]).toEqual([['cache-0123456789a'], []]);
+      const charged = Number(fs.readFileSync(path.join(called('cache'), 'memory.usage_in_bytes'), 'utf8'));
+      expect(charged).toBeGreaterThanOrEqual(2 << 20);
+      await readBy(NEXT, file); // is charged nothing for it
+      expect(names()).toEqual(['cache-0123456789a', 'spare-bbbbbbbbbbb']);
+      await driver.release(driver.plan(SPEC)); // once more: it is this driver's own
+      expect(cachedPages(file)).toBe(512);
+      await driver.close!();
+      expect(names()).toEqual([]);
+    });
+
+    it('are some at most: the one that has been there longest is given to the next container, empty', async () => {
+      await driver.release(state);
+      const first = cold();
+      for (let at = 0; at < 17; at++)
+        await readBy({ ...SPEC, id: `ddddddddd${String(at).padStart(2, '0')}` }, at === 0 ? first : cold());
+      expect(names()).toHaveLength(17);
+      expect(names().filter((name) => !name.startsWith('cache-'))).toEqual(['spare-ddddddddd00']);
+      expect(cachedPages(first)).toBe(0);
+      expect(files.slice(1).map(cachedPages)).toEqual(Array(16).fill(512));
+    });
+
+    it('of a killed driver are told of and removed by the next one', async () => {
+      await driver.release(state);
+      await readBy(SPEC, cold());
+      const next = make();
+      await next.setup();
+      expect(await next.list()).toEqual([SPEC.id]);
+      await next.release(next.plan(SPEC));
+      expect([names(), await next.list()]).toEqual([[], []]);
+      await next.close!();
+    });
+
+    it('do not stay when a create has failed, or somebody is in there', async () => {
+      const file = cold();
+      runInside(`cat ${file} > /dev/null`);
+      await driver.release(state); // without an end before it
+      expect(names()).toEqual([]);
+      state = await begin(SPEC);
+      runInside(`cat ${file} > /dev/null`);
+      fs.mkdirSync(path.join(group('memory'), 'inner'));
+      await end();
+      expect(names()).toEqual([]);
+    });
   });
 
   it('go with their driver, and are told of and removed by the next one when it was killed', async () => {

@@ -37,6 +37,7 @@ import { removeGroup } from '../remove-group.ts';
 import { hasReserve, JOBS, processLimits, wantsReserve } from '../reserve.ts';
 import { moveStrangers } from '../strangers.ts';
 import { untilEmpty, untilStill } from '../until.ts';
+import { CacheGroups } from './cache-groups.ts';
 import * as controllers from './controllers.ts';
 import * as memory from './memory.ts';
 import { SpareGroups } from './spare-groups.ts';
@@ -48,6 +49,8 @@ const PREFIX = 'instance-';
 const RETIRED_PREFIX = 'removed-';
 /** Of one that waits for its next container. */
 const SPARE_PREFIX = 'spare-';
+/** Of one to which pages are charged that others read, too. */
+const CACHE_PREFIX = 'cache-';
 
 /** Makes the driver. `mounts` is the mount point by controller. */
 export function v1Driver(
@@ -70,6 +73,8 @@ class V1Driver implements CgroupDriver {
   readonly #reusesGroups: boolean;
   /** Memory groups for the next containers. */
   readonly #spares = new SpareGroups();
+  /** Memory groups that keep what was read from the disk. */
+  readonly #caches = new CacheGroups();
   /** Memory groups that were made by this driver, and that nobody else can have changed. */
   readonly #pristine = new Set<string>();
   /** Spare groups that are being removed. */
@@ -145,7 +150,9 @@ class V1Driver implements CgroupDriver {
       makeGroup(parent);
       controllers.copyCpuset(parent);
     }
-    if (this.#reusesGroups) this.#spares.open();
+    if (!this.#reusesGroups) return;
+    this.#spares.open();
+    this.#caches.open();
   }
 
   plan(spec: CgroupSpec): DriverState {
@@ -326,11 +333,13 @@ class V1Driver implements CgroupDriver {
 
   async release(state: DriverState): Promise<void> {
     const memoryGroup = this.#group(state, 'memory');
-    const spare = renamed(memoryGroup, SPARE_PREFIX);
+    const killedDaemons = [SPARE_PREFIX, CACHE_PREFIX]
+      .map((prefix) => renamed(memoryGroup, prefix))
+      .filter((group) => !this.#isKept(group));
     const removals = await Promise.allSettled([
       ...(this.#retired.delete(memoryGroup) ? [] : [this.#removeOthers(state)]),
       this.#empty(renamed(memoryGroup, RETIRED_PREFIX)),
-      ...(this.#spares.has(spare) ? [] : [this.#empty(spare)]), // a killed daemon's
+      ...killedDaemons.map((group) => this.#empty(group)),
     ]);
     // Now nobody is left, unless something failed: a dying process would still charge pages.
     await this.#empty(memoryGroup);
@@ -368,16 +377,31 @@ class V1Driver implements CgroupDriver {
     throwFirst([...removals, ...(await Promise.allSettled(rest.map((group) => this.#remove(group))))]);
   }
 
-  /** Removes it, or keeps it for the next container. Nothing there is success. */
+  /** Removes it, or keeps it for the next container, or for what is charged to it. Nothing there is success. */
   async #empty(group: string): Promise<void> {
     const isPristine = this.#pristine.delete(group);
     if (!fs.existsSync(group)) return;
     // who releases at once, as a create that failed does, wants nothing left
-    const mayBeKept = isPristine && isRetired(group);
+    const mayBeKept = isPristine && [RETIRED_PREFIX, CACHE_PREFIX].some((prefix) => isCalled(group, prefix));
     if (mayBeKept && (await this.#keep(group))) return;
+    if (isCalled(group, RETIRED_PREFIX) && (await this.#keepCache(group, isPristine))) return;
     await memory.emptyMemory(group);
     if (mayBeKept && (await this.#keep(group))) return;
     await this.#remove(group);
+  }
+
+  async #keepCache(group: string, isPristine: boolean): Promise<boolean> {
+    const name = renamed(group, CACHE_PREFIX);
+    if (!(await this.#caches.keep(group, name))) return false;
+    if (isPristine) this.#pristine.add(name);
+    const surplus = this.#caches.takeSurplus();
+    if (surplus !== undefined) await this.#discard(surplus);
+    return true;
+  }
+
+  /** Whether the group waits here for its next container, or keeps what was read from the disk. */
+  #isKept(group: string): boolean {
+    return this.#spares.has(group) || this.#caches.has(group);
   }
 
   async #keep(group: string): Promise<boolean> {
@@ -386,11 +410,13 @@ class V1Driver implements CgroupDriver {
     return isKept;
   }
 
-  #discard(group: string): void {
+  /** Never fails. */
+  #discard(group: string): Promise<void> {
     const discarding = this.#empty(group)
       .catch((error: unknown) => this.#logger.warn('spare-group-not-removed', { group, error }))
       .finally(() => this.#discarding.delete(discarding));
     this.#discarding.add(discarding);
+    return discarding;
   }
 
   /** Who is in there still was never part of the container. */
@@ -404,7 +430,7 @@ class V1Driver implements CgroupDriver {
     for (const mount of this.#hierarchies) {
       for (const group of innerGroups(path.join(mount, this.#prefix))) {
         const id = idOf(path.basename(group));
-        if (id !== undefined && isContainerId(id) && !this.#spares.has(group)) ids.add(id);
+        if (id !== undefined && isContainerId(id) && !this.#isKept(group)) ids.add(id);
       }
     }
     return [...ids].sort();
@@ -420,7 +446,8 @@ class V1Driver implements CgroupDriver {
 
   async close(): Promise<void> {
     await Promise.all(this.#discarding);
-    throwFirst(await Promise.allSettled(this.#spares.close().map((group) => this.#empty(group))));
+    const kept = [...this.#spares.close(), ...this.#caches.close()];
+    throwFirst(await Promise.allSettled(kept.map((group) => this.#empty(group))));
   }
 
   #parents(): readonly string[] {
@@ -498,18 +525,18 @@ function tryRemoving(group: string): void {
 }
 
 /** What a memory group is called from the answer until it is emptied, and then until it is given to somebody: a hierarchy of v1 lets groups have other names. */
-function renamed(group: string, prefix: typeof RETIRED_PREFIX | typeof SPARE_PREFIX): string {
+function renamed(group: string, prefix: string): string {
   return path.join(path.dirname(group), `${prefix}${idOf(path.basename(group))}`);
 }
 
-function isRetired(group: string): boolean {
-  return path.basename(group).startsWith(RETIRED_PREFIX);
+function isCalled(group: string, prefix: string): boolean {
+  return path.basename(group).startsWith(prefix);
 }
 
 /** Of a group by its name, that of a container or what is left of one. */
 function idOf(name: string): string | undefined {
   return (
-    [PREFIX, RETIRED_PREFIX, SPARE_PREFIX].find((prefix) => name.startsWith(prefix)) &&
+    [PREFIX, RETIRED_PREFIX, SPARE_PREFIX, CACHE_PREFIX].find((prefix) => name.startsWith(prefix)) &&
     name.slice(name.indexOf('-') + 1)
   );
 }

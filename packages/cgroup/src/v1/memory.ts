@@ -162,6 +162,28 @@ export async function emptyMemory(group: string): Promise<void> {
   }
 }
 
+/** What `memory.stat` says of files: `cache` counts shared memory, too, which no file's pages are. */
+const FILE_KEYS: ReadonlySet<string> = new Set(['cache', 'shmem']);
+
+/** Whether pages of files are charged to a group in which nobody is, and more than a file system leaves there of its directories. Errors: those of `fs`, `NATIVE_FAILED`. */
+export async function holdsFiles(group: string): Promise<boolean> {
+  if (innerGroups(group).length > 0) return false;
+  const looks: readonly ControlOperation[] = [
+    [PROCESSES],
+    [MEMORY_USAGE],
+    [KERNEL_MEMORY_USAGE],
+    [MEMORY_STAT],
+  ];
+  const [processes, memory, kernelMemory, statistics] = (await controlFilesOnThread(group, looks)).map(
+    textOf,
+  );
+  if (processes !== '' || statistics === undefined) return false;
+  const { cache = 0n, shmem = 0n } = pickKeyed(statistics, FILE_KEYS);
+  const pages = pagesOf(memory, kernelMemory);
+  if (pages <= MOST_PAGES_LEFT_BYTES) return false; // whatever the statistics say, which may be some seconds old
+  return cache - shmem > MOST_PAGES_LEFT_BYTES || pages > MOST_PAGES_LEFT_BYTES + MOST_RESERVED_BYTES;
+}
+
 /** What sets a group back to what a new one is: the wider limit first. */
 const CHANGES: readonly ControlOperation[] = [
   [MEMORY_AND_SWAP, '-1'],

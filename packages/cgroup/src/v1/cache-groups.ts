@@ -1,0 +1,53 @@
+/**
+ * Memory groups of destroyed containers to which the pages of files are charged that are still there: of the image, above all, whose programs a container was the
+ * first to run. On v1 a page is charged to the group that was the first to read it (kernel: cgroup-v1/memory.rst 2.3), and the group can only be removed for good by
+ * giving it back: the next container would read the same program from the disk again, be charged for it, and take it along once more. So such a group stays,
+ * with nobody inside. What the kernel needs elsewhere it takes from there as from any other file's pages, and what is left goes with the group
+ * when others have come behind it.
+ */
+import fs from 'node:fs';
+import { holdsFiles } from './memory.ts';
+
+/** Each takes some 100 KB of the kernel's memory. Where containers read what only they read, what all of them share is read from the disk again once in so many lives. */
+const MOST = 16;
+
+/** See the file's head. */
+export class CacheGroups {
+  /** The one that has been here longest comes first. */
+  readonly #groups: string[] = [];
+  #isOpen = false;
+
+  /** From now on there may be some. */
+  open(): void {
+    this.#isOpen = true;
+  }
+
+  /** Whether the group is one of these. */
+  has(group: string): boolean {
+    return this.#groups.includes(group);
+  }
+
+  /** Keeps a group in which nobody is left, as `name`. False: nothing is charged to it that is worth that. */
+  async keep(group: string, name: string): Promise<boolean> {
+    try {
+      // no more may be wanted meanwhile
+      if (!this.#isOpen || !(await holdsFiles(group)) || !this.#isOpen) return false;
+      fs.renameSync(group, name);
+      this.#groups.push(name);
+      return true;
+    } catch {
+      return false; // whatever it was is met again by the removal
+    }
+  }
+
+  /** Gives up the one that has been here longest, when there are too many. */
+  takeSurplus(): string | undefined {
+    return this.#groups.length > MOST ? this.#groups.shift() : undefined;
+  }
+
+  /** From now on there are none any more; answers those that were there. */
+  close(): readonly string[] {
+    this.#isOpen = false;
+    return this.#groups.splice(0);
+  }
+}
