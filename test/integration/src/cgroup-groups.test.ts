@@ -196,7 +196,7 @@ describeWith(V1, 'the groups of a container', () => {
     }
   });
 
-  it('leave in memory what was read of files that are still there, so that nobody reads it from the disk again, and do not live on in the kernel behind their daemon', async () => {
+  it('do not live on in the kernel: those of pages that others read too go with the daemon, the others at once [linux-container 10]', async () => {
     const daemon = await startDaemon();
     const { place } = daemon;
     const all = cgroupParents(place.name).find((parent) => parent.split('/').includes('memory'))!;
