@@ -539,7 +539,7 @@ describe('stop and destroy (spec behaviour.md 5)', () => {
     expect(close).not.toHaveBeenCalled();
     await core.close();
     expect(close).toHaveBeenCalledOnce();
-    expect(warn).toHaveBeenCalledWith('spare-groups-left', { error: expect.any(WardenError) });
+    expect(warn).toHaveBeenCalledWith('kept-groups-left', { error: expect.any(WardenError) });
   });
 
   it('destroys once for all who ask, and again after a failure', async () => {

@@ -63,7 +63,7 @@ export async function createCore(options: CoreOptions): Promise<Core> {
       await engine.warm.close();
       await engine.leftovers.close(LEFTOVERS_MS);
       await drivers.cgroup.close?.().catch((error: unknown) => {
-        engine.logger.warn('spare-groups-left', { error });
+        engine.logger.warn('kept-groups-left', { error });
       });
       await engine.failpoints.pass('drain.release');
     },

@@ -176,8 +176,8 @@ export interface CgroupDriver {
   killAll(state: DriverState, timeoutMs: number): Promise<void>;
 
   /**
-   * Removes the groups and any nested ones. Idempotent. Waits (bounded) for dying processes; on v1 it empties the page cache of the
-   * memory group first, so that dead groups do not pile up in the kernel.
+   * Removes the groups and any nested ones. Idempotent. Waits (bounded) for dying processes. On v1 it takes back what is charged to the memory group first, so
+   * that dead groups do not pile up in the kernel; or keeps that group, for the next container, or for pages of files that others read, until {@link CgroupDriver.close}.
    * Errors: `NATIVE_FAILED`, message `Failed to delete <path>`.
    */
   release(state: DriverState): Promise<void>;
@@ -188,11 +188,11 @@ export interface CgroupDriver {
    */
   retire?(state: DriverState): Promise<void>;
 
-  /** Ids that have groups, retired ones too, for reconciliation at start. Groups that this instance keeps for the next containers are nobody's. */
+  /** Ids that have groups, retired ones too, for reconciliation at start. Groups that this instance keeps are nobody's. */
   list(): Promise<readonly ContainerId[]>;
 
   /**
-   * Removes the groups that are kept for the next containers; there will be none any more. Those of an instance that was killed are told of by
+   * Removes the groups that are kept behind the end of containers; there will be none any more. Those of an instance that was killed are told of by
    * {@link CgroupDriver.list}. Idempotent. Absent: none are kept. Errors: those of `release`.
    */
   close?(): Promise<void>;

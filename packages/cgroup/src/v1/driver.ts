@@ -77,8 +77,10 @@ class V1Driver implements CgroupDriver {
   readonly #caches = new CacheGroups();
   /** Memory groups that were made by this driver, and that nobody else can have changed. */
   readonly #pristine = new Set<string>();
-  /** Spare groups that are being removed. */
+  /** Groups that were kept and are being removed. */
   readonly #discarding = new Set<Promise<void>>();
+  /** Those whose removal has failed: tried again at the end. */
+  readonly #undiscarded = new Set<string>();
   /** By memory group, what closes statistics that are open: their descriptors would follow the group to its next container. */
   readonly #open = new Map<string, Set<() => void>>();
   /** By memory group, containers of which only that is left. */
@@ -394,8 +396,9 @@ class V1Driver implements CgroupDriver {
     const name = renamed(group, CACHE_PREFIX);
     if (!(await this.#caches.keep(group, name))) return false;
     if (isPristine) this.#pristine.add(name);
-    const surplus = this.#caches.takeSurplus();
-    if (surplus !== undefined) await this.#discard(surplus);
+    const surplus = this.#caches.takeSurplus().map((one) => this.#discard(one));
+    this.#failpoints.passSync('cgroup.keep');
+    await Promise.all(surplus);
     return true;
   }
 
@@ -413,7 +416,10 @@ class V1Driver implements CgroupDriver {
   /** Never fails. */
   #discard(group: string): Promise<void> {
     const discarding = this.#empty(group)
-      .catch((error: unknown) => this.#logger.warn('spare-group-not-removed', { group, error }))
+      .catch((error: unknown) => {
+        this.#undiscarded.add(group);
+        this.#logger.warn('kept-group-not-removed', { group, error });
+      })
       .finally(() => this.#discarding.delete(discarding));
     this.#discarding.add(discarding);
     return discarding;
@@ -445,9 +451,11 @@ class V1Driver implements CgroupDriver {
   }
 
   async close(): Promise<void> {
-    await Promise.all(this.#discarding);
     const kept = [...this.#spares.close(), ...this.#caches.close()];
-    throwFirst(await Promise.allSettled(kept.map((group) => this.#empty(group))));
+    while (this.#discarding.size > 0) await Promise.all(this.#discarding);
+    const all = [...kept, ...this.#undiscarded];
+    this.#undiscarded.clear();
+    throwFirst(await Promise.allSettled(all.map((group) => this.#empty(group))));
   }
 
   #parents(): readonly string[] {

@@ -1,5 +1,6 @@
 /** The v1 memory controller: a pair of limits that must be written in the right order, statistics, and the notification of kills. */
 import fs from 'node:fs';
+import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { MEMORY_STAT_KEYS, type MemoryStat, type OutOfMemoryWatch } from '@warden/interface';
 import {
@@ -41,8 +42,10 @@ const UNWRITTEN_BYTES = 8n * 4096n;
 const MOST_PAGES_LEFT_BYTES = 16n * 4096n;
 /** With the kernel's own objects, most of which go within moments, as those of a network namespace that is being ended. */
 const MOST_LEFT_BYTES = 64n * 4096n;
-/** The kernel charges 64 pages ahead for each processor that needs one (`MEMCG_CHARGE_BATCH`): those of four at most. */
-const MOST_RESERVED_BYTES = 4n * 64n * 4096n;
+/** The kernel charges 64 pages ahead for each processor that needs one (`MEMCG_CHARGE_BATCH`). */
+const CHARGED_AHEAD_BYTES = 64n * 4096n;
+/** Those of four processors at most. */
+const MOST_RESERVED_BYTES = 4n * CHARGED_AHEAD_BYTES;
 
 /** The kernel signals first and kills then, which takes longer where it logs to a slow console. */
 const FIRST_CHECK_MS = 5;
@@ -165,7 +168,11 @@ export async function emptyMemory(group: string): Promise<void> {
 /** What `memory.stat` says of files: `cache` counts shared memory, too, which no file's pages are. */
 const FILE_KEYS: ReadonlySet<string> = new Set(['cache', 'shmem']);
 
-/** Whether pages of files are charged to a group in which nobody is, and more than a file system leaves there of its directories. Errors: those of `fs`, `NATIVE_FAILED`. */
+/**
+ * Whether pages of files are charged to a group in which nobody is, and more than a file system leaves there of its directories. Usage counts what the kernel has charged ahead
+ * for each processor, and statistics may be some seconds old and be of files that are gone: each is believed where the other one may be true. Errors: those of `fs`,
+ * `NATIVE_FAILED`.
+ */
 export async function holdsFiles(group: string): Promise<boolean> {
   if (innerGroups(group).length > 0) return false;
   const looks: readonly ControlOperation[] = [
@@ -179,9 +186,19 @@ export async function holdsFiles(group: string): Promise<boolean> {
   );
   if (processes !== '' || statistics === undefined) return false;
   const { cache = 0n, shmem = 0n } = pickKeyed(statistics, FILE_KEYS);
-  const pages = pagesOf(memory, kernelMemory);
-  if (pages <= MOST_PAGES_LEFT_BYTES) return false; // whatever the statistics say, which may be some seconds old
-  return cache - shmem > MOST_PAGES_LEFT_BYTES || pages > MOST_PAGES_LEFT_BYTES + MOST_RESERVED_BYTES;
+  const charged = pagesOf(memory, kernelMemory) - shmem;
+  const reserved = BigInt(availableParallelism()) * CHARGED_AHEAD_BYTES;
+  return (
+    charged > MOST_PAGES_LEFT_BYTES + reserved ||
+    (charged > MOST_PAGES_LEFT_BYTES && cache - shmem > MOST_PAGES_LEFT_BYTES)
+  );
+}
+
+/**
+ * Takes back what is charged to a group in which nobody is above so many bytes: what was read longest ago, first. What the kernel cannot take is left. Errors: `NATIVE_FAILED`.
+ */
+export async function shrinkMemory(group: string, bytes: bigint): Promise<void> {
+  await controlFilesOnThread(group, [[MEMORY, String(bytes)]]);
 }
 
 /** What sets a group back to what a new one is: the wider limit first. */
