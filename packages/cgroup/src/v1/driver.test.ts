@@ -387,7 +387,8 @@ describe.runIf(isUsable)('memory groups that are used again', () => {
 
   // what is read from the disk is charged to who reads it first, which is nobody here
   beforeAll(() => {
-    const programs = 'head -c 1 /dev/zero | tail -c 1; cat /dev/null; taskset -c 0 dd if=/dev/null; sleep 0; rm -f "$0"';
+    const programs =
+      'head -c 1 /dev/zero | tail -c 1; cat /dev/null; taskset -c 0 dd if=/dev/null; sleep 0; rm -f "$0"';
     expect(spawnSync('sh', ['-c', programs], { stdio: 'ignore' }).status).toBe(0);
   });
   beforeEach(async () => {
