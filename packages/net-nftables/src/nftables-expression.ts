@@ -268,6 +268,12 @@ export function reject(): Expression {
   return expression('reject', number(1, ICMPX_UNREACHABLE), attribute(2, uint8(PORT_UNREACHABLE)));
 }
 
+/** Refuses a segment of TCP with a reset, as a closed port does. Only for what is TCP. */
+export function resetConnection(): Expression {
+  const TCP_RESET = 1;
+  return expression('reject', number(1, TCP_RESET));
+}
+
 /** Counts packets and bytes and goes on. */
 export function counter(): Expression {
   return expression('counter');

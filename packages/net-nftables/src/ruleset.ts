@@ -37,6 +37,7 @@ import {
   packetRate,
   packetRateOf,
   reject,
+  resetConnection,
   valueFrom,
   verdict,
   verdictFrom,
@@ -230,7 +231,18 @@ function inputRules(allowHostAccess: boolean, denials: DenialTelling): Expressio
     askers,
     [...ctState(CT_STATE.established | CT_STATE.related), verdict('accept')],
     ...told,
-    [...fromInterfaceIn(SET.interfaces), reject()],
+    ...refusal(fromInterfaceIn(SET.interfaces)),
+  ];
+}
+
+/**
+ * Refuses at once. An ICMP error that comes back while connect(2) still holds its socket, as it does where no wire is between, is noted there and ends nothing: the caller
+ * would wait for the second SYN, a second later (`tcp_v4_err`, LockDroppedIcmps). A reset waits for the socket.
+ */
+function refusal(what: readonly Expression[]): Expression[][] {
+  return [
+    [...what, ...isProtocol('tcp'), resetConnection()],
+    [...what, reject()],
   ];
 }
 
@@ -304,7 +316,7 @@ function defaultRules(denials: DenialTelling): Expression[][] {
     [verdict({ jump: OPEN_CHAIN })],
     ...(denials === undefined ? [] : [tell(denials, 'of-container')]),
     [...toAddressIn(SET.denyNetworks), verdict('drop')],
-    [reject()],
+    ...refusal([]),
   ];
 }
 

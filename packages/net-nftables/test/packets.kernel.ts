@@ -15,6 +15,12 @@ import {
   specOf,
 } from './test-topology.ts';
 
+/** One that waits in connect(2) itself, as most programs do; those with a time-out of their own are told earlier. */
+const WAITING_CLIENT = `
+import socket, sys
+try: socket.socket().connect((sys.argv[1], int(sys.argv[2])))
+except OSError as error: print(error.errno)
+`;
 const A = specOf(0);
 const B = specOf(1);
 let net: Topology;
@@ -54,6 +60,27 @@ describe('default', () => {
     expect(a.connect(B.hostIp, 9000)).toBe('refused');
     expect(a.connect(HOST, 9000)).toBe('refused');
     expect(a.ping(OUTSIDE)).toBe(false);
+  });
+
+  it('refuses a TCP connection at once, not when the kernel inside asks a second time', () => {
+    const asked = (): number => {
+      const [names, counts] = a
+        .run('cat', '/proc/net/netstat')
+        .split('\n')
+        .filter((line) => line.startsWith('TcpExt:'))
+        .map((line) => line.split(' '));
+      return Number(counts![names!.indexOf('TCPSynRetrans')]);
+    };
+    const before = asked();
+    for (const [address, port] of [
+      [OUTSIDE, 80],
+      [FAR, 80],
+      [B.containerIp, 80],
+      [A.hostIp, 9000],
+      [HOST, 9000],
+    ] as const)
+      expect(a.run('python3', '-c', WAITING_CLIENT, address, String(port)).trim(), address).toBe('111');
+    expect(asked()).toBe(before);
   });
 
   it('lets the host in, and nobody else', () => {
@@ -160,6 +187,7 @@ describe('allowEgress', () => {
         /^update @told \{ ip saddr timeout 5s limit rate 10\/second burst 40 packets \} log group \d+ snaplen 64$/,
       ),
       'ip daddr @deny_networks drop',
+      'meta l4proto tcp reject with tcp reset',
       'reject',
     ]);
   });
