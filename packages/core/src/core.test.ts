@@ -127,7 +127,7 @@ describe('create (spec behaviour.md 5)', () => {
         'INVALID_SPEC',
         'target path of a bind mount must be absolute and not the root: /../',
       ],
-      [{ network: '1.1.1.1' }, 'POOL_EXHAUSTED', 'Could not acquire network: 1.1.1.0'],
+      [{ network: '1.1.1.1' }, 'INVALID_SPEC', 'Could not acquire network: 1.1.1.0'],
       [{ network: '1.1.1.999' }, 'INVALID_SPEC', 'invalid address: 1.1.1.999'],
     ];
     for (const [spec, code, message] of cases)

@@ -23,6 +23,11 @@ export class Pool {
     return this.#all.size;
   }
 
+  /** Whether the entry is one of its own, free or not. */
+  has(entry: number): boolean {
+    return this.#all.has(entry);
+  }
+
   /** Adds what it does not have yet, behind what is free. */
   extend(entries: readonly number[]): void {
     for (const entry of entries) {

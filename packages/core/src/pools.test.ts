@@ -46,14 +46,15 @@ describe('the network pool', () => {
       '10.254.0.5',
       '10.254.0.6',
     ]);
-    for (const [wanted, masked] of [
-      ['10.254.0.7', '10.254.0.4'],
-      ['1.1.1.1', '1.1.1.0'],
-    ])
+    for (const [wanted, masked, code, fields] of [
+      ['10.254.0.7', '10.254.0.4', 'POOL_EXHAUSTED', { pool: 'network', used: 1, limit: 2 }],
+      ['1.1.1.1', '1.1.1.0', 'INVALID_SPEC', { operation: 'create', object: '1.1.1.1' }],
+    ] as const)
       expect(() => made.acquireNetwork(wanted)).toThrow(
         expect.objectContaining({
+          code,
           message: `Could not acquire network: ${masked}`,
-          fields: expect.objectContaining({ pool: 'network', used: 1, limit: 2 }),
+          fields: expect.objectContaining(fields),
         }),
       );
     expect(() => made.acquireNetwork('1.2.3.999')).toThrow('invalid address');

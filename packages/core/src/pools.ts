@@ -44,7 +44,7 @@ export class Pools {
     };
   }
 
-  /** Errors: `POOL_EXHAUSTED`; `INVALID_SPEC` for what is no address. */
+  /** Errors: `POOL_EXHAUSTED`; `INVALID_SPEC` for what is no address, or none of the pool's. */
   acquireNetwork(wanted: string | undefined): NetworkBlock {
     if (wanted === undefined) {
       const base = this.networks.acquire();
@@ -58,8 +58,12 @@ export class Pools {
       });
     }
     const base = address - (address % 4);
-    if (!this.networks.take(base))
-      throw exhausted(`Could not acquire network: ${formatAddress(base)}`, 'network', this.networks);
+    const message = `Could not acquire network: ${formatAddress(base)}`;
+    // the original's text for both
+    if (!this.networks.has(base)) {
+      throw new WardenError('INVALID_SPEC', message, { fields: { operation: 'create', object: wanted } });
+    }
+    if (!this.networks.take(base)) throw exhausted(message, 'network', this.networks);
     return blockOf(base);
   }
 

@@ -84,7 +84,7 @@ describeWith(['root', 'isolated', 'overlayfs'], 'bad input', () => {
       ],
       [{ bindMounts: [{ source: '/tmp', target: 'relative', mode: 'ro' }] }, 'INVALID_SPEC', /relative/],
       [{ network: 'no address' }, 'INVALID_SPEC', /no address/],
-      [{ network: '192.0.2.1' }, 'POOL_EXHAUSTED', /Could not acquire network: 192\.0\.2\.\d/],
+      [{ network: '192.0.2.1' }, 'INVALID_SPEC', /Could not acquire network: 192\.0\.2\.\d/],
     ];
     for (const [spec, code, message] of cases) {
       await expect(warden.create(spec), JSON.stringify(spec)).rejects.toMatchObject({
