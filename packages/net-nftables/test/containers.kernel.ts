@@ -197,7 +197,6 @@ while True: threading.Thread(target=serve, args=(s.accept()[0],), daemon=True).s
 
       const heir = { ...A, id: specOf(7).id };
       const second = await container(heir);
-      const inside = count(second, `ip saddr ${OUTSIDE}`);
       const outside = count(net.outside, `ip saddr ${HOST} ${kind} dport 7210`);
       const { interface: link, gatewayMac } = driver.inside(heir, {});
       // The new container goes on where the old one was: same addresses, same ports.
@@ -210,8 +209,9 @@ for flags in (0x18, 0x10, 0x11, 0x04, 0x12):
     send(ip(own, target, 6, tcp(own, target, 4010, 7210, flags, seq=99, ack=99)) if '${kind}' == 'tcp' else ip(own, target, 17, udp(own, target, 4010, 7210)))
 `,
       );
-      // (The host answers by itself what it refuses.)
       expect(outside.packets()).toBe(0);
+      // The host has answered by itself what it refused, with a reset in the name of whom that was for.
+      const inside = count(second, `ip saddr ${OUTSIDE}`);
       // The old peers go on as well: whoever was answered by the old container, and whoever used its published port.
       const mac = /link\/ether (\S+)/.exec(net.host.run('ip', 'link', 'show', 'wt-up'))![1]!;
       forge(
