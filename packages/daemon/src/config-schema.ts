@@ -98,7 +98,8 @@ export const SCHEMA: Readonly<Record<string, Readonly<Record<string, KeyRule>>>>
     container_rootfs_path: {
       type: 'string',
       optional: true,
-      about: 'read-only root of containers without their own',
+      about:
+        'read-only root of containers without their own; without it the embedded one (busybox and bash), which a daemon makes at its start in `/var/lib/warden/rootfs`',
     },
     container_depot_path: {
       type: 'string',

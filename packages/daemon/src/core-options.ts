@@ -4,16 +4,14 @@ import { type Logger, RESOURCE_NAMES, type ResourceLimits } from '@warden/interf
 import { KeptEntries, removeTree, stripTree } from '@warden/native';
 import { type Configuration, isInsecure } from './config.ts';
 import { UNLIMITED_VALUE } from './config-schema.ts';
-import { makeDefaultRootfs } from './default-rootfs.ts';
+import { DEFAULT_ROOTFS } from './default-rootfs.ts';
 import { networkPool, portPool, readEphemeralEnd } from './pools.ts';
 import { securityOptions } from './security-options.ts';
 import type { DriverSet } from './select-drivers.ts';
 import { openSyslog } from './syslog.ts';
 import { unsafeSettings } from './unsafe-settings.ts';
 
-const DEFAULT_ROOTFS = '/var/lib/warden/rootfs';
-
-/** Errors: `INVALID_SPEC` naming the key. */
+/** Makes nothing: the clean-up asks, too. Errors: `INVALID_SPEC` naming the key. */
 export function coreOptions(
   configuration: Configuration,
   depot: string,
@@ -89,11 +87,9 @@ export function coreChanges(options: CoreOptions): CoreChanges {
   };
 }
 
-/** Without a configured root file system there is the embedded one. */
+/** Without a configured root file system it is the embedded one, which a daemon makes at its start. */
 export function rootfsOf(configured: string | undefined): string {
-  if (configured !== undefined) return configured;
-  makeDefaultRootfs(DEFAULT_ROOTFS);
-  return DEFAULT_ROOTFS;
+  return configured ?? DEFAULT_ROOTFS;
 }
 
 function limitsOf(configured: Readonly<Record<string, number | bigint>>): ResourceLimits {

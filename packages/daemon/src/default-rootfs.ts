@@ -7,6 +7,9 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { WardenError } from '@warden/interface';
 
+/** Where a daemon makes it that no other one is configured for. */
+export const DEFAULT_ROOTFS = '/var/lib/warden/rootfs';
+
 const BUSYBOX = ['/bin/busybox', '/usr/bin/busybox'];
 const BASH = ['/bin/bash-static', '/usr/bin/bash-static'];
 

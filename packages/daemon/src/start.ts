@@ -19,6 +19,7 @@ import { bothPolicies, clientPolicy } from './client-policy.ts';
 import { type Configuration, isInsecure } from './config.ts';
 import { connectionLimit, readOpenFileLimit } from './connection-limit.ts';
 import { coreChanges, coreOptions, rootfsOf } from './core-options.ts';
+import { DEFAULT_ROOTFS, makeDefaultRootfs } from './default-rootfs.ts';
 import { claimDepot, makeDepot, spreadContainers } from './depot.ts';
 import { lockDepot } from './depot-lock.ts';
 import { readFailpoints } from './failpoints.ts';
@@ -112,6 +113,7 @@ export async function startDaemon(
     const { drivers } = await selectDrivers(configuration, { logger, failpoints }, given);
     undo.push(() => drivers.network.close());
     await failpoints.pass('start.drivers');
+    makeRootfs(configuration);
     const core = await createCore({
       ...coreOptions(configuration, depot, drivers, logger),
       images: isInsecure(configuration)
@@ -186,6 +188,7 @@ export async function startDaemon(
       checkHost(target);
       if (report.changed.some(({ key }) => /^(port|user)\./.test(key)))
         checkPools(target, logger.child('configuration'));
+      makeRootfs(target);
       const moved = await watchers.move(target);
       try {
         await core.reconfigure(coreChanges(coreOptions(target, depot, drivers, logger)));
@@ -222,6 +225,12 @@ export async function startDaemon(
     await unwind();
     throw error;
   }
+}
+
+/** Only what is going to make containers makes it. Errors: as {@link makeDefaultRootfs}. */
+function makeRootfs(configuration: Configuration): void {
+  if (isInsecure(configuration)) return;
+  if (configuration.server.container_rootfs_path === undefined) makeDefaultRootfs(DEFAULT_ROOTFS);
 }
 
 /** Plain processes leave nothing in the kernel that is found by a name. */

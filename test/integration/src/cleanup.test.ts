@@ -166,6 +166,24 @@ describeWith(['root', 'isolated', 'overlayfs', 'nft'], 'wardend cleanup', () => 
     fs.rmSync(path.join(place.depot, 'notes'));
   });
 
+  it('makes nothing, not even the root file system that no other one is configured for [operations cleanup]', async () => {
+    await (await daemon.connect()).create({ handle: 'left' });
+    await daemon.kill();
+    const words = [`server.container_depot_path=${place.depot}`, `drivers.name=${place.name}`].flatMap(
+      (setting) => ['--set', setting],
+    );
+    const command = [process.execPath, WARDEND, 'cleanup', '--all', '--socket', place.socket, ...words];
+    // an empty /var/lib of its own, so that what the machine has there neither hides nor suffers anything
+    const script = 'mount -t tmpfs none /var/lib && "$@" > "$0" && ls -A /var/lib';
+    const listed = path.join(place.directory, 'listed');
+    for (const flags of [['--dry-run'], []]) {
+      const within = ['unshare', '--mount', 'sh', '-c', script, listed, ...command, ...flags];
+      const { status, stdout, stderr } = place.network.host.try(within);
+      expect([status, stdout, stderr]).toEqual([0, '', '']);
+      expect(fs.readFileSync(listed, 'utf8')).toContain('handle "left"');
+    }
+  });
+
   it('is not kept from anything else by a file that cannot be removed [operations cleanup]', async () => {
     await daemon.kill();
     const left = path.join(place.depot, '.removed/0123456789a-1-0');
