@@ -270,16 +270,22 @@ function numberBehind(flag) {
   return rest[at + 1];
 }
 
-/** `--rootfs DIR` that does not exist yet is made by debootstrap, outside the isolation because it needs the package archive. */
-function makeRootfs() {
+/** Refuses a `--rootfs DIR` that is none. Never makes one: a slip in the name would cost minutes and hundreds of megabytes. */
+function checkRootfs() {
   const at = rest.indexOf('--rootfs');
   if (at === -1) return;
   const directory = rest[at + 1];
-  if (directory === undefined || directory.startsWith('--')) fail('--rootfs needs a directory');
+  if (directory === undefined || directory.startsWith('-')) fail('--rootfs needs a directory');
   if (fs.existsSync(path.join(directory, 'bin/bash'))) return;
-  if (fs.existsSync(directory) && fs.readdirSync(directory).length > 0)
-    fail(`${directory} is not empty and holds no root file system (no bin/bash)`);
-  must(node, ['packages/cli/bin/warden.js', 'rootfs', 'build', '--force', directory]);
+  const isThere = fs.existsSync(directory);
+  if (isThere && !fs.statSync(directory).isDirectory()) fail(`--rootfs: ${directory} is no directory`);
+  if (isThere && fs.readdirSync(directory).length > 0)
+    fail(`--rootfs: ${directory} is not empty and holds no root file system (no bin/bash)`);
+  // what is there is replaced only when that is said
+  const words = `${isThere ? '--force ' : ''}${directory}`;
+  fail(
+    `--rootfs: ${directory} ${isThere ? 'is empty' : 'does not exist'}; make a Debian there with: warden rootfs build ${words} (in a checkout without debootstrap: npm run rootfs -- ${words})`,
+  );
 }
 
 const node = process.execPath;
@@ -293,9 +299,9 @@ const TASKS = {
   },
   start() {
     if (!isRoot) fail('npm start makes containers and needs root: sudo npm start');
-    ensureSystemPackages(['build', 'start', ...(rest.includes('--rootfs') ? ['debootstrap'] : [])]);
+    checkRootfs();
+    ensureSystemPackages(['build', 'start']);
     installAndBuild();
-    makeRootfs();
     return runIsolated([node, 'scripts/start.mjs', ...rest]);
   },
   rootfs() {
