@@ -298,6 +298,7 @@ const TASKS = {
     return 0;
   },
   start() {
+    onlyFlags('--keep', '--rootfs DIR');
     if (!isRoot) fail('npm start makes containers and needs root: sudo npm start');
     checkRootfs();
     ensureSystemPackages(['build', 'start']);
@@ -462,6 +463,7 @@ const TASKS = {
     });
   },
   storms() {
+    onlyFlags('--short', '-t NAME');
     if (!isRoot) fail('the storms rage in containers and need root');
     ensureSystemPackages(['build', 'scale']);
     installAndBuild();
@@ -494,6 +496,7 @@ const TASKS = {
     return runSuite('page', rest, {});
   },
   bench() {
+    onlyFlags('--count N', '--only SECTIONS', '--write-baseline', '--write-docs');
     if (!isRoot) fail('the bench makes containers and needs root');
     ensureSystemPackages(['build', 'bench']);
     installAndBuild();

@@ -47,22 +47,33 @@ const FULL = 50;
 
 const repository = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
 const baselineFile = path.join(repository, 'test/bench/baseline.json');
-const { values: options } = parseArgs({
-  options: {
-    count: { type: 'string', default: '100' },
-    only: { type: 'string' },
-    'write-baseline': { type: 'boolean', default: false },
-    'write-docs': { type: 'boolean', default: false },
-  },
-});
+const options = given();
 const count = Number(options.count);
 const isShort = count < FULL;
 const form = isShort ? 'short' : 'full';
 const only = options.only?.split(',') ?? Object.keys(SECTIONS);
 const unknown = only.filter((name) => !Object.hasOwn(SECTIONS, name));
-if (!(count >= 1) || unknown.length > 0) {
+if (!(count >= 1)) refuse(`--count ${options.count} is no number of at least 1`);
+if (unknown.length > 0) refuse(`no such section: ${unknown.join(', ')}`);
+
+function given() {
+  try {
+    return parseArgs({
+      options: {
+        count: { type: 'string', default: '100' },
+        only: { type: 'string' },
+        'write-baseline': { type: 'boolean', default: false },
+        'write-docs': { type: 'boolean', default: false },
+      },
+    }).values;
+  } catch (error) {
+    return refuse(error.message);
+  }
+}
+
+function refuse(why) {
   process.stderr.write(
-    `usage: npm run bench -- [--count N] [--only ${Object.keys(SECTIONS).join(',')}] [--write-baseline] [--write-docs]\n`,
+    `${why}; usage: npm run bench -- [--count N] [--only ${Object.keys(SECTIONS).join(',')}] [--write-baseline] [--write-docs]\n`,
   );
   process.exit(2);
 }

@@ -4,7 +4,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { describeWith } from '@warden/test-harness';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ROOT } from './packing.ts';
 
 /** What a task ends with and says. It is stopped where it begins to work. */
@@ -47,4 +47,33 @@ describeWith(['root'], 'npm start --rootfs DIR', () => {
       stderr: `--rootfs: ${directory} is not empty and holds no root file system (no bin/bash)\n`,
     });
   });
+});
+
+describe('a flag that a task does not have', () => {
+  it.each([
+    ['start', '[--keep] [--rootfs DIR]'],
+    ['bench', '[--count N] [--only SECTIONS] [--write-baseline] [--write-docs]'],
+    ['storms', '[--short] [-t NAME]'],
+    ['scale', '[--short] [--count N]'],
+  ])('is refused in one line by npm run %s', (task, flags) => {
+    expect(run(task, '--bogus')).toEqual({
+      status: 1,
+      stdout: '',
+      stderr: `--bogus: usage: npm run ${task} -- ${flags}\n`,
+    });
+  });
+
+  it.each([[['--bogus']], [['--only', 'bogus']], [['--count', '0']], [['--count']]])(
+    'is refused in one line by the bench itself, of %j',
+    (words) => {
+      const { status, stderr } = spawnSync(process.execPath, ['test/bench/run.mjs', ...words], {
+        cwd: ROOT,
+        encoding: 'utf8',
+      });
+      expect([status, stderr]).toEqual([
+        2,
+        expect.stringMatching(/^[^\n]*; usage: npm run bench -- \[--count N\] \[--only lives,[^\n]*\n$/),
+      ]);
+    },
+  );
 });
