@@ -12,6 +12,7 @@ import {
   wrongWords,
 } from './options.ts';
 import { registryAuthorities } from './registry-authorities.ts';
+import { didYouMeanKey } from './suggest-key.ts';
 import { unsafeSettings } from './unsafe-settings.ts';
 
 const USAGE = `Usage: wardend config check [--json] [settings]
@@ -85,7 +86,7 @@ function findingsOf({ configuration, file, overrides }: LoadedConfiguration): Fi
 function describe({ file, overrides, unknown, warnings, unsafe }: Findings): string {
   const lines = [
     ...Object.entries(overrides).map(([key, source]) => `set: ${key} by ${source}`),
-    ...unknown.map((key) => `unknown: ${key} has no effect`),
+    ...unknown.map((key) => `unknown: ${key} has no effect${didYouMeanKey(key)}`),
     ...warnings.map((text) => `warning: ${text}`),
     ...unsafe.map(({ name, means, advice }) => `unsafe: ${name}: ${means}; ${advice}`),
   ];

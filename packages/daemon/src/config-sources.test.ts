@@ -85,6 +85,23 @@ describe('settings', () => {
     expect(configuration.unknown).toEqual(['server.typo']);
   });
 
+  it.each([
+    ['netwrk.mtu', "; did you mean 'network.mtu'?"],
+    ['server.container_depot_pth', "; did you mean 'server.container_depot_path'?"],
+    ['server.quota.disk_quota_enable', "; did you mean 'server.quota.disk_quota_enabled'?"],
+    ['colour.of_the_sky', ''],
+    ['constructor.name', ''],
+  ])('by --set %s, which is no key, are refused, also where a file has the same', (key, meant) => {
+    const message = `--set ${key}: there is no such key${meant}`;
+    const [section, ...rest] = key.split('.');
+    fs.writeFileSync(file, JSON.stringify({ [section!]: { [rest[0]!]: rest.length > 1 ? {} : 1 } }));
+    for (const words of [[], ['--config', file]])
+      expect(() => socketOf([...words, '--set', `${key}=1`])).toThrow(
+        expect.objectContaining({ code: 'INVALID_SPEC', message }),
+      );
+    if (rest.length === 1) expect(() => socketOf(['--config', file])).not.toThrow();
+  });
+
   it.each(['', 'server', 'server=1', '=1', 'server.=1', '.x=1', 'server..x=1'])(
     'are not taken from --set %j',
     (text) => {

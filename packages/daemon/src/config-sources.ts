@@ -8,6 +8,7 @@ import { WardenError } from '@warden/interface';
 import { type Configuration, configurationFrom, readFile } from './config.ts';
 import { SCHEMA } from './config-schema.ts';
 import { isPlainMap, parseYaml } from './config-yaml.ts';
+import { didYouMeanKey } from './suggest-key.ts';
 
 /** Read when nobody names another. */
 export const SYSTEM_FILE = '/etc/warden/wardend.yml';
@@ -37,7 +38,7 @@ export interface LoadedConfiguration {
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Puts everything together and checks it. Errors: `INVALID_SPEC` naming every wrong key, with the flag or variable that has set it. */
+/** Puts everything together and checks it. Errors: `INVALID_SPEC` naming every wrong key, with the flag or variable that has set it, or a flag whose key there is not. */
 export function loadFromSources(
   words: ConfigurationWords,
   environment: Environment = process.env,
@@ -60,7 +61,19 @@ export function loadFromSources(
       directory: file === undefined ? process.cwd() : path.dirname(path.resolve(file)),
     }),
   );
+  refuseUnknown(configuration, words.settings);
   return { configuration, file, overrides };
+}
+
+/** A file may be of another version, and so may an environment that many programs share; what is typed now for this program is a slip. */
+function refuseUnknown({ unknown }: Configuration, settings: readonly Setting[]): void {
+  for (const { keys, source } of settings) {
+    const key = keys.join('.');
+    if (!unknown.some((one) => key === one || key.startsWith(`${one}.`))) continue;
+    throw new WardenError('INVALID_SPEC', `${source}: there is no such key${didYouMeanKey(key)}`, {
+      fields: { operation: 'options', object: key },
+    });
+  }
 }
 
 /** `--set section.key=VALUE`. Errors: `INVALID_SPEC`. */

@@ -9,7 +9,8 @@ export function describeConfiguration(
     '# Configuration of wardend',
     '',
     'One YAML 1.1 file (`0777` is octal), given by `--config FILE`. Every section and key is optional. A section given replaces the',
-    'defaults key by key. `wardend --check-config --config FILE` prints what is effective. Unknown keys are ignored with a warning.',
+    'defaults key by key. `wardend --check-config --config FILE` prints what is effective. Unknown keys are ignored with a warning;',
+    'one that `--set` names is refused.',
     '',
     'This file is written by `node scripts/write-docs.mjs` from `packages/daemon/src/config-schema.ts`.',
   ];

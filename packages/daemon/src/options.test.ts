@@ -19,6 +19,10 @@ describe('words of wardend that are wrong', () => {
     [[], 'a command is missing; usage: wardend config check|show|schema [settings]'],
     [['chek'], "no such command: chek; there are check, show and schema; did you mean 'check'?"],
     [['check', '--jsn'], "unknown option '--jsn'; did you mean '--json'?"],
+    [
+      ['check', '--set', 'netwrk.mtu=1400'],
+      "--set netwrk.mtu: there is no such key; did you mean 'network.mtu'?",
+    ],
   ])('config %j is, too', (words, message) => {
     const written: string[] = [];
     const { write } = process.stderr;
