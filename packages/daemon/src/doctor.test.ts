@@ -18,9 +18,9 @@ beforeEach(() => {
 });
 afterEach(() => fs.rmSync(directory, { recursive: true, force: true }));
 
-const findingOfSocket = async (): Promise<Finding | undefined> => {
+const findingOfSocket = async (environment: Record<string, string> = {}): Promise<Finding | undefined> => {
   const server = { container_klass: INSECURE, unix_domain_path: socket, container_depot_path: directory };
-  const { configuration } = await diagnose(checkConfiguration({ server }));
+  const { configuration } = await diagnose(checkConfiguration({ server }), environment);
   return configuration.find(({ subject }) => subject === `socket ${socket}`);
 };
 
@@ -56,5 +56,15 @@ describe('the doctor, of the socket [operations health]', () => {
     server.close();
     await once(server, 'close');
     expect(await findingOfSocket()).toMatchObject({ ok: true, found: 'left by a daemon that has ended' });
+  });
+
+  it('tells whose setting it looks by, where clients are told another place', async () => {
+    expect(await findingOfSocket({ WARDEN_SOCKET: '/run/other.sock' })).toMatchObject({
+      ok: true,
+      found:
+        'free (looked at by server.unix_domain_path; WARDEN_SOCKET is for clients, --socket /run/other.sock looks there)',
+    });
+    for (const same of [socket, path.relative('.', socket), ''])
+      expect(await findingOfSocket({ WARDEN_SOCKET: same })).toMatchObject({ found: 'free' });
   });
 });

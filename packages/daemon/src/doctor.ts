@@ -59,13 +59,16 @@ export async function doctor(words: readonly string[]): Promise<number> {
 }
 
 /** Looks at everything. */
-export async function diagnose(configuration: Configuration): Promise<Diagnosis> {
+export async function diagnose(
+  configuration: Configuration,
+  environment: Readonly<Record<string, string | undefined>> = process.env,
+): Promise<Diagnosis> {
   const host = isInsecure(configuration)
     ? []
     : [...surveyHost(), ...shaping(configuration), ...egress(configuration)];
   const settings = [
     rights(configuration),
-    await socket(configuration),
+    notOfClients(await socket(configuration), configuration, environment),
     ...places(configuration),
     ...confinement(configuration),
     ...quarantined(configuration),
@@ -173,6 +176,17 @@ async function socket({ server: { unix_domain_path: at } }: Configuration): Prom
     advice:
       'look at the log of the daemon, or at the service manager that holds the socket; a daemon that hangs can be killed: containers go on',
   };
+}
+
+/** A daemon listens where its configuration says. Who has named another place to clients will look for that one here. */
+function notOfClients(
+  finding: Finding,
+  { server: { unix_domain_path: at } }: Configuration,
+  { WARDEN_SOCKET: named }: Readonly<Record<string, string | undefined>>,
+): Finding {
+  if (!named || path.resolve(named) === path.resolve(at)) return finding;
+  const why = `looked at by server.unix_domain_path; WARDEN_SOCKET is for clients, --socket ${named} looks there`;
+  return { ...finding, found: `${finding.found} (${why})` };
 }
 
 /** How long a daemon may take to answer. */
