@@ -144,3 +144,13 @@ describe.each([
     expect(wrong).toEqual([]);
   });
 });
+
+describe('a program that a page has its reader save in the checkout', () => {
+  it('is none of the repository', () => {
+    const saved = [...TOP, ...PAGES].flatMap((page) =>
+      [...read(page).matchAll(/`([\w-]+\.ts)`,? in the checkout/g)].map(([, name]) => `/${name}`),
+    );
+    expect(saved.sort()).toEqual(['/example.ts', '/first.ts']);
+    expect(read('.gitignore').split('\n')).toEqual(expect.arrayContaining(saved));
+  });
+});
