@@ -172,6 +172,23 @@ describeWith(['root', 'isolated', 'overlayfs', 'python3'], 'the start of a daemo
     await daemon.stop();
   });
 
+  it('makes the root file system that no other one is configured for', async () => {
+    // an empty /var/lib of its own, so that it finds none of another daemon's
+    const wrapper = ['unshare', '--mount', 'sh', '-c', 'mount -t tmpfs none /var/lib && exec "$@"', 'sh'];
+    const daemon = await startDaemon({
+      place,
+      config: { server: { container_rootfs_path: undefined } },
+      wrapper,
+    });
+    try {
+      await using box = await (await daemon.connect()).create();
+      expect(text((await box.run('echo from "$BASH"')).stdout)).toBe('from /bin/bash\n');
+      expect(fs.readdirSync(`/proc/${daemon.pid}/root/var/lib/warden`)).toEqual(['rootfs']);
+    } finally {
+      await daemon.stop();
+    }
+  });
+
   it('names the backends it has when another one is configured [config 2 container_klass]', () => {
     const { status, stderr } = refused({ server: { container_klass: 'Warden::Container::Jail' } });
     expect(status).toBe(2);
