@@ -26,8 +26,8 @@ Architecture: ${architecture()}
 Maintainer: ${MAINTAINER}
 Installed-Size: ${installedSize}
 Depends: nodejs (>= 20.19), libc6 (>= 2.34), adduser, init-system-helpers (>= 1.54~)
-Recommends: e2fsprogs
-Suggests: busybox-static, bash-static, debootstrap
+Recommends: e2fsprogs, busybox-static, bash-static
+Suggests: debootstrap
 Section: admin
 Priority: optional
 Homepage: ${homepage.replace('#readme', '')}

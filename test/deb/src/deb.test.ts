@@ -77,6 +77,10 @@ describe('the package', () => {
   it('asks for what it needs, and its scripts touch no network [deb control]', () => {
     expect(fieldOf(file, 'Package')).toBe('warden');
     expect(fieldOf(file, 'Depends')).toMatch(/nodejs \(>= 20\.19\)/);
+    // of these the root file system is made that a service without settings begins with
+    expect(fieldOf(file, 'Recommends')?.split(', ')).toEqual(
+      expect.arrayContaining(['busybox-static', 'bash-static']),
+    );
     const { version } = JSON.parse(
       fs.readFileSync(path.join(ROOT, 'packages/daemon/package.json'), 'utf8'),
     ) as {
