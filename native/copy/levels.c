@@ -14,12 +14,25 @@ static void put_path(struct levels *levels, const char *text, size_t length) {
   levels->path_length += length;
 }
 
+/* Whether a name is to be set off from the path before it: not at the root, nor where there is none. */
+static bool needs_slash(const struct levels *levels) {
+  size_t length = levels->path_length;
+  return length > 0 && (length >= sizeof levels->path || levels->path[length - 1] != '/');
+}
+
 void levels_init(struct levels *levels, const char *path) {
   levels->list = NULL;
   levels->depth = levels->room = levels->path_length = 0;
   size_t length = strlen(path);
   while (length > 1 && path[length - 1] == '/') length--;
   put_path(levels, path, length);
+}
+
+void levels_to_parent(struct levels *levels) {
+  size_t length = levels->path_length < sizeof levels->path ? levels->path_length : sizeof levels->path - 1;
+  while (length > 0 && levels->path[length - 1] != '/') length--;
+  while (length > 1 && levels->path[length - 1] == '/') length--;
+  levels->path_length = length;
 }
 
 static void close_level(struct level *level) {
@@ -56,10 +69,10 @@ struct level *levels_push(struct levels *levels, int fd, const char *name, const
   }
   if (levels->depth >= LEVELS_OPEN) close_level(&levels->list[levels->depth - LEVELS_OPEN]);
   struct level *level = &levels->list[levels->depth++];
-  *level = (struct level){.fd = fd, .name_length = (uint16_t)strlen(name), .device = facts->st_dev, .inode = facts->st_ino};
-  if (level->name_length > 0) {
-    put_path(levels, "/", 1);
-    put_path(levels, name, level->name_length);
+  *level = (struct level){.fd = fd, .device = facts->st_dev, .inode = facts->st_ino, .is_named = name[0] != '\0', .before = levels->path_length};
+  if (level->is_named) {
+    if (needs_slash(levels)) put_path(levels, "/", 1);
+    put_path(levels, name, strlen(name));
   }
   return level;
 }
@@ -84,7 +97,7 @@ int levels_pop(struct levels *levels) {
   int result = 0;
   if (levels->depth > 1 && top[-1].fd < 0) result = reopen(&top[-1], top->fd);
   int saved = errno;
-  if (top->name_length > 0) levels->path_length -= top->name_length + 1u;
+  levels->path_length = top->before;
   close_level(top);
   levels->depth--;
   errno = saved;

@@ -5,6 +5,7 @@
 #ifndef COPY_LEVELS_H
 #define COPY_LEVELS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/stat.h>
@@ -16,10 +17,11 @@
 
 struct level {
   int fd;
-  uint16_t name_length;
   uint32_t mode; /* receiver: what it gets in the end */
   dev_t device;
   ino_t inode;
+  bool is_named; /* it stands in the path, after what was there before */
+  size_t before;
   /* sender: entries that were read and not yet sent, and where in the directory the next one is */
   char *entries;
   uint32_t at, end;
@@ -34,6 +36,8 @@ struct levels {
 };
 
 void levels_init(struct levels *levels, const char *path);
+/* Takes the last component off the path, before the first push: what is made comes in the directory that holds it, under a name of its own. */
+void levels_to_parent(struct levels *levels);
 void levels_free(struct levels *levels);
 
 /* Owns `fd`. NULL with errno: deeper than COPY_DEPTH_MAX (ELOOP), no memory. */

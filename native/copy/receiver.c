@@ -283,6 +283,7 @@ static int begin(struct receiver *receiver, const struct place *place, const cha
     close(target->directory);
     return -1;
   }
+  if (target->name[0] != '\0') levels_to_parent(&receiver->levels);
   uint64_t identity[2] = {facts.st_dev, facts.st_ino};
   struct level *level = levels_push(&receiver->levels, target->directory, "", &facts);
   if (level == NULL) {

@@ -208,7 +208,7 @@ static int walk(struct sender *sender) {
     if (entry != NULL) {
       result = send_entry(sender, level->fd, entry->name, entry->type);
     } else {
-      bool is_named = level->name_length > 0;
+      bool is_named = level->is_named;
       if (levels_pop(&sender->levels) != 0) {
         note(sender, errno, "return to directory", "");
         return 0; /* nothing more can be found: what has been sent is ended by END */

@@ -548,6 +548,37 @@ def owners(work):
         check(fields[0] == "error" and fields[4] == "find owner" and not os.path.exists(f"{work}/owned-never"), f"owner '{owner}' is refused before anything is copied", fields)
 
 
+def names_of_failures(work):
+    """The path of a failure is that of the thing itself, whether the destination names it or the directory it goes to."""
+    os.makedirs(f"{work}/named/closed")
+    write(f"{work}/named/file", "x")
+    write(f"{work}/named/large", "x" * 300_000)
+    os.symlink("file", f"{work}/named/link")
+    os.makedirs(f"{work}/named/empty")
+    os.makedirs(f"{work}/named/tree/a/b")
+    write(f"{work}/named/tree/a/b/c", "x")
+    closed = f"{work}/named/closed"
+    os.chmod(closed, 0o755)
+    for source in ("file", "large", "link", "empty"):
+        for target, path in (("new", "new"), ("/new", "new"), ("", source), ("/", source)):
+            fields = copy("in", f"{work}/named/{source}", f"{closed}/{target}" if target else closed, inside_user=12345)
+            where = f"{closed}/{path}"
+            check(fields[:1] == ["error"] and fields[1] == "13" and fields[5] == where, f"{source} into a closed directory as '{target}'", fields)
+    # deep in a tree: what stands in the way of the file is a directory that is not empty
+    for target in ("there", "there/"):
+        os.makedirs(f"{work}/named/there/tree/a/b/c/full", exist_ok=True)
+        fields = copy("in", f"{work}/named/tree", f"{work}/named/{target}")
+        check(fields[:1] == ["error"] and fields[5] == f"{work}/named/there/tree/a/b/c", f"a file deep in a tree that goes to '{target}'", fields)
+    # at the root of a place, and where the path is relative
+    os.makedirs(f"{work}/named/root")
+    for target in ("/new", "new", "//new"):
+        fields = copy("in", f"{work}/named/file", target, root=f"{work}/named/root", inside_user=12345)
+        check(fields[:1] == ["error"] and fields[5] == ("new" if target == "new" else "/new"), f"a file as {target}", fields)
+    os.makedirs(f"{work}/named/root/tree/a/b/c/full")
+    fields = copy("in", f"{work}/named/tree", "/", root=f"{work}/named/root")
+    check(fields[:1] == ["error"] and fields[5] == "/tree/a/b/c", "a file deep in a tree that goes to the root", fields)
+
+
 if __name__ == "__main__":
     os.umask(0o022)
     work = tempfile.mkdtemp(prefix="warden-copy-")
@@ -563,7 +594,7 @@ if __name__ == "__main__":
                     subprocess.check_call(["chown", "-hR", f"{user}:{user}", f"{work}/sources"])
                     os.chmod(f"{work}/sources/full/nothing", 0o400)
                 compare_with_rsync(work, direction, user)
-        for test in (play_liar, play_link_and_directory, play_noise, descriptors, ends_with_peer, deep_and_wide, sparse, full_disk, special_and_forbidden, into_itself, confined, owners):
+        for test in (play_liar, play_link_and_directory, play_noise, descriptors, ends_with_peer, deep_and_wide, sparse, full_disk, special_and_forbidden, into_itself, confined, owners, names_of_failures):
             test(work)
     finally:
         os.chdir("/")
