@@ -26,9 +26,9 @@ export interface CopySpec {
 /** A copy that has been started. */
 export interface RunningCopy {
   /**
-   * Settles when nothing of the copy runs any more. Errors: `INVALID_SPEC` (a path or an owner that does not exist) or `COMMAND_FAILED`, both with
-   * the original's text in front, `command exited with failure: `, and the fields `operation`, `object`, `errno` and `failures`, how many there
-   * were: a copy goes on with the next file. What had been copied stays.
+   * Settles when nothing of the copy runs any more. Errors: `INVALID_SPEC` (a path or an owner that does not exist), `FORBIDDEN` (what the user may
+   * not do inside) or `COMMAND_FAILED`, all with the original's text in front, `command exited with failure: `, and the fields `operation`, `object`,
+   * `errno` and `failures`, how many there were: a copy goes on with the next file. What had been copied stays.
    */
   readonly ended: Promise<void>;
   /** Ends it; `ended` then rejects with `ABORTED`, unless it had come to its end. Idempotent. */

@@ -23,7 +23,7 @@ describe('the result of warden-copy', () => {
   test('a failure has step, path, side, errno and count', () => {
     const error = copyError(spec, failure('error', '13', 'container', '3', 'open', '/inside/x'), '');
     expect(error).toMatchObject({
-      code: 'COMMAND_FAILED',
+      code: 'FORBIDDEN',
       message: 'command exited with failure: open /inside/x in the container: EACCES, and 2 more failures',
       fields: {
         operation: 'copy out',
@@ -37,21 +37,25 @@ describe('the result of warden-copy', () => {
         ),
       },
     });
+    expect(copyError(spec, failure('error', '1', 'container', '1', 'open source', '/x'), '').code).toBe(
+      'FORBIDDEN',
+    );
     // the host's side is the daemon's, and another errno is no matter of rights
     for (const [number, side] of [
       ['13', 'host'],
       ['28', 'container'],
-    ] as const)
-      expect(
-        copyError(spec, failure('error', number, side, '1', 'open', '/x'), '').fields,
-      ).not.toHaveProperty('advice');
+    ] as const) {
+      const other = copyError(spec, failure('error', number, side, '1', 'open', '/x'), '');
+      expect(other.code).toBe('COMMAND_FAILED');
+      expect(other.fields).not.toHaveProperty('advice');
+    }
   });
 
   test('what the caller can correct is INVALID_SPEC', () => {
     const missing = failure('error', '2', 'container', '1', 'open source', '/inside');
     expect(copyError(spec, missing, '').code).toBe('INVALID_SPEC');
-    const denied = failure('error', '13', 'container', '1', 'open source', '/inside');
-    expect(copyError(spec, denied, '').code).toBe('COMMAND_FAILED');
+    const forbidden = failure('error', '1', 'host', '1', 'write into a directory of the daemon', '/depot');
+    expect(copyError(spec, forbidden, '').code).toBe('INVALID_SPEC');
     const owner = copyError(spec, failure('error', '2', 'host', '1', 'find owner', 'nobody-here'), '');
     expect(owner).toMatchObject({ code: 'INVALID_SPEC', fields: { object: 'nobody-here' } });
   });

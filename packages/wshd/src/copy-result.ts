@@ -1,7 +1,7 @@
 /** What `warden-copy` says in the end, as an error that says what to do. */
-import { type CopySpec, decodeBytes, WardenError } from '@warden/interface';
+import { type CopySpec, decodeBytes, type ErrorCode, WardenError } from '@warden/interface';
 import { ERRNO_NAMES } from '@warden/native';
-import { adviceIfDenied } from './denied-inside.ts';
+import { adviceIfDenied, isDenied } from './denied-inside.ts';
 
 /** The original's whole text; clients may look for it. */
 const PREFIX = 'command exited with failure';
@@ -56,7 +56,6 @@ export function copyError(
   complaint: string,
 ): WardenError {
   const { errno, side, failures, step, path } = result;
-  const isRequest = REQUESTED.has(step) && WRONG_REQUEST.has(errno);
   const object = step === 'find owner' ? spec.owner : path;
   const where = side === 'host' ? 'on the host' : 'in the container';
   const more = failures > 1 ? `, and ${failures - 1} more failures` : '';
@@ -64,7 +63,7 @@ export function copyError(
     errno === 'ECONNRESET'
       ? 'the side in the container ended: it was stopped or destroyed, or ran out of memory'
       : `${step} ${object} ${where}: ${errno}${more}`;
-  return new WardenError(isRequest ? 'INVALID_SPEC' : 'COMMAND_FAILED', `${PREFIX}: ${text}`, {
+  return new WardenError(codeOf(result), `${PREFIX}: ${text}`, {
     fields: {
       operation: operationOf(spec),
       step,
@@ -76,6 +75,12 @@ export function copyError(
       ...(complaint === '' ? {} : { stderr: complaint }),
     },
   });
+}
+
+/** The host's rights are the daemon's own, no matter of who may do something inside. */
+function codeOf({ errno, side, step }: Exclude<CopyResult, { ok: true }>): ErrorCode {
+  if (side === 'container' && isDenied(errno)) return 'FORBIDDEN';
+  return REQUESTED.has(step) && WRONG_REQUEST.has(errno) ? 'INVALID_SPEC' : 'COMMAND_FAILED';
 }
 
 /** The copy was ended by `abort`. */

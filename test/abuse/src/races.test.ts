@@ -19,7 +19,7 @@ const SECONDS = times(900, 6);
 /** Copies and creations at a time: each waits now and then. */
 const LANES = 4;
 /** What a copy may answer when the container has put something else where it looks. */
-const REFUSED = /^(COMMAND_FAILED|NATIVE_FAILED|INVALID_SPEC)$/;
+const REFUSED = /^(COMMAND_FAILED|FORBIDDEN|NATIVE_FAILED|INVALID_SPEC)$/;
 
 vi.setConfig({ testTimeout: (SECONDS + 300) * 1000 });
 

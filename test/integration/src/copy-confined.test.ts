@@ -12,7 +12,7 @@ import { text } from './text.ts';
 import { until } from './until.ts';
 
 const FAILED = {
-  code: expect.stringMatching(/^(COMMAND_FAILED|INVALID_SPEC)$/),
+  code: expect.stringMatching(/^(COMMAND_FAILED|FORBIDDEN|INVALID_SPEC)$/),
   message: expect.stringMatching(/^command exited with failure: /),
 };
 

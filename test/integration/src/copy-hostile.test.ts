@@ -11,7 +11,7 @@ import { until } from './until.ts';
 
 /** Enough for a copy to be caught in the middle of it. */
 const LARGE = 400 * 1024 * 1024;
-const FAILED = /^(COMMAND_FAILED|INVALID_SPEC|ABORTED)$/;
+const FAILED = /^(COMMAND_FAILED|FORBIDDEN|INVALID_SPEC|ABORTED)$/;
 
 function writeLarge(file: string): void {
   const fd = fs.openSync(file, 'w');

@@ -162,7 +162,7 @@ describeWith(['root', 'isolated', 'overlayfs'], 'copy', () => {
         true,
       );
       await expect(box.copyOut('/tmp/f', host)).rejects.toMatchObject({
-        code: 'COMMAND_FAILED',
+        code: 'FORBIDDEN',
         message: 'command exited with failure: open /tmp/f/2 in the container: EACCES',
         fields: { operation: 'copy out', object: '/tmp/f/2', errno: 'EACCES', failures: 1 },
       });
@@ -177,8 +177,9 @@ describeWith(['root', 'isolated', 'overlayfs'], 'copy', () => {
       });
       fs.writeFileSync(file('x'), '');
       await expect(box.copyIn(file('x'), '/etc/x')).rejects.toMatchObject({
-        code: 'COMMAND_FAILED',
-        fields: { errno: 'EACCES' },
+        code: 'FORBIDDEN',
+        message: 'command exited with failure: create file /etc/x in the container: EACCES',
+        fields: { object: '/etc/x', errno: 'EACCES' },
       });
     }));
 
