@@ -3,7 +3,8 @@ import { WardenError } from '@warden/interface';
 
 /** A syntax error of the command line; its text is contract. A single command then exits with 2. */
 export class CommandError extends WardenError {
-  constructor(text: string) {
-    super('INVALID_SPEC', text, { fields: { operation: 'parse' } });
+  /** `fields`: facts that the text does not hold. */
+  constructor(text: string, fields: Readonly<Record<string, unknown>> = {}) {
+    super('INVALID_SPEC', text, { fields: { operation: 'parse', ...fields } });
   }
 }

@@ -2,6 +2,7 @@
 import type { FieldDescriptor, MessageDescriptor } from '@warden/protocol';
 import { type Command, listedCommands } from './commands.ts';
 import { OPTIONS } from './options.ts';
+import { constantNames } from './parse-flags.ts';
 import { wordList } from './words/help-text.ts';
 
 /** Columns of an option with its argument. */
@@ -98,6 +99,6 @@ function fieldLine(field: FieldDescriptor, prefix: string): string {
 
 /** Enums by their constants; byte strings are `string` on the wire. */
 function typeName(field: FieldDescriptor): string {
-  if (field.enum !== undefined) return Object.keys(field.enum.values).sort().join(', ');
+  if (field.enum !== undefined) return constantNames(field).join(', ');
   return field.type === 'bytes' ? 'string' : field.type;
 }

@@ -13,13 +13,13 @@ describe('parseInteger', () => {
     ['0o17', 15n],
     ['-0x10', -16n],
   ])('takes the literal %s: decimal, sign, _ between digits, 0x, 0b, 0 and 0o [cli 3.1]', (text, value) => {
-    expect(parseInteger(text, 'int32')).toBe(value);
+    expect(parseInteger(text, 'int32', '--number')).toBe(value);
   });
 
   it.each(['', 'a', '1.0', '08', '1__0', '_1', '1_', '0x', '1 2', '--1'])(
     'refuses %j with the text of Integer() [cli 3.1]',
     (text) => {
-      expect(() => parseInteger(text, 'int32')).toThrow(`invalid value for Integer(): "${text}"`);
+      expect(() => parseInteger(text, 'int32', '--number')).toThrow(`invalid value for Integer(): "${text}"`);
     },
   );
 
@@ -29,10 +29,10 @@ describe('parseInteger', () => {
     ['18446744073709551616', 'uint64'],
     ['2147483648', 'int32'],
   ] as const)('says that %s is out of the range of %s, `of of` included [cli 3.1]', (text, type) => {
-    expect(() => parseInteger(text, type)).toThrow(`Value of of range: ${text}`);
+    expect(() => parseInteger(text, type, '--number')).toThrow(`Value of of range: ${text}`);
   });
 
   it('takes the whole range of 64 bits [cli 3.1]', () => {
-    expect(parseInteger('18446744073709551615', 'uint64')).toBe(2n ** 64n - 1n);
+    expect(parseInteger('18446744073709551615', 'uint64', '--number')).toBe(2n ** 64n - 1n);
   });
 });

@@ -23,22 +23,23 @@ export function isIntegerType(type: string): type is IntegerType {
 }
 
 /**
- * The value of a literal: decimal, `0x`, `0b`, `0` or `0o` octal, sign, `_` between digits.
+ * The value of a literal: decimal, `0x`, `0b`, `0` or `0o` octal, sign, `_` between digits. `flag`: whose value it is.
  *
- * Errors: not a literal (syntax error), out of the type's range (`INVALID_SPEC` with the original's text, `of
+ * Errors, whose `advice` names flag and range: not a literal (syntax error), out of the type's range (`INVALID_SPEC` with the original's text, `of
  * of` included).
  */
-export function parseInteger(text: string, type: IntegerType): bigint {
+export function parseInteger(text: string, type: IntegerType, flag: string): bigint {
   const match = LITERAL.exec(text);
-  if (match === null) throw new CommandError(`invalid value for Integer(): ${inspect(text)}`);
+  const [least, greatest] = BOUNDS[type];
+  const fields = { flag, advice: `${flag} takes a whole number from ${least} to ${greatest}` };
+  if (match === null) throw new CommandError(`invalid value for Integer(): ${inspect(text)}`, fields);
   const [, sign, hex, binary, octal, decimal] = match;
   const digits = (prefix: string, value: string | undefined) => value && prefix + value.replaceAll('_', '');
   const literal = digits('0x', hex) ?? digits('0b', binary) ?? digits('0o', octal) ?? digits('', decimal);
   const value = sign === '-' ? -BigInt(literal!) : BigInt(literal!);
-  const [least, greatest] = BOUNDS[type];
   if (value < least || value > greatest) {
     throw new WardenError('INVALID_SPEC', `Value of of range: ${value}`, {
-      fields: { value: String(value), type },
+      fields: { operation: 'parse', value: String(value), type, ...fields },
     });
   }
   return value;

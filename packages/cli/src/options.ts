@@ -163,7 +163,9 @@ function lookUp(word: string, isLoose = false): (typeof OPTIONS)[number] {
   if (found === undefined) {
     const [typed] = splitOnce(word);
     const names = OPTIONS.map(({ name }) => `--${name}`);
-    throw wrong(`invalid option: ${word}${isLoose ? didYouMean(typed, names) : ''}`);
+    throw wrong(
+      `invalid option: ${word}${isLoose ? didYouMean(typed, names) || '\nSee: warden --help' : ''}`,
+    );
   }
   return found;
 }

@@ -63,6 +63,8 @@ function negatedField(request: MessageDescriptor, flag: string): string | undefi
 }
 
 interface Slot {
+  /** As typed. */
+  readonly flag: string;
   readonly field: FieldDescriptor;
   /** Messages on the way to the field, for the qualified name of its type. */
   readonly path: readonly string[];
@@ -82,7 +84,7 @@ function findSlot(request: MessageDescriptor, root: Message, flag: string, isExt
     const isLast = depth === elements.length - 1;
     if (isLast) {
       if (field.message !== undefined) throw new CommandError(`Invalid flag: '${flag}'.`);
-      return { field, path, set: (value) => store(message, field, index, value) };
+      return { flag, field, path, set: (value) => store(message, field, index, value) };
     }
     // Descending into a scalar leaves no descriptor: the next element is then an unknown field.
     descriptor = field.message;
@@ -137,13 +139,13 @@ function holderOf(
 }
 
 /** A word as the value of a field. */
-function convert({ field, path }: Slot, text: string, isExtended: boolean): unknown {
+function convert({ flag, field, path }: Slot, text: string, isExtended: boolean): unknown {
   if (isIntegerType(field.type)) {
-    const value = parseInteger(text, field.type);
+    const value = parseInteger(text, field.type, flag);
     return field.type.endsWith('64') ? value : Number(value);
   }
   if (field.type === 'bool') return parseBool(field, text);
-  if (field.enum !== undefined) return parseConstant(field, text, path);
+  if (field.enum !== undefined) return parseConstant({ flag, field, path }, text);
   const bytes =
     isExtended && field.name === 'script' && text.startsWith('@')
       ? readScript(text.slice(1))
@@ -169,13 +171,19 @@ function parseBool(field: FieldDescriptor, text: string): boolean {
 }
 
 /** Names of constants are accepted in any case; the original crashed on lower case. */
-function parseConstant(field: FieldDescriptor, text: string, path: readonly string[]): number {
+function parseConstant({ flag, field, path }: Omit<Slot, 'set'>, text: string): number {
   const { name, values } = field.enum!;
   const constant = text.toUpperCase();
   const number = Object.hasOwn(values, constant) ? values[constant] : undefined;
   if (number === undefined)
     throw new CommandError(
       `The constant: '${text}' is not defined in the module: '${[...path, name].join('.')}'.`,
+      { flag, advice: `${flag} takes one of ${constantNames(field).join(', ')}` },
     );
   return number;
+}
+
+/** The constants of an enum's field, in alphabetical order. */
+export function constantNames(field: FieldDescriptor): readonly string[] {
+  return Object.keys(field.enum?.values ?? {}).sort();
 }

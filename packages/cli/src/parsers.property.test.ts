@@ -67,7 +67,7 @@ describe('numbers (property) [cli]', () => {
     );
     fc.assert(
       fc.property(text, type, (one, kind) => {
-        const value = unlessRefused(() => parseInteger(one, kind));
+        const value = unlessRefused(() => parseInteger(one, kind, '--number'));
         if (value === undefined) return;
         const bits = kind.endsWith('64') ? 64 : 32;
         expect(kind.startsWith('u') ? BigInt.asUintN(bits, value) : BigInt.asIntN(bits, value)).toBe(value);

@@ -92,7 +92,7 @@ describe('a single command', () => {
 
   it('names it as it is typed, with the use of the command, where no -- asks for the text of the original', async () => {
     expect(await warden('destroy')).toEqual({
-      status: 1,
+      status: 2,
       stdout: '',
       stderr:
         'destroy: --handle is missing\nUsage: warden destroy --handle <handle>\nSee: warden destroy --help\n',
@@ -107,7 +107,66 @@ describe('a single command', () => {
       'Usage: warden limit_memory --handle <handle> [options]\n',
     );
     expect((await warden('--json', 'destroy')).stderr).toContain('"code":"INVALID_SPEC"');
+    expect((await warden('--compat-exit', 'destroy')).status).toBe(1);
     expect(daemon.requests).toEqual([]);
+  });
+
+  it.each([
+    [
+      ['limit_memory', '--limit_in_bytes', 'abc'],
+      'invalid value for Integer(): "abc"',
+      '0 to 18446744073709551615',
+    ],
+    [['create', '--grace_time', 'x'], 'invalid value for Integer(): "x"', '0 to 4294967295'],
+    [['create', '--grace_time', '-5'], 'Value of of range: -5', '0 to 4294967295'],
+    [['net_out', '--icmp_type', '2147483648'], 'Value of of range: 2147483648', '-2147483648 to 2147483647'],
+    [['spawn', '--rlimits.nofile', '-1'], 'Value of of range: -1', '0 to 18446744073709551615'],
+  ])(
+    'names the flag and the range of %j where no -- asks for the text of the original',
+    async (words, text, range) => {
+      const advice = `${words[1]} takes a whole number from ${range}`;
+      expect(await warden(...words)).toEqual({ status: 2, stdout: '', stderr: `${text}\n${advice}\n` });
+      const { stderr } = await warden('--json', '--', ...words);
+      expect(JSON.parse(stderr)).toMatchObject({ message: text, fields: { flag: words[1], advice } });
+    },
+  );
+
+  it('keeps the text and the status of the original behind -- for numbers [cli 3.1, 1.1]', async () => {
+    expect(await warden('--', 'create', '--grace_time', 'x')).toEqual({
+      status: 2,
+      stdout: '',
+      stderr: 'invalid value for Integer(): "x"\n',
+    });
+    expect(await warden('--', 'create', '--grace_time', '-5')).toEqual({
+      status: 1,
+      stdout: '',
+      stderr: 'Value of of range: -5\nINVALID_SPEC: --grace_time takes a whole number from 0 to 4294967295\n',
+    });
+  });
+
+  it.each([
+    ['net_out', '--protocol', 'FOO', 'NetOutRequest.Protocol', 'ALL, ICMP, TCP, UDP'],
+    ['create', '--bind_mounts[0].mode', 'XX', 'CreateRequest.BindMount.Mode', 'RO, RW'],
+  ])('names what %s %s takes instead of %s', async (command, flag, text, type, names) => {
+    expect(await warden(command, flag, text)).toEqual({
+      status: 2,
+      stdout: '',
+      stderr: `The constant: '${text}' is not defined in the module: '${type}'.\n${flag} takes one of ${names}\n`,
+    });
+  });
+
+  it('leads whoever types no command to the help', async () => {
+    expect(await warden('bogusword')).toEqual({
+      status: 2,
+      stdout: '',
+      stderr: "Command: 'bogusword' is non-existent.\nSee: warden --help\n",
+    });
+    expect(await capture(['--bogus', 'ping'])).toEqual({
+      status: 1,
+      stdout: '',
+      stderr: 'invalid option: --bogus\nSee: warden --help\n',
+    });
+    expect((await capture(['--bogus', '--', 'ping'])).stderr).toBe('invalid option: --bogus\n');
   });
 
   it('uses the texts of connect(2) [cli 6 connect refused]', async () => {

@@ -31,8 +31,10 @@ export async function runCommand(options: CliOptions, terminal: Terminal): Promi
     // behind -- an error has the original's text; without it there is room for what was probably meant
     const shown = options.isLoose ? withSuggestion(error, options.command) : error;
     await reportError(shown, options, terminal);
-    if (!(error instanceof CommandError)) return EXIT_FAILURE;
-    return options.compatExit ? 0 : EXIT_SYNTAX;
+    if (!(shown instanceof CommandError)) return EXIT_FAILURE;
+    if (!options.compatExit) return EXIT_SYNTAX;
+    // the original noticed what is missing or too large when it encoded the request, and failed
+    return error instanceof CommandError ? 0 : EXIT_FAILURE;
   } finally {
     await client?.close();
   }

@@ -17,14 +17,19 @@ describe('a command without -- before it', () => {
     ['images', "; did you mean 'image ls'?"],
     ['version', "; did you mean '--version'?"],
     ['pss', "; did you mean 'ps'?"],
-    ['somethingelse', ''],
+    ['somethingelse', '\nSee: warden --help'],
   ])('%j is told what it is called here', (line, more) => {
     expect(toldOf(line, withSuggestion)).toBe(textOfUnknown(line.split(' ')[0]!) + more);
   });
 
   it.each([
     ['destroy box', "Invalid flag: 'box'.", "; did you mean '--handle box'?"],
-    ['create --grace_time 5 box', "Invalid flag: 'box'.", ''],
+    [
+      'create --grace_time 5 box',
+      "Invalid flag: 'box'.",
+      '\nUsage: warden create [options]\nSee: warden create --help',
+    ],
+    ['echo hi', "Invalid flag: 'hi'.", '\nUsage: warden echo --message <message>\nSee: warden echo --help'],
     [
       'destroy --handle',
       "Invalid flag: '--handle'.",
@@ -36,7 +41,7 @@ describe('a command without -- before it', () => {
       '; --handle needs a value\nUsage: warden link --handle <handle> --job_id <job_id>\nSee: warden link --help',
     ],
     ['create --bind_mounts', "Invalid flag: '--bind_mounts'.", ''],
-    ['ping box', "Invalid flag: 'box'.", ''],
+    ['ping box', "Invalid flag: 'box'.", '\nUsage: warden ping\nSee: warden ping --help'],
     [
       'limit_memory --limit-in-bytes 1',
       "In flag: '--limit-in-bytes', Invalid flag element: 'limit-in-bytes'.",
@@ -63,9 +68,15 @@ describe('a line that was typed at the prompt', () => {
     ['warden ps', '; commands stand here by themselves: help lists them'],
     ['exit', '; Ctrl-D leaves the prompt'],
     ['lsit', "; did you mean 'list'?"],
-    ['somethingelse', ''],
+    ['somethingelse', '\nSee: help'],
   ])('%j is told where it belongs', (line, more) => {
     expect(toldOf(line, withPromptSuggestion)).toBe(textOfUnknown(line.split(' ')[0]!) + more);
+  });
+
+  it('tells the use of a command whose flags stand without their names', () => {
+    expect(textOf(withPromptSuggestion(new CommandError("Invalid flag: 'hi'."), ['echo', 'hi']))).toBe(
+      "Invalid flag: 'hi'.\nUsage: echo --message <message>\nSee: echo --help",
+    );
   });
 
   it('tells the two meanings of run apart', () => {

@@ -27,7 +27,8 @@ export function withSuggestion(thrown: unknown, words: readonly string[]): unkno
   const command = COMMANDS.get(name);
   if (command !== undefined) return aboutCommand(thrown, { command, words, program: 'warden ' });
   if (!(thrown instanceof CommandError)) return thrown;
-  return withMore(thrown, suggestionOf(CALLED_OTHERWISE.get(name) ?? nearest(name, firstWords())));
+  const meant = CALLED_OTHERWISE.get(name) ?? nearest(name, firstWords());
+  return withMore(thrown, meant === undefined ? '\nSee: warden --help' : suggestionOf(meant));
 }
 
 /** For a line that was typed at the prompt, which knows the original's commands alone. */
@@ -43,7 +44,7 @@ export function withPromptSuggestion(thrown: unknown, words: readonly string[]):
     return withMore(thrown, `; ${word} is typed in a shell: warden ${name} --help`);
   }
   if (command !== undefined) return aboutCommand(thrown, { command, words, program: '' });
-  return withMore(thrown, didYouMean(name, [...COMMANDS.keys(), 'help']));
+  return withMore(thrown, didYouMean(name, [...COMMANDS.keys(), 'help']) || '\nSee: help');
 }
 
 interface Typed {
@@ -60,10 +61,13 @@ function aboutCommand(thrown: unknown, typed: Typed): unknown {
     const flag = withoutValue(thrown.message, typed);
     return withMore(
       thrown,
-      flag === undefined ? aboutFlags(thrown.message, typed) : `; ${flag} needs a value${usage}`,
+      flag === undefined ? aboutFlags(thrown, typed, usage) : `; ${flag} needs a value${usage}`,
     );
   }
-  const flag = isWardenError(thrown, 'INVALID_SPEC') ? thrown.fields.flag : undefined;
+  if (!isWardenError(thrown, 'INVALID_SPEC')) return thrown;
+  const { flag, advice } = thrown.fields;
+  if (flag !== undefined && advice !== undefined)
+    return new CommandError(`${thrown.message}\n${advice}`, thrown.fields);
   return flag === undefined ? thrown : new CommandError(`${command.name}: ${flag} is missing${usage}`);
 }
 
@@ -76,16 +80,21 @@ function withoutValue(message: string, { command: { request }, words }: Typed): 
 }
 
 /** The text is the contract's; what is wrong is read from it. */
-function aboutFlags(message: string, { command: { request }, words }: Typed): string {
+function aboutFlags(
+  { message, fields }: CommandError,
+  { command: { request }, words }: Typed,
+  usage: string,
+): string {
   const names = request.fields.map((field) => `--${field.name}`);
   const flag = /^In flag: '(--[^']*)', /.exec(message)?.[1];
   if (flag !== undefined) return didYouMean(flag.replaceAll(/(?<=\w)-/g, '_'), names);
   const operand = /^Invalid flag: '([^-].*)'\.$/s.exec(message)?.[1];
+  if (operand !== undefined && !(operand === words[1] && names.includes('--handle'))) return usage;
   // a handle stands where other programs have it: behind the command
-  if (operand !== undefined && operand === words[1] && names.includes('--handle'))
-    return suggestionOf(`--handle ${operand}`);
+  if (operand !== undefined) return suggestionOf(`--handle ${operand}`);
   const number = /^invalid value for Integer\(\): "([^"\\]+)"$/.exec(message)?.[1];
-  return number === undefined ? '' : inBytes(number);
+  const size = number === undefined ? '' : inBytes(number);
+  return fields.advice === undefined ? size : `${size}\n${fields.advice}`;
 }
 
 function inBytes(text: string): string {
@@ -98,5 +107,5 @@ function inBytes(text: string): string {
 }
 
 function withMore(error: CommandError, more: string): CommandError {
-  return more === '' ? error : new CommandError(`${error.message}${more}`);
+  return more === '' ? error : new CommandError(`${error.message}${more}`, error.fields);
 }

@@ -123,7 +123,11 @@ describe('the program', () => {
   });
 
   it('exits with 1 and the text for wrong options, before anything is connected [cli 1, 1.1]', async () => {
-    expect(await warden(['--nope'])).toEqual({ status: 1, stdout: '', stderr: 'invalid option: --nope\n' });
+    expect(await warden(['--nope', '--', 'list'])).toEqual({
+      status: 1,
+      stdout: '',
+      stderr: 'invalid option: --nope\n',
+    });
     expect(await warden(['--', 'echo', '--', 'x'])).toEqual({
       status: 1,
       stdout: '',
