@@ -1,4 +1,5 @@
 /** Copy in and copy out: what is asked is checked here, everything else is the init driver's (spec behaviour.md 5, CopyIn, CopyOut). */
+import path from 'node:path';
 import {
   type ContainerState,
   type CopySpec,
@@ -13,6 +14,8 @@ import { explainRefusal } from './process-limit.ts';
 
 /** PATH_MAX without the closing NUL. */
 const MAX_PATH_BYTES = 4_095;
+/** Of a path, in an error about it. */
+const MAX_SHOWN = 200;
 /** The original's whole answer to a copy that failed. */
 const FAILURE = 'command exited with failure';
 
@@ -55,6 +58,11 @@ async function copy(
   const operation = operationOf(request);
   const { hostPath, containerPath, owner } = request;
   checkPath(operation, 'host path', hostPath);
+  // whoever asks means a directory of his own, which nobody here knows
+  if (!path.isAbsolute(hostPath))
+    throw invalid(operation, `the host path must be absolute: ${hostPath.slice(0, MAX_SHOWN)}`, hostPath, {
+      advice: 'write it from / on: a relative path would begin at the directory of the daemon',
+    });
   checkPath(operation, 'container path', containerPath);
   if (owner.includes('\0')) throw invalid(operation, 'the owner holds a NUL byte', owner);
   const points = request.direction === 'in' ? ('copy-in' as const) : ('copy-out' as const);
@@ -108,15 +116,20 @@ function operationOf({ direction }: Pick<CopySpec, 'direction'>): string {
   return direction === 'in' ? 'copy in' : 'copy out';
 }
 
-function checkPath(operation: string, what: string, path: string): void {
-  if (path === '') throw invalid(operation, `the ${what} is empty`, path);
-  if (path.includes('\0')) throw invalid(operation, `the ${what} holds a NUL byte`, path);
-  if (encodeBytes(path).length > MAX_PATH_BYTES)
-    throw invalid(operation, `the ${what} is longer than ${MAX_PATH_BYTES} bytes`, path);
+function checkPath(operation: string, what: string, given: string): void {
+  if (given === '') throw invalid(operation, `the ${what} is empty`, given);
+  if (given.includes('\0')) throw invalid(operation, `the ${what} holds a NUL byte`, given);
+  if (encodeBytes(given).length > MAX_PATH_BYTES)
+    throw invalid(operation, `the ${what} is longer than ${MAX_PATH_BYTES} bytes`, given);
 }
 
-function invalid(operation: string, text: string, object: string): WardenError {
+function invalid(
+  operation: string,
+  text: string,
+  object: string,
+  more: { readonly advice?: string } = {},
+): WardenError {
   return new WardenError('INVALID_SPEC', `${FAILURE}: ${text}`, {
-    fields: { operation, object: object.slice(0, 200), errno: 'EINVAL' },
+    fields: { operation, object: object.slice(0, MAX_SHOWN), errno: 'EINVAL', ...more },
   });
 }

@@ -443,7 +443,7 @@ export interface Container extends AsyncDisposable {
    * failure, so it can be repeated. Errors: `INVALID_SPEC`, `UNSUPPORTED`, `NATIVE_FAILED` (nothing has changed). (An extension.)
    */
   removeNetRules(rules: NetRulesRemoval): Promise<NetRules>;
-  /** Copies from host to container with rsync's trailing-slash meaning. */
+  /** Copies from host to container with rsync's trailing-slash meaning. The path of the host is absolute, as in {@link copyOut}. */
   copyIn(source: string, target: string): Promise<void>;
   /** Copies from container to host; `owner` is `USER`, `USER:GROUP` or numeric, empty or absent: the daemon's user. */
   copyOut(source: string, target: string, owner?: string): Promise<void>;

@@ -183,6 +183,23 @@ describeWith(['root', 'isolated', 'overlayfs'], 'copy', () => {
       });
     }));
 
+  it('a relative path of the host is refused: it would begin where the daemon runs', () =>
+    withBox(async (box) => {
+      for (const copying of [box.copyIn('relative', '/tmp'), box.copyOut('/etc/passwd', './relative')])
+        await expect(copying).rejects.toMatchObject({
+          code: 'INVALID_SPEC',
+          message: expect.stringMatching(
+            /^command exited with failure: the host path must be absolute: (\.\/)?relative$/,
+          ),
+          fields: {
+            operation: expect.stringMatching(/^copy (in|out)$/),
+            object: expect.stringContaining('relative'),
+            advice: expect.stringContaining('write it from / on'),
+          },
+        });
+      expect(fs.existsSync('relative')).toBe(false);
+    }));
+
   it.each(['', 'a\0b'])('a path %j is refused', (bad) =>
     withBox(async (box) => {
       const refused = {
