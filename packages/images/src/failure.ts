@@ -16,7 +16,8 @@ export function fileFailure(operation: string, object: string, cause: unknown): 
   const { code, message } = cause as NodeJS.ErrnoException;
   return new WardenError(
     code === 'ENOENT' || code === 'ENOTDIR' ? 'INVALID_SPEC' : 'NATIVE_FAILED',
-    `${operation} ${object}: ${message}`,
+    // Node's own text names operation and object once more
+    `${operation} ${object}: ${code ?? message}`,
     {
       cause,
       fields: { operation, object, errno: code },

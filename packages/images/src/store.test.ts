@@ -223,6 +223,15 @@ describe.runIf(isRoot)('the store of images', () => {
     expect(stdout.trim()).toMatch(/^\['security.capability'(, 'user.note')?\]$/);
   });
 
+  it('names a path that is not there once, and no text of Node behind it', async () => {
+    const absent = path.join(scratch, 'no/such');
+    await expect(store.import({ path: absent, name: 'one' })).rejects.toMatchObject({
+      code: 'INVALID_SPEC',
+      message: `open ${absent}: ENOENT`,
+      fields: { operation: 'open', object: absent, errno: 'ENOENT' },
+    });
+  });
+
   it('bounds bytes and entries, also of what is small until it is uncompressed', async () => {
     store = open({ maxBytes: 1 << 20, maxEntries: 50 });
     const many = Array.from({ length: 60 }, (_one, at) => ({ name: `f${at}` }));
@@ -331,7 +340,10 @@ describe.runIf(isRoot)('the store of images', () => {
       code: 'BAD_STATE',
       message: expect.stringContaining('0123456789a'),
     });
-    await expect(store.remove('absent')).rejects.toThrow('image absent not found');
+    await expect(store.remove('absent')).rejects.toMatchObject({
+      message: 'image absent not found',
+      fields: { object: 'absent', advice: expect.stringContaining('warden image ls') },
+    });
     // another daemon knows it, too
     store = open();
     await store.recover(new Set(['0123456789a']));

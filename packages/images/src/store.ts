@@ -440,6 +440,7 @@ function find({ index }: Opened, nameOrId: string): StoredImage {
   throw invalid(`image ${nameOrId.slice(0, 200)} not found`, {
     object: nameOrId.slice(0, 200),
     errno: 'ENOENT',
+    advice: 'warden image ls tells names and ids of those that are there',
   });
 }
 
