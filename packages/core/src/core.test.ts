@@ -792,6 +792,13 @@ describe('ports, egress and limits', () => {
     });
   });
 
+  it('says what a rule may name beside the text of the contract, which knows no names', async () => {
+    const box = await warden.create();
+    await expect(box.netOut({})).rejects.toMatchObject({
+      fields: { advice: 'name what may be reached: a network, a port, a port_range, or a domain' },
+    });
+  });
+
   it('says of a name that stands for an address where names belong', async () => {
     const box = await warden.create();
     await expect(box.netOut({ network: 'registry.example.org' })).rejects.toMatchObject({

@@ -163,7 +163,11 @@ export function allowEgress(engine: Engine, container: ManagedContainer, spec: N
 export function egressRule(spec: NetOutSpec): EgressRule {
   const { network, port, portRange, protocol = 'tcp', icmpType, icmpCode, log = false, domain } = spec;
   if (!network && port === undefined && !portRange && domain === undefined)
-    throw invalid('Please specify network, port, and/or port_range.', spec);
+    throw invalid(
+      'Please specify network, port, and/or port_range.',
+      spec,
+      'name what may be reached: a network, a port, a port_range, or a domain',
+    );
   const ports = portRange
     ? parseRange(portRange)
     : port === undefined
