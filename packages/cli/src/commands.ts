@@ -37,7 +37,7 @@ const DESCRIPTIONS: Readonly<Record<string, string>> = {
   link: 'Wait for the end of a job and show its result.',
   list: 'List the handles of all containers.',
   net_in: 'Forward a port of the host to a container.',
-  net_out: 'Allow a container to reach a network, port or port range.',
+  net_out: 'Allow a container to reach a network, port or port range, or a domain by its name.',
   ping: 'Ask the daemon for a sign of life.',
   rootfs: 'Build a root file system for containers on this host; needs root.',
   run: 'Run a script in a container, show its output, exit with its status.',

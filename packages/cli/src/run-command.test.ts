@@ -304,6 +304,7 @@ describe('help', () => {
     expect((await warden('--', 'net_out', '--help')).stdout).toContain(
       '\t[--protocol <protocol> (ALL, ICMP, TCP, UDP)]  # optional\n',
     );
+    expect((await warden('--', 'net_out', '--help')).stdout).toMatch(/^description: .*network.*domain/m);
     expect((await warden('--', 'run', '--help')).stdout).toContain(
       '\t--script <script> (string)  # required\n',
     );

@@ -90,6 +90,18 @@ function missing(source: string): WardenError {
   });
 }
 
+/** The daemon says `stat PATH: ENOENT`, which leaves open on which side. */
+function absentInside(error: unknown, source: string): unknown {
+  if (!isWardenError(error) || !['ENOENT', 'ENOTDIR'].includes(String(error.fields.errno))) return error;
+  return new WardenError(error.code, `cp: '${source}': there is no such file in the container`, {
+    cause: error,
+    fields: {
+      ...error.fields,
+      advice: 'name a file or directory that is there; warden exec HANDLE -- ls shows them',
+    },
+  });
+}
+
 /** Opened by whoever reads the first byte, if anybody does. */
 async function* contentOf(file: string): AsyncGenerator<Uint8Array, void, undefined> {
   yield* fs.createReadStream(file);
@@ -147,7 +159,9 @@ class Copy {
 
   async out(source: string, target: string): Promise<void> {
     const { files } = this.#box;
-    const { type, mode, size } = await files.stat(source, this.#options);
+    const { type, mode, size } = await files.stat(source, this.#options).catch((error: unknown) => {
+      throw absentInside(error, source);
+    });
     const label = baseName(source) ?? source;
     const isTree = type === 'directory';
     if (target === '-') {

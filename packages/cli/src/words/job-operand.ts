@@ -14,7 +14,10 @@ export async function findJobId(box: ClientContainer, text: string | undefined):
   const fields = { operation: 'find job', object: box.handle };
   if (jobIds.length + endedJobs.length === 0)
     throw new WardenError('INVALID_SPEC', `there is no job in ${box.handle}`, {
-      fields: { ...fields, advice: 'a job is gone when its result was taken' },
+      fields: {
+        ...fields,
+        advice: 'start one, by warden exec -d HANDLE -- PROGRAM; a job is gone when its result was taken',
+      },
     });
   const running = jobIds.length === 0 ? 'no job runs' : `jobs ${numbers(jobIds)} run`;
   const ended = numbers(endedJobs.slice(-MANY).map(({ id }) => id));

@@ -91,7 +91,7 @@ describe('cp', () => {
   it.each([
     [['cp', 'a', 'b'], 'one of both has to be HANDLE:PATH'],
     [['cp', 'box:/a', 'box:/b'], 'one of both has to be HANDLE:PATH'],
-    [['cp', 'box:/nowhere', '.'], 'ENOENT'],
+    [['cp', 'box:/nowhere', '.'], "cp: '/nowhere': there is no such file in the container"],
     [['cp', '/dev/null', 'box:/tmp/x'], '/dev/null cannot be copied'],
     [['cp', 'box:/tmp'], 'TARGET is missing'],
   ])('%#: says what it cannot copy', async (words, text) => {

@@ -268,7 +268,9 @@ describe('ps and inspect', () => {
       .poll(async () => (await warden(fake, ['logs', 'box'])).stderr, SOON)
       .toMatch(new RegExp(`^no job runs in box \\(ended: no\\. ${running.id}\\): name one\n`));
     await running.link();
-    expect((await warden(fake, ['logs', 'box'])).stderr).toMatch(/^there is no job in box\n/);
+    expect((await warden(fake, ['logs', 'box'])).stderr).toBe(
+      'there is no job in box\nINVALID_SPEC: start one, by warden exec -d HANDLE -- PROGRAM; a job is gone when its result was taken\n',
+    );
   });
 
   it('tell everything of some, and which are not there', async () => {
