@@ -50,8 +50,13 @@ import { hasLimits, type KillReason, throwIfAborted, type WaitLimits, Watchdog }
 /** What `/bin/bash` reads. */
 export type Script = string | Uint8Array | ShellCommand;
 
+/** Throws a `TypeError` for what is none: programs without types come here too. */
 function textOf(script: Script): string | Uint8Array {
-  return script instanceof ShellCommand ? script.toString() : script;
+  if (script instanceof ShellCommand) return script.toString();
+  if (typeof script === 'string' || script instanceof Uint8Array) return script;
+  throw new TypeError(
+    `a script is a string, bytes or a command of sh, not ${script === null ? 'null' : typeof script}`,
+  );
 }
 
 /** How to start a job from a program. With limits, `trackTree` is on. */

@@ -49,6 +49,20 @@ describe('requests', () => {
     expect(server.requests[3]!.payload).not.toHaveProperty('owner');
   });
 
+  it.each([
+    [5, 'number'],
+    [undefined, 'undefined'],
+    [null, 'null'],
+    [['id'], 'object'],
+  ])('refuses %j as a script in the words of its type, and sends nothing', async (script, found) => {
+    const box = warden.container('h');
+    for (const starting of [box.run(script as never), box.spawn(script as never)])
+      await expect(starting).rejects.toEqual(
+        new TypeError(`a script is a string, bytes or a command of sh, not ${found}`),
+      );
+    expect(server.requests).toEqual([]);
+  });
+
   it('translates info, limits and ports', async () => {
     handler = (request) => {
       if (request.type === MessageType.Info) {

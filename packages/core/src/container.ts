@@ -130,7 +130,9 @@ export class ManagedContainer {
 
 /** The error for a container that is not there (any more). */
 export function unknownHandle(handle: string): WardenError {
-  return new WardenError('UNKNOWN_HANDLE', 'unknown handle', { fields: { handle } });
+  return new WardenError('UNKNOWN_HANDLE', 'unknown handle', {
+    fields: { operation: 'find container', object: handle, handle },
+  });
 }
 
 /** Whether an error says that a driver cannot do this at all. */

@@ -91,7 +91,11 @@ describe('create (spec behaviour.md 5)', () => {
     });
     await box.destroy();
     expect(host.inventory()).toEqual(EMPTY);
-    await expect(box.info()).rejects.toMatchObject({ code: 'UNKNOWN_HANDLE', message: 'unknown handle' });
+    await expect(box.info()).rejects.toMatchObject({
+      code: 'UNKNOWN_HANDLE',
+      message: 'unknown handle',
+      fields: { operation: 'find container', object: box.handle, handle: box.handle },
+    });
   });
 
   it.each(CREATE_FAILPOINTS)('leaves nothing when it fails at %s, and can be repeated', async (name) => {
@@ -205,7 +209,11 @@ describe('jobs (spec behaviour.md 6)', () => {
     for (const result of [first, second])
       expect([text(result.stdout), text(result.stderr), result.exitStatus]).toEqual(['out', 'err', 9]);
     expect(streamed).toEqual({ stdout: 'out', stderr: 'err', exitStatus: 9 });
-    await expect(job.link()).rejects.toMatchObject({ code: 'UNKNOWN_JOB', message: 'no such job' });
+    await expect(job.link()).rejects.toMatchObject({
+      code: 'UNKNOWN_JOB',
+      message: 'no such job',
+      fields: { operation: 'find job', object: `job ${job.id} of ${box.handle}`, job: job.id },
+    });
     await expect(collect(job.stream())).rejects.toMatchObject({ code: 'UNKNOWN_JOB' });
   });
 

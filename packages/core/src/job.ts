@@ -409,5 +409,7 @@ function drainAll(intakes: readonly StreamIntake[]): boolean {
 
 /** Errors of links and streams on what is not there. */
 export function noSuchJob(handle: string, id: number): WardenError {
-  return new WardenError('UNKNOWN_JOB', 'no such job', { fields: { handle, job: id } });
+  return new WardenError('UNKNOWN_JOB', 'no such job', {
+    fields: { operation: 'find job', object: `job ${id} of ${handle}`, handle, job: id },
+  });
 }

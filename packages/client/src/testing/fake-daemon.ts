@@ -60,7 +60,9 @@ export class FakeContainer {
   job(id: number): FakeJob {
     const job = this.jobs.get(id);
     if (job) return job;
-    throw new WardenError('UNKNOWN_JOB', 'no such job', { fields: { handle: this.handle, job: id } });
+    throw new WardenError('UNKNOWN_JOB', 'no such job', {
+      fields: { operation: 'find job', object: `job ${id} of ${this.handle}`, handle: this.handle, job: id },
+    });
   }
 }
 
@@ -87,7 +89,9 @@ export class FakeDaemon {
   find(handle: string): FakeContainer {
     const container = this.containers.get(handle);
     if (container) return container;
-    throw new WardenError('UNKNOWN_HANDLE', 'unknown handle', { fields: { handle } });
+    throw new WardenError('UNKNOWN_HANDLE', 'unknown handle', {
+      fields: { operation: 'find container', object: handle, handle },
+    });
   }
 
   /** Errors: `ALREADY_EXISTS`, `INVALID_SPEC`. */
