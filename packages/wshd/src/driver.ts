@@ -44,7 +44,7 @@ export interface WshdOptions {
   readonly hookTimeout?: number;
   /** Static shell of the host that reads `hook-child-after-pivot.sh`. Default: busybox or bash-static, where Debian puts them. */
   readonly hookShell?: string;
-  /** Where `wshd`, `wsh` and `warden-copy` are. Default: `WARDEN_WSHD_DIRECTORY` of the environment, else the package's own build. */
+  /** Where `wshd`, `wsh`, `warden-copy` and `warden-unpack` are. Default: `WARDEN_WSHD_DIRECTORY` of the environment, else the package's own build. */
   readonly binariesDirectory?: string;
 }
 

@@ -50,6 +50,28 @@ describe('the pages', () => {
     expect(wrong).toEqual([]);
   });
 
+  it.each([...PAGES, ...TOP, ...READMES])('%s has no table that an empty line cuts in two', (page) => {
+    // what begins with a row instead of a heading is no table, and is shown as text
+    const text = read(page).replaceAll(/```[\s\S]*?```/g, '');
+    const cut = [...text.matchAll(/(?<=^|\n\n)\|.*\n(?!\|[ :|-]+\|\n)/g)].map(([row]) => row);
+    expect(cut).toEqual([]);
+  });
+
+  it('name npm scripts that stand in the package.json of the repository, or say of which package', () => {
+    const scriptsOf = (file: string): readonly string[] =>
+      Object.keys((JSON.parse(read(file)) as { readonly scripts: object }).scripts);
+    const top = scriptsOf('package.json');
+    const wrong = [...PAGES, ...TOP, ...READMES].flatMap((page) =>
+      [...read(page).matchAll(/`npm run ([\w:-]+)[^`]*`(?: in `(packages\/[\w-]+)`)?/g)]
+        .filter(([, script, directory]) => {
+          const scripts = directory === undefined ? top : scriptsOf(path.join(directory, 'package.json'));
+          return !scripts.includes(script!);
+        })
+        .map(([place]) => `${page}: ${place}`),
+    );
+    expect(wrong).toEqual([]);
+  });
+
   it('are all reached from the index, which the README names', () => {
     expect(linksOf('README.md')).toContain('docs/README.md');
     const reached = new Set(['docs/README.md']);
