@@ -10,6 +10,7 @@ import {
   interfaceKey,
   loadLastParts,
   META,
+  mask,
   memberOf,
   meta,
   notMemberOf,
@@ -39,6 +40,13 @@ export function isNotIpv4(): Expression[] {
 /** Packets of one transport protocol. It must stand in front of any look at a port. */
 export function isProtocol(protocol: keyof typeof PROTOCOL): Expression[] {
   return [meta(META.l4proto), compare(uint8(PROTOCOL[protocol]))];
+}
+
+/** Segments that ask for a connection: of FIN, SYN, RST and ACK only SYN is set. */
+export function isConnectionRequest(): Expression[] {
+  const [FLAGS_OFFSET, SYN, FIN_SYN_RST_ACK] = [13, 0x02, 0x17];
+  const flags = payload(PAYLOAD.transport, FLAGS_OFFSET, 1);
+  return [...isProtocol('tcp'), flags, mask(uint8(FIN_SYN_RST_ACK)), compare(uint8(SYN))];
 }
 
 /** Packets that came in by an interface of the set. */

@@ -52,6 +52,7 @@ import {
   fromInterfaceNotIn,
   hasIpOptions,
   icmpByte,
+  isConnectionRequest,
   isFromElsewhere,
   isIpv4,
   isNotIpv4,
@@ -237,11 +238,12 @@ function inputRules(allowHostAccess: boolean, denials: DenialTelling): Expressio
 
 /**
  * Refuses at once. An ICMP error that comes back while connect(2) still holds its socket, as it does where no wire is between, is noted there and ends nothing: the caller
- * would wait for the second SYN, a second later (`tcp_v4_err`, LockDroppedIcmps). A reset waits for the socket.
+ * would wait for the second SYN, a second later (`tcp_v4_err`, LockDroppedIcmps). A reset waits for the socket. It
+ * is only for who asks: a connection that the kernel of the host has forgotten would be ended by one, and goes on when its peer is heard again.
  */
 function refusal(what: readonly Expression[]): Expression[][] {
   return [
-    [...what, ...isProtocol('tcp'), resetConnection()],
+    [...what, ...isConnectionRequest(), resetConnection()],
     [...what, reject()],
   ];
 }

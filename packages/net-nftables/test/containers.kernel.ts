@@ -210,7 +210,6 @@ for flags in (0x18, 0x10, 0x11, 0x04, 0x12):
 `,
       );
       expect(outside.packets()).toBe(0);
-      // The host has answered by itself what it refused, with a reset in the name of whom that was for.
       const inside = count(second, `ip saddr ${OUTSIDE}`);
       // The old peers go on as well: whoever was answered by the old container, and whoever used its published port.
       const mac = /link\/ether (\S+)/.exec(net.host.run('ip', 'link', 'show', 'wt-up'))![1]!;

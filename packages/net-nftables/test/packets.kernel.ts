@@ -187,7 +187,7 @@ describe('allowEgress', () => {
         /^update @told \{ ip saddr timeout 5s limit rate 10\/second burst 40 packets \} log group \d+ snaplen 64$/,
       ),
       'ip daddr @deny_networks drop',
-      'meta l4proto tcp reject with tcp reset',
+      'tcp flags syn / fin,syn,rst,ack reject with tcp reset',
       'reject',
     ]);
   });
