@@ -6,6 +6,7 @@
  * when others have come behind it. Which of the pages somebody else will read cannot be known: blocks of directories that are gone, and not written yet, are charged like these, and go that way, too.
  */
 import fs from 'node:fs';
+import { KeptGroups } from './kept-groups.ts';
 import { holdsFiles, shrinkMemory } from './memory.ts';
 
 /** Each takes some 100 KB of the kernel's memory. Where containers read what only they read, what all of them share is read from the disk again once in so many lives. */
@@ -14,29 +15,15 @@ const MOST = 16;
 const MOST_BYTES = 256n << 20n;
 
 /** See the file's head. */
-export class CacheGroups {
-  /** The one that has been here longest comes first. */
-  readonly #groups: string[] = [];
-  #isOpen = false;
-
-  /** From now on there may be some. */
-  open(): void {
-    this.#isOpen = true;
-  }
-
-  /** Whether the group is one of these. */
-  has(group: string): boolean {
-    return this.#groups.includes(group);
-  }
-
+export class CacheGroups extends KeptGroups {
   /** Keeps a group in which nobody is left, as `name`. False: nothing is charged to it that is worth that. */
   async keep(group: string, name: string): Promise<boolean> {
     try {
-      if (!this.#isOpen || !(await holdsFiles(group))) return false;
+      if (!this.isOpen || !(await holdsFiles(group))) return false;
       await shrinkMemory(group, MOST_BYTES);
-      if (!this.#isOpen) return false;
+      if (!this.isOpen) return false;
       fs.renameSync(group, name);
-      this.#groups.push(name);
+      this.groups.push(name);
       return true;
     } catch {
       return false; // whatever it was is met again by the removal
@@ -45,12 +32,6 @@ export class CacheGroups {
 
   /** Gives up those that have been here longest, when there are too many. */
   takeSurplus(): readonly string[] {
-    return this.#groups.splice(0, Math.max(0, this.#groups.length - MOST));
-  }
-
-  /** From now on there are none any more; answers those that were there. */
-  close(): readonly string[] {
-    this.#isOpen = false;
-    return this.#groups.splice(0);
+    return this.groups.splice(0, Math.max(0, this.groups.length - MOST));
   }
 }

@@ -384,6 +384,15 @@ describe.runIf(isUsable)('memory groups that are used again', () => {
     const planned = driver.plan(spec);
     return (await driver.create(spec, planned)) ?? planned;
   };
+  /** The driver behind one that was killed is told of its only group, and removes it. */
+  const goWithNext = async (spec: CgroupSpec): Promise<void> => {
+    const next = make();
+    await next.setup();
+    expect(await next.list()).toEqual([spec.id]);
+    await next.release(next.plan(spec));
+    expect([names(), await next.list()]).toEqual([[], []]);
+    await next.close!();
+  };
 
   // what is read from the disk is charged to who reads it first, which is nobody here
   beforeAll(() => {
@@ -724,12 +733,7 @@ describe.runIf(isUsable)('memory groups that are used again', () => {
     it('of a killed driver are told of and removed by the next one', async () => {
       await driver.release(state);
       await readBy(SPEC, cold());
-      const next = make();
-      await next.setup();
-      expect(await next.list()).toEqual([SPEC.id]);
-      await next.release(next.plan(SPEC));
-      expect([names(), await next.list()]).toEqual([[], []]);
-      await next.close!();
+      await goWithNext(SPEC);
     });
 
     it('are still those that are kept when somebody fails right behind it', async () => {
@@ -772,12 +776,7 @@ describe.runIf(isUsable)('memory groups that are used again', () => {
     await end();
     await end(await begin(NEXT)); // the same
     expect(names()).toEqual(['spare-bbbbbbbbbbb']);
-    const next = make();
-    await next.setup();
-    expect(await next.list()).toEqual([NEXT.id]);
-    await next.release(next.plan(NEXT));
-    expect([names(), await next.list()]).toEqual([[], []]);
-    await next.close!();
+    await goWithNext(NEXT);
     state = await begin(SPEC);
     await end();
     expect(names()).toEqual(['spare-0123456789a']);

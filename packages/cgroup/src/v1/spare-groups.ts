@@ -7,29 +7,16 @@
  * no job can reach. What a killed daemon leaves here carries the id of the container that had it last, and goes as everything else does that is left of one.
  */
 import fs from 'node:fs';
+import { KeptGroups } from './kept-groups.ts';
 import { makeAsNew, type Spent, spentOfSpare } from './memory.ts';
 
 /** More than are destroyed in a moment. Each takes some 100 KB of the kernel's memory. */
 const MOST = 32;
 
 /** See the file's head. */
-export class SpareGroups {
-  /** The one that has waited longest comes first. */
-  readonly #spares: string[] = [];
-  #isOpen = false;
-
-  /** From now on there may be some. */
-  open(): void {
-    this.#isOpen = true;
-  }
-
-  /** Whether the group waits here for its next container. */
-  has(group: string): boolean {
-    return this.#spares.includes(group);
-  }
-
+export class SpareGroups extends KeptGroups {
   get #hasRoom(): boolean {
-    return this.#isOpen && this.#spares.length < MOST;
+    return this.isOpen && this.groups.length < MOST;
   }
 
   /** Keeps a group that has been emptied, as `name`. False: it has to be removed, since it cannot be made as new or there are enough. */
@@ -39,7 +26,7 @@ export class SpareGroups {
       // others may have been kept meanwhile, or no more be wanted
       if (!(await makeAsNew(group)) || !this.#hasRoom) return false;
       fs.renameSync(group, name);
-      this.#spares.push(name);
+      this.groups.push(name);
       return true;
     } catch {
       return false; // whatever it was is met again by the removal
@@ -51,18 +38,12 @@ export class SpareGroups {
    * no longer as new are `rejected`.
    */
   take(group: string, rejected: (spare: string) => void): Spent | undefined {
-    for (let spare = this.#spares.shift(); spare !== undefined; spare = this.#spares.shift()) {
+    for (let spare = this.groups.shift(); spare !== undefined; spare = this.groups.shift()) {
       const spent = tryTaking(spare, group);
       if (spent !== undefined) return spent;
       rejected(spare);
     }
     return undefined;
-  }
-
-  /** From now on there are none any more; answers those that were there. */
-  close(): readonly string[] {
-    this.#isOpen = false;
-    return this.#spares.splice(0);
   }
 }
 
