@@ -6,12 +6,25 @@ import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { WardenError } from '@warden/interface';
+import { neededFiles } from './elf.ts';
 
 /** Where a daemon makes it that no other one is configured for. */
 export const DEFAULT_ROOTFS = '/var/lib/warden/rootfs';
 
-const BUSYBOX = ['/bin/busybox', '/usr/bin/busybox'];
-const BASH = ['/bin/bash-static', '/usr/bin/bash-static'];
+/** A program of the host, the first of its places where it is statically linked: a root made of these two has no libraries. */
+interface Ingredient {
+  readonly places: readonly string[];
+  readonly packageName: string;
+  /** Why apt may have to remove something for it. */
+  readonly note?: string;
+}
+
+const BUSYBOX: Ingredient = {
+  places: ['/bin/busybox', '/usr/bin/busybox'],
+  packageName: 'busybox-static',
+  note: ', which takes the place of the package busybox',
+};
+const BASH: Ingredient = { places: ['/bin/bash-static', '/usr/bin/bash-static'], packageName: 'bash-static' };
 
 const DIRECTORIES = [
   'bin',
@@ -49,8 +62,7 @@ const FILES: Readonly<Record<string, string>> = {
  */
 export function makeDefaultRootfs(target: string): void {
   if (fs.existsSync(path.join(target, 'bin/bash'))) return;
-  const busybox = locate(BUSYBOX, 'busybox-static');
-  const bash = locate(BASH, 'bash-static');
+  const { busybox, bash } = defaultRootfsPrograms();
   const work = `${target}.making-${process.pid}`;
   fs.rmSync(work, { recursive: true, force: true });
   for (const name of DIRECTORIES) fs.mkdirSync(path.join(work, name), { recursive: true, mode: 0o755 });
@@ -80,14 +92,40 @@ function linkApplets(work: string, busybox: string): void {
   }
 }
 
-function locate(candidates: readonly string[], name: string): string {
-  const found = candidates.find((candidate) => fs.existsSync(candidate));
-  if (found) return found;
+/**
+ * The host's programs that the default root file system is made of.
+ *
+ * Errors: `UNSUPPORTED` naming the Debian package that is missing, or that one is linked dynamically: it would start in no container.
+ */
+export function defaultRootfsPrograms(
+  busybox: Ingredient = BUSYBOX,
+  bash: Ingredient = BASH,
+): { readonly busybox: string; readonly bash: string } {
+  return { busybox: locate(busybox), bash: locate(bash) };
+}
+
+function locate({ places, packageName, note = '' }: Ingredient): string {
+  const found = places.filter((place) => fs.existsSync(place));
+  const usable = found.find((place) => interpreterOf(place) === undefined);
+  if (usable !== undefined) return usable;
+  const [dynamic] = found;
+  const why =
+    dynamic === undefined
+      ? `needs ${packageName}`
+      : `cannot be made of ${dynamic}, which is linked dynamically (${interpreterOf(dynamic)})`;
   throw new WardenError(
     'UNSUPPORTED',
-    `the default root file system needs ${name}: install it with apt-get install ${name}`,
+    `the default root file system ${why}: apt-get install ${packageName}${dynamic === undefined ? '' : note}, or name another root file system by server.container_rootfs_path`,
     {
-      fields: { operation: 'make default root file system', object: candidates[0], package: name },
+      fields: {
+        operation: 'make default root file system',
+        object: dynamic ?? places[0],
+        package: packageName,
+      },
     },
   );
+}
+
+function interpreterOf(program: string): string | undefined {
+  return neededFiles(fs.readFileSync(program)).interpreter;
 }

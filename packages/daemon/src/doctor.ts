@@ -13,6 +13,7 @@ import { checkHost } from './check-host.ts';
 import { type Configuration, isInsecure } from './config.ts';
 import { loadFromSources } from './config-sources.ts';
 import { CONFIGURATION_OPTIONS, CONFIGURATION_USAGE, configurationWords, parseWords } from './options.ts';
+import { findingOfRootfs } from './rootfs-finding.ts';
 import { surveyDrivers, type Trial } from './select-drivers.ts';
 import { type Finding, surveyHost } from './survey.ts';
 import { unsafeSettings } from './unsafe-settings.ts';
@@ -240,8 +241,8 @@ function quarantined({ server: { container_depot_path: depot } }: Configuration)
   }));
 }
 
-function places({ server }: Configuration): Finding[] {
-  const { container_depot_path: depot, container_rootfs_path: rootfs } = server;
+function places(configuration: Configuration): Finding[] {
+  const { container_depot_path: depot, container_rootfs_path: rootfs } = configuration.server;
   const parent = nearest(depot);
   const isWritable = canWrite(parent);
   return [
@@ -252,15 +253,7 @@ function places({ server }: Configuration): Finding[] {
       ...(!isWritable && { advice: `make ${parent} writable, or set server.container_depot_path` }),
       isNeeded: true,
     },
-    ...(rootfs === undefined
-      ? []
-      : [
-          {
-            subject: `root file system ${rootfs}`,
-            ok: fs.existsSync(path.join(rootfs, 'bin/sh')),
-            found: fs.existsSync(path.join(rootfs, 'bin/sh')) ? 'has /bin/sh' : 'has no /bin/sh',
-          },
-        ]),
+    ...(isInsecure(configuration) ? [] : [findingOfRootfs(rootfs)]),
   ];
 }
 

@@ -177,7 +177,7 @@ describeWith(
       // as an operator does: one name and one base for containers more
       debian.write(
         '/etc/warden/wardend.yml',
-        `${debian.read('/etc/warden/wardend.yml').replace('  #container_rootfs_path: /var/lib/warden/rootfs', '  container_rootfs_path: /srv/base')}
+        `${debian.read('/etc/warden/wardend.yml').replace('  #container_rootfs_path: /var/lib/warden/debian', '  container_rootfs_path: /srv/base')}
 drivers: { name: ${place.name} }
 network: { pool_network: 10.254.0.0/24 }
 health_check_server: { port: null }
