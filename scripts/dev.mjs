@@ -257,6 +257,13 @@ function runSuite(name, words, env) {
 /** Flags of a task: a word that is none of them is not for guessing, as what runs without it may take hours. */
 function onlyFlags(...flags) {
   const known = flags.map((flag) => flag.split(' ')[0]);
+  const valued = known.filter((flag, at) => flag !== flags[at]);
+  for (const [at, word] of [...rest.entries()].reverse()) {
+    const equals = word.indexOf('=');
+    // one form for all that look at them
+    if (valued.includes(word.slice(0, equals)))
+      rest.splice(at, 1, word.slice(0, equals), word.slice(equals + 1));
+  }
   const wrong = rest.find((word) => word !== '--' && word.startsWith('-') && !known.includes(word));
   if (wrong === undefined) return;
   fail(`${wrong}: usage: npm run ${task} -- ${flags.map((flag) => `[${flag}]`).join(' ')}`);

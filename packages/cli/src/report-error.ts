@@ -33,8 +33,10 @@ const CODE_ADVICE: Readonly<Partial<Record<WardenError['code'], string>>> = {
 export async function reportError(thrown: unknown, options: CliOptions, terminal: Terminal): Promise<void> {
   const error = toWardenError(thrown);
   if (options.json) {
-    const { code, fields } = error;
-    await write(terminal.stderr, formatJson({ code, message: error.message, fields }));
+    const { code, fields, message } = error;
+    const repeated = `\n${String(fields.advice)}`; // for people, who see no fields
+    const text = message.endsWith(repeated) ? message.slice(0, -repeated.length) : message;
+    await write(terminal.stderr, formatJson({ code, message: text, fields }));
     return;
   }
   const hasHint = !(error instanceof CommandError) && !options.compatExit;

@@ -126,8 +126,13 @@ describe('a single command', () => {
     async (words, text, range) => {
       const advice = `${words[1]} takes a whole number from ${range}`;
       expect(await warden(...words)).toEqual({ status: 2, stdout: '', stderr: `${text}\n${advice}\n` });
-      const { stderr } = await warden('--json', '--', ...words);
-      expect(JSON.parse(stderr)).toMatchObject({ message: text, fields: { flag: words[1], advice } });
+      for (const line of [
+        ['--json', ...words],
+        ['--json', '--', ...words],
+      ]) {
+        const { stderr } = await warden(...line);
+        expect(JSON.parse(stderr)).toMatchObject({ message: text, fields: { flag: words[1], advice } });
+      }
     },
   );
 

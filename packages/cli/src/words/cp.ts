@@ -92,7 +92,9 @@ function missing(source: string): WardenError {
 
 /** The daemon says `stat PATH: ENOENT`, which leaves open on which side. */
 function absentInside(error: unknown, source: string): unknown {
-  if (!isWardenError(error) || !['ENOENT', 'ENOTDIR'].includes(String(error.fields.errno))) return error;
+  // with another code it is the daemon's own trouble, as a directory of its that has gone
+  if (!isWardenError(error, 'INVALID_SPEC') || !['ENOENT', 'ENOTDIR'].includes(String(error.fields.errno)))
+    return error;
   return new WardenError(error.code, `cp: '${source}': there is no such file in the container`, {
     cause: error,
     fields: {
