@@ -2,7 +2,9 @@
 import type { EgressRule, NetworkDriver, NetworkRules, PortMapping } from '@warden/interface';
 import { silentLogger } from '@warden/interface';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { forgetListed } from '../src/connection-tracking.ts';
 import { nftablesNetwork } from '../src/index.ts';
+import { NetlinkConnection } from '../src/netlink-connection.ts';
 import { ask, serveNames, type TestNameServer } from './name-server.ts';
 import { probe } from './prober.ts';
 import type { TestNamespace } from './test-namespace.ts';
@@ -56,6 +58,25 @@ while True:
             if s.recv(16): count[name] += 1
         except OSError: pass
     print(json.dumps({'at': time.time() * 1000, **count}), flush=True); time.sleep(0.02)
+`;
+/** Sends to each who connects, every few milliseconds and unasked, and says when one was lost. */
+const SPEAK = `
+import socket, threading, time
+s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(('0.0.0.0', 80)); s.listen(8); print('ready', flush=True)
+def speak(c):
+    try:
+        while True: c.send(b't'); time.sleep(0.005)
+    except OSError as e: print('lost', e, flush=True)
+while True: threading.Thread(target=speak, args=(s.accept()[0],), daemon=True).start()
+`;
+/** Listens to it, says a word now and then, and prints after each how much it has heard. */
+const LISTEN = `
+import socket, sys, time
+s = socket.socket(); s.settimeout(5); s.connect((sys.argv[1], int(sys.argv[2]))); heard = len(s.recv(64))
+try:
+    while True:
+        print(heard, flush=True); time.sleep(0.1); s.send(b'x'); heard += len(s.recv(65536))
+except OSError as e: print('lost', e, flush=True)
 `;
 
 type Counts = Readonly<Record<string, number>>;
@@ -226,6 +247,28 @@ describe('a port that is taken back', () => {
     await driver.mapPort(A, {}, gone);
     await withdraw(rules([], [gone, left]), rules([]));
     expect(net.outside.connect(HOST, 8080)).toBe('refused');
+  });
+});
+
+describe('a connection to a published port that the host has forgotten', () => {
+  it('goes on when the outside is heard again: what the container sends before is dropped, and answered by no reset', async () => {
+    open.push(await a.start('python3', '-u', '-c', SPEAK));
+    await driver.mapPort(A, {}, { hostPort: 8080, containerPort: 80 });
+    const listener = await net.outside.start('python3', '-u', '-c', LISTEN, HOST, '8080');
+    open.push(listener);
+    const heard = (): number => Number(listener.output().trim().split('\n').at(-1));
+    const connections = NetlinkConnection.open();
+    try {
+      for (let round = 0; round < 5; round++) {
+        const before = heard();
+        // the container sends twenty times as often, and so first
+        forgetListed(connections, () => true);
+        await expect.poll(heard, SOON).toBeGreaterThan(before + 20);
+      }
+    } finally {
+      connections.close();
+      await withdraw(rules([], [{ hostPort: 8080, containerPort: 80 }]), rules([]));
+    }
   });
 });
 
