@@ -6,10 +6,10 @@ import fs from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
 import { QUARANTINE_ADVICE, setAside } from '@warden/core';
-import { silentLogger, toWardenError, type WardenError } from '@warden/interface';
+import { silentLogger, toWardenError } from '@warden/interface';
 import { nftablesNetwork } from '@warden/net-nftables';
 import { encodeFrame, encodeMessage, MessageType } from '@warden/protocol';
-import { checkHost } from './check-host.ts';
+import { checkRights } from './check-host.ts';
 import { type Configuration, isInsecure } from './config.ts';
 import { loadFromSources } from './config-sources.ts';
 import { CONFIGURATION_OPTIONS, CONFIGURATION_USAGE, configurationWords, parseWords } from './options.ts';
@@ -139,17 +139,19 @@ function egress({ drivers: { name } }: Configuration): Finding[] {
 }
 
 function rights(configuration: Configuration): Finding {
-  const uid = process.geteuid?.() ?? 0;
+  const subject = 'rights';
+  const found = `uid ${process.geteuid?.() ?? 0}`;
   try {
-    checkHost(configuration);
-    return { subject: 'rights and root file system', ok: true, found: `uid ${uid}`, isNeeded: true };
+    checkRights(configuration);
+    return { subject, ok: true, found, isNeeded: true };
   } catch (error) {
-    const found = (error as WardenError).message;
-    const advice =
-      uid === 0
-        ? 'make it with: warden rootfs build DIRECTORY'
-        : 'run as root, or set server.container_klass to Warden::Container::Insecure';
-    return { subject: 'rights and root file system', ok: false, found, advice, isNeeded: true };
+    return {
+      subject,
+      ok: false,
+      found: `${found}: ${toWardenError(error).message}`,
+      advice: 'run as root, or set server.container_klass to Warden::Container::Insecure',
+      isNeeded: true,
+    };
   }
 }
 

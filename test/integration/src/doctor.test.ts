@@ -92,9 +92,7 @@ describeWith(['root', 'isolated', 'overlayfs'], 'the doctor', () => {
     const file = config({ server: { container_rootfs_path: '/nonexistent' } });
     const { status, stdout } = run(WARDEND, 'doctor', '--config', file);
     expect(status).toBe(1);
-    expect(stdout).toContain(
-      'NO  rights and root file system: container_rootfs_path does not exist /nonexistent',
-    );
+    expect(stdout).toContain('NO  root file system /nonexistent: no directory');
     expect(stdout).toMatch(/warden rootfs build[\s\S]*\nnot usable\n$/);
   });
 
