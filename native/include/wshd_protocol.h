@@ -100,17 +100,18 @@ enum wshd_spawn_flags {
   WSHD_SPAWN_STDIN_FD = 16,
   WSHD_SPAWN_PROGRAM_FD = 32,
   WSHD_SPAWN_LIVE = 128, /* init never reads the pipes: output waits in them, and the job with it, until the daemon or the next one reads */
+  WSHD_SPAWN_ROOMY = 256, /* there is memory left in the container, as far as the daemon knows: see start.h. A hint: nothing else depends on it */
   WSHD_SPAWN_INPUT_OPEN = 64, /* only in JOB: the input pipe's write end comes with it */
 };
 
 /*
- * PREPARE: u32 milliseconds, and what SPAWN has, with job_id 0, no input, and no flags but TREE and LIVE. Asks init to start this bash now, with BASH_ENV naming a
+ * PREPARE: u32 milliseconds, and what SPAWN has, with job_id 0, no input, and no flags but TREE, LIVE and ROOMY. Asks init to start this bash now, with BASH_ENV naming a
  * pipe that it waits for, and to keep it so long. The daemon's next SPAWN that says the same but for number and inline input is that process, which has undone the
  * difference before it reads its input. Any other request but FORGET that is understood, of whomever, the end of the connection, and milliseconds 0 (nothing else need
  * follow) end it. Nothing is prepared while anything runs, where others may change files inside, without a user namespace, and where it has twice ended before it was
  * asked for anything.
  */
-enum wshd_abilities { WSHD_CAN_PREPARE = 1 };
+enum wshd_abilities { WSHD_CAN_PREPARE = 1, WSHD_CAN_LEND = 2 /* ROOMY makes a difference */ };
 
 #define WSHD_ALL_JOBS 0xffffffffu
 #define WSHD_OPERATOR_JOB 0x80000000u

@@ -49,7 +49,9 @@ static char *read_accounts(const char *path) {
 static void find_account(const char *user, struct account *account) {
   char *passwd = read_accounts("/etc/passwd");
   const char *name = user[0] == '\0' ? "root" : user;
-  if (passwd == NULL || !account_find(passwd, name, account)) {
+  const bool is_listed = passwd != NULL && account_find(passwd, name, account);
+  free(passwd); /* in borrowed memory (start.h) nothing may stay behind, whatever comes next */
+  if (!is_listed) {
     if (strcmp(name, "root") != 0) {
       complain("getpwnam: no user %s in /etc/passwd\n", name);
       _exit(EXECUTE_FAILED);
@@ -57,7 +59,6 @@ static void find_account(const char *user, struct account *account) {
     /* root exists in every container, listed or not */
     *account = (struct account){.name = "root", .home = "/root", .shell = "/bin/sh"};
   }
-  free(passwd);
   char *group = read_accounts("/etc/group");
   account_find_groups(group == NULL ? "" : group, account);
   free(group);
@@ -140,11 +141,20 @@ static void put_variable(char **environment, size_t *count, char *variable) {
   if (at == *count) *count += 1;
 }
 
+/* The environment of the program that is about to be executed, and what was there before it. */
+static char **made, **before;
+
+void execute_clean(void) {
+  if (environ == made) environ = before;
+  free(made);
+  made = NULL;
+}
+
 static void make_environment(const struct spawn_request *request, const struct account *account) {
   static char home[sizeof account->home + 8], user[sizeof account->name + 8];
   static char start[] = "BASH_ENV=/proc/self/fd/3"; /* prepared.h */
   static char root_path[] = "PATH=/sbin:/bin:/usr/sbin:/usr/bin", path[] = "PATH=/bin:/usr/bin";
-  char **environment = calloc(request->envc + 5, sizeof *environment);
+  char **environment = made = calloc(request->envc + 5, sizeof *environment);
   if (environment == NULL) fail("environment", account->name);
   size_t count = 0;
   format(home, sizeof home, "HOME=%s", account->home);
@@ -155,6 +165,7 @@ static void make_environment(const struct spawn_request *request, const struct a
   /* last, so that the request's own values stand */
   for (uint32_t i = 0; i < request->envc; i++) put_variable(environment, &count, request->environment[i]);
   if (request->start_fd >= 0) put_variable(environment, &count, start);
+  before = environ;
   environ = environment;
 }
 

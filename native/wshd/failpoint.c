@@ -116,6 +116,8 @@ int failpoints_open(void) {
   return points == NULL ? report_errno("failpoint", "memory") : 0;
 }
 
+bool failpoints_are_set(void) { return points != NULL; }
+
 void failpoints_list(void) {
   for (size_t i = 0; i < FAILPOINT_COUNT; i++) {
     size_t length = strlen(names[i]);

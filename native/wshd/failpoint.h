@@ -7,6 +7,8 @@
 #ifndef WSHD_FAILPOINT_H
 #define WSHD_FAILPOINT_H
 
+#include <stdbool.h>
+
 /* Each is named after the step it stands behind: of the launcher, of the child on its way, of init at work, of a job. */
 #define FAILPOINTS(X)                        \
   X(AT_SOCKET, "wshd.socket")                \
@@ -54,6 +56,9 @@ enum failpoint { FAILPOINTS(FAILPOINT_ENUM) FAILPOINT_COUNT };
 
 /* Reads WSHD_FAILPOINT and removes it from the environment. Complains and answers -1 when it cannot be understood. */
 int failpoints_open(void);
+
+/* Whether any is. */
+bool failpoints_are_set(void);
 
 /* One name on a line, on standard output. */
 void failpoints_list(void);

@@ -34,6 +34,7 @@ int init_prepare(struct init *init) {
   if (prlimit(0, RLIMIT_NOFILE, &open_files, NULL) != 0) return report_errno("init", "RLIMIT_NOFILE");
   /* in a user namespace of its own it may not signal whom the host has sent in */
   init->may_prepare = init->may_prepare && init->keeper == 0 && init->has_own_users;
+  init->may_lend = init->may_prepare;
   init->listener_watch.kind = WATCH_LISTENER;
   init->signals_watch.kind = WATCH_SIGNALS;
   init->signals = signalfd(-1, &children, SFD_CLOEXEC | SFD_NONBLOCK);

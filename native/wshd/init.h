@@ -100,6 +100,7 @@ struct init {
   int64_t expected_at;            /* not to be started before, milliseconds of CLOCK_MONOTONIC */
   int64_t job_ended;              /* when the last job did, by the same clock */
   bool may_prepare;          /* only what init starts changes files here, it can end all processes and no others, and a prepared one waits as it should */
+  bool may_lend;             /* the same, and nothing that hangs is bound in: start.h */
   bool is_dropping;          /* a prepared one was ended, and may be there yet */
   unsigned futile;           /* prepared ones, in a row, that have not waited */
   bool is_empty;             /* there was no process but init when children were last collected */
@@ -201,5 +202,7 @@ void tree_signal(int proc, pid_t root, int signal, bool shared);
 void execute_limit(const struct init *init, const struct spawn_request *request);
 void execute_limit_processes(const struct spawn_request *request);
 _Noreturn void execute(const struct init *init, const struct spawn_request *request, int in, int out, int err);
+/* What execute() has left in memory that its process has only borrowed (start.h) is given back. Idempotent. */
+void execute_clean(void);
 
 #endif

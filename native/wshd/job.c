@@ -2,6 +2,7 @@
 
 #include "failpoint.h"
 #include "prepared.h"
+#include "start.h"
 #include "streams.h"
 
 #include <errno.h>
@@ -38,9 +39,8 @@ struct job *job_spawn(struct init *init, const struct spawn_request *request, in
     pid = -1;
     if (ends_open(init, request, &ends) == 0) {
       *operation = "fork";
-      pid = reserve_fork(&init->reserve);
+      pid = start_process(init, request, ends.job);
     }
-    if (pid == 0) execute(init, request, ends.job[0], ends.job[1], ends.job[2]);
   }
   if (pid < 0) {
     ends_close(&ends);

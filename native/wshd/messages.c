@@ -50,7 +50,7 @@ static void hello(struct init *init, struct connection *connection, uint32_t seq
   for (const struct job *job = init->jobs; job != NULL; job = job->next) count += (job->id & WSHD_OPERATOR_JOB) == 0;
   wire_begin(&answer, WSHD_WELCOME, sequence);
   wire_put_u32(&answer, count);
-  wire_put_u32(&answer, init->may_prepare ? WSHD_CAN_PREPARE : 0);
+  wire_put_u32(&answer, (init->may_prepare ? WSHD_CAN_PREPARE : 0) | (init->may_lend ? WSHD_CAN_LEND : 0));
   connection_send(init, connection, &answer, NULL, 0);
   init->next_handed_over = init->jobs;
   jobs_hand_over(init, connection);
@@ -136,7 +136,7 @@ static void take_request(struct wire_reader *reader, struct spawn_request *reque
 
 /* What may be started before it is asked for: nothing that comes with descriptors, or whose output is init's to read. */
 static bool is_preparable(const struct spawn_request *request) {
-  const uint32_t possible = WSHD_SPAWN_TREE | WSHD_SPAWN_LIVE;
+  const uint32_t possible = WSHD_SPAWN_TREE | WSHD_SPAWN_LIVE | WSHD_SPAWN_ROOMY;
   return (request->flags & ~possible) == 0 && request->argc > 0;
 }
 

@@ -1,5 +1,7 @@
 #include "prepared.h"
 
+#include "start.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -59,7 +61,7 @@ static bool same_words(char *const *one, char *const *other, uint32_t count) {
 /* Whether both say the same but for number and input. */
 static bool is_same(const struct spawn_request *one, const struct spawn_request *other) {
   const char *here = one->directory == NULL ? "" : one->directory, *there = other->directory == NULL ? "" : other->directory;
-  if (one->flags != other->flags || one->argc != other->argc || one->envc != other->envc || one->limit_count != other->limit_count) return false;
+  if (((one->flags ^ other->flags) & ~(uint32_t)WSHD_SPAWN_ROOMY) != 0 || one->argc != other->argc || one->envc != other->envc || one->limit_count != other->limit_count) return false;
   if (strcmp(one->user, other->user) != 0 || strcmp(here, there) != 0) return false;
   for (uint32_t i = 0; i < one->limit_count; i++)
     if (one->limits[i].resource != other->limits[i].resource || one->limits[i].soft != other->limits[i].soft || one->limits[i].hard != other->limits[i].hard) return false;
@@ -106,8 +108,7 @@ static void start(struct init *init, struct spawn_request *request, uint32_t mil
   }
   *prepared = (struct prepared){.ends = ENDS_NONE, .script = -1, .start = -1, .until = deadline(milliseconds), .request = *request};
   init->prepared = prepared;
-  prepared->pid = open_ends(init, prepared) == 0 ? reserve_fork(&init->reserve) : -1;
-  if (prepared->pid == 0) execute(init, &prepared->request, prepared->ends.job[0], prepared->ends.job[1], prepared->ends.job[2]);
+  prepared->pid = open_ends(init, prepared) == 0 ? start_process(init, &prepared->request, prepared->ends.job) : -1;
   close_if(prepared->request.start_fd);
   prepared->request.start_fd = -1;
   if (prepared->pid < 0) forget(init);

@@ -87,7 +87,7 @@ export function prepareShell(
   container.lastScript = spec && { spec, takenAt: Date.now() };
   if (record.memoryLimit === undefined || init?.prepare === undefined || spec === undefined) return;
   if (habit?.isLikely !== true || !mayRun(container) || !hasRoom(record.memoryLimit, info)) return;
-  init.prepare(spec, preparedShellMs);
+  init.prepare({ ...spec, hasRoom: true }, preparedShellMs);
   container.shellUntil = Date.now() + preparedShellMs;
 }
 

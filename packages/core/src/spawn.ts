@@ -51,6 +51,7 @@ export async function spawnJob(
       discardOutput: options.discardOutput === true && note === undefined,
       trackTree: options.trackTree === true,
       ...(options.output === 'live' ? { isLive: true } : {}),
+      hasRoom: container.record.memoryLimit === undefined,
     };
     const again = repeatable(spec);
     const nextWithinMs = nextExpected(engine, container, again);

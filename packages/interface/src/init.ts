@@ -138,6 +138,8 @@ export interface JobSpec {
   readonly trackTree: boolean;
   /** Nobody but the receiver of the job's sources ever reads its output: see `SpawnOptions.output`. Only asked of drivers that support `live`. */
   readonly isLive?: boolean;
+  /** There is memory left in the container: nothing limits it, or what is used is far from the limit. A hint, by which a job may start sooner. */
+  readonly hasRoom?: boolean;
   /** Standard input is a pipe that stays open; `stdin` is empty then. Only asked of drivers that support `interactive`. */
   readonly openInput?: boolean;
   /** The three streams are a terminal of the container's; `stdin` is empty then. Only asked of drivers that support `interactive`. */

@@ -105,7 +105,7 @@ class ConnectedInit implements Init {
   #disconnecting = false;
   readonly #toForget: number[] = [];
   #forgetting: NodeJS.Timeout | undefined;
-  #canPrepare = false;
+  #abilities = 0;
 
   constructor(fd: number, directory: string, process: InitProcess, kind: ContainerKind) {
     this.#directory = directory;
@@ -149,7 +149,7 @@ class ConnectedInit implements Init {
         (message) => {
           message.u32(); // so many jobs will be handed over
           // an init that is older than this daemon says nothing more
-          this.#canPrepare = message.hasMore && (message.u32() & ABILITY.CAN_PREPARE) !== 0;
+          this.#abilities = message.hasMore ? message.u32() : 0;
         },
       )
       .catch((error: WardenError) => this.#onHelloFailed?.(error));
@@ -169,7 +169,7 @@ class ConnectedInit implements Init {
     if (this.#toForget.includes(spec.id)) this.#sendForgotten(); // as long as init knows it, it is taken
     const spawned = this.#connection.request(
       'spawn',
-      (writer, sequence) => writeSpawn(writer, sequence, this.#kind.adapt(spec), inline),
+      (writer, sequence) => writeSpawn(writer, sequence, this.#adapt(spec), inline),
       MESSAGE.SPAWNED,
       (message, received) => this.#jobs.spawned(message, received, spec),
       { fds },
@@ -179,14 +179,24 @@ class ConnectedInit implements Init {
   }
 
   prepare(spec: JobSpec, milliseconds: number): void {
-    if (!this.#canPrepare) return;
+    if (!this.#can(ABILITY.CAN_PREPARE)) return;
     try {
       this.#connection.tell((writer, sequence) =>
-        writePrepare(writer, sequence, this.#kind.adapt(spec), milliseconds),
+        writePrepare(writer, sequence, this.#adapt(spec), milliseconds),
       );
     } catch {
       // a few bytes longer than the job it was made from, it may be too long for a message
     }
+  }
+
+  #can(ability: number): boolean {
+    return (this.#abilities & ability) !== 0;
+  }
+
+  /** An older init would prepare nothing with a flag that it does not know. */
+  #adapt(spec: JobSpec): JobSpec {
+    const adapted = this.#kind.adapt(spec);
+    return spec.hasRoom === true && !this.#can(ABILITY.CAN_LEND) ? { ...adapted, hasRoom: false } : adapted;
   }
 
   acknowledge(): void {

@@ -44,7 +44,7 @@ export const MESSAGE = {
 export const ROLE = { DAEMON: 1, OPERATOR: 2 } as const;
 
 /** What an init can do besides, as WELCOME says. */
-export const ABILITY = { CAN_PREPARE: 1 } as const;
+export const ABILITY = { CAN_PREPARE: 1, CAN_LEND: 2 } as const;
 
 /** Flags of SPAWN, repeated by JOB. */
 export const SPAWN_FLAG = {
@@ -56,6 +56,7 @@ export const SPAWN_FLAG = {
   PROGRAM_FD: 32,
   INPUT_OPEN: 64,
   LIVE: 128,
+  ROOMY: 256,
 } as const;
 
 const HEADER_BYTES = 8;
@@ -217,6 +218,7 @@ function writeJob(writer: MessageWriter, spec: JobSpec, inlineStdin: boolean): M
     (spec.discardOutput ? SPAWN_FLAG.DISCARD : 0) |
     (spec.trackTree ? SPAWN_FLAG.TREE : 0) |
     (spec.isLive === true ? SPAWN_FLAG.LIVE : 0) |
+    (spec.hasRoom === true ? SPAWN_FLAG.ROOMY : 0) |
     (spec.openInput === true ? SPAWN_FLAG.STDIN_PIPE : 0) |
     (spec.terminal === undefined ? 0 : SPAWN_FLAG.TTY) |
     (inlineStdin ? 0 : SPAWN_FLAG.STDIN_FD);

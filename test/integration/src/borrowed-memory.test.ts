@@ -1,0 +1,108 @@
+/** How init starts jobs (native/wshd/start.h): in its own memory where nobody else can be met there, and with nothing of it left behind. */
+import fs from 'node:fs';
+import path from 'node:path';
+import type { ClientContainer } from '@warden/client';
+import { describeWith, withDaemon } from '@warden/test-harness';
+import { expect, it } from 'vitest';
+import { text } from './text.ts';
+
+const JOBS = 20;
+/** A fork leaves init with pages that it shares with its child: each is copied when init writes to it, which the kernel counts. */
+const FEW = JOBS;
+
+async function initOf(box: ClientContainer): Promise<string> {
+  const { containerPath } = await box.info();
+  return fs.readFileSync(path.join(String(containerPath), 'run/wshd.pid'), 'utf8').trim();
+}
+
+function minorFaults(pid: string): number {
+  const stat = fs.readFileSync(`/proc/${pid}/stat`, 'latin1');
+  const FIELD = 10; // of proc_pid_stat(5), behind a name that may hold anything
+  return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[FIELD - 3]);
+}
+
+/** What a job could leave in init. */
+function look(pid: string): object {
+  const status = fs.readFileSync(`/proc/${pid}/status`, 'latin1');
+  return {
+    descriptors: fs.readdirSync(`/proc/${pid}/fd`).length,
+    environment: fs.readFileSync(`/proc/${pid}/environ`, 'latin1'),
+    memory: /^VmData:.*$/m.exec(status)?.[0],
+    ids: /^Uid:.*\nGid:.*$/m.exec(status)?.[0],
+    groups: /^Groups:.*$/m.exec(status)?.[0],
+    signals: /^SigBlk:[\s\S]*SigCgt:.*$/m.exec(status)?.[0],
+    capabilities: /^CapInh:[\s\S]*Seccomp:.*$/m.exec(status)?.[0],
+    limits: fs.readFileSync(`/proc/${pid}/limits`, 'latin1'),
+    score: fs.readFileSync(`/proc/${pid}/oom_score_adj`, 'latin1'),
+    // root's: nobody inside may look into it (PR_SET_DUMPABLE of prctl(2))
+    owner: fs.statSync(`/proc/${pid}/fd`).uid,
+    directory: fs.readlinkSync(`/proc/${pid}/cwd`),
+  };
+}
+
+/** Of so many jobs, one after the other. */
+async function faultsOfJobs(box: ClientContainer, init: string): Promise<number> {
+  await box.run('true');
+  const before = minorFaults(init);
+  for (let i = 0; i < JOBS; i++) await box.run('true');
+  return minorFaults(init) - before;
+}
+
+describeWith(['root', 'isolated', 'overlayfs'], 'a job that starts in the memory of init', () => {
+  // none is prepared: each job is started for its own sake
+  const suite = withDaemon({ config: { server: { prepared_shell_time: 0 } } });
+
+  it('is one that is alone in its container, with memory left and nothing of the host inside; others are forked', async () => {
+    const warden = await suite.daemon.connect();
+    await using alone = await warden.create();
+    const init = await initOf(alone);
+    expect(await faultsOfJobs(alone, init)).toBeLessThan(FEW);
+    const other = await alone.spawn('exec sleep 600');
+    expect(await faultsOfJobs(alone, init)).toBeGreaterThan(FEW);
+    await other.kill();
+    await other.link();
+    expect(await faultsOfJobs(alone, init)).toBeLessThan(FEW);
+    await alone.limitMemory(256n * 1024n * 1024n);
+    expect(await faultsOfJobs(alone, init)).toBeGreaterThan(FEW);
+    await using bound = await warden.create({
+      bindMounts: [{ source: suite.daemon.place.rootfs, target: '/mnt/host', mode: 'ro' }],
+    });
+    expect(await faultsOfJobs(bound, await initOf(bound))).toBeGreaterThan(FEW);
+  });
+
+  it('leaves nothing in it: no descriptor, variable, right, limit or memory, whatever became of it', async () => {
+    const warden = await suite.daemon.connect();
+    await using box = await warden.create();
+    const init = await initOf(box);
+    const environment = { LARGE: 'x'.repeat(30_000), SHELL: '/bin/other' };
+    const starts = [
+      () => box.run('true'),
+      () => box.run('true', { environment }),
+      () => box.run('true', { privileged: true }),
+      () => box.run('true', { rlimits: { nofile: 64n, fsize: 1_000_000n, cpu: 10n } }),
+      () => box.run('kill -9 $$'),
+    ];
+    for (const start of starts) await start();
+    const before = look(init);
+    expect(before).toMatchObject({ owner: 0 });
+    for (let i = 0; i < JOBS; i++) for (const start of starts) await start();
+    expect(text((await box.run('env')).stdout)).not.toMatch(/LARGE|SHELL/);
+    expect(look(init)).toEqual(before);
+    // from here on no script can be started any more
+    await box.run('mv /bin/bash /bin/gone', { privileged: true });
+    for (let i = 0; i < JOBS; i++) expect((await box.run('true', { environment })).exitStatus).toBe(255);
+    expect(look(init)).toEqual(before);
+  });
+
+  it('has its own score for the kernel that needs memory, and init keeps its', async () => {
+    const warden = await suite.daemon.connect();
+    await using box = await warden.create();
+    const score = (): string => fs.readFileSync(`/proc/${init}/oom_score_adj`, 'latin1').trim();
+    const init = await initOf(box);
+    const before = score();
+    expect(Number(text((await box.run('cat /proc/self/oom_score_adj')).stdout))).toBeGreaterThan(
+      Number(before),
+    );
+    expect(score()).toBe(before);
+  });
+});
