@@ -17,7 +17,7 @@
  *     | <-- JOB, RING ... (per known job)      |   hand-over of what happened while nobody was connected
  *     | <------------------------- READY       |
  *     | SPAWN ------------------------------->  |
- *     | <------------------ SPAWNED + fds      |   answered before the job's program runs
+ *     | <------------------ SPAWNED + fds      |   answered before its EXIT
  *     | <---------------------------- EXIT     |   all output written before the end is already in the pipes
  *     | FORGET ------------------------------> |
  *

@@ -180,6 +180,7 @@ _Noreturn void execute(const struct init *init, const struct spawn_request *requ
   if (init->keeper != 0) insecure_execute(init, request);
   if (init->job_score != NULL) take_own_score(init);
   find_account(request->user, &account);
+  make_environment(request, &account); /* what takes memory comes before the limits, which can end this process at any moment: see start.h */
   own_streams(request, &account);
   execute_limit(init, request);
   become(&account);
@@ -189,7 +190,6 @@ _Noreturn void execute(const struct init *init, const struct spawn_request *requ
   } else if (chdir(account.home) != 0 && chdir("/") != 0) {
     fail("chdir", account.home);
   }
-  make_environment(request, &account);
   char *shell[] = {account.shell[0] == '\0' ? (char *)"/bin/sh" : account.shell, NULL};
   char **argv = request->argc == 0 ? shell : request->argv;
   if (request->program_fd >= 0) execute_descriptor(request->program_fd, argv);

@@ -1,7 +1,7 @@
 /*
  * Process 1 of a container: starts jobs, reaps everything, keeps exit statuses and output for a daemon that is away.
  *
- * One thread, one epoll descriptor, no call that waits, but for a tenth of a second at most before a job (prepared.c). Nothing a client or a job does ends it; what fails is answered with WSHD_ERROR.
+ * One thread, one epoll descriptor, no call that waits, but for a tenth of a second at most before a job (prepared.c), and for the program of a job that nobody inside can hold up (start.h). Nothing a client or a job does ends it; what fails is answered with WSHD_ERROR.
  */
 #ifndef WSHD_INIT_H
 #define WSHD_INIT_H

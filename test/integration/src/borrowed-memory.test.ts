@@ -1,4 +1,6 @@
 /** How init starts jobs (native/wshd/start.h): in its own memory where nobody else can be met there, and with nothing of it left behind. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import fs from 'node:fs';
 import path from 'node:path';
 import type { ClientContainer } from '@warden/client';
@@ -21,13 +23,17 @@ function minorFaults(pid: string): number {
   return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[FIELD - 3]);
 }
 
+/** In kB: its shadow of all addresses alone is terabytes, where init has less than one megabyte. */
+const SANITIZED = 1e9;
+
 /** What a job could leave in init. */
 function look(pid: string): object {
   const status = fs.readFileSync(`/proc/${pid}/status`, 'latin1');
+  const kilobytes = Number(/^VmData:\s+(\d+) kB$/m.exec(status)?.[1]);
   return {
     descriptors: fs.readdirSync(`/proc/${pid}/fd`).length,
     environment: fs.readFileSync(`/proc/${pid}/environ`, 'latin1'),
-    memory: /^VmData:.*$/m.exec(status)?.[0],
+    kilobytes: kilobytes < SANITIZED ? kilobytes : 'a sanitizer keeps for a while what was freed',
     ids: /^Uid:.*\nGid:.*$/m.exec(status)?.[0],
     groups: /^Groups:.*$/m.exec(status)?.[0],
     signals: /^SigBlk:[\s\S]*SigCgt:.*$/m.exec(status)?.[0],
@@ -70,6 +76,41 @@ describeWith(['root', 'isolated', 'overlayfs'], 'a job that starts in the memory
     expect(await faultsOfJobs(bound, await initOf(bound))).toBeGreaterThan(FEW);
   });
 
+  it('is none beside somebody whom the host has sent in, who could stop it, and init with it', async () => {
+    const warden = await suite.daemon.connect();
+    await using box = await warden.create();
+    const init = await initOf(box);
+    await box.run('true');
+    const user = ['--user', '--setuid', '0', '--setgid', '0'];
+    const sent = spawn(
+      'nsenter',
+      ['--target', init, '--mount', '--pid', ...user, '--', '/bin/bash', '-c', 'echo in; read -r line'],
+      { stdio: ['pipe', 'pipe', 'inherit'] },
+    );
+    const gone = once(sent, 'exit');
+    try {
+      await once(sent.stdout, 'data');
+      expect(await faultsOfJobs(box, init)).toBeGreaterThan(FEW);
+    } finally {
+      sent.stdin.end();
+      await gone;
+    }
+    expect(await faultsOfJobs(box, init)).toBeLessThan(FEW);
+  });
+
+  it('is none with many variables, or with so little time that it can be over before the program begins', async () => {
+    const warden = await suite.daemon.connect();
+    await using box = await warden.create();
+    const init = await initOf(box);
+    const environment = Object.fromEntries(Array.from({ length: 300 }, (_, at) => [`V${at}`, 'x']));
+    for (const options of [{ environment }, { rlimits: { cpu: 1n } }]) {
+      await box.run('true', options);
+      const before = minorFaults(init);
+      for (let i = 0; i < JOBS; i++) await box.run('true', options);
+      expect(minorFaults(init) - before).toBeGreaterThan(FEW);
+    }
+  });
+
   it('leaves nothing in it: no descriptor, variable, right, limit or memory, whatever became of it', async () => {
     const warden = await suite.daemon.connect();
     await using box = await warden.create();
@@ -80,12 +121,17 @@ describeWith(['root', 'isolated', 'overlayfs'], 'a job that starts in the memory
       () => box.run('true', { environment }),
       () => box.run('true', { privileged: true }),
       () => box.run('true', { rlimits: { nofile: 64n, fsize: 1_000_000n, cpu: 10n } }),
+      () => box.run('true', { rlimits: { stack: 0n, as: 0n } }),
       () => box.run('kill -9 $$'),
     ];
     for (const start of starts) await start();
     const before = look(init);
     expect(before).toMatchObject({ owner: 0 });
-    for (let i = 0; i < JOBS; i++) for (const start of starts) await start();
+    for (let i = 0; i < JOBS; i++)
+      for (const start of starts) {
+        await start();
+        expect(fs.statSync(`/proc/${init}/fd`).uid).toBe(0);
+      }
     expect(text((await box.run('env')).stdout)).not.toMatch(/LARGE|SHELL/);
     expect(look(init)).toEqual(before);
     // from here on no script can be started any more
