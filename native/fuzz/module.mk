@@ -10,7 +10,7 @@ FUZZ_TARGETS := wshd_serve wshd_plan wshd_accounts wshd_options wshd_inroot wshd
 
 FUZZ_COPY := $(filter-out copy/main.c,$(wildcard copy/*.c))
 
-wshd_serve_SOURCES := wshd/messages.c wshd/connection.c wshd/job.c wshd/job_table.c wshd/prepared.c wshd/streams.c wshd/reserve.c wshd/ring.c wshd/wire.c
+wshd_serve_SOURCES := wshd/messages.c wshd/connection.c wshd/job.c wshd/job_table.c wshd/prepared.c wshd/start.c wshd/streams.c wshd/reserve.c wshd/ring.c wshd/wire.c
 wshd_serve_FLAGS := -D_Fork=fuzz_fork -Dwaitpid=fuzz_waitpid -Dkill=fuzz_kill
 wshd_plan_SOURCES := wshd/plan.c wshd/format.c wshd/report.c wshd/identity.c wshd/setting.c
 wshd_accounts_SOURCES := wshd/accounts.c wshd/format.c

@@ -21,7 +21,7 @@ import time
 HELLO, SPAWN, SIGNAL, FORGET, WAIT_EMPTY, END_INPUT, RESIZE, PREPARE = 1, 2, 3, 4, 5, 6, 7, 8
 ERROR, WELCOME, SPAWNED, OK, EXIT, JOB, RING, READY = 100, 101, 102, 103, 201, 203, 204, 205
 DAEMON, OPERATOR = 1, 2
-TTY, DISCARD, TREE, STDIN_PIPE, STDIN_FD = 1, 2, 4, 8, 16
+TTY, DISCARD, TREE, STDIN_PIPE, STDIN_FD, ROOMY = 1, 2, 4, 8, 16, 256
 ALL_JOBS = 0xFFFFFFFF
 TIMEOUT = 20
 
@@ -390,7 +390,7 @@ def test_prepared(wshd, base):
     check(launch.status == 0 and launch.reports[-1] == "ready", "a container of users of its own starts", launch.reports)
     pid = launch.pid
     client = Client(directory)
-    check(struct.unpack_from("<II", client.welcome[2])[1] == 1, "its init says that it can prepare", client.welcome)
+    check(struct.unpack_from("<II", client.welcome[2])[1] == 3, "its init says that it can prepare, and lend its memory", client.welcome)
     bash = dict(argv=["/bin/bash"], user="vcap", env=["A=b"], limits=[(7, 64, 64)])
     look = b"set -- /proc/[0-9]*; echo $#"
     state = rb"""
@@ -404,6 +404,7 @@ left for read
 echo "$line"; wc -c < /dev/stdin; exit 7
 """.lstrip()
     usual = client.run(1, stdin=state, **bash)
+    lent = client.run(1, stdin=state, flags=ROOMY, **bash)
     client.prepare(**bash)
     [waiting] = children_of(pid)
     inside = int(status_of(waiting, "NSpid").split()[-1])
@@ -412,8 +413,10 @@ echo "$line"; wc -c < /dev/stdin; exit 7
     lines = lambda out: [line for line in out.decode().split("\n") if not re.search(r"BASH_VERSINFO|PPID=|\bSECONDS=", line)]
     difference = [pair for pair in zip(lines(usual[1]), lines(found[1])) if pair[0] != pair[1]]
     check(usual[0] >> 8 == 7 and b"left for head\nleft for read\n" in usual[1] and len(lines(usual[1])) > 120, "a script that tells all it sees", usual)
+    difference_of_lent = [pair for pair in zip(lines(usual[1]), lines(lent[1])) if pair[0] != pair[1]]
+    check(lent[0] == usual[0] and lent[2] == usual[2] and difference_of_lent == [] and len(lent[1]) == len(usual[1]), "sees the same where it began in the memory of init", (difference_of_lent, lent[2]))
     check(found[0] == usual[0] and found[2] == usual[2] and difference == [] and len(found[1].split(b"\n")) == len(usual[1].split(b"\n")), "sees the same in a prepared shell", (difference, found[2], usual[2]))
-    client.prepare(**bash)
+    client.prepare(flags=ROOMY, **bash)
     [waiting] = children_of(pid)
     inside = int(status_of(waiting, "NSpid").split()[-1])
     answer = client.spawn(1, stdin=b"kill -9 $$", **bash)
