@@ -258,12 +258,12 @@ function runSuite(name, words, env) {
 function onlyFlags(...flags) {
   const known = flags.map((flag) => flag.split(' ')[0]);
   const valued = known.filter((flag, at) => flag !== flags[at]);
-  for (const [at, word] of [...rest.entries()].reverse()) {
-    const equals = word.indexOf('=');
-    // one form for all that look at them
-    if (valued.includes(word.slice(0, equals)))
-      rest.splice(at, 1, word.slice(0, equals), word.slice(equals + 1));
-  }
+  // one form of --flag=value for all that look at them
+  const apart = rest.flatMap((word) => {
+    const [flag, ...value] = word.split('=');
+    return value.length > 0 && valued.includes(flag) ? [flag, value.join('=')] : [word];
+  });
+  rest.splice(0, rest.length, ...apart);
   const wrong = rest.find((word) => word !== '--' && word.startsWith('-') && !known.includes(word));
   if (wrong === undefined) return;
   fail(`${wrong}: usage: npm run ${task} -- ${flags.map((flag) => `[${flag}]`).join(' ')}`);

@@ -86,8 +86,6 @@ int failpoint(enum failpoint at) {
 /* As long as there are, init forks. */
 bool failpoints_are_set(void) { return true; }
 
-void execute_clean(void) { abort(); }
-
 /* The job's end of each pipe is kept, as the job would. */
 int fuzz_pipe2(int *pair, int flags);
 int fuzz_pipe2(int *pair, int flags) {

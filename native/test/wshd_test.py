@@ -411,11 +411,10 @@ echo "$line"; wc -c < /dev/stdin; exit 7
     time.sleep(0.2)
     found = client.run(1, stdin=state, **bash)
     lines = lambda out: [line for line in out.decode().split("\n") if not re.search(r"BASH_VERSINFO|PPID=|\bSECONDS=", line)]
-    difference = [pair for pair in zip(lines(usual[1]), lines(found[1])) if pair[0] != pair[1]]
+    difference = lambda other: [pair for pair in zip(lines(usual[1]), lines(other[1])) if pair[0] != pair[1]]
     check(usual[0] >> 8 == 7 and b"left for head\nleft for read\n" in usual[1] and len(lines(usual[1])) > 120, "a script that tells all it sees", usual)
-    difference_of_lent = [pair for pair in zip(lines(usual[1]), lines(lent[1])) if pair[0] != pair[1]]
-    check(lent[0] == usual[0] and lent[2] == usual[2] and difference_of_lent == [] and len(lent[1]) == len(usual[1]), "sees the same where it began in the memory of init", (difference_of_lent, lent[2]))
-    check(found[0] == usual[0] and found[2] == usual[2] and difference == [] and len(found[1].split(b"\n")) == len(usual[1].split(b"\n")), "sees the same in a prepared shell", (difference, found[2], usual[2]))
+    check(lent[0] == usual[0] and lent[2] == usual[2] and difference(lent) == [] and len(lent[1]) == len(usual[1]), "sees the same where it began in the memory of init", (difference(lent), lent[2]))
+    check(found[0] == usual[0] and found[2] == usual[2] and difference(found) == [] and len(found[1].split(b"\n")) == len(usual[1].split(b"\n")), "sees the same in a prepared shell", (difference(found), found[2], usual[2]))
     client.prepare(flags=ROOMY, **bash)
     [waiting] = children_of(pid)
     inside = int(status_of(waiting, "NSpid").split()[-1])

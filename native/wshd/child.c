@@ -25,7 +25,6 @@
 
 extern char **environ;
 
-#define AFTER_CLONE "hook-parent-after-clone.sh"
 #define BEFORE_PIVOT "hook-child-before-pivot.sh"
 #define AFTER_PIVOT "hook-child-after-pivot.sh"
 
@@ -188,7 +187,7 @@ static int confine(struct child *child) {
 static bool shares_files(const struct child *child) {
   for (size_t i = 0; i < child->plan->mount_count; i++)
     if (child->plan->mounts[i].create != CREATE_NOTHING) return true;
-  return hook_exists(child->options->lib, AFTER_CLONE) || hook_exists(child->options->lib, BEFORE_PIVOT) || hook_exists(child->options->lib, AFTER_PIVOT);
+  return hook_exists(child->options->lib, BEFORE_PIVOT) || hook_exists(child->options->lib, AFTER_PIVOT);
 }
 
 int child_main(struct child *child) {
@@ -200,9 +199,9 @@ int child_main(struct child *child) {
     return 1;
   }
   umask(022);
-  const bool is_shared = shares_files(child); /* now, while the host's files can still be seen */
   /* The daemon makes the link meanwhile, unless a hook is to run before anything else is done. It needs this process for that: one that failed waits, too. */
-  const bool is_first = hook_exists(child->options->lib, AFTER_CLONE);
+  const bool is_first = hook_exists(child->options->lib, HOOK_AFTER_CLONE);
+  const bool is_shared = is_first || shares_files(child); /* now, while the host's files can still be seen */
   int root = is_first ? -1 : assemble(child);
   if (child_await(child->channel, "go") != 0 || failpoint_reported(AT_CHILD_GO) != 0) return 1;
   if (is_first) root = assemble(child);

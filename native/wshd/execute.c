@@ -141,20 +141,11 @@ static void put_variable(char **environment, size_t *count, char *variable) {
   if (at == *count) *count += 1;
 }
 
-/* The environment of the program that is about to be executed, and what was there before it. */
-static char **made, **before;
-
-void execute_clean(void) {
-  if (environ == made) environ = before;
-  free(made);
-  made = NULL;
-}
-
 static void make_environment(const struct spawn_request *request, const struct account *account) {
   static char home[sizeof account->home + 8], user[sizeof account->name + 8];
   static char start[] = "BASH_ENV=/proc/self/fd/3"; /* prepared.h */
   static char root_path[] = "PATH=/sbin:/bin:/usr/sbin:/usr/bin", path[] = "PATH=/bin:/usr/bin";
-  char **environment = made = calloc(request->envc + 5, sizeof *environment);
+  char **environment = calloc(request->envc + 5, sizeof *environment);
   if (environment == NULL) fail("environment", account->name);
   size_t count = 0;
   format(home, sizeof home, "HOME=%s", account->home);
@@ -165,7 +156,6 @@ static void make_environment(const struct spawn_request *request, const struct a
   /* last, so that the request's own values stand */
   for (uint32_t i = 0; i < request->envc; i++) put_variable(environment, &count, request->environment[i]);
   if (request->start_fd >= 0) put_variable(environment, &count, start);
-  before = environ;
   environ = environment;
 }
 

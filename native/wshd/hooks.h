@@ -6,6 +6,9 @@
 
 #include <stdbool.h>
 
+/* Run by the launcher for a child that waits: the only one that both look for. */
+#define HOOK_AFTER_CLONE "hook-parent-after-clone.sh"
+
 /* Whether `<lib>/<name>` is there, executable and not empty. */
 bool hook_exists(const char *lib, const char *name);
 

@@ -202,7 +202,5 @@ void tree_signal(int proc, pid_t root, int signal, bool shared);
 void execute_limit(const struct init *init, const struct spawn_request *request);
 void execute_limit_processes(const struct spawn_request *request);
 _Noreturn void execute(const struct init *init, const struct spawn_request *request, int in, int out, int err);
-/* What execute() has left in memory that its process has only borrowed (start.h) is given back. Idempotent. */
-void execute_clean(void);
 
 #endif

@@ -194,7 +194,7 @@ static int launch(const struct options *options, struct child *child, const stru
   if (result == 0) result = failpoint_reported(AT_GO);
   if (result == 0 && !options->insecure) {
     format(text, sizeof text, "PID=%d", pid);
-    result = hook_environment(text) == 0 ? hook_run(child->plan, options->lib, "hook-parent-after-clone.sh", -1) : report_errno("launch", "PID");
+    result = hook_environment(text) == 0 ? hook_run(child->plan, options->lib, HOOK_AFTER_CLONE, -1) : report_errno("launch", "PID");
   }
   if (result == 0) result = failpoint_reported(AT_AFTER_CLONE);
   /* it may have failed already: what it said of that is read by relay() */

@@ -2,14 +2,18 @@
 
 #include "failpoint.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+extern char **environ;
 
 /*
  * Of this execute() takes 8 KiB at most, measured with a PATH and a name as long as execvp() takes. On init's own stack, of which most pages are there already. A
@@ -34,15 +38,6 @@ struct borrower {
   const int *ends;
 };
 
-/* As getdents64(2) gives it; a process's name has 10 digits at most. */
-struct directory_entry {
-  uint64_t inode;
-  int64_t offset;
-  unsigned short length;
-  unsigned char type;
-  char name[13];
-};
-
 static int run(void *what) {
   const struct borrower *borrower = what;
   execute(borrower->init, borrower->request, borrower->ends[0], borrower->ends[1], borrower->ends[2]);
@@ -54,11 +49,11 @@ static int run(void *what) {
  */
 static bool is_alone(const struct init *init) {
   const off_t FIRST_PROCESS = 256 + 2;
-  _Alignas(struct directory_entry) char entries[4 * sizeof(struct directory_entry)];
+  _Alignas(struct dirent) char entries[sizeof(struct dirent)]; /* of 64 bits, it is what getdents64(2) gives; the name at its end has room for more of them */
   if (lseek(init->proc, FIRST_PROCESS, SEEK_SET) != FIRST_PROCESS) return false;
   const long length = syscall(SYS_getdents64, init->proc, entries, sizeof entries);
-  const struct directory_entry *first = (const struct directory_entry *)(const void *)entries;
-  return length > 0 && length == first->length && strcmp(first->name, "1") == 0;
+  const struct dirent *first = (const struct dirent *)(const void *)entries;
+  return length > 0 && length == first->d_reclen && strcmp(first->d_name, "1") == 0;
 }
 
 static bool has_time(const struct spawn_request *request) {
@@ -75,10 +70,12 @@ static bool may_lend(const struct init *init, const struct spawn_request *reques
 static pid_t lend(const struct init *init, const struct spawn_request *request, const int ends[3]) {
   _Alignas(16) char stack[STACK_BYTES];
   struct borrower borrower = {.init = init, .request = request, .ends = ends};
+  char **const environment = environ;
   const pid_t pid = clone(run, stack + sizeof stack, CLONE_VM | CLONE_VFORK | SIGCHLD, &borrower);
   const int saved = errno;
   CLEAN_STACK(stack);
-  execute_clean();
+  if (environ != environment) free(environ);
+  environ = environment;
   prctl(PR_SET_DUMPABLE, 0);
   errno = saved;
   return pid;

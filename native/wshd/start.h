@@ -14,7 +14,7 @@
  *
  * Otherwise it forks, from its reserve if need be.
  *
- * What the borrower changes of init's: its memory's environment (execute_clean() puts back what was there), the heap, to which it gives back all the rest itself, before it has limits, and whether
+ * What the borrower changes of init's: `environ`, which lend() puts back, the heap, to which it gives back all the rest itself, before it has limits, and whether
  * others may look into this memory, which each change of user sets to fs.suid_dumpable (lend() forbids it again). Everything else is a process's own.
  */
 #ifndef WSHD_START_H

@@ -27,6 +27,7 @@ export function checkRights(
   });
 }
 
-function isDirectory(target: string): boolean {
+/** Never throws for what is not there. */
+export function isDirectory(target: string): boolean {
   return fs.statSync(target, { throwIfNoEntry: false })?.isDirectory() === true;
 }

@@ -54,6 +54,11 @@ const FILES: Readonly<Record<string, string>> = {
   'etc/nsswitch.conf': 'passwd: files\ngroup: files\nhosts: files dns\n',
 };
 
+/** Whether it is there, and so complete: it appears at once. */
+export function hasDefaultRootfs(target: string): boolean {
+  return fs.existsSync(path.join(target, 'bin/bash'));
+}
+
 /**
  * Makes the root file system at `target` unless a complete one is there. Idempotent; the directory appears at once and
  * whole (built beside and renamed), so a broken set-up never leaves half a root.
@@ -61,7 +66,7 @@ const FILES: Readonly<Record<string, string>> = {
  * Errors: `UNSUPPORTED` naming the Debian package that is missing, `NATIVE_FAILED` otherwise.
  */
 export function makeDefaultRootfs(target: string): void {
-  if (fs.existsSync(path.join(target, 'bin/bash'))) return;
+  if (hasDefaultRootfs(target)) return;
   const { busybox, bash } = defaultRootfsPrograms();
   const work = `${target}.making-${process.pid}`;
   fs.rmSync(work, { recursive: true, force: true });
@@ -105,27 +110,25 @@ export function defaultRootfsPrograms(
 }
 
 function locate({ places, packageName, note = '' }: Ingredient): string {
-  const found = places.filter((place) => fs.existsSync(place));
-  const usable = found.find((place) => interpreterOf(place) === undefined);
-  if (usable !== undefined) return usable;
-  const [dynamic] = found;
+  let refused: { readonly place: string; readonly interpreter: string } | undefined;
+  for (const place of places.filter((one) => fs.existsSync(one))) {
+    const { interpreter } = neededFiles(fs.readFileSync(place));
+    if (interpreter === undefined) return place;
+    refused ??= { place, interpreter };
+  }
   const why =
-    dynamic === undefined
-      ? `needs ${packageName}`
-      : `cannot be made of ${dynamic}, which is linked dynamically (${interpreterOf(dynamic)})`;
+    refused === undefined
+      ? `needs ${packageName}: apt-get install ${packageName}`
+      : `cannot be made of ${refused.place}, which is linked dynamically (${refused.interpreter}): apt-get install ${packageName}${note}`;
   throw new WardenError(
     'UNSUPPORTED',
-    `the default root file system ${why}: apt-get install ${packageName}${dynamic === undefined ? '' : note}, or name another root file system by server.container_rootfs_path`,
+    `the default root file system ${why}, or name another root file system by server.container_rootfs_path`,
     {
       fields: {
         operation: 'make default root file system',
-        object: dynamic ?? places[0],
+        object: refused?.place ?? places[0],
         package: packageName,
       },
     },
   );
-}
-
-function interpreterOf(program: string): string | undefined {
-  return neededFiles(fs.readFileSync(program)).interpreter;
 }

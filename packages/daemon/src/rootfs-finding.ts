@@ -2,7 +2,8 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { toWardenError } from '@warden/interface';
-import { DEFAULT_ROOTFS, defaultRootfsPrograms } from './default-rootfs.ts';
+import { isDirectory } from './check-host.ts';
+import { DEFAULT_ROOTFS, defaultRootfsPrograms, hasDefaultRootfs } from './default-rootfs.ts';
 import type { Finding } from './survey.ts';
 
 /**
@@ -16,7 +17,7 @@ export function findingOfRootfs(
 ): Finding {
   if (configured !== undefined) return ofConfigured(configured);
   const subject = `root file system ${byDefault}`;
-  if (fs.existsSync(path.join(byDefault, 'bin/bash'))) return { subject, ok: true, found: 'has /bin/bash' };
+  if (hasDefaultRootfs(byDefault)) return { subject, ok: true, found: 'has /bin/bash' };
   try {
     const { busybox, bash } = programs();
     return { subject, ok: true, found: `to be made of ${busybox} and ${bash}` };
@@ -34,7 +35,7 @@ export function findingOfRootfs(
 function ofConfigured(rootfs: string): Finding {
   const subject = `root file system ${rootfs}`;
   if (fs.existsSync(path.join(rootfs, 'bin/sh'))) return { subject, ok: true, found: 'has /bin/sh' };
-  const isThere = fs.statSync(rootfs, { throwIfNoEntry: false })?.isDirectory() === true;
+  const isThere = isDirectory(rootfs);
   return {
     subject,
     ok: false,

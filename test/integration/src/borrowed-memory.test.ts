@@ -2,22 +2,17 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
-import path from 'node:path';
-import type { ClientContainer } from '@warden/client';
+import type { ClientContainer, RunOptions } from '@warden/client';
 import { describeWith, withDaemon } from '@warden/test-harness';
 import { expect, it } from 'vitest';
+import { initOf } from './init-of.ts';
 import { text } from './text.ts';
 
 const JOBS = 20;
 /** A fork leaves init with pages that it shares with its child: each is copied when init writes to it, which the kernel counts. */
 const FEW = JOBS;
 
-async function initOf(box: ClientContainer): Promise<string> {
-  const { containerPath } = await box.info();
-  return fs.readFileSync(path.join(String(containerPath), 'run/wshd.pid'), 'utf8').trim();
-}
-
-function minorFaults(pid: string): number {
+function minorFaults(pid: number): number {
   const stat = fs.readFileSync(`/proc/${pid}/stat`, 'latin1');
   const FIELD = 10; // of proc_pid_stat(5), behind a name that may hold anything
   return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[FIELD - 3]);
@@ -27,7 +22,7 @@ function minorFaults(pid: string): number {
 const SANITIZED = 1e9;
 
 /** What a job could leave in init. */
-function look(pid: string): object {
+function look(pid: number): object {
   const status = fs.readFileSync(`/proc/${pid}/status`, 'latin1');
   const kilobytes = Number(/^VmData:\s+(\d+) kB$/m.exec(status)?.[1]);
   return {
@@ -47,10 +42,10 @@ function look(pid: string): object {
 }
 
 /** Of so many jobs, one after the other. */
-async function faultsOfJobs(box: ClientContainer, init: string): Promise<number> {
-  await box.run('true');
+async function faultsOfJobs(box: ClientContainer, init: number, options?: RunOptions): Promise<number> {
+  await box.run('true', options);
   const before = minorFaults(init);
-  for (let i = 0; i < JOBS; i++) await box.run('true');
+  for (let i = 0; i < JOBS; i++) await box.run('true', options);
   return minorFaults(init) - before;
 }
 
@@ -84,7 +79,17 @@ describeWith(['root', 'isolated', 'overlayfs'], 'a job that starts in the memory
     const user = ['--user', '--setuid', '0', '--setgid', '0'];
     const sent = spawn(
       'nsenter',
-      ['--target', init, '--mount', '--pid', ...user, '--', '/bin/bash', '-c', 'echo in; read -r line'],
+      [
+        '--target',
+        String(init),
+        '--mount',
+        '--pid',
+        ...user,
+        '--',
+        '/bin/bash',
+        '-c',
+        'echo in; read -r line',
+      ],
       { stdio: ['pipe', 'pipe', 'inherit'] },
     );
     const gone = once(sent, 'exit');
@@ -103,12 +108,8 @@ describeWith(['root', 'isolated', 'overlayfs'], 'a job that starts in the memory
     await using box = await warden.create();
     const init = await initOf(box);
     const environment = Object.fromEntries(Array.from({ length: 300 }, (_, at) => [`V${at}`, 'x']));
-    for (const options of [{ environment }, { rlimits: { cpu: 1n } }]) {
-      await box.run('true', options);
-      const before = minorFaults(init);
-      for (let i = 0; i < JOBS; i++) await box.run('true', options);
-      expect(minorFaults(init) - before).toBeGreaterThan(FEW);
-    }
+    for (const options of [{ environment }, { rlimits: { cpu: 1n } }])
+      expect(await faultsOfJobs(box, init, options)).toBeGreaterThan(FEW);
   });
 
   it('leaves nothing in it: no descriptor, variable, right, limit or memory, whatever became of it', async () => {

@@ -7,6 +7,7 @@ import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { describeWith, makePlace, startDaemon, type TestDaemon, type TestPlace } from '@warden/test-harness';
 import { expect, it } from 'vitest';
+import { initOf } from './init-of.ts';
 import { text } from './text.ts';
 import { touchInside } from './touch-inside.ts';
 
@@ -172,9 +173,7 @@ describeWith(['root', 'isolated', 'overlayfs', 'python3'], 'a drain', () => {
       async () => {
         const box = await (await daemon.connect()).create();
         await box.spawn('sleep 600');
-        const init = Number(
-          fs.readFileSync(path.join((await box.info()).containerPath!, 'run/wshd.pid'), 'utf8'),
-        );
+        const init = await initOf(box);
         process.kill(init, 'SIGSTOP');
         try {
           const hanging = box.stop().then(

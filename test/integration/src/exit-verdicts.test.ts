@@ -5,6 +5,7 @@ import path from 'node:path';
 import type { ClientContainer } from '@warden/client';
 import { describeWith, patience, startDaemon, type TestDaemon, withDaemon } from '@warden/test-harness';
 import { expect, it } from 'vitest';
+import { initOf } from './init-of.ts';
 import { text } from './text.ts';
 
 const PROGRAM = path.resolve(import.meta.dirname, '../../../packages/cli/bin/warden.js');
@@ -28,11 +29,6 @@ async function sleeper(box: ClientContainer, before = ''): Promise<ReturnType<Cl
   const job = await box.spawn(before + SLEEP);
   for await (const { data } of job.output) if (text(data).includes('ready')) break;
   return box.job(job.id);
-}
-
-async function initOf(box: ClientContainer): Promise<number> {
-  const { containerPath } = await box.info();
-  return Number(fs.readFileSync(path.join(containerPath!, 'run/wshd.pid'), 'utf8'));
 }
 
 describeWith(['root', 'isolated', 'overlayfs'], 'the verdict on a job', () => {

@@ -6,6 +6,7 @@ import type { ClientContainer } from '@warden/client';
 import { describeWith, patience, startDaemon, takeInventory, withDaemon } from '@warden/test-harness';
 import { expect, it, vi } from 'vitest';
 import { endCleanly } from './end-cleanly.ts';
+import { initOf } from './init-of.ts';
 import { text } from './text.ts';
 
 /** Who it is, and how many there are. */
@@ -13,13 +14,8 @@ const LOOK = 'set -- /proc/[0-9]*; echo $$ $#';
 /** Long enough for the slowest machine. */
 const WAITING = { server: { prepared_shell_time: 60 } };
 
-async function initOf(box: ClientContainer): Promise<string> {
-  const { containerPath } = await box.info();
-  return fs.readFileSync(path.join(String(containerPath), 'run/wshd.pid'), 'utf8').trim();
-}
-
 /** Host pids of what an init has started and has not collected. */
-function children(init: string): string[] {
+function children(init: number): string[] {
   return fs.readFileSync(`/proc/${init}/task/${init}/children`, 'utf8').split(' ').filter(Boolean);
 }
 
@@ -28,19 +24,19 @@ async function said(box: ClientContainer, script: string): Promise<string> {
 }
 
 /** Runs two scripts, behind which a shell waits, and answers its number inside. */
-async function use(box: ClientContainer, init: string): Promise<string> {
+async function use(box: ClientContainer, init: number): Promise<string> {
   for (let i = 0; i < 2; i++) expect(await said(box, LOOK)).toMatch(/^\d+ 2\n$/);
   return await prepared(init);
 }
 
 /** Waits until one is there, and answers its number inside. */
-async function prepared(init: string): Promise<string> {
+async function prepared(init: number): Promise<string> {
   await thereAre(init, 1);
   const status = fs.readFileSync(`/proc/${children(init)[0]}/status`, 'utf8');
   return String(/^NSpid:.*\s(\d+)$/m.exec(status)?.[1]);
 }
 
-async function thereAre(init: string, count: number): Promise<void> {
+async function thereAre(init: number, count: number): Promise<void> {
   await vi.waitFor(() => expect(children(init)).toHaveLength(count), {
     timeout: patience(10_000),
     interval: 2,

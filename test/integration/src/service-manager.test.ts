@@ -16,6 +16,7 @@ import {
   WARDEND,
 } from '@warden/test-harness';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { initOf } from './init-of.ts';
 import { text } from './text.ts';
 import { until } from './until.ts';
 
@@ -174,7 +175,7 @@ describeWith(['root', 'isolated', 'overlayfs', 'python3'], 'under a service mana
     });
     const warden = await daemon.connect();
     await using box = await warden.create();
-    const pid = fs.readFileSync(path.join((await box.info()).containerPath!, 'run/wshd.pid'), 'utf8').trim();
+    const pid = await initOf(box);
     expect(fs.readFileSync(`/proc/${pid}/environ`, 'latin1')).not.toMatch(/NOTIFY_SOCKET|WATCHDOG/);
     expect(text((await box.run('env')).stdout)).not.toMatch(/NOTIFY_SOCKET|WATCHDOG/);
   });
