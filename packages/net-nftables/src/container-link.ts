@@ -128,12 +128,16 @@ export function* linkDisconnection(spec: NetworkSpec, link: Link): RouteSteps<bo
   const address = removeAddress(link.index, addressBytes(parseAddress(spec.hostIp)), spec.prefixLength);
   const down = takeDown(link.index);
   try {
-    yield [address, down];
+    try {
+      yield [address, down];
+    } catch (error) {
+      if (!isKernelError(error, 'EADDRNOTAVAIL')) throw error;
+      // Of two refusals only the first is told; and a link that goes loses its address first.
+      yield [down];
+    }
   } catch (error) {
     if (isKernelError(error, 'ENODEV')) return false;
-    if (!isKernelError(error, 'EADDRNOTAVAIL')) throw error;
-    // Of two refusals only the first is told.
-    yield [down];
+    throw error;
   }
   return true;
 }
