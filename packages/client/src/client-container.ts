@@ -31,6 +31,8 @@ import {
   portMapping,
   propertiesOf,
 } from './answer-values.ts';
+import * as args from './arguments.ts';
+import { demand } from './check.ts';
 import { ClientFiles } from './client-files.ts';
 import { ClientJob, killJob } from './client-job.ts';
 import { requireFeature } from './features.ts';
@@ -92,6 +94,7 @@ export class ClientContainer implements Container {
    * `COMMAND_FAILED`.
    */
   async run(script: Script, options: RunOptions = {}): Promise<ClientJobResult> {
+    demand('run', 'options', args.runOptions, options);
     await this.#requireCommand(options);
     if (options.output === 'live') {
       throw new WardenError('INVALID_SPEC', 'live output is for a job that is streamed: spawn it', {
@@ -111,6 +114,7 @@ export class ClientContainer implements Container {
    * See {@link Container.spawn}. The limits count from this call and end the job even if nobody waits for it.
    */
   async spawn(script: Script, options: ClientSpawnOptions = {}): Promise<ClientJob> {
+    demand('spawn', 'options', args.spawnOptions, options);
     await this.#requireCommand(options);
     const isLive = options.output === 'live';
     if (!hasLimits(options))
@@ -134,6 +138,7 @@ export class ClientContainer implements Container {
     argv: readonly string[],
     options: RunOptions & { readonly input?: string | Uint8Array } = {},
   ): Promise<ClientJobResult> {
+    demand('exec', 'options', args.execOptions, options);
     const { input = '', ...others } = options;
     return this.run(input, { ...others, argv });
   }
@@ -155,6 +160,7 @@ export class ClientContainer implements Container {
 
   /** See {@link Container.stop}. Never waits behind other requests of this client. */
   async stop(options: { readonly background?: boolean; readonly kill?: boolean } = {}): Promise<void> {
+    demand('stop', 'options', args.stopOptions, options);
     await this.#send(MessageType.Stop, onContainer(this.handle, options), true);
   }
 
@@ -168,12 +174,14 @@ export class ClientContainer implements Container {
   async netIn(
     spec: { readonly hostPort?: number | undefined; readonly containerPort?: number | undefined } = {},
   ): Promise<{ readonly hostPort: number; readonly containerPort: number }> {
+    demand('net in', 'spec', args.netInSpec, spec);
     const fields = { host_port: spec.hostPort, container_port: spec.containerPort };
     return portMapping(await this.#call<NetInResponse>(MessageType.NetIn, fields));
   }
 
   /** See {@link Container.netOut}. */
   async netOut(spec: NetOutSpec): Promise<void> {
+    demand('net out', 'spec', args.netOutSpec, spec);
     // a daemon that skips the field would open more than was asked for
     if (spec.domain !== undefined) await requireFeature(this.#session, 'egress-domain', 'net out');
     await this.#send(MessageType.NetOut, netOutRequest(this.handle, spec));
@@ -185,7 +193,9 @@ export class ClientContainer implements Container {
   }
 
   /** See {@link Container.removeNetRules}. */
-  async removeNetRules({ ports = [], egress = [] }: NetRulesRemoval): Promise<NetRules> {
+  async removeNetRules(removal: NetRulesRemoval): Promise<NetRules> {
+    demand('net rules', 'removal', args.netRulesRemoval, removal);
+    const { ports = [], egress = [] } = removal;
     await requireFeature(this.#session, 'net-rules', 'net rules');
     const fields = { remove_ports: ports, remove_egress: egress.map(netRule) };
     return netRules(await this.#call<NetRulesResponse>(MessageType.NetRules, fields));
@@ -215,6 +225,7 @@ export class ClientContainer implements Container {
 
   /** See {@link Container.limitDisk}. */
   async limitDisk(spec: DiskLimitSpec): Promise<Required<DiskLimitSpec> | undefined> {
+    demand('limit disk', 'spec', args.diskLimit, spec);
     return diskLimits(
       await this.#send<LimitDiskResponse>(MessageType.LimitDisk, limitDiskRequest(this.handle, spec)),
     );
@@ -222,6 +233,7 @@ export class ClientContainer implements Container {
 
   /** See {@link Container.limitBandwidth}. */
   async limitBandwidth(limit: { readonly rate: bigint; readonly burst: bigint }): Promise<void> {
+    demand('limit bandwidth', 'limit', args.bandwidthLimit, limit);
     await this.#call(MessageType.LimitBandwidth, { rate: limit.rate, burst: limit.burst });
   }
 
@@ -232,6 +244,7 @@ export class ClientContainer implements Container {
 
   /** See {@link Container.setProperties}. */
   async setProperties(changes: Readonly<Record<string, string | undefined>>): Promise<Properties> {
+    demand('properties', 'changes', args.propertyChanges, changes);
     await requireFeature(this.#session, 'properties', 'properties');
     const set: Record<string, string> = Object.create(null) as Record<string, string>;
     const remove: string[] = [];

@@ -14,6 +14,8 @@ import {
   type WriteOptions,
 } from '@warden/interface';
 import { type FileEntry, type FilesResponse, MessageType } from '@warden/protocol';
+import * as args from './arguments.ts';
+import { demand } from './check.ts';
 import { requireFeature } from './features.ts';
 import { present } from './spec-messages.ts';
 import type { Transport } from './transport.ts';
@@ -33,6 +35,7 @@ export class ClientFiles implements ContainerFiles {
 
   /** See {@link ContainerFiles.stat}. */
   async stat(path: string, options: FileOptions = {}): Promise<FileStat> {
+    demand('stat', 'options', args.fileOptions, options);
     for await (const { entries } of this.#answers('stat', path, options))
       for (const entry of entries ?? []) return statOf(entry);
     throw new WardenError('INTERNAL', 'the daemon answered no facts', {
@@ -53,12 +56,14 @@ export class ClientFiles implements ContainerFiles {
 
   /** See {@link ContainerFiles.list}. */
   async *list(path: string, options: FileOptions = {}): AsyncGenerator<DirectoryEntry, void, undefined> {
+    demand('list', 'options', args.fileOptions, options);
     for await (const { entries } of this.#answers('list', path, options))
       for (const entry of entries ?? []) yield { name: entry.name ?? '', ...statOf(entry) };
   }
 
   /** See {@link ContainerFiles.read}. */
   async *read(path: string, options: ReadOptions = {}): AsyncGenerator<Uint8Array, void, undefined> {
+    demand('read', 'options', args.readOptions, options);
     const range = { offset: options.offset, length: options.length };
     for await (const { data } of this.#answers('read', path, options, range))
       if (data !== undefined) yield data;
@@ -71,10 +76,11 @@ export class ClientFiles implements ContainerFiles {
     path: string,
     options: ReadOptions & { readonly maxBytes?: number } = {},
   ): Promise<Uint8Array> {
-    const { maxBytes = 64 * 1024 * 1024 } = options;
+    demand('read', 'options', args.readAllOptions, options);
+    const { maxBytes = 64 * 1024 * 1024, ...others } = options;
     const pieces: Uint8Array[] = [];
     let size = 0;
-    for await (const data of this.read(path, options)) {
+    for await (const data of this.read(path, others)) {
       size += data.length;
       if (size > maxBytes) {
         throw new WardenError('INVALID_SPEC', `${path} has more than ${maxBytes} bytes; read it in pieces`, {
@@ -103,6 +109,7 @@ export class ClientFiles implements ContainerFiles {
     content: string | Uint8Array | ByteStream,
     options: WriteOptions = {},
   ): Promise<void> {
+    demand('write', 'options', args.writeOptions, options);
     const bytes = typeof content === 'string' ? new TextEncoder().encode(content) : content;
     await this.#upload({ operation: 'write', path, mode: options.mode }, bytes, options);
   }
@@ -112,6 +119,7 @@ export class ClientFiles implements ContainerFiles {
     path: string,
     options: FileOptions = {},
   ): Promise<AsyncIterableIterator<FileChange, undefined, undefined>> {
+    demand('watch', 'options', args.fileOptions, options);
     const left = new AbortController();
     const signal = options.signal ? AbortSignal.any([options.signal, left.signal]) : left.signal;
     const changes = this.#changes(path, { ...options, signal });
@@ -127,11 +135,13 @@ export class ClientFiles implements ContainerFiles {
 
   /** See {@link ContainerFiles.readTar}. */
   async *readTar(path: string, options: FileOptions = {}): AsyncGenerator<Uint8Array, void, undefined> {
+    demand('read tar', 'options', args.fileOptions, options);
     for await (const { data } of this.#answers('read-tar', path, options)) if (data !== undefined) yield data;
   }
 
   /** See {@link ContainerFiles.writeTar}. */
   async writeTar(path: string, archive: Uint8Array | ByteStream, options: FileOptions = {}): Promise<void> {
+    demand('write tar', 'options', args.fileOptions, options);
     await this.#upload({ operation: 'write-tar', path }, archive, options);
   }
 

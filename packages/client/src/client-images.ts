@@ -15,6 +15,8 @@ import {
   MessageType,
   type SnapshotResponse,
 } from '@warden/protocol';
+import * as args from './arguments.ts';
+import { demand } from './check.ts';
 import { requireFeature } from './features.ts';
 import { present } from './spec-messages.ts';
 import type { Transport } from './transport.ts';
@@ -32,7 +34,8 @@ export class ClientImages implements Images {
     return images.map(infoOf);
   }
 
-  import(spec: ImageImportSpec, options: ImageOptions = {}): Promise<ImageInfo> {
+  async import(spec: ImageImportSpec, options: ImageOptions = {}): Promise<ImageInfo> {
+    demand('import', 'spec', args.imageImportSpec, spec);
     return this.#watch(
       MessageType.ImageImport,
       present({ path: spec.path, name: spec.name, reference: spec.reference }),
@@ -40,7 +43,8 @@ export class ClientImages implements Images {
     );
   }
 
-  pull(spec: ImagePullSpec, options: ImageOptions = {}): Promise<ImageInfo> {
+  async pull(spec: ImagePullSpec, options: ImageOptions = {}): Promise<ImageInfo> {
+    demand('pull', 'spec', args.imagePullSpec, spec);
     const { reference, name, user, password } = spec;
     return this.#watch(MessageType.ImagePull, present({ reference, name, user, password }), options);
   }
@@ -62,7 +66,9 @@ export class ClientImages implements Images {
     return this.#session.call<T>(type, value);
   }
 
-  async #watch(type: number, value: object, { signal, onProgress }: ImageOptions): Promise<ImageInfo> {
+  async #watch(type: number, value: object, options: ImageOptions): Promise<ImageInfo> {
+    demand('images', 'options', args.imageOptions, options);
+    const { signal, onProgress } = options;
     await requireFeature(this.#session, 'images', 'images');
     const isLast = ({ image }: ImageProgressResponse): boolean => image !== undefined;
     const answers = this.#session.stream<ImageProgressResponse>(

@@ -10,6 +10,8 @@ import {
 } from '@warden/interface';
 import { type LinkResponse, MessageType, type StreamResponse } from '@warden/protocol';
 import { isStreamEnd, jobEnd, jobResult, outputChunk } from './answer-values.ts';
+import * as args from './arguments.ts';
+import { demand, needed } from './check.ts';
 import { readPipes } from './direct-output.ts';
 import { requireFeature } from './features.ts';
 import { ClientJobResult } from './job-result.ts';
@@ -69,6 +71,7 @@ export class ClientJob implements Job {
    * next link.
    */
   async link(options: { readonly signal?: AbortSignal } = {}): Promise<ClientJobResult> {
+    demand('link', 'options', args.signalOption, options);
     const result = await this.#link(options.signal);
     this.#watchdog?.settle();
     return result;
@@ -81,6 +84,7 @@ export class ClientJob implements Job {
   async *stream(
     options: { readonly signal?: AbortSignal; readonly reuseMemory?: boolean } = {},
   ): AsyncGenerator<OutputChunk, JobEnd, undefined> {
+    demand('stream', 'options', args.streamOptions, options);
     const end = yield* this.#chunks(options.signal, options.reuseMemory === true);
     this.#watchdog?.settle();
     return end;
@@ -92,6 +96,7 @@ export class ClientJob implements Job {
   async kill(
     options: { readonly signal?: number; readonly tree?: boolean; readonly reason?: 'timeout' } = {},
   ): Promise<void> {
+    demand('kill', 'options', args.killOptions, options);
     await killJob(this.#session, this.handle, this.id, options);
   }
 
@@ -100,6 +105,7 @@ export class ClientJob implements Job {
     data: Uint8Array | string,
     options: { readonly signal?: AbortSignal | undefined } = {},
   ): Promise<void> {
+    demand('write', 'options', args.signalOption, options);
     const bytes = typeof data === 'string' ? new TextEncoder().encode(data) : data;
     for (let at = 0; at < bytes.length; at += INPUT_BYTES) {
       const value = { handle: this.handle, job_id: this.id, data: bytes.subarray(at, at + INPUT_BYTES) };
@@ -128,6 +134,7 @@ export class ClientJob implements Job {
 
   /** See {@link Job.resize}. */
   async resize(size: TerminalSize): Promise<void> {
+    demand('resize', 'size', needed(args.terminalSize), size);
     await requireFeature(this.#session, 'job-input', 'resize');
     const value = { handle: this.handle, job_id: this.id, size: { rows: size.rows, columns: size.columns } };
     await this.#session.call(MessageType.JobResize, value, { handle: this.handle, isUrgent: true });

@@ -18,8 +18,10 @@ export function present(fields: Fields): Fields {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
 }
 
-const MOUNT_MODES = { ro: 0, rw: 1 } as const;
-const PROTOCOLS = { tcp: 0, udp: 1, icmp: 2, all: 3 } as const;
+/** Modes of bind mounts, and their numbers on the wire. */
+export const MOUNT_MODES = { ro: 0, rw: 1 } as const;
+/** Protocols of egress rules, and their numbers on the wire. */
+export const PROTOCOLS = { tcp: 0, udp: 1, icmp: 2, all: 3 } as const;
 
 /** Fields of a CreateRequest. */
 export function createRequest(spec: CreateSpec): Fields {

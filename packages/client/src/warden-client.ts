@@ -23,6 +23,8 @@ import {
   type StreamResponse,
 } from '@warden/protocol';
 import { containerEvent, containerReport, isStreamEnd, wardenMetrics } from './answer-values.ts';
+import * as args from './arguments.ts';
+import { demand } from './check.ts';
 import { ClientContainer } from './client-container.ts';
 import { ClientImages } from './client-images.ts';
 import { Connection } from './connection.ts';
@@ -59,8 +61,8 @@ const GET_OR_CREATE_PATIENCE_MS = 60_000;
  * const { stdoutText } = await box.run('echo hello', { timeoutMs: 5000 });
  */
 export async function connect(options: ConnectOptions): Promise<WardenClient> {
+  demand('connect', 'options', args.connectOptions, options);
   const { maxConnections = DEFAULT_MAX_CONNECTIONS, idleTimeoutMs = DEFAULT_IDLE_TIMEOUT_MS } = options;
-  if (!(maxConnections >= 1)) throw new TypeError(`maxConnections must be at least 1, got ${maxConnections}`);
   // The signal belongs to this call; connections opened later are bounded by their time limit alone.
   let signal = options.signal;
   const open = async (): Promise<Connection> => new Connection(await dial({ ...options, signal }));
@@ -101,6 +103,7 @@ export class WardenClient implements Warden {
 
   /** See {@link Warden.list}. */
   async list(filter: ContainerFilter = {}): Promise<readonly string[]> {
+    demand('list', 'filter', args.containerFilter, filter);
     const { properties } = filter;
     if (properties !== undefined) await requireFeature(this.#session, 'properties', 'list');
     const value = present({ properties: properties && propertyMessages(properties) });
@@ -114,6 +117,7 @@ export class WardenClient implements Warden {
 
   /** See {@link Warden.create}. Creates of one session are worked off one after another by the daemon. */
   async create(spec: CreateSpec = {}): Promise<ClientContainer> {
+    demand('create', 'spec', args.createSpec, spec);
     if (spec.properties !== undefined) await requireFeature(this.#session, 'properties', 'create');
     if (spec.image !== undefined) await requireFeature(this.#session, 'images', 'create');
     const { handle } = await this.#session.create<CreateResponse>(createRequest(spec));
@@ -129,6 +133,8 @@ export class WardenClient implements Warden {
     spec: CreateSpec & { readonly handle: string },
     options: { readonly signal?: AbortSignal; readonly timeoutMs?: number } = {},
   ): Promise<{ readonly container: ClientContainer; readonly isNew: boolean }> {
+    demand('get or create', 'spec', args.createSpec, spec);
+    demand('get or create', 'options', args.getOrCreateOptions, options);
     const { signal, timeoutMs = GET_OR_CREATE_PATIENCE_MS } = options;
     const deadline = performance.now() + timeoutMs;
     const container = this.container(spec.handle);
@@ -150,6 +156,7 @@ export class WardenClient implements Warden {
   async infoMany(
     options: ContainerFilter & { readonly handles?: readonly string[] | undefined } = {},
   ): Promise<readonly ContainerReport[]> {
+    demand('info of many', 'options', args.infoManyOptions, options);
     await requireFeature(this.#session, 'info-many', 'info of many');
     const { handles, properties } = options;
     if (handles !== undefined && handles.length === 0) return [];
@@ -178,6 +185,7 @@ export class WardenClient implements Warden {
   async events(
     filter: EventFilter = {},
   ): Promise<AsyncIterableIterator<ContainerEvent, undefined, undefined>> {
+    demand('events', 'filter', args.eventFilter, filter);
     await requireFeature(this.#session, 'events', 'events');
     const left = new AbortController();
     const signal = filter.signal ? AbortSignal.any([filter.signal, left.signal]) : left.signal;

@@ -15,7 +15,7 @@ export interface WaitLimits {
    * `AbortSignal.timeout`), cause is the reason.
    */
   readonly signal?: AbortSignal | undefined;
-  /** Milliseconds from the call; then the tree is killed and waits reject with `TIMEOUT`. */
+  /** Milliseconds from the call, at most 2147483647 (24 days); then the tree is killed and waits reject with `TIMEOUT`. */
   readonly timeoutMs?: number | undefined;
 }
 
