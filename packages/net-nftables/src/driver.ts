@@ -20,7 +20,7 @@ import type {
   PortMapping,
   ProbeResult,
 } from '@warden/interface';
-import { isWardenError, NO_FAILPOINTS, toWardenError, WardenError } from '@warden/interface';
+import { isWardenError, NO_FAILPOINTS, WardenError } from '@warden/interface';
 import type { BandwidthMode } from './bandwidth.ts';
 import { BandwidthLimits } from './bandwidth-limits.ts';
 import { forgetSome } from './connection-tracking.ts';
@@ -30,33 +30,23 @@ import {
   findLink,
   linkDisconnection,
   linkEquipment,
-  linkRemoval,
   linkSearch,
   pairCreation,
   removeLink,
 } from './container-link.ts';
-import {
-  addPort,
-  ensureContainer,
-  ensureElements,
-  ensureSource,
-  insertEgress,
-  removeContainer,
-  removePorts,
-  removeSource,
-} from './container-rules.ts';
+import { ensureElements } from './container-rules.ts';
 import { Denials, denialGroupOf } from './denials.ts';
+import { EndingLinks } from './ending-links.ts';
+import { failure } from './failure.ts';
 import { FreedAddresses } from './freed-addresses.ts';
 import { listeningAddresses } from './host-listener.ts';
-import type { Inventory, PublishedPort } from './inventory.ts';
-import { chainNames, readCounts, readInventory } from './inventory.ts';
+import { chainNames, readCounts } from './inventory.ts';
 import type { AddressRange } from './ipv4-address.ts';
 import { formatAddress, isWithin, parseAddress, parseRange } from './ipv4-address.ts';
-import type { KernelAccess } from './kernel-access.ts';
 import type { Lifetimes } from './learned-addresses.ts';
 import { formatMac, isContainerLink, linkEnds, shaperName } from './link-names.ts';
 import { NamedEgress } from './named-egress.ts';
-import { isKernelError, NetlinkConnection, PatientConnection } from './netlink-connection.ts';
+import { isKernelError } from './netlink-connection.ts';
 import type { MessageBody } from './netlink-message.ts';
 import { TableMessages } from './nftables-message.ts';
 import { outwardAddress, outwardLink } from './outward-address.ts';
@@ -66,20 +56,16 @@ import type { NameFinding } from './probe.ts';
 import { probeKernel, probeNames } from './probe.ts';
 import type { Link } from './rtnetlink.ts';
 import { routeLoopback } from './rtnetlink.ts';
+import { RulesInForce, type RulesOfOne } from './rules-in-force.ts';
 import type { DenialTelling, InboundPolicy, Surroundings } from './ruleset.ts';
-import { replacePublished, STATIC_CHAINS, skeleton } from './ruleset.ts';
+import { STATIC_CHAINS, skeleton } from './ruleset.ts';
 import { enableForwarding, hasIpv6, mayBeLink, switchOffIpv6 } from './sysctl.ts';
+import { TableAccess } from './table-access.ts';
 import { Together } from './together.ts';
 import { withdrawnEgress, withdrawnInbound } from './withdrawn-connections.ts';
 
-/** How long the kernel is given to end a dead namespace before its link is deleted explicitly. */
-const LINK_GRACE_MS = 5_000;
-/** Those that are due within this time are looked for together. */
-const LINK_LOOK_MS = 500;
 /** How long the namespace of a probe is kept, so that its end does not hold up what comes behind the probe. */
 const TRIAL_MS = 1_000;
-/** With fewer chains a transaction takes no longer than to have a thread do it. */
-const MANY_CHAINS = 100;
 const ANY_ADDRESS = 0;
 const LOOPBACK = parseAddress('127.0.0.1');
 
@@ -119,57 +105,23 @@ export function nftablesNetwork(options: NftablesNetworkOptions): DriverFactory<
   return (components) => new NftablesNetwork(options, components);
 }
 
-/** What a container's rules are to be. */
-interface RulesOfOne {
-  readonly spec: NetworkSpec;
-  readonly egress: readonly EgressRule[];
-  readonly mappings: readonly PortMapping[];
-  /** There were rules before, whatever is known of the kernel. */
-  readonly hadRules?: boolean;
-}
-
-/** How they become so. */
-interface Replacement {
-  readonly changes: readonly MessageBody[];
-  /** There are ports among them. */
-  readonly publishes: boolean;
-  /** Called when the kernel has them. */
-  note(): void;
-}
-
-/** One transaction. Errors: `NATIVE_FAILED` naming operation and object; the inventory is read again then. */
-type CommitOf = (operation: string, object: string, changes: readonly MessageBody[]) => Promise<void>;
-
-/** A link of a container that has been released. */
-interface PendingLink {
-  readonly link: Link;
-  /** Time of `performance.now()` from which on it is looked for. */
-  readonly due: number;
-  isLookedFor: boolean;
-}
-
 class NftablesNetwork implements NetworkDriver {
   readonly role = 'network';
   readonly name = 'nftables';
   readonly #table: TableMessages;
+  readonly #access: TableAccess;
+  readonly #rules: RulesInForce;
   readonly #inbound: InboundPolicy;
   readonly #log: Logger;
   readonly #failpoints: Failpoints;
   readonly #links: LinkSettings;
   /** Of living containers, as far as this driver has made them. */
   readonly #made = new Map<ContainerId, Link>();
-  /** Released links that have not gone yet, the oldest first. */
-  readonly #pendingLinks = new Map<ContainerId, PendingLink>();
-  /** For all of them together: as many timers as containers that have ended would keep a daemon busy that has nothing else to do. */
-  #lookingForLinks: NodeJS.Timeout | undefined;
+  readonly #endingLinks: EndingLinks;
   /** Listed once for all that are restored behind a setup, each until something is done to it. One that has gone since is found out by its number. */
   #atSetup: Seen = { links: new Map(), shapers: new Set(), addresses: new Set() };
   /** At the end of a transaction that leads to a chain the kernel looks at the chains of all containers again. */
-  readonly #together = new Together<RulesOfOne>((all) => this.#replaceRules(...all));
-  #connection: NetlinkConnection | undefined;
-  #patientConnection: PatientConnection | undefined;
-  #inventory: Inventory | undefined;
-  #published: number | undefined;
+  readonly #together = new Together<RulesOfOne>((all) => this.#rules.replace(...all));
   /** {@link NftablesNetwork.#closeToIpv6} has failed, and said so. */
   #isIpv6Left = false;
   readonly #outwardOption: number | undefined;
@@ -193,40 +145,44 @@ class NftablesNetwork implements NetworkDriver {
 
   constructor(options: NftablesNetworkOptions, components: DriverComponents) {
     this.#table = new TableMessages(options.table);
+    this.#access = new TableAccess(this.#table);
     this.#inbound = options.inbound ?? 'published';
     this.#log = components.logger.child('nftables');
     this.#failpoints = components.failpoints ?? NO_FAILPOINTS;
     this.#links = { alias: options.table, hasIpv6: hasIpv6() };
     this.#outwardOption =
       options.outwardAddress === undefined ? undefined : parseAddress(options.outwardAddress);
-    this.#freed = new FreedAddresses(() => this.#netlink(), this.#log);
-    const kernel: KernelAccess = {
-      netlink: () => this.#netlink(),
-      containers: () => this.#containers(),
-      commit: (operation, object, changes) => this.#commit(operation, object, changes),
-    };
+    this.#freed = new FreedAddresses(() => this.#access.netlink(), this.#log);
+    this.#endingLinks = new EndingLinks(() => this.#access.patient(), this.#log);
     this.#bandwidth = new BandwidthLimits({
       table: this.#table,
       links: this.#links,
       log: this.#log,
       wanted: options.bandwidth,
-      kernel,
+      kernel: this.#access,
     });
     this.#denialGroup = denialGroupOf(options.table);
     this.#denials = new Denials({
       log: this.#log,
       group: this.#denialGroup,
       owner: (address) => this.#addresses.get(address),
-      counts: () => readCounts(this.#netlink(), this.#table),
+      counts: () => readCounts(this.#access.netlink(), this.#table),
       isNeeded: () => this.#addresses.size > 0,
     });
     this.#wantedDenials = options.denials;
     this.#names = new NamedEgress({
       table: this.#table,
-      kernel,
+      kernel: this.#access,
       log: this.#log,
       lifetimes: options.nameLifetimes,
       denied: (denial) => this.#denials.note({ ...denial, protocol: 'dns' }),
+    });
+    this.#rules = new RulesInForce({
+      table: this.#table,
+      access: this.#access,
+      names: this.#names,
+      pool: () => this.#pool,
+      outward: () => this.#outward(),
     });
   }
 
@@ -264,7 +220,7 @@ class NftablesNetwork implements NetworkDriver {
   async setup(host: NetworkHostSpec): Promise<void> {
     enableForwarding();
     // now: a daemon that is out of descriptors must still be able to take links down. And in turn: of what is being released nothing is put in force again
-    await this.#patient().inTurn(async () => this.#setUp(host));
+    await this.#access.patient().inTurn(async () => this.#setUp(host));
     this.#denials.start(this.#found().denials.packets);
     this.#failpoints.passSync('nftables.setup');
   }
@@ -287,10 +243,10 @@ class NftablesNetwork implements NetworkDriver {
     this.#names.configure(host);
     this.#pool = parseRange(host.pool);
     this.#host = host;
-    this.#inventory = undefined;
+    this.#access.forgetContainers();
     this.#putRules(host, around);
-    this.#published = outward;
-    this.#inventory = undefined;
+    this.#access.published = outward;
+    this.#access.forgetContainers();
   }
 
   watchDenials(listener: (denials: readonly NetworkDenial[]) => void): void {
@@ -325,7 +281,7 @@ class NftablesNetwork implements NetworkDriver {
   /** All of it, or nothing; without the limit of connections where the kernel cannot count them. */
   #putRules(host: NetworkHostSpec, around: Surroundings): void {
     const put = (spec: NetworkHostSpec): void =>
-      this.#commit('setup', this.#table.table, [
+      this.#access.commit('setup', this.#table.table, [
         ...skeleton(this.#table, spec, around),
         ...this.#ensureDefaults(),
         ...this.#names.admissions(),
@@ -365,7 +321,7 @@ class NftablesNetwork implements NetworkDriver {
     this.#atSetup.links.delete(spec.id);
     this.#freed.claim(parseAddress(spec.containerIp));
     if (this.#bandwidth.has(spec.id)) this.#bandwidth.clear(spec.id, undefined);
-    await this.#replaceRules({ spec, egress: [], mappings: [] });
+    await this.#rules.replace({ spec, egress: [], mappings: [] });
     this.#begun.add(spec.id);
   }
 
@@ -383,7 +339,7 @@ class NftablesNetwork implements NetworkDriver {
     } catch (cause) {
       const error = failure('attach', linkEnds(spec.id).host.name, cause);
       try {
-        await this.#removeRules(spec.id);
+        await this.#rules.remove(spec.id);
       } catch (suppressed) {
         throw new WardenError(error.code, error.message, {
           cause,
@@ -396,8 +352,8 @@ class NftablesNetwork implements NetworkDriver {
   }
 
   async #makeLink(spec: NetworkSpec, pid: number): Promise<void> {
-    const link = await this.#patient().carryOut(pairCreation(spec, this.#links, pid));
-    const equipped = this.#patient().carryOut(linkEquipment(spec, this.#links, link));
+    const link = await this.#access.patient().carryOut(pairCreation(spec, this.#links, pid));
+    const equipped = this.#access.patient().carryOut(linkEquipment(spec, this.#links, link));
     // Beside it, and before the far end is up, with which the kernel would give the near one its routes.
     await Promise.all([equipped, this.#closeToIpv6(link)]);
     this.#made.set(spec.id, link);
@@ -423,21 +379,17 @@ class NftablesNetwork implements NetworkDriver {
   }
 
   async mapPort(spec: NetworkSpec, _state: DriverState, mapping: PortMapping): Promise<void> {
-    if (this.#isPublished(spec, mapping)) return;
+    if (this.#rules.isPublished(spec, mapping)) return;
     this.#refuseListener(mapping.hostPort);
     const link = this.#existingLink('map-port', spec.id);
     const port = String(mapping.hostPort);
     try {
-      this.#netlink().route(routeLoopback(link.index));
-      await this.#inTurn(async (commit) => {
-        const added = addPort(this.#table, spec.id, spec.containerIp, mapping);
-        await commit('map-port', port, [...this.#publishedChanges(), added]);
-        this.#containers().ports.set(mapping.hostPort, publishedPort(spec, mapping));
-      });
+      this.#access.netlink().route(routeLoopback(link.index));
+      await this.#rules.publish(spec, mapping);
     } catch (cause) {
       if (!isKernelError(cause, 'EEXIST')) throw failure('map-port', port, cause);
       // Somebody else changed our table. The inventory is read again now, so that the error can name the owner.
-      if (this.#isPublished(spec, mapping)) return;
+      if (this.#rules.isPublished(spec, mapping)) return;
       throw cause;
     }
     this.#log.debug?.('port-mapped', { id: spec.id, ...mapping });
@@ -446,29 +398,8 @@ class NftablesNetwork implements NetworkDriver {
   async allowEgress(spec: NetworkSpec, _state: DriverState, rule: EgressRule): Promise<void> {
     if (rule.domain !== undefined && !this.#found().hasNames) throw this.#namesUnsupported(spec.id);
     await this.#names.prepare([rule]);
-    await this.#inTurn(async (commit) => {
-      try {
-        await this.#commitEgress(spec, rule, commit);
-      } catch (error) {
-        if (!isKernelError(error, 'EEXIST', 'ENOENT')) throw error;
-        // Somebody else has given it a chain, or taken it away. The inventory is read again now.
-        await this.#commitEgress(spec, rule, commit);
-      }
-    });
+    await this.#rules.allow(spec, rule);
     this.#log.debug?.('egress-allowed', { id: spec.id, rule });
-  }
-
-  async #commitEgress(spec: NetworkSpec, rule: EgressRule, commit: CommitOf): Promise<void> {
-    const { askers, chains } = this.#containers();
-    const admission = askers.has(spec.id) ? [] : this.#names.admission(spec, [rule]);
-    const hasChain = chains.has(spec.id);
-    const address = parseAddress(spec.containerIp);
-    const change = insertEgress(this.#table, spec.id, { rule, pool: this.#pool, address, hasChain });
-    await commit('allow-egress', spec.id, [...admission, ...change]);
-    const now = this.#containers();
-    now.chains.add(spec.id);
-    if (admission.length > 0) now.askers.add(spec.id);
-    this.#names.add(spec, rule);
   }
 
   async withdraw(
@@ -482,15 +413,19 @@ class NftablesNetwork implements NetworkDriver {
     // put back after something else has failed: there may be rules about names again
     await this.#prepareNames(spec.id, kept.egress);
     const hadRules = withdrawn.egress.length > 0;
-    await this.#replaceRules({ spec, egress: kept.egress, mappings: kept.mappings, hadRules });
+    await this.#rules.replace({ spec, egress: kept.egress, mappings: kept.mappings, hadRules });
     const address = parseAddress(spec.containerIp);
     // first: what has led somewhere says which connections a name still allows
     const isLearned = (domain: string, to: number): boolean => this.#names.leadsTo(spec.id, domain, to);
     try {
       if (withdrawn.egress.length > 0)
-        forgetSome(this.#netlink(), ['original', address], withdrawnEgress(rules, { host, isLearned }));
+        forgetSome(
+          this.#access.netlink(),
+          ['original', address],
+          withdrawnEgress(rules, { host, isLearned }),
+        );
       if (withdrawn.mappings.length > 0)
-        forgetSome(this.#netlink(), ['reply', address], withdrawnInbound(withdrawn.mappings));
+        forgetSome(this.#access.netlink(), ['reply', address], withdrawnInbound(withdrawn.mappings));
       this.#names.retain(spec.id, kept.egress);
     } catch (cause) {
       await this.#putBack(spec, rules);
@@ -506,7 +441,7 @@ class NftablesNetwork implements NetworkDriver {
   ): Promise<void> {
     const egress = [...withdrawn.egress, ...kept.egress];
     try {
-      await this.#replaceRules({ spec, egress, mappings: [...withdrawn.mappings, ...kept.mappings] });
+      await this.#rules.replace({ spec, egress, mappings: [...withdrawn.mappings, ...kept.mappings] });
     } catch (error) {
       // closed although they are recorded: the next start of the daemon puts that right
       this.#log.error('rules-not-put-back', { id: spec.id, error });
@@ -549,7 +484,7 @@ class NftablesNetwork implements NetworkDriver {
       const isToBeRouted = recorded.mappings.length > 0 && !link.routesLoopback;
       await this.#closeToIpv6(link);
       // Before the rules, which setup has put in force for all links: of one that has gone nothing is to stay.
-      ensureAddressing(this.#netlink(), spec, link, {
+      ensureAddressing(this.#access.netlink(), spec, link, {
         hasAddress: seen !== undefined && hasOwnAddress(this.#atSetup, spec, seen),
         others: isToBeRouted ? [routeLoopback(link.index)] : [],
       });
@@ -574,14 +509,14 @@ class NftablesNetwork implements NetworkDriver {
     this.#begun.delete(spec.id);
     try {
       const shaper = this.#mayHaveShaper(spec)
-        ? await this.#patient().carryOut(linkSearch(shaperName(spec.id)))
+        ? await this.#access.patient().carryOut(linkSearch(shaperName(spec.id)))
         : undefined;
       // Before the rules go: without them nothing would stop what still runs inside.
       const link = await this.#disconnect(spec, name);
       this.#failpoints.passSync('nftables.disconnect');
       // from here on a set-up puts nothing in force for it again
-      if (link !== undefined) this.#awaitEnd(spec.id, link);
-      await this.#removeRules(spec.id);
+      if (link !== undefined) this.#endingLinks.add(spec.id, link);
+      await this.#rules.remove(spec.id);
       this.#failpoints.passSync('nftables.remove-rules');
       this.#bandwidth.drop(spec.id, link, shaper);
       this.#denials.settle();
@@ -597,9 +532,10 @@ class NftablesNetwork implements NetworkDriver {
     const made = this.#made.get(spec.id);
     this.#made.delete(spec.id);
     if (!mayBeLink(name)) return undefined;
-    if (made !== undefined && (await this.#patient().carryOut(linkDisconnection(spec, made)))) return made;
-    const link = await this.#patient().carryOut(linkSearch(name));
-    if (link !== undefined) await this.#patient().carryOut(linkDisconnection(spec, link));
+    if (made !== undefined && (await this.#access.patient().carryOut(linkDisconnection(spec, made))))
+      return made;
+    const link = await this.#access.patient().carryOut(linkSearch(name));
+    if (link !== undefined) await this.#access.patient().carryOut(linkDisconnection(spec, link));
     return link;
   }
 
@@ -615,9 +551,9 @@ class NftablesNetwork implements NetworkDriver {
     this.#names.sweep(keep);
     for (const id of removed) {
       const link = links.get(id);
-      if (link !== undefined) removeLink(this.#netlink(), link);
-      await this.#removeRules(id);
-      this.#bandwidth.drop(id, undefined, findLink(this.#netlink(), shaperName(id)));
+      if (link !== undefined) removeLink(this.#access.netlink(), link);
+      await this.#rules.remove(id);
+      this.#bandwidth.drop(id, undefined, findLink(this.#access.netlink(), shaperName(id)));
     }
     this.#freed.flushStrangers((address) => this.#isStranger(address));
     return removed;
@@ -628,15 +564,15 @@ class NftablesNetwork implements NetworkDriver {
   }
 
   async standing(): Promise<readonly string[]> {
-    return chainNames(this.#netlink(), this.#table) === undefined ? [] : [this.#words()];
+    return chainNames(this.#access.netlink(), this.#table) === undefined ? [] : [this.#words()];
   }
 
   async dismantle(): Promise<void> {
-    const names = chainNames(this.#netlink(), this.#table);
+    const names = chainNames(this.#access.netlink(), this.#table);
     if (names === undefined) return;
-    this.#inventory = undefined;
+    this.#access.forgetContainers();
     const foreign = names.filter((name) => !STATIC_CHAINS.has(name));
-    const { interfaces } = this.#containers();
+    const { interfaces } = this.#access.containers();
     if (foreign.length > 0 || interfaces.size > 0) {
       const [chains, ids] = [foreign.join(', ') || 'none', [...interfaces].join(', ') || 'none'];
       throw new WardenError(
@@ -647,8 +583,8 @@ class NftablesNetwork implements NetworkDriver {
         },
       );
     }
-    this.#inventory = undefined;
-    this.#commit('dismantle', this.#table.table, [this.#table.deleteTable()]);
+    this.#access.forgetContainers();
+    this.#access.commit('dismantle', this.#table.table, [this.#table.deleteTable()]);
   }
 
   #words(): string {
@@ -657,9 +593,9 @@ class NftablesNetwork implements NetworkDriver {
 
   /** Everybody of whom anything is in the kernel, and the links. */
   #owners(): { readonly found: ReadonlySet<ContainerId>; readonly links: ReadonlyMap<ContainerId, Link> } {
-    this.#inventory = undefined;
-    const { interfaces, chains, limits, askers, ports, sources } = this.#containers();
-    const { links, shapers } = ownLinks(this.#netlink(), this.#links.alias);
+    this.#access.forgetContainers();
+    const { interfaces, chains, limits, askers, ports, sources } = this.#access.containers();
+    const { links, shapers } = ownLinks(this.#access.netlink(), this.#links.alias);
     const owners = Array.from(ports.values(), (port) => port.owner);
     const named = [...interfaces, ...chains, ...limits, ...askers];
     const found = new Set([...named, ...sources.keys(), ...links.keys(), ...shapers, ...owners]);
@@ -668,158 +604,11 @@ class NftablesNetwork implements NetworkDriver {
 
   async close(): Promise<void> {
     this.#closeTrial();
-    clearTimeout(this.#lookingForLinks);
-    this.#lookingForLinks = undefined;
-    this.#pendingLinks.clear();
+    this.#endingLinks.close();
     this.#freed.flush();
     this.#names.close();
     this.#denials.close();
-    const patient = this.#patientConnection;
-    this.#patientConnection = undefined;
-    await patient?.close();
-    this.#connection?.close();
-    this.#connection = undefined;
-  }
-
-  /** For what the kernel may take its time for while others are to be served. */
-  #patient(): PatientConnection {
-    this.#patientConnection ??= PatientConnection.open();
-    return this.#patientConnection;
-  }
-
-  #netlink(): NetlinkConnection {
-    this.#connection ??= NetlinkConnection.open();
-    return this.#connection;
-  }
-
-  #containers(): Inventory {
-    this.#inventory ??= readInventory(this.#netlink(), this.#table);
-    return this.#inventory;
-  }
-
-  /** On the event loop, for what is rare or has its own part of the table. */
-  #commit(operation: string, object: string, changes: readonly MessageBody[]): void {
-    try {
-      this.#netlink().commit(changes);
-    } catch (cause) {
-      throw this.#uncertain(failure(operation, object, cause));
-    }
-  }
-
-  /**
-   * For what others wait for meanwhile: on a thread where the kernel has the chains of many containers to look at. `change` is called when all changes that were
-   * asked for before are made and noted, so that it knows what is there. What it notes itself it notes in the inventory of that moment, which may be another one than before.
-   */
-  #inTurn<T>(change: (commit: CommitOf) => Promise<T>): Promise<T> {
-    return this.#patient().inTurn((commit) =>
-      change(async (operation, object, changes) => {
-        try {
-          const { chains, limits, askers } = this.#containers();
-          if (chains.size + limits.size + askers.size < MANY_CHAINS) this.#netlink().commit(changes);
-          else await commit(changes);
-        } catch (cause) {
-          throw this.#uncertain(failure(operation, object, cause));
-        }
-      }),
-    );
-  }
-
-  /** Whatever was thought to be in the kernel may not be: look again before the next change. */
-  #uncertain(error: WardenError): WardenError {
-    this.#inventory = undefined;
-    this.#published = undefined;
-    return error;
-  }
-
-  /** Makes elements, rules and ports of each exactly these, all in one transaction. */
-  #replaceRules(...all: readonly RulesOfOne[]): Promise<void> {
-    return this.#inTurn(async (commit) => {
-      const replacements = all.map((one) => this.#replacement(one));
-      const published = replacements.some(({ publishes }) => publishes) ? this.#publishedChanges() : [];
-      const object = all.length === 1 ? all[0]!.spec.id : `${all.length} containers`;
-      const changes = replacements.flatMap((replacement) => replacement.changes);
-      await commit('replace-rules', object, [...published, ...changes]);
-      for (const { note } of replacements) note();
-    });
-  }
-
-  /** What is to be told the kernel, and what is known when that is done. */
-  #replacement({ spec, egress, mappings, hadRules = false }: RulesOfOne): Replacement {
-    const { sources: before, askers: asking, chains: ruled } = this.#containers();
-    const admission = this.#names.admission(spec, egress);
-    const isNamed = egress.some(({ domain }) => domain !== undefined);
-    const isDismissed = !isNamed && asking.has(spec.id);
-    const address = parseAddress(spec.containerIp);
-    const earlier = before.get(spec.id);
-    const hasChain = hadRules || ruled.has(spec.id);
-    const missing = mappings.filter((mapping) => !this.#isPublished(spec, mapping));
-    const wanted = new Set(mappings.map((mapping) => mapping.hostPort));
-    const surplus = this.#portsOf(spec.id).filter((port) => !wanted.has(port));
-    const changes = [
-      ...ensureContainer(this.#table, spec.id, { egress, pool: this.#pool, hasChain }),
-      ...(isDismissed ? this.#names.dismissal(spec.id) : admission),
-      ...(earlier === undefined || earlier === address ? [] : [removeSource(this.#table, spec.id, earlier)]),
-      ensureSource(this.#table, spec.id, address),
-      ...removePorts(this.#table, surplus),
-      ...missing.map((mapping) => addPort(this.#table, spec.id, spec.containerIp, mapping)),
-    ];
-    const note = (): void => {
-      const { interfaces, chains, ports, sources, askers } = this.#containers();
-      interfaces.add(spec.id);
-      if (egress.length > 0) chains.add(spec.id);
-      else chains.delete(spec.id);
-      sources.set(spec.id, address);
-      if (isDismissed) this.#forgetNames(spec.id);
-      else if (admission.length > 0) askers.add(spec.id);
-      this.#names.note(spec, egress);
-      for (const port of surplus) ports.delete(port);
-      for (const mapping of missing) ports.set(mapping.hostPort, publishedPort(spec, mapping));
-    };
-    return { changes, publishes: missing.length > 0, note };
-  }
-
-  #removeRules(id: ContainerId): Promise<void> {
-    return this.#inTurn(async (commit) => {
-      try {
-        await this.#commitRemoval(id, 'present', commit);
-      } catch (error) {
-        if (!isKernelError(error, 'ENOENT')) throw error;
-        // The table was changed by somebody else; the inventory is read again now.
-        await this.#commitRemoval(id, 'uncertain', commit);
-      }
-    });
-  }
-
-  /**
-   * Of what is `uncertain` parts may be missing already. What is added first can be removed for certain, all within one transaction; but what adds
-   * a verdict makes the kernel look at the chains of all containers.
-   */
-  async #commitRemoval(id: ContainerId, parts: 'present' | 'uncertain', commit: CommitOf): Promise<void> {
-    const { interfaces, chains, sources, askers } = this.#containers();
-    const isNamed = askers.has(id);
-    const owned = this.#portsOf(id);
-    const address = sources.get(id);
-    const hasChain = chains.has(id);
-    const isThere = hasChain || interfaces.has(id);
-    const added: MessageBody[] = [];
-    if (parts === 'uncertain' && address !== undefined) added.push(ensureSource(this.#table, id, address));
-    if (parts === 'uncertain' && isThere) added.push(...ensureElements(this.#table, id, { hasChain }));
-    const source = address === undefined ? [] : [removeSource(this.#table, id, address)];
-    const names = isNamed ? this.#names.dismissal(id) : [];
-    const rules = isThere ? removeContainer(this.#table, id, { hasChain }) : [];
-    const removals = [...removePorts(this.#table, owned), ...source, ...names, ...rules];
-    await commit('remove-rules', id, [...added, ...removals]);
-    if (isNamed) this.#forgetNames(id);
-    const now = this.#containers();
-    now.interfaces.delete(id);
-    now.chains.delete(id);
-    now.sources.delete(id);
-    for (const port of owned) now.ports.delete(port);
-  }
-
-  #forgetNames(id: ContainerId): void {
-    this.#names.forget(id);
-    this.#containers().askers.delete(id);
+    await this.#access.close();
   }
 
   #namesUnsupported(id: ContainerId): WardenError {
@@ -833,35 +622,9 @@ class NftablesNetwork implements NetworkDriver {
     );
   }
 
-  #portsOf(id: ContainerId): number[] {
-    const owned: number[] = [];
-    for (const [hostPort, { owner }] of this.#containers().ports) if (owner === id) owned.push(hostPort);
-    return owned;
-  }
-
-  /** Tells whether exactly this mapping is in force. Errors: `ALREADY_EXISTS` when the port leads elsewhere. */
-  #isPublished(spec: NetworkSpec, mapping: PortMapping): boolean {
-    const present = this.#containers().ports.get(mapping.hostPort);
-    if (present === undefined) return false;
-    const { containerIp, containerPort, owner } = present;
-    if (owner === spec.id && containerIp === spec.containerIp && containerPort === mapping.containerPort)
-      return true;
-    throw new WardenError('ALREADY_EXISTS', `port ${mapping.hostPort} is taken by container ${owner}`, {
-      fields: { operation: 'map-port', object: String(mapping.hostPort), owner, containerIp, containerPort },
-    });
-  }
-
-  /** The outward address may have changed since the last mapping. */
-  #publishedChanges(): MessageBody[] {
-    const outward = this.#outward();
-    if (outward === undefined || outward === this.#published) return [];
-    this.#published = outward;
-    return replacePublished(this.#table, [outward]);
-  }
-
   #existingLink(operation: string, id: ContainerId): Link {
     const { name } = linkEnds(id).host;
-    const link = findLink(this.#netlink(), name);
+    const link = findLink(this.#access.netlink(), name);
     if (link !== undefined) return link;
     throw new WardenError('NATIVE_FAILED', `the link ${name} is gone`, {
       fields: { operation, object: name, errno: 'ENODEV' },
@@ -870,22 +633,22 @@ class NftablesNetwork implements NetworkDriver {
 
   /** Links that live while somebody emptied the table: from the first transaction on they are denied, not forgotten. */
   #ensureDefaults(): MessageBody[] {
-    const { chains } = this.#containers();
-    this.#atSetup = lookAround(this.#netlink(), this.#links.alias);
-    return [...this.#atSetup.links].flatMap(([id, { index }]) => {
+    const { chains } = this.#access.containers();
+    this.#atSetup = lookAround(this.#access.netlink(), this.#links.alias);
+    return [...this.#atSetup.links].flatMap(([id, link]) => {
       // Released, cut off, and gone in a moment: rules for it would stay.
-      if (this.#pendingLinks.get(id)?.link.index === index) return [];
+      if (this.#endingLinks.has(id, link)) return [];
       return ensureElements(this.#table, id, { hasChain: chains.has(id) });
     });
   }
 
   #outward(): number | undefined {
-    return this.#outwardOption ?? outwardAddress(this.#netlink());
+    return this.#outwardOption ?? outwardAddress(this.#access.netlink());
   }
 
   /** Of a daemon that lives in a container itself, the link it goes out by. */
   #uplinkOfContainer(): string | undefined {
-    const name = outwardLink(this.#netlink());
+    const name = outwardLink(this.#access.netlink());
     return name !== undefined && isContainerLink(name) ? name : undefined;
   }
 
@@ -917,56 +680,4 @@ class NftablesNetwork implements NetworkDriver {
     const pool = this.#pool;
     return pool !== undefined && isWithin(address, [pool]) && !this.#living.has(address);
   }
-
-  /** A link normally goes with its namespace. If the namespace outlives the container, delete the link after a while. */
-  #awaitEnd(id: ContainerId, link: Link): void {
-    this.#pendingLinks.delete(id); // behind the others
-    this.#pendingLinks.set(id, { link, due: performance.now() + LINK_GRACE_MS, isLookedFor: false });
-    this.#lookingForLinks ??= this.#lookIn(LINK_GRACE_MS);
-  }
-
-  #lookIn(wait: number): NodeJS.Timeout {
-    return setTimeout(() => this.#endLinks(), wait).unref();
-  }
-
-  #endLinks(): void {
-    this.#lookingForLinks = undefined;
-    const now = performance.now();
-    for (const [id, pending] of this.#pendingLinks) {
-      if (pending.isLookedFor) continue;
-      if (pending.due > now) {
-        this.#lookingForLinks = this.#lookIn(Math.max(pending.due - now, LINK_LOOK_MS));
-        return;
-      }
-      pending.isLookedFor = true;
-      void this.#endLink(id, pending.link);
-    }
-  }
-
-  /** On a thread: even the search waits for the lock around all links, which the ends of other namespaces hold. */
-  async #endLink(id: ContainerId, { name, index }: Link): Promise<void> {
-    // The number tells the released link from a new one of the same id.
-    const isPending = (): boolean => this.#pendingLinks.get(id)?.link.index === index;
-    try {
-      const link = mayBeLink(name) ? await this.#patient().carryOut(linkSearch(name)) : undefined;
-      if (link?.index === index && isPending()) await this.#patient().carryOut(linkRemoval(link));
-    } catch (error) {
-      if (isPending()) this.#log.warn('link-remains', { id, error });
-    }
-    if (isPending()) this.#pendingLinks.delete(id);
-  }
-}
-
-function publishedPort(spec: NetworkSpec, mapping: PortMapping): PublishedPort {
-  return { owner: spec.id, containerIp: spec.containerIp, containerPort: mapping.containerPort };
-}
-
-/** Says what was being done to what; the kernel's own words stay in the cause and in `detail`. */
-function failure(operation: string, object: string, cause: unknown): WardenError {
-  if (!isWardenError(cause, 'NATIVE_FAILED')) return toWardenError(cause, operation);
-  const { fields, message } = cause;
-  return new WardenError('NATIVE_FAILED', `${operation} ${object}: ${message}`, {
-    cause,
-    fields: { ...fields, operation, object },
-  });
 }

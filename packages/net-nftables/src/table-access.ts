@@ -1,0 +1,91 @@
+/** The driver's sockets, and what its table is known to hold. */
+import { failure } from './failure.ts';
+import { type Inventory, readInventory } from './inventory.ts';
+import type { KernelAccess } from './kernel-access.ts';
+import { NetlinkConnection, PatientConnection } from './netlink-connection.ts';
+import type { MessageBody } from './netlink-message.ts';
+import type { TableMessages } from './nftables-message.ts';
+
+/** With fewer chains a transaction takes no longer than to have a thread do it. */
+const MANY_CHAINS = 100;
+
+/** One transaction. Errors: `NATIVE_FAILED` naming operation and object; the inventory is read again then. */
+export type CommitOf = (operation: string, object: string, changes: readonly MessageBody[]) => Promise<void>;
+
+/** See the file's head. Nothing is opened before it is needed. */
+export class TableAccess implements KernelAccess {
+  /** The address at which the table publishes ports; of what is not known, nothing. */
+  published: number | undefined;
+  readonly #table: TableMessages;
+  #connection: NetlinkConnection | undefined;
+  #patientConnection: PatientConnection | undefined;
+  #inventory: Inventory | undefined;
+
+  constructor(table: TableMessages) {
+    this.#table = table;
+  }
+
+  netlink(): NetlinkConnection {
+    this.#connection ??= NetlinkConnection.open();
+    return this.#connection;
+  }
+
+  /** For what the kernel may take its time for while others are to be served. */
+  patient(): PatientConnection {
+    this.#patientConnection ??= PatientConnection.open();
+    return this.#patientConnection;
+  }
+
+  containers(): Inventory {
+    this.#inventory ??= readInventory(this.netlink(), this.#table);
+    return this.#inventory;
+  }
+
+  /** What containers have in the table is read again when it is asked for next. */
+  forgetContainers(): void {
+    this.#inventory = undefined;
+  }
+
+  /** On the event loop, for what is rare or has its own part of the table. */
+  commit(operation: string, object: string, changes: readonly MessageBody[]): void {
+    try {
+      this.netlink().commit(changes);
+    } catch (cause) {
+      this.#doubt();
+      throw failure(operation, object, cause);
+    }
+  }
+
+  /**
+   * For what others wait for meanwhile: on a thread where the kernel has the chains of many containers to look at. `change` is called when all changes that were
+   * asked for before are made and noted, so that it knows what is there. What it notes itself it notes in the inventory of that moment, which may be another one than before.
+   */
+  inTurn<T>(change: (commit: CommitOf) => Promise<T>): Promise<T> {
+    return this.patient().inTurn((commit) =>
+      change(async (operation, object, changes) => {
+        try {
+          const { chains, limits, askers } = this.containers();
+          if (chains.size + limits.size + askers.size < MANY_CHAINS) this.netlink().commit(changes);
+          else await commit(changes);
+        } catch (cause) {
+          this.#doubt();
+          throw failure(operation, object, cause);
+        }
+      }),
+    );
+  }
+
+  async close(): Promise<void> {
+    const patient = this.#patientConnection;
+    this.#patientConnection = undefined;
+    await patient?.close();
+    this.#connection?.close();
+    this.#connection = undefined;
+  }
+
+  /** Whatever was thought to be in the kernel may not be: look again before the next change. */
+  #doubt(): void {
+    this.forgetContainers();
+    this.published = undefined;
+  }
+}
