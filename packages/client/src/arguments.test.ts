@@ -78,6 +78,59 @@ describe('what a call does not know is refused, before anything is sent', () => 
       "net rules: removal.egress[1].ports is not known; did you mean 'port'?",
       (wrong) => box.removeNetRules(wrong({ egress: [{ port: 80 }, { ports: 81 }] })),
     ],
+    [
+      'a type of ICMP for all TCP',
+      "net out: spec has icmpType or icmpCode, which need protocol: 'icmp'",
+      (wrong) => box.netOut(wrong({ network: '192.0.2.1', icmpType: 8 })),
+    ],
+    [
+      'a name that would have been everywhere',
+      "net out: spec.domian is not known; did you mean 'domain'?",
+      (wrong) => box.netOut(wrong({ domian: 'registry.example.org', port: 443 })),
+    ],
+    [
+      'a port that is none',
+      'net out: spec.port must be a whole number from 0 to 4294967295, not NaN',
+      (wrong) => box.netOut(wrong({ port: Number.NaN })),
+    ],
+    [
+      'a signal that would have been SIGKILL',
+      'kill: options must be an object, not 15',
+      (wrong) => box.job(1).kill(wrong(15)),
+    ],
+    [
+      'a variable that is not set',
+      'run: options.environment.TOKEN is missing',
+      (wrong) => box.run('true', wrong({ environment: { TOKEN: undefined } })),
+    ],
+    [
+      'a variable of another name',
+      'run: options.environment has the name "A=B", which no variable can have',
+      (wrong) => box.run('true', wrong({ environment: { 'A=B': 'x' } })),
+    ],
+    ['no program', 'exec: argv is missing', (wrong) => box.exec(wrong(undefined))],
+    ['no path', 'copy in: target is missing', (wrong) => box.copyIn('/a', wrong(undefined))],
+    [
+      'a number for bytes',
+      'limit memory: bytes must be a bigint from 0n to 18446744073709551615n, not 100',
+      (wrong) => box.limitMemory(wrong(100)),
+    ],
+    [
+      'no content',
+      'write: content must be a string, bytes or an iterable of bytes',
+      (wrong) => box.files.write('/tmp/x', wrong(5)),
+    ],
+    [
+      'an archive that is text',
+      'write tar: archive must be bytes or an iterable of bytes',
+      (wrong) => box.files.writeTar('/tmp', wrong('x')),
+    ],
+    ['no path of a file', 'stat: path must be a string, not 5', (wrong) => box.files.stat(wrong(5))],
+    [
+      'null',
+      'create: spec.graceTime must be a whole number',
+      (wrong) => warden.create(wrong({ graceTime: null })),
+    ],
     ['a port by itself', 'net in: spec must be an object, not 80', (wrong) => box.netIn(wrong(80))],
     [
       'a limit of the disk in bytes',
@@ -180,6 +233,22 @@ describe('what a call does not know is refused, before anything is sent', () => 
       'connect',
       'connect: options.socket is not known; known are path, signal',
       (wrong) => connect(wrong({ socket: '/a' })),
+    ],
+    ['no options at all', 'connect: options is missing', (wrong) => connect(wrong(undefined))],
+    [
+      'a path by itself',
+      'connect: options must be an object, not "/tmp/w"',
+      (wrong) => connect(wrong('/tmp/w')),
+    ],
+    [
+      'a path that no socket can have',
+      'connect: options.path is longer than the 107 bytes',
+      (wrong) => connect(wrong({ path: `/${'x'.repeat(107)}` })),
+    ],
+    [
+      'a signal of connect',
+      'connect: options.signal must be an AbortSignal, not "x"',
+      (wrong) => connect(wrong({ path: '/a', signal: 'x' })),
     ],
     [
       'connections',

@@ -1,4 +1,4 @@
-/** What each call of the client takes, see {@link demand}. Fields that say `anything` are looked at by the encoder of the protocol. */
+/** What each call of the client takes, see {@link demand}. */
 import {
   type BindMountSpec,
   type ContainerFilter,
@@ -19,27 +19,79 @@ import {
 } from '@warden/interface';
 import {
   abortSignal,
-  anything,
   atLeast,
+  both,
   type Check,
   callback,
   dictionaryOf,
   eachOf,
+  flag,
+  int32,
   milliseconds,
   needed,
   oneOf,
   shaped,
   text,
+  uint32,
+  uint64,
 } from './check.ts';
 import type { ClientSpawnOptions, RunOptions } from './client-container.ts';
 import { MOUNT_MODES, PROTOCOLS } from './spec-messages.ts';
 import type { ConnectOptions } from './warden-client.ts';
 
-const properties = dictionaryOf(text);
+/** Longest path of a unix socket, without its NUL (unix(7)). */
+const SOCKET_PATH_BYTES = 107;
+const shortPath: Check = (value) =>
+  new TextEncoder().encode(value as string).length <= SOCKET_PATH_BYTES
+    ? undefined
+    : ` is longer than the ${SOCKET_PATH_BYTES} bytes that the path of a unix socket has at most`;
+
+/** Whole input of a program, or content of a file. */
+const content: Check = (value) =>
+  value === undefined || typeof value === 'string' || value instanceof Uint8Array
+    ? undefined
+    : ' must be a string or bytes';
+
+/** Bytes, at once or in pieces. */
+export const archive: Check = needed((value) =>
+  value instanceof Uint8Array || (typeof value !== 'string' && isIterable(value))
+    ? undefined
+    : ' must be bytes or an iterable of bytes',
+);
+
+/** Content of a file. */
+export const fileContent: Check = needed((value) =>
+  typeof value === 'string' || archive(value) === undefined
+    ? undefined
+    : ' must be a string, bytes or an iterable of bytes',
+);
+
+/** Another name would be another variable, or none. */
+const variableNames: Check = (value) => {
+  const wrong = Object.keys(value ?? {}).find((name) => name === '' || /[=\0]/.test(name));
+  return wrong === undefined
+    ? undefined
+    : ` has the name ${JSON.stringify(wrong)}, which no variable can have`;
+};
+
+/** A rule without ICMP would be about far more than these say. */
+const icmpOnly: Check = (value) => {
+  const { protocol, icmpType, icmpCode } = value as NetOutSpec;
+  return (icmpType ?? icmpCode) === undefined || protocol === 'icmp'
+    ? undefined
+    : ` has icmpType or icmpCode, which need protocol: 'icmp'`;
+};
+
+export const argv: Check = needed(eachOf(needed(text)));
+export const path: Check = needed(text);
+export const amount: Check = uint64;
+
+const texts = eachOf(needed(text));
+const properties = dictionaryOf(needed(text));
 
 export const connectOptions: Check = needed(
   shaped<ConnectOptions>({
-    path: text,
+    path: needed(both(text, shortPath)),
     signal: abortSignal,
     connectTimeoutMs: milliseconds,
     maxConnections: atLeast(1),
@@ -52,17 +104,17 @@ export const createSpec: Check = needed(
     bindMounts: eachOf(
       needed(
         shaped<BindMountSpec>({
-          source: text,
-          target: text,
+          source: needed(text),
+          target: needed(text),
           mode: needed(oneOf(Object.keys(MOUNT_MODES))),
         }),
       ),
     ),
-    graceTime: anything,
-    handle: anything,
-    network: anything,
-    rootfs: anything,
-    image: anything,
+    graceTime: uint32,
+    handle: text,
+    network: text,
+    rootfs: text,
+    image: text,
     properties,
   }),
 );
@@ -75,109 +127,115 @@ export const getOrCreateOptions: Check = shaped<{ signal?: AbortSignal; timeoutM
 export const containerFilter: Check = shaped<ContainerFilter>({ properties });
 export const infoManyOptions: Check = shaped<ContainerFilter & { handles?: unknown }>({
   properties,
-  handles: eachOf(text),
+  handles: texts,
 });
 export const eventFilter: Check = shaped<EventFilter>({
-  handle: anything,
-  types: eachOf(text),
+  handle: text,
+  types: texts,
   properties,
   signal: abortSignal,
 });
 
-export const terminalSize: Check = shaped<TerminalSize>({ rows: anything, columns: anything });
+export const terminalSize: Check = shaped<TerminalSize>({ rows: needed(uint32), columns: needed(uint32) });
 
 const resourceLimits = shaped<ResourceLimits>(
-  Object.fromEntries(RESOURCE_NAMES.map((name) => [name, anything])) as Record<keyof ResourceLimits, Check>,
+  Object.fromEntries(RESOURCE_NAMES.map((name) => [name, uint64])) as Record<keyof ResourceLimits, Check>,
 );
 
 const spawnFields = {
-  privileged: anything,
+  privileged: flag,
   rlimits: resourceLimits,
-  discardOutput: anything,
-  logTag: anything,
-  awaited: anything,
-  trackTree: anything,
-  argv: eachOf(text),
-  environment: dictionaryOf(text),
-  workingDirectory: anything,
+  discardOutput: flag,
+  logTag: text,
+  awaited: flag,
+  trackTree: flag,
+  argv: texts,
+  environment: both(dictionaryOf(needed(text)), variableNames),
+  workingDirectory: text,
   stdin: oneOf(['pipe']),
   terminal: terminalSize,
   output: oneOf(['live']),
   signal: abortSignal,
   timeoutMs: milliseconds,
 } as const;
-const runFields = { ...spawnFields, check: anything } as const;
+const runFields = { ...spawnFields, check: flag } as const;
 export const spawnOptions: Check = shaped<ClientSpawnOptions>(spawnFields);
 export const runOptions: Check = shaped<RunOptions>(runFields);
 export const execOptions: Check = shaped<RunOptions & { input?: string | Uint8Array }>({
   ...runFields,
-  input: anything,
+  input: content,
 });
 
 export const stopOptions: Check = shaped<{ background?: boolean; kill?: boolean }>({
-  background: anything,
-  kill: anything,
+  background: flag,
+  kill: flag,
 });
 export const signalOption: Check = shaped<{ signal?: AbortSignal }>({ signal: abortSignal });
 export const streamOptions: Check = shaped<{ signal?: AbortSignal; reuseMemory?: boolean }>({
   signal: abortSignal,
-  reuseMemory: anything,
+  reuseMemory: flag,
 });
 export const killOptions: Check = shaped<{ signal?: number; tree?: boolean; reason?: 'timeout' }>({
-  signal: anything,
-  tree: anything,
+  signal: int32,
+  tree: flag,
   reason: oneOf(['timeout']),
 });
 
 export const netInSpec: Check = shaped<{ hostPort?: number; containerPort?: number }>({
-  hostPort: anything,
-  containerPort: anything,
+  hostPort: uint32,
+  containerPort: uint32,
 });
 export const netOutSpec: Check = needed(
-  shaped<NetOutSpec>({
-    network: anything,
-    port: anything,
-    portRange: anything,
-    protocol: oneOf(Object.keys(PROTOCOLS)),
-    icmpType: anything,
-    icmpCode: anything,
-    log: anything,
-    domain: anything,
-  }),
+  both(
+    shaped<NetOutSpec>({
+      network: text,
+      port: uint32,
+      portRange: text,
+      protocol: oneOf(Object.keys(PROTOCOLS)),
+      icmpType: int32,
+      icmpCode: int32,
+      log: flag,
+      domain: text,
+    }),
+    icmpOnly,
+  ),
 );
 export const netRulesRemoval: Check = needed(
-  shaped<NetRulesRemoval>({ ports: eachOf(anything), egress: eachOf(netOutSpec) }),
+  shaped<NetRulesRemoval>({ ports: eachOf(needed(uint32)), egress: eachOf(netOutSpec) }),
 );
 
 export const diskLimit: Check = needed(
   shaped<DiskLimitSpec>({
-    blockSoft: anything,
-    blockHard: anything,
-    inodeSoft: anything,
-    inodeHard: anything,
+    blockSoft: uint64,
+    blockHard: uint64,
+    inodeSoft: uint64,
+    inodeHard: uint64,
   }),
 );
 export const bandwidthLimit: Check = needed(
-  shaped<{ rate: bigint; burst: bigint }>({ rate: needed(anything), burst: needed(anything) }),
+  shaped<{ rate: bigint; burst: bigint }>({ rate: needed(uint64), burst: needed(uint64) }),
 );
-export const propertyChanges: Check = needed(
-  dictionaryOf((value) => (value === undefined ? undefined : text(value))),
-);
+export const propertyChanges: Check = needed(dictionaryOf(text));
 
-const fileFields = { privileged: anything, signal: abortSignal } as const;
+const fileFields = { privileged: flag, signal: abortSignal } as const;
 export const fileOptions: Check = shaped<FileOptions>(fileFields);
-const readFields = { ...fileFields, offset: anything, length: anything } as const;
+const readFields = { ...fileFields, offset: uint64, length: uint64 } as const;
 export const readOptions: Check = shaped<ReadOptions>(readFields);
 export const readAllOptions: Check = shaped<ReadOptions & { maxBytes?: number }>({
   ...readFields,
   maxBytes: atLeast(0),
 });
-export const writeOptions: Check = shaped<WriteOptions>({ ...fileFields, mode: anything });
+export const writeOptions: Check = shaped<WriteOptions>({ ...fileFields, mode: uint32 });
 
 export const imageOptions: Check = shaped<ImageOptions>({ signal: abortSignal, onProgress: callback });
 export const imageImportSpec: Check = needed(
-  shaped<ImageImportSpec>({ path: anything, name: anything, reference: anything }),
+  shaped<ImageImportSpec>({ path: needed(text), name: text, reference: text }),
 );
 export const imagePullSpec: Check = needed(
-  shaped<ImagePullSpec>({ reference: anything, name: anything, user: anything, password: anything }),
+  shaped<ImagePullSpec>({ reference: needed(text), name: text, user: text, password: text }),
 );
+
+function isIterable(value: unknown): boolean {
+  const iterable = Object(value) as Record<symbol, unknown>;
+  return [Symbol.iterator, Symbol.asyncIterator].some((name) => typeof iterable[name] === 'function');
+}

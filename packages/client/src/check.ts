@@ -1,6 +1,6 @@
 /**
  * What callers pass, checked before anything is sent: programs without types come here too, and a time limit or a rule that is left out for a slip of a
- * finger is worse than an error. Whatever the protocol's encoder refuses by itself is left to it.
+ * finger is worse than an error. What is `undefined` is not there, which is fine unless it is {@link needed}.
  */
 import { didYouMean, WardenError } from '@warden/interface';
 
@@ -9,9 +9,6 @@ export type Check = (value: unknown) => string | undefined;
 
 /** The longest time of a timer of Node, some 24 days: a longer one fires at once. */
 const LONGEST_MS = 2_147_483_647;
-
-/** The encoder looks at it. */
-export const anything: Check = () => undefined;
 
 /** Milliseconds that a timer can wait. */
 export const milliseconds: Check = (value) =>
@@ -79,7 +76,35 @@ export function dictionaryOf(check: Check): Check {
 
 /** A string. */
 export const text: Check = (value) =>
-  typeof value === 'string' ? undefined : ` must be a string, not ${shown(value)}`;
+  value === undefined || typeof value === 'string' ? undefined : ` must be a string, not ${shown(value)}`;
+
+/** Yes or no. */
+export const flag: Check = (value) =>
+  value === undefined || typeof value === 'boolean'
+    ? undefined
+    : ` must be true or false, not ${shown(value)}`;
+
+/** A whole number of the protocol's. */
+function within(least: number, most: number): Check {
+  return (value) =>
+    value === undefined ||
+    (Number.isInteger(value) && (value as number) >= least && (value as number) <= most)
+      ? undefined
+      : ` must be a whole number from ${least} to ${most}, not ${shown(value)}`;
+}
+export const uint32: Check = within(0, 0xffff_ffff);
+export const int32: Check = within(-0x8000_0000, 0x7fff_ffff);
+
+/** A bigint: there are limits that a number of JavaScript cannot tell apart. */
+export const uint64: Check = (value) =>
+  value === undefined || (typeof value === 'bigint' && value >= 0n && value < 1n << 64n)
+    ? undefined
+    : ` must be a bigint from 0n to ${(1n << 64n) - 1n}n, not ${shown(value)}`;
+
+/** Both of two about the same value. */
+export function both(first: Check, second: Check): Check {
+  return (value) => first(value) ?? second(value);
+}
 
 /** An object with these fields and no others, of which each is looked at, also when it is not there. */
 export function shaped<T extends object>(fields: { readonly [Name in keyof Required<T>]: Check }): Check {

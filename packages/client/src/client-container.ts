@@ -47,7 +47,14 @@ import {
   spawnRequest,
 } from './spec-messages.ts';
 import type { Transport } from './transport.ts';
-import { hasLimits, type KillReason, throwIfAborted, type WaitLimits, Watchdog } from './watchdog.ts';
+import {
+  enterWithin,
+  hasLimits,
+  type KillReason,
+  throwIfAborted,
+  type WaitLimits,
+  Watchdog,
+} from './watchdog.ts';
 
 /** What `/bin/bash` reads. */
 export type Script = string | Uint8Array | ShellCommand;
@@ -101,11 +108,7 @@ export class ClientContainer implements Container {
         fields: { operation: 'run', object: 'output' },
       });
     }
-    const result = hasLimits(options)
-      ? await (await this.spawn(script, options)).result()
-      : jobResult(
-          await this.#send<RunResponse>(MessageType.Run, spawnRequest(this.handle, textOf(script), options)),
-        );
+    const result = await this.#runInTurn(script, options);
     if (options.check) requireSuccess(this.handle, result);
     return result;
   }
@@ -116,12 +119,34 @@ export class ClientContainer implements Container {
   async spawn(script: Script, options: ClientSpawnOptions = {}): Promise<ClientJob> {
     demand('spawn', 'options', args.spawnOptions, options);
     await this.#requireCommand(options);
+    return this.#start(script, options);
+  }
+
+  async #runInTurn(script: Script, options: ClientSpawnOptions): Promise<ClientJobResult> {
+    const begun = performance.now();
+    const { runs } = this.#session;
+    await enterWithin(runs, options);
+    try {
+      if (hasLimits(options)) {
+        const job = await this.#start(script, options, performance.now() - begun);
+        return await job.result();
+      }
+      const request = spawnRequest(this.handle, textOf(script), options);
+      const lane = { handle: this.handle, use: 'wait' } as const;
+      return jobResult(await this.#session.call<RunResponse>(MessageType.Run, request, lane));
+    } finally {
+      runs.leave();
+    }
+  }
+
+  /** Of its time limit so much has passed. */
+  async #start(script: Script, options: ClientSpawnOptions, passedMs = 0): Promise<ClientJob> {
     const isLive = options.output === 'live';
     if (!hasLimits(options))
       return new ClientJob(this.#session, this.handle, await this.#spawn(script, options), { isLive });
     throwIfAborted(options.signal);
     const started = this.#spawn(script, { ...options, trackTree: true });
-    const watchdog = new Watchdog(options, (reason) => this.#killStarted(started, reason));
+    const watchdog = new Watchdog(options, (reason) => this.#killStarted(started, reason), passedMs);
     try {
       const id = await watchdog.guardStart(started);
       return new ClientJob(this.#session, this.handle, id, { watchdog, isLive });
@@ -138,6 +163,7 @@ export class ClientContainer implements Container {
     argv: readonly string[],
     options: RunOptions & { readonly input?: string | Uint8Array } = {},
   ): Promise<ClientJobResult> {
+    demand('exec', 'argv', args.argv, argv);
     demand('exec', 'options', args.execOptions, options);
     const { input = '', ...others } = options;
     return this.run(input, { ...others, argv });
@@ -203,22 +229,28 @@ export class ClientContainer implements Container {
 
   /** See {@link Container.copyIn}. Both paths are on the daemon's host. */
   async copyIn(source: string, target: string): Promise<void> {
+    demand('copy in', 'source', args.path, source);
+    demand('copy in', 'target', args.path, target);
     await this.#call(MessageType.CopyIn, { src_path: source, dst_path: target });
   }
 
   /** See {@link Container.copyOut}. */
   async copyOut(source: string, target: string, owner?: string): Promise<void> {
+    demand('copy out', 'source', args.path, source);
+    demand('copy out', 'target', args.path, target);
     await this.#call(MessageType.CopyOut, { src_path: source, dst_path: target, owner });
   }
 
   /** See {@link Container.limitMemory}. */
   async limitMemory(bytes?: bigint): Promise<bigint> {
+    demand('limit memory', 'bytes', args.amount, bytes);
     const answer = await this.#call<LimitMemoryResponse>(MessageType.LimitMemory, { limit_in_bytes: bytes });
     return answer.limit_in_bytes ?? 0n;
   }
 
   /** See {@link Container.limitCpu}. */
   async limitCpu(shares?: bigint): Promise<bigint> {
+    demand('limit cpu', 'shares', args.amount, shares);
     const answer = await this.#call<LimitCpuResponse>(MessageType.LimitCpu, { limit_in_shares: shares });
     return answer.limit_in_shares ?? 0n;
   }

@@ -109,6 +109,7 @@ export class ClientFiles implements ContainerFiles {
     content: string | Uint8Array | ByteStream,
     options: WriteOptions = {},
   ): Promise<void> {
+    demand('write', 'content', args.fileContent, content);
     demand('write', 'options', args.writeOptions, options);
     const bytes = typeof content === 'string' ? new TextEncoder().encode(content) : content;
     await this.#upload({ operation: 'write', path, mode: options.mode }, bytes, options);
@@ -141,6 +142,7 @@ export class ClientFiles implements ContainerFiles {
 
   /** See {@link ContainerFiles.writeTar}. */
   async writeTar(path: string, archive: Uint8Array | ByteStream, options: FileOptions = {}): Promise<void> {
+    demand('write tar', 'archive', args.archive, archive);
     demand('write tar', 'options', args.fileOptions, options);
     await this.#upload({ operation: 'write-tar', path }, archive, options);
   }
@@ -159,9 +161,10 @@ export class ClientFiles implements ContainerFiles {
     { privileged, signal }: FileOptions,
     more: Record<string, unknown> = {},
   ): AsyncGenerator<FilesResponse, void, undefined> {
+    demand(operation, 'path', args.path, path);
     await requireFeature(this.#transport, 'files', operation);
     const value = present({ handle: this.#handle, operation, path, privileged, ...more });
-    const lane = { handle: this.#handle, signal };
+    const lane = { handle: this.#handle, signal, use: operation === 'watch' ? 'wait' : 'download' } as const;
     const answers = this.#transport.stream<FilesResponse>(
       MessageType.Files,
       value,
@@ -185,8 +188,9 @@ export class ClientFiles implements ContainerFiles {
     content: Uint8Array | ByteStream,
     { privileged, signal }: FileOptions,
   ): Promise<void> {
+    demand(String(request.operation), 'path', args.path, request.path);
     await requireFeature(this.#transport, 'files', String(request.operation));
-    const lane = { handle: this.#handle, signal };
+    const lane = { handle: this.#handle, signal, use: 'upload' } as const;
     await this.#transport.exchange(lane, async (call) => {
       await call(MessageType.Upload, present({ handle: this.#handle, privileged, ...request }));
       for await (const bytes of content instanceof Uint8Array ? [content] : content) {

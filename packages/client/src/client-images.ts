@@ -75,7 +75,7 @@ export class ClientImages implements Images {
       type,
       { ...value, progress: onProgress !== undefined },
       isLast,
-      { signal },
+      { signal, use: 'download' },
     );
     for (;;) {
       const { done, value: answer } = await answers.next();

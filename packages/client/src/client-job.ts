@@ -142,14 +142,17 @@ export class ClientJob implements Job {
 
   async #input(value: object, signal: AbortSignal | undefined): Promise<void> {
     await requireFeature(this.#session, 'job-input', 'write input');
-    await this.#session.call(MessageType.JobInput, value, { handle: this.handle, signal });
+    await this.#session.call(MessageType.JobInput, value, { handle: this.handle, signal, use: 'wait' });
   }
 
   async #link(signal: AbortSignal | undefined): Promise<ClientJobResult> {
     const value = { handle: this.handle, job_id: this.id };
-    return jobResult(
-      await this.#session.call<LinkResponse>(MessageType.Link, value, { handle: this.handle, signal }),
-    );
+    const lane = { handle: this.handle, signal, use: 'wait' } as const;
+    try {
+      return jobResult(await this.#session.call<LinkResponse>(MessageType.Link, value, lane));
+    } catch (error) {
+      throw this.#named(error);
+    }
   }
 
   async *#readOutput(): AsyncGenerator<OutputChunk, undefined, undefined> {
@@ -177,6 +180,15 @@ export class ClientJob implements Job {
     return undefined;
   }
 
+  /** Who has lost the daemon finds the job by its number: it goes on, without the limits of this client. */
+  #named(error: unknown): unknown {
+    if (!isWardenError(error, 'UNAVAILABLE')) return error;
+    return new WardenError('UNAVAILABLE', `${error.message}; job ${this.id} of ${this.handle} may go on`, {
+      cause: error,
+      fields: { ...error.fields, object: this.handle, jobId: this.id },
+    });
+  }
+
   async *#chunks(
     signal: AbortSignal | undefined,
     isReused: boolean,
@@ -186,7 +198,7 @@ export class ClientJob implements Job {
       const end = yield* readPipes(this.#session, job, { signal, isReused });
       if (end !== undefined) return end;
     }
-    const lane = { handle: this.handle, signal, isReused };
+    const lane = { handle: this.handle, signal, isReused, use: 'wait' } as const;
     const answers = this.#session.stream<StreamResponse>(MessageType.Stream, job, isStreamEnd, lane);
     try {
       for (;;) {
@@ -194,6 +206,8 @@ export class ClientJob implements Job {
         if (step.done) return jobEnd(step.value);
         yield outputChunk(step.value);
       }
+    } catch (error) {
+      throw this.#named(error);
     } finally {
       // A loop left early must give its connection back; after the end this does nothing.
       await answers.return({});

@@ -4,8 +4,8 @@
  * - **home**: carries the creates, stays open until the session is closed. The daemon counts references per
  *   connection, so the containers made here stay referenced however the other connections come and go.
  * - **lanes**: one request at a time each, made when needed, reused while idle, closed after some idle time.
- *   At most `maxConnections`; who comes later waits in order. Urgent requests (those that end something:
- *   stop, destroy, kill) never wait behind the requests they end: they may open a few lanes more.
+ *   Of each {@link LaneUse} at most `maxConnections`; who comes later waits in order. Urgent requests (those that
+ *   end something: stop, destroy, kill) never wait behind the requests they end: they may open a few lanes more.
  *
  * A lane that was the first to name a container not created here is its **keeper**: closing it for idleness
  * would drop the session's reference and start the grace time, so it stays open until the container is
@@ -13,7 +13,7 @@
  */
 import { WardenError } from '@warden/interface';
 import type { Connection } from './connection.ts';
-import { onAbort } from './shared-abort.ts';
+import { Gate } from './gate.ts';
 
 /** Lanes above the limit that urgent requests may open. */
 const URGENT_EXTRA = 8;
@@ -22,17 +22,28 @@ const URGENT_EXTRA = 8;
 export interface PoolOptions {
   /** Opens a connection. */
   readonly open: () => Promise<Connection>;
-  /** Largest number of connections besides home; at least 1. */
+  /** Largest number of lanes of each use that is limited; at least 1. */
   readonly maxConnections: number;
   /** Milliseconds an idle lane is kept. */
   readonly idleMs: number;
 }
+
+/**
+ * What a lane is taken for. What waits for a job or for the caller must not keep others from what would end that wait, so it has places of its own:
+ *
+ * - `answer`: the daemon answers by itself, soon.
+ * - `download`, `upload`: goes as fast as the caller takes or gives.
+ * - `wait`: until a job ends, prints or reads, or something happens; each is begun for something that is there, and without limit.
+ */
+export type LaneUse = 'answer' | 'download' | 'upload' | 'wait';
 
 /** How one lane is asked for. */
 export interface LaneRequest {
   /** Container named by the request. */
   readonly handle?: string | undefined;
   readonly isUrgent?: boolean;
+  /** Default: `answer`. */
+  readonly use?: LaneUse;
   /** Of a stream: the memory of an answer is used again as soon as the next one is asked for. */
   readonly isReused?: boolean;
   /** Leaves the queue with `ABORTED`. */
@@ -44,28 +55,27 @@ interface Lane {
   timer: NodeJS.Timeout | undefined;
 }
 
-interface Waiter {
-  readonly admit: () => void;
-  readonly refuse: (error: WardenError) => void;
-}
-
 /** See the file's head. */
 export class ConnectionPool {
   readonly #options: PoolOptions;
   readonly #idle: Lane[] = [];
   readonly #open = new Set<Connection>();
-  readonly #queue: Waiter[] = [];
-  readonly #urgentQueue: Waiter[] = [];
+  readonly #gates: Readonly<Record<LaneUse, Gate>>;
   readonly #keepers = new Map<string, Connection>();
   #home: Promise<Connection> | undefined;
   /** The home connection once it is open, to be asked synchronously. */
   #homeConnection: Connection | undefined;
-  /** Lanes in use or being opened. */
-  #busy = 0;
   #isClosed = false;
 
   constructor(options: PoolOptions) {
     this.#options = options;
+    const { maxConnections } = options;
+    this.#gates = {
+      answer: new Gate(maxConnections, URGENT_EXTRA),
+      download: new Gate(maxConnections),
+      upload: new Gate(maxConnections),
+      wait: new Gate(Number.POSITIVE_INFINITY),
+    };
   }
 
   /** Whether the home connection is open. */
@@ -97,14 +107,15 @@ export class ConnectionPool {
 
   /** Takes a connection out of the pool until `release`. Errors: `UNAVAILABLE`, `ABORTED`. */
   async acquire(request: LaneRequest): Promise<{ connection: Connection; release(): void }> {
-    await this.#admission(request);
+    const gate = this.#gates[request.use ?? 'answer'];
+    await gate.enter(request);
     try {
       const connection = await this.#idleOrNew(request.handle);
       if (request.handle !== undefined && !this.#keepers.has(request.handle))
         this.#keepers.set(request.handle, connection);
-      return { connection, release: () => this.#release(connection) };
+      return { connection, release: () => this.#release(connection, gate) };
     } catch (error) {
-      this.#leave();
+      gate.leave();
       throw error;
     }
   }
@@ -126,7 +137,7 @@ export class ConnectionPool {
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    for (const waiter of [...this.#urgentQueue.splice(0), ...this.#queue.splice(0)]) waiter.refuse(closed());
+    for (const gate of Object.values(this.#gates)) gate.close(closed());
     for (const lane of this.#idle.splice(0)) clearTimeout(lane.timer);
     for (const connection of [...this.#open]) connection.destroy(closed());
   }
@@ -166,44 +177,6 @@ export class ConnectionPool {
     if (at >= 0) clearTimeout(this.#idle.splice(at, 1)[0]!.timer);
   }
 
-  /** Resolves when the request has a place among the busy lanes. */
-  #admission({ signal, isUrgent }: LaneRequest): Promise<void> {
-    if (this.#isClosed) return Promise.reject(closed());
-    if (signal?.aborted) return Promise.reject(abortedInQueue(signal));
-    const queue = isUrgent ? this.#urgentQueue : this.#queue;
-    return new Promise((resolve, reject) => {
-      const settle = onAbort(signal, () => {
-        queue.splice(queue.indexOf(waiter), 1);
-        reject(abortedInQueue(signal!));
-      });
-      const waiter: Waiter = {
-        admit: () => {
-          settle();
-          resolve();
-        },
-        refuse: (error) => {
-          settle();
-          reject(error);
-        },
-      };
-      queue.push(waiter);
-      this.#dispatch();
-    });
-  }
-
-  /** Lets in who waits and has room: the urgent first. */
-  #dispatch(): void {
-    const { maxConnections } = this.#options;
-    for (;;) {
-      const waiter =
-        (this.#busy < maxConnections + URGENT_EXTRA ? this.#urgentQueue.shift() : undefined) ??
-        (this.#busy < maxConnections ? this.#queue.shift() : undefined);
-      if (waiter === undefined) return;
-      this.#busy += 1;
-      waiter.admit();
-    }
-  }
-
   async #idleOrNew(handle: string | undefined): Promise<Connection> {
     // The keeper first (its reference is in place), else the one used last: the others get a chance to close.
     const keeper = handle === undefined ? undefined : this.#keepers.get(handle);
@@ -214,20 +187,15 @@ export class ConnectionPool {
     return lane.connection;
   }
 
-  #release(connection: Connection): void {
-    if (connection.isAlive && connection.isIdle && !this.#isClosed) {
+  #release(connection: Connection, gate: Gate): void {
+    if (connection.isAlive && connection.isIdle && !connection.isSpent && !this.#isClosed) {
       const lane: Lane = { connection, timer: undefined };
       this.#idle.push(lane);
       this.#startIdleTimer(lane);
     } else if (connection.isAlive) {
       connection.destroy(closed());
     }
-    this.#leave();
-  }
-
-  #leave(): void {
-    this.#busy -= 1;
-    this.#dispatch();
+    gate.leave();
   }
 
   #startIdleTimer(lane: Lane): void {
@@ -241,10 +209,4 @@ export class ConnectionPool {
 
 function closed(): WardenError {
   return new WardenError('UNAVAILABLE', 'the session is closed');
-}
-
-function abortedInQueue(signal: AbortSignal): WardenError {
-  return new WardenError('ABORTED', 'the caller gave up while waiting for a connection', {
-    cause: signal.reason,
-  });
 }

@@ -29,10 +29,15 @@ export interface StreamOptions {
   readonly isReused?: boolean;
 }
 
+/** Errors behind which the daemon may close the connection: it could not read on, or holds too much of what clients have sent. */
+const LAST_WORDS: ReadonlySet<string> = new Set(['MALFORMED_REQUEST', 'UNAVAILABLE']);
+
 /** See the file's head. */
 export class Connection {
   /** Called once when the connection has ended, with the reason. */
   onEnd: ((reason: WardenError) => void) | undefined;
+  /** The daemon may be closing it: not for another request. */
+  isSpent = false;
   readonly #socket: Socket;
   readonly #decoder: FrameDecoder = new FrameDecoder();
   readonly #waiting: Waiting[] = [];
@@ -178,7 +183,9 @@ export class Connection {
       this.destroy(garbage('the server sent an answer that nothing had asked for', undefined));
     } else if (type === MessageType.Error) {
       this.#shift();
-      waiting.fail(remoteError(payload));
+      const error = remoteError(payload);
+      this.isSpent ||= LAST_WORDS.has(error.code);
+      waiting.fail(error);
     } else if (type !== waiting.type) {
       this.destroy(
         garbage(`the server answered a request of type ${waiting.type} with type ${type}`, undefined),

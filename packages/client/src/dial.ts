@@ -46,6 +46,7 @@ export function dial(options: DialOptions): Promise<Line> {
     let giveUp = (): void => {};
     let again: NodeJS.Timeout | undefined;
     let lastLook: NodeJS.Immediate | undefined;
+    let leave = (): void => {};
     const settle = (): void => {
       clearTimeout(timer);
       clearTimeout(again);
@@ -61,7 +62,7 @@ export function dial(options: DialOptions): Promise<Line> {
       // it may be connected since long, and this program have been busy
       lastLook = setImmediate(() => fail(timedOut(path, timeoutMs)));
     }, timeoutMs);
-    const leave = onAbort(signal, () => fail(aborted(path, signal!)));
+    leave = onAbort(signal, () => fail(aborted(path, signal!)));
     const attempt = (): void => {
       giveUp = open(path, {
         connected: (line) => {

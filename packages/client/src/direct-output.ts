@@ -30,8 +30,9 @@ export async function* readPipes(
   const readers = new Readers(isReused);
   const lane = {
     handle: job.handle,
+    use: 'wait',
     signal: signal === undefined ? leaving.signal : AbortSignal.any([signal, leaving.signal]),
-  };
+  } as const;
   // the loan belongs to the connection, and so does the wait for the end
   const linked = session.exchange(lane, async (call) => {
     await readers.open(call, job);

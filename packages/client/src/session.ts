@@ -3,6 +3,7 @@ import { isWardenError, WardenError } from '@warden/interface';
 import { type FeaturesResponse, MessageType } from '@warden/protocol';
 import type { Connection } from './connection.ts';
 import type { ConnectionPool } from './connection-pool.ts';
+import { Gate } from './gate.ts';
 import type { Call, LaneRequest, Transport } from './transport.ts';
 
 /** Patience with a daemon that may not know the question: the original answers unknown requests with silence. */
@@ -10,11 +11,14 @@ const FEATURES_PATIENCE_MS = 3_000;
 
 /** See the file's head. */
 export class Session implements Transport {
+  readonly runs: Gate;
   readonly #pool: ConnectionPool;
   #features: Promise<ReadonlySet<string>> | undefined;
 
-  constructor(pool: ConnectionPool) {
+  /** At most `maxRuns` scripts are run to their end at a time. */
+  constructor(pool: ConnectionPool, maxRuns: number) {
     this.#pool = pool;
+    this.runs = new Gate(maxRuns);
   }
 
   get isConnected(): boolean {
@@ -94,20 +98,21 @@ export class Session implements Transport {
 
   close(): void {
     this.#pool.close();
+    this.runs.close(new WardenError('UNAVAILABLE', 'the session is closed'));
   }
 
   async #askFeatures(): Promise<ReadonlySet<string>> {
-    const patience = AbortSignal.timeout(FEATURES_PATIENCE_MS);
+    let patience: AbortSignal | undefined;
     try {
-      const { features = [] } = await this.call<FeaturesResponse>(
-        MessageType.Features,
-        {},
-        { signal: patience },
-      );
+      // the daemon's time begins when it is asked: not while a connection is made
+      const { features = [] } = await this.#pool.use({ use: 'wait' }, (connection) => {
+        patience = AbortSignal.timeout(FEATURES_PATIENCE_MS);
+        return connection.request<FeaturesResponse>(MessageType.Features, {}, patience);
+      });
       return new Set(features);
     } catch (error) {
       if (isWardenError(error, 'UNSUPPORTED') || isWardenError(error, 'MALFORMED_REQUEST')) return new Set();
-      if (isWardenError(error, 'ABORTED') && patience.aborted) return new Set();
+      if (isWardenError(error, 'ABORTED') && patience?.aborted) return new Set();
       throw error;
     }
   }

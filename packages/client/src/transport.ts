@@ -3,6 +3,7 @@
  * user.
  */
 import type { LaneRequest } from './connection-pool.ts';
+import type { Gate } from './gate.ts';
 
 export type { LaneRequest } from './connection-pool.ts';
 
@@ -13,6 +14,8 @@ export type Call = <T extends object>(type: number, value: object) => Promise<T>
 export interface Transport {
   /** Whether the session's references stand. */
   readonly isConnected: boolean;
+  /** Scripts that are run to their end: more at a time would only be more load. */
+  readonly runs: Gate;
   /** One request, one answer, not behind others of this client. */
   call<T extends object>(type: number, value: object, request?: LaneRequest): Promise<T>;
   /** One request, many answers; `isFinal` knows the last one, which is the return value. The request goes out with the first `next()`. */

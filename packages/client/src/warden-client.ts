@@ -38,8 +38,8 @@ import type { Transport } from './transport.ts';
 /** How to reach a daemon. */
 export interface ConnectOptions extends DialOptions {
   /**
-   * Largest number of connections for concurrent requests, besides the one that holds the session; default
-   * 32.
+   * Largest number of scripts that are run to their end at a time, of requests that wait for an answer, and of files that are read and written, each; default 32.
+   * Later ones wait. What belongs to a job that was spawned (its output, input and end), to an event or a watch is not counted: each takes a connection of its own.
    */
   readonly maxConnections?: number;
   /** Milliseconds an idle connection is kept; default 10000. */
@@ -69,7 +69,7 @@ export async function connect(options: ConnectOptions): Promise<WardenClient> {
   const pool = new ConnectionPool({ open, maxConnections, idleMs: idleTimeoutMs });
   await pool.home();
   signal = undefined;
-  return new WardenClient(new Session(pool));
+  return new WardenClient(new Session(pool, maxConnections));
 }
 
 /**
@@ -192,7 +192,10 @@ export class WardenClient implements Warden {
     const { handle, types, properties } = filter;
     const value = present({ handle, types, properties: properties && propertyMessages(properties) });
     const isEnd = ({ end }: EventsResponse): boolean => end === true;
-    const answers = this.#session.stream<EventsResponse>(MessageType.Events, value, isEnd, { signal });
+    const answers = this.#session.stream<EventsResponse>(MessageType.Events, value, isEnd, {
+      signal,
+      use: 'wait',
+    });
     // the first one says that the subscription stands
     await answers.next();
     return leavable<ContainerEvent>({

@@ -6,6 +6,7 @@
  * answers unknown requests with silence) is given a bounded time; then the error says that the job goes on.
  */
 import { isWardenError, WardenError } from '@warden/interface';
+import type { Gate } from './gate.ts';
 import { onAbort } from './shared-abort.ts';
 
 /** How long a caller is willing to wait. */
@@ -36,6 +37,26 @@ export function throwIfAborted(signal: AbortSignal | undefined): void {
   if (signal?.aborted) throw gaveUp(signal);
 }
 
+/** Enters no later than the limits say. Errors: `ABORTED` and `TIMEOUT`, before anything was started; those of the gate. */
+export async function enterWithin(gate: Gate, limits: WaitLimits): Promise<void> {
+  const { signal, timeoutMs } = limits;
+  throwIfAborted(signal);
+  if (gate.isOpen) return gate.enter();
+  const time = timeoutMs === undefined ? undefined : AbortSignal.timeout(timeoutMs);
+  const signals = [signal, time].filter((one) => one !== undefined);
+  try {
+    await gate.enter(signals.length === 0 ? {} : { signal: AbortSignal.any(signals) });
+  } catch (error) {
+    throwIfAborted(signal);
+    if (!time?.aborted) throw error;
+    throw new WardenError(
+      'TIMEOUT',
+      `the script did not start within ${timeoutMs} ms, behind as many others as this client runs at a time (maxConnections)`,
+      { cause: error, fields: { operation: 'run', timeoutMs } },
+    );
+  }
+}
+
 /** What others who wait for the job are told. */
 export type KillReason = 'timeout' | undefined;
 
@@ -49,13 +70,13 @@ export class Watchdog {
   #onFire: (() => void) | undefined;
   #isSettled = false;
 
-  /** `kill` ends the process tree; it may take any time and may fail. */
-  constructor(limits: WaitLimits, kill: (reason: KillReason) => Promise<void>) {
+  /** `kill` ends the process tree; it may take any time and may fail. Of the time limit some may have passed. */
+  constructor(limits: WaitLimits, kill: (reason: KillReason) => Promise<void>, passedMs = 0) {
     this.#kill = kill;
     const { signal, timeoutMs } = limits;
     this.#leave = onAbort(signal, () => this.#fire(gaveUp(signal!)));
     if (timeoutMs !== undefined) {
-      this.#timer = setTimeout(() => this.#fire(timedOut(timeoutMs)), timeoutMs);
+      this.#timer = setTimeout(() => this.#fire(timedOut(timeoutMs)), Math.max(0, timeoutMs - passedMs));
       // What waits holds the program by its connection; a job nobody waits for must not.
       this.#timer.unref();
     }

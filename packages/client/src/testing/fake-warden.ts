@@ -5,6 +5,7 @@
 
 import { WardenError } from '@warden/interface';
 import { MessageType } from '@warden/protocol';
+import { Gate } from '../gate.ts';
 import type { Call, LaneRequest, Transport } from '../transport.ts';
 import { WardenClient } from '../warden-client.ts';
 import { FakeDaemon, type FakeWardenOptions } from './fake-daemon.ts';
@@ -37,6 +38,7 @@ export function fakeWarden(options: FakeWardenOptions = {}): FakeWarden {
 }
 
 class FakeTransport implements Transport {
+  readonly runs = new Gate(Number.POSITIVE_INFINITY);
   readonly #daemon: FakeDaemon;
   readonly #closed = new AbortController();
 

@@ -1,0 +1,136 @@
+import { MessageType } from '@warden/protocol';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type Arrived, RawServer, until } from '../test/raw-server.ts';
+import type { ClientContainer } from './client-container.ts';
+import { connect, type WardenClient } from './warden-client.ts';
+
+/** What the daemon does not answer by itself. */
+const ENDLESS = new Set<number>([
+  MessageType.Link,
+  MessageType.Stream,
+  MessageType.Run,
+  MessageType.JobInput,
+  MessageType.Events,
+]);
+const features = ['job-input', 'files', 'job-command', 'live-output', 'events'];
+let server: RawServer;
+let warden: WardenClient;
+let box: ClientContainer;
+let held: Arrived[];
+
+beforeEach(async () => {
+  held = [];
+  server = await RawServer.start((request) => {
+    if (ENDLESS.has(request.type)) held.push(request);
+    else if (request.type === MessageType.Features) request.reply({ features });
+    else if (request.type === MessageType.Spawn) request.reply({ job_id: 7 });
+    else if (request.type === MessageType.Files) request.reply({ end: true });
+    else request.reply();
+  });
+  warden = await connect({ path: server.path, maxConnections: 1 });
+  box = warden.container('h');
+});
+afterEach(async () => {
+  await warden.close();
+  await server[Symbol.asyncDispose]();
+});
+
+const waiting = (promises: readonly Promise<unknown>[]): void => {
+  for (const promise of promises) promise.catch(() => {});
+};
+
+describe('with a single connection at a time', () => {
+  it('waits for jobs keep nobody from asking, writing and ending', async () => {
+    const job = await box.spawn('cat', { stdin: 'pipe' });
+    waiting([job.stream().next(), box.job(8).link(), box.job(9).result(), job.write('no room')]);
+    await until(() => held.length === 4, 'all four wait');
+    await box.info();
+    waiting([box.job(8).write('a')]);
+    await until(() => held.length === 5, 'the other input arrived');
+    await box.job(8).kill();
+    held[0]!.reply({ exit_status: 0 });
+  });
+
+  it('scripts that run keep nobody from asking, and one comes after the other', async () => {
+    const runs = [box.run('first'), box.run('second')];
+    await until(() => held.length === 1, 'the first');
+    await box.info();
+    expect(held).toHaveLength(1);
+    held[0]!.reply({ exit_status: 1 });
+    await until(() => held.length === 2, 'the second');
+    held[1]!.reply({ exit_status: 2 });
+    expect((await Promise.all(runs)).map(({ exitStatus }) => exitStatus)).toEqual([1, 2]);
+  });
+
+  it('a script that waits for its turn does so within its limits, and nothing of it starts', async () => {
+    waiting([box.run('first')]);
+    await until(() => held.length === 1, 'the first');
+    await expect(box.run('second', { timeoutMs: 20 })).rejects.toMatchObject({
+      code: 'TIMEOUT',
+      message: expect.stringContaining('did not start within 20 ms'),
+    });
+    const controller = new AbortController();
+    const third = box.run('third', { signal: controller.signal });
+    controller.abort();
+    await expect(third).rejects.toMatchObject({ code: 'ABORTED' });
+    await expect(box.run('fourth', { signal: AbortSignal.timeout(20) })).rejects.toMatchObject({
+      code: 'TIMEOUT',
+    });
+    expect(server.count(MessageType.Spawn)).toBe(0);
+    expect(server.count(MessageType.Run)).toBe(1);
+  });
+
+  it('time spent waiting counts', async () => {
+    waiting([box.run('first')]);
+    await until(() => held.length === 1, 'the first');
+    const begun = performance.now();
+    const second = box.run('second', { timeoutMs: 1_100 });
+    waiting([second]);
+    setTimeout(() => held[0]!.reply({ exit_status: 0 }), 1_000);
+    await until(() => server.count(MessageType.JobSignal) === 1, 'its end');
+    // not 1,000 and 1,100
+    expect(performance.now() - begun).toBeLessThan(1_900);
+    await expect(second).rejects.toMatchObject({
+      code: 'TIMEOUT',
+      message: 'the job did not end within 1100 ms',
+    });
+  }, 10_000);
+
+  it('a file can be written from one that is read', async () => {
+    await box.files.write('/b', box.files.read('/a'));
+    expect(server.count(MessageType.UploadEnd)).toBe(1);
+  });
+
+  it('what the daemon knows is asked beside everything else', async () => {
+    waiting([box.run('first')]);
+    await until(() => held.length === 1, 'the first');
+    expect(await warden.features()).toEqual(new Set(features));
+  });
+});
+
+it('who loses the daemon is told the number of the job', async () => {
+  const job = await box.spawn('sleep 1000');
+  const results = [job.result(), job.stream().next(), box.run('sleep 1000', { timeoutMs: 10_000 })];
+  waiting(results);
+  await until(() => held.length === 3, 'all wait');
+  for (const socket of server.sockets.values()) socket.destroy();
+  for (const result of results)
+    await expect(result).rejects.toMatchObject({
+      code: 'UNAVAILABLE',
+      message: expect.stringContaining('job 7 of h may go on'),
+      fields: { object: 'h', jobId: 7 },
+    });
+});
+
+it('a connection that the daemon may be closing is not used again', async () => {
+  await server[Symbol.asyncDispose]();
+  server = await RawServer.start((request) => {
+    if (request.type === MessageType.Info) request.refuse('too long', { code: 'MALFORMED_REQUEST' });
+    else request.reply();
+  });
+  await using other = await connect({ path: server.path });
+  await expect(other.container('h').info()).rejects.toMatchObject({ code: 'MALFORMED_REQUEST' });
+  const before = server.accepted;
+  await other.container('h').stop();
+  expect(server.accepted).toBe(before + 1);
+});
