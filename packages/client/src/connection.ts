@@ -29,9 +29,6 @@ export interface StreamOptions {
   readonly isReused?: boolean;
 }
 
-/** Errors behind which the daemon may close the connection: it could not read on, or holds too much of what clients have sent. */
-const LAST_WORDS: ReadonlySet<string> = new Set(['MALFORMED_REQUEST', 'UNAVAILABLE']);
-
 /** See the file's head. */
 export class Connection {
   /** Called once when the connection has ended, with the reason. */
@@ -184,7 +181,7 @@ export class Connection {
     } else if (type === MessageType.Error) {
       this.#shift();
       const error = remoteError(payload);
-      this.isSpent ||= LAST_WORDS.has(error.code);
+      this.isSpent ||= isLastWord(error);
       waiting.fail(error);
     } else if (type !== waiting.type) {
       this.destroy(
@@ -200,6 +197,11 @@ export class Connection {
     // An idle connection must not keep the program alive.
     if (this.#waiting.length === 0) this.#socket.unref();
   }
+}
+
+/** Behind it the daemon may close the connection: it could not read on, or holds too much of what clients have sent. */
+function isLastWord({ code, fields }: WardenError): boolean {
+  return code === 'MALFORMED_REQUEST' || (code === 'UNAVAILABLE' && fields.limit !== undefined);
 }
 
 function lost(cause: unknown): WardenError {
