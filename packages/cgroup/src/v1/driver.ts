@@ -21,7 +21,6 @@ import {
 import { devicesOf } from '../device-rules.ts';
 import type { CgroupsOptions } from '../driver.ts';
 import {
-  errnoOf,
   fileError,
   innerGroups,
   killProcess,
@@ -35,23 +34,16 @@ import {
 import { removeParents, standingGroups } from '../parents.ts';
 import { removeGroup } from '../remove-group.ts';
 import { hasReserve, JOBS, processLimits, wantsReserve } from '../reserve.ts';
+import { throwFirst } from '../settled.ts';
 import { moveStrangers } from '../strangers.ts';
 import { untilEmpty, untilStill } from '../until.ts';
-import { CacheGroups } from './cache-groups.ts';
 import * as controllers from './controllers.ts';
+import { idOf, PREFIX } from './group-names.ts';
 import * as memory from './memory.ts';
-import { SpareGroups } from './spare-groups.ts';
+import { MemoryGroups } from './memory-groups.ts';
 
 /** Without these there is no container worth the name. */
 const NEEDED = ['cpu', 'cpuacct', 'memory', 'devices'];
-const PREFIX = 'instance-';
-/** Of a memory group that is only waited for. */
-const RETIRED_PREFIX = 'removed-';
-/** Of one that waits for its next container. */
-const SPARE_PREFIX = 'spare-';
-/** Of one to which pages are charged that others read, too. */
-const CACHE_PREFIX = 'cache-';
-
 /** Makes the driver. `mounts` is the mount point by controller. */
 export function v1Driver(
   mounts: ReadonlyMap<string, string>,
@@ -71,20 +63,7 @@ class V1Driver implements CgroupDriver {
   readonly #logger: Logger;
   readonly #failpoints: Failpoints;
   readonly #reusesGroups: boolean;
-  /** Memory groups for the next containers. */
-  readonly #spares = new SpareGroups();
-  /** Memory groups that keep what was read from the disk. */
-  readonly #caches = new CacheGroups();
-  /** Memory groups that were made by this driver, and that nobody else can have changed. */
-  readonly #pristine = new Set<string>();
-  /** Groups that were kept and are being removed. */
-  readonly #discarding = new Set<Promise<void>>();
-  /** Those whose removal has failed: tried again at the end. */
-  readonly #undiscarded = new Set<string>();
-  /** By memory group, what closes statistics that are open: their descriptors would follow the group to its next container. */
-  readonly #open = new Map<string, Set<() => void>>();
-  /** By memory group, containers of which only that is left. */
-  readonly #retired = new Set<string>();
+  readonly #memory: MemoryGroups;
   #supports: CgroupSupports | undefined;
   #hasWarnedOfSwap = false;
 
@@ -97,6 +76,7 @@ class V1Driver implements CgroupDriver {
     this.#prefix = prefix;
     this.#logger = logger;
     this.#failpoints = failpoints;
+    this.#memory = new MemoryGroups({ logger, failpoints, remove: (group) => this.#remove(group) });
     this.#reusesGroups = reusesGroups && this.#isAlone('memory');
     // a cpuset hierarchy of its own has nothing to set; sharing one with another controller it must be fed
     this.#hierarchies = [
@@ -152,9 +132,7 @@ class V1Driver implements CgroupDriver {
       makeGroup(parent);
       controllers.copyCpuset(parent);
     }
-    if (!this.#reusesGroups) return;
-    this.#spares.open();
-    this.#caches.open();
+    if (this.#reusesGroups) this.#memory.open();
   }
 
   plan(spec: CgroupSpec): DriverState {
@@ -181,7 +159,7 @@ class V1Driver implements CgroupDriver {
       return found;
     } catch (error) {
       for (const group of made.reverse()) {
-        this.#pristine.delete(group);
+        this.#memory.forget(group);
         await removeGroup(group).catch(() => {}); // the first error is what matters
       }
       throw error;
@@ -196,8 +174,7 @@ class V1Driver implements CgroupDriver {
   #takeSpare(spec: CgroupSpec, group: string): memory.Spent | undefined {
     if (!this.#reusesGroups || !this.#isMemory(group) || spec.allowAllDevices || fs.existsSync(group))
       return undefined;
-    if (spec.sharesDescriptors !== true) this.#pristine.add(group);
-    return this.#spares.take(group, (spare) => this.#discard(spare));
+    return this.#memory.take(group, spec.sharesDescriptors !== true);
   }
 
   joinFiles(state: DriverState): readonly string[] {
@@ -260,20 +237,14 @@ class V1Driver implements CgroupDriver {
     const close = (): void => {
       open.memory.close();
       open.cpu.close();
-      this.#noteClosed(memoryGroup, close);
+      noteClosed();
     };
-    this.#open.set(memoryGroup, (this.#open.get(memoryGroup) ?? new Set()).add(close));
+    const noteClosed = this.#memory.noteOpen(memoryGroup, close);
     return {
       memoryStat: () => memory.readMemoryStat(memoryGroup, { open: open.memory, spent: spentOf(state) }),
       cpuStat: () => controllers.readCpuStat(cpuGroup, open.cpu),
       close,
     };
-  }
-
-  #noteClosed(memoryGroup: string, close: () => void): void {
-    const open = this.#open.get(memoryGroup);
-    open?.delete(close);
-    if (open?.size === 0) this.#open.delete(memoryGroup);
   }
 
   /** The kernel measures pressure per group on v2 only. */
@@ -335,16 +306,11 @@ class V1Driver implements CgroupDriver {
 
   async release(state: DriverState): Promise<void> {
     const memoryGroup = this.#group(state, 'memory');
-    const killedDaemons = [SPARE_PREFIX, CACHE_PREFIX]
-      .map((prefix) => renamed(memoryGroup, prefix))
-      .filter((group) => !this.#isKept(group));
     const removals = await Promise.allSettled([
-      ...(this.#retired.delete(memoryGroup) ? [] : [this.#removeOthers(state)]),
-      this.#empty(renamed(memoryGroup, RETIRED_PREFIX)),
-      ...killedDaemons.map((group) => this.#empty(group)),
+      ...(this.#memory.takeRetired(memoryGroup) ? [] : [this.#removeOthers(state)]),
+      ...this.#memory.emptyLeft(memoryGroup),
     ]);
-    // Now nobody is left, unless something failed: a dying process would still charge pages.
-    await this.#empty(memoryGroup);
+    await this.#memory.empty(memoryGroup);
     throwFirst(removals);
   }
 
@@ -354,18 +320,7 @@ class V1Driver implements CgroupDriver {
    */
   async retire(state: DriverState): Promise<void> {
     const removals = await Promise.allSettled([this.#removeOthers(state)]);
-    const group = this.#group(state, 'memory');
-    for (const close of [...(this.#open.get(group) ?? [])]) close();
-    // who is still in another group of the container may be in this one
-    const isPristine = this.#pristine.delete(group) && removals[0].status === 'fulfilled';
-    if (removals[0].status === 'fulfilled') this.#retired.add(group);
-    try {
-      const retired = renamed(group, RETIRED_PREFIX);
-      fs.renameSync(group, retired);
-      if (isPristine) this.#pristine.add(retired);
-    } catch (error) {
-      if (errnoOf(error) !== 'ENOENT') await this.#empty(group);
-    }
+    await this.#memory.retire(this.#group(state, 'memory'), removals[0].status === 'fulfilled');
     throwFirst(removals);
   }
 
@@ -379,52 +334,6 @@ class V1Driver implements CgroupDriver {
     throwFirst([...removals, ...(await Promise.allSettled(rest.map((group) => this.#remove(group))))]);
   }
 
-  /** Removes it, or keeps it for the next container, or for what is charged to it. Nothing there is success. */
-  async #empty(group: string): Promise<void> {
-    const isPristine = this.#pristine.delete(group);
-    if (!fs.existsSync(group)) return;
-    // who releases at once, as a create that failed does, wants nothing left
-    const mayBeKept = isPristine && [RETIRED_PREFIX, CACHE_PREFIX].some((prefix) => isCalled(group, prefix));
-    if (mayBeKept && (await this.#keep(group))) return;
-    if (isCalled(group, RETIRED_PREFIX) && (await this.#keepCache(group, isPristine))) return;
-    await memory.emptyMemory(group);
-    if (mayBeKept && (await this.#keep(group))) return;
-    await this.#remove(group);
-  }
-
-  async #keepCache(group: string, isPristine: boolean): Promise<boolean> {
-    const name = renamed(group, CACHE_PREFIX);
-    if (!(await this.#caches.keep(group, name))) return false;
-    if (isPristine) this.#pristine.add(name);
-    const surplus = this.#caches.takeSurplus().map((one) => this.#discard(one));
-    this.#failpoints.passSync('cgroup.keep');
-    await Promise.all(surplus);
-    return true;
-  }
-
-  /** Whether the group waits here for its next container, or keeps what was read from the disk. */
-  #isKept(group: string): boolean {
-    return this.#spares.has(group) || this.#caches.has(group);
-  }
-
-  async #keep(group: string): Promise<boolean> {
-    const isKept = await this.#spares.keep(group, renamed(group, SPARE_PREFIX));
-    if (isKept) this.#failpoints.passSync('cgroup.keep');
-    return isKept;
-  }
-
-  /** Never fails. */
-  #discard(group: string): Promise<void> {
-    const discarding = this.#empty(group)
-      .catch((error: unknown) => {
-        this.#undiscarded.add(group);
-        this.#logger.warn('kept-group-not-removed', { group, error });
-      })
-      .finally(() => this.#discarding.delete(discarding));
-    this.#discarding.add(discarding);
-    return discarding;
-  }
-
   /** Who is in there still was never part of the container. */
   #remove(group: string): Promise<void> {
     const mount = path.dirname(path.dirname(group));
@@ -436,7 +345,7 @@ class V1Driver implements CgroupDriver {
     for (const mount of this.#hierarchies) {
       for (const group of innerGroups(path.join(mount, this.#prefix))) {
         const id = idOf(path.basename(group));
-        if (id !== undefined && isContainerId(id) && !this.#isKept(group)) ids.add(id);
+        if (id !== undefined && isContainerId(id) && !this.#memory.isKept(group)) ids.add(id);
       }
     }
     return [...ids].sort();
@@ -451,11 +360,7 @@ class V1Driver implements CgroupDriver {
   }
 
   async close(): Promise<void> {
-    const kept = [...this.#spares.close(), ...this.#caches.close()];
-    while (this.#discarding.size > 0) await Promise.all(this.#discarding);
-    const all = [...kept, ...this.#undiscarded];
-    this.#undiscarded.clear();
-    throwFirst(await Promise.allSettled(all.map((group) => this.#empty(group))));
+    await this.#memory.close();
   }
 
   #parents(): readonly string[] {
@@ -530,28 +435,6 @@ function tryRemoving(group: string): void {
   } catch {
     // it is gone, or somebody is in there
   }
-}
-
-/** What a memory group is called from the answer until it is emptied, and then until it is given to somebody: a hierarchy of v1 lets groups have other names. */
-function renamed(group: string, prefix: string): string {
-  return path.join(path.dirname(group), `${prefix}${idOf(path.basename(group))}`);
-}
-
-function isCalled(group: string, prefix: string): boolean {
-  return path.basename(group).startsWith(prefix);
-}
-
-/** Of a group by its name, that of a container or what is left of one. */
-function idOf(name: string): string | undefined {
-  return (
-    [PREFIX, RETIRED_PREFIX, SPARE_PREFIX, CACHE_PREFIX].find((prefix) => name.startsWith(prefix)) &&
-    name.slice(name.indexOf('-') + 1)
-  );
-}
-
-function throwFirst(results: readonly PromiseSettledResult<unknown>[]): void {
-  const failed = results.find((one) => one.status === 'rejected');
-  if (failed !== undefined) throw failed.reason;
 }
 
 /** `THAWED`, `FREEZING` or `FROZEN`. */
