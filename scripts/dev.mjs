@@ -481,6 +481,11 @@ const TASKS = {
       WARDEN_STORMS_SHORT: rest.includes('--short') ? '1' : '',
     });
   },
+  pack() {
+    ensureSystemPackages(['build']);
+    installAndBuild();
+    return run(node, ['scripts/pack.mjs', ...rest.filter((word) => word !== '--')]);
+  },
   deb() {
     ensureSystemPackages(['build']);
     installAndBuild();

@@ -1,6 +1,6 @@
 // The rehearsal of a release, from the checkout to a container: versions are raised by the waiting changesets, every package is
 // published to a registry of its own, `@warden/daemon` and `@warden/client` are installed in empty projects by npm and by pnpm,
-// and the daemon installed there runs a container.
+// and the daemon installed there runs a container. Then a driver of one's own, as docs/writing-a-driver.md has it, by the tarballs of `npm run pack`.
 //
 // Publishing happens in a network namespace that has nothing but loopback, the registry included: whatever npm and pnpm are configured
 // for, no package can leave. Installing needs the ordinary registry for what is not ours, so it happens outside, from what was published.
@@ -141,6 +141,21 @@ function checkForeign(env) {
   say('npm, as for arm64 with musl: the packages for it and no others');
 }
 
+/** What a reader of docs/writing-a-driver.md does outside of the checkout, while nothing is published. Answers the project. */
+function checkDriver() {
+  const packed = path.join(home, 'packed');
+  must(process.execPath, [path.join(root, 'scripts/pack.mjs'), '--output', packed], { cwd: root });
+  const directory = path.join(home, 'driver');
+  fs.cpSync(path.join(root, 'examples/driver-copy'), directory, { recursive: true });
+  const tarballs = fs.readdirSync(packed).map((name) => path.join(packed, name));
+  must('npm', ['install', '--no-audit', '--no-fund', ...tarballs], { cwd: directory });
+  // its mounts are in namespaces that the test makes
+  const passed = /^\S pass ([1-9]\d*)$/m.exec(must('npm', ['test'], { cwd: directory }));
+  if (passed === null) throw new Error('the driver of the documentation ran no test by what was packed');
+  say(`packed: the driver of the documentation passes the kit (${passed[1]} tests)`);
+  return directory;
+}
+
 async function main() {
   const copy = path.join(home, 'workspace');
   fs.mkdirSync(copy);
@@ -169,6 +184,7 @@ async function main() {
   } finally {
     await registry.close();
   }
+  projects.push(['packed', checkDriver()]);
   for (const [name, directory] of projects) {
     const output = must(process.execPath, [dev, 'run-installed', directory], { cwd: root });
     say(`${name}: ${output.trim()}`);

@@ -56,6 +56,15 @@ describe('a module that makes no driver', () => {
   });
 });
 
+describe('a package that is nowhere', () => {
+  it('is told with the directory it was looked for in', async () => {
+    await expect(loadDriver('filesystem', 'warden-driver-nowhere')).rejects.toMatchObject({
+      code: 'INVALID_SPEC',
+      message: `drivers.filesystem: warden-driver-nowhere is not installed in ${process.cwd()}, where the daemon was started, nor beside the daemon; a path is another way to name it`,
+    });
+  });
+});
+
 describe('a driver given by the assembler', () => {
   it('stands in the place of the configured one', async () => {
     const configuration = checkConfiguration({

@@ -40,7 +40,13 @@ export async function loadDriver<T>(role: string, specifier: string): Promise<Dr
   try {
     exported = ((await import(locate(specifier))) as { default?: unknown }).default;
   } catch (cause) {
-    throw fail(`cannot be imported: ${(cause as Error).message}`, cause);
+    const { message } = cause as Error;
+    if (message.startsWith(`Cannot find package '${specifier}'`))
+      throw fail(
+        `is not installed in ${process.cwd()}, where the daemon was started, nor beside the daemon; a path is another way to name it`,
+        cause,
+      );
+    throw fail(`cannot be imported: ${message}`, cause);
   }
   if (typeof exported !== 'function')
     throw fail(

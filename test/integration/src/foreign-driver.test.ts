@@ -1,4 +1,4 @@
-/** The example of docs/writing-a-driver.md: outside the workspace, by exports alone. */
+/** The example of docs/writing-a-driver.md: in the checkout as it lies there, and outside of it, by exports alone. */
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -35,9 +35,11 @@ describeWith(['root', 'isolated'], 'a driver from elsewhere', () => {
   });
   afterAll(() => fs.rmSync(directory, { recursive: true, force: true }));
 
-  it('passes the kit', { timeout: 300_000 }, () => {
+  const where = { 'in the checkout': () => EXAMPLE, 'outside of it': () => installed };
+
+  it.each(Object.entries(where))('passes the kit %s', { timeout: 300_000 }, (_, at) => {
     const { status, stdout } = spawnSync(process.execPath, ['--test', 'driver.test.js'], {
-      cwd: installed,
+      cwd: at(),
       encoding: 'utf8',
       env: { ...process.env, NODE_OPTIONS: '' },
     });
@@ -45,26 +47,32 @@ describeWith(['root', 'isolated'], 'a driver from elsewhere', () => {
     expect(stdout).toMatch(/^# pass [1-9]|^ℹ pass [1-9]/m);
   });
 
-  it('is put in by one line of configuration', { timeout: 120_000 }, async () => {
-    const place = await makePlace();
-    const daemon = await startDaemon({
-      place,
-      config: { drivers: { filesystem: path.join(installed, 'driver.js') } },
-    });
-    try {
-      expect(daemon.readLog()).toMatch(/"driver-chosen".*"role":"filesystem","driver":"copy"/);
-      const warden = await daemon.connect();
-      const box = await warden.create();
-      const { stdoutText, exitStatus } = await box.run('echo written > /tmp/mine && cat /tmp/mine');
-      expect({ stdoutText, exitStatus }).toEqual({ stdoutText: 'written\n', exitStatus: 0 });
-      const [entry] = fs.readdirSync(place.depot).filter((name) => /^[0-9a-v]{11}$/.test(name));
-      const written = path.join(place.depot, entry!, 'tmp/rootfs/tmp/mine');
-      expect(fs.readFileSync(written, 'utf8')).toBe('written\n');
-      await box.destroy();
-      expect(fs.existsSync(written)).toBe(false);
-    } finally {
-      await daemon.stop();
-      await place.remove();
-    }
-  });
+  it.each(Object.entries(where))(
+    'is put in by one line of configuration %s',
+    {
+      timeout: 120_000,
+    },
+    async (_, at) => {
+      const place = await makePlace();
+      const daemon = await startDaemon({
+        place,
+        config: { drivers: { filesystem: path.join(at(), 'driver.js') } },
+      });
+      try {
+        expect(daemon.readLog()).toMatch(/"driver-chosen".*"role":"filesystem","driver":"copy"/);
+        const warden = await daemon.connect();
+        const box = await warden.create();
+        const { stdoutText, exitStatus } = await box.run('echo written > /tmp/mine && cat /tmp/mine');
+        expect({ stdoutText, exitStatus }).toEqual({ stdoutText: 'written\n', exitStatus: 0 });
+        const [entry] = fs.readdirSync(place.depot).filter((name) => /^[0-9a-v]{11}$/.test(name));
+        const written = path.join(place.depot, entry!, 'tmp/rootfs/tmp/mine');
+        expect(fs.readFileSync(written, 'utf8')).toBe('written\n');
+        await box.destroy();
+        expect(fs.existsSync(written)).toBe(false);
+      } finally {
+        await daemon.stop();
+        await place.remove();
+      }
+    },
+  );
 });
