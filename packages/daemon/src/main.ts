@@ -256,7 +256,7 @@ interface Ending {
 async function endBy(signal: EndSignal, { daemon, sink, manager }: Ending): Promise<void> {
   sink.logger.info('ending', { signal });
   if (signal === 'SIGUSR2') {
-    manager.stopping('draining: requests in progress come to their ends', true);
+    manager.stopping('draining: requests that do not only wait come to their ends', true);
     // whoever drains may still decide that it takes too long; further SIGUSR2 change nothing
     for (const name of ['SIGTERM', 'SIGINT'] as const) process.on(name, () => void daemon.close());
     await daemon.drain();

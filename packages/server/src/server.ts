@@ -57,7 +57,7 @@ export interface WardenServer {
   /** Starts accepting. Errors: `ALREADY_EXISTS` naming a path in use, `INVALID_SPEC`, `NATIVE_FAILED`. */
   listen(): Promise<void>;
   /**
-   * Accepts nobody any more, lets running requests finish, and answers when the last client is gone, or when `signal` has cut off those
+   * Accepts nobody any more, lets running requests finish but for those that only wait, which are cut off, and answers when the last client is gone, or when `signal` has cut off those
    * that were left. The socket file stays, also after a `close` that follows: whoever connects is refused until the next daemon listens.
    */
   drain(signal?: AbortSignal): Promise<void>;
