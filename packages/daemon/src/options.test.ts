@@ -15,6 +15,14 @@ describe('words of wardend that are wrong', () => {
     expect(() => parseOptions([word])).toThrow(expect.objectContaining({ code: 'INVALID_SPEC', message }));
   });
 
+  it('a command behind an option is told where it belongs', () => {
+    expect(() => parseOptions(['--log-level', 'warn', 'config'])).toThrow(
+      expect.objectContaining({
+        message: "unexpected word 'config'; it has to stand before all options",
+      }),
+    );
+  });
+
   it.each([
     [[], 'a command is missing; usage: wardend config check|show|schema [settings]'],
     [['chek'], "no such command: chek; there are check, show and schema; did you mean 'check'?"],

@@ -104,7 +104,10 @@ export function parseWords(
   const { values, positionals } = parseOperands(words, options);
   const [first] = positionals;
   if (first === undefined) return values;
-  throw wrongWords(`unexpected word '${first}'${didYouMean(first, commands)}`, first);
+  const hint = commands.includes(first)
+    ? '; it has to stand before all options'
+    : didYouMean(first, commands);
+  throw wrongWords(`unexpected word '${first}'${hint}`, first);
 }
 
 /** As {@link parseWords}, with the words that are no options. */
