@@ -104,7 +104,13 @@ function run(command, args, options = {}) {
     cwd: root,
     stdio: 'inherit',
     ...options,
-    env: { ...process.env, TURBO_TELEMETRY_DISABLED: '1', npm_config_yes: 'true', ...options.env },
+    env: {
+      ...process.env,
+      TURBO_TELEMETRY_DISABLED: '1',
+      TURBO_NO_UPDATE_NOTIFIER: '1',
+      npm_config_yes: 'true',
+      ...options.env,
+    },
   });
   if (result.error) fail(`cannot run ${command}: ${result.error.message}`);
   return result.signal ? 128 : (result.status ?? 1);
