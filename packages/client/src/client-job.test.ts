@@ -60,6 +60,17 @@ describe('run', () => {
 });
 
 describe('limits', () => {
+  it('go with check', async () => {
+    handler = (request) =>
+      request.reply(
+        request.type === MessageType.Spawn ? { job_id: 1 } : { exit_status: 3, stderr: text('oops') },
+      );
+    await expect(box.run('exit 3', { timeoutMs: 5_000, check: true })).rejects.toMatchObject({
+      code: 'COMMAND_FAILED',
+      fields: { exitStatus: 3, stderr: 'oops' },
+    });
+  });
+
   it('kill the tree in the container before an abort rejects', async () => {
     const { links } = endlessJob();
     const controller = new AbortController();
