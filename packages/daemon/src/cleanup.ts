@@ -79,7 +79,7 @@ export async function cleanup(
   let name: DepotLock | undefined;
   try {
     // a daemon on another depot: what carries the name would be its
-    if (!isInsecure(configuration)) name = lockName(configuration.drivers.name);
+    if (!isInsecure(configuration)) name = await lockName(configuration.drivers.name);
     const components = { logger: silentLogger, failpoints: NO_FAILPOINTS };
     const { drivers } = await selectDrivers(configuration, components);
     try {

@@ -48,7 +48,8 @@ const CAPABILITIES = [
   'checkpoint_restore',
 ] as const;
 
-const IDS_PER_CONTAINER = 65_536;
+/** Users inside one container. */
+export const IDS_PER_CONTAINER = 65_536;
 const LAST_ID = 0xffff_fffe;
 
 /** Errors: `INVALID_SPEC` naming the key. */

@@ -24,8 +24,9 @@ import { claimDepot, makeDepot, spreadContainers } from './depot.ts';
 import { lockDepot } from './depot-lock.ts';
 import { readFailpoints } from './failpoints.ts';
 import { images } from './images.ts';
-import { lockName } from './name-lock.ts';
+import { lockName, type NameLock } from './name-lock.ts';
 import { writePidfile } from './pidfile.ts';
+import { claimPools } from './pool-claims.ts';
 import { checkPools } from './pools.ts';
 import { compareConfigurations, merged, type ReloadReport } from './reload.ts';
 import { type DriverSet, type GivenDrivers, selectDrivers } from './select-drivers.ts';
@@ -96,7 +97,13 @@ export async function startDaemon(
     claimDepot(depot, settings.container_klass);
     spreadContainers(depot, logger);
     // before anything is touched that might be another daemon's
-    undo.push(holdName(configuration));
+    const name = await holdName(configuration);
+    undo.push(() => name?.release());
+    const claim = async (wanted: Configuration): Promise<void> => {
+      if (name !== undefined)
+        await claimPools(name, wanted, { depot, logger: logger.child('configuration') });
+    };
+    await claim(configuration);
     const locks = undo.length;
     if (given.clientSocket === undefined) await requireFreePath(settings.unix_domain_path);
     // early, so that whoever watches sees a daemon that starts; closed last of all but the locks
@@ -190,9 +197,16 @@ export async function startDaemon(
         checkPools(target, logger.child('configuration'));
       makeRootfs(target);
       const moved = await watchers.move(target);
+      const hasNewPools = report.changed.some(({ key }) => /^(port\.|user\.|network\.pool_)/.test(key));
       try {
+        if (hasNewPools) await claim(target);
         await core.reconfigure(coreChanges(coreOptions(target, depot, drivers, logger)));
       } catch (error) {
+        // what was this daemon's alone is so still: pools only grow while it runs
+        if (hasNewPools)
+          await claim(current).catch((failure: unknown) =>
+            logger.error('pools-not-noted', { error: failure }),
+          );
         await moved.revert();
         throw error;
       }
@@ -233,11 +247,9 @@ function makeRootfs(configuration: Configuration): void {
   if (configuration.server.container_rootfs_path === undefined) makeDefaultRootfs(DEFAULT_ROOTFS);
 }
 
-/** Plain processes leave nothing in the kernel that is found by a name. */
-function holdName({ server, drivers }: Configuration): () => void {
-  if (server.container_klass !== 'Warden::Container::Linux') return () => {};
-  const lock = lockName(drivers.name);
-  return () => lock.release();
+/** Plain processes leave nothing in the kernel that is found by a name, and have neither addresses nor users of a pool. */
+async function holdName(configuration: Configuration): Promise<NameLock | undefined> {
+  return isInsecure(configuration) ? undefined : await lockName(configuration.drivers.name);
 }
 
 /** Lets running requests and what was asked for in the background come to their ends, for `seconds` at most. */

@@ -286,9 +286,11 @@ describeWith(['root', 'isolated', 'overlayfs', 'python3'], 'the end and the star
         const second = await makePlace();
         try {
           const elsewhere = { ...second, network: place.network };
-          await expect(
-            startDaemon({ place: elsewhere, config: { health_check_server: { port: HEALTH_PORT } } }),
-          ).rejects.toThrow(new RegExp(`health-check port 127.0.0.1:${HEALTH_PORT} cannot be used`));
+          // no networks and ports of its own, which it would be refused for before
+          const config = { health_check_server: { port: HEALTH_PORT }, drivers: { network: 'none' } };
+          await expect(startDaemon({ place: elsewhere, config })).rejects.toThrow(
+            new RegExp(`health-check port 127.0.0.1:${HEALTH_PORT} cannot be used`),
+          );
         } finally {
           await second.remove();
         }
