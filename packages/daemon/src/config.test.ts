@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { ERROR_CODES } from '@warden/interface';
+import { ERROR_CODES, type WardenError } from '@warden/interface';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { checkConfiguration, loadConfiguration } from './config.ts';
 import { SCHEMA } from './config-schema.ts';
@@ -168,6 +168,15 @@ describe('the configuration (spec config.md)', () => {
     ],
     [{ deny_networks: ['host.example'] }, 'network.deny_networks[0]: expected an address'],
     [{ dns_servers: ['8.8.8'] }, 'network.dns_servers[0]: expected an address, found "8.8.8"'],
+    [{ pool_network: '0.0.0.0/12' }, 'without 0.0.0.0/8 (this network), found "0.0.0.0/12"'],
+    [{ pool_network: '127.0.0.0/22' }, 'network.pool_network: expected addresses that containers can have'],
+    [{ pool_network: '169.254.0.0/24' }, 'without 169.254.0.0/16 (link-local addresses)'],
+    [{ pool_network: '224.0.0.0/22' }, 'without 224.0.0.0/4 (multicast)'],
+    [{ pool_network: '255.255.255.0/24' }, 'without 255.255.255.255/32 (broadcast)'],
+    [
+      { pool_start_address: '127.1.0.0', pool_size: 4 },
+      'network.pool_start_address: expected addresses that containers can have, as of a private network, without 127.0.0.0/8 (loopback), found "127.1.0.0/28" by pool_size',
+    ],
   ])('refuses the network %j [config 3]', (network, message) => {
     expect(() => checkConfiguration({ network })).toThrow(message);
   });
@@ -192,6 +201,98 @@ describe('the configuration (spec config.md)', () => {
     expect(() => checkConfiguration({ server: { unix_domain_path: `/${'x'.repeat(107)}` } })).toThrow(
       'server.unix_domain_path: expected a path of at most 107 bytes, the limit of socket addresses, found 108',
     );
+  });
+
+  it('says which form of the network pool counts where both are given [config 2 network]', () => {
+    const older = { pool_start_address: '10.1.0.0', pool_size: 256 };
+    expect(checkConfiguration({ network: { ...older, pool_network: '10.2.0.0/22' } }).warnings).toEqual([
+      'network.pool_network has no effect beside network.pool_start_address and network.pool_size, which come first; the pool is 10.1.0.0/22',
+    ]);
+    for (const network of [older, { ...older, pool_network: '10.1.0.0/22' }])
+      expect(checkConfiguration({ network }).warnings).toEqual([]);
+  });
+
+  it.each([
+    [
+      { security: { capabilities: ['chown', 'foo', 'CAP_BAR'] } },
+      /security\.capabilities: there is no capability foo;.*security\.capabilities: there is no capability CAP_BAR;/,
+    ],
+    [
+      { user: { pool_size: 1_000_000 } },
+      /security\.subordinate_ids: from 536870912 on there are ids for 57343/,
+    ],
+    [
+      { security: { subordinate_ids: 65_536 }, user: { pool_start_uid: 70_000 } },
+      /security\.subordinate_ids: 65536 to \d+ meets the uids of user\.pool_start_uid/,
+    ],
+    [
+      { drivers: { outward_address: 'foo' } },
+      /drivers\.outward_address: expected an IPv4 address, found "foo"/,
+    ],
+    [{ drivers: { outward_address: '192.0.2.01' } }, /drivers\.outward_address: expected an IPv4 address/],
+    [{ drivers: { name: '../x' } }, /drivers\.name: expected a letter, and up to 62 .* found "\.\.\/x"/],
+    [{ drivers: { name: 'x'.repeat(64) } }, /drivers\.name: expected a letter/],
+    [
+      { monitoring: { port: 2_345 } },
+      /monitoring\.port: expected another port than that of health_check_server\.port, found 2345 for both/,
+    ],
+    [
+      { server: { unix_domain_path: '/run/w.sock' }, monitoring: { socket: '/run/./w.sock' } },
+      /monitoring\.socket: expected another path than that of server\.unix_domain_path/,
+    ],
+    [
+      { images: { registries: ['https://x'] } },
+      /images\.registries\[0\]: expected host or host:port .*found "https:\/\/x"/,
+    ],
+    [
+      { images: { registries: ['a.example', 'a.example/b'] } },
+      /images\.registries\[1\]: expected host or host:port/,
+    ],
+    [
+      { images: { registries: ['A.example'] } },
+      /images\.registries\[0\]: expected host or host:port in lower case/,
+    ],
+    [
+      { images: { insecure_registries: ['x:y'] } },
+      /images\.insecure_registries\[0\]: expected host or host:port/,
+    ],
+  ])('refuses %j, which no daemon could start with or use', (given, message) => {
+    expect(() => checkConfiguration(given)).toThrow(message);
+  });
+
+  it('takes hosts of registries, with ports, also the usual ones, and addresses', () => {
+    const registries = [
+      'registry.example',
+      'registry.example:443',
+      '127.0.0.1:5000',
+      '[::1]:5000',
+      'plain:80',
+    ];
+    const images = { registries, insecure_registries: ['plain:80'] };
+    expect(checkConfiguration({ images }).images.registries).toEqual(registries);
+  });
+
+  it('takes every capability that the kernel has a number for, with and without CAP_', () => {
+    const capabilities = ['CAP_NET_ADMIN', 'checkpoint_restore'];
+    expect(checkConfiguration({ security: { capabilities } }).security.capabilities).toEqual(capabilities);
+  });
+
+  it('warns of a registry without TLS that nothing is pulled from', () => {
+    const images = { registries: ['a.example'], insecure_registries: ['a.example', 'b.example:5000'] };
+    expect(checkConfiguration({ images }).warnings).toEqual([
+      'images.insecure_registries[1] has no effect: b.example:5000 is not in images.registries, so nothing is pulled from there',
+    ]);
+  });
+
+  it('warns of paths that count from where the daemon is started', () => {
+    const { warnings } = checkConfiguration({
+      server: { unix_domain_path: 'warden.sock', container_depot_path: './depot', pidfile: '/run/p' },
+      monitoring: { socket: null },
+    });
+    expect(warnings).toEqual([
+      'server.unix_domain_path is relative: it counts from the directory that wardend is started in; write an absolute path, found "warden.sock"',
+      expect.stringMatching(/^server\.container_depot_path is relative: .* found "\.\/depot"$/),
+    ]);
   });
 
   it('warns of half of the older form of the network pool [config 2 network]', () => {
@@ -284,6 +385,34 @@ describe('the configuration (spec config.md)', () => {
     expect(() => checkConfiguration({ server: { pidfile: 1 }, user: { pool_size: 'x' } })).toThrow(
       /server\.pidfile.*; user\.pool_size/,
     );
+  });
+
+  it('reports what makes no sense beside what is of the wrong type, and nothing that nobody has written', () => {
+    const problems = (given: unknown): readonly string[] => {
+      try {
+        checkConfiguration(given);
+        return [];
+      } catch (error) {
+        return (error as WardenError).fields.problems as readonly string[];
+      }
+    };
+    expect(problems({ network: { mtu: 1, pool_network: 'x' }, user: { pool_size: 0 } })).toEqual([
+      expect.stringMatching(/^network\.mtu/),
+      expect.stringMatching(/^user\.pool_size/),
+      expect.stringMatching(/^network\.pool_network/),
+    ]);
+    // the health check's default port is no mistake of whoever has written another one wrongly
+    expect(problems({ health_check_server: { port: 'x' }, monitoring: { port: 2_345 } })).toEqual([
+      expect.stringMatching(/^health_check_server\.port/),
+    ]);
+    expect(
+      problems({ logging: 'loud', server: 7, drivers: { name: '-' }, network: { dns_servers: [1] } }),
+    ).toEqual([
+      expect.stringMatching(/^server: expected a map/),
+      expect.stringMatching(/^logging: expected a map/),
+      expect.stringMatching(/^network\.dns_servers\[0\]/),
+      expect.stringMatching(/^drivers\.name/),
+    ]);
   });
 
   it('lists what it does not know instead of failing', () => {

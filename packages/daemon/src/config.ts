@@ -192,7 +192,7 @@ function readText(file: string): string {
   }
 }
 
-/** Checks parsed values against schema and rules, and fills defaults in. Errors: `INVALID_SPEC` listing every wrong key. */
+/** Checks parsed values against schema and rules, and fills defaults in. Errors: `INVALID_SPEC` listing everything that is wrong. */
 export function checkConfiguration(given: unknown, warnings: readonly string[] = []): Configuration {
   if (!isPlainMap(given)) {
     throw new WardenError(
@@ -208,16 +208,24 @@ export function checkConfiguration(given: unknown, warnings: readonly string[] =
   const sections: Record<string, unknown> = {};
   for (const [name, keys] of Object.entries(SCHEMA)) {
     const section = given[name] ?? {};
-    if (isPlainMap(section)) sections[name] = checkSection(name, section, keys, findings);
-    else findings.problems.push(`${name}: expected a map, found ${describe(section)}`);
+    sections[name] = checkSection(name, isPlainMap(section) ? section : {}, keys, findings);
+    if (!isPlainMap(section)) findings.problems.push(`${name}: expected a map, found ${describe(section)}`);
   }
-  refuse(findings);
-  fillServer(sections.server as Record<string, unknown>, (given.server ?? {}) as Record<string, unknown>);
+  const server = isPlainMap(given.server) ? given.server : {};
+  fillServer(sections.server as Record<string, unknown>, server);
   const { unknown } = findings;
   const configuration = { ...sections, unknown, warnings: findings.warnings } as unknown as Configuration;
-  checkRules(configuration, findings);
+  const rules: Findings = { ...findings, problems: [] };
+  checkRules(configuration, given, rules);
+  findings.problems.push(...rules.problems.filter((problem) => !isEcho(problem, findings.problems)));
   refuse(findings);
   return configuration;
+}
+
+/** In the place of a wrong value the rules have seen the default: what they say of that is nothing that anybody has written. */
+function isEcho(problem: string, earlier: readonly string[]): boolean {
+  const wrong = earlier.map((one) => /^[\w.]+/.exec(one)?.[0] ?? one);
+  return wrong.some((key) => problem.includes(key.includes('.') ? key : `${key}.`));
 }
 
 function refuse({ problems }: Findings): void {
@@ -246,7 +254,11 @@ function checkSection(
       .map((key) => `${name}.${key}`),
   );
   for (const [key, rule] of Object.entries(keys)) {
-    const value = checkKey(`${name}.${key}`, rule, given[key], findings);
+    const earlier = findings.problems.length;
+    const checked = checkKey(`${name}.${key}`, rule, given[key], findings);
+    const isWrong = findings.problems.length > earlier;
+    // with the default in its place everything else can be looked at, too
+    const value = isWrong && rule.type !== 'section' ? checkKey('', rule, undefined, findings) : checked;
     if (value !== undefined) result[key] = value;
   }
   return result;

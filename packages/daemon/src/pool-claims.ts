@@ -5,6 +5,7 @@
 import fs from 'node:fs';
 import type { NumberRange } from '@warden/core';
 import { type Logger, WardenError } from '@warden/interface';
+import { blockOf, isCommon } from './address-block.ts';
 import type { Configuration } from './config.ts';
 import type { NameLock, NotedDaemon } from './name-lock.ts';
 import { networkPool, portPool, readEphemeralEnd } from './pools.ts';
@@ -92,7 +93,7 @@ export function overlaps(claim: PoolClaim, other: PoolClaim, configuration: Conf
     if (
       network !== undefined &&
       other.network !== undefined &&
-      meet(addresses(network), addresses(other.network))
+      isCommon(blockOf(network), blockOf(other.network))
     )
       found.push({
         key: networkKey(configuration),
@@ -101,7 +102,7 @@ export function overlaps(claim: PoolClaim, other: PoolClaim, configuration: Conf
         theirs: other.network,
         means: 'containers of both would have the same addresses',
       });
-    if (ports !== undefined && other.ports !== undefined && meet(ports, other.ports))
+    if (ports !== undefined && other.ports !== undefined && isCommon(ports, other.ports))
       found.push({
         key: 'port.pool_start_port',
         isRefused: true,
@@ -113,7 +114,7 @@ export function overlaps(claim: PoolClaim, other: PoolClaim, configuration: Conf
   }
   if (claim.userNamespace !== other.userNamespace) return found;
   const counted = 'what the kernel limits by user is counted for containers of both together';
-  if (meet(claim.uids, other.uids))
+  if (isCommon(claim.uids, other.uids))
     found.push({
       key: 'user.pool_start_uid',
       isRefused: false,
@@ -121,7 +122,7 @@ export function overlaps(claim: PoolClaim, other: PoolClaim, configuration: Conf
       theirs: text(other.uids),
       means: counted,
     });
-  if (ids !== undefined && other.subordinateIds !== undefined && meet(ids, other.subordinateIds))
+  if (ids !== undefined && other.subordinateIds !== undefined && isCommon(ids, other.subordinateIds))
     found.push({
       key: 'security.subordinate_ids',
       isRefused: false,
@@ -171,18 +172,6 @@ function parseClaim(noted: string): PoolClaim | undefined {
   } catch {
     return undefined;
   }
-}
-
-/** The whole network that the CIDR is in: the host's rules are about that. */
-function addresses(cidr: string): NumberRange {
-  const [address = '', prefix] = cidr.split('/');
-  const count = 2 ** (32 - Number(prefix));
-  const number = address.split('.').reduce((sum, octet) => sum * 256 + Number(octet), 0);
-  return { first: number - (number % count), count };
-}
-
-function meet(one: NumberRange, other: NumberRange): boolean {
-  return one.first < other.first + other.count && other.first < one.first + one.count;
 }
 
 function text({ first, count }: NumberRange): string {

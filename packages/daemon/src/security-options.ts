@@ -52,13 +52,13 @@ const CAPABILITIES = [
 export const IDS_PER_CONTAINER = 65_536;
 const LAST_ID = 0xffff_fffe;
 
-/** Errors: `INVALID_SPEC` naming the key. */
+/** Errors: `INVALID_SPEC` naming the key; none for a configuration that has been checked. */
 export function securityOptions(
   security: Configuration['security'],
   uids: NumberRange,
 ): CoreOptions['security'] {
   return {
-    subordinateIds: security.user_namespace ? subordinateIds(security.subordinate_ids, uids) : undefined,
+    subordinateIds: requireIdRanges(security, uids),
     capabilities: capabilityMask(security.capabilities),
     noNewPrivileges: security.no_new_privileges,
     seccomp: security.seccomp,
@@ -72,8 +72,15 @@ export function securityOptions(
   };
 }
 
-/** The ranges of all containers must exist and must not meet the pool of uids, which are the same inside and outside. */
-function subordinateIds(first: number, uids: NumberRange): number {
+/**
+ * Answers the first id of users inside; none without a user namespace. Errors: `INVALID_SPEC` naming the key: the ranges of all containers must exist and
+ * must not meet the pool of uids, which are the same inside and outside.
+ */
+export function requireIdRanges(
+  { user_namespace, subordinate_ids: first }: Configuration['security'],
+  uids: NumberRange,
+): number | undefined {
+  if (!user_namespace) return undefined;
   const end = first + uids.count * IDS_PER_CONTAINER;
   const room = Math.floor((LAST_ID + 1 - first) / IDS_PER_CONTAINER);
   if (room < uids.count) {
@@ -93,14 +100,19 @@ function subordinateIds(first: number, uids: NumberRange): number {
   return first;
 }
 
-function capabilityMask(names: readonly string[]): bigint {
+/** Errors: `INVALID_SPEC` naming the key and the first name that there is not. */
+export function capabilityMask(names: readonly string[]): bigint {
   let mask = 0n;
   for (const name of names) {
     const number = (CAPABILITIES as readonly string[]).indexOf(name.toLowerCase().replace(/^cap_/, ''));
     if (number === -1) {
-      throw new WardenError('INVALID_SPEC', `security.capabilities: there is no capability ${name}`, {
-        fields: { operation: 'capabilities', object: 'security.capabilities', name },
-      });
+      throw new WardenError(
+        'INVALID_SPEC',
+        `security.capabilities: there is no capability ${name}; capabilities(7) has their names`,
+        {
+          fields: { operation: 'capabilities', object: 'security.capabilities', name },
+        },
+      );
     }
     mask |= 1n << BigInt(number);
   }
