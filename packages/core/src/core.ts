@@ -1,9 +1,9 @@
 /** Puts the engine together, recovers what an earlier daemon left, and hands out sessions. */
-import { WardenError } from '@warden/interface';
 import type { ManagedContainer } from './container.ts';
 import { ContainerIds } from './container-id.ts';
 import { prepareContainer } from './create.ts';
 import { reportDenials } from './denials.ts';
+import { requireShortDepot } from './depot-path.ts';
 import { type Engine, trySave } from './engine.ts';
 import { EventBus } from './event-bus.ts';
 import { failpoints } from './failpoint.ts';
@@ -18,8 +18,6 @@ import { openSession } from './session.ts';
 import { noTotals, statistics } from './statistics.ts';
 import { WarmPool } from './warm-pool.ts';
 
-/** `<depot>/<id>/run/wshd.sock` and longer ones must fit into a socket address (spec linux-container.md 2). */
-const MAX_DEPOT_BYTES = 60;
 /** So long an ending daemon goes on removing what destroyed containers have left; the next one removes the rest. */
 const LEFTOVERS_MS = 10_000;
 
@@ -30,13 +28,7 @@ const LEFTOVERS_MS = 10_000;
  */
 export async function createCore(options: CoreOptions): Promise<Core> {
   const { drivers } = options;
-  if (Buffer.byteLength(options.depot) > MAX_DEPOT_BYTES) {
-    throw new WardenError(
-      'INVALID_SPEC',
-      `container_depot_path is longer than ${MAX_DEPOT_BYTES} bytes: ${options.depot}`,
-      { fields: { object: options.depot } },
-    );
-  }
+  requireShortDepot(options.depot);
   const engine = makeEngine(options);
   await drivers.init.setup(options.depot);
   await drivers.cgroup.setup();

@@ -6,6 +6,7 @@
  */
 export { type CleanUpOptions, cleanUp, type Leftover } from './clean-up.ts';
 export { createCore } from './core.ts';
+export { requireShortDepot } from './depot-path.ts';
 export { failpoints } from './failpoint.ts';
 export { CORE_FAILPOINTS, CREATE_FAILPOINTS } from './failpoint-names.ts';
 export type { Syslog } from './job-log.ts';

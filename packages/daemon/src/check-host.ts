@@ -4,16 +4,22 @@ import path from 'node:path';
 import { WardenError } from '@warden/interface';
 import { type Configuration, isInsecure } from './config.ts';
 
-/** Errors: as {@link checkRights}; `INVALID_SPEC` (no root file system). Without isolation there is nothing to check. */
+/** Errors: as {@link checkRights} and {@link requireRootfs}. Without isolation there is nothing to check. */
 export function checkHost(configuration: Configuration, euid?: number): void {
-  if (isInsecure(configuration)) return;
   checkRights(configuration, euid);
-  const { container_rootfs_path } = configuration.server;
-  if (container_rootfs_path !== undefined && !isDirectory(container_rootfs_path)) {
-    throw new WardenError('INVALID_SPEC', `container_rootfs_path does not exist ${container_rootfs_path}`, {
-      fields: { operation: 'start', object: path.resolve(container_rootfs_path), errno: 'ENOENT' },
-    });
-  }
+  requireRootfs(configuration);
+}
+
+/** Errors: `INVALID_SPEC` (no root file system). Without isolation none is needed. */
+export function requireRootfs(configuration: Configuration): void {
+  const { container_rootfs_path: rootfs } = configuration.server;
+  if (isInsecure(configuration) || rootfs === undefined) return;
+  const facts = fs.statSync(rootfs, { throwIfNoEntry: false });
+  if (facts?.isDirectory()) return;
+  const [why, errno] = facts === undefined ? ['does not exist', 'ENOENT'] : ['is no directory:', 'ENOTDIR'];
+  throw new WardenError('INVALID_SPEC', `container_rootfs_path ${why} ${rootfs}`, {
+    fields: { operation: 'start', object: path.resolve(rootfs), errno },
+  });
 }
 
 /** Errors: `UNSUPPORTED` (not root). Without isolation none are needed. */

@@ -1,6 +1,7 @@
 /** The depot before any container is looked at: made with its parents, and of one backend only. */
 import fs from 'node:fs';
 import path from 'node:path';
+import { requireShortDepot } from '@warden/core';
 import { isContainerId, type Logger, WardenError } from '@warden/interface';
 import { spreadDirectories } from '@warden/native';
 
@@ -13,13 +14,39 @@ export function makeDepot(depot: string): string {
     makeWithParents(path.resolve(depot));
     return fs.realpathSync(depot);
   } catch (cause) {
-    const { code } = cause as NodeJS.ErrnoException;
-    throw new WardenError(
-      'INVALID_SPEC',
-      `container_depot_path does not exist ${depot}, and it cannot be made (${code}); make it, or configure another server.container_depot_path`,
-      { cause, fields: { operation: 'make depot', object: depot, errno: code } },
-    );
+    throw impossible(depot, cause);
   }
+}
+
+/**
+ * What can be said of a depot before it is made, without making it. Errors: `INVALID_SPEC`, as {@link makeDepot}, {@link requireOwnDepot} and the
+ * engine have them.
+ */
+export function requireDepotPlace(depot: string, backend: string): void {
+  const wanted = path.resolve(depot);
+  let there = wanted;
+  let real: string;
+  try {
+    while (fs.lstatSync(there, { throwIfNoEntry: false }) === undefined) there = path.dirname(there);
+    real = fs.realpathSync(there);
+    if (!fs.statSync(real).isDirectory())
+      throw Object.assign(new Error(`${there} is no directory`), { code: 'ENOTDIR' });
+    fs.accessSync(real, fs.constants.W_OK | fs.constants.X_OK);
+  } catch (cause) {
+    throw impossible(depot, cause);
+  }
+  requireShortDepot(path.join(real, path.relative(there, wanted)));
+  if (there === wanted) requireOwnDepot(real, backend);
+}
+
+function impossible(depot: string, cause: unknown): WardenError {
+  const { code } = cause as NodeJS.ErrnoException;
+  const why = fs.existsSync(depot) ? 'is no directory to write to:' : 'does not exist';
+  return new WardenError(
+    'INVALID_SPEC',
+    `container_depot_path ${why} ${depot}${fs.existsSync(depot) ? '' : ', and it cannot be made'} (${code}); make it, or configure another server.container_depot_path`,
+    { cause, fields: { operation: 'make depot', object: depot, errno: code } },
+  );
 }
 
 /** Not by `recursive`: where mkdir(2) answers ENOENT although the parent exists, as in /proc, Node then tries for ever. */

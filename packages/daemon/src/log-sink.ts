@@ -6,6 +6,7 @@ import fs from 'node:fs';
 import { isatty } from 'node:tty';
 import { type LogFields, type Logger, WardenError } from '@warden/interface';
 import { printableTag, syslogSender } from './syslog.ts';
+import { requireWritable } from './writable.ts';
 
 const LEVELS = ['off', 'fatal', 'error', 'warn', 'info', 'debug', 'debug1', 'debug2', 'all'];
 /** Facility user with the severities of RFC 3164. */
@@ -121,11 +122,24 @@ function openFile(file: string): number {
   try {
     return fs.openSync(file, 'a', 0o640);
   } catch (cause) {
-    throw new WardenError('INVALID_SPEC', `logging.file: ${(cause as Error).message}`, {
-      cause,
-      fields: { operation: 'open log', object: file, errno: (cause as NodeJS.ErrnoException).code },
-    });
+    throw unwritable(file, cause);
   }
+}
+
+/** Makes sure that a log can be written there, without making it. Errors: `INVALID_SPEC` naming the file. */
+export function requireLogFile(file: string): void {
+  try {
+    requireWritable(file);
+  } catch (cause) {
+    throw unwritable(file, cause);
+  }
+}
+
+function unwritable(file: string, cause: unknown): WardenError {
+  return new WardenError('INVALID_SPEC', `logging.file: ${(cause as Error).message}`, {
+    cause,
+    fields: { operation: 'open log', object: file, errno: (cause as NodeJS.ErrnoException).code },
+  });
 }
 
 /** Where standard output is the journal, it is told how serious each line is (sd-daemon(3)). */

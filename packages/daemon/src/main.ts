@@ -33,7 +33,7 @@ export async function main(
   }
   if (words[0] === 'config') {
     const { configCommand } = await import('./config-command.ts');
-    process.exitCode = configCommand(words.slice(1));
+    process.exitCode = await configCommand(words.slice(1));
     return;
   }
   let options: DaemonOptions;

@@ -55,7 +55,7 @@ export async function listenOnMonitoringSocket(
   mode: number,
   monitored: Monitored,
 ): Promise<() => Promise<void>> {
-  await requireFreePath(path);
+  await requireFreePath(path, 'monitoring.socket');
   const server = await makeServer(monitored);
   const inode = await listenAt(server, path, mode);
   return async () => {

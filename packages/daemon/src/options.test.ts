@@ -31,12 +31,12 @@ describe('words of wardend that are wrong', () => {
       ['check', '--set', 'netwrk.mtu=1400'],
       "--set netwrk.mtu: there is no such key; did you mean 'network.mtu'?",
     ],
-  ])('config %j is, too', (words, message) => {
+  ])('config %j is, too', async (words, message) => {
     const written: string[] = [];
     const { write } = process.stderr;
     process.stderr.write = (text) => written.push(String(text)) > 0;
     try {
-      expect(configCommand(words)).toBe(2);
+      expect(await configCommand(words)).toBe(2);
     } finally {
       process.stderr.write = write;
     }

@@ -45,11 +45,11 @@ export const USAGE: string = `Usage: wardend [settings]
        wardend doctor [settings] [--json]
        wardend cleanup [--dry-run] [--all] [--json] [settings]
 
-  --check-config     check the configuration, print what is effective, and exit
+  --check-config     check the configuration, print what is effective and what is unsafe, and exit; looks at nothing of this host
   --list-failpoints  the places where a test can make the daemon fail (docs/failpoints.md), one on a line
   --help             this text
   --version          the version of this program
-  config             check: check it, and tell what is odd; show: print what is effective; schema: the JSON schema of the file
+  config             check: check it and this host, and tell what is odd; show: print what is effective; schema: the JSON schema of the file
   cleanup            remove what a daemon that is gone has left; --dry-run only lists it
   doctor             show what this host has, which drivers work, and what to do for better ones
 

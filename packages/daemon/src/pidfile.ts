@@ -1,6 +1,7 @@
 /** The pidfile of spec behaviour.md 12: decimal pid and newline; a live owner is refused, a stale file replaced, removed at a normal end. */
 import fs from 'node:fs';
 import { WardenError } from '@warden/interface';
+import { requireWritable } from './writable.ts';
 
 /** Writes `file` and answers the function that removes it. Errors: `ALREADY_EXISTS` naming the live process, `NATIVE_FAILED`. */
 export function writePidfile(file: string): () => void {
@@ -20,15 +21,29 @@ export function writePidfile(file: string): () => void {
     fs.renameSync(beside, file);
   } catch (cause) {
     fs.rmSync(beside, { force: true });
-    const { code, message } = cause as NodeJS.ErrnoException;
-    throw new WardenError('NATIVE_FAILED', `cannot write the pidfile ${file}: ${message}`, {
-      cause,
-      fields: { operation: 'write pidfile', object: file, errno: code },
-    });
+    throw unwritable(file, cause);
   }
   return () => {
     if (readPid(file) === process.pid) fs.rmSync(file, { force: true });
   };
+}
+
+/** Makes sure that a pidfile can be written, whoever it names now. Errors: `NATIVE_FAILED`. */
+export function requirePidfilePlace(file: string): void {
+  try {
+    requireWritable(file);
+  } catch (cause) {
+    throw unwritable(file, cause);
+  }
+}
+
+function unwritable(file: string, cause: unknown): WardenError {
+  const { code, message } = cause as NodeJS.ErrnoException;
+  return new WardenError(
+    'NATIVE_FAILED',
+    `cannot write the pidfile ${file}: ${message}; configure another server.pidfile`,
+    { cause, fields: { operation: 'write pidfile', object: file, errno: code } },
+  );
 }
 
 /** The process that a pidfile names; nothing when there is none, or something else in it. */

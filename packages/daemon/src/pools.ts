@@ -9,19 +9,17 @@ const EPHEMERAL_RANGE = '/proc/sys/net/ipv4/ip_local_port_range';
 const LAST_PORT = 65_000;
 const MIN_PORTS = 1_000;
 
-/** The first step of a start, before anything is touched. Errors: `INVALID_SPEC` with the original's texts. */
-export function checkPools(configuration: Configuration, logger: Logger): void {
-  const { pool_start_uid: first, pool_size: count } = configuration.user;
-  refuseUsersOf({ first, count });
+/** Warns of ports that outgoing connections of the host may have. Errors: as {@link portPool}. */
+export function checkPorts(given: Configuration['port'], logger: Logger): void {
   const ephemeralEnd = readEphemeralEnd();
-  const ports = portPool(configuration.port, ephemeralEnd);
-  if (ports.first <= ephemeralEnd)
-    logger.warn('ports-overlap-ephemeral', {
-      first: ports.first,
-      ephemeralEnd,
-      advice:
-        'outgoing connections of the host may hold ports that are handed out; set port.pool_start_port above',
-    });
+  const { first } = portPool(given, ephemeralEnd);
+  if (first > ephemeralEnd) return;
+  logger.warn('ports-overlap-ephemeral', {
+    first,
+    ephemeralEnd,
+    advice:
+      'outgoing connections of the host may hold ports that are handed out; set port.pool_start_port above',
+  });
 }
 
 /** The older form (start and size) wins where both of its keys are given (spec config.md 2, network). */
@@ -61,8 +59,8 @@ export function readEphemeralEnd(): number {
   return 61_000; // the original's assumption, where the kernel does not tell
 }
 
-/** A container must not share its uid with a user of the host. */
-function refuseUsersOf({ first, count }: CoreOptions['uids']): void {
+/** A container must not share its uid with a user of the host. Errors: `INVALID_SPEC`. */
+export function checkUserPool({ user: { pool_start_uid: first, pool_size: count } }: Configuration): void {
   for (const line of fs.readFileSync('/etc/passwd', 'utf8').split('\n')) {
     const [name, , uid] = line.split(':');
     if (uid === undefined || Number(uid) < first || Number(uid) >= first + count) continue;

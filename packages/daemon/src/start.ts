@@ -14,7 +14,7 @@ import {
   type WardenServerOptions,
   wardenServer,
 } from '@warden/server';
-import { checkHost } from './check-host.ts';
+import { requireRootfs } from './check-host.ts';
 import { bothPolicies, clientPolicy } from './client-policy.ts';
 import { type Configuration, isInsecure } from './config.ts';
 import { connectionLimit, readOpenFileLimit } from './connection-limit.ts';
@@ -27,10 +27,11 @@ import { images } from './images.ts';
 import { lockName, type NameLock } from './name-lock.ts';
 import { writePidfile } from './pidfile.ts';
 import { claimPools } from './pool-claims.ts';
-import { checkPools } from './pools.ts';
+import { checkPorts, checkUserPool } from './pools.ts';
 import { compareConfigurations, merged, type ReloadReport } from './reload.ts';
 import { type DriverSet, type GivenDrivers, selectDrivers } from './select-drivers.ts';
 import { keepShellInMemory } from './shell-memory.ts';
+import { checkStart } from './start-checks.ts';
 import { unsafeSettings } from './unsafe-settings.ts';
 import { Watchers } from './watchers.ts';
 
@@ -87,8 +88,10 @@ export async function startDaemon(
   };
   try {
     const failpoints = readFailpoints();
-    checkPools(configuration, logger.child('configuration'));
-    checkHost(configuration);
+    checkStart(configuration, {
+      hasClientSocket: given.clientSocket !== undefined,
+      logger: logger.child('configuration'),
+    });
     process.umask(0o022); // modes of everything made below are meant as written
     const depot = makeDepot(settings.container_depot_path);
     const lock = lockDepot(depot);
@@ -105,7 +108,8 @@ export async function startDaemon(
     };
     await claim(configuration);
     const locks = undo.length;
-    if (given.clientSocket === undefined) await requireFreePath(settings.unix_domain_path);
+    if (given.clientSocket === undefined)
+      await requireFreePath(settings.unix_domain_path, 'server.unix_domain_path');
     // early, so that whoever watches sees a daemon that starts; closed last of all but the locks
     const watchers = new Watchers({
       get version() {
@@ -192,9 +196,11 @@ export async function startDaemon(
       if (ended !== undefined) throw new WardenError('UNAVAILABLE', 'the daemon is going away');
       const report = compareConfigurations(current, next);
       const target = merged(current, next);
-      checkHost(target);
-      if (report.changed.some(({ key }) => /^(port|user)\./.test(key)))
-        checkPools(target, logger.child('configuration'));
+      requireRootfs(target);
+      if (report.changed.some(({ key }) => /^(port|user)\./.test(key))) {
+        checkUserPool(target);
+        checkPorts(target.port, logger.child('configuration'));
+      }
       makeRootfs(target);
       const moved = await watchers.move(target);
       const hasNewPools = report.changed.some(({ key }) => /^(port\.|user\.|network\.pool_)/.test(key));

@@ -19,13 +19,13 @@ describe('a key that is none', () => {
     expect(didYouMeanKey(key)).toBe('');
   });
 
-  it('has no effect in a file, which is good otherwise', () => {
+  it('has no effect in a file, which is good otherwise', async () => {
     const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'warden-keys-'));
     const write = vi.spyOn(process.stdout, 'write').mockReturnValue(true);
     try {
       const file = path.join(directory, 'wardend.yml');
       fs.writeFileSync(file, 'server: {container_depot_pth: /x}\nextra: {}\n');
-      expect(configCommand(['check', '--config', file])).toBe(0);
+      expect(await configCommand(['check', '--config', file])).toBe(0);
       expect(write.mock.calls.join('')).toContain(
         "unknown: extra has no effect\nunknown: server.container_depot_pth has no effect; did you mean 'server.container_depot_path'?\n",
       );

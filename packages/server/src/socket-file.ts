@@ -10,21 +10,42 @@ import { WardenError } from '@warden/interface';
 /** `sun_path` without its terminating zero (unix(7)). */
 const MAX_PATH_BYTES = 107;
 
-/** Makes sure that nobody listens at `path`. Errors: `ALREADY_EXISTS`, `INVALID_SPEC`. */
-export async function requireFreePath(path: string): Promise<void> {
+/** The setting of the socket for clients, for messages. */
+const CLIENT_SOCKET = 'unix_domain_path';
+
+/**
+ * Makes sure that a socket can be made at `path`, whoever listens there now. `key`: the setting that names the path. Errors: `ALREADY_EXISTS` for something else that
+ * is there, `INVALID_SPEC` for a path that is too long or has no directory.
+ */
+export function requireSocketPlace(path: string, key: string = CLIENT_SOCKET): void {
   if (Buffer.byteLength(path) > MAX_PATH_BYTES) {
-    throw new WardenError('INVALID_SPEC', `the socket path is longer than ${MAX_PATH_BYTES} bytes: ${path}`, {
-      fields: { operation: 'listen', object: path },
-    });
+    throw new WardenError(
+      'INVALID_SPEC',
+      `the socket path is longer than ${MAX_PATH_BYTES} bytes: ${path}; configure another ${key}`,
+      { fields: { operation: 'listen', object: path } },
+    );
+  }
+  const directory = dirname(path);
+  if (!fs.statSync(directory, { throwIfNoEntry: false })?.isDirectory()) {
+    throw new WardenError(
+      'NATIVE_FAILED',
+      `cannot listen on ${path}: its directory is missing (ENOENT); make ${directory} or configure another ${key}`,
+      { fields: { operation: 'listen', object: path, errno: 'ENOENT' } },
+    );
   }
   const facts = fs.lstatSync(path, { throwIfNoEntry: false });
-  if (!facts) return;
-  if (!facts.isSocket())
-    throw taken(path, `${path} exists and is no socket; remove it or configure another unix_domain_path`);
+  if (facts && !facts.isSocket())
+    throw taken(path, `${path} exists and is no socket; remove it or configure another ${key}`);
+}
+
+/** Makes sure that nobody listens at `path`. Errors: as {@link requireSocketPlace}, and `ALREADY_EXISTS` while somebody does. */
+export async function requireFreePath(path: string, key: string = CLIENT_SOCKET): Promise<void> {
+  requireSocketPlace(path, key);
+  if (!fs.existsSync(path)) return;
   if (await answers(path))
     throw taken(
       path,
-      `the socket ${path} is in use by a running daemon; stop it or configure another unix_domain_path`,
+      `the socket ${path} is in use by a running daemon; stop it or configure another ${key}`,
     );
 }
 

@@ -6,7 +6,7 @@ import { Worker } from 'node:worker_threads';
 import { isWardenError } from '@warden/interface';
 import { MessageType } from '@warden/protocol';
 import { describe, expect, it, vi } from 'vitest';
-import { wardenServer } from '../src/index.ts';
+import { requireSocketPlace, wardenServer } from '../src/index.ts';
 import { ProgrammableHost } from './programmable-host.ts';
 import { freshDirectory, startServer, TestClient } from './test-client.ts';
 
@@ -140,6 +140,13 @@ describe('the socket file', () => {
     expect(code).toBe('ALREADY_EXISTS');
     expect(message).toContain(`${socketPath} exists and is no socket; `);
     expect(fs.lstatSync(socketPath).ino).toBe(before.ino);
+  });
+
+  it('says what to do about a path without a directory, by the name of its setting', () => {
+    const nowhere = path.join(freshDirectory(), 'missing/warden.sock');
+    expect(() => requireSocketPlace(nowhere, 'monitoring.socket')).toThrow(
+      `cannot listen on ${nowhere}: its directory is missing (ENOENT); make ${path.dirname(nowhere)} or configure another monitoring.socket`,
+    );
   });
 
   it('touches no other file of the directory', async () => {

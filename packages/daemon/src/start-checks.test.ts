@@ -1,0 +1,188 @@
+import { once } from 'node:events';
+import fs from 'node:fs';
+import net from 'node:net';
+import os from 'node:os';
+import path from 'node:path';
+import { silentLogger } from '@warden/interface';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { checkConfiguration } from './config.ts';
+import { configCommand } from './config-command.ts';
+import { checkStart } from './start-checks.ts';
+
+let directory: string;
+beforeEach(() => {
+  directory = fs.mkdtempSync(path.join(os.tmpdir(), 'warden-checks-'));
+});
+afterEach(() => fs.rmSync(directory, { recursive: true, force: true }));
+
+type Sections = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+
+/** Places that are good, with these sections over them. */
+const settings = (over: Sections = {}): Record<string, Record<string, unknown>> => {
+  const base: Sections = {
+    server: {
+      unix_domain_path: path.join(directory, 'warden.sock'),
+      container_depot_path: path.join(directory, 'new/depot'),
+      pidfile: path.join(directory, 'pid'),
+    },
+    monitoring: { socket: path.join(directory, 'monitoring.sock') },
+    logging: { file: path.join(directory, 'log') },
+  };
+  const names = [...new Set([...Object.keys(base), ...Object.keys(over)])];
+  return Object.fromEntries(names.map((name) => [name, { ...base[name], ...over[name] }]));
+};
+
+interface Checked {
+  readonly status: number;
+  readonly refused: readonly string[];
+  readonly warnings: readonly string[];
+}
+
+const check = async (over: Sections = {}): Promise<Checked> => {
+  const file = path.join(directory, 'wardend.yml');
+  fs.writeFileSync(file, JSON.stringify(settings(over)));
+  const write = vi.spyOn(process.stdout, 'write').mockReturnValue(true);
+  try {
+    const status = await configCommand(['check', '--json', '--config', file]);
+    return { status, ...JSON.parse(write.mock.calls.join('')) };
+  } finally {
+    write.mockRestore();
+  }
+};
+
+const MODULE = (name: string): string => path.join(directory, name);
+
+describe('what this host has against a configuration [operations config check]', () => {
+  it('is nothing where all places are good, and nothing has been made by looking', async () => {
+    expect(await check()).toMatchObject({ status: 0, refused: [], unseen: [] });
+    expect(fs.readdirSync(directory)).toEqual(['wardend.yml']);
+  });
+
+  it.each([
+    [
+      { port: { pool_size: 10 } },
+      /^Insufficient non-ephemeral ports available \(expected >= 1000, got: 10\)/,
+    ],
+    [{ user: { pool_start_uid: 1 } }, /^UID in user pool overlaps with user in \/etc\/passwd: /],
+    [{ server: { container_rootfs_path: '/nosuch' } }, /^container_rootfs_path does not exist \/nosuch$/],
+    [
+      { server: { container_rootfs_path: '/etc/passwd' } },
+      /^container_rootfs_path is no directory: \/etc\/passwd$/,
+    ],
+    [
+      { server: { container_depot_path: '/etc/passwd' } },
+      /^container_depot_path is no directory .*\(ENOTDIR\)/,
+    ],
+    [
+      { server: { container_depot_path: '/etc/passwd/depot' } },
+      /^container_depot_path does not exist .*\(ENOTDIR\)/,
+    ],
+    [
+      { server: { container_depot_path: `/${'x'.repeat(60)}` } },
+      /^container_depot_path is longer than 60 bytes/,
+    ],
+    [
+      { server: { unix_domain_path: '/nosuch/s' } },
+      /its directory is missing \(ENOENT\); make \/nosuch or configure another server\.unix_domain_path$/,
+    ],
+    [
+      { server: { unix_domain_path: '/etc/passwd' } },
+      /^\/etc\/passwd exists and is no socket; .* another server\.unix_domain_path$/,
+    ],
+    [
+      { monitoring: { socket: '/etc/passwd' } },
+      /^\/etc\/passwd exists and is no socket; .* another monitoring\.socket$/,
+    ],
+    [{ server: { pidfile: '/nosuch/dir/x' } }, /^cannot write the pidfile \/nosuch\/dir\/x: ENOENT/],
+    [{ server: { pidfile: '/etc' } }, /^cannot write the pidfile \/etc: EISDIR/],
+    [
+      { drivers: { hooks_path: '/nosuch' } },
+      /^drivers\.hooks_path: the directory \/nosuch cannot be read \(ENOENT\)/,
+    ],
+  ])('refuses %j at the check as at the start', async (over, message) => {
+    const { status, refused } = await check(over);
+    expect([status, refused]).toEqual([2, [expect.stringMatching(message)]]);
+    const parts = { hasClientSocket: false, logger: silentLogger };
+    expect(() => checkStart(checkConfiguration(settings(over)), parts)).toThrow(refused[0]);
+  });
+
+  it.each([
+    [{ logging: { file: '/nosuch/x' } }, /^logging\.file: ENOENT/],
+    [{ logging: { file: '/etc' } }, /^logging\.file: EISDIR/],
+    [{ images: { certificates: '/nosuch' } }, /^images\.certificates: ENOENT/],
+    [{ drivers: { filesystem: './nosuch.js' } }, /^drivers\.filesystem: \/.*\/nosuch\.js cannot be imported/],
+    [{ drivers: { quota: '@nobody/has-this' } }, /^drivers\.quota: @nobody\/has-this cannot be imported/],
+  ])('refuses %j, which a start finds out later', async (over, message) => {
+    expect(await check(over)).toMatchObject({ status: 2, refused: [expect.stringMatching(message)] });
+  });
+
+  it('refuses a module that makes no driver, and takes one that does', async () => {
+    fs.writeFileSync(MODULE('good.mjs'), 'export default () => () => ({})');
+    fs.writeFileSync(MODULE('bad.mjs'), 'export const driver = 1');
+    expect(await check({ drivers: { quota: './good.mjs' } })).toMatchObject({ status: 0 });
+    expect((await check({ drivers: { quota: './bad.mjs' } })).refused).toEqual([
+      expect.stringContaining('has no function as its default export'),
+    ]);
+  });
+
+  it('is told completely', async () => {
+    const { refused } = await check({
+      server: { container_rootfs_path: '/nosuch', pidfile: '/etc' },
+      logging: { file: '/nosuch/x' },
+    });
+    expect(refused).toHaveLength(3);
+  });
+
+  it('does not hold the daemon that runs with it against it', async () => {
+    const server = net.createServer().listen(path.join(directory, 'warden.sock'));
+    await once(server, 'listening');
+    fs.writeFileSync(path.join(directory, 'pid'), `${process.ppid}\n`);
+    try {
+      expect(await check()).toMatchObject({ status: 0, refused: [] });
+    } finally {
+      server.close();
+    }
+  });
+
+  it('leaves the socket for clients to a service manager that has opened it', () => {
+    const configuration = checkConfiguration(settings({ server: { unix_domain_path: '/nosuch/s' } }));
+    checkStart(configuration, { hasClientSocket: true, logger: silentLogger });
+  });
+
+  it('says of ports that the host gives away itself what a start logs', async () => {
+    const { status, warnings } = await check({ port: { pool_start_port: 40_000, pool_size: 1_000 } });
+    expect([status, warnings]).toEqual([
+      0,
+      [expect.stringMatching(/^ports-overlap-ephemeral on this host: outgoing connections/)],
+    ]);
+  });
+
+  it('is told in words with a verdict', async () => {
+    const file = path.join(directory, 'wardend.yml');
+    fs.writeFileSync(file, JSON.stringify(settings({ server: { pidfile: '/etc' } })));
+    const write = vi.spyOn(process.stdout, 'write').mockReturnValue(true);
+    try {
+      expect(await configCommand(['check', '--config', file])).toBe(2);
+      expect(write.mock.calls.join('')).toMatch(
+        /^refused on this host: cannot write the pidfile \/etc: EISDIR.*\n.*wardend\.yml: a daemon would not start on this host\n$/,
+      );
+    } finally {
+      write.mockRestore();
+    }
+  });
+});
+
+describe('wardend config show [operations config show]', () => {
+  it('tells what is unsafe, as --check-config does', async () => {
+    const write = vi.spyOn(process.stdout, 'write').mockReturnValue(true);
+    try {
+      expect(await configCommand(['show', '--set', 'security.seccomp=false'])).toBe(0);
+      expect(JSON.parse(write.mock.calls.join(''))).toMatchObject({
+        security: { seccomp: false },
+        unsafe: [{ name: 'no-seccomp', advice: 'set security.seccomp to true' }],
+      });
+    } finally {
+      write.mockRestore();
+    }
+  });
+});
