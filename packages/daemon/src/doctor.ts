@@ -16,6 +16,7 @@ import { CONFIGURATION_OPTIONS, CONFIGURATION_USAGE, configurationWords, parseWo
 import { findingOfRootfs } from './rootfs-finding.ts';
 import { surveyDrivers, type Trial } from './select-drivers.ts';
 import { type Finding, surveyHost } from './survey.ts';
+import { adviceWithoutRights, canTry, LOOK_AS_ROOT } from './trial-rights.ts';
 import { unsafeSettings } from './unsafe-settings.ts';
 
 /** What the doctor says. */
@@ -32,7 +33,8 @@ const TRIAL_PREFIX = '.warden-doctor-';
 
 const USAGE = `Usage: wardend doctor [--json] [settings]
 
-Shows what this host has, which drivers work or why not, and what to do for better ones. Needs no daemon, and root to try most things.
+Shows what this host has, which drivers work or why not, and what to do for better ones. Needs no daemon, and root to try most things:
+without, it says what it could not look at.
 Exit status: 0 usable, 1 not usable, 2 wrong words.
 
 ${CONFIGURATION_USAGE}`;
@@ -59,26 +61,28 @@ export async function doctor(words: readonly string[]): Promise<number> {
   }
 }
 
-/** Looks at everything. */
+/** Looks at everything that this process has the rights for, which is all that a configuration without isolation needs. */
 export async function diagnose(
   configuration: Configuration,
   environment: Readonly<Record<string, string | undefined>> = process.env,
+  hasRights: boolean = isInsecure(configuration) || canTry(),
 ): Promise<Diagnosis> {
-  const host = isInsecure(configuration)
-    ? []
-    : [...surveyHost(), ...shaping(configuration), ...egress(configuration)];
+  const trials = hasRights ? [...shaping(configuration), ...egress(configuration)] : untried();
+  const host = isInsecure(configuration) ? [] : [...surveyHost(), ...trials];
   const settings = [
     rights(configuration),
     notOfClients(await socket(configuration), configuration, environment),
-    ...places(configuration),
+    ...places(configuration, hasRights),
     ...confinement(configuration),
     ...quarantined(configuration),
   ];
   const depot = makeTrialDepot(configuration.server.container_depot_path);
   let drivers: readonly Trial[];
   try {
-    const trials = await surveyDrivers(configuration, { logger: silentLogger }, depot.path);
-    drivers = trials.map((trial) => named(trial, depot.path, path.dirname(depot.path)));
+    const found = await surveyDrivers(configuration, { logger: silentLogger }, depot.path);
+    drivers = found
+      .map((trial) => named(trial, depot.path, path.dirname(depot.path)))
+      .map((trial) => advised(trial, hasRights));
   } finally {
     depot.remove();
   }
@@ -94,6 +98,13 @@ function named(trial: Trial, from: string, to: string): Trial {
   const { result } = trial;
   if (result.ok || !path.basename(from).startsWith(TRIAL_PREFIX)) return trial;
   return { ...trial, result: { ok: false, reason: result.reason.replaceAll(from, to) } };
+}
+
+/** What is refused for want of rights says nothing of this host. */
+function advised(trial: Trial, hasRights: boolean): Trial {
+  if (trial.result.ok) return trial;
+  const advice = adviceWithoutRights(trial.result.reason, hasRights);
+  return advice === undefined ? trial : { ...trial, advice };
 }
 
 /** The ways of limiting bandwidth, the best first. */
@@ -115,6 +126,19 @@ function shaping({ drivers: { name } }: Configuration): Finding[] {
   });
 }
 
+const NAMES = 'egress rules about names';
+const REFUSED = 'packets that are refused';
+
+/** Of {@link shaping} and {@link egress}, where trying them would fail for want of rights. */
+function untried(): Finding[] {
+  return [...SHAPING.map(([, means]) => `bandwidth by ${means}`), NAMES, REFUSED].map((subject) => ({
+    subject,
+    ok: false,
+    found: `not looked at: as uid ${process.geteuid?.() ?? 0}, nothing can be tried in a namespace (EPERM)`,
+    advice: LOOK_AS_ROOT,
+  }));
+}
+
 const DENIALS = { each: 'told one by one', totals: 'only counted', none: 'not told' } as const;
 
 function egress({ drivers: { name } }: Configuration): Finding[] {
@@ -124,13 +148,13 @@ function egress({ drivers: { name } }: Configuration): Finding[] {
   const isEach = packets === 'each';
   return [
     {
-      subject: 'egress rules about names',
+      subject: NAMES,
       ok: isNamed,
       found: isNamed ? 'work' : 'do not work',
       ...(!isNamed && { advice: 'use a kernel with nftables limit expressions: modprobe nft_limit' }),
     },
     {
-      subject: 'packets that are refused',
+      subject: REFUSED,
       ok: isEach,
       found: `${DENIALS[packets]}${reason === undefined ? '' : `: ${reason}`}`,
       ...(!isEach && { advice: 'use a kernel with nft_limit, nft_log and nfnetlink_log: modprobe them' }),
@@ -149,7 +173,8 @@ function rights(configuration: Configuration): Finding {
       subject,
       ok: false,
       found: `${found}: ${toWardenError(error).message}`,
-      advice: 'run as root, or set server.container_klass to Warden::Container::Insecure',
+      advice:
+        'run as root, or set server.container_klass to Warden::Container::Insecure; the doctor sees some more in a user namespace, too (unshare --user --map-root-user)',
       isNeeded: true,
     };
   }
@@ -243,7 +268,7 @@ function quarantined({ server: { container_depot_path: depot } }: Configuration)
   }));
 }
 
-function places(configuration: Configuration): Finding[] {
+function places(configuration: Configuration, hasRights: boolean): Finding[] {
   const { container_depot_path: depot, container_rootfs_path: rootfs } = configuration.server;
   const parent = nearest(depot);
   const isWritable = canWrite(parent);
@@ -252,7 +277,11 @@ function places(configuration: Configuration): Finding[] {
       subject: `depot ${depot}`,
       ok: isWritable,
       found: parent === depot ? 'there' : `to be made in ${parent}`,
-      ...(!isWritable && { advice: `make ${parent} writable, or set server.container_depot_path` }),
+      ...(!isWritable && {
+        advice: hasRights
+          ? `make ${parent} writable, or set server.container_depot_path`
+          : `root may write there as a rule: ${LOOK_AS_ROOT}`,
+      }),
       isNeeded: true,
     },
     ...(isInsecure(configuration) ? [] : [findingOfRootfs(rootfs)]),

@@ -39,6 +39,28 @@ describeWith(['root', 'isolated', 'overlayfs'], 'the doctor', () => {
       env: { ...process.env, PATH: `${path.join(directory, 'bin')}:${process.env.PATH}` },
     });
 
+  it('tells who is not root to look as root, and blames no kernel [operations health]', () => {
+    fs.chmodSync(directory, 0o755);
+    const file = config({});
+    const { status, stdout } = spawnSync(
+      'setpriv',
+      [
+        '--reuid=54321',
+        '--regid=54321',
+        '--clear-groups',
+        process.execPath,
+        WARDEND,
+        'doctor',
+        '--config',
+        file,
+      ],
+      { encoding: 'utf8' },
+    );
+    expect(status).toBe(1);
+    expect(stdout).toContain('run wardend doctor as root');
+    expect(stdout).not.toMatch(/modprobe|use a kernel/);
+  });
+
   it('tells of each role and candidate which works, which is chosen, and what to do', {
     timeout: 120_000,
   }, () => {
