@@ -16,10 +16,14 @@ export function requireRootfs(configuration: Configuration): void {
   if (isInsecure(configuration) || rootfs === undefined) return;
   const facts = fs.statSync(rootfs, { throwIfNoEntry: false });
   if (facts?.isDirectory()) return;
-  const [why, errno] = facts === undefined ? ['does not exist', 'ENOENT'] : ['is no directory:', 'ENOTDIR'];
-  throw new WardenError('INVALID_SPEC', `container_rootfs_path ${why} ${rootfs}`, {
-    fields: { operation: 'start', object: path.resolve(rootfs), errno },
-  });
+  const object = path.resolve(rootfs);
+  throw facts === undefined
+    ? new WardenError('INVALID_SPEC', `container_rootfs_path does not exist ${rootfs}`, {
+        fields: { operation: 'start', object, errno: 'ENOENT' },
+      })
+    : new WardenError('INVALID_SPEC', `container_rootfs_path is no directory: ${rootfs}`, {
+        fields: { operation: 'start', object, errno: 'ENOTDIR' },
+      });
 }
 
 /** Errors: `UNSUPPORTED` (not root). Without isolation none are needed. */

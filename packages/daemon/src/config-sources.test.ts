@@ -75,6 +75,9 @@ describe('settings', () => {
       'server.max_connections: expected an integer from 1 to 1000000, found "many" (server.max_connections is from WARDEN_SERVER__MAX_CONNECTIONS)',
     );
     expect(() => socketOf(['--log-level', 'loud'])).toThrow(/\(logging\.level is from --log-level\)/);
+    expect(() => socketOf(['--set', 'network.dns_servers=[x]'])).toThrow(
+      /dns_servers\[0\]: .* \(network\.dns_servers is from --set network\.dns_servers\)/,
+    );
     expect(() => socketOf(['--set', 'server.pidfile.deep=x', '--pidfile', '/x'])).not.toThrow();
     expect(() => socketOf([], { WARDEN_SERVER__PIDFILE: '[' })).toThrow(/^WARDEN_SERVER__PIDFILE: not valid/);
   });

@@ -118,7 +118,9 @@ function blame<T>(overrides: ReadonlyMap<string, string>, action: () => T): T {
     return action();
   } catch (error) {
     if (overrides.size === 0 || !(error instanceof WardenError)) throw error;
-    const blamed = [...overrides].filter(([key]) => error.message.includes(`${key}:`));
+    const blamed = [...overrides].filter(([key]) =>
+      [':', '['].some((next) => error.message.includes(`${key}${next}`)),
+    );
     if (blamed.length === 0) throw error;
     const list = blamed.map(([key, source]) => `${key} is from ${source}`).join(', ');
     throw new WardenError(error.code, `${error.message} (${list})`, { cause: error, fields: error.fields });

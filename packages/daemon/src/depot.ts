@@ -41,10 +41,12 @@ export function requireDepotPlace(depot: string, backend: string): void {
 
 function impossible(depot: string, cause: unknown): WardenError {
   const { code } = cause as NodeJS.ErrnoException;
-  const why = fs.existsSync(depot) ? 'is no directory to write to:' : 'does not exist';
+  const why = fs.existsSync(depot)
+    ? `is no directory that can be written to: ${depot} (${code});`
+    : `does not exist ${depot}, and it cannot be made (${code}); make it, or`;
   return new WardenError(
     'INVALID_SPEC',
-    `container_depot_path ${why} ${depot}${fs.existsSync(depot) ? '' : ', and it cannot be made'} (${code}); make it, or configure another server.container_depot_path`,
+    `container_depot_path ${why} configure another server.container_depot_path`,
     { cause, fields: { operation: 'make depot', object: depot, errno: code } },
   );
 }

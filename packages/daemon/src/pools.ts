@@ -39,7 +39,7 @@ export function portPool(given: Configuration['port'], ephemeralEnd: number): Co
   if (count < MIN_PORTS) {
     throw new WardenError(
       'INVALID_SPEC',
-      `Insufficient non-ephemeral ports available (expected >= ${MIN_PORTS}, got: ${count})`,
+      `Insufficient non-ephemeral ports available (expected >= ${MIN_PORTS}, got: ${count}); set another port.pool_start_port or port.pool_size`,
       {
         fields: { operation: 'port pool', object: 'port.pool_size', first, count },
       },
@@ -66,7 +66,7 @@ export function checkUserPool({ user: { pool_start_uid: first, pool_size: count 
     if (uid === undefined || Number(uid) < first || Number(uid) >= first + count) continue;
     throw new WardenError(
       'INVALID_SPEC',
-      `UID in user pool overlaps with user in /etc/passwd: ${name} (${uid})`,
+      `UID in user pool overlaps with user in /etc/passwd: ${name} (${uid}); set another user.pool_start_uid or user.pool_size`,
       {
         fields: { operation: 'uid pool', object: 'user.pool_start_uid', uid: Number(uid) },
       },
