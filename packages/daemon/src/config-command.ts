@@ -48,6 +48,10 @@ export async function configCommand(words: readonly string[]): Promise<number> {
     if (what === 'show') return print(effective(loaded.configuration));
     const findings = await findingsOf(loaded);
     print(values.json === true ? `${JSON.stringify(findings)}\n` : describe(findings));
+    // beside what else goes wrong
+    if (values.json !== true)
+      for (const text of findings.refused)
+        process.stderr.write(`wardend config: refused on this host: ${text}\n`);
     return findings.refused.length === 0 ? 0 : 2;
   } catch (error) {
     const { code, message } = toWardenError(error);
@@ -101,7 +105,6 @@ function describe({ file, overrides, unknown, warnings, unsafe, refused, unseen 
     ...warnings.map((text) => `warning: ${text}`),
     ...unsafe.map(({ name, means, advice }) => `unsafe: ${name}: ${means}; ${advice}`),
     ...unseen.map((text) => `not seen: as uid ${process.geteuid?.()}, run this as root to look: ${text}`),
-    ...refused.map((text) => `refused on this host: ${text}`),
   ];
   const verdict = refused.length === 0 ? 'good' : 'a daemon would not start on this host';
   return [...lines, `${file ?? 'no file, defaults only'}: ${verdict}`, ''].join('\n');

@@ -161,13 +161,16 @@ describe('what this host has against a configuration [operations config check]',
     const file = path.join(directory, 'wardend.yml');
     fs.writeFileSync(file, JSON.stringify(settings({ server: { pidfile: '/etc' } })));
     const write = vi.spyOn(process.stdout, 'write').mockReturnValue(true);
+    const complain = vi.spyOn(process.stderr, 'write').mockReturnValue(true);
     try {
       expect(await configCommand(['check', '--config', file])).toBe(2);
-      expect(write.mock.calls.join('')).toMatch(
-        /^refused on this host: cannot write the pidfile \/etc: EISDIR.*\n.*wardend\.yml: a daemon would not start on this host\n$/,
+      expect(write.mock.calls.join('')).toBe(`${file}: a daemon would not start on this host\n`);
+      expect(complain.mock.calls.join('')).toMatch(
+        /^wardend config: refused on this host: cannot write the pidfile \/etc: EISDIR.*\n$/,
       );
     } finally {
       write.mockRestore();
+      complain.mockRestore();
     }
   });
 });

@@ -106,10 +106,11 @@ export async function startDaemon(
       if (name !== undefined)
         await claimPools(name, wanted, { depot, logger: logger.child('configuration') });
     };
-    await claim(configuration);
     const locks = undo.length;
     if (given.clientSocket === undefined)
       await requireFreePath(settings.unix_domain_path, 'server.unix_domain_path');
+    // behind the socket: a daemon that was started twice is told so
+    await claim(configuration);
     // early, so that whoever watches sees a daemon that starts; closed last of all but the locks
     const watchers = new Watchers({
       get version() {
