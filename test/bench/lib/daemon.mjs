@@ -21,7 +21,7 @@ const RUNS = 3;
 
 let serial = 0;
 
-/** Sections of a configuration over the bench's own, key by key. The pool of networks is a different one for each daemon. */
+/** Sections of a configuration over the bench's own, key by key. Networks and ports are different ones for each daemon: some are compared side by side. */
 function configuration(place, sections) {
   const base = {
     server: {
@@ -34,6 +34,7 @@ function configuration(place, sections) {
     health_check_server: { port: null },
     logging: { level: 'error' },
     network: { pool_network: `10.${192 + place.number}.0.0/16`, release_delay: 0 },
+    port: { pool_start_port: 5_000 + 1_000 * place.number, pool_size: 1_000 },
     user: { pool_size: 2_048 },
     drivers: { name: place.name },
     compat: { cgroup_view: null },
