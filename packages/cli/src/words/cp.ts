@@ -2,7 +2,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import type { ClientContainer } from '@warden/client';
-import { FILE_MODES, type FileOptions, isWardenError, WardenError } from '@warden/interface';
+import { FILE_MODES, type FileOptions, type FileType, isWardenError, WardenError } from '@warden/interface';
 import { CommandError } from '../command-error.ts';
 import { extractTree, replaceFile } from '../copy/extract.ts';
 import { baseName, treeSize, writeTar } from '../copy/tar-writer.ts';
@@ -21,7 +21,7 @@ export const cp: Word = {
   summary: 'Copy a file or directory into a container, or out of it.',
   details: [
     'One of both is HANDLE:PATH, with an absolute path. The other one is a path of this host, or - for standard input or output. This program opens files here, with the rights of its user; a program in the container, as its unprivileged user (--privileged: its root), opens them there.',
-    'A directory as the target means a place in it. A directory that is copied out is made new: where there is one already it is an error. Links stay links, devices and sockets are left out, and so are owners, set-user-id and set-group-id bits; the sticky bit is kept.',
+    'A directory as the target means a place in it. A directory that is copied out is made new: where there is one already it is an error. One that is copied in is merged with the directory of its name; where a file or a link stands in its place nothing is copied. Links stay links, devices and sockets are left out, and so are owners, set-user-id and set-group-id bits; the sticky bit is kept.',
     'A copy that is broken off leaves a file as it was, and nothing of a directory on this host.',
   ],
   operands: [
@@ -109,6 +109,18 @@ async function* contentOf(file: string): AsyncGenerator<Uint8Array, void, undefi
   yield* fs.createReadStream(file);
 }
 
+function taken(place: string, type: FileType): WardenError {
+  const found =
+    type === 'file' || type === 'symlink' ? { file: 'a file', symlink: 'a link' }[type] : 'no directory';
+  return new WardenError('ALREADY_EXISTS', `cp: '${place}' is ${found} in the container`, {
+    fields: {
+      operation: 'cp',
+      object: place,
+      advice: 'a directory does not replace it: remove it first, or name another place',
+    },
+  });
+}
+
 function isAboutWriting({ fields: { operation, errno } }: WardenError): boolean {
   return errno === 'ENOENT' && (operation === 'write' || operation === 'write-tar');
 }
@@ -186,6 +198,9 @@ class Copy {
     const place = await this.#placeInside(source, target);
     const name = baseName(place);
     if (name === undefined) throw notCopied(place);
+    // unpacking replaces what is no directory, with all that was in it
+    const type = await this.#typeInside(place);
+    if (type !== undefined && type !== 'directory') throw taken(place, type);
     const total = treeSize(source);
     const archive = writeTar(fs.realpathSync(source), name, {
       onBytes: (count) => this.#count(count, name, total),
@@ -213,7 +228,7 @@ class Copy {
     return path.posix.join(target, name);
   }
 
-  async #typeInside(target: string): Promise<string | undefined> {
+  async #typeInside(target: string): Promise<FileType | undefined> {
     try {
       return (await this.#box.files.stat(target, this.#options)).type;
     } catch (error) {

@@ -110,6 +110,34 @@ it('cp says that a file of this host is not there, and nothing of containers', a
   });
 });
 
+it('cp puts a directory in the place of no file or link of the container, and leaves both as they were', async () => {
+  const tree = path.join(place, 'tree');
+  fs.mkdirSync(tree);
+  fs.writeFileSync(path.join(tree, 'one'), '1');
+  const put = (target: string) => warden(fake, ['cp', tree, `box:${target}`]);
+  const write = (target: string, input: string) => warden(fake, ['cp', '-', `box:${target}`], { input });
+  const read = async (file: string) => (await warden(fake, ['cp', `box:${file}`, '-'])).stdout;
+  await put('/tmp/there');
+  await write('/tmp/file', 'kept');
+  await write('/tmp/there/tree', 'kept too');
+  for (const [target, taken, content] of [
+    ['/tmp/file', '/tmp/file', 'kept'],
+    ['/tmp/there', '/tmp/there/tree', 'kept too'],
+  ] as const) {
+    expect(await put(target)).toEqual({
+      status: 125,
+      stdout: '',
+      stderr: `cp: '${taken}' is a file in the container\nALREADY_EXISTS: a directory does not replace it: remove it first, or name another place\n`,
+    });
+    expect(await read(taken)).toBe(content);
+  }
+  // a directory that is there already keeps what it has
+  await put('/tmp');
+  await write('/tmp/tree/two', '2');
+  expect((await put('/tmp')).status).toBe(0);
+  expect([await read('/tmp/tree/one'), await read('/tmp/tree/two')]).toEqual(['1', '2']);
+});
+
 it('cp says which directory of the container is missing, for files and directories alike', async () => {
   fs.mkdirSync(path.join(place, 'tree'));
   fs.writeFileSync(path.join(place, 'file'), '');
