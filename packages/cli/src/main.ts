@@ -2,12 +2,13 @@
 import { createRequire } from 'node:module';
 import { toWardenError } from '@warden/interface';
 import { programHelp } from './help.ts';
+import { EXIT_OUTPUT_GONE, EXIT_OWN } from './jobs/exit-code.ts';
 import { type CliOptions, parseOptions } from './options.ts';
 import { losslessWords } from './process-words.ts';
 import { runPrompt } from './prompt.ts';
 import { reportError } from './report-error.ts';
 import { runCommand } from './run-command.ts';
-import { type Terminal, write } from './terminal.ts';
+import { OUTPUT_GONE, type Terminal, write } from './terminal.ts';
 import { runWord } from './words/run-word.ts';
 
 /**
@@ -16,11 +17,24 @@ import { runWord } from './words/run-word.ts';
  */
 export async function main(argv: string[] = process.argv.slice(2)): Promise<void> {
   const { stdin, stdout, stderr, env } = process;
-  // Whoever read the output went away (`| head`): an endless job must not keep the program. Nobody is left to
-  // be told why.
-  stdout.on('error', () => process.exit(1));
+  const words = losslessWords(argv);
+  let isGone = false;
+  stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (isGone) return;
+    isGone = true;
+    const exitCode = outputFailed(error, words);
+    if (!stdout.emit(OUTPUT_GONE, exitCode)) process.exit(exitCode);
+  });
   stderr.on('error', () => undefined);
-  process.exitCode = await runProgram(losslessWords(argv), { stdin, stdout, stderr, env });
+  process.exitCode = await runProgram(words, { stdin, stdout, stderr, env });
+}
+
+/** The exit status for output that cannot be written. Whoever went away by intent (`| head`) is told nothing. */
+function outputFailed({ code, message }: NodeJS.ErrnoException, words: readonly string[]): number {
+  if (code === 'EPIPE') return EXIT_OUTPUT_GONE;
+  process.stderr.write(`standard output cannot be written: ${message}\n`);
+  // output came from options that were understood
+  return parseOptions(words, process.env).word === undefined ? 1 : EXIT_OWN;
 }
 
 /** Runs the program on given streams; gives its exit status. */

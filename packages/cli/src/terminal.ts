@@ -10,11 +10,17 @@ export interface Terminal {
   readonly env: Readonly<Record<string, string | undefined>>;
 }
 
+/**
+ * Event of standard output: nobody takes it any more, or nothing can be written there. Its argument is the exit status that follows. Whoever has
+ * something to end before listens; while nobody does, the program exits at once.
+ */
+export const OUTPUT_GONE: unique symbol = Symbol('output gone');
+
 /** Streams whose last byte was no line end. */
 const midLine = new WeakSet<Writable>();
 
 /**
- * Writes text or bytes unchanged and waits while the reader is slow. That the reader went away (`| head`) is
+ * Writes text or bytes unchanged and waits while the reader is slow. What cannot be written, as when the reader went away (`| head`), is
  * reported by the stream's own error event, see `main.ts`.
  */
 export function write(stream: Writable, data: string | Uint8Array): Promise<void> {
@@ -22,11 +28,8 @@ export function write(stream: Writable, data: string | Uint8Array): Promise<void
   if (bytes.length === 0 || stream.destroyed) return Promise.resolve();
   if (bytes.at(-1) === 0x0a) midLine.delete(stream);
   else midLine.add(stream);
-  return new Promise((resolve, reject) => {
-    stream.write(bytes, (error) => {
-      if (error && (error as NodeJS.ErrnoException).code !== 'EPIPE') reject(error);
-      else resolve();
-    });
+  return new Promise((resolve) => {
+    stream.write(bytes, () => resolve());
   });
 }
 

@@ -15,17 +15,20 @@ export interface RunWordOptions {
   /** Which of the streams are terminals. */
   readonly terminals?: readonly ('stdin' | 'stdout' | 'stderr')[];
   readonly env?: Record<string, string>;
+  /** Called with each piece of standard output. */
+  readonly onOutput?: (stdout: PassThrough) => void;
 }
 
 /** Runs what stands behind `warden`, which has to be a word. Output is read as latin1, so that every byte can be compared. */
 export async function warden(
   fake: FakeWarden,
   words: readonly string[],
-  { input = '', terminals = [], env = {} }: RunWordOptions = {},
+  { input = '', terminals = [], env = {}, onOutput }: RunWordOptions = {},
 ): Promise<Ended> {
   const streams = { stdin: new PassThrough(), stdout: new PassThrough(), stderr: new PassThrough() };
   for (const name of terminals) Object.assign(streams[name], { isTTY: true });
   streams.stdin.end(input);
+  if (onOutput !== undefined) streams.stdout.on('data', () => onOutput(streams.stdout));
   const read = async (stream: PassThrough): Promise<string> => {
     const chunks: Buffer[] = [];
     for await (const chunk of stream) chunks.push(chunk as Buffer);

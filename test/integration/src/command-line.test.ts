@@ -157,6 +157,31 @@ describeWith(['root', 'isolated', 'overlayfs', 'python3'], 'the command line', (
     expect(warden('destroy', '--handle', 'live').status).toBe(0);
   });
 
+  it('exec ends its job when nobody reads its output any more', async () => {
+    await using client = await suite.daemon.connect();
+    await using box = await client.create({ handle: 'unread' });
+    const job = 'exec 2>/dev/null; trap "echo ended >/tmp/trap; exit 3" TERM; while :; do echo tick; sleep 0.1; done';
+    const line = `"$@" exec unread -- sh -c '${job}' | head -n 1; echo "\${PIPESTATUS[0]}"`;
+    const words = ['-c', line, 'bash', process.execPath, PROGRAM, '--socket', suite.daemon.place.socket];
+    const { stdout, stderr } = spawnSync('bash', words, { encoding: 'utf8', timeout: 30_000 });
+    expect({ stdout, stderr }).toEqual({ stdout: 'tick\n141\n', stderr: '' });
+    expect((await box.run('cat /tmp/trap')).stdout.toString()).toBe('ended\n');
+    expect((await box.info()).jobIds).toEqual([]);
+  });
+
+  it('exec passes a signal on to its job', async () => {
+    await using client = await suite.daemon.connect();
+    await using box = await client.create({ handle: 'told' });
+    const job = 'trap "echo told; exit 3" INT; echo begun; while :; do sleep 0.1; done';
+    const words = ['--socket', suite.daemon.place.socket, 'exec', 'told', '--', 'sh', '-c', job];
+    const child = spawn(process.execPath, [PROGRAM, ...words], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const closed = once(child, 'close');
+    child.stdout.once('data', () => child.kill('SIGINT'));
+    expect(await child.stdout.toArray().then(String)).toContain('told\n');
+    expect(await closed).toEqual([3, null]);
+    expect((await box.info()).jobIds).toEqual([]);
+  });
+
   it('gives a job up after --timeout and leaves it to others [cli 10 --timeout]', async () => {
     await using client = await suite.daemon.connect();
     await using box = await client.create({ handle: 'patience' });

@@ -11,6 +11,8 @@ export const EXIT_NOT_RUNNABLE = 126;
 export const EXIT_NOT_FOUND = 127;
 /** A signal n ended it: this and n. */
 export const EXIT_SIGNAL = 128;
+/** Nobody reads standard output any more; a shell's number for a program that SIGPIPE has ended. */
+export const EXIT_OUTPUT_GONE = 141;
 /** A job that was ended without a status of its own. */
 const NO_STATUS = 255;
 

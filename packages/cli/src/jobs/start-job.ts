@@ -103,6 +103,7 @@ export async function followJob(
     await tell(context, `\ndetached: warden attach ${shown(job.handle)} ${job.id} comes back to it`);
     return 0;
   }
+  if (interruption.outputGone !== undefined) return interruption.outputGone;
   const text = exitText(end.verdict);
   if (text !== undefined) await write(terminal.stderr, text);
   return exitCodeOf(end, start?.failure);

@@ -8,7 +8,7 @@ import { formatJson } from '../format-answer.ts';
 import type { CliOptions } from '../options.ts';
 import { editorOutput } from '../read-lines.ts';
 import { reportError } from '../report-error.ts';
-import { type Terminal, write } from '../terminal.ts';
+import { OUTPUT_GONE, type Terminal, write } from '../terminal.ts';
 import { clearTraces } from './clear-traces.ts';
 import { planBuild, requireProgram } from './plan.ts';
 import { ProgressView } from './progress.ts';
@@ -52,7 +52,7 @@ async function build(words: RootfsWords, options: CliOptions, terminal: Terminal
   }
   const plan = planBuild(words, terminal.env);
   const view = new ProgressView(terminal, options.json);
-  const interrupt = watchSignals();
+  const interrupt = watchSignals(terminal);
   for (const left of target.leftovers())
     view.notice({ level: 'warning', text: `${left} was left by a build that was killed; remove it` });
   try {
@@ -122,8 +122,8 @@ async function mayErase(directory: string, terminal: Terminal): Promise<boolean>
   return /^y/i.test(answer);
 }
 
-/** Turns the signals that would end the program into an abort, until `stop`. */
-function watchSignals(): {
+/** Turns the signals that would end the program, and the loss of its output, into an abort, until `stop`. */
+function watchSignals({ stdout }: Terminal): {
   readonly signal: AbortSignal;
   readonly status: () => number | undefined;
   readonly stop: () => void;
@@ -136,11 +136,17 @@ function watchSignals(): {
   };
   const names = Object.keys(ENDING) as (keyof typeof ENDING)[];
   for (const name of names) process.on(name, end);
+  const onOutputGone = (exitCode: number): void => {
+    status ??= exitCode;
+    controller.abort();
+  };
+  stdout.on(OUTPUT_GONE, onOutputGone);
   return {
     signal: controller.signal,
     status: () => status,
     stop: () => {
       for (const name of names) process.removeListener(name, end);
+      stdout.removeListener(OUTPUT_GONE, onOutputGone);
     },
   };
 }

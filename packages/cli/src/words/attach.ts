@@ -24,6 +24,7 @@ export const attach: Word = {
   async run(given, context) {
     const detachKeys = parseDetachKeys(given.value('detach-keys') ?? DEFAULT_DETACH_KEYS);
     const box = (await context.connect()).container(given.operands[0]!);
+    // the job was there before, and goes on without this program's output
     using interruption = new Interruption();
     const job = box.job(await findJobId(box, given.operands[1]));
     const { terminal } = context;
@@ -44,6 +45,6 @@ export const attach: Word = {
       detachKeys,
       command: [],
     };
-    return followJob(job, plan, context, interruption);
+    return await followJob(job, plan, context, interruption);
   },
 };

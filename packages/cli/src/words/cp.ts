@@ -42,7 +42,7 @@ export const cp: Word = {
     if ((source.handle === undefined) === (target.handle === undefined))
       throw new CommandError('cp: one of both has to be HANDLE:PATH, and the other a path of this host');
     const box = (await context.connect()).container((source.handle ?? target.handle)!);
-    using interruption = new Interruption();
+    using interruption = new Interruption(context.terminal);
     const isQuiet = given.has('quiet') || context.format !== 'text';
     const copy = new Copy(box, context, isQuiet, {
       privileged: given.has('privileged'),

@@ -12,7 +12,7 @@ export const exec: Word = {
     'The program is started without a shell, so that its arguments arrive as they are. Without one, -it opens a shell and -i feeds a script to it.',
     "Ctrl-C, and other signals to this program, go to the job and all that it has started; the second one kills them. With -t every key is the job's, except those of --detach-keys.",
     OUTPUT_LIMIT_HELP,
-    'Exit status: that of the job; 128+n when signal n ended it, 124 when its time was over, 127 when there is no such program, 126 when it cannot be run, 125 when warden itself failed.',
+    'Exit status: that of the job; 128+n when signal n ended it, 141 when nobody reads the standard output of this program any more (the job is then ended, by SIGTERM), 124 when its time was over, 127 when there is no such program, 126 when it cannot be run, 125 when warden itself failed.',
   ],
   operands: [{ name: 'HANDLE', kind: 'handle' }],
   command: 'optional',
@@ -26,9 +26,9 @@ export const exec: Word = {
   async run(given, context) {
     const plan = planJob(given, context);
     const box = (await context.connect()).container(given.operands[0]!);
-    using interruption = new Interruption();
+    using interruption = new Interruption(context.terminal);
     const job = await startJob(box, plan);
-    if (!given.has('detach')) return followJob(job, plan, context, interruption);
+    if (!given.has('detach')) return await followJob(job, plan, context, interruption);
     await writeOne(context, { handle: box.handle, jobId: job.id }, () => [String(job.id)]);
     return 0;
   },

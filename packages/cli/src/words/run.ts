@@ -80,7 +80,7 @@ export const run: Word = {
     const plan = planJob(given, context);
     const wishes = wishesOf(given);
     const client = await context.connect();
-    using interruption = new Interruption();
+    using interruption = new Interruption(context.terminal);
     const box = await client.create(wishes.spec);
     const isTemporary = given.has('rm');
     let job: ClientJob | undefined;

@@ -1,8 +1,10 @@
 /** Words against a warden in memory; those against the real one are in the integration suite. */
+import type { PassThrough } from 'node:stream';
 import { type FakeWarden, fakeWarden } from '@warden/client/testing';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { capture } from '../../test/capture.ts';
 import { warden } from '../../test/word-run.ts';
+import { OUTPUT_GONE } from '../terminal.ts';
 import { isWord } from './find-word.ts';
 import { WORDS } from './table.ts';
 
@@ -17,6 +19,12 @@ beforeEach(() => {
         write('stdout', '\x1b[31mred\x1b[0m\n');
         write('stderr', 'e\x07\n');
         return 3;
+      },
+      chatter: async ({ write, killed }) => {
+        const talking = setInterval(() => write('stdout', 'tick\n'), 10);
+        await new Promise((resolve) => killed.addEventListener('abort', resolve));
+        clearInterval(talking);
+        return 0;
       },
     },
   });
@@ -59,6 +67,49 @@ describe('which words are for people', () => {
       'rootfs',
       'run',
     ]);
+  });
+});
+
+describe('a job that this program has started, and waits for', () => {
+  it.each([
+    ['exec', 'box'],
+    ['run', '--rm'],
+  ])('%s passes signals on to it', async (...words) => {
+    await make('box');
+    const onOutput = vi.fn(() => process.emit('SIGTERM', 'SIGTERM'));
+    expect(await warden(fake, [...words, '--', 'chatter'], { onOutput })).toMatchObject({
+      status: 143,
+      stderr: 'job ended: killed by signal 15 (SIGTERM)\n',
+    });
+  });
+
+  it.each([
+    ['exec', 'box'],
+    ['run', '--rm'],
+  ])('%s ends it when nobody takes its output any more', async (...words) => {
+    await make('box');
+    const onOutput = vi.fn((stdout: PassThrough) => {
+      if (onOutput.mock.calls.length === 1) stdout.emit(OUTPUT_GONE, 141);
+    });
+    expect(await warden(fake, [...words, '--', 'chatter'], { onOutput })).toMatchObject({
+      status: 141,
+      stderr: '',
+    });
+    await using client = await fake.connect();
+    expect(await client.list()).toEqual(['box']);
+    expect((await client.container('box').info()).jobIds).toEqual([]);
+  });
+
+  it('attach only passes signals on, the job was there before', async () => {
+    await make('box');
+    await using client = await fake.connect();
+    const box = client.container('box');
+    await box.spawn('', { argv: ['chatter'] });
+    const onOutput = vi.fn((stdout: PassThrough) => {
+      if (stdout.listenerCount(OUTPUT_GONE) === 0) process.emit('SIGHUP', 'SIGHUP');
+    });
+    expect((await warden(fake, ['attach', 'box'], { onOutput })).status).toBe(129);
+    expect((await box.info()).jobIds).toEqual([]);
   });
 });
 
