@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { PassThrough } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ScriptedDaemon } from '../test/scripted-daemon.ts';
@@ -84,6 +85,19 @@ describe('the prompt on a terminal', () => {
     editor.type('\x04');
     expect(await editor.status).toBe(0);
     expect(daemon.requests).toHaveLength(1);
+  });
+
+  it('saves failed lines together with the next success [cli 9 Save]', async () => {
+    const editor = startEditor();
+    for (const line of ['nope', 'ping', 'nope2']) {
+      await editor.until('warden> ');
+      editor.type(`${line}\r`);
+    }
+    await editor.until('warden> ');
+    editor.type('\x04');
+    expect(await editor.status).toBe(0);
+    const file = `${daemon.directory}/.warden-history`;
+    expect(JSON.parse(readFileSync(file, 'utf8'))).toEqual(['nope', 'ping']);
   });
 
   it('says goodbye to Ctrl-C [cli 1.1 SIGINT]', async () => {

@@ -31,7 +31,8 @@ class Prompt {
     this.#options = options;
     this.#terminal = terminal;
     this.#client = client;
-    this.#history = new History(terminal.env.HOME);
+    // what a program feeds is nobody's to look up again, and the user's own lines would go for it
+    this.#history = new History(editorOutput(terminal) === undefined ? undefined : terminal.env.HOME);
     this.#context = {
       options,
       terminal,

@@ -10,11 +10,13 @@ const PROGRAM = path.resolve(import.meta.dirname, '../../../packages/cli/bin/war
 
 describeWith(['root', 'isolated', 'overlayfs', 'python3'], 'the command line', () => {
   const suite = withDaemon();
+  /** Whoever runs the tests has a history of the prompt, which is none of theirs. */
+  const ownHome = (): NodeJS.ProcessEnv => ({ ...process.env, HOME: suite.daemon.place.directory });
   const warden = (...args: string[]): { status: number | null; stdout: string; stderr: string } => {
     const { status, stdout, stderr } = spawnSync(
       process.execPath,
       [PROGRAM, '--socket', suite.daemon.place.socket, ...args],
-      { encoding: 'utf8', timeout: 30_000 },
+      { encoding: 'utf8', timeout: 30_000, env: ownHome() },
     );
     return { status, stdout, stderr };
   };
@@ -52,6 +54,7 @@ describeWith(['root', 'isolated', 'overlayfs', 'python3'], 'the command line', (
   it('drives the prompt from a pipe [cli 2 script]', async () => {
     const child = spawn(process.execPath, [PROGRAM, '--socket', suite.daemon.place.socket], {
       stdio: ['pipe', 'pipe', 'pipe'],
+      env: ownHome(),
     });
     let output = '';
     child.stdout.on('data', (chunk) => {
@@ -61,6 +64,7 @@ describeWith(['root', 'isolated', 'overlayfs', 'python3'], 'the command line', (
     const [status] = await once(child, 'close'); // its output has come to an end, too
     expect(status).toBe(0);
     expect(output).toContain('prompted');
+    expect(fs.existsSync(path.join(suite.daemon.place.directory, '.warden-history'))).toBe(false);
   });
 
   it('writes the answers of real requests in the form of the contract [cli 4, 5]', () => {
@@ -160,7 +164,8 @@ describeWith(['root', 'isolated', 'overlayfs', 'python3'], 'the command line', (
   it('exec ends its job when nobody reads its output any more', async () => {
     await using client = await suite.daemon.connect();
     await using box = await client.create({ handle: 'unread' });
-    const job = 'exec 2>/dev/null; trap "echo ended >/tmp/trap; exit 3" TERM; while :; do echo tick; sleep 0.1; done';
+    const job =
+      'exec 2>/dev/null; trap "echo ended >/tmp/trap; exit 3" TERM; while :; do echo tick; sleep 0.1; done';
     const line = `"$@" exec unread -- sh -c '${job}' | head -n 1; echo "\${PIPESTATUS[0]}"`;
     const words = ['-c', line, 'bash', process.execPath, PROGRAM, '--socket', suite.daemon.place.socket];
     const { stdout, stderr } = spawnSync('bash', words, { encoding: 'utf8', timeout: 30_000 });
