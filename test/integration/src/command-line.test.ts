@@ -170,7 +170,7 @@ describeWith(['root', 'isolated', 'overlayfs', 'python3'], 'the command line', (
     const words = ['-c', line, 'bash', process.execPath, PROGRAM, '--socket', suite.daemon.place.socket];
     const { stdout, stderr } = spawnSync('bash', words, { encoding: 'utf8', timeout: 30_000 });
     expect({ stdout, stderr }).toEqual({ stdout: 'tick\n141\n', stderr: '' });
-    expect((await box.run('cat /tmp/trap')).stdout.toString()).toBe('ended\n');
+    expect(Buffer.from((await box.run('cat /tmp/trap')).stdout).toString()).toBe('ended\n');
     expect((await box.info()).jobIds).toEqual([]);
   });
 

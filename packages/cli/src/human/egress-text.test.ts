@@ -21,7 +21,12 @@ describe('an egress rule as text', () => {
     ],
     ['icmp:192.0.2.1:8/0', { protocol: 'icmp', network: '192.0.2.1', icmpType: 8, icmpCode: 0 }],
     ['icmp:192.0.2.1:8', { protocol: 'icmp', network: '192.0.2.1', icmpType: 8 }],
-    ['all:0.0.0.0/0', { protocol: 'all', network: '0.0.0.0/0' }],
+    ['any', { protocol: 'tcp', network: '0.0.0.0/0' }, 'tcp:any'],
+    ['all:any', { protocol: 'all', network: '0.0.0.0/0' }],
+    ['all:0.0.0.0/0', { protocol: 'all', network: '0.0.0.0/0' }, 'all:any'],
+    ['tcp:0.0.0.0/0:80', { protocol: 'tcp', network: '0.0.0.0/0', port: 80 }],
+    ['icmp:any', { protocol: 'icmp', network: '0.0.0.0/0' }],
+    ['icmp:any:8/0', { protocol: 'icmp', network: '0.0.0.0/0', icmpType: 8, icmpCode: 0 }],
   ])('%s', (text, spec, again = text) => {
     expect(parseEgress(text)).toEqual(spec);
     expect(egressText(spec)).toBe(again);

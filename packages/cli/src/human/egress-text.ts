@@ -5,6 +5,8 @@ import { shown } from './shown.ts';
 
 /** Any address. */
 const ANY = 'any';
+/** The same for the daemon, which takes a rule without a port only with a destination. */
+const ANY_NETWORK = '0.0.0.0/0';
 const FORM =
   'write [PROTOCOL:]DESTINATION[:PORTS], as 192.0.2.0/24:443, udp:192.0.2.53:53, registry.example.org:443 or any:8000-8010';
 
@@ -15,14 +17,14 @@ export function parseEgress(text: string, log = false): NetOutSpec {
   const [, protocol = 'tcp', destination = '', detail] = match;
   return {
     protocol: protocol as NonNullable<NetOutSpec['protocol']>,
-    ...destinationOf(destination),
+    ...destinationOf(destination, detail !== undefined && protocol !== 'icmp'),
     ...(detail !== undefined && detailOf(detail, protocol, text)),
     ...(log && { log }),
   };
 }
 
-function destinationOf(text: string): NetOutSpec {
-  if (text === ANY) return {};
+function destinationOf(text: string, hasPorts: boolean): NetOutSpec {
+  if (text === ANY) return hasPorts ? {} : { network: ANY_NETWORK };
   if (/^[\d./-]+$/.test(text)) return { network: text };
   const [domain = '', network] = text.split('@', 2);
   return { domain, ...(network !== undefined && { network }) };
@@ -58,8 +60,10 @@ function portsOf(detail: string): NetOutSpec {
 
 /** What {@link parseEgress} takes. */
 export function egressText({ protocol = 'tcp', network, domain, ...rest }: NetOutSpec): string {
-  const destination = domain === undefined ? (network ?? ANY) : [domain, network].filter(Boolean).join('@');
   const { port, portRange, icmpType, icmpCode } = rest;
+  const isAny = network === ANY_NETWORK && port === undefined && portRange === undefined;
+  const place = isAny ? ANY : (network ?? ANY);
+  const destination = domain === undefined ? place : [domain, network].filter(Boolean).join('@');
   const details = [
     portRange?.replace(':', '-') ?? port,
     icmpType === undefined || icmpCode === undefined ? icmpType : `${icmpType}/${icmpCode}`,
