@@ -1,5 +1,6 @@
 /** What `run` and `exec` have in common: how a job is started, followed, and what its end means. */
 import type { ClientContainer, ClientJob, ClientSpawnOptions } from '@warden/client';
+import { encodeBytes, WardenError } from '@warden/interface';
 import { CommandError } from '../command-error.ts';
 import { exitText } from '../exit-text.ts';
 import { shown } from '../human/shown.ts';
@@ -56,6 +57,7 @@ export function planJob(given: Given, { terminal }: WordContext): JobPlan {
     throw new CommandError('-t: the input of this program is no terminal; leave out -t');
   if (given.command.length === 0 && !isInteractive)
     throw new CommandError('a command is missing: give one behind --, or -it for a shell');
+  requireRoom(given);
   const timeout = given.value('timeout');
   const directory = given.value('workdir');
   const environment = parsePairs(given.values('env'), '--env');
@@ -76,6 +78,40 @@ export function planJob(given: Given, { terminal }: WordContext): JobPlan {
       ...(isTerminal ? { terminal: terminalSize(terminal) } : isInteractive && { stdin: 'pipe' as const }),
     },
   };
+}
+
+/** What one job gets, program included. A daemon refuses more; a request of very many it does not even understand. */
+const MOST_ARGUMENTS = 1024;
+/** Of a job's arguments and variables together, each with its length before it. */
+const MOST_BYTES = 65_536;
+const LENGTH_BYTES = 4;
+
+/** Error: `INVALID_SPEC`, for a program whose arguments and variables init cannot take. */
+function requireRoom(given: Given): void {
+  const count = given.command.length;
+  if (count > MOST_ARGUMENTS)
+    throw tooMuch(
+      `a program takes at most ${MOST_ARGUMENTS - 1} arguments, not ${count - 1}`,
+      MOST_ARGUMENTS,
+    );
+  const texts = [...given.command, ...given.values('env')];
+  const bytes = texts.reduce((sum, text) => sum + encodeBytes(text).length + LENGTH_BYTES, 0);
+  if (bytes > MOST_BYTES)
+    throw tooMuch(
+      `a program's arguments and variables take at most ${MOST_BYTES} bytes, not ${bytes}`,
+      MOST_BYTES,
+    );
+}
+
+function tooMuch(text: string, limit: number): WardenError {
+  return new WardenError('INVALID_SPEC', text, {
+    fields: {
+      operation: 'spawn',
+      object: 'argv',
+      limit,
+      advice: 'give it by standard input (-i), or by a file (warden cp)',
+    },
+  });
 }
 
 /** Starts the job of a plan. */

@@ -65,6 +65,11 @@ export function parseGiven(word: Word, words: readonly string[]): Given {
   return reader.end(words);
 }
 
+/** What is said of a handle without a character, which mostly is a variable that was never set. */
+export function emptyHandle(what: string): string {
+  return `${what} is empty; name a container (is a variable of your shell unset?)`;
+}
+
 class Reader {
   readonly #word: Word;
   readonly #flags: readonly Flag[];
@@ -133,8 +138,10 @@ class Reader {
     const operand = this.#word.operands[this.#operands.length];
     if (operand !== undefined && !operand.isOptional && !(operand.isRest && this.#operands.length > 0))
       throw missing(this.#word, operand.name);
-    for (const [at, { name, choices }] of this.#word.operands.entries()) {
+    for (const [at, { name, kind, choices, isRest }] of this.#word.operands.entries()) {
       const value = this.#operands[at];
+      // the original's create makes such a container, and a list of handles may name it
+      if (value === '' && kind === 'handle' && !isRest) throw this.#wrong(emptyHandle(name));
       if (value !== undefined && choices !== undefined) this.#check(name, value, choices);
     }
     if (this.#word.command === 'required' && this.#command.length === 0)

@@ -10,7 +10,7 @@ import { parseDuration, parsePairs, parseSize, parseWhole } from '../human/units
 import { tell, writeOne } from '../human/write-answer.ts';
 import { Interruption } from '../jobs/signals.ts';
 import { followJob, JOB_FLAGS, OUTPUT_LIMIT_HELP, planJob, startJob } from '../jobs/start-job.ts';
-import type { Given } from './given.ts';
+import { emptyHandle, type Given } from './given.ts';
 import { type Published, parsePublished } from './published.ts';
 import type { Word, WordContext } from './word.ts';
 
@@ -136,6 +136,7 @@ function wishesOf(given: Given): Wishes {
   const [memory, disk, shares, grace] = ['memory', 'disk', 'cpu-shares', 'grace-time'].map((name) =>
     given.value(name),
   );
+  if (given.value('name') === '') throw new CommandError(`run: ${emptyHandle('--name')}`);
   const properties = parsePairs(given.values('label'), '--label');
   const [handle, image, rootfs] = [given.value('name'), given.value('image'), given.value('rootfs')];
   return {

@@ -142,6 +142,35 @@ describe('run', () => {
     expect(await handles()).toEqual(['kept']);
   });
 
+  it.each([
+    [['run', '--name', '', '--rm', '--', 'true'], 'run: --name is empty; '],
+    [['exec', '', '--', 'true'], 'exec: HANDLE is empty; '],
+    [['egress', ''], 'egress: HANDLE is empty; '],
+  ])('%j: takes no handle without a character', async (words, text) => {
+    const { status, stderr } = await warden(fake, words);
+    expect({ status, stderr }).toEqual({ status: 125, stderr: expect.stringContaining(text) });
+    expect(await handles()).toEqual([]);
+  });
+
+  it.each([
+    [
+      'arguments',
+      ['run', '--', 'echo', ...Array<string>(20_000).fill('1')],
+      'at most 1023 arguments, not 20000',
+    ],
+    ['bytes of arguments', ['run', '--', 'echo', 'é'.repeat(33_000)], 'at most 65536 bytes, not '],
+    [
+      'bytes of variables',
+      ['run', '-e', `A=${'x'.repeat(66_000)}`, '--', 'true'],
+      'at most 65536 bytes, not ',
+    ],
+  ])('refuses too many %s before anything is made, and says what to do', async (_what, words, text) => {
+    const { status, stderr } = await warden(fake, words);
+    expect({ status, stderr }).toEqual({ status: 125, stderr: expect.stringContaining(text) });
+    expect(stderr).toContain('\nINVALID_SPEC: give it by standard input (-i), or by a file (warden cp)\n');
+    expect(await handles()).toEqual([]);
+  });
+
   it('leaves no container behind when its program cannot be started', async () => {
     const { status, stderr } = await warden(fake, [
       'run',
