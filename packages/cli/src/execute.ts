@@ -82,7 +82,16 @@ async function perform(performance: Performance): Promise<Outcome | undefined> {
   const answer = (await client.request(command.type, message, signal)) as Message;
   await write(terminal.stdout, options.json ? formatJson(answer) : formatAnswer(command.response, answer));
   if (command.name === 'link') await tellWhy(answer, performance);
+  if (command.name === 'limit_disk' && Object.keys(answer).length === 0) await tellUnlimited(performance);
   return undefined;
+}
+
+/** The contract's answer where disk limits are off: nothing, and no failure. Whoever counts on a limit has to know. */
+async function tellUnlimited({ context: { options, terminal } }: Performance): Promise<void> {
+  const text =
+    'disk limits are off in this daemon, nothing is limited; server.quota.disk_quota_enabled: true in its configuration switches them on';
+  if (options.json) await write(terminal.stderr, formatJson({ level: 'warning', text }));
+  else if (!options.compatExit) await write(terminal.stderr, `warning: ${text}\n`);
 }
 
 /** A daemon that skips the name of a rule would open more than was asked for. */

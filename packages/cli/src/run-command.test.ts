@@ -14,6 +14,22 @@ afterEach(() => daemon[Symbol.asyncDispose]());
 const warden = (...words: string[]) => capture(['--socket', daemon.path, ...words]);
 
 describe('a single command', () => {
+  it('warns where a disk limit is none [cli 5 Empty response]', async () => {
+    await warden('--', 'create', '--handle', 'h');
+    const words = ['limit_disk', '--handle', 'h', '--byte', '1000000'];
+    expect(await warden('--', ...words)).toEqual({
+      status: 0,
+      stdout: '',
+      stderr: expect.stringMatching(/^warning: disk limits are off in this daemon, .*\n$/),
+    });
+    const { stdout, stderr } = await warden('--json', ...words);
+    expect([JSON.parse(stdout), JSON.parse(stderr)]).toEqual([
+      {},
+      { level: 'warning', text: expect.stringMatching(/^disk limits are off /) },
+    ]);
+    expect((await warden('--compat-exit', '--', ...words)).stderr).toBe('');
+  });
+
   it('writes the answer of the examples; the command in any case [cli 3 command word, 5]', async () => {
     expect(await warden('--', 'list')).toEqual({ status: 0, stdout: '', stderr: '' });
     expect(await warden('--', 'create')).toEqual({ status: 0, stdout: 'handle : 17jqe2nv7dh\n', stderr: '' });
