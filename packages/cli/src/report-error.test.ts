@@ -1,5 +1,5 @@
 import { PassThrough } from 'node:stream';
-import { WardenError } from '@warden/interface';
+import { ERROR_CODES, type ErrorCode, WardenError } from '@warden/interface';
 import { expect, it } from 'vitest';
 import type { CliOptions } from './options.ts';
 import { reportError } from './report-error.ts';
@@ -19,6 +19,29 @@ it.each([
   const fields = { operation: 'connect', object: '/s', errno };
   const text = await reported(new WardenError('UNAVAILABLE', 'cannot connect', { fields }));
   expect(text.split('\n')[1]).toBe(`UNAVAILABLE: ${advice}`);
+});
+
+it.each([
+  ['/etc/passwd', '/etc/passwd is a file, no socket'],
+  ['/tmp', '/tmp is a directory, no socket'],
+  ['', 'the path of the socket is empty'],
+])('says that %j is no socket', async (object, what) => {
+  const fields = { operation: 'connect', object, errno: 'ECONNREFUSED' };
+  const text = await reported(new WardenError('UNAVAILABLE', 'cannot connect', { fields }));
+  expect(text).toBe(
+    `Connection refused - connect(2) for ${object}\nUNAVAILABLE: ${what}; name that of a wardend by --socket or WARDEN_SOCKET\n`,
+  );
+});
+
+it('shows the fields that the text of a code speaks of, and speaks of none where there are none', async () => {
+  const fields = { operation: 'mount', object: '/x', errno: 'EPERM', output: 'two\nlines', more: {} };
+  expect(await reported(new WardenError('NATIVE_FAILED', 'mount /x: EPERM', { fields }))).toBe(
+    'mount /x: EPERM\nNATIVE_FAILED: the kernel did not do it (operation: mount, object: /x, errno: EPERM)\n',
+  );
+  for (const code of ['COMMAND_FAILED', 'INTERNAL', 'NATIVE_FAILED', 'UNSUPPORTED'] as const)
+    expect(await reported(new WardenError(code, 'text'))).toMatch(/^text\n[A-Z_]+: [^()]*\n$/);
+  for (const code of Object.keys(ERROR_CODES) as ErrorCode[])
+    expect(await reported(new WardenError(code, 'text'))).not.toMatch(/fields|--json/);
 });
 
 it('says what can be done about a stopped container, and of no other state', async () => {

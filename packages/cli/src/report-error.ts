@@ -1,4 +1,5 @@
 /** Failures as the user reads them. */
+import { type Stats, statSync } from 'node:fs';
 import { ERROR_CODES, isWardenError, toWardenError, type WardenError } from '@warden/interface';
 import { CommandError } from './command-error.ts';
 import { formatJson } from './format-answer.ts';
@@ -21,10 +22,15 @@ const CONNECT_ADVICE: Readonly<Record<string, string>> = {
   EACCES: "the socket is for its owner and group; be root, or a member of the socket's group",
 };
 
-/** Where the text of the code speaks of fields, which only JSON shows, or leaves open what can be done. */
-const CODE_ADVICE: Readonly<Partial<Record<WardenError['code'], string>>> = {
-  NATIVE_FAILED: 'the kernel did not do it; --json tells the operation, the object and the error number',
+/** Where the text of the code speaks of fields, which stand behind these. */
+const FIELDS_ADVICE: Readonly<Partial<Record<WardenError['code'], string>>> = {
+  COMMAND_FAILED: 'a program or hook that was started failed',
+  INTERNAL: 'a defect in warden; report it',
+  NATIVE_FAILED: 'the kernel did not do it',
+  UNSUPPORTED: 'this host, backend or driver cannot do this',
 };
+/** Longer facts, as the last output of a program, make no line. */
+const LONGEST_FACT = 200;
 
 /**
  * Writes an error to stderr: its text, then (except for wrong words, whose text says it all) the code and
@@ -60,8 +66,42 @@ function adviceOf(error: WardenError): string {
   if (typeof fields.advice === 'string') return fields.advice;
   if (isOfStopped(error))
     return 'a stopped container never becomes active again; destroy it and make another';
-  const connecting = fields.operation === 'connect' ? CONNECT_ADVICE[String(fields.errno)] : undefined;
-  return connecting ?? CODE_ADVICE[code] ?? ERROR_CODES[code];
+  const connecting =
+    fields.operation === 'connect' ? connectAdvice(String(fields.errno), fields.object) : undefined;
+  if (connecting !== undefined) return connecting;
+  const text = FIELDS_ADVICE[code];
+  return text === undefined ? ERROR_CODES[code] : text + factsOf(error);
+}
+
+/** ` (operation: mount, errno: EPERM)`; nothing where there are none. */
+function factsOf({ fields }: WardenError): string {
+  const facts = Object.entries(fields)
+    .filter(([, value]) => ['bigint', 'boolean', 'number', 'string'].includes(typeof value))
+    .map(([name, value]) => `${name}: ${value}`)
+    .filter((fact) => fact.length <= LONGEST_FACT && !fact.includes('\n'));
+  return facts.length === 0 ? '' : ` (${facts.join(', ')})`;
+}
+
+/** What is there instead, where nothing can listen; `undefined`: a socket, or nothing that this user sees. */
+function noSocket(object: string): string | undefined {
+  if (object === '') return 'the path of the socket is empty';
+  let stat: Stats;
+  try {
+    stat = statSync(object);
+  } catch {
+    // it went meanwhile, or cannot be looked at: the error that is reported stands for itself
+    return undefined;
+  }
+  if (stat.isSocket()) return undefined;
+  const found = stat.isDirectory() ? 'a directory' : stat.isFile() ? 'a file' : 'something else';
+  return `${object} is ${found}, no socket`;
+}
+
+function connectAdvice(errno: string, object: unknown): string | undefined {
+  const wrong = ['ECONNREFUSED', 'ENOTSOCK'].includes(errno) ? noSocket(String(object)) : undefined;
+  return wrong === undefined
+    ? CONNECT_ADVICE[errno]
+    : `${wrong}; name that of a wardend by --socket or WARDEN_SOCKET`;
 }
 
 function textOf(error: WardenError): string {
