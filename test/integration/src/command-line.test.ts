@@ -253,6 +253,30 @@ describeWith(['root', 'isolated', 'overlayfs', 'python3'], 'the command line', (
   });
 });
 
+describeWith(['root', 'isolated', 'overlayfs'], 'the command line of a daemon with disk limits', () => {
+  const suite = withDaemon({
+    config: { server: { quota: { disk_quota_enabled: true } }, drivers: { quota: 'image' } },
+  });
+  const warden = (...args: string[]): string =>
+    spawnSync(process.execPath, [PROGRAM, '--socket', suite.daemon.place.socket, ...args], {
+      encoding: 'utf8',
+      timeout: 30_000,
+    }).stdout;
+
+  it('inspect tells the limits that are in force, and none that is not', async () => {
+    await using client = await suite.daemon.connect();
+    await using _box = await client.create({ handle: 'limited' });
+    expect(warden('inspect', 'limited')).not.toMatch(/(disk|inode) limit/);
+    expect(warden('limit_disk', '--handle', 'limited', '--byte', '16777216')).toMatch(
+      /^byte_hard : 16777216$/m,
+    );
+    warden('limit_cpu', '--handle', 'limited', '--limit_in_shares', '200');
+    const told = warden('inspect', 'limited');
+    expect(told).toMatch(/^ {2}disk limit +16\.0 MiB$/m);
+    expect(told).toMatch(/^ {2}processor shares +200$/m);
+  });
+});
+
 /** Runs a line in a pseudo-terminal of 33 by 101: waits for each text in what follows the one before, then types. */
 const TERMINAL = `
 import fcntl, json, os, pty, struct, sys, termios

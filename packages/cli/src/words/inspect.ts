@@ -1,5 +1,12 @@
 /** `warden inspect`: everything about some containers. */
-import type { ContainerInfo, ContainerReport, EndedJob } from '@warden/interface';
+import type { WardenClient } from '@warden/client';
+import {
+  type ContainerInfo,
+  type ContainerReport,
+  type DiskLimitSpec,
+  type EndedJob,
+  isWardenError,
+} from '@warden/interface';
 import { endedText } from '../exit-text.ts';
 import { shown } from '../human/shown.ts';
 import { painter } from '../human/style.ts';
@@ -15,6 +22,7 @@ export const inspect: Word = {
   summary: 'Show everything that is known of containers, and of their jobs.',
   details: [
     'A job that has ended is listed, with how it ended, until its result is taken: by warden logs -f HANDLE JOB, by link or by stream. At most the 1000 that were started last are.',
+    'Limits of processors and disk are no part of the report, and so not of JSON: limit_cpu and limit_disk without values tell them.',
     'JSON has the names of ContainerReport of @warden/interface; 64-bit numbers are strings. Containers that are not there are told on standard error; the exit status is then 125.',
   ],
   operands: [{ name: 'HANDLE', kind: 'handle', isRest: true }],
@@ -25,9 +33,11 @@ export const inspect: Word = {
   ],
   async run(given, context) {
     const handles = [...new Set(given.operands)];
-    const reports = await (await context.connect()).infoMany({ handles });
+    const client = await context.connect();
+    const reports = await client.infoMany({ handles });
     const found = reports.filter(({ info }) => info !== undefined);
-    await writeList(context, found, () => linesOf(found, context.terminal));
+    const limits = context.format === 'text' ? await limitsOf(found, client) : new Map();
+    await writeList(context, found, () => linesOf(found, limits, context.terminal));
     const failed = reports.filter(({ info }) => info === undefined);
     const json = context.format !== 'text';
     for (const report of failed)
@@ -36,13 +46,46 @@ export const inspect: Word = {
   },
 };
 
+/** Limits that are no part of a report. Absent: none is in force, or this backend has none. */
+interface Limits {
+  readonly shares?: bigint | undefined;
+  readonly disk?: Required<DiskLimitSpec> | undefined;
+}
+
+/** Asks for them, by handle. */
+async function limitsOf(
+  reports: readonly ContainerReport[],
+  client: WardenClient,
+): Promise<ReadonlyMap<string, Limits>> {
+  const asked = reports.map(async ({ handle }) => {
+    const box = client.container(handle);
+    const [shares, disk] = await Promise.all([told(box.limitCpu()), told(box.limitDisk({}))]);
+    return [handle, { shares, disk }] as const;
+  });
+  return new Map(await Promise.all(asked));
+}
+
+/** What a daemon has no limits of (an old one has no code for that), or cannot tell of a container that was destroyed meanwhile, is left out. */
+async function told<T>(answer: Promise<T>): Promise<T | undefined> {
+  try {
+    return await answer;
+  } catch (error) {
+    const isLeftOut = (['UNSUPPORTED', 'BAD_STATE', 'UNKNOWN_HANDLE', 'REMOTE'] as const).some((code) =>
+      isWardenError(error, code),
+    );
+    if (isLeftOut) return undefined;
+    throw error;
+  }
+}
+
 function linesOf(
   reports: readonly ContainerReport[],
+  limits: ReadonlyMap<string, Limits>,
   terminal: Parameters<typeof painter>[0],
 ): readonly string[] {
   const paint = painter(terminal);
   return reports.flatMap(({ handle, info }, at) => {
-    const facts = factsOf(info!);
+    const facts = factsOf(info!, limits.get(handle) ?? {});
     const width = Math.max(...facts.map(([name]) => name.length)) + 2;
     return [
       ...(at === 0 ? [] : ['']),
@@ -56,8 +99,10 @@ type Fact = readonly [name: string, value: string];
 /** What drivers answer for "no limit". */
 const NO_MEMORY_LIMIT = 2n ** 60n;
 const NO_RATE = 4_294_967_295n;
+/** Of a disk limit. */
+const BLOCK_BYTES = 1024n;
 
-function factsOf(info: ContainerInfo): readonly Fact[] {
+function factsOf(info: ContainerInfo, { shares, disk }: Limits): readonly Fact[] {
   const { memoryStat, cpuStat, diskStat, bandwidthStat, pressureStat, properties = {} } = info;
   const limit = memoryStat?.hierarchical_memory_limit;
   return [
@@ -78,8 +123,11 @@ function factsOf(info: ContainerInfo): readonly Fact[] {
     ...(cpuStat === undefined
       ? []
       : [['processor time', `${(Number(cpuStat.usage) / 1e9).toFixed(2)} s`] satisfies Fact]),
+    ...optional('processor shares', shares?.toString()),
     ...size('disk', diskStat?.bytesUsed),
+    ...inForce(disk?.blockHard, (blocks) => ['disk limit', sizeText(blocks * BLOCK_BYTES)]),
     ...(diskStat === undefined ? [] : [['inodes', String(diskStat.inodesUsed)] satisfies Fact]),
+    ...inForce(disk?.inodeHard, (inodes) => ['inode limit', String(inodes)]),
     ...rate('rate in', bandwidthStat?.inRate),
     ...rate('rate out', bandwidthStat?.outRate),
     ...Object.entries(pressureStat ?? {}).map(
@@ -95,6 +143,11 @@ function endedJobText({ id, exitStatus, verdict }: EndedJob): string {
 
 function optional(name: string, value: string | undefined): readonly Fact[] {
   return value === undefined || value === '' ? [] : [[name, value]];
+}
+
+/** Of a disk 0 is no limit. */
+function inForce(value: bigint | undefined, fact: (value: bigint) => Fact): readonly Fact[] {
+  return value === undefined || value === 0n ? [] : [fact(value)];
 }
 
 function size(name: string, bytes: bigint | undefined): readonly Fact[] {

@@ -355,7 +355,10 @@ describe('ps and inspect', () => {
 
   it('tell everything of some, and which are not there', async () => {
     await make('one', { app: 'web' });
+    await using client = await fake.connect();
+    await client.container('one').limitCpu(200n);
     const { status, stdout, stderr } = await warden(fake, ['inspect', 'one', 'none']);
+    expect(stdout).toMatch(/\n {2}processor shares +200\n/);
     expect(status).toBe(125);
     expect(stdout).toMatch(/^one\n {2}state +active\n/);
     expect(stdout).toMatch(/ {2}label +app=web\n/);
