@@ -172,6 +172,21 @@ describe.runIf(process.getuid?.() === 0)('rootfs build', () => {
     expect(entries()).toEqual(['root']);
   });
 
+  it('says which release debootstrap does not know, and nothing of its records', async () => {
+    withDebootstrap('printf "E: NOSCRIPT\\nEA: /scripts/nosuch\\nEF: No such script: %%s\\n"', 'exit 1');
+    expect(await build('--suite', 'nosuch', 'root')).toEqual({
+      status: 1,
+      stdout: '',
+      stderr:
+        "rootfs build: debootstrap knows no release 'nosuch'\nINVALID_SPEC: give --suite with a name of /usr/share/debootstrap/scripts, as bookworm or trixie\n",
+    });
+    withDebootstrap('printf "E: ODD\\nEA: one\\nEF: No %%s\\nlast words\\n"', 'exit 1');
+    expect((await build('--suite', 's', 'root')).stderr).toMatch(
+      /^debootstrap ended with 1: No one\nlast words\nCOMMAND_FAILED: a program or hook that was started failed \(operation: debootstrap, status: 1\)\n$/,
+    );
+    expect(entries()).toEqual([]);
+  });
+
   it.each([
     ['SIGINT', 130],
     ['SIGTERM', 143],
@@ -227,6 +242,7 @@ describe.runIf(process.getuid?.() === 0)('rootfs build', () => {
     for (const words of [['--config', config], []]) {
       const { status, stderr } = await build(...words);
       expect({ status, text: stderr.startsWith(none) }).toEqual({ status: 1, text: true });
+      expect(stderr).toContain('\nINVALID_SPEC: name the directory, as in: warden rootfs build DIR ');
     }
     environment = { CONTAINER_ROOTFS_PATH: `${place}/from-environment` };
     expect(await build('--suite', 's')).toMatchObject({ status: 0 });

@@ -83,7 +83,11 @@ function directoryOf({ directory, config }: RootfsWords, { env }: Terminal): str
   const found = directory ?? (config === undefined ? env.CONTAINER_ROOTFS_PATH : configured(config));
   if (found === undefined || found === '')
     throw new WardenError('INVALID_SPEC', 'Please specify path to config file, or CONTAINER_ROOTFS_PATH', {
-      fields: { operation: 'rootfs build', ...(config !== undefined && { object: config }) },
+      fields: {
+        operation: 'rootfs build',
+        ...(config !== undefined && { object: config }),
+        advice: 'name the directory, as in: warden rootfs build DIR (warden rootfs build --help)',
+      },
     });
   return found;
 }

@@ -64,8 +64,8 @@ describe('progress of a build', () => {
 
   it('tells warnings and errors from it', () => {
     expect(read(RECORDS).notices).toEqual([
-      { level: 'warning', text: 'Cannot check /k.gpg' },
-      { level: 'error', text: 'Failed getting release file http://m.example/InRelease' },
+      { level: 'warning', text: 'Cannot check /k.gpg', name: 'KEYRING' },
+      { level: 'error', text: 'Failed getting release file http://m.example/InRelease', name: 'NOGETREL' },
     ]);
   });
 

@@ -23,6 +23,8 @@ export interface Step {
 export interface Notice {
   readonly level: 'warning' | 'error';
   readonly text: string;
+  /** By which debootstrap knows it; absent: it is this program's own. */
+  readonly name?: string;
 }
 
 const STAGES: readonly (readonly [RegExp, Stage])[] = [
@@ -31,6 +33,13 @@ const STAGES: readonly (readonly [RegExp, Stage])[] = [
   [/^(EXTRACT|CHOSENEXTRACTOR)/, 'extracting'],
   [/^(INSTCORE|UNPACK|CONF|BASESUCCESS)/, 'configuring'],
 ];
+
+const RECORD = /^([PIWE])([AF]?): ?(.*)$/;
+
+/** Whether a line is a part of a report rather than of what debootstrap and its programs say. */
+export function isRecord(line: string): boolean {
+  return RECORD.test(line);
+}
 
 /** Turns the lines of descriptor 3 into steps and notices. */
 export class ReportReader {
@@ -50,7 +59,7 @@ export class ReportReader {
 
   /** Takes in one line. Lines that are not understood are passed over: they are another version's. */
   take(line: string): void {
-    const match = /^([PIWE])([AF]?): ?(.*)$/.exec(line);
+    const match = RECORD.exec(line);
     if (match === null) return;
     const [, kind, part, text] = match as unknown as [string, string, string, string];
     if (kind === 'P') {
@@ -76,7 +85,7 @@ export class ReportReader {
 
   #message(kind: string, text: string): void {
     if (kind !== 'I') {
-      this.#onNotice({ level: kind === 'E' ? 'error' : 'warning', text });
+      this.#onNotice({ level: kind === 'E' ? 'error' : 'warning', text, name: this.#name });
       return;
     }
     this.#stage = stageOf(this.#name) ?? this.#stage;

@@ -4,7 +4,7 @@ import readline from 'node:readline';
 import type { Readable } from 'node:stream';
 import { WardenError } from '@warden/interface';
 import type { BuildPlan } from './plan.ts';
-import { type Notice, type ProgressView, ReportReader } from './progress.ts';
+import { isRecord, type Notice, type ProgressView, ReportReader } from './progress.ts';
 
 /** Bytes of debootstrap's own output that are kept for a failure's report. */
 const LOG_TAIL = 4000;
@@ -78,7 +78,7 @@ export async function runDebootstrap(
       child.on('close', (code, killedBy) => resolve(code ?? killedBy ?? 'unknown'));
       if (signal.aborted) end();
     });
-    if (status !== 0) throw failed(status, notices, log);
+    if (status !== 0) throw failed(run, status, notices, log);
   } finally {
     signal.removeEventListener('abort', end);
   }
@@ -108,9 +108,26 @@ function cannotStart(program: string, cause: NodeJS.ErrnoException): WardenError
   );
 }
 
-function failed(status: number | string, notices: readonly Notice[], log: string): WardenError {
-  const reasons = notices.filter((notice) => notice.level === 'error').map((notice) => notice.text);
-  const tail = log.trimEnd().split('\n').slice(-10).join('\n');
+function failed(
+  { suite }: DebootstrapRun,
+  status: number | string,
+  notices: readonly Notice[],
+  log: string,
+): WardenError {
+  const errors = notices.filter((notice) => notice.level === 'error');
+  if (errors.some(({ name }) => name === 'NOSCRIPT'))
+    return new WardenError('INVALID_SPEC', `rootfs build: debootstrap knows no release '${suite}'`, {
+      fields: {
+        operation: 'debootstrap',
+        object: suite,
+        status,
+        advice: 'give --suite with a name of /usr/share/debootstrap/scripts, as bookworm or trixie',
+      },
+    });
+  const reasons = errors.map((notice) => notice.text);
+  // its records stand among its lines where it has refused its words, and are told already
+  const lines = log.split('\n').filter((line) => !isRecord(line));
+  const tail = lines.join('\n').trimEnd().split('\n').slice(-10).join('\n');
   const text = reasons.length > 0 ? reasons.join('; ') : 'no reason given';
   return new WardenError(
     'COMMAND_FAILED',
