@@ -270,7 +270,23 @@ function onlyFlags(...flags) {
     return value.length > 0 && valued.includes(flag) ? [flag, value.join('=')] : [word];
   });
   rest.splice(0, rest.length, ...apart);
-  const wrong = rest.find((word) => word !== '--' && word.startsWith('-') && !known.includes(word));
+  refuse(
+    rest.find((word) => word !== '--' && word.startsWith('-') && !known.includes(word)),
+    flags,
+  );
+}
+
+/** As `onlyFlags`, for a task that takes no words besides: `keep` for `--keep` would be another run than what was meant. */
+function flagsAlone(...flags) {
+  onlyFlags(...flags);
+  const valued = flags.filter((flag) => flag.includes(' ')).map((flag) => flag.split(' ')[0]);
+  refuse(
+    rest.find((word, at) => !word.startsWith('-') && !valued.includes(rest[at - 1])),
+    flags,
+  );
+}
+
+function refuse(wrong, flags) {
   if (wrong === undefined) return;
   fail(`${wrong}: usage: npm run ${task} -- ${flags.map((flag) => `[${flag}]`).join(' ')}`);
 }
@@ -311,7 +327,7 @@ const TASKS = {
     return 0;
   },
   start() {
-    onlyFlags('--keep', '--rootfs DIR');
+    flagsAlone('--keep', '--rootfs DIR');
     if (!isRoot) fail('npm start makes containers and needs root: sudo npm start');
     checkRootfs();
     ensureSystemPackages(['build', 'start']);

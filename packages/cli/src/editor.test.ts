@@ -100,6 +100,13 @@ describe('the prompt on a terminal', () => {
     expect(JSON.parse(readFileSync(file, 'utf8'))).toEqual(['nope', 'ping']);
   });
 
+  it.each(['exit', ' quit', 'logout', 'EXIT'])('is left by %s', async (line) => {
+    const editor = startEditor();
+    await editor.until('warden> ');
+    editor.type(`${line}\r`);
+    expect(await editor.status).toBe(0);
+  });
+
   it('says goodbye to Ctrl-C [cli 1.1 SIGINT]', async () => {
     const editor = startEditor();
     await editor.until('warden> ');

@@ -47,6 +47,7 @@ describe('the prompt over a pipe', () => {
 
   it.each([
     ['foo\nping\n', 1, []],
+    ['exit\nping\n', 1, []],
     ['destroy --handle x\nping\n', 1, []],
     ['foo\nping\n', 0, ['--compat-exit']],
     ['create --handle h\nrun --handle h --script 7\nping\n', 7, []],

@@ -11,6 +11,9 @@ import { splitLine } from './split-line.ts';
 import { withPromptSuggestion } from './suggestion.ts';
 import { type Terminal, write } from './terminal.ts';
 
+/** What people type on a terminal to leave, besides Ctrl-D. */
+const LEAVING: ReadonlySet<string> = new Set(['exit', 'logout', 'quit']);
+
 /** Reads and executes commands until the input ends; gives the exit status of the program. */
 export async function runPrompt(options: CliOptions, terminal: Terminal): Promise<number> {
   const prompt = new Prompt(options, terminal, await connect({ path: options.socket }));
@@ -91,6 +94,8 @@ class Prompt {
   async #handleLine(line: string): Promise<number | undefined> {
     this.#history.add(line);
     if (line === '') return undefined;
+    // for a script they are commands that there are not, as ever
+    if (LEAVING.has(line.toLowerCase()) && editorOutput(this.#terminal) !== undefined) return 0;
     let words: readonly string[] = [];
     try {
       words = splitLine(line);

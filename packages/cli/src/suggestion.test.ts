@@ -66,7 +66,7 @@ describe('a line that was typed at the prompt', () => {
     ['exec -it box', '; exec is typed in a shell: warden exec --help'],
     ['image ls', '; image is typed in a shell: warden image --help'],
     ['warden ps', '; commands stand here by themselves: help lists them'],
-    ['exit', '; Ctrl-D leaves the prompt'],
+    ['exit 3', '; by itself it leaves the prompt'],
     ['lsit', "; did you mean 'list'?"],
     ['somethingelse', '\nSee: help'],
   ])('%j is told where it belongs', (line, more) => {

@@ -37,7 +37,7 @@ export function withPromptSuggestion(thrown: unknown, words: readonly string[]):
   const command = COMMANDS.get(name);
   if (!(thrown instanceof CommandError))
     return command === undefined ? thrown : aboutCommand(thrown, { command, words, program: '' });
-  if (['exit', 'logout', 'quit'].includes(name)) return withMore(thrown, '; Ctrl-D leaves the prompt');
+  if (['exit', 'logout', 'quit'].includes(name)) return withMore(thrown, '; by itself it leaves the prompt');
   if (name === 'warden') return withMore(thrown, '; commands stand here by themselves: help lists them');
   if (isWord(words)) {
     const word = command === undefined ? name : `${name} as a word for people`;

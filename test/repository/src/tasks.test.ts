@@ -63,6 +63,15 @@ describe('a flag that a task does not have', () => {
     });
   });
 
+  it('is refused as a word too, by npm start', () => {
+    for (const words of [['keep'], ['--keep', 'keep'], ['--rootfs', '/', 'keep']])
+      expect(run('start', ...words)).toEqual({
+        status: 1,
+        stdout: '',
+        stderr: 'keep: usage: npm run start -- [--keep] [--rootfs DIR]\n',
+      });
+  });
+
   it.each([[['--bogus']], [['--only', 'bogus']], [['--count', '0']], [['--count']]])(
     'is refused in one line by the bench itself, of %j',
     (words) => {

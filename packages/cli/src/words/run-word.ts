@@ -111,5 +111,7 @@ function find(words: readonly string[]): FoundWord {
     throw new CommandError(`help: there is no word '${first}'${didYouMean(first, firstWords())}`);
   if (second === undefined || second.startsWith('-'))
     throw new CommandError(`${first}: an action is missing: ${actions.join(', ')}`);
-  throw new CommandError(`${first}: unknown action '${second}'${didYouMean(second, actions)}`);
+  throw new CommandError(
+    `${first}: unknown action '${second}'${didYouMean(second, actions)}\nActions: ${actions.join(', ')}`,
+  );
 }

@@ -413,7 +413,11 @@ describe('help', () => {
     [['pss'], 2, "Command: 'pss' is non-existent.; did you mean 'ps'?\n"],
     [['--', 'pss'], 2, "Command: 'pss' is non-existent.\n"],
     [['imgae', 'ls'], 2, "Command: 'imgae' is non-existent.; did you mean 'image'?\n"],
-    [['image', 'lss'], 125, "image: unknown action 'lss'; did you mean 'ls'?\n"],
+    [
+      ['image', 'lss'],
+      125,
+      "image: unknown action 'lss'; did you mean 'ls'?\nActions: gc, import, ls, pull, rm, snapshot\n",
+    ],
     [['image'], 125, 'image: an action is missing: gc, import, ls, pull, rm, snapshot\n'],
     [['help', 'exce'], 125, "help: there is no word 'exce'; did you mean 'exec'?\n"],
     [
