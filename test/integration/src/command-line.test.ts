@@ -277,6 +277,26 @@ describeWith(['root', 'isolated', 'overlayfs'], 'the command line of a daemon wi
   });
 });
 
+describeWith(['root', 'isolated'], 'the command line of the insecure backend', () => {
+  const suite = withDaemon({ config: { server: { container_klass: 'Warden::Container::Insecure' } } });
+
+  it.each([
+    ['--bind', '/etc:/x'],
+    ['--rootfs', '/'],
+  ])('run %s is refused where it would be passed over, and leaves no container', async (...words) => {
+    const { status, stderr } = spawnSync(
+      process.execPath,
+      [PROGRAM, '--socket', suite.daemon.place.socket, 'run', ...words, '--', 'true'],
+      { encoding: 'utf8', timeout: 30_000 },
+    );
+    expect(status).toBe(125);
+    expect(stderr).toMatch(
+      /^run: --(bind|rootfs): containers of this daemon have no files of their own\nUNSUPPORTED: run it without --/,
+    );
+    expect(await (await suite.daemon.connect()).list()).toEqual([]);
+  });
+});
+
 /** Runs a line in a pseudo-terminal of 33 by 101: waits for each text in what follows the one before, then types. */
 const TERMINAL = `
 import fcntl, json, os, pty, struct, sys, termios

@@ -169,7 +169,9 @@ function bindMount(text: string): NonNullable<CreateSpec['bindMounts']>[number] 
 }
 
 async function prepare(box: ClientContainer, wishes: Wishes, context: WordContext): Promise<void> {
-  const { memory, diskBytes, shares, ports, egress } = wishes;
+  const { spec, memory, diskBytes, shares, ports, egress } = wishes;
+  if (spec.bindMounts !== undefined) await requireOwnFiles(box, '--bind');
+  if (spec.rootfs !== undefined) await requireOwnFiles(box, '--rootfs');
   if (memory !== undefined) await box.limitMemory(memory);
   if (diskBytes !== undefined) await limitDisk(box, diskBytes);
   if (shares !== undefined) await box.limitCpu(shares);
@@ -179,6 +181,19 @@ async function prepare(box: ClientContainer, wishes: Wishes, context: WordContex
     if (wanted.hostPort === undefined)
       await tell(context, `port ${hostPort} of the host leads to ${containerPort}`);
   }
+}
+
+/** The insecure backend passes over bind mounts and root file systems, as the original does: its jobs are processes of the host. Error: `UNSUPPORTED`. */
+async function requireOwnFiles(box: ClientContainer, flag: string): Promise<void> {
+  const { unsafe = [] } = await box.info();
+  if (!unsafe.includes('no-isolation')) return;
+  throw new WardenError('UNSUPPORTED', `run: ${flag}: containers of this daemon have no files of their own`, {
+    fields: {
+      operation: 'run',
+      object: flag,
+      advice: `run it without ${flag}, or set server.container_klass: Warden::Container::Linux in the configuration of the daemon`,
+    },
+  });
 }
 
 /** The original's daemon says nothing where it limits nothing; whoever runs foreign code by a limit has to know. Error: `UNSUPPORTED`. */
