@@ -25,6 +25,8 @@ const REDIRECTS = new Set([301, 302, 303, 307, 308]);
 
 /** An answer whose body is still to come. */
 export interface Answer {
+  /** Who answered: where the last redirect led. */
+  readonly url: URL;
   readonly status: number;
   readonly headers: http.IncomingHttpHeaders;
   readonly body: http.IncomingMessage;
@@ -94,7 +96,7 @@ async function getOnce(url: URL, { headers, signal }: GetOptions, allowed: PullO
         ...secrets,
         ...(signal === undefined ? {} : { signal }),
       },
-      (body) => resolve({ status: body.statusCode ?? 0, headers: body.headers, body }),
+      (body) => resolve({ url, status: body.statusCode ?? 0, headers: body.headers, body }),
     );
     request.on('timeout', () => request.destroy(new Error(`nothing came for ${STALL_MS / 1_000} s`)));
     request.on('error', (cause) =>

@@ -164,6 +164,15 @@ describe.runIf(isRoot)('a pull over TLS', () => {
       }),
     ).rejects.toMatchObject({ code: 'FORBIDDEN', message: expect.stringContaining('without TLS') });
     expect(seen.filter((line) => line.startsWith('http '))).toEqual([]);
+    // a token service that the operator lets be spoken to without TLS is not one for passwords of a registry with it
+    await expect(
+      open([asking, plain], { ...KNOWN, insecure: [plain] }).pull({
+        reference: `${asking}/some/app:1`,
+        user: 'me',
+        password: 'secret',
+      }),
+    ).rejects.toMatchObject({ code: 'FORBIDDEN', message: expect.stringContaining('password sent to') });
+    expect(seen.filter((line) => line.startsWith('http '))).toEqual([]);
   });
 });
 

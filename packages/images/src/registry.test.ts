@@ -146,6 +146,38 @@ describe.runIf(isRoot)('a pull', () => {
     });
   });
 
+  it('gives the password to nobody but the registry and the token service that it names itself', async () => {
+    const challenges = ['Bearer realm="http://localhost:PORT/steal",service="x"', 'Basic realm="x"'];
+    for (const challenge of challenges) {
+      const stolen: string[] = [];
+      const host = await serve((request, response) => {
+        const { authorization, host: asked = '' } = request.headers;
+        const port = asked.split(':')[1]!;
+        if (asked.startsWith('localhost')) {
+          stolen.push(`${authorization ?? '-'} ${request.url}`);
+          response.writeHead(401, { 'www-authenticate': challenge.replace('PORT', port) }).end();
+        } else if (authorization === undefined)
+          response.writeHead(401, { 'www-authenticate': 'Basic realm="registry"' }).end();
+        else if (request.url!.includes('/blobs/'))
+          response.writeHead(307, { location: `http://localhost:${port}${request.url}` }).end();
+        else return false;
+        return true;
+      });
+      const store = open(host, host.replace('127.0.0.1', 'localhost'));
+      await expect(
+        store.pull({ reference: `${host}/some/app:1`, user: 'me', password: 'secret' }),
+      ).rejects.toMatchObject({
+        code: 'FORBIDDEN',
+        message: expect.stringMatching(
+          /^localhost:\d+, to which 127\.0\.0\.1:\d+ redirects, asks for a password/,
+        ),
+      });
+      expect(stolen).toEqual([expect.stringMatching(/^- \/v2\/some\/app\/blobs\//)]);
+      server?.closeAllConnections();
+      server?.close();
+    }
+  });
+
   it('goes on where a connection broke off', async () => {
     let breaks = 1;
     const host = await serve((request, response) => {

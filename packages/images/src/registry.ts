@@ -228,6 +228,13 @@ class Session {
     let answer = await this.#send(url, headers);
     if (answer.status === 401) {
       answer.body.destroy();
+      // the password is the registry's: to whom it redirects may not ask for it, nor say who is to get it
+      if (answer.url.origin !== base.origin)
+        throw new WardenError(
+          'FORBIDDEN',
+          `${answer.url.host}, to which ${base.host} redirects, asks for a password; only ${base.host} itself may`,
+          { fields: { operation: 'pull image', object: answer.url.host, status: answer.status } },
+        );
       this.#authorization = await this.#authorize(answer.headers['www-authenticate'] ?? '');
       answer = await this.#send(url, headers);
     }
@@ -273,6 +280,12 @@ class Session {
       });
     const url = new URL(values.realm);
     checkHost(url, this.#allowed);
+    if (basic && base.protocol === 'https:' && url.protocol !== 'https:')
+      throw new WardenError(
+        'FORBIDDEN',
+        `${base.host} wants the password sent to ${url.host} without TLS; a registry that is spoken to over TLS may only name a token service that is, too`,
+        { fields: { operation: 'pull image', object: url.host } },
+      );
     if (values.service !== undefined) url.searchParams.set('service', values.service);
     url.searchParams.set('scope', `repository:${repository}:pull`);
     const answer = await get(
