@@ -124,6 +124,7 @@ static uint32_t swapped(const struct swap *swap, uint32_t id) {
 
 uint32_t accounts_uid(const struct accounts *accounts, uint32_t id) { return swapped(&accounts->user, inside_of(accounts, id)); }
 uint32_t accounts_gid(const struct accounts *accounts, uint32_t id) { return swapped(&accounts->group, inside_of(accounts, id)); }
+bool accounts_is_root(const struct accounts *accounts, uint32_t id) { return inside_of(accounts, id) == 0; }
 
 char *accounts_renumber(const struct accounts *accounts, const char *text, bool is_group) {
   if (accounts->name == NULL || (!accounts->user.is_set && !accounts->group.is_set)) return NULL;

@@ -33,6 +33,8 @@ int accounts_find(struct accounts *accounts, const char *name, uint32_t uid, con
 /* From ids on the disk to those of the image. */
 uint32_t accounts_uid(const struct accounts *accounts, uint32_t id);
 uint32_t accounts_gid(const struct accounts *accounts, uint32_t id);
+/* Whether a user's number on the disk is that of the container's root. */
+bool accounts_is_root(const struct accounts *accounts, uint32_t id);
 
 /*
  * The content of /etc/passwd (or, with `is_group`, /etc/group) with the account's number as it is in the image. The result is allocated. NULL: as it is, or no memory.

@@ -38,11 +38,17 @@ static struct owner owner_of(const struct copy *copy, const struct stat *facts) 
   return (struct owner){.uid = accounts_uid(copy->accounts, facts->st_uid), .gid = accounts_gid(copy->accounts, facts->st_gid)};
 }
 
-/* `security.capability` as it is outside of user namespaces: without the number of the one whose root has set it. */
-static void plain_capability(unsigned char *value, ssize_t *size) {
-  if (*size != 24 || value[3] != 3) return;
+/*
+ * `security.capability` as it is outside of user namespaces: without the number of the one whose root has set it. That must be the container's own root: another
+ * number is of a namespace that some user of the container has made for himself, whose rights are not root's. False: it is none of the container's.
+ */
+static bool plain_capability(const struct accounts *accounts, unsigned char *value, ssize_t *size) {
+  if (*size != 24 || value[3] != 3) return true;
+  const uint32_t root = value[20] | (uint32_t)value[21] << 8 | (uint32_t)value[22] << 16 | (uint32_t)value[23] << 24;
+  if (!accounts_is_root(accounts, root)) return false;
   value[3] = 2;
   *size = 20;
+  return true;
 }
 
 static int copy_attributes(struct copy *copy, int from, int to) {
@@ -52,7 +58,7 @@ static int copy_attributes(struct copy *copy, int from, int to) {
   for (const char *name = names; length > 0 && name < names + length; name += strlen(name) + 1) {
     if (!xattr_is_admitted(name)) continue;
     ssize_t size = fgetxattr(from, name, value, sizeof value);
-    if (size >= 0 && strcmp(name, CAPABILITY) == 0) plain_capability(value, &size);
+    if (size >= 0 && strcmp(name, CAPABILITY) == 0 && !plain_capability(copy->accounts, value, &size)) size = -1;
     if (size < 0 || fsetxattr(to, name, value, (size_t)size, 0) != 0) copy->to->skipped++;
   }
   return 0;

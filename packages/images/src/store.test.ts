@@ -455,6 +455,44 @@ describe.runIf(isRoot)('the store of images', () => {
     expect(fs.existsSync(path.join(tree, 'device'))).toBe(false);
   });
 
+  it("keeps capabilities of files that the container's root has given, and of nobody else", async () => {
+    await store.import({ path: layout([FILE]), name: 'base' });
+    const base = store.use('0123456789a', 'base');
+    const upper = path.join(scratch, 'upper');
+    fs.mkdirSync(upper);
+    // the last field is the number, on the disk, of the root of the namespace in which it was set
+    const script =
+      'import os,struct,sys; os.setxattr(sys.argv[1], "security.capability", struct.pack("<6I", 0x03000001, 1 << 10, 0, 0, 0, int(sys.argv[2])))';
+    for (const [name, root] of [
+      ['by-root', 200_000],
+      ['by-user', 10_001],
+      ['by-other', 200_033],
+      ['by-a-stranger', 7],
+    ] as const) {
+      fs.writeFileSync(path.join(upper, name), name);
+      expect(spawnSync('python3', ['-c', script, path.join(upper, name), String(root)]).status).toBe(0);
+    }
+    const { layers } = await store.capture({
+      name: 'snap',
+      id: '0123456789a',
+      base,
+      upper,
+      idMap: [
+        { inside: 0, outside: 200_000, count: 10_001 },
+        { inside: 10_001, outside: 10_001, count: 1 },
+      ],
+      user: { name: 'vcap', uid: 10_001 },
+    });
+    const [tree] = store.use('0123456789b', 'snap').layers as [string, string];
+    const list =
+      'import os,sys; print([os.getxattr(one, "security.capability").hex() if os.listxattr(one) else "" for one in sys.argv[1:]])';
+    const names = ['by-root', 'by-user', 'by-other', 'by-a-stranger'].map((name) => path.join(tree, name));
+    const { stdout } = spawnSync('python3', ['-c', list, ...names], { encoding: 'utf8' });
+    expect(stdout.trim()).toBe(`['0100000200040000${'0'.repeat(24)}', '', '', '']`);
+    const note = path.join(directory, 'layers', layers[1]!.slice(7, 39), 'layer.json');
+    expect(JSON.parse(fs.readFileSync(note, 'utf8'))).toMatchObject({ skipped: 3 });
+  });
+
   it('gives up when it is told to, and leaves nothing', async () => {
     const controller = new AbortController();
     const importing = store.import(
