@@ -15,10 +15,10 @@ export interface OpenPart {
   close(): Promise<void>;
 }
 
-/** Files by their names, which are plain relative paths. */
+/** Files by their names, which are relative paths that lead downwards. */
 export interface FileSet {
   has(name: string): boolean;
-  /** The caller closes it. Errors: `INVALID_SPEC`. */
+  /** The caller closes it. Errors: `INVALID_SPEC`, also when a link is on the way or the name leads out. */
   open(name: string): Promise<OpenPart>;
   close(): Promise<void>;
 }
@@ -47,24 +47,45 @@ export async function openFileSet(place: string): Promise<FileSet> {
   } catch (cause) {
     throw fileFailure('open', place, cause);
   }
-  return facts.isDirectory() ? new DirectoryFiles(place) : await ArchiveFiles.open(place);
+  return facts.isDirectory() ? await DirectoryFiles.open(place) : await ArchiveFiles.open(place);
 }
 
-/** Neither waits for the other end of a pipe, nor follows a link, nor reads what is no file. */
+/** The components of a name that somebody else has written. Errors: `INVALID_SPEC` when it leads, or may lead, out of the image. */
+function componentsOf(name: string): readonly string[] {
+  const components = name.split('/').filter((one) => one !== '' && one !== '.');
+  if (name.startsWith('/') || name.includes('\0') || components.includes('..') || components.length === 0)
+    throw invalid(`the image has its parts at a place outside itself: ${name.slice(0, 200)}`, {
+      object: name.slice(0, 200),
+    });
+  return components;
+}
+
+/** Neither waits for the other end of a pipe, nor reads what is no file. `shown`: how errors name it. */
 async function openRegular(
   file: string,
-  flags = 0,
+  { flags = 0, shown = file }: { readonly flags?: number; readonly shown?: string } = {},
 ): Promise<{ readonly handle: fs.promises.FileHandle; readonly size: number }> {
   let handle: fs.promises.FileHandle;
   try {
     handle = await fs.promises.open(file, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK | flags);
   } catch (cause) {
-    throw fileFailure('open', file, cause);
+    throw linkFailure(cause, shown) ?? fileFailure('open', shown, cause);
   }
   const facts = await handle.stat();
   if (facts.isFile()) return { handle, size: facts.size };
   await handle.close();
-  throw invalid(`${file} is no regular file`, { object: file });
+  throw invalid(`${shown} is no regular file`, { object: shown });
+}
+
+/** What the kernel says of a link where none is followed; of a directory it says the same as of a file in a directory's place. */
+function linkFailure(cause: unknown, shown: string): Error | undefined {
+  const { code } = cause as NodeJS.ErrnoException;
+  if (code !== 'ELOOP' && code !== 'ENOTDIR') return undefined;
+  return invalid(`${shown} is a link, or no directory: an image has its parts in directories of its own`, {
+    operation: 'open',
+    object: shown,
+    errno: code,
+  });
 }
 
 /** A part of a file. Node's own streams of a file close it when they are destroyed; this one does not, and no read of it goes on once it has emitted `close`. */
@@ -82,27 +103,68 @@ async function* parts(handle: fs.promises.FileHandle, start: number, length: num
   }
 }
 
+/** Each name is looked up in an open directory, one component after the other, so that no link is followed and none can be put in the way. */
 class DirectoryFiles implements FileSet {
-  readonly #root: string;
+  readonly #place: string;
+  readonly #root: fs.promises.FileHandle;
 
-  constructor(root: string) {
+  private constructor(place: string, root: fs.promises.FileHandle) {
+    this.#place = place;
     this.#root = root;
   }
 
+  static async open(place: string): Promise<DirectoryFiles> {
+    return new DirectoryFiles(place, await openDirectory(place, { shown: place }));
+  }
+
   has(name: string): boolean {
-    return fs.lstatSync(path.join(this.#root, name), { throwIfNoEntry: false })?.isFile() === true;
+    return fs.lstatSync(inside(this.#root, name), { throwIfNoEntry: false })?.isFile() === true;
   }
 
   async open(name: string): Promise<OpenPart> {
-    const { handle, size } = await openRegular(path.join(this.#root, name), fs.constants.O_NOFOLLOW);
-    return {
-      size,
-      stream: () => readPart(handle, 0, size),
-      close: () => handle.close(),
-    };
+    const components = componentsOf(name);
+    const { O_NOFOLLOW } = fs.constants;
+    let directory = this.#root;
+    try {
+      for (const [at, component] of components.slice(0, -1).entries()) {
+        const shown = path.join(this.#place, ...components.slice(0, at + 1));
+        const next = await openDirectory(inside(directory, component), { flags: O_NOFOLLOW, shown });
+        if (directory !== this.#root) await directory.close();
+        directory = next;
+      }
+      const { handle, size } = await openRegular(inside(directory, components.at(-1)!), {
+        flags: O_NOFOLLOW,
+        shown: path.join(this.#place, ...components),
+      });
+      return {
+        size,
+        stream: () => readPart(handle, 0, size),
+        close: () => handle.close(),
+      };
+    } finally {
+      if (directory !== this.#root) await directory.close();
+    }
   }
 
-  async close(): Promise<void> {}
+  async close(): Promise<void> {
+    await this.#root.close();
+  }
+}
+
+/** A name in an open directory, as Node takes it. */
+function inside({ fd }: fs.promises.FileHandle, name: string): string {
+  return `/proc/self/fd/${fd}/${name}`;
+}
+
+async function openDirectory(
+  file: string,
+  { flags = 0, shown }: { readonly flags?: number; readonly shown: string },
+): Promise<fs.promises.FileHandle> {
+  try {
+    return await fs.promises.open(file, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY | flags);
+  } catch (cause) {
+    throw linkFailure(cause, shown) ?? fileFailure('open', shown, cause);
+  }
 }
 
 class ArchiveFiles implements FileSet {
@@ -136,7 +198,7 @@ class ArchiveFiles implements FileSet {
   }
 
   async open(name: string): Promise<OpenPart> {
-    const entry = this.#find(name);
+    const entry = this.#find(componentsOf(name).join('/'));
     if (entry === undefined) throw invalid(`the archive has no ${name}`, { object: name });
     const { offset, size } = entry;
     return {

@@ -269,7 +269,7 @@ describe.runIf(isRoot)('the store of images', () => {
         (layer) => fs.appendFileSync(path.join(place, 'blobs/sha256', sha256(layer).slice(7)), 'x'),
       ],
       [
-        /no regular file|ENOENT|ELOOP/,
+        /is a link/,
         (layer) => {
           const blob = path.join(place, 'blobs/sha256', sha256(layer).slice(7));
           fs.rmSync(blob);
@@ -315,6 +315,57 @@ describe.runIf(isRoot)('the store of images', () => {
     await expect(store.import({ path: scratch, name: 'x' })).rejects.toThrow(/neither an OCI layout/);
     await expect(store.import({ path: '/dev/zero', name: 'x' })).rejects.toThrow(/no regular file/);
     expect([await store.list(), leftovers()]).toEqual([[], []]);
+  });
+
+  it('reads nothing beside the directory or archive of an image, whatever its documents name and whatever links are in it', async () => {
+    const layer = tar([FILE]);
+    const [outside, archive] = [path.join(scratch, 'outside'), path.join(scratch, 'archive')];
+    fs.mkdirSync(outside);
+    fs.mkdirSync(archive);
+    fs.writeFileSync(path.join(outside, 'backup.tar'), layer);
+    const config = JSON.stringify({
+      architecture: process.arch === 'x64' ? 'amd64' : process.arch,
+      os: 'linux',
+      rootfs: { type: 'layers', diff_ids: [sha256(layer)] },
+    });
+    for (const place of [outside, archive]) fs.writeFileSync(path.join(place, 'config.json'), config);
+    fs.symlinkSync(outside, path.join(archive, 'linked'));
+    fs.symlinkSync('../outside/backup.tar', path.join(archive, 'layer.tar'));
+    const packed = path.join(scratch, 'packed.tar');
+    const cases: readonly (readonly [string, string, RegExp])[] = [
+      ['config.json', '../outside/backup.tar', /at a place outside itself: \.\.\/outside\/backup\.tar/],
+      ['config.json', 'x/../../outside/backup.tar', /at a place outside itself/],
+      ['config.json', path.join(outside, 'backup.tar'), /at a place outside itself/],
+      ['../outside/config.json', 'layer', /at a place outside itself/],
+      ['config.json', '', /at a place outside itself/],
+      ['config.json', 'linked/backup.tar', /archive\/linked is a link, or no directory|archive has no/],
+      ['config.json', 'layer.tar', /archive\/layer\.tar is a link|archive has no/],
+    ];
+    for (const [Config, Layer, message] of cases) {
+      const manifest = JSON.stringify([{ Config, RepoTags: ['x:1'], Layers: [Layer] }]);
+      fs.writeFileSync(path.join(archive, 'manifest.json'), manifest);
+      expect(spawnSync('tar', ['-C', archive, '-cf', packed, '.']).status).toBe(0);
+      for (const place of [archive, packed])
+        await expect(store.import({ path: place }), `${place}: ${Layer}`).rejects.toMatchObject({
+          code: 'INVALID_SPEC',
+          message: expect.stringMatching(message),
+        });
+    }
+    const place = layout([FILE]);
+    fs.renameSync(path.join(place, 'blobs'), path.join(scratch, 'elsewhere'));
+    fs.symlinkSync(path.join(scratch, 'elsewhere'), path.join(place, 'blobs'));
+    await expect(store.import({ path: place, name: 'x' })).rejects.toMatchObject({
+      code: 'INVALID_SPEC',
+      message: expect.stringContaining(`${place}/blobs is a link`),
+    });
+    expect([await store.list(), leftovers()]).toEqual([[], []]);
+    // a link to the image itself is the client's own word
+    fs.rmSync(path.join(place, 'blobs'));
+    fs.renameSync(path.join(scratch, 'elsewhere'), path.join(place, 'blobs'));
+    fs.symlinkSync(place, path.join(scratch, 'link'));
+    const before = fs.readdirSync('/proc/self/fd').length;
+    await store.import({ path: path.join(scratch, 'link'), name: 'x' });
+    expect(fs.readdirSync('/proc/self/fd').length).toBeLessThanOrEqual(before);
   });
 
   it('says what it cannot do: zstd before Node.js 22.15, an archive compressed as a whole', async () => {
