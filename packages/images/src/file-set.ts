@@ -179,6 +179,8 @@ class ArchiveFiles implements FileSet {
   static async open(file: string): Promise<ArchiveFiles> {
     const { handle, size } = await openRegular(file);
     try {
+      // also of the kernel's files, which say nothing of their size and of which some cannot be read
+      if (size < 4) throw invalid(`${file} is no archive: it has ${size} bytes`, { object: file });
       const magic = Buffer.alloc(4);
       await handle.read(magic, 0, 4, 0);
       if (magic.readUInt16BE(0) === 0x1f8b || magic.readUInt32LE(0) === 0xfd2fb528)

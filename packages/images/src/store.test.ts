@@ -314,6 +314,11 @@ describe.runIf(isRoot)('the store of images', () => {
     }
     await expect(store.import({ path: scratch, name: 'x' })).rejects.toThrow(/neither an OCI layout/);
     await expect(store.import({ path: '/dev/zero', name: 'x' })).rejects.toThrow(/no regular file/);
+    // a file by its kind, of which nothing can be read
+    await expect(store.import({ path: '/proc/self/mem', name: 'x' })).rejects.toMatchObject({
+      code: 'INVALID_SPEC',
+      message: '/proc/self/mem is no archive: it has 0 bytes',
+    });
     expect([await store.list(), leftovers()]).toEqual([[], []]);
   });
 
