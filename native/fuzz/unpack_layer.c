@@ -62,10 +62,10 @@ static int open_tree(int top, const char *name) {
   return fd;
 }
 
-static void begin(struct tree *tree, int root) { *tree = (struct tree){.root = root, .parent = -1, .bytes_max = 1 << 20, .entries_max = 200}; }
+static void begin(struct tree *tree, int root) { *tree = (struct tree){.root = root, .deeper = -1, .bytes_max = 1 << 20, .entries_max = 200}; }
 
 static void end(struct tree *tree) {
-  if (tree->parent >= 0) close(tree->parent);
+  tree_forget(tree);
   must(tree->entries <= tree->entries_max + 1);
   for (struct directory_time *next; times != NULL; times = next) {
     next = times->next;

@@ -87,8 +87,7 @@ static int copy_range(struct copy *copy, int from, int to, off_t at, off_t end) 
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) return fail("read", copy->path);
     if (count == 0) return 0;
-    if (tree_charge(copy->to, (uint64_t)count) != 0) return -1;
-    copy->to->entries--; /* it is no further one */
+    if (tree_charge_content(copy->to, (uint64_t)count) != 0) return -1;
     for (ssize_t done = 0; done < count;) {
       ssize_t written = write(to, copy->chunk + done, (size_t)(count - done));
       if (written < 0 && errno == EINTR) continue;
@@ -122,6 +121,10 @@ static int copy_account_file(struct copy *copy, int directory, const char *name,
   free(text);
   if (changed == NULL) return 0;
   size_t length = strlen(changed), at = 0;
+  if (tree_charge_content(copy->to, length) != 0) {
+    free(changed);
+    return -1;
+  }
   while (at < length) {
     ssize_t count = write(to, changed + at, length - at);
     if (count < 0 && errno == EINTR) continue;

@@ -13,6 +13,8 @@
 #define WHITEOUT ".wh."
 #define OPAQUE ".wh..wh..opq"
 #define UNION_OWN ".wh..wh." /* what aufs keeps for itself */
+/* A link's target that is shorter takes no block: file systems keep it beside the name. */
+#define INLINE_LINK_MAX 60
 /* Times of directories wait until nothing is made in them any more; beyond this much memory they stay as they come. */
 #define TIMES_MAX (64 << 20)
 
@@ -38,17 +40,20 @@ static void remember_time(const struct tar_entry *entry) {
 }
 
 /* What is not there any more, or is no directory, has no need of it. */
-static void set_times(struct tree *tree) {
+static int set_times(struct tree *tree) {
+  int result = 0;
   while (times != NULL) {
     struct directory_time *one = times;
     const struct timespec both[2] = {one->modified, one->modified};
     const char *name;
-    int parent = tree_parent(tree, one->path, false, &name);
+    int parent = result == 0 ? tree_parent(tree, one->path, false, &name) : -1;
     if (parent >= 0) utimensat(parent, name[0] == '\0' ? "." : name, both, AT_SYMLINK_NOFOLLOW);
-    else failure.error = 0;
+    else if (result == 0 && tree_is_out_of_steps(tree)) result = -1;
+    else if (result == 0) failure.error = 0;
     times = one->next;
     free(one);
   }
+  return result;
 }
 
 static int set_attributes(struct tree *tree, const struct tar_entry *entry, int fd) {
@@ -116,7 +121,8 @@ static int finish_by_name(const struct tar_entry *entry, int parent, const char 
 
 static int make_symlink(struct tree *tree, const struct tar_entry *entry, int parent, const char *name) {
   if (entry->link[0] == '\0') return fail_with(EBADMSG, "read", "a link that leads nowhere");
-  if (tree_charge(tree, strlen(entry->link)) != 0 || tree_clear(tree, parent, name, NULL) != 0) return -1;
+  size_t length = strlen(entry->link);
+  if (tree_charge(tree, length < INLINE_LINK_MAX ? 0 : length) != 0 || tree_clear(tree, parent, name, NULL) != 0) return -1;
   if (symlinkat(entry->link, parent, name) != 0) return fail("make link", entry->path);
   return finish_by_name(entry, parent, name);
 }
@@ -208,8 +214,8 @@ int layer_unpack(struct tree *tree, int archive) {
   int more = tar_open(&tar, archive);
   if (more == 0) more = 1;
   while (more > 0 && (more = tar_next(&tar, &entry)) > 0)
-    if (make_entry(tree, &tar, &entry) != 0) more = -1;
-  if (more == 0) set_times(tree);
+    if (tree_count_record(tree) != 0 || make_entry(tree, &tar, &entry) != 0) more = -1;
+  if (more == 0) more = set_times(tree);
   if (more == 0) more = tar_drain(&tar);
   tar_close(&tar);
   return more;

@@ -76,7 +76,7 @@ static int work(const char *mode, struct tree *tree, const int *trees, size_t co
 }
 
 int main(int argc, char **argv) {
-  static struct tree tree = {.root = -1, .parent = -1};
+  static struct tree tree = {.root = -1, .deeper = -1};
   static int trees[TREES_MAX];
   const char *paths[TREES_MAX];
   prctl(PR_SET_PDEATHSIG, SIGKILL); /* whoever starts this process takes it along */

@@ -10,13 +10,23 @@
 #include <unistd.h>
 
 #define ENTRY_COST 512 /* what a name takes on a disk, about */
+#define BLOCK_SIZE 4096
+
+int tree_charge_content(struct tree *tree, uint64_t bytes) {
+  if (bytes > tree->bytes_max) return fail_with(EDQUOT, "count", "more bytes than there may be");
+  tree->bytes += (bytes + BLOCK_SIZE - 1) / BLOCK_SIZE * BLOCK_SIZE;
+  return tree->bytes > tree->bytes_max ? fail_with(EDQUOT, "count", "more bytes than there may be") : 0;
+}
 
 int tree_charge(struct tree *tree, uint64_t bytes) {
   tree->entries++;
-  tree->bytes += bytes + ENTRY_COST;
+  tree->bytes += ENTRY_COST;
   if (tree->entries > tree->entries_max) return fail_with(EDQUOT, "count", "more entries than a layer may have");
-  if (bytes > tree->bytes_max || tree->bytes > tree->bytes_max) return fail_with(EDQUOT, "count", "more bytes than there may be");
-  return 0;
+  return tree_charge_content(tree, bytes);
+}
+
+int tree_count_record(struct tree *tree) {
+  return ++tree->records > tree->entries_max ? fail_with(EDQUOT, "count", "more entries than a layer may have") : 0;
 }
 
 bool is_whiteout(const struct stat *facts) { return S_ISCHR(facts->st_mode) && facts->st_rdev == 0; }
@@ -27,9 +37,17 @@ bool xattr_is_admitted(const char *name) {
   return strncmp(name, "user.", 5) == 0 && strncmp(name, "user.overlay.", 13) != 0 && strlen(name) <= TREE_NAME_MAX;
 }
 
-static void forget_parent(struct tree *tree) {
-  if (tree->parent >= 0) close(tree->parent);
-  tree->parent = -1;
+/* Of the directories that are remembered only the first ones stay. */
+static void keep_above(struct tree *tree, size_t count) {
+  if (tree->deeper >= 0) close(tree->deeper);
+  tree->deeper = -1;
+  while (tree->above_count > count) close(tree->above[--tree->above_count]);
+}
+
+void tree_forget(struct tree *tree) {
+  keep_above(tree, 0);
+  tree->parent_path[0] = '\0';
+  tree->is_stale = false;
 }
 
 static int open_directory(int directory, const char *name) { return openat(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC); }
@@ -57,8 +75,8 @@ int tree_clear(struct tree *tree, int directory, const char *name, bool *was_whi
   if (was_whiteout != NULL) *was_whiteout = false;
   if (fstatat(directory, name, &facts, AT_SYMLINK_NOFOLLOW) != 0) return errno == ENOENT ? 0 : fail("look", name);
   if (was_whiteout != NULL) *was_whiteout = is_whiteout(&facts);
-  /* the remembered directory may lie below what goes; the caller's own, which it may be, stays open by the caller's care */
-  if (S_ISDIR(facts.st_mode)) tree->parent_path[0] = '\0';
+  /* the remembered directories may lie below what goes; the caller has one of them in use */
+  if (S_ISDIR(facts.st_mode)) tree->is_stale = true;
   return remove_one(directory, name);
 }
 
@@ -69,7 +87,7 @@ int tree_empty(struct tree *tree, int directory) {
     if (copy >= 0) close(copy);
     return fail("read", "a directory");
   }
-  tree->parent_path[0] = '\0';
+  tree->is_stale = true;
   int result = 0;
   for (struct dirent *entry; result == 0 && (entry = readdir(list)) != NULL;)
     if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) result = remove_one(directory, entry->d_name);
@@ -87,7 +105,7 @@ int tree_directory(struct tree *tree, int directory, const char *name) {
   bool was_whiteout = false;
   if (errno != ENOENT && errno != ENOTDIR && errno != ELOOP) return fail("open", name);
   if (errno != ENOENT && tree_clear(tree, directory, name, &was_whiteout) != 0) return -1;
-  if (tree_charge(tree, 0) != 0) return -1;
+  if (tree_charge(tree, BLOCK_SIZE) != 0) return -1;
   if (mkdirat(directory, name, 0755) != 0) return fail("make directory", name);
   fd = open_directory(directory, name);
   if (fd < 0) return fail("open", name);
@@ -115,23 +133,53 @@ static int normalize(const char *path, char into[TREE_PATH_MAX]) {
   return 0;
 }
 
-/* From the root down. The answer is a descriptor of its own. */
-static int walk(struct tree *tree, const char *whole, bool make) {
-  const char *path = whole;
-  char name[TREE_NAME_MAX + 1];
-  int current = openat(tree->root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  while (current >= 0 && *path != '\0') {
-    size_t part = strcspn(path, "/");
-    memcpy(name, path, part);
-    name[part] = '\0';
-    int next = make ? tree_directory(tree, current, name) : open_directory(current, name);
-    int saved = errno;
-    close(current);
-    errno = saved;
-    current = next;
-    path += part + (path[part] == '/');
+bool tree_is_out_of_steps(const struct tree *tree) {
+  const uint64_t entries = tree->entries > tree->records ? tree->entries : tree->records;
+  return tree->steps >= TREE_STEPS_SPARE + entries * TREE_STEPS_PER_ENTRY;
+}
+
+static int count_step(struct tree *tree) {
+  if (tree_is_out_of_steps(tree)) return fail_with(ELOOP, "walk", "more directories than a real image has on the way to its entries");
+  tree->steps++;
+  return 0;
+}
+
+/* How many of the remembered directories are on the way to `directory` as well; `*rest` points to what comes after them. */
+static size_t common_levels(const struct tree *tree, const char *directory, const char **rest) {
+  size_t levels = 0, begin = 0;
+  for (size_t at = 0; levels < tree->above_count; at++) {
+    const bool ends = directory[at] == '\0' || directory[at] == '/', other_ends = tree->parent_path[at] == '\0' || tree->parent_path[at] == '/';
+    if (ends != other_ends || (!ends && directory[at] != tree->parent_path[at])) break;
+    if (!ends) continue;
+    levels++;
+    begin = at + (directory[at] == '/');
+    if (directory[at] == '\0' || tree->parent_path[at] == '\0') break;
   }
-  return current < 0 ? fail("open", whole) : current;
+  *rest = directory + begin;
+  return levels;
+}
+
+/* From the last directory that is remembered down. */
+static int walk(struct tree *tree, const char *directory, bool make) {
+  const char *rest;
+  char name[TREE_NAME_MAX + 1];
+  keep_above(tree, common_levels(tree, directory, &rest));
+  int current = tree->above_count == 0 ? tree->root : tree->above[tree->above_count - 1];
+  while (*rest != '\0') {
+    size_t part = strcspn(rest, "/");
+    memcpy(name, rest, part);
+    name[part] = '\0';
+    if (count_step(tree) != 0) return -1;
+    int next = make ? tree_directory(tree, current, name) : open_directory(current, name);
+    if (next < 0) return fail("open", directory);
+    if (tree->deeper >= 0) close(tree->deeper);
+    tree->deeper = -1;
+    if (tree->above_count < TREE_LEVELS_MAX) tree->above[tree->above_count++] = next;
+    else tree->deeper = next;
+    current = next;
+    rest += part + (rest[part] == '/');
+  }
+  return current;
 }
 
 int tree_parent(struct tree *tree, const char *path, bool make, const char **name) {
@@ -142,12 +190,11 @@ int tree_parent(struct tree *tree, const char *path, bool make, const char **nam
   if (slash != NULL) *slash = '\0';
   const char *directory = slash == NULL ? "" : whole;
   if (directory[0] == '\0') return tree->root;
-  if (tree->parent >= 0 && strcmp(directory, tree->parent_path) == 0) return tree->parent;
+  if (tree->is_stale) tree_forget(tree);
+  if (tree->above_count > 0 && strcmp(directory, tree->parent_path) == 0) return tree->deeper >= 0 ? tree->deeper : tree->above[tree->above_count - 1];
   int fd = walk(tree, directory, make);
-  if (fd < 0) return -1;
-  forget_parent(tree);
-  tree->parent = fd;
-  memcpy(tree->parent_path, directory, strlen(directory) + 1);
+  if (fd < 0) tree_forget(tree);
+  else memcpy(tree->parent_path, directory, strlen(directory) + 1);
   return fd;
 }
 

@@ -253,6 +253,85 @@ describe.runIf(isRoot)('the store of images', () => {
     expect([await store.list(), leftovers()]).toEqual([[], []]);
   });
 
+  it('bounds the way to entries: what jumps between deep directories is refused, what is deep or has far links is not', async () => {
+    const deep = (letter: string): string => `${letter}/`.repeat(1_900);
+    const at = (name: string, more: Partial<Entry> = {}): Entry => ({
+      name: 'pax',
+      pax: { path: name },
+      ...more,
+    });
+    const jumps = Array.from({ length: 1_500 }, (_one, index) => at(deep('ab'[index % 2]!), { type: '5' }));
+    const bomb = path.join(scratch, 'bomb');
+    writeLayout(bomb, { layers: [tar(jumps)], compress: gzip });
+    const begin = performance.now();
+    await expect(store.import({ path: bomb, name: 'bomb' })).rejects.toMatchObject({
+      code: 'INVALID_SPEC',
+      message: expect.stringMatching(/^cannot walk more directories than a real image has/),
+    });
+    expect(performance.now() - begin).toBeLessThan(15_000);
+    // entries that make nothing are entries, too
+    const again = Array.from({ length: 60 }, () => ({ name: 'd/', type: '5' }));
+    await expect(
+      open({ maxEntries: 50 }).import({ path: layout(again), name: 'again' }),
+    ).rejects.toMatchObject({ code: 'POOL_EXHAUSTED' });
+    expect([await store.list(), leftovers()]).toEqual([[], []]);
+    const far = (index: number): string => `x/${index % 7}/${'y/'.repeat(20)}${index}`;
+    const tree = await unpack([
+      ...Array.from({ length: 50 }, (_one, index) => at(`${deep('a')}${index}`)),
+      ...Array.from({ length: 500 }, (_one, index) => ({ name: far(index), content: String(index) })),
+      ...Array.from({ length: 500 }, (_one, index) => ({
+        name: `z/${'w/'.repeat(20)}${index}`,
+        type: '1',
+        link: far(index),
+      })),
+      // what is remembered goes, and comes again
+      { name: `x/6/${'y/'.repeat(20)}before`, content: 'b' },
+      { name: 'x/6', content: 'a file' },
+      { name: `x/6/${'y/'.repeat(20)}after`, content: 'a' },
+    ]);
+    expect(fs.readFileSync(path.join(tree, `z/${'w/'.repeat(20)}499`), 'utf8')).toBe('499');
+    expect(fs.readdirSync(path.join(tree, 'x/6', 'y/'.repeat(20)))).toEqual(['after']);
+    expect(fs.readdirSync(path.join(tree, 'a/'.repeat(1_900))).length).toBe(50);
+    // Node itself gives up on a tree this deep; the store does not
+    store.release('0123456789a');
+    await store.remove('one');
+    expect(leftovers()).toEqual([]);
+  }, 60_000);
+
+  it('counts what a layer takes on the disk: whole blocks of content, and directories', async () => {
+    const small = Array.from({ length: 500 }, (_one, at) => ({ name: `d${at % 50}/f${at}`, content: 'x' }));
+    const tree = await unpack([
+      ...small,
+      { name: 'blocks', content: Buffer.alloc(10_000) },
+      { name: 'link', type: '2', link: 'blocks' },
+    ]);
+    const { stdout } = spawnSync('du', ['-s', '-B1', '--apparent-size', tree], { encoding: 'utf8' });
+    const counted = (await store.list())[0]!.bytes;
+    const blocks = 500 * 4_096 + 50 * 4_096 + 12_288;
+    expect(counted).toBe(blocks + (500 + 50 + 1 + 1) * 512);
+    expect(counted).toBeGreaterThan(Number.parseInt(stdout, 10));
+    // its bytes alone, and its names, would fit in
+    store = open({ maxBytes: blocks / 2, directory: path.join(scratch, 'little') });
+    await expect(store.import({ path: layout(small), name: 'small' })).rejects.toMatchObject({
+      code: 'POOL_EXHAUSTED',
+    });
+    const upper = path.join(scratch, 'upper');
+    fs.mkdirSync(path.join(upper, 'd'), { recursive: true });
+    fs.writeFileSync(path.join(upper, 'd/one'), 'x');
+    fs.writeFileSync(path.join(upper, 'd/more'), Buffer.alloc(200_000, 1));
+    store = open();
+    const base = store.use('0123456789a', 'one');
+    const info = await store.capture({
+      name: 'snap',
+      id: '0123456789a',
+      base,
+      upper,
+      idMap: [],
+      user: { name: 'vcap', uid: 10_001 },
+    });
+    expect(info.bytes - counted).toBe(4_096 + 4_096 + 200_704 + 3 * 512);
+  });
+
   it('believes no digest, no size and no document', async () => {
     const place = path.join(scratch, 'forged');
     const cases: readonly (readonly [RegExp, (layer: Buffer) => void])[] = [
