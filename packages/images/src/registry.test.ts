@@ -223,6 +223,49 @@ describe.runIf(isRoot)('a pull', () => {
     );
   });
 
+  it('takes an empty layer, as an import does', async () => {
+    manifest = writeLayout(layout, { layers: [Buffer.alloc(0), tar([{ name: 'hello', content: CONTENT }])] });
+    const host = await serve();
+    const store = open(host);
+    const { id, layers } = await store.pull({ reference: `${host}/some/app:1` });
+    expect(layers[0]).toBe(sha256(Buffer.alloc(0)));
+    expect(contentOf(store, id).equals(CONTENT)).toBe(true);
+    expect(downloads()).toEqual([]);
+    await openStore(path.join(scratch, 'other')).import({ path: layout, name: 'x' });
+  });
+
+  it('believes no size of a document', async () => {
+    const lying = (one: Record<string, unknown>): Record<string, unknown> => ({
+      ...one,
+      size: (one.size as number) + 1,
+    });
+    manifest = writeLayout(layout, {
+      layers: [tar([{ name: 'hello', content: CONTENT }])],
+      manifest: (one) => ({ ...one, config: lying(one.config as Record<string, unknown>) }),
+    });
+    const host = await serve();
+    const refused = {
+      code: 'INVALID_SPEC',
+      message: expect.stringMatching(/bytes, its descriptor says \d+$/),
+    };
+    await expect(open(host).pull({ reference: `${host}/some/app:1` })).rejects.toMatchObject(refused);
+    manifest = writeLayout(layout, { layers: [tar([{ name: 'hello', content: CONTENT }])] });
+    const index = path.join(layout, 'index.json');
+    const { manifests } = JSON.parse(fs.readFileSync(index, 'utf8')) as {
+      manifests: Record<string, unknown>[];
+    };
+    const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, manifests: manifests.map(lying) }));
+    manifest = sha256(bytes);
+    fs.writeFileSync(path.join(layout, 'blobs/sha256', manifest.slice(7)), bytes);
+    server?.closeAllConnections();
+    server?.close();
+    const other = await serve();
+    await expect(open(other).pull({ reference: `${other}/some/app:1` })).rejects.toMatchObject({
+      ...refused,
+      message: expect.stringMatching(/^the manifest has \d+ bytes/),
+    });
+  });
+
   it('ends when it is told to, and when nobody is there', async () => {
     const host = await serve((request) => request.url!.includes('/blobs/')); // which it never answers
     const controller = new AbortController();

@@ -145,18 +145,22 @@ class Session {
   /** The manifest for this host, through an index if there is one. */
   async manifest(): Promise<Readonly<Record<string, unknown>>> {
     let version = this.#target.version;
+    let chosen: Descriptor | undefined;
     for (let depth = 0; depth < 4; depth++) {
       const bytes = await this.#document(`manifests/${version}`, { accept: ACCEPTED_TYPES.join(', ') });
+      if (chosen !== undefined) checkSize(bytes, chosen, 'the manifest');
       if (version.includes(':')) checkBytes(bytes, version, 'the manifest');
       const document = parseDocument(bytes, 'the manifest');
       if (!isIndex(document)) return document;
-      version = choose(parseIndex(document), undefined).digest.text;
+      chosen = choose(parseIndex(document), undefined);
+      version = chosen.digest.text;
     }
     throw invalid('the indexes of the image are nested too deeply');
   }
 
   async small(descriptor: Descriptor, what: string): Promise<Buffer> {
     const bytes = await this.#document(`blobs/${descriptor.digest.text}`, {});
+    checkSize(bytes, descriptor, what);
     checkBytes(bytes, descriptor.digest.text, what);
     return bytes;
   }
@@ -175,9 +179,9 @@ class Session {
   async #downloadOnce(layer: Descriptor): Promise<void> {
     const file = this.file(layer);
     const { signal, onProgress } = this.#context;
-    const there = fs.lstatSync(file, { throwIfNoEntry: false })?.size ?? 0;
-    if (there === layer.size) return;
-    const from = there < layer.size ? there : 0;
+    const there = fs.lstatSync(file, { throwIfNoEntry: false })?.size;
+    if (there === layer.size) return; // a layer may be empty, but its file is there then as well
+    const from = there !== undefined && there < layer.size ? there : 0;
     const answer = await this.#get(`blobs/${layer.digest.text}`, from > 0 ? { range: `bytes=${from}-` } : {});
     const goesOn =
       answer.status === 206 && answer.headers['content-range']?.startsWith(`bytes ${from}-`) === true;
@@ -301,6 +305,11 @@ class Session {
       fields: { operation: 'pull image', object: url.host, status: answer.status },
     });
   }
+}
+
+function checkSize(bytes: Uint8Array, { digest, size }: Descriptor, what: string): void {
+  if (bytes.length !== size)
+    throw invalid(`${what} has ${bytes.length} bytes, its descriptor says ${size}`, { object: digest.text });
 }
 
 function checkBytes(bytes: Uint8Array, digest: string, what: string): void {
