@@ -1,4 +1,5 @@
 /** Copy in and copy out: what is asked is checked here, everything else is the init driver's (spec behaviour.md 5, CopyIn, CopyOut). */
+import fs from 'node:fs';
 import path from 'node:path';
 import {
   type ContainerState,
@@ -70,7 +71,9 @@ async function copy(
     requireRunning(container, operation);
     container.requireState(...allowed); // a stop may have come first; a copy out then begins after it
     await engine.failpoints.pass(`${points}.check`);
-    return start(engine, container, { ...request, user: 'vcap', forbidden: [engine.options.depot] });
+    const { depot, closedToCopies = [] } = engine.options;
+    const forbidden = [depot, ...closedToCopies.map(withoutLinks)];
+    return start(engine, container, { ...request, user: 'vcap', forbidden });
   });
   container.copies.add(running);
   engine.logger.debug?.('copy-started', { handle: container.handle, operation, hostPath, containerPath });
@@ -81,6 +84,16 @@ async function copy(
     await engine.failpoints.pass(`${points}.end`);
   } finally {
     container.copies.delete(running);
+  }
+}
+
+/** A path as the kernel has it once it is opened; of one that is not there yet, as far as it is. */
+function withoutLinks(directory: string): string {
+  try {
+    return fs.realpathSync(directory);
+  } catch {
+    const parent = path.dirname(directory);
+    return parent === directory ? directory : path.join(withoutLinks(parent), path.basename(directory));
   }
 }
 

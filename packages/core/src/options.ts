@@ -64,6 +64,8 @@ export interface CoreOptions {
   readonly uids: NumberRange;
   /** Where images are kept; absent: there are none. */
   readonly images?: ImageStore | undefined;
+  /** Directories beside the depot, absolute, into which no copy may write; they need not exist. Default: none. */
+  readonly closedToCopies?: readonly string[];
   /** Containers prepared before anybody asks for them. Default 0. */
   readonly warmContainers?: number;
   /** Milliseconds that a shell waits for the next script behind the second of two that came as soon as that; 0 (default): there is none. */

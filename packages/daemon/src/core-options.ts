@@ -18,7 +18,7 @@ export function coreOptions(
   drivers: DriverSet,
   logger: Logger,
 ): CoreOptions {
-  const { server, network, user, drivers: own, compat } = configuration;
+  const { server, network, user, drivers: own, compat, images } = configuration;
   const uids = { first: user.pool_start_uid, count: user.pool_size };
   return {
     drivers,
@@ -39,6 +39,8 @@ export function coreOptions(
     },
     ports: portPool(configuration.port, readEphemeralEnd()),
     uids,
+    // all containers of an image share what lies there
+    closedToCopies: images.path === null ? [] : [images.path],
     warmContainers: server.warm_containers,
     preparedShellMs: server.prepared_shell_time * 1_000,
     jobOutputLimit: server.job_output_limit,

@@ -1,5 +1,6 @@
 /** Containers made from images: imported, shared, snapshotted, and still there when the daemon was killed. */
 import fs from 'node:fs';
+import os from 'node:os';
 import path from 'node:path';
 import type { ClientContainer, WardenClient } from '@warden/client';
 import {
@@ -165,5 +166,37 @@ describeWith(['root', 'isolated', 'overlayfs'], 'images and a daemon that is kil
     await warden.container('box').destroy();
     expect((await warden.images.remove('kept')).bytes).toBeGreaterThan(1_000_000);
     await daemon.stop();
+  });
+});
+
+describeWith(['root', 'isolated', 'overlayfs'], 'images that lie outside the depot', () => {
+  // as the operator writes it: a link is on the way
+  const elsewhere = fs.mkdtempSync(path.join(os.tmpdir(), 'warden-images-elsewhere-'));
+  const store = path.join(elsewhere, 'link/store');
+  fs.mkdirSync(path.join(elsewhere, 'disk'));
+  fs.symlinkSync('disk', path.join(elsewhere, 'link'));
+  const suite = withDaemon({ config: { images: { path: store } } });
+  afterAll(() => fs.rmSync(elsewhere, { recursive: true }));
+
+  it('are no target of copies, before and after there are any [SECURITY F21]', async () => {
+    const warden = await suite.daemon.connect();
+    const refuses = async (box: ClientContainer, ...targets: readonly string[]): Promise<void> => {
+      for (const target of targets)
+        await expect(box.copyOut('/etc/hostname', target), target).rejects.toMatchObject({
+          code: 'INVALID_SPEC',
+          fields: { errno: 'EPERM' },
+        });
+    };
+    await using box = await warden.create();
+    await refuses(box, `${store}/`);
+    await warden.images.import({ path: writeImage(suite.daemon.place), name: 'one' });
+    await using other = await warden.create({ image: 'one' });
+    const [layer] = fs.readdirSync(path.join(store, 'layers'));
+    const tree = path.join(store, 'layers', layer!, 'fs');
+    await refuses(other, `${tree}/planted`, `${tree}/`, path.join(elsewhere, 'disk/store/planted'));
+    expect(await out(other, 'ls /', true)).not.toContain('planted');
+    await box.copyOut('/etc/hostname', path.join(elsewhere, 'beside'));
+    await other.destroy();
+    await warden.images.remove('one');
   });
 });
