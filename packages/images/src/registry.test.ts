@@ -148,7 +148,8 @@ describe.runIf(isRoot)('a pull', () => {
 
   it('gives the password to nobody but the registry and the token service that it names itself', async () => {
     const challenges = ['Bearer realm="http://localhost:PORT/steal",service="x"', 'Basic realm="x"'];
-    for (const challenge of challenges) {
+    const cases = challenges.flatMap((one) => [true, false].map((asksFirst) => [one, asksFirst] as const));
+    for (const [challenge, asksFirst] of cases) {
       const stolen: string[] = [];
       const host = await serve((request, response) => {
         const { authorization, host: asked = '' } = request.headers;
@@ -156,7 +157,7 @@ describe.runIf(isRoot)('a pull', () => {
         if (asked.startsWith('localhost')) {
           stolen.push(`${authorization ?? '-'} ${request.url}`);
           response.writeHead(401, { 'www-authenticate': challenge.replace('PORT', port) }).end();
-        } else if (authorization === undefined)
+        } else if (authorization === undefined && (asksFirst || request.url!.includes('/blobs/')))
           response.writeHead(401, { 'www-authenticate': 'Basic realm="registry"' }).end();
         else if (request.url!.includes('/blobs/'))
           response.writeHead(307, { location: `http://localhost:${port}${request.url}` }).end();

@@ -232,19 +232,14 @@ class Session {
     let answer = await this.#send(url, headers);
     if (answer.status === 401) {
       answer.body.destroy();
-      // the password is the registry's: to whom it redirects may not ask for it, nor say who is to get it
-      if (answer.url.origin !== base.origin)
-        throw new WardenError(
-          'FORBIDDEN',
-          `${answer.url.host}, to which ${base.host} redirects, asks for a password; only ${base.host} itself may`,
-          { fields: { operation: 'pull image', object: answer.url.host, status: answer.status } },
-        );
+      requireOwn(answer, base);
       this.#authorization = await this.#authorize(answer.headers['www-authenticate'] ?? '');
       answer = await this.#send(url, headers);
     }
     const { status } = answer;
     if (status === 200 || status === 206) return answer;
     answer.body.destroy();
+    if (status === 401) requireOwn(answer, base);
     const name = `${base.host}/${repository}`;
     if (status === 404) throw invalid(`${base.host} has no ${repository}, ${rest}`, { object: name, status });
     if (status === 401 || status === 403)
@@ -305,6 +300,16 @@ class Session {
       fields: { operation: 'pull image', object: url.host, status: answer.status },
     });
   }
+}
+
+/** The password is the registry's: to whom it redirects may not ask for it, nor say who is to get it. Errors: `FORBIDDEN`. */
+function requireOwn({ url, status }: Answer, base: URL): void {
+  if (url.origin === base.origin) return;
+  throw new WardenError(
+    'FORBIDDEN',
+    `${url.host}, to which ${base.host} redirects, asks for a password; only ${base.host} itself may`,
+    { fields: { operation: 'pull image', object: url.host, status } },
+  );
 }
 
 function checkSize(bytes: Uint8Array, { digest, size }: Descriptor, what: string): void {
