@@ -17,6 +17,8 @@ const HOST =
 const TAG = /^[\w][\w.-]{0,127}$/;
 const DIGEST = /^sha(?:256:[0-9a-f]{64}|512:[0-9a-f]{128})$/;
 const MAX_LENGTH = 512;
+/** What an id looks like: as a name it could stand in the place of another image's id. */
+const ID_REPOSITORY = /^(?:sha256|sha512|[0-9a-f]{64})$/;
 
 /** Errors: `INVALID_SPEC`. */
 export function parseReference(text: string): ImageReference {
@@ -37,6 +39,13 @@ export function parseReference(text: string): ImageReference {
   const tag = colon < 0 ? undefined : rest.slice(colon + 1);
   if (hasRegistry && !HOST.test(head)) throw wrong();
   if (!REPOSITORY.test(repository) || (tag !== undefined && !TAG.test(tag))) throw wrong();
+  if (!hasRegistry && ID_REPOSITORY.test(repository))
+    throw invalid(
+      `this is the id of an image and cannot be its name: ${text.slice(0, 200)}; say another name`,
+      {
+        object: text.slice(0, 200),
+      },
+    );
   return {
     ...(hasRegistry ? { registry: head } : {}),
     repository,
@@ -45,8 +54,20 @@ export function parseReference(text: string): ImageReference {
   };
 }
 
-/** The name under which an image is kept: with its tag, without a digest. Errors: `INVALID_SPEC`. */
+/**
+ * The name under which an image is kept: with its tag; of a reference by digest, with that digest and no tag, since what the registry calls so may be another
+ * image. Errors: `INVALID_SPEC`.
+ */
 export function imageName(text: string): string {
-  const { registry, repository, tag = 'latest' } = parseReference(text);
-  return `${registry === undefined ? '' : `${registry}/`}${repository}:${tag}`;
+  const { registry, repository, tag = 'latest', digest } = parseReference(text);
+  const place = `${registry === undefined ? '' : `${registry}/`}${repository}`;
+  return digest === undefined ? `${place}:${tag}` : `${place}@${digest}`;
+}
+
+/** A name that somebody gives: nothing says that the image has the digest in it. Errors: `INVALID_SPEC`, also when there is one. */
+export function givenName(text: string): string {
+  if (parseReference(text).digest === undefined) return imageName(text);
+  throw invalid(`only a pull names an image by a digest: ${text.slice(0, 200)}; say a name without one`, {
+    object: text.slice(0, 200),
+  });
 }

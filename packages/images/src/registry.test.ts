@@ -96,6 +96,11 @@ describe.runIf(isRoot)('a pull', () => {
     expect(steps.find(({ step, done, total }) => step === 'download' && done === total)).toBeDefined();
     expect(seen.some((line) => line.startsWith('Bearer') && line.includes('/blobs/'))).toBe(true);
     expect(downloads()).toEqual([]);
+    // a reference by digest moves no tag
+    await store.pull({ reference: `${host}/some/app:2@${manifest}`, user: 'me', password: 'secret' });
+    expect((await store.list())[0]!.names).toEqual([`${host}/some/app:1`, `${host}/some/app@${manifest}`]);
+    expect(contentOf(store, `${host}/some/app:2@${manifest}`).equals(CONTENT)).toBe(true);
+    await store.remove(`${host}/some/app@${manifest}`);
     const again = await store.pull({
       reference: `${host}/some/app@${manifest}`,
       name: 'mine',

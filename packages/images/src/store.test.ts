@@ -489,6 +489,33 @@ describe.runIf(isRoot)('the store of images', () => {
     expect([await store.list(), leftovers()]).toEqual([[], []]);
   });
 
+  it('never takes a name for an id, and gives no image a name that looks like one', async () => {
+    const { id } = await store.import({ path: layout([FILE]), name: 'one' });
+    const other = layout([{ name: 'other', content: 'o' }]);
+    const named = path.join(scratch, 'named.tar');
+    writeDockerArchive(named, [tar([{ name: 'other', content: 'o' }])], [id]);
+    const base = store.use('0123456789a', id);
+    for (const name of [id, id.slice(7), `${id.slice(7)}:latest`, 'sha256:1', 'app@' + id]) {
+      await expect(store.import({ path: other, name }), name).rejects.toMatchObject({ code: 'INVALID_SPEC' });
+      const spec = { name, id: '0123456789a', base, upper: scratch, idMap: [], user: { name: 'u', uid: 1 } };
+      await expect(store.capture(spec), name).rejects.toMatchObject({ code: 'INVALID_SPEC' });
+    }
+    await expect(store.import({ path: named })).rejects.toMatchObject({
+      code: 'INVALID_SPEC',
+      message: expect.stringContaining('say another name'),
+    });
+    // an index of before may have one
+    await store.import({ path: other, name: 'two' });
+    const file = path.join(directory, 'index.json');
+    const body = fs.readFileSync(file, 'utf8').slice(9).replace('"two:latest"', JSON.stringify(id));
+    fs.writeFileSync(file, `${zlib.crc32(body).toString(16).padStart(8, '0')}\n${body}`);
+    store = open();
+    expect([store.use('0123456789b', id).image, store.use('0123456789b', id.slice(7)).image]).toEqual([
+      id,
+      id,
+    ]);
+  });
+
   it('collects images that lost their names, once no container has them', async () => {
     const first = await store.import({ path: layout([FILE]), name: 'app' });
     store.use('0123456789a', 'app');

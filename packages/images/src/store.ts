@@ -26,7 +26,7 @@ import { feedLayer } from './layer-feed.ts';
 import { Layers } from './layers.ts';
 import { type FoundImage, findImage, type LayerBlob } from './local-image.ts';
 import { ARCHITECTURE, MAX_LAYERS } from './manifest.ts';
-import { imageName } from './reference.ts';
+import { givenName, imageName } from './reference.ts';
 import { type PullOptions, Registry } from './registry.ts';
 import { startUnpack, type UnpackedSize } from './unpack.ts';
 import { Uses } from './uses.ts';
@@ -125,14 +125,14 @@ class Store implements ImageStore {
   }
 
   async import(spec: ImageImportSpec, options: ImageOptions = {}): Promise<ImageInfo> {
-    const name = spec.name === undefined ? undefined : imageName(spec.name);
+    const name = spec.name === undefined ? undefined : givenName(spec.name);
     return this.#exclusive(async (opened) => {
       const files = await openFileSet(spec.path);
       try {
         const found = await findImage(files, spec.reference);
         return await this.#add(opened, found, {
           ...options,
-          name: name ?? imageName(found.name ?? unnamed()),
+          name: name ?? givenName(found.name ?? unnamed()),
         });
       } finally {
         await files.close();
@@ -142,7 +142,7 @@ class Store implements ImageStore {
 
   async pull(spec: ImagePullSpec, options: ImageOptions = {}): Promise<ImageInfo> {
     const target = this.#registry.target(spec);
-    const name = imageName(spec.name ?? spec.reference);
+    const name = spec.name === undefined ? imageName(spec.reference) : givenName(spec.name);
     const pulled = this.#pulls.then(async () => {
       this.#open();
       const downloads = path.join(this.#options.directory, 'downloads');
@@ -165,9 +165,9 @@ class Store implements ImageStore {
   }
 
   async capture(spec: CaptureSpec, options: ImageOptions = {}): Promise<ImageInfo> {
-    const name = imageName(spec.name);
+    const name = givenName(spec.name);
     return this.#exclusive(async (opened) => {
-      const base = find(opened, spec.base.image);
+      const base = opened.index.images.get(spec.base.image) ?? absent(spec.base.image);
       if (base.layers.length >= MAX_LAYERS)
         throw invalid(`the image would have more than ${MAX_LAYERS} layers`);
       // no archive, no digest of one: a number that nobody else has, in the same form
@@ -198,7 +198,7 @@ class Store implements ImageStore {
       const { index } = opened;
       const image = find(opened, nameOrId);
       const names = namesOf(index, image.id);
-      const isId = nameOrId === image.id;
+      const isId = nameOrId === image.id || `sha256:${nameOrId}` === image.id;
       const name = isId ? undefined : names.find((one) => one === safeName(nameOrId));
       const goes = isId || name === undefined || names.length === 1;
       const usedBy = opened.uses.of(image.id);
@@ -427,16 +427,19 @@ function safeName(text: string): string | undefined {
   }
 }
 
-/** By name, by id, or by the beginning of an id that is only one's. Errors: `INVALID_SPEC`. */
-function find({ index }: Opened, nameOrId: string): StoredImage {
+/** By its whole id, which no name ever stands before, by name, or by the beginning of an id that is only one's. Errors: `INVALID_SPEC`. */
+function find({ index: { images, names } }: Opened, nameOrId: string): StoredImage {
+  const exact = images.get(nameOrId) ?? images.get(`sha256:${nameOrId}`);
+  if (exact !== undefined) return exact;
   const name = safeName(nameOrId);
-  const byName = name === undefined ? undefined : index.names.get(name);
+  const byName = name === undefined ? undefined : names.get(name);
   const short = /^(?:sha256:)?([0-9a-f]{12,64})$/.exec(nameOrId)?.[1];
-  const byId =
-    short === undefined ? [] : [...index.images.keys()].filter((id) => id.startsWith(`sha256:${short}`));
+  const byId = short === undefined ? [] : [...images.keys()].filter((id) => id.startsWith(`sha256:${short}`));
   const id = byName ?? (byId.length === 1 ? byId[0] : undefined);
-  const image = id === undefined ? undefined : index.images.get(id);
-  if (image !== undefined) return image;
+  return (id === undefined ? undefined : images.get(id)) ?? absent(nameOrId);
+}
+
+function absent(nameOrId: string): never {
   throw invalid(`image ${nameOrId.slice(0, 200)} not found`, {
     object: nameOrId.slice(0, 200),
     errno: 'ENOENT',
