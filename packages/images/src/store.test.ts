@@ -146,6 +146,29 @@ describe.runIf(isRoot)('the store of images', () => {
     expect([shown.stdout, shown.stderr]).toEqual(['./opaque/new\n', '']);
   });
 
+  it('stands upon each layer once, the uppermost of those that are the same, with what all of them show', async () => {
+    const mixed = [{ name: 'both/a', content: 'a' }, { name: '.wh.gone' }, { name: 'opaque/.wh..wh..opq' }];
+    const between = ['both/a', 'both/m', 'gone', 'opaque/m'].map((name) => ({ name, content: 'm' }));
+    const base = [{ name: '.wh.never' }, { name: 'gone', content: 'b' }, { name: 'opaque/b', content: 'b' }];
+    const info = await store.import({ path: layout(base, [], mixed, between, [], mixed, []), name: 'twice' });
+    expect(info.layers.length).toBe(7);
+    const { layers } = store.use('0123456789a', 'twice');
+    expect(layers.length).toBe(4);
+    expect(fs.readdirSync(layers[0]!)).toEqual([]);
+    const root = path.join(scratch, 'root');
+    fs.mkdirSync(root);
+    const shown = spawnSync(
+      'unshare',
+      [
+        ...['--mount', '--propagation', 'private', '--', 'sh', '-c'],
+        'mount -n -t overlay -o "lowerdir=$1" overlay "$2" && cd "$2" && find . -type f | sort && cat both/a',
+        ...['sh', layers.join(':'), root],
+      ],
+      { encoding: 'utf8' },
+    );
+    expect([shown.stdout, shown.stderr]).toEqual(['./both/a\n./both/m\na', '']);
+  });
+
   it('keeps every entry inside: absolute paths, links on the way, devices, entries that come twice', async () => {
     const outside = path.join(scratch, 'outside');
     fs.mkdirSync(outside);

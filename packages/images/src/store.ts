@@ -116,7 +116,7 @@ class Store implements ImageStore {
       image: image.id,
       layers: flatten
         ? [opened.flat.tree(image.id)]
-        : [...image.layers].reverse().map((layer) => opened.layers.tree(layer)),
+        : stackOf(image).map((layer) => opened.layers.tree(layer)),
     };
   }
 
@@ -412,6 +412,17 @@ function unnamed(): never {
   throw invalid('the archive gives the image no name: say one');
 }
 
+/**
+ * The layers, the uppermost first, each once: an image may have one several times (builders repeat the empty one), and the kernel refuses the same
+ * directory twice (ELOOP). Only the uppermost counts, and that changes nothing. Whatever the lower one has at a path, the upper one has, too: a file, a
+ * whiteout or an opaque directory there ends the look down the stack before it comes to the lower one; a directory that is merged gets no entry
+ * from below that it has not had from above; and where the upper one has nothing, neither has the lower one. What lies between hides, of the
+ * two, only the lower one.
+ */
+function stackOf({ layers }: StoredImage): readonly string[] {
+  return [...new Set([...layers].reverse())];
+}
+
 function namesOf({ names }: ImageIndex, id: string): string[] {
   return [...names]
     .filter(([, one]) => one === id)
@@ -452,7 +463,7 @@ function infoOf({ index, layers, uses }: Opened, image: StoredImage): ImageInfo 
     id: image.id,
     names: namesOf(index, image.id),
     ...(image.created === undefined ? {} : { created: image.created }),
-    bytes: image.layers.reduce((sum, layer) => sum + (layers.get(layer)?.bytes ?? 0), 0),
+    bytes: stackOf(image).reduce((sum, layer) => sum + (layers.get(layer)?.bytes ?? 0), 0),
     layers: image.layers,
     usedBy: uses.of(image.id),
   };

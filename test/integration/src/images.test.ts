@@ -79,6 +79,24 @@ describeWith(['root', 'isolated', 'overlayfs'], 'containers of images', () => {
     expect(await out(other, 'cat /root-only', true)).toBe('secret\n');
   });
 
+  it('may have a layer twice, as builders repeat the empty one', async () => {
+    const { directory } = suite.daemon.place;
+    const [empty, file] = [path.join(directory, 'empty'), path.join(directory, 'twice.tar')];
+    const middle = path.join(directory, 'middle');
+    for (const one of [empty, middle]) fs.mkdirSync(one, { mode: 0o755 });
+    fs.writeFileSync(path.join(middle, 'made'), 'here\n');
+    archiveImage(file, 'test/twice:1', DEFAULT_ROOTFS, empty, middle, empty);
+    const { layers } = await warden.images.import({ path: file });
+    expect([layers.length, new Set(layers).size]).toEqual([4, 3]);
+    const box = await warden.create({ image: 'test/twice:1' });
+    expect(await out(box, 'cat /made')).toBe('here\n');
+    const fork = await warden.images.snapshot(box.handle, 'test/twice:2');
+    expect(fork.layers.length).toBe(5);
+    await box.destroy();
+    await using upon = await warden.create({ image: 'test/twice:2' });
+    expect(await out(upon, 'cat /made')).toBe('here\n');
+  });
+
   it('is not removed while a container has it', async () => {
     const [image] = await warden.images.list();
     const box = await warden.create({ image: image!.id, handle: 'user' });
