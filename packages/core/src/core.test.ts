@@ -6,6 +6,7 @@ import {
   type CgroupDriver,
   type Container,
   type DriverState,
+  type ImageStore,
   type NetOutSpec,
   type NetworkDriver,
   silentLogger,
@@ -548,6 +549,25 @@ describe('stop and destroy (spec behaviour.md 5)', () => {
     await core.close();
     expect(close).toHaveBeenCalledOnce();
     expect(warn).toHaveBeenCalledWith('kept-groups-left', { error: expect.any(WardenError) });
+  });
+
+  it('gives back all that a container has, also when its image cannot be released', async () => {
+    const images = {
+      use: () => ({ image: 'sha256:1', layers: [host.rootfs] }),
+      release: () => {
+        throw new WardenError('INVALID_SPEC', 'index.json is damaged');
+      },
+      recover: async () => {},
+    } as unknown as ImageStore;
+    await core.close();
+    const error = vi.fn();
+    core = await host.start({ images, logger: { ...silentLogger, error } });
+    const session = core.openSession();
+    const box = await session.create({ image: 'one', network: '10.254.0.8', handle: 'box' });
+    await box.destroy();
+    expect([await session.list(), host.inventory()]).toEqual([[], EMPTY]);
+    expect(error).toHaveBeenCalledWith('image-not-released', expect.objectContaining({ handle: 'box' }));
+    await (await session.create({ handle: 'box' })).destroy();
   });
 
   it('destroys once for all who ask, and again after a failure', async () => {

@@ -66,7 +66,7 @@ async function tearDown(engine: Engine, container: ManagedContainer): Promise<vo
   for (const job of container.jobs.values()) job.dissolve();
   await failpoints.pass('destroy.jobs');
   await release(engine, container);
-  if (record.image !== undefined) engine.options.images?.release(record.id);
+  releaseImage(engine, container);
   await failpoints.pass('destroy.directory');
   returnToPools(engine, record);
   container.isDestroyed = true;
@@ -79,6 +79,19 @@ async function tearDown(engine: Engine, container: ManagedContainer): Promise<vo
     id: record.id,
     ...poolUsage(engine),
   });
+}
+
+/** Nothing of the container is left that its image could be taken from under: a note of it that stays is removed by the next start of a daemon. */
+export function releaseImage(
+  { options, logger }: Engine,
+  { handle, record: { id, image } }: ManagedContainer,
+): void {
+  if (image === undefined) return;
+  try {
+    options.images?.release(id);
+  } catch (error) {
+    logger.error('image-not-released', { handle, id, image: image.image, error });
+  }
 }
 
 /**

@@ -5,7 +5,7 @@
 import { type ContainerId, type Init, isWardenError, toWardenError, WardenError } from '@warden/interface';
 import { ManagedContainer } from './container.ts';
 import { type DepotEntry, idsInDepot, readDepot } from './depot-entries.ts';
-import { KILL_TIMEOUT_MS, releaseDrivers, removeDirectory, removeGroupsOf } from './destroy.ts';
+import { KILL_TIMEOUT_MS, releaseDrivers, releaseImage, removeDirectory, removeGroupsOf } from './destroy.ts';
 import { type Engine, networkSpecOf, poolUsage, returnToPools, trySave } from './engine.ts';
 import { killInit } from './frozen.ts';
 import { armGraceTime } from './grace-time.ts';
@@ -211,7 +211,7 @@ export async function remove(
   await releaseDrivers(engine, container);
   await failpoints.pass('recover.drivers');
   removeDirectory(container.directory);
-  if (record.image !== undefined) engine.options.images?.release(record.id);
+  releaseImage(engine, container);
   await failpoints.pass('recover.directory');
   returnToPools(engine, record);
 }

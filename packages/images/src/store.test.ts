@@ -564,6 +564,12 @@ describe.runIf(isRoot)('the store of images', () => {
     await store.recover(new Set());
     await expect(store.list()).rejects.toThrow(/damaged/);
     expect(leftovers().length).toBe(1);
+    // nor does it hold the containers
+    fs.writeFileSync(path.join(directory, 'uses/0123456789a'), JSON.stringify({ image: id }));
+    store = open();
+    store.release('0123456789a');
+    store.release('0123456789b');
+    expect(fs.readdirSync(path.join(directory, 'uses'))).toEqual([]);
   });
 
   it('is flat for a driver that cannot stack', async () => {

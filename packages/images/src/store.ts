@@ -66,6 +66,7 @@ class Store implements ImageStore {
   readonly #failpoints: Failpoints;
   readonly #registry: Registry;
   #opened: Opened | undefined;
+  #uses: Uses | undefined;
   /** Imports, removals and captures, one after another. */
   #tail: Promise<unknown> = Promise.resolve();
   #pulls: Promise<unknown> = Promise.resolve();
@@ -81,13 +82,13 @@ class Store implements ImageStore {
     if (!fs.existsSync(directory)) return;
     let opened: Opened;
     try {
+      this.#openUses().keep(containers);
       opened = this.#open();
     } catch (error) {
       // containers of images live on: only what concerns images cannot be done
       logger.error('images-not-readable', { directory, error });
       return;
     }
-    opened.uses.keep(containers);
     await opened.layers.clear();
     await opened.flat.clear();
     await this.#removeUnused(opened);
@@ -121,7 +122,8 @@ class Store implements ImageStore {
   }
 
   release(id: ContainerId): void {
-    if (this.#opened !== undefined || fs.existsSync(this.#options.directory)) this.#open().uses.remove(id);
+    // without the index: a container must go, too, when that is damaged
+    if (this.#uses !== undefined || fs.existsSync(this.#options.directory)) this.#openUses().remove(id);
   }
 
   async import(spec: ImageImportSpec, options: ImageOptions = {}): Promise<ImageInfo> {
@@ -228,17 +230,25 @@ class Store implements ImageStore {
   #open(): Opened {
     if (this.#opened !== undefined) return this.#opened;
     const { directory } = this.#options;
-    fs.mkdirSync(directory, { recursive: true, mode: 0o700 });
-    fs.chmodSync(directory, 0o700); // set-user-id programs of images are nothing for the host's users
+    const uses = this.#openUses();
     const index = readIndex(directory);
     const failpoints = this.#failpoints;
     this.#opened = {
       index,
       layers: new Layers(directory, failpoints),
       flat: new Layers(directory, failpoints, 'flat'),
-      uses: new Uses(directory, failpoints),
+      uses,
     };
     return this.#opened;
+  }
+
+  #openUses(): Uses {
+    if (this.#uses !== undefined) return this.#uses;
+    const { directory } = this.#options;
+    fs.mkdirSync(directory, { recursive: true, mode: 0o700 });
+    fs.chmodSync(directory, 0o700); // set-user-id programs of images are nothing for the host's users
+    this.#uses = new Uses(directory, this.#failpoints);
+    return this.#uses;
   }
 
   #exclusive<T>(action: (opened: Opened) => Promise<T>): Promise<T> {

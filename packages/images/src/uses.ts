@@ -43,10 +43,16 @@ export class Uses {
     this.#failpoints.passSync('image-use.note');
   }
 
+  /** Errors: `NATIVE_FAILED`; the image counts as not used all the same. */
   remove(id: ContainerId): void {
-    if (!this.#images.has(id)) return;
-    fs.rmSync(path.join(this.#directory, id), { force: true });
-    this.#images.delete(id);
+    // whether or not the note can be removed: the next start finds that nobody has it
+    if (!this.#images.delete(id)) return;
+    const file = path.join(this.#directory, id);
+    try {
+      fs.rmSync(file, { force: true });
+    } catch (cause) {
+      throw fileFailure('remove', file, cause);
+    }
     this.#failpoints.passSync('image-release.note');
   }
 
