@@ -6,6 +6,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { listenForHealthChecks } from './health-check.ts';
+import { imagesLock, lockImages } from './images-lock.ts';
 import { writePidfile } from './pidfile.ts';
 
 let directory: string;
@@ -34,6 +35,46 @@ describe('the pidfile (behaviour 12)', () => {
   });
   it('names a path that cannot be written', () => {
     expect(() => writePidfile('/nonexistent/dir/wardend.pid')).toThrow(/\/nonexistent\/dir\/wardend\.pid/);
+  });
+});
+
+describe('the lock of the images', () => {
+  it("is one daemon's at a time, and names the key and who has it", () => {
+    const images = path.join(directory, 'deep/images');
+    const lock = lockImages(images);
+    expect(fs.statSync(images).mode & 0o777).toBe(0o700);
+    expect(() => lockImages(images)).toThrow(
+      expect.objectContaining({
+        code: 'ALREADY_EXISTS',
+        message: expect.stringMatching(new RegExp(`pid ${process.pid}.*images\\.path`)),
+        fields: { operation: 'lock images', object: images, pid: process.pid },
+      }),
+    );
+    lock.release();
+    lock.release();
+    lockImages(images).release();
+    // by another way, too
+    const link = path.join(directory, 'link');
+    fs.symlinkSync(images, link);
+    const again = lockImages(link);
+    expect(() => lockImages(images)).toThrow(/images\.path/);
+    again.release();
+    // not before it is needed
+    const later = imagesLock(path.join(directory, 'later'));
+    later.release();
+    expect(fs.existsSync(path.join(directory, 'later'))).toBe(false);
+    later.take();
+    later.take();
+    expect(() => imagesLock(path.join(directory, 'later')).take()).toThrow(/belong to a running wardend/);
+    later.release();
+    lockImages(path.join(directory, 'later')).release();
+  });
+  it('names the key when the directory cannot be made', () => {
+    const images = path.join(directory, 'file/images');
+    fs.writeFileSync(path.dirname(images), '');
+    expect(() => lockImages(images)).toThrow(
+      expect.objectContaining({ code: 'INVALID_SPEC', message: expect.stringContaining('images.path') }),
+    );
   });
 });
 

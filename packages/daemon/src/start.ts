@@ -2,6 +2,7 @@
  * Configuration to running daemon, in the order of spec behaviour.md 2. Each step has its undo, so that a failed start leaves
  * neither lock, nor socket, nor pidfile behind.
  */
+import fs from 'node:fs';
 import { createRequire } from 'node:module';
 import { makeCgroupView } from '@warden/cgroup';
 import { type Core, createCore } from '@warden/core';
@@ -23,7 +24,8 @@ import { DEFAULT_ROOTFS, makeDefaultRootfs } from './default-rootfs.ts';
 import { claimDepot, makeDepot, spreadContainers } from './depot.ts';
 import { lockDepot } from './depot-lock.ts';
 import { readFailpoints } from './failpoints.ts';
-import { images } from './images.ts';
+import { images, imagesDirectory } from './images.ts';
+import { type ImagesLock, imagesLock } from './images-lock.ts';
 import { lockName, type NameLock } from './name-lock.ts';
 import { writePidfile } from './pidfile.ts';
 import { claimPools } from './pool-claims.ts';
@@ -106,6 +108,8 @@ export async function startDaemon(
       if (name !== undefined)
         await claimPools(name, wanted, { depot, logger: logger.child('configuration') });
     };
+    const imagesHeld = holdImages(configuration, depot);
+    undo.push(() => imagesHeld.release());
     const locks = undo.length;
     if (given.clientSocket === undefined)
       await requireFreePath(settings.unix_domain_path, 'server.unix_domain_path');
@@ -130,7 +134,7 @@ export async function startDaemon(
       ...coreOptions(configuration, depot, drivers, logger),
       images: isInsecure(configuration)
         ? undefined
-        : images(configuration, depot, drivers, { logger, failpoints }),
+        : images(configuration, depot, drivers, { logger, failpoints, lock: imagesHeld }),
       failpoints,
     });
     undo.push(() => core.close());
@@ -257,6 +261,15 @@ function makeRootfs(configuration: Configuration): void {
 /** Plain processes leave nothing in the kernel that is found by a name, and have neither addresses nor users of a pool. */
 async function holdName(configuration: Configuration): Promise<NameLock | undefined> {
   return isInsecure(configuration) ? undefined : await lockName(configuration.drivers.name);
+}
+
+/** Images that are there are nobody else's from the start on. In the depot none are made, and nothing is locked, until they are needed. */
+function holdImages(configuration: Configuration, depot: string): ImagesLock {
+  const directory = imagesDirectory(configuration, depot);
+  const lock = imagesLock(directory);
+  if (!isInsecure(configuration) && (configuration.images.path !== null || fs.existsSync(directory)))
+    lock.take();
+  return lock;
 }
 
 /** Lets running requests and what was asked for in the background come to their ends, for `seconds` at most. */

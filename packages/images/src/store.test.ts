@@ -572,6 +572,21 @@ describe.runIf(isRoot)('the store of images', () => {
     expect(fs.readdirSync(path.join(directory, 'uses'))).toEqual([]);
   });
 
+  it("touches nothing of a directory that is another daemon's", async () => {
+    await store.import({ path: layout([FILE]), name: 'one' });
+    store.use('0123456789a', 'one');
+    const claim = (): never => {
+      throw new WardenError('ALREADY_EXISTS', 'taken');
+    };
+    const other = open({ claim });
+    await other.recover(new Set());
+    await expect(other.list()).rejects.toThrow('taken');
+    await expect(other.remove('one')).rejects.toThrow('taken');
+    expect((await store.list())[0]!.usedBy).toEqual(['0123456789a']);
+    store = open();
+    expect((await store.list())[0]!.usedBy).toEqual(['0123456789a']);
+  });
+
   it('is flat for a driver that cannot stack', async () => {
     store = open({ flatten: true });
     const lower = [

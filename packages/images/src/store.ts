@@ -43,6 +43,8 @@ export interface ImageStoreOptions {
   readonly maxEntries: number;
   /** The driver of root file systems cannot stack: each image is one directory, too. */
   readonly flatten: boolean;
+  /** Called before the directory is made or looked into, and makes sure that it is nobody else's; what it throws is passed on. Absent: it is. */
+  readonly claim?: () => void;
   readonly registries: PullOptions;
   readonly logger: Logger;
   readonly failpoints?: Failpoints;
@@ -244,7 +246,8 @@ class Store implements ImageStore {
 
   #openUses(): Uses {
     if (this.#uses !== undefined) return this.#uses;
-    const { directory } = this.#options;
+    const { directory, claim } = this.#options;
+    claim?.();
     fs.mkdirSync(directory, { recursive: true, mode: 0o700 });
     fs.chmodSync(directory, 0o700); // set-user-id programs of images are nothing for the host's users
     this.#uses = new Uses(directory, this.#failpoints);

@@ -170,6 +170,29 @@ describeWith(['root', 'isolated', 'overlayfs'], 'images and a daemon that is kil
     await daemon?.place.remove();
   });
 
+  it('belong to one daemon: a second one does not start, nor touch what the first has', async () => {
+    const images = fs.mkdtempSync('/tmp/warden-images-');
+    const config = { images: { path: images } };
+    const first = await startDaemon({ config });
+    try {
+      const warden = await first.connect();
+      await warden.images.import({ path: writeImage(first.place), name: 'shared' });
+      const box = await warden.create({ image: 'shared' });
+      await expect(startDaemon({ config })).rejects.toThrow(/images\.path/);
+      expect((await warden.images.list())[0]!.usedBy.length).toBe(1);
+      await box.destroy();
+      await first.kill();
+      const next = await startDaemon({ place: first.place, config });
+      const again = await next.connect();
+      await again.images.remove('shared');
+      await next.stop();
+    } finally {
+      await first.kill();
+      await first.place.remove();
+      fs.rmSync(images, { recursive: true });
+    }
+  });
+
   it('are there again, with those who use them', async () => {
     daemon = await startDaemon();
     let warden = await daemon.connect();
