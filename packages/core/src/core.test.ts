@@ -570,6 +570,57 @@ describe('stop and destroy (spec behaviour.md 5)', () => {
     await (await session.create({ handle: 'box' })).destroy();
   });
 
+  it('freezes a container for a snapshot when the store begins, not while it waits', async () => {
+    let begin = (): void => {};
+    const turn = new Promise<void>((resolve) => {
+      begin = resolve;
+    });
+    const taken = { id: 'sha256:2', names: ['snap:latest'], bytes: 0, layers: [], usedBy: [] };
+    const frozen: boolean[] = [];
+    const captured = vi.fn<ImageStore['capture']>(async (_spec, { whileStill } = {}) => {
+      await turn;
+      return whileStill!(async () => {
+        frozen.push(await isFrozen());
+        return taken;
+      });
+    });
+    const images = {
+      use: () => ({ image: 'sha256:1', layers: [host.rootfs] }),
+      release: () => {},
+      recover: async () => {},
+      capture: captured,
+    } as unknown as ImageStore;
+    await core.close();
+    const drivers = host.drivers();
+    const { cgroup, filesystem } = drivers;
+    const stacking = Object.assign(Object.create(filesystem) as typeof filesystem, {
+      supports: { ...filesystem.supports, stacksLayers: true },
+      writableLayer: () => host.rootfs,
+    });
+    core = await host.start({ images, drivers: { ...drivers, filesystem: stacking } });
+    const session = core.openSession();
+    const box = await session.create({ image: 'one' });
+    const freeze = vi.spyOn(cgroup, 'freeze');
+    const isFrozen = (): Promise<boolean> => cgroup.isFrozen(freeze.mock.calls[0]![0]);
+    const signal = new AbortController().signal;
+    const snapshot = session.images!.snapshot(box.handle, 'snap', { signal });
+    await vi.waitFor(() => expect(captured).toHaveBeenCalled(), SOON);
+    expect([freeze.mock.calls.length, captured.mock.calls[0]![1]!.signal]).toEqual([0, signal]);
+    // nor is it kept from anything else
+    await box.limitMemory(1n << 30n);
+    begin();
+    expect(await snapshot).toEqual(taken);
+    expect([frozen, await isFrozen()]).toEqual([[true], false]);
+    // one that is gone when its turn comes
+    captured.mockImplementationOnce(async (_spec, options) => {
+      await box.destroy();
+      return options!.whileStill!(async () => taken);
+    });
+    await expect(session.images!.snapshot(box.handle, 'snap')).rejects.toMatchObject({
+      code: 'UNKNOWN_HANDLE',
+    });
+  });
+
   it('destroys once for all who ask, and again after a failure', async () => {
     const box = await warden.create();
     await Promise.all([box.destroy(), box.destroy()]);

@@ -21,44 +21,53 @@ export function imagesOf(engine: Engine, find: (handle: string) => ManagedContai
     pull: async (spec, options) => store().pull(spec, options),
     remove: async (name) => store().remove(name),
     collect: async () => store().collect(),
-    snapshot: async (handle, name) => snapshot(engine, store(), find(handle), name),
+    snapshot: async (handle, name, options) => snapshot(engine, store(), find(handle), name, options?.signal),
   };
 }
 
-/** Keeps what the container has written, as a layer upon those of its image. Nothing of it runs meanwhile. */
+/**
+ * Keeps what the container has written, as a layer upon those of its image. Nothing of it runs while that is copied. It is neither frozen nor kept from anything
+ * while the store is busy with other images.
+ */
 async function snapshot(
   engine: Engine,
   store: ImageStore,
   container: ManagedContainer,
   name: string,
+  signal: AbortSignal | undefined,
 ): Promise<ImageInfo> {
   container.requireState('active', 'stopped');
-  return container.exclusive(async () => {
-    container.requireState('active', 'stopped');
-    const { image, id, drivers: states, uid } = container.record;
-    const { filesystem } = engine.drivers;
-    if (image === undefined)
-      throw new WardenError(
-        'INVALID_SPEC',
-        'the container was not made from an image: only upon one can its changes be kept',
-        {
-          fields: { operation: 'snapshot', handle: container.handle },
-        },
-      );
-    const upper = filesystem.writableLayer?.(container.rootfsSpec, states.filesystem);
-    if (upper === undefined || filesystem.supports.stacksLayers !== true)
-      throw new WardenError(
-        'UNSUPPORTED',
-        `the driver ${filesystem.name} keeps no layer that could be part of an image: use overlayfs`,
-        {
-          fields: { operation: 'snapshot', driver: filesystem.name },
-        },
-      );
-    const { idMap } = confinementOf(engine.options, uid);
-    return whileStill(engine, container, () =>
-      store.capture({ name, id, base: image, upper, idMap, user: { name: USER_NAME, uid } }),
+  const { image, id, drivers: states, uid } = container.record;
+  const { filesystem } = engine.drivers;
+  if (image === undefined)
+    throw new WardenError(
+      'INVALID_SPEC',
+      'the container was not made from an image: only upon one can its changes be kept',
+      {
+        fields: { operation: 'snapshot', handle: container.handle },
+      },
     );
-  });
+  const upper = filesystem.writableLayer?.(container.rootfsSpec, states.filesystem);
+  if (upper === undefined || filesystem.supports.stacksLayers !== true)
+    throw new WardenError(
+      'UNSUPPORTED',
+      `the driver ${filesystem.name} keeps no layer that could be part of an image: use overlayfs`,
+      {
+        fields: { operation: 'snapshot', driver: filesystem.name },
+      },
+    );
+  const { idMap } = confinementOf(engine.options, uid);
+  return store.capture(
+    { name, id, base: image, upper, idMap, user: { name: USER_NAME, uid } },
+    {
+      signal,
+      whileStill: (action) =>
+        container.exclusive(async () => {
+          container.requireState('active', 'stopped'); // it may have been destroyed since
+          return whileStill(engine, container, action);
+        }),
+    },
+  );
 }
 
 async function whileStill<T>(

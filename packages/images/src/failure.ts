@@ -24,3 +24,12 @@ export function fileFailure(operation: string, object: string, cause: unknown): 
     },
   );
 }
+
+/** Errors: `ABORTED`, when the signal of whoever asked is aborted. */
+export function throwIfGivenUp(signal: AbortSignal | undefined): void {
+  if (!signal?.aborted) return;
+  throw new WardenError('ABORTED', 'the operation on images was given up', {
+    cause: signal.reason,
+    fields: { operation: 'image' },
+  });
+}

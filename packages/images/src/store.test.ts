@@ -48,6 +48,15 @@ function leftovers(): string[] {
   );
 }
 
+/** What somebody waits for until it is opened. */
+function gate(): { readonly promise: Promise<void>; resolve(): void } {
+  let resolve = (): void => {};
+  const promise = new Promise<void>((done) => {
+    resolve = done;
+  });
+  return { promise, resolve };
+}
+
 const FILE: Entry = { name: 'etc/hello', content: 'hello', mode: 0o640, uid: 7, gid: 8 };
 
 describe.runIf(isRoot)('the store of images', () => {
@@ -518,7 +527,7 @@ describe.runIf(isRoot)('the store of images', () => {
     const named = path.join(scratch, 'named.tar');
     writeDockerArchive(named, [tar([{ name: 'other', content: 'o' }])], [id]);
     const base = store.use('0123456789a', id);
-    for (const name of [id, id.slice(7), `${id.slice(7)}:latest`, 'sha256:1', 'app@' + id]) {
+    for (const name of [id, id.slice(7), `${id.slice(7)}:latest`, 'sha256:1', `app@${id}`]) {
       await expect(store.import({ path: other, name }), name).rejects.toMatchObject({ code: 'INVALID_SPEC' });
       const spec = { name, id: '0123456789a', base, upper: scratch, idMap: [], user: { name: 'u', uid: 1 } };
       await expect(store.capture(spec), name).rejects.toMatchObject({ code: 'INVALID_SPEC' });
@@ -707,6 +716,77 @@ describe.runIf(isRoot)('the store of images', () => {
     );
     await expect(importing).rejects.toMatchObject({ code: 'ABORTED' });
     expect([await store.list(), leftovers()]).toEqual([[], []]);
+  });
+
+  it('gives up in the queue, at once, and before it begins, also when nothing is missing', async () => {
+    const place = layout([FILE]);
+    await store.import({ path: place, name: 'one' });
+    const held = gate();
+    const reached = gate();
+    const pass = (name: string): Promise<void> | undefined => {
+      if (name !== 'image-import.staging') return undefined;
+      reached.resolve();
+      return held.promise;
+    };
+    store = open({ failpoints: { pass, passSync: () => {}, forProgram: () => undefined } });
+    const first = store.import({ path: layout([{ name: 'first', content: 'f' }]), name: 'first' });
+    await reached.promise;
+    const controller = new AbortController();
+    const waiting = store.import({ path: place, name: 'two' }, { signal: controller.signal });
+    const third = store.import({ path: place, name: 'three' });
+    controller.abort();
+    await expect(waiting).rejects.toMatchObject({ code: 'ABORTED' });
+    held.resolve();
+    await Promise.all([first, third]);
+    await expect(
+      store.import({ path: place, name: 'four' }, { signal: AbortSignal.abort() }),
+    ).rejects.toMatchObject({ code: 'ABORTED' });
+    expect((await store.list()).flatMap(({ names }) => names).sort()).toEqual([
+      'first:latest',
+      'one:latest',
+      'three:latest',
+    ]);
+  });
+
+  it('has its turn before anything stands still for a capture', async () => {
+    const { id } = await store.import({ path: layout([FILE]), name: 'base' });
+    const base = store.use('0123456789a', 'base');
+    const upper = path.join(scratch, 'upper');
+    fs.mkdirSync(upper);
+    const steps: string[] = [];
+    const spec = {
+      ...{ name: 'snap', id: '0123456789a', base, upper },
+      ...{ idMap: [{ inside: 0, outside: 0, count: 65_536 }], user: { name: 'vcap', uid: 1 } },
+    };
+    const before = store
+      .import({ path: layout([{ name: 'big', content: Buffer.alloc(8 << 20) }]), name: 'big' })
+      .then(() => steps.push('imported'));
+    const captured = store.capture(spec, {
+      whileStill: async (action) => {
+        steps.push('still');
+        const info = await action();
+        steps.push('goes on');
+        return info;
+      },
+    });
+    await Promise.all([before, captured]);
+    expect(steps).toEqual(['imported', 'still', 'goes on']);
+    expect((await captured).layers.length).toBe(2);
+    // what comes in between is as good as never asked for
+    const whileStill = (): never => {
+      throw new WardenError('BAD_STATE', 'destroyed');
+    };
+    await expect(store.capture({ ...spec, name: 'none' }, { whileStill })).rejects.toThrow('destroyed');
+    const signal = AbortSignal.abort();
+    await expect(store.capture({ ...spec, name: 'none' }, { signal })).rejects.toMatchObject({
+      code: 'ABORTED',
+    });
+    expect((await store.list()).map(({ names }) => names[0])).toEqual([
+      'base:latest',
+      'big:latest',
+      'snap:latest',
+    ]);
+    expect(id).toBe(base.image);
   });
 
   it('is as it was when a step fails', async () => {

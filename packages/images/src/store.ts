@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import {
+  type CaptureOptions,
   type CaptureSpec,
   type ContainerId,
   type Failpoints,
@@ -19,7 +20,7 @@ import {
 } from '@warden/interface';
 import { removeTree } from '@warden/native';
 import { digestOf } from './digest.ts';
-import { invalid } from './failure.ts';
+import { invalid, throwIfGivenUp } from './failure.ts';
 import { openFileSet } from './file-set.ts';
 import { type ImageIndex, readIndex, type StoredImage, writeIndex } from './index-file.ts';
 import { feedLayer } from './layer-feed.ts';
@@ -28,6 +29,7 @@ import { type FoundImage, findImage, type LayerBlob } from './local-image.ts';
 import { ARCHITECTURE, MAX_LAYERS } from './manifest.ts';
 import { givenName, imageName } from './reference.ts';
 import { type PullOptions, Registry } from './registry.ts';
+import { Turns } from './turns.ts';
 import { startUnpack, type UnpackedSize } from './unpack.ts';
 import { Uses } from './uses.ts';
 
@@ -70,8 +72,8 @@ class Store implements ImageStore {
   #opened: Opened | undefined;
   #uses: Uses | undefined;
   /** Imports, removals and captures, one after another. */
-  #tail: Promise<unknown> = Promise.resolve();
-  #pulls: Promise<unknown> = Promise.resolve();
+  readonly #changes = new Turns();
+  readonly #pulls = new Turns();
 
   constructor(options: ImageStoreOptions) {
     this.#options = options;
@@ -141,13 +143,13 @@ class Store implements ImageStore {
       } finally {
         await files.close();
       }
-    });
+    }, options.signal);
   }
 
   async pull(spec: ImagePullSpec, options: ImageOptions = {}): Promise<ImageInfo> {
     const target = this.#registry.target(spec);
     const name = spec.name === undefined ? imageName(spec.reference) : givenName(spec.name);
-    const pulled = this.#pulls.then(async () => {
+    return this.#pulls.take(async () => {
       this.#open();
       const downloads = path.join(this.#options.directory, 'downloads');
       fs.mkdirSync(downloads, { recursive: true, mode: 0o700 });
@@ -158,43 +160,53 @@ class Store implements ImageStore {
         knows: (diffId) => this.#open().layers.get(diffId) !== undefined,
       });
       try {
-        return await this.#exclusive((opened) => this.#add(opened, pull.image, { ...options, name }));
+        const add = (opened: Opened): Promise<ImageInfo> =>
+          this.#add(opened, pull.image, { ...options, name });
+        return await this.#exclusive(add, options.signal);
       } finally {
         // also what turned out to be damaged: the next try fetches it anew
         await pull.forget();
       }
-    });
-    this.#pulls = pulled.catch(() => {});
-    return pulled;
+    }, options.signal);
   }
 
-  async capture(spec: CaptureSpec, options: ImageOptions = {}): Promise<ImageInfo> {
+  async capture(
+    spec: CaptureSpec,
+    { signal, whileStill = (action) => action() }: CaptureOptions = {},
+  ): Promise<ImageInfo> {
     const name = givenName(spec.name);
-    return this.#exclusive(async (opened) => {
-      const base = opened.index.images.get(spec.base.image) ?? absent(spec.base.image);
-      if (base.layers.length >= MAX_LAYERS)
-        throw invalid(`the image would have more than ${MAX_LAYERS} layers`);
-      // no archive, no digest of one: a number that nobody else has, in the same form
-      const diffId = `sha256:${randomBytes(32).toString('hex')}`;
-      const idMap = spec.idMap.map(({ inside, outside, count }) => `${inside}:${outside}:${count}`).join(',');
-      const words = [spec.upper, idMap, spec.user.name, String(spec.user.uid), ...spec.base.layers];
-      await opened.layers.make(diffId, (tree) => this.#run('capture', tree, words, options.signal));
-      const layers = [...base.layers, diffId];
-      const document = {
-        architecture: ARCHITECTURE,
-        os: 'linux',
-        created: new Date().toISOString(),
-        config: base.run,
-        rootfs: { type: 'layers', diff_ids: layers },
-      };
-      const image: StoredImage = {
-        id: digestOf(Buffer.from(JSON.stringify(document))),
-        created: document.created,
-        layers,
-        run: base.run,
-      };
-      return await this.#keep(opened, image, name);
-    });
+    // its turn first: nothing stands still for what is before it
+    return this.#exclusive(
+      (opened) => whileStill(() => this.#capture(opened, { ...spec, name }, signal)),
+      signal,
+    );
+  }
+
+  async #capture(opened: Opened, spec: CaptureSpec, signal: AbortSignal | undefined): Promise<ImageInfo> {
+    throwIfGivenUp(signal);
+    const base = opened.index.images.get(spec.base.image) ?? absent(spec.base.image);
+    if (base.layers.length >= MAX_LAYERS)
+      throw invalid(`the image would have more than ${MAX_LAYERS} layers`);
+    // no archive, no digest of one: a number that nobody else has, in the same form
+    const diffId = `sha256:${randomBytes(32).toString('hex')}`;
+    const idMap = spec.idMap.map(({ inside, outside, count }) => `${inside}:${outside}:${count}`).join(',');
+    const words = [spec.upper, idMap, spec.user.name, String(spec.user.uid), ...spec.base.layers];
+    await opened.layers.make(diffId, (tree) => this.#run('capture', tree, words, signal));
+    const layers = [...base.layers, diffId];
+    const document = {
+      architecture: ARCHITECTURE,
+      os: 'linux',
+      created: new Date().toISOString(),
+      config: base.run,
+      rootfs: { type: 'layers', diff_ids: layers },
+    };
+    const image: StoredImage = {
+      id: digestOf(Buffer.from(JSON.stringify(document))),
+      created: document.created,
+      layers,
+      run: base.run,
+    };
+    return await this.#keep(opened, image, spec.name);
   }
 
   remove(nameOrId: string): Promise<ImageRemoval> {
@@ -254,10 +266,8 @@ class Store implements ImageStore {
     return this.#uses;
   }
 
-  #exclusive<T>(action: (opened: Opened) => Promise<T>): Promise<T> {
-    const result = this.#tail.then(() => action(this.#open()));
-    this.#tail = result.catch(() => {});
-    return result;
+  #exclusive<T>(action: (opened: Opened) => Promise<T>, signal?: AbortSignal | undefined): Promise<T> {
+    return this.#changes.take(async () => action(this.#open()), signal);
   }
 
   /** A write that failed is forgotten: memory is what the disk is. */
@@ -281,6 +291,7 @@ class Store implements ImageStore {
         if (layers.get(blob.diffId.text) === undefined)
           await layers.make(blob.diffId.text, (tree) => this.#unpack(opened, tree, blob, options));
       }
+      throwIfGivenUp(options.signal); // also when no layer was missing
       const image: StoredImage = {
         id: found.id,
         layers: found.layers.map(({ diffId }) => diffId.text),
@@ -365,15 +376,14 @@ class Store implements ImageStore {
     words: readonly string[],
     signal: AbortSignal | undefined,
   ): Promise<UnpackedSize> {
-    signal?.throwIfAborted();
+    throwIfGivenUp(signal);
     const running = this.#start(this.#open(), mode, tree, words);
     signal?.addEventListener('abort', running.kill, { once: true });
     try {
       return await running.result;
     } catch (error) {
-      throw signal?.aborted
-        ? new WardenError('ABORTED', 'the operation on images was given up', { cause: error })
-        : error;
+      throwIfGivenUp(signal);
+      throw error;
     } finally {
       signal?.removeEventListener('abort', running.kill);
     }

@@ -75,10 +75,10 @@ export interface Images {
   /** Errors: as `import`, and `FORBIDDEN` (registry), `UNAVAILABLE` (registry does not answer). What was downloaded is kept for the next try. */
   pull(spec: ImagePullSpec, options?: ImageOptions): Promise<ImageInfo>;
   /**
-   * Makes an image of what a container has changed, upon the image it was made from; it stands still meanwhile. Errors: `UNKNOWN_HANDLE`, `BAD_STATE`,
-   * `INVALID_SPEC` (it was not made from an image), `UNSUPPORTED`, `POOL_EXHAUSTED`.
+   * Makes an image of what a container has changed, upon the image it was made from; it stands still while that is copied, and not while others are before it.
+   * Errors: `UNKNOWN_HANDLE`, `BAD_STATE`, `INVALID_SPEC` (it was not made from an image), `UNSUPPORTED`, `POOL_EXHAUSTED`, `ABORTED`.
    */
-  snapshot(handle: string, name: string): Promise<ImageInfo>;
+  snapshot(handle: string, name: string, options?: Pick<ImageOptions, 'signal'>): Promise<ImageInfo>;
   /** Takes a name away and, with the last one, the image; by id: the image. Errors: `INVALID_SPEC` (none), `BAD_STATE` (containers use it). */
   remove(nameOrId: string): Promise<ImageRemoval>;
   /** Removes images without a name that no container uses, layers that no image has, and unfinished downloads. */
@@ -104,6 +104,15 @@ export interface CaptureSpec {
   readonly user: { readonly name: string; readonly uid: number };
 }
 
+/** What goes with a capture. */
+export interface CaptureOptions extends ImageOptions {
+  /**
+   * Called when nothing is before the capture any more. It does what keeps others from writing to `upper`, then `action`, and undoes the former; what it throws is
+   * passed on. Absent: nothing writes there.
+   */
+  readonly whileStill?: (action: () => Promise<ImageInfo>) => Promise<ImageInfo>;
+}
+
 /** What an engine asks of a store of images. Which container uses what is written down before the container is made, in the store itself. */
 export interface ImageStore extends Omit<Images, 'snapshot'> {
   /** From now on the container has the image. Synchronous. Errors: `INVALID_SPEC` (no such image), `NATIVE_FAILED`. */
@@ -112,6 +121,6 @@ export interface ImageStore extends Omit<Images, 'snapshot'> {
   release(id: ContainerId): void;
   /** At the start: only these containers exist. Half-made images are removed. */
   recover(containers: ReadonlySet<ContainerId>): Promise<void>;
-  /** Nothing may write to `upper` meanwhile. Errors: see `Images.snapshot`. */
-  capture(spec: CaptureSpec, options?: ImageOptions): Promise<ImageInfo>;
+  /** Nothing may write to `upper` within `whileStill`. Errors: see `Images.snapshot`. */
+  capture(spec: CaptureSpec, options?: CaptureOptions): Promise<ImageInfo>;
 }

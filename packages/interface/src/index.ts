@@ -44,6 +44,7 @@ export type {
 export { FILE_MODES } from './files.ts';
 export type { FilesystemDriver, FilesystemSupports, Mount, RootfsSpec } from './filesystem.ts';
 export type {
+  CaptureOptions,
   CaptureSpec,
   ImageBase,
   ImageImportSpec,

@@ -46,7 +46,7 @@ export const IMAGE_HANDLERS: Readonly<
     removed(await imagesOf(context).remove(image)),
   [MessageType.ImageCollect]: async (context) => removed(await imagesOf(context).collect()),
   [MessageType.Snapshot]: async (context, { handle, name }: SnapshotRequest) => ({
-    image: imageMessage(await imagesOf(context).snapshot(handle, name)),
+    image: imageMessage(await imagesOf(context).snapshot(handle, name, { signal: context.signal })),
   }),
 };
 
