@@ -789,6 +789,75 @@ describe.runIf(isRoot)('the store of images', () => {
     expect(id).toBe(base.image);
   });
 
+  describe('on a full disk', () => {
+    /** As long as there are more layers than these the index cannot be written. */
+    let most = 0;
+    let isFull = false;
+    const passSync = (name: string): void => {
+      if (name !== 'image-index.write' || !isFull) return;
+      if (fs.readdirSync(path.join(directory, 'layers')).length <= most) return;
+      throw new WardenError('NATIVE_FAILED', 'write: ENOSPC', { fields: { errno: 'ENOSPC' } });
+    };
+    const openFull = (): void => {
+      store = open({ failpoints: { pass: () => undefined, passSync, forProgram: () => undefined } });
+    };
+
+    it('removes and collects images, whose layers go first', async () => {
+      const base = [FILE];
+      const kept = await store.import({ path: layout(base), name: 'kept' });
+      await store.import({ path: layout(base, [{ name: 'big', content: 'b' }]), name: 'big' });
+      await store.import({ path: layout([{ name: 'old', content: 'o' }]), name: 'again' });
+      await store.import({ path: layout([{ name: 'new', content: 'n' }]), name: 'again' });
+      [isFull, most] = [true, 3];
+      openFull();
+      expect((await store.remove('big')).bytes).toBeGreaterThan(0);
+      most = 2;
+      openFull();
+      expect((await store.collect()).images.length).toBe(1);
+      store = open();
+      expect((await store.list()).map(({ names }) => names)).toEqual([['again:latest'], ['kept:latest']]);
+      expect(
+        fs.readFileSync(path.join(store.use('0123456789a', kept.id).layers[0]!, 'etc/hello'), 'utf8'),
+      ).toBe('hello');
+      // where that gives nothing back, nothing has changed
+      most = 0;
+      store = open();
+      await store.import({ path: layout(base), name: 'kept:2' });
+      openFull();
+      await expect(store.remove('kept:2')).rejects.toMatchObject({ fields: { errno: 'ENOSPC' } });
+      expect((await store.list()).find(({ id }) => id === kept.id)!.names).toEqual(['kept:2', 'kept:latest']);
+    });
+
+    it('leaves nothing of an import', async () => {
+      [isFull, most] = [false, 0];
+      openFull();
+      await store.import({ path: layout([FILE]), name: 'kept' });
+      const before = leftovers();
+      isFull = true;
+      await expect(
+        store.import({ path: layout([FILE], [{ name: 'big', content: 'b' }]), name: 'kept' }),
+      ).rejects.toMatchObject({ fields: { errno: 'ENOSPC' } });
+      expect(leftovers()).toEqual(before);
+      expect((await store.list()).map(({ names }) => names)).toEqual([['kept:latest']]);
+    });
+
+    it('a removal that was cut off when its layers were gone is finished', async () => {
+      const [one, two] = [
+        await store.import({ path: layout([FILE], [{ name: 'one', content: '1' }]), name: 'one' }),
+        await store.import({ path: layout([{ name: 'two', content: '2' }], []), name: 'two' }),
+      ];
+      store.use('0123456789a', 'two');
+      for (const layer of [one.layers[1]!, two.layers[1]!])
+        fs.rmSync(path.join(directory, 'layers', layer.slice(7, 39)), { recursive: true });
+      store = open();
+      await store.recover(new Set(['0123456789a']));
+      expect((await store.list()).map(({ id }) => id)).toEqual([two.id]);
+      // what a container stands on is not removed
+      expect(leftovers()).toEqual([`layers/${two.layers[0]!.slice(7, 39)}`, 'uses/0123456789a']);
+      await store.import({ path: layout([FILE], [{ name: 'one', content: '1' }]), name: 'one' });
+    });
+  });
+
   it('is as it was when a step fails', async () => {
     for (const at of [
       'image-import.staging',

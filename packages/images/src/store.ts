@@ -14,6 +14,7 @@ import {
   type ImagePullSpec,
   type ImageRemoval,
   type ImageStore,
+  isWardenError,
   type Logger,
   NO_FAILPOINTS,
   WardenError,
@@ -221,35 +222,35 @@ class Store implements ImageStore {
       if (goes && usedBy.length > 0) throw inUse(nameOrId, usedBy);
       for (const one of goes ? names : [name!]) index.names.delete(one);
       if (goes) index.images.delete(image.id);
-      this.#write(opened);
-      await this.#failpoints.pass('image-remove.index');
-      return { images: goes ? [image.id] : [], bytes: await this.#removeUnused(opened) };
+      return { images: goes ? [image.id] : [], bytes: await this.#writeRemoval(opened) };
     });
   }
 
   collect(): Promise<ImageRemoval> {
     return this.#exclusive(async (opened) => {
       const { index } = opened;
+      let bytes = await this.#removeDownloads();
       const images = [...index.images.keys()].filter(
         (id) => namesOf(index, id).length === 0 && opened.uses.of(id).length === 0,
       );
       for (const id of images) index.images.delete(id);
-      if (images.length > 0) this.#write(opened);
-      await this.#failpoints.pass('image-remove.index');
-      return { images, bytes: (await this.#removeUnused(opened)) + (await this.#removeDownloads()) };
+      bytes += images.length > 0 ? await this.#writeRemoval(opened) : await this.#removeUnused(opened);
+      return { images, bytes };
     });
   }
 
   /** Errors: `INVALID_SPEC` when the index cannot be read, `NATIVE_FAILED`. */
   #open(): Opened {
     if (this.#opened !== undefined) return this.#opened;
-    const { directory } = this.#options;
+    const { directory, logger } = this.#options;
     const uses = this.#openUses();
     const index = readIndex(directory);
     const failpoints = this.#failpoints;
+    const layers = new Layers(directory, failpoints);
+    for (const image of forgetHollow(index, layers, uses)) logger.warn('image-without-layers', { image });
     this.#opened = {
       index,
-      layers: new Layers(directory, failpoints),
+      layers,
       flat: new Layers(directory, failpoints, 'flat'),
       uses,
     };
@@ -280,6 +281,29 @@ class Store implements ImageStore {
     }
   }
 
+  /**
+   * Makes a removal from the index the disk's, and answers the bytes that were given back. On a full disk the index cannot be written before something goes: then it
+   * is the layers that the new one does not have. Nobody uses them, and an image that a daemon finds without its layers is none (see `forgetHollow`),
+   * so whoever is killed in between has finished the removal. Errors: as `#write`; of images that are still there none has lost anything.
+   */
+  async #writeRemoval(opened: Opened): Promise<number> {
+    let bytes = 0;
+    try {
+      writeIndex(this.#options.directory, opened.index, this.#failpoints);
+    } catch (error) {
+      try {
+        if (!isFull(error)) throw error;
+        bytes = (await this.#removeUnused(opened)) + (await this.#removeDownloads());
+      } catch (failure) {
+        this.#opened = undefined;
+        throw failure;
+      }
+      this.#write(opened);
+    }
+    await this.#failpoints.pass('image-remove.index');
+    return bytes + (await this.#removeUnused(opened));
+  }
+
   async #add(
     opened: Opened,
     found: FoundImage,
@@ -300,7 +324,8 @@ class Store implements ImageStore {
       };
       return await this.#keep(opened, index.images.get(found.id) ?? image, options.name);
     } catch (error) {
-      await this.#removeUnused(opened).catch(() => {});
+      // by what the disk says: memory may have had the image already
+      await this.#removeUnused(this.#open()).catch(() => {});
       throw error;
     }
   }
@@ -328,12 +353,15 @@ class Store implements ImageStore {
     before: { readonly isThere: boolean; readonly name: string | undefined },
   ): Promise<void> {
     try {
+      // where the write failed, that is read anew from the disk, which mostly is as before: no second write, for which there may be no room
       const opened = this.#open();
       const { images, names } = opened.index;
-      if (!before.isThere) images.delete(id);
-      if (before.name === undefined) names.delete(name);
-      else names.set(name, before.name);
-      this.#write(opened);
+      if (images.has(id) !== before.isThere || names.get(name) !== before.name) {
+        if (!before.isThere) images.delete(id);
+        if (before.name === undefined) names.delete(name);
+        else names.set(name, before.name);
+        this.#write(opened);
+      }
       await this.#removeUnused(opened);
     } catch (error) {
       this.#options.logger.error('undo-failed', { image: id, error });
@@ -429,6 +457,25 @@ class Store implements ImageStore {
     await removeTree(directory);
     return bytes;
   }
+}
+
+/**
+ * Takes out the images whose layers are not all there, and answers their ids: a removal on a full disk that was cut off, or damage, after which they can be imported
+ * again. Those that a container has stay, so that what is there of them is not removed.
+ */
+function forgetHollow({ images, names }: ImageIndex, layers: Layers, uses: Uses): readonly string[] {
+  const hollow = [...images.values()]
+    .filter((image) => image.layers.some((layer) => layers.get(layer) === undefined))
+    .filter(({ id }) => uses.of(id).length === 0)
+    .map(({ id }) => id);
+  for (const id of hollow) images.delete(id);
+  for (const [name, id] of [...names]) if (hollow.includes(id)) names.delete(name);
+  return hollow;
+}
+
+function isFull(error: unknown): boolean {
+  const { errno } = isWardenError(error) ? (error.fields as { readonly errno?: unknown }) : {};
+  return errno === 'ENOSPC' || errno === 'EDQUOT';
 }
 
 function unnamed(): never {
