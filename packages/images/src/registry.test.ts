@@ -272,6 +272,58 @@ describe.runIf(isRoot)('a pull', () => {
     });
   });
 
+  it('has what it fetched, and what it found here, also when others remove and collect meanwhile', async () => {
+    const [base, top] = [
+      tar([{ name: 'hello', content: CONTENT }]),
+      tar([{ name: 'top', content: randomBytes(200_000) }]),
+    ];
+    const old = path.join(scratch, 'old');
+    writeLayout(old, { layers: [base] });
+    fs.rmSync(layout, { recursive: true });
+    manifest = writeLayout(layout, { layers: [base, top] });
+    let goOn = (): void => {};
+    let isFailing = false;
+    const host = await serve((request, response) => {
+      if (!request.url!.endsWith(sha256(top))) return false;
+      response.writeHead(200);
+      response.write(top.subarray(0, 50_000));
+      goOn = () => (isFailing ? response.destroy() : response.end(top.subarray(50_000)));
+      return true;
+    });
+    const store = open(host);
+    const layers = (): number => fs.readdirSync(path.join(scratch, 'store/layers')).length;
+    const pull = async (): Promise<unknown> => {
+      await store.import({ path: old, name: 'old' });
+      const pulling = store.pull({ reference: `${host}/some/app:1` });
+      pulling.catch(() => {});
+      await expect
+        .poll(() => fs.existsSync(path.join(scratch, 'store/downloads')) && downloads().length)
+        .toBe(1);
+      await store.remove('old');
+      await store.collect();
+      expect([downloads().length, layers()]).toEqual([1, 1]);
+      goOn();
+      return pulling;
+    };
+    await pull();
+    expect((await store.list())[0]).toMatchObject({ layers: [sha256(base), sha256(top)] });
+    await store.remove(`${host}/some/app:1`);
+    expect(layers()).toBe(0);
+    // one that fails keeps nothing but its download for the next
+    isFailing = true;
+    const failing = pull();
+    failing.catch(() => {});
+    while (seen.filter((line) => line.endsWith(sha256(top))).length < 4) {
+      goOn();
+      await delay(20);
+    }
+    goOn();
+    await expect(failing).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    await expect.poll(layers).toBe(0);
+    await store.collect();
+    expect(fs.existsSync(path.join(scratch, 'store/downloads'))).toBe(false);
+  });
+
   it('ends when it is told to, and when nobody is there', async () => {
     const host = await serve((request) => request.url!.includes('/blobs/')); // which it never answers
     const controller = new AbortController();

@@ -19,8 +19,8 @@ import {
   NO_FAILPOINTS,
   WardenError,
 } from '@warden/interface';
-import { removeTree } from '@warden/native';
 import { digestOf } from './digest.ts';
+import { Downloads } from './downloads.ts';
 import { invalid, throwIfGivenUp } from './failure.ts';
 import { openFileSet } from './file-set.ts';
 import { type ImageIndex, readIndex, type StoredImage, writeIndex } from './index-file.ts';
@@ -29,7 +29,7 @@ import { Layers } from './layers.ts';
 import { type FoundImage, findImage, type LayerBlob } from './local-image.ts';
 import { ARCHITECTURE, MAX_LAYERS } from './manifest.ts';
 import { givenName, imageName } from './reference.ts';
-import { type PullOptions, Registry } from './registry.ts';
+import { type PullOptions, type PullTarget, Registry } from './registry.ts';
 import { Turns } from './turns.ts';
 import { startUnpack, type UnpackedSize } from './unpack.ts';
 import { Uses } from './uses.ts';
@@ -75,11 +75,15 @@ class Store implements ImageStore {
   /** Imports, removals and captures, one after another. */
   readonly #changes = new Turns();
   readonly #pulls = new Turns();
+  readonly #downloads: Downloads;
+  /** While a pull runs: the layers that it found here, and so does not fetch. Others leave them, and all downloads, alone. */
+  #found: ReadonlySet<string> | undefined;
 
   constructor(options: ImageStoreOptions) {
     this.#options = options;
     this.#failpoints = options.failpoints ?? NO_FAILPOINTS;
     this.#registry = new Registry(options.registries);
+    this.#downloads = new Downloads(options.directory);
   }
 
   async recover(containers: ReadonlySet<ContainerId>): Promise<void> {
@@ -152,23 +156,50 @@ class Store implements ImageStore {
     const name = spec.name === undefined ? imageName(spec.reference) : givenName(spec.name);
     return this.#pulls.take(async () => {
       this.#open();
-      const downloads = path.join(this.#options.directory, 'downloads');
-      fs.mkdirSync(downloads, { recursive: true, mode: 0o700 });
-      const pull = await this.#registry.pull(target, {
-        ...options,
-        directory: downloads,
-        maxBytes: this.#options.maxBytes,
-        knows: (diffId) => this.#open().layers.get(diffId) !== undefined,
-      });
+      const found = new Set<string>();
+      this.#found = found;
       try {
-        const add = (opened: Opened): Promise<ImageInfo> =>
-          this.#add(opened, pull.image, { ...options, name });
-        return await this.#exclusive(add, options.signal);
+        return await this.#pull(target, name, options, found);
       } finally {
-        // also what turned out to be damaged: the next try fetches it anew
-        await pull.forget();
+        this.#found = undefined;
+        this.#letGo(found);
       }
     }, options.signal);
+  }
+
+  async #pull(
+    target: PullTarget,
+    name: string,
+    options: ImageOptions,
+    found: Set<string>,
+  ): Promise<ImageInfo> {
+    this.#downloads.make();
+    const pull = await this.#registry.pull(target, {
+      ...options,
+      directory: this.#downloads.directory,
+      maxBytes: this.#options.maxBytes,
+      knows: (diffId) => {
+        const isThere = this.#open().layers.get(diffId) !== undefined;
+        if (isThere) found.add(diffId);
+        return isThere;
+      },
+    });
+    try {
+      const add = (opened: Opened): Promise<ImageInfo> => this.#add(opened, pull.image, { ...options, name });
+      return await this.#exclusive(add, options.signal);
+    } finally {
+      // also what turned out to be damaged: the next try fetches it anew
+      await pull.forget();
+    }
+  }
+
+  /** What a pull alone has kept; nobody waits for that. */
+  #letGo(found: ReadonlySet<string>): void {
+    const needed = new Set([...(this.#opened?.index.images.values() ?? [])].flatMap(({ layers }) => layers));
+    if ([...found].every((layer) => needed.has(layer))) return;
+    this.#exclusive((opened) => this.#removeUnused(opened)).catch((error: unknown) => {
+      this.#options.logger.warn('layers-not-removed', { error });
+    });
   }
 
   async capture(
@@ -439,23 +470,19 @@ class Store implements ImageStore {
     return await running.result;
   }
 
-  /** Layers that no image has. Answers what was given back. */
+  /** Layers that no image has, and no pull counts on. Answers what was given back. */
   async #removeUnused({ index, layers, flat }: Opened): Promise<number> {
     const needed = new Set([...index.images.values()].flatMap((image) => image.layers));
+    for (const layer of this.#found ?? []) needed.add(layer);
     let bytes = 0;
     for (const { diffId } of layers.all()) if (!needed.has(diffId)) bytes += await layers.remove(diffId);
     for (const { diffId } of flat.all()) if (!index.images.has(diffId)) bytes += await flat.remove(diffId);
     return bytes;
   }
 
+  /** Those of a running pull stay, and with them the others, which may be what it goes on with. */
   async #removeDownloads(): Promise<number> {
-    const directory = path.join(this.#options.directory, 'downloads');
-    if (!fs.existsSync(directory)) return 0;
-    const bytes = fs
-      .readdirSync(directory)
-      .reduce((sum, name) => sum + fs.lstatSync(path.join(directory, name)).size, 0);
-    await removeTree(directory);
-    return bytes;
+    return this.#found === undefined ? this.#downloads.clear() : 0;
   }
 }
 
