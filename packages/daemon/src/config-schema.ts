@@ -525,7 +525,8 @@ export const SCHEMA: Readonly<Record<string, Readonly<Record<string, KeyRule>>>>
       min: 1,
       max: 1_073_741_824,
       fallback: 20_480,
-      about: 'MiB of all unpacked layers together; one pull downloads no more than that',
+      about:
+        'MiB of all unpacked layers together, and of what pulls that broke off have left; a pull downloads no more than the layers leave',
     },
     max_entries: {
       type: 'integer',

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { removeTree } from '@warden/native';
+import { fileFailure } from './failure.ts';
 
 /** See the file's head. */
 export class Downloads {
@@ -26,6 +27,21 @@ export class Downloads {
     fs.renameSync(this.directory, aside);
     await removeTree(aside);
     return bytes;
+  }
+
+  /** Removes the oldest until the others have no more than this. No pull may be running. Errors: `NATIVE_FAILED`. */
+  keepWithin(maxBytes: number): void {
+    const files = [...this.#files()].sort((a, b) => a.mtimeMs - b.mtimeMs);
+    let bytes = files.reduce((sum, { size }) => sum + size, 0);
+    for (const { file, size } of files) {
+      if (bytes <= maxBytes) return;
+      try {
+        fs.rmSync(file, { recursive: true, force: true });
+      } catch (cause) {
+        throw fileFailure('remove', file, cause);
+      }
+      bytes -= size;
+    }
   }
 
   #files(): readonly { readonly file: string; readonly size: number; readonly mtimeMs: number }[] {

@@ -324,6 +324,45 @@ describe.runIf(isRoot)('a pull', () => {
     expect(fs.existsSync(path.join(scratch, 'store/downloads'))).toBe(false);
   });
 
+  it('leaves no more behind than there may be, the latest, and fetches no more than there is room for', async () => {
+    const layers = Array.from({ length: 3 }, () => tar([{ name: 'hello', content: randomBytes(300_000) }]));
+    const digests = layers.map((layer) => writeLayout(layout, { layers: [layer] }));
+    let isBroken = true;
+    const host = await serve((request, response) => {
+      const blob = layers.find((layer) => request.url!.endsWith(sha256(layer)));
+      if (!isBroken || blob === undefined) return false;
+      response.writeHead(200, { 'content-length': blob.length });
+      response.write(blob.subarray(0, 280_000), () => setTimeout(() => response.destroy(), 10));
+      return true;
+    });
+    const registries = { registries: [host], insecure: [host] };
+    const directory = path.join(scratch, 'store');
+    let store = openStore(directory, { registries, maxBytes: 600_000 });
+    for (const digest of digests)
+      await expect(store.pull({ reference: `${host}/some/app@${digest}` })).rejects.toMatchObject({
+        code: 'UNAVAILABLE',
+      });
+    const files = layers.map((layer) => sha256(layer).replace(':', '-'));
+    expect(downloads().sort()).toEqual(files.slice(1).sort());
+    // those of before, too
+    store = openStore(directory, { registries, maxBytes: 400_000 });
+    await store.recover(new Set());
+    expect(downloads()).toEqual(files.slice(2));
+    // what is imported goes before
+    const local = path.join(scratch, 'local');
+    writeLayout(local, { layers: [tar([{ name: 'big', content: randomBytes(200_000) }])] });
+    await store.import({ path: local, name: 'local' });
+    expect(downloads()).toEqual([]);
+    // and counts: 200,000 bytes are left
+    isBroken = false;
+    await expect(store.pull({ reference: `${host}/some/app@${digests[2]}` })).rejects.toMatchObject({
+      code: 'POOL_EXHAUSTED',
+    });
+    expect(downloads()).toEqual([]);
+    await store.remove('local');
+    await store.pull({ reference: `${host}/some/app@${digests[2]}` });
+  });
+
   it('ends when it is told to, and when nobody is there', async () => {
     const host = await serve((request) => request.url!.includes('/blobs/')); // which it never answers
     const controller = new AbortController();

@@ -40,7 +40,10 @@ export interface ImageStoreOptions {
   readonly directory: string;
   /** Path of `warden-unpack`. */
   readonly program: string;
-  /** Bytes of all unpacked layers and downloads. */
+  /**
+   * Bytes of all unpacked layers and of what pulls that broke off have left, of which the oldest goes when there is no room. A pull fetches no more than the layers leave;
+   * until it has ended, that comes on top of leftovers and of what is made of it.
+   */
   readonly maxBytes: number;
   /** Files, directories and links of one layer. */
   readonly maxEntries: number;
@@ -101,6 +104,7 @@ class Store implements ImageStore {
     await opened.layers.clear();
     await opened.flat.clear();
     await this.#removeUnused(opened);
+    this.#limitDownloads();
   }
 
   async list(): Promise<readonly ImageInfo[]> {
@@ -163,6 +167,7 @@ class Store implements ImageStore {
       } finally {
         this.#found = undefined;
         this.#letGo(found);
+        this.#limitDownloads();
       }
     }, options.signal);
   }
@@ -177,7 +182,7 @@ class Store implements ImageStore {
     const pull = await this.#registry.pull(target, {
       ...options,
       directory: this.#downloads.directory,
-      maxBytes: this.#options.maxBytes,
+      maxBytes: this.#room(this.#open()),
       knows: (diffId) => {
         const isThere = this.#open().layers.get(diffId) !== undefined;
         if (isThere) found.add(diffId);
@@ -371,6 +376,7 @@ class Store implements ImageStore {
       index.names.set(name, image.id);
       this.#write(opened);
       await this.#failpoints.pass('image-import.index');
+      this.#limitDownloads();
     } catch (error) {
       await this.#takeBack(image.id, name, before);
       throw error;
@@ -415,6 +421,17 @@ class Store implements ImageStore {
     });
   }
 
+  /** During a pull nothing is done: its end does it. */
+  #limitDownloads(): void {
+    if (this.#found !== undefined) return;
+    try {
+      this.#downloads.keepWithin(this.#room(this.#open()));
+    } catch (error) {
+      this.#options.logger.warn('downloads-not-removed', { directory: this.#downloads.directory, error });
+    }
+  }
+
+  /** Leftovers of downloads do not count: they give way. */
   #room(opened: Opened): number {
     return Math.max(0, this.#options.maxBytes - opened.layers.bytes - opened.flat.bytes);
   }
