@@ -25,7 +25,22 @@ export interface ImageIndex {
 }
 
 const VERSION = 1;
+/** Of what an image says how it is run. Serialisation recurses: what is too deep for it would keep every later index from being written. */
+const MAX_DEPTH = 64;
 const FILE = 'index.json';
+
+/** Errors: `INVALID_SPEC`: the file could not hold the image. */
+export function checkStorable({ id, run }: StoredImage): void {
+  let level: readonly unknown[] = [run];
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > MAX_DEPTH)
+      throw invalid(
+        `the configuration of the image is nested more than ${MAX_DEPTH} levels deep: make it flatter`,
+        { object: id },
+      );
+    level = level.flatMap((one) => (typeof one === 'object' && one !== null ? Object.values(one) : []));
+  }
+}
 
 /** Errors: `INVALID_SPEC`: the file is damaged, or of a newer daemon. */
 export function readIndex(root: string): ImageIndex {

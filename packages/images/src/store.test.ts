@@ -484,6 +484,32 @@ describe.runIf(isRoot)('the store of images', () => {
     expect(fs.readdirSync('/proc/self/fd').length).toBeLessThanOrEqual(before);
   });
 
+  it('refuses a configuration that is nested too deeply for the index, before it unpacks anything', async () => {
+    const nested = (depth: number): string => `${'['.repeat(depth)}${']'.repeat(depth)}`;
+    for (const [depth, isFine] of [
+      [60, true],
+      [70, false],
+      [200_000, false],
+    ] as const) {
+      const place = path.join(scratch, `deep-${depth}`);
+      fs.rmSync(directory, { recursive: true, force: true });
+      store = open();
+      writeLayout(place, {
+        layers: [tar([FILE])],
+        configText: (text) => text.replace('["A=b"]', nested(depth)),
+      });
+      const imported = store.import({ path: place, name: 'deep' });
+      if (isFine) await imported;
+      else {
+        await expect(imported, String(depth)).rejects.toMatchObject({
+          code: 'INVALID_SPEC',
+          message: expect.stringContaining('nested more than 64 levels deep'),
+        });
+        expect([await store.list(), leftovers()]).toEqual([[], []]);
+      }
+    }
+  });
+
   it('says what it cannot do: zstd before Node.js 22.15, an archive compressed as a whole', async () => {
     const place = path.join(scratch, 'zstd');
     writeLayout(place, { layers: [tar([FILE])], compress: () => Buffer.from('28b52ffd00', 'hex') });

@@ -1,7 +1,6 @@
 /** The images of one daemon: what is there, under which names, in which containers, and how images come and go. */
 import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
-import path from 'node:path';
 import {
   type CaptureOptions,
   type CaptureSpec,
@@ -23,7 +22,7 @@ import { digestOf } from './digest.ts';
 import { Downloads } from './downloads.ts';
 import { invalid, throwIfGivenUp } from './failure.ts';
 import { openFileSet } from './file-set.ts';
-import { type ImageIndex, readIndex, type StoredImage, writeIndex } from './index-file.ts';
+import { checkStorable, type ImageIndex, readIndex, type StoredImage, writeIndex } from './index-file.ts';
 import { feedLayer } from './layer-feed.ts';
 import { Layers } from './layers.ts';
 import { type FoundImage, findImage, type LayerBlob } from './local-image.ts';
@@ -346,18 +345,19 @@ class Store implements ImageStore {
     options: ImageOptions & { readonly name: string },
   ): Promise<ImageInfo> {
     const { layers, index } = opened;
+    const image: StoredImage = {
+      id: found.id,
+      layers: found.layers.map(({ diffId }) => diffId.text),
+      run: found.config.run,
+      ...(found.config.created === undefined ? {} : { created: found.config.created }),
+    };
+    checkStorable(image);
     try {
       for (const blob of found.layers) {
         if (layers.get(blob.diffId.text) === undefined)
           await layers.make(blob.diffId.text, (tree) => this.#unpack(opened, tree, blob, options));
       }
       throwIfGivenUp(options.signal); // also when no layer was missing
-      const image: StoredImage = {
-        id: found.id,
-        layers: found.layers.map(({ diffId }) => diffId.text),
-        run: found.config.run,
-        ...(found.config.created === undefined ? {} : { created: found.config.created }),
-      };
       return await this.#keep(opened, index.images.get(found.id) ?? image, options.name);
     } catch (error) {
       // by what the disk says: memory may have had the image already

@@ -84,6 +84,8 @@ export interface LayoutOptions {
   readonly compress?: (layer: Buffer) => Buffer;
   /** Changes documents before they are written and named. */
   readonly config?: (config: Record<string, unknown>) => Record<string, unknown>;
+  /** Changes the configuration's text. */
+  readonly configText?: (text: string) => string;
   readonly manifest?: (manifest: Record<string, unknown>) => Record<string, unknown>;
 }
 
@@ -96,6 +98,7 @@ export function writeLayout(directory: string, options: LayoutOptions): string {
     name,
     compress = (layer) => layer,
     config: withConfig = (one) => one,
+    configText = (one) => one,
     manifest: withManifest = (one) => one,
   } = options;
   fs.mkdirSync(path.join(directory, 'blobs/sha256'), { recursive: true });
@@ -106,14 +109,18 @@ export function writeLayout(directory: string, options: LayoutOptions): string {
   };
   const json = (value: object): Buffer => Buffer.from(JSON.stringify(value));
   const config = blob(
-    json(
-      withConfig({
-        architecture: ARCHITECTURE,
-        os: 'linux',
-        created: '2024-01-02T03:04:05Z',
-        config: { Env: ['A=b'] },
-        rootfs: { type: 'layers', diff_ids: layers.map(sha256) },
-      }),
+    Buffer.from(
+      configText(
+        JSON.stringify(
+          withConfig({
+            architecture: ARCHITECTURE,
+            os: 'linux',
+            created: '2024-01-02T03:04:05Z',
+            config: { Env: ['A=b'] },
+            rootfs: { type: 'layers', diff_ids: layers.map(sha256) },
+          }),
+        ),
+      ),
     ),
     'application/vnd.oci.image.config.v1+json',
   );
