@@ -111,7 +111,7 @@ describe('what this host has against a configuration [operations config check]',
     [{ logging: { file: '/etc' } }, /^logging\.file: EISDIR/],
     [{ images: { certificates: '/nosuch' } }, /^images\.certificates: ENOENT/],
     [{ drivers: { filesystem: './nosuch.js' } }, /^drivers\.filesystem: \/.*\/nosuch\.js cannot be imported/],
-    [{ drivers: { quota: '@nobody/has-this' } }, /^drivers\.quota: @nobody\/has-this cannot be imported/],
+    [{ drivers: { quota: '@nobody/has-this' } }, /^drivers\.quota: @nobody\/has-this is not installed in /],
   ])('refuses %j, which a start finds out later', async (over, message) => {
     expect(await check(over)).toMatchObject({ status: 2, refused: [expect.stringMatching(message)] });
   });
