@@ -100,7 +100,7 @@ export async function makePlace(parent = '/tmp'): Promise<TestPlace> {
   };
 }
 
-/** Starts a daemon and waits until it answers. Throws with the log's tail when it ends early. */
+/** Starts a daemon and waits until it answers. Throws with the log's tail when it ends early; a place made for it is gone then. */
 export async function startDaemon(options: TestDaemonOptions = {}): Promise<TestDaemon> {
   assertIsolated();
   const place = options.place ?? (await makePlace(options.parent));
@@ -122,7 +122,18 @@ export async function startDaemon(options: TestDaemonOptions = {}): Promise<Test
     env: { ...process.env, ...options.environment },
   });
   fs.closeSync(output);
-  await ready(child, place, options.readyWithinMs ?? 20_000);
+  try {
+    await ready(child, place, options.readyWithinMs ?? 20_000);
+  } catch (error) {
+    if (child.exitCode === null && child.signalCode === null) {
+      const gone = once(child, 'exit');
+      child.kill('SIGKILL');
+      await gone;
+    }
+    // nobody else knows of it
+    if (options.place === undefined) await place.remove();
+    throw error;
+  }
   // a wrapper (strace) is another process, and one that keeps signals to itself
   const pid = Number(fs.readFileSync(path.join(place.depot, '.lock'), 'utf8'));
   const clients: WardenClient[] = [];

@@ -21,7 +21,7 @@ export { type Inventory, leaks, ownMounts, remainingLeaks, takeInventory } from 
 export { makeNamespace, type Namespace } from './namespace.ts';
 export { type ParsedFamily, type ParsedSample, parseOpenMetrics } from './openmetrics.ts';
 export { patience } from './patience.ts';
-export { cgroupParents, processesOf, reapPlaces, registerPlace } from './places.ts';
+export { cgroupParents, processesOf, reapPlaces, registerPlace, sweepGroups } from './places.ts';
 export { DEBIAN_ROOTFS, describeWith, type Requirement, unmet } from './requires.ts';
 export { withDaemon } from './suite.ts';
 export {

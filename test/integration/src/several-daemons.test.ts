@@ -1,7 +1,14 @@
 /** Several daemons on one host: each has its own pools, or does not start. */
 import fs from 'node:fs';
 import path from 'node:path';
-import { describeWith, makePlace, startDaemon, type TestDaemon, type TestPlace } from '@warden/test-harness';
+import {
+  describeWith,
+  makePlace,
+  startDaemon,
+  sweepGroups,
+  type TestDaemon,
+  type TestPlace,
+} from '@warden/test-harness';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 
 describeWith(['root', 'isolated', 'overlayfs'], 'a second daemon on one host', () => {
@@ -27,6 +34,7 @@ describeWith(['root', 'isolated', 'overlayfs'], 'a second daemon on one host', (
       await daemon.stop();
       await daemon.kill();
     }
+    await sweepGroups(beside.name); // as the place does for its own
     fs.rmSync(path.join('/run/warden', `${beside.name}.lock`), { force: true });
     await place.remove();
   });
