@@ -8,6 +8,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { outputFlag } from './output-flag.mjs';
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 const libc = process.report.getReport().header.glibcVersionRuntime === undefined ? 'musl' : 'glibc';
@@ -75,17 +76,9 @@ function pack(output) {
   }
 }
 
-const [flag, given, ...rest] = process.argv.slice(2);
-if (
-  (flag !== undefined && flag !== '--output') ||
-  (flag !== undefined && given === undefined) ||
-  rest.length > 0
-) {
-  process.stderr.write('usage: npm run pack -- [--output DIRECTORY]\n');
-  process.exit(2);
-}
+const given = outputFlag('pack');
 try {
-  const output = path.resolve(given ?? path.join(root, 'reports/packages'));
+  const output = given ?? path.join(root, 'reports/packages');
   // of another version
   if (given === undefined) fs.rmSync(output, { recursive: true, force: true });
   const count = pack(output);

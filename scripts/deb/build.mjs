@@ -5,6 +5,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { outputFlag } from '../output-flag.mjs';
 import {
   architecture,
   changelog,
@@ -86,17 +87,9 @@ function buildPackage(output) {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const [flag, given, ...rest] = process.argv.slice(2);
-  if (
-    (flag !== undefined && flag !== '--output') ||
-    (flag !== undefined && given === undefined) ||
-    rest.length > 0
-  ) {
-    process.stderr.write('usage: npm run deb -- [--output DIRECTORY]\n');
-    process.exit(2);
-  }
+  const given = outputFlag('deb');
   try {
-    const file = buildPackage(path.resolve(given ?? path.join(root, 'reports/deb')));
+    const file = buildPackage(given ?? path.join(root, 'reports/deb'));
     const { size } = fs.statSync(file);
     process.stdout.write(`${file} (${(size / 1_048_576).toFixed(1)} MiB)\n`);
   } catch (error) {

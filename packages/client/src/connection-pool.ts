@@ -90,7 +90,7 @@ export class ConnectionPool {
 
   /** The home connection; opened on first use and again after a loss. */
   home(): Promise<Connection> {
-    if (this.#isClosed) return Promise.reject(closed());
+    if (this.#isClosed) return Promise.reject(sessionClosed());
     this.#home ??= this.#openHome();
     return this.#home;
   }
@@ -137,9 +137,9 @@ export class ConnectionPool {
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    for (const gate of Object.values(this.#gates)) gate.close(closed());
+    for (const gate of Object.values(this.#gates)) gate.close(sessionClosed());
     for (const lane of this.#idle.splice(0)) clearTimeout(lane.timer);
-    for (const connection of [...this.#open]) connection.destroy(closed());
+    for (const connection of [...this.#open]) connection.destroy(sessionClosed());
   }
 
   async #openHome(): Promise<Connection> {
@@ -156,8 +156,8 @@ export class ConnectionPool {
   async #connect(): Promise<Connection> {
     const connection = await this.#options.open();
     if (this.#isClosed) {
-      connection.destroy(closed());
-      throw closed();
+      connection.destroy(sessionClosed());
+      throw sessionClosed();
     }
     this.#open.add(connection);
     connection.onEnd = () => this.#ended(connection);
@@ -193,7 +193,7 @@ export class ConnectionPool {
       this.#idle.push(lane);
       this.#startIdleTimer(lane);
     } else if (connection.isAlive) {
-      connection.destroy(closed());
+      connection.destroy(sessionClosed());
     }
     gate.leave();
   }
@@ -201,12 +201,13 @@ export class ConnectionPool {
   #startIdleTimer(lane: Lane): void {
     clearTimeout(lane.timer);
     for (const keeper of this.#keepers.values()) if (keeper === lane.connection) return;
-    lane.timer = setTimeout(() => lane.connection.destroy(closed()), this.#options.idleMs);
+    lane.timer = setTimeout(() => lane.connection.destroy(sessionClosed()), this.#options.idleMs);
     // Neither an idle connection nor its timer may keep the program alive.
     lane.timer.unref();
   }
 }
 
-function closed(): WardenError {
+/** Of what was asked for, or waits, when a session is closed. */
+export function sessionClosed(): WardenError {
   return new WardenError('UNAVAILABLE', 'the session is closed');
 }

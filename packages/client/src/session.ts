@@ -2,7 +2,7 @@
 import { isWardenError, WardenError } from '@warden/interface';
 import { type FeaturesResponse, MessageType } from '@warden/protocol';
 import type { Connection } from './connection.ts';
-import type { ConnectionPool } from './connection-pool.ts';
+import { type ConnectionPool, sessionClosed } from './connection-pool.ts';
 import { Gate } from './gate.ts';
 import type { Call, LaneRequest, Transport } from './transport.ts';
 
@@ -98,7 +98,7 @@ export class Session implements Transport {
 
   close(): void {
     this.#pool.close();
-    this.runs.close(new WardenError('UNAVAILABLE', 'the session is closed'));
+    this.runs.close(sessionClosed());
   }
 
   async #askFeatures(): Promise<ReadonlySet<string>> {

@@ -13,9 +13,10 @@ import { type Configuration, isInsecure } from './config.ts';
 import { loadFromSources } from './config-sources.ts';
 import { coreOptions } from './core-options.ts';
 import { requireOwnDepot } from './depot.ts';
-import { type DepotLock, lockDepot } from './depot-lock.ts';
+import { lockDepot } from './depot-lock.ts';
 import { lockName } from './name-lock.ts';
 import { CONFIGURATION_OPTIONS, CONFIGURATION_USAGE, configurationWords, parseWords } from './options.ts';
+import type { OwnerLock } from './owner-lock.ts';
 import { isAlive, readPid } from './pidfile.ts';
 import { selectDrivers } from './select-drivers.ts';
 
@@ -76,7 +77,7 @@ export async function cleanup(
   const depot = fs.realpathSync(given);
   requireOwnDepot(depot, backend);
   const lock = lockDepot(depot);
-  let name: DepotLock | undefined;
+  let name: OwnerLock | undefined;
   try {
     // a daemon on another depot: what carries the name would be its
     if (!isInsecure(configuration)) name = await lockName(configuration.drivers.name);

@@ -1,38 +1,18 @@
-/** One daemon per depot: an flock(2) on `<depot>/.lock`, which the kernel drops when the daemon ends in whatever way. */
-import fs from 'node:fs';
+/** One daemon per depot: an flock(2) on `<depot>/.lock`. */
 import path from 'node:path';
 import { WardenError } from '@warden/interface';
-import { closeDescriptor, lockFile } from '@warden/native';
-
-/** A held lock. */
-export interface DepotLock {
-  /** Idempotent. */
-  release(): void;
-}
+import { lockFile } from '@warden/native';
+import { heldByThis, type OwnerLock, ownerOf } from './owner-lock.ts';
 
 /** Takes the lock. Errors: `ALREADY_EXISTS` naming depot and, when known, the owner's pid. */
-export function lockDepot(depot: string): DepotLock {
+export function lockDepot(depot: string): OwnerLock {
   const file = path.join(depot, '.lock');
   const descriptor = lockFile(file);
-  if (descriptor === undefined) {
-    const owner = fs.readFileSync(file, 'utf8').trim();
-    throw new WardenError(
-      'ALREADY_EXISTS',
-      `the depot ${depot} belongs to a running wardend${owner === '' ? '' : ` (pid ${owner})`}; stop it or configure another container_depot_path`,
-      {
-        fields: { operation: 'lock depot', object: depot, ...(owner === '' ? {} : { pid: Number(owner) }) },
-      },
-    );
-  }
-  fs.writeFileSync(file, `${process.pid}\n`);
-  let held = true;
-  return {
-    release: () => {
-      if (!held) return;
-      held = false;
-      // emptied, not removed: a removed file could be locked by one daemon while a second one creates and locks its successor
-      fs.writeFileSync(file, '');
-      closeDescriptor(descriptor);
-    },
-  };
+  if (descriptor !== undefined) return heldByThis(descriptor, file);
+  const owner = ownerOf(file);
+  throw new WardenError(
+    'ALREADY_EXISTS',
+    `the depot ${depot} belongs to a running wardend${owner.words}; stop it or configure another container_depot_path`,
+    { fields: { operation: 'lock depot', object: depot, ...owner.fields } },
+  );
 }

@@ -1,12 +1,12 @@
 /**
  * One daemon per directory of images, which may lie outside its depot: whoever starts forgets the notes of all containers but its own, and layers that its index does
- * not have. An flock(2) on `<images.path>/.lock`, which the kernel drops when the daemon ends in whatever way.
+ * not have. An flock(2) on `<images.path>/.lock`.
  */
 import fs from 'node:fs';
 import path from 'node:path';
 import { WardenError } from '@warden/interface';
-import { closeDescriptor, lockFile } from '@warden/native';
-import type { DepotLock } from './depot-lock.ts';
+import { lockFile } from '@warden/native';
+import { heldByThis, type OwnerLock, ownerOf } from './owner-lock.ts';
 
 /** Of one daemon: taken at its start, or, where there are no images yet, when the first comes. */
 export interface ImagesLock {
@@ -18,7 +18,7 @@ export interface ImagesLock {
 
 /** Not taken yet. */
 export function imagesLock(directory: string): ImagesLock {
-  let lock: DepotLock | undefined;
+  let lock: OwnerLock | undefined;
   return {
     take: () => {
       lock ??= lockImages(directory);
@@ -31,34 +31,16 @@ export function imagesLock(directory: string): ImagesLock {
  * Makes the directory if need be, for root alone, and takes the lock. Errors: `ALREADY_EXISTS` naming the key to change and, when known, the owner's
  * pid; `INVALID_SPEC`: the directory cannot be made or written to.
  */
-export function lockImages(directory: string): DepotLock {
+export function lockImages(directory: string): OwnerLock {
   const file = path.join(directory, '.lock');
   const descriptor = tryLock(directory, file);
-  if (descriptor === undefined) {
-    const owner = fs.readFileSync(file, 'utf8').trim();
-    throw new WardenError(
-      'ALREADY_EXISTS',
-      `the images in ${directory} belong to a running wardend${owner === '' ? '' : ` (pid ${owner})`}; stop it or configure another images.path`,
-      {
-        fields: {
-          operation: 'lock images',
-          object: directory,
-          ...(owner === '' ? {} : { pid: Number(owner) }),
-        },
-      },
-    );
-  }
-  write(file, `${process.pid}\n`);
-  let held = true;
-  return {
-    release: () => {
-      if (!held) return;
-      held = false;
-      // emptied, not removed, as that of the depot
-      write(file, '');
-      closeDescriptor(descriptor);
-    },
-  };
+  if (descriptor !== undefined) return heldByThis(descriptor, file, tryWriting);
+  const owner = ownerOf(file);
+  throw new WardenError(
+    'ALREADY_EXISTS',
+    `the images in ${directory} belong to a running wardend${owner.words}; stop it or configure another images.path`,
+    { fields: { operation: 'lock images', object: directory, ...owner.fields } },
+  );
 }
 
 function tryLock(directory: string, file: string): number | undefined {
@@ -76,7 +58,7 @@ function tryLock(directory: string, file: string): number | undefined {
 }
 
 /** Only for whoever is refused: on a full disk images have to be there to be removed. */
-function write(file: string, text: string): void {
+function tryWriting(file: string, text: string): void {
   try {
     fs.writeFileSync(file, text);
   } catch {

@@ -128,11 +128,7 @@ function openFile(file: string): number {
 
 /** Makes sure that a log can be written there, without making it. Errors: `INVALID_SPEC` naming the file. */
 export function requireLogFile(file: string): void {
-  try {
-    requireWritable(file);
-  } catch (cause) {
-    throw unwritable(file, cause);
-  }
+  requireWritable(file, unwritable);
 }
 
 function unwritable(file: string, cause: unknown): WardenError {

@@ -8,7 +8,7 @@ import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { WardenError } from '@warden/interface';
 import { closeDescriptor, lockFile } from '@warden/native';
-import type { DepotLock } from './depot-lock.ts';
+import type { OwnerLock } from './owner-lock.ts';
 
 /** Root's own to write. Others may pass, since a socket for clients may stand there, too. */
 const DIRECTORY = '/run/warden';
@@ -19,7 +19,7 @@ const TURN = '.turn';
 const PATIENCE_MS = 10_000;
 
 /** A name that is held. */
-export interface NameLock extends DepotLock {
+export interface NameLock extends OwnerLock {
   /**
    * In turn with all other daemons of this host: answers the living ones, then notes what `take` answers as this daemon's. Errors: those of
    * `take`, nothing has changed then; `UNAVAILABLE`.

@@ -30,11 +30,7 @@ export function writePidfile(file: string): () => void {
 
 /** Makes sure that a pidfile can be written, whoever it names now. Errors: `NATIVE_FAILED`. */
 export function requirePidfilePlace(file: string): void {
-  try {
-    requireWritable(file);
-  } catch (cause) {
-    throw unwritable(file, cause);
-  }
+  requireWritable(file, unwritable);
 }
 
 function unwritable(file: string, cause: unknown): WardenError {

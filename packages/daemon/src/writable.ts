@@ -1,9 +1,18 @@
 /** Whether a file could be written, without writing it. */
 import fs from 'node:fs';
 import path from 'node:path';
+import type { WardenError } from '@warden/interface';
 
-/** Errors: those of opening it for writing, made if it is not there. The file is as it was, or still not there. */
-export function requireWritable(file: string): void {
+/** Errors: what `explain` makes of those of opening it for writing, made if it is not there. The file is as it was, or still not there. */
+export function requireWritable(file: string, explain: (file: string, cause: unknown) => WardenError): void {
+  try {
+    look(file);
+  } catch (cause) {
+    throw explain(file, cause);
+  }
+}
+
+function look(file: string): void {
   const facts = fs.statSync(file, { throwIfNoEntry: false });
   if (facts?.isDirectory()) throw failure('EISDIR', 'illegal operation on a directory', file);
   if (facts !== undefined) {

@@ -1,15 +1,9 @@
 import { WardenError } from '@warden/interface';
 import { describe, expect, it } from 'vitest';
+import { SPEC } from '../test/spec.ts';
 import { linkDisconnection } from './container-link.ts';
 import { takeDown } from './rtnetlink.ts';
 
-const SPEC = {
-  id: '0123456789a',
-  hostIp: '10.254.0.1',
-  containerIp: '10.254.0.2',
-  prefixLength: 30,
-  mtu: 1500,
-};
 const LINK = { index: 9 } as Parameters<typeof linkDisconnection>[1];
 
 /** What is sent next, or at the end whether the link was there, when the kernel refuses one send after the other so. */

@@ -1,14 +1,7 @@
 import { silentLogger } from '@warden/interface';
 import { describe, expect, it } from 'vitest';
+import { SPEC } from '../test/spec.ts';
 import { nftablesNetwork, noNetwork } from './index.ts';
-
-const SPEC = {
-  id: '0123456789a',
-  hostIp: '10.254.0.1',
-  containerIp: '10.254.0.2',
-  prefixLength: 30,
-  mtu: 1500,
-};
 
 describe('noNetwork', () => {
   const driver = noNetwork()({ logger: silentLogger });

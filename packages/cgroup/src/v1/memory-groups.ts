@@ -75,7 +75,7 @@ export class MemoryGroups {
       fs.renameSync(group, retired);
       if (isPristine) this.#pristine.add(retired);
     } catch (error) {
-      if (errnoOf(error) !== 'ENOENT') await this.#empty(group);
+      if (errnoOf(error) !== 'ENOENT') await this.empty(group);
     }
   }
 
@@ -89,12 +89,23 @@ export class MemoryGroups {
     const killedDaemons = [SPARE_PREFIX, CACHE_PREFIX]
       .map((prefix) => renamed(group, prefix))
       .filter((name) => !this.isKept(name));
-    return [renamed(group, RETIRED_PREFIX), ...killedDaemons].map((name) => this.#empty(name));
+    return [renamed(group, RETIRED_PREFIX), ...killedDaemons].map((name) => this.empty(name));
   }
 
-  /** Under its own name: now nobody is left in it, unless something failed. A dying process would still charge pages. */
-  empty(group: string): Promise<void> {
-    return this.#empty(group);
+  /**
+   * Removes it, or keeps it for the next container, or for what is charged to it. Nothing there is success. Whoever was in it has left, unless something failed: a dying
+   * process would still charge pages.
+   */
+  async empty(group: string): Promise<void> {
+    const isPristine = this.#pristine.delete(group);
+    if (!fs.existsSync(group)) return;
+    // who releases at once, as a create that failed does, wants nothing left
+    const mayBeKept = isPristine && [RETIRED_PREFIX, CACHE_PREFIX].some((prefix) => isCalled(group, prefix));
+    if (mayBeKept && (await this.#keep(group))) return;
+    if (isCalled(group, RETIRED_PREFIX) && (await this.#keepCache(group, isPristine))) return;
+    await emptyMemory(group);
+    if (mayBeKept && (await this.#keep(group))) return;
+    await this.#parts.remove(group);
   }
 
   /** Whether the group waits here for its next container, or keeps what was read from the disk. */
@@ -108,20 +119,7 @@ export class MemoryGroups {
     while (this.#discarding.size > 0) await Promise.all(this.#discarding);
     const all = [...kept, ...this.#undiscarded];
     this.#undiscarded.clear();
-    throwFirst(await Promise.allSettled(all.map((group) => this.#empty(group))));
-  }
-
-  /** Removes it, or keeps it for the next container, or for what is charged to it. Nothing there is success. */
-  async #empty(group: string): Promise<void> {
-    const isPristine = this.#pristine.delete(group);
-    if (!fs.existsSync(group)) return;
-    // who releases at once, as a create that failed does, wants nothing left
-    const mayBeKept = isPristine && [RETIRED_PREFIX, CACHE_PREFIX].some((prefix) => isCalled(group, prefix));
-    if (mayBeKept && (await this.#keep(group))) return;
-    if (isCalled(group, RETIRED_PREFIX) && (await this.#keepCache(group, isPristine))) return;
-    await emptyMemory(group);
-    if (mayBeKept && (await this.#keep(group))) return;
-    await this.#parts.remove(group);
+    throwFirst(await Promise.allSettled(all.map((group) => this.empty(group))));
   }
 
   async #keepCache(group: string, isPristine: boolean): Promise<boolean> {
@@ -142,7 +140,7 @@ export class MemoryGroups {
 
   /** Never fails. */
   #discard(group: string): Promise<void> {
-    const discarding = this.#empty(group)
+    const discarding = this.empty(group)
       .catch((error: unknown) => {
         this.#undiscarded.add(group);
         this.#parts.logger.warn('kept-group-not-removed', { group, error });

@@ -5,6 +5,7 @@
 
 import { WardenError } from '@warden/interface';
 import { MessageType } from '@warden/protocol';
+import { sessionClosed } from '../connection-pool.ts';
 import { Gate } from '../gate.ts';
 import type { Call, LaneRequest, Transport } from '../transport.ts';
 import { WardenClient } from '../warden-client.ts';
@@ -76,7 +77,7 @@ class FakeTransport implements Transport {
         yield step.value as T;
       }
     } catch (error) {
-      if (this.#closed.signal.aborted) throw closed();
+      if (this.#closed.signal.aborted) throw sessionClosed();
       throw error;
     } finally {
       await answers.return({});
@@ -121,12 +122,12 @@ class FakeTransport implements Transport {
 
   close(): void {
     if (this.#closed.signal.aborted) return;
-    this.#closed.abort(closed());
+    this.#closed.abort(sessionClosed());
     for (const container of this.#daemon.containers.values()) this.#daemon.release(container, this);
   }
 
   #begin(signal: AbortSignal | undefined): FakeCall {
-    if (this.#closed.signal.aborted) throw closed();
+    if (this.#closed.signal.aborted) throw sessionClosed();
     if (signal?.aborted) throw new WardenError('ABORTED', 'the caller gave up', { cause: signal.reason });
     const either = signal ? AbortSignal.any([signal, this.#closed.signal]) : this.#closed.signal;
     return { daemon: this.#daemon, session: this, signal: either };
@@ -137,7 +138,7 @@ class FakeTransport implements Transport {
     try {
       return await work;
     } catch (error) {
-      throw this.#closed.signal.aborted && !signal?.aborted ? closed() : error;
+      throw this.#closed.signal.aborted && !signal?.aborted ? sessionClosed() : error;
     }
   }
 }
@@ -146,8 +147,4 @@ function unsupported(type: number): WardenError {
   return new WardenError('UNSUPPORTED', `the fake does not know requests of type ${type}`, {
     fields: { type },
   });
-}
-
-function closed(): WardenError {
-  return new WardenError('UNAVAILABLE', 'the session is closed');
 }
