@@ -8,11 +8,8 @@ import type { CliOptions } from './options.ts';
 import { editedLines, editorOutput, type LineSource, pipedLines } from './read-lines.ts';
 import { isLostConnection, reportError } from './report-error.ts';
 import { splitLine } from './split-line.ts';
-import { withPromptSuggestion } from './suggestion.ts';
+import { LEAVING, withPromptSuggestion } from './suggestion.ts';
 import { type Terminal, write } from './terminal.ts';
-
-/** What people type on a terminal to leave, besides Ctrl-D. */
-const LEAVING: ReadonlySet<string> = new Set(['exit', 'logout', 'quit']);
 
 /** Reads and executes commands until the input ends; gives the exit status of the program. */
 export async function runPrompt(options: CliOptions, terminal: Terminal): Promise<number> {

@@ -31,13 +31,16 @@ export function withSuggestion(thrown: unknown, words: readonly string[]): unkno
   return withMore(thrown, meant === undefined ? '\nSee: warden --help' : suggestionOf(meant));
 }
 
+/** What people type on a terminal to leave the prompt, besides Ctrl-D. */
+export const LEAVING: ReadonlySet<string> = new Set(['exit', 'logout', 'quit']);
+
 /** For a line that was typed at the prompt, which knows the original's commands alone. */
 export function withPromptSuggestion(thrown: unknown, words: readonly string[]): unknown {
   const name = words[0]!.toLowerCase();
   const command = COMMANDS.get(name);
   if (!(thrown instanceof CommandError))
     return command === undefined ? thrown : aboutCommand(thrown, { command, words, program: '' });
-  if (['exit', 'logout', 'quit'].includes(name)) return withMore(thrown, '; by itself it leaves the prompt');
+  if (LEAVING.has(name)) return withMore(thrown, '; by itself it leaves the prompt');
   if (name === 'warden') return withMore(thrown, '; commands stand here by themselves: help lists them');
   if (isWord(words)) {
     const word = command === undefined ? name : `${name} as a word for people`;
