@@ -526,7 +526,7 @@ export const SCHEMA: Readonly<Record<string, Readonly<Record<string, KeyRule>>>>
       max: 1_073_741_824,
       fallback: 20_480,
       about:
-        'MiB of all unpacked layers together, and of what pulls that broke off have left; a pull downloads no more than the layers leave',
+        'MiB of all unpacked layers together, and of what pulls that broke off have left; pulls that run download no more, together, than the layers leave',
     },
     max_entries: {
       type: 'integer',

@@ -343,11 +343,12 @@ describe.runIf(isRoot)('a pull', () => {
         code: 'UNAVAILABLE',
       });
     const files = layers.map((layer) => sha256(layer).replace(':', '-'));
-    expect(downloads().sort()).toEqual(files.slice(1).sort());
+    const left = (): string[] => downloads().map((name) => name.split('-', 2).join('-'));
+    expect(left().sort()).toEqual(files.slice(1).sort());
     // those of before, too
     store = openStore(directory, { registries, maxBytes: 400_000 });
     await store.recover(new Set());
-    expect(downloads()).toEqual(files.slice(2));
+    expect(left()).toEqual(files.slice(2));
     // what is imported goes before
     const local = path.join(scratch, 'local');
     writeLayout(local, { layers: [tar([{ name: 'big', content: randomBytes(200_000) }])] });
@@ -361,6 +362,110 @@ describe.runIf(isRoot)('a pull', () => {
     expect(downloads()).toEqual([]);
     await store.remove('local');
     await store.pull({ reference: `${host}/some/app@${digests[2]}` });
+  });
+
+  it('of one registry waits for none of another one, which may be slow; three of one run at a time', async () => {
+    const slow = await serve((request) => request.url!.includes('/blobs/')); // which it never answers
+    const other = http.createServer(serveLayout(layout, manifest, () => false));
+    try {
+      const quick = await listen(other);
+      const store = open(slow, quick);
+      const controller = new AbortController();
+      const asked = (): number => seen.filter((line) => line.includes('/manifests/')).length;
+      const pulls = Array.from({ length: 5 }, (_, at) =>
+        store
+          .pull({ reference: `${slow}/some/app:1`, name: `slow:${at}` }, { signal: controller.signal })
+          .catch((error: { readonly code?: string }) => error.code),
+      );
+      await expect.poll(asked).toBe(3);
+      const { names, id } = await store.pull({ reference: `${quick}/some/app:1`, name: 'quick' });
+      expect(names).toEqual(['quick:latest']);
+      expect(contentOf(store, id)).toEqual(CONTENT);
+      expect(asked()).toBe(3);
+      controller.abort();
+      expect(await Promise.all(pulls)).toEqual(Array(5).fill('ABORTED'));
+      // and nobody has lost a place
+      const again = new AbortController();
+      const more = Array.from({ length: 4 }, () =>
+        store
+          .pull({ reference: `${slow}/some/app:1` }, { signal: again.signal })
+          .catch((error: { readonly code?: string }) => error.code),
+      );
+      await expect.poll(asked).toBe(6);
+      again.abort();
+      await Promise.all(more);
+    } finally {
+      other.closeAllConnections();
+      other.close();
+    }
+  });
+
+  it('fetches a layer once, however many ask for it at a time, and goes on when the one that fetches it gives up', async () => {
+    const answers: (() => void)[] = [];
+    let layer = '';
+    const host = await serve((request, response) => {
+      if (!request.url!.includes('/blobs/')) return false;
+      const blob = fs.readFileSync(path.join(layout, 'blobs/sha256', request.url!.split(':')[1]!));
+      if (blob.length < 100_000) return false; // the configuration
+      layer = request.url!;
+      const from = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1] ?? 0);
+      if (from > 0)
+        response.writeHead(206, { 'content-range': `bytes ${from}-${blob.length - 1}/${blob.length}` });
+      response.write(blob.subarray(from, from + 100_000));
+      answers.push(() => response.end(blob.subarray(from + 100_000)));
+      return true;
+    });
+    const store = open(host);
+    const controller = new AbortController();
+    const pull = (name: string, signal?: AbortSignal) =>
+      store.pull({ reference: `${host}/some/app:1`, name }, signal === undefined ? {} : { signal });
+    const first = pull('first', controller.signal);
+    first.catch(() => {});
+    await expect.poll(() => answers.length).toBe(1);
+    const [second, third] = [pull('second'), pull('third')];
+    const size = (): number =>
+      Math.max(...downloads().map((name) => fs.statSync(path.join(scratch, 'store/downloads', name)).size));
+    await expect.poll(size).toBeGreaterThan(0);
+    controller.abort();
+    await expect(first).rejects.toMatchObject({ code: 'ABORTED' });
+    await expect.poll(() => answers.length).toBe(2);
+    answers[1]!();
+    const ids = new Set((await Promise.all([second, third])).map(({ id }) => id));
+    expect(ids.size).toBe(1);
+    expect(contentOf(store, [...ids][0]!)).toEqual(CONTENT);
+    const ranges = seen.filter((line) => line.endsWith(layer)).map((line) => line.split(' ')[1]);
+    expect(ranges).toEqual(['-', expect.stringMatching(/^bytes=\d+-$/)]);
+    expect(downloads()).toEqual([]);
+  });
+
+  it('has no room that another one counts on', async () => {
+    const layers = Array.from({ length: 2 }, () => tar([{ name: 'hello', content: randomBytes(300_000) }]));
+    const digests = layers.map((layer) => writeLayout(layout, { layers: [layer] }));
+    let goOn = (): void => {};
+    const host = await serve((request, response) => {
+      if (!request.url!.endsWith(sha256(layers[0]!))) return false;
+      goOn = () => response.end(layers[0]);
+      return true;
+    });
+    const store = openStore(path.join(scratch, 'store'), {
+      registries: { registries: [host], insecure: [host] },
+      maxBytes: 650_000,
+    });
+    const pull = (at: number) => store.pull({ reference: `${host}/some/app@${digests[at]}`, name: `n${at}` });
+    const first = pull(0);
+    await expect.poll(() => seen.some((line) => line.endsWith(sha256(layers[0]!)))).toBe(true);
+    const other = store.pull({ reference: `${host}/some/app@${digests[1]}`, name: 'other' });
+    await other;
+    await store.remove('other');
+    const crowded = tar([{ name: 'hello', content: randomBytes(400_000) }]);
+    const third = writeLayout(layout, { layers: [crowded] });
+    await expect(store.pull({ reference: `${host}/some/app@${third}`, name: 'third' })).rejects.toMatchObject(
+      { code: 'POOL_EXHAUSTED', message: expect.stringMatching(/of which pulls that run take \d+/) },
+    );
+    goOn();
+    await first;
+    await store.remove('n0');
+    await store.pull({ reference: `${host}/some/app@${third}`, name: 'third' });
   });
 
   it('ends when it is told to, and when nobody is there', async () => {

@@ -1,9 +1,9 @@
 /** Images of registries, by the distribution protocol: manifests and blobs, each checked by its digest; blobs land in files and go on where they broke off. */
 import fs from 'node:fs';
-import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { type ImageOptions, type ImagePullSpec, isWardenError, WardenError } from '@warden/interface';
 import { DigestCheck, parseDigest } from './digest.ts';
+import type { Hold } from './downloads.ts';
 import { invalid } from './failure.ts';
 import { readPart } from './file-set.ts';
 import {
@@ -44,9 +44,8 @@ export interface PullTarget {
 
 /** How to fetch it. */
 export interface PullContext extends ImageOptions {
-  /** For unfinished and finished blobs. */
-  readonly directory: string;
-  readonly maxBytes: number;
+  /** Keeps the files of these layers for this pull. Errors: `POOL_EXHAUSTED`, `NATIVE_FAILED`. */
+  readonly hold: (layers: readonly Descriptor[]) => Hold;
   /** Whether a layer is there already. */
   readonly knows: (diffId: string) => boolean;
 }
@@ -54,7 +53,7 @@ export interface PullContext extends ImageOptions {
 /** An image whose blobs are in files. */
 export interface Pulled {
   readonly image: FoundImage;
-  /** Removes the files. */
+  /** Removes the files, but for those that another pull needs. */
   forget(): Promise<void>;
 }
 
@@ -92,30 +91,25 @@ export class Registry {
         `the configuration lists ${config.diffIds.length} layers, the manifest ${manifest.layers.length}`,
       );
     const missing = manifest.layers.filter((_layer, at) => !context.knows(config.diffIds[at]!.text));
-    const bytes = missing.reduce((sum, { size }) => sum + size, 0);
-    if (bytes > context.maxBytes)
-      throw new WardenError(
-        'POOL_EXHAUSTED',
-        `the image does not fit into the store: ${bytes} bytes compressed, there may be ${context.maxBytes} (images.max_size)`,
-        {
-          fields: { operation: 'pull image', pool: 'images', used: bytes, limit: context.maxBytes },
-        },
-      );
-    for (const layer of new Map(missing.map((one) => [one.digest.text, one])).values())
-      await session.download(layer);
+    const hold = context.hold(missing);
+    try {
+      for (const layer of new Map(missing.map((one) => [hold.file(one), one])).values())
+        await hold.alone(layer, () => session.download(layer, hold.file(layer)), context.signal);
+    } catch (error) {
+      hold.leave();
+      throw error;
+    }
     const layers = manifest.layers.map(
       (layer, at): LayerBlob => ({
         diffId: config.diffIds[at]!,
         digest: layer.digest,
         size: layer.size,
-        open: () => openBlob(session.file(layer)),
+        open: () => openBlob(hold.file(layer)),
       }),
     );
     return {
       image: { id: manifest.config.digest.text, config, layers },
-      forget: async () => {
-        for (const layer of missing) await fs.promises.rm(session.file(layer), { force: true });
-      },
+      forget: () => hold.remove(),
     };
   }
 }
@@ -125,7 +119,7 @@ async function openBlob(file: string): ReturnType<LayerBlob['open']> {
   return { stream: readPart(handle, 0, (await handle.stat()).size), close: () => handle.close() };
 }
 
-/** One pull: what it may, by which token, and where its files are. */
+/** One pull: what it may, and by which token. */
 class Session {
   readonly #target: PullTarget;
   readonly #allowed: PullOptions;
@@ -136,10 +130,6 @@ class Session {
     this.#target = target;
     this.#allowed = allowed;
     this.#context = context;
-  }
-
-  file({ digest }: Descriptor): string {
-    return path.join(this.#context.directory, `${digest.algorithm}-${digest.hex}`);
   }
 
   /** The manifest for this host, through an index if there is one. */
@@ -165,19 +155,18 @@ class Session {
     return bytes;
   }
 
-  /** Into its file; a connection that breaks is not the end. */
-  async download(layer: Descriptor): Promise<void> {
+  /** Into this file; a connection that breaks is not the end. */
+  async download(layer: Descriptor, file: string): Promise<void> {
     for (let attempt = 1; ; attempt++) {
       try {
-        return await this.#downloadOnce(layer);
+        return await this.#downloadOnce(layer, file);
       } catch (error) {
         if (attempt === ATTEMPTS || !isWardenError(error, 'UNAVAILABLE')) throw error;
       }
     }
   }
 
-  async #downloadOnce(layer: Descriptor): Promise<void> {
-    const file = this.file(layer);
+  async #downloadOnce(layer: Descriptor, file: string): Promise<void> {
     const { signal, onProgress } = this.#context;
     const there = fs.lstatSync(file, { throwIfNoEntry: false })?.size;
     if (there === layer.size) return; // a layer may be empty, but its file is there then as well

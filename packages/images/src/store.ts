@@ -33,6 +33,9 @@ import { Turns } from './turns.ts';
 import { startUnpack, type UnpackedSize } from './unpack.ts';
 import { Uses } from './uses.ts';
 
+/** More of them would wait for each other's bytes; one alone would wait for a layer of gigabytes. */
+const PULLS_PER_REGISTRY = 3;
+
 /** How images are kept. */
 export interface ImageStoreOptions {
   /** Absolute. It is made when it is first needed, for root alone, and belongs to one daemon. */
@@ -40,8 +43,8 @@ export interface ImageStoreOptions {
   /** Path of `warden-unpack`. */
   readonly program: string;
   /**
-   * Bytes of all unpacked layers and of what pulls that broke off have left, of which the oldest goes when there is no room. A pull fetches no more than the layers leave;
-   * until it has ended, that comes on top of leftovers and of what is made of it.
+   * Bytes of all unpacked layers and of what pulls that broke off have left, of which the oldest goes when there is no room. Pulls that run fetch no more, together, than the layers leave, and leftovers give way;
+   * until a pull has ended, what it has fetched comes on top of what is made of it.
    */
   readonly maxBytes: number;
   /** Files, directories and links of one layer. */
@@ -76,10 +79,11 @@ class Store implements ImageStore {
   #uses: Uses | undefined;
   /** Imports, removals and captures, one after another. */
   readonly #changes = new Turns();
-  readonly #pulls = new Turns();
+  /** By registry: one that is slow keeps nobody waiting who pulls from another one. */
+  readonly #pulls = new Map<string, Turns>();
   readonly #downloads: Downloads;
-  /** While a pull runs: the layers that it found here, and so does not fetch. Others leave them, and all downloads, alone. */
-  #found: ReadonlySet<string> | undefined;
+  /** Of each running pull the layers that it found here, and so does not fetch: nobody removes them. */
+  readonly #found = new Set<ReadonlySet<string>>();
 
   constructor(options: ImageStoreOptions) {
     this.#options = options;
@@ -157,18 +161,24 @@ class Store implements ImageStore {
   async pull(spec: ImagePullSpec, options: ImageOptions = {}): Promise<ImageInfo> {
     const target = this.#registry.target(spec);
     const name = spec.name === undefined ? imageName(spec.reference) : givenName(spec.name);
-    return this.#pulls.take(async () => {
-      this.#open();
+    return this.#pullsFrom(target.base.host).take(async () => {
       const found = new Set<string>();
-      this.#found = found;
+      this.#found.add(found);
       try {
         return await this.#pull(target, name, options, found);
       } finally {
-        this.#found = undefined;
+        this.#found.delete(found);
         this.#letGo(found);
         this.#limitDownloads();
       }
     }, options.signal);
+  }
+
+  /** There are no more of them than registries that the operator allows. */
+  #pullsFrom(registry: string): Turns {
+    const turns = this.#pulls.get(registry) ?? new Turns(PULLS_PER_REGISTRY);
+    this.#pulls.set(registry, turns);
+    return turns;
   }
 
   async #pull(
@@ -177,11 +187,10 @@ class Store implements ImageStore {
     options: ImageOptions,
     found: Set<string>,
   ): Promise<ImageInfo> {
-    this.#downloads.make();
+    this.#open(); // before anything is fetched: whether there can be images
     const pull = await this.#registry.pull(target, {
       ...options,
-      directory: this.#downloads.directory,
-      maxBytes: this.#room(this.#open()),
+      hold: (layers) => this.#downloads.hold(layers, target.base.origin, this.#room(this.#open())),
       knows: (diffId) => {
         const isThere = this.#open().layers.get(diffId) !== undefined;
         if (isThere) found.add(diffId);
@@ -264,7 +273,7 @@ class Store implements ImageStore {
   collect(): Promise<ImageRemoval> {
     return this.#exclusive(async (opened) => {
       const { index } = opened;
-      let bytes = await this.#removeDownloads();
+      let bytes = await this.#downloads.clear();
       const images = [...index.images.keys()].filter(
         (id) => namesOf(index, id).length === 0 && opened.uses.of(id).length === 0,
       );
@@ -328,7 +337,7 @@ class Store implements ImageStore {
     } catch (error) {
       try {
         if (!isFull(error)) throw error;
-        bytes = (await this.#removeUnused(opened)) + (await this.#removeDownloads());
+        bytes = (await this.#removeUnused(opened)) + (await this.#downloads.clear());
       } catch (failure) {
         this.#opened = undefined;
         throw failure;
@@ -421,9 +430,7 @@ class Store implements ImageStore {
     });
   }
 
-  /** During a pull nothing is done: its end does it. */
   #limitDownloads(): void {
-    if (this.#found !== undefined) return;
     try {
       this.#downloads.keepWithin(this.#room(this.#open()));
     } catch (error) {
@@ -490,16 +497,11 @@ class Store implements ImageStore {
   /** Layers that no image has, and no pull counts on. Answers what was given back. */
   async #removeUnused({ index, layers, flat }: Opened): Promise<number> {
     const needed = new Set([...index.images.values()].flatMap((image) => image.layers));
-    for (const layer of this.#found ?? []) needed.add(layer);
+    for (const found of this.#found) for (const layer of found) needed.add(layer);
     let bytes = 0;
     for (const { diffId } of layers.all()) if (!needed.has(diffId)) bytes += await layers.remove(diffId);
     for (const { diffId } of flat.all()) if (!index.images.has(diffId)) bytes += await flat.remove(diffId);
     return bytes;
-  }
-
-  /** Those of a running pull stay, and with them the others, which may be what it goes on with. */
-  async #removeDownloads(): Promise<number> {
-    return this.#found === undefined ? this.#downloads.clear() : 0;
   }
 }
 
