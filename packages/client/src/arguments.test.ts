@@ -176,7 +176,7 @@ describe('what a call does not know is refused, before anything is sent', () => 
     ],
     [
       'a filter that would have admitted all',
-      'list: filter.property is not known; known are properties',
+      'list: filter.property is not known; known is properties',
       (wrong) => warden.list(wrong({ property: { a: 'b' } })),
     ],
     [
@@ -228,6 +228,11 @@ describe('what a call does not know is refused, before anything is sent', () => 
       'import',
       "import: spec.paht is not known; did you mean 'path'?",
       (wrong) => warden.images.import(wrong({ paht: '/a' })),
+    ],
+    [
+      'snapshot',
+      'snapshot: options.onProgress is not known; known is signal',
+      (wrong) => warden.images.snapshot('h', 'n', wrong({ onProgress: () => {} })),
     ],
     [
       'connect',

@@ -115,7 +115,8 @@ export function shaped<T extends object>(fields: { readonly [Name in keyof Requi
     if (!isPlain(value)) return ` must be an object, not ${shown(value)}`;
     for (const key of Object.keys(value)) {
       if (Object.hasOwn(fields, key) || value[key] === undefined) continue;
-      const advice = didYouMean(key, known) || `; known are ${known.join(', ')}`;
+      const advice =
+        didYouMean(key, known) || `; known ${known.length === 1 ? 'is' : 'are'} ${known.join(', ')}`;
       return `.${key} is not known${advice}`;
     }
     for (const [key, check] of checks) {

@@ -17,6 +17,7 @@ import {
 } from '@warden/protocol';
 import * as args from './arguments.ts';
 import { demand } from './check.ts';
+import type { LaneRequest } from './connection-pool.ts';
 import { requireFeature } from './features.ts';
 import { present } from './spec-messages.ts';
 import type { Transport } from './transport.ts';
@@ -49,8 +50,15 @@ export class ClientImages implements Images {
     return this.#watch(MessageType.ImagePull, present({ reference, name, user, password }), options);
   }
 
-  async snapshot(handle: string, name: string): Promise<ImageInfo> {
-    return infoOf((await this.#request<SnapshotResponse>(MessageType.Snapshot, { handle, name })).image);
+  async snapshot(
+    handle: string,
+    name: string,
+    options: Pick<ImageOptions, 'signal'> = {},
+  ): Promise<ImageInfo> {
+    demand('snapshot', 'options', args.signalOption, options);
+    const request = { signal: options.signal, use: 'download' } as const;
+    const { image } = await this.#request<SnapshotResponse>(MessageType.Snapshot, { handle, name }, request);
+    return infoOf(image);
   }
 
   async remove(nameOrId: string): Promise<ImageRemoval> {
@@ -61,9 +69,9 @@ export class ClientImages implements Images {
     return removalOf(await this.#request<ImageRemoveResponse>(MessageType.ImageCollect, {}));
   }
 
-  async #request<T extends object>(type: number, value: object): Promise<T> {
+  async #request<T extends object>(type: number, value: object, request: LaneRequest = {}): Promise<T> {
     await requireFeature(this.#session, 'images', 'images');
-    return this.#session.call<T>(type, value);
+    return this.#session.call<T>(type, value, request);
   }
 
   async #watch(type: number, value: object, options: ImageOptions): Promise<ImageInfo> {

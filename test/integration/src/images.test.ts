@@ -129,6 +129,24 @@ describeWith(['root', 'isolated', 'overlayfs'], 'containers of images', () => {
     expect((await warden.images.list())[0]).toMatchObject({ usedBy: [] });
   });
 
+  it('becomes none when whoever asked gives up: it goes on, and nothing is left', async () => {
+    await using box = await warden.create({ image: 'test/base:1' });
+    await out(box, 'dd if=/dev/zero of=/tmp/large bs=1M count=300 status=none');
+    const images = path.join(suite.daemon.place.depot, '.images');
+    const staged = (): number => fs.readdirSync(path.join(images, 'staging')).length;
+    const layers = fs.readdirSync(path.join(images, 'layers'));
+    const controller = new AbortController();
+    const snapshot = warden.images.snapshot(box.handle, 'never:1', { signal: controller.signal });
+    snapshot.catch(() => {});
+    await expect.poll(staged, { interval: 1 }).toBe(1);
+    controller.abort();
+    await expect(snapshot).rejects.toMatchObject({ code: 'ABORTED' });
+    expect(await out(box, 'echo alive')).toBe('alive\n');
+    await expect.poll(staged).toBe(0);
+    expect(fs.readdirSync(path.join(images, 'layers'))).toEqual(layers);
+    await expect(warden.create({ image: 'never:1' })).rejects.toMatchObject({ code: 'INVALID_SPEC' });
+  });
+
   it('becomes an image with what a container has changed, which goes on; and that image another', async () => {
     const box = await warden.create({ image: 'test/base:1' });
     const ticking = await box.spawn('while :; do echo tick; sleep 0.05; done', { discardOutput: true });
