@@ -22,6 +22,7 @@ import { rows } from './report/rows.mjs';
 import { measureConfinement } from './sections/confinement.mjs';
 import { measureCopies } from './sections/copies.mjs';
 import { measureCrowd } from './sections/crowd.mjs';
+import { measureDocker } from './sections/docker.mjs';
 import { measureDurable } from './sections/durable.mjs';
 import { measureLives } from './sections/lives.mjs';
 import { measureOutput } from './sections/output.mjs';
@@ -40,6 +41,7 @@ const SECTIONS = {
   quota: measureQuota,
   durable: measureDurable,
   crowd: measureCrowd,
+  docker: measureDocker,
   // last: new files meet the inodes that it removes by the hundred thousand, for some minutes
   copies: measureCopies,
 };

@@ -33,18 +33,6 @@ export function whyNoCrun() {
     : `${v2} cannot be unmounted for crun`;
 }
 
-/** As {@link whyNot} for docker, which needs a running daemon. */
-export function whyNoDocker() {
-  const missing = whyNot('docker');
-  if (missing !== undefined) return missing.replace('install docker)', 'install docker.io)');
-  const result = spawnSync('docker', ['info', '--format', '{{.ServerVersion}}'], {
-    encoding: 'utf8',
-    timeout: 5_000,
-  });
-  if (result.status === 0) return undefined;
-  return 'no docker daemon answers, and one of its own needs a network namespace with a bridge to the outside';
-}
-
 /** Runs to the end. Standard output and error must not be pipes that a container left behind could hold open. */
 export async function run(program, args, options = {}) {
   const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'inherit'], ...options });

@@ -13,6 +13,7 @@ export function rows(isShort) {
     ...crowd(isShort),
     ...parallel(),
     ...output(),
+    ...docker(isShort),
     ...copies(isShort),
     ...starts(isShort),
     ...extras(),
@@ -46,7 +47,6 @@ function lives() {
     ),
     overPeer('warden run true', 'crun exec true', 3),
     overPeer('warden run true', 'runc exec true', 10),
-    overPeer('warden run true', 'docker exec true', 40),
     row('lives', 'warden destroy ÷ create', 'warden destroy', 'warden create', atMost(1.5)),
     row('lives', 'warden destroy ÷ floor', 'warden destroy', 'floor destroy'),
     row('warm', 'claim of a prepared container, ms', 'claim', undefined, {
@@ -188,6 +188,34 @@ function copies(isShort) {
       row('copies', `rsync ÷ ${verb}, ${label}`, `rsync -a ${label}`, `${verb} ${label}`, atLeast(1)),
     ]),
   );
+}
+
+function docker(isShort) {
+  const over = (what, peer, name, target) =>
+    row('docker', `${peer} ÷ ${what}`, peer, `${name} beside docker`, target);
+  const files = Object.values(trees(isShort)).flatMap(({ label }) =>
+    ['in', 'out'].map((way) =>
+      row(
+        'docker',
+        `docker cp ${way} ÷ copy_${way}, ${label}`,
+        `docker cp ${way} ${label}`,
+        `copy_${way} beside docker ${label}`,
+        atLeast(1),
+      ),
+    ),
+  );
+  return [
+    over('warden create', 'docker run --detach', 'warden create'),
+    over('warden run true', 'docker exec true', 'warden run true', atLeast(40)),
+    over(
+      "warden run true, a container's first two",
+      'docker exec true',
+      'warden first run true',
+      atLeast(40),
+    ),
+    over('warden destroy', 'docker rm', 'warden destroy'),
+    ...files,
+  ];
 }
 
 function starts(isShort) {

@@ -18,7 +18,7 @@ import { run, whyNot } from '../lib/programs.mjs';
 import { settle } from '../lib/settle.mjs';
 
 /** Milliseconds after which what was free is back with the host, and what becomes free then stays for two seconds. */
-const GIVING_BACK = 2_500;
+export const GIVING_BACK = 2_500;
 
 /** Who comes when in the first round; in the next one everybody's successor in the list does. */
 const ORDER = [0, 1, 3, 2];
@@ -113,11 +113,11 @@ function removeTree(directory) {
 }
 
 /** The kernel chooses the part of the disk by the name, so one that was used before would lead to where the last bench has removed its files. */
-function newDirectory(host) {
+export function newDirectory(host) {
   return fs.mkdtempSync(`${host}/`);
 }
 
-function makeTree(source, { bytes, files }) {
+export function makeTree(source, { bytes, files }) {
   fs.mkdirSync(source, { recursive: true });
   if (bytes !== undefined) {
     const fd = fs.openSync(path.join(source, 'file'), 'w');

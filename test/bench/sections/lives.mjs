@@ -3,11 +3,11 @@ import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { startDaemon, warmUp } from '../lib/daemon.mjs';
 import { startEcho } from '../lib/echo.mjs';
-import { ociRuntime, run, whyNoCrun, whyNoDocker, whyNot } from '../lib/programs.mjs';
+import { ociRuntime, run, whyNoCrun, whyNot } from '../lib/programs.mjs';
 import { rest } from '../lib/settle.mjs';
 
 const FIRST_ROUNDS = 3;
-const RUNS = 5;
+export const RUNS = 5;
 /** So many find no shell prepared. */
 const FIRST_RUNS = 2;
 const SPACED_RUNS = 3;
@@ -30,8 +30,6 @@ export async function measureLives({ samples, skipped, place, floor, count }) {
       if (peer !== undefined) peers.push(peer);
       else if (reason !== undefined) skipped.set(program, reason);
     }
-    const docker = whyNoDocker();
-    if (docker !== undefined) skipped.set('docker', docker);
     // pages of the base belong to the container that touches them first, and go with it: somebody else who has them stays, as in use
     await (await daemon.client.create()).run('true');
     for (let i = 0; i < FIRST_ROUNDS; i++)
@@ -65,7 +63,7 @@ async function oneRound({ samples, daemon, floor, when = '' }) {
 }
 
 /** What the run of a container with this number, from 0, is counted as. */
-function wardenRun(number) {
+export function wardenRun(number) {
   return `warden ${number < FIRST_RUNS ? 'first run' : 'run'} true`;
 }
 
