@@ -187,4 +187,9 @@ describe('the process', () => {
     const { stdout } = await run(process.execPath, [script, mode], { timeout: 25_000 });
     expect(stdout.trim().split('\n').sort()).toEqual(lines);
   });
+
+  it('does what a listener has put off before it waits for anything else', async () => {
+    const { stdout } = await run(process.execPath, [script, 'putting off'], { timeout: 25_000 });
+    expect(stdout.trim().split('\n')).toEqual(['ready', 'closed', 'tick', 'promise', 'timer']);
+  });
 });

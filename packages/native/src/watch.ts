@@ -201,7 +201,12 @@ function dispatch(): void {
       if (registration.watches.has(watch)) notify(watch, ready[i + 1]!);
     }
   }
+  // koffi calls this function as if it were called by JavaScript: from Node 26 on, what listeners have put off (promises, process.nextTick) would wait until the loop
+  // has something else to do. Immediates come right behind the descriptors, in the same turn of the loop, and all that was put off with them.
+  setImmediate(nothing);
 }
+
+function nothing(): void {}
 
 function notify(watch: Watch, events: number): void {
   const hangup = (events & (EPOLLHUP | EPOLLERR | (watch.interest & EPOLLRDHUP))) !== 0;

@@ -20,6 +20,12 @@ const watch = watchDescriptor(pipe.read, { readable: true }, () => {
   readDescriptor(pipe.read, Buffer.alloc(1));
   console.log('ready');
   if (mode === 'throwing') throw new Error('boom');
+  if (mode === 'putting off') {
+    // both before the loop waits for the timer, which is all that it has
+    Promise.resolve().then(() => console.log('promise'));
+    process.nextTick(() => console.log('tick'));
+    setTimeout(() => console.log('timer'), 300);
+  }
   watch.close();
   console.log('closed');
 });
