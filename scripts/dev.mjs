@@ -441,6 +441,14 @@ const TASKS = {
     installAndBuild();
     return run(node, ['docs/api/typedoc.mjs']);
   },
+  'test:node'() {
+    if (!isRoot) fail('the tests on other versions of Node make containers and need root');
+    ensureSystemPackages(['build', 'test']);
+    installAndBuild();
+    return run(node, ['scripts/test-nodes.mjs', ...rest.filter((word) => word !== '--')], {
+      env: programs(),
+    });
+  },
   'test:sanitize'() {
     ensureSystemPackages(['build', 'test']);
     installAndBuild();
