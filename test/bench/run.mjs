@@ -120,7 +120,8 @@ async function measure(sections, into) {
 }
 
 function judge(baseline, from) {
-  return rows(isShort).map((row) => {
+  const asked = rows(isShort).filter(({ section }) => only.includes(section));
+  return asked.map((row) => {
     const result = evaluate(row, from);
     return { row, result, met: isMet(row, result), comparison: compare(row, result, baseline[row.id]) };
   });

@@ -32,11 +32,9 @@ export function table({ results, skipped, about }) {
     'Bounds: of a ratio those within which it lies with 95 % certainty, of a value its 10th and 90th percentile.',
     '',
   );
-  if (skipped.size > 0) {
-    lines.push('Not measured:', '');
-    for (const [what, reason] of skipped) lines.push(`- ${what}: ${reason}`);
-    lines.push('');
-  }
+  const absent = results.filter(({ result }) => result === undefined).map(({ row }) => `- ${row.what}`);
+  const reasons = [...skipped].map(([what, reason]) => `- ${what}: ${reason}`);
+  if (absent.length + reasons.length > 0) lines.push('Not measured:', '', ...reasons, ...absent, '');
   return lines.join('\n');
 }
 
