@@ -4,6 +4,7 @@ import { MessageType } from '@warden/protocol';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { capture } from '../test/capture.ts';
 import { ScriptedDaemon } from '../test/scripted-daemon.ts';
+import { writtenTo } from '../test/written-to.ts';
 import { runProgram } from './main.ts';
 
 let daemon: ScriptedDaemon;
@@ -87,7 +88,7 @@ describe('the prompt over a pipe', () => {
       stdin.end(`${line}\n`);
       expect(await status).toBe(0);
       expect(written).toBe(`handle : h\nReconnecting...\n${output}`);
-      expect(String(stderr.read() ?? '')).toMatch(new RegExp(`^${error}`));
+      expect(writtenTo(stderr)).toMatch(new RegExp(`^${error}`));
       expect(daemon.requests.map((one) => one.type)).toEqual(
         line === 'list' ? [MessageType.Create, MessageType.List] : [MessageType.Create],
       );

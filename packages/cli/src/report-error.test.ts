@@ -1,6 +1,7 @@
 import { PassThrough } from 'node:stream';
 import { ERROR_CODES, type ErrorCode, WardenError } from '@warden/interface';
 import { expect, it } from 'vitest';
+import { writtenTo } from '../test/written-to.ts';
 import type { CliOptions } from './options.ts';
 import { reportError } from './report-error.ts';
 
@@ -8,7 +9,7 @@ async function reported(error: unknown, json = false): Promise<string> {
   const stderr = new PassThrough();
   const terminal = { stdin: new PassThrough(), stdout: new PassThrough(), stderr, env: {} };
   await reportError(error, { json, compatExit: false } as CliOptions, terminal);
-  return String(stderr.read());
+  return writtenTo(stderr);
 }
 
 it.each([

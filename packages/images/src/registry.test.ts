@@ -58,6 +58,7 @@ function open(...registries: readonly string[]): ImageStore {
 }
 
 const downloads = (): string[] => fs.readdirSync(path.join(scratch, 'store/downloads'));
+const sizeOf = (name: string): number => fs.statSync(path.join(scratch, 'store/downloads', name)).size;
 
 describe.runIf(isRoot)('a pull', () => {
   it('fetches by tag and by digest, with a token, through a redirect', async () => {
@@ -327,12 +328,19 @@ describe.runIf(isRoot)('a pull', () => {
   it('leaves no more behind than there may be, the latest, and fetches no more than there is room for', async () => {
     const layers = Array.from({ length: 3 }, () => tar([{ name: 'hello', content: randomBytes(300_000) }]));
     const digests = layers.map((layer) => writeLayout(layout, { layers: [layer] }));
+    const nameOf = (layer: Buffer): string => sha256(layer).replace(':', '-');
     let isBroken = true;
     const host = await serve((request, response) => {
       const blob = layers.find((layer) => request.url!.endsWith(sha256(layer)));
       if (!isBroken || blob === undefined) return false;
       response.writeHead(200, { 'content-length': blob.length });
-      response.write(blob.subarray(0, 280_000), () => setTimeout(() => response.destroy(), 10));
+      response.write(blob.subarray(0, 280_000));
+      // too early, but not before what was sent is on the disk
+      const isThere = (name: string): boolean => name.startsWith(nameOf(blob)) && sizeOf(name) === 280_000;
+      void expect
+        .poll(() => downloads().some(isThere))
+        .toBe(true)
+        .then(() => response.destroy());
       return true;
     });
     const registries = { registries: [host], insecure: [host] };
@@ -342,7 +350,7 @@ describe.runIf(isRoot)('a pull', () => {
       await expect(store.pull({ reference: `${host}/some/app@${digest}` })).rejects.toMatchObject({
         code: 'UNAVAILABLE',
       });
-    const files = layers.map((layer) => sha256(layer).replace(':', '-'));
+    const files = layers.map(nameOf);
     const left = (): string[] => downloads().map((name) => name.split('-', 2).join('-'));
     expect(left().sort()).toEqual(files.slice(1).sort());
     // those of before, too
@@ -423,8 +431,7 @@ describe.runIf(isRoot)('a pull', () => {
     first.catch(() => {});
     await expect.poll(() => answers.length).toBe(1);
     const [second, third] = [pull('second'), pull('third')];
-    const size = (): number =>
-      Math.max(...downloads().map((name) => fs.statSync(path.join(scratch, 'store/downloads', name)).size));
+    const size = (): number => Math.max(...downloads().map(sizeOf));
     await expect.poll(size).toBeGreaterThan(0);
     controller.abort();
     await expect(first).rejects.toMatchObject({ code: 'ABORTED' });

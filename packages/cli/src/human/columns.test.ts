@@ -1,5 +1,6 @@
 import { PassThrough } from 'node:stream';
 import { describe, expect, it } from 'vitest';
+import { writtenTo } from '../../test/written-to.ts';
 import { columns } from './columns.ts';
 import { barLine, ProgressBar } from './progress-bar.ts';
 import { painter } from './style.ts';
@@ -67,7 +68,7 @@ describe('a progress bar', () => {
     }
     bar.end();
     bar.end();
-    const drawn = screen.stderr.read().toString().split('\r\x1b[K');
+    const drawn = writtenTo(screen.stderr).split('\r\x1b[K');
     expect(drawn).toEqual(['', expect.stringContaining(' 1%'), expect.stringContaining('100%'), '']);
   });
 
@@ -76,6 +77,6 @@ describe('a progress bar', () => {
     const bar = new ProgressBar(screen);
     bar.show({ label: 'x', done: 1, total: 1 });
     bar.end();
-    expect(screen.stderr.read()).toBeNull();
+    expect(writtenTo(screen.stderr)).toBe('');
   });
 });

@@ -1,5 +1,6 @@
 import { PassThrough } from 'node:stream';
 import { describe, expect, it } from 'vitest';
+import { writtenTo } from '../../test/written-to.ts';
 import { type Notice, ProgressView, ReportReader, type Step } from './progress.ts';
 
 const RECORDS = [
@@ -44,7 +45,7 @@ function read(lines: readonly string[]): { steps: Step[]; notices: Notice[] } {
 function view(isTTY: boolean, isJson: boolean): { view: ProgressView; read: () => string } {
   const [stdin, stdout, stderr] = [new PassThrough(), new PassThrough(), new PassThrough()];
   const terminal = { stdin, stdout: Object.assign(stdout, { isTTY, columns: 40 }), stderr, env: {} };
-  return { view: new ProgressView(terminal, isJson), read: () => String(stdout.read() ?? '') };
+  return { view: new ProgressView(terminal, isJson), read: () => writtenTo(stdout) };
 }
 
 describe('progress of a build', () => {
