@@ -155,7 +155,7 @@ function output() {
     rate('live job output to a client', 'job output GB/s', atLeast(1.2)),
     row('output', 'live job output to a client ÷ a pipe inside', 'job output GB/s', 'a pipe inside GB/s'),
     rate('live job output to a client, pages lent by the writer', 'lent job output GB/s'),
-    // the writer's copies are not ours: see docs/performance.md
+    // what the writer copies is not ours to make faster: see "The writer decides" in docs/performance/output-and-copies.md
     rate(`${pipes}, pages lent by the writer`, 'lent job output at the pipes GB/s', atLeast(3)),
     row(
       'output',
