@@ -1,7 +1,8 @@
 /**
  * What is on disk about a container: `snapshot.json` in its directory, in the original's keys (spec behaviour.md 9) with our own under
  * `warden`. It is written before anything is made (state `born`: the intent), before everything else that takes more than one step, and after
- * every change, always beside and then renamed, so that the last good one is never gone. The last key is a checksum of all that is before it.
+ * every change: beside the last good one, which it replaces by a rename. Two are one write in its place, see {@link writeIntent} and
+ * {@link writeLastRecord}. The last key is a checksum of all that is before it.
  */
 import fs from 'node:fs';
 import path from 'node:path';
