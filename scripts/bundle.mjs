@@ -54,9 +54,10 @@ const places = {
   transform(code, id) {
     const [, owner, module] = /\/packages\/([^/]+)\/src\/(.+)\.ts$/.exec(id) ?? [];
     if (owner === undefined || !code.includes('import.meta')) return undefined;
-    const own = `placeOf('@warden/${owner}', 'dist/${module}.js')`;
+    const own = `__placeOf('@warden/${owner}', 'dist/${module}.js')`; // a name that no module has for something of its own
     // in front of everything on the first line, so that lines stay what they are
-    const text = `import { placeOf } from ${JSON.stringify(PLACES)}; ${code.replaceAll('import.meta.url', own)}`;
+    const from = `import { placeOf as __placeOf } from ${JSON.stringify(PLACES)};`;
+    const text = `${from} ${code.replaceAll('import.meta.url', own)}`;
     if (text.includes('import.meta')) throw new Error(`${id}: of import.meta only url is known here`);
     return { code: text, map: null };
   },

@@ -6,6 +6,7 @@ import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { WardenError } from '@warden/interface';
+import { type Configuration, isInsecure } from './config.ts';
 import { neededFiles } from './elf.ts';
 
 /** Where a daemon makes it that no other one is configured for. */
@@ -53,6 +54,12 @@ const FILES: Readonly<Record<string, string>> = {
   'etc/profile': 'export PATH=/usr/sbin:/usr/bin:/sbin:/bin\n',
   'etc/nsswitch.conf': 'passwd: files\ngroup: files\nhosts: files dns\n',
 };
+
+/** Makes the default one where `configuration` needs it: containers are made, and no other is configured. Errors: as {@link makeDefaultRootfs}. */
+export function makeConfiguredRootfs(configuration: Configuration): void {
+  if (isInsecure(configuration)) return;
+  if (configuration.server.container_rootfs_path === undefined) makeDefaultRootfs(DEFAULT_ROOTFS);
+}
 
 /** Whether it is there, and so complete: it appears at once. */
 export function hasDefaultRootfs(target: string): boolean {

@@ -10,6 +10,7 @@ export { describeConfiguration, describeErrors } from './describe.ts';
 export { type Diagnosis, diagnose } from './doctor.ts';
 export type { DriverMaker } from './driver-module.ts';
 export { type LogSink, type LogSinkOptions, openLogSink } from './log-sink.ts';
+export type { RunningDaemon } from './running-daemon.ts';
 export { type DriverSet, type GivenDrivers, selectDrivers, type Trial } from './select-drivers.ts';
-export { type GivenParts, type RunningDaemon, startDaemon } from './start.ts';
+export { type GivenParts, startDaemon } from './start.ts';
 export type { Finding } from './survey.ts';

@@ -9,8 +9,9 @@ import { type LogSettings, type LogSink, openLogSink } from './log-sink.ts';
 import { type DaemonOptions, parseOptions, USAGE } from './options.ts';
 import type { ReloadReport } from './reload.ts';
 import { RequestContext } from './request-context.ts';
+import type { RunningDaemon } from './running-daemon.ts';
 import { type InheritedSocket, type ServiceManager, serviceManager } from './service-manager.ts';
-import { type RunningDaemon, readVersion, startDaemon } from './start.ts';
+import { readVersion, startDaemon } from './start.ts';
 
 /**
  * Runs the daemon until a signal ends it. Never rejects; sets the exit status: 0 after a signal, 1 after a failed start, 2 for wrong use. `keep` is called once,

@@ -6,7 +6,7 @@ import fs from 'node:fs';
 import { createRequire } from 'node:module';
 import { makeCgroupView } from '@warden/cgroup';
 import { type Core, createCore } from '@warden/core';
-import { type Failpoints, type Logger, WardenError } from '@warden/interface';
+import type { Failpoints, LogFields, Logger } from '@warden/interface';
 import { peerCredentials } from '@warden/native';
 import {
   type ClientPolicy,
@@ -15,12 +15,9 @@ import {
   type WardenServerOptions,
   wardenServer,
 } from '@warden/server';
-import { requireRootfs } from './check-host.ts';
-import { bothPolicies, clientPolicy } from './client-policy.ts';
 import { type Configuration, isInsecure } from './config.ts';
-import { connectionLimit, readOpenFileLimit } from './connection-limit.ts';
-import { coreChanges, coreOptions, rootfsOf } from './core-options.ts';
-import { DEFAULT_ROOTFS, makeDefaultRootfs } from './default-rootfs.ts';
+import { coreOptions, rootfsOf } from './core-options.ts';
+import { makeConfiguredRootfs } from './default-rootfs.ts';
 import { claimDepot, makeDepot, spreadContainers } from './depot.ts';
 import { lockDepot } from './depot-lock.ts';
 import { readFailpoints } from './failpoints.ts';
@@ -29,28 +26,18 @@ import { type ImagesLock, imagesLock } from './images-lock.ts';
 import { lockName, type NameLock } from './name-lock.ts';
 import { writePidfile } from './pidfile.ts';
 import { claimPools } from './pool-claims.ts';
-import { checkPorts, checkUserPool } from './pools.ts';
-import { compareConfigurations, merged, type ReloadReport } from './reload.ts';
+import {
+  ConfigurationInForce,
+  type DaemonParts,
+  type RunningDaemon,
+  StartedDaemon,
+} from './running-daemon.ts';
 import { type DriverSet, type GivenDrivers, selectDrivers } from './select-drivers.ts';
 import { keepShellInMemory } from './shell-memory.ts';
+import { ShutdownSteps } from './shutdown-steps.ts';
 import { checkStart } from './start-checks.ts';
 import { unsafeSettings } from './unsafe-settings.ts';
 import { Watchers } from './watchers.ts';
-
-/** A running daemon. */
-export interface RunningDaemon {
-  /** Containers that can be asked for now. */
-  readonly containerCount: number;
-  /**
-   * Puts what can change of another configuration in force, one reload after the other, and answers what did. Errors: nothing has changed
-   * then; `INVALID_SPEC`, `ALREADY_EXISTS` (a port or path is in use), `UNAVAILABLE` (the end has begun), the network driver's.
-   */
-  reload(configuration: Configuration): Promise<ReloadReport>;
-  /** Ends at once, also a drain: requests in progress are cut off, containers and jobs live on. Idempotent. */
-  close(): Promise<void>;
-  /** Finishes what is in progress, as SIGUSR2 does (spec behaviour.md 11), then ends. Idempotent. */
-  drain(): Promise<void>;
-}
 
 /** Of this package; read when somebody asks. */
 export function readVersion(): string {
@@ -77,185 +64,145 @@ export async function startDaemon(
   logger: Logger,
   given: GivenParts = {},
 ): Promise<RunningDaemon> {
-  const { server: settings } = configuration;
-  const undo: (() => void | Promise<void>)[] = [];
-  const unwind = async (): Promise<void> => {
-    for (const step of undo.splice(0).reverse()) {
-      try {
-        await step();
-      } catch (error) {
-        logger.error('shutdown-step-failed', { error });
-      }
-    }
-  };
+  const shutdown = new ShutdownSteps(logger);
   try {
-    const failpoints = readFailpoints();
-    checkStart(configuration, {
-      hasClientSocket: given.clientSocket !== undefined,
-      logger: logger.child('configuration'),
-    });
-    process.umask(0o022); // modes of everything made below are meant as written
-    const depot = makeDepot(settings.container_depot_path);
-    const lock = lockDepot(depot);
-    undo.push(() => lock.release());
-    await failpoints.pass('start.lock');
-    claimDepot(depot, settings.container_klass);
-    spreadContainers(depot, logger);
-    // before anything is touched that might be another daemon's
-    const name = await holdName(configuration);
-    undo.push(() => name?.release());
-    const claim = async (wanted: Configuration): Promise<void> => {
-      if (name !== undefined)
-        await claimPools(name, wanted, { depot, logger: logger.child('configuration') });
-    };
-    const imagesHeld = holdImages(configuration, depot);
-    undo.push(() => imagesHeld.release());
-    const locks = undo.length;
-    if (given.clientSocket === undefined)
-      await requireFreePath(settings.unix_domain_path, 'server.unix_domain_path');
-    // behind the socket: a daemon that was started twice is told so
-    await claim(configuration);
-    // early, so that whoever watches sees a daemon that starts; closed last of all but the locks
-    const watchers = new Watchers({
-      get version() {
-        return readVersion();
-      },
-      depot,
-      socketMode: configuration.monitoring.socket_permissions,
-    });
-    undo.push(() => watchers.close());
-    await watchers.monitor(configuration);
-
-    const { drivers } = await selectDrivers(configuration, { logger, failpoints }, given);
-    undo.push(() => drivers.network.close());
-    await failpoints.pass('start.drivers');
-    makeRootfs(configuration);
-    const core = await createCore({
-      ...coreOptions(configuration, depot, drivers, logger),
-      images: isInsecure(configuration)
-        ? undefined
-        : images(configuration, depot, drivers, { logger, failpoints, lock: imagesHeld }),
-      failpoints,
-    });
-    undo.push(() => core.close());
-    await failpoints.pass('start.core');
-    watchers.core = core;
-    showCgroups(configuration, drivers, logger);
-
-    let current = configuration;
-    const policyOf = ({ server: { allowed_uids } }: Configuration): ClientPolicy | undefined =>
-      bothPolicies(clientPolicy(allowed_uids), given.clientPolicy);
-    let policy = policyOf(current);
-    const server = wardenServer({
-      host: core,
-      path: settings.unix_domain_path,
-      ...(given.clientSocket !== undefined && { descriptor: given.clientSocket }),
-      mode: settings.unix_domain_permissions,
-      maxFrameBytes: settings.max_frame_bytes,
-      peerOf: peerCredentials,
-      // both are asked for each client: they may change
-      get policy() {
-        return policy;
-      },
-      get maxConnections() {
-        return connectionLimit(current.server.max_connections, readOpenFileLimit());
-      },
-      observer: watchers.observer,
-      enclose: given.enclose,
-      logger: logger.child('server'),
-    });
-    await server.listen();
-    undo.push(() => server.close());
-    await failpoints.pass('start.listen');
-    watchers.server = server;
-    watchers.phase = 'ready';
-    // both last until all but the locks are gone: who watches them waits for the end
-    await watchers.answerHealthChecks(configuration);
-    if (settings.pidfile) undo.splice(locks, 0, writePidfile(settings.pidfile));
-    for (const { name, means, advice } of unsafeSettings(configuration))
-      logger.warn(`unsafe-${name}`, { means, advice });
-    const { clientSocket } = given;
-    const at =
-      clientSocket === undefined ? { path: settings.unix_domain_path } : { descriptor: clientSocket };
-    logger.info('listening', { ...at, depot });
-    if (!isInsecure(configuration))
-      undo.push(keepShellInMemory(() => rootfsOf(current.server.container_rootfs_path), logger));
-
-    let ended: Promise<void> | undefined;
-    const end = (before?: () => Promise<void>): Promise<void> => {
-      watchers.phase = 'draining';
-      ended ??= (async () => {
-        await reloading; // what it has begun must not be taken apart under its hands
-        try {
-          await before?.();
-        } catch (error) {
-          // what a drain did not get done, the next daemon does; one that neither serves nor ends helps nobody
-          logger.error('drain-failed', { error });
-        }
-        await unwind();
-        await failpoints.pass('drain.close');
-      })();
-      return ended;
-    };
-    const reload = async (next: Configuration): Promise<ReloadReport> => {
-      if (ended !== undefined) throw new WardenError('UNAVAILABLE', 'the daemon is going away');
-      const report = compareConfigurations(current, next);
-      const target = merged(current, next);
-      requireRootfs(target);
-      if (report.changed.some(({ key }) => /^(port|user)\./.test(key))) {
-        checkUserPool(target);
-        checkPorts(target.port, logger.child('configuration'));
-      }
-      makeRootfs(target);
-      const moved = await watchers.move(target);
-      const hasNewPools = report.changed.some(({ key }) => /^(port\.|user\.|network\.pool_)/.test(key));
-      try {
-        if (hasNewPools) await claim(target);
-        await core.reconfigure(coreChanges(coreOptions(target, depot, drivers, logger)));
-      } catch (error) {
-        // what was this daemon's alone is so still: pools only grow while it runs
-        if (hasNewPools)
-          await claim(current).catch((failure: unknown) =>
-            logger.error('pools-not-noted', { error: failure }),
-          );
-        await moved.revert();
-        throw error;
-      }
-      current = target;
-      policy = policyOf(target);
-      await moved.commit();
-      return report;
-    };
-    let reloading: Promise<unknown> = Promise.resolve();
-    const impatience = new AbortController();
-    return {
-      get containerCount() {
-        return core.containerCount;
-      },
-      reload: (next) => {
-        const result = reloading.then(() => reload(next));
-        reloading = result.catch(() => {});
-        return result;
-      },
-      close: () => {
-        impatience.abort();
-        return end();
-      },
-      drain: () =>
-        end(() =>
-          drain(server, core, { impatience, seconds: current.server.drain_timeout, logger, failpoints }),
-        ),
-    };
+    return await start({ configuration, logger, given, shutdown, failpoints: readFailpoints() });
   } catch (error) {
-    await unwind();
+    await shutdown.run();
     throw error;
   }
 }
 
-/** Only what is going to make containers makes it. Errors: as {@link makeDefaultRootfs}. */
-function makeRootfs(configuration: Configuration): void {
-  if (isInsecure(configuration)) return;
-  if (configuration.server.container_rootfs_path === undefined) makeDefaultRootfs(DEFAULT_ROOTFS);
+interface Starting {
+  readonly configuration: Configuration;
+  readonly logger: Logger;
+  readonly given: GivenParts;
+  readonly shutdown: ShutdownSteps;
+  readonly failpoints: Failpoints;
+}
+
+async function start(starting: Starting): Promise<RunningDaemon> {
+  const { configuration, logger, given, shutdown, failpoints } = starting;
+  checkStart(configuration, {
+    hasClientSocket: given.clientSocket !== undefined,
+    logger: logger.child('configuration'),
+  });
+  process.umask(0o022); // modes of everything made below are meant as written
+  const { depot, claim, imagesHeld } = await takeLocks(starting);
+  const locks = shutdown.count;
+  if (given.clientSocket === undefined)
+    await requireFreePath(configuration.server.unix_domain_path, 'server.unix_domain_path');
+  // behind the socket: a daemon that was started twice is told so
+  await claim(configuration);
+  const watchers = await startWatching(starting, depot);
+
+  const { drivers } = await selectDrivers(configuration, { logger, failpoints }, given);
+  shutdown.push(() => drivers.network.close());
+  await failpoints.pass('start.drivers');
+  makeConfiguredRootfs(configuration);
+  const core = await createCore({
+    ...coreOptions(configuration, depot, drivers, logger),
+    images: isInsecure(configuration)
+      ? undefined
+      : images(configuration, depot, drivers, { logger, failpoints, lock: imagesHeld }),
+    failpoints,
+  });
+  shutdown.push(() => core.close());
+  await failpoints.pass('start.core');
+  watchers.core = core;
+  showCgroups(configuration, drivers, logger);
+
+  const inForce = new ConfigurationInForce(configuration, given.clientPolicy);
+  const server = await serve(starting, { core, inForce, watchers });
+  watchers.server = server;
+  watchers.phase = 'ready';
+  // both last until all but the locks are gone: who watches them waits for the end
+  await watchers.answerHealthChecks(configuration);
+  const { pidfile } = configuration.server;
+  if (pidfile) shutdown.insert(locks, writePidfile(pidfile));
+  for (const { name, means, advice } of unsafeSettings(configuration))
+    logger.warn(`unsafe-${name}`, { means, advice });
+  logger.info('listening', { ...listeningAt(starting), depot });
+  if (!isInsecure(configuration))
+    shutdown.push(keepShellInMemory(() => rootfsOf(inForce.current.server.container_rootfs_path), logger));
+  const parts = { inForce, depot, drivers, core, server, watchers };
+  return new StartedDaemon({ ...parts, logger, failpoints, shutdown, claim });
+}
+
+/** What makes sure that nothing of another daemon's is touched. */
+interface Locks {
+  readonly depot: string;
+  /** Notes the pools of a configuration as this daemon's. */
+  readonly claim: DaemonParts['claim'];
+  readonly imagesHeld: ImagesLock;
+}
+
+async function takeLocks({ configuration, logger, shutdown, failpoints }: Starting): Promise<Locks> {
+  const { server: settings } = configuration;
+  const depot = makeDepot(settings.container_depot_path);
+  const lock = lockDepot(depot);
+  shutdown.push(() => lock.release());
+  await failpoints.pass('start.lock');
+  claimDepot(depot, settings.container_klass);
+  spreadContainers(depot, logger);
+  const name = await holdName(configuration);
+  shutdown.push(() => name?.release());
+  const claim = async (wanted: Configuration): Promise<void> => {
+    if (name !== undefined) await claimPools(name, wanted, { depot, logger: logger.child('configuration') });
+  };
+  const imagesHeld = holdImages(configuration, depot);
+  shutdown.push(() => imagesHeld.release());
+  return { depot, claim, imagesHeld };
+}
+
+/** Early, so that whoever watches sees a daemon that starts; closed last of all but the locks. */
+async function startWatching({ configuration, shutdown }: Starting, depot: string): Promise<Watchers> {
+  const watchers = new Watchers({
+    get version() {
+      return readVersion();
+    },
+    depot,
+    socketMode: configuration.monitoring.socket_permissions,
+  });
+  shutdown.push(() => watchers.close());
+  await watchers.monitor(configuration);
+  return watchers;
+}
+
+async function serve(
+  { configuration, logger, given, shutdown, failpoints }: Starting,
+  parts: { readonly core: Core; readonly inForce: ConfigurationInForce; readonly watchers: Watchers },
+): Promise<WardenServer> {
+  const { core, inForce, watchers } = parts;
+  const { server: settings } = configuration;
+  const server = wardenServer({
+    host: core,
+    path: settings.unix_domain_path,
+    ...(given.clientSocket !== undefined && { descriptor: given.clientSocket }),
+    mode: settings.unix_domain_permissions,
+    maxFrameBytes: settings.max_frame_bytes,
+    peerOf: peerCredentials,
+    // both are asked for each client: they may change
+    get policy() {
+      return inForce.policy;
+    },
+    get maxConnections() {
+      return inForce.maxConnections;
+    },
+    observer: watchers.observer,
+    enclose: given.enclose,
+    logger: logger.child('server'),
+  });
+  await server.listen();
+  shutdown.push(() => server.close());
+  await failpoints.pass('start.listen');
+  return server;
+}
+
+function listeningAt({ configuration, given: { clientSocket } }: Starting): LogFields {
+  return clientSocket === undefined
+    ? { path: configuration.server.unix_domain_path }
+    : { descriptor: clientSocket };
 }
 
 /** Plain processes leave nothing in the kernel that is found by a name, and have neither addresses nor users of a pool. */
@@ -270,36 +217,6 @@ function holdImages(configuration: Configuration, depot: string): ImagesLock {
   if (!isInsecure(configuration) && (configuration.images.path !== null || fs.existsSync(directory)))
     lock.take();
   return lock;
-}
-
-/** Lets running requests and what was asked for in the background come to their ends, for `seconds` at most. */
-async function drain(
-  server: WardenServer,
-  core: Core,
-  options: {
-    readonly impatience: AbortController;
-    readonly seconds: number | null;
-    readonly logger: Logger;
-    readonly failpoints: Failpoints;
-  },
-): Promise<void> {
-  const { impatience, seconds, logger, failpoints } = options;
-  const giveUp = (): void => {
-    logger.error('drain-timeout', {
-      seconds,
-      advice: 'what was running is taken up or undone by the next daemon',
-    });
-    impatience.abort();
-  };
-  const timer = seconds === null ? undefined : setTimeout(giveUp, seconds * 1_000);
-  await server.drain(impatience.signal);
-  await failpoints.pass('drain.requests');
-  const cut = new Promise<void>((resolve) => {
-    if (impatience.signal.aborted) resolve();
-    impatience.signal.addEventListener('abort', () => resolve(), { once: true });
-  });
-  await Promise.race([core.settle(), cut]);
-  clearTimeout(timer);
 }
 
 /** Where programs of the original's time look for the control groups. */
