@@ -650,6 +650,30 @@ describe.runIf(isRoot)('the store of images', () => {
     expect(() => open({ flatten: true }).use('0123456789b', 'stacked')).toThrow(/import it again/);
   });
 
+  it('is given up while it is made flat, and nothing of it is left', async () => {
+    const giveUp = new AbortController();
+    const reached: string[] = [];
+    const pass = async (name: string): Promise<void> => {
+      reached.push(name);
+      // the first place is the layer's, the second that of the one directory
+      if (reached.filter((one) => one === 'image-import.staging').length === 2) giveUp.abort();
+    };
+    store = open({ flatten: true, failpoints: { pass, passSync: () => {}, forProgram: () => undefined } });
+    const importing = store.import({ path: layout([FILE]), name: 'flat' }, { signal: giveUp.signal });
+    await expect(importing).rejects.toMatchObject({ code: 'ABORTED' });
+    expect([giveUp.signal.aborted, await store.list(), leftovers()]).toEqual([true, [], []]);
+  });
+
+  it('tells why an import failed, whatever becomes of what it leaves', async () => {
+    const passSync = (): void => {
+      fs.writeFileSync(path.join(directory, 'index.json'), 'damaged meanwhile');
+      throw new WardenError('NATIVE_FAILED', 'the index cannot be written');
+    };
+    store = open({ failpoints: { pass: () => undefined, passSync, forProgram: () => undefined } });
+    const importing = store.import({ path: layout([FILE]), name: 'one' });
+    await expect(importing).rejects.toThrow('the index cannot be written');
+  });
+
   it('keeps a writable layer with the owners and marks that it has inside', async () => {
     const passwd = 'root:x:0:0::/:/bin/sh\nvcap:x:1500:1500::/home/vcap:/bin/sh\n';
     await store.import({

@@ -251,7 +251,7 @@ class Store implements ImageStore {
       layers,
       run: base.run,
     };
-    return await this.#keep(opened, image, spec.name);
+    return await this.#keep(opened, image, { name: spec.name, signal });
   }
 
   remove(nameOrId: string): Promise<ImageRemoval> {
@@ -367,20 +367,33 @@ class Store implements ImageStore {
           await layers.make(blob.diffId.text, (tree) => this.#unpack(opened, tree, blob, options));
       }
       throwIfGivenUp(options.signal); // also when no layer was missing
-      return await this.#keep(opened, index.images.get(found.id) ?? image, options.name);
+      return await this.#keep(opened, index.images.get(found.id) ?? image, options);
     } catch (error) {
-      // by what the disk says: memory may have had the image already
-      await this.#removeUnused(this.#open()).catch(() => {});
+      await this.#removeOfFailed();
       throw error;
     }
   }
 
+  /** Never rejects: what is to be told is why the import failed. */
+  async #removeOfFailed(): Promise<void> {
+    try {
+      // by what the disk says: memory may have had the image already
+      await this.#removeUnused(this.#open());
+    } catch (error) {
+      this.#options.logger.warn('layers-not-removed', { error });
+    }
+  }
+
   /** The last step: from here on it is there. */
-  async #keep(opened: Opened, image: StoredImage, name: string): Promise<ImageInfo> {
+  async #keep(
+    opened: Opened,
+    image: StoredImage,
+    { name, signal }: ImageOptions & { readonly name: string },
+  ): Promise<ImageInfo> {
     const { index } = opened;
     const before = { isThere: index.images.has(image.id), name: index.names.get(name) };
     try {
-      if (this.#options.flatten) await this.#flatten(opened, image);
+      if (this.#options.flatten) await this.#flatten(opened, image, signal);
       index.images.set(image.id, image);
       index.names.set(name, image.id);
       this.#write(opened);
@@ -414,12 +427,12 @@ class Store implements ImageStore {
     }
   }
 
-  async #flatten(opened: Opened, image: StoredImage): Promise<void> {
+  async #flatten(opened: Opened, image: StoredImage, signal: AbortSignal | undefined): Promise<void> {
     if (opened.flat.get(image.id) !== undefined) return;
     await opened.flat.make(image.id, async (tree) => {
       let size: UnpackedSize = { bytes: 0, entries: 0, skipped: 0 };
       for (const layer of image.layers) {
-        const added = await this.#run('apply', tree, [opened.layers.tree(layer)], undefined);
+        const added = await this.#run('apply', tree, [opened.layers.tree(layer)], signal);
         size = {
           bytes: size.bytes + added.bytes,
           entries: size.entries + added.entries,

@@ -1,19 +1,19 @@
 /**
- * Images: root file systems as stacks of shared, read-only layers, under names. They come from archives of this host or from registries, everything in them is
- * checked by its digest, and what they hold is unpacked where it can change nothing else. A container that is made from one has it until it is destroyed.
+ * Images: named root file systems, as stacks of shared, read-only layers. They come from archives of this host or from registries. Everything in them is
+ * checked by its digest, and unpacked where it can change nothing else. A container that is made from an image uses it until it is destroyed.
  */
 import type { ContainerId } from './driver.ts';
 import type { IdRange } from './init.ts';
 
-/** An image as it is kept. */
+/** An image of this host. */
 export interface ImageInfo {
   /** Digest of its configuration: the same content has the same id everywhere. */
   readonly id: string;
   /** `[registry/]path:tag`; empty: another image has taken its name. */
   readonly names: readonly string[];
-  /** As the image says it, RFC 3339. */
+  /** When it was made, as the image itself says, RFC 3339. */
   readonly created?: string;
-  /** Of all its layers; those it shares with others count in each. */
+  /** Bytes of all its layers; a layer that several images share counts in each. */
   readonly bytes: number;
   /** Digests of the layers, the lowest first. */
   readonly layers: readonly string[];
@@ -21,7 +21,7 @@ export interface ImageInfo {
   readonly usedBy: readonly ContainerId[];
 }
 
-/** How far something is. */
+/** The progress of an import or a pull. */
 export interface ImageProgress {
   readonly step: 'download' | 'unpack';
   /** Digest of the layer or blob. */
@@ -31,7 +31,7 @@ export interface ImageProgress {
   readonly total: number;
 }
 
-/** What goes with each operation that may take long. */
+/** Options of operations that may take long. Aborting `signal` ends them with `ABORTED`. */
 export interface ImageOptions {
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((progress: ImageProgress) => void) | undefined;
@@ -41,9 +41,9 @@ export interface ImageOptions {
 export interface ImageImportSpec {
   /** Absolute, on the daemon's host: an OCI layout (directory or tar archive) or a docker-archive. */
   readonly path: string;
-  /** Its name here; absent: the one that the archive gives it. */
+  /** The name it gets here; absent: the one that the archive gives it. */
   readonly name?: string | undefined;
-  /** Which of several images of the archive. */
+  /** Which image, if the archive has several. */
   readonly reference?: string | undefined;
 }
 
@@ -51,9 +51,9 @@ export interface ImageImportSpec {
 export interface ImagePullSpec {
   /** `registry/path[:tag][@digest]`. */
   readonly reference: string;
-  /** Its name here; absent: the reference's. */
+  /** The name it gets here; absent: that of the reference. */
   readonly name?: string | undefined;
-  /** For registries that ask. */
+  /** Credentials, for registries that ask for them. */
   readonly user?: string | undefined;
   readonly password?: string | undefined;
 }
@@ -62,7 +62,7 @@ export interface ImagePullSpec {
 export interface ImageRemoval {
   /** Ids of images. */
   readonly images: readonly string[];
-  /** Given back. */
+  /** Bytes of disk space that were freed. */
   readonly bytes: number;
 }
 
@@ -70,29 +70,36 @@ export interface ImageRemoval {
 export interface Images {
   /** In the order of their first names. */
   list(): Promise<readonly ImageInfo[]>;
-  /** Errors: `INVALID_SPEC` (no image, damaged, hostile), `UNSUPPORTED`, `POOL_EXHAUSTED` (the store is full), `ABORTED`. Nothing is left of a failed one. */
+  /**
+   * Imports an image from an archive. Nothing is left of an import that fails. Errors: `INVALID_SPEC` (not an image, damaged, hostile), `UNSUPPORTED`,
+   * `POOL_EXHAUSTED` (the store is full), `ABORTED`.
+   */
   import(spec: ImageImportSpec, options?: ImageOptions): Promise<ImageInfo>;
-  /** Errors: as `import`, and `FORBIDDEN` (registry), `UNAVAILABLE` (registry does not answer). What was downloaded is kept for the next try. */
+  /**
+   * Pulls an image from a registry. What a pull that fails has downloaded is kept for the next try. Errors: as `import`, `FORBIDDEN` (the operator does not
+   * allow the registry), `UNAVAILABLE` (the registry does not answer).
+   */
   pull(spec: ImagePullSpec, options?: ImageOptions): Promise<ImageInfo>;
   /**
-   * Makes an image of what a container has changed, upon the image it was made from; it stands still while that is copied, and not while others are before it.
-   * Errors: `UNKNOWN_HANDLE`, `BAD_STATE`, `INVALID_SPEC` (it was not made from an image), `UNSUPPORTED`, `POOL_EXHAUSTED`, `ABORTED`.
+   * Makes an image of what a container has changed, on top of the image that the container was made from. The container is paused while its changes are
+   * copied, but not while this operation waits for its turn. Errors: `UNKNOWN_HANDLE`, `BAD_STATE`, `INVALID_SPEC` (it was not made from an image),
+   * `UNSUPPORTED`, `POOL_EXHAUSTED`, `ABORTED`.
    */
   snapshot(handle: string, name: string, options?: Pick<ImageOptions, 'signal'>): Promise<ImageInfo>;
-  /** Takes a name away and, with the last one, the image; by id: the image. Errors: `INVALID_SPEC` (none), `BAD_STATE` (containers use it). */
+  /** Removes a name and, with the last one, the image; given an id, the image. Errors: `INVALID_SPEC` (no such image), `BAD_STATE` (containers use it). */
   remove(nameOrId: string): Promise<ImageRemoval>;
   /** Removes images without a name that no container uses, layers that no image has, and unfinished downloads. */
   collect(): Promise<ImageRemoval>;
 }
 
-/** What a container stands on. */
+/** The image of a container. */
 export interface ImageBase {
   readonly image: string;
   /** Directories, the uppermost first. */
   readonly layers: readonly string[];
 }
 
-/** A container's writable layer, to be kept. */
+/** A container's writable layer, to be captured as an image. */
 export interface CaptureSpec {
   readonly name: string;
   readonly id: ContainerId;
@@ -104,22 +111,22 @@ export interface CaptureSpec {
   readonly user: { readonly name: string; readonly uid: number };
 }
 
-/** What goes with a capture. */
+/** Options of a capture. */
 export interface CaptureOptions extends ImageOptions {
   /**
-   * Called when nothing is before the capture any more. It does what keeps others from writing to `upper`, then `action`, and undoes the former; what it throws is
-   * passed on. Absent: nothing writes there.
+   * Called when it is the capture's turn. It keeps others from writing to `upper`, calls `action`, and lets them write again. What it throws is passed on.
+   * Absent: nobody writes there anyway.
    */
   readonly whileStill?: (action: () => Promise<ImageInfo>) => Promise<ImageInfo>;
 }
 
-/** What an engine asks of a store of images. Which container uses what is written down before the container is made, in the store itself. */
+/** The store of images behind an engine. It notes itself which container uses which image, before the container is made. */
 export interface ImageStore extends Omit<Images, 'snapshot'> {
-  /** From now on the container has the image. Synchronous. Errors: `INVALID_SPEC` (no such image), `NATIVE_FAILED`. */
+  /** Notes that the container uses the image from now on. Synchronous. Errors: `INVALID_SPEC` (no such image), `NATIVE_FAILED`. */
   use(id: ContainerId, nameOrId: string): ImageBase;
-  /** It is gone. Idempotent; of a container without an image nothing happens. */
+  /** The container is gone. Idempotent; does nothing for a container without an image. */
   release(id: ContainerId): void;
-  /** At the start: only these containers exist. Half-made images are removed. */
+  /** Called at the start, with all containers that exist: removes the notes about others, and half-made images. */
   recover(containers: ReadonlySet<ContainerId>): Promise<void>;
   /** Nothing may write to `upper` within `whileStill`. Errors: see `Images.snapshot`. */
   capture(spec: CaptureSpec, options?: CaptureOptions): Promise<ImageInfo>;

@@ -4,7 +4,7 @@
  * ## Lifecycle
  * `prepare` (directory, configuration and mount plan on disk) → `launch` (clone; init waits, its pid is known) → *the network driver
  * attaches* → `proceed` (init builds the root, pivots, listens) → {@link Init} → … → `kill`.
- * After a restart of the daemon: `connect` to the living init; jobs that ran meanwhile are handed over with the latest output and their
+ * After a restart of the daemon, `connect` reaches the living init, which hands over the jobs that ran meanwhile, with their latest output and
  * exit statuses.
  *
  * Init survives its daemon. While none is connected it drains each stream into a bounded ring, so that jobs neither block nor die.
@@ -27,30 +27,30 @@ export interface UnprivilegedUser {
   readonly shell: string;
 }
 
-/** `count` ids from `inside` on are those from `outside` on on the host. */
+/** Maps `count` ids, beginning with `inside` in the container and with `outside` on the host. */
 export interface IdRange {
   readonly inside: number;
   readonly outside: number;
   readonly count: number;
 }
 
-/** What everything inside a container is confined by, init included. */
+/** The confinement of everything inside a container, init included. */
 export interface Confinement {
   /** Users and groups inside as ids of the host. Never contains the host's 0. Empty: no user namespace, root inside is the host's root. */
   readonly idMap: readonly IdRange[];
   /** Bounding set: bit n is capability n of capabilities(7). */
   readonly capabilities: bigint;
-  /** Set-user-id programs and file capabilities give nothing. */
+  /** Set-user-id bits and file capabilities have no effect. */
   readonly noNewPrivileges: boolean;
-  /** The filter of system calls is on. */
+  /** The system-call filter is on. */
   readonly seccomp: boolean;
-  /** Core files as the process limits say; false: none, whatever a job asks for, not even to a program of the host. */
+  /** True: core dumps as the process limits allow. False: none, whatever a job asks for, not even to a program of the host. */
   readonly coreDumps: boolean;
-  /** Device files outside `/dev` are dead. */
+  /** Device files outside `/dev` cannot be opened. */
   readonly noDevices: boolean;
-  /** `/dev/fuse` is there, an unsafe opt-in. */
+  /** `/dev/fuse` exists inside: an unsafe opt-in. */
   readonly fuse: boolean;
-  /** How much of the kernel's own there is inside; `undefined`: as the kernel has it. */
+  /** Limits of the kernel's resources inside; `undefined`: the kernel's own limit. */
   readonly ceilings: {
     /** Terminals at a time. */
     readonly terminals: number | undefined;
@@ -59,7 +59,7 @@ export interface Confinement {
     /** Bytes of `/dev`. */
     readonly devices: number | undefined;
   };
-  /** Absolute paths inside that show nothing; what this kernel lacks is left out. */
+  /** Absolute paths inside whose content is hidden; those that this kernel lacks are skipped. */
   readonly maskedPaths: readonly string[];
   /** Absolute paths inside that cannot be written. */
   readonly readonlyPaths: readonly string[];
@@ -117,7 +117,7 @@ export interface LaunchedInit {
   proceed(): Promise<Init>;
   /** Kills it and waits until its namespaces are empty. Idempotent. */
   abort(): Promise<void>;
-  /** Asked when something was done to it in vain: why it has died; `undefined` when it has not, or nobody knows. */
+  /** For whoever failed to do something to it: why it died; `undefined` when it is alive, or nobody knows. */
   whyDead?(): Promise<unknown>;
 }
 
@@ -136,17 +136,17 @@ export interface JobSpec {
   readonly discardOutput: boolean;
   /** See `SpawnOptions.trackTree`. */
   readonly trackTree: boolean;
-  /** Nobody but the receiver of the job's sources ever reads its output: see `SpawnOptions.output`. Only asked of drivers that support `live`. */
+  /** Nobody but the receiver of the job's sources ever reads its output: see `SpawnOptions.output`. Only for drivers that support `live`. */
   readonly isLive?: boolean;
-  /** There is memory left in the container: nothing limits it, or what is used is far from the limit. A hint, by which a job may start sooner. */
+  /** The container has memory left: it has no limit, or its usage is far from the limit. A hint, by which a job may start sooner. */
   readonly hasRoom?: boolean;
-  /** Standard input is a pipe that stays open; `stdin` is empty then. Only asked of drivers that support `interactive`. */
+  /** Standard input is a pipe that stays open; `stdin` is empty then. Only for drivers that support `interactive`. */
   readonly openInput?: boolean;
-  /** The three streams are a terminal of the container's; `stdin` is empty then. Only asked of drivers that support `interactive`. */
+  /** The three streams are a terminal of the container; `stdin` is empty then. Only for drivers that support `interactive`. */
   readonly terminal?: TerminalSize | undefined;
-  /** Where it starts, absolute inside; default: the user's home. Only asked of drivers that support `interactive`. */
+  /** Its working directory, absolute inside; default: the user's home. Only for drivers that support `interactive`. */
   readonly directory?: string | undefined;
-  /** Behind it, when nothing else runs, `Init.prepare` is as good as asked for with the same spec and so many milliseconds. Only asked of an init that has it. */
+  /** When the job has ended and nothing else runs, init does what `Init.prepare` does for the same spec and this time. Only for an init that has `prepare`. */
   readonly nextWithinMs?: number;
 }
 
@@ -157,20 +157,20 @@ export type WaitStatus =
 
 /** Output that init kept while no daemon was connected. */
 export interface KeptOutput {
-  /** Of its first byte, counting all that init itself has ever read of the stream (never what a daemon has read). */
+  /** Position of its first byte in all that init itself has ever read of the stream (what a daemon has read does not count). */
   readonly position: bigint;
   readonly length: number;
-  /** Bytes before it that nobody has: overwritten since a daemon took what there was. */
+  /** Bytes before it that are lost: overwritten since a daemon last took what there was. */
   readonly lost: bigint;
 }
 
-/** Where a source puts every byte before it delivers it. */
+/** The file in which a source stores every byte before it delivers it. */
 export interface OutputFile {
   /** Open for reading and writing, without O_APPEND. */
   readonly descriptor: number;
-  /** Where the next byte goes; the source moves it on. */
+  /** Where the next byte goes; the source advances it. */
   offset: number;
-  /** Called once when the file takes no more. Bytes are delivered on, without being in the file. */
+  /** Called once, when the file takes no more. From then on bytes are delivered without being stored. */
   onFailure(error: unknown): void;
 }
 
@@ -179,9 +179,9 @@ export interface OutputFile {
  * Nothing is buffered beyond one read and the kernel's pipe; `pause` stops reading and so slows the writer.
  */
 export interface ByteSource {
-  /** What comes before everything else; of length 0 for a job of this connection. */
+  /** Output that init kept, which is delivered first; of length 0 for a job of this connection. */
   readonly kept: KeptOutput;
-  /** Callable once. `onEnd` comes once, after the last chunk. The first `skipKept` bytes of what was kept are left out: the receiver has them. */
+  /** Callable once. `onEnd` is called once, after the last chunk. The first `skipKept` bytes of `kept` are skipped: the receiver has them. */
   start(onChunk: (chunk: Buffer) => void, onEnd: () => void, skipKept?: number): void;
   pause(): void;
   resume(): void;
@@ -191,19 +191,19 @@ export interface ByteSource {
    */
   onceReadable(listener: (isEnd?: boolean) => void): void;
   /**
-   * From now on each byte is in the file before it is delivered, and at every moment in the file or still where it came from, so that a killed
-   * daemon loses none. Callable once, before anything was delivered or after.
+   * From now on each byte is stored in the file before it is delivered. At every moment it is in the file or still where it came from, so that a
+   * killed daemon loses none. Callable once, before anything was delivered or after.
    */
   keepIn(file: OutputFile): void;
   /**
-   * Of a paused source that is not started: what is there now, at most 64 KiB, the receiver's own; of length 0 at the end; `undefined`: nothing at present.
-   * With `supports.live`, as the two that follow.
+   * For a paused source that is not started: returns what is there now, at most 64 KiB, which is the receiver's own; a buffer of length 0 at the end;
+   * `undefined` when there is nothing at present. With `supports.live`, as are `relay` and `place`.
    */
   take?(): Buffer | undefined;
   /**
-   * Of a paused source that is not started: moves whole pieces, as long as there are such and they are wanted, into a socket, and answers how many when
-   * less than a piece is left. With `signal` aborted it ends as soon as it would have to wait, be it in the middle of a piece. Errors: the socket's, `NATIVE_FAILED`;
-   * `UNAVAILABLE` with `operation: 'relay'` when a piece was broken off, behind which nothing else can be sent.
+   * For a paused source that is not started: moves whole pieces into a socket, as long as there are any and they are wanted, and returns their number when
+   * less than a piece is left. When `signal` is aborted it ends as soon as it would have to wait, even in the middle of a piece. Errors: the socket's,
+   * `NATIVE_FAILED`; `UNAVAILABLE` with `operation: 'relay'` when a piece was broken off, after which nothing else can be sent.
    */
   relay?(
     socket: number,
@@ -213,8 +213,8 @@ export interface ByteSource {
   /** Where a process that may look into this one finds the pipe. `undefined`: there is none any more. */
   place?(): DescriptorPlace | undefined;
   /**
-   * Reads, even while paused, all that is in the pipe now, and of what others print meanwhile no more than some; true when the end was reached. For the
-   * moment after the job's exit.
+   * For the moment after the job's exit: reads, even while paused, all that is in the pipe now, and a bounded amount of what others print meanwhile.
+   * Returns true when the end was reached.
    */
   drain(): boolean;
   /** Stops and frees the descriptor; `onEnd` is not called any more. Idempotent. */
@@ -227,14 +227,14 @@ export interface ByteSink {
    * Resolves when all is written, in the order of the calls. Errors: `NATIVE_FAILED` with errno EPIPE when nobody reads any more, `UNAVAILABLE` once closed, `ABORTED`.
    */
   write(bytes: Uint8Array, signal?: AbortSignal): Promise<void>;
-  /** Gives the descriptor back after what is being written; what waits behind that fails. Idempotent. */
+  /** Closes the descriptor after the write in progress; writes that wait behind it fail. Idempotent. */
   close(): void;
 }
 
 /** A job as init knows it. */
 export interface InitJob {
   readonly id: number;
-  /** There while the job's input can be written: see `JobSpec.openInput` and `terminal`. After a restart, too. */
+  /** Present while the job's input can be written (see `JobSpec.openInput` and `terminal`), also after a restart. */
   readonly input?: ByteSink | undefined;
   /** Its streams are a terminal; all output is `stdout`. */
   readonly isTerminal?: boolean;
@@ -254,19 +254,22 @@ export interface Init {
   readonly pid: number;
   /** Jobs handed over at `connect`; empty after `proceed`. */
   readonly recoveredJobs: readonly InitJob[];
-  /** Errors: `NATIVE_FAILED` (EAGAIN: as many processes as there may be, EMFILE …), `UNAVAILABLE`. Failures of user look-up or exec are the job's own exit 255. */
+  /**
+   * Starts a job. A failed look-up of the user, or a failed exec, is the job's own exit 255. Errors: `NATIVE_FAILED` (EAGAIN: the limit of processes is
+   * reached, EMFILE …), `UNAVAILABLE`.
+   */
   spawn(spec: JobSpec): Promise<InitJob>;
   /**
-   * Starts the bash of `spec` before anybody asks for it, to wait for that many milliseconds: the next `spawn` that says the same but for number and input may be that
-   * process, and its script sees what it would have seen otherwise. It is only there while nothing else runs; anything else that is asked of this init, or of anybody
-   * inside, ends it, with what it may have started, before a job begins. Asked for a spec without open input and terminal, whose output is not discarded and whose
-   * environment has nothing that bash reads at its start. Fire and forget: whether it comes to anything changes nothing but the time that the next one takes. Absent: this
-   * init cannot.
+   * Starts the bash of `spec` ahead of a request; it waits for that many milliseconds. The next `spawn` whose spec differs only in number and input may
+   * get that process, and its script sees what it would have seen otherwise. The process exists only while nothing else runs: any other request to this init, or
+   * to anybody inside, ends it, with what it may have started, before a job begins. Called for specs without open input and terminal, whose output is not
+   * discarded, and whose environment has nothing that bash reads at its start. Fire and forget: its success changes only how long the next job takes to start.
+   * Absent: this init cannot do it.
    */
   prepare?(spec: JobSpec, milliseconds: number): void;
   /**
-   * What {@link recoveredJobs} brought is put away: init may drop it. Until then it keeps all for another daemon, should this one die. Any other
-   * request says the same. Fire and forget.
+   * The content of {@link recoveredJobs} is stored, and init may drop it. Until then init keeps everything for another daemon, should this one die. Any other
+   * request implies it. Fire and forget.
    */
   acknowledge(): void;
   /**
@@ -276,24 +279,24 @@ export interface Init {
   signalJob(jobId: number, signal: number, tree: boolean): Promise<void>;
   /** Signals every process in the container except init. */
   signalAll(signal: number): Promise<void>;
-  /** Answers true as soon as no process besides init is left, false after `timeoutMs`. */
+  /** Resolves with true as soon as no process besides init is left, with false after `timeoutMs`. */
   waitEmpty(timeoutMs: number): Promise<boolean>;
-  /** It is about to stand still, or goes on: one that stands still on purpose is not given up for its silence. */
+  /** Tells that init is about to be frozen, or thawed: a frozen init does not count as lost because it is silent. */
   excuse?(isExcused: boolean): void;
   /** Lets init drop the kept status and ring of an ended job. Fire and forget. */
   forget(jobId: number): void;
   /**
-   * Starts a copy and answers when both of its sides run. No job, and not handed over: it ends with the daemon, with init, and with
+   * Starts a copy and resolves when both of its sides run. A copy is not a job, and is not handed over: it ends with the daemon, with init, and with
    * `signalAll`. Errors: as `spawn`, `TIMEOUT`.
    */
   copy(spec: CopySpec): Promise<RunningCopy>;
-  /** Lets go of init's own end of the job's input, so that closing the daemon's ends it. An ended job is success. With `supports.interactive`. */
+  /** Closes init's own end of the job's input, so that the input ends when the daemon closes its end. An ended job is success. With `supports.interactive`. */
   endInput?(jobId: number): Promise<void>;
   /** Sets the size of the job's terminal. An ended job is success. With `supports.interactive`. */
   resize?(jobId: number, size: TerminalSize): Promise<void>;
   /**
-   * Starts a program of ours that works on files inside. No job; it ends with the channel, the daemon and init. With `supports.files`. Errors: as `spawn`,
-   * `TIMEOUT`.
+   * Starts `warden-copy` inside, for one operation on files. It is not a job, and ends with the channel, the daemon and init. With `supports.files`. Errors:
+   * as `spawn`, `TIMEOUT`.
    */
   openFiles?(spec: FileTask): Promise<FileChannel>;
   /** Settles when init is gone (or its connection broke). Never rejects. */
@@ -333,24 +336,24 @@ export interface FileTask {
   readonly mode?: number;
 }
 
-/** What comes out of a {@link FileChannel}. */
+/** An answer of a {@link FileChannel}. */
 export type FileAnswer =
   | { readonly kind: 'data'; readonly data: Uint8Array }
   | { readonly kind: 'entry'; readonly entry: DirectoryEntry }
   | { readonly kind: 'change'; readonly change: FileChange };
 
-/** The way to a {@link FileTask} that runs. */
+/** The connection to a running {@link FileTask}. */
 export interface FileChannel {
   /**
-   * What it answers, in order; ends when it is done. Errors: `INVALID_SPEC`, `FORBIDDEN` and `NATIVE_FAILED` with `operation`, `object` and `errno`; `UNAVAILABLE` when it
-   * ended without a word. Iterable once. Slow reading slows the task.
+   * The answers of the task, in order, until it is done. Iterable once. Slow reading slows the task. Errors: `INVALID_SPEC`, `FORBIDDEN` and `NATIVE_FAILED`
+   * with `operation`, `object` and `errno`; `UNAVAILABLE` when the task ended without telling why.
    */
   answers(): AsyncIterable<FileAnswer>;
-  /** Gives bytes to a writing task; resolves when there is room for more, and also when it has ended, which `answers` tells. */
+  /** Sends bytes to a writing task. Resolves when there is room for more, and also when the task has ended, which `answers` tells. */
   send(bytes: Uint8Array): Promise<void>;
-  /** All bytes have been given; without it, what was begun is not put in place. */
+  /** All bytes have been sent. Without this call, a file that was begun does not take its place. */
   finish(): Promise<void>;
-  /** Ends it, whatever it does. Idempotent. Settles when nothing of it runs any more. */
+  /** Ends the task, whatever it does. Idempotent. Settles when nothing of it runs any more. */
   close(): Promise<void>;
 }
 
@@ -364,17 +367,20 @@ export interface InitDriver {
   /** Once per daemon start: stages binaries and skeleton below `depot` so that containers can link them. Idempotent. */
   setup(depot: string): Promise<void>;
   /**
-   * Begins a launch before `prepare`, as far as it needs nothing of what `prepare` writes, so that both happen at the same time; optional. The
-   * directory exists and is mounted where it is a mount. `launch` takes over what was begun and tells what went wrong with it. The answer gives it
-   * up, for when `launch` is not to follow: nothing of it lives then. It never throws, is idempotent, and does nothing after `launch`.
+   * Optional. Begins a launch before `prepare`, as far as it needs nothing that `prepare` writes, so that both happen at the same time. The directory exists,
+   * and is mounted if it is a mount. `launch` takes over what was begun, and reports what went wrong with it. Returns a function for the case that no
+   * `launch` follows: it ends what was begun. That function never throws, is idempotent, and does nothing after `launch`.
    */
   begin?(spec: InitSpec): () => Promise<void>;
   /**
-   * Makes the container's directory from the skeleton (`bin etc jobs lib mnt run tmp`; without isolation `bin jobs pids root run tmp`) and writes `etc/config`, the mount plan and init's configuration.
-   * The directory itself may exist and be empty but for core's records, or hold all of `reusable` besides. Idempotent.
+   * Makes the container's directory from the skeleton (`bin etc jobs lib mnt run tmp`; without isolation `bin jobs pids root run tmp`) and writes `etc/config`,
+   * the mount plan and init's configuration. The directory may exist already; apart from core's records it is then empty, or holds all of `reusable`. Idempotent.
    */
   prepare(spec: InitSpec): Promise<void>;
-  /** After `setup`: what of the skeleton the next container can have from one that was destroyed, by path in its directory, each behind what it lies in; optional. */
+  /**
+   * Optional, after `setup`: the entries of the skeleton that the next container can get from one that was destroyed, by path in the container's directory, each
+   * after the directory that it lies in.
+   */
   reusable?(): readonly ReusableEntry[];
   /** Starts the launcher. On failure nothing of it lives. Errors as `proceed`. */
   launch(spec: InitSpec): Promise<LaunchedInit>;

@@ -6,15 +6,15 @@
  *
  * ## Vocabulary
  * - **handle**: client-visible name of a container, any bytes (see `bytes.ts`), unique among living containers.
- * - **session**: one client's view. A container is *referenced* by each session that created it or named it, and by every session that
- *   existed when … (see {@link Warden.close}). Unreferenced, it lives on for its **grace time** and is then destroyed.
- * - **job**: one script in a container. Its id is unique in the daemon. It ends when the script's process ends; output that descendants
- *   still hold back is awaited for a short, bounded time.
- * - **obituary**: the last info of a container that is being destroyed; waiting links get it.
+ * - **session**: one client's view. It *references* every container that existed when it began, that it created, or that it named, until it is
+ *   closed. A container that no session references lives on for its **grace time** and is then destroyed.
+ * - **job**: one script or program in a container. Its id is unique in the daemon. It ends when its process ends; the daemon waits a short, bounded
+ *   time for output that descendants still hold back.
+ * - **obituary**: the last info of a container that is being destroyed; those who wait for one of its jobs get it.
  *
  * ## States
- * `born` → `active` → `stopped` → `destroyed`. `active` admits everything, `stopped` only info, limits, copy out, link, stream, stop
- * and destroy. A stopped container never becomes active again. Operations on one container run one after another.
+ * `born` → `active` → `stopped` → `destroyed`. `active` admits everything; `stopped` only info, properties, limits, listing and removing rules, copy out,
+ * link, stream, stop and destroy. A stopped container never becomes active again. Operations on one container run one after another.
  *
  * Errors of every operation on a container: `UNKNOWN_HANDLE`, `BAD_STATE`, `UNAVAILABLE` (connection lost), besides those named.
  */
@@ -49,21 +49,21 @@ export interface CreateSpec {
   readonly network?: string | undefined;
   /** Host directory used as read-only base instead of the configured one. */
   readonly rootfs?: string | undefined;
-  /** Name or id of an image of this host, in the place of a directory; not with `rootfs`. (An extension: the original's daemon ignores it.) */
+  /** Name or id of an image of this host, used as base; not with `rootfs`. (An extension: the original's daemon ignores it.) */
   readonly image?: string | undefined;
-  /** Labels of the client's own, see {@link Container.setProperties}. (An extension.) */
+  /** The client's own labels, see {@link Container.setProperties}. (An extension.) */
   readonly properties?: Properties | undefined;
 }
 
-/** Names and values that mean nothing to the daemon: labels to find containers by. */
+/** Labels by which clients find containers. Names and values mean nothing to the daemon. */
 export type Properties = Readonly<Record<string, string>>;
 
-/** What a container's properties may be: names of 1 to `nameBytes`, values up to `valueBytes`, `count` of them, `totalBytes` in all. */
+/** Limits of a container's properties: names of 1 to `nameBytes` bytes, values of at most `valueBytes`, at most `count` of them, `totalBytes` in all. */
 export const PROPERTY_LIMITS = { count: 64, nameBytes: 256, valueBytes: 4_096, totalBytes: 32_768 } as const;
 
-/** Which containers. */
+/** Selects containers. */
 export interface ContainerFilter {
-  /** Only those that have all of these. (An extension.) */
+  /** Only containers that have all of these. (An extension.) */
   readonly properties?: Properties | undefined;
 }
 
@@ -105,9 +105,7 @@ export interface SpawnOptions {
   readonly discardOutput?: boolean;
   /** Copy every line to syslog with tag `warden.<logTag>`. */
   readonly logTag?: string | undefined;
-  /**
-   * The caller waits for the end in any case, by `link` at once (Run): nothing is made by which others could read the output meanwhile.
-   */
+  /** The caller calls `link` at once (Run). So the daemon makes no job sockets, by which others could read the output meanwhile. */
   readonly awaited?: boolean;
   /**
    * Keep track of all descendants, so that {@link Job.kill} reaches each of them even if it left its session or its parent died.
@@ -116,27 +114,27 @@ export interface SpawnOptions {
   readonly trackTree?: boolean;
   /**
    * Program and arguments, instead of `/bin/bash`; the script is then its whole standard input. The program is looked up inside, by the PATH of the job's
-   * environment. (An extension, as all that follows.)
+   * environment. (An extension, as are all options below.)
    */
   readonly argv?: readonly string[] | undefined;
-  /** Besides HOME, USER, PATH and LANG; what has one of these names replaces it. */
+  /** Variables besides HOME, USER, PATH and LANG; one of these names replaces its value. */
   readonly environment?: Readonly<Record<string, string>> | undefined;
   /** Absolute, inside; default: the user's home. */
   readonly workingDirectory?: string | undefined;
   /**
-   * `pipe`: standard input stays open for {@link Job.write} until {@link Job.endInput}. A script is then an argument of `/bin/bash -c` and is limited to
-   * some 60 KiB. Not with `argv` and a script. The input outlives the daemon: it stays open until it is ended, or the job ends.
+   * `pipe`: standard input stays open for {@link Job.write} until {@link Job.endInput}. A script is then an argument of `/bin/bash -c`, and is limited to
+   * some 60 KiB. Cannot be combined with both `argv` and a script. The input outlives the daemon: it stays open until it is ended, or the job ends.
    */
   readonly stdin?: 'pipe' | undefined;
   /**
-   * Standard input, output and errors are a terminal of this size; everything it shows is the stream `stdout`. Implies `stdin: 'pipe'`. Not with
-   * `discardOutput`. Without script and argv: an interactive shell.
+   * Standard input, output and errors are a terminal of this size; everything it shows is the stream `stdout`. Implies `stdin: 'pipe'`. Cannot be combined
+   * with `discardOutput`. Without script and argv: an interactive shell.
    */
   readonly terminal?: TerminalSize | undefined;
   /**
-   * `live`: no output is kept. It waits in the job's pipes, and with full pipes the job, until a stream takes it, each byte once; the output limit never trips,
-   * and `link` answers none. Not with `discardOutput`, `logTag`, `awaited` or a terminal. A daemon that is killed takes along what it had read and
-   * not yet sent; the rest stays in the pipes for the next one.
+   * `live`: no output is kept. It waits in the job's pipes until a stream takes it, each byte once; while the pipes are full, the job waits. The output limit
+   * never trips, and `link` returns no output. Cannot be combined with `discardOutput`, `logTag`, `awaited` or a terminal. When the daemon is killed, what it
+   * had read and not yet sent is lost; the rest stays in the pipes for the next daemon.
    */
   readonly output?: 'live' | undefined;
 }
@@ -150,12 +148,12 @@ export interface OutputChunk {
 /**
  * Why a job ended. `signal` is the signal that ended its process, where one did.
  *
- * - `exited`: the process ended by itself; the exit status is its own. A program that handles SIGTERM of a stop exits, too.
- * - `signal`: by a signal nobody here sent for another reason.
+ * - `exited`: the process ended by itself; the exit status is its own. A program that handles the SIGTERM of a stop counts as exited, too.
+ * - `signal`: a signal ended it, which the daemon did not send for one of the reasons below.
  * - `timeout`: it was killed because its caller's time limit was over (`kill` with that reason).
- * - `out-of-memory`: the kernel killed in the container for its memory limit, and the job died of that or of the stop that follows.
- * - `disk-limit`: it failed with the disk limit reached, or wrote beyond its limit of file size. As far as it can be known: only the program itself knows why it
- *   failed.
+ * - `out-of-memory`: the kernel killed a process because the container's memory limit was reached, and the job died of that or of the stop that follows.
+ * - `disk-limit`: it failed while the disk limit was reached, or wrote beyond its limit of file size. This is a guess: only the program itself knows why
+ *   it failed.
  * - `output-limit`: it printed more than is kept for a job.
  * - `container-stopped`: by a stop or the destruction of its container.
  * - `init-lost`: the container's init died, and everything in the container with it.
@@ -180,7 +178,7 @@ export type ExitVerdict =
 export interface JobEnd {
   /** 0 to 255; 255 also for death by signal, output limit and internal failure (the original's rule). */
   readonly exitStatus: number;
-  /** Why; `undefined` when the other side does not tell (an older daemon, and the status is 255). */
+  /** Why it ended; `undefined` when the daemon does not tell (an older one, and the status is 255). */
   readonly verdict?: ExitVerdict | undefined;
   /** The container at the end of the job. */
   readonly info: ContainerInfo;
@@ -197,31 +195,28 @@ export interface Job {
   /** 1 to 2^32-1. */
   readonly id: number;
   /**
-   * Waits for the end and takes the result: the job is removed afterwards, later calls fail with `UNKNOWN_JOB`. Several
-   * waiting at the same time all get it. With `signal` aborted the wait ends with `ABORTED` and, unless the result was already on its
-   * way, the job keeps it.
+   * Waits for the end and takes the result. The job is removed then, and later calls fail with `UNKNOWN_JOB`. All who wait at the same time get the result.
+   * When `signal` is aborted the wait ends with `ABORTED`; the job keeps its result, unless that was already on its way.
    */
   link(options?: { readonly signal?: AbortSignal }): Promise<JobResult>;
   /**
-   * All output from the job's start, then the end as the iterator's return value; the job is removed then. Leaving the loop early
-   * keeps the job, and so does aborting `signal`, which makes the step in progress fail with `ABORTED`. Several streams each get
-   * everything.
+   * Yields all output from the job's start, then returns the end as the iterator's return value; the job is removed then. Leaving the loop early keeps the job,
+   * and so does aborting `signal`, which makes the step in progress fail with `ABORTED`. Each of several streams gets everything.
    */
   stream(options?: {
     readonly signal?: AbortSignal;
-    /** Of a live job, takes what comes in whole pieces; what is left over is yielded, in order. */
+    /** For a live job: takes the output that comes in whole pieces. What is left over is yielded, in order. */
     readonly relay?: OutputRelay | undefined;
   }): AsyncGenerator<OutputChunk, JobEnd, undefined>;
   /**
-   * Lends the pipes of a job with `output: 'live'`, until the session is closed or the job removed: nobody else reads them meanwhile. Its end is awaited by
-   * {@link Job.link}; what is in the pipes then is the rest. Errors: `UNKNOWN_JOB`, `BAD_STATE` (not a live job, or a stream reads it), `POOL_EXHAUSTED`
-   * (64 lent to this session), `UNSUPPORTED`.
+   * Lends the pipes of a job with `output: 'live'` until the session is closed or the job is removed; nobody else reads them meanwhile. Wait for the end by
+   * {@link Job.link}; then read what is left in the pipes. Errors: `UNKNOWN_JOB`, `BAD_STATE` (not a live job, or a stream reads it), `POOL_EXHAUSTED`
+   * (64 jobs' pipes are lent to this session), `UNSUPPORTED`.
    */
   pipes?(): Promise<OutputPipes>;
   /**
-   * Sends a signal to the job's process, or with `tree` to it and every descendant; a tree is signalled only when complete, without a gap
-   * for a forking process (SIGKILL). Succeeds on an ended job. Default signal: SIGKILL to the tree. `reason`: what the verdict says when the job dies of it.
-   * (An extension.)
+   * Sends a signal to the job's process or, with `tree`, to it and every descendant. SIGKILL to a tree leaves no gap through which a forking process could
+   * escape. Succeeds on an ended job. Default: SIGKILL to the tree. `reason` is what the verdict says when the job dies of the signal. (An extension.)
    */
   kill(options?: {
     readonly signal?: number;
@@ -229,13 +224,14 @@ export interface Job {
     readonly reason?: 'timeout';
   }): Promise<void>;
   /**
-   * Writes to the standard input of a job with `stdin: 'pipe'` or a terminal; resolves when the job's pipe has taken all of it, which a job that does not
-   * read delays. Writes of one caller keep their order; at most 64 KiB go in as one piece. With `signal` aborted a part may have been written.
+   * Writes to the standard input of a job with `stdin: 'pipe'` or a terminal. Resolves when the job's pipe has taken all of it, so it waits for a job that
+   * does not read. Writes of one caller keep their order; at most 64 KiB go in as one piece. When `signal` is aborted a part may have been written.
    *
-   * Errors: `UNKNOWN_JOB`, `BAD_STATE` (it has no such input, or this was ended), `NATIVE_FAILED` with errno EPIPE (the job reads no more), `ABORTED`.
+   * Errors: `UNKNOWN_JOB`, `BAD_STATE` (the job has no such input, or the input was ended), `NATIVE_FAILED` with errno EPIPE (the job reads no more),
+   * `ABORTED`.
    */
   write(data: Uint8Array | string, options?: { readonly signal?: AbortSignal | undefined }): Promise<void>;
-  /** Ends the standard input: the job reads its end. On a terminal, types the end-of-file character. Idempotent; success on an ended job. */
+  /** Ends the standard input, so that the job reads end of file. On a terminal, types the end-of-file character. Idempotent; succeeds on an ended job. */
   endInput(): Promise<void>;
   /** Changes the size of the job's terminal; its foreground processes get SIGWINCH. Errors: `BAD_STATE` (no terminal), `INVALID_SPEC`. */
   resize(size: TerminalSize): Promise<void>;
@@ -293,7 +289,7 @@ export interface PressureLine {
   readonly total: bigint;
 }
 
-/** Waiting for one resource: of some of the processes, and of all at once. */
+/** Time lost to waiting for one resource: `some`: at least one process waited; `full`: all waited at once. */
 export interface ResourcePressure {
   readonly some: PressureLine;
   readonly full?: PressureLine;
@@ -326,12 +322,13 @@ export interface EndedJob {
   /** As in {@link JobEnd}. */
   readonly exitStatus: number;
   /**
-   * As in {@link JobEnd}, and as the event of its end told it: whether the disk limit was to blame is found out by whoever takes the result. `undefined`: not told.
+   * As in {@link JobEnd} and in the event of the job's end, but without `disk-limit`: whether that was to blame is only found out when the result is taken.
+   * `undefined`: the daemon does not tell.
    */
   readonly verdict?: ExitVerdict | undefined;
 }
 
-/** How many ended jobs an info tells of at most: those that were started last. */
+/** How many ended jobs an info lists at most: those that were started last. */
 export const MAX_ENDED_JOBS = 1_000;
 
 /** Facts about a container at one moment. */
@@ -352,21 +349,21 @@ export interface ContainerInfo {
   /** Jobs that have not terminated. */
   readonly jobIds: readonly number[];
   /**
-   * Jobs that have terminated and whose result waits for somebody to take it by `link`, `stream` or `result`, in the order of their numbers, at most {@link MAX_ENDED_JOBS}.
-   * Absent: none. Not in the info that comes with a job's end. (An extension.)
+   * Jobs that have terminated and whose result nobody has taken yet by `link`, `stream` or `result`, in the order of their numbers, at most
+   * {@link MAX_ENDED_JOBS}. Absent: none. Not in the info that comes with a job's end. (An extension.)
    */
   readonly endedJobs?: readonly EndedJob[];
-  /** What its confinement lacks, by the operator's will; absent: nothing. (An extension: the original's daemon tells nothing.) */
+  /** Parts of the confinement that the operator has switched off; absent: none. (An extension: the original's daemon does not tell.) */
   readonly unsafe?: readonly string[];
   /** Absent: none. (An extension.) */
   readonly properties?: Properties;
-  /** All its processes stand still. Absent: no. (An extension.) */
+  /** Its processes are paused, see {@link Container.pause}. Absent: no. (An extension.) */
   readonly paused?: boolean;
   /** Ports of the host that lead into it, in the order in which they were published. Absent: none. (An extension.) */
   readonly ports?: readonly PortMapping[];
 }
 
-/** Info of one of many. */
+/** The info of one container in an answer about many. */
 export interface ContainerReport {
   readonly handle: string;
   /** Absent when it could not be read; `error` says why. */
@@ -394,13 +391,13 @@ export interface NetOutSpec {
   readonly icmpCode?: number | undefined;
   readonly log?: boolean;
   /**
-   * Only what this name leads to: `registry.example.org`, or `*.example.org` for all names below it. With `network`, only addresses within it; without, only public ones.
-   * (An extension.)
+   * Only addresses to which this name resolves: `registry.example.org`, or `*.example.org` for all names below it. With `network`, only addresses within it;
+   * without, only public ones. (An extension.)
    */
   readonly domain?: string | undefined;
 }
 
-/** What is open for a container: into it, and for it. */
+/** Published ports, which lead into a container, and egress rules, which lead out of it. */
 export interface NetRules {
   /** In the order in which they were published. */
   readonly ports: readonly PortMapping[];
@@ -408,26 +405,26 @@ export interface NetRules {
   readonly egress: readonly NetOutSpec[];
 }
 
-/** What is to be taken away. */
+/** What to remove. */
 export interface NetRulesRemoval {
   /** Ports of the host. */
   readonly ports?: readonly number[] | undefined;
-  /** Every rule about the same packets, whether it logs or not; as it was given, or as {@link Container.netRules} answers it. */
+  /** Removes every rule about the same packets, whether it logs or not. Each as it was given, or as {@link Container.netRules} returns it. */
   readonly egress?: readonly NetOutSpec[] | undefined;
 }
 
-/** A reference to a container by handle. Making one costs nothing and asks nobody; operations fail with `UNKNOWN_HANDLE`. */
+/** A reference to a container by handle. Making one sends no request; operations on one that does not exist fail with `UNKNOWN_HANDLE`. */
 export interface Container extends AsyncDisposable {
   readonly handle: string;
   /** Errors: see each field's contract text in spec behaviour.md, Info. */
   info(): Promise<ContainerInfo>;
-  /** Starts a job; answers when its output is being collected. `script` is fed to `/bin/bash` on standard input. */
+  /** Starts a job; resolves when its output is being collected. `script` is fed to `/bin/bash` on standard input. */
   spawn(script: string | Uint8Array, options?: SpawnOptions): Promise<Job>;
   /** A reference to a job by id. Operations fail with `UNKNOWN_JOB`. */
   job(id: number): Job;
-  /** Ends all jobs: SIGTERM, after 10 s SIGKILL (`kill`: at once). `background`: answers at once. Idempotent; a second stop waits for the first. */
+  /** Ends all jobs: SIGTERM, after 10 s SIGKILL (`kill`: at once). `background`: resolves at once. Idempotent; a second stop waits for the first. */
   stop(options?: { readonly background?: boolean; readonly kill?: boolean }): Promise<void>;
-  /** Stops and removes the container and everything it owned. After it: `UNKNOWN_HANDLE`. Repeatable after a failure. */
+  /** Stops and removes the container and everything it owned; its handle is unknown then. Can be repeated after a failure. */
   destroy(): Promise<void>;
   /** Publishes a TCP port. Errors: `POOL_EXHAUSTED`, `ALREADY_EXISTS`, `INVALID_SPEC`. */
   netIn(spec?: {
@@ -439,35 +436,36 @@ export interface Container extends AsyncDisposable {
   /** Published ports and egress rules. (An extension.) */
   netRules(): Promise<NetRules>;
   /**
-   * Takes ports and egress rules away, all of these or none, and ends the connections that nothing allows any more; answers what is left. What is not there is no
-   * failure, so it can be repeated. Errors: `INVALID_SPEC`, `UNSUPPORTED`, `NATIVE_FAILED` (nothing has changed). (An extension.)
+   * Removes ports and egress rules, all of these or none, and ends the connections that nothing allows any more. Returns what is left. Rules that do not exist
+   * are ignored, so it can be repeated. Errors: `INVALID_SPEC`, `UNSUPPORTED`, `NATIVE_FAILED` (nothing has changed). (An extension.)
    */
   removeNetRules(rules: NetRulesRemoval): Promise<NetRules>;
-  /** Copies from host to container with rsync's trailing-slash meaning. The path of the host is absolute, as in {@link copyOut}. */
+  /** Copies from host to container; a trailing slash means what it means to rsync. The path of the host is absolute, as in {@link copyOut}. */
   copyIn(source: string, target: string): Promise<void>;
   /** Copies from container to host; `owner` is `USER`, `USER:GROUP` or numeric, empty or absent: the daemon's user. */
   copyOut(source: string, target: string, owner?: string): Promise<void>;
-  /** Sets (or without argument reads) the memory limit in bytes; answers what is in force. */
+  /** Sets the memory limit in bytes or, without an argument, reads it; returns what is in force. */
   limitMemory(bytes?: bigint): Promise<bigint>;
-  /** Sets CPU shares or reads them. */
+  /** Sets CPU shares or, without an argument, reads them; returns what is in force. */
   limitCpu(shares?: bigint): Promise<bigint>;
-  /** Sets or reads disk limits; `undefined`: they are off in this daemon, and nothing was limited. */
+  /** Sets the disk limits that `spec` names, and returns all; `undefined`: disk limits are off in this daemon, and nothing was limited. */
   limitDisk(spec: DiskLimitSpec): Promise<Required<DiskLimitSpec> | undefined>;
-  /** Shapes both directions; bytes per second and bytes. */
+  /** Limits bandwidth in both directions: `rate` in bytes per second, `burst` in bytes. */
   limitBandwidth(limit: { readonly rate: bigint; readonly burst: bigint }): Promise<void>;
-  /** The properties. (An extension, as all that follows.) */
+  /** The properties. (An extension, as are all members below.) */
   properties(): Promise<Properties>;
   /**
-   * Sets properties and removes those whose value is `undefined`, all or nothing; answers what there is then. They are recorded, and outlive the daemon.
+   * Sets properties and removes those whose value is `undefined`, all or nothing; returns all properties then. They are recorded, and outlive the daemon.
    * Errors: `INVALID_SPEC` (see {@link PROPERTY_LIMITS}), `NATIVE_FAILED` (the record could not be written; nothing has changed).
    */
   setProperties(changes: Readonly<Record<string, string | undefined>>): Promise<Properties>;
   /**
-   * Makes all processes stand still where they are. What needs one of them (spawn, kill, copies, files, input) fails with `BAD_STATE` until `resume`; stop and destroy resume by
-   * themselves. A paused container stays so when the daemon is restarted, but for a moment in which the new daemon finds out what lives in it. Idempotent.
+   * Suspends all processes where they are. Operations that need one of them (spawn, kill, copies, files, input) fail with `BAD_STATE` until `resume`; stop and
+   * destroy resume by themselves. A paused container stays paused when the daemon is restarted, except for a moment in which the new daemon finds out what
+   * lives in it. Idempotent.
    */
   pause(): Promise<void>;
-  /** Lets them go on. Idempotent. */
+  /** Lets the processes go on. Idempotent. */
   resume(): Promise<void>;
   /** Files inside. */
   readonly files: ContainerFiles;
@@ -478,15 +476,18 @@ export interface Container extends AsyncDisposable {
 /** One session with a container host. */
 export interface Warden extends AsyncDisposable {
   ping(): Promise<void>;
-  /** Answers the same bytes. */
+  /** Returns the same bytes. */
   echo(message: Uint8Array): Promise<Uint8Array>;
   /** Handles of all containers, active and stopped, in order of creation; with a filter, of those it admits. */
   list(filter?: ContainerFilter): Promise<readonly string[]>;
-  /** Creates a container. Errors: `ALREADY_EXISTS` handle, `POOL_EXHAUSTED`, `INVALID_SPEC`, `NATIVE_FAILED`, `COMMAND_FAILED` (hook). Nothing is left of a failed one. */
+  /**
+   * Creates a container. Nothing is left of one that fails. Errors: `ALREADY_EXISTS` (the handle), `POOL_EXHAUSTED`, `INVALID_SPEC`, `NATIVE_FAILED`,
+   * `COMMAND_FAILED` (a hook).
+   */
   create(spec?: CreateSpec): Promise<Container>;
   /**
-   * Info of many containers by one request: of those named, else of all that the filter admits, in order of creation. References none of them. (An extension, as all that
-   * follows.)
+   * Info of many containers by one request: of those named, or of all that the filter admits, in order of creation. It references none of them. (An extension,
+   * as are the members below, up to `events`.)
    */
   infoMany(
     options?: ContainerFilter & { readonly handles?: readonly string[] | undefined },
@@ -494,15 +495,15 @@ export interface Warden extends AsyncDisposable {
   /** Numbers of the daemon. */
   metrics(): Promise<WardenMetrics>;
   /**
-   * What happens from now on: the subscription stands when this resolves. Each subscriber has a bounded buffer; who reads too slowly loses the oldest events, and the next one
-   * says how many. Ends with the session, the signal, or `return()` of the iterator.
+   * Subscribes to what happens from now on; nothing is missed once this has resolved. Each subscriber has a bounded buffer. One that reads too slowly loses the
+   * oldest events, and the next event says how many. Ends with the session, the signal, or `return()` of the iterator.
    */
   events(filter?: EventFilter): Promise<AsyncIterableIterator<ContainerEvent, undefined, undefined>>;
-  /** A reference by handle; does not check that it exists. */
+  /** A reference to a container by handle; does not check that it exists. */
   container(handle: string): Container;
-  /** Images of the host. Absent: it keeps none. (An extension.) */
+  /** Images of the host. Absent: the host keeps none. (An extension.) */
   readonly images?: Images;
-  /** Ends the session: its references are dropped and grace times start. Running operations go on to their end. Idempotent. */
+  /** Ends the session: its references are dropped, and grace times start. Running operations are completed. Idempotent. */
   close(): Promise<void>;
   /** As {@link close}. */
   [Symbol.asyncDispose](): Promise<void>;
