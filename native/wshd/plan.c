@@ -222,9 +222,69 @@ static int take_reserve(struct plan *plan, char *line) {
   return plan->reserve_inside != NULL ? 0 : bad_line("expected reserve OUTSIDE INSIDE, found", plan->reserve_outside);
 }
 
+static int take_flag(const char *word, bool *flag) {
+  uint64_t value;
+  if (!number(word, 10, 1, &value)) return bad_line("expected 0 or 1, found", word);
+  *flag = value == 1;
+  return 0;
+}
+
+static int take_number(const char *word, uint64_t least, uint64_t most, const char *expected, unsigned *target) {
+  uint64_t value;
+  if (!number(word, 10, most, &value) || value < least) return bad_line(expected, word);
+  *target = (unsigned)value;
+  return 0;
+}
+
+static int take_nice(struct plan *plan, const char *word) {
+  const bool is_negative = word[0] == '-';
+  uint64_t value;
+  if (!number(is_negative ? word + 1 : word, 10, 20, &value)) return bad_line("expected a niceness, found", word);
+  plan->nice = is_negative ? -(int)value : (int)value;
+  return 0;
+}
+
+static int take_core_dumps(struct plan *plan, const char *word) {
+  bool are_allowed;
+  if (take_flag(word, &are_allowed) != 0) return -1;
+  plan->no_core_dumps = !are_allowed;
+  return 0;
+}
+
+/* A key that may stand in several lines. */
+#define TAKE_ONE_MORE(plan, list, count, word) (APPEND(plan, list, count) ? ((plan)->list[(plan)->count - 1] = (word), 0) : report_errno("plan", current_file))
+
+static int take_word(char *word, char **target) {
+  *target = word;
+  return 0;
+}
+
+/* A key with one value. */
+static int take_value(struct plan *plan, const char *key, char *word) {
+  if (strcmp(key, "hostname") == 0) return take_word(word, &plan->hostname);
+  if (strcmp(key, "interface") == 0) return take_word(word, &plan->interface);
+  if (strcmp(key, "hook_shell") == 0) return take_word(word, &plan->hook_shell);
+  if (strcmp(key, "cgroup") == 0) return TAKE_ONE_MORE(plan, cgroups, cgroup_count, word);
+  if (strcmp(key, "mask") == 0) return TAKE_ONE_MORE(plan, masked, masked_count, word);
+  if (strcmp(key, "readonly") == 0) return TAKE_ONE_MORE(plan, readonly, readonly_count, word);
+  if (strcmp(key, "address") == 0) return take_address(plan, word);
+  if (strcmp(key, "gateway") == 0) return address(word, &plan->gateway) ? 0 : bad_line("expected an address, found", word);
+  if (strcmp(key, "gateway_mac") == 0) return take_mac(plan, word);
+  if (strcmp(key, "mtu") == 0) return take_number(word, 0, 65535, "expected an MTU, found", &plan->mtu);
+  if (strcmp(key, "nice") == 0) return take_nice(plan, word);
+  if (strcmp(key, "no_new_privs") == 0) return take_flag(word, &plan->no_new_privs);
+  if (strcmp(key, "seccomp") == 0) return take_flag(word, &plan->seccomp);
+  if (strcmp(key, "core_dumps") == 0) return take_core_dumps(plan, word);
+  if (strcmp(key, "hook_timeout") == 0) return take_number(word, 1, 86400, "expected a number of seconds, found", &plan->hook_timeout);
+  if (strcmp(key, "terminals") == 0) return take_number(word, 1, INT32_MAX, "expected a number of terminals, found", &plan->terminals);
+  if (strcmp(key, "shm_kib") == 0) return take_number(word, 4, UINT32_MAX, "expected a number of KiB, found", &plan->shm_kib);
+  if (strcmp(key, "dev_kib") == 0) return take_number(word, 4, UINT32_MAX, "expected a number of KiB, found", &plan->dev_kib);
+  if (strcmp(key, "capabilities") == 0) return number(word, 16, UINT64_MAX, &plan->capabilities) ? 0 : bad_line("expected a hexadecimal mask, found", word);
+  return bad_line("unknown key", key);
+}
+
 static int take_directive(struct plan *plan, char *line) {
   char *key = plan_field(&line);
-  uint64_t value = 0;
   if (key == NULL) return 0;
   if (strcmp(key, "user") == 0) return take_user(plan, line);
   if (strcmp(key, "file") == 0) return take_file(plan, line);
@@ -233,59 +293,7 @@ static int take_directive(struct plan *plan, char *line) {
   if (strcmp(key, "idmap") == 0) return take_id_range(plan, line);
   if (strcmp(key, "reserve") == 0) return take_reserve(plan, line);
   char *word = plan_field(&line);
-  if (word == NULL) return bad_line(key, NULL);
-  if (strcmp(key, "hostname") == 0) {
-    plan->hostname = word;
-  } else if (strcmp(key, "interface") == 0) {
-    plan->interface = word;
-  } else if (strcmp(key, "cgroup") == 0) {
-    if (!APPEND(plan, cgroups, cgroup_count)) return report_errno("plan", current_file);
-    plan->cgroups[plan->cgroup_count - 1] = word;
-  } else if (strcmp(key, "mask") == 0) {
-    if (!APPEND(plan, masked, masked_count)) return report_errno("plan", current_file);
-    plan->masked[plan->masked_count - 1] = word;
-  } else if (strcmp(key, "readonly") == 0) {
-    if (!APPEND(plan, readonly, readonly_count)) return report_errno("plan", current_file);
-    plan->readonly[plan->readonly_count - 1] = word;
-  } else if (strcmp(key, "address") == 0) {
-    return take_address(plan, word);
-  } else if (strcmp(key, "gateway") == 0) {
-    if (!address(word, &plan->gateway)) return bad_line("expected an address, found", word);
-  } else if (strcmp(key, "gateway_mac") == 0) {
-    return take_mac(plan, word);
-  } else if (strcmp(key, "mtu") == 0) {
-    if (!number(word, 10, 65535, &value)) return bad_line("expected an MTU, found", word);
-    plan->mtu = (unsigned)value;
-  } else if (strcmp(key, "nice") == 0) {
-    bool negative = word[0] == '-';
-    if (!number(negative ? word + 1 : word, 10, 20, &value)) return bad_line("expected a niceness, found", word);
-    plan->nice = negative ? -(int)value : (int)value;
-  } else if (strcmp(key, "no_new_privs") == 0) {
-    if (!number(word, 10, 1, &value)) return bad_line("expected 0 or 1, found", word);
-    plan->no_new_privs = value == 1;
-  } else if (strcmp(key, "hook_timeout") == 0) {
-    if (!number(word, 10, 86400, &value) || value == 0) return bad_line("expected a number of seconds, found", word);
-    plan->hook_timeout = (unsigned)value;
-  } else if (strcmp(key, "hook_shell") == 0) {
-    plan->hook_shell = word;
-  } else if (strcmp(key, "seccomp") == 0) {
-    if (!number(word, 10, 1, &value)) return bad_line("expected 0 or 1, found", word);
-    plan->seccomp = value == 1;
-  } else if (strcmp(key, "core_dumps") == 0) {
-    if (!number(word, 10, 1, &value)) return bad_line("expected 0 or 1, found", word);
-    plan->no_core_dumps = value == 0;
-  } else if (strcmp(key, "terminals") == 0) {
-    if (!number(word, 10, INT32_MAX, &value) || value == 0) return bad_line("expected a number of terminals, found", word);
-    plan->terminals = (unsigned)value;
-  } else if (strcmp(key, "shm_kib") == 0 || strcmp(key, "dev_kib") == 0) {
-    if (!number(word, 10, UINT32_MAX, &value) || value < 4) return bad_line("expected a number of KiB, found", word);
-    *(key[0] == 's' ? &plan->shm_kib : &plan->dev_kib) = (unsigned)value;
-  } else if (strcmp(key, "capabilities") == 0) {
-    if (!number(word, 16, UINT64_MAX, &plan->capabilities)) return bad_line("expected a hexadecimal mask, found", word);
-  } else {
-    return bad_line("unknown key", key);
-  }
-  return 0;
+  return word == NULL ? bad_line(key, NULL) : take_value(plan, key, word);
 }
 
 static int each_line(struct plan *plan, const char *file, char *text, int (*take)(struct plan *, char *)) {
