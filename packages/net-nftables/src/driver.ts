@@ -45,6 +45,7 @@ import type { AddressRange } from './ipv4-address.ts';
 import { formatAddress, isWithin, parseAddress, parseRange } from './ipv4-address.ts';
 import type { Lifetimes } from './learned-addresses.ts';
 import { formatMac, isContainerLink, linkEnds, shaperName } from './link-names.ts';
+import { LivingAddresses } from './living-addresses.ts';
 import { NamedEgress } from './named-egress.ts';
 import { isKernelError } from './netlink-connection.ts';
 import type { MessageBody } from './netlink-message.ts';
@@ -115,12 +116,12 @@ class NftablesNetwork implements NetworkDriver {
   readonly #log: Logger;
   readonly #failpoints: Failpoints;
   readonly #links: LinkSettings;
-  /** Of living containers, as far as this driver has made them. */
+  /** Links of living containers that this driver itself has made; those of an earlier daemon are looked for. */
   readonly #made = new Map<ContainerId, Link>();
   readonly #endingLinks: EndingLinks;
-  /** Listed once for all that are restored behind a setup, each until something is done to it. One that has gone since is found out by its number. */
+  /** What `setup` has listed, once for all links that are restored after it. An entry goes as soon as something is done to its link; one that has gone since is found out by its number. */
   #atSetup: Seen = { links: new Map(), shapers: new Set(), addresses: new Set() };
-  /** At the end of a transaction that leads to a chain the kernel looks at the chains of all containers again. */
+  /** Restored rules, many containers' in one transaction: at the end of each that leads to a chain the kernel looks at the chains of all containers. */
   readonly #together = new Together<RulesOfOne>((all) => this.#rules.replace(...all));
   /** {@link NftablesNetwork.#closeToIpv6} has failed, and said so. */
   #isIpv6Left = false;
@@ -132,14 +133,11 @@ class NftablesNetwork implements NetworkDriver {
   readonly #denialGroup: number;
   readonly #wantedDenials: 'each' | 'totals' | undefined;
   #nameFinding: NameFinding | undefined;
-  /** What the probe was made in, until the start is over. */
+  /** The namespace of the last probe, which ends when the start is over. */
   #trial: { readonly timer: NodeJS.Timeout; close(): void } | undefined;
-  /** Their rules are in force and their links not made yet. */
+  /** Containers whose rules are in force and whose links are not made yet. */
   readonly #begun = new Set<ContainerId>();
-  /** Who has which address. */
-  readonly #addresses = new Map<number, ContainerId>();
-  /** Addresses of both ends of the links this driver knows to live. */
-  readonly #living = new Set<number>();
+  readonly #living = new LivingAddresses();
   #pool: AddressRange | undefined;
   #host: NetworkHostSpec | undefined;
 
@@ -165,9 +163,9 @@ class NftablesNetwork implements NetworkDriver {
     this.#denials = new Denials({
       log: this.#log,
       group: this.#denialGroup,
-      owner: (address) => this.#addresses.get(address),
+      owner: (address) => this.#living.ownerOf(address),
       counts: () => readCounts(this.#access.netlink(), this.#table),
-      isNeeded: () => this.#addresses.size > 0,
+      isNeeded: () => !this.#living.isEmpty,
     });
     this.#wantedDenials = options.denials;
     this.#names = new NamedEgress({
@@ -334,7 +332,7 @@ class NftablesNetwork implements NetworkDriver {
       await this.#makeLink(spec, pid);
       this.#bandwidth.attached(spec.id, pid);
       this.#denials.settle();
-      this.#note(spec);
+      this.#lives(spec);
       this.#log.debug?.('link-attached', { id: spec.id, address: spec.containerIp, pid });
     } catch (cause) {
       const error = failure('attach', linkEnds(spec.id).host.name, cause);
@@ -497,7 +495,7 @@ class NftablesNetwork implements NetworkDriver {
     try {
       if (recorded.bandwidth === undefined) this.#bandwidth.clear(spec.id, link, mayHaveShaper);
       else this.#bandwidth.set(spec, link, recorded.bandwidth);
-      this.#note(spec);
+      this.#lives(spec);
     } catch (cause) {
       throw failure('restore', link.name, cause);
     }
@@ -520,7 +518,8 @@ class NftablesNetwork implements NetworkDriver {
       this.#failpoints.passSync('nftables.remove-rules');
       this.#bandwidth.drop(spec.id, link, shaper);
       this.#denials.settle();
-      this.#forget(spec);
+      this.#living.remove(spec);
+      this.#freed.add(parseAddress(spec.containerIp));
       this.#log.debug?.('link-released', { id: spec.id });
     } catch (cause) {
       throw failure('release', name, cause);
@@ -541,7 +540,7 @@ class NftablesNetwork implements NetworkDriver {
 
   /** Of a link that this driver has made or restored it is known. */
   #mayHaveShaper({ id, containerIp }: NetworkSpec): boolean {
-    return this.#addresses.get(parseAddress(containerIp)) !== id || this.#bandwidth.isTouched(id);
+    return this.#living.ownerOf(parseAddress(containerIp)) !== id || this.#bandwidth.isTouched(id);
   }
 
   async sweep(keep: ReadonlySet<ContainerId>): Promise<readonly ContainerId[]> {
@@ -664,16 +663,10 @@ class NftablesNetwork implements NetworkDriver {
     );
   }
 
-  #note(spec: NetworkSpec): void {
-    for (const address of [spec.hostIp, spec.containerIp]) this.#living.add(parseAddress(address));
-    this.#addresses.set(parseAddress(spec.containerIp), spec.id);
+  /** Its link is there, made or restored. */
+  #lives(spec: NetworkSpec): void {
+    this.#living.add(spec);
     this.#denials.awaken();
-  }
-
-  #forget(spec: NetworkSpec): void {
-    for (const address of [spec.hostIp, spec.containerIp]) this.#living.delete(parseAddress(address));
-    this.#addresses.delete(parseAddress(spec.containerIp));
-    this.#freed.add(parseAddress(spec.containerIp));
   }
 
   #isStranger(address: number): boolean {
