@@ -79,14 +79,18 @@ failed:
   return note(receiver, errno, "make directory", name);
 }
 
+static int change_owner(struct receiver *receiver, int directory, const struct stat *facts) {
+  const struct output_rules *rules = receiver->rules;
+  bool changes = (rules->uid != OUTPUT_KEEP && rules->uid != facts->st_uid) || (rules->gid != (gid_t)-1 && rules->gid != facts->st_gid);
+  return changes && fchown(directory, rules->uid, rules->gid) != 0 ? -1 : 0;
+}
+
 /* The content is complete: the directory gets what it shall have. */
 static int finish_directory(struct receiver *receiver) {
   struct level *level = levels_top(&receiver->levels);
-  const struct output_rules *rules = receiver->rules;
   struct stat facts;
   if (fstat(level->fd, &facts) != 0) return note(receiver, errno, "stat", "");
-  bool changes_owner = (rules->uid != OUTPUT_KEEP && rules->uid != facts.st_uid) || (rules->gid != (gid_t)-1 && rules->gid != facts.st_gid);
-  if (changes_owner && fchown(level->fd, rules->uid, rules->gid) != 0) return note(receiver, errno, "change owner", "");
+  if (change_owner(receiver, level->fd, &facts) != 0) return note(receiver, errno, "change owner", "");
   if ((facts.st_mode & ALL_BITS) != level->mode && fchmod(level->fd, level->mode) != 0) return note(receiver, errno, "change mode", "");
   return 0;
 }
@@ -313,6 +317,16 @@ static int receive_root(struct receiver *receiver, const struct message *root, c
   return result != 0 || receiver->skipped > 0 ? result : finish_directory(receiver);
 }
 
+/* A directory that was made for the copy to go into is a part of it: whoever gets the content may remove it all. */
+static int finish_destination(struct receiver *receiver) {
+  struct stat facts;
+  while (receiver->levels.depth > 1)
+    if (levels_pop(&receiver->levels) != 0) return note(receiver, errno, "return to directory", "");
+  int directory = levels_top(&receiver->levels)->fd;
+  if (fstat(directory, &facts) != 0) return note(receiver, errno, "stat", "");
+  return change_owner(receiver, directory, &facts) != 0 ? note(receiver, errno, "change owner", "") : 0;
+}
+
 void receive_tree(struct channel *channel, const struct place *place, const char *path, const struct output_rules *rules, const char *const *forbidden,
                   struct failure *own, struct failure *peer) {
   struct receiver receiver = {.channel = channel, .own = own, .rules = rules};
@@ -327,7 +341,8 @@ void receive_tree(struct channel *channel, const struct place *place, const char
     nonsense(&receiver, "a message out of order");
   } else {
     const struct message kept = root; /* its name is a copy; a root has no payload */
-    if (begin(&receiver, place, path, &kept, &target, forbidden) == 0) receive_root(&receiver, &kept, &target, peer);
+    if (begin(&receiver, place, path, &kept, &target, forbidden) == 0 && receive_root(&receiver, &kept, &target, peer) == 0 && target.is_made)
+      finish_destination(&receiver);
   }
   channel_send_failure(channel, COPY_DONE, own); /* when that fails, nobody is left to hear it */
   levels_free(&receiver.levels);

@@ -52,6 +52,7 @@ static int strip(const char *path, char *into) {
 static int make_directory(struct target *target, int parent, const char *name, const char *const *forbidden, const char **operation) {
   *operation = "make destination";
   if (mkdirat(parent, name, 0755) != 0) return -1;
+  target->is_made = true;
   int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   return fd < 0 ? -1 : open_directory(target, fd, forbidden, operation);
 }

@@ -9,6 +9,7 @@
 
 struct target {
   int directory;                /* open */
+  bool is_made;                 /* it was not there before */
   char name[COPY_NAME_MAX + 1]; /* the source's new name in it; empty: it keeps its own */
 };
 

@@ -543,6 +543,15 @@ def owners(work):
         fields = copy("out", f"{work}/owned", f"{work}/owned-copy", owner=owner)
         facts = os.stat(f"{work}/owned-copy")
         check(fields == ["ok"] and (facts.st_uid, facts.st_gid) == (uid, gid), f"owner '{owner}'", (fields, facts))
+    os.makedirs(f"{work}/owned-tree/inner")
+    write(f"{work}/owned-tree/inner/file", "x")
+    os.makedirs(f"{work}/owned-before")
+    for source, target, is_made in (("owned-tree", "owned-1", True), ("owned-tree/", "owned-2", True), ("owned", "owned-3/", True), ("owned-tree/inner", "owned-before", False)):
+        fields = copy("out", f"{work}/{source}", f"{work}/{target}", owner="4000:5000")
+        found = {(facts.st_uid, facts.st_gid) for facts in (os.lstat(os.path.join(at, name)) for at, names, files in os.walk(f"{work}/{target}") for name in names + files)}
+        check(fields == ["ok"] and found == {(4000, 5000)}, f"all of {source} in {target} is the owner's", (fields, found))
+        facts = os.stat(f"{work}/{target}")
+        check((facts.st_uid, facts.st_gid) == ((4000, 5000) if is_made else (0, 0)), f"the directory {target} is {'the owner' if is_made else 'root'}'s", facts)
     for owner in ("nobody-here", "-1", "4294967295", "99999999999999999999", "a:b:c", "root:no-group", " root", "root ", "0x10", "1e3", "4000:"):
         fields = copy("out", f"{work}/owned", f"{work}/owned-never", owner=owner)
         check(fields[0] == "error" and fields[4] == "find owner" and not os.path.exists(f"{work}/owned-never"), f"owner '{owner}' is refused before anything is copied", fields)
