@@ -72,6 +72,8 @@ export class ServerConnection {
   /** What was read and not yet cut into frames, because the queue is full. */
   #rest: Uint8Array | undefined;
   #isRunning = false;
+  /** While a request with nothing before it waits for its turn. */
+  #entering: Promise<void> | undefined;
   #runningType: number | undefined;
   /** Set by a drain or a broken frame: what runs may finish, nothing else starts. */
   #isClosing = false;
@@ -121,10 +123,7 @@ export class ServerConnection {
         this.#decoder.drop();
         this.#count();
         this.#uploads.abandon();
-        this.#warden.close().then(resolve, (error: unknown) => {
-          this.#logger.warn('session-close-failed', { error });
-          resolve();
-        });
+        void this.#closeSession().then(resolve);
       });
     });
   }
@@ -202,13 +201,30 @@ export class ServerConnection {
     else this.#frameTimer.update({ isInHeader: this.#decoder.isInHeader, hasNewFrame });
   }
 
+  /** Never rejects. */
+  async #closeSession(): Promise<void> {
+    // a request that came with nothing before it has begun for its client, who may send one and close, whatever others ask meanwhile
+    await this.#entering;
+    try {
+      await this.#warden.close();
+    } catch (error) {
+      this.#logger.warn('session-close-failed', { error });
+    }
+  }
+
   /** Works the queue off. Runs at most once at a time and never rejects. */
   async #work(): Promise<void> {
     if (this.#isRunning) return;
     this.#isRunning = true;
-    if (this.#queue.length > 0) await this.#turns.enter(this.#client);
+    let frame = this.#next();
+    if (frame !== undefined) {
+      this.#entering = this.#turns.enter(this.#client);
+      await this.#entering;
+      this.#entering = undefined;
+      if (this.#isClosing) frame = undefined;
+    }
     let turnEnds = performance.now() + TURN_MILLISECONDS;
-    for (let frame = this.#next(); frame !== undefined; frame = this.#next()) {
+    for (; frame !== undefined; frame = this.#next()) {
       await this.#begin(frame);
       if (this.#isClosing || this.#gone.signal.aborted) break;
       if (performance.now() < turnEnds || this.#queue.length === 0) continue;

@@ -157,6 +157,34 @@ describe('a client that disappears', () => {
     expect(host.calls.map(({ method }) => method)).toEqual(['ping']);
   });
 
+  it('has its one request begun, however much others ask meanwhile, and its session until then [protocol 6]', async () => {
+    let isSpinning = true;
+    const host = new ProgrammableHost({
+      warden: {
+        list: async () => [],
+        // longer than a turn, so that whoever comes meanwhile has to wait for one
+        ping: async () => {
+          const end = performance.now() + 5;
+          while (isSpinning && performance.now() < end);
+        },
+      },
+    });
+    const { server, path } = await startServer(host);
+    const busy = await Promise.all(Array.from({ length: 3 }, () => TestClient.connect(path)));
+    const hasty = await Promise.all(Array.from({ length: 10 }, () => TestClient.connect(path)));
+    await until(() => server.connectionCount === busy.length + hasty.length, 'all of them');
+    for (const client of busy) for (let n = 0; n < 40; n++) client.send(Ping);
+    for (const client of hasty) {
+      client.send(List);
+      client.send(List);
+      client.socket.end();
+    }
+    await until(() => server.connectionCount === busy.length, 'the end of those who left');
+    isSpinning = false;
+    expect(host.calls.filter(({ method }) => method === 'list')).toHaveLength(hasty.length);
+    expect(host.closedSessions).toBe(hasty.length);
+  });
+
   it('in the middle of a large answer has its queue dropped and harms nobody else', async () => {
     const big = new Uint8Array(8 * 1024 * 1024);
     const host = new ProgrammableHost({ warden: { echo: async () => big, list: async () => [] } });
