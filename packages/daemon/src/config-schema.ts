@@ -565,7 +565,8 @@ export const SCHEMA: Readonly<Record<string, Readonly<Record<string, KeyRule>>>>
       min: 0,
       max: 0o777,
       fallback: 0o660,
-      about: 'mode of those sockets (octal in YAML 1.1); connecting needs write permission',
+      about:
+        'mode of those sockets (octal in YAML 1.1); connecting needs write permission, and the way through the depot, which a daemon makes for its own user alone and afterwards leaves as it is: `chmod 0711` on it lets others through',
     },
     recovered_output: {
       type: 'string',

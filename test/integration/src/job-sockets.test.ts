@@ -1,4 +1,5 @@
 /** Sockets by which log agents read the output of jobs that are not just run. */
+import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import net from 'node:net';
@@ -249,7 +250,7 @@ describeWith(['root', 'isolated', 'overlayfs'], 'the sockets of a job over a res
   }
 });
 
-describeWith(['root', 'isolated', 'overlayfs'], 'compat.job_sockets', () => {
+describeWith(['root', 'isolated', 'overlayfs', 'python3'], 'compat.job_sockets', () => {
   it('off: no sockets; a mode of the operator is taken as given [config compat]', async () => {
     for (const compat of [{ job_sockets: false }, { job_sockets_mode: 0o766 }]) {
       const daemon = await startDaemon({ config: { compat } });
@@ -268,6 +269,44 @@ describeWith(['root', 'isolated', 'overlayfs'], 'compat.job_sockets', () => {
         await daemon.stop();
         await daemon.place.remove();
       }
+    }
+  });
+
+  it('others than root connect where the mode of the sockets and of the depot lets them [config compat]', async () => {
+    const connects = (file: string): string => {
+      const program =
+        'import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1]); print("connected")';
+      const words = [
+        '--reuid=54321',
+        '--regid=54321',
+        '--clear-groups',
+        '--',
+        'python3',
+        '-c',
+        program,
+        file,
+      ];
+      // a python3 in root's home is nobody else's
+      const env = { ...process.env, PATH: `/usr/bin:/bin:${process.env.PATH}` };
+      const { stdout, stderr } = spawnSync('setpriv', words, { encoding: 'utf8', timeout: 60_000, env });
+      return /PermissionError/.exec(stderr)?.[0] ?? `${stdout}${stderr}`.trim();
+    };
+    const daemon = await startDaemon({ config: { compat: { job_sockets_mode: 0o766 } } });
+    try {
+      const { directory, depot } = daemon.place;
+      fs.chmodSync(directory, 0o755); // the test's own, which is root's alone as well
+      const box = await (await daemon.connect()).create();
+      const job = await box.spawn('sleep 60');
+      const socket = path.join(await directoryOf(box, job.id), 'stdout.sock');
+      await expect.poll(() => fs.existsSync(socket), SOON).toBe(true);
+      expect(connects(socket)).toBe('PermissionError');
+      fs.chmodSync(depot, 0o711);
+      expect(connects(socket)).toBe('connected');
+      fs.chmodSync(socket, 0o660);
+      expect(connects(socket)).toBe('PermissionError');
+    } finally {
+      await daemon.stop();
+      await daemon.place.remove();
     }
   });
 });
