@@ -10,6 +10,8 @@ import { capabilityMask, requireIdRanges } from './security-options.ts';
 
 /** sockaddr_un holds 108 bytes with the terminating one. */
 const MAX_SOCKET_BYTES = 107;
+/** Of the mode of a socket: to connect takes the right to write. */
+const EVERYBODY_WRITES = 0o002;
 /** Larger networks hold more blocks than one daemon could fill, and the pool would keep them all in memory. */
 const SHORTEST_PREFIX = 12;
 const LAST_PORT = 65_535;
@@ -71,7 +73,7 @@ function checkPaths(
   }
 }
 
-function checkSockets({ server, monitoring }: Configuration, { problems }: Findings): void {
+function checkSockets({ server, monitoring }: Configuration, { problems, warnings }: Findings): void {
   const sockets = {
     'server.unix_domain_path': server.unix_domain_path,
     'server.syslog_socket': server.syslog_socket,
@@ -83,6 +85,11 @@ function checkSockets({ server, monitoring }: Configuration, { problems }: Findi
         `${key}: expected a path of at most ${MAX_SOCKET_BYTES} bytes, the limit of socket addresses, found ${Buffer.byteLength(socket)}`,
       );
   }
+  // the sample that the original shipped has it so
+  if ((server.unix_domain_permissions & EVERYBODY_WRITES) !== 0 && server.allowed_uids === null)
+    warnings.push(
+      `server.unix_domain_permissions lets every user of this host connect, and whoever connects may do what the daemon may, as a rule whatever root may: write 0660, or name users in server.allowed_uids, found 0${server.unix_domain_permissions.toString(8)}`,
+    );
   if (monitoring.socket && path.resolve(monitoring.socket) === path.resolve(server.unix_domain_path))
     problems.push(
       `monitoring.socket: expected another path than that of server.unix_domain_path, found ${describe(monitoring.socket)} for both`,

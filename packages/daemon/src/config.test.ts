@@ -322,7 +322,22 @@ describe('the configuration (spec config.md)', () => {
       'debug2',
       2_345,
     ]);
-    expect([unknown, warnings]).toEqual([[], []]);
+    expect(unknown).toEqual([]);
+    expect(warnings).toEqual([
+      expect.stringMatching(
+        /^server\.unix_domain_permissions lets every user of this host connect, .*, found 0777$/,
+      ),
+    ]);
+  });
+
+  it.each([
+    ['unix_domain_permissions: 0777', 1],
+    ['unix_domain_permissions: 0662', 1],
+    ['unix_domain_permissions: 0755', 0],
+    ['{unix_domain_permissions: 0666, allowed_uids: [1000]}', 0],
+  ])('says that everybody may connect, with server: %s', (server, count) => {
+    const { warnings } = load(`server:\n  ${server}\n`);
+    expect(warnings.filter((one) => one.includes('every user of this host'))).toHaveLength(count);
   });
 
   it('takes the sample in examples without a warning', () => {
