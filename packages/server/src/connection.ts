@@ -106,8 +106,7 @@ export class ServerConnection {
       // 'close' comes a turn later, and what is queued must not start in between
       this.#gone.abort(error);
     });
-    // end of file is a full disconnect, as it was for the original
-    socket.on('end', () => this.#gone.abort(new Error('the client closed the connection')));
+    socket.on('end', () => this.#endOfFile());
     // a write of no bytes fails with EPIPE once the peer has closed, whatever is unread
     const probe = setInterval(() => {
       if (socket.isPaused() && socket.writableLength === 0 && !socket.writableEnded) socket.write('');
@@ -201,9 +200,22 @@ export class ServerConnection {
     else this.#frameTimer.update({ isInHeader: this.#decoder.isInHeader, hasNewFrame });
   }
 
+  /**
+   * A full disconnect, as it was for the original, where what had been answered at once still arrived. So it does here when the request had to
+   * wait for its turn meanwhile: the end is then looked at behind the round of the loop in which the request begins.
+   */
+  #endOfFile(): void {
+    const leave = (): void => {
+      this.#gone.abort(new Error('the client closed the connection'));
+      this.#socket.end();
+    };
+    if (this.#entering === undefined) leave();
+    else void this.#entering.then(() => setImmediate(leave));
+  }
+
   /** Never rejects. */
   async #closeSession(): Promise<void> {
-    // a request that came with nothing before it has begun for its client, who may send one and close, whatever others ask meanwhile
+    // whoever sends one request and closes has it begun, whatever others ask meanwhile
     await this.#entering;
     try {
       await this.#warden.close();

@@ -89,7 +89,8 @@ class UnixSocketServer implements WardenServer {
     this.#options = options;
     this.#logger = options.logger ?? silentLogger;
     this.#budget = new ByteBudget(options.maxBufferedBytes ?? DEFAULT_BUFFERED_BYTES);
-    this.#server = net.createServer((socket) => this.#accept(socket));
+    // the connections end their side themselves: when the client has ended its own, an answer may be on its way
+    this.#server = net.createServer({ allowHalfOpen: true }, (socket) => this.#accept(socket));
   }
 
   get connectionCount(): number {

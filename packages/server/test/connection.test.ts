@@ -20,6 +20,34 @@ function gate(): {
   };
 }
 
+const BUSY = 3;
+
+/** So many clients beside some that ask, from `ask` to `rest`, for more than the server can do, each time for longer than a turn lasts. */
+async function crowd(count: number) {
+  let isBusy = true;
+  const host = new ProgrammableHost({
+    warden: {
+      list: async () => [],
+      ping: async () => {
+        const end = performance.now() + 5;
+        while (isBusy && performance.now() < end);
+      },
+    },
+  });
+  const { server, path } = await startServer(host);
+  const connect = (number: number): Promise<TestClient[]> =>
+    Promise.all(Array.from({ length: number }, () => TestClient.connect(path)));
+  const [busy, clients] = [await connect(BUSY), await connect(count)];
+  await until(() => server.connectionCount === BUSY + count, 'all of them');
+  const ask = (): void => {
+    for (const client of busy) for (let n = 0; n < 40; n++) client.send(Ping);
+  };
+  const rest = (): void => {
+    isBusy = false;
+  };
+  return { host, server, clients, ask, rest };
+}
+
 describe('sessions', () => {
   it('opens one session for each connection and closes it with the connection', async () => {
     const host = new ProgrammableHost({ warden: { ping: async () => {} } });
@@ -158,31 +186,29 @@ describe('a client that disappears', () => {
   });
 
   it('has its one request begun, however much others ask meanwhile, and its session until then [protocol 6]', async () => {
-    let isSpinning = true;
-    const host = new ProgrammableHost({
-      warden: {
-        list: async () => [],
-        // longer than a turn, so that whoever comes meanwhile has to wait for one
-        ping: async () => {
-          const end = performance.now() + 5;
-          while (isSpinning && performance.now() < end);
-        },
-      },
-    });
-    const { server, path } = await startServer(host);
-    const busy = await Promise.all(Array.from({ length: 3 }, () => TestClient.connect(path)));
-    const hasty = await Promise.all(Array.from({ length: 10 }, () => TestClient.connect(path)));
-    await until(() => server.connectionCount === busy.length + hasty.length, 'all of them');
-    for (const client of busy) for (let n = 0; n < 40; n++) client.send(Ping);
-    for (const client of hasty) {
+    const { host, server, clients, ask, rest } = await crowd(10);
+    ask();
+    for (const client of clients) {
       client.send(List);
+      client.socket.end();
+      client.socket.destroy();
+    }
+    await until(() => host.closedSessions === clients.length, 'the end of those who left');
+    rest();
+    expect(host.calls.filter(({ method }) => method === 'list')).toHaveLength(clients.length);
+    await until(() => server.connectionCount === BUSY, 'nobody of them left');
+  });
+
+  it('only for its own side has the answer, however much others ask meanwhile [protocol 1]', async () => {
+    const { clients, ask, rest } = await crowd(10);
+    ask();
+    for (const client of clients) {
       client.send(List);
       client.socket.end();
     }
-    await until(() => server.connectionCount === busy.length, 'the end of those who left');
-    isSpinning = false;
-    expect(host.calls.filter(({ method }) => method === 'list')).toHaveLength(hasty.length);
-    expect(host.closedSessions).toBe(hasty.length);
+    const answers = await Promise.all(clients.map((client) => client.next()));
+    rest();
+    expect(answers.map(({ type }) => type)).toEqual(clients.map(() => List));
   });
 
   it('in the middle of a large answer has its queue dropped and harms nobody else', async () => {
