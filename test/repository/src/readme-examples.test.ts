@@ -112,7 +112,9 @@ function compile(): void {
 
 async function runExample(name: string, ...wrapper: readonly string[]): Promise<string> {
   const [command, ...args] = [...wrapper, process.execPath, path.join(project(name), 'example.js')];
-  const { stdout } = await run(command!, args, { cwd: project(name), env: { PATH: process.env.PATH } });
+  // what node:test says without being asked is TAP up to Node 22 only
+  const env = { PATH: process.env.PATH, NODE_OPTIONS: '--test-reporter=tap' };
+  const { stdout } = await run(command!, args, { cwd: project(name), env });
   return stdout;
 }
 
