@@ -17,7 +17,6 @@ const name = process.argv[2];
 if (name === undefined) throw new Error('usage: node scripts/bundle.mjs NAME, in the directory of a package');
 
 const PLACES = '\0places';
-const KOFFI = '\0koffi';
 
 /** Where a file of a package lies, wherever the package was installed, and what the package itself can load. */
 const PLACES_SOURCE = `
@@ -32,24 +31,14 @@ export const placeOf = (name, file) =>
   pathToFileURL(path.join(fs.realpathSync(path.dirname(require.resolve(\`\${name}/package.json\`))), file)).href;
 `;
 
-/** Only @warden/native may load it, and so only that package has it beside itself. */
-const KOFFI_SOURCE = `
-import { createRequire } from 'node:module';
-import { placeOf } from ${JSON.stringify(PLACES)};
-
-export default createRequire(placeOf('@warden/native', 'dist/index.js'))('koffi');
-`;
-
 /** Modules look for files beside themselves, which stay where they are. */
 const places = {
   name: 'places',
   resolveId(id) {
-    if (id === PLACES || id === KOFFI) return id;
-    return id === 'koffi' ? KOFFI : undefined;
+    return id === PLACES ? id : undefined;
   },
   load(id) {
-    if (id === PLACES) return PLACES_SOURCE;
-    return id === KOFFI ? KOFFI_SOURCE : undefined;
+    return id === PLACES ? PLACES_SOURCE : undefined;
   },
   transform(code, id) {
     const [, owner, module] = /\/packages\/([^/]+)\/src\/(.+)\.ts$/.exec(id) ?? [];

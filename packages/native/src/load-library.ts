@@ -3,7 +3,7 @@ import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { WardenError } from '@warden/interface';
-import koffi from 'koffi';
+import type * as Koffi from 'koffi';
 
 const FILE_NAME = 'libwarden_native.so';
 
@@ -205,11 +205,30 @@ const TYPE_NAMES: Readonly<Record<string, string>> = {
   s: 'str',
 };
 
+let loadedKoffi: typeof Koffi | undefined;
 let loaded: NativeLibrary | undefined;
+
+/**
+ * The foreign function interface, loaded at the first call: its compiled part is an optional dependency, and what only imports this package
+ * (`--version`, `doctor`) must work without. Errors: `UNSUPPORTED` where that part is missing.
+ */
+export function koffi(): typeof Koffi {
+  if (loadedKoffi !== undefined) return loadedKoffi;
+  try {
+    loadedKoffi = createRequire(import.meta.url)('koffi') as typeof Koffi;
+    return loadedKoffi;
+  } catch (cause) {
+    throw new WardenError(
+      'UNSUPPORTED',
+      `load-library koffi: ${(cause as Error).message} (for ${process.platform}-${process.arch}); install the optional dependencies (npm leaves them out by --omit=optional, or when node_modules came from another platform)`,
+      { fields: { operation: 'load-library', object: 'koffi' }, cause },
+    );
+  }
+}
 
 /** The library, loaded at the first call: importing the package needs nothing. */
 export function native(): NativeLibrary {
-  loaded ??= load(libraryPath());
+  loaded ??= load(koffi(), libraryPath());
   return loaded;
 }
 
@@ -231,9 +250,9 @@ export async function callOnThread<N extends keyof NativeLibrary>(
   });
 }
 
-function load(path: string): NativeLibrary {
+function load({ load: open }: typeof Koffi, path: string): NativeLibrary {
   try {
-    const library = koffi.load(path);
+    const library = open(path);
     const entries = Object.entries(SIGNATURES).map(([name, signature]) => {
       const [result, parameters] = signature.split(' ') as [string, string];
       return [
@@ -269,7 +288,7 @@ export function libraryPath(): string {
   const tried = places.map((place) => place() ?? platformPackageName());
   throw new WardenError(
     'UNSUPPORTED',
-    `load-library ${FILE_NAME}: not found for ${process.platform}-${process.arch} (tried ${tried.join(', ')}); build it or set WARDEN_NATIVE_LIBRARY`,
+    `load-library ${FILE_NAME}: not found for ${process.platform}-${process.arch} (tried ${tried.join(', ')}); install the optional dependencies, build it or set WARDEN_NATIVE_LIBRARY`,
     { fields: { operation: 'load-library', object: FILE_NAME, tried } },
   );
 }

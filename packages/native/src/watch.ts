@@ -4,9 +4,9 @@
  * Node sees one epoll descriptor, by one poll handle; everything watched is inside. A poll handle per descriptor would cost
  * more and abort the process on a descriptor that Node itself watches.
  */
-import koffi from 'koffi';
+import type * as Koffi from 'koffi';
 import { checkDescriptor } from './argument-checks.ts';
-import { native } from './load-library.ts';
+import { koffi, native } from './load-library.ts';
 import { checked, errnoName, nativeFailure } from './native-failure.ts';
 
 const EPOLLIN = 0x1;
@@ -61,7 +61,7 @@ const byDescriptor = new Map<number, Registration>();
 const byCookie = new Map<number, Registration>();
 const readyEvents = new Uint32Array(2 * EVENTS_PER_POLL);
 let epollFd = -1;
-let handle: ReturnType<typeof koffi.node.poll> | undefined;
+let handle: ReturnType<typeof Koffi.node.poll> | undefined;
 let lastCookie = 0;
 
 /**
@@ -183,7 +183,7 @@ function epoll(): number {
 function listen(wanted: boolean): void {
   if (wanted === (handle !== undefined)) return;
   if (wanted) {
-    handle = koffi.node.poll(epoll(), { readable: true }, dispatch);
+    handle = koffi().node.poll(epoll(), { readable: true }, dispatch);
   } else {
     handle?.close();
     handle = undefined;

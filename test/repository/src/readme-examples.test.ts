@@ -149,6 +149,39 @@ describe('the example in the README', () => {
   });
 });
 
+describe('an install without the optional dependencies', () => {
+  it('has programs that start, and say what to install', () => {
+    const directory = project('without-optional');
+    const modules = path.join(directory, 'node_modules');
+    fs.mkdirSync(modules, { recursive: true });
+    install('daemon', modules);
+    for (const name of fs.readdirSync(path.join(modules, '@warden')))
+      if (isPlatform(name)) fs.rmSync(path.join(modules, '@warden', name), { recursive: true });
+    // a copy has no compiled part beside it
+    const koffi = path.join(modules, 'koffi');
+    const linked = fs.realpathSync(koffi);
+    fs.rmSync(koffi);
+    fs.cpSync(linked, koffi, { recursive: true });
+    const wardend = (...words: readonly string[]) => {
+      const program = path.join(modules, '@warden/daemon', sourceManifest('daemon').bin!.wardend!);
+      return spawnSync(process.execPath, [program, ...words], {
+        encoding: 'utf8',
+        env: { PATH: process.env.PATH },
+      });
+    };
+    const { version } = sourceManifest('daemon');
+    expect(wardend('--version')).toMatchObject({ status: 0, stdout: `wardend ${version}\n`, stderr: '' });
+    expect(wardend('doctor').stderr).toMatch(
+      /^wardend doctor: load-library koffi: .+; install the optional dependencies .+ \(UNSUPPORTED\)\n$/,
+    );
+    fs.rmSync(koffi, { recursive: true });
+    fs.symlinkSync(linked, koffi);
+    expect(wardend('doctor').stderr).toMatch(
+      /^wardend doctor: load-library libwarden_native\.so: .+; install the optional dependencies, .+ \(UNSUPPORTED\)\n$/,
+    );
+  });
+});
+
 describeWith(['root', 'isolated'], 'the example in the README, as root', () => {
   it.each(Object.entries(AS_ROOT))('of @warden/%s works alone', async (name, expected) => {
     // links and rules go with the namespace
