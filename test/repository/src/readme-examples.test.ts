@@ -42,9 +42,14 @@ function imported(code: string): readonly string[] {
   return [...code.matchAll(/from '(@warden\/[\w-]+)'/g)].map(([, name]) => name!.replace('@warden/', ''));
 }
 
-function exampleOf(name: string): string {
+function examplesOf(name: string): readonly string[] {
   const readme = fs.readFileSync(path.join(ROOT, 'packages', name, 'README.md'), 'utf8');
-  return /```ts\n([\s\S]*?)```/.exec(readme)?.[1] ?? '';
+  return [...readme.matchAll(/```ts\n([\s\S]*?)```/g)].map(([, code]) => code!);
+}
+
+/** The first, which is also run. */
+function exampleOf(name: string): string {
+  return examplesOf(name)[0] ?? '';
 }
 
 /** A foreign dependency as it lies in the checkout: its own dependencies are beside its real place. */
@@ -93,18 +98,30 @@ function makeProject(name: string): void {
   fs.writeFileSync(path.join(directory, 'example.ts'), `${here}\nexport {};\n`);
 }
 
+/** What else a program can copy is compiled too; other packages' later examples are parts of a driver. */
+function addClientExamples(): void {
+  for (const [index, code] of examplesOf('client').entries())
+    fs.writeFileSync(path.join(project('client'), `copied-${index}.ts`), `${code}\nexport {};\n`);
+}
+
 function compile(): void {
   const options = {
     target: 'es2022',
-    lib: ['es2023', 'esnext.disposable'],
+    lib: ['es2023'],
     module: 'nodenext',
     strict: true,
+    noUncheckedIndexedAccess: true,
+    exactOptionalPropertyTypes: true,
+    skipLibCheck: false,
     noEmitOnError: true,
     types: ['node'],
     typeRoots: [path.join(ROOT, 'node_modules/@types')],
   };
   const file = path.join(place, 'tsconfig.json');
-  fs.writeFileSync(file, JSON.stringify({ compilerOptions: options, include: ['*/example.ts'] }));
+  fs.writeFileSync(
+    file,
+    JSON.stringify({ compilerOptions: options, include: ['*/example.ts', '*/copied-*.ts'] }),
+  );
   const compiler = path.join(ROOT, 'node_modules/typescript/bin/tsc');
   const { status, stdout } = spawnSync(process.execPath, [compiler, '-p', file], { encoding: 'utf8' });
   if (status !== 0) throw new Error(`an example does not compile:\n${stdout}`);
@@ -122,6 +139,7 @@ beforeAll(() => {
   place = fs.mkdtempSync('/tmp/we-');
   tarballs = new Tarballs();
   for (const name of names) makeProject(name);
+  addClientExamples();
   compile();
 }, 300_000);
 afterAll(() => {
