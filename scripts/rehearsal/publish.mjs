@@ -6,6 +6,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { registryEnvironment, startRegistry } from './registry.mjs';
+import { commit } from './workspace-copy.mjs';
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
 const home = path.resolve(process.argv[2] ?? '.');
@@ -17,17 +18,43 @@ if (others.length > 0) {
   process.exit(1);
 }
 
+function manifests() {
+  const packages = path.join(copy, 'packages');
+  return fs
+    .readdirSync(packages)
+    .map((directory) => JSON.parse(fs.readFileSync(path.join(packages, directory, 'package.json'), 'utf8')));
+}
+
 /** Name and reason of every package that the registry does not have as it should. */
 async function missing(url) {
   const problems = [];
-  for (const directory of fs.readdirSync(path.join(copy, 'packages'))) {
-    const file = path.join(copy, 'packages', directory, 'package.json');
-    const { name, version } = JSON.parse(fs.readFileSync(file, 'utf8'));
+  for (const { name, version } of manifests()) {
     const answer = await fetch(`${url}${name.replace('/', '%2f')}`);
     const latest = answer.ok ? (await answer.json())['dist-tags'].latest : `status ${answer.status}`;
     if (latest !== version) problems.push(`${name}: published ${version}, the registry has ${latest}`);
   }
   return problems;
+}
+
+/** Name of every version without its tag. */
+function untagged() {
+  const { stdout } = spawnSync('git', ['tag', '--list'], { cwd: copy, encoding: 'utf8' });
+  const tags = new Set(stdout.split('\n'));
+  return manifests()
+    .map(({ name, version }) => `${name}@${version}`)
+    .filter((tag) => !tags.has(tag))
+    .map((tag) => `${tag}: no tag`);
+}
+
+/** Nothing when it went well. */
+function publish(env) {
+  // the pnpm that runs this is in PATH
+  const { status, stdout, stderr } = spawnSync('npm', ['run', 'release:publish'], {
+    cwd: copy,
+    env,
+    encoding: 'utf8',
+  });
+  return status === 0 ? undefined : [`npm run release:publish ended with ${status}`, stdout, stderr];
 }
 
 const registry = await startRegistry(root, home);
@@ -36,15 +63,9 @@ try {
   const env = registryEnvironment(home, registry.url);
   // the copy's own file counts for every program that publishes from it
   fs.copyFileSync(env.npm_config_userconfig, path.join(copy, '.npmrc'));
-  const program = path.join(copy, 'node_modules/@changesets/cli/bin.js');
-  const { status, stdout, stderr } = spawnSync(process.execPath, [program, 'publish'], {
-    cwd: copy,
-    // the pnpm that runs this is in PATH
-    env,
-    encoding: 'utf8',
-  });
-  problems =
-    status === 0 ? await missing(registry.url) : [`changeset publish ended with ${status}`, stdout, stderr];
+  commit(copy, 'the local registry');
+  // the very command of a release; the second time as after one that was stopped when all but its end was done
+  problems = publish(env) ?? publish(env) ?? [...(await missing(registry.url)), ...untagged()];
 } finally {
   await registry.close();
 }
