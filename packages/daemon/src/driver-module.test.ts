@@ -2,7 +2,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { silentLogger } from '@warden/interface';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { checkConfiguration, loadConfiguration } from './config.ts';
 import { isModule, loadDriver } from './driver-module.ts';
 import { selectDrivers } from './select-drivers.ts';
@@ -62,6 +62,46 @@ describe('a package that is nowhere', () => {
       code: 'INVALID_SPEC',
       message: `drivers.filesystem: warden-driver-nowhere is not installed in ${process.cwd()}, where the daemon was started, nor beside the daemon; a path is another way to name it`,
     });
+  });
+});
+
+describe('a package where the daemon is started', () => {
+  const DRIVER = 'export default () => () => ({ role: "quota" })';
+  /** Loads a package that lies there, with these exports, a driver in `driver.js` and none elsewhere. */
+  async function loadWith(exports: unknown): Promise<string> {
+    const start = fs.mkdtempSync(path.join(directory, 'start-'));
+    const place = path.join(start, 'node_modules/@me/driver');
+    fs.mkdirSync(place, { recursive: true });
+    const manifest = { name: '@me/driver', version: '1.0.0', type: 'module', exports };
+    fs.writeFileSync(path.join(place, 'package.json'), JSON.stringify(manifest));
+    fs.writeFileSync(path.join(place, 'driver.js'), DRIVER);
+    fs.writeFileSync(path.join(place, 'other.js'), 'export default undefined');
+    const cwd = vi.spyOn(process, 'cwd').mockReturnValue(start);
+    try {
+      await loadDriver('quota', '@me/driver');
+      return 'found';
+    } catch (error) {
+      return (error as Error).message;
+    } finally {
+      cwd.mockRestore();
+    }
+  }
+
+  it.each([
+    ['a file', './driver.js'],
+    ['a default', { types: './driver.d.ts', default: './driver.js' }],
+    ['import alone', { '.': { import: './driver.js' } }],
+    ['import alone, with types', { types: './driver.d.ts', import: './driver.js' }],
+    ['import below node', { browser: './other.js', node: { import: './driver.js' } }],
+    ['import in a list', [{ worker: './other.js' }, { import: './driver.js' }]],
+  ])('is found by exports of %s', async (_what, exports) => {
+    expect(await loadWith(exports)).toBe('found');
+  });
+
+  it('is told with what it lacks when it exports nothing to Node', async () => {
+    expect(await loadWith({ browser: './driver.js' })).toMatch(
+      /^drivers\.quota: @me\/driver cannot be imported: No "exports" main defined in .+\/@me\/driver\/package\.json$/,
+    );
   });
 });
 

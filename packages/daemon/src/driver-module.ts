@@ -2,6 +2,7 @@
  * Drivers from elsewhere: a value of `drivers.filesystem`, `network`, `cgroup` or `quota` that is a path or the name of a package is
  * imported, and its default export makes the driver. See docs/writing-a-driver.md.
  */
+import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -17,6 +18,8 @@ const MEMBERS: Readonly<Record<string, readonly string[]>> = {
   cgroup: ['setup', 'create', 'joinFiles', 'pids', 'killAll', 'release', 'list'],
   quota: ['prepare', 'setLimits', 'limits', 'usage', 'release'],
 };
+
+const IMPORT_CONDITIONS: ReadonlySet<string> = new Set(['node', 'import', 'module-sync', 'default']);
 
 /** A path (`/…`, `./…`, `../…`) or a package's name with `/` or `-` in it, which no driver of warden's own has: a misspelt name stays an error. */
 export function isModule(value: string): boolean {
@@ -71,12 +74,45 @@ export async function loadDriver<T>(role: string, specifier: string): Promise<Dr
   };
 }
 
-/** A package is looked for where the daemon is started and then beside the daemon's own packages. */
+/**
+ * A package is looked for where the daemon is started and then beside the daemon's own packages. As an `import` from a file there would find it, which Node
+ * only offers for files that exist: `require` finds all but packages that are for `import` alone.
+ */
 function locate(specifier: string): string {
   if (path.isAbsolute(specifier)) return pathToFileURL(specifier).href;
+  const { resolve } = createRequire(path.join(process.cwd(), 'wardend'));
   try {
-    return pathToFileURL(createRequire(path.join(process.cwd(), 'wardend')).resolve(specifier)).href;
-  } catch {
-    return specifier;
+    return pathToFileURL(resolve(specifier)).href;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ERR_PACKAGE_PATH_NOT_EXPORTED') return specifier;
+    const directory = (resolve.paths(specifier) ?? [])
+      .map((modules) => path.join(modules, specifier))
+      .find((place) => existsSync(path.join(place, 'package.json')));
+    const target = directory === undefined ? undefined : importTarget(exportsOf(directory));
+    if (target === undefined) throw error;
+    return pathToFileURL(path.join(directory!, target)).href;
   }
+}
+
+function exportsOf(directory: string): unknown {
+  const { exports } = JSON.parse(readFileSync(path.join(directory, 'package.json'), 'utf8')) as {
+    readonly exports?: unknown;
+  };
+  return exports !== null && typeof exports === 'object' && '.' in exports ? exports['.'] : exports;
+}
+
+/** The file that `import` takes of a value of `exports`: the first condition that holds and leads to one. */
+function importTarget(value: unknown): string | undefined {
+  if (typeof value === 'string') return value;
+  if (value === null || typeof value !== 'object') return undefined;
+  if (Array.isArray(value)) return firstOf(value);
+  return firstOf(
+    Object.entries(value)
+      .filter(([condition]) => IMPORT_CONDITIONS.has(condition))
+      .map(([, target]) => target),
+  );
+}
+
+function firstOf(values: readonly unknown[]): string | undefined {
+  return values.map(importTarget).find((target) => target !== undefined);
 }
