@@ -29,12 +29,16 @@ const tarballOf = (directory, name) => {
   return path.join(directory, `warden-${name}-${version}.tgz`);
 };
 
-/** Takes the tarball apart, lets `change` have its way, and puts it together again. */
+/**
+ * Takes the tarball apart, lets `change` have its way, and puts it together again: to the same bytes for the same content, with npm's time, since a lock
+ * file elsewhere holds the digest.
+ */
 function repack(file, change) {
   const scratch = fs.mkdtempSync(path.join(path.dirname(file), '.package-'));
   must('tar', ['-xzf', file, '-C', scratch]);
   change(path.join(scratch, 'package'));
-  must('tar', ['-czf', file, '--owner=0', '--group=0', '-C', scratch, 'package']);
+  const always = ['--sort=name', '--mtime=1985-10-26 08:15:00Z', '--owner=0', '--group=0', '--numeric-owner'];
+  must('tar', ['-czf', file, ...always, '-C', scratch, 'package']);
   fs.rmSync(scratch, { recursive: true });
 }
 

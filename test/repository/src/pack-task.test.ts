@@ -51,6 +51,19 @@ describe('npm run pack', () => {
     expect(execFileSync(process.execPath, words, { cwd: project, encoding: 'utf8' })).toBe('function\n');
   });
 
+  it('makes the same bytes of the same content, which a lock file elsewhere holds it to', {
+    timeout: 120_000,
+  }, () => {
+    const again = path.join(directory, 'again');
+    execFileSync(process.execPath, ['scripts/pack.mjs', '--output', again], { cwd: ROOT, encoding: 'utf8' });
+    const files = fs.readdirSync(packed);
+    expect(fs.readdirSync(again)).toEqual(files);
+    const differing = files.filter(
+      (file) => !fs.readFileSync(path.join(packed, file)).equals(fs.readFileSync(path.join(again, file))),
+    );
+    expect(differing).toEqual([]);
+  });
+
   it('refuses a word it does not know', () => {
     const { status, stderr } = spawnSync(process.execPath, ['scripts/pack.mjs', 'client'], {
       cwd: ROOT,
