@@ -10,6 +10,8 @@ const path = require('node:path');
 const vm = require('node:vm');
 const zlib = require('node:zlib');
 
+/** That of `engines` in every manifest, of which npm only warns. Debian 12 has Node 18. */
+const OLDEST_NODE = [20, 19];
 const FORMAT = 1;
 /** What the compiled code belongs to stands before it, filled up with spaces: V8 copies what does not begin at a whole word. */
 const HEADER_BYTES = 256;
@@ -19,12 +21,22 @@ const HEADER_BYTES = 256;
  * 15 ms: it is called once, when what a start needs has been called. It never throws.
  */
 exports.load = (name) => {
+  refuseOldNode(name);
   const file = path.join(__dirname, 'shared.cjs');
   // stacks that lead back to the sources, and counts of what was run, only come with files that Node itself has loaded
   const isPlain = process.sourceMapsEnabled || process.env.NODE_V8_COVERAGE !== undefined;
   const keep = isPlain ? undefined : loadCompiled(file);
   return { program: require(`./${name}.cjs`), keep };
 };
+
+/** What an older one lacks would otherwise show anywhere, as a function that is none. */
+function refuseOldNode(name) {
+  const [major, minor] = process.versions.node.split('.').map(Number);
+  if (major > OLDEST_NODE[0] || (major === OLDEST_NODE[0] && minor >= OLDEST_NODE[1])) return;
+  const text = `${name}: Node ${OLDEST_NODE.join('.')} or newer is needed, this is ${process.versions.node} (${process.execPath})\n`;
+  fs.writeSync(2, text);
+  process.exit(1);
+}
 
 /** For the program, whose own files cannot: V8 does not keep, with what it has compiled, who is to be asked. */
 exports.importModule = (specifier) => import(specifier);

@@ -4,7 +4,7 @@ import fs from 'node:fs';
 import { SourceMap } from 'node:module';
 import path from 'node:path';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
-import { ROOT } from './packing.ts';
+import { ROOT, sourceManifest } from './packing.ts';
 
 const PROGRAMS = [
   ['daemon', 'wardend', ['--list-failpoints']],
@@ -45,6 +45,28 @@ describe.each(PROGRAMS)('the program of @warden/%s', (owner, name, words) => {
         'dist/program/shared.cjs',
         `dist/program/${name}.cjs`,
       ]);
+    } finally {
+      fs.rmSync(scratch, { recursive: true });
+    }
+  });
+
+  it.each([
+    ['18.20.8', false],
+    ['20.18.3', false],
+    ['20.19.0', true],
+    ['26.0.0', true],
+  ])('started by Node %s: %s', (version, isTaken) => {
+    const pretend = `Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '${version}' } });`;
+    const scratch = fs.mkdtempSync('/tmp/warden-node-');
+    const file = path.join(scratch, 'pretend.cjs');
+    fs.writeFileSync(file, pretend);
+    try {
+      const { status, stdout, stderr } = spawnSync(process.execPath, ['--require', file, program, ...words], {
+        encoding: 'utf8',
+      });
+      const refusal = `${name}: Node 20.19 or newer is needed, this is ${version} (${process.execPath})\n`;
+      expect([status, stdout.length > 100, stderr]).toEqual(isTaken ? [0, true, ''] : [1, false, refusal]);
+      expect(sourceManifest(owner).engines!.node).toBe('>=20.19');
     } finally {
       fs.rmSync(scratch, { recursive: true });
     }
