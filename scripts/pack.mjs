@@ -68,8 +68,7 @@ function onlyThisHost(directory) {
 function pack(output) {
   const scratch = fs.mkdtempSync(path.join(os.tmpdir(), 'warden-pack-'));
   try {
-    const words = ['--recursive', '--filter', './packages/*', 'pack', '--pack-destination', scratch];
-    must(process.execPath, [path.join(root, 'scripts/pnpm.mjs'), ...words]);
+    must(process.execPath, [path.join(root, 'scripts/pack-packages.mjs'), scratch]);
     onlyThisHost(scratch);
     fs.mkdirSync(output, { recursive: true });
     const files = fs.readdirSync(scratch);

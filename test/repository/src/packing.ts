@@ -52,19 +52,9 @@ export class Tarballs {
   readonly #directory = fs.mkdtempSync(path.join(os.tmpdir(), 'warden-pack-'));
 
   constructor() {
-    execFileSync(
-      process.execPath,
-      [
-        path.join(ROOT, 'scripts/pnpm.mjs'),
-        '--recursive',
-        '--filter',
-        './packages/*',
-        'pack',
-        '--pack-destination',
-        this.#directory,
-      ],
-      { cwd: ROOT, stdio: 'pipe' },
-    );
+    execFileSync(process.execPath, [path.join(ROOT, 'scripts/pack-packages.mjs'), this.#directory], {
+      stdio: 'pipe',
+    });
   }
 
   file(name: string): string {
