@@ -46,7 +46,7 @@ export async function assertWardenError(
   action: () => Promise<unknown>,
   codes: readonly string[],
 ): Promise<void> {
-  await assert.rejects(action, (error: unknown) => {
+  const check = (error: unknown): true => {
     assert.ok(isWardenError(error), `not a WardenError: ${String(error)}`);
     assert.ok(
       codes.includes(error.code),
@@ -55,7 +55,9 @@ export async function assertWardenError(
     assert.ok(error.message.length > 0, 'an error without a message');
     assert.ok(error.fields.operation, `the error names no operation: ${error.message}`);
     return true;
-  });
+  };
+  // the text of an arrow function says what was called
+  await assert.rejects(action, check, `${action} must fail, by ${codes.join(' or ')}`);
 }
 
 /** What is asked of something that is gone fails in the contract's words or changes nothing: it never makes anything anew. */

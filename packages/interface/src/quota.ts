@@ -55,7 +55,7 @@ export interface QuotaDriver {
   setLimits(spec: QuotaSpec, state: DriverState, limits: DiskLimits): Promise<DiskLimits>;
   /** The limits in force; unset = zeros. Errors: `UNSUPPORTED` from a driver without limits. */
   limits(spec: QuotaSpec, state: DriverState): Promise<DiskLimits>;
-  /** Errors: message `Failed getting disk usage: …` (contract). */
+  /** Errors: message `Failed getting disk usage: …` (contract); `UNSUPPORTED` from a driver without limits. */
   usage(spec: QuotaSpec, state: DriverState): Promise<DiskStat>;
   /**
    * Throws the whole content of the layer away at once, where this driver can do that faster than file by file (an image, a subvolume). Called on
