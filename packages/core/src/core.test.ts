@@ -1,6 +1,7 @@
 /** The engine over the fakes of the compliance kit, which are proven to keep the contracts. */
 import fs from 'node:fs';
 import path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Program } from '@warden/driver-compliance';
 import {
   type CgroupDriver,
@@ -1064,6 +1065,54 @@ describe('ports, egress and limits', () => {
       protocol: 'dns',
     });
     await events.return?.();
+  });
+
+  it("puts back rules that its network driver misses: the host's, and those of each container; again until it has succeeded", async () => {
+    await core.close();
+    const drivers = host.drivers();
+    const calls: string[] = [];
+    let miss: (() => void) | undefined;
+    let refusals = 0;
+    const network: NetworkDriver = {
+      ...drivers.network,
+      watchRules: (listener) => {
+        miss = listener;
+      },
+      setup: async (spec) => {
+        calls.push('setup');
+        if (refusals-- > 0) throw new Error('no memory for rules');
+        await drivers.network.setup(spec);
+      },
+      restore: async (spec, state, recorded) => {
+        calls.push(`restore ${recorded.egress.length}`);
+        await drivers.network.restore(spec, state, recorded);
+      },
+    };
+    const logged: string[] = [];
+    const log = (message: string): number => logged.push(message);
+    core = await host.start({
+      drivers: { ...drivers, network },
+      logger: { ...silentLogger, warn: log, error: log },
+    });
+    const session = core.openSession();
+    const box = await session.create({ handle: 'ruled' });
+    await box.netOut({ network: '198.51.100.0/24' });
+    await session.create({ handle: 'plain' });
+    calls.length = 0;
+    refusals = 2;
+    for (const round of [1, 2]) {
+      miss!();
+      miss!(); // it is at it
+      await vi.waitFor(() => expect(calls).toHaveLength(round), SOON);
+      await delay(1);
+    }
+    miss!();
+    await vi.waitFor(() => expect(logged).toEqual(['rules-not-put-back', 'rules-put-back']), SOON);
+    expect(calls.splice(0)).toEqual(['setup', 'setup', 'setup', 'restore 1', 'restore 0']);
+    await core.close();
+    miss!();
+    await delay(1);
+    expect(calls).toEqual([]);
   });
 
   it.each([false, true])(

@@ -9,6 +9,7 @@ import { EventBus } from './event-bus.ts';
 import { failpoints } from './failpoint.ts';
 import { CORE_FAILPOINTS } from './failpoint-names.ts';
 import { Leftovers } from './leftovers.ts';
+import { mendLostRules } from './lost-rules.ts';
 import { onlooker } from './onlooker.ts';
 import type { Core, CoreOptions } from './options.ts';
 import { Pools } from './pools.ts';
@@ -33,6 +34,7 @@ export async function createCore(options: CoreOptions): Promise<Core> {
   await drivers.init.setup(options.depot);
   await drivers.cgroup.setup();
   reportDenials(engine);
+  mendLostRules(engine);
   await drivers.network.setup(hostSpec(options));
   await recoverContainers(engine);
   engine.leftovers.sweep();

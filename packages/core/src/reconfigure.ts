@@ -43,7 +43,8 @@ async function setUpNetwork(
   }
 }
 
-async function renewRules(engine: Engine, container: ManagedContainer): Promise<void> {
+/** Puts the recorded rules of a container in force again; of one that is on its way out, nothing. Errors: the network driver's. */
+export async function renewRules(engine: Engine, container: ManagedContainer): Promise<void> {
   const { record } = container;
   const { mappings, egress, bandwidth } = record;
   try {

@@ -211,6 +211,13 @@ export interface NetworkDriver {
    */
   watchDenials?(listener: (denials: readonly NetworkDenial[]) => void): void;
 
+  /**
+   * From now on, tells when rules that were in force are gone and this driver has not taken them away, as when another program empties the kernel's rule set. Whoever
+   * is told calls `setup` again, and `restore` for each container; as long as that is not done, or has failed, it is told again. For one listener, which does not throw.
+   * Optional.
+   */
+  watchRules?(listener: () => void): void;
+
   /** Closes sockets. The rules stay in force. */
   close(): Promise<void>;
 

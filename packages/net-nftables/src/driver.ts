@@ -34,13 +34,13 @@ import {
   pairCreation,
   removeLink,
 } from './container-link.ts';
-import { ensureElements } from './container-rules.ts';
+import { ensureElements, ensureSource } from './container-rules.ts';
 import { Denials, denialGroupOf } from './denials.ts';
 import { EndingLinks } from './ending-links.ts';
 import { failure } from './failure.ts';
 import { FreedAddresses } from './freed-addresses.ts';
 import { listeningAddresses } from './host-listener.ts';
-import { chainNames, readCounts } from './inventory.ts';
+import { chainNames, readCounts, tableIdentity } from './inventory.ts';
 import type { AddressRange } from './ipv4-address.ts';
 import { formatAddress, isWithin, parseAddress, parseRange } from './ipv4-address.ts';
 import type { Lifetimes } from './learned-addresses.ts';
@@ -63,10 +63,12 @@ import { STATIC_CHAINS, skeleton } from './ruleset.ts';
 import { enableForwarding, hasIpv6, mayBeLink, switchOffIpv6 } from './sysctl.ts';
 import { TableAccess } from './table-access.ts';
 import { Together } from './together.ts';
-import { withdrawnEgress, withdrawnInbound } from './withdrawn-connections.ts';
+import { forbiddenEgress, withdrawnEgress, withdrawnInbound } from './withdrawn-connections.ts';
 
 /** How long the namespace of a probe is kept, so that its end does not hold up what comes behind the probe. */
 const TRIAL_MS = 1_000;
+/** How often it is looked whether the table is still there, which costs the kernel some microseconds. */
+const LOOK_MS = 1_000;
 const ANY_ADDRESS = 0;
 const LOOPBACK = parseAddress('127.0.0.1');
 
@@ -140,6 +142,12 @@ class NftablesNetwork implements NetworkDriver {
   readonly #living = new LivingAddresses();
   #pool: AddressRange | undefined;
   #host: NetworkHostSpec | undefined;
+  #lossListener: (() => void) | undefined;
+  #looking: NodeJS.Timeout | undefined;
+  /** How often the table was found missing under containers. */
+  #losses = 0;
+  /** They have lived without rules: what they have begun meanwhile is looked through when their own are back. */
+  readonly #unfiltered = new Set<ContainerId>();
 
   constructor(options: NftablesNetworkOptions, components: DriverComponents) {
     this.#table = new TableMessages(options.table);
@@ -220,6 +228,8 @@ class NftablesNetwork implements NetworkDriver {
     // now: a daemon that is out of descriptors must still be able to take links down. And in turn: of what is being released nothing is put in force again
     await this.#access.patient().inTurn(async () => this.#setUp(host));
     this.#denials.start(this.#found().denials.packets);
+    if (this.#lossListener !== undefined)
+      this.#looking ??= setInterval(() => this.#lookForTable(), LOOK_MS).unref();
     this.#failpoints.passSync('nftables.setup');
   }
 
@@ -242,9 +252,54 @@ class NftablesNetwork implements NetworkDriver {
     this.#pool = parseRange(host.pool);
     this.#host = host;
     this.#access.forgetContainers();
-    this.#putRules(host, around);
+    const isMissing = tableIdentity(this.#access.netlink(), this.#table) === undefined;
+    const isGone = isMissing || this.#access.isTableLost();
+    this.#putRules(host, around, isGone);
+    this.#access.adoptTable();
+    if (isGone) this.#noteLoss();
     this.#access.published = outward;
     this.#access.forgetContainers();
+  }
+
+  watchRules(listener: () => void): void {
+    this.#lossListener = listener;
+  }
+
+  #lookForTable(): void {
+    try {
+      if (!this.#access.isTableLost()) return;
+    } catch (error) {
+      this.#log.debug?.('table-not-looked-up', { error });
+      return;
+    }
+    this.#lossListener?.();
+  }
+
+  /** Whose link is there without a table has lived without rules; who gets one has to put them in force again. */
+  #noteLoss(): void {
+    this.#losses += 1;
+    this.#begun.clear();
+    const { links } = this.#atSetup;
+    if (links.size === 0) return;
+    for (const id of links.keys()) this.#unfiltered.add(id);
+    this.#log.error('rules-lost', {
+      table: this.#table.table,
+      containers: links.size,
+      means:
+        'another program has removed the nftables table; containers could reach the host and its networks until now, and are denied everything again from now on',
+      advice:
+        'find who empties the rule set, as `nft flush ruleset` does, or nftables.service when it is started, reloaded or stopped; it must remove only its own tables',
+    });
+  }
+
+  /** Ends what a container could begin while it had no rules. */
+  #endForbidden({ id, containerIp }: NetworkSpec, { egress }: NetworkRules): void {
+    const host = this.#host;
+    if (host === undefined || !this.#unfiltered.has(id)) return;
+    const isLearned = (domain: string, to: number): boolean => this.#names.leadsTo(id, domain, to);
+    const isForbidden = forbiddenEgress({ egress }, { host, isLearned });
+    forgetSome(this.#access.netlink(), ['original', parseAddress(containerIp)], isForbidden);
+    this.#unfiltered.delete(id);
   }
 
   watchDenials(listener: (denials: readonly NetworkDenial[]) => void): void {
@@ -277,12 +332,14 @@ class NftablesNetwork implements NetworkDriver {
   }
 
   /** All of it, or nothing; without the limit of connections where the kernel cannot count them. */
-  #putRules(host: NetworkHostSpec, around: Surroundings): void {
+  #putRules(host: NetworkHostSpec, around: Surroundings, isAnew: boolean): void {
+    const reopened = isAnew ? this.#names.reopened() : [];
     const put = (spec: NetworkHostSpec): void =>
       this.#access.commit('setup', this.#table.table, [
         ...skeleton(this.#table, spec, around),
         ...this.#ensureDefaults(),
         ...this.#names.admissions(),
+        ...reopened,
       ]);
     try {
       put(host);
@@ -327,9 +384,12 @@ class NftablesNetwork implements NetworkDriver {
     // Before the link: it must not carry a packet that no rule is about.
     if (!this.#begun.has(spec.id)) await this.begin(spec);
     this.#begun.delete(spec.id);
+    const losses = this.#losses;
     try {
       this.#failpoints.passSync('nftables.rules');
       await this.#makeLink(spec, pid);
+      // lost meanwhile, and put back for the links that there were
+      if (losses !== this.#losses) await this.#rules.replace({ spec, egress: [], mappings: [] });
       this.#bandwidth.attached(spec.id, pid);
       this.#denials.settle();
       this.#lives(spec);
@@ -493,6 +553,7 @@ class NftablesNetwork implements NetworkDriver {
     await this.#together.add({ spec, egress: recorded.egress, mappings: recorded.mappings });
     this.#failpoints.passSync('nftables.restore-rules');
     try {
+      this.#endForbidden(spec, recorded);
       if (recorded.bandwidth === undefined) this.#bandwidth.clear(spec.id, link, mayHaveShaper);
       else this.#bandwidth.set(spec, link, recorded.bandwidth);
       this.#lives(spec);
@@ -505,6 +566,7 @@ class NftablesNetwork implements NetworkDriver {
     const name = linkEnds(spec.id).host.name;
     this.#atSetup.links.delete(spec.id);
     this.#begun.delete(spec.id);
+    this.#unfiltered.delete(spec.id);
     try {
       const shaper = this.#mayHaveShaper(spec)
         ? await this.#access.patient().carryOut(linkSearch(shaperName(spec.id)))
@@ -602,6 +664,8 @@ class NftablesNetwork implements NetworkDriver {
   }
 
   async close(): Promise<void> {
+    clearInterval(this.#looking);
+    this.#looking = undefined;
     this.#closeTrial();
     this.#endingLinks.close();
     this.#freed.flush();
@@ -634,10 +698,14 @@ class NftablesNetwork implements NetworkDriver {
   #ensureDefaults(): MessageBody[] {
     const { chains } = this.#access.containers();
     this.#atSetup = lookAround(this.#access.netlink(), this.#links.alias);
+    const addresses = new Map(Array.from(this.#addresses, ([address, id]) => [id, address]));
     return [...this.#atSetup.links].flatMap(([id, link]) => {
       // Released, cut off, and gone in a moment: rules for it would stay.
       if (this.#endingLinks.has(id, link)) return [];
-      return ensureElements(this.#table, id, { hasChain: chains.has(id) });
+      const address = addresses.get(id);
+      // one that is not used yet has no other rules, and nobody to put these back
+      const source = address === undefined ? [] : [ensureSource(this.#table, id, address)];
+      return [...ensureElements(this.#table, id, { hasChain: chains.has(id) }), ...source];
     });
   }
 

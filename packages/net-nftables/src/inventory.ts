@@ -57,6 +57,22 @@ export function readInventory(connection: NetlinkConnection, table: TableMessage
   }
 }
 
+/**
+ * What tells the table from a later one of the same name: the number that the kernel has given it, nothing more than its name before Linux 4.17. Undefined where there is
+ * no such table.
+ */
+export function tableIdentity(connection: NetlinkConnection, table: TableMessages): string | undefined {
+  const HANDLE = 4;
+  try {
+    const [received] = connection.dump(table.lookUpTable());
+    const handle = received && messageAttributes(received, NFGENMSG_BYTES).get(HANDLE);
+    return `${table.table} ${handle?.toString('hex') ?? ''}`;
+  } catch (error) {
+    if (isKernelError(error, 'ENOENT')) return undefined;
+    throw error;
+  }
+}
+
 /** Names of all chains in the table; nothing where there is no such table. */
 export function chainNames(connection: NetlinkConnection, table: TableMessages): string[] | undefined {
   const names = connection

@@ -8,6 +8,7 @@ import { WardenError } from '@warden/interface';
 import type { KernelAccess } from './kernel-access.ts';
 import { linkEnds, linkOwner } from './link-names.ts';
 import { isKernelError } from './netlink-connection.ts';
+import type { MessageBody } from './netlink-message.ts';
 import type { LearnedKey, TableMessages } from './nftables-message.ts';
 import { learnedElement, readElements, readLearnedElement } from './nftables-message.ts';
 import { SET } from './set-names.ts';
@@ -42,6 +43,8 @@ interface Learned {
   readonly key: LearnedKey;
   /** By `performance.now()`; of what an earlier daemon learned, at the latest. */
   readonly until: number;
+  /** An earlier daemon learned it: only the kernel knows for how long it counts. */
+  readonly isInherited?: boolean;
 }
 
 /** Nothing is kept for longer. */
@@ -117,6 +120,20 @@ export class LearnedAddresses {
     for (const [text] of gone) known.delete(text);
   }
 
+  /** Forgets what was open in a table that is gone, and answers the changes that open it again for the rest of its time, as far as that is known. */
+  reopened(): MessageBody[] {
+    const now = performance.now();
+    const earlier = [...(this.#known?.values() ?? [])].flatMap((known) => [...known]);
+    const kept = earlier.filter(([, { until, isInherited }]) => until > now && isInherited !== true);
+    this.#known = new Map();
+    for (const [text, one] of kept) {
+      const owner = linkOwner(one.key.name)!;
+      this.#known.set(owner, (this.#known.get(owner) ?? new Map()).set(text, one));
+    }
+    const elements = kept.map(([, { key, until }]) => learnedElement(key, Math.ceil(until - now)));
+    return this.#table.addManyElements(SET.learned, elements);
+  }
+
   /** Closes what belongs to nobody. */
   sweep(keep: ReadonlySet<ContainerId>): void {
     for (const id of [...this.#all().keys()]) if (!keep.has(id)) this.clear(id);
@@ -135,7 +152,7 @@ export class LearnedAddresses {
     for (const key of this.#dump()) {
       const owner = linkOwner(key.name);
       if (owner === undefined) continue;
-      known.set(owner, (known.get(owner) ?? new Map()).set(textOf(key), { key, until }));
+      known.set(owner, (known.get(owner) ?? new Map()).set(textOf(key), { key, until, isInherited: true }));
     }
     this.#known = known;
     return known;

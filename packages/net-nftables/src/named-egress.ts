@@ -108,6 +108,11 @@ export class NamedEgress {
     ];
   }
 
+  /** What names have opened, for a table that was taken away and is made again. */
+  reopened(): MessageBody[] {
+    return this.#learned.reopened();
+  }
+
   /** The changes that keep a container from asking, for one whose chain is there. */
   dismissal(id: ContainerId): MessageBody[] {
     const { table } = this.#parts;

@@ -14,6 +14,7 @@ import {
   cString,
   listAttributes,
   messageAttributes,
+  NLM_F_ACK,
   NLM_F_APPEND,
   NLM_F_CREATE,
   NLM_F_DUMP,
@@ -38,6 +39,7 @@ const BATCH_END = 0x11;
 /** Message types, without the subsystem. */
 export const NFT = {
   newTable: 0,
+  getTable: 1,
   delTable: 2,
   newChain: 3,
   getChain: 4,
@@ -177,6 +179,11 @@ export class TableMessages {
 
   addTable(): MessageBody {
     return change(NFT.newTable, NLM_F_CREATE, text(1, this.table));
+  }
+
+  /** Asks for the table itself; ENOENT where there is none. Not part of a transaction. */
+  lookUpTable(): MessageBody {
+    return change(NFT.getTable, NLM_F_ACK, text(1, this.table));
   }
 
   deleteTable(): MessageBody {

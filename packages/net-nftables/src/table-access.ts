@@ -1,8 +1,9 @@
 /** The driver's sockets, and what its table is known to hold. */
+import { WardenError } from '@warden/interface';
 import { failure } from './failure.ts';
-import { type Inventory, readInventory } from './inventory.ts';
+import { type Inventory, readInventory, tableIdentity } from './inventory.ts';
 import type { KernelAccess } from './kernel-access.ts';
-import { NetlinkConnection, PatientConnection } from './netlink-connection.ts';
+import { isKernelError, NetlinkConnection, PatientConnection } from './netlink-connection.ts';
 import type { MessageBody } from './netlink-message.ts';
 import type { TableMessages } from './nftables-message.ts';
 
@@ -20,6 +21,7 @@ export class TableAccess implements KernelAccess {
   #connection: NetlinkConnection | undefined;
   #patientConnection: PatientConnection | undefined;
   #inventory: Inventory | undefined;
+  #identity: string | undefined;
 
   constructor(table: TableMessages) {
     this.#table = table;
@@ -46,13 +48,23 @@ export class TableAccess implements KernelAccess {
     this.#inventory = undefined;
   }
 
+  /** From now on the table that is there is this driver's. */
+  adoptTable(): void {
+    this.#identity = tableIdentity(this.netlink(), this.#table);
+  }
+
+  /** Whether the table that was adopted is gone, or another one has its name. Errors: `NATIVE_FAILED`. */
+  isTableLost(): boolean {
+    return this.#identity !== undefined && tableIdentity(this.netlink(), this.#table) !== this.#identity;
+  }
+
   /** On the event loop, for what is rare or has its own part of the table. */
   commit(operation: string, object: string, changes: readonly MessageBody[]): void {
     try {
       this.netlink().commit(changes);
     } catch (cause) {
       this.#doubt();
-      throw failure(operation, object, cause);
+      throw this.#failure(operation, object, cause);
     }
   }
 
@@ -69,7 +81,7 @@ export class TableAccess implements KernelAccess {
           else await commit(changes);
         } catch (cause) {
           this.#doubt();
-          throw failure(operation, object, cause);
+          throw this.#failure(operation, object, cause);
         }
       }),
     );
@@ -81,6 +93,17 @@ export class TableAccess implements KernelAccess {
     await patient?.close();
     this.#connection?.close();
     this.#connection = undefined;
+  }
+
+  /** The kernel has the same words for a table that is missing and for anything in it. */
+  #failure(operation: string, object: string, cause: unknown): WardenError {
+    const error = failure(operation, object, cause);
+    if (!isKernelError(cause, 'ENOENT') || !this.isTableLost()) return error;
+    return new WardenError(
+      'NATIVE_FAILED',
+      `${operation} ${object}: another program has removed the nftables table inet ${this.#table.table}, which is about to be put back; try again in a second`,
+      { cause, fields: error.fields },
+    );
   }
 
   /** Whatever was thought to be in the kernel may not be: look again before the next change. */

@@ -26,16 +26,22 @@ interface Policy extends Pick<PolicyFacts, 'isLearned'> {
 /** Tells of a connection that the container has begun whether it must end. */
 export function withdrawnEgress(
   { withdrawn, kept }: { readonly withdrawn: NetworkRules; readonly kept: NetworkRules },
+  facts: PolicyFacts,
+): (one: TrackedConnection) => boolean {
+  const isForbidden = forbiddenEgress(kept, facts);
+  return (one) => withdrawn.egress.some((rule) => mayHaveAllowed(rule, one)) && isForbidden(one);
+}
+
+/** Tells of a connection that the container has begun whether no rule allows it: it began while there were none. */
+export function forbiddenEgress(
+  { egress }: Pick<NetworkRules, 'egress'>,
   { host, isLearned }: PolicyFacts,
 ): (one: TrackedConnection) => boolean {
   const [opened, containers] = [openedNetworks(host), openedContainers(host)];
   const policy = { pool: parseRange(host.pool), denied: host.denyNetworks.map(parseRange), isLearned };
   const isOpen = ({ end, to }: TrackedConnection): boolean =>
     isWithin(end, opened) || (end !== to && isWithin(end, containers));
-  return (one) =>
-    withdrawn.egress.some((rule) => mayHaveAllowed(rule, one)) &&
-    !isOpen(one) &&
-    !kept.egress.some((rule) => allows(rule, one, policy));
+  return (one) => !isOpen(one) && !egress.some((rule) => allows(rule, one, policy));
 }
 
 /** Tells of a connection that the container answers whether it came by one of these ports. */

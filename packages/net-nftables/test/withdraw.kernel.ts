@@ -1,4 +1,5 @@
 /** Rules and ports that are taken back: what of it ends at once, connections too, and what must not notice. */
+import { setTimeout as delay } from 'node:timers/promises';
 import type { EgressRule, NetworkDriver, NetworkRules, PortMapping } from '@warden/interface';
 import { silentLogger } from '@warden/interface';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -310,3 +311,109 @@ function count(): [egress: number, ports: number] {
   const table = net.host.run('nft', 'list', 'table', 'inet', 'warden-test');
   return [table.match(/dport 71\d\d/g)?.length ?? 0, table.match(/90\d\d comment/g)?.length ?? 0];
 }
+
+describe('a table that another program takes away', () => {
+  const losses = async (from: NetworkDriver): Promise<() => number> => {
+    let told = 0;
+    from.watchRules!(() => {
+      told += 1;
+    });
+    await from.setup({ ...POLICY, nameServers: [SERVER] });
+    return () => told;
+  };
+  const tcp = (address: string) => ({ protocol: 'tcp', address, port: 7010 }) as const;
+
+  it('is missed within seconds, again and again; nothing is told while it is there, or of one that the driver changes', async () => {
+    const told = await losses(driver);
+    await driver.allowEgress(A, {}, to(OUTSIDE, 7010));
+    await setUp();
+    await delay(2_500);
+    expect(told()).toBe(0);
+    net.host.run('nft', 'flush', 'ruleset');
+    await expect.poll(told, SOON).toBeGreaterThan(1);
+    await setUp();
+    const before = told();
+    await delay(2_500);
+    expect(told()).toBe(before);
+    // and one of the same name in its place
+    net.host.run('nft', 'delete table inet warden-test; add table inet warden-test');
+    await expect.poll(told, SOON).toBeGreaterThan(before);
+    await setUp();
+  });
+
+  it('is denied again with the set-up, and with its own rules has lost what it could begin meanwhile', async () => {
+    const egress = [to(OUTSIDE, 7010), rule({ domain: 'one.test', protocol: 'tcp' })];
+    await allow(...egress);
+    await ask(a, ['one.test']);
+    // others go on tracking and translating connections, as a container engine or a firewall does
+    net.host.run(
+      'nft',
+      'table inet other { chain f { type filter hook forward priority 0; ct state established accept; }; chain n { type nat hook postrouting priority 100; }; }',
+    );
+    try {
+      const [allowed, named, forbidden] = [
+        `tcp:${OUTSIDE}:7010`,
+        `tcp:${FAR}:7010`,
+        `tcp:${OUTSIDE}:7011`,
+      ] as const;
+      const before = await keep(hold(a, allowed, named));
+      net.host.run('nft', 'delete', 'table', 'inet', 'warden-test');
+      const begun = await keep(hold(a, allowed, named, forbidden));
+      expect(await begun.living()).toEqual([allowed, named, forbidden]);
+      await setUp();
+      expect(probe(a, [tcp(OUTSIDE), tcp(FAR)])).toEqual([false, false]);
+      await allow(...egress);
+      expect(await begun.living()).toEqual([allowed, named]);
+      expect(await before.living()).toEqual([allowed, named]);
+    } finally {
+      net.host.run('nft', 'delete', 'table', 'inet', 'other');
+    }
+    expect(probe(a, [tcp(OUTSIDE), tcp(FAR), tcp(HOST)])).toEqual([true, true, false]);
+  });
+
+  it('is named by what fails meanwhile', async () => {
+    await allow();
+    net.host.run('nft', 'flush', 'ruleset');
+    await expect(driver.allowEgress(A, {}, to(OUTSIDE, 7010))).rejects.toMatchObject({
+      code: 'NATIVE_FAILED',
+      message: expect.stringContaining('another program has removed the nftables table inet warden-test'),
+      fields: { operation: 'allow-egress', object: A.id, errno: 'ENOENT' },
+    });
+    await setUp();
+  });
+
+  it('is back with the address of a container that has no rules of its own yet, and of one whose rules were lost before it had its link', async () => {
+    const [early, late] = [specOf(1), specOf(2)];
+    const made = await makeContainer(driver, early);
+    await driver.begin!(late, {});
+    net.host.run('nft', 'flush', 'ruleset');
+    await setUp([OUTSIDE]);
+    const other = await makeContainer(driver, late);
+    try {
+      expect(probe(made, [tcp(OUTSIDE), tcp(FAR)])).toEqual([true, false]);
+      expect(probe(other, [tcp(OUTSIDE), tcp(FAR)])).toEqual([true, false]);
+    } finally {
+      await driver.release(early, {});
+      await driver.release(late, {});
+      await Promise.all([made.close(), other.close()]);
+    }
+  });
+
+  it('is noticed by a driver that finds links without it, and by none that finds nothing', async () => {
+    const logged: string[] = [];
+    const logger = { ...silentLogger, error: (message: string) => logged.push(message), child: () => logger };
+    const next = nftablesNetwork({ table: 'warden-test' })({ logger });
+    await allow();
+    await driver.close();
+    net.host.run('nft', 'flush', 'ruleset');
+    await next.setup(POLICY);
+    expect(logged).toEqual(['rules-lost']);
+    await next.setup(POLICY);
+    await next.close();
+    const fresh = nftablesNetwork({ table: 'warden-test' })({ logger });
+    await fresh.setup(POLICY);
+    await fresh.close();
+    expect(logged).toEqual(['rules-lost']);
+    await setUp();
+  });
+});
