@@ -18,6 +18,7 @@ import { lockName } from './name-lock.ts';
 import { CONFIGURATION_OPTIONS, CONFIGURATION_USAGE, configurationWords, parseWords } from './options.ts';
 import type { OwnerLock } from './owner-lock.ts';
 import { isAlive, readPid } from './pidfile.ts';
+import { spendReserve } from './reserve.ts';
 import { selectDrivers } from './select-drivers.ts';
 
 const USAGE = `Usage: wardend cleanup [--dry-run] [--all] [--json] [settings]
@@ -35,7 +36,7 @@ Exit status: 0 done, 1 something could not be removed, 2 wrong words, or a daemo
 ${CONFIGURATION_USAGE}`;
 
 /** What the daemon and its drivers make in the depot beside containers. */
-const OWN_NAMES = /^(\.backend|\.removed|\.skeleton|\.spare|\.quota-template-[A-Za-z0-9]{6})$/;
+const OWN_NAMES = /^(\.backend|\.removed|\.reserve|\.skeleton|\.spare|\.quota-template-[A-Za-z0-9]{6})$/;
 
 /** Runs the words behind `wardend cleanup`; answers the exit status. */
 export async function cleanupCommand(words: readonly string[]): Promise<number> {
@@ -79,6 +80,8 @@ export async function cleanup(
   const lock = lockDepot(depot);
   let name: OwnerLock | undefined;
   try {
+    // also before a mere look: it tries drivers, and what it spends the next daemon puts back
+    spendReserve(depot, silentLogger);
     // a daemon on another depot: what carries the name would be its
     if (!isInsecure(configuration)) name = await lockName(configuration.drivers.name);
     const components = { logger: silentLogger, failpoints: NO_FAILPOINTS };

@@ -69,7 +69,7 @@ function makeWithParents(directory: string): void {
  * Errors: `INVALID_SPEC` naming both.
  */
 export function claimDepot(depot: string, backend: string): void {
-  requireOwnDepot(depot, backend);
+  if (requireOwnDepot(depot, backend) === backend) return;
   const mark = path.join(depot, MARK);
   const beside = `${mark}.new`;
   fs.writeFileSync(beside, `${backend}\n`);
@@ -88,15 +88,16 @@ export function spreadContainers(depot: string, logger: Logger): void {
   }
 }
 
-/** The look of {@link claimDepot}, without its mark. Errors: `INVALID_SPEC` naming both. */
-export function requireOwnDepot(depot: string, backend: string): void {
+/** The look of {@link claimDepot}, without its mark: whose mark is there, if any. Errors: `INVALID_SPEC` naming both. */
+export function requireOwnDepot(depot: string, backend: string): string | undefined {
   const mark = path.join(depot, MARK);
-  const owner = fs.existsSync(mark) ? fs.readFileSync(mark, 'utf8').trim() : backend;
-  if (owner !== backend && fs.readdirSync(depot).some(isContainerId)) {
+  const owner = fs.existsSync(mark) ? fs.readFileSync(mark, 'utf8').trim() : undefined;
+  if (owner !== undefined && owner !== backend && fs.readdirSync(depot).some(isContainerId)) {
     throw new WardenError(
       'INVALID_SPEC',
       `the depot ${depot} holds containers of ${owner}; destroy them with that server.container_klass first, or configure another server.container_depot_path for ${backend}`,
       { fields: { operation: 'claim depot', object: depot, owner, backend } },
     );
   }
+  return owner;
 }

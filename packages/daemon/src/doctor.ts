@@ -13,6 +13,7 @@ import { checkRights } from './check-host.ts';
 import { type Configuration, isInsecure } from './config.ts';
 import { loadFromSources } from './config-sources.ts';
 import { CONFIGURATION_OPTIONS, CONFIGURATION_USAGE, configurationWords, parseWords } from './options.ts';
+import { MAKE_ROOM, shortage } from './reserve.ts';
 import { findingOfRootfs } from './rootfs-finding.ts';
 import { surveyDrivers, type Trial } from './select-drivers.ts';
 import { type Finding, surveyHost } from './survey.ts';
@@ -272,16 +273,17 @@ function places(configuration: Configuration, hasRights: boolean): Finding[] {
   const { container_depot_path: depot, container_rootfs_path: rootfs } = configuration.server;
   const parent = nearest(depot);
   const isWritable = canWrite(parent);
+  const left = shortage(parent);
+  const unwritable = hasRights
+    ? `make ${parent} writable, or set server.container_depot_path`
+    : `root may write there as a rule: ${LOOK_AS_ROOT}`;
   return [
     {
       subject: `depot ${depot}`,
-      ok: isWritable,
-      found: parent === depot ? 'there' : `to be made in ${parent}`,
-      ...(!isWritable && {
-        advice: hasRights
-          ? `make ${parent} writable, or set server.container_depot_path`
-          : `root may write there as a rule: ${LOOK_AS_ROOT}`,
-      }),
+      ok: isWritable && left === undefined,
+      found: `${parent === depot ? 'there' : `to be made in ${parent}`}${left === undefined ? '' : `, and full: ${left}`}`,
+      ...(left !== undefined && { advice: MAKE_ROOM }),
+      ...(!isWritable && { advice: unwritable }),
       isNeeded: true,
     },
     ...(isInsecure(configuration) ? [] : [findingOfRootfs(rootfs)]),
@@ -293,7 +295,12 @@ function makeTrialDepot(depot: string): { readonly path: string; remove(): void 
   const parent = nearest(depot);
   if (!canWrite(parent)) return { path: parent, remove: () => {} };
   // beside a running daemon's containers: it never looks at names with a dot
-  const trial = fs.mkdtempSync(path.join(parent, TRIAL_PREFIX));
+  let trial: string;
+  try {
+    trial = fs.mkdtempSync(path.join(parent, TRIAL_PREFIX));
+  } catch {
+    return { path: parent, remove: () => {} }; // full, as is told of the depot
+  }
   return { path: trial, remove: () => fs.rmSync(trial, { recursive: true, force: true }) };
 }
 

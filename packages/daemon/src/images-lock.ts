@@ -34,7 +34,7 @@ export function imagesLock(directory: string): ImagesLock {
 export function lockImages(directory: string): OwnerLock {
   const file = path.join(directory, '.lock');
   const descriptor = tryLock(directory, file);
-  if (descriptor !== undefined) return heldByThis(descriptor, file, tryWriting);
+  if (descriptor !== undefined) return heldByThis(descriptor, file);
   const owner = ownerOf(file);
   throw new WardenError(
     'ALREADY_EXISTS',
@@ -54,14 +54,5 @@ function tryLock(directory: string, file: string): number | undefined {
       `the directory of images cannot be used: ${message}; make ${directory} one that can be written to, or configure another images.path`,
       { cause, fields: { operation: 'lock images', object: directory, errno: code } },
     );
-  }
-}
-
-/** Only for whoever is refused: on a full disk images have to be there to be removed. */
-function tryWriting(file: string, text: string): void {
-  try {
-    fs.writeFileSync(file, text);
-  } catch {
-    // the error tells no pid then
   }
 }

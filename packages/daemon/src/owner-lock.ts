@@ -19,21 +19,26 @@ export function ownerOf(file: string): {
     : { words: ` (pid ${owner})`, fields: { pid: Number(owner) } };
 }
 
-/** Notes this process in a file that it has locked by `descriptor`. `write` is how; the lock is held whether it throws or not. */
-export function heldByThis(
-  descriptor: number,
-  file: string,
-  write: (file: string, text: string) => void = fs.writeFileSync,
-): OwnerLock {
-  write(file, `${process.pid}\n`);
+/** Notes this process in a file that it has locked by `descriptor`. */
+export function heldByThis(descriptor: number, file: string): OwnerLock {
+  note(file, `${process.pid}\n`);
   let held = true;
   return {
     release: () => {
       if (!held) return;
       held = false;
       // emptied, not removed: a removed file could be locked by one daemon while a second one creates and locks its successor
-      write(file, '');
+      note(file, '');
       closeDescriptor(descriptor);
     },
   };
+}
+
+/** Only for whoever is refused: on a full disk containers and images have to be there to be removed. */
+function note(file: string, text: string): void {
+  try {
+    fs.writeFileSync(file, text);
+  } catch {
+    // the error tells no pid then
+  }
 }

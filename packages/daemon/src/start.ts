@@ -32,6 +32,7 @@ import {
   type RunningDaemon,
   StartedDaemon,
 } from './running-daemon.ts';
+import { keepReserve, spendReserve } from './reserve.ts';
 import { type DriverSet, type GivenDrivers, selectDrivers } from './select-drivers.ts';
 import { keepShellInMemory } from './shell-memory.ts';
 import { ShutdownSteps } from './shutdown-steps.ts';
@@ -123,6 +124,7 @@ async function start(starting: Starting): Promise<RunningDaemon> {
   for (const { name, means, advice } of unsafeSettings(configuration))
     logger.warn(`unsafe-${name}`, { means, advice });
   logger.info('listening', { ...listeningAt(starting), depot });
+  keepReserve(depot, logger);
   if (!isInsecure(configuration))
     shutdown.push(keepShellInMemory(() => rootfsOf(inForce.current.server.container_rootfs_path), logger));
   const parts = { inForce, depot, drivers, core, server, watchers };
@@ -143,6 +145,7 @@ async function takeLocks({ configuration, logger, shutdown, failpoints }: Starti
   const lock = lockDepot(depot);
   shutdown.push(() => lock.release());
   await failpoints.pass('start.lock');
+  spendReserve(depot, logger);
   claimDepot(depot, settings.container_klass);
   spreadContainers(depot, logger);
   const name = await holdName(configuration);
