@@ -91,6 +91,7 @@ async function run(
     requestId: () => requests.current(),
   });
   const { logger } = sink;
+  opensNoDebugger(logger);
   // whoever looks at a failed start wants to see one line, not the same again behind pages of JSON
   const release = isatty(2) ? sink.hold() : undefined;
   raiseOpenFiles(logger);
@@ -129,6 +130,19 @@ async function run(
   const how = await signal;
   hangups.end();
   await endBy(how, { daemon, sink, manager });
+}
+
+/**
+ * At this signal Node, unless it is listened to, opens a debugger at a port of 127.0.0.1, where every user of the host may run programs as the user of this process. Other daemons open their
+ * logs again at it, or drain.
+ */
+function opensNoDebugger(logger: Logger): void {
+  process.on('SIGUSR1', () =>
+    logger.warn('signal-ignored', {
+      signal: 'SIGUSR1',
+      advice: 'SIGHUP opens the log again and reads the configuration, SIGUSR2 drains',
+    }),
+  );
 }
 
 function logSettings({ logging: { level, file, format } }: Configuration): LogSettings {

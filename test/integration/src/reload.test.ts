@@ -123,6 +123,15 @@ describeWith(['root', 'isolated', 'overlayfs', 'python3'], 'a daemon that gets S
     expect(changedIn(await reload({}))).toEqual(['logging.file']);
   });
 
+  it('is told of SIGUSR1, and opens no debugger at it, as Node does where nobody listens [operations SIGHUP]', async () => {
+    process.kill(daemon.pid, 'SIGUSR1');
+    const ignored = (): Line | undefined => linesIn(log).find(({ message }) => message === 'signal-ignored');
+    await until(() => ignored() !== undefined);
+    expect(ignored()).toMatchObject({ log_level: 'warn', data: { signal: 'SIGUSR1' } });
+    await (await daemon.connect()).ping();
+    expect(daemon.readLog()).not.toContain('Debugger listening');
+  });
+
   it('lets containers reach what is allowed now, those that live as well, and no more what is not [operations SIGHUP]', async () => {
     const warden = await daemon.connect();
     await using box = await warden.create();
