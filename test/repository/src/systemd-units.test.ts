@@ -31,6 +31,8 @@ describe('the systemd units', () => {
       Delegate: 'yes',
       OOMPolicy: 'continue',
       Restart: 'on-failure',
+      // a socket whose service may not be started any more is closed
+      StartLimitIntervalSec: '0',
     });
     // each of them gives a service mounts of its own, which end with it
     const ownMounts = /^(Private|Protect|ReadOnly|ReadWrite|Inaccessible|Bind|Temporary|RootDirectory|Mount)/;
