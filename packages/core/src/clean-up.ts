@@ -9,7 +9,7 @@ import { type DepotEntry, readDepot } from './depot-entries.ts';
 import { removeGroupsOf } from './destroy.ts';
 import type { Engine } from './engine.ts';
 import type { CoreOptions } from './options.ts';
-import { QUARANTINE_ADVICE } from './quarantine.ts';
+import { adviceIn } from './quarantine.ts';
 import { remove, removeUnrecorded } from './recovery.ts';
 
 /** One thing that is there. */
@@ -59,7 +59,7 @@ async function cleanEntry(engine: Engine, entry: DepotEntry, wanted: CleanUpOpti
   const handle = 'record' in entry ? entry.record?.handle : undefined;
   const thing = { kind: 'container', name: entry.id, ...(handle !== undefined && { handle }) } as const;
   if (entry.kind === 'set-aside')
-    return { ...thing, fate: 'keep', why: `set aside in ${entry.directory}: ${QUARANTINE_ADVICE}` };
+    return { ...thing, fate: 'keep', why: `set aside in ${entry.directory}: ${adviceIn(entry.directory)}` };
   try {
     const init = await engine.drivers.init.connect(entry.directory);
     // whoever only looks lets it go at once; it was not told that anything of it is taken over

@@ -1277,6 +1277,38 @@ describe('recovery (spec behaviour.md 10)', () => {
     expect(fs.readdirSync(host.depot)).toEqual([`.quarantine-${path.basename(containerPath!)}`]);
   });
 
+  it('leaves alone what a copied directory names, while the container lives that it is a copy of', async () => {
+    const box = await warden.create({ handle: 'lives' });
+    const { containerPath } = await box.info();
+    const group = `/core/instance-${path.basename(containerPath!)}`;
+    host.groups.join(`${group}/cgroup.procs`, { pid: 7, rss: 0n, onEnd: () => {} });
+    await core.close();
+    const depot = path.join(host.directory, 'copied');
+    fs.cpSync(host.depot, depot, { recursive: true });
+    const drivers = { ...host.drivers(), cgroup: host.cgroups('other') };
+    const [groups, links] = [host.inventory(), host.links.inventory()];
+    core = await host.start({ depot, drivers });
+    expect(await core.openSession().list()).toEqual([]);
+    expect(host.inventory()).toEqual(groups);
+    expect(host.links.inventory()).toEqual(links);
+    expect(setAside(depot)).toEqual([
+      expect.objectContaining({
+        handle: 'lives',
+        reason: expect.stringContaining("the directory is a copy of another daemon's container"),
+        advice: expect.stringContaining("its processes are the other container's"),
+      }),
+    ]);
+    await core.close();
+    // under another name itself it is taken over, and removed once nobody lives
+    core = await host.start({ drivers });
+    expect(await core.openSession().list()).toEqual(['lives']);
+    await core.close();
+    await (await host.inits({ logger: silentLogger }).connect(containerPath!))!.kill();
+    host.groups.end(7);
+    core = await host.start({ drivers });
+    expect(host.inventory()).toEqual(EMPTY);
+  });
+
   it('gives back what a container that could not be continued had', async () => {
     await core.close();
     const narrow = { network: { ...NETWORK, pool: '10.254.0.0/30' } };

@@ -11,5 +11,5 @@ export { failpoints } from './failpoint.ts';
 export { CORE_FAILPOINTS, CREATE_FAILPOINTS } from './failpoint-names.ts';
 export type { Syslog } from './job-log.ts';
 export type { Core, CoreChanges, CoreDrivers, CoreOptions, NumberRange } from './options.ts';
-export { QUARANTINE_ADVICE, type SetAside, setAside } from './quarantine.ts';
+export { type SetAside, setAside } from './quarantine.ts';
 export type { CoreStatistics, Totals } from './statistics.ts';

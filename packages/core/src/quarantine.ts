@@ -4,7 +4,7 @@
  */
 import fs from 'node:fs';
 import path from 'node:path';
-import { type ContainerId, isContainerId, toWardenError } from '@warden/interface';
+import { type ContainerId, isContainerId, isWardenError, toWardenError } from '@warden/interface';
 import { type DepotEntry, QUARANTINE_PREFIX } from './depot-entries.ts';
 import type { Engine } from './engine.ts';
 import { RECORD_FILE, type Stored } from './record.ts';
@@ -12,8 +12,8 @@ import { RECORD_FILE, type Stored } from './record.ts';
 /** In a directory that was set aside: why. */
 const REASON_FILE = 'quarantine.json';
 
-/** What to do, for an operator. */
-export const QUARANTINE_ADVICE =
+/** What to do, for an operator, where nothing better is known. */
+const QUARANTINE_ADVICE =
   'end its init (the pid in run/wshd.pid, if it is still that) and remove the directory, or repair its snapshot.json and rename the directory to the id; then restart the daemon';
 
 /** A container that was set aside. */
@@ -25,6 +25,8 @@ export interface SetAside {
   readonly reason: string;
   /** When, in ISO 8601. */
   readonly since?: string;
+  /** What to do. */
+  readonly advice: string;
 }
 
 /** Sets one aside. Never throws: the daemon has others to serve. */
@@ -33,7 +35,8 @@ export function quarantine(engine: Engine, entry: DepotEntry, cause: unknown): v
   const target = freeName(path.join(engine.options.depot, `${QUARANTINE_PREFIX}${id}`));
   const reason = cause === undefined ? 'its record cannot be read' : toWardenError(cause).message;
   const handle = handleIn(directory);
-  const explanation = { id, handle, reason, since: new Date().toISOString(), advice: QUARANTINE_ADVICE };
+  const advice = adviceOf(cause);
+  const explanation = { id, handle, reason, since: new Date().toISOString(), advice };
   try {
     // first: nothing is ever aside without a reason
     writeQuietly(path.join(directory, REASON_FILE), `${JSON.stringify(explanation, null, 2)}\n`);
@@ -44,11 +47,17 @@ export function quarantine(engine: Engine, entry: DepotEntry, cause: unknown): v
       handle,
       directory: target,
       reason,
-      advice: QUARANTINE_ADVICE,
+      advice,
     });
   } catch (error) {
     engine.logger.error('quarantine-incomplete', { id, reason, error: toWardenError(error) });
   }
+}
+
+/** What failed may know better. */
+function adviceOf(cause: unknown): string {
+  const advice = isWardenError(cause) ? cause.fields.advice : undefined;
+  return typeof advice === 'string' ? advice : QUARANTINE_ADVICE;
 }
 
 /** A full disk is no reason to leave it in the way. */
@@ -92,12 +101,17 @@ export function setAside(depot: string): readonly SetAside[] {
     });
 }
 
-function explanation(directory: string): Pick<SetAside, 'reason' | 'handle' | 'since'> {
-  const reason = 'no reason was noted';
+/** What to do about one that was set aside in this directory. */
+export function adviceIn(directory: string): string {
+  return explanation(directory).advice;
+}
+
+function explanation(directory: string): Pick<SetAside, 'reason' | 'handle' | 'since' | 'advice'> {
+  const unknown = { reason: 'no reason was noted', advice: QUARANTINE_ADVICE };
   try {
     const found = JSON.parse(fs.readFileSync(path.join(directory, REASON_FILE), 'utf8')) as Partial<SetAside>;
-    return { reason, ...found };
+    return { ...unknown, ...found };
   } catch {
-    return { reason };
+    return unknown;
   }
 }

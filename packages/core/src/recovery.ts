@@ -205,6 +205,7 @@ export async function remove(
 ): Promise<void> {
   const { record } = container;
   const { failpoints } = engine;
+  if (init === undefined) await requireNotCopied(engine, container);
   await killInit(engine, container, init);
   await engine.drivers.cgroup.killAll(record.drivers.cgroup, KILL_TIMEOUT_MS);
   await failpoints.pass('recover.kill');
@@ -214,6 +215,33 @@ export async function remove(
   releaseImage(engine, container);
   await failpoints.pass('recover.directory');
   returnToPools(engine, record);
+}
+
+/**
+ * Groups of another name with somebody in them are those of a container of another daemon, and the directory is a copy of its: what is named in there is not to be killed, nor its link be removed. When
+ * only the name was changed, init answers, or nobody lives. Errors: `ALREADY_EXISTS`.
+ */
+async function requireNotCopied(
+  { drivers: { cgroup } }: Engine,
+  { record }: ManagedContainer,
+): Promise<void> {
+  const recorded = record.drivers.cgroup;
+  const own = cgroup.plan({ id: record.id, allowAllDevices: false, pidsLimit: undefined });
+  const isOther = ([key, value]: [string, unknown]): boolean =>
+    recorded[key] !== undefined && recorded[key] !== value;
+  if (!Object.entries(own).some(isOther)) return;
+  const pids = await cgroup.pids(recorded);
+  if (pids.length === 0) return;
+  throw new WardenError(
+    'ALREADY_EXISTS',
+    `its control groups are those of another drivers.name, processes live in there (${pids.slice(0, 3).join(', ')}), and its init does not answer here: the directory is a copy of another daemon's container`,
+    {
+      fields: {
+        ...{ operation: 'recover', object: record.id, pids },
+        advice: "remove the directory if it is not needed; its processes are the other container's",
+      },
+    },
+  );
 }
 
 /** A container without a record: half made, or robbed of it. What carries its id goes by it, its network with the sweep. */

@@ -13,7 +13,7 @@ import {
   memoryQuota,
   QuotaTable,
 } from '@warden/driver-compliance';
-import { silentLogger } from '@warden/interface';
+import { type CgroupDriver, silentLogger } from '@warden/interface';
 import { type Core, type CoreOptions, createCore } from '../src/index.ts';
 
 /** An inventory of nothing. */
@@ -53,9 +53,14 @@ export class TestHost {
       init: this.inits(components),
       filesystem: copyFilesystem()(components),
       network: memoryNetwork({ table: this.links })(components),
-      cgroup: memoryCgroups({ table: this.groups, prefix: 'core' })(components),
+      cgroup: this.cgroups('core'),
       quota: memoryQuota({ table: this.quotas })(components),
     };
+  }
+
+  /** Those of a daemon of this name. */
+  cgroups(prefix: string): CgroupDriver {
+    return memoryCgroups({ table: this.groups, prefix })({ logger: silentLogger });
   }
 
   start(over: Partial<CoreOptions> = {}): Promise<Core> {

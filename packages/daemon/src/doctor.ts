@@ -5,7 +5,7 @@
 import fs from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
-import { QUARANTINE_ADVICE, setAside } from '@warden/core';
+import { setAside } from '@warden/core';
 import { silentLogger, toWardenError } from '@warden/interface';
 import { nftablesNetwork } from '@warden/net-nftables';
 import { encodeFrame, encodeMessage, MessageType } from '@warden/protocol';
@@ -261,11 +261,11 @@ function confinement(configuration: Configuration): Finding[] {
 
 /** Containers that a daemon could not understand. The others do not suffer from them. */
 function quarantined({ server: { container_depot_path: depot } }: Configuration): Finding[] {
-  return setAside(depot).map(({ id, directory, handle, reason, since }) => ({
+  return setAside(depot).map(({ id, directory, handle, reason, since, advice }) => ({
     subject: `container ${id}${handle === undefined ? '' : ` (handle ${JSON.stringify(handle)})`}`,
     ok: false,
     found: `set aside${since === undefined ? '' : ` ${since}`} in ${directory}: ${reason}`,
-    advice: QUARANTINE_ADVICE,
+    advice,
   }));
 }
 
