@@ -1067,6 +1067,38 @@ describe('ports, egress and limits', () => {
     await events.return?.();
   });
 
+  it('gives nobody a network that the host has on links of others, also of a pool that has grown', async () => {
+    await core.close();
+    const drivers = host.drivers();
+    let foreign = ['10.254.0.1', '10.254.0.9'];
+    const network: NetworkDriver = { ...drivers.network, foreignAddresses: async () => foreign };
+    const warn = vi.fn();
+    core = await host.start({
+      drivers: { ...drivers, network },
+      network: { ...NETWORK, pool: '10.254.0.0/28' },
+      logger: { ...silentLogger, warn },
+    });
+    expect(warn).toHaveBeenCalledWith(
+      'networks-in-use',
+      expect.objectContaining({ count: 2, addresses: foreign }),
+    );
+    const session = core.openSession();
+    const addressOf = async (): Promise<string> => (await (await session.create()).info()).containerIp!;
+    expect([await addressOf(), await addressOf()]).toEqual(['10.254.0.6', '10.254.0.14']);
+    await expect(session.create()).rejects.toMatchObject({ code: 'POOL_EXHAUSTED' });
+    await expect(session.create({ network: '10.254.0.8' })).rejects.toMatchObject({ code: 'POOL_EXHAUSTED' });
+    foreign = [...foreign, '10.254.0.5', '10.254.0.22'];
+    await core.reconfigure({ network: { ...NETWORK, pool: '10.254.0.0/27' } });
+    expect([await addressOf(), await addressOf(), await addressOf()]).toEqual([
+      '10.254.0.18',
+      '10.254.0.26',
+      '10.254.0.30',
+    ]);
+    await expect(session.create()).rejects.toMatchObject({ code: 'POOL_EXHAUSTED' });
+    // of one that is its own, whatever the link says
+    expect(warn).toHaveBeenLastCalledWith('networks-in-use', expect.objectContaining({ count: 3 }));
+  });
+
   it("puts back rules that its network driver misses: the host's, and those of each container; again until it has succeeded", async () => {
     await core.close();
     const drivers = host.drivers();

@@ -8,6 +8,7 @@ import { type Engine, trySave } from './engine.ts';
 import { EventBus } from './event-bus.ts';
 import { failpoints } from './failpoint.ts';
 import { CORE_FAILPOINTS } from './failpoint-names.ts';
+import { foreignNetworks } from './foreign-networks.ts';
 import { Leftovers } from './leftovers.ts';
 import { mendLostRules } from './lost-rules.ts';
 import { onlooker } from './onlooker.ts';
@@ -37,6 +38,7 @@ export async function createCore(options: CoreOptions): Promise<Core> {
   mendLostRules(engine);
   await drivers.network.setup(hostSpec(options));
   await recoverContainers(engine);
+  for (const base of await foreignNetworks(engine)) engine.pools.networks.withdraw(base);
   engine.leftovers.sweep();
   spareDirectories(engine);
   engine.warm.fill();

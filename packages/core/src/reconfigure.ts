@@ -5,6 +5,7 @@
 import { isWardenError, WardenError } from '@warden/interface';
 import type { ManagedContainer } from './container.ts';
 import { type Engine, networkSpecOf } from './engine.ts';
+import { foreignNetworks } from './foreign-networks.ts';
 import type { CoreChanges, CoreOptions, NumberRange } from './options.ts';
 
 /** Errors: `INVALID_SPEC` for a pool that does not hold everything it held; the network driver's. */
@@ -22,8 +23,11 @@ export async function reconfigure(engine: Engine, changes: CoreChanges): Promise
   const grow = engine.pools.extension(after);
   const isNetworkNew = hostSpecText(before) !== hostSpecText(after);
   if (isNetworkNew) await setUpNetwork(engine, { before, after });
+  const isPoolNew = before.network.pool !== after.network.pool;
+  const foreign = isPoolNew ? await foreignNetworks(engine) : [];
   engine.options = after;
   grow();
+  for (const base of foreign) engine.pools.networks.withdraw(base);
   engine.warm.fit();
 }
 

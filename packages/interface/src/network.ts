@@ -218,6 +218,12 @@ export interface NetworkDriver {
    */
   watchRules?(listener: () => void): void;
 
+  /**
+   * Addresses that the host had at the last `setup`, in the pool of that, and that are not those of this driver's own links: of containers of another daemon that does not run now, or of the host itself. A container that
+   * got such a block would share it. Changes nothing. Optional.
+   */
+  foreignAddresses?(): Promise<readonly Ipv4[]>;
+
   /** Closes sockets. The rules stay in force. */
   close(): Promise<void>;
 

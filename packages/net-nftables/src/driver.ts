@@ -122,7 +122,7 @@ class NftablesNetwork implements NetworkDriver {
   readonly #made = new Map<ContainerId, Link>();
   readonly #endingLinks: EndingLinks;
   /** What `setup` has listed, once for all links that are restored after it. An entry goes as soon as something is done to its link; one that has gone since is found out by its number. */
-  #atSetup: Seen = { links: new Map(), shapers: new Set(), addresses: new Set() };
+  #atSetup: Seen = { links: new Map(), shapers: new Set(), addresses: new Set(), foreign: [] };
   /** Restored rules, many containers' in one transaction: at the end of each that leads to a chain the kernel looks at the chains of all containers. */
   readonly #together = new Together<RulesOfOne>((all) => this.#rules.replace(...all));
   /** {@link NftablesNetwork.#closeToIpv6} has failed, and said so. */
@@ -620,6 +620,12 @@ class NftablesNetwork implements NetworkDriver {
     return removed;
   }
 
+  async foreignAddresses(): Promise<readonly Ipv4[]> {
+    const pool = this.#pool;
+    if (pool === undefined) return [];
+    return this.#atSetup.foreign.filter((address) => isWithin(address, [pool])).map(formatAddress);
+  }
+
   async list(): Promise<readonly ContainerId[]> {
     return [...this.#owners().found].sort();
   }
@@ -698,7 +704,7 @@ class NftablesNetwork implements NetworkDriver {
   #ensureDefaults(): MessageBody[] {
     const { chains } = this.#access.containers();
     this.#atSetup = lookAround(this.#access.netlink(), this.#links.alias);
-    const addresses = new Map(Array.from(this.#addresses, ([address, id]) => [id, address]));
+    const addresses = this.#living.byContainer();
     return [...this.#atSetup.links].flatMap(([id, link]) => {
       // Released, cut off, and gone in a moment: rules for it would stay.
       if (this.#endingLinks.has(id, link)) return [];

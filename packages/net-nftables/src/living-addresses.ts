@@ -26,6 +26,11 @@ export class LivingAddresses {
     return this.#owners.get(address);
   }
 
+  /** The container's end of each. */
+  byContainer(): ReadonlyMap<ContainerId, number> {
+    return new Map(Array.from(this.#owners, ([address, id]) => [id, address]));
+  }
+
   /** Whether it is at either end of a link. */
   has(address: number): boolean {
     return this.#ends.has(address);

@@ -16,13 +16,23 @@ export interface OwnLinks {
 export interface Seen extends OwnLinks {
   /** Addresses with their links and lengths, see {@link hasOwnAddress}. */
   readonly addresses: ReadonlySet<string>;
+  /** Addresses of links without our alias. */
+  readonly foreign: readonly number[];
 }
 
 /** Lists those with this alias. */
 export function ownLinks(connection: NetlinkConnection, alias: string): OwnLinks {
+  return ownOf(allLinks(connection), alias);
+}
+
+function allLinks(connection: NetlinkConnection): Link[] {
+  return connection.route(dumpLinks()).map(readLink);
+}
+
+function ownOf(all: readonly Link[], alias: string): OwnLinks {
   const links = new Map<ContainerId, Link>();
   const shapers = new Set<ContainerId>();
-  for (const link of connection.route(dumpLinks()).map(readLink)) {
+  for (const link of all) {
     if (link.alias !== alias) continue;
     const owner = linkOwner(link.name);
     if (owner !== undefined) links.set(owner, link);
@@ -34,9 +44,14 @@ export function ownLinks(connection: NetlinkConnection, alias: string): OwnLinks
 
 /** {@link ownLinks} with all addresses. */
 export function lookAround(connection: NetlinkConnection, alias: string): Seen {
-  const own = ownLinks(connection, alias);
+  const all = allLinks(connection);
+  const own = new Set(all.filter((link) => link.alias === alias).map(({ index }) => index));
   const found = connection.route(dumpAddresses()).flatMap((received) => readAddress(received) ?? []);
-  return { ...own, addresses: new Set(found.map((one) => keyOf(one.index, one.address, one.prefixLength))) };
+  return {
+    ...ownOf(all, alias),
+    addresses: new Set(found.map((one) => keyOf(one.index, one.address, one.prefixLength))),
+    foreign: found.filter(({ index }) => !own.has(index)).map(({ address }) => address),
+  };
 }
 
 /** Whether the link had the address that it is to have. */

@@ -223,3 +223,24 @@ describe('sweep', () => {
     await Promise.all([next.close(), other.close(), ...containers.map((container) => container.close())]);
   });
 });
+
+it("names the addresses of its pool that links of others have, another driver's among them, and none of its own", async () => {
+  const other = makeDriver('warden-other');
+  await other.setup(POLICY);
+  const theirs = specOf(3);
+  const [mine, another] = [await makeContainer(driver, A), await makeContainer(other, theirs)];
+  net.host.run('ip', 'address', 'add', '10.254.3.200/32', 'dev', 'lo');
+  try {
+    await driver.setup(POLICY);
+    await other.setup(POLICY);
+    expect([...(await driver.foreignAddresses!())].sort()).toEqual([theirs.hostIp, '10.254.3.200'].sort());
+    expect([...(await other.foreignAddresses!())].sort()).toEqual([A.hostIp, '10.254.3.200'].sort());
+  } finally {
+    net.host.run('ip', 'address', 'del', '10.254.3.200/32', 'dev', 'lo');
+    await driver.release(A, {});
+    await other.release(theirs, {});
+    await Promise.all([mine.close(), another.close()]);
+    await other.close();
+    net.host.run('nft', 'delete table inet warden-other');
+  }
+});
