@@ -7,6 +7,7 @@ import { silentLogger } from '@warden/interface';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { checkConfiguration } from './config.ts';
 import { configCommand } from './config-command.ts';
+import { checkOwnLimits } from './own-limits.ts';
 import { checkStart } from './start-checks.ts';
 
 let directory: string;
@@ -187,5 +188,40 @@ describe('wardend config show [operations config show]', () => {
     } finally {
       write.mockRestore();
     }
+  });
+});
+
+describe('limits of jobs', () => {
+  const warningsOf = (over: Sections): unknown[][] => {
+    const warn = vi.fn();
+    const configuration = checkConfiguration(settings(over));
+    checkOwnLimits(configuration, { ...silentLogger, warn });
+    return warn.mock.calls;
+  };
+  const BEYOND = { nofile: 2 ** 40, stack: 65_536, nproc: 2 ** 50 };
+
+  it('that are above those of the daemon are told at its start, with what to do', () => {
+    const told = warningsOf({ server: { container_rlimits: BEYOND } });
+    expect(told).toContainEqual([
+      'job-limit-out-of-reach',
+      expect.objectContaining({
+        limit: 'server.container_rlimits.nofile',
+        wanted: 2 ** 40,
+        most: expect.any(BigInt),
+        advice: expect.stringContaining('LimitNOFILE='),
+      }),
+    ]);
+    expect(JSON.stringify(told.map(([, facts]) => (facts as { limit: string }).limit))).not.toContain(
+      'stack',
+    );
+    // none at all is above every limit, and nofile always has one
+    expect(warningsOf({ server: { container_rlimits: { nofile: -1 } } })).toHaveLength(1);
+  });
+
+  it('are not told of where they can be given, or where there are none', () => {
+    expect(warningsOf({})).toEqual([]);
+    expect(
+      warningsOf({ server: { container_rlimits: BEYOND }, security: { user_namespace: false } }),
+    ).toEqual([]);
   });
 });

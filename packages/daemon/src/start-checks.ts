@@ -10,6 +10,7 @@ import { type Configuration, isInsecure } from './config.ts';
 import { requireDepotPlace } from './depot.ts';
 import { isModule, loadDriver } from './driver-module.ts';
 import { requireLogFile } from './log-sink.ts';
+import { checkOwnLimits } from './own-limits.ts';
 import { requirePidfilePlace } from './pidfile.ts';
 import { checkPorts, checkUserPool } from './pools.ts';
 import { registryAuthorities } from './registry-authorities.ts';
@@ -24,12 +25,14 @@ export interface StartParts {
 type Check = (configuration: Configuration, parts: StartParts) => void;
 
 const ofRights: Check = (configuration) => checkRights(configuration);
+const ofLimits: Check = (configuration, { logger }) => checkOwnLimits(configuration, logger);
 
 /** In the order of spec behaviour.md 2. Each throws a `WardenError`, and has no effects. */
 const CHECKS: readonly Check[] = [
   checkUserPool,
   ({ port }, { logger }) => checkPorts(port, logger),
   ofRights,
+  ofLimits,
   requireRootfs,
   ({ server }) => requireDepotPlace(server.container_depot_path, server.container_klass),
   ({ server }, { hasClientSocket }) => {
@@ -72,7 +75,7 @@ export async function findStartProblems(
     : Object.entries({ filesystem, network, cgroup, quota }).filter(([, value]) => isModule(value));
   const attempts: readonly (() => unknown)[] = [
     // whoever checks is not whom the daemon runs as
-    ...CHECKS.filter((check) => check !== ofRights).map(
+    ...CHECKS.filter((check) => check !== ofRights && check !== ofLimits).map(
       (check) => () => check(configuration, { hasClientSocket: false, logger }),
     ),
     () => logging.file && requireLogFile(logging.file),
