@@ -1,10 +1,10 @@
 /** The depot's file system is full, or fills up at each write in turn: what cannot be written down is refused and undone, and nothing is lost. */
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import type { ClientContainer, WardenClient } from '@warden/client';
 import { isWardenError } from '@warden/interface';
-import { describeWith, makePlace } from '@warden/test-harness';
+import { describeWith, makePlace, WARDEND } from '@warden/test-harness';
 import { expect, it } from 'vitest';
 import { type Bench, withBench } from './place-suite.ts';
 
@@ -170,6 +170,10 @@ describeWith(['root', 'isolated', 'overlayfs'], 'a full depot', () => {
         const free = fill(mount);
         await expect(bench.restart()).rejects.toThrow(
           /the depot .* has no room for a start: 0 KiB and \d+ inodes are left \(ENOSPC\); make some on its file system, and start again/,
+        );
+        const words = [WARDEND, 'doctor', '--depot', bench.place.depot];
+        expect(spawnSync(process.execPath, words, { encoding: 'utf8' }).stdout).toMatch(
+          /NO {2}depot .*: there, and full: 0 KiB and \d+ inodes are left\n +destroy containers, remove images, or make room/,
         );
         free();
         const next = await bench.restart();
