@@ -39,9 +39,9 @@ import { SET } from './set-names.ts';
  * names in.
  */
 const CHAIN_PREFIXES = { chains: 'i-', limits: 'b-', askers: 'd-' } as const;
-/** Packets per second with which a container may ask for names, and beyond it at once. A question is one, over TCP some seven. */
-const ASKER_RATE = 100;
-const ASKER_BURST = 300;
+/** Packets per second with which a container may ask for names, and beyond it at once. A question is one, over TCP some seven. The resolver holds to as many questions. */
+export const ASKER_RATE = 100;
+export const ASKER_BURST = 300;
 
 type ChainKind = keyof typeof CHAIN_PREFIXES;
 

@@ -160,6 +160,7 @@ export class NamedEgress {
     for (const [address, container] of this.#containers)
       if (container.id === id) this.#containers.delete(address);
     this.#learned.clear(id);
+    this.#resolver.forget(id);
     if (this.#containers.size === 0) this.#stopBeat();
   }
 

@@ -2,19 +2,21 @@
  * The name server of containers with rules about names. It answers for those names only, asks the configured name servers, and opens what
  * they answer before the container is told. Everything else gets "no such name" and is a denial.
  *
- * One UDP and one TCP socket, on one port; the rules of the kernel lead each container's questions there and nobody else's, in bounded numbers. The source
- * address tells who asks: a container cannot send under another's.
+ * One UDP and one TCP socket, on one port; the rules of the kernel lead each container's questions there and nobody else's, in a bounded number of packets, and
+ * of what these carry a bounded number of questions is answered. The source address tells who asks: a container cannot send under another's.
  */
 
 import dgram from 'node:dgram';
 import { once } from 'node:events';
 import net from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { ContainerId, Logger } from '@warden/interface';
 import { isWardenError, WardenError } from '@warden/interface';
 import type { DnsQuery, DnsResult } from './dns-message.ts';
 import { answerMessage, DNS_CODE, DNS_TYPE, DnsMalformed, MAX_ADDRESSES, readQuery } from './dns-message.ts';
 import type { NamedRule } from './name-policy.ts';
 import { isAbout } from './name-policy.ts';
+import { QUESTION_MS, QuestionAllowance } from './question-allowance.ts';
 
 const PORT_ATTEMPTS = 8;
 /** Questions of one container that wait for a name server, and of all. */
@@ -62,6 +64,7 @@ export class Resolver {
   readonly #lookUps = new Map<string, Promise<DnsResult>>();
   readonly #waiting = new Map<ContainerId, number>();
   readonly #connections = new Map<string, Set<net.Socket>>();
+  readonly #allowance = new QuestionAllowance();
 
   constructor(parts: ResolverParts) {
     this.#parts = parts;
@@ -74,6 +77,11 @@ export class Resolver {
       throw error;
     });
     return this.#opening;
+  }
+
+  /** The container asks no more. */
+  forget(id: ContainerId): void {
+    this.#allowance.forget(id);
   }
 
   /** Lets go of the sockets. Idempotent. */
@@ -118,6 +126,8 @@ export class Resolver {
     tcp.on('error', (error) => log.warn('resolver-socket', { error }));
     udp.on('message', (bytes, { address, port }) => {
       if (port === 0) return; // a forged one: there is nobody to answer, and to try would throw
+      const asker = this.#parts.asker(address);
+      if (asker === undefined || !this.#allowance.take(asker.id)) return;
       void this.#answer(bytes, address).then((answer) => {
         // who asked may be gone: nobody waits for an error
         if (answer !== undefined && this.#udp === udp) udp.send(answer, port, address, () => undefined);
@@ -218,12 +228,13 @@ export class Resolver {
         while (received.length >= 2) {
           const length = received.readUInt16BE(0);
           if (received.length < length + 2) break;
+          if (!(await this.#turn(socket, address))) return;
           const answer = await this.#answer(received.subarray(2, length + 2), address);
           received = received.subarray(length + 2);
           if (answer === undefined) return;
           const head = Buffer.alloc(2);
           head.writeUInt16BE(answer.length);
-          socket.write(Buffer.concat([head, answer]));
+          await written(socket, Buffer.concat([head, answer]));
         }
       }
     } catch {
@@ -232,6 +243,23 @@ export class Resolver {
       socket.destroy();
     }
   }
+
+  /** Waits until the asker may ask once more; whether it still is there. Nothing is read meanwhile, so that it waits, too. */
+  async #turn(socket: net.Socket, address: string): Promise<boolean> {
+    for (;;) {
+      const asker = this.#parts.asker(address);
+      if (asker === undefined || socket.destroyed) return false;
+      if (this.#allowance.take(asker.id)) return true;
+      await delay(QUESTION_MS, undefined, { ref: false });
+    }
+  }
+}
+
+/** Settles when the kernel has it: who does not read its answers gets no more of them to hold here. Errors: the socket's, which ends when it is idle for too long. */
+function written(socket: net.Socket, bytes: Buffer): Promise<void> {
+  return new Promise((resolve, reject) => {
+    socket.write(bytes, (error) => (error ? reject(error) : resolve()));
+  });
 }
 
 function tooMany(object: string, used: number, limit: number): WardenError {

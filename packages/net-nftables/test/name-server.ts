@@ -78,6 +78,25 @@ for _ in range(count):
     except OSError: pass
 `;
 
+/** Many questions in each packet: of one stream, whose answers it reads or not, or as datagrams that the kernel takes apart only where they are received. */
+const PACKED_FLOODER = `
+import selectors, socket, struct, sys, time
+name, carrier, end = sys.argv[1], sys.argv[2], time.monotonic() + float(sys.argv[3])
+q = struct.pack('!HHHHHH', 7, 0x100, 1, 0, 0, 0) + b''.join(bytes([len(l)]) + l.encode() for l in name.split('.')) + b'\\0' + struct.pack('!HH', 1, 1)
+UDP_SEGMENT = 103
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM if carrier == 'segments' else socket.SOCK_STREAM)
+if carrier == 'segments': s.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, len(q))
+s.connect(('192.0.2.53', 53)); s.setblocking(False)
+load = q * 50 if carrier == 'segments' else (struct.pack('!H', len(q)) + q) * 2000; at = 0
+while time.monotonic() < end:
+    try: at = (at + s.send(load[at:])) % len(load)
+    except BlockingIOError: pass
+    if carrier == 'read':
+        try: s.recv(1 << 20)
+        except BlockingIOError: pass
+    time.sleep(0.002)
+`;
+
 /** What a name leads to. */
 export interface ZoneEntry {
   readonly ttl?: number;
@@ -154,7 +173,18 @@ export async function flood(where: TestNamespace, name: string, count: number): 
   await promisify(execFile)(program, args);
 }
 
-/** The same; this program stands still until everything was sent. */
+/** Asks so many seconds for the same, with many questions in each packet. */
+export async function floodPacked(
+  where: TestNamespace,
+  name: string,
+  carrier: 'read' | 'unread' | 'segments',
+  seconds: number,
+): Promise<void> {
+  const [program, args] = within(where, 'python3', '-c', PACKED_FLOODER, name, carrier, String(seconds));
+  await promisify(execFile)(program, args);
+}
+
+/** As {@link flood}; this program stands still until everything was sent. */
 export function floodAtOnce(where: TestNamespace, name: string, count: number): void {
   const [program, args] = within(where, 'python3', '-c', FLOODER, name, String(count));
   execFileSync(program, args);

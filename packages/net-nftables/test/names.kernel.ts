@@ -3,7 +3,15 @@ import type { EgressRule, NetworkDenial, NetworkDriver } from '@warden/interface
 import { silentLogger } from '@warden/interface';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type Lifetimes, nftablesNetwork } from '../src/index.ts';
-import { ask, flood, floodAtOnce, serveNames, type TestNameServer, type Zone } from './name-server.ts';
+import {
+  ask,
+  flood,
+  floodAtOnce,
+  floodPacked,
+  serveNames,
+  type TestNameServer,
+  type Zone,
+} from './name-server.ts';
 import { answer, probe, type Target } from './prober.ts';
 import type { TestNamespace } from './test-namespace.ts';
 import type { Topology } from './test-topology.ts';
@@ -234,6 +242,24 @@ describe('a container', () => {
     await expect.poll(() => ask(a, ['silent.test']), SOON).toEqual([[0, [FAR], 60]]);
     await driver.restore(B, {}, { mappings: [], egress: [] });
   });
+
+  it.each(['read', 'unread', 'segments'] as const)(
+    'has no more questions answered when its packets carry many of them (%s)',
+    async (carrier) => {
+      await allowOnly(rule('good.test'));
+      await driver.allowEgress(B, {}, rule('good.test'));
+      const started = performance.now();
+      const flooding = floodPacked(a, 'bad.test', carrier, 2);
+      expect(await ask(b, ['good.test'])).toEqual([[0, [FAR], 60]]);
+      await flooding;
+      await delay(600);
+      const seconds = (performance.now() - started) / 1_000;
+      const seen = denials.reduce((sum, { name, count }) => sum + (name === 'bad.test' ? count : 0), 0);
+      expect(seen).toBeGreaterThan(100);
+      expect(seen).toBeLessThanOrEqual(300 + 100 * Math.ceil(seconds));
+      await driver.restore(B, {}, { mappings: [], egress: [] });
+    },
+  );
 
   it('keeps no other from it by what it asks while the daemon is at something else', async () => {
     await driver.allowEgress(B, {}, rule('good.test'));
