@@ -8,6 +8,8 @@
 #include <linux/filter.h>
 #include <linux/fs.h>
 #include <linux/seccomp.h>
+#include <linux/sockios.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -110,11 +112,24 @@ static void test_program(void) {
   check(OWN(SYS_io_setup, 0, 0, 0) == REFUSED(ENOSYS), "io_setup too");
   check(OWN(SYS_socket, AF_INET, SOCK_STREAM, 0) == ALLOWED && OWN(SYS_socket, AF_UNIX, SOCK_STREAM, 0) == ALLOWED, "sockets");
   check(OWN(SYS_socket, AF_NETLINK, SOCK_RAW, 0) == ALLOWED, "the routing protocol");
-  check(OWN(SYS_socket, AF_NETLINK, SOCK_RAW, 12) == REFUSED(EAFNOSUPPORT), "not netfilter's");
+  check(OWN(SYS_socket, AF_NETLINK, SOCK_RAW, 12) == REFUSED(EAFNOSUPPORT) && OWN(SYS_socket, AF_NETLINK, SOCK_RAW, AF_INET) == REFUSED(EAFNOSUPPORT), "not netfilter's");
   check(OWN(SYS_socket, AF_PACKET, SOCK_RAW, 0) == REFUSED(EAFNOSUPPORT) && OWN(SYS_socket, 40, SOCK_STREAM, 0) == REFUSED(EAFNOSUPPORT), "nor other families");
+  check(OWN(SYS_socket, AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_UDP) == ALLOWED && OWN(SYS_socket, AF_INET, SOCK_STREAM, 262) == ALLOWED, "protocols of the internet");
+  check(OWN(SYS_socket, AF_INET, SOCK_STREAM, IPPROTO_SCTP) == REFUSED(EPROTONOSUPPORT) && OWN(SYS_socket, AF_INET6, 6, IPPROTO_DCCP) == REFUSED(EPROTONOSUPPORT) &&
+            OWN(SYS_socket, AF_INET, SOCK_DGRAM, 115) == REFUSED(EPROTONOSUPPORT),
+        "none that the kernel would have to load");
+  check(OWN(SYS_socket, AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW) == ALLOWED, "raw sockets are a matter of rights");
+  check(OWN(SYS_socketpair, AF_UNIX, SOCK_STREAM, 0) == ALLOWED && OWN(SYS_socketpair, 30, SOCK_STREAM, 0) == REFUSED(EOPNOTSUPP) &&
+            OWN(SYS_socketpair, 40, SOCK_STREAM, 0) == REFUSED(EOPNOTSUPP) && OWN(SYS_socketpair, AF_INET, SOCK_STREAM, IPPROTO_SCTP) == REFUSED(EOPNOTSUPP),
+        "pairs of no other family, which the kernel would load, TIPC for one");
   check(OWN(SYS_socket, 0xffffffff00000001ULL, SOCK_STREAM, 0) == ALLOWED, "what the kernel cuts off is not looked at");
   check(OWN(SYS_personality, 0xffffffff, 0, 0) == ALLOWED && OWN(SYS_personality, ADDR_NO_RANDOMIZE, 0, 0) == REFUSED(EPERM), "personality");
   check(OWN(SYS_ioctl, 0, TIOCSTI, 0) == REFUSED(EPERM) && OWN(SYS_ioctl, 0, TIOCGWINSZ, 0) == ALLOWED, "ioctl");
+  check(OWN(SYS_ioctl, 0, TIOCSETD, 0) == REFUSED(EPERM) && OWN(SYS_ioctl, 0, TIOCGETD, 0) == ALLOWED, "no discipline of a line is loaded");
+  check(OWN(SYS_ioctl, 0, SIOCGIFBR, 0) == REFUSED(EPERM) && OWN(SYS_ioctl, 0, SIOCSIFBR, 0) == REFUSED(EPERM) && OWN(SYS_ioctl, 0, SIOCBRADDBR, 0) == REFUSED(EPERM) &&
+            OWN(SYS_ioctl, 0, SIOCBRDELBR, 0) == REFUSED(EPERM) && OWN(SYS_ioctl, 0, SIOCGIFVLAN, 0) == REFUSED(EPERM) && OWN(SYS_ioctl, 0, SIOCSIFVLAN, 0) == REFUSED(EPERM) &&
+            OWN(SYS_ioctl, 0, SIOCGIFCONF, 0) == ALLOWED,
+        "nor bridges or VLANs");
   check(OWN(SYS_ioctl, 0, BTRFS_IOC_SUBVOL_CREATE, 0) == REFUSED(EPERM) && OWN(SYS_ioctl, 0, BTRFS_IOC_SNAP_CREATE, 0) == REFUSED(EPERM) &&
             OWN(SYS_ioctl, 0, BTRFS_IOC_SUBVOL_CREATE_V2, 0) == REFUSED(EPERM) && OWN(SYS_ioctl, 0, BTRFS_IOC_SNAP_CREATE_V2, 0) == REFUSED(EPERM) &&
             OWN(SYS_ioctl, 0, FICLONE, 0) == ALLOWED,

@@ -27,6 +27,17 @@
 /* ioctl(2) requests that type into a terminal as if its user had: an escape from whoever lent it. */
 #define TYPE_INTO_TERMINAL 0x5412u
 #define TERMINAL_CONTROL 0x541cu
+/*
+ * What makes the kernel load a module for whoever asks, and moby's profile lets through: TIOCSETD (the disciplines of lines, "tty-ldisc-N"); SIOCGIFBR, SIOCSIFBR, SIOCBRADDBR,
+ * SIOCBRDELBR ("bridge"); SIOCGIFVLAN, SIOCSIFVLAN ("8021q"). What they are for takes rights that nobody inside has.
+ */
+static const uint32_t module_requests[] = {0x5423, 0x8940, 0x8941, 0x89a0, 0x89a1, 0x8982, 0x8983};
+/*
+ * Protocols of the internet that every kernel has built in, or does not have: IP (which stands for TCP and UDP), ICMP, TCP, UDP, ICMPv6, UDP-Lite, MPTCP. For any other one
+ * the kernel would load a module (SCTP, DCCP, L2TP), and the network would not carry it. Raw sockets have any number, and need a right.
+ */
+static const uint32_t internet_protocols[] = {0, 1, 6, 17, 58, 136, 262};
+static const uint32_t raw_types[] = {SOCK_RAW, SOCK_RAW | SOCK_CLOEXEC, SOCK_RAW | SOCK_NONBLOCK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK};
 /* BTRFS_IOC_SNAP_CREATE, SUBVOL_CREATE and their second versions: what lies in a subvolume of one's own counts for no disk limit. */
 static const uint32_t subvolume_requests[] = {0x50009401, 0x5000940e, 0x50009417, 0x50009418};
 
@@ -58,6 +69,9 @@ static void answer_if(struct builder *to, uint32_t value, uint32_t verdict) {
   emit(to, BPF_JMP | BPF_JEQ | BPF_K, 0, 1, value);
   answer(to, verdict);
 }
+
+#define ANSWER_IF_ONE_OF(to, values, verdict)                                                                                                                                \
+  for (size_t one_of = 0; one_of < sizeof(values) / sizeof *(values); one_of++) answer_if(to, (values)[one_of], verdict)
 
 static void answer_if_any(struct builder *to, uint32_t bits, uint32_t verdict) {
   emit(to, BPF_JMP | BPF_JSET | BPF_K, 0, 1, bits);
@@ -140,6 +154,33 @@ static void check_priorities(struct builder *to) {
   }
 }
 
+/* Which sockets there are. A family or protocol that is not there yet would be loaded by the kernel before it looks at anything else. */
+static void check_sockets(struct builder *to) {
+  size_t block = open_block(to, SYS_socket);
+  load(to, ARGUMENT(0));
+  answer_if(to, AF_UNIX, ALLOW);
+  emit(to, BPF_JMP | BPF_JEQ | BPF_K, 0, 4, AF_NETLINK); /* over the look at its protocol */
+  load(to, ARGUMENT(2));
+  answer_if(to, 0, ALLOW); /* NETLINK_ROUTE: what getifaddrs(3) asks */
+  answer(to, REFUSE(EAFNOSUPPORT));
+  emit(to, BPF_JMP | BPF_JEQ | BPF_K, 2, 0, AF_INET);
+  emit(to, BPF_JMP | BPF_JEQ | BPF_K, 1, 0, AF_INET6);
+  answer(to, REFUSE(EAFNOSUPPORT));
+  load(to, ARGUMENT(1));
+  ANSWER_IF_ONE_OF(to, raw_types, ALLOW);
+  load(to, ARGUMENT(2));
+  ANSWER_IF_ONE_OF(to, internet_protocols, ALLOW);
+  answer(to, REFUSE(EPROTONOSUPPORT));
+  close_block(to, block);
+
+  /* besides this family TIPC alone has pairs */
+  block = open_block(to, SYS_socketpair);
+  load(to, ARGUMENT(0));
+  answer_if(to, AF_UNIX, ALLOW);
+  answer(to, REFUSE(EOPNOTSUPP));
+  close_block(to, block);
+}
+
 /* Calls whose arguments decide. */
 static void check_arguments(struct builder *to, bool no_core_dumps) {
   size_t block = open_block(to, SYS_clone);
@@ -148,32 +189,23 @@ static void check_arguments(struct builder *to, bool no_core_dumps) {
   answer(to, ALLOW);
   close_block(to, block);
 
-  block = open_block(to, SYS_socket);
-  load(to, ARGUMENT(0));
-  answer_if(to, AF_UNIX, ALLOW);
-  answer_if(to, AF_INET, ALLOW);
-  answer_if(to, AF_INET6, ALLOW);
-  emit(to, BPF_JMP | BPF_JEQ | BPF_K, 0, 3, AF_NETLINK); /* over the look at its protocol */
-  load(to, ARGUMENT(2));
-  answer_if(to, 0, ALLOW); /* NETLINK_ROUTE: what getifaddrs(3) asks */
-  answer(to, REFUSE(EAFNOSUPPORT));
-  close_block(to, block);
-
   block = open_block(to, SYS_ioctl);
   load(to, ARGUMENT(1));
   answer_if(to, TYPE_INTO_TERMINAL, REFUSE(EPERM));
   answer_if(to, TERMINAL_CONTROL, REFUSE(EPERM));
-  for (size_t i = 0; i < sizeof subvolume_requests / sizeof *subvolume_requests; i++) answer_if(to, subvolume_requests[i], REFUSE(EPERM));
+  ANSWER_IF_ONE_OF(to, subvolume_requests, REFUSE(EPERM));
+  ANSWER_IF_ONE_OF(to, module_requests, REFUSE(EPERM));
   answer(to, ALLOW);
   close_block(to, block);
 
   static const uint32_t personalities[] = {0x0, 0x8, 0x20000, 0x20008, UINT32_MAX};
   block = open_block(to, SYS_personality);
   load(to, ARGUMENT(0));
-  for (size_t i = 0; i < sizeof personalities / sizeof *personalities; i++) answer_if(to, personalities[i], ALLOW);
+  ANSWER_IF_ONE_OF(to, personalities, ALLOW);
   answer(to, REFUSE(EPERM));
   close_block(to, block);
 
+  check_sockets(to);
   check_limits(to, no_core_dumps);
   check_priorities(to);
   answer_if(to, SYS_CLONE3, REFUSE(ENOSYS)); /* its flags lie in memory, out of a filter's sight */

@@ -78,7 +78,7 @@
   X(SYS_sendmsg) X(SYS_sendto) X(SYS_setfsgid) X(SYS_setfsuid) X(SYS_setgid) X(SYS_setgroups) X(SYS_setitimer) X(SYS_setpgid) X(SYS_setpriority)               \
   X(SYS_setregid) X(SYS_setresgid) X(SYS_setresuid) X(SYS_setreuid) X(SYS_setrlimit) X(SYS_set_robust_list) X(SYS_setsid) X(SYS_setsockopt)                    \
   X(SYS_set_tid_address) X(SYS_setuid) X(SYS_setxattr) X(NR_setxattrat) X(SYS_shmat) X(SYS_shmctl) X(SYS_shmdt) X(SYS_shmget) X(SYS_shutdown)                  \
-  X(SYS_sigaltstack) X(SYS_signalfd4) X(SYS_socketpair) X(SYS_splice) X(SYS_statfs) X(NR_statmount) X(SYS_statx) X(SYS_symlinkat) X(SYS_sync)                  \
+  X(SYS_sigaltstack) X(SYS_signalfd4) X(SYS_splice) X(SYS_statfs) X(NR_statmount) X(SYS_statx) X(SYS_symlinkat) X(SYS_sync)                  \
   X(SYS_sync_file_range) X(SYS_syncfs) X(SYS_sysinfo) X(SYS_tee) X(SYS_tgkill) X(SYS_timer_create) X(SYS_timer_delete) X(SYS_timer_getoverrun)                 \
   X(SYS_timer_gettime) X(SYS_timer_settime) X(SYS_timerfd_create) X(SYS_timerfd_gettime) X(SYS_timerfd_settime) X(SYS_times) X(SYS_tkill) X(SYS_truncate)      \
   X(SYS_umask) X(SYS_uname) X(SYS_unlinkat) X(SYS_utimensat) X(SYS_vmsplice) X(SYS_wait4) X(SYS_waitid) X(SYS_write) X(SYS_writev)

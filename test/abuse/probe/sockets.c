@@ -5,6 +5,7 @@
 #include <linux/bpf.h>
 #include <linux/filter.h>
 #include <linux/netlink.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -158,6 +159,12 @@ static int dumps_sockets(const void *argument) {
   return send(fd, &request, sizeof request, 0) < 0 ? -1 : 0;
 }
 
+/* A request of a part of the kernel that may be a module: it is loaded before it looks who asks. */
+static int asks_interfaces(const void *argument) {
+  unsigned long words[3] = {0};
+  return ioctl(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), (unsigned long)(uintptr_t)argument, words);
+}
+
 void try_sockets(void) {
   static const struct kind kinds[] = {
       {"packet-raw", AF_PACKET, SOCK_RAW, 0x0300}, {"packet-dgram", AF_PACKET, SOCK_DGRAM, 0x0300}, {"vsock", 40, SOCK_STREAM, 0}, {"alg", 38, SOCK_SEQPACKET, 0},
@@ -182,6 +189,8 @@ void try_sockets(void) {
   attempt(makes_with_high_bits, (void *)(uintptr_t)40, "socket/vsock-high-bits");
   attempt(pairs, (void *)(intptr_t)40, "socket/pair-vsock");
   attempt(pairs, (void *)(intptr_t)30, "socket/pair-tipc");
+  attempt(asks_interfaces, (void *)SIOCGIFBR, "socket/bridges");
+  attempt(asks_interfaces, (void *)SIOCGIFVLAN, "socket/vlans");
   attempt(connects_abstract, (void *)SOCK_STREAM, "unix/abstract-of-host");
   attempt(connects_any_path, NULL, "unix/any-path");
   attempt(lists_foreign, NULL, "unix/foreign-names");
