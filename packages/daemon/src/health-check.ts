@@ -7,6 +7,8 @@ import { WardenError } from '@warden/interface';
 const ANSWER = 'HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n';
 /** A peer that says nothing must not hold a descriptor for ever. */
 const IDLE_MS = 10_000;
+/** Nor one that has been answered and goes on talking. */
+const LINGER_MS = 1_000;
 
 /** Listens on 127.0.0.1 and answers the function that ends it. Errors: `ALREADY_EXISTS` when the port is taken. */
 export async function listenForHealthChecks(port: number): Promise<() => Promise<void>> {
@@ -16,7 +18,13 @@ export async function listenForHealthChecks(port: number): Promise<() => Promise
     socket.on('error', () => {});
     socket.on('close', () => open.delete(socket));
     socket.setTimeout(IDLE_MS, () => socket.destroy());
-    socket.once('data', () => socket.end(ANSWER));
+    socket.once('data', () => {
+      // not at once: what it sends on meanwhile would take the answer away from it
+      socket.end(ANSWER, () => {
+        const timer = setTimeout(() => socket.destroy(), LINGER_MS);
+        socket.once('close', () => clearTimeout(timer));
+      });
+    });
   });
   server.maxConnections = 64;
   server.listen(port, '127.0.0.1');

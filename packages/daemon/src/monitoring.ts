@@ -3,10 +3,11 @@
  * unless it is configured, answers GET and HEAD only, and takes nothing a request says but its path, and for the page the query and two headers.
  */
 import { once } from 'node:events';
-import type http from 'node:http';
+import net from 'node:net';
 import { WardenError } from '@warden/interface';
 import type { PageAnswer, PageRequest } from '@warden/page';
 import { listenAt, removeSocket, requireFreePath } from '@warden/server';
+import { formatAnswer, type HttpAnswer, type HttpRequest, parseRequest } from './http-request.ts';
 import { CONTENT_TYPE } from './openmetrics.ts';
 
 /** What the daemon is about. Only `ready` ones should be sent requests. */
@@ -22,7 +23,10 @@ export interface Monitored {
 
 const TEXT = 'text/plain; charset=utf-8';
 const MAX_CONNECTIONS = 64;
+/** For a whole request, and for who does not read the answer. */
 const IDLE_MS = 10_000;
+/** For who has the answer and sends on: a connection that is closed meanwhile would take it away again. */
+const LINGER_MS = 1_000;
 /** Browsers send some hundreds. */
 const MAX_HEADER_BYTES = 8_192;
 
@@ -31,7 +35,7 @@ export async function listenOnMonitoringPort(
   port: number,
   monitored: Monitored,
 ): Promise<() => Promise<void>> {
-  const server = await makeServer(monitored);
+  const { server, close } = makeServer(monitored);
   server.listen(port, '127.0.0.1');
   try {
     await once(server, 'listening');
@@ -46,7 +50,7 @@ export async function listenOnMonitoringPort(
       },
     );
   }
-  return () => close(server);
+  return close;
 }
 
 /** The same on a unix socket. Errors: `ALREADY_EXISTS` naming a path that is taken, `NATIVE_FAILED`. */
@@ -56,87 +60,112 @@ export async function listenOnMonitoringSocket(
   monitored: Monitored,
 ): Promise<() => Promise<void>> {
   await requireFreePath(path, 'monitoring.socket');
-  const server = await makeServer(monitored);
+  const { server, close } = makeServer(monitored);
   const inode = await listenAt(server, path, mode);
   return async () => {
     removeSocket(path, inode);
-    await close(server);
+    await close();
   };
 }
 
-async function makeServer(monitored: Monitored): Promise<http.Server> {
-  // loading it takes some of the daemon's start, which only those pay who want it
-  const { createServer } = await import('node:http');
-  const server = createServer({ maxHeaderSize: MAX_HEADER_BYTES }, (request, response) =>
-    answer(request, response, monitored),
-  );
+function makeServer(monitored: Monitored): { readonly server: net.Server; close(): Promise<void> } {
+  const open = new Set<net.Socket>();
+  const rounds = new Rounds();
+  const server = net.createServer({ allowHalfOpen: true }, (socket) => {
+    open.add(socket);
+    socket.on('error', () => {});
+    socket.on('close', () => open.delete(socket));
+    serve(socket, rounds, monitored);
+  });
   server.maxConnections = MAX_CONNECTIONS;
-  server.headersTimeout = IDLE_MS;
-  server.requestTimeout = IDLE_MS;
-  server.keepAliveTimeout = IDLE_MS;
-  server.timeout = IDLE_MS; // who does not read what was asked for keeps a connection from others
-  return server;
-}
-
-async function close(server: http.Server): Promise<void> {
-  const closed = new Promise((resolve) => server.close(resolve));
-  server.closeAllConnections();
-  await closed;
-}
-
-function answer(request: http.IncomingMessage, response: http.ServerResponse, monitored: Monitored): void {
-  const sendWith = (
-    status: number,
-    headers: Readonly<Record<string, string>>,
-    body: string | Buffer,
-  ): void => {
-    response.writeHead(status, {
-      ...headers,
-      'Content-Length': Buffer.byteLength(body),
-      'Cache-Control': 'no-store',
-      'X-Content-Type-Options': 'nosniff',
-    });
-    response.end(request.method === 'HEAD' ? undefined : body);
+  const close = async (): Promise<void> => {
+    const closed = new Promise((resolve) => server.close(resolve));
+    for (const socket of open) socket.destroy();
+    await closed;
   };
-  const send = (status: number, type: string, body: string): void =>
-    sendWith(status, { 'Content-Type': type }, body);
-  request.resume();
-  if (request.method !== 'GET' && request.method !== 'HEAD') {
-    response.setHeader('Allow', 'GET, HEAD');
-    send(405, TEXT, 'only GET and HEAD\n');
-    return;
+  return { server, close };
+}
+
+/** One thing in each round of the event loop: what costs milliseconds, and is asked for at dozens of connections at once, leaves others their turns. */
+class Rounds {
+  readonly #waiting: (() => void)[] = [];
+
+  next(action: () => void): void {
+    this.#waiting.push(action);
+    if (this.#waiting.length === 1) setImmediate(() => this.#go());
   }
-  const [path] = (request.url ?? '').split('?');
+
+  #go(): void {
+    const action = this.#waiting.shift()!;
+    if (this.#waiting.length > 0) setImmediate(() => this.#go());
+    action();
+  }
+}
+
+/** One request, whatever else is sent behind it. */
+function serve(socket: net.Socket, rounds: Rounds, monitored: Monitored): void {
+  let received = Buffer.alloc(0);
+  // no byte that trickles in puts it off
+  let deadline = setTimeout(() => socket.destroy(), IDLE_MS);
+  socket.once('close', () => clearTimeout(deadline));
+  let isWhole = false;
+  socket.once('end', () => {
+    if (!isWhole) socket.destroy(); // nothing more comes
+  });
+  const send = (found: HttpAnswer, method: string): void => {
+    clearTimeout(deadline);
+    deadline = setTimeout(() => socket.destroy(), IDLE_MS);
+    socket.end(formatAnswer(found, method), () => {
+      clearTimeout(deadline);
+      deadline = setTimeout(() => socket.destroy(), LINGER_MS);
+    });
+  };
+  const take = (chunk: Buffer): void => {
+    received = Buffer.concat([received, chunk]);
+    const end = received.indexOf('\r\n\r\n');
+    const isTooLong = end < 0 ? received.length > MAX_HEADER_BYTES : end > MAX_HEADER_BYTES;
+    if (end < 0 && !isTooLong) return;
+    isWhole = true;
+    socket.off('data', take);
+    socket.resume();
+    const head = isTooLong ? '' : received.toString('latin1', 0, end);
+    received = Buffer.alloc(0);
+    rounds.next(() => {
+      if (socket.destroyed) return;
+      if (isTooLong) return send(text(431, 'the headers are too long'), 'GET');
+      const request = parseRequest(head);
+      if (request === undefined) return send(text(400, 'the request is not understood'), 'GET');
+      try {
+        send(answer(request, monitored), request.method);
+      } catch (error) {
+        // no descriptor left, for instance: whoever watches must not be what ends the daemon
+        send(text(500, (error as Error).message), request.method);
+      }
+    });
+  };
+  socket.on('data', take);
+}
+
+function text(status: HttpAnswer['status'], words: string, headers: HttpAnswer['headers'] = {}): HttpAnswer {
+  return { status, headers: { 'Content-Type': TEXT, ...headers }, body: `${words}\n` };
+}
+
+function answer({ method, url, headers }: HttpRequest, monitored: Monitored): HttpAnswer {
+  if (method !== 'GET' && method !== 'HEAD') return text(405, 'only GET and HEAD', { Allow: 'GET, HEAD' });
+  const [path] = url.split('?');
   const phase = monitored.phase();
   switch (path) {
     case '/metrics':
-      try {
-        send(200, CONTENT_TYPE, monitored.metrics());
-      } catch (error) {
-        // no descriptor left, for instance: whoever watches must not be what ends the daemon
-        send(500, TEXT, `${(error as Error).message}\n`);
-      }
-      return;
+      return { status: 200, headers: { 'Content-Type': CONTENT_TYPE }, body: monitored.metrics() };
     case '/health':
       // whoever reads this has been answered by the event loop
-      send(200, TEXT, 'alive\n');
-      return;
+      return text(200, 'alive');
     case '/ready':
-      send(phase === 'ready' ? 200 : 503, TEXT, `${phase}\n`);
-      return;
+      return text(phase === 'ready' ? 200 : 503, phase);
     default:
-      answerPage();
-  }
-
-  function answerPage(): void {
-    const { host, 'sec-fetch-site': fetchSite } = request.headers;
-    const found = monitored.page({
-      url: request.url ?? '',
-      host,
-      fetchSite: typeof fetchSite === 'string' ? fetchSite : undefined,
-    });
-    if (found === undefined)
-      send(404, TEXT, 'there are /metrics, /health and /ready, and with monitoring.page the page at /\n');
-    else sendWith(found.status, found.headers, found.body);
+      return (
+        monitored.page({ url, host: headers.get('host'), fetchSite: headers.get('sec-fetch-site') }) ??
+        text(404, 'there are /metrics, /health and /ready, and with monitoring.page the page at /')
+      );
   }
 }

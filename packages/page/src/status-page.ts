@@ -21,7 +21,7 @@ export interface PageRequest {
 
 /** What is sent, besides the length and what all answers have. */
 export interface PageAnswer {
-  readonly status: number;
+  readonly status: 200 | 400 | 403;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string | Buffer;
 }
@@ -97,6 +97,6 @@ function headers(type: string): Readonly<Record<string, string>> {
   return { ...HEADERS, 'Content-Type': type };
 }
 
-function answerText(status: number, text: string): PageAnswer {
+function answerText(status: 400 | 403, text: string): PageAnswer {
   return { status, headers: headers('text/plain; charset=utf-8'), body: `${text}\n` };
 }

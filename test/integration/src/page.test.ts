@@ -7,6 +7,7 @@ import { connect } from '@warden/client';
 import {
   describeWith,
   makePlace,
+  patience,
   remainingLeaks,
   startDaemon,
   type TestDaemon,
@@ -15,6 +16,21 @@ import {
 } from '@warden/test-harness';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { until } from './until.ts';
+
+/** All that comes back on a connection that sends this. */
+async function answersTo(socket: string, sent: string): Promise<string> {
+  const connection = net.connect(socket);
+  let text = '';
+  connection.setEncoding('latin1').on('data', (piece: string) => {
+    text += piece;
+  });
+  connection.on('error', () => {}); // it may be closed while there is more to send
+  connection.write(sent, 'latin1');
+  await new Promise((resolve) => {
+    connection.once('close', resolve);
+  });
+  return text;
+}
 
 interface Answer {
   readonly status: number;
@@ -168,6 +184,35 @@ describeWith(['root', 'isolated', 'overlayfs', 'cgroup-memory'], 'the page of a 
       for (const one of idle) one.destroy();
     }
     await until(async () => (await ask('/health').catch(() => undefined))?.status === 200);
+  });
+
+  it('answers one request of a connection, whatever was sent in advance, and others meanwhile [page bounds]', async () => {
+    const all = 'GET /page/status.json HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(1_500);
+    const client = await daemon.connect();
+    const answers = Array.from({ length: 30 }, () => answersTo(socket, all));
+    const pinged = performance.now();
+    await client.ping();
+    expect(performance.now() - pinged).toBeLessThan(patience(5_000));
+    for (const text of await Promise.all(answers)) expect(text.match(/HTTP\/1\.1 200 OK/g)).toHaveLength(1);
+    await client.close();
+  });
+
+  it('understands what HTTP is, and says so of the rest [page bounds]', async () => {
+    for (const [sent, status] of [
+      ['GET /health HTTP/1.0\r\n\r\n', '200 OK'],
+      ['GET /health HTTP/1.1\r\nX-Twice: a\r\nx-twice: b\r\n\r\n', '200 OK'],
+      ['GET / HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n', '403 Forbidden'],
+      ['get /health HTTP/1.1\r\n\r\n', '400 Bad Request'],
+      ['GET /health\r\n\r\n', '400 Bad Request'],
+      ['GET /health HTTP/1.1\r\n folded: x\r\n\r\n', '400 Bad Request'],
+      ['GET /health HTTP/1.1\r\nHost: a\nInjected: b\r\n\r\n', '400 Bad Request'],
+      ['\x16\x03\x01\0\r\n\r\n', '400 Bad Request'],
+    ] as const)
+      expect(await answersTo(socket, sent), JSON.stringify(sent)).toMatch(`HTTP/1.1 ${status}\r\n`);
+    // half a request and an end of file
+    const half = net.connect(socket);
+    half.end('GET /hea');
+    expect(await answersTo(socket, 'GET /health HTTP/1.1\r\n\r\n')).toMatch(/alive\n$/);
   });
 
   it('shows containers without isolation, of which nothing is counted [page content]', async () => {
