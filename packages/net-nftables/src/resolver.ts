@@ -30,6 +30,8 @@ const MAX_CONNECTIONS = 4;
  */
 const RECEIVE_BYTES = 4_194_304;
 const IDLE_MS = 5_000;
+/** How often the log is told of names of one container that were not resolved, which it may ask for a hundred times a second. */
+const FAILURE_LOG_MS = 5_000;
 
 /** A container that may ask. */
 export interface Asker {
@@ -65,6 +67,8 @@ export class Resolver {
   readonly #waiting = new Map<ContainerId, number>();
   readonly #connections = new Map<string, Set<net.Socket>>();
   readonly #allowance = new QuestionAllowance();
+  /** When the log was told last, and of how many it was not told since. */
+  readonly #failures = new Map<ContainerId, { readonly at: number; unsaid: number }>();
 
   constructor(parts: ResolverParts) {
     this.#parts = parts;
@@ -82,6 +86,7 @@ export class Resolver {
   /** The container asks no more. */
   forget(id: ContainerId): void {
     this.#allowance.forget(id);
+    this.#failures.delete(id);
   }
 
   /** Lets go of the sockets. Idempotent. */
@@ -158,11 +163,27 @@ export class Resolver {
     try {
       return await this.#resolve(query, address, asker);
     } catch (error) {
-      const isExpected = isWardenError(error, 'UNAVAILABLE') || isWardenError(error, 'POOL_EXHAUSTED');
-      const level = isExpected ? 'info' : 'warn';
-      this.#parts.log[level]('name-not-resolved', { id: asker.id, name: query.name, error });
+      this.#logFailure(asker.id, query.name, error);
       return answerMessage(query, DNS_CODE.failed);
     }
+  }
+
+  #logFailure(id: ContainerId, name: string, error: unknown): void {
+    const now = performance.now();
+    const last = this.#failures.get(id);
+    if (last !== undefined && now - last.at < FAILURE_LOG_MS) {
+      last.unsaid += 1;
+      return;
+    }
+    this.#failures.set(id, { at: now, unsaid: 0 });
+    const isExpected = isWardenError(error, 'UNAVAILABLE') || isWardenError(error, 'POOL_EXHAUSTED');
+    const unsaid = last?.unsaid ?? 0;
+    this.#parts.log[isExpected ? 'info' : 'warn']('name-not-resolved', {
+      id,
+      name,
+      error,
+      ...(unsaid > 0 && { unsaid }),
+    });
   }
 
   async #resolve(query: DnsQuery, address: string, { id }: Asker): Promise<Buffer | undefined> {
