@@ -26,13 +26,13 @@ import { type ImagesLock, imagesLock } from './images-lock.ts';
 import { lockName, type NameLock } from './name-lock.ts';
 import { writePidfile } from './pidfile.ts';
 import { claimPools } from './pool-claims.ts';
+import { keepReserve, spendReserve } from './reserve.ts';
 import {
   ConfigurationInForce,
   type DaemonParts,
   type RunningDaemon,
   StartedDaemon,
 } from './running-daemon.ts';
-import { keepReserve, spendReserve } from './reserve.ts';
 import { type DriverSet, type GivenDrivers, selectDrivers } from './select-drivers.ts';
 import { keepShellInMemory } from './shell-memory.ts';
 import { ShutdownSteps } from './shutdown-steps.ts';
