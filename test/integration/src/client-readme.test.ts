@@ -38,7 +38,7 @@ describeWith(['root', 'isolated', 'overlayfs'], "the examples of the client's RE
   const suite = withDaemon();
 
   it('of programs, files and events does what it says', async () => {
-    const code = `import { connect } from '@warden/client';\n${PROGRAM.replaceAll('/tmp/warden.sock', suite.daemon.place.socket)}`;
+    const code = PROGRAM.replaceAll('/tmp/warden.sock', suite.daemon.place.socket);
     const warden = await suite.daemon.connect();
     let isDestroying = false;
     const lines = await run(code, (shown) => {
