@@ -7,6 +7,9 @@ import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { FULL } from '../test/bench/lib/form.mjs';
+import { fetchPrograms } from './fetch-programs.mjs';
+import { isolated } from './isolated.mjs';
 import { pnpmCommand } from './pnpm.mjs';
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
@@ -217,22 +220,6 @@ function linkPrograms() {
   }
 }
 
-/** Argument list that runs `argv` in fresh network and mount namespaces with only a loopback interface. */
-function isolated(argv) {
-  return [
-    '--net',
-    '--mount',
-    '--propagation',
-    'private',
-    '--',
-    'sh',
-    '-c',
-    'ip link set lo up && exec "$@"',
-    'sh',
-    ...argv,
-  ];
-}
-
 function runIsolated(argv, env) {
   const [command, args] = isRoot ? ['unshare', isolated(argv)] : [argv[0], argv.slice(1)];
   return run(command, args, { env: { ...programs(), ...env } });
@@ -252,9 +239,6 @@ function programs() {
   return { PATH: `${directory}:${process.env.PATH ?? ''}` };
 }
 
-/** From so many of each on the bench has its full form (test/bench/run.mjs). */
-const FULL_BENCH = 50;
-
 /**
  * The search path with docker's programs. Where they are not installed, they are unpacked into the cache, by `fetch` alone: to install the package would start a
  * service that changes the host's interfaces and rules. Without them the bench says what it has not measured.
@@ -268,21 +252,12 @@ function dockerPrograms(fetch) {
   return { PATH: `${directory}/usr/bin:${directory}/usr/sbin:${programs().PATH}` };
 }
 
-/** Without their dependencies, and nothing of them runs. `directory` is there when all of them are in it. */
+/** Without their dependencies, and nothing of them runs. */
 function unpackPackages(names, directory) {
-  const place = `${directory}.part`;
-  fs.rmSync(place, { recursive: true, force: true });
-  fs.mkdirSync(place, { recursive: true });
   const script =
     'apt-get download -o APT::Sandbox::User=root "$@" && for file in *.deb; do dpkg-deb --extract "$file" root || exit 1; done';
-  const unpacked = spawnSync('sh', ['-c', script, 'sh', ...names], {
-    cwd: place,
-    env: UNATTENDED,
-    encoding: 'utf8',
-  });
-  if (unpacked.status === 0) fs.renameSync(path.join(place, 'root'), directory);
-  else process.stderr.write(`${names.join(' ')} cannot be unpacked: ${unpacked.stderr.trim()}\n`);
-  fs.rmSync(place, { recursive: true, force: true });
+  const failure = fetchPrograms({ directory, script, words: names, made: 'root', env: UNATTENDED });
+  if (failure !== undefined) process.stderr.write(`${names.join(' ')} cannot be unpacked: ${failure}\n`);
 }
 
 /** A suite of `test/` that is a command of its own. */
@@ -575,7 +550,7 @@ const TASKS = {
     if (!isRoot) fail('the bench makes containers and needs root');
     ensureSystemPackages(['build', 'bench']);
     installAndBuild();
-    const isFull = Number(numberBehind('--count') ?? FULL_BENCH) >= FULL_BENCH;
+    const isFull = Number(numberBehind('--count') ?? FULL) >= FULL;
     return runIsolated([node, 'test/bench/run.mjs', ...rest], dockerPrograms(isFull));
   },
 };

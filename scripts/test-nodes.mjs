@@ -9,6 +9,8 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { fetchPrograms } from './fetch-programs.mjs';
+import { isolated } from './isolated.mjs';
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 const cache = path.join(root, 'node_modules/.cache');
@@ -60,15 +62,10 @@ function nodeOf(version) {
 }
 
 function fetchNode(version, directory) {
-  const place = `${directory}.part`;
-  fs.rmSync(place, { recursive: true, force: true });
-  fs.mkdirSync(place, { recursive: true });
   const script = 'npm pack --silent "$1" && tar --extract --file *.tgz';
   const name = `node-linux-${process.arch}@${version}`;
-  const { status, stderr } = spawnSync('sh', ['-c', script, 'sh', name], { cwd: place, encoding: 'utf8' });
-  if (status === 0) fs.renameSync(path.join(place, 'package'), directory);
-  fs.rmSync(place, { recursive: true, force: true });
-  if (status !== 0) throw new Error(`${name} cannot be fetched: ${stderr.trim().split('\n').at(-1)}`);
+  const failure = fetchPrograms({ directory, script, words: [name], made: 'package' });
+  if (failure !== undefined) throw new Error(`${name} cannot be fetched: ${failure.split('\n').at(-1)}`);
 }
 
 /** Runs the tests; answers how many passed, failed and were skipped. */
@@ -79,18 +76,7 @@ async function testOn({ program, name }) {
   const reporter = ['--reporter', './scripts/closing-line.reporter.ts'];
   // what tests start by name is this Node, too
   const env = { ...process.env, PATH: `${path.dirname(program)}:${process.env.PATH}` };
-  const isolation = [
-    '--net',
-    '--mount',
-    '--propagation',
-    'private',
-    '--',
-    'sh',
-    '-c',
-    'ip link set lo up && exec "$@"',
-    'sh',
-  ];
-  const child = spawn('unshare', [...isolation, ...words, ...reporter, ...files], {
+  const child = spawn('unshare', isolated([...words, ...reporter, ...files]), {
     cwd: root,
     env,
     stdio: ['ignore', 'pipe', 'inherit'],

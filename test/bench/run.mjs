@@ -14,6 +14,7 @@ import { parseArgs } from 'node:util';
 import { makeDefaultRootfs } from '@warden/daemon';
 import { makePlace } from './lib/daemon.mjs';
 import { startFloor } from './lib/floor.mjs';
+import { FULL } from './lib/form.mjs';
 import { Samples } from './lib/samples.mjs';
 import { compare, evaluate, isMet, restlessness } from './report/evaluate.mjs';
 import { markdown, table } from './report/markdown.mjs';
@@ -45,7 +46,6 @@ const SECTIONS = {
   // last: new files meet the inodes that it removes by the hundred thousand, for some minutes
   copies: measureCopies,
 };
-const FULL = 50;
 
 const repository = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
 const baselineFile = path.join(repository, 'test/bench/baseline.json');

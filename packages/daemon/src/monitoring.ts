@@ -3,10 +3,11 @@
  * unless it is configured, answers GET and HEAD only, and takes nothing a request says but its path, and for the page the query and two headers.
  */
 import { once } from 'node:events';
-import net from 'node:net';
+import type net from 'node:net';
 import { WardenError } from '@warden/interface';
 import type { PageAnswer, PageRequest } from '@warden/page';
 import { listenAt, removeSocket, requireFreePath } from '@warden/server';
+import { briefServer, endWith } from './brief-server.ts';
 import { formatAnswer, type HttpAnswer, type HttpRequest, parseRequest } from './http-request.ts';
 import { CONTENT_TYPE } from './openmetrics.ts';
 
@@ -22,11 +23,8 @@ export interface Monitored {
 }
 
 const TEXT = 'text/plain; charset=utf-8';
-const MAX_CONNECTIONS = 64;
 /** For a whole request, and for who does not read the answer. */
 const IDLE_MS = 10_000;
-/** For who has the answer and sends on: a connection that is closed meanwhile would take it away again. */
-const LINGER_MS = 1_000;
 /** Browsers send some hundreds. */
 const MAX_HEADER_BYTES = 8_192;
 
@@ -68,22 +66,9 @@ export async function listenOnMonitoringSocket(
   };
 }
 
-function makeServer(monitored: Monitored): { readonly server: net.Server; close(): Promise<void> } {
-  const open = new Set<net.Socket>();
+function makeServer(monitored: Monitored): ReturnType<typeof briefServer> {
   const rounds = new Rounds();
-  const server = net.createServer({ allowHalfOpen: true }, (socket) => {
-    open.add(socket);
-    socket.on('error', () => {});
-    socket.on('close', () => open.delete(socket));
-    serve(socket, rounds, monitored);
-  });
-  server.maxConnections = MAX_CONNECTIONS;
-  const close = async (): Promise<void> => {
-    const closed = new Promise((resolve) => server.close(resolve));
-    for (const socket of open) socket.destroy();
-    await closed;
-  };
-  return { server, close };
+  return briefServer((socket) => serve(socket, rounds, monitored), { allowHalfOpen: true });
 }
 
 /** One thing in each round of the event loop: what costs milliseconds, and is asked for at dozens of connections at once, leaves others their turns. */
@@ -115,10 +100,7 @@ function serve(socket: net.Socket, rounds: Rounds, monitored: Monitored): void {
   const send = (found: HttpAnswer, method: string): void => {
     clearTimeout(deadline);
     deadline = setTimeout(() => socket.destroy(), IDLE_MS);
-    socket.end(formatAnswer(found, method), () => {
-      clearTimeout(deadline);
-      deadline = setTimeout(() => socket.destroy(), LINGER_MS);
-    });
+    endWith(socket, formatAnswer(found, method), () => clearTimeout(deadline));
   };
   const take = (chunk: Buffer): void => {
     received = Buffer.concat([received, chunk]);
