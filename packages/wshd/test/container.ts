@@ -21,6 +21,7 @@ import {
   silentLogger,
   UNCONFINED,
 } from '@warden/interface';
+import { expect } from 'vitest';
 import { type WshdOptions, wshd } from '../src/index.ts';
 
 const APPLETS = [
@@ -146,4 +147,12 @@ export async function output(job: InitJob): Promise<{ stdout: string; stderr: st
 
 export function openDescriptors(): number {
   return readdirSync('/proc/self/fd').length;
+}
+
+/**
+ * That no more descriptors are open than before. What an earlier test or the runner had open may be closed meanwhile,
+ * and what has ended may be closed a little later than its answer comes.
+ */
+export async function expectNoMoreDescriptors(before: number): Promise<void> {
+  await expect.poll(openDescriptors, { timeout: 5_000 }).toBeLessThanOrEqual(before);
 }

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Init, InitDriver } from '@warden/interface';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { Depot, openDescriptors, output, shell, start } from './container.ts';
+import { Depot, expectNoMoreDescriptors, openDescriptors, output, shell, start } from './container.ts';
 import { obstacle } from './own-namespaces.ts';
 
 const ID = '0000000000j';
@@ -144,7 +144,7 @@ describe.skipIf(needs !== undefined)(`jobs${needs === undefined ? '' : ` [needs:
         }),
       );
     }
-    expect(openDescriptors()).toBe(before);
+    await expectNoMoreDescriptors(before);
   }, 60_000);
 
   test('after a disconnect the output and the ends of jobs are handed over', async () => {

@@ -15,7 +15,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { Depot, openDescriptors, output, shell, start } from './container.ts';
+import { Depot, expectNoMoreDescriptors, openDescriptors, output, shell, start } from './container.ts';
 import { obstacle } from './own-namespaces.ts';
 
 const needs = obstacle();
@@ -32,7 +32,7 @@ describe.skipIf(needs !== undefined)(`launch${needs === undefined ? '' : ` [need
     // the first one has opened what the process keeps
     const before = openDescriptors();
     expect(await driver.probe()).toMatchObject({ ok: true });
-    expect(openDescriptors()).toBe(before);
+    await expectNoMoreDescriptors(before);
     // other daemons of the machine may be at theirs, which have the same name; what is left stays
     await expect.poll(() => depot.processes('00000000000'), { timeout: 20_000 }).toEqual([]);
   });
@@ -69,7 +69,7 @@ describe.skipIf(needs !== undefined)(`launch${needs === undefined ? '' : ` [need
     await launched.abort();
     await init.closed;
     expect(depot.processes('0000000000b')).toEqual([]);
-    expect(openDescriptors()).toBe(before);
+    await expectNoMoreDescriptors(before);
     expect(await driver.connect(spec.directory)).toBeUndefined();
   });
 
@@ -83,7 +83,7 @@ describe.skipIf(needs !== undefined)(`launch${needs === undefined ? '' : ` [need
     await launched.abort();
     expect(existsSync(`/proc/${launched.pid}`)).toBe(false);
     expect(depot.processes('0000000000c')).toEqual([]);
-    expect(openDescriptors()).toBe(before);
+    await expectNoMoreDescriptors(before);
     await expect(launched.proceed()).rejects.toMatchObject({ code: expect.any(String) });
   });
 
@@ -103,7 +103,7 @@ describe.skipIf(needs !== undefined)(`launch${needs === undefined ? '' : ` [need
       fields: { errno: 'ENOENT', object: expect.stringContaining('gone'), stage: expect.any(String) },
     });
     expect(depot.processes('0000000000d')).toEqual([]);
-    expect(openDescriptors()).toBe(before);
+    await expectNoMoreDescriptors(before);
   });
 
   test('a missing bind source is refused before anything is made', async () => {
@@ -254,6 +254,6 @@ describe.skipIf(needs !== undefined)(`launch${needs === undefined ? '' : ` [need
         depot.logger,
       ),
     ).rejects.toMatchObject({ code: 'NATIVE_FAILED', fields: { errno: 'EACCES' } });
-    expect(openDescriptors()).toBe(before);
+    await expectNoMoreDescriptors(before);
   });
 });

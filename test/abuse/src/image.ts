@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { DEFAULT_ROOTFS } from '@warden/test-harness';
+import { copyRootfs, DEFAULT_ROOTFS } from '@warden/test-harness';
 
 /** The program, built by its Makefile. */
 export const PROBE: string = fileURLToPath(new URL('../probe/build/abuse-probe', import.meta.url));
@@ -19,7 +19,7 @@ const PLACES = ['bin', 'sbin', 'usr/bin', 'usr/sbin', 'usr/local/bin'];
 
 /** A copy of the default root with the probe, gifted programs and device nodes in it. */
 export function makeImage(directory: string): void {
-  fs.cpSync(DEFAULT_ROOTFS, directory, { recursive: true, verbatimSymlinks: true });
+  copyRootfs(DEFAULT_ROOTFS, directory);
   fs.chmodSync(path.join(directory, 'tmp'), 0o1777);
   fs.copyFileSync(PROBE, path.join(directory, 'bin/abuse-probe'));
   addBait(directory);

@@ -4,6 +4,7 @@
  * @packageDocumentation
  */
 export { type BtrfsDisk, makeBtrfs } from './btrfs.ts';
+export { copyRootfs } from './copy-rootfs.ts';
 export {
   DEFAULT_ROOTFS,
   makePlace,

@@ -2,7 +2,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import type { ClientContainer } from '@warden/client';
-import { describeWith, withDaemon } from '@warden/test-harness';
+import { copyRootfs, describeWith, withDaemon } from '@warden/test-harness';
 import { expect, it } from 'vitest';
 import { PERL_MOUNTS, perl } from './host-perl.ts';
 import { text } from './text.ts';
@@ -96,7 +96,7 @@ describeWith(['root', 'isolated', 'overlayfs'], 'ceilings', () => {
     const rootfs = path.join(suite.daemon.place.directory, 'root-with-device');
     for (const left of [shared, rootfs]) fs.rmSync(left, { recursive: true, force: true }); // by an attempt before
     fs.mkdirSync(shared);
-    fs.cpSync(suite.daemon.place.rootfs, rootfs, { recursive: true, verbatimSymlinks: true });
+    copyRootfs(suite.daemon.place.rootfs, rootfs);
     const { spawnSync } = await import('node:child_process');
     for (const directory of [shared, rootfs]) {
       for (const [name, kind, major, minor] of [

@@ -3,6 +3,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import {
   cgroupParents,
+  copyRootfs,
   describeWith,
   remainingLeaks,
   startDaemon,
@@ -151,7 +152,7 @@ describeWith(['root', 'isolated', 'overlayfs'], 'hooks', () => {
         'source ./etc/config; printf %s "$rootfs_path" > tmp/path; echo $id $allow_nested_warden > tmp/rest',
     });
     const rootfs = path.join(place.directory, "root of $(touch /tmp/warden-test-pwned); it's");
-    fs.cpSync(place.rootfs, rootfs, { recursive: true, verbatimSymlinks: true });
+    copyRootfs(place.rootfs, rootfs);
     const warden = await connect();
     await using box = await warden.create({ rootfs });
     const { containerPath } = await box.info();
@@ -187,7 +188,7 @@ describeWith(['root', 'isolated', 'overlayfs'], 'hooks', () => {
         '/bin/bash -c true; /bin/trap; /lib/x; for p in sh mount ls cat; do $p --help; done; /bin/busybox true; PATH=/bin:/sbin; trap-of-the-image; exit 0',
     });
     const rootfs = path.join(place.directory, 'hostile');
-    fs.cpSync(place.rootfs, rootfs, { recursive: true, verbatimSymlinks: true });
+    copyRootfs(place.rootfs, rootfs);
     // every program of it tells when it runs while the host's root can be seen
     const trap = `#!/bin/busybox sh\n[ -e /mnt/etc ] && echo ran > /mnt${place.directory}/ran\nexit 0\n`;
     for (const name of [

@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
-import { describeWith, remainingLeaks, takeInventory, withDaemon } from '@warden/test-harness';
+import { copyRootfs, describeWith, remainingLeaks, takeInventory, withDaemon } from '@warden/test-harness';
 import { expect, it } from 'vitest';
 
 /** What is done to a copy of a good root file system. */
@@ -56,7 +56,7 @@ describeWith(['root', 'isolated', 'overlayfs'], 'hostile files', () => {
     const { directory, rootfs } = suite.daemon.place;
     const work = fs.mkdtempSync(path.join(directory, 'hostile-'));
     const [root, outside] = [path.join(work, 'root'), path.join(work, 'outside')];
-    fs.cpSync(rootfs, root, { recursive: true, verbatimSymlinks: true });
+    copyRootfs(rootfs, root);
     fs.mkdirSync(outside);
     fs.writeFileSync(path.join(outside, 'file'), 'of the host', { mode: 0o600 });
     harm(root, outside);

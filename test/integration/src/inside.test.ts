@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import type { WardenClient } from '@warden/client';
-import { describeWith, ownMounts, withDaemon } from '@warden/test-harness';
+import { copyRootfs, describeWith, ownMounts, withDaemon } from '@warden/test-harness';
 import { expect, it } from 'vitest';
 import { text } from './text.ts';
 
@@ -37,7 +37,7 @@ for (const driver of ['overlayfs', 'bind']) {
     /** A copy of the good root file system, with a change. */
     const imageWith = (change: (root: string) => void): string => {
       const root = fs.mkdtempSync(path.join(suite.daemon.place.directory, 'image-'));
-      fs.cpSync(suite.daemon.place.rootfs, root, { recursive: true, verbatimSymlinks: true });
+      copyRootfs(suite.daemon.place.rootfs, root);
       fs.chmodSync(root, 0o755);
       change(root);
       return root;

@@ -1,6 +1,6 @@
 /** What a job can see and reach. The complete threat list is the business of the hostile-code suite; these are the foundations. */
 import fs from 'node:fs';
-import { describeWith, FAR_ADDRESS, OUTSIDE_ADDRESS, withDaemon } from '@warden/test-harness';
+import { copyRootfs, describeWith, FAR_ADDRESS, OUTSIDE_ADDRESS, withDaemon } from '@warden/test-harness';
 import { expect, it } from 'vitest';
 import { text } from './text.ts';
 
@@ -127,7 +127,7 @@ describeWith(['root', 'isolated', 'overlayfs'], 'isolation', () => {
     const outside = `${directory}/outside-of-the-root`;
     fs.mkdirSync(outside, { recursive: true });
     const rootfs = `${directory}/hostile-root`;
-    fs.cpSync(suite.daemon.place.rootfs, rootfs, { recursive: true, verbatimSymlinks: true });
+    copyRootfs(suite.daemon.place.rootfs, rootfs);
     fs.rmSync(`${rootfs}/etc/hosts`, { force: true });
     fs.symlinkSync(`${outside}/hosts`, `${rootfs}/etc/hosts`);
     fs.rmSync(`${rootfs}/home`, { recursive: true });

@@ -10,7 +10,14 @@ import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { ClientContainer, ClientJob, WardenClient } from '@warden/client';
-import { DEFAULT_ROOTFS, describeWith, Figures, patience, withDaemon } from '@warden/test-harness';
+import {
+  copyRootfs,
+  DEFAULT_ROOTFS,
+  describeWith,
+  Figures,
+  patience,
+  withDaemon,
+} from '@warden/test-harness';
 import { beforeAll, beforeEach, expect, it } from 'vitest';
 import { Bystander, type Waits } from './bystander.ts';
 import { guard } from './guard.ts';
@@ -297,7 +304,7 @@ describeWith(['root', 'isolated', 'overlayfs', 'cgroup-memory', 'python3'], 'sto
 
 /** The default root with the probe, and with the file without which it refuses to do anything. */
 function makeImage(directory: string): void {
-  fs.cpSync(DEFAULT_ROOTFS, directory, { recursive: true, verbatimSymlinks: true });
+  copyRootfs(DEFAULT_ROOTFS, directory);
   fs.chmodSync(path.join(directory, 'tmp'), 0o1777);
   fs.copyFileSync(PROBE, path.join(directory, 'bin/abuse-probe'));
   fs.writeFileSync(path.join(directory, 'etc/abuse-victim'), '');
