@@ -53,6 +53,8 @@ describe('frames (spec protocol.md 2)', () => {
     ['4\r\r\n', /decimal digits/],
     ['2\r\nabXX', /trailer/],
     ['2\r\nab\n\r', /trailer/],
+    ['2\r\nab\rX', /trailer/],
+    ['2\r\nabX\n', /trailer/],
     ['1111111111111111111111', /longer than 16/],
     ['99999999999\r\n', /over the limit of 67108864/],
   ])('refuse %j, for good', (text, message) => {
@@ -93,6 +95,43 @@ describe('frames (spec protocol.md 2)', () => {
       new FrameDecoder().pushInto(concat([encodeFrame(ascii('good')), ascii('bad\r\n')]), messages),
     ).toThrow(ProtocolError);
     expect(messages).toHaveLength(1);
+  });
+
+  it.each([70_000, 300_000, 5_000_000])('of %i bytes are what was sent, whatever the pieces', (length) => {
+    const message = new Uint8Array(length).map((_, at) => (at * 31) % 251);
+    const stream = concat([encodeFrame(message), encodeFrame(ascii('next'))]);
+    for (const size of [16_381, 65_536, stream.length]) {
+      const decoder = new FrameDecoder();
+      const received: Uint8Array[] = [];
+      for (let at = 0; at < stream.length; at += size)
+        received.push(...decoder.push(stream.subarray(at, at + size)));
+      expect(received.map((one) => one.length)).toEqual([length, 4]);
+      expect(Buffer.compare(received[0]!, message)).toBe(0);
+    }
+  });
+
+  it('are handed out as many at a time as are wanted, and the rest of the piece afterwards', () => {
+    const stream = concat(['a', 'b', 'c'].map((text) => encodeFrame(ascii(text))));
+    const decoder = new FrameDecoder();
+    const messages: Uint8Array[] = [];
+    const taken = decoder.pushInto(stream, messages, 2);
+    expect([messages.length, taken]).toEqual([2, (stream.length / 3) * 2]);
+    expect(decoder.pushInto(stream.subarray(taken), messages, 2)).toBe(0);
+    expect(decoder.pushInto(stream.subarray(taken), messages, 3)).toBe(stream.length / 3);
+    expect(messages.map((one) => Buffer.from(one).toString())).toEqual(['a', 'b', 'c']);
+  });
+
+  it('tell how far the one that has begun is, and are held no more once it is given up', () => {
+    const decoder = new FrameDecoder();
+    const state = (): unknown => [decoder.isBetweenFrames, decoder.isInHeader, decoder.heldBytes];
+    expect(state()).toEqual([true, false, 0]);
+    decoder.push(ascii('1'));
+    expect(state()).toEqual([false, true, 0]);
+    decoder.push(ascii('0\r\nabc'));
+    expect(state()).toEqual([false, false, 3]);
+    decoder.drop();
+    expect(decoder.heldBytes).toBe(0);
+    expect(() => decoder.push(ascii('defghij\r\n'))).toThrow(/given up/);
   });
 
   it('hold the configured limit exactly', () => {

@@ -133,6 +133,8 @@ describe('decoding (spec protocol.md 4)', () => {
     ['a wrong wire type', () => decode(EchoRequest, hex('0801')), /field message: wire type 0/],
     ['a truncated block', () => decode(EchoRequest, hex('0a05 61')), /truncated/],
     ['a truncated varint', () => decode(CreateRequest, hex('1080')), /truncated/],
+    ['a truncated unknown field of 8 bytes', () => decode(EchoRequest, hex('0a0161 f90100')), /truncated/],
+    ['a truncated unknown field of 4 bytes', () => decode(EchoRequest, hex('0a0161 fd010000')), /truncated/],
     ['an endless varint', () => decode(CreateRequest, hex('10ffffffffffffffffffffffff01')), /varint/],
     ['field number zero', () => decode(CreateRequest, hex('0000')), /field number/],
     ['a group', () => decode(CreateRequest, hex('fb01')), /wire type 3/],
@@ -159,6 +161,10 @@ describe('decoding (spec protocol.md 4)', () => {
     expect(() => decodeMessage(create(2_501), 'request')).toThrow(/too many fields/);
     const unknown = new Uint8Array(Buffer.concat([Buffer.alloc(20_002, hex('7801')), hex('085b1200')]));
     expect(() => decodeMessage(unknown, 'request')).toThrow(/too many fields/);
+    // a packed list has one tag, and is as much work as if each had its own
+    const packed = hex('e20203 010203');
+    expect(decode(InfoResponse, packed, { fields: 4 }).job_ids).toHaveLength(3);
+    expect(() => decode(InfoResponse, packed, { fields: 3 })).toThrow(/too many fields/);
     const named = (size: number): Uint8Array =>
       encodeMessage(MessageType.Create, { handle: 'h'.repeat(size), rootfs: 'r' });
     expect((decodeMessage(named(131_071), 'request').payload as CreateRequest).handle).toHaveLength(131_071);
