@@ -256,6 +256,20 @@ def test_jobs(client):
     check(len(out) == 5_000_000, "more output than a pipe holds", len(out))
 
 
+def test_traced(client, directory, pid):
+    """Processes that have made init their tracer: wait(2) tells it of their signals too, which are no ends."""
+    shutil.copy(os.environ["WSHD_TRACED"], f"{directory}/rootfs/bin/traced")
+    for user in ("root", "vcap"):
+        for what, expected in (("signal", (3 << 8, b"signalled\n")), ("exec", (4 << 8, b"executed\n")), ("child", (0, b"signalled\n"))):
+            answer = client.spawn(1, ["/bin/traced", what], user=user)
+            status = client.exited(1)
+            ended = await_true(lambda: children_of(pid) == [], 5)
+            client.request(SIGNAL, struct.pack("<IiI", ALL_JOBS, 9, 0))
+            out, _ = (read_all(fd) for fd in answer[3])
+            client.request(FORGET, struct.pack("<I", 1))
+            check((status, out, ended) == (*expected, True), f"a process of {user} that init traces ends by itself ({what})", (status, out, ended))
+
+
 def test_root(client):
     out = client.sh(1, "ls /dev | sort | tr '\\n' ' '; ls -ld /dev/null | cut -c1-10; echo x > /dev/null; readlink /dev/fd; ls /mnt 2>&1 | wc -l")[1]
     check(
@@ -1097,6 +1111,7 @@ def main(wshd):
         pid = struct.unpack("3i", client.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
         check(pid == launch.pid, "the socket names init", (pid, launch.pid))
         test_jobs(client)
+        test_traced(client, directory, launch.pid)
         test_root(client)
         test_terminal(client, directory)
         test_tree(client)

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
@@ -120,13 +121,25 @@ static void end_job(struct init *init, struct job *job, int status) {
   if ((job->id & WSHD_OPERATOR_JOB) != 0) job_forget(init, job);
 }
 
+/*
+ * A process may have made its parent its tracer (PTRACE_TRACEME), and init is the parent of jobs and of whoever has lost his own: it then stands at each signal, and
+ * wait tells of that as it tells of an end. Nobody here traces, so it goes on by itself, with its signal; the one that tells a tracer of an exec is for nobody else.
+ */
+static void let_go(pid_t pid, int status) {
+  siginfo_t info;
+  long signal = WSTOPSIG(status);
+  if (signal == SIGTRAP && ptrace(PTRACE_GETSIGINFO, pid, NULL, &info) == 0 && info.si_code == SI_USER) signal = 0;
+  ptrace(PTRACE_DETACH, pid, NULL, signal); /* ESRCH: it was killed, and is met again */
+}
+
 void jobs_reap(struct init *init) {
   int status;
   pid_t pid;
   int collected = 0;
   while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-    struct job *job = job_take_pid(init, pid);
-    if (job != NULL) end_job(init, job, status);
+    struct job *job = WIFSTOPPED(status) ? NULL : job_take_pid(init, pid);
+    if (WIFSTOPPED(status)) let_go(pid, status);
+    else if (job != NULL) end_job(init, job, status);
     else prepared_ended(init, pid); /* or an orphan that somebody left to init */
     if (++collected == REAP_MAX) break;
   }

@@ -26,4 +26,10 @@ TESTS += $(BUILD)/test/wshd_plan_test $(BUILD)/test/wshd_confinement_test
 # The whole program, driven over its own protocol. The script is no product: only its prerequisite is made.
 export WSHD := $(OUT)/wshd
 TESTS += test/wshd_test.sh
-test/wshd_test.sh: $(OUT)/wshd
+test/wshd_test.sh: $(OUT)/wshd $(BUILD)/test/traced
+
+# A program for a root without libraries.
+export WSHD_TRACED := $(abspath $(BUILD))/test/traced
+$(BUILD)/test/traced: test/traced.c
+	@mkdir -p $(@D)
+	$(MUSL_CC) $(WARNINGS) -D_GNU_SOURCE -static -o $@ $<
