@@ -129,6 +129,11 @@ export function filesystemCompliance(
       await inside(subject, spec, 'echo found > /var/found');
       assert.equal(fs.readFileSync(path.join(spec.directory, 'tmp/rootfs/var/found'), 'utf8'), 'found\n');
     });
+    withSubject('lets nobody of the host come by what the container wrote', async (subject, spec) => {
+      await subject.driver.prepare(spec, subject.driver.plan(spec));
+      const { mode } = fs.statSync(path.join(spec.directory, 'tmp'));
+      assert.equal(mode & 0o077, 0, 'others may pass, and execute what has the set-user-id bit');
+    });
     withSubject('keeps two containers on one base apart', async (subject, spec) => {
       const other: RootfsSpec = {
         ...spec,

@@ -77,7 +77,9 @@ class AufsDriver implements FilesystemDriver {
       throw fail(`aufs cannot take a path with a colon, comma or equals sign: ${awkward}`, 'EINVAL');
     try {
       if (fs.existsSync(layer)) return;
-      fs.mkdirSync(layer, { recursive: true, mode: 0o755 });
+      // what is below is the container's: its set-user-id programs are for nobody on the host
+      fs.mkdirSync(path.dirname(layer), { recursive: true, mode: 0o700 });
+      fs.mkdirSync(layer, { mode: 0o755 });
       const { mode, uid, gid } = fs.statSync(spec.base);
       fs.chownSync(layer, uid, gid);
       fs.chmodSync(layer, mode & 0o7777);

@@ -78,6 +78,8 @@ class BindDriver implements FilesystemDriver {
     }
     const layer = layerOf(spec);
     try {
+      // what is below is the container's: its set-user-id programs are for nobody on the host
+      fs.mkdirSync(path.dirname(layer), { recursive: true, mode: 0o700 });
       fs.mkdirSync(layer, { recursive: true, mode: 0o755 });
       makePlaces(spec.base, layer);
       for (const name of WRITABLE) await copyOnce(directoryOf(spec.base, name), path.join(layer, name));

@@ -120,7 +120,7 @@ class OverlayfsDriver implements FilesystemDriver {
   }
 
   /** The layers themselves are never another container's: what it has done to their roots would stay, and its disk project. */
-  readonly reusable = [{ path: 'tmp', mode: 0o755 }];
+  readonly reusable = [{ path: 'tmp', mode: 0o700 }];
 
   writableLayer(spec: RootfsSpec): string {
     return path.join(spec.directory, UPPER);
@@ -165,7 +165,8 @@ function makeDirectory(directory: string): boolean {
   // a look is cheaper than an error with its stack, and one of them the quota driver has made before
   if (fs.lstatSync(directory, { throwIfNoEntry: false })?.isDirectory() === true) return false;
   try {
-    fs.mkdirSync(directory, { mode: 0o755 });
+    // what is below is the container's: its set-user-id programs are for nobody on the host
+    fs.mkdirSync(directory, { mode: 0o700 });
     return true;
   } catch (error) {
     if (fs.lstatSync(directory, { throwIfNoEntry: false })?.isDirectory() === true) return false;

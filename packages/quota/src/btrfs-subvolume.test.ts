@@ -75,6 +75,8 @@ describe.runIf(canMount)('on btrfs', () => {
     expect(await driver.probe(depot)).toEqual({ ok: true, detail: 'quota groups (full)' });
     await driver.prepare(spec, {});
     expect(groups()).not.toEqual(before);
+    // set-user-id programs of a container are for nobody on the host
+    expect(fs.statSync(path.join(spec.directory, 'tmp')).mode & 0o777).toBe(0o700);
     await driver.release(spec, {});
     fs.writeFileSync(path.join(mount, 'work for a commit'), 'x');
     await expect.poll(groups, { timeout: 60_000 }).toEqual(before);

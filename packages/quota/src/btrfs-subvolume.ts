@@ -24,7 +24,14 @@ import {
   removeTree,
 } from '@warden/native';
 import { quotaMode, readGroup, refreshCounts } from './btrfs-group.ts';
-import { hasErrno, layerOf, refuseOverflow, UNLIMITED, withUsageText } from './container-layer.ts';
+import {
+  hasErrno,
+  LAYER_MODE,
+  layerOf,
+  refuseOverflow,
+  UNLIMITED,
+  withUsageText,
+} from './container-layer.ts';
 import { tryWriting } from './try-writing.ts';
 
 /** Options of {@link btrfsSubvolume}. */
@@ -115,7 +122,7 @@ class BtrfsSubvolume implements QuotaDriver {
     const isNew = await makeSubvolume(spec);
     try {
       const layer = layerOf(spec);
-      chmodSync(layer, 0o755); // whatever this process's mask is
+      chmodSync(layer, LAYER_MODE); // a subvolume is made with what this process's mask leaves
       closeSync(openSync(join(layer, MARK), 'a', 0o600));
       limitSubvolume(layer, btrfsFacts(layer).subvolume, undefined);
     } catch (error) {

@@ -21,11 +21,14 @@ export function depotOf(spec: QuotaSpec): string {
   return dirname(spec.directory);
 }
 
+/** Who may pass the layer: the daemon's user. What is below is the container's, and its set-user-id programs are for nobody on the host. */
+export const LAYER_MODE = 0o700;
+
 /** Makes the layer's directory. Idempotent. Errors: `NATIVE_FAILED`. */
 export function makeLayer(spec: QuotaSpec): string {
   const layer = layerOf(spec);
   try {
-    mkdirSync(layer, { recursive: true, mode: 0o755 });
+    mkdirSync(layer, { recursive: true, mode: LAYER_MODE });
   } catch (cause) {
     const { code, message } = cause as NodeJS.ErrnoException;
     throw new WardenError('NATIVE_FAILED', `cannot make the writable layer: ${message}`, {

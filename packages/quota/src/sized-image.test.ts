@@ -81,6 +81,7 @@ describe.runIf(inOwnNamespace)('sizedImage', () => {
     const state = driver.plan(spec);
     await driver.prepare(spec, state);
     expect(readdirSync(layer).filter((name) => name !== '.warden-ballast')).toEqual([]);
+    expect(statSync(layer).mode & 0o777).toBe(0o700); // set-user-id programs of a container are for nobody on the host
     expect(await driver.limits(spec, state)).toEqual(UNLIMITED);
     expect(await driver.usage(spec, state)).toEqual({ bytesUsed: 4096n, inodesUsed: 1n });
     expect(statSync(join(spec.directory, 'disk.img')).blocks * 512).toBeLessThan(4 * MIB);

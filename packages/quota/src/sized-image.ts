@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   type DiskLimits,
@@ -23,7 +23,15 @@ import {
   tryMountBeside,
   unmount,
 } from '@warden/native';
-import { depotOf, hasErrno, layerOf, makeLayer, UNLIMITED, withUsageText } from './container-layer.ts';
+import {
+  depotOf,
+  hasErrno,
+  LAYER_MODE,
+  layerOf,
+  makeLayer,
+  UNLIMITED,
+  withUsageText,
+} from './container-layer.ts';
 import { capacityOf, clearFilesystem, readLimit, readUsage, writeLimit } from './image-filesystem.ts';
 import { ImageTemplate } from './image-template.ts';
 
@@ -121,6 +129,7 @@ class SizedImage implements QuotaDriver {
       }
     }
     this.#failpoints.passSync('image.mount');
+    chmodSync(layer, LAYER_MODE); // the root of the image, which lies over the directory
     clearFilesystem(layer);
     await writeLimit(layer, 0n);
   }

@@ -1,5 +1,5 @@
 /** Root file systems and files that were made to do harm: a create works or fails with a reason, a destroy removes everything, the host stays as it was. */
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { copyRootfs, describeWith, remainingLeaks, takeInventory, withDaemon } from '@warden/test-harness';
@@ -81,6 +81,20 @@ describeWith(['root', 'isolated', 'overlayfs'], 'hostile files', () => {
       0,
     ]);
     fs.rmSync(work, { recursive: true, force: true });
+  });
+
+  it("keeps a container's set-user-id programs from the host's users, where the depot lets them through to the job sockets", async () => {
+    const warden = await suite.daemon.connect();
+    await using box = await warden.create();
+    await box.run('cp /bin/busybox /id; chmod 6755 /id; /id', { privileged: true, check: true });
+    const { containerPath } = await box.info();
+    for (let at = containerPath!; at !== '/tmp'; at = path.dirname(at))
+      if (at !== containerPath) fs.chmodSync(at, 0o711); // docs/from-warden.md
+    const asNobody = { uid: 65_534, gid: 65_534, encoding: 'utf8' } as const;
+    expect(spawnSync('stat', [path.join(containerPath!, 'jobs')], asNobody).status).toBe(0);
+    const program = path.join(containerPath!, 'tmp/rootfs/id');
+    expect(fs.statSync(program).mode & 0o7777).toBe(0o6755);
+    expect(spawnSync(program, { ...asNobody, argv0: 'id' })).toMatchObject({ error: { code: 'EACCES' } });
   });
 
   it('removes what a privileged job made to stay: odd names, depth, closed and immutable directories', async () => {

@@ -23,7 +23,7 @@ export function copyFilesystem(): DriverFactory<FilesystemDriver> {
       }
       const layer = layerOf(spec);
       try {
-        fs.mkdirSync(path.dirname(layer), { recursive: true });
+        fs.mkdirSync(path.dirname(layer), { recursive: true, mode: 0o700 });
         // an empty one is of somebody who died before the copy was complete
         if (!isDirectory(layer) || fs.readdirSync(layer).length === 0) copyWhole(spec.base, layer);
       } catch (cause) {

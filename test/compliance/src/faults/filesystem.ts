@@ -112,6 +112,13 @@ export const FILESYSTEM_FAULTS: readonly Fault<'filesystem'>[] = [
     }),
   },
   {
+    name: 'others may pass the layer',
+    by: 'lets nobody of the host come by what the container wrote',
+    members: (driver) => ({
+      prepare: prepareAnd(driver, (spec) => fs.chmodSync(path.dirname(layerOf(spec)), 0o711)),
+    }),
+  },
+  {
     name: 'prepare leaves something when it fails',
     by: 'refuses a base that is no directory and leaves nothing',
     members: (driver) => ({

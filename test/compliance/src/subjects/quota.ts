@@ -11,9 +11,10 @@ const UID = 54_321;
 const WRITER = `
 import errno, os, sys
 uid = int(sys.argv[3])
+os.chdir(os.path.dirname(sys.argv[1])) # others do not pass the layer
 os.setgid(uid); os.setuid(uid)
 try:
-    with open(sys.argv[1], "wb") as f:
+    with open(os.path.basename(sys.argv[1]), "wb") as f:
         left = int(sys.argv[2])
         while left > 0: left -= f.write(b"x" * min(left, 65536)); f.flush()
         os.fsync(f.fileno())
