@@ -47,12 +47,44 @@ describe('a module that makes no driver', () => {
     ['makes no factory', 'export default () => ({})'],
     ['makes a driver of the role quota, not filesystem', 'export default () => () => ({ role: "quota" })'],
     ['makes a driver without supports, name', 'export default () => () => ({ role: "filesystem" })'],
+    ['makes no driver: no', 'export default () => () => { throw "no" }'],
+    ['makes no driver but null', 'export default () => () => null'],
+    ['makes a promise of a driver', 'export default () => async () => { throw new Error("no") }'],
   ])('%s', async (text, source) => {
     const file =
       source === undefined ? '/nonexistent/driver.mjs' : write(`${text.replaceAll(/\W/g, '-')}.mjs`, source);
     await expect(
       loadDriver('filesystem', file).then((factory) => factory({ logger: silentLogger })),
     ).rejects.toMatchObject({ code: 'INVALID_SPEC', message: expect.stringContaining(`${file} ${text}`) });
+  });
+});
+
+describe('a module whose driver is not complete', () => {
+  const METHODS = [
+    ...['probe', 'setup', 'plan', 'inside', 'attach', 'mapPort', 'allowEgress', 'setBandwidth', 'bandwidth'],
+    ...['restore', 'release', 'sweep', 'close'],
+  ];
+  const SUPPORTS =
+    'link: false, portMapping: false, egressRules: false, bandwidth: false, closedInbound: false';
+  const source = (members: string): string =>
+    `const f = () => {}; export default () => () => ({ role: 'network', name: 'mine', ${members} })`;
+  const complete = `supports: { ${SUPPORTS} }, ${METHODS.map((name) => `${name}: f`).join()}`;
+  const make = async (name: string, members: string): Promise<unknown> =>
+    (await loadDriver('network', write(`${name}.mjs`, source(members))))({ logger: silentLogger });
+
+  it('is refused whichever method of the contract it lacks', async () => {
+    await expect(make('complete', complete)).resolves.toMatchObject({ name: 'mine' });
+    for (const name of METHODS)
+      await expect(make(`without-${name}`, `${complete}, ${name}: 7`)).rejects.toThrow(
+        new RegExp(`makes a driver without ${name}$`),
+      );
+  });
+  it('is refused when something that it may lack is no function', async () => {
+    await expect(make('begin', `${complete}, begin: true`)).rejects.toThrow(/makes a driver without begin$/);
+  });
+  it('is refused when it does not say what it supports', async () => {
+    const lacking = complete.replace('link: false, ', '');
+    await expect(make('link', lacking)).rejects.toThrow(/makes a driver without supports\.link$/);
   });
 });
 

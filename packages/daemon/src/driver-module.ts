@@ -7,17 +7,10 @@ import { createRequire } from 'node:module';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { type DriverFactory, WardenError } from '@warden/interface';
+import { type ForeignDrivers, type ForeignRole, flawsOf, guarded, withinStart } from './guarded-driver.ts';
 
 /** What a module exports as `default`: the first step of making a driver (options, which a configuration has none of). */
 export type DriverMaker<T> = (options?: Readonly<Record<string, unknown>>) => DriverFactory<T>;
-
-/** What a driver of each role must have besides `role`, `name`, `supports`, `probe` and `plan`. */
-const MEMBERS: Readonly<Record<string, readonly string[]>> = {
-  filesystem: ['prepare', 'mounts', 'release'],
-  network: ['setup', 'inside', 'attach', 'mapPort', 'restore', 'release', 'sweep', 'close'],
-  cgroup: ['setup', 'create', 'joinFiles', 'pids', 'killAll', 'release', 'list'],
-  quota: ['prepare', 'setLimits', 'limits', 'usage', 'release'],
-};
 
 const IMPORT_CONDITIONS: ReadonlySet<string> = new Set(['node', 'import', 'module-sync', 'default']);
 
@@ -32,8 +25,11 @@ export function absoluteModule(value: string, directory: string): string {
   return value.startsWith('.') ? path.resolve(directory, value) : value;
 }
 
-/** Imports the module and makes the driver's factory. Errors: `INVALID_SPEC` naming the key, the module and what is wrong with it. */
-export async function loadDriver<T>(role: string, specifier: string): Promise<DriverFactory<T>> {
+/** Imports the module and makes the driver's factory. Errors, also of the factory: `INVALID_SPEC` naming the key, the module and what is wrong with it. */
+export async function loadDriver<R extends ForeignRole>(
+  role: R,
+  specifier: string,
+): Promise<DriverFactory<ForeignDrivers[R]>> {
   const fail = (why: string, cause?: unknown): WardenError =>
     new WardenError('INVALID_SPEC', `drivers.${role}: ${specifier} ${why}`, {
       cause,
@@ -41,9 +37,10 @@ export async function loadDriver<T>(role: string, specifier: string): Promise<Dr
     });
   let exported: unknown;
   try {
-    exported = ((await import(locate(specifier))) as { default?: unknown }).default;
+    const imported = import(locate(specifier)) as Promise<{ default?: unknown }>;
+    exported = (await withinStart(imported, 'it has not come to its end')).default;
   } catch (cause) {
-    const { message } = cause as Error;
+    const message = textOf(cause);
     if (message.startsWith(`Cannot find package '${specifier}'`))
       throw fail(
         `is not installed in ${process.cwd()}, where the daemon was started, nor beside the daemon; a path is another way to name it`,
@@ -57,21 +54,35 @@ export async function loadDriver<T>(role: string, specifier: string): Promise<Dr
     );
   let factory: unknown;
   try {
-    factory = (exported as DriverMaker<T>)({});
+    factory = (exported as DriverMaker<unknown>)({});
   } catch (cause) {
-    throw fail(`refuses to be made without options: ${(cause as Error).message}`, cause);
+    throw fail(`refuses to be made without options: ${textOf(cause)}`, cause);
   }
   if (typeof factory !== 'function')
     throw fail('makes no factory: its default export must answer components => driver');
   return (components) => {
-    const driver = (factory as DriverFactory<T>)(components) as Record<string, unknown>;
-    const missing = ['supports', 'name', 'probe', 'plan', ...MEMBERS[role]!].filter(
-      (name) => driver[name] === undefined,
-    );
+    let made: unknown;
+    try {
+      made = (factory as (given: typeof components) => unknown)(components);
+    } catch (cause) {
+      throw fail(`makes no driver: ${textOf(cause)}`, cause);
+    }
+    if (made instanceof Promise) {
+      made.catch(() => undefined); // told of here
+      throw fail('makes a promise of a driver: what takes time belongs into probe or setup');
+    }
+    if (typeof made !== 'object' || made === null) throw fail(`makes no driver but ${String(made)}`);
+    const driver = made as Readonly<Record<string, unknown>>;
     if (driver.role !== role) throw fail(`makes a driver of the role ${String(driver.role)}, not ${role}`);
-    if (missing.length > 0) throw fail(`makes a driver without ${missing.join(', ')}`);
-    return driver as T;
+    const flaws = flawsOf(role, driver);
+    if (flaws.length > 0) throw fail(`makes a driver without ${flaws.join(', ')}`);
+    return guarded(made as ForeignDrivers[R], { role, module: specifier, logger: components.logger });
   };
+}
+
+/** Anything can be thrown. */
+function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 /**

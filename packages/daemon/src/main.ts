@@ -92,6 +92,7 @@ async function run(
   });
   const { logger } = sink;
   opensNoDebugger(logger);
+  tellsOfDefects(logger);
   // whoever looks at a failed start wants to see one line, not the same again behind pages of JSON
   const release = isatty(2) ? sink.hold() : undefined;
   raiseOpenFiles(logger);
@@ -141,6 +142,18 @@ function opensNoDebugger(logger: Logger): void {
     logger.warn('signal-ignored', {
       signal: 'SIGUSR1',
       advice: 'SIGHUP opens the log again and reads the configuration, SIGUSR2 drains',
+    }),
+  );
+}
+
+/** Node ends a process for what nobody has caught, as in a timer of somebody else's driver, and says so on standard error alone: whoever reads the log finds it there, too. */
+function tellsOfDefects(logger: Logger): void {
+  process.on('uncaughtExceptionMonitor', (error: unknown, origin) =>
+    logger.error('ended-by-defect', {
+      origin,
+      error,
+      stack: error instanceof Error ? error.stack : undefined,
+      advice: 'start the daemon again; containers go on',
     }),
   );
 }

@@ -26,6 +26,7 @@ import { btrfsSubvolume, noQuota, projectQuota, quotaByRecord, sizedImage, userQ
 import { insecureInit, wshd } from '@warden/wshd';
 import { type Configuration, isInsecure } from './config.ts';
 import { isModule, loadDriver } from './driver-module.ts';
+import type { ForeignRole } from './guarded-driver.ts';
 
 /** One driver per role. */
 export interface DriverSet {
@@ -263,7 +264,9 @@ async function insecureDrivers(choose: Choose): Promise<DriverSet> {
 async function withForeign<T>(role: Role<T>, given: GivenDrivers): Promise<Role<T>> {
   const brought = given[role.role as keyof GivenDrivers] as DriverFactory<T> | undefined;
   if (brought === undefined && !isModule(role.wanted)) return role;
-  const factory = brought ?? (await loadDriver<T>(role.role, role.wanted));
+  const factory =
+    brought ??
+    ((await loadDriver(role.role as ForeignRole, role.wanted)) as DriverFactory<unknown> as DriverFactory<T>);
   return { ...role, wanted: 'foreign', candidates: { foreign: () => factory } };
 }
 

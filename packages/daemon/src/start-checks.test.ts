@@ -118,9 +118,14 @@ describe('what this host has against a configuration [operations config check]',
   });
 
   it('refuses a module that makes no driver, and takes one that does', async () => {
-    fs.writeFileSync(MODULE('good.mjs'), 'export default () => () => ({})');
+    const driver = `import { noQuota } from ${JSON.stringify(import.meta.resolve('@warden/quota'))}; export default () => noQuota()`;
+    fs.writeFileSync(MODULE('good.mjs'), driver);
+    fs.writeFileSync(MODULE('lacking.mjs'), 'export default () => () => ({ role: "quota", name: "mine" })');
     fs.writeFileSync(MODULE('bad.mjs'), 'export const driver = 1');
     expect(await check({ drivers: { quota: './good.mjs' } })).toMatchObject({ status: 0 });
+    expect((await check({ drivers: { quota: './lacking.mjs' } })).refused).toEqual([
+      expect.stringContaining('makes a driver without supports, probe, plan'),
+    ]);
     expect((await check({ drivers: { quota: './bad.mjs' } })).refused).toEqual([
       expect.stringContaining('has no function as its default export'),
     ]);

@@ -9,6 +9,7 @@ import { checkRights, requireRootfs } from './check-host.ts';
 import { type Configuration, isInsecure } from './config.ts';
 import { requireDepotPlace } from './depot.ts';
 import { isModule, loadDriver } from './driver-module.ts';
+import { FOREIGN_ROLES } from './guarded-driver.ts';
 import { requireLogFile } from './log-sink.ts';
 import { checkOwnLimits } from './own-limits.ts';
 import { requirePidfilePlace } from './pidfile.ts';
@@ -61,7 +62,7 @@ export interface StartFindings {
 }
 
 /**
- * Everything that a start looks at, also what it finds out later: log, authorities of registries, modules of drivers, which are loaded. Never
+ * Everything that a start looks at, also what it finds out later: log, authorities of registries, modules of drivers, which are loaded and make their drivers. Never
  * rejects.
  */
 export async function findStartProblems(
@@ -69,10 +70,9 @@ export async function findStartProblems(
   { logger }: Pick<StartParts, 'logger'>,
 ): Promise<StartFindings> {
   const { logging, images, drivers } = configuration;
-  const { filesystem, network, cgroup, quota } = drivers;
   const modules = isInsecure(configuration)
     ? []
-    : Object.entries({ filesystem, network, cgroup, quota }).filter(([, value]) => isModule(value));
+    : FOREIGN_ROLES.filter((role) => isModule(drivers[role])).map((role) => [role, drivers[role]] as const);
   const attempts: readonly (() => unknown)[] = [
     // whoever checks is not whom the daemon runs as
     ...CHECKS.filter((check) => check !== ofRights && check !== ofLimits).map(
@@ -82,8 +82,8 @@ export async function findStartProblems(
     () => registryAuthorities(images.certificates),
     ...modules.map(
       ([role, value]) =>
-        () =>
-          loadDriver(role, value),
+        async () =>
+          (await loadDriver(role, value))({ logger }),
     ),
   ];
   const refusals: string[] = [];

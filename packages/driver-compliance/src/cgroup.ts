@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import type { CgroupDriver, CgroupSpec, DriverState, ProcessCount, WardenError } from '@warden/interface';
 import {
+  assertComplete,
   assertHarmless,
   assertHonestProbe,
   assertPurePlan,
@@ -45,6 +46,15 @@ const MIB = 1n << 20n;
 const FEW_EVENTS = 2_000n;
 const FEW_BYTES = 64n * 4_096n;
 
+const MEMBERS = {
+  methods: [
+    ...['probe', 'setup', 'plan', 'create', 'joinFiles', 'setCpuShares', 'cpuShares'],
+    ...['setMemoryLimit', 'memoryLimit', 'memoryStat', 'cpuStat', 'pressureStat', 'freeze', 'thaw'],
+    ...['isFrozen', 'watchOutOfMemory', 'outOfMemoryKills', 'pids', 'killAll', 'release', 'list'],
+  ],
+  supports: [...['version', 'memory', 'swap', 'cpu', 'devices', 'pids', 'freezer'], ...['pressure']],
+};
+
 /** Declares the tests. `make` answers a fresh subject, before `setup`; tests share nothing. */
 export function cgroupCompliance(
   test: TestFunctions,
@@ -66,9 +76,10 @@ export function cgroupCompliance(
       if (hasGroups(subject.driver)) await body(subject);
     });
   test.describe(`cgroup driver ${name}`, () => {
-    withSubject('probes honestly', ({ driver, inventory }) =>
-      assertHonestProbe(() => driver.probe(), inventory),
-    );
+    withSubject('probes honestly', async ({ driver, inventory }) => {
+      assertComplete(driver, MEMBERS);
+      await assertHonestProbe(() => driver.probe(), inventory);
+    });
     withSubject('plans without touching anything', ({ driver, inventory }) =>
       assertPurePlan(() => driver.plan(SPEC), inventory),
     );

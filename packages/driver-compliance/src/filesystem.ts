@@ -7,6 +7,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import type { FilesystemDriver, Mount, RootfsSpec } from '@warden/interface';
 import {
+  assertComplete,
   assertHonestProbe,
   assertPurePlan,
   assertUndone,
@@ -39,6 +40,11 @@ export interface FilesystemSubject {
 }
 
 const ID = '0123456789a';
+
+const MEMBERS = {
+  methods: ['probe', 'plan', 'prepare', 'mounts', 'release'],
+  supports: ['wholeRootWritable', 'constantTimeCreate', 'nestable'],
+};
 
 /** Declares the tests. `make` answers a fresh subject; tests share nothing. */
 export function filesystemCompliance(
@@ -78,12 +84,13 @@ export function filesystemCompliance(
   };
 
   test.describe(`file-system driver ${name}`, () => {
-    withSubject('probes honestly', ({ driver, depot }) =>
-      assertHonestProbe(
+    withSubject('probes honestly', async ({ driver, depot }) => {
+      assertComplete(driver, MEMBERS);
+      await assertHonestProbe(
         () => driver.probe(depot),
         async () => tree(depot),
-      ),
-    );
+      );
+    });
     withSubject('plans without touching anything', (subject, spec) =>
       assertPurePlan(
         () => subject.driver.plan(spec),

@@ -1,6 +1,6 @@
 import { WardenError } from '@warden/interface';
 import { describe, expect, it } from 'vitest';
-import { assertWardenError } from './laws.ts';
+import { assertComplete, assertWardenError } from './laws.ts';
 
 describe('the law of errors', () => {
   const driver = {
@@ -20,5 +20,19 @@ describe('the law of errors', () => {
     await expect(assertWardenError(() => driver.limits(), ['INVALID_SPEC'])).rejects.toThrow(
       'code UNSUPPORTED, expected one of INVALID_SPEC: limits: none',
     );
+  });
+});
+
+describe('the law of completeness', () => {
+  const members = { methods: ['probe', 'plan'], supports: ['limits'] };
+  const driver = { name: 'mine', supports: { limits: false }, probe() {}, plan() {} };
+
+  it('takes a driver that has everything, and names what one lacks', () => {
+    assertComplete(driver, members);
+    const lacking = (change: object): unknown => assertComplete({ ...driver, ...change }, members);
+    expect(() => lacking({ plan: undefined })).toThrow('the driver has no method plan');
+    expect(() => lacking({ plan: 7 })).toThrow('the driver has no method plan');
+    expect(() => lacking({ supports: {} })).toThrow('supports does not say limits');
+    expect(() => lacking({ name: '' })).toThrow('the driver has no name');
   });
 });

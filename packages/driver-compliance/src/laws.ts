@@ -2,6 +2,18 @@
 import assert from 'node:assert/strict';
 import { type DriverState, isWardenError, type ProbeResult } from '@warden/interface';
 
+/** Every method of the contract that no driver may lack is there, and what `supports` must say is said: a daemon refuses the others when it starts. */
+export function assertComplete(
+  driver: { readonly name: string; readonly supports: object },
+  { methods, supports }: { readonly methods: readonly string[]; readonly supports: readonly string[] },
+): void {
+  assert.ok(typeof driver.name === 'string' && driver.name !== '', 'the driver has no name');
+  for (const name of methods)
+    assert.equal(typeof (driver as never)[name], 'function', `the driver has no method ${name}`);
+  for (const key of supports)
+    assert.notEqual((driver.supports as never)[key], undefined, `supports does not say ${key}`);
+}
+
 /** A state must be flat JSON: it is written to disk by core and handed back by the next daemon. */
 export function assertPersistable(state: DriverState): void {
   for (const [key, value] of Object.entries(state)) {

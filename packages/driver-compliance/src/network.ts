@@ -10,7 +10,14 @@ import type {
   NetworkSpec,
   PortMapping,
 } from '@warden/interface';
-import { assertHarmless, assertHonestProbe, assertPurePlan, assertWardenError, persisted } from './laws.ts';
+import {
+  assertComplete,
+  assertHarmless,
+  assertHonestProbe,
+  assertPurePlan,
+  assertWardenError,
+  persisted,
+} from './laws.ts';
 import type { TestFunctions } from './test-functions.ts';
 
 /** A network namespace that plays a container. */
@@ -66,6 +73,14 @@ const OTHER: NetworkSpec = Object.freeze({
   mtu: 1400,
 });
 
+const MEMBERS = {
+  methods: [
+    ...['probe', 'setup', 'plan', 'inside', 'attach', 'mapPort', 'allowEgress'],
+    ...['setBandwidth', 'bandwidth', 'restore', 'release', 'sweep', 'close'],
+  ],
+  supports: ['link', 'portMapping', 'egressRules', 'bandwidth', 'closedInbound'],
+};
+
 /** Declares the tests. `make` answers a fresh subject, before `setup`; tests share nothing. */
 export function networkCompliance(
   test: TestFunctions,
@@ -98,9 +113,10 @@ export function networkCompliance(
     });
 
   test.describe(`network driver ${name}`, () => {
-    withSubject('probes honestly', ({ driver, inventory }) =>
-      assertHonestProbe(() => driver.probe(), inventory),
-    );
+    withSubject('probes honestly', async ({ driver, inventory }) => {
+      assertComplete(driver, MEMBERS);
+      await assertHonestProbe(() => driver.probe(), inventory);
+    });
     withSubject('plans without touching anything', ({ driver, inventory }) =>
       assertPurePlan(() => driver.plan(SPEC), inventory),
     );

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import type { DiskLimits, QuotaDriver, QuotaSpec } from '@warden/interface';
 import {
+  assertComplete,
   assertHarmless,
   assertHonestProbe,
   assertPurePlan,
@@ -33,6 +34,11 @@ const NONE: DiskLimits = { blockSoft: 0n, blockHard: 0n, inodeSoft: 0n, inodeHar
 
 const REFUSED = ['UNSUPPORTED'];
 
+const MEMBERS = {
+  methods: ['probe', 'plan', 'prepare', 'setLimits', 'limits', 'usage', 'release'],
+  supports: ['limits', 'softLimits', 'inodeLimits', 'countsRootFiles', 'shrink', 'errno'],
+};
+
 /** Declares the tests. `make` answers a fresh subject; tests share nothing. */
 export function quotaCompliance(test: TestFunctions, name: string, make: () => Promise<QuotaSubject>): void {
   const withSubject = (title: string, body: (subject: QuotaSubject) => Promise<void>): void =>
@@ -49,9 +55,10 @@ export function quotaCompliance(test: TestFunctions, name: string, make: () => P
       if (subject.driver.supports.limits) await body(subject);
     });
   test.describe(`quota driver ${name}`, () => {
-    withSubject('probes honestly', ({ driver, depot, inventory }) =>
-      assertHonestProbe(() => driver.probe(depot), inventory),
-    );
+    withSubject('probes honestly', async ({ driver, depot, inventory }) => {
+      assertComplete(driver, MEMBERS);
+      await assertHonestProbe(() => driver.probe(depot), inventory);
+    });
     withSubject('plans without touching anything', ({ driver, spec, inventory }) =>
       assertPurePlan(() => driver.plan(spec), inventory),
     );

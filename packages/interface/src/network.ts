@@ -189,7 +189,8 @@ export interface NetworkDriver {
 
   /**
    * Makes the kernel equal to what is recorded: link checked, rules ensured without an unfiltered or interrupted moment.
-   * Errors: `NATIVE_FAILED` when the link is gone (the container cannot be continued).
+   * Errors: `NATIVE_FAILED` when the link is gone. With the errno `ENODEV`, and with no other, the container is ended and removed: it could not be reached
+   * ever again. After any other error it is set aside, and its processes go on.
    */
   restore(
     spec: NetworkSpec,

@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
-import { describeWith, makePlace, startDaemon } from '@warden/test-harness';
+import { describeWith, makePlace, startDaemon, type TestDaemon, type TestPlace } from '@warden/test-harness';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 const REPOSITORY = path.resolve(import.meta.dirname, '../../..');
@@ -75,4 +75,63 @@ describeWith(['root', 'isolated'], 'a driver from elsewhere', () => {
       }
     },
   );
+
+  /** A daemon with the example, in which a method is another. */
+  async function startWith(
+    method: string,
+  ): Promise<{ place: TestPlace; daemon: TestDaemon; module: string }> {
+    const module = path.join(installed, `${crypto.randomUUID()}.js`);
+    fs.writeFileSync(
+      module,
+      `import copy from './driver.js';
+       export default () => (components) => {
+         const driver = copy()(components);
+         return { ...driver, ${method} };
+       };`,
+    );
+    const place = await makePlace();
+    return {
+      place,
+      module,
+      daemon: await startDaemon({ place, config: { drivers: { filesystem: module } } }),
+    };
+  }
+
+  it('makes no container that the next daemon could not read', { timeout: 120_000 }, async () => {
+    const { place, daemon, module } = await startWith('plan: async () => ({})');
+    try {
+      const warden = await daemon.connect();
+      await expect(warden.create()).rejects.toMatchObject({
+        message: expect.stringContaining(
+          `drivers.filesystem: ${module} failed in plan: it answered a promise`,
+        ),
+        fields: { operation: 'plan', method: 'plan', driver: 'copy' },
+      });
+      expect(await warden.list()).toEqual([]);
+      expect(daemon.readLog()).toMatch(/"driver-failed".*"method":"plan"/);
+    } finally {
+      await daemon.stop();
+      await place.remove();
+    }
+  });
+
+  it('that brings the daemon down is in its log, with the place', { timeout: 120_000 }, async () => {
+    const { place, daemon, module } = await startWith(
+      `async prepare(...all) {
+         await driver.prepare(...all);
+         setImmediate(() => { throw new Error('nobody catches this'); });
+       }`,
+    );
+    try {
+      const warden = await daemon.connect();
+      await warden.create().catch(() => undefined);
+      await expect.poll(() => daemon.readLog()).toMatch(/"ended-by-defect".*nobody catches this/);
+      expect(daemon.readLog()).toContain(`${module}:`);
+    } finally {
+      await daemon.kill();
+      // removes the container, or what has been made of it
+      await (await startDaemon({ place })).stop();
+      await place.remove();
+    }
+  });
 });
