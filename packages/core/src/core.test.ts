@@ -117,6 +117,39 @@ describe('create (spec behaviour.md 5)', () => {
     }
   });
 
+  it('that cannot be undone keeps its record and what that names, until the next daemon', async () => {
+    await core.close();
+    vi.stubEnv('WARDEN_FAILPOINT', '1*create.proceed=error');
+    const drivers = host.drivers();
+    const refused = new WardenError('NATIVE_FAILED', 'the link is in use');
+    const release = vi.fn(drivers.network.release).mockRejectedValueOnce(refused);
+    const error = vi.fn();
+    core = await host.start({
+      drivers: { ...drivers, network: { ...drivers.network, release } },
+      logger: { ...silentLogger, error },
+    });
+    const session = core.openSession();
+    await expect(session.create({ handle: 'box' })).rejects.toMatchObject({
+      message: 'failpoint create.proceed',
+      suppressed: [refused],
+    });
+    expect(error).toHaveBeenCalledWith('undo-failed', expect.objectContaining({ handle: 'box' }));
+    const box = await session.create({ handle: 'box' });
+    expect([(await box.info()).containerIp, fs.readdirSync(host.depot).length]).toEqual(['10.254.0.6', 2]);
+    const uids = fs
+      .readdirSync(host.depot)
+      .map((id) => JSON.parse(fs.readFileSync(path.join(host.depot, id, 'snapshot.json'), 'utf8')))
+      .map((record: { resources: { uid: number } }) => record.resources.uid);
+    expect(new Set(uids).size).toBe(2);
+    await core.close();
+    vi.unstubAllEnvs();
+    core = await host.start();
+    expect([await core.openSession().list(), fs.readdirSync(host.depot)]).toEqual([
+      ['box'],
+      [path.basename((await box.info()).containerPath!)],
+    ]);
+  });
+
   it('refuses by the specified texts before anything is taken', async () => {
     await warden.create({ handle: 'taken' });
     const cases: [Parameters<Warden['create']>[0], string, string][] = [
@@ -132,6 +165,11 @@ describe('create (spec behaviour.md 5)', () => {
         { bindMounts: [{ source: '/tmp', target: '/../', mode: 'ro' }] },
         'INVALID_SPEC',
         'target path of a bind mount must be absolute and not the root: /../',
+      ],
+      [
+        { bindMounts: [{ source: '/tmp', target: '/x\0/y', mode: 'ro' }] },
+        'INVALID_SPEC',
+        'target path of a bind mount holds a NUL byte',
       ],
       [{ network: '1.1.1.1' }, 'INVALID_SPEC', 'Could not acquire network: 1.1.1.0'],
       [{ network: '1.1.1.999' }, 'INVALID_SPEC', 'invalid address: 1.1.1.999'],

@@ -25,7 +25,6 @@ import {
   saveIntent,
   saveRecord,
 } from './engine.ts';
-import { armGraceTime } from './grace-time.ts';
 import { attachInit } from './init-connection.ts';
 import { initSpecOf } from './init-spec.ts';
 import { nextTurn } from './next-turn.ts';
@@ -188,7 +187,6 @@ async function register(
   attachInit(engine, container, init);
   publish(engine, container, { type: 'created' });
   await engine.failpoints.pass('create.register');
-  if (!container.references.has(reference)) armGraceTime(engine, container); // its session ended meanwhile
 }
 
 /** What can be refused before anything is taken. */

@@ -1,16 +1,18 @@
 import { describe, expect, it } from 'vitest';
+import { Pool } from './pool.ts';
 import { Pools } from './pools.ts';
 
+const NETWORK = {
+  releaseDelay: 0,
+  mtu: 1500,
+  allowNetworks: [],
+  denyNetworks: [],
+  allowHostAccess: false,
+  dnsServers: [],
+};
+
 function pools(pool: string, releaseDelay = 0): Pools {
-  const network = {
-    pool,
-    releaseDelay,
-    mtu: 1500,
-    allowNetworks: [],
-    denyNetworks: [],
-    allowHostAccess: false,
-    dnsServers: [],
-  };
+  const network = { ...NETWORK, pool, releaseDelay };
   return new Pools({ network, uids: { first: 10_000, count: 1 }, ports: { first: 61_000, count: 2 } });
 }
 
@@ -57,7 +59,8 @@ describe('the network pool', () => {
           fields: expect.objectContaining(fields),
         }),
       );
-    expect(() => made.acquireNetwork('1.2.3.999')).toThrow('invalid address');
+    for (const wrong of ['1.2.3.256', '1.2.3.999', '256.0.0.4'])
+      expect(() => made.acquireNetwork(wrong)).toThrow(`invalid address: ${wrong}`);
   });
 
   it('keeps a released block back for the delay', () => {
@@ -67,7 +70,68 @@ describe('the network pool', () => {
     expect(() => made.acquireNetwork('10.254.0.0')).toThrow('Could not acquire network: 10.254.0.0');
   });
 
+  it('may have a prefix of 12, and none of 11', () => {
+    expect(pools('10.240.0.0/12').networks.size).toBe(2 ** 18);
+    expect(() => pools('10.224.0.0/11')).toThrow('with a prefix of 12 to 32');
+  });
+
   it.each(['10.254.0.0', '10.254.0.0/33', '10.254.0.0/8', '10.254.0.0/', 'x/24'])('refuses %s', (pool) => {
     expect(() => pools(pool)).toThrow('Invalid address/netmask (require: 1.2.3.4/5');
   });
+});
+
+describe('a pool', () => {
+  let now = 0;
+  const pool = (delayMs: number): Pool => new Pool([1, 2], { delayMs, now: () => now });
+  const drained = (one: Pool): (number | undefined)[] => [one.acquire(), one.acquire(), one.acquire()];
+
+  it('never hands out what is not its own, whoever gives that back', () => {
+    const one = pool(0);
+    // of a container of before, whose addresses the configuration does not name any more
+    one.withdraw(7);
+    one.release(7);
+    one.putBack(7);
+    expect([one.size, one.taken, one.has(7), one.take(7)]).toEqual([2, 0, false, false]);
+    expect(drained(one)).toEqual([1, 2, undefined]);
+  });
+
+  it('keeps nothing back for longer because it is given back twice', () => {
+    const one = pool(100);
+    one.release(one.acquire()!);
+    now += 60;
+    one.release(1);
+    now += 41;
+    expect(one.take(1)).toBe(true);
+  });
+
+  it('tells whether there is one to be had now', () => {
+    const one = pool(100);
+    expect(one.hasFree).toBe(true);
+    const both = [one.acquire()!, one.acquire()!];
+    expect(one.hasFree).toBe(false);
+    for (const entry of both) one.release(entry);
+    expect([one.hasFree, one.taken, one.used]).toEqual([false, 0, 2]);
+    now += 100;
+    expect([one.hasFree, one.taken, one.used]).toEqual([true, 0, 0]);
+  });
+
+  it('grows behind what is free, and keeps what is taken', () => {
+    const one = pool(0);
+    one.acquire();
+    one.extend([1, 2, 3]);
+    expect([one.size, drained(one)]).toEqual([3, [2, 3, undefined]]);
+  });
+});
+
+it('networks, uids and ports grow together, once all of the networks are in the new pool', () => {
+  const made = pools('10.254.0.0/30');
+  const network = { ...NETWORK, pool: '10.254.0.0/29' };
+  const larger = { network, uids: { first: 10_000, count: 2 }, ports: { first: 61_000, count: 3 } };
+  expect(() => made.extension({ ...larger, network: { ...network, pool: '10.254.0.4/30' } })).toThrow(
+    'a pool can only grow',
+  );
+  const grow = made.extension(larger);
+  expect([made.networks.size, made.uids.size, made.ports.size]).toEqual([1, 1, 2]);
+  grow();
+  expect([made.networks.size, made.uids.size, made.ports.size]).toEqual([2, 2, 3]);
 });

@@ -52,12 +52,13 @@ afterEach(() => {
 });
 
 describe('the record of a container', () => {
-  it.each([FULL, { ...FULL, isDestroying: true, state: 'stopped' as const, graceTime: undefined }])(
-    'comes back as it was',
-    (record) => {
-      expect(parseRecord(serializeRecord(record))).toEqual(record);
-    },
-  );
+  it.each([
+    FULL,
+    { ...FULL, isDestroying: true, state: 'stopped' as const, graceTime: undefined },
+    { ...FULL, isHeld: true, isPaused: false },
+  ])('comes back as it was', (record) => {
+    expect(parseRecord(serializeRecord(record))).toEqual(record);
+  });
 
   it('version 1, of earlier daemons, is understood', () => {
     const stored = JSON.parse(serializeRecord(FULL));
@@ -125,6 +126,52 @@ describe('the record of a container', () => {
         },
       ),
     );
+  });
+
+  it.each([
+    ['resources.container_id', { id: '../../0123' }],
+    ['resources.container_id', { id: '0123456789A' }],
+    ['resources.ports', { ports: new Set([65_536]) }],
+    ['resources.net_in', { mappings: [{ hostPort: 61_001, containerPort: 65_536 }] }],
+  ] as const)('that names what cannot be is refused: %s of %o', (key, wrong) => {
+    expect(() => parseRecord(serializeRecord({ ...FULL, ...wrong }))).toThrow(
+      `the record has a wrong value for ${key}`,
+    );
+  });
+
+  it.each([true, false])(
+    'is on the disk before it gets its name, and the name then: durable %s',
+    (durable) => {
+      const order: string[] = [];
+      const spy = (name: 'fdatasyncSync' | 'renameSync' | 'fsyncSync'): void => {
+        const original = fs[name] as (...given: unknown[]) => void;
+        vi.spyOn(fs, name).mockImplementation(((...given: unknown[]) => {
+          const isDirectory = name === 'fsyncSync' && fs.fstatSync(given[0] as number).isDirectory();
+          order.push(isDirectory ? 'fsync of the directory' : name);
+          original(...given);
+        }) as never);
+      };
+      spy('fdatasyncSync');
+      spy('renameSync');
+      spy('fsyncSync');
+      writeRecord(directory, FULL, { durable, failpoints: NO_FAILPOINTS });
+      expect(order).toEqual(
+        durable ? ['fdatasyncSync', 'renameSync', 'fsync of the directory'] : ['renameSync'],
+      );
+    },
+  );
+
+  it('that cannot be written, again and again, leaves no descriptor open', () => {
+    const open = (): number => fs.readdirSync('/proc/self/fd').length;
+    vi.spyOn(fs, 'renameSync').mockImplementation(() => {
+      throw Object.assign(new Error('no space'), { code: 'ENOSPC' });
+    });
+    const before = open();
+    for (let i = 0; i < 20; i++)
+      expect(() => writeRecord(directory, FULL, { durable: false, failpoints: NO_FAILPOINTS })).toThrow(
+        'no space',
+      );
+    expect(open() - before).toBeLessThan(10);
   });
 
   it('the one that was replaced goes behind it, also when a killed daemon has left one', async () => {

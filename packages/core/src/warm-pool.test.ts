@@ -167,6 +167,21 @@ describe('what prepared containers hold', () => {
     expect(host.living()).toHaveLength(4);
   });
 
+  it('is given up for two requests with one handle, of which one gets it', async () => {
+    const held = host
+      .living()
+      .map((id) => JSON.parse(fs.readFileSync(path.join(host.depot, id, 'snapshot.json'), 'utf8')))
+      .map((record: { resources: { network: string } }) => record.resources.network);
+    const results = await Promise.allSettled(
+      held.map((network) => warden.create({ handle: 'same', network })),
+    );
+    expect(results.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
+    expect(results).toContainEqual({
+      status: 'rejected',
+      reason: expect.objectContaining({ code: 'ALREADY_EXISTS' }),
+    });
+  });
+
   it('is given up for a request that none of them serves, when a pool is empty', async () => {
     await core.close();
     core = await host.start({ uids: { first: 10_000, count: PREPARED } });
