@@ -230,6 +230,111 @@ describe.runIf(isRoot)('a pull', () => {
     );
   });
 
+  it('speaks without TLS to none that the operator has not named for that, wherever it is sent', async () => {
+    let asked = 0;
+    const host = await serve((request, response) => {
+      const { host: name = '' } = request.headers;
+      if (name.startsWith('localhost')) {
+        asked++;
+        return false;
+      }
+      if (!request.url!.includes('/blobs/')) return false;
+      response
+        .writeHead(307, { location: `http://${name.replace('127.0.0.1', 'localhost')}${request.url}` })
+        .end();
+      return true;
+    });
+    const other = host.replace('127.0.0.1', 'localhost');
+    const store = openStore(path.join(scratch, 'store'), {
+      registries: { registries: [host, other], insecure: [host] },
+    });
+    await expect(store.pull({ reference: `${host}/some/app:1` })).rejects.toMatchObject({
+      code: 'FORBIDDEN',
+      message: `${other} may not be spoken to without TLS (images.insecure_registries)`,
+    });
+    expect(asked).toBe(0);
+  });
+
+  it('sends no token that would not stay in its header', async () => {
+    const host = await serve((request, response) => {
+      const { host: name = '', authorization } = request.headers;
+      if (request.url!.startsWith('/token')) response.end(JSON.stringify({ token: 'abc\r\nX-Other: 1' }));
+      else if (authorization === undefined)
+        response.writeHead(401, { 'www-authenticate': `Bearer realm="http://${name}/token"` }).end();
+      else return false;
+      return true;
+    });
+    await expect(open(host).pull({ reference: `${host}/some/app:1` })).rejects.toMatchObject({
+      code: 'FORBIDDEN',
+      message: expect.stringMatching(/gives no token for some\/app$/),
+    });
+  });
+
+  it('believes no configuration, which says what its layers are', async () => {
+    const host = await serve((request, response) => {
+      if (!request.url!.includes('/blobs/')) return false;
+      const text = fs.readFileSync(path.join(layout, 'blobs/sha256', request.url!.split(':')[1]!), 'latin1');
+      response.end(text.replace('"A=b"', '"A=c"'), 'latin1');
+      return true;
+    });
+    const store = open(host);
+    await expect(store.pull({ reference: `${host}/some/app@${manifest}` })).rejects.toMatchObject({
+      code: 'INVALID_SPEC',
+      message: expect.stringMatching(/^the configuration of the image does not have its digest/),
+    });
+    expect(await store.list()).toEqual([]);
+  });
+
+  it('takes no more of a layer than its descriptor says, and no document that is larger than any', async () => {
+    const host = await serve((request, response) => {
+      if (request.url!.endsWith('/large')) {
+        response.end(Buffer.alloc((4 << 20) + 1, ' '));
+        return true;
+      }
+      if (!request.url!.includes('/blobs/')) return false;
+      const content = fs.readFileSync(path.join(layout, 'blobs/sha256', request.url!.split(':')[1]!));
+      if (content.length < 100_000) return false;
+      response.end(Buffer.concat([content, Buffer.alloc(1 << 20)]));
+      return true;
+    });
+    const store = open(host);
+    await expect(store.pull({ reference: `${host}/some/app:1` })).rejects.toMatchObject({
+      code: 'INVALID_SPEC',
+      message: expect.stringMatching(/^a layer is longer than its descriptor says: \d+ bytes$/),
+    });
+    const { size } = JSON.parse(fs.readFileSync(path.join(layout, 'blobs/sha256', manifest.slice(7)), 'utf8'))
+      .layers[0] as { size: number };
+    for (const name of downloads()) expect(sizeOf(name)).toBeLessThanOrEqual(size);
+    await expect(store.pull({ reference: `${host}/some/app:large` })).rejects.toMatchObject({
+      code: 'INVALID_SPEC',
+      message: expect.stringMatching(/is too large for what it is$/),
+    });
+  });
+
+  it('goes on where an answer ended too early, and with no other part than that', async () => {
+    let isOther = true;
+    const host = await serve((request, response) => {
+      if (!request.url!.includes('/blobs/')) return false;
+      const content = fs.readFileSync(path.join(layout, 'blobs/sha256', request.url!.split(':')[1]!));
+      if (content.length < 100_000) return false;
+      if (request.headers.range === undefined) response.end(content.subarray(0, 50_000));
+      else if (isOther)
+        response
+          .writeHead(206, { 'content-range': `bytes 0-${content.length - 1}/${content.length}` })
+          .end(content);
+      else return false;
+      return true;
+    });
+    const store = open(host);
+    await expect(store.pull({ reference: `${host}/some/app:1` })).rejects.toMatchObject({
+      code: 'UNAVAILABLE',
+      message: expect.stringMatching(/answers with another part than was asked for$/),
+    });
+    isOther = false;
+    const { id } = await store.pull({ reference: `${host}/some/app:1` });
+    expect(contentOf(store, id).equals(CONTENT)).toBe(true);
+  });
+
   it('takes an empty layer, as an import does', async () => {
     manifest = writeLayout(layout, { layers: [Buffer.alloc(0), tar([{ name: 'hello', content: CONTENT }])] });
     const host = await serve();

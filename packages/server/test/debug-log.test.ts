@@ -1,7 +1,8 @@
+import { inspect } from 'node:util';
 import { type LogFields, type Logger, silentLogger } from '@warden/interface';
 import { MessageType } from '@warden/protocol';
 import { describe, expect, it } from 'vitest';
-import { ProgrammableHost } from './programmable-host.ts';
+import { JOB_INFO, ProgrammableHost } from './programmable-host.ts';
 import { startServer, TestClient } from './test-client.ts';
 
 describe('the debug log', () => {
@@ -22,5 +23,38 @@ describe('the debug log', () => {
     const [, request] = lines[0]!;
     expect(request).toMatchObject({ payload: { handle: 'h' } });
     expect((request as { payload: { script?: unknown } }).payload.script).toBeUndefined();
+  });
+
+  it('has nothing of what clients keep secret, nor of what their jobs print', async () => {
+    const lines: [string, LogFields | undefined][] = [];
+    const logger: Logger = { ...silentLogger, debug: (event, fields) => lines.push([event, fields]) };
+    const result = {
+      exitStatus: 0,
+      stdout: Buffer.from('secret out'),
+      stderr: Buffer.from('secret err'),
+      info: JOB_INFO,
+    };
+    const host = new ProgrammableHost({
+      container: { spawn: async () => ({ id: 1, link: async () => result }) as never },
+      job: { write: async () => {} },
+    });
+    const { path } = await startServer(host, { logger });
+    const client = await TestClient.connect(path);
+    const bytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(text));
+    await client.ask(MessageType.Run, {
+      handle: 'h',
+      script: bytes('secret script'),
+      argv: ['secret argument'],
+      environment: ['KEY=secret value'],
+    });
+    await client.ask(MessageType.JobInput, { handle: 'h', job_id: 1, data: bytes('secret input') });
+    await client.fail(MessageType.ImagePull, { reference: 'r/i', user: 'me', password: 'secret password' });
+    expect(lines.length).toBeGreaterThanOrEqual(6);
+    const told = inspect(lines, { depth: null, maxArrayLength: null });
+    expect(told).toContain("user: 'me'");
+    expect(told).not.toContain('secret');
+    // bytes are shown by their numbers
+    expect(told).not.toContain(inspect(Buffer.from('secret')).slice('<Buffer '.length, -1));
+    expect(told).not.toContain([...Buffer.from('secret')].join(', '));
   });
 });
