@@ -1,0 +1,182 @@
+/** What a start takes over, keeps from others, and lets go of, beyond what a client sees at once. */
+import fs from 'node:fs';
+import path from 'node:path';
+import { type Container, type Init, type InitDriver, silentLogger } from '@warden/interface';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { EMPTY, TestHost } from '../test/host.ts';
+import { type Core, setAside } from './index.ts';
+import { type ContainerRecord, parseRecord, RECORD_FILE, serializeRecord } from './record.ts';
+
+let host: TestHost;
+let core: Core;
+
+beforeEach(async () => {
+  host = new TestHost({ program: async ({ killed }) => ({ signal: await killed }) });
+  core = await host.start();
+});
+afterEach(async () => {
+  vi.useRealTimers();
+  vi.unstubAllEnvs();
+  await core.close();
+  host.remove();
+});
+
+const pathOf = async (box: Container): Promise<string> => String((await box.info()).containerPath);
+const read = (directory: string): ContainerRecord =>
+  parseRecord(fs.readFileSync(path.join(directory, RECORD_FILE), 'utf8'));
+const write = (directory: string, record: ContainerRecord): void =>
+  fs.writeFileSync(path.join(directory, RECORD_FILE), serializeRecord(record));
+
+describe('a start', () => {
+  it('gives nobody the uid, the network or a port of a container that lives, or is set aside', async () => {
+    const session = core.openSession();
+    const boxes = [await session.create({ handle: 'one' }), await session.create({ handle: 'two' })];
+    for (const box of boxes) await box.netIn();
+    const paths = [await pathOf(boxes[0]!), await pathOf(boxes[1]!)] as const;
+    const earlier = paths.map(read);
+    await core.close();
+    // of two with one handle the later one is set aside, with all that it has
+    write(paths[1], { ...earlier[1]!, handle: 'one' });
+    for (let start = 0; start < 2; start++) {
+      const warn = vi.fn();
+      core = await host.start({ logger: { ...silentLogger, warn } });
+      expect([await core.openSession().list(), setAside(host.depot).length]).toEqual([['one'], 1]);
+      const fresh = await core.openSession().create();
+      await fresh.netIn();
+      const record = read(await pathOf(fresh));
+      for (const { uid, network, ports } of earlier) {
+        expect(record.uid).not.toBe(uid);
+        expect(record.network).not.toBe(network);
+        expect([...record.ports]).not.toEqual([...ports]);
+      }
+      // it was not picked and found to be taken, either
+      expect(warn).not.toHaveBeenCalledWith('port-of-pool-in-use', expect.anything());
+      await fresh.destroy();
+      await core.close();
+    }
+  });
+
+  it('with a clock that was set back repeats no id', async () => {
+    const id = path.basename(await pathOf(await core.openSession().create()));
+    await core.close();
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() - 86_400_000 });
+    core = await host.start();
+    expect(path.basename(await pathOf(await core.openSession().create())) > id).toBe(true);
+  });
+
+  it.each([
+    ['paused', { isPaused: true }, true],
+    ['held for a snapshot', { isHeld: true }, false],
+  ] as const)('lets a container that was %s go on before it asks its init', async (_what, change, after) => {
+    const directory = await pathOf(await core.openSession().create());
+    await core.close();
+    const record = { ...read(directory), ...change };
+    write(directory, record);
+    const drivers = host.drivers();
+    const { cgroup } = drivers;
+    const state = record.drivers.cgroup;
+    await cgroup.freeze(state, 1_000);
+    const frozen: boolean[] = [];
+    const init: InitDriver = {
+      ...drivers.init,
+      connect: async (at) => {
+        frozen.push(await cgroup.isFrozen(state));
+        return drivers.init.connect(at);
+      },
+    };
+    core = await host.start({ drivers: { ...drivers, init } });
+    expect(await core.openSession().list()).toHaveLength(1);
+    expect([frozen, await cgroup.isFrozen(state)]).toEqual([[false], after]);
+    expect([read(directory).isHeld === true, read(directory).isPaused]).toEqual([false, after]);
+  });
+
+  it('takes the directory in which a container lives for it, and not a copy that has its name', async () => {
+    const session = core.openSession();
+    const directory = await pathOf(await session.create({ handle: 'box' }));
+    await core.close();
+    const moved = path.join(host.depot, 'moved');
+    fs.cpSync(directory, moved, { recursive: true });
+    const drivers = host.drivers();
+    let open = 0;
+    const most: number[] = [];
+    const connect = async (at: string): Promise<Init | undefined> => {
+      if (at !== moved) return undefined;
+      const connection = (await drivers.init.connect(directory))!;
+      most.push(++open);
+      const disconnect = (): void => {
+        open -= 1;
+        connection.disconnect();
+      };
+      return Object.assign(Object.create(connection) as Init, { disconnect });
+    };
+    const error = vi.fn();
+    core = await host.start({
+      drivers: { ...drivers, init: { ...drivers.init, connect } },
+      logger: { ...silentLogger, error },
+    });
+    const box = core.openSession().container('box');
+    expect(await pathOf(box)).toBe(moved);
+    expect(error).toHaveBeenCalledWith('copied-container-ignored', expect.objectContaining({ directory }));
+    // init takes one daemon at a time
+    expect(most).toEqual([1, 1]);
+    await box.destroy();
+    expect(fs.existsSync(path.join(directory, RECORD_FILE))).toBe(true);
+  });
+
+  it.each(['recover.network', 'recover.jobs', 'recover.watch'])(
+    'that cannot continue a container behind %s sets it aside, alive, and lets go of it and its handle',
+    async (name) => {
+      const box = await core.openSession().create({ handle: 'box' });
+      const directory = await pathOf(box);
+      await box.limitMemory(1n << 30n);
+      await core.close();
+      vi.stubEnv('WARDEN_FAILPOINT', `1*${name}=error`);
+      const drivers = host.drivers();
+      const disconnected = vi.fn();
+      const init: InitDriver = {
+        ...drivers.init,
+        connect: async (at) => {
+          const connection = await drivers.init.connect(at);
+          const disconnect = connection?.disconnect.bind(connection);
+          return (
+            connection &&
+            Object.assign(connection, {
+              disconnect: () => {
+                disconnected();
+                disconnect!();
+              },
+            })
+          );
+        },
+      };
+      core = await host.start({ drivers: { ...drivers, init } });
+      const session = core.openSession();
+      expect([await session.list(), core.containerCount]).toEqual([[], 0]);
+      expect(setAside(host.depot)).toMatchObject([{ handle: 'box', reason: `failpoint ${name}` }]);
+      expect(disconnected).toHaveBeenCalledOnce();
+      expect(host.inits.directories()).toEqual([directory]);
+      await (await session.create({ handle: 'box' })).destroy();
+    },
+  );
+
+  it('ends who is left of a dead container, and gives its image back', async () => {
+    const release = vi.fn();
+    const images = {
+      use: () => ({ image: 'sha256:1', layers: [host.rootfs] }),
+      release,
+      recover: async () => {},
+    } as never;
+    await core.close();
+    core = await host.start({ images });
+    const directory = await pathOf(await core.openSession().create({ image: 'one' }));
+    const id = path.basename(directory);
+    await core.close();
+    await (await host.inits({ logger: silentLogger }).connect(directory))!.kill();
+    const onEnd = vi.fn();
+    host.groups.join(`/core/instance-${id}/cgroup.procs`, { pid: 7, rss: 0n, onEnd });
+    core = await host.start({ images });
+    expect(onEnd).toHaveBeenCalledOnce();
+    expect(release.mock.calls).toEqual([[id]]);
+    expect(host.inventory()).toEqual(EMPTY);
+  });
+});
