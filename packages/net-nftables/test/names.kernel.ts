@@ -228,6 +228,21 @@ describe('a container', () => {
     expect(probe(b, [tcp(FAR)])).toEqual([false]);
   });
 
+  it('is the only one who reaches the resolver, which listens at every address: nobody does from outside', async () => {
+    await allowOnly(rule('good.test'));
+    const [, port] = /map resolvers \{[^}]*: \S+ \. (\d+)/.exec(table()) ?? [];
+    expect(Number(port)).toBeGreaterThan(0);
+    for (const [allowHostAccess, address] of [
+      [false, HOST],
+      [true, A.hostIp],
+    ] as const) {
+      await driver.setup({ ...POLICY_WITH_NAMES, allowHostAccess });
+      expect(probe(net.outside, [tcp(address, Number(port))])).toEqual([false]);
+      expect(await ask(a, ['good.test'])).toEqual([[0, [FAR], 60]]);
+    }
+    await driver.setup(POLICY_WITH_NAMES);
+  });
+
   it('cannot flood the resolver, and keeps no other from it', async () => {
     await driver.allowEgress(B, {}, rule('good.test'));
     await allowOnly(rule('silent.test'));
