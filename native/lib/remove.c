@@ -17,13 +17,20 @@
 
 /* Directories that are open at a time. What lies deeper is moved to the top, and found there when the top is read again. */
 #define DEEPEST 32
-/* Directories that nothing below them can be moved out of: what lies deep in one is moved to it. Each may take DEEPEST more descriptors. */
+/* Directories that nothing below them can be moved out of: what lies deep in one is moved to it. Each may take DEEPEST more descriptors; further ones: remove_in_place(). */
 #define BORDERS_MAX 8
+/* In the place of a depth: see remove_in_place(). */
+#define IN_PLACE -1
+/* An answer that is no failure: the directory is not empty, and cannot be moved. */
+#define DEEPER 1
 #define DIRECTORY (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 
 struct removal {
     int root; /* what lies too deep is moved here */
     unsigned hoisted, borders;
+    dev_t top_device; /* of the whole tree, above which nothing is touched */
+    ino_t top_inode;
+    int deeper; /* open, when the answer is DEEPER */
     char *failed; /* the name at which it ended */
     uint32_t size;
 };
@@ -103,7 +110,14 @@ static int hoist(struct removal *removal, int directory, const char *name) {
     return -1;
 }
 
+/*
+ * Failures of a move that its goal is the reason of: in another subvolume, project or layer than it, or with no room for one more name, as on a full
+ * disk, which only a removal makes room on.
+ */
+static bool is_immovable(int error) { return error == EXDEV || error == ENOSPC || error == EDQUOT; }
+
 static int remove_below(struct removal *removal, int directory, int depth);
+static int remove_listed(struct removal *removal, DIR *list, int depth);
 
 /* As remove_below, with this directory for the top. */
 static int remove_beyond(struct removal *removal, int directory) {
@@ -116,29 +130,99 @@ static int remove_beyond(struct removal *removal, int directory) {
     return result;
 }
 
+static bool is_same(const struct stat *facts, dev_t device, ino_t inode) { return facts->st_dev == device && facts->st_ino == inode; }
+
+/*
+ * The directory above is the next one, or none is, from where the way went down. ENOENT: somebody else has moved this one to the top meanwhile, so that the way up does
+ * not lead there any more.
+ */
+static int go_above(const struct removal *removal, int directory, const struct stat *base, int *next) {
+    struct stat facts;
+    if (fstat(directory, &facts) < 0)
+        return failed(removal, ".");
+    if (is_same(&facts, base->st_dev, base->st_ino))
+        return 0;
+    if (is_same(&facts, removal->top_device, removal->top_inode))
+        return -ENOENT;
+    *next = open_directory(directory, "..");
+    return *next < 0 ? failed(removal, "..") : 0;
+}
+
+/* Closes the directory. `*next`: where it goes on, open, or -1. */
+static int step_in_place(struct removal *removal, int directory, const struct stat *base, int *next) {
+    DIR *list = fdopendir(directory);
+    *next = -1;
+    if (list == NULL) {
+        int result = failed(removal, ".");
+        close(directory);
+        return result;
+    }
+    int result = remove_listed(removal, list, IN_PLACE);
+    if (result == DEEPER) {
+        *next = removal->deeper;
+        result = 0;
+    } else if (result == 0) {
+        result = go_above(removal, dirfd(list), base, next);
+    }
+    closedir(list);
+    return result;
+}
+
+/*
+ * Closes the directory. Everything below it where nothing can be moved: down to what is deepest, and up again, which holds one directory at a time. What has become
+ * movable meanwhile, by the room that this makes, is moved all the same: each directory is read from its beginning when it is met again.
+ */
+static int remove_in_place(struct removal *removal, int directory) {
+    struct stat base;
+    if (fstat(directory, &base) < 0) {
+        int result = failed(removal, ".");
+        close(directory);
+        return result;
+    }
+    int result = 0;
+    while (result == 0 && directory >= 0)
+        result = step_in_place(removal, directory, &base, &directory);
+    return result;
+}
+
+/* One that is not empty, and lies too deep for a descriptor of its own. */
+static int remove_deepest(struct removal *removal, int parent, const char *name, int depth) {
+    if (hoist(removal, parent, name) == 0)
+        return 0;
+    if (!is_immovable(errno))
+        return failed(removal, name);
+    /* no directory leaves the subvolume, project or layer, but its content may be moved up to it */
+    const bool is_border = errno == EXDEV && removal->borders < BORDERS_MAX;
+    int directory = open_directory(parent, name);
+    if (directory < 0)
+        return failed(removal, name);
+    if (!is_border && depth == IN_PLACE) {
+        removal->deeper = directory;
+        return DEEPER;
+    }
+    int result = is_border ? remove_beyond(removal, directory) : remove_in_place(removal, directory);
+    return result == 0 && unlink_entry(parent, name, AT_REMOVEDIR) != 0 ? failed(removal, name) : result;
+}
+
 static int remove_directory(struct removal *removal, int parent, const char *name, int depth) {
     if (unlink_entry(parent, name, AT_REMOVEDIR) == 0)
         return 0;
     if (errno != ENOTEMPTY && errno != EEXIST)
         return failed(removal, name);
-    const bool is_deepest = depth >= DEEPEST;
-    if (is_deepest && hoist(removal, parent, name) == 0)
-        return 0;
-    /* in another subvolume, project or layer than the top: no directory leaves that, but its content may be moved up to it */
-    if (is_deepest && (errno != EXDEV || removal->borders == BORDERS_MAX))
-        return failed(removal, name);
+    if (depth >= DEEPEST || depth == IN_PLACE)
+        return remove_deepest(removal, parent, name, depth);
     int directory = open_directory(parent, name);
     /* without a descriptor for one more level: at the top, one for it and one for the top are all that it takes */
-    if (directory < 0 && is_without_descriptor(errno) && depth > 0 && !is_deepest) {
+    if (directory < 0 && is_without_descriptor(errno) && depth > 0) {
         int error = errno;
         if (hoist(removal, parent, name) == 0)
             return 0;
-        if (errno == EXDEV) /* which is not what is missing */
+        if (is_immovable(errno)) /* which is not what is missing */
             errno = error;
     }
     if (directory < 0)
         return failed(removal, name);
-    int result = is_deepest ? remove_beyond(removal, directory) : remove_below(removal, directory, depth + 1);
+    int result = remove_below(removal, directory, depth + 1);
     if (result == 0 && unlink_entry(parent, name, AT_REMOVEDIR) != 0)
         result = failed(removal, name);
     return result;
@@ -158,23 +242,17 @@ static int remove_entry(struct removal *removal, int directory, const struct dir
     return is_directory ? remove_directory(removal, directory, entry->d_name, depth) : failed(removal, entry->d_name);
 }
 
-/* Closes the directory. It is read until nothing is found: what is removed or moved here meanwhile may change the order of the rest. */
-static int remove_below(struct removal *removal, int directory, int depth) {
-    DIR *list = fdopendir(directory);
+/* It is read until nothing is found: what is removed or moved here meanwhile may change the order of the rest. */
+static int remove_listed(struct removal *removal, DIR *list, int depth) {
     int result = 0;
     bool found = true;
-    if (list == NULL) {
-        result = failed(removal, ".");
-        close(directory);
-        return result;
-    }
     while (result == 0 && found) {
         found = false;
         rewinddir(list);
         for (struct dirent *entry; result == 0 && (errno = 0, entry = readdir(list)) != NULL;) {
             if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
                 continue;
-            result = remove_entry(removal, directory, entry, depth);
+            result = remove_entry(removal, dirfd(list), entry, depth);
             if (result == -ENOENT)
                 result = 0; /* somebody else has removed it, as the end of a job does with its output */
             else
@@ -184,8 +262,30 @@ static int remove_below(struct removal *removal, int directory, int depth) {
         if (result == 0 && errno != 0)
             result = failed(removal, ".");
     }
+    return result;
+}
+
+/* Closes the directory. */
+static int remove_below(struct removal *removal, int directory, int depth) {
+    DIR *list = fdopendir(directory);
+    if (list == NULL) {
+        int result = failed(removal, ".");
+        close(directory);
+        return result;
+    }
+    int result = remove_listed(removal, list, depth);
     closedir(list);
     return result;
+}
+
+/* Where nothing above is touched. False with errno. */
+static bool set_top(struct removal *removal, int directory) {
+    struct stat facts;
+    if (fstat(directory, &facts) < 0)
+        return false;
+    removal->top_device = facts.st_dev;
+    removal->top_inode = facts.st_ino;
+    return true;
 }
 
 int warden_remove_tree(const char *path, char *failed_name, uint32_t size) {
@@ -199,6 +299,11 @@ int warden_remove_tree(const char *path, char *failed_name, uint32_t size) {
     removal.root = open_directory(AT_FDCWD, path);
     if (removal.root < 0)
         return errno == ENOENT ? 0 : failed(&removal, path);
+    if (!set_top(&removal, removal.root)) {
+        int error = failed(&removal, path);
+        close(removal.root);
+        return error;
+    }
     int result = remove_below(&removal, removal.root, 0);
     if (result == 0 && unlink_entry(AT_FDCWD, path, AT_REMOVEDIR) != 0 && errno != ENOENT)
         result = failed(&removal, path);
@@ -320,6 +425,8 @@ int warden_strip_tree(const char *path, const struct warden_kept *kept, uint32_t
         return 0;
     }
     strip.device = facts.st_dev;
+    strip.removal.top_device = facts.st_dev;
+    strip.removal.top_inode = facts.st_ino;
     int result = strip_below(&strip, directory, "");
     if (result < 0)
         return result;

@@ -1,4 +1,4 @@
-/* Removal of trees where the kernel says no: each time what is told is why. */
+/* Removal of trees where the kernel says no: by another way, or what is told is why. */
 #include "forbid.h"
 #include "tap.h"
 #include "warden_native.h"
@@ -72,7 +72,7 @@ static int attempt(enum trial trial) {
             make_layer(40);
             break;
         case DEEP_LAYER:
-            make_layer(400);
+            make_layer(600); /* more than BORDERS_MAX tops take */
             break;
     }
     return -warden_remove_tree("tree", name, sizeof(name));
@@ -107,7 +107,7 @@ int main(void) {
     check_error(DIRECTORY_UNREADABLE, EIO, "a directory that cannot be read is told as that, not as one that is not empty");
     check_error(IMMUTABLE_WITHOUT_DESCRIPTOR, EMFILE, "a descriptor that is missing is told, not what it was needed for");
     check_error(LAYER, 0, "what cannot be moved to the top is removed where it is");
-    check_error(DEEP_LAYER, EXDEV, "and beyond the depth for which there is room it is told that it cannot be moved");
+    check_error(DEEP_LAYER, 0, "and however deep it lies");
     rmdir(scratch);
     return tap_end();
 }

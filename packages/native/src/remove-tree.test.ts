@@ -3,6 +3,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { inOwnNamespaces } from '../test/own-namespaces.ts';
 import { KeptEntries, removeTree, stripTree } from './remove-tree.ts';
 
 const isRoot = process.getuid?.() === 0;
@@ -110,6 +111,33 @@ describe('removing a tree', () => {
     });
     expect(stderr).toBe('');
     expect(fs.readdirSync(scratch)).toEqual([]);
+  });
+
+  it.runIf(inOwnNamespaces)('removes what is deep on a full disk, where nothing can be moved', async () => {
+    const [image, mounted] = [path.join(scratch, 'image'), path.join(scratch, 'mounted')];
+    fs.writeFileSync(image, '');
+    fs.truncateSync(image, 8 << 20);
+    execFileSync('mkfs.ext4', ['-q', '-b', '1024', '-m', '0', '-N', '8000', '-O', '^has_journal', image]);
+    fs.mkdirSync(mounted);
+    execFileSync('mount', ['-o', 'loop', image, mounted]);
+    try {
+      const deep = path.join(mounted, 'tree', 'd/'.repeat(32));
+      fs.mkdirSync(deep, { recursive: true });
+      // more names than the top has room for, and one that is deep itself
+      for (let i = 0; i < 1_000; i++) fs.mkdirSync(path.join(deep, `${i}/d`), { recursive: true });
+      fs.mkdirSync(path.join(deep, '0', 'd/'.repeat(100)), { recursive: true });
+      // again when it is on the disk: what was set aside for the way there is free then
+      for (const round of ['a', 'b', 'c']) {
+        expect(() => {
+          for (let i = 0; ; i++) fs.writeFileSync(path.join(mounted, `${round}-${i}`), '.'.repeat(1024));
+        }).toThrow('ENOSPC');
+        execFileSync('sync', ['-f', mounted]);
+      }
+      await removeTree(path.join(mounted, 'tree'));
+      expect(fs.existsSync(path.join(mounted, 'tree'))).toBe(false);
+    } finally {
+      execFileSync('umount', [mounted]);
+    }
   });
 
   it('is no failure where somebody else removes there meanwhile', async () => {
