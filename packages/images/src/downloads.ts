@@ -1,5 +1,5 @@
 /**
- * What pulls have fetched: a file for each layer and registry, so that no registry keeps those of another waiting. A pull holds the files of its layers until it has ended;
+ * What pulls have fetched: a file for each layer and registry, so that no registry keeps those of another waiting. A pull holds the file of a layer until that is unpacked, or it has ended;
  * pulls of one layer fetch it one after another, and so once. One that breaks off leaves its files, and the next one for the same image goes on with them: they are what
  * gives way when there is no room.
  */
@@ -19,11 +19,13 @@ interface HeldFile {
   holders: number;
 }
 
-/** The files of one running pull. Each of the two ends it, once. */
+/** The files of one running pull. Each of `leave` and `remove` ends it, once. */
 export interface Hold {
   file(layer: Descriptor): string;
   /** Does `action` while no other pull fetches the same file. Errors: those of the action; `ABORTED` when `signal` is aborted before. */
   alone<T>(layer: Descriptor, action: () => Promise<T>, signal: AbortSignal | undefined): Promise<T>;
+  /** This pull needs the file of the layer no more: it goes, unless another pull needs it. Idempotent. Errors: `NATIVE_FAILED`. */
+  drop(layer: Descriptor): Promise<void>;
   /** The files stay for the next pull. */
   leave(): void;
   /** The files go, but for those that another pull needs. */
@@ -56,10 +58,12 @@ export class Downloads {
       held.holders++;
       this.#held.set(name, held);
     }
-    const release = (): string[] => [...files.keys()].filter((name) => this.#release(name));
+    const release = (names: readonly string[] = [...files.keys()]): string[] =>
+      names.filter((name) => files.delete(name) && this.#release(name));
     const hold: Hold = {
       file: (layer) => path.join(this.directory, nameOf(layer, registry)),
       alone: (layer, action, signal) => this.#held.get(nameOf(layer, registry))!.turns.take(action, signal),
+      drop: (layer) => this.#remove(release([nameOf(layer, registry)])),
       leave: () => void release(),
       remove: () => this.#remove(release()),
     };

@@ -1,5 +1,5 @@
 /** Errors of this package, in one form. */
-import { WardenError } from '@warden/interface';
+import { isWardenError, WardenError } from '@warden/interface';
 
 /** The image, or what was said of it, is wrong. */
 export function invalid(message: string, fields: Readonly<Record<string, unknown>> = {}): WardenError {
@@ -23,6 +23,12 @@ export function fileFailure(operation: string, object: string, cause: unknown): 
       fields: { operation, object, errno: code },
     },
   );
+}
+
+/** Whether the disk, or a quota on it, has no room. */
+export function isFull(error: unknown): boolean {
+  const { errno } = isWardenError(error) ? (error.fields as { readonly errno?: unknown }) : {};
+  return errno === 'ENOSPC' || errno === 'EDQUOT';
 }
 
 /** Errors: `ABORTED`, when the signal of whoever asked is aborted. */

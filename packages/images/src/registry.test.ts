@@ -580,6 +580,43 @@ describe.runIf(isRoot)('a pull', () => {
     await store.pull({ reference: `${host}/some/app@${third}`, name: 'third' });
   });
 
+  it('gives what it fetched of a layer up once that is there, unless another pull needs it', async () => {
+    const [base, ...tops] = Array.from({ length: 3 }, () =>
+      tar([{ name: 'hello', content: randomBytes(100_000) }]),
+    );
+    const digests = tops.map((top) => writeLayout(layout, { layers: [base!, top, base!] }));
+    let goOn = (): void => {};
+    const host = await serve((request, response) => {
+      if (!request.url!.endsWith(sha256(tops[1]!))) return false;
+      goOn = () => response.end(tops[1]);
+      return true;
+    });
+    const at: string[][] = [];
+    const store = openStore(path.join(scratch, 'store'), {
+      registries: { registries: [host], insecure: [host] },
+      failpoints: {
+        pass: (name) => void (name === 'image-import.layer' && at.push(downloads().map(shortName))),
+        passSync: () => {},
+        forProgram: () => undefined,
+      },
+    });
+    const shortName = (name: string): string => name.split('-', 2).join(':');
+    const [lower, first, second] = [base!, ...tops].map((layer) => sha256(layer));
+    const pull = (at: number) => store.pull({ reference: `${host}/some/app@${digests[at]}`, name: `n${at}` });
+    const other = pull(1);
+    await expect.poll(() => seen.some((line) => line.endsWith(second!))).toBe(true);
+    await pull(0);
+    // the lower one is the other pull's, too
+    expect(at.map((names) => names.sort())).toEqual([[lower, first].sort(), [lower, first].sort()]);
+    expect(downloads().map(shortName)).toEqual([lower]);
+    await store.remove('n0');
+    at.length = 0;
+    goOn();
+    await other;
+    expect(at.map((names) => names.sort())).toEqual([[lower, second].sort(), [second]]);
+    expect(downloads()).toEqual([]);
+  });
+
   it('ends when it is told to, and when nobody is there', async () => {
     const host = await serve((request) => request.url!.includes('/blobs/')); // which it never answers
     const controller = new AbortController();

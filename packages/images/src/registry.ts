@@ -105,6 +105,16 @@ export class Registry {
         digest: layer.digest,
         size: layer.size,
         open: () => openBlob(hold.file(layer)),
+        drop: async () => {
+          // a manifest may name one blob for several layers; at most one of them is what it says
+          const isNeeded = manifest.layers.some(
+            (other, index) =>
+              index > at &&
+              hold.file(other) === hold.file(layer) &&
+              config.diffIds[index]!.text !== config.diffIds[at]!.text,
+          );
+          if (!isNeeded) await hold.drop(layer);
+        },
       }),
     );
     return {

@@ -878,6 +878,37 @@ describe.runIf(isRoot)('the store of images', () => {
       expect((await store.list()).find(({ id }) => id === kept.id)!.names).toEqual(['kept:2', 'kept:latest']);
     });
 
+    it('removes what gives nothing back: one name of several, on a disk without a block', async () => {
+      fs.mkdirSync(directory);
+      const mount = ['-t', 'tmpfs', '-o', 'size=8m', 'warden-images', directory];
+      expect(spawnSync('mount', mount).status).toBe(0);
+      try {
+        store = open();
+        const { id } = await store.import({ path: layout([FILE]), name: 'one' });
+        for (const name of ['two', 'three', 'four']) await store.import({ path: layout([FILE]), name });
+        const filler = fs.openSync(path.join(directory, 'filler'), 'w');
+        expect(() => {
+          for (;;) fs.writeSync(filler, Buffer.alloc(4096, 1));
+        }).toThrow(/ENOSPC/);
+        fs.closeSync(filler);
+        const there = async (): Promise<unknown> => (await store.list()).map((one) => [one.id, one.names]);
+        // each removal leaves the room for the next one
+        for (const name of ['two', 'three']) expect((await store.remove(name)).images).toEqual([]);
+        store = open();
+        await store.recover(new Set());
+        expect(await there()).toEqual([[id, ['four:latest', 'one:latest']]]);
+        // what could not be removed again is not added
+        await expect(store.import({ path: layout([FILE]), name: 'x'.repeat(200) })).rejects.toMatchObject({
+          fields: { errno: 'ENOSPC' },
+        });
+        expect(await there()).toEqual([[id, ['four:latest', 'one:latest']]]);
+        expect((await store.remove(id)).images).toEqual([id]);
+        expect([await there(), leftovers()]).toEqual([[], []]);
+      } finally {
+        expect(spawnSync('umount', ['-l', directory]).status).toBe(0);
+      }
+    });
+
     it('leaves nothing of an import', async () => {
       [isFull, most] = [false, 0];
       openFull();

@@ -13,16 +13,22 @@ import {
   type ImagePullSpec,
   type ImageRemoval,
   type ImageStore,
-  isWardenError,
   type Logger,
   NO_FAILPOINTS,
   WardenError,
 } from '@warden/interface';
 import { digestOf } from './digest.ts';
 import { Downloads } from './downloads.ts';
-import { invalid, throwIfGivenUp } from './failure.ts';
+import { invalid, isFull, throwIfGivenUp } from './failure.ts';
 import { openFileSet } from './file-set.ts';
-import { checkStorable, type ImageIndex, readIndex, type StoredImage, writeIndex } from './index-file.ts';
+import {
+  checkStorable,
+  type ImageIndex,
+  readIndex,
+  type StoredImage,
+  writeIndex,
+  writeShrunkIndex,
+} from './index-file.ts';
 import { feedLayer } from './layer-feed.ts';
 import { Layers } from './layers.ts';
 import { type FoundImage, findImage, type LayerBlob } from './local-image.ts';
@@ -44,7 +50,7 @@ export interface ImageStoreOptions {
   readonly program: string;
   /**
    * Bytes of all unpacked layers and of what pulls that broke off have left, of which the oldest goes when there is no room. Pulls that run fetch no more, together, than the layers leave, and leftovers give way;
-   * until a pull has ended, what it has fetched comes on top of what is made of it.
+   * what a pull has fetched of a layer comes on top of what is made of it until that is complete.
    */
   readonly maxBytes: number;
   /** Files, directories and links of one layer. */
@@ -326,23 +332,26 @@ class Store implements ImageStore {
   }
 
   /**
-   * Makes a removal from the index the disk's, and answers the bytes that were given back. On a full disk the index cannot be written before something goes: then it
-   * is the layers that the new one does not have. Nobody uses them, and an image that a daemon finds without its layers is none (see `forgetHollow`),
+   * Makes a removal from the index the disk's, and answers the bytes that were given back. On a full disk the index is written into its spare. Where there is none, as in a directory of an older daemon,
+   * something goes before it can be written: the layers that the new one does not have. Nobody uses them, and an image that a daemon finds without its layers is none (see `forgetHollow`),
    * so whoever is killed in between has finished the removal. Errors: as `#write`; of images that are still there none has lost anything.
    */
   async #writeRemoval(opened: Opened): Promise<number> {
+    const { directory } = this.#options;
     let bytes = 0;
     try {
-      writeIndex(this.#options.directory, opened.index, this.#failpoints);
+      writeIndex(directory, opened.index, this.#failpoints);
     } catch (error) {
       try {
         if (!isFull(error)) throw error;
-        bytes = (await this.#removeUnused(opened)) + (await this.#downloads.clear());
+        if (!writeShrunkIndex(directory, opened.index, this.#failpoints)) {
+          bytes = (await this.#removeUnused(opened)) + (await this.#downloads.clear());
+          writeIndex(directory, opened.index, this.#failpoints);
+        }
       } catch (failure) {
         this.#opened = undefined;
         throw failure;
       }
-      this.#write(opened);
     }
     await this.#failpoints.pass('image-remove.index');
     return bytes + (await this.#removeUnused(opened));
@@ -365,6 +374,7 @@ class Store implements ImageStore {
       for (const blob of found.layers) {
         if (layers.get(blob.diffId.text) === undefined)
           await layers.make(blob.diffId.text, (tree) => this.#unpack(opened, tree, blob, options));
+        await blob.drop?.();
       }
       throwIfGivenUp(options.signal); // also when no layer was missing
       return await this.#keep(opened, index.images.get(found.id) ?? image, options);
@@ -530,11 +540,6 @@ function forgetHollow({ images, names }: ImageIndex, layers: Layers, uses: Uses)
   for (const id of hollow) images.delete(id);
   for (const [name, id] of [...names]) if (hollow.includes(id)) names.delete(name);
   return hollow;
-}
-
-function isFull(error: unknown): boolean {
-  const { errno } = isWardenError(error) ? (error.fields as { readonly errno?: unknown }) : {};
-  return errno === 'ENOSPC' || errno === 'EDQUOT';
 }
 
 function unnamed(): never {
