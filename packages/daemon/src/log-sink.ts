@@ -5,6 +5,7 @@
 import fs from 'node:fs';
 import { isatty } from 'node:tty';
 import { type LogFields, type Logger, WardenError } from '@warden/interface';
+import { type LineWriter, lineWriter } from './line-writer.ts';
 import { printableTag, syslogSender } from './syslog.ts';
 import { requireWritable } from './writable.ts';
 
@@ -66,28 +67,39 @@ export interface LogSink {
 /** Takes a finished line with its level. Never throws. */
 type Output = (level: string, line: string) => void;
 
-/** Opens the sink. Writes are synchronous and whole, so that the last line before a crash is there. Errors: `INVALID_SPEC` naming the file. */
+/**
+ * Opens the sink. Writes are synchronous and whole, so that the last line before a crash is there, but for those that a reader keeps waiting (see `lineWriter`). Errors: `INVALID_SPEC` naming the
+ * file.
+ */
 export function openLogSink(options: LogSinkOptions): LogSink {
   const syslog =
     options.syslog === undefined ? undefined : syslogOutput(options.syslog, options.syslogSocket);
-  const stdout = standardOutput();
   let settings: LogSettings = options;
-  let descriptor: number | undefined;
+  const format = (level: string, source: string, event: string, fields: LogFields): string =>
+    (settings.format === 'text' ? formatText : formatLine)(level, source, event, fields);
+  const lost = (count: number): string =>
+    format('warn', 'log', 'log-lines-lost', {
+      count,
+      advice: 'whoever reads the log has stopped for a while; logging.file needs no reader',
+    });
+  let stdout: (Output & { close(): void }) | undefined;
+  let file: OpenFile | undefined;
   let outputs: readonly Output[] = [];
   let held: string[] | undefined;
   const reconfigure = (next: LogSettings): void => {
-    const opened = next.file === undefined ? undefined : openFile(next.file);
-    if (descriptor !== undefined) fs.closeSync(descriptor);
-    descriptor = opened;
+    const opened = next.file === undefined ? undefined : openFile(next.file, lost);
+    file?.close();
+    file = opened;
     settings = next;
-    const chosen = [opened === undefined ? undefined : descriptorOutput(opened), syslog];
+    const chosen = [opened?.output, syslog];
     outputs = chosen.filter((one) => one !== undefined);
-    if (outputs.length === 0) outputs = [stdout];
+    if (outputs.length > 0) return;
+    stdout ??= standardOutput(lost);
+    outputs = [stdout];
   };
   reconfigure(options);
   const write = (level: string, source: string, event: string, fields: LogFields): void => {
     try {
-      const format = settings.format === 'text' ? formatText : formatLine;
       const request = options.requestId?.();
       const data = request === undefined ? fields : { request_id: request, ...fields };
       const line = format(level, source, event, data);
@@ -101,7 +113,7 @@ export function openLogSink(options: LogSinkOptions): LogSink {
     logger: makeLogger(() => settings.level, options.debugScopes ?? [], write),
     hold: () => {
       const isForDebugging = settings.level !== 'info' || (options.debugScopes ?? []).length > 0;
-      if (outputs[0] !== stdout || !isatty(1) || isForDebugging) return undefined;
+      if (stdout === undefined || outputs[0] !== stdout || !isatty(1) || isForDebugging) return undefined;
       const kept: string[] = [];
       held = kept;
       return (areWanted) => {
@@ -111,19 +123,36 @@ export function openLogSink(options: LogSinkOptions): LogSink {
     },
     reconfigure,
     close: () => {
-      if (descriptor !== undefined) fs.closeSync(descriptor);
-      descriptor = undefined;
+      file?.close();
+      file = undefined;
+      stdout?.close();
       outputs = [];
     },
   };
 }
 
-function openFile(file: string): number {
+interface OpenFile {
+  readonly output: Output;
+  close(): void;
+}
+
+function openFile(file: string, lost: (count: number) => string): OpenFile {
+  const { O_WRONLY, O_APPEND, O_CREAT, O_NONBLOCK } = fs.constants;
+  let descriptor: number;
   try {
-    return fs.openSync(file, 'a', 0o640);
+    // a FIFO that nobody reads is refused: waiting for a reader would keep the daemon from its work
+    descriptor = fs.openSync(file, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK, 0o640);
   } catch (cause) {
     throw unwritable(file, cause);
   }
+  const writer = lineWriter(descriptor, lost);
+  return {
+    output: (_level, line) => writer.write(line),
+    close: () => {
+      writer.close();
+      fs.closeSync(descriptor);
+    },
+  };
 }
 
 /** Makes sure that a log can be written there, without making it. Errors: `INVALID_SPEC` naming the file. */
@@ -139,10 +168,11 @@ function unwritable(file: string, cause: unknown): WardenError {
 }
 
 /** Where standard output is the journal, it is told how serious each line is (sd-daemon(3)). */
-function standardOutput(): Output {
-  const output = descriptorOutput(1);
-  if (!isJournal()) return output;
-  return (level, line) => output(level, `${JOURNAL_PRIORITIES[level]}${line}`);
+function standardOutput(lost: (count: number) => string): Output & { close(): void } {
+  const prefix = isJournal() ? (level: string): string => JOURNAL_PRIORITIES[level]! : (): string => '';
+  const writer: LineWriter = lineWriter(1, (count) => `${prefix('warn')}${lost(count)}`);
+  const output: Output = (level, line) => writer.write(`${prefix(level)}${line}`);
+  return Object.assign(output, { close: () => writer.close() });
 }
 
 function isJournal(): boolean {
@@ -152,16 +182,6 @@ function isJournal(): boolean {
   } catch {
     return false; // it is closed
   }
-}
-
-function descriptorOutput(descriptor: number): Output {
-  return (_level, line) => {
-    try {
-      fs.writeSync(descriptor, `${line}\n`);
-    } catch {
-      // A full disk or a closed pipe must not take the containers' daemon along.
-    }
-  };
 }
 
 /** A line that the socket does not take is lost: there is nowhere else to say so. */

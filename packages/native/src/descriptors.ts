@@ -1,7 +1,7 @@
 import type { PieceFrame } from '@warden/interface';
 import { checkBytes, checkDescriptor, checkString, checkUint32 } from './argument-checks.ts';
 import { callOnThread, native } from './load-library.ts';
-import { checked, errnoName, nativeFailure } from './native-failure.ts';
+import { checked, errnoName, nativeFailure, orWouldBlock } from './native-failure.ts';
 
 /** Closes `fd`. A number that is not open is a `TypeError`: closing it twice may close somebody else's descriptor. */
 export function closeDescriptor(fd: number): void {
@@ -77,12 +77,6 @@ export function movePieces(
     progress,
   );
   return orWouldBlock(result, 'send', ends.socket) < 0;
-}
-
-function orWouldBlock(result: number, operation: string, fd: number): number {
-  if (result >= 0) return result;
-  if (errnoName(-result) === 'EAGAIN') return -1;
-  throw nativeFailure(operation, `fd ${fd}`, result);
 }
 
 /** Sets `O_NONBLOCK` on the open file, which all its duplicates share. Idempotent. */

@@ -92,6 +92,7 @@ export {
   receiveMessage,
   sendDatagram,
   sendMessage,
+  sendPart,
 } from './sockets.ts';
 export type { SpawnSpec } from './spawn.ts';
 export { spawnProcess, spawnProcessOnThread } from './spawn.ts';

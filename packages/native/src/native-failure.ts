@@ -31,3 +31,10 @@ export function checked(result: number, operation: string, object?: string): num
   if (result < 0) throw nativeFailure(operation, object, result);
   return result;
 }
+
+/** Answers what a call on a descriptor did, -1 when it would block. Errors: `NATIVE_FAILED`. */
+export function orWouldBlock(result: number, operation: string, fd: number): number {
+  if (result >= 0) return result;
+  if (errnoName(-result) === 'EAGAIN') return -1;
+  throw nativeFailure(operation, `fd ${fd}`, result);
+}

@@ -1,6 +1,6 @@
 import { checkBytes, checkChoice, checkDescriptor, checkPath, checkUint32 } from './argument-checks.ts';
 import { native } from './load-library.ts';
-import { checked, errnoName, nativeFailure } from './native-failure.ts';
+import { checked, errnoName, nativeFailure, orWouldBlock } from './native-failure.ts';
 
 /** SOCK_STREAM and SOCK_SEQPACKET. */
 const SOCKET_TYPES = { stream: 1, seqpacket: 5 } as const;
@@ -49,6 +49,13 @@ export function sendMessage(fd: number, bytes: Uint8Array, fds: readonly number[
     throw nativeFailure('send', `fd ${fd}`, -EMSGSIZE, { sent: result, size: bytes.byteLength });
   if (errnoName(-result) === 'EAGAIN') return false;
   throw nativeFailure('send', `fd ${fd}`, result);
+}
+
+/** Sends what a stream socket takes of `bytes` (not empty) without waiting. Answers how many that were, -1 when it would block. A closed peer throws with `EPIPE`. */
+export function sendPart(fd: number, bytes: Uint8Array): number {
+  checkDescriptor(fd);
+  if (checkBytes(bytes, 'bytes').byteLength === 0) throw new TypeError('bytes must not be empty');
+  return orWouldBlock(native().warden_send(fd, bytes, bytes.byteLength, NO_FDS, 0), 'send', fd);
 }
 
 /** One message. `length` 0 without fds is the end of the file. */
