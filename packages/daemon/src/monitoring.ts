@@ -4,9 +4,9 @@
  */
 import { once } from 'node:events';
 import type net from 'node:net';
-import { WardenError } from '@warden/interface';
+import { type Logger, WardenError } from '@warden/interface';
 import type { PageAnswer, PageRequest } from '@warden/page';
-import { listenAt, removeSocket, requireFreePath } from '@warden/server';
+import { keepListeningAt, requireFreePath } from '@warden/server';
 import { briefServer, endWith } from './brief-server.ts';
 import { formatAnswer, type HttpAnswer, type HttpRequest, parseRequest } from './http-request.ts';
 import { CONTENT_TYPE } from './openmetrics.ts';
@@ -51,17 +51,18 @@ export async function listenOnMonitoringPort(
   return close;
 }
 
-/** The same on a unix socket. Errors: `ALREADY_EXISTS` naming a path that is taken, `NATIVE_FAILED`. */
+/** The same on a unix socket, which is put back where somebody removes it. Errors: `ALREADY_EXISTS` naming a path that is taken, `NATIVE_FAILED`. */
 export async function listenOnMonitoringSocket(
   path: string,
-  mode: number,
+  place: { readonly mode: number; readonly logger: Logger },
   monitored: Monitored,
 ): Promise<() => Promise<void>> {
   await requireFreePath(path, 'monitoring.socket');
   const { server, close } = makeServer(monitored);
-  const inode = await listenAt(server, path, mode);
+  const socket = await keepListeningAt(server, path, place);
+  server.on('error', () => {}); // of a try to put it back, which its keeper tells
   return async () => {
-    removeSocket(path, inode);
+    socket.remove();
     await close();
   };
 }

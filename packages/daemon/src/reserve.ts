@@ -75,25 +75,29 @@ function requireRoom(depot: string): void {
   }
 }
 
-/** Sees to it that there is a reserve, where the file system has room for more than that. What keeps it from being made is for the log: everything else works without it. */
-export function keepReserve(depot: string, logger: Logger): void {
+/**
+ * Sees to it that there is a reserve, where the file system has room for more than that; clients are served meanwhile. Never rejects: what keeps it from being made is for the log, everything else works
+ * without it.
+ */
+export async function keepReserve(depot: string, logger: Logger): Promise<void> {
   const reserve = path.join(depot, RESERVE_DIRECTORY);
+  const { mkdir, readdir, rm, writeFile } = fs.promises;
   try {
-    fs.mkdirSync(reserve, { recursive: true, mode: 0o700 });
-    const there = new Set(fs.readdirSync(reserve));
+    await mkdir(reserve, { recursive: true, mode: 0o700 });
+    const there = new Set(await readdir(reserve));
     const missing = Array.from({ length: FILES }, (_none, at) => String(at)).filter(
       (name) => !there.has(name),
     );
     if (missing.length === 0) return;
     const { bytes, inodes } = roomOf(depot);
     if (bytes < LEAST_ROOM || inodes < 8 * FILES) {
-      fs.rmSync(reserve, { recursive: true, force: true });
+      await rm(reserve, { recursive: true, force: true });
       logger.debug?.('reserve-not-kept', { depot, bytes, inodes });
       return;
     }
     // not of nothing but zeros, which some file systems do not store
     const content = Buffer.alloc(FILE_BYTES, 'warden ');
-    for (const name of missing) fs.writeFileSync(path.join(reserve, name), content, { mode: 0o600 });
+    for (const name of missing) await writeFile(path.join(reserve, name), content, { mode: 0o600 });
   } catch (error) {
     logger.warn('reserve-not-kept', { depot, error, advice: MAKE_ROOM });
   }

@@ -124,7 +124,8 @@ async function start(starting: Starting): Promise<RunningDaemon> {
   for (const { name, means, advice } of unsafeSettings(configuration))
     logger.warn(`unsafe-${name}`, { means, advice });
   logger.info('listening', { ...listeningAt(starting), depot });
-  keepReserve(depot, logger);
+  const reserve = keepReserve(depot, logger);
+  shutdown.push(() => reserve); // the depot is the next daemon's as soon as the lock is released
   if (!isInsecure(configuration))
     shutdown.push(keepShellInMemory(() => rootfsOf(inForce.current.server.container_rootfs_path), logger));
   const parts = { inForce, depot, drivers, core, server, watchers };
@@ -159,13 +160,17 @@ async function takeLocks({ configuration, logger, shutdown, failpoints }: Starti
 }
 
 /** Early, so that whoever watches sees a daemon that starts; closed last of all but the locks. */
-async function startWatching({ configuration, shutdown }: Starting, depot: string): Promise<Watchers> {
+async function startWatching(
+  { configuration, logger, shutdown }: Starting,
+  depot: string,
+): Promise<Watchers> {
   const watchers = new Watchers({
     get version() {
       return readVersion();
     },
     depot,
     socketMode: configuration.monitoring.socket_permissions,
+    logger: logger.child('monitoring'),
   });
   shutdown.push(() => watchers.close());
   await watchers.monitor(configuration);

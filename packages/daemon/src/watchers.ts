@@ -1,5 +1,6 @@
 /** Everything by which others watch the daemon: the original's health check, the monitoring endpoint, the numbers and the page that it shows. */
 import type { Core } from '@warden/core';
+import type { Logger } from '@warden/interface';
 import type { StatusPage } from '@warden/page';
 import type { RequestObserver, WardenServer } from '@warden/server';
 import type { Configuration } from './config.ts';
@@ -13,11 +14,18 @@ import {
   type Phase,
 } from './monitoring.ts';
 
+interface Sources {
+  readonly version: string;
+  readonly depot: string;
+  readonly socketMode: number;
+  readonly logger: Logger;
+}
+
 /** See the file's head. */
 export class Watchers {
   phase: Phase = 'starting';
   server: WardenServer | undefined;
-  readonly #sources: { readonly version: string; readonly depot: string; readonly socketMode: number };
+  readonly #sources: Sources;
   /** Only while somebody could ask for them. */
   #metrics: Metrics | undefined;
   /** Only where it is wanted. */
@@ -31,11 +39,15 @@ export class Watchers {
   );
   readonly #socket = new ListenerSlot((path: string | null) =>
     path
-      ? listenOnMonitoringSocket(path, this.#sources.socketMode, this.#monitored())
+      ? listenOnMonitoringSocket(
+          path,
+          { mode: this.#sources.socketMode, logger: this.#sources.logger },
+          this.#monitored(),
+        )
       : Promise.resolve(undefined),
   );
 
-  constructor(sources: { readonly version: string; readonly depot: string; readonly socketMode: number }) {
+  constructor(sources: Sources) {
     this.#sources = sources;
   }
 

@@ -6,4 +6,4 @@
 export type { RequestObserver } from './connection.ts';
 export type { ClientPolicy, Peer } from './peer.ts';
 export { type WardenServer, type WardenServerOptions, wardenServer } from './server.ts';
-export { listenAt, removeSocket, requireFreePath, requireSocketPlace } from './socket-file.ts';
+export { type KeptSocket, keepListeningAt, requireFreePath, requireSocketPlace } from './socket-file.ts';

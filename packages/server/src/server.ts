@@ -6,7 +6,7 @@ import { ByteBudget } from './byte-budget.ts';
 import { type RequestObserver, ServerConnection } from './connection.ts';
 import { errorResponse } from './error-response.ts';
 import { admit, type ClientPolicy, type Peer } from './peer.ts';
-import { listenAt, listenOn, removeSocket, requireFreePath } from './socket-file.ts';
+import { type KeptSocket, keepListeningAt, listenOn, requireFreePath } from './socket-file.ts';
 import { Turns } from './turns.ts';
 
 const DEFAULT_BUFFERED_BYTES = 256 * 1024 * 1024;
@@ -54,7 +54,7 @@ export interface WardenServer {
   readonly connectionCount: number;
   /** Clients that were not admitted, since the server was made. */
   readonly refusedCount: number;
-  /** Starts accepting. Errors: `ALREADY_EXISTS` naming a path in use, `INVALID_SPEC`, `NATIVE_FAILED`. */
+  /** Starts accepting, also when somebody removes the socket meanwhile. Errors: `ALREADY_EXISTS` naming a path in use, `INVALID_SPEC`, `NATIVE_FAILED`. */
   listen(): Promise<void>;
   /**
    * Accepts nobody any more, lets running requests finish but for those that only wait, which are cut off, and answers when the last client is gone, or when `signal` has cut off those
@@ -82,7 +82,7 @@ class UnixSocketServer implements WardenServer {
   #accepted = 0;
   #lingering = 0;
   #refusalsLogged = Number.NEGATIVE_INFINITY;
-  #inode: number | undefined;
+  #socket: KeptSocket | undefined;
   #stopped: Promise<void> | undefined;
 
   constructor(options: WardenServerOptions) {
@@ -105,12 +105,14 @@ class UnixSocketServer implements WardenServer {
     const { path, mode = 0o660, descriptor } = this.#options;
     if (descriptor === undefined) {
       await requireFreePath(path);
-      this.#inode = await listenAt(this.#server, path, mode);
+      this.#socket = await keepListeningAt(this.#server, path, { mode, logger: this.#logger });
     } else {
       await listenOn(this.#server, descriptor);
     }
     // running out of descriptors must not end the daemon
-    this.#server.on('error', (error) => this.#logger.error('accept-failed', { error }));
+    this.#server.on('error', (error) => {
+      if (this.#server.listening) this.#logger.error('accept-failed', { error });
+    });
   }
 
   async drain(signal?: AbortSignal): Promise<void> {
@@ -130,7 +132,7 @@ class UnixSocketServer implements WardenServer {
   }
 
   async close(): Promise<void> {
-    if (!this.#stopped && this.#inode !== undefined) removeSocket(this.#options.path, this.#inode);
+    this.#socket?.remove();
     this.#stopped ??= this.#stop();
     const stopped = this.#stopped;
     const connections = [...this.#connections];
@@ -206,6 +208,7 @@ class UnixSocketServer implements WardenServer {
 
   /** Stops accepting; resolves when the last connection is gone. */
   #stop(): Promise<void> {
+    this.#socket?.leave();
     return new Promise((resolve) => {
       this.#server.close(() => resolve());
     });

@@ -5,13 +5,16 @@ import { once } from 'node:events';
 import fs from 'node:fs';
 import net from 'node:net';
 import { dirname, join } from 'node:path';
-import { WardenError } from '@warden/interface';
+import { type Logger, WardenError } from '@warden/interface';
 
 /** `sun_path` without its terminating zero (unix(7)). */
 const MAX_PATH_BYTES = 107;
 
 /** The setting of the socket for clients, for messages. */
 const CLIENT_SOCKET = 'unix_domain_path';
+
+/** How often it is looked whether the socket is there. */
+const LOOK_MS = 1_000;
 
 /**
  * Makes sure that a socket can be made at `path`, whoever listens there now. `key`: the setting that names the path. Errors: `ALREADY_EXISTS` for something else that
@@ -74,6 +77,92 @@ export async function listenAt(server: net.Server, path: string, mode: number): 
       fields: { operation: 'listen', object: path, errno: code },
     });
   }
+}
+
+/** A socket that a server listens on. Both methods are idempotent, and leave the server alone. */
+export interface KeptSocket {
+  /** Gives it up as it is: it is not put back any more. */
+  leave(): void;
+  /** The same, and removes it if it is still this server's. */
+  remove(): void;
+}
+
+/**
+ * Listens as {@link listenAt} does, and once more where somebody removes the socket, as whoever tidies up a directory: nobody could reach the server any more, and it would only be found by a restart. Connections
+ * stay. What somebody else has put in its place is left alone, until that is gone. Errors: those of `listenAt`, the first time; later ones are told the logger, and it is tried again.
+ */
+export async function keepListeningAt(
+  server: net.Server,
+  path: string,
+  { mode, logger }: { readonly mode: number; readonly logger: Logger },
+): Promise<KeptSocket> {
+  let inode = await listenAt(server, path, mode);
+  /** What was last told; each is told once. */
+  let told: 'taken' | 'failed' | undefined;
+  let isOver = false;
+  let isBusy = false;
+  const listenAgain = async (): Promise<void> => {
+    // who had connected before it was removed has been accepted: this is behind the poll for it
+    await new Promise((resolve) => setImmediate(resolve));
+    if (isOver) return;
+    if (server.listening) server.close(); // accepts nobody any more; connections are not touched
+    try {
+      inode = await listenAt(server, path, mode);
+      told = undefined;
+      logger.warn('socket-put-back', {
+        path,
+        means: 'somebody had removed the socket; clients that were connected still are',
+      });
+    } catch (error) {
+      if (told !== 'failed')
+        logger.error('socket-not-put-back', {
+          path,
+          error,
+          advice: 'nobody can connect; it is tried again every second',
+        });
+      told = 'failed';
+    }
+    if (!isOver) return;
+    server.close(); // its end has come while it began to listen
+    removeSocket(path, inode);
+  };
+  const look = (): void => {
+    if (isBusy) return;
+    let found: number | undefined;
+    try {
+      found = fs.lstatSync(path, { throwIfNoEntry: false })?.ino;
+    } catch (error) {
+      logger.debug?.('socket-not-looked-up', { path, error });
+      return;
+    }
+    if (found === inode) {
+      told = undefined;
+    } else if (found === undefined) {
+      isBusy = true;
+      void listenAgain().finally(() => {
+        isBusy = false;
+      });
+    } else if (told !== 'taken') {
+      told = 'taken';
+      logger.error('socket-taken', {
+        path,
+        means: 'something else has taken the place of the socket: nobody can connect',
+        advice: 'remove it, and the socket is put back within a second',
+      });
+    }
+  };
+  const timer = setInterval(look, LOOK_MS).unref();
+  const leave = (): void => {
+    isOver = true;
+    clearInterval(timer);
+  };
+  return {
+    leave,
+    remove: () => {
+      if (!isOver) removeSocket(path, inode);
+      leave();
+    },
+  };
 }
 
 /** Listens on a socket that is bound and listening already. Errors: `NATIVE_FAILED` for a descriptor that is none. */

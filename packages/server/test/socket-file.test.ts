@@ -3,12 +3,12 @@ import fs from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
 import { Worker } from 'node:worker_threads';
-import { isWardenError } from '@warden/interface';
+import { isWardenError, type Logger, silentLogger } from '@warden/interface';
 import { MessageType } from '@warden/protocol';
 import { describe, expect, it, vi } from 'vitest';
 import { requireSocketPlace, wardenServer } from '../src/index.ts';
 import { ProgrammableHost } from './programmable-host.ts';
-import { freshDirectory, startServer, TestClient } from './test-client.ts';
+import { freshDirectory, pause, startServer, TestClient, until } from './test-client.ts';
 
 const host = new ProgrammableHost({ warden: { ping: async () => {} } });
 
@@ -199,5 +199,64 @@ describe('the socket file', () => {
     const server = wardenServer({ host, path: path.join(freshDirectory(), 'warden.sock') });
     await server.close();
     await server.drain();
+  });
+});
+
+describe('a socket that somebody removes', () => {
+  const { Ping } = MessageType;
+  const isThere = (socketPath: string) => (): boolean => fs.existsSync(socketPath);
+  function recorder(): { logger: Logger; told: string[] } {
+    const told: string[] = [];
+    const logger: Logger = {
+      ...silentLogger,
+      warn: (event) => void told.push(event),
+      error: (event) => void told.push(event),
+    };
+    return { logger, told };
+  }
+
+  it('is put back, with its mode; who was connected stays so, and an end removes it', async () => {
+    const { logger, told } = recorder();
+    const { server, path: socketPath } = await startServer(host, { logger, mode: 0o640 });
+    const before = await TestClient.connect(socketPath);
+    await before.ask(Ping);
+    for (let round = 0; round < 2; round++) {
+      fs.rmSync(socketPath);
+      await until(isThere(socketPath), 'the socket is back');
+      expect(fs.lstatSync(socketPath).mode & 0o7777).toBe(0o640);
+      expect((await (await TestClient.connect(socketPath)).ask(Ping)).type).toBe(Ping);
+    }
+    expect((await before.ask(Ping)).type).toBe(Ping);
+    expect(server.connectionCount).toBe(3);
+    expect(told).toEqual(['socket-put-back', 'socket-put-back']);
+    await server.close();
+    expect(fs.readdirSync(path.dirname(socketPath))).toEqual([]);
+  });
+
+  it('is put back when its directory is there again, or what has its place is gone; that is said once', async () => {
+    const { logger, told } = recorder();
+    const directory = path.join(freshDirectory(), 'run');
+    fs.mkdirSync(directory);
+    const { path: socketPath } = await startServer(host, { logger, path: path.join(directory, 's') });
+    fs.rmSync(directory, { recursive: true });
+    await pause(2_500);
+    fs.mkdirSync(directory);
+    await until(isThere(socketPath), 'the socket is back');
+    fs.rmSync(socketPath);
+    fs.writeFileSync(socketPath, 'precious');
+    await pause(2_500);
+    expect(fs.readFileSync(socketPath, 'utf8')).toBe('precious');
+    fs.rmSync(socketPath);
+    await until(isThere(socketPath), 'the socket is back');
+    expect((await (await TestClient.connect(socketPath)).ask(Ping)).type).toBe(Ping);
+    expect(told).toEqual(['socket-not-put-back', 'socket-put-back', 'socket-taken', 'socket-put-back']);
+  }, 30_000);
+
+  it('stays away from a server that drains', async () => {
+    const { server, path: socketPath } = await startServer(host);
+    await server.drain();
+    fs.rmSync(socketPath);
+    await pause(1_500);
+    expect(fs.existsSync(socketPath)).toBe(false);
   });
 });
