@@ -8,6 +8,7 @@ import {
   type Container,
   type DriverState,
   type ImageStore,
+  type Init,
   type NetOutSpec,
   type NetworkDriver,
   silentLogger,
@@ -1258,6 +1259,23 @@ describe('recovery (spec behaviour.md 10)', () => {
     expect((await other.netIn()).hostPort).not.toBe(hostPort);
     await Promise.all([same.destroy(), other.destroy()]);
     expect(host.inventory()).toEqual(EMPTY);
+  });
+
+  it('lets go of containers it has taken over when it cannot start: their grace times are for whoever can', async () => {
+    const box = await warden.create({ handle: 'living', graceTime: 0.1 });
+    const { containerPath } = await box.info();
+    await core.close();
+    const drivers = host.drivers();
+    vi.spyOn(drivers.network, 'sweep').mockRejectedValue(new Error('no'));
+    const connect = vi.spyOn(drivers.init, 'connect');
+    await expect(host.start({ drivers })).rejects.toThrow('no');
+    const init = (await connect.mock.results[0]!.value) as Init;
+    await init.closed.catch(() => undefined); // nothing keeps its process
+    await delay(400);
+    expect(fs.existsSync(containerPath!)).toBe(true);
+    expect(host.inits.directories()).toEqual([containerPath]);
+    core = await host.start({ drivers: host.drivers() });
+    expect(core.containerCount).toBe(1);
   });
 
   it('writes no record again that says all of it already, and each that does not', async () => {

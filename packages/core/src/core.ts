@@ -29,19 +29,15 @@ const LEFTOVERS_MS = 10_000;
  * Errors: `INVALID_SPEC` (options), `UNSUPPORTED` (a driver cannot be set up), `NATIVE_FAILED`.
  */
 export async function createCore(options: CoreOptions): Promise<Core> {
-  const { drivers } = options;
   requireShortDepot(options.depot);
   const engine = makeEngine(options);
-  await drivers.init.setup(options.depot);
-  await drivers.cgroup.setup();
-  reportDenials(engine);
-  mendLostRules(engine);
-  await drivers.network.setup(hostSpec(options));
-  await recoverContainers(engine);
-  for (const base of await foreignNetworks(engine)) engine.pools.networks.withdraw(base);
-  engine.leftovers.sweep();
-  spareDirectories(engine);
-  engine.warm.fill();
+  try {
+    await begin(engine);
+  } catch (error) {
+    // whoever could not start is nobody: the next one has the containers, their grace times and their inits
+    await end(engine);
+    throw error;
+  }
   return {
     get containerCount() {
       return engine.containers.size;
@@ -55,15 +51,35 @@ export async function createCore(options: CoreOptions): Promise<Core> {
       await engine.failpoints.pass('drain.settle');
     },
     close: async () => {
-      letGo(engine);
-      await engine.warm.close();
-      await engine.leftovers.close(LEFTOVERS_MS);
-      await drivers.cgroup.close?.().catch((error: unknown) => {
-        engine.logger.warn('kept-groups-left', { error });
-      });
+      await end(engine);
       await engine.failpoints.pass('drain.release');
     },
   };
+}
+
+/** From an engine that has touched nothing to one that serves. */
+async function begin(engine: Engine): Promise<void> {
+  const { drivers, options } = engine;
+  await drivers.init.setup(options.depot);
+  await drivers.cgroup.setup();
+  reportDenials(engine);
+  mendLostRules(engine);
+  await drivers.network.setup(hostSpec(options));
+  await recoverContainers(engine);
+  for (const base of await foreignNetworks(engine)) engine.pools.networks.withdraw(base);
+  engine.leftovers.sweep();
+  spareDirectories(engine);
+  engine.warm.fill();
+}
+
+/** Lets go of everything, at whatever step of {@link begin} it is. Never rejects for what is kept for later. */
+async function end(engine: Engine): Promise<void> {
+  letGo(engine);
+  await engine.warm.close();
+  await engine.leftovers.close(LEFTOVERS_MS);
+  await engine.drivers.cgroup.close?.().catch((error: unknown) => {
+    engine.logger.warn('kept-groups-left', { error });
+  });
 }
 
 /** An engine that has touched nothing yet. */

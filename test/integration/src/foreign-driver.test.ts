@@ -76,10 +76,8 @@ describeWith(['root', 'isolated'], 'a driver from elsewhere', () => {
     },
   );
 
-  /** A daemon with the example, in which a method is another. */
-  async function startWith(
-    method: string,
-  ): Promise<{ place: TestPlace; daemon: TestDaemon; module: string }> {
+  /** A module with the example, in which a method is another. */
+  function moduleWith(method: string): string {
     const module = path.join(installed, `${crypto.randomUUID()}.js`);
     fs.writeFileSync(
       module,
@@ -89,6 +87,14 @@ describeWith(['root', 'isolated'], 'a driver from elsewhere', () => {
          return { ...driver, ${method} };
        };`,
     );
+    return module;
+  }
+
+  /** A daemon with such a module. */
+  async function startWith(
+    method: string,
+  ): Promise<{ place: TestPlace; daemon: TestDaemon; module: string }> {
+    const module = moduleWith(method);
     const place = await makePlace();
     return {
       place,
@@ -96,6 +102,35 @@ describeWith(['root', 'isolated'], 'a driver from elsewhere', () => {
       daemon: await startDaemon({ place, config: { drivers: { filesystem: module } } }),
     };
   }
+
+  it('that does not work and still has something to do holds no failed start', {
+    timeout: 120_000,
+  }, async () => {
+    const module = moduleWith(
+      "probe: async () => { setInterval(() => {}, 1000); return { ok: false, reason: 'not here' }; }",
+    );
+    const file = path.join(directory, 'failing.yml');
+    const server = {
+      container_depot_path: path.join(directory, 'depot'),
+      unix_domain_path: path.join(directory, 's'),
+    };
+    const config = {
+      server,
+      health_check_server: { port: null },
+      drivers: { name: 'warden-failing', filesystem: module },
+    };
+    fs.writeFileSync(file, JSON.stringify(config));
+    const program = path.join(REPOSITORY, 'packages/daemon/bin/wardend.js');
+    const { status, signal, stderr } = spawnSync(process.execPath, [program, '--config', file], {
+      encoding: 'utf8',
+      timeout: 60_000,
+    });
+    expect({ status, signal, stderr }).toEqual({
+      status: 1,
+      signal: null,
+      stderr: 'wardend: no filesystem driver works on this host: copy: not here (UNSUPPORTED)\n',
+    });
+  });
 
   it('makes no container that the next daemon could not read', { timeout: 120_000 }, async () => {
     const { place, daemon, module } = await startWith('plan: async () => ({})');
