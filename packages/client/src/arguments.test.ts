@@ -246,6 +246,11 @@ describe('what a call does not know is refused, before anything is sent', () => 
       (wrong) => connect(wrong('/tmp/w')),
     ],
     [
+      'a path of nothing, as of a variable that is not set',
+      'connect: options.path must not be empty',
+      (wrong) => connect(wrong({ path: '' })),
+    ],
+    [
       'a path that no socket can have',
       'connect: options.path is longer than the 107 bytes',
       (wrong) => connect(wrong({ path: `/${'x'.repeat(107)}` })),

@@ -41,10 +41,12 @@ import type { ConnectOptions } from './warden-client.ts';
 
 /** Longest path of a unix socket, without its NUL (unix(7)). */
 const SOCKET_PATH_BYTES = 107;
-const shortPath: Check = (value) =>
-  new TextEncoder().encode(value as string).length <= SOCKET_PATH_BYTES
+const socketPath: Check = (value) => {
+  if (value === '') return ' must not be empty';
+  return new TextEncoder().encode(value as string).length <= SOCKET_PATH_BYTES
     ? undefined
     : ` is longer than the ${SOCKET_PATH_BYTES} bytes that the path of a unix socket has at most`;
+};
 
 /** Whole input of a program, or content of a file. */
 const content: Check = (value) =>
@@ -91,7 +93,7 @@ const properties = dictionaryOf(needed(text));
 
 export const connectOptions: Check = needed(
   shaped<ConnectOptions>({
-    path: needed(both(text, shortPath)),
+    path: needed(both(text, socketPath)),
     signal: abortSignal,
     connectTimeoutMs: milliseconds,
     maxConnections: atLeast(1),

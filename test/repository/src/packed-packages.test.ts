@@ -9,6 +9,7 @@ import path from 'node:path';
 import { checkPackage, createPackageFromTarballData } from '@arethetypeswrong/core';
 import { publint } from 'publint';
 import { formatMessage } from 'publint/utils';
+import { build } from 'rolldown';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { isPlatform, type Manifest, packageNames, ROOT, sourceManifest, Tarballs } from './packing.ts';
 
@@ -70,6 +71,21 @@ describe('the files of a package', () => {
       expect([...tarballs.list(name).keys()].sort()).toEqual([...published(name)].sort());
     },
   );
+
+  it.each(libraries)('@warden/%s names no map that it does not hold', (name) => {
+    const directory = fs.mkdtempSync(path.join(path.dirname(tarballs.file(name)), 'unpacked-'));
+    tarballs.unpack(name, directory);
+    const named = filesBelow(directory)
+      .filter((file) => /\.(js|cjs|d\.ts)$/.test(file))
+      .flatMap((file) => {
+        const map = /^\/\/# sourceMappingURL=(.+)$/m.exec(
+          fs.readFileSync(path.join(directory, file), 'utf8'),
+        );
+        return map === null ? [] : [path.join(path.dirname(file), map[1]!)];
+      });
+    expect(named.length).toBeGreaterThan(0);
+    expect(named.filter((map) => !fs.existsSync(path.join(directory, map)))).toEqual([]);
+  });
 
   it.each(platforms)('@warden/%s holds what was built for it, with the right to be executed', (name) => {
     const built = name.startsWith('native') ? [LIBRARY] : PROGRAMS;
@@ -136,6 +152,35 @@ describe('the manifest of a package', () => {
       cpu: [cpu],
       ...(libc ? { libc: [libc] } : {}),
     });
+  });
+});
+
+describe('a bundle for a program', () => {
+  // what these hold is free of effects, and says so
+  it.each([
+    ['client', 'shellQuote'],
+    ['interface', 'isContainerId'],
+    ['protocol', 'toBytes'],
+  ])('takes from @warden/%s what %s needs, and nothing else', async (name, value) => {
+    const file = path.join(ROOT, 'test/repository', `bundled-${name}.mjs`);
+    const { output } = await build({
+      input: 'program',
+      write: false,
+      platform: 'node',
+      plugins: [
+        {
+          name: 'program',
+          resolveId: (id) => (id === 'program' ? file : null),
+          load: (id) =>
+            id === file
+              ? `import { ${value} } from '${path.join(ROOT, 'packages', name, 'dist/index.js')}'; console.log(${value});`
+              : null,
+        },
+      ],
+    });
+    const modules = Object.keys(output[0].modules).filter((id) => id !== file);
+    expect(modules.length).toBeLessThanOrEqual(2);
+    expect(output[0].code).toContain('console.log');
   });
 });
 
