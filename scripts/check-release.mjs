@@ -23,6 +23,20 @@ function uncommitted() {
       ];
 }
 
+/** The last that is published is what everybody installs: an older line, or a prerelease, would take the place of the newest version. */
+function otherThanNewest() {
+  const { baseBranch = 'main' } = JSON.parse(
+    fs.readFileSync(path.join(root, '.changeset/config.json'), 'utf8'),
+  );
+  const { stdout, failure } = git('branch', '--show-current');
+  if (failure !== undefined) return [`git cannot say which branch this is: ${failure}`];
+  const branch = stdout.trim();
+  if (branch === baseBranch) return [];
+  return [
+    `this is ${branch === '' ? 'no branch' : `the branch ${branch}`}: releases are made from ${baseBranch}, and what is published is what everybody installs`,
+  ];
+}
+
 /** changesets does not look whether git has made a tag. */
 function tagger() {
   return git('var', 'GIT_COMMITTER_IDENT').failure === undefined
@@ -58,6 +72,10 @@ function packageProblems() {
     const manifest = JSON.parse(fs.readFileSync(path.join(base, 'package.json'), 'utf8'));
     manifests.set(manifest.name, manifest);
     const missing = builtFiles(manifest).filter((file) => !fs.existsSync(path.join(base, file)));
+    if (manifest.version.includes('-'))
+      problems.push(
+        `${manifest.name} is ${manifest.version}, a prerelease, and what is published is what everybody installs: changeset pre exit, then npm run release:version`,
+      );
     if (missing.length > 0)
       problems.push(
         `${manifest.name} lacks ${missing.join(', ')}: npm run release:rehearsal builds everything and tries it`,
@@ -74,7 +92,13 @@ function packageProblems() {
   return problems;
 }
 
-const problems = [...uncommitted(), ...tagger(), ...waitingChangesets(), ...packageProblems()];
+const problems = [
+  ...uncommitted(),
+  ...otherThanNewest(),
+  ...tagger(),
+  ...waitingChangesets(),
+  ...packageProblems(),
+];
 if (problems.length > 0) {
   process.stderr.write(`nothing was published:\n${problems.map((one) => `  ${one}\n`).join('')}`);
   process.exit(1);

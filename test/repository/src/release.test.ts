@@ -61,7 +61,7 @@ beforeEach(() => {
     write(path.join(path.dirname(WSHD), name), 'built');
   for (const name of ['native', 'daemon'])
     for (const end of ['js', 'd.ts']) write(`packages/${name}/dist/index.${end}`, 'built');
-  git('init', '--quiet');
+  git('init', '--quiet', '--initial-branch', 'main');
   git('config', 'user.name', 'somebody');
   git('config', 'user.email', 'somebody@example.com');
   git('add', '--all');
@@ -113,6 +113,29 @@ describe('the check before a release', () => {
     );
   });
 
+  it('refuses a prerelease, which everybody would install', () => {
+    const manifest = { name: '@warden/daemon', version: '0.4.0-next.1', publishConfig: { exports: {} } };
+    write('packages/daemon/package.json', manifest);
+    git('commit', '--quiet', '--all', '--message', 'a prerelease');
+    expect(check()).toEqual(
+      refused(
+        '@warden/daemon is 0.4.0-next.1, a prerelease, and what is published is what everybody installs: changeset pre exit, then npm run release:version',
+      ),
+    );
+  });
+
+  it.each([
+    ['a branch for an older line', ['switch', '--quiet', '--create', 'hotfix-1.1'], 'the branch hotfix-1.1'],
+    ['a commit of no branch', ['switch', '--quiet', '--detach'], 'no branch'],
+  ])('refuses %s, which would take the place of the newest version', (_what, words, where) => {
+    git(...words);
+    expect(check()).toEqual(
+      refused(
+        `this is ${where}: releases are made from main, and what is published is what everybody installs`,
+      ),
+    );
+  });
+
   it('refuses where git could make no tag, which changesets would not say', () => {
     git('config', '--unset', 'user.name');
     git('config', '--unset', 'user.email');
@@ -132,6 +155,14 @@ describe('npm run release:publish', () => {
     expect(second).toMatch(/^node scripts\/pnpm\.mjs --recursive .*publish --no-git-checks$/);
     expect(third).toMatch(/changeset tag$/);
     expect(rest).toEqual([]);
+  });
+
+  it('knows in the workflow which tags there are: those of earlier releases are at other commits, and cannot be pushed again', () => {
+    const workflow = parse(fs.readFileSync(path.join(ROOT, '.github/workflows/release.yml'), 'utf8')) as {
+      readonly jobs: { readonly publish: { readonly steps: readonly { uses?: string; with?: object }[] } };
+    };
+    const checkout = workflow.jobs.publish.steps.find(({ uses }) => uses?.startsWith('actions/checkout@'));
+    expect(checkout?.with).toMatchObject({ 'fetch-depth': 0 });
   });
 
   it('has somebody for its tags in the workflow, and pushes nothing but them', () => {
