@@ -7,6 +7,7 @@
 const fs = require('node:fs');
 const Module = require('node:module');
 const path = require('node:path');
+const { isatty } = require('node:tty');
 const vm = require('node:vm');
 const zlib = require('node:zlib');
 
@@ -22,6 +23,7 @@ const HEADER_BYTES = 256;
  */
 exports.load = (name) => {
   refuseOldNode(name);
+  letTerminalsGo();
   const file = path.join(__dirname, 'shared.cjs');
   // stacks that lead back to the sources, and counts of what was run, only come with files that Node itself has loaded
   const isPlain = process.sourceMapsEnabled || process.env.NODE_V8_COVERAGE !== undefined;
@@ -36,6 +38,22 @@ function refuseOldNode(name) {
   const text = `${name}: Node ${OLDEST_NODE.join('.')} or newer is needed, this is ${process.versions.node} (${process.execPath})\n`;
   fs.writeSync(2, text);
   process.exit(1);
+}
+
+/**
+ * At its end Node sets the terminals of descriptors 0 to 2 as it has found them. It aborts (SIGABRT, with a core file) when one of them is gone since,
+ * because a window or a connection was closed, and with it goes the exit status. What no longer leads to the same file it leaves alone.
+ */
+function letTerminalsGo() {
+  const terminals = [0, 1, 2].filter((descriptor) => isatty(descriptor));
+  if (terminals.length === 0) return;
+  process.once('exit', () => {
+    for (const descriptor of terminals) {
+      if (isatty(descriptor)) continue;
+      fs.closeSync(descriptor);
+      fs.openSync('/dev/null', 'r+'); // the lowest that is free: the one that was closed just now
+    }
+  });
 }
 
 /** For the program, whose own files cannot: V8 does not keep, with what it has compiled, who is to be asked. */
