@@ -118,38 +118,45 @@ describe('create (spec behaviour.md 5)', () => {
     }
   });
 
-  it('that cannot be undone keeps its record and what that names, until the next daemon', async () => {
-    await core.close();
-    vi.stubEnv('WARDEN_FAILPOINT', '1*create.proceed=error');
-    const drivers = host.drivers();
-    const refused = new WardenError('NATIVE_FAILED', 'the link is in use');
-    const release = vi.fn(drivers.network.release).mockRejectedValueOnce(refused);
-    const error = vi.fn();
-    core = await host.start({
-      drivers: { ...drivers, network: { ...drivers.network, release } },
-      logger: { ...silentLogger, error },
-    });
-    const session = core.openSession();
-    await expect(session.create({ handle: 'box' })).rejects.toMatchObject({
-      message: 'failpoint create.proceed',
-      suppressed: [refused],
-    });
-    expect(error).toHaveBeenCalledWith('undo-failed', expect.objectContaining({ handle: 'box' }));
-    const box = await session.create({ handle: 'box' });
-    expect([(await box.info()).containerIp, fs.readdirSync(host.depot).length]).toEqual(['10.254.0.6', 2]);
-    const uids = fs
-      .readdirSync(host.depot)
-      .map((id) => JSON.parse(fs.readFileSync(path.join(host.depot, id, 'snapshot.json'), 'utf8')))
-      .map((record: { resources: { uid: number } }) => record.resources.uid);
-    expect(new Set(uids).size).toBe(2);
-    await core.close();
-    vi.unstubAllEnvs();
-    core = await host.start();
-    expect([await core.openSession().list(), fs.readdirSync(host.depot)]).toEqual([
-      ['box'],
-      [path.basename((await box.info()).containerPath!)],
-    ]);
-  });
+  it.each([
+    ['network', { network: { ...NETWORK, pool: '10.254.0.0/29' } }],
+    ['uid', { uids: { first: 10_000, count: 2 } }],
+  ])(
+    'that cannot be undone keeps its record, and its %s from others, until the next daemon',
+    async (pool, over) => {
+      await core.close();
+      vi.stubEnv('WARDEN_FAILPOINT', '1*create.proceed=error');
+      const drivers = host.drivers();
+      const refused = new WardenError('NATIVE_FAILED', 'the link is in use');
+      const release = vi.fn(drivers.network.release).mockRejectedValueOnce(refused);
+      const error = vi.fn();
+      core = await host.start({
+        drivers: { ...drivers, network: { ...drivers.network, release } },
+        logger: { ...silentLogger, error },
+        ...over,
+      });
+      const session = core.openSession();
+      await expect(session.create({ handle: 'box' })).rejects.toMatchObject({
+        message: 'failpoint create.proceed',
+        suppressed: [refused],
+      });
+      expect(error).toHaveBeenCalledWith('undo-failed', expect.objectContaining({ handle: 'box' }));
+      const box = await session.create({ handle: 'box' });
+      expect(fs.readdirSync(host.depot)).toHaveLength(2);
+      await expect(session.create()).rejects.toMatchObject({
+        code: 'POOL_EXHAUSTED',
+        fields: { pool, limit: 2 },
+      });
+      await core.close();
+      vi.unstubAllEnvs();
+      core = await host.start(over);
+      await (await core.openSession().create()).destroy();
+      expect([await core.openSession().list(), fs.readdirSync(host.depot)]).toEqual([
+        ['box'],
+        [path.basename((await box.info()).containerPath!)],
+      ]);
+    },
+  );
 
   it('refuses by the specified texts before anything is taken', async () => {
     await warden.create({ handle: 'taken' });
@@ -1291,7 +1298,7 @@ describe('recovery (spec behaviour.md 10)', () => {
     const before = files.map((file) => fs.statSync(file).ino);
     core = await host.start();
     expect(fs.statSync(files[0]).ino).toBe(before[0]);
-    expect(JSON.parse(fs.readFileSync(files[1], 'utf8'))).toMatchObject({ jobs: {} });
+    expect((JSON.parse(fs.readFileSync(files[1], 'utf8')) as { jobs: object }).jobs).toEqual({});
     expect(fs.statSync(files[1]).ino).not.toBe(before[1]);
   });
 

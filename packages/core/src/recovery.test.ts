@@ -3,9 +3,12 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { type Container, type Init, type InitDriver, silentLogger } from '@warden/interface';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { EMPTY, TestHost } from '../test/host.ts';
+import { EMPTY, NETWORK, TestHost } from '../test/host.ts';
 import { type Core, setAside } from './index.ts';
 import { type ContainerRecord, parseRecord, RECORD_FILE, serializeRecord } from './record.ts';
+
+/** Deadlines for a machine that is busy with something else. */
+const SOON = { timeout: 20_000 };
 
 let host: TestHost;
 let core: Core;
@@ -158,6 +161,47 @@ describe('a start', () => {
       await (await session.create({ handle: 'box' })).destroy();
     },
   );
+
+  it('puts the recorded limits in force, whatever was changed while no daemon was there', async () => {
+    const box = await core.openSession().create();
+    const group = `/core/instance-${path.basename(await pathOf(box))}`;
+    await box.limitMemory(1n << 30n);
+    await box.limitCpu(512n);
+    await core.close();
+    Object.assign(host.groups.groups.get(group)!, { memoryLimit: 1n << 40n, shares: 7n });
+    core = await host.start();
+    expect(host.groups.groups.get(group)).toMatchObject({ memoryLimit: 1n << 30n, shares: 512n });
+  });
+
+  it('stops a container whose memory ran out while no daemon was there', async () => {
+    const box = await core.openSession().create({ handle: 'box' });
+    const group = `/core/instance-${path.basename(await pathOf(box))}`;
+    host.groups.join(`${group}/cgroup.procs`, { pid: 7, rss: 0n, onEnd: () => {} });
+    await box.limitMemory(1n << 20n);
+    await core.close();
+    await host.groups.allocate(7, 1 << 21);
+    core = await host.start();
+    await vi.waitFor(async () => {
+      const { state, events } = await core.openSession().container('box').info();
+      expect([state, events]).toEqual(['stopped', ['out of memory']]);
+    }, SOON);
+  });
+
+  it('gives back the addresses of what it removes without a record', async () => {
+    const directory = await pathOf(await core.openSession().create());
+    const { network, uid } = read(directory);
+    await core.close();
+    fs.rmSync(path.join(directory, RECORD_FILE));
+    const config = path.join(directory, 'etc/config');
+    expect(fs.readFileSync(config, 'utf8')).toContain(`user_uid=${uid}\n`);
+    core = await host.start({
+      network: { ...NETWORK, pool: '10.254.0.0/30' },
+      uids: { first: uid, count: 1 },
+    });
+    expect(host.inventory()).toEqual(EMPTY);
+    const record = read(await pathOf(await core.openSession().create()));
+    expect([record.network, record.uid]).toEqual([network, uid]);
+  });
 
   it('ends who is left of a dead container, and gives its image back', async () => {
     const release = vi.fn();
