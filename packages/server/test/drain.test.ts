@@ -43,6 +43,17 @@ describe('drain', () => {
     expect(client.answers).toEqual([]);
   });
 
+  it('ends at once by a signal that was given before', async () => {
+    const host = new ProgrammableHost({ container: { stop: () => new Promise(() => {}) } });
+    const { server, path } = await startServer(host);
+    const client = await TestClient.connect(path);
+    client.send(Stop, { handle: 'h' });
+    await until(() => host.calls.length === 1, 'the request');
+    await server.drain(AbortSignal.abort());
+    await client.ended();
+    expect(client.answers).toEqual([]);
+  });
+
   it.each(['Link', 'Run', 'Stream'] as const)(
     'ends a connection in %s without an answer, by its signal',
     async (name) => {

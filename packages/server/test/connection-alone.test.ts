@@ -1,0 +1,116 @@
+/** One connection without the server around it: what it is given can be held back, and what it leaves behind be counted. */
+import { once } from 'node:events';
+import net from 'node:net';
+import path from 'node:path';
+import { silentLogger } from '@warden/interface';
+import { MessageType } from '@warden/protocol';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import type { BudgetShare } from '../src/byte-budget.ts';
+import { ServerConnection } from '../src/connection.ts';
+import { Turns } from '../src/turns.ts';
+import { JOB_INFO, ProgrammableHost } from './programmable-host.ts';
+import { frame, freshDirectory, TestClient, until } from './test-client.ts';
+
+const { Echo, Stop, Stream } = MessageType;
+
+interface Alone {
+  readonly connection: ServerConnection;
+  readonly socket: net.Socket;
+  readonly client: TestClient;
+}
+
+const servers: net.Server[] = [];
+afterEach(() => {
+  vi.restoreAllMocks();
+  for (const server of servers.splice(0)) server.close();
+});
+
+async function alone(
+  host: ProgrammableHost,
+  { turns = new Turns(), budget = { set: () => {} } }: { turns?: Turns; budget?: BudgetShare } = {},
+): Promise<Alone> {
+  const place = path.join(freshDirectory(), 'warden.sock');
+  const server = net.createServer({ allowHalfOpen: true }).listen(place);
+  servers.push(server);
+  const connected = once(server, 'connection') as Promise<[net.Socket]>;
+  const client = await TestClient.connect(place);
+  const [socket] = await connected;
+  const warden = host.openSession();
+  const connection = new ServerConnection({
+    ...{ socket, warden, turns, budget },
+    client: socket,
+    logger: silentLogger,
+  });
+  return { connection, socket, client };
+}
+
+describe('a connection', () => {
+  it('begins nothing after it was told to end, also what waited for its turn', async () => {
+    let give = (): void => {};
+    class HeldTurns extends Turns {
+      override enter(): Promise<void> {
+        return new Promise((resolve) => {
+          give = resolve;
+        });
+      }
+    }
+    const turns = new HeldTurns();
+    const enter = vi.spyOn(turns, 'enter');
+    const host = new ProgrammableHost({ container: { stop: async () => {} } });
+    const { connection, client } = await alone(host, { turns });
+    client.send(Stop, { handle: 'h' });
+    await until(() => enter.mock.calls.length === 1, 'the request');
+    connection.drain();
+    give();
+    await Promise.all([connection.ended, client.ended()]);
+    expect([host.calls, client.answers]).toEqual([[], []]);
+  });
+
+  it('tells what it holds: of a frame that is not complete, of one in execution, and of nothing afterwards', async () => {
+    const SIZE = 300_000;
+    let answer = (): void => {};
+    const gate = new Promise<void>((resolve) => {
+      answer = resolve;
+    });
+    const echo = async (message: Uint8Array): Promise<Uint8Array> => {
+      await gate;
+      return message.subarray(0, 1);
+    };
+    const held: number[] = [];
+    const host = new ProgrammableHost({ warden: { echo } });
+    const { client, connection } = await alone(host, { budget: { set: (bytes) => void held.push(bytes) } });
+    const bytes = frame(Echo, { message: new Uint8Array(SIZE) });
+    client.write(bytes.subarray(0, 200_000));
+    await until(() => held.at(-1)! > 199_000, 'the first part');
+    client.write(bytes.subarray(200_000));
+    await until(() => host.calls.length === 1, 'the request');
+    expect(held.at(-1)).toBeGreaterThanOrEqual(SIZE);
+    answer();
+    await client.next();
+    await until(() => held.at(-1) === 0, 'its end');
+    client.socket.destroy();
+    await connection.ended;
+  });
+
+  it('leaves no timer when it ends, and no listener behind each piece of a stream', async () => {
+    const begun = vi.spyOn(globalThis, 'setInterval');
+    const ended = vi.spyOn(globalThis, 'clearInterval');
+    const host = new ProgrammableHost({
+      job: {
+        stream: async function* () {
+          for (let n = 0; n < 100; n++) yield { stream: 'stdout', data: new Uint8Array(65_536) };
+          return { exitStatus: 0, info: JOB_INFO };
+        },
+      },
+    });
+    const { client, connection, socket } = await alone(host);
+    client.send(Stream, { handle: 'h', job_id: 1 });
+    await until(() => client.answers.length === 101, 'the end of the stream');
+    expect(socket.listenerCount('drain')).toBe(0);
+    client.socket.destroy();
+    await connection.ended;
+    const timers = begun.mock.results.map(({ value }) => value as NodeJS.Timeout);
+    expect(timers.length).toBeGreaterThan(0);
+    for (const timer of timers) expect(ended).toHaveBeenCalledWith(timer);
+  });
+});
