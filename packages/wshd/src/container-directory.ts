@@ -26,7 +26,10 @@ import { renderMountPlan } from './mount-plan.ts';
 import { linkSkeleton, type StagedFile } from './skeleton.ts';
 import { HOSTS_SOURCE, type HookSettings, RESOLV_CONF_SOURCE, renderWshdConf } from './wshd-conf.ts';
 
-/** Everything but `run` may be looked at by whoever may enter the depot; whoever reaches the socket in `run` is root inside. */
+/**
+ * Most of it may be looked at by whoever may enter the depot. Whoever reaches the socket in `run` is root inside, and below `tmp` lies what the container writes, with set-user-id
+ * programs.
+ */
 const DIRECTORIES: readonly (readonly [name: string, mode: number])[] = [
   ['bin', 0o755],
   ['etc', 0o755],
@@ -34,7 +37,7 @@ const DIRECTORIES: readonly (readonly [name: string, mode: number])[] = [
   ['lib', 0o755],
   ['mnt', 0o755],
   ['run', 0o700],
-  ['tmp', 0o755],
+  ['tmp', 0o700],
 ];
 
 /** Init reads them once, when it starts. */
