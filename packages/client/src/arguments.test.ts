@@ -125,6 +125,37 @@ describe('what a call does not know is refused, before anything is sent', () => 
       'write tar: archive must be bytes or an iterable of bytes',
       (wrong) => box.files.writeTar('/tmp', wrong('x')),
     ],
+    [
+      'input that is a number',
+      'write: data must be a string or bytes',
+      (wrong) => box.job(1).write(wrong(5)),
+    ],
+    [
+      'input that is a buffer without a view',
+      'write: data must be a string or bytes',
+      (wrong) => box.job(1).write(wrong(new ArrayBuffer(1))),
+    ],
+    ['no input', 'write: data is missing', (wrong) => box.job(1).write(wrong(undefined))],
+    [
+      'whole input that is no content',
+      'write: source must be a string, bytes or an iterable of bytes',
+      (wrong) => box.job(1).writeAll(wrong(5)),
+    ],
+    [
+      'a piece of input that is a number',
+      'write: data must be a string or bytes',
+      (wrong) => box.job(1).writeAll(wrong([104, 105])),
+    ],
+    [
+      'a piece of content that is a number',
+      'write: a piece must be bytes',
+      (wrong) => box.files.write('/tmp/pieces', wrong([104, 105])),
+    ],
+    [
+      'a piece of an archive that is text',
+      'write-tar: a piece must be bytes',
+      (wrong) => box.files.writeTar('/tmp', wrong(['x'])),
+    ],
     ['no path of a file', 'stat: path must be a string, not 5', (wrong) => box.files.stat(wrong(5))],
     [
       'null',

@@ -48,8 +48,8 @@ const socketPath: Check = (value) => {
     : ` is longer than the ${SOCKET_PATH_BYTES} bytes that the path of a unix socket has at most`;
 };
 
-/** Whole input of a program, or content of a file. */
-const content: Check = (value) =>
+/** Whole input of a program, or a part of it. */
+export const content: Check = (value) =>
   value === undefined || typeof value === 'string' || value instanceof Uint8Array
     ? undefined
     : ' must be a string or bytes';
@@ -61,7 +61,10 @@ export const archive: Check = needed((value) =>
     : ' must be bytes or an iterable of bytes',
 );
 
-/** Content of a file. */
+/** One of these pieces. What else has a length or none would be sent as nothing. */
+export const piece: Check = needed((value) => (value instanceof Uint8Array ? undefined : ' must be bytes'));
+
+/** Content of a file, or the whole input of a job. */
 export const fileContent: Check = needed((value) =>
   typeof value === 'string' || archive(value) === undefined
     ? undefined

@@ -194,6 +194,7 @@ export class ClientFiles implements ContainerFiles {
     await this.#transport.exchange(lane, async (call) => {
       await call(MessageType.Upload, present({ handle: this.#handle, privileged, ...request }));
       for await (const bytes of content instanceof Uint8Array ? [content] : content) {
+        demand(String(request.operation), 'a piece', args.piece, bytes);
         for (let at = 0; at < bytes.length; at += PIECE_BYTES)
           await call(MessageType.UploadData, { data: bytes.subarray(at, at + PIECE_BYTES) });
       }

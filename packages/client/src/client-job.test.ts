@@ -284,6 +284,54 @@ describe('output', () => {
   });
 });
 
+describe('the result of a job', () => {
+  /** As the daemon does: the result goes to those who wait for it, and then there is no such job. */
+  function givenOnce(): void {
+    let isTaken = false;
+    handler = (request) => {
+      if (request.type === MessageType.Spawn) return request.reply({ job_id: 7 });
+      if (isTaken) return request.refuse('no such job');
+      isTaken = true;
+      request.reply({ exit_status: 3, stdout: text('kept') });
+    };
+  }
+
+  it.each([undefined, { timeoutMs: 60_000 }])(
+    'can be asked for again, also when nobody has looked at the first answer (%j)',
+    async (limits) => {
+      givenOnce();
+      const job = await box.spawn('…', limits);
+      const lost = job.result();
+      expect(await Promise.race([lost, 'still running'])).toBe('still running');
+      await lost;
+      expect(await job.result()).toMatchObject({ exitStatus: 3, stdoutText: 'kept' });
+      expect(await job.result()).toBe(await lost);
+      expect(server.count(MessageType.Link)).toBe(1);
+    },
+  );
+
+  it('is there after the output was read, also when somebody tries to read that again', async () => {
+    givenOnce();
+    const job = await box.spawn('…');
+    const read = async (): Promise<void> => {
+      for await (const _ of job.output);
+    };
+    await read();
+    await expect(read()).rejects.toMatchObject({ message: 'no such job' });
+    expect(await job.result()).toMatchObject({ exitStatus: 3 });
+  });
+
+  it('is asked for again after a failure', async () => {
+    handler = (request) =>
+      server.count(MessageType.Link) === 1
+        ? request.socket.destroy()
+        : request.reply({ exit_status: 3, stdout: text('kept') });
+    const job = box.job(7);
+    await expect(job.result()).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    expect(await job.result()).toMatchObject({ exitStatus: 3, stdoutText: 'kept' });
+  });
+});
+
 describe('await using', () => {
   it('destroys the container, and does not mind that it is gone', async () => {
     handler = (request) => request.refuse('unknown handle');

@@ -31,6 +31,8 @@ export class ClientJob implements Job {
   readonly #isLive: boolean;
   /** End of the stream that {@link output} is read through; `undefined` inside when it was left early. */
   #outputEnd: Promise<JobEnd | undefined> = Promise.resolve(undefined);
+  /** The daemon gives a result once: who asks again, or lost the first answer in a race, gets what is kept here. */
+  #result: Promise<ClientJobResult> | undefined;
 
   constructor(
     session: Transport,
@@ -56,14 +58,19 @@ export class ClientJob implements Job {
 
   /**
    * The end of the job. Each byte of output goes to exactly one place: when {@link output} is being read to
-   * its end, `stdout` and `stderr` of this result are empty. Errors: as {@link output}.
+   * its end, `stdout` and `stderr` of this result are empty. It can be asked for any number of times, and is kept as
+   * long as this object. Errors: as {@link output}.
    */
   async result(): Promise<ClientJobResult> {
     const end = await this.#outputEnd;
-    if (end !== undefined)
-      return new ClientJobResult({ ...end, stdout: new Uint8Array(), stderr: new Uint8Array() });
-    if (this.#watchdog === undefined) return this.link();
-    return this.#watchdog.guard(this.#link(this.#watchdog.released));
+    if (this.#result !== undefined) return this.#result;
+    const result = end === undefined ? this.#takeResult() : Promise.resolve(withoutOutput(end));
+    this.#result = result;
+    result.catch(() => {
+      // the daemon has it still, or says so
+      if (this.#result === result) this.#result = undefined;
+    });
+    return result;
   }
 
   /**
@@ -100,11 +107,12 @@ export class ClientJob implements Job {
     await killJob(this.#session, this.handle, this.id, options);
   }
 
-  /** See {@link Job.write}. Never waits behind other requests of this client. */
+  /** See {@link Job.write}; a text becomes UTF-8. Never waits behind other requests of this client. */
   async write(
     data: Uint8Array | string,
     options: { readonly signal?: AbortSignal | undefined } = {},
   ): Promise<void> {
+    demand('write', 'data', needed(args.content), data);
     demand('write', 'options', args.signalOption, options);
     const bytes = typeof data === 'string' ? new TextEncoder().encode(data) : data;
     for (let at = 0; at < bytes.length; at += INPUT_BYTES) {
@@ -115,11 +123,12 @@ export class ClientJob implements Job {
 
   /** Writes all of `source` and ends the input; a job that reads no more ends it early, without an error. Errors: as {@link write}. */
   async writeAll(
-    source: ByteStream,
+    source: string | Uint8Array | ByteStream,
     options: { readonly signal?: AbortSignal | undefined } = {},
   ): Promise<void> {
+    demand('write', 'source', args.fileContent, source);
     try {
-      for await (const data of source) await this.write(data, options);
+      for await (const data of isWhole(source) ? [source] : source) await this.write(data, options);
     } catch (error) {
       if (isWardenError(error) && error.fields.errno === 'EPIPE') return;
       throw error;
@@ -138,6 +147,11 @@ export class ClientJob implements Job {
     await requireFeature(this.#session, 'job-input', 'resize');
     const value = { handle: this.handle, job_id: this.id, size: { rows: size.rows, columns: size.columns } };
     await this.#session.call(MessageType.JobResize, value, { handle: this.handle, isUrgent: true });
+  }
+
+  #takeResult(): Promise<ClientJobResult> {
+    if (this.#watchdog === undefined) return this.link();
+    return this.#watchdog.guard(this.#link(this.#watchdog.released));
   }
 
   async #input(value: object, signal: AbortSignal | undefined): Promise<void> {
@@ -167,6 +181,7 @@ export class ClientJob implements Job {
       const end = yield* this.#chunks(this.#watchdog?.released, false);
       await this.#watchdog?.throwIfFired();
       this.#watchdog?.settle();
+      this.#result ??= Promise.resolve(withoutOutput(end));
       settle(end);
     } catch (error) {
       const outcome = await this.#watchdog?.outcome();
@@ -213,6 +228,16 @@ export class ClientJob implements Job {
       await answers.return({});
     }
   }
+}
+
+/** Of a job whose output was read by {@link ClientJob.output}. */
+function withoutOutput(end: JobEnd): ClientJobResult {
+  return new ClientJobResult({ ...end, stdout: new Uint8Array(), stderr: new Uint8Array() });
+}
+
+/** A text and bytes are iterables, too: of characters and of numbers. */
+function isWhole(source: string | Uint8Array | ByteStream): source is string | Uint8Array {
+  return typeof source === 'string' || source instanceof Uint8Array;
 }
 
 const SIGKILL = 9;

@@ -244,6 +244,11 @@ const JOBS: readonly ContractCase[] = [
     assert.equal((await job.result()).exitStatus, 0);
     await refused(job.link(), 'UNKNOWN_JOB', 'a second result');
   }),
+  inContainer('gives the result of a job as often as it is asked for', async (box) => {
+    const job = await box.spawn('', { argv: ['echo', 'once'] });
+    for (const which of ['the first', 'the second'])
+      assert.equal((await job.result()).stdoutText, 'once\n', which);
+  }),
   inContainer('signals a job', async (box) => {
     const job = await box.spawn('', { argv: ['sleep', '1000'] });
     assert.deepEqual((await box.info()).jobIds, [job.id]);
@@ -291,6 +296,13 @@ const JOBS: readonly ContractCase[] = [
     const pieces = Array.from({ length: 20 }, (_, at) => new Uint8Array(10_000).fill(at));
     const [, result] = await Promise.all([job.writeAll(pieces), job.link()]);
     assert.ok(Buffer.from(result.stdout).equals(Buffer.concat(pieces)));
+  }),
+  inContainer('takes the whole input at once, as text or bytes', async (box) => {
+    for (const whole of ['text', new TextEncoder().encode('bytes')]) {
+      const job = await box.spawn('', { argv: ['cat'], stdin: 'pipe' });
+      await job.writeAll(whole);
+      assert.equal((await job.result()).stdoutText, typeof whole === 'string' ? whole : text(whole));
+    }
   }),
   inContainer('refuses input for a job that has none open', async (box) => {
     const job = await box.spawn('', { argv: ['sleep', '1000'] });
