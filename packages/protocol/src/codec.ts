@@ -114,6 +114,7 @@ export interface DecodeLimits {
 
 /** The limits while a message is decoded, counted down. */
 interface Allowance {
+  readonly limits: Required<DecodeLimits>;
   fields: number;
   stringBytes: number;
 }
@@ -129,7 +130,7 @@ export function decode<T>(
   bytes: Uint8Array,
   { fields = Number.POSITIVE_INFINITY, stringBytes = Number.POSITIVE_INFINITY }: DecodeLimits = {},
 ): T {
-  return decodeWithin(descriptor, bytes, { fields, stringBytes });
+  return decodeWithin(descriptor, bytes, { limits: { fields, stringBytes }, fields, stringBytes });
 }
 
 function decodeWithin<T>(descriptor: MessageDescriptor<T>, bytes: Uint8Array, allowance: Allowance): T {
@@ -175,7 +176,8 @@ function tableOf(descriptor: MessageDescriptor): Table {
 }
 
 function spend(allowance: Allowance): void {
-  if (allowance.fields-- <= 0) throw new ProtocolError('message', 'the message has too many fields');
+  if (allowance.fields-- <= 0)
+    throw new ProtocolError('message', `the message has more than ${allowance.limits.fields} fields`);
 }
 
 /** A field as it was met. */
@@ -242,7 +244,7 @@ function spendBytes(bytes: Uint8Array, field: FieldDescriptor, allowance: Allowa
   if (allowance.stringBytes >= 0) return bytes;
   throw new ProtocolError(
     'message',
-    `field ${field.name}: the strings of the message are too long`,
+    `field ${field.name}: the strings of the message have more than ${allowance.limits.stringBytes} bytes together`,
     field.name,
   );
 }
