@@ -322,10 +322,10 @@ describe('the result of a job', () => {
   });
 
   it('is asked for again after a failure', async () => {
-    handler = (request) =>
-      server.count(MessageType.Link) === 1
-        ? request.socket.destroy()
-        : request.reply({ exit_status: 3, stdout: text('kept') });
+    handler = (request) => {
+      if (server.count(MessageType.Link) === 1) request.socket.destroy();
+      else return request.reply({ exit_status: 3, stdout: text('kept') });
+    };
     const job = box.job(7);
     await expect(job.result()).rejects.toMatchObject({ code: 'UNAVAILABLE' });
     expect(await job.result()).toMatchObject({ exitStatus: 3, stdoutText: 'kept' });

@@ -128,12 +128,12 @@ describe('the record of a container', () => {
     );
   });
 
-  it.each([
+  it.each<[string, Partial<ContainerRecord>]>([
     ['resources.container_id', { id: '../../0123' }],
     ['resources.container_id', { id: '0123456789A' }],
     ['resources.ports', { ports: new Set([65_536]) }],
     ['resources.net_in', { mappings: [{ hostPort: 61_001, containerPort: 65_536 }] }],
-  ] as const)('that names what cannot be is refused: %s of %o', (key, wrong) => {
+  ])('that names what cannot be is refused: %s of %o', (key, wrong) => {
     expect(() => parseRecord(serializeRecord({ ...FULL, ...wrong }))).toThrow(
       `the record has a wrong value for ${key}`,
     );
