@@ -1,4 +1,4 @@
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, openSync, readdirSync } from 'node:fs';
 import type { InitJob, JobSpec, WardenError } from '@warden/interface';
 import {
   closeDescriptor,
@@ -155,6 +155,70 @@ describe('Connection', () => {
     const { impatient, asked } = askImpatiently();
     await expect(asked).rejects.toThrow('init has not answered for 0.05 s');
     expect(impatient.isOpen).toBe(false);
+  });
+
+  test('whoever stands still on purpose is not given up before it goes on', async () => {
+    const { impatient, asked } = askImpatiently();
+    let settled = false;
+    const heard = expect(asked.finally(() => (settled = true))).rejects.toThrow('init has not answered');
+    impatient.isExcused = true;
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    expect([impatient.isOpen, settled]).toEqual([true, false]);
+    impatient.isExcused = false;
+    await heard;
+  });
+
+  test('descriptors that go with a request are closed here when it has left, or never will', async () => {
+    const ask = (fd: number): Promise<string> =>
+      connection.request(
+        'spawn',
+        (w, sequence) => w.begin(MESSAGE.SPAWN, sequence).finish(),
+        MESSAGE.OK,
+        () => 'answered',
+        { fds: [fd] },
+      );
+    const take = (): number => {
+      const buffer = Buffer.alloc(65536);
+      const received = receiveMessage(peer, buffer)!;
+      received.fds.forEach(closeDescriptor);
+      return new Reader(buffer.subarray(0, received.length)).sequence;
+    };
+    const { read, write } = makePipe();
+    const copies = (count: number): number[] =>
+      Array.from({ length: count }, () => openSync('/dev/null', 'r'));
+    const before = openDescriptors();
+    const [left] = copies(1);
+    const answered = ask(left!);
+    sendMessage(peer, writer.begin(MESSAGE.OK, take()).finish());
+    expect([await answered, openDescriptors()]).toEqual(['answered', before]);
+    // an answer of another kind than is awaited, or one that nobody awaits, brings what nobody takes
+    const refused = expect(ask(copies(1)[0]!)).rejects.toThrow('fork: EAGAIN');
+    sendMessage(peer, writer.begin(MESSAGE.ERROR, take()).i32(11).string('fork').string('').finish(), [read]);
+    await refused;
+    sendMessage(peer, writer.begin(MESSAGE.OK, 4_000_000_000).finish(), [read]);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(openDescriptors()).toBe(before);
+    // one that cannot be written
+    const [unwritten] = copies(1);
+    await expect(
+      connection.request(
+        'spawn',
+        () => {
+          throw new Error('too long');
+        },
+        MESSAGE.OK,
+        () => {},
+        { fds: [unwritten!] },
+      ),
+    ).rejects.toThrow('too long');
+    expect(openDescriptors()).toBe(before);
+    // nobody reads: most of them wait here, and the rest on the way
+    const waiting = copies(600).map((fd) => ask(fd).catch(() => 'closed'));
+    expect(openDescriptors()).toBeGreaterThan(before + 100);
+    connection.close();
+    expect(new Set(await Promise.all(waiting))).toEqual(new Set(['closed']));
+    expect(openDescriptors()).toBe(before - 1);
+    for (const fd of [read, write]) closeDescriptor(fd);
   });
 
   test('nonsense from the other side ends the connection', async () => {
