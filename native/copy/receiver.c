@@ -18,6 +18,7 @@ struct receiver {
   struct channel *channel;
   struct failure *own;
   const struct output_rules *rules;
+  const char *const *forbidden; /* directories of the host that nothing is written into, NULL at the end */
   struct levels levels;
   size_t base;      /* the level of the source's own directory, which no LEAVE ends */
   uint64_t skipped; /* directories that could not be made: nothing that comes below them is */
@@ -57,6 +58,13 @@ out:;
   if (closed != fd) close(closed);
   errno = saved;
   return fd;
+}
+
+/* The destination may be above a directory of the daemon, and a container chooses the names of what is in it. */
+static bool is_closed(struct receiver *receiver, const char *name) {
+  if (target_check_entry(levels_top(&receiver->levels)->fd, name, receiver->forbidden) == 0) return false;
+  note(receiver, errno, "write into a directory of the daemon", name);
+  return true;
 }
 
 static int enter(struct receiver *receiver, const char *name, uint32_t mode) {
@@ -209,7 +217,7 @@ static int receive_large(struct receiver *receiver, const struct message *messag
 /* One thing of the tree, under `name`. */
 static int receive_entry(struct receiver *receiver, const struct message *message, const char *name) {
   if (!is_name(name)) return nonsense(receiver, "a name that cannot be");
-  bool is_skipped = receiver->skipped > 0;
+  bool is_skipped = receiver->skipped > 0 || is_closed(receiver, name);
   switch (message->type) {
     case COPY_ENTER:
       if (!S_ISDIR(message->mode)) return nonsense(receiver, "a directory that is none");
@@ -271,14 +279,13 @@ static int receive_entries(struct receiver *receiver, struct failure *peer) {
 }
 
 /* What the source is decides where it goes. */
-static int begin(struct receiver *receiver, const struct place *place, const char *path, const struct message *root, struct target *target,
-                 const char *const *forbidden) {
+static int begin(struct receiver *receiver, const struct place *place, const char *path, const struct message *root, struct target *target) {
   const char *operation;
   bool is_directory = S_ISDIR(root->mode), is_contents = (root->size & COPY_CONTENTS) != 0;
   if (is_contents ? root->name[0] != '\0' || !is_directory : !is_name(root->name)) return nonsense(receiver, "a name that cannot be");
   bool is_single = !is_directory || (root->size & COPY_EMPTY) != 0;
   struct stat facts;
-  if (target_open(target, place, path, is_single, is_directory, forbidden, &operation) != 0) {
+  if (target_open(target, place, path, is_single, is_directory, receiver->forbidden, &operation) != 0) {
     note(receiver, errno, operation, "");
     return -1;
   }
@@ -306,7 +313,9 @@ static int begin(struct receiver *receiver, const struct place *place, const cha
 static int receive_root(struct receiver *receiver, const struct message *root, const struct target *target, struct failure *peer) {
   const char *name = target->name[0] != '\0' ? target->name : root->name;
   if (!S_ISDIR(root->mode)) return receive_single(receiver, name, peer);
-  if (name[0] != '\0') {
+  if (name[0] != '\0' && is_closed(receiver, name)) {
+    receiver->skipped = 1;
+  } else if (name[0] != '\0') {
     int result = enter(receiver, name, root->mode);
     if (result != 0) return result;
   } else {
@@ -329,7 +338,7 @@ static int finish_destination(struct receiver *receiver) {
 
 void receive_tree(struct channel *channel, const struct place *place, const char *path, const struct output_rules *rules, const char *const *forbidden,
                   struct failure *own, struct failure *peer) {
-  struct receiver receiver = {.channel = channel, .own = own, .rules = rules};
+  struct receiver receiver = {.channel = channel, .own = own, .rules = rules, .forbidden = forbidden};
   struct message root;
   struct target target;
   levels_init(&receiver.levels, path);
@@ -341,7 +350,7 @@ void receive_tree(struct channel *channel, const struct place *place, const char
     nonsense(&receiver, "a message out of order");
   } else {
     const struct message kept = root; /* its name is a copy; a root has no payload */
-    if (begin(&receiver, place, path, &kept, &target, forbidden) == 0 && receive_root(&receiver, &kept, &target, peer) == 0 && target.is_made)
+    if (begin(&receiver, place, path, &kept, &target) == 0 && receive_root(&receiver, &kept, &target, peer) == 0 && target.is_made)
       finish_destination(&receiver);
   }
   channel_send_failure(channel, COPY_DONE, own); /* when that fails, nobody is left to hear it */

@@ -15,14 +15,18 @@ static int close_saved(int fd) {
   return -1;
 }
 
-/* A directory that is open for making things in it. Its path is what the kernel says, so that no link hides it. */
-static int check_allowed(int directory, const char *const *forbidden) {
-  char link[64], path[PATH_MAX + 1];
+/*
+ * Of a directory that is open for making things in it, and of what has or gets `name` in it, if that is not NULL. The path is what the kernel says, so that no link hides it. What is neither
+ * forbidden nor below that, but above it, is allowed.
+ */
+static int check_allowed(int directory, const char *name, const char *const *forbidden) {
+  char link[64], path[PATH_MAX + 1 + COPY_NAME_MAX + 1];
   snprintf(link, sizeof link, "/proc/self/fd/%d", directory);
   for (; *forbidden != NULL; forbidden++) {
     ssize_t length = readlink(link, path, PATH_MAX);
     if (length < 0) return -1;
     path[length] = '\0';
+    if (name != NULL) snprintf(path + length, sizeof path - (size_t)length, "%s%s", path[length - 1] == '/' ? "" : "/", name);
     size_t prefix = strlen(*forbidden);
     if (strncmp(path, *forbidden, prefix) != 0 || (path[prefix] != '\0' && path[prefix] != '/')) continue;
     errno = EPERM;
@@ -31,10 +35,19 @@ static int check_allowed(int directory, const char *const *forbidden) {
   return 0;
 }
 
+int target_check_entry(int directory, const char *name, const char *const *forbidden) {
+  for (const char *const *one = forbidden; *one != NULL; one++) {
+    /* all of a tree comes by here: the kernel is asked about the few that are named so */
+    const char *last = strrchr(*one, '/');
+    if (last != NULL && strcmp(last + 1, name) == 0) return check_allowed(directory, name, forbidden);
+  }
+  return 0;
+}
+
 static int open_directory(struct target *target, int fd, const char *const *forbidden, const char **operation) {
   *operation = "write into a directory of the daemon";
   target->directory = fd;
-  return check_allowed(fd, forbidden) == 0 ? 0 : close_saved(fd);
+  return check_allowed(fd, NULL, forbidden) == 0 ? 0 : close_saved(fd);
 }
 
 /* The path without slashes at its end; "/" stays. */
@@ -50,6 +63,8 @@ static int strip(const char *path, char *into) {
 }
 
 static int make_directory(struct target *target, int parent, const char *name, const char *const *forbidden, const char **operation) {
+  *operation = "write into a directory of the daemon";
+  if (check_allowed(parent, name, forbidden) != 0) return -1;
   *operation = "make destination";
   if (mkdirat(parent, name, 0755) != 0) return -1;
   target->is_made = true;
@@ -86,7 +101,7 @@ int target_open(struct target *target, const struct place *place, const char *pa
     char name[COPY_NAME_MAX + 1];
     memcpy(name, target->name, sizeof name);
     target->name[0] = '\0';
-    int result = check_allowed(parent, forbidden) == 0 ? make_directory(target, parent, name, forbidden, operation) : -1;
+    int result = make_directory(target, parent, name, forbidden, operation);
     close_saved(parent);
     return result;
   }

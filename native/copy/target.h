@@ -20,4 +20,7 @@ struct target {
 int target_open(struct target *target, const struct place *place, const char *path, bool is_single, bool is_directory, const char *const *forbidden,
                 const char **operation);
 
+/* Whether something may be made, or gone on with, under this name in an open directory that is allowed itself. Answers -1 with EPERM where it is a directory in `forbidden`. */
+int target_check_entry(int directory, const char *name, const char *const *forbidden);
+
 #endif

@@ -512,6 +512,29 @@ def special_and_forbidden(work):
         fields = copy("out", f"{work}/plain", f"{work}/special/{target}", forbidden=[f"{work}/special/depot"])
         check(fields[:2] == ["error", "1"], f"a forbidden directory is not written to: {target}", fields)
     check(os.listdir(f"{work}/special/depot") == ["below"] and not os.listdir(f"{work}/special/depot/below"), "nothing was written")
+    # the destination is allowed, and what is copied has the name of the directory, at its top or further down
+    os.makedirs(f"{work}/named/depot/below")
+    for path in ("depot/evil", "depot/below/evil", "good"):
+        write(f"{work}/named/{path}")
+    write(f"{work}/named/depot/large", "x" * (1 << 20))
+    os.makedirs(f"{work}/named/deep/depot")
+    write(f"{work}/named/deep/depot/good")
+    for source, target, forbidden in (("named/depot", "special", "depot"), ("named/depot", "special/", "depot"), ("named/", "special", "depot"), ("named/", "special", "depot/below"), ("named/depot/below", "special/depot/below/", "depot/below")):
+        shutil.rmtree(f"{work}/special")
+        os.makedirs(f"{work}/special/depot/below")
+        fields = copy("out", f"{work}/{source}", f"{work}/special/{target[8:]}", forbidden=[f"{work}/special/{forbidden}"])
+        found = sorted(os.listdir(f"{work}/special/{forbidden}"))
+        check(fields[:2] == ["error", "1"] and fields[4] == "write into a directory of the daemon" and found == (["below"] if forbidden == "depot" else []), f"{source} brings nothing into {forbidden}", (fields, found))
+        if source == "named/":
+            check(os.path.exists(f"{work}/special/good") and os.path.exists(f"{work}/special/deep/depot/good"), "the rest is copied")
+    # one that is not there yet: nothing is made in its place
+    for target in ("new", "new/"):
+        for source in ("named", "plain"):
+            fields = copy("out", f"{work}/{source}", f"{work}/special/{target}", forbidden=[f"{work}/special/new"])
+            check(fields[:2] == ["error", "1"] and not os.path.lexists(f"{work}/special/new"), f"{source} is not put into the place of a forbidden directory: {target}", fields)
+    os.symlink("/nowhere", f"{work}/named/new")
+    fields = copy("out", f"{work}/named/new", f"{work}/special", forbidden=[f"{work}/special/new"])
+    check(fields[:2] == ["error", "1"] and not os.path.lexists(f"{work}/special/new"), "nor a link that leads elsewhere", fields)
 
 
 def into_itself(work):

@@ -52,6 +52,26 @@ describeWith(['root', 'isolated', 'overlayfs'], 'hostile copies', () => {
     }
   }
 
+  it('what is named as the depot is not written there, by a copy out into a directory above it', () =>
+    withBox(async (box) => {
+      const { depot } = suite.daemon.place;
+      const above = path.dirname(depot);
+      const id = (await box.info()).containerPath.split('/').pop()!;
+      const record = path.join(depot, id, 'snapshot.json');
+      const before = fs.readFileSync(record, 'utf8');
+      const name = path.basename(depot);
+      const made = `mkdir -p /tmp/out/${name}/${id} && echo evil > /tmp/out/${name}/${id}/snapshot.json && echo good > /tmp/out/good`;
+      expect((await box.run(made)).exitStatus).toBe(0);
+      for (const source of ['/tmp/out/', `/tmp/out/${name}`])
+        await expect(box.copyOut(source, above)).rejects.toMatchObject({
+          code: 'INVALID_SPEC',
+          message: expect.stringContaining('write into a directory of the daemon'),
+        });
+      expect(fs.readFileSync(record, 'utf8')).toBe(before);
+      expect(fs.readFileSync(path.join(above, 'good'), 'utf8')).toBe('good\n');
+      fs.rmSync(path.join(above, 'good'));
+    }));
+
   it('a directory that turns into a link to the host and back never gives host content out [SECURITY F01]', () =>
     withBox(async (box, host) => {
       const secret = path.join(host, 'secret');
