@@ -8,6 +8,7 @@ import path from 'node:path';
 import { type ContainerId, isContainerId, toWardenError, type WardenError } from '@warden/interface';
 import { parseAddress } from './pools.ts';
 import { type ContainerRecord, parseRecord, RECORD_FILE } from './record.ts';
+import { readStateFile } from './state-file.ts';
 
 /** Set-aside directories keep their id behind this. The dot hides them from every later start. */
 export const QUARANTINE_PREFIX = '.quarantine-';
@@ -125,7 +126,7 @@ function isFault(found: Found | Fault): found is Fault {
 function readRecord(directory: string): Found | Fault | undefined {
   let text: string | undefined;
   try {
-    text = fs.readFileSync(path.join(directory, RECORD_FILE), 'utf8');
+    text = readStateFile(path.join(directory, RECORD_FILE));
     return { record: parseRecord(text), text };
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
@@ -136,7 +137,7 @@ function readRecord(directory: string): Found | Fault | undefined {
 /** The lines of `etc/config`; none when it cannot be read. */
 function readConfig(directory: string): ReadonlyMap<string, string> {
   try {
-    const lines = fs.readFileSync(path.join(directory, 'etc/config'), 'utf8').split('\n');
+    const lines = readStateFile(path.join(directory, 'etc/config')).split('\n');
     return new Map(
       lines.flatMap((line) => {
         const [, key, value] = /^(\w+)=(.*)$/.exec(line) ?? [];

@@ -8,6 +8,7 @@ import { type ContainerId, isContainerId, isWardenError, toWardenError } from '@
 import { type DepotEntry, QUARANTINE_PREFIX } from './depot-entries.ts';
 import type { Engine } from './engine.ts';
 import { RECORD_FILE, type Stored } from './record.ts';
+import { readStateFile } from './state-file.ts';
 
 /** In a directory that was set aside: why. */
 const REASON_FILE = 'quarantine.json';
@@ -72,7 +73,7 @@ function writeQuietly(file: string, text: string): void {
 /** Whatever else is wrong with the record, it may still tell this. */
 function handleIn(directory: string): string | undefined {
   try {
-    const found = JSON.parse(fs.readFileSync(path.join(directory, RECORD_FILE), 'utf8')) as Partial<Stored>;
+    const found = JSON.parse(readStateFile(path.join(directory, RECORD_FILE))) as Partial<Stored>;
     return found.resources?.handle;
   } catch {
     return undefined;
@@ -109,7 +110,7 @@ export function adviceIn(directory: string): string {
 function explanation(directory: string): Pick<SetAside, 'reason' | 'handle' | 'since' | 'advice'> {
   const unknown = { reason: 'no reason was noted', advice: QUARANTINE_ADVICE };
   try {
-    const found = JSON.parse(fs.readFileSync(path.join(directory, REASON_FILE), 'utf8')) as Partial<SetAside>;
+    const found = JSON.parse(readStateFile(path.join(directory, REASON_FILE))) as Partial<SetAside>;
     return { ...unknown, ...found };
   } catch {
     return unknown;
