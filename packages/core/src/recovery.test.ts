@@ -187,6 +187,18 @@ describe('a start', () => {
     }, SOON);
   });
 
+  it('finishes a stop that a daemon had begun when it died', async () => {
+    const box = await core.openSession().create({ handle: 'box' });
+    const { id } = await box.spawn('');
+    const directory = await pathOf(box);
+    await core.close();
+    write(directory, { ...read(directory), state: 'stopped' });
+    core = await host.start();
+    const same = core.openSession().container('box');
+    expect((await same.job(id).link()).exitStatus).toBe(255);
+    expect(await same.info()).toMatchObject({ state: 'stopped', jobIds: [] });
+  });
+
   it('gives back the addresses of what it removes without a record', async () => {
     const directory = await pathOf(await core.openSession().create());
     const { network, uid } = read(directory);

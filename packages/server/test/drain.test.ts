@@ -87,6 +87,34 @@ describe('drain', () => {
     },
   );
 
+  it.each(['Events', 'Files'] as const)(
+    'ends a connection in %s, which would never end by itself',
+    async (name) => {
+      let isAborted = false;
+      async function* endless<T>(first: T, signal: AbortSignal | undefined): AsyncGenerator<T, undefined> {
+        yield first;
+        await new Promise<void>((resolve) => signal?.addEventListener('abort', () => resolve()));
+        isAborted = true;
+        return undefined;
+      }
+      const host = new ProgrammableHost({
+        warden: {
+          events: async (filter) =>
+            endless({ type: 'paused', handle: 'h', time: 0, lost: 0 } as const, filter?.signal),
+        },
+        files: { watch: async (_path, options) => endless({ kind: 'created' } as const, options?.signal) },
+      });
+      const { server, path } = await startServer(host);
+      const client = await TestClient.connect(path);
+      if (name === 'Events') client.send(MessageType.Events, {});
+      else client.send(MessageType.Files, { handle: 'h', operation: 'watch', path: '/' });
+      await until(() => client.answers.length > 0, 'the first of them');
+      await server.drain();
+      await client.ended();
+      await until(() => isAborted, 'the abort');
+    },
+  );
+
   it('aborts the wait before anything else, so that a job that ends meanwhile keeps its result', async () => {
     let end: (result: JobResult) => void = () => {};
     let isTaken = false;

@@ -3,7 +3,7 @@ import type { ContainerEvent, FileStat, WardenMetrics } from '@warden/interface'
 import { FEATURES, MessageType, REQUESTS } from '@warden/protocol';
 import { describe, expect, it } from 'vitest';
 import { type HostProgram, ProgrammableHost, SAMPLE_INFO } from './programmable-host.ts';
-import { startServer, TestClient, until } from './test-client.ts';
+import { pause, startServer, TestClient, until } from './test-client.ts';
 
 const bytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(text));
 const nothing = async (): Promise<void> => {};
@@ -397,6 +397,25 @@ describe('an upload', () => {
     // it is over: what comes now belongs to nothing
     const next = await client.ask(MessageType.UploadData, { data: bytes('b') });
     expect(JSON.parse(next.payload.data)).toMatchObject({ code: 'BAD_STATE' });
+  });
+
+  it('tells a failure also of who never took the piece that waits', async () => {
+    let fail = (): void => {};
+    const gate = new Promise<void>((resolve) => {
+      fail = resolve;
+    });
+    const write = async (): Promise<void> => {
+      await gate;
+      throw new Error('the container is gone');
+    };
+    const { path } = await startServer(new ProgrammableHost({ files: { write } as never }));
+    const client = await TestClient.connect(path);
+    await client.ask(MessageType.Upload, begin);
+    client.send(MessageType.UploadData, { data: bytes('a') });
+    await pause(50);
+    expect(client.answers).toHaveLength(1);
+    fail();
+    expect((await client.next()).payload.message).toContain('the container is gone');
   });
 
   it('refuses a second one at the same time, and pieces of none', async () => {

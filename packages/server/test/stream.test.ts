@@ -1,10 +1,10 @@
-import type { JobEnd, OutputChunk } from '@warden/interface';
+import { type JobEnd, type OutputChunk, WardenError } from '@warden/interface';
 import { MessageType } from '@warden/protocol';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { JOB_INFO, ProgrammableHost } from './programmable-host.ts';
 import { failure, pause, startServer, TestClient, until } from './test-client.ts';
 
-const { Ping, Stream } = MessageType;
+const { Echo, Ping, Stream } = MessageType;
 const REQUEST = { handle: 'h', job_id: 1 };
 const END: JobEnd = { exitStatus: 3, info: JOB_INFO };
 
@@ -138,5 +138,68 @@ describe('stream', () => {
     await until(() => host.closedSessions === 1, 'the end of the session');
     await pause(50);
     expect(produced).toBeLessThan(100);
+  });
+
+  it('lets the stream clean up when the client disappears between two pieces', async () => {
+    let isClean = false;
+    let produced = 0;
+    const host = streaming(async function* () {
+      try {
+        for (; ; produced++) yield { stream: 'stdout', data: new Uint8Array(64 * 1024) };
+      } finally {
+        isClean = true;
+      }
+    });
+    const { path } = await startServer(host);
+    const client = await TestClient.connect(path);
+    client.socket.pause();
+    client.send(Stream, REQUEST);
+    await until(() => produced > 0, 'the first chunk');
+    client.socket.destroy();
+    await until(() => isClean, 'the clean-up');
+    await until(() => host.closedSessions === 1, 'the end of the session');
+  });
+
+  it('breaks the connection off, without an answer, where a piece was broken off on its way', async () => {
+    // biome-ignore lint/correctness/useYield: what went past Node is not seen here
+    const host = streaming(async function* () {
+      throw new WardenError('UNAVAILABLE', 'a piece of output was broken off', {
+        fields: { operation: 'relay' },
+      });
+    });
+    const { path } = await startServer(host);
+    const client = await TestClient.connect(path);
+    client.send(Stream, REQUEST);
+    client.send(Ping);
+    await client.ended();
+    expect(client.answers).toEqual([]);
+  });
+
+  it('lets pieces go past Node only behind what waits there', async () => {
+    let relayed: number | undefined;
+    const before = new Uint8Array(4 * 1024 * 1024);
+    const host = new ProgrammableHost({
+      warden: { echo: async (message) => message },
+      job: {
+        // biome-ignore lint/correctness/useYield: what went past Node is not seen here
+        stream: async function* (options) {
+          await options!.relay!.ready();
+          relayed = client.socket.bytesRead;
+          return END;
+        },
+      },
+    });
+    const { path } = await startServer(host);
+    const client = await TestClient.connect(path);
+    client.socket.pause();
+    client.send(Echo, { message: before });
+    client.send(Stream, REQUEST);
+    await pause(200);
+    expect(relayed).toBeUndefined();
+    client.socket.resume();
+    expect((await client.next()).payload.message).toHaveLength(before.length);
+    expect((await client.next()).payload.exit_status).toBe(3);
+    // but for what two sockets hold
+    expect(relayed).toBeGreaterThan(before.length / 2);
   });
 });
