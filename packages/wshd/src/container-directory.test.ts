@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
   mkdirSync,
@@ -198,4 +199,28 @@ describe('stageSkeleton', () => {
       expect.objectContaining({ code: 'INVALID_SPEC' }),
     );
   });
+});
+
+test('what hooks source as etc/config is text to a shell, whatever is in it', () => {
+  const directory = join(depot, 'container');
+  const read = (value: string): string => {
+    prepareDirectory({ ...spec(directory), config: [['value', value]] }, []);
+    return execFileSync('sh', ['-c', '. "$0" && printf %s "$value"', join(directory, 'etc/config')], {
+      encoding: 'utf8',
+      env: {},
+    });
+  };
+  for (const value of [
+    '/plain-1.2_3:4@5%6+7=8,9',
+    '',
+    "it's",
+    "'; echo x; '",
+    '$HOME',
+    '$(echo x)',
+    '`echo x`',
+    'a;b&c|d<e>f(g)h*i?j[k]l{m}n~o!p#q"r\\s',
+    '~root',
+    '# no comment',
+  ])
+    expect(read(value)).toBe(value);
 });

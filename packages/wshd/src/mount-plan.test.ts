@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { escapeField, mountLine, renderMountPlan } from './mount-plan.ts';
 
 test('fields are escaped as getmntent(3) reads them', () => {
-  expect(escapeField('/a b\tc\nd\\e')).toBe('/a\\040b\\011c\\012d\\134e');
+  expect(escapeField('/a b\tc\nd\\e\rf')).toBe('/a\\040b\\011c\\012d\\134e\\015f');
   expect(escapeField('#x#')).toBe('\\043x#');
   expect(escapeField('ü;$(x)')).toBe('ü;$(x)');
 });
