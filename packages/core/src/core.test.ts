@@ -459,6 +459,21 @@ describe('stop and destroy (spec behaviour.md 5)', () => {
     expect((await core.openSession().container(box.handle).info()).state).toBe('stopped');
   });
 
+  it('ends what stands still: paused, or frozen by somebody else', async () => {
+    const group = async (box: Container): Promise<{ isFrozen: boolean }> =>
+      host.groups.groups.get(`/core/instance-${path.basename((await box.info()).containerPath!)}`)!;
+    const record = async (box: Container): Promise<{ warden: { paused?: boolean } }> =>
+      JSON.parse(fs.readFileSync(path.join((await box.info()).containerPath!, 'snapshot.json'), 'utf8'));
+    const [paused, frozen] = [await warden.create(), await warden.create()];
+    await paused.pause();
+    expect([(await group(paused)).isFrozen, (await record(paused)).warden.paused]).toEqual([true, true]);
+    (await group(frozen)).isFrozen = true;
+    for (const box of [paused, frozen]) {
+      await box.stop();
+      expect([(await group(box)).isFrozen, (await record(box)).warden.paused]).toEqual([false, undefined]);
+    }
+  });
+
   it('leaves a newer container of the same handle alone, whatever an older one is still asked [behaviour 20.25] [behaviour 20.32]', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     const owner = core.openSession();

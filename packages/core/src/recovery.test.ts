@@ -187,17 +187,23 @@ describe('a start', () => {
     }, SOON);
   });
 
-  it('finishes a stop that a daemon had begun when it died', async () => {
-    const box = await core.openSession().create({ handle: 'box' });
-    const { id } = await box.spawn('');
-    const directory = await pathOf(box);
-    await core.close();
-    write(directory, { ...read(directory), state: 'stopped' });
-    core = await host.start();
-    const same = core.openSession().container('box');
-    expect((await same.job(id).link()).exitStatus).toBe(255);
-    expect(await same.info()).toMatchObject({ state: 'stopped', jobIds: [] });
-  });
+  it.each(['stop.record', 'stop.signal'])(
+    'finishes a stop that a daemon had begun when it died, behind %s',
+    async (name) => {
+      const box = await core.openSession().create({ handle: 'box' });
+      const { id } = await box.spawn('');
+      await core.close();
+      vi.stubEnv('WARDEN_FAILPOINT', `${name}=error`);
+      core = await host.start();
+      await expect(core.openSession().container('box').stop()).rejects.toThrow(`failpoint ${name}`);
+      vi.unstubAllEnvs();
+      await core.close();
+      core = await host.start();
+      const same = core.openSession().container('box');
+      expect((await same.job(id).link()).exitStatus).toBe(255);
+      expect(await same.info()).toMatchObject({ state: 'stopped', jobIds: [] });
+    },
+  );
 
   it('gives back the addresses of what it removes without a record', async () => {
     const directory = await pathOf(await core.openSession().create());

@@ -77,6 +77,27 @@ describe('the pools of several daemons on one host', () => {
     expect(warnings).toEqual(['pool-shared user.pool_start_uid', 'pool-shared security.subordinate_ids']);
   });
 
+  it('are told as far as they reach: of users inside, so many for each container', async () => {
+    await start('one', APART);
+    const at = (first: number, uid: number): object => ({
+      drivers: { network: 'none' },
+      user: { pool_start_uid: uid, pool_size: 16 },
+      security: { subordinate_ids: first },
+    });
+    const last = 1_000_000_000 + 16 * 65_536 - 1;
+    expect((await start('two', at(last, 60_000))).warnings).toEqual(['pool-shared security.subordinate_ids']);
+    expect((await start('three', at(last + 16 * 65_536, 61_000))).warnings).toEqual([]);
+  });
+
+  it('are noted as they are now, also when there is less to be noted', async () => {
+    const one = await start('one', {});
+    const noted = (): object => JSON.parse(fs.readFileSync(path.join(directory, 'one.lock'), 'utf8'));
+    expect(noted()).toHaveProperty('network');
+    await one.claim({ drivers: { network: 'none' } });
+    expect(noted()).not.toHaveProperty('network');
+    await start('two', { ...APART, network: {}, port: {} });
+  });
+
   it('may lie side by side', async () => {
     await start('one', {});
     expect((await start('two', APART)).warnings).toEqual([]);
@@ -88,6 +109,8 @@ describe('the pools of several daemons on one host', () => {
     fs.copyFileSync(path.join(directory, 'one.lock'), path.join(directory, 'killed.lock'));
     lock.release();
     await start('two', {});
+    // whoever looked holds nothing of it
+    locks.push(await lockName('killed', directory));
   });
 
   it('are looked at again when they grow, and stay as they were when they may not', async () => {

@@ -547,6 +547,40 @@ describe.runIf(isRoot)('the store of images', () => {
     expect([await store.list(), leftovers()]).toEqual([[], []]);
   });
 
+  it('removes no image while a note of a container cannot be read, which may be of any', async () => {
+    const { id } = await store.import({ path: layout([FILE]), name: 'one' });
+    for (const [at, note] of ['', '{"image":', '[]', '{"image":7}'].entries()) {
+      const container = `0123456789${at}`;
+      fs.writeFileSync(path.join(directory, 'uses', container), note);
+      store = open();
+      await store.recover(new Set([container]));
+      await expect(store.remove('one')).rejects.toMatchObject({
+        code: 'BAD_STATE',
+        fields: { containers: [container] },
+      });
+      store.release(container);
+    }
+    expect(await store.remove('one')).toMatchObject({ images: [id] });
+  });
+
+  it('lets none of the users of the host in, whatever its directory was before', async () => {
+    fs.mkdirSync(directory, { mode: 0o755 });
+    fs.chmodSync(directory, 0o755);
+    await store.import({ path: layout([FILE]), name: 'one' });
+    expect(fs.statSync(directory).mode & 0o777).toBe(0o700);
+  });
+
+  it('leaves no layer of an import whose second one is damaged', async () => {
+    const place = layout([FILE], [{ name: 'other', content: 'x'.repeat(2_000) }]);
+    const blobs = path.join(place, 'blobs/sha256');
+    const second = sha256(tar([{ name: 'other', content: 'x'.repeat(2_000) }])).slice(7);
+    const content = fs.readFileSync(path.join(blobs, second));
+    content[1_000]! ^= 1;
+    fs.writeFileSync(path.join(blobs, second), content);
+    await expect(store.import({ path: place, name: 'one' })).rejects.toThrow(/does not have its digest/);
+    expect([await store.list(), leftovers()]).toEqual([[], []]);
+  });
+
   it('never takes a name for an id, and gives no image a name that looks like one', async () => {
     const { id } = await store.import({ path: layout([FILE]), name: 'one' });
     const other = layout([{ name: 'other', content: 'o' }]);
