@@ -757,6 +757,19 @@ describe('grace time (spec behaviour.md 3 and 8)', () => {
     expect(host.inventory()).toEqual(EMPTY);
   });
 
+  it('may be longer than a timer of Node', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    const owner = core.openSession();
+    await owner.create({ graceTime: 60 * 86_400 });
+    await owner.close();
+    const onlooker = core.openSession();
+    await onlooker.events(); // keeps nothing alive
+    await vi.advanceTimersByTimeAsync(59 * 86_400_000);
+    expect(core.containerCount).toBe(1);
+    await vi.advanceTimersByTimeAsync(2 * 86_400_000);
+    expect(core.containerCount).toBe(0);
+  });
+
   it('is cancelled by whoever names the container, and endless where configured', async () => {
     await core.close();
     core = await host.start({ graceTime: undefined });
@@ -846,6 +859,27 @@ describe('ports, egress and limits', () => {
     for (let i = 0; i < 4; i++) picked.push((await other.netIn()).hostPort);
     expect(new Set(picked.slice(4)).size).toBe(4);
     await expect(other.netIn()).rejects.toMatchObject({ code: 'POOL_EXHAUSTED' });
+  });
+
+  it('records no port and no rule that could not be put in force', async () => {
+    await core.close();
+    const drivers = host.drivers();
+    const refuse = async (): Promise<never> => {
+      throw new WardenError('NATIVE_FAILED', 'no room');
+    };
+    core = await host.start({
+      drivers: { ...drivers, network: { ...drivers.network, mapPort: refuse, allowEgress: refuse } },
+    });
+    const box = await core.openSession().create();
+    await expect(box.netIn({ hostPort: 61_001, containerPort: 80 })).rejects.toThrow('no room');
+    await expect(box.netOut({ network: '10.0.0.0/8' })).rejects.toThrow('no room');
+    const record = path.join((await box.info()).containerPath!, 'snapshot.json');
+    expect(JSON.parse(fs.readFileSync(record, 'utf8')).resources).toMatchObject({
+      ports: [],
+      net_in: [],
+      net_out: [],
+    });
+    expect((await box.info()).ports ?? []).toEqual([]);
   });
 
   it('records a bandwidth limit, and puts it in force again after a restart [behaviour 20 #61]', async () => {
