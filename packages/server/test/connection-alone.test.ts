@@ -92,6 +92,23 @@ describe('a connection', () => {
     await connection.ended;
   });
 
+  it('holds nothing of a large request any more when its client has gone and it has ended', async () => {
+    let answer = (): void => {};
+    const gate = new Promise<void>((resolve) => {
+      answer = resolve;
+    });
+    const host = new ProgrammableHost({ warden: { echo: (message) => gate.then(() => message) } });
+    const held: number[] = [];
+    const { client, connection } = await alone(host, { budget: { set: (bytes) => void held.push(bytes) } });
+    client.send(Echo, { message: new Uint8Array(300_000) });
+    await until(() => host.calls.length === 1, 'the request');
+    client.socket.destroy();
+    await connection.ended;
+    expect(held.at(-1)).toBeGreaterThanOrEqual(300_000);
+    answer();
+    await until(() => held.at(-1) === 0, 'its end');
+  });
+
   it('leaves no timer when it ends, and no listener behind each piece of a stream', async () => {
     const begun = vi.spyOn(globalThis, 'setInterval');
     const ended = vi.spyOn(globalThis, 'clearInterval');

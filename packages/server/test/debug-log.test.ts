@@ -50,11 +50,16 @@ describe('the debug log', () => {
     await client.ask(MessageType.JobInput, { handle: 'h', job_id: 1, data: bytes('secret input') });
     await client.fail(MessageType.ImagePull, { reference: 'r/i', user: 'me', password: 'secret password' });
     expect(lines.length).toBeGreaterThanOrEqual(6);
-    const told = inspect(lines, { depth: null, maxArrayLength: null });
+    const told = inspect(lines.map(textsOf), { depth: null, maxArrayLength: null });
     expect(told).toContain("user: 'me'");
     expect(told).not.toContain('secret');
-    // bytes are shown by their numbers
-    expect(told).not.toContain(inspect(Buffer.from('secret')).slice('<Buffer '.length, -1));
-    expect(told).not.toContain([...Buffer.from('secret')].join(', '));
   });
 });
+
+/** With bytes as text. */
+function textsOf(value: unknown): unknown {
+  if (value instanceof Uint8Array) return Buffer.from(value).toString();
+  if (Array.isArray(value)) return value.map(textsOf);
+  if (typeof value !== 'object' || value === null || value instanceof Error) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, textsOf(one)]));
+}
