@@ -570,6 +570,27 @@ describe.runIf(isRoot)('the store of images', () => {
     expect(fs.statSync(directory).mode & 0o777).toBe(0o700);
   });
 
+  it('waits for nobody at a pipe in the place of a blob or an archive, and reads no endless document', async () => {
+    const place = layout([FILE]);
+    const blobs = path.join(place, 'blobs/sha256');
+    const pipe = path.join(scratch, 'pipe.tar');
+    for (const file of [...fs.readdirSync(blobs).map((name) => path.join(blobs, name)), pipe]) {
+      fs.rmSync(file, { force: true });
+      expect(spawnSync('mkfifo', [file]).status).toBe(0);
+    }
+    for (const one of [place, pipe])
+      await expect(store.import({ path: one, name: 'one' })).rejects.toMatchObject({
+        code: 'INVALID_SPEC',
+        message: expect.stringMatching(/is no regular file$/),
+      });
+    const large = layout([FILE]);
+    fs.appendFileSync(path.join(large, 'index.json'), ' '.repeat(4 << 20));
+    await expect(store.import({ path: large, name: 'one' })).rejects.toThrow(
+      /^index\.json is too large for what it is: \d+ bytes$/,
+    );
+    expect(leftovers()).toEqual([]);
+  });
+
   it('leaves no layer of an import whose second one is damaged', async () => {
     const place = layout([FILE], [{ name: 'other', content: 'x'.repeat(2_000) }]);
     const blobs = path.join(place, 'blobs/sha256');
