@@ -2,7 +2,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { TestHost } from '../test/host.ts';
-import { cleanUp, type Leftover } from './clean-up.ts';
+import { type CleanUpOptions, cleanUp, type Leftover } from './clean-up.ts';
 import { REMOVED_DIRECTORY } from './leftovers.ts';
 import type { CoreDrivers, CoreOptions } from './options.ts';
 
@@ -96,5 +96,49 @@ describe('clean-up', () => {
       `failed container ${id}: no answer`,
       ...keep(`${id} needs it, which could not be removed`),
     ]);
+  });
+
+  it('only looks with dryRun, also at what has no directory; with all it ends who lives, and keeps what cannot be understood [operations cleanup]', async () => {
+    const core = await host.start();
+    const session = core.openSession();
+    const paths: string[] = [];
+    for (const handle of ['lives', 'broken', 'stray'])
+      paths.push((await (await session.create({ handle })).info()).containerPath!);
+    await core.close();
+    fs.writeFileSync(path.join(paths[1]!, 'snapshot.json'), '{"broken');
+    fs.rmSync(paths[2]!, { recursive: true });
+    const before = host.inventory();
+    const listing = (): CoreDrivers => {
+      const drivers = host.drivers();
+      const list = async (): Promise<string[]> => [...host.links.links.values()].map(({ spec }) => spec.id);
+      return { ...drivers, network: Object.assign(drivers.network, { list }) };
+    };
+    const fates = async (wanted: CleanUpOptions): Promise<string[]> =>
+      (await cleanUp(host.options({ drivers: listing() }), wanted))
+        .filter(({ kind }) => kind !== 'host')
+        .map(({ fate, kind, name }) => `${fate} ${kind} ${paths.findIndex((one) => one.endsWith(name))}`);
+    expect(await fates({ dryRun: true, all: false })).toEqual([
+      'keep container 0',
+      'keep container 1',
+      'remove network 2',
+      'remove cgroup 2',
+    ]);
+    expect(await fates({ dryRun: true, all: true })).toEqual([
+      'remove container 0',
+      'keep container 1',
+      'remove network 2',
+      'remove cgroup 2',
+    ]);
+    expect(host.inventory()).toEqual(before);
+    expect(await fates({ dryRun: false, all: true })).toEqual([
+      'removed container 0',
+      'keep container 1',
+      'removed network 2',
+      'removed cgroup 2',
+    ]);
+    const id = path.basename(paths[1]!);
+    expect(host.inventory()).toMatchObject({ depot: [id], groups: [expect.stringContaining(id)] });
+    expect(host.inits.directories()).toContain(paths[1]);
+    expect(host.inits.directories()).not.toContain(paths[0]);
   });
 });

@@ -1,5 +1,5 @@
 import type { FileAnswer, FileChannel } from '@warden/interface';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { ManagedContainer } from './container.ts';
 import type { Engine } from './engine.ts';
 import { SessionFiles } from './files.ts';
@@ -57,5 +57,53 @@ describe('whoever gives up while a file is opened has given up', () => {
       cause: { message: 'enough' },
     });
     expect([opened.length, fileTasks.size]).toEqual([1, 0]);
+  });
+});
+
+describe('a task on files', () => {
+  const MOST = 24;
+  const tasks = new Set<FileChannel>();
+  const over = (record: object = { isPaused: false }): SessionFiles =>
+    new SessionFiles(
+      {} as Engine,
+      () =>
+        ({
+          handle: 'box',
+          fileTasks: tasks,
+          record,
+          requireState: () => {},
+          requireInit: () => ({ openFiles: async () => new SilentTask() }),
+          exclusive: (action: () => Promise<unknown>) => action(),
+        }) as unknown as ManagedContainer,
+    );
+
+  it('is refused for a path that is none, and a mode that only chmod gives', async () => {
+    const files = over();
+    for (const path of ['etc/passwd', '', './x', '/a\0b', `/${'x'.repeat(4_095)}`])
+      await expect(files.stat(path), path.slice(0, 20)).rejects.toMatchObject({
+        code: 'INVALID_SPEC',
+        fields: { operation: 'stat', errno: 'EINVAL' },
+      });
+    for (const mode of [0o2000, 0o4755, -1, 0.5])
+      await expect(files.write('/x', Buffer.of(1), { mode }), String(mode)).rejects.toMatchObject({
+        code: 'INVALID_SPEC',
+      });
+    await expect(over({ isPaused: true }).stat('/x')).rejects.toMatchObject({ code: 'BAD_STATE' });
+    expect(tasks.size).toBe(0);
+  });
+
+  it('is one of 24 at a time, and makes room when it ends', async () => {
+    const leaving = new AbortController();
+    const { signal } = leaving;
+    const files = over();
+    const waiting = Array.from({ length: MOST }, () => files.stat('/x', { signal }).catch(() => 'left'));
+    await vi.waitFor(() => expect(tasks.size).toBe(MOST), 20_000);
+    await expect(files.stat('/x')).rejects.toMatchObject({
+      code: 'POOL_EXHAUSTED',
+      fields: { used: MOST, limit: MOST },
+    });
+    leaving.abort();
+    await Promise.all(waiting);
+    expect(tasks.size).toBe(0);
   });
 });
