@@ -136,6 +136,24 @@ describe.runIf(inOwnNamespace)('sizedImage', () => {
     );
   });
 
+  it('tells nothing of the host’s disk where the image is not mounted any more, and keeps no descriptor of any', async () => {
+    const state = driver.plan(spec);
+    const open = (): number => readdirSync('/proc/self/fd').length;
+    await driver.prepare(spec, state);
+    await driver.release(spec, state);
+    const before = open();
+    for (let round = 0; round < 5; round++) {
+      await driver.prepare(spec, state);
+      expect(write('file', 1)).toBeUndefined();
+      await driver.release(spec, state);
+    }
+    expect(open()).toBe(before);
+    await expect(driver.usage(spec, state)).rejects.toMatchObject({
+      code: 'NATIVE_FAILED',
+      message: expect.stringContaining('is not mounted'),
+    });
+  });
+
   it('prepares again without losing content but without the limit', async () => {
     const state = driver.plan(spec);
     await driver.prepare(spec, state);

@@ -1,7 +1,7 @@
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, fstatSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { closeDescriptor, makePipe, setNonBlocking, writeDescriptor } from '@warden/native';
+import { closeDescriptor, makePipe, makeSocketPair, setNonBlocking, writeDescriptor } from '@warden/native';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { PipeSource } from './byte-source.ts';
 
@@ -152,6 +152,33 @@ describe('PipeSource', () => {
     expect(Buffer.concat(chunks).equals(Buffer.concat(sent))).toBe(true);
     source.close();
     closeDescriptor(pipe.write);
+  });
+
+  test('that is closed while pieces are on their way frees its pipe behind them, once', async () => {
+    const open = (): number => readdirSync('/proc/self/fd').length;
+    const before = open();
+    const [client, reader] = makeSocketPair('stream');
+    setNonBlocking(client);
+    while (writeDescriptor(client, Buffer.alloc(65_536)) > 0);
+    const pipe = makePipe();
+    writeDescriptor(pipe.write, Buffer.alloc(65_536, 'x'));
+    const source = new PipeSource(pipe.read);
+    source.pause();
+    const leaving = new AbortController();
+    const frame = { head: Buffer.from('<'), tail: Buffer.from('>'), size: 65_536 };
+    const relaying = source.relay(client, frame, { signal: leaving.signal, isWanted: () => true });
+    const meanwhile = open();
+    source.close();
+    // its number is nobody else's before the pieces are through
+    expect(open()).toBe(meanwhile);
+    leaving.abort();
+    expect(await relaying).toBe(0);
+    const mine = openSync('/dev/null', 'r');
+    source.close();
+    expect(() => fstatSync(mine)).not.toThrow();
+    closeSync(mine);
+    for (const fd of [client, reader, pipe.write]) closeDescriptor(fd);
+    expect(open()).toBe(before);
   });
 
   test('start is callable once', () => {
