@@ -157,3 +157,26 @@ describe('an answer', () => {
     });
   });
 });
+
+describe('what an answer leads to', () => {
+  const B_TEST = '01 62 04 74657374 00'; // b.test
+  const alias = record('c00c', '0005', '00000005', B_TEST);
+  const address = record(B_TEST, '0001', '0000003c', 'c0000201');
+
+  it('holds for the least time of all that led there, aliases too', () => {
+    expect(readAnswer(answerOf('0002', alias, address), ASKED)).toMatchObject({
+      addresses: [parseAddress('192.0.2.1')],
+      ttl: 5,
+    });
+  });
+
+  it('is nothing of another class, and nothing that is cut off', () => {
+    const chaos = `${B_TEST} 0001 0003 0000003c 0004 c0000201`;
+    expect(readAnswer(answerOf('0002', alias, chaos), ASKED).addresses).toEqual([]);
+    const whole = answerOf('0002', alias, address);
+    for (let cut = 1; cut <= 4; cut++)
+      expect(() => readAnswer(whole.subarray(0, -cut), ASKED), `${cut} bytes less`).toThrow(DnsMalformed);
+    const text = record(B_TEST, '0010', '0000003c', '03616263');
+    expect(() => readAnswer(answerOf('0002', alias, text).subarray(0, -1), ASKED)).toThrow(DnsMalformed);
+  });
+});

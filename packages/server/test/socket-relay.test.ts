@@ -1,0 +1,38 @@
+import { once } from 'node:events';
+import net from 'node:net';
+import path from 'node:path';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { socketRelay } from '../src/socket-relay.ts';
+import { freshDirectory, pause } from './test-client.ts';
+
+describe('the way past Node', () => {
+  it('is free when nothing waits in Node any more, or the socket is gone', async () => {
+    const place = path.join(freshDirectory(), 'relay.sock');
+    const server = net.createServer().listen(place);
+    await once(server, 'listening');
+    const connected = once(server, 'connection') as Promise<[net.Socket]>;
+    const client = net.connect(place).pause();
+    const [socket] = await connected;
+    onTestFinished(() => {
+      client.destroy();
+      socket.destroy();
+      server.close();
+    });
+    const relay = socketRelay(socket)!;
+    await relay.ready();
+    // more than the kernel takes, in front of what is to come
+    socket.write(new Uint8Array(8 * 1024 * 1024));
+    let isReady = false;
+    const ready = relay.ready().then(() => {
+      isReady = true;
+    });
+    await pause(100);
+    expect([isReady, socket.writableLength > 0]).toEqual([false, true]);
+    client.resume();
+    await ready;
+    expect(socket.writableLength).toBe(0);
+    socket.destroy();
+    await relay.ready();
+    expect(() => relay.socket).toThrow(expect.objectContaining({ code: 'UNAVAILABLE' }));
+  });
+});
