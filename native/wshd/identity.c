@@ -99,23 +99,6 @@ static int hold_namespace(void *unused) {
   return 0;
 }
 
-int identity_create(const struct id_map *users, const struct id_map *groups) {
-  char path[64];
-  /* without a copy of the memory, of which each page would be copied again when this process writes to it; each has a stack of its own, for they run on */
-  static _Alignas(16) char stacks[sizeof ending / sizeof *ending][HOLDER_STACK];
-  if (ending_count == sizeof ending / sizeof *ending) identity_reap();
-  pid_t pid = clone(hold_namespace, stacks[ending_count] + HOLDER_STACK, CLONE_VM | CLONE_NEWUSER | SIGCHLD, NULL);
-  if (pid < 0) return -1;
-  format(path, sizeof path, "/proc/%d/ns/user", pid);
-  int fd = write_map(pid, "uid_map", users) != 0 || write_map(pid, "gid_map", groups) != 0 ? -1 : open(path, O_RDONLY | O_CLOEXEC);
-  int saved = errno;
-  kill(pid, SIGKILL);
-  /* its end takes a change of process, or several on a busy machine: there is other work meanwhile */
-  ending[ending_count++] = pid;
-  errno = saved;
-  return fd;
-}
-
 struct capability_sets {
   struct __user_cap_header_struct header;
   struct __user_cap_data_struct data[2];
@@ -126,8 +109,56 @@ static int read_capabilities(struct capability_sets *sets) {
   return (int)syscall(SYS_capget, &sets->header, sets->data);
 }
 
-int identity_act(uid_t uid, gid_t gid) {
+/* What a change of identity has taken away, if the process was root: the rights in force, and the signal with which it ends. */
+static int take_back(int death_signal) {
   struct capability_sets sets;
+  prctl(PR_SET_PDEATHSIG, death_signal);
+  if (read_capabilities(&sets) != 0) return -1;
+  for (int i = 0; i < 2; i++) sets.data[i].effective = sets.data[i].permitted;
+  return (int)syscall(SYS_capset, &sets.header, sets.data);
+}
+
+/* Makes what this process does that of `uid`, with all its rights. */
+static int become_owner(uid_t uid) {
+  int death_signal = 0;
+  prctl(PR_GET_PDEATHSIG, &death_signal);
+  return syscall(SYS_setresuid, -1, uid, -1) == 0 ? take_back(death_signal) : -1;
+}
+
+/*
+ * What is counted for each user on the host, as watches of files (fs.inotify.max_user_instances), message queues and queued signals are, counts for whoever inside it is, and for
+ * the owner of the user namespace again. Were that the host's root, one container could leave nothing of it to any other, nor to the host's own services.
+ */
+int identity_create(const struct id_map *users, const struct id_map *groups) {
+  char path[64];
+  const uid_t self = geteuid(), owner = id_outside(users, 0);
+  /* without a copy of the memory, of which each page would be copied again when this process writes to it; each has a stack of its own, for they run on */
+  static _Alignas(16) char stacks[sizeof ending / sizeof *ending][HOLDER_STACK];
+  if (ending_count == sizeof ending / sizeof *ending) identity_reap();
+  if (owner != ID_NONE && become_owner(owner) != 0) return -1;
+  pid_t pid = clone(hold_namespace, stacks[ending_count] + HOLDER_STACK, CLONE_VM | CLONE_NEWUSER | SIGCHLD, NULL);
+  int failed = errno;
+  if (owner != ID_NONE && become_owner(self) != 0 && pid >= 0) {
+    failed = errno;
+    kill(pid, SIGKILL);
+    ending[ending_count++] = pid;
+    pid = -1;
+  }
+  if (pid < 0) {
+    errno = failed;
+    return -1;
+  }
+  format(path, sizeof path, "/proc/%d/ns/user", pid);
+  int fd = write_map(pid, "uid_map", users) != 0 || write_map(pid, "gid_map", groups) != 0 ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+  int saved = errno;
+  kill(pid, SIGKILL);
+  /* its end takes a change of process, or several on a busy machine: there is other work meanwhile */
+  ending[ending_count++] = pid;
+  errno = saved;
+  return fd;
+}
+
+int identity_act(uid_t uid, gid_t gid) {
   int death_signal = 0;
   prctl(PR_GET_PDEATHSIG, &death_signal);
   /* neither call tells whether it worked; asking with an impossible id tells what is in force */
@@ -137,11 +168,7 @@ int identity_act(uid_t uid, gid_t gid) {
     errno = EPERM;
     return -1;
   }
-  prctl(PR_SET_PDEATHSIG, death_signal); /* a change of identity clears it */
-  /* leaving 0 has taken the rights over files away from the effective set */
-  if (read_capabilities(&sets) != 0) return -1;
-  for (int i = 0; i < 2; i++) sets.data[i].effective = sets.data[i].permitted;
-  return (int)syscall(SYS_capset, &sets.header, sets.data);
+  return take_back(death_signal);
 }
 
 int identity_enter(int user_namespace) {

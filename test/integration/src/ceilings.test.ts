@@ -1,11 +1,13 @@
 /** How much of the kernel's own a container may take, and that its mounts are nobody else's. */
+import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import type { ClientContainer } from '@warden/client';
 import { copyRootfs, describeWith, withDaemon } from '@warden/test-harness';
 import { expect, it } from 'vitest';
-import { PERL_MOUNTS, perl } from './host-perl.ts';
+import { CALLS, PERL_MOUNTS, perl } from './host-perl.ts';
 import { text } from './text.ts';
+import { until } from './until.ts';
 
 interface MountLine {
   readonly target: string;
@@ -37,6 +39,11 @@ async function mountsOf(box: ClientContainer): Promise<MountLine[]> {
 /** Opens terminals until it fails; `{fd}` needs bash. */
 const OPEN_TERMINALS =
   'n=0; while [ $n -lt 600 ] && { exec {fd}<>/dev/ptmx; } 2>/dev/null; do n=$((n+1)); done; echo $n';
+
+/** Takes so many watchers of files and message queues, or all that there are, and tells how many of each. */
+const takeCounted = (most: number): string =>
+  `$| = 1; $w = 0; $w++ while ($w < ${most} && syscall(${CALLS.inotify_init1}, 0) >= 0); ` +
+  `$q = 0; $q++ while ($q < ${most} && syscall(${CALLS.mq_open}, "warden-$$-$q", 0102, 0600, 0) >= 0); print "$w $q\\n"; `;
 
 describeWith(['root', 'isolated', 'overlayfs'], 'ceilings', () => {
   const suite = withDaemon();
@@ -78,6 +85,19 @@ describeWith(['root', 'isolated', 'overlayfs'], 'ceilings', () => {
     expect(text(shared.stdout), text(shared.stderr)).toBe(
       'yes\nno: No space left on device\nno: No space left on device\n512\n',
     );
+  });
+
+  it('of what the kernel counts for each user of the host are for each container: it leaves others and the host theirs', async () => {
+    const warden = await suite.daemon.connect();
+    await using box = await warden.create({ bindMounts: [...PERL_MOUNTS] });
+    await using other = await warden.create({ bindMounts: [...PERL_MOUNTS] });
+    await box.spawn(perl(`${takeCounted(1_000)} open F, ">", "/tmp/taken"; sleep 1000`), {
+      privileged: true,
+    });
+    await until(async () => (await box.run('test -e /tmp/taken')).exitStatus === 0);
+    expect(text((await other.run(perl(takeCounted(1)))).stdout)).toBe('1 1\n');
+    const program = `${takeCounted(1)} syscall(${CALLS.mq_unlink}, "warden-$$-0")`;
+    expect(execFileSync('perl', ['-e', program], { encoding: 'utf8' })).toBe('1 1\n');
   });
 
   it('of /dev stop whoever is root inside from filling it', async () => {
