@@ -5,7 +5,7 @@ import os from 'node:os';
 import path from 'node:path';
 import type { Warden, WardenHost } from '@warden/interface';
 import { wardenServer } from '@warden/server';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { checkConfiguration, INSECURE } from './config.ts';
 import { diagnose } from './doctor.ts';
 import type { Finding } from './survey.ts';
@@ -66,5 +66,39 @@ describe('the doctor, of the socket [operations health]', () => {
     });
     for (const same of [socket, path.relative('.', socket), ''])
       expect(await findingOfSocket({ WARDEN_SOCKET: same })).toMatchObject({ found: 'free' });
+  });
+});
+
+describe('the doctor, of a depot that it cannot look into', () => {
+  const findings = async (depot: string, hasRights: boolean): Promise<readonly Finding[]> => {
+    const server = { container_klass: INSECURE, unix_domain_path: socket, container_depot_path: depot };
+    return (await diagnose(checkConfiguration({ server }), {}, hasRights)).configuration;
+  };
+
+  it('goes on, as for users who are not root', async () => {
+    vi.spyOn(fs, 'readdirSync').mockImplementation(() => {
+      throw Object.assign(new Error("EACCES: permission denied, scandir '/depot'"), { code: 'EACCES' });
+    });
+    try {
+      expect(await findings(directory, false)).toContainEqual({
+        subject: `containers set aside in ${directory}`,
+        ok: false,
+        found: "not looked at: EACCES: permission denied, scandir '/depot'",
+        advice: 'run wardend doctor as root to look',
+      });
+    } finally {
+      vi.restoreAllMocks();
+    }
+  });
+
+  it('goes on when it is no directory', async () => {
+    const file = path.join(directory, 'file');
+    fs.writeFileSync(file, '');
+    expect(await findings(file, true)).toContainEqual({
+      subject: `containers set aside in ${file}`,
+      ok: false,
+      found: expect.stringContaining('not looked at: ENOTDIR'),
+      advice: 'set server.container_depot_path to a directory that can be read',
+    });
   });
 });

@@ -75,7 +75,7 @@ export async function diagnose(
     notOfClients(await socket(configuration), configuration, environment),
     ...places(configuration, hasRights),
     ...confinement(configuration),
-    ...quarantined(configuration),
+    ...quarantined(configuration, hasRights),
   ];
   const depot = makeTrialDepot(configuration.server.container_depot_path);
   let drivers: readonly Trial[];
@@ -259,9 +259,28 @@ function confinement(configuration: Configuration): Finding[] {
   }));
 }
 
-/** Containers that a daemon could not understand. The others do not suffer from them. */
-function quarantined({ server: { container_depot_path: depot } }: Configuration): Finding[] {
-  return setAside(depot).map(({ id, directory, handle, reason, since, advice }) => ({
+/** Containers that a daemon could not understand. The others do not suffer from them. A depot is for its daemon's eyes: most users cannot look into it. */
+function quarantined(
+  { server: { container_depot_path: depot } }: Configuration,
+  hasRights: boolean,
+): Finding[] {
+  let found: ReturnType<typeof setAside>;
+  try {
+    found = setAside(depot);
+  } catch (error) {
+    const { message } = toWardenError(error);
+    return [
+      {
+        subject: `containers set aside in ${depot}`,
+        ok: false,
+        found: `not looked at: ${message}`,
+        advice:
+          adviceWithoutRights(message, hasRights) ??
+          'set server.container_depot_path to a directory that can be read',
+      },
+    ];
+  }
+  return found.map(({ id, directory, handle, reason, since, advice }) => ({
     subject: `container ${id}${handle === undefined ? '' : ` (handle ${JSON.stringify(handle)})`}`,
     ok: false,
     found: `set aside${since === undefined ? '' : ` ${since}`} in ${directory}: ${reason}`,
