@@ -40,6 +40,11 @@ describe('a command without -- before it', () => {
       "Invalid flag: '--handle'.",
       '; --handle needs a value\nUsage: warden link --handle <handle> --job_id <job_id>\nSee: warden link --help',
     ],
+    [
+      'create --bind_mounts.src_path /a',
+      "In flag: '--bind_mounts.src_path', the field: 'bind_mounts' is not indexed.",
+      '; write --bind_mounts[0]\nUsage: warden create [options]\nSee: warden create --help',
+    ],
     ['create --bind_mounts', "Invalid flag: '--bind_mounts'.", ''],
     ['ping box', "Invalid flag: 'box'.", '\nUsage: warden ping\nSee: warden ping --help'],
     [

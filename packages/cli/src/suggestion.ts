@@ -89,6 +89,8 @@ function aboutFlags(
   usage: string,
 ): string {
   const names = request.fields.map((field) => `--${field.name}`);
+  const unindexed = /, the field: '([^']*)' is not indexed\.$/.exec(message)?.[1];
+  if (unindexed !== undefined) return `; write --${unindexed}[0]${usage}`;
   const flag = /^In flag: '(--[^']*)', /.exec(message)?.[1];
   if (flag !== undefined) return didYouMean(flag.replaceAll(/(?<=\w)-/g, '_'), names);
   const operand = /^Invalid flag: '([^-].*)'\.$/s.exec(message)?.[1];
