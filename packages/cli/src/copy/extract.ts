@@ -4,6 +4,7 @@
  */
 import fs from 'node:fs';
 import path from 'node:path';
+import { isatty } from 'node:tty';
 import { FILE_MODES, WardenError } from '@warden/interface';
 import { readTar, type TarEntry } from './tar-reader.ts';
 import { bytesOf } from './tar-writer.ts';
@@ -11,6 +12,8 @@ import { bytesOf } from './tar-writer.ts';
 /** Deeper than any tree that can be read again. */
 const MAX_DEPTH = 200;
 const NEW_FILE = fs.constants.O_WRONLY | fs.constants.O_CREAT | fs.constants.O_EXCL | fs.constants.O_NOFOLLOW;
+const OPENED_FILE =
+  fs.constants.O_WRONLY | fs.constants.O_CREAT | fs.constants.O_TRUNC | fs.constants.O_NOCTTY;
 
 /** How a tree arrives. */
 export interface Arrival {
@@ -148,13 +151,21 @@ function hostile(name: string): WardenError {
   );
 }
 
-/** Puts one file at `target`: the old content or the new, never a part. */
+/**
+ * Puts one file at `target`: the old content or the new, never a part. A link is replaced, not followed. Only what is no file that could be replaced is
+ * written into: a device or a named pipe, also behind a link, and whatever lies in /dev or /proc, where others rely on the names (`/dev/stdout` is a link).
+ * Errors: `INVALID_SPEC` for a terminal.
+ */
 export async function replaceFile(
   target: string,
   mode: number,
   content: AsyncIterable<Uint8Array>,
 ): Promise<void> {
-  const draft = path.join(path.dirname(path.resolve(target)), `.warden-cp-${process.pid}-${Date.now()}`);
+  const directory = fs.realpathSync(path.dirname(path.resolve(target)));
+  const found = fs.statSync(target, { throwIfNoEntry: false });
+  if ((found !== undefined && !found.isFile()) || /^\/(dev|proc)(\/|$)/.test(directory))
+    return writeInto(target, mode, content);
+  const draft = path.join(directory, `.warden-cp-${process.pid}-${Date.now()}`);
   const handle = await fs.promises.open(draft, NEW_FILE, 0o600);
   try {
     for await (const piece of content) await handle.writeFile(piece);
@@ -163,6 +174,23 @@ export async function replaceFile(
   } catch (error) {
     fs.rmSync(draft, { force: true });
     throw error;
+  } finally {
+    await handle.close();
+  }
+}
+
+async function writeInto(target: string, mode: number, content: AsyncIterable<Uint8Array>): Promise<void> {
+  const handle = await fs.promises.open(target, OPENED_FILE, mode & FILE_MODES);
+  try {
+    if (isatty(handle.fd))
+      throw new WardenError('INVALID_SPEC', `${target} is a terminal`, {
+        fields: {
+          operation: 'cp',
+          object: target,
+          advice: 'a file could give it orders: write - to have it shown on standard output, without them',
+        },
+      });
+    for await (const piece of content) await handle.writeFile(piece);
   } finally {
     await handle.close();
   }

@@ -226,4 +226,43 @@ describe('on this host', () => {
     expect(fs.lstatSync(path.join(place, 'link')).mode & 0o7777).toBe(0o755);
     expect(fs.readdirSync(place).sort()).toEqual(['file', 'link']);
   });
+
+  it('a named pipe is written into, also through a link, and stays', async () => {
+    const pipe = path.join(place, 'pipe');
+    execFileSync('mkfifo', [pipe]);
+    fs.symlinkSync('pipe', path.join(place, 'link'));
+    for (const name of ['pipe', 'link']) {
+      const [read] = await Promise.all([
+        fs.promises.readFile(pipe, 'utf8'),
+        replaceFile(path.join(place, name), 0o644, pieces(Buffer.from('content'), 3)),
+      ]);
+      expect(read).toBe('content');
+    }
+    expect(fs.lstatSync(pipe).isFIFO()).toBe(true);
+    expect(fs.readlinkSync(path.join(place, 'link'))).toBe('pipe');
+  });
+
+  it('nothing in /proc, where the links of /dev lead, is replaced: the file behind is written', async () => {
+    const file = path.join(place, 'file');
+    fs.writeFileSync(file, 'what was there before');
+    const descriptor = fs.openSync(file, 'r+');
+    try {
+      await replaceFile(`/proc/self/fd/${descriptor}`, 0o600, pieces(Buffer.from('new')));
+      expect(fs.readFileSync(descriptor, 'utf8')).toBe('new');
+    } finally {
+      fs.closeSync(descriptor);
+    }
+    expect(fs.readdirSync(place)).toEqual(['file']);
+  });
+
+  it('a terminal is refused', async () => {
+    // by a link: what fails here replaces no device of the host
+    const terminal = path.join(place, 'terminal');
+    fs.symlinkSync('/dev/ptmx', terminal);
+    await expect(replaceFile(terminal, 0o600, pieces(Buffer.from('x')))).rejects.toMatchObject({
+      code: 'INVALID_SPEC',
+      message: `${terminal} is a terminal`,
+    });
+    expect(fs.readlinkSync(terminal)).toBe('/dev/ptmx');
+  });
 });

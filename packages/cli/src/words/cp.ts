@@ -183,6 +183,7 @@ class Copy {
       return this.#toOutput(bytes);
     }
     const place = placeHere(source, target);
+    requireDirectoryHere(place);
     await this.#ending(place, () =>
       isTree
         ? extractTree(files.readTar(source, this.#options), place, {
@@ -278,6 +279,20 @@ function placeHere(source: string, target: string): string {
   const name = baseName(source);
   if (name === undefined) throw notCopied(source);
   return path.join(target, name);
+}
+
+/** Before anything is read: what is missing is said in the words that a place in a container has. */
+function requireDirectoryHere(place: string): void {
+  const parent = path.dirname(place);
+  if (fs.statSync(parent, { throwIfNoEntry: false })?.isDirectory()) return;
+  throw new WardenError('INVALID_SPEC', `cp: '${place}': there is no directory ${parent} on this host`, {
+    fields: {
+      operation: 'cp',
+      object: place,
+      errno: 'ENOENT',
+      advice: 'make it first, or name another place',
+    },
+  });
 }
 
 function notCopied(place: string): WardenError {

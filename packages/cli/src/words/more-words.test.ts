@@ -93,6 +93,7 @@ describe('cp', () => {
     [['cp', 'box:/a', 'box:/b'], 'one of both has to be HANDLE:PATH'],
     [['cp', 'box:/nowhere', '.'], "cp: '/nowhere': there is no such file in the container"],
     [['cp', '/dev/null', 'box:/tmp/x'], '/dev/null cannot be copied'],
+    [['cp', 'box:/tmp', '/nowhere/x'], "cp: '/nowhere/x': there is no directory /nowhere on this host"],
     [['cp', 'box:/tmp'], 'TARGET is missing'],
   ])('%#: says what it cannot copy', async (words, text) => {
     const { status, stderr } = await warden(fake, [...words, '--jsonl']);
