@@ -142,14 +142,17 @@ export class ClientContainer implements Container {
   /** Of its time limit so much has passed. */
   async #start(script: Script, options: ClientSpawnOptions, passedMs = 0): Promise<ClientJob> {
     const isLive = options.output === 'live';
-    if (!hasLimits(options))
-      return new ClientJob(this.#session, this.handle, await this.#spawn(script, options), { isLive });
+    const hasInput = options.stdin === 'pipe' || options.terminal !== undefined;
+    if (!hasLimits(options)) {
+      const id = await this.#spawn(script, options);
+      return new ClientJob(this.#session, this.handle, id, { isLive, hasInput });
+    }
     throwIfAborted(options.signal);
     const started = this.#spawn(script, { ...options, trackTree: true });
     const watchdog = new Watchdog(options, (reason) => this.#killStarted(started, reason), passedMs);
     try {
       const id = await watchdog.guardStart(started);
-      return new ClientJob(this.#session, this.handle, id, { watchdog, isLive });
+      return new ClientJob(this.#session, this.handle, id, { watchdog, isLive, hasInput });
     } catch (error) {
       watchdog.settle();
       throw error;

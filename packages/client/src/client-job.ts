@@ -29,6 +29,8 @@ export class ClientJob implements Job {
   readonly #watchdog: Watchdog | undefined;
   /** Its pipes may be read here, without the daemon. */
   readonly #isLive: boolean;
+  /** Its input is known to have been open: what refuses a write since is the end of the job. */
+  #hasHadInput: boolean;
   /** End of the stream that {@link output} is read through; `undefined` inside when it was left early. */
   #outputEnd: Promise<JobEnd | undefined> = Promise.resolve(undefined);
   /** The daemon gives a result once: who asks again, or lost the first answer in a race, gets what is kept here. */
@@ -38,11 +40,16 @@ export class ClientJob implements Job {
     session: Transport,
     handle: string,
     id: number,
-    { watchdog, isLive = false }: { readonly watchdog?: Watchdog; readonly isLive?: boolean } = {},
+    {
+      watchdog,
+      isLive = false,
+      hasInput = false,
+    }: { readonly watchdog?: Watchdog; readonly isLive?: boolean; readonly hasInput?: boolean } = {},
   ) {
     this.#session = session;
     this.#watchdog = watchdog;
     this.#isLive = isLive;
+    this.#hasHadInput = hasInput;
     this.handle = handle;
     this.id = id;
   }
@@ -118,22 +125,22 @@ export class ClientJob implements Job {
     for (let at = 0; at < bytes.length; at += INPUT_BYTES) {
       const value = { handle: this.handle, job_id: this.id, data: bytes.subarray(at, at + INPUT_BYTES) };
       await this.#input(value, options.signal);
+      this.#hasHadInput = true;
     }
   }
 
-  /** Writes all of `source` and ends the input; a job that reads no more ends it early, without an error. Errors: as {@link write}. */
+  /**
+   * Writes all of `source` and ends the input; a job that reads no more, or has ended, ends it early, without an error. Errors: as {@link write}, those
+   * of `source`.
+   */
   async writeAll(
     source: string | Uint8Array | ByteStream,
     options: { readonly signal?: AbortSignal | undefined } = {},
   ): Promise<void> {
     demand('write', 'source', args.fileContent, source);
-    try {
-      for await (const data of isWhole(source) ? [source] : source) await this.write(data, options);
-    } catch (error) {
-      if (isWardenError(error) && error.fields.errno === 'EPIPE') return;
-      throw error;
-    }
-    await this.endInput();
+    for await (const data of isWhole(source) ? [source] : source)
+      if (!(await this.#isTaken(this.write(data, options)))) return;
+    await this.#isTaken(this.endInput());
   }
 
   /** See {@link Job.endInput}. */
@@ -147,6 +154,19 @@ export class ClientJob implements Job {
     await requireFeature(this.#session, 'job-input', 'resize');
     const value = { handle: this.handle, job_id: this.id, size: { rows: size.rows, columns: size.columns } };
     await this.#session.call(MessageType.JobResize, value, { handle: this.handle, isUrgent: true });
+  }
+
+  /** Whether there is still a job that reads. */
+  async #isTaken(sent: Promise<void>): Promise<boolean> {
+    try {
+      await sent;
+      return true;
+    } catch (error) {
+      if (!isWardenError(error)) throw error;
+      const isOver = this.#hasHadInput && (error.code === 'BAD_STATE' || error.code === 'UNKNOWN_JOB');
+      if (isOver || error.fields.errno === 'EPIPE') return false;
+      throw error;
+    }
   }
 
   #takeResult(): Promise<ClientJobResult> {

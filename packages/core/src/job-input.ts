@@ -28,8 +28,10 @@ export class JobInput {
     const { sink } = this.#options;
     if (sink === undefined || this.#isEnded) return Promise.reject(this.#closed());
     const written = sink.write(bytes, signal).catch((error: unknown) => {
+      if (!isWardenError(error)) throw error;
+      if (error.fields.errno === 'EPIPE') throw this.#unread(error);
       // ended while it waited: it is the job that has gone, not the way to it
-      throw this.#isEnded && isWardenError(error, 'UNAVAILABLE') ? this.#closed() : error;
+      throw this.#isEnded && error.code === 'UNAVAILABLE' ? this.#closed() : error;
     });
     this.#writes = written.catch(() => {});
     return written;
@@ -66,6 +68,14 @@ export class JobInput {
   drop(): void {
     this.#isEnded = true;
     this.#options.sink?.close();
+  }
+
+  /** Which descriptor of this process it was says nothing to a client. */
+  #unread(cause: WardenError): WardenError {
+    return new WardenError('NATIVE_FAILED', 'nothing reads the standard input of the job any more', {
+      cause,
+      fields: { operation: 'write input', job: this.#options.jobId, errno: 'EPIPE' },
+    });
   }
 
   #closed(): WardenError {

@@ -167,7 +167,11 @@ describeWith(['root', 'isolated', 'overlayfs'], 'programs in a container', () =>
     await using box = await warden.create();
     const job = await box.spawn('exec 0<&-; echo closed; sleep 1000', { stdin: 'pipe' });
     await reader(job).until('closed');
-    await expect(job.write('x')).rejects.toMatchObject({ code: 'NATIVE_FAILED', fields: { errno: 'EPIPE' } });
+    await expect(job.write('x')).rejects.toMatchObject({
+      code: 'NATIVE_FAILED',
+      message: 'nothing reads the standard input of the job any more',
+      fields: { operation: 'write input', job: job.id, errno: 'EPIPE' },
+    });
     await job.writeAll([new Uint8Array(10)]);
     await job.kill();
   });

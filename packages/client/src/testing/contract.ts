@@ -304,6 +304,24 @@ const JOBS: readonly ContractCase[] = [
       assert.equal((await job.result()).stdoutText, typeof whole === 'string' ? whole : text(whole));
     }
   }),
+  inContainer('ends the input early, without an error, when the job has ended', async (box) => {
+    const job = await box.spawn('', { argv: ['true'], stdin: 'pipe' });
+    await until(async () => (await box.info()).endedJobs?.length === 1, 'the end');
+    await job.writeAll('too late');
+    const result = await job.result();
+    await job.writeAll('too late');
+    assert.equal(result.exitStatus, 0);
+    const sleeper = await box.spawn('', { argv: ['sleep', '1000'], stdin: 'pipe' });
+    async function* source(): AsyncGenerator<Uint8Array> {
+      yield new Uint8Array(1);
+      await sleeper.kill();
+      await sleeper.link();
+      yield new Uint8Array(1);
+      assert.fail('nobody asks for more');
+    }
+    await box.job(sleeper.id).writeAll(source());
+    await refused(box.job(0x7fff_0000).writeAll('x'), 'UNKNOWN_JOB', 'input of no job');
+  }),
   inContainer('refuses input for a job that has none open', async (box) => {
     const job = await box.spawn('', { argv: ['sleep', '1000'] });
     await refused(job.write('x'), 'BAD_STATE', 'input that is not open');
