@@ -10,6 +10,7 @@ export const port: Word = {
   name: 'port',
   summary: 'List the ports of the host that lead into a container, publish one more, or take one back.',
   details: [
+    'It is published at 127.0.0.1 and at one address of the host, that of its default route or drivers.outward_address.',
     'Without HOST the daemon picks a port of its pool. A port stays published until it is taken back, with its connections, or the container is destroyed.',
     'With --remove the port is one of the host; what is left is written. One that is not published is no failure.',
   ],
