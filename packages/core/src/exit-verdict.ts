@@ -13,8 +13,14 @@ const SIGTERM = 15;
 const SIGXFSZ = 25;
 /** What a shell says of a program that SIGKILL ended. */
 const KILLED_IN_SHELL = 128 + SIGKILL;
-/** With less room than this under the limit, writes fail. In KiB. */
-const NO_ROOM = 64n;
+/**
+ * With less room than this under the limit, in KiB, writes may have failed: the page cache takes a write in pieces (folios) of up to 2 MiB, each as a whole
+ * or not at all (ext4 since Linux 6.16), so a program that writes a mebibyte at a time finds no room where there is nearly one. Of a small limit less, or a
+ * failure of any other kind would be blamed on it.
+ */
+const LEAST_ROOM = 64n;
+const MOST_ROOM = 2_048n;
+const PART_OF_LIMIT = 8n;
 
 /** What can be said at once. */
 export function explainExit(engine: Engine, container: ManagedContainer, status: WaitStatus): ExitVerdict {
@@ -50,10 +56,16 @@ export async function withDiskLimit(
   try {
     const { quota } = engine.drivers;
     const { blockHard } = await quota.limits(container.quotaSpec, container.record.drivers.quota);
-    const isFull = blockHard > 0n && diskStat.bytesUsed / 1024n + NO_ROOM >= blockHard;
+    const isFull = blockHard > 0n && diskStat.bytesUsed / 1024n + roomOfNoUse(blockHard) >= blockHard;
     return isFull ? { ...outcome, verdict: { reason: 'disk-limit' } } : outcome;
   } catch (error) {
     if (!isUnsupported(error)) engine.logger.warn('disk-limit-unknown', { handle: container.handle, error });
     return outcome;
   }
+}
+
+function roomOfNoUse(blockHard: bigint): bigint {
+  const part = blockHard / PART_OF_LIMIT;
+  if (part < LEAST_ROOM) return LEAST_ROOM;
+  return part > MOST_ROOM ? MOST_ROOM : part;
 }

@@ -193,4 +193,14 @@ describeWith(['root', 'isolated', 'overlayfs'], 'the verdict on a job without di
     expect(full.verdict).toEqual({ reason: 'disk-limit' });
     expect((await box.run('rm file; exit 3')).verdict).toEqual({ reason: 'exited' });
   });
+
+  it.each(['4k', '256k', '1M', '8M'])('that fails when it writes pieces of %s: disk-limit', async (size) => {
+    await using box = await (await suite.daemon.connect()).create();
+    await box.limitDisk({ blockHard: 20_480n });
+    const full = await box.run(`dd if=/dev/zero of=file bs=${size}`);
+    expect(full.stderrText).toContain('No space left on device');
+    expect([full.exitStatus, full.verdict]).toEqual([1, { reason: 'disk-limit' }]);
+    // with most of it free, a failure is one
+    expect((await box.run('head -c 15m file > part; rm file; exit 3')).verdict).toEqual({ reason: 'exited' });
+  });
 });
