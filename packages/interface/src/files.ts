@@ -94,7 +94,7 @@ export interface ContainerFiles {
   write(path: string, content: Uint8Array | ByteStream, options?: WriteOptions): Promise<void>;
   /**
    * Changes of a file or of a directory's entries (not of what is deeper) from now on: the watch stands when this resolves. Endless; the watched
-   * thing's own removal is the last change. Ends with `return()` of the iterator, or the signal. Who reads too slowly gets `overflow`.
+   * thing's own removal is the last change. What {@link write} puts there is `created`, also when it replaces a file. Ends with `return()` of the iterator, or the signal. Who reads too slowly gets `overflow`.
    */
   watch(
     path: string,

@@ -201,6 +201,28 @@ describeWith(['root', 'isolated', 'overlayfs'], 'files inside', () => {
     expect(await box.files.readText('/tmp/large', { offset: 49_999_999n })).toBe('\0');
   });
 
+  it('tells a watch of the names that files have, and of none that stands for a file on its way', async () => {
+    const warden = await suite.daemon.connect();
+    await using box = await warden.create();
+    await box.run('mkdir /tmp/seen');
+    const watch = await box.files.watch('/tmp/seen');
+    for (const content of ['new', 'replaced']) await box.files.write('/tmp/seen/file', content);
+    await box.run("echo x > '/tmp/seen/#12'; touch /tmp/seen/last");
+    const names: string[] = [];
+    for await (const { kind, name } of watch) {
+      names.push(`${kind} ${name}`);
+      if (name === 'last') break;
+    }
+    expect(names).toEqual([
+      'created file',
+      'created file',
+      'created #12',
+      'modified #12',
+      'written #12',
+      'created last',
+    ]);
+  });
+
   it('in great numbers of tasks are refused, not queued without end', async () => {
     const warden = await suite.daemon.connect();
     await using box = await warden.create();
