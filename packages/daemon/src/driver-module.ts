@@ -7,7 +7,8 @@ import { createRequire } from 'node:module';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { type DriverFactory, WardenError } from '@warden/interface';
-import { type ForeignDrivers, type ForeignRole, flawsOf, guarded, withinStart } from './guarded-driver.ts';
+import { type ForeignDrivers, type ForeignRole, flawsOf } from './driver-contracts.ts';
+import { guarded, withinStart } from './guarded-driver.ts';
 
 /** What a module exports as `default`: the first step of making a driver (options, which a configuration has none of). */
 export type DriverMaker<T> = (options?: Readonly<Record<string, unknown>>) => DriverFactory<T>;

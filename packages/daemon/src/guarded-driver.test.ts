@@ -1,6 +1,7 @@
 import { type FilesystemDriver, type Logger, silentLogger, WardenError } from '@warden/interface';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { flawsOf, guarded } from './guarded-driver.ts';
+import { flawsOf } from './driver-contracts.ts';
+import { guarded } from './guarded-driver.ts';
 
 const SPEC = { id: '0123456789a', directory: '/nowhere/0123456789a', base: '/' };
 const MODULE = '/opt/mine.js';

@@ -25,8 +25,8 @@ import { type NftablesNetworkOptions, nftablesNetwork, noNetwork } from '@warden
 import { btrfsSubvolume, noQuota, projectQuota, quotaByRecord, sizedImage, userQuota } from '@warden/quota';
 import { insecureInit, wshd } from '@warden/wshd';
 import { type Configuration, isInsecure } from './config.ts';
+import type { ForeignRole } from './driver-contracts.ts';
 import { isModule, loadDriver } from './driver-module.ts';
-import type { ForeignRole } from './guarded-driver.ts';
 
 /** One driver per role. */
 export interface DriverSet {
