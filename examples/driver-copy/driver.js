@@ -1,5 +1,5 @@
-// A file-system driver that copies the base into each container's layer. Create costs as much as the base is large, but it works on
-// every file system, and what the container changed can be found with `diff -r`.
+// A file-system driver that copies the base into each container's layer. Create costs as much as the base is
+// large, but it works on every file system, and what the container changed can be found with `diff -r`.
 import fs from 'node:fs/promises';
 import path from 'node:path';
 import { WardenError } from '@warden/interface';
@@ -28,7 +28,8 @@ export default function copyDriver() {
       const layer = layerOf(spec);
       const half = `${layer}.half`; // the layer appears when it is complete
       try {
-        await fs.mkdir(path.dirname(layer), { recursive: true });
+        // for root alone: a container may make set-user-id programs, which nobody of the host is to find
+        await fs.mkdir(path.dirname(layer), { recursive: true, mode: 0o700 });
         if ((await isDirectory(layer)) && (await fs.readdir(layer)).length > 0) return;
         logger.debug?.('copying', { base: spec.base, layer });
         await fs.rm(half, { recursive: true, force: true });

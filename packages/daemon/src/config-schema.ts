@@ -566,7 +566,7 @@ export const SCHEMA: Readonly<Record<string, Readonly<Record<string, KeyRule>>>>
       max: 0o777,
       fallback: 0o660,
       about:
-        'mode of those sockets (octal in YAML 1.1); connecting needs write permission, and the way through the depot, which a daemon makes for its own user alone and afterwards leaves as it is: `chmod 0711` on it lets others through',
+        'mode of those sockets (octal in YAML 1.1); connecting needs write permission, and the way through the depot, which a daemon makes for its own user alone and afterwards leaves as it is: `chmod 0711` on it lets others through to the sockets, and not to what containers write',
     },
     recovered_output: {
       type: 'string',

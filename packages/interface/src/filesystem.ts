@@ -11,15 +11,17 @@
  *
  * ## Content contract (spec drivers.md 1.1)
  * The container sees the base's paths, owners and modes; writes never reach the base; deletions are visible only
- * inside; what the container wrote is found on the host below `<directory>/tmp/rootfs`.
+ * inside; what the container wrote is found on the host below `<directory>/tmp/rootfs`, and by root alone:
+ * `<directory>/tmp` has the mode 0700, since a container may make set-user-id programs.
  */
 import type { ContainerId, DriverState, ProbeResult, ReusableEntry } from './driver.ts';
 
 /**
  * One mount to perform, in the terms of fstab(5) and mount(2).
  *
- * `target` is absolute *inside the new root* (`/`, `/etc`). `source` is a host path, a device, or the conventional name of
- * the type. `options` are mount(8) words: flags (`ro nosuid nodev noexec bind rbind`) and data for the file system.
+ * `target` is absolute *inside the new root* (`/`, `/etc`). `source` is a host path, a device, or the
+ * conventional name of the type. `options` are mount(8) words: flags (`ro nosuid nodev noexec bind rbind`)
+ * and data for the file system.
  */
 export interface Mount {
   readonly type: string;
@@ -28,13 +30,19 @@ export interface Mount {
   readonly options: readonly string[];
 }
 
-/** Facts about one root file system. All paths are absolute with symlinks resolved; `directory` is the container's in the depot. */
+/**
+ * Facts about one root file system. All paths are absolute with symlinks resolved; `directory` is the
+ * container's in the depot.
+ */
 export interface RootfsSpec {
   readonly id: ContainerId;
   readonly directory: string;
   /** The read-only base. */
   readonly base: string;
-  /** Further read-only layers below it, the uppermost first, for drivers that stack them; what a layer deletes is marked as overlayfs marks it. Absent: none. */
+  /**
+   * Further read-only layers below it, the uppermost first, for drivers that stack them; what a layer deletes
+   * is marked as overlayfs marks it. Absent: none.
+   */
   readonly below?: readonly string[];
 }
 
@@ -48,7 +56,10 @@ export interface FilesystemSupports {
   readonly nestable: boolean;
   /** Takes `RootfsSpec.below`, and its writable layer is in the form of overlayfs. Absent: no. */
   readonly stacksLayers?: boolean;
-  /** What `prepare` makes are files below the container's directory and nothing else: whoever has removed that has released it. Absent: no. */
+  /**
+   * What `prepare` makes are files below the container's directory and nothing else: whoever has removed that
+   * has released it. Absent: no.
+   */
   readonly isInDirectory?: boolean;
 }
 
@@ -60,8 +71,8 @@ export interface FilesystemDriver {
   readonly supports: FilesystemSupports;
 
   /**
-   * Tries the real operation with writable layers below `depot`, in a throw-away mount namespace, and removes all traces.
-   * Callable at any time. Never throws.
+   * Tries the real operation with writable layers below `depot`, in a throw-away mount namespace, and removes
+   * all traces. Callable at any time. Never throws.
    */
   probe(depot: string): Promise<ProbeResult>;
 
@@ -81,15 +92,18 @@ export interface FilesystemDriver {
    */
   mounts(spec: RootfsSpec, state: DriverState): readonly Mount[];
 
-  /** What `prepare` finds in the directory of a container that was made from another's, by path in it, each behind what it lies in; optional. */
+  /**
+   * What `prepare` finds in the directory of a container that was made from another's, by path in it, each
+   * behind what it lies in; optional.
+   */
   readonly reusable?: readonly ReusableEntry[];
 
   /** Absolute path of the writable layer. There for drivers that stack layers. Pure. */
   writableLayer?(spec: RootfsSpec, state: DriverState): string;
 
   /**
-   * Removes what `prepare` made. Idempotent, also on a half-made thing. The container's namespaces are gone when this is called.
-   * Errors: `NATIVE_FAILED` when something cannot be removed (it names what remains).
+   * Removes what `prepare` made. Idempotent, also on a half-made thing. The container's namespaces are gone
+   * when this is called. Errors: `NATIVE_FAILED` when something cannot be removed (it names what remains).
    */
   release(spec: RootfsSpec, state: DriverState): Promise<void>;
 }

@@ -355,7 +355,6 @@ describe('denials', () => {
       { protocol: 'icmp', address: FAR, type: 8, code: 0 },
       tcp(HOST, 22),
     ]);
-    await ask(a, ['bad.test', 'evil.example']);
     const has = (wanted: Readonly<Record<string, unknown>>): boolean =>
       denials.some((one) =>
         Object.entries(wanted).every(([key, value]) => one[key as keyof NetworkDenial] === value),
@@ -365,10 +364,19 @@ describe('denials', () => {
       { id: A.id, destination: FAR, protocol: 'udp', port: 99 },
       { id: A.id, destination: FAR, protocol: 'icmp', port: undefined },
       { id: A.id, destination: HOST, protocol: 'tcp', port: 22 },
-      { id: A.id, name: 'bad.test', protocol: 'dns', destination: undefined },
-      { id: A.id, name: 'evil.example', protocol: 'dns' },
     ] as const)
       await expect.poll(() => has(wanted), { ...SOON, message: JSON.stringify(wanted) }).toBe(true);
+    // what the tests before have asked may still count against what a container may ask
+    for (const wanted of [
+      { id: A.id, name: 'bad.test', protocol: 'dns', destination: undefined },
+      { id: A.id, name: 'evil.example', protocol: 'dns' },
+    ] as const) {
+      const isTold = async (): Promise<boolean> => {
+        await ask(a, [wanted.name]);
+        return has(wanted);
+      };
+      await expect.poll(isTold, { ...SOON, message: JSON.stringify(wanted) }).toBe(true);
+    }
     const datagrams = denials.filter(({ protocol }) => protocol === 'udp');
     expect(datagrams.reduce((sum, { count }) => sum + count, 0)).toBe(2);
     expect(denials.every(({ id }) => id === A.id)).toBe(true);
