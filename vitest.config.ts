@@ -5,7 +5,8 @@ import LongestFirst from './scripts/longest-first.sequencer.ts';
 export default defineConfig({
   test: {
     sequence: { sequencer: LongestFirst },
-    // of the packages' own tests two files mostly wait: the driver on the kernel, and the C code; projects that need more room say so
+    // of the packages' own tests two files mostly wait: the driver on the kernel, and the C code; projects
+    // that need more room say so
     maxWorkers: Math.max(3, os.availableParallelism()),
     reporters: [
       'default',

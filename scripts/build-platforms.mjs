@@ -1,11 +1,13 @@
-// Builds what the platform packages hold: the shared library for each processor and libc, the static programs for each processor.
+// Builds what the platform packages hold: the shared library for each processor and libc, the static programs
+// for each processor.
 //
-//   node scripts/build-platforms.mjs            everything, foreign processors by cross compilers; their C unit tests under qemu
-//   node scripts/build-platforms.mjs x64        one processor
+//   node scripts/build-platforms.mjs everything, foreign processors by cross compilers; their C unit tests
+//   under qemu node scripts/build-platforms.mjs x64 one processor
 //
-// The library is glibc's or musl's like the Node that loads it; the programs are always musl's and static. Debian has no cross
-// compiler for musl: the headers and archives of its arm64 package are unpacked into the cache, where the cross gcc is told
-// to look, by apt with a state of its own. The machine's own list of architectures stays as it is.
+// The library is glibc's or musl's like the Node that loads it; the programs are always musl's and static.
+// Debian has no cross compiler for musl: the headers and archives of its arm64 package are unpacked into the
+// cache, where the cross gcc is told to look, by apt with a state of its own. The machine's own list of
+// architectures stays as it is.
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -158,7 +160,10 @@ function buildProcessor(arch) {
   return names.glibc;
 }
 
-/** The C unit tests as the artefacts are made: foreign ones by an emulator; those of this processor with glibc are `make test`. */
+/**
+ * The C unit tests as the artefacts are made: foreign ones by an emulator; those of this processor with glibc
+ * are `make test`.
+ */
 function runUnitTests(arch, { gnu, emulator }, make) {
   const foreign = arch !== process.arch;
   const emulated = { ...process.env, WARDEN_TEST_EMULATED: '1' };

@@ -1,9 +1,11 @@
-// Rolls a program of a package into a few files: `node ../../scripts/bundle.mjs NAME`, called by the package's build, writes `dist/program/NAME.cjs`.
+// Rolls a program of a package into a few files: `node ../../scripts/bundle.mjs NAME`, called by the
+// package's build, writes `dist/program/NAME.cjs`.
 //
-// Node takes about a millisecond to find, read and link a module, and the daemon has some 300: they were more than half of its start. What a start
-// needs is one file here; what words of the command line or settings ask for later is loaded when it is asked for, as in the sources. Who
-// imports the packages as libraries gets their own modules; nothing of this is seen there. The files are CommonJS, since Node keeps what it has compiled
-// of a script, but not of a module (scripts/load-program.cjs).
+// Node takes about a millisecond to find, read and link a module, and the daemon has some 300: they were more
+// than half of its start. What a start needs is one file here; what words of the command line or settings ask
+// for later is loaded when it is asked for, as in the sources. Who imports the packages as libraries gets
+// their own modules; nothing of this is seen there. The files are CommonJS, since Node keeps what it has
+// compiled of a script, but not of a module (scripts/load-program.cjs).
 import fs from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -62,8 +64,9 @@ function licences({ moduleIds }) {
 }
 
 /**
- * One character beyond Latin-1 makes V8 hold, read and scan the whole file with two bytes for each of its characters. What is written as an escape is the same to
- * it everywhere but in a raw template, and in comments, where it does not matter.
+ * One character beyond Latin-1 makes V8 hold, read and scan the whole file with two bytes for each of its
+ * characters. What is written as an escape is the same to it everywhere but in a raw template, and in
+ * comments, where it does not matter.
  */
 const plainAscii = {
   name: 'plain-ascii',
@@ -77,7 +80,10 @@ const escaped = (code) => {
   return code.replace(/[^\0-\x7f]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
 };
 
-/** What is loaded at run time by a name that is not a file of the program's. A script that was compiled earlier cannot import; what lies beside it can. */
+/**
+ * What is loaded at run time by a name that is not a file of the program's. A script that was compiled
+ * earlier cannot import; what lies beside it can.
+ */
 const imports = {
   name: 'imports',
   generateBundle(_options, files) {

@@ -1,5 +1,6 @@
-// Reads the tables of docs/conformance, checks that every test they name exists under exactly that title, and writes the index
-// docs/conformance/README.md. `--check` writes nothing. Another directory can be given as the root (the tests do that).
+// Reads the tables of docs/conformance, checks that every test they name exists under exactly that title, and
+// writes the index docs/conformance/README.md. `--check` writes nothing. Another directory can be given as
+// the root (the tests do that).
 import fs from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -46,7 +47,10 @@ function escaped(text) {
   return text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
 }
 
-/** Whether `text` calls `it`, `test`, or what `it.each(…)` gives, with exactly this title; elsewhere, whether it names the test. */
+/**
+ * Whether `text` calls `it`, `test`, or what `it.each(…)` gives, with exactly this title; elsewhere, whether
+ * it names the test.
+ */
 function hasTest(file, text, title) {
   if (!/\.m?[jt]s$/.test(file))
     return new RegExp(`(["'])${escaped(title)}\\1|\\b(?:void|int|def) ${escaped(title)}\\(`).test(text);

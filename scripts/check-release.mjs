@@ -1,5 +1,6 @@
-// Refuses to publish what nobody should get: `node scripts/check-release.mjs`, in the checkout. What the registry once has can never be replaced, and pnpm
-// packs a package without what was not built, or with what lies there uncommitted, and says nothing.
+// Refuses to publish what nobody should get: `node scripts/check-release.mjs`, in the checkout. What the
+// registry once has can never be replaced, and pnpm packs a package without what was not built, or with what
+// lies there uncommitted, and says nothing.
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -23,7 +24,10 @@ function uncommitted() {
       ];
 }
 
-/** The last that is published is what everybody installs: an older line, or a prerelease, would take the place of the newest version. */
+/**
+ * The last that is published is what everybody installs: an older line, or a prerelease, would take the place
+ * of the newest version.
+ */
 function otherThanNewest() {
   const { baseBranch = 'main' } = JSON.parse(
     fs.readFileSync(path.join(root, '.changeset/config.json'), 'utf8'),

@@ -1,4 +1,5 @@
-// Refuses to publish from a repository that the packages do not name: the registry would refuse the provenance, one package at a time.
+// Refuses to publish from a repository that the packages do not name: the registry would refuse the
+// provenance, one package at a time.
 import fs from 'node:fs';
 
 const here = process.argv[2];

@@ -1,11 +1,12 @@
 import type { Reporter, TestCase, TestModule } from 'vitest/node';
 
 /**
- * Ends the run with a table of what was skipped and why, and the closing line `N passed, N failed, N skipped`.
+ * Ends the run with a table of what was skipped and why, and the closing line
+ * `N passed, N failed, N skipped`.
  *
  * A skip needs a reason: the note given to `context.skip(note)` or put into the name of a skipped test by
- * `requires()`. `WARDEN_TEST_REQUIRE=all` (or a list of words) turns skips whose reason contains a word into failures, so that a CI
- * cannot stay green by not running anything.
+ * `requires()`. `WARDEN_TEST_REQUIRE=all` (or a list of words) turns skips whose reason contains a word into
+ * failures, so that a CI cannot stay green by not running anything.
  */
 export default class ClosingLine implements Reporter {
   onTestRunEnd(modules: readonly TestModule[], errors: readonly unknown[]): void {

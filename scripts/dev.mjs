@@ -226,8 +226,8 @@ function runIsolated(argv, env) {
 }
 
 /**
- * The search path with the distribution's own interpreters in front: the shims of version managers start ten times as slowly, and
- * tests start interpreters by the hundred.
+ * The search path with the distribution's own interpreters in front: the shims of version managers start ten
+ * times as slowly, and tests start interpreters by the hundred.
  */
 function programs() {
   const directory = path.join(root, 'node_modules/.cache/warden-programs');
@@ -240,8 +240,9 @@ function programs() {
 }
 
 /**
- * The search path with docker's programs. Where they are not installed, they are unpacked into the cache, by `fetch` alone: to install the package would start a
- * service that changes the host's interfaces and rules. Without them the bench says what it has not measured.
+ * The search path with docker's programs. Where they are not installed, they are unpacked into the cache, by
+ * `fetch` alone: to install the package would start a service that changes the host's interfaces and rules.
+ * Without them the bench says what it has not measured.
  */
 function dockerPrograms(fetch) {
   if (isPresent({ file: 'dockerd' })) return {};
@@ -284,7 +285,10 @@ function onlyFlags(...flags) {
   );
 }
 
-/** As `onlyFlags`, for a task that takes no words besides: `keep` for `--keep` would be another run than what was meant. */
+/**
+ * As `onlyFlags`, for a task that takes no words besides: `keep` for `--keep` would be another run than what
+ * was meant.
+ */
 function flagsAlone(...flags) {
   onlyFlags(...flags);
   const valued = flags.filter((flag) => flag.includes(' ')).map((flag) => flag.split(' ')[0]);
@@ -307,7 +311,10 @@ function numberBehind(flag) {
   return rest[at + 1];
 }
 
-/** Refuses a `--rootfs DIR` that is none. Never makes one: a slip in the name would cost minutes and hundreds of megabytes. */
+/**
+ * Refuses a `--rootfs DIR` that is none. Never makes one: a slip in the name would cost minutes and hundreds
+ * of megabytes.
+ */
 function checkRootfs() {
   const at = rest.indexOf('--rootfs');
   if (at === -1) return;

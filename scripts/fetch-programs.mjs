@@ -4,8 +4,8 @@ import fs from 'node:fs';
 import path from 'node:path';
 
 /**
- * Has a shell run `script` with `words` in an empty directory, and moves what it makes there as `made` to `directory`, which so is there only when all of it is.
- * Answers why that failed; `undefined`: it did not.
+ * Has a shell run `script` with `words` in an empty directory, and moves what it makes there as `made` to
+ * `directory`, which so is there only when all of it is. Answers why that failed; `undefined`: it did not.
  */
 export function fetchPrograms({ directory, script, words, made, env = process.env }) {
   const place = `${directory}.part`;

@@ -5,7 +5,10 @@ import type { Reporter } from 'vitest/node';
 
 const REPORTS = fileURLToPath(new URL('../reports', import.meta.url));
 
-/** Ends a run with the tables it has written to `reports`: those named in `WARDEN_FIGURES` (see `Figures` of the harness). */
+/**
+ * Ends a run with the tables it has written to `reports`: those named in `WARDEN_FIGURES` (see `Figures` of
+ * the harness).
+ */
 export default class FiguresReporter implements Reporter {
   readonly #names = (process.env.WARDEN_FIGURES ?? '').split(',').filter((name) => name !== '');
 

@@ -1,13 +1,16 @@
-// `npm run fuzz -- [--short] [--target NAME] [--seconds N] [--keep]`: searches for inputs that break a parser.
+// `npm run fuzz -- [--short] [--target NAME] [--seconds N] [--keep]`: searches for inputs that break a
+// parser.
 //
-// Each target of native/fuzz (libFuzzer, address and undefined-behaviour sanitizers) runs for N seconds, begins with what native/fuzz/corpus
-// keeps and what earlier runs found, and is listed with its executions. Then the properties of the decoders in TypeScript run with N times the
-// cases of `npm test`. `--short`, what continuous integration has time for, is a thousand runs per target, the same each time: what is random belongs to
-// whoever looks at it.
+// Each target of native/fuzz (libFuzzer, address and undefined-behaviour sanitizers) runs for N seconds,
+// begins with what native/fuzz/corpus keeps and what earlier runs found, and is listed with its executions.
+// Then the properties of the decoders in TypeScript run with N times the cases of `npm test`. `--short`, what
+// continuous integration has time for, is a thousand runs per target, the same each time: what is random
+// belongs to whoever looks at it.
 //
-// An input that breaks something is left where the output says. It goes into native/fuzz/corpus/<target>/ (C) or the array of known cases beside the property
-// (TypeScript) together with the repair, and is tried by `npm test` from then on. `--keep` copies to native/fuzz/corpus what of the finds reaches
-// code that the corpus does not.
+// An input that breaks something is left where the output says. It goes into native/fuzz/corpus/<target>/ (C)
+// or the array of known cases beside the property (TypeScript) together with the repair, and is tried by
+// `npm test` from then on. `--keep` copies to native/fuzz/corpus what of the finds reaches code that the
+// corpus does not.
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';

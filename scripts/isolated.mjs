@@ -1,4 +1,7 @@
-/** Argument list for `unshare` that runs `argv` in fresh network and mount namespaces with only a loopback interface. */
+/**
+ * Argument list for `unshare` that runs `argv` in fresh network and mount namespaces with only a loopback
+ * interface.
+ */
 export function isolated(argv) {
   return [
     '--net',

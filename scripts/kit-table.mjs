@@ -1,5 +1,6 @@
-// Writes docs/compliance.md: which drivers, with which options, run through the compliance kits, taken from the tests themselves. Called by
-// `npm run kit-table`; with `--check` it only says whether the page is as it should be.
+// Writes docs/compliance.md: which drivers, with which options, run through the compliance kits, taken from
+// the tests themselves. Called by `npm run kit-table`; with `--check` it only says whether the page is as it
+// should be.
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';

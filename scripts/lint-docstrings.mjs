@@ -1,5 +1,5 @@
-// Every symbol that a package exports has a docstring: the API reference is made from them. Follows `export … from './file.ts'` of each
-// package's index to the declaration.
+// Every symbol that a package exports has a docstring: the API reference is made from them. Follows
+// `export … from './file.ts'` of each package's index to the declaration.
 import fs from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';

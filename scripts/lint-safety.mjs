@@ -1,5 +1,6 @@
-// Enforces by reading what no test can show for all time: which calls the native programs may not make, that process 1 of a container has no
-// way to end itself, and that nothing in the daemon starts programs or names what lies below a container's root.
+// Enforces by reading what no test can show for all time: which calls the native programs may not make, that
+// process 1 of a container has no way to end itself, and that nothing in the daemon starts programs or names
+// what lies below a container's root.
 import fs from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';

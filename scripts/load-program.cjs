@@ -1,8 +1,10 @@
 // Starts what scripts/bundle.mjs has rolled, and lies beside it as `load.cjs`.
 //
-// Most of a start is V8 compiling a megabyte of JavaScript, and then each function when it is first called. What one start has compiled is kept beside the
-// program for the next ones, like Python's __pycache__. It is code: it is taken from nobody but those who could replace the program itself, and only
-// for exactly this program in exactly this Node. Where it cannot be kept or is not the right one, everything is compiled as ever.
+// Most of a start is V8 compiling a megabyte of JavaScript, and then each function when it is first called.
+// What one start has compiled is kept beside the program for the next ones, like Python's __pycache__. It is
+// code: it is taken from nobody but those who could replace the program itself, and only for exactly this
+// program in exactly this Node. Where it cannot be kept or is not the right one, everything is compiled as
+// ever.
 'use strict';
 const fs = require('node:fs');
 const Module = require('node:module');
@@ -14,12 +16,16 @@ const zlib = require('node:zlib');
 /** That of `engines` in every manifest, of which npm only warns. Debian 12 has Node 18. */
 const OLDEST_NODE = [20, 19];
 const FORMAT = 1;
-/** What the compiled code belongs to stands before it, filled up with spaces: V8 copies what does not begin at a whole word. */
+/**
+ * What the compiled code belongs to stands before it, filled up with spaces: V8 copies what does not begin at
+ * a whole word.
+ */
 const HEADER_BYTES = 256;
 
 /**
- * Loads `NAME.cjs` beside this file, with `shared.cjs`, which holds nearly all of it. `keep`, which is there if the next start would gain by it, takes some
- * 15 ms: it is called once, when what a start needs has been called. It never throws.
+ * Loads `NAME.cjs` beside this file, with `shared.cjs`, which holds nearly all of it. `keep`, which is there
+ * if the next start would gain by it, takes some 15 ms: it is called once, when what a start needs has been
+ * called. It never throws.
  */
 exports.load = (name) => {
   refuseOldNode(name);
@@ -41,8 +47,9 @@ function refuseOldNode(name) {
 }
 
 /**
- * At its end Node sets the terminals of descriptors 0 to 2 as it has found them. It aborts (SIGABRT, with a core file) when one of them is gone since,
- * because a window or a connection was closed, and with it goes the exit status. What no longer leads to the same file it leaves alone.
+ * At its end Node sets the terminals of descriptors 0 to 2 as it has found them. It aborts (SIGABRT, with a
+ * core file) when one of them is gone since, because a window or a connection was closed, and with it goes
+ * the exit status. What no longer leads to the same file it leaves alone.
  */
 function letTerminalsGo() {
   const terminals = [0, 1, 2].filter((descriptor) => isatty(descriptor));
@@ -106,7 +113,10 @@ function readCompiled(cache, source) {
   }
 }
 
-/** V8 itself compares its version, its flags and the length of the source. Two builds of one version of Node are two here. */
+/**
+ * V8 itself compares its version, its flags and the length of the source. Two builds of one version of Node
+ * are two here.
+ */
 function headerOf(source, data) {
   const { size, mtimeMs } = fs.statSync(process.execPath);
   const node = [process.version, process.arch, size, mtimeMs];

@@ -1,4 +1,5 @@
-// The one flag of scripts that write files somewhere: `[--output DIRECTORY]`, absolute then. Whatever else is said ends the process with the usage.
+// The one flag of scripts that write files somewhere: `[--output DIRECTORY]`, absolute then. Whatever else is
+// said ends the process with the usage.
 import path from 'node:path';
 
 /** Nothing when it is not given. `name`: that of the script, as `npm run` knows it. */

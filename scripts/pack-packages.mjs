@@ -1,5 +1,5 @@
-// Every package as a release packs it: `node scripts/pack-packages.mjs DIRECTORY`. One at a time in a checkout: while it is packed, `@warden/wshd` has a copy of
-// skeleton/, which another one would remove.
+// Every package as a release packs it: `node scripts/pack-packages.mjs DIRECTORY`. One at a time in a
+// checkout: while it is packed, `@warden/wshd` has a copy of skeleton/, which another one would remove.
 import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';

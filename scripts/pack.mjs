@@ -1,8 +1,8 @@
-// Packs the packages for use outside of the checkout, for this host: `npm run pack -- [--output DIRECTORY]`, then `npm install` of the
-// tarballs elsewhere. A release does the same for all hosts, and publishes them.
+// Packs the packages for use outside of the checkout, for this host: `npm run pack -- [--output DIRECTORY]`,
+// then `npm install` of the tarballs elsewhere. A release does the same for all hosts, and publishes them.
 //
-// pnpm puts versions for `workspace:`. The platform package of this host gets what was built here; no other is packed, nor named by what is: npm
-// would ask its registry for them.
+// pnpm puts versions for `workspace:`. The platform package of this host gets what was built here; no other
+// is packed, nor named by what is: npm would ask its registry for them.
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
@@ -30,8 +30,8 @@ const tarballOf = (directory, name) => {
 };
 
 /**
- * Takes the tarball apart, lets `change` have its way, and puts it together again: to the same bytes for the same content, with npm's time, since a lock
- * file elsewhere holds the digest.
+ * Takes the tarball apart, lets `change` have its way, and puts it together again: to the same bytes for the
+ * same content, with npm's time, since a lock file elsewhere holds the digest.
  */
 function repack(file, change) {
   const scratch = fs.mkdtempSync(path.join(path.dirname(file), '.package-'));

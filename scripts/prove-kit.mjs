@@ -1,6 +1,7 @@
-// Proves that the compliance kits bite: every seeded fault of test/compliance/src/faults is caught by the kit of its contract, and the
-// driver without it passes. Prints what caught what. The faults stand before a driver's own members: no file is changed, nothing is to be
-// reverted. Called by `pnpm run prove-kit`, which builds first and isolates.
+// Proves that the compliance kits bite: every seeded fault of test/compliance/src/faults is caught by the kit
+// of its contract, and the driver without it passes. Prints what caught what. The faults stand before a
+// driver's own members: no file is changed, nothing is to be reverted. Called by `pnpm run prove-kit`, which
+// builds first and isolates.
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';

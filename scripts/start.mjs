@@ -1,7 +1,8 @@
-// What `npm start` shows: a daemon, a container from the embedded root file system, a script in it, and how long each step took.
+// What `npm start` shows: a daemon, a container from the embedded root file system, a script in it, and how
+// long each step took.
 //
-// dev.mjs runs this in fresh network and mount namespaces, so trying warden changes nothing on the machine: the links, rules
-// and mounts it makes exist only here and vanish with it.
+// dev.mjs runs this in fresh network and mount namespaces, so trying warden changes nothing on the machine:
+// the links, rules and mounts it makes exist only here and vanish with it.
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
@@ -173,7 +174,10 @@ async function prompt() {
   await once(cli, 'exit');
 }
 
-/** Takes everything away, in whatever state it is, and says in a line each what was not as it should be. Never rejects. */
+/**
+ * Takes everything away, in whatever state it is, and says in a line each what was not as it should be. Never
+ * rejects.
+ */
 async function finish() {
   const early = endOfDaemon();
   if (failure) complain(failure.message);
@@ -222,7 +226,10 @@ async function endDaemon() {
   clearTimeout(timer);
 }
 
-/** What a daemon leaves for its next start, and all that a killed one leaves, goes as `wardend cleanup` does it. Answers what does not. */
+/**
+ * What a daemon leaves for its next start, and all that a killed one leaves, goes as `wardend cleanup` does
+ * it. Answers what does not.
+ */
 function cleanUp() {
   const words = [WARDEND, 'cleanup', '--all', '--config', configuration];
   const { status, stdout, stderr } = spawnSync(process.execPath, words, { encoding: 'utf8' });

@@ -1,8 +1,11 @@
-// `npm run test:node -- [--node N] [--whole] [--short] [TEST FILES]`: the tests on later versions of Node than the one that runs this.
+// `npm run test:node -- [--node N] [--whole] [--short] [TEST FILES]`: the tests on later versions of Node
+// than the one that runs this.
 //
-// Node's own programs come from the npm registry (the packages `node-linux-<arch>`), one directory per major version, into the cache. What depends on Node's event
-// loop and on its inside runs: the native library, the wire, the daemon with jobs, output, copies, restarts; `--whole`: everything; or the files that are named.
-// `--short`: the latest version only. Ends with the sum of all runs; a version that cannot be had is told, and counts as skipped.
+// Node's own programs come from the npm registry (the packages `node-linux-<arch>`), one directory per major
+// version, into the cache. What depends on Node's event loop and on its inside runs: the native library, the
+// wire, the daemon with jobs, output, copies, restarts; `--whole`: everything; or the files that are named.
+// `--short`: the latest version only. Ends with the sum of all runs; a version that cannot be had is told,
+// and counts as skipped.
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';

@@ -1,13 +1,17 @@
-// `npm run test:sanitize -- [--address] [TEST FILES]`: the C code under the address and undefined-behaviour sanitizers, in use.
+// `npm run test:sanitize -- [--address] [TEST FILES]`: the C code under the address and undefined-behaviour
+// sanitizers, in use.
 //
-// The programs are built with both, the runtime inside; on these run the C tests, those that drive whole programs, and then the tests of the packages
-// that use them and the integration suite, or the files named. The library has both as well while the packages are tested, for which Node
-// is started with the runtime; that makes the start of a daemon ten times as long, so in the integration suite it has the undefined-behaviour sanitizer only
-// (unless `--address` is given).
-// What a sanitizer finds ends the process; it is told in a file (native/sanitize/report.c), because a process of a container has nowhere else to tell it.
+// The programs are built with both, the runtime inside; on these run the C tests, those that drive whole
+// programs, and then the tests of the packages that use them and the integration suite, or the files named.
+// The library has both as well while the packages are tested, for which Node is started with the runtime;
+// that makes the start of a daemon ten times as long, so in the integration suite it has the
+// undefined-behaviour sanitizer only (unless `--address` is given).
+// What a sanitizer finds ends the process; it is told in a file (native/sanitize/report.c), because a process
+// of a container has nowhere else to tell it.
 //
-// warden-copy runs from a descriptor in roots without a dynamic linker, so there it has the undefined-behaviour sanitizer only, linked statically;
-// with both it runs in native/test/copy_test.py and the fuzz targets.
+// warden-copy runs from a descriptor in roots without a dynamic linker, so there it has the
+// undefined-behaviour sanitizer only, linked statically; with both it runs in native/test/copy_test.py and
+// the fuzz targets.
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -99,7 +103,8 @@ if (passed) {
     `${cache}/out/libwarden_native.so`,
     {
       LD_PRELOAD: runtime('libasan.so'),
-      // foreign programs that the tests start have the runtime as well, and findings of their own: they go on, and are left out by their names
+      // foreign programs that the tests start have the runtime as well, and findings of their own: they go
+      // on, and are left out by their names
       ASAN_OPTIONS: `detect_leaks=0:halt_on_error=0:log_exe_name=1:log_path=${cache}/node`,
     },
   );

@@ -3,13 +3,19 @@ import { defineConfig, type ViteUserConfig } from 'vitest/config';
 
 type Options = NonNullable<ViteUserConfig['test']>;
 
-/** Every suite of such a project has a network, a depot and names of its own: they do not meet. Each waits a third of its time, so three keep two processors busy. */
+/**
+ * Every suite of such a project has a network, a depot and names of its own: they do not meet. Each waits a
+ * third of its time, so three keep two processors busy.
+ */
 export const THREE_AT_A_TIME = { maxWorkers: 3 } as const satisfies Options;
 
 /** For what needs the machine, or files of the checkout, for itself. */
 export const ONE_AT_A_TIME = { maxWorkers: 1, fileParallelism: false } as const satisfies Options;
 
-/** A machine that is busy with something else may miss a deadline once; who fails twice has a fault. The report names retries. */
+/**
+ * A machine that is busy with something else may miss a deadline once; who fails twice has a fault. The
+ * report names retries.
+ */
 export const ONCE_MORE_IN_CI: Options = { retry: process.env.CI ? 1 : 0 };
 
 /** A project over the sources of the packages, each file of it a process. */

@@ -1,4 +1,5 @@
-// Writes docs/configuration.md, docs/errors.md and the manual pages from the tables of the built packages; tests keep them equal.
+// Writes docs/configuration.md, docs/errors.md and the manual pages from the tables of the built packages;
+// tests keep them equal.
 import fs from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';

@@ -1,6 +1,7 @@
 /**
- * Runs a CI job: checks a directory out into a fresh container, runs the steps of its `ci.json` there one after another, shows what they print as it
- * comes, brings the artefacts back and says why the job failed, if it did.
+ * Runs a CI job: checks a directory out into a fresh container, runs the steps of its `ci.json` there one
+ * after another, shows what they print as it comes, brings the artefacts back and says why the job failed, if
+ * it did.
  *
  *     npx tsx examples/ci-runner/ci-runner.ts DIRECTORY ARTEFACTS
  *

@@ -1,8 +1,10 @@
 /**
- * A small platform: an app is a directory with a program `start`, which serves HTTP at the port in $PORT. What the platform knows of an app is kept in
- * its container's properties, so that it needs no database, and neither its own end nor the daemon's ends an app.
+ * A small platform: an app is a directory with a program `start`, which serves HTTP at the port in $PORT.
+ * What the platform knows of an app is kept in its container's properties, so that it needs no database, and
+ * neither its own end nor the daemon's ends an app.
  *
- *     mini-paas.ts deploy NAME DIRECTORY | ps | logs NAME | limit NAME MIB | allow NAME ADDRESS PORT | delete NAME | watch
+ *     mini-paas.ts deploy NAME DIRECTORY | ps | logs NAME | limit NAME MIB | allow NAME ADDRESS PORT
+ *                  | delete NAME | watch
  */
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -19,7 +21,10 @@ const PATIENCE_MS = 2_000;
 
 const handleOf = (name: string): string => `app-${name}`;
 
-/** Starts the app's program; from then on the container knows its job. A log that reaches its size ends the job, and begins anew. */
+/**
+ * Starts the app's program; from then on the container knows its job. A log that reaches its size ends the
+ * job, and begins anew.
+ */
 async function start(box: ClientContainer): Promise<void> {
   const job = await box.spawn(sh`exec ./start > ${LOG} 2>&1`, {
     workingDirectory: HOME,

@@ -47,7 +47,8 @@ void channel_commit(struct channel *channel, const struct copy_header *header, c
   channel->written += sizeof *header + header->name_length + header->payload_length;
 }
 
-int channel_send(struct channel *channel, const struct copy_header *header, const char *name, const void *payload) {
+int channel_send(struct channel *channel, const struct copy_header *header, const char *name,
+                 const void *payload) {
   unsigned char *room = channel_reserve(channel, header->name_length, header->payload_length);
   if (room == NULL) return -1;
   if (payload != NULL) memcpy(room, payload, header->payload_length);
@@ -59,7 +60,10 @@ int channel_send_fd(struct channel *channel, const struct copy_header *header, c
   if (channel_flush(channel) != 0 || channel_send(channel, header, name, NULL) != 0) return -1;
   union control control = {.space = {0}};
   struct iovec part = {.iov_base = channel->out, .iov_len = channel->written};
-  struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space};
+  struct msghdr message = {.msg_iov = &part,
+                           .msg_iovlen = 1,
+                           .msg_control = control.space,
+                           .msg_controllen = sizeof control.space};
   struct cmsghdr *rights = &control.align; /* the first, and only */
   rights->cmsg_level = SOL_SOCKET;
   rights->cmsg_type = SCM_RIGHTS;
@@ -88,17 +92,22 @@ int channel_take_fd(struct channel *channel) {
 }
 
 /*
- * Keeps at most one descriptor: a liar who sends more has them closed. What does not fit the kernel closes, so there is room for one and
- * not for the padding behind it, which would hold a second.
+ * Keeps at most one descriptor: a liar who sends more has them closed. What does not fit the kernel closes,
+ * so there is room for one and not for the padding behind it, which would hold a second.
  */
 static ssize_t receive(struct channel *channel, void *into, size_t size) {
-  if (!channel->takes_descriptors) return recv(channel->socket, into, size, 0); /* none is asked for: the kernel closes them all */
+  /* none is asked for: the kernel closes them all */
+  if (!channel->takes_descriptors) return recv(channel->socket, into, size, 0);
   union control control = {.space = {0}};
   struct iovec part = {.iov_base = into, .iov_len = size};
-  struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = CMSG_LEN(sizeof(int))};
+  struct msghdr message = {.msg_iov = &part,
+                           .msg_iovlen = 1,
+                           .msg_control = control.space,
+                           .msg_controllen = CMSG_LEN(sizeof(int))};
   ssize_t count = recvmsg(channel->socket, &message, MSG_CMSG_CLOEXEC);
   struct cmsghdr *rights = count > 0 ? CMSG_FIRSTHDR(&message) : NULL;
-  if (rights != NULL && rights->cmsg_level == SOL_SOCKET && rights->cmsg_type == SCM_RIGHTS && rights->cmsg_len >= CMSG_LEN(sizeof(int))) {
+  if (rights != NULL && rights->cmsg_level == SOL_SOCKET && rights->cmsg_type == SCM_RIGHTS &&
+      rights->cmsg_len >= CMSG_LEN(sizeof(int))) {
     if (channel->descriptor >= 0) close(channel->descriptor);
     memcpy(&channel->descriptor, CMSG_DATA(rights), sizeof(int));
   }
@@ -132,7 +141,9 @@ int channel_receive(struct channel *channel, struct message *message) {
   if (channel->start == channel->end) channel->start = channel->end = 0;
   if (fill(channel, sizeof header) != 0) return -1;
   memcpy(&header, channel->in + channel->start, sizeof header);
-  if (header.type < COPY_ROOT || header.type > COPY_DONE || header.name_length > COPY_NAME_MAX || header.payload_length > COPY_INLINE_MAX) return refuse();
+  if (header.type < COPY_ROOT || header.type > COPY_DONE || header.name_length > COPY_NAME_MAX ||
+      header.payload_length > COPY_INLINE_MAX)
+    return refuse();
   size_t length = sizeof header + header.name_length + header.payload_length;
   if (fill(channel, length) != 0) return -1;
   const unsigned char *name = channel->in + channel->start + sizeof header;
@@ -161,11 +172,13 @@ int channel_send_failure(struct channel *channel, enum copy_type type, const str
 }
 
 void failure_of_message(const struct message *message, struct failure *failure) {
-  size_t length = message->payload_length < sizeof failure->path ? message->payload_length : sizeof failure->path - 1;
+  size_t length =
+      message->payload_length < sizeof failure->path ? message->payload_length : sizeof failure->path - 1;
   failure->error = (int)(message->mode & 0xfff);
   if (failure->error == 0 && message->mode != 0) failure->error = EPROTO;
   failure->count = message->size;
-  size_t name = strlen(message->name) < sizeof failure->operation ? strlen(message->name) : sizeof failure->operation - 1;
+  size_t name = strlen(message->name) < sizeof failure->operation ? strlen(message->name)
+                                                                  : sizeof failure->operation - 1;
   memcpy(failure->operation, message->name, name);
   failure->operation[name] = '\0';
   if (length > 0) memcpy(failure->path, message->payload, length);

@@ -16,7 +16,8 @@ struct failure {
 };
 
 /* Keeps the first. `directory` and `name` are joined; either may be empty. */
-void failure_note(struct failure *failure, int error, const char *operation, const char *directory, const char *name);
+void failure_note(struct failure *failure, int error, const char *operation, const char *directory,
+                  const char *name);
 
 /* Whether going on makes no sense: the disk is full or broken, or nothing can be opened any more. */
 bool failure_is_fatal(int error);

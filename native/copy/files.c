@@ -18,7 +18,8 @@ static bool send_entry(int directory, const char *name, const char *shown, const
   char target[COPY_LINK_MAX + 1];
   ssize_t target_length = 0;
   if (S_ISLNK(facts->st_mode)) target_length = readlinkat(directory, name, target, sizeof target);
-  if (target_length < 0 || target_length > COPY_LINK_MAX) target_length = 0; /* it was replaced meanwhile: what is told is what it was */
+  /* it was replaced meanwhile: what is told is what it was */
+  if (target_length < 0 || target_length > COPY_LINK_MAX) target_length = 0;
   size_t name_length = strnlen(shown, COPY_NAME_MAX);
   struct files_entry entry = {
       .mode = facts->st_mode,
@@ -53,7 +54,8 @@ static int list_path(const struct place *place, const char *path) {
     if (entry == NULL) break;
     struct stat facts;
     if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
-    if (fstatat(dirfd(directory), entry->d_name, &facts, AT_SYMLINK_NOFOLLOW) != 0) continue; /* it went meanwhile */
+    /* it went meanwhile */
+    if (fstatat(dirfd(directory), entry->d_name, &facts, AT_SYMLINK_NOFOLLOW) != 0) continue;
     if (!send_entry(dirfd(directory), entry->d_name, entry->d_name, &facts)) return 1;
   }
   return errno == 0 ? 0 : files_fail(&stream, "list", path);
@@ -127,7 +129,9 @@ static int write_path(const struct place *place, const char *path, bool has_mode
 }
 
 /* Decimal digits; `otherwise` for "-". The daemon has checked them. */
-static uint64_t number(const char *text, uint64_t otherwise) { return strcmp(text, "-") == 0 ? otherwise : strtoull(text, NULL, 10); }
+static uint64_t number(const char *text, uint64_t otherwise) {
+  return strcmp(text, "-") == 0 ? otherwise : strtoull(text, NULL, 10);
+}
 
 /* files OPERATION PATH FIRST SECOND [ROOT] */
 int files_main(int argc, char **argv) {
@@ -135,11 +139,14 @@ int files_main(int argc, char **argv) {
   const char *operation = argv[2], *path = argv[3];
   int result;
   stream.socket = 0;
-  if ((argc > 6 ? place_directory(&place, argv[6]) : place_own_root(&place)) != 0) result = files_fail(&stream, "open root", "/");
+  if ((argc > 6 ? place_directory(&place, argv[6]) : place_own_root(&place)) != 0)
+    result = files_fail(&stream, "open root", "/");
   else if (strcmp(operation, "stat") == 0) result = stat_path(&place, path);
   else if (strcmp(operation, "list") == 0) result = list_path(&place, path);
-  else if (strcmp(operation, "read") == 0) result = read_path(&place, path, number(argv[4], 0), number(argv[5], UINT64_MAX));
-  else if (strcmp(operation, "write") == 0) result = write_path(&place, path, strcmp(argv[4], "-") != 0, (mode_t)number(argv[4], 0));
+  else if (strcmp(operation, "read") == 0)
+    result = read_path(&place, path, number(argv[4], 0), number(argv[5], UINT64_MAX));
+  else if (strcmp(operation, "write") == 0)
+    result = write_path(&place, path, strcmp(argv[4], "-") != 0, (mode_t)number(argv[4], 0));
   else if (strcmp(operation, "watch") == 0) result = files_watch(&stream, &place, path);
   else if (strcmp(operation, "read-tar") == 0) result = tar_send(&stream, &place, path);
   else if (strcmp(operation, "write-tar") == 0) result = tar_receive(&stream, &place, path);

@@ -1,13 +1,14 @@
 /*
- * Work on files inside a container, for clients of the daemon: a third role of the copy helper, alone on its side of a SOCK_STREAM socket. It runs in
- * the container as one of its users, opens what is there with that user's rights, and says and takes frames; the daemon opens nothing.
+ * Work on files inside a container, for clients of the daemon: a third role of the copy helper, alone on its
+ * side of a SOCK_STREAM socket. It runs in the container as one of its users, opens what is there with that
+ * user's rights, and says and takes frames; the daemon opens nothing.
  *
  *   daemon                       helper
  *     | <------------- ENTRY ...  |          stat, list
  *     | <-------------- DATA ...  |          read, read-tar
  *     | <------------ CHANGE ...  |          watch: the first one, of no kind, says that it stands
- *     | DATA ... END -----------> |          write, write-tar; an end of the socket without END drops what is not complete
- *     | <---------- END or ERROR  |          the last frame in any case
+ *     | DATA ... END -----------> |          write, write-tar; an end of the socket without END drops what is
+ * not complete | <---------- END or ERROR  |          the last frame in any case
  */
 #ifndef COPY_FILES_H
 #define COPY_FILES_H
@@ -26,7 +27,7 @@ enum files_frame {
   FILES_ENTRY,  /* struct files_entry, name, link target */
   FILES_CHANGE, /* u8 enum files_change, name */
   FILES_END,
-  FILES_ERROR,  /* i32 errno, operation, NUL, path */
+  FILES_ERROR, /* i32 errno, operation, NUL, path */
 };
 
 enum files_change {
@@ -50,8 +51,8 @@ struct files_entry {
 /* files_stream.c: frames on one socket, with a buffer each way. */
 struct files_stream {
   int socket;
-  bool at_end;   /* END was read */
-  bool is_broken; /* the other side has gone, or speaks nonsense */
+  bool at_end;                /* END was read */
+  bool is_broken;             /* the other side has gone, or speaks nonsense */
   size_t in_start, in_length; /* of the payload in `in` */
   size_t out_length;          /* of the data in `out` */
   unsigned char in[FILES_FRAME_MAX];
@@ -64,7 +65,10 @@ bool files_put(struct files_stream *stream, const void *bytes, size_t length);
 bool files_flush(struct files_stream *stream);
 /* Up to `size` bytes of the other side's DATA; 0 at END; -1 with EPIPE or EPROTO. */
 ssize_t files_take(struct files_stream *stream, void *into, size_t size);
-/* After a failure: takes what is still on its way until the other side has read it and closes. Who closes first would have its words lost. */
+/*
+ * After a failure: takes what is still on its way until the other side has read it and closes. Who closes
+ * first would have its words lost.
+ */
 void files_drain(struct files_stream *stream);
 /* The last frame of a failure, with errno. Answers 1. */
 int files_fail(struct files_stream *stream, const char *operation, const char *path);

@@ -56,7 +56,8 @@ bool files_put(struct files_stream *stream, const void *bytes, size_t length) {
 bool files_send(struct files_stream *stream, enum files_frame type, const void *payload, size_t length) {
   unsigned char header[8];
   put_header(header, type, (uint32_t)length);
-  return files_flush(stream) && write_all(stream, header, sizeof header) && write_all(stream, payload, length);
+  return files_flush(stream) && write_all(stream, header, sizeof header) &&
+         write_all(stream, payload, length);
 }
 
 static bool read_all(struct files_stream *stream, unsigned char *into, size_t length) {
@@ -82,7 +83,8 @@ ssize_t files_take(struct files_stream *stream, void *into, size_t size) {
     memcpy(&type, header, 4);
     memcpy(&length, header + 4, 4);
     errno = EPROTO;
-    if ((type != FILES_DATA && type != FILES_END) || length > sizeof stream->in || (type == FILES_END && length != 0)) {
+    if ((type != FILES_DATA && type != FILES_END) || length > sizeof stream->in ||
+        (type == FILES_END && length != 0)) {
       stream->is_broken = true;
       return -1;
     }

@@ -11,7 +11,9 @@
 
 #include "output.h"
 
-#define WATCHED (IN_CREATE | IN_MOVED_TO | IN_MODIFY | IN_CLOSE_WRITE | IN_ATTRIB | IN_DELETE | IN_MOVED_FROM | IN_DELETE_SELF | IN_MOVE_SELF)
+#define WATCHED                                                                                              \
+  (IN_CREATE | IN_MOVED_TO | IN_MODIFY | IN_CLOSE_WRITE | IN_ATTRIB | IN_DELETE | IN_MOVED_FROM |            \
+   IN_DELETE_SELF | IN_MOVE_SELF)
 
 static enum files_change kind_of(uint32_t mask) {
   if (mask & IN_Q_OVERFLOW) return FILES_OVERFLOW;
@@ -30,8 +32,9 @@ static bool send_change(struct files_stream *stream, enum files_change kind, con
 }
 
 /*
- * Whether it is about a name that nobody has given: that of a file on its way to its own, which ours have for a moment when they replace one, or the
- * kernel's word for a file without any (O_TMPFILE): "#", its inode. That may be the name of a file, too, which is there then.
+ * Whether it is about a name that nobody has given: that of a file on its way to its own, which ours have for
+ * a moment when they replace one, or the kernel's word for a file without any (O_TMPFILE): "#", its inode.
+ * That may be the name of a file, too, which is there then.
  */
 static bool is_nameless(const struct place *place, const char *path, uint32_t mask, const char *name) {
   char whole[PATH_MAX + NAME_MAX + 2];
@@ -45,7 +48,8 @@ static bool is_nameless(const struct place *place, const char *path, uint32_t ma
 }
 
 /* 1: goes on, 0: the watched thing is gone, -1: nobody listens. */
-static int tell(struct files_stream *stream, const struct place *place, const char *path, const char *events, size_t length) {
+static int tell(struct files_stream *stream, const struct place *place, const char *path, const char *events,
+                size_t length) {
   for (size_t at = 0; at < length;) {
     struct inotify_event event;
     memcpy(&event, events + at, sizeof event);

@@ -9,7 +9,8 @@
 #include <unistd.h>
 
 static void put_path(struct levels *levels, const char *text, size_t length) {
-  size_t room = levels->path_length < sizeof levels->path - 1 ? sizeof levels->path - 1 - levels->path_length : 0;
+  size_t room =
+      levels->path_length < sizeof levels->path - 1 ? sizeof levels->path - 1 - levels->path_length : 0;
   if (room > 0) memcpy(levels->path + levels->path_length, text, length < room ? length : room);
   levels->path_length += length;
 }
@@ -69,7 +70,11 @@ struct level *levels_push(struct levels *levels, int fd, const char *name, const
   }
   if (levels->depth >= LEVELS_OPEN) close_level(&levels->list[levels->depth - LEVELS_OPEN]);
   struct level *level = &levels->list[levels->depth++];
-  *level = (struct level){.fd = fd, .device = facts->st_dev, .inode = facts->st_ino, .is_named = name[0] != '\0', .before = levels->path_length};
+  *level = (struct level){.fd = fd,
+                          .device = facts->st_dev,
+                          .inode = facts->st_ino,
+                          .is_named = name[0] != '\0',
+                          .before = levels->path_length};
   if (level->is_named) {
     if (needs_slash(levels)) put_path(levels, "/", 1);
     put_path(levels, name, strlen(name));
@@ -77,7 +82,9 @@ struct level *levels_push(struct levels *levels, int fd, const char *name, const
   return level;
 }
 
-struct level *levels_top(struct levels *levels) { return &levels->list[levels->depth - 1]; }
+struct level *levels_top(struct levels *levels) {
+  return &levels->list[levels->depth - 1];
+}
 
 static int reopen(struct level *level, int below) {
   struct stat facts;

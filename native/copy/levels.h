@@ -1,6 +1,7 @@
 /*
- * The directories from the root of a copy down to where it is. Only the deepest are open; the others are found again by `..`, and known
- * again by their identity: whoever moves a directory meanwhile ends the copy and leads it nowhere.
+ * The directories from the root of a copy down to where it is. Only the deepest are open; the others are
+ * found again by `..`, and known again by their identity: whoever moves a directory meanwhile ends the copy
+ * and leads it nowhere.
  */
 #ifndef COPY_LEVELS_H
 #define COPY_LEVELS_H
@@ -36,7 +37,10 @@ struct levels {
 };
 
 void levels_init(struct levels *levels, const char *path);
-/* Takes the last component off the path, before the first push: what is made comes in the directory that holds it, under a name of its own. */
+/*
+ * Takes the last component off the path, before the first push: what is made comes in the directory that
+ * holds it, under a name of its own.
+ */
 void levels_to_parent(struct levels *levels);
 void levels_free(struct levels *levels);
 

@@ -4,13 +4,15 @@
  *   warden-copy outside in|out PATH OWNER [FORBIDDEN ...]    on the host, as the daemon's user
  *   warden-copy inside in|out PATH [ROOT]                    in the container, as its unprivileged user
  *
- * Descriptors: outside 3 is where the result goes, 4 the socket to the other one; inside 0 is the socket. `in` is from the host to the
- * container. With ROOT the inside role is a process of the host that treats this directory as `/`.
+ * Descriptors: outside 3 is where the result goes, 4 the socket to the other one; inside 0 is the socket.
+ * `in` is from the host to the container. With ROOT the inside role is a process of the host that treats this
+ * directory as `/`.
  *
  *   warden-copy files OPERATION PATH FIRST SECOND [ROOT]     in the container, as one of its users: files.h
  *
- * The result is one line of fields, each ended by a NUL: `ok`, or `error`, errno, host|container, how many failures, operation, path.
- * Nothing of the container's file system is executed or believed: protocol.h says what the two exchange.
+ * The result is one line of fields, each ended by a NUL: `ok`, or `error`, errno, host|container, how many
+ * failures, operation, path. Nothing of the container's file system is executed or believed: protocol.h says
+ * what the two exchange.
  */
 #include "channel.h"
 #include "files.h"
@@ -53,7 +55,8 @@ static void harden(void) {
 
 /* What reading and writing other people's files takes, and no more. */
 static void drop_capabilities(void) {
-  const unsigned kept = 1u << CAP_CHOWN | 1u << CAP_DAC_OVERRIDE | 1u << CAP_DAC_READ_SEARCH | 1u << CAP_FOWNER;
+  const unsigned kept =
+      1u << CAP_CHOWN | 1u << CAP_DAC_OVERRIDE | 1u << CAP_DAC_READ_SEARCH | 1u << CAP_FOWNER;
   struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
   struct __user_cap_data_struct data[2];
   if (syscall(SYS_capget, &header, data) != 0) return;
@@ -63,8 +66,9 @@ static void drop_capabilities(void) {
   syscall(SYS_capset, &header, data);
 }
 
-static void exchange(const struct place *place, bool sends, const char *path, const struct output_rules *rules, const char *const *forbidden,
-                     struct failure *own, struct failure *peer) {
+static void exchange(const struct place *place, bool sends, const char *path,
+                     const struct output_rules *rules, const char *const *forbidden, struct failure *own,
+                     struct failure *peer) {
   if (sends) send_tree(&channel, place, path, own, peer);
   else receive_tree(&channel, place, path, rules, forbidden, own, peer);
 }
@@ -127,9 +131,11 @@ int main(int argc, char **argv) {
   tie_to_parent();
   harden();
   bool copies_in = argc > 2 && strcmp(argv[2], "in") == 0;
-  if (argc > 4 && strcmp(argv[1], "outside") == 0) return outside(copies_in, argv[3], argv[4], (const char *const *)argv + 5);
+  if (argc > 4 && strcmp(argv[1], "outside") == 0)
+    return outside(copies_in, argv[3], argv[4], (const char *const *)argv + 5);
   if ((argc == 4 || argc == 5) && strcmp(argv[1], "inside") == 0) return inside(copies_in, argv[3], argv[4]);
   if ((argc == 6 || argc == 7) && strcmp(argv[1], "files") == 0) return files_main(argc, argv);
-  static const char usage[] = "usage: warden-copy outside in|out PATH OWNER [FORBIDDEN ...]\n       warden-copy inside in|out PATH [ROOT]\n";
+  static const char usage[] = "usage: warden-copy outside in|out PATH OWNER [FORBIDDEN ...]\n       "
+                              "warden-copy inside in|out PATH [ROOT]\n";
   return write(STDERR_FILENO, usage, sizeof usage - 1) < 0 ? 3 : 2;
 }

@@ -64,7 +64,8 @@ int output_open(struct output *output, int directory) {
   }
   begin_name(directory, output->temporary, sizeof output->temporary);
   output->is_named = true;
-  output->fd = openat(directory, output->temporary, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, 0600);
+  output->fd =
+      openat(directory, output->temporary, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, 0600);
   if (output->fd < 0) end_name();
   return output->fd < 0 ? -1 : 0;
 }
@@ -113,11 +114,14 @@ static int give_name(struct output *output, int directory, const char *name) {
   return renameat(directory, output->temporary, directory, name);
 }
 
-static bool changes_owner(const struct output_rules *rules) { return rules->uid != OUTPUT_KEEP || rules->gid != (gid_t)-1; }
+static bool changes_owner(const struct output_rules *rules) {
+  return rules->uid != OUTPUT_KEEP || rules->gid != (gid_t)-1;
+}
 
-int output_finish(struct output *output, int directory, const char *name, mode_t mode, const struct output_rules *rules) {
-  if ((changes_owner(rules) && fchown(output->fd, rules->uid, rules->gid) != 0) || fchmod(output->fd, mode & rules->mask) != 0 ||
-      give_name(output, directory, name) != 0) {
+int output_finish(struct output *output, int directory, const char *name, mode_t mode,
+                  const struct output_rules *rules) {
+  if ((changes_owner(rules) && fchown(output->fd, rules->uid, rules->gid) != 0) ||
+      fchmod(output->fd, mode & rules->mask) != 0 || give_name(output, directory, name) != 0) {
     output_drop(output, directory);
     return -1;
   }
@@ -133,7 +137,9 @@ static int own_link(int directory, const char *name, const struct output_rules *
   int fd = openat(directory, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
   if (fd < 0) return -1;
   errno = EEXIST; /* somebody has put something else there */
-  int result = fstat(fd, &facts) != 0 || !S_ISLNK(facts.st_mode) ? -1 : fchownat(fd, "", rules->uid, rules->gid, AT_EMPTY_PATH);
+  int result = fstat(fd, &facts) != 0 || !S_ISLNK(facts.st_mode)
+                   ? -1
+                   : fchownat(fd, "", rules->uid, rules->gid, AT_EMPTY_PATH);
   int saved = errno;
   close(fd);
   errno = saved;
@@ -146,7 +152,8 @@ int output_link(int directory, const char *name, const char *target, const struc
   char temporary[sizeof OUTPUT_PREFIX + 32];
   begin_name(directory, temporary, sizeof temporary);
   int result = symlinkat(target, directory, temporary);
-  if (result == 0 && (own_link(directory, temporary, rules) != 0 || renameat(directory, temporary, directory, name) != 0)) {
+  if (result == 0 &&
+      (own_link(directory, temporary, rules) != 0 || renameat(directory, temporary, directory, name) != 0)) {
     int saved = errno;
     unlinkat(directory, temporary, 0);
     errno = saved;

@@ -19,7 +19,10 @@ static bool number_of(const char *text, uint32_t *value) {
   return true;
 }
 
-/* Fields of a line, in place; answers how many. The rest becomes NULL: it must not be what the line before had. */
+/*
+ * Fields of a line, in place; answers how many. The rest becomes NULL: it must not be what the line before
+ * had.
+ */
 static size_t split(char *line, char **fields, size_t max) {
   size_t count = 0;
   line[strcspn(line, "\n")] = '\0';
@@ -33,8 +36,12 @@ static size_t split(char *line, char **fields, size_t max) {
   return count;
 }
 
-/* The line that begins with `name`, or has the number `id` where every line has one. `fields` point into `*line`, which the caller frees. */
-static bool find_line(const char *etc, const char *file, const char *name, const uint32_t *id, char **line, char *fields[4]) {
+/*
+ * The line that begins with `name`, or has the number `id` where every line has one. `fields` point into
+ * `*line`, which the caller frees.
+ */
+static bool find_line(const char *etc, const char *file, const char *name, const uint32_t *id, char **line,
+                      char *fields[4]) {
   char path[4096];
   size_t room = 0;
   bool found = false;
@@ -51,7 +58,8 @@ static bool find_line(const char *etc, const char *file, const char *name, const
   return found;
 }
 
-static bool find(const char *etc, const char *file, const char *name, const uint32_t *id, uint32_t *own, uint32_t *group) {
+static bool find(const char *etc, const char *file, const char *name, const uint32_t *id, uint32_t *own,
+                 uint32_t *group) {
   char *line, *fields[4] = {NULL};
   bool found = find_line(etc, file, name, id, &line, fields) && number_of(fields[2], own);
   if (found && group != NULL) found = fields[3] != NULL && number_of(fields[3], group);
@@ -59,7 +67,9 @@ static bool find(const char *etc, const char *file, const char *name, const uint
   return found;
 }
 
-static bool is_numeric(const char *text) { return text[0] != '\0' && text[strspn(text, "0123456789")] == '\0'; }
+static bool is_numeric(const char *text) {
+  return text[0] != '\0' && text[strspn(text, "0123456789")] == '\0';
+}
 
 static bool resolve(const char *etc, const char *file, const char *text, uint32_t *id, uint32_t *group) {
   if (find(etc, file, text, NULL, id, group)) return true;

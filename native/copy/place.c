@@ -31,11 +31,13 @@ int place_directory(struct place *place, const char *root) {
 int place_open(const struct place *place, const char *path, int flags) {
   if (place->root < 0) return open(path, flags | O_CLOEXEC);
   char whole[PATH_SIZE];
-  if ((size_t)snprintf(whole, sizeof whole, "%s/%s", path[0] == '/' ? "" : place->home, path) >= sizeof whole) {
+  if ((size_t)snprintf(whole, sizeof whole, "%s/%s", path[0] == '/' ? "" : place->home, path) >=
+      sizeof whole) {
     errno = ENAMETOOLONG;
     return -1;
   }
-  struct open_how how = {.flags = (uint64_t)(unsigned)(flags | O_CLOEXEC), .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
+  struct open_how how = {.flags = (uint64_t)(unsigned)(flags | O_CLOEXEC),
+                         .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
   int fd = -1;
   /* EAGAIN: something was renamed while the kernel resolved; somebody who renames for ever gets an error */
   for (int tries = 0; tries < 128; tries++) {

@@ -40,7 +40,10 @@ static bool is_name(const char *name) {
   return name[0] != '\0' && strcmp(name, ".") != 0 && strcmp(name, "..") != 0 && strchr(name, '/') == NULL;
 }
 
-/* Opens a directory for working in it. One that its owner has closed for himself is opened for as long as the copy takes. */
+/*
+ * Opens a directory for working in it. One that its owner has closed for himself is opened for as long as the
+ * copy takes.
+ */
 static int open_inside(int parent, const char *name) {
   int flags = O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
   struct stat facts;
@@ -51,7 +54,8 @@ static int open_inside(int parent, const char *name) {
   if ((facts.st_mode & 0700) == 0700) goto out;
   char path[64]; /* fchmod(2) takes no descriptor that was opened for its path only */
   snprintf(path, sizeof path, "/proc/self/fd/%d", closed);
-  if (chmod(path, (facts.st_mode & ALL_BITS) | 0700) == 0 && fd < 0) fd = openat(parent, name, O_RDONLY | flags);
+  if (chmod(path, (facts.st_mode & ALL_BITS) | 0700) == 0 && fd < 0)
+    fd = openat(parent, name, O_RDONLY | flags);
   else errno = EACCES;
 out:;
   int saved = errno;
@@ -60,7 +64,9 @@ out:;
   return fd;
 }
 
-/* The destination may be above a directory of the daemon, and a container chooses the names of what is in it. */
+/*
+ * The destination may be above a directory of the daemon, and a container chooses the names of what is in it.
+ */
 static bool is_closed(struct receiver *receiver, const char *name) {
   if (target_check_entry(levels_top(&receiver->levels)->fd, name, receiver->forbidden) == 0) return false;
   note(receiver, errno, "write into a directory of the daemon", name);
@@ -89,7 +95,8 @@ failed:
 
 static int change_owner(struct receiver *receiver, int directory, const struct stat *facts) {
   const struct output_rules *rules = receiver->rules;
-  bool changes = (rules->uid != OUTPUT_KEEP && rules->uid != facts->st_uid) || (rules->gid != (gid_t)-1 && rules->gid != facts->st_gid);
+  bool changes = (rules->uid != OUTPUT_KEEP && rules->uid != facts->st_uid) ||
+                 (rules->gid != (gid_t)-1 && rules->gid != facts->st_gid);
   return changes && fchown(directory, rules->uid, rules->gid) != 0 ? -1 : 0;
 }
 
@@ -99,7 +106,8 @@ static int finish_directory(struct receiver *receiver) {
   struct stat facts;
   if (fstat(level->fd, &facts) != 0) return note(receiver, errno, "stat", "");
   if (change_owner(receiver, level->fd, &facts) != 0) return note(receiver, errno, "change owner", "");
-  if ((facts.st_mode & ALL_BITS) != level->mode && fchmod(level->fd, level->mode) != 0) return note(receiver, errno, "change mode", "");
+  if ((facts.st_mode & ALL_BITS) != level->mode && fchmod(level->fd, level->mode) != 0)
+    return note(receiver, errno, "change mode", "");
   return 0;
 }
 
@@ -108,7 +116,8 @@ static int leave(struct receiver *receiver) {
     receiver->skipped--;
     return 0;
   }
-  if (receiver->skipped > 0 || receiver->levels.depth <= receiver->base) return nonsense(receiver, "more ends than beginnings of directories");
+  if (receiver->skipped > 0 || receiver->levels.depth <= receiver->base)
+    return nonsense(receiver, "more ends than beginnings of directories");
   int result = finish_directory(receiver);
   if (levels_pop(&receiver->levels) != 0) return note(receiver, errno, "return to directory", "");
   return result;
@@ -135,17 +144,20 @@ static int receive_file(struct receiver *receiver, const struct message *message
     output_drop(&output, directory);
     return note(receiver, saved, "write", name);
   }
-  if (output_finish(&output, directory, name, message->mode, receiver->rules) != 0) return note(receiver, errno, "create file", name);
+  if (output_finish(&output, directory, name, message->mode, receiver->rules) != 0)
+    return note(receiver, errno, "create file", name);
   return 0;
 }
 
 static int receive_link(struct receiver *receiver, const struct message *message, const char *name) {
   char target[COPY_LINK_MAX + 1];
-  if (message->payload_length > COPY_LINK_MAX || memchr(message->payload, '\0', message->payload_length) != NULL)
+  if (message->payload_length > COPY_LINK_MAX ||
+      memchr(message->payload, '\0', message->payload_length) != NULL)
     return nonsense(receiver, "a link that cannot be");
   memcpy(target, message->payload, message->payload_length);
   target[message->payload_length] = '\0';
-  if (output_link(levels_top(&receiver->levels)->fd, name, target, receiver->rules) != 0) return note(receiver, errno, "create link", name);
+  if (output_link(levels_top(&receiver->levels)->fd, name, target, receiver->rules) != 0)
+    return note(receiver, errno, "create link", name);
   return 0;
 }
 
@@ -172,7 +184,8 @@ static int take_large(struct receiver *receiver, const struct message *message, 
     output_drop(&output, directory);
     return note(receiver, result.error, result.is_writing ? "write" : "read", name);
   }
-  if (output_finish(&output, directory, name, message->mode, receiver->rules) != 0) return note(receiver, errno, "create file", name);
+  if (output_finish(&output, directory, name, message->mode, receiver->rules) != 0)
+    return note(receiver, errno, "create file", name);
   return 0;
 }
 
@@ -180,11 +193,15 @@ static int answer_opened(struct receiver *receiver, int error, int fd) {
   struct copy_header header = {.type = COPY_OPENED, .mode = (uint32_t)error};
   int result;
   if (fd >= 0) result = channel_send_fd(receiver->channel, &header, "", fd);
-  else if ((result = channel_send(receiver->channel, &header, "", NULL)) == 0) result = channel_flush(receiver->channel);
+  else if ((result = channel_send(receiver->channel, &header, "", NULL)) == 0)
+    result = channel_flush(receiver->channel);
   return result == 0 ? 0 : peer_lost(receiver);
 }
 
-/* In the container: this role makes the file and the one on the host fills it. `given_name` NULL: it is not wanted. */
+/*
+ * In the container: this role makes the file and the one on the host fills it. `given_name` NULL: it is not
+ * wanted.
+ */
 static int offer_large(struct receiver *receiver, const struct message *first, const char *given_name) {
   char name[COPY_NAME_MAX + 1];
   struct message message;
@@ -203,15 +220,18 @@ static int offer_large(struct receiver *receiver, const struct message *first, c
   if (result != 0 || message.mode != 0) {
     output_drop(&output, directory);
     /* the sender has noted it when reading failed */
-    return result != 0 || message.size == 0 ? result : note(receiver, (int)(message.mode & 0xfff), "write", name);
+    return result != 0 || message.size == 0 ? result
+                                            : note(receiver, (int)(message.mode & 0xfff), "write", name);
   }
-  if (output_finish(&output, directory, name, mode, receiver->rules) != 0) return note(receiver, errno, "create file", name);
+  if (output_finish(&output, directory, name, mode, receiver->rules) != 0)
+    return note(receiver, errno, "create file", name);
   return 0;
 }
 
 static int receive_large(struct receiver *receiver, const struct message *message, const char *name) {
   if (message->size > INT64_MAX) return nonsense(receiver, "a file that cannot be");
-  return receiver->channel->takes_descriptors ? take_large(receiver, message, name) : offer_large(receiver, message, name);
+  return receiver->channel->takes_descriptors ? take_large(receiver, message, name)
+                                              : offer_large(receiver, message, name);
 }
 
 /* One thing of the tree, under `name`. */
@@ -221,7 +241,8 @@ static int receive_entry(struct receiver *receiver, const struct message *messag
   switch (message->type) {
     case COPY_ENTER:
       if (!S_ISDIR(message->mode)) return nonsense(receiver, "a directory that is none");
-      if (is_skipped && ++receiver->skipped > COPY_DEPTH_MAX) return nonsense(receiver, "too many directories inside each other");
+      if (is_skipped && ++receiver->skipped > COPY_DEPTH_MAX)
+        return nonsense(receiver, "too many directories inside each other");
       return is_skipped ? 0 : enter(receiver, name, message->mode);
     case COPY_FILE:
       if (!S_ISREG(message->mode)) return nonsense(receiver, "a file that is none");
@@ -268,21 +289,28 @@ static int receive_entries(struct receiver *receiver, struct failure *peer) {
       failure_of_message(&message, peer);
       break;
     }
-    int result = message.type == COPY_LEAVE ? leave(receiver) : receive_entry(receiver, &message, message.name);
+    int result =
+        message.type == COPY_LEAVE ? leave(receiver) : receive_entry(receiver, &message, message.name);
     if (result != 0) return result;
   }
-  /* an unfinished directory is one that the sender could not come back to; with no failure of its own that is a lie */
-  if (peer->error == 0 && receiver->levels.depth > receiver->base) return nonsense(receiver, "a directory without an end");
+  /*
+   * an unfinished directory is one that the sender could not come back to; with no failure of its own that is
+   * a lie
+   */
+  if (peer->error == 0 && receiver->levels.depth > receiver->base)
+    return nonsense(receiver, "a directory without an end");
   while (receiver->levels.depth > receiver->base)
     if (levels_pop(&receiver->levels) != 0) return note(receiver, errno, "return to directory", "");
   return 0;
 }
 
 /* What the source is decides where it goes. */
-static int begin(struct receiver *receiver, const struct place *place, const char *path, const struct message *root, struct target *target) {
+static int begin(struct receiver *receiver, const struct place *place, const char *path,
+                 const struct message *root, struct target *target) {
   const char *operation;
   bool is_directory = S_ISDIR(root->mode), is_contents = (root->size & COPY_CONTENTS) != 0;
-  if (is_contents ? root->name[0] != '\0' || !is_directory : !is_name(root->name)) return nonsense(receiver, "a name that cannot be");
+  if (is_contents ? root->name[0] != '\0' || !is_directory : !is_name(root->name))
+    return nonsense(receiver, "a name that cannot be");
   bool is_single = !is_directory || (root->size & COPY_EMPTY) != 0;
   struct stat facts;
   if (target_open(target, place, path, is_single, is_directory, receiver->forbidden, &operation) != 0) {
@@ -302,15 +330,17 @@ static int begin(struct receiver *receiver, const struct place *place, const cha
     return -1;
   }
   struct copy_header header = {.type = COPY_READY, .payload_length = sizeof identity};
-  if (channel_send(receiver->channel, &header, "", identity) != 0 || channel_flush(receiver->channel) != 0) return peer_lost(receiver);
+  if (channel_send(receiver->channel, &header, "", identity) != 0 || channel_flush(receiver->channel) != 0)
+    return peer_lost(receiver);
   return 0;
 }
 
 /*
- * The source's own directory: contents are the destination directory itself, or with a name for it a new one there; another directory is
- * made inside.
+ * The source's own directory: contents are the destination directory itself, or with a name for it a new one
+ * there; another directory is made inside.
  */
-static int receive_root(struct receiver *receiver, const struct message *root, const struct target *target, struct failure *peer) {
+static int receive_root(struct receiver *receiver, const struct message *root, const struct target *target,
+                        struct failure *peer) {
   const char *name = target->name[0] != '\0' ? target->name : root->name;
   if (!S_ISDIR(root->mode)) return receive_single(receiver, name, peer);
   if (name[0] != '\0' && is_closed(receiver, name)) {
@@ -326,7 +356,10 @@ static int receive_root(struct receiver *receiver, const struct message *root, c
   return result != 0 || receiver->skipped > 0 ? result : finish_directory(receiver);
 }
 
-/* A directory that was made for the copy to go into is a part of it: whoever gets the content may remove it all. */
+/*
+ * A directory that was made for the copy to go into is a part of it: whoever gets the content may remove it
+ * all.
+ */
 static int finish_destination(struct receiver *receiver) {
   struct stat facts;
   while (receiver->levels.depth > 1)
@@ -336,8 +369,9 @@ static int finish_destination(struct receiver *receiver) {
   return change_owner(receiver, directory, &facts) != 0 ? note(receiver, errno, "change owner", "") : 0;
 }
 
-void receive_tree(struct channel *channel, const struct place *place, const char *path, const struct output_rules *rules, const char *const *forbidden,
-                  struct failure *own, struct failure *peer) {
+void receive_tree(struct channel *channel, const struct place *place, const char *path,
+                  const struct output_rules *rules, const char *const *forbidden, struct failure *own,
+                  struct failure *peer) {
   struct receiver receiver = {.channel = channel, .own = own, .rules = rules, .forbidden = forbidden};
   struct message root;
   struct target target;
@@ -350,7 +384,8 @@ void receive_tree(struct channel *channel, const struct place *place, const char
     nonsense(&receiver, "a message out of order");
   } else {
     const struct message kept = root; /* its name is a copy; a root has no payload */
-    if (begin(&receiver, place, path, &kept, &target) == 0 && receive_root(&receiver, &kept, &target, peer) == 0 && target.is_made)
+    if (begin(&receiver, place, path, &kept, &target) == 0 &&
+        receive_root(&receiver, &kept, &target, peer) == 0 && target.is_made)
       finish_destination(&receiver);
   }
   channel_send_failure(channel, COPY_DONE, own); /* when that fails, nobody is left to hear it */

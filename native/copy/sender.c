@@ -38,11 +38,15 @@ static struct copy_header header_of(enum copy_type type, const char *name, uint3
   return (struct copy_header){.type = (uint16_t)type, .name_length = (uint16_t)strlen(name), .mode = mode};
 }
 
-static int put(struct sender *sender, const struct copy_header *header, const char *name, const void *payload) {
+static int put(struct sender *sender, const struct copy_header *header, const char *name,
+               const void *payload) {
   return channel_send(sender->channel, header, name, payload) == 0 ? 0 : BROKEN;
 }
 
-/* Reads at most `size` bytes, which the file had a moment ago. A file that grows is sent as far; one that has shrunk, as it is now. */
+/*
+ * Reads at most `size` bytes, which the file had a moment ago. A file that grows is sent as far; one that has
+ * shrunk, as it is now.
+ */
 static int send_small(struct sender *sender, int fd, const char *name, const struct stat *facts) {
   struct copy_header header = header_of(COPY_FILE, name, facts->st_mode);
   size_t size = (size_t)facts->st_size, length = 0;
@@ -89,7 +93,8 @@ static int fill_large(struct sender *sender, int fd, const char *name, off_t siz
 static int send_large(struct sender *sender, int fd, const char *name, const struct stat *facts) {
   struct copy_header header = header_of(COPY_LARGE, name, facts->st_mode);
   header.size = (uint64_t)facts->st_size;
-  if (!sender->channel->takes_descriptors) return channel_send_fd(sender->channel, &header, name, fd) == 0 ? 0 : BROKEN;
+  if (!sender->channel->takes_descriptors)
+    return channel_send_fd(sender->channel, &header, name, fd) == 0 ? 0 : BROKEN;
   int result = put(sender, &header, name, NULL);
   return result != 0 ? result : fill_large(sender, fd, name, facts->st_size);
 }
@@ -177,7 +182,10 @@ static const struct entry *next_entry(struct sender *sender, struct level *level
         note(sender, errno, "read directory", "");
         return NULL;
       }
-      /* another process, or an earlier read through a descriptor that was closed since, has left off elsewhere */
+      /*
+       * another process, or an earlier read through a descriptor that was closed since, has left off
+       * elsewhere
+       */
       if (level->position != 0 && level->end == 0 && lseek(level->fd, level->position, SEEK_SET) < 0) {
         note(sender, errno, "read directory", "");
         return NULL;
@@ -221,12 +229,15 @@ static int walk(struct sender *sender) {
 }
 
 /* What the source is, and the receiver's answer. 1: go on. */
-static int introduce(struct sender *sender, const char *name, uint32_t mode, uint64_t flags, struct failure *peer) {
+static int introduce(struct sender *sender, const char *name, uint32_t mode, uint64_t flags,
+                     struct failure *peer) {
   struct copy_header header = header_of(COPY_ROOT, name, mode);
   struct message message;
   uint64_t identity[2];
   header.size = flags;
-  if (put(sender, &header, name, NULL) != 0 || channel_flush(sender->channel) != 0 || channel_receive(sender->channel, &message) != 0) return BROKEN;
+  if (put(sender, &header, name, NULL) != 0 || channel_flush(sender->channel) != 0 ||
+      channel_receive(sender->channel, &message) != 0)
+    return BROKEN;
   if (message.type == COPY_DONE) {
     failure_of_message(&message, peer);
     return 0;
@@ -299,10 +310,12 @@ static bool names_contents(const char *path) {
 }
 
 /* 1: END may be sent. 0: the receiver has ended. */
-static int send_source(struct sender *sender, const struct place *place, const char *path, struct failure *peer) {
+static int send_source(struct sender *sender, const struct place *place, const char *path,
+                       struct failure *peer) {
   char name[COPY_NAME_MAX + 1];
   bool contents = names_contents(path);
-  int fd = contents ? place_open(place, path, O_RDONLY | O_DIRECTORY | O_NONBLOCK) : place_open_parent(place, path, name);
+  int fd = contents ? place_open(place, path, O_RDONLY | O_DIRECTORY | O_NONBLOCK)
+                    : place_open_parent(place, path, name);
   if (fd < 0) {
     note(sender, errno, "open source", "");
     return 1;
@@ -325,14 +338,16 @@ static void take_last_word(struct sender *sender, struct failure *peer) {
   failure_note(sender->own, error == EPROTO ? EPROTO : ECONNRESET, "talk to the other side", "", "");
 }
 
-void send_tree(struct channel *channel, const struct place *place, const char *path, struct failure *own, struct failure *peer) {
+void send_tree(struct channel *channel, const struct place *place, const char *path, struct failure *own,
+               struct failure *peer) {
   struct sender sender = {.channel = channel, .own = own};
   struct message message;
   levels_init(&sender.levels, path);
   int result = send_source(&sender, place, path, peer);
   levels_free(&sender.levels);
   if (result == 0) return;
-  if (result == 1 && channel_send_failure(channel, COPY_END, own) == 0 && channel_receive(channel, &message) == 0 && message.type == COPY_DONE) {
+  if (result == 1 && channel_send_failure(channel, COPY_END, own) == 0 &&
+      channel_receive(channel, &message) == 0 && message.type == COPY_DONE) {
     failure_of_message(&message, peer);
     return;
   }

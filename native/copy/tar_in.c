@@ -1,6 +1,7 @@
 /*
- * Unpacks a tar archive below a directory. Every name in it is somebody's wish: it is taken apart, `..` is refused, and each directory on the way is opened
- * without following a link, so that nothing is made outside, whatever stands there already or came earlier in the archive.
+ * Unpacks a tar archive below a directory. Every name in it is somebody's wish: it is taken apart, `..` is
+ * refused, and each directory on the way is opened without following a link, so that nothing is made outside,
+ * whatever stands there already or came earlier in the archive.
  */
 #include "files.h"
 #include "output.h"
@@ -14,7 +15,9 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Directories that their owner could not write into are made so at the end; more of them are not remembered. */
+/*
+ * Directories that their owner could not write into are made so at the end; more of them are not remembered.
+ */
 #define LATE_MAX 4096
 
 /* An entry as its headers tell. */
@@ -104,12 +107,14 @@ static bool has_checksum(const struct tar_header *header) {
   unsigned sum = 0;
   int signed_sum = 0; /* of old writers */
   for (size_t i = 0; i < TAR_BLOCK; i++) {
-    bool is_own = i >= offsetof(struct tar_header, checksum) && i < offsetof(struct tar_header, checksum) + sizeof header->checksum;
+    bool is_own = i >= offsetof(struct tar_header, checksum) &&
+                  i < offsetof(struct tar_header, checksum) + sizeof header->checksum;
     unsigned char byte = is_own ? ' ' : ((const unsigned char *)header)[i];
     sum += byte;
     signed_sum += (signed char)byte;
   }
-  return parse_number(header->checksum, sizeof header->checksum, &told) && (told == sum || (int64_t)told == signed_sum);
+  return parse_number(header->checksum, sizeof header->checksum, &told) &&
+         (told == sum || (int64_t)told == signed_sum);
 }
 
 static size_t copy_field(char *into, const char *field, size_t width) {
@@ -142,8 +147,10 @@ static bool take_text(char *into, bool *has, const char *value, size_t length) {
 }
 
 static bool take_record(const char *key, size_t key_length, const char *value, size_t length) {
-  if (key_length == 4 && memcmp(key, "path", 4) == 0) return take_text(extended.name, &extended.has_name, value, length);
-  if (key_length == 8 && memcmp(key, "linkpath", 8) == 0) return take_text(extended.link, &extended.has_link, value, length);
+  if (key_length == 4 && memcmp(key, "path", 4) == 0)
+    return take_text(extended.name, &extended.has_name, value, length);
+  if (key_length == 8 && memcmp(key, "linkpath", 8) == 0)
+    return take_text(extended.link, &extended.has_link, value, length);
   if (key_length > 11 && memcmp(key, "GNU.sparse.", 11) == 0) { /* its bytes would not be the file's */
     errno = ENOTSUP;
     return false;
@@ -169,7 +176,9 @@ static bool parse_extended(size_t size) {
     if (*end != ' ' || length <= digits + 2 || length > size - at || content[at + length - 1] != '\n') break;
     const char *key = end + 1, *equals = memchr(key, '=', length - digits - 1);
     if (equals == NULL) break;
-    if (!take_record(key, (size_t)(equals - key), equals + 1, length - digits - 1 - (size_t)(equals - key) - 2)) return false;
+    if (!take_record(key, (size_t)(equals - key), equals + 1,
+                     length - digits - 1 - (size_t)(equals - key) - 2))
+      return false;
     at += length;
     if (at == size) return true;
   }
@@ -179,7 +188,8 @@ static bool parse_extended(size_t size) {
 
 static bool fill_entry(const struct tar_header *header) {
   uint64_t mode, modified;
-  if (!parse_number(header->mode, sizeof header->mode, &mode) || !parse_number(header->size, sizeof header->size, &entry.size) ||
+  if (!parse_number(header->mode, sizeof header->mode, &mode) ||
+      !parse_number(header->size, sizeof header->size, &entry.size) ||
       !parse_number(header->mtime, sizeof header->mtime, &modified)) {
     errno = EINVAL;
     return false;
@@ -228,10 +238,14 @@ static int next_entry(struct files_stream *stream) {
         if (!take_content(stream, size) || !parse_extended((size_t)size)) return -1;
         break;
       case 'L':
-        if (!take_content(stream, size) || !take_text(extended.name, &extended.has_name, content, strnlen(content, (size_t)size))) return -1;
+        if (!take_content(stream, size) ||
+            !take_text(extended.name, &extended.has_name, content, strnlen(content, (size_t)size)))
+          return -1;
         break;
       case 'K':
-        if (!take_content(stream, size) || !take_text(extended.link, &extended.has_link, content, strnlen(content, (size_t)size))) return -1;
+        if (!take_content(stream, size) ||
+            !take_text(extended.link, &extended.has_link, content, strnlen(content, (size_t)size)))
+          return -1;
         break;
       default:
         return fill_entry(&header) ? 1 : -1;
@@ -240,8 +254,8 @@ static int next_entry(struct files_stream *stream) {
 }
 
 /*
- * Opens the directory that holds the last component of `name` and lets `last` point to that, in `name`, which is changed. Directories on the way are made.
- * `last` is NULL for the directory that is unpacked into.
+ * Opens the directory that holds the last component of `name` and lets `last` point to that, in `name`, which
+ * is changed. Directories on the way are made. `last` is NULL for the directory that is unpacked into.
  */
 static int open_parent(int root, char *name, char **last) {
   int directory = fcntl(root, F_DUPFD_CLOEXEC, 3);
@@ -260,8 +274,10 @@ static int open_parent(int root, char *name, char **last) {
     }
     if (strcmp(at, ".") != 0) {
       if (component != NULL) {
-        int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, inner = openat(directory, component, flags);
-        if (inner < 0 && errno == ENOENT && (mkdirat(directory, component, 0755) == 0 || errno == EEXIST)) inner = openat(directory, component, flags);
+        int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
+            inner = openat(directory, component, flags);
+        if (inner < 0 && errno == ENOENT && (mkdirat(directory, component, 0755) == 0 || errno == EEXIST))
+          inner = openat(directory, component, flags);
         int saved = errno;
         close(directory);
         errno = saved;
@@ -322,10 +338,12 @@ static int make_hard_link(int root, int directory, const char *name) {
   errno = EINVAL;
   if (last != NULL && fstatat(from, last, &facts, AT_SYMLINK_NOFOLLOW) == 0) {
     errno = EINVAL;
-    bool is_same = fstatat(directory, name, &there, AT_SYMLINK_NOFOLLOW) == 0 && there.st_ino == facts.st_ino && there.st_dev == facts.st_dev;
+    bool is_same = fstatat(directory, name, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
+                   there.st_ino == facts.st_ino && there.st_dev == facts.st_dev;
     errno = EINVAL;
     if (is_same) result = 0;
-    else if (S_ISREG(facts.st_mode) && output_make_way(directory, name, false) == 0 && (unlinkat(directory, name, 0) == 0 || errno == ENOENT))
+    else if (S_ISREG(facts.st_mode) && output_make_way(directory, name, false) == 0 &&
+             (unlinkat(directory, name, 0) == 0 || errno == ENOENT))
       result = linkat(from, last, directory, name, 0);
   }
   int saved = errno;
@@ -340,7 +358,8 @@ static int make_entry(struct files_stream *stream, int root) {
   memcpy(whole, entry.name, strlen(entry.name) + 1);
   int directory = open_parent(root, entry.name, &last), result = -1;
   if (directory < 0) return -1;
-  if (last == NULL) result = entry.type == '5' && entry.size == 0 ? 0 : (errno = EINVAL, -1); /* its mode is whoever made it's */
+  /* its mode is whoever made it's */
+  if (last == NULL) result = entry.type == '5' && entry.size == 0 ? 0 : (errno = EINVAL, -1);
   else if (entry.type == '0') result = make_file(stream, directory, last);
   else if (entry.type == '5') result = make_directory(directory, last, whole);
   else if (entry.type == '2') result = output_link(directory, last, entry.link, &rules);
@@ -350,7 +369,8 @@ static int make_entry(struct files_stream *stream, int root) {
   close(directory);
   errno = saved;
   /* what has no content by its type may bring some all the same */
-  if (result == 0 && entry.type != '0' && entry.type != '1' && entry.size > 0) return skip(stream, entry.size + padding(entry.size)) ? 0 : -1;
+  if (result == 0 && entry.type != '0' && entry.type != '1' && entry.size > 0)
+    return skip(stream, entry.size + padding(entry.size)) ? 0 : -1;
   return result;
 }
 
@@ -359,7 +379,9 @@ static void finish_directories(int root) {
     struct late *one = &late[--late_count];
     char *last;
     int directory = open_parent(root, one->name, &last);
-    int fd = directory < 0 || last == NULL ? -1 : openat(directory, last, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    int fd = directory < 0 || last == NULL
+                 ? -1
+                 : openat(directory, last, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd >= 0) {
       fchmod(fd, one->mode);
       close(fd);

@@ -22,7 +22,9 @@ static const unsigned char zeros[TAR_BLOCK];
 static char path[TAR_PATH_MAX]; /* of the entry, as it is called in the archive */
 static unsigned char buffer[FILES_FRAME_MAX];
 
-static bool pad(struct files_stream *stream, uint64_t size) { return files_put(stream, zeros, (size_t)(-size & (TAR_BLOCK - 1))); }
+static bool pad(struct files_stream *stream, uint64_t size) {
+  return files_put(stream, zeros, (size_t)(-size & (TAR_BLOCK - 1)));
+}
 
 static void octal(char *field, size_t width, uint64_t value) {
   field[width - 1] = '\0';
@@ -40,7 +42,8 @@ static bool put_header(struct files_stream *stream, struct tar_header *header) {
 }
 
 /* One record of an extended header: its length in digits counts itself. */
-static void append_record(char *records, size_t *length, const char *key, const char *value, size_t value_length) {
+static void append_record(char *records, size_t *length, const char *key, const char *value,
+                          size_t value_length) {
   size_t rest = strlen(key) + value_length + 3, total = rest + 1, digits = 1;
   for (size_t bound = 10; total >= bound; bound *= 10) total = rest + ++digits;
   char begin[64];
@@ -55,7 +58,8 @@ static void append_record(char *records, size_t *length, const char *key, const 
 
 static void append_number(char *records, size_t *length, const char *key, uint64_t value) {
   char text[24];
-  append_record(records, length, key, text, (size_t)snprintf(text, sizeof text, "%llu", (unsigned long long)value));
+  append_record(records, length, key, text,
+                (size_t)snprintf(text, sizeof text, "%llu", (unsigned long long)value));
 }
 
 static bool put_extended(struct files_stream *stream, const char *records, size_t length) {
@@ -74,9 +78,11 @@ static bool put_entry(struct files_stream *stream, const struct stat *facts, cha
   static char records[TAR_PATH_MAX + COPY_LINK_MAX + 512];
   struct tar_header header = {.type = type};
   size_t records_length = 0, length = strlen(path), target_length = strlen(target);
-  uint64_t size = type == '0' ? (uint64_t)facts->st_size : 0, seconds = facts->st_mtim.tv_sec < 0 ? 0 : (uint64_t)facts->st_mtim.tv_sec;
+  uint64_t size = type == '0' ? (uint64_t)facts->st_size : 0,
+           seconds = facts->st_mtim.tv_sec < 0 ? 0 : (uint64_t)facts->st_mtim.tv_sec;
   if (length > sizeof header.name) append_record(records, &records_length, "path", path, length);
-  if (target_length > sizeof header.link) append_record(records, &records_length, "linkpath", target, target_length);
+  if (target_length > sizeof header.link)
+    append_record(records, &records_length, "linkpath", target, target_length);
   if (size > OCTAL_SIZE_MAX) append_number(records, &records_length, "size", size);
   if (facts->st_uid > OCTAL_ID_MAX) append_number(records, &records_length, "uid", facts->st_uid);
   if (facts->st_gid > OCTAL_ID_MAX) append_number(records, &records_length, "gid", facts->st_gid);
@@ -131,12 +137,14 @@ static int send_directory(struct files_stream *stream, int fd, size_t length, in
 
 static int send_one(struct files_stream *stream, int directory, const char *name, size_t length, int depth) {
   struct stat facts;
-  if (fstatat(directory, name, &facts, AT_SYMLINK_NOFOLLOW) != 0) return errno == ENOENT ? 0 : files_fail(stream, "stat", path);
+  if (fstatat(directory, name, &facts, AT_SYMLINK_NOFOLLOW) != 0)
+    return errno == ENOENT ? 0 : files_fail(stream, "stat", path);
   if (S_ISREG(facts.st_mode)) return send_file(stream, directory, name);
   if (S_ISLNK(facts.st_mode)) return send_link(stream, directory, name, &facts);
   if (!S_ISDIR(facts.st_mode)) return 0;
   int fd = openat(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-  if (fd < 0) return errno == ENOENT || errno == ENOTDIR || errno == ELOOP ? 0 : files_fail(stream, "open", path);
+  if (fd < 0)
+    return errno == ENOENT || errno == ENOTDIR || errno == ELOOP ? 0 : files_fail(stream, "open", path);
   if (fstat(fd, &facts) != 0 || length + 1 >= sizeof path || depth >= DEPTH_MAX) {
     errno = ENAMETOOLONG;
     close(fd);
@@ -191,5 +199,8 @@ int tar_send(struct files_stream *stream, const struct place *place, const char 
     close(directory);
   }
   if (result != 0) return result;
-  return files_put(stream, zeros, sizeof zeros) && files_put(stream, zeros, sizeof zeros) && files_flush(stream) ? 0 : 1;
+  return files_put(stream, zeros, sizeof zeros) && files_put(stream, zeros, sizeof zeros) &&
+                 files_flush(stream)
+             ? 0
+             : 1;
 }

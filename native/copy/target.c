@@ -16,8 +16,9 @@ static int close_saved(int fd) {
 }
 
 /*
- * Of a directory that is open for making things in it, and of what has or gets `name` in it, if that is not NULL. The path is what the kernel says, so that no link hides it. What is neither
- * forbidden nor below that, but above it, is allowed.
+ * Of a directory that is open for making things in it, and of what has or gets `name` in it, if that is not
+ * NULL. The path is what the kernel says, so that no link hides it. What is neither forbidden nor below that,
+ * but above it, is allowed.
  */
 static int check_allowed(int directory, const char *name, const char *const *forbidden) {
   char link[64], path[PATH_MAX + 1 + COPY_NAME_MAX + 1];
@@ -26,7 +27,8 @@ static int check_allowed(int directory, const char *name, const char *const *for
     ssize_t length = readlink(link, path, PATH_MAX);
     if (length < 0) return -1;
     path[length] = '\0';
-    if (name != NULL) snprintf(path + length, sizeof path - (size_t)length, "%s%s", path[length - 1] == '/' ? "" : "/", name);
+    if (name != NULL)
+      snprintf(path + length, sizeof path - (size_t)length, "%s%s", path[length - 1] == '/' ? "" : "/", name);
     size_t prefix = strlen(*forbidden);
     if (strncmp(path, *forbidden, prefix) != 0 || (path[prefix] != '\0' && path[prefix] != '/')) continue;
     errno = EPERM;
@@ -44,7 +46,8 @@ int target_check_entry(int directory, const char *name, const char *const *forbi
   return 0;
 }
 
-static int open_directory(struct target *target, int fd, const char *const *forbidden, const char **operation) {
+static int open_directory(struct target *target, int fd, const char *const *forbidden,
+                          const char **operation) {
   *operation = "write into a directory of the daemon";
   target->directory = fd;
   return check_allowed(fd, NULL, forbidden) == 0 ? 0 : close_saved(fd);
@@ -62,7 +65,8 @@ static int strip(const char *path, char *into) {
   return 0;
 }
 
-static int make_directory(struct target *target, int parent, const char *name, const char *const *forbidden, const char **operation) {
+static int make_directory(struct target *target, int parent, const char *name, const char *const *forbidden,
+                          const char **operation) {
   *operation = "write into a directory of the daemon";
   if (check_allowed(parent, name, forbidden) != 0) return -1;
   *operation = "make destination";
@@ -72,8 +76,8 @@ static int make_directory(struct target *target, int parent, const char *name, c
   return fd < 0 ? -1 : open_directory(target, fd, forbidden, operation);
 }
 
-int target_open(struct target *target, const struct place *place, const char *path, bool is_single, bool is_directory, const char *const *forbidden,
-                const char **operation) {
+int target_open(struct target *target, const struct place *place, const char *path, bool is_single,
+                bool is_directory, const char *const *forbidden, const char **operation) {
   char stripped[PATH_MAX + 1];
   struct stat facts;
   bool has_slash = path[0] != '\0' && path[strlen(path) - 1] == '/';

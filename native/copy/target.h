@@ -14,13 +14,17 @@ struct target {
 };
 
 /*
- * `is_single`: one file, link or empty directory is to come. `is_directory`: it is a directory. Makes only the last component. Answers -1
- * with errno and what was done when it failed. The host's directories in `forbidden` (NULL at the end) refuse with EPERM.
+ * `is_single`: one file, link or empty directory is to come. `is_directory`: it is a directory. Makes only
+ * the last component. Answers -1 with errno and what was done when it failed. The host's directories in
+ * `forbidden` (NULL at the end) refuse with EPERM.
  */
-int target_open(struct target *target, const struct place *place, const char *path, bool is_single, bool is_directory, const char *const *forbidden,
-                const char **operation);
+int target_open(struct target *target, const struct place *place, const char *path, bool is_single,
+                bool is_directory, const char *const *forbidden, const char **operation);
 
-/* Whether something may be made, or gone on with, under this name in an open directory that is allowed itself. Answers -1 with EPERM where it is a directory in `forbidden`. */
+/*
+ * Whether something may be made, or gone on with, under this name in an open directory that is allowed
+ * itself. Answers -1 with EPERM where it is a directory in `forbidden`.
+ */
 int target_check_entry(int directory, const char *name, const char *const *forbidden);
 
 #endif

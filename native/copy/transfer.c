@@ -14,12 +14,14 @@ enum way { BY_RANGE, BY_SENDFILE, BY_BUFFER };
 
 bool transfer_accepts(int fd) {
   /* proc, sys, cgroup, cgroup2, debug, trace, security, selinux, smack, bpf, config, efivar, pstore */
-  static const uint32_t switches[] = {0x9fa0,     0x62656572, 0x27e0eb,   0x63677270, 0x64626720, 0x74726163, 0x73636673,
-                                      0xf97cff8c, 0x43415d53, 0xcafe4a11, 0x62656570, 0xde5e81e4, 0x6165676c};
+  static const uint32_t switches[] = {0x9fa0,     0x62656572, 0x27e0eb,   0x63677270, 0x64626720,
+                                      0x74726163, 0x73636673, 0xf97cff8c, 0x43415d53, 0xcafe4a11,
+                                      0x62656570, 0xde5e81e4, 0x6165676c};
   struct stat facts;
   struct statfs system;
   bool accepted = fstat(fd, &facts) == 0 && S_ISREG(facts.st_mode) && fstatfs(fd, &system) == 0;
-  for (size_t i = 0; accepted && i < sizeof switches / sizeof *switches; i++) accepted = (uint32_t)system.f_type != switches[i];
+  for (size_t i = 0; accepted && i < sizeof switches / sizeof *switches; i++)
+    accepted = (uint32_t)system.f_type != switches[i];
   if (!accepted) errno = EPROTO;
   return accepted;
 }
@@ -30,7 +32,9 @@ static void find_data(int in, off_t offset, off_t size, off_t *start, off_t *end
   if (*start < 0 && errno == ENXIO) {
     /* only a hole is left, or nothing: it may have shrunk, or never have been as long as was said */
     struct stat facts;
-    *start = fstat(in, &facts) != 0 || facts.st_size < offset ? offset : facts.st_size < size ? facts.st_size : size;
+    *start = fstat(in, &facts) != 0 || facts.st_size < offset ? offset
+             : facts.st_size < size                           ? facts.st_size
+                                                              : size;
     *end = *start;
     return;
   }
@@ -59,7 +63,10 @@ static ssize_t copy_buffer(int in, int out, off_t offset, size_t size, bool *is_
   return got;
 }
 
-/* One step. Answers the bytes, 0 at the end of the file, -1 with errno. A way that fails is left for the next one, which may succeed. */
+/*
+ * One step. Answers the bytes, 0 at the end of the file, -1 with errno. A way that fails is left for the next
+ * one, which may succeed.
+ */
 static ssize_t copy_part(int in, int out, off_t offset, size_t size, enum way *way, bool *is_writing) {
   off_t from = offset, to = offset;
   if (size > PART) size = PART;

@@ -1,6 +1,7 @@
 /*
- * The reader of the copy helper's stream, fed in any pieces and with descriptors nobody asked for, against a reader of the whole stream.
- * Steps: a piece as it is; a message with a proper header; a look at what has arrived.
+ * The reader of the copy helper's stream, fed in any pieces and with descriptors nobody asked for, against a
+ * reader of the whole stream. Steps: a piece as it is; a message with a proper header; a look at what has
+ * arrived.
  */
 #include "send.h"
 
@@ -30,7 +31,9 @@ static void put(const void *bytes, size_t length, size_t fd_count) {
 static int plain_parse(struct copy_header *header, const unsigned char **name) {
   if (sent - parsed < sizeof *header) return 0;
   memcpy(header, stream + parsed, sizeof *header);
-  if (header->type < COPY_ROOT || header->type > COPY_DONE || header->name_length > 255 || header->payload_length > 65536) return -1;
+  if (header->type < COPY_ROOT || header->type > COPY_DONE || header->name_length > 255 ||
+      header->payload_length > 65536)
+    return -1;
   size_t length = sizeof *header + header->name_length + header->payload_length;
   if (sent - parsed < length) return 0;
   *name = stream + parsed + sizeof *header;
@@ -51,11 +54,14 @@ static void look(void) {
       refused = expected < 0;
       return;
     }
-    must(expected == 1 && (unsigned)message.type == header.type && message.mode == header.mode && message.size == header.size);
+    must(expected == 1 && (unsigned)message.type == header.type && message.mode == header.mode &&
+         message.size == header.size);
     must(strlen(message.name) == header.name_length && memcmp(message.name, name, header.name_length) == 0);
-    must(message.payload_length == header.payload_length && memcmp(message.payload, name + header.name_length, header.payload_length) == 0);
+    must(message.payload_length == header.payload_length &&
+         memcmp(message.payload, name + header.name_length, header.payload_length) == 0);
     failure_of_message(&message, &failure);
-    must((failure.error == 0) == (message.mode == 0) && memchr(failure.path, '\0', sizeof failure.path) != NULL);
+    must((failure.error == 0) == (message.mode == 0) &&
+         memchr(failure.path, '\0', sizeof failure.path) != NULL);
     must(memchr(failure.operation, '\0', sizeof failure.operation) != NULL);
   }
 }
@@ -70,10 +76,12 @@ static void step(struct input *input) {
     const uint8_t *piece = input_take(input, input_byte(input), &length);
     if (length > 0) put(piece, length, fd_count);
   } else {
-    struct copy_header header = {.type = input_byte(input) % 13, .mode = input_number(input, 2), .size = input_number(input, 4)};
+    struct copy_header header = {
+        .type = input_byte(input) % 13, .mode = input_number(input, 2), .size = input_number(input, 4)};
     const uint8_t *name = input_take(input, input_byte(input), &length);
     header.name_length = (uint16_t)length;
-    header.payload_length = kind % 4 == 2 ? input_byte(input) : input_number(input, 3) % (COPY_INLINE_MAX + 8);
+    header.payload_length =
+        kind % 4 == 2 ? input_byte(input) : input_number(input, 3) % (COPY_INLINE_MAX + 8);
     memcpy(message, &header, sizeof header);
     memcpy(message + sizeof header, name, length);
     memset(message + sizeof header + length, kind, header.payload_length);

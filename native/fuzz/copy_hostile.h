@@ -1,6 +1,7 @@
 /*
- * The other side of a copy, as an input says it: a list of messages, each with descriptors, all sent before the role under test begins.
- * And what lies beside the root of the role, which it must neither read nor change.
+ * The other side of a copy, as an input says it: a list of messages, each with descriptors, all sent before
+ * the role under test begins. And what lies beside the root of the role, which it must neither read nor
+ * change.
  */
 #ifndef FUZZ_COPY_HOSTILE_H
 #define FUZZ_COPY_HOSTILE_H
@@ -25,13 +26,15 @@ static inline void hostile_place(void) {
   /* what a path could lead out by, where the copy goes and above */
   snprintf(up, sizeof up, "%s/outside", scratch_path);
   must(symlinkat(up, top, "root/up") == 0 && symlinkat("../../outside", top, "root/dst/up") == 0);
-  must(symlinkat("../../outside/secret", top, "root/dst/secret") == 0 && symlinkat("loop", top, "root/dst/loop") == 0);
+  must(symlinkat("../../outside/secret", top, "root/dst/secret") == 0 &&
+       symlinkat("loop", top, "root/dst/loop") == 0);
   must(mkfifoat(top, "root/dst/fifo", 0644) == 0 && mkdirat(top, "root/dst/dir", 0755) == 0);
 }
 
 /*
- * A step is a byte (its low half: the type; 15: bytes as they are; its high half: descriptors, and whether the size is large), then of a
- * message two bytes mode, four bytes size, a name and a payload, each with its length in a byte.
+ * A step is a byte (its low half: the type; 15: bytes as they are; its high half: descriptors, and whether
+ * the size is large), then of a message two bytes mode, four bytes size, a name and a payload, each with its
+ * length in a byte.
  */
 static inline void hostile_say(struct input *input, int socket, int fd) {
   static const mode_t kinds[] = {S_IFREG, S_IFDIR, S_IFLNK, S_IFCHR, S_IFIFO, 0};
@@ -45,7 +48,8 @@ static inline void hostile_say(struct input *input, int socket, int fd) {
     return;
   }
   uint32_t mode = input_number(input, 2);
-  struct copy_header header = {.type = kind & 15, .mode = (mode & 07777) | kinds[(mode >> 12) % 6], .size = input_number(input, 4)};
+  struct copy_header header = {
+      .type = kind & 15, .mode = (mode & 07777) | kinds[(mode >> 12) % 6], .size = input_number(input, 4)};
   if (header.type >= COPY_OPENED) header.mode = mode; /* an errno there */
   if (kind & 16) header.size <<= 32;
   const uint8_t *name = input_take(input, input_byte(input), &name_length);
@@ -65,7 +69,9 @@ static inline bool is_temporary(const char *name) {
   return strlen(name) == 16 && strspn(name, "0123456789abcdef") == 16;
 }
 
-/* What a role has made: nothing with a temporary name, nothing it cannot bring, and no mode beyond the mask. */
+/*
+ * What a role has made: nothing with a temporary name, nothing it cannot bring, and no mode beyond the mask.
+ */
 static inline void check_made(const struct found *found, const void *rule) {
   const mode_t mode = found->facts.st_mode, *mask = rule;
   must(!is_temporary(found->name));

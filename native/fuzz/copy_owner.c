@@ -7,7 +7,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   struct input input = {.at = data, .left = size};
-  char *text = input_text(&input, '\0'), *passwd = input_text(&input, '\0'), *group = input_text(&input, '\0');
+  char *text = input_text(&input, '\0'), *passwd = input_text(&input, '\0'),
+       *group = input_text(&input, '\0');
   uid_t uid = 7;
   gid_t gid = 7;
   int directory = scratch_open();

@@ -1,4 +1,7 @@
-/* Paths of a copy below a root that somebody else has filled: how the destination is taken (a byte), then the path. */
+/*
+ * Paths of a copy below a root that somebody else has filled: how the destination is taken (a byte), then the
+ * path.
+ */
 #include "copy_hostile.h"
 
 #include "../copy/place.h"

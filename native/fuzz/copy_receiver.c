@@ -1,10 +1,14 @@
-/* The receiver of a copy with a sender that says anything: on the host (it gets descriptors) or in a root (it makes files and offers them). */
+/*
+ * The receiver of a copy with a sender that says anything: on the host (it gets descriptors) or in a root (it
+ * makes files and offers them).
+ */
 #include "copy_hostile.h"
 
 #include "../copy/receiver.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-  static const char *const paths[] = {"/dst", "/dst/", "/dst/new", "/dst/new/", "/dst/dir/.", "/dst/fifo", "/forbidden/x", "/dst/loop"};
+  static const char *const paths[] = {"/dst",       "/dst/",     "/dst/new",     "/dst/new/",
+                                      "/dst/dir/.", "/dst/fifo", "/forbidden/x", "/dst/loop"};
   static struct channel channel;
   static struct failure own, peer;
   struct input input = {.at = data, .left = size};
@@ -21,7 +25,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   while (input.left > 0) hostile_say(&input, ends[1], content);
   shutdown(ends[1], SHUT_WR);
   snprintf(forbidden_path, sizeof forbidden_path, "%s/root/forbidden", scratch_path);
-  snprintf(path, sizeof path, "%s%s%s", is_host ? scratch_path : "", is_host ? "/root" : "", paths[(how >> 1) % 8]);
+  snprintf(path, sizeof path, "%s%s%s", is_host ? scratch_path : "", is_host ? "/root" : "",
+           paths[(how >> 1) % 8]);
   const char *const forbidden[] = {forbidden_path, NULL};
   const struct output_rules rules = {.mask = is_host ? 01777 : 07777, .uid = OUTPUT_KEEP, .gid = (gid_t)-1};
   struct place place = {.root = -1, .home = "/"};
@@ -39,7 +44,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   close(ends[1]);
   close(content);
   outside_check(top, 3);
-  int made = openat(top, "root", O_RDONLY | O_DIRECTORY | O_CLOEXEC), closed = openat(made, "forbidden", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  int made = openat(top, "root", O_RDONLY | O_DIRECTORY | O_CLOEXEC),
+      closed = openat(made, "forbidden", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   look_through(made, 1000, check_made, &rules.mask);
   must(count_entries(closed) == 2);
   close(closed);

@@ -1,4 +1,7 @@
-/* The sender of a copy with a receiver that answers anything. A large file is only ever written to a descriptor that came for it. */
+/*
+ * The sender of a copy with a receiver that answers anything. A large file is only ever written to a
+ * descriptor that came for it.
+ */
 #include "copy_hostile.h"
 
 #include "../copy/sender.h"
@@ -8,24 +11,29 @@
 static unsigned char large[LARGE_SIZE];
 
 static void make_source(void) {
-  must(mkdirat(top, "root/src", 0755) == 0 && mkdirat(top, "root/src/d", 0755) == 0 && mkdirat(top, "root/src/d/e", 0700) == 0);
+  must(mkdirat(top, "root/src", 0755) == 0 && mkdirat(top, "root/src/d", 0755) == 0 &&
+       mkdirat(top, "root/src/d/e", 0700) == 0);
   scratch_write(top, "root/src/small", "small", 5);
   scratch_write(top, "root/src/d/empty", "", 0);
   scratch_write(top, "root/src/large", large, sizeof large);
-  must(symlinkat("../../outside/secret", top, "root/src/link") == 0 && mkfifoat(top, "root/src/fifo", 0644) == 0);
+  must(symlinkat("../../outside/secret", top, "root/src/link") == 0 &&
+       mkfifoat(top, "root/src/fifo", 0644) == 0);
 }
 
 /* Nothing of what lies outside is in what was sent. */
 static void check_sent(int socket) {
   static unsigned char sent[1 << 19];
   size_t length = 0;
-  for (ssize_t got; length < sizeof sent && (got = recv(socket, sent + length, sizeof sent - length, MSG_DONTWAIT)) > 0; length += (size_t)got)
+  for (ssize_t got;
+       length < sizeof sent && (got = recv(socket, sent + length, sizeof sent - length, MSG_DONTWAIT)) > 0;
+       length += (size_t)got)
     continue;
   must(length < sizeof sent && memmem(sent, length, SECRET "\0", sizeof SECRET) == NULL);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-  static const char *const paths[] = {"/src", "/src/", "/src/large", "/src/link", "/src/fifo", "/up/secret", "/src/..", "/none"};
+  static const char *const paths[] = {"/src",      "/src/",      "/src/large", "/src/link",
+                                      "/src/fifo", "/up/secret", "/src/..",    "/none"};
   static struct channel channel;
   static struct failure own, peer;
   struct input input = {.at = data, .left = size};

@@ -1,4 +1,7 @@
-/* Unpacking an archive of anybody below a directory: nothing outside is touched, whatever it names and whatever links it brings or finds. */
+/*
+ * Unpacking an archive of anybody below a directory: nothing outside is touched, whatever it names and
+ * whatever links it brings or finds.
+ */
 #include "copy_hostile.h"
 #include "tar_fields.h"
 
@@ -14,8 +17,9 @@ static void send_frame(int socket, uint32_t type, const void *bytes, uint32_t le
 }
 
 /*
- * An entry is a byte (its low half: the kind; 15: bytes as they are; bit 4: a wrong checksum), two bytes mode, a name, a link, and content, each with its length in a
- * byte, and two bytes that are added to the size that is told.
+ * An entry is a byte (its low half: the kind; 15: bytes as they are; bit 4: a wrong checksum), two bytes
+ * mode, a name, a link, and content, each with its length in a byte, and two bytes that are added to the size
+ * that is told.
  */
 static void say(struct input *input, int socket) {
   struct tar_header header = {.type = 0};
@@ -65,7 +69,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   close(ends[1]);
   outside_check(top, 2);
   int made = openat(top, "root", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  look_through(made, PATH_MAX, check_made, &(const mode_t){01777}); /* its modes are the archive's, without set-id bits */
+  /* its modes are the archive's, without set-id bits */
+  look_through(made, PATH_MAX, check_made, &(const mode_t){01777});
   must(count_entries(made) == 4);
   close(made);
   must(open_descriptors() == before);

@@ -1,6 +1,7 @@
 /*
- * What the fuzz targets have in common. A target is one file that defines LLVMFuzzerTestOneInput() and includes this header. It is linked
- * with clang's libFuzzer to search, and with replay.c to run what is kept in corpus/<target>/ through the sanitizers of any compiler.
+ * What the fuzz targets have in common. A target is one file that defines LLVMFuzzerTestOneInput() and
+ * includes this header. It is linked with clang's libFuzzer to search, and with replay.c to run what is kept
+ * in corpus/<target>/ through the sanitizers of any compiler.
  *
  * A target does more than not to crash: it states what must hold of the answer with must().
  */
@@ -52,7 +53,10 @@ static inline const uint8_t *input_take(struct input *input, size_t size, size_t
   return from;
 }
 
-/* Up to the next `end`, which is left out, or the rest: a terminated copy of exactly its size, so that a read beyond it is seen. */
+/*
+ * Up to the next `end`, which is left out, or the rest: a terminated copy of exactly its size, so that a read
+ * beyond it is seen.
+ */
 static inline char *input_text(struct input *input, uint8_t end) {
   const uint8_t *found = input->left == 0 ? NULL : memchr(input->at, end, input->left);
   size_t length = found == NULL ? input->left : (size_t)(found - input->at);

@@ -1,6 +1,6 @@
 /*
- * What the library receives for Node: messages of unix sockets with up to the kernel's most descriptors, and netlink datagrams of which some
- * come from other processes than the kernel.
+ * What the library receives for Node: messages of unix sockets with up to the kernel's most descriptors, and
+ * netlink datagrams of which some come from other processes than the kernel.
  */
 #include "fuzz.h"
 
@@ -60,7 +60,8 @@ static void check_unix(struct input *input) {
     unsigned char *buffer = malloc(room + 1);
     must(buffer != NULL);
     int64_t said = warden_send(ends[0], bytes, (uint32_t)length, sent, fd_count);
-    must(said == (int64_t)length || said == -EAGAIN || (said == -EINVAL && fd_count > 253) || said == -ETOOMANYREFS);
+    must(said == (int64_t)length || said == -EAGAIN || (said == -EINVAL && fd_count > 253) ||
+         said == -ETOOMANYREFS);
     int64_t got = warden_receive(ends[1], buffer, room, fds, &count);
     must(got == -EAGAIN || got == -EMSGSIZE || (got >= 0 && got <= room));
     must(count >= 0 && count <= 253 && (got >= 0 || count == 0));

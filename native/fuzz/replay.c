@@ -1,6 +1,6 @@
 /*
- * Runs a target over kept inputs, without libFuzzer: every argument is a file or a directory of files, by default the target's corpus.
- * Prints TAP.
+ * Runs a target over kept inputs, without libFuzzer: every argument is a file or a directory of files, by
+ * default the target's corpus. Prints TAP.
  */
 #include "fuzz.h"
 
@@ -30,7 +30,9 @@ static void run_file(const char *path) {
   printf("ok %u - %s\n", ++count, path);
 }
 
-static int by_name(const struct dirent **a, const struct dirent **b) { return strcmp((*a)->d_name, (*b)->d_name); }
+static int by_name(const struct dirent **a, const struct dirent **b) {
+  return strcmp((*a)->d_name, (*b)->d_name);
+}
 
 static void run(const char *path) {
   struct stat facts;

@@ -39,7 +39,8 @@ static inline int scratch_open(void) {
   static int directory = -1;
   if (directory < 0) {
     struct stat facts;
-    snprintf(scratch_path, sizeof scratch_path, "%s/warden-fuzz-XXXXXX", stat("/dev/shm", &facts) == 0 && access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
+    snprintf(scratch_path, sizeof scratch_path, "%s/warden-fuzz-XXXXXX",
+             stat("/dev/shm", &facts) == 0 && access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
     must(mkdtemp(scratch_path) != NULL);
     atexit(scratch_remove);
     directory = open(scratch_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -9,7 +9,8 @@
 #define SEND_FDS_MAX 8
 
 /* As sendmsg(2): what does not fit is not sent, and nobody who has gone is a signal. */
-static inline ssize_t send_with(int socket, const void *bytes, size_t length, const int *fds, size_t fd_count) {
+static inline ssize_t send_with(int socket, const void *bytes, size_t length, const int *fds,
+                                size_t fd_count) {
   union {
     struct cmsghdr align;
     char bytes[CMSG_SPACE(sizeof(int) * SEND_FDS_MAX)];
@@ -22,7 +23,8 @@ static inline ssize_t send_with(int socket, const void *bytes, size_t length, co
     message.msg_control = control.bytes;
     message.msg_controllen = CMSG_SPACE(sizeof(int) * fd_count);
     struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
-    *rights = (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int) * fd_count)};
+    *rights = (struct cmsghdr){
+        .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int) * fd_count)};
     memcpy(CMSG_DATA(rights), fds, sizeof(int) * fd_count);
   }
   return sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL);

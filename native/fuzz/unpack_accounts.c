@@ -1,4 +1,7 @@
-/* The account's lines in passwd and group of an image: only its own numbers change, whatever the files hold; ids map back and forth. */
+/*
+ * The account's lines in passwd and group of an image: only its own numbers change, whatever the files hold;
+ * ids map back and forth.
+ */
 #include "scratch.h"
 
 #include "../unpack/accounts.h"

@@ -1,6 +1,7 @@
 /*
- * An archive of anybody becomes a layer, the layer is captured as one of an image, and that is put upon a whole tree: nothing beside these trees is
- * touched, whatever the archive names and whatever links it brings or finds.
+ * An archive of anybody becomes a layer, the layer is captured as one of an image, and that is put upon a
+ * whole tree: nothing beside these trees is touched, whatever the archive names and whatever links it brings
+ * or finds.
  */
 #include "outside.h"
 #include "tar_fields.h"
@@ -27,8 +28,8 @@ static void put(int archive, const void *bytes, size_t length) {
 }
 
 /*
- * An entry is a byte (its low half: the kind; 15: bytes as they are; bit 4: a wrong checksum; bit 5: a size of its own), two bytes mode, one byte owner, a name, a link,
- * and content, each with its length in a byte.
+ * An entry is a byte (its low half: the kind; 15: bytes as they are; bit 4: a wrong checksum; bit 5: a size
+ * of its own), two bytes mode, one byte owner, a name, a link, and content, each with its length in a byte.
  */
 static void say(struct input *input, int archive) {
   unsigned char header[BLOCK] = {0};
@@ -62,7 +63,9 @@ static int open_tree(int top, const char *name) {
   return fd;
 }
 
-static void begin(struct tree *tree, int root) { *tree = (struct tree){.root = root, .deeper = -1, .bytes_max = 1 << 20, .entries_max = 200}; }
+static void begin(struct tree *tree, int root) {
+  *tree = (struct tree){.root = root, .deeper = -1, .bytes_max = 1 << 20, .entries_max = 200};
+}
 
 static void end(struct tree *tree) {
   tree_forget(tree);
@@ -99,8 +102,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   }
   /* what a path could lead out by */
   snprintf(up, sizeof up, "%s/outside", scratch_path);
-  must(symlinkat(up, roots[2], "up") == 0 && symlinkat("../outside/secret", roots[2], "secret") == 0 && mkdirat(roots[2], "dir", 0755) == 0);
-  if (how & 1) must(symlinkat("../outside", roots[0], "up") == 0 && symlinkat("../outside/secret", roots[0], "secret") == 0);
+  must(symlinkat(up, roots[2], "up") == 0 && symlinkat("../outside/secret", roots[2], "secret") == 0 &&
+       mkdirat(roots[2], "dir", 0755) == 0);
+  if (how & 1)
+    must(symlinkat("../outside", roots[0], "up") == 0 &&
+         symlinkat("../outside/secret", roots[0], "secret") == 0);
   int archive = memfd_create("archive", MFD_CLOEXEC);
   must(archive >= 0);
   for (int count = 0; input.left > 0 && count < 100; count++) say(&input, archive);

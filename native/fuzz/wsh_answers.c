@@ -1,4 +1,7 @@
-/* What wsh takes from its socket: packets, each with a byte that says how many descriptors come along and two of length. */
+/*
+ * What wsh takes from its socket: packets, each with a byte that says how many descriptors come along and two
+ * of length.
+ */
 #include "send.h"
 
 #include <stdarg.h>
@@ -42,7 +45,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     uint8_t kind = input_byte(&input);
     size_t length, head = 0;
     if (kind & 8) { /* with a proper header */
-      const struct wshd_header header = {.version = WSHD_PROTOCOL_VERSION, .type = input_byte(&input), .sequence = input_byte(&input)};
+      const struct wshd_header header = {
+          .version = WSHD_PROTOCOL_VERSION, .type = input_byte(&input), .sequence = input_byte(&input)};
       memcpy(bytes, &header, head = sizeof header);
     }
     const uint8_t *body = input_take(&input, input_number(&input, kind & 16 ? 2 : 1), &length);
@@ -50,10 +54,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     put(ends[1], bytes, head + length, kind & 7);
   }
   shutdown(ends[1], SHUT_WR);
-  struct relay relay = {.socket = ends[0], .is_terminal = how % 2 == 1, .input = -1, .output = -1, .errors = -1};
+  struct relay relay = {
+      .socket = ends[0], .is_terminal = how % 2 == 1, .input = -1, .output = -1, .errors = -1};
   int result = await_spawned(ends[0], &relay);
   if (result == 0) {
-    must(relay.output >= 0 && (relay.is_terminal ? relay.input < 0 && relay.errors < 0 : relay.input >= 0 && relay.errors >= 0));
+    must(relay.output >= 0 &&
+         (relay.is_terminal ? relay.input < 0 && relay.errors < 0 : relay.input >= 0 && relay.errors >= 0));
     while ((result = take_event(&relay, &status)) == 0) continue;
     must(result == 1 || result < 0);
   }

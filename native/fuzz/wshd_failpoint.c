@@ -1,4 +1,7 @@
-/* The text that arms failpoints, and what they then do: the text NUL which points are passed. Nothing waits and nothing dies. */
+/*
+ * The text that arms failpoints, and what they then do: the text NUL which points are passed. Nothing waits
+ * and nothing dies.
+ */
 #include "fuzz.h"
 
 #include <setjmp.h>
@@ -43,7 +46,8 @@ static __attribute__((noinline)) void pass(enum failpoint at) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   struct input input = {.at = data, .left = size};
-  char *text = input_text(&input, '\0'), *variable = malloc(strlen(text) + sizeof VARIABLE), before[] = "A=1", after[] = "Z=2";
+  char *text = input_text(&input, '\0'), *variable = malloc(strlen(text) + sizeof VARIABLE), before[] = "A=1",
+       after[] = "Z=2";
   must(variable != NULL);
   sprintf(variable, VARIABLE "%s", text);
   char *variables[] = {before, variable, after, NULL};

@@ -1,7 +1,7 @@
 /*
- * Paths below a root that somebody else has filled. Each step is one byte that says what is done, then a text that ends with 0. First links
- * and directories are made as the image would hold them, then the functions are called that init calls. Nothing outside the root may
- * change, and nothing of it be found.
+ * Paths below a root that somebody else has filled. Each step is one byte that says what is done, then a text
+ * that ends with 0. First links and directories are made as the image would hold them, then the functions are
+ * called that init calls. Nothing outside the root may change, and nothing of it be found.
  */
 #include "scratch.h"
 
@@ -22,8 +22,10 @@ static void start(void) {
   /* what a path could lead out by */
   char up[128];
   snprintf(up, sizeof up, "%s/secret", scratch_path);
-  must(symlinkat(up, root, "absolute") == 0 && symlinkat("../secret", root, "relative") == 0 && symlinkat("../directory", root, "up") == 0);
-  must(symlinkat("loop", root, "loop") == 0 && symlinkat("/", root, "top") == 0 && symlinkat("/proc/self/root", root, "magic") == 0);
+  must(symlinkat(up, root, "absolute") == 0 && symlinkat("../secret", root, "relative") == 0 &&
+       symlinkat("../directory", root, "up") == 0);
+  must(symlinkat("loop", root, "loop") == 0 && symlinkat("/", root, "top") == 0 &&
+       symlinkat("/proc/self/root", root, "magic") == 0);
   must(mkdirat(root, "dir", 0755) == 0 && mkfifoat(root, "fifo", 0644) == 0);
   scratch_write(root, "file", "file", 4);
 }
@@ -42,7 +44,8 @@ static void check_below(int fd) {
 static void check_outside(void) {
   struct stat facts;
   must(scratch_holds(outside, "secret", SECRET, sizeof SECRET));
-  must(fstatat(outside, "directory", &facts, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(facts.st_mode) && facts.st_nlink == 2 && (facts.st_mode & 07777) == 0755);
+  must(fstatat(outside, "directory", &facts, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(facts.st_mode) &&
+       facts.st_nlink == 2 && (facts.st_mode & 07777) == 0755);
   /* secret, directory, root and nothing more */
   int copy = openat(outside, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), count = 0;
   DIR *list = fdopendir(copy);

@@ -1,4 +1,7 @@
-/* What init makes of the kernel's answers while it sets up its network: each answer is a length and that many bytes. */
+/*
+ * What init makes of the kernel's answers while it sets up its network: each answer is a length and that many
+ * bytes.
+ */
 #include "fuzz.h"
 
 #include "../wshd/setting.h"
@@ -86,7 +89,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   int result = inside_network(&plan, -1);
   must(result == 0 || result == -1);
   /* all went well only when each request had its acknowledgement */
-  if (result == 0) must(requests == 2u + (plan.address != 0) + (plan.gateway != 0) + (plan.gateway != 0 && plan.has_gateway_mac));
+  if (result == 0)
+    must(requests ==
+         2u + (plan.address != 0) + (plan.gateway != 0) + (plan.gateway != 0 && plan.has_gateway_mac));
   must(open_descriptors() == before);
   free(plan.interface);
   return 0;

@@ -1,4 +1,7 @@
-/* wshd's command line: words that end with NUL. The directories it names are looked at, nothing else is touched. */
+/*
+ * wshd's command line: words that end with NUL. The directories it names are looked at, nothing else is
+ * touched.
+ */
 #include "fuzz.h"
 
 #include "../wshd/options.h"
@@ -13,9 +16,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   must(status == -1 || status == 0 || status == 1);
   if (status == -1) {
     must(options.sync_fd == -1 || (options.sync_fd >= 3 && options.sync_fd <= 65535));
-    must(strlen(options.run) <= 255 && strlen(options.lib) <= 255 && strlen(options.root) <= 255 && (options.title == NULL || strlen(options.title) <= 255));
+    must(strlen(options.run) <= 255 && strlen(options.lib) <= 255 && strlen(options.root) <= 255 &&
+         (options.title == NULL || strlen(options.title) <= 255));
   }
   for (int i = 0; i < argc; i++) free(argv[i]);
   return 0;
 }
-

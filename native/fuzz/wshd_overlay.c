@@ -1,4 +1,7 @@
-/* The options of an overlay mount, taken apart to find its base and put together with another; and the map of ids. */
+/*
+ * The options of an overlay mount, taken apart to find its base and put together with another; and the map of
+ * ids.
+ */
 #include "fuzz.h"
 
 #include "../wshd/identity.h"
@@ -7,7 +10,8 @@
 static void check_data(struct input *input) {
   char *data = input_text(input, '\0'), *lower = input_text(input, '\0');
   char *base = ownership_overlay_base(data), *rebased = ownership_overlay_rebased(data, lower);
-  if (base != NULL) must(strlen(base) <= strlen(data) && strstr(data, "lowerdir=") != NULL && rebased != NULL);
+  if (base != NULL)
+    must(strlen(base) <= strlen(data) && strstr(data, "lowerdir=") != NULL && rebased != NULL);
   if (rebased != NULL) {
     must(strlen(rebased) <= strlen(data) + strlen(lower) && strstr(rebased, lower) != NULL);
     /* a plain path comes back as it went in */
@@ -44,7 +48,8 @@ static void check_map(struct input *input) {
   must(id_outside(&map, other) == id_outside(&before, swapped ? one : other));
   const uint32_t others[] = {0, one - 1, one + 1, other - 1, other + 1, input_number(input, 3)};
   for (size_t i = 0; i < sizeof others / sizeof *others; i++)
-    if (others[i] != one && others[i] != other) must(id_outside(&map, others[i]) == id_outside(&before, others[i]));
+    if (others[i] != one && others[i] != other)
+      must(id_outside(&map, others[i]) == id_outside(&before, others[i]));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

@@ -1,4 +1,7 @@
-/* etc/fstab and etc/wshd.conf: the first byte says which. What is reported is one line that the daemon can take apart. */
+/*
+ * etc/fstab and etc/wshd.conf: the first byte says which. What is reported is one line that the daemon can
+ * take apart.
+ */
 #include "fuzz.h"
 
 #include "../wshd/plan.h"
@@ -16,7 +19,9 @@ static void check_report(void) {
   must(got > 0);
   packet[got] = '\0';
   must(strlen(packet) == (size_t)got && strncmp(packet, "error plan ", 11) == 0);
-  /* error <stage> <errno> <exit> <object> <text>: five blanks separate the words, and the object holds none */
+  /*
+   * error <stage> <errno> <exit> <object> <text>: five blanks separate the words, and the object holds none
+   */
   const char *at = packet;
   for (; words < 5 && (at = strchr(at, ' ')) != NULL; at++) words++;
   must(words == 5);
@@ -27,24 +32,31 @@ static void check_mounts(const struct plan *plan) {
   must(plan->mount_count > 0 && strcmp(plan->mounts[0].target, "/") == 0);
   for (size_t i = 0; i < plan->mount_count; i++) {
     const struct plan_mount *mount = &plan->mounts[i];
-    must(mount->source[0] != '\0' && mount->target[0] == '/' && mount->type[0] != '\0' && mount->data != NULL);
+    must(mount->source[0] != '\0' && mount->target[0] == '/' && mount->type[0] != '\0' &&
+         mount->data != NULL);
   }
 }
 
 static void check_conf(const struct plan *plan) {
-  for (size_t i = 0; i < plan->file_count; i++) must(plan->files[i].target[0] == '/' && plan->files[i].source != NULL && plan->files[i].mode <= 07777);
+  for (size_t i = 0; i < plan->file_count; i++)
+    must(plan->files[i].target[0] == '/' && plan->files[i].source != NULL && plan->files[i].mode <= 07777);
   for (size_t i = 0; i < plan->device_count; i++) must(strchr(plan->devices[i].name, '/') == NULL);
-  must((plan->hostname == NULL || plan->hostname[0] != '\0') && (plan->interface == NULL || plan->interface[0] != '\0'));
+  must((plan->hostname == NULL || plan->hostname[0] != '\0') &&
+       (plan->interface == NULL || plan->interface[0] != '\0'));
   for (size_t i = 0; i < plan->masked_count; i++) must(plan->masked[i][0] != '\0');
   for (size_t i = 0; i < plan->symlink_count; i++) must(plan->symlinks[i].path[0] == '/');
-  must(plan->nice >= -20 && plan->nice <= 20 && plan->mtu <= 65535 && plan->prefix_length <= 32 && plan->hook_timeout > 0);
+  must(plan->nice >= -20 && plan->nice <= 20 && plan->mtu <= 65535 && plan->prefix_length <= 32 &&
+       plan->hook_timeout > 0);
   must(plan->ids.count <= ID_RANGES_MAX - 4);
   for (size_t i = 0; i < plan->ids.count; i++) {
     const struct id_range *range = &plan->ids.ranges[i];
-    must(range->count > 0 && range->outside != 0 && (uint64_t)range->inside + range->count <= ID_NONE && (uint64_t)range->outside + range->count <= ID_NONE);
+    must(range->count > 0 && range->outside != 0 && (uint64_t)range->inside + range->count <= ID_NONE &&
+         (uint64_t)range->outside + range->count <= ID_NONE);
     must(id_outside(&plan->ids, range->inside) != 0);
   }
-  if (plan->user.name != NULL) must(plan->user.home != NULL && plan->user.shell != NULL && strchr(plan->user.name, ':') == NULL && strchr(plan->user.name, '\n') == NULL);
+  if (plan->user.name != NULL)
+    must(plan->user.home != NULL && plan->user.shell != NULL && strchr(plan->user.name, ':') == NULL &&
+         strchr(plan->user.name, '\n') == NULL);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

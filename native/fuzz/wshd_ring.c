@@ -1,4 +1,7 @@
-/* The ring of a job's latest output against a buffer without an end: the first byte of each step says what is done. */
+/*
+ * The ring of a job's latest output against a buffer without an end: the first byte of each step says what is
+ * done.
+ */
 #include "fuzz.h"
 
 #include "../wshd/ring.h"
@@ -10,8 +13,10 @@ static unsigned char stream[STREAM_MAX];
 
 static void check(const struct ring *ring, size_t written) {
   static unsigned char seen[WSHD_RING_BYTES];
-  must(ring->position + ring->length == written && ring->length <= WSHD_RING_BYTES && ring->dropped <= written);
-  must(ring_peek(ring, 0, seen, sizeof seen) == ring->length && memcmp(seen, stream + ring->position, ring->length) == 0);
+  must(ring->position + ring->length == written && ring->length <= WSHD_RING_BYTES &&
+       ring->dropped <= written);
+  must(ring_peek(ring, 0, seen, sizeof seen) == ring->length &&
+       memcmp(seen, stream + ring->position, ring->length) == 0);
   must(ring_peek(ring, ring->length, seen, sizeof seen) == 0);
 }
 

@@ -1,6 +1,7 @@
 /*
- * The system-call filter, run by an interpreter over what a container may ask: four-byte architecture selector and number, then six
- * arguments. The verdict is compared with the rules written down a second time, the plain way.
+ * The system-call filter, run by an interpreter over what a container may ask: four-byte architecture
+ * selector and number, then six arguments. The verdict is compared with the rules written down a second time,
+ * the plain way.
  */
 #include "fuzz.h"
 
@@ -34,12 +35,22 @@ static uint32_t interpret(const struct sock_filter *program, size_t length, cons
     const struct sock_filter *one = &program[at];
     bool holds = false;
     switch (one->code) {
-      case BPF_LD | BPF_W | BPF_ABS: accumulator = word_at(data, one->k); continue;
-      case BPF_RET | BPF_K: return one->k;
-      case BPF_JMP | BPF_JEQ | BPF_K: holds = accumulator == one->k; break;
-      case BPF_JMP | BPF_JGE | BPF_K: holds = accumulator >= one->k; break;
-      case BPF_JMP | BPF_JSET | BPF_K: holds = (accumulator & one->k) != 0; break;
-      default: must(!"an instruction that the builder does not use");
+      case BPF_LD | BPF_W | BPF_ABS:
+        accumulator = word_at(data, one->k);
+        continue;
+      case BPF_RET | BPF_K:
+        return one->k;
+      case BPF_JMP | BPF_JEQ | BPF_K:
+        holds = accumulator == one->k;
+        break;
+      case BPF_JMP | BPF_JGE | BPF_K:
+        holds = accumulator >= one->k;
+        break;
+      case BPF_JMP | BPF_JSET | BPF_K:
+        holds = (accumulator & one->k) != 0;
+        break;
+      default:
+        must(!"an instruction that the builder does not use");
     }
     at += holds ? one->jt : one->jf;
   }
@@ -52,7 +63,8 @@ static bool is_listed(uint32_t call) {
 }
 
 static uint32_t expected_of_limits(const struct seccomp_data *data, bool no_core_dumps) {
-  if ((uint32_t)data->nr == SYS_setrlimit) return no_core_dumps && (uint32_t)data->args[0] == RLIMIT_CORE ? SECCOMP_RET_ERRNO : SECCOMP_RET_ALLOW;
+  if ((uint32_t)data->nr == SYS_setrlimit)
+    return no_core_dumps && (uint32_t)data->args[0] == RLIMIT_CORE ? SECCOMP_RET_ERRNO : SECCOMP_RET_ALLOW;
   if ((uint32_t)data->args[0] == 1) return SECCOMP_RET_ERRNO | EPERM;
   if (!no_core_dumps || (uint32_t)data->args[1] != RLIMIT_CORE) return SECCOMP_RET_ALLOW;
   if ((uint32_t)data->args[3] != 0) return SECCOMP_RET_ERRNO | EPERM;
@@ -60,7 +72,8 @@ static uint32_t expected_of_limits(const struct seccomp_data *data, bool no_core
 }
 
 static uint32_t expected(const struct seccomp_data *data, bool no_core_dumps) {
-  const uint32_t call = (uint32_t)data->nr, first = (uint32_t)data->args[0], second = (uint32_t)data->args[1], third = (uint32_t)data->args[2];
+  const uint32_t call = (uint32_t)data->nr, first = (uint32_t)data->args[0], second = (uint32_t)data->args[1],
+                 third = (uint32_t)data->args[2];
   const uint32_t eperm = SECCOMP_RET_ERRNO | EPERM, enosys = SECCOMP_RET_ERRNO | ENOSYS;
   if (data->arch != NATIVE) return SECCOMP_RET_KILL_PROCESS;
 #if defined __x86_64__
@@ -72,21 +85,29 @@ static uint32_t expected(const struct seccomp_data *data, bool no_core_dumps) {
     if (first == AF_UNIX || (first == AF_NETLINK && third == 0)) return SECCOMP_RET_ALLOW;
     if (first != AF_INET && first != AF_INET6) return SECCOMP_RET_ERRNO | EAFNOSUPPORT;
     bool is_raw = (second & ~(uint32_t)(SOCK_CLOEXEC | SOCK_NONBLOCK)) == SOCK_RAW;
-    bool is_built_in = third == 0 || third == 1 || third == 6 || third == 17 || third == 58 || third == 136 || third == 262;
+    bool is_built_in =
+        third == 0 || third == 1 || third == 6 || third == 17 || third == 58 || third == 136 || third == 262;
     return is_raw || is_built_in ? SECCOMP_RET_ALLOW : SECCOMP_RET_ERRNO | EPROTONOSUPPORT;
   }
   if (call == SYS_socketpair) return first == AF_UNIX ? SECCOMP_RET_ALLOW : SECCOMP_RET_ERRNO | EOPNOTSUPP;
   if (call == SYS_ioctl) {
-    bool makes_subvolume = second == 0x50009401 || second == 0x5000940e || second == 0x50009417 || second == 0x50009418;
-    bool loads_module = second == 0x5423 || second == 0x8940 || second == 0x8941 || second == 0x8982 || second == 0x8983 || second == 0x89a0 || second == 0x89a1;
-    return second == 0x5412 || second == 0x541c || makes_subvolume || loads_module ? eperm : SECCOMP_RET_ALLOW;
+    bool makes_subvolume =
+        second == 0x50009401 || second == 0x5000940e || second == 0x50009417 || second == 0x50009418;
+    bool loads_module = second == 0x5423 || second == 0x8940 || second == 0x8941 || second == 0x8982 ||
+                        second == 0x8983 || second == 0x89a0 || second == 0x89a1;
+    return second == 0x5412 || second == 0x541c || makes_subvolume || loads_module ? eperm
+                                                                                   : SECCOMP_RET_ALLOW;
   }
   if (call == SYS_prlimit64 || call == SYS_setrlimit) return expected_of_limits(data, no_core_dumps);
-  if (call == SYS_sched_setscheduler || call == SYS_sched_setparam || call == SYS_sched_setattr || call == SYS_sched_setaffinity)
+  if (call == SYS_sched_setscheduler || call == SYS_sched_setparam || call == SYS_sched_setattr ||
+      call == SYS_sched_setaffinity)
     return first == 1 ? eperm : SECCOMP_RET_ALLOW;
   if (call == SYS_setpriority) return second == 1 || first == PRIO_USER ? eperm : SECCOMP_RET_ALLOW;
   if (call == SYS_ioprio_set) return second == 1 || first == 3 ? eperm : SECCOMP_RET_ALLOW;
-  if (call == SYS_personality) return first == 0 || first == 8 || first == 0x20000 || first == 0x20008 || first == UINT32_MAX ? SECCOMP_RET_ALLOW : eperm;
+  if (call == SYS_personality)
+    return first == 0 || first == 8 || first == 0x20000 || first == 0x20008 || first == UINT32_MAX
+               ? SECCOMP_RET_ALLOW
+               : eperm;
   if (call == 435 || call == SYS_io_setup) return enosys;
   if (call > NR_LAST) return enosys;
   return is_listed(call) ? SECCOMP_RET_ALLOW : eperm;
@@ -105,7 +126,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     }
     /* and every kind of socket that there may be, which takes more luck than a search has */
     for (uint64_t kind = 0; kind < 48 * 16 * 300; kind++) {
-      const struct seccomp_data one = {.nr = SYS_socket, .arch = NATIVE, .args = {kind % 48, kind / 48 % 16 | (kind % 7 == 0 ? SOCK_CLOEXEC : 0u), kind / (48 * 16)}};
+      const struct seccomp_data one = {
+          .nr = SYS_socket,
+          .arch = NATIVE,
+          .args = {kind % 48, kind / 48 % 16 | (kind % 7 == 0 ? SOCK_CLOEXEC : 0u), kind / (48 * 16)}};
       must(interpret(programs[dumps], lengths[dumps], &one) == expected(&one, dumps == 0));
     }
   }
@@ -118,7 +142,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     const size_t length = lengths[dumps];
     if (kind % 8 == 7) call.arch = input_number(&input, 4);
     call.nr = (int)input_number(&input, kind % 8 == 6 ? 4 : 2);
-    for (int i = 0; i < 6; i++) call.args[i] = (uint64_t)input_number(&input, 4) | (uint64_t)(kind & 0x80 ? input_number(&input, 4) : 0) << 32;
+    for (int i = 0; i < 6; i++)
+      call.args[i] = (uint64_t)input_number(&input, 4) | (uint64_t)(kind & 0x80 ? input_number(&input, 4) : 0)
+                                                             << 32;
     must(interpret(program, length, &call) == expected(&call, dumps == 0));
     /* a program that does not fit is none, and nothing is written behind the room */
     size_t room = (size_t)input_number(&input, 2) % (length + 2);

@@ -1,7 +1,7 @@
 /*
- * Process 1 of a container with all its clients and jobs, but without processes: fork(2), wait(2) and kill(2) are the target's own, sockets,
- * pipes and epoll the kernel's. The input is a list of steps: clients come, send whatever they like, with descriptors, read or do not,
- * and go; jobs write and end.
+ * Process 1 of a container with all its clients and jobs, but without processes: fork(2), wait(2) and kill(2)
+ * are the target's own, sockets, pipes and epoll the kernel's. The input is a list of steps: clients come,
+ * send whatever they like, with descriptors, read or do not, and go; jobs write and end.
  */
 #include "send.h"
 
@@ -103,7 +103,9 @@ void signals_clear(const struct init *one) { must(one == &init); }
 
 void descendants_signal(int proc, int signal) { must(proc == init.proc && signal >= 0 && signal <= 64); }
 
-void tree_signal(int proc, pid_t root, int signal, bool shared) { must(proc == init.proc && root > 0 && signal >= 0 && signal <= 64 && shared == (init.keeper != 0)); }
+void tree_signal(int proc, pid_t root, int signal, bool shared) {
+  must(proc == init.proc && root > 0 && signal >= 0 && signal <= 64 && shared == (init.keeper != 0));
+}
 
 void execute(const struct init *one, const struct spawn_request *request, int in, int out, int err) {
   (void)one;
@@ -133,7 +135,8 @@ static void begin(void) {
   init.may_prepare = true;
   signal(SIGPIPE, SIG_IGN); /* as init_prepare() does */
   address = (struct sockaddr_un){.sun_family = AF_UNIX};
-  must(bind(init.listener, (struct sockaddr *)&address, sizeof address.sun_family) == 0 && listen(init.listener, CLIENTS) == 0);
+  must(bind(init.listener, (struct sockaddr *)&address, sizeof address.sun_family) == 0 &&
+       listen(init.listener, CLIENTS) == 0);
   address_size = sizeof address;
   must(getsockname(init.listener, (struct sockaddr *)&address, &address_size) == 0);
   struct epoll_event event = {.events = EPOLLIN, .data.ptr = &init.listener_watch};
@@ -148,7 +151,8 @@ static void turn(void) {
   for (int i = 0; i < count; i++) {
     struct watch *what = events[i].data.ptr;
     if (what->kind == WATCH_LISTENER) connection_accept(&init);
-    else if (what->kind == WATCH_CONNECTION) connection_event(&init, (struct connection *)what, events[i].events);
+    else if (what->kind == WATCH_CONNECTION)
+      connection_event(&init, (struct connection *)what, events[i].events);
     else stream_event(&init, (struct stream *)what);
   }
   if (init.reap_again) jobs_reap(&init);
@@ -164,7 +168,8 @@ static void check_jobs(void) {
     must(++count < 10000);
   }
   must(init.daemon == NULL || !init.daemon->dead);
-  for (const struct waiter *waiter = init.waiters; waiter != NULL; waiter = waiter->next) must(!waiter->connection->dead);
+  for (const struct waiter *waiter = init.waiters; waiter != NULL; waiter = waiter->next)
+    must(!waiter->connection->dead);
 }
 
 static void come(int at) {
@@ -205,20 +210,33 @@ static void check_answer(const unsigned char *bytes, size_t length, size_t fd_co
   switch (header.type) {
     case WSHD_ERROR:
       first = number_at(bytes, length, 12);
-      must(number_at(bytes, length, 8) != 0 && rest == 12 + first + number_at(bytes, length, 16 + first) && fd_count == 0);
+      must(number_at(bytes, length, 8) != 0 && rest == 12 + first + number_at(bytes, length, 16 + first) &&
+           fd_count == 0);
       break;
-    case WSHD_WELCOME: must((rest == 4 || rest == 8) && fd_count == 0); break;
-    case WSHD_SPAWNED: must(rest == 8 && fd_count <= 3); break;
+    case WSHD_WELCOME:
+      must((rest == 4 || rest == 8) && fd_count == 0);
+      break;
+    case WSHD_SPAWNED:
+      must(rest == 8 && fd_count <= 3);
+      break;
     case WSHD_OK:
-    case WSHD_READY: must(rest == 0 && fd_count == 0); break;
-    case WSHD_EXIT: must(rest == 8 && fd_count == 0 && header.sequence == 0); break;
+    case WSHD_READY:
+      must(rest == 0 && fd_count == 0);
+      break;
+    case WSHD_EXIT:
+      must(rest == 8 && fd_count == 0 && header.sequence == 0);
+      break;
     case WSHD_JOB:
       must(rest == 56 && header.sequence == 0);
       first = (number_at(bytes, length, 20) & WSHD_SPAWN_INPUT_OPEN) != 0;
       must(fd_count == first || fd_count == first + 2);
       break;
-    case WSHD_RING: must(number_at(bytes, length, 12) - 1 < 2 && rest == 20 + number_at(bytes, length, 24) && rest > 20 && fd_count == 0); break;
-    default: must(!"a message that the protocol does not have");
+    case WSHD_RING:
+      must(number_at(bytes, length, 12) - 1 < 2 && rest == 20 + number_at(bytes, length, 24) && rest > 20 &&
+           fd_count == 0);
+      break;
+    default:
+      must(!"a message that the protocol does not have");
   }
 }
 
@@ -231,7 +249,8 @@ static void hear(int at, unsigned most) {
       char bytes[CMSG_SPACE(sizeof(int) * 16)];
     } control;
     struct iovec part = {.iov_base = bytes, .iov_len = sizeof bytes};
-    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control};
+    struct msghdr message = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control};
     ssize_t got = recvmsg(clients[at], &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (got < 0 && errno == EAGAIN) return;
     if (got <= 0) {
@@ -267,7 +286,8 @@ static void step(struct input *input) {
     case 3:
     case 4: { /* a message with a proper header, and a body of the input */
       static unsigned char bytes[sizeof(struct wshd_header) + 65535];
-      const struct wshd_header header = {.version = WSHD_PROTOCOL_VERSION, .type = input_byte(input), .sequence = kind};
+      const struct wshd_header header = {
+          .version = WSHD_PROTOCOL_VERSION, .type = input_byte(input), .sequence = kind};
       const uint8_t *body = input_take(input, input_number(input, (kind & 15) == 2 ? 1 : 2), &length);
       memcpy(bytes, &header, sizeof header);
       memcpy(bytes + sizeof header, body, length);

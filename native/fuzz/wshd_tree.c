@@ -1,6 +1,7 @@
 /*
- * The tree of processes, read from a /proc whose process names are the container's own: pieces that end with a 0 byte are the stat files of
- * processes 2, 3, 4 and so on. Who is signalled is compared with a walk from each process up to the root.
+ * The tree of processes, read from a /proc whose process names are the container's own: pieces that end with
+ * a 0 byte are the stat files of processes 2, 3, 4 and so on. Who is signalled is compared with a walk from
+ * each process up to the root.
  */
 #include "scratch.h"
 
@@ -57,7 +58,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   }
   memset(signalled, 0, sizeof signalled);
   root_signalled = 0;
-  /* the order of a real /proc, on which a look relies, is not that of a directory: what was seen is given to the rest of it */
+  /*
+   * the order of a real /proc, on which a look relies, is not that of a directory: what was seen is given to
+   * the rest of it
+   */
   struct snapshot snapshot = {0};
   for (int pid = ROOT; pid < PROCESSES_MAX + 2; pid++)
     if (parents[pid] >= 0) must(add(&snapshot, pid, (pid_t)parents[pid]));
@@ -65,7 +69,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   for (int pid = ROOT; pid < PROCESSES_MAX + 2; pid++) {
     bool below = false;
     long at = pid;
-    for (int steps = 0; steps < PROCESSES_MAX + 2 && at >= ROOT && at < PROCESSES_MAX + 2 && parents[at] >= 0 && !below; steps++) {
+    for (int steps = 0;
+         steps < PROCESSES_MAX + 2 && at >= ROOT && at < PROCESSES_MAX + 2 && parents[at] >= 0 && !below;
+         steps++) {
       below = parents[at] == ROOT;
       at = parents[at];
     }

@@ -11,38 +11,40 @@
 #define CHILD_STACK_SIZE (64 * 1024)
 
 struct child_start {
-    int (*main)(void *);
-    void *argument;
+  int (*main)(void *);
+  void *argument;
 };
 
 static int child_entry(void *data) {
-    struct child_start *start = data;
-    /* Without CLONE_SIGHAND the table of handlers is the child's own copy. Ignored signals go back to the default too: Node
-       ignores SIGPIPE, and a program would inherit that. */
-    struct sigaction fallback = {.sa_handler = SIG_DFL};
-    for (int signal = 1; signal < NSIG; signal++)
-        if (signal != SIGKILL && signal != SIGSTOP)
-            sigaction(signal, &fallback, NULL);
-    return start->main(start->argument);
+  struct child_start *start = data;
+  /* Without CLONE_SIGHAND the table of handlers is the child's own copy. Ignored signals go back to the
+     default too: Node ignores SIGPIPE, and a program would inherit that. */
+  struct sigaction fallback = {.sa_handler = SIG_DFL};
+  for (int signal = 1; signal < NSIG; signal++)
+    if (signal != SIGKILL && signal != SIGSTOP) sigaction(signal, &fallback, NULL);
+  return start->main(start->argument);
 }
 
 int child_start(int (*main)(void *), void *argument, int flags) {
-    void *stack = mmap(NULL, CHILD_STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-    if (stack == MAP_FAILED)
-        return -errno;
-    struct child_start start = {.main = main, .argument = argument};
-    sigset_t all, before;
-    sigfillset(&all);
-    /* Blocked before the clone: between it and the reset in child_entry a signal would run Node's handler in the child. */
-    pthread_sigmask(SIG_BLOCK, &all, &before);
-    int pid = clone(child_entry, (char *)stack + CHILD_STACK_SIZE, CLONE_VM | CLONE_VFORK | SIGCHLD | flags, &start);
-    int error = errno;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    munmap(stack, CHILD_STACK_SIZE);
-    return pid < 0 ? -error : pid;
+  void *stack =
+      mmap(NULL, CHILD_STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+  if (stack == MAP_FAILED) return -errno;
+  struct child_start start = {.main = main, .argument = argument};
+  sigset_t all, before;
+  sigfillset(&all);
+  /*
+   * Blocked before the clone: between it and the reset in child_entry a signal would run Node's handler in
+   * the child.
+   */
+  pthread_sigmask(SIG_BLOCK, &all, &before);
+  int pid =
+      clone(child_entry, (char *)stack + CHILD_STACK_SIZE, CLONE_VM | CLONE_VFORK | SIGCHLD | flags, &start);
+  int error = errno;
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  munmap(stack, CHILD_STACK_SIZE);
+  return pid < 0 ? -error : pid;
 }
 
 void child_reap(int pid) {
-    while (waitpid(pid, NULL, __WALL) < 0 && errno == EINTR)
-        continue;
+  while (waitpid(pid, NULL, __WALL) < 0 && errno == EINTR) continue;
 }

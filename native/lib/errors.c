@@ -3,6 +3,4 @@
 
 #include <string.h>
 
-const char *warden_error_text(int number) {
-    return strerror(number);
-}
+const char *warden_error_text(int number) { return strerror(number); }

@@ -1,8 +1,9 @@
 /*
- * Only in sanitized builds: where a finding is told. A program of ours has no standard error that anybody reads, closes every other
- * descriptor and loses sight of the host's files; a mapping made before all that stays. SANITIZE_LOG is a file of a few pages that the one
- * who starts the tests has made and looks at afterwards: a counter of bytes, then text. Where it cannot be seen (a program that begins inside a container)
- * only the exit status tells.
+ * Only in sanitized builds: where a finding is told. A program of ours has no standard error that anybody
+ * reads, closes every other descriptor and loses sight of the host's files; a mapping made before all that
+ * stays. SANITIZE_LOG is a file of a few pages that the one who starts the tests has made and looks at
+ * afterwards: a counter of bytes, then text. Where it cannot be seen (a program that begins inside a
+ * container) only the exit status tells.
  */
 #include <execinfo.h>
 #include <fcntl.h>
@@ -17,23 +18,26 @@
 #define LOG_SIZE ((size_t)1 << 20)
 
 void __sanitizer_set_death_callback(void (*callback)(void));
-void __asan_set_error_report_callback(void (*callback)(const char *report)) __attribute__((weak)); /* not where only the other one is linked */
+/* not where only the other one is linked */
+void __asan_set_error_report_callback(void (*callback)(const char *report)) __attribute__((weak));
 const char *__asan_default_options(void);
 const char *__ubsan_default_options(void);
 
 /*
- * Init never exits, so nothing is a leak; a finding is the end of the process, with a status that no job of the tests has. Signals are as they
- * are without sanitizers: to process 1 the kernel delivers only what it handles, so a handler for SIGSEGV would let anybody inside end it.
+ * Init never exits, so nothing is a leak; a finding is the end of the process, with a status that no job of
+ * the tests has. Signals are as they are without sanitizers: to process 1 the kernel delivers only what it
+ * handles, so a handler for SIGSEGV would let anybody inside end it.
  */
 const char *__asan_default_options(void) {
-  return "detect_leaks=0:exitcode=99:handle_segv=0:handle_sigbus=0:handle_sigill=0:handle_sigfpe=0:handle_abort=0";
+  return "detect_leaks=0:exitcode=99:handle_segv=0:handle_sigbus=0:handle_sigill=0:handle_sigfpe=0:handle_"
+         "abort=0";
 }
 const char *__ubsan_default_options(void) { return "exitcode=99:print_stacktrace=1"; }
 
 static struct {
   _Atomic uint64_t length;
   char text[LOG_SIZE - sizeof(uint64_t)];
-} *shared;
+} * shared;
 
 static void append(const char *text) {
   size_t length = strlen(text);

@@ -1,6 +1,7 @@
 /*
- * A job that has its parent, init, for its tracer: `traced signal` gets a signal that is nothing to it, `traced exec` executes itself, `traced child` does the
- * first in a child that it leaves to init. For wshd_test.py; it runs in a root without any library.
+ * A job that has its parent, init, for its tracer: `traced signal` gets a signal that is nothing to it,
+ * `traced exec` executes itself, `traced child` does the first in a child that it leaves to init. For
+ * wshd_test.py; it runs in a root without any library.
  */
 #include <signal.h>
 #include <stdio.h>

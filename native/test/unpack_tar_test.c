@@ -1,4 +1,7 @@
-/* The reader of archives, on bytes that were made wrong on purpose: it answers with a failure, or with entries within their bounds. */
+/*
+ * The reader of archives, on bytes that were made wrong on purpose: it answers with a failure, or with
+ * entries within their bounds.
+ */
 #include "failure.h"
 #include "tar.h"
 
@@ -55,7 +58,9 @@ int main(void) {
   memset(archive, 0, sizeof archive);
   put(0, "a/file", '0', "00000000005\0");
   memcpy(archive + 512, "hello", 5);
-  check(read_all(4096) == 1 && strcmp(entry.path, "a/file") == 0 && entry.size == 5 && entry.uid == 1 && entry.gid == 2, "an entry is read");
+  check(read_all(4096) == 1 && strcmp(entry.path, "a/file") == 0 && entry.size == 5 && entry.uid == 1 &&
+            entry.gid == 2,
+        "an entry is read");
   check(entry.modified.tv_sec == 10 && entry.mode == 0644, "with time and mode");
   check(read_all(1024) == 1, "an archive may end without its mark");
   for (size_t cut = 1; cut < 1024; cut += 7)
@@ -74,8 +79,11 @@ int main(void) {
   put(0, "pax", 'x', "00000000024\0");
   memcpy(archive + 512, "20 path=some/thing.\n", 20);
   put(2, "short", '0', "00000000000\0");
-  check(read_all(4096) == 1 && strcmp(entry.path, "some/thing.") == 0, "an extended header names the next entry");
-  static const char *const wrong[] = {"99 path=some/thing.\n", "0 path=some/thing...\n", "20 path=some/thing..", "20=path=some/thing.\n", "x0 path=some/thing.\n", "20 path:some/thing.\n"};
+  check(read_all(4096) == 1 && strcmp(entry.path, "some/thing.") == 0,
+        "an extended header names the next entry");
+  static const char *const wrong[] = {"99 path=some/thing.\n", "0 path=some/thing...\n",
+                                      "20 path=some/thing..",  "20=path=some/thing.\n",
+                                      "x0 path=some/thing.\n", "20 path:some/thing.\n"};
   for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
     memcpy(archive + 512, wrong[i], 20);
     check(read_all(4096) == -1, "a damaged extended header is refused");

@@ -13,17 +13,18 @@ static void check(bool ok, const char *what) {
   printf("%sok %d - %s\n", ok ? "" : "not ", count, what);
 }
 
-#define PARSE(...)                                                  \
-  char *argv[] = {"wsh", __VA_ARGS__};                              \
-  struct wsh_options o;                                             \
-  const char *wrong = NULL;                                         \
+#define PARSE(...)                                                                                           \
+  char *argv[] = {"wsh", __VA_ARGS__};                                                                       \
+  struct wsh_options o;                                                                                      \
+  const char *wrong = NULL;                                                                                  \
   enum wsh_options_result r = wsh_options_parse(&o, (int)(sizeof(argv) / sizeof(argv[0])), argv, &wrong)
 
 static void test_plain(void) {
   PARSE("--socket", "a b", "--user", "vcap", "--env", "A=1", "--env", "B=", "ls", "--user", "-l");
   check(r == WSH_OPTIONS_OK && !strcmp(o.socket, "a b") && !strcmp(o.user, "vcap"), "socket and user");
   check(o.environment_count == 2 && !strcmp(o.environment[1], "B="), "environment");
-  check(o.command_count == 3 && !strcmp(o.command[0], "ls") && !strcmp(o.command[2], "-l"), "the first word ends the options");
+  check(o.command_count == 3 && !strcmp(o.command[0], "ls") && !strcmp(o.command[2], "-l"),
+        "the first word ends the options");
 }
 
 static void test_default(void) {
@@ -76,8 +77,9 @@ static void test_spawn(void) {
   check(length == 10 && !memcmp(term, "TERM=xterm", 10), "TERM is passed on");
   const char *lang = message_read_string(&reader, &length);
   check(length == 5 && !memcmp(lang, "LANG=", 5), "LANG is passed on, also if it is empty");
-  check(message_read_u32(&reader) == 1 && message_read_u32(&reader) == 7 && message_read_u32(&reader) == 5 && message_read_u32(&reader) == 1 &&
-            message_read_u32(&reader) == 6 && message_read_u32(&reader) == 0,
+  check(message_read_u32(&reader) == 1 && message_read_u32(&reader) == 7 && message_read_u32(&reader) == 5 &&
+            message_read_u32(&reader) == 1 && message_read_u32(&reader) == 6 &&
+            message_read_u32(&reader) == 0,
         "limits");
   check(message_read_u32(&reader) == 0 && !reader.overrun && reader.left == 0, "no stdin, nothing else");
   message_read_u32(&reader);
@@ -94,7 +96,9 @@ static char *lookup(const char *name) {
 
 static const char *bad_value;
 
-static char *lookup_bad(const char *name) { return strcmp(name, "RLIMIT_NPROC") == 0 ? (char *)(uintptr_t)bad_value : NULL; }
+static char *lookup_bad(const char *name) {
+  return strcmp(name, "RLIMIT_NPROC") == 0 ? (char *)(uintptr_t)bad_value : NULL;
+}
 
 static void test_resources(void) {
   struct wsh_limit limits[WSH_LIMITS];
@@ -103,11 +107,13 @@ static void test_resources(void) {
   check(wsh_limits_read(limits, lookup, &wrong) == 0, "limits of the environment");
   for (size_t i = 0; i < WSH_LIMITS; i++) {
     if (limits[i].resource == 7) found = limits[i].soft == 77 && limits[i].hard == 77;
-    if (limits[i].resource == 4) check(limits[i].soft == 0 && limits[i].hard == UINT64_MAX, "soft and hard, -1 for infinity");
+    if (limits[i].resource == 4)
+      check(limits[i].soft == 0 && limits[i].hard == UINT64_MAX, "soft and hard, -1 for infinity");
     if (limits[i].resource == 6) check(limits[i].soft == 1024 && limits[i].hard == 1024, "a default");
   }
   check(found, "one number is both");
-  static const char *const bad[] = {"", "x", "1x", "1 ", "1 2 3", "-2", "-1x", "18446744073709551616", "1\t2", NULL};
+  static const char *const bad[] = {"",     "x", "1x", "1 ", "1 2 3", "-2", "-1x", "18446744073709551616",
+                                    "1\t2", NULL};
   for (size_t i = 0; bad[i]; i++) {
     bad_value = bad[i];
     check(wsh_limits_read(limits, lookup_bad, &wrong) == -1 && !strcmp(wrong, "RLIMIT_NPROC"), bad[i]);

@@ -31,7 +31,9 @@ static void test_maps(void) {
   check(id_map_swap(&map, 1000, 10005) == 0, "an exchange");
   check(id_outside(&map, 1000) == 110005 && id_outside(&map, 10005) == 101000, "both have changed places");
   check(id_outside(&map, 999) == 100999 && id_outside(&map, 1001) == 101001, "their neighbours have not");
-  check(id_outside(&map, 10004) == 110004 && id_outside(&map, 10006) == 110006 && id_outside(&map, 65535) == 165535, "nor those of the other");
+  check(id_outside(&map, 10004) == 110004 && id_outside(&map, 10006) == 110006 &&
+            id_outside(&map, 65535) == 165535,
+        "nor those of the other");
   check(map.count == 5, "no empty range is left");
 
   uint64_t total = 0;
@@ -39,18 +41,23 @@ static void test_maps(void) {
   check(total == 65536, "no id is lost");
 
   struct id_map edges = {.ranges = {{0, 100000, 10}}, .count = 1};
-  check(id_map_swap(&edges, 0, 9) == 0 && id_outside(&edges, 0) == 100009 && id_outside(&edges, 9) == 100000 && edges.count == 3, "the ends of a range");
+  check(id_map_swap(&edges, 0, 9) == 0 && id_outside(&edges, 0) == 100009 &&
+            id_outside(&edges, 9) == 100000 && edges.count == 3,
+        "the ends of a range");
   struct id_map missing = {.ranges = {{0, 100000, 10}}, .count = 1};
-  check(id_map_swap(&missing, 3, 77) == 0 && id_outside(&missing, 3) == 100003, "an id that is not mapped changes nothing");
+  check(id_map_swap(&missing, 3, 77) == 0 && id_outside(&missing, 3) == 100003,
+        "an id that is not mapped changes nothing");
   struct id_map nothing = {.count = 0};
   check(id_outside(&nothing, 42) == 42, "without a map ids are the same");
   struct id_map full = {.count = ID_RANGES_MAX};
-  for (uint32_t i = 0; i < ID_RANGES_MAX; i++) full.ranges[i] = (struct id_range){i * 10, 100000 + i * 10, 10};
+  for (uint32_t i = 0; i < ID_RANGES_MAX; i++)
+    full.ranges[i] = (struct id_range){i * 10, 100000 + i * 10, 10};
   check(id_map_swap(&full, 5, 15) == -1 && errno == E2BIG, "no room for the pieces");
 }
 
 /* A classic BPF machine, as far as the filter uses it. */
-static uint32_t verdict_of(const struct sock_filter *program, size_t length, const struct seccomp_data *call) {
+static uint32_t verdict_of(const struct sock_filter *program, size_t length,
+                           const struct seccomp_data *call) {
   uint32_t accumulator = 0;
   for (size_t at = 0; at < length; at++) {
     const struct sock_filter *one = &program[at];
@@ -106,74 +113,158 @@ static void test_program(void) {
   check(OWN(SYS_modify_ldt, 0, 0, 0) == REFUSED(EPERM), "modify_ldt");
 #endif
   check(OWN(SYS_clone, SIGCHLD, 0, 0) == ALLOWED, "fork");
-  static const uint64_t namespaces[] = {0x00020000, 0x02000000, 0x04000000, 0x08000000, 0x10000000, 0x20000000, 0x40000000};
-  for (size_t i = 0; i < sizeof namespaces / sizeof *namespaces; i++) check(OWN(SYS_clone, namespaces[i] | SIGCHLD, 0, 0) == REFUSED(EPERM), "clone with a new namespace");
+  static const uint64_t namespaces[] = {0x00020000, 0x02000000, 0x04000000, 0x08000000,
+                                        0x10000000, 0x20000000, 0x40000000};
+  for (size_t i = 0; i < sizeof namespaces / sizeof *namespaces; i++)
+    check(OWN(SYS_clone, namespaces[i] | SIGCHLD, 0, 0) == REFUSED(EPERM), "clone with a new namespace");
   check(OWN(435, 0, 0, 0) == REFUSED(ENOSYS), "clone3 is said not to exist");
   check(OWN(SYS_io_setup, 0, 0, 0) == REFUSED(ENOSYS), "io_setup too");
-  check(OWN(SYS_socket, AF_INET, SOCK_STREAM, 0) == ALLOWED && OWN(SYS_socket, AF_UNIX, SOCK_STREAM, 0) == ALLOWED, "sockets");
+  check(OWN(SYS_socket, AF_INET, SOCK_STREAM, 0) == ALLOWED &&
+            OWN(SYS_socket, AF_UNIX, SOCK_STREAM, 0) == ALLOWED,
+        "sockets");
   check(OWN(SYS_socket, AF_NETLINK, SOCK_RAW, 0) == ALLOWED, "the routing protocol");
-  check(OWN(SYS_socket, AF_NETLINK, SOCK_RAW, 12) == REFUSED(EAFNOSUPPORT) && OWN(SYS_socket, AF_NETLINK, SOCK_RAW, AF_INET) == REFUSED(EAFNOSUPPORT), "not netfilter's");
-  check(OWN(SYS_socket, AF_PACKET, SOCK_RAW, 0) == REFUSED(EAFNOSUPPORT) && OWN(SYS_socket, 40, SOCK_STREAM, 0) == REFUSED(EAFNOSUPPORT), "nor other families");
-  check(OWN(SYS_socket, AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_UDP) == ALLOWED && OWN(SYS_socket, AF_INET, SOCK_STREAM, 262) == ALLOWED, "protocols of the internet");
-  check(OWN(SYS_socket, AF_INET, SOCK_STREAM, IPPROTO_SCTP) == REFUSED(EPROTONOSUPPORT) && OWN(SYS_socket, AF_INET6, 6, IPPROTO_DCCP) == REFUSED(EPROTONOSUPPORT) &&
+  check(OWN(SYS_socket, AF_NETLINK, SOCK_RAW, 12) == REFUSED(EAFNOSUPPORT) &&
+            OWN(SYS_socket, AF_NETLINK, SOCK_RAW, AF_INET) == REFUSED(EAFNOSUPPORT),
+        "not netfilter's");
+  check(OWN(SYS_socket, AF_PACKET, SOCK_RAW, 0) == REFUSED(EAFNOSUPPORT) &&
+            OWN(SYS_socket, 40, SOCK_STREAM, 0) == REFUSED(EAFNOSUPPORT),
+        "nor other families");
+  check(OWN(SYS_socket, AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_UDP) == ALLOWED &&
+            OWN(SYS_socket, AF_INET, SOCK_STREAM, 262) == ALLOWED,
+        "protocols of the internet");
+  check(OWN(SYS_socket, AF_INET, SOCK_STREAM, IPPROTO_SCTP) == REFUSED(EPROTONOSUPPORT) &&
+            OWN(SYS_socket, AF_INET6, 6, IPPROTO_DCCP) == REFUSED(EPROTONOSUPPORT) &&
             OWN(SYS_socket, AF_INET, SOCK_DGRAM, 115) == REFUSED(EPROTONOSUPPORT),
         "none that the kernel would have to load");
-  check(OWN(SYS_socket, AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW) == ALLOWED, "raw sockets are a matter of rights");
-  check(OWN(SYS_socketpair, AF_UNIX, SOCK_STREAM, 0) == ALLOWED && OWN(SYS_socketpair, 30, SOCK_STREAM, 0) == REFUSED(EOPNOTSUPP) &&
-            OWN(SYS_socketpair, 40, SOCK_STREAM, 0) == REFUSED(EOPNOTSUPP) && OWN(SYS_socketpair, AF_INET, SOCK_STREAM, IPPROTO_SCTP) == REFUSED(EOPNOTSUPP),
+  check(OWN(SYS_socket, AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW) == ALLOWED,
+        "raw sockets are a matter of rights");
+  check(OWN(SYS_socketpair, AF_UNIX, SOCK_STREAM, 0) == ALLOWED &&
+            OWN(SYS_socketpair, 30, SOCK_STREAM, 0) == REFUSED(EOPNOTSUPP) &&
+            OWN(SYS_socketpair, 40, SOCK_STREAM, 0) == REFUSED(EOPNOTSUPP) &&
+            OWN(SYS_socketpair, AF_INET, SOCK_STREAM, IPPROTO_SCTP) == REFUSED(EOPNOTSUPP),
         "pairs of no other family, which the kernel would load, TIPC for one");
-  check(OWN(SYS_socket, 0xffffffff00000001ULL, SOCK_STREAM, 0) == ALLOWED, "what the kernel cuts off is not looked at");
-  check(OWN(SYS_personality, 0xffffffff, 0, 0) == ALLOWED && OWN(SYS_personality, ADDR_NO_RANDOMIZE, 0, 0) == REFUSED(EPERM), "personality");
-  check(OWN(SYS_ioctl, 0, TIOCSTI, 0) == REFUSED(EPERM) && OWN(SYS_ioctl, 0, TIOCGWINSZ, 0) == ALLOWED, "ioctl");
-  check(OWN(SYS_ioctl, 0, TIOCSETD, 0) == REFUSED(EPERM) && OWN(SYS_ioctl, 0, TIOCGETD, 0) == ALLOWED, "no discipline of a line is loaded");
-  check(OWN(SYS_ioctl, 0, SIOCGIFBR, 0) == REFUSED(EPERM) && OWN(SYS_ioctl, 0, SIOCSIFBR, 0) == REFUSED(EPERM) && OWN(SYS_ioctl, 0, SIOCBRADDBR, 0) == REFUSED(EPERM) &&
-            OWN(SYS_ioctl, 0, SIOCBRDELBR, 0) == REFUSED(EPERM) && OWN(SYS_ioctl, 0, SIOCGIFVLAN, 0) == REFUSED(EPERM) && OWN(SYS_ioctl, 0, SIOCSIFVLAN, 0) == REFUSED(EPERM) &&
+  check(OWN(SYS_socket, 0xffffffff00000001ULL, SOCK_STREAM, 0) == ALLOWED,
+        "what the kernel cuts off is not looked at");
+  check(OWN(SYS_personality, 0xffffffff, 0, 0) == ALLOWED &&
+            OWN(SYS_personality, ADDR_NO_RANDOMIZE, 0, 0) == REFUSED(EPERM),
+        "personality");
+  check(OWN(SYS_ioctl, 0, TIOCSTI, 0) == REFUSED(EPERM) && OWN(SYS_ioctl, 0, TIOCGWINSZ, 0) == ALLOWED,
+        "ioctl");
+  check(OWN(SYS_ioctl, 0, TIOCSETD, 0) == REFUSED(EPERM) && OWN(SYS_ioctl, 0, TIOCGETD, 0) == ALLOWED,
+        "no discipline of a line is loaded");
+  check(OWN(SYS_ioctl, 0, SIOCGIFBR, 0) == REFUSED(EPERM) &&
+            OWN(SYS_ioctl, 0, SIOCSIFBR, 0) == REFUSED(EPERM) &&
+            OWN(SYS_ioctl, 0, SIOCBRADDBR, 0) == REFUSED(EPERM) &&
+            OWN(SYS_ioctl, 0, SIOCBRDELBR, 0) == REFUSED(EPERM) &&
+            OWN(SYS_ioctl, 0, SIOCGIFVLAN, 0) == REFUSED(EPERM) &&
+            OWN(SYS_ioctl, 0, SIOCSIFVLAN, 0) == REFUSED(EPERM) &&
             OWN(SYS_ioctl, 0, SIOCGIFCONF, 0) == ALLOWED,
         "nor bridges or VLANs");
-  check(OWN(SYS_ioctl, 0, BTRFS_IOC_SUBVOL_CREATE, 0) == REFUSED(EPERM) && OWN(SYS_ioctl, 0, BTRFS_IOC_SNAP_CREATE, 0) == REFUSED(EPERM) &&
-            OWN(SYS_ioctl, 0, BTRFS_IOC_SUBVOL_CREATE_V2, 0) == REFUSED(EPERM) && OWN(SYS_ioctl, 0, BTRFS_IOC_SNAP_CREATE_V2, 0) == REFUSED(EPERM) &&
+  check(OWN(SYS_ioctl, 0, BTRFS_IOC_SUBVOL_CREATE, 0) == REFUSED(EPERM) &&
+            OWN(SYS_ioctl, 0, BTRFS_IOC_SNAP_CREATE, 0) == REFUSED(EPERM) &&
+            OWN(SYS_ioctl, 0, BTRFS_IOC_SUBVOL_CREATE_V2, 0) == REFUSED(EPERM) &&
+            OWN(SYS_ioctl, 0, BTRFS_IOC_SNAP_CREATE_V2, 0) == REFUSED(EPERM) &&
             OWN(SYS_ioctl, 0, FICLONE, 0) == ALLOWED,
         "ioctl of btrfs");
-  static const int refused[] = {SYS_unshare,   SYS_setns,      SYS_mount,         SYS_umount2,      SYS_pivot_root, SYS_bpf,
-                                SYS_keyctl,    SYS_add_key,    SYS_request_key,   SYS_userfaultfd,  SYS_kexec_load, SYS_perf_event_open,
-                                SYS_open_by_handle_at, SYS_fanotify_init, SYS_process_vm_readv, SYS_process_vm_writev, SYS_kcmp,
-                                SYS_init_module, SYS_finit_module, SYS_delete_module, SYS_reboot, SYS_swapon, SYS_acct,
-                                SYS_settimeofday, SYS_clock_settime, SYS_sethostname, SYS_quotactl, SYS_syslog, SYS_mbind, SYS_set_mempolicy, SYS_move_pages,
-                                425, 426, 427, 428, 429, 430, 431, 432, 433, 438, 440, 442, 443, 450};
+  static const int refused[] = {SYS_unshare,
+                                SYS_setns,
+                                SYS_mount,
+                                SYS_umount2,
+                                SYS_pivot_root,
+                                SYS_bpf,
+                                SYS_keyctl,
+                                SYS_add_key,
+                                SYS_request_key,
+                                SYS_userfaultfd,
+                                SYS_kexec_load,
+                                SYS_perf_event_open,
+                                SYS_open_by_handle_at,
+                                SYS_fanotify_init,
+                                SYS_process_vm_readv,
+                                SYS_process_vm_writev,
+                                SYS_kcmp,
+                                SYS_init_module,
+                                SYS_finit_module,
+                                SYS_delete_module,
+                                SYS_reboot,
+                                SYS_swapon,
+                                SYS_acct,
+                                SYS_settimeofday,
+                                SYS_clock_settime,
+                                SYS_sethostname,
+                                SYS_quotactl,
+                                SYS_syslog,
+                                SYS_mbind,
+                                SYS_set_mempolicy,
+                                SYS_move_pages,
+                                425,
+                                426,
+                                427,
+                                428,
+                                429,
+                                430,
+                                431,
+                                432,
+                                433,
+                                438,
+                                440,
+                                442,
+                                443,
+                                450};
   for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
     uint32_t verdict = OWN(refused[i], 0, 0, 0);
     if ((verdict & 0xffff0000u) != 0x00050000u) printf("# call %d\n", refused[i]);
     check((verdict & 0xffff0000u) == 0x00050000u, "a call that containers have no business with");
   }
-  check(OWN(470, 0, 0, 0) == REFUSED(ENOSYS) && OWN(100000, 0, 0, 0) == REFUSED(ENOSYS), "calls of later kernels do not exist");
+  check(OWN(470, 0, 0, 0) == REFUSED(ENOSYS) && OWN(100000, 0, 0, 0) == REFUSED(ENOSYS),
+        "calls of later kernels do not exist");
 }
 
-/* Init has the uid of whoever is root inside, which is all that the kernel asks of who changes another process. */
+/*
+ * Init has the uid of whoever is root inside, which is all that the kernel asks of who changes another
+ * process.
+ */
 static void test_init_is_out_of_reach(void) {
-  static const int by_first[] = {SYS_prlimit64, SYS_sched_setscheduler, SYS_sched_setparam, SYS_sched_setattr, SYS_sched_setaffinity};
+  static const int by_first[] = {SYS_prlimit64, SYS_sched_setscheduler, SYS_sched_setparam, SYS_sched_setattr,
+                                 SYS_sched_setaffinity};
   for (size_t i = 0; i < sizeof by_first / sizeof *by_first; i++) {
     check(OWN(by_first[i], 1, RLIMIT_CPU, 0x1000) == REFUSED(EPERM), "init is not to be changed");
-    check(OWN(by_first[i], 0xffffffff00000001ULL, RLIMIT_CPU, 0x1000) == REFUSED(EPERM), "nor by a number that the kernel cuts off");
-    check(OWN(by_first[i], 0, RLIMIT_CPU, 0x1000) == ALLOWED && OWN(by_first[i], 7, RLIMIT_CPU, 0x1000) == ALLOWED, "one's own processes are");
+    check(OWN(by_first[i], 0xffffffff00000001ULL, RLIMIT_CPU, 0x1000) == REFUSED(EPERM),
+          "nor by a number that the kernel cuts off");
+    check(OWN(by_first[i], 0, RLIMIT_CPU, 0x1000) == ALLOWED &&
+              OWN(by_first[i], 7, RLIMIT_CPU, 0x1000) == ALLOWED,
+          "one's own processes are");
   }
   for (uint64_t which = 0; which <= 1; which++)
-    check(OWN(SYS_setpriority, which, 1, 19) == REFUSED(EPERM) && OWN(SYS_setpriority, which, 0, 19) == ALLOWED, "setpriority");
+    check(OWN(SYS_setpriority, which, 1, 19) == REFUSED(EPERM) &&
+              OWN(SYS_setpriority, which, 0, 19) == ALLOWED,
+          "setpriority");
   check(OWN(SYS_setpriority, PRIO_USER, 0, 19) == REFUSED(EPERM), "setpriority of a user, who may be init's");
   for (uint64_t which = 1; which <= 2; which++)
-    check(OWN(SYS_ioprio_set, which, 1, 0) == REFUSED(EPERM) && OWN(SYS_ioprio_set, which, 0, 0) == ALLOWED, "ioprio_set");
+    check(OWN(SYS_ioprio_set, which, 1, 0) == REFUSED(EPERM) && OWN(SYS_ioprio_set, which, 0, 0) == ALLOWED,
+          "ioprio_set");
   check(OWN(SYS_ioprio_set, 3, 0, 0) == REFUSED(EPERM), "ioprio_set of a user");
-  check(OWN(SYS_prlimit64, 0, RLIMIT_CORE, 0x1000) == ALLOWED && OWN(SYS_setrlimit, RLIMIT_CORE, 0x1000, 0) == ALLOWED, "core files are the limit's matter");
+  check(OWN(SYS_prlimit64, 0, RLIMIT_CORE, 0x1000) == ALLOWED &&
+            OWN(SYS_setrlimit, RLIMIT_CORE, 0x1000, 0) == ALLOWED,
+        "core files are the limit's matter");
   without_core_dumps = true;
-  check(OWN(SYS_prlimit64, 0, RLIMIT_CORE, 0x1000) == REFUSED(0) && OWN(SYS_setrlimit, RLIMIT_CORE, 0x1000, 0) == REFUSED(0), "or fixed, and nobody is told");
+  check(OWN(SYS_prlimit64, 0, RLIMIT_CORE, 0x1000) == REFUSED(0) &&
+            OWN(SYS_setrlimit, RLIMIT_CORE, 0x1000, 0) == REFUSED(0),
+        "or fixed, and nobody is told");
   check(OWN(SYS_prlimit64, 0, RLIMIT_CORE, 0x100000000ULL) == REFUSED(0), "a pointer has two halves");
-  check(OWN(SYS_prlimit64, 0, RLIMIT_CORE, 0) == ALLOWED && OWN(SYS_prlimit64, 0, RLIMIT_NOFILE, 0x1000) == ALLOWED, "reading it is allowed, and so are the other limits");
-  check(OWN(SYS_setrlimit, RLIMIT_NOFILE, 0x1000, 0) == ALLOWED && OWN(SYS_prlimit64, 1, RLIMIT_CORE, 0x1000) == REFUSED(EPERM), "and init is still out of reach");
+  check(OWN(SYS_prlimit64, 0, RLIMIT_CORE, 0) == ALLOWED &&
+            OWN(SYS_prlimit64, 0, RLIMIT_NOFILE, 0x1000) == ALLOWED,
+        "reading it is allowed, and so are the other limits");
+  check(OWN(SYS_setrlimit, RLIMIT_NOFILE, 0x1000, 0) == ALLOWED &&
+            OWN(SYS_prlimit64, 1, RLIMIT_CORE, 0x1000) == REFUSED(EPERM),
+        "and init is still out of reach");
   without_core_dumps = false;
 }
 
 static void test_kernel(void) {
   if (getenv("WARDEN_TEST_EMULATED") != NULL) {
-    tap_skip("the kernel takes the filter and applies it", "an emulator of foreign programs refuses filters of system calls");
+    tap_skip("the kernel takes the filter and applies it",
+             "an emulator of foreign programs refuses filters of system calls");
     return;
   }
   pid_t pid = fork();

@@ -20,11 +20,14 @@ bool accounts_parse(struct accounts *accounts, const char *text) {
       errno = 0;
       numbers[i] = strtoul(text, &end, 10);
       char after = i < 2 ? ':' : ',';
-      if (end == text || errno != 0 || numbers[i] > UINT32_MAX || (*end != after && !(i == 2 && *end == '\0'))) return false;
+      if (end == text || errno != 0 || numbers[i] > UINT32_MAX ||
+          (*end != after && !(i == 2 && *end == '\0')))
+        return false;
       text = *end == '\0' ? end : end + 1;
     }
     if (accounts->range_count == RANGES_MAX) return false;
-    accounts->ranges[accounts->range_count++] = (struct range){.inside = (uint32_t)numbers[0], .outside = (uint32_t)numbers[1], .count = (uint32_t)numbers[2]};
+    accounts->ranges[accounts->range_count++] = (struct range){
+        .inside = (uint32_t)numbers[0], .outside = (uint32_t)numbers[1], .count = (uint32_t)numbers[2]};
   }
   return true;
 }
@@ -33,7 +36,9 @@ char *read_small(int directory, const char *name, size_t limit) {
   struct stat facts;
   int fd = openat(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
   if (fd < 0) return NULL;
-  char *text = fstat(fd, &facts) == 0 && S_ISREG(facts.st_mode) && (uint64_t)facts.st_size <= limit ? malloc((size_t)facts.st_size + 1) : NULL;
+  char *text = fstat(fd, &facts) == 0 && S_ISREG(facts.st_mode) && (uint64_t)facts.st_size <= limit
+                   ? malloc((size_t)facts.st_size + 1)
+                   : NULL;
   size_t length = 0;
   while (text != NULL && length < (size_t)facts.st_size) {
     ssize_t count = read(fd, text + length, (size_t)facts.st_size - length);
@@ -97,7 +102,8 @@ static char *read_of_layers(const char *name, const int *layers, size_t count) {
   return NULL;
 }
 
-int accounts_find(struct accounts *accounts, const char *name, uint32_t uid, const int *layers, size_t count) {
+int accounts_find(struct accounts *accounts, const char *name, uint32_t uid, const int *layers,
+                  size_t count) {
   accounts->name = name;
   accounts->user.is_set = accounts->group.is_set = false;
   char *passwd = read_of_layers("passwd", layers, count), *group = read_of_layers("group", layers, count);
@@ -122,8 +128,12 @@ static uint32_t swapped(const struct swap *swap, uint32_t id) {
   return id == swap->container ? swap->image : id == swap->image ? swap->container : id;
 }
 
-uint32_t accounts_uid(const struct accounts *accounts, uint32_t id) { return swapped(&accounts->user, inside_of(accounts, id)); }
-uint32_t accounts_gid(const struct accounts *accounts, uint32_t id) { return swapped(&accounts->group, inside_of(accounts, id)); }
+uint32_t accounts_uid(const struct accounts *accounts, uint32_t id) {
+  return swapped(&accounts->user, inside_of(accounts, id));
+}
+uint32_t accounts_gid(const struct accounts *accounts, uint32_t id) {
+  return swapped(&accounts->group, inside_of(accounts, id));
+}
 bool accounts_is_root(const struct accounts *accounts, uint32_t id) { return inside_of(accounts, id) == 0; }
 
 char *accounts_renumber(const struct accounts *accounts, const char *text, bool is_group) {
@@ -135,7 +145,8 @@ char *accounts_renumber(const struct accounts *accounts, const char *text, bool 
   for (const char *line = text; *line != '\0';) {
     const char *end = next_line(line);
     uint32_t uid, gid;
-    bool is_own = is_line_of(line, accounts->name) && field_number(line, 2, &uid) && (is_group || field_number(line, 3, &gid));
+    bool is_own = is_line_of(line, accounts->name) && field_number(line, 2, &uid) &&
+                  (is_group || field_number(line, 3, &gid));
     if (!is_own) {
       memcpy(result + used, line, (size_t)(end - line));
       used += (size_t)(end - line);
@@ -145,8 +156,11 @@ char *accounts_renumber(const struct accounts *accounts, const char *text, bool 
       else rest--; /* with its colon */
       memcpy(result + used, line, (size_t)(number - line));
       used += (size_t)(number - line);
-      if (is_group) used += (size_t)snprintf(result + used, room - used, "%u", swapped(&accounts->group, uid));
-      else used += (size_t)snprintf(result + used, room - used, "%u:%u", swapped(&accounts->user, uid), swapped(&accounts->group, gid));
+      if (is_group)
+        used += (size_t)snprintf(result + used, room - used, "%u", swapped(&accounts->group, uid));
+      else
+        used += (size_t)snprintf(result + used, room - used, "%u:%u", swapped(&accounts->user, uid),
+                                 swapped(&accounts->group, gid));
       memcpy(result + used, rest, (size_t)(end - rest));
       used += (size_t)(end - rest);
     }

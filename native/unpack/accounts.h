@@ -1,4 +1,7 @@
-/* Whose files are whose: ids inside a container, ids on the host's disk, and the account that has another number in each container. */
+/*
+ * Whose files are whose: ids inside a container, ids on the host's disk, and the account that has another
+ * number in each container.
+ */
 #ifndef UNPACK_ACCOUNTS_H
 #define UNPACK_ACCOUNTS_H
 
@@ -27,7 +30,10 @@ struct accounts {
 /* `INSIDE:OUTSIDE:COUNT,...`, empty for none. */
 bool accounts_parse(struct accounts *accounts, const char *text);
 
-/* Looks for the account's numbers in the layers below, the uppermost first; `uid` is the one in the container, also of its group. */
+/*
+ * Looks for the account's numbers in the layers below, the uppermost first; `uid` is the one in the
+ * container, also of its group.
+ */
 int accounts_find(struct accounts *accounts, const char *name, uint32_t uid, const int *layers, size_t count);
 
 /* From ids on the disk to those of the image. */
@@ -37,11 +43,14 @@ uint32_t accounts_gid(const struct accounts *accounts, uint32_t id);
 bool accounts_is_root(const struct accounts *accounts, uint32_t id);
 
 /*
- * The content of /etc/passwd (or, with `is_group`, /etc/group) with the account's number as it is in the image. The result is allocated. NULL: as it is, or no memory.
+ * The content of /etc/passwd (or, with `is_group`, /etc/group) with the account's number as it is in the
+ * image. The result is allocated. NULL: as it is, or no memory.
  */
 char *accounts_renumber(const struct accounts *accounts, const char *text, bool is_group);
 
-/* A regular file of at most `limit` bytes with a zero behind; NULL when there is none. The caller frees it. */
+/*
+ * A regular file of at most `limit` bytes with a zero behind; NULL when there is none. The caller frees it.
+ */
 char *read_small(int directory, const char *name, size_t limit);
 
 #endif

@@ -35,16 +35,19 @@ struct copy {
 static int copy_children(struct copy *copy, int from, int to, int depth);
 
 static struct owner owner_of(const struct copy *copy, const struct stat *facts) {
-  return (struct owner){.uid = accounts_uid(copy->accounts, facts->st_uid), .gid = accounts_gid(copy->accounts, facts->st_gid)};
+  return (struct owner){.uid = accounts_uid(copy->accounts, facts->st_uid),
+                        .gid = accounts_gid(copy->accounts, facts->st_gid)};
 }
 
 /*
- * `security.capability` as it is outside of user namespaces: without the number of the one whose root has set it. That must be the container's own root: another
- * number is of a namespace that some user of the container has made for himself, whose rights are not root's. False: it is none of the container's.
+ * `security.capability` as it is outside of user namespaces: without the number of the one whose root has set
+ * it. That must be the container's own root: another number is of a namespace that some user of the container
+ * has made for himself, whose rights are not root's. False: it is none of the container's.
  */
 static bool plain_capability(const struct accounts *accounts, unsigned char *value, ssize_t *size) {
   if (*size != 24 || value[3] != 3) return true;
-  const uint32_t root = value[20] | (uint32_t)value[21] << 8 | (uint32_t)value[22] << 16 | (uint32_t)value[23] << 24;
+  const uint32_t root =
+      value[20] | (uint32_t)value[21] << 8 | (uint32_t)value[22] << 16 | (uint32_t)value[23] << 24;
   if (!accounts_is_root(accounts, root)) return false;
   value[3] = 2;
   *size = 20;
@@ -58,7 +61,8 @@ static int copy_attributes(struct copy *copy, int from, int to) {
   for (const char *name = names; length > 0 && name < names + length; name += strlen(name) + 1) {
     if (!xattr_is_admitted(name)) continue;
     ssize_t size = fgetxattr(from, name, value, sizeof value);
-    if (size >= 0 && strcmp(name, CAPABILITY) == 0 && !plain_capability(copy->accounts, value, &size)) size = -1;
+    if (size >= 0 && strcmp(name, CAPABILITY) == 0 && !plain_capability(copy->accounts, value, &size))
+      size = -1;
     if (size < 0 || fsetxattr(to, name, value, (size_t)size, 0) != 0) copy->to->skipped++;
   }
   return 0;
@@ -71,13 +75,17 @@ static bool is_opaque(int fd) {
   return fgetxattr(fd, "trusted.overlay.opaque", &value, 1) == 1 && value == 'y';
 }
 
-/* A directory that was renamed by a note instead of a copy. The note stays true: the layers below are the same. */
+/*
+ * A directory that was renamed by a note instead of a copy. The note stays true: the layers below are the
+ * same.
+ */
 static int copy_redirect(struct copy *copy, int from, int to, const char *name) {
   static char value[PATH_MAX]; /* not on the stack, on which a call for each level lies */
   ssize_t size = fgetxattr(from, "trusted.overlay.redirect", value, sizeof value);
   if (size < 0) return 0;
   if (copy->flatten) return fail_with(EOPNOTSUPP, "flatten a renamed directory", name);
-  return fsetxattr(to, "trusted.overlay.redirect", value, (size_t)size, 0) == 0 ? 0 : fail("set attribute", name);
+  return fsetxattr(to, "trusted.overlay.redirect", value, (size_t)size, 0) == 0 ? 0
+                                                                                : fail("set attribute", name);
 }
 
 static int copy_range(struct copy *copy, int from, int to, off_t at, off_t end) {
@@ -117,7 +125,8 @@ static int copy_account_file(struct copy *copy, int directory, const char *name,
   bool is_group = strcmp(copy->path, "etc/group") == 0;
   *done = false;
   if (copy->flatten || (!is_group && strcmp(copy->path, "etc/passwd") != 0)) return 0;
-  char *text = read_small(directory, name, 1 << 20), *changed = text == NULL ? NULL : accounts_renumber(copy->accounts, text, is_group);
+  char *text = read_small(directory, name, 1 << 20),
+       *changed = text == NULL ? NULL : accounts_renumber(copy->accounts, text, is_group);
   free(text);
   if (changed == NULL) return 0;
   size_t length = strlen(changed), at = 0;
@@ -160,7 +169,9 @@ static int copy_file(struct copy *copy, int directory, const char *name, const s
   int from = openat(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
   if (from < 0) return fail("open", copy->path);
   bool done = false;
-  int result = has_mark(from, "trusted.overlay.metacopy") ? fail_with(EOPNOTSUPP, "copy a file whose content is in another layer", copy->path) : 0;
+  int result = has_mark(from, "trusted.overlay.metacopy")
+                   ? fail_with(EOPNOTSUPP, "copy a file whose content is in another layer", copy->path)
+                   : 0;
   int file = result != 0 ? -1 : openat(to, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
   if (result == 0 && file < 0) result = fail("make", copy->path);
   if (result == 0) result = copy_account_file(copy, directory, name, file, &done);
@@ -172,7 +183,8 @@ static int copy_file(struct copy *copy, int directory, const char *name, const s
   return result;
 }
 
-static int copy_directory(struct copy *copy, int directory, const char *name, const struct stat *facts, int to, int depth) {
+static int copy_directory(struct copy *copy, int directory, const char *name, const struct stat *facts,
+                          int to, int depth) {
   if (depth == DEPTH_MAX) return fail_with(ELOOP, "copy more levels of directories than are possible", name);
   int from = openat(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   if (from < 0) return fail("open", copy->path);
@@ -190,7 +202,8 @@ static int copy_directory(struct copy *copy, int directory, const char *name, co
   return result;
 }
 
-static int copy_special(struct copy *copy, int directory, const char *name, const struct stat *facts, int to) {
+static int copy_special(struct copy *copy, int directory, const char *name, const struct stat *facts,
+                        int to) {
   const struct owner owner = owner_of(copy, facts);
   const struct timespec both[2] = {facts->st_mtim, facts->st_mtim};
   if (S_ISLNK(facts->st_mode)) {

@@ -15,7 +15,10 @@
 #define UNION_OWN ".wh..wh." /* what aufs keeps for itself */
 /* A link's target that is shorter takes no block: file systems keep it beside the name. */
 #define INLINE_LINK_MAX 60
-/* Times of directories wait until nothing is made in them any more; beyond this much memory they stay as they come. */
+/*
+ * Times of directories wait until nothing is made in them any more; beyond this much memory they stay as they
+ * come.
+ */
 #define TIMES_MAX (64 << 20)
 
 struct directory_time {
@@ -93,7 +96,8 @@ static int copy_content(struct tar *tar, int fd, const char *path) {
   return size < 0 ? -1 : 0;
 }
 
-static int make_file(struct tree *tree, struct tar *tar, const struct tar_entry *entry, int parent, const char *name) {
+static int make_file(struct tree *tree, struct tar *tar, const struct tar_entry *entry, int parent,
+                     const char *name) {
   /* before a byte of it is there: an archive may say any size */
   if (tree_charge(tree, entry->size) != 0 || tree_clear(tree, parent, name, NULL) != 0) return -1;
   int fd = openat(parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -105,7 +109,8 @@ static int make_file(struct tree *tree, struct tar *tar, const struct tar_entry 
 }
 
 static int make_directory(struct tree *tree, const struct tar_entry *entry, int parent, const char *name) {
-  int fd = name[0] == '\0' ? openat(tree->root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC) : tree_directory(tree, parent, name);
+  int fd = name[0] == '\0' ? openat(tree->root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+                           : tree_directory(tree, parent, name);
   if (fd < 0) return fail("open", entry->path);
   int result = finish(tree, entry, fd);
   close(fd);
@@ -115,14 +120,17 @@ static int make_directory(struct tree *tree, const struct tar_entry *entry, int 
 
 static int finish_by_name(const struct tar_entry *entry, int parent, const char *name) {
   const struct timespec both[2] = {entry->modified, entry->modified};
-  if (fchownat(parent, name, entry->uid, entry->gid, AT_SYMLINK_NOFOLLOW) != 0) return fail("owner", entry->path);
+  if (fchownat(parent, name, entry->uid, entry->gid, AT_SYMLINK_NOFOLLOW) != 0)
+    return fail("owner", entry->path);
   return utimensat(parent, name, both, AT_SYMLINK_NOFOLLOW) == 0 ? 0 : fail("time", entry->path);
 }
 
 static int make_symlink(struct tree *tree, const struct tar_entry *entry, int parent, const char *name) {
   if (entry->link[0] == '\0') return fail_with(EBADMSG, "read", "a link that leads nowhere");
   size_t length = strlen(entry->link);
-  if (tree_charge(tree, length < INLINE_LINK_MAX ? 0 : length) != 0 || tree_clear(tree, parent, name, NULL) != 0) return -1;
+  if (tree_charge(tree, length < INLINE_LINK_MAX ? 0 : length) != 0 ||
+      tree_clear(tree, parent, name, NULL) != 0)
+    return -1;
   if (symlinkat(entry->link, parent, name) != 0) return fail("make link", entry->path);
   return finish_by_name(entry, parent, name);
 }
@@ -133,7 +141,10 @@ static int make_fifo(struct tree *tree, const struct tar_entry *entry, int paren
   return finish_by_name(entry, parent, name);
 }
 
-/* A further name of a file of this layer. What is in another layer cannot have one: the archive then is no layer. */
+/*
+ * A further name of a file of this layer. What is in another layer cannot have one: the archive then is no
+ * layer.
+ */
 static int make_hard_link(struct tree *tree, const struct tar_entry *entry) {
   static char name[TREE_NAME_MAX + 1];
   const char *found;
@@ -147,11 +158,14 @@ static int make_hard_link(struct tree *tree, const struct tar_entry *entry) {
   int result = 0, source = tree_parent(tree, entry->link, false, &target);
   if (name[0] == '\0') result = fail_with(EINVAL, "link", entry->path);
   else if (source < 0) result = -1;
-  else if (fstatat(source, target, &facts, AT_SYMLINK_NOFOLLOW) != 0) result = fail("link to what is not in this layer", entry->link);
-  else if (S_ISDIR(facts.st_mode) || is_whiteout(&facts)) result = fail_with(EINVAL, "link to what can have one name only", entry->link);
+  else if (fstatat(source, target, &facts, AT_SYMLINK_NOFOLLOW) != 0)
+    result = fail("link to what is not in this layer", entry->link);
+  else if (S_ISDIR(facts.st_mode) || is_whiteout(&facts))
+    result = fail_with(EINVAL, "link to what can have one name only", entry->link);
   if (result == 0) {
     struct stat own;
-    bool same = fstatat(parent, name, &own, AT_SYMLINK_NOFOLLOW) == 0 && own.st_ino == facts.st_ino && own.st_dev == facts.st_dev;
+    bool same = fstatat(parent, name, &own, AT_SYMLINK_NOFOLLOW) == 0 && own.st_ino == facts.st_ino &&
+                own.st_dev == facts.st_dev;
     result = tree_charge(tree, 0);
     if (result == 0 && !same) {
       source = fcntl(source, F_DUPFD_CLOEXEC, 3);
@@ -170,7 +184,8 @@ static int make_hard_link(struct tree *tree, const struct tar_entry *entry) {
 /* `.wh.NAME`: NAME of the layers below is not to be seen. What this layer itself has of that name stays. */
 static int make_whiteout(struct tree *tree, const char *hidden, int parent) {
   struct stat facts;
-  if (hidden[0] == '\0' || strcmp(hidden, ".") == 0 || strcmp(hidden, "..") == 0) return fail_with(EINVAL, "read", "a mark of deletion without a name");
+  if (hidden[0] == '\0' || strcmp(hidden, ".") == 0 || strcmp(hidden, "..") == 0)
+    return fail_with(EINVAL, "read", "a mark of deletion without a name");
   if (fstatat(parent, hidden, &facts, AT_SYMLINK_NOFOLLOW) == 0) {
     if (!S_ISDIR(facts.st_mode)) return 0;
     int fd = openat(parent, hidden, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -194,16 +209,22 @@ static int make_entry(struct tree *tree, struct tar *tar, const struct tar_entry
     tree->skipped++;
     return 0;
   }
-  if (strncmp(name, WHITEOUT, sizeof WHITEOUT - 1) == 0) return make_whiteout(tree, name + sizeof WHITEOUT - 1, parent);
+  if (strncmp(name, WHITEOUT, sizeof WHITEOUT - 1) == 0)
+    return make_whiteout(tree, name + sizeof WHITEOUT - 1, parent);
   if (entry->type == TAR_DIRECTORY) return make_directory(tree, entry, parent, name);
   if (name[0] == '\0') return fail_with(EINVAL, "read", "a root that is no directory");
   switch (entry->type) {
-    case TAR_FILE: return make_file(tree, tar, entry, parent, name);
-    case TAR_SYMLINK: return make_symlink(tree, entry, parent, name);
-    case TAR_FIFO: return make_fifo(tree, entry, parent, name);
-    case TAR_HARD_LINK: return make_hard_link(tree, entry);
+    case TAR_FILE:
+      return make_file(tree, tar, entry, parent, name);
+    case TAR_SYMLINK:
+      return make_symlink(tree, entry, parent, name);
+    case TAR_FIFO:
+      return make_fifo(tree, entry, parent, name);
+    case TAR_HARD_LINK:
+      return make_hard_link(tree, entry);
     case TAR_DIRECTORY:
-    case TAR_DEVICE: break;
+    case TAR_DEVICE:
+      break;
   }
   return 0;
 }

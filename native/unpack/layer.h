@@ -1,4 +1,7 @@
-/* A layer from its archive, in the form in which the kernel's union wants it: what is deleted is a device 0:0, what hides all below carries a mark. */
+/*
+ * A layer from its archive, in the form in which the kernel's union wants it: what is deleted is a device
+ * 0:0, what hides all below carries a mark.
+ */
 #ifndef UNPACK_LAYER_H
 #define UNPACK_LAYER_H
 

@@ -1,14 +1,17 @@
 /*
  * warden-unpack: makes the trees of images, confined to them (confine.h).
  *
- *   warden-unpack layer TARGET BYTES ENTRIES                                        the archive on standard input becomes a layer
- *   warden-unpack capture TARGET BYTES ENTRIES FROM IDS NAME UID [LAYER ...]        a container's writable layer becomes one of an image
- *   warden-unpack apply TARGET BYTES ENTRIES FROM                                   a layer is put upon a whole tree
+ *   warden-unpack layer TARGET BYTES ENTRIES                                        the archive on standard
+ * input becomes a layer warden-unpack capture TARGET BYTES ENTRIES FROM IDS NAME UID [LAYER ...]        a
+ * container's writable layer becomes one of an image warden-unpack apply TARGET BYTES ENTRIES FROM a layer is
+ * put upon a whole tree
  *
- * TARGET is an existing directory, empty but for `apply`. BYTES and ENTRIES are what it may take at most. IDS is how the container's ids are on the host's disk,
- * `INSIDE:OUTSIDE:COUNT,...`; NAME is the account that has the number UID in the container, and another one, perhaps, in the layers below, the uppermost first.
+ * TARGET is an existing directory, empty but for `apply`. BYTES and ENTRIES are what it may take at most. IDS
+ * is how the container's ids are on the host's disk, `INSIDE:OUTSIDE:COUNT,...`; NAME is the account that has
+ * the number UID in the container, and another one, perhaps, in the layers below, the uppermost first.
  *
- * Descriptor 3 is where the result goes: fields, each ended by a zero: `ok`, bytes, entries, what was left out; or `error`, errno, operation, path.
+ * Descriptor 3 is where the result goes: fields, each ended by a zero: `ok`, bytes, entries, what was left
+ * out; or `error`, errno, operation, path.
  */
 #include "accounts.h"
 #include "capture.h"
@@ -59,9 +62,10 @@ static int report(const struct tree *tree, int result) {
 }
 
 static int usage(void) {
-  static const char text[] = "usage: warden-unpack layer TARGET BYTES ENTRIES\n"
-                             "       warden-unpack capture TARGET BYTES ENTRIES FROM IDS NAME UID [LAYER ...]\n"
-                             "       warden-unpack apply TARGET BYTES ENTRIES FROM\n";
+  static const char text[] =
+      "usage: warden-unpack layer TARGET BYTES ENTRIES\n"
+      "       warden-unpack capture TARGET BYTES ENTRIES FROM IDS NAME UID [LAYER ...]\n"
+      "       warden-unpack apply TARGET BYTES ENTRIES FROM\n";
   return write(STDERR_FILENO, text, sizeof text - 1) < 0 ? 3 : 2;
 }
 
@@ -70,7 +74,8 @@ static int work(const char *mode, struct tree *tree, const int *trees, size_t co
   uint64_t uid;
   if (strcmp(mode, "layer") == 0) return layer_unpack(tree, STDIN_FILENO);
   if (strcmp(mode, "apply") == 0) return apply(tree, trees[1]);
-  if (!accounts_parse(&accounts, argv[6]) || !number_of(argv[8], &uid) || uid >= UINT32_MAX) return fail_with(EINVAL, "read", "the arguments");
+  if (!accounts_parse(&accounts, argv[6]) || !number_of(argv[8], &uid) || uid >= UINT32_MAX)
+    return fail_with(EINVAL, "read", "the arguments");
   if (argv[7][0] != '\0') accounts_find(&accounts, argv[7], (uint32_t)uid, trees + 2, count - 2);
   return capture(tree, trees[1], &accounts);
 }

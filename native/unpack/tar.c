@@ -10,7 +10,8 @@
 #define BLOCK 512
 
 struct header {
-  char name[100], mode[8], uid[8], gid[8], size[12], mtime[12], checksum[8], type, link[100], magic[8], owner[32], group[32], major[8], minor[8], prefix[155], rest[12];
+  char name[100], mode[8], uid[8], gid[8], size[12], mtime[12], checksum[8], type, link[100], magic[8],
+      owner[32], group[32], major[8], minor[8], prefix[155], rest[12];
 };
 _Static_assert(sizeof(struct header) == BLOCK, "a header is a block");
 
@@ -87,7 +88,8 @@ static bool number(const char *field, size_t size, int64_t *value) {
   }
   size_t i = 0;
   while (i < size && at[i] == ' ') i++;
-  for (; i < size && at[i] >= '0' && at[i] <= '7'; i++) result = result * 8 + (at[i] - '0'); /* 12 digits at most: no overflow */
+  /* 12 digits at most: no overflow */
+  for (; i < size && at[i] >= '0' && at[i] <= '7'; i++) result = result * 8 + (at[i] - '0');
   for (; i < size; i++)
     if (at[i] != ' ' && at[i] != '\0') return false;
   *value = (int64_t)result;
@@ -150,7 +152,8 @@ static bool time_of(const char *text, size_t length, struct timespec *time) {
     nanoseconds += (text[i] - '0') * unit;
   }
   *time = (struct timespec){.tv_sec = negative ? -(time_t)seconds : (time_t)seconds, .tv_nsec = nanoseconds};
-  if (negative && nanoseconds > 0) *time = (struct timespec){.tv_sec = time->tv_sec - 1, .tv_nsec = 1000000000 - nanoseconds};
+  if (negative && nanoseconds > 0)
+    *time = (struct timespec){.tv_sec = time->tv_sec - 1, .tv_nsec = 1000000000 - nanoseconds};
   return true;
 }
 
@@ -160,14 +163,16 @@ struct extension {
 };
 
 static int keep_xattr(struct tar_entry *entry, const char *name, const char *value, size_t size) {
-  if (entry->xattr_count == TAR_XATTRS_MAX) return fail_with(E2BIG, "read", "too many attributes of an entry");
+  if (entry->xattr_count == TAR_XATTRS_MAX)
+    return fail_with(E2BIG, "read", "too many attributes of an entry");
   entry->xattrs[entry->xattr_count++] = (struct tar_xattr){.name = name, .value = value, .size = size};
   return 0;
 }
 
 #define XATTR "SCHILY.xattr."
 
-static int keep_record(struct tar_entry *entry, struct extension *extension, const char *key, const char *value, size_t size) {
+static int keep_record(struct tar_entry *entry, struct extension *extension, const char *key,
+                       const char *value, size_t size) {
   uint64_t found;
   if (strcmp(key, "path") == 0) {
     extension->has_path = true;
@@ -195,10 +200,13 @@ static int keep_record(struct tar_entry *entry, struct extension *extension, con
     extension->has_time = true;
     return 0;
   }
-  if (strcmp(key, "size") == 0 || strcmp(key, "uid") == 0 || strcmp(key, "gid") == 0 || strcmp(key, "mtime") == 0)
+  if (strcmp(key, "size") == 0 || strcmp(key, "uid") == 0 || strcmp(key, "gid") == 0 ||
+      strcmp(key, "mtime") == 0)
     return fail_with(EBADMSG, "read", "a number of an extended header");
-  if (strncmp(key, "GNU.sparse.", 11) == 0) return fail_with(EOPNOTSUPP, "read", "a sparse file of the archive");
-  if (strncmp(key, XATTR, sizeof XATTR - 1) == 0) return keep_xattr(entry, key + sizeof XATTR - 1, value, size);
+  if (strncmp(key, "GNU.sparse.", 11) == 0)
+    return fail_with(EOPNOTSUPP, "read", "a sparse file of the archive");
+  if (strncmp(key, XATTR, sizeof XATTR - 1) == 0)
+    return keep_xattr(entry, key + sizeof XATTR - 1, value, size);
   return 0;
 }
 
@@ -207,13 +215,16 @@ static int parse_pax(char *text, size_t length, struct tar_entry *entry, struct 
   while (length > 0) {
     char *blank = memchr(text, ' ', length < 21 ? length : 21);
     uint64_t size;
-    if (blank == NULL || !decimal(text, (size_t)(blank - text), length, &size)) return fail_with(EBADMSG, "read", "an extended header");
+    if (blank == NULL || !decimal(text, (size_t)(blank - text), length, &size))
+      return fail_with(EBADMSG, "read", "an extended header");
     size_t head = (size_t)(blank - text) + 1;
     char *equals = size <= head ? NULL : memchr(blank + 1, '=', (size_t)size - head);
-    if (equals == NULL || text[size - 1] != '\n' || memchr(blank + 1, '\0', (size_t)(equals - blank - 1)) != NULL)
+    if (equals == NULL || text[size - 1] != '\n' ||
+        memchr(blank + 1, '\0', (size_t)(equals - blank - 1)) != NULL)
       return fail_with(EBADMSG, "read", "an extended header");
     *equals = '\0';
-    if (keep_record(entry, extension, blank + 1, equals + 1, (size_t)(text + size - 1 - (equals + 1))) != 0) return -1;
+    if (keep_record(entry, extension, blank + 1, equals + 1, (size_t)(text + size - 1 - (equals + 1))) != 0)
+      return -1;
     text += size;
     length -= (size_t)size;
   }
@@ -231,11 +242,14 @@ static int take_extension(struct tar *tar, uint64_t size, char *into, size_t roo
 }
 
 /* 1: it was an extension and is done with, 0: it is an entry, -1. */
-static int extend(struct tar *tar, const struct header *header, uint64_t size, struct tar_entry *entry, struct extension *extension) {
+static int extend(struct tar *tar, const struct header *header, uint64_t size, struct tar_entry *entry,
+                  struct extension *extension) {
   switch (header->type) {
     case 'x':
       entry->xattr_count = 0;
-      if (take_extension(tar, size, tar->pax, TAR_PAX_MAX) != 0 || parse_pax(tar->pax, (size_t)size, entry, extension) != 0) return -1;
+      if (take_extension(tar, size, tar->pax, TAR_PAX_MAX) != 0 ||
+          parse_pax(tar->pax, (size_t)size, entry, extension) != 0)
+        return -1;
       return 1;
     case 'g': /* of the whole archive: nothing that belongs to a layer */
       if (size > TAR_PAX_MAX) return fail_with(E2BIG, "read", "an extended header of the archive");
@@ -246,7 +260,8 @@ static int extend(struct tar *tar, const struct header *header, uint64_t size, s
     case 'K':
       extension->has_link = true;
       return take_extension(tar, size, entry->link, TAR_PATH_MAX - 1) != 0 ? -1 : 1;
-    default: return 0;
+    default:
+      return 0;
   }
 }
 
@@ -254,14 +269,27 @@ static int type_of(const struct header *header, struct tar_entry *entry) {
   switch (header->type) {
     case '0':
     case '\0':
-    case '7': entry->type = TAR_FILE; break;
-    case '1': entry->type = TAR_HARD_LINK; break;
-    case '2': entry->type = TAR_SYMLINK; break;
+    case '7':
+      entry->type = TAR_FILE;
+      break;
+    case '1':
+      entry->type = TAR_HARD_LINK;
+      break;
+    case '2':
+      entry->type = TAR_SYMLINK;
+      break;
     case '3':
-    case '4': entry->type = TAR_DEVICE; break;
-    case '5': entry->type = TAR_DIRECTORY; break;
-    case '6': entry->type = TAR_FIFO; break;
-    default: return fail_with(EOPNOTSUPP, "read", "an entry of an unknown kind");
+    case '4':
+      entry->type = TAR_DEVICE;
+      break;
+    case '5':
+      entry->type = TAR_DIRECTORY;
+      break;
+    case '6':
+      entry->type = TAR_FIFO;
+      break;
+    default:
+      return fail_with(EOPNOTSUPP, "read", "an entry of an unknown kind");
   }
   /* before there was a type for directories */
   size_t length = strlen(entry->path);
@@ -269,12 +297,15 @@ static int type_of(const struct header *header, struct tar_entry *entry) {
   return 0;
 }
 
-static int fill_in(const struct header *header, int64_t size, const struct extension *extension, struct tar_entry *entry) {
+static int fill_in(const struct header *header, int64_t size, const struct extension *extension,
+                   struct tar_entry *entry) {
   int64_t mode, uid, gid, modified;
-  if (!number(header->mode, sizeof header->mode, &mode) || !number(header->uid, sizeof header->uid, &uid) || !number(header->gid, sizeof header->gid, &gid) ||
+  if (!number(header->mode, sizeof header->mode, &mode) || !number(header->uid, sizeof header->uid, &uid) ||
+      !number(header->gid, sizeof header->gid, &gid) ||
       !number(header->mtime, sizeof header->mtime, &modified))
     return fail_with(EBADMSG, "read", "a header of the archive");
-  if ((!extension->has_uid && (uid < 0 || uid >= UINT32_MAX)) || (!extension->has_gid && (gid < 0 || gid >= UINT32_MAX)))
+  if ((!extension->has_uid && (uid < 0 || uid >= UINT32_MAX)) ||
+      (!extension->has_gid && (gid < 0 || gid >= UINT32_MAX)))
     return fail_with(EBADMSG, "read", "an owner in the archive");
   entry->mode = (uint32_t)mode & 07777;
   if (!extension->has_uid) entry->uid = (uint32_t)uid;
@@ -287,7 +318,8 @@ static int fill_in(const struct header *header, int64_t size, const struct exten
     entry->link[length] = '\0';
   }
   if (extension->has_path) return type_of(header, entry);
-  size_t prefix = memcmp(header->magic, "ustar", 6) == 0 ? bounded(header->prefix, sizeof header->prefix) : 0, name = bounded(header->name, sizeof header->name);
+  size_t prefix = memcmp(header->magic, "ustar", 6) == 0 ? bounded(header->prefix, sizeof header->prefix) : 0,
+         name = bounded(header->name, sizeof header->name);
   memcpy(entry->path, header->prefix, prefix);
   if (prefix > 0) entry->path[prefix++] = '/';
   memcpy(entry->path + prefix, header->name, name);
@@ -306,9 +338,11 @@ int tar_next(struct tar *tar, struct tar_entry *entry) {
     if (got < 0) return -1;
     if (got == 0 && extensions == 0) return 0; /* some archives have no end mark */
     if (got != BLOCK) return fail_with(EBADMSG, "read", "an archive that ends in the middle");
-    if (is_zero(&header)) return extensions == 0 ? 0 : fail_with(EBADMSG, "read", "an extended header without an entry");
+    if (is_zero(&header))
+      return extensions == 0 ? 0 : fail_with(EBADMSG, "read", "an extended header without an entry");
     int64_t size;
-    if (!checksum_holds(&header) || !number(header.size, sizeof header.size, &size) || size < 0) return fail_with(EBADMSG, "read", "a header of the archive");
+    if (!checksum_holds(&header) || !number(header.size, sizeof header.size, &size) || size < 0)
+      return fail_with(EBADMSG, "read", "a header of the archive");
     int extended = extend(tar, &header, (uint64_t)size, entry, &extension);
     if (extended < 0) return -1;
     extensions += extended;

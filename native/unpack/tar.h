@@ -1,6 +1,7 @@
 /*
- * Reads a tar archive (POSIX ustar and pax, GNU long names and large numbers) from a descriptor, entry by entry. Nothing in it is believed: every
- * length is checked against what there is and against a bound. Sparse files are refused: no tool makes layers of them.
+ * Reads a tar archive (POSIX ustar and pax, GNU long names and large numbers) from a descriptor, entry by
+ * entry. Nothing in it is believed: every length is checked against what there is and against a bound. Sparse
+ * files are refused: no tool makes layers of them.
  */
 #ifndef UNPACK_TAR_H
 #define UNPACK_TAR_H
@@ -45,7 +46,10 @@ struct tar {
 int tar_open(struct tar *tar, int fd);
 void tar_close(struct tar *tar);
 
-/* The next entry: 1, 0 at the end, -1 with the failure noted. What is left of the last one's content is skipped. */
+/*
+ * The next entry: 1, 0 at the end, -1 with the failure noted. What is left of the last one's content is
+ * skipped.
+ */
 int tar_next(struct tar *tar, struct tar_entry *entry);
 /* Some of the content: how many bytes at `*data`, 0 at its end, -1. */
 long tar_read(struct tar *tar, const unsigned char **data);

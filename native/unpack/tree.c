@@ -21,12 +21,15 @@ int tree_charge_content(struct tree *tree, uint64_t bytes) {
 int tree_charge(struct tree *tree, uint64_t bytes) {
   tree->entries++;
   tree->bytes += ENTRY_COST;
-  if (tree->entries > tree->entries_max) return fail_with(EDQUOT, "count", "more entries than a layer may have");
+  if (tree->entries > tree->entries_max)
+    return fail_with(EDQUOT, "count", "more entries than a layer may have");
   return tree_charge_content(tree, bytes);
 }
 
 int tree_count_record(struct tree *tree) {
-  return ++tree->records > tree->entries_max ? fail_with(EDQUOT, "count", "more entries than a layer may have") : 0;
+  return ++tree->records > tree->entries_max
+             ? fail_with(EDQUOT, "count", "more entries than a layer may have")
+             : 0;
 }
 
 bool is_whiteout(const struct stat *facts) { return S_ISCHR(facts->st_mode) && facts->st_rdev == 0; }
@@ -34,7 +37,8 @@ bool is_whiteout(const struct stat *facts) { return S_ISCHR(facts->st_mode) && f
 bool xattr_is_admitted(const char *name) {
   if (strcmp(name, "security.capability") == 0) return true;
   /* user.overlay.* is the kernel's own where it may not use trusted ones */
-  return strncmp(name, "user.", 5) == 0 && strncmp(name, "user.overlay.", 13) != 0 && strlen(name) <= TREE_NAME_MAX;
+  return strncmp(name, "user.", 5) == 0 && strncmp(name, "user.overlay.", 13) != 0 &&
+         strlen(name) <= TREE_NAME_MAX;
 }
 
 /* Of the directories that are remembered only the first ones stay. */
@@ -50,7 +54,9 @@ void tree_forget(struct tree *tree) {
   tree->is_stale = false;
 }
 
-static int open_directory(int directory, const char *name) { return openat(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC); }
+static int open_directory(int directory, const char *name) {
+  return openat(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
 
 static int remove_one(int directory, const char *name) {
   if (unlinkat(directory, name, 0) == 0 || errno == ENOENT) return 0;
@@ -64,7 +70,8 @@ static int remove_one(int directory, const char *name) {
   }
   int result = 0;
   for (struct dirent *entry; result == 0 && (entry = readdir(list)) != NULL;)
-    if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) result = remove_one(inner, entry->d_name);
+    if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+      result = remove_one(inner, entry->d_name);
   closedir(list);
   if (result != 0) return -1;
   return unlinkat(directory, name, AT_REMOVEDIR) == 0 ? 0 : fail("remove", name);
@@ -73,7 +80,8 @@ static int remove_one(int directory, const char *name) {
 int tree_clear(struct tree *tree, int directory, const char *name, bool *was_whiteout) {
   struct stat facts;
   if (was_whiteout != NULL) *was_whiteout = false;
-  if (fstatat(directory, name, &facts, AT_SYMLINK_NOFOLLOW) != 0) return errno == ENOENT ? 0 : fail("look", name);
+  if (fstatat(directory, name, &facts, AT_SYMLINK_NOFOLLOW) != 0)
+    return errno == ENOENT ? 0 : fail("look", name);
   if (was_whiteout != NULL) *was_whiteout = is_whiteout(&facts);
   /* the remembered directories may lie below what goes; the caller has one of them in use */
   if (S_ISDIR(facts.st_mode)) tree->is_stale = true;
@@ -90,14 +98,19 @@ int tree_empty(struct tree *tree, int directory) {
   tree->is_stale = true;
   int result = 0;
   for (struct dirent *entry; result == 0 && (entry = readdir(list)) != NULL;)
-    if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) result = remove_one(directory, entry->d_name);
+    if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+      result = remove_one(directory, entry->d_name);
   closedir(list);
   return result;
 }
 
-int tree_whiteout(int directory, const char *name) { return mknodat(directory, name, S_IFCHR, 0) == 0 ? 0 : fail("hide", name); }
+int tree_whiteout(int directory, const char *name) {
+  return mknodat(directory, name, S_IFCHR, 0) == 0 ? 0 : fail("hide", name);
+}
 
-int tree_make_opaque(int directory) { return fsetxattr(directory, "trusted.overlay.opaque", "y", 1, 0) == 0 ? 0 : fail("hide", "a directory"); }
+int tree_make_opaque(int directory) {
+  return fsetxattr(directory, "trusted.overlay.opaque", "y", 1, 0) == 0 ? 0 : fail("hide", "a directory");
+}
 
 int tree_directory(struct tree *tree, int directory, const char *name) {
   int fd = open_directory(directory, name);
@@ -114,13 +127,18 @@ int tree_directory(struct tree *tree, int directory, const char *name) {
   return -1;
 }
 
-/* Cuts a path into names, without empty ones and dots; `..` leads nowhere. The result has no slash at either end. */
+/*
+ * Cuts a path into names, without empty ones and dots; `..` leads nowhere. The result has no slash at either
+ * end.
+ */
 static int normalize(const char *path, char into[TREE_PATH_MAX]) {
   size_t length = 0;
   while (*path != '\0') {
     size_t part = strcspn(path, "/");
-    if (part == 2 && path[0] == '.' && path[1] == '.') return fail_with(EINVAL, "read", "a path that leads upwards");
-    if (part > TREE_NAME_MAX || length + part + 2 > TREE_PATH_MAX) return fail_with(ENAMETOOLONG, "read", "a path of the archive");
+    if (part == 2 && path[0] == '.' && path[1] == '.')
+      return fail_with(EINVAL, "read", "a path that leads upwards");
+    if (part > TREE_NAME_MAX || length + part + 2 > TREE_PATH_MAX)
+      return fail_with(ENAMETOOLONG, "read", "a path of the archive");
     if (part > 0 && !(part == 1 && path[0] == '.')) {
       if (length > 0) into[length++] = '/';
       memcpy(into + length, path, part);
@@ -139,16 +157,21 @@ bool tree_is_out_of_steps(const struct tree *tree) {
 }
 
 static int count_step(struct tree *tree) {
-  if (tree_is_out_of_steps(tree)) return fail_with(ELOOP, "walk", "more directories than a real image has on the way to its entries");
+  if (tree_is_out_of_steps(tree))
+    return fail_with(ELOOP, "walk", "more directories than a real image has on the way to its entries");
   tree->steps++;
   return 0;
 }
 
-/* How many of the remembered directories are on the way to `directory` as well; `*rest` points to what comes after them. */
+/*
+ * How many of the remembered directories are on the way to `directory` as well; `*rest` points to what comes
+ * after them.
+ */
 static size_t common_levels(const struct tree *tree, const char *directory, const char **rest) {
   size_t levels = 0, begin = 0;
   for (size_t at = 0; levels < tree->above_count; at++) {
-    const bool ends = directory[at] == '\0' || directory[at] == '/', other_ends = tree->parent_path[at] == '\0' || tree->parent_path[at] == '/';
+    const bool ends = directory[at] == '\0' || directory[at] == '/',
+               other_ends = tree->parent_path[at] == '\0' || tree->parent_path[at] == '/';
     if (ends != other_ends || (!ends && directory[at] != tree->parent_path[at])) break;
     if (!ends) continue;
     levels++;
@@ -191,7 +214,8 @@ int tree_parent(struct tree *tree, const char *path, bool make, const char **nam
   const char *directory = slash == NULL ? "" : whole;
   if (directory[0] == '\0') return tree->root;
   if (tree->is_stale) tree_forget(tree);
-  if (tree->above_count > 0 && strcmp(directory, tree->parent_path) == 0) return tree->deeper >= 0 ? tree->deeper : tree->above[tree->above_count - 1];
+  if (tree->above_count > 0 && strcmp(directory, tree->parent_path) == 0)
+    return tree->deeper >= 0 ? tree->deeper : tree->above[tree->above_count - 1];
   int fd = walk(tree, directory, make);
   if (fd < 0) tree_forget(tree);
   else memcpy(tree->parent_path, directory, strlen(directory) + 1);

@@ -1,6 +1,6 @@
 /*
- * A tree that is made below one directory, which is this process's whole world. Paths are walked one name at a time and no link is ever followed, so
- * what an archive says can only change the tree itself.
+ * A tree that is made below one directory, which is this process's whole world. Paths are walked one name at
+ * a time and no link is ever followed, so what an archive says can only change the tree itself.
  */
 #ifndef UNPACK_TREE_H
 #define UNPACK_TREE_H
@@ -14,11 +14,15 @@
 #define TREE_NAME_MAX 255
 #define XATTR_VALUE_MAX 65536
 
-/* Of so many directories of a path the descriptors are kept; what lies deeper, which only an archive that means harm has, is walked anew. */
+/*
+ * Of so many directories of a path the descriptors are kept; what lies deeper, which only an archive that
+ * means harm has, is walked anew.
+ */
 #define TREE_LEVELS_MAX 128
 /*
- * How many directories may be opened by name on the way to entries: so many for each entry of an archive or a tree, on the average, and so many more. Entries that
- * follow each other are beside or near each other, so a real image takes two or three; without a bound a small archive could be one that takes hours.
+ * How many directories may be opened by name on the way to entries: so many for each entry of an archive or a
+ * tree, on the average, and so many more. Entries that follow each other are beside or near each other, so a
+ * real image takes two or three; without a bound a small archive could be one that takes hours.
  */
 #define TREE_STEPS_PER_ENTRY 64
 #define TREE_STEPS_SPARE 500000
@@ -30,10 +34,13 @@ struct tree {
   uint64_t records; /* entries that an archive has, whatever became of them */
   uint64_t skipped; /* devices and attributes that were left out */
   uint64_t steps;   /* directories that were opened on the way to entries */
-  /* the directory of the last entry and those above it, from the root's child down: most entries are near each other */
+  /*
+   * the directory of the last entry and those above it, from the root's child down: most entries are near
+   * each other
+   */
   int above[TREE_LEVELS_MAX];
   size_t above_count;
-  int deeper; /* the directory of the last entry, if it is deeper than those; else -1 */
+  int deeper;    /* the directory of the last entry, if it is deeper than those; else -1 */
   bool is_stale; /* they may not be in the tree any more */
   char parent_path[TREE_PATH_MAX];
 };
@@ -43,15 +50,19 @@ struct owner {
 };
 
 /*
- * Opens the directory of `path`'s last name and points `name` to it (in a buffer that lasts until the next call). With `make`, directories that are missing are
- * made, and what stands in the way of one is removed. The name is empty for the root itself. -1 with the failure noted: `..`, a name or path that is too
- * long, more steps than there may be (ELOOP). The descriptor stays the tree's, and is good until the next call.
+ * Opens the directory of `path`'s last name and points `name` to it (in a buffer that lasts until the next
+ * call). With `make`, directories that are missing are made, and what stands in the way of one is removed.
+ * The name is empty for the root itself. -1 with the failure noted: `..`, a name or path that is too long,
+ * more steps than there may be (ELOOP). The descriptor stays the tree's, and is good until the next call.
  */
 int tree_parent(struct tree *tree, const char *path, bool make, const char **name);
 
 bool tree_is_out_of_steps(const struct tree *tree);
 
-/* Counts an entry with so many bytes of content, of which a disk has whole blocks. -1: more than there may be. */
+/*
+ * Counts an entry with so many bytes of content, of which a disk has whole blocks. -1: more than there may
+ * be.
+ */
 int tree_charge(struct tree *tree, uint64_t bytes);
 /* Counts content of an entry that was counted already. */
 int tree_charge_content(struct tree *tree, uint64_t bytes);

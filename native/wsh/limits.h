@@ -13,8 +13,8 @@ struct wsh_limit {
 };
 
 /*
- * Values are `soft` or `soft hard`, decimal, -1 for infinity; `lookup` is getenv(3). 0, or -1 with *wrong the name of the variable that is
- * something else.
+ * Values are `soft` or `soft hard`, decimal, -1 for infinity; `lookup` is getenv(3). 0, or -1 with *wrong the
+ * name of the variable that is something else.
  */
 int wsh_limits_read(struct wsh_limit limits[WSH_LIMITS], char *(*lookup)(const char *), const char **wrong);
 

@@ -19,7 +19,8 @@ void message_u16(struct message *message, uint16_t value) {
 }
 
 void message_u32(struct message *message, uint32_t value) {
-  const uint8_t bytes[4] = {(uint8_t)value, (uint8_t)(value >> 8), (uint8_t)(value >> 16), (uint8_t)(value >> 24)};
+  const uint8_t bytes[4] = {(uint8_t)value, (uint8_t)(value >> 8), (uint8_t)(value >> 16),
+                            (uint8_t)(value >> 24)};
   append(message, bytes, sizeof(bytes));
 }
 
@@ -60,8 +61,8 @@ static void message_variable(struct message *message, const char *name, const ch
   append(message, value, strlen(value));
 }
 
-void message_spawn(struct message *message, uint32_t sequence, const struct wsh_options *options, uint32_t flags,
-                   uint16_t rows, uint16_t columns, const char *term) {
+void message_spawn(struct message *message, uint32_t sequence, const struct wsh_options *options,
+                   uint32_t flags, uint16_t rows, uint16_t columns, const char *term) {
   const bool add_term = term && !sets(options, "TERM="), add_lang = options->lang && !sets(options, "LANG=");
 
   message_begin(message, WSHD_SPAWN, sequence);
@@ -110,7 +111,8 @@ const char *message_read_string(struct message_reader *reader, size_t *length) {
   return bytes ? (const char *)bytes : "";
 }
 
-int message_open(struct message_reader *reader, const uint8_t *bytes, size_t length, struct wshd_header *header) {
+int message_open(struct message_reader *reader, const uint8_t *bytes, size_t length,
+                 struct wshd_header *header) {
   *reader = (struct message_reader){.at = bytes, .left = length, .overrun = false};
   const uint8_t *b = take(reader, 4);
   if (!b) return -EPROTO;

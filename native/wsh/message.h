@@ -31,11 +31,12 @@ void message_bytes(struct message *message, const void *bytes, size_t length);
 void message_string(struct message *message, const char *text);
 
 /* The SPAWN of an operator. `term` is the value for TERM, NULL: none. */
-void message_spawn(struct message *message, uint32_t sequence, const struct wsh_options *options, uint32_t flags,
-                   uint16_t rows, uint16_t columns, const char *term);
+void message_spawn(struct message *message, uint32_t sequence, const struct wsh_options *options,
+                   uint32_t flags, uint16_t rows, uint16_t columns, const char *term);
 
 /* 0, or -EPROTO for a message that is too short or of another version. */
-int message_open(struct message_reader *reader, const uint8_t *bytes, size_t length, struct wshd_header *header);
+int message_open(struct message_reader *reader, const uint8_t *bytes, size_t length,
+                 struct wshd_header *header);
 uint32_t message_read_u32(struct message_reader *reader);
 int32_t message_read_i32(struct message_reader *reader);
 /* A string as pointer into the message and length; it is not terminated. */

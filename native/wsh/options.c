@@ -10,10 +10,11 @@ static bool is_in(const char *word, const char *const *list) {
 }
 
 /*
- * After --rsh the words are what rsh(1) gets from programs that use it as a transport: flags, some with a value, then the
- * host. The host is the container at the end of the socket, whatever its name.
+ * After --rsh the words are what rsh(1) gets from programs that use it as a transport: flags, some with a
+ * value, then the host. The host is the container at the end of the socket, whatever its name.
  */
-static enum wsh_options_result parse_rsh(struct wsh_options *options, int argc, char **argv, int *at, const char **wrong) {
+static enum wsh_options_result parse_rsh(struct wsh_options *options, int argc, char **argv, int *at,
+                                         const char **wrong) {
   static const char *const ignored[] = {"-4", "-6", "-d", "-n", NULL};
 
   while (*at < argc && argv[*at][0] == '-') {
@@ -50,7 +51,8 @@ static bool take_value(struct wsh_options *options, const char *name, const char
   return true;
 }
 
-enum wsh_options_result wsh_options_parse(struct wsh_options *options, int argc, char **argv, const char **wrong) {
+enum wsh_options_result wsh_options_parse(struct wsh_options *options, int argc, char **argv,
+                                          const char **wrong) {
   static const char *const with_value[] = {"--socket", "--user", "--env", NULL};
   static const char *const help[] = {"-h", "--help", NULL};
   int at = 1;

@@ -10,8 +10,8 @@
 #define WSH_ENVIRONMENT_MAX 256
 
 struct wsh_options {
-  const char *socket; /* NULL: the default */
-  const char *user;   /* "": root */
+  const char *socket;                           /* NULL: the default */
+  const char *user;                             /* "": root */
   const char *environment[WSH_ENVIRONMENT_MAX]; /* NAME=value */
   size_t environment_count;
   const char *lang; /* value for LANG unless it is among the environment; NULL: none */
@@ -24,9 +24,10 @@ struct wsh_options {
 enum wsh_options_result { WSH_OPTIONS_OK, WSH_OPTIONS_HELP, WSH_OPTIONS_INVALID };
 
 /*
- * Parses up to the first word without a leading '-'; the rest is the command. On WSH_OPTIONS_INVALID *wrong is the offending
- * word. Pointers go into argv.
+ * Parses up to the first word without a leading '-'; the rest is the command. On WSH_OPTIONS_INVALID *wrong
+ * is the offending word. Pointers go into argv.
  */
-enum wsh_options_result wsh_options_parse(struct wsh_options *options, int argc, char **argv, const char **wrong);
+enum wsh_options_result wsh_options_parse(struct wsh_options *options, int argc, char **argv,
+                                          const char **wrong);
 
 #endif

@@ -1,9 +1,9 @@
 /*
  * wsh, on the host: the relay.
  *
- * Writing to the job never blocks: a job that is itself blocked on its output, which only we read, would wait for us for ever.
- * Writing to the operator's descriptors may block: that is how a slow reader slows the job. The operator's descriptors keep their
- * blocking mode because the shell that started us shares them.
+ * Writing to the job never blocks: a job that is itself blocked on its output, which only we read, would wait
+ * for us for ever. Writing to the operator's descriptors may block: that is how a slow reader slows the job.
+ * The operator's descriptors keep their blocking mode because the shell that started us shares them.
  */
 #include "relay.h"
 
@@ -57,7 +57,10 @@ static int write_all(int fd, const uint8_t *bytes, size_t length) {
   return 0;
 }
 
-/* One read from the job. The end of the stream, or of its reader, closes it: a job that goes on writing gets SIGPIPE. */
+/*
+ * One read from the job. The end of the stream, or of its reader, closes it: a job that goes on writing gets
+ * SIGPIPE.
+ */
 static void copy_out(int *from, int to) {
   ssize_t length = read(*from, chunk, sizeof(chunk));
   if (length < 0 && (errno == EAGAIN || errno == EINTR)) return;
@@ -83,7 +86,10 @@ static void read_local(void) {
   backlog.end = (size_t)length;
 }
 
-/* Gives the job what it takes now. A job that has closed its input loses the rest, as on the right side of a shell's pipe. */
+/*
+ * Gives the job what it takes now. A job that has closed its input loses the rest, as on the right side of a
+ * shell's pipe.
+ */
 static void feed(int *input) {
   if (backlog.start < backlog.end) {
     ssize_t written = write(*input, backlog.bytes + backlog.start, backlog.end - backlog.start);
@@ -126,9 +132,11 @@ static void choose(const struct relay *relay, struct pollfd *slots) {
 
   for (int i = 0; i < SLOT_COUNT; i++) slots[i] = (struct pollfd){.fd = -1};
   slots[SLOT_SOCKET] = (struct pollfd){.fd = relay->socket, .events = POLLIN};
-  if (input_open && !pending && !backlog.local_ended) slots[SLOT_LOCAL] = (struct pollfd){.fd = STDIN_FILENO, .events = POLLIN};
+  if (input_open && !pending && !backlog.local_ended)
+    slots[SLOT_LOCAL] = (struct pollfd){.fd = STDIN_FILENO, .events = POLLIN};
   /* watched without interest too, so that a job closing its input is noticed */
-  if (!relay->is_terminal) slots[SLOT_INPUT] = (struct pollfd){.fd = relay->input, .events = pending ? POLLOUT : 0};
+  if (!relay->is_terminal)
+    slots[SLOT_INPUT] = (struct pollfd){.fd = relay->input, .events = pending ? POLLOUT : 0};
   else if (pending) slots[SLOT_INPUT] = (struct pollfd){.fd = relay->output, .events = POLLOUT};
   slots[SLOT_OUTPUT] = (struct pollfd){.fd = relay->output, .events = POLLIN};
   slots[SLOT_ERRORS] = (struct pollfd){.fd = relay->errors, .events = POLLIN};
@@ -141,7 +149,8 @@ static void serve_input(struct relay *relay, const struct pollfd *slots) {
   if (slots[SLOT_LOCAL].revents) read_local();
   if (slots[SLOT_LOCAL].revents || slots[SLOT_INPUT].revents & POLLOUT) feed(input);
   if (relay->is_terminal) return;
-  if (slots[SLOT_INPUT].revents & POLLERR || (backlog.local_ended && backlog.start == backlog.end)) close_slot(input);
+  if (slots[SLOT_INPUT].revents & POLLERR || (backlog.local_ended && backlog.start == backlog.end))
+    close_slot(input);
 }
 
 /* 1: ended, 0: goes on, or -errno. */

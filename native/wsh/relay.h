@@ -7,11 +7,11 @@
 #include <stdint.h>
 
 struct relay {
-  int socket;      /* to init, for the job's EXIT */
+  int socket; /* to init, for the job's EXIT */
   uint32_t job_id;
-  int input;       /* the job's standard input; a pty master is input and output at once */
+  int input; /* the job's standard input; a pty master is input and output at once */
   int output;
-  int errors;      /* -1 with a pty */
+  int errors; /* -1 with a pty */
   bool is_terminal;
   sigset_t waiting; /* signal mask while waiting; SIGWINCH gets through with a terminal */
 };

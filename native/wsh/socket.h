@@ -13,7 +13,10 @@ struct descriptors {
   size_t count;
 };
 
-/* A connected SOCK_SEQPACKET socket, close-on-exec, or -errno. The path may be longer than sockaddr_un admits. */
+/*
+ * A connected SOCK_SEQPACKET socket, close-on-exec, or -errno. The path may be longer than sockaddr_un
+ * admits.
+ */
 int socket_connect(const char *path);
 
 /* Sends one message: 0 or -errno. */

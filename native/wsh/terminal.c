@@ -19,7 +19,10 @@ void terminal_restore(void) {
   tcsetattr(STDIN_FILENO, TCSANOW, &saved);
 }
 
-/* tcsetattr and raise are async-signal-safe; the handler is reset by SA_RESETHAND, so the second delivery ends the process. */
+/*
+ * tcsetattr and raise are async-signal-safe; the handler is reset by SA_RESETHAND, so the second delivery
+ * ends the process.
+ */
 static void restore_and_die(int signal) {
   terminal_restore();
   raise(signal);

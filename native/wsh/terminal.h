@@ -2,13 +2,14 @@
 #ifndef WSH_TERMINAL_H
 #define WSH_TERMINAL_H
 
-#include <stdbool.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <sys/ioctl.h>
 
 /*
- * Puts the terminal on descriptor 0 into raw mode and arranges that exit(3) and SIGHUP, SIGINT, SIGQUIT, SIGTERM restore it.
- * SIGWINCH is blocked afterwards; *waiting is the signal mask for ppoll that lets it through. 0 or -errno.
+ * Puts the terminal on descriptor 0 into raw mode and arranges that exit(3) and SIGHUP, SIGINT, SIGQUIT,
+ * SIGTERM restore it. SIGWINCH is blocked afterwards; *waiting is the signal mask for ppoll that lets it
+ * through. 0 or -errno.
  */
 int terminal_enter_raw(sigset_t *waiting);
 

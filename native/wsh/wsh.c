@@ -1,8 +1,9 @@
 /*
- * wsh: runs a command, or a shell, in a container. It needs nothing but the container's socket; the daemon may be away.
+ * wsh: runs a command, or a shell, in a container. It needs nothing but the container's socket; the daemon
+ * may be away.
  *
- * Exit status: the command's; 255 when it died by a signal, could not be started, or init cannot be reached; 1 for a wrong command
- * line.
+ * Exit status: the command's; 255 when it died by a signal, could not be started, or init cannot be reached;
+ * 1 for a wrong command line.
  */
 #include <errno.h>
 #include <limits.h>
@@ -45,7 +46,10 @@ static int fail(const char *what, int error) {
   return EXIT_INTERNAL;
 }
 
-/* The socket next to the directory of this binary: <container>/bin/wsh finds <container>/run/wshd.sock from anywhere. */
+/*
+ * The socket next to the directory of this binary: <container>/bin/wsh finds <container>/run/wshd.sock from
+ * anywhere.
+ */
 static int connect_beside_binary(void) {
   char path[PATH_MAX];
   ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 1);
@@ -76,8 +80,8 @@ static int send_requests(int fd, const struct wsh_options *options, bool is_term
   int result = socket_send(fd, message.bytes, message.length);
   if (result < 0) return result;
   if (is_terminal) size = terminal_size();
-  message_spawn(&message, SEQUENCE_SPAWN, options, is_terminal ? WSHD_SPAWN_TTY : WSHD_SPAWN_STDIN_PIPE, size.ws_row,
-                size.ws_col, is_terminal ? getenv("TERM") : NULL);
+  message_spawn(&message, SEQUENCE_SPAWN, options, is_terminal ? WSHD_SPAWN_TTY : WSHD_SPAWN_STDIN_PIPE,
+                size.ws_row, size.ws_col, is_terminal ? getenv("TERM") : NULL);
   return message.overflow ? -E2BIG : socket_send(fd, message.bytes, message.length);
 }
 
@@ -88,8 +92,8 @@ static void refuse(struct message_reader *reader) {
   const char *operation = message_read_string(reader, &operation_length);
   const char *text = message_read_string(reader, &text_length);
 
-  fprintf(stderr, "wsh: %.*s: %s%s%.*s\n", (int)operation_length, operation, strerror(error), text_length > 0 ? ": " : "",
-          (int)text_length, text);
+  fprintf(stderr, "wsh: %.*s: %s%s%.*s\n", (int)operation_length, operation, strerror(error),
+          text_length > 0 ? ": " : "", (int)text_length, text);
 }
 
 static void close_all(const struct descriptors *received) {
@@ -143,7 +147,8 @@ static int run(const struct wsh_options *options) {
 
   sigemptyset(&relay.waiting);
   /* only now: until here ^C ends us as any program */
-  if (relay.is_terminal && (result = terminal_enter_raw(&relay.waiting)) < 0) return fail("cannot use the terminal", result);
+  if (relay.is_terminal && (result = terminal_enter_raw(&relay.waiting)) < 0)
+    return fail("cannot use the terminal", result);
   result = relay_run(&relay, &status);
   if (result < 0) return fail("lost the container", result);
   return WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_INTERNAL;

@@ -27,7 +27,9 @@ static size_t split(const char *line, size_t length, struct field *fields) {
   return count;
 }
 
-static bool is(struct field field, const char *text) { return field.length == strlen(text) && memcmp(field.at, text, field.length) == 0; }
+static bool is(struct field field, const char *text) {
+  return field.length == strlen(text) && memcmp(field.at, text, field.length) == 0;
+}
 
 static bool copy(struct field field, char *into, size_t size) {
   if (field.length >= size) return false;
@@ -54,8 +56,9 @@ bool account_find(const char *passwd, const char *name, struct account *account)
     const char *end = line_end(line);
     if (split(line, (size_t)(end - line), fields) == FIELDS && is(fields[0], name)) {
       *account = (struct account){0};
-      if (copy(fields[0], account->name, sizeof account->name) && to_id(fields[2], &account->uid) && to_id(fields[3], &account->gid) &&
-          copy(fields[5], account->home, sizeof account->home) && copy(fields[6], account->shell, sizeof account->shell))
+      if (copy(fields[0], account->name, sizeof account->name) && to_id(fields[2], &account->uid) &&
+          to_id(fields[3], &account->gid) && copy(fields[5], account->home, sizeof account->home) &&
+          copy(fields[6], account->shell, sizeof account->shell))
         return true;
     }
     line = *end == '\0' ? end : end + 1;
@@ -81,7 +84,8 @@ void account_find_groups(const char *group, struct account *account) {
   for (const char *line = group; *line != '\0' && account->group_count < ACCOUNT_GROUPS_MAX;) {
     const char *end = line_end(line);
     unsigned gid;
-    if (split(line, (size_t)(end - line), fields) == 4 && to_id(fields[2], &gid) && gid != account->gid && lists(fields[3], account->name))
+    if (split(line, (size_t)(end - line), fields) == 4 && to_id(fields[2], &gid) && gid != account->gid &&
+        lists(fields[3], account->name))
       account->groups[account->group_count++] = gid;
     line = *end == '\0' ? end : end + 1;
   }
@@ -91,13 +95,17 @@ bool account_find_gid(const char *group, const char *name, gid_t *gid) {
   struct field fields[FIELDS];
   for (const char *line = group; *line != '\0';) {
     const char *end = line_end(line);
-    if (split(line, (size_t)(end - line), fields) == 4 && is(fields[0], name) && to_id(fields[2], gid)) return true;
+    if (split(line, (size_t)(end - line), fields) == 4 && is(fields[0], name) && to_id(fields[2], gid))
+      return true;
     line = *end == '\0' ? end : end + 1;
   }
   return false;
 }
 
-/* Copies `text` without the entries of `name` (their place is taken by `entry`) and appends `entry` if there was none. */
+/*
+ * Copies `text` without the entries of `name` (their place is taken by `entry`) and appends `entry` if there
+ * was none.
+ */
 static char *with_entry(const char *text, const char *name, const char *entry) {
   size_t entry_length = strlen(entry), size = strlen(text) + entry_length + 2;
   char *result = malloc(size), *to = result;
@@ -132,7 +140,8 @@ char *accounts_with_user(const char *passwd, const struct plan_user *user) {
   struct account old;
   bool known = account_find(passwd, user->name, &old);
   /* an image that brings the user keeps its home and shell, as the original kept them */
-  size_t length = format(entry, sizeof entry, "%s:x:%u:%u::%s:%s\n", user->name, user->uid, user->gid, known && old.home[0] == '/' ? old.home : user->home,
+  size_t length = format(entry, sizeof entry, "%s:x:%u:%u::%s:%s\n", user->name, user->uid, user->gid,
+                         known && old.home[0] == '/' ? old.home : user->home,
                          known && old.shell[0] == '/' ? old.shell : user->shell);
   if (length >= sizeof entry) {
     errno = ENAMETOOLONG;

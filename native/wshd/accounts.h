@@ -25,8 +25,8 @@ bool account_find(const char *passwd, const char *name, struct account *account)
 void account_find_groups(const char *group, struct account *account);
 
 /*
- * The text of a passwd (group) file with `user` in it: an existing entry of that name is renumbered, otherwise one is added. NULL
- * without memory. The caller frees it.
+ * The text of a passwd (group) file with `user` in it: an existing entry of that name is renumbered,
+ * otherwise one is added. NULL without memory. The caller frees it.
  */
 char *accounts_with_user(const char *passwd, const struct plan_user *user);
 char *accounts_with_group(const char *group, const struct plan_user *user);

@@ -52,8 +52,12 @@ static int complete(struct child *child, int root) {
   const struct plan *plan = child->plan;
   if (inside_network(plan, child->settings) != 0 || failpoint_reported(AT_NETWORK) != 0) return -1;
   close(child->settings);
-  if (plan->hostname != NULL && sethostname(plan->hostname, strlen(plan->hostname)) != 0) return report_errno("hostname", plan->hostname);
-  /* the operator's mounts first, then those of the request (spec linux-container.md 9.3); the hooks are the host's */
+  if (plan->hostname != NULL && sethostname(plan->hostname, strlen(plan->hostname)) != 0)
+    return report_errno("hostname", plan->hostname);
+  /*
+   * the operator's mounts first, then those of the request (spec linux-container.md 9.3); the hooks are the
+   * host's
+   */
   if (hook_run(plan, child->options->lib, BEFORE_PIVOT, -1) != 0) return -1;
   const uid_t inner = id_outside(&plan->ids, 0);
   if (identity_act(inner, inner) != 0) return report_errno("root", "owner");
@@ -61,7 +65,10 @@ static int complete(struct child *child, int root) {
   return identity_act(0, 0) == 0 ? 0 : report_errno("root", "owner");
 }
 
-/* Where the directory `path` will be once the host's tree is at /mnt, without symbolic links: an absolute one would lead into the new root. */
+/*
+ * Where the directory `path` will be once the host's tree is at /mnt, without symbolic links: an absolute one
+ * would lead into the new root.
+ */
 static int moved_path(const char *path, char *moved, size_t size) {
   static const char prefix[] = "/mnt";
   char link[64];
@@ -76,22 +83,29 @@ static int moved_path(const char *path, char *moved, size_t size) {
   return 0;
 }
 
-/* The hook's view: the new root, where no program of the root file system can be started, with the host's tree below /mnt. */
+/*
+ * The hook's view: the new root, where no program of the root file system can be started, with the host's
+ * tree below /mnt.
+ */
 static int pivot_with_hook(const struct child *child, int root) {
   const struct plan *plan = child->plan;
   char lib[1024], directory[1024];
   if (plan->hook_shell == NULL)
-    return report_failure(AFTER_PIVOT, 0, 127, AFTER_PIVOT, "hook-child-after-pivot.sh needs a static shell of the host, and the configuration names none");
+    return report_failure(
+        AFTER_PIVOT, 0, 127, AFTER_PIVOT,
+        "hook-child-after-pivot.sh needs a static shell of the host, and the configuration names none");
   int shell = open(plan->hook_shell, O_RDONLY | O_CLOEXEC);
   if (shell < 0) return report_errno(AFTER_PIVOT, plan->hook_shell);
-  if (moved_path(child->options->lib, lib, sizeof lib) != 0 || moved_path(".", directory, sizeof directory) != 0)
+  if (moved_path(child->options->lib, lib, sizeof lib) != 0 ||
+      moved_path(".", directory, sizeof directory) != 0)
     return report_errno("pivot", child->options->lib);
   int *quiet = root_forbid_programs(plan, root);
   int old = quiet == NULL ? -1 : root_pivot_keeping(root);
   if (old < 0) return -1;
   if (chdir(directory) != 0) return report_errno("pivot", directory);
   /* the second half is for what the hook starts by chroot(8) in the host's tree */
-  static char path[] = "PATH=/mnt/usr/local/sbin:/mnt/usr/local/bin:/mnt/usr/sbin:/mnt/usr/bin:/mnt/sbin:/mnt/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+  static char path[] = "PATH=/mnt/usr/local/sbin:/mnt/usr/local/bin:/mnt/usr/sbin:/mnt/usr/bin:/mnt/sbin:/"
+                       "mnt/bin:/usr/sbin:/usr/bin:/sbin:/bin";
   if (hook_environment(path) != 0) return report_errno("pivot", "PATH");
   int result = hook_run(plan, lib, AFTER_PIVOT, shell);
   close(shell);
@@ -134,7 +148,8 @@ void child_clear_environment(void) {
 
 int child_keep_only(struct child *child) {
   int *const kept[4] = {&child->listener, &child->channel, &child->reserve.outside, &child->reserve.inside};
-  const int count = child->reserve.outside < 0 ? 2 : 4; /* the compiler's analyzer forgets that, so the loops say it again */
+  /* the compiler's analyzer forgets that, so the loops say it again */
+  const int count = child->reserve.outside < 0 ? 2 : 4;
   /* out of the way first: each may be where another is to be */
   for (int i = 0; i < count && i < 4; i++)
     if ((*kept[i] = fcntl(*kept[i], F_DUPFD_CLOEXEC, 3 + count)) < 0) return report_errno("streams", "dup");
@@ -143,14 +158,16 @@ int child_keep_only(struct child *child) {
     *kept[i] = 3 + i;
   }
   report_open(child->channel);
-  if (syscall(SYS_close_range, 3u + (unsigned)count, ~0u, 0u) != 0) return report_errno("streams", "close_range");
+  if (syscall(SYS_close_range, 3u + (unsigned)count, ~0u, 0u) != 0)
+    return report_errno("streams", "close_range");
   return 0;
 }
 
 /*
- * When memory runs out, whatever runs in the container goes before its init. By the new file a job could lower its own score as far as init's:
- * what may be asked for is inherited, and a write with the host's rights changes that too. One to the old file does not. Where init's score
- * cannot be lowered so, those of jobs are raised instead; what they may undo of that makes them init's equals, who are judged by their size.
+ * When memory runs out, whatever runs in the container goes before its init. By the new file a job could
+ * lower its own score as far as init's: what may be asked for is inherited, and a write with the host's
+ * rights changes that too. One to the old file does not. Where init's score cannot be lowered so, those of
+ * jobs are raised instead; what they may undo of that makes them init's equals, who are judged by their size.
  */
 static const char *spare_init(void) {
   (void)setting_write("/proc/self/oom_score_adj", "0");
@@ -158,8 +175,8 @@ static const char *spare_init(void) {
 }
 
 /*
- * 1 is the one limit that the kernel takes for "not even to the program that core_pattern names"; 0 is none of its business then. That it stays
- * is the filter's part: a hard limit of 1 would still allow 0.
+ * 1 is the one limit that the kernel takes for "not even to the program that core_pattern names"; 0 is none
+ * of its business then. That it stays is the filter's part: a hard limit of 1 would still allow 0.
  */
 static int forbid_core_dumps(void) {
   const struct rlimit none = {1, 1};
@@ -167,23 +184,28 @@ static int forbid_core_dumps(void) {
 }
 
 /*
- * Gives up what only building the root took. The filter comes before the capabilities, because putting it on takes one of them; all of it is
- * inherited by every job, which so pays nothing for it.
+ * Gives up what only building the root took. The filter comes before the capabilities, because putting it on
+ * takes one of them; all of it is inherited by every job, which so pays nothing for it.
  */
 static int confine(struct child *child) {
   const struct plan *plan = child->plan;
   child->job_score = spare_init();
   if (plan->no_core_dumps && forbid_core_dumps() != 0) return report_errno("confine", "core dumps");
-  if (child->users >= 0 && (unshare(CLONE_NEWCGROUP) != 0 || identity_enter(child->users) != 0)) return report_errno("confine", "user namespace");
+  if (child->users >= 0 && (unshare(CLONE_NEWCGROUP) != 0 || identity_enter(child->users) != 0))
+    return report_errno("confine", "user namespace");
   if (plan->seccomp && seccomp_install(plan->no_core_dumps) != 0) return report_errno("confine", "seccomp");
   if (identity_limit(plan->capabilities) != 0) return report_errno("confine", "capabilities");
-  if (plan->no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return report_errno("confine", "no_new_privs");
+  if (plan->no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+    return report_errno("confine", "no_new_privs");
   /* a change of identity has cleared it */
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   return 0;
 }
 
-/* Whether files inside may become others while no process is there: by what is bound for the operator or the request, or by what a hook has mounted. */
+/*
+ * Whether files inside may become others while no process is there: by what is bound for the operator or the
+ * request, or by what a hook has mounted.
+ */
 static bool shares_files(const struct child *child) {
   for (size_t i = 0; i < child->plan->mount_count; i++)
     if (child->plan->mounts[i].create != CREATE_NOTHING) return true;
@@ -192,20 +214,27 @@ static bool shares_files(const struct child *child) {
 
 int child_main(struct child *child) {
   report_open(child->channel);
-  /* a launcher that is killed while this process mounts or runs a hook; one that was killed before this line is seen by child_await() */
+  /*
+   * a launcher that is killed while this process mounts or runs a hook; one that was killed before this line
+   * is seen by child_await()
+   */
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (setsid() < 0) {
     report_errno("session", "init");
     return 1;
   }
   umask(022);
-  /* The daemon makes the link meanwhile, unless a hook is to run before anything else is done. It needs this process for that: one that failed waits, too. */
+  /*
+   * The daemon makes the link meanwhile, unless a hook is to run before anything else is done. It needs this
+   * process for that: one that failed waits, too.
+   */
   const bool is_first = hook_exists(child->options->lib, HOOK_AFTER_CLONE);
   const bool is_shared = is_first || shares_files(child); /* now, while the host's files can still be seen */
   int root = is_first ? -1 : assemble(child);
   if (child_await(child->channel, "go") != 0 || failpoint_reported(AT_CHILD_GO) != 0) return 1;
   if (is_first) root = assemble(child);
-  if (root < 0 || complete(child, root) != 0 || pivot(child, root) != 0 || failpoint_reported(AT_PIVOT) != 0) return 1;
+  if (root < 0 || complete(child, root) != 0 || pivot(child, root) != 0 || failpoint_reported(AT_PIVOT) != 0)
+    return 1;
   /* not before: what makes a container is not to wait behind the jobs of others */
   if (setpriority(PRIO_PROCESS, 0, child->plan->nice) != 0) {
     report_errno("nice", "init");
@@ -214,10 +243,16 @@ int child_main(struct child *child) {
   child_set_title(child);
   child_clear_environment();
   if (confine(child) != 0 || failpoint_reported(AT_CONFINE) != 0) return 1;
-  if (child_null_streams() != 0 || child_keep_only(child) != 0 || failpoint_reported(AT_STREAMS) != 0) return 1;
+  if (child_null_streams() != 0 || child_keep_only(child) != 0 || failpoint_reported(AT_STREAMS) != 0)
+    return 1;
   /* nobody inside may read this memory, which has seen the host */
   prctl(PR_SET_DUMPABLE, 0);
-  struct init init = {.listener = child->listener, .has_own_users = child->users >= 0, .may_prepare = !is_shared, .reserve = child->reserve, .no_core_dumps = child->plan->no_core_dumps, .job_score = child->job_score};
+  struct init init = {.listener = child->listener,
+                      .has_own_users = child->users >= 0,
+                      .may_prepare = !is_shared,
+                      .reserve = child->reserve,
+                      .no_core_dumps = child->plan->no_core_dumps,
+                      .job_score = child->job_score};
   if (init_prepare(&init) != 0 || failpoint_reported(AT_PREPARE) != 0) return 1;
   /* the kernel remembers who listens: that is the pid a client is told (SO_PEERCRED) */
   if (listen(child->listener, CHILD_BACKLOG) != 0) {
@@ -225,7 +260,8 @@ int child_main(struct child *child) {
     return 1;
   }
   if (failpoint_reported(AT_LISTEN) != 0) return 1;
-  prctl(PR_SET_PDEATHSIG, 0); /* from here on the launcher's end is the good one, unless it ends without a word */
+  /* from here on the launcher's end is the good one, unless it ends without a word */
+  prctl(PR_SET_PDEATHSIG, 0);
   if (!report_packet("ready") || child_await(child->channel, "ok") != 0) return 1;
   if (failpoint(AT_SERVE) != 0) return 1;
   close(child->channel);

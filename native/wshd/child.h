@@ -16,7 +16,7 @@ struct child {
   int settings; /* root_assemble() */
   struct ownership ownership;
   struct reserve reserve;
-  int users; /* user namespace of the container, or -1 */
+  int users;             /* user namespace of the container, or -1 */
   const char *job_score; /* of oom_score_adj, for jobs */
   int argc;
   char **argv; /* its memory becomes the process title */
@@ -24,13 +24,19 @@ struct child {
 
 #define CHILD_BACKLOG 64
 
-/* Waits for the launcher: "go" once the network is attached, "ok" once the daemon knows that init is ready. -1: it died. */
+/*
+ * Waits for the launcher: "go" once the network is attached, "ok" once the daemon knows that init is ready.
+ * -1: it died.
+ */
 int child_await(int channel, const char *expected);
 /* Fresh null devices of this process's own /dev, so that no descriptor of another tree stays open. */
 int child_null_streams(void);
 void child_set_title(const struct child *child);
 void child_clear_environment(void);
-/* Leaves open: the standard streams, listener and channel, which become 3 and 4, and those of the reserve, if any, which become 5 and 6. */
+/*
+ * Leaves open: the standard streams, listener and channel, which become 3 and 4, and those of the reserve, if
+ * any, which become 5 and 6.
+ */
 int child_keep_only(struct child *child);
 
 /* Builds everything, says "ready" and serves as init. Answers only when that failed, with the exit status. */

@@ -17,9 +17,10 @@
 #define TURN_MAX 32
 
 /*
- * Root of the host and nobody else: the directory is 0700 and the socket 0600, and a container's root is not to talk to its own init. A peer
- * outside this pid namespace is shown as pid 0; one inside has a number here. The host's root has no number in a user namespace. Without isolation the user
- * may too. That the keeper lives proves that the pid the client was told is still its own.
+ * Root of the host and nobody else: the directory is 0700 and the socket 0600, and a container's root is not
+ * to talk to its own init. A peer outside this pid namespace is shown as pid 0; one inside has a number here.
+ * The host's root has no number in a user namespace. Without isolation the user may too. That the keeper
+ * lives proves that the pid the client was told is still its own.
  */
 static bool is_trusted(const struct init *init, int fd) {
   struct ucred peer;
@@ -36,8 +37,8 @@ static size_t count_connections(const struct init *init) {
 }
 
 /*
- * As accept(2). Without a free descriptor a waiting client could be neither served nor refused, and would be reported by epoll again and
- * again: the spare one is given up to take it and turn it away.
+ * As accept(2). Without a free descriptor a waiting client could be neither served nor refused, and would be
+ * reported by epoll again and again: the spare one is given up to take it and turn it away.
  */
 static int accept_next(struct init *init) {
   for (;;) {
@@ -55,12 +56,14 @@ void connection_accept(struct init *init) {
     int fd = accept_next(init);
     if (fd < 0) return;
     struct connection *connection = NULL;
-    if (is_trusted(init, fd) && count_connections(init) < CONNECTIONS_MAX && failpoint(AT_ACCEPT) == 0) connection = calloc(1, sizeof *connection);
+    if (is_trusted(init, fd) && count_connections(init) < CONNECTIONS_MAX && failpoint(AT_ACCEPT) == 0)
+      connection = calloc(1, sizeof *connection);
     if (connection == NULL) {
       close(fd);
       continue;
     }
-    *connection = (struct connection){.watch = {WATCH_CONNECTION}, .fd = fd, .events = EPOLLIN | EPOLLRDHUP, .next = init->connections};
+    *connection = (struct connection){
+        .watch = {WATCH_CONNECTION}, .fd = fd, .events = EPOLLIN | EPOLLRDHUP, .next = init->connections};
     connection->queue_end = &connection->queue;
     struct epoll_event event = {.events = connection->events, .data.ptr = connection};
     if (epoll_ctl(init->epoll, EPOLL_CTL_ADD, fd, &event) != 0) {
@@ -96,7 +99,8 @@ static ssize_t send_packet(int fd, const void *bytes, size_t length, const int *
 }
 
 static void watch_again(struct init *init, struct connection *connection) {
-  uint32_t events = EPOLLRDHUP | (connection->queue != NULL ? EPOLLOUT : 0u) | (connection->queued < QUEUE_PAUSE ? EPOLLIN : 0u);
+  uint32_t events = EPOLLRDHUP | (connection->queue != NULL ? EPOLLOUT : 0u) |
+                    (connection->queued < QUEUE_PAUSE ? EPOLLIN : 0u);
   if (connection->events == events) return;
   connection->events = events;
   struct epoll_event event = {.events = events, .data.ptr = connection};
@@ -119,7 +123,8 @@ static void drop_first(struct connection *connection) {
 /* -fanalyzer does not see that the queue owns what its end points to. */
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wanalyzer-malloc-leak"
-static bool enqueue(struct connection *connection, const struct wire_writer *message, const int *fds, size_t fd_count) {
+static bool enqueue(struct connection *connection, const struct wire_writer *message, const int *fds,
+                    size_t fd_count) {
   struct packet *packet = connection->queued >= QUEUE_MAX ? NULL : malloc(sizeof *packet + message->length);
   if (packet == NULL) return false;
   packet->next = NULL;
@@ -142,16 +147,23 @@ static bool enqueue(struct connection *connection, const struct wire_writer *mes
 #pragma GCC diagnostic pop
 
 /* Failures of sending that time mends: the other side's queue, or the kernel's memory, is full. */
-static bool is_passing(int number) { return number == EAGAIN || number == ENOBUFS || number == ENOMEM || number == ETOOMANYREFS; }
+static bool is_passing(int number) {
+  return number == EAGAIN || number == ENOBUFS || number == ENOMEM || number == ETOOMANYREFS;
+}
 
-/* Where nobody reads any more, what was asked for before is still to be done: behind it the hang-up is met, and ends the connection. */
+/*
+ * Where nobody reads any more, what was asked for before is still to be done: behind it the hang-up is met,
+ * and ends the connection.
+ */
 static void sending_failed(struct init *init, struct connection *connection) {
   connection->unread = errno == EPIPE || errno == ECONNRESET;
   if (!connection->unread) connection_end(init, connection);
-  else while (connection->queue != NULL) drop_first(connection);
+  else
+    while (connection->queue != NULL) drop_first(connection);
 }
 
-void connection_send(struct init *init, struct connection *connection, const struct wire_writer *message, const int *fds, size_t fd_count) {
+void connection_send(struct init *init, struct connection *connection, const struct wire_writer *message,
+                     const int *fds, size_t fd_count) {
   if (connection->dead || connection->unread) return;
   if (connection->queue == NULL) {
     if (send_packet(connection->fd, message->bytes, message->length, fds, fd_count) >= 0) return;
@@ -176,33 +188,38 @@ static void flush(struct init *init, struct connection *connection) {
   }
   if (connection->dead) return;
   watch_again(init, connection);
-  if (connection->queue == NULL && connection->handing_over && !connection->ready) jobs_hand_over(init, connection);
+  if (connection->queue == NULL && connection->handing_over && !connection->ready)
+    jobs_hand_over(init, connection);
 }
 
 /* Takes the descriptors of a message out of its control data. */
 static size_t received_fds(struct msghdr *message, int *fds) {
   size_t count = 0;
-  for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header != NULL; header = CMSG_NXTHDR(message, header)) {
+  for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header != NULL;
+       header = CMSG_NXTHDR(message, header)) {
     if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
     size_t held = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    for (size_t i = 0; i < held && count < WSHD_FDS_MAX; i++) memcpy(&fds[count++], CMSG_DATA(header) + i * sizeof(int), sizeof(int));
+    for (size_t i = 0; i < held && count < WSHD_FDS_MAX; i++)
+      memcpy(&fds[count++], CMSG_DATA(header) + i * sizeof(int), sizeof(int));
   }
   return count;
 }
 
 /*
- * With `hung_up` the client sends nothing more, and whether it still reads does not matter: what it has asked for is done. Answers whether there may be
- * more.
+ * With `hung_up` the client sends nothing more, and whether it still reads does not matter: what it has asked
+ * for is done. Answers whether there may be more.
  */
 static bool receive(struct init *init, struct connection *connection, bool hung_up) {
   static unsigned char buffer[WSHD_MESSAGE_MAX];
-  for (int turn = 0; turn < TURN_MAX && !connection->dead && (hung_up || connection->queued < QUEUE_PAUSE); turn++) {
+  for (int turn = 0; turn < TURN_MAX && !connection->dead && (hung_up || connection->queued < QUEUE_PAUSE);
+       turn++) {
     union {
       struct cmsghdr align;
       char bytes[CMSG_SPACE(sizeof(int) * WSHD_FDS_MAX)];
     } control;
     struct iovec data = {.iov_base = buffer, .iov_len = sizeof buffer};
-    struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control};
+    struct msghdr message = {
+        .msg_iov = &data, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control};
     ssize_t got = recvmsg(connection->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     /* ECONNRESET: it went with answers unread, which is told once, and in front of what it has asked for */
     if (got < 0 && (errno == EINTR || errno == ECONNRESET)) continue;
@@ -215,7 +232,9 @@ static bool receive(struct init *init, struct connection *connection, bool hung_
     size_t fd_count = received_fds(&message, fds);
     /* 0 is also what an empty message reads as, which is no reason to hang up */
     if (got == 0 && hung_up) connection_end(init, connection);
-    else handle_message(init, connection, buffer, (size_t)got, (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0, fds, fd_count);
+    else
+      handle_message(init, connection, buffer, (size_t)got,
+                     (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0, fds, fd_count);
     for (size_t i = 0; i < fd_count; i++) close(fds[i]);
   }
   return !connection->dead;

@@ -30,7 +30,10 @@ static void take_streams(int in, int out, int err) {
   if (dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(err, 2) < 0) _exit(EXECUTE_FAILED);
 }
 
-/* All but this one are at their defaults since init_prepare(): a call for each would be most of the calls between fork and exec. */
+/*
+ * All but this one are at their defaults since init_prepare(): a call for each would be most of the calls
+ * between fork and exec.
+ */
 static void default_signals(void) {
   sigset_t none;
   signal(SIGPIPE, SIG_DFL);
@@ -64,23 +67,29 @@ static void find_account(const char *user, struct account *account) {
   free(group);
 }
 
-/* So that /dev/stdout and the like can be opened by whoever has them: init made the pipes, and so they were root's. */
+/*
+ * So that /dev/stdout and the like can be opened by whoever has them: init made the pipes, and so they were
+ * root's.
+ */
 static void own_streams(const struct spawn_request *request, const struct account *account) {
   if (request->start_fd >= 0) fchown(request->start_fd, account->uid, (gid_t)-1);
-  for (int fd = 0; fd <= 2; fd++) fchown(fd, account->uid, (gid_t)-1); /* a stream that cannot be given away still works by its number */
+  /* a stream that cannot be given away still works by its number */
+  for (int fd = 0; fd <= 2; fd++) fchown(fd, account->uid, (gid_t)-1);
 }
 
 /* The program is nowhere in the root: its descriptor is all there is, and it is closed by the exec. */
 _Noreturn static void execute_descriptor(int program, char **argv) {
-  if ((program != 3 && dup3(program, 3, O_CLOEXEC) < 0) || syscall(SYS_close_range, 4u, ~0u, 0u) != 0) fail("close_range", "descriptors");
+  if ((program != 3 && dup3(program, 3, O_CLOEXEC) < 0) || syscall(SYS_close_range, 4u, ~0u, 0u) != 0)
+    fail("close_range", "descriptors");
   syscall(SYS_execveat, 3, "", argv, environ, AT_EMPTY_PATH);
   fail("execveat", argv[0]);
 }
 
 /*
- * The kernel may take this process when it needs memory; init is what it must not take. The file is the host root's as long as nobody may look
- * into this process, so for these few calls the rule of ptrace(2) is all that forbids it: whoever looks must have every capability that init has,
- * CAP_SYS_RESOURCE among them, which no job gets unless the operator gives it by name.
+ * The kernel may take this process when it needs memory; init is what it must not take. The file is the host
+ * root's as long as nobody may look into this process, so for these few calls the rule of ptrace(2) is all
+ * that forbids it: whoever looks must have every capability that init has, CAP_SYS_RESOURCE among them, which
+ * no job gets unless the operator gives it by name.
  */
 static void take_own_score(const struct init *init) {
   if (init->has_own_users) prctl(PR_SET_DUMPABLE, 1);
@@ -102,7 +111,8 @@ static void limit(uint32_t resource, const struct rlimit *value) {
 void execute_limit(const struct init *init, const struct spawn_request *request) {
   prlimit(0, RLIMIT_NOFILE, &init->open_files, NULL);
   for (uint32_t i = 0; i < request->limit_count; i++) {
-    struct rlimit value = {.rlim_cur = request->limits[i].soft, .rlim_max = request->limits[i].hard}, inherited;
+    struct rlimit value = {.rlim_cur = request->limits[i].soft, .rlim_max = request->limits[i].hard},
+                  inherited;
     uint32_t resource = request->limits[i].resource;
     if (init->no_core_dumps && resource == RLIMIT_CORE) continue;
     /* for now it may only be raised, which takes rights that are soon gone */
@@ -115,8 +125,9 @@ void execute_limit(const struct init *init, const struct spawn_request *request)
 }
 
 /*
- * Who becomes a user that has as many processes as it may have cannot start a program any more (execve(2), EAGAIN). With the limit as init has it
- * while becoming that user, and put down afterwards, one can: it is what finds out who has all these processes, and ends them.
+ * Who becomes a user that has as many processes as it may have cannot start a program any more (execve(2),
+ * EAGAIN). With the limit as init has it while becoming that user, and put down afterwards, one can: it is
+ * what finds out who has all these processes, and ends them.
  */
 void execute_limit_processes(const struct spawn_request *request) {
   for (uint32_t i = 0; i < request->limit_count; i++) {
@@ -126,7 +137,10 @@ void execute_limit_processes(const struct spawn_request *request) {
 }
 
 static void become(const struct account *account) {
-  /* the C library's own would do this in every thread, for which it brings a machinery that one thread does not need */
+  /*
+   * the C library's own would do this in every thread, for which it brings a machinery that one thread does
+   * not need
+   */
   if (syscall(SYS_setgroups, account->group_count, account->groups) != 0) fail("setgroups", account->name);
   if (syscall(SYS_setresgid, account->gid, account->gid, account->gid) != 0) fail("setgid", account->name);
   if (syscall(SYS_setresuid, account->uid, account->uid, account->uid) != 0) fail("setuid", account->name);
@@ -159,7 +173,8 @@ static void make_environment(const struct spawn_request *request, const struct a
   environ = environment;
 }
 
-_Noreturn void execute(const struct init *init, const struct spawn_request *request, int in, int out, int err) {
+_Noreturn void execute(const struct init *init, const struct spawn_request *request, int in, int out,
+                       int err) {
   struct account account;
   take_streams(in, out, err);
   setsid();
@@ -170,7 +185,8 @@ _Noreturn void execute(const struct init *init, const struct spawn_request *requ
   if (init->keeper != 0) insecure_execute(init, request);
   if (init->job_score != NULL) take_own_score(init);
   find_account(request->user, &account);
-  make_environment(request, &account); /* what takes memory comes before the limits, which can end this process at any moment: see start.h */
+  /* what takes memory comes before the limits, which can end this process at any moment: see start.h */
+  make_environment(request, &account);
   own_streams(request, &account);
   execute_limit(init, request);
   become(&account);
@@ -184,8 +200,11 @@ _Noreturn void execute(const struct init *init, const struct spawn_request *requ
   char **argv = request->argc == 0 ? shell : request->argv;
   if (request->program_fd >= 0) execute_descriptor(request->program_fd, argv);
   /* without the flag that closes it; the number was one of init's, which nothing needs from here on */
-  if (request->start_fd >= 0 && (request->start_fd == 3 ? fcntl(3, F_SETFD, 0) : dup2(request->start_fd, 3)) < 0) fail("dup2", "start");
-  if (syscall(SYS_close_range, request->start_fd >= 0 ? 4u : 3u, ~0u, 0u) != 0) fail("close_range", "descriptors");
+  if (request->start_fd >= 0 &&
+      (request->start_fd == 3 ? fcntl(3, F_SETFD, 0) : dup2(request->start_fd, 3)) < 0)
+    fail("dup2", "start");
+  if (syscall(SYS_close_range, request->start_fd >= 0 ? 4u : 3u, ~0u, 0u) != 0)
+    fail("close_range", "descriptors");
   if (failpoint(AT_EXECUTE) != 0) fail("failpoint", "wshd.execute");
   execvp(argv[0], argv);
   fail("execvpe", argv[0]);

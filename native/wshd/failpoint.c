@@ -44,7 +44,9 @@ static uint64_t take_count(const char **text, size_t *length) {
   size_t digits = 0;
   uint64_t count;
   while (digits < *length && (*text)[digits] >= '0' && (*text)[digits] <= '9') digits++;
-  if (digits == 0 || digits == *length || (*text)[digits] != '*' || !parse_number(*text, digits, 10, UINT64_MAX, &count)) return UINT64_MAX;
+  if (digits == 0 || digits == *length || (*text)[digits] != '*' ||
+      !parse_number(*text, digits, 10, UINT64_MAX, &count))
+    return UINT64_MAX;
   *text += digits + 1;
   *length -= digits + 1;
   return count;
@@ -79,7 +81,8 @@ static int take_item(const char *text, size_t length) {
     const char *next = term;
     while (next + 1 < end && (next[0] != '-' || next[1] != '>')) next++;
     if (next + 1 >= end) next = end;
-    if (point->count == TERMS_MAX || take_term(&point->terms[point->count], term, (size_t)(next - term)) != 0) return -1;
+    if (point->count == TERMS_MAX || take_term(&point->terms[point->count], term, (size_t)(next - term)) != 0)
+      return -1;
     if (point->count++ == 0 && count != UINT64_MAX) point->terms[0].left = count;
     if (next == end) return 0;
     term = next + 2;
@@ -106,7 +109,8 @@ int failpoints_open(void) {
     size_t length = strcspn(item, ",");
     if (take_item(item, length) != 0) {
       char packet[256];
-      format(packet, sizeof packet, "no such failpoint, or not of the form [COUNT*]NAME=off|error|kill|delay(MS)[->...]: %s", item);
+      format(packet, sizeof packet,
+             "no such failpoint, or not of the form [COUNT*]NAME=off|error|kill|delay(MS)[->...]: %s", item);
       free(text);
       return report_failure("failpoint", EINVAL, 0, "WSHD_FAILPOINT", packet);
     }
@@ -143,11 +147,14 @@ int failpoint(enum failpoint at) {
       errno = EIO;
       return -1;
     }
-    struct timespec left = {.tv_sec = term->milliseconds / 1000, .tv_nsec = (long)(term->milliseconds % 1000) * 1000000};
+    struct timespec left = {.tv_sec = term->milliseconds / 1000,
+                            .tv_nsec = (long)(term->milliseconds % 1000) * 1000000};
     while (nanosleep(&left, &left) != 0 && errno == EINTR) continue;
     return 0;
   }
   return 0;
 }
 
-int failpoint_reported(enum failpoint at) { return failpoint(at) == 0 ? 0 : report_errno("failpoint", names[at]); }
+int failpoint_reported(enum failpoint at) {
+  return failpoint(at) == 0 ? 0 : report_errno("failpoint", names[at]);
+}

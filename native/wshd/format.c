@@ -78,7 +78,9 @@ bool parse_number(const char *text, size_t length, unsigned base, uint64_t max, 
   *value = 0;
   for (size_t i = 0; i < length; i++) {
     char lower = (char)(text[i] | 0x20); /* a digit has that bit already */
-    unsigned digit = text[i] >= '0' && text[i] <= '9' ? (unsigned)(text[i] - '0') : lower >= 'a' && lower <= 'f' ? (unsigned)(lower - 'a') + 10 : 16;
+    unsigned digit = text[i] >= '0' && text[i] <= '9' ? (unsigned)(text[i] - '0')
+                     : lower >= 'a' && lower <= 'f'   ? (unsigned)(lower - 'a') + 10
+                                                      : 16;
     if (digit >= base || digit > max || *value > (max - digit) / base) return false;
     *value = *value * base + digit;
   }

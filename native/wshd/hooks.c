@@ -37,24 +37,29 @@ struct hook {
   size_t tail_length;
 };
 
-static void path_of(char *path, size_t size, const char *lib, const char *name) { format(path, size, "%s/%s", lib, name); }
+static void path_of(char *path, size_t size, const char *lib, const char *name) {
+  format(path, size, "%s/%s", lib, name);
+}
 
 bool hook_exists(const char *lib, const char *name) {
   char path[1024];
   struct stat facts;
   path_of(path, sizeof path, lib, name);
-  return stat(path, &facts) == 0 && S_ISREG(facts.st_mode) && (facts.st_mode & 0111) != 0 && facts.st_size > 0;
+  return stat(path, &facts) == 0 && S_ISREG(facts.st_mode) && (facts.st_mode & 0111) != 0 &&
+         facts.st_size > 0;
 }
 
 static bool is_program(const char *path) {
   char magic[4];
   int fd = open(path, O_RDONLY | O_CLOEXEC);
-  bool elf = fd >= 0 && read(fd, magic, sizeof magic) == sizeof magic && memcmp(magic, "\177ELF", sizeof magic) == 0;
+  bool elf =
+      fd >= 0 && read(fd, magic, sizeof magic) == sizeof magic && memcmp(magic, "\177ELF", sizeof magic) == 0;
   if (fd >= 0) close(fd);
   return elf;
 }
 
-_Noreturn static void execute_hook(const struct hook *hook, const int *ends, const struct plan *plan, int shell) {
+_Noreturn static void execute_hook(const struct hook *hook, const int *ends, const struct plan *plan,
+                                   int shell) {
   setpgid(0, 0);
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   signal(SIGPIPE, SIG_DFL); /* that it is ignored would be inherited */
@@ -89,7 +94,8 @@ static void keep_tail(struct hook *hook, const char *bytes, size_t length) {
 }
 
 static void keep_in_log(struct output *output, const char *bytes, size_t length) {
-  if (output->log < 0) output->log = open(output->log_path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
+  if (output->log < 0)
+    output->log = open(output->log_path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
   if (length > LOG_MAX - output->logged) length = LOG_MAX - output->logged;
   /* a full disk must not fail a hook that only wanted to say something */
   if (output->log < 0 || length == 0 || write(output->log, bytes, length) < 0) return;
@@ -133,16 +139,21 @@ static enum end await_end(struct hook *hook, int pidfd, unsigned seconds) {
   }
 }
 
-/* What is still in the pipes; not more, because a process that the hook has left in the background may go on for ever. */
+/*
+ * What is still in the pipes; not more, because a process that the hook has left in the background may go on
+ * for ever.
+ */
 static void drain(struct hook *hook) {
   for (int i = 0; i < 2; i++)
-    for (int reads = 0; reads < LOG_MAX / 4096 && poll(&(struct pollfd){.fd = hook->outputs[i].fd, .events = POLLIN}, 1, 0) > 0; reads++)
+    for (int reads = 0; reads < LOG_MAX / 4096 &&
+                        poll(&(struct pollfd){.fd = hook->outputs[i].fd, .events = POLLIN}, 1, 0) > 0;
+         reads++)
       if (!take(hook, &hook->outputs[i])) break;
 }
 
 /*
- * In the container's namespaces nothing of a hook may go on: it has seen the host's root, and whoever is root inside later could reach that
- * root through it. As process 1 this is everybody but itself.
+ * In the container's namespaces nothing of a hook may go on: it has seen the host's root, and whoever is root
+ * inside later could reach that root through it. As process 1 this is everybody but itself.
  */
 static void end_everybody_else(void) {
   if (getpid() != 1) return;
@@ -172,11 +183,13 @@ static int judge(struct hook *hook, enum end end, int status, unsigned seconds) 
   }
   int exit_status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   if (end == TIMED_OUT)
-    format(text, sizeof text, "Process for \"%s\" did not end within %u s and was killed\n%s", hook->path, seconds, words);
+    format(text, sizeof text, "Process for \"%s\" did not end within %u s and was killed\n%s", hook->path,
+           seconds, words);
   else if (WIFEXITED(status))
     format(text, sizeof text, "Process for \"%s\" exited with %d\n%s", hook->path, exit_status, words);
   else
-    format(text, sizeof text, "Process for \"%s\" was killed by signal %d\n%s", hook->path, WTERMSIG(status), words);
+    format(text, sizeof text, "Process for \"%s\" was killed by signal %d\n%s", hook->path, WTERMSIG(status),
+           words);
   return report_failure(hook->name, 0, exit_status == 0 ? 128 + SIGKILL : exit_status, hook->path, text);
 }
 
@@ -207,7 +220,8 @@ static int make_outputs(struct hook *hook, int *ends) {
       return report_errno(hook->name, "pipe");
     }
     fcntl(pair[0], F_SETFL, O_NONBLOCK);
-    hook->outputs[i] = (struct output){.log_path = i == 0 ? "run/wshd.out.log" : "run/wshd.err.log", .fd = pair[0], .log = -1};
+    hook->outputs[i] = (struct output){
+        .log_path = i == 0 ? "run/wshd.out.log" : "run/wshd.err.log", .fd = pair[0], .log = -1};
     ends[i] = pair[1];
   }
   return 0;

@@ -18,7 +18,8 @@ uint32_t id_outside(const struct id_map *map, uint32_t inside) {
   if (map->count == 0) return inside;
   for (size_t i = 0; i < map->count; i++) {
     const struct id_range *range = &map->ranges[i];
-    if (inside >= range->inside && inside - range->inside < range->count) return range->outside + (inside - range->inside);
+    if (inside >= range->inside && inside - range->inside < range->count)
+      return range->outside + (inside - range->inside);
   }
   return ID_NONE;
 }
@@ -74,12 +75,16 @@ static int write_map(pid_t pid, const char *name, const struct id_map *map) {
   format(path, sizeof path, "/proc/%d/%s", pid, name);
   for (size_t i = 0; i < map->count; i++) {
     const struct id_range *range = &map->ranges[i];
-    length += format(text + length, sizeof text - length, "%u %u %u\n", range->inside, range->outside, range->count);
+    length += format(text + length, sizeof text - length, "%u %u %u\n", range->inside, range->outside,
+                     range->count);
   }
   return setting_write(path, text);
 }
 
-/* Processes that only held a namespace, killed and not yet collected: one for the container's own, one where the image's user differs. */
+/*
+ * Processes that only held a namespace, killed and not yet collected: one for the container's own, one where
+ * the image's user differs.
+ */
 static pid_t ending[2];
 static size_t ending_count;
 #define HOLDER_STACK 8192
@@ -91,7 +96,10 @@ void identity_reap(void) {
   }
 }
 
-/* The namespace needs a process until there is a descriptor; this one waits for its end and does nothing else. */
+/*
+ * The namespace needs a process until there is a descriptor; this one waits for its end and does nothing
+ * else.
+ */
 static int hold_namespace(void *unused) {
   (void)unused;
   prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -109,7 +117,10 @@ static int read_capabilities(struct capability_sets *sets) {
   return (int)syscall(SYS_capget, &sets->header, sets->data);
 }
 
-/* What a change of identity has taken away, if the process was root: the rights in force, and the signal with which it ends. */
+/*
+ * What a change of identity has taken away, if the process was root: the rights in force, and the signal with
+ * which it ends.
+ */
 static int take_back(int death_signal) {
   struct capability_sets sets;
   prctl(PR_SET_PDEATHSIG, death_signal);
@@ -126,17 +137,23 @@ static int become_owner(uid_t uid) {
 }
 
 /*
- * What is counted for each user on the host, as watches of files (fs.inotify.max_user_instances), message queues and queued signals are, counts for whoever inside it is, and for
- * the owner of the user namespace again. Were that the host's root, one container could leave nothing of it to any other, nor to the host's own services.
+ * What is counted for each user on the host, as watches of files (fs.inotify.max_user_instances), message
+ * queues and queued signals are, counts for whoever inside it is, and for the owner of the user namespace
+ * again. Were that the host's root, one container could leave nothing of it to any other, nor to the host's
+ * own services.
  */
 int identity_create(const struct id_map *users, const struct id_map *groups) {
   char path[64];
   const uid_t self = geteuid(), owner = id_outside(users, 0);
-  /* without a copy of the memory, of which each page would be copied again when this process writes to it; each has a stack of its own, for they run on */
+  /*
+   * without a copy of the memory, of which each page would be copied again when this process writes to it;
+   * each has a stack of its own, for they run on
+   */
   static _Alignas(16) char stacks[sizeof ending / sizeof *ending][HOLDER_STACK];
   if (ending_count == sizeof ending / sizeof *ending) identity_reap();
   if (owner != ID_NONE && become_owner(owner) != 0) return -1;
-  pid_t pid = clone(hold_namespace, stacks[ending_count] + HOLDER_STACK, CLONE_VM | CLONE_NEWUSER | SIGCHLD, NULL);
+  pid_t pid =
+      clone(hold_namespace, stacks[ending_count] + HOLDER_STACK, CLONE_VM | CLONE_NEWUSER | SIGCHLD, NULL);
   int failed = errno;
   if (owner != ID_NONE && become_owner(self) != 0 && pid >= 0) {
     failed = errno;
@@ -149,7 +166,9 @@ int identity_create(const struct id_map *users, const struct id_map *groups) {
     return -1;
   }
   format(path, sizeof path, "/proc/%d/ns/user", pid);
-  int fd = write_map(pid, "uid_map", users) != 0 || write_map(pid, "gid_map", groups) != 0 ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+  int fd = write_map(pid, "uid_map", users) != 0 || write_map(pid, "gid_map", groups) != 0
+               ? -1
+               : open(path, O_RDONLY | O_CLOEXEC);
   int saved = errno;
   kill(pid, SIGKILL);
   /* its end takes a change of process, or several on a busy machine: there is other work meanwhile */
@@ -174,17 +193,21 @@ int identity_act(uid_t uid, gid_t gid) {
 int identity_enter(int user_namespace) {
   if (setns(user_namespace, CLONE_NEWUSER) != 0) return -1;
   /* the host's ids are none of this namespace's until these have been changed */
-  if (syscall(SYS_setgroups, 0, NULL) != 0 || syscall(SYS_setresgid, 0, 0, 0) != 0 || syscall(SYS_setresuid, 0, 0, 0) != 0) return -1;
+  if (syscall(SYS_setgroups, 0, NULL) != 0 || syscall(SYS_setresgid, 0, 0, 0) != 0 ||
+      syscall(SYS_setresuid, 0, 0, 0) != 0)
+    return -1;
   return 0;
 }
 
 int identity_limit(uint64_t capabilities) {
   /* what starting a job as another user takes, whatever the job itself may */
-  static const uint64_t own = 1ULL << CAP_SETUID | 1ULL << CAP_SETGID | 1ULL << CAP_KILL | 1ULL << CAP_SETPCAP | 1ULL << CAP_SYS_RESOURCE;
+  static const uint64_t own = 1ULL << CAP_SETUID | 1ULL << CAP_SETGID | 1ULL << CAP_KILL |
+                              1ULL << CAP_SETPCAP | 1ULL << CAP_SYS_RESOURCE;
   struct capability_sets sets;
   for (int capability = 0; capability < 64; capability++) {
     if ((capabilities >> capability & 1) != 0) continue;
-    if (prctl(PR_CAPBSET_DROP, capability) != 0 && errno != EINVAL) return -1; /* EINVAL: this kernel has no such one */
+    /* EINVAL: this kernel has no such one */
+    if (prctl(PR_CAPBSET_DROP, capability) != 0 && errno != EINVAL) return -1;
   }
   if (read_capabilities(&sets) != 0) return -1;
   for (int i = 0; i < 2; i++) {

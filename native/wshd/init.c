@@ -40,14 +40,18 @@ int init_prepare(struct init *init) {
   init->signals = signalfd(-1, &children, SFD_CLOEXEC | SFD_NONBLOCK);
   init->epoll = epoll_create1(EPOLL_CLOEXEC);
   init->proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  /* a job with root's rights may later put something else at this path. The host's own may be closed to all but root there, but not in /dev */
+  /*
+   * a job with root's rights may later put something else at this path. The host's own may be closed to all
+   * but root there, but not in /dev
+   */
   const char *pts = init->keeper != 0 ? "/dev" : "/dev/pts";
   init->pts = open(pts, O_PATH | O_DIRECTORY | O_CLOEXEC);
   init->spare = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
   if (init->signals < 0 || init->epoll < 0) return report_errno("init", "signalfd");
   if (init->proc < 0) return report_errno("init", "/proc");
   if (init->pts < 0) return report_errno("init", pts);
-  if (watch(init->epoll, init->listener, &init->listener_watch) != 0 || watch(init->epoll, init->signals, &init->signals_watch) != 0)
+  if (watch(init->epoll, init->listener, &init->listener_watch) != 0 ||
+      watch(init->epoll, init->signals, &init->signals_watch) != 0)
     return report_errno("init", "epoll");
   return 0;
 }

@@ -14,7 +14,9 @@
 #include <unistd.h>
 
 int inroot_open(int root, const char *path, int flags, mode_t mode) {
-  struct open_how how = {.flags = (uint64_t)(unsigned)(flags | O_CLOEXEC), .mode = mode, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
+  struct open_how how = {.flags = (uint64_t)(unsigned)(flags | O_CLOEXEC),
+                         .mode = mode,
+                         .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
   int fd;
   /* EAGAIN: something was renamed while the kernel resolved; it asks to try again */
   for (int tries = 0; tries < 32; tries++) {

@@ -28,7 +28,10 @@ static void block_signals(sigset_t *set) {
   sigprocmask(SIG_BLOCK, set, NULL);
 }
 
-/* Kills all that descends from this process and ends with it. Every orphan becomes our child: without a child there is nobody left. */
+/*
+ * Kills all that descends from this process and ends with it. Every orphan becomes our child: without a child
+ * there is nobody left.
+ */
 _Noreturn static void end_all(int proc) {
   sigset_t children;
   sigemptyset(&children);
@@ -123,13 +126,17 @@ void insecure_execute(const struct init *init, const struct spawn_request *reque
   static char *nothing[] = {NULL};
   static char *shell[] = {(char *)"/bin/sh", NULL};
   char name[16];
-  /* who looks into pids/ learns what has been started here; nobody signals these numbers, which may be somebody else's by then */
+  /*
+   * who looks into pids/ learns what has been started here; nobody signals these numbers, which may be
+   * somebody else's by then
+   */
   format(name, sizeof name, "%d", getpid());
   int fd = openat(init->pids, name, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
   if (fd < 0) fail("pids", name);
   if (fchdir(init->work) != 0) fail("chdir", "root");
   /* there is no root of its own: what is absolute begins at the working directory */
-  const char *directory = request->directory == NULL ? "" : request->directory + strspn(request->directory, "/");
+  const char *directory =
+      request->directory == NULL ? "" : request->directory + strspn(request->directory, "/");
   if (directory[0] != '\0' && chdir(directory) != 0) fail("chdir", directory);
   execute_limit(init, request);
   execute_limit_processes(request);

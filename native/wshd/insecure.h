@@ -5,9 +5,10 @@
  *                `-- init        child subreaper; serves as in any container
  *                      `-- jobs and whatever they start
  *
- * No pid namespace ends everything with its first process, so the keeper does: when init has ended, by whatever, what init left behind falls to
- * the keeper, which kills it and then ends. SIGTERM to the keeper asks for the same at once. Should the keeper be the one that is killed, the
- * kernel tells init, which ends all below it in the same way. The keeper is who listens, as far as the kernel tells clients.
+ * No pid namespace ends everything with its first process, so the keeper does: when init has ended, by
+ * whatever, what init left behind falls to the keeper, which kills it and then ends. SIGTERM to the keeper
+ * asks for the same at once. Should the keeper be the one that is killed, the kernel tells init, which ends
+ * all below it in the same way. The keeper is who listens, as far as the kernel tells clients.
  */
 #ifndef WSHD_INSECURE_H
 #define WSHD_INSECURE_H

@@ -1,13 +1,16 @@
 /*
- * What init sets up in its own namespaces besides the mounts. Each function reports its own failure and answers -1. `settings` is the /proc/sys
- * of the container's own /proc.
+ * What init sets up in its own namespaces besides the mounts. Each function reports its own failure and
+ * answers -1. `settings` is the /proc/sys of the container's own /proc.
  */
 #ifndef WSHD_INSIDE_H
 #define WSHD_INSIDE_H
 
 #include "plan.h"
 
-/* What System V objects of the container's own namespace may hold, where /dev/shm is limited: the one would be a way around the other. */
+/*
+ * What System V objects of the container's own namespace may hold, where /dev/shm is limited: the one would
+ * be a way around the other.
+ */
 int inside_ipc(const struct plan *plan, int settings);
 
 /* Loopback, and the container's interface with address, permanent neighbour and default route. */

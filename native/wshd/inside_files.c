@@ -15,11 +15,15 @@
 
 #define FILE_MAX (1 << 20)
 
-/* /etc/hostname, for programs that read it instead of asking the kernel. One that says so already stays: the root may be read-only. */
+/*
+ * /etc/hostname, for programs that read it instead of asking the kernel. One that says so already stays: the
+ * root may be read-only.
+ */
 static int write_hostname(const char *hostname, int root) {
   static const char path[] = "/etc/hostname";
   char content[HOST_NAME_MAX + 2];
-  size_t length = format(content, sizeof content, "%s\n", hostname), old_length; /* it fits: sethostname(2) took it */
+  /* it fits: sethostname(2) took it */
+  size_t length = format(content, sizeof content, "%s\n", hostname), old_length;
   char *old = inroot_read(root, path, FILE_MAX, &old_length);
   bool same = old != NULL && strcmp(old, content) == 0;
   free(old);
@@ -39,20 +43,23 @@ int inside_files(const struct plan *plan, int root) {
   if (plan->hostname != NULL && write_hostname(plan->hostname, root) != 0) return -1;
   int host = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC), result = 0;
   if (host < 0) return report_errno("file", ".");
-  for (size_t i = 0; i < plan->file_count && result == 0; i++) result = write_file(&plan->files[i], host, root);
+  for (size_t i = 0; i < plan->file_count && result == 0; i++)
+    result = write_file(&plan->files[i], host, root);
   close(host);
   return result;
 }
 
 /* Rewrites an account file when `edit` changes it; one that is missing is made. */
-static int edit(int root, const char *path, const struct plan_user *user, char *(*change)(const char *, const struct plan_user *)) {
+static int edit(int root, const char *path, const struct plan_user *user,
+                char *(*change)(const char *, const struct plan_user *)) {
   size_t length = 0;
   char *text = inroot_read(root, path, ACCOUNT_FILE_MAX, &length);
   if (text == NULL && errno == ENOENT) text = strdup("");
   if (text == NULL) return report_errno("user", path);
   char *changed = change(text, user);
   int result = changed == NULL ? -1 : 0;
-  if (result == 0 && strcmp(changed, text) != 0) result = inroot_replace(root, path, 0644, changed, strlen(changed));
+  if (result == 0 && strcmp(changed, text) != 0)
+    result = inroot_replace(root, path, 0644, changed, strlen(changed));
   if (result != 0) report_errno("user", path);
   free(changed);
   free(text);
@@ -73,8 +80,9 @@ static bool is_root(int root, const struct stat *facts) {
 }
 
 /*
- * Makes the home, or takes it over from the user's old number. The image decides where it is, so what stands there may be anything: a link,
- * the root, a system directory. Those are left as they are; so is a directory of somebody else, unless the plan names it as the home.
+ * Makes the home, or takes it over from the user's old number. The image decides where it is, so what stands
+ * there may be anything: a link, the root, a system directory. Those are left as they are; so is a directory
+ * of somebody else, unless the plan names it as the home.
  */
 static int own_home(const struct plan *plan, int root, const char *home, const struct account *old) {
   const struct plan_user *user = &plan->user;
@@ -86,7 +94,10 @@ static int own_home(const struct plan *plan, int root, const char *home, const s
   if (missing) fd = inroot_make(root, home, true);
   if (fd < 0 && (errno == ENOTDIR || errno == ELOOP) && !missing) return 0;
   int result = fd < 0 || fstat(fd, &facts) != 0 ? -1 : 0;
-  bool ours = result == 0 && (missing || (old != NULL && old->uid != 0 && facts.st_uid == id_outside(&plan->ids, old->uid)) || strcmp(home, user->home) == 0);
+  bool ours =
+      result == 0 &&
+      (missing || (old != NULL && old->uid != 0 && facts.st_uid == id_outside(&plan->ids, old->uid)) ||
+       strcmp(home, user->home) == 0);
   if (ours && !is_root(root, &facts) && (facts.st_uid != uid || facts.st_gid != gid))
     result = fchownat(fd, "", uid, gid, AT_EMPTY_PATH);
   if (result != 0) report_errno("user", home);
@@ -99,6 +110,8 @@ int inside_user(const struct plan *plan, int root) {
   if (user->name == NULL) return 0;
   struct account old;
   bool known = find_user(root, user->name, &old);
-  if (edit(root, "/etc/passwd", user, accounts_with_user) != 0 || edit(root, "/etc/group", user, accounts_with_group) != 0) return -1;
+  if (edit(root, "/etc/passwd", user, accounts_with_user) != 0 ||
+      edit(root, "/etc/group", user, accounts_with_group) != 0)
+    return -1;
   return own_home(plan, root, known && old.home[0] == '/' ? old.home : user->home, known ? &old : NULL);
 }

@@ -7,7 +7,10 @@
 #include <errno.h>
 
 #define KIB_PER_PAGE 4
-/* The kernel would allow 32,000 queues of 16 KiB and 32,000 sets of semaphores, with or without a limit of memory. */
+/*
+ * The kernel would allow 32,000 queues of 16 KiB and 32,000 sets of semaphores, with or without a limit of
+ * memory.
+ */
 #define QUEUES 512
 #define SEMAPHORES "32000 256000 500 1024" /* of a set, of all sets, operations of a call, sets */
 
@@ -21,6 +24,8 @@ int inside_ipc(const struct plan *plan, int settings) {
   if (plan->shm_kib == 0) return 0;
   format(pages, sizeof pages, "%u", plan->shm_kib / KIB_PER_PAGE);
   format(queues, sizeof queues, "%u", QUEUES);
-  if (write_limit(settings, "/proc/sys/kernel/shmall", pages) != 0 || write_limit(settings, "/proc/sys/kernel/msgmni", queues) != 0) return -1;
+  if (write_limit(settings, "/proc/sys/kernel/shmall", pages) != 0 ||
+      write_limit(settings, "/proc/sys/kernel/msgmni", queues) != 0)
+    return -1;
   return write_limit(settings, "/proc/sys/kernel/sem", SEMAPHORES);
 }

@@ -61,7 +61,8 @@ static int exchange(int fd, struct request *request) {
 
 static int link_up(int fd, unsigned index, unsigned mtu) {
   struct request request;
-  struct ifinfomsg link = {.ifi_family = AF_UNSPEC, .ifi_index = (int)index, .ifi_flags = IFF_UP, .ifi_change = IFF_UP};
+  struct ifinfomsg link = {
+      .ifi_family = AF_UNSPEC, .ifi_index = (int)index, .ifi_flags = IFF_UP, .ifi_change = IFF_UP};
   begin(&request, RTM_NEWLINK, 0, &link, sizeof link);
   if (mtu != 0) attribute(&request, IFLA_MTU, &mtu, sizeof mtu);
   return exchange(fd, &request);
@@ -69,7 +70,8 @@ static int link_up(int fd, unsigned index, unsigned mtu) {
 
 static int add_address(int fd, unsigned index, const struct plan *plan) {
   struct request request;
-  struct ifaddrmsg address = {.ifa_family = AF_INET, .ifa_prefixlen = (uint8_t)plan->prefix_length, .ifa_index = index};
+  struct ifaddrmsg address = {
+      .ifa_family = AF_INET, .ifa_prefixlen = (uint8_t)plan->prefix_length, .ifa_index = index};
   begin(&request, RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, &address, sizeof address);
   attribute(&request, IFA_LOCAL, &plan->address, sizeof plan->address);
   attribute(&request, IFA_ADDRESS, &plan->address, sizeof plan->address);
@@ -87,8 +89,11 @@ static int add_neighbour(int fd, unsigned index, const struct plan *plan) {
 
 static int add_default_route(int fd, unsigned index, const struct plan *plan) {
   struct request request;
-  struct rtmsg route = {
-      .rtm_family = AF_INET, .rtm_table = RT_TABLE_MAIN, .rtm_protocol = RTPROT_STATIC, .rtm_scope = RT_SCOPE_UNIVERSE, .rtm_type = RTN_UNICAST};
+  struct rtmsg route = {.rtm_family = AF_INET,
+                        .rtm_table = RT_TABLE_MAIN,
+                        .rtm_protocol = RTPROT_STATIC,
+                        .rtm_scope = RT_SCOPE_UNIVERSE,
+                        .rtm_type = RTN_UNICAST};
   begin(&request, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, &route, sizeof route);
   attribute(&request, RTA_GATEWAY, &plan->gateway, sizeof plan->gateway);
   attribute(&request, RTA_OIF, &index, sizeof index);
@@ -117,8 +122,9 @@ static int set(int settings, const char *path, const char *value) {
 }
 
 /*
- * The network namespace belongs to the host, so nobody inside has CAP_NET_BIND_SERVICE or CAP_NET_RAW over it. What programs take
- * for granted is allowed by settings of the namespace instead: low ports, and ping(8) by datagram sockets. /proc shows the writer's own.
+ * The network namespace belongs to the host, so nobody inside has CAP_NET_BIND_SERVICE or CAP_NET_RAW over
+ * it. What programs take for granted is allowed by settings of the namespace instead: low ports, and ping(8)
+ * by datagram sockets. /proc shows the writer's own.
  */
 static int open_to_users(int settings) {
   if (set(settings, "/proc/sys/net/ipv4/ip_unprivileged_port_start", "0") != 0) return -1;
@@ -126,13 +132,15 @@ static int open_to_users(int settings) {
 }
 
 /*
- * The host refuses IPv6 of containers anyway. Without an address of the link a job does not even get one packet out, and its programs see at
- * once that there is no such network instead of waiting for it. Loopback keeps ::1.
+ * The host refuses IPv6 of containers anyway. Without an address of the link a job does not even get one
+ * packet out, and its programs see at once that there is no such network instead of waiting for it. Loopback
+ * keeps ::1.
  */
 static int without_ipv6(int settings, const char *interface) {
   char path[96];
   format(path, sizeof path, "/proc/sys/net/ipv6/conf/%s/disable_ipv6", interface);
-  return setting_write_own(settings, path, "1") == 0 || errno == ENOENT ? 0 : report_errno("network", path); /* a kernel without IPv6 has no such file */
+  /* a kernel without IPv6 has no such file */
+  return setting_write_own(settings, path, "1") == 0 || errno == ENOENT ? 0 : report_errno("network", path);
 }
 
 int inside_network(const struct plan *plan, int settings) {
@@ -143,8 +151,10 @@ int inside_network(const struct plan *plan, int settings) {
   if (result == 0 && plan->interface != NULL) {
     unsigned index = index_of(plan->interface);
     if (index != 0 && without_ipv6(settings, plan->interface) != 0) result = -1;
-    else if (index == 0 || (plan->address != 0 && add_address(fd, index, plan) != 0) || link_up(fd, index, plan->mtu) != 0 ||
-             (plan->has_gateway_mac && plan->gateway != 0 && add_neighbour(fd, index, plan) != 0) || (plan->gateway != 0 && add_default_route(fd, index, plan) != 0))
+    else if (index == 0 || (plan->address != 0 && add_address(fd, index, plan) != 0) ||
+             link_up(fd, index, plan->mtu) != 0 ||
+             (plan->has_gateway_mac && plan->gateway != 0 && add_neighbour(fd, index, plan) != 0) ||
+             (plan->gateway != 0 && add_default_route(fd, index, plan) != 0))
       result = report_errno("network", plan->interface);
   }
   close(fd);

@@ -29,7 +29,8 @@ static void start_draining(struct init *init, struct stream *stream) {
   stream->draining = epoll_ctl(init->epoll, EPOLL_CTL_ADD, stream->fd, &event) == 0;
 }
 
-struct job *job_spawn(struct init *init, const struct spawn_request *request, int *fds, size_t *fd_count, int *start, const char **operation) {
+struct job *job_spawn(struct init *init, const struct spawn_request *request, int *fds, size_t *fd_count,
+                      int *start, const char **operation) {
   struct ends ends = ENDS_NONE;
   struct job *job = calloc(1, sizeof *job);
   *operation = "allocate job";
@@ -50,7 +51,8 @@ struct job *job_spawn(struct init *init, const struct spawn_request *request, in
   }
   ends_close_job(&ends);
   *job = (struct job){.id = request->job_id, .flags = request->flags, .pid = pid, .input = ends.input};
-  for (int i = 0; i < 2; i++) job->streams[i] = (struct stream){.watch = {WATCH_STREAM}, .job = job, .fd = ends.kept[i]};
+  for (int i = 0; i < 2; i++)
+    job->streams[i] = (struct stream){.watch = {WATCH_STREAM}, .job = job, .fd = ends.kept[i]};
   if (request->flags & WSHD_SPAWN_TTY) job->streams[1].at_end = true; /* a terminal is one stream */
   job_add(init, job);
   if (request->flags & WSHD_SPAWN_DISCARD)
@@ -122,13 +124,16 @@ static void end_job(struct init *init, struct job *job, int status) {
 }
 
 /*
- * A process may have made its parent its tracer (PTRACE_TRACEME), and init is the parent of jobs and of whoever has lost his own: it then stands at each signal, and
- * wait tells of that as it tells of an end. Nobody here traces, so it goes on by itself, with its signal; the one that tells a tracer of an exec is for nobody else.
+ * A process may have made its parent its tracer (PTRACE_TRACEME), and init is the parent of jobs and of
+ * whoever has lost his own: it then stands at each signal, and wait tells of that as it tells of an end.
+ * Nobody here traces, so it goes on by itself, with its signal; the one that tells a tracer of an exec is for
+ * nobody else.
  */
 static void let_go(pid_t pid, int status) {
   siginfo_t info;
   long signal = WSTOPSIG(status);
-  if (signal == SIGTRAP && ptrace(PTRACE_GETSIGINFO, pid, NULL, &info) == 0 && info.si_code == SI_USER) signal = 0;
+  if (signal == SIGTRAP && ptrace(PTRACE_GETSIGINFO, pid, NULL, &info) == 0 && info.si_code == SI_USER)
+    signal = 0;
   ptrace(PTRACE_DETACH, pid, NULL, signal); /* ESRCH: it was killed, and is met again */
 }
 
@@ -178,7 +183,8 @@ void job_end_input(struct job *job) {
 
 void job_resize(struct job *job, uint16_t rows, uint16_t columns) {
   struct winsize size = {.ws_row = rows, .ws_col = columns};
-  if ((job->flags & WSHD_SPAWN_TTY) != 0 && job->streams[0].fd >= 0) ioctl(job->streams[0].fd, TIOCSWINSZ, &size);
+  if ((job->flags & WSHD_SPAWN_TTY) != 0 && job->streams[0].fd >= 0)
+    ioctl(job->streams[0].fd, TIOCSWINSZ, &size);
 }
 
 void jobs_drain(struct init *init, bool drain) {
@@ -213,7 +219,8 @@ void stream_event(struct init *init, struct stream *stream) {
 static void send_ring(struct init *init, struct connection *daemon, struct job *job, int number) {
   unsigned char chunk[WSHD_RING_CHUNK];
   struct ring *ring = &job->streams[number].ring;
-  for (size_t offset = 0, length; (length = ring_peek(ring, offset, chunk, sizeof chunk)) > 0; offset += length) {
+  for (size_t offset = 0, length; (length = ring_peek(ring, offset, chunk, sizeof chunk)) > 0;
+       offset += length) {
     wire_begin(&message, WSHD_RING, 0);
     wire_put_u32(&message, job->id);
     wire_put_u32(&message, (uint32_t)number + 1);
@@ -247,7 +254,8 @@ static void send_job(struct init *init, struct connection *daemon, struct job *j
   for (int i = 0; i < 2; i++) wire_put_u64(&message, job->streams[i].ring.position);
   for (int i = 0; i < 2; i++) {
     wire_put_u32(&message, (uint32_t)job->streams[i].ring.length);
-    if (job->streams[i].fd >= 0 && (job->flags & WSHD_SPAWN_DISCARD) == 0) fds[fd_count++] = job->streams[i].fd;
+    if (job->streams[i].fd >= 0 && (job->flags & WSHD_SPAWN_DISCARD) == 0)
+      fds[fd_count++] = job->streams[i].fd;
   }
   for (int i = 0; i < 2; i++) wire_put_u64(&message, job->streams[i].ring.dropped);
   connection_send(init, daemon, &message, fds, fd_count);
@@ -255,12 +263,13 @@ static void send_job(struct init *init, struct connection *daemon, struct job *j
 }
 
 /*
- * Job by job as the daemon reads: all at once, the rings of thousands would be in memory twice. An EXIT may overtake its JOB, which then
- * says the same. The rings stay until the daemon asks for something: one that dies before leaves them to its successor, which knows by the
- * positions what the other may have put away.
+ * Job by job as the daemon reads: all at once, the rings of thousands would be in memory twice. An EXIT may
+ * overtake its JOB, which then says the same. The rings stay until the daemon asks for something: one that
+ * dies before leaves them to its successor, which knows by the positions what the other may have put away.
  */
 void jobs_hand_over(struct init *init, struct connection *daemon) {
-  while (init->next_handed_over != NULL && !daemon->dead && !daemon->unread && daemon->queued < QUEUE_PAUSE / 2) {
+  while (init->next_handed_over != NULL && !daemon->dead && !daemon->unread &&
+         daemon->queued < QUEUE_PAUSE / 2) {
     struct job *job = init->next_handed_over;
     init->next_handed_over = job->next;
     if ((job->id & WSHD_OPERATOR_JOB) == 0) send_job(init, daemon, job);

@@ -1,9 +1,13 @@
-/* Thousands of jobs may be known at a time: one is found by its id or its pid without looking at the others. */
+/*
+ * Thousands of jobs may be known at a time: one is found by its id or its pid without looking at the others.
+ */
 #include "init.h"
 
 static struct job **id_chain(struct init *init, uint32_t id) { return &init->jobs_by_id[id % JOB_BUCKETS]; }
 
-static struct job **pid_chain(struct init *init, pid_t pid) { return &init->jobs_by_pid[(uint32_t)pid % JOB_BUCKETS]; }
+static struct job **pid_chain(struct init *init, pid_t pid) {
+  return &init->jobs_by_pid[(uint32_t)pid % JOB_BUCKETS];
+}
 
 void job_add(struct init *init, struct job *job) {
   job->next = init->jobs;

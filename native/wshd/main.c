@@ -1,21 +1,24 @@
 /*
  * wshd: starts a container and becomes its init.
  *
- * The process that is started is the launcher. It binds the socket, clones the child into new namespaces, lets the daemon attach the network,
- * relays the child's reports and ends. The child (child.c) builds the root and serves as process 1 (init.c).
+ * The process that is started is the launcher. It binds the socket, clones the child into new namespaces,
+ * lets the daemon attach the network, relays the child's reports and ends. The child (child.c) builds the
+ * root and serves as process 1 (init.c).
  *
  *   daemon            launcher                      child
  *     |-- prepared --->| (only with --early)         |
  *     |                  | clone ------------------->|
- *     |<- cloned <pid> --|                           | builds the root, unless there is a hook-parent-after-clone
+ *     |<- cloned <pid> --|                           | builds the root, unless there is a
+ * hook-parent-after-clone
  *     |-- go ----------->| hook-parent-after-clone   | waits
  *     |                  |-- go -------------------->| network, pivot, listen
  *     |<- ready ---------|<- ready ------------------|
  *                        |-- ok -------------------->|
  *                       exit                         | serves
  *
- * End of file on either channel means that the other side died: the launcher then kills the child, the child ends. So init outlives only a
- * launcher that has said "ok", and it says so only when the daemon has been told.
+ * End of file on either channel means that the other side died: the launcher then kills the child, the child
+ * ends. So init outlives only a launcher that has said "ok", and it says so only when the daemon has been
+ * told.
  */
 #include "child.h"
 #include "failpoint.h"
@@ -44,10 +47,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* The user namespace is not among them: the child enters it last, so that these belong to the host (identity.h). */
+/*
+ * The user namespace is not among them: the child enters it last, so that these belong to the host
+ * (identity.h).
+ */
 #define NAMESPACES (CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC)
 
-/* The most expensive of the namespaces, and the one that nothing in the directory has a say in: made early, it costs no time later. */
+/*
+ * The most expensive of the namespaces, and the one that nothing in the directory has a say in: made early,
+ * it costs no time later.
+ */
 struct network {
   int own, hosts; /* -1: made by the clone */
 };
@@ -61,17 +70,22 @@ static int bind_socket(const char *run) {
   int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return report_errno("socket", address.sun_path);
   unlink(address.sun_path);
-  if (bind(fd, (struct sockaddr *)&address, sizeof address) != 0 || chmod(address.sun_path, 0600) != 0) return report_errno("socket", address.sun_path);
+  if (bind(fd, (struct sockaddr *)&address, sizeof address) != 0 || chmod(address.sun_path, 0600) != 0)
+    return report_errno("socket", address.sun_path);
   return failpoint_reported(AT_SOCKET) == 0 ? fd : -1;
 }
 
 /* Nothing the hooks mount may show on the host, nor the host's later mounts here. */
 static int private_mounts(void) {
-  if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) return report_errno("unshare", "mount namespace");
+  if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
+    return report_errno("unshare", "mount namespace");
   return failpoint_reported(AT_MOUNTS);
 }
 
-/* A process that moves itself while it has one thread does not wait for an RCU grace period; its children are born inside. */
+/*
+ * A process that moves itself while it has one thread does not wait for an RCU grace period; its children are
+ * born inside.
+ */
 static int join_cgroups(const struct plan *plan) {
   for (size_t i = 0; i < plan->cgroup_count; i++)
     if (setting_write(plan->cgroups[i], "0") != 0) return report_errno("cgroup", plan->cgroups[i]);
@@ -79,8 +93,9 @@ static int join_cgroups(const struct plan *plan) {
 }
 
 /*
- * What a write to these files may do is judged by who opened them, so that init can use them after it has given up its rights. Where the kernel judges
- * by who writes (cgroup v2 before 5.16 with nsdelegate), init is refused and has no reserve.
+ * What a write to these files may do is judged by who opened them, so that init can use them after it has
+ * given up its rights. Where the kernel judges by who writes (cgroup v2 before 5.16 with nsdelegate), init is
+ * refused and has no reserve.
  */
 static int open_reserve(const struct plan *plan, struct child *child) {
   child->reserve = (struct reserve){.outside = -1, .inside = -1};
@@ -97,21 +112,28 @@ static int make_network(struct network *network) {
   network->hosts = open(path, O_RDONLY | O_CLOEXEC);
   if (network->hosts < 0 || unshare(CLONE_NEWNET) != 0) return report_errno("unshare", "network namespace");
   network->own = open(path, O_RDONLY | O_CLOEXEC);
-  return network->own >= 0 && setns(network->hosts, CLONE_NEWNET) == 0 ? 0 : report_errno("unshare", "network namespace");
+  return network->own >= 0 && setns(network->hosts, CLONE_NEWNET) == 0
+             ? 0
+             : report_errno("unshare", "network namespace");
 }
 
 /*
- * As fork(2), with namespaces. The C library's own record of the process id is not used anywhere here. A network namespace that is there is
- * inherited and not entered by the child: once the daemon knows the child's number, it puts the link where the child is. This process is in it then.
+ * As fork(2), with namespaces. The C library's own record of the process id is not used anywhere here. A
+ * network namespace that is there is inherited and not entered by the child: once the daemon knows the
+ * child's number, it puts the link where the child is. This process is in it then.
  */
 static pid_t clone_child(const struct network *network) {
   const bool is_made = network->own >= 0;
   if (is_made && setns(network->own, CLONE_NEWNET) != 0) return -1;
-  return (pid_t)syscall(SYS_clone, (unsigned long)((is_made ? NAMESPACES & ~CLONE_NEWNET : NAMESPACES) | SIGCHLD), NULL, NULL, NULL, NULL);
+  return (pid_t)syscall(SYS_clone,
+                        (unsigned long)((is_made ? NAMESPACES & ~CLONE_NEWNET : NAMESPACES) | SIGCHLD), NULL,
+                        NULL, NULL, NULL);
 }
 
 static int leave_network(const struct network *network) {
-  return network->hosts < 0 || setns(network->hosts, CLONE_NEWNET) == 0 ? 0 : report_errno("launch", "network namespace");
+  return network->hosts < 0 || setns(network->hosts, CLONE_NEWNET) == 0
+             ? 0
+             : report_errno("launch", "network namespace");
 }
 
 /* A keeper that is killed outright would leave its init to itself. */
@@ -135,7 +157,9 @@ static int child_died(pid_t pid) {
   char text[128];
   /* left for kill_child() to collect: after that the number may be another process's */
   while (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT) != 0 && errno == EINTR) continue;
-  format(text, sizeof text, info.si_code == CLD_EXITED ? "init ended with status %d" : "init was killed by signal %d", info.si_status);
+  format(text, sizeof text,
+         info.si_code == CLD_EXITED ? "init ended with status %d" : "init was killed by signal %d",
+         info.si_status);
   return report_failure("init", ECHILD, 0, "init", text);
 }
 
@@ -173,7 +197,8 @@ static int make_users(const struct plan *plan, struct child *child) {
 
 static int launch(const struct options *options, struct child *child, const struct network *network) {
   int pair[2];
-  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) return report_errno("launch", "socketpair");
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
+    return report_errno("launch", "socketpair");
   pid_t pid = options->insecure ? _Fork() : clone_child(network);
   if (pid < 0) return report_errno("clone", "init");
   if (pid == 0) {
@@ -194,7 +219,8 @@ static int launch(const struct options *options, struct child *child, const stru
   if (result == 0) result = failpoint_reported(AT_GO);
   if (result == 0 && !options->insecure) {
     format(text, sizeof text, "PID=%d", pid);
-    result = hook_environment(text) == 0 ? hook_run(child->plan, options->lib, HOOK_AFTER_CLONE, -1) : report_errno("launch", "PID");
+    result = hook_environment(text) == 0 ? hook_run(child->plan, options->lib, HOOK_AFTER_CLONE, -1)
+                                         : report_errno("launch", "PID");
   }
   if (result == 0) result = failpoint_reported(AT_AFTER_CLONE);
   /* it may have failed already: what it said of that is read by relay() */
@@ -234,14 +260,21 @@ int main(int argc, char **argv) {
   }
   static struct plan plan;
   if (options.insecure) {
-    struct child keeper = {.options = &options, .plan = &plan, .argc = argc, .argv = argv, .dev = -1, .reserve = {-1, -1, false}};
+    struct child keeper = {.options = &options,
+                           .plan = &plan,
+                           .argc = argc,
+                           .argv = argv,
+                           .dev = -1,
+                           .reserve = {-1, -1, false}};
     keeper.listener = bind_socket(options.run);
     return keeper.listener >= 0 && launch(&options, &keeper, &network) == 0 ? 0 : 1;
   }
   if (plan_load(&plan) != 0) return 1;
   struct child child = {.options = &options, .plan = &plan, .argc = argc, .argv = argv};
   child.listener = bind_socket(options.run);
-  if (child.listener < 0 || (!options.early && private_mounts() != 0) || hook_run(&plan, options.lib, "hook-parent-before-clone.sh", -1) != 0) return 1;
+  if (child.listener < 0 || (!options.early && private_mounts() != 0) ||
+      hook_run(&plan, options.lib, "hook-parent-before-clone.sh", -1) != 0)
+    return 1;
   if (failpoint_reported(AT_BEFORE_CLONE) != 0) return 1;
   if (make_users(&plan, &child) != 0) return 1;
   child.dev = root_make_dev(&plan);

@@ -18,7 +18,8 @@ static void send_ok(struct init *init, struct connection *connection, uint32_t s
   connection_send(init, connection, &answer, NULL, 0);
 }
 
-static void send_error(struct init *init, struct connection *connection, uint32_t sequence, int number, const char *operation) {
+static void send_error(struct init *init, struct connection *connection, uint32_t sequence, int number,
+                       const char *operation) {
   const char *text = strerror(number);
   wire_begin(&answer, WSHD_ERROR, sequence);
   wire_put_u32(&answer, (uint32_t)number);
@@ -41,13 +42,17 @@ static void hello(struct init *init, struct connection *connection, uint32_t seq
     connection_send(init, connection, &answer, NULL, 0);
     return;
   }
-  /* a daemon that comes while one is connected is its successor, and is told what has become of all that the other one asked for */
+  /*
+   * a daemon that comes while one is connected is its successor, and is told what has become of all that the
+   * other one asked for
+   */
   if (init->daemon != NULL && init->daemon != connection) connection_replace(init, init->daemon);
   init->daemon = connection;
   connection->handing_over = true;
   jobs_drain(init, false);
   uint32_t count = 0;
-  for (const struct job *job = init->jobs; job != NULL; job = job->next) count += (job->id & WSHD_OPERATOR_JOB) == 0;
+  for (const struct job *job = init->jobs; job != NULL; job = job->next)
+    count += (job->id & WSHD_OPERATOR_JOB) == 0;
   wire_begin(&answer, WSHD_WELCOME, sequence);
   wire_put_u32(&answer, count);
   wire_put_u32(&answer, (init->may_prepare ? WSHD_CAN_PREPARE : 0) | (init->may_lend ? WSHD_CAN_LEND : 0));
@@ -134,14 +139,19 @@ static void take_request(struct wire_reader *reader, struct spawn_request *reque
   if (!reader->failed && reader->at < reader->end) request->next_within = wire_u32(reader);
 }
 
-/* What may be started before it is asked for: nothing that comes with descriptors, or whose output is init's to read. */
+/*
+ * What may be started before it is asked for: nothing that comes with descriptors, or whose output is init's
+ * to read.
+ */
 static bool is_preparable(const struct spawn_request *request) {
   const uint32_t possible = WSHD_SPAWN_TREE | WSHD_SPAWN_LIVE | WSHD_SPAWN_ROOMY;
   return (request->flags & ~possible) == 0 && request->argc > 0;
 }
 
-static void spawn(struct init *init, struct connection *connection, uint32_t sequence, struct wire_reader *reader, const int *received, size_t received_count) {
-  struct spawn_request request = {.input_fd = received_count > 0 ? received[0] : -1, .program_fd = -1, .start_fd = -1};
+static void spawn(struct init *init, struct connection *connection, uint32_t sequence,
+                  struct wire_reader *reader, const int *received, size_t received_count) {
+  struct spawn_request request = {
+      .input_fd = received_count > 0 ? received[0] : -1, .program_fd = -1, .start_fd = -1};
   prepared_asked(init);
   take_request(reader, &request);
   bool is_operator = connection->role == WSHD_ROLE_OPERATOR;
@@ -178,7 +188,10 @@ static void spawn(struct init *init, struct connection *connection, uint32_t seq
     wire_put_u32(&answer, (uint32_t)job->pid);
     connection_send(init, connection, &answer, fds, fd_count);
     for (size_t i = 0; i < fd_count; i++) close(fds[i]);
-    /* who is told wakes up first: the other way round the job has the free processor, and whoever is told takes it away */
+    /*
+     * who is told wakes up first: the other way round the job has the free processor, and whoever is told
+     * takes it away
+     */
     close_if(start);
     if (failpoint(AT_SPAWN_TOLD) != 0) connection_end(init, connection);
     /* the connection broke in this very moment: it is too late for connection_end() to see this job */
@@ -188,15 +201,20 @@ static void spawn(struct init *init, struct connection *connection, uint32_t seq
     }
   }
   /* also behind a job that could not be started: nothing that was asked for before is expected any more */
-  if (job != NULL && !is_operator && request.next_within != 0 && is_preparable(&request)) prepared_expect(init, &request);
+  if (job != NULL && !is_operator && request.next_within != 0 && is_preparable(&request))
+    prepared_expect(init, &request);
   else {
     prepared_drop(init);
     request_free(&request);
   }
 }
 
-/* Not answered, unless it makes no sense: whether something is prepared changes nothing but how long the next job takes. */
-static void prepare(struct init *init, struct connection *connection, uint32_t sequence, struct wire_reader *reader) {
+/*
+ * Not answered, unless it makes no sense: whether something is prepared changes nothing but how long the next
+ * job takes.
+ */
+static void prepare(struct init *init, struct connection *connection, uint32_t sequence,
+                    struct wire_reader *reader) {
   uint32_t milliseconds = wire_u32(reader);
   if (!reader->failed && milliseconds == 0) {
     prepared_drop(init);
@@ -204,7 +222,8 @@ static void prepare(struct init *init, struct connection *connection, uint32_t s
   }
   struct spawn_request request = {.input_fd = -1, .program_fd = -1, .start_fd = -1};
   take_request(reader, &request);
-  if (reader->failed || connection != init->daemon || request.job_id != 0 || request.input_length != 0 || !is_preparable(&request)) {
+  if (reader->failed || connection != init->daemon || request.job_id != 0 || request.input_length != 0 ||
+      !is_preparable(&request)) {
     send_error(init, connection, sequence, EPROTO, "prepare");
     request_free(&request);
     return;
@@ -212,7 +231,8 @@ static void prepare(struct init *init, struct connection *connection, uint32_t s
   prepared_start(init, &request, milliseconds);
 }
 
-static void signal_request(struct init *init, struct connection *connection, uint32_t sequence, struct wire_reader *reader) {
+static void signal_request(struct init *init, struct connection *connection, uint32_t sequence,
+                           struct wire_reader *reader) {
   uint32_t id = wire_u32(reader);
   int number = (int)wire_u32(reader);
   bool tree = wire_u32(reader) != 0;
@@ -227,7 +247,8 @@ static void signal_request(struct init *init, struct connection *connection, uin
   if (id == WSHD_ALL_JOBS && init->keeper != 0) {
     descendants_signal(init->proc, number);
   } else if (id == WSHD_ALL_JOBS) {
-    kill(-1, number); /* from process 1: everything in the pid namespace but itself. ESRCH: nothing there, which is as good */
+    /* from process 1: everything in the pid namespace but itself. ESRCH: nothing there, which is as good */
+    kill(-1, number);
   } else {
     struct job *job = job_find(init, id);
     if (job != NULL) job_signal(init, job, number, tree);
@@ -235,7 +256,8 @@ static void signal_request(struct init *init, struct connection *connection, uin
   send_ok(init, connection, sequence);
 }
 
-static void forget(struct init *init, struct connection *connection, uint32_t sequence, struct wire_reader *reader) {
+static void forget(struct init *init, struct connection *connection, uint32_t sequence,
+                   struct wire_reader *reader) {
   struct job *job = job_find(init, wire_u32(reader));
   if (reader->failed) {
     send_error(init, connection, sequence, EPROTO, "forget");
@@ -249,7 +271,8 @@ static void forget(struct init *init, struct connection *connection, uint32_t se
   send_ok(init, connection, sequence);
 }
 
-static void end_input(struct init *init, struct connection *connection, uint32_t sequence, struct wire_reader *reader) {
+static void end_input(struct init *init, struct connection *connection, uint32_t sequence,
+                      struct wire_reader *reader) {
   struct job *job = job_find(init, wire_u32(reader));
   if (reader->failed) {
     send_error(init, connection, sequence, EPROTO, "end-input");
@@ -259,7 +282,8 @@ static void end_input(struct init *init, struct connection *connection, uint32_t
   send_ok(init, connection, sequence);
 }
 
-static void resize(struct init *init, struct connection *connection, uint32_t sequence, struct wire_reader *reader) {
+static void resize(struct init *init, struct connection *connection, uint32_t sequence,
+                   struct wire_reader *reader) {
   struct job *job = job_find(init, wire_u32(reader));
   uint16_t rows = wire_u16(reader), columns = wire_u16(reader);
   if (reader->failed) {
@@ -281,26 +305,33 @@ static void wait_empty(struct init *init, struct connection *connection, uint32_
   jobs_reap(init);
 }
 
-void handle_message(struct init *init, struct connection *connection, const unsigned char *bytes, size_t length, bool cut, const int *fds, size_t fd_count) {
+void handle_message(struct init *init, struct connection *connection, const unsigned char *bytes,
+                    size_t length, bool cut, const int *fds, size_t fd_count) {
   struct wshd_header header = {0};
   if (length >= sizeof header) memcpy(&header, bytes, sizeof header);
-  if (length < sizeof header || cut || header.version != WSHD_PROTOCOL_VERSION || (connection->role == 0 && header.type != WSHD_HELLO)) {
+  if (length < sizeof header || cut || header.version != WSHD_PROTOCOL_VERSION ||
+      (connection->role == 0 && header.type != WSHD_HELLO)) {
     send_error(init, connection, header.sequence, EPROTO, "message");
     return;
   }
-  /* a daemon asks for nothing before it has read READY, the end of the hand-over, and has put away what came before */
+  /*
+   * a daemon asks for nothing before it has read READY, the end of the hand-over, and has put away what came
+   * before
+   */
   if (connection->handing_over && connection->ready) {
     connection->handing_over = false;
     jobs_handed_over(init);
   }
   /* whatever this is about, only init's jobs are to be there; to forget one changes nothing inside */
-  if (header.type != WSHD_SPAWN && header.type != WSHD_PREPARE && header.type != WSHD_FORGET) prepared_drop(init);
+  if (header.type != WSHD_SPAWN && header.type != WSHD_PREPARE && header.type != WSHD_FORGET)
+    prepared_drop(init);
   struct wire_reader reader = {.at = bytes + sizeof header, .end = bytes + length};
   uint32_t value;
   switch (header.type) {
     case WSHD_HELLO:
       value = wire_u32(&reader);
-      if (reader.failed || connection->role != 0 || (value != WSHD_ROLE_DAEMON && value != WSHD_ROLE_OPERATOR))
+      if (reader.failed || connection->role != 0 ||
+          (value != WSHD_ROLE_DAEMON && value != WSHD_ROLE_OPERATOR))
         send_error(init, connection, header.sequence, EPROTO, "hello");
       else hello(init, connection, header.sequence, value);
       break;

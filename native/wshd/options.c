@@ -45,7 +45,11 @@ int options_parse(struct options *options, int argc, char **argv) {
   const struct {
     const char *word;
     const char **value;
-  } known[] = {{"--run", &options->run}, {"--lib", &options->lib}, {"--root", &options->root}, {"--title", &options->title}, {"--sync-fd", &sync}};
+  } known[] = {{"--run", &options->run},
+               {"--lib", &options->lib},
+               {"--root", &options->root},
+               {"--title", &options->title},
+               {"--sync-fd", &sync}};
   for (int i = 1; i < argc; i++) {
     if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) return usage(argv[0]);
     if (strcmp(argv[i], "--list-failpoints") == 0) {
@@ -68,7 +72,8 @@ int options_parse(struct options *options, int argc, char **argv) {
   }
   if (sync != NULL) {
     uint64_t fd;
-    if (!parse_number(sync, strlen(sync), 10, 65535, &fd) || fd < 3) return refuse(argv[0], "invalid argument", "--sync-fd");
+    if (!parse_number(sync, strlen(sync), 10, 65535, &fd) || fd < 3)
+      return refuse(argv[0], "invalid argument", "--sync-fd");
     options->sync_fd = (int)fd;
   }
   if (options->early && options->sync_fd < 0) return refuse(argv[0], "option needs --sync-fd", "--early");

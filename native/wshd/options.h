@@ -3,7 +3,10 @@
 
 #include <stdbool.h>
 
-/* The command line (spec linux-container.md 7). Directories are relative to the container's, which is the working directory. */
+/*
+ * The command line (spec linux-container.md 7). Directories are relative to the container's, which is the
+ * working directory.
+ */
 struct options {
   const char *run, *lib, *root, *title;
   int sync_fd;   /* -1: started by an operator */
@@ -11,7 +14,10 @@ struct options {
   bool early;    /* started before the container's directory is complete: the daemon says when it is */
 };
 
-/* Answers -1 to go on, otherwise the exit status: 0 after --help and --list-failpoints, 1 after a complaint on stderr. */
+/*
+ * Answers -1 to go on, otherwise the exit status: 0 after --help and --list-failpoints, 1 after a complaint
+ * on stderr.
+ */
 int options_parse(struct options *options, int argc, char **argv);
 
 /* -1 when the directories are there, otherwise 1 after a complaint. */

@@ -86,16 +86,20 @@ char *ownership_overlay_rebased(const char *data, const char *lower) {
 }
 
 /* What the files of accounts say; either may be missing. */
-static bool ask(struct ownership *ownership, const struct plan_user *user, const char *passwd, const char *group) {
+static bool ask(struct ownership *ownership, const struct plan_user *user, const char *passwd,
+                const char *group) {
   struct account account;
   gid_t gid;
   ownership->known = true;
   /*
-   * The two numbers are exchanged: so each file still has an owner, and a file of the image that happens to have the container's number does
-   * not become the user's. What belongs to root stays root's, whoever else has the number 0.
+   * The two numbers are exchanged: so each file still has an owner, and a file of the image that happens to
+   * have the container's number does not become the user's. What belongs to root stays root's, whoever else
+   * has the number 0.
    */
-  bool uid_differs = passwd != NULL && account_find(passwd, user->name, &account) && account.uid != 0 && account.uid != user->uid;
-  bool gid_differs = group != NULL && account_find_gid(group, user->name, &gid) && gid != 0 && gid != user->gid;
+  bool uid_differs = passwd != NULL && account_find(passwd, user->name, &account) && account.uid != 0 &&
+                     account.uid != user->uid;
+  bool gid_differs =
+      group != NULL && account_find_gid(group, user->name, &gid) && gid != 0 && gid != user->gid;
   /* with few ranges, as a plan has, there is always room for the pieces */
   bool swapped = uid_differs && id_map_swap(&ownership->users, account.uid, user->uid) == 0;
   swapped = (gid_differs && id_map_swap(&ownership->groups, gid, user->gid) == 0) || swapped;
@@ -105,7 +109,8 @@ static bool ask(struct ownership *ownership, const struct plan_user *user, const
 
 bool ownership_ask(struct ownership *ownership, const struct plan_user *user, int root) {
   size_t length;
-  char *passwd = inroot_read(root, "/etc/passwd", ACCOUNT_FILE_MAX, &length), *group = inroot_read(root, "/etc/group", ACCOUNT_FILE_MAX, &length);
+  char *passwd = inroot_read(root, "/etc/passwd", ACCOUNT_FILE_MAX, &length),
+       *group = inroot_read(root, "/etc/group", ACCOUNT_FILE_MAX, &length);
   bool swapped = ask(ownership, user, passwd, group);
   free(passwd);
   free(group);
@@ -135,12 +140,16 @@ static bool ask_layers(struct ownership *ownership, const struct plan_user *user
 
 void ownership_prepare(struct ownership *ownership, const struct plan *plan, int users) {
   const struct plan_mount *first = &plan->mounts[0];
-  *ownership = (struct ownership){.mapping = users, .users = plan->ids, .groups = plan->ids, .differs = users >= 0};
+  *ownership =
+      (struct ownership){.mapping = users, .users = plan->ids, .groups = plan->ids, .differs = users >= 0};
   if (plan->user.name == NULL) return;
   char **layers = strcmp(first->type, "overlay") == 0 ? ownership_overlay_layers(first->data) : NULL;
-  int root = layers == NULL && (first->flags & MS_BIND) != 0 ? open(first->source, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+  int root = layers == NULL && (first->flags & MS_BIND) != 0
+                 ? open(first->source, O_PATH | O_DIRECTORY | O_CLOEXEC)
+                 : -1;
   if (layers == NULL && root < 0) return;
-  bool swapped = layers != NULL ? ask_layers(ownership, &plan->user, layers) : ownership_ask(ownership, &plan->user, root);
+  bool swapped = layers != NULL ? ask_layers(ownership, &plan->user, layers)
+                                : ownership_ask(ownership, &plan->user, root);
   free(layers);
   if (root >= 0) close(root);
   /* where there can be none, files are changed one by one */
@@ -148,7 +157,9 @@ void ownership_prepare(struct ownership *ownership, const struct plan *plan, int
 }
 
 int ownership_mapped(const struct ownership *ownership, const char *path) {
-  struct mount_attr attr = {.attr_set = MOUNT_ATTR_IDMAP | MOUNT_ATTR_RDONLY, .propagation = MS_PRIVATE, .userns_fd = (uint64_t)(unsigned)ownership->mapping};
+  struct mount_attr attr = {.attr_set = MOUNT_ATTR_IDMAP | MOUNT_ATTR_RDONLY,
+                            .propagation = MS_PRIVATE,
+                            .userns_fd = (uint64_t)(unsigned)ownership->mapping};
   if (ownership->mapping < 0) return -1;
   int tree = (int)syscall(SYS_open_tree, AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
   if (tree >= 0 && syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &attr, sizeof attr) == 0) return tree;
@@ -189,8 +200,9 @@ static int grow_links(void) {
 }
 
 /*
- * Ids are exchanged, so a file that is met twice would be changed back. An overlay gives each name a file of its own when it is written, under
- * the number of the common one: there the second name still has the old owner, and its turn is to come. -1 without memory.
+ * Ids are exchanged, so a file that is met twice would be changed back. An overlay gives each name a file of
+ * its own when it is written, under the number of the common one: there the second name still has the old
+ * owner, and its turn is to come. -1 without memory.
  */
 static int is_changed_already(const struct stat *facts, bool *changed) {
   *changed = false;
@@ -207,15 +219,23 @@ static int is_changed_already(const struct stat *facts, bool *changed) {
 }
 
 /* An id that the map does not know stays: nobody inside has it. */
-static int change_one(const struct ownership *ownership, int directory, const char *name, const struct stat *facts) {
-  uint32_t uid = id_outside(&ownership->users, facts->st_uid), gid = id_outside(&ownership->groups, facts->st_gid);
+static int change_one(const struct ownership *ownership, int directory, const char *name,
+                      const struct stat *facts) {
+  uint32_t uid = id_outside(&ownership->users, facts->st_uid),
+           gid = id_outside(&ownership->groups, facts->st_gid);
   bool same_uid = uid == ID_NONE || uid == facts->st_uid, same_gid = gid == ID_NONE || gid == facts->st_gid;
   bool changed;
   if (is_changed_already(facts, &changed) != 0) return -1;
   if (changed || (same_uid && same_gid)) return 0;
-  if (fchownat(directory, name, same_uid ? (uid_t)-1 : uid, same_gid ? (gid_t)-1 : gid, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0) return -1;
-  /* the kernel takes these bits away when an owner changes; they mean the new one, as in the image they meant the old */
-  if (S_ISREG(facts->st_mode) && (facts->st_mode & (S_ISUID | S_ISGID)) != 0) return fchmodat(directory, name, facts->st_mode & 07777, 0);
+  if (fchownat(directory, name, same_uid ? (uid_t)-1 : uid, same_gid ? (gid_t)-1 : gid,
+               AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0)
+    return -1;
+  /*
+   * the kernel takes these bits away when an owner changes; they mean the new one, as in the image they meant
+   * the old
+   */
+  if (S_ISREG(facts->st_mode) && (facts->st_mode & (S_ISUID | S_ISGID)) != 0)
+    return fchmodat(directory, name, facts->st_mode & 07777, 0);
   return 0;
 }
 
@@ -228,13 +248,15 @@ static int change_below(const struct ownership *ownership, int directory);
 
 /* Other mounts are not entered: each has its own turn, or is somebody else's. */
 static int change_entry(const struct ownership *ownership, int directory, const char *name) {
-  struct open_how how = {.flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, .resolve = RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH};
+  struct open_how how = {.flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
+                         .resolve = RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH};
   struct stat facts;
   if (fstatat(directory, name, &facts, AT_SYMLINK_NOFOLLOW) != 0) return -1;
   if (!S_ISDIR(facts.st_mode)) return change_one(ownership, directory, name, &facts);
   int inner = (int)syscall(SYS_openat2, directory, name, &how, sizeof how);
   if (inner < 0) return errno == EXDEV ? 0 : -1;
-  if (fstat(inner, &facts) == 0 && change_one(ownership, inner, "", &facts) == 0) return change_below(ownership, inner);
+  if (fstat(inner, &facts) == 0 && change_one(ownership, inner, "", &facts) == 0)
+    return change_below(ownership, inner);
   close(inner);
   return -1;
 }
@@ -262,7 +284,8 @@ int ownership_change(const struct ownership *ownership, int directory) {
   struct rlimit before, all;
   struct stat facts;
   int copy = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (copy < 0 || fstat(copy, &facts) != 0 || change_one(ownership, copy, "", &facts) != 0) return report_errno("owner", ".");
+  if (copy < 0 || fstat(copy, &facts) != 0 || change_one(ownership, copy, "", &facts) != 0)
+    return report_errno("owner", ".");
   /* each level of the tree holds a descriptor */
   if (prlimit(0, RLIMIT_NOFILE, NULL, &before) != 0) return report_errno("owner", "RLIMIT_NOFILE");
   all = (struct rlimit){.rlim_cur = before.rlim_max, .rlim_max = before.rlim_max};

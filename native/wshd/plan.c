@@ -19,7 +19,8 @@ static unsigned current_line;
 static int bad_line(const char *what, const char *word) {
   char object[64], text[512];
   format(object, sizeof object, "%s:%u", current_file, current_line);
-  format(text, sizeof text, "%s:%u: %s: %s", current_file, current_line, what, word == NULL ? "missing" : word);
+  format(text, sizeof text, "%s:%u: %s: %s", current_file, current_line, what,
+         word == NULL ? "missing" : word);
   return report_failure("plan", EINVAL, 0, object, text);
 }
 
@@ -27,7 +28,8 @@ static bool is_octal(char digit) { return digit >= '0' && digit <= '7'; }
 
 /* Three octal digits of a byte. Not of a NUL, which would end the word. */
 static bool is_escape(const char *digits) {
-  return digits[0] >= '0' && digits[0] <= '3' && is_octal(digits[1]) && is_octal(digits[2]) && memcmp(digits, "000", 3) != 0;
+  return digits[0] >= '0' && digits[0] <= '3' && is_octal(digits[1]) && is_octal(digits[2]) &&
+         memcmp(digits, "000", 3) != 0;
 }
 
 char *plan_field(char **cursor) {
@@ -70,7 +72,8 @@ static bool address(const char *text, uint32_t *value) {
   for (int i = 0; i < 4; i++) {
     uint64_t byte;
     size_t length = strcspn(text, ".");
-    if (length > 3 || !parse_number(text, length, 10, 255, &byte) || text[length] != (i < 3 ? '.' : '\0')) return false;
+    if (length > 3 || !parse_number(text, length, 10, 255, &byte) || text[length] != (i < 3 ? '.' : '\0'))
+      return false;
     bytes[i] = (unsigned char)byte;
     text += length + 1;
   }
@@ -82,8 +85,11 @@ static const struct {
   const char *word;
   unsigned long set, clear;
 } mount_words[] = {
-    {"defaults", 0, 0},       {"ro", MS_RDONLY, 0},         {"rw", 0, MS_RDONLY},       {"nosuid", MS_NOSUID, 0}, {"nodev", MS_NODEV, 0},
-    {"noexec", MS_NOEXEC, 0}, {"relatime", MS_RELATIME, 0}, {"noatime", MS_NOATIME, 0}, {"bind", MS_BIND, 0},     {"rbind", MS_BIND | MS_REC, 0},
+    {"defaults", 0, 0},           {"ro", MS_RDONLY, 0},
+    {"rw", 0, MS_RDONLY},         {"nosuid", MS_NOSUID, 0},
+    {"nodev", MS_NODEV, 0},       {"noexec", MS_NOEXEC, 0},
+    {"relatime", MS_RELATIME, 0}, {"noatime", MS_NOATIME, 0},
+    {"bind", MS_BIND, 0},         {"rbind", MS_BIND | MS_REC, 0},
 };
 
 /* True when `word` is a flag or one of ours; otherwise it is data for the file system. */
@@ -100,7 +106,10 @@ static bool take_option(struct plan_mount *mount, const char *word) {
   return true;
 }
 
-/* Splits at commas that no backslash protects (overlayfs takes `\,` for a comma in a path); the rest moves to the front as data. */
+/*
+ * Splits at commas that no backslash protects (overlayfs takes `\,` for a comma in a path); the rest moves to
+ * the front as data.
+ */
 static void take_options(struct plan_mount *mount, char *options) {
   char *to = options;
   mount->data = options;
@@ -121,10 +130,12 @@ static void take_options(struct plan_mount *mount, char *options) {
 }
 
 static int take_mount(struct plan *plan, char *line) {
-  char *source = plan_field(&line), *target = plan_field(&line), *type = plan_field(&line), *options = plan_field(&line);
+  char *source = plan_field(&line), *target = plan_field(&line), *type = plan_field(&line),
+       *options = plan_field(&line);
   if (options == NULL) return bad_line("a mount needs source, target, type and options", NULL);
   if (target[0] != '/') return bad_line("the target must be absolute", target);
-  if (plan->mount_count == 0 && strcmp(target, "/") != 0) return bad_line("the first mount must be the root, found", target);
+  if (plan->mount_count == 0 && strcmp(target, "/") != 0)
+    return bad_line("the first mount must be the root, found", target);
   if (!APPEND(plan, mounts, mount_count)) return report_errno("plan", current_file);
   struct plan_mount *mount = &plan->mounts[plan->mount_count - 1];
   mount->source = source;
@@ -165,9 +176,11 @@ static int take_user(struct plan *plan, char *line) {
   char *uid_text = plan_field(&line), *gid_text = plan_field(&line);
   user->home = plan_field(&line);
   user->shell = plan_field(&line);
-  if (user->shell == NULL || !number(uid_text, 10, 0xfffffffe, &uid) || !number(gid_text, 10, 0xfffffffe, &gid))
+  if (user->shell == NULL || !number(uid_text, 10, 0xfffffffe, &uid) ||
+      !number(gid_text, 10, 0xfffffffe, &gid))
     return bad_line("expected user NAME UID GID HOME SHELL, found", user->name);
-  if (strpbrk(user->name, ":\n") != NULL || strpbrk(user->home, ":\n") != NULL || strpbrk(user->shell, ":\n") != NULL)
+  if (strpbrk(user->name, ":\n") != NULL || strpbrk(user->home, ":\n") != NULL ||
+      strpbrk(user->shell, ":\n") != NULL)
     return bad_line("a field of /etc/passwd holds no colon", user->name);
   user->uid = (uid_t)uid;
   user->gid = (gid_t)gid;
@@ -177,9 +190,11 @@ static int take_user(struct plan *plan, char *line) {
 static int take_file(struct plan *plan, char *line) {
   char *target = plan_field(&line), *mode_text = plan_field(&line), *source = plan_field(&line);
   uint64_t mode;
-  if (target == NULL || source == NULL || target[0] != '/' || !number(mode_text, 8, 07777, &mode)) return bad_line("expected file TARGET MODE SOURCE, found", target);
+  if (target == NULL || source == NULL || target[0] != '/' || !number(mode_text, 8, 07777, &mode))
+    return bad_line("expected file TARGET MODE SOURCE, found", target);
   if (!APPEND(plan, files, file_count)) return report_errno("plan", current_file);
-  plan->files[plan->file_count - 1] = (struct plan_file){.target = target, .source = source, .mode = (mode_t)mode};
+  plan->files[plan->file_count - 1] =
+      (struct plan_file){.target = target, .source = source, .mode = (mode_t)mode};
   return 0;
 }
 
@@ -187,12 +202,16 @@ static int take_device(struct plan *plan, char *line) {
   char *name = plan_field(&line), *kind = plan_field(&line);
   char *major_text = plan_field(&line), *minor_text = plan_field(&line), *mode_text = plan_field(&line);
   uint64_t major, minor, mode;
-  if (name == NULL || kind == NULL || mode_text == NULL || strchr(name, '/') != NULL || (strcmp(kind, "c") != 0 && strcmp(kind, "b") != 0) || !number(major_text, 10, 4095, &major) ||
+  if (name == NULL || kind == NULL || mode_text == NULL || strchr(name, '/') != NULL ||
+      (strcmp(kind, "c") != 0 && strcmp(kind, "b") != 0) || !number(major_text, 10, 4095, &major) ||
       !number(minor_text, 10, 1048575, &minor) || !number(mode_text, 8, 07777, &mode))
     return bad_line("expected device NAME c|b MAJOR MINOR MODE, found", name);
   if (!APPEND(plan, devices, device_count)) return report_errno("plan", current_file);
   plan->devices[plan->device_count - 1] =
-      (struct plan_device){.name = name, .mode = (mode_t)mode | (kind[0] == 'c' ? S_IFCHR : S_IFBLK), .major = (unsigned)major, .minor = (unsigned)minor};
+      (struct plan_device){.name = name,
+                           .mode = (mode_t)mode | (kind[0] == 'c' ? S_IFCHR : S_IFBLK),
+                           .major = (unsigned)major,
+                           .minor = (unsigned)minor};
   return 0;
 }
 
@@ -207,19 +226,23 @@ static int take_symlink(struct plan *plan, char *line) {
 static int take_id_range(struct plan *plan, char *line) {
   char *inside_text = plan_field(&line), *outside_text = plan_field(&line), *count_text = plan_field(&line);
   uint64_t inside, outside, count;
-  if (!number(inside_text, 10, ID_NONE, &inside) || !number(outside_text, 10, ID_NONE, &outside) || !number(count_text, 10, ID_NONE, &count) || count == 0 ||
-      inside + count > ID_NONE || outside + count > ID_NONE)
+  if (!number(inside_text, 10, ID_NONE, &inside) || !number(outside_text, 10, ID_NONE, &outside) ||
+      !number(count_text, 10, ID_NONE, &count) || count == 0 || inside + count > ID_NONE ||
+      outside + count > ID_NONE)
     return bad_line("expected idmap INSIDE OUTSIDE COUNT, found", inside_text);
   if (outside == 0) return bad_line("the host's root is nobody's to be, found idmap", inside_text);
   if (plan->ids.count == ID_RANGES_MAX - 4) return bad_line("too many idmap lines", inside_text);
-  plan->ids.ranges[plan->ids.count++] = (struct id_range){(uint32_t)inside, (uint32_t)outside, (uint32_t)count};
+  plan->ids.ranges[plan->ids.count++] =
+      (struct id_range){(uint32_t)inside, (uint32_t)outside, (uint32_t)count};
   return 0;
 }
 
 static int take_reserve(struct plan *plan, char *line) {
   plan->reserve_outside = plan_field(&line);
   plan->reserve_inside = plan_field(&line);
-  return plan->reserve_inside != NULL ? 0 : bad_line("expected reserve OUTSIDE INSIDE, found", plan->reserve_outside);
+  return plan->reserve_inside != NULL
+             ? 0
+             : bad_line("expected reserve OUTSIDE INSIDE, found", plan->reserve_outside);
 }
 
 static int take_flag(const char *word, bool *flag) {
@@ -229,7 +252,8 @@ static int take_flag(const char *word, bool *flag) {
   return 0;
 }
 
-static int take_number(const char *word, uint64_t least, uint64_t most, const char *expected, unsigned *target) {
+static int take_number(const char *word, uint64_t least, uint64_t most, const char *expected,
+                       unsigned *target) {
   uint64_t value;
   if (!number(word, 10, most, &value) || value < least) return bad_line(expected, word);
   *target = (unsigned)value;
@@ -239,7 +263,8 @@ static int take_number(const char *word, uint64_t least, uint64_t most, const ch
 static int take_nice(struct plan *plan, const char *word) {
   const bool is_negative = word[0] == '-';
   uint64_t value;
-  if (!number(is_negative ? word + 1 : word, 10, 20, &value)) return bad_line("expected a niceness, found", word);
+  if (!number(is_negative ? word + 1 : word, 10, 20, &value))
+    return bad_line("expected a niceness, found", word);
   plan->nice = is_negative ? -(int)value : (int)value;
   return 0;
 }
@@ -252,7 +277,9 @@ static int take_core_dumps(struct plan *plan, const char *word) {
 }
 
 /* A key that may stand in several lines. */
-#define TAKE_ONE_MORE(plan, list, count, word) (APPEND(plan, list, count) ? ((plan)->list[(plan)->count - 1] = (word), 0) : report_errno("plan", current_file))
+#define TAKE_ONE_MORE(plan, list, count, word)                                                               \
+  (APPEND(plan, list, count) ? ((plan)->list[(plan)->count - 1] = (word), 0)                                 \
+                             : report_errno("plan", current_file))
 
 static int take_word(char *word, char **target) {
   *target = word;
@@ -268,18 +295,26 @@ static int take_value(struct plan *plan, const char *key, char *word) {
   if (strcmp(key, "mask") == 0) return TAKE_ONE_MORE(plan, masked, masked_count, word);
   if (strcmp(key, "readonly") == 0) return TAKE_ONE_MORE(plan, readonly, readonly_count, word);
   if (strcmp(key, "address") == 0) return take_address(plan, word);
-  if (strcmp(key, "gateway") == 0) return address(word, &plan->gateway) ? 0 : bad_line("expected an address, found", word);
+  if (strcmp(key, "gateway") == 0)
+    return address(word, &plan->gateway) ? 0 : bad_line("expected an address, found", word);
   if (strcmp(key, "gateway_mac") == 0) return take_mac(plan, word);
   if (strcmp(key, "mtu") == 0) return take_number(word, 0, 65535, "expected an MTU, found", &plan->mtu);
   if (strcmp(key, "nice") == 0) return take_nice(plan, word);
   if (strcmp(key, "no_new_privs") == 0) return take_flag(word, &plan->no_new_privs);
   if (strcmp(key, "seccomp") == 0) return take_flag(word, &plan->seccomp);
   if (strcmp(key, "core_dumps") == 0) return take_core_dumps(plan, word);
-  if (strcmp(key, "hook_timeout") == 0) return take_number(word, 1, 86400, "expected a number of seconds, found", &plan->hook_timeout);
-  if (strcmp(key, "terminals") == 0) return take_number(word, 1, INT32_MAX, "expected a number of terminals, found", &plan->terminals);
-  if (strcmp(key, "shm_kib") == 0) return take_number(word, 4, UINT32_MAX, "expected a number of KiB, found", &plan->shm_kib);
-  if (strcmp(key, "dev_kib") == 0) return take_number(word, 4, UINT32_MAX, "expected a number of KiB, found", &plan->dev_kib);
-  if (strcmp(key, "capabilities") == 0) return number(word, 16, UINT64_MAX, &plan->capabilities) ? 0 : bad_line("expected a hexadecimal mask, found", word);
+  if (strcmp(key, "hook_timeout") == 0)
+    return take_number(word, 1, 86400, "expected a number of seconds, found", &plan->hook_timeout);
+  if (strcmp(key, "terminals") == 0)
+    return take_number(word, 1, INT32_MAX, "expected a number of terminals, found", &plan->terminals);
+  if (strcmp(key, "shm_kib") == 0)
+    return take_number(word, 4, UINT32_MAX, "expected a number of KiB, found", &plan->shm_kib);
+  if (strcmp(key, "dev_kib") == 0)
+    return take_number(word, 4, UINT32_MAX, "expected a number of KiB, found", &plan->dev_kib);
+  if (strcmp(key, "capabilities") == 0)
+    return number(word, 16, UINT64_MAX, &plan->capabilities)
+               ? 0
+               : bad_line("expected a hexadecimal mask, found", word);
   return bad_line("unknown key", key);
 }
 

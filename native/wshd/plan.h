@@ -46,9 +46,11 @@ struct plan {
   struct plan_device *devices;
   struct plan_symlink *symlinks;
   char **cgroups;
-  char **masked, **readonly; /* paths inside that show nothing, and that cannot be written; missing ones are left out */
+  /* paths inside that show nothing, and that cannot be written; missing ones are left out */
+  char **masked, **readonly;
   size_t mount_count, file_count, device_count, symlink_count, cgroup_count, masked_count, readonly_count;
-  char *reserve_outside, *reserve_inside; /* of the group with room for init beside the limit of processes, and back; NULL: none */
+  /* of the group with room for init beside the limit of processes, and back; NULL: none */
+  char *reserve_outside, *reserve_inside;
   char *hostname, *interface;
   uint32_t address, gateway; /* network byte order, 0: none */
   unsigned prefix_length, mtu;
@@ -58,18 +60,21 @@ struct plan {
   struct plan_user user; /* name NULL: none */
   uint64_t capabilities; /* bounding set of jobs */
   unsigned hook_timeout; /* seconds each hook may take */
-  char *hook_shell;      /* NULL: none, or the host's path of a static shell for the hook that runs in the new root */
+  /* NULL: none, or the host's path of a static shell for the hook that runs in the new root */
+  char *hook_shell;
   bool no_new_privs, seccomp;
-  bool no_core_dumps;    /* whatever limit a job asks for */
-  unsigned shm_kib;      /* of /dev/shm, and as much of System V shared memory; 0: the kernel's own idea of both */
-  unsigned dev_kib;      /* of /dev */
-  unsigned terminals;    /* at a time; 0: the kernel's own idea */
-  struct id_map ids; /* of users and of groups; empty: no user namespace */
+  bool no_core_dumps; /* whatever limit a job asks for */
+  /* of /dev/shm, and as much of System V shared memory; 0: the kernel's own idea of both */
+  unsigned shm_kib;
+  unsigned dev_kib;   /* of /dev */
+  unsigned terminals; /* at a time; 0: the kernel's own idea */
+  struct id_map ids;  /* of users and of groups; empty: no user namespace */
 };
 
 /*
- * Both parse a whole file that the caller keeps (they point into `text` and change it). On failure they report file and line
- * and answer -1. A plan is never freed: the process it belongs to ends or becomes init with it.
+ * Both parse a whole file that the caller keeps (they point into `text` and change it). On failure they
+ * report file and line and answer -1. A plan is never freed: the process it belongs to ends or becomes init
+ * with it.
  */
 int plan_parse_fstab(struct plan *plan, char *text);
 int plan_parse_conf(struct plan *plan, char *text);
@@ -78,7 +83,8 @@ int plan_parse_conf(struct plan *plan, char *text);
 int plan_load(struct plan *plan);
 
 /*
- * Takes the next blank-separated field from *cursor and undoes its octal escapes in place. NULL at the end of the line.
+ * Takes the next blank-separated field from *cursor and undoes its octal escapes in place. NULL at the end of
+ * the line.
  */
 char *plan_field(char **cursor);
 

@@ -13,13 +13,19 @@
 
 /* Nobody keeps one longer, whatever is asked for. */
 #define PREPARED_MILLISECONDS_MAX 60000
-/* Longest wait for the end of one that is not to be seen by the next job: a killed shell takes a millisecond. */
+/*
+ * Longest wait for the end of one that is not to be seen by the next job: a killed shell takes a millisecond.
+ */
 #define END_MILLISECONDS 100
-/* Longest wait for one that is still starting: it would take as long without this, and one that has not come so far by then is no bash. */
+/*
+ * Longest wait for one that is still starting: it would take as long without this, and one that has not come
+ * so far by then is no bash.
+ */
 #define READY_MILLISECONDS 20
 /*
- * Whoever asks again only after so long does not need the next one at once, and could be kept waiting by its start: the kernel tends to wake the client on the very processor
- * on which init starts it. So that comes when the client has its answer.
+ * Whoever asks again only after so long does not need the next one at once, and could be kept waiting by its
+ * start: the kernel tends to wake the client on the very processor on which init starts it. So that comes
+ * when the client has its answer.
  */
 #define REST_MILLISECONDS 5
 #define ANSWERED_MILLISECONDS 3
@@ -27,9 +33,10 @@
 #define FUTILE_MAX 2
 
 /*
- * What bash reads when it starts, and executes when the pipe is closed, which is when the script is there. Afterwards the script finds no variable and no descriptor; SECONDS
- * counts from here, and the last argument is what it is at the beginning. What tells still: one status in PIPESTATUS where there is none otherwise, BASH_ARGC, which
- * counts the file, and /proc/<pid>/environ.
+ * What bash reads when it starts, and executes when the pipe is closed, which is when the script is there.
+ * Afterwards the script finds no variable and no descriptor; SECONDS counts from here, and the last argument
+ * is what it is at the beginning. What tells still: one status in PIPESTATUS where there is none otherwise,
+ * BASH_ARGC, which counts the file, and /proc/<pid>/environ.
  */
 static const char PRELUDE[] = "unset BASH_ENV; exec 3<&-; SECONDS=0; : \"$0\"\n";
 
@@ -60,12 +67,18 @@ static bool same_words(char *const *one, char *const *other, uint32_t count) {
 
 /* Whether both say the same but for number and input. */
 static bool is_same(const struct spawn_request *one, const struct spawn_request *other) {
-  const char *here = one->directory == NULL ? "" : one->directory, *there = other->directory == NULL ? "" : other->directory;
-  if (((one->flags ^ other->flags) & ~(uint32_t)WSHD_SPAWN_ROOMY) != 0 || one->argc != other->argc || one->envc != other->envc || one->limit_count != other->limit_count) return false;
+  const char *here = one->directory == NULL ? "" : one->directory,
+             *there = other->directory == NULL ? "" : other->directory;
+  if (((one->flags ^ other->flags) & ~(uint32_t)WSHD_SPAWN_ROOMY) != 0 || one->argc != other->argc ||
+      one->envc != other->envc || one->limit_count != other->limit_count)
+    return false;
   if (strcmp(one->user, other->user) != 0 || strcmp(here, there) != 0) return false;
   for (uint32_t i = 0; i < one->limit_count; i++)
-    if (one->limits[i].resource != other->limits[i].resource || one->limits[i].soft != other->limits[i].soft || one->limits[i].hard != other->limits[i].hard) return false;
-  return same_words(one->argv, other->argv, one->argc) && same_words(one->environment, other->environment, one->envc);
+    if (one->limits[i].resource != other->limits[i].resource ||
+        one->limits[i].soft != other->limits[i].soft || one->limits[i].hard != other->limits[i].hard)
+      return false;
+  return same_words(one->argv, other->argv, one->argc) &&
+         same_words(one->environment, other->environment, one->envc);
 }
 
 /* What is here of it goes; the process does not. */
@@ -96,8 +109,11 @@ static int open_ends(const struct init *init, struct prepared *prepared) {
   prepared->request.start_fd = pair[0];
   prepared->start = pair[1];
   /* of one page: there is room in it when all of it has been read, see is_waiting() */
-  if (fcntl(pair[1], F_SETPIPE_SZ, 1) < 0 || write(pair[1], PRELUDE, sizeof PRELUDE - 1) != sizeof PRELUDE - 1) return -1;
-  return ends_open_output(&prepared->request, &prepared->ends) == 0 ? ends_leave_enough(init, &prepared->ends) : -1;
+  if (fcntl(pair[1], F_SETPIPE_SZ, 1) < 0 ||
+      write(pair[1], PRELUDE, sizeof PRELUDE - 1) != sizeof PRELUDE - 1)
+    return -1;
+  return ends_open_output(&prepared->request, &prepared->ends) == 0 ? ends_leave_enough(init, &prepared->ends)
+                                                                    : -1;
 }
 
 static void start(struct init *init, struct spawn_request *request, uint32_t milliseconds) {
@@ -106,9 +122,11 @@ static void start(struct init *init, struct spawn_request *request, uint32_t mil
     request_free(request);
     return;
   }
-  *prepared = (struct prepared){.ends = ENDS_NONE, .script = -1, .start = -1, .until = deadline(milliseconds), .request = *request};
+  *prepared = (struct prepared){
+      .ends = ENDS_NONE, .script = -1, .start = -1, .until = deadline(milliseconds), .request = *request};
   init->prepared = prepared;
-  prepared->pid = open_ends(init, prepared) == 0 ? start_process(init, &prepared->request, prepared->ends.job) : -1;
+  prepared->pid =
+      open_ends(init, prepared) == 0 ? start_process(init, &prepared->request, prepared->ends.job) : -1;
   close_if(prepared->request.start_fd);
   prepared->request.start_fd = -1;
   if (prepared->pid < 0) forget(init);
@@ -117,11 +135,19 @@ static void start(struct init *init, struct spawn_request *request, uint32_t mil
 
 void prepared_start(struct init *init, struct spawn_request *request, uint32_t milliseconds) {
   forget_expected(init);
-  if (init->prepared != NULL && is_same(&init->prepared->request, request)) init->prepared->until = deadline(milliseconds);
+  if (init->prepared != NULL && is_same(&init->prepared->request, request))
+    init->prepared->until = deadline(milliseconds);
   else prepared_drop(init);
-  jobs_reap(init); /* what has ended is no reason against it, and a prepared one that has is none any more; and the daemon may have been found to be gone */
-  /* processes that somebody has left behind would see it, and could be seen by it while nobody runs anything */
-  if (init->may_prepare && init->is_empty && init->daemon != NULL && init->prepared == NULL) start(init, request, milliseconds);
+  /*
+   * what has ended is no reason against it, and a prepared one that has is none any more; and the daemon may
+   * have been found to be gone
+   */
+  jobs_reap(init);
+  /*
+   * processes that somebody has left behind would see it, and could be seen by it while nobody runs anything
+   */
+  if (init->may_prepare && init->is_empty && init->daemon != NULL && init->prepared == NULL)
+    start(init, request, milliseconds);
   else request_free(request);
 }
 
@@ -129,7 +155,8 @@ void prepared_asked(struct init *init) { init->has_rested = now() - init->job_en
 
 void prepared_expect(struct init *init, struct spawn_request *request) {
   forget_expected(init);
-  if (init->may_prepare && (init->expected = malloc(sizeof *init->expected)) != NULL) *init->expected = *request;
+  if (init->may_prepare && (init->expected = malloc(sizeof *init->expected)) != NULL)
+    *init->expected = *request;
   else request_free(request);
 }
 
@@ -165,7 +192,10 @@ static int put_script(const struct prepared *prepared, const struct spawn_reques
   return input_put(prepared->script, request->input, request->input_length);
 }
 
-/* It has read what it was to read first, and so will read its input only when the pipe is closed. A shell that does not know BASH_ENV may have read that already. */
+/*
+ * It has read what it was to read first, and so will read its input only when the pipe is closed. A shell
+ * that does not know BASH_ENV may have read that already.
+ */
 static bool is_waiting(const struct prepared *prepared) {
   struct pollfd end = {.fd = prepared->start, .events = POLLOUT};
   return poll(&end, 1, READY_MILLISECONDS) == 1 && (end.revents & POLLERR) == 0;
@@ -191,7 +221,8 @@ static void await_end(struct init *init) {
 
 pid_t prepared_take(struct init *init, const struct spawn_request *request, struct ends *ends) {
   struct prepared *prepared = init->prepared;
-  const bool is_meant = prepared != NULL && (request->job_id & WSHD_OPERATOR_JOB) == 0 && is_same(&prepared->request, request);
+  const bool is_meant =
+      prepared != NULL && (request->job_id & WSHD_OPERATOR_JOB) == 0 && is_same(&prepared->request, request);
   if (!is_meant || !is_waiting(prepared) || put_script(prepared, request) != 0) {
     if (is_meant) count_futile(init);
     prepared_drop(init);

@@ -1,8 +1,8 @@
 /*
  * How the launcher and the child that becomes init tell what happened.
  *
- * Until init listens, a failure ends the process that met it: report_failure() says so on the report channel, and the other side cleans up.
- * Afterwards nothing in this program ends on its own account.
+ * Until init listens, a failure ends the process that met it: report_failure() says so on the report channel,
+ * and the other side cleans up. Afterwards nothing in this program ends on its own account.
  */
 #ifndef WSHD_REPORT_H
 #define WSHD_REPORT_H
@@ -17,8 +17,8 @@ int report_descriptor(void);
 bool report_packet(const char *packet);
 
 /*
- * `error <stage> <errno> <exit> <object> <text>`. `number` is an errno or 0, `exit_status` that of a hook or 0.
- * Answers -1 so that callers can `return report_failure(...)`.
+ * `error <stage> <errno> <exit> <object> <text>`. `number` is an errno or 0, `exit_status` that of a hook or
+ * 0. Answers -1 so that callers can `return report_failure(...)`.
  */
 int report_failure(const char *stage, int number, int exit_status, const char *object, const char *text);
 

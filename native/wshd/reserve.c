@@ -7,7 +7,8 @@
 static bool step(int group) { return write(group, "0", 1) == 1; }
 
 pid_t reserve_fork(struct reserve *reserve) {
-  pid_t pid = reserve->is_out ? -1 : _Fork(); /* fork(2) without the care for threads, of which there are none */
+  /* fork(2) without the care for threads, of which there are none */
+  pid_t pid = reserve->is_out ? -1 : _Fork();
   if (pid >= 0 || reserve->outside < 0 || (!reserve->is_out && errno != EAGAIN)) return pid;
   if (!reserve->is_out && !step(reserve->outside)) {
     errno = EAGAIN; /* what the fork said */

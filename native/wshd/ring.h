@@ -1,4 +1,6 @@
-/* The latest WSHD_RING_BYTES of a stream. Memory is taken with the first byte and given back by ring_clear(). */
+/*
+ * The latest WSHD_RING_BYTES of a stream. Memory is taken with the first byte and given back by ring_clear().
+ */
 #ifndef WSHD_RING_H
 #define WSHD_RING_H
 

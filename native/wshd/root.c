@@ -26,22 +26,32 @@ int umount2(const char *target, int flags);
 #endif
 
 static const struct plan_device standard_devices[] = {
-    {.name = (char *)"null", .mode = S_IFCHR | 0666, .major = 1, .minor = 3},    {.name = (char *)"zero", .mode = S_IFCHR | 0666, .major = 1, .minor = 5},
-    {.name = (char *)"full", .mode = S_IFCHR | 0666, .major = 1, .minor = 7},    {.name = (char *)"random", .mode = S_IFCHR | 0666, .major = 1, .minor = 8},
-    {.name = (char *)"urandom", .mode = S_IFCHR | 0666, .major = 1, .minor = 9}, {.name = (char *)"tty", .mode = S_IFCHR | 0666, .major = 5, .minor = 0},
+    {.name = (char *)"null", .mode = S_IFCHR | 0666, .major = 1, .minor = 3},
+    {.name = (char *)"zero", .mode = S_IFCHR | 0666, .major = 1, .minor = 5},
+    {.name = (char *)"full", .mode = S_IFCHR | 0666, .major = 1, .minor = 7},
+    {.name = (char *)"random", .mode = S_IFCHR | 0666, .major = 1, .minor = 8},
+    {.name = (char *)"urandom", .mode = S_IFCHR | 0666, .major = 1, .minor = 9},
+    {.name = (char *)"tty", .mode = S_IFCHR | 0666, .major = 5, .minor = 0},
 };
 #define TTY_GROUP 5
-/* Files in /dev: what is there and room for links of a program's own. An inode is no byte of a tmpfs, so its size does not limit them. */
+/*
+ * Files in /dev: what is there and room for links of a program's own. An inode is no byte of a tmpfs, so its
+ * size does not limit them.
+ */
 #define DEV_FILES 1024
 #define KIB_PER_FILE 4
 #define STANDARD_DEVICES (sizeof standard_devices / sizeof *standard_devices)
 
 static const struct plan_symlink standard_links[] = {
-    {(char *)"pts/ptmx", (char *)"ptmx"}, {(char *)"/proc/self/fd", (char *)"fd"}, {(char *)"fd/0", (char *)"stdin"},
-    {(char *)"fd/1", (char *)"stdout"},   {(char *)"fd/2", (char *)"stderr"},
+    {(char *)"pts/ptmx", (char *)"ptmx"}, {(char *)"/proc/self/fd", (char *)"fd"},
+    {(char *)"fd/0", (char *)"stdin"},    {(char *)"fd/1", (char *)"stdout"},
+    {(char *)"fd/2", (char *)"stderr"},
 };
 
-static int move_to(int tree, int target) { return (int)syscall(SYS_move_mount, tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH); }
+static int move_to(int tree, int target) {
+  return (int)syscall(SYS_move_mount, tree, "", target, "",
+                      MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+}
 
 static int make_node(int dev, const struct plan_device *device) {
   mode_t mask = umask(0);
@@ -59,8 +69,10 @@ static int make_dev(const struct plan *plan) {
   char size[32], files[32];
   format(size, sizeof size, "%uk", plan->dev_kib);
   format(files, sizeof files, "%u", DEV_FILES);
-  if (syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, "mode", "0755", 0) != 0 || syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, "size", size, 0) != 0 ||
-      syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, "nr_inodes", files, 0) != 0 || syscall(SYS_fsconfig, context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) != 0) {
+  if (syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, "mode", "0755", 0) != 0 ||
+      syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, "size", size, 0) != 0 ||
+      syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, "nr_inodes", files, 0) != 0 ||
+      syscall(SYS_fsconfig, context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) != 0) {
     report_errno("dev", "tmpfs");
     close(context);
     return -1;
@@ -69,13 +81,17 @@ static int make_dev(const struct plan *plan) {
   close(context);
   if (dev < 0) return report_errno("dev", "tmpfs");
   for (size_t i = 0; i < STANDARD_DEVICES + plan->device_count; i++) {
-    const struct plan_device *device = i < STANDARD_DEVICES ? &standard_devices[i] : &plan->devices[i - STANDARD_DEVICES];
+    const struct plan_device *device =
+        i < STANDARD_DEVICES ? &standard_devices[i] : &plan->devices[i - STANDARD_DEVICES];
     if (make_node(dev, device) != 0) return report_errno("dev", device->name);
   }
   /* the group that may write to terminals, as devpts(5) has it too */
-  if (fchownat(dev, "tty", id_outside(&plan->ids, 0), id_outside(&plan->ids, TTY_GROUP), AT_SYMLINK_NOFOLLOW) != 0) return report_errno("dev", "tty");
+  if (fchownat(dev, "tty", id_outside(&plan->ids, 0), id_outside(&plan->ids, TTY_GROUP),
+               AT_SYMLINK_NOFOLLOW) != 0)
+    return report_errno("dev", "tty");
   for (size_t i = 0; i < sizeof standard_links / sizeof *standard_links; i++)
-    if (symlinkat(standard_links[i].content, dev, standard_links[i].path) != 0) return report_errno("dev", standard_links[i].path);
+    if (symlinkat(standard_links[i].content, dev, standard_links[i].path) != 0)
+      return report_errno("dev", standard_links[i].path);
   if (mkdirat(dev, "pts", 0555) != 0 || mkdirat(dev, "shm", 01777) != 0) return report_errno("dev", "pts");
   return dev;
 }
@@ -91,27 +107,33 @@ static void path_of(int fd, char *path, size_t size) { format(path, size, "/proc
 
 /* MS_* of a bind mount as attributes of mount_setattr(2). */
 static uint64_t attributes(unsigned long flags) {
-  return (flags & MS_RDONLY ? MOUNT_ATTR_RDONLY : 0u) | (flags & MS_NOSUID ? MOUNT_ATTR_NOSUID : 0u) | (flags & MS_NODEV ? MOUNT_ATTR_NODEV : 0u) |
-         (flags & MS_NOEXEC ? MOUNT_ATTR_NOEXEC : 0u);
+  return (flags & MS_RDONLY ? MOUNT_ATTR_RDONLY : 0u) | (flags & MS_NOSUID ? MOUNT_ATTR_NOSUID : 0u) |
+         (flags & MS_NODEV ? MOUNT_ATTR_NODEV : 0u) | (flags & MS_NOEXEC ? MOUNT_ATTR_NOEXEC : 0u);
 }
 
-/* A read-only part of the base, shown with its new owners. False where the kernel cannot: it is then bound as it is. */
+/*
+ * A read-only part of the base, shown with its new owners. False where the kernel cannot: it is then bound as
+ * it is.
+ */
 static bool bind_mapped(const struct plan_mount *mount_spec, int target, const struct ownership *ownership) {
   int tree = ownership_mapped(ownership, mount_spec->source);
   if (tree < 0) return false;
   struct mount_attr attr = {.attr_set = attributes(mount_spec->flags)};
-  bool bound = syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &attr, sizeof attr) == 0 && move_to(tree, target) == 0;
+  bool bound = syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &attr, sizeof attr) == 0 &&
+               move_to(tree, target) == 0;
   close(tree);
   return bound;
 }
 
 /*
- * The copy of a tree gets its attributes before it is visible anywhere. With `users` its owners are those with the same numbers there, where
- * its file system can be seen so; elsewhere it stays as it is, and its owners are nobody inside.
+ * The copy of a tree gets its attributes before it is visible anywhere. With `users` its owners are those
+ * with the same numbers there, where its file system can be seen so; elsewhere it stays as it is, and its
+ * owners are nobody inside.
  */
 static int bind_at(const struct plan_mount *mount_spec, int target, int users) {
   unsigned recursive = mount_spec->flags & MS_REC ? AT_RECURSIVE : 0;
-  int tree = (int)syscall(SYS_open_tree, AT_FDCWD, mount_spec->source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | recursive);
+  int tree = (int)syscall(SYS_open_tree, AT_FDCWD, mount_spec->source,
+                          OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | recursive);
   if (tree < 0) return -1;
   struct mount_attr attr = {.attr_set = attributes(mount_spec->flags), .propagation = MS_PRIVATE};
   if (mount_spec->flags & MS_NOATIME) {
@@ -120,7 +142,8 @@ static int bind_at(const struct plan_mount *mount_spec, int target, int users) {
   }
   int result = (int)syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | recursive, &attr, sizeof attr);
   struct mount_attr seen = {.attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (uint64_t)(unsigned)users};
-  if (result == 0 && mount_spec->idmap && users >= 0) syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | recursive, &seen, sizeof seen);
+  if (result == 0 && mount_spec->idmap && users >= 0)
+    syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | recursive, &seen, sizeof seen);
   if (result == 0) result = move_to(tree, target);
   int saved = errno;
   close(tree);
@@ -136,7 +159,9 @@ static int mount_at(const struct plan_mount *one, int target, int users) {
 }
 
 static int perform(const struct plan_mount *one, int root, int users) {
-  int target = one->create == CREATE_NOTHING ? inroot_open(root, one->target, O_PATH, 0) : inroot_make(root, one->target, one->create == CREATE_DIRECTORY);
+  int target = one->create == CREATE_NOTHING
+                   ? inroot_open(root, one->target, O_PATH, 0)
+                   : inroot_make(root, one->target, one->create == CREATE_DIRECTORY);
   if (target < 0) return report_errno("mount-target", one->target);
   int result = mount_at(one, target, users);
   if (result != 0) {
@@ -161,7 +186,8 @@ static int mount_own(int root, const char *path, const char *type, unsigned long
 
 static int mount_terminals(const struct plan *plan, int root) {
   char data[96];
-  size_t length = format(data, sizeof data, "newinstance,ptmxmode=0666,mode=0620,gid=%u", id_outside(&plan->ids, TTY_GROUP));
+  size_t length = format(data, sizeof data, "newinstance,ptmxmode=0666,mode=0620,gid=%u",
+                         id_outside(&plan->ids, TTY_GROUP));
   /* the kernel's own limit is for all containers together */
   if (plan->terminals != 0) format(data + length, sizeof data - length, ",max=%u", plan->terminals);
   return mount_own(root, "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, data);
@@ -170,7 +196,9 @@ static int mount_terminals(const struct plan *plan, int root) {
 static int mount_shared_memory(const struct plan *plan, int root) {
   char data[96];
   size_t length = format(data, sizeof data, "mode=1777");
-  if (plan->shm_kib != 0) format(data + length, sizeof data - length, ",size=%uk,nr_inodes=%u", plan->shm_kib, plan->shm_kib / KIB_PER_FILE + 16);
+  if (plan->shm_kib != 0)
+    format(data + length, sizeof data - length, ",size=%uk,nr_inodes=%u", plan->shm_kib,
+           plan->shm_kib / KIB_PER_FILE + 16);
   return mount_own(root, "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, data);
 }
 
@@ -179,7 +207,10 @@ static int own_terminals(const struct plan *plan, int root) {
   const uint32_t inner = id_outside(&plan->ids, 0);
   int pts = inroot_open(root, "/dev/pts", O_PATH | O_DIRECTORY | O_NOFOLLOW, 0);
   if (pts < 0) return report_errno("dev", "/dev/pts");
-  int result = fchownat(pts, "", inner, inner, AT_EMPTY_PATH) == 0 && fchownat(pts, "ptmx", inner, inner, AT_SYMLINK_NOFOLLOW) == 0 ? 0 : report_errno("dev", "/dev/pts");
+  int result = fchownat(pts, "", inner, inner, AT_EMPTY_PATH) == 0 &&
+                       fchownat(pts, "ptmx", inner, inner, AT_SYMLINK_NOFOLLOW) == 0
+                   ? 0
+                   : report_errno("dev", "/dev/pts");
   close(pts);
   return result;
 }
@@ -194,7 +225,8 @@ static void make_tmp(int root) {
 /* Nodes that could not be made are the host's, bound over the empty files. */
 static int bind_missing_nodes(const struct plan *plan, int root) {
   for (size_t i = 0; i < STANDARD_DEVICES + plan->device_count; i++) {
-    const struct plan_device *device = i < STANDARD_DEVICES ? &standard_devices[i] : &plan->devices[i - STANDARD_DEVICES];
+    const struct plan_device *device =
+        i < STANDARD_DEVICES ? &standard_devices[i] : &plan->devices[i - STANDARD_DEVICES];
     char path[300];
     struct stat facts;
     format(path, sizeof path, "/dev/%s", device->name);
@@ -210,11 +242,15 @@ static int bind_missing_nodes(const struct plan *plan, int root) {
 }
 
 /*
- * The base with its new owners goes to where the root will be, and the overlay, whose lower layer it is, on top of it: so it needs no place
- * of its own. Answers the descriptor to mount at, `target` itself where there is nothing to map, and sets `data`.
+ * The base with its new owners goes to where the root will be, and the overlay, whose lower layer it is, on
+ * top of it: so it needs no place of its own. Answers the descriptor to mount at, `target` itself where there
+ * is nothing to map, and sets `data`.
  */
-static int map_lower_layer(const struct plan_mount *first, const char *directory, int target, const struct ownership *ownership, char **data) {
-  char *base = ownership->mapping >= 0 && strcmp(first->type, "overlay") == 0 ? ownership_overlay_base(first->data) : NULL;
+static int map_lower_layer(const struct plan_mount *first, const char *directory, int target,
+                           const struct ownership *ownership, char **data) {
+  char *base = ownership->mapping >= 0 && strcmp(first->type, "overlay") == 0
+                   ? ownership_overlay_base(first->data)
+                   : NULL;
   int tree = base == NULL ? -1 : ownership_mapped(ownership, base);
   free(base);
   if (tree < 0) return target;
@@ -227,10 +263,15 @@ static int map_lower_layer(const struct plan_mount *first, const char *directory
 }
 
 /* One of several layers at `directory`/`number`, with its new owners if there are any. */
-static int mount_layer(const char *layer, const char *directory, size_t number, const struct ownership *ownership) {
+static int mount_layer(const char *layer, const char *directory, size_t number,
+                       const struct ownership *ownership) {
   char place[4096];
-  if (format(place, sizeof place, "%s/%u", directory, (unsigned)number) >= sizeof place || mkdir(place, 0700) != 0) return -1;
-  int tree = ownership->mapping >= 0 ? ownership_mapped(ownership, layer) : (int)syscall(SYS_open_tree, AT_FDCWD, layer, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+  if (format(place, sizeof place, "%s/%u", directory, (unsigned)number) >= sizeof place ||
+      mkdir(place, 0700) != 0)
+    return -1;
+  int tree = ownership->mapping >= 0
+                 ? ownership_mapped(ownership, layer)
+                 : (int)syscall(SYS_open_tree, AT_FDCWD, layer, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
   int target = tree < 0 ? -1 : open(place, O_PATH | O_DIRECTORY | O_CLOEXEC);
   int result = target < 0 ? -1 : move_to(tree, target);
   if (tree >= 0) close(tree);
@@ -239,16 +280,20 @@ static int mount_layer(const char *layer, const char *directory, size_t number, 
 }
 
 /*
- * Several layers get places of their own, in a small file system where the root will be, and the overlay goes on top of that: so each can show the new
- * owners, and their paths are short, of which the kernel takes a page. Answers the descriptor to mount at and sets `data`; -1 where the kernel cannot.
+ * Several layers get places of their own, in a small file system where the root will be, and the overlay goes
+ * on top of that: so each can show the new owners, and their paths are short, of which the kernel takes a
+ * page. Answers the descriptor to mount at and sets `data`; -1 where the kernel cannot.
  */
-static int stack_layers(const struct plan_mount *first, const char *directory, char *const *layers, const struct ownership *ownership, char **data) {
+static int stack_layers(const struct plan_mount *first, const char *directory, char *const *layers,
+                        const struct ownership *ownership, char **data) {
   char lower[4096];
   size_t length = 0;
-  if (mount("layers", directory, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=64k,mode=0700") != 0) return -1;
+  if (mount("layers", directory, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=64k,mode=0700") != 0)
+    return -1;
   for (size_t i = 0; layers[i] != NULL; i++) {
     if (mount_layer(layers[i], directory, i, ownership) != 0) return -1;
-    length += format(lower + length, sizeof lower - length, "%s%s/%u", i == 0 ? "" : ":", directory, (unsigned)i);
+    length +=
+        format(lower + length, sizeof lower - length, "%s%s/%u", i == 0 ? "" : ":", directory, (unsigned)i);
     if (length >= sizeof lower) return -1;
   }
   *data = ownership_overlay_rebased(first->data, lower);
@@ -256,10 +301,12 @@ static int stack_layers(const struct plan_mount *first, const char *directory, c
 }
 
 /* As map_lower_layer, for an overlay that may have several of them. `mapped`: its owners are the new ones. */
-static int place_lower_layers(const struct plan_mount *first, const char *directory, int target, const struct ownership *ownership, char **data, bool *mapped) {
+static int place_lower_layers(const struct plan_mount *first, const char *directory, int target,
+                              const struct ownership *ownership, char **data, bool *mapped) {
   char **layers = strcmp(first->type, "overlay") == 0 ? ownership_overlay_layers(first->data) : NULL;
   bool several = layers != NULL && layers[1] != NULL;
-  int place = several ? stack_layers(first, directory, layers, ownership, data) : map_lower_layer(first, directory, target, ownership, data);
+  int place = several ? stack_layers(first, directory, layers, ownership, data)
+                      : map_lower_layer(first, directory, target, ownership, data);
   free(layers);
   *mapped = *data != NULL && (!several || ownership->mapping >= 0);
   if (!several || place >= 0) {
@@ -274,11 +321,13 @@ static int place_lower_layers(const struct plan_mount *first, const char *direct
 }
 
 /* Whether the mount shows the new owners without further work. */
-static int mount_root(const struct plan_mount *first, const char *directory, const struct ownership *ownership, bool *mapped) {
+static int mount_root(const struct plan_mount *first, const char *directory,
+                      const struct ownership *ownership, bool *mapped) {
   int place = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC), result;
   if (place < 0) return report_errno("root", directory);
   char *data = NULL;
-  *mapped = (first->flags & MS_BIND) != 0 && (first->flags & MS_RDONLY) != 0 && bind_mapped(first, place, ownership);
+  *mapped = (first->flags & MS_BIND) != 0 && (first->flags & MS_RDONLY) != 0 &&
+            bind_mapped(first, place, ownership);
   if (*mapped) {
     close(place);
     return 0;
@@ -309,7 +358,9 @@ static int mount_parts(const struct plan *plan, int root, const struct ownership
     const struct plan_mount *one = &plan->mounts[i];
     if (one->create != CREATE_NOTHING) continue;
     unsigned long read_only_bind = MS_BIND | MS_RDONLY;
-    int target = (one->flags & read_only_bind) == read_only_bind && ownership->mapping >= 0 ? inroot_open(root, one->target, O_PATH, 0) : -1;
+    int target = (one->flags & read_only_bind) == read_only_bind && ownership->mapping >= 0
+                     ? inroot_open(root, one->target, O_PATH, 0)
+                     : -1;
     bool mapped = target >= 0 && bind_mapped(one, target, ownership);
     if (target >= 0) close(target);
     if (!mapped && (perform(one, root, -1) != 0 || change_owners(ownership, one, root) != 0)) return -1;
@@ -331,31 +382,36 @@ static int cover(int fd, uint64_t attr_set, int target) {
 }
 
 /*
- * An empty directory or the null device in place of what must not be seen, both descriptors: no path of the root is followed for them. The directory
- * is one of the container's /dev. As a file system of its own it would be among those that the kernel goes through at the end of each memory group.
+ * An empty directory or the null device in place of what must not be seen, both descriptors: no path of the
+ * root is followed for them. The directory is one of the container's /dev. As a file system of its own it
+ * would be among those that the kernel goes through at the end of each memory group.
  */
 static int mask(int target, int null, int directory) {
   struct stat facts;
   if (fstat(target, &facts) != 0) return -1;
   uint64_t attr = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC;
-  return S_ISDIR(facts.st_mode) ? cover(directory, attr | MOUNT_ATTR_NODEV, target) : cover(null, attr, target);
+  return S_ISDIR(facts.st_mode) ? cover(directory, attr | MOUNT_ATTR_NODEV, target)
+                                : cover(null, attr, target);
 }
 
 /*
- * What of /proc belongs to the host alone. Kernels differ in what they show, so a path that is missing is nothing to hide. `empty` is a directory for
- * those that are one.
+ * What of /proc belongs to the host alone. Kernels differ in what they show, so a path that is missing is
+ * nothing to hide. `empty` is a directory for those that are one.
  */
 static int restrict_paths(const struct plan *plan, int root, int empty) {
   struct stat facts;
-  int null = plan->masked_count == 0 ? -1 : inroot_open(root, "/dev/null", O_PATH | O_NOFOLLOW, 0), result = 0;
-  bool is_null = null >= 0 && fstat(null, &facts) == 0 && S_ISCHR(facts.st_mode) && facts.st_rdev == makedev(1, 3);
+  int null = plan->masked_count == 0 ? -1 : inroot_open(root, "/dev/null", O_PATH | O_NOFOLLOW, 0),
+      result = 0;
+  bool is_null =
+      null >= 0 && fstat(null, &facts) == 0 && S_ISCHR(facts.st_mode) && facts.st_rdev == makedev(1, 3);
   if (plan->masked_count > 0 && !is_null) result = report_errno("mask", "/dev/null");
   for (size_t i = 0; i < plan->masked_count + plan->readonly_count && result == 0; i++) {
     bool hide = i < plan->masked_count;
     const char *path = hide ? plan->masked[i] : plan->readonly[i - plan->masked_count];
     int target = inroot_open(root, path, O_PATH | O_NOFOLLOW, 0);
     if (target < 0 && errno == ENOENT) continue;
-    if (target < 0 || (hide ? mask(target, null, empty) : cover(target, MOUNT_ATTR_RDONLY, target)) != 0) result = report_errno("mask", path);
+    if (target < 0 || (hide ? mask(target, null, empty) : cover(target, MOUNT_ATTR_RDONLY, target)) != 0)
+      result = report_errno("mask", path);
     if (target >= 0) close(target);
   }
   if (null >= 0) close(null);
@@ -372,15 +428,19 @@ static int open_settings(int root) {
   return report_errno("mount", "/proc/sys");
 }
 
-int root_assemble(const struct plan *plan, const char *directory, int dev, struct ownership *ownership, int *settings) {
+int root_assemble(const struct plan *plan, const char *directory, int dev, struct ownership *ownership,
+                  int *settings) {
   bool mapped = false;
   if (mount_root(&plan->mounts[0], directory, ownership, &mapped) != 0) return -1;
   int root = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (root < 0) return report_errno("root", directory);
   if (!ownership->known && plan->user.name != NULL) ownership_ask(ownership, &plan->user, root);
-  if ((!mapped && change_owners(ownership, &plan->mounts[0], root) != 0) || mount_parts(plan, root, ownership) != 0) return -1;
+  if ((!mapped && change_owners(ownership, &plan->mounts[0], root) != 0) ||
+      mount_parts(plan, root, ownership) != 0)
+    return -1;
   /* the top directory of an overlay is the upper layer's, which is not mapped */
-  if (mapped && strcmp(plan->mounts[0].type, "overlay") == 0 && ownership_change_one(ownership, root) != 0) return report_errno("owner", "/");
+  if (mapped && strcmp(plan->mounts[0].type, "overlay") == 0 && ownership_change_one(ownership, root) != 0)
+    return report_errno("owner", "/");
   /* what is made in the root from here on is its root's, as if it had been made inside */
   const uint32_t inner = id_outside(&plan->ids, 0);
   if (identity_act(inner, inner) != 0) return report_errno("root", "owner");
@@ -391,17 +451,20 @@ int root_assemble(const struct plan *plan, const char *directory, int dev, struc
   if (place < 0) return report_errno("mount-target", "/dev");
   if (move_to(dev, place) != 0) return report_errno("mount", "/dev");
   close(place);
-  int empty = openat(dev, "pts", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC); /* empty for ever: the terminals cover it */
+  /* empty for ever: the terminals cover it */
+  int empty = openat(dev, "pts", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   if (empty < 0) return report_errno("mask", "/dev/pts");
   close(dev);
-  if (bind_missing_nodes(plan, root) != 0 || mount_terminals(plan, root) != 0 || own_terminals(plan, root) != 0 || mount_shared_memory(plan, root) != 0 ||
+  if (bind_missing_nodes(plan, root) != 0 || mount_terminals(plan, root) != 0 ||
+      own_terminals(plan, root) != 0 || mount_shared_memory(plan, root) != 0 ||
       restrict_paths(plan, root, empty) != 0)
     return -1;
   close(empty);
   for (size_t i = 0; i < plan->symlink_count; i++) {
     char name[256];
     int parent = inroot_parent(root, plan->symlinks[i].path, name, sizeof name);
-    if (parent < 0 || (symlinkat(plan->symlinks[i].content, parent, name) != 0 && errno != EEXIST)) return report_errno("symlink", plan->symlinks[i].path);
+    if (parent < 0 || (symlinkat(plan->symlinks[i].content, parent, name) != 0 && errno != EEXIST))
+      return report_errno("symlink", plan->symlinks[i].path);
     close(parent);
   }
   return root;
@@ -428,7 +491,8 @@ int root_pivot_keeping(int root) {
   int old = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC), target = inroot_make(root, "/mnt", true);
   if (old < 0 || target < 0) return report_errno("pivot", "/mnt");
   path_of(target, place, sizeof place);
-  if (fchdir(root) != 0 || syscall(SYS_pivot_root, ".", place) != 0 || chdir("/") != 0) return report_errno("pivot", "/mnt");
+  if (fchdir(root) != 0 || syscall(SYS_pivot_root, ".", place) != 0 || chdir("/") != 0)
+    return report_errno("pivot", "/mnt");
   close(target);
   close(root);
   return old;
@@ -436,14 +500,16 @@ int root_pivot_keeping(int root) {
 
 int root_forget(int old) {
   /* by descriptor: what a path leads to may have been changed by the hook */
-  if (fchdir(old) != 0 || umount2(".", MNT_DETACH) != 0 || chdir("/") != 0) return report_errno("pivot", "old root");
+  if (fchdir(old) != 0 || umount2(".", MNT_DETACH) != 0 || chdir("/") != 0)
+    return report_errno("pivot", "old root");
   close(old);
   return 0;
 }
 
 /* Sets or clears noexec. */
 static int set_noexec(int fd, bool forbid) {
-  struct mount_attr attr = {.attr_set = forbid ? MOUNT_ATTR_NOEXEC : 0, .attr_clr = forbid ? 0 : MOUNT_ATTR_NOEXEC};
+  struct mount_attr attr = {.attr_set = forbid ? MOUNT_ATTR_NOEXEC : 0,
+                            .attr_clr = forbid ? 0 : MOUNT_ATTR_NOEXEC};
   return (int)syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH, &attr, sizeof attr);
 }
 

@@ -22,29 +22,41 @@
 #endif
 
 #define SYS_CLONE3 435
-/* NEWNS NEWCGROUP NEWUTS NEWIPC NEWUSER NEWPID NEWNET. NEWTIME cannot be asked for by clone(2): its bit belongs to the exit signal. */
+/*
+ * NEWNS NEWCGROUP NEWUTS NEWIPC NEWUSER NEWPID NEWNET. NEWTIME cannot be asked for by clone(2): its bit
+ * belongs to the exit signal.
+ */
 #define NAMESPACE_FLAGS 0x7e020000u
 /* ioctl(2) requests that type into a terminal as if its user had: an escape from whoever lent it. */
 #define TYPE_INTO_TERMINAL 0x5412u
 #define TERMINAL_CONTROL 0x541cu
 /*
- * What makes the kernel load a module for whoever asks, and moby's profile lets through: TIOCSETD (the disciplines of lines, "tty-ldisc-N"); SIOCGIFBR, SIOCSIFBR, SIOCBRADDBR,
- * SIOCBRDELBR ("bridge"); SIOCGIFVLAN, SIOCSIFVLAN ("8021q"). What they are for takes rights that nobody inside has.
+ * What makes the kernel load a module for whoever asks, and moby's profile lets through: TIOCSETD (the
+ * disciplines of lines, "tty-ldisc-N"); SIOCGIFBR, SIOCSIFBR, SIOCBRADDBR, SIOCBRDELBR ("bridge");
+ * SIOCGIFVLAN, SIOCSIFVLAN ("8021q"). What they are for takes rights that nobody inside has.
  */
 static const uint32_t module_requests[] = {0x5423, 0x8940, 0x8941, 0x89a0, 0x89a1, 0x8982, 0x8983};
 /*
- * Protocols of the internet that every kernel has built in, or does not have: IP (which stands for TCP and UDP), ICMP, TCP, UDP, ICMPv6, UDP-Lite, MPTCP. For any other one
- * the kernel would load a module (SCTP, DCCP, L2TP), and the network would not carry it. Raw sockets have any number, and need a right.
+ * Protocols of the internet that every kernel has built in, or does not have: IP (which stands for TCP and
+ * UDP), ICMP, TCP, UDP, ICMPv6, UDP-Lite, MPTCP. For any other one the kernel would load a module (SCTP,
+ * DCCP, L2TP), and the network would not carry it. Raw sockets have any number, and need a right.
  */
 static const uint32_t internet_protocols[] = {0, 1, 6, 17, 58, 136, 262};
-static const uint32_t raw_types[] = {SOCK_RAW, SOCK_RAW | SOCK_CLOEXEC, SOCK_RAW | SOCK_NONBLOCK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK};
-/* BTRFS_IOC_SNAP_CREATE, SUBVOL_CREATE and their second versions: what lies in a subvolume of one's own counts for no disk limit. */
+static const uint32_t raw_types[] = {SOCK_RAW, SOCK_RAW | SOCK_CLOEXEC, SOCK_RAW | SOCK_NONBLOCK,
+                                     SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK};
+/*
+ * BTRFS_IOC_SNAP_CREATE, SUBVOL_CREATE and their second versions: what lies in a subvolume of one's own
+ * counts for no disk limit.
+ */
 static const uint32_t subvolume_requests[] = {0x50009401, 0x5000940e, 0x50009417, 0x50009418};
 
 #define IOPRIO_USER 3u /* linux/ioprio.h */
 
 #define NUMBER offsetof(struct seccomp_data, nr)
-/* The low half of an argument. Both architectures are little-endian; what the kernel reads as int is just this half. */
+/*
+ * The low half of an argument. Both architectures are little-endian; what the kernel reads as int is just
+ * this half.
+ */
 #define ARGUMENT(n) (uint32_t)(offsetof(struct seccomp_data, args) + (n) * sizeof(uint64_t))
 
 #define ALLOW SECCOMP_RET_ALLOW
@@ -57,7 +69,8 @@ struct builder {
 };
 
 static void emit(struct builder *to, uint16_t code, uint8_t jt, uint8_t jf, uint32_t k) {
-  if (to->length < to->room) to->program[to->length] = (struct sock_filter){.code = code, .jt = jt, .jf = jf, .k = k};
+  if (to->length < to->room)
+    to->program[to->length] = (struct sock_filter){.code = code, .jt = jt, .jf = jf, .k = k};
   to->length++;
 }
 
@@ -70,15 +83,19 @@ static void answer_if(struct builder *to, uint32_t value, uint32_t verdict) {
   answer(to, verdict);
 }
 
-#define ANSWER_IF_ONE_OF(to, values, verdict)                                                                                                                                \
-  for (size_t one_of = 0; one_of < sizeof(values) / sizeof *(values); one_of++) answer_if(to, (values)[one_of], verdict)
+#define ANSWER_IF_ONE_OF(to, values, verdict)                                                                \
+  for (size_t one_of = 0; one_of < sizeof(values) / sizeof *(values); one_of++)                              \
+  answer_if(to, (values)[one_of], verdict)
 
 static void answer_if_any(struct builder *to, uint32_t bits, uint32_t verdict) {
   emit(to, BPF_JMP | BPF_JSET | BPF_K, 0, 1, bits);
   answer(to, verdict);
 }
 
-/* Opens a block for one system call; close_block() makes every other call jump over it. The block must end with an answer. */
+/*
+ * Opens a block for one system call; close_block() makes every other call jump over it. The block must end
+ * with an answer.
+ */
 static size_t open_block(struct builder *to, uint32_t call) {
   emit(to, BPF_JMP | BPF_JEQ | BPF_K, 0, 0, call);
   return to->length - 1;
@@ -101,7 +118,10 @@ static void check_architecture(struct builder *to) {
 #endif
 }
 
-/* The limits of a process, by its number: 0 is the caller. In the namespace that this filter is for, 1 is init, and no other namespace can be made. */
+/*
+ * The limits of a process, by its number: 0 is the caller. In the namespace that this filter is for, 1 is
+ * init, and no other namespace can be made.
+ */
 static void check_limits(struct builder *to, bool no_core_dumps) {
   size_t block = open_block(to, SYS_prlimit64);
   load(to, ARGUMENT(0));
@@ -129,9 +149,13 @@ static void check_limits(struct builder *to, bool no_core_dumps) {
   close_block(to, block);
 }
 
-/* Who gets how much of the processors: whoever is root inside has init's uid, which is all that the kernel asks for. */
+/*
+ * Who gets how much of the processors: whoever is root inside has init's uid, which is all that the kernel
+ * asks for.
+ */
 static void check_priorities(struct builder *to) {
-  static const uint32_t by_first[] = {SYS_sched_setscheduler, SYS_sched_setparam, SYS_sched_setattr, SYS_sched_setaffinity};
+  static const uint32_t by_first[] = {SYS_sched_setscheduler, SYS_sched_setparam, SYS_sched_setattr,
+                                      SYS_sched_setaffinity};
   for (size_t i = 0; i < sizeof by_first / sizeof *by_first; i++) {
     size_t block = open_block(to, by_first[i]);
     load(to, ARGUMENT(0));
@@ -154,7 +178,10 @@ static void check_priorities(struct builder *to) {
   }
 }
 
-/* Which sockets there are. A family or protocol that is not there yet would be loaded by the kernel before it looks at anything else. */
+/*
+ * Which sockets there are. A family or protocol that is not there yet would be loaded by the kernel before it
+ * looks at anything else.
+ */
 static void check_sockets(struct builder *to) {
   size_t block = open_block(to, SYS_socket);
   load(to, ARGUMENT(0));
@@ -216,7 +243,10 @@ struct boundary {
   uint32_t from, verdict; /* calls from this number up to the next boundary's */
 };
 
-/* A search tree, so that no call costs more than a few comparisons; the kernel caches the verdicts of calls that end here anyway. */
+/*
+ * A search tree, so that no call costs more than a few comparisons; the kernel caches the verdicts of calls
+ * that end here anyway.
+ */
 static void emit_tree(struct builder *to, const struct boundary *boundaries, size_t count) {
   if (count == 1) {
     answer(to, boundaries[0].verdict);
@@ -236,7 +266,8 @@ static void check_number(struct builder *to) {
   struct boundary boundaries[NR_LAST + 2];
   size_t used = 0;
   for (uint32_t call = 0; call <= NR_LAST; call++) {
-    if (call == 0 || allowed[call] != allowed[call - 1]) boundaries[used++] = (struct boundary){call, allowed[call] ? ALLOW : REFUSE(EPERM)};
+    if (call == 0 || allowed[call] != allowed[call - 1])
+      boundaries[used++] = (struct boundary){call, allowed[call] ? ALLOW : REFUSE(EPERM)};
   }
   boundaries[used++] = (struct boundary){NR_LAST + 1, REFUSE(ENOSYS)};
   emit_tree(to, boundaries, used);

@@ -21,7 +21,8 @@ static int write_at(int directory, const char *path, const char *value) {
 int setting_write(const char *path, const char *value) { return write_at(AT_FDCWD, path, value); }
 
 int setting_write_own(int settings, const char *path, const char *value) {
-  if (strncmp(path, SETTINGS, sizeof SETTINGS - 1) == 0) return write_at(settings, path + sizeof SETTINGS - 1, value);
+  if (strncmp(path, SETTINGS, sizeof SETTINGS - 1) == 0)
+    return write_at(settings, path + sizeof SETTINGS - 1, value);
   errno = EINVAL;
   return -1;
 }

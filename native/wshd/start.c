@@ -16,8 +16,9 @@
 extern char **environ;
 
 /*
- * Of this execute() takes 8 KiB at most, measured with a PATH and a name as long as execvp() takes. On init's own stack, of which most pages are there already. A
- * sanitizer puts room around each variable, and marks it, which nobody takes back when the program is executed.
+ * Of this execute() takes 8 KiB at most, measured with a PATH and a name as long as execvp() takes. On init's
+ * own stack, of which most pages are there already. A sanitizer puts room around each variable, and marks it,
+ * which nobody takes back when the program is executed.
  */
 #ifdef __SANITIZE_ADDRESS__
 #define STACK_BYTES (256 * 1024)
@@ -44,12 +45,15 @@ static int run(void *what) {
 }
 
 /*
- * Only the first process is in /proc: it lists processes by their numbers, from the place that FIRST_PROCESS_ENTRY of the kernel's fs/proc/base.c and two entries more make. Were that another
- * one some day, something else would be read there, and nobody would be alone. waitpid(2) knows only of children, kill(2) with -1 looks at all processes of the host.
+ * Only the first process is in /proc: it lists processes by their numbers, from the place that
+ * FIRST_PROCESS_ENTRY of the kernel's fs/proc/base.c and two entries more make. Were that another one some
+ * day, something else would be read there, and nobody would be alone. waitpid(2) knows only of children,
+ * kill(2) with -1 looks at all processes of the host.
  */
 static bool is_alone(const struct init *init) {
   const off_t FIRST_PROCESS = 256 + 2;
-  _Alignas(struct dirent) char entries[sizeof(struct dirent)]; /* of 64 bits, it is what getdents64(2) gives; the name at its end has room for more of them */
+  /* of 64 bits, it is what getdents64(2) gives; the name at its end has room for more of them */
+  _Alignas(struct dirent) char entries[sizeof(struct dirent)];
   if (lseek(init->proc, FIRST_PROCESS, SEEK_SET) != FIRST_PROCESS) return false;
   const long length = syscall(SYS_getdents64, init->proc, entries, sizeof entries);
   const struct dirent *first = (const struct dirent *)(const void *)entries;
@@ -58,12 +62,15 @@ static bool is_alone(const struct init *init) {
 
 static bool has_time(const struct spawn_request *request) {
   for (uint32_t i = 0; i < request->limit_count; i++)
-    if (request->limits[i].resource == RLIMIT_CPU && (request->limits[i].soft < LEAST_SECONDS || request->limits[i].hard < LEAST_SECONDS)) return false;
+    if (request->limits[i].resource == RLIMIT_CPU &&
+        (request->limits[i].soft < LEAST_SECONDS || request->limits[i].hard < LEAST_SECONDS))
+      return false;
   return true;
 }
 
 static bool may_lend(const struct init *init, const struct spawn_request *request) {
-  const bool is_light = (request->flags & WSHD_SPAWN_ROOMY) != 0 && request->envc <= VARIABLES_MAX && has_time(request);
+  const bool is_light =
+      (request->flags & WSHD_SPAWN_ROOMY) != 0 && request->envc <= VARIABLES_MAX && has_time(request);
   return init->may_lend && is_light && !init->reserve.is_out && !failpoints_are_set() && is_alone(init);
 }
 

@@ -56,13 +56,17 @@ static int open_terminal(const struct init *init, const struct spawn_request *re
   int lock = 0;
   struct winsize size = {.ws_row = request->rows, .ws_col = request->columns};
   /* TIOCGPTPEER: the other end of just this terminal, whatever stands at its path */
-  if (ioctl(master, TIOCSPTLCK, &lock) != 0 || (ends->job[0] = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC)) < 0) return -1;
+  if (ioctl(master, TIOCSPTLCK, &lock) != 0 ||
+      (ends->job[0] = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC)) < 0)
+    return -1;
   if (size.ws_row != 0) ioctl(master, TIOCSWINSZ, &size);
   for (int i = 1; i < 3; i++)
     if ((ends->job[i] = fcntl(ends->job[0], F_DUPFD_CLOEXEC, 0)) < 0) return -1;
   if ((request->job_id & WSHD_OPERATOR_JOB) != 0) return 0;
   /* with the last master the kernel hangs the terminal up: it outlives the daemon because it is here, too */
-  if (fcntl(master, F_SETFL, O_RDWR | O_NONBLOCK) != 0 || (ends->kept[0] = fcntl(master, F_DUPFD_CLOEXEC, 0)) < 0) return -1;
+  if (fcntl(master, F_SETFL, O_RDWR | O_NONBLOCK) != 0 ||
+      (ends->kept[0] = fcntl(master, F_DUPFD_CLOEXEC, 0)) < 0)
+    return -1;
   if ((ends->client[1] = fcntl(master, F_DUPFD_CLOEXEC, 0)) < 0) return -1;
   ends->client_count = 2;
   return 0;
@@ -94,7 +98,9 @@ int ends_open_output(const struct spawn_request *request, struct ends *ends) {
       return -1;
     }
     if ((request->job_id & WSHD_OPERATOR_JOB) != 0 && (request->flags & WSHD_SPAWN_DISCARD) == 0) {
-      /* never handed over: kept here it would block a job whose operator has gone, which is to meet SIGPIPE */
+      /*
+       * never handed over: kept here it would block a job whose operator has gone, which is to meet SIGPIPE
+       */
       ends->client[ends->client_count++] = pair[0];
       continue;
     }
@@ -112,7 +118,8 @@ int ends_leave_enough(const struct init *init, const struct ends *ends) {
   rlim_t limit = init->open_files.rlim_max;
   int highest = -1;
   for (int i = 0; i < 3; i++) highest = ends->job[i] > highest ? ends->job[i] : highest;
-  for (size_t i = 0; i < ends->client_count; i++) highest = ends->client[i] > highest ? ends->client[i] : highest;
+  for (size_t i = 0; i < ends->client_count; i++)
+    highest = ends->client[i] > highest ? ends->client[i] : highest;
   if (limit < 4 * KEPT_DESCRIPTORS || (rlim_t)highest < limit - KEPT_DESCRIPTORS) return 0;
   errno = EMFILE;
   return -1;

@@ -13,7 +13,10 @@
 
 /* More looks than a tree within a process limit can need. */
 #define ROUNDS_MAX 1000
-/* Looks that are repeated only because a parent was not seen: where /proc hides processes of other users, some never are. */
+/*
+ * Looks that are repeated only because a parent was not seen: where /proc hides processes of other users,
+ * some never are.
+ */
 #define UNSURE_MAX 50
 
 /* Processes of one look at /proc. */
@@ -93,7 +96,10 @@ static bool is_inside(const struct snapshot *snapshot, pid_t pid) {
   return process != NULL && process->inside;
 }
 
-/* Marks descendants of `root`; more than one round only where pids have wrapped, so that a child is listed before its parent. */
+/*
+ * Marks descendants of `root`; more than one round only where pids have wrapped, so that a child is listed
+ * before its parent.
+ */
 static void mark(struct snapshot *snapshot, pid_t root) {
   for (bool changed = true; changed;) {
     changed = false;
@@ -105,7 +111,10 @@ static void mark(struct snapshot *snapshot, pid_t root) {
   }
 }
 
-/* Whether every marked process of `now` was marked in `before` already. A count would miss one that came for one that went. */
+/*
+ * Whether every marked process of `now` was marked in `before` already. A count would miss one that came for
+ * one that went.
+ */
 static bool nobody_new(const struct snapshot *now, const struct snapshot *before) {
   for (size_t i = 0; i < now->count; i++)
     if (now->list[i].inside && !is_inside(before, now->list[i].pid)) return false;
@@ -113,8 +122,9 @@ static bool nobody_new(const struct snapshot *now, const struct snapshot *before
 }
 
 /*
- * A look takes a while: a child can be read before, and its parent after, that one died, and is then below nobody although it has become a child of
- * init. Process 1 is not listed, and a parent outside the pid namespace is shown as 0.
+ * A look takes a while: a child can be read before, and its parent after, that one died, and is then below
+ * nobody although it has become a child of init. Process 1 is not listed, and a parent outside the pid
+ * namespace is shown as 0.
  */
 static bool parents_seen(const struct snapshot *snapshot) {
   for (size_t i = 0; i < snapshot->count; i++)
@@ -130,14 +140,15 @@ struct hunt {
 };
 
 /*
- * A marked process may have ended since, and its number be a stranger's. The descriptor holds whoever has it now; only if that one still has its
- * parent in the tree is it meant.
+ * A marked process may have ended since, and its number be a stranger's. The descriptor holds whoever has it
+ * now; only if that one still has its parent in the tree is it meant.
  */
 static void signal_held(const struct hunt *hunt, const struct snapshot *snapshot, pid_t pid, int signal) {
   int held = (int)syscall(SYS_pidfd_open, pid, 0u);
   if (held < 0) return; /* it has gone */
   pid_t parent = parent_of(hunt->proc, pid);
-  if (parent == hunt->root || parent == getpid() || is_inside(snapshot, parent)) syscall(SYS_pidfd_send_signal, held, signal, NULL, 0u);
+  if (parent == hunt->root || parent == getpid() || is_inside(snapshot, parent))
+    syscall(SYS_pidfd_send_signal, held, signal, NULL, 0u);
   close(held);
 }
 
@@ -167,10 +178,12 @@ static void signal_until_complete(const struct hunt *hunt, int signal) {
 }
 
 /*
- * A process can fork between being seen and being signalled. A stopped one cannot, and unlike a dead one it keeps its place below the
- * container's process limit, so a tree that forks as fast as it can runs out of room: everything is stopped before anything is killed.
- * A tree that wakes its own members meanwhile (SIGCONT) is caught by the killing, which is repeated in the same way. The root comes last:
- * with WSHD_SPAWN_TREE it is the subreaper, so whoever loses a parent stays below it. SIGKILL ends stopped processes too.
+ * A process can fork between being seen and being signalled. A stopped one cannot, and unlike a dead one it
+ * keeps its place below the container's process limit, so a tree that forks as fast as it can runs out of
+ * room: everything is stopped before anything is killed. A tree that wakes its own members meanwhile
+ * (SIGCONT) is caught by the killing, which is repeated in the same way. The root comes last: with
+ * WSHD_SPAWN_TREE it is the subreaper, so whoever loses a parent stays below it. SIGKILL ends stopped
+ * processes too.
  */
 static void signal_once(const struct hunt *hunt, int signal) {
   struct snapshot snapshot = {0};
@@ -190,14 +203,16 @@ static void signal_below(const struct hunt *hunt, int signal) {
 }
 
 void tree_signal(int proc, pid_t root, int signal, bool shared) {
-  if (signal == SIGKILL) kill(root, SIGSTOP); /* our own child and not yet reaped: its number is no stranger's */
+  /* our own child and not yet reaped: its number is no stranger's */
+  if (signal == SIGKILL) kill(root, SIGSTOP);
   signal_below(&(struct hunt){.proc = proc, .root = root, .shared = shared}, signal);
   kill(root, signal);
 }
 
 /*
- * kill(2) with -1 reaches everybody in one moment. Here all are stopped for one: a child that a busy process forks just now would be missed, and
- * repeating a signal would hit what handlers of the first one have started.
+ * kill(2) with -1 reaches everybody in one moment. Here all are stopped for one: a child that a busy process
+ * forks just now would be missed, and repeating a signal would hit what handlers of the first one have
+ * started.
  */
 void descendants_signal(int proc, int signal) {
   struct hunt hunt = {.proc = proc, .root = getpid(), .shared = true};

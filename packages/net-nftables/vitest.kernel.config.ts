@@ -8,7 +8,8 @@ export default defineConfig({
     include: ['test/**/*.kernel.ts'],
     pool: 'forks',
     fileParallelism: false,
-    // a machine that is busy with something else may miss a deadline once; who fails twice has a fault. The report names retries
+    // a machine that is busy with something else may miss a deadline once; who fails twice has a fault. The
+    // report names retries
     retry: process.env.CI ? 1 : 0,
     testTimeout: 120_000,
     hookTimeout: 60_000,

@@ -1,5 +1,6 @@
-// Builds the Debian package out of what `npm run build` has made, for this host's processor: `npm run deb -- [--output DIRECTORY]`. Nothing is downloaded. The
-// same checkout gives the same bytes: every time in it is SOURCE_DATE_EPOCH, else that of the last commit.
+// Builds the Debian package out of what `npm run build` has made, for this host's processor:
+// `npm run deb -- [--output DIRECTORY]`. Nothing is downloaded. The same checkout gives the same bytes: every
+// time in it is SOURCE_DATE_EPOCH, else that of the last commit.
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';

@@ -1,4 +1,5 @@
-// What is made from the programs themselves: the manual of the daemon from its help texts, completion for the shells from the command.
+// What is made from the programs themselves: the manual of the daemon from its help texts, completion for the
+// shells from the command.
 import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 

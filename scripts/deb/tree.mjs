@@ -1,4 +1,5 @@
-// What the Debian package puts on a host: the daemon and the command as they were built, with the packages they ask for, in one directory of modules.
+// What the Debian package puts on a host: the daemon and the command as they were built, with the packages
+// they ask for, in one directory of modules.
 import fs from 'node:fs';
 import path from 'node:path';
 import zlib from 'node:zlib';

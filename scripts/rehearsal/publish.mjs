@@ -1,5 +1,6 @@
-// Publishes the copy of the checkout below the directory given to a local registry, and looks whether all of it is there. Started by
-// scripts/dev.mjs in a network namespace with loopback only; anywhere else it refuses.
+// Publishes the copy of the checkout below the directory given to a local registry, and looks whether all of
+// it is there. Started by scripts/dev.mjs in a network namespace with loopback only; anywhere else it
+// refuses.
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';

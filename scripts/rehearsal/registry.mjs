@@ -1,5 +1,6 @@
-// A registry on the loopback interface. Ours is published to it and never looked for elsewhere; everything else it fetches from
-// the registry that npm is configured for and keeps in the checkout's cache, so that a second rehearsal needs no network.
+// A registry on the loopback interface. Ours is published to it and never looked for elsewhere; everything
+// else it fetches from the registry that npm is configured for and keeps in the checkout's cache, so that a
+// second rehearsal needs no network.
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
@@ -42,8 +43,9 @@ export function forgetPublished(root) {
 }
 
 /**
- * Environment in which npm, pnpm and changesets know the local registry alone, and keep nothing in the user's caches. Nothing of
- * npm's that is inherited survives: `npm run` hands its own configuration down, and that would win.
+ * Environment in which npm, pnpm and changesets know the local registry alone, and keep nothing in the user's
+ * caches. Nothing of npm's that is inherited survives: `npm run` hands its own configuration down, and that
+ * would win.
  */
 export function registryEnvironment(home, url) {
   const rc = path.join(home, 'npmrc');

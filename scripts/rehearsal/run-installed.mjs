@@ -1,5 +1,6 @@
-// Runs a container with what is installed in the project given: its own `wardend`, asked by its own `@warden/client`. Everything of ours
-// is resolved from that project, nothing from the checkout. scripts/dev.mjs starts this in namespaces of its own.
+// Runs a container with what is installed in the project given: its own `wardend`, asked by its own
+// `@warden/client`. Everything of ours is resolved from that project, nothing from the checkout.
+// scripts/dev.mjs starts this in namespaces of its own.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';

@@ -1,10 +1,12 @@
-// The rehearsal of a release, from the checkout to a container: versions are raised by the waiting changesets, every package is
-// published to a registry of its own, `@warden/daemon` and `@warden/client` are installed in empty projects by npm and by pnpm,
-// and the daemon installed there runs a container. Then a driver of one's own, as docs/writing-a-driver.md has it, by the tarballs of `npm run pack`.
+// The rehearsal of a release, from the checkout to a container: versions are raised by the waiting
+// changesets, every package is published to a registry of its own, `@warden/daemon` and `@warden/client` are
+// installed in empty projects by npm and by pnpm, and the daemon installed there runs a container. Then a
+// driver of one's own, as docs/writing-a-driver.md has it, by the tarballs of `npm run pack`.
 //
-// Publishing happens in a network namespace that has nothing but loopback, the registry included: whatever npm and pnpm are configured
-// for, no package can leave. Installing needs the ordinary registry for what is not ours, so it happens outside, from what was published.
-// The daemon runs in network and mount namespaces of its own, which is scripts/dev.mjs's business, as everywhere.
+// Publishing happens in a network namespace that has nothing but loopback, the registry included: whatever
+// npm and pnpm are configured for, no package can leave. Installing needs the ordinary registry for what is
+// not ours, so it happens outside, from what was published. The daemon runs in network and mount namespaces
+// of its own, which is scripts/dev.mjs's business, as everywhere.
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
@@ -141,7 +143,10 @@ function checkForeign(env) {
   say('npm, as for arm64 with musl: the packages for it and no others');
 }
 
-/** What a reader of docs/writing-a-driver.md does outside of the checkout, while nothing is published. Answers the project. */
+/**
+ * What a reader of docs/writing-a-driver.md does outside of the checkout, while nothing is published. Answers
+ * the project.
+ */
 function checkDriver() {
   const packed = path.join(home, 'packed');
   must(process.execPath, [path.join(root, 'scripts/pack.mjs'), '--output', packed], { cwd: root });

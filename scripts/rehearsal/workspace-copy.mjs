@@ -1,5 +1,5 @@
-// A copy of the checkout as it is, with what was built: versions are raised and packages published from there, so that a rehearsal
-// changes nothing in the checkout.
+// A copy of the checkout as it is, with what was built: versions are raised and packages published from
+// there, so that a rehearsal changes nothing in the checkout.
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';

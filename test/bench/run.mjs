@@ -1,11 +1,13 @@
-// The bench: warden beside the floor program and beside other container programs, in one run, with the safe defaults. Only ratios mean anything.
+// The bench: warden beside the floor program and beside other container programs, in one run, with the safe
+// defaults. Only ratios mean anything.
 //
-//   npm run bench [-- --count N]            default 100 of each; below 50 the short form, with smaller crowds and copies
-//   npm run bench -- --only lives,copies    these sections alone
-//   npm run bench -- --write-baseline       keeps what was measured in baseline.json, which later runs are compared with
-//   npm run bench -- --write-docs           puts the table into docs/performance.md
+//   npm run bench [-- --count N] default 100 of each; below 50 the short form, with smaller crowds and copies
+//   npm run bench -- --only lives,copies these sections alone
+//   npm run bench -- --write-baseline keeps what was measured in baseline.json, which later runs are compared
+//   with npm run bench -- --write-docs puts the table into docs/performance.md
 //
-// Ends with 1 when a ratio is worse than the committed one by more than a quarter, twice in a row, on a machine that was quiet enough to tell.
+// Ends with 1 when a ratio is worse than the committed one by more than a quarter, twice in a row, on a
+// machine that was quiet enough to tell.
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';

@@ -1,5 +1,6 @@
 /**
- * `pnpm run vm`: boots another kernel in an emulated machine and runs parts of the suite there, which this host's own kernel cannot run.
+ * `pnpm run vm`: boots another kernel in an emulated machine and runs parts of the suite there, which this
+ * host's own kernel cannot run.
  *
  *     pnpm run vm                  everything in steps.mjs
  *     pnpm run vm -- --short       the short form
@@ -7,7 +8,8 @@
  *     KERNEL=bzImage MODULES=lib/modules/6.6.1 pnpm run vm
  *     KERNEL=bzImage INITRD=initrd.img pnpm run vm
  *
- * The guest has the host's root read-only, keeps what it writes, and has no network device. Results are in reports/vm.
+ * The guest has the host's root read-only, keeps what it writes, and has no network device. Results are in
+ * reports/vm.
  */
 import fs from 'node:fs';
 import os from 'node:os';
@@ -36,7 +38,8 @@ const { values: options } = parseArgs({
     short: { type: 'boolean', default: false },
     only: { type: 'string', multiple: true, default: [] },
     minutes: { type: 'string' },
-    // on a busy host one is often faster than two: the guest's kernel spins for locks that a processor without time holds
+    // on a busy host one is often faster than two: the guest's kernel spins for locks that a processor
+    // without time holds
     processors: { type: 'string', default: '2' },
     // how many times as long as on a host with nothing else to do everything may take
     slow: { type: 'string', default: '1' },

@@ -1,6 +1,6 @@
 /**
- * What runs in the guest, in this order. `short`: also in the short form. `minutes`: the most it may take there. `files`: `[file, pattern]` is
- * what has this in its name.
+ * What runs in the guest, in this order. `short`: also in the short form. `minutes`: the most it may take
+ * there. `files`: `[file, pattern]` is what has this in its name.
  */
 const STEPS = [
   {

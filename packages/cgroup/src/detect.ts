@@ -21,8 +21,9 @@ export interface DetectSources {
 export const V1_CONTROLLERS = ['cpu', 'cpuacct', 'memory', 'devices', 'pids', 'freezer', 'cpuset'] as const;
 
 /**
- * Reads the mount table. A unified hierarchy that has the memory controller is v2, also where empty v1 mounts lie beside it; a unified one
- * without controllers beside v1 mounts is the hybrid layout, which is v1. `undefined`: none is mounted.
+ * Reads the mount table. A unified hierarchy that has the memory controller is v2, also where empty v1 mounts
+ * lie beside it; a unified one without controllers beside v1 mounts is the hybrid layout, which is v1.
+ * `undefined`: none is mounted.
  */
 export function detectHierarchies(sources: DetectSources = {}): Hierarchies | undefined {
   const table = fs.readFileSync(sources.mountInfo ?? '/proc/self/mountinfo', 'utf8');
@@ -47,8 +48,9 @@ export function detectHierarchies(sources: DetectSources = {}): Hierarchies | un
 }
 
 /**
- * For a warden in a container of another one: the container's group by controller. A v1 mount made inside shows the whole hierarchy of the host,
- * where groups of ours would lie outside the container's limits and among the other daemon's.
+ * For a warden in a container of another one: the container's group by controller. A v1 mount made inside
+ * shows the whole hierarchy of the host, where groups of ours would lie outside the container's limits and
+ * among the other daemon's.
  */
 function containerGroups(ownGroups: string): Map<string, string> {
   const found = new Map<string, string>();

@@ -10,8 +10,9 @@ export interface CgroupsOptions {
   /** Name of the group below which all others are made; different for each daemon of a host. */
   readonly prefix: string;
   /**
-   * Groups of containers that have ended may be given to the next ones. False where mounts that core does not know of, as those of an operator's hooks, may let
-   * containers hand descriptors to each other: see `CgroupSpec.sharesDescriptors`. Default: true.
+   * Groups of containers that have ended may be given to the next ones. False where mounts that core does not
+   * know of, as those of an operator's hooks, may let containers hand descriptors to each other: see
+   * `CgroupSpec.sharesDescriptors`. Default: true.
    */
   readonly reusesGroups?: boolean;
   /** Other files to detect from, for fixtures. */

@@ -1,5 +1,6 @@
 /**
- * Control groups of containers on cgroup v1, v2 and hybrid hosts: limits, device policy, statistics, out-of-memory events.
+ * Control groups of containers on cgroup v1, v2 and hybrid hosts: limits, device policy, statistics,
+ * out-of-memory events.
  *
  * @packageDocumentation
  */

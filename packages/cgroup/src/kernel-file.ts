@@ -14,7 +14,10 @@ export function errnoOf(error: unknown): string {
   return (error as NodeJS.ErrnoException).code ?? '';
 }
 
-/** An error that names file, operation and errno. `text` replaces the beginning of the message where the original's is contract. */
+/**
+ * An error that names file, operation and errno. `text` replaces the beginning of the message where the
+ * original's is contract.
+ */
 export function fileError(
   operation: string,
   object: string,
@@ -35,7 +38,10 @@ export function readControl(group: string, file: string): string {
 /** Statistics fit into it; one for all, since reading is synchronous. */
 const landing = Buffer.allocUnsafeSlow(16_384);
 
-/** Control files that are read again and again, or soon and then at once: to open and close one takes twice as long as to read it. */
+/**
+ * Control files that are read again and again, or soon and then at once: to open and close one takes twice as
+ * long as to read it.
+ */
 export class OpenControls {
   readonly #group: string;
   readonly #descriptors = new Map<string, number>();
@@ -118,7 +124,10 @@ function numberOf(digits: string): bigint {
   return BigInt(digits.length <= EXACT_DIGITS ? Number(digits) : digits);
 }
 
-/** {@link writeControl} without stopping the daemon, for values whose writing makes the kernel reclaim memory: hundreds of milliseconds. */
+/**
+ * {@link writeControl} without stopping the daemon, for values whose writing makes the kernel reclaim memory:
+ * hundreds of milliseconds.
+ */
 export async function writeControlSlowly(group: string, file: string, value: string | bigint): Promise<void> {
   const descriptor = fs.openSync(path.join(group, file), fs.constants.O_WRONLY);
   try {

@@ -4,7 +4,10 @@ import { WardenError } from '@warden/interface';
 const ADVICE =
   'what the container holds cannot be made less than that: set a higher limit (info tells its usage), or end jobs and remove files of /dev/shm and tmpfs first';
 
-/** The kernel, or a look at what it would have to kill for, refuses the limit; nothing has changed. `used`: bytes that stay; `undefined`: not known. */
+/**
+ * The kernel, or a look at what it would have to kill for, refuses the limit; nothing has changed. `used`:
+ * bytes that stay; `undefined`: not known.
+ */
 export function limitTooSmall(
   group: string,
   bytes: bigint,

@@ -1,4 +1,7 @@
-/** The groups that hold those of all containers. They stay between daemons, and go when a configuration is taken off its host. */
+/**
+ * The groups that hold those of all containers. They stay between daemons, and go when a configuration is
+ * taken off its host.
+ */
 import fs from 'node:fs';
 import path from 'node:path';
 import { WardenError } from '@warden/interface';
@@ -9,7 +12,10 @@ export function standingGroups(parents: readonly string[]): string[] {
   return parents.filter((parent) => fs.existsSync(parent)).map((parent) => `cgroup ${parent}`);
 }
 
-/** Removes what is there, each on its own. Errors: `NATIVE_FAILED` naming what is in those that stay: groups of others are never touched, and neither are processes. */
+/**
+ * Removes what is there, each on its own. Errors: `NATIVE_FAILED` naming what is in those that stay: groups
+ * of others are never touched, and neither are processes.
+ */
 export function removeParents(parents: readonly string[]): void {
   const failures = parents.map(removeParent).filter((one) => one !== undefined);
   const [first, ...others] = failures;

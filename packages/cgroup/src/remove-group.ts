@@ -12,8 +12,9 @@ const LONGEST_WAIT_MS = 50;
 const DYING_MS = 200;
 
 /**
- * Removes the group with everything inside. Nothing there is success. `onBusy` is called again and again while somebody stays in there.
- * Errors: `NATIVE_FAILED` with text `Failed to delete <path>` after five seconds.
+ * Removes the group with everything inside. Nothing there is success. `onBusy` is called again and again
+ * while somebody stays in there. Errors: `NATIVE_FAILED` with text `Failed to delete <path>` after five
+ * seconds.
  */
 export async function removeGroup(group: string, onBusy: () => void = () => {}): Promise<void> {
   if (!fs.existsSync(group)) return; // as after it was retired: an error for each would cost more than this look

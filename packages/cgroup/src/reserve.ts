@@ -1,6 +1,7 @@
 /**
- * The reserve of init: a group inside the container's, with the limit of processes, in which everything runs. The container's own has a limit that is
- * a little higher, so that a container that is full still starts somebody who looks into it.
+ * The reserve of init: a group inside the container's, with the limit of processes, in which everything runs.
+ * The container's own has a limit that is a little higher, so that a container that is full still starts
+ * somebody who looks into it.
  */
 import type { CgroupSpec, DriverState } from '@warden/interface';
 
@@ -11,7 +12,10 @@ export const OUTSIDE = 'reserve';
 /** Processes that a full container may have besides. */
 const RESERVED = 32;
 
-/** A warden inside makes groups of its own in the container's, which on v2 takes all its controllers: no level in between. */
+/**
+ * A warden inside makes groups of its own in the container's, which on v2 takes all its controllers: no level
+ * in between.
+ */
 export function wantsReserve(spec: CgroupSpec): boolean {
   return spec.pidsLimit !== undefined && !spec.allowAllDevices;
 }

@@ -1,13 +1,16 @@
 /**
- * Processes that somebody has put into one group of a container and not into the others. They were never part of it: they are moved away, so that the
- * group can go, and live on.
+ * Processes that somebody has put into one group of a container and not into the others. They were never part
+ * of it: they are moved away, so that the group can go, and live on.
  */
 import fs from 'node:fs';
 import path from 'node:path';
 import type { Logger } from '@warden/interface';
 import { processesOf } from './kernel-file.ts';
 
-/** Moves whoever lives in `group` to the top of its hierarchy. Never throws: what stays is met when the group cannot be removed. */
+/**
+ * Moves whoever lives in `group` to the top of its hierarchy. Never throws: what stays is met when the group
+ * cannot be removed.
+ */
 export function moveStrangers(mount: string, group: string, logger: Logger): void {
   for (const pid of processesOf(group)) {
     const command = livingCommand(pid);

@@ -24,7 +24,10 @@ export async function untilStill(
   });
 }
 
-/** Waits until nobody is in the group or below; whoever still is goes to `end`, each time. Errors: `TIMEOUT` with the remaining pids. */
+/**
+ * Waits until nobody is in the group or below; whoever still is goes to `end`, each time. Errors: `TIMEOUT`
+ * with the remaining pids.
+ */
 export async function untilEmpty(
   group: string,
   { end, timeoutMs }: { end(pids: readonly number[]): void; readonly timeoutMs: number },

@@ -1,9 +1,10 @@
 /**
- * The view for programs of the original's time, which look for `<view>/<subsystem>/instance-<id>` (spec behaviour.md 15.3): a directory of
- * links to a daemon's parent groups. It is a convenience, so nothing here stops a daemon; what is in the way is left alone and reported.
+ * The view for programs of the original's time, which look for `<view>/<subsystem>/instance-<id>` (spec
+ * behaviour.md 15.3): a directory of links to a daemon's parent groups. It is a convenience, so nothing here
+ * stops a daemon; what is in the way is left alone and reported.
  *
- * The usual place is below /tmp, where everybody may make things: the directory is used only when nobody but root can have made or can change
- * any part of the way to it, and no symbolic link is followed.
+ * The usual place is below /tmp, where everybody may make things: the directory is used only when nobody but
+ * root can have made or can change any part of the way to it, and no symbolic link is followed.
  */
 import fs from 'node:fs';
 import path from 'node:path';
@@ -30,8 +31,8 @@ export interface CgroupViewOptions {
 }
 
 /**
- * Makes the links, on cgroup v1; on v2 there is nothing to show. Answers whether the view is this daemon's now. Idempotent. The links stay when
- * the daemon ends, as its groups do. Never throws.
+ * Makes the links, on cgroup v1; on v2 there is nothing to show. Answers whether the view is this daemon's
+ * now. Idempotent. The links stay when the daemon ends, as its groups do. Never throws.
  */
 export function makeCgroupView({
   directory,
@@ -102,8 +103,8 @@ function firstProblem<T>(items: readonly T[], check: (item: T) => string | undef
 }
 
 /**
- * Makes what is missing of the way and answers what is wrong with the rest. In a sticky directory nobody can take away or rename what belongs to
- * root, so that what was found safe stays it.
+ * Makes what is missing of the way and answers what is wrong with the rest. In a sticky directory nobody can
+ * take away or rename what belongs to root, so that what was found safe stays it.
  */
 function makeSafeDirectory(directory: string, owner: number): string | undefined {
   const parts = directory.split(path.sep).filter((part) => part !== '');

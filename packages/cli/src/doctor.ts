@@ -1,4 +1,7 @@
-/** `warden doctor`, `config` and `cleanup`: the daemon's program knows drivers and settings, so this one starts it; no daemon has to run. */
+/**
+ * `warden doctor`, `config` and `cleanup`: the daemon's program knows drivers and settings, so this one
+ * starts it; no daemon has to run.
+ */
 import { spawn } from 'node:child_process';
 import { existsSync, realpathSync } from 'node:fs';
 import path from 'node:path';
@@ -29,7 +32,10 @@ export async function runDaemonProgram(words: readonly string[], terminal: Termi
   });
 }
 
-/** Beside this program, as it was called and as it is installed, then where it is installed, before whatever else is in PATH. */
+/**
+ * Beside this program, as it was called and as it is installed, then where it is installed, before whatever
+ * else is in PATH.
+ */
 export function findDaemon(own: string | undefined, searchPath: string | undefined): string | undefined {
   const names = own === undefined ? [] : [own, realPath(own)];
   return [
@@ -42,7 +48,10 @@ export function findDaemon(own: string | undefined, searchPath: string | undefin
     .find((file) => existsSync(file));
 }
 
-/** A package manager may have put a script there that starts this program by its place in its package: so `own` does not tell. */
+/**
+ * A package manager may have put a script there that starts this program by its place in its package: so
+ * `own` does not tell.
+ */
 function installedPrograms(own: string): readonly string[] {
   const directory = path.dirname(own);
   const above = directory === own ? [] : installedPrograms(directory);

@@ -23,10 +23,11 @@ export function isIntegerType(type: string): type is IntegerType {
 }
 
 /**
- * The value of a literal: decimal, `0x`, `0b`, `0` or `0o` octal, sign, `_` between digits. `flag`: whose value it is.
+ * The value of a literal: decimal, `0x`, `0b`, `0` or `0o` octal, sign, `_` between digits. `flag`: whose
+ * value it is.
  *
- * Errors, whose `advice` names flag and range: not a literal (syntax error), out of the type's range (`INVALID_SPEC` with the original's text, `of
- * of` included).
+ * Errors, whose `advice` names flag and range: not a literal (syntax error), out of the type's range
+ * (`INVALID_SPEC` with the original's text, `of of` included).
  */
 export function parseInteger(text: string, type: IntegerType, flag: string): bigint {
   const match = LITERAL.exec(text);

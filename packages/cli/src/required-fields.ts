@@ -4,8 +4,8 @@ import type { MessageDescriptor } from '@warden/protocol';
 import type { Message } from './parse-flags.ts';
 
 /**
- * Throws `INVALID_SPEC` for the first required field that is absent, in nested messages too; `fields.flag` is the flag that would set it. `prefix`: what
- * stands before its name there.
+ * Throws `INVALID_SPEC` for the first required field that is absent, in nested messages too; `fields.flag` is
+ * the flag that would set it. `prefix`: what stands before its name there.
  */
 export function checkRequired(descriptor: MessageDescriptor, message: Message, prefix = '--'): void {
   for (const field of descriptor.fields) {

@@ -11,8 +11,9 @@ export interface Terminal {
 }
 
 /**
- * Event of standard output: nobody takes it any more, or nothing can be written there. Its argument is the exit status that follows. Whoever has
- * something to end before listens; while nobody does, the program exits at once.
+ * Event of standard output: nobody takes it any more, or nothing can be written there. Its argument is the
+ * exit status that follows. Whoever has something to end before listens; while nobody does, the program exits
+ * at once.
  */
 export const OUTPUT_GONE: unique symbol = Symbol('output gone');
 
@@ -20,8 +21,8 @@ export const OUTPUT_GONE: unique symbol = Symbol('output gone');
 const midLine = new WeakSet<Writable>();
 
 /**
- * Writes text or bytes unchanged and waits while the reader is slow. What cannot be written, as when the reader went away (`| head`), is
- * reported by the stream's own error event, see `main.ts`.
+ * Writes text or bytes unchanged and waits while the reader is slow. What cannot be written, as when the
+ * reader went away (`| head`), is reported by the stream's own error event, see `main.ts`.
  */
 export function write(stream: Writable, data: string | Uint8Array): Promise<void> {
   const bytes = typeof data === 'string' ? encodeBytes(data) : data;
@@ -34,8 +35,8 @@ export function write(stream: Writable, data: string | Uint8Array): Promise<void
 }
 
 /**
- * Text with its control characters but tab and line end as escapes. Errors quote names that a container chose, and a terminal obeys what is
- * written to it: titles, colours, keys it pretends to type.
+ * Text with its control characters but tab and line end as escapes. Errors quote names that a container
+ * chose, and a terminal obeys what is written to it: titles, colours, keys it pretends to type.
  */
 export function visible(text: string): string {
   return text.replace(/[^\P{Cc}\t\n]/gu, (character) => {

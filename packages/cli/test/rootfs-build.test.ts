@@ -1,4 +1,7 @@
-/** `warden rootfs build` as a process, with a debootstrap that is written by the test. The real one is run by `npm run rootfs`. */
+/**
+ * `warden rootfs build` as a process, with a debootstrap that is written by the test. The real one is run by
+ * `npm run rootfs`.
+ */
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';

@@ -19,7 +19,8 @@ export class Tmux implements Disposable {
 
   /** Runs a line of shell, 100 columns wide; the last thing on the screen is then `status=N`. */
   constructor(directory: string, line: string, env: Record<string, string> = {}) {
-    // never that of a terminal before: its server goes on for a moment when it is told to end, and a client that meets it there fails
+    // never that of a terminal before: its server goes on for a moment when it is told to end, and a client
+    // that meets it there fails
     this.#socket = path.join(fs.mkdtempSync(path.join(directory, 'tmux-')), 'socket');
     // Ctrl-C reaches the shell around the program too; a handler, unlike ignoring, is not inherited.
     const command = `trap : INT; ${line}; echo status=$?; exec sleep 1000`;

@@ -19,7 +19,10 @@ export interface RunWordOptions {
   readonly onOutput?: (stdout: PassThrough) => void;
 }
 
-/** Runs what stands behind `warden`, which has to be a word. Output is read as latin1, so that every byte can be compared. */
+/**
+ * Runs what stands behind `warden`, which has to be a word. Output is read as latin1, so that every byte can
+ * be compared.
+ */
 export async function warden(
   fake: FakeWarden,
   words: readonly string[],

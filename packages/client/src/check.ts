@@ -1,10 +1,14 @@
 /**
- * What callers pass, checked before anything is sent: programs without types come here too, and a time limit or a rule that is left out for a slip of a
- * finger is worse than an error. What is `undefined` is not there, which is fine unless it is {@link needed}.
+ * What callers pass, checked before anything is sent: programs without types come here too, and a time limit
+ * or a rule that is left out for a slip of a finger is worse than an error. What is `undefined` is not there,
+ * which is fine unless it is {@link needed}.
  */
 import { didYouMean, WardenError } from '@warden/interface';
 
-/** What is wrong with a value, as the end of a sentence behind its name (` must be a string`), or behind the name of what it lies in (`.mode is missing`). */
+/**
+ * What is wrong with a value, as the end of a sentence behind its name (` must be a string`), or behind the
+ * name of what it lies in (`.mode is missing`).
+ */
 export type Check = (value: unknown) => string | undefined;
 
 /** The longest time of a timer of Node, some 24 days: a longer one fires at once. */

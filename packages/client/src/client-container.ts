@@ -160,7 +160,8 @@ export class ClientContainer implements Container {
   }
 
   /**
-   * Runs a program with its arguments, without a shell, and waits for its end; `input` is its whole standard input. Errors: as {@link run}.
+   * Runs a program with its arguments, without a shell, and waits for its end; `input` is its whole standard
+   * input. Errors: as {@link run}.
    */
   async exec(
     argv: readonly string[],

@@ -70,7 +70,8 @@ export class ClientFiles implements ContainerFiles {
   }
 
   /**
-   * The whole content, at most `maxBytes` of it (default 64 MiB); more is `INVALID_SPEC`: read it in pieces with {@link read}.
+   * The whole content, at most `maxBytes` of it (default 64 MiB); more is `INVALID_SPEC`: read it in pieces
+   * with {@link read}.
    */
   async readAll(
     path: string,

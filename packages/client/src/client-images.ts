@@ -22,7 +22,10 @@ import { requireFeature } from './features.ts';
 import { present } from './spec-messages.ts';
 import type { Transport } from './transport.ts';
 
-/** The {@link Images} of a session's daemon. Each long operation has a connection of its own: others go on meanwhile, and aborting it ends it there. */
+/**
+ * The {@link Images} of a session's daemon. Each long operation has a connection of its own: others go on
+ * meanwhile, and aborting it ends it there.
+ */
 export class ClientImages implements Images {
   readonly #session: Transport;
 

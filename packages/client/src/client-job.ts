@@ -92,8 +92,9 @@ export class ClientJob implements Job {
   }
 
   /**
-   * See {@link Job.stream}. With `reuseMemory` the bytes of a piece are valid until the next one is asked for; then the memory is used again. That is
-   * several times as fast for a job that prints gigabytes, since fresh memory costs more than what is put there. Whoever keeps a piece copies it.
+   * See {@link Job.stream}. With `reuseMemory` the bytes of a piece are valid until the next one is asked
+   * for; then the memory is used again. That is several times as fast for a job that prints gigabytes, since
+   * fresh memory costs more than what is put there. Whoever keeps a piece copies it.
    */
   async *stream(
     options: { readonly signal?: AbortSignal; readonly reuseMemory?: boolean } = {},
@@ -130,8 +131,8 @@ export class ClientJob implements Job {
   }
 
   /**
-   * Writes all of `source` and ends the input; a job that reads no more, or has ended, ends it early, without an error. Errors: as {@link write}, those
-   * of `source`.
+   * Writes all of `source` and ends the input; a job that reads no more, or has ended, ends it early, without
+   * an error. Errors: as {@link write}, those of `source`.
    */
   async writeAll(
     source: string | Uint8Array | ByteStream,
@@ -262,8 +263,8 @@ function isWhole(source: string | Uint8Array | ByteStream): source is string | U
 
 const SIGKILL = 9;
 /**
- * Patience with the answer to a signal, in milliseconds: a daemon that knows it answers at once, or as soon as a host that is full of
- * processes (the reason for the signal, maybe) lets it.
+ * Patience with the answer to a signal, in milliseconds: a daemon that knows it answers at once, or as soon
+ * as a host that is full of processes (the reason for the signal, maybe) lets it.
  */
 const SIGNAL_PATIENCE_MS = 15_000;
 /** After this, a daemon is asked whether it knows anything: one that does not never answers a signal. */

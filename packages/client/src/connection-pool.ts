@@ -29,11 +29,13 @@ export interface PoolOptions {
 }
 
 /**
- * What a lane is taken for. What waits for a job or for the caller must not keep others from what would end that wait, so it has places of its own:
+ * What a lane is taken for. What waits for a job or for the caller must not keep others from what would end
+ * that wait, so it has places of its own:
  *
  * - `answer`: the daemon answers by itself, soon.
  * - `download`, `upload`: goes as fast as the caller takes or gives.
- * - `wait`: until a job ends, prints or reads, or something happens; each is begun for something that is there, and without limit.
+ * - `wait`: until a job ends, prints or reads, or something happens; each is begun for something that is
+ *   there, and without limit.
  */
 export type LaneUse = 'answer' | 'download' | 'upload' | 'wait';
 

@@ -18,19 +18,23 @@ const DEFAULT_CONNECT_TIMEOUT_MS = 5000;
 const AGAIN_MS = 10;
 
 /**
- * Every read of every connection lands here, and is taken in before the next one: memory of its own for each would cost as much as the reading. As
- * large as several pieces of output with what lies around them.
+ * Every read of every connection lands here, and is taken in before the next one: memory of its own for each
+ * would cost as much as the reading. As large as several pieces of output with what lies around them.
  */
 const landing = new Uint8Array(262_144);
 
-/** A connected socket whose bytes go to `receive`, in memory that is valid during the call. Nothing is read before `socket.resume()`. */
+/**
+ * A connected socket whose bytes go to `receive`, in memory that is valid during the call. Nothing is read
+ * before `socket.resume()`.
+ */
 export interface Line {
   readonly socket: net.Socket;
   receive: (bytes: Uint8Array) => void;
 }
 
 /**
- * Connects to the daemon's socket. Where others stand in line before it, more than the kernel lets wait, it tries again until its time is over.
+ * Connects to the daemon's socket. Where others stand in line before it, more than the kernel lets wait, it
+ * tries again until its time is over.
  *
  * Errors: `UNAVAILABLE` (nobody listens; `fields.errno`), `TIMEOUT`, `ABORTED` (cause is the signal's
  * reason).

@@ -1,6 +1,7 @@
 /**
- * Live output without the daemon in between: where it is told where the pipes are and this program may look there, which takes root on the same host, it opens
- * them itself. Nothing is lost when the daemon is killed, and no byte is copied on the way.
+ * Live output without the daemon in between: where it is told where the pipes are and this program may look
+ * there, which takes root on the same host, it opens them itself. Nothing is lost when the daemon is killed,
+ * and no byte is copied on the way.
  */
 import { isWardenError, type JobEnd, type OutputChunk, WardenError } from '@warden/interface';
 import { type JobPipesResponse, type LinkResponse, MessageType } from '@warden/protocol';
@@ -19,7 +20,10 @@ const OPERATION = 'read the pipes';
 /** Sessions that may not. */
 const refused = new WeakSet<Transport>();
 
-/** All output until the end, and the end; with `isReused` each piece is valid until the next step; `undefined`, before anything was read: not this way. Errors: as those of a stream. */
+/**
+ * All output until the end, and the end; with `isReused` each piece is valid until the next step;
+ * `undefined`, before anything was read: not this way. Errors: as those of a stream.
+ */
 export async function* readPipes(
   session: Transport,
   job: { readonly handle: string; readonly job_id: number },

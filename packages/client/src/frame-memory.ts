@@ -1,6 +1,7 @@
 /**
- * Memory for the frames of a stream whose consumer is done with an answer when it asks for the next: a few pieces that are used in turn. Fresh memory for
- * each piece of output would cost more than the piece itself, in the kernel, which clears it, and in the garbage collector.
+ * Memory for the frames of a stream whose consumer is done with an answer when it asks for the next: a few
+ * pieces that are used in turn. Fresh memory for each piece of output would cost more than the piece itself,
+ * in the kernel, which clears it, and in the garbage collector.
  */
 
 /** Most of the frames of output have just fewer bytes. */

@@ -36,7 +36,10 @@ export class Gate {
     return this.#queue.length === 0 && this.#count < this.#places;
   }
 
-  /** Resolves when there is a place, which is taken until {@link leave}. Errors: `ABORTED`, and the reason of {@link close}. */
+  /**
+   * Resolves when there is a place, which is taken until {@link leave}. Errors: `ABORTED`, and the reason of
+   * {@link close}.
+   */
   enter({ isUrgent = false, signal }: Wait = {}): Promise<void> {
     if (this.#closed !== undefined) return Promise.reject(this.#closed);
     if (signal?.aborted) return Promise.reject(abortedInQueue(signal));

@@ -4,14 +4,20 @@ import net from 'node:net';
 
 /** What one read takes at most; each is given away as it came. */
 const READ_BYTES = 131_072;
-/** Into memory that is used again: all that the pipe holds, for fresh memory costs more than the bytes in it, and this is not fresh. */
+/**
+ * Into memory that is used again: all that the pipe holds, for fresh memory costs more than the bytes in it,
+ * and this is not fresh.
+ */
 const REUSED_BYTES = 1_048_576;
 /** Smaller pieces are copied out, so that nobody keeps so much memory for so little. */
 const SMALL_BYTES = 32_768;
 /** What somebody who goes on printing prints at a time, and how long he is given for more. */
 const BULK_BYTES = 16_384;
 const BULK_MS = 1;
-/** From here on the reader is as fast as the job without any pause, in which a job that prints gigabytes would find its pipe full. */
+/**
+ * From here on the reader is as fast as the job without any pause, in which a job that prints gigabytes would
+ * find its pipe full.
+ */
 const PLENTY_BYTES = 65_536;
 /** What may be read ahead of the consumer. */
 const HIGH_WATER = 262_144;
@@ -109,8 +115,8 @@ export class PipeReader {
   }
 
   /**
-   * Nobody writes any more, but those who do not matter: the end comes so much later, and when what is in the pipe now has been read, or so much. Those who
-   * do not matter may go on writing.
+   * Nobody writes any more, but those who do not matter: the end comes so much later, and when what is in the
+   * pipe now has been read, or so much. Those who do not matter may go on writing.
    */
   endAfter(milliseconds: number, bytes: number): void {
     this.#left = bytes;

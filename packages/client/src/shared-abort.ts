@@ -1,12 +1,15 @@
 /**
- * One listener for each signal, however many wait by it: a program may well share a signal between hundreds of calls, and beyond ten listeners Node warns of a
- * leak.
+ * One listener for each signal, however many wait by it: a program may well share a signal between hundreds
+ * of calls, and beyond ten listeners Node warns of a leak.
  */
 
 /** By the signal that has our one listener. */
 const waiting = new WeakMap<AbortSignal, Set<() => void>>();
 
-/** Calls `listener`, which does not throw, when the signal is aborted, unless the function it answers was called before. Of a signal that is aborted already, never. */
+/**
+ * Calls `listener`, which does not throw, when the signal is aborted, unless the function it answers was
+ * called before. Of a signal that is aborted already, never.
+ */
 export function onAbort(signal: AbortSignal | undefined, listener: () => void): () => void {
   if (signal === undefined) return () => undefined;
   const listeners = waiting.get(signal) ?? listenTo(signal);

@@ -24,11 +24,13 @@ export class ShellCommand {
 export type ShellValue = string | number | bigint | ShellCommand | readonly ShellValue[];
 
 /**
- * Quotes each value as one word of its own. The text around the values reaches the shell as it is written (`` \` `` and `\${` stand for `` ` `` and
- * `${`). A value does not begin a new word: `--name=${x}` is one word. A word that begins with `-` is still an option to the program; write `--` before it.
+ * Quotes each value as one word of its own. The text around the values reaches the shell as it is written (``
+ * \` `` and `\${` stand for `` ` `` and `${`). A value does not begin a new word: `--name=${x}` is one word.
+ * A word that begins with `-` is still an option to the program; write `--` before it.
  *
- * Throws a `TypeError` for what cannot be quoted: a value that holds a NUL byte or is of another type, and a value inside quotes, a comment, backquotes
- * or behind a here-document, or right behind `$` or a backslash, where quoting would mean something else.
+ * Throws a `TypeError` for what cannot be quoted: a value that holds a NUL byte or is of another type, and a
+ * value inside quotes, a comment, backquotes or behind a here-document, or right behind `$` or a backslash,
+ * where quoting would mean something else.
  */
 export function sh(texts: TemplateStringsArray, ...values: readonly ShellValue[]): ShellCommand {
   let command = '';
@@ -66,7 +68,10 @@ function wordOf(value: unknown): string {
   );
 }
 
-/** Follows the shell's quoting as far as it takes to know where a value stands. When in doubt, it stands in the wrong place. */
+/**
+ * Follows the shell's quoting as far as it takes to know where a value stands. When in doubt, it stands in
+ * the wrong place.
+ */
 class Scanner {
   #quote: "'" | '"' | '`' | '#' | undefined;
   #isHereDocument = false;

@@ -1,6 +1,6 @@
 /**
- * What carries a client's requests: the connections to a daemon, or a fake in memory. Everything above speaks in messages to this, and in values to the
- * user.
+ * What carries a client's requests: the connections to a daemon, or a fake in memory. Everything above speaks
+ * in messages to this, and in values to the user.
  */
 import type { LaneRequest } from './connection-pool.ts';
 import type { Gate } from './gate.ts';
@@ -18,14 +18,20 @@ export interface Transport {
   readonly runs: Gate;
   /** One request, one answer, not behind others of this client. */
   call<T extends object>(type: number, value: object, request?: LaneRequest): Promise<T>;
-  /** One request, many answers; `isFinal` knows the last one, which is the return value. The request goes out with the first `next()`. */
+  /**
+   * One request, many answers; `isFinal` knows the last one, which is the return value. The request goes out
+   * with the first `next()`.
+   */
   stream<T extends object>(
     type: number,
     value: object,
     isFinal: (answer: T) => boolean,
     request: LaneRequest,
   ): AsyncGenerator<T, T, undefined>;
-  /** Several requests of which each belongs to the one before. When `task` fails, whatever they have begun is given up. */
+  /**
+   * Several requests of which each belongs to the one before. When `task` fails, whatever they have begun is
+   * given up.
+   */
   exchange<T>(request: LaneRequest, task: (call: Call) => Promise<T>): Promise<T>;
   /** As {@link call}, in order with the others sent this way: by the session's own connection. */
   callAtHome<T extends object>(type: number, value: object, signal?: AbortSignal): Promise<T>;

@@ -38,8 +38,10 @@ import type { Transport } from './transport.ts';
 /** How to reach a daemon. */
 export interface ConnectOptions extends DialOptions {
   /**
-   * Largest number of scripts that are run to their end at a time, of requests that wait for an answer, and of files that are read and written, each; default 32.
-   * Later ones wait. What belongs to a job that was spawned (its output, input and end), to an event or a watch is not counted: each takes a connection of its own.
+   * Largest number of scripts that are run to their end at a time, of requests that wait for an answer, and
+   * of files that are read and written, each; default 32. Later ones wait. What belongs to a job that was
+   * spawned (its output, input and end), to an event or a watch is not counted: each takes a connection of
+   * its own.
    */
   readonly maxConnections?: number;
   /** Milliseconds an idle connection is kept; default 10000. */
@@ -125,9 +127,10 @@ export class WardenClient implements Warden {
   }
 
   /**
-   * The container of this handle, made by `spec` if there is none. One that is there stays as it is, whatever `spec` says. `isNew` tells which it was. When several ask at the
-   * same time, one of them makes it. Errors: as {@link create}; `TIMEOUT` when another's create or destroy of the same handle does not end in
-   * time, `ABORTED`.
+   * The container of this handle, made by `spec` if there is none. One that is there stays as it is, whatever
+   * `spec` says. `isNew` tells which it was. When several ask at the same time, one of them makes it. Errors:
+   * as {@link create}; `TIMEOUT` when another's create or destroy of the same handle does not end in time,
+   * `ABORTED`.
    */
   async getOrCreate(
     spec: CreateSpec & { readonly handle: string },
@@ -179,8 +182,9 @@ export class WardenClient implements Warden {
   }
 
   /**
-   * See {@link Warden.events}. Each subscription takes a connection. A lost one makes the step in progress fail with `UNAVAILABLE`: what happened
-   * until another subscription stands is not told, so look at {@link list} then.
+   * See {@link Warden.events}. Each subscription takes a connection. A lost one makes the step in progress
+   * fail with `UNAVAILABLE`: what happened until another subscription stands is not told, so look at
+   * {@link list} then.
    */
   async events(
     filter: EventFilter = {},

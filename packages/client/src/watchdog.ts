@@ -16,7 +16,10 @@ export interface WaitLimits {
    * `AbortSignal.timeout`), cause is the reason.
    */
   readonly signal?: AbortSignal | undefined;
-  /** Milliseconds from the call, at most 2147483647 (24 days); then the tree is killed and waits reject with `TIMEOUT`. */
+  /**
+   * Milliseconds from the call, at most 2147483647 (24 days); then the tree is killed and waits reject with
+   * `TIMEOUT`.
+   */
   readonly timeoutMs?: number | undefined;
 }
 
@@ -37,7 +40,10 @@ export function throwIfAborted(signal: AbortSignal | undefined): void {
   if (signal?.aborted) throw gaveUp(signal);
 }
 
-/** Enters no later than the limits say. Errors: `ABORTED` and `TIMEOUT`, before anything was started; those of the gate. */
+/**
+ * Enters no later than the limits say. Errors: `ABORTED` and `TIMEOUT`, before anything was started; those of
+ * the gate.
+ */
 export async function enterWithin(gate: Gate, limits: WaitLimits): Promise<void> {
   const { signal, timeoutMs } = limits;
   throwIfAborted(signal);

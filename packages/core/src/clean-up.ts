@@ -1,6 +1,7 @@
 /**
- * What daemons have left of containers, for an operator who wants it gone and no daemon in its place. The depot is the caller's alone. What is
- * looked at belongs to this depot and to these drivers' names; everything else is nobody's business here.
+ * What daemons have left of containers, for an operator who wants it gone and no daemon in its place. The
+ * depot is the caller's alone. What is looked at belongs to this depot and to these drivers' names;
+ * everything else is nobody's business here.
  */
 import { type CgroupDriver, type ContainerId, type NetworkDriver, toWardenError } from '@warden/interface';
 import { ManagedContainer } from './container.ts';
@@ -35,9 +36,9 @@ export interface CleanUpOptions {
 }
 
 /**
- * Removes, or with `dryRun` only tells, what is left: dead and half-made containers and what the kernel holds of them; with `all` the living
- * ones too; and what the drivers keep on the host once no container is left. What cannot be understood is kept. Each thing is tried on its own and told with
- * its own reason.
+ * Removes, or with `dryRun` only tells, what is left: dead and half-made containers and what the kernel holds
+ * of them; with `all` the living ones too; and what the drivers keep on the host once no container is left.
+ * What cannot be understood is kept. Each thing is tried on its own and told with its own reason.
  */
 export async function cleanUp(options: CoreOptions, wanted: CleanUpOptions): Promise<readonly Leftover[]> {
   const engine = makeEngine(options);

@@ -1,4 +1,7 @@
-/** What a container is confined by, from the options of the host and the container's uid (SECURITY.md, "What holds by default"). */
+/**
+ * What a container is confined by, from the options of the host and the container's uid (SECURITY.md, "What
+ * holds by default").
+ */
 import fs from 'node:fs';
 import { type Confinement, type IdRange, UNCONFINED } from '@warden/interface';
 import type { CoreOptions } from './options.ts';
@@ -43,7 +46,10 @@ const CEILINGS: Confinement['ceilings'] = {
   devices: 64 * 1024,
 };
 
-/** A nested warden needs what confinement takes away: allowing one is the opt-out. Plain processes have nothing to be confined with. */
+/**
+ * A nested warden needs what confinement takes away: allowing one is the opt-out. Plain processes have
+ * nothing to be confined with.
+ */
 export function confinementOf(options: CoreOptions, uid: number): Confinement {
   if (options.allowNested || !options.drivers.init.supports.isolation) return UNCONFINED;
   const { security } = options;
@@ -63,8 +69,8 @@ export function confinementOf(options: CoreOptions, uid: number): Confinement {
 }
 
 /**
- * Whether the host hands core files to a program or a socket of its own, which then reads what somebody inside has made, with the host's rights.
- * The limit of core files, 0, does not forbid that.
+ * Whether the host hands core files to a program or a socket of its own, which then reads what somebody
+ * inside has made, with the host's rights. The limit of core files, 0, does not forbid that.
  */
 function coresGoToProgram(): boolean {
   try {
@@ -75,8 +81,9 @@ function coresGoToProgram(): boolean {
 }
 
 /**
- * A private range of the host's ids for 0 to 65,535 inside; the container's own uid alone is the same on both sides, so that the files of
- * its user are found on the host as with the original (user quotas, read-write bind mounts, programs that look into `tmp/rootfs`).
+ * A private range of the host's ids for 0 to 65,535 inside; the container's own uid alone is the same on both
+ * sides, so that the files of its user are found on the host as with the original (user quotas, read-write
+ * bind mounts, programs that look into `tmp/rootfs`).
  */
 function idMap(firstUid: number, subordinateIds: number, uid: number): readonly IdRange[] {
   const outside = subordinateIds + (uid - firstUid) * IDS_PER_CONTAINER;

@@ -1,10 +1,16 @@
-/** Container ids (spec linux-container.md 2): 55 bits as 11 digits of base 32, so that interface names fit into 15 bytes. */
+/**
+ * Container ids (spec linux-container.md 2): 55 bits as 11 digits of base 32, so that interface names fit
+ * into 15 bytes.
+ */
 import type { ContainerId } from '@warden/interface';
 
 const DIGITS = 11;
 const BITS = 55n;
 
-/** Hands out ids that rise, starting at the microseconds of the wall clock, so that a restarted daemon does not repeat any. */
+/**
+ * Hands out ids that rise, starting at the microseconds of the wall clock, so that a restarted daemon does
+ * not repeat any.
+ */
 export class ContainerIds {
   #last: bigint;
 

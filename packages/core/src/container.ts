@@ -1,4 +1,7 @@
-/** A container in memory: its record, its connections to the drivers, who references it, and the order of what is done to it. */
+/**
+ * A container in memory: its record, its connections to the drivers, who references it, and the order of what
+ * is done to it.
+ */
 
 import path from 'node:path';
 import type {
@@ -48,7 +51,10 @@ export class ManagedContainer {
   isKillWanted = false;
   destroying: Promise<void> | undefined;
   isDestroyed = false;
-  /** Statistics that its drivers do not have: not asked for again, because each refusal is an error with a stack, 50 µs apiece. */
+  /**
+   * Statistics that its drivers do not have: not asked for again, because each refusal is an error with a
+   * stack, 50 µs apiece.
+   */
   readonly lacking: Set<string> = new Set();
   /** See prepared-shell.ts. */
   lastScript: EndedScript | undefined;
@@ -117,7 +123,10 @@ export class ManagedContainer {
     });
   }
 
-  /** Runs `action` after everything that was asked for earlier. Errors: `UNKNOWN_HANDLE` when that was its destruction. */
+  /**
+   * Runs `action` after everything that was asked for earlier. Errors: `UNKNOWN_HANDLE` when that was its
+   * destruction.
+   */
   exclusive<T>(action: () => Promise<T>): Promise<T> {
     const result = this.#tail.then(() => {
       if (this.isDestroyed) throw unknownHandle(this.handle);
@@ -150,7 +159,10 @@ export interface LackingEverywhere {
   readonly of: string;
 }
 
-/** The value; nothing where the driver cannot do this at all, which it is asked once for each container, or once for all. */
+/**
+ * The value; nothing where the driver cannot do this at all, which it is asked once for each container, or
+ * once for all.
+ */
 export async function ifSupported<T>(
   { lacking }: ManagedContainer,
   what: string,

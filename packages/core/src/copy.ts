@@ -1,4 +1,7 @@
-/** Copy in and copy out: what is asked is checked here, everything else is the init driver's (spec behaviour.md 5, CopyIn, CopyOut). */
+/**
+ * Copy in and copy out: what is asked is checked here, everything else is the init driver's (spec
+ * behaviour.md 5, CopyIn, CopyOut).
+ */
 import fs from 'node:fs';
 import path from 'node:path';
 import {
@@ -48,7 +51,10 @@ export async function endCopies(container: ManagedContainer): Promise<void> {
   await Promise.allSettled(copies.map(({ ended }) => ended));
 }
 
-/** Only the start is in the order of things; a copy itself may take long, and neither another one nor a stop waits for it. */
+/**
+ * Only the start is in the order of things; a copy itself may take long, and neither another one nor a stop
+ * waits for it.
+ */
 async function copy(
   engine: Engine,
   container: ManagedContainer,

@@ -24,7 +24,8 @@ import { WarmPool } from './warm-pool.ts';
 const LEFTOVERS_MS = 10_000;
 
 /**
- * Starts an engine on a depot that is the caller's alone. When it answers, everything an earlier daemon left has been taken over or removed.
+ * Starts an engine on a depot that is the caller's alone. When it answers, everything an earlier daemon left
+ * has been taken over or removed.
  *
  * Errors: `INVALID_SPEC` (options), `UNSUPPORTED` (a driver cannot be set up), `NATIVE_FAILED`.
  */

@@ -1,6 +1,7 @@
 /**
- * Create, in order: a prepared container is claimed, or one is made, and then registered. Each step registers its undo before it begins, so that a
- * failure at any place, also in the middle of a step, leaves nothing; the error reported is the first one.
+ * Create, in order: a prepared container is claimed, or one is made, and then registered. Each step registers
+ * its undo before it begins, so that a failure at any place, also in the middle of a step, leaves nothing;
+ * the error reported is the first one.
  */
 import fs from 'node:fs';
 import path from 'node:path';
@@ -133,7 +134,10 @@ export async function makeContainer(
   return { container, init, undo };
 }
 
-/** Init builds its root meanwhile. Where that failed, its namespace is gone, and why is what the client needs to know. */
+/**
+ * Init builds its root meanwhile. Where that failed, its namespace is gone, and why is what the client needs
+ * to know.
+ */
 async function reasonOf(error: unknown, launched: LaunchedInit): Promise<unknown> {
   const isGone = isWardenError(error) && ['ESRCH', 'ENODEV', 'ENOENT'].includes(String(error.fields.errno));
   return (isGone ? await launched.whyDead?.() : undefined) ?? error;
@@ -274,7 +278,10 @@ function isDirectory(target: string): boolean {
   }
 }
 
-/** The store's own note of it comes before anything else of the container, so that nobody removes the image from under it. */
+/**
+ * The store's own note of it comes before anything else of the container, so that nobody removes the image
+ * from under it.
+ */
 function useImage({ options }: Engine, id: ContainerId, name: string, undo: UndoStack): ImageBase {
   undo.push((isIntact) => {
     if (isIntact) options.images!.release(id);
@@ -282,7 +289,10 @@ function useImage({ options }: Engine, id: ContainerId, name: string, undo: Undo
   return options.images!.use(id, name);
 }
 
-/** Takes handle, network and uid, and plans what the drivers will do. Touches nothing outside this process but the note of an image. */
+/**
+ * Takes handle, network and uid, and plans what the drivers will do. Touches nothing outside this process but
+ * the note of an image.
+ */
 function reserve(engine: Engine, spec: CreateSpec, undo: UndoStack): ManagedContainer {
   const { drivers, pools, options } = engine;
   let id = engine.ids.next();

@@ -1,4 +1,7 @@
-/** A record that was cut or has changed, at every byte: the daemon starts, serves the others, and the container is whole or set aside. */
+/**
+ * A record that was cut or has changed, at every byte: the daemon starts, serves the others, and the
+ * container is whole or set aside.
+ */
 import fs from 'node:fs';
 import path from 'node:path';
 import { silentLogger } from '@warden/interface';

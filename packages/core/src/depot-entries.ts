@@ -1,7 +1,7 @@
 /**
- * What lies in a depot. Ours is what carries a record of ours, or `etc/config` with a container's id, or is named like a container and holds
- * nothing but what a container's directory is begun with. Everything else (files, links, hidden names, `lost+found`, directories of
- * others) is nobody's business here.
+ * What lies in a depot. Ours is what carries a record of ours, or `etc/config` with a container's id, or is
+ * named like a container and holds nothing but what a container's directory is begun with. Everything else
+ * (files, links, hidden names, `lost+found`, directories of others) is nobody's business here.
  */
 import fs from 'node:fs';
 import path from 'node:path';

@@ -1,4 +1,7 @@
-/** What a destruction does beside the ordinary: to who outlived init, for the next daemon, and on a disk that is behind. */
+/**
+ * What a destruction does beside the ordinary: to who outlived init, for the next daemon, and on a disk that
+ * is behind.
+ */
 import fs from 'node:fs';
 import path from 'node:path';
 import type { Container } from '@warden/interface';

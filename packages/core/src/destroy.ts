@@ -1,4 +1,7 @@
-/** Destroy: everything a container owned goes away, in an order in which each step can be repeated (spec behaviour.md 5, linux-container.md 20). */
+/**
+ * Destroy: everything a container owned goes away, in an order in which each step can be repeated (spec
+ * behaviour.md 5, linux-container.md 20).
+ */
 import fs from 'node:fs';
 import path from 'node:path';
 import { type ContainerId, type ContainerInfo, WardenError } from '@warden/interface';
@@ -11,7 +14,10 @@ import { closeStatistics } from './held-statistics.ts';
 import { containerInfo } from './info.ts';
 import { stopContainer } from './stop.ts';
 
-/** Destroys once for all who ask at the same time; after a failure it can be asked for again. Errors: the first failure. */
+/**
+ * Destroys once for all who ask at the same time; after a failure it can be asked for again. Errors: the
+ * first failure.
+ */
 export function destroyContainer(engine: Engine, container: ManagedContainer): Promise<void> {
   container.destroying ??= destroy(engine, container).catch((error: unknown) => {
     container.destroying = undefined;
@@ -48,8 +54,8 @@ async function lastInfo(engine: Engine, container: ManagedContainer): Promise<Co
 }
 
 /**
- * Init first, so that nothing writes, forks or sends any more; then what the kernel holds; the directory last, because it has the record that a
- * repetition needs.
+ * Init first, so that nothing writes, forks or sends any more; then what the kernel holds; the directory
+ * last, because it has the record that a repetition needs.
  */
 async function tearDown(engine: Engine, container: ManagedContainer): Promise<void> {
   const { record } = container;
@@ -81,7 +87,10 @@ async function tearDown(engine: Engine, container: ManagedContainer): Promise<vo
   });
 }
 
-/** Nothing of the container is left that its image could be taken from under: a note of it that stays is removed by the next start of a daemon. */
+/**
+ * Nothing of the container is left that its image could be taken from under: a note of it that stays is
+ * removed by the next start of a daemon.
+ */
 export function releaseImage(
   { options, logger }: Engine,
   { handle, record: { id, image } }: ManagedContainer,
@@ -95,8 +104,9 @@ export function releaseImage(
 }
 
 /**
- * Releases all that the container holds. Where files are what is left then, and they count nowhere, nobody waits for their removal, which takes the
- * kernel longer than everything else on a busy disk: the directory is moved aside.
+ * Releases all that the container holds. Where files are what is left then, and they count nowhere, nobody
+ * waits for their removal, which takes the kernel longer than everything else on a busy disk: the directory
+ * is moved aside.
  */
 async function release(engine: Engine, container: ManagedContainer): Promise<void> {
   const { drivers, leftovers, logger } = engine;
@@ -126,8 +136,9 @@ async function release(engine: Engine, container: ManagedContainer): Promise<voi
 }
 
 /**
- * Lets every driver release what it holds for the container; all are asked, the first failure is thrown. `keepsFiles`: whoever calls removes the
- * directory with all that the file-system driver has in there, and then releases the groups, of which only what others can see goes now.
+ * Lets every driver release what it holds for the container; all are asked, the first failure is thrown.
+ * `keepsFiles`: whoever calls removes the directory with all that the file-system driver has in there, and
+ * then releases the groups, of which only what others can see goes now.
  */
 export async function releaseDrivers(
   engine: Engine,
@@ -195,7 +206,10 @@ export function removeDirectory(directory: string): void {
   }
 }
 
-/** Without a look at each file and an error for each directory, which take as long as the removal. Answers false where something is in the way. */
+/**
+ * Without a look at each file and an error for each directory, which take as long as the removal. Answers
+ * false where something is in the way.
+ */
 function removePlainly(directory: string): boolean {
   try {
     for (const entry of fs.readdirSync(directory, { withFileTypes: true })) {

@@ -40,7 +40,10 @@ export interface Engine {
   /** By `performance.now()`. */
   readonly startedAt: number;
   readonly totals: Totals;
-  /** The highest so far, those of recovered jobs among them: also when they are gone, init may know them a little longer. */
+  /**
+   * The highest so far, those of recovered jobs among them: also when they are gone, init may know them a
+   * little longer.
+   */
   lastJobId: number;
   nextJobId(): number;
   /** Of the containers that have been registered. */

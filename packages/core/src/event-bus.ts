@@ -1,6 +1,6 @@
 /**
- * Tells subscribers what happens to containers. Publishing never waits and never fails: each subscriber has a bounded buffer, and who reads too
- * slowly loses the oldest events and is told how many.
+ * Tells subscribers what happens to containers. Publishing never waits and never fails: each subscriber has a
+ * bounded buffer, and who reads too slowly loses the oldest events and is told how many.
  */
 import {
   type ContainerEvent,

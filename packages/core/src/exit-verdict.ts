@@ -14,9 +14,10 @@ const SIGXFSZ = 25;
 /** What a shell says of a program that SIGKILL ended. */
 const KILLED_IN_SHELL = 128 + SIGKILL;
 /**
- * With less room than this under the limit, in KiB, writes may have failed: the page cache takes a write in pieces (folios) of up to 2 MiB, each as a whole
- * or not at all (ext4 since Linux 6.16), so a program that writes a mebibyte at a time finds no room where there is nearly one. Of a small limit less, or a
- * failure of any other kind would be blamed on it.
+ * With less room than this under the limit, in KiB, writes may have failed: the page cache takes a write in
+ * pieces (folios) of up to 2 MiB, each as a whole or not at all (ext4 since Linux 6.16), so a program that
+ * writes a mebibyte at a time finds no room where there is nearly one. Of a small limit less, or a failure of
+ * any other kind would be blamed on it.
  */
 const LEAST_ROOM = 64n;
 const MOST_ROOM = 2_048n;

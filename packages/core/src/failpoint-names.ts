@@ -1,6 +1,6 @@
 /**
- * Every named place of the engine, in the order of the steps, each named after the step it stands behind. A new one needs its line in
- * test/faults, which fails when one has none.
+ * Every named place of the engine, in the order of the steps, each named after the step it stands behind. A
+ * new one needs its line in test/faults, which fails when one has none.
  */
 import type { Failpoints } from '@warden/interface';
 

@@ -1,7 +1,8 @@
 /**
  * Named places where a test makes the daemon fail, wait or die. The grammar is in docs/failpoints.md:
  *
- *     [COUNT*]NAME=TERM[->TERM]...   separated by commas; TERM is [COUNT*](off|error|kill|delay(MS)); @FILE: the text of that file
+ *     [COUNT*]NAME=TERM[->TERM]...   separated by commas; TERM is [COUNT*](off|error|kill|delay(MS))
+ *     @FILE                          the text of that file
  */
 import fs from 'node:fs';
 import { type Failpoints, NO_FAILPOINTS, WardenError } from '@warden/interface';
@@ -17,8 +18,8 @@ interface Term {
 const MAX_DELAY_MS = 600_000;
 
 /**
- * Reads a specification. `known`: the names there are; those of other programs are known by their prefix, which ends with a dot.
- * Errors: `INVALID_SPEC` naming what is wrong.
+ * Reads a specification. `known`: the names there are; those of other programs are known by their prefix,
+ * which ends with a dot. Errors: `INVALID_SPEC` naming what is wrong.
  */
 export function failpoints(specification: string | undefined, known: readonly string[]): Failpoints {
   if (specification === undefined || specification === '') return NO_FAILPOINTS;

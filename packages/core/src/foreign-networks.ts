@@ -1,8 +1,14 @@
-/** Blocks of the network pool that are in use on the host by somebody else: a container that got one would get the other's traffic, or none. */
+/**
+ * Blocks of the network pool that are in use on the host by somebody else: a container that got one would get
+ * the other's traffic, or none.
+ */
 import type { Engine } from './engine.ts';
 import { parseAddress } from './pools.ts';
 
-/** First addresses of such blocks, of the pool that the network driver was set up with. To be asked behind the recovery: links of this daemon's containers may have another name. */
+/**
+ * First addresses of such blocks, of the pool that the network driver was set up with. To be asked behind the
+ * recovery: links of this daemon's containers may have another name.
+ */
 export async function foreignNetworks(engine: Engine): Promise<readonly number[]> {
   const own = new Set(Array.from(engine.containers.values(), ({ record }) => record.network));
   const found = ((await engine.drivers.network.foreignAddresses?.()) ?? []).flatMap((address) => {

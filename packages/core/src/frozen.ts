@@ -1,4 +1,7 @@
-/** Containers that somebody has frozen, by the freezer of their control group: no signal reaches what is in there, not even SIGKILL on v1. */
+/**
+ * Containers that somebody has frozen, by the freezer of their control group: no signal reaches what is in
+ * there, not even SIGKILL on v1.
+ */
 import type { Init } from '@warden/interface';
 import type { ManagedContainer } from './container.ts';
 import type { Engine } from './engine.ts';

@@ -1,6 +1,7 @@
 /**
- * Statistics of a container while somebody waits for the end of a job there, whose answer they go with: opened while the job runs, so that there is less to
- * do between its end and the answer. They stay open for a moment, since jobs often come one after the other.
+ * Statistics of a container while somebody waits for the end of a job there, whose answer they go with:
+ * opened while the job runs, so that there is less to do between its end and the answer. They stay open for a
+ * moment, since jobs often come one after the other.
  */
 import type { OpenStatistics } from '@warden/interface';
 import type { ManagedContainer } from './container.ts';

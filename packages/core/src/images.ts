@@ -26,8 +26,8 @@ export function imagesOf(engine: Engine, find: (handle: string) => ManagedContai
 }
 
 /**
- * Keeps what the container has written, as a layer upon those of its image. Nothing of it runs while that is copied. It is neither frozen nor kept from anything
- * while the store is busy with other images.
+ * Keeps what the container has written, as a layer upon those of its image. Nothing of it runs while that is
+ * copied. It is neither frozen nor kept from anything while the store is busy with other images.
  */
 async function snapshot(
   engine: Engine,

@@ -1,6 +1,6 @@
 /**
- * The engine of warden: container lifecycle, registry, pools, jobs, grace time, records and recovery, over drivers it knows only by their
- * contracts.
+ * The engine of warden: container lifecycle, registry, pools, jobs, grace time, records and recovery, over
+ * drivers it knows only by their contracts.
  *
  * @packageDocumentation
  */

@@ -39,8 +39,8 @@ export async function containerInfo(engine: Engine, container: ManagedContainer)
 }
 
 /**
- * As {@link containerInfo}, with the jobs whose result nobody has taken; of a container whose parts are just being taken away, what is left to say.
- * Errors: `UNKNOWN_HANDLE` when it is gone.
+ * As {@link containerInfo}, with the jobs whose result nobody has taken; of a container whose parts are just
+ * being taken away, what is left to say. Errors: `UNKNOWN_HANDLE` when it is gone.
  */
 export async function currentInfo(engine: Engine, container: ManagedContainer): Promise<ContainerInfo> {
   try {
@@ -55,8 +55,8 @@ export async function currentInfo(engine: Engine, container: ManagedContainer): 
 }
 
 /**
- * Those whose result waits, the latest at most. Not in the info at a job's end: whoever runs a thousand jobs and forgets them would get a thousand with each
- * answer.
+ * Those whose result waits, the latest at most. Not in the info at a job's end: whoever runs a thousand jobs
+ * and forgets them would get a thousand with each answer.
  */
 export function endedJobsOf(jobs: Iterable<Pick<ManagedJob, 'id' | 'outcome'>>): readonly EndedJob[] {
   return [...jobs]

@@ -32,7 +32,10 @@ export function attachInit(engine: Engine, container: ManagedContainer, init: In
   });
 }
 
-/** Jobs of an earlier daemon that its init does not know any more: what is recorded and on disk of them is of no use. */
+/**
+ * Jobs of an earlier daemon that its init does not know any more: what is recorded and on disk of them is of
+ * no use.
+ */
 export function forgetStaleJobs(engine: Engine, container: ManagedContainer, init: Init): void {
   const { record } = container;
   const ids = new Set(init.recoveredJobs.map(({ id }) => id));

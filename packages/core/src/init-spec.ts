@@ -1,4 +1,7 @@
-/** What init has to know about a container: addresses, user, files of /etc (spec linux-container.md 4, 5.1, 5.4, 5.5). */
+/**
+ * What init has to know about a container: addresses, user, files of /etc (spec linux-container.md 4, 5.1,
+ * 5.4, 5.5).
+ */
 import fs from 'node:fs';
 import path from 'node:path';
 import { type BindMountSpec, decodeBytes, type InitSpec } from '@warden/interface';
@@ -69,8 +72,9 @@ export function initSpecOf(engine: Engine, container: ManagedContainer): InitSpe
 const NESTED_GROUPS = '/tmp/warden/cgroup';
 
 /**
- * For a warden inside: the container's own groups, and nothing above them, so that the inner ones lie below the outer one's limits. What a
- * mount is called does not matter to a warden; it is the name of the host's hierarchy.
+ * For a warden inside: the container's own groups, and nothing above them, so that the inner ones lie below
+ * the outer one's limits. What a mount is called does not matter to a warden; it is the name of the host's
+ * hierarchy.
  */
 export function groupsForNested(joinFiles: readonly string[]): BindMountSpec[] {
   // <hierarchy>/<prefix>/instance-<id>/tasks
@@ -82,8 +86,8 @@ export function groupsForNested(joinFiles: readonly string[]): BindMountSpec[] {
 }
 
 /**
- * The configured servers; else the host's file without servers on the host's loopback, which a container cannot reach; if
- * none is left, the host's side of the link, where the operator may run a forwarder.
+ * The configured servers; else the host's file without servers on the host's loopback, which a container
+ * cannot reach; if none is left, the host's side of the link, where the operator may run a forwarder.
  */
 export function resolvConf(
   servers: readonly string[],
@@ -98,7 +102,10 @@ export function resolvConf(
   return kept.map((line) => `${line}\n`).join('');
 }
 
-/** Programs of a container that knows no name server, or only ones it cannot reach, ask nobody, even when the driver's resolver would answer; it does so at any address. */
+/**
+ * Programs of a container that knows no name server, or only ones it cannot reach, ask nobody, even when the
+ * driver's resolver would answer; it does so at any address.
+ */
 export function withResolver(file: string, hostIp: string | undefined): string {
   if (hostIp === undefined || /^\s*nameserver\s+\d+\./m.test(file)) return file;
   return `${file}nameserver ${hostIp}\n`;

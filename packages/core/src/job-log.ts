@@ -6,7 +6,10 @@ type StreamName = OutputChunk['stream'];
 
 /** Longer lines are sent in pieces. */
 export const MAX_LINE_BYTES = 8_192;
-/** Lines sent in one turn of the event loop: a job that prints nothing but newlines is slowed down, not everybody else. */
+/**
+ * Lines sent in one turn of the event loop: a job that prints nothing but newlines is slowed down, not
+ * everybody else.
+ */
 const LINES_PER_TURN = 256;
 /** And so long at most: on a busy machine, or with a receiver that is slow to refuse, a line costs a multiple. */
 const TURN_MS = 1;
@@ -17,8 +20,8 @@ const NOTHING = Buffer.alloc(0);
 /** Takes lines and never fails. */
 export interface Syslog {
   /**
-   * `line` has no newline and at most 8,192 bytes. Never waits. Answers false when it should be tried again a little later; true when it is
-   * on its way, or lost because nobody takes it.
+   * `line` has no newline and at most 8,192 bytes. Never waits. Answers false when it should be tried again a
+   * little later; true when it is on its way, or lost because nobody takes it.
    */
   send(severity: 'info' | 'error', tag: string, line: Uint8Array): boolean;
 }

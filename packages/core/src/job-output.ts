@@ -1,6 +1,7 @@
 /**
- * The output of one job, kept once for all who want it: links take it whole, streams walk along it, each at its own pace.
- * Small writes share blocks, so that a job that prints byte by byte does not cost an object per byte.
+ * The output of one job, kept once for all who want it: links take it whole, streams walk along it, each at
+ * its own pace. Small writes share blocks, so that a job that prints byte by byte does not cost an object per
+ * byte.
  */
 import type { OutputChunk } from '@warden/interface';
 
@@ -38,7 +39,8 @@ export class JobOutput {
     if (this.#isComplete || data.length === 0) return;
     const blocks = this.#blocks[stream];
     const last = blocks.at(-1);
-    // full blocks only, whatever the sizes of the writes: memory is the size of the output and at most one block per stream
+    // full blocks only, whatever the sizes of the writes: memory is the size of the output and at most one
+    // block per stream
     const room = last === undefined ? 0 : Math.min(last.bytes.length - last.used, data.length);
     if (last !== undefined && room > 0) {
       data.copy(last.bytes, last.used, 0, room);
@@ -62,8 +64,8 @@ export class JobOutput {
   }
 
   /**
-   * Walks along all output from the beginning until it is complete or `signal` is aborted; each stream in its order, both together in about
-   * the order of their blocks. Several may walk at the same time.
+   * Walks along all output from the beginning until it is complete or `signal` is aborted; each stream in its
+   * order, both together in about the order of their blocks. Several may walk at the same time.
    */
   async *read(signal?: AbortSignal): AsyncGenerator<OutputChunk, void, undefined> {
     const cursors: readonly Cursor[] = [

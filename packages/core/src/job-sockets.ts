@@ -1,9 +1,11 @@
 /**
- * Sockets by which other programs read a job's output while it lives (spec behaviour.md 6.2, linux-container.md 13.2): `stdout.sock` and `stderr.sock` tell a
- * position, then the latest output, then what comes; `status.sock` tells the wait status at the end.
+ * Sockets by which other programs read a job's output while it lives (spec behaviour.md 6.2,
+ * linux-container.md 13.2): `stdout.sock` and `stderr.sock` tell a position, then the latest output, then
+ * what comes; `status.sock` tells the wait status at the end.
  *
- * A reader that does not keep up slows the job down for a while; one that does not read at all is disconnected, so that nobody else
- * waits for it. It may come again: the position tells it what it has missed.
+ * A reader that does not keep up slows the job down for a while; one that does not read at all is
+ * disconnected, so that nobody else waits for it. It may come again: the position tells it what it has
+ * missed.
  */
 import fs from 'node:fs';
 import net from 'node:net';

@@ -1,9 +1,11 @@
 /**
- * Output of one job on disk, in `jobs/<id>` of its container's directory: what a daemon had read when it was killed, the next one reads here.
+ * Output of one job on disk, in `jobs/<id>` of its container's directory: what a daemon had read when it was
+ * killed, the next one reads here.
  *
- * `stdout` and `stderr` hold the streams from their beginnings. What init read itself while no daemon was there is appended at the next start; where it
- * went is in `handover`, written before, so that a daemon that dies in the middle of it neither repeats nor loses a byte: of the bytes
- * [from, to) that init counts, those up to `from + length of the file - at` are in the file. Everything else comes from the pipe, by a call that
+ * `stdout` and `stderr` hold the streams from their beginnings. What init read itself while no daemon was
+ * there is appended at the next start; where it went is in `handover`, written before, so that a daemon that
+ * dies in the middle of it neither repeats nor loses a byte: of the bytes [from, to) that init counts, those
+ * up to `from + length of the file - at` are in the file. Everything else comes from the pipe, by a call that
  * takes a byte out of there and puts it into the file at once.
  */
 import fs from 'node:fs';
@@ -78,7 +80,10 @@ export class JobSpool {
     return this.#files.has(stream) || fs.existsSync(path.join(this.#directory, stream));
   }
 
-  /** Reads what an earlier daemon has left and notes where what init has `kept` will go, which the source appends next. */
+  /**
+   * Reads what an earlier daemon has left and notes where what init has `kept` will go, which the source
+   * appends next.
+   */
   resume(stream: StreamName, kept: KeptOutput): Resumption {
     const nothing: Resumption = { content: Buffer.alloc(0), skipKept: 0, lost: Number(kept.lost) };
     if (kept.length === 0 && !this.has(stream)) return nothing;

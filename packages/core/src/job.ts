@@ -30,7 +30,10 @@ const NO_EXIT_STATUS = 255;
  */
 const LINGER_MS = 50;
 
-/** So often init is asked whether it is there, while somebody waits for a job: one that is stopped or hangs never tells an end. */
+/**
+ * So often init is asked whether it is there, while somebody waits for a job: one that is stopped or hangs
+ * never tells an end.
+ */
 const VIGIL_MS = 30_000;
 
 /** How a job ended, as its process tells and we know. */
@@ -54,7 +57,10 @@ export interface ManagedJobOptions {
   readonly directory: string;
   /** Bytes; 0 or less: none. */
   readonly outputLimit: number;
-  /** Where output goes besides the taps: nowhere, into memory, or on disk too so that the next daemon has it; or it stays where it is. */
+  /**
+   * Where output goes besides the taps: nowhere, into memory, or on disk too so that the next daemon has it;
+   * or it stays where it is.
+   */
   readonly keep: 'nothing' | 'memory' | 'disk' | 'live';
   /** Somebody takes the result as soon as there is one (Run). */
   readonly isAwaited: boolean;
@@ -100,7 +106,10 @@ export class ManagedJob {
   isScriptNoted = false;
   /** Instead of {@link output}. */
   readonly live: LiveOutput | undefined;
-  /** Settles with how it ended; all output is there then. Rejects with `UNAVAILABLE` when the daemon has let go of the job. */
+  /**
+   * Settles with how it ended; all output is there then. Rejects with `UNAVAILABLE` when the daemon has let
+   * go of the job.
+   */
   readonly ended: Promise<JobOutcome>;
   readonly #options: ManagedJobOptions;
   readonly #spool: JobSpool | undefined;
@@ -209,7 +218,8 @@ export class ManagedJob {
     this.#isPutAway = true;
     this.live?.close();
     this.#options.job.exited.then(
-      // behind the answer: init would wake up for it, and on a busy machine take the processor from whoever waits for that
+      // behind the answer: init would wake up for it, and on a busy machine take the processor from whoever
+      // waits for that
       () => setImmediate(() => this.#options.init.forget(this.id)),
       () => {}, // init is gone
     );
@@ -220,7 +230,10 @@ export class ManagedJob {
     });
   }
 
-  /** Ends the job as its container is destroyed: whoever waits gets what there is, and nothing is put away. Idempotent. */
+  /**
+   * Ends the job as its container is destroyed: whoever waits gets what there is, and nothing is put away.
+   * Idempotent.
+   */
   dissolve(): void {
     this.#isPutAway = true;
     this.finish({ reason: 'container-stopped' });
@@ -361,7 +374,8 @@ export class ManagedJob {
 
   async #drain(): Promise<void> {
     const intakes = STREAMS.map((stream) => this.#intakes[stream]);
-    // it goes on disk, without a moment in which it is nowhere: whoever waits for it by its number asks the next daemon, should this one die
+    // it goes on disk, without a moment in which it is nowhere: whoever waits for it by its number asks the
+    // next daemon, should this one die
     if (!this.#isForOne()) for (const intake of intakes) intake.keep();
     if (!drainAll(intakes) && !this.#hasEnded) {
       for (const intake of intakes) intake.flow();

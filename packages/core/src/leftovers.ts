@@ -1,10 +1,10 @@
 /**
- * The files of destroyed containers, which nobody has to wait for. A directory is moved aside first, into one that no daemon looks for containers
- * in, so that its name is free and it is never taken for a container again; then it is removed behind the answer. What a killed daemon leaves there, the
- * next one removes.
+ * The files of destroyed containers, which nobody has to wait for. A directory is moved aside first, into one
+ * that no daemon looks for containers in, so that its name is free and it is never taken for a container
+ * again; then it is removed behind the answer. What a killed daemon leaves there, the next one removes.
  *
- * Of some of them nothing but what all containers have is left, and the next container begins with that: directories are what takes a file system longest
- * to make and to remove.
+ * Of some of them nothing but what all containers have is left, and the next container begins with that:
+ * directories are what takes a file system longest to make and to remove.
  */
 import fs from 'node:fs';
 import path from 'node:path';
@@ -15,11 +15,17 @@ import { nextTurn } from './next-turn.ts';
 
 /** In the depot. The dot hides it from recovery. */
 export const REMOVED_DIRECTORY = '.removed';
-/** In the depot: what the next containers begin with. It does not outlive its daemon, since the next one's skeleton may be another. */
+/**
+ * In the depot: what the next containers begin with. It does not outlive its daemon, since the next one's
+ * skeleton may be another.
+ */
 export const SPARE_DIRECTORY = '.spare';
 /** As many as are created at a time, usually. */
 const MOST_SPARE = 8;
-/** So many may wait to be removed. Beyond that removal comes before the answer, as whoever destroys faster than the disk removes has to wait. */
+/**
+ * So many may wait to be removed. Beyond that removal comes before the answer, as whoever destroys faster
+ * than the disk removes has to wait.
+ */
 const MOST_WAITING = 64;
 /** A disk may be full of other work for a moment. */
 const ATTEMPTS = 5;
@@ -34,7 +40,10 @@ export interface LeftoversOptions {
   readonly failpoints: CoreFailpoints;
 }
 
-/** Empties a directory but for what all containers have, and moves it to `target`. False: it is not like others, and it is still where it was. */
+/**
+ * Empties a directory but for what all containers have, and moves it to `target`. False: it is not like
+ * others, and it is still where it was.
+ */
 export type StripTree = (directory: string, target: string) => Promise<boolean>;
 
 /** What is removed after the files. */
@@ -75,7 +84,10 @@ export class Leftovers {
     return this.#running.size >= MOST_WAITING;
   }
 
-  /** Moves a directory of the depot aside and answers where to; nothing when it is gone. Errors: those of `rename`, and then it is where it was. */
+  /**
+   * Moves a directory of the depot aside and answers where to; nothing when it is gone. Errors: those of
+   * `rename`, and then it is where it was.
+   */
   moveAside(directory: string): string | undefined {
     const name = `${path.basename(directory)}-${process.pid}-${this.#serial++}`;
     const aside = path.join(this.directory, name);
@@ -85,8 +97,8 @@ export class Leftovers {
   }
 
   /**
-   * Removes what was moved aside, if anything was, behind what is being answered, and after it what `rest` removes; each again when it fails. What fails for
-   * good is logged and met by the next daemon.
+   * Removes what was moved aside, if anything was, behind what is being answered, and after it what `rest`
+   * removes; each again when it fails. What fails for good is logged and met by the next daemon.
    */
   begin(aside: string | undefined, rest?: Rest | undefined): void {
     const work = this.#work(aside, rest);

@@ -1,4 +1,7 @@
-/** Limits of a living or stopped container (spec behaviour.md 5). What is in force is answered; what was asked for is recorded. */
+/**
+ * Limits of a living or stopped container (spec behaviour.md 5). What is in force is answered; what was asked
+ * for is recorded.
+ */
 import { type BandwidthLimit, type DiskLimitSpec, type DiskLimits, WardenError } from '@warden/interface';
 import { ifSupported, isUnsupported, type ManagedContainer, unknownHandle } from './container.ts';
 import { type Engine, networkSpecOf, publish, saveRecord, trySave } from './engine.ts';
@@ -44,7 +47,10 @@ interface Change<T> {
   apply(): Promise<T>;
 }
 
-/** Records first: a daemon that dies in between finishes the change at its next start. What fails is put back. Errors: the driver's, the record's. */
+/**
+ * Records first: a daemon that dies in between finishes the change at its next start. What fails is put back.
+ * Errors: the driver's, the record's.
+ */
 async function recorded<T>(engine: Engine, container: ManagedContainer, change: Change<T>): Promise<T> {
   let applied: T;
   try {
@@ -71,7 +77,10 @@ async function unlessGone<T>(container: ManagedContainer, value: Promise<T>): Pr
   }
 }
 
-/** An out-of-memory kill, also one since an earlier daemon began to watch, becomes an event and stops an active container. Idempotent. */
+/**
+ * An out-of-memory kill, also one since an earlier daemon began to watch, becomes an event and stops an
+ * active container. Idempotent.
+ */
 export async function watchOutOfMemory(engine: Engine, container: ManagedContainer): Promise<void> {
   const { record } = container;
   const { cgroup } = engine.drivers;
@@ -116,7 +125,10 @@ export function limitCpu(
   );
 }
 
-/** Changes the given limits and keeps the others; reads when none is given; `undefined` where quotas are off. Errors: the driver's. */
+/**
+ * Changes the given limits and keeps the others; reads when none is given; `undefined` where quotas are off.
+ * Errors: the driver's.
+ */
 export function limitDisk(
   engine: Engine,
   container: ManagedContainer,

@@ -1,7 +1,8 @@
 /**
- * Output that nobody keeps (`output: 'live'`): it waits in the job's pipes until a stream takes it, each byte once, or until somebody who was lent the
- * pipes reads them. Of a job that has ended, and that nobody reads at the moment, what is in the pipes is taken into memory, which is as much as two
- * pipes hold, so that it costs no descriptor.
+ * Output that nobody keeps (`output: 'live'`): it waits in the job's pipes until a stream takes it, each byte
+ * once, or until somebody who was lent the pipes reads them. Of a job that has ended, and that nobody reads
+ * at the moment, what is in the pipes is taken into memory, which is as much as two pipes hold, so that it
+ * costs no descriptor.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import {
@@ -15,13 +16,19 @@ import {
 type StreamName = OutputChunk['stream'];
 const STREAMS: readonly StreamName[] = ['stdout', 'stderr'];
 
-/** Of each stream, taken after the job's end at most: more than a pipe holds. A child of the job that goes on printing is not heard for ever. */
+/**
+ * Of each stream, taken after the job's end at most: more than a pipe holds. A child of the job that goes on
+ * printing is not heard for ever.
+ */
 const REST_BYTES = 2 * 1_048_576;
 
 /** Who prints so much at a time prints on: a moment later there is more, for the price of one turn. */
 const BULK_BYTES = 16_384;
 const BULK_MS = 1;
-/** Not for whoever printed so much since the last look: in that moment his pipe, which holds no more than a few times as much, would be full. */
+/**
+ * Not for whoever printed so much since the last look: in that moment his pipe, which holds no more than a
+ * few times as much, would be full.
+ */
 const PLENTY_BYTES = 262_144;
 
 /** So often, and with such pauses, whoever wants the output looks whether another reader has gone. */
@@ -68,8 +75,8 @@ export class LiveOutput {
   }
 
   /**
-   * What comes until the end of both streams, or the job's; whole pieces go into the `relay`. Errors: `BAD_STATE` when another stream reads, or the pipes
-   * are lent; those of the relay.
+   * What comes until the end of both streams, or the job's; whole pieces go into the `relay`. Errors:
+   * `BAD_STATE` when another stream reads, or the pipes are lent; those of the relay.
    */
   async *read(signal?: AbortSignal, relay?: OutputRelay): AsyncGenerator<OutputChunk, void, undefined> {
     while (this.#isTaken) await this.#untilFree('stream');
@@ -171,8 +178,9 @@ export class LiveOutput {
   }
 
   /**
-   * A reader whose client is gone ends a moment after whoever comes next has come. Looks are counted, and not the time: a daemon that stood still has yet to
-   * hear of it. Several may wait, and only one of them finds it free.
+   * A reader whose client is gone ends a moment after whoever comes next has come. Looks are counted, and not
+   * the time: a daemon that stood still has yet to hear of it. Several may wait, and only one of them finds
+   * it free.
    */
   async #untilFree(operation: string): Promise<void> {
     for (let looks = 0; this.#isTaken; looks++) {

@@ -1,4 +1,7 @@
-/** Rules that another program has taken out of the kernel are put back: those of the host first, then those of each container as recorded. */
+/**
+ * Rules that another program has taken out of the kernel are put back: those of the host first, then those of
+ * each container as recorded.
+ */
 import type { Engine } from './engine.ts';
 import { hostSpec, renewRules } from './reconfigure.ts';
 

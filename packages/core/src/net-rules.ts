@@ -1,4 +1,7 @@
-/** What is open for a container: listed, and taken away again. (An extension: the original's daemon only ever opens.) */
+/**
+ * What is open for a container: listed, and taken away again. (An extension: the original's daemon only ever
+ * opens.)
+ */
 import {
   type EgressRule,
   type NetOutSpec,
@@ -60,8 +63,9 @@ export async function removeRules(
 }
 
 /**
- * First in the kernel, then in the record: a daemon that dies in between finds more recorded than is in force and opens it again, as if nobody had asked. The other way
- * round it would leave connections that nobody ends any more.
+ * First in the kernel, then in the record: a daemon that dies in between finds more recorded than is in force
+ * and opens it again, as if nobody had asked. The other way round it would leave connections that nobody ends
+ * any more.
  */
 async function withdraw(
   engine: Engine,

@@ -1,4 +1,7 @@
-/** Ports and egress of a container: requests checked, recorded before they take effect, and undone when they fail (spec behaviour.md 5). */
+/**
+ * Ports and egress of a container: requests checked, recorded before they take effect, and undone when they
+ * fail (spec behaviour.md 5).
+ */
 import {
   type EgressRule,
   isPort,
@@ -114,7 +117,10 @@ function mapPort(engine: Engine, container: ManagedContainer, mapping: PortMappi
   return engine.drivers.network.mapPort(networkSpecOf(engine, container), record.drivers.network, mapping);
 }
 
-/** Every packet may meet all of them, every change writes them all down, and a restart sends them to the kernel at once. */
+/**
+ * Every packet may meet all of them, every change writes them all down, and a restart sends them to the
+ * kernel at once.
+ */
 const MAX_EGRESS_RULES = 1_024;
 
 function tooManyRules(used: number): WardenError {

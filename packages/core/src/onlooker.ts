@@ -50,7 +50,10 @@ function lookAtJob({ id, startedAt, hasEnded, output }: ManagedJob): ContainerLo
   return { id, ...(startedAt !== undefined && { startedAt }), hasEnded, outputBytes: output.size };
 }
 
-/** Each reading for itself: one that fails, as in a container that is just being taken away, must not hide the others. */
+/**
+ * Each reading for itself: one that fails, as in a container that is just being taken away, must not hide the
+ * others.
+ */
 async function measure(engine: Engine, container: ManagedContainer): Promise<ContainerMeasure> {
   const { cgroup, quota } = engine.drivers;
   const { drivers: states, memoryLimit, cpuShares, bandwidth } = container.record;

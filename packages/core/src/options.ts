@@ -68,7 +68,10 @@ export interface CoreOptions {
   readonly closedToCopies?: readonly string[];
   /** Containers prepared before anybody asks for them. Default 0. */
   readonly warmContainers?: number;
-  /** Milliseconds that a shell waits for the next script behind the second of two that came as soon as that; 0 (default): there is none. */
+  /**
+   * Milliseconds that a shell waits for the next script behind the second of two that came as soon as that; 0
+   * (default): there is none.
+   */
   readonly preparedShellMs?: number;
   /** Bytes of output kept per job; 0 or less: no limit. */
   readonly jobOutputLimit: number;
@@ -86,7 +89,10 @@ export interface CoreOptions {
   readonly pidsLimit: number | undefined;
   /** See `Confinement`. */
   readonly security: {
-    /** First of the host's ids for users inside, 65,536 per uid of the pool; `undefined`: no user namespaces (unsafe). */
+    /**
+     * First of the host's ids for users inside, 65,536 per uid of the pool; `undefined`: no user namespaces
+     * (unsafe).
+     */
     readonly subordinateIds: number | undefined;
     readonly capabilities: bigint;
     readonly noNewPrivileges: boolean;
@@ -104,13 +110,19 @@ export interface CoreOptions {
   readonly allowNested: boolean;
   /** LANG of jobs. */
   readonly lang: string;
-  /** Records are flushed to the disk. Needed only to find directories after a power failure, never after a killed daemon. */
+  /**
+   * Records are flushed to the disk. Needed only to find directories after a power failure, never after a
+   * killed daemon.
+   */
   readonly durable: boolean;
-  /** Removes a directory with everything below, whatever a container has made of it. Default: as `fs.rm`, recursively. */
+  /**
+   * Removes a directory with everything below, whatever a container has made of it. Default: as `fs.rm`,
+   * recursively.
+   */
   readonly removeTree?: (directory: string) => Promise<void>;
   /**
-   * Prepares for removing all but `kept` of directories, whatever a container has made of them, and moving what is left. Absent: each container's directory is
-   * made from nothing.
+   * Prepares for removing all but `kept` of directories, whatever a container has made of them, and moving
+   * what is left. Absent: each container's directory is made from nothing.
    */
   readonly stripTree?: (kept: readonly ReusableEntry[]) => StripTree;
   /** For tests. Default: what `WARDEN_FAILPOINT` says, with the names of the engine only. */
@@ -148,8 +160,9 @@ export interface Core extends WardenHost {
   /** For whoever looks without being a client. */
   readonly onlooker: Onlooker;
   /**
-   * Changes options. Pools can only grow. What containers were made with stays theirs; the host-wide rules of the network change for all.
-   * Either everything is in force afterwards or nothing. Errors: `INVALID_SPEC`, the network driver's.
+   * Changes options. Pools can only grow. What containers were made with stays theirs; the host-wide rules of
+   * the network change for all. Either everything is in force afterwards or nothing. Errors: `INVALID_SPEC`,
+   * the network driver's.
    */
   reconfigure(changes: CoreChanges): Promise<void>;
   /** Settles when no stop and no destruction is in progress any more, also those nobody waits for. Never rejects. */

@@ -1,6 +1,7 @@
 /**
- * Pause: everything in the container stands still, its init too. What needs an answer from inside is refused meanwhile, instead of waiting for it; what
- * ends the container lets it go on first, because a process that stands still cannot die.
+ * Pause: everything in the container stands still, its init too. What needs an answer from inside is refused
+ * meanwhile, instead of waiting for it; what ends the container lets it go on first, because a process that
+ * stands still cannot die.
  */
 import { WardenError } from '@warden/interface';
 import { isUnsupported, type ManagedContainer } from './container.ts';

@@ -1,6 +1,6 @@
 /**
- * What is different for containers without isolation (spec behaviour.md 16): they have the host's network and no limits, so that a port is only a
- * number to agree on, and nothing can be allowed, limited or measured.
+ * What is different for containers without isolation (spec behaviour.md 16): they have the host's network and
+ * no limits, so that a port is only a number to agree on, and nothing can be allowed, limited or measured.
  */
 import { type ContainerState, type PortMapping, WardenError } from '@warden/interface';
 import type { ManagedContainer } from './container.ts';
@@ -25,7 +25,10 @@ export function requireIsolation(
   });
 }
 
-/** A port of the pool that is the container's until it is destroyed; both sides have the same number, whatever was asked for. */
+/**
+ * A port of the pool that is the container's until it is destroyed; both sides have the same number, whatever
+ * was asked for.
+ */
 export function handOutPort(engine: Engine, container: ManagedContainer): Promise<PortMapping> {
   container.requireState('active');
   return container.exclusive(async () => {

@@ -25,8 +25,8 @@ export class Pools {
   }
 
   /**
-   * Answers what makes the pools as large as these options say. Errors: `INVALID_SPEC` when something of the networks would not be in there any
-   * more.
+   * Answers what makes the pools as large as these options say. Errors: `INVALID_SPEC` when something of the
+   * networks would not be in there any more.
    */
   extension({ network, uids, ports }: Pick<CoreOptions, 'network' | 'uids' | 'ports'>): () => void {
     const networks = blocks(network.pool);
@@ -107,7 +107,10 @@ export function formatAddress(address: number): Ipv4 {
 /** More blocks than one daemon could ever fill, and memory for each. */
 const SHORTEST_PREFIX = 12;
 
-/** First addresses of the /30 blocks in a CIDR, from the given address to the end of its network; none in a /31 or /32. Errors: `INVALID_SPEC`. */
+/**
+ * First addresses of the /30 blocks in a CIDR, from the given address to the end of its network; none in a
+ * /31 or /32. Errors: `INVALID_SPEC`.
+ */
 function blocks(cidr: string): number[] {
   const [text = '', prefixText = ''] = cidr.split('/');
   const address = parseAddress(text);

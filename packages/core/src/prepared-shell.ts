@@ -1,9 +1,10 @@
 /**
- * A shell that waits in a container for its script: started behind the second of two scripts that came soon one after the other, so that the third one waits for
- * neither fork, exec nor the shell's own start, which are most of what a short script takes.
+ * A shell that waits in a container for its script: started behind the second of two scripts that came soon
+ * one after the other, so that the third one waits for neither fork, exec nor the shell's own start, which
+ * are most of what a short script takes.
  *
- * Only what was run just now is started: no program of a root file system runs before somebody has asked for it, or with rights or limits that nobody has asked for.
- * What init makes of it is told at `Init.prepare`.
+ * Only what was run just now is started: no program of a root file system runs before somebody has asked for
+ * it, or with rights or limits that nobody has asked for. What init makes of it is told at `Init.prepare`.
  */
 import type { ContainerInfo, JobSpec } from '@warden/interface';
 import type { ManagedContainer } from './container.ts';
@@ -17,8 +18,8 @@ const MOST_INPUT_BYTES = 32_768;
 const READ_AT_START = /^(BASH.*|ENV|SHELLOPTS|POSIXLY_CORRECT|POSIX_PEDANTIC|PS4|SECONDS|_)$/;
 const NOTHING = new Uint8Array();
 /**
- * So much memory is to be left to a container with a limit: what waits there must not be what brings it to its end. A shell takes some hundred KiB of its own, and the
- * kernel as much for it.
+ * So much memory is to be left to a container with a limit: what waits there must not be what brings it to
+ * its end. A shell takes some hundred KiB of its own, and the kernel as much for it.
  */
 const ROOM_BYTES = 16n * 1024n * 1024n;
 
@@ -31,7 +32,10 @@ const NO_JOB = 0;
 /** Where the results of more of them wait, they are not looked through each time. */
 const MOST_JOBS = 16;
 
-/** Its end takes some milliseconds at most. Where processes that a script has left behind are the reason why there is none, this long is waited in vain. */
+/**
+ * Its end takes some milliseconds at most. Where processes that a script has left behind are the reason why
+ * there is none, this long is waited in vain.
+ */
 const END_WITHIN_MS = 50;
 
 /** The last script of a container whose result was taken. */
@@ -52,8 +56,9 @@ export function repeatable(spec: JobSpec): JobSpec | undefined {
 }
 
 /**
- * Notes that a script like `spec`, or one that can be followed by no other, is about to be started, and answers the milliseconds within which another one is
- * expected behind it; `undefined`: none is, or a memory limit forbids that init starts a shell for it by itself, see {@link prepareShell}.
+ * Notes that a script like `spec`, or one that can be followed by no other, is about to be started, and
+ * answers the milliseconds within which another one is expected behind it; `undefined`: none is, or a memory
+ * limit forbids that init starts a shell for it by itself, see {@link prepareShell}.
  */
 export function nextExpected(
   { options }: Engine,
@@ -71,7 +76,8 @@ export function nextExpected(
 }
 
 /**
- * The result of `job` is being taken, with `info`. Never fails. Where there is a memory limit, it is known now whether there is room for a shell, which is asked for here.
+ * The result of `job` is being taken, with `info`. Never fails. Where there is a memory limit, it is known
+ * now whether there is room for a shell, which is asked for here.
  */
 export function prepareShell(
   { options }: Engine,
@@ -92,8 +98,9 @@ export function prepareShell(
 }
 
 /**
- * How often scripts of a container say the same as the one before. A shell prepared for one that then says something else costs that one a wait: so each such mistake makes
- * the next guess need four times as many in a row, and a number of right ones takes that back.
+ * How often scripts of a container say the same as the one before. A shell prepared for one that then says
+ * something else costs that one a wait: so each such mistake makes the next guess need four times as many in
+ * a row, and a number of right ones takes that back.
  */
 export class Habit {
   #streak = 0;
@@ -125,7 +132,10 @@ export class Habit {
   }
 }
 
-/** What a shell that had been prepared behind `last` would be for a script that starts now: for the same, for something else, or not there any more. */
+/**
+ * What a shell that had been prepared behind `last` would be for a script that starts now: for the same, for
+ * something else, or not there any more.
+ */
 function behind(
   last: EndedScript | undefined,
   spec: JobSpec | undefined,
@@ -137,7 +147,10 @@ function behind(
   return spec !== undefined && isSame(spec, last.spec) ? 'same' : 'other';
 }
 
-/** Ends a shell that may wait there, before something is done that must not meet it. Never fails; costs nothing where none can be. */
+/**
+ * Ends a shell that may wait there, before something is done that must not meet it. Never fails; costs
+ * nothing where none can be.
+ */
 export async function endPreparedShell(container: ManagedContainer): Promise<void> {
   const { init, shellUntil } = container;
   container.lastScript = undefined; // none is prepared meanwhile, either

@@ -4,8 +4,8 @@ import type { ManagedContainer } from './container.ts';
 import type { Engine } from './engine.ts';
 
 /**
- * The failure of a start inside, as `POOL_EXHAUSTED` of the pool `processes` when that is why; else as it is. In a full container a few are started
- * all the same, from init's reserve: this is when that is used up too.
+ * The failure of a start inside, as `POOL_EXHAUSTED` of the pool `processes` when that is why; else as it is.
+ * In a full container a few are started all the same, from init's reserve: this is when that is used up too.
  */
 export async function explainRefusal(
   { drivers }: Engine,

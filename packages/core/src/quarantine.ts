@@ -1,6 +1,7 @@
 /**
- * Containers that cannot be understood: their directories are set aside under a hidden name with the reason in a file, whatever lives in them
- * lives on, and their addresses are given to nobody else. `wardend doctor` lists them.
+ * Containers that cannot be understood: their directories are set aside under a hidden name with the reason
+ * in a file, whatever lives in them lives on, and their addresses are given to nobody else. `wardend doctor`
+ * lists them.
  */
 import fs from 'node:fs';
 import path from 'node:path';

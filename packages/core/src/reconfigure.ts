@@ -1,6 +1,7 @@
 /**
- * Changes of a running engine's options. What containers were made with stays theirs; what is host-wide changes for all of them, in one
- * transaction of the driver. Either everything is in force afterwards or nothing.
+ * Changes of a running engine's options. What containers were made with stays theirs; what is host-wide
+ * changes for all of them, in one transaction of the driver. Either everything is in force afterwards or
+ * nothing.
  */
 import { isWardenError, WardenError } from '@warden/interface';
 import type { ManagedContainer } from './container.ts';
@@ -47,7 +48,10 @@ async function setUpNetwork(
   }
 }
 
-/** Puts the recorded rules of a container in force again; of one that is on its way out, nothing. Errors: the network driver's. */
+/**
+ * Puts the recorded rules of a container in force again; of one that is on its way out, nothing. Errors: the
+ * network driver's.
+ */
 export async function renewRules(engine: Engine, container: ManagedContainer): Promise<void> {
   const { record } = container;
   const { mappings, egress, bandwidth } = record;

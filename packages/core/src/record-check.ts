@@ -1,6 +1,6 @@
 /**
- * Whether a stored record is complete and of the right kinds. A wrong value that were let through would fail somewhere in the middle of the
- * recovery, or be put into the kernel.
+ * Whether a stored record is complete and of the right kinds. A wrong value that were let through would fail
+ * somewhere in the middle of the recovery, or be put into the kernel.
  */
 import { isContainerId, WardenError } from '@warden/interface';
 import { isDomain } from './domain.ts';

@@ -1,7 +1,8 @@
 /**
- * What is on disk about a container: `snapshot.json` in its directory, in the original's keys (spec behaviour.md 9) with our own under
- * `warden`. It is written before anything is made (state `born`: the intent), before everything else that takes more than one step, and after
- * every change: beside the last good one, which it replaces by a rename. Two are one write in its place, see {@link writeIntent} and
+ * What is on disk about a container: `snapshot.json` in its directory, in the original's keys (spec
+ * behaviour.md 9) with our own under `warden`. It is written before anything is made (state `born`: the
+ * intent), before everything else that takes more than one step, and after every change: beside the last good
+ * one, which it replaces by a rename. Two are one write in its place, see {@link writeIntent} and
  * {@link writeLastRecord}. The last key is a checksum of all that is before it.
  */
 import fs from 'node:fs';
@@ -25,8 +26,9 @@ import { checkStored } from './record-check.ts';
 /** File name in the container's directory. */
 export const RECORD_FILE = 'snapshot.json';
 /**
- * 1: without `destroying` and checksum. 2: with them. 3: with rules about names, which an older daemon would take for rules about everything; written only
- * where there are some. What is newer than this is not understood, and so nothing is done to its container.
+ * 1: without `destroying` and checksum. 2: with them. 3: with rules about names, which an older daemon would
+ * take for rules about everything; written only where there are some. What is newer than this is not
+ * understood, and so nothing is done to its container.
  */
 const VERSION = 3;
 const VERSION_WITHOUT_NAMES = 2;
@@ -64,7 +66,10 @@ export interface ContainerRecord {
   graceTime: number | undefined;
   /** The groups' may say more once they are made. */
   drivers: DriverStates;
-  /** When it got its handle, in relation to others: a prepared container is older than its place among them. 0: by its id. */
+  /**
+   * When it got its handle, in relation to others: a prepared container is older than its place among them.
+   * 0: by its id.
+   */
   order: number;
   /** What its confinement lacked when it was made, in words. */
   readonly unsafe: readonly string[];
@@ -284,8 +289,8 @@ export function writeRecord(directory: string, record: ContainerRecord, options:
 }
 
 /**
- * Writes the first record of a container, which says what is about to be made, as {@link writeRecord} does. The answer can put the next one in its
- * place; there is none when records are to be on the disk.
+ * Writes the first record of a container, which says what is about to be made, as {@link writeRecord} does.
+ * The answer can put the next one in its place; there is none when records are to be on the disk.
  */
 export function writeIntent(
   directory: string,
@@ -304,8 +309,8 @@ export function writeIntent(
 const PAGE_BYTES = 4_096;
 
 /**
- * As {@link writeRecord}, for a record that matters only as long as the container lives, which no power cut leaves: in the place of the old one, as
- * {@link RecordIntent} does, when it fits there.
+ * As {@link writeRecord}, for a record that matters only as long as the container lives, which no power cut
+ * leaves: in the place of the old one, as {@link RecordIntent} does, when it fits there.
  */
 export function writeLastRecord(directory: string, record: ContainerRecord, options: WriteOptions): void {
   const file = path.join(directory, RECORD_FILE);
@@ -337,9 +342,10 @@ function overwriteFile(file: string, content: Buffer, { failpoints }: WriteOptio
 }
 
 /**
- * The open first record of a container that nobody has been told of. One write in its place says that the container is there: a process that is killed
- * has made it or has not. A file beside it, its rename and the end of the old one take ten times as long, on ext4 because it gives the new file its
- * blocks at once, so that the old content survives a power cut. No container does.
+ * The open first record of a container that nobody has been told of. One write in its place says that the
+ * container is there: a process that is killed has made it or has not. A file beside it, its rename and the
+ * end of the old one take ten times as long, on ext4 because it gives the new file its blocks at once, so
+ * that the old content survives a power cut. No container does.
  */
 export class RecordIntent {
   readonly #file: string;
@@ -351,8 +357,9 @@ export class RecordIntent {
   }
 
   /**
-   * Puts `record` in place. False, and nothing has been done, when it needs more room, which a full disk may not have, or less, or when the file is not
-   * the one of its name any more. Errors: `NATIVE_FAILED` naming the file.
+   * Puts `record` in place. False, and nothing has been done, when it needs more room, which a full disk may
+   * not have, or less, or when the file is not the one of its name any more. Errors: `NATIVE_FAILED` naming
+   * the file.
    */
   overwrite(record: ContainerRecord, failpoints: CoreFailpoints): boolean {
     const content = contentOf(record);
@@ -399,8 +406,9 @@ function reportedFor<T>(file: string, write: () => T): T {
 }
 
 /**
- * What is about to be replaced keeps a name, until a thread takes it away behind whatever is waited for: a file system on a disk that is told which blocks
- * are free may wait for it, milliseconds, with each file that goes. A daemon that is killed in between leaves the name to the next record.
+ * What is about to be replaced keeps a name, until a thread takes it away behind whatever is waited for: a
+ * file system on a disk that is told which blocks are free may wait for it, milliseconds, with each file that
+ * goes. A daemon that is killed in between leaves the name to the next record.
  */
 function letGoLater(file: string): void {
   const replaced = `${file}.old`;

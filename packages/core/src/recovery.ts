@@ -1,6 +1,7 @@
 /**
- * What a starting daemon does with the depot (spec behaviour.md 10): living containers are taken over, half-made and dead ones are removed,
- * what cannot be understood while something lives is set aside and reported. Kernel objects nobody claims go last.
+ * What a starting daemon does with the depot (spec behaviour.md 10): living containers are taken over,
+ * half-made and dead ones are removed, what cannot be understood while something lives is set aside and
+ * reported. Kernel objects nobody claims go last.
  */
 import { type ContainerId, type Init, isWardenError, toWardenError, WardenError } from '@warden/interface';
 import { ManagedContainer } from './container.ts';
@@ -17,8 +18,9 @@ import { serializeRecord } from './record.ts';
 import { stopContainer } from './stop.ts';
 
 /**
- * So many are taken over together, while the inits of as many more are asked: each has to wake up for its answer, and on a busy machine that takes a
- * while; and what is asked of a driver for several at once it can do in one go.
+ * So many are taken over together, while the inits of as many more are asked: each has to wake up for its
+ * answer, and on a busy machine that takes a while; and what is asked of a driver for several at once it can
+ * do in one go.
  */
 const TOGETHER = 32;
 
@@ -77,7 +79,10 @@ function sortByOrder(engine: Engine): void {
   }
 }
 
-/** Several directories with one id: somebody has copied one. The one that lives is the container; what the others are, nobody here can know. */
+/**
+ * Several directories with one id: somebody has copied one. The one that lives is the container; what the
+ * others are, nobody here can know.
+ */
 async function rightful(engine: Engine, claimants: readonly DepotEntry[]): Promise<DepotEntry> {
   const [first] = claimants as [DepotEntry];
   if (claimants.length === 1) return first;
@@ -109,7 +114,10 @@ function ask(
   asked.set(first, connecting);
 }
 
-/** An init that stands still answers nobody: what an earlier daemon has paused, or held for a snapshot, goes on until it is known, see {@link takeOver}. */
+/**
+ * An init that stands still answers nobody: what an earlier daemon has paused, or held for a snapshot, goes
+ * on until it is known, see {@link takeOver}.
+ */
 async function connect(engine: Engine, entry: DepotEntry): Promise<Init | undefined> {
   const { cgroup, init } = engine.drivers;
   if (entry.kind === 'recorded' && (entry.record.isPaused || entry.record.isHeld) && cgroup.supports.freezer)
@@ -218,8 +226,9 @@ export async function remove(
 }
 
 /**
- * Groups of another name with somebody in them are those of a container of another daemon, and the directory is a copy of its: what is named in there is not to be killed, nor its link be removed. When
- * only the name was changed, init answers, or nobody lives. Errors: `ALREADY_EXISTS`.
+ * Groups of another name with somebody in them are those of a container of another daemon, and the directory
+ * is a copy of its: what is named in there is not to be killed, nor its link be removed. When only the name
+ * was changed, init answers, or nobody lives. Errors: `ALREADY_EXISTS`.
  */
 async function requireNotCopied(
   { drivers: { cgroup } }: Engine,
@@ -244,7 +253,10 @@ async function requireNotCopied(
   );
 }
 
-/** A container without a record: half made, or robbed of it. What carries its id goes by it, its network with the sweep. */
+/**
+ * A container without a record: half made, or robbed of it. What carries its id goes by it, its network with
+ * the sweep.
+ */
 export async function removeUnrecorded(
   engine: Engine,
   { id, directory, uid, network }: Extract<DepotEntry, { kind: 'unrecorded' | 'broken' }>,
@@ -329,8 +341,9 @@ function finishStop(engine: Engine, container: ManagedContainer): void {
 }
 
 /**
- * Puts the recorded limits in force. They are, unless a daemon died in the middle of a change or somebody else has changed them; one that the
- * kernel refuses (memory below what is used) is no reason to end a container.
+ * Puts the recorded limits in force. They are, unless a daemon died in the middle of a change or somebody
+ * else has changed them; one that the kernel refuses (memory below what is used) is no reason to end a
+ * container.
  */
 async function applyLimits(engine: Engine, { record, handle }: ManagedContainer): Promise<void> {
   const { cgroup } = engine.drivers;

@@ -1,4 +1,7 @@
-/** Process limits of a job: the request's, else the configured ones, else the original's defaults (spec behaviour.md 14). */
+/**
+ * Process limits of a job: the request's, else the configured ones, else the original's defaults (spec
+ * behaviour.md 14).
+ */
 import {
   type JobSpec,
   RESOURCE_NAMES,

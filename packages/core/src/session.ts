@@ -1,6 +1,6 @@
 /**
- * One client's view: the `Warden` type over the engine. It references every container that existed when it began, that it created or that it
- * named, until it is closed (spec behaviour.md 3).
+ * One client's view: the `Warden` type over the engine. It references every container that existed when it
+ * began, that it created or that it named, until it is closed (spec behaviour.md 3).
  */
 import {
   type Container,

@@ -25,7 +25,10 @@ import { explainRefusal } from './process-limit.ts';
 import type { JobNote } from './record.ts';
 import { effectiveLimits } from './rlimits.ts';
 
-/** Starts a job. Errors: `BAD_STATE`, `INVALID_SPEC`, `POOL_EXHAUSTED` and `NATIVE_FAILED` with text `iomux-spawn failed: …`, `UNAVAILABLE`. */
+/**
+ * Starts a job. Errors: `BAD_STATE`, `INVALID_SPEC`, `POOL_EXHAUSTED` and `NATIVE_FAILED` with text
+ * `iomux-spawn failed: …`, `UNAVAILABLE`.
+ */
 export async function spawnJob(
   engine: Engine,
   container: ManagedContainer,
@@ -213,7 +216,10 @@ export async function lendPipes(container: ManagedContainer, id: number): Promis
   return { pipes: { pid: process.pid, ...pipes }, giveBack, isOver: () => live.isClosed };
 }
 
-/** Whoever asks why a job died finds the reason among the events: the kernel's notification of a kill may still be on its way. */
+/**
+ * Whoever asks why a job died finds the reason among the events: the kernel's notification of a kill may
+ * still be on its way.
+ */
 async function endInfo(
   engine: Engine,
   container: ManagedContainer,

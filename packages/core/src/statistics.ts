@@ -1,4 +1,7 @@
-/** The engine in numbers. What happens often is counted when it happens, in plain numbers; how things stand is looked at when somebody asks. */
+/**
+ * The engine in numbers. What happens often is counted when it happens, in plain numbers; how things stand is
+ * looked at when somebody asks.
+ */
 import type { ExitVerdict } from '@warden/interface';
 import type { Engine } from './engine.ts';
 import { runningJobs } from './job.ts';

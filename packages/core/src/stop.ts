@@ -11,7 +11,10 @@ const SIGKILL = 9;
 const TERM_INTERVAL_MS = 1_000;
 /** What processes get to end by themselves. */
 const PATIENCE_MS = 10_000;
-/** Of processes: half of the limit `nproc` that jobs have by default; what a small container may have without being a bomb. */
+/**
+ * Of processes: half of the limit `nproc` that jobs have by default; what a small container may have without
+ * being a bomb.
+ */
 const MASSES = 512;
 const FEW = 64;
 /** After SIGKILL only the kernel's own work is left. */
@@ -46,7 +49,8 @@ export function stopContainer(
 }
 
 async function stop(engine: Engine, container: ManagedContainer): Promise<void> {
-  // the intent, so that the next daemon ends what this one began; a full disk must not keep anything running. A destruction has recorded its own
+  // the intent, so that the next daemon ends what this one began; a full disk must not keep anything running.
+  // A destruction has recorded its own
   const isRecorded = container.record.isDestroying;
   if (!isRecorded) trySave(engine, container);
   await engine.failpoints.pass('stop.record');
@@ -101,8 +105,9 @@ async function endProcesses(engine: Engine, container: ManagedContainer): Promis
 }
 
 /**
- * Whether a container that is being destroyed still has masses of processes when they are to be told for the second time or later. Nobody waits for
- * those: a shell that cannot fork sleeps over the signal that would end it, and tries again [SECURITY R01].
+ * Whether a container that is being destroyed still has masses of processes when they are to be told for the
+ * second time or later. Nobody waits for those: a shell that cannot fork sleeps over the signal that would
+ * end it, and tries again [SECURITY R01].
  */
 async function isBomb({ drivers }: Engine, { record }: ManagedContainer): Promise<boolean> {
   if (!record.isDestroying) return false;
@@ -110,7 +115,10 @@ async function isBomb({ drivers }: Engine, { record }: ManagedContainer): Promis
   return count !== undefined && count.used >= Math.max(FEW, Math.min(MASSES, (count.limit ?? MASSES) / 2));
 }
 
-/** Whether init has done what it was told; false when it keeps silent beyond what the processes get, or for some time once a kill is wanted. */
+/**
+ * Whether init has done what it was told; false when it keeps silent beyond what the processes get, or for
+ * some time once a kill is wanted.
+ */
 async function isDone(container: ManagedContainer, told: Promise<void>, patience: number): Promise<boolean> {
   const done = told.then(() => true);
   done.catch(() => {}); // met below, or too late to matter

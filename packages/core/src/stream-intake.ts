@@ -1,9 +1,9 @@
 /**
  * How one output stream of a job is read.
  *
- * At first not at all: a job that ends within milliseconds leaves everything in its pipe, which is then read once, and no file is made for it. A job that
- * lives longer is read as it prints, into its file and to whoever listens. Listeners that cannot keep up press on the stream, and through the
- * full pipe on the job.
+ * At first not at all: a job that ends within milliseconds leaves everything in its pipe, which is then read
+ * once, and no file is made for it. A job that lives longer is read as it prints, into its file and to
+ * whoever listens. Listeners that cannot keep up press on the stream, and through the full pipe on the job.
  */
 import type { ByteSource, OutputFile } from '@warden/interface';
 

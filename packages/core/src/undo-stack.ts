@@ -1,7 +1,10 @@
 /** Undo of a sequence of steps: what was done is undone in reverse order, whatever fails on the way. */
 import { toWardenError, WardenError } from '@warden/interface';
 
-/** Undoes one step. `isIntact`: every undo before it succeeded, so nothing that this step would make hard to find is left. */
+/**
+ * Undoes one step. `isIntact`: every undo before it succeeded, so nothing that this step would make hard to
+ * find is left.
+ */
 export type Undo = (isIntact: boolean) => void | Promise<void>;
 
 /** See the file's head. */

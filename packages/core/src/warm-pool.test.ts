@@ -208,7 +208,8 @@ describe('what prepared containers hold', () => {
   });
 
   it('is found and removed by the next daemon after a kill', async () => {
-    // the first daemon is left as it is, as by SIGKILL; only that it cannot be kept from noticing what happens to its containers
+    // the first daemon is left as it is, as by SIGKILL; only that it cannot be kept from noticing what
+    // happens to its containers
     host.failing = true;
     const next = await host.start({ warmContainers: 0 });
     await vi.waitFor(() => expect(host.inventory()).toEqual(EMPTY), 10_000);

@@ -1,7 +1,8 @@
 /**
- * Containers prepared before anybody asks for them. One that is claimed is a container like any other from then on; until then it is nobody's: not
- * listed, not in the way of any handle, and what it holds of the pools is given up for whoever needs it. On disk it is half made (state `born`),
- * so that a daemon that finds it at its start removes it.
+ * Containers prepared before anybody asks for them. One that is claimed is a container like any other from
+ * then on; until then it is nobody's: not listed, not in the way of any handle, and what it holds of the
+ * pools is given up for whoever needs it. On disk it is half made (state `born`), so that a daemon that finds
+ * it at its start removes it.
  */
 import fs from 'node:fs';
 import { type CreateSpec, type Init, isWardenError, toWardenError } from '@warden/interface';
@@ -24,8 +25,8 @@ interface Prepared extends MadeContainer {
 }
 
 /**
- * Between a request and the next preparation: that one takes milliseconds of this thread, and whoever was woken for the answer may have been put
- * behind it, on its processor.
+ * Between a request and the next preparation: that one takes milliseconds of this thread, and whoever was
+ * woken for the answer may have been put behind it, on its processor.
  */
 const BEHIND_ANSWER_MS = 1;
 /** After a preparation that failed. */
@@ -73,8 +74,9 @@ export class WarmPool {
   }
 
   /**
-   * A prepared container for this request; `undefined` when there is none, or when the request needs another: a root, mounts or a network of
-   * its own, or a handle that is taken. Synchronous. What was prepared from a root or name servers that have changed since is removed.
+   * A prepared container for this request; `undefined` when there is none, or when the request needs another:
+   * a root, mounts or a network of its own, or a handle that is taken. Synchronous. What was prepared from a
+   * root or name servers that have changed since is removed.
    */
   claim(spec: CreateSpec, isTaken: (handle: string) => boolean): MadeContainer | undefined {
     if (this.#ready.length === 0 || !isOrdinary(spec)) return undefined;
@@ -187,7 +189,10 @@ function holds({ container }: Prepared, network: string): boolean {
   return address !== undefined && address - (address % 4) === container.record.network;
 }
 
-/** What of the host goes into a container when it is made: the root of all, and the name servers. Cheap, for each claim asks. */
+/**
+ * What of the host goes into a container when it is made: the root of all, and the name servers. Cheap, for
+ * each claim asks.
+ */
 function originOf({ options }: Engine): string {
   const facts = (file: string): readonly unknown[] => {
     const stat = fs.statSync(file, { throwIfNoEntry: false });

@@ -1,6 +1,6 @@
 /**
- * `wardend cleanup`: what a daemon with this configuration has left on the host, and its removal. Never beside a running daemon, and never
- * anything that this configuration does not name.
+ * `wardend cleanup`: what a daemon with this configuration has left on the host, and its removal. Never
+ * beside a running daemon, and never anything that this configuration does not name.
  */
 import fs from 'node:fs';
 import path from 'node:path';
@@ -66,7 +66,10 @@ export async function cleanupCommand(words: readonly string[]): Promise<number> 
   }
 }
 
-/** See the file's head. Errors: `ALREADY_EXISTS` while a daemon runs, `UNSUPPORTED` without the rights or drivers, `INVALID_SPEC`. */
+/**
+ * See the file's head. Errors: `ALREADY_EXISTS` while a daemon runs, `UNSUPPORTED` without the rights or
+ * drivers, `INVALID_SPEC`.
+ */
 export async function cleanup(
   configuration: Configuration,
   wanted: CleanUpOptions,

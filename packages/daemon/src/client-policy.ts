@@ -2,8 +2,8 @@
 import type { ClientPolicy } from '@warden/server';
 
 /**
- * The policy of `server.allowed_uids`. Root and the daemon's own user are always admitted: they could take what they want in other ways.
- * `undefined` without a list: the file's mode decides alone.
+ * The policy of `server.allowed_uids`. Root and the daemon's own user are always admitted: they could take
+ * what they want in other ways. `undefined` without a list: the file's mode decides alone.
  */
 export function clientPolicy(
   allowedUids: readonly number[] | null,

@@ -1,4 +1,7 @@
-/** What makes sense of values that are of the right type: addresses, ranges, keys that belong together (spec config.md 3). */
+/**
+ * What makes sense of values that are of the right type: addresses, ranges, keys that belong together (spec
+ * config.md 3).
+ */
 import net from 'node:net';
 import path from 'node:path';
 import { nftablesNetwork, parseNameServer } from '@warden/net-nftables';
@@ -27,8 +30,8 @@ const FOREIGN_BLOCKS: readonly (readonly [cidr: string, use: string])[] = [
 ];
 
 /**
- * Notes every problem and warning. The values are of the types of the schema; `given` is what the defaults were filled into. What depends on
- * the host is in `start-checks.ts`.
+ * Notes every problem and warning. The values are of the types of the schema; `given` is what the defaults
+ * were filled into. What depends on the host is in `start-checks.ts`.
  */
 export function checkRules(
   configuration: Configuration,

@@ -1,6 +1,6 @@
 /**
- * Where settings come from: a flag is above the environment, the environment above the file, the file above the defaults. The file is
- * `--config`, else `WARDEN_CONFIG`, else the system's if there is one.
+ * Where settings come from: a flag is above the environment, the environment above the file, the file above
+ * the defaults. The file is `--config`, else `WARDEN_CONFIG`, else the system's if there is one.
  */
 import fs from 'node:fs';
 import path from 'node:path';
@@ -38,7 +38,10 @@ export interface LoadedConfiguration {
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Puts everything together and checks it. Errors: `INVALID_SPEC` naming every wrong key, with the flag or variable that has set it, or a flag whose key there is not. */
+/**
+ * Puts everything together and checks it. Errors: `INVALID_SPEC` naming every wrong key, with the flag or
+ * variable that has set it, or a flag whose key there is not.
+ */
 export function loadFromSources(
   words: ConfigurationWords,
   environment: Environment = process.env,
@@ -65,7 +68,10 @@ export function loadFromSources(
   return { configuration, file, overrides };
 }
 
-/** A file may be of another version, and so may an environment that many programs share; what is typed now for this program is a slip. */
+/**
+ * A file may be of another version, and so may an environment that many programs share; what is typed now for
+ * this program is a slip.
+ */
 function refuseUnknown({ unknown }: Configuration, settings: readonly Setting[]): void {
   for (const { keys, source } of settings) {
     const key = keys.join('.');
@@ -87,7 +93,10 @@ export function parseSetting(text: string): Setting {
   });
 }
 
-/** `WARDEN_SECTION__KEY=VALUE`. What names no section of ours is somebody else's variable; an unknown key of ours is told like one in a file. */
+/**
+ * `WARDEN_SECTION__KEY=VALUE`. What names no section of ours is somebody else's variable; an unknown key of
+ * ours is told like one in a file.
+ */
 function environmentSettings(environment: Environment): Setting[] {
   return Object.entries(environment).flatMap(([source, text]) => {
     const [, words] = /^WARDEN_([A-Z_]+__[A-Z_]+)$/.exec(source) ?? [];

@@ -12,8 +12,8 @@ export interface ParsedYaml {
 }
 
 /**
- * Parses one document. Integers beyond 2^53 stay `bigint`. A key given twice is an error with its line: of two values one would silently win.
- * Errors: `INVALID_SPEC`.
+ * Parses one document. Integers beyond 2^53 stay `bigint`. A key given twice is an error with its line: of
+ * two values one would silently win. Errors: `INVALID_SPEC`.
  */
 export function parseYaml(text: string): ParsedYaml {
   try {

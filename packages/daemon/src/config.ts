@@ -142,7 +142,10 @@ export function readFile(file: string): Pick<GivenValues, 'given' | 'warnings'> 
   });
 }
 
-/** Checks values. `directory`: where modules by relative paths lie. Errors: `INVALID_SPEC` naming the file, if any, and every wrong key. */
+/**
+ * Checks values. `directory`: where modules by relative paths lie. Errors: `INVALID_SPEC` naming the file, if
+ * any, and every wrong key.
+ */
 export function configurationFrom({ given, warnings, file, directory }: GivenValues): Configuration {
   return naming(file, () => {
     const configuration = checkConfiguration(given, warnings);
@@ -192,7 +195,10 @@ function readText(file: string): string {
   }
 }
 
-/** Checks parsed values against schema and rules, and fills defaults in. Errors: `INVALID_SPEC` listing everything that is wrong. */
+/**
+ * Checks parsed values against schema and rules, and fills defaults in. Errors: `INVALID_SPEC` listing
+ * everything that is wrong.
+ */
 export function checkConfiguration(given: unknown, warnings: readonly string[] = []): Configuration {
   if (!isPlainMap(given)) {
     throw new WardenError(
@@ -222,7 +228,10 @@ export function checkConfiguration(given: unknown, warnings: readonly string[] =
   return configuration;
 }
 
-/** In the place of a wrong value the rules have seen the default: what they say of that is nothing that anybody has written. */
+/**
+ * In the place of a wrong value the rules have seen the default: what they say of that is nothing that
+ * anybody has written.
+ */
 function isEcho(problem: string, earlier: readonly string[]): boolean {
   const wrong = earlier.map((one) => /^[\w.]+/.exec(one)?.[0] ?? one);
   return wrong.some((key) => problem.includes(key.includes('.') ? key : `${key}.`));

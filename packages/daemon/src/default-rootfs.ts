@@ -12,7 +12,10 @@ import { neededFiles } from './elf.ts';
 /** Where a daemon makes it that no other one is configured for. */
 export const DEFAULT_ROOTFS = '/var/lib/warden/rootfs';
 
-/** A program of the host, the first of its places where it is statically linked: a root made of these two has no libraries. */
+/**
+ * A program of the host, the first of its places where it is statically linked: a root made of these two has
+ * no libraries.
+ */
 interface Ingredient {
   readonly places: readonly string[];
   readonly packageName: string;
@@ -55,7 +58,10 @@ const FILES: Readonly<Record<string, string>> = {
   'etc/nsswitch.conf': 'passwd: files\ngroup: files\nhosts: files dns\n',
 };
 
-/** Makes the default one where `configuration` needs it: containers are made, and no other is configured. Errors: as {@link makeDefaultRootfs}. */
+/**
+ * Makes the default one where `configuration` needs it: containers are made, and no other is configured.
+ * Errors: as {@link makeDefaultRootfs}.
+ */
 export function makeConfiguredRootfs(configuration: Configuration): void {
   if (isInsecure(configuration)) return;
   if (configuration.server.container_rootfs_path === undefined) makeDefaultRootfs(DEFAULT_ROOTFS);
@@ -107,7 +113,8 @@ function linkApplets(work: string, busybox: string): void {
 /**
  * The host's programs that the default root file system is made of.
  *
- * Errors: `UNSUPPORTED` naming the Debian package that is missing, or that one is linked dynamically: it would start in no container.
+ * Errors: `UNSUPPORTED` naming the Debian package that is missing, or that one is linked dynamically: it
+ * would start in no container.
  */
 export function defaultRootfsPrograms(
   busybox: Ingredient = BUSYBOX,

@@ -19,8 +19,8 @@ export function makeDepot(depot: string): string {
 }
 
 /**
- * What can be said of a depot before it is made, without making it. Errors: `INVALID_SPEC`, as {@link makeDepot}, {@link requireOwnDepot} and the
- * engine have them.
+ * What can be said of a depot before it is made, without making it. Errors: `INVALID_SPEC`, as
+ * {@link makeDepot}, {@link requireOwnDepot} and the engine have them.
  */
 export function requireDepotPlace(depot: string, backend: string): void {
   const wanted = path.resolve(depot);
@@ -51,7 +51,10 @@ function impossible(depot: string, cause: unknown): WardenError {
   );
 }
 
-/** Not by `recursive`: where mkdir(2) answers ENOENT although the parent exists, as in /proc, Node then tries for ever. */
+/**
+ * Not by `recursive`: where mkdir(2) answers ENOENT although the parent exists, as in /proc, Node then tries
+ * for ever.
+ */
 function makeWithParents(directory: string): void {
   const missing: string[] = [];
   for (let at = directory; !fs.existsSync(at); at = path.dirname(at)) missing.push(at);
@@ -77,8 +80,9 @@ export function claimDepot(depot: string, backend: string): void {
 }
 
 /**
- * Containers have nothing to do with each other: ext4 then puts each into another part of the disk. All in one, each new file would be searched
- * a place for past all that were removed a short time ago, of which there are thousands. It is a hint, which nothing depends on.
+ * Containers have nothing to do with each other: ext4 then puts each into another part of the disk. All in
+ * one, each new file would be searched a place for past all that were removed a short time ago, of which
+ * there are thousands. It is a hint, which nothing depends on.
  */
 export function spreadContainers(depot: string, logger: Logger): void {
   try {
@@ -88,7 +92,10 @@ export function spreadContainers(depot: string, logger: Logger): void {
   }
 }
 
-/** The look of {@link claimDepot}, without its mark: whose mark is there, if any. Errors: `INVALID_SPEC` naming both. */
+/**
+ * The look of {@link claimDepot}, without its mark: whose mark is there, if any. Errors: `INVALID_SPEC`
+ * naming both.
+ */
 export function requireOwnDepot(depot: string, backend: string): string | undefined {
   const mark = path.join(depot, MARK);
   const owner = fs.existsSync(mark) ? fs.readFileSync(mark, 'utf8').trim() : undefined;

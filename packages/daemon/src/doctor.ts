@@ -1,6 +1,7 @@
 /**
- * `wardend doctor`: what this host has, which drivers work or why not, which the configuration chooses, and the one thing to do to get a
- * better one. Needs no running daemon, and disturbs none: what is tried is tried in throw-away namespaces and directories.
+ * `wardend doctor`: what this host has, which drivers work or why not, which the configuration chooses, and
+ * the one thing to do to get a better one. Needs no running daemon, and disturbs none: what is tried is tried
+ * in throw-away namespaces and directories.
  */
 import fs from 'node:fs';
 import net from 'node:net';
@@ -62,7 +63,10 @@ export async function doctor(words: readonly string[]): Promise<number> {
   }
 }
 
-/** Looks at everything that this process has the rights for, which is all that a configuration without isolation needs. */
+/**
+ * Looks at everything that this process has the rights for, which is all that a configuration without
+ * isolation needs.
+ */
 export async function diagnose(
   configuration: Configuration,
   environment: Readonly<Record<string, string | undefined>> = process.env,
@@ -207,7 +211,10 @@ async function socket({ server: { unix_domain_path: at } }: Configuration): Prom
   };
 }
 
-/** A daemon listens where its configuration says. Who has named another place to clients will look for that one here. */
+/**
+ * A daemon listens where its configuration says. Who has named another place to clients will look for that
+ * one here.
+ */
 function notOfClients(
   finding: Finding,
   { server: { unix_domain_path: at } }: Configuration,
@@ -226,7 +233,10 @@ const STATES = {
   refused: 'left by a daemon that has ended',
 } as const;
 
-/** Asks whoever listens for a sign of life. A socket that a service manager holds takes connections without any daemon. */
+/**
+ * Asks whoever listens for a sign of life. A socket that a service manager holds takes connections without
+ * any daemon.
+ */
 function ping(at: string): Promise<keyof typeof STATES | 'silent'> {
   return new Promise((resolve) => {
     const connection = net.connect(at);
@@ -259,7 +269,10 @@ function confinement(configuration: Configuration): Finding[] {
   }));
 }
 
-/** Containers that a daemon could not understand. The others do not suffer from them. A depot is for its daemon's eyes: most users cannot look into it. */
+/**
+ * Containers that a daemon could not understand. The others do not suffer from them. A depot is for its
+ * daemon's eyes: most users cannot look into it.
+ */
 function quarantined(
   { server: { container_depot_path: depot } }: Configuration,
   hasRights: boolean,

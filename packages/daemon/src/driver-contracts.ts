@@ -1,6 +1,7 @@
 /**
- * The contracts of the roles whose drivers can come from elsewhere, as they can be checked while the daemon runs: the methods of each, what they answer, and what
- * `supports` has to say. The types of `@warden/interface` say the same to a compiler, which a driver in JavaScript has none of.
+ * The contracts of the roles whose drivers can come from elsewhere, as they can be checked while the daemon
+ * runs: the methods of each, what they answer, and what `supports` has to say. The types of
+ * `@warden/interface` say the same to a compiler, which a driver in JavaScript has none of.
  */
 import type { CgroupDriver, FilesystemDriver, NetworkDriver, QuotaDriver } from '@warden/interface';
 

@@ -1,6 +1,6 @@
 /**
- * Drivers from elsewhere: a value of `drivers.filesystem`, `network`, `cgroup` or `quota` that is a path or the name of a package is
- * imported, and its default export makes the driver. See docs/writing-a-driver.md.
+ * Drivers from elsewhere: a value of `drivers.filesystem`, `network`, `cgroup` or `quota` that is a path or
+ * the name of a package is imported, and its default export makes the driver. See docs/writing-a-driver.md.
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -10,12 +10,18 @@ import { type DriverFactory, WardenError } from '@warden/interface';
 import { type ForeignDrivers, type ForeignRole, flawsOf } from './driver-contracts.ts';
 import { guarded, withinStart } from './guarded-driver.ts';
 
-/** What a module exports as `default`: the first step of making a driver (options, which a configuration has none of). */
+/**
+ * What a module exports as `default`: the first step of making a driver (options, which a configuration has
+ * none of).
+ */
 export type DriverMaker<T> = (options?: Readonly<Record<string, unknown>>) => DriverFactory<T>;
 
 const IMPORT_CONDITIONS: ReadonlySet<string> = new Set(['node', 'import', 'module-sync', 'default']);
 
-/** A path (`/…`, `./…`, `../…`) or a package's name with `/` or `-` in it, which no driver of warden's own has: a misspelt name stays an error. */
+/**
+ * A path (`/…`, `./…`, `../…`) or a package's name with `/` or `-` in it, which no driver of warden's own
+ * has: a misspelt name stays an error.
+ */
 export function isModule(value: string): boolean {
   if (/^\.{0,2}\/./.test(value)) return true;
   return /^(@[a-z0-9][\w.-]*\/)?[a-z0-9][\w.-]*$/.test(value) && /[/-]/.test(value);
@@ -26,7 +32,10 @@ export function absoluteModule(value: string, directory: string): string {
   return value.startsWith('.') ? path.resolve(directory, value) : value;
 }
 
-/** Imports the module and makes the driver's factory. Errors, also of the factory: `INVALID_SPEC` naming the key, the module and what is wrong with it. */
+/**
+ * Imports the module and makes the driver's factory. Errors, also of the factory: `INVALID_SPEC` naming the
+ * key, the module and what is wrong with it.
+ */
 export async function loadDriver<R extends ForeignRole>(
   role: R,
   specifier: string,
@@ -87,8 +96,9 @@ function textOf(error: unknown): string {
 }
 
 /**
- * A package is looked for where the daemon is started and then beside the daemon's own packages. As an `import` from a file there would find it, which Node
- * only offers for files that exist: `require` finds all but packages that are for `import` alone.
+ * A package is looked for where the daemon is started and then beside the daemon's own packages. As an
+ * `import` from a file there would find it, which Node only offers for files that exist: `require` finds all
+ * but packages that are for `import` alone.
  */
 function locate(specifier: string): string {
   if (path.isAbsolute(specifier)) return pathToFileURL(specifier).href;

@@ -30,7 +30,10 @@ interface Segment {
   readonly bytes: number;
 }
 
-/** Never throws: of what is no program of 64 bits for a little-endian machine, or broken, it answers what it understands, or nothing. */
+/**
+ * Never throws: of what is no program of 64 bits for a little-endian machine, or broken, it answers what it
+ * understands, or nothing.
+ */
 export function neededFiles(file: Buffer): NeededFiles {
   if (
     file.length < HEADER_BYTES ||

@@ -1,7 +1,8 @@
 /**
- * What stands between the daemon and a driver of somebody else: each failure names the module and the method, an answer that is not what the contract says is
- * refused where it was given, and a call that does not end is told of. A wrong state, let through, would be written to the disk, and its container be lost to the
- * next daemon. See docs/writing-a-driver.md.
+ * What stands between the daemon and a driver of somebody else: each failure names the module and the method,
+ * an answer that is not what the contract says is refused where it was given, and a call that does not end is
+ * told of. A wrong state, let through, would be written to the disk, and its container be lost to the next
+ * daemon. See docs/writing-a-driver.md.
  */
 import {
   type CgroupDriver,
@@ -18,7 +19,10 @@ const START_TIMEOUT_MS = 30_000;
 /** When a call that does not end is told of first; then each time after twice as long. */
 const PATIENCE_MS = 30_000;
 
-/** Waits for what a start cannot do without. Nothing else keeps a daemon that waits for it alone from ending, as if all were done. */
+/**
+ * Waits for what a start cannot do without. Nothing else keeps a daemon that waits for it alone from ending,
+ * as if all were done.
+ */
 export async function withinStart<T>(action: Promise<T>, what: string): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const tooLate = new Promise<never>((_, reject) => {
@@ -41,8 +45,9 @@ export interface Guarding {
 }
 
 /**
- * The same driver. What its methods throw passes if it is a `WardenError`; anything else is one that names the module and the method, and so is a wrong answer.
- * A probe that throws or does not end is a driver that does not work here.
+ * The same driver. What its methods throw passes if it is a `WardenError`; anything else is one that names
+ * the module and the method, and so is a wrong answer. A probe that throws or does not end is a driver that
+ * does not work here.
  */
 export function guarded<T extends ForeignDrivers[ForeignRole]>(driver: T, guarding: Guarding): T {
   const methods = methodsOf(guarding.role);
@@ -147,7 +152,10 @@ class Guard {
     return { role, driver: this.#driver.name, module, method: this.#name };
   }
 
-  /** As the contract has it, an error says what it is about. One that does not is told of with the place that it comes from. */
+  /**
+   * As the contract has it, an error says what it is about. One that does not is told of with the place that
+   * it comes from.
+   */
   #named(error: unknown): WardenError {
     if (isWardenError(error)) return error;
     const { role, module, logger } = this.#guarding;

@@ -1,4 +1,7 @@
-/** The health-check listener of spec behaviour.md 12: whatever arrives is answered with status 200 and an empty body. */
+/**
+ * The health-check listener of spec behaviour.md 12: whatever arrives is answered with status 200 and an
+ * empty body.
+ */
 
 import { once } from 'node:events';
 import { WardenError } from '@warden/interface';

@@ -1,8 +1,10 @@
 /**
- * As much of HTTP/1.1 as the endpoint for whoever watches needs: the head of a request without a body, and an answer behind which the connection ends.
+ * As much of HTTP/1.1 as the endpoint for whoever watches needs: the head of a request without a body, and an
+ * answer behind which the connection ends.
  *
- * Not Node's own server: that one works off all the requests that a client has sent in advance (pipelining) before anything else has its turn, and a single read brings more than
- * a thousand of them; sixty connections kept the daemon from everybody for minutes.
+ * Not Node's own server: that one works off all the requests that a client has sent in advance (pipelining)
+ * before anything else has its turn, and a single read brings more than a thousand of them; sixty connections
+ * kept the daemon from everybody for minutes.
  */
 
 /** What is looked at of a request. */
@@ -35,7 +37,10 @@ const REASONS = {
 const REQUEST_LINE = /^([A-Z]{1,32}) ([\x21-\x7e]+) HTTP\/1\.[01]$/;
 const HEADER = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)$/;
 
-/** Reads a head, without the empty line that ends it; `undefined`: it is none. A header that came more than once has all its values, with commas between them. */
+/**
+ * Reads a head, without the empty line that ends it; `undefined`: it is none. A header that came more than
+ * once has all its values, with commas between them.
+ */
 export function parseRequest(head: string): HttpRequest | undefined {
   const [first = '', ...lines] = head.split('\r\n');
   const request = REQUEST_LINE.exec(first);

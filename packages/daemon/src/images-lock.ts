@@ -1,6 +1,6 @@
 /**
- * One daemon per directory of images, which may lie outside its depot: whoever starts forgets the notes of all containers but its own, and layers that its index does
- * not have. An flock(2) on `<images.path>/.lock`.
+ * One daemon per directory of images, which may lie outside its depot: whoever starts forgets the notes of
+ * all containers but its own, and layers that its index does not have. An flock(2) on `<images.path>/.lock`.
  */
 import fs from 'node:fs';
 import path from 'node:path';
@@ -28,8 +28,8 @@ export function imagesLock(directory: string): ImagesLock {
 }
 
 /**
- * Makes the directory if need be, for root alone, and takes the lock. Errors: `ALREADY_EXISTS` naming the key to change and, when known, the owner's
- * pid; `INVALID_SPEC`: the directory cannot be made or written to.
+ * Makes the directory if need be, for root alone, and takes the lock. Errors: `ALREADY_EXISTS` naming the key
+ * to change and, when known, the owner's pid; `INVALID_SPEC`: the directory cannot be made or written to.
  */
 export function lockImages(directory: string): OwnerLock {
   const file = path.join(directory, '.lock');

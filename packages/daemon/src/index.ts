@@ -1,5 +1,6 @@
 /**
- * `wardend` as a library: configuration, driver choice and start, for embedding and for tests. The program is `bin/wardend.js`.
+ * `wardend` as a library: configuration, driver choice and start, for embedding and for tests. The program is
+ * `bin/wardend.js`.
  *
  * @packageDocumentation
  */

@@ -1,11 +1,14 @@
-/** The configuration's schema for other programs: JSON Schema (2020-12), made from the table that the loader checks with. */
+/**
+ * The configuration's schema for other programs: JSON Schema (2020-12), made from the table that the loader
+ * checks with.
+ */
 import { type KeyRule, UNLIMITED_VALUE } from './config-schema.ts';
 
 type Schema = Readonly<Record<string, unknown>>;
 
 /**
- * What the table says about types, ranges, words and defaults. Unknown keys are allowed, as the loader allows them; what only makes sense
- * together (ranges of ports, networks) is left to `wardend config check`.
+ * What the table says about types, ranges, words and defaults. Unknown keys are allowed, as the loader allows
+ * them; what only makes sense together (ranges of ports, networks) is left to `wardend config check`.
  */
 export function configurationSchema(
   table: Readonly<Record<string, Readonly<Record<string, KeyRule>>>>,

@@ -1,4 +1,7 @@
-/** Finished lines on their way out of the process. Who reads a pipe, a socket or a terminal may stop; a daemon that waited for that would keep all its clients waiting. */
+/**
+ * Finished lines on their way out of the process. Who reads a pipe, a socket or a terminal may stop; a daemon
+ * that waited for that would keep all its clients waiting.
+ */
 import fs from 'node:fs';
 import { isatty } from 'node:tty';
 import { closeDescriptor, type PollWatch, sendPart, watchDescriptor, writeDescriptor } from '@warden/native';
@@ -17,12 +20,17 @@ export interface LineWriter {
   close(): void;
 }
 
-/** Takes what it can of these bytes without waiting; answers how many that are, -1: none. Throws when nobody can ever read them. */
+/**
+ * Takes what it can of these bytes without waiting; answers how many that are, -1: none. Throws when nobody
+ * can ever read them.
+ */
 type Send = (bytes: Uint8Array) => number;
 
 /**
- * A writer to this descriptor, which stays the caller's. Each line is with the kernel when `write` returns: whole, and there after a crash. Of a pipe, socket or terminal that is full that is not true: then
- * 1 MiB of lines waits in memory, what is more is lost, and `lost` makes the line that says so, in its place. What a full disk or a closed pipe does not take is left out.
+ * A writer to this descriptor, which stays the caller's. Each line is with the kernel when `write` returns:
+ * whole, and there after a crash. Of a pipe, socket or terminal that is full that is not true: then 1 MiB of
+ * lines waits in memory, what is more is lost, and `lost` makes the line that says so, in its place. What a
+ * full disk or a closed pipe does not take is left out.
  */
 export function lineWriter(descriptor: number, lost: (count: number) => string): LineWriter {
   const way = wayWithoutWaiting(descriptor);
@@ -50,8 +58,8 @@ interface Way {
 }
 
 /**
- * Whether a call waits is a property of the open file, which a shell or whoever else has it shares: it is not changed. A socket has a flag for one call, a pipe and a terminal
- * can be opened once more.
+ * Whether a call waits is a property of the open file, which a shell or whoever else has it shares: it is not
+ * changed. A socket has a flag for one call, a pipe and a terminal can be opened once more.
  */
 function wayWithoutWaiting(descriptor: number): Way | undefined {
   try {

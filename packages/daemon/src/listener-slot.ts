@@ -14,8 +14,8 @@ export class ListenerSlot<A> {
   }
 
   /**
-   * Listens at the address, if it is another one, and answers what then either ends the old listener (`commit`) or the new one (`revert`).
-   * Errors: those of listening; the old one is as it was.
+   * Listens at the address, if it is another one, and answers what then either ends the old listener
+   * (`commit`) or the new one (`revert`). Errors: those of listening; the old one is as it was.
    */
   async move(address: A): Promise<{ commit: EndListener; revert: EndListener }> {
     const nothing = async (): Promise<void> => {};

@@ -1,6 +1,6 @@
 /**
- * The one place where log lines leave the process: JSON lines in the original's form (spec config.md, logging), to a file, to syslog, to both, or to
- * standard output.
+ * The one place where log lines leave the process: JSON lines in the original's form (spec config.md,
+ * logging), to a file, to syslog, to both, or to standard output.
  */
 import fs from 'node:fs';
 import { isatty } from 'node:tty';
@@ -54,11 +54,15 @@ export interface LogSinkOptions extends LogSettings {
 export interface LogSink {
   readonly logger: Logger;
   /**
-   * Where the lines are for somebody who looks at a terminal, and for nobody else: keeps those that only inform until the answer is called, with whether they
-   * are written then. `undefined`: they are for others, too, or debug lines are among them, and nothing is kept.
+   * Where the lines are for somebody who looks at a terminal, and for nobody else: keeps those that only
+   * inform until the answer is called, with whether they are written then. `undefined`: they are for others,
+   * too, or debug lines are among them, and nothing is kept.
    */
   hold(): ((areWanted: boolean) => void) | undefined;
-  /** Opens the file again, which somebody may have moved away, and takes the settings. Errors: `INVALID_SPEC` naming the file; nothing has changed then. */
+  /**
+   * Opens the file again, which somebody may have moved away, and takes the settings. Errors: `INVALID_SPEC`
+   * naming the file; nothing has changed then.
+   */
   reconfigure(settings: LogSettings): void;
   /** Closes the file. */
   close(): void;
@@ -68,8 +72,8 @@ export interface LogSink {
 type Output = (level: string, line: string) => void;
 
 /**
- * Opens the sink. Writes are synchronous and whole, so that the last line before a crash is there, but for those that a reader keeps waiting (see `lineWriter`). Errors: `INVALID_SPEC` naming the
- * file.
+ * Opens the sink. Writes are synchronous and whole, so that the last line before a crash is there, but for
+ * those that a reader keeps waiting (see `lineWriter`). Errors: `INVALID_SPEC` naming the file.
  */
 export function openLogSink(options: LogSinkOptions): LogSink {
   const syslog =
@@ -234,8 +238,9 @@ function makeLogger(levelNow: () => string, debugScopes: readonly string[], writ
 }
 
 /**
- * All keys of the original's lines. Node has one thread and no fibers, and where a line comes from is told by `source` and `message`, which are
- * constants; looking for the place in the program would cost more than the line.
+ * All keys of the original's lines. Node has one thread and no fibers, and where a line comes from is told by
+ * `source` and `message`, which are constants; looking for the place in the program would cost more than the
+ * line.
  */
 function formatLine(level: string, source: string, event: string, fields: LogFields): string {
   return JSON.stringify(

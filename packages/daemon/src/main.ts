@@ -14,8 +14,9 @@ import { type InheritedSocket, type ServiceManager, serviceManager } from './ser
 import { readVersion, startDaemon } from './start.ts';
 
 /**
- * Runs the daemon until a signal ends it. Never rejects; sets the exit status: 0 after a signal, 1 after a failed start, 2 for wrong use. `keep` is called once,
- * some time after a start: what it needed is compiled then.
+ * Runs the daemon until a signal ends it. Never rejects; sets the exit status: 0 after a signal, 1 after a
+ * failed start, 2 for wrong use. `keep` is called once, some time after a start: what it needed is compiled
+ * then.
  */
 export async function main(
   words: readonly string[] = process.argv.slice(2),
@@ -135,8 +136,8 @@ async function run(
 }
 
 /**
- * At this signal Node, unless it is listened to, opens a debugger at a port of 127.0.0.1, where every user of the host may run programs as the user of this process. Other daemons open their
- * logs again at it, or drain.
+ * At this signal Node, unless it is listened to, opens a debugger at a port of 127.0.0.1, where every user of
+ * the host may run programs as the user of this process. Other daemons open their logs again at it, or drain.
  */
 function opensNoDebugger(logger: Logger): void {
   process.on('SIGUSR1', () =>
@@ -147,7 +148,10 @@ function opensNoDebugger(logger: Logger): void {
   );
 }
 
-/** Node ends a process for what nobody has caught, as in a timer of somebody else's driver, and says so on standard error alone: whoever reads the log finds it there, too. */
+/**
+ * Node ends a process for what nobody has caught, as in a timer of somebody else's driver, and says so on
+ * standard error alone: whoever reads the log finds it there, too.
+ */
 function tellsOfDefects(logger: Logger): void {
   process.on('uncaughtExceptionMonitor', (error: unknown, origin) =>
     logger.error('ended-by-defect', {
@@ -211,7 +215,10 @@ async function reload({ options, inForce, daemon, sink }: Reloading): Promise<{
   }
 }
 
-/** Of what the service manager has opened, the socket for clients. Errors: `INVALID_SPEC` when there are several: one would never be served. */
+/**
+ * Of what the service manager has opened, the socket for clients. Errors: `INVALID_SPEC` when there are
+ * several: one would never be served.
+ */
 function clientSocket(sockets: readonly InheritedSocket[]): number | undefined {
   const [first, ...others] = sockets;
   if (others.length === 0) return first?.descriptor;
@@ -223,7 +230,10 @@ function clientSocket(sockets: readonly InheritedSocket[]): number | undefined {
   );
 }
 
-/** Some descriptors per container and per client; the original wanted so many, and ended where it could not have them. */
+/**
+ * Some descriptors per container and per client; the original wanted so many, and ended where it could not
+ * have them.
+ */
 const OPEN_FILES = 32_768;
 
 function raiseOpenFiles(logger: Logger): void {
@@ -247,7 +257,10 @@ function firstSignal(): Promise<EndSignal> {
   });
 }
 
-/** SIGHUP: during the start it is kept for later, and several while one is worked on are one. A closed terminal is no reason to stop. */
+/**
+ * SIGHUP: during the start it is kept for later, and several while one is worked on are one. A closed
+ * terminal is no reason to stop.
+ */
 function watchHangups(): { begin(action: () => Promise<void>): void; end(): void } {
   let action: (() => Promise<void>) | undefined;
   let isWanted = false;

@@ -1,6 +1,6 @@
 /**
- * What the daemon tells about itself in numbers. On the way of a request a few numbers are raised; everything else is looked at when somebody
- * asks. No name of a container and nothing that a client has sent is in it.
+ * What the daemon tells about itself in numbers. On the way of a request a few numbers are raised; everything
+ * else is looked at when somebody asks. No name of a container and nothing that a client has sent is in it.
  */
 import fs from 'node:fs';
 import { type CoreStatistics, setAside } from '@warden/core';

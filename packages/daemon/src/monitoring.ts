@@ -1,6 +1,7 @@
 /**
- * The endpoint for whoever watches the daemon: metrics, health, readiness and the status page by HTTP, on 127.0.0.1 or on a unix socket. It is off
- * unless it is configured, answers GET and HEAD only, and takes nothing a request says but its path, and for the page the query and two headers.
+ * The endpoint for whoever watches the daemon: metrics, health, readiness and the status page by HTTP, on
+ * 127.0.0.1 or on a unix socket. It is off unless it is configured, answers GET and HEAD only, and takes
+ * nothing a request says but its path, and for the page the query and two headers.
  */
 import { once } from 'node:events';
 import type net from 'node:net';
@@ -51,7 +52,10 @@ export async function listenOnMonitoringPort(
   return close;
 }
 
-/** The same on a unix socket, which is put back where somebody removes it. Errors: `ALREADY_EXISTS` naming a path that is taken, `NATIVE_FAILED`. */
+/**
+ * The same on a unix socket, which is put back where somebody removes it. Errors: `ALREADY_EXISTS` naming a
+ * path that is taken, `NATIVE_FAILED`.
+ */
 export async function listenOnMonitoringSocket(
   path: string,
   place: { readonly mode: number; readonly logger: Logger },
@@ -72,7 +76,10 @@ function makeServer(monitored: Monitored): ReturnType<typeof briefServer> {
   return briefServer((socket) => serve(socket, rounds, monitored), { allowHalfOpen: true });
 }
 
-/** One thing in each round of the event loop: what costs milliseconds, and is asked for at dozens of connections at once, leaves others their turns. */
+/**
+ * One thing in each round of the event loop: what costs milliseconds, and is asked for at dozens of
+ * connections at once, leaves others their turns.
+ */
 class Rounds {
   readonly #waiting: (() => void)[] = [];
 

@@ -1,7 +1,8 @@
 /**
- * One daemon per name (`drivers.name`): control groups, links and rules are found by it, and whoever starts removes those that belong to none of its
- * containers. An flock(2) on a file of that name, which the kernel drops when the daemon ends in whatever way. In the file stands what the daemon has
- * taken of this host, for those that start beside it.
+ * One daemon per name (`drivers.name`): control groups, links and rules are found by it, and whoever starts
+ * removes those that belong to none of its containers. An flock(2) on a file of that name, which the kernel
+ * drops when the daemon ends in whatever way. In the file stands what the daemon has taken of this host, for
+ * those that start beside it.
  */
 import fs from 'node:fs';
 import path from 'node:path';
@@ -13,7 +14,10 @@ import type { OwnerLock } from './owner-lock.ts';
 /** Root's own to write. Others may pass, since a socket for clients may stand there, too. */
 const DIRECTORY = '/run/warden';
 const SUFFIX = '.lock';
-/** Whoever holds it may look at the locks of others, which takes them for a moment. No daemon has a name that begins with a dot. */
+/**
+ * Whoever holds it may look at the locks of others, which takes them for a moment. No daemon has a name that
+ * begins with a dot.
+ */
 const TURN = '.turn';
 /** A turn takes some milliseconds: it is held longer only by a process that has been stopped. */
 const PATIENCE_MS = 10_000;
@@ -21,8 +25,8 @@ const PATIENCE_MS = 10_000;
 /** A name that is held. */
 export interface NameLock extends OwnerLock {
   /**
-   * In turn with all other daemons of this host: answers the living ones, then notes what `take` answers as this daemon's. Errors: those of
-   * `take`, nothing has changed then; `UNAVAILABLE`.
+   * In turn with all other daemons of this host: answers the living ones, then notes what `take` answers as
+   * this daemon's. Errors: those of `take`, nothing has changed then; `UNAVAILABLE`.
    */
   note(take: (others: readonly NotedDaemon[]) => string): Promise<void>;
 }

@@ -1,6 +1,6 @@
 /**
- * Text of the OpenMetrics format, version 1.0.0. No library: the daemon needs to write a few dozen families when somebody asks, and counts in
- * plain numbers until then.
+ * Text of the OpenMetrics format, version 1.0.0. No library: the daemon needs to write a few dozen families
+ * when somebody asks, and counts in plain numbers until then.
  */
 
 /** One line: what is behind the family's name, labels, value. */

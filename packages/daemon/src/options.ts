@@ -95,7 +95,10 @@ export function configurationWords(values: Readonly<Record<string, unknown>>): C
   return { ...(config !== undefined && { config }), settings: [...short, ...(set ?? []).map(parseSetting)] };
 }
 
-/** Parses words by a table. Errors: `INVALID_SPEC` naming the option, and what was probably meant; of a word that is none, one of `commands`. */
+/**
+ * Parses words by a table. Errors: `INVALID_SPEC` naming the option, and what was probably meant; of a word
+ * that is none, one of `commands`.
+ */
 export function parseWords(
   words: readonly string[],
   options: ParseOptions,

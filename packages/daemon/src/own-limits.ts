@@ -1,6 +1,7 @@
 /**
- * Process limits that jobs are to have and this process could not give them. Nobody in a user namespace may raise a hard limit, so a job that is to have more than the daemon itself cannot be started, however
- * much may be had on the host.
+ * Process limits that jobs are to have and this process could not give them. Nobody in a user namespace may
+ * raise a hard limit, so a job that is to have more than the daemon itself cannot be started, however much
+ * may be had on the host.
  */
 import fs from 'node:fs';
 import type { Logger } from '@warden/interface';

@@ -1,4 +1,7 @@
-/** An flock(2) on a file in which its owner's pid stands, for whoever is refused. The kernel drops it when the owner ends in whatever way. */
+/**
+ * An flock(2) on a file in which its owner's pid stands, for whoever is refused. The kernel drops it when the
+ * owner ends in whatever way.
+ */
 import fs from 'node:fs';
 import { closeDescriptor } from '@warden/native';
 
@@ -8,7 +11,10 @@ export interface OwnerLock {
   release(): void;
 }
 
-/** What an error says of the owner of a lock that is taken: the end of `… belongs to a running wardend`, and its field. */
+/**
+ * What an error says of the owner of a lock that is taken: the end of `… belongs to a running wardend`, and
+ * its field.
+ */
 export function ownerOf(file: string): {
   readonly words: string;
   readonly fields: { readonly pid?: number };
@@ -27,7 +33,8 @@ export function heldByThis(descriptor: number, file: string): OwnerLock {
     release: () => {
       if (!held) return;
       held = false;
-      // emptied, not removed: a removed file could be locked by one daemon while a second one creates and locks its successor
+      // emptied, not removed: a removed file could be locked by one daemon while a second one creates and
+      // locks its successor
       note(file, '');
       closeDescriptor(descriptor);
     },

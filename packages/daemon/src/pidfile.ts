@@ -1,9 +1,15 @@
-/** The pidfile of spec behaviour.md 12: decimal pid and newline; a live owner is refused, a stale file replaced, removed at a normal end. */
+/**
+ * The pidfile of spec behaviour.md 12: decimal pid and newline; a live owner is refused, a stale file
+ * replaced, removed at a normal end.
+ */
 import fs from 'node:fs';
 import { WardenError } from '@warden/interface';
 import { requireWritable } from './writable.ts';
 
-/** Writes `file` and answers the function that removes it. Errors: `ALREADY_EXISTS` naming the live process, `NATIVE_FAILED`. */
+/**
+ * Writes `file` and answers the function that removes it. Errors: `ALREADY_EXISTS` naming the live process,
+ * `NATIVE_FAILED`.
+ */
 export function writePidfile(file: string): () => void {
   const owner = readPid(file);
   if (owner !== undefined && owner !== process.pid && isAlive(owner)) {

@@ -1,6 +1,7 @@
 /**
- * What daemons on one host must not have in common: two that hand out the same addresses or ports lead the traffic of one's containers to the
- * other's. Each notes its pools in the file of its name's lock, and looks at those of the living ones first.
+ * What daemons on one host must not have in common: two that hand out the same addresses or ports lead the
+ * traffic of one's containers to the other's. Each notes its pools in the file of its name's lock, and looks
+ * at those of the living ones first.
  */
 import fs from 'node:fs';
 import type { NumberRange } from '@warden/core';
@@ -36,8 +37,8 @@ export interface PoolOverlap {
 }
 
 /**
- * Notes the pools of this configuration as this daemon's, in the place of those it has noted before. Errors: `ALREADY_EXISTS` naming pool, setting
- * and the other daemon, `UNAVAILABLE`; nothing has changed then.
+ * Notes the pools of this configuration as this daemon's, in the place of those it has noted before. Errors:
+ * `ALREADY_EXISTS` naming pool, setting and the other daemon, `UNAVAILABLE`; nothing has changed then.
  */
 export async function claimPools(
   lock: NameLock,
@@ -83,8 +84,9 @@ function compare(
 }
 
 /**
- * Those of addresses and ports lead traffic astray, and no set-up wants that. Shared uids do not: containers do not see each other's processes. What is counted by
- * uid is counted together, which whoever runs a daemon in a network namespace of its own beside another one may live with.
+ * Those of addresses and ports lead traffic astray, and no set-up wants that. Shared uids do not: containers
+ * do not see each other's processes. What is counted by uid is counted together, which whoever runs a daemon
+ * in a network namespace of its own beside another one may live with.
  */
 export function overlaps(claim: PoolClaim, other: PoolClaim, configuration: Configuration): PoolOverlap[] {
   const found: PoolOverlap[] = [];

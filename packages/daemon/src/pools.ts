@@ -32,7 +32,10 @@ export function networkPool({
   return `${pool_start_address}/${olderPrefix(pool_size)}`;
 }
 
-/** Ports above the kernel's ephemeral range, which outgoing connections would take. Errors: `INVALID_SPEC` when fewer than 1000 are left. */
+/**
+ * Ports above the kernel's ephemeral range, which outgoing connections would take. Errors: `INVALID_SPEC`
+ * when fewer than 1000 are left.
+ */
 export function portPool(given: Configuration['port'], ephemeralEnd: number): CoreOptions['ports'] {
   const first = given.pool_start_port ?? ephemeralEnd + 1;
   const count = Math.min(given.pool_size ?? LAST_PORT + 1 - (ephemeralEnd + 1), 65_536 - first);

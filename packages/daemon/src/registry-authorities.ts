@@ -1,11 +1,17 @@
-/** The authorities that registries' certificates may be of, besides those that everybody knows: a file of the operator's. */
+/**
+ * The authorities that registries' certificates may be of, besides those that everybody knows: a file of the
+ * operator's.
+ */
 import { X509Certificate } from 'node:crypto';
 import fs from 'node:fs';
 import { WardenError } from '@warden/interface';
 
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g;
 
-/** The file's text. What TLS could not read it would pass over, and every pull fail for it. Errors: `INVALID_SPEC` naming the key. */
+/**
+ * The file's text. What TLS could not read it would pass over, and every pull fail for it. Errors:
+ * `INVALID_SPEC` naming the key.
+ */
 export function registryAuthorities(file: string | null | undefined): string | undefined {
   if (!file) return undefined;
   try {

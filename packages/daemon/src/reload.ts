@@ -17,8 +17,8 @@ export interface ReloadReport {
 }
 
 /**
- * Keys that change without a restart. What concerns containers concerns those that are created, and jobs that are started, from then on; only
- * the network's rules change for everybody.
+ * Keys that change without a restart. What concerns containers concerns those that are created, and jobs that
+ * are started, from then on; only the network's rules change for everybody.
  */
 const LIVE: ReadonlySet<string> = new Set([
   'logging.level',

@@ -1,6 +1,7 @@
 /**
- * The id of the request that is being worked on, wherever the work goes: so that a driver's line tells which request it is about, without any
- * driver knowing of requests. Following the work costs some tens of microseconds per request before Node 24, so it is done only when wanted.
+ * The id of the request that is being worked on, wherever the work goes: so that a driver's line tells which
+ * request it is about, without any driver knowing of requests. Following the work costs some tens of
+ * microseconds per request before Node 24, so it is done only when wanted.
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Configuration } from './config.ts';
@@ -11,7 +12,10 @@ export class RequestContext {
   #storage: AsyncLocalStorage<string> | undefined;
   #isWanted = false;
 
-  /** Whether ids are wanted is a matter of `logging`; by default wherever debug lines are, and where it costs nothing. */
+  /**
+   * Whether ids are wanted is a matter of `logging`; by default wherever debug lines are, and where it costs
+   * nothing.
+   */
   configure({ request_ids, level }: Configuration['logging'], debugScopes: readonly string[]): void {
     const isDebugging = /^(debug|all)/.test(level) || debugScopes.length > 0;
     this.#isWanted =

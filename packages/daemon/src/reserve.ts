@@ -1,7 +1,8 @@
 /**
- * Room in the depot that only a starting daemon uses. A daemon that finds the disk full could neither try its drivers nor write down what it does; and what has filled
- * it is mostly its own: nobody could destroy a container then, nor would those that a reboot has killed be removed. Many small files, so that the file system has both blocks and inodes
- * for others when they are gone.
+ * Room in the depot that only a starting daemon uses. A daemon that finds the disk full could neither try its
+ * drivers nor write down what it does; and what has filled it is mostly its own: nobody could destroy a
+ * container then, nor would those that a reboot has killed be removed. Many small files, so that the file
+ * system has both blocks and inodes for others when they are gone.
  */
 import fs from 'node:fs';
 import path from 'node:path';
@@ -38,7 +39,8 @@ export const MAKE_ROOM =
   'destroy containers, remove images, or make room on the file system of server.container_depot_path';
 
 /**
- * Gives the reserve of a depot back when its disk is full. The caller holds the depot's lock. Errors: `NATIVE_FAILED` with ENOSPC where there is no room for a start even so.
+ * Gives the reserve of a depot back when its disk is full. The caller holds the depot's lock. Errors:
+ * `NATIVE_FAILED` with ENOSPC where there is no room for a start even so.
  */
 export function spendReserve(depot: string, logger: Logger): void {
   const left = shortage(depot);
@@ -76,8 +78,8 @@ function requireRoom(depot: string): void {
 }
 
 /**
- * Sees to it that there is a reserve, where the file system has room for more than that; clients are served meanwhile. Never rejects: what keeps it from being made is for the log, everything else works
- * without it.
+ * Sees to it that there is a reserve, where the file system has room for more than that; clients are served
+ * meanwhile. Never rejects: what keeps it from being made is for the log, everything else works without it.
  */
 export async function keepReserve(depot: string, logger: Logger): Promise<void> {
   const reserve = path.join(depot, RESERVE_DIRECTORY);

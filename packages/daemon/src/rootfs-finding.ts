@@ -7,8 +7,8 @@ import { DEFAULT_ROOTFS, defaultRootfsPrograms, hasDefaultRootfs } from './defau
 import type { Finding } from './survey.ts';
 
 /**
- * Without a configured one it is the one that a daemon makes at its start: there already, or looked for what it would be made of, by `programs`.
- * Makes nothing. Never throws.
+ * Without a configured one it is the one that a daemon makes at its start: there already, or looked for what
+ * it would be made of, by `programs`. Makes nothing. Never throws.
  */
 export function findingOfRootfs(
   configured: string | undefined,

@@ -19,8 +19,9 @@ export interface RunningDaemon {
   /** Containers that can be asked for now. */
   readonly containerCount: number;
   /**
-   * Puts what can change of another configuration in force, one reload after the other, and answers what did. Errors: nothing has changed
-   * then; `INVALID_SPEC`, `ALREADY_EXISTS` (a port or path is in use), `UNAVAILABLE` (the end has begun), the network driver's.
+   * Puts what can change of another configuration in force, one reload after the other, and answers what did.
+   * Errors: nothing has changed then; `INVALID_SPEC`, `ALREADY_EXISTS` (a port or path is in use),
+   * `UNAVAILABLE` (the end has begun), the network driver's.
    */
   reload(configuration: Configuration): Promise<ReloadReport>;
   /** Ends at once, also a drain: requests in progress are cut off, containers and jobs live on. Idempotent. */
@@ -169,7 +170,10 @@ export class StartedDaemon implements RunningDaemon {
     await failpoints.pass('drain.close');
   }
 
-  /** Lets running requests and what was asked for in the background come to their ends, for as long as the configuration says. */
+  /**
+   * Lets running requests and what was asked for in the background come to their ends, for as long as the
+   * configuration says.
+   */
   async #finishRequests(): Promise<void> {
     const { server, core, logger, failpoints, inForce } = this.#parts;
     const seconds = inForce.current.server.drain_timeout;

@@ -73,8 +73,9 @@ export function securityOptions(
 }
 
 /**
- * Answers the first id of users inside; none without a user namespace. Errors: `INVALID_SPEC` naming the key: the ranges of all containers must exist and
- * must not meet the pool of uids, which are the same inside and outside.
+ * Answers the first id of users inside; none without a user namespace. Errors: `INVALID_SPEC` naming the key:
+ * the ranges of all containers must exist and must not meet the pool of uids, which are the same inside and
+ * outside.
  */
 export function requireIdRanges(
   { user_namespace, subordinate_ids: first }: Configuration['security'],

@@ -1,7 +1,8 @@
 /**
- * Chooses the drivers: every concrete driver of warden is named here and nowhere else. Each candidate is probed for real; the
- * first that works is taken, and the choice is logged with the reasons against the others. The roles know nothing of each other and are
- * probed at the same time: the probe of init waits for processes, that of an image for a program, and the others keep the thread busy.
+ * Chooses the drivers: every concrete driver of warden is named here and nowhere else. Each candidate is
+ * probed for real; the first that works is taken, and the choice is logged with the reasons against the
+ * others. The roles know nothing of each other and are probed at the same time: the probe of init waits for
+ * processes, that of an image for a program, and the others keep the thread busy.
  */
 
 import { cgroups, noCgroups } from '@warden/cgroup';
@@ -101,7 +102,10 @@ interface Choice {
   chosen?: LogFields;
 }
 
-/** Probes every candidate, with layers below `depot`, and tells which would be chosen. Never throws because none works. */
+/**
+ * Probes every candidate, with layers below `depot`, and tells which would be chosen. Never throws because
+ * none works.
+ */
 export async function surveyDrivers(
   configuration: Configuration,
   components: DriverComponents,
@@ -200,7 +204,10 @@ async function chooseAll({ configuration, components, depot }: Place, choose: Ch
   };
 }
 
-/** Waits for each, whatever becomes of the others: no probe is left behind. Of several errors the first in the order given is thrown. */
+/**
+ * Waits for each, whatever becomes of the others: no probe is left behind. Of several errors the first in the
+ * order given is thrown.
+ */
 async function allInOrder<T extends readonly Promise<unknown>[]>(
   running: T,
 ): Promise<{ -readonly [K in keyof T]: Awaited<T[K]> }> {

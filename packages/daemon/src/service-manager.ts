@@ -1,6 +1,6 @@
 /**
- * What a service manager and its service tell each other, as systemd has it: sd_notify(3), sd_watchdog_enabled(3), sd_listen_fds(3). Without a
- * service manager nothing here does anything.
+ * What a service manager and its service tell each other, as systemd has it: sd_notify(3),
+ * sd_watchdog_enabled(3), sd_listen_fds(3). Without a service manager nothing here does anything.
  */
 import { WardenError } from '@warden/interface';
 import { closeDescriptor, makeDatagramSocket, sendDatagram } from '@warden/native';
@@ -33,8 +33,9 @@ export interface ServiceManager {
 type Environment = Record<string, string | undefined>;
 
 /**
- * Reads what the service manager has left in the environment, and takes it out: none of it is meant for a program that this one starts.
- * `onTrouble` is told once with the errno when the manager cannot be reached. Errors: `INVALID_SPEC` for numbers that are none.
+ * Reads what the service manager has left in the environment, and takes it out: none of it is meant for a
+ * program that this one starts. `onTrouble` is told once with the errno when the manager cannot be reached.
+ * Errors: `INVALID_SPEC` for numbers that are none.
  */
 export function serviceManager(
   environment: Environment,

@@ -1,11 +1,13 @@
 /**
  * The shell of the base in memory that is no container's.
  *
- * The kernel charges each page of a file to the memory group of whoever reads it first, and counts there whenever it is mapped. Left to themselves, the
- * pages of the shell, with which every job begins, come to belong to hundreds of containers that are gone, one here and one there: each start of a shell
- * then goes through the counters of all of them, and where a container's memory is taken back, as on v1 in the end, the next one reads its part from the disk again. So the
- * daemon reads the shell itself, and what the shell loads, soon after its start and again from time to time, since memory that others need is
- * taken from these files as well, and comes back to whoever starts the next job.
+ * The kernel charges each page of a file to the memory group of whoever reads it first, and counts there
+ * whenever it is mapped. Left to themselves, the pages of the shell, with which every job begins, come to
+ * belong to hundreds of containers that are gone, one here and one there: each start of a shell then goes
+ * through the counters of all of them, and where a container's memory is taken back, as on v1 in the end, the
+ * next one reads its part from the disk again. So the daemon reads the shell itself, and what the shell
+ * loads, soon after its start and again from time to time, since memory that others need is taken from these
+ * files as well, and comes back to whoever starts the next job.
  */
 import fs from 'node:fs';
 import path from 'node:path';

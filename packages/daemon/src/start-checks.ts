@@ -1,6 +1,7 @@
 /**
- * What this host has against a configuration, found out without making, taking or changing anything: a start looks first and stops at the first
- * thing, `wardend config check` tells all. What somebody has in use at the moment is not among it: that is for the start alone.
+ * What this host has against a configuration, found out without making, taking or changing anything: a start
+ * looks first and stops at the first thing, `wardend config check` tells all. What somebody has in use at the
+ * moment is not among it: that is for the start alone.
  */
 import fs from 'node:fs';
 import { type Logger, toWardenError, WardenError } from '@warden/interface';
@@ -62,8 +63,8 @@ export interface StartFindings {
 }
 
 /**
- * Everything that a start looks at, also what it finds out later: log, authorities of registries, modules of drivers, which are loaded and make their drivers. Never
- * rejects.
+ * Everything that a start looks at, also what it finds out later: log, authorities of registries, modules of
+ * drivers, which are loaded and make their drivers. Never rejects.
  */
 export async function findStartProblems(
   configuration: Configuration,

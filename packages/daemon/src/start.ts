@@ -1,6 +1,6 @@
 /**
- * Configuration to running daemon, in the order of spec behaviour.md 2. Each step has its undo, so that a failed start leaves
- * neither lock, nor socket, nor pidfile behind.
+ * Configuration to running daemon, in the order of spec behaviour.md 2. Each step has its undo, so that a
+ * failed start leaves neither lock, nor socket, nor pidfile behind.
  */
 import fs from 'node:fs';
 import { createRequire } from 'node:module';
@@ -56,9 +56,11 @@ export interface GivenParts extends GivenDrivers {
 }
 
 /**
- * Starts everything and answers when clients can connect. Drivers in `given` stand in the place of the configured ones.
+ * Starts everything and answers when clients can connect. Drivers in `given` stand in the place of the
+ * configured ones.
  *
- * Errors: `UNSUPPORTED` (not root, no driver works), `INVALID_SPEC` (configuration), `ALREADY_EXISTS` (depot, socket, port or pidfile in use).
+ * Errors: `UNSUPPORTED` (not root, no driver works), `INVALID_SPEC` (configuration), `ALREADY_EXISTS` (depot,
+ * socket, port or pidfile in use).
  */
 export async function startDaemon(
   configuration: Configuration,
@@ -213,12 +215,18 @@ function listeningAt({ configuration, given: { clientSocket } }: Starting): LogF
     : { descriptor: clientSocket };
 }
 
-/** Plain processes leave nothing in the kernel that is found by a name, and have neither addresses nor users of a pool. */
+/**
+ * Plain processes leave nothing in the kernel that is found by a name, and have neither addresses nor users
+ * of a pool.
+ */
 async function holdName(configuration: Configuration): Promise<NameLock | undefined> {
   return isInsecure(configuration) ? undefined : await lockName(configuration.drivers.name);
 }
 
-/** Images that are there are nobody else's from the start on. In the depot none are made, and nothing is locked, until they are needed. */
+/**
+ * Images that are there are nobody else's from the start on. In the depot none are made, and nothing is
+ * locked, until they are needed.
+ */
 function holdImages(configuration: Configuration, depot: string): ImagesLock {
   const directory = imagesDirectory(configuration, depot);
   const lock = imagesLock(directory);

@@ -1,6 +1,7 @@
 /**
- * Lines of jobs to syslog, as `logger(1)` sends them to a local socket: one datagram per line, `<priority>time tag: line`. The daemon must never
- * wait for a log: what the socket does not take for a while is dropped, and said once.
+ * Lines of jobs to syslog, as `logger(1)` sends them to a local socket: one datagram per line,
+ * `<priority>time tag: line`. The daemon must never wait for a log: what the socket does not take for a while
+ * is dropped, and said once.
  */
 import type { Syslog } from '@warden/core';
 import type { Logger } from '@warden/interface';
@@ -43,7 +44,10 @@ export function openSyslog(socket: string | null | undefined, logger: Logger): S
   };
 }
 
-/** Sends one line with priority and tag; answers the errno of a line that was dropped. One descriptor is taken with the first line and kept. */
+/**
+ * Sends one line with priority and tag; answers the errno of a line that was dropped. One descriptor is taken
+ * with the first line and kept.
+ */
 export function syslogSender(
   path: string = DEFAULT_SOCKET,
 ): (priority: string, tag: string, line: Uint8Array) => string | undefined {
@@ -55,7 +59,10 @@ export function syslogSender(
   };
 }
 
-/** `warden.<tag>`, of printable characters without blanks: nothing a client chooses can end the tag or begin another line. */
+/**
+ * `warden.<tag>`, of printable characters without blanks: nothing a client chooses can end the tag or begin
+ * another line.
+ */
 export function syslogTag(tag: string): string {
   return `warden.${printableTag(tag)}`;
 }

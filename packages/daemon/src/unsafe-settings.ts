@@ -1,4 +1,7 @@
-/** What a configuration takes away from the confinement of containers: told at the start, by the doctor, and in the info of each container. */
+/**
+ * What a configuration takes away from the confinement of containers: told at the start, by the doctor, and
+ * in the info of each container.
+ */
 import { type Configuration, isInsecure } from './config.ts';
 import { SCHEMA } from './config-schema.ts';
 

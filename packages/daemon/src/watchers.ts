@@ -1,4 +1,7 @@
-/** Everything by which others watch the daemon: the original's health check, the monitoring endpoint, the numbers and the page that it shows. */
+/**
+ * Everything by which others watch the daemon: the original's health check, the monitoring endpoint, the
+ * numbers and the page that it shows.
+ */
 import type { Core } from '@warden/core';
 import type { Logger } from '@warden/interface';
 import type { StatusPage } from '@warden/page';
@@ -76,7 +79,10 @@ export class Watchers {
     await (await this.#health.move(health_check_server.port)).commit();
   }
 
-  /** Listens where the configuration says now; either `commit` or `revert` ends what is not needed. Errors: nothing has changed then. */
+  /**
+   * Listens where the configuration says now; either `commit` or `revert` ends what is not needed. Errors:
+   * nothing has changed then.
+   */
   async move(configuration: Configuration): Promise<{ commit: EndListener; revert: EndListener }> {
     const monitoring = await this.#moveMonitoring(configuration);
     try {

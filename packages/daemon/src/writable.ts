@@ -3,7 +3,10 @@ import fs from 'node:fs';
 import path from 'node:path';
 import type { WardenError } from '@warden/interface';
 
-/** Errors: what `explain` makes of those of opening it for writing, made if it is not there. The file is as it was, or still not there. */
+/**
+ * Errors: what `explain` makes of those of opening it for writing, made if it is not there. The file is as it
+ * was, or still not there.
+ */
 export function requireWritable(file: string, explain: (file: string, cause: unknown) => WardenError): void {
   try {
     look(file);

@@ -42,7 +42,10 @@ const SPEC: CgroupSpec = Object.freeze({ id: '0123456789a', allowAllDevices: fal
 const OTHER: CgroupSpec = Object.freeze({ ...SPEC, id: 'bbbbbbbbbbb' });
 const UNLIMITED = 9_223_372_036_854_771_712n;
 const MIB = 1n << 20n;
-/** Of a group that somebody had before: what the kernel has not added up yet, and what the file system has not written yet. */
+/**
+ * Of a group that somebody had before: what the kernel has not added up yet, and what the file system has not
+ * written yet.
+ */
 const FEW_EVENTS = 2_000n;
 const FEW_BYTES = 64n * 4_096n;
 

@@ -1,6 +1,6 @@
 /**
- * Compliance of a file-system driver (spec drivers.md 1). The subject performs the mounts, in a mount namespace of its own, because
- * drivers only describe them.
+ * Compliance of a file-system driver (spec drivers.md 1). The subject performs the mounts, in a mount
+ * namespace of its own, because drivers only describe them.
  */
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
@@ -29,12 +29,18 @@ export interface FilesystemSubject {
   readonly driver: FilesystemDriver;
   /** An existing, empty directory. */
   readonly depot: string;
-  /** A read-only base with `/bin/sh`, `cat`, `ls`, `rm`, `mkdir`, `stat`, `ln`, and a file `/etc/greeting` (`hello\n`, mode 0640, owner 0:0). */
+  /**
+   * A read-only base with `/bin/sh`, `cat`, `ls`, `rm`, `mkdir`, `stat`, `ln`, and a file `/etc/greeting`
+   * (`hello\n`, mode 0640, owner 0:0).
+   */
   readonly base: string;
   mount(mounts: readonly Mount[]): Promise<MountedRoot>;
   /** Another instance, as the next daemon makes it. The kit does not use the first one any more. */
   restart(): FilesystemDriver;
-  /** What makes a step of this driver's `prepare` fail, besides the obstacles that the kit puts in the way of every driver. */
+  /**
+   * What makes a step of this driver's `prepare` fail, besides the obstacles that the kit puts in the way of
+   * every driver.
+   */
   obstacles?(spec: RootfsSpec): readonly Obstacle[];
   close(): Promise<void>;
 }

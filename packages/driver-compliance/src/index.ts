@@ -1,8 +1,8 @@
 /**
  * One test kit per driver contract of `@warden/interface`, and fakes that pass it.
  *
- * A kit declares its tests through the functions of whatever runner is used and gets isolated subjects from a factory; it never asks
- * for a driver's name, only for what it `supports`.
+ * A kit declares its tests through the functions of whatever runner is used and gets isolated subjects from a
+ * factory; it never asks for a driver's name, only for what it `supports`.
  *
  * @packageDocumentation
  */

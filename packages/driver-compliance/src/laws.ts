@@ -2,7 +2,10 @@
 import assert from 'node:assert/strict';
 import { type DriverState, isWardenError, type ProbeResult } from '@warden/interface';
 
-/** Every method of the contract that no driver may lack is there, and what `supports` must say is said: a daemon refuses the others when it starts. */
+/**
+ * Every method of the contract that no driver may lack is there, and what `supports` must say is said: a
+ * daemon refuses the others when it starts.
+ */
 export function assertComplete(
   driver: { readonly name: string; readonly supports: object },
   { methods, supports }: { readonly methods: readonly string[]; readonly supports: readonly string[] },
@@ -72,7 +75,10 @@ export async function assertWardenError(
   await assert.rejects(action, check, `${action} must fail, by ${codes.join(' or ')}`);
 }
 
-/** What is asked of something that is gone fails in the contract's words or changes nothing: it never makes anything anew. */
+/**
+ * What is asked of something that is gone fails in the contract's words or changes nothing: it never makes
+ * anything anew.
+ */
 export async function assertHarmless(
   actions: Readonly<Record<string, () => Promise<unknown>>>,
   inventory: () => Promise<readonly string[]>,

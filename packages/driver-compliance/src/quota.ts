@@ -20,7 +20,10 @@ export interface QuotaSubject {
   readonly spec: QuotaSpec;
   /** Another container of another user in the same depot. Both directories exist. */
   readonly other: QuotaSpec;
-  /** Writes `bytes` as the uid of `spec` (or of `of`) below `<directory>/tmp`; answers the errno's name of the failure, or `undefined`. */
+  /**
+   * Writes `bytes` as the uid of `spec` (or of `of`) below `<directory>/tmp`; answers the errno's name of the
+   * failure, or `undefined`.
+   */
   write(bytes: number, of?: QuotaSpec): Promise<string | undefined>;
   /** Another instance, as the next daemon makes it. The kit does not use the first one any more. */
   restart(): QuotaDriver;

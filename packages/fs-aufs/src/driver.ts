@@ -1,4 +1,7 @@
-/** The aufs driver: one writable branch over one read-only branch whose whiteouts are honoured (spec linux-container.md 5.2). */
+/**
+ * The aufs driver: one writable branch over one read-only branch whose whiteouts are honoured (spec
+ * linux-container.md 5.2).
+ */
 import fs from 'node:fs';
 import path from 'node:path';
 import {

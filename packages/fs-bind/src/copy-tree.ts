@@ -1,6 +1,6 @@
 /**
- * Copies a directory as it is, without a program: owner, mode, times, links. Devices, pipes and sockets stay behind; extended attributes, which
- * Node cannot read, do too. Names are bytes, not text.
+ * Copies a directory as it is, without a program: owner, mode, times, links. Devices, pipes and sockets stay
+ * behind; extended attributes, which Node cannot read, do too. Names are bytes, not text.
  */
 import fs from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
@@ -14,8 +14,9 @@ const SLASH = Buffer.from('/');
 const COPY_MODE = fs.constants.COPYFILE_EXCL | fs.constants.COPYFILE_FICLONE;
 
 /**
- * Copies `source` to `target`, which must not exist. Symbolic links below are copied, never followed; hard links within the tree stay linked.
- * Nobody may write to either meanwhile. Errors: those of `node:fs`; what was copied so far remains.
+ * Copies `source` to `target`, which must not exist. Symbolic links below are copied, never followed; hard
+ * links within the tree stay linked. Nobody may write to either meanwhile. Errors: those of `node:fs`; what
+ * was copied so far remains.
  */
 export async function copyTree(source: string, target: string): Promise<void> {
   await new Copy().directory(Buffer.from(source), Buffer.from(target));

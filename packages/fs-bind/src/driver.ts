@@ -1,6 +1,7 @@
 /**
- * The bind driver (spec linux-container.md 5.2, fallback): the layer is the root, with a copy of each directory that programs write to, and
- * the base's other parts are bound over it, read-only. So whatever the base lacks can be made without touching it.
+ * The bind driver (spec linux-container.md 5.2, fallback): the layer is the root, with a copy of each
+ * directory that programs write to, and the base's other parts are bound over it, read-only. So whatever the
+ * base lacks can be made without touching it.
  */
 import fs from 'node:fs';
 import path from 'node:path';
@@ -116,7 +117,10 @@ class BindDriver implements FilesystemDriver {
   }
 }
 
-/** The host's path of a directory of the base, which may be a link, as /sbin is to usr/sbin: the copy is of what it leads to. */
+/**
+ * The host's path of a directory of the base, which may be a link, as /sbin is to usr/sbin: the copy is of
+ * what it leads to.
+ */
 function directoryOf(base: string, name: string): string | undefined {
   const resolved = resolveInside(base, name);
   return resolved !== undefined && fs.statSync(resolved).isDirectory() ? resolved : undefined;
@@ -127,7 +131,10 @@ interface Part {
   readonly facts: fs.Stats;
 }
 
-/** What lies at the top of the base and has no writable copy. Pipes, sockets and devices stay behind, as in the copies. */
+/**
+ * What lies at the top of the base and has no writable copy. Pipes, sockets and devices stay behind, as in
+ * the copies.
+ */
 function sharedParts(base: string): Part[] {
   return fs
     .readdirSync(base, { encoding: 'buffer' })
@@ -138,7 +145,10 @@ function sharedParts(base: string): Part[] {
     });
 }
 
-/** Links are made anew, and of an empty directory there is nothing to share: it is one of the layer, so that something can be mounted in it. */
+/**
+ * Links are made anew, and of an empty directory there is nothing to share: it is one of the layer, so that
+ * something can be mounted in it.
+ */
 function isMounted(base: string, { name, facts }: Part): boolean {
   if (facts.isDirectory()) return fs.readdirSync(below(base, encodeBytes(name))).length > 0;
   return facts.isFile();

@@ -6,7 +6,10 @@ import { removeTree } from '@warden/native';
 /** Where the init of such containers lets jobs work and write; nothing keeps a job from closing or filling them. */
 const WRITABLE = ['root', 'pids', 'tmp', 'jobs'];
 
-/** Mounts nothing and looks at no base. `release` removes what jobs may have written below the container's directory. */
+/**
+ * Mounts nothing and looks at no base. `release` removes what jobs may have written below the container's
+ * directory.
+ */
 export function noFilesystem(): DriverFactory<FilesystemDriver> {
   return () => ({
     role: 'filesystem',

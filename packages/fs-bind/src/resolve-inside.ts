@@ -6,8 +6,8 @@ import path from 'node:path';
 const MAX_LINKS = 40;
 
 /**
- * The host's path of `inside`, a path in the root file system `root`: absolute links begin at `root`, and `..` does not leave it.
- * `undefined` when it does not exist or the links form a loop.
+ * The host's path of `inside`, a path in the root file system `root`: absolute links begin at `root`, and
+ * `..` does not leave it. `undefined` when it does not exist or the links form a loop.
  */
 export function resolveInside(root: string, inside: string): string | undefined {
   const pending = inside.split('/');

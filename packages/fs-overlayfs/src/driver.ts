@@ -22,8 +22,8 @@ const UPPER = 'tmp/rootfs';
 const WORK = 'tmp/.rootfs-work';
 
 /**
- * The driver that stacks with overlayfs. Linux 4.0 or newer; the depot must lie on a file system that can be an upper layer. Errors: `TypeError` for
- * options that exclude each other.
+ * The driver that stacks with overlayfs. Linux 4.0 or newer; the depot must lie on a file system that can be
+ * an upper layer. Errors: `TypeError` for options that exclude each other.
  */
 export function overlayfs(options: OverlayfsOptions = {}): DriverFactory<FilesystemDriver> {
   const words = optionWords(options);
@@ -119,7 +119,10 @@ class OverlayfsDriver implements FilesystemDriver {
     ];
   }
 
-  /** The layers themselves are never another container's: what it has done to their roots would stay, and its disk project. */
+  /**
+   * The layers themselves are never another container's: what it has done to their roots would stay, and its
+   * disk project.
+   */
   readonly reusable = [{ path: 'tmp', mode: 0o700 }];
 
   writableLayer(spec: RootfsSpec): string {

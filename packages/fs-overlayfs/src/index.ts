@@ -1,6 +1,6 @@
 /**
- * Root file systems of warden by the kernel's overlayfs: an unchanged base below, a container's own layer above. Creating one costs a few
- * directories, whatever the size of the base.
+ * Root file systems of warden by the kernel's overlayfs: an unchanged base below, a container's own layer
+ * above. Creating one costs a few directories, whatever the size of the base.
  *
  * @packageDocumentation
  */

@@ -1,7 +1,8 @@
 /**
- * What pulls have fetched: a file for each layer and registry, so that no registry keeps those of another waiting. A pull holds the file of a layer until that is unpacked, or it has ended;
- * pulls of one layer fetch it one after another, and so once. One that breaks off leaves its files, and the next one for the same image goes on with them: they are what
- * gives way when there is no room.
+ * What pulls have fetched: a file for each layer and registry, so that no registry keeps those of another
+ * waiting. A pull holds the file of a layer until that is unpacked, or it has ended; pulls of one layer fetch
+ * it one after another, and so once. One that breaks off leaves its files, and the next one for the same
+ * image goes on with them: they are what gives way when there is no room.
  */
 import { createHash, randomBytes } from 'node:crypto';
 import fs from 'node:fs';
@@ -22,9 +23,15 @@ interface HeldFile {
 /** The files of one running pull. Each of `leave` and `remove` ends it, once. */
 export interface Hold {
   file(layer: Descriptor): string;
-  /** Does `action` while no other pull fetches the same file. Errors: those of the action; `ABORTED` when `signal` is aborted before. */
+  /**
+   * Does `action` while no other pull fetches the same file. Errors: those of the action; `ABORTED` when
+   * `signal` is aborted before.
+   */
   alone<T>(layer: Descriptor, action: () => Promise<T>, signal: AbortSignal | undefined): Promise<T>;
-  /** This pull needs the file of the layer no more: it goes, unless another pull needs it. Idempotent. Errors: `NATIVE_FAILED`. */
+  /**
+   * This pull needs the file of the layer no more: it goes, unless another pull needs it. Idempotent. Errors:
+   * `NATIVE_FAILED`.
+   */
   drop(layer: Descriptor): Promise<void>;
   /** The files stay for the next pull. */
   leave(): void;
@@ -45,8 +52,9 @@ export class Downloads {
   }
 
   /**
-   * Keeps the files of these layers from this registry for a pull, and makes room for them: the oldest of what nobody holds goes. `maxBytes`: of all files.
-   * Errors: `POOL_EXHAUSTED` when they are more than that, together with those of other pulls; `NATIVE_FAILED`.
+   * Keeps the files of these layers from this registry for a pull, and makes room for them: the oldest of
+   * what nobody holds goes. `maxBytes`: of all files. Errors: `POOL_EXHAUSTED` when they are more than that,
+   * together with those of other pulls; `NATIVE_FAILED`.
    */
   hold(layers: readonly Descriptor[], registry: string, maxBytes: number): Hold {
     const files = new Map(layers.map((layer) => [nameOf(layer, registry), layer.size]));
@@ -86,7 +94,10 @@ export class Downloads {
     return files.reduce((sum, { size }) => sum + size, 0);
   }
 
-  /** Out of their places at once, so that a pull that begins meanwhile does not count on them. Those that are not there are no error. */
+  /**
+   * Out of their places at once, so that a pull that begins meanwhile does not count on them. Those that are
+   * not there are no error.
+   */
   async #remove(names: readonly string[]): Promise<void> {
     const aside: string[] = [];
     for (const name of names) {
@@ -102,7 +113,10 @@ export class Downloads {
     for (const place of aside) await fs.promises.rm(place, { recursive: true, force: true });
   }
 
-  /** Removes the oldest that no pull holds until there is no more than this; what is held counts with what it will be. Errors: `NATIVE_FAILED`. */
+  /**
+   * Removes the oldest that no pull holds until there is no more than this; what is held counts with what it
+   * will be. Errors: `NATIVE_FAILED`.
+   */
   keepWithin(maxBytes: number): void {
     const files = [...this.#unheld()].sort((a, b) => a.mtimeMs - b.mtimeMs);
     let bytes = files.reduce((sum, { size }) => sum + size, this.#heldBytes());
@@ -141,7 +155,10 @@ export class Downloads {
   }
 }
 
-/** For the same registry and size: what a manifest says of a layer is not to be what another one gets. By a hash, since an address has characters that a file's name may not have. */
+/**
+ * For the same registry and size: what a manifest says of a layer is not to be what another one gets. By a
+ * hash, since an address has characters that a file's name may not have.
+ */
 function nameOf({ digest, size }: Descriptor, registry: string): string {
   const origin = createHash('sha256').update(`${size} ${registry}`).digest('hex').slice(0, 16);
   return `${digest.algorithm}-${digest.hex}-${origin}`;

@@ -1,4 +1,7 @@
-/** An image on this host's disk as a set of named files: a directory, or a tar archive, of which only the headers are read to find them. */
+/**
+ * An image on this host's disk as a set of named files: a directory, or a tar archive, of which only the
+ * headers are read to find them.
+ */
 import fs from 'node:fs';
 import path from 'node:path';
 import { Readable } from 'node:stream';
@@ -50,7 +53,10 @@ export async function openFileSet(place: string): Promise<FileSet> {
   return facts.isDirectory() ? await DirectoryFiles.open(place) : await ArchiveFiles.open(place);
 }
 
-/** The components of a name that somebody else has written. Errors: `INVALID_SPEC` when it leads, or may lead, out of the image. */
+/**
+ * The components of a name that somebody else has written. Errors: `INVALID_SPEC` when it leads, or may lead,
+ * out of the image.
+ */
 function componentsOf(name: string): readonly string[] {
   const components = name.split('/').filter((one) => one !== '' && one !== '.');
   if (name.startsWith('/') || name.includes('\0') || components.includes('..') || components.length === 0)
@@ -77,7 +83,10 @@ async function openRegular(
   throw invalid(`${shown} is no regular file`, { object: shown });
 }
 
-/** What the kernel says of a link where none is followed; of a directory it says the same as of a file in a directory's place. */
+/**
+ * What the kernel says of a link where none is followed; of a directory it says the same as of a file in a
+ * directory's place.
+ */
 function linkFailure(cause: unknown, shown: string): Error | undefined {
   const { code } = cause as NodeJS.ErrnoException;
   if (code !== 'ELOOP' && code !== 'ENOTDIR') return undefined;
@@ -88,7 +97,10 @@ function linkFailure(cause: unknown, shown: string): Error | undefined {
   });
 }
 
-/** A part of a file. Node's own streams of a file close it when they are destroyed; this one does not, and no read of it goes on once it has emitted `close`. */
+/**
+ * A part of a file. Node's own streams of a file close it when they are destroyed; this one does not, and no
+ * read of it goes on once it has emitted `close`.
+ */
 export function readPart(handle: fs.promises.FileHandle, start: number, length: number): Readable {
   return Readable.from(parts(handle, start, length), { objectMode: false, highWaterMark: CHUNK });
 }
@@ -103,7 +115,10 @@ async function* parts(handle: fs.promises.FileHandle, start: number, length: num
   }
 }
 
-/** Each name is looked up in an open directory, one component after the other, so that no link is followed and none can be put in the way. */
+/**
+ * Each name is looked up in an open directory, one component after the other, so that no link is followed and
+ * none can be put in the way.
+ */
 class DirectoryFiles implements FileSet {
   readonly #place: string;
   readonly #root: fs.promises.FileHandle;

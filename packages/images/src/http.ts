@@ -120,7 +120,10 @@ const UNKNOWN_AUTHORITY: ReadonlySet<string> = new Set([
   'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
 ]);
 
-/** What went wrong; of TLS, what to do about it, since nothing is ever fetched without it that was to be fetched with it. */
+/**
+ * What went wrong; of TLS, what to do about it, since nothing is ever fetched without it that was to be
+ * fetched with it.
+ */
 function why({ host, protocol }: URL, { code = '', message }: NodeJS.ErrnoException): string {
   if (protocol !== 'https:') return message;
   if (UNKNOWN_AUTHORITY.has(code))

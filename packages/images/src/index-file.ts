@@ -25,7 +25,10 @@ export interface ImageIndex {
 }
 
 const VERSION = 1;
-/** Of what an image says how it is run. Serialisation recurses: what is too deep for it would keep every later index from being written. */
+/**
+ * Of what an image says how it is run. Serialisation recurses: what is too deep for it would keep every later
+ * index from being written.
+ */
 const MAX_DEPTH = 64;
 const FILE = 'index.json';
 const SPARE = 'index.spare';
@@ -72,8 +75,9 @@ export function readIndex(root: string): ImageIndex {
 }
 
 /**
- * Makes this the index. Synchronous, so that two writes never overtake each other. Before it the spare (see {@link writeShrunkIndex}) is made as large, so that what is added on a disk that is
- * nearly full can be removed on one that is full. Errors: `NATIVE_FAILED`; the old one is still there then.
+ * Makes this the index. Synchronous, so that two writes never overtake each other. Before it the spare (see
+ * {@link writeShrunkIndex}) is made as large, so that what is added on a disk that is nearly full can be
+ * removed on one that is full. Errors: `NATIVE_FAILED`; the old one is still there then.
  */
 export function writeIndex(root: string, index: ImageIndex, failpoints: Failpoints): void {
   const text = serialised(index);
@@ -82,8 +86,10 @@ export function writeIndex(root: string, index: ImageIndex, failpoints: Failpoin
 }
 
 /**
- * As `writeIndex`, without room on the disk, for an index that has become smaller: written over the blocks of the spare, which takes the index's place, as the old index takes the spare's. Answers
- * false, and nothing has changed, where there is no spare that holds it, or even that needs room. Errors: `NATIVE_FAILED`; the old one is still there then.
+ * As `writeIndex`, without room on the disk, for an index that has become smaller: written over the blocks of
+ * the spare, which takes the index's place, as the old index takes the spare's. Answers false, and nothing
+ * has changed, where there is no spare that holds it, or even that needs room. Errors: `NATIVE_FAILED`; the
+ * old one is still there then.
  */
 export function writeShrunkIndex(root: string, index: ImageIndex, failpoints: Failpoints): boolean {
   const text = serialised(index);
@@ -112,7 +118,10 @@ export function writeShrunkIndex(root: string, index: ImageIndex, failpoints: Fa
   }
 }
 
-/** Keeps the blocks of a file that is about to be replaced; undefined where the directory has no room for the name: they are free then, for whoever is the first to take them. */
+/**
+ * Keeps the blocks of a file that is about to be replaced; undefined where the directory has no room for the
+ * name: they are free then, for whoever is the first to take them.
+ */
 function secondName(file: string): string | undefined {
   const name = `${file}.old`;
   fs.rmSync(name, { force: true });
@@ -124,7 +133,10 @@ function secondName(file: string): string | undefined {
   }
 }
 
-/** The content counts for nothing, but is none of zeros, which some file systems do not store. Errors: `NATIVE_FAILED`. */
+/**
+ * The content counts for nothing, but is none of zeros, which some file systems do not store. Errors:
+ * `NATIVE_FAILED`.
+ */
 function keepSpare(root: string, text: string): void {
   if (spareBytes(root) < Buffer.byteLength(text)) replaceFile(path.join(root, SPARE), text);
 }

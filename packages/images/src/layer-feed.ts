@@ -20,7 +20,10 @@ export interface FeedOptions {
   readonly onBytes: (done: number) => void;
 }
 
-/** Sends the whole layer. Errors: `INVALID_SPEC`, `UNSUPPORTED`, `POOL_EXHAUSTED`, `ABORTED`; those of the program come by its result. */
+/**
+ * Sends the whole layer. Errors: `INVALID_SPEC`, `UNSUPPORTED`, `POOL_EXHAUSTED`, `ABORTED`; those of the
+ * program come by its result.
+ */
 export async function feedLayer(blob: LayerBlob, unpack: RunningUnpack, options: FeedOptions): Promise<void> {
   const { stream, close } = await blob.open();
   const content = new DigestCheck(blob.diffId);

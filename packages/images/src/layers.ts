@@ -1,6 +1,7 @@
 /**
- * The unpacked layers. One is made in the staging directory and gets its place by a rename when it is complete and on the disk: what lies in staging is half
- * made, or on its way out, and is removed at the next start.
+ * The unpacked layers. One is made in the staging directory and gets its place by a rename when it is
+ * complete and on the disk: what lies in staging is half made, or on its way out, and is removed at the next
+ * start.
  */
 import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
@@ -19,7 +20,10 @@ export interface LayerNote extends UnpackedSize {
 
 const NOTE = 'layer.json';
 const TREE = 'fs';
-/** Of the digest: enough to tell layers apart, and short, because the kernel takes one page of paths. The note has all of it. */
+/**
+ * Of the digest: enough to tell layers apart, and short, because the kernel takes one page of paths. The note
+ * has all of it.
+ */
 const KEY_LENGTH = 32;
 
 /** See the file's head. */

@@ -26,7 +26,10 @@ export interface LayerBlob {
   readonly digest?: Digest;
   readonly size: number;
   open(): Promise<{ readonly stream: Readable; close(): Promise<void> }>;
-  /** Gives up what it takes on the disk, once its layer is there; only where that is the image's own. It cannot be opened any more then. Errors: `NATIVE_FAILED`. */
+  /**
+   * Gives up what it takes on the disk, once its layer is there; only where that is the image's own. It
+   * cannot be opened any more then. Errors: `NATIVE_FAILED`.
+   */
   drop?(): Promise<void>;
 }
 

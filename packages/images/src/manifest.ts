@@ -1,4 +1,7 @@
-/** The documents of an image: index, manifest, configuration. All of them are foreign: each value is checked before it is used. */
+/**
+ * The documents of an image: index, manifest, configuration. All of them are foreign: each value is checked
+ * before it is used.
+ */
 import { type Digest, parseDigest } from './digest.ts';
 import { invalid, unsupported } from './failure.ts';
 
@@ -108,7 +111,8 @@ export function parseIndex(document: Readonly<Record<string, unknown>>): readonl
 }
 
 /**
- * The one that is meant: by name where one is given, then by this host's processor. Errors: `INVALID_SPEC` naming what there is.
+ * The one that is meant: by name where one is given, then by this host's processor. Errors: `INVALID_SPEC`
+ * naming what there is.
  */
 export function choose(manifests: readonly Descriptor[], wanted: string | undefined): Descriptor {
   const known = manifests.filter(({ mediaType }) => mediaType === '' || ACCEPTED_TYPES.includes(mediaType));

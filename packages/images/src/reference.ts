@@ -55,8 +55,8 @@ export function parseReference(text: string): ImageReference {
 }
 
 /**
- * The name under which an image is kept: with its tag; of a reference by digest, with that digest and no tag, since what the registry calls so may be another
- * image. Errors: `INVALID_SPEC`.
+ * The name under which an image is kept: with its tag; of a reference by digest, with that digest and no tag,
+ * since what the registry calls so may be another image. Errors: `INVALID_SPEC`.
  */
 export function imageName(text: string): string {
   const { registry, repository, tag = 'latest', digest } = parseReference(text);
@@ -64,7 +64,10 @@ export function imageName(text: string): string {
   return digest === undefined ? `${place}:${tag}` : `${place}@${digest}`;
 }
 
-/** A name that somebody gives: nothing says that the image has the digest in it. Errors: `INVALID_SPEC`, also when there is one. */
+/**
+ * A name that somebody gives: nothing says that the image has the digest in it. Errors: `INVALID_SPEC`, also
+ * when there is one.
+ */
 export function givenName(text: string): string {
   if (parseReference(text).digest === undefined) return imageName(text);
   throw invalid(`only a pull names an image by a digest: ${text.slice(0, 200)}; say a name without one`, {

@@ -1,4 +1,7 @@
-/** Pulls over TLS from registries on loopback, with authorities of the test's own: what is believed, and that nothing else ever is. */
+/**
+ * Pulls over TLS from registries on loopback, with authorities of the test's own: what is believed, and that
+ * nothing else ever is.
+ */
 import fs from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';

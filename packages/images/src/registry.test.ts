@@ -1,4 +1,7 @@
-/** Pulls from registries on loopback: one of our own that misbehaves on purpose, and Debian's docker-registry, filled by skopeo. */
+/**
+ * Pulls from registries on loopback: one of our own that misbehaves on purpose, and Debian's docker-registry,
+ * filled by skopeo.
+ */
 import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import http from 'node:http';

@@ -1,4 +1,7 @@
-/** Images of registries, by the distribution protocol: manifests and blobs, each checked by its digest; blobs land in files and go on where they broke off. */
+/**
+ * Images of registries, by the distribution protocol: manifests and blobs, each checked by its digest; blobs
+ * land in files and go on where they broke off.
+ */
 import fs from 'node:fs';
 import { pipeline } from 'node:stream/promises';
 import { type ImageOptions, type ImagePullSpec, isWardenError, WardenError } from '@warden/interface';
@@ -301,7 +304,10 @@ class Session {
   }
 }
 
-/** The password is the registry's: to whom it redirects may not ask for it, nor say who is to get it. Errors: `FORBIDDEN`. */
+/**
+ * The password is the registry's: to whom it redirects may not ask for it, nor say who is to get it. Errors:
+ * `FORBIDDEN`.
+ */
 function requireOwn({ url, status }: Answer, base: URL): void {
   if (url.origin === base.origin) return;
   throw new WardenError(

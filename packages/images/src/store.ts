@@ -49,7 +49,8 @@ export interface ImageStoreOptions {
   /** Path of `warden-unpack`. */
   readonly program: string;
   /**
-   * Bytes of all unpacked layers and of what pulls that broke off have left, of which the oldest goes when there is no room. Pulls that run fetch no more, together, than the layers leave, and leftovers give way;
+   * Bytes of all unpacked layers and of what pulls that broke off have left, of which the oldest goes when
+   * there is no room. Pulls that run fetch no more, together, than the layers leave, and leftovers give way;
    * what a pull has fetched of a layer comes on top of what is made of it until that is complete.
    */
   readonly maxBytes: number;
@@ -57,7 +58,10 @@ export interface ImageStoreOptions {
   readonly maxEntries: number;
   /** The driver of root file systems cannot stack: each image is one directory, too. */
   readonly flatten: boolean;
-  /** Called before the directory is made or looked into, and makes sure that it is nobody else's; what it throws is passed on. Absent: it is. */
+  /**
+   * Called before the directory is made or looked into, and makes sure that it is nobody else's; what it
+   * throws is passed on. Absent: it is.
+   */
   readonly claim?: () => void;
   readonly registries: PullOptions;
   readonly logger: Logger;
@@ -332,9 +336,11 @@ class Store implements ImageStore {
   }
 
   /**
-   * Makes a removal from the index the disk's, and answers the bytes that were given back. On a full disk the index is written into its spare. Where there is none, as in a directory of an older daemon,
-   * something goes before it can be written: the layers that the new one does not have. Nobody uses them, and an image that a daemon finds without its layers is none (see `forgetHollow`),
-   * so whoever is killed in between has finished the removal. Errors: as `#write`; of images that are still there none has lost anything.
+   * Makes a removal from the index the disk's, and answers the bytes that were given back. On a full disk the
+   * index is written into its spare. Where there is none, as in a directory of an older daemon, something
+   * goes before it can be written: the layers that the new one does not have. Nobody uses them, and an image
+   * that a daemon finds without its layers is none (see `forgetHollow`), so whoever is killed in between has
+   * finished the removal. Errors: as `#write`; of images that are still there none has lost anything.
    */
   async #writeRemoval(opened: Opened): Promise<number> {
     const { directory } = this.#options;
@@ -422,7 +428,8 @@ class Store implements ImageStore {
     before: { readonly isThere: boolean; readonly name: string | undefined },
   ): Promise<void> {
     try {
-      // where the write failed, that is read anew from the disk, which mostly is as before: no second write, for which there may be no room
+      // where the write failed, that is read anew from the disk, which mostly is as before: no second write,
+      // for which there may be no room
       const opened = this.#open();
       const { images, names } = opened.index;
       if (images.has(id) !== before.isThere || names.get(name) !== before.name) {
@@ -529,8 +536,9 @@ class Store implements ImageStore {
 }
 
 /**
- * Takes out the images whose layers are not all there, and answers their ids: a removal on a full disk that was cut off, or damage, after which they can be imported
- * again. Those that a container has stay, so that what is there of them is not removed.
+ * Takes out the images whose layers are not all there, and answers their ids: a removal on a full disk that
+ * was cut off, or damage, after which they can be imported again. Those that a container has stay, so that
+ * what is there of them is not removed.
  */
 function forgetHollow({ images, names }: ImageIndex, layers: Layers, uses: Uses): readonly string[] {
   const hollow = [...images.values()]
@@ -547,11 +555,12 @@ function unnamed(): never {
 }
 
 /**
- * The layers, the uppermost first, each once: an image may have one several times (builders repeat the empty one), and the kernel refuses the same
- * directory twice (ELOOP). Only the uppermost counts, and that changes nothing. Whatever the lower one has at a path, the upper one has, too: a file, a
- * whiteout or an opaque directory there ends the look down the stack before it comes to the lower one; a directory that is merged gets no entry
- * from below that it has not had from above; and where the upper one has nothing, neither has the lower one. What lies between hides, of the
- * two, only the lower one.
+ * The layers, the uppermost first, each once: an image may have one several times (builders repeat the empty
+ * one), and the kernel refuses the same directory twice (ELOOP). Only the uppermost counts, and that changes
+ * nothing. Whatever the lower one has at a path, the upper one has, too: a file, a whiteout or an opaque
+ * directory there ends the look down the stack before it comes to the lower one; a directory that is merged
+ * gets no entry from below that it has not had from above; and where the upper one has nothing, neither has
+ * the lower one. What lies between hides, of the two, only the lower one.
  */
 function stackOf({ layers }: StoredImage): readonly string[] {
   return [...new Set([...layers].reverse())];
@@ -572,7 +581,10 @@ function safeName(text: string): string | undefined {
   }
 }
 
-/** By its whole id, which no name ever stands before, by name, or by the beginning of an id that is only one's. Errors: `INVALID_SPEC`. */
+/**
+ * By its whole id, which no name ever stands before, by name, or by the beginning of an id that is only
+ * one's. Errors: `INVALID_SPEC`.
+ */
 function find({ index: { images, names } }: Opened, nameOrId: string): StoredImage {
   const exact = images.get(nameOrId) ?? images.get(`sha256:${nameOrId}`);
   if (exact !== undefined) return exact;

@@ -1,4 +1,7 @@
-/** Where the files of a tar archive lie. Their content is not looked at, and nothing is made of their names but keys. */
+/**
+ * Where the files of a tar archive lie. Their content is not looked at, and nothing is made of their names
+ * but keys.
+ */
 import type fs from 'node:fs';
 import path from 'node:path';
 import { invalid, unsupported } from './failure.ts';

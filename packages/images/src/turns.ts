@@ -1,4 +1,7 @@
-/** Operations of which only so many run at a time; the others wait, and begin in the order in which they were asked for. */
+/**
+ * Operations of which only so many run at a time; the others wait, and begin in the order in which they were
+ * asked for.
+ */
 import { throwIfGivenUp } from './failure.ts';
 
 /** See the file's head. */
@@ -13,8 +16,9 @@ export class Turns {
   }
 
   /**
-   * Does `action` when there is a place for it. Errors: those of the action; `ABORTED` when `signal` is aborted before its turn, at once: nothing is done then. From
-   * its turn on the action looks after the signal itself, since it has something to take back.
+   * Does `action` when there is a place for it. Errors: those of the action; `ABORTED` when `signal` is
+   * aborted before its turn, at once: nothing is done then. From its turn on the action looks after the
+   * signal itself, since it has something to take back.
    */
   async take<T>(action: () => Promise<T>, signal?: AbortSignal | undefined): Promise<T> {
     throwIfGivenUp(signal);

@@ -1,6 +1,6 @@
 /**
- * `warden-unpack` as a process: what an archive or a container has written is read by it alone, in a world that holds nothing but the tree it makes. The daemon
- * reads one line of its result.
+ * `warden-unpack` as a process: what an archive or a container has written is read by it alone, in a world
+ * that holds nothing but the tree it makes. The daemon reads one line of its result.
  */
 import net from 'node:net';
 import { WardenError } from '@warden/interface';

@@ -1,4 +1,7 @@
-/** Which container has which image: a note for each, written before the container is made and taken away when nothing of it is left. */
+/**
+ * Which container has which image: a note for each, written before the container is made and taken away when
+ * nothing of it is left.
+ */
 import fs from 'node:fs';
 import path from 'node:path';
 import { type ContainerId, type Failpoints, isContainerId } from '@warden/interface';

@@ -1,4 +1,7 @@
-/** Registries on loopback for tests, and a store for what is pulled from them: one of our own that serves a layout, and Debian's docker-registry, filled by skopeo. */
+/**
+ * Registries on loopback for tests, and a store for what is pulled from them: one of our own that serves a
+ * layout, and Debian's docker-registry, filled by skopeo.
+ */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
@@ -69,7 +72,10 @@ export async function listen(server: net.Server): Promise<string> {
   return `127.0.0.1:${(server.address() as net.AddressInfo).port}`;
 }
 
-/** Calls `body` with the host and port of an empty docker-registry, whose files lie in `scratch`. `tls`: what its configuration says of that. */
+/**
+ * Calls `body` with the host and port of an empty docker-registry, whose files lie in `scratch`. `tls`: what
+ * its configuration says of that.
+ */
 export async function withDockerRegistry(
   scratch: string,
   body: (host: string) => Promise<void>,

@@ -50,8 +50,9 @@ export type DriverFactory<T> = (components: DriverComponents) => T;
 export type DriverState = Readonly<Record<string, string | number | boolean | null>>;
 
 /**
- * A part of a container's directory that is the same for each container, and that nothing inside a container can reach: a directory with this mode, a name of
- * this file, or a file with this mode that is written over. Of a container that is destroyed it goes to the next one, since making and removing them is what takes a
+ * A part of a container's directory that is the same for each container, and that nothing inside a container
+ * can reach: a directory with this mode, a name of this file, or a file with this mode that is written over.
+ * Of a container that is destroyed it goes to the next one, since making and removing them is what takes a
  * file system longest. What of it `isOptional` may be missing then.
  */
 export type ReusableEntry = { readonly path: string; readonly isOptional?: boolean } & (

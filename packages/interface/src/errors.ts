@@ -45,7 +45,10 @@ const BRAND: unique symbol = Symbol.for('@warden/error') as never;
 
 /** Options of the {@link WardenError} constructor. */
 export interface WardenErrorOptions {
-  /** Facts: `operation`, `object` (path, interface, handle), `errno` (its name, as `ENOENT`), `pool`, `used`, `limit` … */
+  /**
+   * Facts: `operation`, `object` (path, interface, handle), `errno` (its name, as `ENOENT`), `pool`, `used`,
+   * `limit` …
+   */
   readonly fields?: ErrorFields;
   /** The failure underneath, kept unchanged. */
   readonly cause?: unknown;
@@ -85,7 +88,10 @@ export function isWardenError(error: unknown, code?: ErrorCode): error is Warden
   );
 }
 
-/** Wraps anything thrown: a WardenError passes unchanged, an error of the kernel becomes `NATIVE_FAILED`, the rest `INTERNAL`, each with its cause. */
+/**
+ * Wraps anything thrown: a WardenError passes unchanged, an error of the kernel becomes `NATIVE_FAILED`, the
+ * rest `INTERNAL`, each with its cause.
+ */
 export function toWardenError(error: unknown, operation?: string): WardenError {
   if (isWardenError(error)) return error;
   const text = error instanceof Error ? error.message : String(error);

@@ -1,7 +1,8 @@
 /**
- * Files of a container as its own processes see them. A program of ours inside, in the container's namespaces and as one of its users, opens them;
- * the daemon passes bytes on and opens nothing. Paths are absolute inside, at most 4095 bytes. What comes out of a container is what its programs
- * made of it: names and content are not to be trusted.
+ * Files of a container as its own processes see them. A program of ours inside, in the container's namespaces
+ * and as one of its users, opens them; the daemon passes bytes on and opens nothing. Paths are absolute
+ * inside, at most 4095 bytes. What comes out of a container is what its programs made of it: names and
+ * content are not to be trusted.
  *
  * (All an extension: the original's daemon has only copies from and to its host.)
  */
@@ -54,19 +55,26 @@ export interface ReadOptions extends FileOptions {
   readonly length?: bigint;
 }
 
-/** Mode bits that cross with a file, which gets another owner: not those that let a program run with its owner's rights. */
+/**
+ * Mode bits that cross with a file, which gets another owner: not those that let a program run with its
+ * owner's rights.
+ */
 export const FILE_MODES = 0o1777;
 
 /** How a file is written. */
 export interface WriteOptions extends FileOptions {
   /**
-   * Permissions, 0 to 0o1777. Default: those of the file that is replaced, else 0o644. Set-user-id and set-group-id bits are not among them, and the file that is
-   * replaced does not hand them on: what comes from outside gets them inside, by a job that wants them.
+   * Permissions, 0 to 0o1777. Default: those of the file that is replaced, else 0o644. Set-user-id and
+   * set-group-id bits are not among them, and the file that is replaced does not hand them on: what comes
+   * from outside gets them inside, by a job that wants them.
    */
   readonly mode?: number;
 }
 
-/** What a watch tells. `overflow`: the kernel has dropped some; look for yourself. `watching`: it stands (only drivers tell that). */
+/**
+ * What a watch tells. `overflow`: the kernel has dropped some; look for yourself. `watching`: it stands (only
+ * drivers tell that).
+ */
 export interface FileChange {
   readonly kind: 'watching' | 'created' | 'modified' | 'written' | 'attributes' | 'removed' | 'overflow';
   /** In a watched directory, the entry's name; absent when it is about the watched thing itself. */
@@ -77,8 +85,9 @@ export interface FileChange {
 export type ByteStream = AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
 
 /**
- * See the file's head. Errors of all: `UNKNOWN_HANDLE`, `BAD_STATE`, `INVALID_SPEC` (the path; `errno` ENOENT, ENOTDIR, ELOOP, EISDIR ...), `FORBIDDEN`
- * (EACCES, EPERM), `NATIVE_FAILED` (ENOSPC, EDQUOT ...), `ABORTED`, `POOL_EXHAUSTED` (too many at a time in one container), `UNSUPPORTED`.
+ * See the file's head. Errors of all: `UNKNOWN_HANDLE`, `BAD_STATE`, `INVALID_SPEC` (the path; `errno`
+ * ENOENT, ENOTDIR, ELOOP, EISDIR ...), `FORBIDDEN` (EACCES, EPERM), `NATIVE_FAILED` (ENOSPC, EDQUOT ...),
+ * `ABORTED`, `POOL_EXHAUSTED` (too many at a time in one container), `UNSUPPORTED`.
  */
 export interface ContainerFiles {
   /** Facts about a name. */
@@ -88,27 +97,32 @@ export interface ContainerFiles {
   /** Content of a regular file, which is followed to through links. Leaving the loop early ends it. */
   read(path: string, options?: ReadOptions): AsyncIterable<Uint8Array>;
   /**
-   * Replaces the file as a whole, or makes it; its directory has to exist. Whatever fails, also when `content` throws, the name shows the old
-   * content or the new, never a part. A link at that name is replaced, not followed.
+   * Replaces the file as a whole, or makes it; its directory has to exist. Whatever fails, also when
+   * `content` throws, the name shows the old content or the new, never a part. A link at that name is
+   * replaced, not followed.
    */
   write(path: string, content: Uint8Array | ByteStream, options?: WriteOptions): Promise<void>;
   /**
-   * Changes of a file or of a directory's entries (not of what is deeper) from now on: the watch stands when this resolves. Endless; the watched
-   * thing's own removal is the last change. What {@link write} puts there is `created`, also when it replaces a file. Ends with `return()` of the iterator, or the signal. Who reads too slowly gets `overflow`.
+   * Changes of a file or of a directory's entries (not of what is deeper) from now on: the watch stands when
+   * this resolves. Endless; the watched thing's own removal is the last change. What {@link write} puts there
+   * is `created`, also when it replaces a file. Ends with `return()` of the iterator, or the signal. Who
+   * reads too slowly gets `overflow`.
    */
   watch(
     path: string,
     options?: FileOptions,
   ): Promise<AsyncIterableIterator<FileChange, undefined, undefined>>;
   /**
-   * A directory's content, or one file, as a tar archive (POSIX pax). Links are links; devices, pipes and sockets are left out, and so are set-user-id
-   * and set-group-id bits (the sticky bit is kept). Owners are numbers inside.
+   * A directory's content, or one file, as a tar archive (POSIX pax). Links are links; devices, pipes and
+   * sockets are left out, and so are set-user-id and set-group-id bits (the sticky bit is kept). Owners are
+   * numbers inside.
    */
   readTar(path: string, options?: FileOptions): AsyncIterable<Uint8Array>;
   /**
-   * Unpacks a tar archive (ustar, pax, GNU long names) below an existing directory. Names that lead out of it fail, links on the way are never
-   * followed, devices and pipes are refused, owners become the user's, and so set-user-id and set-group-id bits are left out (the sticky bit is kept). Each
-   * file is replaced as a whole. What came before a failure stays.
+   * Unpacks a tar archive (ustar, pax, GNU long names) below an existing directory. Names that lead out of it
+   * fail, links on the way are never followed, devices and pipes are refused, owners become the user's, and
+   * so set-user-id and set-group-id bits are left out (the sticky bit is kept). Each file is replaced as a
+   * whole. What came before a failure stays.
    */
   writeTar(path: string, archive: Uint8Array | ByteStream, options?: FileOptions): Promise<void>;
 }

@@ -1,6 +1,7 @@
 /**
- * Images: named root file systems, as stacks of shared, read-only layers. They come from archives of this host or from registries. Everything in them is
- * checked by its digest, and unpacked where it can change nothing else. A container that is made from an image uses it until it is destroyed.
+ * Images: named root file systems, as stacks of shared, read-only layers. They come from archives of this
+ * host or from registries. Everything in them is checked by its digest, and unpacked where it can change
+ * nothing else. A container that is made from an image uses it until it is destroyed.
  */
 import type { ContainerId } from './driver.ts';
 import type { IdRange } from './init.ts';
@@ -71,22 +72,27 @@ export interface Images {
   /** In the order of their first names. */
   list(): Promise<readonly ImageInfo[]>;
   /**
-   * Imports an image from an archive. Nothing is left of an import that fails. Errors: `INVALID_SPEC` (not an image, damaged, hostile), `UNSUPPORTED`,
-   * `POOL_EXHAUSTED` (the store is full), `ABORTED`.
+   * Imports an image from an archive. Nothing is left of an import that fails. Errors: `INVALID_SPEC` (not an
+   * image, damaged, hostile), `UNSUPPORTED`, `POOL_EXHAUSTED` (the store is full), `ABORTED`.
    */
   import(spec: ImageImportSpec, options?: ImageOptions): Promise<ImageInfo>;
   /**
-   * Pulls an image from a registry. What a pull that fails has downloaded is kept for the next try. Errors: as `import`, `FORBIDDEN` (the operator does not
-   * allow the registry), `UNAVAILABLE` (the registry does not answer).
+   * Pulls an image from a registry. What a pull that fails has downloaded is kept for the next try. Errors:
+   * as `import`, `FORBIDDEN` (the operator does not allow the registry), `UNAVAILABLE` (the registry does not
+   * answer).
    */
   pull(spec: ImagePullSpec, options?: ImageOptions): Promise<ImageInfo>;
   /**
-   * Makes an image of what a container has changed, on top of the image that the container was made from. The container is paused while its changes are
-   * copied, but not while this operation waits for its turn. Errors: `UNKNOWN_HANDLE`, `BAD_STATE`, `INVALID_SPEC` (it was not made from an image),
-   * `UNSUPPORTED`, `POOL_EXHAUSTED`, `ABORTED`.
+   * Makes an image of what a container has changed, on top of the image that the container was made from. The
+   * container is paused while its changes are copied, but not while this operation waits for its turn.
+   * Errors: `UNKNOWN_HANDLE`, `BAD_STATE`, `INVALID_SPEC` (it was not made from an image), `UNSUPPORTED`,
+   * `POOL_EXHAUSTED`, `ABORTED`.
    */
   snapshot(handle: string, name: string, options?: Pick<ImageOptions, 'signal'>): Promise<ImageInfo>;
-  /** Removes a name and, with the last one, the image; given an id, the image. Errors: `INVALID_SPEC` (no such image), `BAD_STATE` (containers use it). */
+  /**
+   * Removes a name and, with the last one, the image; given an id, the image. Errors: `INVALID_SPEC` (no such
+   * image), `BAD_STATE` (containers use it).
+   */
   remove(nameOrId: string): Promise<ImageRemoval>;
   /** Removes images without a name that no container uses, layers that no image has, and unfinished downloads. */
   collect(): Promise<ImageRemoval>;
@@ -114,15 +120,21 @@ export interface CaptureSpec {
 /** Options of a capture. */
 export interface CaptureOptions extends ImageOptions {
   /**
-   * Called when it is the capture's turn. It keeps others from writing to `upper`, calls `action`, and lets them write again. What it throws is passed on.
-   * Absent: nobody writes there anyway.
+   * Called when it is the capture's turn. It keeps others from writing to `upper`, calls `action`, and lets
+   * them write again. What it throws is passed on. Absent: nobody writes there anyway.
    */
   readonly whileStill?: (action: () => Promise<ImageInfo>) => Promise<ImageInfo>;
 }
 
-/** The store of images behind an engine. It notes itself which container uses which image, before the container is made. */
+/**
+ * The store of images behind an engine. It notes itself which container uses which image, before the
+ * container is made.
+ */
 export interface ImageStore extends Omit<Images, 'snapshot'> {
-  /** Notes that the container uses the image from now on. Synchronous. Errors: `INVALID_SPEC` (no such image), `NATIVE_FAILED`. */
+  /**
+   * Notes that the container uses the image from now on. Synchronous. Errors: `INVALID_SPEC` (no such image),
+   * `NATIVE_FAILED`.
+   */
   use(id: ContainerId, nameOrId: string): ImageBase;
   /** The container is gone. Idempotent; does nothing for a container without an image. */
   release(id: ContainerId): void;

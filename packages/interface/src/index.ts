@@ -1,5 +1,6 @@
 /**
- * Contracts of warden: the `Warden` API, the driver roles, error codes and the logger type. This package imports nothing.
+ * Contracts of warden: the `Warden` API, the driver roles, error codes and the logger type. This package
+ * imports nothing.
  *
  * @packageDocumentation
  */

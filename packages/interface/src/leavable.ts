@@ -10,8 +10,8 @@ export interface LeavableSource<T> {
 }
 
 /**
- * An iteration without an end of its own, such as of events: a step may wait for what never comes, so leaving (`return`, the end of a `for await`)
- * aborts it first. Leaving never fails, and may be repeated.
+ * An iteration without an end of its own, such as of events: a step may wait for what never comes, so leaving
+ * (`return`, the end of a `for await`) aborts it first. Leaving never fails, and may be repeated.
  */
 export function leavable<T>({
   left,

@@ -15,8 +15,8 @@ export type LogFields = Readonly<Record<string, unknown>>;
 export interface Logger {
   readonly debug: ((event: string, fields?: LogFields) => void) | undefined;
   /**
-   * What is told only where everything may be told: whole requests and answers, with scripts and their output (the original's level `debug2`).
-   * Absent or `undefined` while that is not wanted.
+   * What is told only where everything may be told: whole requests and answers, with scripts and their output
+   * (the original's level `debug2`). Absent or `undefined` while that is not wanted.
    */
   readonly trace?: ((event: string, fields?: LogFields) => void) | undefined;
   info(event: string, fields?: LogFields): void;

@@ -2,9 +2,10 @@
  * Role *network*: a point-to-point link between host and container, its addresses, and what may pass.
  *
  * ## Lifecycle
- * `probe` → `setup` (once per daemon start; never interrupts living containers, rules stay in force between daemons) → per container
- * `plan` → *state persisted* → `attach` (init exists and waits) → `mapPort`, `allowEgress`, `setBandwidth` → `release`.
- * After a restart: `restore` for each living container, then `sweep` of everything nobody claims.
+ * `probe` → `setup` (once per daemon start; never interrupts living containers, rules stay in force between
+ * daemons) → per container `plan` → *state persisted* → `attach` (init exists and waits) → `mapPort`,
+ * `allowEgress`, `setBandwidth` → `release`. After a restart: `restore` for each living container, then
+ * `sweep` of everything nobody claims.
  *
  * ## Guarantees
  * - Egress is denied unless allowed; inbound to unpublished ports, other containers and the host is denied.
@@ -27,11 +28,14 @@ export interface NetworkHostSpec {
   /** Destinations denied before the final reject (extension; empty in the original's last version). */
   readonly denyNetworks: readonly string[];
   readonly allowHostAccess: boolean;
-  /** Name servers that a driver with `supports.namedEgress` asks: `address` or `address:port`. Empty or absent: those of the host. */
+  /**
+   * Name servers that a driver with `supports.namedEgress` asks: `address` or `address:port`. Empty or
+   * absent: those of the host.
+   */
   readonly nameServers?: readonly string[] | undefined;
   /**
-   * Connections (and flows of datagrams) of each container that the host keeps track of at a time; further ones are dropped at their first packet.
-   * `undefined`: no limit but the host's own, which is one for all.
+   * Connections (and flows of datagrams) of each container that the host keeps track of at a time; further
+   * ones are dropped at their first packet. `undefined`: no limit but the host's own, which is one for all.
    */
   readonly maxConnections?: number | undefined;
 }
@@ -67,8 +71,9 @@ export interface PortMapping {
 /** One allow rule. Ranges are inclusive; absent means any. The newest rule is examined first. */
 export interface EgressRule {
   /**
-   * Only addresses that this name was resolved to for the container: a name of lower-case labels, or `*.` and a name for all names below it. With `network`, those of
-   * them that lie within it; without, only public ones. Needs `supports.namedEgress`.
+   * Only addresses that this name was resolved to for the container: a name of lower-case labels, or `*.` and
+   * a name for all names below it. With `network`, those of them that lie within it; without, only public
+   * ones. Needs `supports.namedEgress`.
    */
   readonly domain?: string;
   readonly network?: { readonly first: Ipv4; readonly last: Ipv4 };
@@ -154,8 +159,8 @@ export interface NetworkDriver {
   inside(spec: NetworkSpec, state: DriverState): InsideNetwork;
 
   /**
-   * Does what of `attach` needs no process, while that one is being started: commits the container's rules. Optional; `attach` does what has not
-   * been done. Idempotent. On failure no rule remains.
+   * Does what of `attach` needs no process, while that one is being started: commits the container's rules.
+   * Optional; `attach` does what has not been done. Idempotent. On failure no rule remains.
    */
   begin?(spec: NetworkSpec, state: DriverState): Promise<void>;
 
@@ -165,15 +170,19 @@ export interface NetworkDriver {
    */
   attach(spec: NetworkSpec, state: DriverState, pid: number): Promise<void>;
 
-  /** Errors: `ALREADY_EXISTS` naming the owner when the host port is mapped; `UNSUPPORTED`. Same mapping twice is one. */
+  /**
+   * Errors: `ALREADY_EXISTS` naming the owner when the host port is mapped; `UNSUPPORTED`. Same mapping twice
+   * is one.
+   */
   mapPort(spec: NetworkSpec, state: DriverState, mapping: PortMapping): Promise<void>;
 
   /** Puts the rule in front of earlier ones. Errors: `UNSUPPORTED`. */
   allowEgress(spec: NetworkSpec, state: DriverState, rule: EgressRule): Promise<void>;
 
   /**
-   * Takes `withdrawn` away, in one transaction: afterwards exactly `kept` is in force, and connections that `withdrawn` had let through and `kept` does not are
-   * ended. What was not there is no failure. On failure nothing has changed. With `supports.withdrawal`.
+   * Takes `withdrawn` away, in one transaction: afterwards exactly `kept` is in force, and connections that
+   * `withdrawn` had let through and `kept` does not are ended. What was not there is no failure. On failure
+   * nothing has changed. With `supports.withdrawal`.
    */
   withdraw?(
     spec: NetworkSpec,
@@ -188,9 +197,10 @@ export interface NetworkDriver {
   bandwidth(spec: NetworkSpec, state: DriverState): Promise<BandwidthStat>;
 
   /**
-   * Makes the kernel equal to what is recorded: link checked, rules ensured without an unfiltered or interrupted moment.
-   * Errors: `NATIVE_FAILED` when the link is gone. With the errno `ENODEV`, and with no other, the container is ended and removed: it could not be reached
-   * ever again. After any other error it is set aside, and its processes go on.
+   * Makes the kernel equal to what is recorded: link checked, rules ensured without an unfiltered or
+   * interrupted moment. Errors: `NATIVE_FAILED` when the link is gone. With the errno `ENODEV`, and with no
+   * other, the container is ended and removed: it could not be reached ever again. After any other error it
+   * is set aside, and its processes go on.
    */
   restore(
     spec: NetworkSpec,
@@ -199,7 +209,8 @@ export interface NetworkDriver {
   ): Promise<void>;
 
   /**
-   * Removes rules and link. Idempotent. The link itself may go asynchronously with the dead namespace (an explicit delete costs 31 ms).
+   * Removes rules and link. Idempotent. The link itself may go asynchronously with the dead namespace (an
+   * explicit delete costs 31 ms).
    */
   release(spec: NetworkSpec, state: DriverState): Promise<void>;
 
@@ -207,21 +218,24 @@ export interface NetworkDriver {
   sweep(keep: ReadonlySet<ContainerId>): Promise<readonly ContainerId[]>;
 
   /**
-   * From now on, tells what containers were kept from: now and then, several at once, the same ones as one. For one listener, which does not throw. What a driver
-   * cannot see is in `supports.denials`, and in the log at `setup`. Optional.
+   * From now on, tells what containers were kept from: now and then, several at once, the same ones as one.
+   * For one listener, which does not throw. What a driver cannot see is in `supports.denials`, and in the log
+   * at `setup`. Optional.
    */
   watchDenials?(listener: (denials: readonly NetworkDenial[]) => void): void;
 
   /**
-   * From now on, tells when rules that were in force are gone and this driver has not taken them away, as when another program empties the kernel's rule set. Whoever
-   * is told calls `setup` again, and `restore` for each container; as long as that is not done, or has failed, it is told again. For one listener, which does not throw.
-   * Optional.
+   * From now on, tells when rules that were in force are gone and this driver has not taken them away, as
+   * when another program empties the kernel's rule set. Whoever is told calls `setup` again, and `restore`
+   * for each container; as long as that is not done, or has failed, it is told again. For one listener, which
+   * does not throw. Optional.
    */
   watchRules?(listener: () => void): void;
 
   /**
-   * Addresses that the host had at the last `setup`, in the pool of that, and that are not those of this driver's own links: of containers of another daemon that does not run now, or of the host itself. A container that
-   * got such a block would share it. Changes nothing. Optional.
+   * Addresses that the host had at the last `setup`, in the pool of that, and that are not those of this
+   * driver's own links: of containers of another daemon that does not run now, or of the host itself. A
+   * container that got such a block would share it. Changes nothing. Optional.
    */
   foreignAddresses?(): Promise<readonly Ipv4[]>;
 
@@ -232,10 +246,14 @@ export interface NetworkDriver {
   list?(): Promise<readonly ContainerId[]>;
 
   /**
-   * What `setup` has made on the host and what stays between daemons, in words, as `nftables table inet warden`; only what is there. Changes
-   * nothing. Optional, with {@link NetworkDriver.dismantle}: for taking a configuration off a host.
+   * What `setup` has made on the host and what stays between daemons, in words, as
+   * `nftables table inet warden`; only what is there. Changes nothing. Optional, with
+   * {@link NetworkDriver.dismantle}: for taking a configuration off a host.
    */
   standing?(): Promise<readonly string[]>;
-  /** Removes that. The caller sees to it that no container is left. Idempotent. Errors: `NATIVE_FAILED` naming what others have put in there. */
+  /**
+   * Removes that. The caller sees to it that no container is left. Idempotent. Errors: `NATIVE_FAILED` naming
+   * what others have put in there.
+   */
   dismantle?(): Promise<void>;
 }

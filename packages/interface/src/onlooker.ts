@@ -1,6 +1,6 @@
 /**
- * What somebody sees who only looks: without a session, so that looking references no container and keeps nothing alive. (An extension: what the status
- * page is made from.)
+ * What somebody sees who only looks: without a session, so that looking references no container and keeps
+ * nothing alive. (An extension: what the status page is made from.)
  */
 import type { ContainerEvent, EventFilter } from './events.ts';
 
@@ -70,8 +70,8 @@ export interface Onlooker {
   /** All containers, in order of creation, from memory alone. */
   looks(): readonly ContainerLook[];
   /**
-   * Reads limits and usage of one container: some files of the kernel. `undefined`: there is no such container any more. What cannot be read is absent.
-   * Never rejects.
+   * Reads limits and usage of one container: some files of the kernel. `undefined`: there is no such
+   * container any more. What cannot be read is absent. Never rejects.
    */
   measure(handle: string): Promise<ContainerMeasure | undefined>;
   /** As `Warden.events`. Errors: `INVALID_SPEC`, `POOL_EXHAUSTED`. */

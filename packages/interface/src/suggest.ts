@@ -4,8 +4,8 @@
 const FARTHEST = 2;
 
 /**
- * The nearest of `candidates`, of several the one that begins as the word does: a first letter is seldom missed. Nothing when none is near, or the word is too
- * short to tell.
+ * The nearest of `candidates`, of several the one that begins as the word does: a first letter is seldom
+ * missed. Nothing when none is near, or the word is too short to tell.
  */
 export function nearest(word: string, candidates: readonly string[]): string | undefined {
   const letters = word.replace(/^-+/, '');

@@ -1,22 +1,27 @@
 /**
  * The `Warden` API: what a container host can do, the same type on both sides of the wire.
  *
- * `@warden/core` implements it in process, `@warden/client` over the socket; tests, the CLI and embedders program
- * against it.
+ * `@warden/core` implements it in process, `@warden/client` over the socket; tests, the CLI and embedders
+ * program against it.
  *
  * ## Vocabulary
- * - **handle**: client-visible name of a container, any bytes (see `bytes.ts`), unique among living containers.
- * - **session**: one client's view. It *references* every container that existed when it began, that it created, or that it named, until it is
- *   closed. A container that no session references lives on for its **grace time** and is then destroyed.
- * - **job**: one script or program in a container. Its id is unique in the daemon. It ends when its process ends; the daemon waits a short, bounded
- *   time for output that descendants still hold back.
- * - **obituary**: the last info of a container that is being destroyed; those who wait for one of its jobs get it.
+ * - **handle**: client-visible name of a container, any bytes (see `bytes.ts`), unique among living
+ *   containers.
+ * - **session**: one client's view. It *references* every container that existed when it began, that it
+ *   created, or that it named, until it is closed. A container that no session references lives on for its
+ *   **grace time** and is then destroyed.
+ * - **job**: one script or program in a container. Its id is unique in the daemon. It ends when its process
+ *   ends; the daemon waits a short, bounded time for output that descendants still hold back.
+ * - **obituary**: the last info of a container that is being destroyed; those who wait for one of its jobs
+ *   get it.
  *
  * ## States
- * `born` → `active` → `stopped` → `destroyed`. `active` admits everything; `stopped` only info, properties, limits, listing and removing rules, copy out,
- * link, stream, stop and destroy. A stopped container never becomes active again. Operations on one container run one after another.
+ * `born` → `active` → `stopped` → `destroyed`. `active` admits everything; `stopped` only info, properties,
+ * limits, listing and removing rules, copy out, link, stream, stop and destroy. A stopped container never
+ * becomes active again. Operations on one container run one after another.
  *
- * Errors of every operation on a container: `UNKNOWN_HANDLE`, `BAD_STATE`, `UNAVAILABLE` (connection lost), besides those named.
+ * Errors of every operation on a container: `UNKNOWN_HANDLE`, `BAD_STATE`, `UNAVAILABLE` (connection lost),
+ * besides those named.
  */
 import type { ContainerEvent, EventFilter } from './events.ts';
 import type { ContainerFiles } from './files.ts';
@@ -49,7 +54,10 @@ export interface CreateSpec {
   readonly network?: string | undefined;
   /** Host directory used as read-only base instead of the configured one. */
   readonly rootfs?: string | undefined;
-  /** Name or id of an image of this host, used as base; not with `rootfs`. (An extension: the original's daemon ignores it.) */
+  /**
+   * Name or id of an image of this host, used as base; not with `rootfs`. (An extension: the original's
+   * daemon ignores it.)
+   */
   readonly image?: string | undefined;
   /** The client's own labels, see {@link Container.setProperties}. (An extension.) */
   readonly properties?: Properties | undefined;
@@ -58,7 +66,10 @@ export interface CreateSpec {
 /** Labels by which clients find containers. Names and values mean nothing to the daemon. */
 export type Properties = Readonly<Record<string, string>>;
 
-/** Limits of a container's properties: names of 1 to `nameBytes` bytes, values of at most `valueBytes`, at most `count` of them, `totalBytes` in all. */
+/**
+ * Limits of a container's properties: names of 1 to `nameBytes` bytes, values of at most `valueBytes`, at
+ * most `count` of them, `totalBytes` in all.
+ */
 export const PROPERTY_LIMITS = { count: 64, nameBytes: 256, valueBytes: 4_096, totalBytes: 32_768 } as const;
 
 /** Selects containers. */
@@ -105,16 +116,20 @@ export interface SpawnOptions {
   readonly discardOutput?: boolean;
   /** Copy every line to syslog with tag `warden.<logTag>`. */
   readonly logTag?: string | undefined;
-  /** The caller calls `link` at once (Run). So the daemon makes no job sockets, by which others could read the output meanwhile. */
+  /**
+   * The caller calls `link` at once (Run). So the daemon makes no job sockets, by which others could read the
+   * output meanwhile.
+   */
   readonly awaited?: boolean;
   /**
-   * Keep track of all descendants, so that {@link Job.kill} reaches each of them even if it left its session or its parent died.
-   * Orphans then have the script as parent instead of init. (An extension: the original's daemon ignores it.)
+   * Keep track of all descendants, so that {@link Job.kill} reaches each of them even if it left its session
+   * or its parent died. Orphans then have the script as parent instead of init. (An extension: the original's
+   * daemon ignores it.)
    */
   readonly trackTree?: boolean;
   /**
-   * Program and arguments, instead of `/bin/bash`; the script is then its whole standard input. The program is looked up inside, by the PATH of the job's
-   * environment. (An extension, as are all options below.)
+   * Program and arguments, instead of `/bin/bash`; the script is then its whole standard input. The program
+   * is looked up inside, by the PATH of the job's environment. (An extension, as are all options below.)
    */
   readonly argv?: readonly string[] | undefined;
   /** Variables besides HOME, USER, PATH and LANG; one of these names replaces its value. */
@@ -122,19 +137,22 @@ export interface SpawnOptions {
   /** Absolute, inside; default: the user's home. */
   readonly workingDirectory?: string | undefined;
   /**
-   * `pipe`: standard input stays open for {@link Job.write} until {@link Job.endInput}. A script is then an argument of `/bin/bash -c`, and is limited to
-   * some 60 KiB. Cannot be combined with both `argv` and a script. The input outlives the daemon: it stays open until it is ended, or the job ends.
+   * `pipe`: standard input stays open for {@link Job.write} until {@link Job.endInput}. A script is then an
+   * argument of `/bin/bash -c`, and is limited to some 60 KiB. Cannot be combined with both `argv` and a
+   * script. The input outlives the daemon: it stays open until it is ended, or the job ends.
    */
   readonly stdin?: 'pipe' | undefined;
   /**
-   * Standard input, output and errors are a terminal of this size; everything it shows is the stream `stdout`. Implies `stdin: 'pipe'`. Cannot be combined
-   * with `discardOutput`. Without script and argv: an interactive shell.
+   * Standard input, output and errors are a terminal of this size; everything it shows is the stream
+   * `stdout`. Implies `stdin: 'pipe'`. Cannot be combined with `discardOutput`. Without script and argv: an
+   * interactive shell.
    */
   readonly terminal?: TerminalSize | undefined;
   /**
-   * `live`: no output is kept. It waits in the job's pipes until a stream takes it, each byte once; while the pipes are full, the job waits. The output limit
-   * never trips, and `link` returns no output. Cannot be combined with `discardOutput`, `logTag`, `awaited` or a terminal. When the daemon is killed, what it
-   * had read and not yet sent is lost; the rest stays in the pipes for the next daemon.
+   * `live`: no output is kept. It waits in the job's pipes until a stream takes it, each byte once; while the
+   * pipes are full, the job waits. The output limit never trips, and `link` returns no output. Cannot be
+   * combined with `discardOutput`, `logTag`, `awaited` or a terminal. When the daemon is killed, what it had
+   * read and not yet sent is lost; the rest stays in the pipes for the next daemon.
    */
   readonly output?: 'live' | undefined;
 }
@@ -148,12 +166,14 @@ export interface OutputChunk {
 /**
  * Why a job ended. `signal` is the signal that ended its process, where one did.
  *
- * - `exited`: the process ended by itself; the exit status is its own. A program that handles the SIGTERM of a stop counts as exited, too.
+ * - `exited`: the process ended by itself; the exit status is its own. A program that handles the SIGTERM of
+ *   a stop counts as exited, too.
  * - `signal`: a signal ended it, which the daemon did not send for one of the reasons below.
  * - `timeout`: it was killed because its caller's time limit was over (`kill` with that reason).
- * - `out-of-memory`: the kernel killed a process because the container's memory limit was reached, and the job died of that or of the stop that follows.
- * - `disk-limit`: it failed while the disk limit was reached, or wrote beyond its limit of file size. This is a guess: only the program itself knows why
- *   it failed.
+ * - `out-of-memory`: the kernel killed a process because the container's memory limit was reached, and the
+ *   job died of that or of the stop that follows.
+ * - `disk-limit`: it failed while the disk limit was reached, or wrote beyond its limit of file size. This is
+ *   a guess: only the program itself knows why it failed.
  * - `output-limit`: it printed more than is kept for a job.
  * - `container-stopped`: by a stop or the destruction of its container.
  * - `init-lost`: the container's init died, and everything in the container with it.
@@ -195,13 +215,15 @@ export interface Job {
   /** 1 to 2^32-1. */
   readonly id: number;
   /**
-   * Waits for the end and takes the result. The job is removed then, and later calls fail with `UNKNOWN_JOB`. All who wait at the same time get the result.
-   * When `signal` is aborted the wait ends with `ABORTED`; the job keeps its result, unless that was already on its way.
+   * Waits for the end and takes the result. The job is removed then, and later calls fail with `UNKNOWN_JOB`.
+   * All who wait at the same time get the result. When `signal` is aborted the wait ends with `ABORTED`; the
+   * job keeps its result, unless that was already on its way.
    */
   link(options?: { readonly signal?: AbortSignal }): Promise<JobResult>;
   /**
-   * Yields all output from the job's start, then returns the end as the iterator's return value; the job is removed then. Leaving the loop early keeps the job,
-   * and so does aborting `signal`, which makes the step in progress fail with `ABORTED`. Each of several streams gets everything.
+   * Yields all output from the job's start, then returns the end as the iterator's return value; the job is
+   * removed then. Leaving the loop early keeps the job, and so does aborting `signal`, which makes the step
+   * in progress fail with `ABORTED`. Each of several streams gets everything.
    */
   stream(options?: {
     readonly signal?: AbortSignal;
@@ -209,14 +231,16 @@ export interface Job {
     readonly relay?: OutputRelay | undefined;
   }): AsyncGenerator<OutputChunk, JobEnd, undefined>;
   /**
-   * Lends the pipes of a job with `output: 'live'` until the session is closed or the job is removed; nobody else reads them meanwhile. Wait for the end by
-   * {@link Job.link}; then read what is left in the pipes. Errors: `UNKNOWN_JOB`, `BAD_STATE` (not a live job, or a stream reads it), `POOL_EXHAUSTED`
-   * (64 jobs' pipes are lent to this session), `UNSUPPORTED`.
+   * Lends the pipes of a job with `output: 'live'` until the session is closed or the job is removed; nobody
+   * else reads them meanwhile. Wait for the end by {@link Job.link}; then read what is left in the pipes.
+   * Errors: `UNKNOWN_JOB`, `BAD_STATE` (not a live job, or a stream reads it), `POOL_EXHAUSTED` (64 jobs'
+   * pipes are lent to this session), `UNSUPPORTED`.
    */
   pipes?(): Promise<OutputPipes>;
   /**
-   * Sends a signal to the job's process or, with `tree`, to it and every descendant. SIGKILL to a tree leaves no gap through which a forking process could
-   * escape. Succeeds on an ended job. Default: SIGKILL to the tree. `reason` is what the verdict says when the job dies of the signal. (An extension.)
+   * Sends a signal to the job's process or, with `tree`, to it and every descendant. SIGKILL to a tree leaves
+   * no gap through which a forking process could escape. Succeeds on an ended job. Default: SIGKILL to the
+   * tree. `reason` is what the verdict says when the job dies of the signal. (An extension.)
    */
   kill(options?: {
     readonly signal?: number;
@@ -224,16 +248,23 @@ export interface Job {
     readonly reason?: 'timeout';
   }): Promise<void>;
   /**
-   * Writes to the standard input of a job with `stdin: 'pipe'` or a terminal. Resolves when the job's pipe has taken all of it, so it waits for a job that
-   * does not read. Writes of one caller keep their order; at most 64 KiB go in as one piece. When `signal` is aborted a part may have been written.
+   * Writes to the standard input of a job with `stdin: 'pipe'` or a terminal. Resolves when the job's pipe
+   * has taken all of it, so it waits for a job that does not read. Writes of one caller keep their order; at
+   * most 64 KiB go in as one piece. When `signal` is aborted a part may have been written.
    *
-   * Errors: `UNKNOWN_JOB`, `BAD_STATE` (the job has no such input, or the input was ended), `NATIVE_FAILED` with errno EPIPE (the job reads no more),
-   * `ABORTED`.
+   * Errors: `UNKNOWN_JOB`, `BAD_STATE` (the job has no such input, or the input was ended), `NATIVE_FAILED`
+   * with errno EPIPE (the job reads no more), `ABORTED`.
    */
   write(data: Uint8Array | string, options?: { readonly signal?: AbortSignal | undefined }): Promise<void>;
-  /** Ends the standard input, so that the job reads end of file. On a terminal, types the end-of-file character. Idempotent; succeeds on an ended job. */
+  /**
+   * Ends the standard input, so that the job reads end of file. On a terminal, types the end-of-file
+   * character. Idempotent; succeeds on an ended job.
+   */
   endInput(): Promise<void>;
-  /** Changes the size of the job's terminal; its foreground processes get SIGWINCH. Errors: `BAD_STATE` (no terminal), `INVALID_SPEC`. */
+  /**
+   * Changes the size of the job's terminal; its foreground processes get SIGWINCH. Errors: `BAD_STATE` (no
+   * terminal), `INVALID_SPEC`.
+   */
   resize(size: TerminalSize): Promise<void>;
 }
 
@@ -322,8 +353,8 @@ export interface EndedJob {
   /** As in {@link JobEnd}. */
   readonly exitStatus: number;
   /**
-   * As in {@link JobEnd} and in the event of the job's end, but without `disk-limit`: whether that was to blame is only found out when the result is taken.
-   * `undefined`: the daemon does not tell.
+   * As in {@link JobEnd} and in the event of the job's end, but without `disk-limit`: whether that was to
+   * blame is only found out when the result is taken. `undefined`: the daemon does not tell.
    */
   readonly verdict?: ExitVerdict | undefined;
 }
@@ -349,11 +380,15 @@ export interface ContainerInfo {
   /** Jobs that have not terminated. */
   readonly jobIds: readonly number[];
   /**
-   * Jobs that have terminated and whose result nobody has taken yet by `link`, `stream` or `result`, in the order of their numbers, at most
-   * {@link MAX_ENDED_JOBS}. Absent: none. Not in the info that comes with a job's end. (An extension.)
+   * Jobs that have terminated and whose result nobody has taken yet by `link`, `stream` or `result`, in the
+   * order of their numbers, at most {@link MAX_ENDED_JOBS}. Absent: none. Not in the info that comes with a
+   * job's end. (An extension.)
    */
   readonly endedJobs?: readonly EndedJob[];
-  /** Parts of the confinement that the operator has switched off; absent: none. (An extension: the original's daemon does not tell.) */
+  /**
+   * Parts of the confinement that the operator has switched off; absent: none. (An extension: the original's
+   * daemon does not tell.)
+   */
   readonly unsafe?: readonly string[];
   /** Absent: none. (An extension.) */
   readonly properties?: Properties;
@@ -391,8 +426,8 @@ export interface NetOutSpec {
   readonly icmpCode?: number | undefined;
   readonly log?: boolean;
   /**
-   * Only addresses to which this name resolves: `registry.example.org`, or `*.example.org` for all names below it. With `network`, only addresses within it;
-   * without, only public ones. (An extension.)
+   * Only addresses to which this name resolves: `registry.example.org`, or `*.example.org` for all names
+   * below it. With `network`, only addresses within it; without, only public ones. (An extension.)
    */
   readonly domain?: string | undefined;
 }
@@ -409,11 +444,17 @@ export interface NetRules {
 export interface NetRulesRemoval {
   /** Ports of the host. */
   readonly ports?: readonly number[] | undefined;
-  /** Removes every rule about the same packets, whether it logs or not. Each as it was given, or as {@link Container.netRules} returns it. */
+  /**
+   * Removes every rule about the same packets, whether it logs or not. Each as it was given, or as
+   * {@link Container.netRules} returns it.
+   */
   readonly egress?: readonly NetOutSpec[] | undefined;
 }
 
-/** A reference to a container by handle. Making one sends no request; operations on one that does not exist fail with `UNKNOWN_HANDLE`. */
+/**
+ * A reference to a container by handle. Making one sends no request; operations on one that does not exist
+ * fail with `UNKNOWN_HANDLE`.
+ */
 export interface Container extends AsyncDisposable {
   readonly handle: string;
   /** Errors: see each field's contract text in spec behaviour.md, Info. */
@@ -422,9 +463,15 @@ export interface Container extends AsyncDisposable {
   spawn(script: string | Uint8Array, options?: SpawnOptions): Promise<Job>;
   /** A reference to a job by id. Operations fail with `UNKNOWN_JOB`. */
   job(id: number): Job;
-  /** Ends all jobs: SIGTERM, after 10 s SIGKILL (`kill`: at once). `background`: resolves at once. Idempotent; a second stop waits for the first. */
+  /**
+   * Ends all jobs: SIGTERM, after 10 s SIGKILL (`kill`: at once). `background`: resolves at once. Idempotent;
+   * a second stop waits for the first.
+   */
   stop(options?: { readonly background?: boolean; readonly kill?: boolean }): Promise<void>;
-  /** Stops and removes the container and everything it owned; its handle is unknown then. Can be repeated after a failure. */
+  /**
+   * Stops and removes the container and everything it owned; its handle is unknown then. Can be repeated
+   * after a failure.
+   */
   destroy(): Promise<void>;
   /** Publishes a TCP port. Errors: `POOL_EXHAUSTED`, `ALREADY_EXISTS`, `INVALID_SPEC`. */
   netIn(spec?: {
@@ -436,11 +483,15 @@ export interface Container extends AsyncDisposable {
   /** Published ports and egress rules. (An extension.) */
   netRules(): Promise<NetRules>;
   /**
-   * Removes ports and egress rules, all of these or none, and ends the connections that nothing allows any more. Returns what is left. Rules that do not exist
-   * are ignored, so it can be repeated. Errors: `INVALID_SPEC`, `UNSUPPORTED`, `NATIVE_FAILED` (nothing has changed). (An extension.)
+   * Removes ports and egress rules, all of these or none, and ends the connections that nothing allows any
+   * more. Returns what is left. Rules that do not exist are ignored, so it can be repeated. Errors:
+   * `INVALID_SPEC`, `UNSUPPORTED`, `NATIVE_FAILED` (nothing has changed). (An extension.)
    */
   removeNetRules(rules: NetRulesRemoval): Promise<NetRules>;
-  /** Copies from host to container; a trailing slash means what it means to rsync. The path of the host is absolute, as in {@link copyOut}. */
+  /**
+   * Copies from host to container; a trailing slash means what it means to rsync. The path of the host is
+   * absolute, as in {@link copyOut}.
+   */
   copyIn(source: string, target: string): Promise<void>;
   /** Copies from container to host; `owner` is `USER`, `USER:GROUP` or numeric, empty or absent: the daemon's user. */
   copyOut(source: string, target: string, owner?: string): Promise<void>;
@@ -448,20 +499,25 @@ export interface Container extends AsyncDisposable {
   limitMemory(bytes?: bigint): Promise<bigint>;
   /** Sets CPU shares or, without an argument, reads them; returns what is in force. */
   limitCpu(shares?: bigint): Promise<bigint>;
-  /** Sets the disk limits that `spec` names, and returns all; `undefined`: disk limits are off in this daemon, and nothing was limited. */
+  /**
+   * Sets the disk limits that `spec` names, and returns all; `undefined`: disk limits are off in this daemon,
+   * and nothing was limited.
+   */
   limitDisk(spec: DiskLimitSpec): Promise<Required<DiskLimitSpec> | undefined>;
   /** Limits bandwidth in both directions: `rate` in bytes per second, `burst` in bytes. */
   limitBandwidth(limit: { readonly rate: bigint; readonly burst: bigint }): Promise<void>;
   /** The properties. (An extension, as are all members below.) */
   properties(): Promise<Properties>;
   /**
-   * Sets properties and removes those whose value is `undefined`, all or nothing; returns all properties then. They are recorded, and outlive the daemon.
-   * Errors: `INVALID_SPEC` (see {@link PROPERTY_LIMITS}), `NATIVE_FAILED` (the record could not be written; nothing has changed).
+   * Sets properties and removes those whose value is `undefined`, all or nothing; returns all properties
+   * then. They are recorded, and outlive the daemon. Errors: `INVALID_SPEC` (see {@link PROPERTY_LIMITS}),
+   * `NATIVE_FAILED` (the record could not be written; nothing has changed).
    */
   setProperties(changes: Readonly<Record<string, string | undefined>>): Promise<Properties>;
   /**
-   * Suspends all processes where they are. Operations that need one of them (spawn, kill, copies, files, input) fail with `BAD_STATE` until `resume`; stop and
-   * destroy resume by themselves. A paused container stays paused when the daemon is restarted, except for a moment in which the new daemon finds out what
+   * Suspends all processes where they are. Operations that need one of them (spawn, kill, copies, files,
+   * input) fail with `BAD_STATE` until `resume`; stop and destroy resume by themselves. A paused container
+   * stays paused when the daemon is restarted, except for a moment in which the new daemon finds out what
    * lives in it. Idempotent.
    */
   pause(): Promise<void>;
@@ -481,13 +537,13 @@ export interface Warden extends AsyncDisposable {
   /** Handles of all containers, active and stopped, in order of creation; with a filter, of those it admits. */
   list(filter?: ContainerFilter): Promise<readonly string[]>;
   /**
-   * Creates a container. Nothing is left of one that fails. Errors: `ALREADY_EXISTS` (the handle), `POOL_EXHAUSTED`, `INVALID_SPEC`, `NATIVE_FAILED`,
-   * `COMMAND_FAILED` (a hook).
+   * Creates a container. Nothing is left of one that fails. Errors: `ALREADY_EXISTS` (the handle),
+   * `POOL_EXHAUSTED`, `INVALID_SPEC`, `NATIVE_FAILED`, `COMMAND_FAILED` (a hook).
    */
   create(spec?: CreateSpec): Promise<Container>;
   /**
-   * Info of many containers by one request: of those named, or of all that the filter admits, in order of creation. It references none of them. (An extension,
-   * as are the members below, up to `events`.)
+   * Info of many containers by one request: of those named, or of all that the filter admits, in order of
+   * creation. It references none of them. (An extension, as are the members below, up to `events`.)
    */
   infoMany(
     options?: ContainerFilter & { readonly handles?: readonly string[] | undefined },
@@ -495,15 +551,19 @@ export interface Warden extends AsyncDisposable {
   /** Numbers of the daemon. */
   metrics(): Promise<WardenMetrics>;
   /**
-   * Subscribes to what happens from now on; nothing is missed once this has resolved. Each subscriber has a bounded buffer. One that reads too slowly loses the
-   * oldest events, and the next event says how many. Ends with the session, the signal, or `return()` of the iterator.
+   * Subscribes to what happens from now on; nothing is missed once this has resolved. Each subscriber has a
+   * bounded buffer. One that reads too slowly loses the oldest events, and the next event says how many. Ends
+   * with the session, the signal, or `return()` of the iterator.
    */
   events(filter?: EventFilter): Promise<AsyncIterableIterator<ContainerEvent, undefined, undefined>>;
   /** A reference to a container by handle; does not check that it exists. */
   container(handle: string): Container;
   /** Images of the host. Absent: the host keeps none. (An extension.) */
   readonly images?: Images;
-  /** Ends the session: its references are dropped, and grace times start. Running operations are completed. Idempotent. */
+  /**
+   * Ends the session: its references are dropped, and grace times start. Running operations are completed.
+   * Idempotent.
+   */
   close(): Promise<void>;
   /** As {@link close}. */
   [Symbol.asyncDispose](): Promise<void>;

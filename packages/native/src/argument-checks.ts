@@ -1,6 +1,6 @@
 /**
- * Koffi turns a wrong argument into a crash of the process or into another number, so every argument is checked before C
- * sees it. A wrong one is a bug of the caller: `TypeError`.
+ * Koffi turns a wrong argument into a crash of the process or into another number, so every argument is
+ * checked before C sees it. A wrong one is a bug of the caller: `TypeError`.
  */
 import { encodeBytes } from '@warden/interface';
 

@@ -30,8 +30,9 @@ function uuid(bytes: Uint8Array): string {
 }
 
 /**
- * Switches the quota of a whole btrfs on or off. `full` counts shared extents exactly and is slow with many snapshots; `simple` (Linux 6.7)
- * counts an extent for the subvolume that first had it. Errors: `EINVAL` from a kernel that does not know `simple`.
+ * Switches the quota of a whole btrfs on or off. `full` counts shared extents exactly and is slow with many
+ * snapshots; `simple` (Linux 6.7) counts an extent for the subvolume that first had it. Errors: `EINVAL` from
+ * a kernel that does not know `simple`.
  */
 export function btrfsQuota(directory: string, wanted: 'full' | 'simple' | 'off'): void {
   const command = checkChoice(wanted, 'wanted', QUOTA_COMMANDS);
@@ -43,7 +44,10 @@ export function btrfsRescan(directory: string): void {
   checked(native().warden_btrfs_rescan(checkPath(directory)), 'btrfs-rescan', directory);
 }
 
-/** Makes an empty subvolume. The kernel commits it to the disk at once, so this waits on a thread. Errors: `EEXIST`, `EOPNOTSUPP`. */
+/**
+ * Makes an empty subvolume. The kernel commits it to the disk at once, so this waits on a thread. Errors:
+ * `EEXIST`, `EOPNOTSUPP`.
+ */
 export async function createSubvolume(parent: string, name: string): Promise<void> {
   const result = await callOnThread(
     'warden_btrfs_create_subvolume',
@@ -53,7 +57,10 @@ export async function createSubvolume(parent: string, name: string): Promise<voi
   checked(result, 'create-subvolume', `${parent}/${name}`);
 }
 
-/** Removes a subvolume with everything in it, whose space comes back later. Errors: `ENOENT`, `EINVAL` for what is no subvolume. */
+/**
+ * Removes a subvolume with everything in it, whose space comes back later. Errors: `ENOENT`, `EINVAL` for
+ * what is no subvolume.
+ */
 export function destroySubvolume(parent: string, name: string): void {
   const result = native().warden_btrfs_destroy_subvolume(
     checkPath(parent, 'parent'),
@@ -62,7 +69,10 @@ export function destroySubvolume(parent: string, name: string): void {
   checked(result, 'destroy-subvolume', `${parent}/${name}`);
 }
 
-/** Limits the bytes that a subvolume refers to; `undefined` lifts the limit. `directory` is any of the file system. Errors: `ENOTCONN` with quota off, `ENOENT`. */
+/**
+ * Limits the bytes that a subvolume refers to; `undefined` lifts the limit. `directory` is any of the file
+ * system. Errors: `ENOTCONN` with quota off, `ENOENT`.
+ */
 export function limitSubvolume(directory: string, subvolume: bigint, bytes: bigint | undefined): void {
   const limit = bytes === undefined ? 0xffff_ffff_ffff_ffffn : checkUint64(bytes, 'bytes');
   const result = native().warden_btrfs_limit(
@@ -73,7 +83,10 @@ export function limitSubvolume(directory: string, subvolume: bigint, bytes: bigi
   checked(result, 'limit-subvolume', `${directory} ${subvolume}`);
 }
 
-/** Removes the quota group of a removed subvolume. Errors: `EBUSY` while the kernel still clears the subvolume away, `ENOENT`, `ENOTCONN`. */
+/**
+ * Removes the quota group of a removed subvolume. Errors: `EBUSY` while the kernel still clears the subvolume
+ * away, `ENOENT`, `ENOTCONN`.
+ */
 export function removeQuotaGroup(directory: string, subvolume: bigint): void {
   const result = native().warden_btrfs_remove_group(
     checkPath(directory),

@@ -1,4 +1,7 @@
-/** Many small files of the kernel's by one call: to open, read and close one from JavaScript takes several times as long as the kernel does. */
+/**
+ * Many small files of the kernel's by one call: to open, read and close one from JavaScript takes several
+ * times as long as the kernel does.
+ */
 import { checkPath, checkString } from './argument-checks.ts';
 import { callOnThread, native } from './load-library.ts';
 import { checked, errnoName } from './native-failure.ts';
@@ -17,8 +20,9 @@ const RESULT_BYTES = 4;
 const landing = Buffer.allocUnsafeSlow(ROOM_BYTES);
 
 /**
- * Reads and writes files of `directory`, one after the other, and answers for each what came of it: one that fails does not keep the next ones from being
- * tried. Errors: `NATIVE_FAILED` (`EOVERFLOW`: all is longer than 32 KiB together).
+ * Reads and writes files of `directory`, one after the other, and answers for each what came of it: one that
+ * fails does not keep the next ones from being tried. Errors: `NATIVE_FAILED` (`EOVERFLOW`: all is longer
+ * than 32 KiB together).
  */
 export function controlFiles(
   directory: string,

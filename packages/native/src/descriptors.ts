@@ -24,7 +24,10 @@ export function readDescriptor(fd: number, buffer: Uint8Array): number {
   return orWouldBlock(native().warden_read(fd, buffer, buffer.byteLength), 'read', fd);
 }
 
-/** Writes `bytes` to `fd`. Answers how many were taken, -1 when it would block. Node ignores SIGPIPE: a closed pipe throws `EPIPE`. */
+/**
+ * Writes `bytes` to `fd`. Answers how many were taken, -1 when it would block. Node ignores SIGPIPE: a closed
+ * pipe throws `EPIPE`.
+ */
 export function writeDescriptor(fd: number, bytes: Uint8Array): number {
   checkDescriptor(fd);
   checkBytes(bytes, 'bytes');
@@ -32,9 +35,9 @@ export function writeDescriptor(fd: number, bytes: Uint8Array): number {
 }
 
 /**
- * Moves what is in the pipe to `offset` of a file, `limit` bytes at most: a process that is killed at any moment leaves each byte in one of
- * the two. Answers how many were moved, 0 at the end of the pipe, -1 when it is empty. Errors are the file's (`ENOSPC`, `EDQUOT`, …) and
- * leave what was not moved in the pipe.
+ * Moves what is in the pipe to `offset` of a file, `limit` bytes at most: a process that is killed at any
+ * moment leaves each byte in one of the two. Answers how many were moved, 0 at the end of the pipe, -1 when
+ * it is empty. Errors are the file's (`ENOSPC`, `EDQUOT`, …) and leave what was not moved in the pipe.
  */
 export function moveToFile(
   pipe: number,
@@ -55,9 +58,11 @@ export function moveToFile(
 export type PieceProgress = Uint32Array;
 
 /**
- * Moves whole pieces from a pipe to a non-blocking socket, at most `most`, each between its head and its tail, without the bytes passing through memory.
- * Answers false when the pipe holds less than a piece, or `most` were moved; true when the socket takes no more at present: call it again with the
- * same `progress` when it does, for half a piece may be on its way. Nobody else may read the pipe, nor write to the socket in the middle of a piece.
+ * Moves whole pieces from a pipe to a non-blocking socket, at most `most`, each between its head and its
+ * tail, without the bytes passing through memory. Answers false when the pipe holds less than a piece, or
+ * `most` were moved; true when the socket takes no more at present: call it again with the same `progress`
+ * when it does, for half a piece may be on its way. Nobody else may read the pipe, nor write to the socket in
+ * the middle of a piece.
  */
 export function movePieces(
   ends: { readonly pipe: number; readonly socket: number },
@@ -85,7 +90,8 @@ export function setNonBlocking(fd: number): void {
 }
 
 /**
- * Lets a pipe hold `bytes`. Answers what it holds now, which is as before where the kernel refuses (its owner has much in pipes already).
+ * Lets a pipe hold `bytes`. Answers what it holds now, which is as before where the kernel refuses (its owner
+ * has much in pipes already).
  */
 export function growPipe(fd: number, bytes: number): number {
   const size = native().warden_grow_pipe(checkDescriptor(fd), checkUint32(bytes, 'bytes'));
@@ -105,8 +111,8 @@ export function makeEventFd(): number {
 }
 
 /**
- * An anonymous file with `content`, sealed against writing, growing, shrinking and further seals; its offset is 0. `name` (at
- * most 249 bytes) only shows in /proc.
+ * An anonymous file with `content`, sealed against writing, growing, shrinking and further seals; its offset
+ * is 0. `name` (at most 249 bytes) only shows in /proc.
  */
 export function makeSealedMemfd(name: string, content: Uint8Array): number {
   const nameBytes = checkString(name, 'name');

@@ -8,9 +8,9 @@ const MAX_INSTRUCTIONS = 4096;
 const LOG_BYTES = 8192;
 
 /**
- * Loads a BPF program of type cgroup-device and attaches it to the cgroup (v2) at `cgroupPath` besides those of others; one
- * that we attached earlier is replaced in the same step. It stays until the cgroup is removed. When the kernel's verifier
- * refuses the program, the last line of its complaint is in `fields.detail`.
+ * Loads a BPF program of type cgroup-device and attaches it to the cgroup (v2) at `cgroupPath` besides those
+ * of others; one that we attached earlier is replaced in the same step. It stays until the cgroup is removed.
+ * When the kernel's verifier refuses the program, the last line of its complaint is in `fields.detail`.
  */
 export function attachDeviceProgram(cgroupPath: string, instructions: Uint8Array): void {
   checkBytes(instructions, 'instructions', MAX_INSTRUCTIONS * INSTRUCTION_BYTES);

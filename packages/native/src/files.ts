@@ -3,8 +3,8 @@ import { callOnThread, native } from './load-library.ts';
 import { checked, errnoName, nativeFailure } from './native-failure.ts';
 
 /**
- * Opens (or makes, mode 0600) the file at `path` and locks it. Answers the descriptor that holds the lock, undefined when
- * somebody else does. The lock ends with the descriptor, also when the process is killed.
+ * Opens (or makes, mode 0600) the file at `path` and locks it. Answers the descriptor that holds the lock,
+ * undefined when somebody else does. The lock ends with the descriptor, also when the process is killed.
  */
 export function lockFile(path: string): number | undefined {
   const result = native().warden_lock_file(checkPath(path));
@@ -19,8 +19,9 @@ export function syncDirectory(path: string): void {
 }
 
 /**
- * Tells the file system that the directories made in this one from now on have nothing to do with each other, so that they need not lie close
- * together (`chattr +T`). Answers false where it takes no such hint. Errors: `NATIVE_FAILED`, as for a directory of somebody else.
+ * Tells the file system that the directories made in this one from now on have nothing to do with each other,
+ * so that they need not lie close together (`chattr +T`). Answers false where it takes no such hint. Errors:
+ * `NATIVE_FAILED`, as for a directory of somebody else.
  */
 export function spreadDirectories(path: string): boolean {
   const result = native().warden_spread_directories(checkPath(path));
@@ -30,8 +31,9 @@ export function spreadDirectories(path: string): boolean {
 }
 
 /**
- * Opens a regular file for reading. `path` and all links on the way are resolved as in a process whose root is `root`, so that nothing outside is
- * ever opened. Answers undefined when there is no such file. Errors: `NATIVE_FAILED` (`EINVAL`: it is no regular file).
+ * Opens a regular file for reading. `path` and all links on the way are resolved as in a process whose root
+ * is `root`, so that nothing outside is ever opened. Answers undefined when there is no such file. Errors:
+ * `NATIVE_FAILED` (`EINVAL`: it is no regular file).
  */
 export function openInside(root: string, path: string): number | undefined {
   const result = native().warden_open_inside(checkPath(root, 'root'), checkPath(path));
@@ -41,8 +43,9 @@ export function openInside(root: string, path: string): number | undefined {
 }
 
 /**
- * Has the kernel forget what it holds of a file in memory, as far as nobody maps or has written it, and read it again on a thread: the memory then
- * counts for this process, and is in large pieces. Answers the file's bytes. Errors: `NATIVE_FAILED`.
+ * Has the kernel forget what it holds of a file in memory, as far as nobody maps or has written it, and read
+ * it again on a thread: the memory then counts for this process, and is in large pieces. Answers the file's
+ * bytes. Errors: `NATIVE_FAILED`.
  */
 export async function rereadFile(fd: number): Promise<number> {
   return checked(await callOnThread('warden_reread_file', checkDescriptor(fd)), 'reread', `fd ${fd}`);
@@ -55,8 +58,8 @@ export function umask(mask: number): number {
 }
 
 /**
- * Copies `source` to the new file `target` (mode 0600) without writing its holes: by shared extents where the file system
- * can, else data extent by data extent. Errors: `EEXIST`, `ENOSPC`; no target is left then.
+ * Copies `source` to the new file `target` (mode 0600) without writing its holes: by shared extents where the
+ * file system can, else data extent by data extent. Errors: `EEXIST`, `ENOSPC`; no target is left then.
  */
 export function copySparseFile(source: string, target: string): void {
   checked(
@@ -67,8 +70,8 @@ export function copySparseFile(source: string, target: string): void {
 }
 
 /**
- * Gives the file at `path` (made with mode 0600 if absent) exactly `bytes` of allocated space; nothing is written into it.
- * On failure it keeps the size it had. Errors: `ENOSPC`, `EOPNOTSUPP`.
+ * Gives the file at `path` (made with mode 0600 if absent) exactly `bytes` of allocated space; nothing is
+ * written into it. On failure it keeps the size it had. Errors: `ENOSPC`, `EOPNOTSUPP`.
  */
 export function allocateFile(path: string, bytes: bigint): void {
   checked(native().warden_allocate_file(checkPath(path), checkUint64(bytes, 'bytes')), 'allocate', path);

@@ -1,10 +1,10 @@
 /**
- * The kernel calls that Node lacks: polling and passing of raw descriptors, spawning without a fork, pidfds, netlink, locks,
- * mounts, loop devices, disk quota and device programs.
+ * The kernel calls that Node lacks: polling and passing of raw descriptors, spawning without a fork, pidfds,
+ * netlink, locks, mounts, loop devices, disk quota and device programs.
  *
- * Everything is synchronous and does one thing; policy belongs to the callers. Failures of the kernel are `NATIVE_FAILED`
- * with `operation`, `object` and `errno`; wrong arguments are `TypeError`s, checked before C sees them. Descriptors are
- * plain numbers, close-on-exec, and belong to the caller.
+ * Everything is synchronous and does one thing; policy belongs to the callers. Failures of the kernel are
+ * `NATIVE_FAILED` with `operation`, `object` and `errno`; wrong arguments are `TypeError`s, checked before C
+ * sees them. Descriptors are plain numbers, close-on-exec, and belong to the caller.
  *
  * @packageDocumentation
  */

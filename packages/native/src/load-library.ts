@@ -10,7 +10,10 @@ const FILE_NAME = 'libwarden_native.so';
 type Bytes = Uint8Array;
 type Words = Int32Array;
 
-/** The functions of native/lib/warden_native.h. Koffi does not check what it is given: only checked values may arrive here. */
+/**
+ * The functions of native/lib/warden_native.h. Koffi does not check what it is given: only checked values may
+ * arrive here.
+ */
 export interface NativeLibrary {
   warden_error_text(number: number): string;
   warden_close(fd: number): number;
@@ -127,7 +130,10 @@ export interface NativeLibrary {
   ): number;
 }
 
-/** Result and argument types by koffi's names: i = int, u = uint32_t, U = uint64_t, l = int64_t, p = pointer to a buffer, s = string. */
+/**
+ * Result and argument types by koffi's names: i = int, u = uint32_t, U = uint64_t, l = int64_t, p = pointer
+ * to a buffer, s = string.
+ */
 const SIGNATURES: Readonly<Record<keyof NativeLibrary, string>> = {
   warden_error_text: 's i',
   warden_close: 'i i',
@@ -209,8 +215,9 @@ let loadedKoffi: typeof Koffi | undefined;
 let loaded: NativeLibrary | undefined;
 
 /**
- * The foreign function interface, loaded at the first call: its compiled part is an optional dependency, and what only imports this package
- * (`--version`, `doctor`) must work without. Errors: `UNSUPPORTED` where that part is missing.
+ * The foreign function interface, loaded at the first call: its compiled part is an optional dependency, and
+ * what only imports this package (`--version`, `doctor`) must work without. Errors: `UNSUPPORTED` where that
+ * part is missing.
  */
 export function koffi(): typeof Koffi {
   if (loadedKoffi !== undefined) return loadedKoffi;
@@ -274,8 +281,9 @@ function load({ load: open }: typeof Koffi, path: string): NativeLibrary {
 }
 
 /**
- * Where the shared library was found: the environment variable `WARDEN_NATIVE_LIBRARY`, else `prebuilt/linux-<arch>/` of
- * this package, else the optional platform package. Errors: `UNSUPPORTED`, with every place in `fields.tried`.
+ * Where the shared library was found: the environment variable `WARDEN_NATIVE_LIBRARY`, else
+ * `prebuilt/linux-<arch>/` of this package, else the optional platform package. Errors: `UNSUPPORTED`, with
+ * every place in `fields.tried`.
  */
 export function libraryPath(): string {
   const override = process.env.WARDEN_NATIVE_LIBRARY;

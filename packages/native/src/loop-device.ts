@@ -3,8 +3,9 @@ import { native } from './load-library.ts';
 import { checked } from './native-failure.ts';
 
 /**
- * Binds a free loop device to an image file. The device frees itself with its last user: keep `fd` open until the device
- * is mounted. Errors: `EBUSY` when other processes kept taking the free device, `ENOENT` without loop support.
+ * Binds a free loop device to an image file. The device frees itself with its last user: keep `fd` open until
+ * the device is mounted. Errors: `EBUSY` when other processes kept taking the free device, `ENOENT` without
+ * loop support.
  */
 export function attachLoopDevice(imagePath: string): { path: string; fd: number } {
   const index = new Int32Array(1);

@@ -64,8 +64,9 @@ export function mountFilesystem(call: MountCall): void {
 }
 
 /**
- * Unmounts what is topmost at `target`; a symbolic link is not followed. `detach` takes it from the tree at once and ends
- * it when nobody uses it any more; without, a mount in use throws with `EBUSY`. Answers false when nothing is mounted there.
+ * Unmounts what is topmost at `target`; a symbolic link is not followed. `detach` takes it from the tree at
+ * once and ends it when nobody uses it any more; without, a mount in use throws with `EBUSY`. Answers false
+ * when nothing is mounted there.
  */
 export function unmount(target: string, options: { detach?: boolean } = {}): boolean {
   const result = native().warden_unmount(checkPath(target, 'target'), options.detach === true ? 1 : 0);
@@ -76,17 +77,19 @@ export function unmount(target: string, options: { detach?: boolean } = {}): boo
 }
 
 /**
- * Ends the file system mounted at `path` (ext4, xfs, f2fs): what was written and has not reached its device never will, and whoever still uses it gets
- * `EIO`. For a file system that nobody needs any more, whose unmount would wait for the disk otherwise. Idempotent. Errors: `NATIVE_FAILED`;
- * `ENOTTY` from a file system that has no such request.
+ * Ends the file system mounted at `path` (ext4, xfs, f2fs): what was written and has not reached its device
+ * never will, and whoever still uses it gets `EIO`. For a file system that nobody needs any more, whose
+ * unmount would wait for the disk otherwise. Idempotent. Errors: `NATIVE_FAILED`; `ENOTTY` from a file system
+ * that has no such request.
  */
 export function shutDownFilesystem(path: string): void {
   checked(native().warden_shutdown_filesystem(checkPath(path)), 'shut down file system', path);
 }
 
 /**
- * Opens a file as a mount of its own that is seen nowhere, read-only and without devices: whatever runs from it cannot be written through its
- * `/proc/<pid>/exe`, not even by root. Answers a descriptor, which keeps the mount alive. Errors: `NATIVE_FAILED`; `ENOSYS` before Linux 5.12.
+ * Opens a file as a mount of its own that is seen nowhere, read-only and without devices: whatever runs from
+ * it cannot be written through its `/proc/<pid>/exe`, not even by root. Answers a descriptor, which keeps the
+ * mount alive. Errors: `NATIVE_FAILED`; `ENOSYS` before Linux 5.12.
  */
 export function openReadOnly(path: string): number {
   return checked(native().warden_open_read_only(checkPath(path)), 'open read-only', path);

@@ -26,7 +26,10 @@ const datagram = fc.oneof(
   fc.uint8Array({ maxLength: 80 }).map((bytes) => Buffer.from(bytes)),
 );
 
-/** Acknowledgements that claim to repeat a request of 2^31 bytes or more: rounded up, that was a place before the message. */
+/**
+ * Acknowledgements that claim to repeat a request of 2^31 bytes or more: rounded up, that was a place before
+ * the message.
+ */
 const KNOWN = [
   '180000000200000200000000000000000000000000000080',
   '1800000002000002000000000000000000000000feffffff',

@@ -18,7 +18,10 @@ const PROTOCOL_NAMES: Readonly<Record<number, string>> = {
   [NETLINK_SOCK_DIAG]: 'sock-diag',
   [NETLINK_NETFILTER]: 'netfilter',
 };
-/** The kernel answers within the send; only a dump goes on later. So this bounds a broken kernel module, nothing else. */
+/**
+ * The kernel answers within the send; only a dump goes on later. So this bounds a broken kernel module,
+ * nothing else.
+ */
 const ANSWER_TIMEOUT_MS = 5000;
 /** A dump's datagram is at most 32 KiB; an acknowledgement may echo more. */
 const RECEIVE_BYTES = 256 * 1024;
@@ -40,7 +43,10 @@ interface Answer {
   isInterrupted: boolean;
 }
 
-/** A netlink socket: bound, close-on-exec, with extended acknowledgements and large buffers. Not subscribed to any group. */
+/**
+ * A netlink socket: bound, close-on-exec, with extended acknowledgements and large buffers. Not subscribed to
+ * any group.
+ */
 export class NetlinkSocket {
   readonly #protocol: string;
   #fd: number;
@@ -61,14 +67,17 @@ export class NetlinkSocket {
   }
 
   /**
-   * Opens one socket per protocol, all in one fresh network namespace. It has no process and lives as long as one of the
-   * sockets. Needs CAP_SYS_ADMIN.
+   * Opens one socket per protocol, all in one fresh network namespace. It has no process and lives as long as
+   * one of the sockets. Needs CAP_SYS_ADMIN.
    */
   static openInNewNamespace(protocols: readonly number[]): NetlinkSocket[] {
     return NetlinkSocket.#openElsewhere(0, protocols);
   }
 
-  /** Opens one socket per protocol in the network namespace of a process. Needs CAP_SYS_ADMIN there. Errors: `ENOENT`, `ESRCH` when it has ended. */
+  /**
+   * Opens one socket per protocol in the network namespace of a process. Needs CAP_SYS_ADMIN there. Errors:
+   * `ENOENT`, `ESRCH` when it has ended.
+   */
   static openInNamespaceOf(pid: number, protocols: readonly number[]): NetlinkSocket[] {
     return NetlinkSocket.#openElsewhere(checkPid(pid), protocols);
   }
@@ -93,13 +102,14 @@ export class NetlinkSocket {
   }
 
   /**
-   * Sends `request` (whole messages; nothing is filled in) and receives until each sequence number in `acks` was answered
-   * by an NLMSG_ERROR or NLMSG_DONE. Answers the payload messages, header included, in order. A dump that changed while it
-   * was made is repeated.
+   * Sends `request` (whole messages; nothing is filled in) and receives until each sequence number in `acks`
+   * was answered by an NLMSG_ERROR or NLMSG_DONE. Answers the payload messages, header included, in order. A
+   * dump that changed while it was made is repeated.
    *
-   * Errors: `NATIVE_FAILED` of the first refused message, with the kernel's extended acknowledgement in `fields.detail` and
-   * `fields.offset` and the message's number in `fields.sequence`; everything the kernel still had to say has been read
-   * then. `ENOBUFS` when acknowledgements were lost: the request has been carried out to an unknown extent.
+   * Errors: `NATIVE_FAILED` of the first refused message, with the kernel's extended acknowledgement in
+   * `fields.detail` and `fields.offset` and the message's number in `fields.sequence`; everything the kernel
+   * still had to say has been read then. `ENOBUFS` when acknowledgements were lost: the request has been
+   * carried out to an unknown extent.
    */
   request(request: Uint8Array, acks: readonly number[]): Buffer[] {
     for (let attempt = 0; attempt < MAX_INTERRUPTED_DUMPS; attempt++) {
@@ -113,8 +123,9 @@ export class NetlinkSocket {
   }
 
   /**
-   * As `request`, for what is no dump and may keep the kernel busy: it does everything while it takes the request, and that happens on a thread of
-   * Node's pool. Until this settles the socket may be used for nothing else.
+   * As `request`, for what is no dump and may keep the kernel busy: it does everything while it takes the
+   * request, and that happens on a thread of Node's pool. Until this settles the socket may be used for
+   * nothing else.
    */
   async requestOnThread(request: Uint8Array, acks: readonly number[]): Promise<Buffer[]> {
     const answer = this.#expect(request, acks);
@@ -126,8 +137,9 @@ export class NetlinkSocket {
   }
 
   /**
-   * What the kernel has sent by itself: whole messages, header included, of at most `datagrams` datagrams; empty when there is nothing. Does not
-   * wait. For a socket that has asked for such messages and has no request under way. When the kernel had to drop some, what is left is answered all the same.
+   * What the kernel has sent by itself: whole messages, header included, of at most `datagrams` datagrams;
+   * empty when there is nothing. Does not wait. For a socket that has asked for such messages and has no
+   * request under way. When the kernel had to drop some, what is left is answered all the same.
    */
   drain(datagrams: number): Buffer[] {
     if (this.#fd < 0) throw new TypeError('the netlink socket is closed');
@@ -150,7 +162,8 @@ export class NetlinkSocket {
   }
 
   /**
-   * Calls `listener` while something that the kernel has sent waits to be {@link drain}ed: see {@link watchDescriptor}, whose promises hold. To be closed before the socket.
+   * Calls `listener` while something that the kernel has sent waits to be {@link drain}ed: see
+   * {@link watchDescriptor}, whose promises hold. To be closed before the socket.
    */
   watch(listener: () => void): PollWatch {
     if (this.#fd < 0) throw new TypeError('the netlink socket is closed');

@@ -21,8 +21,8 @@ export function signalPidfd(pidfd: number, signal: number): boolean {
 }
 
 /**
- * Takes the end of a child made by `spawnProcess`; undefined while it runs. A process that is not our child, or whose end
- * was taken already, throws with `ECHILD`.
+ * Takes the end of a child made by `spawnProcess`; undefined while it runs. A process that is not our child,
+ * or whose end was taken already, throws with `ECHILD`.
  */
 export function reapChild(pid: number): { exitCode: number } | { signal: number } | undefined {
   const result = new Int32Array(2);
@@ -58,8 +58,8 @@ export async function waitForExit(pidfd: number, timeoutMs: number): Promise<boo
 }
 
 /**
- * Raises this process's limits of open files, soft and hard, to `wanted` or as far as it may, and lowers neither. Answers the soft limit in force;
- * only more than the process is allowed is no error.
+ * Raises this process's limits of open files, soft and hard, to `wanted` or as far as it may, and lowers
+ * neither. Answers the soft limit in force; only more than the process is allowed is no error.
  */
 export function raiseOpenFileLimit(wanted: number): number {
   if (!Number.isInteger(wanted) || wanted < 0 || wanted > MAX_OPEN_FILES) {

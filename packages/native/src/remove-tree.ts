@@ -1,6 +1,6 @@
 /**
- * Removes what a container wrote, which may be meant to resist (native/lib/remove.c): on a thread, because each file may wait for the disk, and
- * in one call, because there are thousands of them.
+ * Removes what a container wrote, which may be meant to resist (native/lib/remove.c): on a thread, because
+ * each file may wait for the disk, and in one call, because there are thousands of them.
  */
 import { constants } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -13,7 +13,10 @@ import { errnoName } from './native-failure.ts';
 const AT_ONCE = 2;
 const LONGEST_NAME = 256;
 
-/** A daemon that has no descriptor left may get some back in a moment, and what was to be undone for want of them must not stay. */
+/**
+ * A daemon that has no descriptor left may get some back in a moment, and what was to be undone for want of
+ * them must not stay.
+ */
 const NO_DESCRIPTOR: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE']);
 const WAITS_MS = [10, 50, 250, 1_000];
 
@@ -21,8 +24,9 @@ const waiting: (() => void)[] = [];
 let running = 0;
 
 /**
- * Removes `root` and everything below it; nothing there is success. Nobody else may make anything below it meanwhile; whoever removes there is no trouble. Errors: as those of `node:fs`, with
- * `code`, `syscall` and `path`.
+ * Removes `root` and everything below it; nothing there is success. Nobody else may make anything below it
+ * meanwhile; whoever removes there is no trouble. Errors: as those of `node:fs`, with `code`, `syscall` and
+ * `path`.
  */
 export async function removeTree(root: string): Promise<void> {
   const path = checkPath(root);
@@ -62,8 +66,9 @@ export class KeptEntries {
 }
 
 /**
- * Removes everything below `root` but `kept`, and moves what is left to `target`, whose parent is there. What is not as it has to be is not kept; false when that is
- * anything that is not optional: then `root` is where it was, with whatever is left. Errors and conditions: as {@link removeTree}.
+ * Removes everything below `root` but `kept`, and moves what is left to `target`, whose parent is there. What
+ * is not as it has to be is not kept; false when that is anything that is not optional: then `root` is where
+ * it was, with whatever is left. Errors and conditions: as {@link removeTree}.
  */
 export async function stripTree(root: string, kept: KeptEntries, target: string): Promise<boolean> {
   const path = checkPath(root);

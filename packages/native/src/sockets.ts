@@ -20,8 +20,9 @@ export function makeSocketPair(type: 'seqpacket' | 'stream'): [number, number] {
 export type ConnectFailure = 'ENOENT' | 'ECONNREFUSED';
 
 /**
- * Connects to the unix socket at `path`; the descriptor is non-blocking and close-on-exec. The path may be longer than the
- * 107 bytes of the address as long as its last component is not. A full backlog throws with `EAGAIN`.
+ * Connects to the unix socket at `path`; the descriptor is non-blocking and close-on-exec. The path may be
+ * longer than the 107 bytes of the address as long as its last component is not. A full backlog throws with
+ * `EAGAIN`.
  */
 export function connectUnix(path: string, type: 'seqpacket' | 'stream'): number | ConnectFailure {
   const result = native().warden_connect_unix(checkPath(path), checkChoice(type, 'type', SOCKET_TYPES));
@@ -32,9 +33,9 @@ export function connectUnix(path: string, type: 'seqpacket' | 'stream'): number 
 }
 
 /**
- * Sends `bytes` (not empty) with `fds` as one message. Answers false when it would block; nothing was sent then. On a stream
- * socket the kernel may take a part only: that throws with `EMSGSIZE`, for the receiver can no longer find the borders.
- * A closed peer throws with `EPIPE`.
+ * Sends `bytes` (not empty) with `fds` as one message. Answers false when it would block; nothing was sent
+ * then. On a stream socket the kernel may take a part only: that throws with `EMSGSIZE`, for the receiver can
+ * no longer find the borders. A closed peer throws with `EPIPE`.
  */
 export function sendMessage(fd: number, bytes: Uint8Array, fds: readonly number[] = []): boolean {
   checkDescriptor(fd);
@@ -51,7 +52,10 @@ export function sendMessage(fd: number, bytes: Uint8Array, fds: readonly number[
   throw nativeFailure('send', `fd ${fd}`, result);
 }
 
-/** Sends what a stream socket takes of `bytes` (not empty) without waiting. Answers how many that were, -1 when it would block. A closed peer throws with `EPIPE`. */
+/**
+ * Sends what a stream socket takes of `bytes` (not empty) without waiting. Answers how many that were, -1
+ * when it would block. A closed peer throws with `EPIPE`.
+ */
 export function sendPart(fd: number, bytes: Uint8Array): number {
   checkDescriptor(fd);
   if (checkBytes(bytes, 'bytes').byteLength === 0) throw new TypeError('bytes must not be empty');
@@ -69,8 +73,8 @@ const receivedFds = new Int32Array(MAX_PASSED_FDS);
 const receivedCount = new Int32Array(1);
 
 /**
- * Receives one message into `buffer`; undefined when it would block. A message whose bytes or descriptors did not fit is
- * lost: its descriptors are closed and `EMSGSIZE` is thrown.
+ * Receives one message into `buffer`; undefined when it would block. A message whose bytes or descriptors did
+ * not fit is lost: its descriptors are closed and `EMSGSIZE` is thrown.
  */
 export function receiveMessage(fd: number, buffer: Uint8Array): ReceivedMessage | undefined {
   checkDescriptor(fd);
@@ -92,7 +96,8 @@ export function peerCredentials(fd: number): { pid: number; uid: number; gid: nu
 }
 
 /**
- * Lets the kernel hold `bytes` of what was sent by the socket and not read yet, or as many as it allows; never fewer than before.
+ * Lets the kernel hold `bytes` of what was sent by the socket and not read yet, or as many as it allows;
+ * never fewer than before.
  */
 export function growSendBuffer(fd: number, bytes: number): void {
   const result = native().warden_grow_send_buffer(checkDescriptor(fd), checkUint32(bytes, 'bytes'));
@@ -105,8 +110,9 @@ export function makeDatagramSocket(): number {
 }
 
 /**
- * Sends one datagram to whoever is bound to `path` (`@name`: a name of the abstract name space), without ever waiting. Answers `undefined` when it was taken, else the errno's name:
- * `ENOENT` or `ECONNREFUSED` (nobody there), `EAGAIN` (its queue is full), `EMSGSIZE`, and the like.
+ * Sends one datagram to whoever is bound to `path` (`@name`: a name of the abstract name space), without ever
+ * waiting. Answers `undefined` when it was taken, else the errno's name: `ENOENT` or `ECONNREFUSED` (nobody
+ * there), `EAGAIN` (its queue is full), `EMSGSIZE`, and the like.
  */
 export function sendDatagram(fd: number, path: string, bytes: Uint8Array): string | undefined {
   checkDescriptor(fd);

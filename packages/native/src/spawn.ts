@@ -15,8 +15,8 @@ export interface SpawnSpec {
   readonly environment: Readonly<Record<string, string>>;
   readonly cwd: string;
   /**
-   * Which of our descriptors becomes which of the program's. Maps may overlap in any way. Of 0, 1 and 2 what is not named
-   * is /dev/null; all other descriptors are closed.
+   * Which of our descriptors becomes which of the program's. Maps may overlap in any way. Of 0, 1 and 2 what
+   * is not named is /dev/null; all other descriptors are closed.
    */
   readonly descriptors: readonly (readonly [from: number, to: number])[];
   /** Start as leader of a session of its own. */
@@ -34,8 +34,9 @@ export function spawnProcess(spec: SpawnSpec): number {
 }
 
 /**
- * As {@link spawnProcess}, on a thread of Node's pool: the caller of vfork(2) waits until the program has been executed, about a millisecond, and
- * longer the more descriptors this process has. Those named must stay open until it answers.
+ * As {@link spawnProcess}, on a thread of Node's pool: the caller of vfork(2) waits until the program has
+ * been executed, about a millisecond, and longer the more descriptors this process has. Those named must stay
+ * open until it answers.
  */
 export async function spawnProcessOnThread(spec: SpawnSpec): Promise<number> {
   const parameters = spawnParameters(spec);

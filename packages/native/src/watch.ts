@@ -1,8 +1,8 @@
 /**
  * Readiness of raw descriptors on Node's event loop.
  *
- * Node sees one epoll descriptor, by one poll handle; everything watched is inside. A poll handle per descriptor would cost
- * more and abort the process on a descriptor that Node itself watches.
+ * Node sees one epoll descriptor, by one poll handle; everything watched is inside. A poll handle per
+ * descriptor would cost more and abort the process on a descriptor that Node itself watches.
  */
 import type * as Koffi from 'koffi';
 import { checkDescriptor } from './argument-checks.ts';
@@ -24,8 +24,9 @@ export interface PollInterest {
 }
 
 /**
- * What a descriptor is ready for. With `hangup` (the peer is gone or an error is pending) what was asked for is reported
- * as ready too: a read or write answers at once, with the rest of the data, the end of the file or the error.
+ * What a descriptor is ready for. With `hangup` (the peer is gone or an error is pending) what was asked for
+ * is reported as ready too: a read or write answers at once, with the rest of the data, the end of the file
+ * or the error.
  */
 export interface PollReady {
   readonly readable: boolean;
@@ -65,9 +66,9 @@ let handle: ReturnType<typeof Koffi.node.poll> | undefined;
 let lastCookie = 0;
 
 /**
- * Calls `listener` while `fd` is ready (level-triggered), from the event loop. The process stays alive as long as a watch
- * exists. Close the watch before the descriptor. A listener that throws ends as an uncaught exception, after the others
- * were called. Errors: `EPERM` for what cannot be polled, as regular files.
+ * Calls `listener` while `fd` is ready (level-triggered), from the event loop. The process stays alive as
+ * long as a watch exists. Close the watch before the descriptor. A listener that throws ends as an uncaught
+ * exception, after the others were called. Errors: `EPERM` for what cannot be polled, as regular files.
  */
 export function watchDescriptor(
   fd: number,
@@ -201,8 +202,9 @@ function dispatch(): void {
       if (registration.watches.has(watch)) notify(watch, ready[i + 1]!);
     }
   }
-  // koffi calls this function as if it were called by JavaScript: from Node 26 on, what listeners have put off (promises, process.nextTick) would wait until the loop
-  // has something else to do. Immediates come right behind the descriptors, in the same turn of the loop, and all that was put off with them.
+  // koffi calls this function as if it were called by JavaScript: from Node 26 on, what listeners have put
+  // off (promises, process.nextTick) would wait until the loop has something else to do. Immediates come
+  // right behind the descriptors, in the same turn of the loop, and all that was put off with them.
   setImmediate(nothing);
 }
 

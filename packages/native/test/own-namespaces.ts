@@ -18,8 +18,8 @@ function parentOf(pid: number): number {
 }
 
 /**
- * True when this process is root in a mount and a network namespace made for it: tests that mount or configure links run
- * only there.
+ * True when this process is root in a mount and a network namespace made for it: tests that mount or
+ * configure links run only there.
  */
 export const inOwnNamespaces: boolean =
   process.getuid?.() === 0 && differsFromAncestor('mnt') && differsFromAncestor('net');

@@ -58,7 +58,10 @@ export class BandwidthLimits {
     return this.#parts.wanted;
   }
 
-  /** How limits are put in force; undefined where nothing works. Found out at the first call, unless it was {@link found} before. */
+  /**
+   * How limits are put in force; undefined where nothing works. Found out at the first call, unless it was
+   * {@link found} before.
+   */
   get mode(): BandwidthMode | undefined {
     if (this.#finding === undefined) this.found(probeBandwidth(this.#parts.table, this.#parts.wanted));
     return this.#finding?.mode;
@@ -96,8 +99,8 @@ export class BandwidthLimits {
   }
 
   /**
-   * Puts a limit in force, or new numbers into the one there is, without an unlimited moment. After a failure the earlier state holds.
-   * Errors: `UNSUPPORTED`, `INVALID_SPEC`, `NATIVE_FAILED`.
+   * Puts a limit in force, or new numbers into the one there is, without an unlimited moment. After a failure
+   * the earlier state holds. Errors: `UNSUPPORTED`, `INVALID_SPEC`, `NATIVE_FAILED`.
    */
   set(spec: NetworkSpec, link: Link, limit: BandwidthLimit): void {
     checkBandwidth(limit);
@@ -116,7 +119,10 @@ export class BandwidthLimits {
     this.#requested.set(spec.id, limit);
   }
 
-  /** Takes limits of either way away. Idempotent. `mayHaveShaper`: whether its intermediate device is to be looked for. */
+  /**
+   * Takes limits of either way away. Idempotent. `mayHaveShaper`: whether its intermediate device is to be
+   * looked for.
+   */
   clear(id: ContainerId, link: Link | undefined, mayHaveShaper = true): void {
     this.#requested.delete(id);
     this.#clearRules(id);
@@ -125,7 +131,10 @@ export class BandwidthLimits {
     if (mayHaveShaper) this.#clearQueues(id, link);
   }
 
-  /** As {@link clear}, for a link that is released and goes with its namespace. `shaper`: its intermediate device, if there is one. */
+  /**
+   * As {@link clear}, for a link that is released and goes with its namespace. `shaper`: its intermediate
+   * device, if there is one.
+   */
   drop(id: ContainerId, link: Link | undefined, shaper: Link | undefined): void {
     this.#requested.delete(id);
     this.#clearRules(id);

@@ -1,13 +1,16 @@
 /**
  * Limits of a container's bandwidth, in one of three ways.
  *
- * `queue`: a token bucket on the way out of the host's end holds back what goes to the container; what comes from it is led through an
- * intermediate device (ifb) with a bucket of its own. All of it lies on the host's side, where nothing inside can reach it.
+ * `queue`: a token bucket on the way out of the host's end holds back what goes to the container; what comes
+ * from it is led through an intermediate device (ifb) with a bucket of its own. All of it lies on the host's
+ * side, where nothing inside can reach it.
  *
- * `ends`: for kernels without ifb or mirred, a token bucket on the way out of either end of the link. The container's end lies inside: who has
- * CAP_NET_ADMIN there, which containers do not get, can take its bucket away.
+ * `ends`: for kernels without ifb or mirred, a token bucket on the way out of either end of the link. The
+ * container's end lies inside: who has CAP_NET_ADMIN there, which containers do not get, can take its bucket
+ * away.
  *
- * `limit`: for kernels without these, nftables drops what exceeds the rate. Nothing is queued, so TCP stays somewhat below it.
+ * `limit`: for kernels without these, nftables drops what exceeds the rate. Nothing is queued, so TCP stays
+ * somewhat below it.
  */
 import type { BandwidthLimit, NetworkSpec } from '@warden/interface';
 import { WardenError } from '@warden/interface';
@@ -158,8 +161,8 @@ function tolerate(connection: NetlinkConnection, change: MessageBody, errors: re
 }
 
 /**
- * Whether both buckets and the redirection can be made, found out in a throw-away namespace's `link`. They go with it: every kernel can remove a
- * link, and waits until no processor looks at it any more.
+ * Whether both buckets and the redirection can be made, found out in a throw-away namespace's `link`. They go
+ * with it: every kernel can remove a link, and waits until no processor looks at it any more.
  */
 export function tryShaping(
   connection: NetlinkConnection,

@@ -1,6 +1,6 @@
 /**
- * Forgetting the connections of an address (linux/netfilter/nfnetlink_conntrack.h). The next container that gets the address would
- * otherwise inherit them: what looks established passes every rule.
+ * Forgetting the connections of an address (linux/netfilter/nfnetlink_conntrack.h). The next container that
+ * gets the address would otherwise inherit them: what looks established passes every rule.
  */
 import { readFileSync } from 'node:fs';
 import type { NetlinkConnection } from './netlink-connection.ts';
@@ -97,7 +97,10 @@ export function forgetConnections(connection: NetlinkConnection, addresses: Read
   }
 }
 
-/** As {@link forgetConnections} for all addresses of a kind: every connection is listed, and those concerned are named one by one. */
+/**
+ * As {@link forgetConnections} for all addresses of a kind: every connection is listed, and those concerned
+ * are named one by one.
+ */
 export function forgetListed(connection: NetlinkConnection, concerns: (address: number) => boolean): void {
   if (isTableEmpty()) return;
   for (const received of connection.dump(request(CT.get, NLM_F_DUMP))) {
@@ -122,7 +125,10 @@ export interface TrackedConnection {
   readonly icmpCode: number | undefined;
 }
 
-/** Forgets those of the connections that `source` has begun (`original`), or answers (`reply`), of which `isOver` says so. */
+/**
+ * Forgets those of the connections that `source` has begun (`original`), or answers (`reply`), of which
+ * `isOver` says so.
+ */
 export function forgetSome(
   connection: NetlinkConnection,
   [direction, source]: readonly [direction: Direction, source: number],

@@ -57,8 +57,9 @@ export function* linkCreation(spec: NetworkSpec, settings: LinkSettings): RouteS
 }
 
 /**
- * Makes the pair with its far end in the namespace of `pid` (without one, beside the near end) and sets the near end up. A link
- * of the same name that a crash left is replaced, a foreign one is not. On failure no link remains.
+ * Makes the pair with its far end in the namespace of `pid` (without one, beside the near end) and sets the
+ * near end up. A link of the same name that a crash left is replaced, a foreign one is not. On failure no
+ * link remains.
  */
 export function* pairCreation(spec: NetworkSpec, settings: LinkSettings, pid?: number): RouteSteps<Link> {
   const { host, container } = linkEnds(spec.id);
@@ -99,7 +100,10 @@ function foreignLink({ name, alias }: Link, cause: unknown): WardenError {
   );
 }
 
-/** Gives an existing link its neighbour, its address if it is not there, and what else it shall have, in one go. Idempotent. Errors: ENODEV. */
+/**
+ * Gives an existing link its neighbour, its address if it is not there, and what else it shall have, in one
+ * go. Idempotent. Errors: ENODEV.
+ */
 export function ensureAddressing(
   connection: NetlinkConnection,
   spec: NetworkSpec,
@@ -120,9 +124,10 @@ function addressing(spec: NetworkSpec, link: Link): [address: MessageBody, neigh
 }
 
 /**
- * Cuts a link at once: without the address that the next user of the subnet will need, and down. The address first: its routes go with it one by
- * one, while a link that goes down with routes makes the kernel look through those of all links. The link itself goes with the namespace of its
- * far end. Answers whether it was there.
+ * Cuts a link at once: without the address that the next user of the subnet will need, and down. The address
+ * first: its routes go with it one by one, while a link that goes down with routes makes the kernel look
+ * through those of all links. The link itself goes with the namespace of its far end. Answers whether it was
+ * there.
  */
 export function* linkDisconnection(spec: NetworkSpec, link: Link): RouteSteps<boolean> {
   const address = removeAddress(link.index, addressBytes(parseAddress(spec.hostIp)), spec.prefixLength);

@@ -1,5 +1,6 @@
 /**
- * What one container adds to the table: its interface in two sets, a chain with its allow rules if it has some, and its published ports.
+ * What one container adds to the table: its interface in two sets, a chain with its allow rules if it has
+ * some, and its published ports.
  *
  * All names come from the id. Every function answers the changes for one transaction.
  */
@@ -35,11 +36,14 @@ import { DEFAULT_CHAIN } from './ruleset.ts';
 import { SET } from './set-names.ts';
 
 /**
- * The chains of a container: its rules, what drops beyond its bandwidth where queues cannot hold that back, and what lets its questions for
- * names in.
+ * The chains of a container: its rules, what drops beyond its bandwidth where queues cannot hold that back,
+ * and what lets its questions for names in.
  */
 const CHAIN_PREFIXES = { chains: 'i-', limits: 'b-', askers: 'd-' } as const;
-/** Packets per second with which a container may ask for names, and beyond it at once. A question is one, over TCP some seven. The resolver holds to as many questions. */
+/**
+ * Packets per second with which a container may ask for names, and beyond it at once. A question is one, over
+ * TCP some seven. The resolver holds to as many questions.
+ */
 export const ASKER_RATE = 100;
 export const ASKER_BURST = 300;
 
@@ -89,7 +93,10 @@ export function removeLimit(table: TableMessages, id: ContainerId): MessageBody[
   ];
 }
 
-/** Leads a container's questions for names to the resolver at this port of its gateway, and lets them in. Idempotent. */
+/**
+ * Leads a container's questions for names to the resolver at this port of its gateway, and lets them in.
+ * Idempotent.
+ */
 export function ensureAsker(
   table: TableMessages,
   id: ContainerId,
@@ -141,8 +148,9 @@ export interface ContainerEgress {
 }
 
 /**
- * Makes the container's link one of those that rules are about, and its allow rules exactly these. A container without any has no chain: for each element
- * that leads to one, the kernel looks at the chains of all others. `hasChain`: it has one now. Idempotent.
+ * Makes the container's link one of those that rules are about, and its allow rules exactly these. A
+ * container without any has no chain: for each element that leads to one, the kernel looks at the chains of
+ * all others. `hasChain`: it has one now. Idempotent.
  */
 export function ensureContainer(
   table: TableMessages,
@@ -172,8 +180,9 @@ function ensureChain(
 }
 
 /**
- * By `jump`: a packet that is looked at while the transaction comes into force may meet the new element and the chain as it was, without rules. It comes back
- * from there, to the rule that refuses it; from the end of a `goto` it would be accepted by the policy.
+ * By `jump`: a packet that is looked at while the transaction comes into force may meet the new element and
+ * the chain as it was, without rules. It comes back from there, to the rule that refuses it; from the end of
+ * a `goto` it would be accepted by the policy.
  */
 function leadToChain(table: TableMessages, id: ContainerId): MessageBody[] {
   const { name } = linkEnds(id).host;
@@ -192,7 +201,10 @@ function removeChain(table: TableMessages, id: ContainerId): MessageBody[] {
   ];
 }
 
-/** Makes the container's link one of those that rules are about, and leads its traffic to the chain that it may have. Idempotent. */
+/**
+ * Makes the container's link one of those that rules are about, and leads its traffic to the chain that it
+ * may have. Idempotent.
+ */
 export function ensureElements(
   table: TableMessages,
   id: ContainerId,
@@ -214,7 +226,10 @@ export function removeSource(table: TableMessages, id: ContainerId, address: num
   return table.deleteElements(SET.sources, [sourceElement(linkEnds(id).host.name, addressBytes(address))]);
 }
 
-/** Removes what {@link ensureElements} and {@link ensureContainer} made. Fails with ENOENT when a part of it is missing. */
+/**
+ * Removes what {@link ensureElements} and {@link ensureContainer} made. Fails with ENOENT when a part of it
+ * is missing.
+ */
 export function removeContainer(
   table: TableMessages,
   id: ContainerId,
@@ -227,8 +242,8 @@ export function removeContainer(
 }
 
 /**
- * Puts an allow rule in front of the container's earlier ones, if there are any. Fails with ENOENT when the container is not there, or, with `hasChain`, its
- * chain; without, with EEXIST when the chain is there.
+ * Puts an allow rule in front of the container's earlier ones, if there are any. Fails with ENOENT when the
+ * container is not there, or, with `hasChain`, its chain; without, with EEXIST when the chain is there.
  */
 export function insertEgress(
   table: TableMessages,
@@ -247,7 +262,8 @@ export function insertEgress(
 ): MessageBody[] {
   if (!hasChain) {
     return [
-      // Fails for one that is gone, and leaves the others as they are: whoever is looked at meanwhile and misses the element is dropped.
+      // Fails for one that is gone, and leaves the others as they are: whoever is looked at meanwhile and
+      // misses the element is dropped.
       removeSource(table, id, address),
       ensureSource(table, id, address),
       table.addNewChain(chainOf(id)),

@@ -1,4 +1,7 @@
-/** What the kernel lists and what clients write as networks: values or the documented error; what is encoded is read back. */
+/**
+ * What the kernel lists and what clients write as networks: values or the documented error; what is encoded
+ * is read back.
+ */
 import { isWardenError } from '@warden/interface';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';

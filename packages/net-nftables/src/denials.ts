@@ -1,7 +1,8 @@
 /**
- * What containers were kept from: packets that the kernel refused and told about, and names that the resolver refused. The kernel's messages
- * (linux/netfilter/nfnetlink_log.h) wake the daemon, which reads them twice a second at most; the same ones are told as one. A kernel that has no such messages
- * counts, and is asked now and then for as long as there are containers.
+ * What containers were kept from: packets that the kernel refused and told about, and names that the resolver
+ * refused. The kernel's messages (linux/netfilter/nfnetlink_log.h) wake the daemon, which reads them twice a
+ * second at most; the same ones are told as one. A kernel that has no such messages counts, and is asked now
+ * and then for as long as there are containers.
  */
 import { createHash } from 'node:crypto';
 import type { ContainerId, DenialSupport, Logger, NetworkDenial } from '@warden/interface';
@@ -38,7 +39,10 @@ const MAX_OF_CONTAINER = 16;
 /** How long to wait until the group is tried again that another has. */
 const RETRY_MS = 10_000;
 
-/** The number of the messages of one table: two daemons of a host do not read each other's. Never 0, which others use. */
+/**
+ * The number of the messages of one table: two daemons of a host do not read each other's. Never 0, which
+ * others use.
+ */
 export function denialGroupOf(table: string): number {
   return (createHash('sha256').update(table).digest().readUInt16BE(0) % 0xfffe) + 1;
 }
@@ -48,7 +52,10 @@ export type RefusedPacket = Pick<NetworkDenial, 'destination' | 'protocol' | 'po
   readonly source: number;
 };
 
-/** Reads the headers of a refused packet; undefined when they are not those of IPv4 with a protocol that containers may speak. */
+/**
+ * Reads the headers of a refused packet; undefined when they are not those of IPv4 with a protocol that
+ * containers may speak.
+ */
 export function readRefused(payload: Buffer): RefusedPacket | undefined {
   const IPV4_LEAST_BYTES = 20;
   if (payload.length < IPV4_LEAST_BYTES) return undefined;

@@ -1,9 +1,10 @@
 /**
- * The little of the domain name system that the resolver speaks (RFC 1035): one question, and answers of type A and CNAME.
+ * The little of the domain name system that the resolver speaks (RFC 1035): one question, and answers of type
+ * A and CNAME.
  *
- * Written here rather than taken from a library because everything read is hostile and almost nothing is needed: what comes in is either
- * understood to the last byte that matters or refused, and what goes on is made anew from what was understood, so that no record that nobody looked at
- * crosses the border.
+ * Written here rather than taken from a library because everything read is hostile and almost nothing is
+ * needed: what comes in is either understood to the last byte that matters or refused, and what goes on is
+ * made anew from what was understood, so that no record that nobody looked at crosses the border.
  */
 import { WardenError } from '@warden/interface';
 import { bigEndian16, bigEndian32 } from './netlink-message.ts';
@@ -78,7 +79,10 @@ interface ReadName {
   readonly next: number;
 }
 
-/** Reads a name; `mayPoint`: it may go on earlier in the message. A pointer leads strictly backwards, so there are no loops. */
+/**
+ * Reads a name; `mayPoint`: it may go on earlier in the message. A pointer leads strictly backwards, so there
+ * are no loops.
+ */
 function readName(bytes: Buffer, start: number, mayPoint: boolean): ReadName {
   const labels: string[] = [];
   let length = 1;
@@ -184,7 +188,10 @@ function header(fields: {
   return Buffer.concat([id, flags, questions, answers, 0, 0].map(bigEndian16));
 }
 
-/** The answer to a question. At most {@link MAX_ADDRESSES} addresses, all of the name that was asked for: who asks need not know the aliases. */
+/**
+ * The answer to a question. At most {@link MAX_ADDRESSES} addresses, all of the name that was asked for: who
+ * asks need not know the aliases.
+ */
 export function answerMessage(
   query: DnsQuery,
   code: number,

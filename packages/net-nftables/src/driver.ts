@@ -86,11 +86,14 @@ export interface NftablesNetworkOptions {
   /** Name of the `inet` table. It belongs to this driver alone; another daemon on the host needs another name. */
   readonly table: string;
   /**
-   * What may reach containers from outside the host. `published` (default): connections to published ports. `routed`: everything
-   * that the network routes to the pool, as the original daemon had it.
+   * What may reach containers from outside the host. `published` (default): connections to published ports.
+   * `routed`: everything that the network routes to the pool, as the original daemon had it.
    */
   readonly inbound?: InboundPolicy;
-  /** The address at which ports are published; default: the source address of packets to the outside, looked up at each mapping. */
+  /**
+   * The address at which ports are published; default: the source address of packets to the outside, looked
+   * up at each mapping.
+   */
   readonly outwardAddress?: Ipv4;
   /** The only way of limiting bandwidth to be used; default: the best one that works. */
   readonly bandwidth?: BandwidthMode;
@@ -100,7 +103,10 @@ export interface NftablesNetworkOptions {
   readonly nameLifetimes?: Lifetimes;
 }
 
-/** Makes the driver. Errors: `TypeError` for a table name that nftables would not take; `INVALID_SPEC` for what is no address. */
+/**
+ * Makes the driver. Errors: `TypeError` for a table name that nftables would not take; `INVALID_SPEC` for
+ * what is no address.
+ */
 export function nftablesNetwork(options: NftablesNetworkOptions): DriverFactory<NetworkDriver> {
   if (!/^[A-Za-z][A-Za-z0-9_.-]{0,62}$/.test(options.table))
     throw new TypeError(`not a table name: ${options.table}`);
@@ -121,9 +127,15 @@ class NftablesNetwork implements NetworkDriver {
   /** Links of living containers that this driver itself has made; those of an earlier daemon are looked for. */
   readonly #made = new Map<ContainerId, Link>();
   readonly #endingLinks: EndingLinks;
-  /** What `setup` has listed, once for all links that are restored after it. An entry goes as soon as something is done to its link; one that has gone since is found out by its number. */
+  /**
+   * What `setup` has listed, once for all links that are restored after it. An entry goes as soon as
+   * something is done to its link; one that has gone since is found out by its number.
+   */
   #atSetup: Seen = { links: new Map(), shapers: new Set(), addresses: new Set(), foreign: [] };
-  /** Restored rules, many containers' in one transaction: at the end of each that leads to a chain the kernel looks at the chains of all containers. */
+  /**
+   * Restored rules, many containers' in one transaction: at the end of each that leads to a chain the kernel
+   * looks at the chains of all containers.
+   */
   readonly #together = new Together<RulesOfOne>((all) => this.#rules.replace(...all));
   /** {@link NftablesNetwork.#closeToIpv6} has failed, and said so. */
   #isIpv6Left = false;
@@ -225,7 +237,8 @@ class NftablesNetwork implements NetworkDriver {
 
   async setup(host: NetworkHostSpec): Promise<void> {
     enableForwarding();
-    // now: a daemon that is out of descriptors must still be able to take links down. And in turn: of what is being released nothing is put in force again
+    // now: a daemon that is out of descriptors must still be able to take links down. And in turn: of what is
+    // being released nothing is put in force again
     await this.#access.patient().inTurn(async () => this.#setUp(host));
     this.#denials.start(this.#found().denials.packets);
     if (this.#lossListener !== undefined)
@@ -418,8 +431,8 @@ class NftablesNetwork implements NetworkDriver {
   }
 
   /**
-   * What comes by it is dropped by rules anyway. Beyond that, IPv6 gives each link that is up a route of its own, and the kernel looks at those of all
-   * links whenever one goes down.
+   * What comes by it is dropped by rules anyway. Beyond that, IPv6 gives each link that is up a route of its
+   * own, and the kernel looks at those of all links whenever one goes down.
    */
   async #closeToIpv6({ name, hasIpv6 }: Link): Promise<void> {
     if (!hasIpv6) return;
@@ -506,7 +519,10 @@ class NftablesNetwork implements NetworkDriver {
     }
   }
 
-  /** Everything else of the container works without an answer to its questions; what names have opened stays open until its time is over. */
+  /**
+   * Everything else of the container works without an answer to its questions; what names have opened stays
+   * open until its time is over.
+   */
   async #prepareNames(id: ContainerId, egress: readonly EgressRule[]): Promise<void> {
     try {
       await this.#names.prepare(egress);
@@ -588,7 +604,10 @@ class NftablesNetwork implements NetworkDriver {
     }
   }
 
-  /** Answers the link that is there. Mostly its namespace has ended already; and a search is another wait for the lock around all links. */
+  /**
+   * Answers the link that is there. Mostly its namespace has ended already; and a search is another wait for
+   * the lock around all links.
+   */
   async #disconnect(spec: NetworkSpec, name: string): Promise<Link | undefined> {
     const made = this.#made.get(spec.id);
     this.#made.delete(spec.id);

@@ -39,8 +39,8 @@ export function destinationRange(network: EgressRule['network']): AddressRange {
 }
 
 /**
- * The ways of being meant by a rule. A rule that covers reserved addresses without being about them opens the others, and of containers
- * what is published of them: those packets were sent to the host's address.
+ * The ways of being meant by a rule. A rule that covers reserved addresses without being about them opens the
+ * others, and of containers what is published of them: those packets were sent to the host's address.
  */
 function destinationMatches(network: EgressRule['network'], pool: AddressRange | undefined): Expression[][] {
   const range = destinationRange(network);
@@ -52,8 +52,9 @@ function destinationMatches(network: EgressRule['network'], pool: AddressRange |
 }
 
 /**
- * What a name has led to, and of that nothing that a name must not open: whoever answers for the name chooses the addresses. The daemon looks at
- * them first; here it holds for what has been learned before the networks were others, too.
+ * What a name has led to, and of that nothing that a name must not open: whoever answers for the name chooses
+ * the addresses. The daemon looks at them first; here it holds for what has been learned before the networks
+ * were others, too.
  */
 function namedMatch(domain: string, network: EgressRule['network']): Expression[] {
   const range = network && { first: parseAddress(network.first), last: parseAddress(network.last) };
@@ -82,8 +83,9 @@ function match(rule: EgressRule): Expression[] {
 }
 
 /**
- * The rules in the order in which a packet meets them: the log line of a new TCP connection, if wanted, then the acceptance. `pool` is where
- * containers live. Errors: `INVALID_SPEC` for ports with a protocol that has none.
+ * The rules in the order in which a packet meets them: the log line of a new TCP connection, if wanted, then
+ * the acceptance. `pool` is where containers live. Errors: `INVALID_SPEC` for ports with a protocol that has
+ * none.
  */
 export function egressRules(
   id: ContainerId,

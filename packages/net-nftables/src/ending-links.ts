@@ -1,4 +1,7 @@
-/** Links of containers that have been released: one normally goes with its namespace, and where that outlives the container it is deleted after a while. */
+/**
+ * Links of containers that have been released: one normally goes with its namespace, and where that outlives
+ * the container it is deleted after a while.
+ */
 import type { ContainerId, Logger } from '@warden/interface';
 import { linkRemoval, linkSearch } from './container-link.ts';
 import type { PatientConnection } from './netlink-connection.ts';
@@ -23,7 +26,10 @@ export class EndingLinks {
   readonly #log: Logger;
   /** The oldest first. */
   readonly #ending = new Map<ContainerId, Ending>();
-  /** For all of them together: as many timers as containers that have ended would keep a daemon busy that has nothing else to do. */
+  /**
+   * For all of them together: as many timers as containers that have ended would keep a daemon busy that has
+   * nothing else to do.
+   */
   #timer: NodeJS.Timeout | undefined;
 
   /** `patient` is for what waits for the lock around all links. */

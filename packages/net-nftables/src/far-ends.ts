@@ -1,6 +1,6 @@
 /**
- * The containers' ends of the links, which lie in other network namespaces. Nobody enters one: a socket that was opened there by a thread of its
- * own reaches it from here.
+ * The containers' ends of the links, which lie in other network namespaces. Nobody enters one: a socket that
+ * was opened there by a thread of its own reaches it from here.
  */
 import { readdirSync } from 'node:fs';
 import type { ContainerId } from '@warden/interface';
@@ -35,7 +35,10 @@ export class FarEnds {
     this.#pids.delete(id);
   }
 
-  /** Does something at the far end of `near`. Answers false when no process is left in its namespace. Errors: those of `action`. */
+  /**
+   * Does something at the far end of `near`. Answers false when no process is left in its namespace. Errors:
+   * those of `action`.
+   */
   reach(id: ContainerId, near: Link, action: (end: FarEnd) => void): boolean {
     const end = this.#open(id, near);
     if (end === undefined) return false;

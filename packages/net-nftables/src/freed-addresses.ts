@@ -3,7 +3,10 @@ import type { Logger } from '@warden/interface';
 import { forgetConnections, forgetListed } from './connection-tracking.ts';
 import type { NetlinkConnection } from './netlink-connection.ts';
 
-/** Looking through the kernel's table takes a millisecond or more, so several releases share one look, behind their answers. */
+/**
+ * Looking through the kernel's table takes a millisecond or more, so several releases share one look, behind
+ * their answers.
+ */
 const COLLECT_MS = 250;
 
 /** See the file's head. */

@@ -1,8 +1,9 @@
 /**
- * Whether a program of the host listens on a TCP port that is to be published. The mapping would silently take its clients away.
+ * Whether a program of the host listens on a TCP port that is to be published. The mapping would silently
+ * take its clients away.
  *
- * The kernel's socket diagnosis looks at listeners alone. The files below /proc also walk through its table of all connections, which takes
- * milliseconds however few there are; they are for kernels without it.
+ * The kernel's socket diagnosis looks at listeners alone. The files below /proc also walk through its table
+ * of all connections, which takes milliseconds however few there are; they are for kernels without it.
  */
 import { closeSync, openSync, readSync } from 'node:fs';
 import { NETLINK_SOCK_DIAG, NetlinkSocket } from '@warden/native';
@@ -27,12 +28,18 @@ const HEADER_BYTES = 16;
 const ANSWER = { port: 4, address: 8, bytes: 72 } as const;
 const ATTRIBUTE_V6ONLY = 11;
 
-/** The kernel lists listening sockets first, so only the beginning has to be read however many connections there are. */
+/**
+ * The kernel lists listening sockets first, so only the beginning has to be read however many connections
+ * there are.
+ */
 const FILES = ['/proc/self/net/tcp', '/proc/self/net/tcp6'] as const;
 const STATE_LISTEN = '0A';
 const CHUNK_BYTES = 64 * 1024;
 
-/** The addresses at which somebody listens on `port`, as numbers; 0 stands for every address. Those of IPv6 alone do not count. */
+/**
+ * The addresses at which somebody listens on `port`, as numbers; 0 stands for every address. Those of IPv6
+ * alone do not count.
+ */
 export function listeningAddresses(port: number): number[] {
   try {
     return addressesByDiagnosis(port);

@@ -58,8 +58,8 @@ export function readInventory(connection: NetlinkConnection, table: TableMessage
 }
 
 /**
- * What tells the table from a later one of the same name: the number that the kernel has given it, nothing more than its name before Linux 4.17. Undefined where there is
- * no such table.
+ * What tells the table from a later one of the same name: the number that the kernel has given it, nothing
+ * more than its name before Linux 4.17. Undefined where there is no such table.
  */
 export function tableIdentity(connection: NetlinkConnection, table: TableMessages): string | undefined {
   const HANDLE = 4;

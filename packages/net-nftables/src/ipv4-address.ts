@@ -76,8 +76,9 @@ export function endsAtTop(range: AddressRange): boolean {
 }
 
 /**
- * What only a rule about it opens: the host's own links, and the addresses at which clouds tell a machine its credentials. A rule that
- * merely happens to cover one of them leaves it closed. (Azure's is its name server as well, so containers there need a rule about it.)
+ * What only a rule about it opens: the host's own links, and the addresses at which clouds tell a machine its
+ * credentials. A rule that merely happens to cover one of them leaves it closed. (Azure's is its name server
+ * as well, so containers there need a rule about it.)
  */
 export const METADATA: readonly AddressRange[] = [
   networkOf(parseAddress('169.254.0.0'), 16),

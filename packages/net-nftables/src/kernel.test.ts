@@ -14,8 +14,8 @@ const LIMIT_MS = 600_000;
 const isRoot = process.getuid?.() === 0;
 
 /**
- * The driver acts on the namespace of its process, so each of its suites is run by a process of its own in a fresh one; two at a time, since they
- * wait for packets more than they compute.
+ * The driver acts on the namespace of its process, so each of its suites is run by a process of its own in a
+ * fresh one; two at a time, since they wait for packets more than they compute.
  */
 describe.runIf(isRoot)('the driver on this kernel [needs: root]', { concurrent: true }, () => {
   it.each(SUITES)(

@@ -1,6 +1,7 @@
 /**
- * The addresses that names have led to, as elements of one set: by which link, to which address, under the hash of which name. They go by
- * themselves when their time is over, whether a daemon lives or not, and what they have opened closes then for new connections.
+ * The addresses that names have led to, as elements of one set: by which link, to which address, under the
+ * hash of which name. They go by themselves when their time is over, whether a daemon lives or not, and what
+ * they have opened closes then for new connections.
  */
 import { createHash } from 'node:crypto';
 import type { ContainerId } from '@warden/interface';
@@ -120,7 +121,10 @@ export class LearnedAddresses {
     for (const [text] of gone) known.delete(text);
   }
 
-  /** Forgets what was open in a table that is gone, and answers the changes that open it again for the rest of its time, as far as that is known. */
+  /**
+   * Forgets what was open in a table that is gone, and answers the changes that open it again for the rest of
+   * its time, as far as that is known.
+   */
   reopened(): MessageBody[] {
     const now = performance.now();
     const earlier = [...(this.#known?.values() ?? [])].flatMap((known) => [...known]);

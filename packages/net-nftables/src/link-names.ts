@@ -52,7 +52,10 @@ export function shaperOwner(name: string): ContainerId | undefined {
   return ownerBySuffix(name, SHAPER_SUFFIX);
 }
 
-/** Tells whether a link is one end of some warden's containers: the outward link of a daemon that lives in one of them. */
+/**
+ * Tells whether a link is one end of some warden's containers: the outward link of a daemon that lives in one
+ * of them.
+ */
 export function isContainerLink(name: string): boolean {
   return [HOST_SUFFIX, CONTAINER_SUFFIX].some((suffix) => ownerBySuffix(name, suffix) !== undefined);
 }

@@ -1,4 +1,7 @@
-/** Asks name servers: with an id and a port that nobody can guess, and believing only what answers the question, from where it was sent. */
+/**
+ * Asks name servers: with an id and a port that nobody can guess, and believing only what answers the
+ * question, from where it was sent.
+ */
 import { randomInt } from 'node:crypto';
 import dgram from 'node:dgram';
 import fs from 'node:fs';
@@ -47,7 +50,8 @@ function readHostFile(): string {
 }
 
 /**
- * Asks one after the other, some twice, until one knows whether there is such a name. Errors: `UNAVAILABLE` when none does, within some six seconds.
+ * Asks one after the other, some twice, until one knows whether there is such a name. Errors: `UNAVAILABLE`
+ * when none does, within some six seconds.
  */
 export async function askNameServers(name: string, servers: readonly NameServer[]): Promise<DnsResult> {
   const tries = [...servers, ...servers].slice(0, MAX_TRIES);

@@ -23,7 +23,10 @@ const DEFAULT_LIFETIMES: Lifetimes = { least: 60, most: 3_600 };
 const ANSWERING_MS = 10_000;
 const BEAT_MS = 3_000;
 const HOST_FACTS_MS = 10_000;
-/** A removal of what an earlier daemon left has to name some destination: the set-up has taken the element away that would contradict it. */
+/**
+ * A removal of what an earlier daemon left has to name some destination: the set-up has taken the element
+ * away that would contradict it.
+ */
 const NO_ADDRESS = '0.0.0.0';
 const NO_PORT = 1;
 
@@ -89,7 +92,10 @@ export class NamedEgress {
     this.#startBeat();
   }
 
-  /** The changes that let a container ask for the names of these rules, if there are any. Of a container that could: see {@link forget}. */
+  /**
+   * The changes that let a container ask for the names of these rules, if there are any. Of a container that
+   * could: see {@link forget}.
+   */
   admission(spec: NetworkSpec, rules: readonly EgressRule[]): MessageBody[] {
     const isNamed = rules.some(({ domain }) => domain !== undefined);
     if (!isNamed || this.#port === undefined) return [];
@@ -116,8 +122,9 @@ export class NamedEgress {
   /** The changes that keep a container from asking, for one whose chain is there. */
   dismissal(id: ContainerId): MessageBody[] {
     const { table } = this.#parts;
-    // Parts may be missing. What is added first can be removed for certain, all within one transaction; but a question that an earlier daemon leads
-    // elsewhere cannot be led again. Without a resolver here nobody answers any of them.
+    // Parts may be missing. What is added first can be removed for certain, all within one transaction; but a
+    // question that an earlier daemon leads elsewhere cannot be led again. Without a resolver here nobody
+    // answers any of them.
     return [
       ...(this.#port === undefined ? [table.flushSet(SET.resolvers)] : []),
       ...ensureAsker(table, id, { hostIp: this.#hostIpOf(id) ?? NO_ADDRESS, port: this.#port ?? NO_PORT }),

@@ -1,4 +1,7 @@
-/** What containers ask, what name servers answer, and what the kernel tells of refused packets: values or the documented refusal, in bounded time. */
+/**
+ * What containers ask, what name servers answer, and what the kernel tells of refused packets: values or the
+ * documented refusal, in bounded time.
+ */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { readRefused } from './denials.ts';

@@ -10,7 +10,10 @@ export function isKernelError(error: unknown, ...names: readonly string[]): bool
   return isWardenError(error, 'NATIVE_FAILED') && names.includes(String(error.fields.errno));
 }
 
-/** Something that takes several sends of rtnetlink messages: each is yielded, and answered with what the kernel lists, or with its refusal. */
+/**
+ * Something that takes several sends of rtnetlink messages: each is yielded, and answered with what the
+ * kernel lists, or with its refusal.
+ */
 export type RouteSteps<T> = Generator<readonly MessageBody[], T, Buffer[]>;
 
 /** Carries nftables changes out in time: all or none. */
@@ -46,8 +49,8 @@ export class NetlinkConnection {
   }
 
   /**
-   * Sends rtnetlink messages in one go. They are carried out one after another; the first failure is thrown, and those behind
-   * it have been tried all the same.
+   * Sends rtnetlink messages in one go. They are carried out one after another; the first failure is thrown,
+   * and those behind it have been tried all the same.
    */
   route(...bodies: readonly MessageBody[]): Buffer[] {
     return sendAll(this.#route, bodies);
@@ -125,9 +128,10 @@ function batch(
 }
 
 /**
- * Sockets whose requests wait on a thread. Those for links wait for the host's one lock around all of them, which the end of a namespace holds for tens of
- * milliseconds, and for what a link that goes down waits for; transactions of rules for the kernel's look at the chains of all containers. Of either
- * kind one comes after the other, as the kernel does it anyway.
+ * Sockets whose requests wait on a thread. Those for links wait for the host's one lock around all of them,
+ * which the end of a namespace holds for tens of milliseconds, and for what a link that goes down waits for;
+ * transactions of rules for the kernel's look at the chains of all containers. Of either kind one comes after
+ * the other, as the kernel does it anyway.
  */
 export class PatientConnection {
   readonly #socket: NetlinkSocket;
@@ -146,8 +150,9 @@ export class PatientConnection {
   }
 
   /**
-   * Calls `change` when all that was asked for before is done. It is given what carries out one transaction after the other (see
-   * {@link NetlinkConnection.commit}); until it has settled nobody else's are carried out here, and nobody else's `change` is called.
+   * Calls `change` when all that was asked for before is done. It is given what carries out one transaction
+   * after the other (see {@link NetlinkConnection.commit}); until it has settled nobody else's are carried
+   * out here, and nobody else's `change` is called.
    */
   inTurn<T>(change: (commit: Commit) => Promise<T>): Promise<T> {
     const done = this.#lastChange.then(() => change((changes) => this.#commit(changes)));

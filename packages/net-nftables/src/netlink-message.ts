@@ -1,8 +1,8 @@
 /**
  * The netlink wire format: headers, attributes and their nesting (linux/netlink.h).
  *
- * Everything a header or rtnetlink carries is in host byte order; nftables attributes are big-endian. Each function makes one
- * finished piece, padded to 4 bytes, so that pieces are joined by plain concatenation.
+ * Everything a header or rtnetlink carries is in host byte order; nftables attributes are big-endian. Each
+ * function makes one finished piece, padded to 4 bytes, so that pieces are joined by plain concatenation.
  */
 import { endianness } from 'node:os';
 

@@ -1,8 +1,9 @@
 /**
  * The expressions rules are made of (linux/netfilter/nf_tables.h), one function each.
  *
- * An expression reads or writes one register of 16 bytes; register 1 is the only one used here, except that the second part of a set's key
- * lies in register 2, and that a map's value of address and port is addressed by its 32-bit halves. A comparison that fails ends the rule, not the chain.
+ * An expression reads or writes one register of 16 bytes; register 1 is the only one used here, except that
+ * the second part of a set's key lies in register 2, and that a map's value of address and port is addressed
+ * by its 32-bit halves. A comparison that fails ends the rule, not the chain.
  */
 import {
   attribute,
@@ -140,7 +141,10 @@ export function within(first: Uint8Array, last: Uint8Array): Expression {
   return expression('range', number(1, REGISTER_1), number(2, 0), value(3, first), value(4, last));
 }
 
-/** Goes on for the bytes that exceed a token bucket: `rate` bytes per second, and `burst` bytes beyond one second's worth. */
+/**
+ * Goes on for the bytes that exceed a token bucket: `rate` bytes per second, and `burst` bytes beyond one
+ * second's worth.
+ */
 export function exceeds(rate: bigint, burst: number): Expression {
   const SECONDS = 1n;
   const BYTES = 1;
@@ -156,8 +160,8 @@ export function exceeds(rate: bigint, burst: number): Expression {
 }
 
 /**
- * Goes on when the key in the register has more than `most` connections, this one included. Those that have ended no longer count. `set` must be of
- * kind `counted`, and holds the numbers; it is nobody's to fill.
+ * Goes on when the key in the register has more than `most` connections, this one included. Those that have
+ * ended no longer count. `set` must be of kind `counted`, and holds the numbers; it is nobody's to fill.
  */
 export function hasMoreConnections(set: string, most: number): Expression {
   const OVER = 1;
@@ -170,14 +174,17 @@ export function countInto(set: string): Expression {
 }
 
 /**
- * {@link packetRate} of each key in the register by itself. `set` must be of kind `rated`; it forgets a key of which nothing has come for
- * `remembered` milliseconds.
+ * {@link packetRate} of each key in the register by itself. `set` must be of kind `rated`; it forgets a key
+ * of which nothing has come for `remembered` milliseconds.
  */
 export function packetRateOf(set: string, rate: number, burst: number, remembered: number): Expression {
   return inSet(set, { name: 'limit', data: packetLimit(rate, burst, 'within') }, remembered);
 }
 
-/** Makes an element of the key in the register where there is none, and carries out its expression. With a time the element goes that long after the last packet. */
+/**
+ * Makes an element of the key in the register where there is none, and carries out its expression. With a
+ * time the element goes that long after the last packet.
+ */
 function inSet(
   set: string,
   { name, data }: { readonly name: string; readonly data: readonly Buffer[] },

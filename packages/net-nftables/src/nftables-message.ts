@@ -1,7 +1,9 @@
 /**
- * nftables messages (linux/netfilter/nf_tables.h). "New" messages without EXCL are idempotent: what exists stays as it is.
+ * nftables messages (linux/netfilter/nf_tables.h). "New" messages without EXCL are idempotent: what exists
+ * stays as it is.
  *
- * Changes travel as a batch, which the kernel carries out entirely or not at all; lookups and dumps go on their own.
+ * Changes travel as a batch, which the kernel carries out entirely or not at all; lookups and dumps go on
+ * their own.
  */
 
 import type { MessageBody } from './netlink-message.ts';
@@ -225,7 +227,8 @@ export class TableMessages {
     ];
     if (data !== undefined && dataBytes !== undefined) attributes.push(number(6, data), number(7, dataBytes));
     if (size !== undefined) attributes.push(nested(9, number(1, size)));
-    // Only for programs that list the set: interface names are kept as text, in host byte order, the rest is big-endian.
+    // Only for programs that list the set: interface names are kept as text, in host byte order, the rest is
+    // big-endian.
     const order = uint32(key === TYPE.interface ? BYTE_ORDER.host : BYTE_ORDER.big);
     const userdata = attribute(13, Buffer.concat([uint8(KEY_BYTE_ORDER_TAG), uint8(order.length), order]));
     return change(NFT.newSet, NLM_F_CREATE, ...attributes, number(10, reference), userdata);
@@ -248,7 +251,10 @@ export class TableMessages {
     return change(NFT.newElement, flags, text(1, this.table), text(2, set), nested(3, ...elements));
   }
 
-  /** {@link addElements} for any number of them: an attribute holds 64 KiB, so they go in several messages of one transaction. */
+  /**
+   * {@link addElements} for any number of them: an attribute holds 64 KiB, so they go in several messages of
+   * one transaction.
+   */
   addManyElements(set: string, elements: readonly Buffer[]): MessageBody[] {
     return portions(elements).map((some) => this.addElements(set, some));
   }
@@ -258,7 +264,10 @@ export class TableMessages {
     return portions(elements).map((some) => this.deleteElements(set, some));
   }
 
-  /** Removes elements that may have gone by themselves: what is added first can be removed for certain, all within one transaction. */
+  /**
+   * Removes elements that may have gone by themselves: what is added first can be removed for certain, all
+   * within one transaction.
+   */
   deletePassing<Key>(set: string, keys: readonly Key[], element: PassingElement<Key>): MessageBody[] {
     const again = keys.map((key) => element(key, 1_000));
     const named = keys.map((key) => element(key));
@@ -297,7 +306,10 @@ export class TableMessages {
   }
 }
 
-/** An even number in each, so that the two ends of a range stay together; far below 64 KiB whatever the elements are. */
+/**
+ * An even number in each, so that the two ends of a range stay together; far below 64 KiB whatever the
+ * elements are.
+ */
 function portions(elements: readonly Buffer[]): Buffer[][] {
   const MOST = 256;
   const count = Math.ceil(elements.length / MOST);
@@ -385,7 +397,10 @@ export function readLearnedElement(attributes: ReadonlyMap<number, Buffer>): Lea
   };
 }
 
-/** Reads the attributes of an element of a set whose rules count packets by address; undefined when they are not those of one. */
+/**
+ * Reads the attributes of an element of a set whose rules count packets by address; undefined when they are
+ * not those of one.
+ */
 export function readCountedElement(
   attributes: ReadonlyMap<number, Buffer>,
 ): { readonly address: number; readonly packets: bigint } | undefined {

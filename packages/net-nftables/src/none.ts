@@ -17,7 +17,8 @@ function unsupported(operation: string, id: string): WardenError {
 }
 
 /**
- * Makes a driver that makes nothing. `attach`, `release`, `restore` without records and `sweep` succeed; the rest is `UNSUPPORTED`.
+ * Makes a driver that makes nothing. `attach`, `release`, `restore` without records and `sweep` succeed; the
+ * rest is `UNSUPPORTED`.
  */
 export function noNetwork(): DriverFactory<NetworkDriver> {
   return () => ({

@@ -105,12 +105,18 @@ export function isFromElsewhere(set: string): Expression[] {
   return [...isIpv4(), meta(META.iifname), loadAddress('source', 'second'), notMemberOf(set)];
 }
 
-/** IPv4 packets that leave by an interface and come from an address that are a pair of the set: they go back to their sender. */
+/**
+ * IPv4 packets that leave by an interface and come from an address that are a pair of the set: they go back
+ * to their sender.
+ */
 export function isReturning(set: string): Expression[] {
   return [...isIpv4(), meta(META.oifname), loadAddress('source', 'second'), memberOf(set)];
 }
 
-/** IPv4 packets whose header is not of the shortest form: they carry options, such as a route of the sender's choice. */
+/**
+ * IPv4 packets whose header is not of the shortest form: they carry options, such as a route of the sender's
+ * choice.
+ */
 export function hasIpOptions(): Expression[] {
   const VERSION_4_AND_FIVE_WORDS = 0x45;
   return [...isIpv4(), payload(PAYLOAD.network, 0, 1), compare(uint8(VERSION_4_AND_FIVE_WORDS), 'is-not')];
@@ -122,8 +128,8 @@ export function isProtocolNotIn(set: string): Expression[] {
 }
 
 /**
- * ICMP packets of these types whose quoted packet, the one they complain about, was not sent to the address that the interface has in the
- * set. Of packets known to be ICMP.
+ * ICMP packets of these types whose quoted packet, the one they complain about, was not sent to the address
+ * that the interface has in the set. Of packets known to be ICMP.
  */
 export function quotesElsewhere(
   types: { readonly first: number; readonly last: number },

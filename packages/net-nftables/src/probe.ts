@@ -1,4 +1,7 @@
-/** Whether this kernel has everything the driver needs, found out by making all of it in throw-away network namespaces. */
+/**
+ * Whether this kernel has everything the driver needs, found out by making all of it in throw-away network
+ * namespaces.
+ */
 import type { DenialSupport, NetworkHostSpec, NetworkSpec, ProbeResult } from '@warden/interface';
 import { isWardenError } from '@warden/interface';
 import type { BandwidthMode } from './bandwidth.ts';
@@ -48,8 +51,9 @@ export interface KernelFinding {
   /** Only of a kernel that works: what else it can do. */
   readonly more?: { readonly names: NameFinding; readonly bandwidth: BandwidthFinding };
   /**
-   * Ends the namespace, of which nothing remains then. The kernel takes it down holding locks that everything about links waits for, and lets
-   * nobody go before rules that were removed a moment ago are: whoever is in a hurry ends it later.
+   * Ends the namespace, of which nothing remains then. The kernel takes it down holding locks that everything
+   * about links waits for, and lets nobody go before rules that were removed a moment ago are: whoever is in
+   * a hurry ends it later.
    */
   close(): void;
 }
@@ -168,8 +172,8 @@ export interface BandwidthFinding {
 }
 
 /**
- * Tries the ways of limiting bandwidth, each in a namespace of its own, but the first in the one of `prepared`, where link and skeleton are. Never
- * throws.
+ * Tries the ways of limiting bandwidth, each in a namespace of its own, but the first in the one of
+ * `prepared`, where link and skeleton are. Never throws.
  */
 export function probeBandwidth(
   table: TableMessages,

@@ -1,6 +1,7 @@
 /**
- * How many questions for names containers may ask, by a token bucket for each. The kernel's rules count packets, and a packet may carry many questions: a stream as
- * many as fit, and what a program hands on at once as datagrams (UDP_SEGMENT) is one packet until a socket takes it.
+ * How many questions for names containers may ask, by a token bucket for each. The kernel's rules count
+ * packets, and a packet may carry many questions: a stream as many as fit, and what a program hands on at
+ * once as datagrams (UDP_SEGMENT) is one packet until a socket takes it.
  */
 import type { ContainerId } from '@warden/interface';
 import { ASKER_BURST, ASKER_RATE } from './container-rules.ts';

@@ -1,4 +1,7 @@
-/** The resolver on loopback, whose addresses stand for containers: what one of them can hold of it, and all together. */
+/**
+ * The resolver on loopback, whose addresses stand for containers: what one of them can hold of it, and all
+ * together.
+ */
 import dgram from 'node:dgram';
 import { once } from 'node:events';
 import net from 'node:net';

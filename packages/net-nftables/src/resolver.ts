@@ -1,9 +1,11 @@
 /**
- * The name server of containers with rules about names. It answers for those names only, asks the configured name servers, and opens what
- * they answer before the container is told. Everything else gets "no such name" and is a denial.
+ * The name server of containers with rules about names. It answers for those names only, asks the configured
+ * name servers, and opens what they answer before the container is told. Everything else gets "no such name"
+ * and is a denial.
  *
- * One UDP and one TCP socket, on one port; the rules of the kernel lead each container's questions there and nobody else's, in a bounded number of packets, and
- * of what these carry a bounded number of questions is answered. The source address tells who asks: a container cannot send under another's.
+ * One UDP and one TCP socket, on one port; the rules of the kernel lead each container's questions there and
+ * nobody else's, in a bounded number of packets, and of what these carry a bounded number of questions is
+ * answered. The source address tells who asks: a container cannot send under another's.
  */
 
 import dgram from 'node:dgram';
@@ -24,13 +26,17 @@ const MAX_WAITING = 32;
 const MAX_WAITING_OF_ALL = 256;
 const MAX_CONNECTIONS = 4;
 /**
- * What waits in the kernel while this program is at something else: all that the kernel lets in at once of some eighteen containers, each of which takes
- * three times the bytes it has. By default the kernel's rules let in more of a single one than a socket holds, and what others ask then is lost. Above
- * net.core.rmem_max the kernel gives twice that.
+ * What waits in the kernel while this program is at something else: all that the kernel lets in at once of
+ * some eighteen containers, each of which takes three times the bytes it has. By default the kernel's rules
+ * let in more of a single one than a socket holds, and what others ask then is lost. Above net.core.rmem_max
+ * the kernel gives twice that.
  */
 const RECEIVE_BYTES = 4_194_304;
 const IDLE_MS = 5_000;
-/** How often the log is told of names of one container that were not resolved, which it may ask for a hundred times a second. */
+/**
+ * How often the log is told of names of one container that were not resolved, which it may ask for a hundred
+ * times a second.
+ */
 const FAILURE_LOG_MS = 5_000;
 
 /** A container that may ask. */
@@ -46,7 +52,10 @@ export interface ResolverParts {
   asker(address: string): Asker | undefined;
   /** Asks the world. Errors: `UNAVAILABLE`. */
   lookUp(name: string): Promise<DnsResult>;
-  /** Opens what may be opened of these addresses; answers it, and how many seconds it holds. Errors: `POOL_EXHAUSTED`, `NATIVE_FAILED`. */
+  /**
+   * Opens what may be opened of these addresses; answers it, and how many seconds it holds. Errors:
+   * `POOL_EXHAUSTED`, `NATIVE_FAILED`.
+   */
   open(
     asker: Asker,
     rules: readonly NamedRule[],
@@ -265,7 +274,10 @@ export class Resolver {
     }
   }
 
-  /** Waits until the asker may ask once more; whether it still is there. Nothing is read meanwhile, so that it waits, too. */
+  /**
+   * Waits until the asker may ask once more; whether it still is there. Nothing is read meanwhile, so that it
+   * waits, too.
+   */
   async #turn(socket: net.Socket, address: string): Promise<boolean> {
     for (;;) {
       const asker = this.#parts.asker(address);
@@ -276,7 +288,10 @@ export class Resolver {
   }
 }
 
-/** Settles when the kernel has it: who does not read its answers gets no more of them to hold here. Errors: the socket's, which ends when it is idle for too long. */
+/**
+ * Settles when the kernel has it: who does not read its answers gets no more of them to hold here. Errors:
+ * the socket's, which ends when it is idle for too long.
+ */
 function written(socket: net.Socket, bytes: Buffer): Promise<void> {
   return new Promise((resolve, reject) => {
     socket.write(bytes, (error) => (error ? reject(error) : resolve()));

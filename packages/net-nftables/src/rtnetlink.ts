@@ -95,8 +95,9 @@ function linkHeader(index: number, flags = 0): Buffer {
 }
 
 /**
- * With one queue each way said at once: else veth makes one per processor and takes all but one back, for which the kernel waits until nobody uses
- * them any more (`netif_set_real_num_tx_queues`, `synchronize_net`), on both ends.
+ * With one queue each way said at once: else veth makes one per processor and takes all but one back, for
+ * which the kernel waits until nobody uses them any more (`netif_set_real_num_tx_queues`, `synchronize_net`),
+ * on both ends.
  */
 function end({ name, mac }: LinkEnd, mtu: number): Buffer {
   return Buffer.concat([
@@ -109,8 +110,9 @@ function end({ name, mac }: LinkEnd, mtu: number): Buffer {
 }
 
 /**
- * Makes a veth pair, the far end directly in the network namespace of `pid`, or beside the near one. The near end is up and resolves no addresses: with
- * ARP on, a container could fill the host's neighbour table. EEXIST when either name is taken.
+ * Makes a veth pair, the far end directly in the network namespace of `pid`, or beside the near one. The near
+ * end is up and resolves no addresses: with ARP on, a container could fill the host's neighbour table. EEXIST
+ * when either name is taken.
  */
 export function createVeth(near: LinkEnd, far: LinkEnd, mtu: number, pid?: number): MessageBody {
   const VETH_INFO_PEER = 1;
@@ -125,7 +127,10 @@ export function createVeth(near: LinkEnd, far: LinkEnd, mtu: number, pid?: numbe
   );
 }
 
-/** Makes an intermediate device, still down: what leaves by it comes back where it came from. EEXIST when the name is taken. */
+/**
+ * Makes an intermediate device, still down: what leaves by it comes back where it came from. EEXIST when the
+ * name is taken.
+ */
 export function createIntermediate(name: string, mtu: number): MessageBody {
   return request(
     RTM.newLink,
@@ -180,7 +185,10 @@ export function readLink(received: Buffer): Link {
   };
 }
 
-/** Of what is listed by family, its settings are numbers one after the other. Undefined where there is no such family or setting. */
+/**
+ * Of what is listed by family, its settings are numbers one after the other. Undefined where there is no such
+ * family or setting.
+ */
 function settingOf(
   families: ReadonlyMap<number, Buffer>,
   ...[family, list, position]: readonly [family: number, list: number, position: number]
@@ -227,7 +235,10 @@ export function takeDown(index: number): MessageBody {
   return request(RTM.newLink, 0, Buffer.concat([Buffer.alloc(4), uint32(index), uint32(0), uint32(IFF_UP)]));
 }
 
-/** Lets packets from and to 127.0.0.0/8 be routed by this link, as connections to a port published on 127.0.0.1 need it. */
+/**
+ * Lets packets from and to 127.0.0.0/8 be routed by this link, as connections to a port published on
+ * 127.0.0.1 need it.
+ */
 export function routeLoopback(index: number): MessageBody {
   return request(
     RTM.newLink,

@@ -1,4 +1,7 @@
-/** What the table says of each container: its elements, rules and ports, changed in whole transactions that are noted when the kernel has them. */
+/**
+ * What the table says of each container: its elements, rules and ports, changed in whole transactions that
+ * are noted when the kernel has them.
+ */
 import type { ContainerId, EgressRule, NetworkSpec, PortMapping } from '@warden/interface';
 import { WardenError } from '@warden/interface';
 import {
@@ -169,8 +172,8 @@ export class RulesInForce {
   }
 
   /**
-   * Of what is `uncertain` parts may be missing already. What is added first can be removed for certain, all within one transaction; but what adds
-   * a verdict makes the kernel look at the chains of all containers.
+   * Of what is `uncertain` parts may be missing already. What is added first can be removed for certain, all
+   * within one transaction; but what adds a verdict makes the kernel look at the chains of all containers.
    */
   async #commitRemoval(id: ContainerId, parts: 'present' | 'uncertain', commit: CommitOf): Promise<void> {
     const { table, access, names } = this.#parts;

@@ -1,9 +1,10 @@
 /**
  * The static part of the table: sets, maps and the chains every container shares.
  *
- * A packet concerns us only when its interface is an element of `interfaces`; everything else passes each chain by its accept
- * policy, which in nftables decides nothing for the chains of other programs. What belongs to one container is elements and, when it has rules, a
- * chain of its own (container-rules.ts), so this skeleton can be replaced in one transaction while containers live.
+ * A packet concerns us only when its interface is an element of `interfaces`; everything else passes each
+ * chain by its accept policy, which in nftables decides nothing for the chains of other programs. What
+ * belongs to one container is elements and, when it has rules, a chain of its own (container-rules.ts), so
+ * this skeleton can be replaced in one transaction while containers live.
  */
 import type { NetworkHostSpec } from '@warden/interface';
 import type { AddressRange } from './ipv4-address.ts';
@@ -123,7 +124,10 @@ export interface Surroundings {
   readonly inbound: InboundPolicy;
   /** Addresses at which ports are published, beside 127.0.0.1. */
   readonly published: readonly number[];
-  /** The outward link of a daemon that itself lives in a container: what comes in by it is for the containers in there. */
+  /**
+   * The outward link of a daemon that itself lives in a container: what comes in by it is for the containers
+   * in there.
+   */
   readonly uplink: string | undefined;
   /** Bandwidth is limited by rules. */
   readonly hasLimits: boolean;
@@ -136,13 +140,22 @@ export type DenialTelling = { readonly group: number } | 'totals' | undefined;
 
 /** What is told of a packet: its headers. */
 const HEADER_BYTES = 64;
-/** Per second, and beyond it at once; of each container, so that none drowns the others, and of all together towards the host. */
+/**
+ * Per second, and beyond it at once; of each container, so that none drowns the others, and of all together
+ * towards the host.
+ */
 const TOLD_OF_CONTAINER = { rate: 10, burst: 40 } as const;
 const TOLD_TOWARDS_HOST = { rate: 100, burst: 200 } as const;
-/** How long it is remembered how much was told of a container: until it may have as much at once again as in the beginning, and a second. */
+/**
+ * How long it is remembered how much was told of a container: until it may have as much at once again as in
+ * the beginning, and a second.
+ */
 const TOLD_REMEMBERED_MS = (TOLD_OF_CONTAINER.burst / TOLD_OF_CONTAINER.rate + 1) * 1_000;
 
-/** Tells of packets of containers that are about to be refused. Counting costs the daemon nothing, so it needs no bound. */
+/**
+ * Tells of packets of containers that are about to be refused. Counting costs the daemon nothing, so it needs
+ * no bound.
+ */
 function tell(telling: NonNullable<DenialTelling>, which: 'of-container' | 'towards-host'): Expression[] {
   const source = [...isIpv4(), loadAddress('source')];
   if (telling === 'totals') return [...source, countInto(SET.denied)];
@@ -175,7 +188,8 @@ function guardRules(hasLimits: boolean): Expression[][] {
     ...limits,
     // Containers have no IPv6; without this, link-local addresses of the host would be reachable.
     [...isNotIpv4(), verdict('drop')],
-    // A published port sets route_localnet on the link, which otherwise would open the host's loopback to the container.
+    // A published port sets route_localnet on the link, which otherwise would open the host's loopback to the
+    // container.
     [...addressWithin('destination', LOOPBACK), verdict('drop')],
     [...isFromElsewhere(SET.sources), verdict('drop')],
     // Source routes and the like; nothing of today needs any option.
@@ -187,8 +201,9 @@ function guardRules(hasLimits: boolean): Expression[][] {
 }
 
 /**
- * An error message belongs to the connection it quotes, so connection tracking lets it pass wherever that connection goes. A container
- * may complain about what was sent to itself, and never tell anybody to send elsewhere.
+ * An error message belongs to the connection it quotes, so connection tracking lets it pass wherever that
+ * connection goes. A container may complain about what was sent to itself, and never tell anybody to send
+ * elsewhere.
  */
 function icmpGuardRules(): Expression[][] {
   const REDIRECT = 5;
@@ -237,9 +252,10 @@ function inputRules(allowHostAccess: boolean, denials: DenialTelling): Expressio
 }
 
 /**
- * Refuses at once. An ICMP error that comes back while connect(2) still holds its socket, as it does where no wire is between, is noted there and ends nothing: the caller
- * would wait for the second SYN, a second later (`tcp_v4_err`, LockDroppedIcmps). A reset waits for the socket. It
- * is only for who asks: a connection that the kernel of the host has forgotten would be ended by one, and goes on when its peer is heard again.
+ * Refuses at once. An ICMP error that comes back while connect(2) still holds its socket, as it does where no
+ * wire is between, is noted there and ends nothing: the caller would wait for the second SYN, a second later
+ * (`tcp_v4_err`, LockDroppedIcmps). A reset waits for the socket. It is only for who asks: a connection that
+ * the kernel of the host has forgotten would be ended by one, and goes on when its peer is heard again.
  */
 function refusal(what: readonly Expression[]): Expression[][] {
   return [
@@ -272,7 +288,10 @@ function askRules(): Expression[][] {
   ]);
 }
 
-/** Drops the first packets of connections beyond a container's number, before the kernel has put them into its table. */
+/**
+ * Drops the first packets of connections beyond a container's number, before the kernel has put them into its
+ * table.
+ */
 function countRules({ maxConnections }: NetworkHostSpec): Expression[][] {
   if (maxConnections === undefined) return [];
   return [
@@ -287,7 +306,10 @@ function countRules({ maxConnections }: NetworkHostSpec): Expression[][] {
   ];
 }
 
-/** What is counted keeps the limit it was counted by, so another limit counts in another set; the old one is left to run empty. */
+/**
+ * What is counted keeps the limit it was counted by, so another limit counts in another set; the old one is
+ * left to run empty.
+ */
 function countedSet(maxConnections: number): string {
   return `${SET.connections}-${maxConnections}`;
 }
@@ -298,7 +320,10 @@ export function openedNetworks({ allowNetworks, pool }: NetworkHostSpec): Addres
   return allowNetworks.map(parseRange).flatMap((range) => withoutReserved(range, reserved));
 }
 
-/** Where containers live that the configured networks merely cover: what is published there is open for every container. */
+/**
+ * Where containers live that the configured networks merely cover: what is published there is open for every
+ * container.
+ */
 export function openedContainers(host: NetworkHostSpec): AddressRange[] {
   const pool = parseRange(host.pool);
   const covering = host.allowNetworks.map(parseRange).filter((range) => coversReserved(range, [pool]));
@@ -383,8 +408,8 @@ export function replacePublished(table: TableMessages, addresses: readonly numbe
 }
 
 /**
- * The changes that put the skeleton in place or replace it. As one transaction there is no moment without rules, and elements
- * and chains of containers stay.
+ * The changes that put the skeleton in place or replace it. As one transaction there is no moment without
+ * rules, and elements and chains of containers stay.
  */
 export function skeleton(table: TableMessages, host: NetworkHostSpec, around: Surroundings): MessageBody[] {
   const rules = allRules(host, around);
@@ -406,9 +431,11 @@ export function skeleton(table: TableMessages, host: NetworkHostSpec, around: Su
     changes.push(...table.addManyElements(set, networkElements(networks)));
   }
   changes.push(...replacePublished(table, around.published));
-  // The resolver they lead to was a daemon's that is no more, or is put in again by the same transaction; an element cannot be given another port.
+  // The resolver they lead to was a daemon's that is no more, or is put in again by the same transaction; an
+  // element cannot be given another port.
   changes.push(table.flushSet(SET.resolvers), table.flushSet(SET.answering));
-  // Those of living containers are put in again by the same transaction; an element cannot be given another verdict, as one of an earlier version has it.
+  // Those of living containers are put in again by the same transaction; an element cannot be given another
+  // verdict, as one of an earlier version has it.
   changes.push(table.flushSet(SET.containers));
   changes.push(table.addElements(SET.protocols, Object.values(PROTOCOL).map(protocolElement)));
   for (const [chain, list] of Object.entries(rules)) {

@@ -10,7 +10,10 @@ export const SET = {
   protocols: 'protocols',
   allowNetworks: 'allow_networks',
   denyNetworks: 'deny_networks',
-  /** What rules and networks open only when they are about it: containers, the host's own links, the cloud's metadata. */
+  /**
+   * What rules and networks open only when they are about it: containers, the host's own links, the cloud's
+   * metadata.
+   */
   reserved: 'reserved',
   /** Addresses of the host at which ports are published. */
   published: 'published',

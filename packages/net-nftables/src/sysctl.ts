@@ -33,15 +33,17 @@ export function hasIpv6(): boolean {
 }
 
 /**
- * Whether a link of this name is in the namespace of this process, by the settings that each link has. Without the kernel's lock around all links, for which any
- * other question waits. True where the settings cannot be looked at.
+ * Whether a link of this name is in the namespace of this process, by the settings that each link has.
+ * Without the kernel's lock around all links, for which any other question waits. True where the settings
+ * cannot be looked at.
  */
 export function mayBeLink(name: string): boolean {
   return existsSync(`${IPV4}/conf/${name}`) || !existsSync(`${IPV4}/conf/lo`);
 }
 
 /**
- * Switches IPv6 off on a link; nothing happens where there is no such link, or no IPv6 on it. Errors: those of the file, such as EROFS.
+ * Switches IPv6 off on a link; nothing happens where there is no such link, or no IPv6 on it. Errors: those
+ * of the file, such as EROFS.
  */
 export async function switchOffIpv6(link: string): Promise<void> {
   try {

@@ -69,8 +69,10 @@ export class TableAccess implements KernelAccess {
   }
 
   /**
-   * For what others wait for meanwhile: on a thread where the kernel has the chains of many containers to look at. `change` is called when all changes that were
-   * asked for before are made and noted, so that it knows what is there. What it notes itself it notes in the inventory of that moment, which may be another one than before.
+   * For what others wait for meanwhile: on a thread where the kernel has the chains of many containers to
+   * look at. `change` is called when all changes that were asked for before are made and noted, so that it
+   * knows what is there. What it notes itself it notes in the inventory of that moment, which may be another
+   * one than before.
    */
   inTurn<T>(change: (commit: CommitOf) => Promise<T>): Promise<T> {
     return this.patient().inTurn((commit) =>

@@ -1,4 +1,7 @@
-/** What several ask for in one turn of the event loop, done behind it in one go. Where that fails, each is on its own. */
+/**
+ * What several ask for in one turn of the event loop, done behind it in one go. Where that fails, each is on
+ * its own.
+ */
 
 interface Waiting<Item> {
   readonly item: Item;

@@ -1,6 +1,6 @@
 /**
- * rtnetlink messages of traffic control (linux/pkt_sched.h, pkt_cls.h, tc_act/tc_mirred.h): token buckets, and the redirection that lets
- * what comes in by one link be queued as if it left by another.
+ * rtnetlink messages of traffic control (linux/pkt_sched.h, pkt_cls.h, tc_act/tc_mirred.h): token buckets,
+ * and the redirection that lets what comes in by one link be queued as if it left by another.
  */
 import type { MessageBody } from './netlink-message.ts';
 import {
@@ -50,9 +50,10 @@ function request(type: number, flags: number, place: Place, ...parts: readonly B
 const kind = (name: string): Buffer => attribute(TCA.kind, cString(name));
 
 /**
- * Makes a token bucket the way out of a link. One that is there already gets a new rate in place, and nothing that waits is lost. A new
- * burst makes a new bucket, put in the old one's place at once: what waits in the old one may be larger than the new burst, would never
- * pass, and would hold back everything behind it. Nothing passes unshaped either way.
+ * Makes a token bucket the way out of a link. One that is there already gets a new rate in place, and nothing
+ * that waits is lost. A new burst makes a new bucket, put in the old one's place at once: what waits in the
+ * old one may be larger than the new burst, would never pass, and would hold back everything behind it.
+ * Nothing passes unshaped either way.
  */
 export function replaceBucket(index: number, { rate, burst, queue }: TokenBucket): MessageBody {
   const TBF = { parms: 1, rate64: 4, burst: 6 } as const;
@@ -77,7 +78,10 @@ export function replaceBucket(index: number, { rate, burst, queue }: TokenBucket
   );
 }
 
-/** Another handle for another burst, by which the kernel tells a change from a replacement. Majors below 0x8000 are free to be chosen. */
+/**
+ * Another handle for another burst, by which the kernel tells a change from a replacement. Majors below
+ * 0x8000 are free to be chosen.
+ */
 function bucketHandle(burst: number): number {
   return ((burst % 0x7ffe) + 1) << 16;
 }
@@ -102,7 +106,10 @@ export function deleteIngress(index: number): MessageBody {
   return request(RTM.delQdisc, 0, { index, handle: HANDLE_INGRESS, parent: HANDLE_INGRESS_PARENT });
 }
 
-/** Sends everything that comes in by a link out by another one, which hands it back after queueing (an ifb). EEXIST when it does. */
+/**
+ * Sends everything that comes in by a link out by another one, which hands it back after queueing (an ifb).
+ * EEXIST when it does.
+ */
 export function redirectIncoming(index: number, target: number): MessageBody {
   const U32 = { sel: 5, act: 7 } as const;
   const ACT = { kind: 1, options: 2 } as const;

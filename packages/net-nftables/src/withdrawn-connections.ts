@@ -1,6 +1,7 @@
 /**
- * Which connections a container has only because of rules that were taken away. Whatever is established passes every rule, so these have to be forgotten; the others
- * must not be: an answer that comes to a forgotten connection is refused by the host, which does not know for whom it is.
+ * Which connections a container has only because of rules that were taken away. Whatever is established
+ * passes every rule, so these have to be forgotten; the others must not be: an answer that comes to a
+ * forgotten connection is refused by the host, which does not know for whom it is.
  */
 import type { EgressRule, NetworkHostSpec, NetworkRules, PortMapping } from '@warden/interface';
 import type { TrackedConnection } from './connection-tracking.ts';

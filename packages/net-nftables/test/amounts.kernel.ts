@@ -1,4 +1,7 @@
-/** Many of everything: what one attribute of netlink does not hold, and what one container may take of the host's table of connections. */
+/**
+ * Many of everything: what one attribute of netlink does not hold, and what one container may take of the
+ * host's table of connections.
+ */
 import fs from 'node:fs';
 import type { NetworkDriver } from '@warden/interface';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -77,7 +80,8 @@ for at, one in enumerate(open):
 async function renew(): Promise<void> {
   for (const spec of [A, B]) await driver.release(spec, {});
   await Promise.all([a.close(), b.close()]);
-  // a link goes with the namespace at its other end, which the kernel removes when it comes to it; the engine gives no id twice
+  // a link goes with the namespace at its other end, which the kernel removes when it comes to it; the engine
+  // gives no id twice
   const links = (): string => net.host.run('ip', '-o', 'link');
   await expect.poll(() => [A, B].filter(({ id }) => links().includes(id)), { timeout: 30_000 }).toEqual([]);
   [a, b] = [await makeContainer(driver, A), await makeContainer(driver, B)];
@@ -131,7 +135,8 @@ describe('the connections of one container', () => {
       expect(first).toBe(true);
       expect(count).toBeGreaterThan(0);
       expect(count).toBeLessThanOrEqual(MOST);
-      // a repeated first packet counts until it has been dropped; an entry that were kept would be there for half a minute
+      // a repeated first packet counts until it has been dropped; an entry that were kept would be there for
+      // half a minute
       await expect.poll(() => tracked() - before, { timeout: 10_000 }).toBeLessThanOrEqual(MOST + 5);
       // the neighbour's are its own
       expect(reach(b, kind).count).toBeGreaterThan(0);

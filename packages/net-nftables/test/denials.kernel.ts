@@ -1,4 +1,7 @@
-/** How refused packets are told: the daemon is woken by the kernel, and not otherwise; and where the kernel only counts, their number. */
+/**
+ * How refused packets are told: the daemon is woken by the kernel, and not otherwise; and where the kernel
+ * only counts, their number.
+ */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { NetworkDenial, NetworkDriver, NetworkSpec } from '@warden/interface';
 import { silentLogger } from '@warden/interface';

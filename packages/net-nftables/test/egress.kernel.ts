@@ -166,7 +166,10 @@ describe('reserved addresses', () => {
 });
 
 describe('logging', () => {
-  /** Packets the rule with a log has counted; where a packet is counted, the next step of the same rule writes the line. */
+  /**
+   * Packets the rule with a log has counted; where a packet is counted, the next step of the same rule writes
+   * the line.
+   */
   const logged = (): number[] =>
     net.host
       .run('nft', 'list', 'chain', 'inet', 'warden-test', `i-${A.id}`)

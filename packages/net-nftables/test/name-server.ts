@@ -1,11 +1,15 @@
-/** A name server for the outside, and questions from a container. Both are processes of their own: the resolver lives in that of the test. */
+/**
+ * A name server for the outside, and questions from a container. Both are processes of their own: the
+ * resolver lives in that of the test.
+ */
 import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { promisify } from 'node:util';
 import type { TestNamespace } from './test-namespace.ts';
 
 /**
- * Answers by a table: name -> { ttl, addresses, alias, code, cut, forged, silent }. Each line of its input is a new table. Prints each name it is asked for.
+ * Answers by a table: name -> { ttl, addresses, alias, code, cut, forged, silent }. Each line of its input is
+ * a new table. Prints each name it is asked for.
  */
 const SERVER = `
 import json, selectors, socket, struct, sys, threading
@@ -78,7 +82,10 @@ for _ in range(count):
     except OSError: pass
 `;
 
-/** Many questions in each packet: of one stream, whose answers it reads or not, or as datagrams that the kernel takes apart only where they are received. */
+/**
+ * Many questions in each packet: of one stream, whose answers it reads or not, or as datagrams that the
+ * kernel takes apart only where they are received.
+ */
 const PACKED_FLOODER = `
 import selectors, socket, struct, sys, time
 name, carrier, end = sys.argv[1], sys.argv[2], time.monotonic() + float(sys.argv[3])
@@ -155,7 +162,10 @@ export async function serveNames(where: TestNamespace, address: string, zone: Zo
 /** Code, addresses in order, least time to live; null: no answer. */
 export type Answer = [code: number, addresses: string[], ttl: number] | null;
 
-/** Asks from inside, whatever server that is, so many seconds later. A number as carrier is UDP with so many seconds of patience. */
+/**
+ * Asks from inside, whatever server that is, so many seconds later. A number as carrier is UDP with so many
+ * seconds of patience.
+ */
 export async function ask(
   where: TestNamespace,
   names: readonly string[],

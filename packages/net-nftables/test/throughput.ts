@@ -27,7 +27,10 @@ except OSError: pass
 
 let port = 9100;
 
-/** Bytes that `to` got from `from` at `address` in so many seconds, over one TCP connection. `meanwhile` runs after the first bytes. */
+/**
+ * Bytes that `to` got from `from` at `address` in so many seconds, over one TCP connection. `meanwhile` runs
+ * after the first bytes.
+ */
 export async function bytesSent(
   { from, to, address }: { from: TestNamespace; to: TestNamespace; address: string },
   seconds: number,

@@ -42,7 +42,10 @@ while True:
                 else: s.unregister(key.fileobj); key.fileobj.close()
         except OSError: pass
 `;
-/** Keeps one connection to each target, sends on all of them again and again, and prints how often each was answered. */
+/**
+ * Keeps one connection to each target, sends on all of them again and again, and prints how often each was
+ * answered.
+ */
 const HOLD = `
 import json, socket, sys, time
 def make(target):

@@ -1,4 +1,7 @@
-/** Usage over time: numbers of the last minutes, of each container and of all together, with a bound in time and in number. */
+/**
+ * Usage over time: numbers of the last minutes, of each container and of all together, with a bound in time
+ * and in number.
+ */
 import type { TotalPoint } from './wire.ts';
 
 /** How long a container's numbers are kept, and how many at most. */

@@ -1,4 +1,7 @@
-/** What a browser asks for: which part of the containers, in which order. Everything is bounded, and what is not understood is refused. */
+/**
+ * What a browser asks for: which part of the containers, in which order. Everything is bounded, and what is
+ * not understood is refused.
+ */
 
 /** Columns by which containers can be ordered. */
 export const ORDERS = ['created', 'name', 'state', 'cpu', 'memory', 'disk', 'processes', 'jobs'] as const;

@@ -1,6 +1,7 @@
 /**
- * Who is not answered. The page has no secret that a browser would send along, so any other site could have its visitor's browser ask for it: by a name that
- * its owner lets point to this host (then the header Host is that name), or across origins (then the browser says so).
+ * Who is not answered. The page has no secret that a browser would send along, so any other site could have
+ * its visitor's browser ask for it: by a name that its owner lets point to this host (then the header Host is
+ * that name), or across origins (then the browser says so).
  */
 
 /** What is known about who asks. */

@@ -1,6 +1,7 @@
 /**
- * Reads what containers use while somebody watches. One container after the other, and never more than a fifth of the daemon's time: with a thousand
- * containers a round takes seconds, and others are served in between.
+ * Reads what containers use while somebody watches. One container after the other, and never more than a
+ * fifth of the daemon's time: with a thousand containers a round takes seconds, and others are served in
+ * between.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ContainerMeasure, Onlooker } from '@warden/interface';

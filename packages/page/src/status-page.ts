@@ -1,6 +1,7 @@
 /**
- * Answers what a browser asks: the files of the page, and the numbers in it. Read-only: nothing of a request is used but method, path, query and two
- * headers. Whoever may connect may read; who leads a browser here from elsewhere may not.
+ * Answers what a browser asks: the files of the page, and the numbers in it. Read-only: nothing of a request
+ * is used but method, path, query and two headers. Whoever may connect may read; who leads a browser here
+ * from elsewhere may not.
  */
 import { Assets } from './assets.ts';
 import { EventLog } from './event-log.ts';

@@ -1,4 +1,7 @@
-/** The one answer from which a browser draws everything. Its size has a bound whatever there is: a part of the containers, some jobs, some events. */
+/**
+ * The one answer from which a browser draws everything. Its size has a bound whatever there is: a part of the
+ * containers, some jobs, some events.
+ */
 import os from 'node:os';
 import type { ContainerEvent, ContainerLook } from '@warden/interface';
 import type { EventLog, NumberedEvent } from './event-log.ts';

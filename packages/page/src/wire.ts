@@ -1,4 +1,7 @@
-/** What the page's one answer looks like: the contract between the daemon and the browser, whose scripts are checked against it too. */
+/**
+ * What the page's one answer looks like: the contract between the daemon and the browser, whose scripts are
+ * checked against it too.
+ */
 
 /** A number that is not known on this host, or not yet. */
 export type Maybe<T> = T | null;

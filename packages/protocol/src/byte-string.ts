@@ -1,6 +1,7 @@
 /**
- * The protocol's `string` fields as JavaScript strings without loss: they hold raw bytes (spec protocol.md 4), which are mostly
- * UTF-8. Each byte that is not part of valid UTF-8 becomes the lone surrogate U+DC00 + byte, as in PEP 383.
+ * The protocol's `string` fields as JavaScript strings without loss: they hold raw bytes (spec protocol.md
+ * 4), which are mostly UTF-8. Each byte that is not part of valid UTF-8 becomes the lone surrogate U+DC00 +
+ * byte, as in PEP 383.
  */
 const ENCODER = new TextEncoder();
 /** Arguments of one call. */

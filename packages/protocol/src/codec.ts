@@ -108,7 +108,10 @@ function writeBlock(writer: WireWriter, field: FieldDescriptor, bytes: Uint8Arra
 export interface DecodeLimits {
   /** Fields in the message and all that lie in it, known or not. Each is work, however few bytes it has. */
   readonly fields?: number;
-  /** Bytes of all `string` fields together; they become JavaScript strings. `bytes` fields are views and as large as the frame. */
+  /**
+   * Bytes of all `string` fields together; they become JavaScript strings. `bytes` fields are views and as
+   * large as the frame.
+   */
   readonly stringBytes?: number;
 }
 
@@ -120,10 +123,10 @@ interface Allowance {
 }
 
 /**
- * Decodes a message. Unknown fields are skipped, the last of several values of a singular field wins, packed and unpacked
- * lists are both understood, numbers of open enums are kept. `bytes` fields are views into the input.
- * Throws a {@link ProtocolError}: truncated, wrong wire type, required field absent, over a limit. Nesting is as deep as the tables, so it
- * is bounded.
+ * Decodes a message. Unknown fields are skipped, the last of several values of a singular field wins, packed
+ * and unpacked lists are both understood, numbers of open enums are kept. `bytes` fields are views into the
+ * input. Throws a {@link ProtocolError}: truncated, wrong wire type, required field absent, over a limit.
+ * Nesting is as deep as the tables, so it is bounded.
  */
 export function decode<T>(
   descriptor: MessageDescriptor<T>,

@@ -1,4 +1,7 @@
-/** Whatever bytes come: the decoders answer what the bytes say, or throw the one error they document. WARDEN_FUZZ_FACTOR multiplies the cases. */
+/**
+ * Whatever bytes come: the decoders answer what the bytes say, or throw the one error they document.
+ * WARDEN_FUZZ_FACTOR multiplies the cases.
+ */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
@@ -31,7 +34,10 @@ function outcome<T>(action: () => T): T | ProtocolError {
   }
 }
 
-/** The whole stream at once, by a regular expression: messages, and whether what follows them can never become a frame. */
+/**
+ * The whole stream at once, by a regular expression: messages, and whether what follows them can never become
+ * a frame.
+ */
 function referenceFrames(stream: Uint8Array): { messages: string[]; isBroken: boolean } {
   const messages: string[] = [];
   let rest = Buffer.from(stream).toString('latin1');
@@ -164,7 +170,10 @@ const wireMessage = fc
   )
   .map((bytes) => new Uint8Array(bytes));
 
-/** Messages that are on some border: number zero, eleven bytes of varint, a length beyond the end, a group, a number above 32 bits. */
+/**
+ * Messages that are on some border: number zero, eleven bytes of varint, a length beyond the end, a group, a
+ * number above 32 bits.
+ */
 const KNOWN_MESSAGES = [
   '00',
   '0000',

@@ -16,8 +16,9 @@ export interface FieldDescriptor {
   readonly number: number;
   readonly label: 'optional' | 'required' | 'repeated';
   /**
-   * `bytes` is used for the protocol's `string` fields that carry data (scripts, output): their value is a `Uint8Array`. Other
-   * `string` fields are JavaScript strings that hold any bytes, see `byte-string.ts`. The wire is the same.
+   * `bytes` is used for the protocol's `string` fields that carry data (scripts, output): their value is a
+   * `Uint8Array`. Other `string` fields are JavaScript strings that hold any bytes, see `byte-string.ts`. The
+   * wire is the same.
    */
   readonly type: FieldType;
   /** For `message`. */

@@ -241,8 +241,8 @@ export function encodeMessage(type: number, value: object, side: Side = 'request
 }
 
 /**
- * The whole frame of a message in pieces, to be written one after another. Large values are not copied and must not change before they are sent.
- * Throws as {@link encodeMessage}.
+ * The whole frame of a message in pieces, to be written one after another. Large values are not copied and
+ * must not change before they are sent. Throws as {@link encodeMessage}.
  */
 export function encodeFrameParts(type: number, value: object, side: Side = 'request'): readonly Uint8Array[] {
   const envelope = new WireWriter();
@@ -257,8 +257,9 @@ export function encodeFrameParts(type: number, value: object, side: Side = 'requ
 }
 
 /**
- * What goes before and behind `size` bytes of the stream in the frame of a Stream answer that holds nothing else: the same bytes as {@link encodeFrameParts}
- * makes, so that output can be sent by those who have only seen how much there is.
+ * What goes before and behind `size` bytes of the stream in the frame of a Stream answer that holds nothing
+ * else: the same bytes as {@link encodeFrameParts} makes, so that output can be sent by those who have only
+ * seen how much there is.
  */
 export function outputFrame(
   stream: 'stdout' | 'stderr',
@@ -282,8 +283,8 @@ export function outputFrame(
 }
 
 /**
- * What a request may consist of. The original's clients send a handful of fields; without a bound a frame of the largest size keeps its reader
- * busy for seconds.
+ * What a request may consist of. The original's clients send a handful of fields; without a bound a frame of
+ * the largest size keeps its reader busy for seconds.
  */
 const REQUEST_LIMITS: DecodeLimits = { fields: 10_000, stringBytes: 131_072 };
 

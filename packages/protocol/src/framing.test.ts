@@ -141,7 +141,8 @@ describe('frames (spec protocol.md 2)', () => {
   });
 
   it('cost work and memory in proportion to the input, not to its square', () => {
-    // every byte copied is seen by this view's set(): the count must stay linear although the frame comes in tiny pieces
+    // every byte copied is seen by this view's set(): the count must stay linear although the frame comes in
+    // tiny pieces
     const message = new Uint8Array(1 << 20);
     const frame = encodeFrame(message);
     const copied = countCopies(() => {

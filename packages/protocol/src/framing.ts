@@ -1,6 +1,6 @@
 /**
- * Frames: `<decimal length>\r\n<message>\r\n` (spec protocol.md 2). The decoder is strict in the header, bounded in memory and linear
- * in the input: whatever the pieces, each byte is copied at most twice.
+ * Frames: `<decimal length>\r\n<message>\r\n` (spec protocol.md 2). The decoder is strict in the header,
+ * bounded in memory and linear in the input: whatever the pieces, each byte is copied at most twice.
  */
 import { ProtocolError } from './protocol-error.ts';
 
@@ -10,7 +10,10 @@ const ZERO = 0x30;
 /** Digits and CRLF of the longest accepted header line (DECISIONS: largest frame). */
 const MAX_HEADER_BYTES = 16;
 const COPY_LIMIT_BYTES = 4 * 1024 * 1024;
-/** What a header alone makes anyone reserve: a piece of output as large as a pipe, and what lies around it, never moves. */
+/**
+ * What a header alone makes anyone reserve: a piece of output as large as a pipe, and what lies around it,
+ * never moves.
+ */
 const FIRST_BYTES = 65 * 1024;
 /** Default for the largest message: scripts and outputs may be large. */
 export const DEFAULT_MAX_FRAME_BYTES: number = 64 * 1024 * 1024;
@@ -68,7 +71,10 @@ export interface FrameDecoderOptions {
   readonly isShared?: boolean;
 }
 
-/** Cuts a byte stream into messages. After it has thrown, the stream cannot be resynchronised and every later call throws the same. */
+/**
+ * Cuts a byte stream into messages. After it has thrown, the stream cannot be resynchronised and every later
+ * call throws the same.
+ */
 export class FrameDecoder {
   readonly #maxFrameBytes: number;
   readonly #isShared: boolean;
@@ -112,7 +118,10 @@ export class FrameDecoder {
     this.#filled = 0;
   }
 
-  /** Takes the next piece; answers the messages it completed, none of which changes any more. Throws a {@link ProtocolError} of kind `frame`. */
+  /**
+   * Takes the next piece; answers the messages it completed, none of which changes any more. Throws a
+   * {@link ProtocolError} of kind `frame`.
+   */
   push(chunk: Uint8Array): Uint8Array[] {
     const messages: Uint8Array[] = [];
     this.pushInto(chunk, messages);
@@ -120,8 +129,9 @@ export class FrameDecoder {
   }
 
   /**
-   * As {@link push}, but what was complete before a broken frame is in `messages` even when it throws. Stops behind the message that is the
-   * `most`-th in there and answers how many bytes were taken: a small piece can hold thousands of messages.
+   * As {@link push}, but what was complete before a broken frame is in `messages` even when it throws. Stops
+   * behind the message that is the `most`-th in there and answers how many bytes were taken: a small piece
+   * can hold thousands of messages.
    */
   pushInto(chunk: Uint8Array, messages: Uint8Array[], most: number = Number.POSITIVE_INFINITY): number {
     if (this.#broken) throw this.#broken;
@@ -179,7 +189,8 @@ export class FrameDecoder {
     const needed = this.#filled + count;
     let body = this.#body!;
     if (needed > body.length) {
-      // Who has sent so much gets room for the rest, so that nothing larger is ever copied at one go; the kernel gives pages when they are used.
+      // Who has sent so much gets room for the rest, so that nothing larger is ever copied at one go; the
+      // kernel gives pages when they are used.
       const wanted = needed > COPY_LIMIT_BYTES ? this.#expected : Math.max(needed, body.length * 2);
       const larger = room(Math.min(this.#expected, wanted));
       larger.set(body.subarray(0, this.#filled));
@@ -237,7 +248,10 @@ function frameRoom(length: number): Uint8Array {
   return Buffer === undefined ? new Uint8Array(length) : Buffer.allocUnsafe(length);
 }
 
-/** Memory that nobody else uses, and that is filled before anybody sees it. Where there is a way not to have it cleared first, that is half of what a large message costs. */
+/**
+ * Memory that nobody else uses, and that is filled before anybody sees it. Where there is a way not to have
+ * it cleared first, that is half of what a large message costs.
+ */
 function room(length: number): Uint8Array {
   const bytes = Buffer?.allocUnsafeSlow(length);
   return bytes === undefined

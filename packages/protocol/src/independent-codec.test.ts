@@ -15,7 +15,10 @@ const TOP: readonly MessageDescriptor[] = [
   ...Object.values(REQUESTS).flatMap(({ request, response }) => [request, response]),
 ];
 
-/** The library's descriptors of all messages. Data fields are declared `bytes`, as are strings: their wire form is the same. */
+/**
+ * The library's descriptors of all messages. Data fields are declared `bytes`, as are strings: their wire
+ * form is the same.
+ */
 function independentDescriptors(): Map<string, DescMessage> {
   const all = new Map<string, MessageDescriptor>();
   const enums = new Map<string, Readonly<Record<string, number>>>();

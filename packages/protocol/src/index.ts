@@ -1,5 +1,6 @@
 /**
- * The wire protocol of warden: messages as tables, a codec driven by them, and the framing. Runs anywhere JavaScript runs.
+ * The wire protocol of warden: messages as tables, a codec driven by them, and the framing. Runs anywhere
+ * JavaScript runs.
  *
  * @packageDocumentation
  */

@@ -89,7 +89,10 @@ export class WireWriter {
     this.#number(value);
   }
 
-  /** A block of the characters, each as a byte, when the text is short and all of them are ASCII; else it writes nothing and answers false. */
+  /**
+   * A block of the characters, each as a byte, when the text is short and all of them are ASCII; else it
+   * writes nothing and answers false.
+   */
   ascii(field: number, text: string): boolean {
     const { length } = text;
     if (length > SHORT_TEXT) return false;

@@ -8,7 +8,10 @@ import { hasErrno } from './container-layer.ts';
 export interface QuotaGroup {
   /** Bytes; `undefined`: no limit. */
   readonly limit: bigint | undefined;
-  /** What is on disk and what is promised to data that waits for it: the sum that the kernel holds against the limit. */
+  /**
+   * What is on disk and what is promised to data that waits for it: the sum that the kernel holds against the
+   * limit.
+   */
   readonly used: bigint;
 }
 
@@ -31,7 +34,10 @@ export function readGroup({ filesystem, subvolume }: BtrfsFacts): QuotaGroup | u
   };
 }
 
-/** After the removal of a large subvolume the kernel may have stopped counting, and with it enforcing: it is told to count anew, in the background. */
+/**
+ * After the removal of a large subvolume the kernel may have stopped counting, and with it enforcing: it is
+ * told to count anew, in the background.
+ */
 export function refreshCounts(directory: string, filesystem: string): void {
   if (quotaMode(filesystem) !== 'full' || read(filesystem, 'inconsistent') !== '1') return;
   try {

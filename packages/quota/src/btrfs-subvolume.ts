@@ -37,8 +37,9 @@ import { tryWriting } from './try-writing.ts';
 /** Options of {@link btrfsSubvolume}. */
 export interface BtrfsSubvolumeOptions {
   /**
-   * Switches the quota of the whole file system on where it is off: `simple` (Linux 6.7) costs next to nothing, `full` is exact about shared
-   * extents and slow with many snapshots. Without, a file system with quota off is refused.
+   * Switches the quota of the whole file system on where it is off: `simple` (Linux 6.7) costs next to
+   * nothing, `full` is exact about shared extents and slow with many snapshots. Without, a file system with
+   * quota off is refused.
    */
   readonly switchOn?: 'simple' | 'full';
 }
@@ -51,10 +52,12 @@ const PROBE_WRITE_BYTES = 1024 * 1024;
 const PROBE_UIDS = { first: 2_000_000_000, count: 100_000_000 } as const;
 
 /**
- * Limits by quota group: each container's layer is a subvolume of its own. Needs a depot on btrfs with quota on (or `switchOn`), and Linux 5.9.
+ * Limits by quota group: each container's layer is a subvolume of its own. Needs a depot on btrfs with quota
+ * on (or `switchOn`), and Linux 5.9.
  *
- * What lies in a subvolume that a container itself makes counts for nobody. The kernel's overlay hides the requests for that, and the
- * system-call filter of wshd refuses them; a file system driver that shows the layer without either must not be used with this one.
+ * What lies in a subvolume that a container itself makes counts for nobody. The kernel's overlay hides the
+ * requests for that, and the system-call filter of wshd refuses them; a file system driver that shows the
+ * layer without either must not be used with this one.
  */
 export function btrfsSubvolume(options: BtrfsSubvolumeOptions = {}): DriverFactory<QuotaDriver> {
   return (components) => new BtrfsSubvolume(options, components);
@@ -202,7 +205,10 @@ async function tryLimit(depot: string): Promise<string | undefined> {
   }
 }
 
-/** Makes the layer's directory a subvolume; answers false when it is one already. An empty directory gives way to it. */
+/**
+ * Makes the layer's directory a subvolume; answers false when it is one already. An empty directory gives way
+ * to it.
+ */
 async function makeSubvolume(spec: QuotaSpec): Promise<boolean> {
   const layer = layerOf(spec);
   if (subvolumeOf(spec) !== undefined) return false;
@@ -236,7 +242,10 @@ function requireSubvolume(spec: QuotaSpec): BtrfsFacts {
   });
 }
 
-/** Before Linux 6.10 the group goes at once; a newer kernel is still busy with the subvolume, and removes both together. */
+/**
+ * Before Linux 6.10 the group goes at once; a newer kernel is still busy with the subvolume, and removes both
+ * together.
+ */
 function removeGroup(directory: string, subvolume: bigint): void {
   try {
     removeQuotaGroup(directory, subvolume);

@@ -9,8 +9,9 @@ import type {
 } from '@warden/interface';
 
 /**
- * New containers get `chosen`; each keeps the driver that it was made with, whatever a later configuration chooses (spec drivers.md 5). So a
- * container's image is unmounted also by a daemon that has quotas switched off. `others` are the drivers that earlier daemons may have chosen.
+ * New containers get `chosen`; each keeps the driver that it was made with, whatever a later configuration
+ * chooses (spec drivers.md 5). So a container's image is unmounted also by a daemon that has quotas switched
+ * off. `others` are the drivers that earlier daemons may have chosen.
  */
 export function quotaByRecord(chosen: QuotaDriver, others: readonly QuotaDriver[]): QuotaDriver {
   return new QuotaByRecord(chosen, others);

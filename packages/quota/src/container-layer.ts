@@ -21,7 +21,10 @@ export function depotOf(spec: QuotaSpec): string {
   return dirname(spec.directory);
 }
 
-/** Who may pass the layer: the daemon's user. What is below is the container's, and its set-user-id programs are for nobody on the host. */
+/**
+ * Who may pass the layer: the daemon's user. What is below is the container's, and its set-user-id programs
+ * are for nobody on the host.
+ */
 export const LAYER_MODE = 0o700;
 
 /** Makes the layer's directory. Idempotent. Errors: `NATIVE_FAILED`. */
@@ -41,7 +44,10 @@ export function makeLayer(spec: QuotaSpec): string {
 
 const MAX_BLOCKS = (1n << 53n) - 1n;
 
-/** Errors: `INVALID_SPEC`. The kernel counts in signed bytes and takes a block limit modulo 2^54: what is beyond would become a tiny limit, or none. */
+/**
+ * Errors: `INVALID_SPEC`. The kernel counts in signed bytes and takes a block limit modulo 2^54: what is
+ * beyond would become a tiny limit, or none.
+ */
 export function refuseOverflow(spec: QuotaSpec, { blockSoft, blockHard }: DiskLimits): void {
   const limit = blockSoft > blockHard ? blockSoft : blockHard;
   if (limit <= MAX_BLOCKS) return;

@@ -1,9 +1,9 @@
 /**
  * The mounted image of one container, limited by ballast.
  *
- * An ext4 file system cannot shrink while it is mounted. So every image has the same, largest size, and a file of root's
- * that the container does not see takes what the limit withholds. The ballast is allocated but never written: neither it nor
- * the free space takes room on the depot.
+ * An ext4 file system cannot shrink while it is mounted. So every image has the same, largest size, and a
+ * file of root's that the container does not see takes what the limit withholds. The ballast is allocated but
+ * never written: neither it nor the free space takes room on the depot.
  */
 import { readFileSync, readlinkSync, rmdirSync, statSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
@@ -32,7 +32,10 @@ export async function capacityOf(mountPoint: string): Promise<bigint> {
   return (blocks - reservedBlocks(mountPoint)) * bsize;
 }
 
-/** Blocks that ext4 keeps back so that changes of metadata cannot fail on a full disk; part of those that statfs(2) calls free. */
+/**
+ * Blocks that ext4 keeps back so that changes of metadata cannot fail on a full disk; part of those that
+ * statfs(2) calls free.
+ */
 function reservedBlocks(mountPoint: string): bigint {
   const { dev } = statSync(mountPoint);
   const major = (dev >> 8) & 0xfff;
@@ -49,8 +52,8 @@ export async function readLimit(mountPoint: string): Promise<bigint> {
 }
 
 /**
- * Sets the hard limit in KiB, less than the capacity; 0 = the whole image. Errors: `ENOSPC` when the container uses more
- * already; the limit stays as it was then.
+ * Sets the hard limit in KiB, less than the capacity; 0 = the whole image. Errors: `ENOSPC` when the
+ * container uses more already; the limit stays as it was then.
  */
 export async function writeLimit(mountPoint: string, blocks: bigint): Promise<void> {
   const withheld = blocks === 0n ? 0n : (await capacityOf(mountPoint)) - blocks * UNIT;

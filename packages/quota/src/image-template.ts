@@ -7,8 +7,8 @@ import { WardenError } from '@warden/interface';
 const run = promisify(execFile);
 
 /**
- * No journal: the file system dies with its container. No reserved blocks: root counts like everyone. Inode tables are left
- * as the holes that they are in a new file, so that the image takes no space.
+ * No journal: the file system dies with its container. No reserved blocks: root counts like everyone. Inode
+ * tables are left as the holes that they are in a new file, so that the image takes no space.
  */
 const MKFS_ARGUMENTS = [
   '-q',
@@ -23,7 +23,10 @@ const MKFS_ARGUMENTS = [
   'lazy_itable_init=1,nodiscard,root_owner=0:0',
 ];
 
-/** An empty ext4 file system of a fixed size to copy images from, held by descriptor alone: a killed daemon leaves no file. */
+/**
+ * An empty ext4 file system of a fixed size to copy images from, held by descriptor alone: a killed daemon
+ * leaves no file.
+ */
 export class ImageTemplate {
   readonly #fd: number;
 

@@ -1,8 +1,9 @@
 /**
  * Disk limits for the containers' writable layers: five drivers of the role *quota*.
  *
- * `projectQuota`, `userQuota` and `btrfsSubvolume` use what the depot's file system keeps itself, `sizedImage` gives each container a file
- * system of its own in a sparse file, `noQuota` refuses limits. Which of them a host can use, their probes tell.
+ * `projectQuota`, `userQuota` and `btrfsSubvolume` use what the depot's file system keeps itself,
+ * `sizedImage` gives each container a file system of its own in a sparse file, `noQuota` refuses limits.
+ * Which of them a host can use, their probes tell.
  *
  * @packageDocumentation
  */

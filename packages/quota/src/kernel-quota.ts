@@ -33,7 +33,10 @@ export interface KernelQuotaKind {
 
 /** Numbers far above every pool, from which the probe takes one that no container has. */
 const PROBE_IDS = { first: 2_000_000_000, count: 100_000_000 } as const;
-/** Half of what is written. Not less: xfs reserves some 160 KiB when a file is made, and refuses that where the limit does not leave it. */
+/**
+ * Half of what is written. Not less: xfs reserves some 160 KiB when a file is made, and refuses that where
+ * the limit does not leave it.
+ */
 const PROBE_LIMIT_BLOCKS = 512n;
 const PROBE_WRITE_BYTES = 1024 * 1024;
 

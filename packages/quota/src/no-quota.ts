@@ -12,7 +12,10 @@ import { makeLayer } from './container-layer.ts';
 
 /** Options of {@link noQuota}. */
 export interface NoQuotaOptions {
-  /** `prepare` makes the writable layer `tmp/rootfs`; false where containers have no root of their own. Default: true. */
+  /**
+   * `prepare` makes the writable layer `tmp/rootfs`; false where containers have no root of their own.
+   * Default: true.
+   */
   readonly layer?: boolean;
 }
 

@@ -44,7 +44,10 @@ const MAXIMUM_BYTES = 16 * 1024 * GIB;
 
 /** Options of {@link sizedImage}. */
 export interface SizedImageOptions {
-  /** The most that a container can hold, limited or not: bytes, from 16 MiB to 16 TiB. Default 16 GiB. Free space of an image takes no room. */
+  /**
+   * The most that a container can hold, limited or not: bytes, from 16 MiB to 16 TiB. Default 16 GiB. Free
+   * space of an image takes no room.
+   */
   readonly size?: number;
 }
 
@@ -161,7 +164,10 @@ class SizedImage implements QuotaDriver {
     });
   }
 
-  /** Removing its files one by one would punch a hole into the image for each of them, all of which goes with it anyway. */
+  /**
+   * Removing its files one by one would punch a hole into the image for each of them, all of which goes with
+   * it anyway.
+   */
   async discard(spec: QuotaSpec, state: DriverState): Promise<void> {
     await this.release(spec, state);
   }
@@ -194,8 +200,8 @@ class SizedImage implements QuotaDriver {
 }
 
 /**
- * `discard` gives freed blocks back to the depot: the loop device punches holes into the image. `noinit_itable`: no kernel
- * thread walks through each image to clear inode tables, which are holes already.
+ * `discard` gives freed blocks back to the depot: the loop device punches holes into the image.
+ * `noinit_itable`: no kernel thread walks through each image to clear inode tables, which are holes already.
  */
 const IMAGE_MOUNT = { type: 'ext4', flags: MS.NOATIME, data: 'discard,noinit_itable' } as const;
 

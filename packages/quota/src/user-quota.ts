@@ -16,8 +16,8 @@ export const USER_QUOTA: KernelQuotaKind = {
 };
 
 /**
- * Limits by the container's uid, as the original daemon. Needs a file system mounted with user quota, and a uid per container
- * that owns nothing else on that file system.
+ * Limits by the container's uid, as the original daemon. Needs a file system mounted with user quota, and a
+ * uid per container that owns nothing else on that file system.
  */
 export function userQuota(_options: Record<never, never> = {}): DriverFactory<QuotaDriver> {
   return (components) => new KernelQuota(USER_QUOTA, components, KERNEL_CALLS);

@@ -34,7 +34,10 @@ export class ByteBudget {
 
 /** See {@link ByteBudget.open}. */
 export interface BudgetShare {
-  /** Notes what the connection holds now. Errors: `UNAVAILABLE` when that is too much for all together; it is noted all the same. */
+  /**
+   * Notes what the connection holds now. Errors: `UNAVAILABLE` when that is too much for all together; it is
+   * noted all the same.
+   */
   set(bytes: number): void;
 }
 

@@ -1,6 +1,7 @@
 /**
- * One client: frames in, one request at a time, answers out in order (spec protocol.md 6). Nothing it does or fails to do reaches another
- * connection: its queue, its answers and what it waits for are bounded and end with it.
+ * One client: frames in, one request at a time, answers out in order (spec protocol.md 6). Nothing it does or
+ * fails to do reaches another connection: its queue, its answers and what it waits for are bounded and end
+ * with it.
  */
 import type { Socket } from 'node:net';
 import type { Logger, OutputRelay, Warden } from '@warden/interface';
@@ -201,8 +202,9 @@ export class ServerConnection {
   }
 
   /**
-   * A full disconnect, as it was for the original, where what had been answered at once still arrived. So it does here when the request had to
-   * wait for its turn meanwhile: the end is then looked at behind the round of the loop in which the request begins.
+   * A full disconnect, as it was for the original, where what had been answered at once still arrived. So it
+   * does here when the request had to wait for its turn meanwhile: the end is then looked at behind the round
+   * of the loop in which the request begins.
    */
   #endOfFile(): void {
     const leave = (): void => {
@@ -338,7 +340,10 @@ export class ServerConnection {
     return hasRoom;
   }
 
-  /** Resolves when the socket has drained or the client is gone, and leaves no listener: a long stream comes here often. */
+  /**
+   * Resolves when the socket has drained or the client is gone, and leaves no listener: a long stream comes
+   * here often.
+   */
   #writable(): Promise<void> {
     const { signal } = this.#gone;
     return new Promise((resolve) => {

@@ -1,7 +1,10 @@
 /** How a job ended, as the wire tells it. */
 import type { ExitVerdict } from '@warden/interface';
 
-/** What says more than a status is left out where the status says it all: those answers are, byte for byte, the original's. */
+/**
+ * What says more than a status is left out where the status says it all: those answers are, byte for byte,
+ * the original's.
+ */
 export function endMessage({
   exitStatus,
   verdict,

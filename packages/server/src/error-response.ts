@@ -39,7 +39,10 @@ function dataText(code: ErrorCode, fields: Readonly<Record<string, unknown>>): s
   return JSON.stringify({ ...data, code });
 }
 
-/** Whether `error` is a mistake of the daemon itself: its text speaks of our code, which helps the log and no client. */
+/**
+ * Whether `error` is a mistake of the daemon itself: its text speaks of our code, which helps the log and no
+ * client.
+ */
 export function isDefect(error: unknown): boolean {
   return [TypeError, RangeError, ReferenceError, SyntaxError, EvalError].some(
     (kind) => error instanceof kind,
@@ -60,7 +63,10 @@ function describe(error: unknown): {
   return { code, message: message || 'unknown error', fields };
 }
 
-/** bigint as decimal text, bytes as latin1 text. A function with `this`: `value` of a Buffer has already been through its toJSON. */
+/**
+ * bigint as decimal text, bytes as latin1 text. A function with `this`: `value` of a Buffer has already been
+ * through its toJSON.
+ */
 function jsonValue(this: unknown, key: string, value: unknown): unknown {
   if (typeof value === 'bigint') return value.toString();
   const original = (this as Record<string, unknown>)[key];

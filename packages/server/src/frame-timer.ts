@@ -1,6 +1,7 @@
 /**
- * The time limit of a frame that was begun: its length line comes within the limit, whatever trickles in, and its body never rests for so long.
- * Between frames there is no limit: pooled clients rest for hours (spec protocol.md 1).
+ * The time limit of a frame that was begun: its length line comes within the limit, whatever trickles in, and
+ * its body never rests for so long. Between frames there is no limit: pooled clients rest for hours (spec
+ * protocol.md 1).
  */
 import { ProtocolError } from '@warden/protocol';
 

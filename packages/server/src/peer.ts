@@ -19,7 +19,10 @@ export interface PeerOptions {
   readonly policy?: ClientPolicy | undefined;
 }
 
-/** Finds out who it is. Errors: `FORBIDDEN` when the policy refuses, or cannot be asked because nobody knows who it is. */
+/**
+ * Finds out who it is. Errors: `FORBIDDEN` when the policy refuses, or cannot be asked because nobody knows
+ * who it is.
+ */
 export function admit(socket: Socket, { peerOf, policy }: PeerOptions): Peer | undefined {
   const peer = identify(socket, peerOf);
   if (policy === undefined) return peer;

@@ -136,7 +136,10 @@ const WAITING: ReadonlySet<number> = new Set([
   MessageType.ImagePull,
 ]);
 
-/** Requests that a drain and a lost client cut off: they only wait, and what they wait for stays; or they may take long, and leave nothing half done. */
+/**
+ * Requests that a drain and a lost client cut off: they only wait, and what they wait for stays; or they may
+ * take long, and leave nothing half done.
+ */
 export function isWaitingRequest(type: number): boolean {
   return WAITING.has(type);
 }

@@ -25,8 +25,9 @@ export interface WardenServerOptions {
   /** Permissions of the socket file; connecting needs write permission. Default 0660. */
   readonly mode?: number;
   /**
-   * A listening unix socket that somebody else has opened, as a service manager does. It is used instead of `path`, and nothing in the file
-   * system is made, changed or removed: who connects while no server listens waits for the next one.
+   * A listening unix socket that somebody else has opened, as a service manager does. It is used instead of
+   * `path`, and nothing in the file system is made, changed or removed: who connects while no server listens
+   * waits for the next one.
    */
   readonly descriptor?: number;
   readonly logger?: Logger;
@@ -36,15 +37,27 @@ export interface WardenServerOptions {
   readonly maxConnections?: number;
   /** Milliseconds a client may leave a frame it has begun unfinished. Default 60000. */
   readonly frameTimeoutMs?: number;
-  /** Bytes of requests that all clients together may have waiting; who sends more is told so and closed. Default 256 MiB. */
+  /**
+   * Bytes of requests that all clients together may have waiting; who sends more is told so and closed.
+   * Default 256 MiB.
+   */
   readonly maxBufferedBytes?: number;
-  /** Runs what is done for a request, whose id is unique in this process: for whoever wants to know later what was done for which. */
+  /**
+   * Runs what is done for a request, whose id is unique in this process: for whoever wants to know later what
+   * was done for which.
+   */
   readonly enclose?: ((requestId: string, action: () => Promise<void>) => Promise<void>) | undefined;
   /** Is told of each request that was answered. */
   readonly observer?: RequestObserver | undefined;
-  /** Tells by a connection's descriptor who made it. With it the connections of one process count as one client when turns are given. */
+  /**
+   * Tells by a connection's descriptor who made it. With it the connections of one process count as one
+   * client when turns are given.
+   */
   readonly peerOf?: (descriptor: number) => Peer;
-  /** Who may stay; asked once for each connection, before anything of it is read. Needs `peerOf`: whom nobody knows is refused. */
+  /**
+   * Who may stay; asked once for each connection, before anything of it is read. Needs `peerOf`: whom nobody
+   * knows is refused.
+   */
   readonly policy?: ClientPolicy | undefined;
 }
 
@@ -54,11 +67,15 @@ export interface WardenServer {
   readonly connectionCount: number;
   /** Clients that were not admitted, since the server was made. */
   readonly refusedCount: number;
-  /** Starts accepting, also when somebody removes the socket meanwhile. Errors: `ALREADY_EXISTS` naming a path in use, `INVALID_SPEC`, `NATIVE_FAILED`. */
+  /**
+   * Starts accepting, also when somebody removes the socket meanwhile. Errors: `ALREADY_EXISTS` naming a path
+   * in use, `INVALID_SPEC`, `NATIVE_FAILED`.
+   */
   listen(): Promise<void>;
   /**
-   * Accepts nobody any more, lets running requests finish but for those that only wait, which are cut off, and answers when the last client is gone, or when `signal` has cut off those
-   * that were left. The socket file stays, also after a `close` that follows: whoever connects is refused until the next daemon listens.
+   * Accepts nobody any more, lets running requests finish but for those that only wait, which are cut off,
+   * and answers when the last client is gone, or when `signal` has cut off those that were left. The socket
+   * file stays, also after a `close` that follows: whoever connects is refused until the next daemon listens.
    */
   drain(signal?: AbortSignal): Promise<void>;
   /** Ends all connections at once and removes the socket. */

@@ -1,4 +1,7 @@
-/** The socket in the file system: never two daemons on one path, nothing deleted that is not ours, never connectable before its mode is right. */
+/**
+ * The socket in the file system: never two daemons on one path, nothing deleted that is not ours, never
+ * connectable before its mode is right.
+ */
 
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
@@ -17,8 +20,9 @@ const CLIENT_SOCKET = 'unix_domain_path';
 const LOOK_MS = 1_000;
 
 /**
- * Makes sure that a socket can be made at `path`, whoever listens there now. `key`: the setting that names the path. Errors: `ALREADY_EXISTS` for something else that
- * is there, `INVALID_SPEC` for a path that is too long or has no directory.
+ * Makes sure that a socket can be made at `path`, whoever listens there now. `key`: the setting that names
+ * the path. Errors: `ALREADY_EXISTS` for something else that is there, `INVALID_SPEC` for a path that is too
+ * long or has no directory.
  */
 export function requireSocketPlace(path: string, key: string = CLIENT_SOCKET): void {
   if (Buffer.byteLength(path) > MAX_PATH_BYTES) {
@@ -41,7 +45,10 @@ export function requireSocketPlace(path: string, key: string = CLIENT_SOCKET): v
     throw taken(path, `${path} exists and is no socket; remove it or configure another ${key}`);
 }
 
-/** Makes sure that nobody listens at `path`. Errors: as {@link requireSocketPlace}, and `ALREADY_EXISTS` while somebody does. */
+/**
+ * Makes sure that nobody listens at `path`. Errors: as {@link requireSocketPlace}, and `ALREADY_EXISTS` while
+ * somebody does.
+ */
 export async function requireFreePath(path: string, key: string = CLIENT_SOCKET): Promise<void> {
   requireSocketPlace(path, key);
   if (!fs.existsSync(path)) return;
@@ -52,7 +59,10 @@ export async function requireFreePath(path: string, key: string = CLIENT_SOCKET)
     );
 }
 
-/** Listens at `path` with exactly `mode` and answers the inode; replaces a socket nobody listens on. Errors: `NATIVE_FAILED`. */
+/**
+ * Listens at `path` with exactly `mode` and answers the inode; replaces a socket nobody listens on. Errors:
+ * `NATIVE_FAILED`.
+ */
 export async function listenAt(server: net.Server, path: string, mode: number): Promise<number> {
   // a name nobody else uses: nothing of the directory is touched; short, because it must fit into an address too
   const temporary = join(dirname(path), `.w${randomBytes(3).toString('hex')}`);
@@ -88,8 +98,10 @@ export interface KeptSocket {
 }
 
 /**
- * Listens as {@link listenAt} does, and once more where somebody removes the socket, as whoever tidies up a directory: nobody could reach the server any more, and it would only be found by a restart. Connections
- * stay. What somebody else has put in its place is left alone, until that is gone. Errors: those of `listenAt`, the first time; later ones are told the logger, and it is tried again.
+ * Listens as {@link listenAt} does, and once more where somebody removes the socket, as whoever tidies up a
+ * directory: nobody could reach the server any more, and it would only be found by a restart. Connections
+ * stay. What somebody else has put in its place is left alone, until that is gone. Errors: those of
+ * `listenAt`, the first time; later ones are told the logger, and it is tried again.
  */
 export async function keepListeningAt(
   server: net.Server,

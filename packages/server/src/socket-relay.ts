@@ -1,4 +1,7 @@
-/** A connection as a way for output that does not pass through Node: whoever has the pipe puts frames into the socket himself, behind what was written before. */
+/**
+ * A connection as a way for output that does not pass through Node: whoever has the pipe puts frames into the
+ * socket himself, behind what was written before.
+ */
 import type { Socket } from 'node:net';
 import { type OutputRelay, type PieceFrame, WardenError } from '@warden/interface';
 import { outputFrame } from '@warden/protocol';

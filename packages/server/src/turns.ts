@@ -1,9 +1,13 @@
 /**
- * Shares the event loop between clients. Who rests gets its request executed at once; who sends many waits for its turn, one after the other,
- * and so do the connections of one client among themselves. Between two turns the loop looks for what else has come.
+ * Shares the event loop between clients. Who rests gets its request executed at once; who sends many waits
+ * for its turn, one after the other, and so do the connections of one client among themselves. Between two
+ * turns the loop looks for what else has come.
  */
 
-/** How long whoever has the turn goes on with its own requests or one stream, and how long requests begin at once within one round of the loop. */
+/**
+ * How long whoever has the turn goes on with its own requests or one stream, and how long requests begin at
+ * once within one round of the loop.
+ */
 export const TURN_MILLISECONDS = 2;
 
 /** Whose turn it is: the same key, the same client. */

@@ -1,6 +1,7 @@
 /**
- * An upload takes several requests of one connection: it begins, its bytes come, it ends. The engine sees one call with a stream of bytes. Each request is
- * answered when its bytes have been taken, so that nothing piles up, and a connection that ends in the middle makes the call fail.
+ * An upload takes several requests of one connection: it begins, its bytes come, it ends. The engine sees one
+ * call with a stream of bytes. Each request is answered when its bytes have been taken, so that nothing piles
+ * up, and a connection that ends in the middle makes the call fail.
  */
 import { WardenError } from '@warden/interface';
 

@@ -1,4 +1,7 @@
-/** One connection without the server around it: what it is given can be held back, and what it leaves behind be counted. */
+/**
+ * One connection without the server around it: what it is given can be held back, and what it leaves behind
+ * be counted.
+ */
 import { once } from 'node:events';
 import net from 'node:net';
 import path from 'node:path';

@@ -22,7 +22,10 @@ function gate(): {
 
 const BUSY = 3;
 
-/** So many clients beside some that ask, from `ask` to `rest`, for more than the server can do, each time for longer than a turn lasts. */
+/**
+ * So many clients beside some that ask, from `ask` to `rest`, for more than the server can do, each time for
+ * longer than a turn lasts.
+ */
 async function crowd(count: number) {
   let isBusy = true;
   const host = new ProgrammableHost({

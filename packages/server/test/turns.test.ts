@@ -50,8 +50,8 @@ describe('a flood of requests', () => {
       for (let n = 0; n < 20; n++) {
         const before = pings;
         await other.ask(List);
-        // 64 * 50,000 are waiting, of which a single read can bring 7,000: without turns 448,000 would come first. With them 20 of each unknown client
-        // do, and a few times 20 where all of the flood are one.
+        // 64 * 50,000 are waiting, of which a single read can bring 7,000: without turns 448,000 would come
+        // first. With them 20 of each unknown client do, and a few times 20 where all of the flood are one.
         expect(pings - before).toBeLessThan(most);
       }
       for (const socket of sockets) socket.destroy();

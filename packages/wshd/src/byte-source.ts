@@ -19,19 +19,28 @@ import {
 } from '@warden/native';
 import { relayPieces } from './piece-relay.ts';
 
-/** Linux's default pipe capacity, and the most that one read takes: limits of output are checked after each (spec behaviour.md 6). */
+/**
+ * Linux's default pipe capacity, and the most that one read takes: limits of output are checked after each
+ * (spec behaviour.md 6).
+ */
 const READ_BYTES = 65536;
 /** What the pipe of a stream gets that was found full again and again: fewer wake-ups of the job and of the daemon. */
 const GROWN_BYTES = 4 * READ_BYTES;
 const FULL_READS_BEFORE_GROWING = 8;
 /** What the pipe of a live stream gets that somebody reads by himself. */
 const LIVE_BYTES = 16 * READ_BYTES;
-/** One drain at most: more than a pipe holds. A child of the job that prints as fast as it is read must not hold the daemon up for ever. */
+/**
+ * One drain at most: more than a pipe holds. A child of the job that prints as fast as it is read must not
+ * hold the daemon up for ever.
+ */
 const DRAIN_BYTES = 32 * READ_BYTES;
 /** Reads per wake-up, so that one busy stream does not starve the others. */
 const READS_PER_WAKE = 4;
 
-/** Every read lands here first and is copied out at its true size; reads are synchronous, so one buffer serves all streams. */
+/**
+ * Every read lands here first and is copied out at its true size; reads are synchronous, so one buffer serves
+ * all streams.
+ */
 const scratch = Buffer.allocUnsafe(READ_BYTES);
 
 /** What init had kept of a stream before it was handed over. */
@@ -187,7 +196,10 @@ export class PipeSource implements ByteSource {
     this.#release();
   }
 
-  /** Delivers what is in the pipe now as the last bytes, then the end. For the moment when the writer's side is lost for good. */
+  /**
+   * Delivers what is in the pipe now as the last bytes, then the end. For the moment when the writer's side
+   * is lost for good.
+   */
   finish(): void {
     if (!this.drain()) {
       this.#release();

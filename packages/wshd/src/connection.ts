@@ -1,4 +1,7 @@
-/** One SEQPACKET connection to init: requests are matched to answers by their sequence number, events go to one listener. */
+/**
+ * One SEQPACKET connection to init: requests are matched to answers by their sequence number, events go to
+ * one listener.
+ */
 import { WardenError } from '@warden/interface';
 import {
   closeDescriptor,
@@ -10,7 +13,10 @@ import {
 } from '@warden/native';
 import { MESSAGE, MESSAGE_MAX, MessageReader, MessageWriter } from './protocol.ts';
 
-/** Init answers at once. On a machine that has more to do than it can, or in a group full of processes that want to run, it may take a while. */
+/**
+ * Init answers at once. On a machine that has more to do than it can, or in a group full of processes that
+ * want to run, it may take a while.
+ */
 export const ANSWER_WITHIN_MS = 30_000;
 
 /** Reading is synchronous and every field is copied out of it, so one buffer serves all connections. */
@@ -21,11 +27,17 @@ const writer = new MessageWriter();
 export interface ConnectionListener {
   /** A message with sequence 0. The descriptors belong to the listener, unless it throws, which ends the connection. */
   onEvent(message: MessageReader, fds: readonly number[]): void;
-  /** Once, whoever ended it. No answer or event comes afterwards. Must not throw. `reason` makes the error, which mostly nobody wants: its stack is what costs. */
+  /**
+   * Once, whoever ended it. No answer or event comes afterwards. Must not throw. `reason` makes the error,
+   * which mostly nobody wants: its stack is what costs.
+   */
   onClosed(reason: () => WardenError): void;
 }
 
-/** Runs in the turn in which the answer is read, so that an event right behind it finds what it made. Owns the descriptors unless it throws. */
+/**
+ * Runs in the turn in which the answer is read, so that an event right behind it finds what it made. Owns the
+ * descriptors unless it throws.
+ */
 type AnswerHandler<T> = (message: MessageReader, fds: readonly number[]) => T;
 
 interface Pending {
@@ -63,8 +75,8 @@ export class Connection {
   #open = true;
 
   /**
-   * Owns `fd`, a connected non-blocking SOCK_SEQPACKET socket. A process that is stopped, frozen or hangs keeps its socket open: whoever leaves a
-   * request unanswered for `answerWithinMs` is given up.
+   * Owns `fd`, a connected non-blocking SOCK_SEQPACKET socket. A process that is stopped, frozen or hangs
+   * keeps its socket open: whoever leaves a request unanswered for `answerWithinMs` is given up.
    */
   constructor(fd: number, listener: ConnectionListener, answerWithinMs: number = ANSWER_WITHIN_MS) {
     this.#answerWithinMs = answerWithinMs;

@@ -1,6 +1,7 @@
 /**
- * A container's directory before its first start. All calls are synchronous: some thirty on a file system's cache, on ext4 a
- * millisecond together (most of it the seven directories), and each would cost more as a trip to a worker thread.
+ * A container's directory before its first start. All calls are synchronous: some thirty on a file system's
+ * cache, on ext4 a millisecond together (most of it the seven directories), and each would cost more as a
+ * trip to a worker thread.
  */
 import {
   closeSync,
@@ -27,8 +28,8 @@ import { linkSkeleton, type StagedFile } from './skeleton.ts';
 import { HOSTS_SOURCE, type HookSettings, RESOLV_CONF_SOURCE, renderWshdConf } from './wshd-conf.ts';
 
 /**
- * Most of it may be looked at by whoever may enter the depot. Whoever reaches the socket in `run` is root inside, and below `tmp` lies what the container writes, with set-user-id
- * programs.
+ * Most of it may be looked at by whoever may enter the depot. Whoever reaches the socket in `run` is root
+ * inside, and below `tmp` lies what the container writes, with set-user-id programs.
  */
 const DIRECTORIES: readonly (readonly [name: string, mode: number])[] = [
   ['bin', 0o755],
@@ -44,7 +45,10 @@ const DIRECTORIES: readonly (readonly [name: string, mode: number])[] = [
 const WRITTEN = ['etc/fstab', 'etc/wshd.conf', HOSTS_SOURCE, RESOLV_CONF_SOURCE] as const;
 const WRITTEN_MODE = 0o644;
 
-/** Makes the directory from the skeleton and writes what init reads. Idempotent. Errors: `INVALID_SPEC` for a bind source, `NATIVE_FAILED`. */
+/**
+ * Makes the directory from the skeleton and writes what init reads. Idempotent. Errors: `INVALID_SPEC` for a
+ * bind source, `NATIVE_FAILED`.
+ */
 export function prepareDirectory(
   spec: InitSpec,
   skeleton: readonly StagedFile[],
@@ -70,7 +74,8 @@ export function prepareDirectory(
 }
 
 function makeSkeleton({ directory }: InitSpec, skeleton: readonly StagedFile[]): void {
-  // mostly there, from whoever keeps the record and from the driver of the file system: a look is cheaper than an error with its stack
+  // mostly there, from whoever keeps the record and from the driver of the file system: a look is cheaper
+  // than an error with its stack
   if (!existsSync(directory)) makeDirectory(directory, 0o755);
   for (const [name, mode] of DIRECTORIES) {
     const path = `${directory}/${name}`;
@@ -79,7 +84,10 @@ function makeSkeleton({ directory }: InitSpec, skeleton: readonly StagedFile[]):
   linkSkeleton(directory, skeleton);
 }
 
-/** All that {@link prepareDirectory} makes but `etc/config`, which tells that it is complete. `tmp` is the file-system driver's. */
+/**
+ * All that {@link prepareDirectory} makes but `etc/config`, which tells that it is complete. `tmp` is the
+ * file-system driver's.
+ */
 export function reusableSkeleton(skeleton: readonly StagedFile[]): readonly ReusableEntry[] {
   return [
     ...DIRECTORIES.filter(([name]) => name !== 'tmp').map(([path, mode]) => ({ path, mode })),
@@ -92,8 +100,8 @@ export function reusableSkeleton(skeleton: readonly StagedFile[]): readonly Reus
 }
 
 /**
- * `etc/config`: `key=value` lines, which hooks read by `source`. Values are not quoted, except one that a shell would take apart or
- * execute: a path may hold blanks and worse.
+ * `etc/config`: `key=value` lines, which hooks read by `source`. Values are not quoted, except one that a
+ * shell would take apart or execute: a path may hold blanks and worse.
  */
 export function renderConfig(config: InitSpec['config']): string {
   return config.map(([key, value]) => `${key}=${shellWord(value)}\n`).join('');
@@ -112,8 +120,8 @@ export function makeDirectory(path: string, mode: number): void {
 }
 
 /**
- * Makes a file, or writes over one that was another container's. Not emptied before: ext4 then writes it to the disk when it is closed, as what
- * somebody may miss.
+ * Makes a file, or writes over one that was another container's. Not emptied before: ext4 then writes it to
+ * the disk when it is closed, as what somebody may miss.
  */
 function writeOver(path: string, bytes: Uint8Array): void {
   const fd = openSync(path, constants.O_WRONLY | constants.O_CREAT, WRITTEN_MODE);

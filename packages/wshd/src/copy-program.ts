@@ -18,8 +18,8 @@ export class CopyProgram {
   }
 
   /**
-   * A new descriptor that can be executed by anybody, read by nobody but root and changed by no one. What cannot be read the kernel does not
-   * let be looked at while it runs, from its first instruction on.
+   * A new descriptor that can be executed by anybody, read by nobody but root and changed by no one. What
+   * cannot be read the kernel does not let be looked at while it runs, from its first instruction on.
    */
   open(): number {
     this.#content ??= readFileSync(this.path);

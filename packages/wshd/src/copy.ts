@@ -1,6 +1,7 @@
 /**
- * A copy: the outside role as a process of the host, the inside role in the container or, where there is no container to speak of, below a
- * directory. Both belong to the daemon and end with it; the data never pass through Node.
+ * A copy: the outside role as a process of the host, the inside role in the container or, where there is no
+ * container to speak of, below a directory. Both belong to the daemon and end with it; the data never pass
+ * through Node.
  */
 import type { CopySpec, Failpoints, RunningCopy } from '@warden/interface';
 import { closeDescriptor, makeSocketPair, spawnProcess } from '@warden/native';
@@ -27,7 +28,10 @@ interface Inside {
   end(): Promise<void>;
 }
 
-/** Copies to or from the container whose init listens at `socketPath`. Errors: `NATIVE_FAILED`, `UNAVAILABLE`, `TIMEOUT`. */
+/**
+ * Copies to or from the container whose init listens at `socketPath`. Errors: `NATIVE_FAILED`, `UNAVAILABLE`,
+ * `TIMEOUT`.
+ */
 export function startCopy(spec: CopySpec, means: CopyMeans, socketPath: string): Promise<RunningCopy> {
   const argv = [PROGRAM_NAME, 'inside', spec.direction, spec.containerPath];
   return start(spec, means, (socket) =>
@@ -35,7 +39,10 @@ export function startCopy(spec: CopySpec, means: CopyMeans, socketPath: string):
   );
 }
 
-/** Copies to or from the directory `root`, which acts as `/` and whose files belong to the daemon's user. Errors: `NATIVE_FAILED`. */
+/**
+ * Copies to or from the directory `root`, which acts as `/` and whose files belong to the daemon's user.
+ * Errors: `NATIVE_FAILED`.
+ */
 export function startPlainCopy(spec: CopySpec, root: string, means: CopyMeans): Promise<RunningCopy> {
   const argv = [PROGRAM_NAME, 'inside', spec.direction, spec.containerPath, root];
   const { program } = means;

@@ -1,4 +1,7 @@
-/** What init, the launcher and the copy helper say, whatever it is: read, or the documented error; what is written for them reads back. */
+/**
+ * What init, the launcher and the copy helper say, whatever it is: read, or the documented error; what is
+ * written for them reads back.
+ */
 import { isWardenError, type JobSpec } from '@warden/interface';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';

@@ -42,9 +42,15 @@ export interface WshdOptions {
   readonly hooksDirectory?: string;
   /** Seconds a hook may take before it is killed and the creation fails. Default 30. */
   readonly hookTimeout?: number;
-  /** Static shell of the host that reads `hook-child-after-pivot.sh`. Default: busybox or bash-static, where Debian puts them. */
+  /**
+   * Static shell of the host that reads `hook-child-after-pivot.sh`. Default: busybox or bash-static, where
+   * Debian puts them.
+   */
   readonly hookShell?: string;
-  /** Where `wshd`, `wsh`, `warden-copy` and `warden-unpack` are. Default: `WARDEN_WSHD_DIRECTORY` of the environment, else the package's own build. */
+  /**
+   * Where `wshd`, `wsh`, `warden-copy` and `warden-unpack` are. Default: `WARDEN_WSHD_DIRECTORY` of the
+   * environment, else the package's own build.
+   */
   readonly binariesDirectory?: string;
 }
 
@@ -66,7 +72,10 @@ class WshdDriver implements InitDriver {
   readonly #kind: ContainerKind;
   #skeleton: readonly StagedFile[] | undefined;
   #hooks: HookSettings = DEFAULT_HOOK_SETTINGS;
-  /** The staged program as a read-only mount: init, which must not run from a file that can be written, so starts once and not twice. */
+  /**
+   * The staged program as a read-only mount: init, which must not run from a file that can be written, so
+   * starts once and not twice.
+   */
   #image: number | undefined;
   /** By directory: launchers that wait for it to be complete. */
   readonly #early = new Map<string, Promise<Launcher>>();

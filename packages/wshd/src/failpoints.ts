@@ -1,4 +1,7 @@
-/** Where a test can make this driver fail, each named after the step it stands behind; those of the program itself begin with `wshd.` (docs/failpoints.md). */
+/**
+ * Where a test can make this driver fail, each named after the step it stands behind; those of the program
+ * itself begin with `wshd.` (docs/failpoints.md).
+ */
 export const INIT_FAILPOINTS = [
   'init.directory',
   'init.start',

@@ -1,6 +1,6 @@
 /**
- * Work on files inside: `warden-copy files`, which runs in the container as one of its users, and frames on one socket to it (native/copy/files.h). What it says is
- * checked here; nothing is opened.
+ * Work on files inside: `warden-copy files`, which runs in the container as one of its users, and frames on
+ * one socket to it (native/copy/files.h). What it says is checked here; nothing is opened.
  */
 import net from 'node:net';
 import {

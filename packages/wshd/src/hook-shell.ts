@@ -1,6 +1,7 @@
 /**
- * The shell for `hook-child-after-pivot.sh`. That hook runs in the container's root, where every program, interpreter and library is the
- * image's; so its script is read by a shell of the host that needs none of them: a static one, passed by descriptor.
+ * The shell for `hook-child-after-pivot.sh`. That hook runs in the container's root, where every program,
+ * interpreter and library is the image's; so its script is read by a shell of the host that needs none of
+ * them: a static one, passed by descriptor.
  */
 import { closeSync, openSync, readSync, realpathSync } from 'node:fs';
 import { WardenError } from '@warden/interface';

@@ -1,8 +1,9 @@
 /**
- * The init driver: makes a container's directory, starts its init (`wshd`) and talks to it over `run/wshd.sock`.
+ * The init driver: makes a container's directory, starts its init (`wshd`) and talks to it over
+ * `run/wshd.sock`.
  *
- * Init itself is a static C program that this package ships, together with `wsh`, the operator's shell into a container, and the
- * skeleton of hooks.
+ * Init itself is a static C program that this package ships, together with `wsh`, the operator's shell into a
+ * container, and the skeleton of hooks.
  *
  * @packageDocumentation
  */

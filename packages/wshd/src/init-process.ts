@@ -26,8 +26,8 @@ export class InitProcess {
   }
 
   /**
-   * Ends init and all in the container, and waits: the kernel lets init's pidfd become readable only when its pid namespace is empty, and a
-   * keeper ends only when nothing is left below it.
+   * Ends init and all in the container, and waits: the kernel lets init's pidfd become readable only when its
+   * pid namespace is empty, and a keeper ends only when nothing is left below it.
    * Idempotent; calls at the same time share one wait. Errors: `TIMEOUT`, after which it may be repeated;
    * `UNAVAILABLE` after `release`.
    */
@@ -65,7 +65,10 @@ export class InitProcess {
   }
 }
 
-/** Its launcher is long gone; if the daemon is the machine's first process or a subreaper, the orphan has become the daemon's child. */
+/**
+ * Its launcher is long gone; if the daemon is the machine's first process or a subreaper, the orphan has
+ * become the daemon's child.
+ */
 function reapAdopted(pid: number): void {
   reapIfChild(pid); // mostly somebody else's child, somebody else's duty
 }

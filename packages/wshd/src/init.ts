@@ -34,14 +34,20 @@ import {
 } from './protocol.ts';
 
 /**
- * Init answers at once; longer than this it hangs or is stopped. On a machine that has more to do than it can, it may take a while, and a container whose
- * init misses this is set aside.
+ * Init answers at once; longer than this it hangs or is stopped. On a machine that has more to do than it
+ * can, it may take a while, and a container whose init misses this is set aside.
  */
 const HELLO_TIMEOUT_MS = 15_000;
 const KILL_TIMEOUT_MS = 10_000;
-/** So long init may keep what it could forget: a message of its own would wake it up, and its answer this process, once more for each job. */
+/**
+ * So long init may keep what it could forget: a message of its own would wake it up, and its answer this
+ * process, once more for each job.
+ */
 const FORGET_WITHIN_MS = 20;
-/** To copy more takes longer than to ask a thread for it, and much longer where the kernel must find the memory first. */
+/**
+ * To copy more takes longer than to ask a thread for it, and much longer where the kernel must find the
+ * memory first.
+ */
 const COPY_AT_ONCE_BYTES = 256 * 1024;
 
 /** How containers of one kind differ for the daemon. */

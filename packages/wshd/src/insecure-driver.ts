@@ -1,4 +1,7 @@
-/** The init driver without isolation (spec behaviour.md 16): the same program, as plain processes of whoever runs the daemon. */
+/**
+ * The init driver without isolation (spec behaviour.md 16): the same program, as plain processes of whoever
+ * runs the daemon.
+ */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -32,7 +35,10 @@ import {
 
 /** Options of {@link insecureInit}. */
 export interface InsecureInitOptions {
-  /** Where `wshd`, `wsh` and `warden-copy` are. Default: `WARDEN_WSHD_DIRECTORY` of the environment, else the package's own build. */
+  /**
+   * Where `wshd`, `wsh` and `warden-copy` are. Default: `WARDEN_WSHD_DIRECTORY` of the environment, else the
+   * package's own build.
+   */
   readonly binariesDirectory?: string;
 }
 

@@ -1,6 +1,7 @@
 /**
- * A helper of ours inside a container: a process that init starts on a connection of its own, as an operator's. So it is none of the container's
- * jobs, no later daemon is handed it, and init ends it when the connection ends, however the daemon came to its end.
+ * A helper of ours inside a container: a process that init starts on a connection of its own, as an
+ * operator's. So it is none of the container's jobs, no later daemon is handed it, and init ends it when the
+ * connection ends, however the daemon came to its end.
  */
 import { decodeBytes, WardenError } from '@warden/interface';
 import { closeDescriptor, connectUnix, readDescriptor } from '@warden/native';
@@ -31,7 +32,10 @@ export class InsideHelper {
   #errors: number | undefined;
   #complaint = '';
 
-  /** Errors: `UNAVAILABLE`, `TIMEOUT`, `NATIVE_FAILED` (no process or descriptor left inside ...). Nothing runs then. */
+  /**
+   * Errors: `UNAVAILABLE`, `TIMEOUT`, `NATIVE_FAILED` (no process or descriptor left inside ...). Nothing
+   * runs then.
+   */
   static async start(spec: InsideHelperSpec): Promise<InsideHelper> {
     let owned = [spec.socket, spec.program];
     let helper: InsideHelper | undefined;

@@ -124,8 +124,8 @@ export class JobTable {
   }
 
   /**
-   * The connection is gone. `reading`: what is in the pipes now is still delivered, because init is dead and nobody else will; otherwise
-   * init reads them from now on, and a second reader would steal from its rings.
+   * The connection is gone. `reading`: what is in the pipes now is still delivered, because init is dead and
+   * nobody else will; otherwise init reads them from now on, and a second reader would steal from its rings.
    */
   lost(reason: () => WardenError, reading: boolean): void {
     for (const { ends } of this.#handedOver.values()) {

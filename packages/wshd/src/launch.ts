@@ -14,7 +14,10 @@ import { type ContainerKind, connectInit } from './init.ts';
 import { InitProcess } from './init-process.ts';
 import { Launcher, type LauncherSpec } from './launcher.ts';
 
-/** What init itself may take for a stage; its hooks, at most three in one, have limits of their own, which init enforces. */
+/**
+ * What init itself may take for a stage; its hooks, at most three in one, have limits of their own, which
+ * init enforces.
+ */
 const STAGE_TIMEOUT_MS = 60_000;
 const HOOKS_PER_STAGE = 3;
 const KILL_TIMEOUT_MS = 10_000;
@@ -30,8 +33,8 @@ export interface LaunchSpec extends LauncherSpec {
 }
 
 /**
- * Starts a launcher that looks at nothing of the directory until it is told to: between start and `launchInit` passes what exec(2) takes. It
- * is the caller's to `end`. Errors: `NATIVE_FAILED`.
+ * Starts a launcher that looks at nothing of the directory until it is told to: between start and
+ * `launchInit` passes what exec(2) takes. It is the caller's to `end`. Errors: `NATIVE_FAILED`.
  */
 export function startEarly(spec: LaunchSpec, logger: Logger): Promise<Launcher> {
   return start({ ...spec, options: [...spec.options, '--early'] }, logger);
@@ -44,8 +47,8 @@ function start(spec: LaunchSpec, logger: Logger): Promise<Launcher> {
 }
 
 /**
- * Starts the launcher, or takes over the one that was started early for this directory, and answers when init is cloned and waits. Errors: as the
- * launcher reports them, `TIMEOUT`.
+ * Starts the launcher, or takes over the one that was started early for this directory, and answers when init
+ * is cloned and waits. Errors: as the launcher reports them, `TIMEOUT`.
  */
 export async function launchInit(
   spec: LaunchSpec,
@@ -71,7 +74,10 @@ export async function launchInit(
   }
 }
 
-/** Between its report and our look, init may have died: then what the launcher says of it is worth more than that it is not there. */
+/**
+ * Between its report and our look, init may have died: then what the launcher says of it is worth more than
+ * that it is not there.
+ */
 async function reportedReason(launcher: Launcher, error: unknown): Promise<unknown> {
   if (!isWardenError(error) || error.fields.errno !== 'ESRCH') return error;
   return (await reported(launcher)) ?? error;

@@ -109,7 +109,10 @@ export class Launcher {
     return report as Extract<Milestone, { kind: K }>;
   }
 
-  /** Tells one that was started early that the directory is complete. One that has died meanwhile is reported by the next `expect`. */
+  /**
+   * Tells one that was started early that the directory is complete. One that has died meanwhile is reported
+   * by the next `expect`.
+   */
   prepared(): void {
     this.#say('prepared');
   }
@@ -129,8 +132,8 @@ export class Launcher {
   }
 
   /**
-   * Closes the channel, whose end makes the launcher kill an init that is not ready, and waits for the launcher, which is killed if it takes
-   * long. Idempotent.
+   * Closes the channel, whose end makes the launcher kill an init that is not ready, and waits for the
+   * launcher, which is killed if it takes long. Idempotent.
    */
   end(): Promise<void> {
     this.#ending ??= this.#end();
@@ -190,7 +193,10 @@ export class Launcher {
   }
 }
 
-/** The way without a pidfd, for when descriptors have run out: it is our child and not yet reaped, so the number is its own. */
+/**
+ * The way without a pidfd, for when descriptors have run out: it is our child and not yet reaped, so the
+ * number is its own.
+ */
 function killChild(pid: number): void {
   process.kill(pid, SIGKILL);
   const timer = setInterval(() => {

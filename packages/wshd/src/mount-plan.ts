@@ -1,5 +1,6 @@
 /**
- * The mount plan as fstab(5) lines: an operator can read it, `findmnt --fstab` understands it, and init parses it without a library.
+ * The mount plan as fstab(5) lines: an operator can read it, `findmnt --fstab` understands it, and init
+ * parses it without a library.
  */
 import { statSync } from 'node:fs';
 import { type BindMountSpec, encodeBytes, type InitSpec, type Mount, WardenError } from '@warden/interface';
@@ -25,8 +26,8 @@ export function mountLine(mount: Mount): string {
 }
 
 /**
- * Blanks, line ends, `\` and a leading `#` become octal escapes as getmntent(3) reads them. Every byte that is not printable ASCII
- * passes unchanged: the fields are bytes.
+ * Blanks, line ends, `\` and a leading `#` become octal escapes as getmntent(3) reads them. Every byte that
+ * is not printable ASCII passes unchanged: the fields are bytes.
  */
 export function escapeField(text: string): string {
   const escaped = text.replace(/[ \t\n\r\\]/g, (char) => octal(char));
@@ -38,10 +39,11 @@ function octal(char: string): string {
 }
 
 /**
- * A bind mount as a mount: only the one file system, like the original (submounts of the source stay outside). What a set-user-id file may do
- * inside is no_new_privs's matter.
+ * A bind mount as a mount: only the one file system, like the original (submounts of the source stay
+ * outside). What a set-user-id file may do inside is no_new_privs's matter.
  * With a user namespace, files of the host belong inside to who has the same number there (`x-warden.idmap`).
- * `x-warden.create` tells init which kind of target to make if the root lacks it; a directory cannot be mounted on a file.
+ * `x-warden.create` tells init which kind of target to make if the root lacks it; a directory cannot be
+ * mounted on a file.
  */
 function bindMount(bind: BindMountSpec, isMapped: boolean): Mount {
   const kind = sourceIsDirectory(bind.source) ? 'dir' : 'file';

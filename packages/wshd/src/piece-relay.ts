@@ -1,4 +1,7 @@
-/** Moves a job's output in whole pieces from its pipe into a client's socket: the kernel hands the pages on, and nobody here looks at them. */
+/**
+ * Moves a job's output in whole pieces from its pipe into a client's socket: the kernel hands the pages on,
+ * and nobody here looks at them.
+ */
 import { type PieceFrame, WardenError } from '@warden/interface';
 import {
   closeDescriptor,
@@ -11,8 +14,8 @@ import {
 /** Pieces between two looks at everything else there is to do: some 1 MiB, half a millisecond. */
 const PIECES_PER_TURN = 16;
 /**
- * What the socket of a client gets whose reading does not keep up: by default it holds three pieces, and the kernel says only that there is room when it is
- * almost empty, so that daemon and client would take turns.
+ * What the socket of a client gets whose reading does not keep up: by default it holds three pieces, and the
+ * kernel says only that there is room when it is almost empty, so that daemon and client would take turns.
  */
 const SEND_BYTES = 524_288;
 
@@ -27,8 +30,10 @@ export interface PieceRelay {
 }
 
 /**
- * Answers how many were moved when the pipe holds less than a piece, when no more are wanted, or when `signal` is aborted while the socket is full. Errors: the socket's;
- * `UNAVAILABLE` of the operation `relay` in the middle of a piece, behind which the socket is of no use: it broke, or the job has read its own output away.
+ * Answers how many were moved when the pipe holds less than a piece, when no more are wanted, or when
+ * `signal` is aborted while the socket is full. Errors: the socket's; `UNAVAILABLE` of the operation `relay`
+ * in the middle of a piece, behind which the socket is of no use: it broke, or the job has read its own
+ * output away.
  */
 export async function relayPieces(relay: PieceRelay): Promise<number> {
   // of its own: the owner may close his in the middle, and the number be another connection's a moment later

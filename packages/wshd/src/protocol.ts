@@ -1,6 +1,6 @@
 /**
- * The private protocol with init, as `native/include/wshd_protocol.h` defines it. `protocol.test.ts` reads that header and compares
- * every number, so the two cannot drift apart.
+ * The private protocol with init, as `native/include/wshd_protocol.h` defines it. `protocol.test.ts` reads
+ * that header and compares every number, so the two cannot drift apart.
  */
 import { decodeBytes, encodeBytes, type JobSpec, WardenError } from '@warden/interface';
 
@@ -65,8 +65,8 @@ const NEXT_WITHIN_BYTES = 4 + 4_096 + 4;
 const NOTHING = new Uint8Array();
 
 /**
- * Builds one message in a buffer that is used again and again. The answer of {@link MessageWriter.finish} is valid until the next
- * `begin`; whoever keeps it copies it.
+ * Builds one message in a buffer that is used again and again. The answer of {@link MessageWriter.finish} is
+ * valid until the next `begin`; whoever keeps it copies it.
  */
 export class MessageWriter {
   readonly #buffer = Buffer.allocUnsafe(MESSAGE_MAX);

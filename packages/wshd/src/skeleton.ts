@@ -1,4 +1,7 @@
-/** What every container's directory gets: init's binaries and the operator's hooks, staged once per daemon start in the depot. */
+/**
+ * What every container's directory gets: init's binaries and the operator's hooks, staged once per daemon
+ * start in the depot.
+ */
 import {
   chmodSync,
   constants,
@@ -37,8 +40,9 @@ export interface StagedFile {
 }
 
 /**
- * Absolute directory of `wshd`, `wsh` and `warden-copy`: the option, else `WARDEN_WSHD_DIRECTORY`, else what was built in this checkout,
- * else the platform package. Where nothing is, the checkout's, for the message about it.
+ * Absolute directory of `wshd`, `wsh` and `warden-copy`: the option, else `WARDEN_WSHD_DIRECTORY`, else what
+ * was built in this checkout, else the platform package. Where nothing is, the checkout's, for the message
+ * about it.
  */
 export function binariesDirectory(option: string | undefined): string {
   const built = fileURLToPath(new URL(`../prebuilt/linux-${process.arch}`, import.meta.url));
@@ -47,14 +51,18 @@ export function binariesDirectory(option: string | undefined): string {
 }
 
 /**
- * Path of `warden-unpack`, which makes the trees of images. `directory` holds the programs; default: `WARDEN_WSHD_DIRECTORY`, else what was
- * built in this checkout, else the platform package. The file may be missing.
+ * Path of `warden-unpack`, which makes the trees of images. `directory` holds the programs; default:
+ * `WARDEN_WSHD_DIRECTORY`, else what was built in this checkout, else the platform package. The file may be
+ * missing.
  */
 export function unpackProgram(directory?: string): string {
   return join(binariesDirectory(directory), UNPACK_PROGRAM);
 }
 
-/** The optional dependency for this processor; none for others, where the option or the variable must name a directory. */
+/**
+ * The optional dependency for this processor; none for others, where the option or the variable must name a
+ * directory.
+ */
 function platformDirectory(): string | undefined {
   const name = `@warden/wshd-${process.platform}-${process.arch}`;
   try {
@@ -122,7 +130,10 @@ export function stageSkeleton(
   return files;
 }
 
-/** The shipped hooks, each replaced by the operator's of the same name; besides them whatever files the operator's hooks use. */
+/**
+ * The shipped hooks, each replaced by the operator's of the same name; besides them whatever files the
+ * operator's hooks use.
+ */
 function hookFiles(directory: string | undefined): Map<string, string> {
   const files = new Map<string, string>(HOOKS.map((name) => [name, join(shippedHooksDirectory(), name)]));
   if (directory === undefined) return files;
@@ -154,7 +165,10 @@ function stage(source: string, staging: string, target: string): StagedFile {
   return { source: staged, target };
 }
 
-/** The shipped hooks do nothing, so a copy of one that somebody has made executable is not worth two processes per container. */
+/**
+ * The shipped hooks do nothing, so a copy of one that somebody has made executable is not worth two processes
+ * per container.
+ */
 function modeOf(source: string, target: string): number {
   const mode = statSync(source).mode & 0o755;
   const name = HOOKS.find((hook) => target === `lib/${hook}`);
@@ -170,8 +184,9 @@ function isSame(source: string, staged: string, mode: number): boolean {
 }
 
 /**
- * Links staged files into a container's directory, whose `bin` and `lib` exist. What is there already stays. A copy is made where a
- * link is impossible: another file system, or one that ran out of links to the inode (ext4 allows 65 000).
+ * Links staged files into a container's directory, whose `bin` and `lib` exist. What is there already stays.
+ * A copy is made where a link is impossible: another file system, or one that ran out of links to the inode
+ * (ext4 allows 65 000).
  */
 export function linkSkeleton(directory: string, files: readonly StagedFile[]): void {
   for (const { source, target } of files) {

@@ -1,4 +1,7 @@
-/** `etc/wshd.conf`, the configuration of init: one directive per line, fields separated by one blank and escaped as in the mount plan. */
+/**
+ * `etc/wshd.conf`, the configuration of init: one directive per line, fields separated by one blank and
+ * escaped as in the mount plan.
+ */
 import type { InitSpec } from '@warden/interface';
 import { escapeField } from './mount-plan.ts';
 

@@ -10,7 +10,10 @@ import { type ContainerKind, connectInit } from '../src/init.ts';
 import { ABILITY, MESSAGE, SPAWN_FLAG } from '../src/protocol.ts';
 import { shell } from './container.ts';
 
-/** Greets a daemon with what it can do (-1: as one that says nothing of it), and prints type and flags of each message that comes behind the first. */
+/**
+ * Greets a daemon with what it can do (-1: as one that says nothing of it), and prints type and flags of each
+ * message that comes behind the first.
+ */
 const INIT = `
 import socket, struct, sys
 s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET); s.bind(sys.argv[1]); s.listen(1); print('ready', flush=True)

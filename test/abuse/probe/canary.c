@@ -1,7 +1,8 @@
 /*
- * The probe as every program of a hostile root file system. Whoever starts one is told on: a line with the name and what it was held by goes to
- * the file named at the end of the program itself (a path of the host, put there by the suite), and to /canary/log. None of this may be seen
- * unless the process is in the container, behind the filter and without a way to gain privileges.
+ * The probe as every program of a hostile root file system. Whoever starts one is told on: a line with the
+ * name and what it was held by goes to the file named at the end of the program itself (a path of the host,
+ * put there by the suite), and to /canary/log. None of this may be seen unless the process is in the
+ * container, behind the filter and without a way to gain privileges.
  */
 #include "probe.h"
 
@@ -46,10 +47,12 @@ static bool read_script(int *argc, char ***argv) {
   static char *words[64];
   size_t length = 0;
   ssize_t got;
-  while (length < sizeof script - 1 && (got = read(0, script + length, sizeof script - 1 - length)) > 0) length += (size_t)got;
+  while (length < sizeof script - 1 && (got = read(0, script + length, sizeof script - 1 - length)) > 0)
+    length += (size_t)got;
   script[length] = '\0';
   int count = 0;
-  for (char *word = strtok(script, " \n"); word != NULL && count < 63; word = strtok(NULL, " \n")) words[count++] = word;
+  for (char *word = strtok(script, " \n"); word != NULL && count < 63; word = strtok(NULL, " \n"))
+    words[count++] = word;
   if (count == 0 || strcmp(words[0], "abuse-probe") != 0) return false;
   words[count] = NULL;
   *argc = count;
@@ -68,7 +71,8 @@ bool canary_main(const char *name, int *argc, char ***argv) {
   }
   status_number("self", "Seccomp", 10, &filter);
   status_number("self", "NoNewPrivs", 10, &locked);
-  snprintf(line, sizeof line, "%s pid=%d uid=%d seccomp=%d nnp=%d\n", name, getpid(), getuid(), (int)filter, (int)locked);
+  snprintf(line, sizeof line, "%s pid=%d uid=%d seccomp=%d nnp=%d\n", name, getpid(), getuid(), (int)filter,
+           (int)locked);
   if (host_path(path, sizeof path)) append(path, line);
   append("/canary/log", line);
   return (strcmp(name, "bash") == 0 || strcmp(name, "sh") == 0) && read_script(argc, argv);

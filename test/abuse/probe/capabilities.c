@@ -1,4 +1,7 @@
-/* What the process is allowed to be: capabilities, set-user-id programs, no-new-privileges, groups, and the filter of system calls itself. */
+/*
+ * What the process is allowed to be: capabilities, set-user-id programs, no-new-privileges, groups, and the
+ * filter of system calls itself.
+ */
 #include "probe.h"
 
 #include <fcntl.h>
@@ -17,11 +20,47 @@
 #include <unistd.h>
 
 static const char *const names[] = {
-    "chown",        "dac_override", "dac_read_search", "fowner",     "fsetid",       "kill",         "setgid",        "setuid",         "setpcap",
-    "linux_immutable", "net_bind_service", "net_broadcast", "net_admin", "net_raw",   "ipc_lock",     "ipc_owner",     "sys_module",     "sys_rawio",
-    "sys_chroot",   "sys_ptrace",   "sys_pacct",       "sys_admin",  "sys_boot",     "sys_nice",     "sys_resource",  "sys_time",       "sys_tty_config",
-    "mknod",        "lease",        "audit_write",     "audit_control", "setfcap",   "mac_override", "mac_admin",     "syslog",         "wake_alarm",
-    "block_suspend", "audit_read",  "perfmon",         "bpf",        "checkpoint_restore",
+    "chown",
+    "dac_override",
+    "dac_read_search",
+    "fowner",
+    "fsetid",
+    "kill",
+    "setgid",
+    "setuid",
+    "setpcap",
+    "linux_immutable",
+    "net_bind_service",
+    "net_broadcast",
+    "net_admin",
+    "net_raw",
+    "ipc_lock",
+    "ipc_owner",
+    "sys_module",
+    "sys_rawio",
+    "sys_chroot",
+    "sys_ptrace",
+    "sys_pacct",
+    "sys_admin",
+    "sys_boot",
+    "sys_nice",
+    "sys_resource",
+    "sys_time",
+    "sys_tty_config",
+    "mknod",
+    "lease",
+    "audit_write",
+    "audit_control",
+    "setfcap",
+    "mac_override",
+    "mac_admin",
+    "syslog",
+    "wake_alarm",
+    "block_suspend",
+    "audit_read",
+    "perfmon",
+    "bpf",
+    "checkpoint_restore",
 };
 #define COUNT (int)(sizeof names / sizeof *names)
 
@@ -85,7 +124,10 @@ static int is_unfiltered(const void *argument) {
   return mode == 2 ? -1 : 0;
 }
 
-/* Starts a program of the image that carries rights of its own, which tells by its exit status whether it got them. */
+/*
+ * Starts a program of the image that carries rights of its own, which tells by its exit status whether it got
+ * them.
+ */
 static int start_gifted(const void *argument) {
   if (access(argument, X_OK) != 0) return -1;
   pid_t pid = fork();

@@ -1,4 +1,6 @@
-/* Ways to files that are none of the container's: handles, magic links, shared caches, other people's queues. */
+/*
+ * Ways to files that are none of the container's: handles, magic links, shared caches, other people's queues.
+ */
 #include "probe.h"
 
 #include <dirent.h>
@@ -92,7 +94,10 @@ static int gives_away(const void *argument) {
   return result;
 }
 
-/* Writes through /proc/self/mem to a page that is mapped read-only from a file of the image: only a private copy may change. */
+/*
+ * Writes through /proc/self/mem to a page that is mapped read-only from a file of the image: only a private
+ * copy may change.
+ */
 static int writes_shared_page(const void *argument) {
   char before[64], after[64];
   (void)argument;
@@ -108,7 +113,10 @@ static int writes_shared_page(const void *argument) {
   return memcmp(before, after, 7) != 0 ? 0 : -1;
 }
 
-/* The pattern of CVE-2022-0847: a pipe buffer that still allows merging is given a page of a file that cannot be written. */
+/*
+ * The pattern of CVE-2022-0847: a pipe buffer that still allows merging is given a page of a file that cannot
+ * be written.
+ */
 static int writes_spliced_page(const void *argument) {
   char before[64], after[64];
   int ends[2];
@@ -183,7 +191,9 @@ static int keeps_immutable(const void *argument) {
   int fd = open("/tmp/immutable", O_CREAT | O_RDWR | O_CLOEXEC, 0600), flags = 0x10;
   (void)argument;
   if (fd < 0) return -1;
-  int result = (int)raw_call(SYS_ioctl, fd, 0x40086602 /* FS_IOC_SETFLAGS: immutable */, (long)&flags, 0, 0, 0), error = errno;
+  int result =
+          (int)raw_call(SYS_ioctl, fd, 0x40086602 /* FS_IOC_SETFLAGS: immutable */, (long)&flags, 0, 0, 0),
+      error = errno;
   flags = 0;
   if (result == 0) raw_call(SYS_ioctl, fd, 0x40086602, (long)&flags, 0, 0, 0);
   unlink("/tmp/immutable");
@@ -196,10 +206,24 @@ void try_files(void) {
   attempt(names_handle, "/proc/1/ns/mnt", "handle/name-of-namespace");
   attempt(opens_own_handle, NULL, "handle/open-own");
   attempt(opens_inode, NULL, "handle/open-inode-2-to-3000");
-  static const char *const ways[] = {"", "/proc/1/root", "/proc/self/root", "/proc/1/cwd", "/proc/1/root/proc/1/root", "/proc/self/fd/3", "/proc/1/fd/3", "/..", "/mnt", "/.old", "/proc/1/task/1/root"};
-  for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) attempt(sees_sentinel, ways[i], "sentinel%s", ways[i][0] == '\0' ? "/itself" : ways[i]);
-  static const char *const attributes[] = {"trusted.overlay.opaque", "trusted.overlay.redirect", "trusted.x", "security.selinux", "security.ima", "system.posix_acl_access"};
-  for (size_t i = 0; i < sizeof attributes / sizeof *attributes; i++) attempt(sets_attribute, attributes[i], "attribute/%s", attributes[i]);
+  static const char *const ways[] = {"",
+                                     "/proc/1/root",
+                                     "/proc/self/root",
+                                     "/proc/1/cwd",
+                                     "/proc/1/root/proc/1/root",
+                                     "/proc/self/fd/3",
+                                     "/proc/1/fd/3",
+                                     "/..",
+                                     "/mnt",
+                                     "/.old",
+                                     "/proc/1/task/1/root"};
+  for (size_t i = 0; i < sizeof ways / sizeof *ways; i++)
+    attempt(sees_sentinel, ways[i], "sentinel%s", ways[i][0] == '\0' ? "/itself" : ways[i]);
+  static const char *const attributes[] = {
+      "trusted.overlay.opaque", "trusted.overlay.redirect", "trusted.x", "security.selinux",
+      "security.ima",           "system.posix_acl_access"};
+  for (size_t i = 0; i < sizeof attributes / sizeof *attributes; i++)
+    attempt(sets_attribute, attributes[i], "attribute/%s", attributes[i]);
   attempt(sets_file_capabilities, NULL, "attribute/file-capabilities");
   attempt(gives_away, (void *)200000u, "owner/unmapped");
   attempt(gives_away, (void *)0xfffffffeu, "owner/highest");

@@ -1,4 +1,7 @@
-/* Services of the kernel that belong to the host: keys, programs in the kernel, modules, clocks, swap and the like. */
+/*
+ * Services of the kernel that belong to the host: keys, programs in the kernel, modules, clocks, swap and the
+ * like.
+ */
 #include "probe.h"
 
 #include <fcntl.h>
@@ -29,8 +32,12 @@ static int calls(const void *argument) {
   return (int)raw_call(call->number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
 
-static int adds_key(const void *argument) { return (int)syscall(SYS_add_key, "user", "abuse", "x", 1, (long)(intptr_t)argument); }
-static int requests_key(const void *argument) { return (int)syscall(SYS_request_key, "user", "abuse-missing", argument, -3); }
+static int adds_key(const void *argument) {
+  return (int)syscall(SYS_add_key, "user", "abuse", "x", 1, (long)(intptr_t)argument);
+}
+static int requests_key(const void *argument) {
+  return (int)syscall(SYS_request_key, "user", "abuse-missing", argument, -3);
+}
 
 /* Keys have small numbers; any that can be described is somebody's. */
 static int describes_keys(const void *argument) {
@@ -47,7 +54,8 @@ static int describes_keys(const void *argument) {
 }
 
 static int loads_program(const void *argument) {
-  struct bpf_insn code[] = {{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .imm = 0}, {.code = BPF_JMP | BPF_EXIT}};
+  struct bpf_insn code[] = {{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .imm = 0},
+                            {.code = BPF_JMP | BPF_EXIT}};
   union bpf_attr attr = {.prog_type = (unsigned)(uintptr_t)argument, .insn_cnt = 2};
   attr.insns = (uintptr_t)code;
   attr.license = (uintptr_t) "GPL";
@@ -74,7 +82,8 @@ struct event {
 
 static int opens_event(const void *argument) {
   const struct event *event = argument;
-  struct perf_event_attr attr = {.type = event->type, .size = sizeof attr, .config = event->config, .exclude_kernel = 1};
+  struct perf_event_attr attr = {
+      .type = event->type, .size = sizeof attr, .config = event->config, .exclude_kernel = 1};
   return (int)syscall(SYS_perf_event_open, &attr, event->pid, event->cpu, -1, 0);
 }
 
@@ -115,7 +124,8 @@ static int names_host(const void *argument) {
 }
 
 static int restarts(const void *argument) {
-  return (int)syscall(SYS_reboot, 0xfee1dead, 672274793, (long)(intptr_t)argument, NULL); /* Ctrl-Alt-Del off: what it is nearly everywhere */
+  /* Ctrl-Alt-Del off: what it is nearly everywhere */
+  return (int)syscall(SYS_reboot, 0xfee1dead, 672274793, (long)(intptr_t)argument, NULL);
 }
 
 void try_kernel(void) {
@@ -130,13 +140,17 @@ void try_kernel(void) {
     const char *name;
     unsigned type;
   } programs[] = {{"socket-filter", 1}, {"kprobe", 2}, {"xdp", 6}, {"cgroup-device", 15}, {"cgroup-skb", 8}};
-  for (size_t i = 0; i < sizeof programs / sizeof *programs; i++) attempt(loads_program, (void *)(uintptr_t)programs[i].type, "bpf/load-%s", programs[i].name);
+  for (size_t i = 0; i < sizeof programs / sizeof *programs; i++)
+    attempt(loads_program, (void *)(uintptr_t)programs[i].type, "bpf/load-%s", programs[i].name);
   attempt(makes_map, NULL, "bpf/make-map");
   attempt(walks_programs, (void *)11, "bpf/next-program");
   attempt(walks_programs, (void *)12, "bpf/next-map");
-  static const struct event events[] = {{"hardware", PERF_TYPE_HARDWARE, 0, 0, -1}, {"software", PERF_TYPE_SOFTWARE, 0, 0, -1}, {"tracepoint", PERF_TYPE_TRACEPOINT, 1, 0, -1},
-                                        {"breakpoint", PERF_TYPE_BREAKPOINT, 0, 0, -1}, {"whole-cpu", PERF_TYPE_SOFTWARE, 0, -1, 0}, {"of-init", PERF_TYPE_SOFTWARE, 0, 1, -1}};
-  for (size_t i = 0; i < sizeof events / sizeof *events; i++) attempt(opens_event, &events[i], "perf/%s", events[i].name);
+  static const struct event events[] = {
+      {"hardware", PERF_TYPE_HARDWARE, 0, 0, -1},     {"software", PERF_TYPE_SOFTWARE, 0, 0, -1},
+      {"tracepoint", PERF_TYPE_TRACEPOINT, 1, 0, -1}, {"breakpoint", PERF_TYPE_BREAKPOINT, 0, 0, -1},
+      {"whole-cpu", PERF_TYPE_SOFTWARE, 0, -1, 0},    {"of-init", PERF_TYPE_SOFTWARE, 0, 1, -1}};
+  for (size_t i = 0; i < sizeof events / sizeof *events; i++)
+    attempt(opens_event, &events[i], "perf/%s", events[i].name);
   attempt(sets_up_ring, NULL, "io_uring/setup");
   static const struct call simple[] = {
       {"io_uring/enter", IO_URING_ENTER, {-1, 0, 0, 0, 0, 0}},
@@ -183,11 +197,17 @@ void try_kernel(void) {
       {"obsolete/sysctl", SYS__sysctl, {0, 0, 0, 0, 0, 0}},
 #endif
   };
-  for (size_t i = 0; i < sizeof simple / sizeof *simple; i++) attempt(calls, &simple[i], "%s", simple[i].name);
+  for (size_t i = 0; i < sizeof simple / sizeof *simple; i++)
+    attempt(calls, &simple[i], "%s", simple[i].name);
   static const struct {
     const char *name;
     unsigned long value;
-  } personalities[] = {{"no-random", 0x40000}, {"read-implies-exec", 0x400000}, {"mmap-page-zero", 0x100000}, {"compat-layout", 0x200000}, {"svr4", 1}, {"linux32-3gb", 0x8000008},
+  } personalities[] = {{"no-random", 0x40000},
+                       {"read-implies-exec", 0x400000},
+                       {"mmap-page-zero", 0x100000},
+                       {"compat-layout", 0x200000},
+                       {"svr4", 1},
+                       {"linux32-3gb", 0x8000008},
                        {"high-bits", 0x100040000ul}};
   for (size_t i = 0; i < sizeof personalities / sizeof *personalities; i++)
     attempt(sets_personality, (void *)personalities[i].value, "personality/%s", personalities[i].name);

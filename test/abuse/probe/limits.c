@@ -1,4 +1,6 @@
-/* Limits of the process: whether it can raise them, and whether those that protect the host are there at all. */
+/*
+ * Limits of the process: whether it can raise them, and whether those that protect the host are there at all.
+ */
 #include "probe.h"
 
 #include <fcntl.h>
@@ -11,13 +13,15 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define LIMIT(name) {#name, RLIMIT_##name}
+#define LIMIT(name)                                                                                          \
+  { #name, RLIMIT_##name }
 static const struct {
   const char *name;
   int resource;
 } resources[] = {
-    LIMIT(AS),     LIMIT(CORE), LIMIT(CPU),   LIMIT(DATA), LIMIT(FSIZE),  LIMIT(LOCKS),      LIMIT(MEMLOCK), LIMIT(MSGQUEUE),
-    LIMIT(NICE),   LIMIT(NOFILE), LIMIT(NPROC), LIMIT(RSS),  LIMIT(RTPRIO), LIMIT(SIGPENDING), LIMIT(STACK),
+    LIMIT(AS),    LIMIT(CORE),    LIMIT(CPU),      LIMIT(DATA),       LIMIT(FSIZE),
+    LIMIT(LOCKS), LIMIT(MEMLOCK), LIMIT(MSGQUEUE), LIMIT(NICE),       LIMIT(NOFILE),
+    LIMIT(NPROC), LIMIT(RSS),     LIMIT(RTPRIO),   LIMIT(SIGPENDING), LIMIT(STACK),
 };
 
 /* One more than the hard limit. Without a limit there is nothing to raise. */
@@ -108,7 +112,10 @@ static int io_realtime(const void *argument) {
   return (int)syscall(SYS_ioprio_set, 1, 0, 1 << 13);
 }
 
-/* Below what processes of the host have. One that the container's own init has raised may be lowered as far as that. */
+/*
+ * Below what processes of the host have. One that the container's own init has raised may be lowered as far
+ * as that.
+ */
 static int out_of_memory_score(const void *argument) {
   (void)argument;
   int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
@@ -138,7 +145,8 @@ static int set_mm(const void *argument) {
 
 static int huge_pages(const void *argument) {
   (void)argument;
-  void *memory = mmap(NULL, 2u << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+  void *memory =
+      mmap(NULL, 2u << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
   return memory == MAP_FAILED ? -1 : 0;
 }
 

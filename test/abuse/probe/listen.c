@@ -9,7 +9,8 @@
 #include <unistd.h>
 
 static int bound(int type, const char *port) {
-  struct sockaddr_in own = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port)), .sin_addr = {htonl(INADDR_ANY)}};
+  struct sockaddr_in own = {
+      .sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port)), .sin_addr = {htonl(INADDR_ANY)}};
   int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
   if (fd < 0 || bind(fd, (struct sockaddr *)&own, sizeof own) != 0) {
     perror("bind");

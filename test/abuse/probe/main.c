@@ -8,14 +8,19 @@
 
 struct given given = {.sentinel = "", .abstract = "", .only = "", .reach = ""};
 
-static const char usage[] = "usage: abuse-probe [--list] [--brief] [--only PREFIX] [--sentinel FILE] [--abstract NAME] [--reach NAME=ADDRESS:PORT,...]\n"
+static const char usage[] = "usage: abuse-probe [--list] [--brief] [--only PREFIX] [--sentinel FILE] "
+                            "[--abstract NAME] [--reach NAME=ADDRESS:PORT,...]\n"
                             "       abuse-probe race|storm KIND ...\n"
                             "       abuse-probe listen PORT\n";
 
-/* The cases would do to a machine what they must not be able to do in a container: only the suite's own root file systems have this file. */
+/*
+ * The cases would do to a machine what they must not be able to do in a container: only the suite's own root
+ * file systems have this file.
+ */
 static void refuse_outside(void) {
   if (access("/etc/abuse-victim", F_OK) == 0) return;
-  fputs("abuse-probe: this is no root file system of the abuse suite, and so no place to try these things\n", stderr);
+  fputs("abuse-probe: this is no root file system of the abuse suite, and so no place to try these things\n",
+        stderr);
   exit(2);
 }
 
@@ -33,8 +38,9 @@ static int probe(int argc, char **argv) {
   }
   if (!given.list) refuse_outside();
   static void (*const groups[])(void) = {
-      try_capabilities, try_limits,  try_namespaces, try_mounts,    try_proc,    try_proc_writes,   try_devices, try_terminals, try_files,
-      try_processes,    try_sockets, try_network,    try_kernel,    try_foreign_calls, try_sweep,
+      try_capabilities, try_limits,  try_namespaces, try_mounts,        try_proc,
+      try_proc_writes,  try_devices, try_terminals,  try_files,         try_processes,
+      try_sockets,      try_network, try_kernel,     try_foreign_calls, try_sweep,
   };
   for (size_t i = 0; i < sizeof groups / sizeof *groups; i++) groups[i]();
   attempts_settle();
@@ -50,7 +56,10 @@ int main(int argc, char **argv) {
   umask(022);
   const char *name = strrchr(argv[0], '/');
   name = name == NULL ? argv[0] : name + 1;
-  /* under another name it stands for a program of a hostile root file system, which tells what it sees before anything else */
+  /*
+   * under another name it stands for a program of a hostile root file system, which tells what it sees before
+   * anything else
+   */
   if (strcmp(name, "abuse-probe") != 0 && !canary_main(name, &argc, &argv)) return 0;
   if (argc > 1 && argv[1][0] != '-') refuse_outside();
   if (argc == 3 && strcmp(argv[1], "listen") == 0) return listen_main(argv[2]);

@@ -11,7 +11,16 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { OPEN_TREE = 428, MOVE_MOUNT, FSOPEN, FSCONFIG, FSMOUNT, FSPICK, MOUNT_SETATTR = 442, OPEN_TREE_ATTR = 467 };
+enum {
+  OPEN_TREE = 428,
+  MOVE_MOUNT,
+  FSOPEN,
+  FSCONFIG,
+  FSMOUNT,
+  FSPICK,
+  MOUNT_SETATTR = 442,
+  OPEN_TREE_ATTR = 467
+};
 
 struct plan {
   const char *name, *source, *type;
@@ -61,7 +70,9 @@ static int release_agent(const void *argument) {
   (void)argument;
   mkdir("/tmp/m", 0755);
   unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWCGROUP);
-  if (mount("cgroup", "/tmp/m", "cgroup", 0, "rdma") != 0 && mount("cgroup", "/tmp/m", "cgroup", 0, "memory") != 0) return -1;
+  if (mount("cgroup", "/tmp/m", "cgroup", 0, "rdma") != 0 &&
+      mount("cgroup", "/tmp/m", "cgroup", 0, "memory") != 0)
+    return -1;
   int fd = open("/tmp/m/release_agent", O_WRONLY);
   return fd < 0 ? -1 : (int)write(fd, "/nowhere", 8);
 }
@@ -85,7 +96,9 @@ static int detach(const void *argument) { return umount2(argument, MNT_DETACH); 
 static int force(const void *argument) { return umount2(argument, MNT_FORCE); }
 
 static int fsopen_type(const void *argument) { return (int)syscall(FSOPEN, argument, 0); }
-static int open_tree_clone(const void *argument) { return (int)syscall(OPEN_TREE, AT_FDCWD, "/", (int)(intptr_t)argument); }
+static int open_tree_clone(const void *argument) {
+  return (int)syscall(OPEN_TREE, AT_FDCWD, "/", (int)(intptr_t)argument);
+}
 static int open_tree_attr(const void *argument) {
   uint64_t attr[4] = {0};
   (void)argument;
@@ -125,7 +138,10 @@ static int change_root(const void *argument) {
   return chroot("/tmp/root");
 }
 
-/* The classic: a directory descriptor from outside of the new root, and upwards from there. Works if it ends anywhere but in our own root. */
+/*
+ * The classic: a directory descriptor from outside of the new root, and upwards from there. Works if it ends
+ * anywhere but in our own root.
+ */
 static int climb_out(const void *argument) {
   struct stat top, now;
   (void)argument;
@@ -150,7 +166,10 @@ static int climb_parents(const void *argument) {
   return sees_host(AT_FDCWD) ? 0 : -1;
 }
 
-/* A mount made by somebody else after our start is to stay out of sight: no mount of ours may be shared or a slave. */
+/*
+ * A mount made by somebody else after our start is to stay out of sight: no mount of ours may be shared or a
+ * slave.
+ */
 static int receives_mounts(const void *argument) {
   static char text[1 << 16];
   (void)argument;
@@ -158,34 +177,59 @@ static int receives_mounts(const void *argument) {
   size_t length = 0;
   ssize_t got;
   if (fd < 0) return -1;
-  while (length < sizeof text - 1 && (got = read(fd, text + length, sizeof text - 1 - length)) > 0) length += (size_t)got;
+  while (length < sizeof text - 1 && (got = read(fd, text + length, sizeof text - 1 - length)) > 0)
+    length += (size_t)got;
   text[length] = '\0';
   errno = EPERM;
   return strstr(text, " shared:") != NULL || strstr(text, " master:") != NULL ? 0 : -1;
 }
 
 void try_mounts(void) {
-  for (size_t i = 0; i < sizeof plans / sizeof *plans; i++) attempt(mount_plan, &plans[i], "mount/%s", plans[i].name);
-  static const char *const controllers[] = {"cpu",    "cpuacct", "cpuset",     "memory", "devices", "freezer", "blkio",
-                                            "pids",   "net_cls", "perf_event", "rdma",   "misc",    "none,name=systemd", "none,name=mine"};
-  for (size_t i = 0; i < sizeof controllers / sizeof *controllers; i++) attempt(mount_controller, controllers[i], "mount/cgroup-%s", controllers[i]);
+  for (size_t i = 0; i < sizeof plans / sizeof *plans; i++)
+    attempt(mount_plan, &plans[i], "mount/%s", plans[i].name);
+  static const char *const controllers[] = {
+      "cpu",  "cpuacct", "cpuset",     "memory", "devices", "freezer",           "blkio",
+      "pids", "net_cls", "perf_event", "rdma",   "misc",    "none,name=systemd", "none,name=mine"};
+  for (size_t i = 0; i < sizeof controllers / sizeof *controllers; i++)
+    attempt(mount_controller, controllers[i], "mount/cgroup-%s", controllers[i]);
   attempt(release_agent, NULL, "mount/cgroup-release-agent");
   static const struct change changes[] = {
-      {"/", MS_SHARED},           {"/", MS_SLAVE | MS_REC},        {"/", MS_REMOUNT},      {"/proc", MS_REMOUNT},      {"/sys", MS_REMOUNT},
-      {"/proc/sys", MS_REMOUNT | MS_BIND}, {"/dev", MS_REMOUNT}, {"/proc", MS_UNBINDABLE},
+      {"/", MS_SHARED},      {"/", MS_SLAVE | MS_REC}, {"/", MS_REMOUNT},
+      {"/proc", MS_REMOUNT}, {"/sys", MS_REMOUNT},     {"/proc/sys", MS_REMOUNT | MS_BIND},
+      {"/dev", MS_REMOUNT},  {"/proc", MS_UNBINDABLE},
   };
-  for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) attempt(change_mount, &changes[i], "mount/change-%lx-of-%s", changes[i].flags, changes[i].target);
+  for (size_t i = 0; i < sizeof changes / sizeof *changes; i++)
+    attempt(change_mount, &changes[i], "mount/change-%lx-of-%s", changes[i].flags, changes[i].target);
   attempt(move_mount_old, "/proc", "mount/move-proc");
   attempt(move_mount_old, "/dev", "mount/move-dev");
-  static const char *const covers[] = {"/",           "/proc",       "/dev",       "/dev/pts",  "/dev/shm",       "/sys",       "/proc/sys",     "/proc/bus",
-                                       "/proc/fs",    "/proc/irq",   "/proc/sysrq-trigger", "/proc/kcore", "/proc/keys", "/proc/timer_list", "/proc/kallsyms",
-                                       "/proc/acpi",  "/proc/scsi",  "/proc/interrupts", "/proc/vmallocinfo", "/sys/firmware", "/proc/kpageflags"};
+  static const char *const covers[] = {"/",
+                                       "/proc",
+                                       "/dev",
+                                       "/dev/pts",
+                                       "/dev/shm",
+                                       "/sys",
+                                       "/proc/sys",
+                                       "/proc/bus",
+                                       "/proc/fs",
+                                       "/proc/irq",
+                                       "/proc/sysrq-trigger",
+                                       "/proc/kcore",
+                                       "/proc/keys",
+                                       "/proc/timer_list",
+                                       "/proc/kallsyms",
+                                       "/proc/acpi",
+                                       "/proc/scsi",
+                                       "/proc/interrupts",
+                                       "/proc/vmallocinfo",
+                                       "/sys/firmware",
+                                       "/proc/kpageflags"};
   for (size_t i = 0; i < sizeof covers / sizeof *covers; i++) {
     attempt(detach, covers[i], "umount/detach%s", covers[i]);
     attempt(force, covers[i], "umount/force%s", covers[i]);
   }
   static const char *const types[] = {"tmpfs", "proc", "sysfs", "cgroup", "overlay", "ext4"};
-  for (size_t i = 0; i < sizeof types / sizeof *types; i++) attempt(fsopen_type, types[i], "mount-api/fsopen-%s", types[i]);
+  for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+    attempt(fsopen_type, types[i], "mount-api/fsopen-%s", types[i]);
   attempt(open_tree_clone, (void *)1, "mount-api/open_tree-clone");
   attempt(open_tree_clone, (void *)0, "mount-api/open_tree");
   attempt(open_tree_clone, (void *)(intptr_t)(1 | 0x8000), "mount-api/open_tree-clone-recursive");

@@ -22,8 +22,8 @@ static const struct {
   const char *name;
   unsigned flag;
 } kinds[] = {
-    {"mnt", CLONE_NEWNS}, {"cgroup", CLONE_NEWCGROUP}, {"uts", CLONE_NEWUTS}, {"ipc", CLONE_NEWIPC},
-    {"user", CLONE_NEWUSER}, {"pid", CLONE_NEWPID}, {"net", CLONE_NEWNET}, {"time", CLONE_NEWTIME},
+    {"mnt", CLONE_NEWNS},    {"cgroup", CLONE_NEWCGROUP}, {"uts", CLONE_NEWUTS}, {"ipc", CLONE_NEWIPC},
+    {"user", CLONE_NEWUSER}, {"pid", CLONE_NEWPID},       {"net", CLONE_NEWNET}, {"time", CLONE_NEWTIME},
 };
 #define KINDS (sizeof kinds / sizeof *kinds)
 
@@ -96,7 +96,10 @@ static int enter_passed(const void *argument) {
   } control = {.space = {0}};
   char byte = 'x';
   struct iovec data = {.iov_base = &byte, .iov_len = 1};
-  struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space};
+  struct msghdr message = {.msg_iov = &data,
+                           .msg_iovlen = 1,
+                           .msg_control = control.space,
+                           .msg_controllen = sizeof control.space};
   struct cmsghdr *header = CMSG_FIRSTHDR(&message);
   header->cmsg_level = SOL_SOCKET;
   header->cmsg_type = SCM_RIGHTS;
@@ -127,14 +130,17 @@ static int root_is_host_root(const void *argument) {
 }
 
 void try_namespaces(void) {
-  for (size_t i = 0; i < KINDS; i++) attempt(unshare_flags, (void *)(uintptr_t)kinds[i].flag, "namespace/unshare-%s", kinds[i].name);
+  for (size_t i = 0; i < KINDS; i++)
+    attempt(unshare_flags, (void *)(uintptr_t)kinds[i].flag, "namespace/unshare-%s", kinds[i].name);
   attempt(unshare_any, NULL, "namespace/unshare-any-of-255");
   attempt(user_namespace_in_thread, NULL, "namespace/unshare-user-fs");
   for (size_t i = 0; i < KINDS; i++) {
-    if (kinds[i].flag != CLONE_NEWTIME) attempt(clone_flags, (void *)(uintptr_t)kinds[i].flag, "namespace/clone-%s", kinds[i].name);
+    if (kinds[i].flag != CLONE_NEWTIME)
+      attempt(clone_flags, (void *)(uintptr_t)kinds[i].flag, "namespace/clone-%s", kinds[i].name);
     attempt(clone3_flags, (void *)(uintptr_t)kinds[i].flag, "namespace/clone3-%s", kinds[i].name);
   }
-  attempt(clone_flags, (void *)(uintptr_t)(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET), "namespace/clone-user-mnt-pid-net");
+  attempt(clone_flags, (void *)(uintptr_t)(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET),
+          "namespace/clone-user-mnt-pid-net");
   attempt(clone_flags, (void *)(uintptr_t)CLONE_PARENT, "namespace/clone-parent");
   attempt(clone_flags, (void *)(uintptr_t)CLONE_PTRACE, "namespace/clone-ptrace");
   attempt(clone_flags, (void *)(uintptr_t)CLONE_UNTRACED, "namespace/clone-untraced");

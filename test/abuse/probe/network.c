@@ -41,7 +41,8 @@ static int connects_to(int fd, const struct sockaddr *address, socklen_t length)
 
 static int connects(const void *argument) {
   const struct destination *to = argument;
-  return connects_to(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), (const struct sockaddr *)&to->address, sizeof to->address);
+  return connects_to(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), (const struct sockaddr *)&to->address,
+                     sizeof to->address);
 }
 
 /* Whether something comes, in time. */
@@ -60,7 +61,8 @@ static int pings(const void *argument) {
   static const unsigned char echo[16] = {8, 0, 0, 0, 0, 0, 0, 1};
   int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_ICMP);
   if (fd < 0) return -1;
-  if (sendto(fd, echo, sizeof echo, 0, (const struct sockaddr *)&to->address, sizeof to->address) < 0) return -1;
+  if (sendto(fd, echo, sizeof echo, 0, (const struct sockaddr *)&to->address, sizeof to->address) < 0)
+    return -1;
   return gets_answer(fd);
 }
 
@@ -68,17 +70,24 @@ static int pings(const void *argument) {
 static int sends_datagram(const void *argument) {
   const struct destination *to = argument;
   int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  if (fd < 0 || connect(fd, (const struct sockaddr *)&to->address, sizeof to->address) != 0 || send(fd, "hello", 5, 0) < 0) return -1;
+  if (fd < 0 || connect(fd, (const struct sockaddr *)&to->address, sizeof to->address) != 0 ||
+      send(fd, "hello", 5, 0) < 0)
+    return -1;
   return gets_answer(fd);
 }
 
-/* From an address that is not ours, which IP_FREEBIND lets anybody bind. The sender cannot know whether it arrived; the suite looks outside. */
+/*
+ * From an address that is not ours, which IP_FREEBIND lets anybody bind. The sender cannot know whether it
+ * arrived; the suite looks outside.
+ */
 static int spoofs_tcp(const void *argument) {
   const struct destination *to = argument;
   struct sockaddr_in from = {.sin_family = AF_INET};
   int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
   inet_aton("198.51.100.77", &from.sin_addr);
-  if (setsockopt(fd, IPPROTO_IP, 15 /* IP_FREEBIND */, &on, sizeof on) != 0 || bind(fd, (struct sockaddr *)&from, sizeof from) != 0) return -1;
+  if (setsockopt(fd, IPPROTO_IP, 15 /* IP_FREEBIND */, &on, sizeof on) != 0 ||
+      bind(fd, (struct sockaddr *)&from, sizeof from) != 0)
+    return -1;
   return connects_to(fd, (const struct sockaddr *)&to->address, sizeof to->address);
 }
 
@@ -97,7 +106,8 @@ static int multicasts6(const void *argument) {
 }
 
 static int binds_low(const void *argument) {
-  struct sockaddr_in own = {.sin_family = AF_INET, .sin_port = htons(80), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+  struct sockaddr_in own = {
+      .sin_family = AF_INET, .sin_port = htons(80), .sin_addr = {htonl(INADDR_LOOPBACK)}};
   (void)argument;
   return bind(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), (struct sockaddr *)&own, sizeof own);
 }
@@ -138,7 +148,9 @@ static int asks_kernel(struct request *request) {
 static int adds_address(const void *argument) {
   struct in_addr address;
   inet_aton("198.51.100.78", &address);
-  struct request request = {.head = {.nlmsg_len = NLMSG_LENGTH(sizeof request.body.address), .nlmsg_type = (unsigned short)(uintptr_t)argument, .nlmsg_flags = NLM_F_CREATE},
+  struct request request = {.head = {.nlmsg_len = NLMSG_LENGTH(sizeof request.body.address),
+                                     .nlmsg_type = (unsigned short)(uintptr_t)argument,
+                                     .nlmsg_flags = NLM_F_CREATE},
                             .body.address = {.ifa_family = AF_INET, .ifa_prefixlen = 32, .ifa_index = 1}};
   add(&request, IFA_LOCAL, &address, sizeof address);
   return asks_kernel(&request);
@@ -149,9 +161,15 @@ static int adds_route(const void *argument) {
   int index = 1;
   (void)argument;
   inet_aton("192.0.2.0", &address);
-  struct request request = {
-      .head = {.nlmsg_len = NLMSG_LENGTH(sizeof request.body.route), .nlmsg_type = RTM_NEWROUTE, .nlmsg_flags = NLM_F_CREATE},
-      .body.route = {.rtm_family = AF_INET, .rtm_dst_len = 24, .rtm_table = RT_TABLE_MAIN, .rtm_protocol = RTPROT_STATIC, .rtm_scope = RT_SCOPE_LINK, .rtm_type = RTN_UNICAST}};
+  struct request request = {.head = {.nlmsg_len = NLMSG_LENGTH(sizeof request.body.route),
+                                     .nlmsg_type = RTM_NEWROUTE,
+                                     .nlmsg_flags = NLM_F_CREATE},
+                            .body.route = {.rtm_family = AF_INET,
+                                           .rtm_dst_len = 24,
+                                           .rtm_table = RT_TABLE_MAIN,
+                                           .rtm_protocol = RTPROT_STATIC,
+                                           .rtm_scope = RT_SCOPE_LINK,
+                                           .rtm_type = RTN_UNICAST}};
   add(&request, RTA_DST, &address, sizeof address);
   add(&request, RTA_OIF, &index, sizeof index);
   return asks_kernel(&request);
@@ -162,8 +180,11 @@ static int adds_neighbour(const void *argument) {
   static const unsigned char hardware[6] = {2, 0, 0, 0, 0, 1};
   (void)argument;
   inet_aton("192.0.2.1", &address);
-  struct request request = {.head = {.nlmsg_len = NLMSG_LENGTH(sizeof request.body.neighbour), .nlmsg_type = RTM_NEWNEIGH, .nlmsg_flags = NLM_F_CREATE},
-                            .body.neighbour = {.ndm_family = AF_INET, .ndm_ifindex = 2, .ndm_state = NUD_PERMANENT}};
+  struct request request = {
+      .head = {.nlmsg_len = NLMSG_LENGTH(sizeof request.body.neighbour),
+               .nlmsg_type = RTM_NEWNEIGH,
+               .nlmsg_flags = NLM_F_CREATE},
+      .body.neighbour = {.ndm_family = AF_INET, .ndm_ifindex = 2, .ndm_state = NUD_PERMANENT}};
   add(&request, NDA_DST, &address, sizeof address);
   add(&request, NDA_LLADDR, hardware, sizeof hardware);
   return asks_kernel(&request);
@@ -171,7 +192,9 @@ static int adds_neighbour(const void *argument) {
 
 /* A new interface; also how a module would be loaded by its name. */
 static int adds_link(const void *argument) {
-  struct request request = {.head = {.nlmsg_len = NLMSG_LENGTH(sizeof request.body.link), .nlmsg_type = RTM_NEWLINK, .nlmsg_flags = NLM_F_CREATE | NLM_F_EXCL},
+  struct request request = {.head = {.nlmsg_len = NLMSG_LENGTH(sizeof request.body.link),
+                                     .nlmsg_type = RTM_NEWLINK,
+                                     .nlmsg_flags = NLM_F_CREATE | NLM_F_EXCL},
                             .body.link = {.ifi_family = AF_UNSPEC}};
   struct {
     struct rtattr head;
@@ -185,8 +208,12 @@ static int adds_link(const void *argument) {
 }
 
 static int changes_link(const void *argument) {
-  struct request request = {.head = {.nlmsg_len = NLMSG_LENGTH(sizeof request.body.link), .nlmsg_type = RTM_NEWLINK},
-                            .body.link = {.ifi_family = AF_UNSPEC, .ifi_index = (int)(intptr_t)argument, .ifi_flags = IFF_PROMISC, .ifi_change = IFF_PROMISC}};
+  struct request request = {
+      .head = {.nlmsg_len = NLMSG_LENGTH(sizeof request.body.link), .nlmsg_type = RTM_NEWLINK},
+      .body.link = {.ifi_family = AF_UNSPEC,
+                    .ifi_index = (int)(intptr_t)argument,
+                    .ifi_flags = IFF_PROMISC,
+                    .ifi_change = IFF_PROMISC}};
   return asks_kernel(&request);
 }
 
@@ -196,12 +223,16 @@ static void try_given(void) {
     struct destination to = {.address = {.sin_family = AF_INET}};
     char address[32];
     unsigned port;
-    if (sscanf(one, "%31[^=]=%31[^:]:%u", to.name, address, &port) != 3 || inet_aton(address, &to.address.sin_addr) == 0) {
+    if (sscanf(one, "%31[^=]=%31[^:]:%u", to.name, address, &port) != 3 ||
+        inet_aton(address, &to.address.sin_addr) == 0) {
       fprintf(stderr, "not NAME=ADDRESS:PORT: %s\n", one);
       exit(2);
     }
     to.address.sin_port = htons((uint16_t)port);
-    /* it must outlive this turn: the cases run beside each other, each in a copy of this memory made when it starts */
+    /*
+     * it must outlive this turn: the cases run beside each other, each in a copy of this memory made when it
+     * starts
+     */
     attempt_beside(connects, &to, "reach/%s-tcp", to.name);
     attempt_beside(sends_datagram, &to, "reach/%s-udp", to.name);
     attempt_beside(pings, &to, "reach/%s-icmp", to.name);
@@ -211,12 +242,14 @@ static void try_given(void) {
 }
 
 void try_network(void) {
-  static const char *const links[] = {"dummy", "bridge", "vlan", "macvlan", "ipvlan", "veth", "tun", "gre", "vxlan", "wireguard", "nlmon", "bond"};
+  static const char *const links[] = {"dummy", "bridge", "vlan",  "macvlan",   "ipvlan", "veth",
+                                      "tun",   "gre",    "vxlan", "wireguard", "nlmon",  "bond"};
   attempt(adds_address, (void *)RTM_NEWADDR, "link/add-address");
   attempt(adds_address, (void *)RTM_DELADDR, "link/delete-address");
   attempt(adds_route, NULL, "link/add-route");
   attempt(adds_neighbour, NULL, "link/add-neighbour");
-  for (size_t i = 0; i < sizeof links / sizeof *links; i++) attempt(adds_link, links[i], "link/add-%s", links[i]);
+  for (size_t i = 0; i < sizeof links / sizeof *links; i++)
+    attempt(adds_link, links[i], "link/add-%s", links[i]);
   attempt(changes_link, (void *)1, "link/promiscuous-lo");
   attempt(changes_link, (void *)2, "link/promiscuous-2");
   attempt(binds_low, NULL, "net/bind-low-port");
@@ -229,8 +262,11 @@ void try_network(void) {
   static const struct {
     const char *name, *address;
     uint16_t port;
-  } places[] = {{"metadata", "169.254.169.254", 80}, {"metadata-alibaba", "100.100.100.200", 80}, {"link-local", "169.254.1.1", 80}, {"any", "0.0.0.0", 22}, {"loopback", "127.0.0.1", 22},
-                {"broadcast", "255.255.255.255", 80}, {"multicast", "224.0.0.1", 80}, {"private-10", "10.0.0.1", 22}, {"private-192", "192.168.0.1", 22}};
+  } places[] = {{"metadata", "169.254.169.254", 80}, {"metadata-alibaba", "100.100.100.200", 80},
+                {"link-local", "169.254.1.1", 80},   {"any", "0.0.0.0", 22},
+                {"loopback", "127.0.0.1", 22},       {"broadcast", "255.255.255.255", 80},
+                {"multicast", "224.0.0.1", 80},      {"private-10", "10.0.0.1", 22},
+                {"private-192", "192.168.0.1", 22}};
   for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
     struct destination to = {.address = {.sin_family = AF_INET, .sin_port = htons(places[i].port)}};
     inet_aton(places[i].address, &to.address.sin_addr);

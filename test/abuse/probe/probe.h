@@ -1,5 +1,6 @@
 /*
- * A probe that attempts what code in a container must not be able to do, and prints one line per case: `name result errno`.
+ * A probe that attempts what code in a container must not be able to do, and prints one line per case: `name
+ * result errno`.
  *
  *   open          it works: whether that is allowed is for the reader to say
  *   refused E     it failed with that errno
@@ -22,21 +23,29 @@
 /* What the suite tells about the outside. Empty strings where it tells nothing. */
 struct given {
   const char *sentinel; /* a file of the host that nobody inside may see */
-  const char *abstract; /* an abstract unix socket on which somebody in the host's network namespace listens */
-  const char *only;     /* run only cases whose name begins so */
-  const char *reach;    /* name=address:port[,...], where somebody listens outside */
+  /* an abstract unix socket on which somebody in the host's network namespace listens */
+  const char *abstract;
+  const char *only;  /* run only cases whose name begins so */
+  const char *reach; /* name=address:port[,...], where somebody listens outside */
   bool list;
   bool brief;
 };
 extern struct given given;
 
-/* Answers 0 or more when it worked, -1 with errno when not. It runs in a process of its own, which may be ended at any time. */
+/*
+ * Answers 0 or more when it worked, -1 with errno when not. It runs in a process of its own, which may be
+ * ended at any time.
+ */
 typedef int attempt_function(const void *argument);
 
 /* Tries one case and prints its line. The name is formatted. */
-void attempt(attempt_function *run, const void *argument, const char *name, ...) __attribute__((format(printf, 3, 4)));
-/* The same for a case that waits for others (connections): it runs beside its likes until attempts_settle(). */
-void attempt_beside(attempt_function *run, const void *argument, const char *name, ...) __attribute__((format(printf, 3, 4)));
+void attempt(attempt_function *run, const void *argument, const char *name, ...)
+    __attribute__((format(printf, 3, 4)));
+/*
+ * The same for a case that waits for others (connections): it runs beside its likes until attempts_settle().
+ */
+void attempt_beside(attempt_function *run, const void *argument, const char *name, ...)
+    __attribute__((format(printf, 3, 4)));
 void attempts_settle(void);
 
 /* Inside a case: what to print behind an `open`. */
@@ -44,7 +53,10 @@ void saw(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Inside a case: why it says nothing; answers what the case is to return. */
 int inconclusive(const char *why);
 
-/* A system call without the C library: nothing is touched but registers, so that vfork(2) can be tried as well. Sets errno. */
+/*
+ * A system call without the C library: nothing is touched but registers, so that vfork(2) can be tried as
+ * well. Sets errno.
+ */
 long raw_call(long number, long a, long b, long c, long d, long e, long f);
 
 /* The start of a file, always terminated. Answers the length, or -1. */

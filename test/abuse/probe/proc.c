@@ -20,7 +20,8 @@ static int gives_data(const void *argument) {
     struct dirent *entry;
     int count = 0;
     if (directory == NULL) return -1;
-    while ((entry = readdir(directory)) != NULL) count += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
+    while ((entry = readdir(directory)) != NULL)
+      count += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
     closedir(directory);
     errno = EACCES;
     return count > 0 ? 0 : -1;
@@ -62,9 +63,13 @@ static int reads_link(const void *argument) {
 static int opens(const void *argument) { return open(argument, O_RDONLY | O_NONBLOCK | O_CLOEXEC); }
 static int opens_to_write(const void *argument) { return open(argument, O_RDWR | O_CLOEXEC); }
 
-static int is_number(const char *name) { return name[0] >= '1' && name[0] <= '9' && name[strspn(name, "0123456789")] == '\0'; }
+static int is_number(const char *name) {
+  return name[0] >= '1' && name[0] <= '9' && name[strspn(name, "0123456789")] == '\0';
+}
 
-/* The root and working directory of every process: none may show the host's tree, or another root than ours. */
+/*
+ * The root and working directory of every process: none may show the host's tree, or another root than ours.
+ */
 static int foreign_roots(const void *argument) {
   static const char *const links[] = {"root", "cwd"};
   struct stat own, other;
@@ -79,7 +84,8 @@ static int foreign_roots(const void *argument) {
       snprintf(path, sizeof path, "/proc/%s/%s", entry->d_name, links[i]);
       int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
       if (fd < 0) continue;
-      bool is_other = i == 0 && fstat(fd, &other) == 0 && (own.st_dev != other.st_dev || own.st_ino != other.st_ino);
+      bool is_other =
+          i == 0 && fstat(fd, &other) == 0 && (own.st_dev != other.st_dev || own.st_ino != other.st_ino);
       if (sees_host(fd) || is_other) {
         saw("%s", path);
         return 0;
@@ -124,7 +130,9 @@ static int foreign_file(const void *argument) {
   while ((entry = readdir(proc)) != NULL) {
     char path[300];
     uint64_t group = 0, own = 0;
-    if (!is_number(entry->d_name) || !status_number(entry->d_name, "NSpid", 10, &group) || !status_number("self", "NSpid", 10, &own)) continue;
+    if (!is_number(entry->d_name) || !status_number(entry->d_name, "NSpid", 10, &group) ||
+        !status_number("self", "NSpid", 10, &own))
+      continue;
     if (group >= own || (pid_t)group == getppid()) continue; /* ours, or the one who started us */
     if (getpgid((pid_t)group) == getpgid(getppid()) || getsid((pid_t)group) == getsid(0)) continue;
     snprintf(path, sizeof path, "/proc/%s/%s", entry->d_name, (const char *)argument);
@@ -198,24 +206,85 @@ static int finds_control_groups(const void *argument) {
 
 void try_proc(void) {
   static const char *const hidden[] = {
-      "/proc/acpi",         "/proc/asound",     "/proc/config.gz",   "/proc/interrupts", "/proc/iomem",      "/proc/ioports",     "/proc/kallsyms",
-      "/proc/kcore",        "/proc/key-users",  "/proc/keys",        "/proc/kmsg",       "/proc/kpagecgroup", "/proc/kpagecount", "/proc/kpageflags",
-      "/proc/latency_stats", "/proc/modules",   "/proc/sched_debug", "/proc/scsi",       "/proc/slabinfo",   "/proc/timer_list",  "/proc/timer_stats",
-      "/proc/vmallocinfo",  "/proc/pagetypeinfo", "/proc/zoneinfo",  "/proc/softirqs",   "/proc/diskstats",  "/proc/partitions",  "/proc/swaps",
-      "/proc/mtrr",         "/proc/dma",        "/proc/crypto",      "/proc/cmdline",    "/proc/buddyinfo",  "/proc/schedstat",   "/proc/pressure",
-      "/proc/sysvipc/shm",  "/proc/locks",      "/proc/driver",      "/proc/tty/drivers", "/proc/bus/pci/devices", "/proc/dynamic_debug",
-      "/sys/firmware",      "/sys/devices/virtual/powercap", "/sys/devices/system/cpu/cpu0/thermal_throttle", "/sys/kernel/debug", "/sys/kernel/tracing",
-      "/sys/kernel/security", "/sys/kernel/vmcoreinfo", "/sys/kernel/notes", "/sys/kernel/slab", "/sys/fs/cgroup", "/sys/fs/bpf", "/sys/fs/pstore", "/sys/block",
-      "/sys/class/net",     "/sys/module",      "/sys/bus/pci/devices", "/sys/hypervisor", "/dev/mem",       "/dev/kmem",         "/dev/port",
-      "/dev/kmsg",          "/dev/cpu/0/msr",
+      "/proc/acpi",
+      "/proc/asound",
+      "/proc/config.gz",
+      "/proc/interrupts",
+      "/proc/iomem",
+      "/proc/ioports",
+      "/proc/kallsyms",
+      "/proc/kcore",
+      "/proc/key-users",
+      "/proc/keys",
+      "/proc/kmsg",
+      "/proc/kpagecgroup",
+      "/proc/kpagecount",
+      "/proc/kpageflags",
+      "/proc/latency_stats",
+      "/proc/modules",
+      "/proc/sched_debug",
+      "/proc/scsi",
+      "/proc/slabinfo",
+      "/proc/timer_list",
+      "/proc/timer_stats",
+      "/proc/vmallocinfo",
+      "/proc/pagetypeinfo",
+      "/proc/zoneinfo",
+      "/proc/softirqs",
+      "/proc/diskstats",
+      "/proc/partitions",
+      "/proc/swaps",
+      "/proc/mtrr",
+      "/proc/dma",
+      "/proc/crypto",
+      "/proc/cmdline",
+      "/proc/buddyinfo",
+      "/proc/schedstat",
+      "/proc/pressure",
+      "/proc/sysvipc/shm",
+      "/proc/locks",
+      "/proc/driver",
+      "/proc/tty/drivers",
+      "/proc/bus/pci/devices",
+      "/proc/dynamic_debug",
+      "/sys/firmware",
+      "/sys/devices/virtual/powercap",
+      "/sys/devices/system/cpu/cpu0/thermal_throttle",
+      "/sys/kernel/debug",
+      "/sys/kernel/tracing",
+      "/sys/kernel/security",
+      "/sys/kernel/vmcoreinfo",
+      "/sys/kernel/notes",
+      "/sys/kernel/slab",
+      "/sys/fs/cgroup",
+      "/sys/fs/bpf",
+      "/sys/fs/pstore",
+      "/sys/block",
+      "/sys/class/net",
+      "/sys/module",
+      "/sys/bus/pci/devices",
+      "/sys/hypervisor",
+      "/dev/mem",
+      "/dev/kmem",
+      "/dev/port",
+      "/dev/kmsg",
+      "/dev/cpu/0/msr",
   };
-  for (size_t i = 0; i < sizeof hidden / sizeof *hidden; i++) attempt(gives_data, hidden[i], "read%s", hidden[i]);
-  static const char *const masked[] = {"/proc/kcore", "/proc/keys", "/proc/timer_list", "/proc/kallsyms", "/proc/acpi", "/proc/scsi", "/proc/interrupts"};
-  for (size_t i = 0; i < sizeof masked / sizeof *masked; i++) attempt(reopened, masked[i], "reopen%s", masked[i]);
-  static const char *const addresses[] = {"/proc/kallsyms", "/proc/modules", "/proc/timer_list", "/proc/vmallocinfo", "/proc/self/stack", "/proc/net/tcp", "/proc/net/unix",
-                                          "/proc/net/packet", "/proc/net/netlink", "/proc/1/stack", "/proc/self/wchan", "/proc/sysvipc/shm"};
-  for (size_t i = 0; i < sizeof addresses / sizeof *addresses; i++) attempt(gives_addresses, addresses[i], "addresses%s", addresses[i]);
-  static const char *const of_init[] = {"mem", "environ", "maps", "smaps", "auxv", "stack", "syscall", "pagemap", "io", "personality", "timers", "mountstats", "map_files", "fd", "fdinfo", "task/1/mem"};
+  for (size_t i = 0; i < sizeof hidden / sizeof *hidden; i++)
+    attempt(gives_data, hidden[i], "read%s", hidden[i]);
+  static const char *const masked[] = {"/proc/kcore", "/proc/keys", "/proc/timer_list", "/proc/kallsyms",
+                                       "/proc/acpi",  "/proc/scsi", "/proc/interrupts"};
+  for (size_t i = 0; i < sizeof masked / sizeof *masked; i++)
+    attempt(reopened, masked[i], "reopen%s", masked[i]);
+  static const char *const addresses[] = {"/proc/kallsyms",    "/proc/modules",    "/proc/timer_list",
+                                          "/proc/vmallocinfo", "/proc/self/stack", "/proc/net/tcp",
+                                          "/proc/net/unix",    "/proc/net/packet", "/proc/net/netlink",
+                                          "/proc/1/stack",     "/proc/self/wchan", "/proc/sysvipc/shm"};
+  for (size_t i = 0; i < sizeof addresses / sizeof *addresses; i++)
+    attempt(gives_addresses, addresses[i], "addresses%s", addresses[i]);
+  static const char *const of_init[] = {
+      "mem", "environ",     "maps",   "smaps",      "auxv",      "stack", "syscall", "pagemap",
+      "io",  "personality", "timers", "mountstats", "map_files", "fd",    "fdinfo",  "task/1/mem"};
   for (size_t i = 0; i < sizeof of_init / sizeof *of_init; i++) {
     char path[64];
     snprintf(path, sizeof path, "/proc/1/%s", of_init[i]);
@@ -243,8 +312,11 @@ void try_proc(void) {
   attempt(tells_outer_pids, NULL, "proc/outer-pids");
   attempt(tells_host_path, "/proc/self/mountinfo", "proc/host-paths-in-mountinfo");
   attempt(finds_control_groups, NULL, "cgroup/mounted");
-  static const char *const groups[] = {"/sys/fs/cgroup", "/sys/fs/cgroup/memory", "/sys/fs/cgroup/devices", "/sys/fs/cgroup/pids", "/sys/fs/cgroup/unified", "/cgroup"};
-  for (size_t i = 0; i < sizeof groups / sizeof *groups; i++) attempt(writes_below, groups[i], "cgroup/write%s", groups[i]);
+  static const char *const groups[] = {"/sys/fs/cgroup",         "/sys/fs/cgroup/memory",
+                                       "/sys/fs/cgroup/devices", "/sys/fs/cgroup/pids",
+                                       "/sys/fs/cgroup/unified", "/cgroup"};
+  for (size_t i = 0; i < sizeof groups / sizeof *groups; i++)
+    attempt(writes_below, groups[i], "cgroup/write%s", groups[i]);
   attempt(opens_to_write, "/sys/fs/cgroup/devices/devices.allow", "cgroup/devices-allow");
   attempt(opens_to_write, "/sys/fs/cgroup/memory/release_agent", "cgroup/release-agent");
   attempt(opens_to_write, "/sys/fs/cgroup/cgroup.procs", "cgroup/leave");

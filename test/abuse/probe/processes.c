@@ -11,7 +11,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { PIDFD_SEND_SIGNAL = 424, PIDFD_OPEN = 434, PIDFD_GETFD = 438, PROCESS_MADVISE = 440, PROCESS_MRELEASE = 448 };
+enum {
+  PIDFD_SEND_SIGNAL = 424,
+  PIDFD_OPEN = 434,
+  PIDFD_GETFD = 438,
+  PROCESS_MADVISE = 440,
+  PROCESS_MRELEASE = 448
+};
 
 static pid_t start_child(void) {
   pid_t pid = fork();
@@ -48,7 +54,8 @@ static int traces_child_past_filter(const void *argument) {
 static int reads_memory(const void *argument) {
   static char buffer[8];
   static char *target = buffer;
-  struct iovec local = {.iov_base = buffer, .iov_len = sizeof buffer}, remote = {.iov_base = target, .iov_len = sizeof buffer};
+  struct iovec local = {.iov_base = buffer, .iov_len = sizeof buffer},
+               remote = {.iov_base = target, .iov_len = sizeof buffer};
   pid_t pid = argument == NULL ? start_child() : (pid_t)(intptr_t)argument;
   return (int)syscall(SYS_process_vm_readv, pid, &local, 1, &remote, 1, 0);
 }
@@ -85,8 +92,9 @@ static int releases(const void *argument) {
 }
 
 /*
- * Every signal to init. That it can be sent is nothing: inside, init gets only what it handles, so what counts is that it is still there,
- * not stopped, and (which the suite looks at) still serves. `open` means it is not.
+ * Every signal to init. That it can be sent is nothing: inside, init gets only what it handles, so what
+ * counts is that it is still there, not stopped, and (which the suite looks at) still serves. `open` means it
+ * is not.
  */
 static int kills_init(const void *argument) {
   (void)argument;

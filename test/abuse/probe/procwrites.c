@@ -1,4 +1,7 @@
-/* Writing to the kernel's files. Where a value of the host could be changed, what is written is what is there already. */
+/*
+ * Writing to the kernel's files. Where a value of the host could be changed, what is written is what is there
+ * already.
+ */
 #include "probe.h"
 
 #include <dirent.h>
@@ -46,7 +49,9 @@ static void walk(const char *directory, int depth, struct walk *found) {
   if (entries == NULL) return;
   while ((entry = readdir(entries)) != NULL) {
     char path[PATH_MAX];
-    if (entry->d_name[0] == '.' || snprintf(path, sizeof path, "%s/%s", directory, entry->d_name) >= (int)sizeof path) continue;
+    if (entry->d_name[0] == '.' ||
+        snprintf(path, sizeof path, "%s/%s", directory, entry->d_name) >= (int)sizeof path)
+      continue;
     struct stat facts;
     if (lstat(path, &facts) != 0) continue;
     if (S_ISDIR(facts.st_mode) && depth > 0) walk(path, depth - 1, found);
@@ -89,24 +94,73 @@ static int writes_login_uid(const void *argument) {
 
 void try_proc_writes(void) {
   static const char *const files[] = {
-      "/proc/sys/kernel/core_pattern",   "/proc/sys/kernel/modprobe",       "/proc/sys/kernel/hotplug",        "/proc/sys/kernel/poweroff_cmd",
-      "/proc/sys/kernel/hostname",       "/proc/sys/kernel/domainname",     "/proc/sys/kernel/randomize_va_space", "/proc/sys/kernel/sysrq",
-      "/proc/sys/kernel/panic",          "/proc/sys/kernel/usermodehelper/bset", "/proc/sys/kernel/kptr_restrict", "/proc/sys/kernel/dmesg_restrict",
-      "/proc/sys/kernel/shmmax",         "/proc/sys/kernel/msgmax",         "/proc/sys/kernel/ns_last_pid",    "/proc/sys/kernel/unprivileged_bpf_disabled",
-      "/proc/sys/vm/overcommit_memory",  "/proc/sys/vm/drop_caches",        "/proc/sys/vm/panic_on_oom",       "/proc/sys/vm/swappiness",
-      "/proc/sys/fs/file-max",           "/proc/sys/fs/suid_dumpable",      "/proc/sys/fs/binfmt_misc/register", "/proc/sys/fs/mqueue/queues_max",
-      "/proc/sys/fs/protected_symlinks", "/proc/sys/net/ipv4/ip_forward",   "/proc/sys/net/ipv4/conf/all/rp_filter", "/proc/sys/net/core/somaxconn",
-      "/proc/sys/net/ipv4/ip_unprivileged_port_start", "/proc/sys/net/ipv4/ping_group_range", "/proc/sys/net/ipv6/conf/all/disable_ipv6", "/proc/sys/user/max_user_namespaces",
-      "/proc/sysrq-trigger",             "/proc/irq/default_smp_affinity",  "/proc/irq/0/smp_affinity",        "/proc/bus/pci/00/00.0",
-      "/proc/fs/jbd2",                   "/proc/kcore",                     "/proc/kmsg",                      "/proc/timer_list",
-      "/proc/scsi/scsi",                 "/proc/acpi/wakeup",               "/proc/mtrr",                      "/proc/dynamic_debug/control",
-      "/proc/self/setgroups",            "/proc/self/uid_map",              "/proc/self/projid_map",           "/proc/self/timens_offsets",
-      "/proc/pressure/cpu",              "/proc/latency_stats",             "/proc/slabinfo",                  "/proc/kpageflags",
-      "/sys/kernel/uevent_helper",       "/sys/kernel/mm/transparent_hugepage/enabled", "/sys/power/state",    "/sys/kernel/profiling",
-      "/sys/kernel/kexec_crash_size",    "/sys/module/kernel/parameters/panic", "/sys/bus/pci/rescan",         "/sys/class/net/lo/mtu",
-      "/sys/firmware/efi/vars",          "/sys/kernel/debug/tracing/trace", "/sys/block/loop0/queue/scheduler", "/sys/devices/system/cpu/cpu1/online",
+      "/proc/sys/kernel/core_pattern",
+      "/proc/sys/kernel/modprobe",
+      "/proc/sys/kernel/hotplug",
+      "/proc/sys/kernel/poweroff_cmd",
+      "/proc/sys/kernel/hostname",
+      "/proc/sys/kernel/domainname",
+      "/proc/sys/kernel/randomize_va_space",
+      "/proc/sys/kernel/sysrq",
+      "/proc/sys/kernel/panic",
+      "/proc/sys/kernel/usermodehelper/bset",
+      "/proc/sys/kernel/kptr_restrict",
+      "/proc/sys/kernel/dmesg_restrict",
+      "/proc/sys/kernel/shmmax",
+      "/proc/sys/kernel/msgmax",
+      "/proc/sys/kernel/ns_last_pid",
+      "/proc/sys/kernel/unprivileged_bpf_disabled",
+      "/proc/sys/vm/overcommit_memory",
+      "/proc/sys/vm/drop_caches",
+      "/proc/sys/vm/panic_on_oom",
+      "/proc/sys/vm/swappiness",
+      "/proc/sys/fs/file-max",
+      "/proc/sys/fs/suid_dumpable",
+      "/proc/sys/fs/binfmt_misc/register",
+      "/proc/sys/fs/mqueue/queues_max",
+      "/proc/sys/fs/protected_symlinks",
+      "/proc/sys/net/ipv4/ip_forward",
+      "/proc/sys/net/ipv4/conf/all/rp_filter",
+      "/proc/sys/net/core/somaxconn",
+      "/proc/sys/net/ipv4/ip_unprivileged_port_start",
+      "/proc/sys/net/ipv4/ping_group_range",
+      "/proc/sys/net/ipv6/conf/all/disable_ipv6",
+      "/proc/sys/user/max_user_namespaces",
+      "/proc/sysrq-trigger",
+      "/proc/irq/default_smp_affinity",
+      "/proc/irq/0/smp_affinity",
+      "/proc/bus/pci/00/00.0",
+      "/proc/fs/jbd2",
+      "/proc/kcore",
+      "/proc/kmsg",
+      "/proc/timer_list",
+      "/proc/scsi/scsi",
+      "/proc/acpi/wakeup",
+      "/proc/mtrr",
+      "/proc/dynamic_debug/control",
+      "/proc/self/setgroups",
+      "/proc/self/uid_map",
+      "/proc/self/projid_map",
+      "/proc/self/timens_offsets",
+      "/proc/pressure/cpu",
+      "/proc/latency_stats",
+      "/proc/slabinfo",
+      "/proc/kpageflags",
+      "/sys/kernel/uevent_helper",
+      "/sys/kernel/mm/transparent_hugepage/enabled",
+      "/sys/power/state",
+      "/sys/kernel/profiling",
+      "/sys/kernel/kexec_crash_size",
+      "/sys/module/kernel/parameters/panic",
+      "/sys/bus/pci/rescan",
+      "/sys/class/net/lo/mtu",
+      "/sys/firmware/efi/vars",
+      "/sys/kernel/debug/tracing/trace",
+      "/sys/block/loop0/queue/scheduler",
+      "/sys/devices/system/cpu/cpu1/online",
   };
-  for (size_t i = 0; i < sizeof files / sizeof *files; i++) attempt(opens_to_write, files[i], "write%s", files[i]);
+  for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+    attempt(opens_to_write, files[i], "write%s", files[i]);
   attempt(writes_core_pattern, NULL, "write-back/core_pattern");
   attempt(requests_help, NULL, "write-back/sysrq-help");
   attempt(writes_login_uid, NULL, "write-back/loginuid");
@@ -116,7 +170,9 @@ void try_proc_writes(void) {
   attempt(writes_anything, "/proc/fs", "write-any/proc/fs");
   attempt(writes_anything, "/proc/driver", "write-any/proc/driver");
   attempt(writes_anything, "/sys", "write-any/sys");
-  static const char *const covers[] = {"/proc/sys", "/proc/sysrq-trigger", "/proc/kcore", "/proc/keys", "/proc/timer_list", "/proc/kallsyms", "/proc/acpi", "/proc/irq", "/sys/firmware"};
+  static const char *const covers[] = {"/proc/sys",  "/proc/sysrq-trigger", "/proc/kcore",
+                                       "/proc/keys", "/proc/timer_list",    "/proc/kallsyms",
+                                       "/proc/acpi", "/proc/irq",           "/sys/firmware"};
   for (size_t i = 0; i < sizeof covers / sizeof *covers; i++) {
     attempt(reopens_to_write, covers[i], "cover/reopen%s", covers[i]);
     attempt(changes_mode, covers[i], "cover/chmod%s", covers[i]);

@@ -2,10 +2,11 @@
  * Races. Each counts the windows it hit: a race that never hit one proves nothing, and the suite says so.
  *
  *   race newcomers SECONDS [WINDOWS]
- *                            looks at each process in the moment between its birth in init and its exec, until it has seen that many: its program,
- *                            descriptors and memory must be out of reach. Prints `windows N exe N write N fd N mem N trace N cwd N`.
- *   race swap A B SECONDS    exchanges two names over and over. Prints `swaps N`.
- *   race init-exe SECONDS    opens /proc/1/exe and every descriptor of init for writing, over and over. Prints `tries N wins N`.
+ *                            looks at each process in the moment between its birth in init and its exec,
+ * until it has seen that many: its program, descriptors and memory must be out of reach. Prints `windows N
+ * exe N write N fd N mem N trace N cwd N`. race swap A B SECONDS    exchanges two names over and over. Prints
+ * `swaps N`. race init-exe SECONDS    opens /proc/1/exe and every descriptor of init for writing, over and
+ * over. Prints `tries N wins N`.
  */
 #include "probe.h"
 
@@ -56,8 +57,8 @@ static int open_of(pid_t pid, const char *what, int flags) {
 }
 
 /*
- * Tracing is tried only before the exec, so that it is refused or a win. A process that became traced is let go properly: one that a tracer
- * holds would end without its parent hearing of it.
+ * Tracing is tried only before the exec, so that it is refused or a win. A process that became traced is let
+ * go properly: one that a tracer holds would end without its parent hearing of it.
  */
 static bool traces(pid_t pid) {
   if (!is_before_exec(pid) || ptrace(PTRACE_SEIZE, pid, NULL, NULL) != 0) return false;
@@ -83,9 +84,13 @@ static bool reaches(int descriptors) {
   return false;
 }
 
-/* Only what was reached while the process was still init's counts: afterwards it is a process of the container, which may look at it. */
+/*
+ * Only what was reached while the process was still init's counts: afterwards it is a process of the
+ * container, which may look at it.
+ */
 static void look_at(pid_t pid, struct wins *wins) {
-  int exe = open_of(pid, "exe", O_PATH), fd = open_of(pid, "fd", O_RDONLY | O_DIRECTORY), mem = open_of(pid, "mem", O_RDWR), cwd = open_of(pid, "cwd", O_PATH);
+  int exe = open_of(pid, "exe", O_PATH), fd = open_of(pid, "fd", O_RDONLY | O_DIRECTORY),
+      mem = open_of(pid, "mem", O_RDWR), cwd = open_of(pid, "cwd", O_PATH);
   bool traced = traces(pid), reached = fd >= 0 && reaches(fd);
   if (is_before_exec(pid)) {
     wins->windows++;
@@ -133,13 +138,17 @@ static int newcomers(const char *seconds, unsigned long enough) {
       if (last > next || last + 1000 < next) next = last;
     }
   }
-  printf("windows %lu exe %lu write %lu fd %lu mem %lu trace %lu cwd %lu\n", wins.windows, wins.exe, wins.write, wins.fd, wins.mem, wins.trace, wins.cwd);
+  printf("windows %lu exe %lu write %lu fd %lu mem %lu trace %lu cwd %lu\n", wins.windows, wins.exe,
+         wins.write, wins.fd, wins.mem, wins.trace, wins.cwd);
   return 0;
 }
 
 static int swap(const char *one, const char *other, const char *seconds) {
   unsigned long swaps = 0;
-  /* without a breath between two swaps every lookup of a path on the whole machine has to begin again and again, and few windows are met */
+  /*
+   * without a breath between two swaps every lookup of a path on the whole machine has to begin again and
+   * again, and few windows are met
+   */
   const struct timespec breath = {.tv_nsec = 50000};
   until(seconds);
   puts("ready");
@@ -180,9 +189,12 @@ int race_main(int argc, char **argv) {
     argc -= 2;
     argv += 2;
   }
-  if ((argc == 2 || argc == 3) && strcmp(argv[0], "newcomers") == 0) return newcomers(argv[1], argc == 3 ? strtoul(argv[2], NULL, 10) : ULONG_MAX);
+  if ((argc == 2 || argc == 3) && strcmp(argv[0], "newcomers") == 0)
+    return newcomers(argv[1], argc == 3 ? strtoul(argv[2], NULL, 10) : ULONG_MAX);
   if (argc == 4 && strcmp(argv[0], "swap") == 0) return swap(argv[1], argv[2], argv[3]);
   if (argc == 2 && strcmp(argv[0], "init-exe") == 0) return init_exe(argv[1]);
-  fputs("usage: abuse-probe race [--sentinel FILE] newcomers SECONDS [WINDOWS] | swap A B SECONDS | init-exe SECONDS\n", stderr);
+  fputs("usage: abuse-probe race [--sentinel FILE] newcomers SECONDS [WINDOWS] | swap A B SECONDS | init-exe "
+        "SECONDS\n",
+        stderr);
   return 2;
 }

@@ -93,7 +93,8 @@ static void conclude(const char *name, const struct outcome *outcome, int status
   if (outcome->state == NOTHING) print_line(name, "inconclusive", outcome->seen);
   else if (outcome->state == WORKED) print_line(name, "open", outcome->seen[0] == '\0' ? "-" : outcome->seen);
   else if (outcome->state == FAILED) {
-    bool is_absent = outcome->error == ENOENT || outcome->error == ENXIO || outcome->error == ENODEV || outcome->error == EAFNOSUPPORT;
+    bool is_absent = outcome->error == ENOENT || outcome->error == ENXIO || outcome->error == ENODEV ||
+                     outcome->error == EAFNOSUPPORT;
     print_line(name, is_absent ? "absent" : "refused", error_name(outcome->error));
   } else if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM) print_line(name, "timeout", "-");
   else if (WIFSIGNALED(status)) {
@@ -168,7 +169,10 @@ long raw_call(long number, long a, long b, long c, long d, long e, long f) {
   register long r10 __asm__("r10") = d;
   register long r8 __asm__("r8") = e;
   register long r9 __asm__("r9") = f;
-  __asm__ volatile("syscall" : "=a"(result) : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9) : "rcx", "r11", "memory");
+  __asm__ volatile("syscall"
+                   : "=a"(result)
+                   : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+                   : "rcx", "r11", "memory");
 #elif defined __aarch64__
   register long x8 __asm__("x8") = number;
   register long x0 __asm__("x0") = a;
@@ -211,7 +215,8 @@ bool status_number(const char *pid, const char *name, int base, uint64_t *value)
 
 int unless_null(int fd) {
   struct stat facts;
-  if (fd < 0 || fstat(fd, &facts) != 0 || !S_ISCHR(facts.st_mode) || facts.st_rdev != makedev(1, 3)) return fd;
+  if (fd < 0 || fstat(fd, &facts) != 0 || !S_ISCHR(facts.st_mode) || facts.st_rdev != makedev(1, 3))
+    return fd;
   close(fd);
   errno = EACCES;
   return -1;

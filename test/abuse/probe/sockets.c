@@ -29,7 +29,9 @@ static int makes(const void *argument) {
 }
 
 /* The number of the family in 64 bits: the kernel takes the low half, and so must the filter. */
-static int makes_with_high_bits(const void *argument) { return (int)raw_call(SYS_socket, (long)((uintptr_t)argument | 1ul << 32), SOCK_RAW, 0, 0, 0, 0); }
+static int makes_with_high_bits(const void *argument) {
+  return (int)raw_call(SYS_socket, (long)((uintptr_t)argument | 1ul << 32), SOCK_RAW, 0, 0, 0, 0);
+}
 
 static int any_family(const void *argument) {
   static const int usual[] = {AF_UNIX, AF_INET, AF_INET6, AF_NETLINK};
@@ -62,7 +64,8 @@ static int connects_abstract(const void *argument) {
   int fd = socket(AF_UNIX, (int)(intptr_t)argument, 0);
   size_t length = strlen(given.abstract);
   memcpy(address.sun_path + 1, given.abstract, length);
-  return connect(fd, (struct sockaddr *)&address, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + length));
+  return connect(fd, (struct sockaddr *)&address,
+                 (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + length));
 }
 
 /* Sockets by path: one in the root file system that a process of the host or of init listens on. */
@@ -74,8 +77,12 @@ static int connects_below(const char *directory, int depth) {
     char path[512];
     struct stat facts;
     if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
-    if (snprintf(path, sizeof path, "%s/%s", directory, entry->d_name) >= (int)sizeof path || lstat(path, &facts) != 0) continue;
-    if (S_ISDIR(facts.st_mode) && depth > 0 && strcmp(path, "//proc") != 0 && strcmp(path, "//sys") != 0 && connects_below(path, depth - 1) == 0) return 0;
+    if (snprintf(path, sizeof path, "%s/%s", directory, entry->d_name) >= (int)sizeof path ||
+        lstat(path, &facts) != 0)
+      continue;
+    if (S_ISDIR(facts.st_mode) && depth > 0 && strcmp(path, "//proc") != 0 && strcmp(path, "//sys") != 0 &&
+        connects_below(path, depth - 1) == 0)
+      return 0;
     if (!S_ISSOCK(facts.st_mode)) continue;
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     snprintf(address.sun_path, sizeof address.sun_path, "%.107s", path);
@@ -97,7 +104,10 @@ static int connects_any_path(const void *argument) {
   return result;
 }
 
-/* The sockets of init by their names in /proc/net/unix: those are paths of the host, which lead nowhere inside. */
+/*
+ * The sockets of init by their names in /proc/net/unix: those are paths of the host, which lead nowhere
+ * inside.
+ */
 static int lists_foreign(const void *argument) {
   static char text[1 << 16];
   (void)argument;
@@ -151,7 +161,9 @@ static int dumps_sockets(const void *argument) {
   struct {
     struct nlmsghdr head;
     char body[64];
-  } request = {.head = {.nlmsg_len = sizeof request, .nlmsg_type = 20 /* SOCK_DIAG_BY_FAMILY */, .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP}};
+  } request = {.head = {.nlmsg_len = sizeof request,
+                        .nlmsg_type = 20 /* SOCK_DIAG_BY_FAMILY */,
+                        .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP}};
   (void)argument;
   request.body[0] = AF_UNIX;
   int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, 4);
@@ -167,18 +179,48 @@ static int asks_interfaces(const void *argument) {
 
 void try_sockets(void) {
   static const struct kind kinds[] = {
-      {"packet-raw", AF_PACKET, SOCK_RAW, 0x0300}, {"packet-dgram", AF_PACKET, SOCK_DGRAM, 0x0300}, {"vsock", 40, SOCK_STREAM, 0}, {"alg", 38, SOCK_SEQPACKET, 0},
-      {"key", 15, SOCK_RAW, 2},    {"xdp", 44, SOCK_RAW, 0},     {"tipc", 30, SOCK_RDM, 0},      {"rds", 21, SOCK_SEQPACKET, 0},
-      {"bluetooth", 31, SOCK_RAW, 1}, {"can", 29, SOCK_RAW, 1},  {"smc", 43, SOCK_STREAM, 0},    {"netrom", 6, SOCK_SEQPACKET, 0},
-      {"ax25", 3, SOCK_DGRAM, 0},  {"x25", 9, SOCK_SEQPACKET, 0}, {"rose", 11, SOCK_SEQPACKET, 0}, {"appletalk", 5, SOCK_DGRAM, 0},
-      {"ipx", 4, SOCK_DGRAM, 0},   {"llc", 26, SOCK_DGRAM, 0},   {"phonet", 35, SOCK_DGRAM, 0},  {"caif", 37, SOCK_SEQPACKET, 0},
-      {"kcm", 41, SOCK_DGRAM, 0},  {"qipcrtr", 42, SOCK_DGRAM, 0}, {"mctp", 45, SOCK_DGRAM, 0},  {"ieee802154", 36, SOCK_RAW, 0},
-      {"inet-raw-icmp", AF_INET, SOCK_RAW, 1}, {"inet-raw-tcp", AF_INET, SOCK_RAW, 6}, {"inet-raw-raw", AF_INET, SOCK_RAW, 255}, {"inet6-raw-icmp", AF_INET6, SOCK_RAW, 58},
-      {"inet-sctp", AF_INET, SOCK_STREAM, 132}, {"inet-mptcp", AF_INET, SOCK_STREAM, 262}, {"inet-udplite", AF_INET, SOCK_DGRAM, 136}, {"inet-dccp", AF_INET, 6, 33},
-      {"inet-l2tp", AF_INET, SOCK_DGRAM, 115}, {"inet-ping", AF_INET, SOCK_DGRAM, 1}, {"inet-tcp", AF_INET, SOCK_STREAM, 0}, {"inet-udp", AF_INET, SOCK_DGRAM, 0},
-      {"inet6-tcp", AF_INET6, SOCK_STREAM, 0}, {"unix", AF_UNIX, SOCK_STREAM, 0}, {"obsolete-packet", AF_INET, 10, 0x0300},
+      {"packet-raw", AF_PACKET, SOCK_RAW, 0x0300},
+      {"packet-dgram", AF_PACKET, SOCK_DGRAM, 0x0300},
+      {"vsock", 40, SOCK_STREAM, 0},
+      {"alg", 38, SOCK_SEQPACKET, 0},
+      {"key", 15, SOCK_RAW, 2},
+      {"xdp", 44, SOCK_RAW, 0},
+      {"tipc", 30, SOCK_RDM, 0},
+      {"rds", 21, SOCK_SEQPACKET, 0},
+      {"bluetooth", 31, SOCK_RAW, 1},
+      {"can", 29, SOCK_RAW, 1},
+      {"smc", 43, SOCK_STREAM, 0},
+      {"netrom", 6, SOCK_SEQPACKET, 0},
+      {"ax25", 3, SOCK_DGRAM, 0},
+      {"x25", 9, SOCK_SEQPACKET, 0},
+      {"rose", 11, SOCK_SEQPACKET, 0},
+      {"appletalk", 5, SOCK_DGRAM, 0},
+      {"ipx", 4, SOCK_DGRAM, 0},
+      {"llc", 26, SOCK_DGRAM, 0},
+      {"phonet", 35, SOCK_DGRAM, 0},
+      {"caif", 37, SOCK_SEQPACKET, 0},
+      {"kcm", 41, SOCK_DGRAM, 0},
+      {"qipcrtr", 42, SOCK_DGRAM, 0},
+      {"mctp", 45, SOCK_DGRAM, 0},
+      {"ieee802154", 36, SOCK_RAW, 0},
+      {"inet-raw-icmp", AF_INET, SOCK_RAW, 1},
+      {"inet-raw-tcp", AF_INET, SOCK_RAW, 6},
+      {"inet-raw-raw", AF_INET, SOCK_RAW, 255},
+      {"inet6-raw-icmp", AF_INET6, SOCK_RAW, 58},
+      {"inet-sctp", AF_INET, SOCK_STREAM, 132},
+      {"inet-mptcp", AF_INET, SOCK_STREAM, 262},
+      {"inet-udplite", AF_INET, SOCK_DGRAM, 136},
+      {"inet-dccp", AF_INET, 6, 33},
+      {"inet-l2tp", AF_INET, SOCK_DGRAM, 115},
+      {"inet-ping", AF_INET, SOCK_DGRAM, 1},
+      {"inet-tcp", AF_INET, SOCK_STREAM, 0},
+      {"inet-udp", AF_INET, SOCK_DGRAM, 0},
+      {"inet6-tcp", AF_INET6, SOCK_STREAM, 0},
+      {"unix", AF_UNIX, SOCK_STREAM, 0},
+      {"obsolete-packet", AF_INET, 10, 0x0300},
   };
-  for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) attempt(makes, &kinds[i], "socket/%s", kinds[i].name);
+  for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+    attempt(makes, &kinds[i], "socket/%s", kinds[i].name);
   for (int protocol = 0; protocol <= 22; protocol++) {
     struct kind netlink = {"", AF_NETLINK, SOCK_RAW, protocol};
     attempt(makes, &netlink, "socket/netlink-%d", protocol);
@@ -198,10 +240,16 @@ void try_sockets(void) {
   attempt(attaches_filter, NULL, "option/attach-filter");
   attempt(attaches_bpf, NULL, "option/attach-bpf");
   static const struct option options[] = {
-      {"mark", SOL_SOCKET, SO_MARK, 1},         {"priority-7", SOL_SOCKET, SO_PRIORITY, 7}, {"debug", SOL_SOCKET, SO_DEBUG, 1}, {"rcvbufforce", SOL_SOCKET, SO_RCVBUFFORCE, 1 << 28},
-      {"sndbufforce", SOL_SOCKET, SO_SNDBUFFORCE, 1 << 28}, {"transparent", IPPROTO_IP, IP_TRANSPARENT, 1}, {"busy-poll", SOL_SOCKET, 46, 100000},
+      {"mark", SOL_SOCKET, SO_MARK, 1},
+      {"priority-7", SOL_SOCKET, SO_PRIORITY, 7},
+      {"debug", SOL_SOCKET, SO_DEBUG, 1},
+      {"rcvbufforce", SOL_SOCKET, SO_RCVBUFFORCE, 1 << 28},
+      {"sndbufforce", SOL_SOCKET, SO_SNDBUFFORCE, 1 << 28},
+      {"transparent", IPPROTO_IP, IP_TRANSPARENT, 1},
+      {"busy-poll", SOL_SOCKET, 46, 100000},
   };
-  for (size_t i = 0; i < sizeof options / sizeof *options; i++) attempt(sets_option, &options[i], "option/%s", options[i].name);
+  for (size_t i = 0; i < sizeof options / sizeof *options; i++)
+    attempt(sets_option, &options[i], "option/%s", options[i].name);
   attempt(replaces_tables, (void *)64, "option/iptables-replace");
   attempt(replaces_tables, (void *)96, "option/arptables-replace");
   attempt(changes_interface, (void *)SIOCSIFMTU, "interface/mtu");

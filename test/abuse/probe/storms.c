@@ -1,6 +1,7 @@
 /*
- * Storms: take as much as there is of one thing, say how much that was and what ended it, and hold it for a while. All are bounded by themselves
- * too, so that a container without limits is told apart from one that never ends. Prints `KIND COUNT ERRNO held` and ends after SECONDS.
+ * Storms: take as much as there is of one thing, say how much that was and what ended it, and hold it for a
+ * while. All are bounded by themselves too, so that a container without limits is told apart from one that
+ * never ends. Prints `KIND COUNT ERRNO held` and ends after SECONDS.
  */
 #include "probe.h"
 
@@ -277,14 +278,36 @@ static const struct {
   take_function *take;
   unsigned long most;
 } storms[] = {
-    {"processes", take_process, 20000},   {"fork-bomb", take_fork_bomb, 1},       {"zombies", take_zombie, 20000},    {"orphans", take_orphan, 2000},
-    {"threads", take_thread, 20000},      {"memory", take_memory, 4096},          {"shm", take_shm_space, 4096},      {"dev", take_dev_space, 4096},
-    {"shm-inodes", take_shm_inode, 2000000}, {"descriptors", take_descriptor, 100000}, {"ptys", take_pty, 20000},     {"pipes", take_pipe, 20000},
-    {"socket-buffers", take_socket_buffer, 20000}, {"udp-sockets", take_udp_socket, 100000}, {"inotify", take_inotify, 20000}, {"watches", take_watch, 2000},
-    {"timers", take_timer, 100000},       {"posix-timers", take_posix_timer, 200000}, {"signals", take_signal, 400000}, {"sysv-segments", take_segment, 4096},
-    {"semaphores", take_semaphores, 40000}, {"messages", take_messages, 40000},   {"queues", take_queue, 20000},      {"aio", take_aio, 2000},
-    {"keys", take_key, 5000},             {"epolls", take_epoll, 100000},         {"memory-files", take_memory_file, 4096}, {"output", take_output, 512},
-    {"locked-memory", take_locked_memory, 4096}, {"file-locks", take_lock, 5000},
+    {"processes", take_process, 20000},
+    {"fork-bomb", take_fork_bomb, 1},
+    {"zombies", take_zombie, 20000},
+    {"orphans", take_orphan, 2000},
+    {"threads", take_thread, 20000},
+    {"memory", take_memory, 4096},
+    {"shm", take_shm_space, 4096},
+    {"dev", take_dev_space, 4096},
+    {"shm-inodes", take_shm_inode, 2000000},
+    {"descriptors", take_descriptor, 100000},
+    {"ptys", take_pty, 20000},
+    {"pipes", take_pipe, 20000},
+    {"socket-buffers", take_socket_buffer, 20000},
+    {"udp-sockets", take_udp_socket, 100000},
+    {"inotify", take_inotify, 20000},
+    {"watches", take_watch, 2000},
+    {"timers", take_timer, 100000},
+    {"posix-timers", take_posix_timer, 200000},
+    {"signals", take_signal, 400000},
+    {"sysv-segments", take_segment, 4096},
+    {"semaphores", take_semaphores, 40000},
+    {"messages", take_messages, 40000},
+    {"queues", take_queue, 20000},
+    {"aio", take_aio, 2000},
+    {"keys", take_key, 5000},
+    {"epolls", take_epoll, 100000},
+    {"memory-files", take_memory_file, 4096},
+    {"output", take_output, 512},
+    {"locked-memory", take_locked_memory, 4096},
+    {"file-locks", take_lock, 5000},
 };
 
 /* As many descriptors as the process may have. */

@@ -1,6 +1,7 @@
 /*
- * Every system call, once with -1, once with 0 and once with noise in each argument. A call is open if any of the three got as far as the
- * kernel's own look at it: anything but EPERM, ENOSYS or the end by the filter. What the kernel refuses for want of a right counts as refused.
+ * Every system call, once with -1, once with 0 and once with noise in each argument. A call is open if any of
+ * the three got as far as the kernel's own look at it: anything but EPERM, ENOSYS or the end by the filter.
+ * What the kernel refuses for want of a right counts as refused.
  */
 #include "probe.h"
 
@@ -18,9 +19,9 @@
 #define HIGHEST 700
 
 /* What these do by themselves is known, and would end or stop the tries. */
-static const long skipped[] = {SYS_exit, SYS_exit_group, SYS_rt_sigreturn, SYS_sync, SYS_syncfs,
+static const long skipped[] = {SYS_exit, SYS_exit_group,    SYS_rt_sigreturn, SYS_sync, SYS_syncfs,
 #ifdef SYS_fork
-                               SYS_fork, SYS_vfork, SYS_pause,
+                               SYS_fork, SYS_vfork,         SYS_pause,
 #endif
                                SYS_kill, SYS_rt_sigsuspend, SYS_ppoll};
 
@@ -50,11 +51,15 @@ static bool sleeps(pid_t pid) {
   return end != NULL && end[2] == 'S';
 }
 
-/* In a process of its own: the call may take away anything, this process's memory included. Its word is its exit status. */
+/*
+ * In a process of its own: the call may take away anything, this process's memory included. Its word is its
+ * exit status.
+ */
 static int one_turn(long number, int kind) {
   long a[6];
   for (int i = 0; i < 6; i++) a[i] = kind == 0 ? -1 : kind == 1 ? 0 : noise();
-  if (number == SYS_clone && kind != 0) a[0] = SIGCHLD; /* a plain child, else the noise decides what may be tried */
+  /* a plain child, else the noise decides what may be tried */
+  if (number == SYS_clone && kind != 0) a[0] = SIGCHLD;
   pid_t pid = fork();
   if (pid < 0) return -1;
   if (pid == 0) {
@@ -65,10 +70,14 @@ static int one_turn(long number, int kind) {
   }
   int status, asleep = 0;
   struct timespec pause = {.tv_nsec = 10000000};
-  /* some calls stop a process for ever, and may keep the alarm away: one that sleeps got past the filter. A busy machine is no sleep */
+  /*
+   * some calls stop a process for ever, and may keep the alarm away: one that sleeps got past the filter. A
+   * busy machine is no sleep
+   */
   for (int i = 0; i < 600 && asleep < 8; i++) {
     pid_t ended = waitpid(pid, &status, WNOHANG | WUNTRACED);
-    if (ended == pid && !WIFSTOPPED(status)) return WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status) == SIGSYS ? 200 : 0;
+    if (ended == pid && !WIFSTOPPED(status))
+      return WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status) == SIGSYS ? 200 : 0;
     if (ended == pid) break;
     if (i < 40) {
       sched_yield();
@@ -106,9 +115,13 @@ static int sweeps(const void *argument) {
 
 void try_sweep(void) {
   for (long number = 0; number < HIGHEST; number++) {
-    /* beyond what has a name only every number up to 600 is tried, and told only where it is not refused as unknown */
+    /*
+     * beyond what has a name only every number up to 600 is tried, and told only where it is not refused as
+     * unknown
+     */
     if (is_skipped(number)) continue;
     if (names[number] != NULL) attempt(sweeps, (void *)(intptr_t)number, "call/%s", names[number]);
-    else if (!given.brief || number % 16 == 0) attempt(sweeps, (void *)(intptr_t)number, "call/number-%ld", number);
+    else if (!given.brief || number % 16 == 0)
+      attempt(sweeps, (void *)(intptr_t)number, "call/number-%ld", number);
   }
 }

@@ -1,4 +1,7 @@
-/** Jobs by the thousand, by init's own protocol (native/include/wshd_protocol.h): what is of interest is only that they are born. */
+/**
+ * Jobs by the thousand, by init's own protocol (native/include/wshd_protocol.h): what is of interest is only
+ * that they are born.
+ */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 

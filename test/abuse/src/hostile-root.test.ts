@@ -1,4 +1,7 @@
-/** Root file systems in which what a daemon touches is something else: a create fails with a reason or stays inside; the host stays as it was [SECURITY E47 E48]. */
+/**
+ * Root file systems in which what a daemon touches is something else: a create fails with a reason or stays
+ * inside; the host stays as it was [SECURITY E47 E48].
+ */
 import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';

@@ -1,4 +1,7 @@
-/** Root file systems for the probe: a good one with things in it that must not work, and a hostile one whose every program is the probe. */
+/**
+ * Root file systems for the probe: a good one with things in it that must not work, and a hostile one whose
+ * every program is the probe.
+ */
 import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -26,8 +29,9 @@ export function makeImage(directory: string): void {
 }
 
 /**
- * A root whose every program tells, in `canary` on the host and in /canary/log, that it was started and what held it; with accounts, links and
- * files that mean harm. It can be created from: what cannot is the business of the matrix in hostile-root.test.ts.
+ * A root whose every program tells, in `canary` on the host and in /canary/log, that it was started and what
+ * held it; with accounts, links and files that mean harm. It can be created from: what cannot is the business
+ * of the matrix in hostile-root.test.ts.
  */
 export function makeHostileImage(directory: string, canary: string): void {
   for (const name of [...PLACES, 'etc', 'dev', 'proc', 'sys', 'root', 'lib64', 'lib', 'var/tmp', 'tmp'])

@@ -1,4 +1,7 @@
-/** What moby's default would give a container on this host, as facts for a runc configuration. Sources: moby's default profile and specification. */
+/**
+ * What moby's default would give a container on this host, as facts for a runc configuration. Sources: moby's
+ * default profile and specification.
+ */
 import fs from 'node:fs';
 import { fileURLToPath } from 'node:url';
 

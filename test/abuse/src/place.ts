@@ -126,7 +126,10 @@ while True:
             client.close()
 `;
 
-/** The words that start an echo server for TCP, UDP and, with a name, an abstract unix socket. Each TCP caller is told on standard output. */
+/**
+ * The words that start an echo server for TCP, UDP and, with a name, an abstract unix socket. Each TCP caller
+ * is told on standard output.
+ */
 export function echoServer(port: number, abstract?: string): string[] {
   return ['python3', '-c', ECHO, String(port), ...(abstract === undefined ? [] : [abstract])];
 }

@@ -1,4 +1,7 @@
-/** The probe in three roles in our containers and in two in runc's, held against golden tables and against each other [SECURITY E66 E67]. */
+/**
+ * The probe in three roles in our containers and in two in runc's, held against golden tables and against
+ * each other [SECURITY E66 E67].
+ */
 import type { ChildProcess } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';

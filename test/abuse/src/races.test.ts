@@ -1,6 +1,7 @@
 /**
- * Races against the moments in which something could be reached. Each counts its windows; without enough of them it has proved nothing and fails as
- * inconclusive. The long form goes on until 10,000 are hit, or its time is over: on a busy machine the table says how many there were.
+ * Races against the moments in which something could be reached. Each counts its windows; without enough of
+ * them it has proved nothing and fails as inconclusive. The long form goes on until 10,000 are hit, or its
+ * time is over: on a busy machine the table says how many there were.
  */
 import fs from 'node:fs';
 import path from 'node:path';
@@ -13,7 +14,10 @@ import { hostFacts, makeSentinel, times, until } from './place.ts';
 import { addRow } from './report.ts';
 import { text } from './text.ts';
 
-/** Windows after which a race has tried enough, and seconds it may take: on a quiet machine of two processors 10,000 need some five minutes. */
+/**
+ * Windows after which a race has tried enough, and seconds it may take: on a quiet machine of two processors
+ * 10,000 need some five minutes.
+ */
 const ENOUGH = times(10_000, 60);
 const SECONDS = times(900, 6);
 /** Copies and creations at a time: each waits now and then. */
@@ -51,7 +55,10 @@ describeWith(['root', 'isolated', 'overlayfs', 'python3'], 'races', () => {
     expect(hostFacts(sentinel)).toBe(facts);
   }
 
-  /** Starts a race in the container and answers its last line when `whileRacing` is done and the race has ended by itself. */
+  /**
+   * Starts a race in the container and answers its last line when `whileRacing` is done and the race has
+   * ended by itself.
+   */
   async function race(
     box: ClientContainer,
     words: string,

@@ -51,8 +51,9 @@ function kernel(): string {
 }
 
 /**
- * How the outcomes of a role differ from its golden table, as lines. On the kernel of the table any difference counts; on another one a case
- * may be refused in another way or be absent, but nothing more may be open. With WARDEN_ABUSE_WRITE_GOLDEN the table is written instead.
+ * How the outcomes of a role differ from its golden table, as lines. On the kernel of the table any
+ * difference counts; on another one a case may be refused in another way or be absent, but nothing more may
+ * be open. With WARDEN_ABUSE_WRITE_GOLDEN the table is written instead.
  */
 export function drift(role: string, outcomes: Outcomes): string[] {
   const now = Object.fromEntries([...outcomes].map(([name, outcome]) => [name, expected(name, outcome)]));

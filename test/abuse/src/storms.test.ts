@@ -1,4 +1,7 @@
-/** Storms from inside: each takes all there is of one thing. It comes to an end, others are served meanwhile, and a destroy removes it all [SECURITY R]. */
+/**
+ * Storms from inside: each takes all there is of one thing. It comes to an end, others are served meanwhile,
+ * and a destroy removes it all [SECURITY R].
+ */
 import fs from 'node:fs';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -12,7 +15,10 @@ import { text } from './text.ts';
 
 const LIMIT = 192n << 20n;
 
-/** What must end each. Where several are named, the memory limit may come first. `-`: the storm's own bound, for what the memory limit pays. */
+/**
+ * What must end each. Where several are named, the memory limit may come first. `-`: the storm's own bound,
+ * for what the memory limit pays.
+ */
 const STORMS: Readonly<Record<string, readonly string[]>> = {
   processes: ['EAGAIN'],
   zombies: ['EAGAIN'],

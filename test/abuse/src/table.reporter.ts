@@ -4,8 +4,9 @@ import type { Reporter } from 'vitest/node';
 import { REPORTS, ROWS, type Row } from './report.ts';
 
 /**
- * Ends a run of the abuse suite with its table. All rows go to `reports/abuse.md`; on the terminal cases that came out the same way are
- * counted by group, and those that are open somewhere, could not be tried or failed stand by themselves.
+ * Ends a run of the abuse suite with its table. All rows go to `reports/abuse.md`; on the terminal cases that
+ * came out the same way are counted by group, and those that are open somewhere, could not be tried or failed
+ * stand by themselves.
  */
 export default class Table implements Reporter {
   onInit(): void {

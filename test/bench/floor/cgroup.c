@@ -85,7 +85,8 @@ int cgroup_setup(const char *prefix) {
 }
 
 static int limit_v1(const char *prefix, unsigned number) {
-  static const char *const devices[] = {"c 1:3 rw", "c 1:5 rw", "c 1:7 rw", "c 1:8 rw", "c 1:9 rw", "c 5:0 rw", "c 5:2 rw", "c 136:* rw", "c 10:229 rw"};
+  static const char *const devices[] = {"c 1:3 rw", "c 1:5 rw", "c 1:7 rw",   "c 1:8 rw",   "c 1:9 rw",
+                                        "c 5:0 rw", "c 5:2 rw", "c 136:* rw", "c 10:229 rw"};
   char path[512];
   int result;
   group_path(path, sizeof path, 0, prefix, (int)number);

@@ -96,8 +96,10 @@ static int send_streams(int channel, unsigned char program, const int *fds) {
     char bytes[CMSG_SPACE(3 * sizeof(int))];
   } control = {0};
   struct iovec part = {&program, 1};
-  struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
-  control.header = (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(3 * sizeof(int))};
+  struct msghdr message = {
+      .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+  control.header = (struct cmsghdr){
+      .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(3 * sizeof(int))};
   memcpy(CMSG_DATA(&control.header), fds, 3 * sizeof(int));
   return sendmsg(channel, &message, MSG_NOSIGNAL) == 1 ? 0 : -errno;
 }

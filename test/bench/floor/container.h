@@ -1,4 +1,6 @@
-/* A container as the kernel makes it, with nothing around: what `create`, `run` and `destroy` cost at least. */
+/*
+ * A container as the kernel makes it, with nothing around: what `create`, `run` and `destroy` cost at least.
+ */
 #ifndef FLOOR_CONTAINER_H
 #define FLOOR_CONTAINER_H
 
@@ -21,7 +23,9 @@ enum program { RUN_TRUE, RUN_SHELL };
 
 /* Each answers 0 or -errno. On failure nothing is left but, at worst, directories. */
 int container_create(const struct settings *settings, uint32_t number, struct container *container);
-/* Starts the program with three descriptors of ours, reads its output to the end, and waits for its status. */
+/*
+ * Starts the program with three descriptors of ours, reads its output to the end, and waits for its status.
+ */
 int container_run(const struct container *container, enum program program, int *status);
 int container_destroy(const struct settings *settings, struct container *container);
 

@@ -1,11 +1,12 @@
 /*
- * The floor: what a container costs when a C program makes it with kernel calls alone and does nothing else. A daemon on a unix socket and a
- * client that asks it, in one program. The client reads commands from standard input, one per line, and answers each with the microseconds
- * from request to answer:
+ * The floor: what a container costs when a C program makes it with kernel calls alone and does nothing else.
+ * A daemon on a unix socket and a client that asks it, in one program. The client reads commands from
+ * standard input, one per line, and answers each with the microseconds from request to answer:
  *
  *   create N | run N | shell N | destroy N      one container with this number
- *   cycles CREATORS SECONDS FIRST               create and destroy as fast as it goes; answers cycles per second
- *   pipe copied MIB | pipe lent MIB             one program's bytes read by another; answers gigabytes per second
+ *   cycles CREATORS SECONDS FIRST               create and destroy as fast as it goes; answers cycles per
+ * second pipe copied MIB | pipe lent MIB             one program's bytes read by another; answers gigabytes
+ * per second
  *
  * Each connection is served by a process of its own, so that creators do not wait for each other.
  */
@@ -166,8 +167,10 @@ static void client_main(void) {
   fflush(stdout);
   while (fgets(line, sizeof line, stdin) != NULL) {
     double value = -1;
-    if (sscanf(line, "cycles %u %lf %u", &creators, &seconds, &number) == 3) value = cycles(creators, seconds, number);
-    else if (sscanf(line, "pipe %15s %u", word, &number) == 2) value = pipe_rate(settings.directory, strcmp(word, "lent") == 0, number);
+    if (sscanf(line, "cycles %u %lf %u", &creators, &seconds, &number) == 3)
+      value = cycles(creators, seconds, number);
+    else if (sscanf(line, "pipe %15s %u", word, &number) == 2)
+      value = pipe_rate(settings.directory, strcmp(word, "lent") == 0, number);
     else if (sscanf(line, "%15s %u", word, &number) == 2)
       for (int verb = 0; verb < 4; verb++)
         if (strcmp(word, verbs[verb]) == 0) value = ask(connection, (enum verb)verb, number);
@@ -200,7 +203,9 @@ int main(int argc, char **argv) {
   struct sockaddr_un place = address();
   int listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
   unlink(place.sun_path);
-  if (listener < 0 || bind(listener, (struct sockaddr *)&place, sizeof place) != 0 || listen(listener, 64) != 0) fail("listen", errno);
+  if (listener < 0 || bind(listener, (struct sockaddr *)&place, sizeof place) != 0 ||
+      listen(listener, 64) != 0)
+    fail("listen", errno);
   server = fork();
   if (server == 0) daemon_main(listener);
   close(listener);

@@ -25,9 +25,9 @@ _Noreturn static void give_up(const struct plan *plan, const char *what) {
   _exit(1);
 }
 
-#define MUST(condition, what) \
-  do { \
-    if (!(condition)) give_up(plan, what); \
+#define MUST(condition, what)                                                                                \
+  do {                                                                                                       \
+    if (!(condition)) give_up(plan, what);                                                                   \
   } while (0)
 
 static void await(const struct plan *plan, char word) {
@@ -37,14 +37,18 @@ static void await(const struct plan *plan, char word) {
 
 static int listen_at(const struct plan *plan) {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
-  snprintf(address.sun_path, sizeof address.sun_path, "%s/%x/socket", plan->settings->directory, plan->number);
+  snprintf(address.sun_path, sizeof address.sun_path, "%s/%x/socket", plan->settings->directory,
+           plan->number);
   int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
   MUST(fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof address) == 0, "socket");
   return fd;
 }
 
 static void make_devices(const struct plan *plan) {
-  static const struct { const char *name; unsigned major, minor; } nodes[] = {
+  static const struct {
+    const char *name;
+    unsigned major, minor;
+  } nodes[] = {
       {"null", 1, 3}, {"zero", 1, 5}, {"random", 1, 8}, {"urandom", 1, 9}, {"tty", 5, 0},
   };
   char path[64];
@@ -53,8 +57,11 @@ static void make_devices(const struct plan *plan) {
     snprintf(path, sizeof path, "dev/%s", nodes[i].name);
     MUST(mknod(path, S_IFCHR | 0666, makedev(nodes[i].major, nodes[i].minor)) == 0, path);
   }
-  MUST(mkdir("dev/pts", 0755) == 0 && mkdir("dev/shm", 01777) == 0 && symlink("pts/ptmx", "dev/ptmx") == 0, "dev/pts");
-  MUST(mount("devpts", "dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620") == 0, "devpts");
+  MUST(mkdir("dev/pts", 0755) == 0 && mkdir("dev/shm", 01777) == 0 && symlink("pts/ptmx", "dev/ptmx") == 0,
+       "dev/pts");
+  MUST(mount("devpts", "dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620") ==
+           0,
+       "devpts");
   MUST(mount("tmpfs", "dev/shm", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=1777") == 0, "shm");
 }
 
@@ -63,7 +70,8 @@ static void build_root(const struct plan *plan) {
   const char *directory = plan->settings->directory;
   MUST(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0, "propagation");
   snprintf(root, sizeof root, "%s/%x/root", directory, plan->number);
-  snprintf(options, sizeof options, "lowerdir=%s,upperdir=%s/%x/upper,workdir=%s/%x/work", plan->settings->rootfs, directory, plan->number, directory, plan->number);
+  snprintf(options, sizeof options, "lowerdir=%s,upperdir=%s/%x/upper,workdir=%s/%x/work",
+           plan->settings->rootfs, directory, plan->number, directory, plan->number);
   MUST(mount("overlay", root, "overlay", 0, options) == 0, "overlay");
   MUST(chdir(root) == 0, "root");
   MUST(mount("proc", "proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) == 0, "proc");
@@ -93,7 +101,8 @@ static void serve(int connection) {
   } control;
   for (;;) {
     struct iovec part = {&program, 1};
-    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    struct msghdr message = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
     if (recvmsg(connection, &message, MSG_CMSG_CLOEXEC) != 1) return;
     int fds[3];
     memcpy(fds, CMSG_DATA(&control.header), sizeof fds);

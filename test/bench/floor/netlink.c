@@ -26,10 +26,12 @@ static void close_message(struct request *request) {
   if (length > 0) memcpy(request->bytes + request->message, &length, sizeof length);
 }
 
-void request_begin(struct request *request, uint16_t type, uint16_t flags, const void *header, size_t header_length) {
+void request_begin(struct request *request, uint16_t type, uint16_t flags, const void *header,
+                   size_t header_length) {
   if (request->length > 0) close_message(request);
   request->message = request->length;
-  struct nlmsghdr head = {.nlmsg_type = type, .nlmsg_flags = NLM_F_REQUEST | flags, .nlmsg_seq = ++request->sequence};
+  struct nlmsghdr head = {
+      .nlmsg_type = type, .nlmsg_flags = NLM_F_REQUEST | flags, .nlmsg_seq = ++request->sequence};
   if (flags & NLM_F_ACK) request->acknowledged = request->sequence;
   append(request, &head, sizeof head);
   append(request, header, header_length);
@@ -41,11 +43,17 @@ void put_bytes(struct request *request, uint16_t type, const void *data, size_t 
   append(request, data, length);
 }
 
-void put_text(struct request *request, uint16_t type, const char *text) { put_bytes(request, type, text, strlen(text) + 1); }
+void put_text(struct request *request, uint16_t type, const char *text) {
+  put_bytes(request, type, text, strlen(text) + 1);
+}
 
-void put_u32(struct request *request, uint16_t type, uint32_t value) { put_bytes(request, type, &value, sizeof value); }
+void put_u32(struct request *request, uint16_t type, uint32_t value) {
+  put_bytes(request, type, &value, sizeof value);
+}
 
-void put_be32(struct request *request, uint16_t type, uint32_t value) { put_u32(request, type, htonl(value)); }
+void put_be32(struct request *request, uint16_t type, uint32_t value) {
+  put_u32(request, type, htonl(value));
+}
 
 size_t nest_begin(struct request *request, uint16_t type) {
   size_t at = request->length;
@@ -63,13 +71,15 @@ int request_send(int fd, struct request *request) {
   static unsigned char answer[65536];
   struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
   close_message(request);
-  if (sendto(fd, request->bytes, request->length, 0, (struct sockaddr *)&kernel, sizeof kernel) < 0) return -errno;
+  if (sendto(fd, request->bytes, request->length, 0, (struct sockaddr *)&kernel, sizeof kernel) < 0)
+    return -errno;
   int refusal = 0;
   for (;;) {
     ssize_t got = recv(fd, answer, sizeof answer, 0);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return -errno;
-    for (struct nlmsghdr *head = (struct nlmsghdr *)answer; NLMSG_OK(head, got); head = NLMSG_NEXT(head, got)) {
+    for (struct nlmsghdr *head = (struct nlmsghdr *)answer; NLMSG_OK(head, got);
+         head = NLMSG_NEXT(head, got)) {
       if (head->nlmsg_type != NLMSG_ERROR) continue;
       const struct nlmsgerr *verdict = NLMSG_DATA(head);
       if (refusal == 0) refusal = verdict->error;

@@ -4,7 +4,6 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <stdbool.h>
 #include <linux/if.h>
 #include <linux/if_link.h>
 #include <linux/netfilter.h>
@@ -14,6 +13,7 @@
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
 #include <net/if_arp.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -40,7 +40,8 @@ static struct names names_of(uint32_t number) {
   snprintf(names.host, sizeof names.host, "wf-%x-0", number);
   snprintf(names.container, sizeof names.container, "wf-%x-1", number);
   snprintf(names.chain, sizeof names.chain, "i-%x", number);
-  unsigned char mac[6] = {0x02, 0x57, (unsigned char)(number >> 16), (unsigned char)(number >> 8), (unsigned char)number, 0};
+  unsigned char mac[6] = {
+      0x02, 0x57, (unsigned char)(number >> 16), (unsigned char)(number >> 8), (unsigned char)number, 0};
   memcpy(names.host_mac, mac, 6);
   memcpy(names.container_mac, mac, 6);
   names.container_mac[5] = 1;
@@ -132,12 +133,14 @@ static void add_set(struct request *request, const char *table, const char *name
 }
 
 /* An element of a set, or with a chain of the verdict map. */
-static void put_element(struct request *request, uint16_t message, uint16_t flags, const char *table, const char *set, const char *name, const char *chain) {
+static void put_element(struct request *request, uint16_t message, uint16_t flags, const char *table,
+                        const char *set, const char *name, const char *chain) {
   char key[IFNAMSIZ] = {0};
   memcpy(key, name, strlen(name));
   change(request, message, flags, table);
   put_text(request, NFTA_SET_ELEM_LIST_SET, set);
-  size_t list = nest_begin(request, NFTA_SET_ELEM_LIST_ELEMENTS), element = nest_begin(request, NFTA_LIST_ELEM);
+  size_t list = nest_begin(request, NFTA_SET_ELEM_LIST_ELEMENTS),
+         element = nest_begin(request, NFTA_LIST_ELEM);
   size_t value = nest_begin(request, NFTA_SET_ELEM_KEY);
   put_bytes(request, NFTA_DATA_VALUE, key, sizeof key);
   nest_end(request, value);
@@ -181,7 +184,10 @@ int network_setup(const char *table) {
   rule_begin(&request, table, DEFAULT_CHAIN, &list);
   add_verdict(&request, NF_DROP, NULL);
   nest_end(&request, list);
-  static const struct { const char *name; uint32_t hook; } chains[] = {{"input", NF_INET_LOCAL_IN}, {"forward", NF_INET_FORWARD}};
+  static const struct {
+    const char *name;
+    uint32_t hook;
+  } chains[] = {{"input", NF_INET_LOCAL_IN}, {"forward", NF_INET_FORWARD}};
   for (size_t i = 0; i < sizeof chains / sizeof *chains; i++) {
     add_base_chain(&request, table, chains[i].name, chains[i].hook);
     rule_begin(&request, table, chains[i].name, &list);
@@ -213,7 +219,8 @@ static int add_rules(const char *table, const struct names *names) {
   add_verdict(&request, NFT_GOTO, DEFAULT_CHAIN);
   nest_end(&request, list);
   put_element(&request, NFT_MSG_NEWSETELEM, NLM_F_CREATE, table, INTERFACES, names->host, NULL);
-  put_element(&request, NFT_MSG_NEWSETELEM, NLM_F_CREATE | NLM_F_ACK, table, VERDICTS, names->host, names->chain);
+  put_element(&request, NFT_MSG_NEWSETELEM, NLM_F_CREATE | NLM_F_ACK, table, VERDICTS, names->host,
+              names->chain);
   return commit(&request);
 }
 
@@ -262,7 +269,8 @@ static void put_address(struct request *request, unsigned index, uint32_t addres
   put_bytes(request, IFA_ADDRESS, &address, 4);
 }
 
-static void put_neighbour(struct request *request, unsigned index, uint32_t address, const unsigned char *mac) {
+static void put_neighbour(struct request *request, unsigned index, uint32_t address,
+                          const unsigned char *mac) {
   struct ndmsg head = {.ndm_family = AF_INET, .ndm_ifindex = (int)index, .ndm_state = NUD_PERMANENT};
   request_begin(request, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE | NLM_F_ACK, &head, sizeof head);
   put_bytes(request, NDA_DST, &address, 4);
@@ -297,12 +305,16 @@ int network_inside(uint32_t number) {
   if (fd < 0 || index == 0) return -errno;
   request.length = 0;
   struct ifinfomsg lo = {.ifi_index = 1, .ifi_flags = IFF_UP, .ifi_change = IFF_UP};
-  struct ifinfomsg link = {.ifi_index = (int)index, .ifi_flags = IFF_UP | IFF_NOARP, .ifi_change = IFF_UP | IFF_NOARP};
+  struct ifinfomsg link = {
+      .ifi_index = (int)index, .ifi_flags = IFF_UP | IFF_NOARP, .ifi_change = IFF_UP | IFF_NOARP};
   request_begin(&request, RTM_NEWLINK, NLM_F_ACK, &lo, sizeof lo);
   request_begin(&request, RTM_NEWLINK, NLM_F_ACK, &link, sizeof link);
   put_address(&request, index, names.container_address, 30);
   put_neighbour(&request, index, names.host_address, names.host_mac);
-  struct rtmsg route = {.rtm_family = AF_INET, .rtm_table = RT_TABLE_MAIN, .rtm_protocol = RTPROT_BOOT, .rtm_type = RTN_UNICAST};
+  struct rtmsg route = {.rtm_family = AF_INET,
+                        .rtm_table = RT_TABLE_MAIN,
+                        .rtm_protocol = RTPROT_BOOT,
+                        .rtm_type = RTN_UNICAST};
   request_begin(&request, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_ACK, &route, sizeof route);
   put_bytes(&request, RTA_GATEWAY, &names.host_address, 4);
   put_u32(&request, RTA_OIF, index);

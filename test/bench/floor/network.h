@@ -10,7 +10,10 @@ int network_setup(const char *table);
 int network_remove_table(const char *table);
 /* After a fork: answers on a shared socket would go to whoever reads first. */
 int network_own_sockets(void);
-/* In the host's namespace: rules, then the pair with its far end in the namespace of `pid`, up and with its address. */
+/*
+ * In the host's namespace: rules, then the pair with its far end in the namespace of `pid`, up and with its
+ * address.
+ */
 int network_attach(const char *table, uint32_t number, pid_t pid);
 int network_detach(const char *table, uint32_t number);
 /* In the container's namespace: loopback, address, route. */

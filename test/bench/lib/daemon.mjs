@@ -21,7 +21,10 @@ const RUNS = 3;
 
 let serial = 0;
 
-/** Sections of a configuration over the bench's own, key by key. Networks and ports are different ones for each daemon: some are compared side by side. */
+/**
+ * Sections of a configuration over the bench's own, key by key. Networks and ports are different ones for
+ * each daemon: some are compared side by side.
+ */
 function configuration(place, sections) {
   const base = {
     server: {
@@ -63,15 +66,16 @@ export function makePlace({ directory, rootfs, sections = {} }) {
 }
 
 /**
- * Starts a daemon on a place and answers when a ping was answered, with the milliseconds that took. `watchesLoop: false` leaves out what
- * `loopDelay` needs, which is loaded before anything else.
+ * Starts a daemon on a place and answers when a ping was answered, with the milliseconds that took.
+ * `watchesLoop: false` leaves out what `loopDelay` needs, which is loaded before anything else.
  */
 export async function startDaemon(place, { watchesLoop = true } = {}) {
   const began = performance.now();
   const watch = watchesLoop ? ['--import', LOOP_DELAY] : [];
   const child = spawn(process.execPath, [...watch, PROGRAM, '--config', place.file], {
     stdio: ['ignore', 'inherit', 'inherit'],
-    // an init gives no daemon certificates of its own; Node 20 reads such a file, 50 ms of a start, whether or not anybody asks for it
+    // an init gives no daemon certificates of its own; Node 20 reads such a file, 50 ms of a start, whether
+    // or not anybody asks for it
     env: { ...process.env, NODE_EXTRA_CA_CERTS: '', WARDEN_BENCH_LOOP_DELAY: place.loopDelay },
   });
   const client = await firstAnswer(child, place);
@@ -116,8 +120,9 @@ async function firstAnswer(child, place) {
 }
 
 /**
- * Lives and small requests until the daemon's code and the client's are compiled. A daemon runs for months and V8 compiles what it has seen a
- * hundred times: without this, a section would show how fast its first requests are interpreted, and a later one beside it how they are not.
+ * Lives and small requests until the daemon's code and the client's are compiled. A daemon runs for months
+ * and V8 compiles what it has seen a hundred times: without this, a section would show how fast its first
+ * requests are interpreted, and a later one beside it how they are not.
  */
 export async function warmUp(client, rounds = WARM_UP_ROUNDS) {
   for (let i = 0; i < rounds; i++) {
@@ -138,7 +143,10 @@ export async function inTurns(items, width, action) {
   await Promise.all(Array.from({ length: width }, work));
 }
 
-/** Milliseconds the daemon's event loop was late since the last call, the first of which begins the count: `{ max, p99, median }`. */
+/**
+ * Milliseconds the daemon's event loop was late since the last call, the first of which begins the count:
+ * `{ max, p99, median }`.
+ */
 async function readLoopDelay(pid, file) {
   fs.rmSync(file, { force: true });
   process.kill(pid, 'SIGPWR');

@@ -1,5 +1,6 @@
-// A docker daemon of the bench's own, in the bench's network namespace, which leads nowhere: no bridge, no rules, containers without any network. Its files,
-// sockets and state lie in the bench's directory; what it would make in /run, it makes in a mount namespace of its own.
+// A docker daemon of the bench's own, in the bench's network namespace, which leads nowhere: no bridge, no
+// rules, containers without any network. Its files, sockets and state lie in the bench's directory; what it
+// would make in /run, it makes in a mount namespace of its own.
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';

@@ -1,5 +1,6 @@
-// Two Node programs and a unix socket: nine bytes there, the same nine back, as many as a ping has, and nothing done with them. What a request to a daemon
-// in Node costs at least here, which is above all the kernel's waking one program and then the other.
+// Two Node programs and a unix socket: nine bytes there, the same nine back, as many as a ping has, and
+// nothing done with them. What a request to a daemon in Node costs at least here, which is above all the
+// kernel's waking one program and then the other.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import net from 'node:net';

@@ -1,4 +1,7 @@
-/** A running floor program. Every answer is what it measured itself: microseconds, cycles per second, or gigabytes per second. */
+/**
+ * A running floor program. Every answer is what it measured itself: microseconds, cycles per second, or
+ * gigabytes per second.
+ */
 export interface Floor {
   readonly groups: number;
   nextNumber(): number;

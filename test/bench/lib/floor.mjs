@@ -19,7 +19,10 @@ function build(program) {
   fs.renameSync(fresh, program);
 }
 
-/** Starts the program; `enter` puts words before its command. Every answer is what it measured itself: microseconds, cycles per second, or gigabytes per second. */
+/**
+ * Starts the program; `enter` puts words before its command. Every answer is what it measured itself:
+ * microseconds, cycles per second, or gigabytes per second.
+ */
 export async function startFloor({ directory, rootfs, cache, enter = (command) => command }) {
   const program = path.join(cache, 'warden-bench-floor');
   build(program);

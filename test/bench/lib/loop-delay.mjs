@@ -1,5 +1,6 @@
-// Loaded into the daemon by --import: at SIGPWR it writes how late its event loop was since the last time. It begins at the first one: its timer
-// wakes the loop a thousand times a second, which no other measurement is to pay for.
+// Loaded into the daemon by --import: at SIGPWR it writes how late its event loop was since the last time. It
+// begins at the first one: its timer wakes the loop a thousand times a second, which no other measurement is
+// to pay for.
 import fs from 'node:fs';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 

@@ -13,8 +13,8 @@ export function whyNot(program) {
 }
 
 /**
- * As {@link whyNot} for crun, which refuses a v2 hierarchy with controllers beside v1 ones. In a mount namespace of the bench's own that one is
- * taken out of sight, for everybody measured here: nobody uses it.
+ * As {@link whyNot} for crun, which refuses a v2 hierarchy with controllers beside v1 ones. In a mount
+ * namespace of the bench's own that one is taken out of sight, for everybody measured here: nobody uses it.
  */
 export function whyNoCrun() {
   const missing = whyNot('crun');

@@ -15,7 +15,10 @@ export async function settle(directory) {
   patience.abort();
 }
 
-/** Milliseconds after which what was destroyed is taken down (namespaces, files, memory groups), which goes on behind the answers. */
+/**
+ * Milliseconds after which what was destroyed is taken down (namespaces, files, memory groups), which goes on
+ * behind the answers.
+ */
 const REST = 2_000;
 
 /** Waits before requests that take less time than anything that still goes on would take from them. */

@@ -37,8 +37,9 @@ function* pseudoRandom() {
 const RESAMPLES = 1_000;
 
 /**
- * median(over) / median(under) with the bounds within which it lies with 95 % certainty (bootstrap: the samples are drawn again from
- * themselves). Few or scattered samples give wide bounds, which is how a busy machine shows.
+ * median(over) / median(under) with the bounds within which it lies with 95 % certainty (bootstrap: the
+ * samples are drawn again from themselves). Few or scattered samples give wide bounds, which is how a busy
+ * machine shows.
  */
 export function ratio(over, under) {
   const random = pseudoRandom();

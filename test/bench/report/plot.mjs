@@ -1,4 +1,5 @@
-// Bars of medians with their spreads, on a logarithmic scale: what takes a hundred times as long is twice as far to the right of ten times.
+// Bars of medians with their spreads, on a logarithmic scale: what takes a hundred times as long is twice as
+// far to the right of ten times.
 import { summary } from '../lib/statistics.mjs';
 
 const LABEL = 240;

@@ -1,4 +1,5 @@
-// What is compared with what, and what it must be. A row is a ratio of two medians, or one median with an absolute target.
+// What is compared with what, and what it must be. A row is a ratio of two medians, or one median with an
+// absolute target.
 
 import { trees } from '../sections/copies.mjs';
 import { crowds } from '../sections/crowd.mjs';
@@ -6,7 +7,10 @@ import { crowds } from '../sections/crowd.mjs';
 const atMost = (most) => ({ most });
 const atLeast = (least) => ({ least });
 
-/** `id` names the row in the baseline; `over` and `under` name samples; `section` is measured again when the row got worse. */
+/**
+ * `id` names the row in the baseline; `over` and `under` name samples; `section` is measured again when the
+ * row got worse.
+ */
 export function rows(isShort) {
   return [
     ...lives(),
@@ -155,7 +159,8 @@ function output() {
     rate('live job output to a client', 'job output GB/s', atLeast(1.2)),
     row('output', 'live job output to a client ÷ a pipe inside', 'job output GB/s', 'a pipe inside GB/s'),
     rate('live job output to a client, pages lent by the writer', 'lent job output GB/s'),
-    // what the writer copies is not ours to make faster: see "The writer decides" in docs/performance/output-and-copies.md
+    // what the writer copies is not ours to make faster: see "The writer decides" in
+    // docs/performance/output-and-copies.md
     rate(`${pipes}, pages lent by the writer`, 'lent job output at the pipes GB/s', atLeast(3)),
     row(
       'output',

@@ -1,13 +1,17 @@
 // The same trees by the daemon, by `cp -a` and by rsync, in turn.
 //
 // What one copy leaves behind, the next one must not pay for, whoever it is:
-// - ext4 without a journal gives no inode away that was removed during the last one to six minutes, and looks at every such inode of a group again
-//   for each new file: 20,000 files where as many have just been removed take several times as long, by any program. So no small tree is removed before
-//   the end; each goes into a directory, or a container, of its own, and these lie in different parts of the disk (`spreadDirectories`).
+// - ext4 without a journal gives no inode away that was removed during the last one to six minutes, and looks
+//   at every such inode of a group again for each new file: 20,000 files where as many have just been removed
+//   take several times as long, by any program. So no small tree is removed before the end; each goes into a
+//   directory, or a container, of its own, and these lie in different parts of the disk
+//   (`spreadDirectories`).
 // - What was written goes to the disk before the next copy begins.
-// - A virtual machine may give memory back to its host that has been free for two seconds, and a gigabyte that has to be got again takes longer than
-//   the copy of one. So a large file goes right before the next one is made, which finds the memory that it had. The two seconds begin when the first
-//   memory becomes free, whoever had it, and what has become free meanwhile goes, too: so before that nobody does anything for so long (`GIVING_BACK`).
+// - A virtual machine may give memory back to its host that has been free for two seconds, and a gigabyte
+//   that has to be got again takes longer than the copy of one. So a large file goes right before the next
+//   one is made, which finds the memory that it had. The two seconds begin when the first memory becomes
+//   free, whoever had it, and what has become free meanwhile goes, too: so before that nobody does anything
+//   for so long (`GIVING_BACK`).
 // - In four rounds everybody is first, last and right behind each of the others once (`ORDER`).
 import fs from 'node:fs';
 import path from 'node:path';
@@ -112,7 +116,10 @@ function removeTree(directory) {
   fs.rmSync(directory, { recursive: true });
 }
 
-/** The kernel chooses the part of the disk by the name, so one that was used before would lead to where the last bench has removed its files. */
+/**
+ * The kernel chooses the part of the disk by the name, so one that was used before would lead to where the
+ * last bench has removed its files.
+ */
 export function newDirectory(host) {
   return fs.mkdtempSync(`${host}/`);
 }

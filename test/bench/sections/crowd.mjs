@@ -45,8 +45,9 @@ export async function measureCrowd({ samples, facts, place, count, isShort }) {
 }
 
 async function atAlive({ samples, daemon, count, alive }) {
-  // What making and removing hundreds leaves to be written (`wb_workfn`: 2.3 ms of processor time per create and destroy right behind 700 creates, 0.2
-  // behind this) is the disk's share of those, and not of what is measured while they are there.
+  // What making and removing hundreds leaves to be written (`wb_workfn`: 2.3 ms of processor time per create
+  // and destroy right behind 700 creates, 0.2 behind this) is the disk's share of those, and not of what is
+  // measured while they are there.
   await settle(daemon.place.depot);
   await delay(SETTLE_MS);
   for (let i = 0; i < count; i++) {

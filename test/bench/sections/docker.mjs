@@ -1,5 +1,6 @@
-// Docker, as it is used: one process per request. It is slower by so much that nobody has to take turns with it one by one, and a daemon more would take part in
-// what the other sections measure. So what it is compared with is measured here once more, in the same minutes.
+// Docker, as it is used: one process per request. It is slower by so much that nobody has to take turns with
+// it one by one, and a daemon more would take part in what the other sections measure. So what it is compared
+// with is measured here once more, in the same minutes.
 import fs from 'node:fs';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -49,7 +50,10 @@ async function oneLife({ samples, docker, client, name }) {
   await samples.time('warden destroy beside docker', () => box.destroy());
 }
 
-/** Each into a container of its own, whose files lie elsewhere on the disk: what was removed last is in nobody's way (see copies.mjs). */
+/**
+ * Each into a container of its own, whose files lie elsewhere on the disk: what was removed last is in
+ * nobody's way (see copies.mjs).
+ */
 async function copies({ samples, docker, client, place, tree, isShort }) {
   const host = newDirectory(place.settings.directory);
   const source = path.join(host, 'tree');

@@ -1,4 +1,5 @@
-// What it costs that records are on the disk itself before the daemon goes on: not the default (docs/reliability.md says why), with it, in turn.
+// What it costs that records are on the disk itself before the daemon goes on: not the default
+// (docs/reliability.md says why), with it, in turn.
 import { startDaemon } from '../lib/daemon.mjs';
 
 export async function measureDurable({ samples, place, count }) {

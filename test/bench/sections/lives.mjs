@@ -1,4 +1,5 @@
-// Create, run, destroy: warden, the floor and the other programs in turn, so that what the machine does otherwise meets all of them.
+// Create, run, destroy: warden, the floor and the other programs in turn, so that what the machine does
+// otherwise meets all of them.
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { startDaemon, warmUp } from '../lib/daemon.mjs';
@@ -30,7 +31,8 @@ export async function measureLives({ samples, skipped, place, floor, count }) {
       if (peer !== undefined) peers.push(peer);
       else if (reason !== undefined) skipped.set(program, reason);
     }
-    // pages of the base belong to the container that touches them first, and go with it: somebody else who has them stays, as in use
+    // pages of the base belong to the container that touches them first, and go with it: somebody else who
+    // has them stays, as in use
     await (await daemon.client.create()).run('true');
     for (let i = 0; i < FIRST_ROUNDS; i++)
       await oneRound({ samples: { time: (_name, action) => action(), add() {} }, daemon, floor });
@@ -52,7 +54,8 @@ async function oneRound({ samples, daemon, floor, when = '' }) {
   const number = floor.nextNumber();
   samples.add(`floor create${when}`, await floor.ask('create', number));
   const box = await samples.time(`warden create${when}`, () => daemon.client.create());
-  // the floor's before warden's: not while a shell is being prepared for the next one, and that gets no more time for it than a client takes to ask again
+  // the floor's before warden's: not while a shell is being prepared for the next one, and that gets no more
+  // time for it than a client takes to ask again
   for (let i = 0; i < RUNS; i++) {
     samples.add(`floor run true${when}`, await floor.ask('run', number));
     samples.add(`floor run bash${when}`, await floor.ask('shell', number));
@@ -109,7 +112,10 @@ async function peerRound(samples, peer, number) {
   await samples.time(`${peer.name} delete`, () => peer.remove(`b${number}`));
 }
 
-/** Requests that take less time than the kernel needs to wake who is to answer: beside them what two bare programs take. */
+/**
+ * Requests that take less time than the kernel needs to wake who is to answer: beside them what two bare
+ * programs take.
+ */
 async function quickRequests({ samples, place, daemon, count }) {
   const { client } = daemon;
   const box = await client.create();
@@ -136,7 +142,8 @@ async function quickRequests({ samples, place, daemon, count }) {
     await echo.stop();
     await box.destroy();
   }
-  // what starting any program costs here, for the eye: not used in a ratio. Not between the requests: a fork of this process makes the next ones slower.
+  // what starting any program costs here, for the eye: not used in a ratio. Not between the requests: a fork
+  // of this process makes the next ones slower.
   for (let i = 0; i < Math.min(count, 20); i++)
     await samples.time('a process of the bench', () => run('/bin/true', []));
 }

@@ -1,9 +1,11 @@
-// Bytes a job prints and a client gets: live through the daemon, live at the job's pipes, both into memory that is used again and into memory of their own,
-// and kept; and what the daemon holds while a client does not read.
+// Bytes a job prints and a client gets: live through the daemon, live at the job's pipes, both into memory
+// that is used again and into memory of their own, and kept; and what the daemon holds while a client does
+// not read.
 //
-// Two programs print: `dd` copies each page into a new one of the pipe's, which costs more than a reader does; busybox `cat` of a file that is in memory
-// hands the file's own pages over (sendfile), so that what is measured is the way to the client. What the kernel gives is told by the floor program:
-// the same two kinds of a writer, with a reader in C.
+// Two programs print: `dd` copies each page into a new one of the pipe's, which costs more than a reader
+// does; busybox `cat` of a file that is in memory hands the file's own pages over (sendfile), so that what is
+// measured is the way to the client. What the kernel gives is told by the floor program: the same two kinds
+// of a writer, with a reader in C.
 import fs from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { startDaemon } from '../lib/daemon.mjs';
@@ -57,7 +59,10 @@ export async function measureOutput({ samples, place, floor, isShort }) {
 const printZeros = (bytes) => `exec dd if=/dev/zero bs=1M count=${bytes / MIB} 2>/dev/null`;
 const printFile = (bytes) => `exec busybox cat${` ${FILE}`.repeat(bytes / MIB / FILE_MIB)}`;
 
-/** `framed`: by a client that does not know that the job is live, through the daemon; `direct`: by one that opens the pipes; `kept`: the original's way. */
+/**
+ * `framed`: by a client that does not know that the job is live, through the daemon; `direct`: by one that
+ * opens the pipes; `kept`: the original's way.
+ */
 async function throughput(samples, name, box, { bytes, way, reuseMemory = false, print = printZeros }) {
   const job = await box.spawn(print(bytes), way === 'kept' ? {} : { output: 'live' });
   const reader = way === 'framed' ? box.job(job.id) : job;

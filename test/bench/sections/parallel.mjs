@@ -5,7 +5,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { startDaemon, warmUp } from '../lib/daemon.mjs';
 
 const CREATORS = 8;
-/** Milliseconds after which what goes on behind the last answers of one, as ends of namespaces, is over, and does not take part in the other. */
+/**
+ * Milliseconds after which what goes on behind the last answers of one, as ends of namespaces, is over, and
+ * does not take part in the other.
+ */
 const REST = 500;
 
 export async function measureParallel({ samples, place, floor, isShort }) {

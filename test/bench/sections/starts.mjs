@@ -1,4 +1,5 @@
-// A daemon from nothing to its first answer: as on a host, where an earlier start has compiled the program, and as the very first one.
+// A daemon from nothing to its first answer: as on a host, where an earlier start has compiled the program,
+// and as the very first one.
 import fs from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { COMPILED, startDaemon } from '../lib/daemon.mjs';
@@ -22,7 +23,10 @@ export async function measureStarts({ samples, place, isShort }) {
   }
 }
 
-/** What an earlier start has left may be of another source. False where nothing is kept: in a checkout of somebody who is not who measures. */
+/**
+ * What an earlier start has left may be of another source. False where nothing is kept: in a checkout of
+ * somebody who is not who measures.
+ */
 async function keepCompiled(place) {
   fs.rmSync(COMPILED, { force: true });
   const daemon = await startDaemon(place, { watchesLoop: false });

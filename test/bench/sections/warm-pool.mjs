@@ -1,4 +1,5 @@
-// Claiming a prepared container. Between two claims the pool gets the time to fill up again, as it has with requests that are not back to back.
+// Claiming a prepared container. Between two claims the pool gets the time to fill up again, as it has with
+// requests that are not back to back.
 import { setTimeout as delay } from 'node:timers/promises';
 import { startDaemon, warmUp } from '../lib/daemon.mjs';
 

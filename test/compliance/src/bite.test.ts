@@ -1,6 +1,6 @@
 /**
- * The kits bite: each seeded fault is caught, and the driver without it passes. A kit that lost its bite fails here. `pnpm run prove-kit`
- * prints the table.
+ * The kits bite: each seeded fault is caught, and the driver without it passes. A kit that lost its bite
+ * fails here. `pnpm run prove-kit` prints the table.
  */
 import fs from 'node:fs';
 import path from 'node:path';

@@ -1,4 +1,5 @@
-// Runs a network driver (as built) in the network namespace it was started in, and does what the other end of the IPC channel asks for.
+// Runs a network driver (as built) in the network namespace it was started in, and does what the other end of
+// the IPC channel asks for.
 import { isWardenError, silentLogger } from '@warden/interface';
 import { nftablesNetwork, noNetwork } from '@warden/net-nftables';
 

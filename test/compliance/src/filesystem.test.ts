@@ -23,7 +23,10 @@ const DRIVERS: Readonly<Record<string, DriverFactory<FilesystemDriver>>> = {
   copy: copyFilesystem(),
 };
 
-/** Mounted as a container's init mounts them: by wshd in a user namespace, bases id-mapped, and everything else that confines. */
+/**
+ * Mounted as a container's init mounts them: by wshd in a user namespace, bases id-mapped, and everything
+ * else that confines.
+ */
 const CONFINED_DRIVERS: Readonly<Record<string, DriverFactory<FilesystemDriver>>> = {
   'overlayfs, id-mapped base in a user namespace': overlayfs(),
   'bind, id-mapped base in a user namespace': bind(),

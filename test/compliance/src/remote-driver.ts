@@ -1,6 +1,6 @@
 /**
- * A network driver in another network namespace. Drivers work in the namespace of their process, and the process of the test runner must
- * not be the one that is changed.
+ * A network driver in another network namespace. Drivers work in the namespace of their process, and the
+ * process of the test runner must not be the one that is changed.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';

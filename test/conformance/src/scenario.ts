@@ -1,6 +1,7 @@
 /**
- * Runs one scenario of `scenarios/` in a process of its own, inside the network of the daemon under test, and judges its lines.
- * A scenario knows the daemon by the environment only, so that the same files can be pointed at any daemon (see README.md).
+ * Runs one scenario of `scenarios/` in a process of its own, inside the network of the daemon under test, and
+ * judges its lines. A scenario knows the daemon by the environment only, so that the same files can be
+ * pointed at any daemon (see README.md).
  */
 import { spawn } from 'node:child_process';
 import path from 'node:path';
@@ -33,7 +34,10 @@ export interface ScenarioOptions {
   readonly controls?: Readonly<Record<string, () => Promise<void>>>;
 }
 
-/** Runs `name` of `file` and throws with every failed check. Checks nothing if the scenario skips itself: that throws too. */
+/**
+ * Runs `name` of `file` and throws with every failed check. Checks nothing if the scenario skips itself: that
+ * throws too.
+ */
 export async function runScenario(file: string, name: string, options: ScenarioOptions): Promise<void> {
   const { daemon, controls = {} } = options;
   const interpreter = file.endsWith('.py') ? 'python3' : 'ruby';

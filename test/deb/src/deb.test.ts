@@ -1,4 +1,7 @@
-/** The Debian package: what is in it, that it is built the same way each time, and a host on which it is installed, used, renewed and removed. */
+/**
+ * The Debian package: what is in it, that it is built the same way each time, and a host on which it is
+ * installed, used, renewed and removed.
+ */
 import { type ChildProcess, execFileSync, spawnSync } from 'node:child_process';
 import crypto from 'node:crypto';
 import fs from 'node:fs';

@@ -1,6 +1,7 @@
 /**
- * A Debian of its own in the namespaces of a test: the tree that `npm run rootfs` made, below a writable layer that goes with the test. What is
- * installed there touches nothing of this host; it has no network beyond the test's.
+ * A Debian of its own in the namespaces of a test: the tree that `npm run rootfs` made, below a writable
+ * layer that goes with the test. What is installed there touches nothing of this host; it has no network
+ * beyond the test's.
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -8,7 +9,10 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { DEBIAN_ROOTFS, DEFAULT_ROOTFS, type TestPlace } from '@warden/test-harness';
 
-/** Makes the last mounts of the tree its root for good, as a chroot would not be: no user namespace can be made in one. */
+/**
+ * Makes the last mounts of the tree its root for good, as a chroot would not be: no user namespace can be
+ * made in one.
+ */
 const ENTER = 'cd "$1" && shift && pivot_root . mnt && umount -l mnt && exec chroot . "$@"';
 
 /** See the file's head. */

@@ -1,4 +1,7 @@
-/** The end of a round in which a step went on or was repeated: the subject is looked at and destroyed, and all is as before it. */
+/**
+ * The end of a round in which a step went on or was repeated: the subject is looked at and destroyed, and all
+ * is as before it.
+ */
 import { expect } from 'vitest';
 import { type Case, SUBJECT, settingsOf } from './scenarios.ts';
 import type { World } from './world.ts';

@@ -1,4 +1,7 @@
-/** The depot's file system is full, or fills up at each write in turn: what cannot be written down is refused and undone, and nothing is lost. */
+/**
+ * The depot's file system is full, or fills up at each write in turn: what cannot be written down is refused
+ * and undone, and nothing is lost.
+ */
 import { execFileSync, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';

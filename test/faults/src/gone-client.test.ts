@@ -1,4 +1,7 @@
-/** The client goes away at a step of its request: the request goes on to its end, as if it were still there, and nothing is left. */
+/**
+ * The client goes away at a step of its request: the request goes on to its end, as if it were still there,
+ * and nothing is left.
+ */
 import { describeWith, patience } from '@warden/test-harness';
 import { expect, it } from 'vitest';
 import { finish } from './finish.ts';

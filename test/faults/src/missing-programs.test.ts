@@ -1,4 +1,7 @@
-/** Programs of the daemon's own that are not there: said at the start or by the request, and all goes on once they are. */
+/**
+ * Programs of the daemon's own that are not there: said at the start or by the request, and all goes on once
+ * they are.
+ */
 import fs from 'node:fs';
 import path from 'node:path';
 import { describeWith, makePlace, startDaemon, WARDEND } from '@warden/test-harness';

@@ -22,7 +22,10 @@ export interface Bench {
 
 const CONFIG = { network: { release_delay: 0 } };
 
-/** `isShared`: other tests of this process run at the same time, with namespaces of theirs. Runs `body` with a daemon; afterwards everything is destroyed, and what is left fails. */
+/**
+ * `isShared`: other tests of this process run at the same time, with namespaces of theirs. Runs `body` with a
+ * daemon; afterwards everything is destroyed, and what is left fails.
+ */
 export async function withBench(
   options: TestDaemonOptions & { readonly isShared?: boolean },
   body: (bench: Bench) => Promise<void>,

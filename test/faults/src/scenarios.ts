@@ -1,6 +1,6 @@
 /**
- * How each failpoint of the daemon is reached, and what must be there afterwards. The names are the program's: one that is listed and has no entry here, or the
- * other way round, fails the suite.
+ * How each failpoint of the daemon is reached, and what must be there afterwards. The names are the
+ * program's: one that is listed and has no entry here, or the other way round, fails the suite.
  */
 import fs from 'node:fs';
 import path from 'node:path';
@@ -31,7 +31,10 @@ export interface Case {
   readonly quota?: true;
   /** The daemon has a prepared container, which a create claims. */
   readonly warm?: true;
-  /** Records are not flushed to the disk, which is the default: a new container's is then written in the place of its intent. */
+  /**
+   * Records are not flushed to the disk, which is the default: a new container's is then written in the place
+   * of its intent.
+   */
   readonly unflushed?: true;
   /** It is reached while the daemon starts: `prepare` then runs before, with another daemon, which is killed. */
   readonly atStart?: true;
@@ -46,8 +49,9 @@ export interface Case {
   /** The same after an error, and after the repetition if there was one; default: `check`. */
   readonly checkRepeated?: Case['check'] | false;
   /**
-   * What an error does. `answer`: the client gets it, and the same again succeeds. `start`: the daemon does not start, saying why, and the next one does.
-   * `aside`: the witness is set aside, untouched. `tolerated`: what was asked for happens all the same.
+   * What an error does. `answer`: the client gets it, and the same again succeeds. `start`: the daemon does
+   * not start, saying why, and the next one does. `aside`: the witness is set aside, untouched. `tolerated`:
+   * what was asked for happens all the same.
    */
   readonly error: 'answer' | 'start' | 'aside' | 'tolerated';
 }

@@ -1,4 +1,7 @@
-/** What hangs or is stopped: init, launcher, a whole container. Whoever asks is told within a bound, and others are served meanwhile. */
+/**
+ * What hangs or is stopped: init, launcher, a whole container. Whoever asks is told within a bound, and
+ * others are served meanwhile.
+ */
 import fs from 'node:fs';
 import path from 'node:path';
 import type { ClientContainer, WardenClient } from '@warden/client';

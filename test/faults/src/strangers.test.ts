@@ -1,4 +1,7 @@
-/** What is not the daemon's own: processes whose numbers stand in its files, in its groups, in mount namespaces that hold its mounts, at its socket. */
+/**
+ * What is not the daemon's own: processes whose numbers stand in its files, in its groups, in mount
+ * namespaces that hold its mounts, at its socket.
+ */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';

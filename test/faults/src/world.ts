@@ -1,6 +1,6 @@
 /**
- * One place with a daemon that is killed again and again, and a witness: a container made before, whose one job counts aloud and sends a denied
- * packet to the outside about a thousand times a second.
+ * One place with a daemon that is killed again and again, and a witness: a container made before, whose one
+ * job counts aloud and sends a denied packet to the outside about a thousand times a second.
  */
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';

@@ -1,4 +1,7 @@
-/** Init dies or fails at each of its own failpoints: whoever asked is told, the daemon and the others go on, and destroy leaves nothing. */
+/**
+ * Init dies or fails at each of its own failpoints: whoever asked is told, the daemon and the others go on,
+ * and destroy leaves nothing.
+ */
 import { describeWith } from '@warden/test-harness';
 import { describe, expect, it } from 'vitest';
 import { SUBJECT } from './scenarios.ts';

@@ -1,5 +1,5 @@
-// Loaded into a daemon under test by --import: at SIGPWR it tells how late its event loop was since the last time, and what it holds after a
-// collection of garbage.
+// Loaded into a daemon under test by --import: at SIGPWR it tells how late its event loop was since the last
+// time, and what it holds after a collection of garbage.
 import fs from 'node:fs';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import v8 from 'node:v8';

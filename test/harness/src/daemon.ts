@@ -100,7 +100,10 @@ export async function makePlace(parent = '/tmp'): Promise<TestPlace> {
   };
 }
 
-/** Starts a daemon and waits until it answers. Throws with the log's tail when it ends early; a place made for it is gone then. */
+/**
+ * Starts a daemon and waits until it answers. Throws with the log's tail when it ends early; a place made for
+ * it is gone then.
+ */
 export async function startDaemon(options: TestDaemonOptions = {}): Promise<TestDaemon> {
   assertIsolated();
   const place = options.place ?? (await makePlace(options.parent));
@@ -164,7 +167,10 @@ export async function startDaemon(options: TestDaemonOptions = {}): Promise<Test
   };
 }
 
-/** The words that change the user, who gets the place. What setpriv is told about the parent's death before is void after a change of user. */
+/**
+ * The words that change the user, who gets the place. What setpriv is told about the parent's death before is
+ * void after a change of user.
+ */
 function asUser(uid: number | undefined, place: TestPlace): string[] {
   if (uid === undefined) return [];
   for (const file of [place.directory, place.depot]) fs.chownSync(file, uid, uid);

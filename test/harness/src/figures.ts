@@ -1,4 +1,7 @@
-/** What a suite has measured: a table in `reports/<name>.md`, which the closing reporter shows, and the same as JSON. */
+/**
+ * What a suite has measured: a table in `reports/<name>.md`, which the closing reporter shows, and the same
+ * as JSON.
+ */
 import fs from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';

@@ -1,6 +1,7 @@
 /**
- * The guard that no test can pass by: whatever starts a daemon or a container does it in a network namespace whose only way
- * out is a second namespace made by the test. `npm test` runs the whole suite inside a fresh namespace; this checks that it did.
+ * The guard that no test can pass by: whatever starts a daemon or a container does it in a network namespace
+ * whose only way out is a second namespace made by the test. `npm test` runs the whole suite inside a fresh
+ * namespace; this checks that it did.
  */
 import fs from 'node:fs';
 
@@ -35,8 +36,9 @@ function interfaces(): string[] {
 }
 
 /**
- * Whether some ancestor is in another namespace, that is: somebody above unshared on the way to here. The machine's first process cannot be
- * asked where it holds more capabilities than we do, so the chain ends at the last readable one.
+ * Whether some ancestor is in another namespace, that is: somebody above unshared on the way to here. The
+ * machine's first process cannot be asked where it holds more capabilities than we do, so the chain ends at
+ * the last readable one.
  */
 function differsFromAnAncestor(kind: string): boolean {
   const own = fs.readlinkSync(`/proc/self/ns/${kind}`);

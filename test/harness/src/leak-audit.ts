@@ -101,7 +101,10 @@ function mounts(file: string): string[] {
     .map((line) => line.split(' ').slice(3).join(' '));
 }
 
-/** Of the namespace that all tests of a run share: without those that others, at work at the same time, have below directories of their own. */
+/**
+ * Of the namespace that all tests of a run share: without those that others, at work at the same time, have
+ * below directories of their own.
+ */
 export function ownMounts(place: TestPlace): string[] {
   return mounts('/proc/self/mountinfo').filter((line) => {
     const point = line.split(' ')[1]!;
@@ -109,7 +112,10 @@ export function ownMounts(place: TestPlace): string[] {
   });
 }
 
-/** So many memory groups may a daemon keep (cgroup v1): for its next containers, and for what others read, too; none where no daemon is. */
+/**
+ * So many memory groups may a daemon keep (cgroup v1): for its next containers, and for what others read,
+ * too; none where no daemon is.
+ */
 const MOST_KEPT_GROUPS = { 'spare-': 32, 'cache-': 16 };
 
 function cgroups(place: TestPlace): string[] {
@@ -145,8 +151,8 @@ function read0(directory: string): string[] {
 }
 
 /**
- * Namespaces that live by a process of the place or by one this process started. (Those kept by a mount are among the mounts; others on the
- * machine are somebody else's, who may be working at the same time.)
+ * Namespaces that live by a process of the place or by one this process started. (Those kept by a mount are
+ * among the mounts; others on the machine are somebody else's, who may be working at the same time.)
  */
 function namespaces(place: TestPlace): string[] {
   const found = new Set<string>();

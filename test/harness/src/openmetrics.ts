@@ -1,6 +1,6 @@
 /**
- * A strict reader of OpenMetrics text, version 1.0.0: the grammar of the specification and the rules for each type that ours uses. Whatever is not
- * allowed throws with its line.
+ * A strict reader of OpenMetrics text, version 1.0.0: the grammar of the specification and the rules for each
+ * type that ours uses. Whatever is not allowed throws with its line.
  */
 
 /** A sample with the name it was written under. */

@@ -1,6 +1,7 @@
 /**
- * Where tests have put their daemons, for whoever comes after a run that was killed: its daemons die with it, its containers do not. Each place is a
- * file that names the process it belongs to; what belongs to nobody alive is removed by the next run.
+ * Where tests have put their daemons, for whoever comes after a run that was killed: its daemons die with it,
+ * its containers do not. Each place is a file that names the process it belongs to; what belongs to nobody
+ * alive is removed by the next run.
  */
 import fs from 'node:fs';
 import path from 'node:path';
@@ -45,7 +46,10 @@ export async function reapPlaces(registry: string = REGISTRY): Promise<readonly 
   return reaped;
 }
 
-/** Ends what still runs in the groups of a daemon's name, and removes them. For places whose daemon is gone for good. */
+/**
+ * Ends what still runs in the groups of a daemon's name, and removes them. For places whose daemon is gone
+ * for good.
+ */
 export async function sweepGroups(name: string): Promise<void> {
   // all at once: they end together, and not one after the other
   for (const group of cgroupParents(name).flatMap((parent) => [parent, ...groupsIn(parent)])) endAll(group);

@@ -1,4 +1,7 @@
-/** What a test needs of the host. A test whose needs are not met is skipped with the reason in its name, which the run's closing table prints. */
+/**
+ * What a test needs of the host. A test whose needs are not met is skipped with the reason in its name, which
+ * the run's closing table prints.
+ */
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import { fileURLToPath } from 'node:url';

@@ -1,4 +1,7 @@
-/** How init starts jobs (native/wshd/start.h): in its own memory where nobody else can be met there, and with nothing of it left behind. */
+/**
+ * How init starts jobs (native/wshd/start.h): in its own memory where nobody else can be met there, and with
+ * nothing of it left behind.
+ */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
@@ -9,7 +12,10 @@ import { initOf } from './init-of.ts';
 import { text } from './text.ts';
 
 const JOBS = 20;
-/** A fork leaves init with pages that it shares with its child: each is copied when init writes to it, which the kernel counts. */
+/**
+ * A fork leaves init with pages that it shares with its child: each is copied when init writes to it, which
+ * the kernel counts.
+ */
 const FEW = JOBS;
 
 function minorFaults(pid: number): number {

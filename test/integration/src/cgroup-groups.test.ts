@@ -1,4 +1,7 @@
-/** Control groups as the host sees them: names, the view for old programs, their removal (spec behaviour.md 15.3, 15.5; drivers.md 2). */
+/**
+ * Control groups as the host sees them: names, the view for old programs, their removal (spec behaviour.md
+ * 15.3, 15.5; drivers.md 2).
+ */
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
@@ -78,7 +81,10 @@ describeWith(V1, 'the groups of a container', () => {
     const inode = (name: string): number => fs.statSync(path.join(parent, name)).ino;
     const faults = async (box: { info(): Promise<ContainerInfo> }): Promise<number> =>
       Number((await box.info()).memoryStat!.total_pgfault);
-    /** Ends containers until one's group is kept: where too much of the kernel's is charged to it still, it is removed. */
+    /**
+     * Ends containers until one's group is kept: where too much of the kernel's is charged to it still, it is
+     * removed.
+     */
     const keepOne = async (
       warden: WardenClient,
       use: (box: ClientContainer) => Promise<void> = async () => {},

@@ -1,4 +1,7 @@
-/** The further examples of the client's README, run as they stand there. The first one is run alone, with nothing but the package (test/repository). */
+/**
+ * The further examples of the client's README, run as they stand there. The first one is run alone, with
+ * nothing but the package (test/repository).
+ */
 import fs from 'node:fs';
 import path from 'node:path';
 import { describeWith, withDaemon } from '@warden/test-harness';

@@ -1,4 +1,7 @@
-/** How a program ends whose terminal is gone: Node aborts where it cannot set a terminal back (scripts/load-program.cjs). */
+/**
+ * How a program ends whose terminal is gone: Node aborts where it cannot set a terminal back
+ * (scripts/load-program.cjs).
+ */
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';

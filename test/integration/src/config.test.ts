@@ -1,4 +1,7 @@
-/** The configuration with the real daemon: the sample of the original, start-up in order, and what a start is refused for. */
+/**
+ * The configuration with the real daemon: the sample of the original, start-up in order, and what a start is
+ * refused for.
+ */
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';

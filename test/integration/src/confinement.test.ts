@@ -1,4 +1,7 @@
-/** What a container is confined by unless somebody says otherwise: users of its own, capabilities, system calls, /proc. */
+/**
+ * What a container is confined by unless somebody says otherwise: users of its own, capabilities, system
+ * calls, /proc.
+ */
 import fs from 'node:fs';
 import path from 'node:path';
 import { describeWith, withDaemon } from '@warden/test-harness';

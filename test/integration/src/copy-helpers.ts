@@ -3,7 +3,10 @@ import fs from 'node:fs';
 import type { TestPlace } from '@warden/test-harness';
 import { until } from './until.ts';
 
-/** Pids of a daemon's helpers whose command line has this word. Outside they name files of its place, inside they are in its groups. */
+/**
+ * Pids of a daemon's helpers whose command line has this word. Outside they name files of its place, inside
+ * they are in its groups.
+ */
 export function copyHelpers(place: TestPlace, word = 'warden-copy'): number[] {
   return fs.readdirSync('/proc').flatMap((pid) => {
     if (!/^[0-9]+$/.test(pid)) return [];

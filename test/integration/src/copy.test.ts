@@ -1,4 +1,7 @@
-/** Copies between host and container: rsync's meaning of paths, owners, modes, errors, states, and that nothing is left behind. */
+/**
+ * Copies between host and container: rsync's meaning of paths, owners, modes, errors, states, and that
+ * nothing is left behind.
+ */
 import fs from 'node:fs';
 import path from 'node:path';
 import type { ClientContainer } from '@warden/client';

@@ -1,4 +1,7 @@
-/** What a daemon does with containers of an earlier one that had another driver, other helpers, or left a directory incomplete. */
+/**
+ * What a daemon does with containers of an earlier one that had another driver, other helpers, or left a
+ * directory incomplete.
+ */
 import fs from 'node:fs';
 import path from 'node:path';
 import {

@@ -1,4 +1,7 @@
-/** Egress rules about names through the whole daemon: what opens, what stays closed, what is told of it, and what a killed daemon leaves. */
+/**
+ * Egress rules about names through the whole daemon: what opens, what stays closed, what is told of it, and
+ * what a killed daemon leaves.
+ */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
@@ -38,7 +41,10 @@ ready = threading.Semaphore(0)
 for f in (names, greet): threading.Thread(target=f, daemon=True).start()
 ready.acquire(); ready.acquire(); print('ready', flush=True); threading.Event().wait()
 `;
-/** What a server says at each of some names or addresses, one line each; the errno's name, or that of the failure to resolve. */
+/**
+ * What a server says at each of some names or addresses, one line each; the errno's name, or that of the
+ * failure to resolve.
+ */
 const CALL = `
 import errno, socket, sys
 for where in sys.argv[1:]:

@@ -2,8 +2,9 @@ import { remainingLeaks, type TestDaemon, type takeInventory } from '@warden/tes
 import { expect } from 'vitest';
 
 /**
- * Ends the daemon of a test, the last one where there were several, removes its place, and expects that nothing else is left than there was `before`. Lines about
- * daemons are left out: then another one was running.
+ * Ends the daemon of a test, the last one where there were several, removes its place, and expects that
+ * nothing else is left than there was `before`. Lines about daemons are left out: then another one was
+ * running.
  */
 export async function endCleanly(
   daemon: TestDaemon,

@@ -1,4 +1,7 @@
-/** Why a job ended: told by the daemon, kept by the client, shown by the command line, invisible to who does not ask. */
+/**
+ * Why a job ended: told by the daemon, kept by the client, shown by the command line, invisible to who does
+ * not ask.
+ */
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';

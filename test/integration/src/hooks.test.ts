@@ -1,4 +1,7 @@
-/** The operator's hooks, as the specification of the original has them (linux-container.md 9), and what they must never lead to. */
+/**
+ * The operator's hooks, as the specification of the original has them (linux-container.md 9), and what they
+ * must never lead to.
+ */
 import fs from 'node:fs';
 import path from 'node:path';
 import {

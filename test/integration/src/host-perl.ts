@@ -1,4 +1,7 @@
-/** The host's perl inside a container, by read-only bind mounts: any system call with any arguments, without a compiler. */
+/**
+ * The host's perl inside a container, by read-only bind mounts: any system call with any arguments, without a
+ * compiler.
+ */
 import fs from 'node:fs';
 import type { BindMountSpec } from '@warden/interface';
 

@@ -1,4 +1,7 @@
-/** A client that means harm: `node hostile-client.mjs SOCKET KIND [JOB]`, JOB one of the victim's that never stops writing. Prints "ready" once it has begun and goes on until it is killed. */
+/**
+ * A client that means harm: `node hostile-client.mjs SOCKET KIND [JOB]`, JOB one of the victim's that never
+ * stops writing. Prints "ready" once it has begun and goes on until it is killed.
+ */
 import net from 'node:net';
 
 const [socketPath, kind, job] = process.argv.slice(2);

@@ -1,4 +1,7 @@
-/** Root file systems and files that were made to do harm: a create works or fails with a reason, a destroy removes everything, the host stays as it was. */
+/**
+ * Root file systems and files that were made to do harm: a create works or fails with a reason, a destroy
+ * removes everything, the host stays as it was.
+ */
 import { execFileSync, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';

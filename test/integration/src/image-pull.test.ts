@@ -1,4 +1,7 @@
-/** Images pulled over TLS by the whole daemon and its command line, from a registry on loopback with an authority of the test's own. */
+/**
+ * Images pulled over TLS by the whole daemon and its command line, from a registry on loopback with an
+ * authority of the test's own.
+ */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';

@@ -24,7 +24,10 @@ async function out(box: ClientContainer, script: string, privileged = false): Pr
   return text(stdout);
 }
 
-/** The root file system of all tests, and upon it a layer with files of an account of its own, of which it deletes some. */
+/**
+ * The root file system of all tests, and upon it a layer with files of an account of its own, of which it
+ * deletes some.
+ */
 function writeImage(place: TestPlace, name = 'base.tar'): string {
   const layer = fs.mkdtempSync(path.join(place.directory, 'layer-'));
   fs.chmodSync(layer, 0o755);

@@ -1,4 +1,7 @@
-/** Process 1 of a container is warden's, not the container's: nobody inside reads it, changes it, starves it or outlives it. */
+/**
+ * Process 1 of a container is warden's, not the container's: nobody inside reads it, changes it, starves it
+ * or outlives it.
+ */
 import fs from 'node:fs';
 import path from 'node:path';
 import type { ClientContainer } from '@warden/client';

@@ -1,4 +1,7 @@
-/** What a container looks like from inside and in its directory, with each driver of the root file system that every host has. */
+/**
+ * What a container looks like from inside and in its directory, with each driver of the root file system that
+ * every host has.
+ */
 import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';

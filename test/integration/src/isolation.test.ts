@@ -1,4 +1,7 @@
-/** What a job can see and reach. The complete threat list is the business of the hostile-code suite; these are the foundations. */
+/**
+ * What a job can see and reach. The complete threat list is the business of the hostile-code suite; these are
+ * the foundations.
+ */
 import fs from 'node:fs';
 import { copyRootfs, describeWith, FAR_ADDRESS, OUTSIDE_ADDRESS, withDaemon } from '@warden/test-harness';
 import { expect, it } from 'vitest';

@@ -1,4 +1,7 @@
-/** Limits of memory, processor and disk, and process limits of jobs, with the real daemon (spec behaviour.md 5, 14; linux-container.md 25). */
+/**
+ * Limits of memory, processor and disk, and process limits of jobs, with the real daemon (spec behaviour.md
+ * 5, 14; linux-container.md 25).
+ */
 import fs from 'node:fs';
 import path from 'node:path';
 import type { ClientContainer } from '@warden/client';

@@ -1,8 +1,9 @@
 /**
- * Loaded into a daemon under test by NODE_OPTIONS: notes how long its event loop was kept from going round, in processor time, which a busy
- * machine does not stretch as it stretches the clock's. The file named by the environment always holds what was seen so far. Of the rounds it tells
- * the third longest: a virtual machine that touches memory for the first time waits for its host in the middle of an instruction, and that counts as
- * processor time; what a client does to a daemon again and again shows again and again.
+ * Loaded into a daemon under test by NODE_OPTIONS: notes how long its event loop was kept from going round,
+ * in processor time, which a busy machine does not stretch as it stretches the clock's. The file named by the
+ * environment always holds what was seen so far. Of the rounds it tells the third longest: a virtual machine
+ * that touches memory for the first time waits for its host in the middle of an instruction, and that counts
+ * as processor time; what a client does to a daemon again and again shows again and again.
  */
 import fs from 'node:fs';
 import { monitorEventLoopDelay } from 'node:perf_hooks';

@@ -1,4 +1,7 @@
-/** A warden in a container of a warden, which `allow_nested_warden` permits and names unsafe (spec linux-container.md 22). */
+/**
+ * A warden in a container of a warden, which `allow_nested_warden` permits and names unsafe (spec
+ * linux-container.md 22).
+ */
 import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';

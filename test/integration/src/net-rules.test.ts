@@ -1,4 +1,7 @@
-/** What is open for a container, listed and taken back through the whole daemon: at once, for good, and whatever becomes of the daemon. */
+/**
+ * What is open for a container, listed and taken back through the whole daemon: at once, for good, and
+ * whatever becomes of the daemon.
+ */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import type { ClientContainer } from '@warden/client';

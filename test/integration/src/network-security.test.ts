@@ -1,4 +1,7 @@
-/** What hostile code in a container can send, through the whole daemon: packets are counted outside, at the host and in another container. */
+/**
+ * What hostile code in a container can send, through the whole daemon: packets are counted outside, at the
+ * host and in another container.
+ */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
@@ -98,8 +101,8 @@ describeWith(
 );
 
 /**
- * Packets of every forbidden kind, by every kind of socket there is. Prints how many of them the kernel took. What is counted elsewhere
- * has port 7300, or is none of TCP, UDP and ICMP, or a redirect.
+ * Packets of every forbidden kind, by every kind of socket there is. Prints how many of them the kernel took.
+ * What is counted elsewhere has port 7300, or is none of TCP, UDP and ICMP, or a redirect.
  */
 const ATTACK = `
 import socket, struct, sys
@@ -373,7 +376,10 @@ describeWith(['root', 'isolated', 'overlayfs', 'nft', 'python3'], 'what clients 
   }, 120_000);
 });
 
-/** A program that has made the daemon's table its own (`flags owner`): while it lives the kernel lets nobody else change it. */
+/**
+ * A program that has made the daemon's table its own (`flags owner`): while it lives the kernel lets nobody
+ * else change it.
+ */
 async function takeTable(where: Namespace, name: string): Promise<ChildProcess> {
   const [command, ...args] = where.enter(['nft', '--interactive']);
   const child = spawn(command!, args, { stdio: ['pipe', 'ignore', 'inherit'] });

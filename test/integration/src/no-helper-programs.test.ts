@@ -1,4 +1,7 @@
-/** No shell, `ip`, `iptables`, `tc`, `mount`, `cp` or `rsync` on a request's path: every execve(2) of daemon and containers is traced. */
+/**
+ * No shell, `ip`, `iptables`, `tc`, `mount`, `cp` or `rsync` on a request's path: every execve(2) of daemon
+ * and containers is traced.
+ */
 import fs from 'node:fs';
 import path from 'node:path';
 import { describeWith, startDaemon } from '@warden/test-harness';

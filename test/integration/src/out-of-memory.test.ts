@@ -1,4 +1,7 @@
-/** Memory that runs out: one event, a graceful stop, whoever asks afterwards finds the reason (spec behaviour.md 7, linux-container.md 14). */
+/**
+ * Memory that runs out: one event, a graceful stop, whoever asks afterwards finds the reason (spec
+ * behaviour.md 7, linux-container.md 14).
+ */
 import fs from 'node:fs';
 import path from 'node:path';
 import type { ClientContainer } from '@warden/client';

@@ -1,4 +1,7 @@
-/** What a killed daemon had collected, what init kept meanwhile and what came later are one output, without gap or repetition. */
+/**
+ * What a killed daemon had collected, what init kept meanwhile and what came later are one output, without
+ * gap or repetition.
+ */
 import fs from 'node:fs';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';

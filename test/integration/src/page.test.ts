@@ -1,4 +1,7 @@
-/** The status page of the real daemon: what it tells, what it leaves alone, and what HTTP can do to it. (In a browser: `npm run page`.) */
+/**
+ * The status page of the real daemon: what it tells, what it leaves alone, and what HTTP can do to it. (In a
+ * browser: `npm run page`.)
+ */
 import fs from 'node:fs';
 import http from 'node:http';
 import net from 'node:net';

@@ -1,4 +1,7 @@
-/** `server.prepared_shell_time` with real containers: a script finds a shell that waits for it, and nothing of it but the time it saves. */
+/**
+ * `server.prepared_shell_time` with real containers: a script finds a shell that waits for it, and nothing of
+ * it but the time it saves.
+ */
 import fs from 'node:fs';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';

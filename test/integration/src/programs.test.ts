@@ -26,7 +26,10 @@ async function withRestarts(
   }
 }
 
-/** A job's output, read until it has shown something, and then to its end. One stream: at its end the job is removed. */
+/**
+ * A job's output, read until it has shown something, and then to its end. One stream: at its end the job is
+ * removed.
+ */
 function reader(job: ClientJob): {
   until(wanted: string | RegExp): Promise<string>;
   end(): Promise<number>;

@@ -1,4 +1,7 @@
-/** What docs/quick-start.md tells a stranger to type behind the start of the daemon, typed, and held against what it says will be shown. */
+/**
+ * What docs/quick-start.md tells a stranger to type behind the start of the daemon, typed, and held against
+ * what it says will be shown.
+ */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';

@@ -1,4 +1,7 @@
-/** Disk quota by images over a container's life: failures, killed daemons, full depots, no loop device (spec drivers.md 4.6, 5, 6). */
+/**
+ * Disk quota by images over a container's life: failures, killed daemons, full depots, no loop device (spec
+ * drivers.md 4.6, 5, 6).
+ */
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';

@@ -1,6 +1,6 @@
 /**
- * A container in a root file system that `warden rootfs build` made. The build needs the package archive, which no test can reach:
- * `npm run rootfs` makes it beforehand.
+ * A container in a root file system that `warden rootfs build` made. The build needs the package archive,
+ * which no test can reach: `npm run rootfs` makes it beforehand.
  */
 import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';

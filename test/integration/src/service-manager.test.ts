@@ -1,4 +1,7 @@
-/** The daemon under a service manager: sd_notify(3), the watchdog, sockets that the manager holds. The manager is the test's own. */
+/**
+ * The daemon under a service manager: sd_notify(3), the watchdog, sockets that the manager holds. The manager
+ * is the test's own.
+ */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
@@ -42,7 +45,10 @@ print(' '.join(str(s.fileno()) for s in held), flush=True)
 sys.stdin.read()
 `;
 
-/** Takes the sockets of the holder (pid and descriptors), and becomes the program with them, as a service manager's child does. */
+/**
+ * Takes the sockets of the holder (pid and descriptors), and becomes the program with them, as a service
+ * manager's child does.
+ */
 const ACTIVATOR = `
 import ctypes, os, sys
 pid, descriptors, count, command = int(sys.argv[1]), sys.argv[2].split(','), sys.argv[3], sys.argv[4:]

@@ -14,7 +14,10 @@ const BUFFERED = 50_000;
 /** What is not part of the burst has to wait for the rate; packets' heads make it longer. */
 const LEAST_SECONDS = (BYTES - Number(BURST) - BUFFERED) / Number(RATE);
 
-/** Port 7001 takes what comes, port 7002 sends; both say how much it was and how long it took until the other end had all of it. */
+/**
+ * Port 7001 takes what comes, port 7002 sends; both say how much it was and how long it took until the other
+ * end had all of it.
+ */
 const SERVER = `
 import socket, struct, sys, threading, time
 def take(c):

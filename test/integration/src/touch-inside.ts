@@ -1,4 +1,7 @@
-/** Makes a file in a container by the operator's tool, which needs no daemon. (Writing into the writable layer from outside is not seen inside.) */
+/**
+ * Makes a file in a container by the operator's tool, which needs no daemon. (Writing into the writable layer
+ * from outside is not seen inside.)
+ */
 import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 

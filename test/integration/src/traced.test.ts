@@ -1,4 +1,7 @@
-/** What strace(1) sees: nothing of a root runs before its container is confined, and the daemon has no business below it. */
+/**
+ * What strace(1) sees: nothing of a root runs before its container is confined, and the daemon has no
+ * business below it.
+ */
 import fs from 'node:fs';
 import path from 'node:path';
 import type { ClientContainer } from '@warden/client';
@@ -102,7 +105,8 @@ describeWith(['root', 'isolated', 'overlayfs', 'strace'], 'traced', () => {
         const program = /^(?:\d+, )?"([^"]*)"/.exec(call.words)![1]!;
         return [{ program, index, pid: call.pid }];
       });
-      // the host's own: init, once, from the read-only mount of it that the daemon holds, and later the outside half of two copies
+      // the host's own: init, once, from the read-only mount of it that the daemon holds, and later the
+      // outside half of two copies
       const early = programs.filter(({ index }) => index < steps.at(-1)!);
       expect(early.map(({ program }) => program)).toEqual([
         expect.stringMatching(/^\/proc\/(self|\d+)\/fd\/\d+$/),
@@ -179,7 +183,8 @@ describeWith(['root', 'isolated', 'overlayfs', 'strace'], 'traced', () => {
       ).toBe(true);
       expect(living.filter(below)).toEqual([]);
       expect(ending.filter(below)).toEqual([]);
-      // when all is dead, the writable layer is taken apart by descriptor and name: directories are read, no file is opened, no link followed
+      // when all is dead, the writable layer is taken apart by descriptor and name: directories are read, no
+      // file is opened, no link followed
       const allowed =
         /^(unlinkat|renameat|fchmodat)\(|^openat\(.*O_NOFOLLOW.*O_DIRECTORY|AT_SYMLINK_NOFOLLOW/;
       const seen = ending

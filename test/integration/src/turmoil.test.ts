@@ -1,4 +1,7 @@
-/** Many clients doing everything at once, inits that die, daemons that are killed: bounded in time, deterministic in what must be true afterwards. */
+/**
+ * Many clients doing everything at once, inits that die, daemons that are killed: bounded in time,
+ * deterministic in what must be true afterwards.
+ */
 import { isWardenError } from '@warden/interface';
 import {
   describeWith,

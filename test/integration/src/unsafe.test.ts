@@ -1,4 +1,7 @@
-/** What opens the confinement is asked for by name, and told by everybody who can tell: log, info, command line, doctor. */
+/**
+ * What opens the confinement is asked for by name, and told by everybody who can tell: log, info, command
+ * line, doctor.
+ */
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';

@@ -1,4 +1,7 @@
-/** `server.warm_containers` with real containers: the client sees nothing of it but the speed, and the host nothing when the daemon has gone. */
+/**
+ * `server.warm_containers` with real containers: the client sees nothing of it but the speed, and the host
+ * nothing when the daemon has gone.
+ */
 import fs from 'node:fs';
 import path from 'node:path';
 import type { ClientContainer } from '@warden/client';

@@ -1,4 +1,7 @@
-/** What must be true of a daemon: its containers and their jobs, ports, rules, limits and files. Knows nothing of how it is asked. */
+/**
+ * What must be true of a daemon: its containers and their jobs, ports, rules, limits and files. Knows nothing
+ * of how it is asked.
+ */
 import type { ExitVerdict } from '@warden/interface';
 
 /** What one world is like; chosen with the history. */

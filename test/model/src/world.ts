@@ -1,4 +1,7 @@
-/** The real thing beside the model: one place, one daemon that is killed again and again, and what can be seen of both from outside. */
+/**
+ * The real thing beside the model: one place, one daemon that is killed again and again, and what can be seen
+ * of both from outside.
+ */
 import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';

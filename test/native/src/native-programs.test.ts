@@ -9,7 +9,10 @@ const PROGRAMS = execFileSync('make', ['-s', '-C', NATIVE, 'list-tests'], { enco
   .trim()
   .split(/\s+/);
 
-/** The tests of the C code are programs that speak TAP; they wait far more than they compute, so two of them go at a time. */
+/**
+ * The tests of the C code are programs that speak TAP; they wait far more than they compute, so two of them
+ * go at a time.
+ */
 describe('the tests of the C code', { concurrent: true }, () => {
   it.for(PROGRAMS)('%s passes', { timeout: LIMIT_MS + 10_000 }, async (program, context) => {
     const { status, output } = await run(program);

@@ -1,6 +1,6 @@
 /**
- * The status page as people see it: a real daemon with real containers, in Debian's Chromium, which is in a network of its own with the daemon. Pictures of
- * what was seen are kept in `reports/page`.
+ * The status page as people see it: a real daemon with real containers, in Debian's Chromium, which is in a
+ * network of its own with the daemon. Pictures of what was seen are kept in `reports/page`.
  */
 import fs from 'node:fs';
 import path from 'node:path';

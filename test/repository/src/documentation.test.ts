@@ -1,4 +1,7 @@
-/** What the pages say of the repository is so: links lead somewhere, texts of errors are those of the code, commands and flags exist. */
+/**
+ * What the pages say of the repository is so: links lead somewhere, texts of errors are those of the code,
+ * commands and flags exist.
+ */
 import fs from 'node:fs';
 import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -40,6 +43,23 @@ function linksOf(page: string): readonly string[] {
   );
 }
 
+describe('the sources', () => {
+  it('have comments no wider than a screen', () => {
+    const sources = ['packages', 'test', 'scripts', 'native', 'examples'].flatMap((directory) =>
+      filesBelow(directory, '.ts', '.mts', '.mjs', '.c', '.h'),
+    );
+    const isWide = (line: string): boolean =>
+      line.length > 120 && /^\s*(\/\/|\/?\*)/.test(line) && !/https?:|biome-ignore/.test(line);
+    const wide = sources.flatMap((file) =>
+      read(file)
+        .split('\n')
+        .flatMap((line, at) => (isWide(line) ? [`${file}:${at + 1}`] : [])),
+    );
+    expect(wide).toEqual([]);
+    expect(sources.length).toBeGreaterThan(500);
+  });
+});
+
 describe('the pages', () => {
   it.each([...PAGES, ...TOP, ...READMES])('%s links to what is there', (page) => {
     const wrong = linksOf(page).filter((link) => {
@@ -56,6 +76,17 @@ describe('the pages', () => {
     const cut = [...text.matchAll(/(?<=^|\n\n)\|.*\n(?!\|[ :|-]+\|\n)/g)].map(([row]) => row);
     expect(cut).toEqual([]);
   });
+
+  /** Made from something else, or one fact per line. */
+  const MADE = /^docs\/(api|conformance)\/|^docs\/(compliance|configuration|errors)\.md$/;
+  it.each([...PAGES, ...TOP, ...READMES].filter((page) => !MADE.test(page)))(
+    '%s is broken into lines that a screen shows whole, but for tables, code and links',
+    (page) => {
+      const prose = read(page).replaceAll(/```[\s\S]*?```/g, '');
+      const long = prose.split('\n').filter((line) => line.length > 140 && !/^\s*\||\]\(/.test(line));
+      expect(long).toEqual([]);
+    },
+  );
 
   it('name npm scripts that stand in the package.json of the repository, or say of which package', () => {
     const scriptsOf = (file: string): readonly string[] =>

@@ -1,4 +1,7 @@
-/** `npm run pack`: what it makes is taken by npm in an empty project, without a registry. That a daemon works so is tried by the rehearsal of a release. */
+/**
+ * `npm run pack`: what it makes is taken by npm in an empty project, without a registry. That a daemon works
+ * so is tried by the rehearsal of a release.
+ */
 import { execFile, execFileSync, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';

@@ -1,8 +1,8 @@
 /**
  * What a release publishes: each tarball's files, manifest, entry points and types.
  *
- * Platform packages hold their binaries only after `npm run build:platforms`; the rehearsal and the release set WARDEN_TEST_PLATFORMS=all,
- * and then each must be there.
+ * Platform packages hold their binaries only after `npm run build:platforms`; the rehearsal and the release
+ * set WARDEN_TEST_PLATFORMS=all, and then each must be there.
  */
 import fs from 'node:fs';
 import path from 'node:path';

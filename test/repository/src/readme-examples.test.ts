@@ -1,6 +1,6 @@
 /**
- * Each package alone: its tarball and what that asks for, in an otherwise empty project, with the example of its README checked by the
- * compiler against the published types and then run by Node.
+ * Each package alone: its tarball and what that asks for, in an otherwise empty project, with the example of
+ * its README checked by the compiler against the published types and then run by Node.
  */
 import { execFile, execFileSync, spawnSync } from 'node:child_process';
 import fs from 'node:fs';

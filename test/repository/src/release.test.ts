@@ -1,4 +1,7 @@
-/** What must hold before anything is published: scripts/check-release.mjs, which `npm run release:publish` asks first. The rehearsal of a release publishes. */
+/**
+ * What must hold before anything is published: scripts/check-release.mjs, which `npm run release:publish`
+ * asks first. The rehearsal of a release publishes.
+ */
 import { execFileSync, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';

@@ -1,4 +1,7 @@
-/** The root scripts (scripts/dev.mjs): what is typed wrong is told at once, before anything is installed, built or made. */
+/**
+ * The root scripts (scripts/dev.mjs): what is typed wrong is told at once, before anything is installed,
+ * built or made.
+ */
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';

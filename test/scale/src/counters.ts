@@ -1,6 +1,7 @@
 /**
- * What a daemon and the kernel hold, as numbers that must not grow with the number of containers that have come and gone. Those of the daemon and of
- * its namespaces are its own; those of the kernel are everybody's on the machine.
+ * What a daemon and the kernel hold, as numbers that must not grow with the number of containers that have
+ * come and gone. Those of the daemon and of its namespaces are its own; those of the kernel are everybody's
+ * on the machine.
  */
 import fs from 'node:fs';
 import path from 'node:path';

@@ -1,4 +1,7 @@
-/** Many containers in one place: each has a published port, an egress rule, and a job that serves its own name and prints what it is told. */
+/**
+ * Many containers in one place: each has a published port, an egress rule, and a job that serves its own name
+ * and prints what it is told.
+ */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
@@ -68,7 +71,10 @@ export function countOutside(place: TestPlace): (port: number) => number {
   return (port) => Number(/packets (\d+)/.exec(outside.run('nft', `list counter inet seen port${port}`))![1]);
 }
 
-/** From outside: every published port is asked; with `direct`, also every container's own address, which must stay silent. */
+/**
+ * From outside: every published port is asked; with `direct`, also every container's own address, which must
+ * stay silent.
+ */
 export async function reach(
   place: TestPlace,
   members: readonly Member[],

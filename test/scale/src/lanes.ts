@@ -1,6 +1,9 @@
 /** Doing the same for many, several at a time. */
 
-/** Runs `action` for each, `width` at a time; answers in the order of the items. The first failure ends it, when all that runs has come to its end. */
+/**
+ * Runs `action` for each, `width` at a time; answers in the order of the items. The first failure ends it,
+ * when all that runs has come to its end.
+ */
 export async function lanes<Item, Result>(
   items: readonly Item[],
   width: number,

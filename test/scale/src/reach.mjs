@@ -1,5 +1,6 @@
-// Runs outside: asks many published ports over HTTP at once, and tries addresses that must not answer. Standard input: {"asked": [{port, expected}],
-// "host": address, "silent": [{address, port}]}. Standard output: {"failures": [...], "opened": [...]}.
+// Runs outside: asks many published ports over HTTP at once, and tries addresses that must not answer.
+// Standard input: {"asked": [{port, expected}], "host": address, "silent": [{address, port}]}. Standard
+// output: {"failures": [...], "opened": [...]}.
 import fs from 'node:fs';
 import http from 'node:http';
 import net from 'node:net';

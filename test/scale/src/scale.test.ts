@@ -1,4 +1,7 @@
-/** Many containers at once, each with network, rules and a job: reached, kept apart, taken over by the next daemon within seconds, and gone without a trace. */
+/**
+ * Many containers at once, each with network, rules and a job: reached, kept apart, taken over by the next
+ * daemon within seconds, and gone without a trace.
+ */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';

@@ -36,8 +36,9 @@ const EVERY = HOURS > 0 ? 1_000 : Math.max(5, Math.floor(CYCLES / LOOKS));
 /** Within this the last are as fast as the first. */
 const TOLERANCE = 0.1;
 /**
- * Others had the processors at the beginning, and the floor, which does one thing after the other, was slowed by them more than warden, which does several: then the end
- * cannot be compared with it. What a daemon leaves behind makes the floor slower, not faster.
+ * Others had the processors at the beginning, and the floor, which does one thing after the other, was slowed
+ * by them more than warden, which does several: then the end cannot be compared with it. What a daemon leaves
+ * behind makes the floor slower, not faster.
  */
 const CALMER = 0.75;
 const OTHER_MACHINE = 'not told: the machine was busier at the beginning';
@@ -181,7 +182,8 @@ describeWith(['root', 'isolated', 'overlayfs', 'nft'], 'a soak', () => {
   it.each(KINDS)('does not grow: $name', ({ name, allowance, perCycle }) => {
     const values = looks.map((counts) => counts.get(name)!);
     const third = Math.max(1, Math.floor(values.length / 3));
-    // The daemon's heap fills for some two thousand cycles (compiled code, what the compiler has learnt), and then stays as it is.
+    // The daemon's heap fills for some two thousand cycles (compiled code, what the compiler has learnt), and
+    // then stays as it is.
     const from = name.startsWith('daemon') ? third : 0;
     // others on the machine only add: the least of several looks is what is there in any case
     const [first, last] = [Math.min(...values.slice(from, from + third)), Math.min(...values.slice(-third))];

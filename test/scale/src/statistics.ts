@@ -18,7 +18,10 @@ export interface Phase {
   readonly floor: readonly number[];
 }
 
-/** How much slower the watched has become, after what the machine has become slower by; the bounds hold with 95 % certainty. */
+/**
+ * How much slower the watched has become, after what the machine has become slower by; the bounds hold with
+ * 95 % certainty.
+ */
 export interface Change {
   readonly value: number;
   readonly low: number;
@@ -28,8 +31,8 @@ export interface Change {
 const RESAMPLES = 2_000;
 
 /**
- * (median watched late ÷ early) ÷ (median floor late ÷ early). The bounds are a bootstrap's: the samples are drawn again from themselves, and few or
- * scattered ones give wide bounds.
+ * (median watched late ÷ early) ÷ (median floor late ÷ early). The bounds are a bootstrap's: the samples are
+ * drawn again from themselves, and few or scattered ones give wide bounds.
  */
 export function change(early: Phase, late: Phase): Change {
   const random = pseudoRandom();

@@ -1,4 +1,7 @@
-/** Somebody else on the same daemon, with a container of their own: how long they wait for a ping and for a job, again and again. */
+/**
+ * Somebody else on the same daemon, with a container of their own: how long they wait for a ping and for a
+ * job, again and again.
+ */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ClientContainer, WardenClient } from '@warden/client';
 

@@ -1,4 +1,7 @@
-/** A limit around all containers of a place, so that a storm that is not contained meets this one before it meets the machine. */
+/**
+ * A limit around all containers of a place, so that a storm that is not contained meets this one before it
+ * meets the machine.
+ */
 import fs from 'node:fs';
 import path from 'node:path';
 import { cgroupParents, type TestPlace } from '@warden/test-harness';

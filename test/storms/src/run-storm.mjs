@@ -1,4 +1,5 @@
-// Many clients that run jobs in one container as fast as they get answers: node run-storm.mjs SOCKET HANDLE CLIENTS SECONDS. Prints {"runs", "wrong"}.
+// Many clients that run jobs in one container as fast as they get answers: node run-storm.mjs SOCKET HANDLE
+// CLIENTS SECONDS. Prints {"runs", "wrong"}.
 import { connect } from '@warden/client';
 
 const [path, handle, clients, seconds] = process.argv.slice(2);

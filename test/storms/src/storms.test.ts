@@ -1,6 +1,7 @@
 /**
- * Storms from inside: a container takes all there is of one thing. It is contained, others are answered within the bounds below meanwhile, and a
- * destroy removes it within five seconds. Everything is bounded in number and time by itself.
+ * Storms from inside: a container takes all there is of one thing. It is contained, others are answered
+ * within the bounds below meanwhile, and a destroy removes it within five seconds. Everything is bounded in
+ * number and time by itself.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';

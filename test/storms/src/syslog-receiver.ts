@@ -1,4 +1,7 @@
-/** What may be behind a syslog socket: a receiver that reads, or one that never does. Node has no datagram sockets of this kind. */
+/**
+ * What may be behind a syslog socket: a receiver that reads, or one that never does. Node has no datagram
+ * sockets of this kind.
+ */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 

@@ -1,7 +1,8 @@
 /**
- * What the guest runs, prepared here: loading a module costs it tens of milliseconds, vitest's own program minutes. So vitest's functions,
- * assertions and runner are one file in the place of its package, each test file is one file of JavaScript, and so is the program that
- * tests start and that is not rolled anyway. The packages in them are as they were built.
+ * What the guest runs, prepared here: loading a module costs it tens of milliseconds, vitest's own program
+ * minutes. So vitest's functions, assertions and runner are one file in the place of its package, each test
+ * file is one file of JavaScript, and so is the program that tests start and that is not rolled anyway. The
+ * packages in them are as they were built.
  */
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
@@ -13,7 +14,10 @@ const ENTRY = `
 export * from 'vitest';
 export { startTests } from '@vitest/runner';
 `;
-/** Deadlines that a test gives as numbers, for itself or for `expect.poll`, are stretched as `patience` stretches others. */
+/**
+ * Deadlines that a test gives as numbers, for itself or for `expect.poll`, are stretched as `patience`
+ * stretches others.
+ */
 const STRETCH = 'Number(process.env.WARDEN_TEST_PATIENCE ?? 1)';
 const DEADLINES = [
   [
@@ -30,7 +34,10 @@ const DEADLINES = [
 /** Started by tests; each is put in its own place. */
 const PROGRAMS = ['test/compliance/src/driver-process.mjs'];
 
-/** Writes all of it below `target`, `js` being laid over the repository; answers where vitest is. `files` are relative to the repository. */
+/**
+ * Writes all of it below `target`, `js` being laid over the repository; answers where vitest is. `files` are
+ * relative to the repository.
+ */
 export async function compile(repository, files, target) {
   const manifest = createRequire(path.join(repository, 'package.json')).resolve('vitest/package.json');
   const vitest = fs.realpathSync(path.dirname(manifest));

@@ -1,4 +1,7 @@
-/** Archives in the form an initramfs has (cpio "newc": kernel, Documentation/driver-api/early-userspace/buffer-format.rst). */
+/**
+ * Archives in the form an initramfs has (cpio "newc": kernel,
+ * Documentation/driver-api/early-userspace/buffer-format.rst).
+ */
 import fs from 'node:fs';
 import path from 'node:path';
 

@@ -1,4 +1,7 @@
-/** What the kernel starts with: a shell, the first script, and of the modules those that are needed, with what they need themselves. */
+/**
+ * What the kernel starts with: a shell, the first script, and of the modules those that are needed, with what
+ * they need themselves.
+ */
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -45,7 +48,10 @@ const MODULES = [
 
 const BUSYBOX = ['/bin/busybox', '/usr/bin/busybox'];
 
-/** Writes the archive to `target`; another kernel's own initramfs comes before it, so that ours has the last word on `/init`. */
+/**
+ * Writes the archive to `target`; another kernel's own initramfs comes before it, so that ours has the last
+ * word on `/init`.
+ */
 export function writeInitramfs(target, kernel, work) {
   const archive = new Archive();
   archive.file('init', fs.readFileSync(new URL('../guest/init', import.meta.url)));

@@ -60,7 +60,10 @@ function fetchKernel(cache) {
   }
 }
 
-/** Answers what was wrong. The package's user for downloads cannot write below a root-only directory; apt says so and goes on. */
+/**
+ * Answers what was wrong. The package's user for downloads cannot write below a root-only directory; apt says
+ * so and goes on.
+ */
 function download(work) {
   const depends = spawnSync('apt-cache', ['depends', META_PACKAGE], { encoding: 'utf8' });
   const name = /Depends: (linux-image-\S+)/.exec(depends.stdout ?? '')?.[1];

@@ -9,12 +9,13 @@ import { createInterface } from 'node:readline';
 const MARK = 'warden-vm: ';
 
 /**
- * Starts it. `onMark` gets each line that the guest addresses to the host, without the mark. The machine ends with `stop`, with the guest's
- * power-off, or with this process.
+ * Starts it. `onMark` gets each line that the guest addresses to the host, without the mark. The machine ends
+ * with `stop`, with the guest's power-off, or with this process.
  */
 export function startMachine({ results, kernel, initramfs, disks, shares, memory, processors, onMark }) {
   const log = fs.createWriteStream(path.join(results, 'console.log'));
-  // whatever ends this process ends the machine too; the last pipe is its control socket, so that it has no name to leave behind
+  // whatever ends this process ends the machine too; the last pipe is its control socket, so that it has no
+  // name to leave behind
   const child = spawn('setpriv', ['--pdeathsig', 'KILL', '--', 'qemu-system-x86_64', ...words()], {
     stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
   });

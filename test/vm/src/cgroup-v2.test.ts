@@ -1,4 +1,7 @@
-/** Limits and the device policy of a container where the host has cgroup v2 only, with the real daemon (spec drivers.md 2). */
+/**
+ * Limits and the device policy of a container where the host has cgroup v2 only, with the real daemon (spec
+ * drivers.md 2).
+ */
 import fs from 'node:fs';
 import path from 'node:path';
 import type { ClientContainer } from '@warden/client';

@@ -1,7 +1,9 @@
 /**
- * A machine that is reset while containers run, and the depot it finds when it is up again (spec linux-container.md 25 recovery).
+ * A machine that is reset while containers run, and the depot it finds when it is up again (spec
+ * linux-container.md 25 recovery).
  *
- * Two runs: the first makes containers and asks the host for the reset, which ends it; the second, after it, is the test.
+ * Two runs: the first makes containers and asks the host for the reset, which ends it; the second, after it,
+ * is the test.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import fs from 'node:fs';

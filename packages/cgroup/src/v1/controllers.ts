@@ -50,8 +50,8 @@ export function readCpuStat(group: string, open?: OpenControls): CpuStat {
 }
 
 /**
- * devices: everything denied, then the list. A policy in force is not written again: those inside would be without devices for a moment, and
- * the kernel refuses to deny everything once there are groups inside.
+ * devices: everything denied, then the list. A policy in force is not written again: those inside would be
+ * without devices for a moment, and the kernel refuses to deny everything once there are groups inside.
  */
 export function writeDevicePolicy(group: string, devices: readonly DeviceRule[] | 'all'): void {
   const wanted = devices === 'all' ? ['a *:* rwm'] : devices.map(formatRule);
@@ -74,7 +74,10 @@ export function writePidsLimit(group: string, limit: string): void {
   }
 }
 
-/** cpuset, where it shares a hierarchy with another controller: an empty one takes no process, so it copies its parent. */
+/**
+ * cpuset, where it shares a hierarchy with another controller: an empty one takes no process, so it copies
+ * its parent.
+ */
 export function copyCpuset(group: string): void {
   try {
     for (const file of ['cpuset.cpus', 'cpuset.mems']) {

@@ -444,7 +444,8 @@ describe.runIf(isUsable)('memory groups that are used again', () => {
     const file = path.join(os.tmpdir(), `${PREFIX}-cache`);
     const cache = (of: string): bigint =>
       parseKeyed(fs.readFileSync(path.join(called(of), 'memory.stat'), 'utf8')).get('cache') ?? 0n;
-    // written, and among what the kernel looks through, which it is not before more has come to a processor: so that it could be had back for nothing
+    // written, and among what the kernel looks through, which it is not before more has come to a processor:
+    // so that it could be had back for nothing
     const use = (kilobytes: bigint): string =>
       `taskset -c 0 sh -c 'dd if=/dev/zero of=${file} bs=1k count=${kilobytes} conv=fsync 2>/dev/null; head -c 1m /dev/zero | tail -c 1m > /dev/null'`;
     try {

@@ -167,9 +167,11 @@ class V1Driver implements CgroupDriver {
   }
 
   /**
-   * `undefined`: the group is to be made, or is there. A warden inside reaches the control files of its groups, and where another controller shares the
-   * hierarchy it cannot be known here what that counts: such groups come from nobody and go to nobody. Where somebody else may still have descriptors of a
-   * container, its group goes to nobody: what is queued behind them would be charged to the next one, who could be killed for it.
+   * `undefined`: the group is to be made, or is there. A warden inside reaches the control files of its
+   * groups, and where another controller shares the hierarchy it cannot be known here what that counts: such
+   * groups come from nobody and go to nobody. Where somebody else may still have descriptors of a container,
+   * its group goes to nobody: what is queued behind them would be charged to the next one, who could be
+   * killed for it.
    */
   #takeSpare(spec: CgroupSpec, group: string): memory.Spent | undefined {
     if (!this.#reusesGroups || !this.#isMemory(group) || spec.allowAllDevices || fs.existsSync(group))
@@ -289,8 +291,9 @@ class V1Driver implements CgroupDriver {
   }
 
   /**
-   * v1 has no way to kill a group: everything is signalled again until nobody is left. That ends, because the container's init is inside, and
-   * with it the kernel ends its pid namespace, in which nobody can fork any more.
+   * v1 has no way to kill a group: everything is signalled again until nobody is left. That ends, because the
+   * container's init is inside, and with it the kernel ends its pid namespace, in which nobody can fork any
+   * more.
    */
   async killAll(state: DriverState, timeoutMs: number): Promise<void> {
     let isTold = false;
@@ -315,8 +318,9 @@ class V1Driver implements CgroupDriver {
   }
 
   /**
-   * Without the memory group, whose pages the kernel throws away for 1 to 100 ms: longest where all that it finds are dirty, as those of files that are about
-   * to be removed are. Where it cannot be called otherwise, it goes now.
+   * Without the memory group, whose pages the kernel throws away for 1 to 100 ms: longest where all that it
+   * finds are dirty, as those of files that are about to be removed are. Where it cannot be called otherwise,
+   * it goes now.
    */
   async retire(state: DriverState): Promise<void> {
     const removals = await Promise.allSettled([this.#removeOthers(state)]);

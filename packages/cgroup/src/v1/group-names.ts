@@ -1,4 +1,7 @@
-/** What groups of a container are called: a hierarchy of v1 lets them have other names later, and a memory group has one for each part of its life. */
+/**
+ * What groups of a container are called: a hierarchy of v1 lets them have other names later, and a memory
+ * group has one for each part of its life.
+ */
 import path from 'node:path';
 
 export const PREFIX = 'instance-';

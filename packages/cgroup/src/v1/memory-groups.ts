@@ -1,4 +1,7 @@
-/** Memory groups through their lives: given to a container as new, retired with it, and then kept for the next one, for what is charged to them, or removed. */
+/**
+ * Memory groups through their lives: given to a container as new, retired with it, and then kept for the next
+ * one, for what is charged to them, or removed.
+ */
 import fs from 'node:fs';
 import type { Failpoints, Logger } from '@warden/interface';
 import { errnoOf } from '../kernel-file.ts';
@@ -44,7 +47,10 @@ export class MemoryGroups {
     this.#caches.open();
   }
 
-  /** Gives the container a group that another one had, and answers what that has counted so far; `undefined`: the group is to be made. With `mayReturn` nobody else can change it. */
+  /**
+   * Gives the container a group that another one had, and answers what that has counted so far; `undefined`:
+   * the group is to be made. With `mayReturn` nobody else can change it.
+   */
   take(group: string, mayReturn: boolean): Spent | undefined {
     if (mayReturn) this.#pristine.add(group);
     return this.#spares.take(group, (spare) => this.#discard(spare));
@@ -55,7 +61,10 @@ export class MemoryGroups {
     this.#pristine.delete(group);
   }
 
-  /** Answers what is to be called when the statistics of the group are no longer open; `close` is called when the container goes before that. */
+  /**
+   * Answers what is to be called when the statistics of the group are no longer open; `close` is called when
+   * the container goes before that.
+   */
   noteOpen(group: string, close: () => void): () => void {
     this.#open.set(group, (this.#open.get(group) ?? new Set()).add(close));
     return () => {
@@ -65,7 +74,10 @@ export class MemoryGroups {
     };
   }
 
-  /** Calls it otherwise, or where that cannot be, empties it now. Who is still in another group of the container may be in this one: then `isLeft` is false. */
+  /**
+   * Calls it otherwise, or where that cannot be, empties it now. Who is still in another group of the
+   * container may be in this one: then `isLeft` is false.
+   */
   async retire(group: string, isLeft: boolean): Promise<void> {
     for (const close of [...(this.#open.get(group) ?? [])]) close();
     const isPristine = this.#pristine.delete(group) && isLeft;
@@ -84,7 +96,10 @@ export class MemoryGroups {
     return this.#retired.delete(group);
   }
 
-  /** Of a container of this group, what a retirement, here or by a daemon that was killed, has left under other names. */
+  /**
+   * Of a container of this group, what a retirement, here or by a daemon that was killed, has left under
+   * other names.
+   */
   emptyLeft(group: string): readonly Promise<void>[] {
     const killedDaemons = [SPARE_PREFIX, CACHE_PREFIX]
       .map((prefix) => renamed(group, prefix))
@@ -93,8 +108,8 @@ export class MemoryGroups {
   }
 
   /**
-   * Removes it, or keeps it for the next container, or for what is charged to it. Nothing there is success. Whoever was in it has left, unless something failed: a dying
-   * process would still charge pages.
+   * Removes it, or keeps it for the next container, or for what is charged to it. Nothing there is success.
+   * Whoever was in it has left, unless something failed: a dying process would still charge pages.
    */
   async empty(group: string): Promise<void> {
     const isPristine = this.#pristine.delete(group);

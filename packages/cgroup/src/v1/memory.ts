@@ -1,4 +1,7 @@
-/** The v1 memory controller: a pair of limits that must be written in the right order, statistics, and the notification of kills. */
+/**
+ * The v1 memory controller: a pair of limits that must be written in the right order, statistics, and the
+ * notification of kills.
+ */
 import fs from 'node:fs';
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
@@ -35,12 +38,21 @@ const OOM_CONTROL = 'memory.oom_control';
 const PROCESSES = 'cgroup.procs';
 const KEYS: ReadonlySet<string> = new Set(MEMORY_STAT_KEYS);
 
-/** What ext4 has not written yet of directories that are gone: one to six pages after most lives, and writing them takes half a minute to begin. */
+/**
+ * What ext4 has not written yet of directories that are gone: one to six pages after most lives, and writing
+ * them takes half a minute to begin.
+ */
 const UNWRITTEN_BYTES = 8n * 4096n;
 
-/** What may be charged to a group that is used again, of directories that the file system has not written yet: it holds nobody's data. */
+/**
+ * What may be charged to a group that is used again, of directories that the file system has not written yet:
+ * it holds nobody's data.
+ */
 const MOST_PAGES_LEFT_BYTES = 16n * 4096n;
-/** With the kernel's own objects, most of which go within moments, as those of a network namespace that is being ended. */
+/**
+ * With the kernel's own objects, most of which go within moments, as those of a network namespace that is
+ * being ended.
+ */
 const MOST_LEFT_BYTES = 64n * 4096n;
 /** The kernel charges 64 pages ahead for each processor that needs one (`MEMCG_CHARGE_BATCH`). */
 const CHARGED_AHEAD_BYTES = 64n * 4096n;
@@ -66,8 +78,9 @@ export function readMemoryLimit(group: string): bigint {
 }
 
 /**
- * Sets both limits and answers what the kernel made of it (whole pages). The kernel keeps memory at or below memory+swap, so raising
- * begins with the latter. A failure half-way puts the first one back. Errors: text `Failed setting memory limit`; a limit below what is in use says so.
+ * Sets both limits and answers what the kernel made of it (whole pages). The kernel keeps memory at or below
+ * memory+swap, so raising begins with the latter. A failure half-way puts the first one back. Errors: text
+ * `Failed setting memory limit`; a limit below what is in use says so.
  */
 export async function writeMemoryLimit(group: string, bytes: bigint): Promise<bigint> {
   const files = countsSwap(group) ? [MEMORY, MEMORY_AND_SWAP] : [MEMORY];
@@ -146,12 +159,15 @@ function without(stat: MemoryStat, spent: Spent): MemoryStat {
 }
 
 /**
- * Gives the pages back that are charged to the group, so that it does not live on in the kernel because of them when it is removed.
+ * Gives the pages back that are charged to the group, so that it does not live on in the kernel because of
+ * them when it is removed.
  *
- * What the kernel's own objects occupy goes to the group above with the removal, and cannot be reclaimed before. `memory.force_empty` does not
- * know that and looks 16 times through all there is, in 12 passes each, while anything is charged (`mem_cgroup_force_empty`). A limit of nothing
- * does so once when nothing can be had, and the second time what was reserved for other processors has come back. What then is left waits in the batches of
- * other processors, which only `memory.force_empty` fetches, or is a page or two of the file system's that is not written yet and that nobody gets.
+ * What the kernel's own objects occupy goes to the group above with the removal, and cannot be reclaimed
+ * before. `memory.force_empty` does not know that and looks 16 times through all there is, in 12 passes each,
+ * while anything is charged (`mem_cgroup_force_empty`). A limit of nothing does so once when nothing can be
+ * had, and the second time what was reserved for other processors has come back. What then is left waits in
+ * the batches of other processors, which only `memory.force_empty` fetches, or is a page or two of the file
+ * system's that is not written yet and that nobody gets.
  */
 export async function emptyMemory(group: string): Promise<void> {
   try {
@@ -169,9 +185,10 @@ export async function emptyMemory(group: string): Promise<void> {
 const FILE_KEYS: ReadonlySet<string> = new Set(['cache', 'shmem']);
 
 /**
- * Whether pages of files are charged to a group in which nobody is, and more than a file system leaves there of its directories. Usage counts what the kernel has charged ahead
- * for each processor, and statistics may be some seconds old and be of files that are gone: each is believed where the other one may be true. Errors: those of `fs`,
- * `NATIVE_FAILED`.
+ * Whether pages of files are charged to a group in which nobody is, and more than a file system leaves there
+ * of its directories. Usage counts what the kernel has charged ahead for each processor, and statistics may
+ * be some seconds old and be of files that are gone: each is believed where the other one may be true.
+ * Errors: those of `fs`, `NATIVE_FAILED`.
  */
 export async function holdsFiles(group: string): Promise<boolean> {
   if (innerGroups(group).length > 0) return false;
@@ -195,7 +212,8 @@ export async function holdsFiles(group: string): Promise<boolean> {
 }
 
 /**
- * Takes back what is charged to a group in which nobody is above so many bytes: what was read longest ago, first. What the kernel cannot take is left. Errors: `NATIVE_FAILED`.
+ * Takes back what is charged to a group in which nobody is above so many bytes: what was read longest ago,
+ * first. What the kernel cannot take is left. Errors: `NATIVE_FAILED`.
  */
 export async function shrinkMemory(group: string, bytes: bigint): Promise<void> {
   await controlFilesOnThread(group, [[MEMORY, String(bytes)]]);
@@ -212,8 +230,9 @@ const CHANGES: readonly ControlOperation[] = [
 ];
 
 /**
- * What an operator may have set, and nobody else does. It is looked at and not set back: a limit of TCP, once it is written, makes the kernel count, and the
- * kernel complains in its log of those that it no longer knows. Without a limit all of these are as the memory limit then is, which depends on the kernel.
+ * What an operator may have set, and nobody else does. It is looked at and not set back: a limit of TCP, once
+ * it is written, makes the kernel count, and the kernel complains in its log of those that it no longer
+ * knows. Without a limit all of these are as the memory limit then is, which depends on the kernel.
  */
 const OPERATORS_LIMITS = [
   'memory.soft_limit_in_bytes',
@@ -240,8 +259,9 @@ const LOOKED_AT: readonly ControlOperation[] = [
 ].map((file) => [file]);
 
 /**
- * Sets a group back to what a new one is. False: that cannot be had, since somebody is in there, too much is left, an operator has set something that
- * nothing here does, or the kernel has killed somebody there, which it does not forget. Errors: those of `fs`, `NATIVE_FAILED`.
+ * Sets a group back to what a new one is. False: that cannot be had, since somebody is in there, too much is
+ * left, an operator has set something that nothing here does, or the kernel has killed somebody there, which
+ * it does not forget. Errors: those of `fs`, `NATIVE_FAILED`.
  */
 export async function makeAsNew(group: string): Promise<boolean> {
   if (innerGroups(group).length > 0) return false;
@@ -260,9 +280,10 @@ export async function makeAsNew(group: string): Promise<boolean> {
 }
 
 /**
- * Whether what is charged may stay for the next container. Usage counts what the kernel has charged ahead for processors as well. Where it is above what may
- * stay, and would not be without that, the statistics decide, which may be behind by as much: so that what stays is bound by usage in any case. Without a
- * count of the kernel's own objects these cannot be told from what is charged ahead.
+ * Whether what is charged may stay for the next container. Usage counts what the kernel has charged ahead for
+ * processors as well. Where it is above what may stay, and would not be without that, the statistics decide,
+ * which may be behind by as much: so that what stays is bound by usage in any case. Without a count of the
+ * kernel's own objects these cannot be told from what is charged ahead.
  */
 function isLittle([memory, kernelMemory, memoryAndSwap, statistics]: readonly (
   | string
@@ -286,7 +307,10 @@ function isChanged(answer: ControlAnswer): boolean {
   return 'text' in answer || answer.errno === 'ENOENT';
 }
 
-/** What a group that was made as new has counted so far; `undefined`: it is no longer as new. Errors: `NATIVE_FAILED`. */
+/**
+ * What a group that was made as new has counted so far; `undefined`: it is no longer as new. Errors:
+ * `NATIVE_FAILED`.
+ */
 export function spentOfSpare(group: string): Spent | undefined {
   if (innerGroups(group).length > 0) return undefined;
   const answers = controlFiles(group, [...LOOKED_AT, [MEMORY_STAT]]);
@@ -317,7 +341,10 @@ function hasProcesses(group: string): boolean {
   return readControl(group, PROCESSES) !== '' || innerGroups(group).some(hasProcesses);
 }
 
-/** Whether nothing is charged any more but the kernel's own objects and what is not written yet. Errors: `NATIVE_FAILED`. */
+/**
+ * Whether nothing is charged any more but the kernel's own objects and what is not written yet. Errors:
+ * `NATIVE_FAILED`.
+ */
 async function reclaimAll(group: string): Promise<boolean> {
   const answers = await controlFilesOnThread(group, [[MEMORY, '0'], [MEMORY_USAGE], [KERNEL_MEMORY_USAGE]]);
   const [isEmpty, memory, kernelMemory] = answers.map(textOf);
@@ -329,7 +356,10 @@ function pagesOf(memory: string | undefined, kernelMemory: string | undefined): 
   return BigInt(memory ?? 0) - BigInt(kernelMemory ?? 0);
 }
 
-/** How often the kernel killed somebody in the group or below (`oom_kill`, Linux 4.13); `undefined` when the group is gone. */
+/**
+ * How often the kernel killed somebody in the group or below (`oom_kill`, Linux 4.13); `undefined` when the
+ * group is gone.
+ */
 export function killCount(group: string): bigint | undefined {
   try {
     // v1 counts a kill in the victim's own group only
@@ -346,9 +376,10 @@ function killsIn(outOfMemory: string): bigint {
 }
 
 /**
- * Calls `listener` once per kill. An eventfd (kernel: cgroup-v1/memory.rst 9) tells that there may have been one; the counters decide, because
- * the kernel signals before it kills, again and again while memory is short, when the group is removed, and, when a limit above is hit, every
- * group below that limit. `before` is a count from which on kills are told.
+ * Calls `listener` once per kill. An eventfd (kernel: cgroup-v1/memory.rst 9) tells that there may have been
+ * one; the counters decide, because the kernel signals before it kills, again and again while memory is
+ * short, when the group is removed, and, when a limit above is hit, every group below that limit. `before` is
+ * a count from which on kills are told.
  */
 export function watchKills(group: string, listener: () => void, before?: bigint): OutOfMemoryWatch {
   let seen = before ?? killCount(group);

@@ -1,10 +1,12 @@
 /**
- * Memory groups of destroyed containers that are given to the next ones. The end of a memory group makes the kernel go through the lists of every mounted
- * file system (`memcg_reparent_list_lrus`), for milliseconds at a time with a thousand containers; and where a page is still charged, as one of a
- * directory that the file system has not written yet, the group lives on in the kernel.
+ * Memory groups of destroyed containers that are given to the next ones. The end of a memory group makes the
+ * kernel go through the lists of every mounted file system (`memcg_reparent_list_lrus`), for milliseconds at
+ * a time with a thousand containers; and where a page is still charged, as one of a directory that the file
+ * system has not written yet, the group lives on in the kernel.
  *
- * Only who knows all that has been done to a group can make it as a new one: that is this daemon for groups that it has made itself and whose control files
- * no job can reach. What a killed daemon leaves here carries the id of the container that had it last, and goes as everything else does that is left of one.
+ * Only who knows all that has been done to a group can make it as a new one: that is this daemon for groups
+ * that it has made itself and whose control files no job can reach. What a killed daemon leaves here carries
+ * the id of the container that had it last, and goes as everything else does that is left of one.
  */
 import fs from 'node:fs';
 import { KeptGroups } from './kept-groups.ts';
@@ -19,7 +21,10 @@ export class SpareGroups extends KeptGroups {
     return this.isOpen && this.groups.length < MOST;
   }
 
-  /** Keeps a group that has been emptied, as `name`. False: it has to be removed, since it cannot be made as new or there are enough. */
+  /**
+   * Keeps a group that has been emptied, as `name`. False: it has to be removed, since it cannot be made as
+   * new or there are enough.
+   */
   async keep(group: string, name: string): Promise<boolean> {
     if (!this.#hasRoom) return false;
     try {
@@ -34,8 +39,8 @@ export class SpareGroups extends KeptGroups {
   }
 
   /**
-   * Gives the one that has waited longest to a container, and answers what it has counted so far. `undefined`: one has to be made. Those that turn out to be
-   * no longer as new are `rejected`.
+   * Gives the one that has waited longest to a container, and answers what it has counted so far.
+   * `undefined`: one has to be made. Those that turn out to be no longer as new are `rejected`.
    */
   take(group: string, rejected: (spare: string) => void): Spent | undefined {
     for (let spare = this.groups.shift(); spare !== undefined; spare = this.groups.shift()) {

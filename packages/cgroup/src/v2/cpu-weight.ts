@@ -1,4 +1,7 @@
-/** Shares of v1 as weight of v2, by the quadratic formula current runtimes use (spec drivers.md 2.4): 1024 shares are weight 100. */
+/**
+ * Shares of v1 as weight of v2, by the quadratic formula current runtimes use (spec drivers.md 2.4): 1024
+ * shares are weight 100.
+ */
 const MIN_SHARES = 2;
 const MAX_SHARES = 262_144;
 const MIN_WEIGHT = 1;
@@ -14,7 +17,8 @@ export function weightOf(shares: bigint): number {
 }
 
 /**
- * Shares that have this weight. Several may: the answer is the roundest of them in binary, which gives the usual 512, 1024, 2048 back.
+ * Shares that have this weight. Several may: the answer is the roundest of them in binary, which gives the
+ * usual 512, 1024, 2048 back.
  */
 export function sharesOf(weight: number): bigint {
   const lowest = firstWithWeight(weight);

@@ -1,6 +1,6 @@
 /**
- * The device policy of v2 as a BPF program of type BPF_PROG_TYPE_CGROUP_DEVICE (kernel: bpf.h, struct bpf_cgroup_dev_ctx): three words
- * {access << 16 | type, major, minor} in, 1 or 0 out.
+ * The device policy of v2 as a BPF program of type BPF_PROG_TYPE_CGROUP_DEVICE (kernel: bpf.h, struct
+ * bpf_cgroup_dev_ctx): three words {access << 16 | type, major, minor} in, 1 or 0 out.
  */
 import type { DeviceRule } from '../device-rules.ts';
 

@@ -267,8 +267,8 @@ class V2Driver implements CgroupDriver {
   }
 
   /**
-   * cgroup.kill (Linux 5.14) reaches everything below without a race. Before, everything is signalled again until nobody is left, as on v1;
-   * what is frozen dies too.
+   * cgroup.kill (Linux 5.14) reaches everything below without a race. Before, everything is signalled again
+   * until nobody is left, as on v1; what is frozen dies too.
    */
   async killAll(state: DriverState, timeoutMs: number): Promise<void> {
     const group = this.#group(state);

@@ -32,8 +32,9 @@ export function readMemoryLimit(group: string): bigint {
 }
 
 /**
- * Memory as asked for, no swap on top: that is memory and memory+swap of the same size. A limit below what stays in use is refused, as v1's kernel does; v2's would kill
- * for it, and a container whose processes are gone is not what was asked for. Errors: text `Failed setting memory limit`.
+ * Memory as asked for, no swap on top: that is memory and memory+swap of the same size. A limit below what
+ * stays in use is refused, as v1's kernel does; v2's would kill for it, and a container whose processes are
+ * gone is not what was asked for. Errors: text `Failed setting memory limit`.
  */
 export async function writeMemoryLimit(group: string, bytes: bigint): Promise<bigint> {
   const isUnlimited = bytes >= UNLIMITED_MEMORY;
@@ -87,7 +88,10 @@ const COPIED = [
 ] as const;
 const TOTALS = ['cache', 'rss', 'mapped_file', 'pgpgin', 'pgpgout', 'swap', ...COPIED] as const;
 
-/** v1's keys from v2's file; totals are the same, because v2 counts what is below. Errors: text `Failed getting memory usage`. */
+/**
+ * v1's keys from v2's file; totals are the same, because v2 counts what is below. Errors: text
+ * `Failed getting memory usage`.
+ */
 export function readMemoryStat(group: string, root: string): MemoryStat {
   try {
     const values = parseKeyed(readControl(group, 'memory.stat'));
@@ -150,8 +154,8 @@ export function killCount(group: string): bigint | undefined {
 }
 
 /**
- * Calls `listener` once per kill. The kernel modifies the file, which inotify tells; a missing file is no kill. `before` is a count from
- * which on kills are told.
+ * Calls `listener` once per kill. The kernel modifies the file, which inotify tells; a missing file is no
+ * kill. `before` is a count from which on kills are told.
  */
 export function watchKills(group: string, listener: () => void, before?: bigint): OutOfMemoryWatch {
   const atFirst = killCount(group);

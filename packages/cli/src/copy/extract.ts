@@ -1,6 +1,7 @@
 /**
- * A container's tree put on this host. It comes from hostile hands, so everything is made new in a directory that this program has just made and nobody else
- * may enter, below directories that it has made itself: a link in the archive is never on the way, and nothing that was there is touched.
+ * A container's tree put on this host. It comes from hostile hands, so everything is made new in a directory
+ * that this program has just made and nobody else may enter, below directories that it has made itself: a
+ * link in the archive is never on the way, and nothing that was there is touched.
  */
 import fs from 'node:fs';
 import path from 'node:path';
@@ -22,7 +23,10 @@ export interface Arrival {
   onBytes(count: number): void;
 }
 
-/** Puts the tree at `target`, which must not exist, as a whole or not at all. Errors: `ALREADY_EXISTS`, `INVALID_SPEC`, `NATIVE_FAILED`. */
+/**
+ * Puts the tree at `target`, which must not exist, as a whole or not at all. Errors: `ALREADY_EXISTS`,
+ * `INVALID_SPEC`, `NATIVE_FAILED`.
+ */
 export async function extractTree(
   archive: AsyncIterable<Uint8Array>,
   target: string,
@@ -152,9 +156,10 @@ function hostile(name: string): WardenError {
 }
 
 /**
- * Puts one file at `target`: the old content or the new, never a part. A link is replaced, not followed. Only what is no file that could be replaced is
- * written into: a device or a named pipe, also behind a link, and whatever lies in /dev or /proc, where others rely on the names (`/dev/stdout` is a link).
- * Errors: `INVALID_SPEC` for a terminal.
+ * Puts one file at `target`: the old content or the new, never a part. A link is replaced, not followed. Only
+ * what is no file that could be replaced is written into: a device or a named pipe, also behind a link, and
+ * whatever lies in /dev or /proc, where others rely on the names (`/dev/stdout` is a link). Errors:
+ * `INVALID_SPEC` for a terminal.
  */
 export async function replaceFile(
   target: string,

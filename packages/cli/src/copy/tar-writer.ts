@@ -17,7 +17,10 @@ export interface TreeEntry {
   readonly stat: fs.Stats;
 }
 
-/** Walks along a tree, directories before what they hold; links are not followed. What vanishes meanwhile is left out. */
+/**
+ * Walks along a tree, directories before what they hold; links are not followed. What vanishes meanwhile is
+ * left out.
+ */
 export function* walkTree(root: string, name = ''): Generator<TreeEntry, void, undefined> {
   const stat = fs.lstatSync(bytesOf(root), { throwIfNoEntry: false });
   if (stat === undefined) return;

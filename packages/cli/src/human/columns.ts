@@ -16,7 +16,10 @@ export interface Column {
 
 const GAP = '  ';
 
-/** Lines of a table, with its titles first; at most `width` characters each. Texts are made harmless here, so they may be anybody's. */
+/**
+ * Lines of a table, with its titles first; at most `width` characters each. Texts are made harmless here, so
+ * they may be anybody's.
+ */
 export function columns(
   head: readonly Column[],
   rows: readonly (readonly (Cell | string)[])[],

@@ -1,9 +1,12 @@
-/** Text of containers and daemons as a terminal may get it: it obeys what is written to it, so what could be an order becomes visible instead. */
+/**
+ * Text of containers and daemons as a terminal may get it: it obeys what is written to it, so what could be
+ * an order becomes visible instead.
+ */
 import { decodeBytes, encodeBytes } from '@warden/interface';
 
 /**
- * Control characters, marks that turn the direction of writing or hide, line and paragraph separators, private-use and unassigned characters,
- * and bytes that were no UTF-8 (lone surrogates).
+ * Control characters, marks that turn the direction of writing or hide, line and paragraph separators,
+ * private-use and unassigned characters, and bytes that were no UTF-8 (lone surrogates).
  */
 const UNSAFE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}\p{Co}\p{Cn}]/u;
 const UNSAFE_ALL = new RegExp(UNSAFE, 'gu');
@@ -34,7 +37,10 @@ function hex(prefix: string, code: number, digits: number): string {
 /** Longest beginning of a character that its next chunk may complete. */
 const LONGEST_BEGINNING = 3;
 
-/** As {@link shownLines}, for bytes that come in pieces: a character may be cut anywhere. A carriage return before a line end belongs to it. */
+/**
+ * As {@link shownLines}, for bytes that come in pieces: a character may be cut anywhere. A carriage return
+ * before a line end belongs to it.
+ */
 export class ShownStream {
   #kept: Uint8Array = new Uint8Array();
 

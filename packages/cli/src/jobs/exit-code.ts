@@ -35,8 +35,9 @@ export interface StartFailure {
 const LONGEST = 8192;
 
 /**
- * Looks at a job's output from its beginning. Init says on the job's own standard error that a program could not be started, and the original's
- * number for that is 255, which programs use too; so it counts only when nothing else was printed at all.
+ * Looks at a job's output from its beginning. Init says on the job's own standard error that a program could
+ * not be started, and the original's number for that is 255, which programs use too; so it counts only when
+ * nothing else was printed at all.
  */
 export class StartWatch {
   readonly #program: string;

@@ -1,6 +1,6 @@
 /**
- * What `warden completion` writes. A name of a container may hold anything, so no script lets its shell read one as a word of its own language: bash's
- * `compgen -W`, for one, would run what stands in `$(...)`.
+ * What `warden completion` writes. A name of a container may hold anything, so no script lets its shell read
+ * one as a word of its own language: bash's `compgen -W`, for one, would run what stands in `$(...)`.
  */
 export const COMPLETION_SCRIPTS: Readonly<Record<'bash' | 'zsh' | 'fish', string>> = {
   bash: `# bash completion for warden

@@ -40,7 +40,8 @@ export class Given {
 }
 
 /**
- * Reads the words behind a word. Flags may stand before, between and behind operands, until `--`; where a command is taken, until its first word.
+ * Reads the words behind a word. Flags may stand before, between and behind operands, until `--`; where a
+ * command is taken, until its first word.
  *
  * Errors: `CommandError` that names the word, and what was probably meant.
  */

@@ -1,4 +1,7 @@
-/** `warden image ...`: images of the daemon's host. The daemon does the work, so that they are checked and unpacked where they can harm nothing. */
+/**
+ * `warden image ...`: images of the daemon's host. The daemon does the work, so that they are checked and
+ * unpacked where they can harm nothing.
+ */
 import path from 'node:path';
 import type { ImageInfo, ImageOptions, ImageProgress } from '@warden/interface';
 import { CommandError } from '../command-error.ts';

@@ -65,7 +65,10 @@ async function limitsOf(
   return new Map(await Promise.all(asked));
 }
 
-/** What a daemon has no limits of (an old one has no code for that), or cannot tell of a container that was destroyed meanwhile, is left out. */
+/**
+ * What a daemon has no limits of (an old one has no code for that), or cannot tell of a container that was
+ * destroyed meanwhile, is left out.
+ */
 async function told<T>(answer: Promise<T>): Promise<T | undefined> {
   try {
     return await answer;

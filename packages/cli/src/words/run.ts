@@ -183,7 +183,10 @@ async function prepare(box: ClientContainer, wishes: Wishes, context: WordContex
   }
 }
 
-/** The insecure backend passes over bind mounts and root file systems, as the original does: its jobs are processes of the host. Error: `UNSUPPORTED`. */
+/**
+ * The insecure backend passes over bind mounts and root file systems, as the original does: its jobs are
+ * processes of the host. Error: `UNSUPPORTED`.
+ */
 async function requireOwnFiles(box: ClientContainer, flag: string): Promise<void> {
   const { unsafe = [] } = await box.info();
   if (!unsafe.includes('no-isolation')) return;
@@ -196,7 +199,10 @@ async function requireOwnFiles(box: ClientContainer, flag: string): Promise<void
   });
 }
 
-/** The original's daemon says nothing where it limits nothing; whoever runs foreign code by a limit has to know. Error: `UNSUPPORTED`. */
+/**
+ * The original's daemon says nothing where it limits nothing; whoever runs foreign code by a limit has to
+ * know. Error: `UNSUPPORTED`.
+ */
 async function limitDisk(box: ClientContainer, bytes: bigint): Promise<void> {
   const inForce = await box.limitDisk({ blockHard: (bytes + 1023n) / 1024n });
   if (inForce !== undefined) return;

@@ -1,8 +1,9 @@
 /**
- * What a `WardenClient` holds to, whatever is behind it: the cases run against a daemon and against the fake alike. Each is an async function that throws when
- * something does not hold; any test runner takes them.
+ * What a `WardenClient` holds to, whatever is behind it: the cases run against a daemon and against the fake
+ * alike. Each is an async function that throws when something does not hold; any test runner takes them.
  *
- * The programs that the cases start are those every root file system has, and the fake too: `echo`, `cat`, `sleep`, `true`, `false`, `pwd`, `env`.
+ * The programs that the cases start are those every root file system has, and the fake too: `echo`, `cat`,
+ * `sleep`, `true`, `false`, `pwd`, `env`.
  */
 import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';

@@ -1,4 +1,7 @@
-/** Files of a fake container: a tree in memory. No rights, one user; links are not followed, because nothing makes any but an archive. */
+/**
+ * Files of a fake container: a tree in memory. No rights, one user; links are not followed, because nothing
+ * makes any but an archive.
+ */
 import type { FileChange, FileStat, FileType } from '@warden/interface';
 import { FILE_MODES, WardenError } from '@warden/interface';
 import { readArchive, writeArchive } from './fake-tar.ts';

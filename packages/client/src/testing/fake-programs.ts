@@ -63,7 +63,10 @@ export const FAKE_PROGRAMS: Readonly<Record<string, FakeProgram>> = {
     }),
 };
 
-/** A shell that knows single commands between `;`, `&&` and new lines, quotes, and `exit`. What a test needs beyond that, it gives as `shell`. */
+/**
+ * A shell that knows single commands between `;`, `&&` and new lines, quotes, and `exit`. What a test needs
+ * beyond that, it gives as `shell`.
+ */
 export function fakeShell(find: (name: string) => FakeProgram | undefined): FakeProgram {
   return async (job) => {
     let status = 0;

@@ -1,6 +1,7 @@
 /**
- * A warden in memory, for tests of programs that use warden: its sessions are `WardenClient`s like those of `connect`, and pass the same cases
- * (`CLIENT_CONTRACT`). Jobs are functions of the test; nothing is started, nothing is isolated, and nothing outlives it.
+ * A warden in memory, for tests of programs that use warden: its sessions are `WardenClient`s like those of
+ * `connect`, and pass the same cases (`CLIENT_CONTRACT`). Jobs are functions of the test; nothing is started,
+ * nothing is isolated, and nothing outlives it.
  */
 
 import { WardenError } from '@warden/interface';

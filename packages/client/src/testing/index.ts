@@ -1,5 +1,6 @@
 /**
- * For tests of programs that use warden: a client whose containers live in memory, and the cases that it passes as the real one does.
+ * For tests of programs that use warden: a client whose containers live in memory, and the cases that it
+ * passes as the real one does.
  *
  * @packageDocumentation
  */

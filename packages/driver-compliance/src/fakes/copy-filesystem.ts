@@ -1,6 +1,6 @@
 /**
- * A file-system driver that copies the whole base and answers one bind mount: slow, correct everywhere, and simple enough to be believed.
- * Tests of other packages use it where no stacking file system may be mounted.
+ * A file-system driver that copies the whole base and answers one bind mount: slow, correct everywhere, and
+ * simple enough to be believed. Tests of other packages use it where no stacking file system may be mounted.
  */
 import fs from 'node:fs';
 import path from 'node:path';

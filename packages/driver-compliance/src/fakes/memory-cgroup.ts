@@ -40,7 +40,10 @@ export class GroupTable {
     group.cpuUsage += 1_000n;
   }
 
-  /** Grows a process, which in a frozen group waits; kills it, and tells the watchers, when the group's limit is exceeded. */
+  /**
+   * Grows a process, which in a frozen group waits; kills it, and tells the watchers, when the group's limit
+   * is exceeded.
+   */
   async allocate(pid: number, bytes: number): Promise<void> {
     for (const group of this.groups.values()) {
       if (group.processes.has(pid) && group.isFrozen)

@@ -1,4 +1,7 @@
-/** Copies of the fake init: a container's root is the directory `inside` of its own. Only files and trees, which is all the kit copies. */
+/**
+ * Copies of the fake init: a container's root is the directory `inside` of its own. Only files and trees,
+ * which is all the kit copies.
+ */
 import fs from 'node:fs';
 import path from 'node:path';
 import { type CopySpec, type RunningCopy, WardenError } from '@warden/interface';

@@ -44,7 +44,10 @@ interface Reader {
   prefix: Buffer[];
 }
 
-/** A stream: a pipe without bound while a daemon is there, a ring of the latest bytes otherwise, which stays until a daemon acknowledges it. */
+/**
+ * A stream: a pipe without bound while a daemon is there, a ring of the latest bytes otherwise, which stays
+ * until a daemon acknowledges it.
+ */
 class Stream {
   #pipe: Buffer[] = [];
   #ring: Buffer = Buffer.alloc(0);

@@ -1,4 +1,7 @@
-/** Requests that the original's daemon does not know (docs/protocol-extensions.md). It answers them with an error, or not at all. */
+/**
+ * Requests that the original's daemon does not know (docs/protocol-extensions.md). It answers them with an
+ * error, or not at all.
+ */
 
 import { type MessageDescriptor, message, optional, repeated, required } from '../descriptor.ts';
 import { InfoResponse } from './lifecycle.ts';

@@ -79,8 +79,9 @@ export const FilesResponse: MessageDescriptor<FilesResponse> = message(
 );
 
 /**
- * Begins to write: `operation` is `write` or `write-tar`. The bytes follow on the same connection in UploadData requests, then one UploadEnd. Without
- * that, nothing half is left. One at a time on one connection.
+ * Begins to write: `operation` is `write` or `write-tar`. The bytes follow on the same connection in
+ * UploadData requests, then one UploadEnd. Without that, nothing half is left. One at a time on one
+ * connection.
  */
 export interface UploadRequest {
   readonly handle: string;

@@ -75,7 +75,10 @@ export interface LinkResponse {
   readonly stderr?: Uint8Array | undefined;
   /** The container at the end of the job. */
   readonly info?: InfoResponse | undefined;
-  /** Extension: why it ended, one of the reasons of `ExitVerdict` of the Warden API; absent for an exit with a status other than 255. */
+  /**
+   * Extension: why it ended, one of the reasons of `ExitVerdict` of the Warden API; absent for an exit with a
+   * status other than 255.
+   */
   readonly exit_reason?: string | undefined;
   /** Extension: the signal that ended it. */
   readonly exit_signal?: number | undefined;
@@ -137,7 +140,10 @@ export interface RunResponse {
   readonly stderr?: Uint8Array | undefined;
   /** The container at the end of the job. */
   readonly info?: InfoResponse | undefined;
-  /** Extension: why it ended, one of the reasons of `ExitVerdict` of the Warden API; absent for an exit with a status other than 255. */
+  /**
+   * Extension: why it ended, one of the reasons of `ExitVerdict` of the Warden API; absent for an exit with a
+   * status other than 255.
+   */
   readonly exit_reason?: string | undefined;
   /** Extension: the signal that ended it. */
   readonly exit_signal?: number | undefined;
@@ -174,7 +180,10 @@ export interface StreamResponse {
   readonly exit_status?: number | undefined;
   /** Only in the last answer. */
   readonly info?: InfoResponse | undefined;
-  /** Extension: why it ended, one of the reasons of `ExitVerdict` of the Warden API; absent for an exit with a status other than 255. */
+  /**
+   * Extension: why it ended, one of the reasons of `ExitVerdict` of the Warden API; absent for an exit with a
+   * status other than 255.
+   */
   readonly exit_reason?: string | undefined;
   /** Extension: the signal that ended it. */
   readonly exit_signal?: number | undefined;

@@ -128,7 +128,10 @@ export const BandwidthStat: MessageDescriptor<BandwidthStat> = message(
   optional(4, 'out_burst', 'uint64'),
 );
 
-/** Extension: waiting for one resource. Shares of the last seconds in hundredths of a percent, totals in microseconds. */
+/**
+ * Extension: waiting for one resource. Shares of the last seconds in hundredths of a percent, totals in
+ * microseconds.
+ */
 export interface ResourcePressure {
   readonly some_avg10?: number | undefined;
   readonly some_avg60?: number | undefined;

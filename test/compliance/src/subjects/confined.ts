@@ -1,6 +1,9 @@
 import type { Confinement } from '@warden/interface';
 
-/** What the daemon's defaults confine a container by: users of its own, few capabilities, no new privileges, the system-call filter. */
+/**
+ * What the daemon's defaults confine a container by: users of its own, few capabilities, no new privileges,
+ * the system-call filter.
+ */
 export const CONFINED: Confinement = Object.freeze({
   idMap: [
     { inside: 0, outside: 400_000_000, count: 10_000 },

@@ -61,7 +61,10 @@ export async function initSubject(
   };
 }
 
-/** No other's: whoever runs the same suite on this host at the same time has processes with titles of this kind, too. */
+/**
+ * No other's: whoever runs the same suite on this host at the same time has processes with titles of this
+ * kind, too.
+ */
 function ownId(): string {
   return Array.from(randomBytes(11), (byte) => (byte % 32).toString(32)).join('');
 }

@@ -108,8 +108,8 @@ function container(
 }
 
 /**
- * Links, addresses, routes, permanent neighbours and rules; without counters, handles and interface numbers, and without the packets that are still to be told of each
- * address, all of which change by themselves.
+ * Links, addresses, routes, permanent neighbours and rules; without counters, handles and interface numbers,
+ * and without the packets that are still to be told of each address, all of which change by themselves.
  */
 function inventory(host: Namespace): string[] {
   const commands = [

@@ -1,4 +1,7 @@
-/** The depot's file system is full: what has to be written down is refused, everything else goes on, and nothing is lost. */
+/**
+ * The depot's file system is full: what has to be written down is refused, everything else goes on, and
+ * nothing is lost.
+ */
 import type { ClientContainer } from '@warden/client';
 import { isWardenError } from '@warden/interface';
 import fc from 'fast-check';

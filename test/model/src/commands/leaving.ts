@@ -1,4 +1,7 @@
-/** In the middle of a request the client leaves, or the daemon is killed: it has happened, or it has not, and never half. */
+/**
+ * In the middle of a request the client leaves, or the daemon is killed: it has happened, or it has not, and
+ * never half.
+ */
 import fs from 'node:fs';
 import path from 'node:path';
 import type { ClientContainer, WardenClient } from '@warden/client';
