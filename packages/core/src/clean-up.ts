@@ -6,7 +6,7 @@
 import { type CgroupDriver, type ContainerId, type NetworkDriver, toWardenError } from '@warden/interface';
 import { ManagedContainer } from './container.ts';
 import { makeEngine } from './core.ts';
-import { type DepotEntry, readDepot } from './depot-entries.ts';
+import { type DepotEntry, readDepot, recordOf } from './depot-entries.ts';
 import { removeGroupsOf } from './destroy.ts';
 import type { Engine } from './engine.ts';
 import type { CoreOptions } from './options.ts';
@@ -57,7 +57,7 @@ export async function cleanUp(options: CoreOptions, wanted: CleanUpOptions): Pro
 }
 
 async function cleanEntry(engine: Engine, entry: DepotEntry, wanted: CleanUpOptions): Promise<Leftover> {
-  const handle = 'record' in entry ? entry.record?.handle : undefined;
+  const handle = recordOf(entry)?.handle;
   const thing = { kind: 'container', name: entry.id, ...(handle !== undefined && { handle }) } as const;
   if (entry.kind === 'set-aside')
     return { ...thing, fate: 'keep', why: `set aside in ${entry.directory}: ${adviceIn(entry.directory)}` };

@@ -36,16 +36,21 @@ interface Entry {
   readonly directory: string;
 }
 
+/** A record, and the text of its file as it was read. */
+interface FoundRecord {
+  readonly record: ContainerRecord;
+  readonly text: string;
+}
+
 /** See the file's head. */
 export type DepotEntry = Entry &
-  /** `text`: of the file, as it was read. */
   (
-    | { readonly kind: 'recorded'; readonly record: ContainerRecord; readonly text: string }
+    | ({ readonly kind: 'recorded' } & FoundRecord)
     /** Half made, or robbed of its record; `uid` as far as it is known. */
     | ({ readonly kind: 'unrecorded' } & Addresses)
     /** `isBlank`: the file has no content, as a power failure leaves one that was not yet on the disk. */
     | ({ readonly kind: 'broken'; readonly error: WardenError; readonly isBlank: boolean } & Addresses)
-    | ({ readonly kind: 'set-aside'; readonly record: ContainerRecord | undefined } & Addresses)
+    | ({ readonly kind: 'set-aside'; readonly found: FoundRecord | undefined } & Addresses)
   );
 
 /** As far as `etc/config` tells them. */
@@ -53,6 +58,12 @@ interface Addresses {
   /** Of its network block. */
   readonly network: number | undefined;
   readonly uid: number | undefined;
+}
+
+/** What is recorded of it, as far as it can be read. */
+export function recordOf(entry: DepotEntry): ContainerRecord | undefined {
+  if (entry.kind === 'set-aside') return entry.found?.record;
+  return entry.kind === 'recorded' ? entry.record : undefined;
 }
 
 /** All entries that are ours, by name. */
@@ -81,8 +92,8 @@ function readEntry(depot: string, name: string): DepotEntry | undefined {
     const [id = ''] = name.slice(QUARANTINE_PREFIX.length).split('.');
     if (!name.startsWith(QUARANTINE_PREFIX) || !isContainerId(id)) return undefined;
     const record = readRecord(directory);
-    const known = record === undefined || isFault(record) ? undefined : record.record;
-    return { kind: 'set-aside', id, name, directory, record: known, ...addressesIn(readConfig(directory)) };
+    const found = record === undefined || isFault(record) ? undefined : record;
+    return { kind: 'set-aside', id, name, directory, found, ...addressesIn(readConfig(directory)) };
   }
   const record = readRecord(directory);
   if (record !== undefined && !isFault(record))
@@ -113,17 +124,12 @@ interface Fault {
   readonly isBlank: boolean;
 }
 
-interface Found {
-  readonly record: ContainerRecord;
-  readonly text: string;
-}
-
-function isFault(found: Found | Fault): found is Fault {
+function isFault(found: FoundRecord | Fault): found is Fault {
   return 'fault' in found;
 }
 
 /** `undefined`: there is none. */
-function readRecord(directory: string): Found | Fault | undefined {
+function readRecord(directory: string): FoundRecord | Fault | undefined {
   let text: string | undefined;
   try {
     text = readStateFile(path.join(directory, RECORD_FILE));

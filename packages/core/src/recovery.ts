@@ -3,9 +3,11 @@
  * half-made and dead ones are removed, what cannot be understood while something lives is set aside and
  * reported. Kernel objects nobody claims go last.
  */
+import fs from 'node:fs';
+import path from 'node:path';
 import { type ContainerId, type Init, isWardenError, toWardenError, WardenError } from '@warden/interface';
 import { ManagedContainer } from './container.ts';
-import { type DepotEntry, idsInDepot, readDepot } from './depot-entries.ts';
+import { type DepotEntry, idsInDepot, readDepot, recordOf } from './depot-entries.ts';
 import { KILL_TIMEOUT_MS, releaseDrivers, releaseImage, removeDirectory, removeGroupsOf } from './destroy.ts';
 import { type Engine, networkSpecOf, poolUsage, returnToPools, trySave } from './engine.ts';
 import { killInit } from './frozen.ts';
@@ -13,8 +15,8 @@ import { armGraceTime } from './grace-time.ts';
 import { attachInit, forgetStaleJobs } from './init-connection.ts';
 import { watchOutOfMemory } from './limits.ts';
 import { pauseContainer } from './pause.ts';
-import { quarantine, setAside } from './quarantine.ts';
-import { serializeRecord } from './record.ts';
+import { isTriedAgain, quarantine, setAside } from './quarantine.ts';
+import { type ContainerRecord, serializeRecord } from './record.ts';
 import { stopContainer } from './stop.ts';
 
 /**
@@ -26,7 +28,7 @@ const TOGETHER = 32;
 
 /** Recovers everything. Never throws for a single container; errors of the reconciliation pass through. */
 export async function recoverContainers(engine: Engine): Promise<void> {
-  const entries = readDepot(engine.options.depot);
+  const entries = await takeBack(engine, readDepot(engine.options.depot));
   await engine.failpoints.pass('recover.read');
   const claims = new Map<ContainerId, DepotEntry[]>();
   for (const entry of entries) {
@@ -51,6 +53,67 @@ export async function recoverContainers(engine: Engine): Promise<void> {
     setAside: setAside(engine.options.depot).length,
     ...poolUsage(engine),
   });
+}
+
+/**
+ * What an earlier daemon has set aside with its record in order gets its name back while its init lives: a
+ * network driver that was changed may be the earlier one again, a host have again what it was short of. If it
+ * is not so it is set aside once more. What lives no longer stays aside: it may stand for somebody's data; and
+ * so does one whose handle another container has got meanwhile.
+ */
+async function takeBack(engine: Engine, entries: readonly DepotEntry[]): Promise<readonly DepotEntry[]> {
+  const { depot } = engine.options;
+  const claimed = new Set(
+    entries
+      .filter(({ kind }) => kind !== 'set-aside')
+      .flatMap((entry) => [`id ${entry.id}`, ...namesOf(recordOf(entry))]),
+  );
+  const now: DepotEntry[] = [];
+  for (const entry of entries) {
+    const back = await liveAgain(engine, entry, claimed);
+    const directory = path.join(depot, entry.id);
+    if (back === undefined || !moves(engine, entry.directory, directory)) {
+      now.push(entry);
+      continue;
+    }
+    for (const name of namesOf(back.record)) claimed.add(name);
+    now.push({ ...back, name: entry.id, directory });
+    engine.logger.info('container-tried-again', { id: entry.id, handle: back.record.handle });
+  }
+  return now;
+}
+
+/** What no two containers share. */
+function namesOf(record: ContainerRecord | undefined): readonly string[] {
+  return record === undefined ? [] : [`id ${record.id}`, `handle ${record.handle}`];
+}
+
+/** The entry of a container that is to be tried again. */
+async function liveAgain(
+  engine: Engine,
+  entry: DepotEntry,
+  claimed: ReadonlySet<string>,
+): Promise<RecordedEntry | undefined> {
+  if (entry.kind !== 'set-aside' || entry.found === undefined) return undefined;
+  const { id, name, directory, found } = entry;
+  if (found.record.id !== id || !isTriedAgain(directory)) return undefined;
+  if (namesOf(found.record).some((one) => claimed.has(one))) return undefined;
+  const back: RecordedEntry = { kind: 'recorded', id, name, directory, ...found };
+  const init = await connect(engine, back).catch(() => undefined);
+  init?.disconnect();
+  return init === undefined ? undefined : back;
+}
+
+/** False: it stays where it is. */
+function moves({ logger }: Engine, from: string, to: string): boolean {
+  try {
+    if (fs.existsSync(to)) return false;
+    fs.renameSync(from, to);
+    return true;
+  } catch (error) {
+    logger.warn('not-tried-again', { directory: from, error });
+    return false;
+  }
 }
 
 /** Never rejects: one that cannot be recovered is set aside. */
@@ -172,6 +235,8 @@ async function recoverRecorded(
     } catch (error) {
       engine.logger.error('container-not-continued', { id, handle, error: toWardenError(error) });
       letGo(engine, container, init);
+      if (isLinkGone(error) || isWardenError(error, 'UNSUPPORTED'))
+        requireOwnNetwork(engine, container, error);
       if (!isLinkGone(error)) throw error;
       await remove(engine, container, await engine.drivers.init.connect(container.directory));
     } finally {
@@ -185,6 +250,33 @@ function isLinkGone(error: unknown): boolean {
   return isWardenError(error) && error.fields.errno === 'ENODEV';
 }
 
+/**
+ * A container that another driver has made lacks nothing: it is reachable as it was as soon as that one is
+ * configured again. States of two drivers have no key in common. Errors: `UNSUPPORTED`.
+ */
+function requireOwnNetwork(engine: Engine, container: ManagedContainer, cause: unknown): void {
+  const { network } = engine.drivers;
+  const recorded = container.record.drivers.network;
+  const planned = Object.keys(network.plan(networkSpecOf(engine, container)));
+  const isOther =
+    planned.length + Object.keys(recorded).length > 0 && !planned.some((key) => key in recorded);
+  if (!isOther) return;
+  throw new WardenError(
+    'UNSUPPORTED',
+    `it was made with another network driver than "${network.name}": ${toWardenError(cause).message}`,
+    {
+      cause,
+      fields: {
+        ...{ operation: 'recover', object: container.record.id, driver: network.name },
+        advice: OTHER_DRIVER_ADVICE,
+      },
+    },
+  );
+}
+
+const OTHER_DRIVER_ADVICE =
+  'configure drivers.network as it was when the container was made and restart: it is there again then; or end its init (the pid in run/wshd.pid, if it is still that) and remove the directory';
+
 /** Whatever of it lives goes on, and nobody here knows it any more. */
 function letGo(engine: Engine, container: ManagedContainer, init: Init): void {
   container.outOfMemoryWatch?.close();
@@ -197,7 +289,7 @@ function letGo(engine: Engine, container: ManagedContainer, init: Init): void {
 
 /** What is set aside, or cannot be read, may still live: its addresses are not to be given to anybody else. */
 function withdraw({ pools }: Engine, entry: DepotEntry): void {
-  const record = 'record' in entry ? entry.record : undefined;
+  const record = recordOf(entry);
   const network = record?.network ?? ('network' in entry ? entry.network : undefined);
   const uid = record?.uid ?? ('uid' in entry ? entry.uid : undefined);
   if (network !== undefined) pools.networks.withdraw(network);

@@ -107,6 +107,58 @@ describeWith(['root', 'isolated', 'overlayfs'], 'recovery', () => {
     );
   });
 
+  it('has all containers again when the network driver is what it was: none is lost to another one', async () => {
+    let daemon = await startDaemon();
+    const { place } = daemon;
+    const before = takeInventory(place);
+    const restart = async (network?: string): Promise<readonly string[]> => {
+      await daemon.kill('SIGTERM');
+      const config = network === undefined ? {} : { drivers: { network } };
+      daemon = await startDaemon({ place, config });
+      return (await daemon.connect()).list();
+    };
+    const aside = (): readonly string[] =>
+      fs.readdirSync(place.depot).filter((name) => name.startsWith('.quarantine-'));
+    try {
+      const client = await daemon.connect();
+      const box = await client.create({ handle: 'with ports' });
+      const { hostPort } = await box.netIn();
+      const { id } = await box.spawn('sleep 1000');
+      await client.create({ handle: 'plain' });
+      // it cannot have the ports there
+      expect(await restart('none')).toEqual(['plain']);
+      const [name = ''] = aside();
+      expect(
+        JSON.parse(fs.readFileSync(path.join(place.depot, name, 'quarantine.json'), 'utf8')),
+      ).toMatchObject({
+        handle: 'with ports',
+        reason: expect.stringMatching(/made with another network driver than "none": .*port-mapping/),
+        advice: expect.stringMatching(/configure drivers\.network as it was/),
+      });
+      await (await daemon.connect()).create({ handle: 'without a link' });
+      // whoever has the handle meanwhile keeps it
+      await (await daemon.connect()).create({ handle: 'with ports' });
+      expect(await restart('none')).toEqual(['plain', 'without a link', 'with ports']);
+      await (await daemon.connect()).container('with ports').destroy();
+      // one that never had a link has not lost it
+      expect(await restart()).toEqual(['with ports', 'plain']);
+      const back = (await daemon.connect()).container('with ports');
+      expect(await back.info()).toMatchObject({ state: 'active', jobIds: [id] });
+      expect((await back.run('exit 3')).exitStatus).toBe(3);
+      expect(place.network.host.try(['nft', 'list', 'ruleset']).stdout).toMatch(
+        new RegExp(`\\b${hostPort}\\b`),
+      );
+      expect(aside()).toHaveLength(1);
+      expect(await restart('none')).toEqual(['plain', 'without a link']);
+      expect((await (await daemon.connect()).container('without a link').run('exit 4')).exitStatus).toBe(4);
+      await (await daemon.connect()).container('without a link').destroy();
+      expect(await restart()).toEqual(['with ports', 'plain']);
+      expect(aside()).toEqual([]);
+    } finally {
+      await endCleanly(daemon, before);
+    }
+  });
+
   it('leaves everything else in the depot as it is [behaviour 10]', async () => {
     const foreign = ['lost+found', 'containers1', 'tmp'];
     await afterKill(
