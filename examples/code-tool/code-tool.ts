@@ -1,7 +1,6 @@
 /**
- * A tool that runs code for an agent: one request per line of standard input, one answer per line of standard
- * output, both JSON. Every snippet gets a container of its own that was made before, has no network, bounded
- * memory, time, processes and output, and is thrown away afterwards.
+ * Runs code for an agent: one request per line of input, one answer per line of output, both JSON. Each snippet
+ * has a container of its own, made before: no network, bounded memory, time, processes, output; then it goes.
  *
  *     npx tsx examples/code-tool/code-tool.ts
  *     {"id": 1, "language": "bash", "code": "wc -w < essay.txt", "files": {"essay.txt": "to be or not"}, "collect": []}

@@ -1,7 +1,6 @@
 /**
- * A small platform: an app is a directory with a program `start`, which serves HTTP at the port in $PORT.
- * What the platform knows of an app is kept in its container's properties, so that it needs no database, and
- * neither its own end nor the daemon's ends an app.
+ * A small platform: an app is a directory with a program `start`, which serves HTTP at the port in $PORT. What is
+ * known of it is in its container's properties: no database, and neither our end nor the daemon's ends an app.
  *
  *     mini-paas.ts deploy NAME DIRECTORY | ps | logs NAME | limit NAME MIB | allow NAME ADDRESS PORT
  *                  | delete NAME | watch
@@ -21,10 +20,7 @@ const PATIENCE_MS = 2_000;
 
 const handleOf = (name: string): string => `app-${name}`;
 
-/**
- * Starts the app's program; from then on the container knows its job. A log that reaches its size ends the
- * job, and begins anew.
- */
+/** Starts the app's program, which its container knows from then on. A log at its size ends it, and begins anew. */
 async function start(box: ClientContainer): Promise<void> {
   const job = await box.spawn(sh`exec ./start > ${LOG} 2>&1`, {
     workingDirectory: HOME,

@@ -1,7 +1,6 @@
 /**
- * Keeps plugins alive and talks to them: each file of the directory is a program that answers every line of
- * its standard input with one line. A plugin that dies, hangs or takes too much is started anew in a fresh
- * container; the question it was asked fails.
+ * Keeps plugins alive and talks to them: each file of the directory is a program that answers each line of input
+ * with one. One that dies, hangs or takes too much is started anew in a fresh container; its question fails.
  *
  *     npx tsx examples/plugin-host/plugin-host.ts examples/plugin-host/plugins
  *     upper hello
