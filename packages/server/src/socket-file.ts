@@ -98,7 +98,7 @@ export interface KeptSocket {
 }
 
 /**
- * Listens as {@link listenAt} does, and once more where somebody removes the socket, as whoever tidies up a
+ * Listens as `listenAt` does, and once more where somebody removes the socket, as whoever tidies up a
  * directory: nobody could reach the server any more, and it would only be found by a restart. Connections
  * stay. What somebody else has put in its place is left alone, until that is gone. Errors: those of
  * `listenAt`, the first time; later ones are told the logger, and it is tried again.
