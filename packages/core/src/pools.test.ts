@@ -1,15 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { NETWORK } from '../test/host.ts';
 import { Pool } from './pool.ts';
 import { Pools } from './pools.ts';
-
-const NETWORK = {
-  releaseDelay: 0,
-  mtu: 1500,
-  allowNetworks: [],
-  denyNetworks: [],
-  allowHostAccess: false,
-  dnsServers: [],
-};
 
 function pools(pool: string, releaseDelay = 0): Pools {
   const network = { ...NETWORK, pool, releaseDelay };

@@ -6,7 +6,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { type DriverFactory, WardenError } from '@warden/interface';
+import { type DriverFactory, toWardenError, WardenError } from '@warden/interface';
 import { type ForeignDrivers, type ForeignRole, flawsOf } from './driver-contracts.ts';
 import { guarded, withinStart } from './guarded-driver.ts';
 
@@ -50,7 +50,7 @@ export async function loadDriver<R extends ForeignRole>(
     const imported = import(locate(specifier)) as Promise<{ default?: unknown }>;
     exported = (await withinStart(imported, 'it has not come to its end')).default;
   } catch (cause) {
-    const message = textOf(cause);
+    const { message } = toWardenError(cause); // anything can be thrown
     if (message.startsWith(`Cannot find package '${specifier}'`))
       throw fail(
         `is not installed in ${process.cwd()}, where the daemon was started, nor beside the daemon; a path is another way to name it`,
@@ -66,7 +66,7 @@ export async function loadDriver<R extends ForeignRole>(
   try {
     factory = (exported as DriverMaker<unknown>)({});
   } catch (cause) {
-    throw fail(`refuses to be made without options: ${textOf(cause)}`, cause);
+    throw fail(`refuses to be made without options: ${toWardenError(cause).message}`, cause);
   }
   if (typeof factory !== 'function')
     throw fail('makes no factory: its default export must answer components => driver');
@@ -75,7 +75,7 @@ export async function loadDriver<R extends ForeignRole>(
     try {
       made = (factory as (given: typeof components) => unknown)(components);
     } catch (cause) {
-      throw fail(`makes no driver: ${textOf(cause)}`, cause);
+      throw fail(`makes no driver: ${toWardenError(cause).message}`, cause);
     }
     if (made instanceof Promise) {
       made.catch(() => undefined); // told of here
@@ -88,11 +88,6 @@ export async function loadDriver<R extends ForeignRole>(
     if (flaws.length > 0) throw fail(`makes a driver without ${flaws.join(', ')}`);
     return guarded(made as ForeignDrivers[R], { role, module: specifier, logger: components.logger });
   };
-}
-
-/** Anything can be thrown. */
-function textOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 /**
