@@ -77,16 +77,24 @@ function requireRoom(depot: string): void {
   }
 }
 
+async function namesIn(directory: string): Promise<string[]> {
+  try {
+    return await fs.promises.readdir(directory);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  }
+}
+
 /**
  * Sees to it that there is a reserve, where the file system has room for more than that; clients are served
  * meanwhile. Never rejects: what keeps it from being made is for the log, everything else works without it.
  */
 export async function keepReserve(depot: string, logger: Logger): Promise<void> {
   const reserve = path.join(depot, RESERVE_DIRECTORY);
-  const { mkdir, readdir, rm, writeFile } = fs.promises;
+  const { mkdir, rm, writeFile } = fs.promises;
   try {
-    await mkdir(reserve, { recursive: true, mode: 0o700 });
-    const there = new Set(await readdir(reserve));
+    const there = new Set(await namesIn(reserve));
     const missing = Array.from({ length: FILES }, (_none, at) => String(at)).filter(
       (name) => !there.has(name),
     );
@@ -97,6 +105,7 @@ export async function keepReserve(depot: string, logger: Logger): Promise<void> 
       logger.debug?.('reserve-not-kept', { depot, bytes, inodes });
       return;
     }
+    await mkdir(reserve, { recursive: true, mode: 0o700 });
     // not of nothing but zeros, which some file systems do not store
     const content = Buffer.alloc(FILE_BYTES, 'warden ');
     for (const name of missing) await writeFile(path.join(reserve, name), content, { mode: 0o600 });
