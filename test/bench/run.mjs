@@ -90,7 +90,8 @@ const samples = new Samples();
 const skipped = new Map();
 const facts = new Map();
 
-const about = `${form} form, ${count} of each, ${os.cpus().length} processors, load before ${load.toFixed(1)}, Linux ${os.release()}, Node ${process.versions.node}`;
+const processors = `${os.cpus().length} processors (${os.cpus()[0]?.model.trim() || 'of unknown make'})`;
+const about = `${form} form, ${count} of each, ${processors}, load before ${load.toFixed(1)}, Linux ${os.release()}, Node ${process.versions.node}`;
 
 /** Makes a place for a daemon; `settings` is for programs that are no daemon of ours. */
 const place = Object.assign((_name, sections) => makePlace({ directory, rootfs, sections }), {
