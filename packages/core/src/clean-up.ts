@@ -11,7 +11,7 @@ import { removeGroupsOf } from './destroy.ts';
 import type { Engine } from './engine.ts';
 import type { CoreOptions } from './options.ts';
 import { adviceIn } from './quarantine.ts';
-import { remove, removeUnrecorded } from './recovery.ts';
+import { remove, removeUnrecorded } from './removal.ts';
 
 /** One thing that is there. */
 export interface Leftover {

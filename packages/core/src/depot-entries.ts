@@ -53,6 +53,9 @@ export type DepotEntry = Entry &
     | ({ readonly kind: 'set-aside'; readonly found: FoundRecord | undefined } & Addresses)
   );
 
+/** One whose record is in order. */
+export type RecordedEntry = Extract<DepotEntry, { kind: 'recorded' }>;
+
 /** As far as `etc/config` tells them. */
 interface Addresses {
   /** Of its network block. */

@@ -4,6 +4,7 @@
  */
 import type { Init } from '@warden/interface';
 import type { ManagedContainer } from './container.ts';
+import type { DepotEntry } from './depot-entries.ts';
 import type { Engine } from './engine.ts';
 
 /** Lets it go on, so that it can end. Never throws: what cannot be thawed is met when it does not end. */
@@ -29,4 +30,16 @@ export async function killInit(
   if (init === undefined) return;
   await thaw(engine, container);
   await init.kill();
+}
+
+/**
+ * An init that stands still answers nobody: what an earlier daemon has paused, or held for a snapshot, goes
+ * on until it is known; recovery pauses it again.
+ */
+export async function connectRecovered(engine: Engine, entry: DepotEntry): Promise<Init | undefined> {
+  const { cgroup, init } = engine.drivers;
+  if (entry.kind === 'recorded' && (entry.record.isPaused || entry.record.isHeld) && cgroup.supports.freezer)
+    await cgroup.thaw(entry.record.drivers.cgroup);
+  if (entry.kind === 'recorded') entry.record.isHeld = false;
+  return init.connect(entry.directory);
 }

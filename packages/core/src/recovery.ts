@@ -3,21 +3,21 @@
  * half-made and dead ones are removed, what cannot be understood while something lives is set aside and
  * reported. Kernel objects nobody claims go last.
  */
-import fs from 'node:fs';
-import path from 'node:path';
 import { type ContainerId, type Init, isWardenError, toWardenError, WardenError } from '@warden/interface';
 import { ManagedContainer } from './container.ts';
-import { type DepotEntry, idsInDepot, readDepot, recordOf } from './depot-entries.ts';
-import { KILL_TIMEOUT_MS, releaseDrivers, releaseImage, removeDirectory, removeGroupsOf } from './destroy.ts';
-import { type Engine, networkSpecOf, poolUsage, returnToPools, trySave } from './engine.ts';
-import { killInit } from './frozen.ts';
+import { type DepotEntry, idsInDepot, type RecordedEntry, readDepot, recordOf } from './depot-entries.ts';
+import { removeGroupsOf } from './destroy.ts';
+import { type Engine, networkSpecOf, poolUsage, trySave } from './engine.ts';
+import { connectRecovered } from './frozen.ts';
 import { armGraceTime } from './grace-time.ts';
 import { attachInit, forgetStaleJobs } from './init-connection.ts';
 import { watchOutOfMemory } from './limits.ts';
 import { pauseContainer } from './pause.ts';
-import { isTriedAgain, quarantine, setAside } from './quarantine.ts';
-import { type ContainerRecord, serializeRecord } from './record.ts';
+import { quarantine, setAside } from './quarantine.ts';
+import { serializeRecord } from './record.ts';
+import { remove, removeUnrecorded } from './removal.ts';
 import { stopContainer } from './stop.ts';
+import { takeBack } from './take-back.ts';
 
 /**
  * So many are taken over together, while the inits of as many more are asked: each has to wake up for its
@@ -53,67 +53,6 @@ export async function recoverContainers(engine: Engine): Promise<void> {
     setAside: setAside(engine.options.depot).length,
     ...poolUsage(engine),
   });
-}
-
-/**
- * What an earlier daemon has set aside with its record in order gets its name back while its init lives: a
- * network driver that was changed may be the earlier one again, a host have again what it was short of. If it
- * is not so it is set aside once more. What lives no longer stays aside: it may stand for somebody's data; and
- * so does one whose handle another container has got meanwhile.
- */
-async function takeBack(engine: Engine, entries: readonly DepotEntry[]): Promise<readonly DepotEntry[]> {
-  const { depot } = engine.options;
-  const claimed = new Set(
-    entries
-      .filter(({ kind }) => kind !== 'set-aside')
-      .flatMap((entry) => [`id ${entry.id}`, ...namesOf(recordOf(entry))]),
-  );
-  const now: DepotEntry[] = [];
-  for (const entry of entries) {
-    const back = await liveAgain(engine, entry, claimed);
-    const directory = path.join(depot, entry.id);
-    if (back === undefined || !moves(engine, entry.directory, directory)) {
-      now.push(entry);
-      continue;
-    }
-    for (const name of namesOf(back.record)) claimed.add(name);
-    now.push({ ...back, name: entry.id, directory });
-    engine.logger.info('container-tried-again', { id: entry.id, handle: back.record.handle });
-  }
-  return now;
-}
-
-/** What no two containers share. */
-function namesOf(record: ContainerRecord | undefined): readonly string[] {
-  return record === undefined ? [] : [`id ${record.id}`, `handle ${record.handle}`];
-}
-
-/** The entry of a container that is to be tried again. */
-async function liveAgain(
-  engine: Engine,
-  entry: DepotEntry,
-  claimed: ReadonlySet<string>,
-): Promise<RecordedEntry | undefined> {
-  if (entry.kind !== 'set-aside' || entry.found === undefined) return undefined;
-  const { id, name, directory, found } = entry;
-  if (found.record.id !== id || !isTriedAgain(directory)) return undefined;
-  if (namesOf(found.record).some((one) => claimed.has(one))) return undefined;
-  const back: RecordedEntry = { kind: 'recorded', id, name, directory, ...found };
-  const init = await connect(engine, back).catch(() => undefined);
-  init?.disconnect();
-  return init === undefined ? undefined : back;
-}
-
-/** False: it stays where it is. */
-function moves({ logger }: Engine, from: string, to: string): boolean {
-  try {
-    if (fs.existsSync(to)) return false;
-    fs.renameSync(from, to);
-    return true;
-  } catch (error) {
-    logger.warn('not-tried-again', { directory: from, error });
-    return false;
-  }
 }
 
 /** Never rejects: one that cannot be recovered is set aside. */
@@ -172,21 +111,9 @@ function ask(
   asked: Map<DepotEntry, Promise<Init | undefined>>,
 ): void {
   if (first === undefined || others.length > 0) return;
-  const connecting = connect(engine, first);
+  const connecting = connectRecovered(engine, first);
   connecting.catch(() => {});
   asked.set(first, connecting);
-}
-
-/**
- * An init that stands still answers nobody: what an earlier daemon has paused, or held for a snapshot, goes
- * on until it is known, see {@link takeOver}.
- */
-async function connect(engine: Engine, entry: DepotEntry): Promise<Init | undefined> {
-  const { cgroup, init } = engine.drivers;
-  if (entry.kind === 'recorded' && (entry.record.isPaused || entry.record.isHeld) && cgroup.supports.freezer)
-    await cgroup.thaw(entry.record.drivers.cgroup);
-  if (entry.kind === 'recorded') entry.record.isHeld = false;
-  return init.connect(entry.directory);
 }
 
 async function recoverOne(
@@ -194,7 +121,7 @@ async function recoverOne(
   entry: DepotEntry,
   asked: Promise<Init | undefined> | undefined,
 ): Promise<void> {
-  const init = await (asked ?? connect(engine, entry));
+  const init = await (asked ?? connectRecovered(engine, entry));
   await engine.failpoints.pass('recover.connect');
   if (entry.kind === 'recorded') {
     if (entry.name !== entry.id)
@@ -209,8 +136,6 @@ async function recoverOne(
     quarantine(engine, entry, 'error' in entry ? entry.error : undefined);
   }
 }
-
-type RecordedEntry = Extract<DepotEntry, { kind: 'recorded' }>;
 
 async function recoverRecorded(
   engine: Engine,
@@ -295,78 +220,6 @@ function withdraw({ pools }: Engine, entry: DepotEntry): void {
   if (network !== undefined) pools.networks.withdraw(network);
   if (uid !== undefined) pools.uids.withdraw(uid);
   for (const port of record?.ports ?? []) pools.ports.withdraw(port);
-}
-
-/** Removes a container that is not continued, and gives back what its record names. */
-export async function remove(
-  engine: Engine,
-  container: ManagedContainer,
-  init: Init | undefined,
-): Promise<void> {
-  const { record } = container;
-  const { failpoints } = engine;
-  if (init === undefined) await requireNotCopied(engine, container);
-  await killInit(engine, container, init);
-  await engine.drivers.cgroup.killAll(record.drivers.cgroup, KILL_TIMEOUT_MS);
-  await failpoints.pass('recover.kill');
-  await releaseDrivers(engine, container);
-  await failpoints.pass('recover.drivers');
-  removeDirectory(container.directory);
-  releaseImage(engine, container);
-  await failpoints.pass('recover.directory');
-  returnToPools(engine, record);
-}
-
-/**
- * Groups of another name with somebody in them are those of a container of another daemon, and the directory
- * is a copy of its: what is named in there is not to be killed, nor its link be removed. When only the name
- * was changed, init answers, or nobody lives. Errors: `ALREADY_EXISTS`.
- */
-async function requireNotCopied(
-  { drivers: { cgroup } }: Engine,
-  { record }: ManagedContainer,
-): Promise<void> {
-  const recorded = record.drivers.cgroup;
-  const own = cgroup.plan({ id: record.id, allowAllDevices: false, pidsLimit: undefined });
-  const isOther = ([key, value]: [string, unknown]): boolean =>
-    recorded[key] !== undefined && recorded[key] !== value;
-  if (!Object.entries(own).some(isOther)) return;
-  const pids = await cgroup.pids(recorded);
-  if (pids.length === 0) return;
-  throw new WardenError(
-    'ALREADY_EXISTS',
-    `its control groups are those of another drivers.name, processes live in there (${pids.slice(0, 3).join(', ')}), and its init does not answer here: the directory is a copy of another daemon's container`,
-    {
-      fields: {
-        ...{ operation: 'recover', object: record.id, pids },
-        advice: "remove the directory if it is not needed; its processes are the other container's",
-      },
-    },
-  );
-}
-
-/**
- * A container without a record: half made, or robbed of it. What carries its id goes by it, its network with
- * the sweep.
- */
-export async function removeUnrecorded(
-  engine: Engine,
-  { id, directory, uid, network }: Extract<DepotEntry, { kind: 'unrecorded' | 'broken' }>,
-  init: Init | undefined,
-): Promise<void> {
-  const { drivers } = engine;
-  await init?.kill();
-  await removeGroupsOf(engine, id);
-  const rootfs = { id, directory, base: '/' };
-  await drivers.filesystem.release(rootfs, drivers.filesystem.plan(rootfs));
-  if (uid !== undefined) {
-    const quota = { id, directory, uid };
-    await drivers.quota.release(quota, drivers.quota.plan(quota));
-  }
-  removeDirectory(directory);
-  if (network !== undefined) engine.pools.networks.release(network);
-  if (uid !== undefined) engine.pools.uids.release(uid);
-  engine.logger.info('directory-without-record-removed', { id });
 }
 
 async function takeOver(

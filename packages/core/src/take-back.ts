@@ -1,0 +1,74 @@
+/**
+ * What an earlier daemon has set aside (`quarantine.ts`) for a reason that may have gone since, and lives.
+ */
+import fs from 'node:fs';
+import path from 'node:path';
+import { type DepotEntry, type RecordedEntry, recordOf } from './depot-entries.ts';
+import type { Engine } from './engine.ts';
+import { connectRecovered } from './frozen.ts';
+import { isTriedAgain } from './quarantine.ts';
+import type { ContainerRecord } from './record.ts';
+
+/**
+ * What an earlier daemon has set aside with its record in order gets its name back while its init lives: a
+ * network driver that was changed may be the earlier one again, a host have again what it was short of. If it
+ * is not so it is set aside once more. What lives no longer stays aside: it may stand for somebody's data; and
+ * so does one whose handle another container has got meanwhile.
+ */
+export async function takeBack(
+  engine: Engine,
+  entries: readonly DepotEntry[],
+): Promise<readonly DepotEntry[]> {
+  const { depot } = engine.options;
+  const claimed = new Set(
+    entries
+      .filter(({ kind }) => kind !== 'set-aside')
+      .flatMap((entry) => [`id ${entry.id}`, ...namesOf(recordOf(entry))]),
+  );
+  const now: DepotEntry[] = [];
+  for (const entry of entries) {
+    const back = await liveAgain(engine, entry, claimed);
+    const directory = path.join(depot, entry.id);
+    if (back === undefined || !moves(engine, entry.directory, directory)) {
+      now.push(entry);
+      continue;
+    }
+    for (const name of namesOf(back.record)) claimed.add(name);
+    now.push({ ...back, name: entry.id, directory });
+    engine.logger.info('container-tried-again', { id: entry.id, handle: back.record.handle });
+  }
+  return now;
+}
+
+/** What no two containers share. */
+function namesOf(record: ContainerRecord | undefined): readonly string[] {
+  return record === undefined ? [] : [`id ${record.id}`, `handle ${record.handle}`];
+}
+
+/** The entry of a container that is to be tried again. */
+async function liveAgain(
+  engine: Engine,
+  entry: DepotEntry,
+  claimed: ReadonlySet<string>,
+): Promise<RecordedEntry | undefined> {
+  if (entry.kind !== 'set-aside' || entry.found === undefined) return undefined;
+  const { id, name, directory, found } = entry;
+  if (found.record.id !== id || !isTriedAgain(directory)) return undefined;
+  if (namesOf(found.record).some((one) => claimed.has(one))) return undefined;
+  const back: RecordedEntry = { kind: 'recorded', id, name, directory, ...found };
+  const init = await connectRecovered(engine, back).catch(() => undefined);
+  init?.disconnect();
+  return init === undefined ? undefined : back;
+}
+
+/** False: it stays where it is. */
+function moves({ logger }: Engine, from: string, to: string): boolean {
+  try {
+    if (fs.existsSync(to)) return false;
+    fs.renameSync(from, to);
+    return true;
+  } catch (error) {
+    logger.warn('not-tried-again', { directory: from, error });
+    return false;
+  }
+}
