@@ -1,6 +1,9 @@
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { checkConfiguration } from './config.ts';
-import { networkPool, portPool } from './pools.ts';
+import { networkPool, portPool, readEphemeralEnd } from './pools.ts';
 
 const network = (given: object) => checkConfiguration({ network: given }).network;
 
@@ -20,6 +23,26 @@ describe('the pools (spec config.md 2 and 3)', () => {
     [{ pool_start_port: 20_000, pool_size: 2_000 }, 60_999, { first: 20_000, count: 2_000 }],
   ])('ports of %j', (given, ephemeralEnd, expected) =>
     expect(portPool(given, ephemeralEnd)).toEqual(expected),
+  );
+
+  it.each([
+    ['32768\t60999\n', 60_999],
+    ['1024 65535', 65_535],
+    ['', 61_000],
+    ['32768\tmany\n', 61_000],
+    [undefined, 61_000],
+  ])(
+    'take the end of the ephemeral range from the kernel, which tells %j, else 61000 [config 2 port]',
+    (told, end) => {
+      const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'warden-ports-'));
+      try {
+        const file = path.join(directory, 'ip_local_port_range');
+        if (told !== undefined) fs.writeFileSync(file, told);
+        expect(readEphemeralEnd(file)).toBe(end);
+      } finally {
+        fs.rmSync(directory, { recursive: true });
+      }
+    },
   );
 
   it('refuses too few ports', () => {

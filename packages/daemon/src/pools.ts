@@ -52,9 +52,9 @@ export function portPool(given: Configuration['port'], ephemeralEnd: number): Co
 }
 
 /** The last port the kernel gives to outgoing connections. */
-export function readEphemeralEnd(): number {
+export function readEphemeralEnd(file: string = EPHEMERAL_RANGE): number {
   try {
-    const end = Number(fs.readFileSync(EPHEMERAL_RANGE, 'utf8').trim().split(/\s+/)[1]);
+    const end = Number(fs.readFileSync(file, 'utf8').trim().split(/\s+/)[1]);
     if (end >= 1 && end <= 65_535) return end;
   } catch {
     // no such file

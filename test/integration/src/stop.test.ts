@@ -62,8 +62,9 @@ describeWith(['root', 'isolated', 'overlayfs'], 'stop', () => {
   it('asks again every second [behaviour 5 Stop normal]', async () => {
     const owner = await suite.daemon.connect();
     await using box = await owner.create();
+    // the seventh comes after six seconds; asked every other second, it would be killed after ten with fewer
     const job = await box.spawn(
-      'n=0; trap "n=\\$((n+1)); [ \\$n = 3 ] && exit 33" TERM; touch /tmp/ready; while :; do sleep 0.05; done',
+      'n=0; trap "n=\\$((n+1)); [ \\$n = 7 ] && exit 33" TERM; touch /tmp/ready; while :; do sleep 0.05; done',
     );
     await waitForFile(box, 'ready');
     await box.stop();
