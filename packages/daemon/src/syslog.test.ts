@@ -1,6 +1,17 @@
 import { silentLogger } from '@warden/interface';
 import { describe, expect, it, vi } from 'vitest';
-import { openSyslog, syslogTag } from './syslog.ts';
+import { openSyslog, syslogSender, syslogTag } from './syslog.ts';
+
+const heard = vi.hoisted(() => [] as string[]);
+vi.mock('@warden/native', async (original) => {
+  const real = await original<typeof import('@warden/native')>();
+  const sendDatagram: typeof real.sendDatagram = (descriptor, path, content) => {
+    if (path !== '/dev/log') return real.sendDatagram(descriptor, path, content);
+    heard.push(Buffer.from(content).toString()); // the one of this host must not hear of a test
+    return undefined;
+  };
+  return { ...real, sendDatagram };
+});
 
 describe('syslog', () => {
   it.each([
@@ -17,5 +28,16 @@ describe('syslog', () => {
     const syslog = openSyslog('/nonexistent/log', { ...silentLogger, warn });
     for (let at = 0; at < 3; at++) expect(syslog.send('info', 't', Buffer.from('line'))).toBe(true);
     expect(warn.mock.calls).toEqual([['syslog-lines-dropped', expect.objectContaining({ errno: 'ENOENT' })]]);
+  });
+
+  it('goes to the socket of the system where none is configured [config 2 syslog_socket, logging.syslog]', () => {
+    for (const socket of [undefined, null])
+      expect(openSyslog(socket, silentLogger).send('error', 'app', Buffer.from('of a job'))).toBe(true);
+    expect(syslogSender()('<14>', 'warden', Buffer.from('of the daemon'))).toBe(undefined);
+    expect(heard.map((line) => line.replace(/[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d/, 'TIME'))).toEqual([
+      '<11>TIME warden.app: of a job',
+      '<11>TIME warden.app: of a job',
+      '<14>TIME warden: of the daemon',
+    ]);
   });
 });
