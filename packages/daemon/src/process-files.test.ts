@@ -88,6 +88,10 @@ describe('the health check (behaviour 12)', () => {
     try {
       const response = await fetch(`http://127.0.0.1:${port}/`);
       expect([response.status, await response.text()]).toEqual([200, '']);
+      const elsewhere = net.connect(port, '127.0.0.2');
+      await expect(once(elsewhere, 'connect'), 'not there alone').rejects.toMatchObject({
+        code: 'ECONNREFUSED',
+      });
       await expect(listenForHealthChecks(port)).rejects.toMatchObject({
         code: 'ALREADY_EXISTS',
         message: expect.stringContaining(String(port)),

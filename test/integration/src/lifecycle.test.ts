@@ -46,16 +46,15 @@ for (const filesystem of ['overlayfs', 'bind'])
       it('gives jobs exactly the environment of the specification (behaviour 6.3)', async () => {
         const warden = await suite.daemon.connect();
         await using box = await warden.create();
-        const { stdout } = await box.run('tr "\\0" "\\n" < /proc/$$/environ | sort; pwd');
-        const lines = text(stdout).trim().split('\n');
-        expect(lines.map((line) => line.split('=')[0])).toEqual([
-          'HOME',
-          'LANG',
-          'PATH',
-          'USER',
-          '/home/vcap',
-        ]);
-        expect(lines).toContain('PATH=/bin:/usr/bin');
+        const inside = async (privileged: boolean): Promise<string> =>
+          text((await box.run('tr "\\0" "\\n" < /proc/$$/environ | sort; pwd', { privileged })).stdout);
+        const lang = `LANG=${process.env.LANG || 'en_US.UTF-8'}`;
+        expect(await inside(false)).toBe(
+          `HOME=/home/vcap\n${lang}\nPATH=/bin:/usr/bin\nUSER=vcap\n/home/vcap\n`,
+        );
+        expect(await inside(true)).toBe(
+          `HOME=/root\n${lang}\nPATH=/sbin:/bin:/usr/sbin:/usr/bin\nUSER=root\n/root\n`,
+        );
       });
 
       it('answers info with state, addresses and statistics', async () => {
