@@ -57,6 +57,16 @@ for (const filesystem of ['overlayfs', 'bind'])
         );
       });
 
+      it('gives each job a session of its own, without a terminal [behaviour 6.3 session]', async () => {
+        const warden = await suite.daemon.connect();
+        await using box = await warden.create();
+        const { stdout } = await box.run(
+          'set -- $(cat /proc/$$/stat); echo "pid $$: group $5, session $6, terminal $7"',
+        );
+        const [pid] = /\d+/.exec(text(stdout))!;
+        expect(text(stdout)).toBe(`pid ${pid}: group ${pid}, session ${pid}, terminal 0\n`);
+      });
+
       it('answers info with state, addresses and statistics', async () => {
         const warden = await suite.daemon.connect();
         await using box = await warden.create();
