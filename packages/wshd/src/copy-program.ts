@@ -1,7 +1,7 @@
 /** `warden-copy` as a program of the host, and as one that is nowhere in a container and still runs there. */
 import { fchmodSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { makeSealedMemfd } from '@warden/native';
+import { closeDescriptor, makeSealedMemfd } from '@warden/native';
 import { binariesDirectory, COPY_PROGRAM } from './skeleton.ts';
 
 export class CopyProgram {
@@ -24,7 +24,12 @@ export class CopyProgram {
   open(): number {
     this.#content ??= readFileSync(this.path);
     const fd = makeSealedMemfd(COPY_PROGRAM, this.#content);
-    fchmodSync(fd, 0o111);
+    try {
+      fchmodSync(fd, 0o111);
+    } catch (error) {
+      closeDescriptor(fd);
+      throw error;
+    }
     return fd;
   }
 }

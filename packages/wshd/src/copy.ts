@@ -35,7 +35,13 @@ interface Inside {
 export function startCopy(spec: CopySpec, means: CopyMeans, socketPath: string): Promise<RunningCopy> {
   const argv = [PROGRAM_NAME, 'inside', spec.direction, spec.containerPath];
   return start(spec, means, (socket) =>
-    InsideHelper.start({ socketPath, argv, user: spec.user, socket, program: means.program.open() }),
+    InsideHelper.start({
+      socketPath,
+      argv,
+      user: spec.user,
+      socket,
+      openProgram: () => means.program.open(),
+    }),
   );
 }
 

@@ -68,7 +68,7 @@ interface Helper {
 export function openFiles(task: FileTask, program: CopyProgram, socketPath: string): Promise<FileChannel> {
   const argv = argumentsOf(task);
   return open(task, (socket) =>
-    InsideHelper.start({ socketPath, argv, user: task.user, socket, program: program.open() }),
+    InsideHelper.start({ socketPath, argv, user: task.user, socket, openProgram: () => program.open() }),
   );
 }
 

@@ -14,15 +14,15 @@ const ANSWER_TIMEOUT_MS = 5_000;
 const EXIT_TIMEOUT_MS = 2_000;
 const COMPLAINT_BYTES = 2_000;
 
-/** What to start. The descriptors belong to the helper, whatever happens. */
+/** What to start. */
 export interface InsideHelperSpec {
   readonly socketPath: string;
   readonly argv: readonly string[];
   readonly user: string;
-  /** Its standard input. */
+  /** Its standard input. The descriptor belongs to the helper, whatever happens. */
   readonly socket: number;
-  /** Executed as it is. */
-  readonly program: number;
+  /** Opens what is executed as it is. May throw. */
+  readonly openProgram: () => number;
 }
 
 export class InsideHelper {
@@ -37,12 +37,14 @@ export class InsideHelper {
    * runs then.
    */
   static async start(spec: InsideHelperSpec): Promise<InsideHelper> {
-    let owned = [spec.socket, spec.program];
+    let owned = [spec.socket];
     let helper: InsideHelper | undefined;
     try {
+      const program = spec.openProgram();
+      owned.push(program);
       helper = new InsideHelper(connect(spec.socketPath));
       await helper.#hello();
-      const spawned = helper.#spawn(spec);
+      const spawned = helper.#spawn(spec, program);
       owned = [];
       await spawned;
       return helper;
@@ -91,7 +93,7 @@ export class InsideHelper {
     );
   }
 
-  #spawn(spec: InsideHelperSpec): Promise<void> {
+  #spawn(spec: InsideHelperSpec, program: number): Promise<void> {
     return inTime(
       this.#connection.request(
         'spawn',
@@ -101,7 +103,7 @@ export class InsideHelper {
           if (output !== undefined) closeDescriptor(output);
           this.#errors = errors;
         },
-        { fds: [spec.socket, spec.program] },
+        { fds: [spec.socket, program] },
       ),
     );
   }
