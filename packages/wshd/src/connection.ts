@@ -75,17 +75,22 @@ export class Connection {
   #open = true;
 
   /**
-   * Owns `fd`, a connected non-blocking SOCK_SEQPACKET socket. A process that is stopped, frozen or hangs
+   * Owns `fd`, a connected non-blocking SOCK_SEQPACKET socket, also where it throws. A process that is stopped, frozen or hangs
    * keeps its socket open: whoever leaves a request unanswered for `answerWithinMs` is given up.
    */
   constructor(fd: number, listener: ConnectionListener, answerWithinMs: number = ANSWER_WITHIN_MS) {
     this.#answerWithinMs = answerWithinMs;
     this.#fd = fd;
     this.#listener = listener;
-    this.#watch = watchDescriptor(fd, { readable: true }, (ready) => {
-      if (ready.writable) this.#guard(() => this.#flush());
-      if (ready.readable || ready.hangup) this.#guard(() => this.#receive());
-    });
+    try {
+      this.#watch = watchDescriptor(fd, { readable: true }, (ready) => {
+        if (ready.writable) this.#guard(() => this.#flush());
+        if (ready.readable || ready.hangup) this.#guard(() => this.#receive());
+      });
+    } catch (error) {
+      closeDescriptor(fd);
+      throw error;
+    }
   }
 
   get isOpen(): boolean {

@@ -84,12 +84,14 @@ export async function connectInit(directory: string, kind: ContainerKind): Promi
 /** Owns `fd`. `undefined`: the listener has died since. */
 function openInit(fd: number, directory: string, kind: ContainerKind): ConnectedInit | undefined {
   let owned: number | undefined = fd;
+  let process: InitProcess | undefined;
   try {
     // opened before HELLO is sent: its answer then proves that the pid was still init's
-    const process = new InitProcess(peerCredentials(fd).pid, kind.end);
+    process = new InitProcess(peerCredentials(fd).pid, kind.end);
     owned = undefined;
     return new ConnectedInit(fd, directory, process, kind);
   } catch (error) {
+    process?.release();
     if (isWardenError(error) && error.fields.errno === 'ESRCH') return undefined;
     throw error;
   } finally {

@@ -83,14 +83,17 @@ export class Launcher {
     this.#logger = logger;
     this.#pid = pid;
     this.#sync = sync;
+    let pidfd: number | undefined;
     try {
       // our child, which only we reap: the number is still its own
-      this.#pidfd = openPidfd(pid);
+      pidfd = openPidfd(pid);
+      this.#pidfd = pidfd;
+      this.#watch = watchDescriptor(sync, { readable: true }, () => this.#receive());
     } catch (error) {
+      if (pidfd !== undefined) closeDescriptor(pidfd);
       killChild(pid);
       throw error;
     }
-    this.#watch = watchDescriptor(sync, { readable: true }, () => this.#receive());
   }
 
   /** The next milestone, which must be `kind`. Errors: what the launcher reported, or how it ended without a word. */

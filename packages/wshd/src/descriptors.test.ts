@@ -1,7 +1,9 @@
-/** What was opened for a helper is closed wherever its start fails. */
+/** What was opened for a conversation with an init is closed wherever its beginning fails. */
 import fs from 'node:fs';
+import { NO_FAILPOINTS } from '@warden/interface';
 import { closeDescriptor, makeSocketPair } from '@warden/native';
 import { expect, test } from 'vitest';
+import { Connection } from './connection.ts';
 import { startCopy } from './copy.ts';
 import { CopyProgram } from './copy-program.ts';
 import { openFiles } from './files.ts';
@@ -9,7 +11,6 @@ import { InsideHelper } from './inside-helper.ts';
 
 const NOBODY = '/nowhere/wshd.sock';
 const noProgram = new CopyProgram('/nowhere');
-const failpoints = { pass: () => Promise.resolve(), passSync: () => {} };
 
 /** What each descriptor of this process is. */
 function open(): string[] {
@@ -40,8 +41,16 @@ test('a copy whose program cannot be opened', async () => {
     ...({ direction: 'in', hostPath: '/nowhere', containerPath: '/tmp', owner: '', user: 'vcap' } as const),
     forbidden: [],
   };
-  await expect(startCopy(spec, { program: noProgram, failpoints }, NOBODY)).rejects.toThrow(/ENOENT/);
+  await expect(startCopy(spec, { program: noProgram, failpoints: NO_FAILPOINTS }, NOBODY)).rejects.toThrow(
+    /ENOENT/,
+  );
   expect(open()).toEqual(before);
+});
+
+test('a connection to what cannot be waited for', () => {
+  const file = fs.openSync('/proc/self/exe', 'r');
+  expect(() => new Connection(file, { onEvent: () => {}, onClosed: () => {} })).toThrow(/EPERM/);
+  expect(() => fs.fstatSync(file)).toThrow(/EBADF/);
 });
 
 test('work on files whose program cannot be opened', async () => {
