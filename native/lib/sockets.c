@@ -96,8 +96,9 @@ static int collect_descriptors(struct msghdr *message, int32_t *fds) {
 }
 
 /*
- * `fds` has room for 253 numbers. Data or descriptors that did not fit are an error: half a message is
- * useless.
+ * `fds` has room for 253 numbers, as many as the kernel lets anybody send. Data that did not fit are an
+ * error: half a message is useless. Descriptors that this process could not take, for it has as many open as
+ * it may, are told by a count of -1: the message is whole, and who sent it is not to blame.
  */
 int64_t warden_receive(int fd, void *buffer, uint32_t size, int32_t *fds, int32_t *fd_count) {
   union {
@@ -117,7 +118,8 @@ int64_t warden_receive(int fd, void *buffer, uint32_t size, int32_t *fds, int32_
   int count = collect_descriptors(&message, fds);
   if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
     for (int i = 0; i < count; i++) close(fds[i]);
-    return -EMSGSIZE;
+    if ((message.msg_flags & MSG_TRUNC) != 0) return -EMSGSIZE;
+    count = -1;
   }
   *fd_count = count;
   return length;

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -32,6 +33,18 @@ static void test_messages(void) {
         "it is refused");
   int again = dup(0);
   check(again == next, "and its descriptors are closed");
+  close(again);
+
+  struct rlimit limit, full;
+  getrlimit(RLIMIT_NOFILE, &limit);
+  full = (struct rlimit){.rlim_cur = (rlim_t)next + 1, .rlim_max = limit.rlim_max};
+  check(warden_send(ends[0], "x", 1, fds, 2) == 1 && setrlimit(RLIMIT_NOFILE, &full) == 0,
+        "two descriptors are sent to who may open one more");
+  check(warden_receive(ends[1], buffer, sizeof(buffer), received, &count) == 1 && count == -1,
+        "the message comes, and says that they are lost");
+  setrlimit(RLIMIT_NOFILE, &limit);
+  again = dup(0);
+  check(again == next, "and the one is closed");
   close(again);
   close(ends[0]);
   check(warden_receive(ends[1], buffer, sizeof(buffer), received, &count) == 0 && count == 0,

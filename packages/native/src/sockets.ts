@@ -67,14 +67,16 @@ export interface ReceivedMessage {
   readonly length: number;
   /** Close-on-exec; they belong to the caller now. */
   readonly fds: readonly number[];
+  /** It had descriptors, and this process has as many open as it may: they are closed, and `fds` is empty. */
+  readonly hasLostFds?: true;
 }
 
 const receivedFds = new Int32Array(MAX_PASSED_FDS);
 const receivedCount = new Int32Array(1);
 
 /**
- * Receives one message into `buffer`; undefined when it would block. A message whose bytes or descriptors did
- * not fit is lost: its descriptors are closed and `EMSGSIZE` is thrown.
+ * Receives one message into `buffer`; undefined when it would block. A message whose bytes did not fit is
+ * lost: its descriptors are closed and `EMSGSIZE` is thrown.
  */
 export function receiveMessage(fd: number, buffer: Uint8Array): ReceivedMessage | undefined {
   checkDescriptor(fd);
@@ -82,6 +84,7 @@ export function receiveMessage(fd: number, buffer: Uint8Array): ReceivedMessage 
   const length = native().warden_receive(fd, buffer, buffer.byteLength, receivedFds, receivedCount);
   if (length >= 0) {
     const count = receivedCount[0]!;
+    if (count < 0) return { length, fds: [], hasLostFds: true };
     return { length, fds: count === 0 ? [] : Array.from(receivedFds.subarray(0, count)) };
   }
   if (errnoName(-length) === 'EAGAIN') return undefined;

@@ -1,4 +1,5 @@
-import { existsSync, openSync, readdirSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { existsSync, openSync, readdirSync, readFileSync } from 'node:fs';
 import type { InitJob, JobSpec, WardenError } from '@warden/interface';
 import {
   closeDescriptor,
@@ -219,6 +220,77 @@ describe('Connection', () => {
     expect(new Set(await Promise.all(waiting))).toEqual(new Set(['closed']));
     expect(openDescriptors()).toBe(before - 1);
     for (const fd of [read, write]) closeDescriptor(fd);
+  });
+
+  describe('with as many descriptors open as this process may have', () => {
+    /** Runs `action` while one more can be opened. */
+    async function nearlyFull(action: () => Promise<void> | void): Promise<void> {
+      const [soft, hard] = /open files\s+(\d+)\s+(\d+)/
+        .exec(readFileSync('/proc/self/limits', 'latin1'))!
+        .slice(1);
+      const limit = (now: string): void =>
+        void execFileSync('prlimit', ['--pid', String(process.pid), `--nofile=${now}:${hard}`]);
+      limit('256');
+      const opened: number[] = [];
+      try {
+        for (;;) opened.push(openSync('/dev/null', 'r'));
+      } catch (error) {
+        expect((error as NodeJS.ErrnoException).code).toBe('EMFILE');
+      }
+      try {
+        closeDescriptor(opened.pop()!);
+        await action();
+      } finally {
+        opened.forEach(closeDescriptor);
+        limit(soft!);
+      }
+    }
+
+    test('an answer fails for who asked, who is told what it brought nothing for; the connection goes on', async () => {
+      const { read, write } = makePipe();
+      const lost: number[] = [];
+      const ask = (): Promise<string> =>
+        connection.request(
+          'spawn',
+          (w, sequence) => w.begin(MESSAGE.SPAWN, sequence).finish(),
+          MESSAGE.SPAWNED,
+          (_, fds) => {
+            fds.forEach(closeDescriptor);
+            return `${fds.length} descriptors`;
+          },
+          { onLostFds: (message) => lost.push(message.u32()) },
+        );
+      const answer = (sequence: number): void =>
+        void sendMessage(peer, writer.begin(MESSAGE.SPAWNED, sequence).u32(7).i32(99).finish(), [
+          read,
+          write,
+        ]);
+      const refused = ask();
+      const sequence = nextSequence();
+      await nearlyFull(async () => {
+        answer(sequence);
+        await expect(refused).rejects.toMatchObject({
+          code: 'NATIVE_FAILED',
+          fields: { operation: 'spawn', errno: 'EMFILE', advice: expect.stringContaining('LimitNOFILE') },
+        });
+      });
+      expect([lost, connection.isOpen]).toEqual([[7], true]);
+      const later = ask();
+      answer(nextSequence());
+      expect(await later).toBe('2 descriptors');
+      for (const fd of [read, write]) closeDescriptor(fd);
+    });
+
+    test('a hand-over ends the connection, with the reason', async () => {
+      const { read, write } = makePipe();
+      await nearlyFull(async () => {
+        sendMessage(peer, writer.begin(MESSAGE.JOB, 0).finish(), [read, write]);
+        await expect
+          .poll(() => closedWith)
+          .toMatchObject({ code: 'UNAVAILABLE', cause: { fields: { errno: 'EMFILE' } } });
+      });
+      for (const fd of [read, write]) closeDescriptor(fd);
+    });
   });
 
   test('nonsense from the other side ends the connection', async () => {

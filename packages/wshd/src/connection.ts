@@ -7,6 +7,7 @@ import {
   closeDescriptor,
   ERRNO_NAMES,
   type PollWatch,
+  type ReceivedMessage,
   receiveMessage,
   sendMessage,
   watchDescriptor,
@@ -47,6 +48,7 @@ interface Pending {
   readonly timer: NodeJS.Timeout | undefined;
   settle(message: MessageReader, fds: readonly number[]): void;
   fail(error: WardenError): void;
+  readonly onLostFds: RequestOptions['onLostFds'];
 }
 
 /** What a request is besides its message. */
@@ -55,6 +57,8 @@ export interface RequestOptions {
   readonly fds?: readonly number[];
   /** Its answer comes when something has happened, not at once. */
   readonly isPatient?: boolean;
+  /** The answer that has lost its descriptors; the request fails with `NATIVE_FAILED` (EMFILE). */
+  readonly onLostFds?: (message: MessageReader) => void;
 }
 
 interface Outgoing {
@@ -106,7 +110,7 @@ export class Connection {
     write: (writer: MessageWriter, sequence: number) => Buffer,
     expected: number,
     onAnswer: AnswerHandler<T>,
-    { fds = [], isPatient = false }: RequestOptions = {},
+    { fds = [], isPatient = false, onLostFds }: RequestOptions = {},
   ): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       const sequence = this.#nextSequence();
@@ -123,6 +127,7 @@ export class Connection {
         expected,
         timer: isPatient ? undefined : this.#giveUpLater(operation, sequence),
         fail: reject,
+        onLostFds,
         settle: (message, received) => {
           try {
             resolve(onAnswer(message, received));
@@ -205,13 +210,14 @@ export class Connection {
         this.close(() => unavailable('receive'));
         return;
       }
-      this.#dispatch(receiveBuffer.subarray(0, received.length), received.fds);
+      this.#dispatch(receiveBuffer.subarray(0, received.length), received);
     }
   }
 
-  #dispatch(bytes: Buffer, fds: readonly number[]): void {
+  #dispatch(bytes: Buffer, { fds, hasLostFds }: ReceivedMessage): void {
     const message = closingOnFailure(fds, () => new MessageReader(bytes));
     if (message.sequence === 0) {
+      if (hasLostFds) throw tooManyOpen('take over');
       closingOnFailure(fds, () => this.#listener.onEvent(message, fds));
       return;
     }
@@ -220,8 +226,12 @@ export class Connection {
     clearTimeout(pending?.timer);
     if (pending === undefined || message.type !== pending.expected) fds.forEach(closeDescriptor);
     if (pending === undefined) return; // nobody waits any more
-    if (message.type === pending.expected) closingOnFailure(fds, () => pending.settle(message, fds));
-    else pending.fail(answeredError(pending.operation, message));
+    if (message.type !== pending.expected) pending.fail(answeredError(pending.operation, message));
+    else if (hasLostFds !== true) closingOnFailure(fds, () => pending.settle(message, fds));
+    else {
+      pending.fail(tooManyOpen(pending.operation));
+      pending.onLostFds?.(message);
+    }
   }
 
   /** A connection on which one call failed or one message made no sense cannot be trusted with the next. */
@@ -242,6 +252,16 @@ function closingOnFailure<T>(fds: readonly number[], step: () => T): T {
     fds.forEach(closeDescriptor);
     throw error;
   }
+}
+
+function tooManyOpen(operation: string): WardenError {
+  return new WardenError('NATIVE_FAILED', 'this process has as many descriptors open as it may (EMFILE)', {
+    fields: {
+      ...{ operation, object: 'run/wshd.sock', errno: 'EMFILE' },
+      advice:
+        'raise the limit that the daemon is started with (LimitNOFILE of its unit, ulimit -n): a container takes two, a job two more, a connection one',
+    },
+  });
 }
 
 function answeredError(operation: string, message: MessageReader): WardenError {

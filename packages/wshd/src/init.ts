@@ -39,6 +39,7 @@ import {
  */
 const HELLO_TIMEOUT_MS = 15_000;
 const KILL_TIMEOUT_MS = 10_000;
+const SIGKILL = 9;
 /**
  * So long init may keep what it could forget: a message of its own would wake it up, and its answer this
  * process, once more for each job.
@@ -75,9 +76,11 @@ export async function connectInit(directory: string, kind: ContainerKind): Promi
     return init;
   } catch (error) {
     init.disconnect();
+    if (!isWardenError(error, 'UNAVAILABLE')) throw error;
+    // it lives, and what it has handed over could not be taken
+    if (isWardenError(error.cause) && error.cause.fields.errno === 'EMFILE') throw error.cause;
     // it died between connect and its answer
-    if (isWardenError(error, 'UNAVAILABLE')) return undefined;
-    throw error;
+    return undefined;
   }
 }
 
@@ -180,10 +183,16 @@ class ConnectedInit implements Init {
       (writer, sequence) => writeSpawn(writer, sequence, this.#adapt(spec), inline),
       MESSAGE.SPAWNED,
       (message, received) => this.#jobs.spawned(message, received, spec),
-      { fds },
+      { fds, onLostFds: (message) => this.#abandon(message.u32()) },
     );
     this.#sendForgotten(); // behind it: init is awake anyway, and both answers are read in one turn
     return await spawned;
+  }
+
+  /** It runs, and nobody can have its output: who asked for it is told that it was not started. */
+  #abandon(jobId: number): void {
+    this.#jobs.abandon(jobId);
+    this.signalJob(jobId, SIGKILL, true).catch(() => {}); // without init it has ended
   }
 
   prepare(spec: JobSpec, milliseconds: number): void {
@@ -322,8 +331,10 @@ class ConnectedInit implements Init {
       this.#jobs.handOver(message, fds);
       return;
     }
-    if (message.type === MESSAGE.EXIT) this.#jobs.exited(message);
-    else if (message.type === MESSAGE.RING) this.#jobs.ring(message);
+    if (message.type === MESSAGE.EXIT) {
+      const abandoned = this.#jobs.exited(message);
+      if (abandoned !== undefined) this.forget(abandoned);
+    } else if (message.type === MESSAGE.RING) this.#jobs.ring(message);
     else if (message.type === MESSAGE.READY) {
       this.recoveredJobs = this.#jobs.recovered();
       this.#onReady?.();

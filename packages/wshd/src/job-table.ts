@@ -40,6 +40,8 @@ export class JobTable {
   readonly #handedOver = new Map<number, HandedOver>();
   /** Exits that came for a job whose hand-over is not complete. */
   readonly #early = new Map<number, WaitStatus>();
+  /** Jobs that are to end, and that nobody here knows. */
+  readonly #abandoned = new Set<number>();
 
   /** SPAWNED: `u32 job_id, i32 pid`, with the descriptors that its spec asks for. */
   spawned(message: MessageReader, fds: readonly number[], spec: JobSpec): InitJob {
@@ -52,12 +54,18 @@ export class JobTable {
     return this.#add({ id, ends, discardOutput: spec.discardOutput, isLive: spec.isLive === true }).job;
   }
 
-  /** EXIT. An unknown id is a job that was forgotten meanwhile. */
-  exited(message: MessageReader): void {
+  /** From now on {@link exited} tells of the end of this job. */
+  abandon(id: number): void {
+    this.#abandoned.add(id);
+  }
+
+  /** EXIT. An unknown id is a job that was forgotten meanwhile. The id of one that was abandoned is answered. */
+  exited(message: MessageReader): number | undefined {
     const id = message.u32();
     const status = waitStatus(message.i32());
     if (this.#handedOver.has(id)) this.#early.set(id, status);
     this.#entries.get(id)?.resolve(status);
+    return this.#abandoned.delete(id) ? id : undefined;
   }
 
   /** JOB. */
