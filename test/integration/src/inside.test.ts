@@ -156,6 +156,19 @@ for (const driver of ['overlayfs', 'bind']) {
       expect(await asRoot(box, 'set -- $(cat /proc/1/stat); shift 18; echo $1')).toBe('10\n');
     });
 
+    it('makes vcap with its group, home and shell where the image has none [linux-container 5.5, behaviour 15.3]', async () => {
+      const warden = await suite.daemon.connect();
+      await using box = await warden.create();
+      const { containerPath } = await box.info();
+      const uid = /^user_uid=(\d+)$/m.exec(fs.readFileSync(`${containerPath}/etc/config`, 'utf8'))![1];
+      const { stdout } = await box.run(
+        'grep ^vcap: /etc/passwd; grep ^vcap: /etc/group; stat -c "%F %u %g %a" /home/vcap; id -G',
+      );
+      expect(text(stdout)).toBe(
+        `vcap:x:${uid}:${uid}::/home/vcap:/bin/bash\nvcap:x:${uid}:\ndirectory ${uid} ${uid} 755\n${uid}\n`,
+      );
+    });
+
     it('gives files of the image’s vcap to the container’s, wherever they lie [linux-container 5.5, behaviour 15.3]', async () => {
       const warden = await suite.daemon.connect();
       const mine = (file: string, uid: number, gid: number): void => fs.lchownSync(file, uid, gid);
