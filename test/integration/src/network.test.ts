@@ -160,6 +160,56 @@ describeWith(['root', 'isolated', 'overlayfs', 'nft', 'python3'], 'the network o
   });
 });
 
+describeWith(['root', 'isolated', 'overlayfs', 'nft', 'python3'], 'the network as it is configured', () => {
+  const suite = withDaemon({
+    config: {
+      network: {
+        allow_networks: [`${OUTSIDE_ADDRESS}/32`],
+        deny_networks: [FAR_ADDRESS],
+        allow_host_access: true,
+        dns_servers: ['192.0.2.53', '192.0.2.54'],
+      },
+    },
+  });
+  const servers: ChildProcess[] = [];
+  beforeAll(async () => {
+    const { host, outside } = suite.daemon.place.network;
+    servers.push(await greet(outside, 7001), await greet(host, 7003));
+  });
+  afterAll(() => {
+    for (const server of servers) server.kill('SIGKILL');
+  });
+
+  it('opens allow_networks and, with allow_host_access, the host, to containers that asked for nothing [config 2 network] [linux-container 25 net default]', async () => {
+    const warden = await suite.daemon.connect();
+    await using box = await warden.create();
+    const { hostIp = '', containerIp } = await box.info();
+    expect(await callFrom(box, OUTSIDE_ADDRESS, 7001)).toBe(`hello ${HOST_ADDRESS}`);
+    expect(await callFrom(box, HOST_ADDRESS, 7003)).toBe(`hello ${containerIp}`);
+    expect(await callFrom(box, hostIp, 7003)).toBe(`hello ${containerIp}`);
+    expect(await callFrom(box, FAR_ADDRESS, 7001)).toBe('');
+  });
+
+  it('drops what goes to deny_networks, and refuses the rest [DECISIONS deny_networks]', async () => {
+    const warden = await suite.daemon.connect();
+    await using box = await warden.create();
+    const failure = async (address: string): Promise<string> =>
+      text((await box.run(`nc -w 2 ${address} 7001 </dev/null`)).stderr);
+    expect(await failure('198.51.100.2')).toContain('refused');
+    expect(await failure(FAR_ADDRESS)).not.toContain('refused');
+    await box.netOut({ network: FAR_ADDRESS });
+    expect(await callFrom(box, FAR_ADDRESS, 7001)).toBe(`hello ${HOST_ADDRESS}`);
+  });
+
+  it('gives containers the configured name servers, one a line, and nothing else [linux-container 5.4 a]', async () => {
+    const warden = await suite.daemon.connect();
+    await using box = await warden.create();
+    expect(text((await box.run('cat /etc/resolv.conf')).stdout)).toBe(
+      'nameserver 192.0.2.53\nnameserver 192.0.2.54\n',
+    );
+  });
+});
+
 describeWith(['root', 'isolated', 'overlayfs', 'nft', 'python3'], 'the network across daemons', () => {
   it('has ports, rules and bandwidth again after a restart, though somebody deleted the table meanwhile [linux-container 25 net_out]', async () => {
     let daemon = await startDaemon({ config: { network: { release_delay: 0 } } });
