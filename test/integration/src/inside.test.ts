@@ -437,24 +437,35 @@ for (const driver of ['overlayfs', 'bind']) {
   });
 }
 
-describeWith(['root', 'isolated', 'overlayfs'], 'inside, for a daemon started by something careful', () => {
-  const suite = withDaemon({
-    wrapper: ['sh', '-c', 'umask 077; unset LANG; trap "" HUP PIPE USR1; exec "$@"', 'sh'],
-  });
+describeWith(
+  ['root', 'isolated', 'overlayfs'],
+  'inside, for a daemon that is configured and started otherwise',
+  () => {
+    const suite = withDaemon({
+      config: { drivers: { nice: 3 } },
+      wrapper: ['sh', '-c', 'umask 077; unset LANG; trap "" HUP PIPE USR1; exec "$@"', 'sh'],
+    });
 
-  it('has en_US.UTF-8 where the daemon has no language [linux-container 13 LANG, config 5]', async () => {
-    await using box = await (await suite.daemon.connect()).create();
-    expect(text((await box.run('echo $LANG')).stdout)).toBe('en_US.UTF-8\n');
-  });
+    it('has the niceness that is configured [DECISIONS niceness]', async () => {
+      await using box = await (await suite.daemon.connect()).create();
+      const { stdout } = await box.run('set -- $(cat /proc/self/stat); shift 18; echo $1');
+      expect(text(stdout)).toBe('3\n');
+    });
 
-  it('has nothing of the umask and the ignored signals of the daemon [linux-container 11]', async () => {
-    await using box = await (await suite.daemon.connect()).create();
-    const { stdout, stderr } = await box.run(
-      'umask; sed -n "s/^SigIgn:\t//p" /proc/self/status; stat -c %a / /etc /home /home/vcap /etc/passwd /etc/hosts',
-    );
-    expect([text(stdout), text(stderr)]).toEqual([
-      '0022\n0000000000000000\n755\n755\n755\n755\n644\n644\n',
-      '',
-    ]);
-  });
-});
+    it('has en_US.UTF-8 where the daemon has no language [linux-container 13 LANG, config 5]', async () => {
+      await using box = await (await suite.daemon.connect()).create();
+      expect(text((await box.run('echo $LANG')).stdout)).toBe('en_US.UTF-8\n');
+    });
+
+    it('has nothing of the umask and the ignored signals of the daemon [linux-container 11]', async () => {
+      await using box = await (await suite.daemon.connect()).create();
+      const { stdout, stderr } = await box.run(
+        'umask; sed -n "s/^SigIgn:\t//p" /proc/self/status; stat -c %a / /etc /home /home/vcap /etc/passwd /etc/hosts',
+      );
+      expect([text(stdout), text(stderr)]).toEqual([
+        '0022\n0000000000000000\n755\n755\n755\n755\n644\n644\n',
+        '',
+      ]);
+    });
+  },
+);
