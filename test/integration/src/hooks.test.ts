@@ -41,6 +41,7 @@ async function withHooks(
   scripts: Readonly<Record<string, string>>,
   config: Readonly<Record<string, unknown>> = {},
   mode = 0o755,
+  server: Readonly<Record<string, unknown>> = {},
 ): Promise<TestDaemon> {
   const hooks = fs.mkdtempSync('/tmp/warden-test-hooks-');
   for (const [name, script] of Object.entries(scripts)) {
@@ -51,6 +52,7 @@ async function withHooks(
     daemon = await startDaemon({
       environment: { WARDEN_TEST_SECRET: 'of the daemon' },
       config: {
+        server,
         drivers: { hooks_path: hooks, ...config },
         network: { dns_servers: ['192.0.2.1', '192.0.2.2'] },
       },
@@ -132,6 +134,7 @@ describeWith(['root', 'isolated', 'overlayfs'], 'hooks', () => {
     const warden = await connect();
     await using box = await warden.create();
     const info = await box.info();
+    const uid = text((await box.run('id -u')).stdout).trim();
     for (const name of ORDER) {
       const content = fs.readFileSync(path.join(info.containerPath!, `tmp/environ-${name}`), 'utf8');
       // besides those that a shell sets for itself
@@ -142,11 +145,30 @@ describeWith(['root', 'isolated', 'overlayfs'], 'hooks', () => {
       expect(content).toContain(`network_host_ip=${info.hostIp}\n`);
       expect(content).toContain(`network_container_ip=${info.containerIp}\n`);
       expect(content).toContain('network_netmask=255.255.255.252\n');
+      expect(content).toContain(`user_uid=${uid}\n`);
+      expect(content).toContain('allow_nested_warden=false\n');
       expect(content).toContain(`rootfs_path=${fs.realpathSync(daemon!.place.rootfs)}\n`);
       expect(content).toContain('container_iface_mtu=1500\n');
       expect(content).toContain('dns_servers=192.0.2.1\n192.0.2.2\n');
       expect(content).not.toContain('of the daemon');
     }
+  });
+
+  it('and etc/config tell whether a warden may be nested [linux-container 4, 5.1]', async () => {
+    const scripts = ORDER.map(
+      (name) => [name, `echo $allow_nested_warden > $PWD/tmp/nested-${name}`] as const,
+    );
+    const { connect } = await withHooks(Object.fromEntries(scripts), {}, 0o755, {
+      allow_nested_warden: true,
+    });
+    const warden = await connect();
+    await using box = await warden.create();
+    const { containerPath } = await box.info();
+    for (const name of ORDER)
+      expect(fs.readFileSync(path.join(containerPath!, `tmp/nested-${name}`), 'utf8'), name).toBe('true\n');
+    expect(fs.readFileSync(path.join(containerPath!, 'etc/config'), 'utf8')).toMatch(
+      /^allow_nested_warden=true$/m,
+    );
   });
 
   it('can source etc/config, whatever a path holds [linux-container 5.1]', async () => {
