@@ -287,6 +287,18 @@ describe('jobs (spec behaviour.md 6)', () => {
     expect((await box.info()).events).toEqual(['command exceeded maximum output']);
   });
 
+  it.each([0, -1])(
+    'may print what they will with the output limit %i [config 2 job_output_limit]',
+    async (jobOutputLimit) => {
+      await core.close();
+      core = await host.start({ jobOutputLimit });
+      const box = await core.openSession().create();
+      const { stdout, exitStatus } = await run(box, { bytes: 2_000_000, status: 3 });
+      expect([stdout.length, exitStatus]).toEqual([2_000_000, 3]);
+      expect((await box.info()).events).toEqual([]);
+    },
+  );
+
   it('answer 255 for a death by signal', async () => {
     const box = await warden.create();
     const job = await box.spawn(script({ forever: true }));
