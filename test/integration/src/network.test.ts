@@ -1,6 +1,8 @@
 /** Ports, rules and bandwidth through the whole daemon, with packets between the test's namespaces. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import fs from 'node:fs';
+import path from 'node:path';
 import type { ClientContainer } from '@warden/client';
 import {
   describeWith,
@@ -207,6 +209,28 @@ describeWith(['root', 'isolated', 'overlayfs', 'nft', 'python3'], 'the network a
     expect(text((await box.run('cat /etc/resolv.conf')).stdout)).toBe(
       'nameserver 192.0.2.53\nnameserver 192.0.2.54\n',
     );
+  });
+});
+
+describeWith(['root', 'isolated', 'overlayfs', 'nft'], 'pools as they are configured', () => {
+  const suite = withDaemon({
+    config: {
+      server: { container_grace_time: null },
+      network: { pool_network: '10.254.0.0/30', release_delay: 3600 },
+      port: { pool_start_port: 21_000, pool_size: 1_000 },
+    },
+  });
+
+  it('hand out the configured ports, and their one network to nobody until release_delay is over [config 2 port] [config 2 release_delay] [config 2 container_grace_time]', async () => {
+    const warden = await suite.daemon.connect();
+    const box = await warden.create();
+    const { containerPath } = await box.info();
+    // of a container that no grace time ends
+    const snapshot = JSON.parse(fs.readFileSync(path.join(containerPath!, 'snapshot.json'), 'utf8'));
+    expect([snapshot.grace_time, snapshot.resources.network]).toEqual([null, '10.254.0.0']);
+    expect(await box.netIn()).toEqual({ hostPort: 21_000, containerPort: 21_000 });
+    await box.destroy();
+    await expect(warden.create()).rejects.toMatchObject({ message: 'Could not acquire network' });
   });
 });
 
