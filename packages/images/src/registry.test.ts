@@ -3,6 +3,7 @@
  * filled by skopeo.
  */
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import fs from 'node:fs';
 import http from 'node:http';
 import os from 'node:os';
@@ -336,6 +337,26 @@ describe.runIf(isRoot)('a pull', () => {
     isOther = false;
     const { id } = await store.pull({ reference: `${host}/some/app:1` });
     expect(contentOf(store, id).equals(CONTENT)).toBe(true);
+  });
+
+  it('hangs up on who sends another part than was asked for', async () => {
+    const closed: Promise<unknown>[] = [];
+    const host = await serve((request, response) => {
+      if (!request.url!.includes('/blobs/')) return false;
+      const content = fs.readFileSync(path.join(layout, 'blobs/sha256', request.url!.split(':')[1]!));
+      if (content.length < 100_000) return false;
+      closed.push(once(response, 'close'));
+      // the body does not end
+      response.writeHead(206, { 'content-range': `bytes 7-${content.length - 1}/${content.length}` });
+      response.write(content.subarray(7, 50_000));
+      return true;
+    });
+    await expect(open(host).pull({ reference: `${host}/some/app:1` })).rejects.toMatchObject({
+      code: 'UNAVAILABLE',
+      message: expect.stringMatching(/answers with another part than was asked for$/),
+    });
+    expect(closed).toHaveLength(3);
+    await Promise.all(closed);
   });
 
   it('takes an empty layer, as an import does', async () => {

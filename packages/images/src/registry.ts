@@ -187,8 +187,10 @@ class Session {
     const answer = await this.#get(`blobs/${layer.digest.text}`, from > 0 ? { range: `bytes=${from}-` } : {});
     const goesOn =
       answer.status === 206 && answer.headers['content-range']?.startsWith(`bytes ${from}-`) === true;
-    if (answer.status === 206 && !goesOn)
+    if (answer.status === 206 && !goesOn) {
+      answer.body.destroy();
       throw unavailable(this.#target.base, 'it answers with another part than was asked for');
+    }
     let done = goesOn ? from : 0;
     const into = fs.createWriteStream(file, { flags: goesOn ? 'r+' : 'w', start: done, mode: 0o600 });
     try {
