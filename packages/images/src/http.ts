@@ -137,8 +137,15 @@ function why({ host, protocol }: URL, { code = '', message }: NodeJS.ErrnoExcept
   return message;
 }
 
-/** A small body. Errors: `INVALID_SPEC` when it is not, `UNAVAILABLE`. */
-export async function readBody({ body }: Answer, limit: number, url: URL): Promise<Buffer> {
+/**
+ * A small body, of at most `limit` bytes. `signal` is the request's. Errors: `INVALID_SPEC` when it is larger,
+ * `UNAVAILABLE`, `ABORTED`.
+ */
+export async function readBody(
+  { body }: Answer,
+  limit: number,
+  { url, signal }: { readonly url: URL; readonly signal: AbortSignal | undefined },
+): Promise<Buffer> {
   const parts: Buffer[] = [];
   let length = 0;
   try {
@@ -150,6 +157,7 @@ export async function readBody({ body }: Answer, limit: number, url: URL): Promi
     }
   } catch (cause) {
     if (cause instanceof WardenError) throw cause;
+    if (signal?.aborted) throw aborted(cause);
     throw unavailable(url, (cause as Error).message, cause);
   } finally {
     body.destroy();

@@ -359,6 +359,19 @@ describe.runIf(isRoot)('a pull', () => {
     await Promise.all(closed);
   });
 
+  it('ends with ABORTED when it is given up in the middle of a manifest', async () => {
+    const controller = new AbortController();
+    const host = await serve((request, response) => {
+      if (!request.url!.includes('/manifests/')) return false;
+      response.writeHead(200, { 'content-length': 1_000 });
+      response.write('{');
+      setTimeout(() => controller.abort(), 100);
+      return true;
+    });
+    const pulling = open(host).pull({ reference: `${host}/some/app:1` }, { signal: controller.signal });
+    await expect(pulling).rejects.toMatchObject({ code: 'ABORTED', message: 'the pull was given up' });
+  });
+
   it('takes an empty layer, as an import does', async () => {
     manifest = writeLayout(layout, { layers: [Buffer.alloc(0), tar([{ name: 'hello', content: CONTENT }])] });
     const host = await serve();

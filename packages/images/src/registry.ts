@@ -226,7 +226,8 @@ class Session {
   }
 
   async #document(rest: string, headers: Readonly<Record<string, string>>): Promise<Buffer> {
-    return readBody(await this.#get(rest, headers), MAX_DOCUMENT_BYTES, this.#target.base);
+    const answer = await this.#get(rest, headers);
+    return readBody(answer, MAX_DOCUMENT_BYTES, { url: this.#target.base, signal: this.#context.signal });
   }
 
   /** Errors: `INVALID_SPEC` (not there), `FORBIDDEN`, `UNAVAILABLE`. */
@@ -296,7 +297,7 @@ class Session {
       { headers: basic ? { authorization: basic } : {}, signal: this.#context.signal },
       this.#allowed,
     );
-    const bytes = await readBody(answer, MAX_DOCUMENT_BYTES, url);
+    const bytes = await readBody(answer, MAX_DOCUMENT_BYTES, { url, signal: this.#context.signal });
     const document = answer.status === 200 ? parseDocument(bytes, 'the token') : {};
     const token = isMap(document) ? (document.token ?? document.access_token) : undefined;
     if (typeof token === 'string' && /^[\x21-\x7e]+$/.test(token)) return `Bearer ${token}`;
