@@ -79,8 +79,9 @@ export class Connection {
   #open = true;
 
   /**
-   * Owns `fd`, a connected non-blocking SOCK_SEQPACKET socket, also where it throws. A process that is stopped, frozen or hangs
-   * keeps its socket open: whoever leaves a request unanswered for `answerWithinMs` is given up.
+   * Owns `fd`, a connected non-blocking SOCK_SEQPACKET socket, also where it throws. A process that is stopped,
+   * frozen or hangs keeps its socket open: whoever leaves a request unanswered for `answerWithinMs` is given
+   * up.
    */
   constructor(fd: number, listener: ConnectionListener, answerWithinMs: number = ANSWER_WITHIN_MS) {
     this.#answerWithinMs = answerWithinMs;
