@@ -84,8 +84,16 @@ export class JobSockets implements OutputTap {
   end(exited: Promise<WaitStatus>): void {
     if (this.#isEnded) return;
     this.#isEnded = true;
-    for (const file of this.#files.splice(0)) fs.rmSync(file, { force: true });
+    for (const file of this.#files.splice(0)) this.#remove(file);
     afterPolling(() => this.#finish(exited));
+  }
+
+  #remove(file: string): void {
+    try {
+      fs.rmSync(file, { force: true });
+    } catch (error) {
+      this.#options.logger.warn('job-socket-failed', { file, error }); // nobody is behind it any more
+    }
   }
 
   #finish(exited: Promise<WaitStatus>): void {

@@ -121,8 +121,15 @@ export class JobSpool {
 
   /** Lets go of the files; they stay, and are opened again when they are needed. Idempotent. */
   close(): void {
-    for (const { descriptor } of this.#files.values()) fs.closeSync(descriptor);
+    const files = [...this.#files.values()];
     this.#files.clear();
+    for (const { descriptor } of files) {
+      try {
+        fs.closeSync(descriptor);
+      } catch (error) {
+        this.#fail(error); // what some file systems tell of the writes before; it is closed
+      }
+    }
   }
 
   #noteHandOver(

@@ -246,15 +246,28 @@ export class ManagedJob {
     this.#hasEnded = true;
     clearInterval(this.#vigil);
     clearTimeout(this.#holdTimer);
-    if (this.live === undefined) for (const stream of STREAMS) this.#intakes[stream].close();
-    this.live?.complete();
-    this.input.drop();
-    this.output.complete();
-    this.#putAway();
-    this.#spool?.close();
-    for (const tap of this.#taps) tap.end(this.#options.job.exited);
     this.#outcome = { exitStatus, verdict };
+    this.#doAll(
+      ...STREAMS.map((stream) => () => this.live ?? this.#intakes[stream].close()),
+      () => this.live?.complete(),
+      () => this.input.drop(),
+      () => this.output.complete(),
+      () => this.#putAway(),
+      () => this.#spool?.close(),
+      ...this.#taps.map((tap) => () => tap.end(this.#options.job.exited)),
+    );
     this.#end(this.#outcome);
+  }
+
+  /** Whatever fails of it (a disk that gives up), the rest is done, and the job has ended. */
+  #doAll(...steps: readonly (() => unknown)[]): void {
+    for (const step of steps) {
+      try {
+        step();
+      } catch (error) {
+        this.#options.logger.warn('job-not-all-closed', { job: this.id, error });
+      }
+    }
   }
 
   #letGo(cause: unknown): void {
@@ -262,12 +275,14 @@ export class ManagedJob {
     this.#hasEnded = true;
     clearInterval(this.#vigil);
     clearTimeout(this.#holdTimer);
-    for (const stream of STREAMS) this.#intakes[stream].close();
-    this.live?.close();
-    this.input.drop();
-    this.output.complete();
-    this.#spool?.close();
-    for (const tap of this.#taps) tap.detach();
+    this.#doAll(
+      ...STREAMS.map((stream) => () => this.#intakes[stream].close()),
+      () => this.live?.close(),
+      () => this.input.drop(),
+      () => this.output.complete(),
+      () => this.#spool?.close(),
+      ...this.#taps.map((tap) => () => tap.detach()),
+    );
     this.#abandon(
       new WardenError('UNAVAILABLE', 'the daemon is going away; ask the next one for the job', {
         cause,

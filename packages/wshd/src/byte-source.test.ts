@@ -1,4 +1,13 @@
-import { closeSync, fstatSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import {
+  closeSync,
+  fstatSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { closeDescriptor, makePipe, makeSocketPair, setNonBlocking, writeDescriptor } from '@warden/native';
@@ -32,6 +41,20 @@ describe('PipeSource', () => {
     expect(await ended).toBe('ring pipe');
     expect(source.kept).toEqual({ position: 8n, lost: 3n, length: 5 });
     expect(source.drain()).toBe(true);
+  });
+
+  test('what cannot be watched is looked at again and again', async () => {
+    // as little as a pipe where the kernel has no room for one more watch
+    const directory = mkdtempSync(join(tmpdir(), 'warden-source-'));
+    writeFileSync(join(directory, 'unwatched'), 'text');
+    const source = new PipeSource(openSync(join(directory, 'unwatched'), 'r'));
+    rmSync(directory, { recursive: true });
+    source.pause();
+    const { ended } = collect(source);
+    const isEnd = await new Promise((resolve) => source.onceReadable(resolve));
+    expect(isEnd).toBe(false);
+    source.resume();
+    expect(await ended).toBe('text');
   });
 
   test('without a pipe it ends after its prefix, but not inside start', async () => {

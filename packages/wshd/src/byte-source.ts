@@ -12,6 +12,7 @@ import {
   closeDescriptor,
   growPipe,
   moveToFile,
+  type PollReady,
   type PollWatch,
   readDescriptor,
   setNonBlocking,
@@ -34,6 +35,8 @@ const LIVE_BYTES = 16 * READ_BYTES;
  * hold the daemon up for ever.
  */
 const DRAIN_BYTES = 32 * READ_BYTES;
+/** So often a pipe is looked at that cannot be watched. */
+const LOOK_MS = 50;
 /** Reads per wake-up, so that one busy stream does not starve the others. */
 const READS_PER_WAKE = 4;
 
@@ -119,7 +122,7 @@ export class PipeSource implements ByteSource {
       queueMicrotask(() => tell(this.#prefix.length === 0));
     else {
       this.#unwatch();
-      this.#watch = watchDescriptor(this.#fd, { readable: true }, ({ hasData }) => tell(!hasData));
+      this.#watch = watchOrLook(this.#fd, ({ hasData }) => tell(!hasData));
     }
   }
 
@@ -212,7 +215,7 @@ export class PipeSource implements ByteSource {
     this.#emitPrefix();
     // a chunk's receiver may pause or close
     if (this.#paused || this.#fd === undefined || this.#watch !== undefined) return;
-    this.#watch = watchDescriptor(this.#fd, { readable: true }, ({ hangup }) => this.#read(hangup));
+    this.#watch = watchOrLook(this.#fd, ({ hangup }) => this.#read(hangup));
   }
 
   #emitPrefix(): void {
@@ -256,7 +259,7 @@ export class PipeSource implements ByteSource {
       try {
         return moveAndRead(this.#fd!, file);
       } catch (error) {
-        // the bytes are in the pipe still
+        // the bytes are in the pipe still, unless it was the look at what had been taken out that failed
         this.#giveUpFile(error);
       }
     }
@@ -323,12 +326,33 @@ export class PipeSource implements ByteSource {
   }
 }
 
+/**
+ * Where the kernel has no room for one more watch (ENOSPC: the user's share, ENOMEM), the listener is told
+ * again and again that there may be something.
+ */
+function watchOrLook(
+  fd: number,
+  listener: (ready: Pick<PollReady, 'hasData' | 'hangup'>) => void,
+): PollWatch {
+  try {
+    return watchDescriptor(fd, { readable: true }, listener);
+  } catch (error) {
+    if (!isWardenError(error)) throw error;
+    const timer = setInterval(() => listener({ hasData: true, hangup: true }), LOOK_MS);
+    return { update: () => {}, close: () => clearInterval(timer) };
+  }
+}
+
 /** One kernel call takes the bytes out of the pipe and puts them into the file, a second one reads them from there. */
 function moveAndRead(pipe: number, file: OutputFile): Buffer | undefined {
   const length = moveToFile(pipe, { file: file.descriptor, offset: file.offset, limit: READ_BYTES });
   if (length < 0) return undefined;
   const chunk = Buffer.allocUnsafe(length);
-  if (length > 0) readSync(file.descriptor, chunk, 0, length, file.offset);
+  for (let done = 0; done < length; ) {
+    const read = readSync(file.descriptor, chunk, done, length - done, file.offset + done);
+    if (read === 0) throw new Error(`${length - done} bytes of output are not where they were put`);
+    done += read;
+  }
   file.offset += length;
   return chunk;
 }

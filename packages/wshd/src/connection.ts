@@ -2,7 +2,7 @@
  * One SEQPACKET connection to init: requests are matched to answers by their sequence number, events go to
  * one listener.
  */
-import { WardenError } from '@warden/interface';
+import { isWardenError, WardenError } from '@warden/interface';
 import {
   closeDescriptor,
   ERRNO_NAMES,
@@ -62,6 +62,7 @@ export interface RequestOptions {
 }
 
 interface Outgoing {
+  readonly sequence: number;
   readonly bytes: Buffer;
   readonly fds: readonly number[];
 }
@@ -104,7 +105,8 @@ export class Connection {
 
   /**
    * Sends a request and settles with what `onAnswer` makes of its answer of type `expected`.
-   * Errors: `NATIVE_FAILED` with init's errno; `UNAVAILABLE` when the connection is or gets closed, or no answer comes.
+   * Errors: `NATIVE_FAILED` with init's errno, or with that of the kernel, which had no room for the message
+   * or for the descriptors of its answer; `UNAVAILABLE` when the connection is or gets closed, or no answer comes.
    */
   request<T>(
     operation: string,
@@ -138,14 +140,15 @@ export class Connection {
           }
         },
       });
-      this.#guard(() => this.#send(bytes, fds));
+      this.#guard(() => this.#send(sequence, bytes, fds));
     });
   }
 
   /** Sends what is not answered; nothing on a closed connection. Errors: those of `write`. */
   tell(write: (writer: MessageWriter, sequence: number) => Buffer): void {
-    const bytes = write(writer, this.#nextSequence());
-    this.#guard(() => this.#send(bytes, []));
+    const sequence = this.#nextSequence();
+    const bytes = write(writer, sequence);
+    this.#guard(() => this.#send(sequence, bytes, []));
   }
 
   /** Idempotent. Whatever waits fails with `UNAVAILABLE`. */
@@ -184,23 +187,32 @@ export class Connection {
     return this.#sequence;
   }
 
-  #send(bytes: Buffer, fds: readonly number[]): void {
-    if (this.#outgoing.length === 0 && sendMessage(this.#fd, bytes, fds)) {
-      fds.forEach(closeDescriptor);
-      return;
-    }
+  #send(sequence: number, bytes: Buffer, fds: readonly number[]): void {
+    const message = { sequence, bytes, fds };
+    if (this.#outgoing.length === 0 && closingOnFailure(fds, () => this.#sendNow(message))) return;
     // the writer's buffer is used again by the next request
-    this.#outgoing.push({ bytes: Buffer.from(bytes), fds });
+    this.#outgoing.push({ ...message, bytes: Buffer.from(bytes) });
     this.#watch.update({ readable: true, writable: true });
   }
 
   #flush(): void {
     for (let next = this.#outgoing[0]; next !== undefined; next = this.#outgoing[0]) {
-      if (!sendMessage(this.#fd, next.bytes, next.fds)) return;
+      if (!this.#sendNow(next)) return;
       this.#outgoing.shift();
-      next.fds.forEach(closeDescriptor);
     }
     this.#watch.update({ readable: true });
+  }
+
+  /** False when it would block. One that the kernel has no memory for has not left, and fails alone. */
+  #sendNow({ sequence, bytes, fds }: Outgoing): boolean {
+    try {
+      if (!sendMessage(this.#fd, bytes, fds)) return false;
+    } catch (error) {
+      if (!isWardenError(error) || !['ENOBUFS', 'ENOMEM'].includes(String(error.fields.errno))) throw error;
+      this.#settled(sequence)?.fail(error);
+    }
+    fds.forEach(closeDescriptor);
+    return true;
   }
 
   #receive(): void {
@@ -222,9 +234,7 @@ export class Connection {
       closingOnFailure(fds, () => this.#listener.onEvent(message, fds));
       return;
     }
-    const pending = this.#pending.get(message.sequence);
-    this.#pending.delete(message.sequence);
-    clearTimeout(pending?.timer);
+    const pending = this.#settled(message.sequence);
     if (pending === undefined || message.type !== pending.expected) fds.forEach(closeDescriptor);
     if (pending === undefined) return; // nobody waits any more
     if (message.type !== pending.expected) pending.fail(answeredError(pending.operation, message));
@@ -233,6 +243,14 @@ export class Connection {
       pending.fail(tooManyOpen(pending.operation));
       pending.onLostFds?.(message);
     }
+  }
+
+  /** Takes a request from those that wait. */
+  #settled(sequence: number): Pending | undefined {
+    const pending = this.#pending.get(sequence);
+    this.#pending.delete(sequence);
+    clearTimeout(pending?.timer);
+    return pending;
   }
 
   /** A connection on which one call failed or one message made no sense cannot be trusted with the next. */
@@ -290,7 +308,8 @@ function silent(operation: string, answerWithinMs: number): WardenError {
 
 /** The code of everything that fails because init is not there (any more). */
 export function unavailable(operation: string, cause?: unknown): WardenError {
-  return new WardenError('UNAVAILABLE', 'the connection to the container is closed', {
+  const why = cause instanceof Error && !isWardenError(cause, 'UNAVAILABLE') ? `: ${cause.message}` : '';
+  return new WardenError('UNAVAILABLE', `the connection to the container is closed${why}`, {
     fields: { operation, object: 'run/wshd.sock' },
     ...(cause === undefined ? {} : { cause }),
   });

@@ -39,6 +39,8 @@ import {
  */
 const HELLO_TIMEOUT_MS = 15_000;
 const KILL_TIMEOUT_MS = 10_000;
+/** What the kernel says of a connection whose other end is gone. */
+const DEAD = ['EPIPE', 'ECONNRESET'];
 const SIGKILL = 9;
 /**
  * So long init may keep what it could forget: a message of its own would wake it up, and its answer this
@@ -76,12 +78,16 @@ export async function connectInit(directory: string, kind: ContainerKind): Promi
     return init;
   } catch (error) {
     init.disconnect();
-    if (!isWardenError(error, 'UNAVAILABLE')) throw error;
-    // it lives, and what it has handed over could not be taken
-    if (isWardenError(error.cause) && error.cause.fields.errno === 'EMFILE') throw error.cause;
-    // it died between connect and its answer
-    return undefined;
+    if (hasDied(error)) return undefined; // between connect and its answer
+    throw isWardenError(error) && isWardenError(error.cause) ? error.cause : error;
   }
+}
+
+/** Whether the other side has closed the connection. One that failed on this side says nothing of init. */
+function hasDied(error: unknown): boolean {
+  if (!isWardenError(error, 'UNAVAILABLE')) return false;
+  const { cause } = error;
+  return cause === undefined || (isWardenError(cause) && DEAD.includes(String(cause.fields.errno)));
 }
 
 /** Owns `fd`. `undefined`: the listener has died since. */

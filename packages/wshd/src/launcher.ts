@@ -128,10 +128,15 @@ export class Launcher {
   #say(word: string): void {
     if (this.#ending !== undefined) throw this.#failure?.();
     try {
-      sendMessage(this.#sync, Buffer.from(word));
+      if (sendMessage(this.#sync, Buffer.from(word))) return;
     } catch (error) {
-      if (!isWardenError(error) || error.fields.errno !== 'EPIPE') throw error;
+      if (isWardenError(error) && error.fields.errno === 'EPIPE') return;
+      throw error;
     }
+    // it would wait for the word for ever
+    throw new WardenError('NATIVE_FAILED', `the launcher takes no word: ${word} could not be sent (EAGAIN)`, {
+      fields: { operation: 'launch', object: `pid ${this.#pid}`, errno: 'EAGAIN' },
+    });
   }
 
   /**

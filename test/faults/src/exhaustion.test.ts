@@ -1,4 +1,5 @@
 /** What there is only so much of: descriptors of the daemon, its pools, one handle for many. */
+import fs from 'node:fs';
 import { describeWith, patience } from '@warden/test-harness';
 import { expect, it } from 'vitest';
 import { withBench } from './place-suite.ts';
@@ -9,6 +10,8 @@ const SCARCE = {
   wrapper: ['prlimit', '--nofile=128:128', '--'],
   config: { server: { container_rlimits: { nofile: 100 } } },
 };
+
+const SCARCE_FOR_JOBS = { config: { server: { container_rlimits: { nofile: 100 } } } };
 
 describeWith(['root', 'isolated', 'overlayfs'], 'what there is only so much of', () => {
   it(
@@ -42,6 +45,27 @@ describeWith(['root', 'isolated', 'overlayfs'], 'what there is only so much of',
         for (const handle of made) await warden.container(handle).destroy();
       }),
     300_000,
+  );
+
+  it(
+    'descriptors for what earlier jobs print: the next daemon sets their containers aside, and the one after it has them all',
+    () =>
+      withBench(SCARCE_FOR_JOBS, async (bench) => {
+        const first = await bench.daemon.connect();
+        const handles = ['one', 'two', 'three', 'four'];
+        for (const handle of handles) {
+          const box = await first.create({ handle });
+          for (let at = 0; at < 10; at++) await box.spawn('sleep 1000');
+        }
+        // whether it starts at all, with what is left to it, is not the question
+        const scarce = { wrapper: ['prlimit', '--nofile=100:100', '--'] };
+        await bench.restart(scarce).catch((error: unknown) => expect(String(error)).toContain('EMFILE'));
+        expect(fs.readFileSync(bench.place.log, 'utf8')).toContain('as many descriptors open as it may (EMFILE)');
+        const next = await (await bench.restart()).connect();
+        expect([...(await next.list())].sort()).toEqual([...handles].sort());
+        for (const handle of handles) expect((await next.container(handle).info()).jobIds).toHaveLength(10);
+      }),
+    120_000,
   );
 
   it('networks and users: the error names the pool, what is used and the limit, and what comes back can be had', async () => {

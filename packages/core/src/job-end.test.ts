@@ -1,0 +1,83 @@
+/** A job ends, whatever fails on the way. */
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import type { ByteSource, Init, InitJob, WaitStatus } from '@warden/interface';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import type { CoreFailpoints } from './failpoint-names.ts';
+import { ManagedJob } from './job.ts';
+import type { OutputTap } from './output-tap.ts';
+
+let directory: string;
+const warnings: string[] = [];
+beforeEach(() => {
+  directory = fs.mkdtempSync(path.join(os.tmpdir(), 'warden-job-'));
+  warnings.length = 0;
+});
+afterEach(() => fs.rmSync(directory, { recursive: true }));
+
+const FAILPOINTS = { pass: async () => {}, passSync: () => {} } as unknown as CoreFailpoints;
+
+/** Prints nothing. */
+function source(close: () => void): ByteSource {
+  return {
+    kept: { position: 0n, length: 0, lost: 0n },
+    start: () => {},
+    pause: () => {},
+    resume: () => {},
+    onceReadable: () => {},
+    keepIn: () => {},
+    drain: () => true,
+    close,
+  };
+}
+
+function start(exited: Promise<WaitStatus>, close: () => void, taps: readonly OutputTap[]): ManagedJob {
+  const job: InitJob = {
+    id: 7,
+    input: undefined,
+    isTerminal: false,
+    stdout: source(close),
+    stderr: source(close),
+    discardOutput: false,
+    isLive: false,
+    exited,
+  };
+  const note = (message: string): void => void warnings.push(message);
+  return new ManagedJob({
+    init: { forget: () => {} } as unknown as Init,
+    job,
+    directory,
+    outputLimit: 0,
+    keep: 'memory',
+    isAwaited: false,
+    isRecovered: false,
+    taps: () => taps,
+    logger: { warn: note, error: note } as never,
+    failpoints: FAILPOINTS,
+    explain: () => ({ reason: 'exited' }),
+    onLimitExceeded: () => {},
+    isClosing: () => false,
+  });
+}
+
+/** As what a disk that gives up does to a socket's file. */
+function failingTap(done: string[]): OutputTap {
+  const fail = (step: string): never => {
+    done.push(step);
+    throw Object.assign(new Error('i/o error'), { code: 'EIO', syscall: 'unlink' });
+  };
+  return { write: () => {}, end: () => fail('end'), detach: () => fail('detach') };
+}
+
+it('of which nothing can be put away: whoever waits hears how it ended, and everything was tried', async () => {
+  const done: string[] = [];
+  const close = (): never => {
+    done.push('close');
+    throw new Error('i/o error');
+  };
+  const job = start(Promise.resolve({ exitCode: 3 }), close, [failingTap(done), failingTap(done)]);
+  expect(await job.ended).toEqual({ exitStatus: 3, verdict: { reason: 'exited' } });
+  expect(done).toEqual(['close', 'close', 'end', 'end']);
+  expect(warnings).toEqual(Array.from({ length: 4 }, () => 'job-not-all-closed'));
+});
