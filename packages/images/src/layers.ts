@@ -9,7 +9,7 @@ import path from 'node:path';
 import type { Failpoints } from '@warden/interface';
 import { removeTree, syncDirectory } from '@warden/native';
 import { parseDigest } from './digest.ts';
-import { invalid } from './failure.ts';
+import { fileFailure, invalid } from './failure.ts';
 import type { UnpackedSize } from './unpack.ts';
 
 /** What is known of a layer. */
@@ -20,6 +20,8 @@ export interface LayerNote extends UnpackedSize {
 
 const NOTE = 'layer.json';
 const TREE = 'fs';
+/** What the kernel says where no note is. */
+const NO_NOTE = ['ENOENT', 'ENOTDIR', 'EISDIR'];
 /**
  * Of the digest: enough to tell layers apart, and short, because the kernel takes one page of paths. The note
  * has all of it.
@@ -42,14 +44,25 @@ export class Layers {
     for (const key of fs.readdirSync(this.#directory)) this.#load(key);
   }
 
-  /** One without a note is not complete, whatever it is: it is not there. */
+  /**
+   * One without a note is not complete, whatever it is: it is not there. Errors: `NATIVE_FAILED`, where only
+   * the note cannot be read now: what is not there is removed.
+   */
   #load(key: string): void {
+    const file = path.join(this.#directory, key, NOTE);
+    let text: string;
     try {
-      const note = JSON.parse(fs.readFileSync(path.join(this.#directory, key, NOTE), 'utf8')) as LayerNote;
+      text = fs.readFileSync(file, 'utf8');
+    } catch (cause) {
+      if (NO_NOTE.includes(String((cause as NodeJS.ErrnoException).code))) return; // removed by `clear`
+      throw fileFailure('read', file, cause);
+    }
+    try {
+      const note = JSON.parse(text) as LayerNote;
       parseDigest(note.diffId, key);
       if (keyOf(note.diffId) === key) this.#notes.set(note.diffId, note);
     } catch {
-      // removed by `unknown`
+      // removed by `clear`
     }
   }
 

@@ -4,7 +4,7 @@ import os from 'node:os';
 import path from 'node:path';
 import zlib from 'node:zlib';
 import { type ImageStore, WardenError } from '@warden/interface';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type Entry, gzip, sha256, tar, writeDockerArchive, writeLayout } from '../test/image-files.ts';
 import { isRoot, openStore } from '../test/registries.ts';
 import type { ImageStoreOptions } from './index.ts';
@@ -659,6 +659,28 @@ describe.runIf(isRoot)('the store of images', () => {
     store.release('0123456789b');
     expect(fs.readdirSync(path.join(directory, 'uses'))).toEqual([]);
   });
+
+  it.each(['EIO', 'EMFILE'])(
+    'removes nothing while the note of a layer cannot be read (%s)',
+    async (code) => {
+      const info = await store.import({ path: layout([FILE]), name: 'one' });
+      const before = leftovers();
+      const read = fs.readFileSync;
+      vi.spyOn(fs, 'readFileSync').mockImplementation(((file: string, ...more: [never]) => {
+        if (String(file).endsWith('layer.json')) throw Object.assign(new Error(code), { code });
+        return read(file, ...more);
+      }) as never);
+      const next = open();
+      await next.recover(new Set());
+      await expect(next.list()).rejects.toMatchObject({
+        code: 'NATIVE_FAILED',
+        fields: { operation: 'read', errno: code },
+      });
+      expect(leftovers()).toEqual(before);
+      vi.restoreAllMocks();
+      expect(await next.list()).toEqual([info]);
+    },
+  );
 
   it("touches nothing of a directory that is another daemon's", async () => {
     await store.import({ path: layout([FILE]), name: 'one' });
