@@ -75,8 +75,9 @@ export function confinementOf(options: CoreOptions, uid: number): Confinement {
 function coresGoToProgram(): boolean {
   try {
     return /^[|@]/.test(fs.readFileSync('/proc/sys/kernel/core_pattern', 'utf8'));
-  } catch {
-    return false; // a kernel without core files
+  } catch (error) {
+    // a kernel without core files; what cannot be read now may be one
+    return (error as NodeJS.ErrnoException).code !== 'ENOENT';
   }
 }
 
