@@ -9,6 +9,7 @@ import {
   type CopySpec,
   encodeBytes,
   type RunningCopy,
+  toWardenError,
   WardenError,
 } from '@warden/interface';
 import type { ManagedContainer } from './container.ts';
@@ -122,9 +123,9 @@ async function start(engine: Engine, container: ManagedContainer, spec: CopySpec
   try {
     return await container.requireInit().copy(spec);
   } catch (failure) {
-    const cause = await explainRefusal(engine, container, failure);
-    const { code, message, fields } = cause as WardenError;
-    throw new WardenError(code ?? 'INTERNAL', `${FAILURE}: ${message}`, {
+    const cause = toWardenError(await explainRefusal(engine, container, failure));
+    const { code, message, fields } = cause;
+    throw new WardenError(code, `${FAILURE}: ${message}`, {
       cause,
       fields: { ...fields, operation: operationOf(spec), handle: container.handle },
     });

@@ -214,7 +214,7 @@ function validate(engine: Engine, spec: CreateSpec): void {
   if (image !== undefined) validateImage(engine, spec);
   if (isPlain(engine)) return; // neither a root nor mounts: both are ignored
   const base = rootfs ?? engine.options.rootfs;
-  if (!isDirectory(base)) {
+  if (factsOf(base)?.isDirectory() !== true) {
     throw new WardenError('INVALID_SPEC', `rootfs ${base} not found`, {
       fields: { operation: 'create', object: base, errno: 'ENOENT' },
     });
@@ -224,7 +224,7 @@ function validate(engine: Engine, spec: CreateSpec): void {
       new WardenError('INVALID_SPEC', message, { fields: { operation: 'bind mount', object } });
     if (!path.isAbsolute(source))
       throw invalid(`Source path for bind mount must be absolute: ${source}`, source);
-    if (!fs.existsSync(Buffer.from(encodeBytes(source))))
+    if (factsOf(Buffer.from(encodeBytes(source))) === undefined)
       throw invalid(`Source path for bind mount does not exist: ${source}`, source);
     if (!path.isAbsolute(target) || path.normalize(`${target}/`) === '/')
       throw invalid(`target path of a bind mount must be absolute and not the root: ${target}`, target);
@@ -269,12 +269,14 @@ function isTaken({ containers, reserved }: Engine, handle: string): boolean {
   return containers.has(handle) || reserved.has(handle);
 }
 
-function isDirectory(target: string): boolean {
+/** `undefined`: there is nothing. Errors: where the disk cannot tell. */
+function factsOf(target: string | Buffer): fs.Stats | undefined {
   try {
-    return fs.statSync(target, { throwIfNoEntry: false })?.isDirectory() === true;
-  } catch {
-    // no path at all: it holds a zero, is too long, leads in a circle
-    return false;
+    return fs.statSync(target, { throwIfNoEntry: false });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EIO' || code === 'ENOMEM') throw error;
+    return undefined; // no path at all: it holds a zero, is too long, leads in a circle
   }
 }
 

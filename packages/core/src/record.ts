@@ -363,18 +363,18 @@ export class RecordIntent {
    */
   overwrite(record: ContainerRecord, failpoints: CoreFailpoints): boolean {
     const content = contentOf(record);
-    const { dev, ino, size, blksize } = fs.fstatSync(this.#descriptor);
-    const named = fs.statSync(this.#file, { throwIfNoEntry: false });
-    const room = Math.ceil(size / blksize) * blksize;
-    if (named?.ino !== ino || named.dev !== dev || content.length < size || content.length > room)
-      return false;
-    reportedFor(this.#file, () => {
+    return reportedFor(this.#file, () => {
+      const { dev, ino, size, blksize } = fs.fstatSync(this.#descriptor);
+      const named = fs.statSync(this.#file, { throwIfNoEntry: false });
+      const room = Math.ceil(size / blksize) * blksize;
+      if (named?.ino !== ino || named.dev !== dev || content.length < size || content.length > room)
+        return false;
       failpoints.passSync('record.open');
       const written = fs.writeSync(this.#descriptor, content, 0, content.length, 0);
       if (written !== content.length) throw new Error(`${written} of ${content.length} bytes were written`);
       failpoints.passSync('record.write');
+      return true;
     });
-    return true;
   }
 
   /** Idempotence is the caller's. Behind whatever is waited for. */

@@ -9,6 +9,7 @@ import {
   type OutputPipes,
   type OutputRelay,
   type SpawnOptions,
+  toWardenError,
   WardenError,
 } from '@warden/interface';
 import type { ManagedContainer } from './container.ts';
@@ -80,9 +81,9 @@ export async function spawnJob(
         () => {},
       );
       if (container.record.jobs.delete(id)) saveRecordSoon(engine, container);
-      const cause = await explainRefusal(engine, container, failure);
-      const { code, message, fields } = cause as WardenError;
-      throw new WardenError(code ?? 'INTERNAL', `iomux-spawn failed: ${message}`, {
+      const cause = toWardenError(await explainRefusal(engine, container, failure));
+      const { code, message, fields } = cause;
+      throw new WardenError(code, `iomux-spawn failed: ${message}`, {
         cause,
         fields: { ...fields, operation: 'spawn', handle: container.handle },
       });

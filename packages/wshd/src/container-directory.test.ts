@@ -7,6 +7,7 @@ import {
   readFileSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -224,3 +225,19 @@ test('what hooks source as etc/config is text to a shell, whatever is in it', ()
   ])
     expect(read(value)).toBe(value);
 });
+
+test.each(['etc/fstab', 'etc/wshd.conf', 'etc/hosts', 'etc/resolv.conf', 'etc/config'])(
+  'a disk that takes no more of %s is told with its name',
+  (name) => {
+    const directory = join(depot, 'container');
+    mkdirSync(join(directory, 'etc'), { recursive: true });
+    symlinkSync('/dev/full', join(directory, name === 'etc/config' ? 'etc/config.new' : name));
+    expect(() => prepareDirectory(spec(directory), [])).toThrow(
+      expect.objectContaining({
+        code: 'NATIVE_FAILED',
+        message: `write ${join(directory, name)}: ENOSPC`,
+        fields: { operation: 'write', object: join(directory, name), errno: 'ENOSPC' },
+      }),
+    );
+  },
+);

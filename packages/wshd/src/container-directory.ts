@@ -124,28 +124,36 @@ export function makeDirectory(path: string, mode: number): void {
  * the disk when it is closed, as what somebody may miss.
  */
 function writeOver(path: string, bytes: Uint8Array): void {
-  const fd = openSync(path, constants.O_WRONLY | constants.O_CREAT, WRITTEN_MODE);
   try {
-    writeFileSync(fd, bytes); // from the beginning, and all of it
-    if (fstatSync(fd).size !== bytes.length) ftruncateSync(fd, bytes.length);
-  } finally {
-    closeSync(fd);
+    const fd = openSync(path, constants.O_WRONLY | constants.O_CREAT, WRITTEN_MODE);
+    try {
+      writeFileSync(fd, bytes); // from the beginning, and all of it
+      if (fstatSync(fd).size !== bytes.length) ftruncateSync(fd, bytes.length);
+    } finally {
+      closeSync(fd);
+    }
+  } catch (error) {
+    throw fileFailure(error, path);
   }
 }
 
 /** By rename, and last of all: a directory that has an `etc/config` is complete. */
 function replaceFile(path: string, content: string): void {
   const fresh = `${path}.new`;
-  writeFileSync(fresh, encodeBytes(content), { mode: 0o644 });
-  renameSync(fresh, path);
+  try {
+    writeFileSync(fresh, encodeBytes(content), { mode: 0o644 });
+    renameSync(fresh, path);
+  } catch (error) {
+    throw fileFailure(error, path);
+  }
 }
 
-/** An error of `node:fs` as ours. */
-export function fileFailure(cause: unknown): unknown {
-  const { code, syscall, path } = cause as NodeJS.ErrnoException;
+/** An error of `node:fs` as ours. `file`: of what is done with a descriptor, Node does not say the name. */
+export function fileFailure(cause: unknown, file?: string): unknown {
+  const { code, syscall, path: object = file } = cause as NodeJS.ErrnoException;
   if (code === undefined || syscall === undefined) return cause;
-  return new WardenError('NATIVE_FAILED', `${syscall} ${path ?? ''}: ${code}`, {
-    fields: { operation: syscall, object: path, errno: code },
+  return new WardenError('NATIVE_FAILED', `${syscall} ${object ?? ''}: ${code}`, {
+    fields: { operation: syscall, object, errno: code },
     cause,
   });
 }

@@ -1,5 +1,5 @@
 /** The init driver: wires directory, launcher and connection together. */
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -162,7 +162,7 @@ class WshdDriver implements InitDriver {
   async connect(directory: string): Promise<Init | undefined> {
     const init = await connectInit(directory, this.#kind);
     // written last of all: without it the container was never complete, or somebody has given it up
-    if (init === undefined || existsSync(join(directory, 'etc/config'))) return init;
+    if (init === undefined || isThere(init, join(directory, 'etc/config'))) return init;
     this.#logger.warn('directory-incomplete', { directory, missing: 'etc/config' });
     await init.kill();
     return undefined;
@@ -202,6 +202,16 @@ class WshdDriver implements InitDriver {
     } finally {
       rmSync(directory, { recursive: true, force: true });
     }
+  }
+}
+
+/** Errors: those of stat(2): what cannot be looked at now is no reason to end anything. */
+function isThere(init: Init, file: string): boolean {
+  try {
+    return statSync(file, { throwIfNoEntry: false }) !== undefined;
+  } catch (error) {
+    init.disconnect();
+    throw error;
   }
 }
 

@@ -9,6 +9,7 @@ import {
   NO_FAILPOINTS,
   WardenError,
 } from '@warden/interface';
+import { fileFailure } from './container-directory.ts';
 import { WSHD_PREFIX } from './failpoints.ts';
 import { type ContainerKind, connectInit } from './init.ts';
 import { InitProcess } from './init-process.ts';
@@ -63,7 +64,7 @@ export async function launchInit(
     const { pid } = await withinStage('clone', spec.hookTimeout, launcher.expect('cloned'));
     await failpoints.pass('init.cloned');
     // for operators and old tools; nobody here trusts a number from a file
-    writeFileSync(`${spec.directory}/run/wshd.pid`, `${pid}\n`);
+    writePid(`${spec.directory}/run/wshd.pid`, pid);
     await failpoints.pass('init.pid-file');
     // the launcher, its parent, reaps it only after our word or the channel's end, so the number is init's
     return new Launched(spec, launcher, new InitProcess(pid, spec.kind.end), logger);
@@ -71,6 +72,14 @@ export async function launchInit(
     const reason = await reportedReason(launcher, error);
     await launcher.end();
     throw reason;
+  }
+}
+
+function writePid(file: string, pid: number): void {
+  try {
+    writeFileSync(file, `${pid}\n`);
+  } catch (error) {
+    throw fileFailure(error, file);
   }
 }
 

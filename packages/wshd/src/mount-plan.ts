@@ -59,9 +59,11 @@ function sourceIsDirectory(source: string): boolean {
   try {
     return statSync(Buffer.from(encodeBytes(source))).isDirectory();
   } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    if (code === 'EIO' || code === 'ENOMEM') throw cause; // nobody knows whether it is there
     // the original's text: clients show it
     throw new WardenError('INVALID_SPEC', `Source path for bind mount does not exist: ${source}`, {
-      fields: { operation: 'stat', object: source, errno: (cause as NodeJS.ErrnoException).code },
+      fields: { operation: 'stat', object: source, errno: code },
       cause,
     });
   }
