@@ -904,6 +904,14 @@ def test_errors(wshd, base):
         os.chmod(path, 0o755)
         launch = Launch(wshd, directory)
         check(launch.error.startswith(f"error hook-{hook}.sh 0 7 ") and launch.status == 1, f"a failing hook: {hook}", launch.reports)
+        directory = f"{base}/unseen-{hook}"
+        os.mkdir(directory)
+        make_container(directory)
+        # as one on a disk that cannot tell of it: nobody knows what it would have done
+        os.symlink(f"hook-{hook}.sh", f"{directory}/lib/hook-{hook}.sh")
+        launch = Launch(wshd, directory)
+        status = 2 if hook == "child-after-pivot" else 127  # what the shell says of it that runs that one
+        check(launch.error.startswith(f"error hook-{hook}.sh 0 {status} ") and launch.status == 1, f"a hook that cannot be looked at: {hook}", launch.reports)
     test_early_launches(wshd, base)
     test_killed_launches(wshd, base)
     directory = f"{base}/peer"

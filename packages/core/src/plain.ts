@@ -4,7 +4,7 @@
  */
 import { type ContainerState, type PortMapping, WardenError } from '@warden/interface';
 import type { ManagedContainer } from './container.ts';
-import { type Engine, saveRecord } from './engine.ts';
+import { type Engine, saveRecord, trySave } from './engine.ts';
 
 /** Whether containers of this engine are plain processes. */
 export function isPlain({ drivers }: Engine): boolean {
@@ -40,6 +40,7 @@ export function handOutPort(engine: Engine, container: ManagedContainer): Promis
     } catch (error) {
       container.record.ports.delete(port);
       engine.pools.ports.release(port);
+      trySave(engine, container);
       throw error;
     }
     return { hostPort: port, containerPort: port };

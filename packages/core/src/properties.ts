@@ -2,7 +2,7 @@
 import { encodeBytes, PROPERTY_LIMITS, type Properties, WardenError } from '@warden/interface';
 import type { ManagedContainer } from './container.ts';
 import { dictionary } from './dictionary.ts';
-import { type Engine, publish, saveRecord } from './engine.ts';
+import { type Engine, publish, saveRecord, trySave } from './engine.ts';
 
 /** Errors: `INVALID_SPEC`. Answers a copy without a prototype, so that no name means anything to JavaScript. */
 export function checkedProperties(properties: Properties): Properties {
@@ -51,6 +51,7 @@ export function changeProperties(
       saveRecord(engine, container);
     } catch (error) {
       record.properties = before;
+      trySave(engine, container); // what was told as refused may have its place already
       throw error;
     }
     publish(engine, container, { type: 'properties' });
