@@ -142,12 +142,17 @@ function keyOf(diffId: string): string {
   return diffId.slice(diffId.indexOf(':') + 1).slice(0, KEY_LENGTH);
 }
 
+/** Errors: `NATIVE_FAILED`. */
 function writeDurably(file: string, text: string): void {
-  const descriptor = fs.openSync(file, 'wx', 0o600);
   try {
-    fs.writeFileSync(descriptor, text);
-    fs.fsyncSync(descriptor);
-  } finally {
-    fs.closeSync(descriptor);
+    const descriptor = fs.openSync(file, 'wx', 0o600);
+    try {
+      fs.writeFileSync(descriptor, text);
+      fs.fsyncSync(descriptor);
+    } finally {
+      fs.closeSync(descriptor);
+    }
+  } catch (cause) {
+    throw fileFailure('write', file, cause);
   }
 }
