@@ -77,7 +77,8 @@ export function readIndex(root: string): ImageIndex {
 /**
  * Makes this the index. Synchronous, so that two writes never overtake each other. Before it the spare (see
  * {@link writeShrunkIndex}) is made as large, so that what is added on a disk that is nearly full can be
- * removed on one that is full. Errors: `NATIVE_FAILED`; the old one is still there then.
+ * removed on one that is full. Errors: `NATIVE_FAILED`; the old one is still there then, or, where it cannot
+ * be told whether the name of the new one is on the disk, the new one.
  */
 export function writeIndex(root: string, index: ImageIndex, failpoints: Failpoints): void {
   const text = serialised(index);
@@ -88,8 +89,7 @@ export function writeIndex(root: string, index: ImageIndex, failpoints: Failpoin
 /**
  * As `writeIndex`, without room on the disk, for an index that has become smaller: written over the blocks of
  * the spare, which takes the index's place, as the old index takes the spare's. Answers false, and nothing
- * has changed, where there is no spare that holds it, or even that needs room. Errors: `NATIVE_FAILED`; the
- * old one is still there then.
+ * has changed, where there is no spare that holds it, or even that needs room. Errors: as `writeIndex`.
  */
 export function writeShrunkIndex(root: string, index: ImageIndex, failpoints: Failpoints): boolean {
   const text = serialised(index);

@@ -10,6 +10,7 @@ import type { Failpoints } from '@warden/interface';
 import { removeTree, syncDirectory } from '@warden/native';
 import { parseDigest } from './digest.ts';
 import { fileFailure, invalid } from './failure.ts';
+import { replaceFile } from './index-file.ts';
 import type { UnpackedSize } from './unpack.ts';
 
 /** What is known of a layer. */
@@ -91,13 +92,13 @@ export class Layers {
       await this.#failpoints.pass('image-import.staging');
       const note: LayerNote = { diffId, ...(await fill(path.join(place, TREE))) };
       await this.#failpoints.pass('image-import.unpack');
-      writeDurably(path.join(place, NOTE), JSON.stringify(note));
+      replaceFile(path.join(place, NOTE), JSON.stringify(note));
       await this.#failpoints.pass('image-import.note');
       const target = path.join(this.#directory, keyOf(diffId));
       if (fs.existsSync(target)) this.#refuseOther(diffId, target);
       fs.renameSync(place, target);
+      this.#notes.set(diffId, note); // it has its place, also when that cannot be put on the disk
       syncDirectory(this.#directory);
-      this.#notes.set(diffId, note);
       await this.#failpoints.pass('image-import.layer');
       return note;
     } catch (error) {
@@ -140,19 +141,4 @@ export class Layers {
 
 function keyOf(diffId: string): string {
   return diffId.slice(diffId.indexOf(':') + 1).slice(0, KEY_LENGTH);
-}
-
-/** Errors: `NATIVE_FAILED`. */
-function writeDurably(file: string, text: string): void {
-  try {
-    const descriptor = fs.openSync(file, 'wx', 0o600);
-    try {
-      fs.writeFileSync(descriptor, text);
-      fs.fsyncSync(descriptor);
-    } finally {
-      fs.closeSync(descriptor);
-    }
-  } catch (cause) {
-    throw fileFailure('write', file, cause);
-  }
 }

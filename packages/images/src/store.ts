@@ -356,6 +356,7 @@ class Store implements ImageStore {
         }
       } catch (failure) {
         this.#opened = undefined;
+        await this.#removeOfFailed(); // of an index that has got its name, and only that may not be on the disk
         throw failure;
       }
     }
@@ -390,7 +391,7 @@ class Store implements ImageStore {
     }
   }
 
-  /** Never rejects: what is to be told is why the import failed. */
+  /** Never rejects: what is to be told is why the import, or the removal, failed. */
   async #removeOfFailed(): Promise<void> {
     try {
       // by what the disk says: memory may have had the image already
