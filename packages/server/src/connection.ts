@@ -297,15 +297,14 @@ export class ServerConnection {
       };
       const response = await HANDLERS[type]!(context, message.payload as never);
       this.#logAnswer(type, response);
-      await this.#send(type, response);
+      await this.#answer(type, response);
     } catch (error) {
       code = errorCode(error);
       if (isDefect(error))
         this.#logger.error('request-defect', { request_id: id, request: REQUESTS[type]?.name, error });
       else this.#logger.debug?.('request-failed', { request: REQUESTS[type]?.name, error });
-      await this.#send(MessageType.Error, errorResponse(error));
+      await this.#answer(MessageType.Error, errorResponse(error));
     } finally {
-      this.#runningType = undefined;
       this.#observer?.requestEnded(REQUESTS[type]?.name ?? 'unknown', performance.now() - begun, code);
     }
   }
@@ -323,10 +322,17 @@ export class ServerConnection {
     else this.#logger.debug?.('answer', { request, payload: withoutOutput(response) });
   }
 
+  /** What the request asked for has happened: a drain waits for its client to read no longer than for others. */
+  async #answer(type: number, response: object): Promise<void> {
+    this.#runningType = undefined;
+    await this.#send(type, response);
+  }
+
   /** Resolves when the socket takes more: whoever reads slowly gets the next answer later. */
   async #send(type: number, response: object): Promise<void> {
     if (this.#gone.signal.aborted || this.#socket.destroyed || this.#socket.writableEnded) return;
-    if (!this.#write(encodeFrameParts(type, response, 'response'))) await this.#writable();
+    const hasRoom = this.#write(encodeFrameParts(type, response, 'response'));
+    if (!hasRoom && !this.#isClosing) await this.#writable();
   }
 
   /** In pieces, and as one call of the kernel: what is large is not copied. Answers whether the socket takes more. */

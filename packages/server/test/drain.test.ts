@@ -180,6 +180,32 @@ describe('drain', () => {
     await server.drain();
     expect(server.connectionCount).toBe(0);
   });
+
+  it.each(['before', 'after'])(
+    'is not held up by a client that does not read an answer given %s it began [behaviour 20.51]',
+    async (when) => {
+      let answer: (message: Uint8Array) => void = () => {};
+      const echo = (): Promise<Uint8Array> =>
+        new Promise((resolve) => {
+          answer = resolve;
+        });
+      const host = new ProgrammableHost({ warden: { echo } });
+      const { server, path } = await startServer(host);
+      const client = await TestClient.connect(path);
+      client.socket.pause();
+      client.send(MessageType.Echo, { message: new Uint8Array() });
+      await until(() => host.calls.length === 1, 'the request');
+      const large = new Uint8Array(8 * 1024 * 1024);
+      if (when === 'before') {
+        answer(large);
+        await pause(100);
+      }
+      const drained = server.drain();
+      answer(large);
+      await drained;
+      expect(server.connectionCount).toBe(0);
+    },
+  );
 });
 
 describe('close', () => {
