@@ -149,7 +149,8 @@ export async function linkJob(
     await engine.failpoints.pass('link.end');
     const info = await unlessAborted(endInfo(engine, container, job), signal, container, id);
     await engine.failpoints.pass('link.info');
-    const { exitStatus, verdict } = await withDiskLimit(engine, container, outcome, info);
+    const limited = withDiskLimit(engine, container, outcome, info);
+    const { exitStatus, verdict } = await unlessAborted(limited, signal, container, id);
     removeJob(engine, container, job);
     return {
       exitStatus,
@@ -184,7 +185,8 @@ export async function* streamJob(
     await engine.failpoints.pass('stream.end');
     const info = await unlessAborted(endInfo(engine, container, job), signal, container, id);
     await engine.failpoints.pass('stream.info');
-    const { exitStatus, verdict } = await withDiskLimit(engine, container, outcome, info);
+    const limited = withDiskLimit(engine, container, outcome, info);
+    const { exitStatus, verdict } = await unlessAborted(limited, signal, container, id);
     removeJob(engine, container, job);
     return { exitStatus, verdict, info };
   } finally {
