@@ -88,11 +88,12 @@ export class JobSockets implements OutputTap {
     afterPolling(() => this.#finish(exited));
   }
 
+  /** On a disk that has become read-only it stays, and nobody listens there any more. */
   #remove(file: string): void {
     try {
       fs.rmSync(file, { force: true });
     } catch (error) {
-      this.#options.logger.warn('job-socket-failed', { file, error }); // nobody is behind it any more
+      this.#options.logger.warn('job-socket-not-removed', { file, error });
     }
   }
 
