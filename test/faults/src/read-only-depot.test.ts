@@ -6,7 +6,14 @@ import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import { constants } from 'node:os';
 import path from 'node:path';
-import { describeWith, makePlace, processesOf, startDaemon, type TestDaemon } from '@warden/test-harness';
+import {
+  cgroupParents,
+  describeWith,
+  makePlace,
+  processesOf,
+  startDaemon,
+  type TestDaemon,
+} from '@warden/test-harness';
 import { expect, it } from 'vitest';
 
 const BYTES = 64 << 20;
@@ -43,6 +50,12 @@ describeWith(['root', 'isolated', 'overlayfs'], 'a depot that becomes read-only'
       expect(processesOf(place).filter((pid) => Number(pid) !== daemon!.pid)).toEqual([]);
     } finally {
       await daemon?.kill('SIGTERM');
+      // on cgroup v1 a place empties them first, and for pages that it cannot write the kernel takes long for that
+      for (const parent of cgroupParents(place.name)) {
+        for (const entry of fs.readdirSync(parent, { withFileTypes: true }))
+          if (entry.isDirectory()) fs.rmdirSync(path.join(parent, entry.name));
+        fs.rmdirSync(parent);
+      }
       await place.remove();
       execFileSync('umount', [mount]);
       fs.rmSync(directory, { recursive: true });
