@@ -848,6 +848,23 @@ def test_many(client):
     check(zombies.strip() == b"0", "no zombie", zombies)
 
 
+def test_without_descriptors(client, directory, pid):
+    """With none left, who comes is turned away, and who is there is served."""
+    await_true(lambda: sockets_of(pid) == 2)  # the listener's, and the client's
+    taken = {int(fd) for fd in os.listdir(f"/proc/{pid}/fd")}
+    free = next(fd for fd in range(512) if fd not in taken)
+    limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (free, limits[1]))
+    for attempt in ("first", "second"):
+        with raw_connection(directory) as raw:
+            check(raw.recv(10) == b"", f"the {attempt} client for whom there is no descriptor is turned away")
+        check(client.request(SIGNAL, struct.pack("<IiI", 1, 0, 0))[0] == OK, "and the one that is there is served")
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+    other = Client(directory, OPERATOR)
+    check(other.welcome[0] == WELCOME, "others are again when there are some")
+    other.close()
+
+
 def test_descriptors_kept(wshd, base):
     """Jobs cannot take the last descriptors: who comes to end them is served."""
     directory = f"{base}/descriptors"
@@ -874,6 +891,7 @@ def test_descriptors_kept(wshd, base):
     check(client.sh(1, "echo again")[1] == b"again\n", "then there is room for others")
     for one in others:
         one.close()
+    test_without_descriptors(client, directory, launch.pid)
     os.kill(launch.pid, signal.SIGKILL)
     check(await_true(lambda: not is_alive(launch.pid)), "a container with few descriptors ends")
 

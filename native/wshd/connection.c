@@ -2,6 +2,7 @@
 
 #include "failpoint.h"
 #include "prepared.h"
+#include "streams.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -30,6 +32,8 @@ static bool is_trusted(const struct init *init, int fd) {
   return peer.pid == 0 && (peer.uid == 0 || init->has_own_users);
 }
 
+int spare_make(void) { return eventfd(0, EFD_CLOEXEC); }
+
 static size_t count_connections(const struct init *init) {
   size_t count = 0;
   for (const struct connection *one = init->connections; one != NULL; one = one->next) count++;
@@ -38,17 +42,18 @@ static size_t count_connections(const struct init *init) {
 
 /*
  * As accept(2). Without a free descriptor a waiting client could be neither served nor refused, and would be
- * reported by epoll again and again: the spare one is given up to take it and turn it away.
+ * reported by epoll again and again: the spare one is given up to take it and turn it away. One in each turn
+ * of the loop: the kernel asks for a descriptor before it looks whether anybody waits, so that it would have
+ * none for ever.
  */
 static int accept_next(struct init *init) {
-  for (;;) {
-    int fd = accept4(init->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    if (fd >= 0 || (errno != EMFILE && errno != ENFILE) || init->spare < 0) return fd;
-    close(init->spare);
-    fd = accept4(init->listener, NULL, NULL, SOCK_CLOEXEC);
-    if (fd >= 0) close(fd);
-    init->spare = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
-  }
+  int fd = accept4(init->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+  if (fd >= 0 || (errno != EMFILE && errno != ENFILE)) return fd;
+  close_if(init->spare);
+  fd = accept4(init->listener, NULL, NULL, SOCK_CLOEXEC);
+  close_if(fd);
+  init->spare = spare_make();
+  return -1;
 }
 
 void connection_accept(struct init *init) {

@@ -46,7 +46,7 @@ int init_prepare(struct init *init) {
    */
   const char *pts = init->keeper != 0 ? "/dev" : "/dev/pts";
   init->pts = open(pts, O_PATH | O_DIRECTORY | O_CLOEXEC);
-  init->spare = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
+  init->spare = spare_make();
   if (init->signals < 0 || init->epoll < 0) return report_errno("init", "signalfd");
   if (init->proc < 0) return report_errno("init", "/proc");
   if (init->pts < 0) return report_errno("init", pts);

@@ -157,6 +157,8 @@ void handle_message(struct init *init, struct connection *connection, const unsi
 void request_free(struct spawn_request *request);
 
 /* connection.c */
+/* An open file of its own: giving it up makes room in this process's table and in the host's. Or -1. */
+int spare_make(void);
 void connection_accept(struct init *init);
 void connection_event(struct init *init, struct connection *connection, uint32_t events);
 /* Sends or queues; `fds` stay the caller's. A client that cannot be served any more is marked dead. */
