@@ -57,8 +57,9 @@ int init_prepare(struct init *init) {
 }
 
 void signals_clear(const struct init *init) {
-  struct signalfd_siginfo info[16];
-  while (read(init->signals, info, sizeof info) > 0) continue;
+  /* each of these signals is pending twice at most: at this process, and at its only thread */
+  struct signalfd_siginfo info[4];
+  (void)!read(init->signals, info, sizeof info);
 }
 
 static void dispatch(struct init *init, const struct epoll_event *event) {
