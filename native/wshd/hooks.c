@@ -1,5 +1,6 @@
 #include "hooks.h"
 
+#include "clock.h"
 #include "format.h"
 #include "report.h"
 
@@ -13,7 +14,6 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define TAIL_MAX 1024       /* last words: they go into a report */
@@ -114,23 +114,17 @@ static bool take(struct hook *hook, struct output *output) {
   return true;
 }
 
-static int64_t now_ms(void) {
-  struct timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000;
-}
-
 enum end { ENDED, TIMED_OUT, ABANDONED };
 
 /* Waits for the end of a hook, but no longer than it may take and than somebody wants the container. */
 static enum end await_end(struct hook *hook, int pidfd, unsigned seconds) {
-  int64_t until = now_ms() + (int64_t)seconds * 1000;
+  int64_t until = monotonic_ms() + (int64_t)seconds * 1000;
   struct pollfd wait[4] = {{.fd = pidfd, .events = POLLIN},
                            {.fd = report_descriptor()},
                            {.fd = hook->outputs[0].fd, .events = POLLIN},
                            {.fd = hook->outputs[1].fd, .events = POLLIN}};
   for (;;) {
-    int64_t left = until - now_ms();
+    int64_t left = until - monotonic_ms();
     if (left <= 0) return TIMED_OUT;
     if (poll(wait, 4, left > 60000 ? 60000 : (int)left) < 0 && errno != EINTR) return ABANDONED;
     for (int i = 0; i < 2; i++)

@@ -1,5 +1,6 @@
 #include "prepared.h"
 
+#include "clock.h"
 #include "start.h"
 
 #include <errno.h>
@@ -8,7 +9,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 /* Nobody keeps one longer, whatever is asked for. */
@@ -49,14 +49,9 @@ struct prepared {
   struct spawn_request request;
 };
 
-static int64_t now(void) {
-  struct timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000;
-}
-
 static int64_t deadline(uint32_t milliseconds) {
-  return now() + (milliseconds < PREPARED_MILLISECONDS_MAX ? milliseconds : PREPARED_MILLISECONDS_MAX);
+  return monotonic_ms() +
+         (milliseconds < PREPARED_MILLISECONDS_MAX ? milliseconds : PREPARED_MILLISECONDS_MAX);
 }
 
 static bool same_words(char *const *one, char *const *other, uint32_t count) {
@@ -151,7 +146,9 @@ void prepared_start(struct init *init, struct spawn_request *request, uint32_t m
   else request_free(request);
 }
 
-void prepared_asked(struct init *init) { init->has_rested = now() - init->job_ended >= REST_MILLISECONDS; }
+void prepared_asked(struct init *init) {
+  init->has_rested = monotonic_ms() - init->job_ended >= REST_MILLISECONDS;
+}
 
 void prepared_expect(struct init *init, struct spawn_request *request) {
   forget_expected(init);
@@ -161,7 +158,7 @@ void prepared_expect(struct init *init, struct spawn_request *request) {
 }
 
 void prepared_behind(struct init *init, uint32_t job_id) {
-  init->job_ended = now();
+  init->job_ended = monotonic_ms();
   if (init->expected == NULL || init->expected->job_id != job_id) return;
   init->is_expected_now = true;
   init->expected_at = init->has_rested ? init->job_ended + ANSWERED_MILLISECONDS : 0;
@@ -174,7 +171,7 @@ void prepared_start_expected(struct init *init) {
     forget_expected(init);
     return;
   }
-  const int64_t time = now(), left = init->job_ended + request->next_within - time;
+  const int64_t time = monotonic_ms(), left = init->job_ended + request->next_within - time;
   if (init->expected_at > time) return;
   if (left <= 0) { /* the container stood still meanwhile */
     forget_expected(init);
@@ -207,8 +204,8 @@ static void count_futile(struct init *init) {
 
 /* The next job is not to see what was ended for it. What somebody else has left is no reason to wait. */
 static void await_end(struct init *init) {
-  const int64_t until = now() + END_MILLISECONDS;
-  for (int64_t left = END_MILLISECONDS; init->is_dropping && left > 0; left = until - now()) {
+  const int64_t until = monotonic_ms() + END_MILLISECONDS;
+  for (int64_t left = END_MILLISECONDS; init->is_dropping && left > 0; left = until - monotonic_ms()) {
     jobs_reap(init);
     if (init->is_empty) return;
     if (init->reap_again) continue;
@@ -261,12 +258,12 @@ void prepared_ended(struct init *init, pid_t pid) {
 
 int prepared_expire(struct init *init) {
   if (init->is_expected_now) {
-    const int64_t wait = init->expected_at - now();
+    const int64_t wait = init->expected_at - monotonic_ms();
     if (wait > 0) return (int)wait;
     prepared_start_expected(init);
   }
   if (init->prepared == NULL) return -1;
-  const int64_t left = init->prepared->until - now();
+  const int64_t left = init->prepared->until - monotonic_ms();
   if (left > 0) return (int)left;
   prepared_drop(init);
   return -1;
