@@ -817,6 +817,31 @@ def test_stopped_tree(client):
         os.close(fd)
 
 
+def test_fought_tree(client, directory):
+    """A tree that never holds still, because others wake it as fast as it is stopped: init kills it, and serves on."""
+    shutil.copy(os.environ["WSHD_RESTLESS"], f"{directory}/rootfs/bin/restless")
+    wakers = range(51, 55)
+    for job in wakers:
+        client.spawn(job, ["restless", "wake"], flags=DISCARD, user="vcap")
+    cat = client.spawn(50, ["cat"], flags=STDIN_PIPE, user="vcap")[3]
+    out, err = client.spawn(3, ["restless", "tree"], flags=TREE, user="vcap")[3]
+    os.set_blocking(out, True)
+    for _ in range(3):  # of each line
+        os.read(out, 3)
+    check(client.request(SIGNAL, struct.pack("<IiI", 3, 9, 1))[0] == OK, "a tree that others wake as fast as it is stopped")
+    check((client.exited(3), read_all(out)) == (9, b""), "is dead when that is answered, all of it")
+    os.write(cat[0], b"on\n")
+    os.set_blocking(cat[1], True)
+    check(os.read(cat[1], 10) == b"on\n", "and whoever is none of it goes on")
+    client.request(SIGNAL, struct.pack("<IiI", ALL_JOBS, signal.SIGKILL, 0))
+    for job in (50, *wakers):
+        client.exited(job)
+    for job in (3, 50, *wakers):
+        client.request(FORGET, struct.pack("<I", job))
+    for fd in (err, *cat):
+        os.close(fd)
+
+
 def test_thousands(client, directory):
     start = time.monotonic()
     for n in range(2500):
@@ -1148,6 +1173,7 @@ def main(wshd):
         test_misbehaving(client, directory, launch.pid)
         client = test_leaving(client, directory, launch.pid)
         test_stopped_tree(client)
+        test_fought_tree(client, directory)
         test_many(client)
         client = test_thousands(client, directory)
         client.spawn(9, ["sleep", "1000"])

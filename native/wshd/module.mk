@@ -26,10 +26,11 @@ TESTS += $(BUILD)/test/wshd_plan_test $(BUILD)/test/wshd_confinement_test
 # The whole program, driven over its own protocol. The script is no product: only its prerequisite is made.
 export WSHD := $(OUT)/wshd
 TESTS += test/wshd_test.sh
-test/wshd_test.sh: $(OUT)/wshd $(BUILD)/test/traced
+test/wshd_test.sh: $(OUT)/wshd $(BUILD)/test/traced $(BUILD)/test/restless
 
-# A program for a root without libraries.
+# Programs for a root without libraries.
 export WSHD_TRACED := $(abspath $(BUILD))/test/traced
-$(BUILD)/test/traced: test/traced.c
+export WSHD_RESTLESS := $(abspath $(BUILD))/test/restless
+$(BUILD)/test/traced $(BUILD)/test/restless: $(BUILD)/test/%: test/%.c
 	@mkdir -p $(@D)
 	$(MUSL_CC) $(WARNINGS) -D_GNU_SOURCE -static -o $@ $<

@@ -1,5 +1,6 @@
 #include "init.h"
 
+#include "clock.h"
 #include "format.h"
 
 #include <dirent.h>
@@ -11,8 +12,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* More looks than a tree within a process limit can need. */
+/* More looks than a tree within a process limit can need, where others are not to be stopped with it. */
 #define ROUNDS_MAX 1000
+/* A tree that has not been brought down by then is woken by somebody, or grows faster than it is seen. */
+#define FIGHT_MILLISECONDS 500
 /*
  * Looks that are repeated only because a parent was not seen: where /proc hides processes of other users,
  * some never are.
@@ -137,6 +140,8 @@ struct hunt {
   int proc;
   pid_t root;
   bool shared;
+  int64_t until; /* when it is given up, but for the first look */
+  bool is_fight; /* everybody is stopped before each look */
 };
 
 /*
@@ -160,31 +165,30 @@ static void signal_marked(const struct hunt *hunt, const struct snapshot *snapsh
   }
 }
 
-/* Looks and signals what it sees, until a look shows nobody who was not there at the one before. */
-static void signal_until_complete(const struct hunt *hunt, int signal) {
+/*
+ * Looks and signals what it sees, until a look shows nobody who was not there at the one before. False: it
+ * has not come to that.
+ */
+static bool signal_until_complete(const struct hunt *hunt, int signal) {
   struct snapshot now = {0}, before = {0};
   int unsure = 0;
-  for (int round = 0; round < ROUNDS_MAX; round++) {
+  bool is_complete = false;
+  for (int round = 0; round < ROUNDS_MAX && !is_complete; round++) {
+    if (round > 0 && monotonic_ms() >= hunt->until) break;
+    if (hunt->is_fight) kill(-1, SIGSTOP);
     struct snapshot last = before;
     before = now;
     now = last;
     take_snapshot(hunt->proc, &now);
     mark(&now, hunt->root);
     signal_marked(hunt, &now, signal);
-    if (nobody_new(&now, &before) && (parents_seen(&now) || ++unsure == UNSURE_MAX)) break;
+    is_complete = nobody_new(&now, &before) && (parents_seen(&now) || ++unsure == UNSURE_MAX);
   }
   free(now.list);
   free(before.list);
+  return is_complete;
 }
 
-/*
- * A process can fork between being seen and being signalled. A stopped one cannot, and unlike a dead one it
- * keeps its place below the container's process limit, so a tree that forks as fast as it can runs out of
- * room: everything is stopped before anything is killed. A tree that wakes its own members meanwhile
- * (SIGCONT) is caught by the killing, which is repeated in the same way. The root comes last: with
- * WSHD_SPAWN_TREE it is the subreaper, so whoever loses a parent stays below it. SIGKILL ends stopped
- * processes too.
- */
 static void signal_once(const struct hunt *hunt, int signal) {
   struct snapshot snapshot = {0};
   take_snapshot(hunt->proc, &snapshot);
@@ -193,19 +197,45 @@ static void signal_once(const struct hunt *hunt, int signal) {
   free(snapshot.list);
 }
 
-static void signal_below(const struct hunt *hunt, int signal) {
-  if (signal == SIGKILL) {
-    signal_until_complete(hunt, SIGSTOP);
+/*
+ * A process can fork between being seen and being signalled. A stopped one cannot, and unlike a dead one it
+ * keeps its place below the container's process limit, so a tree that forks as fast as it can runs out of
+ * room: everything is stopped before anything is killed. A tree that wakes its own members meanwhile
+ * (SIGCONT) is caught by the killing, which is repeated in the same way. SIGKILL ends stopped processes too.
+ */
+static bool kill_below(const struct hunt *hunt) {
+  const bool is_stopped = signal_until_complete(hunt, SIGSTOP);
+  return signal_until_complete(hunt, SIGKILL) && is_stopped;
+}
+
+/*
+ * The root comes last: with WSHD_SPAWN_TREE it is the subreaper, so whoever loses a parent stays below it.
+ *
+ * Somebody outside the tree may wake it as fast as it is stopped, for ever, and init would serve nobody else
+ * meanwhile. So in a fight everybody in the container is stopped until the tree is dead, by a call that no
+ * fork escapes; by more than one, for who is waking others at that moment ends that first. Who was stopped
+ * before goes on with the rest then.
+ */
+static void kill_tree(struct hunt *hunt) {
+  /* our own child and not yet reaped: its number is no stranger's */
+  kill(hunt->root, SIGSTOP);
+  if (!hunt->shared) hunt->until = monotonic_ms() + FIGHT_MILLISECONDS;
+  hunt->is_fight = !kill_below(hunt) && !hunt->shared;
+  if (hunt->is_fight) {
+    hunt->until = INT64_MAX;
     signal_until_complete(hunt, SIGKILL);
-  } else {
-    signal_once(hunt, signal);
   }
+  kill(hunt->root, SIGKILL);
+  if (hunt->is_fight) kill(-1, SIGCONT);
 }
 
 void tree_signal(int proc, pid_t root, int signal, bool shared) {
-  /* our own child and not yet reaped: its number is no stranger's */
-  if (signal == SIGKILL) kill(root, SIGSTOP);
-  signal_below(&(struct hunt){.proc = proc, .root = root, .shared = shared}, signal);
+  struct hunt hunt = {.proc = proc, .root = root, .shared = shared, .until = INT64_MAX};
+  if (signal == SIGKILL) {
+    kill_tree(&hunt);
+    return;
+  }
+  signal_once(&hunt, signal);
   kill(root, signal);
 }
 
@@ -215,9 +245,10 @@ void tree_signal(int proc, pid_t root, int signal, bool shared) {
  * started.
  */
 void descendants_signal(int proc, int signal) {
-  struct hunt hunt = {.proc = proc, .root = getpid(), .shared = true};
+  const struct hunt hunt = {.proc = proc, .root = getpid(), .shared = true, .until = INT64_MAX};
   bool freeze = signal != 0 && signal != SIGKILL && signal != SIGSTOP && signal != SIGCONT;
   if (freeze) signal_until_complete(&hunt, SIGSTOP);
-  signal_below(&hunt, signal);
+  if (signal == SIGKILL) kill_below(&hunt);
+  else signal_once(&hunt, signal);
   if (freeze) signal_once(&hunt, SIGCONT);
 }
