@@ -25,3 +25,10 @@ TESTS += $(BUILD)/test/wsh_test
 $(BUILD)/test/wsh_test: test/wsh_test.c wsh/options.c wsh/message.c wsh/limits.c $(wildcard wsh/*.h) include/wshd_protocol.h
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) -Iwsh $(TEST_CFLAGS) $(filter %.c,$^) -o $@
+
+TESTS += $(BUILD)/test/wsh_relay_test
+
+# without -Iwsh: <limits.h> would be the one that is there
+$(BUILD)/test/wsh_relay_test: test/wsh_relay_test.c wsh/relay.c wsh/socket.c wsh/terminal.c wsh/message.c $(wildcard wsh/*.h) include/wshd_protocol.h
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(TEST_CFLAGS) $(filter %.c,$^) -o $@

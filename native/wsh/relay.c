@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -58,20 +59,27 @@ static int write_all(int fd, const uint8_t *bytes, size_t length) {
 }
 
 /*
- * One read from the job. The end of the stream, or of its reader, closes it: a job that goes on writing gets
- * SIGPIPE.
+ * One read from the job, of `most` bytes; answers how many. The end of the stream, or of its reader, closes
+ * it: a job that goes on writing gets SIGPIPE.
  */
-static void copy_out(int *from, int to) {
-  ssize_t length = read(*from, chunk, sizeof(chunk));
-  if (length < 0 && (errno == EAGAIN || errno == EINTR)) return;
+static size_t copy_out(int *from, int to, size_t most) {
+  ssize_t length = read(*from, chunk, most < sizeof(chunk) ? most : sizeof(chunk));
+  if (length < 0 && (errno == EAGAIN || errno == EINTR)) return 0;
   /* EIO: the last process has closed the pty */
   if (length <= 0 || write_all(to, chunk, (size_t)length) < 0) close_slot(from);
+  return length > 0 ? (size_t)length : 0;
 }
 
-/* Everything that is there now. Descendants of the job may hold the stream open; they are not waited for. */
-static void drain(int *from, int to) {
+/*
+ * Everything that is there now. Descendants of the job may hold the stream open; they are not waited for, nor
+ * is what they go on writing. A terminal was hung up with the job: nobody writes there any more, and not all
+ * of what it holds is counted.
+ */
+static void drain(int *from, int to, bool is_terminal) {
   struct pollfd ready = {.fd = *from, .events = POLLIN};
-  while (*from >= 0 && poll(&ready, 1, 0) > 0) copy_out(from, to);
+  int left = 0;
+  if (is_terminal || *from < 0 || ioctl(*from, FIONREAD, &left) < 0) left = INT_MAX;
+  while (*from >= 0 && left > 0 && poll(&ready, 1, 0) > 0) left -= (int)copy_out(from, to, (size_t)left);
   close_slot(from);
 }
 
@@ -162,8 +170,8 @@ static int round_once(struct relay *relay, int *status) {
   int ready = ppoll(slots, SLOT_COUNT, NULL, &relay->waiting);
   if (ready < 0) return errno == EINTR ? 0 : -errno;
   serve_input(relay, slots);
-  if (relay->output >= 0 && slots[SLOT_OUTPUT].revents) copy_out(&relay->output, STDOUT_FILENO);
-  if (relay->errors >= 0 && slots[SLOT_ERRORS].revents) copy_out(&relay->errors, STDERR_FILENO);
+  if (relay->output >= 0 && slots[SLOT_OUTPUT].revents) copy_out(&relay->output, STDOUT_FILENO, CHUNK);
+  if (relay->errors >= 0 && slots[SLOT_ERRORS].revents) copy_out(&relay->errors, STDERR_FILENO, CHUNK);
   return slots[SLOT_SOCKET].revents ? take_event(relay, status) : 0;
 }
 
@@ -178,8 +186,8 @@ int relay_run(struct relay *relay, int *status) {
   do result = round_once(relay, status);
   while (result == 0);
   /* what was written before the end is in the pipes: deliver it before the status */
-  drain(&relay->output, STDOUT_FILENO);
-  drain(&relay->errors, STDERR_FILENO);
+  drain(&relay->output, STDOUT_FILENO, relay->is_terminal);
+  drain(&relay->errors, STDERR_FILENO, false);
   close_slot(&relay->input);
   return result < 0 ? result : 0;
 }
