@@ -7,8 +7,9 @@
  *     | <------------- ENTRY ...  |          stat, list
  *     | <-------------- DATA ...  |          read, read-tar
  *     | <------------ CHANGE ...  |          watch: the first one, of no kind, says that it stands
- *     | DATA ... END -----------> |          write, write-tar; an end of the socket without END drops what is
- * not complete | <---------- END or ERROR  |          the last frame in any case
+ *     | DATA ... END -----------> |          write, write-tar; an end of the socket without END drops what
+ *     |                           |          is not complete
+ *     | <---------- END or ERROR  |          the last frame in any case
  */
 #ifndef COPY_FILES_H
 #define COPY_FILES_H

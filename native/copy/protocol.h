@@ -18,7 +18,7 @@
  *     |                             |
  *     | END ----------------------->|          the sender's first failure, if any
  *     | <-------------------- DONE  |          the receiver's; also instead of READY, and at any time when
- * nothing more can be written
+ *     |                             |          nothing more can be written
  *
  * Each message is a header, the name, the payload. A name is one component of a path. Neither role trusts
  * what the other one says: see channel.c for lengths and descriptors, receiver.c for names, types, sizes and

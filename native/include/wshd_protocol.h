@@ -155,12 +155,17 @@ enum wshd_abilities { WSHD_CAN_PREPARE = 1, WSHD_CAN_LEND = 2 /* ROOMY makes a d
 /*
  * The launcher's channel: an inherited SOCK_SEQPACKET descriptor named by --sync-fd N. Packets are text.
  *
- *   launcher -> daemon   "cloned <pid>"                             host pid of init; init waits
- *                        "log <level> <stage> <text>"               level: debug info warn error
- *                        "error <stage> <errno> <exit> <object> <text>"  failed; errno or exit status may be
- * 0; object has its blanks as \040; everything is torn down "ready"                                    init
- * listens; the launcher exits 0 afterwards daemon -> launcher   "go" the network is attached end of file the
- * other side died: the launcher kills init, init ends
+ *   launcher -> daemon
+ *     "cloned <pid>"                 host pid of init; init waits
+ *     "log <level> <stage> <text>"   level: debug info warn error
+ *     "error <stage> <errno> <exit> <object> <text>"
+ *                                    failed; errno or exit status may be 0; object has its blanks as \040;
+ *                                    everything is torn down
+ *     "ready"                        init listens; the launcher exits 0 afterwards
+ *   daemon -> launcher
+ *     "prepared"                     with --early: the directory is complete
+ *     "go"                           the network is attached
+ *   end of file                      the other side died: the launcher kills init, init ends
  *
  * Without --sync-fd wshd is the operator's: it does not wait and reports on stderr.
  */

@@ -1,10 +1,12 @@
 /*
  * warden-unpack: makes the trees of images, confined to them (confine.h).
  *
- *   warden-unpack layer TARGET BYTES ENTRIES                                        the archive on standard
- * input becomes a layer warden-unpack capture TARGET BYTES ENTRIES FROM IDS NAME UID [LAYER ...]        a
- * container's writable layer becomes one of an image warden-unpack apply TARGET BYTES ENTRIES FROM a layer is
- * put upon a whole tree
+ *   warden-unpack layer TARGET BYTES ENTRIES
+ *     the archive on standard input becomes a layer
+ *   warden-unpack capture TARGET BYTES ENTRIES FROM IDS NAME UID [LAYER ...]
+ *     a container's writable layer becomes one of an image
+ *   warden-unpack apply TARGET BYTES ENTRIES FROM
+ *     a layer is put upon a whole tree
  *
  * TARGET is an existing directory, empty but for `apply`. BYTES and ENTRIES are what it may take at most. IDS
  * is how the container's ids are on the host's disk, `INSIDE:OUTSIDE:COUNT,...`; NAME is the account that has

@@ -3,8 +3,9 @@
  * is away.
  *
  * One thread, one epoll descriptor, no call that waits, but for a tenth of a second at most before a job
- * (prepared.c), and for the program of a job that nobody inside can hold up (start.h). Nothing a client or a
- * job does ends it; what fails is answered with WSHD_ERROR.
+ * (prepared.c), for the program of a job that nobody inside can hold up (start.h), and for the death of a
+ * tree, which takes about a second where it is fought over (tree.c). Nothing a client or a job does ends it;
+ * what fails is answered with WSHD_ERROR.
  */
 #ifndef WSHD_INIT_H
 #define WSHD_INIT_H

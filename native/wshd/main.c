@@ -7,14 +7,15 @@
  *
  *   daemon            launcher                      child
  *     |-- prepared --->| (only with --early)         |
- *     |                  | clone ------------------->|
- *     |<- cloned <pid> --|                           | builds the root, unless there is a
- * hook-parent-after-clone
- *     |-- go ----------->| hook-parent-after-clone   | waits
- *     |                  |-- go -------------------->| network, pivot, listen
- *     |<- ready ---------|<- ready ------------------|
- *                        |-- ok -------------------->|
- *                       exit                         | serves
+ *     |                | clone --------------------->|
+ *     |<- cloned <pid> |                             | builds the root (1), waits
+ *     |-- go --------->| hook-parent-after-clone     |
+ *     |                |-- go ---------------------->| network, pivot, listen
+ *     |<- ready -------|<- ready --------------------|
+ *                      |-- ok ---------------------->|
+ *                     exit                           | serves
+ *
+ * (1) the other way round if there is a hook-parent-after-clone, which runs before anything is built.
  *
  * End of file on either channel means that the other side died: the launcher then kills the child, the child
  * ends. So init outlives only a launcher that has said "ok", and it says so only when the daemon has been
