@@ -6,6 +6,7 @@
 import { WardenError } from '@warden/interface';
 import { isUnsupported, type ManagedContainer } from './container.ts';
 import { type Engine, publish, saveRecord, trySave } from './engine.ts';
+import { endPreparedShell } from './prepared-shell.ts';
 
 /** For all processes to come to a place where they can be stopped. */
 const FREEZE_TIMEOUT_MS = 5_000;
@@ -17,6 +18,7 @@ export function pauseContainer(engine: Engine, container: ManagedContainer): Pro
     container.requireState('active');
     const { record } = container;
     if (record.isPaused) return;
+    await endPreparedShell(container); // whoever has to end it later would wait for an init that stands still
     container.init?.excuse?.(true);
     record.isPaused = true; // first: a daemon that finds it frozen must know that it has to thaw it before it asks its init
     try {

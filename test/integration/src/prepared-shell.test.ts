@@ -165,6 +165,18 @@ describeWith(['root', 'isolated', 'overlayfs'], 'a prepared shell', () => {
     expect(children(init)).toEqual([]);
   });
 
+  it('is gone before a pause, so that a limit that is set meanwhile waits for nobody', async () => {
+    const warden = await suite.daemon.connect();
+    await using box = await warden.create();
+    const init = await initOf(box);
+    await use(box, init);
+    await box.pause();
+    expect(children(init)).toEqual([]);
+    expect(await box.limitMemory(64n << 20n)).toBe(64n << 20n);
+    await box.resume();
+    expect(await said(box, 'echo goes on')).toBe('goes on\n');
+  });
+
   it('is not what fills a memory limit', async () => {
     const warden = await suite.daemon.connect();
     await using box = await warden.create();
