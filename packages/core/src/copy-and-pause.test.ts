@@ -1,7 +1,14 @@
 /** What the engine asks of an init and of control groups around copies and pauses, which the fakes do not mind. */
 import fs from 'node:fs';
 import path from 'node:path';
-import { type Container, type CopySpec, type Init, WardenError } from '@warden/interface';
+import {
+  type Container,
+  type CopySpec,
+  type CreateSpec,
+  type ImageStore,
+  type Init,
+  WardenError,
+} from '@warden/interface';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { TestHost } from '../test/host.ts';
 import type { Core, CoreOptions } from './index.ts';
@@ -19,8 +26,12 @@ afterEach(async () => {
 });
 
 /** The container of a daemon whose connection to init has these methods. */
-async function takenOver(methods: Partial<Init>, over: Partial<CoreOptions> = {}): Promise<Container> {
-  await core.openSession().create({ handle: 'box' });
+async function takenOver(
+  methods: Partial<Init>,
+  over: Partial<CoreOptions> = {},
+  spec: CreateSpec = {},
+): Promise<Container> {
+  await core.openSession().create({ ...spec, handle: 'box' });
   await core.close();
   const drivers = over.drivers ?? host.drivers();
   const connect = async (directory: string): Promise<Init | undefined> => {
@@ -103,5 +114,65 @@ describe('a pause', () => {
     await core.close();
     core = await host.start();
     expect([...host.groups.groups.values()][0]!.isFrozen).toBe(false);
+  });
+});
+
+describe('a wait for a job', () => {
+  it('asks init whether it is there, and not again before that has answered', async () => {
+    let answer = (): void => {};
+    const signalJob = vi.fn<Init['signalJob']>(
+      () =>
+        new Promise((resolve) => {
+          answer = resolve;
+        }),
+    );
+    const box = await takenOver({ signalJob });
+    const job = await box.spawn('');
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+    try {
+      const waiting = job.link();
+      waiting.catch(() => {});
+      vi.advanceTimersByTime(300_000);
+      expect(signalJob.mock.calls).toEqual([[job.id, 0, false]]);
+      answer();
+      await new Promise((resolve) => setImmediate(resolve));
+      vi.advanceTimersByTime(300_000);
+      expect(signalJob).toHaveBeenCalledTimes(2);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+});
+
+describe('a snapshot', () => {
+  it('excuses init for as long as it takes, and tells what failed first', async () => {
+    const excuse = vi.fn();
+    const excused: unknown[] = [];
+    const drivers = host.drivers();
+    const { cgroup, filesystem } = drivers;
+    const thaw = vi.spyOn(cgroup, 'thaw');
+    const images = {
+      use: () => ({ image: 'sha256:1', layers: [host.rootfs] }),
+      release: () => {},
+      recover: async () => {},
+      capture: (_spec, options) =>
+        options!.whileStill!(async () => {
+          excused.push(excuse.mock.calls.at(-1));
+          throw new WardenError('NATIVE_FAILED', 'no room');
+        }),
+    } as Partial<ImageStore> as ImageStore;
+    const stacking = Object.assign(Object.create(filesystem) as typeof filesystem, {
+      supports: { ...filesystem.supports, stacksLayers: true },
+      writableLayer: () => host.rootfs,
+    });
+    const over = { images, drivers: { ...drivers, filesystem: stacking } };
+    await core.close();
+    core = await host.start(over);
+    await takenOver({ excuse }, over, { image: 'one' });
+    const snapshot = (): Promise<unknown> => core.openSession().images!.snapshot('box', 'snap');
+    await expect(snapshot()).rejects.toThrow('no room');
+    expect([excused, excuse.mock.calls]).toEqual([[[true]], [[true], [false]]]);
+    thaw.mockRejectedValueOnce(new WardenError('NATIVE_FAILED', 'it stands still'));
+    await expect(snapshot()).rejects.toThrow('no room');
   });
 });

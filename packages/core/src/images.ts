@@ -84,19 +84,31 @@ async function whileStill<T>(
     throw new WardenError('UNSUPPORTED', 'this host cannot make a container stand still: stop it first', {
       fields: { operation: 'snapshot', handle: container.handle },
     });
-  const { record } = container;
-  record.isHeld = true; // first: a later daemon thaws it before it asks its init
+  container.init?.excuse?.(true); // a layer of gigabytes takes longer than it may be silent
+  container.record.isHeld = true; // first: a later daemon thaws it before it asks its init
+  let result: T;
   try {
     saveRecord(engine, container);
     await cgroup.freeze(state, FREEZE_TIMEOUT_MS);
     await failpoints.pass('snapshot.freeze');
-    const result = await action();
+    result = await action();
     await failpoints.pass('snapshot.capture');
-    return result;
-  } finally {
-    await cgroup.thaw(state);
-    record.isHeld = false;
-    trySave(engine, container);
-    await failpoints.pass('snapshot.thaw');
+  } catch (error) {
+    await endHold(engine, container).catch((suppressed: unknown) => {
+      engine.logger.error('thaw-failed', { handle: container.handle, error: suppressed });
+    });
+    throw error;
   }
+  await endHold(engine, container);
+  return result;
+}
+
+/** What was held for a snapshot goes on. Errors: `NATIVE_FAILED`. */
+async function endHold(engine: Engine, container: ManagedContainer): Promise<void> {
+  const { record, init } = container;
+  await engine.drivers.cgroup.thaw(record.drivers.cgroup);
+  init?.excuse?.(false);
+  record.isHeld = false;
+  trySave(engine, container);
+  await engine.failpoints.pass('snapshot.thaw');
 }

@@ -194,15 +194,21 @@ export class ManagedJob {
     };
   }
 
-  /** No answer ends the connection to init, and so the job. */
+  /** No answer ends the connection to init, and so the job. One question at a time: a pause may last for days. */
   #keepVigil(): void {
     if (this.#hasEnded) return;
     clearInterval(this.#vigil);
     const { init, logger } = this.#options;
+    let isAsking = false;
     this.#vigil = setInterval(() => {
+      if (isAsking) return;
+      isAsking = true;
       init
         .signalJob(this.id, 0, false)
-        .catch((error: unknown) => logger.debug?.('no-vigil', { job: this.id, error }));
+        .catch((error: unknown) => logger.debug?.('no-vigil', { job: this.id, error }))
+        .finally(() => {
+          isAsking = false;
+        });
     }, VIGIL_MS).unref();
   }
 

@@ -9,7 +9,7 @@ import {
   sendMessage,
   setNonBlocking,
 } from '@warden/native';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { Connection } from './connection.ts';
 import { JobTable, waitStatus } from './job-table.ts';
 import { MESSAGE, type MessageReader, MessageWriter, MessageReader as Reader } from './protocol.ts';
@@ -162,11 +162,28 @@ describe('Connection', () => {
     const { impatient, asked } = askImpatiently();
     let settled = false;
     const heard = expect(asked.finally(() => (settled = true))).rejects.toThrow('init has not answered');
-    impatient.isExcused = true;
+    impatient.excuse(true);
     await new Promise((resolve) => setTimeout(resolve, 300));
     expect([impatient.isOpen, settled]).toEqual([true, false]);
-    impatient.isExcused = false;
+    impatient.excuse(false);
     await heard;
+  });
+
+  test('whoever goes on has as long for the answer as anybody, whenever it was asked for', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    try {
+      const { impatient, asked } = askImpatiently();
+      impatient.excuse(true);
+      vi.advanceTimersByTime(149);
+      impatient.excuse(false);
+      vi.advanceTimersByTime(49);
+      expect(impatient.isOpen).toBe(true);
+      const heard = expect(asked).rejects.toThrow('init has not answered');
+      vi.advanceTimersByTime(1);
+      await heard;
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   test('descriptors that go with a request are closed here when it has left, or never will', async () => {

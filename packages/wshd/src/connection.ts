@@ -74,8 +74,8 @@ export class Connection {
   readonly #pending = new Map<number, Pending>();
   readonly #outgoing: Outgoing[] = [];
   readonly #answerWithinMs: number;
-  /** It stands still on purpose: no answer is awaited until it goes on. */
-  isExcused = false;
+  /** See {@link excuse}. */
+  #isExcused = false;
   #sequence = 0;
   #open = true;
 
@@ -151,6 +151,14 @@ export class Connection {
     this.#guard(() => this.#send(sequence, bytes, []));
   }
 
+  /**
+   * It stands still on purpose: no answer is awaited until it goes on, and has its whole time from then on.
+   */
+  excuse(isExcused: boolean): void {
+    this.#isExcused = isExcused;
+    if (!isExcused) for (const { timer } of this.#pending.values()) timer?.refresh();
+  }
+
   /** Idempotent. Whatever waits fails with `UNAVAILABLE`. */
   close(reason: () => WardenError = () => unavailable('close')): void {
     if (!this.#open) return;
@@ -170,7 +178,7 @@ export class Connection {
 
   #giveUpLater(operation: string, sequence: number): NodeJS.Timeout {
     const timer = setTimeout(() => {
-      if (this.isExcused) {
+      if (this.#isExcused) {
         timer.refresh();
         return;
       }

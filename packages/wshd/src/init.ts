@@ -309,7 +309,7 @@ class ConnectedInit implements Init {
   }
 
   excuse(isExcused: boolean): void {
-    this.#connection.isExcused = isExcused;
+    this.#connection.excuse(isExcused);
   }
 
   async copy(spec: CopySpec): Promise<RunningCopy> {
