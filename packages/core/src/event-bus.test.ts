@@ -47,6 +47,28 @@ describe('subscribers to events', () => {
     expect(isWardenError(attempt())).toBe(false);
   });
 
+  it('may ask for several events at once', async () => {
+    const bus = new EventBus();
+    const subscription = bus.subscribe({});
+    const steps = [1, 2, 3].map(() => subscription.next());
+    bus.publish(created('a'), {});
+    bus.publish(created('b'), {});
+    expect((await Promise.all(steps.slice(0, 2))).map(({ value }) => value?.handle)).toEqual(['a', 'b']);
+    subscription.end();
+    expect(await steps[2]).toEqual({ done: true, value: undefined });
+  });
+
+  it('that give up keep no place, whether they read or not', () => {
+    const bus = new EventBus();
+    const giveUp = new AbortController();
+    const filter = { signal: giveUp.signal };
+    bus.subscribe(filter);
+    giveUp.abort();
+    expect(bus.subscribers).toBe(0);
+    expect(() => bus.subscribe(filter)).toThrow(expect.objectContaining({ code: 'ABORTED' }));
+    expect(bus.subscribers).toBe(0);
+  });
+
   it('that wait are woken by the end, and by their signal', async () => {
     const bus = new EventBus();
     const ending = bus.subscribe({});

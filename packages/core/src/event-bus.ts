@@ -54,6 +54,7 @@ export class EventBus {
         },
       );
     }
+    if (filter.signal?.aborted) throw givenUp(filter.signal);
     if (this.#subscriptions.size >= MAX_SUBSCRIBERS) {
       const used = this.#subscriptions.size;
       throw new WardenError(
@@ -83,11 +84,16 @@ export class EventBus {
 export class Subscription implements AsyncIterableIterator<ContainerEvent, undefined, undefined> {
   readonly #filter: EventFilter;
   readonly #leave: () => void;
-  readonly #onAbort = (): void => this.#wakeUp();
+  /** Who does not read any more has no use for what comes, either. */
+  readonly #onAbort = (): void => {
+    this.#leave();
+    this.#wakeUp();
+  };
   #buffer: ContainerEvent[] = [];
   /** Dropped since the last one that was taken. */
   #lost = 0;
-  #wake: (() => void) | undefined;
+  /** Steps that wait: nothing forbids to ask for several. */
+  readonly #waiting: (() => void)[] = [];
   #isOver = false;
 
   constructor(filter: EventFilter, leave: () => void) {
@@ -115,7 +121,7 @@ export class Subscription implements AsyncIterableIterator<ContainerEvent, undef
     for (;;) {
       if (signal?.aborted) {
         this.end();
-        throw new WardenError('ABORTED', 'the caller gave the subscription up', { cause: signal.reason });
+        throw givenUp(signal);
       }
       const event = this.#buffer.shift();
       if (event !== undefined) {
@@ -125,7 +131,7 @@ export class Subscription implements AsyncIterableIterator<ContainerEvent, undef
       }
       if (this.#isOver) return { done: true, value: undefined };
       await new Promise<void>((resolve) => {
-        this.#wake = resolve;
+        this.#waiting.push(resolve);
       });
     }
   }
@@ -157,9 +163,12 @@ export class Subscription implements AsyncIterableIterator<ContainerEvent, undef
   }
 
   #wakeUp(): void {
-    this.#wake?.();
-    this.#wake = undefined;
+    for (const wake of this.#waiting.splice(0)) wake();
   }
+}
+
+function givenUp(signal: AbortSignal): WardenError {
+  return new WardenError('ABORTED', 'the caller gave the subscription up', { cause: signal.reason });
 }
 
 /** Whether all of `required` are among `properties`. */
