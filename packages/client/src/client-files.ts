@@ -10,6 +10,7 @@ import {
   type FileType,
   leavable,
   type ReadOptions,
+  untilAborted,
   WardenError,
   type WriteOptions,
 } from '@warden/interface';
@@ -194,7 +195,7 @@ export class ClientFiles implements ContainerFiles {
     const lane = { handle: this.#handle, signal, use: 'upload' } as const;
     await this.#transport.exchange(lane, async (call) => {
       await call(MessageType.Upload, present({ handle: this.#handle, privileged, ...request }));
-      for await (const bytes of content instanceof Uint8Array ? [content] : content) {
+      for await (const bytes of untilAborted(content instanceof Uint8Array ? [content] : content, signal)) {
         demand(String(request.operation), 'a piece', args.piece, bytes);
         for (let at = 0; at < bytes.length; at += PIECE_BYTES)
           await call(MessageType.UploadData, { data: bytes.subarray(at, at + PIECE_BYTES) });

@@ -88,15 +88,20 @@ export class ClientImages implements Images {
       isLast,
       { signal, use: 'download' },
     );
-    for (;;) {
-      const { done, value: answer } = await answers.next();
-      if (done) return infoOf(answer.image!);
-      onProgress?.({
-        step: answer.step === 'download' ? 'download' : 'unpack',
-        object: answer.object ?? '',
-        done: Number(answer.done ?? 0n),
-        total: Number(answer.total ?? 0n),
-      });
+    try {
+      for (;;) {
+        const { done, value: answer } = await answers.next();
+        if (done) return infoOf(answer.image!);
+        onProgress?.({
+          step: answer.step === 'download' ? 'download' : 'unpack',
+          object: answer.object ?? '',
+          done: Number(answer.done ?? 0n),
+          total: Number(answer.total ?? 0n),
+        });
+      }
+    } finally {
+      // what `onProgress` throws must give the connection back; after the end this does nothing
+      await answers.return({});
     }
   }
 }

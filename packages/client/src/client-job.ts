@@ -6,12 +6,14 @@ import {
   type JobEnd,
   type OutputChunk,
   type TerminalSize,
+  untilAborted,
   WardenError,
 } from '@warden/interface';
 import { type LinkResponse, MessageType, type StreamResponse } from '@warden/protocol';
 import { isStreamEnd, jobEnd, jobResult, outputChunk } from './answer-values.ts';
 import * as args from './arguments.ts';
 import { demand, needed } from './check.ts';
+import { abandoned } from './connection.ts';
 import { readPipes } from './direct-output.ts';
 import { requireFeature } from './features.ts';
 import { ClientJobResult } from './job-result.ts';
@@ -139,8 +141,11 @@ export class ClientJob implements Job {
     options: { readonly signal?: AbortSignal | undefined } = {},
   ): Promise<void> {
     demand('write', 'source', args.fileContent, source);
-    for await (const data of isWhole(source) ? [source] : source)
+    const { signal } = options;
+    const pieces: Iterable<string | Uint8Array> | ByteStream = isWhole(source) ? [source] : source;
+    for await (const data of untilAborted(pieces, signal))
       if (!(await this.#isTaken(this.write(data, options)))) return;
+    if (signal?.aborted) throw abandoned(signal);
     await this.#isTaken(this.endInput());
   }
 

@@ -7,13 +7,12 @@
  * could reject unseen.
  */
 import type { Socket } from 'node:net';
-import { WardenError } from '@warden/interface';
+import { onAbort, WardenError } from '@warden/interface';
 import { decodeMessage, encodeFrame, encodeMessage, FrameDecoder, MessageType } from '@warden/protocol';
 import { AnswerQueue } from './answer-queue.ts';
 import type { Line } from './dial.ts';
 import { FrameMemory } from './frame-memory.ts';
 import { remoteError } from './remote-error.ts';
-import { onAbort } from './shared-abort.ts';
 
 /** A request that waits for its answer. */
 interface Waiting {
@@ -215,6 +214,7 @@ function garbage(message: string, cause: unknown): WardenError {
   return new WardenError('INTERNAL', message, { cause, fields: { operation: 'receive' } });
 }
 
-function abandoned(signal: AbortSignal): WardenError {
+/** Of an operation whose signal is aborted. */
+export function abandoned(signal: AbortSignal): WardenError {
   return new WardenError('ABORTED', 'the caller gave up waiting', { cause: signal.reason });
 }

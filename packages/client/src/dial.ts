@@ -1,7 +1,6 @@
 /** Opening the socket, bounded in time. */
 import net from 'node:net';
-import { WardenError } from '@warden/interface';
-import { onAbort } from './shared-abort.ts';
+import { onAbort, WardenError } from '@warden/interface';
 
 /** Where and how long to dial. */
 export interface DialOptions {

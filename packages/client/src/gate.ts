@@ -1,6 +1,5 @@
 /** Lets so many in at a time; who comes later waits in order. */
-import { WardenError } from '@warden/interface';
-import { onAbort } from './shared-abort.ts';
+import { onAbort, WardenError } from '@warden/interface';
 
 /** How somebody waits. */
 export interface Wait {

@@ -11,8 +11,9 @@ const ENDLESS = new Set<number>([
   MessageType.Run,
   MessageType.JobInput,
   MessageType.Events,
+  MessageType.ImagePull,
 ]);
-const features = ['job-input', 'files', 'job-command', 'live-output', 'events'];
+const features = ['job-input', 'files', 'job-command', 'live-output', 'events', 'images'];
 let server: RawServer;
 let warden: WardenClient;
 let box: ClientContainer;
@@ -106,6 +107,53 @@ describe('with a single connection at a time', () => {
     await until(() => held.length === 1, 'the first');
     expect(await warden.features()).toEqual(new Set(features));
   });
+});
+
+describe('whoever gives up while the bytes do not come', () => {
+  /** Aborts when they are waited for. */
+  const silence = (leaving: AbortController): AsyncIterable<Uint8Array> => ({
+    [Symbol.asyncIterator]: () => ({
+      next: () => {
+        leaving.abort(new Error('enough'));
+        return new Promise<never>(() => {});
+      },
+    }),
+  });
+
+  it('has written no file', async () => {
+    const leaving = new AbortController();
+    const writing = box.files.write('/b', silence(leaving), { signal: leaving.signal });
+    await expect(writing).rejects.toMatchObject({ code: 'ABORTED', cause: { message: 'enough' } });
+    expect(server.count(MessageType.UploadEnd)).toBe(0);
+  });
+
+  it('has not ended the input of a job', async () => {
+    const leaving = new AbortController();
+    const writing = box.job(7).writeAll(silence(leaving), { signal: leaving.signal });
+    await expect(writing).rejects.toMatchObject({ code: 'ABORTED', cause: { message: 'enough' } });
+    expect(server.count(MessageType.JobInput)).toBe(0);
+  });
+});
+
+it('who asks for a container, and has given up already, is told so', async () => {
+  const signal = AbortSignal.abort(new Error('enough'));
+  await expect(warden.getOrCreate({ handle: 'h' }, { signal })).rejects.toMatchObject({
+    code: 'ABORTED',
+    cause: { message: 'enough' },
+  });
+});
+
+it('whose progress cannot be shown has the error, and the connection is free for the next', async () => {
+  const onProgress = (): void => {
+    throw new Error('no screen');
+  };
+  for (let at = 0; at < 2; at++) {
+    const pull = warden.images.pull({ reference: 'r/x' }, { onProgress });
+    waiting([pull]);
+    await until(() => held.length === at + 1, 'the pull');
+    held[at]!.reply({ step: 'download', object: 'layer', done: 1n, total: 2n });
+    await expect(pull).rejects.toThrow('no screen');
+  }
 });
 
 it('who loses the daemon is told the number of the job', async () => {

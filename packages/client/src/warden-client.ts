@@ -27,7 +27,7 @@ import * as args from './arguments.ts';
 import { demand } from './check.ts';
 import { ClientContainer } from './client-container.ts';
 import { ClientImages } from './client-images.ts';
-import { Connection } from './connection.ts';
+import { abandoned, Connection } from './connection.ts';
 import { ConnectionPool } from './connection-pool.ts';
 import { type DialOptions, dial } from './dial.ts';
 import { requireFeature } from './features.ts';
@@ -142,7 +142,7 @@ export class WardenClient implements Warden {
     const deadline = performance.now() + timeoutMs;
     const container = this.container(spec.handle);
     for (let pause = 5; ; pause = Math.min(2 * pause, 200)) {
-      signal?.throwIfAborted();
+      if (signal?.aborted) throw abandoned(signal);
       if (await isThere(container)) return { container, isNew: false };
       try {
         return { container: await this.create(spec), isNew: true };

@@ -5,9 +5,8 @@
  * error the caller sees the job is gone, not just forgotten. A daemon that cannot kill a tree (the original
  * answers unknown requests with silence) is given a bounded time; then the error says that the job goes on.
  */
-import { isWardenError, WardenError } from '@warden/interface';
+import { isWardenError, onAbort, WardenError } from '@warden/interface';
 import type { Gate } from './gate.ts';
-import { onAbort } from './shared-abort.ts';
 
 /** How long a caller is willing to wait. */
 export interface WaitLimits {

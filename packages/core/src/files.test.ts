@@ -60,6 +60,56 @@ describe('whoever gives up while a file is opened has given up', () => {
   });
 });
 
+/** Bytes that never come, and when somebody waits for them. */
+function silence(): { readonly content: AsyncIterable<Uint8Array>; readonly waited: Promise<void> } {
+  let began = (): void => {};
+  const waited = new Promise<void>((resolve) => {
+    began = resolve;
+  });
+  const content = {
+    [Symbol.asyncIterator]: () => ({
+      next: () => {
+        began();
+        return new Promise<never>(() => {});
+      },
+    }),
+  };
+  return { content, waited };
+}
+
+describe('a write whose content does not come', () => {
+  const over = (channel: FileChannel): SessionFiles =>
+    new SessionFiles(
+      {} as Engine,
+      () =>
+        ({
+          fileTasks: new Set(),
+          record: { isPaused: false },
+          requireState: () => {},
+          requireInit: () => ({ openFiles: async () => channel }),
+          exclusive: (action: () => Promise<unknown>) => action(),
+        }) as unknown as ManagedContainer,
+    );
+
+  it('ends with its signal', async () => {
+    const { content, waited } = silence();
+    const leaving = new AbortController();
+    const writing = over(new SilentTask()).write('/tmp/file', content, { signal: leaving.signal });
+    await waited;
+    leaving.abort();
+    await expect(writing).rejects.toMatchObject({ code: 'ABORTED' });
+  });
+
+  it('fails as soon as the container says why', async () => {
+    const { content, waited } = silence();
+    const task = new SilentTask();
+    const writing = over(task).writeTar('/tmp', content);
+    await waited;
+    await task.close();
+    await expect(writing).rejects.toThrow('it ended without a word');
+  });
+});
+
 describe('a task on files', () => {
   const MOST = 24;
   const tasks = new Set<FileChannel>();

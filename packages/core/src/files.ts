@@ -13,6 +13,7 @@ import {
   type FileTask,
   leavable,
   type ReadOptions,
+  untilAborted,
   WardenError,
   type WriteOptions,
 } from '@warden/interface';
@@ -142,21 +143,18 @@ export class SessionFiles implements ContainerFiles {
     const onAbort = (): void => void channel.close();
     signal?.addEventListener('abort', onAbort, { once: true });
     if (signal?.aborted) onAbort(); // while it was opened
-    let isOver = false;
+    // aborted when it has failed, also where nothing comes of what it is to write
+    const end = new AbortController();
     const result = (async () => {
       for await (const _ of channel.answers());
-    })().finally(() => {
-      isOver = true;
-    });
+    })().finally(() => end.abort());
     result.catch(() => {}); // met below
+    const isOver = (): boolean => end.signal.aborted;
     try {
-      for await (const bytes of content instanceof Uint8Array ? [content] : content) {
-        for (let at = 0; at < bytes.length && !isOver; at += PIECE_BYTES)
+      for await (const bytes of untilAborted(content instanceof Uint8Array ? [content] : content, end.signal))
+        for (let at = 0; at < bytes.length && !isOver(); at += PIECE_BYTES)
           await channel.send(bytes.subarray(at, at + PIECE_BYTES));
-        // it has failed, and says why
-        if (isOver) break;
-      }
-      if (!isOver) await channel.finish();
+      if (!isOver()) await channel.finish();
       await result;
     } catch (error) {
       throw signal?.aborted ? abandoned(task.operation, signal) : error;
