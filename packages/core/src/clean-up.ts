@@ -76,7 +76,7 @@ async function cleanEntry(engine: Engine, entry: DepotEntry, wanted: CleanUpOpti
     }
     if (entry.kind === 'recorded')
       await remove(engine, new ManagedContainer(entry.record, entry.directory), init);
-    else await removeUnrecorded(engine, entry as Extract<DepotEntry, { kind: 'unrecorded' }>, init);
+    else await removeUnrecorded(engine, entry, init);
     return { ...thing, fate: 'removed', why: why.removal ?? why.text };
   } catch (error) {
     return failed(thing, error);

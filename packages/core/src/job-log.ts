@@ -13,7 +13,8 @@ export const MAX_LINE_BYTES = 8_192;
 const LINES_PER_TURN = 256;
 /** And so long at most: on a busy machine, or with a receiver that is slow to refuse, a line costs a multiple. */
 const TURN_MS = 1;
-const RETRY_MS = 1;
+/** The shortest that a timer of Node waits: others have their turns, and a receiver that is busy its time. */
+const NEXT_TURN_MS = 1;
 const NEWLINE = 10;
 const NOTHING = Buffer.alloc(0);
 
@@ -41,7 +42,6 @@ export class JobLog implements OutputTap {
   readonly #onPressure: OnPressure;
   readonly #streams: Readonly<Record<StreamName, Lines>>;
   #isEnded = false;
-  #isBusy = false;
   #turn: NodeJS.Timeout | undefined;
 
   /** `tag`: of the request. `partial`: what an earlier daemon had read of lines whose ends it did not see. */
@@ -85,22 +85,18 @@ export class JobLog implements OutputTap {
       budget = this.#sendLines(stream, budget, until);
     }
     const isWaiting = Object.values(this.#streams).some(({ queue }) => queue.length > 0);
-    if (isWaiting) this.#turn = setTimeout(() => this.#work(), this.#isBusy ? RETRY_MS : 0);
+    if (isWaiting) this.#turn = setTimeout(() => this.#work(), NEXT_TURN_MS);
     else if (this.#isEnded) this.#sendPartials();
   }
 
   /** Sends what is complete, until that time; answers what is left of the budget. */
   #sendLines(stream: StreamName, budget: number, until: number): number {
     const lines = this.#streams[stream];
-    this.#isBusy = false;
     let left = budget;
     while (left > 0 && lines.queue.length > 0 && performance.now() < until) {
       const { line, rest, isWhole, isCut } = nextPiece(lines.partial, lines.queue[0]!);
       const isRestOfCut = lines.isCut && line.length === 0;
-      if (isWhole && !isRestOfCut && !this.#send(stream, line)) {
-        this.#isBusy = true;
-        return 0;
-      }
+      if (isWhole && !isRestOfCut && !this.#send(stream, line)) return 0;
       if (rest.length > 0) lines.queue[0] = rest;
       else lines.queue.shift();
       // a copy: the rest of a line must not keep a whole chunk in memory
