@@ -1,8 +1,6 @@
 /** `log_tag`: every line a job prints, on its way to syslog (spec behaviour.md 6.4). */
-import type { OutputChunk } from '@warden/interface';
 import type { OnPressure, OutputTap } from './output-tap.ts';
-
-type StreamName = OutputChunk['stream'];
+import { type PerStream, STREAMS, type StreamName } from './stream-name.ts';
 
 /** Longer lines are sent in pieces. */
 export const MAX_LINE_BYTES = 8_192;
@@ -40,7 +38,7 @@ export class JobLog implements OutputTap {
   readonly #syslog: Syslog;
   readonly #tag: string;
   readonly #onPressure: OnPressure;
-  readonly #streams: Readonly<Record<StreamName, Lines>>;
+  readonly #streams: PerStream<Lines>;
   #isEnded = false;
   #turn: NodeJS.Timeout | undefined;
 
@@ -48,7 +46,7 @@ export class JobLog implements OutputTap {
   constructor(
     syslog: Syslog,
     tag: string,
-    options: { readonly onPressure: OnPressure; readonly partial?: Readonly<Record<StreamName, Buffer>> },
+    options: { readonly onPressure: OnPressure; readonly partial?: PerStream<Buffer> },
   ) {
     const { stdout, stderr } = options.partial ?? { stdout: NOTHING, stderr: NOTHING };
     this.#syslog = syslog;
@@ -81,7 +79,7 @@ export class JobLog implements OutputTap {
     this.#turn = undefined;
     let budget = LINES_PER_TURN;
     const until = performance.now() + TURN_MS;
-    for (const stream of ['stdout', 'stderr'] as const) {
+    for (const stream of STREAMS) {
       budget = this.#sendLines(stream, budget, until);
     }
     const isWaiting = Object.values(this.#streams).some(({ queue }) => queue.length > 0);
@@ -109,7 +107,7 @@ export class JobLog implements OutputTap {
   }
 
   #sendPartials(): void {
-    for (const stream of ['stdout', 'stderr'] as const) {
+    for (const stream of STREAMS) {
       const lines = this.#streams[stream];
       if (lines.partial.length === 0) continue;
       lines.queue.push(Buffer.of(NEWLINE)); // as if it were complete

@@ -4,10 +4,9 @@
  * byte.
  */
 import type { OutputChunk } from '@warden/interface';
+import type { PerStream, StreamName } from './stream-name.ts';
 
 const BLOCK_BYTES = 4_096;
-
-type StreamName = OutputChunk['stream'];
 
 interface Block {
   /** Bytes of both streams before its first one: tells which of two blocks began earlier. */
@@ -25,7 +24,7 @@ interface Cursor {
 
 /** See the file's head. */
 export class JobOutput {
-  readonly #blocks: Readonly<Record<StreamName, Block[]>> = { stdout: [], stderr: [] };
+  readonly #blocks: PerStream<Block[]> = { stdout: [], stderr: [] };
   #waiting: (() => void)[] = [];
   #size = 0;
   #isComplete = false;

@@ -10,11 +10,10 @@
 import fs from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
-import type { Logger, OutputChunk, WaitStatus } from '@warden/interface';
+import type { Logger, WaitStatus } from '@warden/interface';
 import { OutputHistory } from './output-history.ts';
 import type { OnPressure, OutputTap } from './output-tap.ts';
-
-type StreamName = OutputChunk['stream'];
+import { type PerStream, STREAMS, type StreamName } from './stream-name.ts';
 
 /** Of the output of one stream that may wait in memory for one reader. */
 const MAX_WAITING_BYTES = 1_048_576;
@@ -24,7 +23,7 @@ const PATIENCE_MS = 5_000;
 const LINGER_MS = 60_000;
 const MAX_READERS = 64;
 const CURSORS_FILE = 'cursors';
-const CURSOR_AT: Readonly<Record<StreamName, number>> = { stdout: 0, stderr: 4 };
+const CURSOR_AT: PerStream<number> = { stdout: 0, stderr: 4 };
 
 /** Options of {@link JobSockets}. */
 export interface JobSocketsOptions {
@@ -34,7 +33,7 @@ export interface JobSocketsOptions {
   readonly logger: Logger;
   readonly onPressure: OnPressure;
   /** Output of an earlier daemon's time that is known, and how many bytes of the stream came before it. */
-  readonly known?: Readonly<Record<StreamName, { readonly before: number; readonly content: Buffer }>>;
+  readonly known?: PerStream<{ readonly before: number; readonly content: Buffer }>;
   /** Output is kept nowhere: positions are written to disk all the time, not only at the end. */
   readonly isDiscarded: boolean;
 }
@@ -50,7 +49,7 @@ interface Channel {
 /** See the file's head. */
 export class JobSockets implements OutputTap {
   readonly #options: JobSocketsOptions;
-  readonly #channels: Readonly<Record<StreamName, Channel>>;
+  readonly #channels: PerStream<Channel>;
   readonly #statusReaders = new Set<net.Socket>();
   readonly #servers: net.Server[] = [];
   readonly #files: string[] = [];
@@ -183,7 +182,7 @@ export class JobSockets implements OutputTap {
   #writeCursors(): void {
     if (this.#cursors === undefined) return;
     const bytes = Buffer.alloc(8);
-    for (const stream of ['stdout', 'stderr'] as const)
+    for (const stream of STREAMS)
       bytes.writeUInt32BE(this.#channels[stream].history.position % 2 ** 32, CURSOR_AT[stream]);
     try {
       fs.writeSync(this.#cursors, bytes, 0, bytes.length, 0);
@@ -205,7 +204,7 @@ function afterPolling(action: () => void): void {
 }
 
 /** The positions an earlier daemon has left in a job's directory. */
-export function readCursors(directory: string): Readonly<Record<StreamName, number>> {
+export function readCursors(directory: string): PerStream<number> {
   try {
     const bytes = fs.readFileSync(path.join(directory, CURSORS_FILE));
     if (bytes.length === 8) return { stdout: bytes.readUInt32BE(0), stderr: bytes.readUInt32BE(4) };

@@ -10,13 +10,12 @@
  */
 import fs from 'node:fs';
 import path from 'node:path';
-import type { KeptOutput, OutputChunk, OutputFile } from '@warden/interface';
-
-type StreamName = OutputChunk['stream'];
+import type { KeptOutput, OutputFile } from '@warden/interface';
+import type { PerStream, StreamName } from './stream-name.ts';
 
 /** Per stream: four big-endian numbers of 64 bits. */
 const RECORD_BYTES = 32;
-const RECORD_AT: Readonly<Record<StreamName, number>> = { stdout: 0, stderr: RECORD_BYTES };
+const RECORD_AT: PerStream<number> = { stdout: 0, stderr: RECORD_BYTES };
 
 interface HandOver {
   /** Init's positions of what was appended. */

@@ -1,13 +1,11 @@
 /** Chooses who listens to a job's output: sockets for other programs, syslog. */
-import type { OutputChunk } from '@warden/interface';
 import type { Engine } from './engine.ts';
 import type { KnownOutput } from './job.ts';
 import { JobLog, partialLine } from './job-log.ts';
 import { JobSockets, readCursors } from './job-sockets.ts';
 import type { OnPressure, OutputTap } from './output-tap.ts';
 import type { JobNote } from './record.ts';
-
-type PerStream<T> = Readonly<Record<OutputChunk['stream'], T>>;
+import type { PerStream } from './stream-name.ts';
 
 /** The job as it concerns its listeners. */
 export interface TappedJob {

@@ -6,7 +6,6 @@ import {
   type InitJob,
   type JobSpec,
   type Logger,
-  type OutputChunk,
   type WaitStatus,
   WardenError,
 } from '@warden/interface';
@@ -17,9 +16,7 @@ import { JobSpool } from './job-spool.ts';
 import { LiveOutput } from './live-output.ts';
 import type { OnPressure, OutputTap } from './output-tap.ts';
 import { HOLD_MS, StreamIntake } from './stream-intake.ts';
-
-type StreamName = OutputChunk['stream'];
-const STREAMS: readonly StreamName[] = ['stdout', 'stderr'];
+import { type PerStream, STREAMS, type StreamName } from './stream-name.ts';
 
 const SIGKILL = 9;
 /** Exit status of every end that is not an exit (spec behaviour.md 6.6). */
@@ -68,7 +65,7 @@ export interface ManagedJobOptions {
   readonly isRecovered: boolean;
   /** Makes those who listen. */
   readonly taps: (
-    known: Readonly<Record<StreamName, KnownOutput>>,
+    known: PerStream<KnownOutput>,
     onPressure: (who: object) => OnPressure,
   ) => readonly OutputTap[];
   readonly logger: Logger;
@@ -113,7 +110,7 @@ export class ManagedJob {
   readonly ended: Promise<JobOutcome>;
   readonly #options: ManagedJobOptions;
   readonly #spool: JobSpool | undefined;
-  readonly #intakes: Readonly<Record<StreamName, StreamIntake>>;
+  readonly #intakes: PerStream<StreamIntake>;
   readonly #taps: readonly OutputTap[];
   #holdTimer: NodeJS.Timeout | undefined;
   /** Those who take the result when it comes. */
@@ -348,7 +345,7 @@ export class ManagedJob {
     return taps;
   }
 
-  #makeTaps(known: Readonly<Record<StreamName, KnownOutput>>): readonly OutputTap[] {
+  #makeTaps(known: PerStream<KnownOutput>): readonly OutputTap[] {
     return this.#options.taps(
       known,
       (who) => (stream, isPressing) => this.#intakes[stream].press(who, isPressing),

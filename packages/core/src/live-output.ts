@@ -12,9 +12,7 @@ import {
   type OutputRelay,
   WardenError,
 } from '@warden/interface';
-
-type StreamName = OutputChunk['stream'];
-const STREAMS: readonly StreamName[] = ['stdout', 'stderr'];
+import { type PerStream, STREAMS, type StreamName } from './stream-name.ts';
 
 /**
  * Of each stream, taken after the job's end at most: more than a pipe holds. A child of the job that goes on
@@ -37,8 +35,8 @@ const LOOK_MS = 10;
 
 /** See the file's head. */
 export class LiveOutput {
-  readonly #sources: Readonly<Record<StreamName, ByteSource>>;
-  readonly #rest: Readonly<Record<StreamName, Buffer[]>> = { stdout: [], stderr: [] };
+  readonly #sources: PerStream<ByteSource>;
+  readonly #rest: PerStream<Buffer[]> = { stdout: [], stderr: [] };
   /** Bytes that are still taken out of each pipe. */
   readonly #left: Record<StreamName, number> = {
     stdout: Number.POSITIVE_INFINITY,
@@ -56,7 +54,7 @@ export class LiveOutput {
   /** Settles when both streams have been read to their ends. */
   readonly ended: Promise<void>;
 
-  constructor(sources: Readonly<Record<StreamName, ByteSource>>) {
+  constructor(sources: PerStream<ByteSource>) {
     this.#sources = sources;
     for (const stream of STREAMS) sources[stream].pause();
     this.ended = new Promise((resolve) => {
