@@ -86,6 +86,27 @@ describe('a copy', () => {
   });
 });
 
+describe('what init cannot start', () => {
+  it('has a code of ours, also when it fails as the modules of Node do', async () => {
+    const fail = async (): Promise<never> => {
+      throw Object.assign(new Error('ENOSPC: no space left on device, write'), {
+        code: 'ENOSPC',
+        syscall: 'write',
+      });
+    };
+    const box = await takenOver({ spawn: fail, copy: fail });
+    const told = (words: string, operation: string): object => ({
+      code: 'NATIVE_FAILED',
+      message: `${words}: ENOSPC: no space left on device, write`,
+      fields: { errno: 'ENOSPC', operation, handle: 'box' },
+    });
+    await expect(box.spawn('')).rejects.toMatchObject(told('iomux-spawn failed', 'spawn'));
+    await expect(box.copyIn('/etc/passwd', '/tmp')).rejects.toMatchObject(
+      told('command exited with failure', 'copy in'),
+    );
+  });
+});
+
 describe('a pause', () => {
   it('excuses init from answering for as long as it stands still', async () => {
     const excuse = vi.fn();

@@ -9,13 +9,12 @@ import {
   type CopySpec,
   encodeBytes,
   type RunningCopy,
-  toWardenError,
   WardenError,
 } from '@warden/interface';
 import type { ManagedContainer } from './container.ts';
 import type { Engine } from './engine.ts';
 import { requireRunning } from './pause.ts';
-import { explainRefusal } from './process-limit.ts';
+import { refusal } from './process-limit.ts';
 
 /** PATH_MAX without the closing NUL. */
 const MAX_PATH_BYTES = 4_095;
@@ -80,9 +79,10 @@ async function copy(
     await engine.failpoints.pass(`${points}.check`);
     const { depot, closedToCopies = [] } = engine.options;
     const forbidden = [depot, ...closedToCopies.map(withoutLinks)];
-    return start(engine, container, { ...request, user: 'vcap', forbidden });
+    const started = await start(engine, container, { ...request, user: 'vcap', forbidden });
+    container.copies.add(started); // within the turn: whoever tears the container down comes next, and looks here
+    return started;
   });
-  container.copies.add(running);
   engine.logger.debug?.('copy-started', { handle: container.handle, operation, hostPath, containerPath });
   try {
     if (engine.isClosing) running.abort();
@@ -123,12 +123,7 @@ async function start(engine: Engine, container: ManagedContainer, spec: CopySpec
   try {
     return await container.requireInit().copy(spec);
   } catch (failure) {
-    const cause = toWardenError(await explainRefusal(engine, container, failure));
-    const { code, message, fields } = cause;
-    throw new WardenError(code, `${FAILURE}: ${message}`, {
-      cause,
-      fields: { ...fields, operation: operationOf(spec), handle: container.handle },
-    });
+    throw await refusal(engine, container, failure, { words: FAILURE, operation: operationOf(spec) });
   }
 }
 

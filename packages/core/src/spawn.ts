@@ -9,7 +9,6 @@ import {
   type OutputPipes,
   type OutputRelay,
   type SpawnOptions,
-  toWardenError,
   WardenError,
 } from '@warden/interface';
 import type { ManagedContainer } from './container.ts';
@@ -22,7 +21,7 @@ import { killJob, type ManagedJob, noSuchJob } from './job.ts';
 import { jobCommand } from './job-command.ts';
 import { requireRunning } from './pause.ts';
 import { nextExpected, prepareShell, repeatable } from './prepared-shell.ts';
-import { explainRefusal } from './process-limit.ts';
+import { refusal } from './process-limit.ts';
 import type { JobNote } from './record.ts';
 import { effectiveLimits } from './rlimits.ts';
 
@@ -81,12 +80,7 @@ export async function spawnJob(
         () => {},
       );
       if (container.record.jobs.delete(id)) saveRecordSoon(engine, container);
-      const cause = toWardenError(await explainRefusal(engine, container, failure));
-      const { code, message, fields } = cause;
-      throw new WardenError(code, `iomux-spawn failed: ${message}`, {
-        cause,
-        fields: { ...fields, operation: 'spawn', handle: container.handle },
-      });
+      throw await refusal(engine, container, failure, { words: 'iomux-spawn failed', operation: 'spawn' });
     }
     const managed = adoptJob(engine, container, init, { job, note, isAwaited: options.awaited === true });
     managed.repeatable = again;
