@@ -7,6 +7,7 @@ import { decodeBytes, WardenError } from '@warden/interface';
 import { closeDescriptor, connectUnix, readDescriptor } from '@warden/native';
 import { Connection, unavailable } from './connection.ts';
 import { MESSAGE, type MessageReader, type MessageWriter, ROLE, SPAWN_FLAG } from './protocol.ts';
+import { within } from './within.ts';
 
 /** Init answers at once; longer than this it hangs, is stopped or frozen. */
 const ANSWER_TIMEOUT_MS = 5_000;
@@ -137,20 +138,11 @@ function writeHelper(writer: MessageWriter, sequence: number, spec: InsideHelper
   return writer.u32(0).u32(0).bytes(new Uint8Array()).finish();
 }
 
-async function inTime<T>(answer: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const limit = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
-      reject(
-        new WardenError('TIMEOUT', `init did not answer within ${ANSWER_TIMEOUT_MS} ms`, {
-          fields: { operation: 'start helper', timeoutMs: ANSWER_TIMEOUT_MS },
-        }),
-      );
-    }, ANSWER_TIMEOUT_MS);
+function inTime<T>(answer: Promise<T>): Promise<T> {
+  return within(ANSWER_TIMEOUT_MS, answer, () => {
+    const text = `init did not answer within ${ANSWER_TIMEOUT_MS} ms`;
+    return new WardenError('TIMEOUT', text, {
+      fields: { operation: 'start helper', timeoutMs: ANSWER_TIMEOUT_MS },
+    });
   });
-  try {
-    return await Promise.race([answer, limit]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

@@ -14,6 +14,7 @@ import { WSHD_PREFIX } from './failpoints.ts';
 import { type ContainerKind, connectInit } from './init.ts';
 import { InitProcess } from './init-process.ts';
 import { Launcher, type LauncherSpec } from './launcher.ts';
+import { within } from './within.ts';
 
 /**
  * What init itself may take for a stage; its hooks, at most three in one, have limits of their own, which
@@ -194,21 +195,10 @@ function deadAfterReady(directory: string): WardenError {
   });
 }
 
-async function withinStage<T>(stage: string, hookTimeout: number, step: Promise<T>): Promise<T> {
+function withinStage<T>(stage: string, hookTimeout: number, step: Promise<T>): Promise<T> {
   const timeoutMs = STAGE_TIMEOUT_MS + HOOKS_PER_STAGE * hookTimeout * 1_000;
-  let timer: NodeJS.Timeout | undefined;
-  const limit = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
-      reject(
-        new WardenError('TIMEOUT', `init did not get through ${stage} within ${timeoutMs} ms`, {
-          fields: { operation: 'launch', stage, timeoutMs },
-        }),
-      );
-    }, timeoutMs);
+  return within(timeoutMs, step, () => {
+    const text = `init did not get through ${stage} within ${timeoutMs} ms`;
+    return new WardenError('TIMEOUT', text, { fields: { operation: 'launch', stage, timeoutMs } });
   });
-  try {
-    return await Promise.race([step, limit]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
