@@ -9,6 +9,7 @@ import { decodeMessage, encodeFrameParts, FrameDecoder, MessageType, REQUESTS } 
 import type { BudgetShare } from './byte-budget.ts';
 import { errorCode, errorResponse, isDefect } from './error-response.ts';
 import { FrameTimer } from './frame-timer.ts';
+import { logAnswer, logRequest } from './request-log.ts';
 import { HANDLERS, isWaitingRequest } from './requests.ts';
 import { socketRelay } from './socket-relay.ts';
 import { type ClientKey, TURN_MILLISECONDS, type Turns } from './turns.ts';
@@ -286,7 +287,7 @@ export class ServerConnection {
       const message = decodeMessage(frame, 'request');
       type = message.type;
       this.#runningType = type;
-      this.#logRequest(type, message.payload);
+      logRequest(this.#logger, type, message.payload);
       const context = {
         warden: this.#warden,
         signal: this.#gone.signal,
@@ -296,7 +297,7 @@ export class ServerConnection {
         uploads: this.#uploads,
       };
       const response = await HANDLERS[type]!(context, message.payload as never);
-      this.#logAnswer(type, response);
+      logAnswer(this.#logger, type, response);
       await this.#answer(type, response);
     } catch (error) {
       code = errorCode(error);
@@ -307,19 +308,6 @@ export class ServerConnection {
     } finally {
       this.#observer?.requestEnded(REQUESTS[type]?.name ?? 'unknown', performance.now() - begun, code);
     }
-  }
-
-  /** At debug without what clients keep secret, at trace whole (spec config.md 2, logging). */
-  #logRequest(type: number, payload: object): void {
-    const request = REQUESTS[type]?.name;
-    if (this.#logger.trace) this.#logger.trace('request', { request, payload: readable(payload) });
-    else this.#logger.debug?.('request', { request, payload: withoutScript(payload) });
-  }
-
-  #logAnswer(type: number, response: object): void {
-    const request = REQUESTS[type]?.name;
-    if (this.#logger.trace) this.#logger.trace('answer', { request, payload: readable(response) });
-    else this.#logger.debug?.('answer', { request, payload: withoutOutput(response) });
   }
 
   /** What the request asked for has happened: a drain waits for its client to read no longer than for others. */
@@ -371,33 +359,4 @@ export class ServerConnection {
     this.#socket.once('close', () => clearTimeout(timer));
     this.#socket.end(() => this.#socket.destroy());
   }
-}
-
-/** Scripts, arguments, variables and files hold credentials, and a pull has some. */
-const SECRETS = {
-  script: undefined,
-  argv: undefined,
-  environment: undefined,
-  data: undefined,
-  password: undefined,
-};
-
-function withoutScript(payload: object): object {
-  return { ...payload, ...SECRETS };
-}
-
-/** So may what they print. */
-function withoutOutput(response: object): object {
-  if (!('stdout' in response || 'stderr' in response)) return response;
-  return { ...response, stdout: undefined, stderr: undefined };
-}
-
-/** Bytes as text: a line of the log is for people. */
-function readable(payload: object): object {
-  return Object.fromEntries(
-    Object.entries(payload).map(([key, value]) => [
-      key,
-      value instanceof Uint8Array ? Buffer.from(value).toString() : value,
-    ]),
-  );
 }
