@@ -35,6 +35,7 @@ import { type FoundImage, findImage, type LayerBlob } from './local-image.ts';
 import { ARCHITECTURE, MAX_LAYERS } from './manifest.ts';
 import { givenName, imageName } from './reference.ts';
 import { type PullOptions, type PullTarget, Registry } from './registry.ts';
+import { asName, findImageNamed, namesOf, noSuchImage, stackOf } from './stored-image.ts';
 import { Turns } from './turns.ts';
 import { startUnpack, type UnpackedSize } from './unpack.ts';
 import { Uses } from './uses.ts';
@@ -131,7 +132,7 @@ class Store implements ImageStore {
 
   use(id: ContainerId, nameOrId: string): ImageBase {
     const opened = this.#open();
-    const image = find(opened, nameOrId);
+    const image = findImageNamed(opened.index, nameOrId);
     const { flatten } = this.#options;
     if (flatten && opened.flat.get(image.id) === undefined)
       throw invalid(
@@ -239,7 +240,7 @@ class Store implements ImageStore {
 
   async #capture(opened: Opened, spec: CaptureSpec, signal: AbortSignal | undefined): Promise<ImageInfo> {
     throwIfGivenUp(signal);
-    const base = opened.index.images.get(spec.base.image) ?? absent(spec.base.image);
+    const base = opened.index.images.get(spec.base.image) ?? noSuchImage(spec.base.image);
     if (base.layers.length >= MAX_LAYERS)
       throw invalid(`the image would have more than ${MAX_LAYERS} layers`);
     // no archive, no digest of one: a number that nobody else has, in the same form
@@ -267,10 +268,10 @@ class Store implements ImageStore {
   remove(nameOrId: string): Promise<ImageRemoval> {
     return this.#exclusive(async (opened) => {
       const { index } = opened;
-      const image = find(opened, nameOrId);
+      const image = findImageNamed(index, nameOrId);
       const names = namesOf(index, image.id);
       const isId = nameOrId === image.id || `sha256:${nameOrId}` === image.id;
-      const name = isId ? undefined : names.find((one) => one === safeName(nameOrId));
+      const name = isId ? undefined : names.find((one) => one === asName(nameOrId));
       const goes = isId || name === undefined || names.length === 1;
       const usedBy = opened.uses.of(image.id);
       if (goes && usedBy.length > 0) throw inUse(nameOrId, usedBy);
@@ -553,56 +554,6 @@ function forgetHollow({ images, names }: ImageIndex, layers: Layers, uses: Uses)
 
 function unnamed(): never {
   throw invalid('the archive gives the image no name: say one');
-}
-
-/**
- * The layers, the uppermost first, each once: an image may have one several times (builders repeat the empty
- * one), and the kernel refuses the same directory twice (ELOOP). Only the uppermost counts, and that changes
- * nothing. Whatever the lower one has at a path, the upper one has, too: a file, a whiteout or an opaque
- * directory there ends the look down the stack before it comes to the lower one; a directory that is merged
- * gets no entry from below that it has not had from above; and where the upper one has nothing, neither has
- * the lower one. What lies between hides, of the two, only the lower one.
- */
-function stackOf({ layers }: StoredImage): readonly string[] {
-  return [...new Set([...layers].reverse())];
-}
-
-function namesOf({ names }: ImageIndex, id: string): string[] {
-  return [...names]
-    .filter(([, one]) => one === id)
-    .map(([name]) => name)
-    .sort();
-}
-
-function safeName(text: string): string | undefined {
-  try {
-    return imageName(text);
-  } catch {
-    return undefined;
-  }
-}
-
-/**
- * By its whole id, which no name ever stands before, by name, or by the beginning of an id that is only
- * one's. Errors: `INVALID_SPEC`.
- */
-function find({ index: { images, names } }: Opened, nameOrId: string): StoredImage {
-  const exact = images.get(nameOrId) ?? images.get(`sha256:${nameOrId}`);
-  if (exact !== undefined) return exact;
-  const name = safeName(nameOrId);
-  const byName = name === undefined ? undefined : names.get(name);
-  const short = /^(?:sha256:)?([0-9a-f]{12,64})$/.exec(nameOrId)?.[1];
-  const byId = short === undefined ? [] : [...images.keys()].filter((id) => id.startsWith(`sha256:${short}`));
-  const id = byName ?? (byId.length === 1 ? byId[0] : undefined);
-  return (id === undefined ? undefined : images.get(id)) ?? absent(nameOrId);
-}
-
-function absent(nameOrId: string): never {
-  throw invalid(`image ${nameOrId.slice(0, 200)} not found`, {
-    object: nameOrId.slice(0, 200),
-    errno: 'ENOENT',
-    advice: 'warden image ls tells names and ids of those that are there',
-  });
 }
 
 function infoOf({ index, layers, uses }: Opened, image: StoredImage): ImageInfo {
