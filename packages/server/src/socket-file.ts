@@ -89,7 +89,7 @@ export async function listenAt(server: net.Server, path: string, mode: number): 
   }
 }
 
-/** A socket that a server listens on. Both methods are idempotent, and leave the server alone. */
+/** A socket that a server listens on. Both methods are idempotent, never throw, and leave the server alone. */
 export interface KeptSocket {
   /** Gives it up as it is: it is not put back any more. */
   leave(): void;
@@ -113,6 +113,14 @@ export async function keepListeningAt(
   let told: 'taken' | 'failed' | undefined;
   let isOver = false;
   let isBusy = false;
+  const removeOwn = (): void => {
+    try {
+      removeSocket(path, inode);
+    } catch (error) {
+      // whoever starts next replaces it; the server has more to end than this
+      logger.warn('socket-not-removed', { path, error });
+    }
+  };
   const listenAgain = async (): Promise<void> => {
     // who had connected before it was removed has been accepted: this is behind the poll for it
     await new Promise((resolve) => setImmediate(resolve));
@@ -136,7 +144,7 @@ export async function keepListeningAt(
     }
     if (!isOver) return;
     server.close(); // its end has come while it began to listen
-    removeSocket(path, inode);
+    removeOwn();
   };
   const look = (): void => {
     if (isBusy) return;
@@ -171,8 +179,9 @@ export async function keepListeningAt(
   return {
     leave,
     remove: () => {
-      if (!isOver) removeSocket(path, inode);
+      if (isOver) return;
       leave();
+      removeOwn();
     },
   };
 }

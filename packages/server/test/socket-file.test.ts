@@ -252,6 +252,18 @@ describe('a socket that somebody removes', () => {
     expect(told).toEqual(['socket-not-put-back', 'socket-put-back', 'socket-taken', 'socket-put-back']);
   }, 30_000);
 
+  it('that cannot be removed keeps no server from its end', async () => {
+    const { logger, told } = recorder();
+    const directory = path.join(freshDirectory(), 'run');
+    fs.mkdirSync(directory);
+    const { server, path: socketPath } = await startServer(host, { logger, path: path.join(directory, 's') });
+    await TestClient.connect(socketPath);
+    fs.renameSync(directory, `${directory}.aside`);
+    fs.writeFileSync(directory, 'no directory');
+    await server.close();
+    expect([server.connectionCount, told]).toEqual([0, ['socket-not-removed']]);
+  });
+
   it('stays away from a server that drains', async () => {
     const { server, path: socketPath } = await startServer(host);
     await server.drain();
