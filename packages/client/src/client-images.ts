@@ -33,11 +33,13 @@ export class ClientImages implements Images {
     this.#session = session;
   }
 
+  /** See {@link Images.list}. */
   async list(): Promise<readonly ImageInfo[]> {
     const { images = [] } = await this.#request<ImageListResponse>(MessageType.ImageList, {});
     return images.map(infoOf);
   }
 
+  /** See {@link Images.import}. */
   async import(spec: ImageImportSpec, options: ImageOptions = {}): Promise<ImageInfo> {
     demand('import', 'spec', args.imageImportSpec, spec);
     return this.#watch(
@@ -47,12 +49,14 @@ export class ClientImages implements Images {
     );
   }
 
+  /** See {@link Images.pull}. */
   async pull(spec: ImagePullSpec, options: ImageOptions = {}): Promise<ImageInfo> {
     demand('pull', 'spec', args.imagePullSpec, spec);
     const { reference, name, user, password } = spec;
     return this.#watch(MessageType.ImagePull, present({ reference, name, user, password }), options);
   }
 
+  /** See {@link Images.snapshot}. */
   async snapshot(
     handle: string,
     name: string,
@@ -64,10 +68,12 @@ export class ClientImages implements Images {
     return infoOf(image);
   }
 
+  /** See {@link Images.remove}. */
   async remove(nameOrId: string): Promise<ImageRemoval> {
     return removalOf(await this.#request<ImageRemoveResponse>(MessageType.ImageRemove, { image: nameOrId }));
   }
 
+  /** See {@link Images.collect}. */
   async collect(): Promise<ImageRemoval> {
     return removalOf(await this.#request<ImageRemoveResponse>(MessageType.ImageCollect, {}));
   }

@@ -9,7 +9,7 @@
  * `probe` → (per container) `plan` → *core persists the state* → `prepare` → `mounts` → … → `release`.
  * After a restart of the daemon `plan`'s state is all that exists; `release` works from it.
  *
- * ## Content contract (spec drivers.md 1.1)
+ * ## Content contract
  * The container sees the base's paths, owners and modes; writes never reach the base; deletions are visible only
  * inside; what the container wrote is found on the host below `<directory>/tmp/rootfs`, and by root alone:
  * `<directory>/tmp` has the mode 0700, since a container may make set-user-id programs.

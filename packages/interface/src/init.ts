@@ -92,7 +92,7 @@ export interface InitSpec {
   /** The container's directory in the depot, absolute; at most 60 bytes so that socket paths fit. */
   readonly directory: string;
   readonly hostname: string;
-  /** Lines of `etc/config`, in order (spec linux-container.md 5.1). */
+  /** Lines of `etc/config`, in order. */
   readonly config: readonly (readonly [key: string, value: string])[];
   /** Environment of the operator's hooks (spec section 4). */
   readonly hookEnvironment: Readonly<Record<string, string>>;

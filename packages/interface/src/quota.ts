@@ -18,7 +18,7 @@ export interface QuotaSpec {
   readonly uid: number;
 }
 
-/** The four numbers of a limit; 0 = unlimited. */
+/** The four numbers of a limit, in blocks of 1 KiB and in inodes; 0 = unlimited. */
 export interface DiskLimits {
   readonly blockSoft: bigint;
   readonly blockHard: bigint;

@@ -27,8 +27,9 @@ import type { ContainerEvent, EventFilter } from './events.ts';
 import type { ContainerFiles } from './files.ts';
 import type { Images } from './images.ts';
 import type { WardenMetrics } from './metrics.ts';
-import type { PortMapping } from './network.ts';
+import type { BandwidthLimit, PortMapping } from './network.ts';
 import type { OutputPipes, OutputRelay } from './output.ts';
+import type { DiskLimits } from './quota.ts';
 
 /** Lifecycle state. `born` and `destroyed` are never seen in an info. */
 export type ContainerState = 'born' | 'active' | 'stopped' | 'destroyed';
@@ -212,7 +213,7 @@ export interface JobResult extends JobEnd {
 
 /** A started job. */
 export interface Job {
-  /** 1 to 2^32-1. */
+  /** 1 to 2^31-1. */
   readonly id: number;
   /**
    * Waits for the end and takes the result. The job is removed then, and later calls fail with `UNKNOWN_JOB`.
@@ -459,7 +460,7 @@ export interface NetRulesRemoval {
  */
 export interface Container extends AsyncDisposable {
   readonly handle: string;
-  /** Errors: see each field's contract text in spec behaviour.md, Info. */
+  /** Facts, with the statistics that the host has. Errors: `NATIVE_FAILED` (a statistic cannot be read). */
   info(): Promise<ContainerInfo>;
   /** Starts a job; resolves when its output is being collected. `script` is fed to `/bin/bash` on standard input. */
   spawn(script: string | Uint8Array, options?: SpawnOptions): Promise<Job>;
@@ -467,19 +468,23 @@ export interface Container extends AsyncDisposable {
   job(id: number): Job;
   /**
    * Ends all jobs: SIGTERM, after 10 s SIGKILL (`kill`: at once). `background`: resolves at once. Idempotent;
-   * a second stop waits for the first.
+   * a second stop waits for the first. Errors: `TIMEOUT` (processes that not even SIGKILL ends),
+   * `NATIVE_FAILED` (it has stopped, and could not be recorded as such).
    */
   stop(options?: { readonly background?: boolean; readonly kill?: boolean }): Promise<void>;
   /**
-   * Stops and removes the container and everything it owned; its handle is unknown then. Can be repeated
-   * after a failure.
+   * Stops and removes the container and everything it owned; its handle is unknown then. Several at the same
+   * time are one. Errors: `NATIVE_FAILED`, `TIMEOUT`: something is left, and it can be repeated.
    */
   destroy(): Promise<void>;
-  /** Publishes a TCP port. Errors: `POOL_EXHAUSTED`, `ALREADY_EXISTS`, `INVALID_SPEC`. */
+  /**
+   * Publishes a TCP port; without `hostPort` one of the pool, without `containerPort` the same. Errors:
+   * `POOL_EXHAUSTED`, `ALREADY_EXISTS` (somebody has the port), `INVALID_SPEC`.
+   */
   netIn(spec?: {
     readonly hostPort?: number | undefined;
     readonly containerPort?: number | undefined;
-  }): Promise<{ readonly hostPort: number; readonly containerPort: number }>;
+  }): Promise<PortMapping>;
   /** Allows egress. Errors: `INVALID_SPEC`, `UNSUPPORTED`, `POOL_EXHAUSTED` at 1024 rules. */
   netOut(spec: NetOutSpec): Promise<void>;
   /** Published ports and egress rules. (An extension.) */
@@ -492,22 +497,31 @@ export interface Container extends AsyncDisposable {
   removeNetRules(rules: NetRulesRemoval): Promise<NetRules>;
   /**
    * Copies from host to container; a trailing slash means what it means to rsync. The path of the host is
-   * absolute, as in {@link copyOut}.
+   * absolute, as in {@link copyOut}. What had been copied before a failure stays. Errors of both:
+   * `INVALID_SPEC` (a path or an owner that does not exist), `FORBIDDEN` (what the user may not do inside),
+   * `COMMAND_FAILED`, `POOL_EXHAUSTED` (no process left inside), `ABORTED` (the container is destroyed
+   * meanwhile).
    */
   copyIn(source: string, target: string): Promise<void>;
   /** Copies from container to host; `owner` is `USER`, `USER:GROUP` or numeric, empty or absent: the daemon's user. */
   copyOut(source: string, target: string, owner?: string): Promise<void>;
-  /** Sets the memory limit in bytes or, without an argument, reads it; returns what is in force. */
+  /**
+   * Sets the memory limit in bytes or, without an argument, reads it; returns what is in force. Errors:
+   * `NATIVE_FAILED` (EBUSY: more is in use than that; the earlier limit stays), `UNSUPPORTED`.
+   */
   limitMemory(bytes?: bigint): Promise<bigint>;
-  /** Sets CPU shares or, without an argument, reads them; returns what is in force. */
+  /**
+   * Sets CPU shares, a weight of 2 to 262144 among all containers, or, without an argument, reads them;
+   * returns what is in force. Errors: `NATIVE_FAILED`, `UNSUPPORTED`.
+   */
   limitCpu(shares?: bigint): Promise<bigint>;
   /**
    * Sets the disk limits that `spec` names, and returns all; `undefined`: disk limits are off in this daemon,
-   * and nothing was limited.
+   * and nothing was limited. Errors: `INVALID_SPEC`, `NATIVE_FAILED`.
    */
-  limitDisk(spec: DiskLimitSpec): Promise<Required<DiskLimitSpec> | undefined>;
-  /** Limits bandwidth in both directions: `rate` in bytes per second, `burst` in bytes. */
-  limitBandwidth(limit: { readonly rate: bigint; readonly burst: bigint }): Promise<void>;
+  limitDisk(spec: DiskLimitSpec): Promise<DiskLimits | undefined>;
+  /** Limits bandwidth in both directions. Errors: `INVALID_SPEC`, `NATIVE_FAILED`, `UNSUPPORTED`. */
+  limitBandwidth(limit: BandwidthLimit): Promise<void>;
   /** The properties. (An extension, as are all members below.) */
   properties(): Promise<Properties>;
   /**
@@ -520,10 +534,10 @@ export interface Container extends AsyncDisposable {
    * Suspends all processes where they are. Operations that need one of them (spawn, kill, copies, files,
    * input) fail with `BAD_STATE` until `resume`; stop and destroy resume by themselves. A paused container
    * stays paused when the daemon is restarted, except for a moment in which the new daemon finds out what
-   * lives in it. Idempotent.
+   * lives in it. Idempotent. Errors: `UNSUPPORTED` (no freezer), `TIMEOUT` (it goes on then), `NATIVE_FAILED`.
    */
   pause(): Promise<void>;
-  /** Lets the processes go on. Idempotent. */
+  /** Lets the processes go on. Idempotent. Errors: `NATIVE_FAILED`. */
   resume(): Promise<void>;
   /** Files inside. */
   readonly files: ContainerFiles;
@@ -555,7 +569,8 @@ export interface Warden extends AsyncDisposable {
   /**
    * Subscribes to what happens from now on; nothing is missed once this has resolved. Each subscriber has a
    * bounded buffer. One that reads too slowly loses the oldest events, and the next event says how many. Ends
-   * with the session, the signal, or `return()` of the iterator.
+   * with the session, the signal, or `return()` of the iterator. Errors: `INVALID_SPEC` (no such type),
+   * `POOL_EXHAUSTED` (too many subscribers), `ABORTED`.
    */
   events(filter?: EventFilter): Promise<AsyncIterableIterator<ContainerEvent, undefined, undefined>>;
   /** A reference to a container by handle; does not check that it exists. */
