@@ -43,6 +43,7 @@ import { listeningAddresses } from './host-listener.ts';
 import { chainNames, readCounts, tableIdentity } from './inventory.ts';
 import type { AddressRange } from './ipv4-address.ts';
 import { formatAddress, isWithin, parseAddress, parseRange } from './ipv4-address.ts';
+import { KernelFindings } from './kernel-findings.ts';
 import type { Lifetimes } from './learned-addresses.ts';
 import { formatMac, isContainerLink, linkEnds, shaperName } from './link-names.ts';
 import { LivingAddresses } from './living-addresses.ts';
@@ -53,20 +54,16 @@ import { TableMessages } from './nftables-message.ts';
 import { outwardAddress, outwardLink } from './outward-address.ts';
 import type { Seen } from './own-links.ts';
 import { hasOwnAddress, lookAround, ownLinks } from './own-links.ts';
-import type { NameFinding } from './probe.ts';
-import { probeKernel, probeNames } from './probe.ts';
 import type { Link } from './rtnetlink.ts';
 import { routeLoopback } from './rtnetlink.ts';
 import { RulesInForce, type RulesOfOne } from './rules-in-force.ts';
-import type { DenialTelling, InboundPolicy, Surroundings } from './ruleset.ts';
+import type { InboundPolicy, Surroundings } from './ruleset.ts';
 import { STATIC_CHAINS, skeleton } from './ruleset.ts';
 import { enableForwarding, hasIpv6, mayBeLink, switchOffIpv6 } from './sysctl.ts';
 import { TableAccess } from './table-access.ts';
 import { Together } from './together.ts';
 import { forbiddenEgress, withdrawnEgress, withdrawnInbound } from './withdrawn-connections.ts';
 
-/** How long the namespace of a probe is kept, so that its end does not hold up what comes behind the probe. */
-const TRIAL_MS = 1_000;
 /** How often it is looked whether the table is still there, which costs the kernel some microseconds. */
 const LOOK_MS = 1_000;
 const ANY_ADDRESS = 0;
@@ -144,11 +141,7 @@ class NftablesNetwork implements NetworkDriver {
   readonly #freed: FreedAddresses;
   readonly #names: NamedEgress;
   readonly #denials: Denials;
-  readonly #denialGroup: number;
-  readonly #wantedDenials: 'each' | 'totals' | undefined;
-  #nameFinding: NameFinding | undefined;
-  /** The namespace of the last probe, which ends when the start is over. */
-  #trial: { readonly timer: NodeJS.Timeout; close(): void } | undefined;
+  readonly #findings: KernelFindings;
   /** Containers whose rules are in force and whose links are not made yet. */
   readonly #begun = new Set<ContainerId>();
   readonly #living = new LivingAddresses();
@@ -179,15 +172,20 @@ class NftablesNetwork implements NetworkDriver {
       wanted: options.bandwidth,
       kernel: this.#access,
     });
-    this.#denialGroup = denialGroupOf(options.table);
+    const denialGroup = denialGroupOf(options.table);
+    this.#findings = new KernelFindings({
+      table: this.#table,
+      log: this.#log,
+      denials: options.denials,
+      denialGroup,
+    });
     this.#denials = new Denials({
       log: this.#log,
-      group: this.#denialGroup,
+      group: denialGroup,
       owner: (address) => this.#living.ownerOf(address),
       counts: () => readCounts(this.#access.netlink(), this.#table),
       isNeeded: () => !this.#living.isEmpty,
     });
-    this.#wantedDenials = options.denials;
     this.#names = new NamedEgress({
       table: this.#table,
       kernel: this.#access,
@@ -207,7 +205,7 @@ class NftablesNetwork implements NetworkDriver {
   get supports(): NetworkSupports {
     const bandwidth = this.#bandwidth.mode !== undefined;
     const closedInbound = this.#inbound === 'published';
-    const { hasNames: namedEgress, denials } = this.#found();
+    const { hasNames: namedEgress, denials } = this.#findings.names;
     return {
       ...{ link: true, portMapping: true, egressRules: true, withdrawal: true },
       ...{ bandwidth, closedInbound, namedEgress, denials },
@@ -215,24 +213,9 @@ class NftablesNetwork implements NetworkDriver {
   }
 
   async probe(): Promise<ProbeResult> {
-    this.#closeTrial();
-    const { result, more, close } = probeKernel(this.#table, {
-      bandwidth: this.#bandwidth.wanted,
-      denials: this.#wantedDenials,
-    });
-    this.#trial = { close, timer: setTimeout(() => this.#closeTrial(), TRIAL_MS).unref() };
-    if (more === undefined) this.#closeTrial();
-    else {
-      this.#nameFinding ??= this.#told(more.names);
-      this.#bandwidth.found(more.bandwidth);
-    }
+    const { result, bandwidth } = this.#findings.probe(this.#bandwidth.wanted);
+    if (bandwidth !== undefined) this.#bandwidth.found(bandwidth);
     return result;
-  }
-
-  #closeTrial(): void {
-    clearTimeout(this.#trial?.timer);
-    this.#trial?.close();
-    this.#trial = undefined;
   }
 
   async setup(host: NetworkHostSpec): Promise<void> {
@@ -240,7 +223,7 @@ class NftablesNetwork implements NetworkDriver {
     // now: a daemon that is out of descriptors must still be able to take links down. And in turn: of what is
     // being released nothing is put in force again
     await this.#access.patient().inTurn(async () => this.#setUp(host));
-    this.#denials.start(this.#found().denials.packets);
+    this.#denials.start(this.#findings.names.denials.packets);
     if (this.#lossListener !== undefined)
       this.#looking ??= setInterval(() => this.#lookForTable(), LOOK_MS).unref();
     this.#failpoints.passSync('nftables.setup');
@@ -259,7 +242,7 @@ class NftablesNetwork implements NetworkDriver {
       published: outward === undefined ? [] : [outward],
       uplink: this.#uplinkOfContainer(),
       hasLimits: this.#bandwidth.mode === 'limit',
-      denials: this.#telling(),
+      denials: this.#findings.telling,
     };
     this.#names.configure(host);
     this.#pool = parseRange(host.pool);
@@ -317,31 +300,6 @@ class NftablesNetwork implements NetworkDriver {
 
   watchDenials(listener: (denials: readonly NetworkDenial[]) => void): void {
     this.#denials.watch(listener);
-  }
-
-  /** What works here, found out once. */
-  #found(): NameFinding {
-    this.#nameFinding ??= this.#told(probeNames(this.#table, this.#wantedDenials));
-    return this.#nameFinding;
-  }
-
-  #told(finding: NameFinding): NameFinding {
-    const { reasons, denials } = finding;
-    if (reasons.length > 0)
-      this.#log.warn('egress-by-name-missing', { reasons, advice: 'the kernel needs nft_limit' });
-    if (denials.packets !== 'each')
-      this.#log.warn('denials-not-told-one-by-one', {
-        told: denials.packets,
-        reason: denials.reason,
-        advice: 'the kernel needs nft_limit, nft_log and nfnetlink_log',
-      });
-    return finding;
-  }
-
-  #telling(): DenialTelling {
-    const { packets } = this.#found().denials;
-    if (packets === 'each') return { group: this.#denialGroup };
-    return packets === 'totals' ? packets : undefined;
   }
 
   /** All of it, or nothing; without the limit of connections where the kernel cannot count them. */
@@ -467,7 +425,7 @@ class NftablesNetwork implements NetworkDriver {
   }
 
   async allowEgress(spec: NetworkSpec, _state: DriverState, rule: EgressRule): Promise<void> {
-    if (rule.domain !== undefined && !this.#found().hasNames) throw this.#namesUnsupported(spec.id);
+    if (rule.domain !== undefined && !this.#findings.names.hasNames) throw this.#namesUnsupported(spec.id);
     await this.#names.prepare([rule]);
     await this.#rules.allow(spec, rule);
     this.#log.debug?.('egress-allowed', { id: spec.id, rule });
@@ -691,7 +649,7 @@ class NftablesNetwork implements NetworkDriver {
   async close(): Promise<void> {
     clearInterval(this.#looking);
     this.#looking = undefined;
-    this.#closeTrial();
+    this.#findings.close();
     this.#endingLinks.close();
     this.#freed.flush();
     this.#names.close();
@@ -700,7 +658,7 @@ class NftablesNetwork implements NetworkDriver {
   }
 
   #namesUnsupported(id: ContainerId): WardenError {
-    const { reasons } = this.#found();
+    const { reasons } = this.#findings.names;
     return new WardenError(
       'UNSUPPORTED',
       `this kernel cannot bound what a name opens (${reasons.join('; ')})`,

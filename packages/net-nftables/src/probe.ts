@@ -109,7 +109,7 @@ export interface NameFinding {
 }
 
 /** No better way of telling what was refused is to be tried. */
-type WantedDenials = 'each' | 'totals';
+export type WantedDenials = 'each' | 'totals';
 
 /** Tries both in a throw-away network namespace. Never throws. */
 export function probeNames(table: TableMessages, wanted?: WantedDenials): NameFinding {
