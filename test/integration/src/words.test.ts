@@ -100,6 +100,28 @@ describeWith(['root', 'isolated', 'overlayfs', 'tmux'], 'words for people', () =
     }
   });
 
+  it('breaks a copy of its input off at a signal, though nothing comes, and leaves the file as it was', async () => {
+    await using box = await client.create({ handle: 'copied-into' });
+    await box.files.write('/tmp/file', 'old');
+    const child = start('cp', '-', 'copied-into:/tmp/file');
+    const ended = once(child, 'close');
+    const isWriting = (name: string): boolean => {
+      try {
+        return fs.readFileSync(`/proc/${name}/cmdline`, 'utf8').includes('\0write\0/tmp/file\0');
+      } catch {
+        return false; // it is no process, or has ended
+      }
+    };
+    await vi.waitFor(() => expect(fs.readdirSync('/proc').some(isWriting)).toBe(true), {
+      timeout: patience(30_000),
+      interval: 20,
+    });
+    child.stdin!.write('new');
+    child.kill('SIGINT');
+    expect(await ended).toEqual([130, null]);
+    expect(await box.files.readText('/tmp/file')).toBe('old');
+  });
+
   it('keeps a container without --rm, for exec, ps and inspect', async () => {
     const kept = await warden(
       'run',

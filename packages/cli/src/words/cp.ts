@@ -155,11 +155,7 @@ class Copy {
   }
 
   async into(source: string, target: string): Promise<void> {
-    const { stdin } = this.#context.terminal;
-    if (source === '-') {
-      const content = this.#counted(stdin as AsyncIterable<Uint8Array>, target);
-      return this.#endingInside(target, () => this.#box.files.write(target, content, this.#options));
-    }
+    if (source === '-') return this.#inputInto(target);
     const stat = fs.statSync(source, { throwIfNoEntry: false });
     if (stat === undefined) throw missing(source);
     if (stat.isDirectory()) return this.#treeInto(source, target);
@@ -169,6 +165,16 @@ class Copy {
     await this.#endingInside(place, () =>
       this.#box.files.write(place, content, { ...this.#options, mode: stat.mode & FILE_MODES }),
     );
+  }
+
+  async #inputInto(target: string): Promise<void> {
+    const { stdin } = this.#context.terminal;
+    const content = this.#counted(stdin as AsyncIterable<Uint8Array>, target);
+    try {
+      await this.#endingInside(target, () => this.#box.files.write(target, content, this.#options));
+    } finally {
+      stdin.destroy(); // of a copy that is broken off, a read may still wait, and keep this program
+    }
   }
 
   async out(source: string, target: string): Promise<void> {
