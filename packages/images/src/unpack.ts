@@ -51,9 +51,11 @@ export interface RunningUnpack {
 /** Starts it. Errors: `NATIVE_FAILED`. */
 export function startUnpack(program: string, words: readonly string[], takesInput: boolean): RunningUnpack {
   const [ours, theirs] = makeSocketPair('seqpacket');
-  const { read: readEnd, write: writeEnd } = takesInput ? makePipe() : { read: undefined, write: undefined };
+  let readEnd: number | undefined;
+  let writeEnd: number | undefined;
   let pid: number;
   try {
+    if (takesInput) ({ read: readEnd, write: writeEnd } = makePipe());
     pid = spawnProcess({
       path: program,
       argv: ['warden-unpack', ...words],
