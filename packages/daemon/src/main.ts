@@ -22,51 +22,23 @@ export async function main(
   words: readonly string[] = process.argv.slice(2),
   keep?: () => void,
 ): Promise<void> {
-  // what the daemon does not need is loaded by those words that do: it takes some of its start
-  if (words[0] === 'doctor') {
-    const { doctor } = await import('./doctor.ts');
-    process.exitCode = await doctor(words.slice(1));
+  const [word = '', ...others] = words;
+  if (Object.hasOwn(COMMANDS, word)) {
+    const command = await COMMANDS[word]!();
+    process.exitCode = await command(others);
     return;
   }
-  if (words[0] === 'cleanup') {
-    const { cleanupCommand } = await import('./cleanup.ts');
-    process.exitCode = await cleanupCommand(words.slice(1));
-    return;
-  }
-  if (words[0] === 'config') {
-    const { configCommand } = await import('./config-command.ts');
-    process.exitCode = await configCommand(words.slice(1));
-    return;
-  }
-  let options: DaemonOptions;
-  let configuration: Configuration;
+  let start: Start | undefined;
   try {
-    options = parseOptions(words);
-    if (options.help) {
-      process.stdout.write(USAGE);
-      return;
-    }
-    if (options.version) {
-      process.stdout.write(`wardend ${readVersion()}\n`);
-      return;
-    }
-    if (options.listFailpoints) {
-      process.stdout.write(FAILPOINTS.map((name) => `${name}\n`).join(''));
-      return;
-    }
-    configuration = loadFromSources(options).configuration;
-    if (options.checkConfig) {
-      const { effective } = await import('./config-command.ts');
-      process.stdout.write(effective(configuration));
-      return;
-    }
+    start = await readStart(words);
   } catch (error) {
     complain(error);
     process.exitCode = 2;
     return;
   }
+  if (start === undefined) return;
   try {
-    await run(options, configuration, keep);
+    await run(start, keep);
   } catch (error) {
     complain(error);
     // a timer or a socket of somebody else's driver must not hold a daemon that has let go of everything
@@ -74,14 +46,35 @@ export async function main(
   }
 }
 
+/** What the daemon does not need is loaded by those words that do: it takes some of its start. */
+const COMMANDS: Readonly<Record<string, () => Promise<(words: readonly string[]) => Promise<number>>>> = {
+  doctor: async () => (await import('./doctor.ts')).doctor,
+  cleanup: async () => (await import('./cleanup.ts')).cleanupCommand,
+  config: async () => (await import('./config-command.ts')).configCommand,
+};
+
+interface Start {
+  readonly options: DaemonOptions;
+  readonly configuration: Configuration;
+}
+
+/** `undefined`: something was to be told, and has been. Errors: `INVALID_SPEC` of words and configuration. */
+async function readStart(words: readonly string[]): Promise<Start | undefined> {
+  const options = parseOptions(words);
+  const tell = (text: string): undefined => void process.stdout.write(text);
+  if (options.help) return tell(USAGE);
+  if (options.version) return tell(`wardend ${readVersion()}\n`);
+  if (options.listFailpoints) return tell(FAILPOINTS.map((name) => `${name}\n`).join(''));
+  const { configuration } = loadFromSources(options);
+  if (!options.checkConfig) return { options, configuration };
+  const { effective } = await import('./config-command.ts');
+  return tell(effective(configuration));
+}
+
 /** The first requests come right after a start, and are not to wait. */
 const KEEP_AFTER_MS = 1_000;
 
-async function run(
-  options: DaemonOptions,
-  configuration: Configuration,
-  keep: (() => void) | undefined,
-): Promise<void> {
+async function run({ options, configuration }: Start, keep: (() => void) | undefined): Promise<void> {
   const debugScopes = (process.env.WARDEN_DEBUG ?? '').split(',').filter((scope) => scope !== '');
   const requests = new RequestContext();
   requests.configure(configuration.logging, debugScopes);
