@@ -34,6 +34,10 @@ export type KeyRule = {
   | { readonly type: 'section'; readonly keys: Readonly<Record<string, KeyRule>> }
 );
 
+/** The two values of `server.container_klass`. */
+const LINUX = 'Warden::Container::Linux';
+export const INSECURE = 'Warden::Container::Insecure';
+
 const UINT32 = 0xffffffff;
 /** The kernel's number for a process limit that is none. */
 export const UNLIMITED_VALUE: bigint = 0xffff_ffff_ffff_ffffn;
@@ -91,8 +95,8 @@ export const SCHEMA: Readonly<Record<string, Readonly<Record<string, KeyRule>>>>
     },
     container_klass: {
       type: 'string',
-      fallback: 'Warden::Container::Linux',
-      oneOf: ['Warden::Container::Linux', 'Warden::Container::Insecure'],
+      fallback: LINUX,
+      oneOf: [LINUX, INSECURE],
       about: 'backend',
     },
     container_rootfs_path: {

@@ -6,7 +6,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { WardenError } from '@warden/interface';
 import { checkRules } from './config-rules.ts';
-import { type KeyRule, SCHEMA } from './config-schema.ts';
+import { INSECURE, type KeyRule, SCHEMA } from './config-schema.ts';
 import { checkValue, describe, expected, type Findings } from './config-values.ts';
 import { isPlainMap, parseYaml } from './config-yaml.ts';
 import { absoluteModule, isModule } from './driver-module.ts';
@@ -116,10 +116,6 @@ export interface Configuration {
   /** What was given and has no effect, or not the one it seems to have, in words. */
   readonly warnings: readonly string[];
 }
-
-/** The two values of `server.container_klass`. */
-export const LINUX = 'Warden::Container::Linux';
-export const INSECURE = 'Warden::Container::Insecure';
 
 const INSECURE_DEPOT = '/var/lib/warden/insecure';
 

@@ -6,7 +6,8 @@ import path from 'node:path';
 import type { Warden, WardenHost } from '@warden/interface';
 import { wardenServer } from '@warden/server';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { checkConfiguration, INSECURE } from './config.ts';
+import { checkConfiguration } from './config.ts';
+import { INSECURE } from './config-schema.ts';
 import { diagnose } from './doctor.ts';
 import type { Finding } from './survey.ts';
 

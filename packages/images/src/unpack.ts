@@ -32,12 +32,6 @@ export interface UnpackedSize {
   readonly skipped: number;
 }
 
-/** Bounds of one tree. */
-export interface UnpackLimits {
-  readonly bytes: number;
-  readonly entries: number;
-}
-
 /** A program that runs. */
 export interface RunningUnpack {
   /** Its standard input; only where it reads one. */

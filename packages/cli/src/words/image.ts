@@ -4,7 +4,6 @@
  */
 import path from 'node:path';
 import type { ImageInfo, ImageOptions, ImageProgress } from '@warden/interface';
-import { CommandError } from '../command-error.ts';
 import { columns } from '../human/columns.ts';
 import { ProgressBar } from '../human/progress-bar.ts';
 import { shown } from '../human/shown.ts';
@@ -181,16 +180,4 @@ function imageTable(images: readonly ImageInfo[], { terminal }: WordContext): re
 
 function shortId(id: string): string {
   return id.replace(/^sha256:/, '').slice(0, SHORT_ID);
-}
-
-/** For completion: names of images. */
-export function imageNames(images: readonly ImageInfo[]): readonly string[] {
-  return images.flatMap(({ names }) => names);
-}
-
-/** `warden image` without an action. */
-export function imageActionMissing(): CommandError {
-  return new CommandError(
-    `image: an action is missing: ${IMAGE_WORDS.map(({ name }) => name.slice('image '.length)).join(', ')}`,
-  );
 }
