@@ -315,7 +315,10 @@ export interface Init {
   signalAll(signal: number): Promise<void>;
   /** Resolves with true as soon as no process besides init is left, with false after `timeoutMs`. */
   waitEmpty(timeoutMs: number): Promise<boolean>;
-  /** Tells that init is about to be frozen, or thawed: a frozen init does not count as lost because it is silent. */
+  /**
+   * Tells that init is about to be frozen, or was thawed: a frozen init does not count as lost because it is
+   * silent, and one that goes on has its whole time for what it was asked meanwhile.
+   */
   excuse?(isExcused: boolean): void;
   /** Lets init drop the kept status and ring of an ended job. Fire and forget. */
   forget(jobId: number): void;
