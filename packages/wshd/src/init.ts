@@ -40,7 +40,9 @@ import {
 const HELLO_TIMEOUT_MS = 15_000;
 const KILL_TIMEOUT_MS = 10_000;
 /** What the kernel says of a connection whose other end is gone. */
-const DEAD = ['EPIPE', 'ECONNRESET'];
+const HUNG_UP = ['EPIPE', 'ECONNRESET'];
+/** From the end of a process's sockets to its own, with all that is in its pid namespace. */
+const DEATH_TIMEOUT_MS = 10_000;
 const SIGKILL = 9;
 /**
  * So long init may keep what it could forget: a message of its own would wake it up, and its answer this
@@ -66,7 +68,8 @@ export interface ContainerKind {
 
 /**
  * Connects to `run/wshd.sock` below `directory` and takes over the jobs.
- * `undefined`: nobody listens. Errors: `TIMEOUT`, `NATIVE_FAILED`.
+ * `undefined`: nobody listens. Errors: `TIMEOUT`, `NATIVE_FAILED`; `UNAVAILABLE` of an init that lives, and takes
+ * no connection.
  */
 export async function connectInit(directory: string, kind: ContainerKind): Promise<Init | undefined> {
   const fd = connectUnix(`${directory}/run/wshd.sock`, 'seqpacket');
@@ -77,17 +80,21 @@ export async function connectInit(directory: string, kind: ContainerKind): Promi
     await init.hello();
     return init;
   } catch (error) {
+    const isDead = hasHungUp(error) && (await init.hasEnded(DEATH_TIMEOUT_MS));
     init.disconnect();
-    if (hasDied(error)) return undefined; // between connect and its answer
+    if (isDead) return undefined; // between connect and its answer
     throw isWardenError(error) && isWardenError(error.cause) ? error.cause : error;
   }
 }
 
-/** Whether the other side has closed the connection. One that failed on this side says nothing of init. */
-function hasDied(error: unknown): boolean {
+/**
+ * Whether the other side has closed the connection: the kernel for an init that dies, but also an init that has
+ * no room for one more. A connection that failed on this side says nothing of init at all.
+ */
+function hasHungUp(error: unknown): boolean {
   if (!isWardenError(error, 'UNAVAILABLE')) return false;
   const { cause } = error;
-  return cause === undefined || (isWardenError(cause) && DEAD.includes(String(cause.fields.errno)));
+  return cause === undefined || (isWardenError(cause) && HUNG_UP.includes(String(cause.fields.errno)));
 }
 
 /** Owns `fd`. `undefined`: the listener has died since. */
@@ -325,6 +332,11 @@ class ConnectedInit implements Init {
     this.#disconnecting = true;
     this.#connection.close(() => unavailable('disconnect'));
     this.#process.release();
+  }
+
+  /** Whether it has died, or does within the time. */
+  hasEnded(timeoutMs: number): Promise<boolean> {
+    return this.#process.hasEnded(timeoutMs);
   }
 
   async kill(timeoutMs: number = KILL_TIMEOUT_MS): Promise<void> {

@@ -60,7 +60,9 @@ describeWith(['root', 'isolated', 'overlayfs'], 'what there is only so much of',
         // whether it starts at all, with what is left to it, is not the question
         const scarce = { wrapper: ['prlimit', '--nofile=100:100', '--'] };
         await bench.restart(scarce).catch((error: unknown) => expect(String(error)).toContain('EMFILE'));
-        expect(fs.readFileSync(bench.place.log, 'utf8')).toContain('as many descriptors open as it may (EMFILE)');
+        expect(fs.readFileSync(bench.place.log, 'utf8')).toContain(
+          'as many descriptors open as it may (EMFILE)',
+        );
         const next = await (await bench.restart()).connect();
         expect([...(await next.list())].sort()).toEqual([...handles].sort());
         for (const handle of handles) expect((await next.container(handle).info()).jobIds).toHaveLength(10);

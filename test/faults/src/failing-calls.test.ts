@@ -2,45 +2,13 @@
  * The kernel refuses one system call of the daemon, once: whatever asked for it is told which and why, or
  * does without, and nobody else notices.
  */
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import fs from 'node:fs';
+import path from 'node:path';
 import type { ClientContainer, WardenClient } from '@warden/client';
 import { describeWith, type TestDaemon } from '@warden/test-harness';
 import { expect, it } from 'vitest';
+import { whileFailing } from './failing-call.ts';
 import { withBench } from './place-suite.ts';
-
-/** Which call fails, and how. */
-interface Fault {
-  readonly call: string;
-  readonly error: string;
-}
-
-/** Runs `action` while the daemon's event loop gets `error` of the first such call. */
-async function whileFailing<T>(
-  daemon: TestDaemon,
-  { call, error }: Fault,
-  action: () => Promise<T>,
-): Promise<T> {
-  const words = ['-e', `trace=${call}`, '-e', `inject=${call}:error=${error}:when=1`, '-o', '/dev/null'];
-  const tracer = spawn('strace', [...words, '-p', String(daemon.pid)], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-  });
-  const ended = once(tracer, 'exit');
-  try {
-    let said = '';
-    for await (const data of tracer.stderr.iterator({ destroyOnReturn: false })) {
-      said += data;
-      if (said.includes('attached')) break;
-    }
-    expect(said).toContain('attached');
-    tracer.stderr.resume();
-    return await action();
-  } finally {
-    tracer.kill('SIGINT'); // it lets go of the daemon
-    await ended;
-  }
-}
 
 /** A container with a job that nobody may disturb, and the same daemon at the end. */
 async function withBox(
@@ -69,7 +37,9 @@ describeWith(
   () => {
     it.each(['ENOBUFS', 'ENOMEM'])('a message to init, %s: the script is refused and never runs', (error) =>
       withBox(async ({ daemon, box }) => {
-        const refused = whileFailing(daemon, { call: 'sendmsg', error }, () => box.run('echo x > /tmp/ran'));
+        const refused = whileFailing(daemon.pid, { call: 'sendmsg', error }, () =>
+          box.run('echo x > /tmp/ran'),
+        );
         await expect(refused).rejects.toMatchObject({
           code: 'NATIVE_FAILED',
           fields: { operation: 'spawn', errno: error },
@@ -78,14 +48,20 @@ describeWith(
       }),
     );
 
-    it('a watch for what a job prints: it is read all the same', () =>
-      withBox(async ({ daemon, box }) => {
-        const job = await whileFailing(daemon, { call: 'epoll_ctl', error: 'ENOSPC' }, async () => {
-          const started = await box.spawn('sleep 0.2; echo hello; echo bad >&2; exit 5');
-          expect((await started.result()).exitStatus).toBe(5);
-          return await box.run('echo hello; exit 6');
-        });
-        expect([job.exitStatus, job.stdoutText]).toEqual([6, 'hello\n']);
+    it('what init takes a connection with: the next daemon sets its container aside alive, and the one after it has it', () =>
+      withBench({}, async (bench) => {
+        const box = await (await bench.daemon.connect()).create({ handle: 'box' });
+        const job = await box.spawn('sleep 1000');
+        const pidFile = path.join((await box.info()).containerPath!, 'run/wshd.pid');
+        const pid = Number(fs.readFileSync(pidFile, 'utf8'));
+        // each time but for the second try, with the descriptor that it keeps for this
+        const fault = { call: 'accept4', error: 'EMFILE', when: '1+2' };
+        const second = await whileFailing(pid, fault, () => bench.restart());
+        expect(await (await second.connect()).list()).toEqual([]);
+        expect(fs.existsSync(`/proc/${pid}`)).toBe(true);
+        const third = await (await bench.restart()).connect();
+        expect(await third.list()).toEqual(['box']);
+        expect((await third.container('box').info()).jobIds).toEqual([job.id]);
       }));
   },
 );
