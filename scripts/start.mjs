@@ -86,6 +86,7 @@ const daemon = spawn(process.execPath, [WARDEND, '--config', configuration], {
   stdio: ['ignore', output, output],
 });
 fs.closeSync(output);
+const ended = once(daemon, 'exit');
 
 const interrupted = new Promise((_, reject) => {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'])
@@ -179,11 +180,17 @@ async function prompt() {
  * rejects.
  */
 async function finish() {
-  const early = endOfDaemon();
+  let early = endOfDaemon();
   if (failure) complain(failure.message);
   if (early === undefined) {
-    // what it does not manage is left to the clean-up
-    await destroyAll().catch((error) => complain(error.message));
+    try {
+      await destroyAll();
+    } catch (error) {
+      // one that is killed closes its connections a moment before it has ended
+      await Promise.race([ended, delay(1_000)]);
+      early = endOfDaemon();
+      if (early === undefined) complain(error.message); // what it does not manage is left to the clean-up
+    }
     await endDaemon();
   }
   const left = cleanUp();
@@ -219,10 +226,9 @@ async function destroyAll() {
 
 async function endDaemon() {
   if (endOfDaemon() !== undefined) return;
-  const gone = once(daemon, 'exit');
   daemon.kill('SIGTERM');
   const timer = setTimeout(() => daemon.kill('SIGKILL'), 20_000);
-  await gone;
+  await ended;
   clearTimeout(timer);
 }
 
