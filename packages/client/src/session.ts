@@ -38,6 +38,9 @@ export class Session implements Transport {
     const lane = await this.#pool.acquire(request);
     try {
       return yield* lane.connection.stream<T>(type, value, isFinal, request);
+    } catch (error) {
+      this.#forgetUnknown(request, error);
+      throw error;
     } finally {
       lane.release();
     }
@@ -121,10 +124,14 @@ export class Session implements Transport {
     try {
       return await this.#pool.use(request, task);
     } catch (error) {
-      if (request.handle !== undefined && isWardenError(error, 'UNKNOWN_HANDLE'))
-        this.#pool.forget(request.handle);
+      this.#forgetUnknown(request, error);
       throw error;
     }
+  }
+
+  /** What the daemon does not have any more needs no lane of its own. */
+  #forgetUnknown({ handle }: LaneRequest, error: unknown): void {
+    if (handle !== undefined && isWardenError(error, 'UNKNOWN_HANDLE')) this.#pool.forget(handle);
   }
 }
 

@@ -313,12 +313,17 @@ describe('connections', () => {
     await until(() => !server.sockets.has(lane), 'the lane is closed');
   });
 
-  it('keeps no connection for a container that does not exist', async () => {
+  it('keeps no connection for a container that does not exist, or does not any more', async () => {
     await using quick = await connect({ path: server.path, idleTimeoutMs: 20 });
-    handler = (request) => request.refuse('unknown handle');
-    expect(await codeOf(quick.container('nobody').info())).toBe('UNKNOWN_HANDLE');
+    const box = quick.container('foreign');
+    await box.info();
     const lane = server.accepted;
+    handler = (request) => request.refuse('unknown handle');
+    expect(await codeOf(box.job(1).stream().next())).toBe('UNKNOWN_HANDLE');
     await until(() => !server.sockets.has(lane), 'the lane is closed');
+    expect(await codeOf(box.info())).toBe('UNKNOWN_HANDLE');
+    const next = server.accepted;
+    await until(() => !server.sockets.has(next), 'the next lane is closed');
   });
 
   it('leaves the queue when the signal is aborted', async () => {
