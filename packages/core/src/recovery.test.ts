@@ -1,7 +1,7 @@
 /** What a start takes over, keeps from others, and lets go of, beyond what a client sees at once. */
 import fs from 'node:fs';
 import path from 'node:path';
-import { type Container, type Init, type InitDriver, silentLogger } from '@warden/interface';
+import { type Container, type Init, type InitDriver, silentLogger, WardenError } from '@warden/interface';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { EMPTY, NETWORK, TestHost } from '../test/host.ts';
 import { type Core, setAside } from './index.ts';
@@ -161,6 +161,29 @@ describe('a start', () => {
       await (await session.create({ handle: 'box' })).destroy();
     },
   );
+
+  it('asks all that are set aside at once: one that takes its time is not waited for before the next is asked', async () => {
+    const session = core.openSession();
+    for (const handle of ['one', 'two', 'three']) await session.create({ handle });
+    await core.close();
+    const drivers = host.drivers();
+    const refuse = async (): Promise<Init | undefined> => {
+      throw new WardenError('UNAVAILABLE', 'it turns everybody away');
+    };
+    core = await host.start({ drivers: { ...drivers, init: { ...drivers.init, connect: refuse } } });
+    expect([await core.openSession().list(), setAside(host.depot).length]).toEqual([[], 3]);
+    await core.close();
+    const asked = new Set<string>();
+    const connect = async (directory: string): Promise<Init | undefined> => {
+      asked.add(directory);
+      await vi.waitUntil(() => asked.size >= 3, SOON);
+      // the host of this test knows an init by the directory in which it was started
+      const isAside = path.basename(directory).startsWith('.');
+      return isAside ? ({ disconnect: () => {} } as Init) : drivers.init.connect(directory);
+    };
+    core = await host.start({ drivers: { ...drivers, init: { ...drivers.init, connect } } });
+    expect(await core.openSession().list()).toEqual(['one', 'two', 'three']);
+  });
 
   it('puts the recorded limits in force, whatever was changed while no daemon was there', async () => {
     const box = await core.openSession().create();

@@ -25,11 +25,13 @@ export async function takeBack(
       .filter(({ kind }) => kind !== 'set-aside')
       .flatMap((entry) => [`id ${entry.id}`, ...namesOf(recordOf(entry))]),
   );
+  // all at once: each may take its time, and until all are known nobody is served
+  const found = await Promise.all(entries.map((entry) => liveAgain(engine, entry, claimed)));
   const now: DepotEntry[] = [];
-  for (const entry of entries) {
-    const back = await liveAgain(engine, entry, claimed);
+  for (const [at, entry] of entries.entries()) {
+    const back = found[at];
     const directory = path.join(depot, entry.id);
-    if (back === undefined || !moves(engine, entry.directory, directory)) {
+    if (back === undefined || isClaimed(back.record, claimed) || !moves(engine, entry.directory, directory)) {
       now.push(entry);
       continue;
     }
@@ -45,7 +47,11 @@ function namesOf(record: ContainerRecord | undefined): readonly string[] {
   return record === undefined ? [] : [`id ${record.id}`, `handle ${record.handle}`];
 }
 
-/** The entry of a container that is to be tried again. */
+function isClaimed(record: ContainerRecord, claimed: ReadonlySet<string>): boolean {
+  return namesOf(record).some((name) => claimed.has(name));
+}
+
+/** The entry of a container that can be tried again. */
 async function liveAgain(
   engine: Engine,
   entry: DepotEntry,
@@ -53,8 +59,8 @@ async function liveAgain(
 ): Promise<RecordedEntry | undefined> {
   if (entry.kind !== 'set-aside' || entry.found === undefined) return undefined;
   const { id, name, directory, found } = entry;
-  if (found.record.id !== id || !isTriedAgain(directory)) return undefined;
-  if (namesOf(found.record).some((one) => claimed.has(one))) return undefined;
+  if (found.record.id !== id || !isTriedAgain(directory) || isClaimed(found.record, claimed))
+    return undefined;
   const back: RecordedEntry = { kind: 'recorded', id, name, directory, ...found };
   const init = await connectRecovered(engine, back).catch(() => undefined);
   init?.disconnect();

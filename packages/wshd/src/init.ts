@@ -41,8 +41,12 @@ const HELLO_TIMEOUT_MS = 15_000;
 const KILL_TIMEOUT_MS = 10_000;
 /** What the kernel says of a connection whose other end is gone. */
 const HUNG_UP = ['EPIPE', 'ECONNRESET'];
-/** From the end of a process's sockets to its own, with all that is in its pid namespace. */
-const DEATH_TIMEOUT_MS = 10_000;
+/**
+ * An init that lives and hangs up is short of something, mostly because of who is inside, and may not be a moment
+ * later: as often as this, with this pause. Nobody is served meanwhile by a daemon that starts.
+ */
+const TRIES = 20;
+const TRY_AGAIN_MS = 100;
 const SIGKILL = 9;
 /**
  * So long init may keep what it could forget: a message of its own would wake it up, and its answer this
@@ -72,18 +76,23 @@ export interface ContainerKind {
  * no connection.
  */
 export async function connectInit(directory: string, kind: ContainerKind): Promise<Init | undefined> {
-  const fd = connectUnix(`${directory}/run/wshd.sock`, 'seqpacket');
-  if (typeof fd === 'string') return undefined;
-  const init = openInit(fd, directory, kind);
-  if (init === undefined) return undefined;
-  try {
-    await init.hello();
-    return init;
-  } catch (error) {
-    const isDead = hasHungUp(error) && (await init.hasEnded(DEATH_TIMEOUT_MS));
-    init.disconnect();
-    if (isDead) return undefined; // between connect and its answer
-    throw isWardenError(error) && isWardenError(error.cause) ? error.cause : error;
+  for (let tries = 1; ; tries++) {
+    const fd = connectUnix(`${directory}/run/wshd.sock`, 'seqpacket');
+    if (typeof fd === 'string') return undefined;
+    const init = openInit(fd, directory, kind);
+    if (init === undefined) return undefined;
+    try {
+      await init.hello();
+      return init;
+    } catch (error) {
+      const isTurnedAway = hasHungUp(error);
+      const isDead = isTurnedAway && (await init.hasEnded(TRY_AGAIN_MS));
+      init.disconnect();
+      if (isDead) return undefined; // between connect and its answer
+      // one that dies has closed what it listens at as well: the next try finds nobody
+      if (!isTurnedAway || tries === TRIES)
+        throw isWardenError(error) && isWardenError(error.cause) ? error.cause : error;
+    }
   }
 }
 
