@@ -27,8 +27,12 @@ import { adopt, number, stopped } from './lifecycle.ts';
 interface Cut {
   readonly kind: string;
   request(box: ClientContainer, world: World, model: Model): Promise<unknown>;
-  /** Looks at what there is, and takes it over into the model if it is one of the two possibilities. */
-  settle(model: Model, world: World, box: ModelBox): Promise<void>;
+  /**
+   * Looks at what there is, and takes it over into the model if it is one of the two possibilities. Answers
+   * whether it has happened; `undefined`: nothing is left of it either way. `answer` is what the client got, if
+   * it did.
+   */
+  settle(model: Model, world: World, box: ModelBox, answer?: unknown): Promise<boolean | undefined>;
 }
 
 const MIB = 1024n * 1024n;
@@ -39,29 +43,35 @@ const CUTS: readonly Cut[] = [
     kind: 'destroy',
     request: (box) => box.destroy(),
     async settle(model, world, box) {
-      if ((await world.client.list()).includes(box.handle)) return;
+      if ((await world.client.list()).includes(box.handle)) return false;
       if (fs.existsSync(box.directory)) throw new Error(`${box.directory} is left of a destroyed container`);
       model.boxes.delete(box.handle);
+      return true;
     },
   },
   {
     kind: 'stop',
     request: (box) => box.stop({ kill: true }),
     async settle(_model, world, box) {
-      if ((await world.box(box.handle).info()).state === 'active') return;
+      if ((await world.box(box.handle).info()).state === 'active') return false;
       stopped(box);
       await settleLinks(box);
+      return true;
     },
   },
   {
     kind: 'net-in',
     request: (box) => box.netIn({ containerPort: 99 }),
-    async settle(_model, _world, box) {
+    async settle(_model, _world, box, answer) {
+      let isNew = false;
       for (const [hostPort, containerPort] of readRecord(box).resources.net_in) {
         if (box.ports.has(hostPort)) continue;
         if (containerPort !== 99) throw new Error(`nobody asked for port ${hostPort}:${containerPort}`);
         box.ports.set(hostPort, containerPort);
+        isNew = true;
       }
+      const told = answer as { readonly hostPort: number } | undefined;
+      return told === undefined ? isNew : isNew && box.ports.get(told.hostPort) === 99;
     },
   },
   {
@@ -69,40 +79,55 @@ const CUTS: readonly Cut[] = [
     request: (box) => box.netOut({ network: '198.51.100.7', port: 9 }),
     async settle(_model, _world, box) {
       const { length } = readRecord(box).resources.net_out;
-      if (length === box.egress + 1) box.egress += 1;
+      if (length !== box.egress + 1) return false;
+      box.egress += 1;
+      return true;
     },
   },
   {
     kind: 'limit-memory',
     request: (box) => box.limitMemory(96n * MIB),
     async settle(_model, _world, box) {
-      if (readRecord(box).resources.limit_memory === String(96n * MIB)) box.memory = 96n * MIB;
+      if (readRecord(box).resources.limit_memory !== String(96n * MIB)) return false;
+      box.memory = 96n * MIB;
+      return true;
     },
   },
   {
     kind: 'limit-cpu',
     request: (box) => box.limitCpu(77n),
     async settle(_model, _world, box) {
-      if (readRecord(box).resources.limit_cpu === '77') box.cpu = 77n;
+      if (readRecord(box).resources.limit_cpu !== '77') return false;
+      box.cpu = 77n;
+      return true;
     },
   },
   {
     kind: 'limit-bandwidth',
     request: (box) => box.limitBandwidth({ rate: 7n * MIB, burst: MIB }),
     async settle(_model, world, box) {
-      if (readRecord(box).warden.bandwidth?.rate === String(7n * MIB))
-        box.bandwidth = showBandwidth(await world.box(box.handle).info());
+      if (readRecord(box).warden.bandwidth?.rate !== String(7n * MIB)) return false;
+      box.bandwidth = showBandwidth(await world.box(box.handle).info());
+      return true;
     },
   },
   {
     kind: 'spawn',
     request: (box) => box.spawn('echo cut; sleep 3600'),
-    settle: (_model, world, box) => endStrangers(world, box),
+    async settle(_model, world, box, answer) {
+      const told = answer as { readonly id: number } | undefined;
+      const isThere = told === undefined || (await world.box(box.handle).info()).jobIds.includes(told.id);
+      await endStrangers(world, box);
+      return isThere;
+    },
   },
   {
     kind: 'run',
     request: (box) => box.run('echo cut; exit 0'),
-    settle: (_model, world, box) => endStrangers(world, box),
+    async settle(_model, world, box) {
+      await endStrangers(world, box);
+      return undefined;
+    },
   },
   {
     kind: 'copy-in',
@@ -112,6 +137,7 @@ const CUTS: readonly Cut[] = [
       const { stdoutText } = await within(world.box(box.handle).run('cat /tmp/cut 2>/dev/null'), 'run');
       if (stdoutText !== '' && stdoutText !== 'hello')
         throw new Error(`half a file was copied in: ${stdoutText}`);
+      return stdoutText === 'hello';
     },
   },
 ];
@@ -139,13 +165,29 @@ const cut: fc.Arbitrary<Cut> = fc.constantFrom(...CUTS);
 const delay = fc.nat({ max: 40 });
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** Its outcome never matters to whoever has left. */
-function begin(made: Cut, client: WardenClient, world: World, model: Model, box: ModelBox): Promise<unknown> {
+/** What came of a request: whoever has left has an answer, or none. */
+type Outcome = { readonly answer: unknown } | { readonly error: unknown };
+
+function begin(made: Cut, client: WardenClient, world: World, model: Model, box: ModelBox): Promise<Outcome> {
   const asked = made.request(client.container(box.handle), world, model);
   return asked.then(
-    () => 'done',
-    (error: unknown) => error,
+    (answer) => ({ answer: answer ?? 'done' }),
+    (error: unknown) => ({ error }),
   );
+}
+
+/** What was answered must have happened; what was not, may have. */
+async function settleCut(
+  made: Cut,
+  outcome: Outcome,
+  model: Model,
+  world: World,
+  box: ModelBox,
+): Promise<void> {
+  const answer = 'answer' in outcome ? outcome.answer : undefined;
+  const hasHappened = await made.settle(model, world, box, answer);
+  if (answer === undefined || hasHappened !== false) return;
+  throw new Error(`${made.kind} of ${box.handle} was answered, and nothing is there of it`);
 }
 
 const closes = fc.record({ n: number, made: cut, delay }).map(({ n, made, delay }) =>
@@ -158,9 +200,9 @@ const closes = fc.record({ n: number, made: cut, delay }).map(({ n, made, delay 
       const asked = begin(made, client, world, model, box);
       await pause(delay);
       await client.close();
-      await within(asked, made.kind);
+      const outcome = await within(asked, made.kind);
       await world.quiet(waitingLinks(model));
-      await made.settle(model, world, box);
+      await settleCut(made, outcome, model, world, box);
     },
   }),
 );
@@ -225,14 +267,20 @@ const kills = fc.record({ n: number, made: cut, delay }).map(({ n, made, delay }
       await pause(delay);
       await world.end('SIGKILL');
       const outcome = await within(asked, made.kind);
-      if (outcome !== 'done' && !isWardenError(outcome, 'UNAVAILABLE')) throw outcome;
-      await takeOver(model, world, box, made);
+      if ('error' in outcome && !isWardenError(outcome.error, 'UNAVAILABLE')) throw outcome.error;
+      await takeOver(model, world, box, made, outcome);
     },
   }),
 );
 
 /** The next daemon settles what the killed one had begun; the counts of its recovery are those of afterwards. */
-async function takeOver(model: Model, world: World, box: ModelBox, made: Cut): Promise<void> {
+async function takeOver(
+  model: Model,
+  world: World,
+  box: ModelBox,
+  made: Cut,
+  outcome: Outcome,
+): Promise<void> {
   const links = [...box.jobs.values()].filter((job) => job.pending && !job.ending);
   for (const job of links) {
     const answer = await within(job.pending!, 'link of a daemon that is gone');
@@ -242,8 +290,9 @@ async function takeOver(model: Model, world: World, box: ModelBox, made: Cut): P
   }
   await cutLinks(model);
   await world.start();
-  if (['stop', 'destroy'].includes(made.kind)) await eventually(() => made.settle(model, world, box));
-  else await made.settle(model, world, box);
+  if (['stop', 'destroy'].includes(made.kind))
+    await eventually(() => settleCut(made, outcome, model, world, box));
+  else await settleCut(made, outcome, model, world, box);
   for (const other of [...model.boxes.values()]) {
     for (const job of other.jobs.values()) job.pending = undefined;
     if (other.isInitDead) model.boxes.delete(other.handle);
