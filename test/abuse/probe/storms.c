@@ -159,6 +159,33 @@ static int take_socket_buffer(unsigned long number) {
   return 0;
 }
 
+/*
+ * Descriptors on their way, which nobody takes: they are counted for the user, whose other processes can send
+ * none then, init among them.
+ */
+static int take_rights(unsigned long number) {
+  static int ends[2] = {-1, -1};
+  int rights[250];
+  char control[CMSG_SPACE(sizeof rights)] = {0};
+  struct iovec data = {.iov_base = "x", .iov_len = 1};
+  struct msghdr message = {
+      .msg_iov = &data, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+  struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+  (void)number;
+  header->cmsg_level = SOL_SOCKET;
+  header->cmsg_type = SCM_RIGHTS;
+  header->cmsg_len = CMSG_LEN(sizeof rights);
+  for (int tries = 0; tries < 2; tries++) {
+    for (size_t i = 0; i < sizeof rights / sizeof *rights; i++) rights[i] = ends[0];
+    memcpy(CMSG_DATA(header), rights, sizeof rights);
+    if (ends[0] >= 0 && sendmsg(ends[0], &message, MSG_NOSIGNAL) >= 0) return 0;
+    if (ends[0] >= 0 && errno != EAGAIN) return -1;
+    /* the first, or the one before is full */
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) != 0) return -1;
+  }
+  return -1;
+}
+
 static int take_udp_socket(unsigned long number) {
   (void)number;
   return socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -291,6 +318,7 @@ static const struct {
     {"ptys", take_pty, 20000},
     {"pipes", take_pipe, 20000},
     {"socket-buffers", take_socket_buffer, 20000},
+    {"rights", take_rights, 20000},
     {"udp-sockets", take_udp_socket, 100000},
     {"inotify", take_inotify, 20000},
     {"watches", take_watch, 2000},

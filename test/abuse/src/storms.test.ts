@@ -32,6 +32,7 @@ const STORMS: Readonly<Record<string, readonly string[]>> = {
   ptys: ['ENOSPC', 'EIO', 'EMFILE'],
   pipes: ['EMFILE', 'killed', 'ENFILE'],
   'socket-buffers': ['EMFILE', 'killed', 'ENFILE'],
+  rights: ['ETOOMANYREFS', 'killed'],
   'udp-sockets': ['EMFILE', 'killed', 'ENOBUFS'],
   inotify: ['EMFILE'],
   watches: ['ENOSPC', 'killed', '-'],

@@ -11,21 +11,14 @@ import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { ClientContainer, ClientJob, WardenClient } from '@warden/client';
-import {
-  copyRootfs,
-  DEFAULT_ROOTFS,
-  describeWith,
-  Figures,
-  patience,
-  withDaemon,
-} from '@warden/test-harness';
+import { describeWith, Figures, patience, withDaemon } from '@warden/test-harness';
 import { beforeAll, beforeEach, expect, it } from 'vitest';
 import { Bystander, type Waits } from './bystander.ts';
 import { guard } from './guard.ts';
+import { makeImage } from './image.ts';
 import { startReceiver } from './syslog-receiver.ts';
 
 const IS_SHORT = Boolean(process.env.WARDEN_STORMS_SHORT);
-const PROBE = fileURLToPath(new URL('../../abuse/probe/build/abuse-probe', import.meta.url));
 const RUN_STORM = fileURLToPath(new URL('./run-storm.mjs', import.meta.url));
 /** How long a storm that does not end by itself goes on. */
 const RAGE_MS = IS_SHORT ? 1_000 : 5_000;
@@ -302,14 +295,6 @@ describeWith(['root', 'isolated', 'overlayfs', 'cgroup-memory', 'python3'], 'sto
     });
   });
 });
-
-/** The default root with the probe, and with the file without which it refuses to do anything. */
-function makeImage(directory: string): void {
-  copyRootfs(DEFAULT_ROOTFS, directory);
-  fs.chmodSync(path.join(directory, 'tmp'), 0o1777);
-  fs.copyFileSync(PROBE, path.join(directory, 'bin/abuse-probe'));
-  fs.writeFileSync(path.join(directory, 'etc/abuse-victim'), '');
-}
 
 /** The probe's `KIND COUNT ERRNO held`, what a script has said, or how it ended. */
 function outcomeOf(said: string, reason: string | undefined): string {
