@@ -189,6 +189,31 @@ describe.runIf(isRoot)('a pull', () => {
     }
   });
 
+  it('gives the password to no other port of its host', async () => {
+    const got: string[] = [];
+    const other = http.createServer((request, response) => {
+      got.push(request.headers.authorization ?? 'nothing');
+      response.writeHead(404).end();
+    });
+    try {
+      const elsewhere = await listen(other);
+      const host = await serve((request, response) => {
+        if (request.headers.authorization === undefined)
+          response.writeHead(401, { 'www-authenticate': 'Basic realm="registry"' }).end();
+        else if (request.url!.includes('/blobs/'))
+          response.writeHead(307, { location: `http://${elsewhere}${request.url}` }).end();
+        else return false;
+        return true;
+      });
+      const store = open(host, elsewhere);
+      const reference = `${host}/some/app:1`;
+      await expect(store.pull({ reference, user: 'me', password: 'secret' })).rejects.toThrow(' has no ');
+      expect(got).toEqual(['nothing']);
+    } finally {
+      other.close();
+    }
+  });
+
   it('goes on where a connection broke off', async () => {
     let breaks = 1;
     const host = await serve((request, response) => {
@@ -530,7 +555,7 @@ describe.runIf(isRoot)('a pull', () => {
       await expect.poll(asked).toBe(3);
       const { names, id } = await store.pull({ reference: `${quick}/some/app:1`, name: 'quick' });
       expect(names).toEqual(['quick:latest']);
-      expect(contentOf(store, id)).toEqual(CONTENT);
+      expect(contentOf(store, id).equals(CONTENT)).toBe(true);
       expect(asked()).toBe(3);
       controller.abort();
       expect(await Promise.all(pulls)).toEqual(Array(5).fill('ABORTED'));
@@ -581,7 +606,7 @@ describe.runIf(isRoot)('a pull', () => {
     answers[1]!();
     const ids = new Set((await Promise.all([second, third])).map(({ id }) => id));
     expect(ids.size).toBe(1);
-    expect(contentOf(store, [...ids][0]!)).toEqual(CONTENT);
+    expect(contentOf(store, [...ids][0]!).equals(CONTENT)).toBe(true);
     const ranges = seen.filter((line) => line.endsWith(layer)).map((line) => line.split(' ')[1]);
     expect(ranges).toEqual(['-', expect.stringMatching(/^bytes=\d+-$/)]);
     expect(downloads()).toEqual([]);

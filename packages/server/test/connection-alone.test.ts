@@ -14,7 +14,7 @@ import { Turns } from '../src/turns.ts';
 import { JOB_INFO, ProgrammableHost } from './programmable-host.ts';
 import { frame, freshDirectory, TestClient, until } from './test-client.ts';
 
-const { Echo, Stop, Stream } = MessageType;
+const { Echo, Link, Stop, Stream } = MessageType;
 
 interface Alone {
   readonly connection: ServerConnection;
@@ -110,6 +110,28 @@ describe('a connection', () => {
     expect(held.at(-1)).toBeGreaterThanOrEqual(300_000);
     answer();
     await until(() => held.at(-1) === 0, 'its end');
+  });
+
+  it('reads no more than it holds, and then still sees its client go', async () => {
+    let isAborted = false;
+    const link = (options?: { signal?: AbortSignal }): Promise<never> =>
+      new Promise((_resolve, reject) => {
+        options!.signal!.addEventListener('abort', () => {
+          isAborted = true;
+          reject(options!.signal!.reason);
+        });
+      });
+    const held: number[] = [];
+    const budget = { set: (bytes: number) => void held.push(bytes) };
+    const { client, connection, socket } = await alone(new ProgrammableHost({ job: { link } }), { budget });
+    client.send(Link, { handle: 'h', job_id: 1 });
+    for (let n = 0; n < 60; n++) client.send(Echo, { message: new Uint8Array(256 * 1024) });
+    // from here on neither bytes nor their end are taken from the kernel
+    await until(() => socket.readableLength >= socket.readableHighWaterMark, 'a full queue');
+    expect(Math.max(...held)).toBeLessThan(9 * 1024 * 1024);
+    client.socket.destroy();
+    await connection.ended;
+    expect(isAborted).toBe(true);
   });
 
   it('leaves no timer when it ends, and no listener behind each piece of a stream', async () => {

@@ -231,7 +231,7 @@ describe('a client that disappears', () => {
     expect((await (await TestClient.connect(path)).ask(List)).type).toBe(List);
   });
 
-  it('behind a full queue or a broken frame still has its wait ended', async () => {
+  it('behind a broken frame still has its wait ended', async () => {
     let aborts = 0;
     const link = (options?: { signal?: AbortSignal }): Promise<never> =>
       new Promise((_resolve, reject) => {
@@ -242,18 +242,14 @@ describe('a client that disappears', () => {
       });
     const host = new ProgrammableHost({ job: { link } });
     const { path } = await startServer(host);
-    const full = await TestClient.connect(path);
-    full.send(Link, { handle: 'h', job_id: 1 });
-    for (let n = 0; n < 50; n++) full.send(Echo, { message: new Uint8Array(256 * 1024) });
     const broken = await TestClient.connect(path);
     broken.send(Link, { handle: 'h', job_id: 1 });
     broken.write('abc\r\n');
-    await until(() => host.calls.length === 2, 'both waits');
+    await until(() => host.calls.length === 1, 'the wait');
     await pause(100);
+    expect(aborts).toBe(0);
     broken.socket.destroy();
-    await until(() => aborts === 1, 'the abort behind the broken frame');
-    full.socket.destroy();
-    await until(() => aborts === 2, 'the abort behind the full queue');
+    await until(() => aborts === 1, 'the abort');
   });
 });
 

@@ -123,6 +123,24 @@ describe('the socket file', () => {
     expect((await (await TestClient.connect(socketPath)).ask(MessageType.Ping)).type).toBe(MessageType.Ping);
   });
 
+  it('is not taken from a daemon that is too busy to be tried', async () => {
+    const socketPath = path.join(freshDirectory(), 'warden.sock');
+    const busy = net.createServer().listen({ path: socketPath, backlog: 1 });
+    const inode = fs.lstatSync(socketPath).ino;
+    // before it accepts anybody: those who connect now fill its queue, and the kernel turns the next one away
+    const others = Array.from({ length: 4 }, () => net.connect(socketPath).on('error', () => {}));
+    try {
+      expect(await listenError(socketPath)).toEqual({
+        code: 'ALREADY_EXISTS',
+        message: expect.stringMatching(/^the socket .*warden\.sock cannot be tried: .*EAGAIN/),
+      });
+      expect(fs.lstatSync(socketPath).ino).toBe(inode);
+    } finally {
+      for (const other of others) other.destroy();
+      busy.close();
+    }
+  });
+
   it('replaces one that a dead daemon left', async () => {
     const socketPath = path.join(freshDirectory(), 'warden.sock');
     await staleSocket(socketPath);
