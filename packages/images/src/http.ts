@@ -61,7 +61,7 @@ export function baseUrl(registry: string, allowed: PullOptions): URL {
 }
 
 /** Errors: `FORBIDDEN` with what to do about it. */
-export function checkHost(url: URL, { registries, insecure }: PullOptions): void {
+function checkHost(url: URL, { registries, insecure }: PullOptions): void {
   const names = [
     url.host,
     ...(url.port === '' ? [`${url.host}:${url.protocol === 'https:' ? 443 : 80}`] : []),

@@ -9,16 +9,7 @@ import { DigestCheck, parseDigest } from './digest.ts';
 import type { Hold } from './downloads.ts';
 import { invalid } from './failure.ts';
 import { readPart } from './file-set.ts';
-import {
-  type Answer,
-  aborted,
-  baseUrl,
-  checkHost,
-  get,
-  type PullOptions,
-  readBody,
-  unavailable,
-} from './http.ts';
+import { type Answer, aborted, baseUrl, get, type PullOptions, readBody, unavailable } from './http.ts';
 import type { FoundImage, LayerBlob } from './local-image.ts';
 import {
   ACCEPTED_TYPES,
@@ -283,7 +274,6 @@ class Session {
         fields: { operation: 'pull image', object: base.host },
       });
     const url = new URL(values.realm);
-    checkHost(url, this.#allowed);
     if (basic && base.protocol === 'https:' && url.protocol !== 'https:')
       throw new WardenError(
         'FORBIDDEN',

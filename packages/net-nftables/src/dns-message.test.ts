@@ -138,6 +138,14 @@ describe('an answer', () => {
     ['data behind its end', answerOf('0001', 'c00c 0001 0001 00000050 0008 c0000201')],
     ['a pointer to itself', answerOf('0001', 'c018 0001 0001 00000050 0004 c0000201')],
     ['a pointer forwards', answerOf('0001', 'c0ff 0001 0001 00000050 0004 c0000201')],
+    [
+      'a pointer forwards to a name',
+      answerOf(
+        '0002',
+        'c028 0001 0001 00000050 0004 c0000201',
+        record(A_TEST, '0001', '00000050', 'c0000202'),
+      ),
+    ],
     ['a pointer into the header', answerOf('0001', 'c002 0001 0001 00000050 0004 c0000201')],
     ['aliases in a circle', answerOf('0001', record('c00c', '0005', '00000050', 'c00c'))],
     ['an alias with something behind it', answerOf('0001', record('c00c', '0005', '00000050', 'c00c 00'))],

@@ -1,6 +1,8 @@
+import { once } from 'node:events';
+import net from 'node:net';
 import { type LogFields, type Logger, silentLogger } from '@warden/interface';
 import { MessageType } from '@warden/protocol';
-import { describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { ProgrammableHost } from './programmable-host.ts';
 import { failure, frame, pause, startServer, TestClient, until } from './test-client.ts';
 
@@ -8,6 +10,8 @@ const { Echo, Ping, List } = MessageType;
 const text = (value: string): Uint8Array => new Uint8Array(Buffer.from(value));
 
 describe('the number of connections', () => {
+  afterEach(() => vi.restoreAllMocks());
+
   it('is bounded: one too many is told so and closed, the others go on [behaviour 20.3]', async () => {
     const host = new ProgrammableHost({ warden: { ping: async () => {} } });
     const { server, path } = await startServer(host, { maxConnections: 2 });
@@ -26,6 +30,39 @@ describe('the number of connections', () => {
     first.socket.destroy();
     await until(() => server.connectionCount === 1, 'a free place');
     expect((await (await TestClient.connect(path)).ask(Ping)).type).toBe(Ping);
+  });
+
+  it('leaves sixteen of those who are too many a second in which to send, and then others', async () => {
+    const LINGERING = 16;
+    const timers = vi.spyOn(globalThis, 'setTimeout');
+    const { path } = await startServer(new ProgrammableHost({}), { maxConnections: 0 });
+    /** Clients that keep their side open behind the answer. */
+    const refused = async (count: number): Promise<{ readonly sockets: net.Socket[]; gone: number }> => {
+      const sockets = Array.from({ length: count }, () => net.connect({ path, allowHalfOpen: true }));
+      const clients = { sockets, gone: 0 };
+      for (const socket of sockets) {
+        socket.resume().on('error', () => {});
+        socket.once('close', () => clients.gone++);
+      }
+      await Promise.all(sockets.map((socket) => once(socket, 'end')));
+      return clients;
+    };
+    const first = await refused(LINGERING + 4);
+    for (const socket of first.sockets) socket.write('x');
+    await until(() => first.gone === 4, 'the end of those for whom there is no place');
+    expect(first.sockets.slice(0, LINGERING).filter(({ destroyed }) => destroyed)).toEqual([]);
+    for (const [expire, milliseconds] of timers.mock.calls)
+      if (milliseconds === 1_000) (expire as () => void)();
+    await until(() => {
+      for (const socket of first.sockets) socket.write('x');
+      return first.gone === LINGERING + 4;
+    }, 'the end of their second');
+    const second = await refused(LINGERING);
+    await pause(20);
+    for (const socket of second.sockets) socket.write('x');
+    await pause(20);
+    expect(second.gone).toBe(0);
+    for (const socket of second.sockets) socket.destroy();
   });
 
   it('comes back after a storm of clients that do not read', async () => {
