@@ -334,6 +334,8 @@ describe.runIf(isRoot)('a pull', () => {
     const { size } = JSON.parse(fs.readFileSync(path.join(layout, 'blobs/sha256', manifest.slice(7)), 'utf8'))
       .layers[0] as { size: number };
     for (const name of downloads()) expect(sizeOf(name)).toBeLessThanOrEqual(size);
+    // the configuration and the layer: what is wrong once is not asked for again
+    expect(seen.filter((line) => line.includes('/blobs/'))).toHaveLength(2);
     await expect(store.pull({ reference: `${host}/some/app:large` })).rejects.toMatchObject({
       code: 'INVALID_SPEC',
       message: expect.stringMatching(/is too large for what it is$/),

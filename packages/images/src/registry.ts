@@ -119,7 +119,7 @@ export class Registry {
 }
 
 async function openBlob(file: string): ReturnType<LayerBlob['open']> {
-  const handle = await fs.promises.open(file, fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW);
+  const handle = await fs.promises.open(file);
   return { stream: readPart(handle, 0, (await handle.stat()).size), close: () => handle.close() };
 }
 

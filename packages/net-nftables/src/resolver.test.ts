@@ -53,6 +53,17 @@ const names = (count: number, from = 0): string[] =>
   Array.from({ length: count }, (_, at) => `n${from + at}.test`);
 
 describe('the resolver', () => {
+  it('keeps no connection that asks nothing', async () => {
+    const timeout = vi.spyOn(net.Socket.prototype, 'setTimeout');
+    ends.push(() => timeout.mockRestore());
+    const client = net.connect(await open({}), '127.0.0.1');
+    ends.push(() => client.destroy());
+    const closed = once(client, 'close');
+    await vi.waitFor(() => expect(timeout.mock.calls).toEqual([[5_000, expect.any(Function)]]), SOON);
+    timeout.mock.calls[0]![1]!(); // as Node does when the time is over
+    await closed;
+  });
+
   it('lets 32 questions of one container wait, and 256 of all; the others fail at once', async () => {
     const lookUp = vi.fn(() => new Promise<DnsResult>(() => {}));
     const port = await open({ lookUp });

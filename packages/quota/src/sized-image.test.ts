@@ -14,7 +14,13 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type QuotaDriver, type QuotaSpec, silentLogger } from '@warden/interface';
+import {
+  type DiskLimits,
+  type QuotaDriver,
+  type QuotaSpec,
+  silentLogger,
+  type WardenError,
+} from '@warden/interface';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { inOwnNamespace } from '../test/own-namespace.ts';
 import { sizedImage } from './sized-image.ts';
@@ -128,12 +134,15 @@ describe.runIf(inOwnNamespace)('sizedImage', () => {
     await expect(driver.setLimits(spec, state, UNLIMITED)).rejects.toMatchObject({ code: 'NATIVE_FAILED' });
     await expect(driver.usage(spec, state)).rejects.toThrow(/^Failed getting disk usage: /);
     await driver.prepare(spec, state);
-    await expect(driver.setLimits(spec, state, { ...UNLIMITED, blockHard: 1n << 40n })).rejects.toMatchObject(
-      {
-        code: 'INVALID_SPEC',
-        fields: { operation: 'set-disk-limits' },
-      },
-    );
+    const limitOf = (blockHard: bigint): Promise<DiskLimits> =>
+      driver.setLimits(spec, state, { ...UNLIMITED, blockHard });
+    const refusal = { code: 'INVALID_SPEC', fields: { operation: 'set-disk-limits' } };
+    const { fields } = await limitOf(1n << 40n).catch((error: WardenError) => error as never);
+    await expect(limitOf(1n << 40n)).rejects.toMatchObject(refusal);
+    // all that the image holds would be no limit
+    const { capacity } = fields as { capacity: bigint };
+    await expect(limitOf(capacity)).rejects.toMatchObject(refusal);
+    expect(await limitOf(capacity - 4n)).toMatchObject({ blockHard: capacity - 4n });
   });
 
   it('tells nothing of the host’s disk where the image is not mounted any more, and keeps no descriptor of any', async () => {

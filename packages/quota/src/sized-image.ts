@@ -123,13 +123,8 @@ class SizedImage implements QuotaDriver {
       const image = imageOf(spec);
       rmSync(image, { force: true }); // of a prepare that was cut off before its mount
       copySparseFile(template.path, image);
-      try {
-        this.#failpoints.passSync('image.file');
-        mountImage(image, layer, () => this.#failpoints.passSync('image.loop'));
-      } catch (error) {
-        rmSync(image, { force: true });
-        throw error;
-      }
+      this.#failpoints.passSync('image.file');
+      mountImage(image, layer, () => this.#failpoints.passSync('image.loop'));
     }
     this.#failpoints.passSync('image.mount');
     chmodSync(layer, LAYER_MODE); // the root of the image, which lies over the directory

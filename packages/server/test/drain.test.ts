@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import fs from 'node:fs';
 import net from 'node:net';
-import type { JobResult } from '@warden/interface';
+import type { Images, JobResult, Warden } from '@warden/interface';
 import { MessageType } from '@warden/protocol';
 import { describe, expect, it } from 'vitest';
 import { JOB_INFO, ProgrammableHost } from './programmable-host.ts';
@@ -84,6 +84,28 @@ describe('drain', () => {
       await client.ended();
       expect(client.answers).toEqual([]);
       await until(() => isAborted, 'the abort');
+    },
+  );
+
+  it.each(['ImageImport', 'ImagePull'] as const)(
+    'cuts %s off, which may take long and leaves nothing half done',
+    async (name) => {
+      let isAsked = false;
+      const fetch = (_spec: unknown, options?: { readonly signal?: AbortSignal }): Promise<never> =>
+        new Promise((_resolve, reject) => {
+          isAsked = true;
+          options?.signal?.addEventListener('abort', () => reject(options.signal!.reason));
+        });
+      const images = { import: fetch, pull: fetch } as unknown as Images;
+      const openSession = (): Warden => ({ ...new ProgrammableHost().openSession(), images });
+      const { server, path } = await startServer({ openSession });
+      const client = await TestClient.connect(path);
+      if (name === 'ImagePull') client.send(MessageType.ImagePull, { reference: 'registry.test/a:1' });
+      else client.send(MessageType.ImageImport, { path: '/image' });
+      await until(() => isAsked, 'the request');
+      await server.drain();
+      await client.ended();
+      expect(client.answers).toEqual([]);
     },
   );
 

@@ -322,6 +322,15 @@ describe('requests of the extension', () => {
     expect(called).toEqual(calls);
   });
 
+  it('takes a label of any name, also one that objects have by themselves', async () => {
+    const host = new ProgrammableHost({ warden: { list: async () => [] } });
+    const { path } = await startServer(host);
+    const client = await TestClient.connect(path);
+    await client.ask(MessageType.List, { properties: [{ name: '__proto__', value: 'x' }] });
+    const [{ properties }] = host.calls[0]!.args as [{ properties: object }];
+    expect(Object.entries(properties)).toEqual([['__proto__', 'x']]);
+  });
+
   it('refuses a file operation that it does not know', async () => {
     const { path } = await startServer(new ProgrammableHost());
     const client = await TestClient.connect(path);

@@ -95,6 +95,27 @@ describeWith(['root', 'isolated', 'overlayfs'], 'confinement by default', () => 
     expect(lines.filter((line) => !/^\w+ 0$/.test(line))).toEqual([]);
   });
 
+  it('gives the file systems that it makes itself no devices, set-user-id bits or programs beyond what they need', async () => {
+    const warden = await suite.daemon.connect();
+    await using box = await warden.create();
+    const { stdout } = await box.run('cat /proc/self/mountinfo');
+    const mounts = text(stdout).trim().split('\n');
+    const flags = new Map(
+      mounts.map((line) => line.split(' ')).map((fields) => [fields[4]!, fields[5]!.split(',')] as const),
+    );
+    for (const [target, wanted] of [
+      ['/proc', ['nosuid', 'nodev', 'noexec']],
+      ['/dev', ['nosuid', 'noexec']],
+      ['/dev/pts', ['nosuid', 'noexec']],
+      ['/dev/shm', ['nosuid', 'nodev', 'noexec']],
+    ] as const)
+      expect(flags.get(target), target).toEqual(expect.arrayContaining([...wanted]));
+    const covered = [...flags].filter(([target]) => target.startsWith('/proc/'));
+    expect(covered.length).toBeGreaterThan(3);
+    for (const [target, found] of covered)
+      expect(found, target).toEqual(expect.arrayContaining(['ro', 'nosuid', 'noexec']));
+  });
+
   it('lets everybody bind low ports and open sockets for pings, which need capabilities elsewhere', async () => {
     const warden = await suite.daemon.connect();
     const libraries = ['/usr', '/lib', '/lib64'].filter((directory) => fs.existsSync(directory));
