@@ -40,6 +40,14 @@ describe('aufs', () => {
     await driver.release(spec(), driver.plan(spec()));
     expect(fs.readdirSync(directory)).toEqual(['base']);
   });
+  it('leaves what others put beside the layer, where nobody but root of the host can look', async () => {
+    fs.mkdirSync(spec().base);
+    await driver.prepare(spec(), {});
+    expect(fs.statSync(path.join(directory, 'tmp')).mode & 0o777).toBe(0o700);
+    fs.writeFileSync(path.join(directory, 'tmp/other'), '');
+    await driver.release(spec(), {});
+    expect(fs.readdirSync(path.join(directory, 'tmp'))).toEqual(['other']);
+  });
   it('refuses what aufs cannot express, and a base that is none', async () => {
     await expect(driver.prepare(spec(), {})).rejects.toMatchObject({
       code: 'INVALID_SPEC',

@@ -5,7 +5,7 @@ import path from 'node:path';
 import { type Mount, type RootfsSpec, silentLogger } from '@warden/interface';
 import { tryMount } from '@warden/native';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { overlayfs } from './index.ts';
+import { type OverlayfsOptions, overlayfs } from './index.ts';
 
 const isRoot = process.getuid?.() === 0;
 const driver = overlayfs({ volatile: false })({ logger: silentLogger });
@@ -69,6 +69,19 @@ describe('the overlayfs driver', () => {
       code: 'INVALID_SPEC',
       fields: { errno: 'ENAMETOOLONG' },
     });
+  });
+
+  it('stacks layers, but not with marks that the layers of images do not have', () => {
+    const stacks = (options: OverlayfsOptions): unknown =>
+      overlayfs(options)({ logger: silentLogger }).supports.stacksLayers;
+    expect([stacks({}), stacks({ userxattr: true })]).toEqual([true, false]);
+  });
+
+  it('takes away what it has made when it cannot make the rest', async () => {
+    fs.mkdirSync(path.join(spec.directory, 'tmp'));
+    fs.writeFileSync(path.join(spec.directory, 'tmp/.rootfs-work'), 'in the way');
+    await expect(driver.prepare(spec, {})).rejects.toMatchObject({ fields: { errno: 'EEXIST' } });
+    expect(fs.readdirSync(path.join(spec.directory, 'tmp'))).toEqual(['.rootfs-work']);
   });
 
   it('leaves what others put beside the layers', async () => {

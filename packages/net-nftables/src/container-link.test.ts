@@ -1,8 +1,8 @@
 import { WardenError } from '@warden/interface';
 import { describe, expect, it } from 'vitest';
 import { SPEC } from '../test/spec.ts';
-import { linkDisconnection } from './container-link.ts';
-import { takeDown } from './rtnetlink.ts';
+import { linkDisconnection, linkEquipment } from './container-link.ts';
+import { deleteLink, takeDown } from './rtnetlink.ts';
 
 const LINK = { index: 9 } as Parameters<typeof linkDisconnection>[1];
 
@@ -30,5 +30,15 @@ describe('a link that is disconnected [drivers network release]', () => {
   it('tells any other refusal', () => {
     expect(() => disconnect('EPERM')).toThrow('EPERM');
     expect(() => disconnect('EADDRNOTAVAIL', 'EPERM')).toThrow('EPERM');
+  });
+});
+
+describe('a link that is equipped [drivers network attach]', () => {
+  it('is taken away when the kernel refuses what it needs', () => {
+    const steps = linkEquipment(SPEC, { alias: 'warden', hasIpv6: false }, LINK);
+    steps.next();
+    const refusal = new WardenError('NATIVE_FAILED', 'EEXIST', { fields: { errno: 'EEXIST' } });
+    expect(steps.throw(refusal).value).toEqual([deleteLink(LINK.index)]);
+    expect(() => steps.next()).toThrow(refusal);
   });
 });

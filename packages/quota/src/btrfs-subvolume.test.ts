@@ -114,6 +114,14 @@ describe.runIf(canMount)('on btrfs', () => {
     expect(fs.readdirSync(spec.directory)).toEqual([]);
   });
 
+  it('counts what is written, also before it is on the disk', async () => {
+    const driver = make();
+    await driver.prepare(spec, {});
+    fs.writeFileSync(path.join(spec.directory, 'tmp/file'), Buffer.alloc(4 << 20, 1));
+    expect((await driver.usage(spec, {})).bytesUsed).toBeGreaterThanOrEqual(4n << 20n);
+    await driver.release(spec, {});
+  });
+
   it('removes also what lies in subvolumes below the layer', async () => {
     const driver = make();
     await driver.prepare(spec, {});

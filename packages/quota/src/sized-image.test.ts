@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import {
   closeSync,
   existsSync,
@@ -8,6 +9,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statfsSync,
   statSync,
   writeFileSync,
   writeSync,
@@ -73,6 +75,20 @@ describe.runIf(inOwnNamespace)('sizedImage', () => {
     });
   });
 
+  it('makes its template once more when that has failed', async () => {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=32k', 'none', depot]);
+    try {
+      expect(await driver.probe(depot)).toMatchObject({
+        ok: false,
+        reason: expect.stringMatching('mkfs.ext4'),
+      });
+      execFileSync('mount', ['-o', 'remount,size=64m', depot]);
+      expect(await driver.probe(depot)).toMatchObject({ ok: true });
+    } finally {
+      execFileSync('umount', ['--lazy', depot]); // the driver has the template open
+    }
+  });
+
   it('removes what a daemon left that was killed while it probed or made its template', async () => {
     for (const name of ['.quota-probe-abc123', '.quota-template-abc123']) {
       mkdirSync(join(depot, name));
@@ -90,6 +106,8 @@ describe.runIf(inOwnNamespace)('sizedImage', () => {
     expect(statSync(layer).mode & 0o777).toBe(0o700); // set-user-id programs of a container are for nobody on the host
     expect(await driver.limits(spec, state)).toEqual(UNLIMITED);
     expect(await driver.usage(spec, state)).toEqual({ bytesUsed: 4096n, inodesUsed: 1n });
+    const { blocks, bfree, bavail } = statfsSync(layer);
+    expect(bfree - bavail).toBeLessThan(0.03 * blocks); // ext4's own reserve, and nothing for root
     expect(statSync(join(spec.directory, 'disk.img')).blocks * 512).toBeLessThan(4 * MIB);
     expect(write('big', 40)).toBeUndefined();
     expect(readFileSync('/proc/self/mountinfo', 'utf8')).toContain(` ${layer} `);

@@ -107,10 +107,13 @@ describe('a frame that is begun and not finished', () => {
   it('byte by byte does not make a length line last', async () => {
     const { path } = await startServer(new ProgrammableHost({}), options);
     const client = await TestClient.connect(path);
-    for (let at = 0; at < 12 && !client.isEnded; at++) {
+    let sent = 0;
+    for (; sent < 12 && !client.isEnded; sent++) {
       client.write('1');
       await pause(50);
     }
+    // in the middle of them, and not because they ended
+    expect(sent).toBeLessThan(12);
     await client.ended();
     expect(failure(client.answers[0]!).message).toContain('not continued');
   });
