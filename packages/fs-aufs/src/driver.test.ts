@@ -29,10 +29,13 @@ describe('aufs', () => {
   });
   it('makes the layer with owner and mode of the base, keeps an existing one, and releases it', async () => {
     fs.mkdirSync(spec().base, { mode: 0o711 });
+    if (process.getuid?.() === 0) fs.chownSync(spec().base, 1_234, 5_678);
     await driver.prepare(spec(), driver.plan(spec()));
-    expect(fs.statSync(path.join(directory, 'tmp/rootfs')).mode & 0o7777).toBe(
-      fs.statSync(spec().base).mode & 0o7777,
-    );
+    const factsOf = (one: string): unknown => {
+      const { mode, uid, gid } = fs.statSync(one);
+      return [mode & 0o7777, uid, gid];
+    };
+    expect(factsOf(path.join(directory, 'tmp/rootfs'))).toEqual(factsOf(spec().base));
     fs.writeFileSync(path.join(directory, 'tmp/rootfs/kept'), '');
     await driver.prepare(spec(), driver.plan(spec()));
     expect(fs.readdirSync(path.join(directory, 'tmp/rootfs'))).toEqual(['kept']);

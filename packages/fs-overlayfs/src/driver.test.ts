@@ -45,10 +45,13 @@ describe('the overlayfs driver', () => {
     });
   });
 
-  it("makes the layers, the upper with the base's mode, and keeps what is there", async () => {
+  it("makes the layers, the upper with the base's owner and mode, and keeps what is there", async () => {
+    if (isRoot) fs.chownSync(spec.base, 1_234, 5_678);
     await driver.prepare(spec, driver.plan(spec));
     const upper = path.join(spec.directory, 'tmp/rootfs');
-    expect(fs.statSync(upper).mode & 0o7777).toBe(0o711);
+    const [is, wanted] = [upper, spec.base].map((one) => fs.statSync(one)) as [fs.Stats, fs.Stats];
+    expect([is.uid, is.gid]).toEqual([wanted.uid, wanted.gid]);
+    expect(is.mode & 0o7777).toBe(0o711);
     fs.writeFileSync(path.join(upper, 'written'), '');
     await driver.prepare(spec, driver.plan(spec));
     expect(fs.readdirSync(upper)).toEqual(['written']);

@@ -41,12 +41,10 @@ describe('text that is not trusted', () => {
 
   it('knows characters and line ends that are cut', () => {
     const stream = new ShownStream();
-    const pieces = [
-      [0xe6, 0xbc],
-      [0xa2, 0x0d],
-      [0x0a, 0xff],
-    ].map((piece) => text(stream.take(Uint8Array.from(piece))));
-    expect(pieces).toEqual(['', '漢', '\n\\xff']);
+    const pieces = [[0xe6, 0xbc], [0xa2, 0x0d], [0x0a, 0xff], [0xf0, 0x9f, 0x98], [0x80]].map((piece) =>
+      text(stream.take(Uint8Array.from(piece))),
+    );
+    expect(pieces).toEqual(['', '漢', '\n\\xff', '', '😀']);
     expect(text(stream.take(Uint8Array.of(0xf0, 0x9f)))).toBe('');
     expect(text(stream.end())).toBe('\\xf0\\x9f');
   });
