@@ -6,8 +6,14 @@ import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { type DriverFactory, toWardenError, WardenError } from '@warden/interface';
-import { type ForeignDrivers, type ForeignRole, flawsOf } from './driver-contracts.ts';
+import {
+  type DriverFactory,
+  driverFlaws,
+  type ForeignDrivers,
+  type ForeignRole,
+  toWardenError,
+  WardenError,
+} from '@warden/interface';
 import { guarded, withinStart } from './guarded-driver.ts';
 
 /**
@@ -84,7 +90,7 @@ export async function loadDriver<R extends ForeignRole>(
     if (typeof made !== 'object' || made === null) throw fail(`makes no driver but ${String(made)}`);
     const driver = made as Readonly<Record<string, unknown>>;
     if (driver.role !== role) throw fail(`makes a driver of the role ${String(driver.role)}, not ${role}`);
-    const flaws = flawsOf(role, driver);
+    const flaws = driverFlaws(role, driver);
     if (flaws.length > 0) throw fail(`makes a driver without ${flaws.join(', ')}`);
     return guarded(made as ForeignDrivers[R], { role, module: specifier, logger: components.logger });
   };

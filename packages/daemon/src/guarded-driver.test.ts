@@ -1,6 +1,11 @@
-import { type FilesystemDriver, type Logger, silentLogger, WardenError } from '@warden/interface';
+import {
+  driverFlaws,
+  type FilesystemDriver,
+  type Logger,
+  silentLogger,
+  WardenError,
+} from '@warden/interface';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { flawsOf } from './driver-contracts.ts';
 import { guarded } from './guarded-driver.ts';
 
 const SPEC = { id: '0123456789a', directory: '/nowhere/0123456789a', base: '/' };
@@ -59,6 +64,7 @@ describe('a method that fails', () => {
       role: 'filesystem',
       driver: 'mine',
       method: 'prepare',
+      advice: 'a defect of the driver that drivers.filesystem names, not of warden: tell its author',
     };
     const message = `drivers.filesystem: ${MODULE} failed in prepare: ${text}`;
     await expect(driver.prepare(SPEC, {})).rejects.toMatchObject({ code: 'INTERNAL', message, fields });
@@ -214,7 +220,7 @@ describe('a right driver', () => {
     }
     const mine: FilesystemDriver = new Mine();
     const driver = guarded(mine, { role: 'filesystem', module: MODULE, logger: silentLogger });
-    expect(flawsOf('filesystem', mine as never)).toEqual([]);
+    expect(driverFlaws('filesystem', mine as never)).toEqual([]);
     expect([driver.supports, driver.name, driver.writableLayer]).toEqual([mine.supports, 'mine', undefined]);
     expect([await driver.probe(''), driver.plan(SPEC)]).toEqual([await mine.probe(''), mine.plan(SPEC)]);
     expect(driver.mounts(SPEC, {})).toEqual(mine.mounts(SPEC, {}));

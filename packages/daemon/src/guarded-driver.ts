@@ -5,14 +5,19 @@
  * daemon. See docs/writing-a-driver.md.
  */
 import {
+  answerFlaw,
   type CgroupDriver,
+  type DriverMethod,
+  driverMethods,
+  type ForeignDrivers,
+  type ForeignRole,
   isWardenError,
   type Logger,
   type ProbeResult,
   toWardenError,
+  unsaidSupports,
   WardenError,
 } from '@warden/interface';
-import { type ForeignDrivers, type ForeignRole, type Method, methodsOf, unsaid } from './driver-contracts.ts';
 
 /** How long a module may take to be imported, and a probe to try one thing. */
 const START_TIMEOUT_MS = 30_000;
@@ -50,7 +55,7 @@ export interface Guarding {
  * does not work here.
  */
 export function guarded<T extends ForeignDrivers[ForeignRole]>(driver: T, guarding: Guarding): T {
-  const methods = methodsOf(guarding.role);
+  const methods = driverMethods(guarding.role);
   const made = new Map<string | symbol, unknown>();
   return new Proxy(driver, {
     get(target, key) {
@@ -69,9 +74,9 @@ class Guard {
   readonly #guarding: Guarding;
   readonly #driver: ForeignDrivers[ForeignRole];
   readonly #name: string;
-  readonly #contract: Method;
+  readonly #contract: DriverMethod;
 
-  constructor(guarding: Guarding, driver: ForeignDrivers[ForeignRole], name: string, contract: Method) {
+  constructor(guarding: Guarding, driver: ForeignDrivers[ForeignRole], name: string, contract: DriverMethod) {
     this.#guarding = guarding;
     this.#driver = driver;
     this.#name = name;
@@ -137,13 +142,13 @@ class Guard {
   }
 
   #checked(answer: unknown): unknown {
-    const wanted = this.#contract.answer;
-    if (wanted === undefined || wanted.isRight(answer)) return answer;
-    throw new TypeError(`it answered ${inWords(answer)}, and the contract says ${wanted.what}`);
+    const flaw = answerFlaw(this.#contract, answer);
+    if (flaw !== undefined) throw new TypeError(flaw);
+    return answer;
   }
 
   #checkSupports(): void {
-    const flaws = unsaid('cgroup', (this.#driver as CgroupDriver).supports ?? {});
+    const flaws = unsaidSupports('cgroup', (this.#driver as CgroupDriver).supports);
     if (flaws.length > 0) throw new TypeError(`it has left ${flaws.join(', ')} unsaid`);
   }
 
@@ -171,7 +176,14 @@ class Guard {
     const facts = this.#name === 'restore' ? others : fields;
     return new WardenError(code, text, {
       cause: error,
-      fields: { object: module, ...facts, ...this.#fields() },
+      fields: {
+        object: module,
+        ...facts,
+        ...this.#fields(),
+        ...(code === 'INTERNAL' && {
+          advice: `a defect of the driver that drivers.${role} names, not of warden: tell its author`,
+        }),
+      },
     });
   }
 }
@@ -180,15 +192,4 @@ class Guard {
 function idIn(words: readonly unknown[]): { readonly id?: string } {
   const { id } = (words[0] ?? {}) as { readonly id?: unknown };
   return typeof id === 'string' ? { id } : {};
-}
-
-function inWords(value: unknown): string {
-  if (value instanceof Promise) return 'a promise';
-  try {
-    const text = JSON.stringify(value, (_, one: unknown) => (typeof one === 'bigint' ? `${one}n` : one));
-    if (text !== undefined) return text.length > 200 ? `${text.slice(0, 200)}…` : text;
-  } catch {
-    // a cycle, or a getter that throws
-  }
-  return value === undefined ? 'nothing' : `a ${typeof value}`;
 }

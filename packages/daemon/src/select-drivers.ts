@@ -14,6 +14,7 @@ import {
   type DriverComponents,
   type DriverFactory,
   type FilesystemDriver,
+  type ForeignRole,
   type InitDriver,
   type LogFields,
   type Logger,
@@ -26,7 +27,6 @@ import { type NftablesNetworkOptions, nftablesNetwork, noNetwork } from '@warden
 import { btrfsSubvolume, noQuota, projectQuota, quotaByRecord, sizedImage, userQuota } from '@warden/quota';
 import { insecureInit, wshd } from '@warden/wshd';
 import { type Configuration, isInsecure } from './config.ts';
-import type { ForeignRole } from './driver-contracts.ts';
 import { isModule, loadDriver } from './driver-module.ts';
 
 /** One driver per role. */

@@ -4,12 +4,11 @@
  * moment is not among it: that is for the start alone.
  */
 import fs from 'node:fs';
-import { type Logger, toWardenError, WardenError } from '@warden/interface';
+import { FOREIGN_ROLES, type Logger, toWardenError, WardenError } from '@warden/interface';
 import { requireSocketPlace } from '@warden/server';
 import { checkRights, requireRootfs } from './check-host.ts';
 import { type Configuration, isInsecure } from './config.ts';
 import { requireDepotPlace } from './depot.ts';
-import { FOREIGN_ROLES } from './driver-contracts.ts';
 import { isModule, loadDriver } from './driver-module.ts';
 import { requireLogFile } from './log-sink.ts';
 import { checkOwnLimits } from './own-limits.ts';

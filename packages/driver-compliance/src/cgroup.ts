@@ -10,6 +10,7 @@ import {
   assertWardenError,
   type Obstacle,
   persisted,
+  watched,
 } from './laws.ts';
 import type { TestFunctions } from './test-functions.ts';
 
@@ -49,15 +50,6 @@ const MIB = 1n << 20n;
 const FEW_EVENTS = 2_000n;
 const FEW_BYTES = 64n * 4_096n;
 
-const MEMBERS = {
-  methods: [
-    ...['probe', 'setup', 'plan', 'create', 'joinFiles', 'setCpuShares', 'cpuShares'],
-    ...['setMemoryLimit', 'memoryLimit', 'memoryStat', 'cpuStat', 'pressureStat', 'freeze', 'thaw'],
-    ...['isFrozen', 'watchOutOfMemory', 'outOfMemoryKills', 'pids', 'killAll', 'release', 'list'],
-  ],
-  supports: [...['version', 'memory', 'swap', 'cpu', 'devices', 'pids', 'freezer'], ...['pressure']],
-};
-
 /** Declares the tests. `make` answers a fresh subject, before `setup`; tests share nothing. */
 export function cgroupCompliance(
   test: TestFunctions,
@@ -66,7 +58,7 @@ export function cgroupCompliance(
 ): void {
   const withSubject = (title: string, body: (subject: CgroupSubject) => Promise<void>): void =>
     test.it(title, async () => {
-      const subject = await make();
+      const subject = watched('cgroup', await make());
       try {
         await subject.driver.setup();
         await body(subject);
@@ -80,7 +72,7 @@ export function cgroupCompliance(
     });
   test.describe(`cgroup driver ${name}`, () => {
     withSubject('probes honestly', async ({ driver, inventory }) => {
-      assertComplete(driver, MEMBERS);
+      assertComplete('cgroup', driver);
       await assertHonestProbe(() => driver.probe(), inventory);
     });
     withSubject('plans without touching anything', ({ driver, inventory }) =>

@@ -14,6 +14,7 @@ import {
   assertWardenError,
   type Obstacle,
   persisted,
+  watched,
 } from './laws.ts';
 import type { TestFunctions } from './test-functions.ts';
 
@@ -47,11 +48,6 @@ export interface FilesystemSubject {
 
 const ID = '0123456789a';
 
-const MEMBERS = {
-  methods: ['probe', 'plan', 'prepare', 'mounts', 'release'],
-  supports: ['wholeRootWritable', 'constantTimeCreate', 'nestable'],
-};
-
 /** Declares the tests. `make` answers a fresh subject; tests share nothing. */
 export function filesystemCompliance(
   test: TestFunctions,
@@ -63,7 +59,7 @@ export function filesystemCompliance(
     body: (subject: FilesystemSubject, spec: RootfsSpec) => Promise<void>,
   ): void =>
     test.it(title, async () => {
-      const subject = await make();
+      const subject = watched('filesystem', await make());
       try {
         const directory = path.join(subject.depot, ID);
         fs.mkdirSync(path.join(directory, 'etc'), { recursive: true });
@@ -91,7 +87,7 @@ export function filesystemCompliance(
 
   test.describe(`file-system driver ${name}`, () => {
     withSubject('probes honestly', async ({ driver, depot }) => {
-      assertComplete(driver, MEMBERS);
+      assertComplete('filesystem', driver);
       await assertHonestProbe(
         () => driver.probe(depot),
         async () => tree(depot),

@@ -1,20 +1,77 @@
 /** Laws that hold for every role (driver.ts, rules 1 to 8). */
 import assert from 'node:assert/strict';
-import { type DriverState, isWardenError, type ProbeResult } from '@warden/interface';
+import {
+  answerFlaw,
+  type DriverState,
+  driverFlaws,
+  driverMethods,
+  type ForeignDrivers,
+  type ForeignRole,
+  isWardenError,
+  type ProbeResult,
+  unsaidSupports,
+} from '@warden/interface';
 
 /**
  * Every method of the contract that no driver may lack is there, and what `supports` must say is said: a
  * daemon refuses the others when it starts.
  */
-export function assertComplete(
-  driver: { readonly name: string; readonly supports: object },
-  { methods, supports }: { readonly methods: readonly string[]; readonly supports: readonly string[] },
-): void {
-  assert.ok(typeof driver.name === 'string' && driver.name !== '', 'the driver has no name');
-  for (const name of methods)
-    assert.equal(typeof (driver as never)[name], 'function', `the driver has no method ${name}`);
-  for (const key of supports)
-    assert.notEqual((driver.supports as never)[key], undefined, `supports does not say ${key}`);
+export function assertComplete<R extends ForeignRole>(role: R, driver: ForeignDrivers[R]): void {
+  const flaws = [
+    ...driverFlaws(role, driver as unknown as Readonly<Record<string, unknown>>),
+    ...unsaidSupports(role, driver.supports),
+  ];
+  assert.deepEqual(
+    [...new Set(flaws)],
+    [],
+    'the driver lacks members of its contract, or has them as something else',
+  );
+}
+
+/**
+ * The same driver, of which every answer is looked at: what a daemon would refuse to take fails the test in
+ * which it was given, whatever that one asks for.
+ */
+export function answering<R extends ForeignRole>(role: R, driver: ForeignDrivers[R]): ForeignDrivers[R] {
+  const methods = driverMethods(role);
+  return new Proxy(driver, {
+    get(target, key) {
+      // the driver's own fields may be private ones, which a proxy has none of
+      const value: unknown = Reflect.get(target, key, target);
+      if (typeof value !== 'function' || typeof key !== 'string' || !Object.hasOwn(methods, key))
+        return value;
+      const method = methods[key]!;
+      const checked = (answer: unknown): unknown => {
+        const flaw = answerFlaw(method, answer);
+        assert.equal(flaw, undefined, `${key}: ${flaw}`);
+        return answer;
+      };
+      return (...words: unknown[]): unknown => {
+        const answer: unknown = Reflect.apply(value, target, words);
+        return method.isSync ? checked(answer) : Promise.resolve(answer).then(checked);
+      };
+    },
+  });
+}
+
+/** The same subject, with drivers that are {@link answering}. */
+export function watched<
+  R extends ForeignRole,
+  S extends { readonly driver: ForeignDrivers[R]; restart(): ForeignDrivers[R] | Promise<ForeignDrivers[R]> },
+>(role: R, subject: S): S {
+  const driver = answering(role, subject.driver);
+  const restart = (): unknown => {
+    const next = subject.restart();
+    return next instanceof Promise ? next.then((one) => answering(role, one)) : answering(role, next);
+  };
+  return new Proxy(subject, {
+    get(target, key) {
+      if (key === 'driver') return driver;
+      if (key === 'restart') return restart;
+      const value: unknown = Reflect.get(target, key, target);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
 }
 
 /** A state must be flat JSON: it is written to disk by core and handed back by the next daemon. */

@@ -17,6 +17,7 @@ import {
   assertPurePlan,
   assertWardenError,
   persisted,
+  watched,
 } from './laws.ts';
 import type { TestFunctions } from './test-functions.ts';
 
@@ -73,14 +74,6 @@ const OTHER: NetworkSpec = Object.freeze({
   mtu: 1400,
 });
 
-const MEMBERS = {
-  methods: [
-    ...['probe', 'setup', 'plan', 'inside', 'attach', 'mapPort', 'allowEgress'],
-    ...['setBandwidth', 'bandwidth', 'restore', 'release', 'sweep', 'close'],
-  ],
-  supports: ['link', 'portMapping', 'egressRules', 'bandwidth', 'closedInbound'],
-};
-
 /** Declares the tests. `make` answers a fresh subject, before `setup`; tests share nothing. */
 export function networkCompliance(
   test: TestFunctions,
@@ -93,7 +86,7 @@ export function networkCompliance(
     host: NetworkHostSpec = HOST,
   ): void =>
     test.it(title, async () => {
-      const subject = await make();
+      const subject = watched('network', await make());
       let living = subject.driver;
       const restart = async (): Promise<NetworkDriver> => {
         living = await subject.restart();
@@ -114,7 +107,7 @@ export function networkCompliance(
 
   test.describe(`network driver ${name}`, () => {
     withSubject('probes honestly', async ({ driver, inventory }) => {
-      assertComplete(driver, MEMBERS);
+      assertComplete('network', driver);
       await assertHonestProbe(() => driver.probe(), inventory);
     });
     withSubject('plans without touching anything', ({ driver, inventory }) =>

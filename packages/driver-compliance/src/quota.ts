@@ -10,6 +10,7 @@ import {
   assertWardenError,
   type Obstacle,
   persisted,
+  watched,
 } from './laws.ts';
 import type { TestFunctions } from './test-functions.ts';
 
@@ -37,16 +38,11 @@ const NONE: DiskLimits = { blockSoft: 0n, blockHard: 0n, inodeSoft: 0n, inodeHar
 
 const REFUSED = ['UNSUPPORTED'];
 
-const MEMBERS = {
-  methods: ['probe', 'plan', 'prepare', 'setLimits', 'limits', 'usage', 'release'],
-  supports: ['limits', 'softLimits', 'inodeLimits', 'countsRootFiles', 'shrink', 'errno'],
-};
-
 /** Declares the tests. `make` answers a fresh subject; tests share nothing. */
 export function quotaCompliance(test: TestFunctions, name: string, make: () => Promise<QuotaSubject>): void {
   const withSubject = (title: string, body: (subject: QuotaSubject) => Promise<void>): void =>
     test.it(title, async () => {
-      const subject = await make();
+      const subject = watched('quota', await make());
       try {
         await body(subject);
       } finally {
@@ -59,7 +55,7 @@ export function quotaCompliance(test: TestFunctions, name: string, make: () => P
     });
   test.describe(`quota driver ${name}`, () => {
     withSubject('probes honestly', async ({ driver, depot, inventory }) => {
-      assertComplete(driver, MEMBERS);
+      assertComplete('quota', driver);
       await assertHonestProbe(() => driver.probe(depot), inventory);
     });
     withSubject('plans without touching anything', ({ driver, spec, inventory }) =>

@@ -25,6 +25,8 @@ export type {
   ReusableEntry,
 } from './driver.ts';
 export { isContainerId } from './driver.ts';
+export type { DriverMethod, ForeignDrivers, ForeignRole } from './driver-contracts.ts';
+export { answerFlaw, driverFlaws, driverMethods, FOREIGN_ROLES, unsaidSupports } from './driver-contracts.ts';
 export type { ErrorCode, ErrorFields, WardenErrorOptions } from './errors.ts';
 export { ERROR_CODES, isWardenError, toWardenError, WardenError } from './errors.ts';
 export type { ContainerEvent, ContainerEventType, EventBase, EventFilter } from './events.ts';

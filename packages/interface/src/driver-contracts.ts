@@ -1,9 +1,13 @@
 /**
- * The contracts of the roles whose drivers can come from elsewhere, as they can be checked while the daemon
- * runs: the methods of each, what they answer, and what `supports` has to say. The types of
- * `@warden/interface` say the same to a compiler, which a driver in JavaScript has none of.
+ * The contracts of the roles whose drivers can come from elsewhere, as they can be checked while a program
+ * runs: the methods of each, what they answer, and what `supports` has to say. The types say the same to a
+ * compiler, which a driver in JavaScript has none of. The daemon refuses by these checks, and the compliance
+ * kits fail by them, so that a driver that passes a kit is not refused later.
  */
-import type { CgroupDriver, FilesystemDriver, NetworkDriver, QuotaDriver } from '@warden/interface';
+import type { CgroupDriver } from './cgroup.ts';
+import type { FilesystemDriver } from './filesystem.ts';
+import type { NetworkDriver } from './network.ts';
+import type { QuotaDriver } from './quota.ts';
 
 /** The roles whose drivers can come from elsewhere. */
 export interface ForeignDrivers {
@@ -27,8 +31,8 @@ interface Answer {
   readonly isRight: Check;
 }
 
-/** A method of the contract. */
-export interface Method {
+/** A method of a driver's contract. */
+export interface DriverMethod {
   /** It answers at once: no promise. */
   readonly isSync?: true;
   readonly answer?: Answer;
@@ -43,8 +47,8 @@ type OptionalNames<T> = {
 
 /** All methods of a contract: those that every driver has, and those that it may lack. */
 interface Contract<T> {
-  readonly required: Readonly<Record<Exclude<MethodNames<T>, OptionalNames<T>>, Method>>;
-  readonly optional: Readonly<Record<OptionalNames<T>, Method>>;
+  readonly required: Readonly<Record<Exclude<MethodNames<T>, OptionalNames<T>>, DriverMethod>>;
+  readonly optional: Readonly<Record<OptionalNames<T>, DriverMethod>>;
   /** What `supports` has to say. */
   readonly supports: Readonly<Record<string, Check>>;
 }
@@ -261,12 +265,12 @@ const CONTRACTS: { readonly [R in ForeignRole]: Contract<ForeignDrivers[R]> } = 
 };
 
 /** What a driver of the role lacks or has as something else, in words: empty when it is complete. */
-export function flawsOf(role: ForeignRole, driver: Readonly<Record<string, unknown>>): readonly string[] {
+export function driverFlaws(role: ForeignRole, driver: Readonly<Record<string, unknown>>): readonly string[] {
   const { required, optional } = CONTRACTS[role];
   const flaws: string[] = [];
   // those of a cgroup driver are valid after setup
   if (role === 'cgroup' ? !('supports' in driver) : !isObject(driver.supports)) flaws.push('supports');
-  else if (role !== 'cgroup') flaws.push(...unsaid(role, driver.supports));
+  else if (role !== 'cgroup') flaws.push(...unsaidSupports(role, driver.supports));
   if (typeof driver.name !== 'string' || driver.name === '') flaws.push('name');
   flaws.push(...Object.keys(required).filter((name) => !isFunction(driver[name])));
   flaws.push(...Object.keys(optional).filter((name) => !isOptional(isFunction)(driver[name])));
@@ -274,14 +278,31 @@ export function flawsOf(role: ForeignRole, driver: Readonly<Record<string, unkno
 }
 
 /** What `supports` leaves unsaid or says as something else: empty when it is complete. */
-export function unsaid(role: ForeignRole, supports: unknown): readonly string[] {
+export function unsaidSupports(role: ForeignRole, supports: unknown): readonly string[] {
   return Object.entries(CONTRACTS[role].supports)
-    .filter(([key, check]) => !check((supports as Record<string, unknown>)[key]))
+    .filter(([key, check]) => !check(((supports ?? {}) as Record<string, unknown>)[key]))
     .map(([key]) => `supports.${key}`);
 }
 
 /** All methods of the role, by name. */
-export function methodsOf(role: ForeignRole): Readonly<Record<string, Method>> {
+export function driverMethods(role: ForeignRole): Readonly<Record<string, DriverMethod>> {
   const { required, optional } = CONTRACTS[role];
   return { ...required, ...optional };
+}
+
+/** What is wrong with an answer of this method, in words; `undefined`: nothing. */
+export function answerFlaw({ answer: wanted }: DriverMethod, answer: unknown): string | undefined {
+  if (wanted === undefined || wanted.isRight(answer)) return undefined;
+  return `it answered ${inWords(answer)}, and the contract says ${wanted.what}`;
+}
+
+function inWords(value: unknown): string {
+  if (value instanceof Promise) return 'a promise';
+  try {
+    const text = JSON.stringify(value, (_, one: unknown) => (typeof one === 'bigint' ? `${one}n` : one));
+    if (text !== undefined) return text.length > 200 ? `${text.slice(0, 200)}…` : text;
+  } catch {
+    // a cycle, or a getter that throws
+  }
+  return value === undefined ? 'nothing' : `a ${typeof value}`;
 }
