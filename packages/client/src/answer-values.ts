@@ -7,7 +7,7 @@ import {
   type ContainerReport,
   type ContainerState,
   type CpuStat,
-  type DiskLimitSpec,
+  type DiskLimits,
   type DiskStat,
   type EndedJob,
   EVENT_TYPES,
@@ -269,7 +269,7 @@ export function outputChunk(answer: StreamResponse): OutputChunk {
 }
 
 /** Disk limits in force; undefined when quotas are off, since the daemon then answers none of the fields. */
-export function diskLimits(answer: LimitDiskResponse): Required<DiskLimitSpec> | undefined {
+export function diskLimits(answer: LimitDiskResponse): DiskLimits | undefined {
   if (answer.block_hard === undefined && answer.inode_hard === undefined) return undefined;
   return {
     blockSoft: answer.block_soft ?? 0n,

@@ -1,9 +1,11 @@
 /** What each call of the client takes, see {@link demand}. */
+import { constants } from 'node:os';
 import {
   type BindMountSpec,
   type ContainerFilter,
   type CreateSpec,
   type DiskLimitSpec,
+  didYouMean,
   type EventFilter,
   type FileOptions,
   type ImageImportSpec,
@@ -89,6 +91,8 @@ const icmpOnly: Check = (value) => {
 
 export const argv: Check = needed(eachOf(needed(text)));
 export const path: Check = needed(text);
+export const handle: Check = needed(text);
+export const jobId: Check = needed(uint32);
 export const amount: Check = uint64;
 
 const texts = eachOf(needed(text));
@@ -124,6 +128,11 @@ export const createSpec: Check = needed(
   }),
 );
 
+/** With a handle of the caller's own. */
+export const getOrCreateSpec: Check = both(createSpec, (value) => {
+  const complaint = handle((value as CreateSpec).handle);
+  return complaint && `.handle${complaint}`;
+});
 export const getOrCreateOptions: Check = shaped<{ signal?: AbortSignal; timeoutMs?: number }>({
   signal: abortSignal,
   timeoutMs: milliseconds,
@@ -180,8 +189,16 @@ export const streamOptions: Check = shaped<{ signal?: AbortSignal; reuseMemory?:
   signal: abortSignal,
   reuseMemory: flag,
 });
-export const killOptions: Check = shaped<{ signal?: number; tree?: boolean; reason?: 'timeout' }>({
-  signal: int32,
+/** A number or a name of signal(7). */
+const signalNumber: Check = (value) =>
+  typeof value === 'string' && !Object.hasOwn(constants.signals, value)
+    ? ` ${JSON.stringify(value)} is no signal of this host${didYouMean(value, Object.keys(constants.signals))}`
+    : typeof value === 'string'
+      ? undefined
+      : int32(value);
+
+export const killOptions: Check = shaped<{ signal?: unknown; tree?: boolean; reason?: 'timeout' }>({
+  signal: signalNumber,
   tree: flag,
   reason: oneOf(['timeout']),
 });
@@ -209,14 +226,12 @@ export const netRulesRemoval: Check = needed(
   shaped<NetRulesRemoval>({ ports: eachOf(needed(uint32)), egress: eachOf(netOutSpec) }),
 );
 
-export const diskLimit: Check = needed(
-  shaped<DiskLimitSpec>({
-    blockSoft: uint64,
-    blockHard: uint64,
-    inodeSoft: uint64,
-    inodeHard: uint64,
-  }),
-);
+export const diskLimit: Check = shaped<DiskLimitSpec>({
+  blockSoft: uint64,
+  blockHard: uint64,
+  inodeSoft: uint64,
+  inodeHard: uint64,
+});
 export const bandwidthLimit: Check = needed(
   shaped<{ rate: bigint; burst: bigint }>({ rate: needed(uint64), burst: needed(uint64) }),
 );

@@ -3,6 +3,7 @@ import {
   type Container,
   type ContainerInfo,
   type DiskLimitSpec,
+  type DiskLimits,
   isWardenError,
   type NetOutSpec,
   type NetRules,
@@ -64,7 +65,9 @@ function textOf(script: Script): string | Uint8Array {
   if (script instanceof ShellCommand) return script.toString();
   if (typeof script === 'string' || script instanceof Uint8Array) return script;
   throw new TypeError(
-    `a script is a string, bytes or a command of sh, not ${script === null ? 'null' : typeof script}`,
+    Array.isArray(script)
+      ? 'a script is a string, bytes or a command of sh, not a list: exec takes a program and its arguments, and so does the option argv'
+      : `a script is a string, bytes or a command of sh, not ${script === null ? 'null' : typeof script}`,
   );
 }
 
@@ -74,7 +77,7 @@ export interface ClientSpawnOptions extends SpawnOptions, WaitLimits {}
 /** How to run a script to its end. */
 export interface RunOptions extends ClientSpawnOptions {
   /** Throw `COMMAND_FAILED` when the exit status is not 0. */
-  readonly check?: boolean;
+  readonly check?: boolean | undefined;
 }
 
 /** A reference to a container; `await using` destroys it at the end of the block. */
@@ -95,19 +98,24 @@ export class ClientContainer implements Container {
   /**
    * Runs a script and waits for its end. A status other than 0 is a result, not an error, unless `check` is
    * set. With `signal` or `timeoutMs` the whole process tree is killed in the container before the promise
-   * rejects.
+   * rejects. Not with `output: 'live'` or `stdin: 'pipe'`, which are for a job that is at hand: {@link spawn}.
    *
    * Errors: `ABORTED`, `TIMEOUT` (`fields.isEnded` is false when the daemon could not end the job),
    * `COMMAND_FAILED`.
    */
   async run(script: Script, options: RunOptions = {}): Promise<ClientJobResult> {
     demand('run', 'options', args.runOptions, options);
-    await this.#requireCommand(options);
     if (options.output === 'live') {
       throw new WardenError('INVALID_SPEC', 'live output is for a job that is streamed: spawn it', {
         fields: { operation: 'run', object: 'output' },
       });
     }
+    if (options.stdin === 'pipe') {
+      throw new WardenError('INVALID_SPEC', 'an open input is for a job that is written to: spawn it', {
+        fields: { operation: 'run', object: 'stdin' },
+      });
+    }
+    await this.#requireCommand(options);
     const result = await this.#runInTurn(script, options);
     if (options.check) requireSuccess(this.handle, result);
     return result;
@@ -165,7 +173,7 @@ export class ClientContainer implements Container {
    */
   async exec(
     argv: readonly string[],
-    options: RunOptions & { readonly input?: string | Uint8Array } = {},
+    options: RunOptions & { readonly input?: string | Uint8Array | undefined } = {},
   ): Promise<ClientJobResult> {
     demand('exec', 'argv', args.argv, argv);
     demand('exec', 'options', args.execOptions, options);
@@ -185,11 +193,14 @@ export class ClientContainer implements Container {
 
   /** See {@link Container.job}. */
   job(id: number): ClientJob {
+    demand('job', 'id', args.jobId, id);
     return new ClientJob(this.#session, this.handle, id);
   }
 
   /** See {@link Container.stop}. Never waits behind other requests of this client. */
-  async stop(options: { readonly background?: boolean; readonly kill?: boolean } = {}): Promise<void> {
+  async stop(
+    options: { readonly background?: boolean | undefined; readonly kill?: boolean | undefined } = {},
+  ): Promise<void> {
     demand('stop', 'options', args.stopOptions, options);
     await this.#send(MessageType.Stop, onContainer(this.handle, options), true);
   }
@@ -260,7 +271,7 @@ export class ClientContainer implements Container {
   }
 
   /** See {@link Container.limitDisk}. */
-  async limitDisk(spec: DiskLimitSpec): Promise<Required<DiskLimitSpec> | undefined> {
+  async limitDisk(spec: DiskLimitSpec = {}): Promise<DiskLimits | undefined> {
     demand('limit disk', 'spec', args.diskLimit, spec);
     return diskLimits(
       await this.#send<LimitDiskResponse>(MessageType.LimitDisk, limitDiskRequest(this.handle, spec)),

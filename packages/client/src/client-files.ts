@@ -76,7 +76,7 @@ export class ClientFiles implements ContainerFiles {
    */
   async readAll(
     path: string,
-    options: ReadOptions & { readonly maxBytes?: number } = {},
+    options: ReadOptions & { readonly maxBytes?: number | undefined } = {},
   ): Promise<Uint8Array> {
     demand('read', 'options', args.readAllOptions, options);
     const { maxBytes = 64 * 1024 * 1024, ...others } = options;
@@ -101,7 +101,10 @@ export class ClientFiles implements ContainerFiles {
   }
 
   /** As {@link readAll}, as text; bytes that are no UTF-8 are kept as the daemon's strings keep them. */
-  async readText(path: string, options: ReadOptions & { readonly maxBytes?: number } = {}): Promise<string> {
+  async readText(
+    path: string,
+    options: ReadOptions & { readonly maxBytes?: number | undefined } = {},
+  ): Promise<string> {
     return decodeBytes(await this.readAll(path, options));
   }
 

@@ -1,4 +1,5 @@
 /** A job in a container, seen through the socket. */
+import { constants } from 'node:os';
 import {
   type ByteStream,
   isWardenError,
@@ -86,7 +87,7 @@ export class ClientJob implements Job {
    * See {@link Job.link}. Waiting without result leaves the job to the daemon, which keeps the result for the
    * next link.
    */
-  async link(options: { readonly signal?: AbortSignal } = {}): Promise<ClientJobResult> {
+  async link(options: { readonly signal?: AbortSignal | undefined } = {}): Promise<ClientJobResult> {
     demand('link', 'options', args.signalOption, options);
     const result = await this.#link(options.signal);
     this.#watchdog?.settle();
@@ -99,7 +100,7 @@ export class ClientJob implements Job {
    * fresh memory costs more than what is put there. Whoever keeps a piece copies it.
    */
   async *stream(
-    options: { readonly signal?: AbortSignal; readonly reuseMemory?: boolean } = {},
+    options: { readonly signal?: AbortSignal | undefined; readonly reuseMemory?: boolean | undefined } = {},
   ): AsyncGenerator<OutputChunk, JobEnd, undefined> {
     demand('stream', 'options', args.streamOptions, options);
     const end = yield* this.#chunks(options.signal, options.reuseMemory === true);
@@ -111,7 +112,11 @@ export class ClientJob implements Job {
    * See {@link Job.kill}. With an old daemon, which refuses the request or never answers it: `UNSUPPORTED`.
    */
   async kill(
-    options: { readonly signal?: number; readonly tree?: boolean; readonly reason?: 'timeout' } = {},
+    options: {
+      readonly signal?: number | NodeJS.Signals | undefined;
+      readonly tree?: boolean | undefined;
+      readonly reason?: 'timeout' | undefined;
+    } = {},
   ): Promise<void> {
     demand('kill', 'options', args.killOptions, options);
     await killJob(this.#session, this.handle, this.id, options);
@@ -283,11 +288,16 @@ export async function killJob(
   session: Transport,
   handle: string,
   jobId: number,
-  options: { readonly signal?: number; readonly tree?: boolean; readonly reason?: 'timeout' } = {},
+  options: {
+    readonly signal?: number | NodeJS.Signals | undefined;
+    readonly tree?: boolean | undefined;
+    readonly reason?: 'timeout' | undefined;
+  } = {},
 ): Promise<void> {
   const { signal = SIGKILL, tree = true, reason } = options;
   const { signal: patience, end } = impatience(session);
-  const value = { handle, job_id: jobId, signal, tree, ...(reason === undefined ? {} : { reason }) };
+  const number = typeof signal === 'string' ? constants.signals[signal] : signal;
+  const value = { handle, job_id: jobId, signal: number, tree, ...(reason === undefined ? {} : { reason }) };
   try {
     await session.call(MessageType.JobSignal, value, { handle, isUrgent: true, signal: patience });
   } catch (cause) {

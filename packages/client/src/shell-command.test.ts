@@ -13,6 +13,12 @@ describe('a command', () => {
     expect(shell(sh`x=${'a b'}; printf '%s' --name=${'c d'} "$x"`.toString())).toBe('--name=c da b');
   });
 
+  it('tells who calls it as a function what it is', () => {
+    const called = sh as unknown as (text?: unknown) => unknown;
+    for (const text of ['ls', undefined, ['ls']])
+      expect(() => called(text)).toThrow('sh is the tag of a template');
+  });
+
   it('gives back any text', () => {
     const text = fc.string({ unit: 'binary-ascii', maxLength: 30 }).filter((value) => !value.includes('\0'));
     fc.assert(

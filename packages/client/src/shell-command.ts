@@ -33,6 +33,8 @@ export type ShellValue = string | number | bigint | ShellCommand | readonly Shel
  * where quoting would mean something else.
  */
 export function sh(texts: TemplateStringsArray, ...values: readonly ShellValue[]): ShellCommand {
+  if (!Array.isArray(texts?.raw))
+    throw new TypeError('sh is the tag of a template, sh`…`; run takes a script as a text');
   let command = '';
   const scanner = new Scanner();
   for (const [at, raw] of texts.raw.entries()) {

@@ -53,7 +53,8 @@ describe('requests', () => {
     [5, 'number'],
     [undefined, 'undefined'],
     [null, 'null'],
-    [['id'], 'object'],
+    [['id'], 'a list: exec takes a program and its arguments, and so does the option argv'],
+    [{}, 'object'],
   ])('refuses %j as a script in the words of its type, and sends nothing', async (script, found) => {
     const box = warden.container('h');
     for (const starting of [box.run(script as never), box.spawn(script as never)])
@@ -61,6 +62,38 @@ describe('requests', () => {
         new TypeError(`a script is a string, bytes or a command of sh, not ${found}`),
       );
     expect(server.requests).toEqual([]);
+  });
+
+  it('refuses what names no container and no job, in words of this API', async () => {
+    const nothing: never = undefined as never;
+    expect(() => warden.container(nothing)).toThrow('container: handle is missing');
+    expect(() => warden.container(7 as never)).toThrow('container: handle must be a string, not 7');
+    expect(() => warden.container('h').job('1' as never)).toThrow('job: id must be a whole number');
+    await expect(warden.getOrCreate({} as never)).rejects.toThrow('get or create: spec.handle is missing');
+    await expect(warden.echo('x' as never)).rejects.toThrow('echo: message must be bytes');
+    expect(server.requests).toEqual([]);
+  });
+
+  it('refuses an open input for a script that is run to its end: nobody could write to it', async () => {
+    const running = warden.container('h').run('cat', { stdin: 'pipe' });
+    await expect(running).rejects.toMatchObject({ code: 'INVALID_SPEC', fields: { object: 'stdin' } });
+    await expect(running).rejects.toThrow('spawn it');
+    expect(server.requests.filter(({ type }) => type === MessageType.Run)).toEqual([]);
+  });
+
+  it('takes signals by number and by name, and says which name was meant', async () => {
+    const job = warden.container('h').job(3);
+    await job.kill({ signal: 'SIGTERM', tree: false });
+    await job.kill({ signal: 10 });
+    expect(server.requests.map(({ payload }) => payload)).toMatchObject([
+      { job_id: 3, signal: 15, tree: false },
+      { job_id: 3, signal: 10, tree: true },
+    ]);
+    await expect(job.kill({ signal: 'SIGTREM' as never })).rejects.toThrow(
+      `kill: options.signal "SIGTREM" is no signal of this host; did you mean 'SIGTERM'?`,
+    );
+    await expect(job.kill({ signal: 1.5 })).rejects.toThrow('options.signal must be a whole number');
+    expect(server.requests).toHaveLength(2);
   });
 
   it('translates info, limits and ports', async () => {
@@ -98,6 +131,8 @@ describe('requests', () => {
     });
     expect(await box.netIn({ containerPort: 80 })).toEqual({ hostPort: 61001, containerPort: 80 });
     expect(await box.limitMemory()).toBe(9223372036854771712n);
+    await box.limitDisk();
+    expect(server.requests.at(-1)!.payload).toEqual({ handle: 'h' });
     expect(await box.limitDisk({})).toBeUndefined();
   });
 

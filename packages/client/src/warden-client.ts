@@ -43,9 +43,9 @@ export interface ConnectOptions extends DialOptions {
    * spawned (its output, input and end), to an event or a watch is not counted: each takes a connection of
    * its own.
    */
-  readonly maxConnections?: number;
+  readonly maxConnections?: number | undefined;
   /** Milliseconds an idle connection is kept; default 10000. */
-  readonly idleTimeoutMs?: number;
+  readonly idleTimeoutMs?: number | undefined;
 }
 
 const DEFAULT_MAX_CONNECTIONS = 32;
@@ -100,6 +100,7 @@ export class WardenClient implements Warden {
 
   /** See {@link Warden.echo}. */
   async echo(message: Uint8Array): Promise<Uint8Array> {
+    demand('echo', 'message', args.piece, message);
     return ((await this.request(MessageType.Echo, { message })) as EchoResponse).message;
   }
 
@@ -134,9 +135,9 @@ export class WardenClient implements Warden {
    */
   async getOrCreate(
     spec: CreateSpec & { readonly handle: string },
-    options: { readonly signal?: AbortSignal; readonly timeoutMs?: number } = {},
+    options: { readonly signal?: AbortSignal | undefined; readonly timeoutMs?: number | undefined } = {},
   ): Promise<{ readonly container: ClientContainer; readonly isNew: boolean }> {
-    demand('get or create', 'spec', args.createSpec, spec);
+    demand('get or create', 'spec', args.getOrCreateSpec, spec);
     demand('get or create', 'options', args.getOrCreateOptions, options);
     const { signal, timeoutMs = GET_OR_CREATE_PATIENCE_MS } = options;
     const deadline = performance.now() + timeoutMs;
@@ -219,6 +220,7 @@ export class WardenClient implements Warden {
 
   /** See {@link Warden.container}. */
   container(handle: string): ClientContainer {
+    demand('container', 'handle', args.handle, handle);
     return new ClientContainer(this.#session, handle);
   }
 

@@ -54,7 +54,7 @@ export function effectiveLimits(requested: ResourceLimits, configured: ResourceL
   for (const [name, value] of Object.entries(requested)) {
     if (!Object.hasOwn(NUMBERS, name))
       throw new WardenError('INVALID_SPEC', `unknown resource limit: ${name}`, { fields: { object: name } });
-    if (value < 0n || value > INFINITY)
+    if (value !== undefined && (value < 0n || value > INFINITY))
       throw new WardenError('INVALID_SPEC', `resource limit ${name} is out of range: ${value}`, {
         fields: { object: name },
       });

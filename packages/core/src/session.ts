@@ -11,6 +11,7 @@ import {
   type ContainerReport,
   type ContainerState,
   type CreateSpec,
+  type DiskLimitSpec,
   type EventFilter,
   encodeBytes,
   type Images,
@@ -236,7 +237,7 @@ class SessionContainer implements Container {
     return limitCpu(this.#engine, this.#isolated('limit cpu', 'active', 'stopped'), shares);
   }
 
-  async limitDisk(spec: Parameters<Container['limitDisk']>[0]): ReturnType<Container['limitDisk']> {
+  async limitDisk(spec: DiskLimitSpec = {}): ReturnType<Container['limitDisk']> {
     return limitDisk(this.#engine, this.#isolated('limit disk', 'active', 'stopped'), spec);
   }
 

@@ -42,7 +42,7 @@ export interface DirectoryEntry extends FileStat {
 /** Who opens it, and how long the caller waits. */
 export interface FileOptions {
   /** As root *inside* the container instead of the unprivileged user. */
-  readonly privileged?: boolean;
+  readonly privileged?: boolean | undefined;
   /** Aborted: whatever runs inside for this call ends, and the call fails with `ABORTED`. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -50,9 +50,9 @@ export interface FileOptions {
 /** Which part of a file. */
 export interface ReadOptions extends FileOptions {
   /** First byte; default 0. */
-  readonly offset?: bigint;
+  readonly offset?: bigint | undefined;
   /** Most bytes; default: to the end. */
-  readonly length?: bigint;
+  readonly length?: bigint | undefined;
 }
 
 /**
@@ -68,7 +68,7 @@ export interface WriteOptions extends FileOptions {
    * set-group-id bits are not among them, and the file that is replaced does not hand them on: what comes
    * from outside gets them inside, by a job that wants them.
    */
-  readonly mode?: number;
+  readonly mode?: number | undefined;
 }
 
 /**

@@ -46,7 +46,7 @@ export interface BindMountSpec {
 /** What to create. Everything is optional. */
 export interface CreateSpec {
   /** Mounted in order while the container starts. */
-  readonly bindMounts?: readonly BindMountSpec[];
+  readonly bindMounts?: readonly BindMountSpec[] | undefined;
   /** Seconds without a referencing session until destruction; 0 at once; `undefined`: the daemon's default. */
   readonly graceTime?: number | undefined;
   /** Absent: the generated container id. */
@@ -86,7 +86,7 @@ export interface TerminalSize {
 }
 
 /** Process limits by setrlimit(2) name in lower case; each value is soft and hard; 2^64-1 is unlimited. */
-export type ResourceLimits = Readonly<Partial<Record<ResourceName, bigint>>>;
+export type ResourceLimits = { readonly [Name in ResourceName]?: bigint | undefined };
 /** Names of the limits, in the order of the wire. */
 export const RESOURCE_NAMES = [
   'as',
@@ -111,23 +111,23 @@ export type ResourceName = (typeof RESOURCE_NAMES)[number];
 /** How to run a script. */
 export interface SpawnOptions {
   /** As root *inside* the container instead of the unprivileged user. */
-  readonly privileged?: boolean;
-  readonly rlimits?: ResourceLimits;
+  readonly privileged?: boolean | undefined;
+  readonly rlimits?: ResourceLimits | undefined;
   /** Keep nothing; the output limit never trips. */
-  readonly discardOutput?: boolean;
+  readonly discardOutput?: boolean | undefined;
   /** Copy every line to syslog with tag `warden.<logTag>`. */
   readonly logTag?: string | undefined;
   /**
    * The caller calls `link` at once (Run). So the daemon makes no job sockets, by which others could read the
    * output meanwhile.
    */
-  readonly awaited?: boolean;
+  readonly awaited?: boolean | undefined;
   /**
    * Keep track of all descendants, so that {@link Job.kill} reaches each of them even if it left its session
    * or its parent died. Orphans then have the script as parent instead of init. (An extension: the original's
    * daemon ignores it.)
    */
-  readonly trackTree?: boolean;
+  readonly trackTree?: boolean | undefined;
   /**
    * Program and arguments, instead of `/bin/bash`; the script is then its whole standard input. The program
    * is looked up inside, by the PATH of the job's environment. (An extension, as are all options below.)
@@ -192,7 +192,7 @@ export type ExitVerdict =
         | 'container-stopped'
         | 'init-lost'
         | 'internal';
-      readonly signal?: number;
+      readonly signal?: number | undefined;
     };
 
 /** How a job ended. */
@@ -220,14 +220,14 @@ export interface Job {
    * All who wait at the same time get the result. When `signal` is aborted the wait ends with `ABORTED`; the
    * job keeps its result, unless that was already on its way.
    */
-  link(options?: { readonly signal?: AbortSignal }): Promise<JobResult>;
+  link(options?: { readonly signal?: AbortSignal | undefined }): Promise<JobResult>;
   /**
    * Yields all output from the job's start, then returns the end as the iterator's return value; the job is
    * removed then. Leaving the loop early keeps the job, and so does aborting `signal`, which makes the step
    * in progress fail with `ABORTED`. Each of several streams gets everything.
    */
   stream(options?: {
-    readonly signal?: AbortSignal;
+    readonly signal?: AbortSignal | undefined;
     /** For a live job: takes the output that comes in whole pieces. What is left over is yielded, in order. */
     readonly relay?: OutputRelay | undefined;
   }): AsyncGenerator<OutputChunk, JobEnd, undefined>;
@@ -246,9 +246,9 @@ export interface Job {
    * verdict says when the job dies of the signal. (An extension.)
    */
   kill(options?: {
-    readonly signal?: number;
-    readonly tree?: boolean;
-    readonly reason?: 'timeout';
+    readonly signal?: number | undefined;
+    readonly tree?: boolean | undefined;
+    readonly reason?: 'timeout' | undefined;
   }): Promise<void>;
   /**
    * Writes to the standard input of a job with `stdin: 'pipe'` or a terminal. Resolves when the job's pipe
@@ -411,10 +411,10 @@ export interface ContainerReport {
 
 /** Disk limit request: absent fields keep their value. Units: 1 KiB blocks, inodes. */
 export interface DiskLimitSpec {
-  readonly blockSoft?: bigint;
-  readonly blockHard?: bigint;
-  readonly inodeSoft?: bigint;
-  readonly inodeHard?: bigint;
+  readonly blockSoft?: bigint | undefined;
+  readonly blockHard?: bigint | undefined;
+  readonly inodeSoft?: bigint | undefined;
+  readonly inodeHard?: bigint | undefined;
 }
 
 /** Egress request as clients give it; validated by core. */
@@ -424,10 +424,10 @@ export interface NetOutSpec {
   readonly port?: number | undefined;
   /** `low:high`; wins over `port`. */
   readonly portRange?: string | undefined;
-  readonly protocol?: 'tcp' | 'udp' | 'icmp' | 'all';
+  readonly protocol?: 'tcp' | 'udp' | 'icmp' | 'all' | undefined;
   readonly icmpType?: number | undefined;
   readonly icmpCode?: number | undefined;
-  readonly log?: boolean;
+  readonly log?: boolean | undefined;
   /**
    * Only addresses to which this name resolves: `registry.example.org`, or `*.example.org` for all names
    * below it. With `network`, only addresses within it; without, only public ones. (An extension.)
@@ -471,7 +471,10 @@ export interface Container extends AsyncDisposable {
    * a second stop waits for the first. Errors: `TIMEOUT` (processes that not even SIGKILL ends),
    * `NATIVE_FAILED` (it has stopped, and could not be recorded as such).
    */
-  stop(options?: { readonly background?: boolean; readonly kill?: boolean }): Promise<void>;
+  stop(options?: {
+    readonly background?: boolean | undefined;
+    readonly kill?: boolean | undefined;
+  }): Promise<void>;
   /**
    * Stops and removes the container and everything it owned; its handle is unknown then. Several at the same
    * time are one. Errors: `NATIVE_FAILED`, `TIMEOUT`: something is left, and it can be repeated.
@@ -516,10 +519,10 @@ export interface Container extends AsyncDisposable {
    */
   limitCpu(shares?: bigint): Promise<bigint>;
   /**
-   * Sets the disk limits that `spec` names, and returns all; `undefined`: disk limits are off in this daemon,
-   * and nothing was limited. Errors: `INVALID_SPEC`, `NATIVE_FAILED`.
+   * Sets the disk limits that `spec` names or, without an argument, reads them; returns all. `undefined`: disk
+   * limits are off in this daemon, and nothing was limited. Errors: `INVALID_SPEC`, `NATIVE_FAILED`.
    */
-  limitDisk(spec: DiskLimitSpec): Promise<DiskLimits | undefined>;
+  limitDisk(spec?: DiskLimitSpec): Promise<DiskLimits | undefined>;
   /** Limits bandwidth in both directions. Errors: `INVALID_SPEC`, `NATIVE_FAILED`, `UNSUPPORTED`. */
   limitBandwidth(limit: BandwidthLimit): Promise<void>;
   /** The properties. (An extension, as are all members below.) */

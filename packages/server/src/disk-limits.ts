@@ -1,5 +1,5 @@
 /** The twelve names of the four disk limits (spec protocol.md 8, LimitDisk). */
-import type { DiskLimitSpec } from '@warden/interface';
+import type { DiskLimitSpec, DiskLimits } from '@warden/interface';
 import type { LimitDiskRequest, LimitDiskResponse } from '@warden/protocol';
 
 const BLOCK_BYTES = 1_024n;
@@ -35,7 +35,7 @@ export function diskLimitSpec(request: LimitDiskRequest): DiskLimitSpec {
 }
 
 /** All aliases filled in; nothing where quotas are off. */
-export function diskLimitMessage(limits: Required<DiskLimitSpec> | undefined): LimitDiskResponse {
+export function diskLimitMessage(limits: DiskLimits | undefined): LimitDiskResponse {
   if (limits === undefined) return {};
   const { blockHard, blockSoft, inodeHard, inodeSoft } = limits;
   return {

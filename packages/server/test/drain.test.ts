@@ -58,7 +58,7 @@ describe('drain', () => {
     'ends a connection in %s without an answer, by its signal',
     async (name) => {
       let isAborted = false;
-      const wait = (options?: { signal?: AbortSignal }): Promise<never> =>
+      const wait = (options?: { signal?: AbortSignal | undefined }): Promise<never> =>
         new Promise((_resolve, reject) => {
           options!.signal!.addEventListener('abort', () => {
             isAborted = true;
@@ -140,7 +140,7 @@ describe('drain', () => {
   it('aborts the wait before anything else, so that a job that ends meanwhile keeps its result', async () => {
     let end: (result: JobResult) => void = () => {};
     let isTaken = false;
-    const link = (options?: { signal?: AbortSignal }): Promise<JobResult> =>
+    const link = (options?: { signal?: AbortSignal | undefined }): Promise<JobResult> =>
       new Promise((resolve, reject) => {
         options!.signal!.addEventListener('abort', () => reject(options!.signal!.reason));
         end = (result) => {
