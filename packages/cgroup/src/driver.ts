@@ -22,7 +22,8 @@ export interface CgroupsOptions {
 /** The driver for whatever version this host has. A bad prefix is a `TypeError`. */
 export function cgroups(options: CgroupsOptions): DriverFactory<CgroupDriver> {
   const { prefix, sources, reusesGroups = true } = options;
-  if (!/^[A-Za-z0-9][A-Za-z0-9_.-]*$/.test(prefix))
+  // a program without types may forget it: its groups would lie below one called undefined
+  if (typeof prefix !== 'string' || !/^[A-Za-z0-9][A-Za-z0-9_.-]*$/.test(prefix))
     throw new TypeError(`a cgroup prefix is one path component, found ${JSON.stringify(prefix)}`);
   return (components) => {
     const found = detectHierarchies(sources);

@@ -54,4 +54,8 @@ describe('a prefix', () => {
   it.each(['', '.', '../escape', 'a/b', '-rf', 'a b'])('%j is refused', (prefix) => {
     expect(() => cgroups({ prefix })).toThrow(TypeError);
   });
+
+  it('cannot be left out', () => {
+    expect(() => cgroups({} as never)).toThrow('a cgroup prefix is one path component, found undefined');
+  });
 });

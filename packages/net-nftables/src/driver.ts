@@ -21,7 +21,7 @@ import type {
   ProbeResult,
 } from '@warden/interface';
 import { isWardenError, NO_FAILPOINTS, WardenError } from '@warden/interface';
-import type { BandwidthMode } from './bandwidth.ts';
+import { BANDWIDTH_MODES, type BandwidthMode } from './bandwidth.ts';
 import { BandwidthLimits } from './bandwidth-limits.ts';
 import { forgetSome } from './connection-tracking.ts';
 import type { LinkSettings } from './container-link.ts';
@@ -101,12 +101,16 @@ export interface NftablesNetworkOptions {
 }
 
 /**
- * Makes the driver. Errors: `TypeError` for a table name that nftables would not take; `INVALID_SPEC` for
- * what is no address.
+ * Makes the driver. Errors: `TypeError` for a table name that nftables would not take, or a way of limiting
+ * bandwidth that does not exist; `INVALID_SPEC` for what is no address.
  */
 export function nftablesNetwork(options: NftablesNetworkOptions): DriverFactory<NetworkDriver> {
-  if (!/^[A-Za-z][A-Za-z0-9_.-]{0,62}$/.test(options.table))
-    throw new TypeError(`not a table name: ${options.table}`);
+  const { table, bandwidth } = options;
+  // a program without types may forget it: its table would be called undefined
+  if (typeof table !== 'string' || !/^[A-Za-z][A-Za-z0-9_.-]{0,62}$/.test(table))
+    throw new TypeError(`not a table name: ${table}`);
+  if (bandwidth !== undefined && !BANDWIDTH_MODES.includes(bandwidth))
+    throw new TypeError(`bandwidth is one of ${BANDWIDTH_MODES.join(', ')}, not ${bandwidth}`);
   if (options.outwardAddress !== undefined) parseAddress(options.outwardAddress);
   return (components) => new NftablesNetwork(options, components);
 }

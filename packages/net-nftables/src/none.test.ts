@@ -43,3 +43,13 @@ describe('nftablesNetwork', () => {
     });
   });
 });
+
+describe('options that cannot be meant', () => {
+  it.each([
+    [{}, 'not a table name: undefined'],
+    [{ table: 'a b' }, 'not a table name: a b'],
+    [{ table: 'warden', bandwidth: 'best' }, 'bandwidth is one of queue, ends, limit, not best'],
+  ])('%j is refused', (options, message) => {
+    expect(() => nftablesNetwork(options as never)).toThrow(new TypeError(message));
+  });
+});
