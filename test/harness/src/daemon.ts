@@ -6,7 +6,6 @@ import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { connect, type WardenClient } from '@warden/client';
-import { makeDefaultRootfs } from '@warden/daemon';
 import { isWardenError } from '@warden/interface';
 import { assertIsolated } from './isolation.ts';
 import { patience } from './patience.ts';
@@ -69,12 +68,24 @@ export interface TestDaemon {
   readLog(): string;
 }
 
+/**
+ * {@link DEFAULT_ROOTFS}, made where it is missing. The daemon's package is loaded for that alone: most test
+ * files load nothing else of it.
+ */
+export async function defaultRootfs(): Promise<string> {
+  if (!fs.existsSync(path.join(DEFAULT_ROOTFS, 'bin/bash'))) {
+    const { makeDefaultRootfs } = await import('@warden/daemon');
+    makeDefaultRootfs(DEFAULT_ROOTFS);
+  }
+  return DEFAULT_ROOTFS;
+}
+
 /** Makes a place for a daemon. */
 export async function makePlace(parent = '/tmp'): Promise<TestPlace> {
   assertIsolated();
   reaping ??= reapPlaces();
   await reaping;
-  makeDefaultRootfs(DEFAULT_ROOTFS);
+  await defaultRootfs();
   const name = `warden-t${process.pid}-${serial++}`;
   const directory = fs.mkdtempSync(path.join(parent, 'warden-test-'));
   const forget = registerPlace({ name, directory });

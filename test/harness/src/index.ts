@@ -7,6 +7,7 @@ export { type BtrfsDisk, makeBtrfs } from './btrfs.ts';
 export { copyRootfs } from './copy-rootfs.ts';
 export {
   DEFAULT_ROOTFS,
+  defaultRootfs,
   makePlace,
   startDaemon,
   type TestDaemon,
