@@ -3,9 +3,9 @@ import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import path from 'node:path';
-import { makeDefaultRootfs } from '@warden/daemon';
 import type { FilesystemSubject, Obstacle } from '@warden/driver-compliance';
 import { type DriverFactory, type FilesystemDriver, type Mount, silentLogger } from '@warden/interface';
+import { makeSmallRoot } from './small-root.ts';
 
 /** A depot and a small base in a directory of their own. */
 export async function filesystemSubject(
@@ -15,7 +15,7 @@ export async function filesystemSubject(
   const directory = fs.mkdtempSync('/tmp/warden-kit-');
   const [depot, base] = [path.join(directory, 'depot'), path.join(directory, 'base, with: odd\\ name')];
   fs.mkdirSync(depot);
-  makeDefaultRootfs(base);
+  await makeSmallRoot(base);
   fs.writeFileSync(path.join(base, 'etc/greeting'), 'hello\n', { mode: 0o640 });
   fs.chmodSync(path.join(base, 'etc/greeting'), 0o640);
   return {

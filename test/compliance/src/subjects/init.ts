@@ -3,10 +3,10 @@ import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { makeDefaultRootfs } from '@warden/daemon';
 import type { InitSubject, JobKind } from '@warden/driver-compliance';
 import { type Confinement, type InitSpec, silentLogger, UNCONFINED } from '@warden/interface';
 import { type WshdOptions, wshd } from '@warden/wshd';
+import { makeSmallRoot } from './small-root.ts';
 
 /** One container on a small root. */
 export async function initSubject(
@@ -18,7 +18,7 @@ export async function initSubject(
   const depot = path.join(directory, 'depot');
   fs.mkdirSync(depot);
   const root = path.join(directory, 'root');
-  makeDefaultRootfs(root);
+  await makeSmallRoot(root);
   return {
     driver: wshd(options)({ logger: silentLogger }),
     restart: () => wshd(options)({ logger: silentLogger }),
