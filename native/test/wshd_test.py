@@ -386,6 +386,26 @@ def test_malformed(client):
     client.request(FORGET, struct.pack("<I", 5))
 
 
+def test_inside(directory, pid):
+    """Root in the container's pid namespace, to which the socket is shown as by a careless bind mount."""
+    hello = struct.pack("<HHII", 1, HELLO, 1, DAEMON)
+    ask = (
+        "import os, socket\n"
+        "one = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)\n"
+        f"one.settimeout({TIMEOUT})\n"
+        "one.connect('run/wshd.sock')\n"
+        "try:\n"
+        f"    one.send({hello!r})\n"
+        "    print(os.getuid(), len(one.recv(100)))\n"
+        "except OSError as error:\n"
+        "    print(os.getuid(), type(error).__name__)\n"
+    )
+    words = ["nsenter", "--target", str(pid), "--pid", sys.executable, "-c", ask]
+    out = subprocess.run(words, cwd=directory, capture_output=True, timeout=TIMEOUT, check=False)
+    told = out.stdout.decode().strip()
+    check(told in ("0 0", "0 BrokenPipeError", "0 ConnectionResetError"), "who lives inside is turned away", out)
+
+
 def children_of(pid):
     """Host pids of what init has started and has not collected."""
     with open(f"/proc/{pid}/task/{pid}/children", encoding="utf8") as file:
@@ -1168,6 +1188,7 @@ def main(wshd):
         test_tree(client)
         client = test_hand_over(client, directory)
         test_malformed(client)
+        test_inside(directory, launch.pid)
         check(struct.unpack_from("<II", client.welcome[2])[1] == 0, "an init whose container has bind mounts cannot prepare", client.welcome)
         client = test_lost_hand_over(client, directory)
         test_misbehaving(client, directory, launch.pid)

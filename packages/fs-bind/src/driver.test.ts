@@ -58,8 +58,15 @@ describe('the bind driver', () => {
     expect(fs.existsSync(half)).toBe(false);
   });
 
+  it('leaves behind what is neither file, directory nor link', async () => {
+    spawnSync('mkfifo', [path.join(spec.base, 'pipe')]);
+    await driver.prepare(spec, driver.plan(spec));
+    expect(fs.existsSync(path.join(spec.directory, 'tmp/rootfs/pipe'))).toBe(false);
+    expect(driver.mounts(spec, driver.plan(spec)).map(({ target }) => target)).toEqual(['/', '/usr']);
+  });
+
   it('makes what the base lacks, and the base stays as it is', async () => {
-    fs.rmdirSync(path.join(spec.base, 'home'));
+    for (const name of ['home', 'tmp']) fs.rmdirSync(path.join(spec.base, name));
     fs.mkdirSync(path.join(spec.base, 'opt'), { mode: 0o700 });
     fs.writeFileSync(path.join(spec.base, 'opt/program'), '');
     fs.mkdirSync(path.join(spec.base, 'mnt'), { mode: 0o711 });
@@ -69,7 +76,9 @@ describe('the bind driver', () => {
     const layer = path.join(spec.directory, 'tmp/rootfs');
     await driver.prepare(spec, driver.plan(spec));
     await driver.prepare(spec, driver.plan(spec));
-    expect(fs.readdirSync(layer).sort()).toEqual([...before, 'home'].sort());
+    expect(fs.readdirSync(layer).sort()).toEqual([...before, 'home', 'tmp'].sort());
+    const [home, tmp] = ['home', 'tmp'].map((name) => fs.statSync(path.join(layer, name)).mode & 0o7777);
+    expect([home, tmp]).toEqual([0o755, 0o1777]); // everybody writes there, and removes only his own
     expect(fs.readlinkSync(path.join(layer, 'link'))).toBe('opt');
     expect(fs.statSync(path.join(layer, 'mnt')).mode & 0o777).toBe(0o711);
     expect(fs.statSync(layer).mode).toBe(fs.statSync(spec.base).mode);
