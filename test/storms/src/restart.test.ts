@@ -42,10 +42,10 @@ describeWith(['root', 'isolated', 'overlayfs'], 'a daemon that is killed in a st
       const next = await daemon.connect();
       expect(await next.list()).toEqual(['other']);
       expect((await next.container('other').run('exit 5')).exitStatus).toBe(5);
-      expect(fs.existsSync(`/proc/${pid}`), 'its init lives').toBe(true);
+      expect(lives(pid), 'its init lives').toBe(true);
     }
     process.kill(raging, 'SIGKILL');
-    await expect.poll(() => fs.existsSync(`/proc/${raging}/fd/0`), { timeout: 60_000 }).toBe(false);
+    await expect.poll(() => lives(raging), { timeout: 60_000 }).toBe(false);
     await daemon.kill('SIGKILL');
     daemon = await startDaemon({ place, config: OWN_IDS });
     const last = await daemon.connect();
@@ -56,6 +56,11 @@ describeWith(['root', 'isolated', 'overlayfs'], 'a daemon that is killed in a st
     await daemon.stop();
   });
 });
+
+/** And has not ended without anybody having been told. */
+function lives(pid: number): boolean {
+  return fs.existsSync(`/proc/${pid}/fd/0`);
+}
 
 /** As many descriptors as a process may have open. */
 function limitOf(pid: number): bigint {
