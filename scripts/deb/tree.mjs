@@ -9,15 +9,23 @@ const MODULES = 'usr/lib/warden/node_modules';
 const DOCUMENTS = 'usr/share/doc/warden';
 /** What people on the host may want to read; the rest is for those who work on it. */
 const DOCS = [
+  'command-line',
   'configuration',
+  'egress',
   'errors',
+  'from-docker',
+  'from-warden',
+  'glossary',
   'hooks',
   'images',
   'operations',
   'page',
   'protocol-extensions',
   'reliability',
+  'troubleshooting',
+  'writing-a-driver',
 ];
+const REPOSITORY = 'https://github.com/warden-containers/warden/blob/main/';
 /** Of packages from elsewhere: what runs. Their sources, documents and builds for other systems stay out. */
 const FOREIGN = {
   koffi: ['index.js', 'index.cjs', 'indirect.js', 'indirect.cjs', 'src/koffi', 'LICENSE.txt'],
@@ -124,6 +132,17 @@ function writeCompletions(root, tree) {
   }
 }
 
+/** A link to a page that the package does not have leads to the repository. */
+function writeDocument(root, tree, name) {
+  const text = fs.readFileSync(path.join(root, 'docs', `${name}.md`), 'utf8');
+  const linked = text.replaceAll(/\]\((?!https?:|#)([^)#\s]+)(#[^)\s]*)?\)/g, (link, target, part = '') =>
+    DOCS.includes(target.replace(/\.md$/, ''))
+      ? link
+      : `](${REPOSITORY}${path.posix.join('docs', target)}${part})`,
+  );
+  fs.writeFileSync(path.join(tree, DOCUMENTS, `${name}.md`), linked);
+}
+
 /** Makes the tree, without the control files and what is told of licences. Errors: what is not built. */
 export function makeTree(root, tree, { version, changelog }) {
   const files = path.join(root, 'scripts/deb/files');
@@ -134,8 +153,8 @@ export function makeTree(root, tree, { version, changelog }) {
   }
   copy(path.join(files, 'wardend.yml'), path.join(tree, 'etc/warden/wardend.yml'));
   copy(path.join(root, 'packages/daemon/systemd'), path.join(tree, 'usr/lib/systemd/system'));
-  for (const name of DOCS)
-    copy(path.join(root, 'docs', `${name}.md`), path.join(tree, DOCUMENTS, `${name}.md`));
+  fs.mkdirSync(path.join(tree, DOCUMENTS), { recursive: true });
+  for (const name of DOCS) writeDocument(root, tree, name);
   writeManuals(root, tree, version);
   writeCompletions(root, tree);
   copy(path.join(files, 'lintian-overrides'), path.join(tree, 'usr/share/lintian/overrides/warden'));

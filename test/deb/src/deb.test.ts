@@ -77,6 +77,24 @@ describe('the package', () => {
       expect(paths().filter((one) => one.includes(name))).toEqual([]);
   });
 
+  it('has every page that its pages lead to', () => {
+    const documents = '/usr/share/doc/warden/';
+    const pages = paths().filter((name) => name.startsWith(documents) && name.endsWith('.md'));
+    expect(pages).toContain(`${documents}troubleshooting.md`);
+    for (const page of pages) {
+      const content = execFileSync(
+        'sh',
+        ['-c', 'dpkg-deb --fsys-tarfile "$1" | tar -xO ".$2"', 'sh', file, page],
+        {
+          encoding: 'utf8',
+        },
+      );
+      const links = [...content.matchAll(/\]\(([^)#\s]+)/g)].map(([, target]) => target!);
+      const near = links.filter((target) => !target.startsWith('https://'));
+      expect(pages, page).toEqual(expect.arrayContaining(near.map((target) => documents + target)));
+    }
+  });
+
   it('asks for what it needs, and its scripts touch no network [deb control]', () => {
     expect(fieldOf(file, 'Package')).toBe('warden');
     expect(fieldOf(file, 'Depends')).toMatch(/nodejs \(>= 20\.19\)/);
