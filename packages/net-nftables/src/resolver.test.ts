@@ -53,6 +53,19 @@ const names = (count: number, from = 0): string[] =>
   Array.from({ length: count }, (_, at) => `n${from + at}.test`);
 
 describe('the resolver', () => {
+  it('does nothing for who gives no port to answer to', async () => {
+    const created = vi.spyOn(dgram, 'createSocket');
+    ends.push(() => created.mockRestore());
+    const lookUp = vi.fn(async () => FOUND);
+    const port = await open({ lookUp });
+    const socket = created.mock.results[0]!.value as dgram.Socket;
+    // the kernel hands on what a container has forged so
+    socket.emit('message', questionMessage(1, 'forged.test'), { address: '127.0.0.2', port: 0 });
+    const codes = await asking('127.0.0.2', port, ['a.test']);
+    await vi.waitFor(() => expect(codes).toEqual([DNS_CODE.ok]), SOON);
+    expect(lookUp.mock.calls).toEqual([['a.test']]);
+  });
+
   it('keeps no connection that asks nothing', async () => {
     const timeout = vi.spyOn(net.Socket.prototype, 'setTimeout');
     ends.push(() => timeout.mockRestore());

@@ -102,14 +102,15 @@ interface Entry {
   readonly type?: string;
   readonly target?: string;
   readonly content?: string;
+  readonly mode?: string;
 }
 
 /** An archive as somebody hostile writes it. */
 function archiveOf(...entries: readonly Entry[]): Buffer {
-  const blocks = entries.flatMap(({ name, type = '0', target = '', content = '' }) => {
+  const blocks = entries.flatMap(({ name, type = '0', target = '', content = '', mode = '0000777' }) => {
     const head = Buffer.alloc(512);
     head.write(name, 0, 100);
-    head.write('0000777', 100);
+    head.write(mode, 100);
     head.write(content.length.toString(8).padStart(11, '0'), 124);
     head.write('00000000000', 136);
     head.write(`        ${type}`, 148);
@@ -154,6 +155,14 @@ describe('a hostile archive', () => {
     ['a hard link', [{ name: 'a', type: '1', target: '/etc/passwd' }]],
     ['a device', [{ name: 'a', type: '3' }]],
     ['a directory with content', [{ name: 'a', type: '5', content: 'x' }]],
+    [
+      'records larger than any name',
+      [{ name: 'x', type: 'x', content: `70015 comment=${'x'.repeat(70_000)}\n` }, { name: 'a' }],
+    ],
+    [
+      'a way deeper than trees are read',
+      [{ name: 'x', type: 'x', content: `511 path=${'d/'.repeat(250)}f\n` }, { name: 'a' }],
+    ],
     ['a root that is a link', [{ name: '.', type: '2', target: '/etc' }]],
     ['too many directories', [{ name: 'd/'.repeat(49) }, { name: 'x', type: 'x', content: '' }]],
   ])('with %s puts nothing anywhere', async (what, entries) => {
@@ -168,6 +177,16 @@ describe('a hostile archive', () => {
       expect(fs.readdirSync(place)).toEqual([]);
     } else await unpacked;
     expect(fs.existsSync('/tmp/warden-tar-absolute')).toBe(false);
+  });
+
+  it('gives nothing the rights of who unpacks it: set-user-id and set-group-id bits are left out', async () => {
+    const program = { name: 'program', content: 'x', mode: '0006755' };
+    const shared = { name: 'shared', type: '5', mode: '0007777' };
+    await extractTree(pieces(archiveOf(program, shared)), path.join(place, 'copy'), arrival);
+    const modes = ['program', 'shared'].map(
+      (name) => fs.statSync(path.join(place, 'copy', name)).mode & 0o7777,
+    );
+    expect(modes).toEqual([0o755, 0o1777]);
   });
 
   it('cut or changed anywhere is refused or understood, and nothing is left of a refused one', async () => {
