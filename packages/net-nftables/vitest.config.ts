@@ -8,7 +8,6 @@ export default defineConfig({
     name: 'net-nftables',
     include: ['src/**/*.test.ts', 'test/**/*.test.ts'],
     pool: 'forks',
-    maxConcurrency: 2, // of the suites of kernel.test.ts
     testTimeout: 30_000,
     hookTimeout: 30_000,
   },
