@@ -204,7 +204,22 @@ function installAndBuild() {
     must(command, [...prefix, 'install', '--frozen-lockfile']);
   }
   must(command, [...prefix, 'exec', 'turbo', 'run', 'build', '--output-logs=errors-only']);
+  removeStaleModules();
   linkPrograms();
+}
+
+/** What the compiler made of a source that has gone since: it would be published, and the build's cache keeps it. */
+function removeStaleModules() {
+  const packages = path.join(root, 'packages');
+  for (const name of fs.readdirSync(packages)) {
+    const [sources, built] = ['src', 'dist'].map((directory) => path.join(packages, name, directory));
+    if (!fs.existsSync(sources) || !fs.existsSync(built)) continue;
+    for (const file of fs.readdirSync(built, { recursive: true })) {
+      const [, module] = /^(.*)\.(?:js|d\.ts)(?:\.map)?$/.exec(file) ?? [];
+      if (module !== undefined && !fs.existsSync(path.join(sources, `${module}.ts`)))
+        fs.rmSync(path.join(built, file));
+    }
+  }
 }
 
 /** `node_modules/.bin/{wardend,warden}` point at programs that exist only after the build. */
