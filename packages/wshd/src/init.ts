@@ -89,9 +89,9 @@ export async function connectInit(directory: string, kind: ContainerKind): Promi
       const isDead = isTurnedAway && (await init.hasEnded(TRY_AGAIN_MS));
       init.disconnect();
       if (isDead) return undefined; // between connect and its answer
+      if (!isTurnedAway) throw isWardenError(error) && isWardenError(error.cause) ? error.cause : error;
       // one that dies has closed what it listens at as well: the next try finds nobody
-      if (!isTurnedAway || tries === TRIES)
-        throw isWardenError(error) && isWardenError(error.cause) ? error.cause : error;
+      if (tries === TRIES) throw turnedAway(init.pid, error);
     }
   }
 }
@@ -104,6 +104,17 @@ function hasHungUp(error: unknown): boolean {
   if (!isWardenError(error, 'UNAVAILABLE')) return false;
   const { cause } = error;
   return cause === undefined || (isWardenError(cause) && HUNG_UP.includes(String(cause.fields.errno)));
+}
+
+function turnedAway(pid: number, cause: unknown): WardenError {
+  return new WardenError('UNAVAILABLE', `init ${pid} lives and turns the daemon away`, {
+    cause,
+    fields: {
+      ...{ operation: 'connect', object: 'run/wshd.sock', pid, tries: TRIES },
+      advice:
+        'whoever is inside may have taken all descriptors or watches that init may have: the next start tries again',
+    },
+  });
 }
 
 /** Owns `fd`. `undefined`: the listener has died since. */

@@ -58,7 +58,10 @@ describe('an init that hangs up', () => {
   });
 
   test('on everybody, and lives: an error, for it is no dead one', async () => {
-    await expect(connectTo(1_000, 'greets')).rejects.toMatchObject({ name: 'WardenError' });
+    await expect(connectTo(1_000, 'greets')).rejects.toMatchObject({
+      code: 'UNAVAILABLE',
+      message: `init ${init!.pid} lives and turns the daemon away`,
+    });
     expect(init!.exitCode).toBeNull();
   });
 });
