@@ -190,12 +190,11 @@ export const streamOptions: Check = shaped<{ signal?: AbortSignal; reuseMemory?:
   reuseMemory: flag,
 });
 /** A number or a name of signal(7). */
-const signalNumber: Check = (value) =>
-  typeof value === 'string' && !Object.hasOwn(constants.signals, value)
-    ? ` ${JSON.stringify(value)} is no signal of this host${didYouMean(value, Object.keys(constants.signals))}`
-    : typeof value === 'string'
-      ? undefined
-      : int32(value);
+const signalNumber: Check = (value) => {
+  if (typeof value !== 'string') return int32(value);
+  if (Object.hasOwn(constants.signals, value)) return undefined;
+  return ` ${JSON.stringify(value)} is no signal of this host${didYouMean(value, Object.keys(constants.signals))}`;
+};
 
 export const killOptions: Check = shaped<{ signal?: unknown; tree?: boolean; reason?: 'timeout' }>({
   signal: signalNumber,

@@ -24,6 +24,13 @@ import type { Watchdog } from './watchdog.ts';
 /** Bytes of input in one request: what a pipe holds by default. */
 const INPUT_BYTES = 65_536;
 
+/** What {@link Job.kill} takes, with signals by their names as well. */
+export interface KillOptions {
+  readonly signal?: number | NodeJS.Signals | undefined;
+  readonly tree?: boolean | undefined;
+  readonly reason?: 'timeout' | undefined;
+}
+
 /** A started job, or a reference to one by its id. */
 export class ClientJob implements Job {
   readonly id: number;
@@ -111,13 +118,7 @@ export class ClientJob implements Job {
   /**
    * See {@link Job.kill}. With an old daemon, which refuses the request or never answers it: `UNSUPPORTED`.
    */
-  async kill(
-    options: {
-      readonly signal?: number | NodeJS.Signals | undefined;
-      readonly tree?: boolean | undefined;
-      readonly reason?: 'timeout' | undefined;
-    } = {},
-  ): Promise<void> {
+  async kill(options: KillOptions = {}): Promise<void> {
     demand('kill', 'options', args.killOptions, options);
     await killJob(this.#session, this.handle, this.id, options);
   }
@@ -288,11 +289,7 @@ export async function killJob(
   session: Transport,
   handle: string,
   jobId: number,
-  options: {
-    readonly signal?: number | NodeJS.Signals | undefined;
-    readonly tree?: boolean | undefined;
-    readonly reason?: 'timeout' | undefined;
-  } = {},
+  options: KillOptions = {},
 ): Promise<void> {
   const { signal = SIGKILL, tree = true, reason } = options;
   const { signal: patience, end } = impatience(session);

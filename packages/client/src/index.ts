@@ -68,7 +68,7 @@ export {
   type Script,
 } from './client-container.ts';
 export { ClientFiles } from './client-files.ts';
-export { ClientJob } from './client-job.ts';
+export { ClientJob, type KillOptions } from './client-job.ts';
 export type { DialOptions } from './dial.ts';
 export type { Feature } from './features.ts';
 export { ClientJobResult } from './job-result.ts';

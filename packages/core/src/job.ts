@@ -251,7 +251,8 @@ export class ManagedJob {
     clearTimeout(this.#holdTimer);
     this.#outcome = { exitStatus, verdict };
     this.#doAll(
-      ...STREAMS.map((stream) => () => this.live ?? this.#intakes[stream].close()),
+      // what is live is somebody else's to read
+      ...(this.live === undefined ? STREAMS.map((stream) => () => this.#intakes[stream].close()) : []),
       () => this.live?.complete(),
       () => this.input.drop(),
       () => this.output.complete(),

@@ -7,6 +7,7 @@ import { syncDirectory } from '@warden/native';
 import { parseDigest } from './digest.ts';
 import { fileFailure, invalid, isFull } from './failure.ts';
 import { isMap } from './manifest.ts';
+import { replaceFile } from './replace-file.ts';
 
 /** An image as the file has it. */
 export interface StoredImage {
@@ -156,25 +157,4 @@ function serialised({ images, names }: ImageIndex): string {
 
 function checksum(text: string): string {
   return zlib.crc32(text).toString(16).padStart(8, '0');
-}
-
-/** Writes beside, to the disk, and renames. Errors: `NATIVE_FAILED`. */
-export function replaceFile(file: string, text: string, before: () => void = () => {}): void {
-  const beside = `${file}.new`;
-  try {
-    const descriptor = fs.openSync(beside, 'w', 0o600);
-    try {
-      fs.writeFileSync(descriptor, text);
-      fs.fdatasyncSync(descriptor);
-    } finally {
-      fs.closeSync(descriptor);
-    }
-    before();
-    fs.renameSync(beside, file);
-    syncDirectory(path.dirname(file));
-  } catch (cause) {
-    fs.rmSync(beside, { force: true });
-    if (cause instanceof Error && 'fields' in cause) throw cause;
-    throw fileFailure('write', file, cause);
-  }
 }

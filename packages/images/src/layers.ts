@@ -10,7 +10,7 @@ import type { Failpoints } from '@warden/interface';
 import { removeTree, syncDirectory } from '@warden/native';
 import { parseDigest } from './digest.ts';
 import { fileFailure, invalid } from './failure.ts';
-import { replaceFile } from './index-file.ts';
+import { replaceFile } from './replace-file.ts';
 import type { UnpackedSize } from './unpack.ts';
 
 /** What is known of a layer. */

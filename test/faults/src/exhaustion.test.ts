@@ -6,12 +6,8 @@ import { withBench } from './place-suite.ts';
 
 const MANY = 64;
 /** Jobs inherit the daemon's ceiling: they must not want more. */
-const SCARCE = {
-  wrapper: ['prlimit', '--nofile=128:128', '--'],
-  config: { server: { container_rlimits: { nofile: 100 } } },
-};
-
 const SCARCE_FOR_JOBS = { config: { server: { container_rlimits: { nofile: 100 } } } };
+const SCARCE = { ...SCARCE_FOR_JOBS, wrapper: ['prlimit', '--nofile=128:128', '--'] };
 
 describeWith(['root', 'isolated', 'overlayfs'], 'what there is only so much of', () => {
   it(
