@@ -3,7 +3,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import type { ByteSource, Init, InitJob, WaitStatus } from '@warden/interface';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { CoreFailpoints } from './failpoint-names.ts';
 import { ManagedJob } from './job.ts';
 import type { OutputTap } from './output-tap.ts';
@@ -32,7 +32,12 @@ function source(close: () => void): ByteSource {
   };
 }
 
-function start(exited: Promise<WaitStatus>, close: () => void, taps: readonly OutputTap[]): ManagedJob {
+function start(
+  exited: Promise<WaitStatus>,
+  close: () => void,
+  taps: readonly OutputTap[],
+  init: Partial<Init> = {},
+): ManagedJob {
   const job: InitJob = {
     id: 7,
     input: undefined,
@@ -45,7 +50,7 @@ function start(exited: Promise<WaitStatus>, close: () => void, taps: readonly Ou
   };
   const note = (message: string): void => void warnings.push(message);
   return new ManagedJob({
-    init: { forget: () => {} } as unknown as Init,
+    init: { forget: () => {}, ...init } as unknown as Init,
     job,
     directory,
     outputLimit: 0,
@@ -55,7 +60,10 @@ function start(exited: Promise<WaitStatus>, close: () => void, taps: readonly Ou
     taps: () => taps,
     logger: { warn: note, error: note } as never,
     failpoints: FAILPOINTS,
-    explain: () => ({ reason: 'exited' }),
+    explain: ({ exitCode, signal }) =>
+      exitCode === undefined
+        ? { reason: 'signal', ...(signal !== undefined && { signal }) }
+        : { reason: 'exited' },
     onLimitExceeded: () => {},
     isClosing: () => false,
   });
@@ -80,4 +88,32 @@ it('of which nothing can be put away: whoever waits hears how it ended, and ever
   expect(await job.ended).toEqual({ exitStatus: 3, verdict: { reason: 'exited' } });
   expect(done).toEqual(['close', 'close', 'end', 'end']);
   expect(warnings).toEqual(Array.from({ length: 4 }, () => 'job-not-all-closed'));
+});
+
+describe('a kill because the time is up', () => {
+  const signalled: WaitStatus = { signal: 15 };
+
+  function running(): { exited: Promise<WaitStatus>; end: (status: WaitStatus) => void } {
+    let end: (status: WaitStatus) => void = () => {};
+    const exited = new Promise<WaitStatus>((resolve) => {
+      end = resolve;
+    });
+    return { exited, end };
+  }
+
+  it('is why it ended, even when its end is told before the signal is answered', async () => {
+    const { exited, end } = running();
+    const job = start(exited, () => {}, [], { signalJob: async () => end(signalled) });
+    await job.kill(15, false, 'timeout');
+    expect((await job.ended).verdict.reason).toBe('timeout');
+  });
+
+  it('is not, when the signal could not be sent and somebody else killed it', async () => {
+    const { exited, end } = running();
+    const signalJob = (): Promise<void> => Promise.reject(new Error('no room'));
+    const job = start(exited, () => {}, [], { signalJob });
+    await expect(job.kill(15, false, 'timeout')).rejects.toThrow('no room');
+    end(signalled);
+    expect((await job.ended).verdict.reason).toBe('signal');
+  });
 });

@@ -175,8 +175,15 @@ export class ManagedJob {
   /** Signals the process or its whole tree. An ended job is success. */
   async kill(signal: number, tree: boolean, reason?: 'timeout'): Promise<void> {
     if (this.#hasEnded) return;
-    if (reason === 'timeout') this.#isTimedOut = true;
-    await this.#options.init.signalJob(this.id, signal, tree);
+    const { init } = this.#options;
+    if (reason !== 'timeout') return await init.signalJob(this.id, signal, tree);
+    this.#isTimedOut = true; // its end may be told before the signal is answered
+    try {
+      await init.signalJob(this.id, signal, tree);
+    } catch (error) {
+      this.#isTimedOut = false;
+      throw error;
+    }
   }
 
   /** Somebody waits for the result. The answer is called when the wait is over, with or without it. */
