@@ -60,10 +60,7 @@ function start(
     taps: () => taps,
     logger: { warn: note, error: note } as never,
     failpoints: FAILPOINTS,
-    explain: ({ exitCode, signal }) =>
-      exitCode === undefined
-        ? { reason: 'signal', ...(signal !== undefined && { signal }) }
-        : { reason: 'exited' },
+    explain: ({ signal }) => (signal === undefined ? { reason: 'exited' } : { reason: 'signal', signal }),
     onLimitExceeded: () => {},
     isClosing: () => false,
   });
