@@ -14,6 +14,8 @@ const BARS = [
   'claim',
   'crun run --detach',
   'runc run --detach',
+  'floor first run true',
+  'floor first run bash',
   'floor run true',
   'floor run bash',
   'warden first run true',

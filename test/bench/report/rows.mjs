@@ -38,16 +38,16 @@ function lives() {
     row('lives', 'warden run true ÷ floor with the same shell', 'warden run true', 'floor run bash'),
     row(
       'lives',
-      "warden run true, a container's first two ÷ floor",
+      "warden run true, a container's first two ÷ floor's first two",
       'warden first run true',
-      'floor run true',
+      'floor first run true',
       atMost(2),
     ),
     row(
       'lives',
-      "warden run true, a container's first two ÷ floor with the same shell",
+      "warden run true, a container's first two ÷ floor's first two with the same shell",
       'warden first run true',
-      'floor run bash',
+      'floor first run bash',
     ),
     overPeer('warden run true', 'crun exec true', 3),
     overPeer('warden run true', 'runc exec true', 10),
@@ -74,9 +74,9 @@ function lives() {
     ),
     row(
       'lives',
-      "run true, a container's first two, idle before ÷ floor",
+      "run true, a container's first two, idle before ÷ floor's first two",
       'warden first run true, idle before',
-      'floor run true, idle before',
+      'floor first run true, idle before',
       atMost(2),
     ),
     row(

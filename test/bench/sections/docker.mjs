@@ -8,7 +8,7 @@ import { startDaemon, warmUp } from '../lib/daemon.mjs';
 import { startDocker, whyNoDocker } from '../lib/docker.mjs';
 import { settle } from '../lib/settle.mjs';
 import { GIVING_BACK, makeTree, newDirectory, trees } from './copies.mjs';
-import { RUNS, wardenRun } from './lives.mjs';
+import { RUNS, runOf } from './lives.mjs';
 
 const MOST_LIVES = 50;
 const MOST_COPIES = 3;
@@ -46,7 +46,8 @@ async function oneLife({ samples, docker, client, name }) {
   await samples.time('docker exec true', () => docker.exec(name));
   await samples.time('docker rm', () => docker.remove(name));
   const box = await samples.time('warden create beside docker', () => client.create());
-  for (let i = 0; i < RUNS; i++) await samples.time(`${wardenRun(i)} beside docker`, () => box.run('true'));
+  for (let i = 0; i < RUNS; i++)
+    await samples.time(`${runOf('warden', i)} true beside docker`, () => box.run('true'));
   await samples.time('warden destroy beside docker', () => box.destroy());
 }
 
