@@ -249,6 +249,35 @@ compat: { cgroup_view: null }
       for (const name of ['/etc/warden', '/usr/bin/warden', '/usr/bin/wardend', '/usr/share/doc/warden'])
         expect(debian.has(name), name).toBe(false);
       expect(debian.run('find', '/etc/systemd', '-name', 'warden*')).toBe('');
+      expect([...fs.readdirSync(place.depot), ...fs.readdirSync(path.dirname(socket()))]).toEqual([]);
+    });
+
+    it.each([
+      ['with its containers where the configuration has them', ['kept elsewhere']],
+      ['without a container: what the daemon had made for all of them goes, too', []],
+    ])('is removed %s [deb remove elsewhere]', async (_, handles) => {
+      debian.run('dpkg', '--install', '/srv/warden.deb');
+      debian.write(
+        '/etc/warden/wardend.yml',
+        `server: { unix_domain_path: /run/warden/warden.sock, container_depot_path: /srv/depot, container_rootfs_path: /srv/base }
+drivers: { name: ${place.name} }
+network: { pool_network: 10.254.0.0/24 }
+health_check_server: { port: null }
+compat: { cgroup_view: null }
+`,
+      );
+      const depot = path.join(place.directory, 'elsewhere');
+      fs.mkdirSync(depot, { recursive: true });
+      debian.bind(depot, '/srv/depot');
+      startDaemon();
+      {
+        await using warden = await dial();
+        for (const handle of handles) await warden.create({ handle });
+      }
+      await end(daemon!);
+      debian.run('dpkg', '--remove', 'warden');
+      expect(fs.readdirSync(depot)).toEqual(['.lock']);
+      debian.run('dpkg', '--purge', 'warden');
     });
   },
 );
