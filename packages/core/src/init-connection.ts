@@ -85,6 +85,8 @@ export function adoptJob(
   const { job, note, isAwaited = false, isRecovered = false } = adopted;
   const { options, logger } = engine;
   const { handle } = container;
+  /** An earlier daemon has seen its end, and counted it. */
+  const hadEnded = note?.exitStatus !== undefined;
   const isDiscarded = job.discardOutput || note?.discardOutput === true;
   const managed = new ManagedJob({
     init,
@@ -116,7 +118,7 @@ export function adoptJob(
   if (!isRecovered) engine.totals.jobsStarted += 1;
   managed.ended.then(
     ({ exitStatus, verdict }) => {
-      countEnd(engine, verdict);
+      if (!hadEnded) countEnd(engine, verdict);
       publish(engine, container, { type: 'exit', jobId: job.id, exitStatus, verdict });
       if (note === undefined) return;
       note.exitStatus = exitStatus;

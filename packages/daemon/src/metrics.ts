@@ -30,6 +30,8 @@ export class Metrics implements RequestObserver {
   >();
   readonly #delays = new Histogram(DELAYS);
   readonly #timer: NodeJS.Timeout;
+  /** Reckoned once: from a value that changes, monitoring concludes that the daemon was started again. */
+  readonly #started = Math.round(Date.now() - process.uptime() * 1_000) / 1_000;
 
   constructor(sources: MetricsSources) {
     this.#sources = sources;
@@ -132,7 +134,6 @@ export class Metrics implements RequestObserver {
   #ofProcess(): Family[] {
     const { user, system } = process.cpuUsage();
     const { rss, heapUsed } = process.memoryUsage();
-    const started = Date.now() / 1_000 - process.uptime();
     return [
       {
         name: 'warden_build',
@@ -168,7 +169,7 @@ export class Metrics implements RequestObserver {
         type: 'gauge',
         unit: 'seconds',
         help: 'When the daemon was started, in seconds since 1970.',
-        samples: [{ value: Math.round(started * 1_000) / 1_000 }],
+        samples: [{ value: this.#started }],
       },
     ];
   }

@@ -147,6 +147,29 @@ describeWith(['root', 'isolated', 'overlayfs', 'cgroup-memory'], 'whoever watche
     expect((await ask('/metrics')).body).not.toMatch(/secret/);
   });
 
+  it('counts with each daemon from zero: a job ends once, whichever daemon it outlives [operations OpenMetrics]', async () => {
+    const warden = await daemon.connect();
+    const box = await warden.create({ handle: 'outlives' });
+    await box.spawn('exit 3');
+    const running = await box.spawn('read line < <(sleep 60)');
+    const ends = async (): Promise<number | undefined> =>
+      numberOf(await scrape(), 'warden_job_ends_total', { reason: 'exited' });
+    await until(async () => (await box.info()).endedJobs?.length === 1);
+    await daemon.kill('SIGTERM');
+    daemon = await startDaemon({ place, config: { monitoring: monitoring() } });
+    const next = (await daemon.connect()).container('outlives');
+    expect((await next.info()).endedJobs).toHaveLength(1);
+    expect(await ends()).toBeUndefined();
+    await next.run('true');
+    expect(await ends()).toBe(1);
+    const signalled = async (): Promise<number | undefined> =>
+      numberOf(await scrape(), 'warden_job_ends_total', { reason: 'signal' });
+    expect(await signalled()).toBeUndefined();
+    await next.job(running.id).kill();
+    await until(async () => (await signalled()) === 1);
+    await next.destroy();
+  });
+
   it('waits for a daemon that starts, and leaves one that drains [operations readiness]', async () => {
     const warden = await daemon.connect();
     await warden.create({ handle: 'kept' });
