@@ -1,7 +1,7 @@
 /**
  * Containers that cannot be understood: their directories are set aside under a hidden name with the reason
  * in a file, whatever lives in them lives on, and their addresses are given to nobody else. `wardend doctor`
- * lists them. Those whose record is in order are tried again at each start.
+ * lists them. Those whose record is in order, or is so again, are tried again at each start.
  */
 import fs from 'node:fs';
 import path from 'node:path';
@@ -16,7 +16,7 @@ const REASON_FILE = 'quarantine.json';
 
 /** What to do, for an operator, where nothing better is known. */
 const QUARANTINE_ADVICE =
-  'end its init (the pid in run/wshd.pid, if it is still that) and remove the directory, or repair its snapshot.json and rename the directory to the id; then restart the daemon';
+  'end its init (the pid in run/wshd.pid, if it is still that) and remove the directory, or repair its snapshot.json; then restart the daemon';
 
 /**
  * The same where the record is in order: what was in the way may be the configuration, or a host that was
@@ -44,9 +44,8 @@ export function quarantine(engine: Engine, entry: DepotEntry, cause: unknown): v
   const target = freeName(path.join(engine.options.depot, `${QUARANTINE_PREFIX}${id}`));
   const reason = cause === undefined ? 'its record cannot be read' : toWardenError(cause).message;
   const handle = handleIn(directory);
-  const retry = entry.kind === 'recorded';
-  const advice = adviceOf(cause) ?? (retry ? RETRY_ADVICE : QUARANTINE_ADVICE);
-  const explanation = { id, handle, reason, since: new Date().toISOString(), advice, retry };
+  const advice = adviceOf(cause) ?? (entry.kind === 'recorded' ? RETRY_ADVICE : QUARANTINE_ADVICE);
+  const explanation = { id, handle, reason, since: new Date().toISOString(), advice };
   try {
     // first: nothing is ever aside without a reason
     writeQuietly(path.join(directory, REASON_FILE), `${JSON.stringify(explanation, null, 2)}\n`);
@@ -68,11 +67,6 @@ export function quarantine(engine: Engine, entry: DepotEntry, cause: unknown): v
 function adviceOf(cause: unknown): string | undefined {
   const advice = isWardenError(cause) ? cause.fields.advice : undefined;
   return typeof advice === 'string' ? advice : undefined;
-}
-
-/** Whether what is set aside in this directory was so for something that a later start may find otherwise. */
-export function isTriedAgain(directory: string): boolean {
-  return explanation(directory).retry === true;
 }
 
 /** A full disk is no reason to leave it in the way. */
@@ -121,9 +115,7 @@ export function adviceIn(directory: string): string {
   return explanation(directory).advice;
 }
 
-function explanation(
-  directory: string,
-): Pick<SetAside, 'reason' | 'handle' | 'since' | 'advice'> & { readonly retry?: unknown } {
+function explanation(directory: string): Pick<SetAside, 'reason' | 'handle' | 'since' | 'advice'> {
   const unknown = { reason: 'no reason was noted', advice: QUARANTINE_ADVICE };
   try {
     const found = JSON.parse(readStateFile(path.join(directory, REASON_FILE))) as Partial<SetAside>;

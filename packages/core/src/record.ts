@@ -34,6 +34,10 @@ const VERSION = 3;
 const VERSION_WITHOUT_NAMES = 2;
 const OLDEST_VERSION = 1;
 
+/** What to do about a record of a newer version. */
+const NEWER_ADVICE =
+  'start the daemon that wrote it, which is newer than this one: it takes the container back as long as its init lives';
+
 /** States of all drivers, as planned. */
 export interface DriverStates {
   readonly filesystem: DriverState;
@@ -227,9 +231,11 @@ export function parseRecord(text: string): ContainerRecord {
   }
   const version = (found as Partial<Stored> | null)?.warden?.version;
   if (!Number.isInteger(version) || version! < OLDEST_VERSION || version! > VERSION) {
+    const isNewer = Number.isInteger(version) && version! > VERSION;
     throw new WardenError(
       'INVALID_SPEC',
       `the record has version ${version ?? 'none'}, this daemon knows ${OLDEST_VERSION} to ${VERSION}`,
+      { fields: isNewer ? { advice: NEWER_ADVICE } : {} },
     );
   }
   verify(text);

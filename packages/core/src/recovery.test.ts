@@ -185,6 +185,42 @@ describe('a start', () => {
     expect(await core.openSession().list()).toEqual(['one', 'two', 'three']);
   });
 
+  it('takes back what an older daemon has set aside, for the version of its record or without a word', async () => {
+    const session = core.openSession();
+    const directories: string[] = [];
+    for (const handle of ['newer', 'without a reason'])
+      directories.push(await pathOf(await session.create({ handle, properties: { of: handle } })));
+    await core.close();
+    const asideOf = (directory: string): string =>
+      path.join(host.depot, `.quarantine-${path.basename(directory)}`);
+    const records = directories.map((directory) => path.join(directory, 'snapshot.json'));
+    const texts = records.map((file) => fs.readFileSync(file, 'utf8'));
+    // what this daemon is to the one of version 99, an older one is to this daemon
+    for (const [at, file] of records.entries())
+      fs.writeFileSync(file, texts[at]!.replace(/"version":\d+/, '"version":99'));
+    core = await host.start();
+    expect(await core.openSession().list()).toEqual([]);
+    expect(setAside(host.depot)).toMatchObject([
+      { handle: 'newer', advice: expect.stringMatching(/^start the daemon that wrote it/) },
+      { handle: 'without a reason' },
+    ]);
+    await core.close();
+    for (const [at, directory] of directories.entries())
+      fs.writeFileSync(path.join(asideOf(directory), 'snapshot.json'), texts[at]!);
+    // the first daemons noted nothing
+    fs.rmSync(path.join(asideOf(directories[1]!), 'quarantine.json'));
+    const drivers = host.drivers();
+    const connect = async (directory: string): Promise<Init | undefined> =>
+      // the host of this test knows an init by the directory in which it was started
+      directories.map(asideOf).includes(directory)
+        ? ({ disconnect: () => {} } as Init)
+        : drivers.init.connect(directory);
+    core = await host.start({ drivers: { ...drivers, init: { ...drivers.init, connect } } });
+    expect(await core.openSession().list()).toEqual(['newer', 'without a reason']);
+    expect((await core.openSession().container('newer').info()).properties).toEqual({ of: 'newer' });
+    expect(setAside(host.depot)).toEqual([]);
+  });
+
   it('puts the recorded limits in force, whatever was changed while no daemon was there', async () => {
     const box = await core.openSession().create();
     const group = `/core/instance-${path.basename(await pathOf(box))}`;

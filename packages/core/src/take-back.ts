@@ -6,13 +6,13 @@ import path from 'node:path';
 import { type DepotEntry, type RecordedEntry, recordOf } from './depot-entries.ts';
 import type { Engine } from './engine.ts';
 import { connectRecovered } from './frozen.ts';
-import { isTriedAgain } from './quarantine.ts';
 import type { ContainerRecord } from './record.ts';
 
 /**
- * What an earlier daemon has set aside with its record in order gets its name back while its init lives: a
- * network driver that was changed may be the earlier one again, a host have again what it was short of. If it
- * is not so it is set aside once more. What lives no longer stays aside: it may stand for somebody's data; and
+ * What an earlier daemon has set aside gets its name back while its init lives and its record is in order: a
+ * network driver that was changed may be the earlier one again, a host have again what it was short of, the
+ * earlier daemon have been too old for the record, an operator have repaired it. If it is not so it is set
+ * aside once more. What lives no longer stays aside: it may stand for somebody's data; and
  * so does one whose handle another container has got meanwhile.
  */
 export async function takeBack(
@@ -59,8 +59,7 @@ async function liveAgain(
 ): Promise<RecordedEntry | undefined> {
   if (entry.kind !== 'set-aside' || entry.found === undefined) return undefined;
   const { id, name, directory, found } = entry;
-  if (found.record.id !== id || !isTriedAgain(directory) || isClaimed(found.record, claimed))
-    return undefined;
+  if (found.record.id !== id || isClaimed(found.record, claimed)) return undefined;
   const back: RecordedEntry = { kind: 'recorded', id, name, directory, ...found };
   const init = await connectRecovered(engine, back).catch(() => undefined);
   init?.disconnect();
