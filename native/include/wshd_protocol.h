@@ -8,8 +8,11 @@
  * Every message starts with struct wshd_header. Requests carry a sequence number chosen by the client; the
  * answer (WSHD_ERROR, WSHD_OK, WSHD_WELCOME, WSHD_SPAWNED) repeats it. Events carry sequence 0.
  *
- * A malformed request is answered with WSHD_ERROR (EPROTO); the connection stays open. Init never exits
- * because of a client. packages/wshd mirrors these numbers; a test reads this file and compares.
+ * A request that init does not understand is answered with WSHD_ERROR (EPROTO); the connection stays open. A
+ * daemon sends none that is malformed, so it takes this for the answer of an init that is older than itself:
+ * what is new must not look like something old, but for hints, which an init that does not know them is not
+ * sent (enum wshd_abilities). Init never exits because of a client. packages/wshd mirrors these numbers; a test
+ * reads this file and compares.
  *
  *   daemon                                   init (pid 1)
  *     | HELLO role=daemon  ------------------> |   an older daemon connection is closed

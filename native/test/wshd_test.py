@@ -373,6 +373,8 @@ def test_malformed(client):
         ("a length beyond the end", SPAWN, struct.pack("<IIHHI", 1, 0, 0, 0, 0xFFFFFFFF)),
         ("a user's name with NUL", SPAWN, struct.pack("<IIHH", 1, 0, 0, 0) + block("\0nobody") + struct.pack("<IIII", 0, 0, 0, 0)),
         ("too many arguments", SPAWN, struct.pack("<IIHH", 1, 0, 0, 0) + block("") + struct.pack("<I", 0xFFFFFFFF)),
+        ("a flag of a newer daemon", SPAWN, spawn_body(1, ["true"], flags=1 << 20)),
+        ("a field of a newer daemon", SPAWN, spawn_body(1, ["true"], within=1) + b"\0\0\0\0"),
     ):
         answer = client.request(kind, body)
         check(answer[0] == ERROR and struct.unpack_from("<i", answer[2])[0] == 71, f"{name} is EPROTO", answer)
@@ -571,6 +573,7 @@ echo "$line"; wc -c < /dev/stdin; exit 7
         ("a terminal", struct.pack("<I", 1) + spawn_body(0, ["sh"], flags=TTY)),
         ("discarded output", struct.pack("<I", 1) + spawn_body(0, ["sh"], flags=DISCARD)),
         ("no program", struct.pack("<I", 1) + spawn_body(0, [])),
+        ("a flag of a newer daemon", struct.pack("<I", 1) + spawn_body(0, ["sh"], flags=1 << 20)),
         ("nothing", b""),
         ("half of it", struct.pack("<I", 1) + spawn_body(0, ["sh"])[:-6]),
     ):

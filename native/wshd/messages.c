@@ -10,6 +10,9 @@
 #include <unistd.h>
 
 #define ARGUMENTS_MAX 4096
+#define KNOWN_FLAGS                                                                                          \
+  (WSHD_SPAWN_TTY | WSHD_SPAWN_DISCARD | WSHD_SPAWN_TREE | WSHD_SPAWN_STDIN_PIPE | WSHD_SPAWN_STDIN_FD |     \
+   WSHD_SPAWN_PROGRAM_FD | WSHD_SPAWN_LIVE | WSHD_SPAWN_ROOMY)
 
 static struct wire_writer answer;
 
@@ -121,10 +124,14 @@ void request_free(struct spawn_request *request) {
   free(request->directory);
 }
 
-/* What a message says; `request_free()` is the caller's, whatever comes of it. */
+/*
+ * What a message says; `request_free()` is the caller's, whatever comes of it. What only a newer daemon can mean
+ * is not left out in silence: it would have its job do something else than it was asked for.
+ */
 static void take_request(struct wire_reader *reader, struct spawn_request *request) {
   request->job_id = wire_u32(reader);
-  request->flags = wire_u32(reader) & ~(uint32_t)WSHD_SPAWN_INPUT_OPEN;
+  request->flags = wire_u32(reader);
+  if ((request->flags & ~(uint32_t)KNOWN_FLAGS) != 0) reader->failed = true;
   request->rows = wire_u16(reader);
   request->columns = wire_u16(reader);
   uint32_t length;
@@ -137,6 +144,7 @@ static void take_request(struct wire_reader *reader, struct spawn_request *reque
   request->input = wire_bytes(reader, &request->input_length);
   if (!reader->failed && reader->at < reader->end) request->directory = take_string(reader);
   if (!reader->failed && reader->at < reader->end) request->next_within = wire_u32(reader);
+  if (reader->at < reader->end) reader->failed = true;
 }
 
 /*

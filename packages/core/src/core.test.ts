@@ -399,6 +399,17 @@ describe('jobs (spec behaviour.md 6)', () => {
       code: 'INVALID_SPEC',
     });
   });
+
+  it('refuse more variables than init takes', async () => {
+    const box = await warden.create();
+    const environment = Object.fromEntries(Array.from({ length: 4_001 }, (_, at) => [`V${at}`, '']));
+    await expect(box.spawn(script({}), { environment })).rejects.toMatchObject({
+      code: 'INVALID_SPEC',
+      fields: { object: 'environment' },
+    });
+    delete environment.V0;
+    expect((await (await box.spawn(script({}), { environment })).link()).exitStatus).toBe(0);
+  });
 });
 
 async function collect(

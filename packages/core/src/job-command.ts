@@ -5,6 +5,8 @@ import { checkSize } from './job-input.ts';
 
 export const SHELL = '/bin/bash';
 const MAX_ARGUMENTS = 1_024;
+/** Init takes 4,096, with those that every job has. */
+const MAX_VARIABLES = 4_000;
 const MAX_PATH_BYTES = 4_095;
 const NOTHING = new Uint8Array();
 
@@ -62,7 +64,10 @@ function check(options: SpawnOptions, hasScript: boolean): void {
     for (const [name, value] of Object.entries(conflicts))
       if (value !== undefined && value !== false) throw invalid(`live output excludes ${name}`, 'output');
   }
-  for (const [name, value] of Object.entries(environment)) {
+  const variables = Object.entries(environment);
+  if (variables.length > MAX_VARIABLES)
+    throw invalid(`a job has at most ${MAX_VARIABLES} variables`, 'environment');
+  for (const [name, value] of variables) {
     if (name === '' || name.includes('='))
       throw invalid(`no name of a variable: ${name.slice(0, 64)}`, 'environment');
     requireNoNul(`${name}${value}`, 'variable');

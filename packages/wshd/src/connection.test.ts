@@ -108,6 +108,20 @@ describe('Connection', () => {
     expect([(await first).id, (await second).id]).toEqual([10, 11]);
   });
 
+  test('what init does not understand is UNSUPPORTED: it is older than this daemon', async () => {
+    const spawned = spawnRequest();
+    sendMessage(
+      peer,
+      writer.begin(MESSAGE.ERROR, nextSequence()).i32(71).string('message').string('Protocol error').finish(),
+    );
+    await expect(spawned).rejects.toMatchObject({
+      code: 'UNSUPPORTED',
+      message: expect.stringMatching(/spawn.*older than this daemon/),
+      fields: { operation: 'spawn', errno: 'EPROTO', advice: expect.stringMatching(/make it anew/) },
+    });
+    expect(connection.isOpen).toBe(true);
+  });
+
   test('an ERROR becomes NATIVE_FAILED with errno', async () => {
     const spawned = spawnRequest();
     sendMessage(peer, writer.begin(MESSAGE.ERROR, nextSequence()).i32(11).string('fork').string('').finish());

@@ -106,7 +106,8 @@ export class Connection {
   /**
    * Sends a request and settles with what `onAnswer` makes of its answer of type `expected`.
    * Errors: `NATIVE_FAILED` with init's errno, or with that of the kernel, which had no room for the message
-   * or for the descriptors of its answer; `UNAVAILABLE` when the connection is or gets closed, or no answer comes.
+   * or for the descriptors of its answer; `UNSUPPORTED` when init does not understand it; `UNAVAILABLE` when the
+   * connection is or gets closed, or no answer comes.
    */
   request<T>(
     operation: string,
@@ -301,9 +302,24 @@ function answeredError(operation: string, message: MessageReader): WardenError {
   const errno = ERRNO_NAMES[number] ?? String(number);
   const step = message.string();
   const text = message.string();
+  if (errno === 'EPROTO') return notUnderstood(operation, step);
   return new WardenError('NATIVE_FAILED', text === '' ? `${step}: ${errno}` : text, {
     fields: { operation, step, errno },
   });
+}
+
+/** Nothing malformed is sent, so what init does not understand came into the protocol after it. */
+function notUnderstood(operation: string, step: string): WardenError {
+  return new WardenError(
+    'UNSUPPORTED',
+    `the container's init does not understand ${operation}: it is older than this daemon`,
+    {
+      fields: {
+        ...{ operation, step, errno: 'EPROTO' },
+        advice: 'a container keeps the init that it was made with: make it anew to use what came later',
+      },
+    },
+  );
 }
 
 function silent(operation: string, answerWithinMs: number): WardenError {
