@@ -319,6 +319,7 @@ class NftablesNetwork implements NetworkDriver {
     try {
       put(host);
     } catch (error) {
+      if (isKernelError(error, 'EEXIST')) throw otherTable(this.#table.table, error);
       // what an unknown expression is answered with
       const isUnknown = isWardenError(error) && ['ENOENT', 'EOPNOTSUPP'].includes(String(error.fields.errno));
       if (host.maxConnections === undefined || !isUnknown) throw error;
@@ -728,4 +729,13 @@ class NftablesNetwork implements NetworkDriver {
     const pool = this.#pool;
     return pool !== undefined && isWithin(address, [pool]) && !this.#living.has(address);
   }
+}
+
+/** To replace what is known otherwise there, containers would have to be without rules for a moment. */
+function otherTable(table: string, cause: unknown): WardenError {
+  return new WardenError(
+    'NATIVE_FAILED',
+    `the nftables table ${table} holds what another version of the daemon, mostly a newer one, has made otherwise (EEXIST). Nothing was changed: containers and their rules live on, and that version serves them again. Without containers, its wardend cleanup removes the table`,
+    { cause, fields: { operation: 'setup', object: table, errno: 'EEXIST' } },
+  );
 }
