@@ -28,7 +28,8 @@ export const RECORD_FILE = 'snapshot.json';
 /**
  * 1: without `destroying` and checksum. 2: with them. 3: with rules about names, which an older daemon would
  * take for rules about everything; written only where there are some. What is newer than this is not
- * understood, and so nothing is done to its container.
+ * understood, and so nothing is done to its container. A daemon leaves keys that it does not know out of what
+ * it writes: one that must not be lost by going back to an older daemon needs a newer version, too.
  */
 const VERSION = 3;
 const VERSION_WITHOUT_NAMES = 2;

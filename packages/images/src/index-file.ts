@@ -59,12 +59,17 @@ export function readIndex(root: string): ImageIndex {
   }
   const damaged = (): Error =>
     invalid(
-      `${file} is damaged or of another version: put an older copy in its place, or remove ${root} when no container uses images`,
+      `${file} is damaged: put an older copy in its place, or remove ${root} when no container uses images`,
       { object: file },
     );
   const [, sum, body] = /^([0-9a-f]{8})\n(.*)$/s.exec(text) ?? [];
   if (body === undefined || checksum(body) !== sum) throw damaged();
   const found: unknown = JSON.parse(body);
+  if (isMap(found) && Number(found.version) > VERSION)
+    throw invalid(
+      `${file} has version ${found.version}, this daemon knows ${VERSION}: start the daemon that wrote it, which is newer; nothing was changed`,
+      { object: file },
+    );
   if (!isMap(found) || found.version !== VERSION || !Array.isArray(found.images) || !isMap(found.names))
     throw damaged();
   return {

@@ -660,6 +660,24 @@ describe.runIf(isRoot)('the store of images', () => {
     expect(fs.readdirSync(path.join(directory, 'uses'))).toEqual([]);
   });
 
+  it('touches nothing of an index that a newer daemon wrote, which has it again', async () => {
+    const { id } = await store.import({ path: layout([FILE]), name: 'one' });
+    const file = path.join(directory, 'index.json');
+    const before = fs.readFileSync(file, 'utf8');
+    const body = before.slice(before.indexOf('\n') + 1).replace('"version":1', '"version":2');
+    fs.writeFileSync(file, `${zlib.crc32(body).toString(16).padStart(8, '0')}\n${body}`);
+    const kept = leftovers();
+    store = open();
+    await store.recover(new Set());
+    await expect(store.list()).rejects.toThrow(/has version 2, .* start the daemon that wrote it/);
+    await expect(store.import({ path: layout([FILE]), name: 'two' })).rejects.toThrow(/has version 2/);
+    expect(leftovers()).toEqual(kept);
+    fs.writeFileSync(file, before);
+    store = open();
+    await store.recover(new Set());
+    expect((await store.list()).map((one) => one.id)).toEqual([id]);
+  });
+
   it.each(['EIO', 'EMFILE'])(
     'removes nothing while the note of a layer cannot be read (%s)',
     async (code) => {
