@@ -67,6 +67,28 @@ describe('the record of a container', () => {
     expect(parseRecord(JSON.stringify(stored))).toEqual(FULL);
   });
 
+  it('comes back from what earlier daemons wrote, as these wrote it', () => {
+    const file = path.join(import.meta.dirname, '../test/earlier-records.txt');
+    const records = fs.readFileSync(file, 'utf8').trim().split('\n').map(parseRecord);
+    const limits = {
+      memoryLimit: 1n << 28n,
+      cpuShares: 512n,
+      bandwidth: { rate: 100_000n, burst: 200_000n },
+    };
+    const ports = { ports: new Set([61_000, 61_001]), graceTime: 1_000, isPaused: false, order: 0 };
+    const layer = '/depot/.images/layers/00b9991bc6f06c21ce4eacee49c7f13a/fs';
+    const name = { protocol: 'tcp', log: false, domain: 'good.test' };
+    expect(records).toMatchObject([
+      { handle: 'a', state: 'active', ...limits, ...ports },
+      { handle: 'a', state: 'active', ...limits, ...ports },
+      { handle: 'h', rootfs: layer, image: { layers: [layer, expect.stringMatching(/^\/depot/)] }, order: 8 },
+      { handle: 'b', isPaused: true, properties: { x: 'y' } },
+      { handle: 'g', egress: [name], drivers: { cgroup: { reserve: true } } },
+    ]);
+    expect(records[0]?.jobs.get(4)?.exitStatus).toBe(3);
+    for (const record of records) expect(parseRecord(serializeRecord(record))).toEqual(record);
+  });
+
   it.each([0, 4, 99, undefined, 'two'])('version %s is not', (version) => {
     const stored = JSON.parse(serializeRecord(FULL));
     stored.warden.version = version;
