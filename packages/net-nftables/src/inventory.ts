@@ -41,19 +41,25 @@ export interface Inventory {
 
 /** Reads the inventory. A table that does not exist is an empty one. */
 export function readInventory(connection: NetlinkConnection, table: TableMessages): Inventory {
+  return {
+    ...readChains(connection, table),
+    interfaces: readInterfaces(connection, table),
+    ports: readPorts(connection, table),
+    sources: readSources(connection, table),
+  };
+}
+
+/** Of a set that an earlier version of the driver did not have, and its table lacks, there are none. */
+function elementsOf(
+  connection: NetlinkConnection,
+  table: TableMessages,
+  set: string,
+): Iterable<ReadonlyMap<number, Buffer>> {
   try {
-    return {
-      ...readChains(connection, table),
-      interfaces: readInterfaces(connection, table),
-      ports: readPorts(connection, table),
-      sources: readSources(connection, table),
-    };
+    return readElements(connection.dump(table.dumpElements(set)));
   } catch (error) {
     if (!isKernelError(error, 'ENOENT')) throw error;
-    return {
-      ...{ interfaces: new Set(), chains: new Set(), limits: new Set(), askers: new Set() },
-      ...{ ports: new Map(), sources: new Map() },
-    };
+    return [];
   }
 }
 
@@ -103,7 +109,7 @@ function readChains(
 
 function readPorts(connection: NetlinkConnection, table: TableMessages): Map<number, PublishedPort> {
   const ports = new Map<number, PublishedPort>();
-  for (const attributes of readElements(connection.dump(table.dumpElements(SET.ports)))) {
+  for (const attributes of elementsOf(connection, table, SET.ports)) {
     const element = readPortElement(attributes);
     if (element === undefined) continue;
     ports.set(element.port, {
@@ -117,7 +123,7 @@ function readPorts(connection: NetlinkConnection, table: TableMessages): Map<num
 
 function readInterfaces(connection: NetlinkConnection, table: TableMessages): Set<ContainerId> {
   const interfaces = new Set<ContainerId>();
-  for (const attributes of readElements(connection.dump(table.dumpElements(SET.interfaces)))) {
+  for (const attributes of elementsOf(connection, table, SET.interfaces)) {
     const owner = linkOwner(readInterfaceElement(attributes) ?? '');
     if (owner !== undefined) interfaces.add(owner);
   }
@@ -126,7 +132,7 @@ function readInterfaces(connection: NetlinkConnection, table: TableMessages): Se
 
 function readSources(connection: NetlinkConnection, table: TableMessages): Map<ContainerId, number> {
   const sources = new Map<ContainerId, number>();
-  for (const attributes of readElements(connection.dump(table.dumpElements(SET.sources)))) {
+  for (const attributes of elementsOf(connection, table, SET.sources)) {
     const element = readSourceElement(attributes);
     const owner = element && linkOwner(element.name);
     if (owner !== undefined) sources.set(owner, element!.address);

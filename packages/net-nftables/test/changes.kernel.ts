@@ -338,6 +338,27 @@ describe('the table', () => {
     await driver.setup(POLICY);
   });
 
+  it('goes with all that containers had in it, also as the first version made it, without a set-up before', async () => {
+    // a chain for each container, led to for good; no sources, limits or askers
+    net.host.run(
+      'nft',
+      `table inet warden-first {
+        set interfaces { type ifname; elements = { "w-${A.id}-0" }; }
+        map containers { type ifname : verdict; }
+        map ports { type inet_service : ipv4_addr . inet_service; elements = { 8080 comment "${A.id}" : ${A.containerIp} . 80 }; }
+        chain default { reject; }
+        chain i-${A.id} { goto default; }
+      }
+      add element inet warden-first containers { "w-${A.id}-0" : goto i-${A.id} }`,
+    );
+    const cleaner = makeDriver('warden-first');
+    await expect(cleaner.dismantle!()).rejects.toMatchObject({ fields: { containers: [A.id] } });
+    await cleaner.release(A, {});
+    await cleaner.dismantle!();
+    expect(net.host.run('nft', 'list', 'tables')).not.toContain('warden-first');
+    await cleaner.close();
+  });
+
   it('takes 1024 rules of one container at once, as a restart brings them', async () => {
     await driver.attach(A, {}, peer.pid);
     await driver.restore(A, {}, { mappings: [], egress: Array.from({ length: 1024 }, () => WIDE) });
