@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { TestHost } from '../test/host.ts';
+import { EMPTY, TestHost } from '../test/host.ts';
 import { type CleanUpOptions, cleanUp, type Leftover } from './clean-up.ts';
 import { REMOVED_DIRECTORY } from './leftovers.ts';
 import type { CoreDrivers, CoreOptions } from './options.ts';
@@ -140,5 +140,29 @@ describe('clean-up', () => {
     expect(host.inventory()).toMatchObject({ depot: [id], groups: [expect.stringContaining(id)] });
     expect(host.inits.directories()).toContain(paths[1]);
     expect(host.inits.directories()).not.toContain(paths[0]);
+  });
+
+  it('ends also who is paused, and leaves him so for a look [operations cleanup]', async () => {
+    const core = await host.start();
+    const box = await core.openSession().create({ handle: 'box' });
+    const id = path.basename((await box.info()).containerPath!);
+    host.groups.join(`/core/instance-${id}/cgroup.procs`, { pid: 7, rss: 0n, onEnd: () => {} });
+    await box.pause();
+    await core.close();
+    const drivers = host.drivers();
+    const state = drivers.cgroup.plan({ id, allowAllDevices: false, pidsLimit: undefined });
+    const { connect } = drivers.init;
+    // init stands still with the rest
+    drivers.init.connect = async (directory) => {
+      if (await drivers.cgroup.isFrozen(state)) throw new Error('no answer');
+      return connect(directory);
+    };
+    const fates = async (dryRun: boolean, all: boolean): Promise<string[]> =>
+      (await cleanUp(host.options({ drivers }), { dryRun, all })).map(({ fate, kind }) => `${fate} ${kind}`);
+    expect(await fates(false, false)).toEqual(['keep container']);
+    expect(await fates(true, true)).toEqual(['remove container']);
+    expect(await drivers.cgroup.isFrozen(state)).toBe(true);
+    expect(await fates(false, true)).toEqual(['removed container']);
+    expect(host.inventory()).toEqual(EMPTY);
   });
 });

@@ -9,6 +9,7 @@ import { makeEngine } from './core.ts';
 import { type DepotEntry, readDepot, recordOf } from './depot-entries.ts';
 import { removeGroupsOf } from './destroy.ts';
 import type { Engine } from './engine.ts';
+import { connectRecovered, standsStill } from './frozen.ts';
 import type { CoreOptions } from './options.ts';
 import { adviceIn } from './quarantine.ts';
 import { remove, removeUnrecorded } from './removal.ts';
@@ -62,18 +63,16 @@ async function cleanEntry(engine: Engine, entry: DepotEntry, wanted: CleanUpOpti
   if (entry.kind === 'set-aside')
     return { ...thing, fate: 'keep', why: `set aside in ${entry.directory}: ${adviceIn(entry.directory)}` };
   try {
-    const init = await engine.drivers.init.connect(entry.directory);
-    // whoever only looks lets it go at once; it was not told that anything of it is taken over
-    const why = reasonFor(entry, init !== undefined);
+    const why = reasonFor(entry, await isAlive(engine, entry));
     const isKept = why.isKept && !(why.isAlive && wanted.all);
     if (isKept || wanted.dryRun) {
-      init?.disconnect();
       return {
         ...thing,
         fate: isKept ? 'keep' : 'remove',
         why: isKept ? why.text : (why.removal ?? why.text),
       };
     }
+    const init = await connectRecovered(engine, entry);
     if (entry.kind === 'recorded')
       await remove(engine, new ManagedContainer(entry.record, entry.directory), init);
     else await removeUnrecorded(engine, entry, init);
@@ -81,6 +80,15 @@ async function cleanEntry(engine: Engine, entry: DepotEntry, wanted: CleanUpOpti
   } catch (error) {
     return failed(thing, error);
   }
+}
+
+/** Looked at without a change. What stands still answers nobody, and is not to go on for a look. */
+async function isAlive(engine: Engine, entry: DepotEntry): Promise<boolean> {
+  if (entry.kind === 'recorded' && (await standsStill(engine, entry.record))) return true;
+  const init = await engine.drivers.init.connect(entry.directory);
+  // it was not told that anything of it is taken over
+  init?.disconnect();
+  return init !== undefined;
 }
 
 interface Reason {

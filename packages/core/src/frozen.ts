@@ -6,6 +6,7 @@ import type { Init } from '@warden/interface';
 import type { ManagedContainer } from './container.ts';
 import type { DepotEntry } from './depot-entries.ts';
 import type { Engine } from './engine.ts';
+import type { ContainerRecord } from './record.ts';
 
 /** Lets it go on, so that it can end. Never throws: what cannot be thawed is met when it does not end. */
 export async function thaw(engine: Engine, { record, handle }: ManagedContainer): Promise<void> {
@@ -33,12 +34,22 @@ export async function killInit(
 }
 
 /**
+ * Whether its processes stand still, as far as the record says: for a pause, or held for a snapshot. After a
+ * reboot there is neither a process nor a group.
+ */
+export async function standsStill(engine: Engine, record: ContainerRecord): Promise<boolean> {
+  const { cgroup } = engine.drivers;
+  if (!(record.isPaused || record.isHeld === true) || !cgroup.supports.freezer) return false;
+  return (await cgroup.pids(record.drivers.cgroup)).length > 0;
+}
+
+/**
  * An init that stands still answers nobody: what an earlier daemon has paused, or held for a snapshot, goes
  * on until it is known; recovery pauses it again.
  */
 export async function connectRecovered(engine: Engine, entry: DepotEntry): Promise<Init | undefined> {
   const { cgroup, init } = engine.drivers;
-  if (entry.kind === 'recorded' && (entry.record.isPaused || entry.record.isHeld) && cgroup.supports.freezer)
+  if (entry.kind === 'recorded' && (await standsStill(engine, entry.record)))
     await cgroup.thaw(entry.record.drivers.cgroup);
   if (entry.kind === 'recorded') entry.record.isHeld = false;
   return init.connect(entry.directory);

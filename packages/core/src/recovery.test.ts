@@ -78,6 +78,8 @@ describe('a start', () => {
     const drivers = host.drivers();
     const { cgroup } = drivers;
     const state = record.drivers.cgroup;
+    const group = `/core/instance-${record.id}/cgroup.procs`;
+    host.groups.join(group, { pid: 7, rss: 0n, onEnd: () => {} });
     await cgroup.freeze(state, 1_000);
     const frozen: boolean[] = [];
     const init: InitDriver = {
@@ -91,6 +93,19 @@ describe('a start', () => {
     expect(await core.openSession().list()).toHaveLength(1);
     expect([frozen, await cgroup.isFrozen(state)]).toEqual([[false], after]);
     expect([read(directory).isHeld === true, read(directory).isPaused]).toEqual([false, after]);
+  });
+
+  it('removes a container that was paused before a reboot, of which there are neither processes nor groups', async () => {
+    const box = await core.openSession().create();
+    await box.pause();
+    const directory = await pathOf(box);
+    await core.close();
+    await (await host.inits({ logger: silentLogger }).connect(directory))!.kill();
+    host.groups.groups.clear();
+    host.links.links.clear();
+    core = await host.start();
+    expect([await core.openSession().list(), setAside(host.depot)]).toEqual([[], []]);
+    expect(host.inventory()).toEqual(EMPTY);
   });
 
   it('takes the directory in which a container lives for it, and not a copy that has its name', async () => {
