@@ -103,12 +103,13 @@ function mounts(file: string): string[] {
 
 /**
  * Of the namespace that all tests of a run share: without those that others, at work at the same time, have
- * below directories of their own.
+ * below directories of their own, and the kit for control groups on its groups.
  */
 export function ownMounts(place: TestPlace): string[] {
+  const isOthers = /^(?:\/tmp\/warden-|\/sys\/fs\/cgroup\/.*\/warden-kit-)/;
   return mounts('/proc/self/mountinfo').filter((line) => {
     const point = line.split(' ')[1]!;
-    return !point.startsWith('/tmp/warden-') || point.startsWith(place.directory);
+    return !isOthers.test(point) || point.startsWith(place.directory);
   });
 }
 

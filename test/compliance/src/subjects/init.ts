@@ -82,12 +82,18 @@ function script(kind: JobKind): string {
   }
 }
 
-/** All there are, but those below other temporary directories: other suites of the run mount there meanwhile. */
+/**
+ * All there are, but those below other temporary directories and on control groups of another kit's run: other
+ * suites mount there meanwhile.
+ */
 function mounts(directory: string): string[] {
+  const isOthers = (point: string): boolean =>
+    point.startsWith(`${os.tmpdir()}/`) ||
+    (point.startsWith('/sys/fs/cgroup/') && point.includes('/warden-kit-'));
   return fs
     .readFileSync('/proc/self/mountinfo', 'utf8')
     .split('\n')
-    .filter((line) => line.includes(directory) || !line.split(' ')[4]?.startsWith(`${os.tmpdir()}/`));
+    .filter((line) => line.includes(directory) || !isOthers(line.split(' ')[4] ?? ''));
 }
 
 /** Processes whose title or command line names the container or the directory. */
