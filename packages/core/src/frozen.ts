@@ -49,8 +49,10 @@ export async function standsStill(engine: Engine, record: ContainerRecord): Prom
  */
 export async function connectRecovered(engine: Engine, entry: DepotEntry): Promise<Init | undefined> {
   const { cgroup, init } = engine.drivers;
-  if (entry.kind === 'recorded' && (await standsStill(engine, entry.record)))
-    await cgroup.thaw(entry.record.drivers.cgroup);
-  if (entry.kind === 'recorded') entry.record.isHeld = false;
+  if (entry.kind === 'recorded') {
+    const { record } = entry;
+    if (await standsStill(engine, record)) await cgroup.thaw(record.drivers.cgroup);
+    record.isHeld = false;
+  }
   return init.connect(entry.directory);
 }

@@ -12,8 +12,8 @@ import type { ContainerRecord } from './record.ts';
  * What an earlier daemon has set aside gets its name back while its init lives and its record is in order: a
  * network driver that was changed may be the earlier one again, a host have again what it was short of, the
  * earlier daemon have been too old for the record, an operator have repaired it. If it is not so it is set
- * aside once more. What lives no longer stays aside: it may stand for somebody's data; and
- * so does one whose handle another container has got meanwhile.
+ * aside once more. What lives no longer stays aside: it may stand for somebody's data; and so does one whose
+ * handle another container has got meanwhile.
  */
 export async function takeBack(
   engine: Engine,

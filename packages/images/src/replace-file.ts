@@ -1,6 +1,7 @@
 /** A file that is replaced as a whole: its name stands for the old content or the new one, on the disk as well. */
 import fs from 'node:fs';
 import path from 'node:path';
+import { isWardenError } from '@warden/interface';
 import { syncDirectory } from '@warden/native';
 import { fileFailure } from './failure.ts';
 
@@ -20,7 +21,6 @@ export function replaceFile(file: string, text: string, before: () => void = () 
     syncDirectory(path.dirname(file));
   } catch (cause) {
     fs.rmSync(beside, { force: true });
-    if (cause instanceof Error && 'fields' in cause) throw cause;
-    throw fileFailure('write', file, cause);
+    throw isWardenError(cause) ? cause : fileFailure('write', file, cause);
   }
 }

@@ -172,7 +172,7 @@ describeWith(['root', 'isolated', 'overlayfs'], 'a full depot', () => {
         fs.rmSync(path.join(bench.place.depot, '.reserve'), { recursive: true });
         const free = fill(mount);
         await expect(bench.restart()).rejects.toThrow(
-          /the depot .* has no room for a start: \d KiB and \d+ inodes are left \(ENOSPC\); make some on its file system, and start again/,
+          /the depot .* has no room for a start: 0 KiB and \d+ inodes are left \(ENOSPC\); make some on its file system, and start again/,
         );
         const words = [WARDEND, 'doctor', '--depot', bench.place.depot];
         expect(spawnSync(process.execPath, words, { encoding: 'utf8' }).stdout).toMatch(

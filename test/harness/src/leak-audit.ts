@@ -105,11 +105,11 @@ function mounts(file: string): string[] {
  * Of the namespace that all tests of a run share: without those that others, at work at the same time, have
  * below directories of their own, and the kit for control groups on its groups.
  */
-export function ownMounts(place: TestPlace): string[] {
+export function ownMounts({ directory }: Pick<TestPlace, 'directory'>): string[] {
   const isOthers = /^(?:\/tmp\/warden-|\/sys\/fs\/cgroup\/.*\/warden-kit-)/;
   return mounts('/proc/self/mountinfo').filter((line) => {
     const point = line.split(' ')[1]!;
-    return !isOthers.test(point) || point.startsWith(place.directory);
+    return !isOthers.test(point) || point.startsWith(directory);
   });
 }
 

@@ -1,10 +1,10 @@
 /** The init driver `wshd` on this host. */
 import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
-import os from 'node:os';
 import path from 'node:path';
 import type { InitSubject, JobKind } from '@warden/driver-compliance';
 import { type Confinement, type InitSpec, silentLogger, UNCONFINED } from '@warden/interface';
+import { ownMounts } from '@warden/test-harness';
 import { type WshdOptions, wshd } from '@warden/wshd';
 import { makeSmallRoot } from './small-root.ts';
 
@@ -56,7 +56,7 @@ export async function initSubject(
       discardOutput: false,
       trackTree: false,
     }),
-    inventory: async () => [...processes(directory, id), ...mounts(directory)],
+    inventory: async () => [...processes(directory, id), ...ownMounts({ directory })],
     close: async () => fs.rmSync(directory, { recursive: true, force: true }),
   };
 }
@@ -80,20 +80,6 @@ function script(kind: JobKind): string {
     case 'print-later':
       return `sleep ${kind.afterMs / 1_000}; printf %s '${kind.text}'`;
   }
-}
-
-/**
- * All there are, but those below other temporary directories and on control groups of another kit's run: other
- * suites mount there meanwhile.
- */
-function mounts(directory: string): string[] {
-  const isOthers = (point: string): boolean =>
-    point.startsWith(`${os.tmpdir()}/`) ||
-    (point.startsWith('/sys/fs/cgroup/') && point.includes('/warden-kit-'));
-  return fs
-    .readFileSync('/proc/self/mountinfo', 'utf8')
-    .split('\n')
-    .filter((line) => line.includes(directory) || !isOthers(line.split(' ')[4] ?? ''));
 }
 
 /** Processes whose title or command line names the container or the directory. */
