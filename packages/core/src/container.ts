@@ -59,7 +59,7 @@ export class ManagedContainer {
   /** See prepared-shell.ts. */
   lastScript: EndedScript | undefined;
   habit: Habit | undefined;
-  /** Until when a shell may wait there for its script, in milliseconds since 1970; `undefined`: none does. */
+  /** Until when a shell may wait there for its script, by a monotonic clock; `undefined`: none does. */
   shellUntil: number | undefined;
   /** The open first record, until the next one. */
   intent: RecordIntent | undefined;

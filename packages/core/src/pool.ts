@@ -28,13 +28,18 @@ export class Pool {
     return this.#all.has(entry);
   }
 
-  /** Adds what it does not have yet, behind what is free. */
+  /** Adds what it does not have yet, behind what has never been used and before what has come back. */
   extend(entries: readonly number[]): void {
-    for (const entry of entries) {
-      if (this.#all.has(entry)) continue;
+    const earlier = [...this.#free];
+    const isUnused = ([, since]: [number, number]): boolean => since === Number.NEGATIVE_INFINITY;
+    const added = entries.filter((entry) => !this.#all.has(entry));
+    this.#free.clear();
+    for (const [entry] of earlier.filter(isUnused)) this.#free.set(entry, Number.NEGATIVE_INFINITY);
+    for (const entry of added) {
       this.#all.add(entry);
       this.#free.set(entry, Number.NEGATIVE_INFINITY);
     }
+    for (const [entry, since] of earlier.filter((one) => !isUnused(one))) this.#free.set(entry, since);
   }
 
   /** Whether all of its entries are among these. */

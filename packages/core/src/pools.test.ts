@@ -113,6 +113,16 @@ describe('a pool', () => {
     one.extend([1, 2, 3]);
     expect([one.size, drained(one)]).toEqual([3, [2, 3, undefined]]);
   });
+
+  it('has something at once when it grows while all that is free waits for its delay', () => {
+    const one = pool(100);
+    const both = [one.acquire()!, one.acquire()!];
+    for (const entry of both) one.release(entry);
+    one.extend([1, 2, 3, 4]);
+    expect([one.hasFree, drained(one)]).toEqual([true, [3, 4, undefined]]);
+    now += 100;
+    expect(drained(one)).toEqual([1, 2, undefined]);
+  });
 });
 
 it('networks, uids and ports grow together, once all of the networks are in the new pool', () => {

@@ -199,6 +199,10 @@ describe('a prepared shell', () => {
     waitEmpty.mockRejectedValueOnce(new Error('it is gone'));
     await end();
     expect(waitEmpty).toHaveBeenCalledTimes(2);
+    two();
+    vi.setSystemTime(Date.now() + 3_600_000); // the host's clock was set: the shell waits as it did
+    await end();
+    expect(waitEmpty).toHaveBeenCalledTimes(3);
   });
 
   it('is not asked for where it is turned off, or the init cannot', () => {

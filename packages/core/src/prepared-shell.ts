@@ -41,7 +41,7 @@ const END_WITHIN_MS = 50;
 /** The last script of a container whose result was taken. */
 export interface EndedScript {
   readonly spec: JobSpec;
-  /** Milliseconds since 1970. */
+  /** Milliseconds of a monotonic clock. */
   readonly takenAt: number;
 }
 
@@ -90,11 +90,11 @@ export function prepareShell(
   const { init, record, habit } = container;
   if (preparedShellMs <= 0 || job.isScriptNoted) return; // several take one result
   job.isScriptNoted = true;
-  container.lastScript = spec && { spec, takenAt: Date.now() };
+  container.lastScript = spec && { spec, takenAt: performance.now() };
   if (record.memoryLimit === undefined || init?.prepare === undefined || spec === undefined) return;
   if (habit?.isLikely !== true || !mayRun(container) || !hasRoom(record.memoryLimit, info)) return;
   init.prepare({ ...spec, hasRoom: true }, preparedShellMs);
-  container.shellUntil = Date.now() + preparedShellMs;
+  container.shellUntil = performance.now() + preparedShellMs;
 }
 
 /**
@@ -142,8 +142,7 @@ function behind(
   withinMs: number,
 ): 'same' | 'other' | 'late' {
   if (last === undefined) return 'late';
-  const since = Date.now() - last.takenAt;
-  if (since < 0 || since > withinMs) return 'late';
+  if (performance.now() - last.takenAt > withinMs) return 'late';
   return spec !== undefined && isSame(spec, last.spec) ? 'same' : 'other';
 }
 
@@ -155,7 +154,12 @@ export async function endPreparedShell(container: ManagedContainer): Promise<voi
   const { init, shellUntil } = container;
   container.lastScript = undefined; // none is prepared meanwhile, either
   container.shellUntil = undefined;
-  if (init === undefined || container.isInitLost || shellUntil === undefined || Date.now() > shellUntil)
+  if (
+    init === undefined ||
+    container.isInitLost ||
+    shellUntil === undefined ||
+    performance.now() > shellUntil
+  )
     return;
   try {
     await init.signalJob(NO_JOB, 0, false); // whatever else is asked for ends it

@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import os from 'node:os';
@@ -100,6 +100,34 @@ describe('lines to a file', () => {
       const readOnly = fs.openSync(file, 'r');
       lineWriter(readOnly, lost).write('two');
       fs.closeSync(readOnly);
+    } finally {
+      fs.rmSync(path.dirname(file), { recursive: true });
+    }
+  });
+
+  it('do not stick to what the disk took of an earlier one before it was full', () => {
+    const file = path.join(fs.mkdtempSync(path.join(os.tmpdir(), 'warden-lines-')), 'log');
+    const program = `
+      import fs from 'node:fs';
+      const { lineWriter } = await import(${JSON.stringify(fileURLToPath(new URL('../dist/line-writer.js', import.meta.url)))});
+      const file = ${JSON.stringify(file)};
+      const writer = lineWriter(fs.openSync(file, 'a'), String);
+      for (const line of ['a'.repeat(1_000), 'b'.repeat(100), 'left out']) writer.write(line);
+      if (fs.statSync(file).size !== 1_024) throw new Error('the file has no limit');
+      fs.truncateSync(file, 1_010); // there is room again
+      for (const line of ['c', 'd']) writer.write(line);`;
+    try {
+      // a limit of the file's size gives what a full disk gives: a part, then an error
+      execFileSync('/bin/bash', [
+        '-c',
+        'ulimit -f 1 && exec "$@"',
+        'bash',
+        process.execPath,
+        '--input-type=module',
+        '-e',
+        program,
+      ]);
+      expect(fs.readFileSync(file, 'utf8')).toBe(`${'a'.repeat(1_000)}\n${'b'.repeat(9)}\nc\nd\n`);
     } finally {
       fs.rmSync(path.dirname(file), { recursive: true });
     }

@@ -30,7 +30,8 @@ type Send = (bytes: Uint8Array) => number;
  * A writer to this descriptor, which stays the caller's. Each line is with the kernel when `write` returns:
  * whole, and there after a crash. Of a pipe, socket or terminal that is full that is not true: then 1 MiB of
  * lines waits in memory, what is more is lost, and `lost` makes the line that says so, in its place. What a
- * full disk or a closed pipe does not take is left out.
+ * full disk or a closed pipe does not take is left out; of a line of which the disk took a part, the next one
+ * is set apart.
  */
 export function lineWriter(descriptor: number, lost: (count: number) => string): LineWriter {
   const way = wayWithoutWaiting(descriptor);
@@ -39,13 +40,18 @@ export function lineWriter(descriptor: number, lost: (count: number) => string):
 
 /** For a file: nobody reads it who could stop. */
 function fileWriter(descriptor: number): LineWriter {
+  let isTorn = false;
   return {
     write: (line) => {
+      const bytes = Buffer.from(isTorn ? `\n${line}\n` : `${line}\n`);
+      let written = 0;
       try {
-        fs.writeSync(descriptor, `${line}\n`);
+        // a disk that has filled takes a part, and tells why only when it is asked again
+        while (written < bytes.length) written += fs.writeSync(descriptor, bytes, written);
       } catch {
         // A full disk must not take the containers' daemon along.
       }
+      if (written > 0) isTorn = written < bytes.length && !(isTorn && written === 1);
     },
     close: () => {},
   };
