@@ -26,11 +26,11 @@ export const FILE_HANDLERS: Readonly<Record<number, Handler>> = {
     const { files } = warden.container(request.handle);
     const { operation, path, privileged = false, mode } = request;
     if (operation === 'write')
-      uploads.begin((content) =>
-        files.write(path, content, { privileged, ...(mode !== undefined && { mode }) }),
+      uploads.begin((content, signal) =>
+        files.write(path, content, { privileged, signal, ...(mode !== undefined && { mode }) }),
       );
     else if (operation === 'write-tar')
-      uploads.begin((content) => files.writeTar(path, content, { privileged }));
+      uploads.begin((content, signal) => files.writeTar(path, content, { privileged, signal }));
     else throw unknownOperation(operation);
     return {};
   },

@@ -132,6 +132,7 @@ const WAITING: ReadonlySet<number> = new Set([
   MessageType.JobInput,
   MessageType.Events,
   MessageType.Files,
+  MessageType.UploadData,
   MessageType.ImageImport,
   MessageType.ImagePull,
 ]);

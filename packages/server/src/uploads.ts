@@ -5,6 +5,9 @@
  */
 import { WardenError } from '@warden/interface';
 
+/** The engine's call: what is written, and when nobody wants it any more. */
+type Write = (content: AsyncIterable<Uint8Array>, signal: AbortSignal) => Promise<void>;
+
 interface Part {
   readonly bytes: Uint8Array;
   taken(): void;
@@ -14,8 +17,8 @@ interface Part {
 export class Uploads {
   #current: Upload | undefined;
 
-  /** `write` gets the stream. Errors: `BAD_STATE` while another is going on. */
-  begin(write: (content: AsyncIterable<Uint8Array>) => Promise<void>): void {
+  /** Errors: `BAD_STATE` while another is going on. */
+  begin(write: Write): void {
     if (this.#current !== undefined) {
       throw new WardenError(
         'BAD_STATE',
@@ -63,6 +66,8 @@ export class Uploads {
 
 class Upload {
   readonly #result: Promise<void>;
+  /** Also for a call that waits for the container, and would not ask for the next bytes. */
+  readonly #abandoned = new AbortController();
   #part: Part | undefined;
   /** With the writer. */
   #given: Part | undefined;
@@ -70,8 +75,8 @@ class Upload {
   #end: 'open' | 'finished' | 'abandoned' = 'open';
   #isSettled = false;
 
-  constructor(write: (content: AsyncIterable<Uint8Array>) => Promise<void>) {
-    this.#result = write(this.#content()).finally(() => {
+  constructor(write: Write) {
+    this.#result = write(this.#content(), this.#abandoned.signal).finally(() => {
       this.#isSettled = true;
       this.#part?.taken();
       this.#given?.taken();
@@ -97,6 +102,7 @@ class Upload {
 
   async abandon(): Promise<void> {
     this.#end = 'abandoned';
+    this.#abandoned.abort(new Error('the client gave the upload up'));
     this.#wake?.();
     await this.#result.catch(() => {});
   }

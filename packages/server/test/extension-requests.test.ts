@@ -375,7 +375,7 @@ describe('an upload', () => {
     expect(ends).toEqual([]);
     expect((await client.ask(MessageType.UploadEnd, { commit: true })).payload).toEqual({});
     expect([got, ends]).toEqual([['a', 'b'], ['whole']]);
-    expect(host.calls[0]?.args[2]).toEqual({ privileged: true, mode: 0o600 });
+    expect(withoutSignal(host.calls[0]?.args[2])).toEqual({ privileged: true, mode: 0o600 });
     // and the connection takes another one
     await client.ask(MessageType.Upload, { ...begin, operation: 'write-tar' });
     await client.ask(MessageType.UploadEnd, { commit: true });
@@ -394,6 +394,34 @@ describe('an upload', () => {
     first.socket.destroy();
     await until(() => ends.length === 2, 'the end of the second');
     expect(ends[1]).toBe('the client gave the upload up');
+  });
+
+  it('ends with the connection also while the container takes nothing, and holds no drain up', async () => {
+    const ends: unknown[] = [];
+    const write = (_path: string, _content: unknown, { signal }: { signal: AbortSignal }): Promise<void> =>
+      new Promise((_resolve, reject) => {
+        signal.addEventListener('abort', () => {
+          ends.push(signal.reason);
+          reject(signal.reason);
+        });
+      });
+    const { server, path } = await startServer(new ProgrammableHost({ files: { write } as never }));
+    const stuck = async (): Promise<TestClient> => {
+      const client = await TestClient.connect(path);
+      await client.ask(MessageType.Upload, begin);
+      client.send(MessageType.UploadData, { data: bytes('a') });
+      return client;
+    };
+    const first = await stuck();
+    await pause(20);
+    first.socket.destroy();
+    await until(() => ends.length === 1, 'the end of the first');
+    const second = await stuck();
+    await pause(20);
+    await server.drain();
+    await second.ended();
+    await until(() => ends.length === 2, 'the end of the second');
+    expect(second.answers.map(({ type }) => type)).toEqual([MessageType.Upload]);
   });
 
   it('tells a failure at the next piece, or at the end', async () => {

@@ -114,8 +114,13 @@ function startOutside(spec: CopySpec, program: CopyProgram, socket: number): Hel
 
 function watchCopy(spec: CopySpec, outside: HelperProcess, inside: Inside): RunningCopy {
   let isAborted = false;
+  let giveUp = (): void => {};
+  // one that hangs in a file system of the host keeps its end of the channel, and never says a word
+  const givenUp = new Promise<undefined>((resolve) => {
+    giveUp = () => void outside.end().then(() => resolve(undefined));
+  });
   const run = async (): Promise<void> => {
-    const result = parseCopyResult(await outside.result);
+    const result = parseCopyResult(await Promise.race([outside.result, givenUp]));
     await Promise.all([outside.end(), inside.end()]);
     if (result.ok) return;
     throw isAborted ? abortedError(spec) : copyError(spec, result, inside.complaint());
@@ -127,7 +132,7 @@ function watchCopy(spec: CopySpec, outside: HelperProcess, inside: Inside): Runn
     abort: () => {
       isAborted = true;
       outside.terminate();
-      void outside.end(); // one that hangs in a file system is killed a moment later
+      giveUp(); // it is killed a moment later
     },
   };
 }
