@@ -42,4 +42,14 @@ describe('a connection', () => {
     await answers.return({});
     expect([connection.isAlive, connection.isIdle, line.isStanding]).toEqual([true, true, false]);
   });
+
+  it('takes an answer of any size: its job is not there any more', async () => {
+    const line = new TestLine();
+    const connection = new Connection(line);
+    const stdout = new Uint8Array(70 << 20);
+    const asked = connection.request(MessageType.Link, { handle: 'h', job_id: 1 });
+    line.answer(MessageType.Link, { exit_status: 0, stdout });
+    const answer = (await asked) as { readonly stdout: Uint8Array };
+    expect(answer.stdout.length).toBe(70 << 20);
+  });
 });

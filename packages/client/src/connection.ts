@@ -6,6 +6,7 @@
  * goes through {@link Connection.destroy}: what waits is rejected exactly once, and nothing is left that
  * could reject unseen.
  */
+import { constants } from 'node:buffer';
 import type { Socket } from 'node:net';
 import { onAbort, WardenError } from '@warden/interface';
 import { decodeMessage, encodeFrame, encodeMessage, FrameDecoder, MessageType } from '@warden/protocol';
@@ -28,6 +29,12 @@ export interface StreamOptions {
   readonly isReused?: boolean;
 }
 
+/**
+ * The largest answer, its trailer included: what one piece of memory can hold. The daemon that was asked is
+ * trusted, and has removed the job whose output is in the answer.
+ */
+const MAX_ANSWER_BYTES = constants.MAX_LENGTH - 2;
+
 /** See the file's head. */
 export class Connection {
   /** Called once when the connection has ended, with the reason. */
@@ -35,7 +42,7 @@ export class Connection {
   /** The daemon may be closing it: not for another request. */
   isSpent = false;
   readonly #socket: Socket;
-  readonly #decoder: FrameDecoder = new FrameDecoder();
+  readonly #decoder: FrameDecoder = new FrameDecoder({ maxFrameBytes: MAX_ANSWER_BYTES });
   readonly #waiting: Waiting[] = [];
   #ended: WardenError | undefined;
 
