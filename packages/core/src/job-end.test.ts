@@ -2,6 +2,9 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { setImmediate as nextRound } from 'node:timers/promises';
+import v8 from 'node:v8';
+import vm from 'node:vm';
 import type { ByteSource, Init, InitJob, WaitStatus } from '@warden/interface';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { CoreFailpoints } from './failpoint-names.ts';
@@ -112,5 +115,57 @@ describe('a kill because the time is up', () => {
     await expect(job.kill(15, false, 'timeout')).rejects.toThrow('no room');
     end(signalled);
     expect((await job.ended).verdict.reason).toBe('signal');
+  });
+});
+
+describe('whoever gives up', () => {
+  v8.setFlagsFromString('--expose-gc');
+  const collect = vm.runInNewContext('gc') as () => void;
+
+  /** Waits by a signal, gives up, and answers what is left of the signal's reason when nobody has it any more. */
+  async function leftBehind(wait: (signal: AbortSignal) => Promise<unknown>): Promise<object | undefined> {
+    const reason = await (async () => {
+      const giveUp = new AbortController();
+      const waiting = wait(giveUp.signal);
+      await nextRound();
+      giveUp.abort(new Error('no time'));
+      await waiting;
+      return new WeakRef(giveUp.signal);
+    })();
+    await nextRound();
+    collect();
+    return reason.deref();
+  }
+
+  it('waiting for the end of a job leaves nothing with it', async () => {
+    const job = start(new Promise(() => {}), () => {}, []);
+    expect(await leftBehind((signal) => job.untilEnded(signal))).toBeUndefined();
+    expect(job.hasEnded).toBe(false);
+  });
+
+  it('reading its output leaves nothing with it', async () => {
+    const job = start(new Promise(() => {}), () => {}, []);
+    const readAll = async (signal: AbortSignal): Promise<void> => {
+      for await (const _ of job.output.read(signal));
+    };
+    expect(await leftBehind(readAll)).toBeUndefined();
+    expect(job.hasEnded).toBe(false);
+  });
+
+  it('leaves those alone who have not', async () => {
+    let end: (status: WaitStatus) => void = () => {};
+    const exited = new Promise<WaitStatus>((resolve) => {
+      end = resolve;
+    });
+    const job = start(exited, () => {}, []);
+    const patient = [job.untilEnded(undefined), job.untilEnded(new AbortController().signal)];
+    const impatient = new AbortController();
+    const first = job.untilEnded(impatient.signal);
+    impatient.abort();
+    expect(await first).toBeUndefined();
+    expect(await job.untilEnded(AbortSignal.abort())).toBeUndefined();
+    end({ exitCode: 3 });
+    for (const one of patient) expect(await one).toMatchObject({ exitStatus: 3 });
+    expect(await job.untilEnded(AbortSignal.abort())).toMatchObject({ exitStatus: 3 });
   });
 });

@@ -25,7 +25,7 @@ interface Cursor {
 /** See the file's head. */
 export class JobOutput {
   readonly #blocks: PerStream<Block[]> = { stdout: [], stderr: [] };
-  #waiting: (() => void)[] = [];
+  readonly #waiting = new Set<() => void>();
   #size = 0;
   #isComplete = false;
 
@@ -108,15 +108,16 @@ export class JobOutput {
     return new Promise((resolve) => {
       const done = (): void => {
         signal?.removeEventListener('abort', done);
+        this.#waiting.delete(done);
         resolve();
       };
-      this.#waiting.push(done);
+      this.#waiting.add(done);
       signal?.addEventListener('abort', done, { once: true });
     });
   }
 
   #wake(): void {
-    for (const resolve of this.#waiting.splice(0)) resolve();
+    for (const done of this.#waiting) done();
   }
 }
 

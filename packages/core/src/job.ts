@@ -6,6 +6,7 @@ import {
   type InitJob,
   type JobSpec,
   type Logger,
+  onAbort,
   type WaitStatus,
   WardenError,
 } from '@warden/interface';
@@ -108,6 +109,9 @@ export class ManagedJob {
    * go of the job.
    */
   readonly ended: Promise<JobOutcome>;
+  /** Those in {@link untilEnded}; `ended` itself would keep each until it settles. */
+  readonly #waiting = new Set<() => void>();
+  #isSettled = false;
   readonly #options: ManagedJobOptions;
   readonly #spool: JobSpool | undefined;
   readonly #intakes: PerStream<StreamIntake>;
@@ -148,7 +152,11 @@ export class ManagedJob {
       this.#end = resolve;
       this.#abandon = reject;
     });
-    this.ended.catch(() => {}); // it may be that nobody waits
+    const settled = (): void => {
+      this.#isSettled = true;
+      for (const wake of this.#waiting) wake();
+    };
+    this.ended.then(settled, settled); // it may be that nobody waits
     this.#intakes = { stdout: this.#intake('stdout'), stderr: this.#intake('stderr') };
     this.live = options.keep === 'live' ? new LiveOutput(job) : undefined;
     if (this.live !== undefined) this.#taps = [];
@@ -161,6 +169,26 @@ export class ManagedJob {
         }),
       (cause: unknown) => (options.isClosing() ? this.#letGo(cause) : this.finish({ reason: 'init-lost' })),
     );
+  }
+
+  /**
+   * As {@link ended}, or `undefined` when `signal` is aborted before. Whoever gives up leaves nothing behind,
+   * however long the job goes on.
+   */
+  async untilEnded(signal: AbortSignal | undefined): Promise<JobOutcome | undefined> {
+    if (!this.#isSettled) {
+      await new Promise<void>((resolve) => {
+        const wake = (): void => {
+          this.#waiting.delete(wake);
+          forget();
+          resolve();
+        };
+        const forget = onAbort(signal, wake);
+        this.#waiting.add(wake);
+        if (signal?.aborted) wake();
+      });
+    }
+    return this.#isSettled ? await this.ended : undefined;
   }
 
   get hasEnded(): boolean {

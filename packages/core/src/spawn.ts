@@ -17,7 +17,7 @@ import { withDiskLimit } from './exit-verdict.ts';
 import { holdStatistics } from './held-statistics.ts';
 import { infoAtEnd } from './info.ts';
 import { adoptJob } from './init-connection.ts';
-import { killJob, type ManagedJob, noSuchJob } from './job.ts';
+import { type JobOutcome, killJob, type ManagedJob, noSuchJob } from './job.ts';
 import { jobCommand } from './job-command.ts';
 import { requireRunning } from './pause.ts';
 import { nextExpected, prepareShell, repeatable } from './prepared-shell.ts';
@@ -139,7 +139,7 @@ export async function linkJob(
   const release = job.hasEnded ? undefined : holdStatistics(engine, container);
   try {
     await engine.failpoints.pass('link.wait');
-    const outcome = await unlessAborted(job.ended, signal, container, id);
+    const outcome = await endOf(job, signal, container);
     await engine.failpoints.pass('link.end');
     const info = await unlessAborted(endInfo(engine, container, job), signal, container, id);
     await engine.failpoints.pass('link.info');
@@ -175,7 +175,7 @@ export async function* streamJob(
       yield chunk;
       await engine.failpoints.pass('stream.chunk');
     }
-    const outcome = await unlessAborted(job.ended, signal, container, id);
+    const outcome = await endOf(job, signal, container);
     await engine.failpoints.pass('stream.end');
     const info = await unlessAborted(endInfo(engine, container, job), signal, container, id);
     await engine.failpoints.pass('stream.info');
@@ -238,6 +238,17 @@ function removeJob(engine: Engine, container: ManagedContainer, job: ManagedJob)
   if (container.record.jobs.delete(job.id)) saveRecordSoon(engine, container);
 }
 
+async function endOf(
+  job: ManagedJob,
+  signal: AbortSignal | undefined,
+  container: ManagedContainer,
+): Promise<JobOutcome> {
+  const outcome = await job.untilEnded(signal);
+  if (outcome === undefined) throw givenUp(signal!, container, job.id);
+  return outcome;
+}
+
+/** For what settles soon: until then `value` keeps whoever has given up. */
 function unlessAborted<T>(
   value: Promise<T>,
   signal: AbortSignal | undefined,
@@ -246,16 +257,16 @@ function unlessAborted<T>(
 ): Promise<T> {
   if (!signal) return value;
   return new Promise((resolve, reject) => {
-    const onAbort = (): void => {
-      reject(
-        new WardenError('ABORTED', 'the caller gave up waiting for the job', {
-          cause: signal.reason,
-          fields: { handle: container.handle, job },
-        }),
-      );
-    };
+    const onAbort = (): void => reject(givenUp(signal, container, job));
     if (signal.aborted) onAbort();
     signal.addEventListener('abort', onAbort, { once: true });
     value.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
+  });
+}
+
+function givenUp({ reason }: AbortSignal, { handle }: ManagedContainer, job: number): WardenError {
+  return new WardenError('ABORTED', 'the caller gave up waiting for the job', {
+    cause: reason,
+    fields: { handle, job },
   });
 }
