@@ -29,6 +29,7 @@ import {
 import { attachInit } from './init-connection.ts';
 import { initSpecOf } from './init-spec.ts';
 import { nextTurn } from './next-turn.ts';
+import { PathLooks } from './path-looks.ts';
 import { isPlain } from './plain.ts';
 import { blockOf } from './pools.ts';
 import { checkedProperties } from './properties.ts';
@@ -47,10 +48,11 @@ export async function createContainer(
 ): Promise<ManagedContainer> {
   const undo = new UndoStack();
   try {
-    validate(engine, spec);
+    const facts = await factsOfPaths(engine, spec);
+    validate(engine, spec, facts);
     if (engine.warm.isInTheWay(spec)) {
       await engine.warm.makeRoom(spec);
-      validate(engine, spec); // somebody may have taken the handle meanwhile
+      validate(engine, spec, facts); // somebody may have taken the handle meanwhile
     }
     engine.failpoints.passSync('create.validate'); // nobody may take the handle between the look and the reservation
     const made = claim(engine, spec, undo) ?? (await makeContainer(engine, spec, undo));
@@ -193,8 +195,23 @@ async function register(
   await engine.failpoints.pass('create.register');
 }
 
+/** What is at the paths that the client names. */
+type PathFacts = ReadonlyMap<string, fs.Stats | undefined>;
+const NO_FACTS: PathFacts = new Map();
+/** For all: the threads are the process's. */
+const looks = new PathLooks();
+
+async function factsOfPaths(engine: Engine, { rootfs, bindMounts = [] }: CreateSpec): Promise<PathFacts> {
+  if (isPlain(engine) || (rootfs === undefined && bindMounts.length === 0)) return NO_FACTS;
+  const facts = new Map<string, fs.Stats | undefined>();
+  if (rootfs !== undefined) facts.set(rootfs, await looks.look(rootfs));
+  for (const { source } of bindMounts)
+    if (path.isAbsolute(source)) facts.set(source, await looks.look(Buffer.from(encodeBytes(source))));
+  return facts;
+}
+
 /** What can be refused before anything is taken. */
-function validate(engine: Engine, spec: CreateSpec): void {
+function validate(engine: Engine, spec: CreateSpec, facts: PathFacts): void {
   const { handle, rootfs, image, bindMounts = [] } = spec;
   if (handle !== undefined && handle.length > MAX_HANDLE_LENGTH) {
     throw new WardenError(
@@ -214,7 +231,7 @@ function validate(engine: Engine, spec: CreateSpec): void {
   if (image !== undefined) validateImage(engine, spec);
   if (isPlain(engine)) return; // neither a root nor mounts: both are ignored
   const base = rootfs ?? engine.options.rootfs;
-  if (factsOf(base)?.isDirectory() !== true) {
+  if ((rootfs === undefined ? factsOf(base) : facts.get(rootfs))?.isDirectory() !== true) {
     throw new WardenError('INVALID_SPEC', `rootfs ${base} not found`, {
       fields: { operation: 'create', object: base, errno: 'ENOENT' },
     });
@@ -224,7 +241,7 @@ function validate(engine: Engine, spec: CreateSpec): void {
       new WardenError('INVALID_SPEC', message, { fields: { operation: 'bind mount', object } });
     if (!path.isAbsolute(source))
       throw invalid(`Source path for bind mount must be absolute: ${source}`, source);
-    if (factsOf(Buffer.from(encodeBytes(source))) === undefined)
+    if (facts.get(source) === undefined)
       throw invalid(`Source path for bind mount does not exist: ${source}`, source);
     if (!path.isAbsolute(target) || path.normalize(`${target}/`) === '/')
       throw invalid(`target path of a bind mount must be absolute and not the root: ${target}`, target);
@@ -269,8 +286,8 @@ function isTaken({ containers, reserved }: Engine, handle: string): boolean {
   return containers.has(handle) || reserved.has(handle);
 }
 
-/** `undefined`: there is nothing. Errors: where the disk cannot tell. */
-function factsOf(target: string | Buffer): fs.Stats | undefined {
+/** Of the operator's own. `undefined`: there is nothing. Errors: where the disk cannot tell. */
+function factsOf(target: string): fs.Stats | undefined {
   try {
     return fs.statSync(target, { throwIfNoEntry: false });
   } catch (error) {

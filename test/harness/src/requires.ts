@@ -19,6 +19,7 @@ export type Requirement =
   | 'user-quota'
   | 'project-quota'
   | 'btrfs'
+  | 'fuse'
   | 'guest'
   | 'cap-sys-resource'
   | 'strace'
@@ -57,6 +58,10 @@ const CHECKS: Readonly<Record<Requirement, () => string | undefined>> = {
     /\bbtrfs\b/.test(fs.readFileSync('/proc/filesystems', 'utf8'))
       ? program('mkfs.btrfs', '--version')
       : 'btrfs in the kernel',
+  fuse: () =>
+    /\bfuse\b/.test(fs.readFileSync('/proc/filesystems', 'utf8')) && fs.existsSync('/dev/fuse')
+      ? undefined
+      : 'FUSE in the kernel, and /dev/fuse',
   guest: () => place('WARDEN_TEST_GUEST', 'a machine to reset'),
   'cap-sys-resource': () =>
     hasCapability(24)
