@@ -35,14 +35,18 @@ export function explainExit(engine: Engine, container: ManagedContainer, status:
   return { reason: 'signal', signal };
 }
 
-/** The kernel's notification of a kill may still be on its way. */
-function isOutOfMemory({ logger }: Engine, container: ManagedContainer): boolean {
-  try {
-    container.outOfMemoryWatch?.check();
-  } catch (error) {
-    logger.warn('out-of-memory-check-failed', { handle: container.handle, error });
-  }
+function isOutOfMemory(engine: Engine, container: ManagedContainer): boolean {
+  checkOutOfMemory(engine, container);
   return container.record.events.has(OUT_OF_MEMORY_EVENT);
+}
+
+/** The kernel's notification of a kill may still be on its way. A failure is logged: a descriptor may be missing. */
+export function checkOutOfMemory({ logger }: Engine, { handle, outOfMemoryWatch }: ManagedContainer): void {
+  try {
+    outOfMemoryWatch?.check();
+  } catch (error) {
+    logger.warn('out-of-memory-check-failed', { handle, error });
+  }
 }
 
 /** A job that failed while there was no room left under the disk limit most likely failed for that. */

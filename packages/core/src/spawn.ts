@@ -13,7 +13,7 @@ import {
 } from '@warden/interface';
 import type { ManagedContainer } from './container.ts';
 import { type Engine, saveRecordSoon, trySave } from './engine.ts';
-import { withDiskLimit } from './exit-verdict.ts';
+import { checkOutOfMemory, withDiskLimit } from './exit-verdict.ts';
 import { holdStatistics } from './held-statistics.ts';
 import { infoAtEnd } from './info.ts';
 import { adoptJob } from './init-connection.ts';
@@ -213,20 +213,13 @@ export async function lendPipes(container: ManagedContainer, id: number): Promis
   return { pipes: { pid: process.pid, ...pipes }, giveBack, isOver: () => live.isClosed };
 }
 
-/**
- * Whoever asks why a job died finds the reason among the events: the kernel's notification of a kill may
- * still be on its way.
- */
+/** Whoever asks why a job died finds the reason among the events. */
 async function endInfo(
   engine: Engine,
   container: ManagedContainer,
   job: ManagedJob,
 ): Promise<JobEnd['info']> {
-  try {
-    container.outOfMemoryWatch?.check();
-  } catch (error) {
-    engine.logger.warn('out-of-memory-check-failed', { handle: container.handle, error });
-  }
+  checkOutOfMemory(engine, container);
   const info = await infoAtEnd(engine, container);
   prepareShell(engine, container, job, info);
   return info;

@@ -2,6 +2,7 @@
 import { type Init, isWardenError, WardenError } from '@warden/interface';
 import type { ManagedContainer } from './container.ts';
 import { type Engine, publish, saveRecord, trySave } from './engine.ts';
+import { checkOutOfMemory } from './exit-verdict.ts';
 import { killInit, thaw } from './frozen.ts';
 import { goOn } from './pause.ts';
 
@@ -54,7 +55,7 @@ async function stop(engine: Engine, container: ManagedContainer): Promise<void> 
   const isRecorded = container.record.isDestroying;
   if (!isRecorded) trySave(engine, container);
   await engine.failpoints.pass('stop.record');
-  container.outOfMemoryWatch?.check(); // what the kernel has done already is not lost
+  checkOutOfMemory(engine, container); // what the kernel has done already is not lost
   container.outOfMemoryWatch?.close();
   container.outOfMemoryWatch = undefined;
   await goOn(engine, container).catch((error: unknown) => {

@@ -193,11 +193,7 @@ function syslogOutput(identity: string, socket: string | undefined): Output {
   const send = syslogSender(socket);
   const tag = printableTag(identity);
   return (level, line) => {
-    try {
-      send(PRIORITIES[level]!, tag, Buffer.from(line));
-    } catch {
-      // no descriptor left
-    }
+    send(PRIORITIES[level]!, tag, Buffer.from(line));
   };
 }
 

@@ -1,8 +1,9 @@
-import { silentLogger } from '@warden/interface';
-import { describe, expect, it, vi } from 'vitest';
+import { silentLogger, WardenError } from '@warden/interface';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { openSyslog, syslogSender, syslogTag } from './syslog.ts';
 
 const heard = vi.hoisted(() => [] as string[]);
+const descriptors = vi.hoisted(() => ({ areFree: true }));
 vi.mock('@warden/native', async (original) => {
   const real = await original<typeof import('@warden/native')>();
   const sendDatagram: typeof real.sendDatagram = (descriptor, path, content) => {
@@ -10,7 +11,15 @@ vi.mock('@warden/native', async (original) => {
     heard.push(Buffer.from(content).toString()); // the one of this host must not hear of a test
     return undefined;
   };
-  return { ...real, sendDatagram };
+  const makeDatagramSocket: typeof real.makeDatagramSocket = () => {
+    if (descriptors.areFree) return real.makeDatagramSocket();
+    throw new WardenError('NATIVE_FAILED', 'datagram-socket: EMFILE', { fields: { errno: 'EMFILE' } });
+  };
+  return { ...real, sendDatagram, makeDatagramSocket };
+});
+
+afterEach(() => {
+  descriptors.areFree = true;
 });
 
 describe('syslog', () => {
@@ -28,6 +37,21 @@ describe('syslog', () => {
     const syslog = openSyslog('/nonexistent/log', { ...silentLogger, warn });
     for (let at = 0; at < 3; at++) expect(syslog.send('info', 't', Buffer.from('line'))).toBe(true);
     expect(warn.mock.calls).toEqual([['syslog-lines-dropped', expect.objectContaining({ errno: 'ENOENT' })]]);
+  });
+
+  it('drops lines without a free descriptor, warns once, and goes on when there is one', () => {
+    descriptors.areFree = false;
+    const warn = vi.fn();
+    const syslog = openSyslog('/nonexistent/log', { ...silentLogger, warn });
+    for (let at = 0; at < 3; at++) expect(syslog.send('info', 't', Buffer.from('line'))).toBe(true);
+    expect(warn.mock.calls).toEqual([['syslog-lines-dropped', expect.objectContaining({ errno: 'EMFILE' })]]);
+    expect(syslogSender()('<14>', 'warden', Buffer.from('of the daemon'))).toBe('EMFILE');
+    descriptors.areFree = true;
+    expect(syslog.send('info', 't', Buffer.from('line'))).toBe(true);
+    expect(warn.mock.lastCall).toEqual([
+      'syslog-lines-dropped',
+      expect.objectContaining({ errno: 'ENOENT' }),
+    ]);
   });
 
   it('goes to the socket of the system where none is configured [config 2 syslog_socket, logging.syslog]', () => {

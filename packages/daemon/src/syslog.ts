@@ -4,7 +4,7 @@
  * is dropped, and said once.
  */
 import type { Syslog } from '@warden/core';
-import type { Logger } from '@warden/interface';
+import type { Logger, WardenError } from '@warden/interface';
 import { makeDatagramSocket, sendDatagram } from '@warden/native';
 
 const DEFAULT_SOCKET = '/dev/log';
@@ -54,7 +54,11 @@ export function syslogSender(
   let descriptor: number | undefined;
   return (priority, tag, line) => {
     const head = `${priority}${timestamp(new Date())} ${tag}: `;
-    descriptor ??= makeDatagramSocket();
+    try {
+      descriptor ??= makeDatagramSocket();
+    } catch (error) {
+      return String((error as WardenError).fields.errno);
+    }
     return sendDatagram(descriptor, path, Buffer.concat([Buffer.from(head, 'latin1'), withoutNul(line)]));
   };
 }

@@ -2,10 +2,21 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { type CgroupDriver, type DriverState, type Logger, silentLogger } from '@warden/interface';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { v1Driver } from './driver.ts';
-import { readMemoryStat } from './memory.ts';
+import { readMemoryStat, watchKills } from './memory.ts';
+
+const descriptors = vi.hoisted(() => ({ areFree: true }));
+vi.mock('../kernel-file.ts', async (original) => {
+  const real = await original<typeof import('../kernel-file.ts')>();
+  const readControl: typeof real.readControl = (...what) => {
+    if (!descriptors.areFree) throw Object.assign(new Error('too many open files'), { code: 'EMFILE' });
+    return real.readControl(...what);
+  };
+  return { ...real, readControl };
+});
 
 let mount: string;
 let group: string;
@@ -15,6 +26,7 @@ const warnings: { event: string; data: unknown }[] = [];
 const logger: Logger = { ...silentLogger, warn: (event, data) => warnings.push({ event, data }) };
 
 beforeEach(() => {
+  descriptors.areFree = true;
   mount = fs.mkdtempSync(path.join(os.tmpdir(), 'warden-cgroup-'));
   driver = v1Driver(new Map([['memory', mount]]), { prefix: 'warden' }, { logger });
   state = driver.plan({ id: '0123456789a', allowAllDevices: false, pidsLimit: undefined });
@@ -78,5 +90,27 @@ describe('the memory statistics of v1', () => {
       ['rss_huge 7', 'shmem 7', 'workingset_refault 7', 'cache x', 'odd 1 2', ...lines, ''].join('\n'),
     );
     expect(readMemoryStat(group)).toEqual(Object.fromEntries(keys.map((key, at) => [key, BigInt(at + 1)])));
+  });
+});
+
+describe('the watch for kills of v1', () => {
+  const control = (kills: number): void =>
+    fs.writeFileSync(path.join(group, 'memory.oom_control'), `under_oom 0\noom_kill ${kills}\n`);
+
+  it('tells of a kill later that it cannot look for, without a free descriptor, and ends nobody', async () => {
+    control(3);
+    fs.writeFileSync(path.join(group, 'cgroup.event_control'), '');
+    let told = 0;
+    const watch = watchKills(group, () => told++);
+    const [event] = fs.readFileSync(path.join(group, 'cgroup.event_control'), 'utf8').split(' ');
+    descriptors.areFree = false;
+    control(4);
+    fs.writeSync(Number(event), Buffer.from(BigUint64Array.of(1n).buffer)); // as the kernel does
+    await delay(1_500); // longer than it looks for the end of a kill; an error that nobody catches fails the run
+    expect(() => watch.check()).toThrow('too many open files');
+    expect(told).toBe(0);
+    descriptors.areFree = true;
+    await expect.poll(() => told, { timeout: 20_000 }).toBe(1);
+    watch.close();
   });
 });

@@ -394,19 +394,28 @@ export function watchKills(group: string, listener: () => void, before?: bigint)
     seen = now; // it sinks when a group inside is removed
     for (let told = from ?? 0n; isOpen && told < (now ?? 0n); told++) listener();
   };
+  // what cannot be looked at, as without a free descriptor, is looked at later: nobody hears of a failure here
+  const hasLooked = (): boolean => {
+    try {
+      check();
+      return true;
+    } catch {
+      return false;
+    }
+  };
   const checkAgain = (wait: number): void => {
     timer = setTimeout(() => {
-      check();
-      if (isOpen && wait < LONGEST_KILL_MS) checkAgain(wait * 2);
+      const isLate = hasLooked() && wait >= LONGEST_KILL_MS;
+      if (isOpen && !isLate) checkAgain(Math.min(wait * 2, LONGEST_KILL_MS));
     }, wait);
   };
   const watch = watchDescriptor(event, { readable: true }, () => {
     if (readDescriptor(event, counter) !== counter.length) return;
-    check();
+    hasLooked();
     clearTimeout(timer);
     if (isOpen) checkAgain(FIRST_CHECK_MS);
   });
-  check(); // kills since `before`, and between the first look and the registration
+  hasLooked(); // kills since `before`, and between the first look and the registration
   return {
     check,
     close: () => {

@@ -2,16 +2,27 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { killCount, readMemoryLimit, readMemoryStat, watchKills, writeMemoryLimit } from './memory.ts';
 
 /** Deadlines for a machine that is busy with something else. */
 const SOON = { timeout: 20_000 };
 
 const UNLIMITED = 9_223_372_036_854_771_712n;
+const descriptors = vi.hoisted(() => ({ areFree: true }));
+vi.mock('../kernel-file.ts', async (original) => {
+  const real = await original<typeof import('../kernel-file.ts')>();
+  const readControl: typeof real.readControl = (...what) => {
+    if (!descriptors.areFree) throw Object.assign(new Error('too many open files'), { code: 'EMFILE' });
+    return real.readControl(...what);
+  };
+  return { ...real, readControl };
+});
+
 let root: string;
 let group: string;
 beforeEach(() => {
+  descriptors.areFree = true;
   root = fs.mkdtempSync(path.join(os.tmpdir(), 'warden-cgroup-'));
   group = path.join(root, 'warden/instance-0123456789a');
   fs.mkdirSync(group, { recursive: true });
@@ -137,6 +148,20 @@ describe('the watch for kills of v2', () => {
     await delay(20);
     expect([told, killCount(group)]).toEqual([1, undefined]);
     watch.close();
+    watch.close();
+  });
+
+  it('tells of a kill later that it cannot look for, without a free descriptor, and ends nobody', async () => {
+    write({ 'memory.events': events(3) });
+    let told = 0;
+    const watch = watchKills(group, () => told++);
+    descriptors.areFree = false;
+    write({ 'memory.events': events(4) });
+    await delay(50); // an error that nobody catches fails the run
+    expect(() => watch.check()).toThrow('too many open files');
+    expect(told).toBe(0);
+    descriptors.areFree = true; // the file does not change any more
+    await expect.poll(() => told, SOON).toBe(1);
     watch.close();
   });
 

@@ -60,6 +60,9 @@ export async function writeMemoryLimit(group: string, bytes: bigint): Promise<bi
   }
 }
 
+/** After a look that failed. */
+const RETRY_MS = 500;
+
 /** Without swap no pressure makes these less; kernels that do not count one of them leave it out. */
 const UNRECLAIMABLE = [
   'anon',
@@ -174,13 +177,24 @@ export function watchKills(group: string, listener: () => void, before?: bigint)
     seen = now;
     for (let told = from; isOpen && told < now; told++) listener();
   };
-  const watcher = fs.watch(path.join(group, 'memory.events'), { persistent: false }, check);
+  let timer: NodeJS.Timeout | undefined;
+  // what cannot be looked at, as without a free descriptor, is looked at later: nobody hears of a failure here
+  const look = (): void => {
+    clearTimeout(timer);
+    try {
+      check();
+    } catch {
+      timer = setTimeout(look, RETRY_MS).unref();
+    }
+  };
+  const watcher = fs.watch(path.join(group, 'memory.events'), { persistent: false }, look);
   watcher.on('error', () => watcher.close());
-  check(); // kills since `before`, and between the first look and the watch
+  look(); // kills since `before`, and between the first look and the watch
   return {
     check,
     close: () => {
       isOpen = false;
+      clearTimeout(timer);
       watcher.close();
     },
   };
