@@ -22,6 +22,7 @@ const PATIENCE_MS = 5_000;
 /** How long the last output waits for readers after the job's end. */
 const LINGER_MS = 60_000;
 const MAX_READERS = 64;
+const PROBE_MS = 1_000;
 const CURSORS_FILE = 'cursors';
 const CURSOR_AT: PerStream<number> = { stdout: 0, stderr: 4 };
 
@@ -149,6 +150,7 @@ export class JobSockets implements OutputTap {
     socket.unref();
     socket.on('error', () => {}); // 'close' follows
     socket.on('close', () => readers.delete(socket));
+    socket.on('end', () => noticeItsGoing(socket));
     socket.resume(); // whatever it says; without reading, its end would not be noticed
   }
 
@@ -196,6 +198,19 @@ export class JobSockets implements OutputTap {
     if (this.#cursors !== undefined) fs.closeSync(this.#cursors);
     this.#cursors = undefined;
   }
+}
+
+/**
+ * One that has closed its writing side may read on, or be gone, which nothing tells: a write of no bytes fails
+ * with EPIPE then.
+ */
+function noticeItsGoing(socket: net.Socket): void {
+  const probe = (): void => {
+    if (socket.writableLength === 0 && !socket.writableEnded) socket.write('');
+  };
+  const timer = setInterval(probe, PROBE_MS).unref();
+  socket.on('close', () => clearInterval(timer));
+  probe();
 }
 
 /** When whoever had connected by now has been accepted: the event loop asks the kernel between two of its checks. */
