@@ -448,6 +448,24 @@ describe('job output', () => {
     expect(read).toEqual(['stdout ac', 'stderr b']);
   });
 
+  it('is one buffer for all who take it once it is complete, and readers on their way go on', async () => {
+    const output = new JobOutput();
+    const [head, tail] = [Buffer.alloc(5_000, 'a'), Buffer.alloc(5_000, 'b')];
+    output.append('stdout', head);
+    const late = output.read();
+    const read = [(await late.next()).value!.data];
+    output.append('stdout', tail);
+    expect(output.collect('stdout')).not.toBe(output.collect('stdout')); // it is not all yet
+    output.complete();
+    const whole = output.collect('stdout');
+    expect(whole).toEqual(Buffer.concat([head, tail]));
+    expect(output.collect('stdout')).toBe(whole);
+    for await (const { data } of late) read.push(data);
+    expect(Buffer.concat(read)).toEqual(whole);
+    // what was collected before is not kept beside it
+    for await (const { data } of output.read()) expect(data.buffer).toBe(whole.buffer);
+  });
+
   it('wakes a reader that leaves while nothing is printed, and keeps the job', async () => {
     const box = await warden.create();
     const job = await box.spawn(script({ wait: 5_000 }));

@@ -4,7 +4,7 @@
  * byte.
  */
 import type { OutputChunk } from '@warden/interface';
-import type { PerStream, StreamName } from './stream-name.ts';
+import type { StreamName } from './stream-name.ts';
 
 const BLOCK_BYTES = 4_096;
 
@@ -24,7 +24,8 @@ interface Cursor {
 
 /** See the file's head. */
 export class JobOutput {
-  readonly #blocks: PerStream<Block[]> = { stdout: [], stderr: [] };
+  readonly #blocks: Record<StreamName, Block[]> = { stdout: [], stderr: [] };
+  readonly #wholes: Partial<Record<StreamName, Buffer>> = {};
   readonly #waiting = new Set<() => void>();
   #size = 0;
   #isComplete = false;
@@ -57,9 +58,25 @@ export class JobOutput {
     this.#wake();
   }
 
-  /** Everything one stream has printed so far. */
+  /** Everything one stream has printed so far; once it is complete, the same buffer for all who ask. */
   collect(stream: StreamName): Buffer {
-    return Buffer.concat(this.#blocks[stream].map(({ bytes, used }) => bytes.subarray(0, used)));
+    const known = this.#wholes[stream];
+    if (known !== undefined) return known;
+    const blocks = this.#blocks[stream];
+    const whole = Buffer.concat(blocks.map(({ bytes, used }) => bytes.subarray(0, used)));
+    if (this.#isComplete) this.#keep(stream, whole);
+    return whole;
+  }
+
+  /** In place of the blocks, which become parts of it: readers on their way find them as before. */
+  #keep(stream: StreamName, whole: Buffer): void {
+    this.#wholes[stream] = whole;
+    let at = 0;
+    this.#blocks[stream] = this.#blocks[stream].map(({ position, used }) => {
+      const bytes = whole.subarray(at, at + used);
+      at += used;
+      return { position, bytes, used };
+    });
   }
 
   /**
