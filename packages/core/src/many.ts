@@ -27,7 +27,7 @@ export async function infoOfMany(
   engine: Engine,
   filter: ContainerFilter & { readonly handles?: readonly string[] | undefined },
 ): Promise<readonly ContainerReport[]> {
-  const handles = filter.handles ?? listHandles(engine, filter);
+  const handles = filter.handles ? [...new Set(filter.handles)] : listHandles(engine, filter);
   const reports: ContainerReport[] = [];
   for (let at = 0; at < handles.length; at += BATCH) {
     reports.push(

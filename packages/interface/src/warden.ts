@@ -561,8 +561,8 @@ export interface Warden extends AsyncDisposable {
    */
   create(spec?: CreateSpec): Promise<Container>;
   /**
-   * Info of many containers by one request: of those named, or of all that the filter admits, in order of
-   * creation. It references none of them. (An extension, as are the members below, up to `events`.)
+   * Info of many containers by one request: of those named, each once, or of all that the filter admits, in
+   * order of creation. It references none of them. (An extension, as are the members below, up to `events`.)
    */
   infoMany(
     options?: ContainerFilter & { readonly handles?: readonly string[] | undefined },

@@ -292,6 +292,7 @@ export class ServerConnection {
         warden: this.#warden,
         signal: this.#gone.signal,
         relay: this.#relay,
+        turn: () => this.#turns.wait(this.#client),
         breakOff: () => this.destroy(),
         send: (response: object) => this.#send(type, response),
         uploads: this.#uploads,

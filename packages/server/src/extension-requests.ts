@@ -130,14 +130,22 @@ function propertyMessages(properties: Properties): readonly Property[] {
   return Object.entries(properties).map(([name, value]) => ({ name, value }));
 }
 
-async function infoMany({ warden, signal, send }: RequestContext, request: InfoManyRequest): Promise<object> {
-  const reports = await warden.infoMany({
-    ...(request.handles && { handles: request.handles }),
-    ...(request.properties && { properties: propertiesOf(request.properties) }),
-  });
-  for (let at = 0; at < reports.length; at += REPORTS_PER_ANSWER) {
+/** As many as one answer holds are looked at, and the next ones when the client keeps up and it is its turn. */
+async function infoMany(
+  { warden, signal, send, turn }: RequestContext,
+  request: InfoManyRequest,
+): Promise<object> {
+  const filter = request.properties && { properties: propertiesOf(request.properties) };
+  const isNamed = request.handles !== undefined;
+  const handles = [...new Set(request.handles ?? (await warden.list(filter)))];
+  for (let at = 0; at < handles.length; at += REPORTS_PER_ANSWER) {
+    if (at > 0) await turn();
     signal.throwIfAborted();
-    await send({ reports: reports.slice(at, at + REPORTS_PER_ANSWER).map(reportMessage) });
+    const asked = { handles: handles.slice(at, at + REPORTS_PER_ANSWER), ...filter };
+    const reports = await warden.infoMany(asked);
+    // one that went meanwhile was not asked for by name
+    const told = isNamed ? reports : reports.filter(({ error }) => error?.code !== 'UNKNOWN_HANDLE');
+    await send({ reports: told.map(reportMessage) });
   }
   return { end: true };
 }

@@ -11,6 +11,8 @@ export interface RequestContext {
   readonly uploads: Uploads;
   /** The way for output that nobody here has to look at; `undefined`: there is none. */
   readonly relay: OutputRelay | undefined;
+  /** Resolves when it is this client's turn again: between two pieces of work that others should not wait for. */
+  turn(): Promise<void>;
   /** Ends the connection: what was sent last was broken off. */
   breakOff(): void;
   /** Sends an answer before the last one; resolves when the client keeps up. */

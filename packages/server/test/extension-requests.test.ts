@@ -341,6 +341,67 @@ describe('requests of the extension', () => {
   });
 });
 
+describe('InfoMany', () => {
+  const handles = Array.from({ length: 70 }, (_, at) => `h${at}`);
+  type Asked = { readonly handles?: readonly string[] };
+
+  it('tells of each container once however often it is named, some at a time [protocol-extensions]', async () => {
+    const infoMany = async ({ handles: asked = [] }: Asked = {}) =>
+      asked.map((handle) => ({ handle, error: { code: 'UNKNOWN_HANDLE' as const, message: 'unknown' } }));
+    const host = new ProgrammableHost({ warden: { infoMany } });
+    const { path } = await startServer(host);
+    const client = await TestClient.connect(path);
+    client.send(MessageType.InfoMany, { handles: [...handles, ...Array(9_000).fill('h0')] });
+    const told: string[] = [];
+    for (;;) {
+      const { payload } = await client.next();
+      if (payload.end === true) break;
+      told.push(...payload.reports.map(({ handle }: { handle: string }) => handle));
+    }
+    expect(told).toEqual(handles);
+    expect(host.calls.map(({ args }) => (args[0] as Asked).handles?.length)).toEqual([64, 6]);
+  });
+
+  it('without names tells of those that are there, but for those that went meanwhile', async () => {
+    const infoMany = async ({ handles: asked = [] }: Asked = {}) =>
+      asked.map((handle) =>
+        handle === 'h3'
+          ? { handle, error: { code: 'UNKNOWN_HANDLE' as const, message: 'unknown' } }
+          : { handle, info: SAMPLE_INFO },
+      );
+    const host = new ProgrammableHost({ warden: { infoMany, list: async () => ['h1', 'h3', 'h2'] } });
+    const { path } = await startServer(host);
+    const client = await TestClient.connect(path);
+    client.send(MessageType.InfoMany, { properties: [{ name: 'a', value: 'b' }] });
+    const { payload } = await client.next();
+    expect(payload.reports.map(({ handle }: { handle: string }) => handle)).toEqual(['h1', 'h2']);
+    expect((await client.next()).payload).toEqual({ end: true });
+    expect(host.calls[0]).toMatchObject({ method: 'list', args: [{ properties: { a: 'b' } }] });
+  });
+
+  it('looks at no more containers once the client has gone', async () => {
+    let goOn = (): void => {};
+    const gate = new Promise<void>((resolve) => {
+      goOn = resolve;
+    });
+    const infoMany = async () => {
+      await gate;
+      return [];
+    };
+    const host = new ProgrammableHost({ warden: { infoMany } });
+    const { path, server } = await startServer(host);
+    const client = await TestClient.connect(path);
+    client.send(MessageType.InfoMany, { handles });
+    await until(() => host.calls.length === 1, 'the first look');
+    client.socket.destroy();
+    await pause(50);
+    goOn();
+    await until(() => server.connectionCount === 0, 'the end of the connection');
+    await pause(20);
+    expect(host.calls).toHaveLength(1);
+  });
+});
+
 describe('an upload', () => {
   /** A host whose `write` keeps what it gets, or fails after the first piece. */
   function uploadHost(options: { readonly fails?: boolean } = {}): {

@@ -437,7 +437,7 @@ const CONTAINER: readonly ContractCase[] = [
         reports.map(({ handle, info }) => [handle, info?.state]),
         [one, other].map(({ handle }) => [handle, 'active']),
       );
-      const named = await warden.infoMany({ handles: [other.handle, 'nobody'] });
+      const named = await warden.infoMany({ handles: [other.handle, 'nobody', other.handle] }); // each once
       assert.deepEqual(
         named.map(({ info, error }) => info?.state ?? error?.code),
         ['active', 'UNKNOWN_HANDLE'],

@@ -81,7 +81,7 @@ async function* infoMany(
 ): AsyncGenerator<object, object, undefined> {
   const wanted = propertiesOf(properties);
   const all =
-    handles ??
+    (handles && [...new Set(handles)]) ??
     [...daemon.containers.values()].filter((one) => has(one.properties, wanted)).map(({ handle }) => handle);
   yield {
     reports: all.map((handle) => {
