@@ -1,8 +1,9 @@
 import { execFile, spawn } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { buildProgram, PACKAGE } from './program.ts';
+import { buildProgram, PACKAGE, PROGRAM } from './program.ts';
 import { ScriptedDaemon } from './scripted-daemon.ts';
 
 beforeAll(buildProgram, 120_000);
@@ -194,3 +195,40 @@ describe.runIf(process.getuid?.() === 0)('shell', () => {
     });
   });
 });
+
+describe('while the daemon accepts and does not answer', () => {
+  it.each([
+    [['run', '--', 'true'], 2],
+    [['exec', 'h', '--', 'true'], 2],
+    [['attach', 'h', '1'], 3],
+    [['top'], 1],
+  ])(
+    '%j ends by Ctrl-C',
+    async (words, presses) => {
+      daemon.silences = Number.POSITIVE_INFINITY;
+      const env = { PATH: process.env.PATH, HOME: daemon.directory };
+      const child = spawn(process.execPath, [PROGRAM, '--socket', daemon.path, ...words], {
+        env,
+        stdio: 'ignore',
+        timeout: 20_000,
+        killSignal: 'SIGKILL',
+      });
+      const ended = new Promise((resolve) => child.on('close', (...how) => resolve(how)));
+      await expect.poll(() => daemon.requests.length, { timeout: 15_000 }).toBeGreaterThan(0);
+      for (let press = 1; press < presses; press += 1) {
+        child.kill('SIGINT');
+        // the kernel would make one of two that are pending
+        await expect.poll(() => isPending(child.pid!, os.constants.signals.SIGINT)).toBe(false);
+      }
+      child.kill('SIGINT');
+      expect(await ended).toEqual([130, null]);
+    },
+    40_000,
+  );
+});
+
+/** Whether a signal waits for its handler. */
+function isPending(pid: number, signal: number): boolean {
+  const mask = /^ShdPnd:\t(\w+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))![1]!;
+  return ((BigInt(`0x${mask}`) >> BigInt(signal - 1)) & 1n) === 1n;
+}

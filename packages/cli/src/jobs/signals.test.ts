@@ -1,5 +1,5 @@
 import type { ClientJob } from '@warden/client';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { Interruption } from './signals.ts';
 
 /** Its handler of SIGINT alone: whoever runs the tests may have one, too. */
@@ -38,5 +38,23 @@ describe('a signal to this program', () => {
     const { job, kills } = killable();
     interruption.follow(job);
     expect(kills).toEqual([{ signal: 2, tree: true }]);
+  });
+
+  it.each([
+    ['the second', 'before there is a job', 2],
+    ['the third', 'while a job is followed', 3],
+  ])('ends this program itself, %s one %s', (_, when, last) => {
+    const { interruption, interrupt } = interruptible();
+    using _end = interruption;
+    if (when !== 'before there is a job') interruption.follow(killable().job);
+    const exit = vi.spyOn(process, 'exit').mockImplementation((() => undefined) as never);
+    try {
+      for (let count = 1; count < last; count += 1) interrupt();
+      expect(exit).not.toHaveBeenCalled();
+      interrupt();
+      expect(exit).toHaveBeenCalledWith(130);
+    } finally {
+      exit.mockRestore();
+    }
   });
 });

@@ -6,6 +6,8 @@ import { EXIT_SIGNAL } from './exit-code.ts';
 
 const FORWARDED = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const;
 const { SIGKILL, SIGTERM } = os.constants.signals;
+/** As many end this program itself, whatever the daemon does: without a job, and with one. */
+const GIVEN_UP = { before: 2, following: 3 };
 
 /** What came first. */
 interface First {
@@ -19,7 +21,9 @@ interface First {
 export class Interruption implements Disposable {
   readonly #handlers = new Map<NodeJS.Signals, () => void>();
   #job: ClientJob | undefined;
-  #count = 0;
+  /** That came, and that the job was sent. */
+  #taken = 0;
+  #passed = 0;
   #first: First | undefined;
   #outputGone: number | undefined;
   readonly #abort = new AbortController();
@@ -70,13 +74,17 @@ export class Interruption implements Disposable {
 
   #take(what: First): void {
     this.#first ??= what;
+    this.#taken += 1;
+    // a daemon that accepts and does not answer holds nobody
+    if (this.#taken >= GIVEN_UP[this.#job === undefined ? 'before' : 'following'])
+      process.exit(what.exitCode);
     if (this.#job !== undefined) this.#pass(what.signal);
     else this.#abort.abort(new Error(`ended with ${what.exitCode}`));
   }
 
   #pass(first: number): void {
-    this.#count += 1;
-    const signal = this.#count > 1 ? SIGKILL : first;
+    this.#passed += 1;
+    const signal = this.#passed > 1 ? SIGKILL : first;
     // an old daemon cannot; then its output goes on, and a lost connection is told by the stream
     this.#job!.kill({ signal, tree: true }).catch(() => undefined);
   }

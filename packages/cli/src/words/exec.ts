@@ -10,7 +10,7 @@ export const exec: Word = {
   summary: 'Run a program in a container, with its input and output here, and exit with its status.',
   details: [
     'The program is started without a shell, so that its arguments arrive as they are. Without one, -it opens a shell and -i feeds a script to it.',
-    "Ctrl-C, and other signals to this program, go to the job and all that it has started; the second one kills them. With -t every key is the job's, except those of --detach-keys.",
+    "Ctrl-C, and other signals to this program, go to the job and all that it has started; the second one kills them, and a third ends this program, whatever became of them. With -t every key is the job's, except those of --detach-keys.",
     OUTPUT_LIMIT_HELP,
     'Exit status: that of the job; 128+n when signal n ended it, 141 when nobody reads the standard output of this program any more (the job is then ended, by SIGTERM), 124 when its time was over, 127 when there is no such program, 126 when it cannot be run, 125 when warden itself failed.',
   ],

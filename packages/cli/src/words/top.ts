@@ -35,10 +35,17 @@ export const top: Word = {
     const client = await context.connect();
     using interruption = new Interruption();
     const isScreen = format === 'text' && terminal.stdout.isTTY === true && count === undefined;
-    using screen = isScreen ? new Screen(terminal) : undefined;
+    const left = new AbortController();
+    const signal = AbortSignal.any([interruption.signal, left.signal]);
+    using screen = isScreen ? new Screen(terminal, () => left.abort()) : undefined;
+    const leaving = new Promise<undefined>((resolve) => {
+      signal.addEventListener('abort', () => resolve(undefined));
+    });
     let before: Look | undefined;
     for (let looks = 1; ; looks += 1) {
-      const now = await look(client);
+      // a daemon that does not answer holds nobody
+      const now = await Promise.race([look(client), leaving]);
+      if (now === undefined) return interruption.exitCode ?? 0;
       const draw = async (): Promise<void> => {
         const rows = rowsOf(now, before, key);
         if (format !== 'text') await write(terminal.stdout, formatJson({ rows, metrics: now.metrics }));
@@ -47,7 +54,7 @@ export const top: Word = {
       };
       await draw();
       if (looks >= most) return 0;
-      if (!(await waitFor(intervalMs, interruption.signal, screen, draw))) return interruption.exitCode ?? 0;
+      if (!(await waitFor(intervalMs, signal, screen, draw))) return interruption.exitCode ?? 0;
       before = now;
     }
   },
@@ -84,20 +91,15 @@ function waitFor(
     const end = (goesOn: boolean): void => {
       clearTimeout(timer);
       signal.removeEventListener('abort', stop);
-      screen?.listen(undefined);
+      if (screen !== undefined) screen.onResize = undefined;
       resolve(goesOn);
     };
     const stop = (): void => end(false);
     const timer = setTimeout(() => end(true), ms);
     if (signal.aborted) stop();
     signal.addEventListener('abort', stop);
-    screen?.listen({ onLeave: stop, onResize: () => void redraw() });
+    if (screen !== undefined) screen.onResize = () => void redraw();
   });
-}
-
-interface ScreenEvents {
-  onLeave(): void;
-  onResize(): void;
 }
 
 /** The terminal's other screen, so that what was there before is there again afterwards. */
@@ -105,21 +107,17 @@ class Screen implements Disposable {
   readonly #terminal: Terminal;
   readonly #stdin: Terminal['stdin'] & { setRawMode?(isRaw: boolean): unknown };
   readonly #onKey: (keys: Uint8Array) => void;
-  readonly #onResize: () => void;
-  #events: ScreenEvents | undefined;
-  /** A key was pressed while nobody waited. */
-  #isLeft = false;
+  readonly #onResize = (): void => this.onResize?.();
+  /** While somebody waits for it. */
+  onResize: (() => void) | undefined;
 
-  constructor(terminal: Terminal) {
+  constructor(terminal: Terminal, leave: () => void) {
     this.#terminal = terminal;
     this.#stdin = terminal.stdin;
     this.#onKey = (keys) => {
       // q, Q, Ctrl-C, Ctrl-D
-      if (![...keys].some((key) => [0x71, 0x51, 3, 4].includes(key))) return;
-      this.#isLeft = true;
-      this.#events?.onLeave();
+      if ([...keys].some((key) => [0x71, 0x51, 3, 4].includes(key))) leave();
     };
-    this.#onResize = () => this.#events?.onResize();
     terminal.stdout.write('\x1b[?1049h\x1b[?25l');
     terminal.stdout.on('resize', this.#onResize);
     if (!this.#stdin.isTTY) return;
@@ -130,11 +128,6 @@ class Screen implements Disposable {
 
   get columns(): number {
     return (this.#terminal.stdout as { readonly columns?: number }).columns || 80;
-  }
-
-  listen(events: ScreenEvents | undefined): void {
-    this.#events = events;
-    if (this.#isLeft) events?.onLeave();
   }
 
   /** As many lines as there is room for. */
