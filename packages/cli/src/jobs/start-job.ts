@@ -25,7 +25,11 @@ export const JOB_FLAGS: readonly Flag[] = [
   { name: 'env', short: 'e', value: 'NAME=VALUE', isMany: true, text: 'A variable of the job.' },
   { name: 'workdir', short: 'w', value: 'DIR', text: "Where it starts; by default its user's home." },
   { name: 'privileged', text: 'As root inside the container, instead of its unprivileged user.' },
-  { name: 'timeout', value: 'TIME', text: 'Kill the job when it has run so long (30, 500ms, 5m, 2h).' },
+  {
+    name: 'timeout',
+    value: 'TIME',
+    text: 'Kill the job when it has run so long (30, 500ms, 5m, 2h). This program does it: the limit ends with it, and when the job is left.',
+  },
   {
     name: 'detach-keys',
     value: 'KEYS',
@@ -58,6 +62,10 @@ export function planJob(given: Given, { terminal }: WordContext): JobPlan {
   if (given.command.length === 0 && !isInteractive)
     throw new CommandError('a command is missing: give one behind --, or -it for a shell');
   requireRoom(given);
+  if (given.has('detach') && given.has('timeout'))
+    throw new CommandError(
+      '--detach and --timeout exclude each other: this program keeps the time, and ends. Let timeout(1) inside keep it: -- timeout 30 COMMAND',
+    );
   const timeout = given.value('timeout');
   const directory = given.value('workdir');
   const environment = parsePairs(given.values('env'), '--env');
@@ -136,7 +144,11 @@ export async function followJob(
     timeoutMs: plan.timeoutMs,
   });
   if (end === undefined) {
-    await tell(context, `\ndetached: warden attach ${shown(job.handle)} ${job.id} comes back to it`);
+    const unlimited = plan.timeoutMs === undefined ? '' : '; its --timeout no longer holds';
+    await tell(
+      context,
+      `\ndetached: warden attach ${shown(job.handle)} ${job.id} comes back to it${unlimited}`,
+    );
     return 0;
   }
   if (interruption.outputGone !== undefined) return interruption.outputGone;

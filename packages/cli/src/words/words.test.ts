@@ -230,6 +230,8 @@ describe('run', () => {
     [['run', '--rm'], 'a command is missing'],
     [['run', '--rm', '-d', '--', 'x'], '--rm and --detach exclude each other'],
     [['run', '--image', 'a', '--rootfs', 'b', '--', 'x'], '--image and --rootfs exclude each other'],
+    [['run', '-d', '--timeout', '5', '--', 'x'], '--detach and --timeout exclude each other'],
+    [['exec', '-d', '--timeout', '5', 'box', '--', 'x'], '--detach and --timeout exclude each other'],
     [['run', '-v', '/a', '--', 'x'], "--bind: '/a' is not of the form SOURCE:TARGET"],
     [['run', '-p', '0', '--', 'x'], "--publish: '0' is no port"],
     [['run', '-t', '--', 'x'], 'the input of this program is no terminal'],
@@ -258,6 +260,26 @@ describe('exec and attach', () => {
       stdout: 'later\n',
     });
   });
+
+  it.each([
+    [[], ''],
+    [['--timeout', '1h'], '; its --timeout no longer holds'],
+  ])(
+    '%j: says at the keys that leave a job how to come back, and what ends with this program',
+    async (flags, text) => {
+      await make('box');
+      const ended = await warden(fake, ['exec', '-t', ...flags, 'box', '--', 'sleep', '1000'], {
+        input: '\x10\x11',
+        terminals: ['stdin', 'stdout'],
+      });
+      expect(ended).toMatchObject({
+        status: 0,
+        stderr: expect.stringMatching(
+          new RegExp(`^\\ndetached: warden attach box \\d+ comes back to it${text}\\n$`),
+        ),
+      });
+    },
+  );
 
   it('says what is wrong with the container or the job', async () => {
     expect(await warden(fake, ['exec', 'none', '--', 'x'])).toMatchObject({
