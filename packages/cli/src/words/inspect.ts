@@ -21,7 +21,7 @@ export const inspect: Word = {
   name: 'inspect',
   summary: 'Show everything that is known of containers, and of their jobs.',
   details: [
-    'A job that has ended is listed, with how it ended, until its result is taken: by warden logs -f HANDLE JOB, by link or by stream. At most the 1000 that were started last are.',
+    'A job that has ended is listed, with how it ended, until its result is taken: by warden logs HANDLE JOB, with -f or without, by link or by stream. At most the 1000 that were started last are.',
     'Limits of processors and disk are no part of the report, and so not of JSON: limit_cpu and limit_disk without values tell them.',
     'JSON has the names of ContainerReport of @warden/interface; 64-bit numbers are strings. Containers that are not there are told on standard error; the exit status is then 125.',
   ],

@@ -22,7 +22,7 @@ export const logs: Word = {
   name: 'logs',
   summary: 'Show what a job has printed, from its beginning.',
   details: [
-    'The daemon keeps the output of a job until its result is taken. With -f the word follows the job to its end; reading the end of a job takes its result, as link and stream do, and how it ended is told on standard error. Without -f it ends when nothing has come for half a second, of a job that prints all the time after some seconds, and a job that runs keeps everything.',
+    'The daemon keeps the output of a job until its result is taken. With -f the word follows the job to its end; reading the end of a job takes its result, as link and stream do, and how it ended is told on standard error. Without -f it ends when nothing has come for half a second, of a job that prints all the time after some seconds, and a job that runs keeps everything; of one that has ended it takes the result, too, and says so.',
     'A job that was started with output discarded has none. Without JOB it is the only one that runs.',
   ],
   operands: [
@@ -56,7 +56,11 @@ export const logs: Word = {
           const { exitStatus, verdict } = step.value;
           const text =
             exitText(verdict) ?? `job ${job.id} of ${shown(box.handle)} ended with ${exitStatus}\n`;
-          await tell(context, text.trimEnd());
+          // the daemon hands out an end only once; whoever did not ask for it is told
+          const taken = given.has('follow')
+            ? ''
+            : '\nits result is taken by that, and its output is not kept any more';
+          await tell(context, `${text.trimEnd()}${taken}`);
           return 0;
         }
         if (context.format === 'text') await writer.write(step.value.stream, step.value.data);

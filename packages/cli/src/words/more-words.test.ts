@@ -186,6 +186,17 @@ describe('logs', () => {
     expect((await followed).stderr).toBe('err\njob ended: killed by signal 9 (SIGKILL)\n');
     expect((await warden(fake, ['logs', 'box', id.trim()])).stderr).toContain('UNKNOWN_JOB');
   });
+
+  it('says without -f too that the result of a job that has ended is taken', async () => {
+    await using client = await fake.connect();
+    const job = await client.container('box').spawn('exit 3');
+    expect(await warden(fake, ['logs', 'box', String(job.id)])).toEqual({
+      status: 0,
+      stdout: '',
+      stderr: `job ${job.id} of box ended with 3\nits result is taken by that, and its output is not kept any more\n`,
+    });
+    expect((await warden(fake, ['logs', 'box', String(job.id)])).stderr).toContain('UNKNOWN_JOB');
+  });
 });
 
 describe('logs without -f', () => {
