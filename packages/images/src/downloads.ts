@@ -89,8 +89,12 @@ export class Downloads {
   async clear(): Promise<number> {
     const files = this.#unheld();
     const removal = this.#remove(files.map(({ name }) => name));
-    if (this.#held.size === 0 && fs.existsSync(this.directory)) fs.rmdirSync(this.directory);
-    await removal;
+    try {
+      if (this.#held.size === 0 && fs.existsSync(this.directory)) fs.rmdirSync(this.directory);
+    } finally {
+      // what could not be removed is also why the directory cannot; a rejection that nobody awaits ends the daemon
+      await removal;
+    }
     return files.reduce((sum, { size }) => sum + size, 0);
   }
 

@@ -110,6 +110,22 @@ describe.runIf(isRoot)('the store of images on a disk that fails once', () => {
     expect(madeThere()).toEqual([]);
   });
 
+  it('what a pull has left and cannot be removed is told, and ends nobody', async () => {
+    await importIt();
+    const left = path.join(directory, 'downloads', 'left');
+    fs.mkdirSync(path.dirname(left), { recursive: true });
+    fs.writeFileSync(left, 'left');
+    vi.spyOn(fs, 'renameSync').mockImplementationOnce(() => {
+      throw Object.assign(new Error('EIO: i/o error, rename'), { code: 'EIO', errno: -5 });
+    });
+    await expect(store.collect()).rejects.toMatchObject({
+      code: 'NATIVE_FAILED',
+      fields: { operation: 'remove', object: left, errno: 'EIO' },
+    });
+    await store.collect();
+    expect(fs.existsSync(left)).toBe(false);
+  });
+
   it('the note is in its directory before the layer gets its place, and the place is before the index', async () => {
     const order: string[] = [];
     const rename = fs.renameSync;
