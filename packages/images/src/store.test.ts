@@ -773,6 +773,16 @@ describe.runIf(isRoot)('the store of images', () => {
     expect(() => open({ flatten: true }).use('0123456789b', 'stacked')).toThrow(/import it again/);
   });
 
+  it('is not flat beyond the room that is left for all of its layers together', async () => {
+    const size = 1 << 20;
+    store = open({ flatten: true, maxBytes: 3.5 * size });
+    const layers = ['a', 'b'].map((name) => [{ name, content: Buffer.alloc(size, name) }]);
+    await expect(store.import({ path: layout(...layers), name: 'flat' })).rejects.toMatchObject({
+      code: 'POOL_EXHAUSTED',
+    });
+    expect([await store.list(), leftovers()]).toEqual([[], []]);
+  });
+
   it('is given up while it is made flat, and nothing of it is left', async () => {
     const giveUp = new AbortController();
     const reached: string[] = [];

@@ -77,6 +77,15 @@ interface Opened {
   readonly uses: Uses;
 }
 
+/** What `warden-unpack` is to do. */
+interface UnpackWork {
+  readonly mode: string;
+  readonly tree: string;
+  readonly words: readonly string[];
+  /** Bytes that the tree has already, and that nobody counts before it has its place. */
+  readonly made?: number;
+}
+
 /** A store on a directory that is the caller's alone. Nothing is touched yet. */
 export function imageStore(options: ImageStoreOptions): ImageStore {
   return new Store(options);
@@ -247,7 +256,7 @@ class Store implements ImageStore {
     const diffId = `sha256:${randomBytes(32).toString('hex')}`;
     const idMap = spec.idMap.map(({ inside, outside, count }) => `${inside}:${outside}:${count}`).join(',');
     const words = [spec.upper, idMap, spec.user.name, String(spec.user.uid), ...spec.base.layers];
-    await opened.layers.make(diffId, (tree) => this.#run('capture', tree, words, signal));
+    await opened.layers.make(diffId, (tree) => this.#run({ mode: 'capture', tree, words }, signal));
     const layers = [...base.layers, diffId];
     const document = {
       architecture: ARCHITECTURE,
@@ -451,7 +460,8 @@ class Store implements ImageStore {
     await opened.flat.make(image.id, async (tree) => {
       let size: UnpackedSize = { bytes: 0, entries: 0, skipped: 0 };
       for (const layer of image.layers) {
-        const added = await this.#run('apply', tree, [opened.layers.tree(layer)], signal);
+        const words = [opened.layers.tree(layer)];
+        const added = await this.#run({ mode: 'apply', tree, words, made: size.bytes }, signal);
         size = {
           bytes: size.bytes + added.bytes,
           entries: size.entries + added.entries,
@@ -475,24 +485,14 @@ class Store implements ImageStore {
     return Math.max(0, this.#options.maxBytes - opened.layers.bytes - opened.flat.bytes);
   }
 
-  #start(
-    opened: Opened,
-    mode: string,
-    tree: string,
-    words: readonly string[],
-  ): ReturnType<typeof startUnpack> {
-    const limits = [String(this.#room(opened)), String(this.#options.maxEntries)];
+  #start(opened: Opened, { mode, tree, words, made = 0 }: UnpackWork): ReturnType<typeof startUnpack> {
+    const limits = [String(Math.max(0, this.#room(opened) - made)), String(this.#options.maxEntries)];
     return startUnpack(this.#options.program, [mode, tree, ...limits, ...words], mode === 'layer');
   }
 
-  async #run(
-    mode: string,
-    tree: string,
-    words: readonly string[],
-    signal: AbortSignal | undefined,
-  ): Promise<UnpackedSize> {
+  async #run(work: UnpackWork, signal: AbortSignal | undefined): Promise<UnpackedSize> {
     throwIfGivenUp(signal);
-    const running = this.#start(this.#open(), mode, tree, words);
+    const running = this.#start(this.#open(), work);
     signal?.addEventListener('abort', running.kill, { once: true });
     try {
       return await running.result;
@@ -510,7 +510,7 @@ class Store implements ImageStore {
     blob: LayerBlob,
     { signal, onProgress }: ImageOptions,
   ): Promise<UnpackedSize> {
-    const running = this.#start(opened, 'layer', tree, []);
+    const running = this.#start(opened, { mode: 'layer', tree, words: [] });
     try {
       const object = blob.diffId.text;
       await feedLayer(blob, running, {
