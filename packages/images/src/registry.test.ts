@@ -189,6 +189,28 @@ describe.runIf(isRoot)('a pull', () => {
     }
   });
 
+  it.each([
+    { is: 'before', challenges: ['Bearer realm="http://HOST/token",service="reg"', 'Basic realm="x"'] },
+    { is: 'behind', challenges: ['Basic realm="x"', 'Bearer realm="http://HOST/token", service=reg'] },
+  ])('takes a token from a registry that offers it $is the password', async ({ challenges }) => {
+    const host = await serve((request, response) => {
+      const { authorization, host: asked = '' } = request.headers;
+      if (request.url!.startsWith('/token?service=reg&')) response.end('{"token":"abc"}');
+      else if (authorization === 'Bearer abc') return false;
+      else
+        response
+          .writeHead(401, { 'www-authenticate': challenges.map((one) => one.replace('HOST', asked)) })
+          .end();
+      return true;
+    });
+    const store = open(host);
+    const reference = `${host}/some/app:1`;
+    const info = await store.pull({ reference });
+    expect(contentOf(store, info.id).equals(CONTENT)).toBe(true);
+    const mine = await store.pull({ reference, user: 'me', password: 'secret' });
+    expect(mine.id).toBe(info.id);
+  });
+
   it('gives the password to no other port of its host', async () => {
     const got: string[] = [];
     const other = http.createServer((request, response) => {

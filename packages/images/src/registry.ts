@@ -259,28 +259,29 @@ class Session {
     );
   }
 
-  /** What the registry asks for: the password, or a token of its token service. */
-  async #authorize(challenge: string): Promise<string> {
+  /** What the registry asks for: a token of its token service if that is one of its offers, else the password. */
+  async #authorize(header: string): Promise<string> {
     const { base, repository, credentials } = this.#target;
     const basic =
       credentials && `Basic ${Buffer.from(`${credentials.user}:${credentials.password}`).toString('base64')}`;
-    const [, scheme = '', rest = ''] = /^\s*(\w+)\s*([\s\S]{0,4096})$/.exec(challenge) ?? [];
-    if (scheme.toLowerCase() === 'basic' && basic) return basic;
-    const values = Object.fromEntries(
-      [...rest.matchAll(/(\w+)="([^"]*)"/g)].map(([, key, value]) => [key!.toLowerCase(), value!]),
-    );
-    if (scheme.toLowerCase() !== 'bearer' || values.realm === undefined || !URL.canParse(values.realm))
+    const challenges = parseChallenges(header);
+    const bearer = challenges.get('bearer');
+    const realm = bearer?.get('realm');
+    if (realm === undefined || !URL.canParse(realm)) {
+      if (challenges.has('basic') && basic) return basic;
       throw new WardenError('FORBIDDEN', `${base.host} asks for a password`, {
         fields: { operation: 'pull image', object: base.host },
       });
-    const url = new URL(values.realm);
+    }
+    const url = new URL(realm);
     if (basic && base.protocol === 'https:' && url.protocol !== 'https:')
       throw new WardenError(
         'FORBIDDEN',
         `${base.host} wants the password sent to ${url.host} without TLS; a registry that is spoken to over TLS may only name a token service that is, too`,
         { fields: { operation: 'pull image', object: url.host } },
       );
-    if (values.service !== undefined) url.searchParams.set('service', values.service);
+    const service = bearer!.get('service');
+    if (service !== undefined) url.searchParams.set('service', service);
     url.searchParams.set('scope', `repository:${repository}:pull`);
     const answer = await get(
       url,
@@ -295,6 +296,29 @@ class Session {
       fields: { operation: 'pull image', object: url.host, status: answer.status },
     });
   }
+}
+
+/** More than any registry says of how it is to be asked. */
+const LONGEST_CHALLENGES = 4096;
+
+/**
+ * Schemes of a `WWW-Authenticate` in small letters, each with its parameters, of which the first one of a
+ * name counts. A header may offer several, and several headers arrive as one (RFC 9110, 11.6.1).
+ */
+function parseChallenges(header: string): ReadonlyMap<string, ReadonlyMap<string, string>> {
+  const challenges = new Map<string, Map<string, string>>();
+  let parameters = new Map<string, string>();
+  for (const [, key, quoted, plain, scheme] of header
+    .slice(0, LONGEST_CHALLENGES)
+    .matchAll(/([\w-]+)\s*=\s*(?:"([^"]*)"|([^\s,"]*))|([\w-]+)/g)) {
+    if (scheme !== undefined) {
+      parameters = challenges.get(scheme.toLowerCase()) ?? new Map<string, string>();
+      challenges.set(scheme.toLowerCase(), parameters);
+    } else if (!parameters.has(key!.toLowerCase())) {
+      parameters.set(key!.toLowerCase(), quoted ?? plain!);
+    }
+  }
+  return challenges;
 }
 
 /**
