@@ -9,8 +9,8 @@ import http from 'node:http';
 import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { ImageProgress, ImageStore } from '@warden/interface';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type ImageProgress, type ImageStore, silentLogger, WardenError } from '@warden/interface';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { gzip, sha256, tar, writeLayout } from '../test/image-files.ts';
 import {
   contentOf,
@@ -209,6 +209,31 @@ describe.runIf(isRoot)('a pull', () => {
     expect(contentOf(store, info.id).equals(CONTENT)).toBe(true);
     const mine = await store.pull({ reference, user: 'me', password: 'secret' });
     expect(mine.id).toBe(info.id);
+  });
+
+  it('tells why it failed, also when what it has fetched cannot be removed, which is logged', async () => {
+    const host = await serve(() => false);
+    const warned: unknown[] = [];
+    const logger = { ...silentLogger, warn: (...what: unknown[]) => void warned.push(what) };
+    const why = new WardenError('NATIVE_FAILED', 'no place for the layer');
+    const pass = (): never => {
+      throw why;
+    };
+    const store = openStore(path.join(scratch, 'store'), {
+      registries: { registries: [host], insecure: [host] },
+      logger,
+      failpoints: { pass, passSync: () => {}, forProgram: () => undefined },
+    });
+    const spy = vi.spyOn(fs, 'renameSync').mockImplementation(() => {
+      throw Object.assign(new Error('EIO: i/o error, rename'), { code: 'EIO', errno: -5 });
+    });
+    try {
+      await expect(store.pull({ reference: `${host}/some/app:1` })).rejects.toBe(why);
+    } finally {
+      spy.mockRestore();
+    }
+    const error = expect.objectContaining({ fields: expect.objectContaining({ errno: 'EIO' }) });
+    expect(warned).toContainEqual(['downloads-not-removed', expect.objectContaining({ error })]);
   });
 
   it('gives the password to no other port of its host', async () => {

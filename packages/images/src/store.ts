@@ -222,7 +222,9 @@ class Store implements ImageStore {
       return await this.#exclusive(add, options.signal);
     } finally {
       // also what turned out to be damaged: the next try fetches it anew
-      await pull.forget();
+      await pull.forget().catch((error: unknown) => {
+        this.#options.logger.warn('downloads-not-removed', { directory: this.#downloads.directory, error });
+      });
     }
   }
 
