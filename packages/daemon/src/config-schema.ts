@@ -123,7 +123,8 @@ export const SCHEMA: Readonly<Record<string, Readonly<Record<string, KeyRule>>>>
       type: 'integers',
       keys: LIMITS,
       optional: true,
-      about: 'default process limits of jobs, soft and hard alike; -1: none. Unknown ones have no effect',
+      about:
+        'default process limits of jobs, soft and hard alike; -1: none. Unknown ones have no effect. Those that are not named: core 0, memlock 65536, msgqueue 819200, nice 0, nofile 1024, nproc 1024, rtprio 0, sigpending 1024, stack 8388608, of others none',
     },
     warm_containers: {
       type: 'integer',
@@ -131,7 +132,7 @@ export const SCHEMA: Readonly<Record<string, Readonly<Record<string, KeyRule>>>>
       max: 1_024,
       fallback: 0,
       about:
-        'containers prepared before anybody asks for them: a create that names neither root, mounts nor network claims one instead of making it. Each holds a network and a uid until then; both are given up when they are needed',
+        'containers prepared before anybody asks for them: a create that names neither root, image, mounts nor network claims one instead of making it. Each holds a network and a uid until then; both are given up when they are needed',
     },
     prepared_shell_time: {
       type: 'integer',
@@ -176,7 +177,7 @@ export const SCHEMA: Readonly<Record<string, Readonly<Record<string, KeyRule>>>>
       type: 'string',
       nullable: true,
       optional: true,
-      about: 'datagram socket for log_tag output',
+      about: 'datagram socket for log_tag output and for logging.syslog; default: /dev/log',
     },
   },
   health_check_server: {
@@ -232,7 +233,12 @@ export const SCHEMA: Readonly<Record<string, Readonly<Record<string, KeyRule>>>>
       nullable: true,
       about: 'append lines here instead of standard output; opened again at SIGHUP',
     },
-    syslog: { type: 'string', optional: true, nullable: true, about: 'identity for syslog' },
+    syslog: {
+      type: 'string',
+      optional: true,
+      nullable: true,
+      about: 'identity under which lines go to syslog, instead of to standard output, or beside logging.file',
+    },
     format: {
       type: 'string',
       fallback: 'json',
@@ -312,7 +318,8 @@ export const SCHEMA: Readonly<Record<string, Readonly<Record<string, KeyRule>>>>
       min: 1,
       max: 65_535,
       optional: true,
-      about: 'number of ports, at least 1000; default: up to 65000',
+      about:
+        "number of ports, at least 1000; default: as many as there are from the end of the kernel's ephemeral range to 65000",
     },
   },
   user: {

@@ -48,6 +48,11 @@ export function unsafeSettings(configuration: Configuration): readonly UnsafeSet
       means: 'containers reach every system call of the kernel',
       advice: 'set security.seccomp to true',
     },
+    !security.no_new_privileges && {
+      name: 'new-privileges',
+      means: 'programs in containers get other rights by their set-user-id bits and file capabilities',
+      advice: 'set security.no_new_privileges to true',
+    },
     security.unsafe_fuse && {
       name: 'fuse',
       means: 'containers may use /dev/fuse',

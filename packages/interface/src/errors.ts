@@ -29,8 +29,10 @@ export const ERROR_CODES = {
   FORBIDDEN:
     "the daemon's policy, or inside a container the permissions of a path, do not admit this; ask its operator, or do it as another user",
   UNAVAILABLE: 'the other side cannot be reached or is going away; connect again and repeat if it is safe',
-  ABORTED: 'the caller gave up (AbortSignal); what had been started was ended',
-  TIMEOUT: 'the operation did not end within its time limit; what had been started was ended',
+  ABORTED:
+    'the caller gave up (AbortSignal); what the call had started was ended, a job that it only waited for goes on',
+  TIMEOUT:
+    'the operation did not end within its time limit; what it had started was ended, unless the message or the field isEnded says otherwise',
   REMOTE: 'the daemon answered with an error that carries no known code; the message is its text',
   INTERNAL: 'a defect in warden; report it with the fields and the cause',
 } as const;

@@ -14,9 +14,17 @@ const OPEN = {
   unsafe_fuse: true,
   seccomp: false,
   user_namespace: false,
+  no_new_privileges: false,
   capabilities: ['chown', 'setuid', 'setgid', 'kill', 'CAP_NET_RAW', 'sys_nice'],
 };
-const NAMES = ['no-user-namespace', 'no-seccomp', 'fuse', 'capability-net_raw', 'capability-sys_nice'];
+const NAMES = [
+  'no-user-namespace',
+  'no-seccomp',
+  'new-privileges',
+  'fuse',
+  'capability-net_raw',
+  'capability-sys_nice',
+];
 
 describeWith(['root', 'isolated', 'overlayfs'], 'unsafe settings', () => {
   const safe = withDaemon();

@@ -23,7 +23,7 @@ export const ps: Word = {
   name: 'ps',
   summary: 'List the containers with state, address, memory, jobs and labels.',
   details: [
-    'Looking keeps none of them alive. A program reads --json or --jsonl; handles alone come with -q.',
+    'Each look begins the grace times anew. A program reads --json or --jsonl; handles alone come with -q.',
     'A handle may be any text. With -q one with control characters is written with escapes (\\x0a), so that each line is one handle, and told on standard error; blanks and quotes stay, which xargs takes for its own. With -0 each handle is written as it is, with a zero byte behind it, for xargs -0; the -- before it is for handles that begin with a dash.',
   ],
   operands: [],

@@ -14,7 +14,7 @@ export const top: Word = {
   name: 'top',
   summary: 'Show what containers use, again and again: processor, memory, disk, jobs.',
   details: [
-    'On a terminal the table takes the screen; q or Ctrl-C leaves it. Elsewhere, and with -n, tables follow one another. CPU is percent of one processor since the last look, so it is missing in the first one. Looking keeps no container alive.',
+    'On a terminal the table takes the screen; q or Ctrl-C leaves it. Elsewhere, and with -n, tables follow one another. CPU is percent of one processor since the last look, so it is missing in the first one. Containers that are there when it starts stay while it runs.',
   ],
   operands: [],
   flags: [
