@@ -45,7 +45,7 @@ export async function createCore(options: CoreOptions): Promise<Core> {
     },
     statistics: () => statistics(engine),
     onlooker: onlooker(engine),
-    reconfigure: (changes) => reconfigure(engine, changes),
+    reconfigure: (changes, signal) => reconfigure(engine, changes, signal),
     openSession: () => openSession(engine),
     settle: async () => {
       await settle(engine);

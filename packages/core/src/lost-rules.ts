@@ -3,7 +3,7 @@
  * each container as recorded.
  */
 import type { Engine } from './engine.ts';
-import { hostSpec, renewRules } from './reconfigure.ts';
+import { hostSpec, renewAllRules } from './reconfigure.ts';
 
 /** Has the network driver tell of it, if it can. */
 export function mendLostRules(engine: Engine): void {
@@ -36,18 +36,16 @@ async function mend(engine: Engine): Promise<void> {
   const { network } = engine.drivers;
   // from here on nobody reaches anything, but what all may
   await network.setup(hostSpec(engine.options));
-  let containers = 0;
-  for (const container of [...engine.containers.values()]) {
-    const { id } = container.record;
-    try {
-      await renewRules(engine, container);
-      containers += 1;
-    } catch (error) {
+  // not waited for: a container may be at something for long, and rules be lost again meanwhile
+  void renewAllRules(engine).then((results) => {
+    for (const { container, error } of results) {
+      if (error === undefined) continue;
       engine.logger.error('rules-of-container-not-put-back', {
-        ...{ id, handle: container.handle, error },
+        ...{ id: container.record.id, handle: container.handle, error },
         advice: 'it is denied everything; restart the daemon, or destroy the container',
       });
     }
-  }
-  engine.logger.warn('rules-put-back', { containers });
+    const containers = results.filter(({ error }) => error === undefined).length;
+    engine.logger.warn('rules-put-back', { containers });
+  });
 }

@@ -161,10 +161,10 @@ export interface Core extends WardenHost {
   readonly onlooker: Onlooker;
   /**
    * Changes options. Pools can only grow. What containers were made with stays theirs; the host-wide rules of
-   * the network change for all. Either everything is in force afterwards or nothing. Errors: `INVALID_SPEC`,
-   * the network driver's.
+   * the network change for all, which waits for containers that are at something. Either everything is in force
+   * afterwards or nothing. Errors: `INVALID_SPEC`, `ABORTED` (by the signal), the network driver's.
    */
-  reconfigure(changes: CoreChanges): Promise<void>;
+  reconfigure(changes: CoreChanges, signal?: AbortSignal): Promise<void>;
   /** Settles when no stop and no destruction is in progress any more, also those nobody waits for. Never rejects. */
   settle(): Promise<void>;
   /** Lets go of everything and leaves containers running. Idempotent. */

@@ -7,10 +7,14 @@ import { isWardenError, WardenError } from '@warden/interface';
 import type { ManagedContainer } from './container.ts';
 import { type Engine, networkSpecOf } from './engine.ts';
 import { foreignNetworks } from './foreign-networks.ts';
+import { nextTurn } from './next-turn.ts';
 import type { CoreChanges, CoreOptions, NumberRange } from './options.ts';
 
-/** Errors: `INVALID_SPEC` for a pool that does not hold everything it held; the network driver's. */
-export async function reconfigure(engine: Engine, changes: CoreChanges): Promise<void> {
+/**
+ * Errors: `INVALID_SPEC` for a pool that does not hold everything it held; `ABORTED` while containers are
+ * waited for; the network driver's.
+ */
+export async function reconfigure(engine: Engine, changes: CoreChanges, signal?: AbortSignal): Promise<void> {
   const before = engine.options;
   const after: CoreOptions = {
     ...before,
@@ -23,7 +27,7 @@ export async function reconfigure(engine: Engine, changes: CoreChanges): Promise
   requireWithin('port.pool_start_port and port.pool_size', before.ports, after.ports);
   const grow = engine.pools.extension(after);
   const isNetworkNew = hostSpecText(before) !== hostSpecText(after);
-  if (isNetworkNew) await setUpNetwork(engine, { before, after });
+  if (isNetworkNew) await setUpNetwork(engine, { before, after, signal });
   const isPoolNew = before.network.pool !== after.network.pool;
   const foreign = isPoolNew ? await foreignNetworks(engine) : [];
   engine.options = after;
@@ -34,35 +38,89 @@ export async function reconfigure(engine: Engine, changes: CoreChanges): Promise
 
 async function setUpNetwork(
   engine: Engine,
-  { before, after }: { readonly before: CoreOptions; readonly after: CoreOptions },
+  {
+    before,
+    after,
+    signal,
+  }: { readonly before: CoreOptions; readonly after: CoreOptions; readonly signal: AbortSignal | undefined },
 ): Promise<void> {
   const { network } = engine.drivers;
+  engine.options = { ...before, network: after.network }; // rules that are lost from here on are put back as these
   try {
     await network.setup(hostSpec(after));
     // what a container may reach leaves the pool out: as long as nobody has a new address, the rules can be made anew
-    if (before.network.pool !== after.network.pool)
-      for (const container of [...engine.containers.values()]) await renewRules(engine, container);
+    if (before.network.pool !== after.network.pool) {
+      const results = await unlessAborted(renewAllRules(engine), signal);
+      const failed = results.find(({ error }) => error !== undefined);
+      if (failed !== undefined) throw failed.error;
+    }
   } catch (error) {
+    engine.options = before;
     await network.setup(hostSpec(before));
     throw error;
   }
+}
+
+async function unlessAborted<T>(value: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  let onAbort = (): void => {};
+  const aborted = new Promise<never>((_resolve, reject) => {
+    onAbort = () =>
+      reject(
+        new WardenError('ABORTED', 'the caller gave up waiting for the containers', {
+          cause: signal?.reason,
+          fields: { operation: 'reconfigure' },
+        }),
+      );
+  });
+  if (signal?.aborted === true) onAbort();
+  signal?.addEventListener('abort', onAbort, { once: true });
+  try {
+    return await Promise.race([value, aborted]);
+  } finally {
+    signal?.removeEventListener('abort', onAbort);
+  }
+}
+
+interface Renewal {
+  readonly container: ManagedContainer;
+  /** `undefined`: its rules are in force. */
+  readonly error: unknown;
+}
+
+/** So many begin in one turn of the loop: the driver puts those in force together. */
+const TOGETHER = 16;
+
+/** Puts the rules of all containers in force again; one that is at something makes no other wait. Never rejects. */
+export async function renewAllRules(engine: Engine): Promise<readonly Renewal[]> {
+  const renewals: Promise<Renewal>[] = [];
+  for (const container of [...engine.containers.values()]) {
+    renewals.push(
+      renewRules(engine, container).then(
+        () => ({ container, error: undefined }),
+        (error: unknown) => ({ container, error }),
+      ),
+    );
+    if (renewals.length % TOGETHER === 0) await nextTurn();
+  }
+  return Promise.all(renewals);
 }
 
 /**
  * Puts the recorded rules of a container in force again; of one that is on its way out, nothing. Errors: the
  * network driver's.
  */
-export async function renewRules(engine: Engine, container: ManagedContainer): Promise<void> {
+async function renewRules(engine: Engine, container: ManagedContainer): Promise<void> {
   const { record } = container;
-  const { mappings, egress, bandwidth } = record;
   try {
-    await container.exclusive(() =>
-      engine.drivers.network.restore(networkSpecOf(engine, container), record.drivers.network, {
+    await container.exclusive(async () => {
+      if (engine.isClosing) return; // the next daemon does it
+      const { mappings, egress, bandwidth } = record;
+      await engine.drivers.network.restore(networkSpecOf(engine, container), record.drivers.network, {
         mappings,
         egress,
         ...(bandwidth ? { bandwidth } : {}),
-      }),
-    );
+      });
+    });
   } catch (error) {
     // it was on its way out
     if (!container.isDestroyed && !isWardenError(error, 'UNKNOWN_HANDLE')) throw error;

@@ -1,4 +1,4 @@
-import { NO_FAILPOINTS, silentLogger, type WardenError } from '@warden/interface';
+import { NO_FAILPOINTS, silentLogger, WardenError } from '@warden/interface';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { checkConfiguration } from './config.ts';
 import { ConfigurationInForce, type DaemonParts, StartedDaemon } from './running-daemon.ts';
@@ -42,6 +42,32 @@ describe('a daemon that drains', () => {
     await drained;
     expect(done).toEqual(['drain-timeout', 'ended']);
   });
+
+  it.each([
+    ['drain', ['drain-timeout', 'ABORTED', 'ended']],
+    ['close', ['ABORTED', 'ended']],
+  ] as const)(
+    'ends by a %s although a reload waits for containers, which gives up first',
+    async (end, expected) => {
+      const nothing = async (): Promise<void> => {};
+      const reconfigure = (_changes: unknown, signal: AbortSignal): Promise<void> =>
+        new Promise((_resolve, reject) => {
+          signal.addEventListener('abort', () => reject(new WardenError('ABORTED', 'given up')));
+        });
+      const revert = vi.fn(nothing);
+      const watchers = { phase: 'ready', move: async () => ({ commit: nothing, revert }) };
+      const core = { settle: nothing, containerCount: 0, reconfigure };
+      const daemon = daemonOf({ core, watchers, drivers: {}, depot: '/depot' }, done);
+      const next = checkConfiguration({ server: { container_grace_time: 7, container_rootfs_path: '/' } });
+      const reload = daemon.reload(next).catch(({ code }: WardenError) => void done.push(code));
+      await vi.advanceTimersByTimeAsync(1);
+      const ended = daemon[end]();
+      await vi.advanceTimersByTimeAsync(20_000);
+      await Promise.all([ended, reload]);
+      expect(done).toEqual(expected);
+      expect(revert).toHaveBeenCalledOnce();
+    },
+  );
 
   it('ends once, and takes no other configuration then', async () => {
     const daemon = daemonOf({}, done);

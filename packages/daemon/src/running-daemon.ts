@@ -85,7 +85,7 @@ export class StartedDaemon implements RunningDaemon {
   readonly #parts: DaemonParts;
   /** One reload after the other. */
   #reloading: Promise<unknown> = Promise.resolve();
-  /** Ends a drain at once. */
+  /** Ends a drain at once, and a reload that waits for containers. */
   readonly #impatience = new AbortController();
   #ended: Promise<void> | undefined;
 
@@ -140,7 +140,10 @@ export class StartedDaemon implements RunningDaemon {
     const { core, depot, drivers, logger, inForce, claim } = this.#parts;
     try {
       if (hasNewPools) await claim(target);
-      await core.reconfigure(coreChanges(coreOptions(target, depot, drivers, logger)));
+      await core.reconfigure(
+        coreChanges(coreOptions(target, depot, drivers, logger)),
+        this.#impatience.signal,
+      );
     } catch (error) {
       // what was this daemon's alone is so still: pools only grow while it runs
       if (hasNewPools)
@@ -159,13 +162,13 @@ export class StartedDaemon implements RunningDaemon {
 
   async #takeApart(before: (() => Promise<void>) | undefined): Promise<void> {
     const { logger, shutdown, failpoints } = this.#parts;
-    await this.#reloading; // what it has begun must not be taken apart under its hands
     try {
       await before?.();
     } catch (error) {
       // what a drain did not get done, the next daemon does; one that neither serves nor ends helps nobody
       logger.error('drain-failed', { error });
     }
+    await this.#reloading; // what it has begun must not be taken apart under its hands
     await shutdown.run();
     await failpoints.pass('drain.close');
   }
@@ -187,6 +190,7 @@ export class StartedDaemon implements RunningDaemon {
     const timer = seconds === null ? undefined : setTimeout(giveUp, seconds * 1_000);
     const { signal } = this.#impatience;
     try {
+      await this.#reloading; // it may listen elsewhere
       await server.drain(signal);
       await failpoints.pass('drain.requests');
       const cut = new Promise<void>((resolve) => {
