@@ -49,6 +49,8 @@ export class ManagedContainer {
   isEmptied = false;
   /** Somebody does not want to wait for a graceful stop any longer. */
   isKillWanted = false;
+  /** Gives up the snapshot that has the container's turn or waits for it, for whoever does not wait for it. */
+  giveUpSnapshot: (() => void) | undefined;
   destroying: Promise<void> | undefined;
   isDestroyed = false;
   /**

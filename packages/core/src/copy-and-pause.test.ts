@@ -166,30 +166,113 @@ describe('a wait for a job', () => {
 });
 
 describe('a snapshot', () => {
-  it('excuses init for as long as it takes, and tells what failed first', async () => {
-    const excuse = vi.fn();
-    const excused: unknown[] = [];
-    const drivers = host.drivers();
-    const { cgroup, filesystem } = drivers;
-    const thaw = vi.spyOn(cgroup, 'thaw');
+  let lastDrivers: CoreOptions['drivers'];
+
+  /** A daemon whose store captures so, and its container with an image, where nobody is told to end. */
+  async function captured(capture: ImageStore['capture'], methods: Partial<Init> = {}): Promise<Container> {
     const images = {
       use: () => ({ image: 'sha256:1', layers: [host.rootfs] }),
       release: () => {},
       recover: async () => {},
-      capture: (_spec, options) =>
-        options!.whileStill!(async () => {
-          excused.push(excuse.mock.calls.at(-1));
-          throw new WardenError('NATIVE_FAILED', 'no room');
-        }),
+      capture,
     } as Partial<ImageStore> as ImageStore;
+    const drivers = host.drivers();
+    const { filesystem } = drivers;
     const stacking = Object.assign(Object.create(filesystem) as typeof filesystem, {
       supports: { ...filesystem.supports, stacksLayers: true },
       writableLayer: () => host.rootfs,
     });
     const over = { images, drivers: { ...drivers, filesystem: stacking } };
+    lastDrivers = drivers;
     await core.close();
     core = await host.start(over);
-    await takenOver({ excuse }, over, { image: 'one' });
+    return takenOver(methods, over, { image: 'one' });
+  }
+
+  it.each([
+    ['a stop that kills', (box: Container) => box.stop({ kill: true })],
+    [
+      'a stop that waits for it, and then one that kills',
+      (box: Container) => Promise.all([box.stop(), box.stop({ kill: true })]),
+    ],
+    ['a destruction', (box: Container) => box.destroy()],
+    [
+      'an out-of-memory kill',
+      async (box: Container) => {
+        for (const group of host.groups.groups.values()) {
+          group.kills += 1n;
+          for (const look of group.watches) look();
+        }
+        await vi.waitFor(async () => expect((await box.info()).events).toEqual(['out of memory']));
+        await box.stop();
+      },
+    ],
+  ])('is given up for %s', async (_what, end) => {
+    let begun = (): void => {};
+    const isBegun = new Promise<void>((resolve) => {
+      begun = resolve;
+    });
+    const box = await captured((_spec, { signal, whileStill } = {}) =>
+      whileStill!(
+        () =>
+          new Promise((_resolve, reject) => {
+            signal!.addEventListener('abort', () => reject(new WardenError('ABORTED', 'given up')));
+            begun();
+          }),
+      ),
+    );
+    await box.limitMemory(64n << 20n);
+    const snapshot = core.openSession().images!.snapshot('box', 'snap');
+    snapshot.catch(() => {});
+    await isBegun;
+    await end(box);
+    await expect(snapshot).rejects.toMatchObject({
+      code: 'BAD_STATE',
+      message: 'the snapshot was given up: the container is being stopped or destroyed',
+    });
+  });
+
+  it('that waits for its turn is given up, too', async () => {
+    const capture = vi.fn();
+    const box = await captured((_spec, { whileStill } = {}) => whileStill!(capture));
+    const stop = box.stop();
+    const snapshot = core.openSession().images!.snapshot('box', 'snap');
+    await Promise.all([stop, box.destroy(), expect(snapshot).rejects.toMatchObject({ code: 'BAD_STATE' })]);
+    expect(capture).not.toHaveBeenCalled();
+  });
+
+  it('of a container that is stopped only by name, because it did not come to its end, is taken frozen', async () => {
+    const frozen: boolean[] = [];
+    const image = { id: 'sha256:2', names: ['snap:latest'], bytes: 0, layers: [], usedBy: [] };
+    const signalAll = async (): Promise<never> => {
+      throw new WardenError('NATIVE_FAILED', 'no');
+    };
+    const box = await captured(
+      (_spec, options) =>
+        options!.whileStill!(async () => {
+          for (const { isFrozen } of host.groups.groups.values()) frozen.push(isFrozen);
+          return image;
+        }),
+      { signalAll },
+    );
+    await expect(box.stop()).rejects.toThrow('no');
+    expect((await box.info()).state).toBe('stopped');
+    await core.openSession().images!.snapshot('box', 'snap');
+    expect(frozen).toEqual([true]);
+  });
+
+  it('excuses init for as long as it takes, and tells what failed first', async () => {
+    const excuse = vi.fn();
+    const excused: unknown[] = [];
+    await captured(
+      (_spec, options) =>
+        options!.whileStill!(async () => {
+          excused.push(excuse.mock.calls.at(-1));
+          throw new WardenError('NATIVE_FAILED', 'no room');
+        }),
+      { excuse },
+    );
+    const thaw = vi.spyOn(lastDrivers.cgroup, 'thaw');
     const snapshot = (): Promise<unknown> => core.openSession().images!.snapshot('box', 'snap');
     await expect(snapshot()).rejects.toThrow('no room');
     expect([excused, excuse.mock.calls]).toEqual([[[true]], [[true], [false]]]);

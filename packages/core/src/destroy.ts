@@ -37,6 +37,7 @@ async function destroy(engine: Engine, container: ManagedContainer): Promise<voi
   container.record.isDestroying = true;
   saveDestruction(engine, container);
   await engine.failpoints.pass('destroy.record');
+  container.giveUpSnapshot?.();
   await stopContainer(engine, container, { kill: false }).catch((error: unknown) => {
     engine.logger.warn('stop-before-destroy-failed', { handle: container.handle, error });
   });

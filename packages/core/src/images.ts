@@ -57,17 +57,38 @@ async function snapshot(
       },
     );
   const { idMap } = confinementOf(engine.options, uid);
-  return store.capture(
-    { name, id, base: image, upper, idMap, user: { name: USER_NAME, uid } },
-    {
-      signal,
-      whileStill: (action) =>
-        container.exclusive(async () => {
-          container.requireState('active', 'stopped'); // it may have been destroyed since
-          return whileStill(engine, container, action);
-        }),
-    },
-  );
+  const ending = new AbortController();
+  const inTurn = async <T>(action: () => Promise<T>): Promise<T> => {
+    container.giveUpSnapshot = () => ending.abort();
+    try {
+      return await container.exclusive(async () => {
+        ending.signal.throwIfAborted();
+        container.requireState('active', 'stopped'); // it may have been destroyed since
+        return whileStill(engine, container, action);
+      });
+    } finally {
+      container.giveUpSnapshot = undefined;
+    }
+  };
+  try {
+    return await store.capture(
+      { name, id, base: image, upper, idMap, user: { name: USER_NAME, uid } },
+      {
+        signal: signal === undefined ? ending.signal : AbortSignal.any([signal, ending.signal]),
+        whileStill: inTurn,
+      },
+    );
+  } catch (cause) {
+    if (!ending.signal.aborted) throw cause;
+    throw new WardenError(
+      'BAD_STATE',
+      'the snapshot was given up: the container is being stopped or destroyed',
+      {
+        cause,
+        fields: { operation: 'snapshot', handle: container.handle },
+      },
+    );
+  }
 }
 
 async function whileStill<T>(
@@ -78,8 +99,9 @@ async function whileStill<T>(
   const { cgroup } = engine.drivers;
   const { failpoints } = engine;
   const state = container.record.drivers.cgroup;
-  if (container.state === 'stopped' || (cgroup.supports.freezer && (await cgroup.isFrozen(state))))
-    return action();
+  // one that is stopped by its state alone has not come to its end
+  const isStill = container.isEmptied || container.isInitLost;
+  if (isStill || (cgroup.supports.freezer && (await cgroup.isFrozen(state)))) return action();
   if (!cgroup.supports.freezer)
     throw new WardenError('UNSUPPORTED', 'this host cannot make a container stand still: stop it first', {
       fields: { operation: 'snapshot', handle: container.handle },

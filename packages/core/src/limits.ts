@@ -92,6 +92,7 @@ export async function watchOutOfMemory(engine: Engine, container: ManagedContain
       engine.totals.outOfMemoryKills += 1;
       addEvent(engine, container, OUT_OF_MEMORY_EVENT);
       if (container.state !== 'active') return;
+      container.giveUpSnapshot?.();
       stopContainer(engine, container, { kill: false }).catch((error: unknown) => {
         engine.logger.warn('out-of-memory-stop-failed', { handle: container.handle, error });
       });

@@ -27,7 +27,8 @@ const SLICE_MS = 100;
 const SILENCE_MS = 5_000;
 
 /**
- * Stops a container. A second stop waits for the first; with `kill` it does not let that one wait any longer.
+ * Stops a container, behind a snapshot of it. A second stop waits for the first; with `kill` neither waits any
+ * longer, nor for the snapshot.
  * Errors: `BAD_STATE`, `TIMEOUT`, `NATIVE_FAILED` (the record could not be written; the processes have ended then).
  */
 export function stopContainer(
@@ -36,7 +37,10 @@ export function stopContainer(
   options: { readonly kill: boolean },
 ): Promise<void> {
   container.requireState('active', 'stopped');
-  if (options.kill) container.isKillWanted = true;
+  if (options.kill) {
+    container.isKillWanted = true;
+    container.giveUpSnapshot?.();
+  }
   if (container.stopping) return container.stopping;
   if (container.isEmptied) return Promise.resolve();
   container.record.state = 'stopped'; // before the first signal: nothing new may start
