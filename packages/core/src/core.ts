@@ -97,7 +97,7 @@ export function makeEngine(options: CoreOptions): Engine {
     failpoints: points,
     leftovers: new Leftovers({ ...options, failpoints: points }),
     containers,
-    reserved: new Set(),
+    reserved: new Map(),
     lacking: new Set(),
     events: new EventBus(),
     startedAt: performance.now(),

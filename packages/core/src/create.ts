@@ -150,7 +150,8 @@ export async function prepareContainer(engine: Engine): Promise<MadeContainer> {
   const undo = new UndoStack();
   try {
     const made = await makeContainer(engine, {}, undo);
-    engine.reserved.delete(made.container.handle);
+    const { handle, record } = made.container;
+    giveUpHandle(engine, handle, record.id);
     return made;
   } catch (error) {
     throw await undo.fail(error);
@@ -167,7 +168,7 @@ function claim(engine: Engine, spec: CreateSpec, undo: UndoStack): MadeContainer
     const failures = await made.undo.unwind();
     if (failures.length > 0) throw failures[0];
   });
-  engine.reserved.add(handle);
+  engine.reserved.set(handle, record.id);
   undo.push(() => forgetHandle(engine, handle, record.id));
   record.handle = handle;
   record.graceTime = spec.graceTime ?? engine.options.graceTime;
@@ -187,7 +188,7 @@ async function register(
   record.order = ++engine.lastOrder;
   saveRecord(engine, container);
   await engine.failpoints.pass('create.snapshot');
-  engine.reserved.delete(record.handle);
+  giveUpHandle(engine, record.handle, record.id);
   engine.containers.set(record.handle, container);
   engine.totals.created += 1;
   attachInit(engine, container, init);
@@ -278,8 +279,13 @@ function cgroupSpecOf(
 }
 
 function forgetHandle(engine: Engine, handle: string, id: ContainerId): void {
-  engine.reserved.delete(handle);
+  giveUpHandle(engine, handle, id);
   if (engine.containers.get(handle)?.record.id === id) engine.containers.delete(handle);
+}
+
+/** Unless it is somebody else's by now, who has chosen the id of a prepared container. */
+function giveUpHandle({ reserved }: Engine, handle: string, id: ContainerId): void {
+  if (reserved.get(handle) === id) reserved.delete(handle);
 }
 
 function isTaken({ containers, reserved }: Engine, handle: string): boolean {
@@ -318,7 +324,7 @@ function reserve(engine: Engine, spec: CreateSpec, undo: UndoStack): ManagedCont
   // somebody may have chosen just this as a handle
   while (spec.handle === undefined && isTaken(engine, id)) id = engine.ids.next();
   const handle = spec.handle ?? id;
-  engine.reserved.add(handle);
+  engine.reserved.set(handle, id);
   undo.push(() => forgetHandle(engine, handle, id));
   const block = pools.acquireNetwork(spec.network);
   undo.push((isIntact) => {

@@ -1,5 +1,5 @@
 /** What all operations share. */
-import type { Logger, NetworkSpec } from '@warden/interface';
+import type { ContainerId, Logger, NetworkSpec } from '@warden/interface';
 import { type ManagedContainer, unknownHandle } from './container.ts';
 import type { ContainerIds } from './container-id.ts';
 import type { EventBody, EventBus } from './event-bus.ts';
@@ -32,8 +32,8 @@ export interface Engine {
   readonly leftovers: Leftovers;
   /** Containers nobody has asked for yet. */
   readonly warm: WarmPool;
-  /** Handles of containers that are being created. */
-  readonly reserved: Set<string>;
+  /** Handles of containers that are being created, and whose they are. */
+  readonly reserved: Map<string, ContainerId>;
   /** See `LackingEverywhere`. */
   readonly lacking: Set<string>;
   readonly events: EventBus;

@@ -59,6 +59,22 @@ describe('a start', () => {
     }
   });
 
+  it('that removes a half-made container gives nobody what a living one has as well', async () => {
+    const session = core.openSession();
+    const lives = await session.create({ handle: 'lives' });
+    const half = await session.create({ handle: 'half made' });
+    const { network, uid } = read(await pathOf(lives));
+    const directory = await pathOf(half);
+    const record = read(directory);
+    await core.close();
+    write(directory, { ...record, network, uid, state: 'born' });
+    core = await host.start({ uids: { first: 10_000, count: 1 } });
+    expect(await core.openSession().list()).toEqual(['lives']);
+    await expect(core.openSession().create()).rejects.toMatchObject({ code: 'POOL_EXHAUSTED' });
+    await core.openSession().container('lives').destroy();
+    await core.openSession().create();
+  });
+
   it('with a clock that was set back repeats no id', async () => {
     const id = path.basename(await pathOf(await core.openSession().create()));
     await core.close();

@@ -44,6 +44,8 @@ export async function recoverContainers(engine: Engine): Promise<void> {
     await Promise.allSettled(together.map(([first]) => asked.get(first!)));
     await Promise.all(together.map((claimants) => recover(engine, claimants, asked)));
   }
+  // what was removed may have named some of it as well
+  for (const { record } of engine.containers.values()) withdrawAll(engine, record);
   sortByOrder(engine);
   const kept = idsInDepot(engine.options.depot, entries);
   await reconcile(engine, kept);
@@ -154,7 +156,7 @@ async function recoverRecorded(
       fields: { id, handle },
     });
   } else {
-    engine.reserved.add(handle); // until it is registered: others are taken over meanwhile
+    engine.reserved.set(handle, id); // until it is registered: others are taken over meanwhile
     try {
       await takeOver(engine, { container, text }, init);
     } catch (error) {
@@ -213,13 +215,25 @@ function letGo(engine: Engine, container: ManagedContainer, init: Init): void {
 }
 
 /** What is set aside, or cannot be read, may still live: its addresses are not to be given to anybody else. */
-function withdraw({ pools }: Engine, entry: DepotEntry): void {
-  const record = recordOf(entry);
-  const network = record?.network ?? ('network' in entry ? entry.network : undefined);
-  const uid = record?.uid ?? ('uid' in entry ? entry.uid : undefined);
+function withdraw(engine: Engine, entry: DepotEntry): void {
+  withdrawAll(engine, {
+    network: 'network' in entry ? entry.network : undefined,
+    uid: 'uid' in entry ? entry.uid : undefined,
+    ...recordOf(entry),
+  });
+}
+
+function withdrawAll({ pools }: Engine, { network, uid, ports }: Holdings): void {
   if (network !== undefined) pools.networks.withdraw(network);
   if (uid !== undefined) pools.uids.withdraw(uid);
-  for (const port of record?.ports ?? []) pools.ports.withdraw(port);
+  for (const port of ports ?? []) pools.ports.withdraw(port);
+}
+
+/** What of the pools somebody has, as far as it is known. */
+interface Holdings {
+  readonly network: number | undefined;
+  readonly uid: number | undefined;
+  readonly ports?: Iterable<number>;
 }
 
 async function takeOver(

@@ -1,7 +1,8 @@
 /** Prepared containers, over the fakes of the compliance kit. */
 import fs from 'node:fs';
 import path from 'node:path';
-import { type Container, silentLogger, type Warden } from '@warden/interface';
+import { setTimeout as delay } from 'node:timers/promises';
+import { type Container, silentLogger, type Warden, WardenError } from '@warden/interface';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { EMPTY, TestHost } from '../test/host.ts';
 import type { Core, CoreOptions } from './index.ts';
@@ -193,6 +194,46 @@ describe('what prepared containers hold', () => {
     await expect(warden.create({ rootfs: other })).rejects.toMatchObject({ code: 'POOL_EXHAUSTED' });
   });
 
+  it('stays its own when it cannot be given up: nobody else gets its network', async () => {
+    await core.close();
+    const drivers = host.drivers();
+    const release = vi.fn(drivers.network.release);
+    core = await host.start({ drivers: { ...drivers, network: { ...drivers.network, release } } });
+    warden = core.openSession();
+    await filled();
+    release.mockRejectedValueOnce(new WardenError('NATIVE_FAILED', 'the link stays'));
+    await expect(warden.create({ network: '10.254.0.0' })).rejects.toMatchObject({ code: 'POOL_EXHAUSTED' });
+    expect(release).toHaveBeenCalledOnce();
+  });
+
+  it('is given up without the handle that somebody has reserved meanwhile', async () => {
+    await core.close();
+    const drivers = host.drivers();
+    const other = fs.mkdtempSync(path.join(host.directory, 'other-'));
+    let goOn = (): void => {};
+    const held = new Promise<void>((resolve) => {
+      goOn = resolve;
+    });
+    const prepare: typeof drivers.filesystem.prepare = async (spec, state) => {
+      if (spec.base === other) await held;
+      await drivers.filesystem.prepare(spec, state);
+    };
+    const filesystem = Object.assign(Object.create(drivers.filesystem), { prepare });
+    core = await host.start({ drivers: { ...drivers, filesystem } });
+    warden = core.openSession();
+    await filled();
+    const [directory] = host.inits.directories() as [string];
+    const handle = path.basename(directory);
+    const first = warden.create({ handle, rootfs: other });
+    await (await host.inits({ logger: silentLogger }).connect(directory))?.kill();
+    await vi.waitFor(() => expect(fs.existsSync(directory)).toBe(false), SOON);
+    await expect(warden.create({ handle, rootfs: host.rootfs })).rejects.toMatchObject({
+      code: 'ALREADY_EXISTS',
+    });
+    goOn();
+    expect((await first).handle).toBe(handle);
+  });
+
   it('goes with the daemon that ends', async () => {
     const box = await warden.create({ handle: 'stays' });
     await filled(1 + PREPARED);
@@ -231,11 +272,14 @@ describe('preparing', () => {
     expect(host.living()).toHaveLength(PREPARED);
   });
 
-  it('replaces one whose init has died', async () => {
+  it('replaces one whose init has died, after a while', { timeout: 60_000 }, async () => {
     const [died] = host.inits.directories() as [string];
     await (await host.inits({ logger: silentLogger }).connect(died))?.kill();
     await vi.waitFor(() => expect(host.inits.directories()).not.toContain(died), 10_000);
-    await filled();
+    // not at once: what ended that one may end the next ones, too
+    await delay(500);
+    expect(host.living()).toHaveLength(PREPARED - 1);
+    await filled(PREPARED, 20_000);
     const box = await warden.create();
     expect(box.handle).not.toBe(path.basename(died));
   });

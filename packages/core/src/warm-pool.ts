@@ -29,7 +29,7 @@ interface Prepared extends MadeContainer {
  * woken for the answer may have been put behind it, on its processor.
  */
 const BEHIND_ANSWER_MS = 1;
-/** After a preparation that failed. */
+/** After a preparation that failed, or came to nothing. */
 const RETRY_MS = 5_000;
 const HOST_RESOLV_CONF = '/etc/resolv.conf';
 
@@ -132,6 +132,11 @@ export class WarmPool {
     setTimeout(() => this.fill(), BEHIND_ANSWER_MS).unref();
   }
 
+  #fillLater(): void {
+    clearTimeout(this.#retry);
+    this.#retry = setTimeout(() => this.fill(), RETRY_MS).unref();
+  }
+
   #isMissing(): boolean {
     return !this.#engine().isClosing && this.#yielding === 0 && this.#ready.length < this.#size;
   }
@@ -147,7 +152,7 @@ export class WarmPool {
         // an empty pool is what many containers are about; anything else the next request will meet, too
         const level = isWardenError(error, 'POOL_EXHAUSTED') ? 'debug' : 'warn';
         this.#engine().logger[level]?.('not-prepared', { error: toWardenError(error) });
-        this.#retry = setTimeout(() => this.fill(), RETRY_MS).unref();
+        this.#fillLater();
         return;
       }
     }
@@ -159,23 +164,26 @@ export class WarmPool {
     if (at === -1) return;
     this.#ready.splice(at, 1);
     this.#engine().logger.warn('prepared-container-lost', { id: prepared.container.record.id });
-    void this.#dispose(prepared).then(() => this.fill());
+    void this.#dispose(prepared);
+    this.#fillLater(); // what ended it may end the next ones, too
   }
 
-  async #dispose({ container, undo }: Prepared): Promise<void> {
+  /** Answers whether nothing is left. */
+  async #dispose({ container, undo }: Prepared): Promise<boolean> {
     const failures = await undo.unwind();
-    if (failures.length === 0) return;
+    if (failures.length === 0) return true;
     // its record is still there: the next daemon removes it
     this.#engine().logger.error('prepared-container-not-removed', {
       id: container.record.id,
       error: failures[0],
     });
+    return false;
   }
 
   /** Nobody has ever used its addresses: they need no time to be forgotten. */
   async #giveUp(prepared: Prepared): Promise<void> {
-    await this.#dispose(prepared);
-    this.#engine().pools.networks.putBack(prepared.container.record.network);
+    if (await this.#dispose(prepared))
+      this.#engine().pools.networks.putBack(prepared.container.record.network);
   }
 }
 
