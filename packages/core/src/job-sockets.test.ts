@@ -1,4 +1,5 @@
 /** Readers of job sockets that come, go, and say that they will say nothing. */
+import { once } from 'node:events';
 import fs from 'node:fs';
 import net from 'node:net';
 import os from 'node:os';
@@ -57,7 +58,7 @@ async function admitted(name: string): Promise<Reader> {
   let reader: Reader | undefined;
   const isLeft = async (): Promise<boolean> => {
     reader = await read(name);
-    await delay(50);
+    await Promise.race([once(reader.socket, 'end'), delay(1_000)]);
     return !reader.isOver;
   };
   await expect.poll(isLeft, SOON).toBe(true);
