@@ -140,7 +140,10 @@ describe('create (spec behaviour.md 5)', () => {
         message: 'failpoint create.proceed',
         suppressed: [refused],
       });
-      expect(error).toHaveBeenCalledWith('undo-failed', expect.objectContaining({ handle: 'box' }));
+      expect(error).toHaveBeenCalledWith(
+        'undo-failed',
+        expect.objectContaining({ handle: 'box', error: refused }),
+      );
       const box = await session.create({ handle: 'box' });
       expect(fs.readdirSync(host.depot)).toHaveLength(2);
       await expect(session.create()).rejects.toMatchObject({

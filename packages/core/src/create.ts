@@ -76,11 +76,12 @@ export async function makeContainer(
   const { record } = container;
   await failpoints.pass('create.reserve');
 
-  undo.push((isIntact) => {
+  undo.push((isIntact, error) => {
     closeIntent(container);
+    const { handle, directory } = container;
     // what could not be undone is found by its record, at the next start
-    if (isIntact) fs.rmSync(container.directory, { recursive: true, force: true });
-    else engine.logger.error('undo-failed', { handle: record.handle, directory: container.directory });
+    if (isIntact) fs.rmSync(directory, { recursive: true, force: true });
+    else engine.logger.error('undo-failed', { handle, directory, error });
   });
   if (!engine.leftovers.take(container.directory)) fs.mkdirSync(container.directory, { mode: 0o755 });
   await failpoints.pass('create.directory');

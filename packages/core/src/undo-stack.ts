@@ -3,9 +3,9 @@ import { toWardenError, WardenError } from '@warden/interface';
 
 /**
  * Undoes one step. `isIntact`: every undo before it succeeded, so nothing that this step would make hard to
- * find is left.
+ * find is left; else `failure` is what the first of them failed with.
  */
-export type Undo = (isIntact: boolean) => void | Promise<void>;
+export type Undo = (isIntact: boolean, failure: unknown) => void | Promise<void>;
 
 /** See the file's head. */
 export class UndoStack {
@@ -21,7 +21,7 @@ export class UndoStack {
     const failures: unknown[] = [];
     for (const step of this.#steps.splice(0).reverse()) {
       try {
-        await step(failures.length === 0);
+        await step(failures.length === 0, failures[0]);
       } catch (error) {
         failures.push(error);
       }

@@ -71,6 +71,23 @@ describe('the log [config 2 logging]', () => {
     expect(lines().map((line) => line.log_level)).toEqual(written);
   });
 
+  it('tells what failed besides, as the undoing of a failed step', () => {
+    const { logger, close } = openLogSink({ level: 'all', file });
+    const besides = new WardenError('NATIVE_FAILED', 'the link is in use', { fields: { object: 'w-1' } });
+    logger.warn('failed', { error: new WardenError('INTERNAL', 'no', { suppressed: [besides] }) });
+    logger.warn('failed', { error: besides });
+    close();
+    const errors = lines().map(({ data }) => (data as { error: object }).error);
+    expect(errors).toMatchObject([
+      {
+        message: 'no',
+        suppressed: [{ code: 'NATIVE_FAILED', message: 'the link is in use', fields: { object: 'w-1' } }],
+      },
+      { message: 'the link is in use' },
+    ]);
+    expect(errors[1]).not.toHaveProperty('suppressed');
+  });
+
   it('appends to what is there', () => {
     for (const event of ['first', 'second']) {
       const { logger, close } = openLogSink({ level: 'info', file });

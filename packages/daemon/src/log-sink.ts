@@ -274,12 +274,13 @@ function printable(_key: string, value: unknown): unknown {
   if (typeof value === 'bigint') return value.toString();
   if (value instanceof Uint8Array) return `<${value.length} bytes>`;
   if (value instanceof Error) {
-    const { name, message, code, fields, cause } = value as Error & {
+    const { name, message, code, fields, cause, suppressed } = value as Error & {
       code?: string;
       fields?: unknown;
       cause?: unknown;
+      suppressed?: readonly unknown[];
     };
-    return { name, message, code, fields, cause };
+    return { name, message, code, fields, cause, ...(suppressed?.length && { suppressed }) };
   }
   return value;
 }
