@@ -63,6 +63,13 @@ describe('aufs', () => {
       message: expect.stringContaining('a:b'),
     });
   });
+  it('removes at a probe what a start that was killed has left of its own', async () => {
+    const left = path.join(directory, '.aufs-probe-abc123');
+    fs.mkdirSync(path.join(left, 'base'), { recursive: true });
+    await driver.probe(directory);
+    expect(fs.existsSync(left)).toBe(false);
+  });
+
   it('says why it does not work here, or works', async () => {
     const result = await driver.probe(directory);
     const known = /\baufs\b/.test(fs.readFileSync('/proc/filesystems', 'utf8'));

@@ -14,7 +14,7 @@ import {
   type RootfsSpec,
   WardenError,
 } from '@warden/interface';
-import { removeTree, tryMountBeside } from '@warden/native';
+import { makeTrial, removeTree, tryMountBeside } from '@warden/native';
 
 const LAYER = 'tmp/rootfs';
 /** They separate branches and options, and aufs knows no escape for them. */
@@ -37,7 +37,7 @@ class AufsDriver implements FilesystemDriver {
   async probe(depot: string): Promise<ProbeResult> {
     let trial: string | undefined;
     try {
-      trial = fs.mkdtempSync(path.join(depot, '.aufs-probe-'));
+      trial = await makeTrial(depot, '.aufs-probe-');
       const [base, directory, target] = ['base', 'container', 'root'].map((name) =>
         path.join(trial!, name),
       ) as [string, string, string];

@@ -115,6 +115,13 @@ describe('the bind driver', () => {
     expect(fs.readFileSync(path.join(spec.directory, 'tmp/rootfs/sbin/program'), 'utf8')).toBe('changed\n');
   });
 
+  it('removes at a probe what a start that was killed has left of its own', async () => {
+    const left = path.join(scratch, '.bind-probe-abc123');
+    fs.mkdirSync(path.join(left, 'base'), { recursive: true });
+    await driver.probe(scratch);
+    expect(fs.existsSync(left)).toBe(false);
+  });
+
   it.runIf(process.getuid?.() === 0)('probes without a trace', async () => {
     expect(await driver.probe(scratch)).toEqual({ ok: true });
     expect(fs.readdirSync(scratch).sort()).toEqual(['base', 'container']);

@@ -17,7 +17,7 @@ import {
   type RootfsSpec,
   WardenError,
 } from '@warden/interface';
-import { MS, removeTree, tryMountBeside } from '@warden/native';
+import { MS, makeTrial, removeTree, tryMountBeside } from '@warden/native';
 import { copyTree } from './copy-tree.ts';
 import { resolveInside } from './resolve-inside.ts';
 
@@ -43,7 +43,7 @@ class BindDriver implements FilesystemDriver {
   async probe(depot: string): Promise<ProbeResult> {
     let trial: string | undefined;
     try {
-      trial = fs.mkdtempSync(path.join(depot, '.bind-probe-'));
+      trial = await makeTrial(depot, '.bind-probe-');
       const [source, target] = ['source', 'target'].map((name) => path.join(trial!, name)) as [
         string,
         string,

@@ -142,6 +142,13 @@ describe('the overlayfs driver', () => {
     }
   });
 
+  it('removes at a probe what a start that was killed has left of its own', async () => {
+    const left = path.join(scratch, '.overlayfs-probe-abc123');
+    fs.mkdirSync(path.join(left, 'base'), { recursive: true });
+    await driver.probe(scratch);
+    expect(fs.existsSync(left)).toBe(false);
+  });
+
   it.runIf(isRoot)('probes by mounting, without a trace', async () => {
     expect(await driver.probe(scratch)).toEqual({ ok: true });
     expect(await overlayfs({ volatile: true })({ logger: silentLogger }).probe(scratch)).toEqual({

@@ -12,7 +12,7 @@ import {
   type RootfsSpec,
   WardenError,
 } from '@warden/interface';
-import { removeTree, tryMountBeside } from '@warden/native';
+import { makeTrial, removeTree, tryMountBeside } from '@warden/native';
 import { MAX_DATA_BYTES, overlayOptions } from './mount-data.ts';
 import { type OverlayfsOptions, optionWords } from './mount-options.ts';
 
@@ -51,7 +51,7 @@ class OverlayfsDriver implements FilesystemDriver {
   async probe(depot: string): Promise<ProbeResult> {
     let trial: string | undefined;
     try {
-      trial = fs.mkdtempSync(path.join(depot, '.overlayfs-probe-'));
+      trial = await makeTrial(depot, '.overlayfs-probe-');
       const [base, directory, target] = ['base', 'container', 'root'].map((name) => path.join(trial!, name));
       for (const one of [base!, directory!, target!]) fs.mkdirSync(one);
       const spec: RootfsSpec = { id: '00000000000', directory: directory!, base: base! };

@@ -96,5 +96,6 @@ export {
 } from './sockets.ts';
 export type { SpawnSpec } from './spawn.ts';
 export { spawnProcess, spawnProcessOnThread } from './spawn.ts';
+export { makeTrial } from './trial.ts';
 export type { PollInterest, PollReady, PollWatch } from './watch.ts';
 export { watchDescriptor } from './watch.ts';

@@ -82,6 +82,18 @@ describe.runIf(canMount)('on btrfs', () => {
     await expect.poll(groups, { timeout: 60_000 }).toEqual(before);
   }, 90_000);
 
+  it('removes at a probe what a start that was killed has left: a subvolume, and its group', async () => {
+    const before = groups();
+    const left = '.quota-probe-abc123';
+    await createSubvolume(depot, left);
+    fs.writeFileSync(path.join(depot, left, 'file'), 'left');
+    expect(groups()).not.toEqual(before);
+    expect(await make().probe(depot)).toMatchObject({ ok: true });
+    expect(fs.existsSync(path.join(depot, left))).toBe(false);
+    fs.writeFileSync(path.join(mount, 'more work for a commit'), 'x');
+    await expect.poll(groups, { timeout: 60_000 }).toEqual(before);
+  }, 90_000);
+
   it('is refused while quota is off, or switches it on: for the probe, or to stay', async () => {
     const { filesystem } = btrfsFacts(mount);
     btrfsQuota(mount, 'off');

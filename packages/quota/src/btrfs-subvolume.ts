@@ -1,5 +1,5 @@
 import { randomInt } from 'node:crypto';
-import { chmodSync, closeSync, existsSync, lstatSync, openSync, rmdirSync } from 'node:fs';
+import { chmodSync, closeSync, existsSync, lstatSync, openSync, readdirSync, rmdirSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import {
   type DiskLimits,
@@ -32,7 +32,7 @@ import {
   UNLIMITED,
   withUsageText,
 } from './container-layer.ts';
-import { tryWriting } from './try-writing.ts';
+import { TRIAL_PREFIX, tryWriting } from './try-writing.ts';
 
 /** Options of {@link btrfsSubvolume}. */
 export interface BtrfsSubvolumeOptions {
@@ -193,6 +193,7 @@ class BtrfsSubvolume implements QuotaDriver {
 async function tryLimit(depot: string): Promise<string | undefined> {
   const uid = PROBE_UIDS.first + randomInt(PROBE_UIDS.count);
   let subvolume: bigint | undefined;
+  await removeLeftovers(depot);
   try {
     return await tryWriting(depot, uid, PROBE_WRITE_BYTES, async (directory) => {
       rmdirSync(directory);
@@ -202,6 +203,15 @@ async function tryLimit(depot: string): Promise<string | undefined> {
     });
   } finally {
     if (subvolume !== undefined) removeGroup(depot, subvolume);
+  }
+}
+
+/** Subvolumes of starts that were killed, with their groups, for which only their numbers stand. */
+async function removeLeftovers(depot: string): Promise<void> {
+  for (const name of readdirSync(depot).filter((one) => one.startsWith(TRIAL_PREFIX))) {
+    const { isSubvolumeRoot, subvolume } = btrfsFacts(join(depot, name));
+    await removeTree(join(depot, name));
+    if (isSubvolumeRoot) removeGroup(depot, subvolume);
   }
 }
 

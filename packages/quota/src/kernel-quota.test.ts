@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type DiskLimits, type QuotaSpec, silentLogger, WardenError } from '@warden/interface';
@@ -129,6 +129,13 @@ describe.each([
     table.broken = 'EPERM';
     await expect(driver.release(spec, { id: 5 })).rejects.toThrow('EPERM');
     await expect(driver.release(spec, {})).rejects.toMatchObject({ code: 'INTERNAL' });
+  });
+
+  it('removes at a probe what a start that was killed has left of its own', async () => {
+    const left = join(depot, '.quota-probe-abc123');
+    mkdirSync(left);
+    await tryWriting(depot, 65_534, 1, () => {});
+    expect(existsSync(left)).toBe(false);
   });
 
   it('probes by writing over a limit, and takes the errno from what it saw', async () => {

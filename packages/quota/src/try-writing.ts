@@ -1,6 +1,10 @@
 import { spawn } from 'node:child_process';
-import { chownSync, closeSync, mkdtempSync, openSync, rmSync } from 'node:fs';
+import { chownSync, closeSync, openSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { makeTrial } from '@warden/native';
+
+/** Of the directory that a file is written in. */
+export const TRIAL_PREFIX = '.quota-probe-';
 
 const ERRNO_OF_TEXT: Readonly<Record<string, string>> = {
   'Disk quota exceeded': 'EDQUOT',
@@ -19,7 +23,7 @@ export async function tryWriting(
   bytes: number,
   limit: (directory: string) => void | Promise<void>,
 ): Promise<string | undefined> {
-  const directory = mkdtempSync(join(depot, '.quota-probe-'));
+  const directory = await makeTrial(depot, TRIAL_PREFIX);
   try {
     await limit(directory);
     // Opened here and handed over: the depot need not be open to that user.

@@ -142,6 +142,8 @@ describeWith(['root', 'isolated', 'overlayfs', 'nft'], 'wardend cleanup', () => 
     host.run('ip', 'link', 'add', 'w-others-0', 'type', 'veth', 'peer', 'name', 'w-others-1');
     fs.mkdirSync(path.join(place.depot, 'lost+found'));
     fs.writeFileSync(path.join(place.depot, 'notes'), 'mine');
+    // of a driver that is not chosen any more, and of a look at the room
+    for (const trial of ['.aufs-probe-abc123', '.room-abc123']) fs.mkdirSync(path.join(place.depot, trial));
     const warden = await daemon.connect();
     const alive = await warden.create({ handle: 'alive' });
     await alive.netOut({ domain: '*.example.org', port: 443 });

@@ -83,6 +83,20 @@ describe.runIf(isUsable)('groups of cgroup v1', () => {
     expect(driver.supports).toMatchObject({ version: 1, memory: true, cpu: true, devices: true, pids: true });
   });
 
+  it('of a probe whose process is gone are removed by the next one, those of a living one stay', async () => {
+    const places = [...new Set([...mounts].filter(([name]) => name !== 'cpuset').map(([, place]) => place))];
+    const groups = [2 ** 22 + 1, process.ppid].map((pid) =>
+      places.map((place) => path.join(place, `${PREFIX}-probe-${pid}`)),
+    );
+    try {
+      for (const one of groups.flat()) fs.mkdirSync(one);
+      expect(await driver.probe()).toMatchObject({ ok: true });
+      expect(groups.map((all) => all.filter((one) => fs.existsSync(one)).length)).toEqual([0, places.length]);
+    } finally {
+      for (const one of groups.flat()) await removeGroup(one);
+    }
+  });
+
   it('have the device list of the specification, which the kernel enforces', () => {
     expect(read('devices', 'devices.list').split('\n')).toEqual(DEVICE_RULES.map(formatRule));
     const { stdout } = runInside(`

@@ -36,6 +36,7 @@ import { removeGroup } from '../remove-group.ts';
 import { hasReserve, JOBS, processLimits, wantsReserve } from '../reserve.ts';
 import { throwFirst } from '../settled.ts';
 import { moveStrangers } from '../strangers.ts';
+import { trialGroup } from '../trial-group.ts';
 import { untilEmpty, untilStill } from '../until.ts';
 import * as controllers from './controllers.ts';
 import { idOf, PREFIX } from './group-names.ts';
@@ -109,8 +110,8 @@ class V1Driver implements CgroupDriver {
     const missing = NEEDED.filter((name) => !this.#mounts.has(name));
     if (missing.length > 0) return { ok: false, reason: `cgroup v1 without ${missing.join(', ')}` };
     for (const mount of this.#hierarchies) {
-      const trial = path.join(mount, `${this.#prefix}-probe-${process.pid}`);
       try {
+        const trial = await trialGroup(mount, this.#prefix);
         makeGroup(trial);
         await removeGroup(trial);
       } catch (error) {

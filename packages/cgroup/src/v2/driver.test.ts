@@ -207,6 +207,13 @@ describe('groups of cgroup v2', () => {
     expect(fs.existsSync(group)).toBe(true);
   });
 
+  it('of a probe whose process is gone are removed by the next one, those of a living one stay', async () => {
+    const groups = [`warden-probe-${2 ** 22 + 1}`, `warden-probe-${process.ppid}`, 'warden-probe-other'];
+    for (const name of groups) fs.mkdirSync(path.join(mount, name));
+    await driver.probe();
+    expect(groups.map((name) => fs.existsSync(path.join(mount, name)))).toEqual([false, true, true]);
+  });
+
   it('need the controllers', async () => {
     const lacking = v2Driver({
       mount,

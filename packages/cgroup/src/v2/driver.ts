@@ -35,6 +35,7 @@ import { clampShares } from '../limits.ts';
 import { removeParents, standingGroups } from '../parents.ts';
 import { removeGroup } from '../remove-group.ts';
 import { hasReserve, JOBS, OUTSIDE, processLimits, wantsReserve } from '../reserve.ts';
+import { trialGroup } from '../trial-group.ts';
 import { untilEmpty, untilStill } from '../until.ts';
 import { sharesOf, weightOf } from './cpu-weight.ts';
 import { deviceProgram } from './device-program.ts';
@@ -104,15 +105,16 @@ class V2Driver implements CgroupDriver {
   async probe(): Promise<ProbeResult> {
     const missing = NEEDED.filter((name) => !this.#controllers.has(name));
     if (missing.length > 0) return { ok: false, reason: `cgroup v2 without ${missing.join(', ')}` };
-    const trial = `${this.#parent}-probe-${process.pid}`;
+    let trial: string | undefined;
     try {
+      trial = await trialGroup(this.#mount, path.basename(this.#parent));
       makeGroup(trial);
       this.#attachProgram(trial, deviceProgram(DEVICE_RULES));
       return { ok: true, detail: `v2: ${[...this.#controllers].sort().join(' ')}` };
     } catch (error) {
       return { ok: false, reason: (error as Error).message };
     } finally {
-      await removeGroup(trial).catch(() => {}); // the probe's own failure is the answer
+      if (trial !== undefined) await removeGroup(trial).catch(() => {}); // the probe's own failure is the answer
     }
   }
 
