@@ -1,5 +1,5 @@
 /** What the kernel tells of quota groups in /sys/fs/btrfs: what it enforces, without a commit to the disk. */
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type BtrfsFacts, btrfsRescan } from '@warden/native';
 import { hasErrno } from './container-layer.ts';
@@ -32,6 +32,14 @@ export function readGroup({ filesystem, subvolume }: BtrfsFacts): QuotaGroup | u
     limit: (number('limit_flags') & LIMITED) === 0n ? undefined : number('max_referenced'),
     used: number('referenced') + number('rsv_data'),
   };
+}
+
+/** Subvolumes that have a limit; none when quota is off. */
+export function limitedSubvolumes(filesystem: string): readonly bigint[] {
+  return readdirSync(join('/sys/fs/btrfs', filesystem, 'qgroups'))
+    .filter((name) => /^0_\d+$/.test(name))
+    .map((name) => BigInt(name.slice(2)))
+    .filter((subvolume) => BigInt(read(filesystem, `0_${subvolume}/limit_flags`) ?? 0) !== 0n);
 }
 
 /**

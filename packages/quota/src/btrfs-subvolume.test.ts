@@ -4,10 +4,21 @@ import os from 'node:os';
 import path from 'node:path';
 import { type DriverFactory, type QuotaDriver, type QuotaSpec, silentLogger } from '@warden/interface';
 import { btrfsFacts, btrfsQuota, createSubvolume } from '@warden/native';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { inOwnNamespace } from '../test/own-namespace.ts';
 import { quotaMode } from './btrfs-group.ts';
 import { btrfsSubvolume } from './btrfs-subvolume.ts';
+
+/** What happens while a probe writes over its limit. */
+let during: (() => Promise<void>) | undefined;
+vi.mock('./try-writing.ts', async (original) => {
+  const real = await original<typeof import('./try-writing.ts')>();
+  const tryWriting: typeof real.tryWriting = async (...words) => {
+    await during?.();
+    return await real.tryWriting(...words);
+  };
+  return { ...real, tryWriting };
+});
 
 const NONE = { blockSoft: 0n, blockHard: 0n, inodeSoft: 0n, inodeHard: 0n };
 const canMount =
@@ -111,6 +122,24 @@ describe.runIf(canMount)('on btrfs', () => {
     expect(await make().probe(depot)).toEqual({ ok: true, detail: 'quota groups (simple)' });
     await switching.release(spec, {});
     btrfsQuota(mount, 'off');
+  });
+
+  it('leaves quota on when another daemon has limited something while it was tried', async () => {
+    const { filesystem } = btrfsFacts(mount);
+    btrfsQuota(mount, 'off');
+    const driver = make(btrfsSubvolume({ switchOn: 'full' }));
+    const limits = { ...NONE, blockHard: 1024n };
+    during = async () => {
+      await driver.prepare(spec, {});
+      await driver.setLimits(spec, {}, limits);
+    };
+    try {
+      expect(await make(btrfsSubvolume({ switchOn: 'full' })).probe(depot)).toMatchObject({ ok: true });
+    } finally {
+      during = undefined;
+    }
+    expect([quotaMode(filesystem), await driver.limits(spec, {})]).toEqual(['full', limits]);
+    await driver.release(spec, {});
   });
 
   it('answers no usage and no limit when quota was switched off meanwhile, and releases', async () => {

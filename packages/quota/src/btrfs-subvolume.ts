@@ -23,7 +23,7 @@ import {
   removeQuotaGroup,
   removeTree,
 } from '@warden/native';
-import { quotaMode, readGroup, refreshCounts } from './btrfs-group.ts';
+import { limitedSubvolumes, quotaMode, readGroup, refreshCounts } from './btrfs-group.ts';
 import {
   hasErrno,
   LAYER_MODE,
@@ -84,8 +84,10 @@ class BtrfsSubvolume implements QuotaDriver {
 
   async probe(depot: string): Promise<ProbeResult> {
     let switchedOn = false;
+    let own: bigint | undefined;
+    let filesystem = '';
     try {
-      const { filesystem } = btrfsFacts(depot);
+      ({ filesystem } = btrfsFacts(depot));
       if (quotaMode(filesystem) === undefined) {
         if (this.#switchOn === undefined)
           return { ok: false, reason: `quota of the btrfs at ${depot} is off` };
@@ -94,7 +96,9 @@ class BtrfsSubvolume implements QuotaDriver {
       }
       const mode = quotaMode(filesystem);
       if (mode === undefined) return { ok: false, reason: `no quota groups in /sys/fs/btrfs/${filesystem}` };
-      const errno = await tryLimit(depot);
+      const errno = await tryLimit(depot, (subvolume) => {
+        own = subvolume;
+      });
       if (errno === 'EDQUOT') return { ok: true, detail: `quota groups (${mode})` };
       return {
         ok: false,
@@ -109,7 +113,7 @@ class BtrfsSubvolume implements QuotaDriver {
         : toWardenError(error).message;
       return { ok: false, reason: `no btrfs subvolumes in ${depot}: ${why}` };
     } finally {
-      if (switchedOn) this.#switchOffAgain(depot);
+      if (switchedOn) this.#switchOffAgain(depot, filesystem, own);
     }
   }
 
@@ -179,8 +183,10 @@ class BtrfsSubvolume implements QuotaDriver {
     removeGroup(spec.directory, facts.subvolume);
   }
 
-  #switchOffAgain(depot: string): void {
+  /** Unless another daemon on this file system has limited something meanwhile, which would be lost. */
+  #switchOffAgain(depot: string, filesystem: string, own: bigint | undefined): void {
     try {
+      if (limitedSubvolumes(filesystem).some((subvolume) => subvolume !== own)) return;
       btrfsQuota(depot, 'off');
     } catch (error) {
       const { fields, message } = toWardenError(error);
@@ -190,7 +196,7 @@ class BtrfsSubvolume implements QuotaDriver {
 }
 
 /** Writes over the limit of a subvolume that exists only for this. */
-async function tryLimit(depot: string): Promise<string | undefined> {
+async function tryLimit(depot: string, onMade: (subvolume: bigint) => void): Promise<string | undefined> {
   const uid = PROBE_UIDS.first + randomInt(PROBE_UIDS.count);
   let subvolume: bigint | undefined;
   await removeLeftovers(depot);
@@ -199,6 +205,7 @@ async function tryLimit(depot: string): Promise<string | undefined> {
       rmdirSync(directory);
       await createSubvolume(dirname(directory), basename(directory));
       ({ subvolume } = btrfsFacts(directory));
+      onMade(subvolume); // a new kernel removes its group later
       limitSubvolume(directory, subvolume, PROBE_LIMIT_BYTES);
     });
   } finally {
