@@ -71,6 +71,20 @@ describe('a single command', () => {
     expect((await warden('--', 'link', '--handle', 'h', '--job_id', '1')).status).toBe(0);
   });
 
+  it('gives a terminal no orders of a container, and other readers every byte', async () => {
+    await warden('--', 'create', '--handle', 'h\x1b');
+    const run = ['--socket', daemon.path, '--', 'run', '--handle', 'h\x1b', '--script', '7 \x1b[2Jout e\x07'];
+    expect(await capture(run, '', {}, ['stdout'])).toEqual({
+      status: 7,
+      stdout: '\\x1b[2Jout',
+      stderr: 'e\x07',
+    });
+    expect(await capture(run)).toEqual({ status: 7, stdout: '\x1b[2Jout', stderr: 'e\x07' });
+    const list = ['--socket', daemon.path, '--', 'list'];
+    expect((await capture(list, '', {}, ['stdout'])).stdout).toBe('handles[0] : h\\x1b\n');
+    expect((await capture(list)).stdout).toBe('handles[0] : h\x1b\n');
+  });
+
   it('exits with 1 and says what the daemon says, with the code and what to do [cli 1.1, 6 server error]', async () => {
     expect(await warden('--', 'destroy', '--handle', 'x')).toEqual({
       status: 1,

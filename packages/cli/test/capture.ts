@@ -8,13 +8,15 @@ export interface Captured {
   readonly stderr: string;
 }
 
-/** Output is read as latin1, so that every byte can be compared. */
+/** Output is read as latin1, so that every byte can be compared. `terminals`: which of the streams are some. */
 export async function capture(
   argv: readonly string[],
   input = '',
   env: Record<string, string> = {},
+  terminals: readonly ('stdout' | 'stderr')[] = [],
 ): Promise<Captured> {
   const [stdin, stdout, stderr] = [new PassThrough(), new PassThrough(), new PassThrough()];
+  for (const name of terminals) Object.assign({ stdout, stderr }[name], { isTTY: true });
   stdin.end(Buffer.from(input, 'latin1'));
   const read = async (stream: PassThrough): Promise<string> => {
     const chunks: Buffer[] = [];
