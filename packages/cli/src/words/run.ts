@@ -151,10 +151,18 @@ function wishesOf(given: Given): Wishes {
     },
     ports: given.values('publish').map((text) => parsePublished(text, '--publish')),
     egress: given.values('allow').map((text) => parseEgress(text)),
-    ...(memory !== undefined && { memory: parseSize(memory, '--memory') }),
-    ...(disk !== undefined && { diskBytes: parseSize(disk, '--disk') }),
+    ...(memory !== undefined && { memory: sizeLimit(memory, '--memory') }),
+    ...(disk !== undefined && { diskBytes: sizeLimit(disk, '--disk') }),
     ...(shares !== undefined && { shares: BigInt(parseWhole(shares, '--cpu-shares', [2, 262_144])) }),
   };
+}
+
+/** To the daemon, 0 is no limit of the disk: nobody who asks for a limit means that. */
+function sizeLimit(text: string, flag: string): bigint {
+  const size = parseSize(text, flag);
+  if (size < 1n)
+    throw new CommandError(`run: ${flag}: '${text}' is no limit; leave ${flag} out for none of its own`);
+  return size;
 }
 
 function graceTime(text: string): number {

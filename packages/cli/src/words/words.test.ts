@@ -232,6 +232,8 @@ describe('run', () => {
     [['run', '--image', 'a', '--rootfs', 'b', '--', 'x'], '--image and --rootfs exclude each other'],
     [['run', '-d', '--timeout', '5', '--', 'x'], '--detach and --timeout exclude each other'],
     [['exec', '-d', '--timeout', '5', 'box', '--', 'x'], '--detach and --timeout exclude each other'],
+    [['run', '--disk', '0', '--', 'x'], "--disk: '0' is no limit"],
+    [['run', '--memory', '0m', '--', 'x'], "--memory: '0m' is no limit"],
     [['run', '-v', '/a', '--', 'x'], "--bind: '/a' is not of the form SOURCE:TARGET"],
     [['run', '-p', '0', '--', 'x'], "--publish: '0' is no port"],
     [['run', '-t', '--', 'x'], 'the input of this program is no terminal'],
