@@ -142,6 +142,20 @@ describe.runIf(canMount)('on btrfs', () => {
     await driver.release(spec, {});
   });
 
+  it('says once that it ignores soft limits and those of inodes [drivers 4.5]', async () => {
+    const warned: unknown[] = [];
+    const logger = { ...silentLogger, warn: (...what: unknown[]) => void warned.push(what) };
+    const told = btrfsSubvolume()({ logger });
+    await told.prepare(spec, {});
+    await told.setLimits(spec, {}, { ...NONE, blockHard: 4096n });
+    expect(warned).toEqual([]);
+    const limits = { blockSoft: 1024n, blockHard: 4096n, inodeSoft: 0n, inodeHard: 100n };
+    expect(await told.setLimits(spec, {}, limits)).toEqual({ ...NONE, blockHard: 4096n });
+    await told.setLimits(spec, {}, limits);
+    expect(warned).toEqual([['disk-limits-ignored', { ignored: ['blockSoft', 'inodeHard'] }]]);
+    await told.release(spec, {});
+  });
+
   it('answers no usage and no limit when quota was switched off meanwhile, and releases', async () => {
     const driver = make();
     await driver.prepare(spec, {});

@@ -32,6 +32,7 @@ import {
   UNLIMITED,
   withUsageText,
 } from './container-layer.ts';
+import { IgnoredLimits } from './ignored-limits.ts';
 import { TRIAL_PREFIX, tryWriting } from './try-writing.ts';
 
 /** Options of {@link btrfsSubvolume}. */
@@ -76,10 +77,12 @@ class BtrfsSubvolume implements QuotaDriver {
   } as const;
   readonly #switchOn: 'simple' | 'full' | undefined;
   readonly #components: DriverComponents;
+  readonly #ignored: IgnoredLimits;
 
   constructor({ switchOn }: BtrfsSubvolumeOptions, components: DriverComponents) {
     this.#switchOn = switchOn;
     this.#components = components;
+    this.#ignored = new IgnoredLimits(components.logger);
   }
 
   async probe(depot: string): Promise<ProbeResult> {
@@ -140,6 +143,7 @@ class BtrfsSubvolume implements QuotaDriver {
 
   async setLimits(spec: QuotaSpec, state: DriverState, limits: DiskLimits): Promise<DiskLimits> {
     refuseOverflow(spec, limits);
+    this.#ignored.look(limits);
     const { filesystem, subvolume } = requireSubvolume(spec);
     refreshCounts(spec.directory, filesystem);
     limitSubvolume(layerOf(spec), subvolume, limits.blockHard === 0n ? undefined : limits.blockHard * 1024n);

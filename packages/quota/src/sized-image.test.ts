@@ -191,6 +191,20 @@ describe.runIf(inOwnNamespace)('sizedImage', () => {
     expect(existsSync(join(layer, 'kept'))).toBe(true);
   });
 
+  it('says once that it ignores soft limits and those of inodes [drivers 4.5]', async () => {
+    const warned: unknown[] = [];
+    const logger = { ...silentLogger, warn: (...what: unknown[]) => void warned.push(what) };
+    const told = sizedImage({ size: 256 * MIB })({ logger });
+    await told.prepare(spec, {});
+    await told.setLimits(spec, {}, { ...UNLIMITED, blockHard: 4096n });
+    expect(warned).toEqual([]);
+    const limits = { blockSoft: 1024n, blockHard: 4096n, inodeSoft: 0n, inodeHard: 100n };
+    expect(await told.setLimits(spec, {}, limits)).toEqual({ ...UNLIMITED, blockHard: 4096n });
+    await told.setLimits(spec, {}, limits);
+    expect(warned).toEqual([['disk-limits-ignored', { ignored: ['blockSoft', 'inodeHard'] }]]);
+    await told.release(spec, {});
+  });
+
   it('takes away the traces of a prepare that was cut off', async () => {
     mkdirSync(spec.directory);
     writeFileSync(join(spec.directory, 'disk.img'), 'half');

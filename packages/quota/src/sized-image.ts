@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import {
   type DiskLimits,
   type DiskStat,
+  type DriverComponents,
   type DriverFactory,
   type DriverState,
   type Failpoints,
@@ -32,6 +33,7 @@ import {
   UNLIMITED,
   withUsageText,
 } from './container-layer.ts';
+import { IgnoredLimits } from './ignored-limits.ts';
 import { capacityOf, clearFilesystem, readLimit, readUsage, writeLimit } from './image-filesystem.ts';
 import { ImageTemplate } from './image-template.ts';
 
@@ -62,7 +64,7 @@ export function sizedImage(options: SizedImageOptions = {}): DriverFactory<Quota
       `size must be an integer from ${MINIMUM_BYTES} to ${MAXIMUM_BYTES}, not ${String(size)}`,
     );
   }
-  return ({ failpoints = NO_FAILPOINTS }) => new SizedImage(BigInt(size), failpoints);
+  return (components) => new SizedImage(BigInt(size), components);
 }
 
 class SizedImage implements QuotaDriver {
@@ -78,11 +80,13 @@ class SizedImage implements QuotaDriver {
   } as const;
   readonly #size: bigint;
   readonly #failpoints: Failpoints;
+  readonly #ignored: IgnoredLimits;
   #template: Promise<ImageTemplate> | undefined;
 
-  constructor(size: bigint, failpoints: Failpoints) {
+  constructor(size: bigint, { logger, failpoints = NO_FAILPOINTS }: DriverComponents) {
     this.#size = size;
     this.#failpoints = failpoints;
+    this.#ignored = new IgnoredLimits(logger);
   }
 
   async probe(depot: string): Promise<ProbeResult> {
@@ -134,6 +138,7 @@ class SizedImage implements QuotaDriver {
 
   async setLimits(spec: QuotaSpec, state: DriverState, limits: DiskLimits): Promise<DiskLimits> {
     requireMount(spec);
+    this.#ignored.look(limits);
     const layer = layerOf(spec);
     const capacity = (await capacityOf(layer)) / 1024n;
     if (limits.blockHard >= capacity) {
