@@ -34,10 +34,10 @@ export async function extractTree(
 ): Promise<void> {
   refuseExisting(target);
   const staging = fs.mkdtempSync(path.join(path.dirname(path.resolve(target)), '.warden-cp-'));
+  const root = `${staging}/tree`;
+  const tree = new Tree(root);
   try {
-    const root = `${staging}/tree`;
     fs.mkdirSync(root);
-    const tree = new Tree(root);
     for await (const entry of readTar(archive)) await tree.put(entry, onBytes);
     tree.finish();
     refuseExisting(target);
@@ -45,7 +45,17 @@ export async function extractTree(
     // only now: a directory that its owner may not write into cannot be moved
     tree.finishRoot(target, mode);
   } finally {
+    removeStaging(staging, tree);
+  }
+}
+
+/** Never throws: what is to be told is why the tree did not arrive. */
+function removeStaging(staging: string, tree: Tree): void {
+  try {
+    tree.open();
     fs.rmSync(staging, { recursive: true, force: true });
+  } catch {
+    // it stays, under a name that tells whose it is
   }
 }
 
@@ -103,6 +113,12 @@ class Tree {
       setTime(file, modified);
       fs.chmodSync(bytesOf(file), mode);
     }
+  }
+
+  /** Before it is removed: its owner may have no way into directories that are finished. */
+  open(): void {
+    if (!fs.existsSync(this.#root)) return;
+    for (const name of this.#directories) fs.chmodSync(bytesOf(`${this.#root}/${name}`), 0o700);
   }
 
   /** The tree itself, where it is now. */

@@ -24,6 +24,19 @@ async function collect(source: AsyncIterable<Uint8Array>): Promise<Buffer> {
   for await (const part of source) parts.push(part);
   return Buffer.concat(parts);
 }
+const isRoot = process.geteuid!() === 0;
+/** Somebody whom modes bind. */
+const OTHER = isRoot ? 65_534 : process.geteuid!();
+async function asOther(action: () => Promise<void>): Promise<void> {
+  if (!isRoot) return action();
+  process.seteuid!(OTHER);
+  try {
+    await action();
+  } finally {
+    process.seteuid!(0);
+  }
+}
+
 /** What is below a directory: names, kinds, modes, times, targets of links. */
 function facts(root: string): readonly string[] {
   const found = execFileSync('find', [root, '-printf', '%P %y %l %Ts %m\\0'], { encoding: 'latin1' });
@@ -230,6 +243,23 @@ describe('on this host', () => {
       extractTree(pieces(archiveOf({ name: 'a' })), path.join(place, 'copy'), arrival),
     ).rejects.toMatchObject({
       code: 'ALREADY_EXISTS',
+    });
+    expect(fs.readdirSync(place)).toEqual(['copy']);
+  });
+
+  it('a tree that comes too late says so, and leaves nothing that its owner may not enter', async () => {
+    fs.chownSync(place, OTHER, OTHER);
+    const target = path.join(place, 'copy');
+    const archive = archiveOf(
+      { name: 'closed', type: '5', mode: '0000500' },
+      { name: 'closed/inner', type: '5', mode: '0000000' },
+      { name: 'closed/file', content: 'x' },
+    );
+    await asOther(async () => {
+      const late = { ...arrival, onBytes: () => fs.mkdirSync(target) };
+      await expect(extractTree(pieces(archive), target, late)).rejects.toMatchObject({
+        code: 'ALREADY_EXISTS',
+      });
     });
     expect(fs.readdirSync(place)).toEqual(['copy']);
   });
