@@ -234,6 +234,23 @@ describe.runIf(process.getuid?.() === 0)('rootfs build', () => {
     });
   });
 
+  it('puts back what a build that was killed between its last two steps has moved away', async () => {
+    withDebootstrap(FILL);
+    const gone = 2 ** 22 + 1; // no process has this number
+    fs.mkdirSync(path.join(place, `.root.old-${gone}`));
+    fs.writeFileSync(path.join(place, `.root.old-${gone}/mine`), '');
+    fs.mkdirSync(path.join(place, `.root.building-${gone}`));
+    const { status, stderr } = await build('root');
+    expect({ status, stderr }).toEqual({
+      status: 1,
+      stderr: expect.stringMatching(
+        /^warning: root was moved away by a build that was killed; it is back\nroot already exists; give --force/,
+      ),
+    });
+    expect(entries()).toEqual([`.root.building-${gone}`, 'root']);
+    expect(fs.existsSync(path.join(place, 'root/mine'))).toBe(true);
+  });
+
   it('takes the directory from a configuration of the daemon, or from the environment [linux-container 23]', async () => {
     withDebootstrap(FILL);
     const config = path.join(place, 'wardend.yml');

@@ -43,6 +43,12 @@ async function build(words: RootfsWords, options: CliOptions, terminal: Terminal
   if (process.getuid?.() !== 0) throw new WardenError('UNSUPPORTED', 'Sorry, you need to be root.');
   const debootstrap = requireProgram('debootstrap', terminal.env.PATH);
   const target = new Target(directory);
+  const view = new ProgressView(terminal, options.json);
+  if (target.putBack())
+    view.notice({
+      level: 'warning',
+      text: `${directory} was moved away by a build that was killed; it is back`,
+    });
   if (target.exists) {
     target.checkReplaceable();
     if (!words.force && !(await mayErase(directory, terminal))) {
@@ -51,7 +57,6 @@ async function build(words: RootfsWords, options: CliOptions, terminal: Terminal
     }
   }
   const plan = planBuild(words, terminal.env);
-  const view = new ProgressView(terminal, options.json);
   const interrupt = watchSignals(terminal);
   for (const left of target.leftovers())
     view.notice({ level: 'warning', text: `${left} was left by a build that was killed; remove it` });

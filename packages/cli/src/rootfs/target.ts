@@ -73,6 +73,17 @@ export class Target {
       .map((name) => path.join(parent, name));
   }
 
+  /**
+   * A build that was killed between its last two steps has moved away what it was to replace, and put nothing
+   * there: it is put back. Answers whether.
+   */
+  putBack(): boolean {
+    if (this.exists) return false;
+    const old = this.leftovers().find((name) => path.basename(name).includes('.old-'));
+    if (old !== undefined) fs.renameSync(old, this.directory);
+    return old !== undefined;
+  }
+
   /** Makes an empty draft. */
   prepare(): void {
     this.#madeParent = fs.mkdirSync(path.dirname(this.draft), { recursive: true });
