@@ -31,17 +31,14 @@ export class DetachScanner {
 
   /** What goes on to the job, and whether the keys are complete. */
   take(typed: Uint8Array): { readonly passed: Uint8Array; readonly isComplete: boolean } {
+    if (this.#keys.length === 0) return { passed: Uint8Array.from(typed), isComplete: false };
     const passed: number[] = [];
     for (const byte of typed) {
-      if (this.#keys.length > 0 && byte === this.#keys[this.#matched]) {
-        this.#matched += 1;
-        if (this.#matched === this.#keys.length) return { passed: Uint8Array.from(passed), isComplete: true };
-        continue;
-      }
-      passed.push(...this.#keys.subarray(0, this.#matched));
-      this.#matched = 0;
-      if (this.#keys.length > 0 && byte === this.#keys[0]) this.#matched = 1;
-      else passed.push(byte);
+      const held = [...this.#keys.subarray(0, this.#matched), byte];
+      // the keys may begin anew within themselves, as a,a,b in aaab
+      while (held.some((one, at) => one !== this.#keys[at])) passed.push(held.shift()!);
+      this.#matched = held.length;
+      if (this.#matched === this.#keys.length) return { passed: Uint8Array.from(passed), isComplete: true };
     }
     return { passed: Uint8Array.from(passed), isComplete: false };
   }

@@ -73,6 +73,17 @@ describe('keys to leave', () => {
     expect({ text, last }).toEqual({ text: passed, last: isComplete });
   });
 
+  it.each([
+    ['a,a,b', 'xaaab', 'xa'],
+    ['a,b,a,b,c', 'abababc', 'ab'],
+    ['a,a', 'baa', 'b'],
+  ])('finds %s also where they begin anew within themselves: in %s', (keys, typed, passed) => {
+    const scanner = new DetachScanner(parseDetachKeys(keys));
+    const answers = [...typed].map((key) => scanner.take(Buffer.from(key)));
+    expect(Buffer.concat(answers.map((answer) => answer.passed)).toString()).toBe(passed);
+    expect(answers.map(({ isComplete }) => isComplete).lastIndexOf(true)).toBe(typed.length - 1);
+  });
+
   it('without keys everything is passed on', () => {
     expect(new DetachScanner(new Uint8Array()).take(Buffer.from('\x10\x11'))).toEqual({
       passed: Uint8Array.of(16, 17),
