@@ -17,6 +17,20 @@ beforeEach(() => {
 afterEach(() => fs.rmSync(directory, { recursive: true, force: true }));
 
 describe('the copy of a directory', () => {
+  it('writes no holes: a file that is mostly one takes no more than its data', async () => {
+    const name = Buffer.concat([Buffer.from(`${source}/lastlog`), Buffer.of(0xff)]); // a name is bytes
+    const descriptor = fs.openSync(name, 'w', 0o640);
+    fs.writeSync(descriptor, 'data', 8 << 20);
+    fs.ftruncateSync(descriptor, 64 << 20);
+    fs.closeSync(descriptor);
+    await copyTree(source, target);
+    const copy = Buffer.concat([Buffer.from(`${target}/lastlog`), Buffer.of(0xff)]);
+    const { size, blocks, mode } = fs.statSync(copy);
+    expect([size, mode & 0o7777]).toEqual([64 << 20, 0o640]);
+    expect(blocks * 512).toBeLessThan(1 << 20);
+    expect(fs.readFileSync(copy).equals(fs.readFileSync(name))).toBe(true);
+  });
+
   it('keeps mode, times, links and hard links, and follows nothing', async () => {
     const outside = path.join(directory, 'outside');
     fs.mkdirSync(path.join(source, 'inner'));

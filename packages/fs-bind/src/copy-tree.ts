@@ -4,19 +4,24 @@
  */
 import fs from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { decodeBytes } from '@warden/interface';
+import { copySparseFileOnThread } from '@warden/native';
 
 /** The daemon serves others between two such slices. */
 const SLICE_MS = 8;
 /** From here on, copying one file may take longer than a slice. */
 const LARGE_FILE_BYTES = 4 << 20;
 
+/** In which `stat` counts. */
+const BLOCK_BYTES = 512;
+
 const SLASH = Buffer.from('/');
 const COPY_MODE = fs.constants.COPYFILE_EXCL | fs.constants.COPYFILE_FICLONE;
 
 /**
  * Copies `source` to `target`, which must not exist. Symbolic links below are copied, never followed; hard
- * links within the tree stay linked. Nobody may write to either meanwhile. Errors: those of `node:fs`; what
- * was copied so far remains.
+ * links within the tree stay linked. Nobody may write to either meanwhile. Errors: those of `node:fs`;
+ * `NATIVE_FAILED`; what was copied so far remains.
  */
 export async function copyTree(source: string, target: string): Promise<void> {
   await new Copy().directory(Buffer.from(source), Buffer.from(target));
@@ -53,7 +58,10 @@ class Copy {
     const first = facts.nlink > 1 ? this.#linked.get(identity) : undefined;
     if (first !== undefined) return fs.linkSync(first, target);
     if (facts.nlink > 1) this.#linked.set(identity, target);
-    if (facts.size < LARGE_FILE_BYTES) fs.copyFileSync(source, target, COPY_MODE);
+    // copyfile(3) writes holes out, where the file system does not share extents: some files in /var are little else
+    if (facts.blocks * BLOCK_BYTES < facts.size)
+      await copySparseFileOnThread(decodeBytes(source), decodeBytes(target));
+    else if (facts.size < LARGE_FILE_BYTES) fs.copyFileSync(source, target, COPY_MODE);
     else await fs.promises.copyFile(source, target, COPY_MODE);
     copyFacts(facts, target);
   }

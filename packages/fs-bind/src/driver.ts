@@ -12,6 +12,7 @@ import {
   encodeBytes,
   type FilesystemDriver,
   type FilesystemSupports,
+  isWardenError,
   type Mount,
   type ProbeResult,
   type RootfsSpec,
@@ -198,8 +199,10 @@ function layerOf(spec: RootfsSpec): string {
 
 function failure(operation: string, object: string, cause: unknown): WardenError {
   const { code, path: at, message } = cause as NodeJS.ErrnoException;
+  // those of our own calls have it among their fields
+  const found = isWardenError(cause) ? cause.fields : { object: at, errno: code };
   return new WardenError('NATIVE_FAILED', `${operation}: ${message}`, {
     cause,
-    fields: { operation, object: at ?? object, errno: code },
+    fields: { operation, object: found.object ?? object, errno: found.errno },
   });
 }

@@ -69,6 +69,12 @@ export function copySparseFile(source: string, target: string): void {
   );
 }
 
+/** As {@link copySparseFile}, on a thread: for files of any size. */
+export async function copySparseFileOnThread(source: string, target: string): Promise<void> {
+  const paths = [checkPath(source, 'source'), checkPath(target, 'target')] as const;
+  checked(await callOnThread('warden_copy_sparse', ...paths), 'copy', target);
+}
+
 /**
  * Gives the file at `path` (made with mode 0600 if absent) exactly `bytes` of allocated space; nothing is
  * written into it. On failure it keeps the size it had. Errors: `ENOSPC`, `EOPNOTSUPP`.

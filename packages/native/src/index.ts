@@ -44,6 +44,7 @@ export { ERRNO_NAMES } from './errno-names.ts';
 export {
   allocateFile,
   copySparseFile,
+  copySparseFileOnThread,
   lockFile,
   openInside,
   rereadFile,
