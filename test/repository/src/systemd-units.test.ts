@@ -48,6 +48,41 @@ describe('the systemd units', () => {
   });
 });
 
+describe('the script that the Debian package runs at its end', () => {
+  const STARTS = ['deb-systemd-invoke start warden.socket', 'deb-systemd-invoke restart warden.service'];
+
+  it.each([
+    ['configure', STARTS],
+    ['abort-upgrade', STARTS],
+    ['abort-remove', STARTS],
+    ['abort-deconfigure', STARTS],
+    ['triggered', []],
+  ])('called with %s starts what is to run', (why, starts) => {
+    const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'warden-postinst-'));
+    try {
+      const names = ['getent', 'addgroup', 'deb-systemd-helper', 'deb-systemd-invoke', 'systemctl'];
+      for (const name of names) {
+        const program = `#!/bin/sh\necho "${name} $*" >> ${directory}/calls\n`;
+        fs.writeFileSync(path.join(directory, name), program, { mode: 0o755 });
+      }
+      fs.writeFileSync(path.join(directory, 'calls'), '');
+      const script = fs.readFileSync(path.join(REPOSITORY, 'scripts/deb/files/postinst'), 'utf8');
+      // as if systemd ran here
+      const here = script.replace('/run/systemd/system', directory);
+      expect(here).not.toBe(script);
+      const { status, stderr } = spawnSync('/bin/sh', ['-c', here, 'postinst', why, '1.0'], {
+        encoding: 'utf8',
+        env: { PATH: directory },
+      });
+      expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+      const calls = fs.readFileSync(path.join(directory, 'calls'), 'utf8').split('\n');
+      expect(calls.filter((call) => call.startsWith('deb-systemd-invoke'))).toEqual(starts);
+    } finally {
+      fs.rmSync(directory, { recursive: true });
+    }
+  });
+});
+
 describeWith(['systemd-analyze'], 'systemd', () => {
   let directory: string;
   beforeAll(() => {
