@@ -67,8 +67,10 @@ static uint32_t expected_of_limits(const struct seccomp_data *data, bool no_core
     return no_core_dumps && (uint32_t)data->args[0] == RLIMIT_CORE ? SECCOMP_RET_ERRNO : SECCOMP_RET_ALLOW;
   if ((uint32_t)data->args[0] == 1) return SECCOMP_RET_ERRNO | EPERM;
   if (!no_core_dumps || (uint32_t)data->args[1] != RLIMIT_CORE) return SECCOMP_RET_ALLOW;
-  if ((uint32_t)data->args[3] != 0) return SECCOMP_RET_ERRNO | EPERM;
-  return data->args[2] != 0 ? SECCOMP_RET_ERRNO : SECCOMP_RET_ALLOW;
+  /* getrlimit(3), setrlimit(3), and prlimit(2) with both */
+  const bool sets = data->args[2] != 0, reads = data->args[3] != 0;
+  if (!sets) return SECCOMP_RET_ALLOW;
+  return reads ? SECCOMP_RET_ERRNO | EPERM : SECCOMP_RET_ERRNO;
 }
 
 static uint32_t expected(const struct seccomp_data *data, bool no_core_dumps) {

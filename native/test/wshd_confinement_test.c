@@ -85,14 +85,17 @@ static uint32_t verdict_of(const struct sock_filter *program, size_t length,
 
 static bool without_core_dumps;
 
-static uint32_t judge(uint32_t arch, int number, uint64_t first, uint64_t second, uint64_t third) {
+static uint32_t judge(uint32_t arch, int number, const uint64_t arguments[6]) {
   static struct sock_filter program[SECCOMP_PROGRAM_MAX];
   size_t length = seccomp_program(program, SECCOMP_PROGRAM_MAX, without_core_dumps);
-  struct seccomp_data call = {.nr = number, .arch = arch, .args = {first, second, third}};
+  struct seccomp_data call = {.nr = number, .arch = arch};
+  memcpy(call.args, arguments, sizeof call.args);
   return verdict_of(program, length, &call);
 }
 
-#define OWN(number, ...) judge(AUDIT_ARCH, number, __VA_ARGS__)
+/* Arguments that are left out are 0. */
+#define JUDGE(arch, number, ...) judge(arch, number, (const uint64_t[6]){__VA_ARGS__})
+#define OWN(number, ...) JUDGE(AUDIT_ARCH, number, __VA_ARGS__)
 #ifdef __x86_64__
 #define AUDIT_ARCH 0xc000003eu
 #else
@@ -107,7 +110,7 @@ static void test_program(void) {
   check(seccomp_program(program, SECCOMP_PROGRAM_MAX, false) > 100, "there is a program");
   check(seccomp_program(program, 50, false) == 0, "it is not cut to the room there is");
   check(OWN(SYS_read, 0, 0, 0) == ALLOWED && OWN(SYS_execve, 0, 0, 0) == ALLOWED, "what everybody does");
-  check(judge(0x40000003u, 1, 0, 0, 0) == KILLED, "calls of i386 kill");
+  check(JUDGE(0x40000003u, 1, 0) == KILLED, "calls of i386 kill");
 #ifdef __x86_64__
   check(OWN(0x40000000 | SYS_read, 0, 0, 0) == KILLED, "calls of x32 kill");
   check(OWN(SYS_modify_ldt, 0, 0, 0) == REFUSED(EPERM), "modify_ldt");
@@ -252,9 +255,16 @@ static void test_init_is_out_of_reach(void) {
             OWN(SYS_setrlimit, RLIMIT_CORE, 0x1000, 0) == REFUSED(0),
         "or fixed, and nobody is told");
   check(OWN(SYS_prlimit64, 0, RLIMIT_CORE, 0x100000000ULL) == REFUSED(0), "a pointer has two halves");
-  check(OWN(SYS_prlimit64, 0, RLIMIT_CORE, 0) == ALLOWED &&
-            OWN(SYS_prlimit64, 0, RLIMIT_NOFILE, 0x1000) == ALLOWED,
-        "reading it is allowed, and so are the other limits");
+  /* getrlimit(3) of glibc and musl: nothing new, and where the old one goes */
+  check(OWN(SYS_prlimit64, 0, RLIMIT_CORE, 0, 0x1000) == ALLOWED &&
+            OWN(SYS_prlimit64, 7, RLIMIT_CORE, 0, 0x100000000ULL) == ALLOWED &&
+            OWN(SYS_prlimit64, 0, RLIMIT_CORE, 0, 0) == ALLOWED,
+        "reading it is allowed");
+  check(OWN(SYS_prlimit64, 0, RLIMIT_CORE, 0x1000, 0x2000) == REFUSED(EPERM) &&
+            OWN(SYS_prlimit64, 0, RLIMIT_CORE, 0x1000, 0x100000000ULL) == REFUSED(EPERM) &&
+            OWN(SYS_prlimit64, 0, RLIMIT_CORE, 0x100000000ULL, 0x2000) == REFUSED(EPERM),
+        "who sets it and asks for the old one at once would get none");
+  check(OWN(SYS_prlimit64, 0, RLIMIT_NOFILE, 0x1000, 0x2000) == ALLOWED, "the other limits are free");
   check(OWN(SYS_setrlimit, RLIMIT_NOFILE, 0x1000, 0) == ALLOWED &&
             OWN(SYS_prlimit64, 1, RLIMIT_CORE, 0x1000) == REFUSED(EPERM),
         "and init is still out of reach");

@@ -58,6 +58,7 @@ static const uint32_t subvolume_requests[] = {0x50009401, 0x5000940e, 0x50009417
  * this half.
  */
 #define ARGUMENT(n) (uint32_t)(offsetof(struct seccomp_data, args) + (n) * sizeof(uint64_t))
+#define UPPER_HALF(n) (ARGUMENT(n) + (uint32_t)sizeof(uint32_t)) /* of a pointer */
 
 #define ALLOW SECCOMP_RET_ALLOW
 #define REFUSE(error) (SECCOMP_RET_ERRNO | (error))
@@ -130,16 +131,20 @@ static void check_limits(struct builder *to, bool no_core_dumps) {
     load(to, ARGUMENT(1));
     emit(to, BPF_JMP | BPF_JEQ | BPF_K, 1, 0, RLIMIT_CORE);
     answer(to, ALLOW);
+    /* no new limit: it is only read */
+    load(to, ARGUMENT(2));
+    emit(to, BPF_JMP | BPF_JEQ | BPF_K, 0, 3, 0);
+    load(to, UPPER_HALF(2));
+    answer_if(to, 0, ALLOW);
+    /* who asks for the old one as well would not get it */
     load(to, ARGUMENT(3));
-    emit(to, BPF_JMP | BPF_JEQ | BPF_K, 1, 0, 0);
-    answer(to, REFUSE(EPERM)); /* the old limit would be missing */
-    for (uint32_t half = 0; half < 2; half++) {
-      load(to, ARGUMENT(2) + half * (uint32_t)sizeof(uint32_t));
-      emit(to, BPF_JMP | BPF_JEQ | BPF_K, 1, 0, 0);
-      answer(to, PRETEND);
-    }
+    answer_if_any(to, UINT32_MAX, REFUSE(EPERM));
+    load(to, UPPER_HALF(3));
+    answer_if_any(to, UINT32_MAX, REFUSE(EPERM));
+    answer(to, PRETEND);
+  } else {
+    answer(to, ALLOW);
   }
-  answer(to, ALLOW);
   close_block(to, block);
   if (!no_core_dumps) return;
   block = open_block(to, SYS_setrlimit);

@@ -190,6 +190,13 @@ describeWith(['root', 'isolated', 'overlayfs'], 'ceilings of the configuration',
     expect(text((await box.run(OPEN_TERMINALS)).stdout)).toBe('3\n');
   });
 
+  it('the limit of core files is shown to who asks for it', async () => {
+    await using box = await (await suite.daemon.connect()).create();
+    const { stdout, exitStatus } = await box.run('ulimit -c && ulimit -a >/dev/null');
+    // 1 byte, in units of 1 KiB
+    expect({ stdout: text(stdout), exitStatus }).toEqual({ stdout: '0\n', exitStatus: 0 });
+  });
+
   it.each([false, true])(
     'core files are never made, whatever a job asks for, privileged: %s',
     async (privileged) => {
