@@ -38,6 +38,9 @@ static uint32_t interpret(const struct sock_filter *program, size_t length, cons
       case BPF_LD | BPF_W | BPF_ABS:
         accumulator = word_at(data, one->k);
         continue;
+      case BPF_ALU | BPF_AND | BPF_K:
+        accumulator &= one->k;
+        continue;
       case BPF_RET | BPF_K:
         return one->k;
       case BPF_JMP | BPF_JEQ | BPF_K:
@@ -73,6 +76,22 @@ static uint32_t expected_of_limits(const struct seccomp_data *data, bool no_core
   return reads ? SECCOMP_RET_ERRNO | EPERM : SECCOMP_RET_ERRNO;
 }
 
+/* The sockets that jobs have, besides raw ones; the kernel would look for a module for anything else. */
+static bool is_of_the_internet(uint32_t family, uint32_t type, uint32_t protocol) {
+  static const struct {
+    uint32_t family, type, protocol;
+  } kinds[] = {{AF_INET, SOCK_STREAM, 0},    {AF_INET6, SOCK_STREAM, 0},   {AF_INET, SOCK_STREAM, 6},
+               {AF_INET6, SOCK_STREAM, 6},   {AF_INET, SOCK_STREAM, 262},  {AF_INET6, SOCK_STREAM, 262},
+               {AF_INET, SOCK_DGRAM, 0},     {AF_INET6, SOCK_DGRAM, 0},    {AF_INET, SOCK_DGRAM, 17},
+               {AF_INET6, SOCK_DGRAM, 17},   {AF_INET, SOCK_DGRAM, 136},   {AF_INET6, SOCK_DGRAM, 136},
+               {AF_INET, SOCK_DGRAM, 1},     {AF_INET6, SOCK_DGRAM, 58}};
+  const uint32_t flagless = type % 16; /* the kernel's SOCK_TYPE_MASK; flags that it does not know it refuses */
+  bool found = flagless == SOCK_RAW;
+  for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+    found |= kinds[i].family == family && kinds[i].type == flagless && kinds[i].protocol == protocol;
+  return found;
+}
+
 static uint32_t expected(const struct seccomp_data *data, bool no_core_dumps) {
   const uint32_t call = (uint32_t)data->nr, first = (uint32_t)data->args[0], second = (uint32_t)data->args[1],
                  third = (uint32_t)data->args[2];
@@ -86,10 +105,7 @@ static uint32_t expected(const struct seccomp_data *data, bool no_core_dumps) {
   if (call == SYS_socket) {
     if (first == AF_UNIX || (first == AF_NETLINK && third == 0)) return SECCOMP_RET_ALLOW;
     if (first != AF_INET && first != AF_INET6) return SECCOMP_RET_ERRNO | EAFNOSUPPORT;
-    bool is_raw = (second & ~(uint32_t)(SOCK_CLOEXEC | SOCK_NONBLOCK)) == SOCK_RAW;
-    bool is_built_in =
-        third == 0 || third == 1 || third == 6 || third == 17 || third == 58 || third == 136 || third == 262;
-    return is_raw || is_built_in ? SECCOMP_RET_ALLOW : SECCOMP_RET_ERRNO | EPROTONOSUPPORT;
+    return is_of_the_internet(first, second, third) ? SECCOMP_RET_ALLOW : SECCOMP_RET_ERRNO | EPROTONOSUPPORT;
   }
   if (call == SYS_socketpair) return first == AF_UNIX ? SECCOMP_RET_ALLOW : SECCOMP_RET_ERRNO | EOPNOTSUPP;
   if (call == SYS_ioctl) {

@@ -37,13 +37,15 @@
  */
 static const uint32_t module_requests[] = {0x5423, 0x8940, 0x8941, 0x89a0, 0x89a1, 0x8982, 0x8983};
 /*
- * Protocols of the internet that every kernel has built in, or does not have: IP (which stands for TCP and
- * UDP), ICMP, TCP, UDP, ICMPv6, UDP-Lite, MPTCP. For any other one the kernel would load a module (SCTP,
- * DCCP, L2TP), and the network would not carry it. Raw sockets have any number, and need a right.
+ * Sockets of the internet that every kernel has built in, or does not have: TCP and MPTCP, UDP and UDP-Lite,
+ * and ICMP. For any other pair of type and protocol the kernel would load a module (SCTP, DCCP, L2TP), and
+ * the network would not carry it. Raw sockets have any number, and need a right.
  */
-static const uint32_t internet_protocols[] = {0, 1, 6, 17, 58, 136, 262};
-static const uint32_t raw_types[] = {SOCK_RAW, SOCK_RAW | SOCK_CLOEXEC, SOCK_RAW | SOCK_NONBLOCK,
-                                     SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK};
+static const uint32_t stream_protocols[] = {0, 6, 262};
+static const uint32_t datagram_protocols[] = {0, 17, 136};
+#define ICMP 1u
+#define ICMP_V6 58u
+#define TYPE_OF_SOCKET 0xfu /* what else there is are flags: linux/net.h */
 /*
  * BTRFS_IOC_SNAP_CREATE, SUBVOL_CREATE and their second versions: what lies in a subvolume of one's own
  * counts for no disk limit.
@@ -94,11 +96,11 @@ static void answer_if_any(struct builder *to, uint32_t bits, uint32_t verdict) {
 }
 
 /*
- * Opens a block for one system call; close_block() makes every other call jump over it. The block must end
- * with an answer.
+ * Opens a block for one value of the accumulator, such as a system call; close_block() makes every other one
+ * jump over it. The block must end with an answer.
  */
-static size_t open_block(struct builder *to, uint32_t call) {
-  emit(to, BPF_JMP | BPF_JEQ | BPF_K, 0, 0, call);
+static size_t open_block(struct builder *to, uint32_t value) {
+  emit(to, BPF_JMP | BPF_JEQ | BPF_K, 0, 0, value);
   return to->length - 1;
 }
 
@@ -183,26 +185,42 @@ static void check_priorities(struct builder *to) {
   }
 }
 
+static void check_internet(struct builder *to, uint32_t family, uint32_t icmp) {
+  size_t block = open_block(to, family);
+  load(to, ARGUMENT(1));
+  emit(to, BPF_ALU | BPF_AND | BPF_K, 0, 0, TYPE_OF_SOCKET);
+  answer_if(to, SOCK_RAW, ALLOW);
+  size_t type = open_block(to, SOCK_STREAM);
+  load(to, ARGUMENT(2));
+  ANSWER_IF_ONE_OF(to, stream_protocols, ALLOW);
+  answer(to, REFUSE(EPROTONOSUPPORT));
+  close_block(to, type);
+  type = open_block(to, SOCK_DGRAM);
+  load(to, ARGUMENT(2));
+  ANSWER_IF_ONE_OF(to, datagram_protocols, ALLOW);
+  answer_if(to, icmp, ALLOW);
+  answer(to, REFUSE(EPROTONOSUPPORT));
+  close_block(to, type);
+  answer(to, REFUSE(EPROTONOSUPPORT));
+  close_block(to, block);
+}
+
 /*
- * Which sockets there are. A family or protocol that is not there yet would be loaded by the kernel before it
- * looks at anything else.
+ * Which sockets there are. A family, type or protocol that is not there yet would be loaded by the kernel
+ * before it looks at anything else.
  */
 static void check_sockets(struct builder *to) {
   size_t block = open_block(to, SYS_socket);
   load(to, ARGUMENT(0));
   answer_if(to, AF_UNIX, ALLOW);
-  emit(to, BPF_JMP | BPF_JEQ | BPF_K, 0, 4, AF_NETLINK); /* over the look at its protocol */
+  size_t netlink = open_block(to, AF_NETLINK);
   load(to, ARGUMENT(2));
   answer_if(to, 0, ALLOW); /* NETLINK_ROUTE: what getifaddrs(3) asks */
   answer(to, REFUSE(EAFNOSUPPORT));
-  emit(to, BPF_JMP | BPF_JEQ | BPF_K, 2, 0, AF_INET);
-  emit(to, BPF_JMP | BPF_JEQ | BPF_K, 1, 0, AF_INET6);
+  close_block(to, netlink);
+  check_internet(to, AF_INET, ICMP);
+  check_internet(to, AF_INET6, ICMP_V6);
   answer(to, REFUSE(EAFNOSUPPORT));
-  load(to, ARGUMENT(1));
-  ANSWER_IF_ONE_OF(to, raw_types, ALLOW);
-  load(to, ARGUMENT(2));
-  ANSWER_IF_ONE_OF(to, internet_protocols, ALLOW);
-  answer(to, REFUSE(EPROTONOSUPPORT));
   close_block(to, block);
 
   /* besides this family TIPC alone has pairs */
