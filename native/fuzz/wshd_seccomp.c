@@ -85,14 +85,14 @@ static bool is_of_the_internet(uint32_t family, uint32_t type, uint32_t protocol
                {AF_INET, SOCK_DGRAM, 0},     {AF_INET6, SOCK_DGRAM, 0},    {AF_INET, SOCK_DGRAM, 17},
                {AF_INET6, SOCK_DGRAM, 17},   {AF_INET, SOCK_DGRAM, 136},   {AF_INET6, SOCK_DGRAM, 136},
                {AF_INET, SOCK_DGRAM, 1},     {AF_INET6, SOCK_DGRAM, 58}};
-  const uint32_t flagless = type % 16; /* the kernel's SOCK_TYPE_MASK; flags that it does not know it refuses */
+  const uint32_t flagless = type % 16; /* flags that it does not know the kernel refuses */
   bool found = flagless == SOCK_RAW;
   for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
     found |= kinds[i].family == family && kinds[i].type == flagless && kinds[i].protocol == protocol;
   return found;
 }
 
-static uint32_t expected(const struct seccomp_data *data, bool no_core_dumps) {
+static uint32_t expected(const struct seccomp_data *data, const struct seccomp_rules *rules) {
   const uint32_t call = (uint32_t)data->nr, first = (uint32_t)data->args[0], second = (uint32_t)data->args[1],
                  third = (uint32_t)data->args[2];
   const uint32_t eperm = SECCOMP_RET_ERRNO | EPERM, enosys = SECCOMP_RET_ERRNO | ENOSYS;
@@ -107,16 +107,22 @@ static uint32_t expected(const struct seccomp_data *data, bool no_core_dumps) {
     if (first != AF_INET && first != AF_INET6) return SECCOMP_RET_ERRNO | EAFNOSUPPORT;
     return is_of_the_internet(first, second, third) ? SECCOMP_RET_ALLOW : SECCOMP_RET_ERRNO | EPROTONOSUPPORT;
   }
+  if (call == SYS_setsockopt) {
+    bool has_key_name = second == 6 && third >= 38 && third <= 42;
+    return has_key_name ? SECCOMP_RET_ERRNO | ENOPROTOOPT : SECCOMP_RET_ALLOW;
+  }
   if (call == SYS_socketpair) return first == AF_UNIX ? SECCOMP_RET_ALLOW : SECCOMP_RET_ERRNO | EOPNOTSUPP;
   if (call == SYS_ioctl) {
     bool makes_subvolume =
         second == 0x50009401 || second == 0x5000940e || second == 0x50009417 || second == 0x50009418;
     bool loads_module = second == 0x5423 || second == 0x8940 || second == 0x8941 || second == 0x8982 ||
                         second == 0x8983 || second == 0x89a0 || second == 0x89a1;
-    return second == 0x5412 || second == 0x541c || makes_subvolume || loads_module ? eperm
-                                                                                   : SECCOMP_RET_ALLOW;
+    bool leaves_project = rules->on_host_users && (second == 0x401c5820 || second == 0x40086602);
+    return second == 0x5412 || second == 0x541c || makes_subvolume || loads_module || leaves_project
+               ? eperm
+               : SECCOMP_RET_ALLOW;
   }
-  if (call == SYS_prlimit64 || call == SYS_setrlimit) return expected_of_limits(data, no_core_dumps);
+  if (call == SYS_prlimit64 || call == SYS_setrlimit) return expected_of_limits(data, rules->no_core_dumps);
   if (call == SYS_sched_setscheduler || call == SYS_sched_setparam || call == SYS_sched_setattr ||
       call == SYS_sched_setaffinity)
     return first == 1 ? eperm : SECCOMP_RET_ALLOW;
@@ -131,43 +137,58 @@ static uint32_t expected(const struct seccomp_data *data, bool no_core_dumps) {
   return is_listed(call) ? SECCOMP_RET_ALLOW : eperm;
 }
 
+#define KINDS 4
+static const struct seccomp_rules kinds[KINDS] = {
+    {true, false}, {false, false}, {true, true}, {false, true}};
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-  static struct sock_filter programs[2][SECCOMP_PROGRAM_MAX];
-  static size_t lengths[2];
-  for (int dumps = 0; lengths[1] == 0 && dumps < 2; dumps++) {
-    lengths[dumps] = seccomp_program(programs[dumps], SECCOMP_PROGRAM_MAX, dumps == 0);
-    must(lengths[dumps] > 0);
+  static struct sock_filter programs[KINDS][SECCOMP_PROGRAM_MAX];
+  static size_t lengths[KINDS];
+  for (int rules = 0; lengths[KINDS - 1] == 0 && rules < KINDS; rules++) {
+    lengths[rules] = seccomp_program(programs[rules], SECCOMP_PROGRAM_MAX, &kinds[rules]);
+    must(lengths[rules] > 0);
     /* every call there is, whatever follows */
     for (int call = -1; call < 1024; call++) {
       const struct seccomp_data plain = {.nr = call, .arch = NATIVE};
-      must(interpret(programs[dumps], lengths[dumps], &plain) == expected(&plain, dumps == 0));
+      must(interpret(programs[rules], lengths[rules], &plain) == expected(&plain, &kinds[rules]));
     }
-    /* and every kind of socket that there may be, which takes more luck than a search has */
+    /* every kind of socket and of option that there may be, which takes more luck than a search has */
     for (uint64_t kind = 0; kind < 48 * 16 * 300; kind++) {
       const struct seccomp_data one = {
           .nr = SYS_socket,
           .arch = NATIVE,
           .args = {kind % 48, kind / 48 % 16 | (kind % 7 == 0 ? SOCK_CLOEXEC : 0u), kind / (48 * 16)}};
-      must(interpret(programs[dumps], lengths[dumps], &one) == expected(&one, dumps == 0));
+      must(interpret(programs[rules], lengths[rules], &one) == expected(&one, &kinds[rules]));
+    }
+    for (uint64_t kind = 0; kind < 300 * 64; kind++) {
+      const struct seccomp_data one = {
+          .nr = SYS_setsockopt, .arch = NATIVE, .args = {3, kind / 64, kind % 64}};
+      must(interpret(programs[rules], lengths[rules], &one) == expected(&one, &kinds[rules]));
+    }
+    /* what is asked of files, and what has numbers beside it */
+    for (uint32_t i = 0; i < 128; i++) {
+      const uint32_t request = (i < 64 ? 0x401c5800u : 0x40086600u) + i % 64;
+      const struct seccomp_data one = {.nr = SYS_ioctl, .arch = NATIVE, .args = {3, request}};
+      must(interpret(programs[rules], lengths[rules], &one) == expected(&one, &kinds[rules]));
     }
   }
   struct input input = {.at = data, .left = size};
   while (input.left > 0) {
     struct seccomp_data call = {.arch = NATIVE};
     uint8_t kind = input_byte(&input);
-    const int dumps = kind >> 6 & 1;
-    const struct sock_filter *program = programs[dumps];
-    const size_t length = lengths[dumps];
+    const int rules = kind >> 5 & 3;
+    const struct sock_filter *program = programs[rules];
+    const size_t length = lengths[rules];
     if (kind % 8 == 7) call.arch = input_number(&input, 4);
     call.nr = (int)input_number(&input, kind % 8 == 6 ? 4 : 2);
     for (int i = 0; i < 6; i++)
       call.args[i] = (uint64_t)input_number(&input, 4) | (uint64_t)(kind & 0x80 ? input_number(&input, 4) : 0)
                                                              << 32;
-    must(interpret(program, length, &call) == expected(&call, dumps == 0));
+    must(interpret(program, length, &call) == expected(&call, &kinds[rules]));
     /* a program that does not fit is none, and nothing is written behind the room */
     size_t room = (size_t)input_number(&input, 2) % (length + 2);
     struct sock_filter *small = malloc((room == 0 ? 1 : room) * sizeof *small);
-    must(small != NULL && seccomp_program(small, room, dumps == 0) == (room >= length ? length : 0));
+    must(small != NULL && seccomp_program(small, room, &kinds[rules]) == (room >= length ? length : 0));
     free(small);
   }
   return 0;

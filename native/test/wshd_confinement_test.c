@@ -86,11 +86,11 @@ static uint32_t verdict_of(const struct sock_filter *program, size_t length,
   return 0xdeadbeef;
 }
 
-static bool without_core_dumps;
+static struct seccomp_rules rules;
 
 static uint32_t judge(uint32_t arch, int number, const uint64_t arguments[6]) {
   static struct sock_filter program[SECCOMP_PROGRAM_MAX];
-  size_t length = seccomp_program(program, SECCOMP_PROGRAM_MAX, without_core_dumps);
+  size_t length = seccomp_program(program, SECCOMP_PROGRAM_MAX, &rules);
   struct seccomp_data call = {.nr = number, .arch = arch};
   memcpy(call.args, arguments, sizeof call.args);
   return verdict_of(program, length, &call);
@@ -109,8 +109,8 @@ static uint32_t judge(uint32_t arch, int number, const uint64_t arguments[6]) {
 #define KILLED 0x80000000u
 
 /*
- * What the kernel does not find as a pair of type and protocol, it would have loaded (net-pf-2-proto-6-type-5);
- * and a type 10 would be a socket of packets.
+ * What the kernel does not find as a pair of type and protocol, it would have loaded
+ * (net-pf-2-proto-6-type-5); and a type 10 would be a socket of packets.
  */
 static void test_internet_sockets(void) {
   enum { UDP_LITE = 136, MPTCP = 262, L2TP = 115, OF_DCCP = 6, OF_PACKETS = 10 };
@@ -160,10 +160,26 @@ static void test_internet_sockets(void) {
   }
 }
 
+/* Keys of TCP-AO: the kernel loads the hash that they name. */
+static void test_options_of_tcp(void) {
+  enum { TX_DELAY = 37, FIRST_OF_AO = 38, LAST_OF_AO = 42, IS_MPTCP = 43 };
+  for (uint64_t option = FIRST_OF_AO; option <= LAST_OF_AO; option++)
+    check(OWN(SYS_setsockopt, 3, IPPROTO_TCP, option, 0x1000, 8) == REFUSED(ENOPROTOOPT) &&
+              OWN(SYS_setsockopt, 3, 0xffffffff00000006ULL, option | 1ULL << 32, 0x1000, 8) ==
+                  REFUSED(ENOPROTOOPT) &&
+              OWN(SYS_setsockopt, 3, SOL_SOCKET, option, 0x1000, 8) == ALLOWED &&
+              OWN(SYS_getsockopt, 3, IPPROTO_TCP, option, 0x1000, 8) == ALLOWED,
+          "no key of TCP-AO is set");
+  check(OWN(SYS_setsockopt, 3, IPPROTO_TCP, 1, 0x1000, 4) == ALLOWED &&
+            OWN(SYS_setsockopt, 3, IPPROTO_TCP, TX_DELAY, 0x1000, 4) == ALLOWED &&
+            OWN(SYS_setsockopt, 3, IPPROTO_TCP, IS_MPTCP, 0x1000, 4) == ALLOWED,
+        "other options of TCP are free");
+}
+
 static void test_program(void) {
   static struct sock_filter program[SECCOMP_PROGRAM_MAX];
-  check(seccomp_program(program, SECCOMP_PROGRAM_MAX, false) > 100, "there is a program");
-  check(seccomp_program(program, 50, false) == 0, "it is not cut to the room there is");
+  check(seccomp_program(program, SECCOMP_PROGRAM_MAX, &rules) > 100, "there is a program");
+  check(seccomp_program(program, 50, &rules) == 0, "it is not cut to the room there is");
   check(OWN(SYS_read, 0, 0, 0) == ALLOWED && OWN(SYS_execve, 0, 0, 0) == ALLOWED, "what everybody does");
   check(JUDGE(0x40000003u, 1, 0) == KILLED, "calls of i386 kill");
 #ifdef __x86_64__
@@ -210,6 +226,7 @@ static void test_program(void) {
             OWN(SYS_ioctl, 0, SIOCSIFVLAN, 0) == REFUSED(EPERM) &&
             OWN(SYS_ioctl, 0, SIOCGIFCONF, 0) == ALLOWED,
         "nor bridges or VLANs");
+  test_options_of_tcp();
   check(OWN(SYS_ioctl, 0, BTRFS_IOC_SUBVOL_CREATE, 0) == REFUSED(EPERM) &&
             OWN(SYS_ioctl, 0, BTRFS_IOC_SNAP_CREATE, 0) == REFUSED(EPERM) &&
             OWN(SYS_ioctl, 0, BTRFS_IOC_SUBVOL_CREATE_V2, 0) == REFUSED(EPERM) &&
@@ -297,7 +314,7 @@ static void test_init_is_out_of_reach(void) {
   check(OWN(SYS_prlimit64, 0, RLIMIT_CORE, 0x1000) == ALLOWED &&
             OWN(SYS_setrlimit, RLIMIT_CORE, 0x1000, 0) == ALLOWED,
         "core files are the limit's matter");
-  without_core_dumps = true;
+  rules.no_core_dumps = true;
   check(OWN(SYS_prlimit64, 0, RLIMIT_CORE, 0x1000) == REFUSED(0) &&
             OWN(SYS_setrlimit, RLIMIT_CORE, 0x1000, 0) == REFUSED(0),
         "or fixed, and nobody is told");
@@ -315,7 +332,26 @@ static void test_init_is_out_of_reach(void) {
   check(OWN(SYS_setrlimit, RLIMIT_NOFILE, 0x1000, 0) == ALLOWED &&
             OWN(SYS_prlimit64, 1, RLIMIT_CORE, 0x1000) == REFUSED(EPERM),
         "and init is still out of reach");
-  without_core_dumps = false;
+  rules.no_core_dumps = false;
+}
+
+/*
+ * In the host's user namespace whoever owns a file may take it out of the project that its space is counted
+ * for, or let new files of a directory be in none.
+ */
+static void test_projects(void) {
+  check(OWN(SYS_ioctl, 3, FS_IOC_FSSETXATTR, 0x1000) == ALLOWED &&
+            OWN(SYS_ioctl, 3, FS_IOC_SETFLAGS, 0x1000) == ALLOWED,
+        "attributes of files are free where the kernel keeps the project");
+  rules.on_host_users = true;
+  check(OWN(SYS_ioctl, 3, FS_IOC_FSSETXATTR, 0x1000) == REFUSED(EPERM) &&
+            OWN(SYS_ioctl, 3, FS_IOC_SETFLAGS, 0x1000) == REFUSED(EPERM),
+        "and not where it does not");
+  check(OWN(SYS_ioctl, 3, FS_IOC_FSGETXATTR, 0x1000) == ALLOWED &&
+            OWN(SYS_ioctl, 3, FS_IOC_GETFLAGS, 0x1000) == ALLOWED,
+        "they may be read");
+  check(OWN(469, 0, 0, 0) == REFUSED(ENOSYS), "nor by file_setattr(2) of later kernels");
+  rules.on_host_users = false;
 }
 
 static void test_kernel(void) {
@@ -326,7 +362,7 @@ static void test_kernel(void) {
   }
   pid_t pid = fork();
   if (pid == 0) {
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || seccomp_install(false) != 0) _exit(10);
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || seccomp_install(&rules) != 0) _exit(10);
     if (unshare(CLONE_NEWUSER) != -1 || errno != EPERM) _exit(11);
     if (socket(AF_PACKET, SOCK_RAW, 0) != -1 || errno != EAFNOSUPPORT) _exit(12);
     if (syscall(470) != -1 || errno != ENOSYS) _exit(13);
@@ -342,6 +378,7 @@ int main(void) {
   test_maps();
   test_program();
   test_init_is_out_of_reach();
+  test_projects();
   test_kernel();
   return tap_end();
 }

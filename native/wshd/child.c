@@ -193,7 +193,9 @@ static int confine(struct child *child) {
   if (plan->no_core_dumps && forbid_core_dumps() != 0) return report_errno("confine", "core dumps");
   if (child->users >= 0 && (unshare(CLONE_NEWCGROUP) != 0 || identity_enter(child->users) != 0))
     return report_errno("confine", "user namespace");
-  if (plan->seccomp && seccomp_install(plan->no_core_dumps) != 0) return report_errno("confine", "seccomp");
+  const struct seccomp_rules rules = {.no_core_dumps = plan->no_core_dumps,
+                                      .on_host_users = child->users < 0};
+  if (plan->seccomp && seccomp_install(&rules) != 0) return report_errno("confine", "seccomp");
   if (identity_limit(plan->capabilities) != 0) return report_errno("confine", "capabilities");
   if (plan->no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
     return report_errno("confine", "no_new_privs");

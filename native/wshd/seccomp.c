@@ -51,8 +51,20 @@ static const uint32_t datagram_protocols[] = {0, 17, 136};
  * counts for no disk limit.
  */
 static const uint32_t subvolume_requests[] = {0x50009401, 0x5000940e, 0x50009417, 0x50009418};
+/*
+ * FS_IOC_FSSETXATTR and FS_IOC_SETFLAGS: the project of a file, for which its space is counted, and whether a
+ * directory hands it on. In a user namespace the kernel refuses to change either.
+ */
+static const uint32_t project_requests[] = {0x401c5820, 0x40086602};
+/*
+ * TCP_AO_ADD_KEY, DEL_KEY, INFO, GET_KEYS and REPAIR: a key names a hash, and the kernel loads whatever
+ * module of its cryptography has that name, for everybody. (TCP_CONGESTION and TCP_ULP load for
+ * administrators of the host's network alone.)
+ */
+static const uint32_t tcp_ao_options[] = {38, 39, 40, 41, 42};
 
 #define IOPRIO_USER 3u /* linux/ioprio.h */
+#define SOL_TCP 6u
 
 #define NUMBER offsetof(struct seccomp_data, nr)
 /*
@@ -223,6 +235,15 @@ static void check_sockets(struct builder *to) {
   answer(to, REFUSE(EAFNOSUPPORT));
   close_block(to, block);
 
+  block = open_block(to, SYS_setsockopt);
+  load(to, ARGUMENT(1));
+  emit(to, BPF_JMP | BPF_JEQ | BPF_K, 1, 0, SOL_TCP);
+  answer(to, ALLOW);
+  load(to, ARGUMENT(2));
+  ANSWER_IF_ONE_OF(to, tcp_ao_options, REFUSE(ENOPROTOOPT));
+  answer(to, ALLOW);
+  close_block(to, block);
+
   /* besides this family TIPC alone has pairs */
   block = open_block(to, SYS_socketpair);
   load(to, ARGUMENT(0));
@@ -232,7 +253,7 @@ static void check_sockets(struct builder *to) {
 }
 
 /* Calls whose arguments decide. */
-static void check_arguments(struct builder *to, bool no_core_dumps) {
+static void check_arguments(struct builder *to, const struct seccomp_rules *rules) {
   size_t block = open_block(to, SYS_clone);
   load(to, ARGUMENT(0));
   answer_if_any(to, NAMESPACE_FLAGS, REFUSE(EPERM));
@@ -245,6 +266,7 @@ static void check_arguments(struct builder *to, bool no_core_dumps) {
   answer_if(to, TERMINAL_CONTROL, REFUSE(EPERM));
   ANSWER_IF_ONE_OF(to, subvolume_requests, REFUSE(EPERM));
   ANSWER_IF_ONE_OF(to, module_requests, REFUSE(EPERM));
+  if (rules->on_host_users) ANSWER_IF_ONE_OF(to, project_requests, REFUSE(EPERM));
   answer(to, ALLOW);
   close_block(to, block);
 
@@ -256,7 +278,7 @@ static void check_arguments(struct builder *to, bool no_core_dumps) {
   close_block(to, block);
 
   check_sockets(to);
-  check_limits(to, no_core_dumps);
+  check_limits(to, rules->no_core_dumps);
   check_priorities(to);
   answer_if(to, SYS_CLONE3, REFUSE(ENOSYS)); /* its flags lie in memory, out of a filter's sight */
   answer_if(to, SYS_io_setup, REFUSE(ENOSYS));
@@ -296,18 +318,18 @@ static void check_number(struct builder *to) {
   emit_tree(to, boundaries, used);
 }
 
-size_t seccomp_program(struct sock_filter *program, size_t room, bool no_core_dumps) {
+size_t seccomp_program(struct sock_filter *program, size_t room, const struct seccomp_rules *rules) {
   struct builder to = {.program = program, .room = room};
   check_architecture(&to);
-  check_arguments(&to, no_core_dumps);
+  check_arguments(&to, rules);
   check_number(&to);
   return to.length <= room ? to.length : 0;
 }
 
-int seccomp_install(bool no_core_dumps) {
+int seccomp_install(const struct seccomp_rules *rules) {
   static struct sock_filter program[SECCOMP_PROGRAM_MAX];
   struct sock_fprog filter = {.filter = program};
-  filter.len = (unsigned short)seccomp_program(program, SECCOMP_PROGRAM_MAX, no_core_dumps);
+  filter.len = (unsigned short)seccomp_program(program, SECCOMP_PROGRAM_MAX, rules);
   if (filter.len == 0) {
     errno = E2BIG;
     return -1;

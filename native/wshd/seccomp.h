@@ -21,16 +21,20 @@
 
 #define SECCOMP_PROGRAM_MAX 1024
 
-/*
- * Writes the program; answers its length, or 0 when `room` instructions are not enough. With `no_core_dumps`
- * the limit of core files is what it is for good, and whoever sets it is told that it has been done.
- */
-size_t seccomp_program(struct sock_filter *program, size_t room, bool no_core_dumps);
+struct seccomp_rules {
+  /* the limit of core files is what it is for good, and whoever sets it is told that it has been done */
+  bool no_core_dumps;
+  /* without a user namespace: what the kernel forbids in one, of what would go around a disk limit */
+  bool on_host_users;
+};
+
+/* Writes the program; answers its length, or 0 when `room` instructions are not enough. */
+size_t seccomp_program(struct sock_filter *program, size_t room, const struct seccomp_rules *rules);
 
 /*
  * Puts the filter on the calling process and all it will start, for good. Needs no_new_privs or
  * CAP_SYS_ADMIN. Answers -1 with errno.
  */
-int seccomp_install(bool no_core_dumps);
+int seccomp_install(const struct seccomp_rules *rules);
 
 #endif

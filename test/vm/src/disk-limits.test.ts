@@ -1,4 +1,5 @@
 /** Disk limits by what the depot's file system keeps itself, with the real daemon (spec drivers.md 4). */
+import fs from 'node:fs';
 import path from 'node:path';
 import { describeWith, type Requirement, withDaemon } from '@warden/test-harness';
 import { expect, it } from 'vitest';
@@ -64,6 +65,36 @@ function limits(driver: 'user' | 'project', parent: string): void {
     }
   });
 }
+
+/** What the kernel itself refuses in a user namespace. */
+describeWith(
+  ['root', 'isolated', 'overlayfs', 'project-quota'],
+  'disk limits by project quota where users inside are those of the host',
+  () => {
+    const parent = (process.env.WARDEN_TEST_PROJECT_QUOTA ?? '').split(':')[0]!;
+    const suite = withDaemon({
+      parent,
+      config: { server: { quota: { disk_quota_enabled: true } }, security: { user_namespace: false } },
+    });
+
+    it.each([
+      ['the number of its project', 'chattr -p 0 /tmp/out'],
+      ['that it hands its project on', 'chattr -P /tmp/out'],
+    ])('hold whoever would take from a directory %s', async (_, leave) => {
+      const programs = ['/usr', '/lib', '/lib64'].filter((directory) => fs.existsSync(directory));
+      await using box = await (await suite.daemon.connect()).create({
+        bindMounts: programs.map((directory) => ({ source: directory, target: directory, mode: 'ro' })),
+      });
+      await box.limitDisk({ blockHard: 2n * KIB });
+      const { stdout } = await box.run(
+        `mkdir /tmp/out; ${leave} && echo left
+         dd if=/dev/zero of=/tmp/out/file bs=1000000 count=4 conv=fsync && echo written; lsattr -dp /tmp/out`,
+        { privileged: true },
+      );
+      expect(Buffer.from(stdout).toString()).toMatch(/^ *[1-9]\d* [^ ]*P[^ ]* \/tmp\/out\n$/);
+    });
+  },
+);
 
 suites('user-quota', 'WARDEN_TEST_USER_QUOTA', 'user');
 suites('project-quota', 'WARDEN_TEST_PROJECT_QUOTA', 'project');
