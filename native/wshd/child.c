@@ -176,7 +176,8 @@ static const char *spare_init(void) {
 
 /*
  * 1 is the one limit that the kernel takes for "not even to the program that core_pattern names"; 0 is none
- * of its business then. That it stays is the filter's part: a hard limit of 1 would still allow 0.
+ * of its business then. That it stays is the filter's part: a hard limit of 1 would still allow 0. A socket
+ * that core_pattern names (Linux 6.16) gets the core file whatever the limit.
  */
 static int forbid_core_dumps(void) {
   const struct rlimit none = {1, 1};

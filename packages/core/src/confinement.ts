@@ -70,7 +70,8 @@ export function confinementOf(options: CoreOptions, uid: number): Confinement {
 
 /**
  * Whether the host hands core files to a program or a socket of its own, which then reads what somebody
- * inside has made, with the host's rights. The limit of core files, 0, does not forbid that.
+ * inside has made, with the host's rights. The limit of core files, 0, does not forbid that. That of init does
+ * for a program; for a socket none does, which the daemon tells at its start.
  */
 function coresGoToProgram(): boolean {
   try {

@@ -385,7 +385,7 @@ export const SCHEMA: Readonly<Record<string, Readonly<Record<string, KeyRule>>>>
       fallback: 'auto',
       oneOf: ['auto', 'never'],
       about:
-        "core files of jobs; auto: as their process limits say (by default none), and none where the host's core_pattern names a program",
+        "core files of jobs; auto: as their process limits say (by default none), and none where the host's core_pattern names a program; a socket that it names (Linux 6.16) gets them whatever is set here",
     },
     pty_max: { type: 'integer', min: 1, max: 1_048_576, fallback: 256, about: 'terminals per container' },
     shm_size: {

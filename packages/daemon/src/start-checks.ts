@@ -8,6 +8,7 @@ import { FOREIGN_ROLES, type Logger, toWardenError, WardenError } from '@warden/
 import { requireSocketPlace } from '@warden/server';
 import { checkRights, requireRootfs } from './check-host.ts';
 import { type Configuration, isInsecure } from './config.ts';
+import { checkCoreSocket } from './core-socket.ts';
 import { requireDepotPlace } from './depot.ts';
 import { isModule, loadDriver } from './driver-module.ts';
 import { requireLogFile } from './log-sink.ts';
@@ -34,6 +35,7 @@ const CHECKS: readonly Check[] = [
   ({ port }, { logger }) => checkPorts(port, logger),
   ofRights,
   ofLimits,
+  (configuration, { logger }) => checkCoreSocket(configuration, logger),
   requireRootfs,
   ({ server }) => requireDepotPlace(server.container_depot_path, server.container_klass),
   ({ server }, { hasClientSocket }) => {

@@ -2,6 +2,7 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { coreSocket } from './core-socket.ts';
 
 /** One fact. `advice`: the one thing to do to get the better state, where there is one. */
 export interface Finding {
@@ -23,7 +24,15 @@ const PROGRAMS: readonly (readonly [paths: readonly string[], name: string, use:
 
 /** Facts about kernel and system packages. */
 export function surveyHost(): Finding[] {
-  return [kernel(), userNamespaces(), idMappedLayers(), ...controlGroups(), loopDevices(), ...programs()];
+  return [
+    kernel(),
+    userNamespaces(),
+    idMappedLayers(),
+    ...controlGroups(),
+    loopDevices(),
+    coreFiles(),
+    ...programs(),
+  ];
 }
 
 function kernel(): Finding {
@@ -99,6 +108,16 @@ function loopDevices(): Finding {
     ok,
     found: `${free} of ${names.length} free${canMake ? ', more on demand' : ''}`,
     ...(!ok && { advice: 'modprobe loop; the quota driver image needs one device per container' }),
+  };
+}
+
+function coreFiles(): Finding {
+  const socket = coreSocket();
+  return {
+    subject: 'core files',
+    ok: socket === undefined,
+    found: socket === undefined ? 'to no socket' : `to the socket of core_pattern, ${socket.pattern}`,
+    ...(socket !== undefined && { advice: socket.advice }),
   };
 }
 
