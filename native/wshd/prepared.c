@@ -213,6 +213,7 @@ static void await_end(struct init *init) {
     poll(&ends, 1, (int)left);
     signals_clear(init);
   }
+  jobs_reap(init); /* whose signal the last turn has cleared */
   init->is_dropping = false;
 }
 
