@@ -54,21 +54,25 @@ if (wrong !== undefined) {
   process.exit(2);
 }
 
-/** The program of this version; an error says why it cannot be had. */
+/** The program of this version, or why it cannot be had. One that is there and does not run is an error. */
 function nodeOf(version) {
   const directory = path.join(cache, `warden-node-${version}`);
   const program = path.join(directory, 'bin/node');
-  if (!fs.existsSync(program)) fetchNode(version, directory);
-  const { stdout, error } = spawnSync(program, ['--version'], { encoding: 'utf8' });
+  const reason = fs.existsSync(program) ? undefined : fetchNode(version, directory);
+  if (reason !== undefined) return { reason };
+  const { stdout, error, status } = spawnSync(program, ['--version'], { encoding: 'utf8' });
   if (error !== undefined) throw error;
+  if (status !== 0 || !stdout.startsWith(`v${version}.`))
+    throw new Error(`${program} ended with ${status} and says it is ${JSON.stringify(stdout.trim())}`);
   return { program, name: `Node ${stdout.trim().slice(1)}` };
 }
 
+/** Answers why it cannot be fetched. */
 function fetchNode(version, directory) {
   const script = 'npm pack --silent "$1" && tar --extract --file *.tgz';
   const name = `node-linux-${process.arch}@${version}`;
   const failure = fetchPrograms({ directory, script, words: [name], made: 'package' });
-  if (failure !== undefined) throw new Error(`${name} cannot be fetched: ${failure.split('\n').at(-1)}`);
+  return failure && `${name} cannot be fetched: ${failure.split('\n').at(-1)}`;
 }
 
 /** Runs the tests; answers how many passed, failed and were skipped. */
@@ -102,11 +106,9 @@ async function testOn({ program, name }) {
 const sum = { passed: 0, failed: 0, skipped: 0 };
 const lines = [];
 for (const version of versions) {
-  let node;
-  try {
-    node = nodeOf(version);
-  } catch (error) {
-    lines.push(`skipped: Node ${version}: ${error.message}`);
+  const node = nodeOf(version);
+  if (node.reason !== undefined) {
+    lines.push(`skipped: Node ${version}: ${node.reason}`);
     sum.skipped++;
     continue;
   }

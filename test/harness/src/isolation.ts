@@ -36,13 +36,13 @@ function interfaces(): string[] {
 }
 
 /**
- * Whether some ancestor is in another namespace, that is: somebody above unshared on the way to here. The
- * machine's first process cannot be asked where it holds more capabilities than we do, so the chain ends at
- * the last readable one.
+ * Whether some ancestor is in another namespace, that is: somebody above unshared on the way to here. In a
+ * container that may be process 1. The machine's first process cannot be asked where it holds more
+ * capabilities than we do, so the chain ends at the last readable one.
  */
 function differsFromAnAncestor(kind: string): boolean {
   const own = fs.readlinkSync(`/proc/self/ns/${kind}`);
-  for (let pid = process.ppid; pid > 1; pid = parentOf(pid)) {
+  for (let pid = process.ppid; pid > 0; pid = parentOf(pid)) {
     try {
       if (fs.readlinkSync(`/proc/${pid}/ns/${kind}`) !== own) return true;
     } catch {

@@ -77,6 +77,37 @@ export async function remainingLeaks(
   }
 }
 
+/**
+ * Processes in the namespace of the place's host, whoever's they are: behind the daemon's end there is none.
+ * Answers those that are still there after `withinMs`.
+ */
+export async function remainingStrangers(
+  { network: { host } }: { readonly network: { readonly host: { readonly pid: number } } },
+  withinMs = 10_000,
+): Promise<string[]> {
+  const deadline = Date.now() + patience(withinMs);
+  for (;;) {
+    const found = strangers(host.pid);
+    if (found.length === 0 || Date.now() > deadline) return found;
+    await delay(50);
+  }
+}
+
+function strangers(holder: number): string[] {
+  const own = fs.readlinkSync(`/proc/${holder}/ns/net`);
+  return pids()
+    .filter((pid) => pid !== String(holder) && networkOf(pid) === own)
+    .map((pid) => `${pid} ${read(`/proc/${pid}/cmdline`).replaceAll('\0', ' ').trim()}`);
+}
+
+function networkOf(pid: string): string | undefined {
+  try {
+    return fs.readlinkSync(`/proc/${pid}/ns/net`);
+  } catch {
+    return undefined; // it ended meanwhile
+  }
+}
+
 function pids(): string[] {
   return fs.readdirSync('/proc').filter((name) => /^\d+$/.test(name));
 }

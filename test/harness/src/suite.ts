@@ -5,7 +5,7 @@ import { connect } from '@warden/client';
 import { afterAll, afterEach, beforeAll, beforeEach, expect } from 'vitest';
 import { startDaemon, type TestDaemon, type TestDaemonOptions } from './daemon.ts';
 import { forensics } from './forensics.ts';
-import { type Inventory, remainingLeaks, takeInventory } from './leak-audit.ts';
+import { type Inventory, remainingLeaks, remainingStrangers, takeInventory } from './leak-audit.ts';
 
 /** Destroys the containers that a failed attempt has left: the next one makes some with the same handles. */
 async function destroyNew(socket: string, earlier: readonly string[]): Promise<void> {
@@ -40,7 +40,10 @@ export function withDaemon(options: TestDaemonOptions = {}): { readonly daemon: 
     if (!daemon || !before) return;
     try {
       await daemon.stop();
-      const found = (await remainingLeaks(daemon.place, before)).filter((line) => !line.includes('wardend'));
+      const found = [
+        ...(await remainingLeaks(daemon.place, before)),
+        ...(await remainingStrangers(daemon.place)).map((line) => `processes beside it: ${line}`),
+      ];
       if (found.length > 0) process.stderr.write(`${forensics(daemon.place)}\n`);
       expect(found, 'left behind by the suite').toEqual([]);
     } finally {
