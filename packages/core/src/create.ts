@@ -77,7 +77,7 @@ export async function makeContainer(
   await failpoints.pass('create.reserve');
 
   undo.push((isIntact, error) => {
-    closeIntent(container);
+    closeIntent(engine, container);
     const { handle, directory } = container;
     // what could not be undone is found by its record, at the next start
     if (isIntact) fs.rmSync(directory, { recursive: true, force: true });

@@ -115,7 +115,7 @@ export function saveRecord(engine: Engine, container: ManagedContainer): void {
     if (intent?.overwrite(record, engine.failpoints) !== true)
       writeRecord(directory, record, writeOptions(engine));
   } finally {
-    closeIntent(container); // the record is one that somebody may rely on
+    closeIntent(engine, container); // the record is one that somebody may rely on
   }
 }
 
@@ -129,7 +129,7 @@ export function saveDestruction(engine: Engine, container: ManagedContainer): vo
   } catch (error) {
     engine.logger.error('record-failed', { handle, error });
   } finally {
-    closeIntent(container);
+    closeIntent(engine, container);
   }
 }
 
@@ -139,8 +139,8 @@ export function saveIntent(engine: Engine, container: ManagedContainer): void {
 }
 
 /** Idempotent. */
-export function closeIntent(container: ManagedContainer): void {
-  container.intent?.close();
+export function closeIntent({ logger }: Engine, container: ManagedContainer): void {
+  container.intent?.close(logger);
   container.intent = undefined;
 }
 

@@ -6,7 +6,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { silentLogger, type WaitStatus } from '@warden/interface';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { JobSockets } from './job-sockets.ts';
 
 /** Deadlines for a machine that is busy with something else. */
@@ -17,15 +17,17 @@ const MANY = 65;
 let directory: string;
 let sockets: JobSockets;
 const readers: net.Socket[] = [];
+const warn = vi.fn();
 
 beforeEach(() => {
   directory = fs.mkdtempSync(path.join(os.tmpdir(), 'warden-sockets-'));
   sockets = new JobSockets({
-    ...{ directory, mode: 0o600, logger: silentLogger, isDiscarded: false },
+    ...{ directory, mode: 0o600, logger: { ...silentLogger, warn }, isDiscarded: false },
     onPressure: () => {},
   });
 });
 afterEach(() => {
+  vi.restoreAllMocks();
   for (const reader of readers.splice(0)) reader.destroy();
   sockets.detach();
   fs.rmSync(directory, { recursive: true, force: true });
@@ -105,5 +107,20 @@ describe('a reader of a job socket', () => {
     sockets.end(exited);
     await expect.poll(() => [output.isOver, status.isOver], SOON).toEqual([true, true]);
     expect([output.text, status.text]).toEqual(['\0\0\0\0late', '\0\0\x07\0']);
+  });
+});
+
+it('a job whose positions a file system fails to close ends like any other', async () => {
+  const output = await read('stdout.sock');
+  const { closeSync } = fs;
+  vi.spyOn(fs, 'closeSync').mockImplementationOnce((descriptor) => {
+    closeSync(descriptor);
+    throw Object.assign(new Error('input/output error'), { code: 'EIO' });
+  });
+  sockets.end(exited);
+  await expect.poll(() => output.isOver, SOON).toBe(true);
+  expect(warn).toHaveBeenCalledWith('job-cursors-not-closed', {
+    directory,
+    error: expect.objectContaining({ code: 'EIO' }),
   });
 });

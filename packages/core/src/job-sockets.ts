@@ -195,8 +195,16 @@ export class JobSockets implements OutputTap {
 
   #closeServers(): void {
     for (const server of this.#servers.splice(0)) server.close(); // unlinks the file
-    if (this.#cursors !== undefined) fs.closeSync(this.#cursors);
+    const cursors = this.#cursors;
     this.#cursors = undefined;
+    if (cursors === undefined) return;
+    try {
+      fs.closeSync(cursors);
+    } catch (error) {
+      // what some file systems tell of the writes before; it is closed
+      const { directory, logger } = this.#options;
+      logger.warn('job-cursors-not-closed', { directory, error });
+    }
   }
 }
 

@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { NO_FAILPOINTS } from '@warden/interface';
+import { NO_FAILPOINTS, silentLogger } from '@warden/interface';
 import * as fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import {
@@ -250,7 +250,7 @@ describe('the intent of a container', () => {
     const { ino } = fs.statSync(file());
     const active: ContainerRecord = { ...born, state: 'active', order: 7 };
     expect(intent.overwrite(active, NO_FAILPOINTS)).toBe(true);
-    intent.close();
+    intent.close(silentLogger);
     expect(read()).toEqual(active);
     expect(fs.statSync(file()).ino).toBe(ino);
     expect(fs.readdirSync(directory)).toEqual([RECORD_FILE]);
@@ -262,7 +262,7 @@ describe('the intent of a container', () => {
     expect(intent.overwrite({ ...full, state: 'active', order: 7 }, NO_FAILPOINTS)).toBe(false);
     expect(intent.overwrite({ ...full, handle: 'x' }, NO_FAILPOINTS)).toBe(false);
     expect(read()).toEqual(full);
-    intent.close();
+    intent.close(silentLogger);
   });
 
   it('is nothing to write to once another file has its name, or none', () => {
@@ -274,7 +274,7 @@ describe('the intent of a container', () => {
     expect(read()).toEqual(born);
     fs.unlinkSync(file());
     expect(intent.overwrite(next, NO_FAILPOINTS)).toBe(false);
-    intent.close();
+    intent.close(silentLogger);
   });
 
   it('is replaced where records are to be on the disk', () => {
@@ -292,12 +292,27 @@ describe('the intent of a container', () => {
     expect(fs.readdirSync(directory)).toEqual([]);
   });
 
+  it('that a file system fails to close, as a full quota does, is told of, and ends nobody', async () => {
+    const intent = writeIntent(directory, endingBefore(100), options)!;
+    const { closeSync } = fs;
+    vi.spyOn(fs, 'closeSync').mockImplementation((descriptor) => {
+      closeSync(descriptor);
+      throw Object.assign(new Error('input/output error'), { code: 'EIO' });
+    });
+    const warn = vi.fn();
+    intent.close({ ...silentLogger, warn });
+    await vi.waitFor(() => expect(warn).toHaveBeenCalled());
+    expect(warn.mock.calls).toEqual([
+      ['record-not-closed', { file: file(), error: expect.objectContaining({ code: 'EIO' }) }],
+    ]);
+  });
+
   it('of which only a part is written is an error', () => {
     const born = endingBefore(100);
     const intent = writeIntent(directory, born, options)!;
     vi.spyOn(fs, 'writeSync').mockReturnValue(10 as never);
     expect(() => intent.overwrite({ ...born, state: 'active' }, NO_FAILPOINTS)).toThrow('10 of');
-    intent.close();
+    intent.close(silentLogger);
   });
 });
 

@@ -14,6 +14,7 @@ import {
   type EgressRule,
   type ImageBase,
   isWardenError,
+  type Logger,
   type PortMapping,
   type Properties,
   WardenError,
@@ -385,8 +386,15 @@ export class RecordIntent {
   }
 
   /** Idempotence is the caller's. Behind whatever is waited for. */
-  close(): void {
-    setImmediate(() => fs.closeSync(this.#descriptor));
+  close(logger: Logger): void {
+    setImmediate(() => {
+      try {
+        fs.closeSync(this.#descriptor);
+      } catch (error) {
+        // what some file systems tell of the writes before; it is closed
+        logger.warn('record-not-closed', { file: this.#file, error });
+      }
+    });
   }
 }
 
