@@ -1,8 +1,9 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { PassThrough } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { findDaemon } from './doctor.ts';
+import { findDaemon, runDaemonProgram } from './doctor.ts';
 
 let directory: string;
 beforeEach(() => {
@@ -45,4 +46,40 @@ describe('wardend is found', () => {
     fs.symlinkSync(inPackage, path.join(directory, 'warden'));
     expect(findDaemon(path.join(directory, 'warden'), search)).toBe(installed);
   });
+});
+
+describe('wardend, run by this program,', () => {
+  const own = process.argv[1]!;
+  beforeEach(() => {
+    process.argv[1] = path.join(directory, 'bin/warden');
+  });
+  afterEach(() => {
+    process.argv[1] = own;
+  });
+
+  it.each([
+    ['SIGTERM', 'trap "exit 7" TERM', 7],
+    ['SIGHUP', ':', 129],
+    ['SIGINT', ':', 130],
+  ] as const)(
+    'gets %s, and what became of it is the exit status',
+    async (signal, trap, expected) => {
+      // it ends with the test, whatever that finds
+      const program = `#!/bin/sh\n${trap}\necho ready\nwhile [ -e "$0" ]; do sleep 0.05; done\n`;
+      fs.writeFileSync(path.join(directory, 'bin/wardend'), program, { mode: 0o755 });
+      const before = process.listeners(signal);
+      const stdout = new PassThrough();
+      const ended = runDaemonProgram(['cleanup'], {
+        stdin: new PassThrough(),
+        stdout,
+        stderr: new PassThrough(),
+        env: {},
+      });
+      await new Promise((resolve) => stdout.once('data', resolve));
+      for (const handler of process.listeners(signal)) if (!before.includes(handler)) handler(signal);
+      expect(await ended).toBe(expected);
+      expect(process.listeners(signal)).toEqual(before);
+    },
+    15_000,
+  );
 });

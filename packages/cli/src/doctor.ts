@@ -4,11 +4,16 @@
  */
 import { spawn } from 'node:child_process';
 import { existsSync, realpathSync } from 'node:fs';
+import os from 'node:os';
 import path from 'node:path';
 import { ShownStream } from './human/shown.ts';
+import { EXIT_SIGNAL } from './jobs/exit-code.ts';
 import { type Terminal, write } from './terminal.ts';
 
-/** Runs `wardend WORDS`; gives its exit status, 2 without such a program. */
+/** What is meant for the work that this program only shows. */
+const FORWARDED = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+/** Runs `wardend WORDS`; gives its exit status, 128+n when signal n ended it, 2 without such a program. */
 export async function runDaemonProgram(words: readonly string[], terminal: Terminal): Promise<number> {
   const program = findDaemon(process.argv[1], terminal.env.PATH);
   if (program === undefined) {
@@ -18,6 +23,8 @@ export async function runDaemonProgram(words: readonly string[], terminal: Termi
     );
     return 2;
   }
+  const forward = (signal: NodeJS.Signals): void => void child.kill(signal);
+  for (const signal of FORWARDED) process.on(signal, forward);
   const child = spawn(program, words, { stdio: ['ignore', 'pipe', 'pipe'] });
   for (const name of ['stdout', 'stderr'] as const) {
     const to = terminal[name];
@@ -26,10 +33,14 @@ export async function runDaemonProgram(words: readonly string[], terminal: Termi
     child[name].on('data', (chunk: Buffer) => to.write(shown?.take(chunk) ?? chunk));
     child[name].once('end', () => shown && to.write(shown.end()));
   }
-  return new Promise((resolve, reject) => {
-    child.once('error', reject);
-    child.once('close', (status) => resolve(status ?? 1));
-  });
+  try {
+    return await new Promise((resolve, reject) => {
+      child.once('error', reject);
+      child.once('close', (status, signal) => resolve(status ?? EXIT_SIGNAL + os.constants.signals[signal!]));
+    });
+  } finally {
+    for (const signal of FORWARDED) process.removeListener(signal, forward);
+  }
 }
 
 /**
