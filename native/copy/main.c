@@ -54,16 +54,16 @@ static void harden(void) {
 }
 
 /* What reading and writing other people's files takes, and no more. */
-static void drop_capabilities(void) {
+static int drop_capabilities(void) {
   const unsigned kept =
       1u << CAP_CHOWN | 1u << CAP_DAC_OVERRIDE | 1u << CAP_DAC_READ_SEARCH | 1u << CAP_FOWNER;
   struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
   struct __user_cap_data_struct data[2];
-  if (syscall(SYS_capget, &header, data) != 0) return;
+  if (syscall(SYS_capget, &header, data) != 0) return -1;
   data[0].effective &= kept;
   data[0].permitted &= kept;
   data[0].inheritable = data[1].effective = data[1].permitted = data[1].inheritable = 0;
-  syscall(SYS_capset, &header, data);
+  return (int)syscall(SYS_capset, &header, data);
 }
 
 static void exchange(const struct place *place, bool sends, const char *path,
@@ -103,7 +103,10 @@ static int outside(bool copies_in, const char *path, const char *owner, const ch
     failure_note(&own, errno, "find owner", owner, "");
     return report(&own, "host");
   }
-  drop_capabilities();
+  if (drop_capabilities() != 0) {
+    failure_note(&own, errno, "confine", "capabilities", "");
+    return report(&own, "host");
+  }
   channel_init(&channel, OUTSIDE_SOCKET, true);
   exchange(&host, copies_in, path, &rules, forbidden, &own, &peer);
   /* a connection that broke is the least of what may be known */

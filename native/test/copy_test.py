@@ -6,6 +6,7 @@ usage: copy_test.py WARDEN_COPY
 What the two make of a tree is compared with what rsync -r -p --links makes of it; then one role is played by a liar.
 """
 import array
+import ctypes
 import os
 import random
 import shutil
@@ -42,10 +43,20 @@ def check(passed, name, got=None):
         print(f"# got {got!r}", flush=True)
 
 
+def forbid(call):
+    """This system call fails with EPERM for this process and what it starts."""
+    code = [(0x20, 0, 0, 0), (0x15, 0, 1, call), (0x06, 0, 0, 0x00050001), (0x06, 0, 0, 0x7fff0000)]
+    instructions = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *one) for one in code))
+    program = struct.pack("HxxxxxxP", len(code), ctypes.addressof(instructions))
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(38, 1, 0, 0, 0) != 0 or libc.prctl(22, 2, ctypes.c_char_p(program)) != 0:
+        raise OSError(ctypes.get_errno(), "prctl")
+
+
 class Role:
     """One role as a process. `socket` is the other end of its socket."""
 
-    def __init__(self, role, direction, *arguments, end=None, user=None):
+    def __init__(self, role, direction, *arguments, end=None, user=None, forbidden_call=None):
         self.socket, theirs = socket.socketpair() if end is None else (None, end)
         self.result, result = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         number = theirs.fileno()
@@ -60,6 +71,8 @@ class Role:
                 os.setgroups([])
                 os.setgid(user)
                 os.setuid(user)
+            if forbidden_call is not None:
+                forbid(forbidden_call)
 
         self.process = subprocess.Popen([BINARY, role, direction, *arguments], preexec_fn=place, close_fds=False, env=ENVIRONMENT, stderr=subprocess.PIPE)
         theirs.close()
@@ -611,6 +624,18 @@ def names_of_failures(work):
     check(fields[:1] == ["error"] and fields[5] == "/tree/a/b/c", "a file deep in a tree that goes to the root", fields)
 
 
+def keeps_no_rights(work):
+    """The role of the host does nothing with rights that it cannot give up."""
+    write(f"{work}/rights", "x")
+    capset = {"x86_64": 126, "aarch64": 91}[os.uname().machine]
+    ours, theirs = socket.socketpair()
+    inside = Role("inside", "out", f"{work}/rights", "/", end=theirs)
+    outside = Role("outside", "out", f"{work}/rights-copy", "", end=ours, forbidden_call=capset)
+    fields, errors = outside.end()
+    inside.end()
+    check(fields[:3] == ["error", "1", "host"] and fields[4:] == ["confine", "capabilities"] and not os.path.exists(f"{work}/rights-copy") and not errors, "rights that cannot be given up end a copy before it begins", (fields, errors))
+
+
 if __name__ == "__main__":
     os.umask(0o022)
     work = tempfile.mkdtemp(prefix="warden-copy-")
@@ -626,7 +651,7 @@ if __name__ == "__main__":
                     subprocess.check_call(["chown", "-hR", f"{user}:{user}", f"{work}/sources"])
                     os.chmod(f"{work}/sources/full/nothing", 0o400)
                 compare_with_rsync(work, direction, user)
-        for test in (play_liar, play_link_and_directory, play_noise, descriptors, ends_with_peer, deep_and_wide, sparse, full_disk, special_and_forbidden, into_itself, confined, owners, names_of_failures):
+        for test in (play_liar, play_link_and_directory, play_noise, descriptors, ends_with_peer, deep_and_wide, sparse, full_disk, special_and_forbidden, into_itself, confined, owners, names_of_failures, keeps_no_rights):
             test(work)
     finally:
         os.chdir("/")
