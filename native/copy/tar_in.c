@@ -95,6 +95,19 @@ static bool parse_number(const char *field, size_t width, uint64_t *value) {
   return i == width || field[i] == ' ' || field[i] == '\0';
 }
 
+/* As parse_number(); before 1970 it is GNU's binary number with all bits set in front. */
+static bool parse_time(const char *field, size_t width, time_t *time) {
+  uint64_t value = UINT64_MAX;
+  const bool is_negative = (unsigned char)field[0] == 0xff;
+  if (!is_negative && !parse_number(field, width, &value)) return false;
+  for (size_t i = 0; is_negative && i < width; i++) {
+    if (value >> 55 != UINT64_MAX >> 55) return false; /* longer ago than 2^55 seconds */
+    value = value << 8 | (unsigned char)field[i];
+  }
+  *time = (time_t)value;
+  return is_negative == (*time < 0);
+}
+
 static bool is_zero(const void *block) {
   const unsigned char *bytes = block;
   for (size_t i = 0; i < TAR_BLOCK; i++)
@@ -187,10 +200,11 @@ static bool parse_extended(size_t size) {
 }
 
 static bool fill_entry(const struct tar_header *header) {
-  uint64_t mode, modified;
+  uint64_t mode;
+  time_t modified;
   if (!parse_number(header->mode, sizeof header->mode, &mode) ||
       !parse_number(header->size, sizeof header->size, &entry.size) ||
-      !parse_number(header->mtime, sizeof header->mtime, &modified)) {
+      !parse_time(header->mtime, sizeof header->mtime, &modified)) {
     errno = EINVAL;
     return false;
   }
@@ -203,7 +217,7 @@ static bool fill_entry(const struct tar_header *header) {
   copy_field(entry.link, header->link, sizeof header->link);
   entry.type = header->type == '\0' || header->type == '7' ? '0' : header->type;
   entry.mode = (mode_t)mode & OUTPUT_MODES;
-  entry.modified = (struct timespec){.tv_sec = (time_t)modified};
+  entry.modified = (struct timespec){.tv_sec = modified};
   if (extended.has_name) memcpy(entry.name, extended.name, strlen(extended.name) + 1);
   if (extended.has_link) memcpy(entry.link, extended.link, strlen(extended.link) + 1);
   if (extended.has_size) entry.size = extended.size;

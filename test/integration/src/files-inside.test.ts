@@ -14,14 +14,15 @@ async function collect(source: AsyncIterable<Uint8Array>): Promise<Buffer> {
 function entry(
   name: string,
   type: string,
-  options: { content?: string; link?: string; size?: number; mode?: number } = {},
+  options: { content?: string; link?: string; size?: number; mode?: number; modified?: Buffer } = {},
 ): Buffer {
-  const { content = '', link = '', size = content.length, mode = 0o644 } = options;
+  const { content = '', link = '', size = content.length, mode = 0o644, modified } = options;
   const header = Buffer.alloc(512);
   header.write(name, 0, 100, 'latin1');
   header.write(`${mode.toString(8).padStart(7, '0')}\0`, 100, 'latin1');
   header.write(`${size.toString(8).padStart(11, '0')}\0`, 124, 'latin1');
   header.write('00000000000\0', 136, 'latin1');
+  modified?.copy(header, 136);
   header.write('        ', 148, 'latin1');
   header.write(type, 156, 'latin1');
   header.write(link, 157, 100, 'latin1');
@@ -107,6 +108,32 @@ describeWith(['root', 'isolated', 'overlayfs'], 'files inside', () => {
     // and the tar of the container understands it
     await box.files.write('/tmp/a.tar', archive);
     expect((await box.run('tar tf /tmp/a.tar | sort | head -c 4')).stdoutText).toBe('big\n');
+  });
+
+  it('of an archive have its times, those before 1970 too', async () => {
+    const warden = await suite.daemon.connect();
+    await using box = await warden.create();
+    // what octal has no room for GNU's tar writes in 12 bytes, the first of which says so
+    const binary = (seconds: bigint, first: number): Buffer => {
+      const field = Buffer.alloc(12, seconds < 0n ? 0xff : 0);
+      field.writeBigInt64BE(seconds, 4);
+      field[0] = first;
+      return field;
+    };
+    const archive = Buffer.concat([
+      entry('before', '0', { content: 'x', modified: binary(-86_400n, 0xff) }),
+      entry('long-before', '0', { content: 'x', modified: binary(-2_000_000_000n, 0xff) }),
+      entry('behind', '0', { content: 'x', modified: binary(9_000_000_000n, 0x80) }),
+      END,
+    ]);
+    await box.run('mkdir /tmp/times', { check: true });
+    await box.files.writeTar('/tmp/times', archive);
+    const { stdoutText } = await box.run('cd /tmp/times; stat -c %Y before long-before behind');
+    expect(stdoutText).toBe('-86400\n-2000000000\n9000000000\n');
+    for (const modified of [binary(-(2n ** 63n), 0x80), Buffer.alloc(12, 0xbf)])
+      await expect(
+        box.files.writeTar('/tmp/times', Buffer.concat([entry('wrong', '0', { modified }), END])),
+      ).rejects.toMatchObject({ code: 'INVALID_SPEC' });
   });
 
   it('get no set-user-id and set-group-id bits on their way in, whoever asks; the sticky bit is kept [SECURITY F09]', async () => {
