@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -42,7 +43,7 @@ static const uint32_t calls[] = {
 #define CALLS (sizeof calls / sizeof *calls)
 
 static int filter_calls(void) {
-  struct sock_filter program[CALLS * 2 + 5];
+  struct sock_filter program[CALLS * 2 + 9];
   size_t length = 0;
   program[length++] =
       (struct sock_filter){BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(struct seccomp_data, arch)};
@@ -53,6 +54,12 @@ static int filter_calls(void) {
     program[length++] = (struct sock_filter){BPF_JMP | BPF_JEQ | BPF_K, 0, 1, calls[i]};
     program[length++] = (struct sock_filter){BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW};
   }
+  /* with which malloc(3) gets memory where brk(2) gives none */
+  program[length++] = (struct sock_filter){BPF_JMP | BPF_JEQ | BPF_K, 0, 3, SYS_mprotect};
+  program[length++] =
+      (struct sock_filter){BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(struct seccomp_data, args[2])};
+  program[length++] = (struct sock_filter){BPF_JMP | BPF_JSET | BPF_K, 1, 0, PROT_EXEC};
+  program[length++] = (struct sock_filter){BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW};
   program[length++] = (struct sock_filter){BPF_RET | BPF_K, 0, 0, SECCOMP_RET_KILL_PROCESS};
   const struct sock_fprog whole = {.len = (unsigned short)length, .filter = program};
   return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &whole) == 0 ? 0 : fail("confine", "system calls");

@@ -24,6 +24,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -82,11 +83,18 @@ static int work(const char *mode, struct tree *tree, const int *trees, size_t co
   return capture(tree, trees[1], &accounts);
 }
 
+/* Whoever starts this process takes it along; one that was killed before that has hung up. */
+static bool tie_to_parent(void) {
+  struct pollfd result = {.fd = RESULT_FD, .events = 0};
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  return poll(&result, 1, 0) == 0;
+}
+
 int main(int argc, char **argv) {
   static struct tree tree = {.root = -1, .deeper = -1};
   static int trees[TREES_MAX];
   const char *paths[TREES_MAX];
-  prctl(PR_SET_PDEATHSIG, SIGKILL); /* whoever starts this process takes it along */
+  if (!tie_to_parent()) return 1; /* nobody reads the result */
   prctl(PR_SET_DUMPABLE, 0);
   const char *mode = argc > 1 ? argv[1] : "";
   bool is_layer = strcmp(mode, "layer") == 0 && argc == 5, is_apply = strcmp(mode, "apply") == 0 && argc == 6;

@@ -13,7 +13,8 @@ import { type ImageStore, silentLogger } from '@warden/interface';
 import { expect } from 'vitest';
 import { type ImageStoreOptions, imageStore } from '../src/index.ts';
 
-const program = fileURLToPath(
+/** `warden-unpack` as it was built. */
+export const program = fileURLToPath(
   new URL(`../../wshd/prebuilt/linux-${process.arch}/warden-unpack`, import.meta.url),
 );
 const has = (name: string): boolean => spawnSync(name, ['--help']).error === undefined;
