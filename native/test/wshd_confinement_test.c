@@ -185,6 +185,7 @@ static void test_program(void) {
 #ifdef __x86_64__
   check(OWN(0x40000000 | SYS_read, 0, 0, 0) == KILLED, "calls of x32 kill");
   check(OWN(SYS_modify_ldt, 0, 0, 0) == REFUSED(EPERM), "modify_ldt");
+  check(OWN(335, 0, 0, 0) == ALLOWED, "uretprobe, which a probe of the operator's puts into a program");
 #endif
   check(OWN(SYS_clone, SIGCHLD, 0, 0) == ALLOWED, "fork");
   static const uint64_t namespaces[] = {0x00020000, 0x02000000, 0x04000000, 0x08000000,

@@ -98,11 +98,11 @@ void identity_reap(void) {
 
 /*
  * The namespace needs a process until there is a descriptor; this one waits for its end and does nothing
- * else.
+ * else. A parent that was killed before it asked for that is one no more.
  */
-static int hold_namespace(void *unused) {
-  (void)unused;
+static int hold_namespace(void *parent) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (getppid() != *(const pid_t *)parent) return 0;
   while (pause() != 0) continue; /* it never answers anything else */
   return 0;
 }
@@ -152,8 +152,10 @@ int identity_create(const struct id_map *users, const struct id_map *groups) {
   static _Alignas(16) char stacks[sizeof ending / sizeof *ending][HOLDER_STACK];
   if (ending_count == sizeof ending / sizeof *ending) identity_reap();
   if (owner != ID_NONE && become_owner(owner) != 0) return -1;
+  static pid_t parent;
+  parent = getpid();
   pid_t pid =
-      clone(hold_namespace, stacks[ending_count] + HOLDER_STACK, CLONE_VM | CLONE_NEWUSER | SIGCHLD, NULL);
+      clone(hold_namespace, stacks[ending_count] + HOLDER_STACK, CLONE_VM | CLONE_NEWUSER | SIGCHLD, &parent);
   int failed = errno;
   if (owner != ID_NONE && become_owner(self) != 0 && pid >= 0) {
     failed = errno;

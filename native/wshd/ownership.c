@@ -170,19 +170,25 @@ int ownership_mapped(const struct ownership *ownership, const char *path) {
 /* A file with several names, as it was when the first of them was changed. */
 struct linked {
   ino_t inode; /* 0: a free place */
+  dev_t device;
   uid_t uid;
   gid_t gid;
 };
 
-/* By inode, at most half full. For the length of one walk, which stays within one mount. */
+/*
+ * By inode and device, at most half full. For the length of one walk: it stays within one mount, but that of
+ * an overlay may show files of several devices, each with numbers of its own.
+ */
 static struct {
   struct linked *places;
   size_t size, count;
 } links;
 
-static struct linked *find_link(ino_t inode) {
+static struct linked *find_link(ino_t inode, dev_t device) {
   size_t at = (size_t)(inode * 0x9e3779b97f4a7c15u) & (links.size - 1);
-  while (links.places[at].inode != 0 && links.places[at].inode != inode) at = (at + 1) & (links.size - 1);
+  while (links.places[at].inode != 0 &&
+         (links.places[at].inode != inode || links.places[at].device != device))
+    at = (at + 1) & (links.size - 1);
   return &links.places[at];
 }
 
@@ -194,7 +200,7 @@ static int grow_links(void) {
   links.places = larger;
   links.size = size;
   for (size_t i = 0; i < old_size; i++)
-    if (old[i].inode != 0) *find_link(old[i].inode) = old[i];
+    if (old[i].inode != 0) *find_link(old[i].inode, old[i].device) = old[i];
   free(old);
   return 0;
 }
@@ -208,12 +214,13 @@ static int is_changed_already(const struct stat *facts, bool *changed) {
   *changed = false;
   if (S_ISDIR(facts->st_mode) || facts->st_nlink < 2) return 0;
   if (links.count * 2 >= links.size && grow_links() != 0) return -1;
-  struct linked *place = find_link(facts->st_ino);
+  struct linked *place = find_link(facts->st_ino, facts->st_dev);
   if (place->inode != 0) {
     *changed = place->uid != facts->st_uid || place->gid != facts->st_gid;
     return 0;
   }
-  *place = (struct linked){.inode = facts->st_ino, .uid = facts->st_uid, .gid = facts->st_gid};
+  *place = (struct linked){
+      .inode = facts->st_ino, .device = facts->st_dev, .uid = facts->st_uid, .gid = facts->st_gid};
   links.count++;
   return 0;
 }

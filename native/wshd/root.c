@@ -279,17 +279,11 @@ static int mount_layer(const char *layer, const char *directory, size_t number,
   return result;
 }
 
-/*
- * Several layers get places of their own, in a small file system where the root will be, and the overlay goes
- * on top of that: so each can show the new owners, and their paths are short, of which the kernel takes a
- * page. Answers the descriptor to mount at and sets `data`; -1 where the kernel cannot.
- */
-static int stack_layers(const struct plan_mount *first, const char *directory, char *const *layers,
+/* Into the small file system at `directory`; as stack_layers(). */
+static int place_layers(const struct plan_mount *first, const char *directory, char *const *layers,
                         const struct ownership *ownership, char **data) {
   char lower[4096];
   size_t length = 0;
-  if (mount("layers", directory, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=64k,mode=0700") != 0)
-    return -1;
   for (size_t i = 0; layers[i] != NULL; i++) {
     if (mount_layer(layers[i], directory, i, ownership) != 0) return -1;
     length +=
@@ -298,6 +292,20 @@ static int stack_layers(const struct plan_mount *first, const char *directory, c
   }
   *data = ownership_overlay_rebased(first->data, lower);
   return *data == NULL ? -1 : open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+/*
+ * Several layers get places of their own, in a small file system where the root will be, and the overlay goes
+ * on top of that: so each can show the new owners, and their paths are short, of which the kernel takes a
+ * page. Answers the descriptor to mount at and sets `data`; -1 where the kernel cannot.
+ */
+static int stack_layers(const struct plan_mount *first, const char *directory, char *const *layers,
+                        const struct ownership *ownership, char **data) {
+  if (mount("layers", directory, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=64k,mode=0700") != 0)
+    return -1;
+  const int place = place_layers(first, directory, layers, ownership, data);
+  if (place < 0) umount2(directory, MNT_DETACH);
+  return place;
 }
 
 /* As map_lower_layer, for an overlay that may have several of them. `mapped`: its owners are the new ones. */
@@ -313,8 +321,7 @@ static int place_lower_layers(const struct plan_mount *first, const char *direct
     if (several) close(target);
     return place;
   }
-  umount2(directory, MNT_DETACH); /* as they are: the overlay by their own paths, and file by file */
-  free(*data);
+  free(*data); /* as they are: the overlay by their own paths, and file by file */
   *data = NULL;
   *mapped = false;
   return target;

@@ -38,6 +38,11 @@
 #define NR_process_mrelease 448
 #define NR_futex_waitv 449
 #define NR_pidfd_send_signal 424
+/*
+ * With which a function returns that the host's operator watches: who is refused is killed (Linux 6.11 to
+ * 6.13).
+ */
+#define NR_uretprobe 335
 /* The newest call this list has an opinion about. */
 #define NR_LAST 466
 
@@ -51,7 +56,8 @@
   X(SYS_fork) X(SYS_futimesat) X(SYS_getdents) X(SYS_getpgrp) X(SYS_get_thread_area) X(SYS_inotify_init)     \
   X(SYS_lchown) X(SYS_link) X(SYS_lstat) X(SYS_mkdir) X(SYS_mknod) X(SYS_open) X(SYS_pause) X(SYS_pipe)      \
   X(SYS_poll) X(SYS_readlink) X(SYS_rename) X(SYS_rmdir) X(SYS_select) X(SYS_set_thread_area)                \
-  X(SYS_signalfd) X(SYS_stat) X(SYS_symlink) X(SYS_time) X(SYS_unlink) X(SYS_utime) X(SYS_utimes)            \
+  X(SYS_signalfd) X(SYS_stat) X(SYS_symlink) X(SYS_time) X(SYS_unlink) X(NR_uretprobe) X(SYS_utime)          \
+  X(SYS_utimes)                                                                                              \
   X(SYS_vfork)
 #else
 #define SECCOMP_OLD_CALLS(X)
