@@ -67,11 +67,11 @@ function limits(driver: 'user' | 'project', parent: string): void {
 }
 
 /** What the kernel itself refuses in a user namespace. */
+const parent = (process.env.WARDEN_TEST_PROJECT_QUOTA ?? '').split(':')[0]!;
 describeWith(
   ['root', 'isolated', 'overlayfs', 'project-quota'],
-  'disk limits by project quota where users inside are those of the host',
+  `disk limits by project quota on ${path.basename(parent)} where users inside are those of the host`,
   () => {
-    const parent = (process.env.WARDEN_TEST_PROJECT_QUOTA ?? '').split(':')[0]!;
     const suite = withDaemon({
       parent,
       config: { server: { quota: { disk_quota_enabled: true } }, security: { user_namespace: false } },
