@@ -980,6 +980,7 @@ def test_errors(wshd, base):
         check(launch.error.startswith(f"error hook-{hook}.sh 0 {status} ") and launch.status == 1, f"a hook that cannot be looked at: {hook}", launch.reports)
     test_early_launches(wshd, base)
     test_killed_launches(wshd, base)
+    test_descriptors_in_flight(wshd, base)
     directory = f"{base}/peer"
     os.mkdir(directory)
     make_container(directory)
@@ -1043,6 +1044,62 @@ def test_early_launches(wshd, base):
     complaint = process.stderr.read()
     check(process.wait(TIMEOUT) == 1 and b'stat("./run")' in complaint, "an early launch looks for its directories then", complaint)
     mine.close()
+
+
+def ticks(pid):
+    with open(f"/proc/{pid}/stat", encoding="utf8") as file:
+        return sum(map(int, file.read().rsplit(")", 1)[1].split()[11:13]))
+
+
+def hold_in_flight(user, count):
+    """A process of that user with so many descriptors on their way; ends when the answer is closed."""
+    mine, its = socket.socketpair()
+    if os.fork() == 0:
+        mine.close()
+        os.setgroups([])
+        os.setresgid(user, user, user)
+        os.setresuid(user, user, user)
+        one, other = socket.socketpair()
+        for _ in range(count // 200):
+            socket.send_fds(one, [b"x"], [one.fileno()] * 200)
+        its.send(b"held")
+        its.recv(1)
+        os._exit(0)
+    its.close()
+    return mine
+
+
+def test_descriptors_in_flight(wshd, base):
+    """Whoever is root inside has init's uid, for which the kernel counts the descriptors that are on their way."""
+    directory = f"{base}/in-flight"
+    os.mkdir(directory)
+    make_container(directory, "hostname inside\nuser vcap 10007 10007 /home/vcap /bin/sh\nidmap 0 700000 65536\n", fstab="rootfs / none rbind,rw 0 0\n")
+    launch = Launch(wshd, directory, files=300)
+    client = Client(directory)
+    holder = hold_in_flight(700000, 800)
+    held = holder.recv(4)
+    sequence = client.send(SPAWN, spawn_body(1, ["sh", "-c", "echo out"]))
+    client.socket.settimeout(1)
+    try:
+        told = client.answer(sequence)
+    except TimeoutError:
+        told = None
+    client.socket.settimeout(TIMEOUT)
+    before = ticks(launch.pid)
+    time.sleep(1)
+    used = ticks(launch.pid) - before
+    check(held == b"held" and told is None, "an answer with descriptors waits while too many are on their way", (held, told))
+    check(used < os.sysconf("SC_CLK_TCK") / 5, "init sleeps meanwhile", used)
+    other = Client(directory, OPERATOR)
+    check(other.request(HELLO, struct.pack("<I", OPERATOR)) is not None, "and serves others")
+    other.close()
+    holder.close()
+    os.wait()
+    answer = client.answer(sequence)
+    check(answer[0] == SPAWNED and read_all(answer[3][0]) == b"out\n", "and the answer comes when there are fewer", answer)
+    client.close()
+    os.kill(launch.pid, signal.SIGKILL)
+    await_true(lambda: not is_alive(launch.pid))
 
 
 def test_killed_launches(wshd, base):

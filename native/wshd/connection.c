@@ -104,7 +104,7 @@ static ssize_t send_packet(int fd, const void *bytes, size_t length, const int *
 }
 
 static void watch_again(struct init *init, struct connection *connection) {
-  uint32_t events = EPOLLRDHUP | (connection->queue != NULL ? EPOLLOUT : 0u) |
+  uint32_t events = EPOLLRDHUP | (connection->queue != NULL && !connection->tries_again ? EPOLLOUT : 0u) |
                     (connection->queued < QUEUE_PAUSE ? EPOLLIN : 0u);
   if (connection->events == events) return;
   connection->events = events;
@@ -156,6 +156,9 @@ static bool is_passing(int number) {
   return number == EAGAIN || number == ENOBUFS || number == ENOMEM || number == ETOOMANYREFS;
 }
 
+/* Where the socket has room, no event tells when the kernel has what it lacked: init_serve() tries again. */
+static void put_off(struct connection *connection) { connection->tries_again = errno != EAGAIN; }
+
 /*
  * Where nobody reads any more, what was asked for before is still to be done: behind it the hang-up is met,
  * and ends the connection.
@@ -176,25 +179,37 @@ void connection_send(struct init *init, struct connection *connection, const str
       sending_failed(init, connection);
       return;
     }
+    put_off(connection);
   }
   if (enqueue(connection, message, fds, fd_count)) watch_again(init, connection);
   else connection_end(init, connection);
 }
 
 static void flush(struct init *init, struct connection *connection) {
+  connection->tries_again = false;
   while (connection->queue != NULL) {
     const struct packet *packet = connection->queue;
     if (send_packet(connection->fd, packet->bytes, packet->length, packet->fds, packet->fd_count) >= 0) {
       drop_first(connection);
       continue;
     }
-    if (!is_passing(errno)) sending_failed(init, connection);
+    if (is_passing(errno)) put_off(connection);
+    else sending_failed(init, connection);
     break;
   }
   if (connection->dead) return;
   watch_again(init, connection);
   if (connection->queue == NULL && connection->handing_over && !connection->ready)
     jobs_hand_over(init, connection);
+}
+
+bool connections_try_again(struct init *init) {
+  bool again = false;
+  for (struct connection *one = init->connections; one != NULL; one = one->next) {
+    if (!one->dead && one->tries_again) flush(init, one);
+    again = again || (!one->dead && one->tries_again);
+  }
+  return again;
 }
 
 /* Takes the descriptors of a message out of its control data. */

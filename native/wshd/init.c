@@ -13,6 +13,8 @@
 #include <unistd.h>
 
 #define EVENTS 64
+/* Until what the kernel was out of is asked for again. */
+#define AGAIN_MILLISECONDS 10
 
 static int watch(int epoll, int fd, struct watch *what) {
   struct epoll_event event = {.events = EPOLLIN, .data.ptr = what};
@@ -86,7 +88,9 @@ static void dispatch(struct init *init, const struct epoll_event *event) {
 _Noreturn void init_serve(struct init *init) {
   struct epoll_event events[EVENTS];
   for (;;) {
+    const bool again = connections_try_again(init);
     int wait = prepared_expire(init);
+    if (again && (wait < 0 || wait > AGAIN_MILLISECONDS)) wait = AGAIN_MILLISECONDS;
     int count = epoll_wait(init->epoll, events, EVENTS, init->reap_again ? 0 : wait);
     for (int i = 0; i < count; i++) dispatch(init, &events[i]);
     if (init->reap_again) jobs_reap(init);

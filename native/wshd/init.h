@@ -56,9 +56,10 @@ struct connection {
   uint32_t events; /* what epoll watches */
   /* a daemon that has asked for nothing since HELLO: it may not have put away all that is handed over */
   bool handing_over;
-  bool ready;  /* READY was sent or waits in the queue */
-  bool unread; /* whatever is sent to it is lost: the client has gone, or reads no more */
-  bool dead;   /* freed at the end of the loop's turn: events of the same turn may still name it */
+  bool ready;       /* READY was sent or waits in the queue */
+  bool tries_again; /* it has room for the first in the queue, and the kernel lacked something */
+  bool unread;      /* whatever is sent to it is lost: the client has gone, or reads no more */
+  bool dead;        /* freed at the end of the loop's turn: events of the same turn may still name it */
   size_t queued;
   struct packet *queue, **queue_end;
 };
@@ -171,6 +172,8 @@ void connection_end(struct init *init, struct connection *connection);
  * handled.
  */
 void connection_replace(struct init *init, struct connection *connection);
+/* Sends what waits because the kernel was out of something. Answers whether that is to be done again soon. */
+bool connections_try_again(struct init *init);
 void connections_bury(struct init *init);
 
 /* job.c */
