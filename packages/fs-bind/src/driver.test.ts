@@ -115,6 +115,17 @@ describe('the bind driver', () => {
     expect(fs.readFileSync(path.join(spec.directory, 'tmp/rootfs/sbin/program'), 'utf8')).toBe('changed\n');
   });
 
+  it('names the base that has gone when it is asked for the mounts', async () => {
+    await driver.prepare(spec, {});
+    fs.rmSync(spec.base, { recursive: true });
+    expect(() => driver.mounts(spec, {})).toThrow(
+      expect.objectContaining({
+        code: 'NATIVE_FAILED',
+        fields: { operation: 'find mounts', object: spec.base, errno: 'ENOENT' },
+      }),
+    );
+  });
+
   it('removes at a probe what a start that was killed has left of its own', async () => {
     const left = path.join(scratch, '.bind-probe-abc123');
     fs.mkdirSync(path.join(left, 'base'), { recursive: true });

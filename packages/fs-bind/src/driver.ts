@@ -98,11 +98,15 @@ class BindDriver implements FilesystemDriver {
       target,
       options: ['bind', mode],
     });
-    const parts = sharedParts(spec.base).filter((part) => isMounted(spec.base, part));
-    return [
-      bindOf(layer, '/', 'rw'),
-      ...parts.map(({ name }) => bindOf(`${spec.base}/${name}`, `/${name}`, 'ro')),
-    ];
+    try {
+      const parts = sharedParts(spec.base).filter((part) => isMounted(spec.base, part));
+      return [
+        bindOf(layer, '/', 'rw'),
+        ...parts.map(({ name }) => bindOf(`${spec.base}/${name}`, `/${name}`, 'ro')),
+      ];
+    } catch (cause) {
+      throw failure('find mounts', spec.base, cause);
+    }
   }
 
   async release(spec: RootfsSpec): Promise<void> {

@@ -87,8 +87,9 @@ export interface FilesystemDriver {
   prepare(spec: RootfsSpec, state: DriverState): Promise<void>;
 
   /**
-   * The mounts that assemble the root, in order; the first one has target `/`. Pure; callable after `prepare`,
-   * any number of times, also after a restart.
+   * The mounts that assemble the root, in order; the first one has target `/`. Changes nothing, and may look
+   * at base and layers; callable after `prepare`, any number of times, also after a restart.
+   * Errors: `NATIVE_FAILED` with errno when the base cannot be read any more.
    */
   mounts(spec: RootfsSpec, state: DriverState): readonly Mount[];
 
