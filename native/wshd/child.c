@@ -16,6 +16,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -147,13 +148,14 @@ void child_clear_environment(void) {
 }
 
 int child_keep_only(struct child *child) {
-  int *const kept[4] = {&child->listener, &child->channel, &child->reserve.outside, &child->reserve.inside};
+  int *const kept[5] = {&child->listener, &child->channel, &child->epoll, &child->reserve.outside,
+                        &child->reserve.inside};
   /* the compiler's analyzer forgets that, so the loops say it again */
-  const int count = child->reserve.outside < 0 ? 2 : 4;
+  const int count = child->reserve.outside < 0 ? 3 : 5;
   /* out of the way first: each may be where another is to be */
-  for (int i = 0; i < count && i < 4; i++)
+  for (int i = 0; i < count && i < 5; i++)
     if ((*kept[i] = fcntl(*kept[i], F_DUPFD_CLOEXEC, 3 + count)) < 0) return report_errno("streams", "dup");
-  for (int i = 0; i < count && i < 4; i++) {
+  for (int i = 0; i < count && i < 5; i++) {
     if (dup3(*kept[i], 3 + i, O_CLOEXEC) < 0) return report_errno("streams", "dup");
     *kept[i] = 3 + i;
   }
@@ -245,12 +247,18 @@ int child_main(struct child *child) {
   }
   child_set_title(child);
   child_clear_environment();
+  child->epoll = epoll_create1(EPOLL_CLOEXEC);
+  if (child->epoll < 0) {
+    report_errno("init", "epoll");
+    return 1;
+  }
   if (confine(child) != 0 || failpoint_reported(AT_CONFINE) != 0) return 1;
   if (child_null_streams() != 0 || child_keep_only(child) != 0 || failpoint_reported(AT_STREAMS) != 0)
     return 1;
   /* nobody inside may read this memory, which has seen the host */
   prctl(PR_SET_DUMPABLE, 0);
   struct init init = {.listener = child->listener,
+                      .epoll = child->epoll,
                       .has_own_users = child->users >= 0,
                       .may_prepare = !is_shared,
                       .reserve = child->reserve,

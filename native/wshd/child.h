@@ -12,6 +12,11 @@ struct child {
   const struct plan *plan;
   int channel;  /* to the launcher: it says "go", we report */
   int listener; /* bound, not yet listening */
+  /*
+   * of init, but made by the host's root: the kernel counts what it watches for whoever made it, and root
+   * inside, who is init's user then, could use up what there is for that one
+   */
+  int epoll;
   int dev;      /* root_make_dev() */
   int settings; /* root_assemble() */
   struct ownership ownership;

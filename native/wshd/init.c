@@ -40,7 +40,6 @@ int init_prepare(struct init *init) {
   init->listener_watch.kind = WATCH_LISTENER;
   init->signals_watch.kind = WATCH_SIGNALS;
   init->signals = signalfd(-1, &children, SFD_CLOEXEC | SFD_NONBLOCK);
-  init->epoll = epoll_create1(EPOLL_CLOEXEC);
   init->proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   /*
    * a job with root's rights may later put something else at this path. The host's own may be closed to all
@@ -49,7 +48,7 @@ int init_prepare(struct init *init) {
   const char *pts = init->keeper != 0 ? "/dev" : "/dev/pts";
   init->pts = open(pts, O_PATH | O_DIRECTORY | O_CLOEXEC);
   init->spare = spare_make();
-  if (init->signals < 0 || init->epoll < 0) return report_errno("init", "signalfd");
+  if (init->signals < 0) return report_errno("init", "signalfd");
   if (init->proc < 0) return report_errno("init", "/proc");
   if (init->pts < 0) return report_errno("init", pts);
   if (watch(init->epoll, init->listener, &init->listener_watch) != 0 ||

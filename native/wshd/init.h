@@ -99,7 +99,8 @@ struct job {
 
 struct init {
   struct watch listener_watch, signals_watch;
-  int listener, signals, epoll;
+  int listener, epoll; /* child.h */
+  int signals;
   int proc, pts; /* opened while the root was still untouched */
   /*
    * insecure.h: the parent of this init, whose processes have their numbers in common with everybody; 0:

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -62,8 +63,13 @@ static int prepare(struct child *child, struct init *init, int *proc) {
   if (setsid() < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1) != 0) return report_errno("session", "keeper");
   child_set_title(child);
   child_clear_environment();
+  child->epoll = epoll_create1(EPOLL_CLOEXEC);
+  if (child->epoll < 0) return report_errno("init", "epoll");
   if (child_null_streams() != 0 || child_keep_only(child) != 0) return -1;
-  *init = (struct init){.listener = child->listener, .keeper = getpid(), .reserve = child->reserve};
+  *init = (struct init){.listener = child->listener,
+                        .epoll = child->epoll,
+                        .keeper = getpid(),
+                        .reserve = child->reserve};
   init->work = open("root", O_PATH | O_DIRECTORY | O_CLOEXEC);
   init->pids = open("pids", O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (init->work < 0 || init->pids < 0) return report_errno("directory", init->work < 0 ? "root" : "pids");
@@ -111,7 +117,7 @@ int insecure_main(struct child *child) {
     _exit(serve(child, &init));
   }
   /* without init nobody shall be able to connect, and the launcher is to see the end of its reports */
-  const int given_away[] = {child->listener, child->channel, init.work, init.pids};
+  const int given_away[] = {child->listener, child->channel, child->epoll, init.work, init.pids};
   for (size_t i = 0; i < sizeof given_away / sizeof *given_away; i++) close(given_away[i]);
   report_open(-1);
   keep(pid, proc, &signals);
