@@ -8,7 +8,9 @@ export interface Captured {
   readonly stderr: string;
 }
 
-/** Output is read as latin1, so that every byte can be compared. `terminals`: which of the streams are some. */
+/**
+ * Output is read as latin1, so that every byte can be compared. `terminals`: which of the streams are some.
+ */
 export async function capture(
   argv: readonly string[],
   input = '',

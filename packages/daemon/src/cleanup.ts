@@ -35,7 +35,10 @@ Exit status: 0 done, 1 something could not be removed, 2 wrong words, or a daemo
 
 ${CONFIGURATION_USAGE}`;
 
-/** What the daemon and its drivers make in the depot beside containers, and what one that is killed leaves of its trials. */
+/**
+ * What the daemon and its drivers make in the depot beside containers, and what one that is killed leaves of
+ * its trials.
+ */
 const OWN_NAMES =
   /^\.(backend|removed|reserve|skeleton|spare|((aufs|bind|overlayfs|quota)-probe|quota-template|room|warden-doctor)-[A-Za-z0-9]{6})$/;
 

@@ -58,7 +58,7 @@ class Copy {
     const first = facts.nlink > 1 ? this.#linked.get(identity) : undefined;
     if (first !== undefined) return fs.linkSync(first, target);
     if (facts.nlink > 1) this.#linked.set(identity, target);
-    // copyfile(3) writes holes out, where the file system does not share extents: some files in /var are little else
+    // Node writes holes out where the file system shares no extents: some files in /var are little else
     if (facts.blocks * BLOCK_BYTES < facts.size)
       await copySparseFileOnThread(decodeBytes(source), decodeBytes(target));
     else if (facts.size < LARGE_FILE_BYTES) fs.copyFileSync(source, target, COPY_MODE);

@@ -92,7 +92,7 @@ export class Downloads {
     try {
       if (this.#held.size === 0 && fs.existsSync(this.directory)) fs.rmdirSync(this.directory);
     } finally {
-      // what could not be removed is also why the directory cannot; a rejection that nobody awaits ends the daemon
+      // what stays is also why the directory does; a rejection that nobody awaits ends the daemon
       await removal;
     }
     return files.reduce((sum, { size }) => sum + size, 0);

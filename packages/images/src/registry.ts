@@ -259,7 +259,7 @@ class Session {
     );
   }
 
-  /** What the registry asks for: a token of its token service if that is one of its offers, else the password. */
+  /** What the registry asks for: a token of its token service where it offers one, else the password. */
   async #authorize(header: string): Promise<string> {
     const { base, repository, credentials } = this.#target;
     const basic =
