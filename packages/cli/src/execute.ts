@@ -6,7 +6,7 @@ import { COMMANDS, type Command } from './commands.ts';
 import { exitText } from './exit-text.ts';
 import { formatAnswer, formatJson } from './format-answer.ts';
 import { commandHelp, promptHelp } from './help.ts';
-import { ShownStream } from './human/shown.ts';
+import { OutputWriter } from './human/output-writer.ts';
 import type { CliOptions } from './options.ts';
 import { type Message, parseFlags } from './parse-flags.ts';
 import { checkRequired } from './required-fields.ts';
@@ -82,18 +82,14 @@ async function perform(performance: Performance): Promise<Outcome | undefined> {
   if (command.name === 'net_out') await requireNames(client, message);
   const answer = (await client.request(command.type, message, signal)) as Message;
   if (options.json) await write(terminal.stdout, formatJson(answer));
-  else await showOnce(terminal.stdout, formatAnswer(command.response, answer));
+  else {
+    const writer = new OutputWriter(terminal);
+    await writer.write('stdout', formatAnswer(command.response, answer));
+    await writer.end();
+  }
   if (command.name === 'link') await tellWhy(answer, performance);
   if (command.name === 'limit_disk' && Object.keys(answer).length === 0) await tellUnlimited(performance);
   return undefined;
-}
-
-/** Byte for byte; only a terminal, which would obey what a container has printed, gets that as escapes. */
-async function showOnce(stream: Terminal['stdout'], data: Uint8Array): Promise<void> {
-  if (!stream.isTTY) return write(stream, data);
-  const filter = new ShownStream();
-  await write(stream, filter.take(data));
-  await write(stream, filter.end());
 }
 
 /** The contract's answer where disk limits are off: nothing, and no failure. Whoever counts on a limit has to know. */
@@ -163,21 +159,16 @@ async function streamJob(client: WardenClient, performance: Performance): Promis
   const { message, signal } = performance;
   const { options, terminal } = performance.context;
   const answers = client.requestStream(message, signal);
-  const filters = {
-    stdout: terminal.stdout.isTTY ? new ShownStream() : undefined,
-    stderr: terminal.stderr.isTTY ? new ShownStream() : undefined,
-  };
+  const writer = new OutputWriter(terminal);
   for (;;) {
     const step = await answers.next();
     const { name, data = new Uint8Array(), exit_status } = step.value;
     if (options.json) await write(terminal.stdout, formatJson(step.value));
     if (step.done) {
-      for (const stream of ['stdout', 'stderr'] as const)
-        await write(terminal[stream], filters[stream]?.end() ?? new Uint8Array());
+      await writer.end();
       await tellWhy(step.value as Message, performance);
       return exit_status ?? UNKNOWN_EXIT_STATUS;
     }
-    const stream = name === 'stderr' ? 'stderr' : 'stdout';
-    if (!options.json) await write(terminal[stream], filters[stream]?.take(data) ?? data);
+    if (!options.json) await writer.write(name === 'stderr' ? 'stderr' : 'stdout', data);
   }
 }

@@ -2,8 +2,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ClientJob } from '@warden/client';
 import { isWardenError, type JobEnd, type TerminalSize } from '@warden/interface';
-import { ShownStream } from '../human/shown.ts';
-import { type Terminal, write } from '../terminal.ts';
+import { OutputWriter } from '../human/output-writer.ts';
+import type { Terminal } from '../terminal.ts';
 import { DetachScanner } from './detach-keys.ts';
 import { StartWatch } from './exit-code.ts';
 
@@ -68,21 +68,17 @@ interface ShowOptions extends ForegroundOptions {
 /** Writes all output; a terminal gets it with its orders made visible, unless it belongs to the job. */
 async function showOutput(job: ClientJob, terminal: Terminal, options: ShowOptions): Promise<JobEnd> {
   const isOwn = options.input === 'terminal' || options.isRaw === true;
-  const filters = {
-    stdout: !isOwn && terminal.stdout.isTTY ? new ShownStream() : undefined,
-    stderr: !isOwn && terminal.stderr.isTTY ? new ShownStream() : undefined,
-  };
+  const writer = new OutputWriter(terminal, isOwn);
   const chunks = job.stream({ signal: options.signal });
   for (;;) {
     const step = await chunks.next();
     if (step.done) {
-      for (const name of ['stdout', 'stderr'] as const)
-        await write(terminal[name], filters[name]?.end() ?? new Uint8Array());
+      await writer.end();
       return step.value;
     }
     const { stream, data } = step.value;
     options.start?.take(data);
-    await write(terminal[stream], filters[stream]?.take(data) ?? data);
+    await writer.write(stream, data);
   }
 }
 

@@ -6,13 +6,13 @@ import { FILE_MODES, type FileOptions, type FileType, isWardenError, WardenError
 import { CommandError } from '../command-error.ts';
 import { extractTree, replaceFile } from '../copy/extract.ts';
 import { baseName, treeSize, writeTar } from '../copy/tar-writer.ts';
+import { OutputWriter } from '../human/output-writer.ts';
 import { ProgressBar } from '../human/progress-bar.ts';
-import { ShownStream, shown } from '../human/shown.ts';
+import { shown } from '../human/shown.ts';
 import { sizeText } from '../human/units.ts';
 import { tell } from '../human/write-answer.ts';
 import { Interruption } from '../jobs/signals.ts';
 import { isOfStopped } from '../report-error.ts';
-import { write } from '../terminal.ts';
 import type { Word, WordContext } from './word.ts';
 
 /** See the file's head. */
@@ -262,10 +262,9 @@ class Copy {
 
   /** A terminal gets no orders of a file's. */
   async #toOutput(bytes: AsyncIterable<Uint8Array>): Promise<void> {
-    const { stdout } = this.#context.terminal;
-    const filter = stdout.isTTY ? new ShownStream() : undefined;
-    for await (const piece of bytes) await write(stdout, filter?.take(piece) ?? piece);
-    await write(stdout, filter?.end() ?? new Uint8Array());
+    const writer = new OutputWriter(this.#context.terminal);
+    for await (const piece of bytes) await writer.write('stdout', piece);
+    await writer.end();
   }
 
   async #ending(place: string, task: () => Promise<void>): Promise<void> {

@@ -2,9 +2,10 @@
 import { isWardenError } from '@warden/interface';
 import { exitText } from '../exit-text.ts';
 import { formatJson } from '../format-answer.ts';
-import { ShownStream, shown } from '../human/shown.ts';
+import { OutputWriter } from '../human/output-writer.ts';
+import { shown } from '../human/shown.ts';
 import { tell } from '../human/write-answer.ts';
-import { type Terminal, write } from '../terminal.ts';
+import { write } from '../terminal.ts';
 import { findJobId } from './job-operand.ts';
 import type { Word } from './word.ts';
 
@@ -117,26 +118,5 @@ class Patience {
   async #doubt(begun: number): Promise<void> {
     await this.#ask().catch(() => undefined);
     if (this.#begun === begun) this.#timer = setTimeout(() => this.#left.abort(), ANSWERED_MS);
-  }
-}
-
-class OutputWriter {
-  readonly #terminal: Terminal;
-  readonly #filters: Readonly<Record<'stdout' | 'stderr', ShownStream | undefined>>;
-
-  constructor(terminal: Terminal, isRaw: boolean) {
-    const filter = (name: 'stdout' | 'stderr'): ShownStream | undefined =>
-      terminal[name].isTTY && !isRaw ? new ShownStream() : undefined;
-    this.#terminal = terminal;
-    this.#filters = { stdout: filter('stdout'), stderr: filter('stderr') };
-  }
-
-  async write(name: 'stdout' | 'stderr', data: Uint8Array): Promise<void> {
-    await write(this.#terminal[name], this.#filters[name]?.take(data) ?? data);
-  }
-
-  async end(): Promise<void> {
-    for (const name of ['stdout', 'stderr'] as const)
-      await write(this.#terminal[name], this.#filters[name]?.end() ?? new Uint8Array());
   }
 }
