@@ -5,17 +5,13 @@ import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type CgroupDriver, type DriverState, type Logger, silentLogger } from '@warden/interface';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { descriptors } from '../../test/scarce-descriptors.ts';
 import { v1Driver } from './driver.ts';
 import { readMemoryStat, watchKills } from './memory.ts';
 
-const descriptors = vi.hoisted(() => ({ areFree: true }));
 vi.mock('../kernel-file.ts', async (original) => {
-  const real = await original<typeof import('../kernel-file.ts')>();
-  const readControl: typeof real.readControl = (...what) => {
-    if (!descriptors.areFree) throw Object.assign(new Error('too many open files'), { code: 'EMFILE' });
-    return real.readControl(...what);
-  };
-  return { ...real, readControl };
+  const { withScarceDescriptors } = await import('../../test/scarce-descriptors.ts');
+  return withScarceDescriptors(await original());
 });
 
 let mount: string;

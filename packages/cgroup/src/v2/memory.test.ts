@@ -3,20 +3,16 @@ import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { descriptors } from '../../test/scarce-descriptors.ts';
 import { killCount, readMemoryLimit, readMemoryStat, watchKills, writeMemoryLimit } from './memory.ts';
 
 /** Deadlines for a machine that is busy with something else. */
 const SOON = { timeout: 20_000 };
 
 const UNLIMITED = 9_223_372_036_854_771_712n;
-const descriptors = vi.hoisted(() => ({ areFree: true }));
 vi.mock('../kernel-file.ts', async (original) => {
-  const real = await original<typeof import('../kernel-file.ts')>();
-  const readControl: typeof real.readControl = (...what) => {
-    if (!descriptors.areFree) throw Object.assign(new Error('too many open files'), { code: 'EMFILE' });
-    return real.readControl(...what);
-  };
-  return { ...real, readControl };
+  const { withScarceDescriptors } = await import('../../test/scarce-descriptors.ts');
+  return withScarceDescriptors(await original());
 });
 
 let root: string;
