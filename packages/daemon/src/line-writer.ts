@@ -38,6 +38,8 @@ export function lineWriter(descriptor: number, lost: (count: number) => string):
   return way === undefined ? fileWriter(descriptor) : new StreamWriter(way, lost);
 }
 
+const LINE_END = 0x0a;
+
 /** For a file: nobody reads it who could stop. */
 function fileWriter(descriptor: number): LineWriter {
   let isTorn = false;
@@ -51,7 +53,7 @@ function fileWriter(descriptor: number): LineWriter {
       } catch {
         // A full disk must not take the containers' daemon along.
       }
-      if (written > 0) isTorn = written < bytes.length && !(isTorn && written === 1);
+      if (written > 0) isTorn = bytes[written - 1] !== LINE_END;
     },
     close: () => {},
   };
