@@ -29,7 +29,7 @@ import {
 import { attachInit } from './init-connection.ts';
 import { initSpecOf } from './init-spec.ts';
 import { nextTurn } from './next-turn.ts';
-import { PathLooks } from './path-looks.ts';
+import { lookNow, PathLooks } from './path-looks.ts';
 import { isPlain } from './plain.ts';
 import { blockOf } from './pools.ts';
 import { checkedProperties } from './properties.ts';
@@ -233,7 +233,7 @@ function validate(engine: Engine, spec: CreateSpec, facts: PathFacts): void {
   if (image !== undefined) validateImage(engine, spec);
   if (isPlain(engine)) return; // neither a root nor mounts: both are ignored
   const base = rootfs ?? engine.options.rootfs;
-  if ((rootfs === undefined ? factsOf(base) : facts.get(rootfs))?.isDirectory() !== true) {
+  if ((rootfs === undefined ? lookNow(base) : facts.get(rootfs))?.isDirectory() !== true) {
     throw new WardenError('INVALID_SPEC', `rootfs ${base} not found`, {
       fields: { operation: 'create', object: base, errno: 'ENOENT' },
     });
@@ -291,17 +291,6 @@ function giveUpHandle({ reserved }: Engine, handle: string, id: ContainerId): vo
 
 function isTaken({ containers, reserved }: Engine, handle: string): boolean {
   return containers.has(handle) || reserved.has(handle);
-}
-
-/** Of the operator's own. `undefined`: there is nothing. Errors: where the disk cannot tell. */
-function factsOf(target: string): fs.Stats | undefined {
-  try {
-    return fs.statSync(target, { throwIfNoEntry: false });
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'EIO' || code === 'ENOMEM') throw error;
-    return undefined; // no path at all: it holds a zero, is too long, leads in a circle
-  }
 }
 
 /**

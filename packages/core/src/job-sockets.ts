@@ -11,6 +11,7 @@ import fs from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
 import type { Logger, WaitStatus } from '@warden/interface';
+import { closeDescriptor } from './close-descriptor.ts';
 import { OutputHistory } from './output-history.ts';
 import type { OnPressure, OutputTap } from './output-tap.ts';
 import { type PerStream, STREAMS, type StreamName } from './stream-name.ts';
@@ -198,13 +199,8 @@ export class JobSockets implements OutputTap {
     const cursors = this.#cursors;
     this.#cursors = undefined;
     if (cursors === undefined) return;
-    try {
-      fs.closeSync(cursors);
-    } catch (error) {
-      // what some file systems tell of the writes before; it is closed
-      const { directory, logger } = this.#options;
-      logger.warn('job-cursors-not-closed', { directory, error });
-    }
+    const { directory, logger } = this.#options;
+    closeDescriptor(cursors, (error) => logger.warn('job-cursors-not-closed', { directory, error }));
   }
 }
 

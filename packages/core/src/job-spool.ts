@@ -11,6 +11,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import type { KeptOutput, OutputFile } from '@warden/interface';
+import { closeDescriptor } from './close-descriptor.ts';
 import type { PerStream, StreamName } from './stream-name.ts';
 
 /** Per stream: four big-endian numbers of 64 bits. */
@@ -122,13 +123,7 @@ export class JobSpool {
   close(): void {
     const files = [...this.#files.values()];
     this.#files.clear();
-    for (const { descriptor } of files) {
-      try {
-        fs.closeSync(descriptor);
-      } catch (error) {
-        this.#fail(error); // what some file systems tell of the writes before; it is closed
-      }
-    }
+    for (const { descriptor } of files) closeDescriptor(descriptor, (error) => this.#fail(error));
   }
 
   #noteHandOver(

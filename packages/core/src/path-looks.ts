@@ -10,6 +10,24 @@ import { WardenError } from '@warden/interface';
 const MOST_AT_A_TIME = 2;
 const ANSWER_MS = 10_000;
 
+/**
+ * What is at the operator's own `path`, which is looked at at once. Answers and errors: as
+ * {@link PathLooks.look}, without its time limit.
+ */
+export function lookNow(path: string): fs.Stats | undefined {
+  try {
+    return fs.statSync(path, { throwIfNoEntry: false });
+  } catch (error) {
+    return nothingThere(error);
+  }
+}
+
+/** Throws where it is the disk that cannot tell. */
+function nothingThere(error: unknown): undefined {
+  const { code } = error as NodeJS.ErrnoException;
+  if (code === 'EIO' || code === 'ENOMEM') throw error;
+}
+
 /** See the file's head. */
 export class PathLooks {
   readonly #stat: (path: string | Buffer) => Promise<fs.Stats>;
@@ -35,9 +53,8 @@ export class PathLooks {
         if (isLate) this.#next();
         else {
           this.#stat(path)
-            .then(resolve, (error: NodeJS.ErrnoException) =>
-              error.code === 'EIO' || error.code === 'ENOMEM' ? reject(error) : resolve(undefined),
-            )
+            .catch(nothingThere)
+            .then(resolve, reject)
             .finally(() => {
               clearTimeout(timer);
               this.#next();

@@ -1,11 +1,16 @@
 /** First-in, first-out pools of numbers with a release delay (spec behaviour.md 13). */
 
+/** A free entry, and since when. */
+type Free = readonly [entry: number, since: number];
+const NEVER_USED = Number.NEGATIVE_INFINITY;
+const unused = (entry: number): Free => [entry, NEVER_USED];
+
 /** Numbers that are handed out and come back. Times are milliseconds of a monotonic clock. */
 export class Pool {
   readonly #delayMs: number;
   readonly #now: () => number;
   /** Free entries and since when; a Map keeps the order of insertion. */
-  readonly #free = new Map<number, number>();
+  #free: Map<number, number>;
   readonly #all: Set<number>;
 
   constructor(
@@ -15,7 +20,7 @@ export class Pool {
     this.#delayMs = options.delayMs ?? 0;
     this.#now = options.now ?? (() => performance.now());
     this.#all = new Set(entries);
-    for (const entry of this.#all) this.#free.set(entry, Number.NEGATIVE_INFINITY);
+    this.#free = new Map(entries.map(unused));
   }
 
   /** All entries. */
@@ -30,16 +35,15 @@ export class Pool {
 
   /** Adds what it does not have yet, behind what has never been used and before what has come back. */
   extend(entries: readonly number[]): void {
+    const added = entries.filter((entry) => !this.#all.has(entry)).map(unused);
+    for (const [entry] of added) this.#all.add(entry);
     const earlier = [...this.#free];
-    const isUnused = ([, since]: [number, number]): boolean => since === Number.NEGATIVE_INFINITY;
-    const added = entries.filter((entry) => !this.#all.has(entry));
-    this.#free.clear();
-    for (const [entry] of earlier.filter(isUnused)) this.#free.set(entry, Number.NEGATIVE_INFINITY);
-    for (const entry of added) {
-      this.#all.add(entry);
-      this.#free.set(entry, Number.NEGATIVE_INFINITY);
-    }
-    for (const [entry, since] of earlier.filter((one) => !isUnused(one))) this.#free.set(entry, since);
+    const hasComeBack = ([, since]: Free): boolean => since > NEVER_USED;
+    this.#free = new Map([
+      ...earlier.filter((one) => !hasComeBack(one)),
+      ...added,
+      ...earlier.filter(hasComeBack),
+    ]);
   }
 
   /** Whether all of its entries are among these. */
@@ -91,10 +95,7 @@ export class Pool {
   putBack(entry: number): void {
     if (!this.#all.has(entry)) return;
     this.#free.delete(entry);
-    const others = [...this.#free];
-    this.#free.clear();
-    this.#free.set(entry, Number.NEGATIVE_INFINITY);
-    for (const [other, since] of others) this.#free.set(other, since);
+    this.#free = new Map([unused(entry), ...this.#free]);
   }
 
   /** Gives back. Foreign entries and such that are free already are ignored. */

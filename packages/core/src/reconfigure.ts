@@ -9,6 +9,7 @@ import { type Engine, networkSpecOf } from './engine.ts';
 import { foreignNetworks } from './foreign-networks.ts';
 import { nextTurn } from './next-turn.ts';
 import type { CoreChanges, CoreOptions, NumberRange } from './options.ts';
+import { unlessAborted } from './unless-aborted.ts';
 
 /**
  * Errors: `INVALID_SPEC` for a pool that does not hold everything it held; `ABORTED` while containers are
@@ -50,7 +51,7 @@ async function setUpNetwork(
     await network.setup(hostSpec(after));
     // what a container may reach leaves the pool out: as long as nobody has a new address, the rules can be made anew
     if (before.network.pool !== after.network.pool) {
-      const results = await unlessAborted(renewAllRules(engine), signal);
+      const results = await unlessAborted(renewAllRules(engine), signal, givenUp);
       const failed = results.find(({ error }) => error !== undefined);
       if (failed !== undefined) throw failed.error;
     }
@@ -61,24 +62,11 @@ async function setUpNetwork(
   }
 }
 
-async function unlessAborted<T>(value: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  let onAbort = (): void => {};
-  const aborted = new Promise<never>((_resolve, reject) => {
-    onAbort = () =>
-      reject(
-        new WardenError('ABORTED', 'the caller gave up waiting for the containers', {
-          cause: signal?.reason,
-          fields: { operation: 'reconfigure' },
-        }),
-      );
+function givenUp(cause: unknown): WardenError {
+  return new WardenError('ABORTED', 'the caller gave up waiting for the containers', {
+    cause,
+    fields: { operation: 'reconfigure' },
   });
-  if (signal?.aborted === true) onAbort();
-  signal?.addEventListener('abort', onAbort, { once: true });
-  try {
-    return await Promise.race([value, aborted]);
-  } finally {
-    signal?.removeEventListener('abort', onAbort);
-  }
 }
 
 interface Renewal {

@@ -19,6 +19,7 @@ import {
   type Properties,
   WardenError,
 } from '@warden/interface';
+import { closeDescriptor } from './close-descriptor.ts';
 import { dictionary } from './dictionary.ts';
 import type { CoreFailpoints } from './failpoint-names.ts';
 import { formatAddress, parseAddress } from './pools.ts';
@@ -387,14 +388,8 @@ export class RecordIntent {
 
   /** Idempotence is the caller's. Behind whatever is waited for. */
   close(logger: Logger): void {
-    setImmediate(() => {
-      try {
-        fs.closeSync(this.#descriptor);
-      } catch (error) {
-        // what some file systems tell of the writes before; it is closed
-        logger.warn('record-not-closed', { file: this.#file, error });
-      }
-    });
+    const tell = (error: unknown): void => logger.warn('record-not-closed', { file: this.#file, error });
+    setImmediate(() => closeDescriptor(this.#descriptor, tell));
   }
 }
 

@@ -24,6 +24,7 @@ import { nextExpected, prepareShell, repeatable } from './prepared-shell.ts';
 import { refusal } from './process-limit.ts';
 import type { JobNote } from './record.ts';
 import { effectiveLimits } from './rlimits.ts';
+import { unlessAborted } from './unless-aborted.ts';
 
 /**
  * Starts a job. Errors: `BAD_STATE`, `INVALID_SPEC`, `POOL_EXHAUSTED` and `NATIVE_FAILED` with text
@@ -135,16 +136,17 @@ export async function linkJob(
   signal?: AbortSignal,
 ): Promise<JobResult> {
   const job = findJob(container, id);
+  const givenUp = givenUpOn(container, id);
   const leave = job.attend();
   const release = job.hasEnded ? undefined : holdStatistics(engine, container);
   try {
     await engine.failpoints.pass('link.wait');
-    const outcome = await endOf(job, signal, container);
+    const outcome = await endOf(job, signal, givenUp);
     await engine.failpoints.pass('link.end');
-    const info = await unlessAborted(endInfo(engine, container, job), signal, container, id);
+    const info = await unlessAborted(endInfo(engine, container, job), signal, givenUp);
     await engine.failpoints.pass('link.info');
     const limited = withDiskLimit(engine, container, outcome, info);
-    const { exitStatus, verdict } = await unlessAborted(limited, signal, container, id);
+    const { exitStatus, verdict } = await unlessAborted(limited, signal, givenUp);
     removeJob(engine, container, job);
     return {
       exitStatus,
@@ -167,6 +169,7 @@ export async function* streamJob(
   { signal, relay }: { readonly signal: AbortSignal | undefined; readonly relay?: OutputRelay | undefined },
 ): AsyncGenerator<OutputChunk, JobEnd, undefined> {
   const job = findJob(container, id);
+  const givenUp = givenUpOn(container, id);
   const leave = job.attend();
   try {
     await engine.failpoints.pass('stream.begin');
@@ -175,12 +178,12 @@ export async function* streamJob(
       yield chunk;
       await engine.failpoints.pass('stream.chunk');
     }
-    const outcome = await endOf(job, signal, container);
+    const outcome = await endOf(job, signal, givenUp);
     await engine.failpoints.pass('stream.end');
-    const info = await unlessAborted(endInfo(engine, container, job), signal, container, id);
+    const info = await unlessAborted(endInfo(engine, container, job), signal, givenUp);
     await engine.failpoints.pass('stream.info');
     const limited = withDiskLimit(engine, container, outcome, info);
-    const { exitStatus, verdict } = await unlessAborted(limited, signal, container, id);
+    const { exitStatus, verdict } = await unlessAborted(limited, signal, givenUp);
     removeJob(engine, container, job);
     return { exitStatus, verdict, info };
   } finally {
@@ -234,32 +237,15 @@ function removeJob(engine: Engine, container: ManagedContainer, job: ManagedJob)
 async function endOf(
   job: ManagedJob,
   signal: AbortSignal | undefined,
-  container: ManagedContainer,
+  givenUp: (reason: unknown) => WardenError,
 ): Promise<JobOutcome> {
   const outcome = await job.untilEnded(signal);
-  if (outcome === undefined) throw givenUp(signal!, container, job.id);
+  if (outcome === undefined) throw givenUp(signal!.reason);
   return outcome;
 }
 
-/** For what settles soon: until then `value` keeps whoever has given up. */
-function unlessAborted<T>(
-  value: Promise<T>,
-  signal: AbortSignal | undefined,
-  container: ManagedContainer,
-  job: number,
-): Promise<T> {
-  if (!signal) return value;
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void => reject(givenUp(signal, container, job));
-    if (signal.aborted) onAbort();
-    signal.addEventListener('abort', onAbort, { once: true });
-    value.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
-  });
-}
-
-function givenUp({ reason }: AbortSignal, { handle }: ManagedContainer, job: number): WardenError {
-  return new WardenError('ABORTED', 'the caller gave up waiting for the job', {
-    cause: reason,
-    fields: { handle, job },
-  });
+/** Of somebody who waits for this job. */
+function givenUpOn({ handle }: ManagedContainer, job: number): (reason: unknown) => WardenError {
+  return (cause) =>
+    new WardenError('ABORTED', 'the caller gave up waiting for the job', { cause, fields: { handle, job } });
 }
