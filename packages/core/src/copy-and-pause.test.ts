@@ -42,6 +42,28 @@ async function takenOver(
   return core.openSession().container('box');
 }
 
+it('a file task that cannot be closed does not end a daemon that lets go', async () => {
+  const unhandled: unknown[] = [];
+  const note = (error: unknown): unknown => unhandled.push(error);
+  process.on('unhandledRejection', note);
+  try {
+    const endless = new Promise<never>(() => {});
+    const openFiles = async (): Promise<never> =>
+      ({
+        answers: () => ({ [Symbol.asyncIterator]: () => ({ next: () => endless }) }),
+        close: () => Promise.reject(new Error('no room to wait for its end')),
+      }) as never;
+    const box = await takenOver({ openFiles });
+    void box.files.list('/tmp')[Symbol.asyncIterator]().next();
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    await core.close();
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(unhandled).toEqual([]);
+  } finally {
+    process.off('unhandledRejection', note);
+  }
+});
+
 describe('a copy', () => {
   it('may write into no directory of the daemon, by whatever name', async () => {
     const copies: CopySpec[] = [];

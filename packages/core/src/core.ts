@@ -153,7 +153,8 @@ function letGo(engine: Engine): void {
     if (container.saveTimer !== undefined) trySave(engine, container);
     container.outOfMemoryWatch?.close();
     for (const copy of container.copies) copy.abort();
-    for (const task of container.fileTasks) void task.close();
+    // what cannot be ended now ends with this process
+    for (const task of container.fileTasks) task.close().catch(() => {});
     container.init?.disconnect();
   }
 }

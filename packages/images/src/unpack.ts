@@ -11,17 +11,16 @@ import {
   makeSocketPair,
   openPidfd,
   reapChild,
-  receiveMessage,
-  setNonBlocking,
+  receiveOnlyMessage,
   signalPidfd,
   spawnProcess,
   waitForExit,
-  watchDescriptor,
 } from '@warden/native';
 import { invalid, unsupported } from './failure.ts';
 
 const SIGKILL = 9;
 const RESULT_FD = 3;
+const RESULT_BYTES = 8_192;
 const EXIT_TIMEOUT_MS = 5_000;
 
 /** What a tree takes. */
@@ -89,14 +88,20 @@ function watch(pid: number, channel: number, writeEnd: number | undefined): Runn
     writeEnd === undefined ? undefined : new net.Socket({ fd: writeEnd, readable: false, writable: true });
   input?.on('error', () => {});
   const run = async (): Promise<UnpackedSize> => {
-    const line = await receiveLine(channel);
-    if (line === undefined) kill();
-    while (!(await waitForExit(pidfd, EXIT_TIMEOUT_MS))) kill();
-    isGone = true;
-    closeDescriptor(pidfd);
-    reap(pid);
-    input?.destroy();
-    return parseResult(line);
+    const line = await receiveOnlyMessage(channel, RESULT_BYTES);
+    try {
+      if (line === undefined) kill();
+      while (!(await waitForExit(pidfd, EXIT_TIMEOUT_MS))) kill();
+    } catch (error) {
+      kill(); // nobody could wait for it
+      throw error;
+    } finally {
+      isGone = true;
+      closeDescriptor(pidfd);
+      reap(pid);
+      input?.destroy();
+    }
+    return parseResult(line?.toString());
   };
   const result = run();
   result.catch(() => {}); // whoever is interested awaits it
@@ -109,27 +114,6 @@ function reap(pid: number): void {
     if (reapChild(pid) !== undefined) clearInterval(timer);
   }, 500);
   timer.unref();
-}
-
-function receiveLine(channel: number): Promise<string | undefined> {
-  setNonBlocking(channel);
-  const packet = Buffer.alloc(8_192);
-  return new Promise((resolve) => {
-    const watched = watchDescriptor(channel, { readable: true }, () => {
-      let line: string | undefined;
-      try {
-        const received = receiveMessage(channel, packet);
-        if (received === undefined) return;
-        received.fds.forEach(closeDescriptor);
-        if (received.length > 0) line = packet.toString('utf8', 0, received.length);
-      } catch {
-        // a broken channel is the end of it
-      }
-      watched.close();
-      closeDescriptor(channel);
-      resolve(line);
-    });
-  });
 }
 
 function parseResult(line: string | undefined): UnpackedSize {

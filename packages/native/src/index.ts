@@ -71,6 +71,7 @@ export {
   NETLINK_SOCK_DIAG,
   NetlinkSocket,
 } from './netlink-socket.ts';
+export { receiveOnlyMessage } from './only-message.ts';
 export {
   openPidfd,
   raiseOpenFileLimit,

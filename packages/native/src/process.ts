@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { checkDescriptor, checkPid, checkSignal } from './argument-checks.ts';
 import { native } from './load-library.ts';
 import { checked, errnoName, nativeFailure } from './native-failure.ts';
@@ -42,7 +43,9 @@ export async function waitForExit(pidfd: number, timeoutMs: number): Promise<boo
     throw new TypeError(`timeoutMs must be a number from 0 to ${MAX_TIMER_MS}, not ${String(timeoutMs)}`);
   }
   return await new Promise<boolean>((resolve) => {
-    const watch = watchDescriptor(pidfd, { readable: true }, () => finish(true));
+    const watch = watchDescriptor(pidfd, { readable: true }, ({ isGuess }) => {
+      if (isGuess !== true || hasExited(pidfd)) finish(true);
+    });
     let lastLook: NodeJS.Immediate | undefined;
     const timer = setTimeout(() => {
       // it may have ended since long, and this program have been busy: the loop looks once more
@@ -55,6 +58,18 @@ export async function waitForExit(pidfd: number, timeoutMs: number): Promise<boo
       resolve(ended);
     }
   });
+}
+
+/** For a pidfd that cannot be watched: what /proc says. Whatever cannot be read is asked again. */
+function hasExited(pidfd: number): boolean {
+  try {
+    const pid = /^Pid:\t(-?\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${pidfd}`, 'latin1'))?.[1];
+    if (pid === '-1') return true; // reaped
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    return /^ [ZX]/.test(stat.slice(stat.lastIndexOf(')') + 1));
+  } catch {
+    return false;
+  }
 }
 
 /**

@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { closeDescriptor, makeEventFd, makePipe, readDescriptor, writeDescriptor } from './descriptors.ts';
+import { native } from './load-library.ts';
 import { openPidfd, reapChild, signalPidfd, waitForExit } from './process.ts';
 import { type SpawnSpec, spawnProcess, spawnProcessOnThread } from './spawn.ts';
 
@@ -236,6 +237,22 @@ describe('processes', () => {
     for (const until = performance.now() + 40; performance.now() < until; );
     expect(await ended).toBe(true);
     closeDescriptor(pidfd);
+  });
+
+  it('an end is noticed where the kernel has no room for a watch, and not before it came', async () => {
+    const adding = vi.spyOn(native(), 'warden_epoll_add').mockReturnValue(-28);
+    try {
+      const sleeper = spawnProcess({ ...PLAIN, path: '/bin/sleep', argv: ['sleep', '60'] });
+      const pidfd = openPidfd(sleeper);
+      expect(await waitForExit(pidfd, 200)).toBe(false);
+      signalPidfd(pidfd, 9);
+      expect(await waitForExit(pidfd, 10_000)).toBe(true);
+      expect(reapChild(sleeper)).toEqual({ signal: 9 });
+      expect(await waitForExit(pidfd, 10_000)).toBe(true); // reaped
+      closeDescriptor(pidfd);
+    } finally {
+      adding.mockRestore();
+    }
   });
 
   it('treats wrong use as TypeError', async () => {

@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { closeDescriptor, makePipe, readDescriptor, setNonBlocking, writeDescriptor } from './descriptors.ts';
+import { native } from './load-library.ts';
 import { makeSocketPair } from './sockets.ts';
 import { type PollReady, type PollWatch, watchDescriptor } from './watch.ts';
 
@@ -147,6 +148,46 @@ describe('watchDescriptor', () => {
     old.close();
     writeDescriptor(again.write, Buffer.of(1));
     await vi.waitFor(() => expect(listener).toHaveBeenCalled(), SOON);
+  });
+
+  it.each([
+    ['ENOSPC', 28],
+    ['ENOMEM', 12],
+  ])('guesses where the kernel has no room for a watch (%s), until it has', async (_name, errno) => {
+    const adding = vi.spyOn(native(), 'warden_epoll_add').mockReturnValue(-errno);
+    try {
+      const ends = pipe();
+      const events: PollReady[] = [];
+      const made = watch(ends.read, { readable: true }, (ready) => events.push(ready));
+      await vi.waitFor(() => expect(events.length).toBeGreaterThan(2), SOON); // again and again
+      expect(events[0]).toEqual({
+        readable: true,
+        hasData: true,
+        writable: false,
+        hangup: true,
+        isGuess: true,
+      });
+      made.update({});
+      events.length = 0;
+      await new Promise((resolve) => setTimeout(resolve, 150));
+      expect(events).toEqual([]);
+      made.update({ readable: true });
+      await vi.waitFor(() => expect(events.length).toBeGreaterThan(0), SOON);
+      adding.mockRestore();
+      writeDescriptor(ends.write, Buffer.of(1));
+      await vi.waitFor(
+        () =>
+          expect(events.at(-1)).toEqual({ readable: true, hasData: true, writable: false, hangup: false }),
+        SOON,
+      );
+      readDescriptor(ends.read, Buffer.alloc(1));
+      await turn();
+      const count = events.length;
+      await new Promise((resolve) => setTimeout(resolve, 150));
+      expect(events.length).toBe(count);
+    } finally {
+      adding.mockRestore();
+    }
   });
 
   it('serves hundreds at once', async () => {

@@ -16,6 +16,10 @@ const EPOLLHUP = 0x10;
 const EPOLLRDHUP = 0x2000;
 const HANGUP = EPOLLHUP | EPOLLRDHUP | EPOLLERR;
 const EVENTS_PER_POLL = 256;
+/** What the kernel says when it has no room for one more watch: the user's share is used up, or there is no memory. */
+const NO_ROOM: ReadonlySet<string> = new Set(['ENOSPC', 'ENOMEM']);
+/** So often what cannot be watched is said to be ready, and the kernel is asked for room again. */
+const GUESS_MS = 50;
 
 /** What to wait for. With neither, the watch rests and reports nothing, not even a hang-up. */
 export interface PollInterest {
@@ -34,6 +38,11 @@ export interface PollReady {
   readonly hasData: boolean;
   readonly writable: boolean;
   readonly hangup: boolean;
+  /**
+   * Nobody knows what it is ready for: there is no room for a watch, and everything is reported that was asked
+   * for, with `hangup`, again and again.
+   */
+  readonly isGuess?: true;
 }
 
 /** A running watch. */
@@ -56,6 +65,8 @@ interface Registration {
   readonly watches: Set<Watch>;
   /** What the kernel was told; 0: the descriptor is not inside at present. */
   events: number;
+  /** Runs while the kernel has no room for it. */
+  guessing: NodeJS.Timeout | undefined;
 }
 
 const byDescriptor = new Map<number, Registration>();
@@ -68,7 +79,9 @@ let lastCookie = 0;
 /**
  * Calls `listener` while `fd` is ready (level-triggered), from the event loop. The process stays alive as
  * long as a watch exists. Close the watch before the descriptor. A listener that throws ends as an uncaught
- * exception, after the others were called. Errors: `EPERM` for what cannot be polled, as regular files.
+ * exception, after the others were called. Where the kernel has no room for the watch it is a guess (see
+ * {@link PollReady}) until there is some: a listener finds by a call that does not wait that it is not ready.
+ * Errors: `EPERM` for what cannot be polled, as regular files.
  */
 export function watchDescriptor(
   fd: number,
@@ -105,18 +118,19 @@ function eventMask(interest: PollInterest): number {
 function addWatch(fd: number, watch: Watch): Registration | undefined {
   let registration = byDescriptor.get(fd);
   if (registration === undefined) {
-    registration = { fd, cookie: nextCookie(), watches: new Set(), events: 0 };
+    registration = { fd, cookie: nextCookie(), watches: new Set(), events: 0, guessing: undefined };
     byDescriptor.set(fd, registration);
     byCookie.set(registration.cookie, registration);
   }
   registration.watches.add(watch);
   try {
     tellKernel(registration);
+    // Node's own handle takes a watch, too, and there is nothing to hear by it
+    if (registration.guessing === undefined) listen(true);
   } catch (error) {
     removeWatch(registration, watch);
     throw error;
   }
-  listen(true);
   return registration;
 }
 
@@ -127,6 +141,7 @@ function removeWatch(registration: Registration, watch: Watch): void {
     if (wantedEvents(registration) !== registration.events) tellKernel(registration);
     return;
   }
+  stopGuessing(registration);
   byCookie.delete(registration.cookie);
   // Forgotten before: when its number was reused and watched anew, the entry is the new one's.
   if (byDescriptor.get(registration.fd) === registration) {
@@ -153,17 +168,47 @@ function tellKernel(registration: Registration): void {
   const wanted = wantedEvents(registration);
   const { fd, cookie, events } = registration;
   if (wanted === 0) {
+    stopGuessing(registration);
     if (events !== 0) deleteFromEpoll(registration);
   } else if (events === 0) {
-    checked(native().warden_epoll_add(epoll(), fd, wanted, cookie), 'epoll-add', `fd ${fd}`);
+    addToEpoll(registration, wanted);
   } else {
     const result = native().warden_epoll_modify(epoll(), fd, wanted, cookie);
     // ENOENT: the descriptor was closed under its watch, and the number now names another file.
     const isReused = result < 0 && errnoName(-result) === 'ENOENT';
-    if (isReused) checked(native().warden_epoll_add(epoll(), fd, wanted, cookie), 'epoll-add', `fd ${fd}`);
-    else checked(result, 'epoll-modify', `fd ${fd}`);
+    if (isReused) addToEpoll(registration, wanted);
+    else {
+      checked(result, 'epoll-modify', `fd ${fd}`);
+      registration.events = wanted;
+    }
   }
+}
+
+function addToEpoll(registration: Registration, wanted: number): void {
+  const { fd, cookie } = registration;
+  const result = native().warden_epoll_add(epoll(), fd, wanted, cookie);
+  if (result < 0 && NO_ROOM.has(errnoName(-result))) {
+    registration.events = 0;
+    registration.guessing ??= setInterval(() => guess(registration), GUESS_MS);
+    return;
+  }
+  checked(result, 'epoll-add', `fd ${fd}`);
   registration.events = wanted;
+  stopGuessing(registration);
+}
+
+/** Nobody hears of a failure here; what is wrong with the descriptor is told to whoever uses it. */
+function guess(registration: Registration): void {
+  try {
+    listen(true); // Node's own handle takes a watch, too
+    tellKernel(registration);
+  } catch {}
+  if (registration.guessing !== undefined) notifyAll(registration, EPOLLIN | EPOLLOUT | EPOLLHUP);
+}
+
+function stopGuessing(registration: Registration): void {
+  clearInterval(registration.guessing);
+  registration.guessing = undefined;
 }
 
 function deleteFromEpoll(registration: Registration): void {
@@ -198,9 +243,7 @@ function dispatch(): void {
   for (let i = 0; i < ready.length; i += 2) {
     const registration = byCookie.get(ready[i]!);
     if (registration === undefined) continue; // closed by a listener called before
-    for (const watch of [...registration.watches]) {
-      if (registration.watches.has(watch)) notify(watch, ready[i + 1]!);
-    }
+    notifyAll(registration, ready[i + 1]!);
   }
   // koffi calls this function as if it were called by JavaScript: from Node 26 on, what listeners have put
   // off (promises, process.nextTick) would wait until the loop has something else to do. Immediates come
@@ -210,13 +253,20 @@ function dispatch(): void {
 
 function nothing(): void {}
 
-function notify(watch: Watch, events: number): void {
+function notifyAll({ watches, guessing }: Registration, events: number): void {
+  for (const watch of [...watches]) {
+    if (watches.has(watch)) notify(watch, events, guessing !== undefined);
+  }
+}
+
+function notify(watch: Watch, events: number, isGuess: boolean): void {
   const hangup = (events & (EPOLLHUP | EPOLLERR | (watch.interest & EPOLLRDHUP))) !== 0;
   const readable = (watch.interest & EPOLLIN) !== 0 && (events & (EPOLLIN | HANGUP)) !== 0;
   const writable = (watch.interest & EPOLLOUT) !== 0 && (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) !== 0;
   if (watch.interest === 0 || !(hangup || readable || writable)) return;
   try {
-    watch.listener({ readable, hasData: readable && (events & EPOLLIN) !== 0, writable, hangup });
+    const hasData = readable && (events & EPOLLIN) !== 0;
+    watch.listener({ readable, hasData, writable, hangup, ...(isGuess && { isGuess }) });
   } catch (error) {
     queueMicrotask(() => {
       throw error;

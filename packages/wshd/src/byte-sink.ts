@@ -62,9 +62,9 @@ export class PipeSink implements ByteSink {
         signal?.removeEventListener('abort', wake);
         resolve();
       };
+      this.#watch = watchDescriptor(fd, { writable: true }, wake);
       this.#wake = wake;
       signal?.addEventListener('abort', wake, { once: true });
-      this.#watch = watchDescriptor(fd, { writable: true }, wake);
     });
   }
 }

@@ -12,7 +12,6 @@ import {
   closeDescriptor,
   growPipe,
   moveToFile,
-  type PollReady,
   type PollWatch,
   readDescriptor,
   setNonBlocking,
@@ -35,8 +34,6 @@ const LIVE_BYTES = 16 * READ_BYTES;
  * hold the daemon up for ever.
  */
 const DRAIN_BYTES = 32 * READ_BYTES;
-/** So often a pipe is looked at that cannot be watched. */
-const LOOK_MS = 50;
 /** Reads per wake-up, so that one busy stream does not starve the others. */
 const READS_PER_WAKE = 4;
 
@@ -122,7 +119,7 @@ export class PipeSource implements ByteSource {
       queueMicrotask(() => tell(this.#prefix.length === 0));
     else {
       this.#unwatch();
-      this.#watch = watchOrLook(this.#fd, ({ hasData }) => tell(!hasData));
+      this.#watch = watchDescriptor(this.#fd, { readable: true }, ({ hasData }) => tell(!hasData));
     }
   }
 
@@ -215,7 +212,7 @@ export class PipeSource implements ByteSource {
     this.#emitPrefix();
     // a chunk's receiver may pause or close
     if (this.#paused || this.#fd === undefined || this.#watch !== undefined) return;
-    this.#watch = watchOrLook(this.#fd, ({ hangup }) => this.#read(hangup));
+    this.#watch = watchDescriptor(this.#fd, { readable: true }, ({ hangup }) => this.#read(hangup));
   }
 
   #emitPrefix(): void {
@@ -323,23 +320,6 @@ export class PipeSource implements ByteSource {
     const fd = this.#fd;
     this.#fd = undefined;
     if (fd !== undefined && !this.#isRelaying) closeDescriptor(fd);
-  }
-}
-
-/**
- * Where the kernel has no room for one more watch (ENOSPC: the user's share, ENOMEM), the listener is told
- * again and again that there may be something.
- */
-function watchOrLook(
-  fd: number,
-  listener: (ready: Pick<PollReady, 'hasData' | 'hangup'>) => void,
-): PollWatch {
-  try {
-    return watchDescriptor(fd, { readable: true }, listener);
-  } catch (error) {
-    if (!isWardenError(error)) throw error;
-    const timer = setInterval(() => listener({ hasData: true, hangup: true }), LOOK_MS);
-    return { update: () => {}, close: () => clearInterval(timer) };
   }
 }
 

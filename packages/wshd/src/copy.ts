@@ -117,7 +117,11 @@ function watchCopy(spec: CopySpec, outside: HelperProcess, inside: Inside): Runn
   let giveUp = (): void => {};
   // one that hangs in a file system of the host keeps its end of the channel, and never says a word
   const givenUp = new Promise<undefined>((resolve) => {
-    giveUp = () => void outside.end().then(() => resolve(undefined));
+    giveUp = () =>
+      void outside
+        .end()
+        .catch(() => {}) // `run` tells it
+        .then(() => resolve(undefined));
   });
   const run = async (): Promise<void> => {
     const result = parseCopyResult(await Promise.race([outside.result, givenUp]));

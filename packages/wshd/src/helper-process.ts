@@ -2,20 +2,17 @@
 import {
   closeDescriptor,
   openPidfd,
-  type PollWatch,
   reapChild,
-  receiveMessage,
-  setNonBlocking,
+  receiveOnlyMessage,
   signalPidfd,
   waitForExit,
-  watchDescriptor,
 } from '@warden/native';
 
 const SIGTERM = 15;
 const SIGKILL = 9;
 /** It ends at once when its socket does; longer takes only one that hangs in the kernel. */
 const EXIT_GRACE_MS = 2_000;
-const packet = Buffer.allocUnsafe(16_384);
+const RESULT_BYTES = 16_384;
 
 export class HelperProcess {
   /** The one message of the helper; `undefined`: it ended without one. Never rejects. */
@@ -36,7 +33,8 @@ export class HelperProcess {
       reapLater(pid);
       throw error;
     }
-    this.result = channel === undefined ? Promise.resolve(undefined) : receiveOne(channel);
+    this.result =
+      channel === undefined ? Promise.resolve(undefined) : receiveOnlyMessage(channel, RESULT_BYTES);
   }
 
   /** Asks it to end; it removes what is half done. */
@@ -51,14 +49,20 @@ export class HelperProcess {
   }
 
   async #end(): Promise<void> {
-    for (const signal of [SIGTERM, SIGKILL]) {
-      if (await waitForExit(this.#pidfd, EXIT_GRACE_MS)) break;
-      signalPidfd(this.#pidfd, signal);
+    try {
+      for (const signal of [SIGTERM, SIGKILL]) {
+        if (await waitForExit(this.#pidfd, EXIT_GRACE_MS)) break;
+        signalPidfd(this.#pidfd, signal);
+      }
+      await waitForExit(this.#pidfd, EXIT_GRACE_MS);
+    } catch (error) {
+      signalPidfd(this.#pidfd, SIGKILL); // nobody could wait for it
+      throw error;
+    } finally {
+      this.#isReaped = true;
+      closeDescriptor(this.#pidfd);
+      reapLater(this.#pid);
     }
-    await waitForExit(this.#pidfd, EXIT_GRACE_MS);
-    this.#isReaped = true;
-    closeDescriptor(this.#pidfd);
-    reapLater(this.#pid);
   }
 }
 
@@ -69,24 +73,4 @@ function reapLater(pid: number): void {
     if (reapChild(pid) !== undefined) clearInterval(timer);
   }, 1_000);
   timer.unref();
-}
-
-function receiveOne(channel: number): Promise<Uint8Array | undefined> {
-  setNonBlocking(channel);
-  return new Promise((resolve) => {
-    const watch: PollWatch = watchDescriptor(channel, { readable: true }, () => {
-      let result: Uint8Array | undefined;
-      try {
-        const received = receiveMessage(channel, packet);
-        if (received === undefined) return;
-        received.fds.forEach(closeDescriptor);
-        if (received.length > 0) result = Uint8Array.prototype.slice.call(packet, 0, received.length);
-      } catch {
-        // a broken channel is the end of it
-      }
-      watch.close();
-      closeDescriptor(channel);
-      resolve(result);
-    });
-  });
 }

@@ -152,13 +152,16 @@ export class Launcher {
     this.#watch.close();
     closeDescriptor(this.#sync);
     this.#fail(aborted);
-    if (!(await waitForExit(this.#pidfd, EXIT_GRACE_MS))) {
-      this.#logger.warn('launcher-kill', { pid: this.#pid });
-      signalPidfd(this.#pidfd, SIGKILL);
-      await waitForExit(this.#pidfd, EXIT_GRACE_MS);
+    try {
+      if (!(await waitForExit(this.#pidfd, EXIT_GRACE_MS))) {
+        this.#logger.warn('launcher-kill', { pid: this.#pid });
+        signalPidfd(this.#pidfd, SIGKILL);
+        await waitForExit(this.#pidfd, EXIT_GRACE_MS);
+      }
+    } finally {
+      closeDescriptor(this.#pidfd);
+      reapChild(this.#pid);
     }
-    closeDescriptor(this.#pidfd);
-    reapChild(this.#pid);
   }
 
   #receive(): void {

@@ -1,0 +1,117 @@
+/** What a helper and a launcher leave behind where nobody can wait for them: nothing. */
+import fs from 'node:fs';
+import { silentLogger, WardenError } from '@warden/interface';
+import { makeSocketPair, spawnProcess, waitForExit } from '@warden/native';
+import { expect, it, vi } from 'vitest';
+import { PipeSink } from './byte-sink.ts';
+import { startPlainCopy } from './copy.ts';
+import type { CopyProgram } from './copy-program.ts';
+import { HelperProcess } from './helper-process.ts';
+import { Launcher } from './launcher.ts';
+
+const SOON = { timeout: 10_000 };
+
+const refuse = (): never => {
+  throw new WardenError('NATIVE_FAILED', 'there is no room', { fields: { errno: 'ENOMEM' } });
+};
+vi.mock(import('@warden/native'), async (original) => {
+  const native = await original();
+  return {
+    ...native,
+    waitForExit: vi.fn(native.waitForExit),
+    watchDescriptor: vi.fn(native.watchDescriptor),
+  };
+});
+
+/** Sockets and processes; loading the library opens others. */
+const open = (): number =>
+  fs.readdirSync('/proc/self/fd').filter((fd) => {
+    try {
+      return /^socket:|pidfd/.test(fs.readlinkSync(`/proc/self/fd/${fd}`));
+    } catch {
+      return false; // that of the listing
+    }
+  }).length;
+
+/** Whether it is there, be it only as a zombie. */
+const exists = (pid: number): boolean => fs.existsSync(`/proc/${pid}`);
+
+const sleeper = (): number =>
+  spawnProcess({
+    path: '/bin/sleep',
+    argv: ['sleep', '60'],
+    environment: {},
+    cwd: '/',
+    descriptors: [],
+  });
+
+it('a helper that nobody can wait for is killed and reaped, and its descriptor closed', async () => {
+  const before = open();
+  const pid = sleeper();
+  vi.mocked(waitForExit).mockImplementationOnce(refuse);
+  const helper = new HelperProcess(pid);
+  await expect(helper.end()).rejects.toThrow('there is no room');
+  await vi.waitFor(() => expect(exists(pid)).toBe(false), SOON);
+  expect(open()).toBe(before);
+});
+
+it('a launcher that nobody can wait for leaves no descriptor and no zombie', async () => {
+  const before = open();
+  const spec = { directory: '/', program: '/bin/true', options: [], title: 'x', environment: {} };
+  const launcher = await Launcher.start({ ...spec, hookTimeout: 1 }, silentLogger);
+  await expect(launcher.expect('ready')).rejects.toThrow('without a report');
+  vi.mocked(waitForExit).mockImplementationOnce(refuse);
+  await expect(launcher.end()).rejects.toThrow('there is no room');
+  expect(open()).toBe(before);
+});
+
+it('the result of a helper never rejects, and its channel is closed where it cannot be watched', async () => {
+  const native = await import('../../native/src/load-library.ts');
+  const adding = vi.spyOn(native.native(), 'warden_epoll_add').mockReturnValue(-1); // EPERM
+  const before = open();
+  const [ours, theirs] = makeSocketPair('seqpacket');
+  const pid = sleeper();
+  try {
+    const helper = new HelperProcess(pid, ours);
+    expect(await helper.result).toBeUndefined();
+    adding.mockRestore();
+    helper.terminate();
+    await helper.end();
+    fs.closeSync(theirs);
+    expect(open()).toBe(before);
+  } finally {
+    adding.mockRestore();
+  }
+});
+
+it('input that cannot wait for room fails, and leaves nobody listening to the signal', async () => {
+  const { watchDescriptor, makePipe, closeDescriptor } = await import('@warden/native');
+  const pipe = makePipe();
+  const sink = new PipeSink(pipe.write);
+  const { signal } = new AbortController();
+  const listening = vi.spyOn(signal, 'addEventListener');
+  vi.mocked(watchDescriptor).mockImplementationOnce(refuse);
+  await expect(sink.write(Buffer.alloc(100_000), signal)).rejects.toThrow('there is no room');
+  expect(listening).not.toHaveBeenCalled();
+  sink.close();
+  closeDescriptor(pipe.read);
+});
+
+it('a copy that is given up, and whose program nobody can wait for, fails; that is all', async () => {
+  const unhandled = vi.fn();
+  process.on('unhandledRejection', unhandled);
+  const spec = { direction: 'out', hostPath: '/', containerPath: '/', owner: '', user: '', forbidden: [] };
+  const program = { path: '/bin/true' } as unknown as CopyProgram;
+  vi.mocked(waitForExit).mockImplementation(refuse);
+  try {
+    const failpoints = { pass: async () => {} } as never;
+    const copy = await startPlainCopy(spec as never, '/', { program, failpoints });
+    copy.abort();
+    await expect(copy.ended).rejects.toThrow('there is no room');
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(unhandled).not.toHaveBeenCalled();
+  } finally {
+    vi.mocked(waitForExit).mockRestore();
+    process.off('unhandledRejection', unhandled);
+  }
+});
