@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { afterEach, describe, expect, it } from 'vitest';
-import { libraryPath } from './load-library.ts';
+import { callOnThread, libraryPath } from './load-library.ts';
 
 const before = process.env.WARDEN_NATIVE_LIBRARY;
 afterEach(() => {
@@ -26,5 +26,28 @@ describe('libraryPath', () => {
         fields: expect.objectContaining({ tried: ['/no/such.so'] }),
       }),
     );
+  });
+});
+
+describe('callOnThread', () => {
+  const name = Buffer.from('lo\0');
+  const ask = (count: number): Promise<PromiseSettledResult<number>[]> =>
+    Promise.allSettled(Array.from({ length: count }, () => callOnThread('warden_interface_index', name)));
+
+  it('takes a thousand calls at once', async () => {
+    const answers = await ask(1_000);
+    expect(answers.filter(({ status }) => status === 'rejected')).toEqual([]);
+  });
+
+  it('refuses more than there is room for, and serves the others and whoever comes later', async () => {
+    const answers = await ask(5_000);
+    const refused = answers.filter((answer) => answer.status === 'rejected');
+    expect(refused.length).toBeGreaterThan(0);
+    expect(refused.length).toBeLessThan(1_000);
+    expect(refused[0]!.reason).toMatchObject({
+      code: 'NATIVE_FAILED',
+      fields: { operation: 'warden_interface_index', errno: 'EAGAIN' },
+    });
+    expect((await ask(1))[0]!.status).toBe('fulfilled');
   });
 });

@@ -6,6 +6,8 @@ import { WardenError } from '@warden/interface';
 import type * as Koffi from 'koffi';
 
 const FILE_NAME = 'libwarden_native.so';
+/** Calls that run on threads or wait for one: the most that koffi takes. Its default is 256. */
+const MOST_CALLS = 4_096;
 
 type Bytes = Uint8Array;
 type Words = Int32Array;
@@ -239,7 +241,10 @@ export function native(): NativeLibrary {
   return loaded;
 }
 
-/** Calls a function on a thread of Node's pool, for what waits for a disk. */
+/**
+ * Calls a function on a thread of Node's pool, for what waits for a disk. Errors: `NATIVE_FAILED` (EAGAIN)
+ * while too many wait for one.
+ */
 export async function callOnThread<N extends keyof NativeLibrary>(
   name: N,
   ...parameters: Parameters<NativeLibrary[N]>
@@ -249,17 +254,39 @@ export async function callOnThread<N extends keyof NativeLibrary>(
   };
   const held: unknown[] = [...parameters]; // C looks at buffers until it answers
   return await new Promise((resolve, reject) => {
-    start(...parameters, (error: Error | null, result: ReturnType<NativeLibrary[N]>) => {
-      held.length = 0;
-      if (error) reject(error);
-      else resolve(result);
-    });
+    try {
+      start(...parameters, (error: Error | null, result: ReturnType<NativeLibrary[N]>) => {
+        held.length = 0;
+        if (error) reject(error);
+        else resolve(result);
+      });
+    } catch (error) {
+      reject(refusal(name, error as Error));
+    }
   });
 }
 
-function load({ load: open }: typeof Koffi, path: string): NativeLibrary {
+/** Only its text tells what koffi throws. */
+function refusal(operation: string, cause: Error): Error {
+  if (!cause.message.includes('asynchronous calls')) return cause;
+  return new WardenError('NATIVE_FAILED', `${operation}: ${cause.message} (EAGAIN)`, {
+    fields: { operation, errno: 'EAGAIN' },
+    cause,
+  });
+}
+
+function allowCalls({ config }: typeof Koffi): void {
   try {
-    const library = open(path);
+    config({ max_async_calls: MOST_CALLS });
+  } catch {
+    // somebody else in this process has loaded a library by it, and has said how many
+  }
+}
+
+function load(loader: typeof Koffi, path: string): NativeLibrary {
+  allowCalls(loader);
+  try {
+    const library = loader.load(path);
     const entries = Object.entries(SIGNATURES).map(([name, signature]) => {
       const [result, parameters] = signature.split(' ') as [string, string];
       return [
