@@ -150,6 +150,41 @@ describe('watchDescriptor', () => {
     await vi.waitFor(() => expect(listener).toHaveBeenCalled(), SOON);
   });
 
+  it('does not tell the watch of a descriptor that was closed before it of the file that has its number', async () => {
+    const ends = pipe();
+    const stale = vi.fn();
+    const old = watch(ends.read, { readable: true }, stale);
+    close(ends.read);
+    const again = pipe();
+    expect(again.read).toBe(ends.read);
+    const listener = vi.fn();
+    const made = watch(again.read, { readable: true }, listener);
+    writeDescriptor(again.write, Buffer.of(1));
+    await vi.waitFor(() => expect(listener).toHaveBeenCalled(), SOON);
+    old.update({ writable: true });
+    old.update({ readable: true });
+    await turn();
+    expect(stale).not.toHaveBeenCalled();
+    made.close();
+    old.close();
+  });
+
+  it('an update does not move a watch to the file that has the number of its own', async () => {
+    const ends = pipe();
+    const stale = vi.fn();
+    const old = watch(ends.read, { readable: true }, stale);
+    close(ends.read);
+    const again = pipe();
+    expect(again.read).toBe(ends.read);
+    writeDescriptor(again.write, Buffer.of(1));
+    old.update({ readable: true, writable: true });
+    const listener = vi.fn();
+    watch(again.read, { readable: true }, listener);
+    await vi.waitFor(() => expect(listener).toHaveBeenCalled(), SOON);
+    expect(stale).not.toHaveBeenCalled();
+    old.close();
+  });
+
   it.each([
     ['ENOSPC', 28],
     ['ENOMEM', 12],

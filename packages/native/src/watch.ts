@@ -116,6 +116,8 @@ function eventMask(interest: PollInterest): number {
 }
 
 function addWatch(fd: number, watch: Watch): Registration | undefined {
+  const older = byDescriptor.get(fd);
+  if (older !== undefined) dropIfReused(older);
   let registration = byDescriptor.get(fd);
   if (registration === undefined) {
     registration = { fd, cookie: nextCookie(), watches: new Set(), events: 0, guessing: undefined };
@@ -174,14 +176,31 @@ function tellKernel(registration: Registration): void {
     addToEpoll(registration, wanted);
   } else {
     const result = native().warden_epoll_modify(epoll(), fd, wanted, cookie);
-    // ENOENT: the descriptor was closed under its watch, and the number now names another file.
-    const isReused = result < 0 && errnoName(-result) === 'ENOENT';
-    if (isReused) addToEpoll(registration, wanted);
+    if (isReused(result)) drop(registration);
     else {
       checked(result, 'epoll-modify', `fd ${fd}`);
       registration.events = wanted;
     }
   }
+}
+
+/** ENOENT: the descriptor was closed under its watch, and the number now names another file. */
+function isReused(result: number): boolean {
+  return result < 0 && errnoName(-result) === 'ENOENT';
+}
+
+/** Asks the kernel by telling it what it knows. */
+function dropIfReused(registration: Registration): void {
+  const { fd, cookie, events } = registration;
+  if (events !== 0 && isReused(native().warden_epoll_modify(epoll(), fd, events, cookie))) drop(registration);
+}
+
+/** Its watches hear of nothing any more: their file is gone, and the number is that of somebody else's. */
+function drop(registration: Registration): void {
+  registration.watches.clear();
+  registration.events = 0;
+  byDescriptor.delete(registration.fd);
+  byCookie.delete(registration.cookie);
 }
 
 function addToEpoll(registration: Registration, wanted: number): void {

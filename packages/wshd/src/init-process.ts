@@ -16,6 +16,8 @@ export class InitProcess {
   readonly #end: EndSignals;
   #pidfd: number | undefined;
   #gone = false;
+  /** So many wait for its end. */
+  #waits = 0;
   #killing: Promise<void> | undefined;
 
   /** The caller proves afterwards that `pid` was still init's when this returned. Errors: `NATIVE_FAILED` (ESRCH). */
@@ -40,21 +42,31 @@ export class InitProcess {
 
   /** Whether it has died, or does within the time. */
   async hasEnded(timeoutMs: number): Promise<boolean> {
-    return this.#gone || (this.#pidfd !== undefined && (await waitForExit(this.#pidfd, timeoutMs)));
+    return this.#gone || (this.#pidfd !== undefined && (await this.#wait(this.#pidfd, timeoutMs)));
   }
 
-  /** Lets go of the process without touching it. Idempotent. */
+  /** Lets go of the process without touching it, as soon as nobody waits for its end. Idempotent. */
   release(): void {
     const pidfd = this.#pidfd;
     this.#pidfd = undefined;
-    if (pidfd !== undefined) closeDescriptor(pidfd);
+    if (pidfd !== undefined && this.#waits === 0) closeDescriptor(pidfd);
+  }
+
+  async #wait(pidfd: number, timeoutMs: number): Promise<boolean> {
+    this.#waits += 1;
+    try {
+      return await waitForExit(pidfd, timeoutMs);
+    } finally {
+      this.#waits -= 1;
+      if (this.#waits === 0 && this.#pidfd === undefined) closeDescriptor(pidfd);
+    }
   }
 
   async #kill(timeoutMs: number): Promise<void> {
     if (this.#gone) return;
     if (this.#pidfd === undefined) throw unavailable('kill');
     for (const signal of this.#end) signalPidfd(this.#pidfd, signal);
-    if (!(await waitForExit(this.#pidfd, timeoutMs))) {
+    if (!(await this.#wait(this.#pidfd, timeoutMs))) {
       throw new WardenError('TIMEOUT', `init ${this.pid} did not die within ${timeoutMs} ms`, {
         fields: { operation: 'kill', object: String(this.pid), timeoutMs },
       });
