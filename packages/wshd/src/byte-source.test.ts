@@ -245,6 +245,23 @@ describe('PipeSource', () => {
     expect(await ended).toBe('unread');
   });
 
+  test.each([
+    ['resume', (source: PipeSource) => source.resume()],
+    ['close', (source: PipeSource) => source.close()],
+    ['another call', (source: PipeSource) => source.onceReadable(() => {})],
+  ])(
+    '%s calls off what would have told of a source that is known to have something',
+    async (_how, callOff) => {
+      const source = new PipeSource(undefined, { position: 0n, lost: 0n, chunks: [Buffer.from('kept')] });
+      source.pause();
+      const listener = vi.fn();
+      source.onceReadable(listener);
+      callOff(source);
+      await turn();
+      expect(listener).not.toHaveBeenCalled();
+    },
+  );
+
   describe('with a file', () => {
     let directory: string;
     let descriptor: number;

@@ -58,7 +58,7 @@ export class PipeSource implements ByteSource {
   readonly kept: KeptOutput;
   #prefix: readonly Buffer[];
   #fd: number | undefined;
-  #watch: PollWatch | undefined;
+  #watch: Pick<PollWatch, 'close'> | undefined;
   #onChunk: ((chunk: Buffer) => void) | undefined;
   #onEnd: (() => void) | undefined;
   #file: OutputFile | undefined;
@@ -115,12 +115,11 @@ export class PipeSource implements ByteSource {
       this.#unwatch();
       listener(isEnd);
     };
-    if (this.#fd === undefined || this.#prefix.length > 0)
-      queueMicrotask(() => tell(this.#prefix.length === 0));
-    else {
-      this.#unwatch();
-      this.#watch = watchDescriptor(this.#fd, { readable: true }, ({ hasData }) => tell(!hasData));
-    }
+    this.#unwatch();
+    this.#watch =
+      this.#fd === undefined || this.#prefix.length > 0
+        ? soon(() => tell(this.#prefix.length === 0))
+        : watchDescriptor(this.#fd, { readable: true }, ({ hasData }) => tell(!hasData));
   }
 
   keepIn(file: OutputFile): void {
@@ -321,6 +320,19 @@ export class PipeSource implements ByteSource {
     this.#fd = undefined;
     if (fd !== undefined && !this.#isRelaying) closeDescriptor(fd);
   }
+}
+
+/** Calls `listener` in a microtask, unless it is closed before. */
+function soon(listener: () => void): Pick<PollWatch, 'close'> {
+  let isClosed = false;
+  queueMicrotask(() => {
+    if (!isClosed) listener();
+  });
+  return {
+    close: () => {
+      isClosed = true;
+    },
+  };
 }
 
 /** One kernel call takes the bytes out of the pipe and puts them into the file, a second one reads them from there. */
