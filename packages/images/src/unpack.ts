@@ -10,7 +10,7 @@ import {
   makePipe,
   makeSocketPair,
   openPidfd,
-  reapChild,
+  reapLater,
   receiveOnlyMessage,
   signalPidfd,
   spawnProcess,
@@ -76,7 +76,7 @@ function watch(pid: number, channel: number, writeEnd: number | undefined): Runn
     process.kill(pid, 'SIGKILL'); // our child, not yet reaped: the number is its own
     closeDescriptor(channel);
     if (writeEnd !== undefined) closeDescriptor(writeEnd);
-    reap(pid);
+    reapLater(pid);
     throw error;
   }
   let isGone = false;
@@ -98,7 +98,7 @@ function watch(pid: number, channel: number, writeEnd: number | undefined): Runn
     } finally {
       isGone = true;
       closeDescriptor(pidfd);
-      reap(pid);
+      reapLater(pid);
       input?.destroy();
     }
     return parseResult(line?.toString());
@@ -106,14 +106,6 @@ function watch(pid: number, channel: number, writeEnd: number | undefined): Runn
   const result = run();
   result.catch(() => {}); // whoever is interested awaits it
   return { input, result, kill };
-}
-
-function reap(pid: number): void {
-  if (reapChild(pid) !== undefined) return;
-  const timer = setInterval(() => {
-    if (reapChild(pid) !== undefined) clearInterval(timer);
-  }, 500);
-  timer.unref();
 }
 
 function parseResult(line: string | undefined): UnpackedSize {

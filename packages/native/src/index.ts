@@ -76,7 +76,7 @@ export {
   openPidfd,
   raiseOpenFileLimit,
   reapChild,
-  reapIfChild,
+  reapLater,
   signalPidfd,
   waitForExit,
 } from './process.ts';

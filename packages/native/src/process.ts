@@ -7,6 +7,8 @@ import { watchDescriptor } from './watch.ts';
 /** The longest delay a timer of Node takes; longer ones would fire at once. */
 const MAX_TIMER_MS = 0x7fff_ffff;
 const MAX_OPEN_FILES = 0x7fff_ffff;
+/** So often a child that has not ended is looked at. */
+const REAP_MS = 500;
 
 /** A close-on-exec descriptor for the process, immune to the reuse of its pid. A pid nobody has throws with `ESRCH`. */
 export function openPidfd(pid: number): number {
@@ -32,9 +34,18 @@ export function reapChild(pid: number): { exitCode: number } | { signal: number 
   return result[1] === 0 ? { exitCode: result[0]! } : { signal: result[1]! };
 }
 
-/** Reaps a process that may be somebody else's child, which is no failure, and no error with its stack. */
-export function reapIfChild(pid: number): void {
-  native().warden_reap(checkPid(pid), new Int32Array(2));
+/**
+ * Takes the end of a child now or when it comes, which may be late: not even SIGKILL ends what waits for a file
+ * system that does not answer. A process that is somebody else's child, or was reaped, is no failure.
+ */
+export function reapLater(pid: number): void {
+  const isOver = (): boolean => native().warden_reap(pid, new Int32Array(2)) !== 0;
+  checkPid(pid);
+  if (isOver()) return;
+  const timer = setInterval(() => {
+    if (isOver()) clearInterval(timer);
+  }, REAP_MS);
+  timer.unref();
 }
 
 /** Waits until the process has ended, reaped or not. Answers false after `timeoutMs`. Leaves `pidfd` open. */

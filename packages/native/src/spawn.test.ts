@@ -1,8 +1,8 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { closeDescriptor, makeEventFd, makePipe, readDescriptor, writeDescriptor } from './descriptors.ts';
 import { native } from './load-library.ts';
-import { openPidfd, reapChild, signalPidfd, waitForExit } from './process.ts';
+import { openPidfd, reapChild, reapLater, signalPidfd, waitForExit } from './process.ts';
 import { type SpawnSpec, spawnProcess, spawnProcessOnThread } from './spawn.ts';
 
 const opened = new Set<number>();
@@ -261,5 +261,33 @@ describe('processes', () => {
     expect(() => signalPidfd(3, 65)).toThrow(TypeError);
     await expect(waitForExit(3, Number.NaN)).rejects.toThrow(TypeError);
     await expect(waitForExit(3, 2 ** 31)).rejects.toThrow(TypeError);
+  });
+});
+
+describe('reapLater', () => {
+  it('takes the end of a child whenever it comes, and minds no other process', async () => {
+    const pid = spawnProcess({ ...PLAIN, path: '/bin/sleep', argv: ['sleep', '60'] });
+    reapLater(pid);
+    reapLater(1);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(reapChild(pid)).toBeUndefined();
+    process.kill(pid, 'SIGKILL');
+    await vi.waitFor(() => expect(existsSync(`/proc/${pid}`)).toBe(false), { timeout: 20_000 });
+    expect(() => reapChild(pid)).toThrow('ECHILD');
+  });
+
+  it('minds no child that somebody else reaps first', async () => {
+    const uncaught = vi.fn();
+    process.on('uncaughtException', uncaught);
+    try {
+      const pid = spawnProcess({ ...PLAIN, path: '/bin/sleep', argv: ['sleep', '60'] });
+      reapLater(pid);
+      process.kill(pid, 'SIGKILL');
+      for (let result: unknown; result === undefined; ) result = reapChild(pid);
+      await new Promise((resolve) => setTimeout(resolve, 1_200));
+      expect(uncaught).not.toHaveBeenCalled();
+    } finally {
+      process.off('uncaughtException', uncaught);
+    }
   });
 });

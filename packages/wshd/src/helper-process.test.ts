@@ -1,7 +1,7 @@
 /** What a helper and a launcher leave behind where nobody can wait for them: nothing. */
 import fs from 'node:fs';
 import { silentLogger, WardenError } from '@warden/interface';
-import { makeSocketPair, spawnProcess, waitForExit } from '@warden/native';
+import { makeSocketPair, spawnProcess, spawnProcessOnThread, waitForExit } from '@warden/native';
 import { expect, it, vi } from 'vitest';
 import { PipeSink } from './byte-sink.ts';
 import { startPlainCopy } from './copy.ts';
@@ -18,6 +18,7 @@ vi.mock(import('@warden/native'), async (original) => {
   const native = await original();
   return {
     ...native,
+    spawnProcessOnThread: vi.fn(native.spawnProcessOnThread),
     waitForExit: vi.fn(native.waitForExit),
     watchDescriptor: vi.fn(native.watchDescriptor),
   };
@@ -63,6 +64,23 @@ it('a launcher that nobody can wait for leaves no descriptor and no zombie', asy
   vi.mocked(waitForExit).mockImplementationOnce(refuse);
   await expect(launcher.end()).rejects.toThrow('there is no room');
   expect(open()).toBe(before);
+});
+
+it('a launcher that outlives its end is reaped when its own comes', async () => {
+  const before = open();
+  const spec = { directory: '/', program: '/bin/sleep', options: [], title: 'x', environment: {} };
+  let pid = 0;
+  vi.mocked(spawnProcessOnThread).mockImplementationOnce(async (spawned) => {
+    pid = spawnProcess({ ...spawned, argv: ['sleep', '60'] });
+    return pid;
+  });
+  const launcher = await Launcher.start({ ...spec, hookTimeout: 1 }, silentLogger);
+  // as if SIGKILL had not ended it
+  vi.mocked(waitForExit).mockResolvedValueOnce(true);
+  await launcher.end();
+  expect(open()).toBe(before);
+  process.kill(pid, 'SIGKILL');
+  await vi.waitFor(() => expect(exists(pid)).toBe(false), SOON);
 });
 
 it('the result of a helper never rejects, and its channel is closed where it cannot be watched', async () => {

@@ -2,7 +2,7 @@
 import {
   closeDescriptor,
   openPidfd,
-  reapChild,
+  reapLater,
   receiveOnlyMessage,
   signalPidfd,
   waitForExit,
@@ -64,13 +64,4 @@ export class HelperProcess {
       reapLater(this.#pid);
     }
   }
-}
-
-/** One that even SIGKILL does not end (a file system that does not answer) is collected when it does. */
-function reapLater(pid: number): void {
-  if (reapChild(pid) !== undefined) return;
-  const timer = setInterval(() => {
-    if (reapChild(pid) !== undefined) clearInterval(timer);
-  }, 1_000);
-  timer.unref();
 }

@@ -1,6 +1,6 @@
 /** Init as a process of the host, held by a pidfd so that no signal can reach another process that got its number. */
 import { WardenError } from '@warden/interface';
-import { closeDescriptor, openPidfd, reapIfChild, signalPidfd, waitForExit } from '@warden/native';
+import { closeDescriptor, openPidfd, reapLater, signalPidfd, waitForExit } from '@warden/native';
 import { unavailable } from './connection.ts';
 
 /** What ends an init and everything in its container, in order. */
@@ -73,14 +73,8 @@ export class InitProcess {
     }
     this.#gone = true;
     this.release();
-    reapAdopted(this.pid);
+    // its launcher is long gone: where the daemon is the machine's first process or a subreaper, the orphan is
+    // the daemon's child
+    reapLater(this.pid);
   }
-}
-
-/**
- * Its launcher is long gone; if the daemon is the machine's first process or a subreaper, the orphan has
- * become the daemon's child.
- */
-function reapAdopted(pid: number): void {
-  reapIfChild(pid); // mostly somebody else's child, somebody else's duty
 }

@@ -5,7 +5,7 @@ import {
   makeSocketPair,
   openPidfd,
   type PollWatch,
-  reapChild,
+  reapLater,
   receiveMessage,
   sendMessage,
   setNonBlocking,
@@ -160,7 +160,7 @@ export class Launcher {
       }
     } finally {
       closeDescriptor(this.#pidfd);
-      reapChild(this.#pid);
+      reapLater(this.#pid);
     }
   }
 
@@ -210,9 +210,7 @@ export class Launcher {
  */
 function killChild(pid: number): void {
   process.kill(pid, SIGKILL);
-  const timer = setInterval(() => {
-    if (reapChild(pid) !== undefined) clearInterval(timer);
-  }, 5);
+  reapLater(pid);
 }
 
 function aborted(): WardenError {
