@@ -63,7 +63,10 @@ async function move(
     const isFull = movePieces({ pipe, socket }, frame, progress, PIECES_PER_TURN);
     moved += progress[1]!;
     if (isFull) {
-      if (signal?.aborted === true) break;
+      if (signal?.aborted === true) {
+        if (!isWhole()) throw signal.reason; // the caller says what that means
+        break;
+      }
       if (!isGrown) growSendBuffer(socket, SEND_BYTES);
       isGrown = true;
       await writable(socket, signal);
