@@ -3,6 +3,7 @@ import fs from 'node:fs';
 import { silentLogger, WardenError } from '@warden/interface';
 import { makeSocketPair, spawnProcess, spawnProcessOnThread, waitForExit } from '@warden/native';
 import { expect, it, vi } from 'vitest';
+import { native } from '../../native/src/load-library.ts';
 import { PipeSink } from './byte-sink.ts';
 import { startPlainCopy } from './copy.ts';
 import type { CopyProgram } from './copy-program.ts';
@@ -15,12 +16,12 @@ const refuse = (): never => {
   throw new WardenError('NATIVE_FAILED', 'there is no room', { fields: { errno: 'ENOMEM' } });
 };
 vi.mock(import('@warden/native'), async (original) => {
-  const native = await original();
+  const library = await original();
   return {
-    ...native,
-    spawnProcessOnThread: vi.fn(native.spawnProcessOnThread),
-    waitForExit: vi.fn(native.waitForExit),
-    watchDescriptor: vi.fn(native.watchDescriptor),
+    ...library,
+    spawnProcessOnThread: vi.fn(library.spawnProcessOnThread),
+    waitForExit: vi.fn(library.waitForExit),
+    watchDescriptor: vi.fn(library.watchDescriptor),
   };
 });
 
@@ -83,24 +84,26 @@ it('a launcher that outlives its end is reaped when its own comes', async () => 
   await vi.waitFor(() => expect(exists(pid)).toBe(false), SOON);
 });
 
-it('the result of a helper never rejects, and its channel is closed where it cannot be watched', async () => {
-  const native = await import('../../native/src/load-library.ts');
-  const adding = vi.spyOn(native.native(), 'warden_epoll_add').mockReturnValue(-1); // EPERM
-  const before = open();
-  const [ours, theirs] = makeSocketPair('seqpacket');
-  const pid = sleeper();
-  try {
-    const helper = new HelperProcess(pid, ours);
-    expect(await helper.result).toBeUndefined();
-    adding.mockRestore();
-    helper.terminate();
-    await helper.end();
-    fs.closeSync(theirs);
-    expect(open()).toBe(before);
-  } finally {
-    adding.mockRestore();
-  }
-});
+it.each(['warden_epoll_add', 'warden_set_nonblocking'] as const)(
+  'the result of a helper never rejects, and its channel is closed where %s fails',
+  async (name) => {
+    const failing = vi.spyOn(native(), name).mockReturnValue(-1); // EPERM
+    const before = open();
+    const [ours, theirs] = makeSocketPair('seqpacket');
+    const pid = sleeper();
+    try {
+      const helper = new HelperProcess(pid, ours);
+      expect(await helper.result).toBeUndefined();
+      failing.mockRestore();
+      helper.terminate();
+      await helper.end();
+      fs.closeSync(theirs);
+      expect(open()).toBe(before);
+    } finally {
+      failing.mockRestore();
+    }
+  },
+);
 
 it('input that cannot wait for room fails, and leaves nobody listening to the signal', async () => {
   const { watchDescriptor, makePipe, closeDescriptor } = await import('@warden/native');
