@@ -225,7 +225,7 @@ function decodeField(
 function decodeValue(reader: WireReader, field: FieldDescriptor, allowance: Allowance): unknown {
   switch (field.type) {
     case 'uint32':
-      return Number(reader.varint());
+      return Number(BigInt.asUintN(32, BigInt(reader.varint())));
     case 'uint64':
       return BigInt(reader.varint());
     case 'int32':

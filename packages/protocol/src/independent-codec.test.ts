@@ -150,4 +150,34 @@ describe('the codec and an independent library', () => {
       { numRuns: 150 },
     );
   });
+
+  it('agree on what a varint of any size is for a field of 32 bits', () => {
+    const fields = (['uint32', 'int32', 'enum', 'bool', 'uint64'] as const).map((type, at) => ({
+      ...{ name: type, number: at + 1, label: 'optional' as const, type },
+      ...(type === 'enum' && { enum: { name: 'Sign', values: { none: 0, one: 1 } } }),
+    }));
+    const ours = { name: 'Wide', fields } as unknown as MessageDescriptor<Record<string, unknown>>;
+    const file = create(FileDescriptorProtoSchema, {
+      name: 'wide.proto',
+      package: 'warden',
+      syntax: 'proto2',
+      enumType: [{ name: 'SignEnum', value: [{ name: 'none', number: 0 }] }],
+      messageType: [{ name: 'Wide', field: fields.map(fieldOf) }],
+    });
+    const theirs = createFileRegistry(file, () => undefined).getMessage('warden.Wide')!;
+    fc.assert(
+      fc.property(
+        fc.constantFrom(...fields.filter(({ type }) => type !== 'enum')),
+        fc.oneof(fc.bigInt(0n, (1n << 64n) - 1n), fc.bigInt(0n, 1n << 33n)),
+        ({ name, number }, value) => {
+          const bytes = Uint8Array.from([number * 8, ...varint(value)]);
+          expect(decode(ours, bytes)).toEqual({ [name]: Reflect.get(fromBinary(theirs, bytes), name) });
+        },
+      ),
+    );
+  });
 });
+
+function varint(value: bigint): number[] {
+  return value < 0x80n ? [Number(value)] : [Number(value & 0x7fn) | 0x80, ...varint(value >> 7n)];
+}
