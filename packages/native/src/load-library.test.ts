@@ -1,6 +1,11 @@
 import { existsSync } from 'node:fs';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { callOnThread, libraryPath } from './load-library.ts';
+
+vi.mock(import('node:fs'), async (original) => {
+  const fs = await original();
+  return { ...fs, existsSync: vi.fn(fs.existsSync) };
+});
 
 const before = process.env.WARDEN_NATIVE_LIBRARY;
 afterEach(() => {
@@ -26,6 +31,29 @@ describe('libraryPath', () => {
         fields: expect.objectContaining({ tried: ['/no/such.so'] }),
       }),
     );
+  });
+});
+
+describe('the name of the platform package', () => {
+  it('is found without a look at the network', () => {
+    delete process.env.WARDEN_NATIVE_LIBRARY;
+    const report = process.report as NodeJS.ProcessReport & { excludeNetwork: boolean };
+    const isExcluded: boolean[] = [];
+    const get = report.getReport.bind(report);
+    const getting = vi.spyOn(report, 'getReport').mockImplementation(() => {
+      isExcluded.push(report.excludeNetwork);
+      return get();
+    });
+    vi.mocked(existsSync).mockReturnValue(false);
+    try {
+      expect(() => libraryPath()).toThrow('not found');
+      expect(isExcluded.length).toBeGreaterThan(0);
+      expect(isExcluded).not.toContain(false);
+      expect(report.excludeNetwork).toBe(false);
+    } finally {
+      getting.mockRestore();
+      vi.mocked(existsSync).mockReset();
+    }
   });
 });
 

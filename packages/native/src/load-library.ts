@@ -336,10 +336,24 @@ function ownPrebuilt(): string {
 }
 
 function platformPackageName(): string {
-  const header = (process.report?.getReport() as { header?: { glibcVersionRuntime?: string } } | undefined)
-    ?.header;
-  const libc = header?.glibcVersionRuntime === undefined ? 'musl' : 'glibc';
-  return `@warden/native-${process.platform}-${process.arch}-${libc}`;
+  return `@warden/native-${process.platform}-${process.arch}-${hasGlibc() ? 'glibc' : 'musl'}`;
+}
+
+/** What the types of Node 20 do not know. */
+type Report = NodeJS.ProcessReport & { excludeNetwork: boolean };
+
+function hasGlibc(): boolean {
+  const report = process.report as Report | undefined;
+  if (report === undefined) return false;
+  // a report tells of each open connection, whose other side it asks a name server for
+  const wasExcluded = report.excludeNetwork;
+  report.excludeNetwork = true;
+  try {
+    const { header } = report.getReport() as { header?: { glibcVersionRuntime?: string } };
+    return header?.glibcVersionRuntime !== undefined;
+  } finally {
+    report.excludeNetwork = wasExcluded;
+  }
 }
 
 function platformPackage(): string | undefined {
