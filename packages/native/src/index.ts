@@ -2,7 +2,8 @@
  * The kernel calls that Node lacks: polling and passing of raw descriptors, spawning without a fork, pidfds,
  * netlink, locks, mounts, loop devices, disk quota and device programs.
  *
- * Everything is synchronous and does one thing; policy belongs to the callers. Failures of the kernel are
+ * Each function does one thing; policy belongs to the callers. What answers with a promise works on a thread of
+ * Node's pool, or waits by the event loop; everything else is synchronous. Failures of the kernel are
  * `NATIVE_FAILED` with `operation`, `object` and `errno`; wrong arguments are `TypeError`s, checked before C
  * sees them. Descriptors are plain numbers, close-on-exec, and belong to the caller.
  *
