@@ -1,9 +1,8 @@
 /** What a helper and a launcher leave behind where nobody can wait for them: nothing. */
 import fs from 'node:fs';
 import { silentLogger, WardenError } from '@warden/interface';
-import { makeSocketPair, spawnProcess, spawnProcessOnThread, waitForExit } from '@warden/native';
+import { spawnProcess, spawnProcessOnThread, waitForExit } from '@warden/native';
 import { expect, it, vi } from 'vitest';
-import { native } from '../../native/src/load-library.ts';
 import { PipeSink } from './byte-sink.ts';
 import { startPlainCopy } from './copy.ts';
 import type { CopyProgram } from './copy-program.ts';
@@ -83,27 +82,6 @@ it('a launcher that outlives its end is reaped when its own comes', async () => 
   process.kill(pid, 'SIGKILL');
   await vi.waitFor(() => expect(exists(pid)).toBe(false), SOON);
 });
-
-it.each(['warden_epoll_add', 'warden_set_nonblocking'] as const)(
-  'the result of a helper never rejects, and its channel is closed where %s fails',
-  async (name) => {
-    const failing = vi.spyOn(native(), name).mockReturnValue(-1); // EPERM
-    const before = open();
-    const [ours, theirs] = makeSocketPair('seqpacket');
-    const pid = sleeper();
-    try {
-      const helper = new HelperProcess(pid, ours);
-      expect(await helper.result).toBeUndefined();
-      failing.mockRestore();
-      helper.terminate();
-      await helper.end();
-      fs.closeSync(theirs);
-      expect(open()).toBe(before);
-    } finally {
-      failing.mockRestore();
-    }
-  },
-);
 
 it('input that cannot wait for room fails, and leaves nobody listening to the signal', async () => {
   const { watchDescriptor, makePipe, closeDescriptor } = await import('@warden/native');
