@@ -160,6 +160,20 @@ describe('a pause', () => {
   });
 });
 
+it('a signal reaches the tree of a job, unless its process alone is meant', async () => {
+  const signalJob = vi.fn<Init['signalJob']>(async () => {});
+  const box = await takenOver({ signalJob });
+  const job = await box.spawn('');
+  for (const options of [{}, { signal: 15 }, { signal: 15, tree: false }, { tree: false }])
+    await job.kill(options);
+  expect(signalJob.mock.calls).toEqual([
+    [job.id, 9, true],
+    [job.id, 15, true],
+    [job.id, 15, false],
+    [job.id, 9, false],
+  ]);
+});
+
 describe('a wait for a job', () => {
   it('asks init whether it is there, and not again before that has answered', async () => {
     let answer = (): void => {};

@@ -331,7 +331,7 @@ class SessionJob implements Job {
   async kill(
     options: { readonly signal?: number; readonly tree?: boolean; readonly reason?: 'timeout' } = {},
   ): Promise<void> {
-    const { signal = SIGKILL, tree = signal === SIGKILL, reason } = options;
+    const { signal = SIGKILL, tree = true, reason } = options;
     if (!Number.isInteger(signal) || signal < 1 || signal > 64) {
       throw new WardenError('INVALID_SPEC', `signal ${signal} is not in 1..64`, {
         fields: { operation: 'signal job', object: signal },

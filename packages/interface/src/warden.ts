@@ -242,8 +242,8 @@ export interface Job {
    * Sends a signal to the job's process or, with `tree`, to it and every descendant. SIGKILL to a tree leaves
    * no gap through which a process could escape by forking. One that means to leave the tree can do so before,
    * by `CLONE_PARENT` or as a job that gives up being the subreaper of its own: {@link Container.stop} ends
-   * whatever is in the container. Succeeds on an ended job. Default: SIGKILL to the tree. `reason` is what the
-   * verdict says when the job dies of the signal. (An extension.)
+   * whatever is in the container. Succeeds on an ended job. Defaults: SIGKILL, and any signal to the tree.
+   * `reason` is what the verdict says when the job dies of the signal. (An extension.)
    */
   kill(options?: {
     readonly signal?: number | undefined;
