@@ -2,11 +2,9 @@ import { execFile, spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { buildProgram, PACKAGE, PROGRAM } from './program.ts';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { PACKAGE, PROGRAM } from './program.ts';
 import { ScriptedDaemon } from './scripted-daemon.ts';
-
-beforeAll(buildProgram, 120_000);
 
 let daemon: ScriptedDaemon;
 beforeEach(async () => {

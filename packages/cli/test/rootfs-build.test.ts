@@ -6,10 +6,8 @@ import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
-import { buildProgram, PROGRAM } from './program.ts';
-
-beforeAll(buildProgram, 120_000);
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { PROGRAM } from './program.ts';
 
 let place: string;
 beforeEach(() => {

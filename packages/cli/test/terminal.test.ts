@@ -3,8 +3,8 @@ import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { connect } from '@warden/client';
-import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { buildProgram, PROGRAM } from './program.ts';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { PROGRAM } from './program.ts';
 import { ScriptedDaemon } from './scripted-daemon.ts';
 import { noTmux, Tmux } from './tmux.ts';
 
@@ -42,8 +42,6 @@ interface Dialogue {
 
 const suite = noTmux === undefined ? describe : describe.skip;
 suite(`in a terminal${noTmux === undefined ? '' : ` [needs: ${noTmux}]`}`, { timeout: 120_000 }, () => {
-  beforeAll(buildProgram, 120_000);
-
   it('prompts with `warden> `, completes commands, flags and handles, and ends at Ctrl-D [cli 2 interactive, 9 Completion]', async () => {
     using tmux = terminal(warden());
     await tmux.until(/^warden>$/);
