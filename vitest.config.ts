@@ -5,9 +5,9 @@ import LongestFirst from './scripts/longest-first.sequencer.ts';
 export default defineConfig({
   test: {
     sequence: { sequencer: LongestFirst },
-    // of the packages' own tests two files mostly wait: the driver on the kernel, and the C code; projects
-    // that need more room say so
-    maxWorkers: Math.max(3, os.availableParallelism()),
+    // a good part of each file is waiting for processes, timers and the kernel; projects that need more room
+    // say so
+    maxWorkers: Math.max(4, os.availableParallelism()),
     reporters: [
       'default',
       ['junit', { outputFile: 'reports/junit.xml' }],

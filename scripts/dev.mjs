@@ -237,7 +237,9 @@ function linkPrograms() {
 
 function runIsolated(argv, env) {
   const [command, args] = isRoot ? ['unshare', isolated(argv)] : [argv[0], argv.slice(1)];
-  return run(command, args, { env: { ...programs(), ...env } });
+  // Node 20 reads such a file at each start, some 90 ms where it holds a distribution's certificates, and
+  // nobody in there can reach whom they are for
+  return run(command, args, { env: { ...programs(), NODE_EXTRA_CA_CERTS: '', ...env } });
 }
 
 /**

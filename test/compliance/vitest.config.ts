@@ -1,8 +1,8 @@
 import { configDefaults } from 'vitest/config';
-import { ONCE_MORE_IN_CI, THREE_AT_A_TIME, testSuite } from '../../scripts/test-suite.config.ts';
+import { FOUR_AT_A_TIME, ONCE_MORE_IN_CI, testSuite } from '../../scripts/test-suite.config.ts';
 
 export default testSuite('compliance', {
-  ...THREE_AT_A_TIME,
+  ...FOUR_AT_A_TIME,
   ...ONCE_MORE_IN_CI,
   // the proof that the kits bite has a command of its own: npm run prove-kit
   exclude: [...configDefaults.exclude, ...(process.env.WARDEN_TEST_BITE ? [] : ['src/bite.test.ts'])],

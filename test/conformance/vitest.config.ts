@@ -1,7 +1,7 @@
-import { ONCE_MORE_IN_CI, THREE_AT_A_TIME, testSuite } from '../../scripts/test-suite.config.ts';
+import { FOUR_AT_A_TIME, ONCE_MORE_IN_CI, testSuite } from '../../scripts/test-suite.config.ts';
 
 export default testSuite('conformance', {
-  ...THREE_AT_A_TIME,
+  ...FOUR_AT_A_TIME,
   ...ONCE_MORE_IN_CI,
   sequence: { groupOrder: 1 },
   testTimeout: 120_000,
