@@ -279,6 +279,37 @@ describe('jobs (spec behaviour.md 6)', () => {
     expect(text((await job.link()).stdout)).toBe('kept');
   });
 
+  it('keep their result until it has arrived where somebody passes it on', async () => {
+    const box = await warden.create();
+    const { id } = await box.spawn(script({ stdout: 'result' }));
+    const lost = Promise.reject(new Error('the client has gone'));
+    lost.catch(() => {});
+    expect((await box.job(id).link({ taken: lost })).exitStatus).toBe(0);
+    const stream = box.job(id).stream({ taken: lost });
+    for (let next = await stream.next(); !next.done; ) next = await stream.next();
+    let arrive = (): void => {};
+    const taken = new Promise<void>((resolve) => {
+      arrive = resolve;
+    });
+    const [one] = await Promise.all([box.job(id).link({ taken }), box.job(id).link({ taken: lost })]);
+    expect(text(one.stdout)).toBe('result');
+    expect((await box.info()).endedJobs).toMatchObject([{ id }]);
+    arrive();
+    await taken;
+    await expect(box.job(id).link()).rejects.toMatchObject({ code: 'UNKNOWN_JOB' });
+  });
+
+  it('run for one who has gone before the result arrived are kept for the next daemon, too', async () => {
+    const box = await warden.create({ handle: 'box' });
+    const { id } = await box.spawn(script({ stdout: 'result' }), { awaited: true });
+    const lost = Promise.reject(new Error('the client has gone'));
+    lost.catch(() => {});
+    await box.job(id).link({ taken: lost });
+    await core.close();
+    core = await host.start();
+    expect(text((await core.openSession().container('box').job(id).link()).stdout)).toBe('result');
+  });
+
   it('end at the output limit, not before, with an event', async () => {
     const box = await warden.create();
     const exact = await run(box, { bytes: 1_000_000, status: 3 });

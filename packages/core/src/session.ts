@@ -47,7 +47,15 @@ import { listRules, removeRules } from './net-rules.ts';
 import { pauseContainer, requireRunning, resumeContainer } from './pause.ts';
 import { handOutPort, isPlain, requireIsolation } from './plain.ts';
 import { changeProperties } from './properties.ts';
-import { findJob, type LentPipes, lendPipes, linkJob, spawnJob, streamJob } from './spawn.ts';
+import {
+  findJob,
+  type LentPipes,
+  lendPipes,
+  linkJob,
+  spawnJob,
+  streamJob,
+  type TakeOptions,
+} from './spawn.ts';
 import { stopContainer } from './stop.ts';
 
 const SIGKILL = 9;
@@ -298,16 +306,16 @@ class SessionJob implements Job {
     this.id = id;
   }
 
-  async link(options: { readonly signal?: AbortSignal } = {}): Promise<JobResult> {
-    return linkJob(this.#session.engine, this.#find(), this.id, options.signal);
+  async link(options: TakeOptions = {}): Promise<JobResult> {
+    return linkJob(this.#session.engine, this.#find(), this.id, options);
   }
 
   stream(
-    options: { readonly signal?: AbortSignal; readonly relay?: OutputRelay | undefined } = {},
+    options: TakeOptions & { readonly relay?: OutputRelay | undefined } = {},
   ): AsyncGenerator<OutputChunk, JobEnd, undefined> {
     const left = new AbortController();
     const signal = options.signal ? AbortSignal.any([options.signal, left.signal]) : left.signal;
-    const chunks = this.#stream({ signal, relay: options.relay });
+    const chunks = this.#stream({ ...options, signal });
     const leave = chunks.return.bind(chunks);
     // a step may be waiting for output that never comes: leaving wakes it, and the job stays
     chunks.return = (value) => {
@@ -317,10 +325,9 @@ class SessionJob implements Job {
     return chunks;
   }
 
-  async *#stream(options: {
-    readonly signal: AbortSignal;
-    readonly relay: OutputRelay | undefined;
-  }): AsyncGenerator<OutputChunk, JobEnd, undefined> {
+  async *#stream(
+    options: TakeOptions & { readonly relay?: OutputRelay | undefined },
+  ): AsyncGenerator<OutputChunk, JobEnd, undefined> {
     return yield* streamJob(this.#session.engine, this.#find(), this.id, options);
   }
 

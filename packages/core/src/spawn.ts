@@ -128,16 +128,24 @@ export function findJob(container: ManagedContainer, id: number): ManagedJob {
   throw noSuchJob(container.handle, id);
 }
 
+/** Options of {@link linkJob} and {@link streamJob}. */
+export interface TakeOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** See `Job.link`. */
+  readonly taken?: Promise<void> | undefined;
+}
+
 /** Waits for the end and takes the result; whoever gives up leaves it. Errors: `UNKNOWN_JOB`, `ABORTED`. */
 export async function linkJob(
   engine: Engine,
   container: ManagedContainer,
   id: number,
-  signal?: AbortSignal,
+  { signal, taken }: TakeOptions = {},
 ): Promise<JobResult> {
   const job = findJob(container, id);
   const givenUp = givenUpOn(container, id);
   const leave = job.attend();
+  let isOnItsWay = false;
   const release = job.hasEnded ? undefined : holdStatistics(engine, container);
   try {
     await engine.failpoints.pass('link.wait');
@@ -147,16 +155,12 @@ export async function linkJob(
     await engine.failpoints.pass('link.info');
     const limited = withDiskLimit(engine, container, outcome, info);
     const { exitStatus, verdict } = await unlessAborted(limited, signal, givenUp);
-    removeJob(engine, container, job);
-    return {
-      exitStatus,
-      verdict,
-      info,
-      stdout: job.output.collect('stdout'),
-      stderr: job.output.collect('stderr'),
-    };
+    const [stdout, stderr] = [job.output.collect('stdout'), job.output.collect('stderr')];
+    isOnItsWay = true;
+    removeWhenTaken(engine, { container, job, leave }, taken);
+    return { exitStatus, verdict, info, stdout, stderr };
   } finally {
-    leave();
+    if (!isOnItsWay) leave();
     release?.();
   }
 }
@@ -166,11 +170,12 @@ export async function* streamJob(
   engine: Engine,
   container: ManagedContainer,
   id: number,
-  { signal, relay }: { readonly signal: AbortSignal | undefined; readonly relay?: OutputRelay | undefined },
+  { signal, relay, taken }: TakeOptions & { readonly relay?: OutputRelay | undefined },
 ): AsyncGenerator<OutputChunk, JobEnd, undefined> {
   const job = findJob(container, id);
   const givenUp = givenUpOn(container, id);
   const leave = job.attend();
+  let isOnItsWay = false;
   try {
     await engine.failpoints.pass('stream.begin');
     job.hurry();
@@ -184,10 +189,11 @@ export async function* streamJob(
     await engine.failpoints.pass('stream.info');
     const limited = withDiskLimit(engine, container, outcome, info);
     const { exitStatus, verdict } = await unlessAborted(limited, signal, givenUp);
-    removeJob(engine, container, job);
+    isOnItsWay = true;
+    removeWhenTaken(engine, { container, job, leave }, taken);
     return { exitStatus, verdict, info };
   } finally {
-    leave();
+    if (!isOnItsWay) leave();
   }
 }
 
@@ -226,6 +232,24 @@ async function endInfo(
   const info = await infoAtEnd(engine, container);
   prepareShell(engine, container, job, info);
   return info;
+}
+
+/** The result is on its way: the job goes when that has arrived, and is left as it is when it does not. */
+function removeWhenTaken(
+  engine: Engine,
+  {
+    container,
+    job,
+    leave,
+  }: { readonly container: ManagedContainer; readonly job: ManagedJob; leave(): void },
+  taken: Promise<void> | undefined,
+): void {
+  const remove = (): void => {
+    removeJob(engine, container, job);
+    leave();
+  };
+  if (taken === undefined) remove();
+  else taken.then(remove, leave);
 }
 
 function removeJob(engine: Engine, container: ManagedContainer, job: ManagedJob): void {

@@ -220,7 +220,14 @@ export interface Job {
    * All who wait at the same time get the result. When `signal` is aborted the wait ends with `ABORTED`; the
    * job keeps its result, unless that was already on its way.
    */
-  link(options?: { readonly signal?: AbortSignal | undefined }): Promise<JobResult>;
+  link(options?: {
+    readonly signal?: AbortSignal | undefined;
+    /**
+     * Of whoever passes the result on: the job is removed when this resolves, and keeps its result when it
+     * rejects.
+     */
+    readonly taken?: Promise<void> | undefined;
+  }): Promise<JobResult>;
   /**
    * Yields all output from the job's start, then returns the end as the iterator's return value; the job is
    * removed then. Leaving the loop early keeps the job, and so does aborting `signal`, which makes the step
@@ -230,6 +237,8 @@ export interface Job {
     readonly signal?: AbortSignal | undefined;
     /** For a live job: takes the output that comes in whole pieces. What is left over is yielded, in order. */
     readonly relay?: OutputRelay | undefined;
+    /** As with {@link Job.link}, for the end. */
+    readonly taken?: Promise<void> | undefined;
   }): AsyncGenerator<OutputChunk, JobEnd, undefined>;
   /**
    * Lends the pipes of a job with `output: 'live'` until the session is closed or the job is removed; nobody

@@ -7,6 +7,7 @@ import type { Socket } from 'node:net';
 import type { Logger, OutputRelay, Warden } from '@warden/interface';
 import { decodeMessage, encodeFrameParts, FrameDecoder, MessageType, REQUESTS } from '@warden/protocol';
 import type { BudgetShare } from './byte-budget.ts';
+import { Delivery } from './delivery.ts';
 import { errorCode, errorResponse, isDefect } from './error-response.ts';
 import { FrameTimer } from './frame-timer.ts';
 import { logAnswer, logRequest } from './request-log.ts';
@@ -282,6 +283,7 @@ export class ServerConnection {
   async #execute(frame: Uint8Array, id: string): Promise<void> {
     let type: number = MessageType.Error;
     let code: string | undefined;
+    const delivery = new Delivery();
     const begun = this.#observer === undefined ? 0 : performance.now();
     try {
       const message = decodeMessage(frame, 'request');
@@ -296,11 +298,15 @@ export class ServerConnection {
         breakOff: () => this.destroy(),
         send: (response: object) => this.#send(type, response),
         uploads: this.#uploads,
+        get taken() {
+          return delivery.outcome;
+        },
       };
       const response = await HANDLERS[type]!(context, message.payload as never);
       logAnswer(this.#logger, type, response);
-      await this.#answer(type, response);
+      await this.#answer(type, response, delivery);
     } catch (error) {
+      delivery.fail(error);
       code = errorCode(error);
       if (isDefect(error))
         this.#logger.error('request-defect', { request_id: id, request: REQUESTS[type]?.name, error });
@@ -312,25 +318,34 @@ export class ServerConnection {
   }
 
   /** What the request asked for has happened: a drain waits for its client to read no longer than for others. */
-  async #answer(type: number, response: object): Promise<void> {
+  async #answer(type: number, response: object, delivery?: Delivery): Promise<void> {
     this.#runningType = undefined;
-    await this.#send(type, response);
+    await this.#send(type, response, delivery);
+    if (delivery?.isAwaited === true) await delivery.outcome.catch(() => {});
   }
 
   /** Resolves when the socket takes more: whoever reads slowly gets the next answer later. */
-  async #send(type: number, response: object): Promise<void> {
-    if (this.#gone.signal.aborted || this.#socket.destroyed || this.#socket.writableEnded) return;
-    const hasRoom = this.#write(encodeFrameParts(type, response, 'response'));
+  async #send(type: number, response: object, delivery?: Delivery): Promise<void> {
+    if (this.#gone.signal.aborted || this.#socket.destroyed || this.#socket.writableEnded) {
+      delivery?.fail(new Error('nobody reads the answer'));
+      return;
+    }
+    const hasRoom = this.#write(encodeFrameParts(type, response, 'response'), delivery);
     if (!hasRoom && !this.#isClosing) await this.#writable();
   }
 
   /** In pieces, and as one call of the kernel: what is large is not copied. Answers whether the socket takes more. */
-  #write(parts: readonly Uint8Array[]): boolean {
-    const [first] = parts;
-    if (parts.length === 1) return this.#socket.write(first!);
+  #write(parts: readonly Uint8Array[], delivery?: Delivery): boolean {
+    const last = parts.at(-1)!;
+    // a socket that is destroyed with something left to send calls this without an error
+    const done = (error: Error | null | undefined): void => {
+      if (error || this.#socket.destroyed) delivery?.fail(error ?? new Error('the connection is closed'));
+      else delivery?.succeed();
+    };
+    if (parts.length === 1) return this.#socket.write(last, done);
     this.#socket.cork();
-    let hasRoom = true;
-    for (const part of parts) hasRoom = this.#socket.write(part);
+    for (const part of parts.slice(0, -1)) this.#socket.write(part);
+    const hasRoom = this.#socket.write(last, done);
     this.#socket.uncork();
     return hasRoom;
   }

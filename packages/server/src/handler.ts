@@ -15,6 +15,11 @@ export interface RequestContext {
   turn(): Promise<void>;
   /** Ends the connection: what was sent last was broken off. */
   breakOff(): void;
+  /**
+   * Resolves when the kernel has the whole last answer, which the client can read then whatever becomes of
+   * this process; rejects when it has not. Whoever asks for it before the answer has the next request wait.
+   */
+  readonly taken: Promise<void>;
   /** Sends an answer before the last one; resolves when the client keeps up. */
   send(response: object): Promise<void>;
 }

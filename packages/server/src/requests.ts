@@ -72,12 +72,12 @@ export const HANDLERS: Readonly<Record<number, Handler>> = {
   [MessageType.Spawn]: async ({ warden }, request: SpawnRequest) => ({
     job_id: (await warden.container(request.handle).spawn(request.script, spawnOptions(request))).id,
   }),
-  [MessageType.Link]: async ({ warden, signal }, request: LinkRequest) =>
-    resultMessage(await warden.container(request.handle).job(request.job_id).link({ signal })),
-  [MessageType.Run]: async ({ warden, signal }, request: RunRequest) => {
+  [MessageType.Link]: async ({ warden, signal, taken }, request: LinkRequest) =>
+    resultMessage(await warden.container(request.handle).job(request.job_id).link({ signal, taken })),
+  [MessageType.Run]: async ({ warden, signal, taken }, request: RunRequest) => {
     const options = { ...spawnOptions(request), awaited: true };
     const job = await warden.container(request.handle).spawn(request.script, options);
-    return resultMessage(await job.link({ signal }));
+    return resultMessage(await job.link({ signal, taken }));
   },
   [MessageType.Stream]: (context, request: StreamRequest) => stream(context, request),
   [MessageType.JobSignal]: async ({ warden }, request: JobSignalRequest) => {
@@ -186,10 +186,10 @@ function resultMessage(result: JobResult): RunResponse {
 
 /** Whoever stops reading in the middle leaves the job as it is, to be streamed again from its beginning. */
 async function stream(
-  { warden, signal, relay, send, breakOff }: RequestContext,
+  { warden, signal, relay, taken, send, breakOff }: RequestContext,
   request: StreamRequest,
 ): Promise<StreamResponse> {
-  const chunks = warden.container(request.handle).job(request.job_id).stream({ signal, relay });
+  const chunks = warden.container(request.handle).job(request.job_id).stream({ signal, relay, taken });
   let turnEnds = performance.now() + TURN_MILLISECONDS;
   try {
     for (;;) {

@@ -1,6 +1,6 @@
 import { encodeFrame, MessageType } from '@warden/protocol';
 import { describe, expect, it } from 'vitest';
-import { ProgrammableHost } from './programmable-host.ts';
+import { JOB_INFO, ProgrammableHost } from './programmable-host.ts';
 import { failure, frame, pause, startServer, TestClient, until } from './test-client.ts';
 
 const { Echo, List, Ping, Link, Run } = MessageType;
@@ -213,6 +213,51 @@ describe('a client that disappears', () => {
     rest();
     expect(answers.map(({ type }) => type)).toEqual(clients.map(() => List));
   });
+
+  it.each(['reads it all', 'goes in the middle', 'is cut off'])(
+    'is asked for a large result: it is taken once the kernel has it, and not when the client %s before',
+    async (what) => {
+      const outcomes: string[] = [];
+      const asked: string[] = [];
+      const host = new ProgrammableHost({
+        warden: { ping: async () => void asked.push('ping') },
+        job: {
+          link: async (options) => {
+            options!.taken!.then(
+              () => outcomes.push('taken'),
+              () => outcomes.push('kept'),
+            );
+            return {
+              exitStatus: 0,
+              stdout: new Uint8Array(8 << 20),
+              stderr: new Uint8Array(),
+              info: JOB_INFO,
+            };
+          },
+        },
+      });
+      const { server, path } = await startServer(host);
+      const client = await TestClient.connect(path);
+      client.socket.pause();
+      client.send(MessageType.Link, { handle: 'h', job_id: 1 });
+      client.send(MessageType.Ping);
+      await until(() => host.calls.length > 0, 'the link');
+      await pause(100);
+      // the next request is not asked for either, as it may be about the same job
+      expect([outcomes, asked]).toEqual([[], []]);
+      if (what === 'reads it all') {
+        client.socket.resume();
+        expect((await client.next()).payload.stdout).toHaveLength(8 << 20);
+        await client.next();
+        expect([outcomes, asked]).toEqual([['taken'], ['ping']]);
+        return;
+      }
+      if (what === 'is cut off') await server.close();
+      else client.socket.destroy();
+      await until(() => outcomes.length > 0, 'the end');
+      expect([outcomes, asked]).toEqual([['kept'], []]);
+    },
+  );
 
   it('in the middle of a large answer has its queue dropped and harms nobody else', async () => {
     const big = new Uint8Array(8 * 1024 * 1024);

@@ -36,6 +36,7 @@ async function answers(exitStatus: number, verdict?: ExitVerdict): Promise<Recor
     warden: host.openSession(),
     signal: new AbortController().signal,
     relay: undefined,
+    taken: Promise.resolve(),
     turn: async () => {},
     breakOff: () => {},
     send: async () => {},

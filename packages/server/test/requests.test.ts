@@ -266,7 +266,11 @@ const MAPPINGS: readonly Mapping[] = [
     type: 'Link',
     request: { handle: 'h', job_id: 4294967295 },
     program: { job: { link: async () => RESULT } },
-    call: { method: 'link', args: [{ signal: expect.any(AbortSignal) }], job: 4294967295 },
+    call: {
+      method: 'link',
+      args: [{ signal: expect.any(AbortSignal), taken: expect.any(Promise) }],
+      job: 4294967295,
+    },
     response: RESULT_MESSAGE,
   },
   {
@@ -284,7 +288,11 @@ const MAPPINGS: readonly Mapping[] = [
     call: {
       method: 'stream',
       args: [
-        { signal: expect.any(AbortSignal), relay: expect.objectContaining({ ready: expect.any(Function) }) },
+        {
+          signal: expect.any(AbortSignal),
+          relay: expect.objectContaining({ ready: expect.any(Function) }),
+          taken: expect.any(Promise),
+        },
       ],
       job: 1,
     },

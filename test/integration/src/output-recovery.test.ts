@@ -2,10 +2,13 @@
  * What a killed daemon had collected, what init kept meanwhile and what came later are one output, without
  * gap or repetition.
  */
+import { once } from 'node:events';
 import fs from 'node:fs';
+import net from 'node:net';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ClientContainer, ClientJob } from '@warden/client';
+import { encodeFrame, encodeMessage, MessageType } from '@warden/protocol';
 import { describeWith, startDaemon, type TestDaemon, type TestDaemonOptions } from '@warden/test-harness';
 import { expect, it } from 'vitest';
 import { text } from './text.ts';
@@ -163,6 +166,29 @@ describeWith(['root', 'isolated', 'overlayfs'], 'output over a killed daemon', (
       expect((await same.spawn('true')).id).toBe(living.id + 1);
       const jobs = path.join((await same.info()).containerPath!, 'jobs');
       expect(fs.readdirSync(jobs)).not.toContain(String(linked.id));
+    });
+  }, 60_000);
+
+  it('that is on its way is there again when the client that waits for it goes, and when the daemon is killed [DECISIONS client gone]', async () => {
+    await withRestarts(async (life) => {
+      const box = await (await life.daemon.connect()).create();
+      const job = await box.spawn('head -c 4000000 /dev/zero; exit 7');
+      await expect.poll(async () => (await box.info()).jobIds, { timeout: 20_000 }).toEqual([]);
+      /** Asks for all of it, and reads nothing. */
+      const ask = async (): Promise<net.Socket> => {
+        const socket = net.connect(life.daemon.place.socket).pause();
+        socket.on('error', () => {});
+        await once(socket, 'connect');
+        socket.write(encodeFrame(encodeMessage(MessageType.Link, { handle: box.handle, job_id: job.id })));
+        await delay(500);
+        return socket;
+      };
+      (await ask()).destroy();
+      await delay(200);
+      await ask();
+      await life.restart();
+      const { exitStatus, stdout } = await (await life.again(box, job)).link();
+      expect([exitStatus, stdout.length]).toEqual([7, 4_000_000]);
     });
   }, 60_000);
 
