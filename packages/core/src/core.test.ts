@@ -867,6 +867,19 @@ describe('ports, egress and limits', () => {
     expect(await box.netIn()).toEqual({ hostPort: 61_000, containerPort: 61_000 });
     expect(await box.netIn({ hostPort: 61_002, containerPort: 80 })).toEqual({
       hostPort: 61_002,
+  it('is cancelled by whoever came while the process stood still', async () => {
+    const owner = core.openSession();
+    await owner.create({ handle: 'box', graceTime: 0.05 });
+    await owner.close();
+    const late = await new Promise<Warden>((resolve) => {
+      // heard of as a connection is
+      fs.stat('/', () => resolve(core.openSession()));
+      for (const until = performance.now() + 300; performance.now() < until; );
+    });
+    await delay(200);
+    expect(await late.list()).toEqual(['box']);
+  });
+
       containerPort: 80,
     });
     expect((await box.netIn()).hostPort).toBe(61_001);

@@ -9,6 +9,8 @@ import { EventBus } from './event-bus.ts';
 import { failpoints } from './failpoint.ts';
 import { CORE_FAILPOINTS } from './failpoint-names.ts';
 import { foreignNetworks } from './foreign-networks.ts';
+import { thaw } from './frozen.ts';
+import { armGraceTime } from './grace-time.ts';
 import { Leftovers } from './leftovers.ts';
 import { mendLostRules } from './lost-rules.ts';
 import { onlooker } from './onlooker.ts';
@@ -71,6 +73,8 @@ async function begin(engine: Engine): Promise<void> {
   engine.leftovers.sweep();
   spareDirectories(engine);
   engine.warm.fill();
+  // last: until now nobody could have come for them, however long it took
+  for (const container of engine.containers.values()) armGraceTime(engine, container);
 }
 
 /** Lets go of everything, at whatever step of {@link begin} it is. Never rejects for what is kept for later. */

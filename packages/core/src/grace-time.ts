@@ -31,12 +31,16 @@ export function armGraceTime(engine: Engine, container: ManagedContainer): void 
 
 function wait(engine: Engine, container: ManagedContainer, remainingMs: number): void {
   const step = Math.min(remainingMs, MAX_TIMER_MS);
-  container.graceTimer = setTimeout(() => {
-    if (remainingMs > step) wait(engine, container, remainingMs - step);
-    else expire(engine, container);
+  const timer = setTimeout(() => {
+    if (remainingMs > step) return wait(engine, container, remainingMs - step);
+    // behind the look for what has come meanwhile: of a process that stood still, timers are the first to hear
+    setImmediate(() => {
+      if (container.graceTimer === timer) expire(engine, container);
+    });
   }, step);
+  container.graceTimer = timer;
   // an idle daemon is kept by its socket, not by this
-  container.graceTimer.unref();
+  timer.unref();
 }
 
 function expire(engine: Engine, container: ManagedContainer): void {

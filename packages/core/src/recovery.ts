@@ -9,7 +9,6 @@ import { type DepotEntry, idsInDepot, type RecordedEntry, readDepot, recordOf } 
 import { removeGroupsOf } from './destroy.ts';
 import { type Engine, networkSpecOf, poolUsage, trySave } from './engine.ts';
 import { connectRecovered } from './frozen.ts';
-import { armGraceTime } from './grace-time.ts';
 import { attachInit, forgetStaleJobs } from './init-connection.ts';
 import { watchOutOfMemory } from './limits.ts';
 import { pauseContainer } from './pause.ts';
@@ -262,7 +261,6 @@ async function takeOver(
   // last: a kill while no daemon was there stops the container now
   if (record.memoryLimit !== undefined) await watchAgain(engine, container);
   await failpoints.pass('recover.watch');
-  armGraceTime(engine, container);
   if (record.isPaused) await pauseAgain(engine, container);
   if (record.state === 'stopped') finishStop(engine, container);
   engine.logger.info('container-recovered', {
