@@ -12,6 +12,8 @@ export class Pool {
   /** Free entries and since when; a Map keeps the order of insertion. */
   #free: Map<number, number>;
   readonly #all: Set<number>;
+  /** Entries of a pool that was larger, which somebody has still: for when this one has grown to hold them. */
+  readonly #held = new Set<number>();
 
   constructor(
     entries: readonly number[],
@@ -33,10 +35,14 @@ export class Pool {
     return this.#all.has(entry);
   }
 
-  /** Adds what it does not have yet, behind what has never been used and before what has come back. */
+  /**
+   * Adds what it does not have yet, behind what has never been used and before what has come back. What was
+   * withdrawn before is taken.
+   */
   extend(entries: readonly number[]): void {
-    const added = entries.filter((entry) => !this.#all.has(entry)).map(unused);
-    for (const [entry] of added) this.#all.add(entry);
+    const fresh = entries.filter((entry) => !this.#all.has(entry));
+    for (const entry of fresh) this.#all.add(entry);
+    const added = fresh.filter((entry) => !this.#held.delete(entry)).map(unused);
     const earlier = [...this.#free];
     const hasComeBack = ([, since]: Free): boolean => since > NEVER_USED;
     this.#free = new Map([
@@ -86,9 +92,10 @@ export class Pool {
     return this.#free.delete(entry);
   }
 
-  /** Marks an entry as taken whatever its delay, for what is found at start. Foreign entries are ignored. */
+  /** Marks an entry as taken whatever its delay, for what is found at start; a foreign one for when it is none any more. */
   withdraw(entry: number): void {
-    this.#free.delete(entry);
+    if (this.#all.has(entry)) this.#free.delete(entry);
+    else this.#held.add(entry);
   }
 
   /** Makes an entry that nobody has used the next one, as if it had never been taken. Foreign entries are ignored. */
@@ -100,6 +107,7 @@ export class Pool {
 
   /** Gives back. Foreign entries and such that are free already are ignored. */
   release(entry: number): void {
+    this.#held.delete(entry);
     if (this.#all.has(entry) && !this.#free.has(entry)) this.#free.set(entry, this.#now() + this.#delayMs);
   }
 }

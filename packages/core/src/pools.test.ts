@@ -114,6 +114,16 @@ describe('a pool', () => {
     expect([one.size, drained(one)]).toEqual([3, [2, 3, undefined]]);
   });
 
+  it('that was larger gives nobody what somebody still had of that, before it has come back', () => {
+    const one = pool(0);
+    for (const entry of [3, 4]) one.withdraw(entry);
+    one.release(4);
+    one.extend([1, 2, 3, 4]);
+    expect([one.size, one.taken, drained(one)]).toEqual([4, 1, [1, 2, 4]]);
+    one.release(3);
+    expect(drained(one)).toEqual([3, undefined, undefined]);
+  });
+
   it('has something at once when it grows while all that is free waits for its delay', () => {
     const one = pool(100);
     const both = [one.acquire()!, one.acquire()!];
