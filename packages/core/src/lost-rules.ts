@@ -3,7 +3,7 @@
  * each container as recorded.
  */
 import type { Engine } from './engine.ts';
-import { hostSpec, renewAllRules } from './reconfigure.ts';
+import { hostSpec, putBackRules } from './reconfigure.ts';
 
 /** Has the network driver tell of it, if it can. */
 export function mendLostRules(engine: Engine): void {
@@ -36,16 +36,5 @@ async function mend(engine: Engine): Promise<void> {
   const { network } = engine.drivers;
   // from here on nobody reaches anything, but what all may
   await network.setup(hostSpec(engine.options));
-  // not waited for: a container may be at something for long, and rules be lost again meanwhile
-  void renewAllRules(engine).then((results) => {
-    for (const { container, error } of results) {
-      if (error === undefined) continue;
-      engine.logger.error('rules-of-container-not-put-back', {
-        ...{ id: container.record.id, handle: container.handle, error },
-        advice: 'it is denied everything; restart the daemon, or destroy the container',
-      });
-    }
-    const containers = results.filter(({ error }) => error === undefined).length;
-    engine.logger.warn('rules-put-back', { containers });
-  });
+  void putBackRules(engine); // rules may be lost again meanwhile
 }

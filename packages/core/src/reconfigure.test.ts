@@ -1,5 +1,11 @@
 /** Rules that are put in force anew while a container is at something that takes its time. */
-import { type Container, type NetworkDriver, type NetworkHostSpec, silentLogger } from '@warden/interface';
+import {
+  type Container,
+  type NetworkDriver,
+  type NetworkHostSpec,
+  silentLogger,
+  WardenError,
+} from '@warden/interface';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { EMPTY, NETWORK, TestHost } from '../test/host.ts';
 import type { Core } from './index.ts';
@@ -17,18 +23,30 @@ let first: Container;
 let miss: () => void;
 /** Lets the first container, whose turn it is, go on. */
 let goOn: () => void;
+/** What it is at. */
+let busy: Promise<unknown>;
+/** Those whose rules cannot be put back. */
+const refused = new Set<string>();
+
+const foreign = vi.fn(async (): Promise<readonly string[]> => []);
+const release = vi.fn<NetworkDriver['release']>();
 
 beforeEach(async () => {
   host = new TestHost({ program: async ({ killed }) => ({ signal: await killed }) });
   const drivers = host.drivers();
+  release.mockImplementation((...of) => drivers.network.release(...of));
   const network: NetworkDriver = {
     ...drivers.network,
     watchRules: (listener) => {
       miss = listener;
     },
     setup: async (spec: NetworkHostSpec) => void done.push(spec.pool),
-    restore: async ({ containerIp }, _state, { egress }) =>
-      void done.push([containerIp, ...egress.map(() => 'ruled')].join(' ')),
+    release: (...of) => release(...of),
+    foreignAddresses: () => foreign(),
+    restore: async ({ containerIp }, _state, { egress }) => {
+      if (refused.has(containerIp)) throw new WardenError('NATIVE_FAILED', `${containerIp} is gone`);
+      done.push([containerIp, ...egress.map(() => 'ruled')].join(' '));
+    },
   };
   const held = new Promise<void>((resolve) => {
     goOn = resolve;
@@ -45,9 +63,10 @@ beforeEach(async () => {
   const session = core.openSession();
   first = await session.create();
   await session.create();
-  first.limitCpu(100n).catch(() => {});
+  busy = first.limitCpu(100n).catch(() => {});
   done.length = 0;
   logged.length = 0;
+  refused.clear();
 });
 afterEach(async () => {
   goOn();
@@ -99,8 +118,47 @@ describe('rules of a container', () => {
     await seen(LARGER.network.pool, '10.254.0.6');
     giveUp.abort();
     await expect(changed).rejects.toMatchObject({ code: 'ABORTED' });
-    expect(done.splice(0)).toEqual([NETWORK.pool]);
-    miss();
+    // those that are another's already become what they were
     await seen(NETWORK.pool, '10.254.0.6');
   });
+
+  it('that were made anew for a pool that is refused in the end are made anew for the one there is', async () => {
+    goOn();
+    await busy;
+    refused.add('10.254.0.6');
+    await expect(core.reconfigure(LARGER)).rejects.toThrow('10.254.0.6 is gone');
+    await seen(LARGER.network.pool, '10.254.0.2', NETWORK.pool, '10.254.0.2');
+    await vi.waitFor(() => expect(logged).toEqual(['rules-of-container-not-put-back', 'rules-put-back']));
+    refused.clear();
+    await core.reconfigure(LARGER);
+  });
+
+  it('whose addresses on the host cannot be listed are those of the pool there was', async () => {
+    goOn();
+    await busy;
+    foreign.mockRejectedValueOnce(new Error('no netlink'));
+    await expect(core.reconfigure(LARGER)).rejects.toThrow('no netlink');
+    await seen(LARGER.network.pool, '10.254.0.2', '10.254.0.6', NETWORK.pool, '10.254.0.2', '10.254.0.6');
+    miss();
+    await seen(NETWORK.pool, '10.254.0.2', '10.254.0.6');
+  });
+
+  it.each(['has lost its init', 'could not be destroyed'])(
+    'that %s are nobody’s, and in no way of another pool',
+    async (what) => {
+      goOn();
+      await busy;
+      const { containerPath } = await first.info();
+      if (what.startsWith('has')) {
+        await (await host.inits({ logger: silentLogger }).connect(containerPath!))!.kill();
+        await vi.waitFor(() => expect(logged).toContain('init-lost'), SOON);
+      } else {
+        release.mockRejectedValueOnce(new Error('busy'));
+        await expect(first.destroy()).rejects.toThrow('busy');
+      }
+      refused.add('10.254.0.2');
+      await core.reconfigure(LARGER);
+      await seen(LARGER.network.pool, '10.254.0.6');
+    },
+  );
 });

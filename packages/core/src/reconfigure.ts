@@ -28,15 +28,14 @@ export async function reconfigure(engine: Engine, changes: CoreChanges, signal?:
   requireWithin('port.pool_start_port and port.pool_size', before.ports, after.ports);
   const grow = engine.pools.extension(after);
   const isNetworkNew = hostSpecText(before) !== hostSpecText(after);
-  if (isNetworkNew) await setUpNetwork(engine, { before, after, signal });
-  const isPoolNew = before.network.pool !== after.network.pool;
-  const foreign = isPoolNew ? await foreignNetworks(engine) : [];
+  const foreign = isNetworkNew ? await setUpNetwork(engine, { before, after, signal }) : [];
   engine.options = after;
   grow();
   for (const base of foreign) engine.pools.networks.withdraw(base);
   engine.warm.fit();
 }
 
+/** Answers the first addresses of blocks of a new pool that others have. */
 async function setUpNetwork(
   engine: Engine,
   {
@@ -44,20 +43,23 @@ async function setUpNetwork(
     after,
     signal,
   }: { readonly before: CoreOptions; readonly after: CoreOptions; readonly signal: AbortSignal | undefined },
-): Promise<void> {
+): Promise<readonly number[]> {
   const { network } = engine.drivers;
+  const isPoolNew = before.network.pool !== after.network.pool;
   engine.options = { ...before, network: after.network }; // rules that are lost from here on are put back as these
   try {
     await network.setup(hostSpec(after));
     // what a container may reach leaves the pool out: as long as nobody has a new address, the rules can be made anew
-    if (before.network.pool !== after.network.pool) {
-      const results = await unlessAborted(renewAllRules(engine), signal, givenUp);
-      const failed = results.find(({ error }) => error !== undefined);
-      if (failed !== undefined) throw failed.error;
-    }
+    if (!isPoolNew) return [];
+    const results = await unlessAborted(renewAllRules(engine), signal, givenUp);
+    const failed = results.find(({ error }) => error !== undefined);
+    if (failed !== undefined) throw failed.error;
+    return await foreignNetworks(engine);
   } catch (error) {
     engine.options = before;
     await network.setup(hostSpec(before));
+    // some have been made anew already
+    if (isPoolNew) void putBackRules(engine);
     throw error;
   }
 }
@@ -79,7 +81,7 @@ interface Renewal {
 const TOGETHER = 16;
 
 /** Puts the rules of all containers in force again; one that is at something makes no other wait. Never rejects. */
-export async function renewAllRules(engine: Engine): Promise<readonly Renewal[]> {
+async function renewAllRules(engine: Engine): Promise<readonly Renewal[]> {
   const renewals: Promise<Renewal>[] = [];
   for (const container of [...engine.containers.values()]) {
     renewals.push(
@@ -93,15 +95,30 @@ export async function renewAllRules(engine: Engine): Promise<readonly Renewal[]>
   return Promise.all(renewals);
 }
 
+/** As {@link renewAllRules}, for those who do not wait for it: a container may be at something for long. */
+export async function putBackRules(engine: Engine): Promise<void> {
+  const results = await renewAllRules(engine);
+  for (const { container, error } of results) {
+    if (error === undefined) continue;
+    engine.logger.error('rules-of-container-not-put-back', {
+      ...{ id: container.record.id, handle: container.handle, error },
+      advice: 'it is denied everything; restart the daemon, or destroy the container',
+    });
+  }
+  const containers = results.filter(({ error }) => error === undefined).length;
+  engine.logger.warn('rules-put-back', { containers });
+}
+
 /**
- * Puts the recorded rules of a container in force again; of one that is on its way out, nothing. Errors: the
- * network driver's.
+ * Puts the recorded rules of a container in force again; of one that is on its way out, or has lost its init
+ * and with it its link, nothing. Errors: the network driver's.
  */
 async function renewRules(engine: Engine, container: ManagedContainer): Promise<void> {
   const { record } = container;
   try {
     await container.exclusive(async () => {
       if (engine.isClosing) return; // the next daemon does it
+      if (record.isDestroying || container.isInitLost) return;
       const { mappings, egress, bandwidth } = record;
       await engine.drivers.network.restore(networkSpecOf(engine, container), record.drivers.network, {
         mappings,
