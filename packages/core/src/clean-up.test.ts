@@ -142,6 +142,29 @@ describe('clean-up', () => {
     expect(host.inits.directories()).not.toContain(paths[0]);
   });
 
+  it('ends who lives without a directory here only with all: it may be another depot’s [operations cleanup]', async () => {
+    const core = await host.start();
+    const { containerPath } = await (await core.openSession().create()).info();
+    const id = path.basename(containerPath!);
+    await core.close();
+    host.groups.join(`/core/instance-${id}/cgroup.procs`, { pid: 7, rss: 0n, onEnd: () => {} });
+    const depot = path.join(host.directory, 'other');
+    fs.mkdirSync(depot);
+    const cleanOther = async (all: boolean): Promise<string[]> =>
+      told(
+        await cleanUp(host.options({ depot, drivers: withHost(table(), groups()) }), { dryRun: false, all }),
+      );
+    const before = host.inventory();
+    expect(await cleanOther(false)).toEqual([
+      `keep container ${id}: it lives, and has no directory here: it is of another depot, or has lost it; --all ends it with its jobs`,
+      'keep host table: containers that are kept need it',
+      'keep host groups: containers that are kept need it',
+    ]);
+    expect(host.inventory()).toEqual(before);
+    expect(await cleanOther(true)).toContainEqual(`removed cgroup ${id}: its container has no directory`);
+    expect(host.inventory()).toMatchObject({ groups: [] });
+  });
+
   it('ends also who is paused, and leaves him so for a look [operations cleanup]', async () => {
     const core = await host.start();
     const box = await core.openSession().create({ handle: 'box' });

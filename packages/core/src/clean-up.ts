@@ -7,7 +7,7 @@ import { type CgroupDriver, type ContainerId, type NetworkDriver, toWardenError 
 import { ManagedContainer } from './container.ts';
 import { makeEngine } from './core.ts';
 import { type DepotEntry, readDepot, recordOf } from './depot-entries.ts';
-import { removeGroupsOf } from './destroy.ts';
+import { livingOf, removeGroupsOf } from './destroy.ts';
 import type { Engine } from './engine.ts';
 import { connectRecovered, standsStill } from './frozen.ts';
 import type { CoreOptions } from './options.ts';
@@ -49,6 +49,12 @@ export async function cleanUp(options: CoreOptions, wanted: CleanUpOptions): Pro
     const leftover = await cleanEntry(engine, entry, wanted);
     found.push(leftover);
     if (leftover.fate === 'keep' || leftover.fate === 'failed' || wanted.dryRun) kept.add(entry.id);
+  }
+  if (!wanted.all) {
+    for (const name of await livingStrays(engine, kept)) {
+      kept.add(name);
+      found.push({ kind: 'container', name, fate: 'keep', why: LIVES_ELSEWHERE });
+    }
   }
   for (const clean of [cleanNetworks, cleanCgroups]) found.push(...(await clean(engine, kept, wanted)));
   found.push(...(await cleanRemoved(engine, wanted)));
@@ -118,6 +124,18 @@ function reasonFor(entry: DepotEntry, isAlive: boolean): Reason {
 }
 
 const STRAY = 'its container has no directory';
+const LIVES_ELSEWHERE =
+  'it lives, and has no directory here: it is of another depot, or has lost it; --all ends it with its jobs';
+
+/** None where groups cannot be listed, which is told when it is their turn. */
+async function livingStrays(engine: Engine, kept: ReadonlySet<ContainerId>): Promise<readonly ContainerId[]> {
+  try {
+    const strays = (await engine.drivers.cgroup.list()).filter((id) => !kept.has(id));
+    return await livingOf(engine, strays);
+  } catch {
+    return [];
+  }
+}
 
 /** Networks whose containers have no directory. They go all at once. */
 async function cleanNetworks(

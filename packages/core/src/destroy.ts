@@ -225,6 +225,19 @@ function removePlainly(directory: string): boolean {
   }
 }
 
+/** Those of them in whose groups there is somebody. */
+export async function livingOf(
+  { drivers: { cgroup } }: Engine,
+  ids: readonly ContainerId[],
+): Promise<readonly ContainerId[]> {
+  const living: ContainerId[] = [];
+  for (const id of ids) {
+    const state = cgroup.plan({ id, allowAllDevices: false, pidsLimit: undefined });
+    if ((await cgroup.pids(state)).length > 0) living.push(id);
+  }
+  return living;
+}
+
 /** Of a container that nothing is recorded of: ends who is in its groups, and removes them. Idempotent. */
 export async function removeGroupsOf({ drivers: { cgroup } }: Engine, id: ContainerId): Promise<void> {
   const state = cgroup.plan({ id, allowAllDevices: false, pidsLimit: undefined });

@@ -1,10 +1,11 @@
 /** What a start takes over, keeps from others, and lets go of, beyond what a client sees at once. */
 import fs from 'node:fs';
 import path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { type Container, type Init, type InitDriver, silentLogger, WardenError } from '@warden/interface';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { EMPTY, NETWORK, TestHost } from '../test/host.ts';
-import { type Core, setAside } from './index.ts';
+import { type Core, type CoreOptions, setAside } from './index.ts';
 import { type ContainerRecord, parseRecord, RECORD_FILE, serializeRecord } from './record.ts';
 
 /** Deadlines for a machine that is busy with something else. */
@@ -73,6 +74,68 @@ describe('a start', () => {
     await expect(core.openSession().create()).rejects.toMatchObject({ code: 'POOL_EXHAUSTED' });
     await core.openSession().container('lives').destroy();
     await core.openSession().create();
+  });
+
+  it('with smaller pools gives nobody what a living container has, also not when they have grown again', async () => {
+    const session = core.openSession();
+    const boxes: Container[] = [];
+    for (let count = 0; count < 4; count++) boxes.push(await session.create());
+    const lives = read(await pathOf(boxes[3]!));
+    for (const box of boxes.slice(0, 3)) await box.destroy();
+    await core.close();
+    const pools = (blocks: number): Pick<CoreOptions, 'network' | 'uids'> => ({
+      network: { ...NETWORK, pool: `10.254.0.0/${30 - Math.log2(blocks)}` },
+      uids: { first: 10_000, count: blocks },
+    });
+    core = await host.start(pools(2));
+    await core.reconfigure(pools(4));
+    const fresh = core.openSession();
+    const others: ContainerRecord[] = [];
+    for (let count = 0; count < 3; count++) others.push(read(await pathOf(await fresh.create())));
+    expect(others.map(({ uid }) => uid)).not.toContain(lives.uid);
+    expect(others.map(({ network }) => network)).not.toContain(lives.network);
+    await expect(fresh.create()).rejects.toMatchObject({ code: 'POOL_EXHAUSTED' });
+    // and has it again once that one has gone
+    const [handle] = await fresh.list();
+    await fresh.container(handle!).destroy();
+    expect(read(await pathOf(await fresh.create()))).toMatchObject({
+      uid: lives.uid,
+      network: lives.network,
+    });
+  });
+
+  it('begins grace times when it is over: nobody could have come before, however long it took', async () => {
+    await core.openSession().create({ handle: 'box', graceTime: 0.05 });
+    await core.close();
+    const drivers = host.drivers();
+    vi.spyOn(drivers.network, 'sweep').mockImplementation(async () => {
+      await delay(500);
+      return [];
+    });
+    core = await host.start({ drivers });
+    expect(await core.openSession().list()).toEqual(['box']);
+  });
+
+  it('on another depot ends nobody: containers of its name that live elsewhere are a reason not to begin', async () => {
+    const directory = await pathOf(await core.openSession().create({ handle: 'box' }));
+    const id = path.basename(directory);
+    await core.close();
+    host.groups.join(`/core/instance-${id}/cgroup.procs`, { pid: 7, rss: 0n, onEnd: () => {} });
+    const depot = path.join(host.directory, 'other');
+    fs.mkdirSync(depot);
+    await expect(host.start({ depot })).rejects.toMatchObject({
+      code: 'ALREADY_EXISTS',
+      message: expect.stringContaining(`no directory in the depot ${depot} (${id})`),
+    });
+    core = await host.start();
+    expect(await core.openSession().list()).toEqual(['box']);
+    await core.close();
+    // of whom nobody lives, only the kernel's objects are left
+    await (await host.inits({ logger: silentLogger }).connect(directory))!.kill();
+    const { cgroup } = host.drivers();
+    await cgroup.killAll(cgroup.plan({ id, allowAllDevices: false, pidsLimit: undefined }), 1_000);
+    core = await host.start({ depot });
+    expect(host.inventory()).toMatchObject({ groups: [], links: [] });
   });
 
   it('with a clock that was set back repeats no id', async () => {

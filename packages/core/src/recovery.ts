@@ -6,7 +6,7 @@
 import { type ContainerId, type Init, isWardenError, toWardenError, WardenError } from '@warden/interface';
 import { ManagedContainer } from './container.ts';
 import { type DepotEntry, idsInDepot, type RecordedEntry, readDepot, recordOf } from './depot-entries.ts';
-import { removeGroupsOf } from './destroy.ts';
+import { livingOf, removeGroupsOf } from './destroy.ts';
 import { type Engine, networkSpecOf, poolUsage, trySave } from './engine.ts';
 import { connectRecovered } from './frozen.ts';
 import { attachInit, forgetStaleJobs } from './init-connection.ts';
@@ -318,11 +318,27 @@ async function reconcile(engine: Engine, inDepot: ReadonlySet<ContainerId>): Pro
   const { drivers } = engine;
   const keep = new Set([...engine.containers.values()].map(({ record }) => record.id));
   for (const id of inDepot) keep.add(id);
+  const strays = (await drivers.cgroup.list()).filter((id) => !keep.has(id));
+  if (keep.size === 0) await requireOwnDepot(engine, strays);
   for (const id of await drivers.network.sweep(keep)) engine.logger.info('network-swept', { id });
   await engine.failpoints.pass('recover.network-swept');
-  const strays = (await drivers.cgroup.list()).filter((id) => !keep.has(id));
   await Promise.all(strays.map((id) => sweepGroups(engine, id))); // emptying one can take the kernel 100 ms
   await engine.failpoints.pass('recover.cgroups-swept');
+}
+
+/**
+ * Nothing is in the depot, and yet containers of this daemon's name live: it is not the depot that they are
+ * in, or its file system is not mounted. They are not to be ended for that. Errors: `ALREADY_EXISTS`.
+ */
+async function requireOwnDepot(engine: Engine, strays: readonly ContainerId[]): Promise<void> {
+  const living = await livingOf(engine, strays);
+  if (living.length === 0) return;
+  const { depot } = engine.options;
+  throw new WardenError(
+    'ALREADY_EXISTS',
+    `${living.length} containers live that have no directory in the depot ${depot} (${living.slice(0, 3).join(', ')}): they are of another depot. Nothing was done to them; configure server.container_depot_path as it was, mount its file system, or give this daemon another drivers.name; wardend cleanup --all with these settings ends them`,
+    { fields: { operation: 'recover', object: depot, containers: living } },
+  );
 }
 
 async function sweepGroups(engine: Engine, id: ContainerId): Promise<void> {

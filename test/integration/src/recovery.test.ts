@@ -1,14 +1,21 @@
 /** What a starting daemon makes of its depot. */
 import fs from 'node:fs';
 import path from 'node:path';
-import { describeWith, startDaemon, type TestDaemon, takeInventory, WARDEND } from '@warden/test-harness';
+import {
+  describeWith,
+  startDaemon,
+  type TestDaemon,
+  type TestPlace,
+  takeInventory,
+  WARDEND,
+} from '@warden/test-harness';
 import { expect, it } from 'vitest';
 import { endCleanly } from './end-cleanly.ts';
 import { text } from './text.ts';
 
 /** A killed daemon with one container, changed by `meanwhile`, then its successor. */
 async function afterKill(
-  meanwhile: (containerPath: string, pid: number) => void | Promise<void>,
+  meanwhile: (containerPath: string, pid: number, place: TestPlace) => void | Promise<void>,
   check: (daemon: TestDaemon, containerPath: string) => Promise<void>,
 ): Promise<void> {
   let daemon = await startDaemon();
@@ -21,7 +28,7 @@ async function afterKill(
     expect(text(stdout)).not.toBe('');
     const pid = Number(fs.readFileSync(path.join(containerPath, 'run/wshd.pid'), 'utf8'));
     await daemon.kill('SIGKILL');
-    await meanwhile(containerPath, pid);
+    await meanwhile(containerPath, pid, place);
     daemon = await startDaemon({ place });
     await check(daemon, containerPath);
   } finally {
@@ -157,6 +164,25 @@ describeWith(['root', 'isolated', 'overlayfs'], 'recovery', () => {
     } finally {
       await endCleanly(daemon, before);
     }
+  });
+
+  it('ends no container because the depot is another one, or is not mounted, until it is told to', async () => {
+    await afterKill(
+      async (_directory, pid, place) => {
+        const { depot } = place;
+        const away = `${depot}-away`;
+        fs.renameSync(depot, away);
+        fs.mkdirSync(depot, { mode: 0o700 });
+        await expect(startDaemon({ place })).rejects.toThrow('no directory in the depot');
+        expect(fs.existsSync(`/proc/${pid}`)).toBe(true);
+        fs.rmSync(depot, { recursive: true });
+        fs.renameSync(away, depot);
+      },
+      async (daemon) => {
+        const box = (await daemon.connect()).container('the one');
+        expect(text((await box.run('cat /home/vcap/file')).stdout)).toBe('kept\n');
+      },
+    );
   });
 
   it('leaves everything else in the depot as it is [behaviour 10]', async () => {
