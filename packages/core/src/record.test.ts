@@ -236,11 +236,10 @@ describe('the intent of a container', () => {
   const BORN: ContainerRecord = { ...FULL, state: 'born', order: 0 };
   const file = (): string => path.join(directory, RECORD_FILE);
   const read = (): ContainerRecord => parseRecord(fs.readFileSync(file(), 'utf8'));
-  /** With a handle that makes it end so many bytes before its last block does. */
-  const endingBefore = (bytes: number): ContainerRecord => {
-    const { blksize } = fs.statSync(directory);
+  /** With a handle that makes it end so many bytes before a page does. */
+  const endingBefore = (bytes: number, pages = 1): ContainerRecord => {
     const length = Buffer.byteLength(serializeRecord({ ...BORN, handle: '' }));
-    return { ...BORN, handle: 'x'.repeat(2 * blksize - length - bytes) };
+    return { ...BORN, handle: 'x'.repeat(4_096 * pages - length - bytes) };
   };
 
   it('gives its place to the next record', () => {
@@ -254,6 +253,14 @@ describe('the intent of a container', () => {
     expect(read()).toEqual(active);
     expect(fs.statSync(file()).ino).toBe(ino);
     expect(fs.readdirSync(directory)).toEqual([RECORD_FILE]);
+  });
+
+  it('keeps it for one that would be more than one write, which a killed process may have made a part of', () => {
+    const born = endingBefore(100, 2);
+    const intent = writeIntent(directory, born, options)!;
+    expect(intent.overwrite({ ...born, state: 'active', order: 7 }, NO_FAILPOINTS)).toBe(false);
+    expect(read()).toEqual(born);
+    intent.close(silentLogger);
   });
 
   it('keeps it for one that needs another block, or less room', () => {

@@ -366,16 +366,16 @@ export class RecordIntent {
   }
 
   /**
-   * Puts `record` in place. False, and nothing has been done, when it needs more room, which a full disk may
-   * not have, or less, or when the file is not the one of its name any more. Errors: `NATIVE_FAILED` naming
-   * the file.
+   * Puts `record` in place. False, and nothing has been done, when it would be more than one write, or needs
+   * more room, which a full disk may not have, or less, or when the file is not the one of its name any more.
+   * Errors: `NATIVE_FAILED` naming the file.
    */
   overwrite(record: ContainerRecord, failpoints: CoreFailpoints): boolean {
     const content = contentOf(record);
     return reportedFor(this.#file, () => {
       const { dev, ino, size, blksize } = fs.fstatSync(this.#descriptor);
       const named = fs.statSync(this.#file, { throwIfNoEntry: false });
-      const room = Math.ceil(size / blksize) * blksize;
+      const room = Math.min(PAGE_BYTES, Math.ceil(size / blksize) * blksize);
       if (named?.ino !== ino || named.dev !== dev || content.length < size || content.length > room)
         return false;
       failpoints.passSync('record.open');
