@@ -117,6 +117,16 @@ describe('JobLog', () => {
     expect(partialLine(Buffer.from(`x\n${'y'.repeat(MAX_LINE_BYTES)}z`)).toString()).toBe('z');
   });
 
+  it('is sent whole when it is detached: the next daemon begins with the line that is not complete', () => {
+    const recorder = new Recorder();
+    const { log } = logInto(recorder);
+    const lines = Array.from({ length: 2_000 }, (_, at) => `line ${at}`);
+    log.write('stdout', Buffer.from(`${lines.join('\n')}\nhalf`));
+    expect(recorder.lines.length).toBeLessThan(lines.length);
+    log.detach();
+    expect(recorder.lines).toEqual(lines.map((line) => `info tag ${line}`));
+  });
+
   it('sends nothing after it was detached', async () => {
     const recorder = new Recorder();
     recorder.isBusy = true;

@@ -70,9 +70,12 @@ export class JobLog implements OutputTap {
     if (this.#turn === undefined) this.#work();
   }
 
+  /** What was read is sent, as far as it is taken: the next daemon begins with the line that is not complete. */
   detach(): void {
     clearTimeout(this.#turn);
     this.#turn = undefined;
+    if (this.#isEnded) return;
+    for (const stream of STREAMS) this.#sendLines(stream, Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY);
   }
 
   #work(): void {
