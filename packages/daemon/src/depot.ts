@@ -98,7 +98,7 @@ export function spreadContainers(depot: string, logger: Logger): void {
  */
 export function requireOwnDepot(depot: string, backend: string): string | undefined {
   const mark = path.join(depot, MARK);
-  const owner = fs.existsSync(mark) ? fs.readFileSync(mark, 'utf8').trim() : undefined;
+  const owner = fs.existsSync(mark) ? textOf(mark) : undefined;
   if (owner !== undefined && owner !== backend && fs.readdirSync(depot).some(isContainerId)) {
     throw new WardenError(
       'INVALID_SPEC',
@@ -107,4 +107,9 @@ export function requireOwnDepot(depot: string, backend: string): string | undefi
     );
   }
   return owner;
+}
+
+/** Without content it was not yet on the disk when the power failed: then nothing that it stood for lives. */
+function textOf(mark: string): string | undefined {
+  return fs.readFileSync(mark, 'utf8').replaceAll('\0', '').trim() || undefined;
 }
