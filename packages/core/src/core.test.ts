@@ -735,8 +735,8 @@ describe('stop and destroy (spec behaviour.md 5)', () => {
       writableLayer: () => host.rootfs,
     });
     core = await host.start({ images, drivers: { ...drivers, filesystem: stacking } });
-    const session = core.openSession();
-    const box = await session.create({ image: 'one' });
+    let session = core.openSession();
+    let box = await session.create({ image: 'one' });
     const freeze = vi.spyOn(cgroup, 'freeze');
     const isFrozen = (): Promise<boolean> => cgroup.isFrozen(freeze.mock.calls[0]![0]);
     const { signal } = new AbortController();
@@ -748,6 +748,28 @@ describe('stop and destroy (spec behaviour.md 5)', () => {
     begin();
     expect(await snapshot).toEqual(taken);
     expect([frozen, await isFrozen()]).toEqual([[true], false]);
+    // one that a daemon ends with goes on without it
+    let hasBegun = (): void => {};
+    const begun = new Promise<void>((resolve) => {
+      hasBegun = resolve;
+    });
+    captured.mockImplementationOnce(async (_spec, options) =>
+      options!.whileStill!(async () => {
+        hasBegun();
+        return new Promise((_resolve, reject) => {
+          options!.signal!.addEventListener('abort', () => reject(new Error('given up')));
+        });
+      }),
+    );
+    const last = session.images!.snapshot(box.handle, 'snap').catch((error: unknown) => error);
+    await begun;
+    expect(await isFrozen()).toBe(true);
+    await core.close();
+    expect(await isFrozen()).toBe(false);
+    expect(await last).toMatchObject({ code: 'BAD_STATE' });
+    core = await host.start({ images, drivers: { ...drivers, filesystem: stacking } });
+    session = core.openSession();
+    box = session.container(box.handle);
     // one that is gone when its turn comes
     captured.mockImplementationOnce(async (_spec, options) => {
       await box.destroy();
@@ -845,6 +867,19 @@ describe('grace time (spec behaviour.md 3 and 8)', () => {
     expect(core.containerCount).toBe(0);
   });
 
+  it('is cancelled by whoever came while the process stood still', async () => {
+    const owner = core.openSession();
+    await owner.create({ handle: 'box', graceTime: 0.05 });
+    await owner.close();
+    const late = await new Promise<Warden>((resolve) => {
+      // heard of as a connection is
+      fs.stat('/', () => resolve(core.openSession()));
+      for (const until = performance.now() + 300; performance.now() < until; );
+    });
+    await delay(200);
+    expect(await late.list()).toEqual(['box']);
+  });
+
   it('is cancelled by whoever names the container, and endless where configured', async () => {
     await core.close();
     core = await host.start({ graceTime: undefined });
@@ -867,19 +902,6 @@ describe('ports, egress and limits', () => {
     expect(await box.netIn()).toEqual({ hostPort: 61_000, containerPort: 61_000 });
     expect(await box.netIn({ hostPort: 61_002, containerPort: 80 })).toEqual({
       hostPort: 61_002,
-  it('is cancelled by whoever came while the process stood still', async () => {
-    const owner = core.openSession();
-    await owner.create({ handle: 'box', graceTime: 0.05 });
-    await owner.close();
-    const late = await new Promise<Warden>((resolve) => {
-      // heard of as a connection is
-      fs.stat('/', () => resolve(core.openSession()));
-      for (const until = performance.now() + 300; performance.now() < until; );
-    });
-    await delay(200);
-    expect(await late.list()).toEqual(['box']);
-  });
-
       containerPort: 80,
     });
     expect((await box.netIn()).hostPort).toBe(61_001);

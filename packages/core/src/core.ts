@@ -80,6 +80,7 @@ async function begin(engine: Engine): Promise<void> {
 /** Lets go of everything, at whatever step of {@link begin} it is. Never rejects for what is kept for later. */
 async function end(engine: Engine): Promise<void> {
   letGo(engine);
+  await endHolds(engine);
   await engine.warm.close();
   await engine.leftovers.close(LEFTOVERS_MS);
   await engine.drivers.cgroup.close?.().catch((error: unknown) => {
@@ -146,6 +147,13 @@ async function settle(engine: Engine): Promise<void> {
     if (running.length === 0) return;
     await Promise.allSettled(running);
   }
+}
+
+/** What stands still for a snapshot, which ends with this daemon, goes on: the next one may come late. */
+async function endHolds(engine: Engine): Promise<void> {
+  const held = [...engine.containers.values()].filter(({ record }) => record.isHeld === true);
+  for (const container of held) container.giveUpSnapshot?.();
+  await Promise.all(held.map((container) => thaw(engine, container)));
 }
 
 /** Containers live on; their inits keep output and statuses for the next daemon. */
