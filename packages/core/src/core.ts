@@ -10,7 +10,7 @@ import { failpoints } from './failpoint.ts';
 import { CORE_FAILPOINTS } from './failpoint-names.ts';
 import { foreignNetworks } from './foreign-networks.ts';
 import { thaw } from './frozen.ts';
-import { armGraceTime } from './grace-time.ts';
+import { beginGraceTime } from './grace-time.ts';
 import { Leftovers } from './leftovers.ts';
 import { mendLostRules } from './lost-rules.ts';
 import { onlooker } from './onlooker.ts';
@@ -74,7 +74,7 @@ async function begin(engine: Engine): Promise<void> {
   spareDirectories(engine);
   engine.warm.fill();
   // last: until now nobody could have come for them, however long it took
-  for (const container of engine.containers.values()) armGraceTime(engine, container);
+  for (const container of engine.containers.values()) beginGraceTime(engine, container);
 }
 
 /** Lets go of everything, at whatever step of {@link begin} it is. Never rejects for what is kept for later. */

@@ -29,6 +29,12 @@ export function armGraceTime(engine: Engine, container: ManagedContainer): void 
   wait(engine, container, graceTime * 1_000);
 }
 
+/** Of one that was taken over. Without a grace time it goes at once: nobody can come back in time for it. */
+export function beginGraceTime(engine: Engine, container: ManagedContainer): void {
+  if (container.record.graceTime === 0) expire(engine, container);
+  else armGraceTime(engine, container);
+}
+
 function wait(engine: Engine, container: ManagedContainer, remainingMs: number): void {
   const step = Math.min(remainingMs, MAX_TIMER_MS);
   const timer = setTimeout(() => {
