@@ -51,11 +51,10 @@ const CEILINGS: Confinement['ceilings'] = {
  * nothing to be confined with.
  */
 export function confinementOf(options: CoreOptions, uid: number): Confinement {
-  if (options.allowNested || !options.drivers.init.supports.isolation) return UNCONFINED;
+  if (isUnconfined(options)) return UNCONFINED;
   const { security } = options;
   return Object.freeze({
-    idMap:
-      security.subordinateIds === undefined ? [] : idMap(options.uids.first, security.subordinateIds, uid),
+    idMap: idMapOf(firstIdOf(options, uid), uid),
     capabilities: security.capabilities,
     noNewPrivileges: security.noNewPrivileges,
     seccomp: security.seccomp,
@@ -66,6 +65,17 @@ export function confinementOf(options: CoreOptions, uid: number): Confinement {
     maskedPaths: MASKED_PATHS,
     readonlyPaths: READONLY_PATHS,
   });
+}
+
+function isUnconfined({ allowNested, drivers }: CoreOptions): boolean {
+  return allowNested || !drivers.init.supports.isolation;
+}
+
+/** The host's id of 0 inside; `null`: users inside are the host's. */
+export function firstIdOf(options: CoreOptions, uid: number): number | null {
+  const { subordinateIds } = options.security;
+  if (subordinateIds === undefined || isUnconfined(options)) return null;
+  return subordinateIds + (uid - options.uids.first) * IDS_PER_CONTAINER;
 }
 
 /**
@@ -87,8 +97,8 @@ function coresGoToProgram(): boolean {
  * sides, so that the files of its user are found on the host as with the original (user quotas, read-write
  * bind mounts, programs that look into `tmp/rootfs`).
  */
-function idMap(firstUid: number, subordinateIds: number, uid: number): readonly IdRange[] {
-  const outside = subordinateIds + (uid - firstUid) * IDS_PER_CONTAINER;
+export function idMapOf(outside: number | null, uid: number): readonly IdRange[] {
+  if (outside === null) return [];
   const same: IdRange = { inside: uid, outside: uid, count: 1 };
   if (uid >= IDS_PER_CONTAINER) return [{ inside: 0, outside, count: IDS_PER_CONTAINER }, same];
   const ranges: readonly IdRange[] = [

@@ -767,9 +767,20 @@ describe('stop and destroy (spec behaviour.md 5)', () => {
     await core.close();
     expect(await isFrozen()).toBe(false);
     expect(await last).toMatchObject({ code: 'BAD_STATE' });
-    core = await host.start({ images, drivers: { ...drivers, filesystem: stacking } });
+    const ids = captured.mock.calls[0]![0].idMap;
+    const { security, uids } = host.options();
+    core = await host.start({
+      images,
+      drivers: { ...drivers, filesystem: stacking },
+      security: { ...security, subordinateIds: 0x3000_0000 },
+      uids: { ...uids, first: 9_000 },
+    });
     session = core.openSession();
     box = session.container(box.handle);
+    // one whose users a later configuration would have given other ids
+    await session.images!.snapshot(box.handle, 'snap').catch(() => {});
+    expect(captured.mock.calls.at(-1)![0].idMap).toEqual(ids);
+    expect(ids[0]).toEqual({ inside: 0, outside: 0x2000_0000, count: 10_000 });
     // one that is gone when its turn comes
     captured.mockImplementationOnce(async (_spec, options) => {
       await box.destroy();

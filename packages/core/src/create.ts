@@ -16,6 +16,7 @@ import {
   type LaunchedInit,
   WardenError,
 } from '@warden/interface';
+import { firstIdOf } from './confinement.ts';
 import { ManagedContainer, type Reference } from './container.ts';
 import {
   closeIntent,
@@ -334,6 +335,7 @@ function reserve(engine: Engine, spec: CreateSpec, undo: UndoStack): ManagedCont
     handle,
     network: block.base,
     uid,
+    firstId: firstIdOf(options, uid),
     rootfs,
     ...(image && { image }),
     graceTime: spec.graceTime ?? options.graceTime,

@@ -1,6 +1,6 @@
 /** Images as a session sees them: those of the store, and snapshots, which need a container that stands still. */
 import { type ImageInfo, type ImageStore, type Images, WardenError } from '@warden/interface';
-import { confinementOf } from './confinement.ts';
+import { firstIdOf, idMapOf } from './confinement.ts';
 import type { ManagedContainer } from './container.ts';
 import { type Engine, saveRecord, trySave } from './engine.ts';
 import { USER_NAME } from './init-spec.ts';
@@ -37,7 +37,7 @@ async function snapshot(
   signal: AbortSignal | undefined,
 ): Promise<ImageInfo> {
   container.requireState('active', 'stopped');
-  const { image, id, drivers: states, uid } = container.record;
+  const { image, id, drivers: states, uid, firstId = firstIdOf(engine.options, uid) } = container.record;
   const { filesystem } = engine.drivers;
   if (image === undefined)
     throw new WardenError(
@@ -56,7 +56,7 @@ async function snapshot(
         fields: { operation: 'snapshot', driver: filesystem.name },
       },
     );
-  const { idMap } = confinementOf(engine.options, uid);
+  const idMap = idMapOf(firstId, uid);
   const ending = new AbortController();
   const inTurn = async <T>(action: () => Promise<T>): Promise<T> => {
     container.giveUpSnapshot = () => ending.abort();

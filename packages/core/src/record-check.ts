@@ -72,6 +72,7 @@ const RESOURCES: Shape = {
 
 const WARDEN: Shape = {
   rootfs: isText,
+  first_id: optional(orNull(isNumber)),
   image: optional(
     (value) =>
       isShaped({ image: isText, layers: isListOf(isText) })(value) &&

@@ -56,6 +56,8 @@ describe('the record of a container', () => {
     FULL,
     { ...FULL, isDestroying: true, state: 'stopped' as const, graceTime: undefined },
     { ...FULL, isHeld: true, isPaused: false },
+    { ...FULL, firstId: 0x2000_0000 },
+    { ...FULL, firstId: null },
   ])('comes back as it was', (record) => {
     expect(parseRecord(serializeRecord(record))).toEqual(record);
   });

@@ -67,6 +67,11 @@ export interface ContainerRecord {
   /** First address of the /30 block. */
   readonly network: number;
   readonly uid: number;
+  /**
+   * The host's id of the first user inside; `null`: users inside are the host's; absent: of an older daemon.
+   * What a later configuration says is about later containers.
+   */
+  readonly firstId?: number | null;
   readonly rootfs: string;
   /** What it was made from; `rootfs` is its uppermost layer then. */
   readonly image?: ImageBase | undefined;
@@ -132,6 +137,7 @@ export function serializeRecord(record: ContainerRecord): string {
         : { properties: Object.entries(record.properties) }),
       ...(record.isHeld ? { held: true } : {}),
       rootfs: record.rootfs,
+      ...(record.firstId === undefined ? {} : { first_id: record.firstId }),
       ...(record.image === undefined ? {} : { image: record.image }),
       drivers: record.drivers,
       ...(record.order === 0 ? {} : { order: record.order }),
@@ -215,6 +221,7 @@ export interface Stored {
     readonly properties?: readonly (readonly [string, string])[];
     readonly held?: boolean;
     readonly rootfs: string;
+    readonly first_id?: number | null;
     readonly image?: ImageBase;
     readonly drivers: DriverStates;
     readonly order?: number;
@@ -253,6 +260,7 @@ export function parseRecord(text: string): ContainerRecord {
     network,
     uid: resources.uid,
     rootfs: warden.rootfs,
+    ...(warden.first_id === undefined ? {} : { firstId: warden.first_id }),
     ...(warden.image === undefined ? {} : { image: warden.image }),
     graceTime: stored.grace_time ?? undefined,
     drivers: warden.drivers,
