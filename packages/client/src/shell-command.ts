@@ -29,8 +29,11 @@ export type ShellValue = string | number | bigint | ShellCommand | readonly Shel
  * A word that begins with `-` is still an option to the program; write `--` before it.
  *
  * Throws a `TypeError` for what cannot be quoted: a value that holds a NUL byte or is of another type, and a
- * value inside quotes, a comment, backquotes or behind a here-document, or right behind `$` or a backslash,
- * where quoting would mean something else.
+ * value inside quotes, a comment, backquotes, braces of `${`, arithmetic or a subscript, behind a here-document,
+ * or right behind `$` or a backslash, where quoting would mean something else.
+ *
+ * What a word means to the command that gets it is not a matter of quoting: `eval`, `let` and the numbers of
+ * `[[ … -eq … ]]` are evaluated by bash, whatever they hold.
  */
 export function sh(texts: TemplateStringsArray, ...values: readonly ShellValue[]): ShellCommand {
   if (!Array.isArray(texts?.raw))
@@ -47,8 +50,10 @@ export function sh(texts: TemplateStringsArray, ...values: readonly ShellValue[]
       throw new TypeError(
         `value ${at + 1} of the command stands ${problem}, where it cannot be quoted safely`,
       );
-    command += wordOf(values[at]);
-    scanner.readValue();
+    const word = wordOf(values[at]);
+    command += word;
+    // also a command: it may end in a comment, or none of it be a word
+    scanner.read(word);
   }
   return new ShellCommand(command);
 }
@@ -70,28 +75,44 @@ function wordOf(value: unknown): string {
   );
 }
 
+/** What a character may be part of, as a shell reads it. */
+type Frame = "'" | "$'" | '"' | '`' | '#' | '(' | '((' | '${' | '[';
+
+/** Where a value is no word of its own. */
+const NO_PLACE: Readonly<Record<Exclude<Frame, '('>, string>> = {
+  "'": "inside ' quotes",
+  "$'": "inside $' quotes",
+  '"': 'inside " quotes',
+  '`': 'inside ` quotes',
+  '#': 'in a comment',
+  '((': 'inside an arithmetic expression',
+  '${': 'inside braces',
+  '[': 'inside brackets',
+};
+
 /**
  * Follows the shell's quoting as far as it takes to know where a value stands. When in doubt, it stands in
  * the wrong place.
  */
 class Scanner {
-  #quote: "'" | '"' | '`' | '#' | undefined;
+  /** The innermost last. */
+  readonly #frames: Frame[] = [];
   #isHereDocument = false;
+  /** What is open cannot be told any more. */
+  #isLost = false;
   /** The last character was an unquoted `$`, or a backslash that quotes what follows. */
   #last: '$' | '\\' | undefined;
   #previous = '\n';
+  /** The letters right before. */
+  #word = '';
 
   get problem(): string | undefined {
     if (this.#last === '\\') return 'right behind a backslash';
-    if (this.#quote === '#') return 'in a comment';
-    if (this.#quote !== undefined) return `inside ${this.#quote} quotes`;
+    const frame = this.#frames.find((one) => one !== '(');
+    if (frame !== undefined) return NO_PLACE[frame as keyof typeof NO_PLACE];
+    if (this.#isLost) return 'behind double quotes that hold quotes of another kind';
     if (this.#isHereDocument) return 'behind a here-document (<<)';
     return this.#last === '$' ? 'right behind $' : undefined;
-  }
-
-  readValue(): void {
-    this.#last = undefined;
-    this.#previous = 'x';
   }
 
   read(text: string): void {
@@ -101,27 +122,82 @@ class Scanner {
   #step(character: string): void {
     const previous = this.#previous;
     const last = this.#last;
+    const frame = this.#frames.at(-1);
     this.#previous = character;
     this.#last = undefined;
-    if (this.#quote === "'") {
-      if (character === "'") this.#quote = undefined;
-    } else if (this.#quote === '#') {
-      if (character === '\n') this.#quote = undefined;
+    if (frame === "'" || frame === '#') {
+      if (character === (frame === '#' ? '\n' : frame)) this.#frames.pop();
     } else if (last === '\\') {
-      this.#previous = 'x'; // quoted: whatever it is, it is part of a word
+      // quoted: whatever it is, it is part of a word; behind a line that goes on, a comment may begin
+      this.#previous = character === '\n' ? character : 'x';
     } else if (character === '\\') {
       this.#last = '\\';
-    } else if (this.#quote !== undefined) {
-      if (character === this.#quote) this.#quote = undefined;
+    } else if (frame === "$'" || frame === '`') {
+      if (character === frame.at(-1)) this.#frames.pop();
+    } else if (frame === '"') {
+      if (character === '"') this.#frames.pop();
+      else this.#substitute(character, last);
     } else {
-      this.#stepOutside(character, previous);
+      this.#stepOutside(character, { previous, last, frame });
     }
   }
 
-  #stepOutside(character: string, previous: string): void {
-    if (character === "'" || character === '"' || character === '`') this.#quote = character;
-    else if (character === '#' && /[\s;&|()<>]/.test(previous)) this.#quote = '#';
-    else if (character === '$') this.#last = '$';
+  #stepOutside(character: string, { previous, last, frame }: Place): void {
+    this.#followWord(character);
+    this.#isLost ||= this.#isIntricate(character, last, frame);
+    if (character === "'") this.#frames.push(last === '$' ? "$'" : "'");
+    else if (character === '"') this.#frames.push('"');
+    else if (character === '#' && isAmongCommands(frame) && /[\s;&|()<>]/.test(previous))
+      this.#frames.push('#');
+    else if (character === '(') this.#frames.push(previous === '(' ? '((' : '(');
+    else if (character === '[' && /\w/.test(previous)) this.#frames.push('[');
+    else if (frame !== undefined && character === CLOSING[frame]) this.#frames.pop();
     else if (character === '<' && previous === '<') this.#isHereDocument = true;
+    else this.#substitute(character, last);
   }
+
+  /** What begins in double quotes, too. `$$` is a number. */
+  #substitute(character: string, last: string | undefined): void {
+    if (character === '`') this.#frames.push('`');
+    else if (character === '$') this.#last = last === '$' ? undefined : '$';
+    else if (last === '$' && character === '(') this.#frames.push('(');
+    else if (last === '$' && character === '{') this.#frames.push('${');
+    else if (last === '$' && character === '[') this.#frames.push('[');
+  }
+
+  /**
+   * Shells differ in what quotes and brackets mean in arithmetic, and in the braces and brackets of what lies in
+   * double quotes.
+   */
+  #isIntricate(character: string, last: string | undefined, frame: Frame | undefined): boolean {
+    const isQuote = character === "'" || character === '"';
+    if (frame === '((') return isQuote;
+    const isPattern = frame === '${' || frame === '[';
+    return isPattern && this.#isQuoted && (isQuote || (character === '(' && last !== '$'));
+  }
+
+  /** The brackets behind the patterns of a `case` have no beginning. */
+  #followWord(character: string): void {
+    const isLetter = /\w/.test(character);
+    if (!isLetter && this.#word === 'case' && this.#isQuoted) this.#isLost = true;
+    this.#word = isLetter ? this.#word + character : '';
+  }
+
+  get #isQuoted(): boolean {
+    return this.#frames.includes('"');
+  }
+}
+
+/** Where a character is met. */
+interface Place {
+  readonly previous: string;
+  readonly last: string | undefined;
+  readonly frame: Frame | undefined;
+}
+
+/** What ends what can hold anything. */
+const CLOSING: Readonly<Partial<Record<Frame, string>>> = { '(': ')', '((': ')', '${': '}', '[': ']' };
+
+function isAmongCommands(frame: Frame | undefined): boolean {
+  return frame === undefined || frame === '(';
 }
