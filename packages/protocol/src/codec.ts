@@ -225,7 +225,8 @@ function decodeField(
 function decodeValue(reader: WireReader, field: FieldDescriptor, allowance: Allowance): unknown {
   switch (field.type) {
     case 'uint32':
-      return Number(BigInt.asUintN(32, BigInt(reader.varint())));
+      // not reduced to 32 bits, as protobuf says: job 2^32 + 1 is to be no job, and not job 1 (spec protocol.md 4)
+      return Number(reader.varint());
     case 'uint64':
       return BigInt(reader.varint());
     case 'int32':

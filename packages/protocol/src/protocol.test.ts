@@ -13,6 +13,7 @@ import {
   fromBytes,
   InfoResponse,
   LimitMemoryRequest,
+  LinkRequest,
   MessageType,
   NetOutRequest,
   ProtocolError,
@@ -102,6 +103,10 @@ describe('decoding (spec protocol.md 4)', () => {
         encode(LimitMemoryRequest, { handle: 'h', limit_in_bytes: 9_007_199_254_740_993n }),
       ).limit_in_bytes,
     ).toBe(9_007_199_254_740_993n);
+  });
+  it('checks no range of 32 bits when it reads: a job beyond them is no other one, and a long grace time is not none', () => {
+    expect(decode(LinkRequest, hex('0a0168 108180808010'))).toEqual({ handle: 'h', job_id: 2 ** 32 + 1 });
+    expect(decode(CreateRequest, hex('108080808010'))).toEqual({ grace_time: 2 ** 32 });
   });
   it('takes packed and unpacked lists, and writes unpacked ones', () => {
     expect(decode(InfoResponse, hex('e20203 01ac02'))).toEqual({ job_ids: [1n, 300n] });
