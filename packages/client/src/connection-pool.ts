@@ -107,7 +107,7 @@ export class ConnectionPool {
     }
   }
 
-  /** Takes a connection out of the pool until `release`. Errors: `UNAVAILABLE`, `ABORTED`. */
+  /** Takes a connection out of the pool until `release`, which is idempotent. Errors: `UNAVAILABLE`, `ABORTED`. */
   async acquire(request: LaneRequest): Promise<{ connection: Connection; release(): void }> {
     const gate = this.#gates[request.use ?? 'answer'];
     await gate.enter(request);
@@ -115,7 +115,12 @@ export class ConnectionPool {
       const connection = await this.#idleOrNew(request.handle);
       if (request.handle !== undefined && !this.#keepers.has(request.handle))
         this.#keepers.set(request.handle, connection);
-      return { connection, release: () => this.#release(connection, gate) };
+      let isOut = true;
+      const release = (): void => {
+        if (isOut) this.#release(connection, gate);
+        isOut = false;
+      };
+      return { connection, release };
     } catch (error) {
       gate.leave();
       throw error;

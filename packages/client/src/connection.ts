@@ -20,6 +20,8 @@ interface Waiting {
   readonly type: number;
   /** Takes an answer, whose bytes lie in `frame`; true when it was the last one. */
   take(payload: object, frame: Uint8Array): boolean;
+  /** Behind the last answer: the connection is free for the next request. */
+  answered?(): void;
   fail(error: WardenError): void;
 }
 
@@ -27,6 +29,11 @@ interface Waiting {
 export interface StreamOptions {
   readonly signal?: AbortSignal | undefined;
   readonly isReused?: boolean;
+  /**
+   * Called when the last answer is there, or none comes any more: the connection can serve somebody else, while
+   * the consumer still takes what has arrived.
+   */
+  readonly onFree?: () => void;
 }
 
 /**
@@ -105,12 +112,19 @@ export class Connection {
     type: number,
     value: object,
     isFinal: (answer: T) => boolean,
-    { signal, isReused = false }: StreamOptions = {},
+    { signal, isReused = false, onFree }: StreamOptions = {},
   ): AsyncGenerator<T, T, undefined> {
     if (signal?.aborted) throw abandoned(signal);
     const memory = isReused ? new FrameMemory() : undefined;
     const queue = new AnswerQueue<T>(this.#socket, memory);
     if (memory !== undefined) this.#decoder.memory = memory;
+    const settle = onAbort(signal, () => this.destroy(abandoned(signal!)));
+    const free = (): void => {
+      if (memory !== undefined) this.#decoder.memory = undefined;
+      settle();
+      queue.leave();
+      onFree?.();
+    };
     this.#send(type, value, {
       type,
       take(payload, frame) {
@@ -118,9 +132,12 @@ export class Connection {
         queue.push(payload as T, frame, isLast);
         return isLast;
       },
-      fail: (error) => queue.fail(error),
+      answered: free,
+      fail(error) {
+        queue.fail(error);
+        free();
+      },
     });
-    const settle = onAbort(signal, () => this.destroy(abandoned(signal!)));
     try {
       for (;;) {
         const { answer, isLast } = await queue.next();
@@ -128,10 +145,7 @@ export class Connection {
         yield answer;
       }
     } finally {
-      if (memory !== undefined) this.#decoder.memory = undefined;
-      settle();
-      if (queue.isSettled) queue.leave();
-      else this.destroy(lost(undefined));
+      if (!queue.isSettled) this.destroy(lost(undefined));
     }
   }
 
@@ -195,6 +209,7 @@ export class Connection {
       );
     } else if (waiting.take(payload, frame)) {
       this.#shift();
+      waiting.answered?.();
     }
   }
 

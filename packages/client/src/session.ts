@@ -37,7 +37,7 @@ export class Session implements Transport {
   ): AsyncGenerator<T, T, undefined> {
     const lane = await this.#pool.acquire(request);
     try {
-      return yield* lane.connection.stream<T>(type, value, isFinal, request);
+      return yield* lane.connection.stream<T>(type, value, isFinal, { ...request, onFree: lane.release });
     } catch (error) {
       this.#forgetUnknown(request, error);
       throw error;

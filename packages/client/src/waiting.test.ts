@@ -13,6 +13,7 @@ const ENDLESS = new Set<number>([
   MessageType.Events,
   MessageType.ImagePull,
 ]);
+const FACTS = { type: 'file', mode: 0o644, uid: 0, gid: 0, size: 1n, modified_ns: 1n };
 const features = ['job-input', 'files', 'job-command', 'live-output', 'events', 'images'];
 let server: RawServer;
 let warden: WardenClient;
@@ -25,8 +26,12 @@ beforeEach(async () => {
     if (ENDLESS.has(request.type)) held.push(request);
     else if (request.type === MessageType.Features) request.reply({ features });
     else if (request.type === MessageType.Spawn) request.reply({ job_id: 7 });
-    else if (request.type === MessageType.Files) request.reply({ end: true });
-    else request.reply();
+    else if (request.type === MessageType.Files) {
+      const { operation } = request.payload as { operation: string };
+      if (operation === 'list') request.reply({ entries: ['a', 'b'].map((name) => ({ name, ...FACTS })) });
+      if (operation === 'stat') request.reply({ entries: [FACTS] });
+      request.reply({ end: true });
+    } else request.reply();
   });
   warden = await connect({ path: server.path, maxConnections: 1 });
   box = warden.container('h');
@@ -100,6 +105,15 @@ describe('with a single connection at a time', () => {
   it('a file can be written from one that is read', async () => {
     await box.files.write('/b', box.files.read('/a'));
     expect(server.count(MessageType.UploadEnd)).toBe(1);
+  });
+
+  it('files can be looked at while a directory is listed, and its own directories be listed', async () => {
+    const seen: string[] = [];
+    for await (const { name } of box.files.list('/')) {
+      seen.push(`${name} ${(await box.files.stat(`/${name}`)).size}`);
+      for await (const inner of box.files.list(`/${name}`)) seen.push(`${name}/${inner.name}`);
+    }
+    expect(seen).toEqual(['a 1', 'a/a', 'a/b', 'b 1', 'b/a', 'b/b']);
   });
 
   it('what the daemon knows is asked beside everything else', async () => {
