@@ -9,7 +9,8 @@
  *
  * A lane that was the first to name a container not created here is its **keeper**: closing it for idleness
  * would drop the session's reference and start the grace time, so it stays open until the container is
- * destroyed or the session closed.
+ * destroyed or the session closed. What is left or given up ends its connection, so a keeper serves only
+ * requests that nobody leaves.
  */
 import { WardenError } from '@warden/interface';
 import type { Connection } from './connection.ts';
@@ -17,6 +18,11 @@ import { Gate } from './gate.ts';
 
 /** Lanes above the limit that urgent requests may open. */
 const URGENT_EXTRA = 8;
+/**
+ * Handles of which it is remembered that home references them. Of one that is forgotten the next lane that names
+ * it becomes the keeper, which is no harm; somebody else may have destroyed it long since.
+ */
+const MOST_AT_HOME = 10_000;
 
 /** How a pool behaves. */
 export interface PoolOptions {
@@ -63,7 +69,9 @@ export class ConnectionPool {
   readonly #idle: Lane[] = [];
   readonly #open = new Set<Connection>();
   readonly #gates: Readonly<Record<LaneUse, Gate>>;
+  /** By handle; and the same by connection, of those that keep something. */
   readonly #keepers = new Map<string, Connection>();
+  readonly #kept = new Map<Connection, Set<string>>();
   #home: Promise<Connection> | undefined;
   /** The home connection once it is open, to be asked synchronously. */
   #homeConnection: Connection | undefined;
@@ -112,9 +120,9 @@ export class ConnectionPool {
     const gate = this.#gates[request.use ?? 'answer'];
     await gate.enter(request);
     try {
-      const connection = await this.#idleOrNew(request.handle);
+      const connection = await this.#idleOrNew(request);
       if (request.handle !== undefined && !this.#keepers.has(request.handle))
-        this.#keepers.set(request.handle, connection);
+        this.#keep(request.handle, connection);
       let isOut = true;
       const release = (): void => {
         if (isOut) this.#release(connection, gate);
@@ -129,13 +137,16 @@ export class ConnectionPool {
 
   /** Home references `handle` from now on (it was created there). */
   keepAtHome(handle: string, home: Connection): void {
-    this.#keepers.set(handle, home);
+    this.#letGo(handle);
+    if (!home.isAlive) return;
+    const kept = this.#keep(handle, home);
+    const [oldest] = kept;
+    if (kept.size > MOST_AT_HOME) this.#letGo(oldest!);
   }
 
   /** The container is gone: nobody has to keep a reference. */
   forget(handle: string): void {
-    const keeper = this.#keepers.get(handle);
-    this.#keepers.delete(handle);
+    const keeper = this.#letGo(handle);
     const lane = this.#idle.find((one) => one.connection === keeper);
     if (lane !== undefined) this.#startIdleTimer(lane);
   }
@@ -177,21 +188,47 @@ export class ConnectionPool {
       this.#homeConnection = undefined;
       this.#home = undefined;
     }
-    for (const [handle, keeper] of this.#keepers) {
-      if (keeper === connection) this.#keepers.delete(handle);
-    }
+    for (const handle of this.#kept.get(connection) ?? []) this.#keepers.delete(handle);
+    this.#kept.delete(connection);
     const at = this.#idle.findIndex((lane) => lane.connection === connection);
     if (at >= 0) clearTimeout(this.#idle.splice(at, 1)[0]!.timer);
   }
 
-  async #idleOrNew(handle: string | undefined): Promise<Connection> {
-    // The keeper first (its reference is in place), else the one used last: the others get a chance to close.
+  /**
+   * Of those that nobody leaves: the keeper first (its reference is in place). Else the one used last: the others
+   * get a chance to close.
+   */
+  async #idleOrNew({ handle, use = 'answer' }: LaneRequest): Promise<Connection> {
     const keeper = handle === undefined ? undefined : this.#keepers.get(handle);
-    const kept = this.#idle.findIndex((lane) => lane.connection === keeper);
-    const [lane] = this.#idle.splice(kept >= 0 ? kept : -1, 1);
+    const isFit =
+      use === 'answer'
+        ? ({ connection }: Lane) => connection === keeper
+        : ({ connection }: Lane) => !this.#kept.has(connection);
+    const fit = this.#idle.findLastIndex(isFit);
+    if (fit < 0 && use !== 'answer') return this.#connect();
+    const [lane] = this.#idle.splice(fit, 1);
     if (lane === undefined) return this.#connect();
     clearTimeout(lane.timer);
     return lane.connection;
+  }
+
+  /** Answers all that it keeps. */
+  #keep(handle: string, connection: Connection): ReadonlySet<string> {
+    const kept = this.#kept.get(connection) ?? new Set();
+    this.#kept.set(connection, kept);
+    this.#keepers.set(handle, connection);
+    return kept.add(handle);
+  }
+
+  /** Answers who has kept it. */
+  #letGo(handle: string): Connection | undefined {
+    const keeper = this.#keepers.get(handle);
+    if (keeper === undefined) return undefined;
+    this.#keepers.delete(handle);
+    const kept = this.#kept.get(keeper);
+    kept?.delete(handle);
+    if (kept?.size === 0) this.#kept.delete(keeper);
+    return keeper;
   }
 
   #release(connection: Connection, gate: Gate): void {
@@ -207,7 +244,7 @@ export class ConnectionPool {
 
   #startIdleTimer(lane: Lane): void {
     clearTimeout(lane.timer);
-    for (const keeper of this.#keepers.values()) if (keeper === lane.connection) return;
+    if (this.#kept.has(lane.connection)) return;
     lane.timer = setTimeout(() => lane.connection.destroy(sessionClosed()), this.#options.idleMs);
     // Neither an idle connection nor its timer may keep the program alive.
     lane.timer.unref();

@@ -348,6 +348,56 @@ describe('connections', () => {
     await until(() => !server.sockets.has(lane), 'the lane is closed');
   });
 
+  it.each([
+    [
+      'a subscription that is left',
+      async () => {
+        const events = await warden.events();
+        await events.return?.();
+      },
+    ],
+    [
+      'output that is left',
+      async () => {
+        const answers = warden.container('other').job(1).stream();
+        await answers.next();
+        await answers.return(undefined as never);
+      },
+    ],
+    [
+      'output of its own that is left',
+      async () => {
+        const answers = warden.container('foreign').job(1).stream();
+        await answers.next();
+        await answers.return(undefined as never);
+      },
+    ],
+    ['an upload that fails', () => codeOf(warden.container('foreign').files.write('/x', 'x'))],
+    [
+      'a link that is given up',
+      () =>
+        codeOf(
+          warden
+            .container('foreign')
+            .job(2)
+            .link({ signal: AbortSignal.timeout(20) }),
+        ),
+    ],
+  ])('keeps it besides %s, which ends a connection', async (_, leave) => {
+    handler = (request) => {
+      if (request.type === MessageType.Features) request.reply({ features: ['events', 'files'] });
+      else if (request.type === MessageType.Stream) request.reply({ name: 'stdout', data: text('x') });
+      else if (request.type === MessageType.UploadData) request.refuse('no');
+      else if (request.type !== MessageType.Link) request.reply();
+    };
+    await warden.features();
+    await warden.container('foreign').info();
+    const lane = server.requests.at(-1)!.connection;
+    await leave();
+    await until(() => server.open < server.accepted, 'the other one is closed');
+    expect(server.sockets.has(lane)).toBe(true);
+  });
+
   it('keeps no connection for a container that does not exist, or does not any more', async () => {
     await using quick = await connect({ path: server.path, idleTimeoutMs: 20 });
     const box = quick.container('foreign');
