@@ -47,7 +47,7 @@ export async function* readPipes(
     () => readers.fail(),
   );
   try {
-    yield* readers.chunks();
+    yield* readers.chunks(lane.signal);
     return jobEnd(await linked);
   } catch (error) {
     if (!isRefusal(error)) throw error;
@@ -68,8 +68,8 @@ function isRefusal(error: unknown): boolean {
 class Readers {
   readonly #open = new Map<OutputChunk['stream'], PipeReader>();
   readonly #isReused: boolean;
+  /** Nothing is awaited but what is read. */
   #isOver = false;
-  #hasFailed = false;
   #wake: () => void = () => {};
 
   constructor(isReused: boolean) {
@@ -106,8 +106,10 @@ class Readers {
     this.#wake();
   }
 
+  /** Nobody tells the job's end any more: what is in the pipes is for whoever asks the next daemon. */
   fail(): void {
-    this.#hasFailed = true;
+    for (const reader of this.#open.values()) reader.stop();
+    this.#isOver = true;
     this.#wake();
   }
 
@@ -116,12 +118,12 @@ class Readers {
     this.#open.clear();
   }
 
-  /** Until both are at their ends and the job's is known, or asking for it has failed. */
-  async *chunks(): AsyncGenerator<OutputChunk, void, undefined> {
+  /** Until both are at their ends and the job's is known, or asking for it has failed, or `signal` is aborted. */
+  async *chunks(signal: AbortSignal): AsyncGenerator<OutputChunk, void, undefined> {
     for (;;) {
       let found = false;
       for (const [stream, reader] of this.#open) {
-        if (this.#hasFailed) return;
+        if (signal.aborted) return;
         const data = reader.next();
         if (data === undefined) continue;
         found = true;
@@ -129,7 +131,7 @@ class Readers {
       }
       if (found) continue;
       for (const [stream, reader] of this.#open) if (reader.isAtEnd) this.#open.delete(stream);
-      if (this.#hasFailed || (this.#isOver && this.#open.size === 0)) return;
+      if (signal.aborted || (this.#isOver && this.#open.size === 0)) return;
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
         for (const reader of this.#open.values()) reader.flow();

@@ -123,10 +123,14 @@ export class PipeReader {
     this.#timer = setTimeout(() => this.#endWhenRead(milliseconds), milliseconds);
   }
 
+  /** Reads no more; what has been read is still to be taken. Idempotent. */
+  stop(): void {
+    this.#end();
+  }
+
   close(): void {
     this.#end();
     this.#arrived.length = 0;
-    this.#socket.destroy();
   }
 
   #take(length: number, bytes: Uint8Array): boolean {
