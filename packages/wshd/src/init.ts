@@ -24,11 +24,11 @@ import { JobTable } from './job-table.ts';
 import {
   ABILITY,
   ALL_JOBS,
+  isInputInline,
   MESSAGE,
   type MessageReader,
   protocolError,
   ROLE,
-  STDIN_INLINE_MAX,
   writePrepare,
   writeSpawn,
 } from './protocol.ts';
@@ -207,8 +207,7 @@ class ConnectedInit implements Init {
   }
 
   async spawn(spec: JobSpec): Promise<InitJob> {
-    const inline =
-      spec.stdin.length <= STDIN_INLINE_MAX || spec.openInput === true || spec.terminal !== undefined;
+    const inline = isInputInline(spec) || spec.openInput === true || spec.terminal !== undefined;
     const fds = inline ? [] : [await inputFile(spec.stdin)];
     if (this.#toForget.includes(spec.id)) this.#sendForgotten(); // as long as init knows it, it is taken
     const spawned = this.#connection.request(

@@ -63,6 +63,10 @@ const HEADER_BYTES = 8;
 /** The longest directory, and the number. */
 const NEXT_WITHIN_BYTES = 4 + 4_096 + 4;
 const NOTHING = new Uint8Array();
+/** What stands before a text, the most that a UTF-16 unit takes in UTF-8, and all that is neither text nor input. */
+const COUNT_BYTES = 4;
+const CHARACTER_BYTES = 3;
+const FIXED_BYTES = 1_024 + NEXT_WITHIN_BYTES;
 
 /**
  * Builds one message in a buffer that is used again and again. The answer of {@link MessageWriter.finish} is
@@ -211,6 +215,18 @@ export function writePrepare(
 ): Buffer {
   writer.begin(MESSAGE.PREPARE, sequence).u32(milliseconds);
   return writeJob(writer, { ...spec, id: 0, stdin: NOTHING }, true).finish();
+}
+
+/** Whether the standard input has its place in the message, beside the arguments and variables. */
+export function isInputInline({ stdin, argv, environment }: JobSpec): boolean {
+  if (stdin.length === 0) return true;
+  if (stdin.length > STDIN_INLINE_MAX) return false;
+  const texts = [...argv, ...Object.entries(environment).map(([name, value]) => `${name}=${value}`)];
+  const room = MESSAGE_MAX - FIXED_BYTES - stdin.length - COUNT_BYTES * texts.length;
+  // most jobs have few and short ones, and need not be encoded twice
+  const characters = texts.reduce((sum, { length }) => sum + length, 0);
+  if (characters * CHARACTER_BYTES <= room) return true;
+  return texts.reduce((sum, text) => sum + encodeBytes(text).length, 0) <= room;
 }
 
 function writeJob(writer: MessageWriter, spec: JobSpec, inlineStdin: boolean): MessageWriter {

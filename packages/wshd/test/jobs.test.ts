@@ -36,6 +36,19 @@ describe.skipIf(needs !== undefined)(`jobs${needs === undefined ? '' : ` [needs:
     expect(await job.exited).toEqual({ exitCode: 0 });
   });
 
+  test.each([0, 1, 20_000, 32_768])(
+    '%i bytes of standard input arrive beside as many arguments as there may be',
+    async (size) => {
+      const stdin = randomBytes(size);
+      const long = 'x'.repeat(60_000);
+      const job = await init.spawn(
+        shell(++lastId, '', { stdin, argv: ['/bin/sh', '-c', `cat; printf %s $${'{#1}'}`, 'sh', long] }),
+      );
+      expect((await output(job)).stdout === `${stdin.toString('latin1')}60000`).toBe(true);
+      expect(await job.exited).toEqual({ exitCode: 0 });
+    },
+  );
+
   test('a signal is reported as such', async () => {
     const job = await init.spawn(shell(++lastId, 'kill -9 $$'));
     expect(await job.exited).toEqual({ signal: 9 });
