@@ -71,9 +71,14 @@ export class LearnedAddresses {
   ): void {
     const now = performance.now();
     const known = this.#living(id, now);
-    const keys = wanted.map(({ domain, address }) => this.#key(id, address, domainHash(domain)));
-    const texts = keys.map(textOf);
-    const count = new Set([...known.keys(), ...texts]).size;
+    // each once, however many rules are about the name: the kernel removes no element twice
+    const keys = new Map(
+      wanted.map(({ domain, address }) => {
+        const key = this.#key(id, address, domainHash(domain));
+        return [textOf(key), key];
+      }),
+    );
+    const count = new Set([...known.keys(), ...keys.keys()]).size;
     if (count > MAX_OF_CONTAINER) {
       throw new WardenError(
         'POOL_EXHAUSTED',
@@ -92,9 +97,9 @@ export class LearnedAddresses {
     this.#kernel.commit(
       'learn',
       id,
-      this.#table.renewPassing(SET.learned, keys, learnedElement, milliseconds),
+      this.#table.renewPassing(SET.learned, [...keys.values()], learnedElement, milliseconds),
     );
-    for (const key of keys) known.set(textOf(key), { key, until: now + milliseconds });
+    for (const [text, key] of keys) known.set(text, { key, until: now + milliseconds });
     this.#all().set(id, known);
   }
 

@@ -144,6 +144,15 @@ describe('a name that is allowed', () => {
     expect(opens(FAR, OUTSIDE)).toEqual([true, true]);
   });
 
+  it('of two rules opens what both say, also behind a restart', async () => {
+    const [one, other] = [PORT, PORT + 1].map((port) =>
+      rule('good.test', { ports: { first: port, last: port } }),
+    ) as [EgressRule, EgressRule];
+    await allowOnly(one, other);
+    expect(await ask(a, ['good.test'])).toEqual([[0, [FAR], 60]]);
+    expect(probe(a, [tcp(FAR), tcp(FAR, PORT + 1)])).toEqual([true, true]);
+  });
+
   it('has no other records than addresses', async () => {
     await allowOnly(rule('good.test'));
     for (const type of [28, 16, 65]) expect(await ask(a, ['good.test'], { type })).toEqual([[0, [], 0]]);
