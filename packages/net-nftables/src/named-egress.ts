@@ -136,7 +136,7 @@ export class NamedEgress {
   note({ id, hostIp, containerIp }: NetworkSpec, egress: readonly EgressRule[]): void {
     const rules = egress.flatMap((rule) => namedRule(rule) ?? []);
     if (rules.length === 0) this.#containers.delete(containerIp);
-    else this.#containers.set(containerIp, { id, hostIp, rules });
+    else this.#admit(containerIp, { id, hostIp, rules });
   }
 
   /** One more rule. */
@@ -146,7 +146,13 @@ export class NamedEgress {
     const { id, hostIp, containerIp } = spec;
     const { rules } = this.#containers.get(containerIp) ?? { rules: [] };
     if (rules.some((one) => isSameRule(one, added))) return;
-    this.#containers.set(containerIp, { id, hostIp, rules: [...rules, added] });
+    this.#admit(containerIp, { id, hostIp, rules: [...rules, added] });
+  }
+
+  /** Since {@link prepare}, the last one that could ask may have been forgotten, and nobody be let in any more. */
+  #admit(containerIp: string, container: NamedContainer): void {
+    this.#containers.set(containerIp, container);
+    if (this.#port !== undefined) this.#startBeat();
   }
 
   /** Whether a name of this rule leads the container there now. */
@@ -241,14 +247,15 @@ export class NamedEgress {
 
   #startBeat(): void {
     if (this.#beat !== undefined) return;
-    this.#showAnswering();
-    this.#beat = setInterval(() => {
+    const show = (): void => {
       try {
         this.#showAnswering();
       } catch (error) {
         this.#parts.log.warn('resolver-not-shown', { error });
       }
-    }, BEAT_MS).unref();
+    };
+    this.#beat = setInterval(show, BEAT_MS).unref();
+    show();
   }
 
   /** Nobody can ask any more. */

@@ -305,6 +305,17 @@ describe('a container', () => {
     await driver.restore(B, {}, { mappings: [], egress: [] });
   }, 40_000);
 
+  it('is answered although the last one that could ask loses its names at the same time', async () => {
+    const nothing = { mappings: [], egress: [] };
+    await allowOnly(rule('good.test'));
+    await Promise.all([
+      driver.restore(A, {}, nothing),
+      driver.restore(B, {}, { mappings: [], egress: [rule('good.test')] }),
+    ]);
+    expect(await ask(b, ['good.test'])).toEqual([[0, [FAR], 60]]);
+    await driver.restore(B, {}, nothing);
+  });
+
   it('leaves nothing of its names behind', async () => {
     await driver.setup(POLICY_WITH_NAMES);
     const bare = table();
