@@ -104,6 +104,13 @@ export function formatAddress(address: number): Ipv4 {
   return [24, 16, 8, 0].map((shift) => (address >>> shift) & 255).join('.');
 }
 
+/** Whether a block is in the network of a CIDR, of whose blocks a pool may have the later ones only. */
+export function isInNetwork(cidr: string, base: number): boolean {
+  const [text = '', prefix = ''] = cidr.split('/');
+  const [address, size] = [parseAddress(text) ?? 0, 2 ** (32 - Number(prefix))];
+  return Math.floor(address / size) === Math.floor(base / size);
+}
+
 /** More blocks than one daemon could ever fill, and memory for each. */
 const SHORTEST_PREFIX = 12;
 

@@ -315,6 +315,39 @@ describe('a start', () => {
     expect(setAside(host.depot)).toEqual([]);
   });
 
+  it('is refused where the network pool does not hold a container that lives, and nothing has changed then', async () => {
+    const directory = await pathOf(await core.openSession().create({ handle: 'lives' }));
+    const group = `/core/instance-${path.basename(directory)}/cgroup.procs`;
+    host.groups.join(group, { pid: 7, rss: 0n, onEnd: () => {} });
+    await core.close();
+    const before = host.inventory();
+    const drivers = host.drivers();
+    const setup = vi.fn(drivers.network.setup);
+    const startWith = (pool: string): Promise<Core> =>
+      host.start({
+        network: { ...NETWORK, pool },
+        drivers: { ...drivers, network: { ...drivers.network, setup } },
+      });
+    await expect(startWith('10.253.0.0/24')).rejects.toMatchObject({
+      code: 'INVALID_SPEC',
+      message: expect.stringContaining('containers live outside of 10.253.0.0/24: lives (10.254.0.2)'),
+      fields: { object: 'network.pool_network', containers: ['lives (10.254.0.2)'] },
+    });
+    expect(setup).not.toHaveBeenCalled();
+    expect(host.inventory()).toEqual(before);
+    // larger, or the same beginning later
+    for (const pool of ['10.254.0.0/23', '10.254.0.128/24']) {
+      core = await startWith(pool);
+      expect(await core.openSession().list()).toEqual(['lives']);
+      await core.close();
+    }
+    // a host that was started again has nothing of it but the record
+    await (await host.inits({ logger: silentLogger }).connect(directory))!.kill();
+    host.groups.end(7);
+    core = await startWith('10.253.0.0/24');
+    expect(host.inventory()).toEqual(EMPTY);
+  });
+
   it('puts the recorded limits in force, whatever was changed while no daemon was there', async () => {
     const box = await core.openSession().create();
     const group = `/core/instance-${path.basename(await pathOf(box))}`;

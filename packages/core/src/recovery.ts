@@ -5,7 +5,7 @@
  */
 import { type ContainerId, type Init, isWardenError, toWardenError, WardenError } from '@warden/interface';
 import { ManagedContainer } from './container.ts';
-import { type DepotEntry, idsInDepot, type RecordedEntry, readDepot, recordOf } from './depot-entries.ts';
+import { type DepotEntry, idsInDepot, type RecordedEntry, recordOf } from './depot-entries.ts';
 import { livingOf, removeGroupsOf } from './destroy.ts';
 import { type Engine, networkSpecOf, poolUsage, trySave } from './engine.ts';
 import { connectRecovered } from './frozen.ts';
@@ -26,8 +26,8 @@ import { takeBack } from './take-back.ts';
 const TOGETHER = 32;
 
 /** Recovers everything. Never throws for a single container; errors of the reconciliation pass through. */
-export async function recoverContainers(engine: Engine): Promise<void> {
-  const entries = await takeBack(engine, readDepot(engine.options.depot));
+export async function recoverContainers(engine: Engine, found: readonly DepotEntry[]): Promise<void> {
+  const entries = await takeBack(engine, found);
   await engine.failpoints.pass('recover.read');
   const claims = new Map<ContainerId, DepotEntry[]>();
   for (const entry of entries) {
