@@ -20,7 +20,9 @@ import {
 
 const SUBSYSTEM = 1;
 const CT = { get: 1, delete: 2 } as const;
-const CTA = { tupleOriginal: 1, tupleReply: 2, id: 12, zone: 18, filter: 25 } as const;
+const CTA = { tupleOriginal: 1, tupleReply: 2, status: 3, id: 12, zone: 18, filter: 25 } as const;
+/** Bit of the status: something has come back. */
+const SEEN_REPLY = 2;
 const TUPLE_IP = 1;
 const TUPLE_PROTOCOL = 2;
 const IP_SOURCE = 1;
@@ -120,6 +122,10 @@ export interface TrackedConnection {
   /** Who answers: somebody else than `to` when the destination was rewritten. */
   readonly end: number;
   readonly endPort: number | undefined;
+  /** Where that is sent: somebody else than who has begun when the source was rewritten. */
+  readonly answeredTo: number;
+  /** Whether anything was. */
+  readonly isAnswered: boolean;
   /** Of what was asked with ICMP. */
   readonly icmpType: number | undefined;
   readonly icmpCode: number | undefined;
@@ -167,12 +173,15 @@ function readConnection(attributes: ReadonlyMap<number, Buffer>): TrackedConnect
   const original = readTuple(attributes.get(CTA.tupleOriginal));
   const reply = readTuple(attributes.get(CTA.tupleReply));
   if (original === undefined || reply === undefined) return undefined;
+  const status = attributes.get(CTA.status);
   return {
     protocol: original.protocol,
     to: original.destination,
     toPort: original.destinationPort,
     end: reply.source,
     endPort: reply.sourcePort,
+    answeredTo: reply.destination,
+    isAnswered: status !== undefined && status.length >= 4 && (status.readUInt32BE(0) & SEEN_REPLY) !== 0,
     icmpType: original.icmpType,
     icmpCode: original.icmpCode,
   };

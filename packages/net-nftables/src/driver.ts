@@ -23,7 +23,7 @@ import type {
 import { isWardenError, NO_FAILPOINTS, WardenError } from '@warden/interface';
 import { BANDWIDTH_MODES, type BandwidthMode } from './bandwidth.ts';
 import { BandwidthLimits } from './bandwidth-limits.ts';
-import { forgetSome } from './connection-tracking.ts';
+import { forgetSome, type TrackedConnection } from './connection-tracking.ts';
 import type { LinkSettings } from './container-link.ts';
 import {
   ensureAddressing,
@@ -51,7 +51,7 @@ import { NamedEgress } from './named-egress.ts';
 import { isKernelError } from './netlink-connection.ts';
 import type { MessageBody } from './netlink-message.ts';
 import { TableMessages } from './nftables-message.ts';
-import { outwardAddress, outwardLink } from './outward-address.ts';
+import { isOwnAddress, outwardAddress, outwardLink } from './outward-address.ts';
 import type { Seen } from './own-links.ts';
 import { hasOwnAddress, lookAround, ownLinks } from './own-links.ts';
 import type { Link } from './rtnetlink.ts';
@@ -292,13 +292,25 @@ class NftablesNetwork implements NetworkDriver {
     });
   }
 
-  /** Ends what a container could begin while it had no rules. */
+  /**
+   * Ends what a container could begin while it had no rules, and begins anew what went out under its own
+   * address then: no answer finds the way to that, and whoever tries again by the same ports keeps it so.
+   * What leads to the host is refused as long as it is known who has begun it.
+   */
   #endForbidden({ id, containerIp }: NetworkSpec, { egress }: NetworkRules): void {
     const host = this.#host;
     if (host === undefined || !this.#unfiltered.has(id)) return;
+    const address = parseAddress(containerIp);
     const isLearned = (domain: string, to: number): boolean => this.#names.leadsTo(id, domain, to);
     const isForbidden = forbiddenEgress({ egress }, { host, isLearned });
-    forgetSome(this.#access.netlink(), ['original', parseAddress(containerIp)], isForbidden);
+    const isLost = ({ end, answeredTo, isAnswered }: TrackedConnection): boolean =>
+      !isAnswered && answeredTo === address && !isWithin(end, [parseRange(host.pool)]);
+    const netlink = this.#access.netlink();
+    forgetSome(
+      netlink,
+      ['original', address],
+      (one) => isLost(one) || (isForbidden(one) && !isOwnAddress(netlink, one.end)),
+    );
     this.#unfiltered.delete(id);
   }
 

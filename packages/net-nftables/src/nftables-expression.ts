@@ -225,6 +225,17 @@ export function ctState(bits: number): Expression[] {
   return [conntrack(0), mask(uint32(bits)), compare(uint32(0), 'is-not')];
 }
 
+/** Goes on for packets that go back to who has begun the connection. */
+export function ctIsReply(): Expression[] {
+  const REPLY = 1;
+  return [conntrack(1), compare(uint8(REPLY))];
+}
+
+/** Goes on when none of the status bits is set. Ends the rule for packets without a connection. */
+export function ctStatusLacks(bits: number): Expression[] {
+  return [conntrack(2), mask(uint32(bits)), compare(uint32(0))];
+}
+
 /** Goes on when one of the status bits is set. Packets without a connection have none. */
 export function ctStatusHas(bits: number): Expression[] {
   return [conntrack(2), mask(uint32(bits)), compare(uint32(0), 'is-not')];

@@ -1,8 +1,18 @@
-/** The host's address towards the rest of the world, at which ports are published, and the link it goes out by. */
+/**
+ * The host's address towards the rest of the world, at which ports are published, and the link it goes out
+ * by; and which addresses are its own.
+ */
 import { addressBytes, parseAddress } from './ipv4-address.ts';
 import type { NetlinkConnection } from './netlink-connection.ts';
 import { isKernelError } from './netlink-connection.ts';
-import { getLinkByIndex, getRoute, readLink, readOutgoingLink, readPreferredSource } from './rtnetlink.ts';
+import {
+  getLinkByIndex,
+  getRoute,
+  isLocalRoute,
+  readLink,
+  readOutgoingLink,
+  readPreferredSource,
+} from './rtnetlink.ts';
 
 /** Any address outside the host's networks: only its route is looked up. The original daemon asks for the same. */
 const OUTSIDE = parseAddress('1.2.3.4');
@@ -22,9 +32,19 @@ export function outwardLink(connection: NetlinkConnection): string | undefined {
   return link && readLink(link).name;
 }
 
+/** Whether packets to the address are for this host itself. */
+export function isOwnAddress(connection: NetlinkConnection, address: number): boolean {
+  const received = routeTo(connection, address);
+  return received !== undefined && isLocalRoute(received);
+}
+
 function outwardRoute(connection: NetlinkConnection): Buffer | undefined {
+  return routeTo(connection, OUTSIDE);
+}
+
+function routeTo(connection: NetlinkConnection, address: number): Buffer | undefined {
   try {
-    return connection.route(getRoute(addressBytes(OUTSIDE)))[0];
+    return connection.route(getRoute(addressBytes(address)))[0];
   } catch (error) {
     // EACCES, EINVAL and EHOSTUNREACH are what "prohibit", "blackhole" and "unreachable" routes answer.
     if (isKernelError(error, 'ENETUNREACH', 'EHOSTUNREACH', 'EACCES', 'EINVAL')) return undefined;

@@ -64,6 +64,11 @@ export function toInterfaceIn(set: string): Expression[] {
   return [meta(META.oifname), memberOf(set)];
 }
 
+/** Packets that leave by no interface of the set. */
+export function toInterfaceNotIn(set: string): Expression[] {
+  return [meta(META.oifname), notMemberOf(set)];
+}
+
 /** Packets that came in by this interface. */
 export function fromInterface(name: string): Expression[] {
   return [meta(META.iifname), compare(interfaceKey(name))];

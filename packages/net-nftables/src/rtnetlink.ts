@@ -328,6 +328,12 @@ export function getRoute(destination: Uint8Array): MessageBody {
   );
 }
 
+/** Whether the answer to {@link getRoute} leads to the host itself. */
+export function isLocalRoute(received: Buffer): boolean {
+  const [TYPE, LOCAL] = [7, 2];
+  return familyHeader(received, RTMSG_BYTES)[TYPE] === LOCAL;
+}
+
 /** The number of the link the answer to {@link getRoute} leads out by, if it names one. */
 export function readOutgoingLink(received: Buffer): number | undefined {
   const bytes = messageAttributes(received, RTMSG_BYTES).get(4);

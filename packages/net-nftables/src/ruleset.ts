@@ -26,8 +26,10 @@ import {
   CT_STATE,
   CT_STATUS_DNAT,
   countInto,
+  ctIsReply,
   ctState,
   ctStatusHas,
+  ctStatusLacks,
   destinationNat,
   hasMoreConnections,
   logToGroup,
@@ -69,6 +71,7 @@ import {
   toAddressIn,
   toAddressOutside,
   toInterfaceIn,
+  toInterfaceNotIn,
 } from './packet-match.ts';
 import { SET } from './set-names.ts';
 
@@ -217,7 +220,22 @@ function icmpGuardRules(): Expression[][] {
 }
 
 function forwardRules({ inbound, uplink }: Surroundings): Expression[][] {
+  // What somebody outside has begun, if not at a published port, was begun where no rule saw it: as long as
+  // the address was nobody's, or while there was no table. An answer would open it both ways.
+  const answersToStrangers =
+    inbound === 'published' && uplink === undefined
+      ? [
+          [
+            ...ctIsReply(),
+            ...fromInterfaceIn(SET.interfaces),
+            ...toInterfaceNotIn(SET.interfaces),
+            ...ctStatusLacks(CT_STATUS_DNAT),
+            verdict('drop'),
+          ],
+        ]
+      : [];
   const rules = [
+    ...answersToStrangers,
     // Accepting ends only this chain: foreign traffic would have been accepted by the policy anyway.
     [...ctState(CT_STATE.established | CT_STATE.related), verdict('accept')],
     [meta(META.iifname), verdictFrom(SET.containers)],
@@ -239,15 +257,15 @@ function inputRules(allowHostAccess: boolean, denials: DenialTelling): Expressio
   // Questions for names that were led to the daemon's resolver, within what one container may ask.
   const askers = [meta(META.iifname), verdictFrom(SET.askers)];
   if (allowHostAccess) return [...foreignQuestions(), askers];
-  const told =
-    denials === undefined ? [] : [[...fromInterfaceIn(SET.interfaces), ...tell(denials, 'towards-host')]];
   return [
     ...foreignQuestions(),
     // In front of what is known: questions from one port are one flow, and must be counted all the same.
     askers,
-    [...ctState(CT_STATE.established | CT_STATE.related), verdict('accept')],
-    ...told,
-    ...refusal(fromInterfaceIn(SET.interfaces)),
+    [...fromInterfaceNotIn(SET.interfaces), verdict('accept')],
+    // What a container has begun may be from before the table was put back, or the access was taken away.
+    [...ctIsReply(), ...ctState(CT_STATE.established | CT_STATE.related), verdict('accept')],
+    ...(denials === undefined ? [] : [tell(denials, 'towards-host')]),
+    ...refusal([]),
   ];
 }
 

@@ -29,6 +29,8 @@ function connection(
     toPort: 80,
     end: parseAddress(to),
     endPort: 80,
+    answeredTo: parseAddress(GATEWAY),
+    isAnswered: true,
     icmpType: undefined,
     icmpCode: undefined,
     ...rest,

@@ -152,6 +152,41 @@ for source in ('${OUTSIDE}', '198.51.100.1', '8.8.8.8', '${B.containerIp}', '${A
   }, 240_000);
 });
 
+describe("an address that is nobody's yet", () => {
+  it('can be no way out of the container that gets it, and none in, for who has sent there before', async () => {
+    const peer = await net.outside.start(
+      'python3',
+      '-u',
+      '-c',
+      `
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('', 7300)); s.sendto(b'x', ('${B.containerIp}', 7301)); print('ready', flush=True)
+while True:
+    data, peer = s.recvfrom(64); print(data.decode(), peer[0], flush=True)
+    if data == b'secret': s.sendto(b'order', peer)
+`,
+    );
+    const b = await container(B);
+    const inside = count(b, `ip saddr ${OUTSIDE}`);
+    b.run(
+      'python3',
+      '-c',
+      `
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('', 7301))
+try:
+    for i in range(3): s.sendto(b'secret', ('${OUTSIDE}', 7300))
+except OSError: pass
+`,
+    );
+    net.host.send(OUTSIDE, 7300, { text: 'end' });
+    await expect.poll(() => peer.output(), { timeout: 20_000 }).toContain('end');
+    expect(peer.output()).not.toContain('secret');
+    expect(inside.packets()).toBe(0);
+    await peer.close();
+  });
+});
+
 describe('what lives on of an earlier container', () => {
   /** Keeps a flow alive: writes a letter each time it is told to, and answers what came back. */
   const FLOW = `

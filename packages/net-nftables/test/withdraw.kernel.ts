@@ -83,6 +83,15 @@ try:
 except OSError as e: print('lost', e, flush=True)
 `;
 
+/** Sends again and again from one port, and prints whether something came back. */
+const TRY = `
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(0.1); s.connect((sys.argv[1], int(sys.argv[2])))
+while True:
+    try: s.send(b'x'); s.recv(16); print('answer', flush=True)
+    except OSError: print('nothing', flush=True)
+`;
+
 type Counts = Readonly<Record<string, number>>;
 
 interface Held {
@@ -372,6 +381,62 @@ describe('a table that another program takes away', () => {
       net.host.run('nft', 'delete', 'table', 'inet', 'other');
     }
     expect(probe(a, [tcp(OUTSIDE), tcp(FAR), tcp(HOST)])).toEqual([true, true, false]);
+  });
+
+  it('lets nobody keep what led to the host, or from outside to a container, while it was away', async () => {
+    const everything = rule({ protocol: 'all', network: { first: '0.0.0.0', last: '255.255.255.255' } });
+    await allow(everything);
+    const [own, inner] = [
+      await net.host.start('python3', '-c', ECHO, `${HOST}:7012`, `${A.hostIp}:7012`),
+      await a.start('python3', '-c', ECHO, '0.0.0.0:7013'),
+    ];
+    open.push(own, inner);
+    net.host.run(
+      'nft',
+      'table inet other { chain f { type filter hook forward priority 0; ct state established accept; }; chain n { type nat hook postrouting priority 100; }; }',
+    );
+    try {
+      net.host.run('nft', 'delete', 'table', 'inet', 'warden-test');
+      const targets = ['tcp', 'udp'].flatMap((kind) =>
+        [HOST, A.hostIp].map((address) => `${kind}:${address}:7012`),
+      );
+      const outwards = await keep(hold(a, ...targets));
+      const inwards = await keep(hold(net.outside, `tcp:${A.containerIp}:7013`, `udp:${A.containerIp}:7013`));
+      const hosts = `tcp:${A.containerIp}:7013`;
+      const near = await keep(hold(net.host, hosts));
+      expect((await outwards.living()).length + (await inwards.living()).length).toBe(6);
+      await setUp();
+      await allow(everything);
+      expect(await outwards.living()).toEqual([]);
+      expect(await inwards.living()).toEqual([]);
+      expect(await near.living()).toEqual([hosts]);
+    } finally {
+      net.host.run('nft', 'delete', 'table', 'inet', 'other');
+    }
+  });
+
+  it('keeps no flow under the address of the container that went out while it was away', async () => {
+    await allow(to(OUTSIDE, 7010, 'udp'));
+    net.host.run(
+      'nft',
+      'table inet other { chain f { type filter hook forward priority 0; ct state established accept; }; }',
+    );
+    net.outside.run('ip', 'route', 'delete', '10.254.0.0/22');
+    try {
+      net.host.run('nft', 'delete', 'table', 'inet', 'warden-test');
+      const trying = await a.start('python3', '-u', '-c', TRY, OUTSIDE, '7010');
+      open.push(trying);
+      const lines = (): string[] => trying.output().split('\n').slice(0, -1);
+      const before = lines().length;
+      await expect.poll(() => lines().length, SOON).toBeGreaterThan(before + 3);
+      expect(lines()).not.toContain('answer');
+      await setUp();
+      await allow(to(OUTSIDE, 7010, 'udp'));
+      await expect.poll(lines, SOON).toContain('answer');
+    } finally {
+      net.outside.run('ip', 'route', 'add', '10.254.0.0/22', 'via', HOST);
+      net.host.run('nft', 'delete', 'table', 'inet', 'other');
+    }
   });
 
   it('is named by what fails meanwhile', async () => {
