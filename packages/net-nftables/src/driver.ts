@@ -610,7 +610,9 @@ class NftablesNetwork implements NetworkDriver {
       await this.#rules.remove(id);
       this.#bandwidth.drop(id, undefined, findLink(this.#access.netlink(), shaperName(id)));
     }
-    this.#freed.flushStrangers((address) => this.#isStranger(address));
+    // of those that are kept, some may have been restored by nobody: what was set aside lives on all the same
+    const kept = new Set(this.#access.containers().sources.values());
+    this.#freed.flushStrangers((address) => this.#isStranger(address) && !kept.has(address));
     return removed;
   }
 

@@ -5,6 +5,7 @@ import { silentLogger } from '@warden/interface';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { forgetListed } from '../src/connection-tracking.ts';
 import { nftablesNetwork } from '../src/index.ts';
+import { parseAddress } from '../src/ipv4-address.ts';
 import { NetlinkConnection } from '../src/netlink-connection.ts';
 import { ask, serveNames, type TestNameServer } from './name-server.ts';
 import { probe } from './prober.ts';
@@ -281,6 +282,33 @@ describe('a connection to a published port that the host has forgotten', () => {
     } finally {
       connections.close();
       await withdraw(rules([], [{ hostPort: 8080, containerPort: 80 }]), rules([]));
+    }
+  });
+});
+
+describe('a sweep', () => {
+  it('ends no connections of what is kept, although nobody has restored it', async () => {
+    await allow(to(OUTSIDE, 7010));
+    const quiet = `
+import socket, time
+s = socket.create_connection(('${OUTSIDE}', 7010)); print('ready', flush=True); time.sleep(60)
+`;
+    open.push(await a.start('python3', '-c', quiet));
+    const connections = NetlinkConnection.open();
+    const isKnown = (): boolean => {
+      const addresses = new Set<number>();
+      forgetListed(connections, (address) => addresses.add(address) === undefined);
+      return addresses.has(parseAddress(A.containerIp));
+    };
+    const next = nftablesNetwork({ table: 'warden-test' })({ logger: silentLogger });
+    try {
+      await next.setup(POLICY);
+      expect(isKnown()).toBe(true);
+      expect(await next.sweep(new Set([A.id]))).toEqual([]);
+      expect(isKnown()).toBe(true);
+    } finally {
+      connections.close();
+      await next.close();
     }
   });
 });
