@@ -59,7 +59,7 @@ import { routeLoopback } from './rtnetlink.ts';
 import { RulesInForce, type RulesOfOne } from './rules-in-force.ts';
 import type { InboundPolicy, Surroundings } from './ruleset.ts';
 import { STATIC_CHAINS, skeleton } from './ruleset.ts';
-import { enableForwarding, hasIpv6, mayBeLink, switchOffIpv6 } from './sysctl.ts';
+import { enableForwarding, hasIpv6, mayBeLink, ownNamespace, switchOffIpv6 } from './sysctl.ts';
 import { TableAccess } from './table-access.ts';
 import { Together } from './together.ts';
 import { forbiddenEgress, withdrawnEgress, withdrawnInbound } from './withdrawn-connections.ts';
@@ -138,6 +138,8 @@ class NftablesNetwork implements NetworkDriver {
    * looks at the chains of all containers.
    */
   readonly #together = new Together<RulesOfOne>((all) => this.#rules.replace(...all));
+  /** In which links are made, as far as the kernel tells. */
+  readonly #namespace: string | undefined = ownNamespace();
   /** {@link NftablesNetwork.#closeToIpv6} has failed, and said so. */
   #isIpv6Left = false;
   readonly #outwardOption: number | undefined;
@@ -345,7 +347,8 @@ class NftablesNetwork implements NetworkDriver {
 
   plan(spec: NetworkSpec): DriverState {
     const { host, container } = linkEnds(spec.id);
-    return { hostInterface: host.name, containerInterface: container.name };
+    const state = { hostInterface: host.name, containerInterface: container.name };
+    return this.#namespace === undefined ? state : { ...state, namespace: this.#namespace };
   }
 
   inside(spec: NetworkSpec): InsideNetwork {
@@ -522,12 +525,12 @@ class NftablesNetwork implements NetworkDriver {
 
   async restore(
     spec: NetworkSpec,
-    _state: DriverState,
+    state: DriverState,
     recorded: NetworkRules & { readonly bandwidth?: BandwidthLimit },
   ): Promise<void> {
     const seen = this.#atSetup.links.get(spec.id);
     this.#atSetup.links.delete(spec.id);
-    const link = seen ?? this.#existingLink('restore', spec.id);
+    const link = seen ?? this.#recordedLink(spec.id, state);
     const mayHaveShaper = seen === undefined || this.#atSetup.shapers.has(spec.id);
     try {
       const isToBeRouted = recorded.mappings.length > 0 && !link.routesLoopback;
@@ -694,6 +697,28 @@ class NftablesNetwork implements NetworkDriver {
     throw new WardenError('NATIVE_FAILED', `the link ${name} is gone`, {
       fields: { operation, object: name, errno: 'ENODEV' },
     });
+  }
+
+  /** One that is not here has not gone if it was made in another namespace than the one of this process. */
+  #recordedLink(id: ContainerId, { namespace }: DriverState): Link {
+    try {
+      return this.#existingLink('restore', id);
+    } catch (cause) {
+      if (typeof namespace !== 'string' || namespace === this.#namespace) throw cause;
+      const { name } = linkEnds(id).host;
+      throw new WardenError(
+        'NATIVE_FAILED',
+        `the link ${name} was made in the network namespace ${namespace}, and this daemon is in ${this.#namespace ?? 'another one'}`,
+        {
+          cause,
+          fields: {
+            ...{ operation: 'restore', object: name, errno: 'EXDEV' },
+            advice:
+              'start the daemon in the network namespace in which the container was made: it is there again then; or end its init (the pid in run/wshd.pid, if it is still that) and remove the directory',
+          },
+        },
+      );
+    }
   }
 
   /** Links that live while somebody emptied the table: from the first transaction on they are denied, not forgotten. */

@@ -1,5 +1,5 @@
 /** Kernel settings that netlink does not reach, under `/proc/sys` of the process's network namespace. */
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { WardenError } from '@warden/interface';
 import { writeSetting } from '@warden/native';
 import { isKernelError } from './netlink-connection.ts';
@@ -24,6 +24,15 @@ export function enableForwarding(): void {
         errno: (cause as NodeJS.ErrnoException).code,
       },
     });
+  }
+}
+
+/** The network namespace of this process, as `net:[4026531840]`; undefined where the kernel does not tell. */
+export function ownNamespace(): string | undefined {
+  try {
+    return readlinkSync('/proc/self/ns/net');
+  } catch {
+    return undefined;
   }
 }
 

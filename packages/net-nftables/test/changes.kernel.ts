@@ -115,6 +115,20 @@ describe('a change that fails', () => {
     await next.close();
   });
 
+  it('to restore a link of another namespace is not that it has gone', async () => {
+    const state = driver.plan(A);
+    const recorded = { mappings: [], egress: [] };
+    await expect(driver.restore(A, state, recorded)).rejects.toMatchObject({ fields: { errno: 'ENODEV' } });
+    await expect(driver.restore(A, { ...state, namespace: 'net:[1]' }, recorded)).rejects.toMatchObject({
+      code: 'NATIVE_FAILED',
+      message: expect.stringContaining('was made in the network namespace net:[1]'),
+      fields: {
+        errno: 'EXDEV',
+        advice: expect.stringContaining('start the daemon in the network namespace'),
+      },
+    });
+  });
+
   it('leaves the container with all it had, or without anything when it was to be attached', async () => {
     await driver.attach(A, {}, peer.pid);
     await driver.attach(B, {}, peer.pid);
