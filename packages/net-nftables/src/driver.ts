@@ -30,6 +30,8 @@ import {
   findLink,
   linkDisconnection,
   linkEquipment,
+  linkHasIpv6,
+  linkRemoval,
   linkSearch,
   pairCreation,
   removeLink,
@@ -55,7 +57,7 @@ import { isOwnAddress, outwardAddress, outwardLink } from './outward-address.ts'
 import type { Seen } from './own-links.ts';
 import { hasOwnAddress, lookAround, ownLinks } from './own-links.ts';
 import type { Link } from './rtnetlink.ts';
-import { routeLoopback } from './rtnetlink.ts';
+import { markLink, routeLoopback } from './rtnetlink.ts';
 import { RulesInForce, type RulesOfOne } from './rules-in-force.ts';
 import type { InboundPolicy, Surroundings } from './ruleset.ts';
 import { STATIC_CHAINS, skeleton } from './ruleset.ts';
@@ -295,6 +297,25 @@ class NftablesNetwork implements NetworkDriver {
   }
 
   /**
+   * The daemon had another name before. What the table of that name says of the container must not outlive
+   * it, nor refuse what is allowed from now on.
+   */
+  async #takeOver(spec: NetworkSpec, link: Link): Promise<void> {
+    const { id, mtu } = spec;
+    const earlier = new NftablesNetwork({ table: link.alias }, { logger: this.#log });
+    try {
+      await earlier.#rules.remove(id);
+      earlier.#bandwidth.drop(id, undefined, undefined);
+    } finally {
+      await earlier.close();
+    }
+    const shaper = findLink(this.#access.netlink(), shaperName(id));
+    for (const one of shaper === undefined ? [link] : [link, shaper])
+      this.#access.netlink().route(markLink(one.index, this.#links.alias, linkHasIpv6(this.#links, mtu)));
+    this.#log.info('container-renamed', { id, from: link.alias, to: this.#links.alias });
+  }
+
+  /**
    * Ends what a container could begin while it had no rules, and begins anew what went out under its own
    * address then: no answer finds the way to that, and whoever tries again by the same ports keeps it so.
    * What leads to the host is refused as long as it is known who has begun it.
@@ -387,7 +408,10 @@ class NftablesNetwork implements NetworkDriver {
       this.#log.debug?.('link-attached', { id: spec.id, address: spec.containerIp, pid });
     } catch (cause) {
       const error = failure('attach', linkEnds(spec.id).host.name, cause);
+      const made = this.#made.get(spec.id);
+      this.#made.delete(spec.id);
       try {
+        if (made !== undefined) await this.#access.patient().carryOut(linkRemoval(made));
         await this.#rules.remove(spec.id);
       } catch (suppressed) {
         throw new WardenError(error.code, error.message, {
@@ -547,6 +571,7 @@ class NftablesNetwork implements NetworkDriver {
     await this.#together.add({ spec, egress: recorded.egress, mappings: recorded.mappings });
     this.#failpoints.passSync('nftables.restore-rules');
     try {
+      if (link.alias !== '' && link.alias !== this.#links.alias) await this.#takeOver(spec, link);
       this.#endForbidden(spec, recorded);
       if (recorded.bandwidth === undefined) this.#bandwidth.clear(spec.id, link, mayHaveShaper);
       else this.#bandwidth.set(spec, link, recorded.bandwidth);

@@ -129,6 +129,21 @@ describe('a change that fails', () => {
     });
   });
 
+  it('to attach, behind the link, leaves neither link nor rules', async () => {
+    await driver.begin!(A, {});
+    const before = links();
+    const attached = driver.attach(A, {}, peer.pid);
+    attached.catch(() => undefined); // heard of below
+    for (let round = 0; round < 2; round++) {
+      net.host.run('nft', 'delete', 'table', 'inet', 'warden-test');
+      if (round === 0) await driver.setup(POLICY);
+    }
+    await expect(attached).rejects.toMatchObject({ code: 'NATIVE_FAILED' });
+    expect(links()).toBe(before);
+    await driver.setup(POLICY);
+    expect(table()).not.toContain(A.id);
+  });
+
   it('leaves the container with all it had, or without anything when it was to be attached', async () => {
     await driver.attach(A, {}, peer.pid);
     await driver.attach(B, {}, peer.pid);
@@ -336,6 +351,25 @@ describe('the table', () => {
     await other.close();
     await driver.release(A, {});
     expect(table()).not.toContain(A.id);
+  });
+
+  it('of a daemon that has another name now says nothing more of a container that was restored', async () => {
+    const mapping = { hostPort: 8080, containerPort: 80 };
+    await driver.attach(A, {}, peer.pid);
+    await driver.mapPort(A, {}, mapping);
+    await driver.allowEgress(A, {}, WIDE);
+    const renamed = makeDriver('warden-renamed');
+    await renamed.setup(POLICY);
+    try {
+      await renamed.restore(A, {}, { mappings: [mapping], egress: [WIDE] });
+      expect(table()).not.toContain(A.id);
+      expect(net.host.run('ip', 'link', 'show', linkOf(A))).toContain('alias warden-renamed');
+      expect(await renamed.list!()).toEqual([A.id]);
+      expect(await renamed.sweep(new Set())).toEqual([A.id]);
+      await renamed.dismantle!();
+    } finally {
+      await renamed.close();
+    }
   });
 
   it('is not taken away under a container, with rules or without', async () => {
