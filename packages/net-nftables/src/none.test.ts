@@ -1,3 +1,4 @@
+import { readlinkSync } from 'node:fs';
 import { silentLogger } from '@warden/interface';
 import { describe, expect, it } from 'vitest';
 import { SPEC } from '../test/spec.ts';
@@ -35,11 +36,12 @@ describe('nftablesNetwork', () => {
       expect(() => nftablesNetwork({ table })).toThrow(TypeError);
   });
 
-  it('plans from the id alone', () => {
+  it('plans from the id and the network namespace that it is in alone', () => {
     const driver = nftablesNetwork({ table: 'warden' })({ logger: silentLogger });
     expect(driver.plan(SPEC)).toEqual({
       hostInterface: 'w-0123456789a-0',
       containerInterface: 'w-0123456789a-1',
+      namespace: readlinkSync('/proc/self/ns/net'),
     });
   });
 });
