@@ -178,6 +178,24 @@ describe.runIf(isUsable)('groups of cgroup v1', () => {
     if (driver.supports.swap) expect(read('memory', 'memory.memsw.limit_in_bytes')).toBe(String(64n * MIB));
   });
 
+  it('that a container was made without are asked for nothing, and left alone', async () => {
+    expect(await driver.pids({})).toEqual([]);
+    await driver.killAll({}, 1_000);
+    await driver.retire!({});
+    await driver.release({});
+    for (const ask of [
+      () => driver.memoryStat({}),
+      () => driver.cpuStat({}),
+      () => driver.setMemoryLimit({}, 1n << 30n),
+      () => driver.watchOutOfMemory({}, () => {}),
+    ])
+      await expect(ask()).rejects.toMatchObject({
+        code: 'UNSUPPORTED',
+        message: expect.stringContaining('made without control groups (drivers.cgroup: none)'),
+      });
+    expect(driver.openStatistics!({})).toBeUndefined();
+  });
+
   it('have statistics that can be opened before they are asked for, and say the same', async () => {
     const descriptors = (): number => fs.readdirSync('/proc/self/fd').length;
     const before = descriptors();

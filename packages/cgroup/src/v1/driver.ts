@@ -20,6 +20,7 @@ import {
 } from '@warden/interface';
 import { devicesOf } from '../device-rules.ts';
 import type { CgroupsOptions } from '../driver.ts';
+import { groupOf, hasGroup } from '../group-of.ts';
 import {
   fileError,
   innerGroups,
@@ -230,6 +231,7 @@ class V1Driver implements CgroupDriver {
   }
 
   openStatistics(state: DriverState): OpenStatistics | undefined {
+    if (!hasGroup(state)) return undefined; // whoever asks is told why
     const [memoryGroup, cpuGroup] = [this.#group(state, 'memory'), this.#group(state, 'cpuacct')];
     let open: { readonly memory: OpenControls; readonly cpu: OpenControls };
     try {
@@ -288,7 +290,7 @@ class V1Driver implements CgroupDriver {
   }
 
   async pids(state: DriverState): Promise<readonly number[]> {
-    return processesOf(this.#group(state, 'cpu'));
+    return hasGroup(state) ? processesOf(this.#group(state, 'cpu')) : [];
   }
 
   /**
@@ -297,6 +299,7 @@ class V1Driver implements CgroupDriver {
    * more.
    */
   async killAll(state: DriverState, timeoutMs: number): Promise<void> {
+    if (!hasGroup(state)) return;
     let isTold = false;
     const end = (pids: readonly number[]): void => {
       if (!isTold) this.#logger.warn('processes-left', { group: state.group, pids });
@@ -309,6 +312,7 @@ class V1Driver implements CgroupDriver {
   }
 
   async release(state: DriverState): Promise<void> {
+    if (!hasGroup(state)) return;
     const memoryGroup = this.#group(state, 'memory');
     const removals = await Promise.allSettled([
       ...(this.#memory.takeRetired(memoryGroup) ? [] : [this.#removeOthers(state)]),
@@ -324,6 +328,7 @@ class V1Driver implements CgroupDriver {
    * it goes now.
    */
   async retire(state: DriverState): Promise<void> {
+    if (!hasGroup(state)) return;
     const removals = await Promise.allSettled([this.#removeOthers(state)]);
     await this.#memory.retire(this.#group(state, 'memory'), removals[0].status === 'fulfilled');
     throwFirst(removals);
@@ -420,7 +425,7 @@ class V1Driver implements CgroupDriver {
   }
 
   #groups(state: DriverState): string[] {
-    return this.#hierarchies.map((mount) => path.join(mount, String(state.group)));
+    return this.#hierarchies.map((mount) => path.join(mount, groupOf(state)));
   }
 
   #group(state: DriverState, controller: string): string {
@@ -429,7 +434,7 @@ class V1Driver implements CgroupDriver {
       throw new WardenError('UNSUPPORTED', `this host has no ${controller} controller`, {
         fields: { operation: 'cgroup', object: controller },
       });
-    return path.join(mount, String(state.group));
+    return path.join(mount, groupOf(state));
   }
 }
 

@@ -53,6 +53,22 @@ beforeEach(() => {
 afterEach(() => fs.rmSync(mount, { recursive: true, force: true }));
 
 describe('groups of cgroup v2', () => {
+  it('that a container was made without are asked for nothing, and left alone', async () => {
+    expect(await driver.pids({})).toEqual([]);
+    await driver.killAll({}, 1_000);
+    await driver.release({});
+    for (const ask of [
+      () => driver.memoryStat({}),
+      () => driver.cpuStat({}),
+      () => driver.setMemoryLimit({}, 1n << 30n),
+      () => driver.watchOutOfMemory({}, () => {}),
+    ])
+      await expect(ask()).rejects.toMatchObject({
+        code: 'UNSUPPORTED',
+        message: expect.stringContaining('made without control groups (drivers.cgroup: none)'),
+      });
+  });
+
   it('get the controllers from above', async () => {
     await driver.setup();
     for (const directory of [mount, path.join(mount, 'warden')])

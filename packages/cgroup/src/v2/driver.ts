@@ -19,6 +19,7 @@ import {
 } from '@warden/interface';
 import { attachDeviceProgram } from '@warden/native';
 import { DEVICE_RULES, devicesOf } from '../device-rules.ts';
+import { groupOf, hasGroup } from '../group-of.ts';
 import {
   errnoOf,
   fileError,
@@ -265,7 +266,7 @@ class V2Driver implements CgroupDriver {
   }
 
   async pids(state: DriverState): Promise<readonly number[]> {
-    return processesOf(this.#group(state));
+    return hasGroup(state) ? processesOf(this.#group(state)) : [];
   }
 
   /**
@@ -273,6 +274,7 @@ class V2Driver implements CgroupDriver {
    * until nobody is left, as on v1; what is frozen dies too.
    */
   async killAll(state: DriverState, timeoutMs: number): Promise<void> {
+    if (!hasGroup(state)) return;
     const group = this.#group(state);
     const isKilled = killGroup(group);
     let isTold = false;
@@ -285,6 +287,7 @@ class V2Driver implements CgroupDriver {
   }
 
   async release(state: DriverState): Promise<void> {
+    if (!hasGroup(state)) return;
     const group = this.#group(state);
     this.#shares.delete(group);
     await removeGroup(group);
@@ -341,7 +344,7 @@ class V2Driver implements CgroupDriver {
   }
 
   #group(state: DriverState): string {
-    return path.join(this.#parent, String(state.group));
+    return path.join(this.#parent, groupOf(state));
   }
 }
 
