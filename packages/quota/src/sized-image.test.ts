@@ -157,6 +157,7 @@ describe.runIf(inOwnNamespace)('sizedImage', () => {
     const refusal = { code: 'INVALID_SPEC', fields: { operation: 'set-disk-limits' } };
     const refused = await limitOf(1n << 40n).catch((error: WardenError) => error);
     expect(refused).toMatchObject(refusal);
+    expect((refused as WardenError).fields.advice).toContain('drivers.quota_image_size');
     // all that the image holds would be no limit
     const { capacity } = (refused as WardenError).fields as { readonly capacity: bigint };
     await expect(limitOf(capacity)).rejects.toMatchObject(refusal);

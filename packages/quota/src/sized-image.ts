@@ -142,7 +142,12 @@ class SizedImage implements QuotaDriver {
     const layer = layerOf(spec);
     const capacity = (await capacityOf(layer)) / 1024n;
     if (limits.blockHard >= capacity) {
-      throw cannotSet(spec, `the image holds ${capacity} blocks`, { limit: limits.blockHard, capacity });
+      throw cannotSet(spec, `the image holds ${capacity} blocks`, {
+        limit: limits.blockHard,
+        capacity,
+        advice:
+          'set a lower limit, or 0 for all that the image holds; drivers.quota_image_size says how much that is for containers made from then on',
+      });
     }
     try {
       await writeLimit(layer, limits.blockHard);
