@@ -241,7 +241,8 @@ class NftablesNetwork implements NetworkDriver {
     const outward = this.#outward();
     if (outward === undefined) {
       this.#log.warn('outward-address-missing', {
-        reason: 'no route leads out of this host: published ports answer at 127.0.0.1 until there is one',
+        reason:
+          'no route leads out of this host: published ports answer at 127.0.0.1 alone until there is one and another port is published, or the daemon is restarted',
         advice: 'name the address in drivers.outward_address if it is known already',
       });
     }
