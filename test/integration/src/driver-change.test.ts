@@ -62,6 +62,25 @@ describeWith(['root', 'isolated', 'overlayfs'], 'a daemon that follows another',
     expect((await remainingLeaks(place, before)).filter((line) => !line.includes('wardend'))).toEqual([]);
   });
 
+  it('takes no container for lost that was made in another network namespace, nor one out of its pool', async () => {
+    daemon = await startDaemon();
+    const { place } = daemon;
+    await (await daemon.connect()).create({ handle: 'lives' });
+    await daemon.kill();
+    daemon = await startDaemon({ place, wrapper: ['unshare', '--net', '--'] });
+    expect(await (await daemon.connect()).list()).toEqual([]);
+    expect(daemon.readLog()).toMatch(/container-quarantined.*was made in the network namespace net:/);
+    await daemon.kill();
+    const elsewhere = { network: { pool_network: '10.253.0.0/22' } };
+    await expect(startDaemon({ place, config: elsewhere })).rejects.toThrow(
+      /containers live outside of 10\.253\.0\.0\/22: lives \(10\.254\.0\.2\)/,
+    );
+    daemon = await startDaemon({ place });
+    const warden = await daemon.connect();
+    expect(await warden.list()).toEqual(['lives']);
+    expect((await warden.container('lives').run('exit 3')).exitStatus).toBe(3);
+  });
+
   it('removes a container whose etc/config is missing, and does not list it [linux-container 25 recovery, behaviour 15.5]', async () => {
     daemon = await startDaemon();
     const { place } = daemon;
