@@ -124,9 +124,12 @@ export class StartedDaemon implements RunningDaemon {
     }
     makeConfiguredRootfs(target);
     const moved = await watchers.move(target);
-    const hasNewPools = report.changed.some(({ key }) => /^(port\.|user\.|network\.pool_)/.test(key));
+    const isNew = (keys: RegExp): boolean => report.changed.some(({ key }) => keys.test(key));
     try {
-      await this.#reconfigureCore(target, hasNewPools);
+      await this.#reconfigureCore(target, {
+        hasNewPools: isNew(/^(port\.|user\.|network\.pool_)/),
+        hasNewPorts: isNew(/^port\./),
+      });
     } catch (error) {
       await moved.revert();
       throw error;
@@ -136,14 +139,17 @@ export class StartedDaemon implements RunningDaemon {
     return report;
   }
 
-  async #reconfigureCore(target: Configuration, hasNewPools: boolean): Promise<void> {
+  async #reconfigureCore(
+    target: Configuration,
+    { hasNewPools, hasNewPorts }: { readonly hasNewPools: boolean; readonly hasNewPorts: boolean },
+  ): Promise<void> {
     const { core, depot, drivers, logger, inForce, claim } = this.#parts;
     try {
       if (hasNewPools) await claim(target);
-      await core.reconfigure(
-        coreChanges(coreOptions(target, depot, drivers, logger)),
-        this.#impatience.signal,
-      );
+      const { ports, ...others } = coreChanges(coreOptions(target, depot, drivers, logger));
+      // ports that nobody configures come from the host, which may have others for its own connections by now
+      const changes = { ...others, ...(hasNewPorts && ports !== undefined && { ports }) };
+      await core.reconfigure(changes, this.#impatience.signal);
     } catch (error) {
       // what was this daemon's alone is so still: pools only grow while it runs
       if (hasNewPools)

@@ -123,6 +123,20 @@ describeWith(['root', 'isolated', 'overlayfs', 'python3'], 'a daemon that gets S
     expect(changedIn(await reload({}))).toEqual(['logging.file']);
   });
 
+  it('changes what it is told to although the host has other ports for its own connections by now [operations SIGHUP]', async () => {
+    const range = '/proc/sys/net/ipv4/ip_local_port_range';
+    const before = place.network.host.run('cat', range).trim();
+    place.network.host.run('sh', '-c', `echo 32768 62000 > ${range}`);
+    try {
+      expect(changedIn(await reload({ server: { container_grace_time: 299 } }))).toEqual([
+        'server.container_grace_time',
+      ]);
+    } finally {
+      place.network.host.run('sh', '-c', `echo ${before} > ${range}`);
+    }
+    expect(changedIn(await reload({}))).toEqual(['server.container_grace_time']);
+  });
+
   it('is told of SIGUSR1, and opens no debugger at it, as Node does where nobody listens [operations SIGHUP]', async () => {
     process.kill(daemon.pid, 'SIGUSR1');
     const ignored = (): Line | undefined => linesIn(log).find(({ message }) => message === 'signal-ignored');
