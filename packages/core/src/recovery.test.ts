@@ -125,7 +125,9 @@ describe('a start', () => {
     fs.mkdirSync(depot);
     await expect(host.start({ depot })).rejects.toMatchObject({
       code: 'ALREADY_EXISTS',
-      message: expect.stringContaining(`no directory in the depot ${depot} (${id})`),
+      message: expect.stringContaining(
+        `${depot} is empty, and containers live that have no directory in it (${id})`,
+      ),
     });
     core = await host.start();
     expect(await core.openSession().list()).toEqual(['box']);

@@ -336,7 +336,7 @@ async function requireOwnDepot(engine: Engine, strays: readonly ContainerId[]): 
   const { depot } = engine.options;
   throw new WardenError(
     'ALREADY_EXISTS',
-    `${living.length} containers live that have no directory in the depot ${depot} (${living.slice(0, 3).join(', ')}): they are of another depot. Nothing was done to them; configure server.container_depot_path as it was, mount its file system, or give this daemon another drivers.name; wardend cleanup --all with these settings ends them`,
+    `the depot ${depot} is empty, and containers live that have no directory in it (${living.slice(0, 3).join(', ')}${living.length > 3 ? `, ${living.length} in all` : ''}): they are of another depot. Nothing was done to them; configure server.container_depot_path as it was, mount its file system, or give this daemon another drivers.name. wardend cleanup --all with these settings ends them`,
     { fields: { operation: 'recover', object: depot, containers: living } },
   );
 }
