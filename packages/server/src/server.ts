@@ -1,6 +1,6 @@
 /** The server: accepts clients on a unix socket, gives each a session, and ends in one of two ways. */
 import net from 'node:net';
-import { type Logger, silentLogger, WardenError, type WardenHost } from '@warden/interface';
+import { type Logger, silentLogger, type Warden, WardenError, type WardenHost } from '@warden/interface';
 import { encodeFrame, encodeMessage, MessageType } from '@warden/protocol';
 import { ByteBudget } from './byte-budget.ts';
 import { type RequestObserver, ServerConnection } from './connection.ts';
@@ -69,7 +69,8 @@ export interface WardenServer {
   readonly refusedCount: number;
   /**
    * Starts accepting, also when somebody removes the socket meanwhile. Errors: `ALREADY_EXISTS` naming a path
-   * in use, `INVALID_SPEC`, `NATIVE_FAILED`.
+   * in use, `INVALID_SPEC`, `NATIVE_FAILED`, after which it may be asked again; `BAD_STATE` of a server that has
+   * been ended.
    */
   listen(): Promise<void>;
   /**
@@ -100,6 +101,9 @@ class UnixSocketServer implements WardenServer {
   #lingering = 0;
   #refusalsLogged = Number.NEGATIVE_INFINITY;
   #socket: KeptSocket | undefined;
+  /** While it begins to listen. */
+  #beginning: Promise<void> | undefined;
+  #isListening = false;
   #stopped: Promise<void> | undefined;
 
   constructor(options: WardenServerOptions) {
@@ -119,6 +123,18 @@ class UnixSocketServer implements WardenServer {
   }
 
   async listen(): Promise<void> {
+    if (this.#stopped !== undefined)
+      throw new WardenError('BAD_STATE', 'this server has been ended; make another one', {
+        fields: { operation: 'listen' },
+      });
+    if (this.#isListening) return;
+    this.#beginning ??= this.#listen().finally(() => {
+      this.#beginning = undefined;
+    });
+    await this.#beginning;
+  }
+
+  async #listen(): Promise<void> {
     const { path, mode = 0o660, descriptor } = this.#options;
     if (descriptor === undefined) {
       await requireFreePath(path);
@@ -130,9 +146,12 @@ class UnixSocketServer implements WardenServer {
     this.#server.on('error', (error) => {
       if (this.#server.listening) this.#logger.error('accept-failed', { error });
     });
+    this.#isListening = true;
   }
 
   async drain(signal?: AbortSignal): Promise<void> {
+    // at once, if it can be; whoever has asked it to listen is told what comes of that
+    if (this.#beginning !== undefined) await this.#beginning.catch(() => {});
     this.#stopped ??= this.#stop();
     for (const connection of this.#connections) connection.drain();
     const cutOff = (): void => {
@@ -149,6 +168,7 @@ class UnixSocketServer implements WardenServer {
   }
 
   async close(): Promise<void> {
+    if (this.#beginning !== undefined) await this.#beginning.catch(() => {});
     this.#socket?.remove();
     this.#stopped ??= this.#stop();
     const stopped = this.#stopped;
@@ -160,9 +180,11 @@ class UnixSocketServer implements WardenServer {
 
   #accept(socket: net.Socket): void {
     let peer: Peer | undefined;
+    let warden: Warden;
     try {
       peer = admit(socket, this.#options);
       this.#requireRoom();
+      warden = this.#options.host.openSession();
     } catch (error) {
       this.#refuse(socket, error);
       return;
@@ -170,7 +192,7 @@ class UnixSocketServer implements WardenServer {
     if (peer !== undefined) this.#logger.debug?.('connected', { peer });
     const connection = new ServerConnection({
       socket,
-      warden: this.#options.host.openSession(),
+      warden,
       logger: this.#logger,
       maxFrameBytes: this.#options.maxFrameBytes,
       frameTimeoutMs: this.#options.frameTimeoutMs,
