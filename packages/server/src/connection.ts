@@ -21,6 +21,8 @@ const MAX_QUEUED = 64;
 const MAX_QUEUED_BYTES = 8 * 1024 * 1024;
 /** How long a drain waits for a client to read what was already sent to it. */
 const FLUSH_MILLISECONDS = 1_000;
+/** How long whoever is told of a broken frame may go on sending it: who cannot write any more does not read why. */
+const LINGER_MILLISECONDS = 5_000;
 /** While the socket is not read, its end of file is not seen either; so often it is asked in another way. */
 const PROBE_MILLISECONDS = 1_000;
 
@@ -252,7 +254,7 @@ export class ServerConnection {
     this.#count();
     if (this.#brokenFrame !== undefined && !this.#isClosing) {
       await this.#send(MessageType.Error, errorResponse(this.#brokenFrame));
-      this.#finish();
+      this.#linger();
     } else if (this.#isClosing) {
       this.#finish();
     }
@@ -365,6 +367,15 @@ export class ServerConnection {
       this.#socket.on('drain', settle);
       signal.addEventListener('abort', settle);
     });
+  }
+
+  /** Sends what was written, and closes when the client has; what it sends meanwhile is thrown away. */
+  #linger(): void {
+    if (this.#socket.destroyed) return;
+    const timer = setTimeout(() => this.#socket.destroy(), LINGER_MILLISECONDS);
+    this.#socket.once('close', () => clearTimeout(timer));
+    this.#socket.resume();
+    this.#socket.end();
   }
 
   /** Sends what was written and closes. */

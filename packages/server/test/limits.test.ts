@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import net from 'node:net';
+import { Worker } from 'node:worker_threads';
 import { type LogFields, type Logger, silentLogger } from '@warden/interface';
 import { MessageType } from '@warden/protocol';
 import { afterEach, describe, expect, it, vi } from 'vitest';
@@ -82,6 +83,51 @@ describe('the number of connections', () => {
     for (const client of storm) client.socket.destroy();
     await until(() => server.connectionCount === 1, 'the end of the storm');
     expect((await (await TestClient.connect(path)).ask(Ping)).type).toBe(Ping);
+  });
+});
+
+describe('a frame over the limit', () => {
+  /** Writes it all, then reads to the end, in a thread of its own, as a client does that waits for neither. */
+  const CLIENT = `
+    const { parentPort, workerData: { path, bytes } } = require('node:worker_threads');
+    const client = require('node:net').connect(path);
+    let answer = '';
+    client.on('data', (chunk) => (answer += chunk.toString('latin1')));
+    client.on('error', ({ code }) => parentPort.postMessage({ code, answer }));
+    client.on('end', () => parentPort.postMessage({ answer }));
+    client.write(bytes + '\\r\\n');
+    client.write(Buffer.alloc(bytes, 'x'));`;
+
+  it('is refused so that whoever is still writing it reads why', async () => {
+    const { server, path } = await startServer(new ProgrammableHost({}), { maxFrameBytes: 1 << 20 });
+    const bytes = 32 << 20;
+    for (let tries = 0; tries < 5; tries++) {
+      const thread = new Worker(CLIENT, { eval: true, workerData: { path, bytes } });
+      const [said] = (await once(thread, 'message')) as [{ code?: string; answer: string }];
+      expect(said).toEqual({
+        answer: expect.stringContaining(`a frame of ${bytes} bytes is over the limit`),
+      });
+      await thread.terminate();
+    }
+    await until(() => server.connectionCount === 0, 'the end of the connections');
+  });
+
+  it('ends the connection also of a client that goes on and does not close', async () => {
+    const timers = vi.spyOn(globalThis, 'setTimeout');
+    try {
+      const { server, path } = await startServer(new ProgrammableHost({}), { maxFrameBytes: 10 });
+      const client = net.connect({ path, allowHalfOpen: true });
+      client.resume().on('error', () => {});
+      client.write('11\r\n');
+      await once(client, 'end');
+      await pause(20);
+      expect(server.connectionCount).toBe(1);
+      const [expire] = timers.mock.calls.find(([, milliseconds]) => milliseconds === 5_000)!;
+      (expire as () => void)();
+      await until(() => server.connectionCount === 0, 'the end of the connection');
+    } finally {
+      timers.mockRestore();
+    }
   });
 });
 
