@@ -19,6 +19,11 @@ import { Gate } from './gate.ts';
 /** Lanes above the limit that urgent requests may open. */
 const URGENT_EXTRA = 8;
 /**
+ * Files of one container that are read at a time, and that are written: a daemon refuses more than 24, those that
+ * are watched included.
+ */
+const FILES_AT_ONCE = 10;
+/**
  * Handles of which it is remembered that home references them. Of one that is forgotten the next lane that names
  * it becomes the keeper, which is no harm; somebody else may have destroyed it long since.
  */
@@ -69,6 +74,8 @@ export class ConnectionPool {
   readonly #idle: Lane[] = [];
   readonly #open = new Set<Connection>();
   readonly #gates: Readonly<Record<LaneUse, Gate>>;
+  /** Of containers whose files are read or written now. */
+  readonly #fileGates = new Map<string, Gate>();
   /** By handle; and the same by connection, of those that keep something. */
   readonly #keepers = new Map<string, Connection>();
   readonly #kept = new Map<Connection, Set<string>>();
@@ -117,6 +124,45 @@ export class ConnectionPool {
 
   /** Takes a connection out of the pool until `release`, which is idempotent. Errors: `UNAVAILABLE`, `ABORTED`. */
   async acquire(request: LaneRequest): Promise<{ connection: Connection; release(): void }> {
+    const leave = await this.#enterFiles(request);
+    try {
+      const { connection, release } = await this.#acquire(request);
+      return {
+        connection,
+        release: () => {
+          release();
+          leave();
+        },
+      };
+    } catch (error) {
+      leave();
+      throw error;
+    }
+  }
+
+  /** Waits for a place among those who read, or write, files of the same container. Answers how to leave, once. */
+  async #enterFiles({ handle, use, signal }: LaneRequest): Promise<() => void> {
+    if (handle === undefined || (use !== 'download' && use !== 'upload')) return () => {};
+    const key = `${use} ${handle}`;
+    const gate = this.#fileGates.get(key) ?? new Gate(FILES_AT_ONCE);
+    this.#fileGates.set(key, gate);
+    let isIn = false;
+    const leave = (): void => {
+      if (isIn) gate.leave();
+      isIn = false;
+      if (gate.isEmpty && this.#fileGates.get(key) === gate) this.#fileGates.delete(key);
+    };
+    try {
+      await gate.enter({ signal });
+      isIn = true;
+      return leave;
+    } catch (error) {
+      leave();
+      throw error;
+    }
+  }
+
+  async #acquire(request: LaneRequest): Promise<{ connection: Connection; release(): void }> {
     const gate = this.#gates[request.use ?? 'answer'];
     await gate.enter(request);
     try {
@@ -155,7 +201,8 @@ export class ConnectionPool {
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    for (const gate of Object.values(this.#gates)) gate.close(sessionClosed());
+    for (const gate of [...this.#fileGates.values(), ...Object.values(this.#gates)])
+      gate.close(sessionClosed());
     for (const lane of this.#idle.splice(0)) clearTimeout(lane.timer);
     for (const connection of [...this.#open]) connection.destroy(sessionClosed());
   }

@@ -35,6 +35,11 @@ export class Gate {
     return this.#queue.length === 0 && this.#count < this.#places;
   }
 
+  /** Whether nobody is inside, and nobody waits. */
+  get isEmpty(): boolean {
+    return this.#count === 0 && this.#queue.length === 0 && this.#urgentQueue.length === 0;
+  }
+
   /**
    * Resolves when there is a place, which is taken until {@link leave}. Errors: `ABORTED`, and the reason of
    * {@link close}.

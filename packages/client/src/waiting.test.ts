@@ -123,6 +123,38 @@ describe('with a single connection at a time', () => {
   });
 });
 
+describe('files of one container', () => {
+  it('are read ten at a time, and written ten at a time, which a daemon does not refuse; those of others besides', async () => {
+    await using many = await connect({ path: server.path });
+    const reading: Arrived[] = [];
+    const writing: Arrived[] = [];
+    server.handler = (request) => {
+      if (request.type === MessageType.Features) request.reply({ features });
+      else if (request.type === MessageType.Files) reading.push(request);
+      else if (request.type === MessageType.UploadEnd) writing.push(request);
+      else request.reply();
+    };
+    const one = many.container('one').files;
+    const all = [
+      ...Array.from({ length: 13 }, (_, at) => one.readText(`/${at}`)),
+      ...Array.from({ length: 13 }, (_, at) => one.write(`/${at}`, 'x')),
+      many.container('other').files.readText('/'),
+    ];
+    await until(() => reading.length === 11 && writing.length === 10, 'all that may');
+    await many.container('one').info();
+    expect([reading.length, writing.length]).toEqual([11, 10]);
+    for (let at = 0; at < 14; at++) {
+      await until(() => reading.length > at, 'the next one that reads');
+      reading[at]!.reply({ end: true });
+    }
+    for (let at = 0; at < 13; at++) {
+      await until(() => writing.length > at, 'the next one that writes');
+      writing[at]!.reply();
+    }
+    await Promise.all(all);
+  });
+});
+
 describe('whoever gives up while the bytes do not come', () => {
   /** Aborts when they are waited for. */
   const silence = (leaving: AbortController): AsyncIterable<Uint8Array> => ({

@@ -29,10 +29,10 @@ export class RawServer implements AsyncDisposable {
   accepted = 0;
   readonly #directory: string;
   readonly #server: net.Server;
-  readonly #handler: Handler;
+  handler: Handler;
 
   private constructor(handler: Handler) {
-    this.#handler = handler;
+    this.handler = handler;
     this.#directory = mkdtempSync(path.join(os.tmpdir(), 'warden-client-'));
     this.path = path.join(this.#directory, 'sock');
     this.#server = net.createServer((socket) => this.#accept(socket));
@@ -75,7 +75,7 @@ export class RawServer implements AsyncDisposable {
       for (const frame of decoder.push(data)) {
         const arrived = this.#arrived(frame, connection, socket);
         this.requests.push(arrived);
-        last = last.then(() => this.#handler(arrived));
+        last = last.then(() => this.handler(arrived));
       }
     });
   }
