@@ -129,7 +129,8 @@ export class WardenClient implements Warden {
 
   /**
    * The container of this handle, made by `spec` if there is none. One that is there stays as it is, whatever
-   * `spec` says. `isNew` tells which it was. When several ask at the same time, one of them makes it. Errors:
+   * `spec` says; so does one that has stopped, as it does while somebody destroys it: {@link Container.info} tells.
+   * `isNew` tells which it was. When several ask at the same time, one of them makes it. Errors:
    * as {@link create}; `TIMEOUT` when another's create or destroy of the same handle does not end in time,
    * `ABORTED`.
    */

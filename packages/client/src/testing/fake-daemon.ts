@@ -14,6 +14,9 @@ export interface FakeWardenOptions {
   readonly shell?: FakeProgram;
 }
 
+/** Some 24 days; a longer timer of Node fires at once. */
+const LONGEST_MS = 2_147_483_647;
+
 type Distribute<T> = T extends unknown ? Omit<T, 'time' | 'lost' | 'handle'> : never;
 
 /** A container. */
@@ -158,7 +161,8 @@ export class FakeDaemon {
   release(container: FakeContainer, who: object): void {
     if (!container.references.delete(who) || container.references.size > 0) return;
     if (container.graceTime === undefined) return;
-    container.timer = setTimeout(() => void this.destroy(container), container.graceTime * 1000);
+    const milliseconds = Math.min(container.graceTime * 1000, LONGEST_MS);
+    container.timer = setTimeout(() => void this.destroy(container), milliseconds);
     container.timer.unref();
   }
 

@@ -56,6 +56,20 @@ describe('the fake', () => {
     await job.kill();
   });
 
+  it('keeps a container of nobody for its grace time, however long that is', async () => {
+    await using fake = fakeWarden();
+    const maker = await fake.connect();
+    const [month, nothing] = [
+      await maker.create({ graceTime: 30 * 86_400 }),
+      await maker.create({ graceTime: 0 }),
+    ];
+    await maker.close();
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    await using warden = await fake.connect();
+    expect(await warden.list()).toEqual([month.handle]);
+    expect(nothing.handle).not.toBe(month.handle);
+  });
+
   it('drops the oldest events of who does not read, and says how many', async () => {
     await using fake = fakeWarden();
     await using warden = await fake.connect();
