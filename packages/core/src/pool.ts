@@ -92,7 +92,10 @@ export class Pool {
     return this.#free.delete(entry);
   }
 
-  /** Marks an entry as taken whatever its delay, for what is found at start; a foreign one for when it is none any more. */
+  /**
+   * Marks an entry as taken whatever its delay, for what is found at start; a foreign one for when it is none any
+   * more.
+   */
   withdraw(entry: number): void {
     if (this.#all.has(entry)) this.#free.delete(entry);
     else this.#held.add(entry);
