@@ -48,6 +48,11 @@ function fillInodes(mount: string): () => void {
   return () => fs.rmSync(directory, { recursive: true });
 }
 
+/** The daemon makes its reserve behind its start. */
+async function allFilesOf(reserve: string): Promise<void> {
+  await expect.poll(() => fs.readdirSync(reserve).length, { timeout: 30_000 }).toBe(64);
+}
+
 /** Runs `body` with a daemon whose depot is on 64 MiB of its own. Its log is elsewhere. */
 async function withSmall(
   body: (bench: Bench, mount: string) => Promise<void>,
@@ -145,7 +150,7 @@ describeWith(['root', 'isolated', 'overlayfs'], 'a full depot', () => {
         const box = await warden.create({ handle: 'box' });
         await warden.create({ handle: 'gone' });
         const job = await box.spawn('echo out; sleep 1; echo later; exit 7');
-        await expect.poll(() => fs.readdirSync(reserve).length).toBe(64);
+        await allFilesOf(reserve);
         const free = full(mount);
         const next = await bench.restart();
         expect(fs.existsSync(reserve)).toBe(false);
@@ -157,7 +162,7 @@ describeWith(['root', 'isolated', 'overlayfs'], 'a full depot', () => {
         expect((await again.run('exit 3')).exitStatus).toBe(3);
         free();
         await bench.restart();
-        await expect.poll(() => fs.readdirSync(reserve).length).toBe(64);
+        await allFilesOf(reserve);
       }, 1_024),
     120_000,
   );
@@ -169,7 +174,9 @@ describeWith(['root', 'isolated', 'overlayfs'], 'a full depot', () => {
         const warden = await bench.daemon.connect();
         const box = await warden.create({ handle: 'box' });
         const job = await box.spawn('echo out; sleep 1; echo later; exit 7');
-        fs.rmSync(path.join(bench.place.depot, '.reserve'), { recursive: true });
+        const reserve = path.join(bench.place.depot, '.reserve');
+        await allFilesOf(reserve);
+        fs.rmSync(reserve, { recursive: true });
         const free = fill(mount);
         await expect(bench.restart()).rejects.toThrow(
           /the depot .* has no room for a start: 0 KiB and \d+ inodes are left \(ENOSPC\); make some on its file system, and start again/,
