@@ -5,6 +5,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { type CgroupDriver, type CgroupSpec, type DriverState, silentLogger } from '@warden/interface';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { expectNoGroups } from '../../test/without-groups.ts';
 import { DEVICE_RULES } from '../device-rules.ts';
 import { weightOf } from './cpu-weight.ts';
 import { deviceProgram } from './device-program.ts';
@@ -54,19 +55,7 @@ afterEach(() => fs.rmSync(mount, { recursive: true, force: true }));
 
 describe('groups of cgroup v2', () => {
   it('that a container was made without are asked for nothing, and left alone', async () => {
-    expect(await driver.pids({})).toEqual([]);
-    await driver.killAll({}, 1_000);
-    await driver.release({});
-    for (const ask of [
-      () => driver.memoryStat({}),
-      () => driver.cpuStat({}),
-      () => driver.setMemoryLimit({}, 1n << 30n),
-      () => driver.watchOutOfMemory({}, () => {}),
-    ])
-      await expect(ask()).rejects.toMatchObject({
-        code: 'UNSUPPORTED',
-        message: expect.stringContaining('made without control groups (drivers.cgroup: none)'),
-      });
+    await expectNoGroups(driver);
   });
 
   it('get the controllers from above', async () => {
