@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { openSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { afterEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, describe, expect, it, type Mock, vi } from 'vitest';
 import { closeDescriptor, makePipe, readDescriptor, setNonBlocking, writeDescriptor } from './descriptors.ts';
 import { native } from './load-library.ts';
 import { makeSocketPair } from './sockets.ts';
@@ -32,6 +32,16 @@ afterEach(() => {
   for (const fd of opened) closeDescriptor(fd);
   opened.clear();
 });
+/** A watch whose descriptor was closed before it, and a pipe whose end to read has its number now. */
+function closedUnderItsWatch(): { old: PollWatch; stale: Mock; again: ReturnType<typeof pipe> } {
+  const ends = pipe();
+  const stale = vi.fn();
+  const old = watch(ends.read, { readable: true }, stale);
+  close(ends.read);
+  const again = pipe();
+  expect(again.read).toBe(ends.read);
+  return { old, stale, again };
+}
 const turn = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 15));
 
 describe('watchDescriptor', () => {
@@ -138,11 +148,7 @@ describe('watchDescriptor', () => {
   });
 
   it('survives a descriptor that was closed before its watch and reused', async () => {
-    const ends = pipe();
-    const old = watch(ends.read, { readable: true }, () => {});
-    close(ends.read);
-    const again = pipe();
-    expect(again.read).toBe(ends.read);
+    const { old, again } = closedUnderItsWatch();
     const listener = vi.fn();
     watch(again.read, { readable: true }, listener);
     old.close();
@@ -151,12 +157,7 @@ describe('watchDescriptor', () => {
   });
 
   it('does not tell the watch of a descriptor that was closed before it of the file that has its number', async () => {
-    const ends = pipe();
-    const stale = vi.fn();
-    const old = watch(ends.read, { readable: true }, stale);
-    close(ends.read);
-    const again = pipe();
-    expect(again.read).toBe(ends.read);
+    const { old, stale, again } = closedUnderItsWatch();
     const listener = vi.fn();
     const made = watch(again.read, { readable: true }, listener);
     writeDescriptor(again.write, Buffer.of(1));
@@ -170,12 +171,7 @@ describe('watchDescriptor', () => {
   });
 
   it('an update does not move a watch to the file that has the number of its own', async () => {
-    const ends = pipe();
-    const stale = vi.fn();
-    const old = watch(ends.read, { readable: true }, stale);
-    close(ends.read);
-    const again = pipe();
-    expect(again.read).toBe(ends.read);
+    const { old, stale, again } = closedUnderItsWatch();
     writeDescriptor(again.write, Buffer.of(1));
     old.update({ readable: true, writable: true });
     const listener = vi.fn();
