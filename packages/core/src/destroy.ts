@@ -4,7 +4,7 @@
  */
 import fs from 'node:fs';
 import path from 'node:path';
-import { type ContainerId, type ContainerInfo, WardenError } from '@warden/interface';
+import { type ContainerId, type ContainerInfo, type DriverState, WardenError } from '@warden/interface';
 import type { ManagedContainer } from './container.ts';
 import { endCopies } from './copy.ts';
 import { type Engine, networkSpecOf, poolUsage, publish, returnToPools, saveDestruction } from './engine.ts';
@@ -225,22 +225,23 @@ function removePlainly(directory: string): boolean {
   }
 }
 
+/** The groups that a container of this id has here, whatever is recorded of it. */
+export function groupsById({ drivers: { cgroup } }: Engine, id: ContainerId): DriverState {
+  return cgroup.plan({ id, allowAllDevices: false, pidsLimit: undefined });
+}
+
 /** Those of them in whose groups there is somebody. */
-export async function livingOf(
-  { drivers: { cgroup } }: Engine,
-  ids: readonly ContainerId[],
-): Promise<readonly ContainerId[]> {
+export async function livingOf(engine: Engine, ids: readonly ContainerId[]): Promise<readonly ContainerId[]> {
   const living: ContainerId[] = [];
-  for (const id of ids) {
-    const state = cgroup.plan({ id, allowAllDevices: false, pidsLimit: undefined });
-    if ((await cgroup.pids(state)).length > 0) living.push(id);
-  }
+  for (const id of ids)
+    if ((await engine.drivers.cgroup.pids(groupsById(engine, id))).length > 0) living.push(id);
   return living;
 }
 
 /** Of a container that nothing is recorded of: ends who is in its groups, and removes them. Idempotent. */
-export async function removeGroupsOf({ drivers: { cgroup } }: Engine, id: ContainerId): Promise<void> {
-  const state = cgroup.plan({ id, allowAllDevices: false, pidsLimit: undefined });
+export async function removeGroupsOf(engine: Engine, id: ContainerId): Promise<void> {
+  const { cgroup } = engine.drivers;
+  const state = groupsById(engine, id);
   await cgroup.killAll(state, KILL_TIMEOUT_MS);
   await cgroup.release(state);
 }

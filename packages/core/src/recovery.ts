@@ -319,7 +319,7 @@ async function reconcile(engine: Engine, inDepot: ReadonlySet<ContainerId>): Pro
   const keep = new Set([...engine.containers.values()].map(({ record }) => record.id));
   for (const id of inDepot) keep.add(id);
   const strays = (await drivers.cgroup.list()).filter((id) => !keep.has(id));
-  if (keep.size === 0) await requireOwnDepot(engine, strays);
+  if (keep.size === 0) await requireDepotOfLiving(engine, strays);
   for (const id of await drivers.network.sweep(keep)) engine.logger.info('network-swept', { id });
   await engine.failpoints.pass('recover.network-swept');
   await Promise.all(strays.map((id) => sweepGroups(engine, id))); // emptying one can take the kernel 100 ms
@@ -330,7 +330,7 @@ async function reconcile(engine: Engine, inDepot: ReadonlySet<ContainerId>): Pro
  * Nothing is in the depot, and yet containers of this daemon's name live: it is not the depot that they are
  * in, or its file system is not mounted. They are not to be ended for that. Errors: `ALREADY_EXISTS`.
  */
-async function requireOwnDepot(engine: Engine, strays: readonly ContainerId[]): Promise<void> {
+async function requireDepotOfLiving(engine: Engine, strays: readonly ContainerId[]): Promise<void> {
   const living = await livingOf(engine, strays);
   if (living.length === 0) return;
   const { depot } = engine.options;

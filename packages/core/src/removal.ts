@@ -5,7 +5,14 @@
 import { type Init, WardenError } from '@warden/interface';
 import type { ManagedContainer } from './container.ts';
 import type { DepotEntry } from './depot-entries.ts';
-import { KILL_TIMEOUT_MS, releaseDrivers, releaseImage, removeDirectory, removeGroupsOf } from './destroy.ts';
+import {
+  groupsById,
+  KILL_TIMEOUT_MS,
+  releaseDrivers,
+  releaseImage,
+  removeDirectory,
+  removeGroupsOf,
+} from './destroy.ts';
 import { type Engine, returnToPools } from './engine.ts';
 import { killInit } from './frozen.ts';
 
@@ -34,16 +41,13 @@ export async function remove(
  * is a copy of its: what is named in there is not to be killed, nor its link be removed. When only the name
  * was changed, init answers, or nobody lives. Errors: `ALREADY_EXISTS`.
  */
-async function requireNotCopied(
-  { drivers: { cgroup } }: Engine,
-  { record }: ManagedContainer,
-): Promise<void> {
+async function requireNotCopied(engine: Engine, { record }: ManagedContainer): Promise<void> {
   const recorded = record.drivers.cgroup;
-  const own = cgroup.plan({ id: record.id, allowAllDevices: false, pidsLimit: undefined });
+  const own = groupsById(engine, record.id);
   const isOther = ([key, value]: [string, unknown]): boolean =>
     recorded[key] !== undefined && recorded[key] !== value;
   if (!Object.entries(own).some(isOther)) return;
-  const pids = await cgroup.pids(recorded);
+  const pids = await engine.drivers.cgroup.pids(recorded);
   if (pids.length === 0) return;
   throw new WardenError(
     'ALREADY_EXISTS',
