@@ -12,7 +12,7 @@ import { didYouMean, WardenError } from '@warden/interface';
 export type Check = (value: unknown) => string | undefined;
 
 /** The longest time of a timer of Node, some 24 days: a longer one fires at once. */
-const LONGEST_MS = 2_147_483_647;
+export const LONGEST_MS = 2_147_483_647;
 
 /** Milliseconds that a timer can wait. */
 export const milliseconds: Check = (value) =>

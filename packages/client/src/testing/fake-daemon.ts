@@ -2,6 +2,7 @@
 import type { ContainerEvent, ContainerState, Properties, TerminalSize } from '@warden/interface';
 import { PROPERTY_LIMITS, WardenError } from '@warden/interface';
 import type { NetRule, PublishedPort } from '@warden/protocol';
+import { LONGEST_MS } from '../check.ts';
 import { FakeFiles } from './fake-files.ts';
 import { FakeJob, type FakeJobSpec } from './fake-job.ts';
 import { FAKE_PROGRAMS, type FakeProgram, fakeShell } from './fake-programs.ts';
@@ -13,9 +14,6 @@ export interface FakeWardenOptions {
   /** What reads scripts, from its standard input. Default: single commands of the programs. */
   readonly shell?: FakeProgram;
 }
-
-/** Some 24 days; a longer timer of Node fires at once. */
-const LONGEST_MS = 2_147_483_647;
 
 type Distribute<T> = T extends unknown ? Omit<T, 'time' | 'lost' | 'handle'> : never;
 

@@ -1,5 +1,6 @@
 /** What jobs of the fake run: functions of the test, and a few programs that every root file system has. */
 import type { TerminalSize } from '@warden/interface';
+import { LONGEST_MS } from '../check.ts';
 import type { FakeFiles } from './fake-files.ts';
 
 /** What a program of the fake can do. */
@@ -55,7 +56,7 @@ export const FAKE_PROGRAMS: Readonly<Record<string, FakeProgram>> = {
   },
   sleep: ({ argv, killed }) =>
     new Promise((resolve) => {
-      const timer = setTimeout(() => resolve(0), Math.min(Number(argv[1]) * 1000, 0x7fff_ffff));
+      const timer = setTimeout(() => resolve(0), Math.min(Number(argv[1]) * 1000, LONGEST_MS));
       killed.addEventListener('abort', () => {
         clearTimeout(timer);
         resolve(255);
