@@ -21,99 +21,49 @@ import type {
   ProbeResult,
 } from '@warden/interface';
 import { isWardenError, NO_FAILPOINTS, WardenError } from '@warden/interface';
-import { BANDWIDTH_MODES, type BandwidthMode } from './bandwidth.ts';
 import { BandwidthLimits } from './bandwidth-limits.ts';
-import { forgetSome, type TrackedConnection } from './connection-tracking.ts';
 import type { LinkSettings } from './container-link.ts';
-import {
-  ensureAddressing,
-  findLink,
-  linkDisconnection,
-  linkEquipment,
-  linkHasIpv6,
-  linkRemoval,
-  linkSearch,
-  pairCreation,
-  removeLink,
-} from './container-link.ts';
+import { ensureAddressing, findLink, linkHasIpv6, linkSearch, removeLink } from './container-link.ts';
+import { ContainerLinks } from './container-links.ts';
 import { ensureElements, ensureSource } from './container-rules.ts';
 import { Denials, denialGroupOf } from './denials.ts';
-import { EndingLinks } from './ending-links.ts';
+import { endUnfiltered, endWithdrawn } from './ended-connections.ts';
 import { failure } from './failure.ts';
 import { FreedAddresses } from './freed-addresses.ts';
 import { listeningAddresses } from './host-listener.ts';
-import { chainNames, readCounts, tableIdentity } from './inventory.ts';
+import { readCounts, tableIdentity } from './inventory.ts';
 import type { AddressRange } from './ipv4-address.ts';
 import { formatAddress, isWithin, parseAddress, parseRange } from './ipv4-address.ts';
 import { KernelFindings } from './kernel-findings.ts';
-import type { Lifetimes } from './learned-addresses.ts';
 import { formatMac, isContainerLink, linkEnds, shaperName } from './link-names.ts';
 import { LivingAddresses } from './living-addresses.ts';
 import { NamedEgress } from './named-egress.ts';
 import { isKernelError } from './netlink-connection.ts';
 import type { MessageBody } from './netlink-message.ts';
 import { TableMessages } from './nftables-message.ts';
-import { isOwnAddress, outwardAddress, outwardLink } from './outward-address.ts';
+import { checkOptions, type NftablesNetworkOptions } from './options.ts';
+import { outwardAddress, outwardLink } from './outward-address.ts';
 import type { Seen } from './own-links.ts';
-import { hasOwnAddress, lookAround, ownLinks } from './own-links.ts';
+import { hasOwnAddress, lookAround } from './own-links.ts';
+import { Remains } from './remains.ts';
 import type { Link } from './rtnetlink.ts';
 import { markLink, routeLoopback } from './rtnetlink.ts';
 import { RulesInForce, type RulesOfOne } from './rules-in-force.ts';
 import type { InboundPolicy, Surroundings } from './ruleset.ts';
-import { STATIC_CHAINS, skeleton } from './ruleset.ts';
-import { enableForwarding, hasIpv6, mayBeLink, ownNamespace, switchOffIpv6 } from './sysctl.ts';
+import { skeleton } from './ruleset.ts';
+import { enableForwarding, hasIpv6 } from './sysctl.ts';
 import { TableAccess } from './table-access.ts';
 import { Together } from './together.ts';
-import { forbiddenEgress, withdrawnEgress, withdrawnInbound } from './withdrawn-connections.ts';
+import type { PolicyFacts } from './withdrawn-connections.ts';
 
 /** How often it is looked whether the table is still there, which costs the kernel some microseconds. */
 const LOOK_MS = 1_000;
 const ANY_ADDRESS = 0;
 const LOOPBACK = parseAddress('127.0.0.1');
 
-/** Where a test can make this driver fail, each named after the step it stands behind (docs/failpoints.md). */
-export const NFTABLES_FAILPOINTS = [
-  'nftables.setup',
-  'nftables.rules',
-  'nftables.restore-rules',
-  'nftables.disconnect',
-  'nftables.remove-rules',
-] as const;
-
-/** Options of {@link nftablesNetwork}. */
-export interface NftablesNetworkOptions {
-  /** Name of the `inet` table. It belongs to this driver alone; another daemon on the host needs another name. */
-  readonly table: string;
-  /**
-   * What may reach containers from outside the host. `published` (default): connections to published ports.
-   * `routed`: everything that the network routes to the pool, as the original daemon had it.
-   */
-  readonly inbound?: InboundPolicy;
-  /**
-   * The address at which ports are published; default: the source address of packets to the outside, looked
-   * up at each mapping.
-   */
-  readonly outwardAddress?: Ipv4;
-  /** The only way of limiting bandwidth to be used; default: the best one that works. */
-  readonly bandwidth?: BandwidthMode;
-  /** No better way of telling what was refused is to be used; default: the best one that works. */
-  readonly denials?: 'each' | 'totals';
-  /** How many seconds what a name led to stays open, whatever the name server says. Default: 60 to 3,600. */
-  readonly nameLifetimes?: Lifetimes;
-}
-
-/**
- * Makes the driver. Errors: `TypeError` for a table name that nftables would not take, or a way of limiting
- * bandwidth that does not exist; `INVALID_SPEC` for what is no address.
- */
+/** Makes the driver. Errors: those of {@link checkOptions}. */
 export function nftablesNetwork(options: NftablesNetworkOptions): DriverFactory<NetworkDriver> {
-  const { table, bandwidth } = options;
-  // a program without types may forget it: its table would be called undefined
-  if (typeof table !== 'string' || !/^[A-Za-z][A-Za-z0-9_.-]{0,62}$/.test(table))
-    throw new TypeError(`not a table name: ${table}`);
-  if (bandwidth !== undefined && !BANDWIDTH_MODES.includes(bandwidth))
-    throw new TypeError(`bandwidth is one of ${BANDWIDTH_MODES.join(', ')}, not ${bandwidth}`);
-  if (options.outwardAddress !== undefined) parseAddress(options.outwardAddress);
+  checkOptions(options);
   return (components) => new NftablesNetwork(options, components);
 }
 
@@ -126,10 +76,9 @@ class NftablesNetwork implements NetworkDriver {
   readonly #inbound: InboundPolicy;
   readonly #log: Logger;
   readonly #failpoints: Failpoints;
-  readonly #links: LinkSettings;
-  /** Links of living containers that this driver itself has made; those of an earlier daemon are looked for. */
-  readonly #made = new Map<ContainerId, Link>();
-  readonly #endingLinks: EndingLinks;
+  readonly #linkSettings: LinkSettings;
+  readonly #links: ContainerLinks;
+  readonly #remains: Remains;
   /**
    * What `setup` has listed, once for all links that are restored after it. An entry goes as soon as
    * something is done to its link; one that has gone since is found out by its number.
@@ -140,10 +89,6 @@ class NftablesNetwork implements NetworkDriver {
    * looks at the chains of all containers.
    */
   readonly #together = new Together<RulesOfOne>((all) => this.#rules.replace(...all));
-  /** In which links are made, as far as the kernel tells. */
-  readonly #namespace: string | undefined = ownNamespace();
-  /** {@link NftablesNetwork.#closeToIpv6} has failed, and said so. */
-  #isIpv6Left = false;
   readonly #outwardOption: number | undefined;
   readonly #bandwidth: BandwidthLimits;
   readonly #freed: FreedAddresses;
@@ -168,14 +113,15 @@ class NftablesNetwork implements NetworkDriver {
     this.#inbound = options.inbound ?? 'published';
     this.#log = components.logger.child('nftables');
     this.#failpoints = components.failpoints ?? NO_FAILPOINTS;
-    this.#links = { alias: options.table, hasIpv6: hasIpv6() };
+    this.#linkSettings = { alias: options.table, hasIpv6: hasIpv6() };
+    this.#links = new ContainerLinks(this.#access, this.#linkSettings, this.#log);
     this.#outwardOption =
       options.outwardAddress === undefined ? undefined : parseAddress(options.outwardAddress);
+    this.#remains = new Remains(this.#access, this.#table, options.table);
     this.#freed = new FreedAddresses(() => this.#access.netlink(), this.#log);
-    this.#endingLinks = new EndingLinks(() => this.#access.patient(), this.#log);
     this.#bandwidth = new BandwidthLimits({
       table: this.#table,
-      links: this.#links,
+      links: this.#linkSettings,
       log: this.#log,
       wanted: options.bandwidth,
       kernel: this.#access,
@@ -312,29 +258,17 @@ class NftablesNetwork implements NetworkDriver {
     }
     const shaper = findLink(this.#access.netlink(), shaperName(id));
     for (const one of shaper === undefined ? [link] : [link, shaper])
-      this.#access.netlink().route(markLink(one.index, this.#links.alias, linkHasIpv6(this.#links, mtu)));
-    this.#log.info('container-renamed', { id, from: link.alias, to: this.#links.alias });
+      this.#access
+        .netlink()
+        .route(markLink(one.index, this.#linkSettings.alias, linkHasIpv6(this.#linkSettings, mtu)));
+    this.#log.info('container-renamed', { id, from: link.alias, to: this.#linkSettings.alias });
   }
 
-  /**
-   * Ends what a container could begin while it had no rules, and begins anew what went out under its own
-   * address then: no answer finds the way to that, and whoever tries again by the same ports keeps it so.
-   * What leads to the host is refused as long as it is known who has begun it.
-   */
+  /** What it has begun while it had no rules. */
   #endForbidden({ id, containerIp }: NetworkSpec, { egress }: NetworkRules): void {
     const host = this.#host;
     if (host === undefined || !this.#unfiltered.has(id)) return;
-    const address = parseAddress(containerIp);
-    const isLearned = (domain: string, to: number): boolean => this.#names.leadsTo(id, domain, to);
-    const isForbidden = forbiddenEgress({ egress }, { host, isLearned });
-    const isLost = ({ end, answeredTo, isAnswered }: TrackedConnection): boolean =>
-      !isAnswered && answeredTo === address && !isWithin(end, [parseRange(host.pool)]);
-    const netlink = this.#access.netlink();
-    forgetSome(
-      netlink,
-      ['original', address],
-      (one) => isLost(one) || (isForbidden(one) && !isOwnAddress(netlink, one.end)),
-    );
+    endUnfiltered(this.#access.netlink(), parseAddress(containerIp), egress, this.#facts(host, id));
     this.#unfiltered.delete(id);
   }
 
@@ -370,7 +304,8 @@ class NftablesNetwork implements NetworkDriver {
   plan(spec: NetworkSpec): DriverState {
     const { host, container } = linkEnds(spec.id);
     const state = { hostInterface: host.name, containerInterface: container.name };
-    return this.#namespace === undefined ? state : { ...state, namespace: this.#namespace };
+    const { namespace } = this.#links;
+    return namespace === undefined ? state : { ...state, namespace };
   }
 
   inside(spec: NetworkSpec): InsideNetwork {
@@ -400,7 +335,7 @@ class NftablesNetwork implements NetworkDriver {
     const losses = this.#losses;
     try {
       this.#failpoints.passSync('nftables.rules');
-      await this.#makeLink(spec, pid);
+      await this.#links.make(spec, pid);
       // lost meanwhile, and put back for the links that there were
       if (losses !== this.#losses) await this.#rules.replace({ spec, egress: [], mappings: [] });
       this.#bandwidth.attached(spec.id, pid);
@@ -409,10 +344,8 @@ class NftablesNetwork implements NetworkDriver {
       this.#log.debug?.('link-attached', { id: spec.id, address: spec.containerIp, pid });
     } catch (cause) {
       const error = failure('attach', linkEnds(spec.id).host.name, cause);
-      const made = this.#made.get(spec.id);
-      this.#made.delete(spec.id);
       try {
-        if (made !== undefined) await this.#access.patient().carryOut(linkRemoval(made));
+        await this.#links.unmake(spec.id);
         await this.#rules.remove(spec.id);
       } catch (suppressed) {
         throw new WardenError(error.code, error.message, {
@@ -425,37 +358,10 @@ class NftablesNetwork implements NetworkDriver {
     }
   }
 
-  async #makeLink(spec: NetworkSpec, pid: number): Promise<void> {
-    const link = await this.#access.patient().carryOut(pairCreation(spec, this.#links, pid));
-    const equipped = this.#access.patient().carryOut(linkEquipment(spec, this.#links, link));
-    // Beside it, and before the far end is up, with which the kernel would give the near one its routes.
-    await Promise.all([equipped, this.#closeToIpv6(link)]);
-    this.#made.set(spec.id, link);
-  }
-
-  /**
-   * What comes by it is dropped by rules anyway. Beyond that, IPv6 gives each link that is up a route of its
-   * own, and the kernel looks at those of all links whenever one goes down.
-   */
-  async #closeToIpv6({ name, hasIpv6 }: Link): Promise<void> {
-    if (!hasIpv6) return;
-    try {
-      await switchOffIpv6(name);
-    } catch (error) {
-      if (this.#isIpv6Left) return;
-      this.#isIpv6Left = true;
-      this.#log.warn('ipv6-left-on-links', {
-        error,
-        reason: 'what comes by it is dropped by rules; each link costs all others some time when it goes',
-        advice: 'let the daemon write to /proc/sys/net/ipv6/conf',
-      });
-    }
-  }
-
   async mapPort(spec: NetworkSpec, _state: DriverState, mapping: PortMapping): Promise<void> {
     if (this.#rules.isPublished(spec, mapping)) return;
     this.#refuseListener(mapping.hostPort);
-    const link = this.#existingLink('map-port', spec.id);
+    const link = this.#links.existing('map-port', spec.id);
     const port = String(mapping.hostPort);
     try {
       this.#access.netlink().route(routeLoopback(link.index));
@@ -488,24 +394,19 @@ class NftablesNetwork implements NetworkDriver {
     await this.#prepareNames(spec.id, kept.egress);
     const hadRules = withdrawn.egress.length > 0;
     await this.#rules.replace({ spec, egress: kept.egress, mappings: kept.mappings, hadRules });
-    const address = parseAddress(spec.containerIp);
-    // first: what has led somewhere says which connections a name still allows
-    const isLearned = (domain: string, to: number): boolean => this.#names.leadsTo(spec.id, domain, to);
     try {
-      if (withdrawn.egress.length > 0)
-        forgetSome(
-          this.#access.netlink(),
-          ['original', address],
-          withdrawnEgress(rules, { host, isLearned }),
-        );
-      if (withdrawn.mappings.length > 0)
-        forgetSome(this.#access.netlink(), ['reply', address], withdrawnInbound(withdrawn.mappings));
+      // first: what has led somewhere says which connections a name still allows
+      endWithdrawn(this.#access.netlink(), parseAddress(spec.containerIp), rules, this.#facts(host, spec.id));
       this.#names.retain(spec.id, kept.egress);
     } catch (cause) {
       await this.#putBack(spec, rules);
       throw failure('withdraw', spec.id, cause);
     }
     this.#log.debug?.('rules-withdrawn', { id: spec.id, withdrawn });
+  }
+
+  #facts(host: NetworkHostSpec, id: ContainerId): PolicyFacts {
+    return { host, isLearned: (domain, to) => this.#names.leadsTo(id, domain, to) };
   }
 
   /** A withdrawal that has not ended its connections has not happened. */
@@ -536,7 +437,7 @@ class NftablesNetwork implements NetworkDriver {
 
   async setBandwidth(spec: NetworkSpec, _state: DriverState, limit: BandwidthLimit): Promise<void> {
     this.#atSetup.links.delete(spec.id);
-    const link = this.#existingLink('set-bandwidth', spec.id);
+    const link = this.#links.existing('set-bandwidth', spec.id);
     try {
       this.#bandwidth.set(spec, link, limit);
     } catch (cause) {
@@ -555,11 +456,11 @@ class NftablesNetwork implements NetworkDriver {
   ): Promise<void> {
     const seen = this.#atSetup.links.get(spec.id);
     this.#atSetup.links.delete(spec.id);
-    const link = seen ?? this.#recordedLink(spec.id, state);
+    const link = seen ?? this.#links.recorded(spec.id, state);
     const mayHaveShaper = seen === undefined || this.#atSetup.shapers.has(spec.id);
     try {
       const isToBeRouted = recorded.mappings.length > 0 && !link.routesLoopback;
-      await this.#closeToIpv6(link);
+      await this.#links.closeToIpv6(link);
       // Before the rules, which setup has put in force for all links: of one that has gone nothing is to stay.
       ensureAddressing(this.#access.netlink(), spec, link, {
         hasAddress: seen !== undefined && hasOwnAddress(this.#atSetup, spec, seen),
@@ -572,7 +473,7 @@ class NftablesNetwork implements NetworkDriver {
     await this.#together.add({ spec, egress: recorded.egress, mappings: recorded.mappings });
     this.#failpoints.passSync('nftables.restore-rules');
     try {
-      if (link.alias !== '' && link.alias !== this.#links.alias) await this.#takeOver(spec, link);
+      if (link.alias !== '' && link.alias !== this.#linkSettings.alias) await this.#takeOver(spec, link);
       this.#endForbidden(spec, recorded);
       if (recorded.bandwidth === undefined) this.#bandwidth.clear(spec.id, link, mayHaveShaper);
       else this.#bandwidth.set(spec, link, recorded.bandwidth);
@@ -592,10 +493,10 @@ class NftablesNetwork implements NetworkDriver {
         ? await this.#access.patient().carryOut(linkSearch(shaperName(spec.id)))
         : undefined;
       // Before the rules go: without them nothing would stop what still runs inside.
-      const link = await this.#disconnect(spec, name);
+      const link = await this.#links.disconnect(spec);
       this.#failpoints.passSync('nftables.disconnect');
       // from here on a set-up puts nothing in force for it again
-      if (link !== undefined) this.#endingLinks.add(spec.id, link);
+      if (link !== undefined) this.#links.awaitEnd(spec.id, link);
       await this.#rules.remove(spec.id);
       this.#failpoints.passSync('nftables.remove-rules');
       this.#bandwidth.drop(spec.id, link, shaper);
@@ -608,21 +509,6 @@ class NftablesNetwork implements NetworkDriver {
     }
   }
 
-  /**
-   * Answers the link that is there. Mostly its namespace has ended already; and a search is another wait for
-   * the lock around all links.
-   */
-  async #disconnect(spec: NetworkSpec, name: string): Promise<Link | undefined> {
-    const made = this.#made.get(spec.id);
-    this.#made.delete(spec.id);
-    if (!mayBeLink(name)) return undefined;
-    if (made !== undefined && (await this.#access.patient().carryOut(linkDisconnection(spec, made))))
-      return made;
-    const link = await this.#access.patient().carryOut(linkSearch(name));
-    if (link !== undefined) await this.#access.patient().carryOut(linkDisconnection(spec, link));
-    return link;
-  }
-
   /** Of a link that this driver has made or restored it is known. */
   #mayHaveShaper({ id, containerIp }: NetworkSpec): boolean {
     return this.#living.ownerOf(parseAddress(containerIp)) !== id || this.#bandwidth.isTouched(id);
@@ -630,7 +516,7 @@ class NftablesNetwork implements NetworkDriver {
 
   async sweep(keep: ReadonlySet<ContainerId>): Promise<readonly ContainerId[]> {
     this.#atSetup.links.clear();
-    const { found, links } = this.#owners();
+    const { found, links } = this.#remains.owners();
     const removed = [...found].filter((id) => !keep.has(id));
     this.#names.sweep(keep);
     for (const id of removed) {
@@ -652,53 +538,22 @@ class NftablesNetwork implements NetworkDriver {
   }
 
   async list(): Promise<readonly ContainerId[]> {
-    return [...this.#owners().found].sort();
+    return [...this.#remains.owners().found].sort();
   }
 
   async standing(): Promise<readonly string[]> {
-    return chainNames(this.#access.netlink(), this.#table) === undefined ? [] : [this.#words()];
+    return this.#remains.standing();
   }
 
   async dismantle(): Promise<void> {
-    const names = chainNames(this.#access.netlink(), this.#table);
-    if (names === undefined) return;
-    this.#access.forgetContainers();
-    const foreign = names.filter((name) => !STATIC_CHAINS.has(name));
-    const { interfaces } = this.#access.containers();
-    if (foreign.length > 0 || interfaces.size > 0) {
-      const [chains, ids] = [foreign.join(', ') || 'none', [...interfaces].join(', ') || 'none'];
-      throw new WardenError(
-        'NATIVE_FAILED',
-        `${this.#words()} holds more than the daemon's own: chains ${chains}, links of containers ${ids}`,
-        {
-          fields: { operation: 'dismantle', object: this.#table.table, foreign, containers: [...interfaces] },
-        },
-      );
-    }
-    this.#access.forgetContainers();
-    this.#access.commit('dismantle', this.#table.table, [this.#table.deleteTable()]);
-  }
-
-  #words(): string {
-    return `nftables table inet ${this.#table.table}`;
-  }
-
-  /** Everybody of whom anything is in the kernel, and the links. */
-  #owners(): { readonly found: ReadonlySet<ContainerId>; readonly links: ReadonlyMap<ContainerId, Link> } {
-    this.#access.forgetContainers();
-    const { interfaces, chains, limits, askers, ports, sources } = this.#access.containers();
-    const { links, shapers } = ownLinks(this.#access.netlink(), this.#links.alias);
-    const owners = Array.from(ports.values(), (port) => port.owner);
-    const named = [...interfaces, ...chains, ...limits, ...askers];
-    const found = new Set([...named, ...sources.keys(), ...links.keys(), ...shapers, ...owners]);
-    return { found, links };
+    this.#remains.dismantle();
   }
 
   async close(): Promise<void> {
     clearInterval(this.#looking);
     this.#looking = undefined;
     this.#findings.close();
-    this.#endingLinks.close();
+    this.#links.close();
     this.#freed.flush();
     this.#names.close();
     this.#denials.close();
@@ -716,45 +571,14 @@ class NftablesNetwork implements NetworkDriver {
     );
   }
 
-  #existingLink(operation: string, id: ContainerId): Link {
-    const { name } = linkEnds(id).host;
-    const link = findLink(this.#access.netlink(), name);
-    if (link !== undefined) return link;
-    throw new WardenError('NATIVE_FAILED', `the link ${name} is gone`, {
-      fields: { operation, object: name, errno: 'ENODEV' },
-    });
-  }
-
-  /** One that is not here has not gone if it was made in another namespace than the one of this process. */
-  #recordedLink(id: ContainerId, { namespace }: DriverState): Link {
-    try {
-      return this.#existingLink('restore', id);
-    } catch (cause) {
-      if (typeof namespace !== 'string' || namespace === this.#namespace) throw cause;
-      const { name } = linkEnds(id).host;
-      throw new WardenError(
-        'NATIVE_FAILED',
-        `the link ${name} was made in the network namespace ${namespace}, and this daemon is in ${this.#namespace ?? 'another one'}`,
-        {
-          cause,
-          fields: {
-            ...{ operation: 'restore', object: name, errno: 'EXDEV' },
-            advice:
-              'start the daemon in the network namespace in which the container was made: it is there again then; or end its init (the pid in run/wshd.pid, if it is still that) and remove the directory',
-          },
-        },
-      );
-    }
-  }
-
   /** Links that live while somebody emptied the table: from the first transaction on they are denied, not forgotten. */
   #ensureDefaults(): MessageBody[] {
     const { chains } = this.#access.containers();
-    this.#atSetup = lookAround(this.#access.netlink(), this.#links.alias);
+    this.#atSetup = lookAround(this.#access.netlink(), this.#linkSettings.alias);
     const addresses = this.#living.byContainer();
     return [...this.#atSetup.links].flatMap(([id, link]) => {
       // Released, cut off, and gone in a moment: rules for it would stay.
-      if (this.#endingLinks.has(id, link)) return [];
+      if (this.#links.isEnding(id, link)) return [];
       const address = addresses.get(id);
       // one that is not used yet has no other rules, and nobody to put these back
       const source = address === undefined ? [] : [ensureSource(this.#table, id, address)];

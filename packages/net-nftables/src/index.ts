@@ -7,10 +7,11 @@
  */
 
 export type { BandwidthMode } from './bandwidth.ts';
-export type { NftablesNetworkOptions } from './driver.ts';
-export { NFTABLES_FAILPOINTS, nftablesNetwork } from './driver.ts';
+export { nftablesNetwork } from './driver.ts';
 export type { Lifetimes } from './learned-addresses.ts';
 export type { NameServer } from './name-servers.ts';
 export { parseNameServer } from './name-servers.ts';
 export { noNetwork } from './none.ts';
+export type { NftablesNetworkOptions } from './options.ts';
+export { NFTABLES_FAILPOINTS } from './options.ts';
 export type { InboundPolicy } from './ruleset.ts';
