@@ -81,6 +81,7 @@ static const uint32_t tcp_ao_options[] = {38, 39, 40, 41, 42};
 struct builder {
   struct sock_filter *program;
   size_t length, room;
+  bool is_cut; /* a jump is farther than its field can say: it would end somewhere else */
 };
 
 static void emit(struct builder *to, uint16_t code, uint8_t jt, uint8_t jf, uint32_t k) {
@@ -107,6 +108,13 @@ static void answer_if_any(struct builder *to, uint32_t bits, uint32_t verdict) {
   answer(to, verdict);
 }
 
+/* From behind the jump at `jump` to what comes next. */
+static uint8_t distance(struct builder *to, size_t jump) {
+  const size_t passed = to->length - jump - 1;
+  if (passed > UINT8_MAX) to->is_cut = true;
+  return (uint8_t)passed;
+}
+
 /*
  * Opens a block for one value of the accumulator, such as a system call; close_block() makes every other one
  * jump over it. The block must end with an answer.
@@ -117,7 +125,7 @@ static size_t open_block(struct builder *to, uint32_t value) {
 }
 
 static void close_block(struct builder *to, size_t opened) {
-  if (opened < to->room) to->program[opened].jf = (uint8_t)(to->length - opened - 1);
+  if (opened < to->room) to->program[opened].jf = distance(to, opened);
 }
 
 static void check_architecture(struct builder *to) {
@@ -300,7 +308,7 @@ static void emit_tree(struct builder *to, const struct boundary *boundaries, siz
   size_t half = count / 2, jump = to->length;
   emit(to, BPF_JMP | BPF_JGE | BPF_K, 0, 0, boundaries[half].from);
   emit_tree(to, boundaries, half);
-  if (jump < to->room) to->program[jump].jt = (uint8_t)(to->length - jump - 1);
+  if (jump < to->room) to->program[jump].jt = distance(to, jump);
   emit_tree(to, boundaries + half, count - half);
 }
 
@@ -323,7 +331,7 @@ size_t seccomp_program(struct sock_filter *program, size_t room, const struct se
   check_architecture(&to);
   check_arguments(&to, rules);
   check_number(&to);
-  return to.length <= room ? to.length : 0;
+  return to.length <= room && !to.is_cut ? to.length : 0;
 }
 
 int seccomp_install(const struct seccomp_rules *rules) {

@@ -28,7 +28,10 @@ struct seccomp_rules {
   bool on_host_users;
 };
 
-/* Writes the program; answers its length, or 0 when `room` instructions are not enough. */
+/*
+ * Writes the program; answers its length, or 0 when `room` instructions, or the eight bits of a jump, are not
+ * enough.
+ */
 size_t seccomp_program(struct sock_filter *program, size_t room, const struct seccomp_rules *rules);
 
 /*
