@@ -82,6 +82,15 @@ describe('settings', () => {
     expect(() => socketOf([], { WARDEN_SERVER__PIDFILE: '[' })).toThrow(/^WARDEN_SERVER__PIDFILE: not valid/);
   });
 
+  it('of a section that is nearly one of ours are told, too', () => {
+    const { configuration } = loadFromSources(
+      { settings: [] },
+      { WARDEN_NETWRK__MTU: '1400' },
+      `${system}.missing`,
+    );
+    expect(configuration.unknown).toEqual(['netwrk']);
+  });
+
   it('of unknown keys are told, and variables of others are none of ours', () => {
     const environment = { WARDEN_SERVER__TYPO: '1', WARDEN_DEBUG: 'net', WARDEN_ELSE__KEY: '1' };
     const { configuration } = loadFromSources({ settings: [] }, environment, `${system}.missing`);

@@ -94,14 +94,16 @@ export function parseSetting(text: string): Setting {
 }
 
 /**
- * `WARDEN_SECTION__KEY=VALUE`. What names no section of ours is somebody else's variable; an unknown key of
- * ours is told like one in a file.
+ * `WARDEN_SECTION__KEY=VALUE`. What names no section of ours, nor nearly one, is somebody else's variable; an
+ * unknown key of ours is told like one in a file.
  */
 function environmentSettings(environment: Environment): Setting[] {
   return Object.entries(environment).flatMap(([source, text]) => {
     const [, words] = /^WARDEN_([A-Z_]+__[A-Z_]+)$/.exec(source) ?? [];
     const keys = words?.toLowerCase().split('__') ?? [];
-    if (text === undefined || !Object.hasOwn(SCHEMA, keys[0] ?? '') || keys.includes('')) return [];
+    const [section = ''] = keys;
+    const isOurs = Object.hasOwn(SCHEMA, section) || didYouMeanKey(section) !== '';
+    if (text === undefined || !isOurs || keys.includes('')) return [];
     return [{ keys, text, source }];
   });
 }
