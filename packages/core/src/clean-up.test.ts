@@ -150,18 +150,21 @@ describe('clean-up', () => {
     host.groups.join(`/core/instance-${id}/cgroup.procs`, { pid: 7, rss: 0n, onEnd: () => {} });
     const depot = path.join(host.directory, 'other');
     fs.mkdirSync(depot);
-    const cleanOther = async (all: boolean): Promise<string[]> =>
-      told(
-        await cleanUp(host.options({ depot, drivers: withHost(table(), groups()) }), { dryRun: false, all }),
-      );
+    const cleanOther = async (all: boolean, dryRun = false): Promise<string[]> =>
+      told(await cleanUp(host.options({ depot, drivers: withHost(table(), groups()) }), { dryRun, all }));
     const before = host.inventory();
+    expect(await cleanOther(true, true)).toContainEqual(
+      `remove cgroup ${id}: its container has no directory here, and lived`,
+    );
     expect(await cleanOther(false)).toEqual([
       `keep container ${id}: it lives, and has no directory here: it is of another depot, or has lost it; --all ends it with its jobs`,
       'keep host table: containers that are kept need it',
       'keep host groups: containers that are kept need it',
     ]);
     expect(host.inventory()).toEqual(before);
-    expect(await cleanOther(true)).toContainEqual(`removed cgroup ${id}: its container has no directory`);
+    expect(await cleanOther(true)).toContainEqual(
+      `removed cgroup ${id}: its container has no directory here, and lived`,
+    );
     expect(host.inventory()).toMatchObject({ groups: [] });
   });
 

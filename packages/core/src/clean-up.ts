@@ -50,13 +50,15 @@ export async function cleanUp(options: CoreOptions, wanted: CleanUpOptions): Pro
     found.push(leftover);
     if (leftover.fate === 'keep' || leftover.fate === 'failed' || wanted.dryRun) kept.add(entry.id);
   }
+  const living = await livingStrays(engine, kept);
   if (!wanted.all) {
-    for (const name of await livingStrays(engine, kept)) {
+    for (const name of living) {
       kept.add(name);
       found.push({ kind: 'container', name, fate: 'keep', why: LIVES_ELSEWHERE });
     }
   }
-  for (const clean of [cleanNetworks, cleanCgroups]) found.push(...(await clean(engine, kept, wanted)));
+  found.push(...(await cleanNetworks(engine, kept, wanted)));
+  found.push(...(await cleanCgroups(engine, kept, living, wanted)));
   found.push(...(await cleanRemoved(engine, wanted)));
   for (const driver of [engine.drivers.network, engine.drivers.cgroup])
     found.push(...(await cleanHost(driver, reasonToStay(driver, found), wanted)));
@@ -124,6 +126,7 @@ function reasonFor(entry: DepotEntry, isAlive: boolean): Reason {
 }
 
 const STRAY = 'its container has no directory';
+const LIVING_STRAY = 'its container has no directory here, and lived';
 const LIVES_ELSEWHERE =
   'it lives, and has no directory here: it is of another depot, or has lost it; --all ends it with its jobs';
 
@@ -157,6 +160,7 @@ async function cleanNetworks(
 async function cleanCgroups(
   engine: Engine,
   kept: ReadonlySet<ContainerId>,
+  living: readonly ContainerId[],
   wanted: CleanUpOptions,
 ): Promise<Leftover[]> {
   const { cgroup } = engine.drivers;
@@ -166,7 +170,8 @@ async function cleanCgroups(
   } catch (error) {
     return [failed({ kind: 'cgroup', name: whatHolds(cgroup) }, error)];
   }
-  return eachAlone(strays, { kind: 'cgroup', why: STRAY, ...wanted }, (id) => removeGroupsOf(engine, id));
+  const why = (id: ContainerId): string => (living.includes(id) ? LIVING_STRAY : STRAY);
+  return eachAlone(strays, { kind: 'cgroup', why, ...wanted }, (id) => removeGroupsOf(engine, id));
 }
 
 /** Files of containers that were destroyed before. */
@@ -177,21 +182,21 @@ async function cleanRemoved({ leftovers }: Engine, wanted: CleanUpOptions): Prom
   } catch (error) {
     return [failed({ kind: 'file', name: leftovers.directory }, error)];
   }
-  const why = 'a destroyed container has left it';
+  const why = (): string => 'a destroyed container has left it';
   return eachAlone(names, { kind: 'file', why, ...wanted }, (name) => leftovers.remove(name));
 }
 
 /** Tries one after the other. */
 async function eachAlone<N extends string>(
   names: readonly N[],
-  { kind, why, dryRun }: Pick<Leftover, 'kind' | 'why'> & CleanUpOptions,
+  { kind, why, dryRun }: Pick<Leftover, 'kind'> & { readonly why: (name: N) => string } & CleanUpOptions,
   remove: (name: N) => Promise<void>,
 ): Promise<Leftover[]> {
   const found: Leftover[] = [];
   for (const name of names) {
     try {
       if (!dryRun) await remove(name);
-      found.push({ kind, name, why, fate: dryRun ? 'remove' : 'removed' });
+      found.push({ kind, name, why: why(name), fate: dryRun ? 'remove' : 'removed' });
     } catch (error) {
       found.push(failed({ kind, name }, error));
     }

@@ -23,7 +23,7 @@ export async function listenForHealthChecks(port: number): Promise<() => Promise
   } catch (cause) {
     throw new WardenError(
       'ALREADY_EXISTS',
-      `the health-check port 127.0.0.1:${port} cannot be used: ${(cause as Error).message}`,
+      `the health-check port 127.0.0.1:${port} cannot be used: ${(cause as Error).message}; configure another health_check_server.port, or null for none`,
       {
         cause,
         fields: {

@@ -289,7 +289,9 @@ describeWith(['root', 'isolated', 'overlayfs', 'python3'], 'the end and the star
           // no networks and ports of its own, which it would be refused for before
           const config = { health_check_server: { port: HEALTH_PORT }, drivers: { network: 'none' } };
           await expect(startDaemon({ place: elsewhere, config })).rejects.toThrow(
-            new RegExp(`health-check port 127.0.0.1:${HEALTH_PORT} cannot be used`),
+            new RegExp(
+              `health-check port 127.0.0.1:${HEALTH_PORT} cannot be used: .*; configure another health_check_server.port, or null for none`,
+            ),
           );
         } finally {
           await second.remove();
