@@ -51,6 +51,10 @@ describe('parseOptions', () => {
     [['--trace=yes'], 'needless argument: --trace=yes'],
     [['--trace', 'x', '--'], 'unexpected word before --: x (options stand before it, the command behind it)'],
     [['exce', 'box', '--', 'id'], "the command behind it); did you mean 'exec'?"],
+    [
+      ['run', '--handle', 'box', '--', 'id'],
+      'warden exec HANDLE -- COMMAND runs a program in a container that is there, warden run --name HANDLE -- COMMAND in a new one',
+    ],
     [['--timeout', 'soon'], 'invalid argument: --timeout soon (seconds, more than 0, at most 2147483)'],
     [['--timeout', '0'], 'invalid argument: --timeout 0'],
     [['--timeout', '3000000'], 'invalid argument: --timeout 3000000'],

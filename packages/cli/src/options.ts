@@ -153,11 +153,17 @@ function takesNext(word: string): boolean {
   return lookUp(word, true).argument !== undefined && inline === undefined;
 }
 
+/** With one of its flags it is no word for people, and there is no word that is nearer. */
+const ABOUT_RUN =
+  "\nwith --handle or --script it is the original's, and takes no program: " +
+  'warden exec HANDLE -- COMMAND runs a program in a container that is there, ' +
+  'warden run --name HANDLE -- COMMAND in a new one';
+
 /** `isLoose`: no `--` follows; behind one the text is the original's alone. */
 function lookUp(word: string, isLoose = false): (typeof OPTIONS)[number] {
   if (!word.startsWith('-'))
     throw wrong(
-      `unexpected word before --: ${word} (options stand before it, the command behind it)${didYouMean(word, wordNames())}`,
+      `unexpected word before --: ${word} (options stand before it, the command behind it)${word === 'run' ? ABOUT_RUN : didYouMean(word, wordNames())}`,
     );
   const found = findOption(word);
   if (found === undefined) {
