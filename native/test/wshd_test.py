@@ -825,6 +825,22 @@ def test_leaving(client, directory, pid):
     return client
 
 
+def test_process_alone(client):
+    answer = client.spawn(3, ["sh", "-c", "sleep 1000 & echo up; wait"])
+    os.set_blocking(answer[3][0], True)
+    os.read(answer[3][0], 10)
+    left = lambda: client.sh(1, "grep -l ^sleep /proc/[0-9]*/cmdline | wc -l")[1].strip()  # noqa: E731
+    check(await_true(lambda: left() == b"1"), "a child of the job runs in its process group", left())
+    client.request(SIGNAL, struct.pack("<IiI", 3, 9, 0))
+    check(client.exited(3) == 9 and left() == b"1", "a signal without the tree is for the job's process alone", left())
+    client.request(SIGNAL, struct.pack("<IiI", ALL_JOBS, 9, 0))
+    client.request(WAIT_EMPTY)
+    client.request(FORGET, struct.pack("<I", 3))
+    for fd in answer[3]:
+        os.close(fd)
+    return client
+
+
 def test_stopped_tree(client):
     answer = client.spawn(3, ["sh", "-c", "for i in 1 2 3; do sleep 1000 & done; echo up; wait"], flags=TREE)
     os.set_blocking(answer[3][0], True)
@@ -1254,6 +1270,7 @@ def main(wshd):
         test_misbehaving(client, directory, launch.pid)
         client = test_leaving(client, directory, launch.pid)
         test_stopped_tree(client)
+        test_process_alone(client)
         test_fought_tree(client, directory)
         test_many(client)
         client = test_thousands(client, directory)

@@ -173,7 +173,7 @@ void waiters_drop(struct init *init, const struct connection *connection) {
 void job_signal(struct init *init, struct job *job, int signal, bool tree) {
   if (job->pid == 0) return; /* it has ended, which is success; what it left behind belongs to init since */
   if (tree) tree_signal(init->proc, job->pid, signal, init->keeper != 0);
-  else if (kill(-job->pid, signal) != 0) kill(job->pid, signal); /* it has not come to setsid() yet */
+  else kill(job->pid, signal);
 }
 
 void job_end_input(struct job *job) {

@@ -205,7 +205,7 @@ export interface JobSignalRequest {
   readonly job_id: number;
   /** Absent: SIGKILL. */
   readonly signal?: number | undefined;
-  /** The job and every descendant. */
+  /** False: the job's process alone. Absent or true: its descendants, too. */
   readonly tree?: boolean | undefined;
   /** `timeout`: what `exit_reason` says when the job dies of it. */
   readonly reason?: string | undefined;
