@@ -19,9 +19,23 @@ beforeEach(() => {
 });
 afterEach(() => fs.rmSync(directory, { recursive: true, force: true }));
 
-const findingOfSocket = async (environment: Record<string, string> = {}): Promise<Finding | undefined> => {
+/** Where a socket lies that nobody listens on any more. */
+async function boundSocket(): Promise<string> {
+  const place = `${socket}.bound`;
+  const server = net.createServer().listen(place);
+  await once(server, 'listening');
+  fs.renameSync(place, `${place}.kept`); // a server that is closed removes its path
+  server.close();
+  await once(server, 'close');
+  return `${place}.kept`;
+}
+
+const findingOfSocket = async (
+  environment: Record<string, string> = {},
+  hasRights = true,
+): Promise<Finding | undefined> => {
   const server = { container_klass: INSECURE, unix_domain_path: socket, container_depot_path: directory };
-  const { configuration } = await diagnose(checkConfiguration({ server }), environment);
+  const { configuration } = await diagnose(checkConfiguration({ server }), environment, hasRights);
   return configuration.find(({ subject }) => subject === `socket ${socket}`);
 };
 
@@ -51,12 +65,28 @@ describe('the doctor, of the socket [operations health]', () => {
   });
 
   it('tells what a daemon has left', async () => {
-    const server = net.createServer().listen(`${socket}.bound`);
-    await once(server, 'listening');
-    fs.renameSync(`${socket}.bound`, socket);
-    server.close();
-    await once(server, 'close');
+    fs.renameSync(await boundSocket(), socket);
     expect(await findingOfSocket()).toMatchObject({ ok: true, found: 'left by a daemon that has ended' });
+  });
+
+  it('does not take a daemon for dead that it may not connect to, as for users who are not in its group', async () => {
+    fs.renameSync(await boundSocket(), socket);
+    vi.spyOn(net, 'connect').mockImplementation(() => {
+      const connection = new net.Socket();
+      const error = Object.assign(new Error(`connect EACCES ${socket}`), { code: 'EACCES' });
+      setImmediate(() => connection.emit('error', error));
+      return connection;
+    });
+    try {
+      expect(await findingOfSocket({}, false)).toEqual({
+        subject: `socket ${socket}`,
+        ok: false,
+        found: `not looked at: connect EACCES ${socket}`,
+        advice: 'run wardend doctor as root to look',
+      });
+    } finally {
+      vi.restoreAllMocks();
+    }
   });
 
   it('tells whose setting it looks by, where clients are told another place', async () => {
@@ -71,6 +101,23 @@ describe('the doctor, of the socket [operations health]', () => {
 });
 
 describe('the doctor, of a depot that it cannot look into', () => {
+  it('says that it may not write there', async () => {
+    vi.spyOn(fs, 'accessSync').mockImplementation(() => {
+      throw Object.assign(new Error('EACCES: permission denied'), { code: 'EACCES' });
+    });
+    try {
+      expect(await findings(directory, false)).toContainEqual({
+        subject: `depot ${directory}`,
+        ok: false,
+        found: 'there, and not to be written to',
+        advice: 'root may write there as a rule: run wardend doctor as root to look',
+        isNeeded: true,
+      });
+    } finally {
+      vi.restoreAllMocks();
+    }
+  });
+
   const findings = async (depot: string, hasRights: boolean): Promise<readonly Finding[]> => {
     const server = { container_klass: INSECURE, unix_domain_path: socket, container_depot_path: depot };
     return (await diagnose(checkConfiguration({ server }), {}, hasRights)).configuration;

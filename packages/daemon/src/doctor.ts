@@ -76,7 +76,7 @@ export async function diagnose(
   const host = isInsecure(configuration) ? [] : [...surveyHost(), ...trials];
   const settings = [
     rights(configuration),
-    notOfClients(await socket(configuration), configuration, environment),
+    notOfClients(await socket(configuration, hasRights), configuration, environment),
     ...places(configuration, hasRights),
     ...confinement(configuration),
     ...quarantined(configuration, hasRights),
@@ -186,7 +186,10 @@ function rights(configuration: Configuration): Finding {
 }
 
 /** Whether another daemon listens is told, and is no fault. */
-async function socket({ server: { unix_domain_path: at } }: Configuration): Promise<Finding> {
+async function socket(
+  { server: { unix_domain_path: at } }: Configuration,
+  hasRights: boolean,
+): Promise<Finding> {
   const subject = `socket ${at}`;
   if (!fs.existsSync(path.dirname(at)))
     return {
@@ -201,6 +204,13 @@ async function socket({ server: { unix_domain_path: at } }: Configuration): Prom
   if (!facts.isSocket())
     return { subject, ok: false, found: 'something else is there', advice: `remove ${at}`, isNeeded: true };
   const state = await ping(at);
+  if (state instanceof Error)
+    return {
+      subject,
+      ok: false,
+      found: `not looked at: ${state.message}`,
+      advice: adviceWithoutRights(state.message, hasRights) ?? 'run wardend doctor again, as a user who may connect',
+    };
   if (state !== 'silent') return { subject, ok: true, found: STATES[state] };
   return {
     subject,
@@ -235,12 +245,12 @@ const STATES = {
 
 /**
  * Asks whoever listens for a sign of life. A socket that a service manager holds takes connections without
- * any daemon.
+ * any daemon. An error says nothing about a daemon: most users may not connect to one.
  */
-function ping(at: string): Promise<keyof typeof STATES | 'silent'> {
+function ping(at: string): Promise<keyof typeof STATES | 'silent' | Error> {
   return new Promise((resolve) => {
     const connection = net.connect(at);
-    const settle = (state: keyof typeof STATES | 'silent'): void => {
+    const settle = (state: keyof typeof STATES | 'silent' | Error): void => {
       clearTimeout(timer);
       connection.destroy();
       resolve(state);
@@ -252,7 +262,10 @@ function ping(at: string): Promise<keyof typeof STATES | 'silent'> {
       connection.write(encodeFrame(encodeMessage(MessageType.Ping, {})));
     });
     connection.once('data', () => settle('answers'));
-    connection.once('error', () => settle(isConnected ? 'silent' : 'refused'));
+    connection.once('error', (error: NodeJS.ErrnoException) => {
+      if (isConnected) settle('silent');
+      else settle(error.code === 'ECONNREFUSED' ? 'refused' : error);
+    });
     connection.once('end', () => settle('silent'));
   });
 }
@@ -313,7 +326,7 @@ function places(configuration: Configuration, hasRights: boolean): Finding[] {
     {
       subject: `depot ${depot}`,
       ok: isWritable && left === undefined,
-      found: `${parent === depot ? 'there' : `to be made in ${parent}`}${left === undefined ? '' : `, and full: ${left}`}`,
+      found: `${parent === depot ? 'there' : `to be made in ${parent}`}${isWritable ? '' : ', and not to be written to'}${left === undefined ? '' : `, and full: ${left}`}`,
       ...(left !== undefined && { advice: MAKE_ROOM }),
       ...(!isWritable && { advice: unwritable }),
       isNeeded: true,
