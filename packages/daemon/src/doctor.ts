@@ -209,7 +209,9 @@ async function socket(
       subject,
       ok: false,
       found: `not looked at: ${state.message}`,
-      advice: adviceWithoutRights(state.message, hasRights) ?? 'run wardend doctor again, as a user who may connect',
+      advice:
+        adviceWithoutRights(state.message, hasRights) ??
+        'run wardend doctor again, as a user who may connect',
     };
   if (state !== 'silent') return { subject, ok: true, found: STATES[state] };
   return {
