@@ -825,7 +825,7 @@ def test_leaving(client, directory, pid):
     return client
 
 
-def test_process_alone(client):
+def test_process_alone(client, directory):
     answer = client.spawn(3, ["sh", "-c", "sleep 1000 & echo up; wait"])
     os.set_blocking(answer[3][0], True)
     os.read(answer[3][0], 10)
@@ -838,6 +838,15 @@ def test_process_alone(client):
     client.request(FORGET, struct.pack("<I", 3))
     for fd in answer[3]:
         os.close(fd)
+    operator = Client(directory, OPERATOR)
+    answer = operator.spawn(0, ["sh", "-c", "sleep 1000 & echo up; wait"])
+    os.set_blocking(answer[3][0], True)
+    os.read(answer[3][0], 10)
+    check(left() == b"1", "an operator's job has a child", left())
+    operator.close()
+    for fd in answer[3]:
+        os.close(fd)
+    check(await_true(lambda: left() == b"0"), "which hears of the hang-up, as from a terminal", left())
     return client
 
 
@@ -1270,7 +1279,7 @@ def main(wshd):
         test_misbehaving(client, directory, launch.pid)
         client = test_leaving(client, directory, launch.pid)
         test_stopped_tree(client)
-        test_process_alone(client)
+        test_process_alone(client, directory)
         test_fought_tree(client, directory)
         test_many(client)
         client = test_thousands(client, directory)

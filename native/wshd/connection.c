@@ -293,7 +293,7 @@ void connection_end(struct init *init, struct connection *connection) {
     if (job->owner != connection) continue;
     job->owner = NULL;
     if (job->ended) job_forget(init, job);
-    else job_signal(init, job, SIGHUP, false); /* as from a terminal that hangs up */
+    else job_hang_up(job);
   }
 }
 

@@ -211,7 +211,10 @@ void jobs_bury(struct init *init);
  * (`reap_again`).
  */
 void jobs_reap(struct init *init);
+/* Without `tree` to its process alone. */
 void job_signal(struct init *init, struct job *job, int signal, bool tree);
+/* Its operator has gone: as from a terminal that hangs up, to its process group. */
+void job_hang_up(const struct job *job);
 /* Nobody here holds the job's input open any more. Idempotent. */
 void job_end_input(struct job *job);
 /* Without effect on a job that has no terminal. */

@@ -176,6 +176,10 @@ void job_signal(struct init *init, struct job *job, int signal, bool tree) {
   else kill(job->pid, signal);
 }
 
+void job_hang_up(const struct job *job) {
+  if (job->pid != 0 && kill(-job->pid, SIGHUP) != 0) kill(job->pid, SIGHUP); /* not come to setsid() yet */
+}
+
 void job_end_input(struct job *job) {
   close_if(job->input);
   job->input = -1;

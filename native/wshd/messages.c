@@ -205,7 +205,7 @@ static void spawn(struct init *init, struct connection *connection, uint32_t seq
     /* the connection broke in this very moment: it is too late for connection_end() to see this job */
     if (is_operator && connection->dead) {
       job->owner = NULL;
-      job_signal(init, job, SIGHUP, false);
+      job_hang_up(job);
     }
   }
   /* also behind a job that could not be started: nothing that was asked for before is expected any more */
