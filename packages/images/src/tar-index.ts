@@ -126,8 +126,10 @@ function extend(extension: Extension, type: string, content: Buffer): Extension 
   const result: Extension = { ...extension };
   for (let at = 0; at < content.length; ) {
     const blank = content.indexOf(32, at);
-    const length = blank < 0 ? Number.NaN : Number(content.toString('latin1', at, blank));
-    if (!(length > blank - at && at + length <= content.length))
+    const digits = content.toString('latin1', at, blank);
+    // nothing else that JavaScript takes for a number: from a fraction the next record would begin nowhere
+    const length = /^\d{1,7}$/.test(digits) ? Number(digits) : Number.NaN;
+    if (!(length > digits.length && at + length <= content.length))
       throw invalid('an extended header of the archive is damaged');
     const [key = '', value = ''] = splitOnce(content.toString('utf8', blank + 1, at + length - 1));
     if (key === 'path') result.path = value;
