@@ -10,6 +10,7 @@ import { isLostConnection, reportError } from './report-error.ts';
 import { splitLine } from './split-line.ts';
 import { LEAVING, withPromptSuggestion } from './suggestion.ts';
 import { type Terminal, write } from './terminal.ts';
+import { unlessAborted } from './unless-aborted.ts';
 
 /** Reads and executes commands until the input ends; gives the exit status of the program. */
 export async function runPrompt(options: CliOptions, terminal: Terminal): Promise<number> {
@@ -25,7 +26,7 @@ class Prompt {
   readonly #context: ExecuteContext;
   #client: WardenClient;
   #lines: LineSource | undefined;
-  #isInterrupted = false;
+  readonly #interruption = new AbortController();
 
   constructor(options: CliOptions, terminal: Terminal, client: WardenClient) {
     this.#options = options;
@@ -42,19 +43,21 @@ class Prompt {
   }
 
   async loop(): Promise<number> {
-    const interrupted = this.#watchInterrupt();
-    const lines = this.#open(interrupted.raise);
+    const { signal } = this.#interruption;
+    const interrupt = (): void => this.#interruption.abort();
+    process.once('SIGINT', interrupt);
+    const lines = this.#open(interrupt);
     this.#lines = lines;
     try {
       for (;;) {
-        const line = await Promise.race([lines.next(), interrupted.promise]);
+        const line = await unlessAborted(lines.next(), signal);
         if (line === undefined) return 0;
-        const status = await Promise.race([this.#handleLine(strip(line)), interrupted.promise]);
+        const status = await unlessAborted(this.#handleLine(strip(line)), signal);
         if (this.#isInterrupted) return 0;
         if (status !== undefined) return status;
       }
     } finally {
-      interrupted.stop();
+      process.removeListener('SIGINT', interrupt);
       lines.close();
       await this.#client.close();
       if (this.#isInterrupted) await write(this.#terminal.stderr, '\n\nExiting...\n');
@@ -71,20 +74,8 @@ class Prompt {
     });
   }
 
-  #watchInterrupt(): {
-    readonly promise: Promise<undefined>;
-    readonly raise: () => void;
-    readonly stop: () => void;
-  } {
-    let raise: () => void = () => undefined;
-    const promise = new Promise<undefined>((resolve) => {
-      raise = () => {
-        this.#isInterrupted = true;
-        resolve(undefined);
-      };
-    });
-    process.once('SIGINT', raise);
-    return { promise, raise, stop: () => process.removeListener('SIGINT', raise) };
+  get #isInterrupted(): boolean {
+    return this.#interruption.signal.aborted;
   }
 
   /** Executes a line. A number ends the program with it. */

@@ -6,6 +6,7 @@ import { painter } from '../human/style.ts';
 import { parseDuration, parseWhole } from '../human/units.ts';
 import { Interruption } from '../jobs/signals.ts';
 import { type Terminal, write } from '../terminal.ts';
+import { unlessAborted } from '../unless-aborted.ts';
 import { cellsOf, headline, type Look, rowsOf, SORT_KEYS, type SortKey, TOP_HEAD } from './top-sample.ts';
 import type { Word } from './word.ts';
 
@@ -38,13 +39,10 @@ export const top: Word = {
     const left = new AbortController();
     const signal = AbortSignal.any([interruption.signal, left.signal]);
     using screen = isScreen ? new Screen(terminal, () => left.abort()) : undefined;
-    const leaving = new Promise<undefined>((resolve) => {
-      signal.addEventListener('abort', () => resolve(undefined));
-    });
     let before: Look | undefined;
     for (let looks = 1; ; looks += 1) {
       // a daemon that does not answer holds nobody
-      const now = await Promise.race([look(client), leaving]);
+      const now = await unlessAborted(look(client), signal);
       if (now === undefined) return interruption.exitCode ?? 0;
       const draw = async (): Promise<void> => {
         const rows = rowsOf(now, before, key);
