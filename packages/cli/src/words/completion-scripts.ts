@@ -5,16 +5,26 @@
 export const COMPLETION_SCRIPTS: Readonly<Record<'bash' | 'zsh' | 'fish', string>> = {
   bash: `# bash completion for warden
 _warden() {
-  local current=\${COMP_WORDS[COMP_CWORD]} candidate
+  local rest=\${COMP_LINE:0:COMP_POINT} last=\${COMP_WORDS[COMP_CWORD]} word candidate current kept
+  local -a words=()
+  # bash takes words apart at colons and equals signs, and replaces what is behind them alone
+  for word in "\${COMP_WORDS[@]:0:COMP_CWORD+1}"; do
+    if ((\${#words[@]})) && [[ $rest != [[:space:]]* ]]; then words[-1]+=$word; else words+=("$word"); fi
+    rest=\${rest#"\${rest%%[![:space:]]*}"}
+    rest=\${rest#"$word"}
+  done
+  current=\${words[-1]} kept=\${words[-1]}
+  [[ $last == *[!:=]* ]] && kept=\${current%"$last"}
   COMPREPLY=()
   while IFS=$'\\t' read -r candidate _; do
     if [[ $candidate == : ]]; then
       compopt -o filenames 2>/dev/null
-      while IFS= read -r candidate; do COMPREPLY+=("$candidate"); done < <(compgen -f -- "$current")
+      while IFS= read -r candidate; do COMPREPLY+=("\${candidate#"$kept"}"); done < <(compgen -f -- "$current")
     elif [[ $candidate == "$current"* ]]; then
-      COMPREPLY+=("$(printf '%q' "$candidate")")
+      [[ $candidate == *:/ ]] && compopt -o nospace 2>/dev/null
+      COMPREPLY+=("$(printf '%q' "\${candidate#"$kept"}")")
     fi
-  done < <("\${COMP_WORDS[0]}" completion candidates -- "\${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)
+  done < <("\${words[0]}" completion candidates -- "\${words[@]:1}" 2>/dev/null)
 }
 complete -F _warden warden
 `,
