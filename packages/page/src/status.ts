@@ -84,7 +84,7 @@ function ordered(
       case 'cpu':
         return sampler.history.of(look.id).cpu.at(-1) ?? -1;
       case 'jobs':
-        return look.jobs.length;
+        return runningJobs(look);
       default:
         return usage?.[order] ?? -1;
     }
@@ -96,13 +96,18 @@ function ordered(
   return entries.map(({ look }) => look);
 }
 
+/** As the column shows them. */
+function runningJobs({ jobs }: ContainerLook): number {
+  return jobs.filter(({ hasEnded }) => !hasEnded).length;
+}
+
 function stateOf({ state, isPaused }: ContainerLook): ContainerRow['state'] {
   return state === 'active' && isPaused ? 'paused' : state;
 }
 
 function rowOf(sampler: Sampler): (look: ContainerLook) => ContainerRow {
   return (look) => {
-    const { handle, id, events, unsafe, hostIp, containerIp, ports, egressRules, image, jobs } = look;
+    const { handle, id, events, unsafe, hostIp, containerIp, ports, egressRules, image } = look;
     const measure = sampler.measureOf(id);
     const { cpu, memory } = sampler.history.of(id);
     return {
@@ -116,7 +121,7 @@ function rowOf(sampler: Sampler): (look: ContainerLook) => ContainerRow {
       ports,
       egressRules,
       image: image ?? null,
-      jobs: jobs.filter(({ hasEnded }) => !hasEnded).length,
+      jobs: runningJobs(look),
       limits: measure?.limits ?? {},
       usage: measure?.usage ?? {},
       cpu,

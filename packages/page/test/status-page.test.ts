@@ -1,6 +1,7 @@
 /** What the page answers, to whom, and what that costs. */
 import fs from 'node:fs';
 import path from 'node:path';
+import type { ContainerLook } from '@warden/interface';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type PageAnswer, StatusPage } from '../src/index.ts';
 import type { Status } from '../src/wire.ts';
@@ -197,6 +198,22 @@ describe('the numbers', () => {
     });
     expect(found.jobs).toMatchObject({ all: 1, rows: [{ handle: 'box-2', id: 3 }] });
     expect(statusOf(page, '?from=100').containers.rows).toEqual([]);
+  });
+
+  it('order by the jobs that run, which the column shows [page content]', () => {
+    const source = new FakeSource(3);
+    const job = { startedAt: 1_000, outputBytes: 0 };
+    const jobs = (running: number, ended: number): { jobs: readonly ContainerLook['jobs'][number][] } => ({
+      jobs: Array.from({ length: running + ended }, (_, at) => ({ ...job, id: at, hasEnded: at >= running })),
+    });
+    source.containers[0] = { ...source.containers[0]!, ...jobs(0, 5) };
+    source.containers[1] = { ...source.containers[1]!, ...jobs(2, 0) };
+    const { rows } = statusOf(pageOf(source), '?order=jobs&down=1').containers;
+    expect(rows.map(({ handle, jobs }) => [handle, jobs])).toEqual([
+      ['box-1', 2],
+      ['box-2', 1],
+      ['box-0', 0],
+    ]);
   });
 
   it('tell of names as they are, whatever is in them [page text]', () => {
