@@ -310,6 +310,14 @@ describeWith(['root', 'isolated', 'overlayfs', 'tmux'], 'words for people', () =
     expect(collected.stdout).toMatch(/^\{"images":\[\]/);
     expect(pulled.stderr).toContain('FORBIDDEN');
     await client.container('user').destroy();
+    for (const name of ['one', 'two']) await warden('image', 'import', file, '--name', `words/${name}`);
+    const several = await warden('image', 'rm', '--json', 'words/one', 'words/two', 'words/three');
+    expect(several).toMatchObject({
+      status: 125,
+      stderr: expect.stringContaining('words/three not found'),
+    });
+    // they were names alone
+    expect(JSON.parse(several.stdout)).toEqual({ images: [], bytes: 0 });
     expect(await warden('image', 'rm', 'words/app:1')).toMatchObject({
       status: 0,
       stdout: expect.stringMatching(/^[0-9a-f]{12}\n$/),

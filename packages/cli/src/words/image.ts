@@ -3,7 +3,7 @@
  * unpacked where they can harm nothing.
  */
 import path from 'node:path';
-import type { ImageInfo, ImageOptions, ImageProgress } from '@warden/interface';
+import type { ImageInfo, ImageOptions, ImageProgress, ImageRemoval } from '@warden/interface';
 import { columns } from '../human/columns.ts';
 import { ProgressBar } from '../human/progress-bar.ts';
 import { shown } from '../human/shown.ts';
@@ -99,7 +99,17 @@ const imageRm: Word = {
   examples: [['warden image rm app:1 app:2', 'names, or ids']],
   async run(given, context) {
     const { images } = await context.connect();
-    for (const name of given.operands) await writeRemoval(context, await images.remove(name));
+    const gone: ImageRemoval[] = [];
+    try {
+      for (const name of given.operands) gone.push(await images.remove(name));
+    } finally {
+      // one document, also of those before one that cannot be removed
+      if (gone.length > 0)
+        await writeRemoval(context, {
+          images: gone.flatMap((one) => one.images),
+          bytes: gone.reduce((sum, { bytes }) => sum + bytes, 0),
+        });
+    }
     return 0;
   },
 };
@@ -148,10 +158,7 @@ async function writeImage(context: WordContext, image: ImageInfo): Promise<void>
   await writeOne(context, image, () => [shown(image.names[0] ?? shortId(image.id))]);
 }
 
-async function writeRemoval(
-  context: WordContext,
-  removal: { readonly images: readonly string[]; readonly bytes: number },
-): Promise<void> {
+async function writeRemoval(context: WordContext, removal: ImageRemoval): Promise<void> {
   await writeOne(context, removal, () => removal.images.map(shortId).map(shown));
   await tell(context, `${sizeText(removal.bytes)} given back`);
 }
