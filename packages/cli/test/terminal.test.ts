@@ -69,7 +69,8 @@ suite(`in a terminal${noTmux === undefined ? '' : ` [needs: ${noTmux}]`}`, { tim
     fs.mkdirSync(bin);
     fs.symlinkSync(PROGRAM, path.join(bin, 'warden'));
     const connection = await connect({ path: daemon.path });
-    for (const handle of ['box-1', `$(touch ${bin}/taken)`]) await connection.create({ handle });
+    for (const handle of ['box-1', 'app:one', 'app:two', `$(touch ${bin}/taken)`])
+      await connection.create({ handle });
     await connection.close();
     const { prompt, first, load } = how;
     using tmux = terminal(`exec ${start}`, {
@@ -90,6 +91,11 @@ suite(`in a terminal${noTmux === undefined ? '' : ` [needs: ${noTmux}]`}`, { tim
     tmux.type('bo');
     tmux.press('Tab');
     await tmux.until(new RegExp(`\\n${prompt} warden attach box-1$`));
+    tmux.press('C-u');
+    // as images have it: bash takes words apart there
+    tmux.type('warden attach app:t');
+    tmux.press('Tab');
+    await tmux.until(new RegExp(`\\n${prompt} warden attach app:two$`));
     tmux.press('C-u');
     tmux.type('warden attach ');
     tmux.press('Tab', 'Tab');
@@ -165,6 +171,11 @@ suite(`in a terminal${noTmux === undefined ? '' : ` [needs: ${noTmux}]`}`, { tim
     await tmux.until(/ping$/);
     tmux.press('C-c');
     await tmux.until(/Exiting\.\.\.\nstatus=0$/);
+  });
+
+  it('asks for a password no longer than --timeout says', async () => {
+    using tmux = terminal(warden('--timeout 0.5 image pull --user me registry.example/app'));
+    await tmux.until(/^password of me: .*\nTIMEOUT: .*\nstatus=125$/s);
   });
 
   it('keeps a line that is being edited when the window changes its size [cli 2]', async () => {

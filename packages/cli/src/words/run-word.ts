@@ -27,7 +27,7 @@ export async function runWord(
   connectTo: Connect = connectToSocket,
 ): Promise<number> {
   // before the flags are understood, errors are written as they would be afterwards
-  const isJson = options.json || /^--jsonl?$/m.test(words.slice(0, endOfOwn(words)).join('\n'));
+  let isJson = options.json || /^--jsonl?$/m.test(words.slice(0, endOfOwn(words)).join('\n'));
   let client: Promise<WardenClient> | undefined;
   try {
     const help = helpFor(words);
@@ -46,6 +46,8 @@ export async function runWord(
       : given.has('json') || options.json
         ? 'json'
         : 'text';
+    // what stands behind a command is the command's
+    if (word.isForeign !== true) isJson = format !== 'text';
     const context: WordContext = {
       terminal,
       options,
@@ -57,7 +59,7 @@ export async function runWord(
     };
     if (options.trace)
       await write(terminal.stdout, isJson ? formatJson({ trace: words }) : `+ ${words.join(' ')}\n`);
-    return await withinTime(word.run(given, context), options.timeoutMs);
+    return await withinTime(word.run(given, context), options.timeoutMs, terminal);
   } catch (error) {
     await reportError(error, { ...options, json: isJson }, terminal);
     return EXIT_OWN;
@@ -70,11 +72,18 @@ export async function runWord(
 }
 
 /** What had been started goes on; its connection is closed. Error: `TIMEOUT`. */
-async function withinTime<T>(task: Promise<T>, timeoutMs: number | undefined): Promise<T> {
+async function withinTime<T>(
+  task: Promise<T>,
+  timeoutMs: number | undefined,
+  { stdin }: Terminal,
+): Promise<T> {
   if (timeoutMs === undefined) return task;
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(tooLate(timeoutMs, undefined)), timeoutMs);
+    timer = setTimeout(() => {
+      stdin.destroy(); // somebody who is still asked for something would keep this program
+      reject(tooLate(timeoutMs, undefined));
+    }, timeoutMs);
   });
   // whichever loses is of no interest any more
   task.catch(() => undefined);

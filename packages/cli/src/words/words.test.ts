@@ -296,6 +296,8 @@ describe('exec and attach', () => {
     expect((await warden(fake, ['exec', '--json', 'none', '--', 'x'])).stderr).toMatch(
       /^\{"code":"UNKNOWN_HANDLE"/,
     );
+    // what stands in a command is the command's
+    expect((await warden(fake, ['exec', 'none', 'ls', '--json'])).stderr).toMatch(/^unknown handle\n/);
   });
 });
 
