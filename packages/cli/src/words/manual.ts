@@ -53,6 +53,7 @@ const EXIT_STATUS: readonly (readonly [string, string])[] = [
   ['126', 'The program is there and cannot be run.'],
   ['127', 'There is no such program.'],
   ['128+n', 'Signal n ended the job.'],
+  ['141', 'Nobody reads standard output any more.'],
 ];
 
 function wordPage(word: Word): string {
