@@ -1,6 +1,6 @@
 /** Digests as the image specification writes them: `algorithm:hex`. */
 import { createHash, type Hash } from 'node:crypto';
-import { invalid } from './failure.ts';
+import { invalid, told } from './failure.ts';
 
 const LENGTHS: Readonly<Record<string, number>> = { sha256: 64, sha512: 128 };
 
@@ -16,7 +16,7 @@ export function parseDigest(value: unknown, what: string): Digest {
   const [, algorithm, hex] =
     /^(sha256|sha512):([0-9a-f]{64,128})$/.exec(typeof value === 'string' ? value : '') ?? [];
   if (algorithm === undefined || hex!.length !== LENGTHS[algorithm])
-    throw invalid(`${what} is no digest: ${JSON.stringify(value)?.slice(0, 200)}`, { object: what });
+    throw invalid(`${what} is no digest: ${told(value, 200)}`, { object: what });
   return { text: value as string, algorithm, hex: hex! };
 }
 

@@ -11,6 +11,12 @@ export function unsupported(message: string, fields: Readonly<Record<string, unk
   return new WardenError('UNSUPPORTED', message, { fields: { operation: 'image', ...fields } });
 }
 
+/** A foreign value in a text: of what has parts only the kind, since not everything can be turned into text. */
+export function told(value: unknown, most = 40): string {
+  const hasParts = typeof value === 'object' && value !== null;
+  return hasParts ? (Array.isArray(value) ? 'a list' : 'an object') : String(value).slice(0, most);
+}
+
 /** A file of the host failed. */
 export function fileFailure(operation: string, object: string, cause: unknown): WardenError {
   const { code, message } = cause as NodeJS.ErrnoException;

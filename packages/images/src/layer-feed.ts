@@ -11,6 +11,7 @@ import type { RunningUnpack } from './unpack.ts';
 /** An archive is larger than what it holds: headers, padding, its end. */
 const OVERHEAD = 64 << 20;
 const CHUNK = 64 << 10;
+const CONVERT = 'convert it, for example by skopeo copy --dest-compress-format gzip';
 
 /** What to watch. */
 export interface FeedOptions {
@@ -27,12 +28,14 @@ export interface FeedOptions {
 export async function feedLayer(blob: LayerBlob, unpack: RunningUnpack, options: FeedOptions): Promise<void> {
   const { stream, close } = await blob.open();
   const content = new DigestCheck(blob.diffId);
+  let decompress: Transform | undefined;
   try {
     const first = await firstBytes(stream);
+    decompress = decompressor(first);
     await pipeline(
       chunks(first, stream),
       checkBlob(blob, options.onBytes),
-      decompressor(first),
+      decompress,
       checkContent(content, options.maxBytes + OVERHEAD),
       unpack.input!,
       { signal: options.signal },
@@ -52,6 +55,7 @@ export async function feedLayer(blob: LayerBlob, unpack: RunningUnpack, options:
       code === 'ERR_STREAM_DESTROYED'
     )
       return;
+    if (code?.startsWith('ZSTD_')) requireAllFrames(decompress, blob);
     if (code?.startsWith('Z_') || code?.startsWith('ZSTD_'))
       throw invalid(`a layer is damaged: ${(cause as Error).message}`, { object: blob.diffId.text });
     throw cause;
@@ -59,6 +63,7 @@ export async function feedLayer(blob: LayerBlob, unpack: RunningUnpack, options:
     await ended(stream);
     await close();
   }
+  requireAllFrames(decompress, blob);
   content.finish('the content of a layer');
 }
 
@@ -119,19 +124,37 @@ function checkBlob(blob: LayerBlob, onBytes: (done: number) => void): Transform 
   });
 }
 
+/**
+ * Node.js 22 is at its end behind the first of several frames, as of zstd:chunked, and takes what follows in
+ * the same piece for nothing. Errors: `UNSUPPORTED`.
+ */
+function requireAllFrames(decompress: Transform | undefined, { size }: LayerBlob): void {
+  const { ZstdDecompress } = zlib as unknown as { ZstdDecompress?: new () => zlib.Gunzip };
+  if (ZstdDecompress === undefined || !(decompress instanceof ZstdDecompress)) return;
+  if (!decompress.readableEnded || decompress.bytesWritten >= size) return;
+  throw unsupported(
+    `a layer is compressed with zstd in several frames, for which the daemon needs Node.js 24 or newer (this is ${process.version}): ${CONVERT}`,
+  );
+}
+
 /** By what it begins with; what others say of its kind is not needed. */
 function decompressor(first: Buffer): Transform {
   if (first.length >= 2 && first.readUInt16BE(0) === 0x1f8b) return zlib.createGunzip({ chunkSize: CHUNK });
-  if (first.length >= 4 && first.readUInt32LE(0) === 0xfd2fb528) {
+  if (first.length >= 4 && isZstd(first.readUInt32LE(0))) {
     const create = (zlib as unknown as { createZstdDecompress?: (options: object) => Transform })
       .createZstdDecompress;
     if (create === undefined)
       throw unsupported(
-        `a layer is compressed with zstd, for which the daemon needs Node.js 22.15 or newer (this is ${process.version}): convert it, for example by skopeo copy --dest-compress-format gzip`,
+        `a layer is compressed with zstd, for which the daemon needs Node.js 22.15 or newer (this is ${process.version}): ${CONVERT}`,
       );
     return create({ chunkSize: CHUNK });
   }
   return new PassThrough();
+}
+
+/** Also a frame that is to be skipped, which some writers put first (RFC 8878, 3.1.2). */
+function isZstd(magic: number): boolean {
+  return magic === 0xfd2fb528 || magic >>> 4 === 0x184d2a5;
 }
 
 function checkContent(check: DigestCheck, maxBytes: number): Transform {

@@ -1,7 +1,7 @@
 /** An image that lies on this host: an OCI layout, or an archive as docker writes it. */
 import type { Readable } from 'node:stream';
 import { type Digest, DigestCheck, digestOf, parseDigest } from './digest.ts';
-import { invalid, unsupported } from './failure.ts';
+import { invalid, told, unsupported } from './failure.ts';
 import { type FileSet, readDocument } from './file-set.ts';
 import {
   choose,
@@ -10,13 +10,13 @@ import {
   isIndex,
   isMap,
   MAX_LAYERS,
+  namesIn,
   parseConfig,
   parseDocument,
   parseIndex,
   parseManifest,
-  REFERENCE_ANNOTATION,
 } from './manifest.ts';
-import { imageName } from './reference.ts';
+import { calledSo } from './reference.ts';
 
 /** A layer's archive, perhaps compressed. */
 export interface LayerBlob {
@@ -75,7 +75,7 @@ async function findInLayout(files: FileSet, reference: string | undefined): Prom
   for (let depth = 0; isIndex(document); depth++) {
     if (depth > MAX_NESTED_INDEXES) throw unsupported('the indexes of the image are nested too deeply');
     const chosen = choose(parseIndex(document), wanted);
-    name ??= chosen.annotations['io.containerd.image.name'] ?? chosen.annotations[REFERENCE_ANNOTATION];
+    name ??= namesIn(chosen)[0];
     wanted = undefined;
     document = parseDocument(await readBlob(files, chosen, 'the manifest'), 'the manifest');
   }
@@ -139,15 +139,14 @@ async function findInArchive(files: FileSet, reference: string | undefined): Pro
     layers: one.Layers,
     tags: Array.isArray(one.RepoTags) ? one.RepoTags.filter((tag) => typeof tag === 'string') : [],
   }));
-  const isMeant = (tag: string): boolean =>
-    tag === reference || (reference !== undefined && imageName(tag) === imageName(reference));
-  const fitting = reference === undefined ? images : images.filter(({ tags }) => tags.some(isMeant));
+  const fitting = reference === undefined ? images : calledSo(images, ({ tags }) => tags, reference);
   const [chosen] = fitting;
   if (chosen === undefined || fitting.length > 1) {
     const there =
       images
         .flatMap(({ tags }) => tags)
         .slice(0, 20)
+        .map((tag) => told(tag, 200))
         .join(', ') || 'none with a name';
     throw invalid(`say which image of the archive is meant: there are ${there}`);
   }

@@ -3,7 +3,8 @@
  * before it is used.
  */
 import { type Digest, parseDigest } from './digest.ts';
-import { invalid, unsupported } from './failure.ts';
+import { invalid, told, unsupported } from './failure.ts';
+import { calledSo } from './reference.ts';
 
 /** None of these documents is larger in earnest. */
 export const MAX_DOCUMENT_BYTES: number = 4 << 20;
@@ -45,8 +46,8 @@ const MANIFEST_TYPES = [
 /** For a registry, in the order of preference. */
 export const ACCEPTED_TYPES: readonly string[] = [...MANIFEST_TYPES, ...INDEX_TYPES];
 
-/** How names are written into an index. */
-export const REFERENCE_ANNOTATION = 'org.opencontainers.image.ref.name';
+/** How names are written into an index; docker writes the whole name into the first, and a tag into the second. */
+const NAME_ANNOTATIONS = ['io.containerd.image.name', 'org.opencontainers.image.ref.name'];
 
 /** Node's names of processors as images have them. */
 export const ARCHITECTURE: string =
@@ -97,6 +98,11 @@ function parseDescriptor(value: unknown, what: string): Descriptor {
   };
 }
 
+/** What an index calls an image, the whole name first. */
+export function namesIn({ annotations }: Descriptor): readonly string[] {
+  return NAME_ANNOTATIONS.map((key) => annotations[key]).filter((name) => name !== undefined);
+}
+
 /** Whether a document is a list of manifests. */
 export function isIndex(document: Readonly<Record<string, unknown>>): boolean {
   return INDEX_TYPES.includes(text(document.mediaType) ?? '') || Array.isArray(document.manifests);
@@ -116,8 +122,7 @@ export function parseIndex(document: Readonly<Record<string, unknown>>): readonl
  */
 export function choose(manifests: readonly Descriptor[], wanted: string | undefined): Descriptor {
   const known = manifests.filter(({ mediaType }) => mediaType === '' || ACCEPTED_TYPES.includes(mediaType));
-  const names = known.map(({ annotations }) => annotations[REFERENCE_ANNOTATION]);
-  const named = wanted === undefined ? known : known.filter((_one, at) => names[at] === wanted);
+  const named = wanted === undefined ? known : calledSo(known, namesIn, wanted);
   const fitting = named.filter(
     ({ platform }) =>
       platform === undefined || (platform.os === 'linux' && platform.architecture === ARCHITECTURE),
@@ -125,11 +130,11 @@ export function choose(manifests: readonly Descriptor[], wanted: string | undefi
   const [first] = fitting;
   const isOne =
     new Set(fitting.map(({ digest }) => digest.text)).size === 1 ||
-    (wanted === undefined && names.every((name) => name === undefined) && fitting.length > 0);
+    (wanted === undefined && known.every((one) => namesIn(one).length === 0) && fitting.length > 0);
   if (first !== undefined && isOne) return first;
   const there = known.map(
-    ({ platform }, at) =>
-      `${names[at] ?? 'without a name'}${platform ? ` (${platform.os}/${platform.architecture})` : ''}`,
+    (one) =>
+      `${told(namesIn(one)[0] ?? 'without a name', 200)}${one.platform ? ` (${one.platform.os}/${one.platform.architecture})` : ''}`,
   );
   const list = there.slice(0, 20).join(', ') || 'nothing';
   if (named.length > 0 && fitting.length === 0)
@@ -144,9 +149,7 @@ export function choose(manifests: readonly Descriptor[], wanted: string | undefi
 /** Errors: `INVALID_SPEC`, `UNSUPPORTED`. */
 export function parseManifest(document: Readonly<Record<string, unknown>>): Manifest {
   if (document.schemaVersion !== 2)
-    throw unsupported(
-      `the manifest has version ${String(document.schemaVersion).slice(0, 20)}, only 2 is known`,
-    );
+    throw unsupported(`the manifest has version ${told(document.schemaVersion)}, only 2 is known`);
   const { config, layers } = document;
   if (!Array.isArray(layers)) throw invalid('the manifest has no layers');
   if (layers.length > MAX_LAYERS)
@@ -172,9 +175,7 @@ export function parseConfig(bytes: Uint8Array): ImageConfig {
   const diffIds = isMap(rootfs) && rootfs.type === 'layers' ? rootfs.diff_ids : undefined;
   if (!Array.isArray(diffIds)) throw invalid('the configuration of the image does not list its layers');
   if (os !== 'linux' || architecture !== ARCHITECTURE)
-    throw invalid(
-      `the image is for ${String(os).slice(0, 40)}/${String(architecture).slice(0, 40)}, this host is linux/${ARCHITECTURE}`,
-    );
+    throw invalid(`the image is for ${told(os)}/${told(architecture)}, this host is linux/${ARCHITECTURE}`);
   return {
     architecture: ARCHITECTURE,
     ...(typeof created === 'string' ? { created: created.slice(0, 64) } : {}),

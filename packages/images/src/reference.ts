@@ -64,6 +64,34 @@ export function imageName(text: string): string {
   return digest === undefined ? `${place}:${tag}` : `${place}@${digest}`;
 }
 
+/** The name that is meant; `undefined`: the text is none. */
+export function asName(text: string): string | undefined {
+  try {
+    return imageName(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Of `all` those that are called so: in these words, or else in others for the same name: without its tag, or
+ * without the registry and the library that go without saying for docker's users.
+ */
+export function calledSo<T>(
+  all: readonly T[],
+  namesOf: (one: T) => readonly string[],
+  wanted: string,
+): readonly T[] {
+  const exact = all.filter((one) => namesOf(one).includes(wanted));
+  const meant = asName(withoutLibrary(wanted));
+  if (exact.length > 0 || meant === undefined) return exact;
+  return all.filter((one) => namesOf(one).some((name) => asName(withoutLibrary(name)) === meant));
+}
+
+function withoutLibrary(name: string): string {
+  return name.replace(/^docker\.io\/(?:library\/)?/, '');
+}
+
 /**
  * A name that somebody gives: nothing says that the image has the digest in it. Errors: `INVALID_SPEC`, also
  * when there is one.

@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -113,6 +114,38 @@ describe.runIf(isRoot)('the store of images', () => {
     expect(two.layers).toEqual(one.layers.slice(0, 1));
     // the uppermost first
     expect(fs.readdirSync(store.use('0123456789a', 'some/app:1').layers[0]!)).toEqual(['top']);
+  });
+
+  it('finds one of several images by its name, as docker writes it: whole beside a tag, or only in the list', async () => {
+    const place = path.join(scratch, 'several');
+    const manifests = ['app', 'other'].map((name) => {
+      writeLayout(place, { layers: [tar([{ name, content: name }])] });
+      const [manifest] = JSON.parse(fs.readFileSync(path.join(place, 'index.json'), 'utf8')).manifests;
+      const annotations = {
+        'io.containerd.image.name': `docker.io/library/${name}:latest`,
+        'org.opencontainers.image.ref.name': 'latest',
+      };
+      return { ...manifest, annotations };
+    });
+    fs.writeFileSync(path.join(place, 'index.json'), JSON.stringify({ schemaVersion: 2, manifests }));
+    for (const reference of ['other', 'other:latest', 'docker.io/library/other:latest']) {
+      const { names } = await store.import({ path: place, reference });
+      expect(names).toEqual(['docker.io/library/other:latest']);
+      const [layer] = store.use('0123456789a', names[0]!).layers;
+      expect(fs.readdirSync(layer!)).toEqual(['other']);
+    }
+    await expect(store.import({ path: place, reference: 'latest' })).rejects.toThrow(
+      'docker.io/library/app:latest, docker.io/library/other:latest',
+    );
+    await expect(store.import({ path: place, reference: 'absent' })).rejects.toThrow(
+      /no image of the name absent/,
+    );
+    const archive = path.join(scratch, 'named.tar');
+    // what is no name here is no reason not to find another one
+    writeDockerArchive(archive, [tar([FILE])], ['<none>:<none>', 'app:1']);
+    expect(
+      (await store.import({ path: archive, reference: 'docker.io/library/app:1', name: 'one' })).names,
+    ).toEqual(['one:latest']);
   });
 
   it.each([
@@ -406,6 +439,16 @@ describe.runIf(isRoot)('the store of images', () => {
       ],
       [/this host is linux/, { config: (one: object) => ({ ...one, architecture: 's390x' }) }],
       [/version 1/, { manifest: (one: object) => ({ ...one, schemaVersion: 1 }) }],
+      // nothing that could be turned into text
+      [/version an object/, { manifest: (one: object) => ({ ...one, schemaVersion: { toString: 1 } }) }],
+      [
+        /linux\/an object, this host/,
+        { config: (one: object) => ({ ...one, architecture: { toString: 1 } }) },
+      ],
+      [
+        /no digest: a list/,
+        { manifest: (one: object) => ({ ...one, layers: [{ digest: ['sha256:'], size: 1 }] }) },
+      ],
       [
         /does not have its digest/,
         {
@@ -520,6 +563,33 @@ describe.runIf(isRoot)('the store of images', () => {
     fs.writeFileSync(whole, zlib.gzipSync(tar([FILE])));
     await expect(store.import({ path: whole, name: 'z' })).rejects.toMatchObject({ code: 'UNSUPPORTED' });
   });
+
+  const zstd =
+    (zlib as { zstdCompressSync?: (bytes: Buffer) => Buffer }).zstdCompressSync ??
+    ((bytes: Buffer): Buffer => Buffer.concat([Buffer.from('28b52ffd', 'hex'), bytes]));
+  it.each([
+    ['in one piece', 700, tar([FILE])],
+    ['in several', 200_000, tar([{ name: 'hello', content: randomBytes(600_000) }])],
+  ])(
+    'takes zstd of several frames, as of zstd:chunked, %s, or says which Node.js does',
+    async (_how, size, layer) => {
+      const place = path.join(scratch, 'frames');
+      const parts = Array.from({ length: Math.ceil(layer.length / size) }, (_, at) =>
+        zstd(layer.subarray(at * size, (at + 1) * size)),
+      );
+      // the last one is to be skipped
+      const blob = Buffer.concat([...parts, Buffer.from('502a4d180100000078', 'hex')]);
+      writeLayout(place, { layers: [layer], compress: () => blob });
+      const imported = store.import({ path: place, name: 'z' });
+      if (Number(process.versions.node.split('.')[0]) >= 24)
+        expect((await imported).layers).toEqual([sha256(layer)]);
+      else
+        await expect(imported).rejects.toMatchObject({
+          code: 'UNSUPPORTED',
+          message: expect.stringContaining('createZstdDecompress' in zlib ? 'several frames' : 'zstd'),
+        });
+    },
+  );
 
   it('removes no image that a container uses; a name goes, the content when nobody has it any more', async () => {
     const place = layout([FILE]);

@@ -1,7 +1,7 @@
 /** Images in the index: how they are found, what they are called, which layers they stand on. */
 import { invalid } from './failure.ts';
 import type { ImageIndex, StoredImage } from './index-file.ts';
-import { imageName } from './reference.ts';
+import { asName } from './reference.ts';
 
 /**
  * By its whole id, which no name ever stands before, by name, or by the beginning of an id that is only
@@ -33,15 +33,6 @@ export function namesOf({ names }: ImageIndex, id: string): string[] {
     .filter(([, one]) => one === id)
     .map(([name]) => name)
     .sort();
-}
-
-/** The name that is meant; `undefined`: the text is none. */
-export function asName(text: string): string | undefined {
-  try {
-    return imageName(text);
-  } catch {
-    return undefined;
-  }
 }
 
 /**
