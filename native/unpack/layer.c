@@ -204,7 +204,10 @@ static int make_entry(struct tree *tree, struct tar *tar, const struct tar_entry
   }
   int parent = tree_parent(tree, entry->path, true, &name);
   if (parent < 0) return -1;
-  if (strcmp(name, OPAQUE) == 0) return tree_make_opaque(parent);
+  if (strcmp(name, OPAQUE) == 0) {
+    if (parent == tree->root) tree->hides_below = true;
+    return tree_make_opaque(parent);
+  }
   if (strncmp(name, UNION_OWN, sizeof UNION_OWN - 1) == 0) {
     tree->skipped++;
     return 0;

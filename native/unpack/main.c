@@ -13,7 +13,7 @@
  * the number UID in the container, and another one, perhaps, in the layers below, the uppermost first.
  *
  * Descriptor 3 is where the result goes: fields, each ended by a zero: `ok`, bytes, entries, what was left
- * out; or `error`, errno, operation, path.
+ * out, and 1 when nothing of the layers below is to be seen; or `error`, errno, operation, path.
  */
 #include "accounts.h"
 #include "capture.h"
@@ -45,9 +45,9 @@ static int report(const struct tree *tree, int result) {
   char line[sizeof failure.path + 256], number[32];
   size_t length;
   if (result == 0) {
-    const uint64_t numbers[] = {tree->bytes, tree->entries, tree->skipped};
+    const uint64_t numbers[] = {tree->bytes, tree->entries, tree->skipped, tree->hides_below};
     length = result_field(line, sizeof line, "ok");
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
       snprintf(number, sizeof number, "%llu", (unsigned long long)numbers[i]);
       length += result_field(line + length, sizeof line - length, number);
     }

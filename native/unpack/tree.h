@@ -34,6 +34,8 @@ struct tree {
   uint64_t records; /* entries that an archive has, whatever became of them */
   uint64_t skipped; /* devices and attributes that were left out */
   uint64_t steps;   /* directories that were opened on the way to entries */
+  /* the mark for that is on the root itself, where the kernel's union does not look for it */
+  bool hides_below;
   /*
    * the directory of the last entry and those above it, from the root's child down: most entries are near
    * each other

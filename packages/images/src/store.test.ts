@@ -188,6 +188,27 @@ describe.runIf(isRoot)('the store of images', () => {
     expect([shown.stdout, shown.stderr]).toEqual(['./opaque/new\n', '']);
   });
 
+  it('shows nothing below a layer whose root hides it, stacked or flat', async () => {
+    const layers = [
+      [{ name: 'low', content: 'l' }],
+      [{ name: '.wh..wh..opq' }, { name: 'mid', content: 'm' }],
+      [{ name: 'top', content: 't' }],
+    ].map(tar);
+    const place = path.join(scratch, 'opaque');
+    writeLayout(place, { layers });
+    const { bytes } = await store.import({ path: place, name: 'one' });
+    const shown = (one: ImageStore): string[][] =>
+      one.use('0123456789a', 'one').layers.map((layer) => fs.readdirSync(layer));
+    expect(shown(store)).toEqual([['top'], ['mid']]);
+    expect(shown(open())).toEqual([['top'], ['mid']]);
+    // what is not seen lies on the disk all the same
+    expect(bytes).toBe(3 * (4_096 + 512));
+    fs.rmSync(directory, { recursive: true });
+    const flat = open({ flatten: true });
+    await flat.import({ path: place, name: 'one' });
+    expect(shown(flat).map((names) => names.sort())).toEqual([['mid', 'top']]);
+  });
+
   it('stands upon each layer once, the uppermost of those that are the same, with what all of them show', async () => {
     const mixed = [{ name: 'both/a', content: 'a' }, { name: '.wh.gone' }, { name: 'opaque/.wh..wh..opq' }];
     const between = ['both/a', 'both/m', 'gone', 'opaque/m'].map((name) => ({ name, content: 'm' }));

@@ -153,7 +153,7 @@ class Store implements ImageStore {
       image: image.id,
       layers: flatten
         ? [opened.flat.tree(image.id)]
-        : stackOf(image).map((layer) => opened.layers.tree(layer)),
+        : stackIn(opened, image).map((layer) => opened.layers.tree(layer)),
     };
   }
 
@@ -554,6 +554,10 @@ function forgetHollow({ images, names }: ImageIndex, layers: Layers, uses: Uses)
   return hollow;
 }
 
+function stackIn({ layers }: Opened, image: StoredImage): readonly string[] {
+  return stackOf(image, (layer) => layers.get(layer)?.hidesBelow === true);
+}
+
 function unnamed(): never {
   throw invalid('the archive gives the image no name: say one');
 }
@@ -563,7 +567,7 @@ function infoOf({ index, layers, uses }: Opened, image: StoredImage): ImageInfo 
     id: image.id,
     names: namesOf(index, image.id),
     ...(image.created === undefined ? {} : { created: image.created }),
-    bytes: stackOf(image).reduce((sum, layer) => sum + (layers.get(layer)?.bytes ?? 0), 0),
+    bytes: [...new Set(image.layers)].reduce((sum, layer) => sum + (layers.get(layer)?.bytes ?? 0), 0),
     layers: image.layers,
     usedBy: uses.of(image.id),
   };

@@ -42,7 +42,10 @@ export function namesOf({ names }: ImageIndex, id: string): string[] {
  * directory there ends the look down the stack before it comes to the lower one; a directory that is merged
  * gets no entry from below that it has not had from above; and where the upper one has nothing, neither has
  * the lower one. What lies between hides, of the two, only the lower one.
+ *
+ * It ends with the first that hides all below it: on a layer's root the kernel does not look for the mark.
  */
-export function stackOf({ layers }: StoredImage): readonly string[] {
-  return [...new Set([...layers].reverse())];
+export function stackOf({ layers }: StoredImage, hidesBelow: (layer: string) => boolean): readonly string[] {
+  const last = layers.findLastIndex(hidesBelow);
+  return [...new Set(layers.slice(Math.max(0, last)).reverse())];
 }

@@ -29,6 +29,8 @@ export interface UnpackedSize {
   readonly entries: number;
   /** Devices and attributes that were left out. */
   readonly skipped: number;
+  /** Nothing of the layers below it is to be seen. */
+  readonly hidesBelow?: boolean;
 }
 
 /** A program that runs. */
@@ -119,8 +121,13 @@ function parseResult(line: string | undefined): UnpackedSize {
     );
   const [verdict, ...fields] = line.split('\0');
   if (verdict === 'ok') {
-    const [bytes, entries, skipped] = fields.map(Number);
-    return { bytes: bytes!, entries: entries!, skipped: skipped! };
+    const [bytes, entries, skipped, hidesBelow] = fields.map(Number);
+    return {
+      bytes: bytes!,
+      entries: entries!,
+      skipped: skipped!,
+      ...(hidesBelow === 1 && { hidesBelow: true }),
+    };
   }
   const [number, operation = '', object = ''] = fields;
   const errno = ERRNO_NAMES[Number(number)] ?? `errno ${number}`;
