@@ -133,7 +133,7 @@ export class ClientContainer implements Container {
   async #runInTurn(script: Script, options: ClientSpawnOptions): Promise<ClientJobResult> {
     const begun = performance.now();
     const { runs } = this.#session;
-    await enterWithin(runs, options);
+    const leave = await enterWithin(runs, options);
     try {
       if (hasLimits(options)) {
         const job = await this.#start(script, options, performance.now() - begun);
@@ -143,7 +143,7 @@ export class ClientContainer implements Container {
       const lane = { handle: this.handle, use: 'wait' } as const;
       return jobResult(await this.#session.call<RunResponse>(MessageType.Run, request, lane));
     } finally {
-      runs.leave();
+      leave();
     }
   }
 

@@ -1,5 +1,6 @@
 /** Files of a container, seen through the socket. */
 import {
+  abortWith,
   type ByteStream,
   type ContainerFiles,
   type DirectoryEntry,
@@ -127,8 +128,7 @@ export class ClientFiles implements ContainerFiles {
   ): Promise<AsyncIterableIterator<FileChange, undefined, undefined>> {
     demand('watch', 'options', args.fileOptions, options);
     const left = new AbortController();
-    const signal = options.signal ? AbortSignal.any([options.signal, left.signal]) : left.signal;
-    const changes = this.#changes(path, { ...options, signal });
+    const changes = this.#changes(path, options, left);
     // the first one says that it stands
     await changes.next();
     return leavable({
@@ -152,10 +152,20 @@ export class ClientFiles implements ContainerFiles {
     await this.#upload({ operation: 'write-tar', path }, archive, options);
   }
 
-  async *#changes(path: string, options: FileOptions): AsyncGenerator<FileChange, undefined, undefined> {
-    for await (const { changes } of this.#answers('watch', path, options)) {
-      for (const { kind, name } of changes ?? [])
-        yield { kind: kind as FileChange['kind'], ...(name !== undefined && { name }) };
+  async *#changes(
+    path: string,
+    options: FileOptions,
+    left: AbortController,
+  ): AsyncGenerator<FileChange, undefined, undefined> {
+    const forget = abortWith(left, options.signal);
+    try {
+      const { signal } = left;
+      for await (const { changes } of this.#answers('watch', path, { ...options, signal })) {
+        for (const { kind, name } of changes ?? [])
+          yield { kind: kind as FileChange['kind'], ...(name !== undefined && { name }) };
+      }
+    } finally {
+      forget();
     }
     return undefined;
   }

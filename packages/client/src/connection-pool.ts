@@ -13,6 +13,7 @@
  * requests that nobody leaves.
  */
 import { WardenError } from '@warden/interface';
+import { MessageType } from '@warden/protocol';
 import type { Connection } from './connection.ts';
 import { Gate } from './gate.ts';
 
@@ -106,10 +107,19 @@ export class ConnectionPool {
   }
 
   /** The home connection; opened on first use and again after a loss. */
-  home(): Promise<Connection> {
-    if (this.#isClosed) return Promise.reject(sessionClosed());
+  async home(): Promise<Connection> {
+    if (this.#isClosed) throw sessionClosed();
     this.#home ??= this.#openHome();
-    return this.#home;
+    const home = await this.#home;
+    if (!home.isSpent) return home;
+    // behind a frame that it could not read a daemon closes; behind a message that it did not understand it goes on
+    await home.request(MessageType.Ping, {}).then(
+      () => {
+        home.isSpent = false;
+      },
+      (error) => home.destroy(error),
+    );
+    return this.home();
   }
 
   /** Runs `task` with a connection of its own. */
@@ -146,37 +156,34 @@ export class ConnectionPool {
     const key = `${use} ${handle}`;
     const gate = this.#fileGates.get(key) ?? new Gate(FILES_AT_ONCE);
     this.#fileGates.set(key, gate);
-    let isIn = false;
-    const leave = (): void => {
-      if (isIn) gate.leave();
-      isIn = false;
+    const tidy = (): void => {
       if (gate.isEmpty && this.#fileGates.get(key) === gate) this.#fileGates.delete(key);
     };
     try {
-      await gate.enter({ signal });
-      isIn = true;
-      return leave;
+      const leave = await gate.enter({ signal });
+      return () => {
+        leave();
+        tidy();
+      };
     } catch (error) {
-      leave();
+      tidy();
       throw error;
     }
   }
 
   async #acquire(request: LaneRequest): Promise<{ connection: Connection; release(): void }> {
-    const gate = this.#gates[request.use ?? 'answer'];
-    await gate.enter(request);
+    const leave = await this.#gates[request.use ?? 'answer'].enter(request);
     try {
       const connection = await this.#idleOrNew(request);
       if (request.handle !== undefined && !this.#keepers.has(request.handle))
         this.#keep(request.handle, connection);
-      let isOut = true;
+      // who is let in by that looks for a lane a turn later
       const release = (): void => {
-        if (isOut) this.#release(connection, gate);
-        isOut = false;
+        if (leave()) this.#release(connection);
       };
       return { connection, release };
     } catch (error) {
-      gate.leave();
+      leave();
       throw error;
     }
   }
@@ -278,7 +285,7 @@ export class ConnectionPool {
     return keeper;
   }
 
-  #release(connection: Connection, gate: Gate): void {
+  #release(connection: Connection): void {
     if (connection.isAlive && connection.isIdle && !connection.isSpent && !this.#isClosed) {
       const lane: Lane = { connection, timer: undefined };
       this.#idle.push(lane);
@@ -286,7 +293,6 @@ export class ConnectionPool {
     } else if (connection.isAlive) {
       connection.destroy(sessionClosed());
     }
-    gate.leave();
   }
 
   #startIdleTimer(lane: Lane): void {

@@ -3,7 +3,7 @@
  * there, which takes root on the same host, it opens them itself. Nothing is lost when the daemon is killed,
  * and no byte is copied on the way.
  */
-import { isWardenError, type JobEnd, type OutputChunk, WardenError } from '@warden/interface';
+import { abortWith, isWardenError, type JobEnd, type OutputChunk, WardenError } from '@warden/interface';
 import { type JobPipesResponse, type LinkResponse, MessageType } from '@warden/protocol';
 import { jobEnd } from './answer-values.ts';
 import { PipeReader } from './pipe-reader.ts';
@@ -31,12 +31,9 @@ export async function* readPipes(
 ): AsyncGenerator<OutputChunk, JobEnd | undefined, undefined> {
   if (refused.has(session)) return undefined;
   const leaving = new AbortController();
+  const forget = abortWith(leaving, signal);
   const readers = new Readers(isReused);
-  const lane = {
-    handle: job.handle,
-    use: 'wait',
-    signal: signal === undefined ? leaving.signal : AbortSignal.any([signal, leaving.signal]),
-  } as const;
+  const lane = { handle: job.handle, use: 'wait', signal: leaving.signal } as const;
   // the loan belongs to the connection, and so does the wait for the end
   const linked = session.exchange(lane, async (call) => {
     await readers.open(call, job);
@@ -54,6 +51,7 @@ export async function* readPipes(
     if (isWardenError(error, 'UNSUPPORTED')) refused.add(session);
     return undefined; // the stream says why, if it does not work either
   } finally {
+    forget();
     leaving.abort(new WardenError('ABORTED', 'the output is not read any more'));
     readers.close();
   }

@@ -9,6 +9,9 @@ export interface Wait {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** Gives a place back; true the first time, after which it does nothing. */
+export type Leave = () => boolean;
+
 interface Waiter {
   readonly admit: () => void;
   readonly refuse: (error: WardenError) => void;
@@ -41,10 +44,10 @@ export class Gate {
   }
 
   /**
-   * Resolves when there is a place, which is taken until {@link leave}. Errors: `ABORTED`, and the reason of
-   * {@link close}.
+   * Resolves when there is a place, with what gives it back: true the first time. Errors: `ABORTED`, and the
+   * reason of {@link close}.
    */
-  enter({ isUrgent = false, signal }: Wait = {}): Promise<void> {
+  enter({ isUrgent = false, signal }: Wait = {}): Promise<Leave> {
     if (this.#closed !== undefined) return Promise.reject(this.#closed);
     if (signal?.aborted) return Promise.reject(abortedInQueue(signal));
     const queue = isUrgent ? this.#urgentQueue : this.#queue;
@@ -56,7 +59,7 @@ export class Gate {
       const waiter: Waiter = {
         admit: () => {
           settle();
-          resolve();
+          resolve(this.#leaving());
         },
         refuse: (error) => {
           settle();
@@ -68,9 +71,15 @@ export class Gate {
     });
   }
 
-  leave(): void {
-    this.#count -= 1;
-    this.#dispatch();
+  #leaving(): Leave {
+    let isIn = true;
+    return () => {
+      if (!isIn) return false;
+      isIn = false;
+      this.#count -= 1;
+      this.#dispatch();
+      return true;
+    };
   }
 
   /** Refuses who waits and who comes. Idempotent; the first reason stays. */

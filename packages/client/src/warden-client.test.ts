@@ -244,6 +244,36 @@ describe('errors', () => {
     expect((await warden.create()).handle).toBe('h');
   });
 
+  it('takes another connection behind a frame that the daemon could not read', async () => {
+    let broken = 0;
+    handler = (request) => {
+      if (request.connection === broken) return; // as a daemon that waits until its client closes
+      if (request.type !== MessageType.Echo) return request.reply();
+      broken = request.connection;
+      request.refuse('a frame is over the limit', { code: 'MALFORMED_REQUEST' });
+      setTimeout(() => request.socket.end(), 50);
+    };
+    await expect(warden.echo(text('large'))).rejects.toMatchObject({ code: 'MALFORMED_REQUEST' });
+    await Promise.all([warden.ping(), warden.list()]);
+    const after = server.requests.filter(({ connection }) => connection !== broken);
+    expect(after.map(({ type, connection }) => [type, connection])).toEqual([
+      [MessageType.Ping, server.accepted],
+      [MessageType.List, server.accepted],
+    ]);
+  });
+
+  it('keeps its connection, which references its containers, behind a message that was not understood', async () => {
+    handler = (request) =>
+      request.type === MessageType.Echo
+        ? request.refuse('the message is truncated', { code: 'MALFORMED_REQUEST' })
+        : request.reply();
+    await expect(warden.echo(text('odd'))).rejects.toMatchObject({ code: 'MALFORMED_REQUEST' });
+    const before = server.accepted;
+    await Promise.all([warden.ping(), warden.list()]);
+    await warden.ping();
+    expect(server.accepted).toBe(before);
+  });
+
   it('closes a connection that sends garbage', async () => {
     handler = (request) => void request.socket.write('HTTP/1.1 400 Bad Request\r\n\r\n');
     expect(await codeOf(warden.ping())).toBe('INTERNAL');

@@ -5,8 +5,8 @@
  * error the caller sees the job is gone, not just forgotten. A daemon that cannot kill a tree (the original
  * answers unknown requests with silence) is given a bounded time; then the error says that the job goes on.
  */
-import { isWardenError, onAbort, WardenError } from '@warden/interface';
-import type { Gate } from './gate.ts';
+import { abortWith, isWardenError, onAbort, WardenError } from '@warden/interface';
+import type { Gate, Leave } from './gate.ts';
 
 /** How long a caller is willing to wait. */
 export interface WaitLimits {
@@ -43,22 +43,27 @@ export function throwIfAborted(signal: AbortSignal | undefined): void {
  * Enters no later than the limits say. Errors: `ABORTED` and `TIMEOUT`, before anything was started; those of
  * the gate.
  */
-export async function enterWithin(gate: Gate, limits: WaitLimits): Promise<void> {
+export async function enterWithin(gate: Gate, limits: WaitLimits): Promise<Leave> {
   const { signal, timeoutMs } = limits;
   throwIfAborted(signal);
   if (gate.isOpen) return gate.enter();
-  const time = timeoutMs === undefined ? undefined : AbortSignal.timeout(timeoutMs);
-  const signals = [signal, time].filter((one) => one !== undefined);
+  const waiting = new AbortController();
+  const forget = abortWith(waiting, signal);
+  const timer = timeoutMs === undefined ? undefined : setTimeout(() => waiting.abort(), timeoutMs);
+  timer?.unref(); // whoever is before it holds the program
   try {
-    await gate.enter(signals.length === 0 ? {} : { signal: AbortSignal.any(signals) });
+    return await gate.enter({ signal: waiting.signal });
   } catch (error) {
     throwIfAborted(signal);
-    if (!time?.aborted) throw error;
+    if (!waiting.signal.aborted) throw error;
     throw new WardenError(
       'TIMEOUT',
       `the script did not start within ${timeoutMs} ms, behind as many others as this client runs at a time (maxConnections)`,
       { cause: error, fields: { operation: 'run', timeoutMs } },
     );
+  } finally {
+    forget();
+    clearTimeout(timer);
   }
 }
 

@@ -1,5 +1,6 @@
 /** Files inside: what is asked is checked here, everything else is the init driver's. */
 import {
+  abortWith,
   type ByteStream,
   type ContainerFiles,
   type DirectoryEntry,
@@ -82,8 +83,7 @@ export class SessionFiles implements ContainerFiles {
   ): Promise<AsyncIterableIterator<FileChange, undefined, undefined>> {
     // a step may wait for a change that never comes: leaving must end it
     const left = new AbortController();
-    const signal = options.signal ? AbortSignal.any([options.signal, left.signal]) : left.signal;
-    const changes = this.#changes(path, { ...options, signal });
+    const changes = this.#changes(path, options, left);
     // the first one says that it stands
     if ((await changes.next()).done) throw noAnswer('watch', path);
     return leavable({
@@ -94,9 +94,19 @@ export class SessionFiles implements ContainerFiles {
     });
   }
 
-  async *#changes(path: string, options: FileOptions): AsyncGenerator<FileChange, undefined, undefined> {
-    for await (const answer of this.#answers(path, { operation: 'watch' }, options))
-      if (answer.kind === 'change') yield answer.change;
+  async *#changes(
+    path: string,
+    options: FileOptions,
+    left: AbortController,
+  ): AsyncGenerator<FileChange, undefined, undefined> {
+    const forget = abortWith(left, options.signal);
+    try {
+      const { signal } = left;
+      for await (const answer of this.#answers(path, { operation: 'watch' }, { ...options, signal }))
+        if (answer.kind === 'change') yield answer.change;
+    } finally {
+      forget();
+    }
     return undefined;
   }
 

@@ -3,6 +3,7 @@
  * began, that it created or that it named, until it is closed (spec behaviour.md 3).
  */
 import {
+  abortWith,
   type Container,
   type ContainerEvent,
   type ContainerFiles,
@@ -314,8 +315,7 @@ class SessionJob implements Job {
     options: TakeOptions & { readonly relay?: OutputRelay | undefined } = {},
   ): AsyncGenerator<OutputChunk, JobEnd, undefined> {
     const left = new AbortController();
-    const signal = options.signal ? AbortSignal.any([options.signal, left.signal]) : left.signal;
-    const chunks = this.#stream({ ...options, signal });
+    const chunks = this.#stream(options, left);
     const leave = chunks.return.bind(chunks);
     // a step may be waiting for output that never comes: leaving wakes it, and the job stays
     chunks.return = (value) => {
@@ -327,8 +327,15 @@ class SessionJob implements Job {
 
   async *#stream(
     options: TakeOptions & { readonly relay?: OutputRelay | undefined },
+    left: AbortController,
   ): AsyncGenerator<OutputChunk, JobEnd, undefined> {
-    return yield* streamJob(this.#session.engine, this.#find(), this.id, options);
+    const forget = abortWith(left, options.signal);
+    try {
+      const { signal } = left;
+      return yield* streamJob(this.#session.engine, this.#find(), this.id, { ...options, signal });
+    } finally {
+      forget();
+    }
   }
 
   async pipes(): Promise<OutputPipes> {

@@ -17,7 +17,7 @@ import { checkOutOfMemory, withDiskLimit } from './exit-verdict.ts';
 import { holdStatistics } from './held-statistics.ts';
 import { infoAtEnd } from './info.ts';
 import { adoptJob } from './init-connection.ts';
-import { type JobOutcome, killJob, type ManagedJob, noSuchJob } from './job.ts';
+import { killJob, type ManagedJob, noSuchJob } from './job.ts';
 import { jobCommand } from './job-command.ts';
 import { requireRunning } from './pause.ts';
 import { nextExpected, prepareShell, repeatable } from './prepared-shell.ts';
@@ -143,22 +143,16 @@ export async function linkJob(
   { signal, taken }: TakeOptions = {},
 ): Promise<JobResult> {
   const job = findJob(container, id);
-  const givenUp = givenUpOn(container, id);
   const leave = job.attend();
   let isOnItsWay = false;
   const release = job.hasEnded ? undefined : holdStatistics(engine, container);
   try {
     await engine.failpoints.pass('link.wait');
-    const outcome = await endOf(job, signal, givenUp);
-    await engine.failpoints.pass('link.end');
-    const info = await unlessAborted(endInfo(engine, container, job), signal, givenUp);
-    await engine.failpoints.pass('link.info');
-    const limited = withDiskLimit(engine, container, outcome, info);
-    const { exitStatus, verdict } = await unlessAborted(limited, signal, givenUp);
+    const end = await endOf(engine, { container, job, request: 'link' }, signal);
     const [stdout, stderr] = [job.output.collect('stdout'), job.output.collect('stderr')];
     isOnItsWay = true;
     removeWhenTaken(engine, { container, job, leave }, taken);
-    return { exitStatus, verdict, info, stdout, stderr };
+    return { ...end, stdout, stderr };
   } finally {
     if (!isOnItsWay) leave();
     release?.();
@@ -173,7 +167,6 @@ export async function* streamJob(
   { signal, relay, taken }: TakeOptions & { readonly relay?: OutputRelay | undefined },
 ): AsyncGenerator<OutputChunk, JobEnd, undefined> {
   const job = findJob(container, id);
-  const givenUp = givenUpOn(container, id);
   const leave = job.attend();
   let isOnItsWay = false;
   try {
@@ -183,15 +176,10 @@ export async function* streamJob(
       yield chunk;
       await engine.failpoints.pass('stream.chunk');
     }
-    const outcome = await endOf(job, signal, givenUp);
-    await engine.failpoints.pass('stream.end');
-    const info = await unlessAborted(endInfo(engine, container, job), signal, givenUp);
-    await engine.failpoints.pass('stream.info');
-    const limited = withDiskLimit(engine, container, outcome, info);
-    const { exitStatus, verdict } = await unlessAborted(limited, signal, givenUp);
+    const end = await endOf(engine, { container, job, request: 'stream' }, signal);
     isOnItsWay = true;
     removeWhenTaken(engine, { container, job, leave }, taken);
-    return { exitStatus, verdict, info };
+    return end;
   } finally {
     if (!isOnItsWay) leave();
   }
@@ -258,18 +246,31 @@ function removeJob(engine: Engine, container: ManagedContainer, job: ManagedJob)
   if (container.record.jobs.delete(job.id)) saveRecordSoon(engine, container);
 }
 
+/** Waits for the end, and what is to be told of it. Errors: `ABORTED`, at the step in progress. */
 async function endOf(
-  job: ManagedJob,
+  engine: Engine,
+  {
+    container,
+    job,
+    request,
+  }: {
+    readonly container: ManagedContainer;
+    readonly job: ManagedJob;
+    readonly request: 'link' | 'stream';
+  },
   signal: AbortSignal | undefined,
-  givenUp: (reason: unknown) => WardenError,
-): Promise<JobOutcome> {
+): Promise<JobEnd> {
+  const givenUp = (cause: unknown): WardenError =>
+    new WardenError('ABORTED', 'the caller gave up waiting for the job', {
+      cause,
+      fields: { handle: container.handle, job: job.id },
+    });
   const outcome = await job.untilEnded(signal);
   if (outcome === undefined) throw givenUp(signal!.reason);
-  return outcome;
-}
-
-/** Of somebody who waits for this job. */
-function givenUpOn({ handle }: ManagedContainer, job: number): (reason: unknown) => WardenError {
-  return (cause) =>
-    new WardenError('ABORTED', 'the caller gave up waiting for the job', { cause, fields: { handle, job } });
+  await engine.failpoints.pass(`${request}.end`);
+  const info = await unlessAborted(endInfo(engine, container, job), signal, givenUp);
+  await engine.failpoints.pass(`${request}.info`);
+  const limited = withDiskLimit(engine, container, outcome, info);
+  const { exitStatus, verdict } = await unlessAborted(limited, signal, givenUp);
+  return { exitStatus, verdict, info };
 }

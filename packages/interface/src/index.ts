@@ -110,7 +110,7 @@ export type {
 export type { DescriptorPlace, OutputPipes, OutputRelay, PieceFrame } from './output.ts';
 export { isPort, noPort, noPortRange, PORT_RANGE_ADVICE } from './port.ts';
 export type { DiskLimits, QuotaDriver, QuotaSpec, QuotaSupports } from './quota.ts';
-export { onAbort } from './shared-abort.ts';
+export { abortWith, onAbort } from './shared-abort.ts';
 export { didYouMean, nearest, suggestionOf } from './suggest.ts';
 export { untilAborted } from './until-aborted.ts';
 export type {

@@ -21,6 +21,15 @@ export function onAbort(signal: AbortSignal | undefined, listener: () => void): 
   };
 }
 
+/**
+ * Aborts `controller` when `signal` is aborted, or was already, for the same reason, unless the function it
+ * answers was called before. Node 20 keeps something of each `AbortSignal.any` for as long as its signals live.
+ */
+export function abortWith(controller: AbortController, signal: AbortSignal | undefined): () => void {
+  if (signal?.aborted) controller.abort(signal.reason);
+  return onAbort(signal, () => controller.abort(signal!.reason));
+}
+
 /** The listener stays as long as the signal: it holds nothing but the set, and coming and going costs more. */
 function listenTo(signal: AbortSignal): Set<() => void> {
   const listeners = new Set<() => void>();
