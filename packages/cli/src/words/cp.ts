@@ -156,7 +156,7 @@ class Copy {
 
   async into(source: string, target: string): Promise<void> {
     if (source === '-') return this.#inputInto(target);
-    const stat = fs.statSync(source, { throwIfNoEntry: false });
+    const stat = statHere(source);
     if (stat === undefined) throw missing(source);
     if (stat.isDirectory()) return this.#treeInto(source, target);
     if (!stat.isFile()) throw notCopied(source);
@@ -277,9 +277,19 @@ class Copy {
   }
 }
 
+/** `undefined`: there is none, perhaps because a file stands where a directory would be on the way. */
+function statHere(file: string): fs.Stats | undefined {
+  try {
+    return fs.statSync(file);
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return undefined;
+    throw error;
+  }
+}
+
 /** In a directory that is there, under the source's name. */
 function placeHere(source: string, target: string): string {
-  const isDirectory = target.endsWith('/') || fs.statSync(target, { throwIfNoEntry: false })?.isDirectory();
+  const isDirectory = target.endsWith('/') || statHere(target)?.isDirectory();
   if (!isDirectory) return target;
   const name = baseName(source);
   if (name === undefined) throw notCopied(source);
@@ -289,7 +299,7 @@ function placeHere(source: string, target: string): string {
 /** Before anything is read: what is missing is said in the words that a place in a container has. */
 function requireDirectoryHere(place: string): void {
   const parent = path.dirname(place);
-  if (fs.statSync(parent, { throwIfNoEntry: false })?.isDirectory()) return;
+  if (statHere(parent)?.isDirectory()) return;
   throw new WardenError('INVALID_SPEC', `cp: '${place}': there is no directory ${parent} on this host`, {
     fields: {
       operation: 'cp',

@@ -94,6 +94,8 @@ describe('cp', () => {
     [['cp', 'box:/nowhere', '.'], "cp: '/nowhere': there is no such file in the container"],
     [['cp', '/dev/null', 'box:/tmp/x'], '/dev/null cannot be copied'],
     [['cp', 'box:/tmp', '/nowhere/x'], "cp: '/nowhere/x': there is no directory /nowhere on this host"],
+    [['cp', 'box:/tmp', '/etc/passwd/x'], 'there is no directory /etc/passwd on this host'],
+    [['cp', '/etc/passwd/x', 'box:/tmp'], "cp: '/etc/passwd/x': there is no such file on this host"],
     [['cp', 'box:/tmp'], 'TARGET is missing'],
   ])('%#: says what it cannot copy', async (words, text) => {
     const { status, stderr } = await warden(fake, [...words, '--jsonl']);
