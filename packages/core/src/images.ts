@@ -1,5 +1,5 @@
 /** Images as a session sees them: those of the store, and snapshots, which need a container that stands still. */
-import { type ImageInfo, type ImageStore, type Images, WardenError } from '@warden/interface';
+import { type ImageInfo, type ImageStore, type Images, isWardenError, WardenError } from '@warden/interface';
 import { firstIdOf, idMapOf } from './confinement.ts';
 import type { ManagedContainer } from './container.ts';
 import { type Engine, saveRecord, trySave } from './engine.ts';
@@ -15,14 +15,44 @@ export function imagesOf(engine: Engine, find: (handle: string) => ManagedContai
     if (images !== undefined && !isPlain(engine)) return images;
     throw new WardenError('UNSUPPORTED', 'this daemon keeps no images', { fields: { operation: 'images' } });
   };
+  const told = (image: ImageInfo): ImageInfo => ({ ...image, usedBy: handlesOf(engine, image.usedBy) });
   return {
-    list: async () => store().list(),
-    import: async (spec, options) => store().import(spec, options),
-    pull: async (spec, options) => store().pull(spec, options),
-    remove: async (name) => store().remove(name),
+    list: async () => (await store().list()).map(told),
+    import: async (spec, options) => told(await store().import(spec, options)),
+    pull: async (spec, options) => told(await store().pull(spec, options)),
+    remove: async (name) => {
+      try {
+        return await store().remove(name);
+      } catch (error) {
+        throw withHandles(engine, error);
+      }
+    },
     collect: async () => store().collect(),
-    snapshot: async (handle, name, options) => snapshot(engine, store(), find(handle), name, options?.signal),
+    snapshot: async (handle, name, options) =>
+      told(await snapshot(engine, store(), find(handle), name, options?.signal)),
   };
+}
+
+/** What clients call them. One that is being made, or was set aside, has no name for clients: its id is kept. */
+function handlesOf({ containers }: Engine, ids: readonly string[]): readonly string[] {
+  if (ids.length === 0) return ids;
+  const handles = new Map(
+    [...containers.values()].map(({ record: { id }, handle }) => [id as string, handle]),
+  );
+  return ids.map((id) => handles.get(id) ?? id);
+}
+
+const MOST_NAMED = 20;
+
+/** The store knows the containers that an image stands in the way of by their ids. */
+function withHandles(engine: Engine, error: unknown): unknown {
+  if (!isWardenError(error, 'BAD_STATE') || !Array.isArray(error.fields.containers)) return error;
+  const containers = handlesOf(engine, error.fields.containers);
+  const named = containers.slice(0, MOST_NAMED).join(', ');
+  return new WardenError('BAD_STATE', `${error.message}: ${named}; destroy them first`, {
+    cause: error,
+    fields: { ...error.fields, containers },
+  });
 }
 
 /**

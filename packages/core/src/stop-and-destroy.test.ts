@@ -4,6 +4,7 @@ import path from 'node:path';
 import {
   type CgroupDriver,
   type Container,
+  type ContainerId,
   type DriverState,
   type ImageStore,
   silentLogger,
@@ -221,6 +222,38 @@ describe('stop and destroy (spec behaviour.md 5)', () => {
     expect([await session.list(), host.inventory()]).toEqual([[], EMPTY]);
     expect(error).toHaveBeenCalledWith('image-not-released', expect.objectContaining({ handle: 'box' }));
     await (await session.create({ handle: 'box' })).destroy();
+  });
+
+  it('names the containers of an image by their handles, and by their ids those that no client can name', async () => {
+    const users: ContainerId[] = [];
+    const one = { id: 'sha256:1', names: ['one:latest'], bytes: 0, layers: [], usedBy: users };
+    const images = {
+      use: (id: ContainerId) => {
+        users.push(id);
+        return { image: 'sha256:1', layers: [host.rootfs] };
+      },
+      release: () => {},
+      recover: async () => {},
+      list: async () => [one],
+      import: async () => one,
+      remove: async () => {
+        throw new WardenError('BAD_STATE', 'the image one is used by 2 containers', {
+          fields: { operation: 'remove image', object: 'one', containers: users },
+        });
+      },
+    } as unknown as ImageStore;
+    await core.close();
+    core = await host.start({ images });
+    const session = core.openSession();
+    await session.create({ image: 'one', handle: 'box' });
+    users.push('0123456789a');
+    expect(await session.images!.list()).toMatchObject([{ usedBy: ['box', '0123456789a'] }]);
+    expect(await session.images!.import({ path: '/one' })).toMatchObject({ usedBy: ['box', '0123456789a'] });
+    await expect(session.images!.remove('one')).rejects.toMatchObject({
+      code: 'BAD_STATE',
+      message: 'the image one is used by 2 containers: box, 0123456789a; destroy them first',
+      fields: { operation: 'remove image', object: 'one', containers: ['box', '0123456789a'] },
+    });
   });
 
   it('freezes a container for a snapshot when the store begins, not while it waits', async () => {

@@ -620,7 +620,8 @@ describe.runIf(isRoot)('the store of images', () => {
     expect(await store.remove('two:v2')).toEqual({ images: [], bytes: 0 });
     await expect(store.remove('one')).rejects.toMatchObject({
       code: 'BAD_STATE',
-      message: expect.stringContaining('0123456789a'),
+      message: 'the image one is used by 1 container',
+      fields: { operation: 'remove image', object: 'one', containers: ['0123456789a'] },
     });
     await expect(store.remove('absent')).rejects.toMatchObject({
       message: 'image absent not found',

@@ -576,7 +576,7 @@ function infoOf({ index, layers, uses }: Opened, image: StoredImage): ImageInfo 
 function inUse(name: string, usedBy: readonly ContainerId[]): WardenError {
   return new WardenError(
     'BAD_STATE',
-    `the image ${name} is used by ${usedBy.length} container${usedBy.length === 1 ? '' : 's'}: ${usedBy.slice(0, 20).join(', ')}; destroy them first`,
+    `the image ${name} is used by ${usedBy.length} container${usedBy.length === 1 ? '' : 's'}`,
     {
       fields: { operation: 'remove image', object: name, containers: usedBy },
     },

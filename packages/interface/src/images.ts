@@ -18,8 +18,8 @@ export interface ImageInfo {
   readonly bytes: number;
   /** Digests of the layers, the lowest first. */
   readonly layers: readonly string[];
-  /** Containers that were made from it. */
-  readonly usedBy: readonly ContainerId[];
+  /** Containers that were made from it: to clients their handles, to the owner of an {@link ImageStore} their ids. */
+  readonly usedBy: readonly string[];
 }
 
 /** The progress of an import or a pull. */
