@@ -30,7 +30,7 @@ const DESCRIPTIONS: Readonly<Record<string, string>> = {
   image_remove: 'Take a name from an image; with its last name the image is removed.',
   info: 'Show state, addresses, events, usage and running jobs of a container.',
   job_signal:
-    'Send a signal (SIGKILL unless told) to the whole process tree of a job; with --extended and --no-tree to its process alone.',
+    'Send a signal, else SIGKILL, to the whole process tree of a job (--extended --no-tree: to its process).',
   limit_bandwidth: 'Shape the network traffic of a container in both directions.',
   limit_cpu: 'Set or show the CPU shares of a container.',
   limit_disk: 'Set or show the disk limits of a container.',
