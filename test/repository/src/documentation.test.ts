@@ -150,6 +150,7 @@ const ELSEWHERE: ReadonlySet<string> = new Set([
   'cannot connect to …: ENOENT',
   'cannot connect to …: ECONNREFUSED',
   'cannot connect to …: EACCES',
+  'cannot write …: ENOSPC: …',
   'execvpe: …: No such file or directory',
   '0.0.0.0/0',
 ]);
