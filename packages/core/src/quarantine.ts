@@ -16,14 +16,14 @@ const REASON_FILE = 'quarantine.json';
 
 /** What to do, for an operator, where nothing better is known. */
 const QUARANTINE_ADVICE =
-  'end its init (the pid in run/wshd.pid, if it is still that) and remove the directory, or repair its snapshot.json; then restart the daemon';
+  'end its init (the pid in run/wshd.pid, if it is still that), umount tmp in the directory if it is mounted, and remove the directory, or repair its snapshot.json; then restart the daemon';
 
 /**
  * The same where the record is in order: what was in the way may be the configuration, or a host that was
  * short of something.
  */
 const RETRY_ADVICE =
-  'mend what the reason says and restart the daemon: each start tries again as long as its init lives; if it is not needed, end its init (the pid in run/wshd.pid, if it is still that) and remove the directory';
+  'mend what the reason says and restart the daemon: each start tries again as long as its init lives; if it is not needed, end its init (the pid in run/wshd.pid, if it is still that), umount tmp in the directory if it is mounted, and remove the directory';
 
 /** A container that was set aside. */
 export interface SetAside {

@@ -201,7 +201,7 @@ function requireOwnNetwork(engine: Engine, container: ManagedContainer, cause: u
 }
 
 const OTHER_DRIVER_ADVICE =
-  'configure drivers.network as it was when the container was made and restart: it is there again then; or end its init (the pid in run/wshd.pid, if it is still that) and remove the directory';
+  'configure drivers.network as it was when the container was made and restart: it is there again then; or end its init (the pid in run/wshd.pid, if it is still that), umount tmp in the directory if it is mounted, and remove the directory';
 
 /** Whatever of it lives goes on, and nobody here knows it any more. */
 function letGo(engine: Engine, container: ManagedContainer, init: Init): void {

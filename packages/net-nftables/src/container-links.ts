@@ -125,7 +125,7 @@ export class ContainerLinks {
           fields: {
             ...{ operation: 'restore', object: name, errno: 'EXDEV' },
             advice:
-              'start the daemon in the network namespace in which the container was made: it is there again then; or end its init (the pid in run/wshd.pid, if it is still that) and remove the directory',
+              'start the daemon in the network namespace in which the container was made: it is there again then; or end its init (the pid in run/wshd.pid, if it is still that), umount tmp in the directory if it is mounted, and remove the directory',
           },
         },
       );
