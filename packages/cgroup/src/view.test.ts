@@ -120,7 +120,7 @@ describe('the view of control groups', () => {
     expect(targets()).toEqual(OWN);
   });
 
-  it.runIf(process.getuid?.() === 0)('is not made in what a user made there first', () => {
+  it.runIf(process.getuid?.() === 0)('is not made in what a user made there first [needs: root]', () => {
     fs.mkdirSync(view, { recursive: true });
     fs.chownSync(path.join(directory, 'outer'), STRANGER, STRANGER);
     expect(makeCgroupView(options)).toBe(false);

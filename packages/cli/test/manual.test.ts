@@ -28,15 +28,18 @@ describe('the manual pages', () => {
     }
   });
 
-  it.runIf(hasGroff)('are understood by groff without a warning, and show what was written', () => {
-    for (const [name, text] of pages) {
-      const { stdout, stderr, status } = spawnSync('groff', ['-man', '-Tascii', '-ww', '-P-c'], {
-        input: text,
-        encoding: 'utf8',
-      });
-      expect({ name, status, stderr }).toEqual({ name, status: 0, stderr: '' });
-      // biome-ignore lint/suspicious/noControlCharactersInRegex: overstrikes of the device
-      expect(stdout.replaceAll(/.\x08/g, '')).toMatch(/^warden[\s\S]*NAME\n {7}warden[\s\S]*SYNOPSIS/i);
-    }
-  });
+  it.runIf(hasGroff)(
+    'are understood by groff without a warning, and show what was written [needs: groff]',
+    () => {
+      for (const [name, text] of pages) {
+        const { stdout, stderr, status } = spawnSync('groff', ['-man', '-Tascii', '-ww', '-P-c'], {
+          input: text,
+          encoding: 'utf8',
+        });
+        expect({ name, status, stderr }).toEqual({ name, status: 0, stderr: '' });
+        // biome-ignore lint/suspicious/noControlCharactersInRegex: overstrikes of the device
+        expect(stdout.replaceAll(/.\x08/g, '')).toMatch(/^warden[\s\S]*NAME\n {7}warden[\s\S]*SYNOPSIS/i);
+      }
+    },
+  );
 });

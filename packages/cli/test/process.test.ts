@@ -138,7 +138,7 @@ describe('the program', () => {
 });
 
 // wsh is replaced by a script that says how it was called; the real one is used by the integration suite.
-describe.runIf(process.getuid?.() === 0)('shell', () => {
+describe.runIf(process.getuid?.() === 0)('shell [needs: root]', () => {
   const withInit = (script: string): void => {
     for (const name of ['bin', 'run']) mkdirSync(path.join(daemon.directory, 'c', name), { recursive: true });
     writeFileSync(path.join(daemon.directory, 'c/bin/wsh'), `#!/bin/sh\n${script}\n`, { mode: 0o755 });

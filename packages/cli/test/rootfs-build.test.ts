@@ -59,7 +59,7 @@ const entries = (): string[] =>
     .filter((name) => name !== 'bin')
     .sort();
 
-describe.runIf(process.getuid?.() === 0)('rootfs build', () => {
+describe.runIf(process.getuid?.() === 0)('rootfs build [needs: root]', () => {
   it('builds beside the directory, cleans up and moves the root into place [linux-container 23]', async () => {
     withDebootstrap(
       FILL,

@@ -214,7 +214,7 @@ suite(`in a terminal${noTmux === undefined ? '' : ` [needs: ${noTmux}]`}`, { tim
   });
 
   it.runIf(process.getuid?.() === 0)(
-    'lends the terminal to a shell and takes it back [cli 10 shell]',
+    'lends the terminal to a shell and takes it back [cli 10 shell] [needs: root]',
     async () => {
       for (const name of ['bin', 'run']) fs.mkdirSync(path.join(daemon.directory, name));
       const script = '#!/bin/sh\necho ready; read line; echo "got $line"; stty raw -echo; exit 5\n';
@@ -241,7 +241,7 @@ suite(`in a terminal${noTmux === undefined ? '' : ` [needs: ${noTmux}]`}`, { tim
     },
   );
 
-  describe.runIf(process.getuid?.() === 0)('rootfs build', () => {
+  describe.runIf(process.getuid?.() === 0)('rootfs build [needs: root]', () => {
     const line = (): string =>
       `'${process.execPath}' '${PROGRAM}' rootfs build --suite s '${daemon.directory}/root'`;
     beforeEach(() => {

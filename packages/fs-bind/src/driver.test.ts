@@ -92,28 +92,31 @@ describe('the bind driver', () => {
     expect(fs.readdirSync(spec.directory)).toEqual([]);
   });
 
-  it.runIf(process.getuid?.() === 0)('makes a root that is writable where it should be', async () => {
-    await driver.prepare(spec, driver.plan(spec));
-    const root = path.join(scratch, 'root');
-    fs.mkdirSync(root);
-    const mount = (one: Mount): string =>
-      `mount -n --source '${one.source}' --target '${root}${one.target}' -o ${one.options.join(',')} || exit 9`;
-    const script = [
-      ...driver.mounts(spec, driver.plan(spec)).map(mount),
-      `cat ${root}/etc/greeting ${root}/sbin/program`,
-      `echo changed > ${root}/etc/greeting; echo changed > ${root}/sbin/program`,
-      `(: > ${root}/usr/file) 2> /dev/null || echo ' read-only'`,
-    ];
-    const { stdout } = spawnSync(
-      'unshare',
-      ['--mount', '--propagation', 'private', '--', 'sh', '-c', script.join('\n')],
-      { encoding: 'utf8' },
-    );
-    expect(stdout).toBe('helloprogram read-only\n');
-    expect(fs.readFileSync(path.join(spec.base, 'etc/greeting'), 'utf8')).toBe('hello');
-    expect(fs.readFileSync(path.join(spec.base, 'usr/sbin/program'), 'utf8')).toBe('program');
-    expect(fs.readFileSync(path.join(spec.directory, 'tmp/rootfs/sbin/program'), 'utf8')).toBe('changed\n');
-  });
+  it.runIf(process.getuid?.() === 0)(
+    'makes a root that is writable where it should be [needs: root]',
+    async () => {
+      await driver.prepare(spec, driver.plan(spec));
+      const root = path.join(scratch, 'root');
+      fs.mkdirSync(root);
+      const mount = (one: Mount): string =>
+        `mount -n --source '${one.source}' --target '${root}${one.target}' -o ${one.options.join(',')} || exit 9`;
+      const script = [
+        ...driver.mounts(spec, driver.plan(spec)).map(mount),
+        `cat ${root}/etc/greeting ${root}/sbin/program`,
+        `echo changed > ${root}/etc/greeting; echo changed > ${root}/sbin/program`,
+        `(: > ${root}/usr/file) 2> /dev/null || echo ' read-only'`,
+      ];
+      const { stdout } = spawnSync(
+        'unshare',
+        ['--mount', '--propagation', 'private', '--', 'sh', '-c', script.join('\n')],
+        { encoding: 'utf8' },
+      );
+      expect(stdout).toBe('helloprogram read-only\n');
+      expect(fs.readFileSync(path.join(spec.base, 'etc/greeting'), 'utf8')).toBe('hello');
+      expect(fs.readFileSync(path.join(spec.base, 'usr/sbin/program'), 'utf8')).toBe('program');
+      expect(fs.readFileSync(path.join(spec.directory, 'tmp/rootfs/sbin/program'), 'utf8')).toBe('changed\n');
+    },
+  );
 
   it('names the base that has gone when it is asked for the mounts', async () => {
     await driver.prepare(spec, {});
@@ -133,7 +136,7 @@ describe('the bind driver', () => {
     expect(fs.existsSync(left)).toBe(false);
   });
 
-  it.runIf(process.getuid?.() === 0)('probes without a trace', async () => {
+  it.runIf(process.getuid?.() === 0)('probes without a trace [needs: root]', async () => {
     expect(await driver.probe(scratch)).toEqual({ ok: true });
     expect(fs.readdirSync(scratch).sort()).toEqual(['base', 'container']);
     expect(await driver.probe(path.join(scratch, 'absent'))).toMatchObject({ ok: false });

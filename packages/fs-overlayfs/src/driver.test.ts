@@ -95,7 +95,7 @@ describe('the overlayfs driver', () => {
   });
 
   it.runIf(isRoot)(
-    'makes a root whose changes are in the upper layer, and removes what the kernel left',
+    'makes a root whose changes are in the upper layer, and removes what the kernel left [needs: root]',
     async () => {
       await driver.prepare(spec, driver.plan(spec));
       const [mount] = driver.mounts(spec, driver.plan(spec)) as [Mount];
@@ -130,7 +130,7 @@ describe('the overlayfs driver', () => {
     },
   );
 
-  it.runIf(isRoot)('can be mounted again after a volatile mount ended', async () => {
+  it.runIf(isRoot)('can be mounted again after a volatile mount ended [needs: root]', async () => {
     const volatile = overlayfs({ volatile: true })({ logger: silentLogger });
     const root = path.join(scratch, 'root');
     fs.mkdirSync(root);
@@ -149,7 +149,7 @@ describe('the overlayfs driver', () => {
     expect(fs.existsSync(left)).toBe(false);
   });
 
-  it.runIf(isRoot)('probes by mounting, without a trace', async () => {
+  it.runIf(isRoot)('probes by mounting, without a trace [needs: root]', async () => {
     expect(await driver.probe(scratch)).toEqual({ ok: true });
     expect(await overlayfs({ volatile: true })({ logger: silentLogger }).probe(scratch)).toEqual({
       ok: true,

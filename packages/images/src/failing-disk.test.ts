@@ -57,7 +57,7 @@ function failOnce(call: 'fsyncSync' | 'fdatasyncSync'): void {
   });
 }
 
-describe.runIf(isRoot)('the store of images on a disk that fails once', () => {
+describe.runIf(isRoot)('the store of images on a disk that fails once [needs: root]', () => {
   it('a layer whose place is not on the disk is none: the next import makes it anew', async () => {
     await importIt();
     await store.remove('one');

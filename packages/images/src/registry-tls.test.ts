@@ -84,7 +84,7 @@ async function refusal(store: ImageStore, host: string): Promise<string> {
   throw new Error('it was pulled');
 }
 
-describe.runIf(isRoot)('a pull over TLS', () => {
+describe.runIf(isRoot)('a pull over TLS [needs: root]', () => {
   it('believes an authority that the operator names, for the registry, its token service and where it redirects to', async () => {
     const certificate = authority.issue(['127.0.0.1', 'localhost']);
     const host = await serve(certificate, (request, response) => {

@@ -64,7 +64,7 @@ function open(...registries: readonly string[]): ImageStore {
 const downloads = (): string[] => fs.readdirSync(path.join(scratch, 'store/downloads'));
 const sizeOf = (name: string): number => fs.statSync(path.join(scratch, 'store/downloads', name)).size;
 
-describe.runIf(isRoot)('a pull', () => {
+describe.runIf(isRoot)('a pull [needs: root]', () => {
   it('fetches by tag and by digest, with a token, through a redirect', async () => {
     const other = 'localhost';
     const host = await serve((request, response) => {

@@ -60,7 +60,7 @@ function gate(): { readonly promise: Promise<void>; resolve(): void } {
 
 const FILE: Entry = { name: 'etc/hello', content: 'hello', mode: 0o640, uid: 7, gid: 8 };
 
-describe.runIf(isRoot)('the store of images', () => {
+describe.runIf(isRoot)('the store of images [needs: root]', () => {
   it('imports an OCI layout: content, owners, modes and times, under a name', async () => {
     const setuid = { name: 'bin/su', content: 'x', mode: 0o4755 };
     const link = { name: 'bin/sh', type: '2', link: '/bin/su' };

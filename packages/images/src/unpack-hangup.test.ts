@@ -27,7 +27,7 @@ function unpack(hangUp: boolean): readonly string[] {
   return fs.readdirSync(target);
 }
 
-describe.runIf(isRoot)('warden-unpack', () => {
+describe.runIf(isRoot)('warden-unpack [needs: root]', () => {
   it('makes nothing for a daemon that has gone', () => {
     expect(unpack(true)).toEqual([]);
     expect(unpack(false)).toEqual(['file']);

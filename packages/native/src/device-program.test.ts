@@ -31,7 +31,7 @@ describe('arguments of attachDeviceProgram', () => {
   });
 });
 
-describe.runIf(inOwnNamespaces)('attachDeviceProgram', () => {
+describe.runIf(inOwnNamespaces)('attachDeviceProgram [needs: own namespaces]', () => {
   let mountPoint: string;
   let cgroup: string;
   beforeAll(() => {

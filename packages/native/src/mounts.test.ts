@@ -52,7 +52,7 @@ describe('arguments of mounts', () => {
   });
 });
 
-describe.runIf(inOwnNamespaces)('shutDownFilesystem', () => {
+describe.runIf(inOwnNamespaces)('shutDownFilesystem [needs: own namespaces]', () => {
   it('ends an ext4, more than once, and refuses what cannot be ended', () => {
     const image = join(directory, 'image');
     writeFileSync(image, '');
@@ -79,7 +79,7 @@ describe.runIf(inOwnNamespaces)('shutDownFilesystem', () => {
   });
 });
 
-describe.runIf(inOwnNamespaces)('openReadOnly', () => {
+describe.runIf(inOwnNamespaces)('openReadOnly [needs: own namespaces]', () => {
   it('shows the file, also after it was replaced, and lets nobody write it', () => {
     const file = join(directory, 'file');
     writeFileSync(file, 'content');
@@ -100,7 +100,7 @@ describe.runIf(inOwnNamespaces)('openReadOnly', () => {
   });
 });
 
-describe.runIf(inOwnNamespaces)('mountFilesystem and unmount', () => {
+describe.runIf(inOwnNamespaces)('mountFilesystem and unmount [needs: own namespaces]', () => {
   it('mounts with options, remounts and unmounts', () => {
     mountFilesystem(tmpfs);
     expect(mountTable()).toMatch(new RegExp(`${target} rw,nosuid,nodev.* - tmpfs warden rw,size=64k`));
@@ -134,7 +134,7 @@ const TRIALS = [
   ['tryMountBeside', tryMountBeside],
 ] as const;
 
-describe.runIf(inOwnNamespaces).each(TRIALS)('%s', (_name, attempt) => {
+describe.runIf(inOwnNamespaces).each(TRIALS)('%s [needs: own namespaces]', (_name, attempt) => {
   it('tells success and leaves nothing', async () => {
     const before = mountTable();
     expect(await attempt(tmpfs)).toEqual({ ok: true });
@@ -171,7 +171,7 @@ describe.runIf(inOwnNamespaces).each(TRIALS)('%s', (_name, attempt) => {
   });
 });
 
-describe.runIf(inOwnNamespaces)('tryMountBeside', () => {
+describe.runIf(inOwnNamespaces)('tryMountBeside [needs: own namespaces]', () => {
   it('leaves the thread to others, and its arguments where they are', async () => {
     let turns = 0;
     const timer = setInterval(() => turns++, 0);
@@ -188,25 +188,28 @@ describe.runIf(inOwnNamespaces)('tryMountBeside', () => {
   });
 });
 
-describe.runIf(inOwnNamespaces && existsSync('/dev/loop-control'))('loop devices', () => {
-  it('attach, grow, and free themselves', () => {
-    const image = join(directory, 'image');
-    writeFileSync(image, '');
-    truncateSync(image, 4 * 1024 * 1024);
-    execFileSync('mkfs.ext4', ['-q', '-O', '^has_journal', image], {
-      env: { PATH: '/usr/sbin:/sbin:/usr/bin:/bin' },
+describe.runIf(inOwnNamespaces && existsSync('/dev/loop-control'))(
+  'loop devices [needs: own mounts, loops]',
+  () => {
+    it('attach, grow, and free themselves', () => {
+      const image = join(directory, 'image');
+      writeFileSync(image, '');
+      truncateSync(image, 4 * 1024 * 1024);
+      execFileSync('mkfs.ext4', ['-q', '-O', '^has_journal', image], {
+        env: { PATH: '/usr/sbin:/sbin:/usr/bin:/bin' },
+      });
+      const device = attachLoopDevice(image);
+      const size = (): number => Number(readFileSync(`/sys/block/${device.path.slice(5)}/size`, 'latin1'));
+      expect(size()).toBe(8192);
+      mountFilesystem({ type: 'ext4', source: device.path, target, flags: 0, data: '' });
+      closeDescriptor(device.fd);
+      writeFileSync(join(target, 'file'), 'content');
+      truncateSync(image, 8 * 1024 * 1024);
+      growLoopDevice(device.path);
+      expect(size()).toBe(16384);
+      expect(unmount(target)).toBe(true);
+      expect(existsSync(`/sys/block/${device.path.slice(5)}/loop/backing_file`)).toBe(false);
+      expect(() => attachLoopDevice(join(directory, 'none'))).toThrow(errno('ENOENT'));
     });
-    const device = attachLoopDevice(image);
-    const size = (): number => Number(readFileSync(`/sys/block/${device.path.slice(5)}/size`, 'latin1'));
-    expect(size()).toBe(8192);
-    mountFilesystem({ type: 'ext4', source: device.path, target, flags: 0, data: '' });
-    closeDescriptor(device.fd);
-    writeFileSync(join(target, 'file'), 'content');
-    truncateSync(image, 8 * 1024 * 1024);
-    growLoopDevice(device.path);
-    expect(size()).toBe(16384);
-    expect(unmount(target)).toBe(true);
-    expect(existsSync(`/sys/block/${device.path.slice(5)}/loop/backing_file`)).toBe(false);
-    expect(() => attachLoopDevice(join(directory, 'none'))).toThrow(errno('ENOENT'));
-  });
-});
+  },
+);

@@ -131,7 +131,7 @@ describe('NetlinkSocket', () => {
   });
 });
 
-describe.runIf(inOwnNamespaces)('NetlinkSocket in a namespace of its own', () => {
+describe.runIf(inOwnNamespaces)('NetlinkSocket in a namespace of its own [needs: own namespaces]', () => {
   it('opens sockets in one fresh namespace, away from ours', () => {
     const [route, other, filter] = NetlinkSocket.openInNewNamespace([
       NETLINK_ROUTE,

@@ -61,7 +61,7 @@ describe('removing a tree', () => {
     expect(fs.existsSync(root)).toBe(false);
   });
 
-  it.runIf(isRoot)('removes directories without permissions and immutable files', async () => {
+  it.runIf(isRoot)('removes directories without permissions and immutable files [needs: root]', async () => {
     fs.mkdirSync(path.join(root, 'closed/inner'), { recursive: true });
     fs.chmodSync(path.join(root, 'closed'), 0);
     fs.mkdirSync(path.join(root, 'directory/below'), { recursive: true });
@@ -78,17 +78,20 @@ describe('removing a tree', () => {
     expect(fs.existsSync(root)).toBe(false);
   });
 
-  it.runIf(isRoot)('moves what is deep past names that are taken, by what is immutable too', async () => {
-    for (let i = 0; i < 8; i++) {
-      fs.mkdirSync(path.join(root, `deep-${i}`, 'd/'.repeat(40)), { recursive: true });
-      fs.mkdirSync(path.join(root, `.hoisted-${i}`));
-      execFileSync('chattr', ['+i', path.join(root, `.hoisted-${i}`)]);
-    }
-    await removeTree(root);
-    expect(fs.existsSync(root)).toBe(false);
-  });
+  it.runIf(isRoot)(
+    'moves what is deep past names that are taken, by what is immutable too [needs: root]',
+    async () => {
+      for (let i = 0; i < 8; i++) {
+        fs.mkdirSync(path.join(root, `deep-${i}`, 'd/'.repeat(40)), { recursive: true });
+        fs.mkdirSync(path.join(root, `.hoisted-${i}`));
+        execFileSync('chattr', ['+i', path.join(root, `.hoisted-${i}`)]);
+      }
+      await removeTree(root);
+      expect(fs.existsSync(root)).toBe(false);
+    },
+  );
 
-  it.runIf(isRoot)("removes what is closed and deep without root's rights", () => {
+  it.runIf(isRoot)("removes what is closed and deep without root's rights [needs: root]", () => {
     fs.mkdirSync(path.join(root, 'closed/inner'), { recursive: true });
     fs.writeFileSync(path.join(root, 'closed/file'), '');
     fs.mkdirSync(path.join(root, 'd/'.repeat(40)), { recursive: true });
@@ -113,32 +116,35 @@ describe('removing a tree', () => {
     expect(fs.readdirSync(scratch)).toEqual([]);
   });
 
-  it.runIf(inOwnNamespaces)('removes what is deep on a full disk, where nothing can be moved', async () => {
-    const [image, mounted] = [path.join(scratch, 'image'), path.join(scratch, 'mounted')];
-    fs.writeFileSync(image, '');
-    fs.truncateSync(image, 8 << 20);
-    execFileSync('mkfs.ext4', ['-q', '-b', '1024', '-m', '0', '-N', '8000', '-O', '^has_journal', image]);
-    fs.mkdirSync(mounted);
-    execFileSync('mount', ['-o', 'loop', image, mounted]);
-    try {
-      const deep = path.join(mounted, 'tree', 'd/'.repeat(32));
-      fs.mkdirSync(deep, { recursive: true });
-      // more names than the top has room for, and one that is deep itself
-      for (let i = 0; i < 1_000; i++) fs.mkdirSync(path.join(deep, `${i}/d`), { recursive: true });
-      fs.mkdirSync(path.join(deep, '0', 'd/'.repeat(100)), { recursive: true });
-      // again when it is on the disk: what was set aside for the way there is free then
-      for (const round of ['a', 'b', 'c']) {
-        expect(() => {
-          for (let i = 0; ; i++) fs.writeFileSync(path.join(mounted, `${round}-${i}`), '.'.repeat(1024));
-        }).toThrow('ENOSPC');
-        execFileSync('sync', ['-f', mounted]);
+  it.runIf(inOwnNamespaces)(
+    'removes what is deep on a full disk, where nothing can be moved [needs: own namespaces]',
+    async () => {
+      const [image, mounted] = [path.join(scratch, 'image'), path.join(scratch, 'mounted')];
+      fs.writeFileSync(image, '');
+      fs.truncateSync(image, 8 << 20);
+      execFileSync('mkfs.ext4', ['-q', '-b', '1024', '-m', '0', '-N', '8000', '-O', '^has_journal', image]);
+      fs.mkdirSync(mounted);
+      execFileSync('mount', ['-o', 'loop', image, mounted]);
+      try {
+        const deep = path.join(mounted, 'tree', 'd/'.repeat(32));
+        fs.mkdirSync(deep, { recursive: true });
+        // more names than the top has room for, and one that is deep itself
+        for (let i = 0; i < 1_000; i++) fs.mkdirSync(path.join(deep, `${i}/d`), { recursive: true });
+        fs.mkdirSync(path.join(deep, '0', 'd/'.repeat(100)), { recursive: true });
+        // again when it is on the disk: what was set aside for the way there is free then
+        for (const round of ['a', 'b', 'c']) {
+          expect(() => {
+            for (let i = 0; ; i++) fs.writeFileSync(path.join(mounted, `${round}-${i}`), '.'.repeat(1024));
+          }).toThrow('ENOSPC');
+          execFileSync('sync', ['-f', mounted]);
+        }
+        await removeTree(path.join(mounted, 'tree'));
+        expect(fs.existsSync(path.join(mounted, 'tree'))).toBe(false);
+      } finally {
+        execFileSync('umount', [mounted]);
       }
-      await removeTree(path.join(mounted, 'tree'));
-      expect(fs.existsSync(path.join(mounted, 'tree'))).toBe(false);
-    } finally {
-      execFileSync('umount', [mounted]);
-    }
-  });
+    },
+  );
 
   it('is no failure where somebody else removes there meanwhile', async () => {
     for (let i = 0; i < 40; i++) {
@@ -298,7 +304,7 @@ describe('stripping a tree', () => {
     });
   });
 
-  it.runIf(isRoot)("takes no tree with somebody else's directory", async () => {
+  it.runIf(isRoot)("takes no tree with somebody else's directory [needs: root]", async () => {
     fs.chownSync(path.join(root, 'tmp'), 65_534, 65_534);
     expect(await stripTree(root, kept, target())).toBe(false);
   });

@@ -49,7 +49,7 @@ it('says that another file system is none, and touches nothing', async () => {
   }
 });
 
-describe.runIf(canMount)('on btrfs', () => {
+describe.runIf(canMount)('on btrfs [needs: root, own mounts, btrfs]', () => {
   let scratch: string;
   let mount: string;
   let depot: string;

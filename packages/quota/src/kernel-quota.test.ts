@@ -162,7 +162,7 @@ describe.each([
   });
 });
 
-describe.runIf(process.getuid?.() === 0)('tryWriting', () => {
+describe.runIf(process.getuid?.() === 0)('tryWriting [needs: root]', () => {
   it('writes as the user, and removes what it made', async () => {
     let directory = '';
     const answer = await tryWriting(depot, 2_000_000_001, 65536, (made) => {

@@ -37,7 +37,7 @@ it('refuses a bad size', () => {
   expect(() => sizedImage({ size: '1G' as never })).toThrow(TypeError);
 });
 
-describe.runIf(inOwnNamespace)('sizedImage', () => {
+describe.runIf(inOwnNamespace)('sizedImage [needs: own namespaces]', () => {
   let depot: string;
   let spec: QuotaSpec;
   let layer: string;

@@ -187,7 +187,7 @@ describe('what a start has compiled', () => {
     expect(start()).toEqual(['first', false]);
   });
 
-  it.runIf(process.geteuid?.() === 0)('is not taken from the file of another user', () => {
+  it.runIf(process.geteuid?.() === 0)('is not taken from the file of another user [needs: root]', () => {
     start();
     fs.chownSync(cache(), 65_534, 65_534);
     expect(start()).toEqual(['first', true]);

@@ -63,7 +63,7 @@ async function stayInside(script = 'exec sleep 60'): Promise<ChildProcess> {
   return child;
 }
 
-describe.runIf(isUsable)('groups of cgroup v1', () => {
+describe.runIf(isUsable)('groups of cgroup v1 [needs: root, cgroup v1]', () => {
   beforeEach(async () => {
     driver = v1Driver(mounts, { prefix: PREFIX }, { logger: silentLogger });
     state = driver.plan(SPEC);
@@ -366,7 +366,7 @@ function settings(of: string): Record<string, string> {
   return found;
 }
 
-describe.runIf(isUsable)('memory groups that are used again', () => {
+describe.runIf(isUsable)('memory groups that are used again [needs: root, cgroup v1]', () => {
   /** 16 pages and the kernel's own objects, 64 together, and what the kernel has charged ahead for processors: 256. */
   const MOST_LEFT = (64n + 256n) * 4_096n;
   const NEXT: CgroupSpec = { ...SPEC, id: 'bbbbbbbbbbb' };

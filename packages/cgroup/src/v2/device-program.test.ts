@@ -71,16 +71,18 @@ const unified = fs
   .find((line) => line.includes(' - cgroup2 '))
   ?.split(' ')[4];
 
-describe.runIf(process.getuid?.() === 0 && unified !== undefined)('the device program in the kernel', () => {
-  it.each([
-    ['the list', deviceProgram(DEVICE_RULES), 'null=0 full=0 kmsg=1 mknod=1'],
-    ['everything', deviceProgram('all'), 'null=0 full=0 kmsg=0 mknod=0'],
-  ])('enforces %s', (_name, program, expected) => {
-    const group = `${unified}/warden-device-program-${process.pid}`;
-    fs.mkdirSync(group);
-    try {
-      attachDeviceProgram(group, program);
-      const script = `
+describe.runIf(process.getuid?.() === 0 && unified !== undefined)(
+  'the device program in the kernel [needs: root, cgroup2]',
+  () => {
+    it.each([
+      ['the list', deviceProgram(DEVICE_RULES), 'null=0 full=0 kmsg=1 mknod=1'],
+      ['everything', deviceProgram('all'), 'null=0 full=0 kmsg=0 mknod=0'],
+    ])('enforces %s', (_name, program, expected) => {
+      const group = `${unified}/warden-device-program-${process.pid}`;
+      fs.mkdirSync(group);
+      try {
+        attachDeviceProgram(group, program);
+        const script = `
         echo 0 > ${group}/cgroup.procs || exit 9
         try() { name=$1; shift; "$@" 2>/dev/null; echo "$name=$?"; }
         node=$(mktemp -u /tmp/warden-node-XXXXXX)
@@ -89,10 +91,11 @@ describe.runIf(process.getuid?.() === 0 && unified !== undefined)('the device pr
         try kmsg sh -c 'exec 3< /dev/kmsg || exit 1' | sed 's/=[^0].*/=1/' | tr '\\n' ' '
         try mknod mknod "$node" c 1 3
         rm -f "$node"`;
-      const { stdout, stderr } = spawnSync('sh', ['-c', script], { encoding: 'utf8' });
-      expect([stdout.trim(), stderr]).toEqual([expected, '']);
-    } finally {
-      fs.rmdirSync(group);
-    }
-  });
-});
+        const { stdout, stderr } = spawnSync('sh', ['-c', script], { encoding: 'utf8' });
+        expect([stdout.trim(), stderr]).toEqual([expected, '']);
+      } finally {
+        fs.rmdirSync(group);
+      }
+    });
+  },
+);

@@ -241,38 +241,41 @@ const unified = fs
   ?.split(' ')[4];
 
 /** Joining, killing and removing need no controller, so that they can be tried on a hybrid host too. */
-describe.runIf(process.getuid?.() === 0 && unified !== undefined)('groups in the unified hierarchy', () => {
-  it('are frozen and killed with what is inside, and removed', async () => {
-    const prefix = `warden-v2-test-${process.pid}`;
-    const parent = path.join(unified!, prefix);
-    const real = v2Driver({ mount: unified!, prefix, controllers: CONTROLLERS, logger: silentLogger });
-    const inner = path.join(parent, 'instance-0123456789a/inner');
-    for (const name of [inner, path.join(inner, '../jobs')]) fs.mkdirSync(name, { recursive: true });
-    const children = [real.joinFiles(state)[0]!, path.join(inner, 'cgroup.procs')].map((file) =>
-      spawn('sh', ['-c', `echo 0 > ${file} && echo inside && exec sleep 60`], {
-        stdio: ['ignore', 'pipe', 'inherit'],
-      }),
-    );
-    try {
-      await Promise.all(children.map((child) => once(child.stdout, 'data')));
-      const pids = children.map(({ pid }) => pid!).sort((a, b) => a - b);
-      expect(await real.pids(state)).toEqual(pids);
-      const ended = Promise.all(children.map((child) => once(child, 'exit')));
-      await real.freeze(state, 5_000);
-      expect(await real.isFrozen(state)).toBe(true);
-      if (real.supports.pressure)
-        expect((await real.pressureStat(state)).memory?.some.total).toBeTypeOf('bigint');
-      await real.killAll(state, 5_000);
-      expect(await real.pids(state)).toEqual([]);
-      expect((await ended).map(([, signal]) => signal)).toEqual(['SIGKILL', 'SIGKILL']);
-      await real.release(state);
-      await real.release(state);
-      await real.killAll(state, 100);
-      expect(fs.readdirSync(parent).filter((name) => name.startsWith('instance'))).toEqual([]);
-    } finally {
-      for (const child of children) child.kill('SIGKILL');
-      await real.release(state);
-      fs.rmdirSync(parent);
-    }
-  });
-});
+describe.runIf(process.getuid?.() === 0 && unified !== undefined)(
+  'groups in the unified hierarchy [needs: root, cgroup2]',
+  () => {
+    it('are frozen and killed with what is inside, and removed', async () => {
+      const prefix = `warden-v2-test-${process.pid}`;
+      const parent = path.join(unified!, prefix);
+      const real = v2Driver({ mount: unified!, prefix, controllers: CONTROLLERS, logger: silentLogger });
+      const inner = path.join(parent, 'instance-0123456789a/inner');
+      for (const name of [inner, path.join(inner, '../jobs')]) fs.mkdirSync(name, { recursive: true });
+      const children = [real.joinFiles(state)[0]!, path.join(inner, 'cgroup.procs')].map((file) =>
+        spawn('sh', ['-c', `echo 0 > ${file} && echo inside && exec sleep 60`], {
+          stdio: ['ignore', 'pipe', 'inherit'],
+        }),
+      );
+      try {
+        await Promise.all(children.map((child) => once(child.stdout, 'data')));
+        const pids = children.map(({ pid }) => pid!).sort((a, b) => a - b);
+        expect(await real.pids(state)).toEqual(pids);
+        const ended = Promise.all(children.map((child) => once(child, 'exit')));
+        await real.freeze(state, 5_000);
+        expect(await real.isFrozen(state)).toBe(true);
+        if (real.supports.pressure)
+          expect((await real.pressureStat(state)).memory?.some.total).toBeTypeOf('bigint');
+        await real.killAll(state, 5_000);
+        expect(await real.pids(state)).toEqual([]);
+        expect((await ended).map(([, signal]) => signal)).toEqual(['SIGKILL', 'SIGKILL']);
+        await real.release(state);
+        await real.release(state);
+        await real.killAll(state, 100);
+        expect(fs.readdirSync(parent).filter((name) => name.startsWith('instance'))).toEqual([]);
+      } finally {
+        for (const child of children) child.kill('SIGKILL');
+        await real.release(state);
+        fs.rmdirSync(parent);
+      }
+    });
+  },
+);
