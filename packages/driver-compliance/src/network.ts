@@ -238,6 +238,20 @@ export function networkCompliance(
       await assertWardenError(() => driver.restore(SPEC, persisted(state), nothing), ['NATIVE_FAILED']);
       assert.deepEqual(await inventory(), before);
     });
+    withLink('tells who has a link, also before it is set up', async (subject) => {
+      if (subject.driver.linked === undefined) return;
+      const [box, released] = [await start(subject, SPEC), await start(subject, OTHER)];
+      const next = await subject.restart();
+      assert.deepEqual([...(await next.linked!())].sort(), [SPEC.id, OTHER.id].sort());
+      await next.setup(HOST);
+      // whatever still runs in its namespace
+      await next.release(OTHER, persisted(released.state));
+      assert.deepEqual(await next.linked!(), [SPEC.id]);
+      await released.namespace.close();
+      await box.namespace.close();
+      await eventually(async () => assert.deepEqual(await next.linked!(), []));
+      await next.release(SPEC, persisted(box.state));
+    });
     withLink('does nothing for what was released', async (subject) => {
       const { driver, inventory } = subject;
       const { egressRules, portMapping, bandwidth } = driver.supports;

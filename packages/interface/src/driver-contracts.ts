@@ -158,6 +158,7 @@ const CONTRACTS: { readonly [R in ForeignRole]: Contract<ForeignDrivers[R]> } = 
       watchRules: { isSync: true },
       foreignAddresses: { answer: TEXTS },
       list: { answer: TEXTS },
+      linked: { answer: TEXTS },
       standing: { answer: TEXTS },
       dismantle: {},
     },

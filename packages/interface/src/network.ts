@@ -246,6 +246,13 @@ export interface NetworkDriver {
   list?(): Promise<readonly ContainerId[]>;
 
   /**
+   * Ids of containers whose link is there and was not released: it goes with the namespace at its far end, so
+   * somebody lives in that. Asked where control groups do not tell, also before `setup`. Changes nothing.
+   * Optional.
+   */
+  linked?(): Promise<readonly ContainerId[]>;
+
+  /**
    * What `setup` has made on the host and what stays between daemons, in words, as
    * `nftables table inet warden`; only what is there. Changes nothing. Optional, with
    * {@link NetworkDriver.dismantle}: for taking a configuration off a host.

@@ -147,7 +147,7 @@ export class BandwidthLimits {
     const { kernel, links, table } = this.#parts;
     if (mode === 'ends') {
       const isReached = this.#farEnds.reach(spec.id, link, (far) =>
-        shapeEnds(kernel.netlink(), spec, link, { far, limit }),
+        shapeEnds(kernel.netlink(), link, { far, limit }),
       );
       requireReached(isReached, spec.id);
       this.#clearRules(spec.id);
@@ -162,7 +162,7 @@ export class BandwidthLimits {
       return;
     }
     const rate = limit.rate < FASTEST_RULE ? limit.rate : FASTEST_RULE;
-    const bucket = { rate, burst: effectiveBurst(limit, spec.mtu) };
+    const bucket = { rate, burst: effectiveBurst(limit, link.mtu) };
     kernel.commit('set-bandwidth', spec.id, ensureLimit(table, spec.id, bucket));
     kernel.containers().limits.add(spec.id);
     if (isMarked(link)) unshapeNear(kernel.netlink(), link);

@@ -74,13 +74,13 @@ export function shape(
   link: Link,
   { settings, limit }: { readonly settings: LinkSettings; readonly limit: BandwidthLimit },
 ): void {
-  const bucket = bucketOf(limit, spec.mtu);
+  const bucket = bucketOf(limit, link.mtu);
   // The device comes first and goes last: without it there is nothing else either.
   let shaper = findLink(connection, shaperName(spec.id));
   if (shaper === undefined) {
     // A redirection to a device that was deleted drops everything.
     tolerate(connection, deleteIngress(link.index), ABSENT);
-    shaper = makeShaper(connection, spec, settings);
+    shaper = makeShaper(connection, spec, { settings, mtu: link.mtu });
   }
   connection.route(replaceBucket(shaper.index, bucket));
   connection.route(replaceBucket(link.index, bucket));
@@ -88,13 +88,17 @@ export function shape(
   tolerate(connection, redirectIncoming(link.index, shaper.index), ['EEXIST']);
 }
 
-function makeShaper(connection: NetlinkConnection, spec: NetworkSpec, settings: LinkSettings): Link {
+function makeShaper(
+  connection: NetlinkConnection,
+  spec: NetworkSpec,
+  { settings, mtu }: { readonly settings: LinkSettings; readonly mtu: number },
+): Link {
   const name = shaperName(spec.id);
-  const [received] = connection.route(createIntermediate(name, spec.mtu), getLink(name));
+  const [received] = connection.route(createIntermediate(name, mtu), getLink(name));
   if (received === undefined) throw new TypeError('the kernel did not list the new link');
   const made = readLink(received);
   // Up only once it knows that it gets no link-local address.
-  connection.route(markLink(made.index, settings.alias, linkHasIpv6(settings, spec.mtu)));
+  connection.route(markLink(made.index, settings.alias, linkHasIpv6(settings, mtu)));
   connection.route(bringUp(made.index));
   return made;
 }
@@ -123,11 +127,10 @@ export function isMarked({ group }: Link): boolean {
 /** Puts a bucket at either end, or new numbers into them. `connection` and `link` are of the near end. */
 export function shapeEnds(
   connection: NetlinkConnection,
-  spec: NetworkSpec,
   link: Link,
   { far, limit }: { readonly far: FarEnd; readonly limit: BandwidthLimit },
 ): void {
-  const bucket = bucketOf(limit, spec.mtu);
+  const bucket = bucketOf(limit, link.mtu);
   connection.route(setLinkGroup(link.index, BOTH_ENDS_GROUP));
   far.connection.route(replaceBucket(far.link.index, bucket));
   connection.route(replaceBucket(link.index, bucket));
@@ -176,14 +179,9 @@ export function tryShaping(
 }
 
 /** Whether both ends take a bucket, found out at a pair whose ends both lie in a throw-away namespace. */
-export function tryShapingEnds(
-  connection: NetlinkConnection,
-  spec: NetworkSpec,
-  link: Link,
-  far: Link,
-): void {
+export function tryShapingEnds(connection: NetlinkConnection, link: Link, far: Link): void {
   const end = { connection, link: far };
-  shapeEnds(connection, spec, link, { far: end, limit: { rate: 100_000n, burst: 2_000n } });
+  shapeEnds(connection, link, { far: end, limit: { rate: 100_000n, burst: 2_000n } });
   unshapeNear(connection, link);
   unshapeFar(connection, link, end);
 }

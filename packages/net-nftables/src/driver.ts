@@ -44,10 +44,10 @@ import { TableMessages } from './nftables-message.ts';
 import { checkOptions, type NftablesNetworkOptions } from './options.ts';
 import { outwardAddress, outwardLink } from './outward-address.ts';
 import type { Seen } from './own-links.ts';
-import { hasOwnAddress, lookAround } from './own-links.ts';
+import { hasOwnAddress, lookAround, ownLinks } from './own-links.ts';
 import { Remains } from './remains.ts';
 import type { Link } from './rtnetlink.ts';
-import { markLink, routeLoopback } from './rtnetlink.ts';
+import { bringUp, markLink, routeLoopback } from './rtnetlink.ts';
 import { RulesInForce, type RulesOfOne } from './rules-in-force.ts';
 import type { InboundPolicy, Surroundings } from './ruleset.ts';
 import { skeleton } from './ruleset.ts';
@@ -56,8 +56,13 @@ import { TableAccess } from './table-access.ts';
 import { Together } from './together.ts';
 import type { PolicyFacts } from './withdrawn-connections.ts';
 
-/** How often it is looked whether the table is still there, which costs the kernel some microseconds. */
+/**
+ * How often it is looked whether the table is still there, and the host still forwards, which costs the kernel
+ * some microseconds.
+ */
 const LOOK_MS = 1_000;
+/** How long it takes until a name server that could not be opened is tried again. */
+const ANSWER_AGAIN_MS = 3_000;
 const ANY_ADDRESS = 0;
 const LOOPBACK = parseAddress('127.0.0.1');
 
@@ -102,6 +107,8 @@ class NftablesNetwork implements NetworkDriver {
   #host: NetworkHostSpec | undefined;
   #lossListener: (() => void) | undefined;
   #looking: NodeJS.Timeout | undefined;
+  #hasForwardingFailed = false;
+  #answering: NodeJS.Timeout | undefined;
   /** How often the table was found missing under containers. */
   #losses = 0;
   /** They have lived without rules: what they have begun meanwhile is looked through when their own are back. */
@@ -179,7 +186,10 @@ class NftablesNetwork implements NetworkDriver {
     await this.#access.patient().inTurn(async () => this.#setUp(host));
     this.#denials.start(this.#findings.names.denials.packets);
     if (this.#lossListener !== undefined)
-      this.#looking ??= setInterval(() => this.#lookForTable(), LOOK_MS).unref();
+      this.#looking ??= setInterval(() => {
+        this.#keepForwarding();
+        this.#lookForTable();
+      }, LOOK_MS).unref();
     this.#failpoints.passSync('nftables.setup');
   }
 
@@ -216,6 +226,24 @@ class NftablesNetwork implements NetworkDriver {
     this.#lossListener = listener;
   }
 
+  /** Without it nothing comes out of a container, and nobody reaches a published port. */
+  #keepForwarding(): void {
+    try {
+      const wasOff = enableForwarding();
+      this.#hasForwardingFailed = false;
+      if (!wasOff) return;
+      this.#log.warn('forwarding-put-back', {
+        means:
+          'another program has switched net.ipv4.ip_forward off; containers had no connections to the outside, and their ports could not be reached',
+        advice: 'find who does: mostly net.ipv4.ip_forward=0 in /etc/sysctl.conf or /etc/sysctl.d',
+      });
+    } catch (error) {
+      // tried again each time: once is enough for the log
+      if (!this.#hasForwardingFailed) this.#log.error('forwarding-not-put-back', { error });
+      this.#hasForwardingFailed = true;
+    }
+  }
+
   #lookForTable(): void {
     try {
       if (!this.#access.isTableLost()) return;
@@ -248,7 +276,7 @@ class NftablesNetwork implements NetworkDriver {
    * it, nor refuse what is allowed from now on.
    */
   async #takeOver(spec: NetworkSpec, link: Link): Promise<void> {
-    const { id, mtu } = spec;
+    const { id } = spec;
     const earlier = new NftablesNetwork({ table: link.alias }, { logger: this.#log });
     try {
       await earlier.#rules.remove(id);
@@ -260,7 +288,7 @@ class NftablesNetwork implements NetworkDriver {
     for (const one of shaper === undefined ? [link] : [link, shaper])
       this.#access
         .netlink()
-        .route(markLink(one.index, this.#linkSettings.alias, linkHasIpv6(this.#linkSettings, mtu)));
+        .route(markLink(one.index, this.#linkSettings.alias, linkHasIpv6(this.#linkSettings, one.mtu)));
     this.#log.info('container-renamed', { id, from: link.alias, to: this.#linkSettings.alias });
   }
 
@@ -431,8 +459,26 @@ class NftablesNetwork implements NetworkDriver {
     try {
       await this.#names.prepare(egress);
     } catch (error) {
-      this.#log.error('names-not-answered', { id, error });
+      this.#log.error('names-not-answered', { id, error, advice: 'it is tried again until it succeeds' });
+      this.#answerLater();
     }
+  }
+
+  /** Those whose rules were put in force without an answer can ask as soon as there is one. */
+  #answerLater(): void {
+    this.#answering ??= setTimeout(() => {
+      this.#answering = undefined;
+      this.#answerAll().catch((error: unknown) => {
+        this.#log.debug?.('names-still-not-answered', { error });
+        this.#answerLater();
+      });
+    }, ANSWER_AGAIN_MS).unref();
+  }
+
+  async #answerAll(): Promise<void> {
+    if (!(await this.#names.prepareAll())) return;
+    await this.#rules.admitAll();
+    this.#log.info('names-answered-again');
   }
 
   async setBandwidth(spec: NetworkSpec, _state: DriverState, limit: BandwidthLimit): Promise<void> {
@@ -464,7 +510,10 @@ class NftablesNetwork implements NetworkDriver {
       // Before the rules, which setup has put in force for all links: of one that has gone nothing is to stay.
       ensureAddressing(this.#access.netlink(), spec, link, {
         hasAddress: seen !== undefined && hasOwnAddress(this.#atSetup, spec, seen),
-        others: isToBeRouted ? [routeLoopback(link.index)] : [],
+        others: [
+          ...(isToBeRouted ? [routeLoopback(link.index)] : []),
+          ...(link.isUp ? [] : [bringUp(link.index)]), // as it was made; its routes come back with it
+        ],
       });
     } catch (cause) {
       throw failure('restore', link.name, cause);
@@ -541,6 +590,11 @@ class NftablesNetwork implements NetworkDriver {
     return [...this.#remains.owners().found].sort();
   }
 
+  async linked(): Promise<readonly ContainerId[]> {
+    const { links } = ownLinks(this.#access.netlink(), this.#linkSettings.alias);
+    return [...links].filter(([, { isUp }]) => isUp).map(([id]) => id);
+  }
+
   async standing(): Promise<readonly string[]> {
     return this.#remains.standing();
   }
@@ -551,6 +605,7 @@ class NftablesNetwork implements NetworkDriver {
 
   async close(): Promise<void> {
     clearInterval(this.#looking);
+    clearTimeout(this.#answering);
     this.#looking = undefined;
     this.#findings.close();
     this.#links.close();

@@ -92,6 +92,19 @@ export class NamedEgress {
     this.#startBeat();
   }
 
+  /** As {@link prepare}, for all who have rules about names already; false: nobody has. */
+  async prepareAll(): Promise<boolean> {
+    if (this.#containers.size === 0) return false;
+    this.#port = await this.#resolver.open();
+    this.#startBeat();
+    return true;
+  }
+
+  /** Who has rules about names. */
+  get askers(): readonly ContainerId[] {
+    return Array.from(this.#containers.values(), ({ id }) => id);
+  }
+
   /**
    * The changes that let a container ask for the names of these rules, if there are any. Of a container that
    * could: see {@link forget}.

@@ -209,7 +209,7 @@ function tryBandwidth(connection: NetlinkConnection, table: TableMessages, mode:
   const { host, container } = linkEnds(CONTAINER.id);
   const link = findLink(connection, host.name) ?? connection.carryOut(linkCreation(CONTAINER, settings));
   if (mode === 'queue') tryShaping(connection, CONTAINER, link, settings);
-  else tryShapingEnds(connection, CONTAINER, link, findLink(connection, container.name)!);
+  else tryShapingEnds(connection, link, findLink(connection, container.name)!);
 }
 
 function describe(error: unknown): string {

@@ -93,11 +93,19 @@ describe('requests', () => {
 describe('answers', () => {
   it('are read by field', () => {
     const link = Buffer.from(
-      '00000100' + '2a000000' + '00000000' + '00000000' + '0600030061000000' + '080014006f776e00',
+      '00000100' +
+        '2a000000' +
+        '41100000' +
+        '00000000' +
+        '0600030061000000' +
+        '080014006f776e00' +
+        '0800040028230000',
       'hex',
     );
     expect(readLink(message({ type: 16, flags: 0, payload: link }, 1))).toEqual({
       index: 42,
+      mtu: 9000,
+      isUp: true,
       name: 'a',
       alias: 'own',
       group: 0,

@@ -75,6 +75,10 @@ export interface Link {
   readonly name: string;
   /** Text set by {@link markLink}; empty when there is none. */
   readonly alias: string;
+  /** As it was made: a container is told its own when it is. */
+  readonly mtu: number;
+  /** False of one that was cut off. */
+  readonly isUp: boolean;
   /** Number that the kernel shows in lists and nobody else of ours uses; 0 by default. */
   readonly group: number;
   /** See {@link routeLoopback}. */
@@ -174,12 +178,15 @@ export function readLink(received: Buffer): Link {
     const bytes = attributes.get(type);
     return bytes === undefined ? undefined : readUint32(bytes, 0);
   };
+  const header = familyHeader(received, IFINFOMSG_BYTES);
   return {
+    isUp: (readUint32(header, 8) & IFF_UP) !== 0,
+    mtu: number(IFLA.mtu) ?? 0,
     routesLoopback: settingOf(families, AF_INET, IFLA_INET_CONF, DEVCONF_ROUTE_LOCALNET - 1) === 1,
     hasIpv6: settingOf(families, AF_INET6, IFLA_INET6_CONF, DEVCONF_DISABLE_IPV6) === 0,
     group: number(IFLA.group) ?? 0,
     farNamespace: number(IFLA.linkNamespace),
-    index: readUint32(familyHeader(received, IFINFOMSG_BYTES), 4),
+    index: readUint32(header, 4),
     name: attributeText(attributes.get(IFLA.ifname)),
     alias: attributeText(attributes.get(IFLA.alias)),
   };

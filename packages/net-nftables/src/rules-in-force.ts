@@ -109,6 +109,17 @@ export class RulesInForce {
     return { changes, publishes: missing.length > 0, note };
   }
 
+  /** Lets all who have rules about names ask: when these were put in force nobody could answer. */
+  admitAll(): Promise<void> {
+    const { access, names } = this.#parts;
+    return access.inTurn(async (commit) => {
+      const { askers } = names;
+      if (askers.length === 0) return;
+      await commit('admit-askers', `${askers.length} containers`, names.admissions());
+      for (const id of askers) access.containers().askers.add(id);
+    });
+  }
+
   /** One more rule, before the others. Errors: `NATIVE_FAILED`. */
   allow(spec: NetworkSpec, rule: EgressRule): Promise<void> {
     return this.#parts.access.inTurn(async (commit) => {

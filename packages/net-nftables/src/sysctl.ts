@@ -9,12 +9,14 @@ const IPV4 = '/proc/sys/net/ipv4';
 const IPV6 = '/proc/sys/net/ipv6';
 
 /**
- * Lets the host route IPv4. Left alone when it is on already: writing resets settings of interfaces.
- * Errors: `NATIVE_FAILED`.
+ * Lets the host route IPv4; answers false when it did already. It is left alone then: writing resets settings
+ * of interfaces. Errors: `NATIVE_FAILED`.
  */
-export function enableForwarding(): void {
+export function enableForwarding(): boolean {
   try {
-    if (readFileSync(FORWARDING, 'latin1').trim() !== '1') writeFileSync(FORWARDING, '1\n');
+    if (readFileSync(FORWARDING, 'latin1').trim() === '1') return false;
+    writeFileSync(FORWARDING, '1\n');
+    return true;
   } catch (cause) {
     throw new WardenError('NATIVE_FAILED', 'cannot enable IPv4 forwarding', {
       cause,

@@ -19,7 +19,8 @@ const BURST = 30_000;
 const LIMIT = { rate: BigInt(RATE), burst: BigInt(BURST) };
 const SECONDS = 2;
 const HOST_END = `w-${A.id}-0`;
-const SHAPER = `w-${A.id}-2`;
+const shaperOf = ({ id }: typeof A): string => `w-${id}-2`;
+const SHAPER = shaperOf(A);
 
 function make(bandwidth?: BandwidthMode): NetworkDriver {
   const options = { table: 'warden-test', ...(bandwidth === undefined ? {} : { bandwidth }) };
@@ -118,6 +119,28 @@ describe.each(['queue', 'ends', 'limit'] as const)('bandwidth by %s', (mode) => 
     const measured = await up();
     expect(measured).toBeGreaterThan(0.05 * RATE * SECONDS);
     expect(measured).toBeLessThan(most(SECONDS));
+  }, 60_000);
+
+  it('lets a full packet of the link that there is pass, whatever MTU the next daemon gives to new ones', async () => {
+    const large = { ...specOf(2), mtu: 9_000 };
+    const c = await makeContainer(driver, large);
+    const link = `w-${large.id}-0`;
+    const next = make(mode);
+    try {
+      await next.setup({ ...POLICY, allowNetworks: [OUTSIDE] });
+      const bandwidth = { rate: 1_000n, burst: 1n };
+      await next.restore({ ...large, mtu: 1_500 }, {}, { mappings: [], egress: [], bandwidth });
+      const shown =
+        mode === 'limit'
+          ? net.host.run('nft', 'list', 'table', 'inet', 'warden-test')
+          : net.host.run('tc', 'qdisc', 'show', 'dev', link);
+      expect(shown).toMatch(mode === 'limit' ? /burst 9014 bytes/ : /burst 9014b/);
+      if (mode === 'queue') expect(net.host.run('ip', 'link', 'show', shaperOf(large))).toMatch(/ mtu 9000 /);
+    } finally {
+      await next.release(large, {});
+      await next.close();
+      await c.close();
+    }
   }, 60_000);
 
   it.each([

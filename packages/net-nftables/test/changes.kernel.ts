@@ -115,6 +115,20 @@ describe('a change that fails', () => {
     await next.close();
   });
 
+  it('is none where somebody has taken the link down', async () => {
+    await driver.attach(A, {}, peer.pid);
+    const routes = (): string => net.host.run('ip', 'route', 'show', 'dev', linkOf(A));
+    const before = routes();
+    net.host.run('ip', 'link', 'set', linkOf(A), 'down');
+    expect(routes()).toBe('');
+    const next = makeDriver();
+    await next.setup(POLICY);
+    await next.restore(A, {}, { mappings: [], egress: [] });
+    expect(routes()).toBe(before);
+    await next.sweep(new Set());
+    await next.close();
+  });
+
   it('to restore a link of another namespace is not that it has gone', async () => {
     const state = driver.plan(A);
     const recorded = { mappings: [], egress: [] };
@@ -353,24 +367,28 @@ describe('the table', () => {
     expect(table()).not.toContain(A.id);
   });
 
-  it('of a daemon that has another name now says nothing more of a container that was restored', async () => {
-    const mapping = { hostPort: 8080, containerPort: 80 };
-    await driver.attach(A, {}, peer.pid);
-    await driver.mapPort(A, {}, mapping);
-    await driver.allowEgress(A, {}, WIDE);
-    const renamed = makeDriver('warden-renamed');
-    await renamed.setup(POLICY);
-    try {
-      await renamed.restore(A, {}, { mappings: [mapping], egress: [WIDE] });
-      expect(table()).not.toContain(A.id);
-      expect(net.host.run('ip', 'link', 'show', linkOf(A))).toContain('alias warden-renamed');
-      expect(await renamed.list!()).toEqual([A.id]);
-      expect(await renamed.sweep(new Set())).toEqual([A.id]);
-      await renamed.dismantle!();
-    } finally {
-      await renamed.close();
-    }
-  });
+  // a link below the least MTU of IPv6 has none of it, whatever later ones get
+  it.each([1_500, 1_000])(
+    'of a daemon that has another name now says nothing more of a container that was restored, with an MTU of %i',
+    async (mtu) => {
+      const mapping = { hostPort: 8080, containerPort: 80 };
+      await driver.attach({ ...A, mtu }, {}, peer.pid);
+      await driver.mapPort(A, {}, mapping);
+      await driver.allowEgress(A, {}, WIDE);
+      const renamed = makeDriver('warden-renamed');
+      await renamed.setup(POLICY);
+      try {
+        await renamed.restore(A, {}, { mappings: [mapping], egress: [WIDE] });
+        expect(table()).not.toContain(A.id);
+        expect(net.host.run('ip', 'link', 'show', linkOf(A))).toContain('alias warden-renamed');
+        expect(await renamed.list!()).toEqual([A.id]);
+        expect(await renamed.sweep(new Set())).toEqual([A.id]);
+        await renamed.dismantle!();
+      } finally {
+        await renamed.close();
+      }
+    },
+  );
 
   it('is not taken away under a container, with rules or without', async () => {
     await driver.attach(A, {}, peer.pid);

@@ -1,3 +1,6 @@
+import dgram from 'node:dgram';
+import { once } from 'node:events';
+import fs from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { EgressRule, Logger, NetworkDenial, NetworkDriver } from '@warden/interface';
 import { silentLogger } from '@warden/interface';
@@ -360,6 +363,35 @@ describe('time', () => {
     expect(opens(FAR, OUTSIDE)).toEqual([true, false]);
     expect(await ask(a, ['good.test'])).toEqual([[0, [FAR], 60]]);
   });
+});
+
+describe('a name server that finds no port', () => {
+  const RANGE = '/proc/sys/net/ipv4/ip_local_port_range';
+  const ONLY = 40_000;
+
+  it('is tried again, for all whose rules were put in force meanwhile', async () => {
+    const range = fs.readFileSync(RANGE, 'utf8');
+    const holder = dgram.createSocket('udp4').bind(ONLY);
+    await once(holder, 'listening');
+    await driver.close();
+    fs.writeFileSync(RANGE, `${ONLY} ${ONLY}\n`);
+    try {
+      driver = makeNamed();
+      await driver.setup(POLICY_WITH_NAMES);
+      await allowOnly(rule('good.test'));
+      await driver.restore(B, {}, { mappings: [], egress: [rule('good.test')] });
+      expect(await ask(a, ['good.test'], { carrier: '0.5' })).toEqual([null]);
+    } finally {
+      fs.writeFileSync(RANGE, range);
+      holder.close();
+    }
+    for (const one of [a, b])
+      await expect.poll(() => ask(one, ['good.test'], { carrier: '0.5' }), SOON).toEqual([[0, [FAR], 60]]);
+    expect(opens(FAR, OUTSIDE)).toEqual([true, false]);
+    // and nobody else
+    await driver.restore(B, {}, { mappings: [], egress: [] });
+    expect(await ask(b, ['good.test'], { carrier: '0.5' })).toEqual([null]);
+  }, 60_000);
 });
 
 describe('denials', () => {

@@ -1,4 +1,5 @@
 /** Rules and ports that are taken back: what of it ends at once, connections too, and what must not notice. */
+import fs from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { EgressRule, NetworkDriver, NetworkRules, PortMapping } from '@warden/interface';
 import { silentLogger } from '@warden/interface';
@@ -351,6 +352,18 @@ function count(): [egress: number, ports: number] {
   const table = net.host.run('nft', 'list', 'table', 'inet', 'warden-test');
   return [table.match(/dport 71\d\d/g)?.length ?? 0, table.match(/90\d\d comment/g)?.length ?? 0];
 }
+
+describe('forwarding that another program switches off', () => {
+  it('is switched on again', async () => {
+    const FORWARDING = '/proc/sys/net/ipv4/ip_forward';
+    driver.watchRules!(() => {});
+    await setUp();
+    for (let round = 0; round < 2; round++) {
+      fs.writeFileSync(FORWARDING, '0\n');
+      await expect.poll(() => fs.readFileSync(FORWARDING, 'utf8'), SOON).toBe('1\n');
+    }
+  });
+});
 
 describe('a table that another program takes away', () => {
   const losses = async (from: NetworkDriver): Promise<() => number> => {

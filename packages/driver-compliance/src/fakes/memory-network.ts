@@ -165,6 +165,7 @@ export function memoryNetwork(options: { readonly table: LinkTable }): DriverFac
       for (const id of gone) links.delete(id);
       return gone;
     },
+    linked: async () => [...links].filter(([, { pid }]) => !options.table.ended.has(pid)).map(([id]) => id),
     close: async () => {},
   });
 }
