@@ -7,9 +7,10 @@ import { type CgroupDriver, type ContainerId, type NetworkDriver, toWardenError 
 import { ManagedContainer } from './container.ts';
 import { makeEngine } from './core.ts';
 import { type DepotEntry, readDepot, recordOf } from './depot-entries.ts';
-import { livingOf, removeGroupsOf } from './destroy.ts';
+import { removeGroupsOf } from './destroy.ts';
 import type { Engine } from './engine.ts';
 import { connectRecovered, standsStill } from './frozen.ts';
+import { livingStrays } from './living.ts';
 import type { CoreOptions } from './options.ts';
 import { adviceIn } from './quarantine.ts';
 import { remove, removeUnrecorded } from './removal.ts';
@@ -50,7 +51,8 @@ export async function cleanUp(options: CoreOptions, wanted: CleanUpOptions): Pro
     found.push(leftover);
     if (leftover.fate === 'keep' || leftover.fate === 'failed' || wanted.dryRun) kept.add(entry.id);
   }
-  const living = await livingStrays(engine, kept);
+  // where they cannot be listed, that is told when it is their turn
+  const living = await livingStrays(engine, kept).catch(() => []);
   if (!wanted.all) {
     for (const name of living) {
       kept.add(name);
@@ -129,16 +131,6 @@ const STRAY = 'its container has no directory';
 const LIVING_STRAY = 'its container has no directory here, and lived';
 const LIVES_ELSEWHERE =
   'it lives, and has no directory here: it is of another depot, or has lost it; --all ends it with its jobs';
-
-/** None where groups cannot be listed, which is told when it is their turn. */
-async function livingStrays(engine: Engine, kept: ReadonlySet<ContainerId>): Promise<readonly ContainerId[]> {
-  try {
-    const strays = (await engine.drivers.cgroup.list()).filter((id) => !kept.has(id));
-    return await livingOf(engine, strays);
-  } catch {
-    return [];
-  }
-}
 
 /** Networks whose containers have no directory. They go all at once. */
 async function cleanNetworks(

@@ -13,6 +13,7 @@ import { foreignNetworks } from './foreign-networks.ts';
 import { thaw } from './frozen.ts';
 import { beginGraceTime } from './grace-time.ts';
 import { Leftovers } from './leftovers.ts';
+import { requireDepotOfLiving } from './living.ts';
 import { requireLivingWithin } from './living-networks.ts';
 import { mendLostRules } from './lost-rules.ts';
 import { onlooker } from './onlooker.ts';
@@ -70,6 +71,8 @@ async function begin(engine: Engine): Promise<void> {
   reportDenials(engine);
   mendLostRules(engine);
   const entries = readDepot(options.depot);
+  // both before anything is done to them
+  if (entries.length === 0) await requireDepotOfLiving(engine);
   await requireLivingWithin(engine, entries);
   await drivers.network.setup(hostSpec(options));
   await recoverContainers(engine, entries);

@@ -30,7 +30,6 @@ export function destroyContainer(engine: Engine, container: ManagedContainer): P
 export const KILL_TIMEOUT_MS = 5_000;
 
 async function destroy(engine: Engine, container: ManagedContainer): Promise<void> {
-  clearTimeout(container.graceTimer);
   // where no job is, nobody waits for it
   if (container.jobs.size > 0) container.obituary ??= await lastInfo(engine, container);
   // the intent: what this daemon does not finish, the next one does
@@ -77,6 +76,7 @@ async function tearDown(engine: Engine, container: ManagedContainer): Promise<vo
   await failpoints.pass('destroy.directory');
   returnToPools(engine, record);
   container.isDestroyed = true;
+  clearTimeout(container.graceTimer); // not before: whoever failed to destroy it may have gone
   engine.totals.destroyed += 1;
   container.references.clear();
   if (engine.containers.get(container.handle) === container) engine.containers.delete(container.handle);
@@ -228,14 +228,6 @@ function removePlainly(directory: string): boolean {
 /** The groups that a container of this id has here, whatever is recorded of it. */
 export function groupsById({ drivers: { cgroup } }: Engine, id: ContainerId): DriverState {
   return cgroup.plan({ id, allowAllDevices: false, pidsLimit: undefined });
-}
-
-/** Those of them in whose groups there is somebody. */
-export async function livingOf(engine: Engine, ids: readonly ContainerId[]): Promise<readonly ContainerId[]> {
-  const living: ContainerId[] = [];
-  for (const id of ids)
-    if ((await engine.drivers.cgroup.pids(groupsById(engine, id))).length > 0) living.push(id);
-  return living;
 }
 
 /** Of a container that nothing is recorded of: ends who is in its groups, and removes them. Idempotent. */

@@ -5,6 +5,7 @@
 import { WardenError } from '@warden/interface';
 import { type DepotEntry, recordOf } from './depot-entries.ts';
 import type { Engine } from './engine.ts';
+import { livingOf } from './living.ts';
 import { blockOf, isInNetwork } from './pools.ts';
 
 /**
@@ -15,14 +16,12 @@ export async function requireLivingWithin(engine: Engine, entries: readonly Depo
   const { drivers, options } = engine;
   const { pool } = options.network;
   if (!drivers.network.supports.link) return;
-  const outside: string[] = [];
-  for (const entry of entries) {
-    const record = recordOf(entry);
-    if (record === undefined || isInNetwork(pool, record.network)) continue;
-    if (record.state === 'born' || record.isDestroying) continue; // removed at once
-    if ((await drivers.cgroup.pids(record.drivers.cgroup)).length > 0)
-      outside.push(`${record.handle} (${blockOf(record.network).containerIp})`);
-  }
+  const records = entries
+    .flatMap((entry) => recordOf(entry) ?? [])
+    .filter(({ network }) => !isInNetwork(pool, network))
+    .filter(({ state, isDestroying }) => state !== 'born' && !isDestroying); // removed at once
+  const living = await livingOf(engine, records);
+  const outside = living.map(({ handle, network }) => `${handle} (${blockOf(network).containerIp})`);
   if (outside.length === 0) return;
   const shown = outside.slice(0, 8).join(', ');
   throw new WardenError(

@@ -14,6 +14,7 @@ export class Pool {
   readonly #all: Set<number>;
   /** Entries of a pool that was larger, which somebody has still: for when this one has grown to hold them. */
   readonly #held = new Set<number>();
+  #isExcluded: (entry: number) => boolean = () => false;
 
   constructor(
     entries: readonly number[],
@@ -40,7 +41,7 @@ export class Pool {
    * withdrawn before is taken.
    */
   extend(entries: readonly number[]): void {
-    const fresh = entries.filter((entry) => !this.#all.has(entry));
+    const fresh = entries.filter((entry) => !this.#all.has(entry) && !this.#isExcluded(entry));
     for (const entry of fresh) this.#all.add(entry);
     const added = fresh.filter((entry) => !this.#held.delete(entry)).map(unused);
     const earlier = [...this.#free];
@@ -99,6 +100,16 @@ export class Pool {
   withdraw(entry: number): void {
     if (this.#all.has(entry)) this.#free.delete(entry);
     else this.#held.add(entry);
+  }
+
+  /** Takes what `isExcluded` says out of the pool, for good: also when it comes back, or the pool grows. */
+  exclude(isExcluded: (entry: number) => boolean): void {
+    this.#isExcluded = isExcluded;
+    for (const entry of this.#all) {
+      if (!isExcluded(entry)) continue;
+      this.#all.delete(entry);
+      this.#free.delete(entry);
+    }
   }
 
   /** Makes an entry that nobody has used the next one, as if it had never been taken. Foreign entries are ignored. */

@@ -2,7 +2,14 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Container, type Init, type InitDriver, silentLogger, WardenError } from '@warden/interface';
+import {
+  type CgroupDriver,
+  type Container,
+  type Init,
+  type InitDriver,
+  silentLogger,
+  WardenError,
+} from '@warden/interface';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { EMPTY, NETWORK, TestHost } from '../test/host.ts';
 import { type Core, type CoreOptions, setAside } from './index.ts';
@@ -104,6 +111,65 @@ describe('a start', () => {
     });
   });
 
+  const IDS = 0x2000_0000;
+  const RANGE = 65_536;
+  it.each([
+    // what was the first one's is the second one's now
+    ['one uid further', { first: 10_001, count: 2 }, IDS, 10_002],
+    ['half a range earlier', { first: 10_000, count: 3 }, IDS - RANGE / 2, 10_002],
+    ['its users for uids', { first: IDS + 7, count: 2 }, 0x6000_0000, undefined],
+    ['its uid for a user', { first: 200_000, count: 2 }, 65, 200_001],
+    [
+      'no users of their own, and its users for uids',
+      { first: IDS + RANGE - 1, count: 2 },
+      undefined,
+      IDS + RANGE,
+    ],
+    ['other users altogether', { first: 20_000, count: 1 }, 0x6000_0000, 20_000],
+  ] as const)(
+    'that lays users out otherwise gives nobody those of a container that lives: %s',
+    async (_what, uids, subordinateIds, expected) => {
+      const lives = read(await pathOf(await core.openSession().create({ handle: 'lives' })));
+      expect(lives).toMatchObject({ uid: 10_000, firstId: IDS });
+      await core.close();
+      const warn = vi.fn();
+      const { security } = host.options();
+      core = await host.start({
+        uids,
+        security: { ...security, subordinateIds },
+        logger: { ...silentLogger, warn },
+      });
+      const created = core.openSession().create();
+      if (expected === undefined) await expect(created).rejects.toMatchObject({ code: 'POOL_EXHAUSTED' });
+      else expect(read(await pathOf(await created)).uid).toBe(expected);
+      const left = expected === undefined ? uids.count : expected - uids.first;
+      const told = expect.objectContaining({ count: left, containers: ['lives'] });
+      if (left > 0) expect(warn).toHaveBeenCalledWith('uids-left-out', told);
+      else expect(warn).not.toHaveBeenCalledWith('uids-left-out', expect.anything());
+    },
+  );
+
+  it('that lays users out otherwise leaves them out until the next one, whatever grows or goes meanwhile', async () => {
+    const session = core.openSession();
+    for (const handle of ['first', 'second', 'third']) await session.create({ handle });
+    for (const handle of ['first', 'second']) await session.container(handle).destroy();
+    await core.close();
+    // 10,002 is its uid, and by 10,003 its users would be another's
+    const uids = { first: 10_001, count: 2 };
+    core = await host.start({ uids });
+    const fresh = core.openSession();
+    const uidOfNew = async (): Promise<number> => read(await pathOf(await fresh.create())).uid;
+    expect(await uidOfNew()).toBe(10_001);
+    await core.reconfigure({ uids: { ...uids, count: 4 } });
+    expect(await uidOfNew()).toBe(10_004);
+    await fresh.container('third').destroy();
+    expect(await uidOfNew()).toBe(10_002);
+    await expect(fresh.create()).rejects.toMatchObject({ code: 'POOL_EXHAUSTED' });
+    await core.close();
+    core = await host.start({ uids: { ...uids, count: 4 } });
+    expect(read(await pathOf(await core.openSession().create())).uid).toBe(10_003);
+  });
+
   it('begins grace times when it is over: nobody could have come before, however long it took', async () => {
     await core.openSession().create({ handle: 'box', graceTime: 0.05 });
     await core.close();
@@ -123,12 +189,15 @@ describe('a start', () => {
     host.groups.join(`/core/instance-${id}/cgroup.procs`, { pid: 7, rss: 0n, onEnd: () => {} });
     const depot = path.join(host.directory, 'other');
     fs.mkdirSync(depot);
-    await expect(host.start({ depot })).rejects.toMatchObject({
+    const drivers = host.drivers();
+    const setup = vi.spyOn(drivers.network, 'setup');
+    await expect(host.start({ depot, drivers })).rejects.toMatchObject({
       code: 'ALREADY_EXISTS',
       message: expect.stringContaining(
         `${depot} is empty, and containers live that have no directory in it (${id})`,
       ),
     });
+    expect(setup).not.toHaveBeenCalled(); // which would put another policy in force for them
     core = await host.start();
     expect(await core.openSession().list()).toEqual(['box']);
     await core.close();
@@ -138,6 +207,55 @@ describe('a start', () => {
     await cgroup.killAll(cgroup.plan({ id, allowAllDevices: false, pidsLimit: undefined }), 1_000);
     core = await host.start({ depot });
     expect(host.inventory()).toMatchObject({ groups: [], links: [] });
+  });
+
+  it('without control groups knows by the links who lives: on another depot, and with another network pool', async () => {
+    await core.close();
+    const driversWithout = (): CoreOptions['drivers'] => {
+      const drivers = host.drivers();
+      const nothing = async (): Promise<void> => {};
+      const cgroup: CgroupDriver = {
+        ...{ ...drivers.cgroup, supports: { ...drivers.cgroup.supports, freezer: false } },
+        ...{
+          plan: () => ({}),
+          create: async () => undefined,
+          killAll: nothing,
+          release: nothing,
+          retire: nothing,
+        },
+        ...{ pids: async () => [], list: async () => [], memoryStat: async () => ({}) },
+        ...{ cpuStat: async () => ({ usage: 0n, user: 0n, system: 0n }), pressureStat: async () => ({}) },
+      };
+      return { ...drivers, cgroup };
+    };
+    core = await host.start({ drivers: driversWithout() });
+    const directory = await pathOf(await core.openSession().create({ handle: 'lives' }));
+    await core.close();
+    const before = host.inventory();
+    const depot = path.join(host.directory, 'other');
+    fs.mkdirSync(depot);
+    await expect(host.start({ depot, drivers: driversWithout() })).rejects.toMatchObject({
+      code: 'ALREADY_EXISTS',
+      message: expect.stringContaining(
+        `${depot} is empty, and containers live that have no directory in it (${path.basename(directory)})`,
+      ),
+    });
+    const network = { ...NETWORK, pool: '10.253.0.0/24' };
+    // with groups again, it still has none
+    for (const drivers of [driversWithout(), host.drivers()])
+      await expect(host.start({ network, drivers })).rejects.toMatchObject({
+        code: 'INVALID_SPEC',
+        message: expect.stringContaining('containers live outside of 10.253.0.0/24: lives (10.254.0.2)'),
+      });
+    expect(host.inventory()).toEqual(before);
+    core = await host.start({ drivers: driversWithout() });
+    expect(await core.openSession().list()).toEqual(['lives']);
+    await core.close();
+    // of whom nobody lives, only the kernel's objects are left
+    await (await host.inits({ logger: silentLogger }).connect(directory))!.kill();
+    for (const { pid } of host.links.links.values()) host.links.ended.add(pid);
+    core = await host.start({ depot, drivers: driversWithout() });
+    expect(host.links.inventory()).toEqual([]);
   });
 
   it('with a clock that was set back repeats no id', async () => {

@@ -6,11 +6,13 @@
 import { type ContainerId, type Init, isWardenError, toWardenError, WardenError } from '@warden/interface';
 import { ManagedContainer } from './container.ts';
 import { type DepotEntry, idsInDepot, type RecordedEntry, recordOf } from './depot-entries.ts';
-import { livingOf, removeGroupsOf } from './destroy.ts';
+import { removeGroupsOf } from './destroy.ts';
 import { type Engine, networkSpecOf, poolUsage, trySave } from './engine.ts';
 import { connectRecovered } from './frozen.ts';
 import { attachInit, forgetStaleJobs } from './init-connection.ts';
 import { watchOutOfMemory } from './limits.ts';
+import { requireDepotOfLiving } from './living.ts';
+import { keepUsersApart } from './living-users.ts';
 import { pauseContainer } from './pause.ts';
 import { quarantine, setAside } from './quarantine.ts';
 import { serializeRecord } from './record.ts';
@@ -47,6 +49,9 @@ export async function recoverContainers(engine: Engine, found: readonly DepotEnt
   for (const { record } of engine.containers.values()) withdrawAll(engine, record);
   sortByOrder(engine);
   const kept = idsInDepot(engine.options.depot, entries);
+  // nobody gets a uid before this
+  const records = entries.filter(({ id }) => kept.has(id)).flatMap((entry) => recordOf(entry) ?? []);
+  keepUsersApart(engine, records);
   await reconcile(engine, kept);
   await engine.options.images?.recover(kept);
   engine.logger.info('recovered', {
@@ -319,26 +324,11 @@ async function reconcile(engine: Engine, inDepot: ReadonlySet<ContainerId>): Pro
   const keep = new Set([...engine.containers.values()].map(({ record }) => record.id));
   for (const id of inDepot) keep.add(id);
   const strays = (await drivers.cgroup.list()).filter((id) => !keep.has(id));
-  if (keep.size === 0) await requireDepotOfLiving(engine, strays);
+  if (keep.size === 0) await requireDepotOfLiving(engine);
   for (const id of await drivers.network.sweep(keep)) engine.logger.info('network-swept', { id });
   await engine.failpoints.pass('recover.network-swept');
   await Promise.all(strays.map((id) => sweepGroups(engine, id))); // emptying one can take the kernel 100 ms
   await engine.failpoints.pass('recover.cgroups-swept');
-}
-
-/**
- * Nothing is in the depot, and yet containers of this daemon's name live: it is not the depot that they are
- * in, or its file system is not mounted. They are not to be ended for that. Errors: `ALREADY_EXISTS`.
- */
-async function requireDepotOfLiving(engine: Engine, strays: readonly ContainerId[]): Promise<void> {
-  const living = await livingOf(engine, strays);
-  if (living.length === 0) return;
-  const { depot } = engine.options;
-  throw new WardenError(
-    'ALREADY_EXISTS',
-    `the depot ${depot} is empty, and containers live that have no directory in it (${living.slice(0, 3).join(', ')}${living.length > 3 ? `, ${living.length} in all` : ''}): they are of another depot. Nothing was done to them; configure server.container_depot_path as it was, mount its file system, or give this daemon another drivers.name. wardend cleanup --all with these settings ends them`,
-    { fields: { operation: 'recover', object: depot, containers: living } },
-  );
 }
 
 async function sweepGroups(engine: Engine, id: ContainerId): Promise<void> {

@@ -81,6 +81,49 @@ describeWith(['root', 'isolated', 'overlayfs'], 'a daemon that follows another',
     expect((await warden.container('lives').run('exit 3')).exitStatus).toBe(3);
   });
 
+  it('that has no control groups knows who lives by the links, on another depot or with another pool', async () => {
+    const drivers = { cgroup: 'none' };
+    daemon = await startDaemon({ config: { drivers } });
+    const { place } = daemon;
+    await (await daemon.connect()).create({ handle: 'lives' });
+    await daemon.kill();
+    const container_depot_path = path.join(place.directory, 'other');
+    await expect(
+      startDaemon({ place, config: { drivers, server: { container_depot_path } } }),
+    ).rejects.toThrow(/is empty, and containers live that have no directory in it/);
+    await expect(
+      startDaemon({ place, config: { drivers, network: { pool_network: '10.253.0.0/22' } } }),
+    ).rejects.toThrow(/containers live outside of 10\.253\.0\.0\/22: lives \(10\.254\.0\.2\)/);
+    daemon = await startDaemon({ place, config: { drivers } });
+    const warden = await daemon.connect();
+    expect(await warden.list()).toEqual(['lives']);
+    const { containerIp = '' } = await warden.container('lives').info();
+    expect(place.network.host.run('ip', '-o', 'route', 'get', containerIp)).toMatch(/dev w-/);
+  });
+
+  it('gives no container users of the host that a living one has, wherever its own begin', async () => {
+    daemon = await startDaemon({ config: { user: { pool_start_uid: 10_000, pool_size: 8 } } });
+    const { place } = daemon;
+    await (await daemon.connect()).create({ handle: 'old' });
+    await daemon.kill();
+    daemon = await startDaemon({ place, config: { user: { pool_start_uid: 10_001, pool_size: 8 } } });
+    const warden = await daemon.connect();
+    await warden.create({ handle: 'new' });
+    const rangesOf = async (handle: string): Promise<[first: number, end: number][]> => {
+      const { stdout } = await warden.container(handle).run('cat /proc/self/uid_map');
+      const lines = text(stdout).trim().split('\n');
+      return lines
+        .map((line) => line.trim().split(/\s+/).map(Number))
+        .map(([, first = 0, count = 0]) => [first, first + count]);
+    };
+    const old = await rangesOf('old');
+    const common = (await rangesOf('new')).filter(([first, end]) =>
+      old.some(([otherFirst, otherEnd]) => first < otherEnd && otherFirst < end),
+    );
+    expect(common).toEqual([]);
+    expect(daemon.readLog()).toMatch(/uids-left-out/);
+  });
+
   it('removes a container whose etc/config is missing, and does not list it [linux-container 25 recovery, behaviour 15.5]', async () => {
     daemon = await startDaemon();
     const { place } = daemon;
