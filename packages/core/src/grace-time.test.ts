@@ -61,6 +61,23 @@ describe('grace time (spec behaviour.md 3 and 8)', () => {
     expect(host.inventory()).toEqual(EMPTY);
   });
 
+  it('goes on when somebody who has gone meanwhile failed to destroy the container', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    const owner = core.openSession();
+    const box = await owner.create({ graceTime: 10, handle: 'stubborn' });
+    await owner.close();
+    const rmSync = vi.spyOn(fs, 'rmSync').mockImplementation(() => {
+      throw Object.assign(new Error('busy'), { code: 'EBUSY' });
+    });
+    // its request was on its way when its connection ended
+    await expect(box.destroy()).rejects.toThrow('busy');
+    rmSync.mockRestore();
+    await vi.advanceTimersByTimeAsync(9_000);
+    expect(core.containerCount).toBe(1);
+    await vi.advanceTimersByTimeAsync(2_000);
+    expect(host.inventory()).toEqual(EMPTY);
+  });
+
   it('begins when the last session that created, named or found the container has ended', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     const owner = core.openSession();

@@ -112,6 +112,7 @@ export function adoptJob(
       publish(engine, container, { type: 'output-limit', jobId: job.id });
     },
     isClosing: () => engine.isClosing,
+    isGoing: () => container.record.isDestroying,
   });
   container.jobs.set(job.id, managed);
   engine.lastJobId = Math.max(engine.lastJobId, job.id);

@@ -66,6 +66,7 @@ function start(
     explain: ({ signal }) => (signal === undefined ? { reason: 'exited' } : { reason: 'signal', signal }),
     onLimitExceeded: () => {},
     isClosing: () => false,
+    isGoing: () => false,
   });
 }
 

@@ -14,7 +14,8 @@ beforeEach(() => {
 });
 afterEach(() => fs.rmSync(path.dirname(directory), { recursive: true, force: true }));
 
-const open = (): JobSpool => new JobSpool(directory, (error) => failures.push(error));
+const open = (outputLimit = 0): JobSpool =>
+  new JobSpool(directory, { outputLimit, onFailure: (error) => failures.push(error) });
 const kept = (position: number, text: string, lost = 0): KeptOutput => ({
   position: BigInt(position),
   length: text.length,
@@ -67,6 +68,28 @@ describe('JobSpool', () => {
       recover(0, 'ringring', { dies });
       expect(recover(0, 'ringring++')).toEqual(['read ringring++', 0]);
     }
+  });
+
+  it('keeps the limit that the job was started with, whatever later daemons would give', () => {
+    const limits = [10, -1, 20_000_000_000];
+    for (const limit of limits) {
+      fs.rmSync(directory, { recursive: true, force: true });
+      const first = open(limit);
+      expect(first.resumeLimit()).toBe(limit);
+      first.write('stderr', Buffer.from('read '));
+      first.close();
+      for (const later of limits) {
+        const spool = open(later);
+        expect(spool.resumeLimit()).toBe(limit);
+        expect(spool.resume('stderr', kept(0, 'ring')).content.toString()).toBe('read ');
+        expect(spool.resume('stdout', kept(0, 'ring')).content.toString()).toBe('');
+        spool.close();
+      }
+    }
+    // of a daemon that noted none
+    fs.truncateSync(path.join(directory, 'handover'), 64);
+    expect(open(7).resumeLimit()).toBe(7);
+    expect(failures).toEqual([]);
   });
 
   it('counts what was overwritten in the ring, between two daemons and after one that had it', () => {

@@ -7,6 +7,9 @@
  * dies in the middle of it neither repeats nor loses a byte: of the bytes [from, to) that init counts, those
  * up to `from + length of the file - at` are in the file. Everything else comes from the pipe, by a call that
  * takes a byte out of there and puts it into the file at once.
+ *
+ * Behind that, `handover` has the limit of output that the job was started with, which a later daemon may be
+ * configured to have lower for others.
  */
 import fs from 'node:fs';
 import path from 'node:path';
@@ -17,6 +20,9 @@ import type { PerStream, StreamName } from './stream-name.ts';
 /** Per stream: four big-endian numbers of 64 bits. */
 const RECORD_BYTES = 32;
 const RECORD_AT: PerStream<number> = { stdout: 0, stderr: RECORD_BYTES };
+/** A big-endian number of 64 bits. */
+const LIMIT_BYTES = 8;
+const LIMIT_AT = 2 * RECORD_BYTES;
 
 interface HandOver {
   /** Init's positions of what was appended. */
@@ -42,13 +48,42 @@ export class JobSpool {
   readonly #directory: string;
   readonly #onFailure: (error: unknown) => void;
   readonly #files = new Map<StreamName, OutputFile>();
+  #limit: number;
+  #isLimitNoted = false;
   #hasFailed = false;
   #isUsed = false;
 
-  /** Makes nothing yet. `onFailure` is called once when the disk takes no more. */
-  constructor(directory: string, onFailure: (error: unknown) => void) {
+  /**
+   * Makes nothing yet. `outputLimit`: noted for later daemons. `onFailure` is called once when the disk takes no
+   * more.
+   */
+  constructor(
+    directory: string,
+    {
+      outputLimit,
+      onFailure,
+    }: { readonly outputLimit: number; readonly onFailure: (error: unknown) => void },
+  ) {
     this.#directory = directory;
+    this.#limit = outputLimit;
     this.#onFailure = onFailure;
+  }
+
+  /**
+   * Of a job of an earlier daemon, the limit that it was started with; the given one where it had nothing on
+   * disk, or that daemon did not note any.
+   */
+  resumeLimit(): number {
+    try {
+      const noted = this.#readNote(LIMIT_AT, LIMIT_BYTES);
+      if (noted !== undefined) {
+        this.#limit = Number(noted.readBigInt64BE());
+        this.#isLimitNoted = true;
+      }
+    } catch (error) {
+      this.#fail(error);
+    }
+    return this.#limit;
   }
 
   /** Whether something was made on disk. */
@@ -68,6 +103,7 @@ export class JobSpool {
       const offset = fs.fstatSync(descriptor).size;
       const file = { descriptor, offset, onFailure: (error: unknown) => this.#fail(error) };
       this.#files.set(stream, file);
+      this.#noteLimit();
       return file;
     } catch (error) {
       this.#fail(error);
@@ -142,30 +178,52 @@ export class JobSpool {
     return { skipKept: Number(skip), lost: Number(lost) };
   }
 
-  #readHandOver(stream: StreamName): HandOver {
-    const record = Buffer.alloc(RECORD_BYTES);
+  #noteLimit(): void {
+    if (this.#isLimitNoted) return;
+    this.#isLimitNoted = true;
+    const limit = Buffer.alloc(LIMIT_BYTES);
+    limit.writeBigInt64BE(BigInt(this.#limit));
     try {
-      const descriptor = fs.openSync(path.join(this.#directory, 'handover'), 'r');
-      try {
-        fs.readSync(descriptor, record, 0, RECORD_BYTES, RECORD_AT[stream]);
-      } finally {
-        fs.closeSync(descriptor);
-      }
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+      this.#writeNote(LIMIT_AT, limit);
+    } catch {
+      // a full disk: what the next daemon is configured to have holds for it then
     }
+  }
+
+  #readHandOver(stream: StreamName): HandOver {
+    const record = this.#readNote(RECORD_AT[stream], RECORD_BYTES) ?? Buffer.alloc(RECORD_BYTES);
     const [from, to, at, lost] = [0, 8, 16, 24].map((offset) => record.readBigUInt64BE(offset));
     return { from: from!, to: to!, at: at!, lost: lost! };
   }
 
-  /** One write within one page: it happens as a whole or not at all. */
   #writeHandOver(stream: StreamName, { from, to, at, lost }: HandOver): void {
     const record = Buffer.alloc(RECORD_BYTES);
     for (const [index, value] of [from, to, at, lost].entries()) record.writeBigUInt64BE(value, 8 * index);
+    this.#writeNote(RECORD_AT[stream], record);
+  }
+
+  /** What nobody has noted, or a part of it, is `undefined`. */
+  #readNote(at: number, length: number): Buffer | undefined {
+    const note = Buffer.alloc(length);
+    try {
+      const descriptor = fs.openSync(path.join(this.#directory, 'handover'), 'r');
+      try {
+        return fs.readSync(descriptor, note, 0, length, at) === length ? note : undefined;
+      } finally {
+        fs.closeSync(descriptor);
+      }
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+      throw error;
+    }
+  }
+
+  /** One write within one page: it happens as a whole or not at all. */
+  #writeNote(at: number, note: Buffer): void {
     const flags = fs.constants.O_WRONLY | fs.constants.O_CREAT | fs.constants.O_NOFOLLOW;
     const descriptor = fs.openSync(path.join(this.#directory, 'handover'), flags, 0o600);
     try {
-      fs.writeSync(descriptor, record, 0, RECORD_BYTES, RECORD_AT[stream]);
+      fs.writeSync(descriptor, note, 0, note.length, at);
     } finally {
       fs.closeSync(descriptor);
     }

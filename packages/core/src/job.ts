@@ -14,6 +14,7 @@ import type { CoreFailpoints } from './failpoint-names.ts';
 import { JobInput } from './job-input.ts';
 import { JobOutput } from './job-output.ts';
 import { JobSpool } from './job-spool.ts';
+import { notedVerdict, noteVerdict } from './job-verdict.ts';
 import { LiveOutput } from './live-output.ts';
 import type { OnPressure, OutputTap } from './output-tap.ts';
 import { HOLD_MS, StreamIntake } from './stream-intake.ts';
@@ -53,7 +54,7 @@ export interface ManagedJobOptions {
   readonly job: InitJob;
   /** The job's own directory, made when something has to be put there. */
   readonly directory: string;
-  /** Bytes; 0 or less: none. */
+  /** Bytes; 0 or less: none. One of an earlier daemon keeps the limit that it was started with. */
   readonly outputLimit: number;
   /**
    * Where output goes besides the taps: nowhere, into memory, or on disk too so that the next daemon has it;
@@ -77,6 +78,8 @@ export interface ManagedJobOptions {
   readonly onLimitExceeded: () => void;
   /** Whether the daemon is letting go of everything: a lost connection then says nothing about the job. */
   readonly isClosing: () => boolean;
+  /** Whether its container is being destroyed: no later daemon has the job. */
+  readonly isGoing: () => boolean;
 }
 
 /** Those of a container's jobs that have not ended. */
@@ -114,6 +117,7 @@ export class ManagedJob {
   #isSettled = false;
   readonly #options: ManagedJobOptions;
   readonly #spool: JobSpool | undefined;
+  readonly #outputLimit: number;
   readonly #intakes: PerStream<StreamIntake>;
   readonly #taps: readonly OutputTap[];
   #holdTimer: NodeJS.Timeout | undefined;
@@ -129,6 +133,7 @@ export class ManagedJob {
   #abandon: (error: WardenError) => void = () => {};
   #hasEnded = false;
   #isPutAway = false;
+  #isVerdictNoted = false;
 
   constructor(options: ManagedJobOptions) {
     const { job } = options;
@@ -144,10 +149,12 @@ export class ManagedJob {
     this.#isAwaited = options.isAwaited;
     this.#takers = options.isAwaited ? 1 : 0;
     if (options.keep === 'disk') {
-      this.#spool = new JobSpool(options.directory, (error) =>
-        options.logger.warn('job-output-not-on-disk', { job: job.id, error }),
-      );
+      this.#spool = new JobSpool(options.directory, {
+        outputLimit: options.outputLimit,
+        onFailure: (error) => options.logger.warn('job-output-not-on-disk', { job: job.id, error }),
+      });
     }
+    this.#outputLimit = (options.isRecovered ? this.#spool?.resumeLimit() : undefined) ?? options.outputLimit;
     this.ended = new Promise((resolve, reject) => {
       this.#end = resolve;
       this.#abandon = reject;
@@ -261,7 +268,11 @@ export class ManagedJob {
       () => setImmediate(() => this.#options.init.forget(this.id)),
       () => {}, // init is gone
     );
-    const hasDirectory = this.#options.isRecovered || this.#taps.length > 0 || this.#spool?.isUsed === true;
+    const hasDirectory =
+      this.#options.isRecovered ||
+      this.#taps.length > 0 ||
+      this.#spool?.isUsed === true ||
+      this.#isVerdictNoted;
     if (!hasDirectory) return;
     fs.rm(this.#options.directory, { recursive: true, force: true }, (error) => {
       if (error) this.#options.logger.warn('job-directory-not-removed', { job: this.id, error });
@@ -400,8 +411,8 @@ export class ManagedJob {
   }
 
   #checkLimit(): void {
-    const { outputLimit, onLimitExceeded, init, logger } = this.#options;
-    if (this.#hasEnded || outputLimit <= 0 || this.output.size <= outputLimit) return;
+    const { onLimitExceeded, init, logger } = this.#options;
+    if (this.#hasEnded || this.#outputLimit <= 0 || this.output.size <= this.#outputLimit) return;
     onLimitExceeded();
     this.finish({ reason: 'output-limit' });
     killJob(init, this.id, logger);
@@ -438,7 +449,21 @@ export class ManagedJob {
     }
   }
 
+  /** That a process has exited is told by its status. */
+  #noteVerdict(): void {
+    const { directory, job, logger, isGoing } = this.#options;
+    if (this.#outcome === undefined || this.#outcome.verdict.reason === 'exited' || isGoing()) return;
+    this.#isVerdictNoted = true;
+    try {
+      noteVerdict(directory, this.#outcome.verdict);
+    } catch (error) {
+      logger.warn('verdict-not-noted', { job: job.id, error });
+    }
+  }
+
   #verdictOf(status: WaitStatus): ExitVerdict {
+    const noted = this.#options.isRecovered ? notedVerdict(this.#options.directory) : undefined;
+    if (noted !== undefined) return noted;
     const verdict = this.#options.explain(status);
     return this.#isTimedOut && verdict.reason === 'signal' ? { ...verdict, reason: 'timeout' } : verdict;
   }
@@ -450,8 +475,10 @@ export class ManagedJob {
 
   /** The result of an ended job that nobody takes must survive this daemon. */
   #putAway(): void {
-    if (this.#isForOne() || this.#isPutAway || this.#spool === undefined) return;
+    if (this.#isForOne() || this.#isPutAway) return;
     this.#isPutAway = true;
+    this.#noteVerdict();
+    if (this.#spool === undefined) return;
     for (const stream of STREAMS) {
       if (this.#intakes[stream].isKept) continue;
       const content = this.output.collect(stream);

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { type Container, silentLogger, type Warden } from '@warden/interface';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { TestHost } from '../test/host.ts';
-import { begin, run, script, text } from '../test/setting.ts';
+import { begin, run, SOON, script, text } from '../test/setting.ts';
 import type { Core } from './index.ts';
 import { JobOutput } from './job-output.ts';
 
@@ -97,6 +97,63 @@ describe('jobs (spec behaviour.md 6)', () => {
     expect(over.exitStatus).toBe(255);
     expect(over.stdout.length).toBeGreaterThan(1_000_000);
     expect((await box.info()).events).toEqual(['command exceeded maximum output']);
+  });
+
+  it('of an earlier daemon have ended for what they ended for, whatever became of their container since', async () => {
+    const box = await warden.create({ handle: 'box' });
+    const jobs = [
+      await box.spawn(script({ forever: true })),
+      await box.spawn(script({ forever: true, stdout: 'x' }), { discardOutput: true }),
+      await box.spawn(script({ forever: true })),
+      await box.spawn(script({ status: 5 })),
+      await box.spawn(script({ bytes: 1_000_001, forever: true })),
+    ];
+    await vi.waitFor(async () => expect((await box.info()).jobIds).toHaveLength(3), SOON);
+    await jobs[0]!.kill({ reason: 'timeout' });
+    await jobs[1]!.kill({ reason: 'timeout' });
+    await jobs[2]!.kill();
+    await vi.waitFor(async () => expect((await box.info()).jobIds).toEqual([]), SOON);
+    await box.stop();
+    const verdicts = ['timeout', 'timeout', 'signal', 'exited', 'output-limit'];
+    for (let start = 0; start < 2; start++) {
+      await core.close();
+      core = await host.start();
+      const { endedJobs } = await core.openSession().container('box').info();
+      expect(endedJobs?.map(({ verdict }) => verdict?.reason)).toEqual(verdicts);
+    }
+    const same = core.openSession().container('box');
+    const results = await Promise.all(jobs.map(({ id }) => same.job(id).link()));
+    expect(results.map(({ verdict, exitStatus }) => [verdict?.reason, exitStatus])).toEqual([
+      ['timeout', 255],
+      ['timeout', 255],
+      ['signal', 255],
+      ['exited', 5],
+      ['output-limit', 255],
+    ]);
+    const { containerPath } = await same.info();
+    await vi.waitFor(() => expect(fs.readdirSync(path.join(containerPath!, 'jobs'))).toEqual([]), SOON);
+  });
+
+  it('of an earlier daemon keep the output limit that they were started with [behaviour 10 jobs]', async () => {
+    const box = await warden.create({ handle: 'box' });
+    const ended = await box.spawn(script({ bytes: 400_000, status: 3 }));
+    const living = await box.spawn(script({ bytes: 400_000, wait: 400, status: 4 }));
+    const over = await box.spawn(script({ bytes: 1_000_001, forever: true }));
+    await vi.waitFor(async () => expect((await box.info()).jobIds).toEqual([living.id]), SOON);
+    for (const jobOutputLimit of [1_000, 2_000_000]) {
+      await core.close();
+      core = await host.start({ jobOutputLimit });
+    }
+    const same = core.openSession().container('box');
+    const results = await Promise.all([ended, living, over].map(({ id }) => same.job(id).link()));
+    expect(results.map(({ exitStatus, verdict }) => [exitStatus, verdict?.reason])).toEqual([
+      [3, 'exited'],
+      [4, 'exited'],
+      [255, 'output-limit'],
+    ]);
+    expect(results.slice(0, 2).map(({ stdout }) => stdout.length)).toEqual([400_000, 400_000]);
+    const later = await same.spawn(script({ bytes: 1_500_000 }));
+    expect((await later.link()).exitStatus).toBe(0);
   });
 
   it.each([0, -1])(
