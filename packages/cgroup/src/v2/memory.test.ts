@@ -161,6 +161,25 @@ describe('the watch for kills of v2', () => {
     watch.close();
   });
 
+  it.each(['ENOSPC', 'EMFILE'])('tells of kills later where inotify has nothing left (%s)', async (code) => {
+    write({ 'memory.events': events(3) });
+    const watch = vi.spyOn(fs, 'watch').mockImplementation(() => {
+      throw Object.assign(new Error(`${code}: watch`), { code });
+    });
+    let told = 0;
+    try {
+      const kills = watchKills(group, () => told++);
+      write({ 'memory.events': events(5) });
+      await expect.poll(() => told, SOON).toBe(2);
+      kills.close();
+      write({ 'memory.events': events(6) });
+      await delay(700);
+      expect(told).toBe(2);
+    } finally {
+      watch.mockRestore();
+    }
+  });
+
   it('tells of each kill, of those since an earlier number at once, and of the last ones when asked [drivers 2.6]', async () => {
     write({ 'memory.events': events(5) });
     let told = 0;

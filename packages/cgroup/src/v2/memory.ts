@@ -157,8 +157,8 @@ export function killCount(group: string): bigint | undefined {
 }
 
 /**
- * Calls `listener` once per kill. The kernel modifies the file, which inotify tells; a missing file is no
- * kill. `before` is a count from which on kills are told.
+ * Calls `listener` once per kill. The kernel modifies the file, which inotify tells; where that has nothing left
+ * to give to this user, the file is looked at now and then. A missing file is no kill. `before` is a count from which on kills are told.
  */
 export function watchKills(group: string, listener: () => void, before?: bigint): OutOfMemoryWatch {
   const atFirst = killCount(group);
@@ -187,15 +187,38 @@ export function watchKills(group: string, listener: () => void, before?: bigint)
       timer = setTimeout(look, RETRY_MS).unref();
     }
   };
-  const watcher = fs.watch(path.join(group, 'memory.events'), { persistent: false }, look);
-  watcher.on('error', () => watcher.close());
+  const watch = watchFile(path.join(group, 'memory.events'), look);
   look(); // kills since `before`, and between the first look and the watch
   return {
     check,
     close: () => {
       isOpen = false;
       clearTimeout(timer);
-      watcher.close();
+      watch.close();
+    },
+  };
+}
+
+/** Never throws: an instance of inotify is one of a user's 128, and a watch one of its thousands. */
+function watchFile(file: string, look: () => void): { close(): void } {
+  let timer: NodeJS.Timeout | undefined;
+  let watcher: fs.FSWatcher | undefined;
+  const lookNowAndThen = (): void => {
+    timer ??= setInterval(look, RETRY_MS).unref();
+  };
+  try {
+    watcher = fs.watch(file, { persistent: false }, look);
+    watcher.on('error', () => {
+      watcher?.close();
+      lookNowAndThen();
+    });
+  } catch {
+    lookNowAndThen();
+  }
+  return {
+    close: () => {
+      clearInterval(timer);
+      watcher?.close();
     },
   };
 }
