@@ -17,7 +17,7 @@ import { lockDepot } from './depot-lock.ts';
 import { lockName } from './name-lock.ts';
 import { CONFIGURATION_OPTIONS, CONFIGURATION_USAGE, configurationWords, parseWords } from './options.ts';
 import type { OwnerLock } from './owner-lock.ts';
-import { isAlive, readPid } from './pidfile.ts';
+import { isAlive, isYounger, readPid } from './pidfile.ts';
 import { spendReserve } from './reserve.ts';
 import { selectDrivers } from './select-drivers.ts';
 
@@ -133,7 +133,8 @@ async function cleanFiles(
   }
   const { pidfile } = server;
   const pid = pidfile ? readPid(pidfile) : undefined;
-  if (pidfile && pid !== undefined && !isAlive(pid)) take(pidfile, `process ${pid} is gone`);
+  if (pidfile && pid !== undefined && (!isAlive(pid) || isYounger(pid, pidfile)))
+    take(pidfile, `process ${pid} is gone`);
   return found;
 }
 

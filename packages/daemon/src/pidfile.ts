@@ -12,7 +12,7 @@ import { requireWritable } from './writable.ts';
  */
 export function writePidfile(file: string): () => void {
   const owner = readPid(file);
-  if (owner !== undefined && owner !== process.pid && isAlive(owner)) {
+  if (owner !== undefined && owner !== process.pid && isAlive(owner) && !isYounger(owner, file)) {
     throw new WardenError(
       'ALREADY_EXISTS',
       `the pidfile ${file} names the running process ${owner}; stop it or configure another pidfile`,
@@ -55,6 +55,28 @@ export function readPid(file: string): number | undefined {
     return /^[1-9]\d*$/.test(text) ? Number(text) : undefined;
   } catch {
     return undefined;
+  }
+}
+
+/** What the kernel counts such times in, for programs. */
+const TICK_MS = 10;
+/** Boot time is told in whole seconds, and moves with the clock. */
+const TOLERANCE_MS = 2_000;
+
+/**
+ * Whether a process began when the file had been written: then it cannot be the one that the file is about, and
+ * has only got its number, as after a reboot. False where that cannot be told.
+ */
+export function isYounger(pid: number, file: string): boolean {
+  try {
+    const { mtimeMs } = fs.statSync(file);
+    const [, bootSeconds] = /^btime (\d+)$/m.exec(fs.readFileSync('/proc/stat', 'latin1')) ?? [];
+    const stat = fs.readFileSync(`/proc/${pid}/stat`, 'latin1');
+    // behind the name, which may hold anything, the 22nd field of all is the 20th
+    const ticks = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
+    return Number(bootSeconds) * 1_000 + Number(ticks) * TICK_MS > mtimeMs + TOLERANCE_MS;
+  } catch {
+    return false;
   }
 }
 

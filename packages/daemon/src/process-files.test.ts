@@ -33,6 +33,18 @@ describe('the pidfile (behaviour 12)', () => {
     writePidfile(file)();
     expect(fs.readdirSync(directory)).toEqual([]);
   });
+  it('replaces a file whose number another process has got since, as after a reboot', () => {
+    const file = path.join(directory, 'wardend.pid');
+    const write = (secondsAgo: number): void => {
+      fs.writeFileSync(file, `${process.ppid}\n`);
+      const then = Date.now() / 1_000 - secondsAgo;
+      fs.utimesSync(file, then, then);
+    };
+    write(os.uptime() + 60); // before this machine was started
+    writePidfile(file)();
+    write(0);
+    expect(() => writePidfile(file)).toThrow(/running process/);
+  });
   it('names a path that cannot be written', () => {
     expect(() => writePidfile('/nonexistent/dir/wardend.pid')).toThrow(/\/nonexistent\/dir\/wardend\.pid/);
   });
