@@ -50,6 +50,9 @@ export interface ConnectOptions extends DialOptions {
 
 const DEFAULT_MAX_CONNECTIONS = 32;
 const DEFAULT_IDLE_TIMEOUT_MS = 10_000;
+/** Half of what a daemon reads in one request, so that there is room for the rest of it. */
+const MOST_TEXTS = 5_000;
+const MOST_TEXT_BYTES = 65_536;
 /** Patience with others that make or destroy a container of the same handle. */
 const GET_OR_CREATE_PATIENCE_MS = 60_000;
 
@@ -164,16 +167,17 @@ export class WardenClient implements Warden {
     demand('info of many', 'options', args.infoManyOptions, options);
     await requireFeature(this.#session, 'info-many', 'info of many');
     const { handles, properties } = options;
-    if (handles !== undefined && handles.length === 0) return [];
-    const value = present({ handles, properties: properties && propertyMessages(properties) });
     const reports: ContainerReport[] = [];
     const isEnd = ({ end }: InfoManyResponse): boolean => end === true;
-    for await (const answer of this.#session.streamAtHome<InfoManyResponse>(
-      MessageType.InfoMany,
-      value,
-      isEnd,
-    ))
-      reports.push(...(answer.reports ?? []).map(containerReport));
+    for (const some of handles === undefined ? [undefined] : inPieces([...new Set(handles)])) {
+      const value = present({ handles: some, properties: properties && propertyMessages(properties) });
+      for await (const answer of this.#session.streamAtHome<InfoManyResponse>(
+        MessageType.InfoMany,
+        value,
+        isEnd,
+      ))
+        reports.push(...(answer.reports ?? []).map(containerReport));
+    }
     return reports;
   }
 
@@ -256,6 +260,21 @@ export class WardenClient implements Warden {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
+}
+
+/** Of texts, as many as a request can hold. */
+function inPieces(texts: readonly string[]): readonly (readonly string[])[] {
+  const pieces: string[][] = [];
+  let room = -1;
+  for (const text of texts) {
+    room -= Buffer.byteLength(text);
+    if (room < 0 || pieces.at(-1)!.length === MOST_TEXTS) {
+      pieces.push([]);
+      room = MOST_TEXT_BYTES - Buffer.byteLength(text);
+    }
+    pieces.at(-1)!.push(text);
+  }
+  return pieces;
 }
 
 async function isThere(container: ClientContainer): Promise<boolean> {

@@ -443,6 +443,15 @@ const CONTAINER: readonly ContractCase[] = [
         ['active', 'UNKNOWN_HANDLE'],
       );
       assert.deepEqual(await warden.infoMany({ handles: [] }), []);
+      // more than a daemon reads in one request, by their number and by their length
+      const nobodies = [...Array(10_500).keys(), ...Array(50).keys()].map((at, index) =>
+        index < 10_500 ? `nobody ${at}` : `${'nobody '.repeat(500)}${at}`,
+      );
+      const all = await warden.infoMany({ handles: [...nobodies, one.handle] });
+      assert.deepEqual(
+        all.map(({ handle }) => handle),
+        [...nobodies, one.handle],
+      );
       const metrics = await warden.metrics();
       assert.ok(metrics.containers >= 2 && metrics.totals.created >= 2);
       assert.ok(metrics.pools.every(({ used, limit }) => used <= limit));
