@@ -1,10 +1,21 @@
 /** kill -9 of the daemon: containers, jobs, output and statuses are all there for the next one. */
 import fs from 'node:fs';
 import path from 'node:path';
-import { describeWith, patience, startDaemon, takeInventory } from '@warden/test-harness';
+import {
+  describeWith,
+  HOST_ADDRESS,
+  OUTSIDE_ADDRESS,
+  patience,
+  startDaemon,
+  takeInventory,
+} from '@warden/test-harness';
 import { expect, it } from 'vitest';
 import { endCleanly } from './end-cleanly.ts';
 import { text } from './text.ts';
+
+function isAlive(pid: number): boolean {
+  return fs.existsSync(`/proc/${pid}`);
+}
 
 describeWith(['root', 'isolated', 'overlayfs'], 'a killed daemon', () => {
   it('finds its containers and jobs again, and cleans what died meanwhile', async () => {
@@ -66,6 +77,48 @@ describeWith(['root', 'isolated', 'overlayfs'], 'a killed daemon', () => {
       await daemon.stop();
       await daemon.kill();
       await place.remove();
+    }
+  });
+});
+
+describeWith(['root', 'isolated', 'overlayfs', 'nft'], 'a daemon', () => {
+  it('that was putting lost rules back when it was killed leaves everybody denied, and the next one puts them back', async () => {
+    let daemon = await startDaemon();
+    const { place } = daemon;
+    const before = takeInventory(place);
+    const { host, outside } = place.network;
+    try {
+      const warden = await daemon.connect();
+      const ports = new Map<string, number>();
+      for (const handle of ['one', 'two']) {
+        const box = await warden.create({ handle });
+        await box.spawn('while :; do echo hello | nc -l -p 8080; done');
+        ports.set(handle, (await box.netIn({ containerPort: 8080 })).hostPort);
+        await box.netOut({ network: OUTSIDE_ADDRESS, port: 7001 });
+      }
+      await daemon.kill();
+      daemon = await startDaemon({
+        place,
+        // once when it starts
+        environment: { WARDEN_FAILPOINT: 'nftables.setup=1*off->kill' },
+      });
+      host.run('nft', 'flush', 'ruleset');
+      await expect.poll(() => isAlive(daemon.pid), { timeout: patience(20_000) }).toBe(false);
+      const table = (): string => host.run('nft', 'list', 'table', 'inet', place.name);
+      expect(table()).toMatch(/drop/);
+      expect(table()).not.toMatch(/dport 7001/);
+      daemon = await startDaemon({ place });
+      const again = await daemon.connect();
+      expect(await again.list()).toEqual(['one', 'two']);
+      for (const [handle, port] of ports) {
+        expect(outside.run('bash', '-c', `exec 3<>/dev/tcp/${HOST_ADDRESS}/${port}; cat <&3`)).toBe(
+          'hello\n',
+        );
+        expect(await again.container(handle).netRules()).toMatchObject({ ports: [{ hostPort: port }] });
+      }
+      expect(table().match(/dport 7001/g)).toHaveLength(2);
+    } finally {
+      await endCleanly(daemon, before);
     }
   });
 });
