@@ -157,8 +157,9 @@ export function killCount(group: string): bigint | undefined {
 }
 
 /**
- * Calls `listener` once per kill. The kernel modifies the file, which inotify tells; where that has nothing left
- * to give to this user, the file is looked at now and then. A missing file is no kill. `before` is a count from which on kills are told.
+ * Calls `listener` once per kill. The kernel modifies the file, which inotify tells; where that has nothing
+ * left to give to this user, the file is looked at now and then. A missing file is no kill. `before` is a
+ * count from which on kills are told.
  */
 export function watchKills(group: string, listener: () => void, before?: bigint): OutOfMemoryWatch {
   const atFirst = killCount(group);
