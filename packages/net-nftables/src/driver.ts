@@ -66,7 +66,10 @@ const ANSWER_AGAIN_MS = 3_000;
 const ANY_ADDRESS = 0;
 const LOOPBACK = parseAddress('127.0.0.1');
 
-/** Makes the driver. Errors: those of {@link checkOptions}. */
+/**
+ * Makes the driver. Errors: `TypeError` for a table name that nftables would not take, or a way of limiting
+ * bandwidth that does not exist; `INVALID_SPEC` for what is no address.
+ */
 export function nftablesNetwork(options: NftablesNetworkOptions): DriverFactory<NetworkDriver> {
   checkOptions(options);
   return (components) => new NftablesNetwork(options, components);

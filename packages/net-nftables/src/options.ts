@@ -36,10 +36,7 @@ export interface NftablesNetworkOptions {
   readonly nameLifetimes?: Lifetimes;
 }
 
-/**
- * Errors: `TypeError` for a table name that nftables would not take, or a way of limiting bandwidth that does
- * not exist; `INVALID_SPEC` for what is no address.
- */
+/** Errors: those of `nftablesNetwork`. */
 export function checkOptions({ table, bandwidth, outwardAddress }: NftablesNetworkOptions): void {
   // a program without types may forget it: its table would be called undefined
   if (typeof table !== 'string' || !/^[A-Za-z][A-Za-z0-9_.-]{0,62}$/.test(table))
