@@ -19,7 +19,7 @@ export const ERROR_CODES = {
   BAD_STATE: 'the container is in a state that does not admit this operation',
   INVALID_SPEC: 'an argument is malformed or refers to something that does not exist; correct it and repeat',
   MALFORMED_REQUEST:
-    'the bytes of the request could not be understood; the client has a bug or speaks another protocol, or asks for more than one request may hold (10,000 fields, 128 KiB of text)',
+    'the bytes of the request could not be understood; the client has a bug or speaks another protocol, or asks for more than one request may hold (10,000 values, 128 KiB of text)',
   POOL_EXHAUSTED:
     'a pool (network, port, uid, the processes of a container) has nothing left; free some of it or enlarge it',
   UNSUPPORTED: 'this host, backend or driver cannot do this; the fields say what is missing',
