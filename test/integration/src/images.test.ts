@@ -232,10 +232,13 @@ describeWith(['root', 'isolated', 'overlayfs'], 'images and a daemon that is kil
 
 describeWith(['root', 'isolated', 'overlayfs'], 'images that lie outside the depot', () => {
   // as the operator writes it: a link is on the way
-  const elsewhere = fs.mkdtempSync(path.join(os.tmpdir(), 'warden-images-elsewhere-'));
+  const elsewhere = path.join(os.tmpdir(), `warden-images-elsewhere-${process.pid}`);
   const store = path.join(elsewhere, 'link/store');
-  fs.mkdirSync(path.join(elsewhere, 'disk'));
-  fs.symlinkSync('disk', path.join(elsewhere, 'link'));
+  beforeAll(() => {
+    fs.mkdirSync(elsewhere, { mode: 0o700 });
+    fs.mkdirSync(path.join(elsewhere, 'disk'));
+    fs.symlinkSync('disk', path.join(elsewhere, 'link'));
+  });
   const suite = withDaemon({ config: { images: { path: store } } });
   afterAll(() => fs.rmSync(elsewhere, { recursive: true }));
 

@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import { SourceMap } from 'node:module';
 import path from 'node:path';
-import { afterAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { ROOT, sourceManifest } from './packing.ts';
 
 const PROGRAMS = [
@@ -113,13 +113,16 @@ it('a place in wardend is led back to the line of the source, as --enable-source
 });
 
 describe('what a start has compiled', () => {
-  const scratch = fs.mkdtempSync('/tmp/warden-compiled-');
+  const scratch = `/tmp/warden-compiled-${process.pid}`;
   afterAll(() => fs.rmSync(scratch, { recursive: true }));
   const cache = (): string => path.join(scratch, 'shared.cache');
   const program = (answer: string): void =>
     fs.writeFileSync(path.join(scratch, 'shared.cjs'), `exports.answer = () => '${answer}';\n`);
-  fs.copyFileSync(path.join(ROOT, 'scripts/load-program.cjs'), path.join(scratch, 'load.cjs'));
-  fs.writeFileSync(path.join(scratch, 'small.cjs'), `module.exports = require('./shared.cjs');\n`);
+  beforeAll(() => {
+    fs.mkdirSync(scratch, { mode: 0o700 });
+    fs.copyFileSync(path.join(ROOT, 'scripts/load-program.cjs'), path.join(scratch, 'load.cjs'));
+    fs.writeFileSync(path.join(scratch, 'small.cjs'), `module.exports = require('./shared.cjs');\n`);
+  });
   beforeEach(() => {
     fs.chmodSync(scratch, 0o755);
     fs.rmSync(cache(), { force: true });
