@@ -2,9 +2,9 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { silentLogger, type Warden, WardenError } from '@warden/interface';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { EMPTY, NETWORK, type TestHost } from '../test/host.ts';
-import { begin } from '../test/setting.ts';
+import { eachAnew } from '../test/setting.ts';
 import { CREATE_FAILPOINTS } from './failpoint-names.ts';
 import type { Core } from './index.ts';
 
@@ -12,15 +12,10 @@ let host: TestHost;
 let core: Core;
 let warden: Warden;
 
-beforeEach(async () => {
-  ({ host, core, warden } = await begin());
-});
-afterEach(async () => {
-  vi.useRealTimers();
-  vi.unstubAllEnvs();
-  await core.close();
-  host.remove();
-});
+eachAnew(
+  (setting) => ({ host, core, warden } = setting),
+  () => core,
+);
 
 describe('create (spec behaviour.md 5)', () => {
   it('makes what the drivers offer, and destroy removes all of it', async () => {

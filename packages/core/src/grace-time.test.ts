@@ -2,24 +2,19 @@
 import fs from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Warden } from '@warden/interface';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { EMPTY, type TestHost } from '../test/host.ts';
-import { begin, SOON } from '../test/setting.ts';
+import { eachAnew, SOON } from '../test/setting.ts';
 import type { Core } from './index.ts';
 
 let host: TestHost;
 let core: Core;
 let warden: Warden;
 
-beforeEach(async () => {
-  ({ host, core, warden } = await begin());
-});
-afterEach(async () => {
-  vi.useRealTimers();
-  vi.unstubAllEnvs();
-  await core.close();
-  host.remove();
-});
+eachAnew(
+  (setting) => ({ host, core, warden } = setting),
+  () => core,
+);
 
 describe('grace time (spec behaviour.md 3 and 8)', () => {
   it('of 0 ends a container in the next turn after the last reference [behaviour 8 zero]', async () => {

@@ -2,9 +2,9 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { type Container, silentLogger, type Warden } from '@warden/interface';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { TestHost } from '../test/host.ts';
-import { begin, run, SOON, script, text } from '../test/setting.ts';
+import { eachAnew, run, SOON, script, text } from '../test/setting.ts';
 import type { Core } from './index.ts';
 import { JobOutput } from './job-output.ts';
 
@@ -12,15 +12,10 @@ let host: TestHost;
 let core: Core;
 let warden: Warden;
 
-beforeEach(async () => {
-  ({ host, core, warden } = await begin());
-});
-afterEach(async () => {
-  vi.useRealTimers();
-  vi.unstubAllEnvs();
-  await core.close();
-  host.remove();
-});
+eachAnew(
+  (setting) => ({ host, core, warden } = setting),
+  () => core,
+);
 
 describe('jobs (spec behaviour.md 6)', () => {
   it('run as vcap, privileged as root', async () => {

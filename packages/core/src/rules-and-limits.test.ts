@@ -9,24 +9,19 @@ import {
   type Warden,
   WardenError,
 } from '@warden/interface';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { NETWORK, type TestHost } from '../test/host.ts';
-import { begin, SOON } from '../test/setting.ts';
+import { eachAnew, SOON } from '../test/setting.ts';
 import type { Core } from './index.ts';
 
 let host: TestHost;
 let core: Core;
 let warden: Warden;
 
-beforeEach(async () => {
-  ({ host, core, warden } = await begin());
-});
-afterEach(async () => {
-  vi.useRealTimers();
-  vi.unstubAllEnvs();
-  await core.close();
-  host.remove();
-});
+eachAnew(
+  (setting) => ({ host, core, warden } = setting),
+  () => core,
+);
 
 describe('ports, egress and limits', () => {
   it('picks ports from the pool and gives them back', async () => {

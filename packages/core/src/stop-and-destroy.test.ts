@@ -11,24 +11,19 @@ import {
   type Warden,
   WardenError,
 } from '@warden/interface';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { EMPTY, type TestHost } from '../test/host.ts';
-import { begin, SOON, script, text } from '../test/setting.ts';
+import { eachAnew, SOON, script, text } from '../test/setting.ts';
 import type { Core, CoreOptions } from './index.ts';
 
 let host: TestHost;
 let core: Core;
 let warden: Warden;
 
-beforeEach(async () => {
-  ({ host, core, warden } = await begin());
-});
-afterEach(async () => {
-  vi.useRealTimers();
-  vi.unstubAllEnvs();
-  await core.close();
-  host.remove();
-});
+eachAnew(
+  (setting) => ({ host, core, warden } = setting),
+  () => core,
+);
 
 describe('stop and destroy (spec behaviour.md 5)', () => {
   it('ends processes although the record cannot be written', async () => {

@@ -3,9 +3,9 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Container, type Init, silentLogger, type Warden } from '@warden/interface';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { EMPTY, NETWORK, type TestHost } from '../test/host.ts';
-import { begin, script } from '../test/setting.ts';
+import { eachAnew, script } from '../test/setting.ts';
 import { CREATE_FAILPOINTS } from './failpoint-names.ts';
 import { type Core, setAside } from './index.ts';
 
@@ -13,15 +13,10 @@ let host: TestHost;
 let core: Core;
 let warden: Warden;
 
-beforeEach(async () => {
-  ({ host, core, warden } = await begin());
-});
-afterEach(async () => {
-  vi.useRealTimers();
-  vi.unstubAllEnvs();
-  await core.close();
-  host.remove();
-});
+eachAnew(
+  (setting) => ({ host, core, warden } = setting),
+  () => core,
+);
 
 describe('recovery (spec behaviour.md 10)', () => {
   it('takes living containers over: jobs, output, pools, rules, references', async () => {

@@ -3,6 +3,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import type { Program } from '@warden/driver-compliance';
 import type { Container, Warden } from '@warden/interface';
+import { afterEach, beforeEach, vi } from 'vitest';
 import type { Core } from '../src/index.ts';
 import { TestHost } from './host.ts';
 
@@ -47,12 +48,24 @@ export interface Setting {
   readonly warden: Warden;
 }
 
-/** A daemon that has just started, and its first session. */
-export async function begin(): Promise<Setting> {
-  const host = new TestHost({ program });
-  fs.writeFileSync(path.join(host.rootfs, 'file'), 'base');
-  const core = await host.start();
-  return { host, core, warden: core.openSession() };
+/**
+ * Gives each test of the file a daemon that has just started, with its first session, and ends that which is
+ * `current` behind it: a test may have put another one in its place.
+ */
+export function eachAnew(take: (setting: Setting) => void, current: () => Core): void {
+  let host: TestHost;
+  beforeEach(async () => {
+    host = new TestHost({ program });
+    fs.writeFileSync(path.join(host.rootfs, 'file'), 'base');
+    const core = await host.start();
+    take({ host, core, warden: core.openSession() });
+  });
+  afterEach(async () => {
+    vi.useRealTimers();
+    vi.unstubAllEnvs();
+    await current().close();
+    host.remove();
+  });
 }
 
 /** As a job is given it. */
