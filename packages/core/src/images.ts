@@ -15,9 +15,16 @@ export function imagesOf(engine: Engine, find: (handle: string) => ManagedContai
     if (images !== undefined && !isPlain(engine)) return images;
     throw new WardenError('UNSUPPORTED', 'this daemon keeps no images', { fields: { operation: 'images' } });
   };
-  const told = (image: ImageInfo): ImageInfo => ({ ...image, usedBy: handlesOf(engine, image.usedBy) });
+  const told = (image: ImageInfo, handles = handlesById(engine)): ImageInfo => ({
+    ...image,
+    usedBy: handlesOf(handles, image.usedBy),
+  });
   return {
-    list: async () => (await store().list()).map(told),
+    list: async () => {
+      const images = await store().list();
+      const handles = handlesById(engine);
+      return images.map((image) => told(image, handles));
+    },
     import: async (spec, options) => told(await store().import(spec, options)),
     pull: async (spec, options) => told(await store().pull(spec, options)),
     remove: async (name) => {
@@ -33,12 +40,13 @@ export function imagesOf(engine: Engine, find: (handle: string) => ManagedContai
   };
 }
 
-/** What clients call them. One that is being made, or was set aside, has no name for clients: its id is kept. */
-function handlesOf({ containers }: Engine, ids: readonly string[]): readonly string[] {
-  if (ids.length === 0) return ids;
-  const handles = new Map(
-    [...containers.values()].map(({ record: { id }, handle }) => [id as string, handle]),
-  );
+/** What clients call containers, by their ids. */
+function handlesById({ containers }: Engine): ReadonlyMap<string, string> {
+  return new Map([...containers.values()].map(({ record: { id }, handle }) => [id, handle]));
+}
+
+/** One that is being made, or was set aside, has no name for clients: its id is kept. */
+function handlesOf(handles: ReadonlyMap<string, string>, ids: readonly string[]): readonly string[] {
   return ids.map((id) => handles.get(id) ?? id);
 }
 
@@ -47,7 +55,7 @@ const MOST_NAMED = 20;
 /** The store knows the containers that an image stands in the way of by their ids. */
 function withHandles(engine: Engine, error: unknown): unknown {
   if (!isWardenError(error, 'BAD_STATE') || !Array.isArray(error.fields.containers)) return error;
-  const containers = handlesOf(engine, error.fields.containers);
+  const containers = handlesOf(handlesById(engine), error.fields.containers);
   const named = containers.slice(0, MOST_NAMED).join(', ');
   return new WardenError('BAD_STATE', `${error.message}: ${named}; destroy them first`, {
     cause: error,

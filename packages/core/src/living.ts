@@ -28,10 +28,11 @@ export async function livingOf(
 ): Promise<readonly ContainerRecord[]> {
   const { cgroup, network } = engine.drivers;
   const living: ContainerRecord[] = [];
+  const hasOwnGroups = hasGroups(engine);
   let linked: ReadonlySet<ContainerId> | undefined;
   for (const record of records) {
     const groups = record.drivers.cgroup;
-    if (hasGroups(engine) && Object.keys(groups).length > 0) {
+    if (hasOwnGroups && Object.keys(groups).length > 0) {
       if ((await cgroup.pids(groups)).length > 0) living.push(record);
       continue;
     }

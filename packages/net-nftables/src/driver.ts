@@ -44,7 +44,7 @@ import { TableMessages } from './nftables-message.ts';
 import { checkOptions, type NftablesNetworkOptions } from './options.ts';
 import { outwardAddress, outwardLink } from './outward-address.ts';
 import type { Seen } from './own-links.ts';
-import { hasOwnAddress, lookAround, ownLinks } from './own-links.ts';
+import { hasOwnAddress, lookAround } from './own-links.ts';
 import { Remains } from './remains.ts';
 import type { Link } from './rtnetlink.ts';
 import { bringUp, markLink, routeLoopback } from './rtnetlink.ts';
@@ -594,8 +594,7 @@ class NftablesNetwork implements NetworkDriver {
   }
 
   async linked(): Promise<readonly ContainerId[]> {
-    const { links } = ownLinks(this.#access.netlink(), this.#linkSettings.alias);
-    return [...links].filter(([, { isUp }]) => isUp).map(([id]) => id);
+    return this.#remains.linked();
   }
 
   async standing(): Promise<readonly string[]> {

@@ -32,6 +32,12 @@ export class Remains {
     return { found, links };
   }
 
+  /** Whose link is there and was not cut off. */
+  linked(): readonly ContainerId[] {
+    const { links } = ownLinks(this.#access.netlink(), this.#alias);
+    return [...links].filter(([, { isUp }]) => isUp).map(([id]) => id);
+  }
+
   /** What there is besides what belongs to containers, in words. */
   standing(): readonly string[] {
     return chainNames(this.#access.netlink(), this.#table) === undefined ? [] : [this.#words()];
