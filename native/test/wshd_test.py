@@ -842,7 +842,7 @@ def test_process_alone(client, directory):
     answer = operator.spawn(0, ["sh", "-c", "sleep 1000 & echo up; wait"])
     os.set_blocking(answer[3][0], True)
     os.read(answer[3][0], 10)
-    check(left() == b"1", "an operator's job has a child", left())
+    check(await_true(lambda: left() == b"1"), "an operator's job has a child", left())
     operator.close()
     for fd in answer[3]:
         os.close(fd)
