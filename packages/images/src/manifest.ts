@@ -123,9 +123,11 @@ export function parseIndex(document: Readonly<Record<string, unknown>>): readonl
 export function choose(manifests: readonly Descriptor[], wanted: string | undefined): Descriptor {
   const known = manifests.filter(({ mediaType }) => mediaType === '' || ACCEPTED_TYPES.includes(mediaType));
   const named = wanted === undefined ? known : calledSo(known, namesIn, wanted);
-  const fitting = named.filter(
-    ({ platform }) =>
-      platform === undefined || (platform.os === 'linux' && platform.architecture === ARCHITECTURE),
+  const fitting = leastDemanding(
+    named.filter(
+      ({ platform }) =>
+        platform === undefined || (platform.os === 'linux' && platform.architecture === ARCHITECTURE),
+    ),
   );
   const [first] = fitting;
   const isOne =
@@ -144,6 +146,15 @@ export function choose(manifests: readonly Descriptor[], wanted: string | undefi
       ? `say which image is meant: there are ${list}`
       : `there is no image of the name ${wanted}: there is ${list}`,
   );
+}
+
+/**
+ * Of images for the same processor those for the oldest of its variants (`amd64` has `v2` and `v3` beside none,
+ * `arm` has `v6` and `v7`), which run on each.
+ */
+function leastDemanding(manifests: readonly Descriptor[]): readonly Descriptor[] {
+  const variants = manifests.map(({ platform }) => platform?.variant ?? '').sort();
+  return manifests.filter(({ platform }) => (platform?.variant ?? '') === variants[0]);
 }
 
 /** Errors: `INVALID_SPEC`, `UNSUPPORTED`. */
