@@ -15,8 +15,6 @@ const LOG = '/home/vcap/log';
 const PORT_INSIDE = 8080;
 const MEMORY_MIB = 64;
 const FOR_EVER = 2 ** 32 - 1;
-const LOOK_EVERY_MS = 500;
-const PATIENCE_MS = 2_000;
 
 const handleOf = (name: string): string => `app-${name}`;
 
@@ -51,8 +49,7 @@ async function deploy(warden: WardenClient, name: string, source: string, port?:
 /** Asks an app at its published port, as anybody would; `undefined` when it answers as it should. */
 async function illness(port: string | undefined): Promise<string | undefined> {
   try {
-    const signal = AbortSignal.timeout(PATIENCE_MS);
-    const { status } = await fetch(`http://127.0.0.1:${port}/`, { signal });
+    const { status } = await fetch(`http://127.0.0.1:${port}/`, { signal: AbortSignal.timeout(2_000) });
     return status < 500 ? undefined : `status ${status}`;
   } catch (error) {
     const { cause, message } = error as Error;
@@ -90,7 +87,7 @@ async function repair(warden: WardenClient, { handle, info }: ContainerReport): 
   if (info === undefined || name === undefined || source === undefined) return undefined;
   const box = warden.container(handle);
   if (info.state === 'stopped') {
-    await box.destroy();
+    await box.destroy().catch(() => undefined); // gone, when the deployment below has failed before
     await deploy(warden, name, source, Number(port));
     return `deployed again (${info.events.join(', ')})`;
   }
@@ -106,17 +103,21 @@ async function watch(warden: WardenClient): Promise<never> {
     if (told.get(subject) !== state) console.log(`${subject}: ${state}`);
     told.set(subject, state);
   };
-  for (let known: readonly ContainerReport[] = []; ; await delay(LOOK_EVERY_MS)) {
+  const ailing = new Map<string, ContainerReport>(); // whose repair failed: some are gone
+  for (let known: readonly ContainerReport[] = []; ; await delay(500)) {
     try {
       known = await apps(warden);
       tell('daemon', 'present');
-      for (const app of known) {
+      for (const app of new Map([...ailing, ...known.map((one) => [one.handle, one] as const)]).values()) {
+        ailing.set(app.handle, app);
         const repaired = await repair(warden, app);
+        ailing.delete(app.handle);
         if (repaired !== undefined) tell(app.info?.properties?.name ?? app.handle, repaired);
       }
     } catch (error) {
       if (!isWardenError(error)) throw error;
-      tell('daemon', error.code === 'UNAVAILABLE' ? 'away' : error.message);
+      if (error.code === 'UNAVAILABLE') tell('daemon', 'away');
+      else tell('repair', error.message);
     }
     for (const { handle, info } of known) {
       const problem = await illness(info?.properties?.port);

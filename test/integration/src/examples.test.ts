@@ -227,7 +227,8 @@ describeWith(['root', 'isolated', 'overlayfs', 'cgroup-memory'], 'the example of
     let daemon = await startDaemon();
     const { place } = daemon;
     const { host, outside } = place.network;
-    const app = path.join(ROOT, 'examples/mini-paas/app');
+    const app = path.join(place.directory, 'app');
+    fs.cpSync(path.join(ROOT, 'examples/mini-paas/app'), app, { recursive: true });
     const paas = (...words: string[]): Running => start('mini-paas', place.socket, words, host.enter([]));
     const must = async (...words: string[]): Promise<string> => {
       const { status, output } = await paas(...words).ended;
@@ -264,7 +265,10 @@ describeWith(['root', 'isolated', 'overlayfs', 'cgroup-memory'], 'the example of
 
         await again.run('kill -9 $(pidof busybox)');
         await until(() => /web: started again\n[\s\S]*web: healthy/.test(watch.output()));
+        fs.renameSync(app, `${app}-away`); // so that it cannot be deployed again at first
         await again.run('head -c 500m /dev/zero | tail > /dev/null').catch(() => undefined);
+        await until(() => watch.output().includes('repair: command exited with failure: open source '));
+        fs.renameSync(`${app}-away`, app);
         await until(() => /deployed again \(out of memory\)\n[\s\S]*web: healthy/.test(watch.output()));
         expect(page()).toContain('it works');
       } finally {
