@@ -128,6 +128,7 @@ suite(`in a terminal${noTmux === undefined ? '' : ` [needs: ${noTmux}]`}`, { tim
           ZDOTDIR: daemon.directory,
           XDG_CONFIG_HOME: daemon.directory,
           XDG_DATA_HOME: daemon.directory,
+          XDG_RUNTIME_DIR: daemon.directory, // fish leaves a directory in /tmp without
         },
         { prompt: 'p>', first: shell === 'zsh' ? /^p>$/m : /[>#]$/m, load: 'source $SHELL_SCRIPT' },
       );
