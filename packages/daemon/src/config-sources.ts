@@ -100,11 +100,11 @@ export function parseSetting(text: string): Setting {
 function environmentSettings(environment: Environment): Setting[] {
   return Object.entries(environment).flatMap(([source, text]) => {
     const [, words] = /^WARDEN_([A-Z_]+__[A-Z_]+)$/.exec(source) ?? [];
-    const keys = words?.toLowerCase().split('__') ?? [];
+    if (text === undefined || words === undefined) return [];
+    const keys = words.toLowerCase().split('__');
     const [section = ''] = keys;
     const isOurs = Object.hasOwn(SCHEMA, section) || didYouMeanKey(section) !== '';
-    if (text === undefined || !isOurs || keys.includes('')) return [];
-    return [{ keys, text, source }];
+    return isOurs && !keys.includes('') ? [{ keys, text, source }] : [];
   });
 }
 

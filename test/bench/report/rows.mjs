@@ -94,6 +94,10 @@ function lives() {
         `floor ${what}, fresh daemon`,
       ),
     ),
+    row('warm', 'claim, fresh daemon, ms', 'claim, fresh daemon', undefined, {
+      scale: 1e-3,
+      isAbsolute: true,
+    }),
     row('lives', 'info, ms', 'info', undefined, { most: 1, scale: 1e-3, isAbsolute: true }),
     row('lives', 'ping, ms', 'ping', undefined, { most: 0.2, scale: 1e-3, isAbsolute: true }),
     row('lives', 'ping ÷ a bare echo between two Node programs', 'ping beside an echo', 'echo'),
