@@ -297,6 +297,7 @@ static int send_named(struct sender *sender, int directory, const char *name, st
   }
   int result = introduce(sender, name, facts.st_mode, 0, peer);
   if (result != 1) return result;
+  levels_to_parent(&sender->levels); /* `name` is in the source's path: a failure would say it twice */
   if (S_ISREG(facts.st_mode)) result = send_file(sender, directory, name, name);
   else if (S_ISLNK(facts.st_mode)) result = send_link(sender, directory, name, name);
   else result = 0;

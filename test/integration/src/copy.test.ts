@@ -161,7 +161,7 @@ describeWith(['root', 'isolated', 'overlayfs'], 'copy', () => {
     withBox(async (box) => {
       await out(
         box,
-        'mkdir -p /tmp/f; cd /tmp/f; for i in 1 2 3; do echo $i > $i; done; chmod 0 2; chown root:root 2; chmod 755 .',
+        'mkdir -p /tmp/f; cd /tmp/f; for i in 1 2 3; do echo $i > $i; done; chmod 0 2; chown root:root 2; chmod 755 .; ln -s /tmp/f ~vcap/f',
         true,
       );
       await expect(box.copyOut('/tmp/f', host)).rejects.toMatchObject({
@@ -170,6 +170,13 @@ describeWith(['root', 'isolated', 'overlayfs'], 'copy', () => {
         fields: { operation: 'copy out', object: '/tmp/f/2', errno: 'EACCES', failures: 1 },
       });
       expect(fs.readdirSync(file('f')).sort()).toEqual(['1', '3']);
+      // named by itself, it is in no directory that was walked
+      for (const source of ['/tmp/f/2', 'f/2'])
+        await expect(box.copyOut(source, file('one'))).rejects.toMatchObject({
+          code: 'FORBIDDEN',
+          message: `command exited with failure: open ${source} in the container: EACCES`,
+          fields: { object: source },
+        });
       await expect(box.copyOut('/tmp/missing', host)).rejects.toMatchObject({
         code: 'INVALID_SPEC',
         fields: { errno: 'ENOENT' },
