@@ -27,13 +27,28 @@ describe('the prompt over a pipe', () => {
 
   it('writes the text of a failure to stderr and goes on [cli 6 Interactive]', async () => {
     const { status, stdout, stderr } = await script('foo\ninfo --handle x\n"\necho --message "still here"\n');
-    expect(status).toBe(0);
+    expect(status).toBe(1);
     expect(stdout).toBe('message : still here\n');
     expect(stderr).toBe(
       "Command: 'foo' is non-existent.\nunknown handle\n" +
         'UNKNOWN_HANDLE: no container has this handle; list the containers or create it\nUnmatched quote: "\\""\n',
     );
   });
+
+  it.each([
+    ['foo\nping\n', 1, []],
+    ['info --handle x\nping\n', 1, []],
+    ['"\nping\n', 1, []],
+    ['create --handle h\nrun --handle h --script 7\nping\n', 0, []],
+    ['foo\nping\n', 0, ['--compat-exit']],
+    ['info --handle x\nping\n', 0, ['--compat-exit']],
+  ])(
+    'to its end %j exits with %i: one that failed is not forgotten [cli 1.1]',
+    async (input, status, options) => {
+      expect((await script(input, ...options)).status).toBe(status);
+      expect(daemon.requests.some((one) => one.type === MessageType.Ping)).toBe(true);
+    },
+  );
 
   it('passes bytes that are not UTF-8 through [cli 5 Text values]', async () => {
     expect((await script('echo --message \xff\x80\n')).stdout).toBe('message : \xff\x80\n');
@@ -64,7 +79,7 @@ describe('the prompt over a pipe', () => {
   it('connects again once after an end of file, and repeats not even what changes nothing [cli 6]', async () => {
     daemon.drops = 1;
     const { status, stdout, stderr } = await script('echo --message a\necho --message b\n');
-    expect({ status, stdout }).toEqual({ status: 0, stdout: 'Reconnecting...\nmessage : b\n' });
+    expect({ status, stdout }).toEqual({ status: 1, stdout: 'Reconnecting...\nmessage : b\n' });
     expect(stderr).toMatch(/^the connection to the daemon was lost\nUNAVAILABLE: /);
     expect(daemon.requests).toHaveLength(2);
   });
@@ -86,7 +101,7 @@ describe('the prompt over a pipe', () => {
       // In one turn: the peer is gone, and the request is written before this side can learn of it.
       daemon.disconnect();
       stdin.end(`${line}\n`);
-      expect(await status).toBe(0);
+      expect(await status).toBe(error === '' ? 0 : 1);
       expect(written).toBe(`handle : h\nReconnecting...\n${output}`);
       expect(writtenTo(stderr)).toMatch(new RegExp(`^${error}`));
       expect(daemon.requests.map((one) => one.type)).toEqual(
@@ -110,7 +125,7 @@ describe('the prompt over a pipe', () => {
   it('gives a command up whose answer takes longer than --timeout, and goes on [cli 10 --timeout]', async () => {
     daemon.silences = 1;
     const { status, stdout, stderr } = await script('ping\necho --message b\n', '--timeout', '0.2');
-    expect({ status, stdout }).toEqual({ status: 0, stdout: 'Reconnecting...\nmessage : b\n' });
+    expect({ status, stdout }).toEqual({ status: 1, stdout: 'Reconnecting...\nmessage : b\n' });
     expect(stderr).toMatch(/^the daemon did not finish its answer within 0.2 s\nTIMEOUT: /);
   });
 

@@ -26,6 +26,7 @@ class Prompt {
   readonly #context: ExecuteContext;
   #client: WardenClient;
   #lines: LineSource | undefined;
+  #hasFailed = false;
   readonly #interruption = new AbortController();
 
   constructor(options: CliOptions, terminal: Terminal, client: WardenClient) {
@@ -51,7 +52,7 @@ class Prompt {
     try {
       for (;;) {
         const line = await unlessAborted(lines.next(), signal);
-        if (line === undefined) return 0;
+        if (line === undefined) return this.#statusAtEnd;
         const status = await unlessAborted(this.#handleLine(strip(line)), signal);
         if (this.#isInterrupted) return 0;
         if (status !== undefined) return status;
@@ -74,6 +75,12 @@ class Prompt {
     });
   }
 
+  /** Who types has seen what failed; who runs a script has the status alone to go by. */
+  get #statusAtEnd(): number {
+    const isScript = editorOutput(this.#terminal) === undefined;
+    return this.#hasFailed && isScript && !this.#options.compatExit ? 1 : 0;
+  }
+
   get #isInterrupted(): boolean {
     return this.#interruption.signal.aborted;
   }
@@ -94,6 +101,7 @@ class Prompt {
     } catch (error) {
       // Ctrl-C closes the session under the command; that is no failure to report.
       if (this.#isInterrupted) return undefined;
+      this.#hasFailed = true;
       // a script reads the original's text alone
       const isTyped = editorOutput(this.#terminal) !== undefined && words.length > 0;
       const shown = isTyped ? withPromptSuggestion(error, words) : error;
