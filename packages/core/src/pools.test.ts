@@ -53,6 +53,15 @@ describe('the network pool', () => {
       );
     for (const wrong of ['1.2.3.256', '1.2.3.999', '256.0.0.4'])
       expect(() => made.acquireNetwork(wrong)).toThrow(`invalid address: ${wrong}`);
+    // the original took such a text for 0.0.0.0
+    for (const wrong of ['nowhere', '', '10.254.0', '10.254.0.4/30', ' 10.254.0.4', '::1'])
+      expect(() => made.acquireNetwork(wrong)).toThrow(
+        expect.objectContaining({
+          code: 'INVALID_SPEC',
+          message: `Could not acquire network: 0.0.0.0, as which "${wrong}" counts: it is no address`,
+          fields: { operation: 'create', object: wrong },
+        }),
+      );
   });
 
   it('keeps a released block back for the delay', () => {

@@ -53,7 +53,7 @@ export class Pools {
     }
     const address = parseAddress(wanted);
     if (address === undefined) {
-      throw new WardenError('INVALID_SPEC', `invalid address: ${wanted}`, {
+      throw new WardenError('INVALID_SPEC', noAddress(wanted), {
         fields: { operation: 'create', object: wanted },
       });
     }
@@ -137,6 +137,13 @@ function blocks(cidr: string): number[] {
 
 function numbers({ first, count }: NumberRange): number[] {
   return Array.from({ length: count }, (_, at) => first + at);
+}
+
+/** The original's texts: one for numbers that are too large, one for what it took for 0.0.0.0. */
+function noAddress(text: string): string {
+  return /^\d+\.\d+\.\d+\.\d+$/.test(text)
+    ? `invalid address: ${text}`
+    : `Could not acquire network: 0.0.0.0, as which "${text}" counts: it is no address`;
 }
 
 function exhausted(message: string, pool: string, { used, size }: Pool): WardenError {
