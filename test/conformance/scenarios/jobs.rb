@@ -145,9 +145,10 @@ scenario 'script_from_standard_input' do
   check('exactly four variables', %w[HOME LANG PATH USER], env)
   check('as vcap', "vcap\n", one.run(handle: handle, script: 'id -un').stdout)
   check('or root', "root\n", one.run(handle: handle, script: 'id -un', privileged: true).stdout)
+  usual = one.run(handle: handle, script: 'ulimit -n').stdout
   rlimits = { nofile: 333, core: 0 }
   check('limits are soft and hard', "333\n333\n0\n", one.run(handle: handle, script: 'ulimit -Sn; ulimit -Hn; ulimit -c', rlimits: rlimits).stdout)
-  check('of that job only', "1024\n", one.run(handle: handle, script: 'ulimit -n').stdout)
+  check('of that job only', usual, one.run(handle: handle, script: 'ulimit -n').stdout)
 end
 
 scenario 'children_left_behind' do
