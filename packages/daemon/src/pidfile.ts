@@ -71,21 +71,32 @@ export function isYounger(pid: number, file: string): boolean {
   try {
     const { mtimeMs } = fs.statSync(file);
     const [, bootSeconds] = /^btime (\d+)$/m.exec(fs.readFileSync('/proc/stat', 'latin1')) ?? [];
-    const stat = fs.readFileSync(`/proc/${pid}/stat`, 'latin1');
-    // behind the name, which may hold anything, the 22nd field of all is the 20th
-    const ticks = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
+    const ticks = fieldsOf(pid)[19]; // the 22nd of all
     return Number(bootSeconds) * 1_000 + Number(ticks) * TICK_MS > mtimeMs + TOLERANCE_MS;
   } catch {
     return false;
   }
 }
 
-/** Whether there is such a process. */
+/**
+ * Whether there is such a process. One that has ended is none any more, even while its parent has not looked
+ * after it, which where nobody does, as in many containers, is for ever.
+ */
 export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
-    return true;
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
+    if ((error as NodeJS.ErrnoException).code !== 'EPERM') return false;
   }
+  try {
+    return fieldsOf(pid)[0] !== 'Z';
+  } catch {
+    return true; // no /proc, or not for us
+  }
+}
+
+/** The fields of the process's stat behind its name, which may hold anything. */
+function fieldsOf(pid: number): string[] {
+  const stat = fs.readFileSync(`/proc/${pid}/stat`, 'latin1');
+  return stat.slice(stat.lastIndexOf(')') + 2).split(' ');
 }

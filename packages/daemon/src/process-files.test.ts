@@ -1,10 +1,10 @@
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { listenForHealthChecks } from './health-check.ts';
 import { imagesLock, lockImages } from './images-lock.ts';
 import { writePidfile } from './pidfile.ts';
@@ -44,6 +44,23 @@ describe('the pidfile (behaviour 12)', () => {
     writePidfile(file)();
     write(0);
     expect(() => writePidfile(file)).toThrow(/running process/);
+  });
+  it('replaces a file that names one that was killed, and whose parent has not looked yet', async () => {
+    const file = path.join(directory, 'wardend.pid');
+    const parent = spawn('sh', ['-c', 'true & echo $!; exec sleep 600'], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    try {
+      const [line] = await once(parent.stdout, 'data');
+      const pid = String(line).trim();
+      const state = () => fs.readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ')[1]![0];
+      await vi.waitFor(() => expect(state()).toBe('Z'), 30_000);
+      fs.writeFileSync(file, `${pid}\n`);
+      writePidfile(file);
+      expect(fs.readFileSync(file, 'utf8')).toBe(`${process.pid}\n`);
+    } finally {
+      parent.kill();
+    }
   });
   it('names a path that cannot be written', () => {
     expect(() => writePidfile('/nonexistent/dir/wardend.pid')).toThrow(/\/nonexistent\/dir\/wardend\.pid/);
