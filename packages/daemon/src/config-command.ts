@@ -11,6 +11,7 @@ import {
   parseOperands,
   wrongWords,
 } from './options.ts';
+import { networkPool } from './pools.ts';
 import { findStartProblems } from './start-checks.ts';
 import { didYouMeanKey } from './suggest-key.ts';
 import { unsafeSettings } from './unsafe-settings.ts';
@@ -65,7 +66,8 @@ export function effective(configuration: Configuration): string {
   // a process limit beyond 2^53 is more than `JSON.stringify` takes
   const text = (_key: string, value: unknown): unknown =>
     typeof value === 'bigint' ? value.toString() : value;
-  return `${JSON.stringify({ ...configuration, unsafe: unsafeSettings(configuration) }, text, 2)}\n`;
+  const network = { ...configuration.network, pool_network: networkPool(configuration.network) };
+  return `${JSON.stringify({ ...configuration, network, unsafe: unsafeSettings(configuration) }, text, 2)}\n`;
 }
 
 interface Findings {

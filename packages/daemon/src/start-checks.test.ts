@@ -6,7 +6,7 @@ import path from 'node:path';
 import { silentLogger } from '@warden/interface';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { checkConfiguration } from './config.ts';
-import { configCommand } from './config-command.ts';
+import { configCommand, effective } from './config-command.ts';
 import { checkOwnLimits } from './own-limits.ts';
 import { checkStart } from './start-checks.ts';
 
@@ -199,6 +199,13 @@ describe('wardend config show [operations config show]', () => {
     } finally {
       write.mockRestore();
     }
+  });
+
+  it('tells the pool that is used, also where the older keys make it [config 2 network]', () => {
+    const older = { pool_start_address: '10.1.0.0', pool_size: 100 };
+    expect(JSON.parse(effective(checkConfiguration({ network: older })))).toMatchObject({
+      network: { ...older, pool_network: '10.1.0.0/23' },
+    });
   });
 });
 
