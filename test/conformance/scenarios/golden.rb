@@ -89,7 +89,10 @@ scenario 'info' do
   _, payload = answer(socket)
   check('state first', hex('5206616374697665'), payload[0, 8])
   varint = ->(n) { n < 128 ? n.chr.b : (n & 127 | 128).chr.b + varint.call(n >> 7) }
-  check('job ids last, each with its own tag', jobs.map { |id| hex('e002') + varint.call(id) }.join, payload[-jobs.sum { |id| 2 + varint.call(id).bytesize }..])
+  ids = jobs.map { |id| hex('e002') + varint.call(id) }.join
+  _, together, behind = payload.rpartition(ids)
+  check('job ids, each with its own tag', ids, together)
+  check('no field of this protocol behind them', '', InfoResponse.decode(behind).encode.to_s)
   check('no event, no field', nil, InfoResponse.decode(payload).events)
 end
 
