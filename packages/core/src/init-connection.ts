@@ -46,7 +46,8 @@ export function forgetStaleJobs(engine: Engine, container: ManagedContainer, ini
 /** Jobs of an earlier daemon. */
 function takeOverJobs(engine: Engine, container: ManagedContainer, init: Init): void {
   const { record } = container;
-  for (const job of init.recoveredJobs) {
+  // init tells the latest first; everybody else is told of them in the order in which they were started
+  for (const job of [...init.recoveredJobs].sort((one, other) => one.id - other.id)) {
     adoptJob(engine, container, init, { job, note: record.jobs.get(job.id), isRecovered: true });
   }
   // behind what each job does with what init has kept
