@@ -72,7 +72,7 @@ async function begin(engine: Engine): Promise<void> {
   mendLostRules(engine);
   const entries = readDepot(options.depot);
   // both before anything is done to them
-  if (entries.length === 0) await requireDepotOfLiving(engine);
+  await requireDepotOfLiving(engine, entries);
   await requireLivingWithin(engine, entries);
   await drivers.network.setup(hostSpec(options));
   await recoverContainers(engine, entries);

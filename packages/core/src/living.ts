@@ -3,6 +3,7 @@
  * or, where there are none (drivers.cgroup: none), by their links.
  */
 import { type ContainerId, WardenError } from '@warden/interface';
+import type { DepotEntry } from './depot-entries.ts';
 import { groupsById } from './destroy.ts';
 import type { Engine } from './engine.ts';
 import type { ContainerRecord } from './record.ts';
@@ -43,17 +44,18 @@ export async function livingOf(
 }
 
 /**
- * For a depot in which nothing is. When containers of this daemon's name live all the same, it is not the one
- * that they are in, or its file system is not mounted: they are not to be ended for that. Errors:
- * `ALREADY_EXISTS`.
+ * Before anything is done to anybody: containers of this daemon's name that live and have no directory in the
+ * depot are of another one, or the depot's file system is not mounted. They are not to be ended for that.
+ * Errors: `ALREADY_EXISTS`.
  */
-export async function requireDepotOfLiving(engine: Engine): Promise<void> {
-  const living = await livingStrays(engine, new Set());
+export async function requireDepotOfLiving(engine: Engine, entries: readonly DepotEntry[]): Promise<void> {
+  const living = await livingStrays(engine, new Set(entries.map(({ id }) => id)));
   if (living.length === 0) return;
   const { depot } = engine.options;
+  const shown = living.slice(0, 3).join(', ');
   throw new WardenError(
     'ALREADY_EXISTS',
-    `the depot ${depot} is empty, and containers live that have no directory in it (${living.slice(0, 3).join(', ')}${living.length > 3 ? `, ${living.length} in all` : ''}): they are of another depot. Nothing was done to them; configure server.container_depot_path as it was, mount its file system, or give this daemon another drivers.name. wardend cleanup --all with these settings ends them`,
+    `containers live that have no directory in the depot ${depot} (${shown}${living.length > 3 ? `, ${living.length} in all` : ''}): they are of another depot. Nothing was done to them; configure server.container_depot_path as it was, mount its file system, or give this daemon another drivers.name. wardend cleanup --all with these settings ends them, and those of this depot`,
     { fields: { operation: 'recover', object: depot, containers: living } },
   );
 }

@@ -194,10 +194,14 @@ describe('a start', () => {
     await expect(host.start({ depot, drivers })).rejects.toMatchObject({
       code: 'ALREADY_EXISTS',
       message: expect.stringContaining(
-        `${depot} is empty, and containers live that have no directory in it (${id})`,
+        `containers live that have no directory in the depot ${depot} (${id})`,
       ),
     });
     expect(setup).not.toHaveBeenCalled(); // which would put another policy in force for them
+    // nor where something of another time is in it
+    fs.mkdirSync(path.join(depot, '.quarantine-1abcdefghij'));
+    await expect(host.start({ depot, drivers })).rejects.toMatchObject({ code: 'ALREADY_EXISTS' });
+    expect(setup).not.toHaveBeenCalled();
     core = await host.start();
     expect(await core.openSession().list()).toEqual(['box']);
     await core.close();
@@ -237,7 +241,7 @@ describe('a start', () => {
     await expect(host.start({ depot, drivers: driversWithout() })).rejects.toMatchObject({
       code: 'ALREADY_EXISTS',
       message: expect.stringContaining(
-        `${depot} is empty, and containers live that have no directory in it (${path.basename(directory)})`,
+        `containers live that have no directory in the depot ${depot} (${path.basename(directory)})`,
       ),
     });
     const network = { ...NETWORK, pool: '10.253.0.0/24' };

@@ -11,7 +11,6 @@ import { type Engine, networkSpecOf, poolUsage, trySave } from './engine.ts';
 import { connectRecovered } from './frozen.ts';
 import { attachInit, forgetStaleJobs } from './init-connection.ts';
 import { watchOutOfMemory } from './limits.ts';
-import { requireDepotOfLiving } from './living.ts';
 import { keepUsersApart } from './living-users.ts';
 import { pauseContainer } from './pause.ts';
 import { quarantine, setAside } from './quarantine.ts';
@@ -324,7 +323,6 @@ async function reconcile(engine: Engine, inDepot: ReadonlySet<ContainerId>): Pro
   const keep = new Set([...engine.containers.values()].map(({ record }) => record.id));
   for (const id of inDepot) keep.add(id);
   const strays = (await drivers.cgroup.list()).filter((id) => !keep.has(id));
-  if (keep.size === 0) await requireDepotOfLiving(engine);
   for (const id of await drivers.network.sweep(keep)) engine.logger.info('network-swept', { id });
   await engine.failpoints.pass('recover.network-swept');
   await Promise.all(strays.map((id) => sweepGroups(engine, id))); // emptying one can take the kernel 100 ms

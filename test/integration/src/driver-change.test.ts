@@ -90,7 +90,7 @@ describeWith(['root', 'isolated', 'overlayfs'], 'a daemon that follows another',
     const container_depot_path = path.join(place.directory, 'other');
     await expect(
       startDaemon({ place, config: { drivers, server: { container_depot_path } } }),
-    ).rejects.toThrow(/is empty, and containers live that have no directory in it/);
+    ).rejects.toThrow(/containers live that have no directory in the depot/);
     await expect(
       startDaemon({ place, config: { drivers, network: { pool_network: '10.253.0.0/22' } } }),
     ).rejects.toThrow(/containers live outside of 10\.253\.0\.0\/22: lives \(10\.254\.0\.2\)/);
