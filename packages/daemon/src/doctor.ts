@@ -105,10 +105,14 @@ function named(trial: Trial, from: string, to: string): Trial {
   return { ...trial, result: { ok: false, reason: result.reason.replaceAll(from, to) } };
 }
 
-/** What is refused for want of rights says nothing of this host. */
+/** What the kernel and programs say of a full file system. */
+const NO_ROOM = /\bENOSPC\b|No space left on device/;
+
+/** What is refused for want of rights, or of room, says nothing else of this host. */
 function advised(trial: Trial, hasRights: boolean): Trial {
   if (trial.result.ok) return trial;
-  const advice = adviceWithoutRights(trial.result.reason, hasRights);
+  const { reason } = trial.result;
+  const advice = NO_ROOM.test(reason) ? MAKE_ROOM : adviceWithoutRights(reason, hasRights);
   return advice === undefined ? trial : { ...trial, advice };
 }
 

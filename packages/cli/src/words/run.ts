@@ -133,9 +133,13 @@ function wishesOf(given: Given): Wishes {
     throw new CommandError('run: --image and --rootfs exclude each other');
   if (given.has('rm') && (given.value('detach-keys') ?? 'none') !== 'none')
     throw new CommandError('run: with --rm there is nothing to come back to: --detach-keys can only be none');
-  const [memory, disk, shares, grace] = ['memory', 'disk', 'cpu-shares', 'grace-time'].map((name) =>
-    given.value(name),
-  );
+  const [memory, disk, shares] = ['memory', 'disk', 'cpu-shares'].map((name) => given.value(name));
+  const graceText = given.value('grace-time');
+  const grace = graceText === undefined ? undefined : graceTime(graceText);
+  if (given.has('detach') && grace === 0)
+    throw new CommandError(
+      'run: --detach and --grace-time 0 exclude each other: the container goes with this program',
+    );
   if (given.value('name') === '') throw new CommandError(`run: ${emptyHandle('--name')}`);
   const properties = parsePairs(given.values('label'), '--label');
   const [handle, image, rootfs] = [given.value('name'), given.value('image'), given.value('rootfs')];
@@ -147,7 +151,7 @@ function wishesOf(given: Given): Wishes {
       ...(given.has('bind') && { bindMounts: given.values('bind').map(bindMount) }),
       ...(given.has('label') && { properties }),
       // 0: also when this program is killed, the daemon takes the container away
-      ...(given.has('rm') ? { graceTime: 0 } : grace !== undefined && { graceTime: graceTime(grace) }),
+      ...(given.has('rm') ? { graceTime: 0 } : grace !== undefined && { graceTime: grace }),
     },
     ports: given.values('publish').map((text) => parsePublished(text, '--publish')),
     egress: given.values('allow').map((text) => parseEgress(text)),

@@ -229,6 +229,7 @@ describe('run', () => {
   it.each([
     [['run', '--rm'], 'a command is missing'],
     [['run', '--rm', '-d', '--', 'x'], '--rm and --detach exclude each other'],
+    [['run', '-d', '--grace-time', '0', '--', 'x'], '--detach and --grace-time 0 exclude each other'],
     [['run', '--image', 'a', '--rootfs', 'b', '--', 'x'], '--image and --rootfs exclude each other'],
     [['run', '-d', '--timeout', '5', '--', 'x'], '--detach and --timeout exclude each other'],
     [['exec', '-d', '--timeout', '5', 'box', '--', 'x'], '--detach and --timeout exclude each other'],
