@@ -205,17 +205,18 @@ class NftablesNetwork implements NetworkDriver {
         advice: 'name the address in drivers.outward_address if it is known already',
       });
     }
+    this.#access.forgetContainers();
     const around = {
       inbound: this.#inbound,
       published: outward === undefined ? [] : [outward],
       uplink: this.#uplinkOfContainer(),
-      hasLimits: this.#bandwidth.mode === 'limit',
+      // an earlier daemon's stay in force until their containers are restored, which some never are
+      hasLimits: this.#bandwidth.mode === 'limit' || this.#access.containers().limits.size > 0,
       denials: this.#findings.telling,
     };
     this.#names.configure(host);
     this.#pool = parseRange(host.pool);
     this.#host = host;
-    this.#access.forgetContainers();
     const isMissing = tableIdentity(this.#access.netlink(), this.#table) === undefined;
     const isGone = isMissing || this.#access.isTableLost();
     this.#putRules(host, around, isGone);
