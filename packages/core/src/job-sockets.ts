@@ -16,6 +16,8 @@ import { OutputHistory } from './output-history.ts';
 import type { OnPressure, OutputTap } from './output-tap.ts';
 import { type PerStream, STREAMS, type StreamName } from './stream-name.ts';
 
+const { O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = fs.constants;
+
 /** Of the output of one stream that may wait in memory for one reader. */
 const MAX_WAITING_BYTES = 1_048_576;
 /** How long a reader may hold a job up. */
@@ -67,7 +69,7 @@ export class JobSockets implements OutputTap {
       this.#listen('stdout.sock', (socket) => this.#greet('stdout', socket));
       this.#listen('stderr.sock', (socket) => this.#greet('stderr', socket));
       this.#listen('status.sock', (socket) => this.#admit(socket, this.#statusReaders));
-      const flags = fs.constants.O_WRONLY | fs.constants.O_CREAT | fs.constants.O_NOFOLLOW;
+      const flags = O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK;
       this.#cursors = fs.openSync(path.join(options.directory, CURSORS_FILE), flags, 0o644);
       this.#writeCursors();
     } catch (error) {
@@ -224,11 +226,17 @@ function afterPolling(action: () => void): void {
 
 /** The positions an earlier daemon has left in a job's directory. */
 export function readCursors(directory: string): PerStream<number> {
+  let descriptor: number | undefined;
   try {
-    const bytes = fs.readFileSync(path.join(directory, CURSORS_FILE));
-    if (bytes.length === 8) return { stdout: bytes.readUInt32BE(0), stderr: bytes.readUInt32BE(4) };
+    // a FIFO would be waited for
+    descriptor = fs.openSync(path.join(directory, CURSORS_FILE), O_RDONLY | O_NONBLOCK);
+    const bytes = Buffer.alloc(8);
+    if (fs.readSync(descriptor, bytes, 0, 8, 0) === 8)
+      return { stdout: bytes.readUInt32BE(0), stderr: bytes.readUInt32BE(4) };
   } catch {
     // none
+  } finally {
+    if (descriptor !== undefined) fs.closeSync(descriptor);
   }
   return { stdout: 0, stderr: 0 };
 }

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -106,6 +107,13 @@ describe('JobSpool', () => {
     expect(spool.file('stderr')).toBeUndefined();
     spool.write('stdout', Buffer.from('x'));
     expect(spool.resume('stdout', kept(0, 'ring'))).toMatchObject({ skipKept: 0 });
+    expect(failures).toHaveLength(1);
+  });
+
+  it.each(['stdout', 'handover'])('does not wait for a FIFO that somebody has put there as %s', (name) => {
+    fs.mkdirSync(directory);
+    execFileSync('mkfifo', [path.join(directory, name)]);
+    expect(recover(0, 'kept by init')).toEqual(['kept by init', 0]);
     expect(failures).toHaveLength(1);
   });
 

@@ -17,6 +17,10 @@ import type { KeptOutput, OutputFile } from '@warden/interface';
 import { closeDescriptor } from './close-descriptor.ts';
 import type { PerStream, StreamName } from './stream-name.ts';
 
+const { O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR, O_WRONLY } = fs.constants;
+/** Whatever stands there instead is neither followed nor waited for. */
+const MAKE = O_CREAT | O_NOFOLLOW | O_NONBLOCK;
+
 /** Per stream: four big-endian numbers of 64 bits. */
 const RECORD_BYTES = 32;
 const RECORD_AT: PerStream<number> = { stdout: 0, stderr: RECORD_BYTES };
@@ -98,8 +102,7 @@ export class JobSpool {
     try {
       this.#isUsed = true;
       fs.mkdirSync(this.#directory, { recursive: true, mode: 0o755 });
-      const flags = fs.constants.O_RDWR | fs.constants.O_CREAT | fs.constants.O_NOFOLLOW;
-      const descriptor = fs.openSync(path.join(this.#directory, stream), flags, 0o600);
+      const descriptor = fs.openSync(path.join(this.#directory, stream), O_RDWR | MAKE, 0o600);
       const offset = fs.fstatSync(descriptor).size;
       const file = { descriptor, offset, onFailure: (error: unknown) => this.#fail(error) };
       this.#files.set(stream, file);
@@ -206,7 +209,7 @@ export class JobSpool {
   #readNote(at: number, length: number): Buffer | undefined {
     const note = Buffer.alloc(length);
     try {
-      const descriptor = fs.openSync(path.join(this.#directory, 'handover'), 'r');
+      const descriptor = fs.openSync(path.join(this.#directory, 'handover'), O_RDONLY | O_NONBLOCK);
       try {
         return fs.readSync(descriptor, note, 0, length, at) === length ? note : undefined;
       } finally {
@@ -220,8 +223,7 @@ export class JobSpool {
 
   /** One write within one page: it happens as a whole or not at all. */
   #writeNote(at: number, note: Buffer): void {
-    const flags = fs.constants.O_WRONLY | fs.constants.O_CREAT | fs.constants.O_NOFOLLOW;
-    const descriptor = fs.openSync(path.join(this.#directory, 'handover'), flags, 0o600);
+    const descriptor = fs.openSync(path.join(this.#directory, 'handover'), O_WRONLY | MAKE, 0o600);
     try {
       fs.writeSync(descriptor, note, 0, note.length, at);
     } finally {
