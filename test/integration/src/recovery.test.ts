@@ -173,7 +173,9 @@ describeWith(['root', 'isolated', 'overlayfs'], 'recovery', () => {
         const away = `${depot}-away`;
         fs.renameSync(depot, away);
         fs.mkdirSync(depot, { mode: 0o700 });
-        await expect(startDaemon({ place })).rejects.toThrow('containers live that have no directory in the depot');
+        await expect(startDaemon({ place })).rejects.toThrow(
+          'containers live that have no directory in the depot',
+        );
         expect(fs.existsSync(`/proc/${pid}`)).toBe(true);
         fs.rmSync(depot, { recursive: true });
         fs.renameSync(away, depot);
