@@ -7,8 +7,9 @@ import { isKernelError, NetlinkConnection, PatientConnection } from './netlink-c
 import type { MessageBody } from './netlink-message.ts';
 import type { TableMessages } from './nftables-message.ts';
 
-/** With fewer chains a transaction takes no longer than to have a thread do it. */
+/** With fewer chains, and fewer changes, a transaction takes no longer than to have a thread do it. */
 const MANY_CHAINS = 100;
+const MANY_CHANGES = 100;
 
 /** One transaction. Errors: `NATIVE_FAILED` naming operation and object; the inventory is read again then. */
 export type CommitOf = (operation: string, object: string, changes: readonly MessageBody[]) => Promise<void>;
@@ -70,16 +71,18 @@ export class TableAccess implements KernelAccess {
 
   /**
    * For what others wait for meanwhile: on a thread where the kernel has the chains of many containers to
-   * look at. `change` is called when all changes that were asked for before are made and noted, so that it
-   * knows what is there. What it notes itself it notes in the inventory of that moment, which may be another
-   * one than before.
+   * look at, or many rules to make. `change` is called when all changes that were asked for before are made
+   * and noted, so that it knows what is there. What it notes itself it notes in the inventory of that moment,
+   * which may be another one than before.
    */
   inTurn<T>(change: (commit: CommitOf) => Promise<T>): Promise<T> {
     return this.patient().inTurn((commit) =>
       change(async (operation, object, changes) => {
         try {
           const { chains, limits, askers } = this.containers();
-          if (chains.size + limits.size + askers.size < MANY_CHAINS) this.netlink().commit(changes);
+          const isShort =
+            chains.size + limits.size + askers.size < MANY_CHAINS && changes.length < MANY_CHANGES;
+          if (isShort) this.netlink().commit(changes);
           else await commit(changes);
         } catch (cause) {
           this.#doubt();

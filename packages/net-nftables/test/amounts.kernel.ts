@@ -120,6 +120,25 @@ describe('many at once', () => {
     await driver.restore(A, {}, { mappings: [], egress: [] });
     expect(ports()).toBe(0);
   });
+
+  it('1,000 rules of one container are put in force while others are served', async () => {
+    const egress = Array.from({ length: 1_000 }, (_none, at) => ({
+      ports: { first: at + 1, last: at + 1 },
+      protocol: 'tcp' as const,
+      log: false,
+    }));
+    await driver.restore(A, {}, { mappings: [], egress });
+    let turns = 0;
+    const turn = setInterval(() => turns++, 0);
+    await driver.withdraw!(
+      A,
+      {},
+      { withdrawn: { mappings: [], egress: [] }, kept: { mappings: [], egress } },
+    );
+    expect(turns).toBeGreaterThan(0);
+    clearInterval(turn);
+    await driver.restore(A, {}, { mappings: [], egress: [] });
+  });
 });
 
 describe('the connections of one container', () => {
