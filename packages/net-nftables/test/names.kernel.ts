@@ -429,7 +429,7 @@ describe('denials', () => {
       };
       await expect.poll(isTold, { ...SOON, message: JSON.stringify(wanted) }).toBe(true);
     }
-    const datagrams = denials.filter(({ protocol }) => protocol === 'udp');
+    const datagrams = denials.filter(({ protocol, port }) => protocol === 'udp' && port === 99);
     expect(datagrams.reduce((sum, { count }) => sum + count, 0)).toBe(2);
     expect(denials.every(({ id }) => id === A.id)).toBe(true);
   });
