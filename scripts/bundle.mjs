@@ -27,10 +27,21 @@ import { createRequire } from 'node:module';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 
-const require = createRequire(import.meta.url);
-export const placeOf = (name, file) =>
-  // what a manifest exports is found, but links on the way to it are not followed
-  pathToFileURL(path.join(fs.realpathSync(path.dirname(require.resolve(\`\${name}/package.json\`))), file)).href;
+const directories = new Map();
+// where Node looks, without what makes its own look take a millisecond: the manifests, and what they export
+const inNodeModules = (name) => {
+  for (let at = __dirname; at !== path.dirname(at); at = path.dirname(at)) {
+    const directory = path.join(at, 'node_modules', name);
+    if (fs.existsSync(directory)) return directory;
+  }
+};
+const directoryOf = (name) =>
+  inNodeModules(name) ?? path.dirname(createRequire(import.meta.url).resolve(\`\${name}/package.json\`));
+export const placeOf = (name, file) => {
+  const known = directories.get(name) ?? fs.realpathSync(directoryOf(name)); // nobody has followed links on the way
+  directories.set(name, known);
+  return pathToFileURL(path.join(known, file)).href;
+};
 `;
 
 /** Modules look for files beside themselves, which stay where they are. */

@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, realpathSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -224,7 +224,7 @@ let loaded: NativeLibrary | undefined;
 export function koffi(): typeof Koffi {
   if (loadedKoffi !== undefined) return loadedKoffi;
   try {
-    loadedKoffi = createRequire(import.meta.url)('koffi') as typeof Koffi;
+    loadedKoffi = createRequire(import.meta.url)(inNodeModules('koffi') ?? 'koffi') as typeof Koffi;
     return loadedKoffi;
   } catch (cause) {
     throw new WardenError(
@@ -233,6 +233,18 @@ export function koffi(): typeof Koffi {
       { fields: { operation: 'load-library', object: 'koffi' }, cause },
     );
   }
+}
+
+/**
+ * Where Node finds a package, by the same places. Asked for by its directory it is loaded some milliseconds
+ * sooner: for a name Node loads what it resolves `exports` with, and reads the manifests on the way.
+ */
+function inNodeModules(name: string): string | undefined {
+  for (let at = dirname(fileURLToPath(import.meta.url)); at !== dirname(at); at = dirname(at)) {
+    const directory = join(at, 'node_modules', name);
+    if (existsSync(directory)) return realpathSync(directory);
+  }
+  return undefined;
 }
 
 /** The library, loaded at the first call: importing the package needs nothing. */
