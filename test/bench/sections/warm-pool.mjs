@@ -5,10 +5,10 @@ import { startDaemon, warmUp } from '../lib/daemon.mjs';
 
 const PREPARED = 8;
 /**
- * Lives before claims are counted, about half of which are claims: behind so many V8 has compiled what one runs
- * through, once each (docs/performance/create-and-destroy.md, "Claims of a daemon that is hot").
+ * Lives before claims are counted, beside those of the usual warm-up: what a claim runs through, once, V8
+ * compiles behind some hundred (docs/performance/create-and-destroy.md, "Claims of a hot daemon").
  */
-const WARM_UP_LIVES = 3_000;
+const WARM_UP_LIVES = 1_000;
 
 export async function measureWarmPool({ samples, place, count }) {
   const daemon = await startDaemon(place('warm', { server: { warm_containers: PREPARED } }));
