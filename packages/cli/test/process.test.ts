@@ -187,7 +187,7 @@ describe.runIf(process.getuid?.() === 0)('shell [needs: root]', () => {
   it('is no command of a script, whose input it would take [cli 10 shell]', async () => {
     withInit('cat');
     expect(await warden([], 'shell --handle h\necho --message b\n')).toEqual({
-      status: 0,
+      status: 1,
       stdout: 'message : b\n',
       stderr: expect.stringMatching(/^the input of a script cannot be lent to a shell/),
     });
