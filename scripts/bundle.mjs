@@ -27,16 +27,15 @@ import { createRequire } from 'node:module';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 
+const { resolve } = createRequire(import.meta.url);
 const directories = new Map();
 // where Node looks, without what makes its own look take a millisecond: the manifests, and what they export
-const inNodeModules = (name) => {
-  for (let at = __dirname; at !== path.dirname(at); at = path.dirname(at)) {
-    const directory = path.join(at, 'node_modules', name);
-    if (fs.existsSync(directory)) return directory;
-  }
-};
 const directoryOf = (name) =>
-  inNodeModules(name) ?? path.dirname(createRequire(import.meta.url).resolve(\`\${name}/package.json\`));
+  resolve
+    .paths(name)
+    .map((modules) => path.join(modules, name))
+    .find((place) => fs.existsSync(path.join(place, 'package.json'))) ??
+  path.dirname(resolve(\`\${name}/package.json\`));
 export const placeOf = (name, file) => {
   const known = directories.get(name) ?? fs.realpathSync(directoryOf(name)); // nobody has followed links on the way
   directories.set(name, known);

@@ -77,8 +77,11 @@ class Prompt {
 
   /** Who types has seen what failed; who runs a script has the status alone to go by. */
   get #statusAtEnd(): number {
-    const isScript = editorOutput(this.#terminal) === undefined;
-    return this.#hasFailed && isScript && !this.#options.compatExit ? 1 : 0;
+    return this.#hasFailed && this.#isScript && !this.#options.compatExit ? 1 : 0;
+  }
+
+  get #isScript(): boolean {
+    return editorOutput(this.#terminal) === undefined;
   }
 
   get #isInterrupted(): boolean {
@@ -103,7 +106,7 @@ class Prompt {
       if (this.#isInterrupted) return undefined;
       this.#hasFailed = true;
       // a script reads the original's text alone
-      const isTyped = editorOutput(this.#terminal) !== undefined && words.length > 0;
+      const isTyped = !this.#isScript && words.length > 0;
       const shown = isTyped ? withPromptSuggestion(error, words) : error;
       await reportError(shown, this.#options, this.#terminal);
       if (!this.#options.exitOnError) return undefined;

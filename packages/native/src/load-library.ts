@@ -224,7 +224,8 @@ let loaded: NativeLibrary | undefined;
 export function koffi(): typeof Koffi {
   if (loadedKoffi !== undefined) return loadedKoffi;
   try {
-    loadedKoffi = createRequire(import.meta.url)(inNodeModules('koffi') ?? 'koffi') as typeof Koffi;
+    const require = createRequire(import.meta.url);
+    loadedKoffi = require(directoryOf('koffi', require) ?? 'koffi') as typeof Koffi;
     return loadedKoffi;
   } catch (cause) {
     throw new WardenError(
@@ -236,15 +237,14 @@ export function koffi(): typeof Koffi {
 }
 
 /**
- * Where Node finds a package, by the same places. Asked for by its directory it is loaded some milliseconds
- * sooner: for a name Node loads what it resolves `exports` with, and reads the manifests on the way.
+ * Where Node would find it. Asked for by its directory a package is loaded some milliseconds sooner: for a name
+ * Node loads what it resolves `exports` with, and reads the manifests on the way.
  */
-function inNodeModules(name: string): string | undefined {
-  for (let at = dirname(fileURLToPath(import.meta.url)); at !== dirname(at); at = dirname(at)) {
-    const directory = join(at, 'node_modules', name);
-    if (existsSync(directory)) return realpathSync(directory);
-  }
-  return undefined;
+function directoryOf(name: string, { resolve }: NodeJS.Require): string | undefined {
+  const directory = (resolve.paths(name) ?? [])
+    .map((modules) => join(modules, name))
+    .find((place) => existsSync(join(place, 'package.json')));
+  return directory === undefined ? undefined : realpathSync(directory);
 }
 
 /** The library, loaded at the first call: importing the package needs nothing. */
