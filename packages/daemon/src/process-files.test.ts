@@ -47,14 +47,18 @@ describe('the pidfile (behaviour 12)', () => {
   });
   it('replaces a file that names one that was killed, and whose parent has not looked yet', async () => {
     const file = path.join(directory, 'wardend.pid');
-    const parent = spawn('sh', ['-c', 'true & echo $!; exec sleep 600'], {
-      stdio: ['ignore', 'pipe', 'inherit'],
+    // the child ends when the shell has become a program that asks for no children: shells do now and then
+    const parent = spawn('sh', ['-c', 'exec 3<&0; cat <&3 & echo $!; exec sleep 600 3<&-'], {
+      stdio: ['pipe', 'pipe', 'inherit'],
     });
     try {
       const [line] = await once(parent.stdout, 'data');
       const pid = String(line).trim();
+      const program = () => fs.readFileSync(`/proc/${parent.pid}/comm`, 'latin1').trim();
+      await vi.waitFor(() => expect(program()).toBe('sleep'), 10_000);
+      parent.stdin.end();
       const state = () => fs.readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ')[1]![0];
-      await vi.waitFor(() => expect(state()).toBe('Z'), 30_000);
+      await vi.waitFor(() => expect(state()).toBe('Z'), 10_000);
       fs.writeFileSync(file, `${pid}\n`);
       writePidfile(file);
       expect(fs.readFileSync(file, 'utf8')).toBe(`${process.pid}\n`);

@@ -397,7 +397,9 @@ describe('a name server that finds no port', () => {
 describe('denials', () => {
   it('are told: packets with address, protocol and port, and names', async () => {
     await allowOnly(rule('good.test'));
-    await delay(600);
+    // told in their order: behind this one nothing comes of what the tests before have asked
+    probe(b, [{ protocol: 'udp', address: FAR, port: 98 }]);
+    await expect.poll(() => denials.some(({ port }) => port === 98), SOON).toBe(true);
     denials = [];
     expect(opens(OUTSIDE, OUTSIDE)).toEqual([false, false]);
     // the kernel sends datagrams once only: they can be counted
@@ -431,6 +433,6 @@ describe('denials', () => {
     }
     const datagrams = denials.filter(({ protocol, port }) => protocol === 'udp' && port === 99);
     expect(datagrams.reduce((sum, { count }) => sum + count, 0)).toBe(2);
-    expect(denials.every(({ id }) => id === A.id)).toBe(true);
+    expect(denials.filter(({ id }) => id !== A.id)).toEqual([]);
   });
 });
