@@ -10,6 +10,7 @@ struct given given = {.sentinel = "", .abstract = "", .only = "", .reach = ""};
 
 static const char usage[] = "usage: abuse-probe [--list] [--brief] [--only PREFIX] [--sentinel FILE] "
                             "[--abstract NAME] [--reach NAME=ADDRESS:PORT,...]\n"
+                            "       abuse-probe door\n"
                             "       abuse-probe race|storm KIND ...\n"
                             "       abuse-probe listen PORT\n";
 
@@ -22,6 +23,16 @@ static void refuse_outside(void) {
   fputs("abuse-probe: this is no root file system of the abuse suite, and so no place to try these things\n",
         stderr);
   exit(2);
+}
+
+/*
+ * Whether this machine has the 32-bit door at all. By a call that everybody may make, so that it may be asked
+ * outside of containers.
+ */
+static int door_main(void) {
+  given.only = "foreign/i386-getpid";
+  try_foreign_calls();
+  return 0;
 }
 
 static int probe(int argc, char **argv) {
@@ -61,6 +72,7 @@ int main(int argc, char **argv) {
    * anything else
    */
   if (strcmp(name, "abuse-probe") != 0 && !canary_main(name, &argc, &argv)) return 0;
+  if (argc == 2 && strcmp(argv[1], "door") == 0) return door_main();
   if (argc > 1 && argv[1][0] != '-') refuse_outside();
   if (argc == 3 && strcmp(argv[1], "listen") == 0) return listen_main(argv[2]);
   if (argc > 1 && strcmp(argv[1], "race") == 0) return race_main(argc - 2, argv + 2);

@@ -11,7 +11,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { makeHostileImage, makeImage } from './image.ts';
 import { echoServer, helper, hostFacts, IS_SHORT, makeForeignObjects, makeSentinel } from './place.ts';
 import { addRows, type Row } from './report.ts';
-import { drift, type Outcome, type Outcomes, parse, word } from './results.ts';
+import { drift, hasInterruptDoor, type Outcome, type Outcomes, parse, word } from './results.ts';
 import { type RuncContainer, runcProblem, startRunc } from './runc.ts';
 import { text } from './text.ts';
 
@@ -220,6 +220,11 @@ function untried(): Row[] {
     [!isUnified, 'E16 device program of cgroup v2', 'this host has cgroup v1; npm run vm has v2'],
     [isUnified, 'E14 E16 hierarchies of cgroup v1', 'this host has cgroup v2 alone'],
     [process.arch !== 'x64', 'E32 doors of i386 and x32', `this processor is ${process.arch}`],
+    [
+      process.arch === 'x64' && !hasInterruptDoor(),
+      'E32 the door of i386',
+      'this machine kills whoever tries it, in a container or not',
+    ],
     [
       process.arch !== 'arm64',
       'E32 the filter of arm64',
