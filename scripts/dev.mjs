@@ -278,6 +278,27 @@ function unpackPackages(names, directory) {
   if (failure !== undefined) process.stderr.write(`${names.join(' ')} cannot be unpacked: ${failure}\n`);
 }
 
+/**
+ * systemd and what it needs, as packages for the root file system of `npm run rootfs`, which tells what is there
+ * already. Kept in the cache until that is made again; installed only in a test's own copy of it, never here.
+ */
+function fetchSystemd() {
+  const [status, directory] = ['warden-debian-rootfs/var/lib/dpkg/status', 'warden-systemd-packages'].map(
+    (name) => path.join(root, 'node_modules/.cache', name),
+  );
+  if (!isRoot || !fs.existsSync(status)) return;
+  if (fs.existsSync(directory)) {
+    if (fs.statSync(directory).mtimeMs > fs.statSync(status).mtimeMs) return;
+    fs.rmSync(directory, { recursive: true });
+  }
+  const script = `mkdir -p archives/partial && apt-get install --yes --download-only --no-install-recommends \
+    -o APT::Sandbox::User=root -o Debug::NoLocking=1 -o Dir::State::status="$1" -o Dir::Cache::archives="$PWD/archives" \
+    systemd >&2 && rm -r archives/partial`;
+  const failure = fetchPrograms({ directory, script, words: [status], made: 'archives', env: UNATTENDED });
+  if (failure !== undefined)
+    process.stdout.write(`systemd for the root file system cannot be had: ${failure}\n`);
+}
+
 /** A suite of `test/` that is a command of its own. */
 function runSuite(name, words, env) {
   return runIsolated(
@@ -558,6 +579,7 @@ const TASKS = {
     ensureSystemPackages(['build', 'scale']);
     // Debian's checker only: what it would say is left out where it cannot be had
     ensureSystemPackages(['deb'], (message) => process.stdout.write(`${message}\n`));
+    fetchSystemd();
     installAndBuild();
     return runSuite('deb', rest, {});
   },

@@ -24,7 +24,7 @@ export { makeNamespace, type Namespace } from './namespace.ts';
 export { type ParsedFamily, type ParsedSample, parseOpenMetrics } from './openmetrics.ts';
 export { patience } from './patience.ts';
 export { cgroupParents, processesOf, reapPlaces, registerPlace, sweepGroups } from './places.ts';
-export { DEBIAN_ROOTFS, describeWith, type Requirement, unmet } from './requires.ts';
+export { DEBIAN_ROOTFS, describeWith, type Requirement, SYSTEMD_PACKAGES, unmet } from './requires.ts';
 export { withDaemon } from './suite.ts';
 export {
   FAR_ADDRESS,

@@ -33,11 +33,17 @@ export type Requirement =
   | 'docker-registry'
   | 'chromium'
   | 'lintian'
-  | 'debian-rootfs';
+  | 'debian-rootfs'
+  | 'systemd-packages';
 
 /** What `npm run rootfs` makes. */
 export const DEBIAN_ROOTFS: string = fileURLToPath(
   new URL('../../../node_modules/.cache/warden-debian-rootfs', import.meta.url),
+);
+
+/** systemd and what it needs, as packages for {@link DEBIAN_ROOTFS}. */
+export const SYSTEMD_PACKAGES: string = fileURLToPath(
+  new URL('../../../node_modules/.cache/warden-systemd-packages', import.meta.url),
 );
 
 const CHECKS: Readonly<Record<Requirement, () => string | undefined>> = {
@@ -85,6 +91,10 @@ const CHECKS: Readonly<Record<Requirement, () => string | undefined>> = {
     fs.existsSync(`${DEBIAN_ROOTFS}/usr/bin/dpkg`)
       ? undefined
       : 'a Debian root file system, by npm run rootfs',
+  'systemd-packages': () =>
+    fs.existsSync(SYSTEMD_PACKAGES)
+      ? undefined
+      : 'systemd for the Debian root file system, from its archive by npm run deb:test',
   ruby: () =>
     program('ruby', '--version') ??
     (spawnSync('ruby', ['-rbeefcake', '-reventmachine', '-e', ''], { stdio: 'ignore' }).status === 0
