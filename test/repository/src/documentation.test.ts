@@ -153,6 +153,7 @@ const ELSEWHERE: ReadonlySet<string> = new Set([
   'cannot write …: ENOSPC: …',
   'execvpe: …: No such file or directory',
   '0.0.0.0/0',
+  'Found left-over process … in control group while starting unit. Ignoring.',
 ]);
 
 interface Table {
