@@ -9,6 +9,8 @@ import type { ExitVerdict } from '@warden/interface';
 import { readStateFile } from './state-file.ts';
 
 const FILE = 'verdict';
+/** Beside it, of a job that is ended for its time. */
+const TIMEOUT_FILE = 'timed-out';
 
 /** Errors: those of the file. */
 export function noteVerdict(directory: string, verdict: ExitVerdict): void {
@@ -26,4 +28,23 @@ export function notedVerdict(directory: string): ExitVerdict | undefined {
   } catch {
     return undefined;
   }
+}
+
+/**
+ * Notes, before the signal, that the job's time is over: a later daemon may be the first that is told of its
+ * end. Errors: those of the file.
+ */
+export function noteTimeout(directory: string): void {
+  fs.mkdirSync(directory, { recursive: true, mode: 0o755 });
+  fs.writeFileSync(path.join(directory, TIMEOUT_FILE), '', { mode: 0o600 });
+}
+
+/** It was not signalled after all. Errors: those of the file. */
+export function dropTimeout(directory: string): void {
+  fs.rmSync(path.join(directory, TIMEOUT_FILE), { force: true });
+}
+
+/** Whether an earlier daemon has signalled it for its time. */
+export function isTimeoutNoted(directory: string): boolean {
+  return fs.existsSync(path.join(directory, TIMEOUT_FILE));
 }

@@ -14,7 +14,7 @@ import type { CoreFailpoints } from './failpoint-names.ts';
 import { JobInput } from './job-input.ts';
 import { JobOutput } from './job-output.ts';
 import { JobSpool } from './job-spool.ts';
-import { notedVerdict, noteVerdict } from './job-verdict.ts';
+import { dropTimeout, isTimeoutNoted, notedVerdict, noteTimeout, noteVerdict } from './job-verdict.ts';
 import { LiveOutput } from './live-output.ts';
 import type { OnPressure, OutputTap } from './output-tap.ts';
 import { HOLD_MS, StreamIntake } from './stream-intake.ts';
@@ -133,7 +133,8 @@ export class ManagedJob {
   #abandon: (error: WardenError) => void = () => {};
   #hasEnded = false;
   #isPutAway = false;
-  #isVerdictNoted = false;
+  /** Of why it ended. */
+  #hasNotes = false;
 
   constructor(options: ManagedJobOptions) {
     const { job } = options;
@@ -213,10 +214,14 @@ export class ManagedJob {
     const { init } = this.#options;
     if (reason !== 'timeout') return await init.signalJob(this.id, signal, tree);
     this.#isTimedOut = true; // its end may be told before the signal is answered
+    this.#onDisk((directory) => noteTimeout(directory)); // or to the next daemon
     try {
       await init.signalJob(this.id, signal, tree);
     } catch (error) {
-      this.#isTimedOut = false;
+      if (!this.#options.isClosing()) {
+        this.#isTimedOut = false;
+        this.#onDisk((directory) => dropTimeout(directory));
+      }
       throw error;
     }
   }
@@ -269,10 +274,7 @@ export class ManagedJob {
       () => {}, // init is gone
     );
     const hasDirectory =
-      this.#options.isRecovered ||
-      this.#taps.length > 0 ||
-      this.#spool?.isUsed === true ||
-      this.#isVerdictNoted;
+      this.#options.isRecovered || this.#taps.length > 0 || this.#spool?.isUsed === true || this.#hasNotes;
     if (!hasDirectory) return;
     fs.rm(this.#options.directory, { recursive: true, force: true }, (error) => {
       if (error) this.#options.logger.warn('job-directory-not-removed', { job: this.id, error });
@@ -451,21 +453,30 @@ export class ManagedJob {
 
   /** That a process has exited is told by its status. */
   #noteVerdict(): void {
-    const { directory, job, logger, isGoing } = this.#options;
-    if (this.#outcome === undefined || this.#outcome.verdict.reason === 'exited' || isGoing()) return;
-    this.#isVerdictNoted = true;
+    const { verdict } = this.#outcome ?? {};
+    if (verdict === undefined || verdict.reason === 'exited') return;
+    this.#onDisk((directory) => noteVerdict(directory, verdict));
+  }
+
+  #onDisk(change: (directory: string) => void): void {
+    const { directory, logger, isGoing } = this.#options;
+    if (isGoing()) return;
+    this.#hasNotes = true;
     try {
-      noteVerdict(directory, this.#outcome.verdict);
+      change(directory);
     } catch (error) {
-      logger.warn('verdict-not-noted', { job: job.id, error });
+      logger.warn('verdict-not-noted', { job: this.id, error });
     }
   }
 
   #verdictOf(status: WaitStatus): ExitVerdict {
-    const noted = this.#options.isRecovered ? notedVerdict(this.#options.directory) : undefined;
+    const { isRecovered, directory, explain } = this.#options;
+    const noted = isRecovered ? notedVerdict(directory) : undefined;
     if (noted !== undefined) return noted;
-    const verdict = this.#options.explain(status);
-    return this.#isTimedOut && verdict.reason === 'signal' ? { ...verdict, reason: 'timeout' } : verdict;
+    const verdict = explain(status);
+    if (verdict.reason !== 'signal') return verdict;
+    const isTimedOut = this.#isTimedOut || (isRecovered && isTimeoutNoted(directory));
+    return isTimedOut ? { ...verdict, reason: 'timeout' } : verdict;
   }
 
   /** Made by Run: whoever waits knows no number to ask another daemon by. */

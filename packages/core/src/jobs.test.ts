@@ -129,6 +129,27 @@ describe('jobs (spec behaviour.md 6)', () => {
     await vi.waitFor(() => expect(fs.readdirSync(path.join(containerPath!, 'jobs'))).toEqual([]), SOON);
   });
 
+  it('that a time limit ended have ended for that, should the daemon go before it is told of the end', async () => {
+    const box = await warden.create({ handle: 'box' });
+    const [late, killed] = [
+      await box.spawn(script({ forever: true })),
+      await box.spawn(script({ forever: true })),
+    ];
+    const kills = [late.kill({ reason: 'timeout' }), killed.kill()];
+    const closing = core.close();
+    await Promise.allSettled(kills);
+    await closing;
+    core = await host.start();
+    const same = core.openSession().container('box');
+    const results = await Promise.all([late, killed].map(({ id }) => same.job(id).link()));
+    expect(results.map(({ verdict, exitStatus }) => [verdict?.reason, exitStatus])).toEqual([
+      ['timeout', 255],
+      ['signal', 255],
+    ]);
+    const { containerPath } = await same.info();
+    await vi.waitFor(() => expect(fs.readdirSync(path.join(containerPath!, 'jobs'))).toEqual([]), SOON);
+  });
+
   it('of an earlier daemon keep the output limit that they were started with [behaviour 10 jobs]', async () => {
     const box = await warden.create({ handle: 'box' });
     const ended = await box.spawn(script({ bytes: 400_000, status: 3 }));
