@@ -49,8 +49,10 @@ export async function recoverContainers(engine: Engine, found: readonly DepotEnt
   sortByOrder(engine);
   const kept = idsInDepot(engine.options.depot, entries);
   // nobody gets a uid before this
-  const records = entries.filter(({ id }) => kept.has(id)).flatMap((entry) => recordOf(entry) ?? []);
-  keepUsersApart(engine, records);
+  await keepUsersApart(
+    engine,
+    entries.filter(({ id }) => kept.has(id)),
+  );
   await reconcile(engine, kept);
   await engine.options.images?.recover(kept);
   engine.logger.info('recovered', {

@@ -16,6 +16,21 @@ import { text } from './text.ts';
 
 const PREBUILT = path.resolve(import.meta.dirname, `../../../packages/wshd/prebuilt/linux-${process.arch}`);
 
+/** Of users of the host, without its end. */
+type Range = readonly [first: number, end: number];
+
+/** Those of a user namespace, by user_namespaces(7). */
+function rangesIn(map: string): Range[] {
+  const lines = map.trim().split('\n');
+  return lines
+    .map((line) => line.trim().split(/\s+/).map(Number))
+    .map(([, first = 0, count = 0]) => [first, first + count]);
+}
+
+function common(some: readonly Range[], others: readonly Range[]): Range[] {
+  return others.filter(([first, end]) => some.some((one) => first < one[1] && one[0] < end));
+}
+
 let daemon: TestDaemon | undefined;
 afterEach(async () => {
   const place = daemon?.place;
@@ -109,19 +124,30 @@ describeWith(['root', 'isolated', 'overlayfs'], 'a daemon that follows another',
     daemon = await startDaemon({ place, config: { user: { pool_start_uid: 10_001, pool_size: 8 } } });
     const warden = await daemon.connect();
     await warden.create({ handle: 'new' });
-    const rangesOf = async (handle: string): Promise<[first: number, end: number][]> => {
-      const { stdout } = await warden.container(handle).run('cat /proc/self/uid_map');
-      const lines = text(stdout).trim().split('\n');
-      return lines
-        .map((line) => line.trim().split(/\s+/).map(Number))
-        .map(([, first = 0, count = 0]) => [first, first + count]);
-    };
-    const old = await rangesOf('old');
-    const common = (await rangesOf('new')).filter(([first, end]) =>
-      old.some(([otherFirst, otherEnd]) => first < otherEnd && otherFirst < end),
-    );
-    expect(common).toEqual([]);
+    const rangesOf = async (handle: string): Promise<readonly Range[]> =>
+      rangesIn(text((await warden.container(handle).run('cat /proc/self/uid_map')).stdout));
+    expect(common(await rangesOf('old'), await rangesOf('new'))).toEqual([]);
     expect(daemon.readLog()).toMatch(/uids-left-out/);
+  });
+
+  it('gives no container users of the host that one has whose record nobody can read', async () => {
+    daemon = await startDaemon({ config: { user: { pool_start_uid: 10_000, pool_size: 8 } } });
+    const { place } = daemon;
+    const { containerPath } = await (await (await daemon.connect()).create({ handle: 'old' })).info();
+    const pid = fs.readFileSync(path.join(containerPath!, 'run/wshd.pid'), 'utf8').trim();
+    await daemon.kill();
+    fs.writeFileSync(path.join(containerPath!, 'snapshot.json'), '{"broken"');
+    const old = rangesIn(fs.readFileSync(`/proc/${pid}/uid_map`, 'utf8'));
+    expect(old.length).toBeGreaterThan(1);
+    for (const handle of ['set-aside-now', 'set-aside-before']) {
+      daemon = await startDaemon({ place, config: { user: { pool_start_uid: 20_000, pool_size: 8 } } });
+      const warden = await daemon.connect();
+      const { stdout } = await (await warden.create({ handle })).run('cat /proc/self/uid_map');
+      expect(common(old, rangesIn(text(stdout)))).toEqual([]);
+      expect(daemon.readLog()).toMatch(/uids-left-out/);
+      await warden.container(handle).destroy();
+      await daemon.kill();
+    }
   });
 
   it('removes a container whose etc/config is missing, and does not list it [linux-container 25 recovery, behaviour 15.5]', async () => {
