@@ -4,10 +4,18 @@
  */
 import fs from 'node:fs';
 import path from 'node:path';
-import { type ContainerId, type ContainerInfo, type DriverState, WardenError } from '@warden/interface';
+import { type ContainerId, type ContainerInfo, WardenError } from '@warden/interface';
 import type { ManagedContainer } from './container.ts';
 import { endCopies } from './copy.ts';
-import { type Engine, networkSpecOf, poolUsage, publish, returnToPools, saveDestruction } from './engine.ts';
+import {
+  type Engine,
+  groupsById,
+  networkSpecOf,
+  poolUsage,
+  publish,
+  returnToPools,
+  saveDestruction,
+} from './engine.ts';
 import { endFileTasks } from './files.ts';
 import { killInit } from './frozen.ts';
 import { closeStatistics } from './held-statistics.ts';
@@ -223,11 +231,6 @@ function removePlainly(directory: string): boolean {
   } catch {
     return false;
   }
-}
-
-/** The groups that a container of this id has here, whatever is recorded of it. */
-export function groupsById({ drivers: { cgroup } }: Engine, id: ContainerId): DriverState {
-  return cgroup.plan({ id, allowAllDevices: false, pidsLimit: undefined });
 }
 
 /** Of a container that nothing is recorded of: ends who is in its groups, and removes them. Idempotent. */

@@ -1,5 +1,5 @@
 /** What all operations share. */
-import type { ContainerId, Logger, NetworkSpec } from '@warden/interface';
+import type { ContainerId, DriverState, Logger, NetworkSpec } from '@warden/interface';
 import { type ManagedContainer, unknownHandle } from './container.ts';
 import type { ContainerIds } from './container-id.ts';
 import type { EventBody, EventBus } from './event-bus.ts';
@@ -85,6 +85,11 @@ export function returnToPools({ pools }: Engine, { network, uid, ports }: Contai
 /** The complete network spec of a container. */
 export function networkSpecOf(engine: Engine, container: ManagedContainer): NetworkSpec {
   return { ...container.networkSpec, mtu: engine.options.network.mtu };
+}
+
+/** The groups that a container of this id has here, whatever is recorded of it. */
+export function groupsById({ drivers: { cgroup } }: Engine, id: ContainerId): DriverState {
+  return cgroup.plan({ id, allowAllDevices: false, pidsLimit: undefined });
 }
 
 /** Changes that nobody waits for are written together. */

@@ -2,10 +2,10 @@
  * Containers that somebody has frozen, by the freezer of their control group: no signal reaches what is in
  * there, not even SIGKILL on v1.
  */
-import type { Init } from '@warden/interface';
+import { type Init, WardenError } from '@warden/interface';
 import type { ManagedContainer } from './container.ts';
 import type { DepotEntry } from './depot-entries.ts';
-import type { Engine } from './engine.ts';
+import { type Engine, groupsById } from './engine.ts';
 import type { ContainerRecord } from './record.ts';
 
 /** Lets it go on, so that it can end. Never throws: what cannot be thawed is met when it does not end. */
@@ -45,7 +45,8 @@ export async function standsStill(engine: Engine, record: ContainerRecord): Prom
 
 /**
  * An init that stands still answers nobody: what an earlier daemon has paused, or held for a snapshot, goes
- * on until it is known; recovery pauses it again.
+ * on until it is known; recovery pauses it again. What nothing is recorded of is left as it stands. Errors:
+ * `BAD_STATE` for that; those of connecting.
  */
 export async function connectRecovered(engine: Engine, entry: DepotEntry): Promise<Init | undefined> {
   const { cgroup, init } = engine.drivers;
@@ -53,6 +54,16 @@ export async function connectRecovered(engine: Engine, entry: DepotEntry): Promi
     const { record } = entry;
     if (await standsStill(engine, record)) await cgroup.thaw(record.drivers.cgroup);
     record.isHeld = false;
+  } else if (await isFrozen(engine, entry)) {
+    throw new WardenError('BAD_STATE', 'its processes stand still, and no record says why', {
+      fields: { operation: 'connect', object: entry.id },
+    });
   }
   return init.connect(entry.directory);
+}
+
+async function isFrozen(engine: Engine, { id }: DepotEntry): Promise<boolean> {
+  const { cgroup } = engine.drivers;
+  const groups = groupsById(engine, id);
+  return cgroup.supports.freezer && (await cgroup.pids(groups)).length > 0 && (await cgroup.isFrozen(groups));
 }

@@ -6,8 +6,7 @@ import fs from 'node:fs';
 import type { ContainerId } from '@warden/interface';
 import { firstIdOf, IDS_PER_CONTAINER } from './confinement.ts';
 import { type DepotEntry, recordOf } from './depot-entries.ts';
-import { groupsById } from './destroy.ts';
-import type { Engine } from './engine.ts';
+import { type Engine, groupsById } from './engine.ts';
 import type { NumberRange } from './options.ts';
 
 /** The host's users that a container has: those of inside, if it has any, and its own, if that is known. */

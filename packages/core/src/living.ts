@@ -4,8 +4,7 @@
  */
 import { type ContainerId, WardenError } from '@warden/interface';
 import type { DepotEntry } from './depot-entries.ts';
-import { groupsById } from './destroy.ts';
-import type { Engine } from './engine.ts';
+import { type Engine, groupsById } from './engine.ts';
 import type { ContainerRecord } from './record.ts';
 
 /** Containers of this daemon's name that live, but for those in `known`. */

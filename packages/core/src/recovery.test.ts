@@ -298,6 +298,21 @@ describe('a start', () => {
     expect([read(directory).isHeld === true, read(directory).isPaused]).toEqual([false, after]);
   });
 
+  it('asks no init that stands still and has no record, and leaves it so', async () => {
+    const directory = await pathOf(await core.openSession().create({ handle: 'paused' }));
+    await core.close();
+    const { id, drivers: states } = read(directory);
+    fs.writeFileSync(path.join(directory, RECORD_FILE), '{"broken');
+    const drivers = host.drivers();
+    host.groups.join(`/core/instance-${id}/cgroup.procs`, { pid: 7, rss: 0n, onEnd: () => {} });
+    await drivers.cgroup.freeze(states.cgroup, 1_000);
+    const connect = vi.fn(drivers.init.connect);
+    core = await host.start({ drivers: { ...drivers, init: { ...drivers.init, connect } } });
+    expect(connect).not.toHaveBeenCalled(); // each would wait for its answer
+    expect(await drivers.cgroup.isFrozen(states.cgroup)).toBe(true);
+    expect(setAside(host.depot)).toMatchObject([{ id, reason: expect.stringContaining('no JSON') }]);
+  });
+
   it('removes a container that was paused before a reboot, of which there are neither processes nor groups', async () => {
     const box = await core.openSession().create();
     await box.pause();

@@ -73,7 +73,7 @@ async function recover(
     await recoverOne(engine, entry, asked.get(entry));
   } catch (error) {
     engine.logger.error('recovery-failed', { id: entry.id, error: toWardenError(error) });
-    quarantine(engine, entry, error);
+    quarantine(engine, entry, entry.kind === 'broken' ? entry.error : error);
   }
 }
 

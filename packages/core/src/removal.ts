@@ -5,15 +5,8 @@
 import { type Init, WardenError } from '@warden/interface';
 import type { ManagedContainer } from './container.ts';
 import type { DepotEntry } from './depot-entries.ts';
-import {
-  groupsById,
-  KILL_TIMEOUT_MS,
-  releaseDrivers,
-  releaseImage,
-  removeDirectory,
-  removeGroupsOf,
-} from './destroy.ts';
-import { type Engine, returnToPools } from './engine.ts';
+import { KILL_TIMEOUT_MS, releaseDrivers, releaseImage, removeDirectory, removeGroupsOf } from './destroy.ts';
+import { type Engine, groupsById, returnToPools } from './engine.ts';
 import { killInit } from './frozen.ts';
 
 /** Removes a container that is not continued, and gives back what its record names. */
