@@ -8,7 +8,7 @@ import { nftablesNetwork, parseNameServer } from '@warden/net-nftables';
 import { blockOf, isCommon } from './address-block.ts';
 import type { Configuration } from './config.ts';
 import { describe, type Findings } from './config-values.ts';
-import { networkPool } from './pools.ts';
+import { MIN_PORTS, networkPool, tooFewPorts } from './pools.ts';
 import { capabilityMask, requireIdRanges } from './security-options.ts';
 
 /** sockaddr_un holds 108 bytes with the terminating one. */
@@ -213,6 +213,12 @@ function checkRanges({ port, user }: Configuration, { problems }: Findings): voi
     problems.push(
       `port.pool_size: expected at most ${LAST_PORT - first + 1} from pool_start_port ${first} on, found ${count}`,
     );
+  else {
+    // on any host; where its ephemeral range ends is a matter of the start
+    if (count !== undefined && count < MIN_PORTS) problems.push(`port.pool_size: ${tooFewPorts(count)}`);
+    const room = first === undefined ? MIN_PORTS : LAST_PORT - first + 1;
+    if (room < MIN_PORTS) problems.push(`port.pool_start_port: ${tooFewPorts(room)}`);
+  }
   const last = user.pool_start_uid + user.pool_size - 1;
   if (last > LAST_UID)
     problems.push(`user.pool_size: expected uids up to ${LAST_UID}, found ${last} as the last one`);

@@ -192,6 +192,15 @@ describe('the configuration (spec config.md)', () => {
     expect(() => checkConfiguration({ port: { pool_start_port: 65_000, pool_size: 1_000 } })).toThrow(
       'port.pool_size: expected at most 536 from pool_start_port 65000 on, found 1000',
     );
+    // no host has enough of these
+    expect(() => checkConfiguration({ port: { pool_size: 999 } })).toThrow(
+      'port.pool_size: Insufficient non-ephemeral ports available (expected >= 1000, got: 999)',
+    );
+    expect(() => checkConfiguration({ port: { pool_start_port: 64_537 } })).toThrow(
+      'port.pool_start_port: Insufficient non-ephemeral ports available (expected >= 1000, got: 999)',
+    );
+    for (const port of [{ pool_start_port: 64_536 }, { pool_start_port: 64_536, pool_size: 1_000 }])
+      expect(checkConfiguration({ port }).port).toEqual(port);
     expect(() => checkConfiguration({ user: { pool_start_uid: 2_147_483_000, pool_size: 1_000 } })).toThrow(
       /user\.pool_size: expected uids up to 2147483646/,
     );

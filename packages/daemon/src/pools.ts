@@ -7,7 +7,8 @@ import { olderPrefix } from './config-rules.ts';
 
 const EPHEMERAL_RANGE = '/proc/sys/net/ipv4/ip_local_port_range';
 const LAST_PORT = 65_000;
-const MIN_PORTS = 1_000;
+/** The smallest pool of ports that there is. */
+export const MIN_PORTS = 1_000;
 
 /** Warns of ports that outgoing connections of the host may have. Errors: as {@link portPool}. */
 export function checkPorts(given: Configuration['port'], logger: Logger): void {
@@ -42,13 +43,18 @@ export function portPool(given: Configuration['port'], ephemeralEnd: number): Co
   if (count < MIN_PORTS) {
     throw new WardenError(
       'INVALID_SPEC',
-      `Insufficient non-ephemeral ports available (expected >= ${MIN_PORTS}, got: ${count}); set another port.pool_start_port or port.pool_size`,
+      `${tooFewPorts(count)}; set another port.pool_start_port or port.pool_size`,
       {
         fields: { operation: 'port pool', object: 'port.pool_size', first, count },
       },
     );
   }
   return { first, count };
+}
+
+/** The original's text. */
+export function tooFewPorts(count: number): string {
+  return `Insufficient non-ephemeral ports available (expected >= ${MIN_PORTS}, got: ${count})`;
 }
 
 /** The last port the kernel gives to outgoing connections. */

@@ -63,10 +63,6 @@ describe('what this host has against a configuration [operations config check]',
   });
 
   it.runIf(isRoot).each([
-    [
-      { port: { pool_size: 10 } },
-      /^Insufficient non-ephemeral ports available \(expected >= 1000, got: 10\)/,
-    ],
     [{ user: { pool_start_uid: 1 } }, /^UID in user pool overlaps with user in \/etc\/passwd: /],
     [{ server: { container_rootfs_path: '/nosuch' } }, /^container_rootfs_path does not exist \/nosuch$/],
     [

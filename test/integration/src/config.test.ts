@@ -205,7 +205,7 @@ describeWith(['root', 'isolated', 'overlayfs', 'python3'], 'the start of a daemo
     [{ network: { pool_network: '10.254.0.256/24' } }, 2, 'invalid address'],
     [
       { port: { pool_size: 999 } },
-      1,
+      2,
       'Insufficient non-ephemeral ports available (expected >= 1000, got: 999)',
     ],
     [{ user: { pool_start_uid: 1 } }, 1, 'UID in user pool overlaps with user in /etc/passwd'],
