@@ -226,6 +226,12 @@ const Message: MessageDescriptor<Envelope> = message(
   required(2, 'payload', 'bytes'),
 );
 
+/** As {@link Message}, for a type that no number is exact for. Each of these is unknown, and is told as it came. */
+const WideMessage: MessageDescriptor<{ readonly type: bigint }> = message(
+  'Message',
+  required(1, 'type', 'uint64'),
+);
+
 /** Which of a type's two messages an envelope carries. */
 export type Side = 'request' | 'response';
 
@@ -292,12 +298,17 @@ const REQUEST_LIMITS: DecodeLimits = { fields: 10_000, stringBytes: 131_072 };
 export function decodeMessage(bytes: Uint8Array, side: Side): DecodedMessage {
   const limits = side === 'request' ? REQUEST_LIMITS : {};
   const { type, payload } = decode(Message, bytes, limits);
+  if (!Number.isSafeInteger(type)) throw unknownType(decode(WideMessage, bytes, limits).type);
   return { type, payload: decode(tableOf(type, side), payload, limits) as object };
 }
 
 function tableOf(type: number, side: Side): MessageDescriptor {
   if (type === MessageType.Error && side === 'response') return ErrorResponse;
   const entry = Object.hasOwn(REQUESTS, type) ? REQUESTS[type] : undefined;
-  if (entry === undefined) throw new ProtocolError('message', `Unknown request type: ${type}`);
+  if (entry === undefined) throw unknownType(type);
   return entry[side];
+}
+
+function unknownType(type: number | bigint): ProtocolError {
+  return new ProtocolError('message', `Unknown request type: ${type}`);
 }

@@ -145,6 +145,11 @@ describe('decoding (spec protocol.md 4)', () => {
     ['a group', () => decode(CreateRequest, hex('fb01')), /wire type 3/],
     ['an envelope without payload', () => decodeMessage(hex('085b'), 'request'), /payload is missing/],
     ['an unknown type', () => decodeMessage(hex('08631200'), 'request'), /Unknown request type: 99/],
+    [
+      'a type beyond exact numbers',
+      () => decodeMessage(hex('08ffffffffffffffffff01 1200'), 'request'),
+      /Unknown request type: 18446744073709551615$/,
+    ],
     ['an error as a request', () => decodeMessage(hex('08011200'), 'request'), /Unknown request type: 1/],
   ])('refuses %s', (_name, action, message) => {
     expect(action).toThrow(ProtocolError);
