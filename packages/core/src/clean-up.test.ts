@@ -1,5 +1,6 @@
 import fs from 'node:fs';
 import path from 'node:path';
+import type { Init } from '@warden/interface';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { EMPTY, TestHost } from '../test/host.ts';
 import { type CleanUpOptions, cleanUp, type Leftover } from './clean-up.ts';
@@ -140,6 +141,41 @@ describe('clean-up', () => {
     expect(host.inventory()).toMatchObject({ depot: [id], groups: [expect.stringContaining(id)] });
     expect(host.inits.directories()).toContain(paths[1]);
     expect(host.inits.directories()).not.toContain(paths[0]);
+  });
+
+  it('keeps of what is set aside, and of which nothing lives, the directory alone [operations cleanup]', async () => {
+    let core = await host.start();
+    const { containerPath = '' } = await (await core.openSession().create()).info();
+    const id = path.basename(containerPath);
+    await core.close();
+    fs.writeFileSync(path.join(containerPath, 'snapshot.json'), '{"broken');
+    core = await host.start();
+    await core.close();
+    const directory = `.quarantine-${id}`;
+    expect(fs.readdirSync(host.depot)).toEqual([directory]);
+    const drivers = withHost(table(), groups());
+    const list = async (): Promise<string[]> => [...host.links.links.values()].map(({ spec }) => spec.id);
+    Object.assign(drivers.network, { list });
+    // the fake's is known by the earlier name
+    let init: Pick<Init, 'disconnect'> | undefined = { disconnect: () => {} };
+    drivers.init.connect = async () => init as Init | undefined;
+    const all = async (dryRun: boolean): Promise<string[]> =>
+      told(await cleanUp(host.options({ drivers }), { dryRun, all: true })).slice(1);
+    const stays = ['table', 'groups'].map((one) => `keep host ${one}: containers that are kept need it`);
+    expect(await all(false)).toEqual(stays);
+    init = undefined;
+    // a process that has outlived its init
+    host.groups.join(`/core/instance-${id}/cgroup.procs`, { pid: 7, rss: 0n, onEnd: () => {} });
+    expect(await all(false)).toEqual(stays);
+    host.groups.end(7);
+    const why = 'its container is set aside, and nothing of it lives';
+    const goes = (fate: string): string[] => [
+      `${fate} network ${id}: ${why}`,
+      `${fate} cgroup ${id}: ${why}`,
+    ];
+    expect(await all(true)).toEqual([...goes('remove'), ...stays]);
+    expect(await all(false)).toEqual([...goes('removed'), ...stays]);
+    expect(host.inventory()).toMatchObject({ depot: [directory], groups: [], links: [] });
   });
 
   it('ends who lives without a directory here only with all: it may be another depot’s [operations cleanup]', async () => {

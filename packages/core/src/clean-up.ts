@@ -8,8 +8,8 @@ import { ManagedContainer } from './container.ts';
 import { makeEngine } from './core.ts';
 import { type DepotEntry, readDepot, recordOf } from './depot-entries.ts';
 import { removeGroupsOf } from './destroy.ts';
-import type { Engine } from './engine.ts';
-import { connectRecovered, standsStill } from './frozen.ts';
+import { type Engine, groupsById } from './engine.ts';
+import { connectRecovered, isFrozen, standsStill } from './frozen.ts';
 import { livingStrays } from './living.ts';
 import type { CoreOptions } from './options.ts';
 import { adviceIn } from './quarantine.ts';
@@ -46,10 +46,12 @@ export async function cleanUp(options: CoreOptions, wanted: CleanUpOptions): Pro
   const engine = makeEngine(options);
   const found: Leftover[] = [];
   const kept = new Set<ContainerId>();
+  const deadAside = new Set<ContainerId>();
   for (const entry of readDepot(options.depot)) {
     const leftover = await cleanEntry(engine, entry, wanted);
     found.push(leftover);
-    if (leftover.fate === 'keep' || leftover.fate === 'failed' || wanted.dryRun) kept.add(entry.id);
+    if (entry.kind === 'set-aside' && !(await livesAside(engine, entry))) deadAside.add(entry.id);
+    else if (leftover.fate === 'keep' || leftover.fate === 'failed' || wanted.dryRun) kept.add(entry.id);
   }
   // where they cannot be listed, that is told when it is their turn
   const living = await livingStrays(engine, kept).catch(() => []);
@@ -59,8 +61,12 @@ export async function cleanUp(options: CoreOptions, wanted: CleanUpOptions): Pro
       found.push({ kind: 'container', name, fate: 'keep', why: LIVES_ELSEWHERE });
     }
   }
-  found.push(...(await cleanNetworks(engine, kept, wanted)));
-  found.push(...(await cleanCgroups(engine, kept, living, wanted)));
+  const why = (id: string): string => {
+    if (deadAside.has(id)) return DEAD_ASIDE;
+    return living.some((one) => one === id) ? LIVING_STRAY : STRAY;
+  };
+  found.push(...(await cleanNetworks(engine, { kept, why, ...wanted })));
+  found.push(...(await cleanCgroups(engine, { kept, why, ...wanted })));
   found.push(...(await cleanRemoved(engine, wanted)));
   for (const driver of [engine.drivers.network, engine.drivers.cgroup])
     found.push(...(await cleanHost(driver, reasonToStay(driver, found), wanted)));
@@ -94,11 +100,22 @@ async function cleanEntry(engine: Engine, entry: DepotEntry, wanted: CleanUpOpti
 
 /** Looked at without a change. What stands still answers nobody, and is not to go on for a look. */
 async function isAlive(engine: Engine, entry: DepotEntry): Promise<boolean> {
-  if (entry.kind === 'recorded' && (await standsStill(engine, entry.record))) return true;
+  if (entry.kind === 'recorded' ? await standsStill(engine, entry.record) : await isFrozen(engine, entry))
+    return true;
   const init = await engine.drivers.init.connect(entry.directory);
   // it was not told that anything of it is taken over
   init?.disconnect();
   return init !== undefined;
+}
+
+/** Whoever does not live is not taken back (`take-back.ts`): only the files may be of use to somebody. */
+async function livesAside(engine: Engine, entry: DepotEntry): Promise<boolean> {
+  try {
+    if ((await engine.drivers.cgroup.pids(groupsById(engine, entry.id))).length > 0) return true;
+    return await isAlive(engine, entry);
+  } catch {
+    return true; // as far as anybody knows
+  }
 }
 
 interface Reason {
@@ -128,33 +145,37 @@ function reasonFor(entry: DepotEntry, isAlive: boolean): Reason {
 }
 
 const STRAY = 'its container has no directory';
+const DEAD_ASIDE = 'its container is set aside, and nothing of it lives';
 const LIVING_STRAY = 'its container has no directory here, and lived';
 const LIVES_ELSEWHERE =
   'it lives, and has no directory here: it is of another depot, or has lost it; --all ends it with its jobs';
 
-/** Networks whose containers have no directory. They go all at once. */
+/** What is to become of the kernel's objects, which have the ids of their containers. */
+interface Sweep extends CleanUpOptions {
+  /** Whose stay. */
+  readonly kept: ReadonlySet<ContainerId>;
+  /** Why the others' go. */
+  readonly why: (id: string) => string;
+}
+
+/** Networks that no container has. They go all at once. */
 async function cleanNetworks(
   { drivers: { network } }: Engine,
-  kept: ReadonlySet<ContainerId>,
-  { dryRun }: CleanUpOptions,
+  { kept, why, dryRun }: Sweep,
 ): Promise<Leftover[]> {
   let strays: readonly string[] = [whatHolds(network)]; // when they cannot even be listed
   try {
     strays = ((await network.list?.()) ?? []).filter((id) => !kept.has(id));
     if (strays.length > 0 && !dryRun) await network.sweep(kept);
-    return strays.map((name) => ({ kind: 'network', name, fate: dryRun ? 'remove' : 'removed', why: STRAY }));
+    const fate = dryRun ? 'remove' : 'removed';
+    return strays.map((name) => ({ kind: 'network', name, fate, why: why(name) }));
   } catch (error) {
     return strays.map((name) => failed({ kind: 'network', name }, error));
   }
 }
 
-/** Groups whose containers have no directory. */
-async function cleanCgroups(
-  engine: Engine,
-  kept: ReadonlySet<ContainerId>,
-  living: readonly ContainerId[],
-  wanted: CleanUpOptions,
-): Promise<Leftover[]> {
+/** Groups that no container has. */
+async function cleanCgroups(engine: Engine, { kept, why, ...wanted }: Sweep): Promise<Leftover[]> {
   const { cgroup } = engine.drivers;
   let strays: readonly ContainerId[];
   try {
@@ -162,7 +183,6 @@ async function cleanCgroups(
   } catch (error) {
     return [failed({ kind: 'cgroup', name: whatHolds(cgroup) }, error)];
   }
-  const why = (id: ContainerId): string => (living.includes(id) ? LIVING_STRAY : STRAY);
   return eachAlone(strays, { kind: 'cgroup', why, ...wanted }, (id) => removeGroupsOf(engine, id));
 }
 

@@ -55,14 +55,18 @@ export async function connectRecovered(engine: Engine, entry: DepotEntry): Promi
     if (await standsStill(engine, record)) await cgroup.thaw(record.drivers.cgroup);
     record.isHeld = false;
   } else if (await isFrozen(engine, entry)) {
-    throw new WardenError('BAD_STATE', 'its processes stand still, and no record says why', {
-      fields: { operation: 'connect', object: entry.id },
-    });
+    if (entry.kind === 'unrecorded')
+      await cgroup.thaw(groupsById(engine, entry.id)); // it goes, as it would have
+    else
+      throw new WardenError('BAD_STATE', 'its processes stand still, and no record says why', {
+        fields: { operation: 'connect', object: entry.id },
+      });
   }
   return init.connect(entry.directory);
 }
 
-async function isFrozen(engine: Engine, { id }: DepotEntry): Promise<boolean> {
+/** Whether its processes stand still, whatever is recorded of it. */
+export async function isFrozen(engine: Engine, { id }: DepotEntry): Promise<boolean> {
   const { cgroup } = engine.drivers;
   const groups = groupsById(engine, id);
   return cgroup.supports.freezer && (await cgroup.pids(groups)).length > 0 && (await cgroup.isFrozen(groups));
