@@ -238,9 +238,12 @@ function refuse({ problems }: Findings): void {
   throw new WardenError('INVALID_SPEC', problems.join('; '), { fields: { problems } });
 }
 
+/** In the place of a quota map that nobody has written: what was written is equal at most. */
+export const QUOTA_UNWRITTEN: Configuration['server']['quota'] = Object.freeze({ disk_quota_enabled: true });
+
 /** Defaults that depend on what else is given. */
 function fillServer(server: Record<string, unknown>, given: Record<string, unknown>): void {
-  if (given.quota === undefined) server.quota = { disk_quota_enabled: true };
+  if (given.quota === undefined) server.quota = QUOTA_UNWRITTEN;
   // each backend has a depot of its own
   if (given.container_depot_path === undefined && server.container_klass === INSECURE)
     server.container_depot_path = INSECURE_DEPOT;

@@ -1,6 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { DriverFactory, LogFields, Logger, ProbeResult } from '@warden/interface';
-import { describe, expect, it } from 'vitest';
+import {
+  type DriverFactory,
+  type LogFields,
+  type Logger,
+  type ProbeResult,
+  silentLogger,
+} from '@warden/interface';
+import { describe, expect, it, vi } from 'vitest';
 import { checkConfiguration } from './config.ts';
 import { type GivenDrivers, selectDrivers } from './select-drivers.ts';
 
@@ -44,6 +50,24 @@ function recording(chosen: Chosen[]): Logger {
   };
   return logger;
 }
+
+describe('another quota driver than the original’s', () => {
+  it.each([
+    ['is told who has asked for quota as the original had it', { disk_quota_enabled: true }, 1],
+    ['is no news to who has not, and has no other to expect', undefined, 0],
+  ])('%s [DECISIONS]', async (_what, quota, count) => {
+    const warn = vi.fn();
+    const logger: Logger = { ...silentLogger, warn, child: () => logger };
+    const configuration = checkConfiguration({ server: { ...(quota && { quota }) } });
+    expect(configuration.server.quota).toEqual({ disk_quota_enabled: true });
+    await selectDrivers(
+      configuration,
+      { logger },
+      given(async () => ({ ok: true }), []),
+    );
+    expect(warn.mock.calls.filter(([event]) => event === 'quota-driver-differs')).toHaveLength(count);
+  });
+});
 
 describe('the probes of the roles', () => {
   it('run at the same time, and are told in the order of the roles', async () => {

@@ -26,7 +26,7 @@ import {
 import { type NftablesNetworkOptions, nftablesNetwork, noNetwork } from '@warden/net-nftables';
 import { btrfsSubvolume, noQuota, projectQuota, quotaByRecord, sizedImage, userQuota } from '@warden/quota';
 import { insecureInit, wshd } from '@warden/wshd';
-import { type Configuration, isInsecure } from './config.ts';
+import { type Configuration, isInsecure, QUOTA_UNWRITTEN } from './config.ts';
 import { isModule, loadDriver } from './driver-module.ts';
 
 /** One driver per role. */
@@ -193,7 +193,8 @@ async function chooseAll({ configuration, components, depot }: Place, choose: Ch
     advice: 'or run without disk limits: server.quota.disk_quota_enabled: false',
   });
   const chosen = await allInOrder([init, filesystem, network, cgroup, quota] as const);
-  if (isEnabled && wanted.quota === 'auto') warnOfQuota(chosen[4], components.logger);
+  const isAsked = isEnabled && server.quota !== QUOTA_UNWRITTEN;
+  if (isAsked && wanted.quota === 'auto') warnOfQuota(chosen[4], components.logger);
   const earlier = Object.values(quotas).map((make) => make()(componentsFor('quota', components)));
   return {
     init: chosen[0],
