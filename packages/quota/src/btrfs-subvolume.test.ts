@@ -124,6 +124,30 @@ describe.runIf(canMount)('on btrfs [needs: root, own mounts, btrfs]', () => {
     btrfsQuota(mount, 'off');
   });
 
+  it.each([undefined, 'simple'] as const)(
+    'tells at a probe that quota is off under containers that it was made for; with switchOn %s',
+    async (switchOn) => {
+      const warn = vi.fn();
+      const logger = { ...silentLogger, warn };
+      const probe = () => btrfsSubvolume(switchOn === undefined ? {} : { switchOn })({ logger }).probe(depot);
+      btrfsQuota(mount, 'off');
+      const other = path.join(depot, 'other');
+      fs.mkdirSync(path.join(other, 'tmp'), { recursive: true });
+      await probe();
+      expect(warn).not.toHaveBeenCalled();
+      btrfsQuota(mount, 'full');
+      await make().prepare(spec, {});
+      await probe();
+      expect(warn).not.toHaveBeenCalled();
+      btrfsQuota(mount, 'off');
+      await probe();
+      expect(warn.mock.calls).toEqual([
+        ['disk-limits-lost', expect.objectContaining({ driver: 'btrfs', containers: [spec.id], count: 1 })],
+      ]);
+      await make().release(spec, {});
+    },
+  );
+
   it('leaves quota on when another daemon has limited something while it was tried', async () => {
     const { filesystem } = btrfsFacts(mount);
     btrfsQuota(mount, 'off');

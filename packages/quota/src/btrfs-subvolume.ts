@@ -92,6 +92,7 @@ class BtrfsSubvolume implements QuotaDriver {
     try {
       ({ filesystem } = btrfsFacts(depot));
       if (quotaMode(filesystem) === undefined) {
+        this.#tellOfUnlimited(depot);
         if (this.#switchOn === undefined)
           return { ok: false, reason: `quota of the btrfs at ${depot} is off` };
         btrfsQuota(depot, this.#switchOn);
@@ -185,6 +186,22 @@ class BtrfsSubvolume implements QuotaDriver {
       await removeTree(layerOf(spec));
     }
     removeGroup(spec.directory, facts.subvolume);
+  }
+
+  /** With quota every limit goes, and none of them comes back with it. */
+  #tellOfUnlimited(depot: string): void {
+    const containers = readdirSync(depot).filter((name) =>
+      existsSync(join(layerOf({ directory: join(depot, name) }), MARK)),
+    );
+    if (containers.length === 0) return;
+    this.#components.logger.warn('disk-limits-lost', {
+      driver: this.name,
+      count: containers.length,
+      containers: containers.slice(0, 8),
+      means:
+        'quota of the btrfs was on when these containers were made, and is off: whatever limits they had, nothing limits what they write, nor tells how much it is',
+      advice: 'btrfs quota enable, and set their limits again, which are not kept; or destroy them',
+    });
   }
 
   /** Unless another daemon on this file system has limited something meanwhile, which would be lost. */

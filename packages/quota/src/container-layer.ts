@@ -12,7 +12,7 @@ import {
 export const UNLIMITED: DiskLimits = { blockSoft: 0n, blockHard: 0n, inodeSoft: 0n, inodeHard: 0n };
 
 /** The directory whose content is limited. The file system driver puts its layers below it. */
-export function layerOf(spec: QuotaSpec): string {
+export function layerOf(spec: Pick<QuotaSpec, 'directory'>): string {
   return join(spec.directory, 'tmp');
 }
 
