@@ -441,7 +441,7 @@ export const SCHEMA: Readonly<Record<string, Readonly<Record<string, KeyRule>>>>
       optional: true,
       nullable: true,
       about:
-        'IPv4 address at which net_in publishes ports, beside 127.0.0.1; default: the source address of packets to the outside, looked up at each mapping',
+        'IPv4 address at which net_in publishes ports, beside 127.0.0.1; default: the source address of packets to the outside, which is followed as it changes',
     },
     inbound: {
       type: 'string',

@@ -57,8 +57,8 @@ import { Together } from './together.ts';
 import type { PolicyFacts } from './withdrawn-connections.ts';
 
 /**
- * How often it is looked whether the table is still there, and the host still forwards, which costs the kernel
- * some microseconds.
+ * How often it is looked whether the table is still there, the host still forwards, and goes out by the same
+ * address, which costs the kernel some microseconds.
  */
 const LOOK_MS = 1_000;
 /** How long it takes until a name server that could not be opened is tried again. */
@@ -192,6 +192,7 @@ class NftablesNetwork implements NetworkDriver {
       this.#looking ??= setInterval(() => {
         this.#keepForwarding();
         this.#lookForTable();
+        void this.#lookForOutward();
       }, LOOK_MS).unref();
     this.#failpoints.passSync('nftables.setup');
   }
@@ -201,7 +202,7 @@ class NftablesNetwork implements NetworkDriver {
     if (outward === undefined) {
       this.#log.warn('outward-address-missing', {
         reason:
-          'no route leads out of this host: published ports answer at 127.0.0.1 alone until there is one and another port is published, or the daemon is restarted',
+          'no route leads out of this host: published ports answer at 127.0.0.1 alone until there is one',
         advice: 'name the address in drivers.outward_address if it is known already',
       });
     }
@@ -256,6 +257,20 @@ class NftablesNetwork implements NetworkDriver {
       return;
     }
     this.#lossListener?.();
+  }
+
+  /** The host may get another address, as by DHCP, or its first one after the daemon has started. */
+  async #lookForOutward(): Promise<void> {
+    try {
+      const outward = this.#outward();
+      if (outward === undefined || outward === this.#access.published) return;
+      const address = await this.#rules.followOutward();
+      if (address !== undefined)
+        this.#log.info('outward-address-changed', { address: formatAddress(address) });
+    } catch (error) {
+      // the next look tries it again; a table that has gone is told by the one for it
+      this.#log.debug?.('outward-address-not-followed', { error });
+    }
   }
 
   /** Whose link is there without a table has lived without rules; who gets one has to put them in force again. */

@@ -109,6 +109,20 @@ export class RulesInForce {
     return { changes, publishes: missing.length > 0, note };
   }
 
+  /**
+   * Publishes at the outward address, should that be another one by now; answers it then. Errors:
+   * `NATIVE_FAILED`.
+   */
+  followOutward(): Promise<number | undefined> {
+    const { access } = this.#parts;
+    return access.inTurn(async (commit) => {
+      const changes = this.#publishedChanges();
+      if (changes.length === 0) return undefined;
+      await commit('publish', 'the outward address', changes);
+      return access.published;
+    });
+  }
+
   /** Lets all who have rules about names ask: when these were put in force nobody could answer. */
   admitAll(): Promise<void> {
     const { access, names } = this.#parts;

@@ -21,6 +21,7 @@ import socket, sys
 try: socket.socket().connect((sys.argv[1], int(sys.argv[2])))
 except OSError as error: print(error.errno)
 `;
+const SOON = { timeout: 20_000 };
 const A = specOf(0);
 const B = specOf(1);
 let net: Topology;
@@ -245,6 +246,26 @@ describe('mapPort', () => {
     await driver.mapPort(A, {}, { hostPort: 8082, containerPort: 80 });
     expect(net.outside.connect('203.0.113.50', 8080)).toBe(`from ${OUTSIDE}`);
     net.host.run('ip', 'route', 'replace', 'default', 'via', OUTSIDE, 'src', HOST);
+  });
+
+  it('follows it also while nothing is published, and when there was none', async () => {
+    const lives = makeDriver();
+    lives.watchRules!(() => {});
+    const route = (...words: string[]): string => net.host.run('ip', 'route', ...words);
+    try {
+      route('del', 'default');
+      await lives.setup(POLICY);
+      expect(net.outside.connect(HOST, 8080)).toBe('refused');
+      net.host.run('ip', 'address', 'add', '203.0.113.51/24', 'dev', 'wt-up');
+      for (const address of ['203.0.113.51', HOST]) {
+        route('replace', 'default', 'via', OUTSIDE, 'src', address);
+        await expect.poll(() => net.outside.connect(address, 8080), SOON).toBe(`from ${OUTSIDE}`);
+      }
+      expect(net.outside.connect('203.0.113.51', 8080)).toBe('refused');
+    } finally {
+      route('replace', 'default', 'via', OUTSIDE, 'src', HOST);
+      await lives.close();
+    }
   });
 });
 
