@@ -83,6 +83,25 @@ describe('a start', () => {
     await core.openSession().create();
   });
 
+  it('that removes a half-made container gives nobody what one that is set aside has as well', async () => {
+    const session = core.openSession();
+    const aside = await session.create({ handle: 'set aside' });
+    const half = await session.create({ handle: 'half made' });
+    const [path1, path2] = [await pathOf(aside), await pathOf(half)];
+    const { network, uid } = read(path1);
+    const record = read(path2);
+    await core.close();
+    fs.writeFileSync(path.join(path1, RECORD_FILE), '{"broken');
+    for (let start = 0; start < 2; start++) {
+      if (start > 0) fs.mkdirSync(path2);
+      write(path2, { ...record, network, uid, state: 'born' });
+      core = await host.start({ uids: { first: 10_000, count: 1 } });
+      expect(fs.readdirSync(host.depot)).toEqual([`.quarantine-${path.basename(path1)}`]);
+      await expect(core.openSession().create()).rejects.toMatchObject({ code: 'POOL_EXHAUSTED' });
+      await core.close();
+    }
+  });
+
   it('with smaller pools gives nobody what a living container has, also not when they have grown again', async () => {
     const session = core.openSession();
     const boxes: Container[] = [];

@@ -44,15 +44,13 @@ export async function recoverContainers(engine: Engine, found: readonly DepotEnt
     await Promise.allSettled(together.map(([first]) => asked.get(first!)));
     await Promise.all(together.map((claimants) => recover(engine, claimants, asked)));
   }
-  // what was removed may have named some of it as well
-  for (const { record } of engine.containers.values()) withdrawAll(engine, record);
   sortByOrder(engine);
   const kept = idsInDepot(engine.options.depot, entries);
+  const stay = entries.filter(({ id }) => kept.has(id));
+  // what was removed may have named some of it as well
+  for (const entry of stay) withdraw(engine, entry);
   // nobody gets a uid before this
-  await keepUsersApart(
-    engine,
-    entries.filter(({ id }) => kept.has(id)),
-  );
+  await keepUsersApart(engine, stay);
   await reconcile(engine, kept);
   await engine.options.images?.recover(kept);
   engine.logger.info('recovered', {
