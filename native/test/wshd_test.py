@@ -23,7 +23,7 @@ ERROR, WELCOME, SPAWNED, OK, EXIT, JOB, RING, READY = 100, 101, 102, 103, 201, 2
 DAEMON, OPERATOR = 1, 2
 TTY, DISCARD, TREE, STDIN_PIPE, STDIN_FD, ROOMY = 1, 2, 4, 8, 16, 256
 ALL_JOBS = 0xFFFFFFFF
-TIMEOUT = 20
+TIMEOUT = 60
 
 count = failures = 0
 
@@ -210,7 +210,7 @@ def is_alive(pid):
         return False
 
 
-def await_true(condition, seconds=10.0):
+def await_true(condition, seconds=30.0):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if condition():
