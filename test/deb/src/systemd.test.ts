@@ -191,10 +191,10 @@ describeWith(
       const first = await mainPid();
       const settings = host().at('/etc/warden/wardend.yml');
       const given = fs.readFileSync(settings, 'utf8');
-      fs.writeFileSync(settings, `${given}logging: { level: debug }\n`);
+      fs.writeFileSync(settings, `${given}logging: { level: debug }\nnetwork: { mtu: 1400 }\n`);
       await host().systemctl('reload', 'warden.service');
       await eventually(() => host().property('warden.service', 'StatusText')).toBe(
-        'reloaded: 1 settings changed',
+        'reloaded: 1 settings changed, network.mtu after a restart',
       );
       fs.writeFileSync(settings, `${given}logging: { level: loud }\n`);
       await host().systemctl('reload', 'warden.service');

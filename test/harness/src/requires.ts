@@ -91,10 +91,7 @@ const CHECKS: Readonly<Record<Requirement, () => string | undefined>> = {
     fs.existsSync(`${DEBIAN_ROOTFS}/usr/bin/dpkg`)
       ? undefined
       : 'a Debian root file system, by npm run rootfs',
-  'systemd-packages': () =>
-    fs.existsSync(SYSTEMD_PACKAGES)
-      ? undefined
-      : 'systemd for the Debian root file system, from its archive by npm run deb:test',
+  'systemd-packages': systemdProblem,
   ruby: () =>
     program('ruby', '--version') ??
     (spawnSync('ruby', ['-rbeefcake', '-reventmachine', '-e', ''], { stdio: 'ignore' }).status === 0
@@ -123,6 +120,19 @@ export function describeWith(requirements: readonly Requirement[], name: string,
 /** Given by who runs the suite: the environment names directories, or what is only there in a guest. */
 function place(variable: string, what: string): string | undefined {
   return process.env[variable] ? undefined : `${what}, in a guest by npm run vm`;
+}
+
+/** From 256 on systemd refuses to start where there are hierarchies of cgroup v1. */
+function systemdProblem(): string | undefined {
+  const FIRST_WITHOUT_V1 = 256;
+  const names = fs.existsSync(SYSTEMD_PACKAGES) ? fs.readdirSync(SYSTEMD_PACKAGES) : [];
+  const version = names.flatMap((name) => /^systemd_(\d+)/.exec(name)?.[1] ?? [])[0];
+  if (version === undefined)
+    return 'systemd for the Debian root file system, from its archive by npm run deb:test';
+  const hasV1 = / - cgroup /.test(fs.readFileSync('/proc/self/mountinfo', 'utf8'));
+  return Number(version) >= FIRST_WITHOUT_V1 && hasV1
+    ? `a host without cgroup v1, for systemd ${version} of the Debian root file system`
+    : undefined;
 }
 
 function hasUnifiedMemory(): boolean {
