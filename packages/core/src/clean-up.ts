@@ -100,8 +100,12 @@ async function cleanEntry(engine: Engine, entry: DepotEntry, wanted: CleanUpOpti
 
 /** Looked at without a change. What stands still answers nobody, and is not to go on for a look. */
 async function isAlive(engine: Engine, entry: DepotEntry): Promise<boolean> {
-  if (entry.kind === 'recorded' ? await standsStill(engine, entry.record) : await isFrozen(engine, entry))
-    return true;
+  const isStill =
+    entry.kind === 'recorded' ? await standsStill(engine, entry.record) : await isFrozen(engine, entry);
+  return isStill || (await hasInit(engine, entry));
+}
+
+async function hasInit(engine: Engine, entry: DepotEntry): Promise<boolean> {
   const init = await engine.drivers.init.connect(entry.directory);
   // it was not told that anything of it is taken over
   init?.disconnect();
@@ -111,8 +115,8 @@ async function isAlive(engine: Engine, entry: DepotEntry): Promise<boolean> {
 /** Whoever does not live is not taken back (`take-back.ts`): only the files may be of use to somebody. */
 async function livesAside(engine: Engine, entry: DepotEntry): Promise<boolean> {
   try {
-    if ((await engine.drivers.cgroup.pids(groupsById(engine, entry.id))).length > 0) return true;
-    return await isAlive(engine, entry);
+    const pids = await engine.drivers.cgroup.pids(groupsById(engine, entry.id));
+    return pids.length > 0 || (await hasInit(engine, entry));
   } catch {
     return true; // as far as anybody knows
   }

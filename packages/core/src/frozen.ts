@@ -45,8 +45,8 @@ export async function standsStill(engine: Engine, record: ContainerRecord): Prom
 
 /**
  * An init that stands still answers nobody: what an earlier daemon has paused, or held for a snapshot, goes
- * on until it is known; recovery pauses it again. What nothing is recorded of is left as it stands. Errors:
- * `BAD_STATE` for that; those of connecting.
+ * on until it is known; recovery pauses it again. What has no record goes on as well, to its end; what has one
+ * that nobody can read is left as it stands. Errors: `BAD_STATE` for that; those of connecting.
  */
 export async function connectRecovered(engine: Engine, entry: DepotEntry): Promise<Init | undefined> {
   const { cgroup, init } = engine.drivers;
@@ -55,12 +55,11 @@ export async function connectRecovered(engine: Engine, entry: DepotEntry): Promi
     if (await standsStill(engine, record)) await cgroup.thaw(record.drivers.cgroup);
     record.isHeld = false;
   } else if (await isFrozen(engine, entry)) {
-    if (entry.kind === 'unrecorded')
-      await cgroup.thaw(groupsById(engine, entry.id)); // it goes, as it would have
-    else
+    if (entry.kind !== 'unrecorded')
       throw new WardenError('BAD_STATE', 'its processes stand still, and no record says why', {
         fields: { operation: 'connect', object: entry.id },
       });
+    await cgroup.thaw(groupsById(engine, entry.id));
   }
   return init.connect(entry.directory);
 }

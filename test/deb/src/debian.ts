@@ -15,6 +15,27 @@ import { DEBIAN_ROOTFS, DEFAULT_ROOTFS, type TestPlace } from '@warden/test-harn
  */
 const ENTER = 'cd "$1" && shift && pivot_root . mnt && umount -l mnt && exec chroot . "$@"';
 
+/** Of what runs to the end in the tree. */
+export const ENVIRONMENT: readonly string[] = [
+  'env',
+  '-i',
+  'PATH=/usr/sbin:/usr/bin:/sbin:/bin',
+  'DEBIAN_FRONTEND=noninteractive',
+  'LC_ALL=C.UTF-8',
+];
+
+/** Starts something on the test's host that writes into its log. Whatever ends the test's process ends it. */
+export function startOn(place: TestPlace, words: readonly string[]): ChildProcess {
+  const [program, ...rest] = place.network.host.enter([...words]);
+  const log = fs.openSync(place.log, 'a');
+  const child = spawn('setpriv', ['--pdeathsig', 'KILL', '--', program!, ...rest], {
+    stdio: ['ignore', log, log],
+    env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C.UTF-8' },
+  });
+  fs.closeSync(log);
+  return child;
+}
+
 /** See the file's head. */
 export class Debian {
   readonly root: string;
@@ -48,14 +69,7 @@ export class Debian {
 
   /** Runs to the end in the tree. Throws with standard error on a non-zero status. */
   run(...command: string[]): string {
-    const environment = [
-      'env',
-      '-i',
-      'PATH=/usr/sbin:/usr/bin:/sbin:/bin',
-      'DEBIAN_FRONTEND=noninteractive',
-      'LC_ALL=C.UTF-8',
-    ];
-    return this.#place.network.host.run('chroot', this.root, ...environment, ...command);
+    return this.#place.network.host.run('chroot', this.root, ...ENVIRONMENT, ...command);
   }
 
   /** Whether there is something at a path of the tree. */
@@ -90,14 +104,7 @@ export class Debian {
       'sh',
       this.root,
     ];
-    const [program, ...words] = this.#place.network.host.enter([...inside, ...command]);
-    const log = fs.openSync(this.#place.log, 'a');
-    const child = spawn('setpriv', ['--pdeathsig', 'KILL', '--', program!, ...words], {
-      stdio: ['ignore', log, log],
-      env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C.UTF-8' },
-    });
-    fs.closeSync(log);
-    return child;
+    return startOn(this.#place, [...inside, ...command]);
   }
 
   /** Puts this host's Node where Debian's package `nodejs` has its own, as that package as far as dpkg is concerned. */

@@ -3,14 +3,14 @@
  * System V's objects, and the network of the test's host. Nothing of this machine's services, control groups
  * and settings is within its reach; whatever it starts ends with it.
  */
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { type ChildProcess, execFile } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { patience, SYSTEMD_PACKAGES, type TestPlace } from '@warden/test-harness';
-import type { Debian } from './debian.ts';
+import { type Debian, ENVIRONMENT, startOn } from './debian.ts';
 
 /** Of a boot's units what a test needs; all others are of a machine, which this is none of. */
 const KEPT = ['systemd-journald.service', 'systemd-journald.socket', 'systemd-journald-dev-log.socket'];
@@ -80,14 +80,6 @@ pivot_root . mnt
 umount --lazy mnt
 exec chroot . env -i container=warden-test PATH=/usr/sbin:/usr/bin:/sbin:/bin /lib/systemd/systemd --system --unit=multi-user.target`;
 
-const ENVIRONMENT = [
-  'env',
-  '-i',
-  'PATH=/usr/sbin:/usr/bin:/sbin:/bin',
-  'DEBIAN_FRONTEND=noninteractive',
-  'LC_ALL=C.UTF-8',
-];
-
 /** See the file's head. */
 export class Systemd {
   readonly #child: ChildProcess;
@@ -112,11 +104,8 @@ export class Systemd {
     fs.writeFileSync(log, '');
     const table = hierarchies.map(({ type, point, options }) => `${type} ${point} ${options}`).join('\n');
     const words = ['sh', '-c', JOIN, 'sh', groups.join(' '), BOOT, 'sh', debian.root, log, table];
-    const [program, ...rest] = place.network.host.enter(words);
-    // whatever ends the test's process ends it, and it ends whatever it has started
-    const child = spawn('setpriv', ['--pdeathsig', 'KILL', '--', program!, ...rest], {
-      stdio: ['ignore', fs.openSync(place.log, 'a'), fs.openSync(place.log, 'a')],
-    });
+    // what ends with the test's process ends whatever it has started
+    const child = startOn(place, words);
     const trouble = (): Error =>
       new Error(
         `systemd has not started: ${[place.log, log].map((file) => fs.readFileSync(file, 'utf8')).join('')}`,
