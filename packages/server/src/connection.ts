@@ -19,6 +19,8 @@ import { Uploads } from './uploads.ts';
 /** Requests, and bytes of them, that may wait behind the one in execution before the socket is not read any more. */
 const MAX_QUEUED = 64;
 const MAX_QUEUED_BYTES = 8 * 1024 * 1024;
+/** What a socket gives at a time when it has more: only then a connection can keep the loop from going round. */
+const LONG_PIECE_BYTES = 64 * 1024;
 /** How long a drain waits for a client to read what was already sent to it. */
 const FLUSH_MILLISECONDS = 1_000;
 /** How long whoever is told of a broken frame may go on sending it: who cannot write any more does not read why. */
@@ -76,6 +78,8 @@ export class ServerConnection {
   #runningBytes = 0;
   /** What was read and not yet cut into frames, because the queue is full. */
   #rest: Uint8Array | undefined;
+  /** Not read until the next round of the loop. */
+  #hasReadEnough = false;
   #isRunning = false;
   /** While a request with nothing before it waits for its turn. */
   #entering: Promise<void> | undefined;
@@ -154,6 +158,7 @@ export class ServerConnection {
   }
 
   #receive(chunk: Uint8Array): void {
+    if (chunk.length >= LONG_PIECE_BYTES && !this.#turns.mayReadOn()) this.#readOnNextRound();
     // after a broken frame the socket is read on for its end of file only
     if (this.#isClosing || this.#brokenFrame !== undefined) return;
     this.#cut(chunk);
@@ -188,9 +193,24 @@ export class ServerConnection {
     this.#budget.set(this.#queuedBytes + this.#runningBytes + this.#decoder.heldBytes);
   }
 
+  #readOnNextRound(): void {
+    if (this.#hasReadEnough) return;
+    this.#hasReadEnough = true;
+    this.#socket.pause();
+    setImmediate(() => {
+      this.#hasReadEnough = false;
+      // what comes behind a broken frame is thrown away, whatever is queued
+      if (this.#isClosing || this.#brokenFrame !== undefined) this.#socket.resume();
+      else this.#throttle();
+    });
+  }
+
   #throttle(): void {
     const isFull =
-      this.#queue.length > MAX_QUEUED || this.#queuedBytes > MAX_QUEUED_BYTES || this.#rest !== undefined;
+      this.#hasReadEnough ||
+      this.#queue.length > MAX_QUEUED ||
+      this.#queuedBytes > MAX_QUEUED_BYTES ||
+      this.#rest !== undefined;
     if (isFull && !this.#socket.isPaused()) this.#socket.pause();
     else if (!isFull && this.#socket.isPaused()) this.#socket.resume();
     else return;

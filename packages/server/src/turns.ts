@@ -6,7 +6,7 @@
 
 /**
  * How long whoever has the turn goes on with its own requests or one stream, and how long requests begin at
- * once within one round of the loop.
+ * once, and long ones are read on, within one round of the loop.
  */
 export const TURN_MILLISECONDS = 2;
 
@@ -19,6 +19,8 @@ export class Turns {
   readonly #waiting = new Map<ClientKey, (() => void)[]>();
   /** When the first request of this round began. */
   #begun: number | undefined;
+  /** When the first piece of something long was read in this round. */
+  #readSince: number | undefined;
   #isScheduled = false;
 
   /** Before the first request of a connection that rested. `undefined`: now. */
@@ -38,6 +40,21 @@ export class Turns {
       else this.#waiting.set(key, [resolve]);
       this.#schedule();
     });
+  }
+
+  /**
+   * Whether a connection of which a long piece was read goes on to be read within this round. Without an end
+   * to that, many that send as fast as they are read would keep the loop for as long as all of it takes.
+   */
+  mayReadOn(): boolean {
+    const now = performance.now();
+    if (this.#readSince === undefined) {
+      this.#readSince = now;
+      setImmediate(() => {
+        this.#readSince = undefined;
+      });
+    }
+    return now - this.#readSince < TURN_MILLISECONDS;
   }
 
   #schedule(): void {

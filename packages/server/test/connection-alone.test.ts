@@ -69,6 +69,39 @@ describe('a connection', () => {
     expect([host.calls, client.answers]).toEqual([[], []]);
   });
 
+  it('is left for the next round of the loop where enough of long requests was read [SECURITY R26]', async () => {
+    let round = 0;
+    let isCounting = true;
+    const count = (): void => {
+      round++;
+      if (isCounting) setImmediate(count);
+    };
+    count();
+    const reads = new Map<number, number>();
+    class ImpatientTurns extends Turns {
+      override mayReadOn(): boolean {
+        reads.set(round, (reads.get(round) ?? 0) + 1);
+        return false;
+      }
+    }
+    const host = new ProgrammableHost({ warden: { echo: async (message) => message } });
+    const { socket, client } = await alone(host, { turns: new ImpatientTurns() });
+    const message = Buffer.alloc(4 * 1024 * 1024, 'm');
+    const pause = vi.spyOn(socket, 'pause');
+    client.send(Echo, { message });
+    client.send(Echo, { message: Buffer.from('behind') });
+    await until(() => client.answers.length === 2, 'the answers');
+    isCounting = false;
+    const [first, second] = client.answers.map(({ payload }) => payload.message as Uint8Array);
+    expect(Buffer.compare(first!, message)).toBe(0);
+    expect(Buffer.from(second!).toString()).toBe('behind');
+    // one by libuv, and one that Node had asked for before
+    expect(Math.max(...reads.values())).toBeLessThanOrEqual(2);
+    expect(reads.size).toBeGreaterThan(20);
+    expect(pause.mock.calls.length).toBeGreaterThan(20);
+    expect(socket.isPaused()).toBe(false);
+  });
+
   it('tells what it holds: of a frame that is not complete, of one in execution, and of nothing afterwards', async () => {
     const SIZE = 300_000;
     let answer = (): void => {};

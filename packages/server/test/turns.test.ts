@@ -114,6 +114,16 @@ describe('turns', () => {
     await late;
     expect(turns.enter(3)).toBeUndefined();
   });
+
+  it('let what is long be read for a while within one round of the loop [SECURITY R26]', async () => {
+    const turns = new Turns();
+    expect(turns.mayReadOn()).toBe(true);
+    const end = performance.now() + 5;
+    while (performance.now() < end);
+    expect(turns.mayReadOn()).toBe(false);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(turns.mayReadOn()).toBe(true);
+  });
 });
 
 describe('what clients send together', () => {
