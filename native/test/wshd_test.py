@@ -414,6 +414,20 @@ def children_of(pid):
         return file.read().split()
 
 
+def await_prepared(pid):
+    """The host pid of the shell that waits below init for its script, once it stands in that reading."""
+
+    def is_waiting():
+        children = children_of(pid)
+        try:
+            return len(children) == 1 and os.readlink(f"/proc/{children[0]}/exe").endswith("/bash") and status_of(children[0], "State").startswith("S")
+        except OSError:
+            return False
+
+    check(await_true(is_waiting), "a prepared shell waits", children_of(pid))
+    return children_of(pid)[0]
+
+
 def test_prepared(wshd, base):
     directory = f"{base}/prepared"
     os.mkdir(directory)
@@ -442,9 +456,7 @@ echo "$line"; wc -c < /dev/stdin; exit 7
     usual = client.run(1, stdin=state, **bash)
     lent = client.run(1, stdin=state, flags=ROOMY, **bash)
     client.prepare(**bash)
-    [waiting] = children_of(pid)
-    inside = int(status_of(waiting, "NSpid").split()[-1])
-    time.sleep(0.2)
+    await_prepared(pid)
     found = client.run(1, stdin=state, **bash)
     lines = lambda out: [line for line in out.decode().split("\n") if not re.search(r"BASH_VERSINFO|PPID=|\bSECONDS=", line)]
     difference = lambda other: [pair for pair in zip(lines(usual[1]), lines(other[1])) if pair[0] != pair[1]]
@@ -452,8 +464,7 @@ echo "$line"; wc -c < /dev/stdin; exit 7
     check(lent[0] == usual[0] and lent[2] == usual[2] and difference(lent) == [] and len(lent[1]) == len(usual[1]), "sees the same where it began in the memory of init", (difference(lent), lent[2]))
     check(found[0] == usual[0] and found[2] == usual[2] and difference(found) == [] and len(found[1].split(b"\n")) == len(usual[1].split(b"\n")), "sees the same in a prepared shell", (difference(found), found[2], usual[2]))
     client.prepare(flags=ROOMY, **bash)
-    [waiting] = children_of(pid)
-    inside = int(status_of(waiting, "NSpid").split()[-1])
+    inside = int(status_of(await_prepared(pid), "NSpid").split()[-1])
     answer = client.spawn(1, stdin=b"kill -9 $$", **bash)
     check(struct.unpack_from("<Ii", answer[2])[1] == inside and client.exited(1) == 9, "it is the process that waited, and its end the job's", answer)
     for fd in answer[3]:
@@ -462,8 +473,7 @@ echo "$line"; wc -c < /dev/stdin; exit 7
     for _ in range(3):
         status, out, err = client.run(1, stdin=b"echo $$", within=20_000, **bash)
         check(await_true(lambda: len(children_of(pid)) == 1), "behind a job that expects another one is prepared")
-        [waiting] = children_of(pid)
-        inside = int(status_of(waiting, "NSpid").split()[-1])
+        inside = int(status_of(await_prepared(pid), "NSpid").split()[-1])
     out = client.run(1, stdin=b"echo $$", **bash)[1]
     check(out == b"%d\n" % inside and children_of(pid) == [], "and is the next one, behind which none is", (out, inside))
     for name, meanwhile in (
@@ -503,10 +513,11 @@ echo "$line"; wc -c < /dev/stdin; exit 7
         out = client.run(1, ["sh"], stdin=b"echo x$BASH_ENV; exit 5")
         check(out == (5 << 8, b"x\n", b""), "a shell that does not wait gets no script", out)
         client.prepare(**bash)
+        await_prepared(pid)
         client.run(1, stdin=b"true", **bash)
     for name, script, expected in (("no", b"", b""), ("a short", b"echo a", b"a\n"), ("a long", b"#" * 30_000 + b"\necho b", b"b\n")):
         client.prepare(**bash)
-        [waiting] = children_of(pid)
+        await_prepared(pid)
         out = client.run(1, stdin=script, **bash)
         check(out == (0, expected, b"") and children_of(pid) == [], f"{name} script", out)
     for name, other in (
@@ -868,25 +879,27 @@ def test_stopped_tree(client):
 def test_fought_tree(client, directory):
     """A tree that never holds still, because others wake it as fast as it is stopped: init kills it, and serves on."""
     shutil.copy(os.environ["WSHD_RESTLESS"], f"{directory}/rootfs/bin/restless")
-    wakers = range(51, 55)
-    for job in wakers:
-        client.spawn(job, ["restless", "wake"], flags=DISCARD, user="vcap")
-    cat = client.spawn(50, ["cat"], flags=STDIN_PIPE, user="vcap")[3]
+    # first the tree: under its wakers a fork takes 40 ms on some machines
     out, err = client.spawn(3, ["restless", "tree"], flags=TREE, user="vcap")[3]
     os.set_blocking(out, True)
     for _ in range(3):  # of each line
         os.read(out, 3)
+    cat = client.spawn(50, ["cat"], flags=STDIN_PIPE, user="vcap")[3]
+    wakers = {job: client.spawn(job, ["restless", "wake"], user="vcap")[3] for job in range(51, 55)}
+    for fds in wakers.values():
+        os.set_blocking(fds[0], True)
+        os.read(fds[0], 3)
     check(client.request(SIGNAL, struct.pack("<IiI", 3, 9, 1))[0] == OK, "a tree that others wake as fast as it is stopped")
     check((client.exited(3), read_all(out)) == (9, b""), "is dead when that is answered, all of it")
     os.write(cat[0], b"on\n")
     os.set_blocking(cat[1], True)
     check(os.read(cat[1], 10) == b"on\n", "and whoever is none of it goes on")
-    client.request(SIGNAL, struct.pack("<IiI", ALL_JOBS, signal.SIGKILL, 0))
-    for job in (50, *wakers):
+    for job in (*wakers, 50):
+        client.request(SIGNAL, struct.pack("<IiI", job, signal.SIGKILL, 0))
         client.exited(job)
     for job in (3, 50, *wakers):
         client.request(FORGET, struct.pack("<I", job))
-    for fd in (err, *cat):
+    for fd in (err, *cat, *sum(wakers.values(), [])):
         os.close(fd)
 
 

@@ -19,9 +19,9 @@
 #define END_MILLISECONDS 100
 /*
  * Longest wait for one that is still starting: it would take as long without this, and one that has not come
- * so far by then is no bash.
+ * so far by then is no bash. On a busy machine whose page faults are slow a bash takes a few times 10 ms.
  */
-#define READY_MILLISECONDS 20
+#define READY_MILLISECONDS 100
 /*
  * Whoever asks again only after so long does not need the next one at once, and could be kept waiting by its
  * start: the kernel tends to wake the client on the very processor on which init starts it. So that comes

@@ -55,8 +55,7 @@ suite(`in a terminal${noTmux === undefined ? '' : ` [needs: ${noTmux}]`}`, { tim
     tmux.press('Enter');
     await tmux.until(/\nhandle : box-1\nwarden>$/);
     tmux.type('info --handle b');
-    tmux.press('Tab');
-    await tmux.until(/info --handle box-1$/);
+    await tmux.pressUntil(['Tab'], /info --handle box-1$/);
     tmux.press('Enter');
     await tmux.until(/info --handle box-1 ?\nwarden>$/);
     tmux.press('C-d');
@@ -85,21 +84,18 @@ suite(`in a terminal${noTmux === undefined ? '' : ` [needs: ${noTmux}]`}`, { tim
     tmux.type(`${load}; clear; echo ready`);
     tmux.press('Enter');
     await tmux.until(new RegExp(`^ready\\n${prompt}$`));
+    // again and again, as a person does: no completion waits longer than a second for the daemon
     tmux.type('warden attac');
-    tmux.press('Tab');
-    await tmux.until(new RegExp(`\\n${prompt} warden attach$`));
+    await tmux.pressUntil(['Tab'], new RegExp(`\\n${prompt} warden attach$`));
     tmux.type('bo');
-    tmux.press('Tab');
-    await tmux.until(new RegExp(`\\n${prompt} warden attach box-1$`));
+    await tmux.pressUntil(['Tab'], new RegExp(`\\n${prompt} warden attach box-1$`));
     tmux.press('C-u');
     // as images have it: bash takes words apart there
     tmux.type('warden attach app:t');
-    tmux.press('Tab');
-    await tmux.until(new RegExp(`\\n${prompt} warden attach app:two$`));
+    await tmux.pressUntil(['Tab'], new RegExp(`\\n${prompt} warden attach app:two$`));
     tmux.press('C-u');
     tmux.type('warden attach ');
-    tmux.press('Tab', 'Tab');
-    await tmux.until(/touch/);
+    await tmux.pressUntil(['Tab', 'Tab'], /touch/);
     tmux.press('C-c');
     expect(fs.readdirSync(bin)).toEqual(['warden']);
   }

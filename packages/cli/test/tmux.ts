@@ -12,6 +12,9 @@ export const noTmux: string | undefined =
 /** Generous: the machine may be busy. */
 const PATIENCE = { timeout: 30_000, interval: 50 };
 
+/** After so long without what was to come of it a key is pressed again. */
+const AGAIN_MS = 5_000;
+
 /** See the file's head. */
 export class Tmux implements Disposable {
   readonly #socket: string;
@@ -51,6 +54,18 @@ export class Tmux implements Disposable {
   /** Waits until the screen matches. */
   async until(pattern: RegExp): Promise<void> {
     await vi.waitFor(() => expect(this.screen()).toMatch(pattern), PATIENCE);
+  }
+
+  /** Presses keys until the screen matches; again only when it has not for a while. */
+  async pressUntil(keys: readonly string[], pattern: RegExp): Promise<void> {
+    let pressed = Number.NEGATIVE_INFINITY;
+    await vi.waitFor(() => {
+      if (performance.now() - pressed >= AGAIN_MS) {
+        pressed = performance.now();
+        this.press(...keys);
+      }
+      expect(this.screen()).toMatch(pattern);
+    }, PATIENCE);
   }
 
   /** The server is gone when this returns. */
