@@ -20,7 +20,7 @@ export function socketRelay(socket: Socket): OutputRelay | undefined {
   if (descriptorOf(socket) === undefined) return undefined;
   return {
     get socket() {
-      const descriptor = socket.destroyed ? undefined : descriptorOf(socket);
+      const descriptor = isOver(socket) ? undefined : descriptorOf(socket);
       if (descriptor !== undefined) return descriptor;
       throw new WardenError('UNAVAILABLE', 'the client is gone', { fields: { operation: 'send' } });
     },
@@ -29,9 +29,17 @@ export function socketRelay(socket: Socket): OutputRelay | undefined {
   };
 }
 
-/** Resolves when nothing waits in Node, or the socket is gone. */
+/** Whether nothing more may go into it. */
+function isOver(socket: Socket): boolean {
+  return socket.destroyed || socket.writableEnded;
+}
+
+/**
+ * Resolves when nothing waits in Node, or nothing may be put behind it any more: a write behind the end would
+ * destroy the socket, with all that waits.
+ */
 async function flushed(socket: Socket): Promise<void> {
-  if (socket.writableLength === 0 || socket.destroyed) return;
+  if (socket.writableLength === 0 || isOver(socket)) return;
   await new Promise<void>((resolve) => {
     socket.write('', () => resolve());
   });

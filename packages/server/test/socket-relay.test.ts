@@ -35,4 +35,33 @@ describe('the way past Node', () => {
     await relay.ready();
     expect(() => relay.socket).toThrow(expect.objectContaining({ code: 'UNAVAILABLE' }));
   });
+
+  it('harms nothing that was written before the end', async () => {
+    const place = path.join(freshDirectory(), 'relay.sock');
+    const server = net.createServer({ allowHalfOpen: true }).listen(place);
+    await once(server, 'listening');
+    const connected = once(server, 'connection') as Promise<[net.Socket]>;
+    const client = net.connect(place).pause();
+    const [socket] = await connected;
+    onTestFinished(() => {
+      client.destroy();
+      socket.destroy();
+      server.close();
+    });
+    socket.on('error', () => {});
+    const SIZE = 8 * 1024 * 1024;
+    socket.write(new Uint8Array(SIZE));
+    socket.end();
+    const relay = socketRelay(socket)!;
+    // a stream that is ended by the same asks once more
+    await relay.ready();
+    expect(() => relay.socket).toThrow(expect.objectContaining({ code: 'UNAVAILABLE' }));
+    let read = 0;
+    client.on('data', (chunk) => {
+      read += chunk.length;
+    });
+    client.resume();
+    await once(client, 'end');
+    expect(read).toBe(SIZE);
+  });
 });
