@@ -16,9 +16,12 @@ interface Part {
 /** One connection's. */
 export class Uploads {
   #current: Upload | undefined;
+  #isAbandoned = false;
 
-  /** Errors: `BAD_STATE` while another is going on. */
+  /** Errors: `BAD_STATE` while another is going on, `ABORTED` when the connection is gone. */
   begin(write: Write): void {
+    // what waited for its turn begins all the same, and nobody would ever end it
+    if (this.#isAbandoned) throw givenUp();
     if (this.#current !== undefined) {
       throw new WardenError(
         'BAD_STATE',
@@ -52,6 +55,7 @@ export class Uploads {
 
   /** The connection is gone. */
   abandon(): void {
+    this.#isAbandoned = true;
     void this.#current?.abandon();
     this.#current = undefined;
   }
@@ -119,9 +123,7 @@ class Upload {
       } else if (this.#end === 'finished') {
         return;
       } else if (this.#end === 'abandoned') {
-        throw new WardenError('ABORTED', 'the client gave the upload up', {
-          fields: { operation: 'upload' },
-        });
+        throw givenUp();
       } else {
         await new Promise<void>((resolve) => {
           this.#wake = resolve;
@@ -129,4 +131,8 @@ class Upload {
       }
     }
   }
+}
+
+function givenUp(): WardenError {
+  return new WardenError('ABORTED', 'the client gave the upload up', { fields: { operation: 'upload' } });
 }

@@ -14,7 +14,7 @@ import { Turns } from '../src/turns.ts';
 import { JOB_INFO, ProgrammableHost } from './programmable-host.ts';
 import { frame, freshDirectory, TestClient, until } from './test-client.ts';
 
-const { Echo, Link, Stop, Stream } = MessageType;
+const { Echo, Link, Stop, Stream, Upload } = MessageType;
 
 interface Alone {
   readonly connection: ServerConnection;
@@ -30,7 +30,11 @@ afterEach(() => {
 
 async function alone(
   host: ProgrammableHost,
-  { turns = new Turns(), budget = { set: () => {} } }: { turns?: Turns; budget?: BudgetShare } = {},
+  {
+    turns = new Turns(),
+    budget = { set: () => {} },
+    frameTimeoutMs,
+  }: { turns?: Turns; budget?: BudgetShare; frameTimeoutMs?: number } = {},
 ): Promise<Alone> {
   const place = path.join(freshDirectory(), 'warden.sock');
   const server = net.createServer({ allowHalfOpen: true }).listen(place);
@@ -40,7 +44,7 @@ async function alone(
   const [socket] = await connected;
   const warden = host.openSession();
   const connection = new ServerConnection({
-    ...{ socket, warden, turns, budget },
+    ...{ socket, warden, turns, budget, frameTimeoutMs },
     client: socket,
     logger: silentLogger,
   });
@@ -100,6 +104,38 @@ describe('a connection', () => {
     expect(reads.size).toBeGreaterThan(20);
     expect(pause.mock.calls.length).toBeGreaterThan(20);
     expect(socket.isPaused()).toBe(false);
+  });
+
+  it('leaves no upload behind that begins when it is gone already', async () => {
+    let give = (): void => {};
+    class HeldTurns extends Turns {
+      override enter(): Promise<void> {
+        return new Promise((resolve) => {
+          give = resolve;
+        });
+      }
+    }
+    let left = 0;
+    const write = async (_path: string, content: AsyncIterable<Uint8Array>): Promise<void> => {
+      left++;
+      try {
+        for await (const _ of content);
+      } finally {
+        left--;
+      }
+    };
+    const turns = new HeldTurns();
+    const enter = vi.spyOn(turns, 'enter');
+    const host = new ProgrammableHost({ files: { write: write as never } });
+    const { client, connection, socket } = await alone(host, { turns });
+    client.send(Upload, { handle: 'h', operation: 'write', path: '/x' });
+    await until(() => enter.mock.calls.length === 1, 'the request');
+    // as by a reset: its client has not read everything
+    socket.destroy(new Error('ECONNRESET'));
+    await new Promise((resolve) => socket.once('close', resolve));
+    give();
+    await connection.ended;
+    await until(() => left === 0, 'the end of the upload');
   });
 
   it('tells what it holds: of a frame that is not complete, of one in execution, and of nothing afterwards', async () => {
