@@ -105,7 +105,7 @@ export class ServerConnection {
       ...(maxFrameBytes === undefined ? {} : { maxFrameBytes }),
     });
     this.#frameTimer = new FrameTimer(options.frameTimeoutMs, (error) => {
-      this.#brokenFrame ??= error;
+      this.#break(error);
       void this.#work();
     });
     const { socket } = options;
@@ -173,19 +173,24 @@ export class ServerConnection {
       const taken = this.#decoder.pushInto(chunk, this.#queue, MAX_QUEUED + 1);
       if (taken < chunk.length) this.#rest = chunk.subarray(taken);
     } catch (error) {
-      this.#brokenFrame = error;
+      this.#break(error);
     }
     for (let at = before; at < this.#queue.length; at++) this.#queuedBytes += this.#queue[at]!.length;
     try {
       this.#count();
     } catch (error) {
-      // Whoever wants more than there is loses the connection; what it had asked for before is answered.
-      this.#brokenFrame ??= error;
-      this.#decoder.drop();
-      this.#count();
+      // whoever wants more than there is loses the connection
+      this.#break(error);
     }
     this.#throttle();
     this.#timeRest(this.#queue.length > before);
+  }
+
+  /** No more is taken. What was asked for before is answered, however long that takes; the rest is not kept for it. */
+  #break(error: unknown): void {
+    this.#brokenFrame ??= error;
+    this.#decoder.drop();
+    this.#count();
   }
 
   /** Tells the server what this connection holds. Throws when that is more than it may. */

@@ -138,6 +138,33 @@ describe('a connection', () => {
     await until(() => left === 0, 'the end of the upload');
   });
 
+  it.each(['a wrong trailer', 'silence'])(
+    'holds nothing of a frame that %s breaks, while what came before goes on',
+    async (what) => {
+      const SIZE = 300_000;
+      let answer = (): void => {};
+      const gate = new Promise<void>((resolve) => {
+        answer = resolve;
+      });
+      const held: number[] = [];
+      const host = new ProgrammableHost({ container: { stop: () => gate } });
+      const { client, connection } = await alone(host, {
+        budget: { set: (bytes) => void held.push(bytes) },
+        frameTimeoutMs: what === 'silence' ? 200 : 60_000,
+      });
+      client.send(Stop, { handle: 'h' });
+      const bytes = Uint8Array.from(frame(Echo, { message: new Uint8Array(SIZE) }));
+      if (what === 'silence') client.write(bytes.subarray(0, -2));
+      else client.write(bytes.fill(0x20, -2));
+      await until(() => Math.max(...held) >= SIZE || what !== 'silence', 'the frame');
+      await until(() => held.length > 2 && held.at(-1)! < 100, 'nothing held');
+      answer();
+      await client.ended();
+      expect(client.answers.map(({ type }) => type)).toEqual([Stop, MessageType.Error]);
+      await connection.ended;
+    },
+  );
+
   it('tells what it holds: of a frame that is not complete, of one in execution, and of nothing afterwards', async () => {
     const SIZE = 300_000;
     let answer = (): void => {};
