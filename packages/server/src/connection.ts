@@ -19,8 +19,11 @@ import { Uploads } from './uploads.ts';
 /** Requests, and bytes of them, that may wait behind the one in execution before the socket is not read any more. */
 const MAX_QUEUED = 64;
 const MAX_QUEUED_BYTES = 8 * 1024 * 1024;
-/** What a socket gives at a time when it has more: only then a connection can keep the loop from going round. */
-const LONG_PIECE_BYTES = 64 * 1024;
+/**
+ * Read at a time, it is long. What is less costs no more than any small request; and how much there is to read
+ * at a time is the client's choice, who sets the size of its buffer.
+ */
+const LONG_PIECE_BYTES = 4 * 1024;
 /** How long a drain waits for a client to read what was already sent to it. */
 const FLUSH_MILLISECONDS = 1_000;
 /** How long whoever is told of a broken frame may go on sending it: who cannot write any more does not read why. */
@@ -78,10 +81,10 @@ export class ServerConnection {
   #runningBytes = 0;
   /** What was read and not yet cut into frames, because the queue is full. */
   #rest: Uint8Array | undefined;
-  /** Not read until the next round of the loop. */
+  /** Not read until it has its turn. */
   #hasReadEnough = false;
   #isRunning = false;
-  /** While a request with nothing before it waits for its turn. */
+  /** While a request with nothing before it waits for its turn, or for the end of what told of it. */
   #entering: Promise<void> | undefined;
   #runningType: number | undefined;
   /** Set by a drain or a broken frame: what runs may finish, nothing else starts. */
@@ -158,7 +161,7 @@ export class ServerConnection {
   }
 
   #receive(chunk: Uint8Array): void {
-    if (chunk.length >= LONG_PIECE_BYTES && !this.#turns.mayReadOn()) this.#readOnNextRound();
+    if (chunk.length >= LONG_PIECE_BYTES && !this.#turns.mayReadOn()) void this.#readOnInTurn();
     // after a broken frame the socket is read on for its end of file only
     if (this.#isClosing || this.#brokenFrame !== undefined) return;
     this.#cut(chunk);
@@ -198,16 +201,15 @@ export class ServerConnection {
     this.#budget.set(this.#queuedBytes + this.#runningBytes + this.#decoder.heldBytes);
   }
 
-  #readOnNextRound(): void {
+  async #readOnInTurn(): Promise<void> {
     if (this.#hasReadEnough) return;
     this.#hasReadEnough = true;
     this.#socket.pause();
-    setImmediate(() => {
-      this.#hasReadEnough = false;
-      // what comes behind a broken frame is thrown away, whatever is queued
-      if (this.#isClosing || this.#brokenFrame !== undefined) this.#socket.resume();
-      else this.#throttle();
-    });
+    await this.#turns.readOn(this.#client);
+    this.#hasReadEnough = false;
+    // what comes behind a broken frame is thrown away, whatever is queued
+    if (this.#isClosing || this.#brokenFrame !== undefined) this.#socket.resume();
+    else this.#throttle();
   }
 
   #throttle(): void {
@@ -261,7 +263,8 @@ export class ServerConnection {
     this.#isRunning = true;
     let frame = this.#next();
     if (frame !== undefined) {
-      this.#entering = this.#turns.enter(this.#client);
+      // also when that is now: of a socket that was not read for a while the end of file comes before it
+      this.#entering = this.#turns.enter(this.#client) ?? Promise.resolve();
       await this.#entering;
       this.#entering = undefined;
       if (this.#isClosing) frame = undefined;

@@ -6,7 +6,7 @@
 
 /**
  * How long whoever has the turn goes on with its own requests or one stream, and how long requests begin at
- * once, and long ones are read on, within one round of the loop.
+ * once, and what is long is read on, within one round of the loop.
  */
 export const TURN_MILLISECONDS = 2;
 
@@ -15,8 +15,10 @@ export type ClientKey = number | object;
 
 /** See the file's head. */
 export class Turns {
-  /** In the order in which clients get their turns; each has its connections in theirs. */
-  readonly #waiting = new Map<ClientKey, (() => void)[]>();
+  /** For the execution of requests. */
+  readonly #executing = new Line();
+  /** For being read; in a line of its own, so that whoever asks little waits for no one who sends much. */
+  readonly #reading = new Line();
   /** When the first request of this round began. */
   #begun: number | undefined;
   /** When the first piece of something long was read in this round. */
@@ -27,19 +29,15 @@ export class Turns {
   enter(key: ClientKey): Promise<void> | undefined {
     const now = performance.now();
     this.#begun ??= now;
-    if (this.#waiting.size > 0 || now - this.#begun >= TURN_MILLISECONDS) return this.wait(key);
+    if (!this.#executing.isEmpty || now - this.#begun >= TURN_MILLISECONDS) return this.wait(key);
     this.#schedule();
     return undefined;
   }
 
   /** Resolves when it is this client's turn. */
   wait(key: ClientKey): Promise<void> {
-    return new Promise((resolve) => {
-      const own = this.#waiting.get(key);
-      if (own) own.push(resolve);
-      else this.#waiting.set(key, [resolve]);
-      this.#schedule();
-    });
+    this.#schedule();
+    return this.#executing.join(key);
   }
 
   /**
@@ -48,13 +46,15 @@ export class Turns {
    */
   mayReadOn(): boolean {
     const now = performance.now();
-    if (this.#readSince === undefined) {
-      this.#readSince = now;
-      setImmediate(() => {
-        this.#readSince = undefined;
-      });
-    }
+    this.#readSince ??= now;
+    this.#schedule();
     return now - this.#readSince < TURN_MILLISECONDS;
+  }
+
+  /** Resolves when it is this client's turn to be read again: with all of them at once a round would be as long. */
+  readOn(key: ClientKey): Promise<void> {
+    this.#schedule();
+    return this.#reading.join(key);
   }
 
   #schedule(): void {
@@ -63,11 +63,34 @@ export class Turns {
     setImmediate(() => {
       this.#isScheduled = false;
       this.#begun = undefined;
-      this.#giveTurn();
+      this.#readSince = undefined;
+      this.#executing.giveTurn();
+      this.#reading.giveTurn();
+      if (!this.#executing.isEmpty || !this.#reading.isEmpty) this.#schedule();
+    });
+  }
+}
+
+/** Who waits for the same. */
+class Line {
+  /** In the order in which clients get their turns; each has its connections in theirs. */
+  readonly #waiting = new Map<ClientKey, (() => void)[]>();
+
+  get isEmpty(): boolean {
+    return this.#waiting.size === 0;
+  }
+
+  /** Resolves when it is this client's turn. */
+  join(key: ClientKey): Promise<void> {
+    return new Promise((resolve) => {
+      const own = this.#waiting.get(key);
+      if (own) own.push(resolve);
+      else this.#waiting.set(key, [resolve]);
     });
   }
 
-  #giveTurn(): void {
+  /** To the first of them, if there is one. */
+  giveTurn(): void {
     const [next] = this.#waiting;
     if (next === undefined) return;
     const [key, own] = next;
@@ -75,6 +98,5 @@ export class Turns {
     own.shift()!();
     // behind everybody else
     if (own.length > 0) this.#waiting.set(key, own);
-    if (this.#waiting.size > 0) this.#schedule();
   }
 }

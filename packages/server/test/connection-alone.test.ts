@@ -106,6 +106,74 @@ describe('a connection', () => {
     expect(socket.isPaused()).toBe(false);
   });
 
+  it('is read with others in turns: many that send much are no longer round of the loop than few [SECURITY R26]', async () => {
+    const COUNT = 20;
+    let round = 0;
+    let isCounting = true;
+    const count = (): void => {
+      round++;
+      if (isCounting) setImmediate(count);
+    };
+    count();
+    const reads = new Map<number, number>();
+    class ImpatientTurns extends Turns {
+      override mayReadOn(): boolean {
+        reads.set(round, (reads.get(round) ?? 0) + 1);
+        return false;
+      }
+    }
+    const turns = new ImpatientTurns();
+    const host = new ProgrammableHost({ warden: { echo: async (message) => message.subarray(0, 1) } });
+    const all = await Promise.all(Array.from({ length: COUNT }, () => alone(host, { turns })));
+    const message = new Uint8Array(2 * 1024 * 1024);
+    for (const { client } of all) client.send(Echo, { message });
+    await until(() => all.every(({ client }) => client.answers.length === 1), 'the answers');
+    isCounting = false;
+    // whoever has rested is read once before anything is known of it
+    const crowded = [...reads.values()].filter((pieces) => pieces > 4);
+    expect(crowded.length, `${crowded}`).toBeLessThanOrEqual(2);
+    expect(reads.size).toBeGreaterThan(COUNT * 10);
+  });
+
+  it.each([
+    [5_000, 1],
+    [1_000, 0],
+  ])(
+    'that sends %i bytes at a time counts as one that sends much %i times [SECURITY R26]',
+    async (bytes, times) => {
+      const turns = new Turns();
+      const mayReadOn = vi.spyOn(turns, 'mayReadOn');
+      const { client, socket } = await alone(new ProgrammableHost(), { turns });
+      client.write(frame(Echo, { message: new Uint8Array(100_000) }).subarray(0, bytes));
+      await until(() => socket.bytesRead === bytes, 'the piece');
+      expect(mayReadOn).toHaveBeenCalledTimes(times);
+    },
+  );
+
+  it('answers what came together with its end while it was not read [protocol 1]', async () => {
+    let readOn = (): void => {};
+    class HeldTurns extends Turns {
+      override mayReadOn(): boolean {
+        return false;
+      }
+      override readOn(): Promise<void> {
+        return new Promise((resolve) => {
+          readOn = resolve;
+        });
+      }
+    }
+    const host = new ProgrammableHost({ warden: { echo: async (message) => message.subarray(0, 1) } });
+    const { client, connection, socket } = await alone(host, { turns: new HeldTurns() });
+    client.send(Echo, { message: new Uint8Array(64 * 1024) });
+    client.socket.end();
+    await until(() => socket.readableLength > 0 && client.socket.writableFinished, 'all of it');
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect([host.calls, client.answers, socket.isPaused()]).toEqual([[], [], true]);
+    readOn();
+    expect((await client.next()).type).toBe(Echo);
+    await connection.ended;
+  });
+
   it('leaves no upload behind that begins when it is gone already', async () => {
     let give = (): void => {};
     class HeldTurns extends Turns {

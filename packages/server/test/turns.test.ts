@@ -124,6 +124,37 @@ describe('turns', () => {
     await new Promise((resolve) => setImmediate(resolve));
     expect(turns.mayReadOn()).toBe(true);
   });
+
+  it('read on one client in each round of the loop, beside the one whose requests are worked off', async () => {
+    const turns = new Turns();
+    let round = 0;
+    const told: [string, number][] = [];
+    const note = (name: string) => (): void => void told.push([name, round]);
+    const all = [
+      ...['a1', 'a2'].map((name) => turns.readOn(1).then(note(name))),
+      turns.readOn(2).then(note('b1')),
+      turns.wait(3).then(note('request')),
+    ];
+    expect(turns.enter(4)).toBeInstanceOf(Promise);
+    const count = (): void => {
+      round++;
+      if (told.length < all.length) setImmediate(count);
+    };
+    setImmediate(count);
+    await Promise.all(all);
+    expect(told).toEqual([
+      ['request', 0],
+      ['a1', 0],
+      ['b1', 1],
+      ['a2', 2],
+    ]);
+  });
+
+  it('of those who are read keep nobody waiting who asks', () => {
+    const turns = new Turns();
+    void turns.readOn(1);
+    expect(turns.enter(2)).toBeUndefined();
+  });
 });
 
 describe('what clients send together', () => {
