@@ -132,6 +132,10 @@ describe('frames (spec protocol.md 2)', () => {
     decoder.drop();
     expect(decoder.heldBytes).toBe(0);
     expect(() => decoder.push(ascii('defghij\r\n'))).toThrow(/given up/);
+    const inHeader = new FrameDecoder();
+    inHeader.push(ascii('1'));
+    inHeader.drop();
+    expect([inHeader.isBetweenFrames, inHeader.isInHeader]).toEqual([true, false]);
   });
 
   it('hold the configured limit exactly', () => {

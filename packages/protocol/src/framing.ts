@@ -116,6 +116,7 @@ export class FrameDecoder {
     this.#body = undefined;
     this.#expected = 0;
     this.#filled = 0;
+    this.#headerBytes = 0;
   }
 
   /**

@@ -402,7 +402,7 @@ export class ServerConnection {
     if (this.#socket.destroyed) return;
     const timer = setTimeout(() => this.#socket.destroy(), LINGER_MILLISECONDS);
     this.#socket.once('close', () => clearTimeout(timer));
-    this.#socket.resume();
+    if (!this.#hasReadEnough) this.#socket.resume();
     this.#socket.end();
   }
 

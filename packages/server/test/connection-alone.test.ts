@@ -51,6 +51,44 @@ async function alone(
   return { connection, socket, client };
 }
 
+/** Has whoever sends much read for no time at all, and counts that by rounds of the loop. */
+class ImpatientTurns extends Turns {
+  readonly reads = new Map<number, number>();
+  #round = 0;
+  #isCounting = true;
+
+  constructor() {
+    super();
+    const count = (): void => {
+      this.#round++;
+      if (this.#isCounting) setImmediate(count);
+    };
+    count();
+  }
+
+  stop(): void {
+    this.#isCounting = false;
+  }
+
+  override mayReadOn(): boolean {
+    this.reads.set(this.#round, (this.reads.get(this.#round) ?? 0) + 1);
+    return false;
+  }
+}
+
+/** Whoever has sent much is read on when the test says so. */
+class UnreadTurns extends Turns {
+  readonly waiting: (() => void)[] = [];
+
+  override mayReadOn(): boolean {
+    return false;
+  }
+
+  override readOn(): Promise<void> {
+    return new Promise((resolve) => this.waiting.push(resolve));
+  }
+}
+
 describe('a connection', () => {
   it('begins nothing after it was told to end, also what waited for its turn', async () => {
     let give = (): void => {};
@@ -74,65 +112,38 @@ describe('a connection', () => {
   });
 
   it('is left for the next round of the loop where enough of long requests was read [SECURITY R26]', async () => {
-    let round = 0;
-    let isCounting = true;
-    const count = (): void => {
-      round++;
-      if (isCounting) setImmediate(count);
-    };
-    count();
-    const reads = new Map<number, number>();
-    class ImpatientTurns extends Turns {
-      override mayReadOn(): boolean {
-        reads.set(round, (reads.get(round) ?? 0) + 1);
-        return false;
-      }
-    }
+    const turns = new ImpatientTurns();
     const host = new ProgrammableHost({ warden: { echo: async (message) => message } });
-    const { socket, client } = await alone(host, { turns: new ImpatientTurns() });
+    const { socket, client } = await alone(host, { turns });
     const message = Buffer.alloc(4 * 1024 * 1024, 'm');
     const pause = vi.spyOn(socket, 'pause');
     client.send(Echo, { message });
     client.send(Echo, { message: Buffer.from('behind') });
     await until(() => client.answers.length === 2, 'the answers');
-    isCounting = false;
+    turns.stop();
     const [first, second] = client.answers.map(({ payload }) => payload.message as Uint8Array);
     expect(Buffer.compare(first!, message)).toBe(0);
     expect(Buffer.from(second!).toString()).toBe('behind');
     // one by libuv, and one that Node had asked for before
-    expect(Math.max(...reads.values())).toBeLessThanOrEqual(2);
-    expect(reads.size).toBeGreaterThan(20);
+    expect(Math.max(...turns.reads.values())).toBeLessThanOrEqual(2);
+    expect(turns.reads.size).toBeGreaterThan(20);
     expect(pause.mock.calls.length).toBeGreaterThan(20);
     expect(socket.isPaused()).toBe(false);
   });
 
   it('is read with others in turns: many that send much are no longer round of the loop than few [SECURITY R26]', async () => {
     const COUNT = 20;
-    let round = 0;
-    let isCounting = true;
-    const count = (): void => {
-      round++;
-      if (isCounting) setImmediate(count);
-    };
-    count();
-    const reads = new Map<number, number>();
-    class ImpatientTurns extends Turns {
-      override mayReadOn(): boolean {
-        reads.set(round, (reads.get(round) ?? 0) + 1);
-        return false;
-      }
-    }
     const turns = new ImpatientTurns();
     const host = new ProgrammableHost({ warden: { echo: async (message) => message.subarray(0, 1) } });
     const all = await Promise.all(Array.from({ length: COUNT }, () => alone(host, { turns })));
     const message = new Uint8Array(2 * 1024 * 1024);
     for (const { client } of all) client.send(Echo, { message });
     await until(() => all.every(({ client }) => client.answers.length === 1), 'the answers');
-    isCounting = false;
+    turns.stop();
     // whoever has rested is read once before anything is known of it
-    const crowded = [...reads.values()].filter((pieces) => pieces > 4);
+    const crowded = [...turns.reads.values()].filter((pieces) => pieces > 4);
     expect(crowded.length, `${crowded}`).toBeLessThanOrEqual(2);
-    expect(reads.size).toBeGreaterThan(COUNT * 10);
+    expect(turns.reads.size).toBeGreaterThan(COUNT * 10);
   });
 
   it.each([
@@ -151,26 +162,27 @@ describe('a connection', () => {
   );
 
   it('answers what came together with its end while it was not read [protocol 1]', async () => {
-    let readOn = (): void => {};
-    class HeldTurns extends Turns {
-      override mayReadOn(): boolean {
-        return false;
-      }
-      override readOn(): Promise<void> {
-        return new Promise((resolve) => {
-          readOn = resolve;
-        });
-      }
-    }
+    const turns = new UnreadTurns();
     const host = new ProgrammableHost({ warden: { echo: async (message) => message.subarray(0, 1) } });
-    const { client, connection, socket } = await alone(host, { turns: new HeldTurns() });
+    const { client, connection, socket } = await alone(host, { turns });
     client.send(Echo, { message: new Uint8Array(64 * 1024) });
     client.socket.end();
     await until(() => socket.readableLength > 0 && client.socket.writableFinished, 'all of it');
     await new Promise((resolve) => setTimeout(resolve, 50));
     expect([host.calls, client.answers, socket.isPaused()]).toEqual([[], [], true]);
-    readOn();
+    turns.waiting[0]!();
     expect((await client.next()).type).toBe(Echo);
+    await connection.ended;
+  });
+
+  it('is not read before its turn either when it is told of a broken frame [SECURITY R26]', async () => {
+    const turns = new UnreadTurns();
+    const host = new ProgrammableHost();
+    const { client, connection, socket } = await alone(host, { turns });
+    client.write(`abc\r\n${'x'.repeat(5_000)}`);
+    expect((await client.next()).type).toBe(MessageType.Error);
+    expect([turns.waiting.length, socket.isPaused()]).toEqual([1, true]);
+    turns.waiting[0]!();
     await connection.ended;
   });
 
@@ -296,6 +308,22 @@ describe('a connection', () => {
     client.socket.destroy();
     await connection.ended;
     expect(isAborted).toBe(true);
+  });
+
+  it('times no frame any more when it has ended while it was not read', async () => {
+    const turns = new UnreadTurns();
+    const begun = vi.spyOn(globalThis, 'setTimeout');
+    const host = new ProgrammableHost({ warden: { echo: async (message) => message } });
+    const { client, connection, socket } = await alone(host, { turns, frameTimeoutMs: 54_321 });
+    client.write(Buffer.concat([frame(Echo, { message: new Uint8Array(5_000) }), Buffer.from('1')]));
+    await client.next();
+    expect(socket.isPaused()).toBe(true);
+    // as by an answer that nobody takes any more
+    socket.destroy();
+    await connection.ended;
+    turns.waiting[0]!();
+    await new Promise(setImmediate);
+    expect(begun.mock.calls.filter(([, milliseconds]) => milliseconds === 54_321)).toEqual([]);
   });
 
   it('leaves no timer when it ends, and no listener behind each piece of a stream', async () => {
