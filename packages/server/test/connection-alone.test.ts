@@ -140,9 +140,9 @@ describe('a connection', () => {
     for (const { client } of all) client.send(Echo, { message });
     await until(() => all.every(({ client }) => client.answers.length === 1), 'the answers');
     turns.stop();
-    // whoever has rested is read once before anything is known of it
+    // whoever has rested is read once before anything is known of it; all at once it would be some thirty
     const crowded = [...turns.reads.values()].filter((pieces) => pieces > 4);
-    expect(crowded.length, `${crowded}`).toBeLessThanOrEqual(2);
+    expect(crowded.length, `${crowded}`).toBeLessThanOrEqual(8);
     expect(turns.reads.size).toBeGreaterThan(COUNT * 10);
   });
 
