@@ -415,7 +415,7 @@ def children_of(pid):
 
 
 def await_prepared(pid):
-    """The host pid of the shell that waits below init for its script, once it stands in that reading."""
+    """The number, as the container counts, of the shell below init `pid`, once it stands in the reading of its script."""
 
     def is_waiting():
         children = children_of(pid)
@@ -425,7 +425,7 @@ def await_prepared(pid):
             return False
 
     check(await_true(is_waiting), "a prepared shell waits", children_of(pid))
-    return children_of(pid)[0]
+    return int(status_of(children_of(pid)[0], "NSpid").split()[-1])
 
 
 def test_prepared(wshd, base):
@@ -464,7 +464,7 @@ echo "$line"; wc -c < /dev/stdin; exit 7
     check(lent[0] == usual[0] and lent[2] == usual[2] and difference(lent) == [] and len(lent[1]) == len(usual[1]), "sees the same where it began in the memory of init", (difference(lent), lent[2]))
     check(found[0] == usual[0] and found[2] == usual[2] and difference(found) == [] and len(found[1].split(b"\n")) == len(usual[1].split(b"\n")), "sees the same in a prepared shell", (difference(found), found[2], usual[2]))
     client.prepare(flags=ROOMY, **bash)
-    inside = int(status_of(await_prepared(pid), "NSpid").split()[-1])
+    inside = await_prepared(pid)
     answer = client.spawn(1, stdin=b"kill -9 $$", **bash)
     check(struct.unpack_from("<Ii", answer[2])[1] == inside and client.exited(1) == 9, "it is the process that waited, and its end the job's", answer)
     for fd in answer[3]:
@@ -473,7 +473,7 @@ echo "$line"; wc -c < /dev/stdin; exit 7
     for _ in range(3):
         status, out, err = client.run(1, stdin=b"echo $$", within=20_000, **bash)
         check(await_true(lambda: len(children_of(pid)) == 1), "behind a job that expects another one is prepared")
-        inside = int(status_of(await_prepared(pid), "NSpid").split()[-1])
+        inside = await_prepared(pid)
     out = client.run(1, stdin=b"echo $$", **bash)[1]
     check(out == b"%d\n" % inside and children_of(pid) == [], "and is the next one, behind which none is", (out, inside))
     for name, meanwhile in (

@@ -192,6 +192,7 @@ export class ServerConnection {
   /** No more is taken. What was asked for before is answered, however long that takes; the rest is not kept for it. */
   #break(error: unknown): void {
     this.#brokenFrame ??= error;
+    this.#rest = undefined;
     this.#decoder.drop();
     this.#count();
   }
@@ -207,9 +208,7 @@ export class ServerConnection {
     this.#socket.pause();
     await this.#turns.readOn(this.#client);
     this.#hasReadEnough = false;
-    // what comes behind a broken frame is thrown away, whatever is queued
-    if (this.#isClosing || this.#brokenFrame !== undefined) this.#socket.resume();
-    else this.#throttle();
+    this.#throttle();
   }
 
   #throttle(): void {
@@ -294,7 +293,7 @@ export class ServerConnection {
     const frame = this.#queue.shift();
     this.#queuedBytes -= frame?.length ?? 0;
     this.#runningBytes = frame?.length ?? 0;
-    if (this.#rest !== undefined && this.#queue.length < MAX_QUEUED / 2 && this.#brokenFrame === undefined) {
+    if (this.#rest !== undefined && this.#queue.length < MAX_QUEUED / 2) {
       this.#cut(this.#rest);
     } else {
       this.#count();
@@ -402,7 +401,7 @@ export class ServerConnection {
     if (this.#socket.destroyed) return;
     const timer = setTimeout(() => this.#socket.destroy(), LINGER_MILLISECONDS);
     this.#socket.once('close', () => clearTimeout(timer));
-    if (!this.#hasReadEnough) this.#socket.resume();
+    this.#throttle();
     this.#socket.end();
   }
 

@@ -8,7 +8,7 @@ import path from 'node:path';
 import { silentLogger } from '@warden/interface';
 import { MessageType } from '@warden/protocol';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import type { BudgetShare } from '../src/byte-budget.ts';
+import { type BudgetShare, ByteBudget } from '../src/byte-budget.ts';
 import { ServerConnection } from '../src/connection.ts';
 import { Turns } from '../src/turns.ts';
 import { JOB_INFO, ProgrammableHost } from './programmable-host.ts';
@@ -76,6 +76,15 @@ class ImpatientTurns extends Turns {
   }
 }
 
+/** Whose requests begin when the test says so. */
+class HeldTurns extends Turns {
+  readonly waiting: (() => void)[] = [];
+
+  override enter(): Promise<void> {
+    return new Promise((resolve) => this.waiting.push(resolve));
+  }
+}
+
 /** Whoever has sent much is read on when the test says so. */
 class UnreadTurns extends Turns {
   readonly waiting: (() => void)[] = [];
@@ -91,22 +100,13 @@ class UnreadTurns extends Turns {
 
 describe('a connection', () => {
   it('begins nothing after it was told to end, also what waited for its turn', async () => {
-    let give = (): void => {};
-    class HeldTurns extends Turns {
-      override enter(): Promise<void> {
-        return new Promise((resolve) => {
-          give = resolve;
-        });
-      }
-    }
     const turns = new HeldTurns();
-    const enter = vi.spyOn(turns, 'enter');
     const host = new ProgrammableHost({ container: { stop: async () => {} } });
     const { connection, client } = await alone(host, { turns });
     client.send(Stop, { handle: 'h' });
-    await until(() => enter.mock.calls.length === 1, 'the request');
+    await until(() => turns.waiting.length === 1, 'the request');
     connection.drain();
-    give();
+    turns.waiting[0]!();
     await Promise.all([connection.ended, client.ended()]);
     expect([host.calls, client.answers]).toEqual([[], []]);
   });
@@ -186,15 +186,28 @@ describe('a connection', () => {
     await connection.ended;
   });
 
+  it('sees its client go, who was told that there is no room for all that it asks at once', async () => {
+    const REQUESTS = 200;
+    const turns = new HeldTurns();
+    const host = new ProgrammableHost({ warden: { echo: async (message) => message } });
+    // beside what each has for nothing: full with the sixty-fourth, which is when the queue is, too
+    const budget = new ByteBudget(5_000).open();
+    const { client, connection } = await alone(host, { turns, budget });
+    const one = frame(Echo, { message: new Uint8Array(1_080) });
+    client.write(Buffer.concat(Array.from({ length: REQUESTS }, () => one)));
+    await until(() => turns.waiting.length === 1, 'the request');
+    turns.waiting[0]!();
+    await until(() => client.answers.at(-1)?.type === MessageType.Error, 'the error');
+    expect(client.answers.length).toBeGreaterThan(50);
+    expect(client.answers.length).toBeLessThan(REQUESTS);
+    const begin = performance.now();
+    client.socket.end();
+    await connection.ended;
+    // whoever lingers for want of an end does so for five
+    expect(performance.now() - begin).toBeLessThan(3_000);
+  });
+
   it('leaves no upload behind that begins when it is gone already', async () => {
-    let give = (): void => {};
-    class HeldTurns extends Turns {
-      override enter(): Promise<void> {
-        return new Promise((resolve) => {
-          give = resolve;
-        });
-      }
-    }
     let left = 0;
     const write = async (_path: string, content: AsyncIterable<Uint8Array>): Promise<void> => {
       left++;
@@ -205,15 +218,14 @@ describe('a connection', () => {
       }
     };
     const turns = new HeldTurns();
-    const enter = vi.spyOn(turns, 'enter');
     const host = new ProgrammableHost({ files: { write: write as never } });
     const { client, connection, socket } = await alone(host, { turns });
     client.send(Upload, { handle: 'h', operation: 'write', path: '/x' });
-    await until(() => enter.mock.calls.length === 1, 'the request');
+    await until(() => turns.waiting.length === 1, 'the request');
     // as by a reset: its client has not read everything
     socket.destroy(new Error('ECONNRESET'));
     await new Promise((resolve) => socket.once('close', resolve));
-    give();
+    turns.waiting[0]!();
     await connection.ended;
     await until(() => left === 0, 'the end of the upload');
   });

@@ -5,19 +5,25 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { socketRelay } from '../src/socket-relay.ts';
 import { freshDirectory, pause } from './test-client.ts';
 
+/** Of which the client reads nothing yet. */
+async function connection(): Promise<{ socket: net.Socket; client: net.Socket }> {
+  const place = path.join(freshDirectory(), 'relay.sock');
+  const server = net.createServer({ allowHalfOpen: true }).listen(place);
+  await once(server, 'listening');
+  const connected = once(server, 'connection') as Promise<[net.Socket]>;
+  const client = net.connect(place).pause();
+  const [socket] = await connected;
+  onTestFinished(() => {
+    client.destroy();
+    socket.destroy();
+    server.close();
+  });
+  return { socket, client };
+}
+
 describe('the way past Node', () => {
   it('is free when nothing waits in Node any more, or the socket is gone', async () => {
-    const place = path.join(freshDirectory(), 'relay.sock');
-    const server = net.createServer().listen(place);
-    await once(server, 'listening');
-    const connected = once(server, 'connection') as Promise<[net.Socket]>;
-    const client = net.connect(place).pause();
-    const [socket] = await connected;
-    onTestFinished(() => {
-      client.destroy();
-      socket.destroy();
-      server.close();
-    });
+    const { socket, client } = await connection();
     const relay = socketRelay(socket)!;
     await relay.ready();
     // more than the kernel takes, in front of what is to come
@@ -37,17 +43,7 @@ describe('the way past Node', () => {
   });
 
   it('harms nothing that was written before the end', async () => {
-    const place = path.join(freshDirectory(), 'relay.sock');
-    const server = net.createServer({ allowHalfOpen: true }).listen(place);
-    await once(server, 'listening');
-    const connected = once(server, 'connection') as Promise<[net.Socket]>;
-    const client = net.connect(place).pause();
-    const [socket] = await connected;
-    onTestFinished(() => {
-      client.destroy();
-      socket.destroy();
-      server.close();
-    });
+    const { socket, client } = await connection();
     socket.on('error', () => {});
     const SIZE = 8 * 1024 * 1024;
     socket.write(new Uint8Array(SIZE));
