@@ -1172,6 +1172,26 @@ def test_killed_launches(wshd, base):
             check(hooked and gone, f"the {end} ends during hook-{hook}: nothing is left", (hooked, pid, working_in(directory)))
 
 
+def test_deep_tree(wshd, base):
+    """Whoever makes the root decides how deep it goes: the walk that gives it to the container's ids takes no stack for that."""
+    depth = min(10_000, resource.getrlimit(resource.RLIMIT_NOFILE)[1] // 2)
+    directory = f"{base}/deep"
+    os.mkdir(directory)
+    make_container(directory, "hostname inside\nuser vcap 10007 10007 /home/vcap /bin/sh\nidmap 0 700000 65536\n", fstab="rootfs / none rbind,rw 0 0\n")
+    descend = "import os, sys\nfor _ in range(int(sys.argv[1])):\n    os.mkdir('d')\n    os.chdir('d')\n"
+    subprocess.run([sys.executable, "-c", descend, str(depth)], cwd=f"{directory}/rootfs/tmp", check=True)
+    launch = Launch(wshd, directory)
+    check(launch.reports[-1:] == ["ready"], f"a root with {depth} directories one in another", launch.reports)
+    if launch.reports[-1:] == ["ready"]:
+        owners = "import os, sys\nfor _ in range(int(sys.argv[1])):\n    os.chdir('d')\n    assert os.stat('.').st_uid == 700000\n"
+        done = subprocess.run([sys.executable, "-c", owners, str(depth)], cwd=f"{directory}/rootfs/tmp", check=False)
+        check(done.returncode == 0, "all of them are the container's")
+        os.kill(launch.pid, signal.SIGKILL)
+        await_true(lambda: not is_alive(launch.pid))
+    # as many calls within one another as directories is what shutil.rmtree() would make
+    subprocess.run(["rm", "-rf", f"{directory}/rootfs/tmp"], check=True)
+
+
 def working_in(directory):
     found = []
     for pid in filter(str.isdigit, os.listdir("/proc")):
@@ -1304,6 +1324,7 @@ def main(wshd):
         check(said == "", "nothing was said on standard error", said[:2000])
         launch = None
         test_network_and_hooks(wshd, base)
+        test_deep_tree(wshd, base)
         test_homes(wshd, base)
         test_prepared(wshd, base)
         test_errors(wshd, base)

@@ -251,39 +251,83 @@ int ownership_change_one(const struct ownership *ownership, int directory) {
   return fstat(directory, &facts) != 0 ? -1 : change_one(ownership, directory, "", &facts);
 }
 
-static int change_below(const struct ownership *ownership, int directory);
-
-/* Other mounts are not entered: each has its own turn, or is somebody else's. */
-static int change_entry(const struct ownership *ownership, int directory, const char *name) {
+/*
+ * `inner`: a directory that is to be looked through, or -1. Other mounts are not entered: each has its own
+ * turn, or is somebody else's.
+ */
+static int change_entry(const struct ownership *ownership, int directory, const char *name, int *inner) {
   struct open_how how = {.flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
                          .resolve = RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH};
   struct stat facts;
+  *inner = -1;
   if (fstatat(directory, name, &facts, AT_SYMLINK_NOFOLLOW) != 0) return -1;
   if (!S_ISDIR(facts.st_mode)) return change_one(ownership, directory, name, &facts);
-  int inner = (int)syscall(SYS_openat2, directory, name, &how, sizeof how);
-  if (inner < 0) return errno == EXDEV ? 0 : -1;
-  if (fstat(inner, &facts) == 0 && change_one(ownership, inner, "", &facts) == 0)
-    return change_below(ownership, inner);
-  close(inner);
+  const int found = (int)syscall(SYS_openat2, directory, name, &how, sizeof how);
+  if (found < 0) return errno == EXDEV ? 0 : -1;
+  if (fstat(found, &facts) == 0 && change_one(ownership, found, "", &facts) == 0) {
+    *inner = found;
+    return 0;
+  }
+  const int saved = errno;
+  close(found);
+  errno = saved;
   return -1;
 }
 
-/* Closes the directory. A failure is reported by the innermost name. */
-static int change_below(const struct ownership *ownership, int directory) {
+/* The directories above the one that is being looked through. */
+struct path {
+  DIR **lists;
+  size_t depth, room;
+};
+
+/* Takes the descriptor, whatever comes of it. */
+static int enter(struct path *path, int directory) {
+  if (path->depth == path->room) {
+    const size_t room = path->room == 0 ? 32 : path->room * 2;
+    DIR **larger = realloc(path->lists, room * sizeof *larger);
+    if (larger == NULL) {
+      close(directory);
+      errno = ENOMEM;
+      return -1;
+    }
+    path->lists = larger;
+    path->room = room;
+  }
   DIR *list = fdopendir(directory);
-  int result = 0;
   if (list == NULL) {
+    const int saved = errno;
     close(directory);
-    return report_errno("owner", "directory");
+    errno = saved;
+    return -1;
   }
-  for (struct dirent *entry; result == 0 && (entry = readdir(list)) != NULL;) {
+  path->lists[path->depth++] = list;
+  return 0;
+}
+
+/*
+ * Takes the descriptor. Not by recursion: how deep it goes is up to whoever made the tree, and this process's
+ * stack is not. What ends first is the number of descriptors, which is an error like others.
+ */
+static int change_below(const struct ownership *ownership, int directory) {
+  struct path path = {0};
+  int result = enter(&path, directory);
+  if (result != 0) report_errno("owner", "directory");
+  while (result == 0 && path.depth > 0) {
+    DIR *list = path.lists[path.depth - 1];
+    const struct dirent *entry = readdir(list);
+    if (entry == NULL) {
+      closedir(list);
+      path.depth--;
+      continue;
+    }
     if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
-    errno = 0;
-    result = change_entry(ownership, directory, entry->d_name);
-    if (result != 0 && errno != 0) report_errno("owner", entry->d_name);
-    if (result != 0) errno = 0; /* told */
+    int inner;
+    result = change_entry(ownership, dirfd(list), entry->d_name, &inner);
+    if (result == 0 && inner >= 0) result = enter(&path, inner);
+    if (result != 0) report_errno("owner", entry->d_name);
   }
-  closedir(list);
+  while (path.depth > 0) closedir(path.lists[--path.depth]);
+  free(path.lists);
   return result;
 }
 
