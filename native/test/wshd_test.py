@@ -6,6 +6,7 @@ usage: wshd_test.py WSHD
 Needs root, a static busybox, and namespaces that are thrown away afterwards: wshd_test.sh provides the latter.
 """
 import array
+import ctypes
 import os
 import re
 import resource
@@ -1172,6 +1173,62 @@ def test_killed_launches(wshd, base):
             check(hooked and gone, f"the {end} ends during hook-{hook}: nothing is left", (hooked, pid, working_in(directory)))
 
 
+def shares_memory(one, other):
+    """None where the kernel does not tell, or not to us."""
+    call = {"x86_64": 312, "aarch64": 272}[os.uname().machine]
+    kcmp_vm = 1
+    order = ctypes.CDLL(None).syscall(call, one, other, kcmp_vm, 0, 0)
+    return None if order < 0 else order == 0
+
+
+def mappings_of(pid):
+    with open(f"/proc/{pid}/maps", encoding="utf8") as file:
+        fields = [line.split() for line in file]
+    return [(*(int(end, 16) for end in one[0].split("-")), one[1]) for one in fields]
+
+
+def test_launchers_memory(wshd, base):
+    """Init is born into the launcher's memory, unless the launcher has more to do than to wait."""
+    with open(wshd, "rb") as file:
+        may_lend = b"__asan_init" not in file.read()
+    for hook in (False, True):
+        directory = f"{base}/memory-{hook}"
+        os.mkdir(directory)
+        make_container(directory)
+        if hook:
+            path = f"{directory}/lib/hook-parent-after-clone.sh"
+            write(path, "#!/bin/sh\n:\n")
+            os.chmod(path, 0o755)
+        launch = Launch(wshd, directory, go=False)
+        shared = shares_memory(launch.process.pid, launch.pid)
+        check(shared is None or shared == (may_lend and not hook), f"the launcher {'with' if hook else 'without'} a hook: its child's memory", shared)
+        mappings = mappings_of(launch.pid)
+        guarded = [
+            (begin, end)
+            for below, (begin, end, rights) in zip(mappings, mappings[1:])
+            # what lies above it is one mapping with it on some kernels
+            if rights == "rw-p" and end - begin >= 256 * 1024 and below == (begin - 64 * 1024, begin, "---p")
+        ]
+        check(len(guarded) == (1 if may_lend and not hook else 0), "a stack of its own, with a guard below", guarded)
+        launch.channel.send(b"go")
+        said = launch.channel.recv(4096)
+        check(said == b"ready" and launch.process.wait(TIMEOUT) == 0, "and init outlives the launcher", said)
+        client = Client(directory)
+        out = [client.sh(job, "echo $((6 * 7)); exit 3")[:2] for job in range(1, 4)]
+        check(out == [(3 << 8, b"42\n")] * 3, "and starts jobs", out)
+        client.close()
+        os.kill(launch.pid, signal.SIGKILL)
+        await_true(lambda pid=launch.pid: not is_alive(pid))
+    directory = f"{base}/memory-killed"
+    os.mkdir(directory)
+    make_container(directory)
+    launch = Launch(wshd, directory, go=False)
+    os.kill(launch.pid, signal.SIGKILL)
+    launch.channel.send(b"go")
+    said = launch.channel.recv(4096)
+    check(said == b"error init 10 0 init init was killed by signal 9" and launch.process.wait(TIMEOUT) == 1, "a killed child is told of", said)
+
+
 def test_deep_tree(wshd, base):
     """Whoever makes the root decides how deep it goes: the walk that gives it to the container's ids takes no stack for that."""
     depth = min(10_000, resource.getrlimit(resource.RLIMIT_NOFILE)[1] // 2)
@@ -1243,8 +1300,8 @@ def test_network_and_hooks(wshd, base):
     )
     for hook, script in (
         ("parent-before-clone", "echo before ${PID-unset} >> seen"),
-        ("parent-after-clone", "echo after $PID >> seen"),
-        ("child-before-pivot", "echo pivot $$ >> seen"),
+        ("parent-after-clone", "echo after $PID >> seen; cat /proc/self/oom_score_adj >> scores"),
+        ("child-before-pivot", "echo pivot $$ >> seen; cat /proc/self/oom_score_adj >> scores"),
         ("child-after-pivot", "pwd > /hooked; echo after-pivot >> seen"),
     ):
         path = f"{directory}/lib/hook-{hook}.sh"
@@ -1277,6 +1334,9 @@ def test_network_and_hooks(wshd, base):
     with open(f"{directory}/seen", encoding="utf8") as file:
         seen = file.read()
     check(seen == f"before unset\nafter {launch.pid}\npivot {seen.split()[5]}\nafter-pivot\n", "the hooks ran in their order", seen)
+    with open(f"{directory}/scores", encoding="utf8") as file:
+        scores = file.read()
+    check(scores == "0\n0\n", "what hooks start is not spared as init is when memory runs out", scores)
     os.kill(launch.pid, signal.SIGKILL)
     check(await_true(lambda: not is_alive(launch.pid)), "a container with a network ends")
 
@@ -1324,6 +1384,7 @@ def main(wshd):
         check(said == "", "nothing was said on standard error", said[:2000])
         launch = None
         test_network_and_hooks(wshd, base)
+        test_launchers_memory(wshd, base)
         test_deep_tree(wshd, base)
         test_homes(wshd, base)
         test_prepared(wshd, base)

@@ -8,7 +8,6 @@
 #include "report.h"
 #include "root.h"
 #include "seccomp.h"
-#include "setting.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -166,17 +165,6 @@ int child_keep_only(struct child *child) {
 }
 
 /*
- * When memory runs out, whatever runs in the container goes before its init. By the new file a job could
- * lower its own score as far as init's: what may be asked for is inherited, and a write with the host's
- * rights changes that too. One to the old file does not. Where init's score cannot be lowered so, those of
- * jobs are raised instead; what they may undo of that makes them init's equals, who are judged by their size.
- */
-static const char *spare_init(void) {
-  (void)setting_write("/proc/self/oom_score_adj", "0");
-  return setting_write("/proc/self/oom_adj", "-16") == 0 ? "0" : "500";
-}
-
-/*
  * 1 is the one limit that the kernel takes for "not even to the program that core_pattern names"; 0 is none
  * of its business then. That it stays is the filter's part: a hard limit of 1 would still allow 0. A socket
  * that core_pattern names (Linux 6.16) gets the core file whatever the limit.
@@ -192,7 +180,6 @@ static int forbid_core_dumps(void) {
  */
 static int confine(struct child *child) {
   const struct plan *plan = child->plan;
-  child->job_score = spare_init();
   if (plan->no_core_dumps && forbid_core_dumps() != 0) return report_errno("confine", "core dumps");
   if (child->users >= 0 && (unshare(CLONE_NEWCGROUP) != 0 || identity_enter(child->users) != 0))
     return report_errno("confine", "user namespace");

@@ -122,6 +122,8 @@ int failpoints_open(void) {
 
 bool failpoints_are_set(void) { return points != NULL; }
 
+const char *failpoint_name(enum failpoint at) { return names[at]; }
+
 void failpoints_list(void) {
   for (size_t i = 0; i < FAILPOINT_COUNT; i++) {
     size_t length = strlen(names[i]);

@@ -67,6 +67,8 @@ int failpoints_open(void);
 /* Whether any is. */
 bool failpoints_are_set(void);
 
+const char *failpoint_name(enum failpoint at);
+
 /* One name on a line, on standard output. */
 void failpoints_list(void);
 

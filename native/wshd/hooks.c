@@ -3,6 +3,7 @@
 #include "clock.h"
 #include "format.h"
 #include "report.h"
+#include "setting.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -63,6 +64,8 @@ _Noreturn static void execute_hook(const struct hook *hook, const int *ends, con
                                    int shell) {
   setpgid(0, 0);
   prctl(PR_SET_PDEATHSIG, SIGKILL);
+  /* init's score is none of what a hook starts */
+  (void)setting_write("/proc/self/oom_score_adj", "0");
   signal(SIGPIPE, SIG_DFL); /* that it is ignored would be inherited */
   int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
   dup2(ends[0], 1);

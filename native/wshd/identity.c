@@ -1,5 +1,6 @@
 #include "identity.h"
 
+#include "bare.h"
 #include "format.h"
 #include "setting.h"
 
@@ -92,7 +93,7 @@ static size_t ending_count;
 void identity_reap(void) {
   while (ending_count > 0) {
     ending_count--;
-    while (waitpid(ending[ending_count], NULL, 0) < 0 && errno == EINTR) continue;
+    bare_collect(ending[ending_count]);
   }
 }
 

@@ -19,9 +19,13 @@ $(BUILD)/test/wshd_confinement_test: test/wshd_confinement_test.c wshd/identity.
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) -Iwshd $(TEST_CFLAGS) -o $@ $(filter %.c,$^)
 
+$(BUILD)/test/wshd_bare_test: test/wshd_bare_test.c $(WSHD_HEADERS)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) -Iwshd $(TEST_CFLAGS) -o $@ $<
+
 ALL += $(OUT)/wshd
 PROGRAMS += $(OUT)/wshd
-TESTS += $(BUILD)/test/wshd_plan_test $(BUILD)/test/wshd_confinement_test
+TESTS += $(BUILD)/test/wshd_plan_test $(BUILD)/test/wshd_confinement_test $(BUILD)/test/wshd_bare_test
 
 # The whole program, driven over its own protocol. The script is no product: only its prerequisite is made.
 export WSHD := $(OUT)/wshd

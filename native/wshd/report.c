@@ -40,10 +40,16 @@ static void escape(char *out, size_t size, const char *text) {
   out[at] = '\0';
 }
 
-int report_failure(const char *stage, int number, int exit_status, const char *object, const char *text) {
-  char escaped[1024], packet[4000];
+void report_format(char *packet, size_t size, const char *stage, int number, int exit_status,
+                   const char *object, const char *text) {
+  char escaped[1024];
   escape(escaped, sizeof escaped, object);
-  format(packet, sizeof packet, "error %s %d %d %s %s", stage, number, exit_status, escaped, text);
+  format(packet, size, "error %s %d %d %s %s", stage, number, exit_status, escaped, text);
+}
+
+int report_failure(const char *stage, int number, int exit_status, const char *object, const char *text) {
+  char packet[REPORT_MAX];
+  report_format(packet, sizeof packet, stage, number, exit_status, object, text);
   report_packet(packet);
   return -1;
 }

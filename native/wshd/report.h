@@ -8,6 +8,10 @@
 #define WSHD_REPORT_H
 
 #include <stdbool.h>
+#include <stddef.h>
+
+/* Bytes that a packet takes at most, with the zero byte behind it. */
+#define REPORT_MAX 4096
 
 /* Where reports go: a SOCK_SEQPACKET descriptor, or -1 for standard error. */
 void report_open(int fd);
@@ -21,6 +25,10 @@ bool report_packet(const char *packet);
  * 0. Answers -1 so that callers can `return report_failure(...)`.
  */
 int report_failure(const char *stage, int number, int exit_status, const char *object, const char *text);
+
+/* The packet of report_failure(), which is not sent. */
+void report_format(char *packet, size_t size, const char *stage, int number, int exit_status,
+                   const char *object, const char *text);
 
 /* report_failure() with errno and its text. */
 int report_errno(const char *stage, const char *object);

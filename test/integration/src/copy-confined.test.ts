@@ -254,7 +254,9 @@ describeWith(['root', 'isolated', 'overlayfs'], 'confined copies', () => {
         const init = fs.readdirSync('/proc').find((pid) => {
           try {
             return (
-              /^\d+$/.test(pid) && fs.readFileSync(`/proc/${pid}/cmdline`, 'utf8').startsWith(`wshd: ${id}`)
+              /^\d+$/.test(pid) &&
+              fs.readFileSync(`/proc/${pid}/cmdline`, 'utf8').startsWith(`wshd: ${id}`) &&
+              fs.readFileSync(`/proc/${pid}/comm`, 'utf8') === 'wshd\n' // its launcher shares these words until it ends
             );
           } catch {
             return false;
