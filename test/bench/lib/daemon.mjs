@@ -150,8 +150,8 @@ export async function inTurns(items, width, action) {
 }
 
 /**
- * Milliseconds the daemon's event loop was late since the last call, the first of which begins the count:
- * `{ max, p99, median }`.
+ * Milliseconds that the daemon's event loop was late at most since the last call, the first of which begins the
+ * count: `{ late, own }`, all of it and without waits for a processor.
  */
 async function readLoopDelay(pid, file) {
   fs.rmSync(file, { force: true });

@@ -127,10 +127,9 @@ async function quickRequests({ samples, place, daemon, count }) {
   try {
     for (let i = 0; i < ECHOES; i++) await echo.ask(); // compiled, as the daemon is
     await rest();
-    for (let i = 0; i < count; i++) {
-      await samples.time('info', () => box.info());
-      await samples.time('ping', () => client.ping());
-    }
+    // back to back, as scripts are; with a rest before each, and in turn with others, below
+    for (let i = 0; i < count; i++) await samples.time('info', () => box.info());
+    for (let i = 0; i < count; i++) await samples.time('ping', () => client.ping());
     // in turn, so that each has just been asked or has slept for as long as the other
     for (let i = 0; i < count; i++) {
       await samples.time('echo', () => echo.ask());
