@@ -83,7 +83,7 @@ describe('the network pool', () => {
 
 describe('a pool', () => {
   let now = 0;
-  const pool = (delayMs: number): Pool => new Pool([1, 2], { delayMs, now: () => now });
+  const pool = (delayMs: number): Pool => new Pool({ first: 1, count: 2 }, { delayMs, now: () => now });
   const drained = (one: Pool): (number | undefined)[] => [one.acquire(), one.acquire(), one.acquire()];
 
   it('never hands out what is not its own, whoever gives that back', () => {
@@ -119,7 +119,7 @@ describe('a pool', () => {
   it('grows behind what is free, and keeps what is taken', () => {
     const one = pool(0);
     one.acquire();
-    one.extend([1, 2, 3]);
+    one.extend({ first: 1, count: 3 });
     expect([one.size, drained(one)]).toEqual([3, [2, 3, undefined]]);
   });
 
@@ -127,7 +127,7 @@ describe('a pool', () => {
     const one = pool(0);
     for (const entry of [3, 4]) one.withdraw(entry);
     one.release(4);
-    one.extend([1, 2, 3, 4]);
+    one.extend({ first: 1, count: 4 });
     expect([one.size, one.taken, drained(one)]).toEqual([4, 1, [1, 2, 4]]);
     one.release(3);
     expect(drained(one)).toEqual([3, undefined, undefined]);
@@ -137,7 +137,7 @@ describe('a pool', () => {
     const one = pool(100);
     const both = [one.acquire()!, one.acquire()!];
     for (const entry of both) one.release(entry);
-    one.extend([1, 2, 3, 4]);
+    one.extend({ first: 1, count: 4 });
     expect([one.hasFree, drained(one)]).toEqual([true, [3, 4, undefined]]);
     now += 100;
     expect(drained(one)).toEqual([1, 2, undefined]);

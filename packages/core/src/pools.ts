@@ -1,7 +1,7 @@
 /** The three pools of a host, with the original's texts when one is empty. */
 import { type Ipv4, WardenError } from '@warden/interface';
-import type { CoreOptions, NumberRange } from './options.ts';
-import { Pool } from './pool.ts';
+import type { CoreOptions } from './options.ts';
+import { type NumberSeries, Pool } from './pool.ts';
 
 /** Addresses of a /30 block. */
 export interface NetworkBlock {
@@ -20,8 +20,8 @@ export class Pools {
 
   constructor(options: Pick<CoreOptions, 'network' | 'uids' | 'ports'>) {
     this.networks = new Pool(blocks(options.network.pool), { delayMs: options.network.releaseDelay * 1_000 });
-    this.uids = new Pool(numbers(options.uids));
-    this.ports = new Pool(numbers(options.ports));
+    this.uids = new Pool(options.uids);
+    this.ports = new Pool(options.ports);
   }
 
   /**
@@ -39,8 +39,8 @@ export class Pools {
     }
     return () => {
       this.networks.extend(networks);
-      this.uids.extend(numbers(uids));
-      this.ports.extend(numbers(ports));
+      this.uids.extend(uids);
+      this.ports.extend(ports);
     };
   }
 
@@ -111,14 +111,14 @@ export function isInNetwork(cidr: string, base: number): boolean {
   return Math.floor(address / size) === Math.floor(base / size);
 }
 
-/** More blocks than one daemon could ever fill, and memory for each. */
+/** More blocks than one daemon could ever fill. Whether a pool may become another one takes a look at each. */
 const SHORTEST_PREFIX = 12;
 
 /**
  * First addresses of the /30 blocks in a CIDR, from the given address to the end of its network; none in a
  * /31 or /32. Errors: `INVALID_SPEC`.
  */
-function blocks(cidr: string): number[] {
+function blocks(cidr: string): NumberSeries {
   const [text = '', prefixText = ''] = cidr.split('/');
   const address = parseAddress(text);
   const prefix = /^\d{1,2}$/.test(prefixText) ? Number(prefixText) : Number.NaN;
@@ -132,11 +132,7 @@ function blocks(cidr: string): number[] {
   const size = 2 ** (32 - prefix);
   const end = address - (address % size) + size;
   const first = address - (address % 4);
-  return Array.from({ length: Math.max(0, Math.floor((end - first) / 4)) }, (_, at) => first + 4 * at);
-}
-
-function numbers({ first, count }: NumberRange): number[] {
-  return Array.from({ length: count }, (_, at) => first + at);
+  return { first, count: Math.max(0, Math.floor((end - first) / 4)), step: 4 };
 }
 
 /** The original's texts: one for numbers that are too large, one for what it took for 0.0.0.0. */
