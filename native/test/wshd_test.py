@@ -25,6 +25,8 @@ DAEMON, OPERATOR = 1, 2
 TTY, DISCARD, TREE, STDIN_PIPE, STDIN_FD, ROOMY = 1, 2, 4, 8, 16, 256
 ALL_JOBS = 0xFFFFFFFF
 TIMEOUT = 60
+# etc/wshd.conf of a container with ids of its own
+OWN_IDS = "hostname inside\nuser vcap 10007 10007 /home/vcap /bin/sh\nidmap 0 700000 65536\n"
 
 count = failures = 0
 
@@ -169,6 +171,12 @@ def make_container(directory, conf="", fstab=None, extra=""):
 def write(path, text):
     with open(path, "w", encoding="utf8") as file:
         file.write(text)
+
+
+def write_hook(directory, name, script):
+    path = f"{directory}/lib/hook-{name}.sh"
+    write(path, f"#!/bin/sh\n{script}\n")
+    os.chmod(path, 0o755)
 
 
 class Launch:
@@ -432,7 +440,7 @@ def await_prepared(pid):
 def test_prepared(wshd, base):
     directory = f"{base}/prepared"
     os.mkdir(directory)
-    make_container(directory, "hostname inside\nuser vcap 10007 10007 /home/vcap /bin/sh\nidmap 0 700000 65536\n", fstab=f"rootfs / none rbind,rw 0 0\n")
+    make_container(directory, OWN_IDS)
     for path in ["/bin/bash", *needed_by("/bin/bash")]:
         os.makedirs(os.path.dirname(f"{directory}/rootfs{path}"), exist_ok=True)
         shutil.copy(path, f"{directory}/rootfs{path}")
@@ -1004,9 +1012,7 @@ def test_errors(wshd, base):
         directory = f"{base}/error-{hook}"
         os.mkdir(directory)
         make_container(directory)
-        path = f"{directory}/lib/hook-{hook}.sh"
-        write(path, "#!/bin/sh\nexit 7\n")
-        os.chmod(path, 0o755)
+        write_hook(directory, hook, "exit 7")
         launch = Launch(wshd, directory)
         check(launch.error.startswith(f"error hook-{hook}.sh 0 7 ") and launch.status == 1, f"a failing hook: {hook}", launch.reports)
         directory = f"{base}/unseen-{hook}"
@@ -1112,7 +1118,7 @@ def test_descriptors_in_flight(wshd, base):
     """Whoever is root inside has init's uid, for which the kernel counts the descriptors that are on their way."""
     directory = f"{base}/in-flight"
     os.mkdir(directory)
-    make_container(directory, "hostname inside\nuser vcap 10007 10007 /home/vcap /bin/sh\nidmap 0 700000 65536\n", fstab="rootfs / none rbind,rw 0 0\n")
+    make_container(directory, OWN_IDS)
     launch = Launch(wshd, directory, files=300)
     client = Client(directory)
     holder = hold_in_flight(700000, 800)
@@ -1147,10 +1153,8 @@ def test_killed_launches(wshd, base):
             directory = f"{base}/{end}-{hook}"
             os.mkdir(directory)
             make_container(directory)
-            path = f"{directory}/lib/hook-{hook}.sh"
             # after the pivot the hook's own directory is the host's below /mnt
-            write(path, "#!/bin/sh\nreadlink /proc/self >/dev/null; echo > hooked; exec sleep 1000\n")
-            os.chmod(path, 0o755)
+            write_hook(directory, hook, "readlink /proc/self >/dev/null; echo > hooked; exec sleep 1000")
             mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             mine.settimeout(TIMEOUT)
             process = subprocess.Popen(
@@ -1196,9 +1200,7 @@ def test_launchers_memory(wshd, base):
         os.mkdir(directory)
         make_container(directory)
         if hook:
-            path = f"{directory}/lib/hook-parent-after-clone.sh"
-            write(path, "#!/bin/sh\n:\n")
-            os.chmod(path, 0o755)
+            write_hook(directory, "parent-after-clone", ":")
         launch = Launch(wshd, directory, go=False)
         shared = shares_memory(launch.process.pid, launch.pid)
         check(shared is None or shared == (may_lend and not hook), f"the launcher {'with' if hook else 'without'} a hook: its child's memory", shared)
@@ -1234,7 +1236,7 @@ def test_deep_tree(wshd, base):
     depth = min(10_000, resource.getrlimit(resource.RLIMIT_NOFILE)[1] // 2)
     directory = f"{base}/deep"
     os.mkdir(directory)
-    make_container(directory, "hostname inside\nuser vcap 10007 10007 /home/vcap /bin/sh\nidmap 0 700000 65536\n", fstab="rootfs / none rbind,rw 0 0\n")
+    make_container(directory, OWN_IDS)
     descend = "import os, sys\nfor _ in range(int(sys.argv[1])):\n    os.mkdir('d')\n    os.chdir('d')\n"
     subprocess.run([sys.executable, "-c", descend, str(depth)], cwd=f"{directory}/rootfs/tmp", check=True)
     launch = Launch(wshd, directory)
@@ -1304,9 +1306,7 @@ def test_network_and_hooks(wshd, base):
         ("child-before-pivot", "echo pivot $$ >> seen; cat /proc/self/oom_score_adj >> scores"),
         ("child-after-pivot", "pwd > /hooked; echo after-pivot >> seen"),
     ):
-        path = f"{directory}/lib/hook-{hook}.sh"
-        write(path, f"#!/bin/sh\n{script}\n")
-        os.chmod(path, 0o755)
+        write_hook(directory, hook, script)
 
     def attach(pid):
         for command in (

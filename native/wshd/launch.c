@@ -78,36 +78,15 @@ static pid_t clone_child(struct birth *birth, const struct network *network, boo
 
 /* What follows the clone touches nothing that the child does: launch.h says why. */
 
-static bool tell(const struct options *options, const char *packet) {
-  if (options->sync_fd >= 0) return bare_send(options->sync_fd, packet, strlen(packet)) >= 0;
-  complain("wshd: %s\n", packet);
-  return true;
-}
-
-static int tell_failure(const struct options *options, const char *stage, int number, const char *object,
-                        const char *text) {
-  char packet[REPORT_MAX];
-  report_format(packet, sizeof packet, stage, number, 0, object, text);
-  tell(options, packet);
-  return -1;
-}
-
-/* `answer` is what the kernel gave. */
-static int tell_errno(const struct options *options, const char *stage, const char *object, long answer) {
-  char text[256];
-  format(text, sizeof text, "%s %s: %s", stage, object, strerror((int)-answer));
-  return tell_failure(options, stage, (int)-answer, object, text);
-}
-
 static int pass(const struct options *options, enum failpoint at) {
-  return failpoint(at) == 0 ? 0 : tell_errno(options, "failpoint", failpoint_name(at), -EIO);
+  return failpoint(at) == 0 ? 0 : report_errno_to(options->sync_fd, "failpoint", EIO, failpoint_name(at));
 }
 
 /* For the hook, which is to run in the host's; without one the namespace goes with this process. */
 static int leave_network(const struct options *options, const struct network *network) {
   if (network->hosts < 0) return 0;
   const long left = bare_call(SYS_setns, network->hosts, CLONE_NEWNET, 0, 0, 0, 0);
-  return left == 0 ? 0 : tell_errno(options, "launch", "network namespace", left);
+  return left == 0 ? 0 : report_errno_to(options->sync_fd, "launch", (int)-left, "network namespace");
 }
 
 /* A keeper that is killed outright would leave its init to itself. */
@@ -131,7 +110,7 @@ static int child_died(const struct options *options, pid_t pid) {
   format(text, sizeof text,
          info.si_code == CLD_EXITED ? "init ended with status %d" : "init was killed by signal %d",
          info.si_status);
-  return tell_failure(options, "init", ECHILD, "init", text);
+  return report_failure_to(options->sync_fd, "init", ECHILD, 0, "init", text);
 }
 
 /* Passes the child's reports on until it is ready. */
@@ -140,7 +119,7 @@ static int relay(const struct options *options, int channel, pid_t pid) {
   for (;;) {
     struct pollfd wait[2] = {{.fd = channel, .events = POLLIN}, {.fd = options->sync_fd, .events = POLLIN}};
     const long ready = bare_poll(wait, 2);
-    if (ready < 0) return tell_errno(options, "relay", "init", ready);
+    if (ready < 0) return report_errno_to(options->sync_fd, "relay", (int)-ready, "init");
     if (wait[1].revents != 0) return -1; /* the daemon has nothing more to say, so this is its end */
     if (wait[0].revents == 0) continue;
     char packet[REPORT_MAX];
@@ -150,12 +129,12 @@ static int relay(const struct options *options, int channel, pid_t pid) {
     packet[got] = '\0';
     if (strcmp(packet, "ready") == 0) {
       if (pass(options, AT_READY) != 0) return -1;
-      if (options->sync_fd >= 0 && !tell(options, packet)) return -1;
+      if (options->sync_fd >= 0 && !report_to(options->sync_fd, packet)) return -1;
       if (pass(options, AT_READY_TOLD) != 0) return -1;
       return bare_send(channel, "ok", 2) == 2 ? 0 : child_died(options, pid);
     }
     failed = failed || strncmp(packet, "error ", 6) == 0;
-    tell(options, packet);
+    report_to(options->sync_fd, packet);
   }
 }
 
@@ -181,7 +160,7 @@ int launch(const struct options *options, struct child *child, const struct netw
   format(text, sizeof text, "cloned %d", pid);
   int result = leave_network(options, network);
   if (result == 0) result = pass(options, AT_CLONE);
-  if (result == 0 && options->sync_fd >= 0 && !tell(options, text)) result = -1;
+  if (result == 0 && options->sync_fd >= 0 && !report_to(options->sync_fd, text)) result = -1;
   identity_reap(); /* the daemon and the child are at work, and this process would only wait for them */
   if (result == 0) result = pass(options, AT_CLONE_TOLD);
   if (result == 0) result = launch_await(options, "go");

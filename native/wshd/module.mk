@@ -1,5 +1,5 @@
 WSHD_SOURCES := $(wildcard wshd/*.c)
-WSHD_HEADERS := $(wildcard wshd/*.h) include/wshd_protocol.h
+WSHD_HEADERS := $(wildcard wshd/*.h) include/wshd_protocol.h include/bare_call.h
 
 # Every container holds one in memory: optimized as a whole, no tables for unwinding a stack, which nothing here does, and no page's worth
 # of padding between code and constants. A sanitized build needs the tables, and its size is no matter.

@@ -251,6 +251,14 @@ int ownership_change_one(const struct ownership *ownership, int directory) {
   return fstat(directory, &facts) != 0 ? -1 : change_one(ownership, directory, "", &facts);
 }
 
+/* What has failed stays in errno. */
+static int close_failed(int directory) {
+  const int failed = errno;
+  close(directory);
+  errno = failed;
+  return -1;
+}
+
 /*
  * `inner`: a directory that is to be looked through, or -1. Other mounts are not entered: each has its own
  * turn, or is somebody else's.
@@ -268,38 +276,29 @@ static int change_entry(const struct ownership *ownership, int directory, const 
     *inner = found;
     return 0;
   }
-  const int saved = errno;
-  close(found);
-  errno = saved;
-  return -1;
+  return close_failed(found);
 }
 
-/* The directories above the one that is being looked through. */
+/* From the top to the directory that is being looked through. */
 struct path {
   DIR **lists;
   size_t depth, room;
 };
 
+static int make_room(struct path *path) {
+  if (path->depth < path->room) return 0;
+  const size_t room = path->room == 0 ? 32 : path->room * 2;
+  DIR **larger = realloc(path->lists, room * sizeof *larger);
+  if (larger == NULL) return -1;
+  path->lists = larger;
+  path->room = room;
+  return 0;
+}
+
 /* Takes the descriptor, whatever comes of it. */
 static int enter(struct path *path, int directory) {
-  if (path->depth == path->room) {
-    const size_t room = path->room == 0 ? 32 : path->room * 2;
-    DIR **larger = realloc(path->lists, room * sizeof *larger);
-    if (larger == NULL) {
-      close(directory);
-      errno = ENOMEM;
-      return -1;
-    }
-    path->lists = larger;
-    path->room = room;
-  }
-  DIR *list = fdopendir(directory);
-  if (list == NULL) {
-    const int saved = errno;
-    close(directory);
-    errno = saved;
-    return -1;
-  }
+  DIR *list = make_room(path) == 0 ? fdopendir(directory) : NULL;
+  if (list == NULL) return close_failed(directory);
   path->lists[path->depth++] = list;
   return 0;
 }

@@ -1,5 +1,6 @@
 #include "report.h"
 
+#include "bare.h"
 #include "format.h"
 
 #include <errno.h>
@@ -13,16 +14,13 @@ void report_open(int fd) { report_fd = fd; }
 
 int report_descriptor(void) { return report_fd; }
 
-bool report_packet(const char *packet) {
-  if (report_fd < 0) {
-    complain("wshd: %s\n", packet);
-    return true;
-  }
-  ssize_t sent;
-  do sent = send(report_fd, packet, strlen(packet), MSG_NOSIGNAL);
-  while (sent < 0 && errno == EINTR);
-  return sent >= 0;
+bool report_to(int fd, const char *packet) {
+  if (fd >= 0) return bare_send(fd, packet, strlen(packet)) >= 0;
+  complain("wshd: %s\n", packet);
+  return true;
 }
+
+bool report_packet(const char *packet) { return report_to(report_fd, packet); }
 
 /* Blanks and line ends of an object would be taken for the end of the field. */
 static void escape(char *out, size_t size, const char *text) {
@@ -40,23 +38,25 @@ static void escape(char *out, size_t size, const char *text) {
   out[at] = '\0';
 }
 
-void report_format(char *packet, size_t size, const char *stage, int number, int exit_status,
-                   const char *object, const char *text) {
-  char escaped[1024];
+int report_failure_to(int fd, const char *stage, int number, int exit_status, const char *object,
+                      const char *text) {
+  char escaped[1024], packet[REPORT_MAX];
   escape(escaped, sizeof escaped, object);
-  format(packet, size, "error %s %d %d %s %s", stage, number, exit_status, escaped, text);
-}
-
-int report_failure(const char *stage, int number, int exit_status, const char *object, const char *text) {
-  char packet[REPORT_MAX];
-  report_format(packet, sizeof packet, stage, number, exit_status, object, text);
-  report_packet(packet);
+  format(packet, sizeof packet, "error %s %d %d %s %s", stage, number, exit_status, escaped, text);
+  report_to(fd, packet);
   return -1;
 }
 
-int report_errno(const char *stage, const char *object) {
-  int number = errno;
+int report_failure(const char *stage, int number, int exit_status, const char *object, const char *text) {
+  return report_failure_to(report_fd, stage, number, exit_status, object, text);
+}
+
+int report_errno_to(int fd, const char *stage, int number, const char *object) {
   char text[1024];
   format(text, sizeof text, "%s %s: %s", stage, object, strerror(number));
-  return report_failure(stage, number, 0, object, text);
+  return report_failure_to(fd, stage, number, 0, object, text);
+}
+
+int report_errno(const char *stage, const char *object) {
+  return report_errno_to(report_fd, stage, errno, object);
 }

@@ -26,11 +26,16 @@ bool report_packet(const char *packet);
  */
 int report_failure(const char *stage, int number, int exit_status, const char *object, const char *text);
 
-/* The packet of report_failure(), which is not sent. */
-void report_format(char *packet, size_t size, const char *stage, int number, int exit_status,
-                   const char *object, const char *text);
-
 /* report_failure() with errno and its text. */
 int report_errno(const char *stage, const char *object);
+
+/*
+ * The same on a descriptor of the caller's, by system calls without the C library: for the launcher, which
+ * must not look at where its child reports to (launch.h).
+ */
+bool report_to(int fd, const char *packet);
+int report_failure_to(int fd, const char *stage, int number, int exit_status, const char *object,
+                      const char *text);
+int report_errno_to(int fd, const char *stage, int number, const char *object);
 
 #endif

@@ -189,10 +189,10 @@ export class Pool {
 
   /** Out of the free ones, wherever among them it is; false when it is not. */
   #remove(entry: number): boolean {
-    if (!this.#isFree(entry)) return false;
     const at = this.#putBack.indexOf(entry);
     if (at >= 0) this.#putBack.splice(at, 1);
-    else if (!this.#comeBack.delete(entry)) this.#passedOver.add(entry);
+    else if (this.#isUnused(entry)) this.#passedOver.add(entry);
+    else if (!this.#comeBack.delete(entry)) return false;
     this.#free -= 1;
     return true;
   }

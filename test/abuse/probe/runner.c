@@ -1,5 +1,7 @@
 #include "probe.h"
 
+#include "bare_call.h"
+
 #include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -164,28 +166,7 @@ void attempts_settle(void) {
 }
 
 long raw_call(long number, long a, long b, long c, long d, long e, long f) {
-  long result;
-#if defined __x86_64__
-  register long r10 __asm__("r10") = d;
-  register long r8 __asm__("r8") = e;
-  register long r9 __asm__("r9") = f;
-  __asm__ volatile("syscall"
-                   : "=a"(result)
-                   : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
-                   : "rcx", "r11", "memory");
-#elif defined __aarch64__
-  register long x8 __asm__("x8") = number;
-  register long x0 __asm__("x0") = a;
-  register long x1 __asm__("x1") = b;
-  register long x2 __asm__("x2") = c;
-  register long x3 __asm__("x3") = d;
-  register long x4 __asm__("x4") = e;
-  register long x5 __asm__("x5") = f;
-  __asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5) : "memory");
-  result = x0;
-#else
-#error "the probe knows x86_64 and aarch64"
-#endif
+  const long result = bare_call(number, a, b, c, d, e, f);
   if (result >= 0 || result < -4095) return result;
   errno = (int)-result;
   return -1;

@@ -2,7 +2,7 @@
 // absolute target.
 
 import { trees } from '../sections/copies.mjs';
-import { crowds } from '../sections/crowd.mjs';
+import { crowds, LOOP_LIVES } from '../sections/crowd.mjs';
 
 const atMost = (most) => ({ most });
 const atLeast = (least) => ({ least });
@@ -138,12 +138,12 @@ function crowd(isShort) {
     absolute(`list at ${most}, ms`, 'list in the crowd', 5, 1e-3),
     absolute(`ping at ${most}, ms`, 'ping in the crowd', 0.2, 1e-3),
     absolute(
-      `event loop late at most, during 50 creates and destroys at ${most}, ms`,
+      `event loop late at most, during ${LOOP_LIVES} creates and destroys at ${most}, ms`,
       'event loop late in the crowd ms',
       10,
     ),
     absolute(
-      `event loop late at most, during 50 creates and destroys at ${most}, without its waits for a processor, ms`,
+      `event loop late at most, during ${LOOP_LIVES} creates and destroys at ${most}, without its waits for a processor, ms`,
       'event loop late in the crowd, without waits for a processor ms',
       10,
     ),

@@ -7,7 +7,8 @@ import { rest, settle } from '../lib/settle.mjs';
 const CREATORS = 4;
 const SETTLE_MS = 1_000;
 const LOOP_ROUNDS = 20;
-const LOOP_LIVES = 50;
+/** In each of the rounds whose longest wait of the event loop is told. */
+export const LOOP_LIVES = 50;
 
 /** How many are alive at each step; the short form has no time for a thousand. */
 export function crowds(isShort) {
