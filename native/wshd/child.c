@@ -1,5 +1,6 @@
 #include "child.h"
 
+#include "descriptor.h"
 #include "failpoint.h"
 #include "format.h"
 #include "hooks.h"
@@ -39,12 +40,29 @@ int child_await(int channel, const char *expected) {
 /* What needs no network: the root with its files and its user. */
 static int assemble(struct child *child) {
   const struct plan *plan = child->plan;
-  int root = root_assemble(plan, child->options->root, child->dev, &child->ownership, &child->settings);
+  umask(0); /* modes are meant exactly */
+  int root = root_assemble(plan, child->options->root, &child->dev, &child->ownership, &child->settings);
   if (root < 0 || failpoint_reported(AT_ROOT) != 0) return -1;
   if (inside_files(plan, root) != 0 || failpoint_reported(AT_FILES) != 0) return -1;
   if (inside_user(plan, root) != 0 || failpoint_reported(AT_USER) != 0) return -1;
+  umask(022); /* what hooks and jobs begin with */
   if (identity_act(0, 0) != 0) return report_errno("root", "owner");
   return inside_ipc(plan, child->settings) == 0 ? root : -1;
+}
+
+/* Of the operator or the request, at last. */
+static bool has_binds(const struct plan *plan) {
+  for (size_t i = 1; i < plan->mount_count; i++)
+    if (plan->mounts[i].create != CREATE_NOTHING) return true;
+  return false;
+}
+
+static int bind_requested(const struct child *child, int root) {
+  const uid_t inner = id_outside(&child->plan->ids, 0);
+  if (!has_binds(child->plan)) return 0;
+  if (identity_act(inner, inner) != 0) return report_errno("root", "owner");
+  if (root_bind(child->plan, root, child->users) != 0) return -1;
+  return identity_act(0, 0) == 0 ? 0 : report_errno("root", "owner");
 }
 
 /* What comes after the daemon's word. */
@@ -59,10 +77,7 @@ static int complete(struct child *child, int root) {
    * host's
    */
   if (hook_run(plan, child->options->lib, BEFORE_PIVOT, -1) != 0) return -1;
-  const uid_t inner = id_outside(&plan->ids, 0);
-  if (identity_act(inner, inner) != 0) return report_errno("root", "owner");
-  if (root_bind(plan, root, child->users) != 0 || failpoint_reported(AT_BIND) != 0) return -1;
-  return identity_act(0, 0) == 0 ? 0 : report_errno("root", "owner");
+  return bind_requested(child, root) == 0 ? failpoint_reported(AT_BIND) : -1;
 }
 
 /*
@@ -72,7 +87,7 @@ static int complete(struct child *child, int root) {
 static int moved_path(const char *path, char *moved, size_t size) {
   static const char prefix[] = "/mnt";
   char link[64];
-  int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  int fd = open_path(path, O_PATH | O_DIRECTORY);
   if (fd < 0) return -1;
   format(link, sizeof link, "/proc/self/fd/%d", fd);
   memcpy(moved, prefix, sizeof prefix);
@@ -94,7 +109,7 @@ static int pivot_with_hook(const struct child *child, int root) {
     return report_failure(
         AFTER_PIVOT, 0, 127, AFTER_PIVOT,
         "hook-child-after-pivot.sh needs a static shell of the host, and the configuration names none");
-  int shell = open(plan->hook_shell, O_RDONLY | O_CLOEXEC);
+  int shell = open_path(plan->hook_shell, O_RDONLY);
   if (shell < 0) return report_errno(AFTER_PIVOT, plan->hook_shell);
   if (moved_path(child->options->lib, lib, sizeof lib) != 0 ||
       moved_path(".", directory, sizeof directory) != 0)
@@ -118,7 +133,7 @@ static int pivot(const struct child *child, int root) {
 }
 
 int child_null_streams(void) {
-  int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+  int null = open_path("/dev/null", O_RDWR);
   if (null < 0) return report_errno("streams", "/dev/null");
   for (int fd = 0; fd <= 2; fd++)
     if (dup2(null, fd) < 0) return report_errno("streams", "/dev/null");
@@ -153,7 +168,7 @@ int child_keep_only(struct child *child) {
   const int count = child->reserve.outside < 0 ? 3 : 5;
   /* out of the way first: each may be where another is to be */
   for (int i = 0; i < count && i < 5; i++)
-    if ((*kept[i] = fcntl(*kept[i], F_DUPFD_CLOEXEC, 3 + count)) < 0) return report_errno("streams", "dup");
+    if ((*kept[i] = duplicate(*kept[i], 3 + count)) < 0) return report_errno("streams", "dup");
   for (int i = 0; i < count && i < 5; i++) {
     if (dup3(*kept[i], 3 + i, O_CLOEXEC) < 0) return report_errno("streams", "dup");
     *kept[i] = 3 + i;
@@ -199,9 +214,8 @@ static int confine(struct child *child) {
  * request, or by what a hook has mounted.
  */
 static bool shares_files(const struct child *child) {
-  for (size_t i = 0; i < child->plan->mount_count; i++)
-    if (child->plan->mounts[i].create != CREATE_NOTHING) return true;
-  return hook_exists(child->options->lib, BEFORE_PIVOT) || hook_exists(child->options->lib, AFTER_PIVOT);
+  return has_binds(child->plan) || hook_exists(child->options->lib, BEFORE_PIVOT) ||
+         hook_exists(child->options->lib, AFTER_PIVOT);
 }
 
 int child_main(struct child *child) {
@@ -247,6 +261,7 @@ int child_main(struct child *child) {
   struct init init = {.listener = child->listener,
                       .epoll = child->epoll,
                       .has_own_users = child->users >= 0,
+                      .is_operators = child->options->sync_fd < 0,
                       .may_prepare = !is_shared,
                       .reserve = child->reserve,
                       .no_core_dumps = child->plan->no_core_dumps,

@@ -6,6 +6,7 @@
 #include "ownership.h"
 #include "plan.h"
 #include "reserve.h"
+#include "root.h"
 
 struct child {
   const struct options *options;
@@ -17,8 +18,8 @@ struct child {
    * inside, who is init's user then, could use up what there is for that one
    */
   int epoll;
-  int dev;      /* root_make_dev() */
-  int settings; /* root_assemble() */
+  struct dev dev; /* root_make_dev() */
+  int settings;   /* root_assemble() */
   struct ownership ownership;
   struct reserve reserve;
   int users;             /* user namespace of the container, or -1 */

@@ -1,5 +1,6 @@
 #include "init.h"
 
+#include "descriptor.h"
 #include "failpoint.h"
 #include "prepared.h"
 #include "streams.h"
@@ -137,7 +138,7 @@ static bool enqueue(struct connection *connection, const struct wire_writer *mes
   packet->fd_count = 0;
   memcpy(packet->bytes, message->bytes, message->length);
   for (size_t i = 0; i < fd_count; i++) {
-    int copy = fcntl(fds[i], F_DUPFD_CLOEXEC, 0);
+    int copy = duplicate(fds[i], 0);
     if (copy < 0) {
       free_packet(packet);
       return false;

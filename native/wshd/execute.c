@@ -1,6 +1,7 @@
 #include "init.h"
 
 #include "accounts.h"
+#include "descriptor.h"
 #include "failpoint.h"
 #include "format.h"
 #include "inroot.h"
@@ -41,16 +42,14 @@ static void default_signals(void) {
   sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-static char *read_accounts(const char *path) {
+static char *read_accounts(int root, const char *path) {
   size_t length;
-  int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-  char *text = root < 0 ? NULL : inroot_read(root, path, ACCOUNT_FILE_MAX, &length);
-  if (root >= 0) close(root);
-  return text;
+  return root < 0 ? NULL : inroot_read(root, path, ACCOUNT_FILE_MAX, &length);
 }
 
 static void find_account(const char *user, struct account *account) {
-  char *passwd = read_accounts("/etc/passwd");
+  const int root = open_path("/", O_PATH | O_DIRECTORY); /* closed by the exec, as all that is left open */
+  char *passwd = read_accounts(root, "/etc/passwd");
   const char *name = user[0] == '\0' ? "root" : user;
   const bool is_listed = passwd != NULL && account_find(passwd, name, account);
   free(passwd); /* in borrowed memory (start.h) nothing may stay behind, whatever comes next */
@@ -62,7 +61,7 @@ static void find_account(const char *user, struct account *account) {
     /* root exists in every container, listed or not */
     *account = (struct account){.name = "root", .home = "/root", .shell = "/bin/sh"};
   }
-  char *group = read_accounts("/etc/group");
+  char *group = read_accounts(root, "/etc/group");
   account_find_groups(group == NULL ? "" : group, account);
   free(group);
 }

@@ -1,6 +1,7 @@
 #include "hooks.h"
 
 #include "clock.h"
+#include "descriptor.h"
 #include "format.h"
 #include "report.h"
 #include "setting.h"
@@ -53,7 +54,7 @@ bool hook_exists(const char *lib, const char *name) {
 
 static bool is_program(const char *path) {
   char magic[4];
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  int fd = open_path(path, O_RDONLY);
   bool elf =
       fd >= 0 && read(fd, magic, sizeof magic) == sizeof magic && memcmp(magic, "\177ELF", sizeof magic) == 0;
   if (fd >= 0) close(fd);
@@ -67,7 +68,7 @@ _Noreturn static void execute_hook(const struct hook *hook, const int *ends, con
   /* init's score is none of what a hook starts */
   (void)setting_write("/proc/self/oom_score_adj", "0");
   signal(SIGPIPE, SIG_DFL); /* that it is ignored would be inherited */
-  int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  int null = open_path("/dev/null", O_RDONLY);
   dup2(ends[0], 1);
   dup2(ends[1], 2);
   if (null < 0 || dup2(null, 0) < 0) close(0);

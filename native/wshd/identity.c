@@ -1,6 +1,7 @@
 #include "identity.h"
 
 #include "bare.h"
+#include "descriptor.h"
 #include "format.h"
 #include "setting.h"
 
@@ -171,7 +172,7 @@ int identity_create(const struct id_map *users, const struct id_map *groups) {
   format(path, sizeof path, "/proc/%d/ns/user", pid);
   int fd = write_map(pid, "uid_map", users) != 0 || write_map(pid, "gid_map", groups) != 0
                ? -1
-               : open(path, O_RDONLY | O_CLOEXEC);
+               : open_path(path, O_RDONLY);
   int saved = errno;
   kill(pid, SIGKILL);
   /* its end takes a change of process, or several on a busy machine: there is other work meanwhile */
@@ -208,9 +209,9 @@ int identity_limit(uint64_t capabilities) {
                               1ULL << CAP_SETPCAP | 1ULL << CAP_SYS_RESOURCE;
   struct capability_sets sets;
   for (int capability = 0; capability < 64; capability++) {
-    if ((capabilities >> capability & 1) != 0) continue;
-    /* EINVAL: this kernel has no such one */
-    if (prctl(PR_CAPBSET_DROP, capability) != 0 && errno != EINVAL) return -1;
+    if ((capabilities >> capability & 1) != 0 || prctl(PR_CAPBSET_DROP, capability) == 0) continue;
+    if (errno != EINVAL) return -1;
+    break; /* this kernel has no such one, and none above it */
   }
   if (read_capabilities(&sets) != 0) return -1;
   for (int i = 0; i < 2; i++) {

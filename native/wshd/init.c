@@ -1,5 +1,6 @@
 #include "init.h"
 
+#include "descriptor.h"
 #include "insecure.h"
 #include "prepared.h"
 #include "report.h"
@@ -23,8 +24,8 @@ static int watch(int epoll, int fd, struct watch *what) {
 
 int init_prepare(struct init *init) {
   sigset_t children;
-  /* what is ignored stays so for every job, whoever started this process; 9 and 19 refuse, which is fine */
-  for (int number = 1; number <= 64; number++) signal(number, SIG_DFL);
+  /* what is ignored stays so for every job; 9 and 19 refuse, which is fine */
+  for (int number = 1; init->is_operators && number <= 64; number++) signal(number, SIG_DFL);
   sigemptyset(&children);
   sigaddset(&children, SIGCHLD);
   if (init->keeper != 0) sigaddset(&children, SIGTERM); /* its end */
@@ -40,13 +41,13 @@ int init_prepare(struct init *init) {
   init->listener_watch.kind = WATCH_LISTENER;
   init->signals_watch.kind = WATCH_SIGNALS;
   init->signals = signalfd(-1, &children, SFD_CLOEXEC | SFD_NONBLOCK);
-  init->proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  init->proc = open_path("/proc", O_RDONLY | O_DIRECTORY);
   /*
    * a job with root's rights may later put something else at this path. The host's own may be closed to all
    * but root there, but not in /dev
    */
   const char *pts = init->keeper != 0 ? "/dev" : "/dev/pts";
-  init->pts = open(pts, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  init->pts = open_path(pts, O_PATH | O_DIRECTORY);
   init->spare = spare_make();
   if (init->signals < 0) return report_errno("init", "signalfd");
   if (init->proc < 0) return report_errno("init", "/proc");

@@ -34,7 +34,8 @@ static int enter(int root, const char *path, int parent, const char *name) {
   return inroot_open(root, path, O_PATH | O_DIRECTORY, 0);
 }
 
-int inroot_parent(int root, const char *path, char *name, size_t size) {
+/* As inroot_parent(), one component after the other. */
+static int make_parent(int root, const char *path, char *name, size_t size) {
   char prefix[4096];
   int parent = inroot_open(root, "/", O_PATH | O_DIRECTORY, 0);
   size_t at = 0;
@@ -60,6 +61,27 @@ int inroot_parent(int root, const char *path, char *name, size_t size) {
     parent = next;
     at = end;
   }
+}
+
+int inroot_parent(int root, const char *path, char *name, size_t size) {
+  char prefix[4096];
+  size_t end = strlen(path);
+  while (end > 0 && path[end - 1] == '/') end--;
+  size_t start = end;
+  while (start > 0 && path[start - 1] != '/') start--;
+  /* mostly it is there, and then the kernel goes the whole way by itself */
+  if (start < end && end - start < size && start < sizeof prefix) {
+    memcpy(prefix, path, start);
+    prefix[start] = '\0';
+    int parent = inroot_open(root, start == 0 ? "/" : prefix, O_PATH | O_DIRECTORY, 0);
+    if (parent < 0 && errno != ENOENT) return -1;
+    if (parent >= 0) {
+      memcpy(name, path + start, end - start);
+      name[end - start] = '\0';
+      return parent;
+    }
+  }
+  return make_parent(root, path, name, size);
 }
 
 int inroot_make(int root, const char *path, bool directory) {
@@ -98,10 +120,10 @@ int inroot_replace(int root, const char *path, mode_t mode, const char *content,
   int parent = inroot_parent(root, path, name, sizeof name);
   if (parent < 0) return -1;
   format(fresh, sizeof fresh, ".%s.wshd", name);
-  unlinkat(parent, fresh, 0);
-  mode_t mask = umask(0); /* the mode is meant exactly */
-  int fd = openat(parent, fresh, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, mode);
-  umask(mask); /* never fails, and leaves errno alone */
+  const int flags = O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC;
+  int fd = openat(parent, fresh, flags, mode);
+  /* the image has one of that name */
+  if (fd < 0 && errno == EEXIST && unlinkat(parent, fresh, 0) == 0) fd = openat(parent, fresh, flags, mode);
   int result = fd < 0 ? -1 : write_all(fd, content, length);
   if (result == 0) result = renameat(parent, fresh, parent, name);
   int saved = errno;

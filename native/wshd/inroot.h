@@ -22,8 +22,8 @@ int inroot_parent(int root, const char *path, char *name, size_t size);
 int inroot_make(int root, const char *path, bool directory);
 
 /*
- * Replaces `path` by a new file: a link of that name is replaced, not followed, and whoever has the old file
- * open keeps it.
+ * Replaces `path` by a new file of `mode`, less what the caller's umask takes: a link of that name is
+ * replaced, not followed, and whoever has the old file open keeps it.
  */
 int inroot_replace(int root, const char *path, mode_t mode, const char *content, size_t length);
 

@@ -1,5 +1,6 @@
 #include "insecure.h"
 
+#include "descriptor.h"
 #include "format.h"
 #include "report.h"
 
@@ -69,12 +70,13 @@ static int prepare(struct child *child, struct init *init, int *proc) {
   *init = (struct init){.listener = child->listener,
                         .epoll = child->epoll,
                         .keeper = getpid(),
+                        .is_operators = child->options->sync_fd < 0,
                         .reserve = child->reserve};
-  init->work = open("root", O_PATH | O_DIRECTORY | O_CLOEXEC);
-  init->pids = open("pids", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  init->work = open_path("root", O_PATH | O_DIRECTORY);
+  init->pids = open_path("pids", O_PATH | O_DIRECTORY);
   if (init->work < 0 || init->pids < 0) return report_errno("directory", init->work < 0 ? "root" : "pids");
   if (chdir("/") != 0) return report_errno("directory", "/");
-  *proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  *proc = open_path("/proc", O_RDONLY | O_DIRECTORY);
   if (*proc < 0) return report_errno("directory", "/proc");
   /* the kernel remembers who listens: that is the pid a client is told (SO_PEERCRED) */
   if (listen(child->listener, CHILD_BACKLOG) != 0) return report_errno("listen", "run/wshd.sock");

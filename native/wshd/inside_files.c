@@ -1,6 +1,7 @@
 #include "inside.h"
 
 #include "accounts.h"
+#include "descriptor.h"
 #include "format.h"
 #include "inroot.h"
 #include "report.h"
@@ -41,7 +42,7 @@ static int write_file(const struct plan_file *file, int host, int root) {
 
 int inside_files(const struct plan *plan, int root) {
   if (plan->hostname != NULL && write_hostname(plan->hostname, root) != 0) return -1;
-  int host = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC), result = 0;
+  int host = open_path(".", O_PATH | O_DIRECTORY), result = 0;
   if (host < 0) return report_errno("file", ".");
   for (size_t i = 0; i < plan->file_count && result == 0; i++)
     result = write_file(&plan->files[i], host, root);
@@ -49,13 +50,18 @@ int inside_files(const struct plan *plan, int root) {
   return result;
 }
 
-/* Rewrites an account file when `edit` changes it; one that is missing is made. */
-static int edit(int root, const char *path, const struct plan_user *user,
-                char *(*change)(const char *, const struct plan_user *)) {
+/* An account file; one that is missing is empty. */
+static char *read_accounts(int root, const char *path) {
   size_t length = 0;
   char *text = inroot_read(root, path, ACCOUNT_FILE_MAX, &length);
   if (text == NULL && errno == ENOENT) text = strdup("");
-  if (text == NULL) return report_errno("user", path);
+  if (text == NULL) report_errno("user", path);
+  return text;
+}
+
+/* Replaces an account file that was `text`, which is freed, when `change` makes something else of it. */
+static int rewrite(int root, const char *path, char *text, const struct plan_user *user,
+                   char *(*change)(const char *, const struct plan_user *)) {
   char *changed = change(text, user);
   int result = changed == NULL ? -1 : 0;
   if (result == 0 && strcmp(changed, text) != 0)
@@ -64,14 +70,6 @@ static int edit(int root, const char *path, const struct plan_user *user,
   free(changed);
   free(text);
   return result;
-}
-
-static bool find_user(int root, const char *name, struct account *account) {
-  size_t length;
-  char *passwd = inroot_read(root, "/etc/passwd", ACCOUNT_FILE_MAX, &length);
-  bool found = passwd != NULL && account_find(passwd, name, account);
-  free(passwd);
-  return found;
 }
 
 static bool is_root(int root, const struct stat *facts) {
@@ -109,9 +107,12 @@ int inside_user(const struct plan *plan, int root) {
   const struct plan_user *user = &plan->user;
   if (user->name == NULL) return 0;
   struct account old;
-  bool known = find_user(root, user->name, &old);
-  if (edit(root, "/etc/passwd", user, accounts_with_user) != 0 ||
-      edit(root, "/etc/group", user, accounts_with_group) != 0)
-    return -1;
+  static const char passwd[] = "/etc/passwd", group[] = "/etc/group";
+  char *text = read_accounts(root, passwd);
+  if (text == NULL) return -1;
+  bool known = account_find(text, user->name, &old);
+  if (rewrite(root, passwd, text, user, accounts_with_user) != 0) return -1;
+  text = read_accounts(root, group);
+  if (text == NULL || rewrite(root, group, text, user, accounts_with_group) != 0) return -1;
   return own_home(plan, root, known && old.home[0] == '/' ? old.home : user->home, known ? &old : NULL);
 }

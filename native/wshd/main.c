@@ -22,6 +22,7 @@
  * told.
  */
 #include "child.h"
+#include "descriptor.h"
 #include "failpoint.h"
 #include "format.h"
 #include "hooks.h"
@@ -85,18 +86,18 @@ static int join_cgroups(const struct plan *plan) {
 static int open_reserve(const struct plan *plan, struct child *child) {
   child->reserve = (struct reserve){.outside = -1, .inside = -1};
   if (plan->reserve_outside == NULL) return 0;
-  child->reserve.outside = open(plan->reserve_outside, O_WRONLY | O_CLOEXEC);
+  child->reserve.outside = open_path(plan->reserve_outside, O_WRONLY);
   if (child->reserve.outside < 0) return report_errno("cgroup", plan->reserve_outside);
-  child->reserve.inside = open(plan->reserve_inside, O_WRONLY | O_CLOEXEC);
+  child->reserve.inside = open_path(plan->reserve_inside, O_WRONLY);
   return child->reserve.inside < 0 ? report_errno("cgroup", plan->reserve_inside) : 0;
 }
 
 /* Leaves this process, and with it the hooks, in the host's. */
 static int make_network(struct network *network) {
   static const char path[] = "/proc/self/ns/net";
-  network->hosts = open(path, O_RDONLY | O_CLOEXEC);
+  network->hosts = open_path(path, O_RDONLY);
   if (network->hosts < 0 || unshare(CLONE_NEWNET) != 0) return report_errno("unshare", "network namespace");
-  network->own = open(path, O_RDONLY | O_CLOEXEC);
+  network->own = open_path(path, O_RDONLY);
   return network->own >= 0 && setns(network->hosts, CLONE_NEWNET) == 0
              ? 0
              : report_errno("unshare", "network namespace");
@@ -162,7 +163,7 @@ int main(int argc, char **argv) {
                            .plan = &plan,
                            .argc = argc,
                            .argv = argv,
-                           .dev = -1,
+                           .dev = {-1, false},
                            .reserve = {-1, -1, false}};
     keeper.listener = bind_socket(options.run);
     end(keeper.listener >= 0 ? launch(&options, &keeper, &network) : -1);
@@ -177,7 +178,7 @@ int main(int argc, char **argv) {
   child.job_score = spare_init(); /* before anybody shares this memory, as make_users() does */
   if (make_users(&plan, &child) != 0) return 1;
   child.dev = root_make_dev(&plan);
-  if (child.dev < 0 || failpoint_reported(AT_DEV) != 0) return 1;
+  if (child.dev.tree < 0 || failpoint_reported(AT_DEV) != 0) return 1;
   if (join_cgroups(&plan) != 0 || open_reserve(&plan, &child) != 0) return 1;
   end(launch(&options, &child, &network));
 }

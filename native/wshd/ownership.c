@@ -1,6 +1,7 @@
 #include "ownership.h"
 
 #include "accounts.h"
+#include "descriptor.h"
 #include "format.h"
 #include "inroot.h"
 #include "report.h"
@@ -122,7 +123,7 @@ static char *read_of_layers(char *const *layers, const char *path) {
   char *text = NULL;
   for (; *layers != NULL && text == NULL; layers++) {
     size_t length;
-    int root = open(*layers, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int root = open_path(*layers, O_PATH | O_DIRECTORY);
     if (root < 0) continue;
     text = inroot_read(root, path, ACCOUNT_FILE_MAX, &length);
     close(root);
@@ -145,7 +146,7 @@ void ownership_prepare(struct ownership *ownership, const struct plan *plan, int
   if (plan->user.name == NULL) return;
   char **layers = strcmp(first->type, "overlay") == 0 ? ownership_overlay_layers(first->data) : NULL;
   int root = layers == NULL && (first->flags & MS_BIND) != 0
-                 ? open(first->source, O_PATH | O_DIRECTORY | O_CLOEXEC)
+                 ? open_path(first->source, O_PATH | O_DIRECTORY)
                  : -1;
   if (layers == NULL && root < 0) return;
   bool swapped = layers != NULL ? ask_layers(ownership, &plan->user, layers)

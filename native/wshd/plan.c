@@ -1,5 +1,6 @@
 #include "plan.h"
 
+#include "descriptor.h"
 #include "format.h"
 #include "report.h"
 
@@ -359,7 +360,7 @@ int plan_parse_conf(struct plan *plan, char *text) {
 }
 
 static char *read_whole(const char *file) {
-  int fd = open(file, O_RDONLY | O_CLOEXEC);
+  int fd = open_path(file, O_RDONLY);
   char *text = fd < 0 ? NULL : malloc(PLAN_MAX + 1);
   if (text == NULL) {
     report_errno("plan", file);

@@ -1,6 +1,7 @@
 #include "prepared.h"
 
 #include "clock.h"
+#include "descriptor.h"
 #include "start.h"
 
 #include <errno.h>
@@ -99,7 +100,7 @@ static void forget_expected(struct init *init) {
 static int open_ends(const struct init *init, struct prepared *prepared) {
   int pair[2];
   if ((prepared->script = input_make()) < 0) return -1;
-  if ((prepared->ends.job[0] = fcntl(prepared->script, F_DUPFD_CLOEXEC, 0)) < 0) return -1;
+  if ((prepared->ends.job[0] = duplicate(prepared->script, 0)) < 0) return -1;
   if (pipe2(pair, O_CLOEXEC) != 0) return -1;
   prepared->request.start_fd = pair[0];
   prepared->start = pair[1];

@@ -1,5 +1,6 @@
 #include "root.h"
 
+#include "descriptor.h"
 #include "format.h"
 #include "inroot.h"
 #include "report.h"
@@ -53,17 +54,19 @@ static int move_to(int tree, int target) {
                       MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
 }
 
-static int make_node(int dev, const struct plan_device *device) {
-  mode_t mask = umask(0);
-  int made = mknodat(dev, device->name, device->mode, makedev(device->major, device->minor));
-  umask(mask); /* never fails, and leaves errno alone */
-  if (made == 0) return 0;
+static int make_node(struct dev *dev, const struct plan_device *device) {
+  if (mknodat(dev->tree, device->name, device->mode, makedev(device->major, device->minor)) == 0) return 0;
   if (errno != EPERM) return -1;
-  int fd = openat(dev, device->name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0666);
+  dev->lacks_nodes = true;
+  int fd = openat(dev->tree, device->name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0666);
   return fd < 0 ? -1 : close(fd);
 }
 
-static int make_dev(const struct plan *plan) {
+static const struct plan_device *device_at(const struct plan *plan, size_t i) {
+  return i < STANDARD_DEVICES ? &standard_devices[i] : &plan->devices[i - STANDARD_DEVICES];
+}
+
+static int mount_dev(const struct plan *plan) {
   int context = (int)syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC);
   if (context < 0) return report_errno("dev", "tmpfs");
   char size[32], files[32];
@@ -79,28 +82,33 @@ static int make_dev(const struct plan *plan) {
   }
   int dev = (int)syscall(SYS_fsmount, context, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
   close(context);
-  if (dev < 0) return report_errno("dev", "tmpfs");
-  for (size_t i = 0; i < STANDARD_DEVICES + plan->device_count; i++) {
-    const struct plan_device *device =
-        i < STANDARD_DEVICES ? &standard_devices[i] : &plan->devices[i - STANDARD_DEVICES];
-    if (make_node(dev, device) != 0) return report_errno("dev", device->name);
-  }
+  return dev < 0 ? report_errno("dev", "tmpfs") : dev;
+}
+
+static int fill_dev(const struct plan *plan, struct dev *dev) {
+  for (size_t i = 0; i < STANDARD_DEVICES + plan->device_count; i++)
+    if (make_node(dev, device_at(plan, i)) != 0) return report_errno("dev", device_at(plan, i)->name);
   /* the group that may write to terminals, as devpts(5) has it too */
-  if (fchownat(dev, "tty", id_outside(&plan->ids, 0), id_outside(&plan->ids, TTY_GROUP),
+  if (fchownat(dev->tree, "tty", id_outside(&plan->ids, 0), id_outside(&plan->ids, TTY_GROUP),
                AT_SYMLINK_NOFOLLOW) != 0)
     return report_errno("dev", "tty");
   for (size_t i = 0; i < sizeof standard_links / sizeof *standard_links; i++)
-    if (symlinkat(standard_links[i].content, dev, standard_links[i].path) != 0)
+    if (symlinkat(standard_links[i].content, dev->tree, standard_links[i].path) != 0)
       return report_errno("dev", standard_links[i].path);
-  if (mkdirat(dev, "pts", 0555) != 0 || mkdirat(dev, "shm", 01777) != 0) return report_errno("dev", "pts");
-  return dev;
+  if (mkdirat(dev->tree, "pts", 0555) != 0 || mkdirat(dev->tree, "shm", 01777) != 0)
+    return report_errno("dev", "pts");
+  return 0;
 }
 
-int root_make_dev(const struct plan *plan) {
+struct dev root_make_dev(const struct plan *plan) {
   const uint32_t inner = id_outside(&plan->ids, 0);
-  if (identity_act(inner, inner) != 0) return report_errno("dev", "owner");
-  int dev = make_dev(plan);
-  return identity_act(0, 0) == 0 ? dev : report_errno("dev", "owner");
+  struct dev dev = {-1, false};
+  const mode_t mask = umask(0); /* modes are meant exactly */
+  if (identity_act(inner, inner) != 0) report_errno("dev", "owner");
+  else if ((dev.tree = mount_dev(plan)) >= 0 && fill_dev(plan, &dev) != 0) dev.tree = -1;
+  umask(mask);
+  if (identity_act(0, 0) != 0) dev.tree = report_errno("dev", "owner");
+  return dev;
 }
 
 static void path_of(int fd, char *path, size_t size) { format(path, size, "/proc/self/fd/%d", fd); }
@@ -225,11 +233,9 @@ static void make_tmp(int root) {
 /* Nodes that could not be made are the host's, bound over the empty files. */
 static int bind_missing_nodes(const struct plan *plan, int root) {
   for (size_t i = 0; i < STANDARD_DEVICES + plan->device_count; i++) {
-    const struct plan_device *device =
-        i < STANDARD_DEVICES ? &standard_devices[i] : &plan->devices[i - STANDARD_DEVICES];
     char path[300];
     struct stat facts;
-    format(path, sizeof path, "/dev/%s", device->name);
+    format(path, sizeof path, "/dev/%s", device_at(plan, i)->name);
     int target = inroot_open(root, path, O_PATH | O_NOFOLLOW, 0);
     if (target < 0 || fstat(target, &facts) != 0) return report_errno("dev", path);
     struct plan_mount bind = {.source = path, .flags = MS_BIND | MS_NOSUID | MS_NOEXEC};
@@ -259,7 +265,7 @@ static int map_lower_layer(const struct plan_mount *first, const char *directory
   if (moved != 0) return target;
   close(target);
   *data = ownership_overlay_rebased(first->data, directory);
-  return *data == NULL ? -1 : open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  return *data == NULL ? -1 : open_path(directory, O_PATH | O_DIRECTORY);
 }
 
 /* One of several layers at `directory`/`number`, with its new owners if there are any. */
@@ -272,7 +278,7 @@ static int mount_layer(const char *layer, const char *directory, size_t number,
   int tree = ownership->mapping >= 0
                  ? ownership_mapped(ownership, layer)
                  : (int)syscall(SYS_open_tree, AT_FDCWD, layer, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
-  int target = tree < 0 ? -1 : open(place, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  int target = tree < 0 ? -1 : open_path(place, O_PATH | O_DIRECTORY);
   int result = target < 0 ? -1 : move_to(tree, target);
   if (tree >= 0) close(tree);
   if (target >= 0) close(target);
@@ -291,7 +297,7 @@ static int place_layers(const struct plan_mount *first, const char *directory, c
     if (length >= sizeof lower) return -1;
   }
   *data = ownership_overlay_rebased(first->data, lower);
-  return *data == NULL ? -1 : open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  return *data == NULL ? -1 : open_path(directory, O_PATH | O_DIRECTORY);
 }
 
 /*
@@ -330,7 +336,7 @@ static int place_lower_layers(const struct plan_mount *first, const char *direct
 /* Whether the mount shows the new owners without further work. */
 static int mount_root(const struct plan_mount *first, const char *directory,
                       const struct ownership *ownership, bool *mapped) {
-  int place = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC), result;
+  int place = open_path(directory, O_PATH | O_DIRECTORY), result;
   if (place < 0) return report_errno("root", directory);
   char *data = NULL;
   *mapped = (first->flags & MS_BIND) != 0 && (first->flags & MS_RDONLY) != 0 &&
@@ -375,54 +381,98 @@ static int mount_parts(const struct plan *plan, int root, const struct ownership
   return 0;
 }
 
-/* A copy of the mount at `fd`, or of the part of it that lies there, with `attr`, moved to `target`. */
+static int copy_of(int fd) {
+  return (int)syscall(SYS_open_tree, fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+}
+
+/*
+ * A copy of the mount at `fd`, or of the part of it that lies there, with `attr`, moved to `target`. Answers
+ * a descriptor of it there.
+ */
 static int cover(int fd, uint64_t attr_set, int target) {
-  int tree = (int)syscall(SYS_open_tree, fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+  int tree = copy_of(fd);
   if (tree < 0) return -1;
   struct mount_attr attr = {.attr_set = attr_set, .propagation = MS_PRIVATE};
-  int result = (int)syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &attr, sizeof attr);
-  if (result == 0) result = move_to(tree, target);
+  if (syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &attr, sizeof attr) == 0 &&
+      move_to(tree, target) == 0)
+    return tree;
   int saved = errno;
   close(tree);
+  errno = saved;
+  return -1;
+}
+
+/*
+ * What stands in place of what must not be seen, by descriptor: no path of the root is followed for it. `own`
+ * is the first mount of it, once there is one: its copies have its attributes from the beginning.
+ */
+struct substitute {
+  int what, own;
+  uint64_t attr;
+};
+
+static int put(struct substitute *substitute, int target) {
+  if (substitute->own < 0) {
+    substitute->own = cover(substitute->what, substitute->attr, target);
+    return substitute->own < 0 ? -1 : 0;
+  }
+  int tree = copy_of(substitute->own);
+  int result = tree < 0 ? -1 : move_to(tree, target), saved = errno;
+  if (tree >= 0) close(tree);
   errno = saved;
   return result;
 }
 
-/*
- * An empty directory or the null device in place of what must not be seen, both descriptors: no path of the
- * root is followed for them. The directory is one of the container's /dev. As a file system of its own it
- * would be among those that the kernel goes through at the end of each memory group.
- */
-static int mask(int target, int null, int directory) {
+static int mask(int target, struct substitute *file, struct substitute *directory) {
   struct stat facts;
   if (fstat(target, &facts) != 0) return -1;
-  uint64_t attr = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC;
-  return S_ISDIR(facts.st_mode) ? cover(directory, attr | MOUNT_ATTR_NODEV, target)
-                                : cover(null, attr, target);
+  return put(S_ISDIR(facts.st_mode) ? directory : file, target);
+}
+
+static int make_read_only(int target) {
+  int tree = cover(target, MOUNT_ATTR_RDONLY, target);
+  return tree < 0 ? -1 : close(tree);
 }
 
 /*
- * What of /proc belongs to the host alone. Kernels differ in what they show, so a path that is missing is
- * nothing to hide. `empty` is a directory for those that are one.
+ * Each of `count` paths; one that is missing is nothing to hide, for kernels differ in what they show. With
+ * `file` and `directory` they are put in their places, without they become read-only.
  */
-static int restrict_paths(const struct plan *plan, int root, int empty) {
+static int restrict_each(char *const *paths, size_t count, int root, struct substitute *file,
+                         struct substitute *directory) {
+  for (size_t i = 0; i < count; i++) {
+    int target = inroot_open(root, paths[i], O_PATH | O_NOFOLLOW, 0);
+    if (target < 0 && errno == ENOENT) continue;
+    if (target < 0 || (file != NULL ? mask(target, file, directory) : make_read_only(target)) != 0)
+      return report_errno("mask", paths[i]);
+    close(target);
+  }
+  return 0;
+}
+
+/*
+ * Under the null device, and directories under `empty`, which is one of the container's /dev: as a file
+ * system of its own it would be among those that the kernel goes through at the end of each memory group.
+ */
+static int mask_paths(const struct plan *plan, int root, int empty) {
+  const uint64_t attr = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC;
   struct stat facts;
-  int null = plan->masked_count == 0 ? -1 : inroot_open(root, "/dev/null", O_PATH | O_NOFOLLOW, 0),
-      result = 0;
+  int null = inroot_open(root, "/dev/null", O_PATH | O_NOFOLLOW, 0);
+  struct substitute file = {null, -1, attr}, directory = {empty, -1, attr | MOUNT_ATTR_NODEV};
   bool is_null =
       null >= 0 && fstat(null, &facts) == 0 && S_ISCHR(facts.st_mode) && facts.st_rdev == makedev(1, 3);
-  if (plan->masked_count > 0 && !is_null) result = report_errno("mask", "/dev/null");
-  for (size_t i = 0; i < plan->masked_count + plan->readonly_count && result == 0; i++) {
-    bool hide = i < plan->masked_count;
-    const char *path = hide ? plan->masked[i] : plan->readonly[i - plan->masked_count];
-    int target = inroot_open(root, path, O_PATH | O_NOFOLLOW, 0);
-    if (target < 0 && errno == ENOENT) continue;
-    if (target < 0 || (hide ? mask(target, null, empty) : cover(target, MOUNT_ATTR_RDONLY, target)) != 0)
-      result = report_errno("mask", path);
-    if (target >= 0) close(target);
-  }
+  int result = is_null ? restrict_each(plan->masked, plan->masked_count, root, &file, &directory)
+                       : report_errno("mask", "/dev/null");
   if (null >= 0) close(null);
+  if (file.own >= 0) close(file.own);
+  if (directory.own >= 0) close(directory.own);
   return result;
+}
+
+/* What of /proc belongs to the host alone. */
+static int restrict_paths(const struct plan *plan, int root, int empty) {
+  if (plan->masked_count > 0 && mask_paths(plan, root, empty) != 0) return -1;
+  return restrict_each(plan->readonly, plan->readonly_count, root, NULL, NULL);
 }
 
 /* Of the /proc that was mounted just now, and of no other. */
@@ -435,11 +485,11 @@ static int open_settings(int root) {
   return report_errno("mount", "/proc/sys");
 }
 
-int root_assemble(const struct plan *plan, const char *directory, int dev, struct ownership *ownership,
-                  int *settings) {
+int root_assemble(const struct plan *plan, const char *directory, const struct dev *dev,
+                  struct ownership *ownership, int *settings) {
   bool mapped = false;
   if (mount_root(&plan->mounts[0], directory, ownership, &mapped) != 0) return -1;
-  int root = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  int root = open_path(directory, O_PATH | O_DIRECTORY);
   if (root < 0) return report_errno("root", directory);
   if (!ownership->known && plan->user.name != NULL) ownership_ask(ownership, &plan->user, root);
   if ((!mapped && change_owners(ownership, &plan->mounts[0], root) != 0) ||
@@ -456,13 +506,13 @@ int root_assemble(const struct plan *plan, const char *directory, int dev, struc
   if ((*settings = open_settings(root)) < 0) return -1;
   int place = inroot_make(root, "/dev", true);
   if (place < 0) return report_errno("mount-target", "/dev");
-  if (move_to(dev, place) != 0) return report_errno("mount", "/dev");
+  if (move_to(dev->tree, place) != 0) return report_errno("mount", "/dev");
   close(place);
   /* empty for ever: the terminals cover it */
-  int empty = openat(dev, "pts", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  int empty = openat(dev->tree, "pts", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   if (empty < 0) return report_errno("mask", "/dev/pts");
-  close(dev);
-  if (bind_missing_nodes(plan, root) != 0 || mount_terminals(plan, root) != 0 ||
+  close(dev->tree);
+  if ((dev->lacks_nodes && bind_missing_nodes(plan, root) != 0) || mount_terminals(plan, root) != 0 ||
       own_terminals(plan, root) != 0 || mount_shared_memory(plan, root) != 0 ||
       restrict_paths(plan, root, empty) != 0)
     return -1;
@@ -495,7 +545,7 @@ int root_pivot(int root) {
 
 int root_pivot_keeping(int root) {
   char place[64];
-  int old = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC), target = inroot_make(root, "/mnt", true);
+  int old = open_path("/", O_PATH | O_DIRECTORY), target = inroot_make(root, "/mnt", true);
   if (old < 0 || target < 0) return report_errno("pivot", "/mnt");
   path_of(target, place, sizeof place);
   if (fchdir(root) != 0 || syscall(SYS_pivot_root, ".", place) != 0 || chdir("/") != 0)

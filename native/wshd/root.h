@@ -6,18 +6,23 @@
 #include "plan.h"
 
 /*
- * A detached tmpfs with the device nodes, made before the launcher joins the device group, which may forbid
- * mknod(2). Where mknod is forbidden anyway (a container in a container) the nodes are empty files over which
- * root_assemble() binds the host's.
+ * A detached tmpfs with the device nodes. Where mknod(2) is forbidden (a container in a container) some are
+ * empty files, over which root_assemble() binds the host's.
  */
-int root_make_dev(const struct plan *plan);
+struct dev {
+  int tree; /* -1: none */
+  bool lacks_nodes;
+};
+
+/* Before the launcher joins the device group, which may forbid mknod(2). */
+struct dev root_make_dev(const struct plan *plan);
 
 /* Mounts everything at `directory` in the caller's own mount namespace, with the image's files as `ownership`
  * has them; answers an O_PATH descriptor of the new root. Files made from then on belong to the container's
  * root, see identity_act(). `settings` becomes one of /proc/sys of the container's own /proc, which can be
  * written by it whatever is read-only inside. */
-int root_assemble(const struct plan *plan, const char *directory, int dev, struct ownership *ownership,
-                  int *settings);
+int root_assemble(const struct plan *plan, const char *directory, const struct dev *dev,
+                  struct ownership *ownership, int *settings);
 
 /*
  * Performs the operator's bind mounts (those with x-warden.create), the last ones because they may lie

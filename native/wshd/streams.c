@@ -1,5 +1,7 @@
 #include "streams.h"
 
+#include "descriptor.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -61,13 +63,13 @@ static int open_terminal(const struct init *init, const struct spawn_request *re
     return -1;
   if (size.ws_row != 0) ioctl(master, TIOCSWINSZ, &size);
   for (int i = 1; i < 3; i++)
-    if ((ends->job[i] = fcntl(ends->job[0], F_DUPFD_CLOEXEC, 0)) < 0) return -1;
+    if ((ends->job[i] = duplicate(ends->job[0], 0)) < 0) return -1;
   if ((request->job_id & WSHD_OPERATOR_JOB) != 0) return 0;
   /* with the last master the kernel hangs the terminal up: it outlives the daemon because it is here, too */
   if (fcntl(master, F_SETFL, O_RDWR | O_NONBLOCK) != 0 ||
-      (ends->kept[0] = fcntl(master, F_DUPFD_CLOEXEC, 0)) < 0)
+      (ends->kept[0] = duplicate(master, 0)) < 0)
     return -1;
-  if ((ends->client[1] = fcntl(master, F_DUPFD_CLOEXEC, 0)) < 0) return -1;
+  if ((ends->client[1] = duplicate(master, 0)) < 0) return -1;
   ends->client_count = 2;
   return 0;
 }
@@ -79,11 +81,11 @@ static int open_input(const struct spawn_request *request, struct ends *ends) {
     ends->job[0] = pair[0];
     ends->client[ends->client_count++] = pair[1];
     if ((request->job_id & WSHD_OPERATOR_JOB) != 0) return 0;
-    ends->input = fcntl(pair[1], F_DUPFD_CLOEXEC, 0);
+    ends->input = duplicate(pair[1], 0);
     return ends->input < 0 ? -1 : 0;
   }
   if ((request->flags & WSHD_SPAWN_STDIN_FD) == 0) return open_sealed(request, ends);
-  ends->job[0] = fcntl(request->input_fd, F_DUPFD_CLOEXEC, 0);
+  ends->job[0] = duplicate(request->input_fd, 0);
   return ends->job[0] < 0 ? -1 : 0;
 }
 
@@ -106,7 +108,7 @@ int ends_open_output(const struct spawn_request *request, struct ends *ends) {
     }
     ends->kept[i] = pair[0];
     if (request->flags & WSHD_SPAWN_DISCARD) continue;
-    int client = fcntl(pair[0], F_DUPFD_CLOEXEC, 0);
+    int client = duplicate(pair[0], 0);
     if (client < 0) return -1;
     ends->client[ends->client_count++] = client;
   }

@@ -226,6 +226,54 @@ describe.skipIf(needs !== undefined)(`launch${needs === undefined ? '' : ` [need
     }
   });
 
+  test('files get exactly their modes, over what stands in the way, and hooks and jobs the usual umask', async () => {
+    const hooks = join(depot.directory, 'hooks-umask');
+    mkdirSync(hooks);
+    writeFileSync(join(hooks, 'hook-child-before-pivot.sh'), '#!/bin/sh\numask > tmp/umask\n', {
+      mode: 0o755,
+    });
+    const inTheWay = join(depot.root, 'etc/.hosts.wshd');
+    writeFileSync(inTheWay, 'of an image', { mode: 0o600 });
+    const driver = await depot.driver({ hooksDirectory: hooks });
+    const spec = depot.spec('0000000000k');
+    const init = await start(driver, spec);
+    try {
+      const script =
+        'umask; stat -c %a /etc/hosts /etc/passwd /home/vcap /dev /dev/null /dev/tty; cat /etc/hosts';
+      const job = await init.spawn(shell(1, script));
+      expect(await output(job)).toEqual({
+        stdout: '0022\n644\n644\n755\n755\n666\n666\n127.0.0.1 localhost\n',
+        stderr: '',
+      });
+      expect(readFileSync(join(spec.directory, 'tmp/umask'), 'utf8')).toBe('0022\n');
+      expect(existsSync(inTheWay)).toBe(false);
+    } finally {
+      await init.kill();
+    }
+  });
+
+  test('jobs ignore no signal that whoever has started it by hand ignores', async () => {
+    const IGNORED = 0x1201; // the bits of the three signals below
+    const driver = await depot.driver();
+    const spec = depot.spec('0000000000l');
+    await driver.prepare(spec);
+    execFileSync('sh', [
+      '-c',
+      'cd "$1" && trap "" HUP PIPE USR1 && exec bin/wshd --run run --lib lib --root mnt',
+      'sh',
+      spec.directory,
+    ]);
+    const init = await driver.connect(spec.directory);
+    if (init === undefined) throw new Error('nobody answers');
+    try {
+      const job = await init.spawn(shell(1, 'grep SigIgn /proc/self/status'));
+      const ignored = Number.parseInt((await output(job)).stdout.replace('SigIgn:', ''), 16);
+      expect(ignored & IGNORED, 'SIGQUIT is for busybox to ignore').toBe(0);
+    } finally {
+      await init.kill();
+    }
+  });
+
   test('a binary that cannot be started is an error with errno', async () => {
     const driver = await depot.driver();
     const spec = depot.spec('0000000000i');
