@@ -8,7 +8,7 @@ import { isKernelError } from './netlink-connection.ts';
 import type { MessageBody } from './netlink-message.ts';
 import {
   attribute,
-  bigEndian32,
+  attribute32,
   messageAttributes,
   NLM_F_ACK,
   NLM_F_DUMP,
@@ -57,7 +57,7 @@ function from(direction: Direction, source: number): Buffer[] {
   const flags = (of: Direction): Buffer =>
     attribute(FILTER[of], uint32(of === direction ? FILTER_IP_SOURCE : 0));
   return [
-    nested(TUPLE_OF[direction], nested(TUPLE_IP, attribute(IP_SOURCE, bigEndian32(source)))),
+    nested(TUPLE_OF[direction], nested(TUPLE_IP, attribute32(IP_SOURCE, source))),
     nested(CTA.filter, flags('original'), flags('reply')),
   ];
 }

@@ -12,6 +12,7 @@ import { formatAddress } from './ipv4-address.ts';
 import type { MessageBody } from './netlink-message.ts';
 import {
   attribute,
+  attribute32,
   bigEndian16,
   bigEndian32,
   message,
@@ -283,7 +284,7 @@ function configuration(group: number): MessageBody {
       bigEndian16(group),
       attribute(1, uint8(BIND)),
       attribute(2, Buffer.concat([bigEndian32(HEADER_BYTES), uint8(COPY_PACKET), uint8(0)])),
-      attribute(4, bigEndian32(FLUSH_HUNDREDTHS)),
+      attribute32(4, FLUSH_HUNDREDTHS),
     ]),
   };
 }

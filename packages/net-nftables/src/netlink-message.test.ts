@@ -1,6 +1,7 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import {
   attribute,
+  attribute32,
   attributeText,
   bigEndian16,
   bigEndian32,
@@ -27,6 +28,20 @@ describe('attributes', () => {
     expect(nested(18, attribute(1, cString('veth'))).toString('hex')).toBe(
       '1000128009000100766574680000000' + '0',
     );
+  });
+
+  it('hold nothing of the memory that they are made in', () => {
+    const used = vi.spyOn(Buffer, 'allocUnsafe').mockImplementation((size) => Buffer.alloc(size, 0xee));
+    try {
+      const numbers = nested(1, attribute32(2, -4), attribute(3, Buffer.from('a')));
+      expect(numbers.toString('hex')).toBe('140001800800' + '0200fffffffc' + '0500030061000000');
+      expect(message({ type: 1, flags: 2, payload: Buffer.from('abcde') }, 3).toString('hex')).toBe(
+        '15000000010002000300000000000000' + '6162636465000000',
+      );
+      expect(used).toHaveBeenCalledTimes(4);
+    } finally {
+      used.mockRestore();
+    }
   });
 
   it('are read back, repetitions included, up to a length that does not fit', () => {

@@ -7,8 +7,8 @@
  */
 import {
   attribute,
+  attribute32,
   bigEndian16,
-  bigEndian32,
   bigEndian64,
   cString,
   nested,
@@ -55,10 +55,6 @@ function expression(name: string, ...attributes: readonly Buffer[]): Expression 
   );
 }
 
-function number(type: number, value: number): Buffer {
-  return attribute(type, bigEndian32(value));
-}
-
 function value(type: number, bytes: Uint8Array): Buffer {
   return nested(type, attribute(NFTA_DATA_VALUE, bytes));
 }
@@ -73,14 +69,14 @@ export function verdictData(type: number, verdict: Verdict): Buffer {
         : 'jump' in verdict
           ? [-3, verdict.jump]
           : [-4, verdict.goto];
-  const attributes = [number(NFTA_VERDICT_CODE, code)];
+  const attributes = [attribute32(NFTA_VERDICT_CODE, code)];
   if (chain !== undefined) attributes.push(attribute(NFTA_VERDICT_CHAIN, cString(chain)));
   return nested(type, nested(NFTA_DATA_VERDICT, ...attributes));
 }
 
 /** Ends the rule with a verdict. */
 export function verdict(what: Verdict): Expression {
-  return expression('immediate', number(1, REGISTER_VERDICT), verdictData(2, what));
+  return expression('immediate', attribute32(1, REGISTER_VERDICT), verdictData(2, what));
 }
 
 /** Puts eight bytes behind the first word of register 2: the last parts of a set's key, four bytes each. */
@@ -88,7 +84,7 @@ export function loadLastParts(bytes: Uint8Array): Expression[] {
   return [0, 1].map((word) =>
     expression(
       'immediate',
-      number(1, REGISTER_2_SECOND_WORD + word),
+      attribute32(1, REGISTER_2_SECOND_WORD + word),
       value(2, bytes.subarray(word * 4, word * 4 + 4)),
     ),
   );
@@ -104,20 +100,20 @@ function packetLimit(rate: number, burst: number, which: 'within' | 'over'): Buf
   return [
     attribute(1, bigEndian64(BigInt(rate))),
     attribute(2, bigEndian64(1n)),
-    number(3, burst),
-    number(4, PACKETS),
-    number(5, which === 'over' ? 1 : 0),
+    attribute32(3, burst),
+    attribute32(4, PACKETS),
+    attribute32(5, which === 'over' ? 1 : 0),
   ];
 }
 
 /** Hands the first bytes of the packet to whoever listens to the group, and goes on. */
 export function logToGroup(group: number, bytes: number): Expression {
-  return expression('log', attribute(1, bigEndian16(group)), number(3, bytes));
+  return expression('log', attribute(1, bigEndian16(group)), attribute32(3, bytes));
 }
 
 /** Loads a fact about the packet. */
 export function meta(key: number): Expression {
-  return expression('meta', number(1, REGISTER_1), number(2, key));
+  return expression('meta', attribute32(1, REGISTER_1), attribute32(2, key));
 }
 
 /** Loads bytes of the packet. Ends the rule when it has none there. */
@@ -128,17 +124,28 @@ export function payload(
   part: 'first' | 'second' = 'first',
 ): Expression {
   const register = part === 'first' ? REGISTER_1 : REGISTER_2;
-  return expression('payload', number(1, register), number(2, base), number(3, offset), number(4, length));
+  return expression(
+    'payload',
+    attribute32(1, register),
+    attribute32(2, base),
+    attribute32(3, offset),
+    attribute32(4, length),
+  );
 }
 
 /** Goes on when the register is (not) `bytes`. */
 export function compare(bytes: Uint8Array, operator: 'is' | 'is-not' = 'is'): Expression {
-  return expression('cmp', number(1, REGISTER_1), number(2, operator === 'is' ? 0 : 1), value(3, bytes));
+  return expression(
+    'cmp',
+    attribute32(1, REGISTER_1),
+    attribute32(2, operator === 'is' ? 0 : 1),
+    value(3, bytes),
+  );
 }
 
 /** Goes on when the register, read big-endian, lies within both bounds. */
 export function within(first: Uint8Array, last: Uint8Array): Expression {
-  return expression('range', number(1, REGISTER_1), number(2, 0), value(3, first), value(4, last));
+  return expression('range', attribute32(1, REGISTER_1), attribute32(2, 0), value(3, first), value(4, last));
 }
 
 /**
@@ -153,9 +160,9 @@ export function exceeds(rate: bigint, burst: number): Expression {
     'limit',
     attribute(1, bigEndian64(rate)),
     attribute(2, bigEndian64(SECONDS)),
-    number(3, burst),
-    number(4, BYTES),
-    number(5, INVERTED),
+    attribute32(3, burst),
+    attribute32(4, BYTES),
+    attribute32(5, INVERTED),
   );
 }
 
@@ -165,7 +172,7 @@ export function exceeds(rate: bigint, burst: number): Expression {
  */
 export function hasMoreConnections(set: string, most: number): Expression {
   const OVER = 1;
-  return inSet(set, { name: 'connlimit', data: [number(1, most), number(2, OVER)] });
+  return inSet(set, { name: 'connlimit', data: [attribute32(1, most), attribute32(2, OVER)] });
 }
 
 /** Counts the packet under the key in the register, and goes on. `set` as for {@link hasMoreConnections}. */
@@ -197,8 +204,8 @@ function inSet(
   return expression(
     'dynset',
     attribute(1, cString(set)),
-    number(3, operation),
-    number(4, REGISTER_1),
+    attribute32(3, operation),
+    attribute32(4, REGISTER_1),
     ...time,
     own,
   );
@@ -208,16 +215,16 @@ function inSet(
 export function mask(bytes: Uint8Array): Expression {
   return expression(
     'bitwise',
-    number(1, REGISTER_1),
-    number(2, REGISTER_1),
-    number(3, bytes.length),
+    attribute32(1, REGISTER_1),
+    attribute32(2, REGISTER_1),
+    attribute32(3, bytes.length),
     value(4, bytes),
     value(5, new Uint8Array(bytes.length)),
   );
 }
 
 function conntrack(key: number): Expression {
-  return expression('ct', number(1, REGISTER_1), number(2, key));
+  return expression('ct', attribute32(1, REGISTER_1), attribute32(2, key));
 }
 
 /** Goes on when the connection is in one of the states: bits of {@link CT_STATE}. */
@@ -243,23 +250,38 @@ export function ctStatusHas(bits: number): Expression[] {
 
 /** Goes on when the register is a member of the set. */
 export function memberOf(set: string): Expression {
-  return expression('lookup', attribute(1, cString(set)), number(2, REGISTER_1));
+  return expression('lookup', attribute(1, cString(set)), attribute32(2, REGISTER_1));
 }
 
 /** Goes on when the register is no member of the set. */
 export function notMemberOf(set: string): Expression {
   const FLAG_INVERTED = 1;
-  return expression('lookup', attribute(1, cString(set)), number(2, REGISTER_1), number(5, FLAG_INVERTED));
+  return expression(
+    'lookup',
+    attribute(1, cString(set)),
+    attribute32(2, REGISTER_1),
+    attribute32(5, FLAG_INVERTED),
+  );
 }
 
 /** Looks the register up in a verdict map; goes on with the next rule when it is absent. */
 export function verdictFrom(map: string): Expression {
-  return expression('lookup', attribute(1, cString(map)), number(2, REGISTER_1), number(3, REGISTER_VERDICT));
+  return expression(
+    'lookup',
+    attribute(1, cString(map)),
+    attribute32(2, REGISTER_1),
+    attribute32(3, REGISTER_VERDICT),
+  );
 }
 
 /** Replaces the register by its value in a map; ends the rule when it is absent. */
 export function valueFrom(map: string): Expression {
-  return expression('lookup', attribute(1, cString(map)), number(2, REGISTER_1), number(3, REGISTER_1));
+  return expression(
+    'lookup',
+    attribute(1, cString(map)),
+    attribute32(2, REGISTER_1),
+    attribute32(3, REGISTER_1),
+  );
 }
 
 /** Rewrites the destination to the IPv4 address and port in the register. */
@@ -267,10 +289,10 @@ export function destinationNat(): Expression {
   const NFPROTO_IPV4 = 2;
   return expression(
     'nat',
-    number(1, 1),
-    number(2, NFPROTO_IPV4),
-    number(3, REGISTER_1),
-    number(5, REGISTER_1_SECOND_WORD),
+    attribute32(1, 1),
+    attribute32(2, NFPROTO_IPV4),
+    attribute32(3, REGISTER_1),
+    attribute32(5, REGISTER_1_SECOND_WORD),
   );
 }
 
@@ -283,13 +305,13 @@ export function masquerade(): Expression {
 export function reject(): Expression {
   const ICMPX_UNREACHABLE = 2;
   const PORT_UNREACHABLE = 1;
-  return expression('reject', number(1, ICMPX_UNREACHABLE), attribute(2, uint8(PORT_UNREACHABLE)));
+  return expression('reject', attribute32(1, ICMPX_UNREACHABLE), attribute(2, uint8(PORT_UNREACHABLE)));
 }
 
 /** Refuses a segment of TCP with a reset, as a closed port does. Only for what is TCP. */
 export function resetConnection(): Expression {
   const TCP_RESET = 1;
-  return expression('reject', number(1, TCP_RESET));
+  return expression('reject', attribute32(1, TCP_RESET));
 }
 
 /** Counts packets and bytes and goes on. */

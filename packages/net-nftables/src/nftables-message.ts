@@ -9,6 +9,7 @@
 import type { MessageBody } from './netlink-message.ts';
 import {
   attribute,
+  attribute32,
   attributeText,
   bigEndian16,
   bigEndian32,
@@ -157,10 +158,6 @@ function text(type: number, name: string): Buffer {
   return attribute(type, cString(name));
 }
 
-function number(type: number, value: number): Buffer {
-  return attribute(type, bigEndian32(value));
-}
-
 /** Encloses changes into one transaction. */
 export function transaction(changes: readonly MessageBody[]): MessageBody[] {
   const edge = (type: number): MessageBody => ({
@@ -197,8 +194,8 @@ export class TableMessages {
     if (base !== undefined) {
       const NF_ACCEPT = 1;
       attributes.push(
-        nested(4, number(1, HOOKS[base.hook]), number(2, base.priority)),
-        number(5, NF_ACCEPT),
+        nested(4, attribute32(1, HOOKS[base.hook]), attribute32(2, base.priority)),
+        attribute32(5, NF_ACCEPT),
         text(7, base.type),
       );
     }
@@ -221,17 +218,18 @@ export class TableMessages {
     const attributes = [
       text(1, this.table),
       text(2, name),
-      number(3, flags),
-      number(4, key),
-      number(5, keyBytes),
+      attribute32(3, flags),
+      attribute32(4, key),
+      attribute32(5, keyBytes),
     ];
-    if (data !== undefined && dataBytes !== undefined) attributes.push(number(6, data), number(7, dataBytes));
-    if (size !== undefined) attributes.push(nested(9, number(1, size)));
+    if (data !== undefined && dataBytes !== undefined)
+      attributes.push(attribute32(6, data), attribute32(7, dataBytes));
+    if (size !== undefined) attributes.push(nested(9, attribute32(1, size)));
     // Only for programs that list the set: interface names are kept as text, in host byte order, the rest is
     // big-endian.
     const order = uint32(key === TYPE.interface ? BYTE_ORDER.host : BYTE_ORDER.big);
     const userdata = attribute(13, Buffer.concat([uint8(KEY_BYTE_ORDER_TAG), uint8(order.length), order]));
-    return change(NFT.newSet, NLM_F_CREATE, ...attributes, number(10, reference), userdata);
+    return change(NFT.newSet, NLM_F_CREATE, ...attributes, attribute32(10, reference), userdata);
   }
 
   /** At the end of the chain, or in front of all its rules. */
@@ -443,7 +441,10 @@ export function addressElement(address: Uint8Array): Buffer {
 export function rangeElements(first: Uint8Array, behind: Uint8Array | undefined): Buffer[] {
   const start = element(dataValue(NFTA_ELEMENT.key, first));
   if (behind === undefined) return [start];
-  return [start, element(dataValue(NFTA_ELEMENT.key, behind), number(NFTA_ELEMENT.flags, FLAG_INTERVAL_END))];
+  return [
+    start,
+    element(dataValue(NFTA_ELEMENT.key, behind), attribute32(NFTA_ELEMENT.flags, FLAG_INTERVAL_END)),
+  ];
 }
 
 /** Element of the port map. The comment is what `nft list` shows and what tells whose port it is. */
