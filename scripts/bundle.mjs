@@ -91,6 +91,23 @@ const escaped = (code) => {
 };
 
 /**
+ * A module of Node's as a namespace: its members, and itself as the default. Rolldown makes an object with a
+ * function for each member, a hundred for fs alone, through which each use then goes.
+ */
+const namespaces = {
+  name: 'namespaces',
+  generateBundle(_options, files) {
+    for (const file of Object.values(files)) {
+      if (file.type !== 'chunk') continue;
+      file.code = file.code.replace(
+        /require_rolldown_runtime\.__toESM\((node_\w+)(?:, 1)?\)/g,
+        '{ __proto__: $1, default: $1 }',
+      );
+    }
+  },
+};
+
+/**
  * What is loaded at run time by a name that is not a file of the program's. A script that was compiled
  * earlier cannot import; what lies beside it can.
  */
@@ -117,7 +134,7 @@ const bundle = await rolldown({
   external: /^node:/,
   transform: { target: 'es2023' }, // as in tsconfig.base.json
   resolve: { conditionNames: ['source', 'import', 'node', 'default'] },
-  plugins: [places, plainAscii, imports],
+  plugins: [places, plainAscii, namespaces, imports],
   checks: { pluginTimings: false }, // a build on a busy machine is no worse
   onLog(level, log) {
     if (level === 'warn') throw new Error(`${path.relative(repository, directory)}: ${log.message}`);

@@ -67,14 +67,11 @@ function letTerminalsGo() {
 exports.importModule = (specifier) => import(specifier);
 
 function loadCompiled(file) {
-  const source = fs.readFileSync(file);
+  const { text, sum, memory } = readSource(file);
   const cache = path.join(__dirname, 'shared.cache');
   const isPrivate = isOurs(fs.statSync(__dirname));
-  const cachedData = isPrivate ? readCompiled(cache, source) : undefined;
-  const script = new vm.Script(`${Module.wrapper[0]}${source}${Module.wrapper[1]}`, {
-    filename: file,
-    cachedData,
-  });
+  const cachedData = isPrivate ? readCompiled(cache, sum, memory) : undefined;
+  const script = new vm.Script(text, { filename: file, cachedData });
   const module = new Module(file);
   module.filename = file;
   require.cache[file] = module;
@@ -84,11 +81,39 @@ function loadCompiled(file) {
   return () => {
     try {
       fs.accessSync(__dirname, fs.constants.W_OK);
-      writeCompiled(cache, source, script.createCachedData());
+      writeCompiled(cache, sum, script.createCachedData());
     } catch {
       // a file system that is full or cannot be written: the next start compiles as this one did
     }
   };
+}
+
+/**
+ * The program as a function of what each module has, made in one piece of memory that is used again for what
+ * was compiled: each megabyte that is touched for the first time takes a millisecond or more. The program is
+ * ASCII (scripts/bundle.mjs), so that its text is a copy of the bytes.
+ */
+function readSource(file) {
+  const descriptor = fs.openSync(file, fs.constants.O_RDONLY);
+  try {
+    const [head, tail] = Module.wrapper;
+    const { size } = fs.fstatSync(descriptor);
+    const memory = Buffer.allocUnsafeSlow(2 * size + HEADER_BYTES); // what is never touched takes none
+    const start = memory.latin1Write(head);
+    const end = start + readInto(descriptor, memory.subarray(start, start + size));
+    const text = memory.latin1Slice(0, end + memory.latin1Write(tail, end));
+    return { text, sum: zlib.crc32(memory.subarray(start, end)), memory };
+  } finally {
+    fs.closeSync(descriptor);
+  }
+}
+
+/** Answers how many bytes there were. */
+function readInto(descriptor, memory) {
+  let length = 0;
+  for (let got = 1; got > 0 && length < memory.length; length += got)
+    got = fs.readSync(descriptor, memory, length, memory.length - length);
+  return length;
 }
 
 /** Root's, or of who runs this, and nobody else may write there. */
@@ -96,16 +121,21 @@ function isOurs({ uid, mode }) {
   return (uid === 0 || uid === process.geteuid()) && (mode & 0o022) === 0;
 }
 
-/** `undefined`, too, when it was made by another Node, from another source, or was not written to its end. */
-function readCompiled(cache, source) {
+/**
+ * In `memory`, which it overwrites. `undefined`, too, when it was made by another Node, from another source, or
+ * was not written to its end.
+ */
+function readCompiled(cache, sum, memory) {
   let descriptor;
   try {
     descriptor = fs.openSync(cache, fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW);
     const facts = fs.fstatSync(descriptor);
     if (!facts.isFile() || !isOurs(facts)) return undefined;
-    const bytes = fs.readFileSync(descriptor);
+    const room =
+      facts.size > memory.length ? Buffer.allocUnsafeSlow(facts.size) : memory.subarray(0, facts.size);
+    const bytes = room.subarray(0, readInto(descriptor, room));
     const data = bytes.subarray(HEADER_BYTES);
-    return bytes.subarray(0, HEADER_BYTES).equals(headerOf(source, data)) ? data : undefined;
+    return bytes.subarray(0, HEADER_BYTES).equals(headerOf(sum, data)) ? data : undefined;
   } catch {
     return undefined;
   } finally {
@@ -117,20 +147,20 @@ function readCompiled(cache, source) {
  * V8 itself compares its version, its flags and the length of the source. Two builds of one version of Node
  * are two here.
  */
-function headerOf(source, data) {
+function headerOf(sum, data) {
   const { size, mtimeMs } = fs.statSync(process.execPath);
   const node = [process.version, process.arch, size, mtimeMs];
-  const text = ['warden', FORMAT, ...node, zlib.crc32(source), data.length, zlib.crc32(data)].join(' ');
+  const text = ['warden', FORMAT, ...node, sum, data.length, zlib.crc32(data)].join(' ');
   return Buffer.from(`${text.padEnd(HEADER_BYTES - 1)}\n`);
 }
 
-function writeCompiled(cache, source, data) {
+function writeCompiled(cache, sum, data) {
   const fresh = `${cache}.new`;
   fs.rmSync(fresh, { force: true }); // of one that was killed here, or of one at work, whose file the sums then refuse
   const descriptor = fs.openSync(fresh, 'wx', 0o644);
   try {
     fs.fchmodSync(descriptor, 0o644); // whatever the umask: all who run the program gain by it
-    fs.writeFileSync(descriptor, Buffer.concat([headerOf(source, data), data]));
+    fs.writeFileSync(descriptor, Buffer.concat([headerOf(sum, data), data]));
   } finally {
     fs.closeSync(descriptor);
   }
