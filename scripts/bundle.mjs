@@ -155,4 +155,7 @@ await bundle.write({
   },
 });
 await bundle.close();
+for (const file of fs.readdirSync(target).filter((one) => one.endsWith('.cjs')))
+  if (/[^\0-\x7f]/.test(fs.readFileSync(path.join(target, file), 'utf8')))
+    throw new Error(`${file}: load.cjs takes each byte for a character, and not all of them are ASCII`);
 fs.copyFileSync(path.join(repository, 'scripts/load-program.cjs'), path.join(target, 'load.cjs'));

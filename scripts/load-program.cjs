@@ -99,9 +99,9 @@ function readSource(file) {
     const [head, tail] = Module.wrapper;
     const { size } = fs.fstatSync(descriptor);
     const memory = Buffer.allocUnsafeSlow(2 * size + HEADER_BYTES); // what is never touched takes none
-    const start = memory.latin1Write(head);
+    const start = memory.write(head, 'latin1');
     const end = start + readInto(descriptor, memory.subarray(start, start + size));
-    const text = memory.latin1Slice(0, end + memory.latin1Write(tail, end));
+    const text = memory.toString('latin1', 0, end + memory.write(tail, end, 'latin1'));
     return { text, sum: zlib.crc32(memory.subarray(start, end)), memory };
   } finally {
     fs.closeSync(descriptor);

@@ -1,5 +1,7 @@
 #include "child.h"
 
+#include "clean_stack.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
@@ -38,9 +40,9 @@ int child_start(int (*main)(void *), void *argument, int flags) {
    * the child.
    */
   pthread_sigmask(SIG_BLOCK, &all, &before);
-  int pid =
-      clone(child_entry, stack + sizeof stack, CLONE_VM | CLONE_VFORK | SIGCHLD | flags, &start);
+  int pid = clone(child_entry, stack + sizeof stack, CLONE_VM | CLONE_VFORK | SIGCHLD | flags, &start);
   int error = errno;
+  CLEAN_STACK(stack);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   return pid < 0 ? -error : pid;
 }

@@ -126,12 +126,20 @@ static void test_leaks(void) {
   check(open_fd_count() == before, "no descriptor is left");
 }
 
+/* Where the child's stack was: the address sanitizer objects when its notes of the child's frames are left. */
+static void test_stack(void) {
+  bool ended = exit_status(spawn("/bin/sh", "/", "exit 0", NULL, 0)) == 0;
+  int tried = warden_try_mount("none", "none", "/does/not/exist", 0, "", 0, &failed_step);
+  check(ended && tried < 0, "the stack that a child had is the caller's again");
+}
+
 int main(void) {
   int32_t result[2];
   test_permutations();
   test_few();
   test_failures();
   test_leaks();
+  test_stack();
   int pid = spawn("/bin/sh", "/", "kill -9 $$", NULL, 0);
   int pidfd = warden_pidfd_open(pid);
   int status;

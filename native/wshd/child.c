@@ -40,9 +40,9 @@ int child_await(int channel, const char *expected) {
 /* What needs no network: the root with its files and its user. */
 static int assemble(struct child *child) {
   const struct plan *plan = child->plan;
-  umask(0); /* modes are meant exactly */
   int root = root_assemble(plan, child->options->root, &child->dev, &child->ownership, &child->settings);
   if (root < 0 || failpoint_reported(AT_ROOT) != 0) return -1;
+  umask(0); /* modes are meant exactly */
   if (inside_files(plan, root) != 0 || failpoint_reported(AT_FILES) != 0) return -1;
   if (inside_user(plan, root) != 0 || failpoint_reported(AT_USER) != 0) return -1;
   umask(022); /* what hooks and jobs begin with */

@@ -131,7 +131,7 @@ struct init {
   bool is_empty;    /* there was no process but init when children were last collected */
   bool reap_again;
   bool has_own_users;       /* it lives in a user namespace */
-  bool is_operators;        /* not the daemon's, which starts programs with all signals at their defaults */
+  bool is_operators;        /* see options.h */
   bool no_core_dumps;       /* the limit of core files is as it is */
   const char *job_score;    /* of oom_score_adj; NULL: as it is */
   struct rlimit open_files; /* as inherited: init takes all it may have, jobs get this */

@@ -22,7 +22,7 @@ static int usage(const char *program) {
            "  --root DIR    directory that becomes the root (root)\n"
            "  --title NAME  process title of init\n"
            "  --insecure    plain processes without any isolation\n"
-           "  --sync-fd N   descriptor of the daemon's channel\n"
+           "  --sync-fd N   descriptor of the daemon's channel; signals are at their defaults\n"
            "  --early       waits for the daemon to say that the directory is complete\n"
            "  --list-failpoints\n"
            "                names of the places where a test can make it fail\n"

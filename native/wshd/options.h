@@ -9,7 +9,11 @@
  */
 struct options {
   const char *run, *lib, *root, *title;
-  int sync_fd;   /* -1: started by an operator */
+  /*
+   * Of the daemon, which starts programs with all signals at their defaults (lib/child.c); -1: started by an
+   * operator
+   */
+  int sync_fd;
   bool insecure; /* no namespaces, mounts, users: see insecure.h */
   bool early;    /* started before the container's directory is complete: the daemon says when it is */
 };

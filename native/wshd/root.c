@@ -404,7 +404,8 @@ static int cover(int fd, uint64_t attr_set, int target) {
 
 /*
  * What stands in place of what must not be seen, by descriptor: no path of the root is followed for it. `own`
- * is the first mount of it, once there is one: its copies have its attributes from the beginning.
+ * is the first mount of it, once there is one: its copies have its attributes from the beginning. Nor do they
+ * share what is mounted on one of them, since nothing in this mount namespace is shared (main.c).
  */
 struct substitute {
   int what, own;

@@ -1,5 +1,6 @@
 #include "start.h"
 
+#include "clean_stack.h"
 #include "failpoint.h"
 
 #include <dirent.h>
@@ -17,16 +18,12 @@ extern char **environ;
 
 /*
  * Of this execute() takes 8 KiB at most, measured with a PATH and a name as long as execvp() takes. On init's
- * own stack, of which most pages are there already. A sanitizer puts room around each variable, and marks it,
- * which nobody takes back when the program is executed.
+ * own stack, of which most pages are there already. A sanitizer puts room around each variable.
  */
 #ifdef __SANITIZE_ADDRESS__
 #define STACK_BYTES (256 * 1024)
-void __asan_unpoison_memory_region(const volatile void *address, size_t size);
-#define CLEAN_STACK(stack) __asan_unpoison_memory_region(stack, sizeof(stack))
 #else
 #define STACK_BYTES (32 * 1024)
-#define CLEAN_STACK(stack) (void)(stack)
 #endif
 
 #define VARIABLES_MAX 256
