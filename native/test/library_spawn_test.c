@@ -126,7 +126,7 @@ static void test_leaks(void) {
   check(open_fd_count() == before, "no descriptor is left");
 }
 
-/* Where the child's stack was: the address sanitizer objects when its notes of the child's frames are left. */
+/* Where the child's stack was: the address sanitizer objects when notes of the child's frames are left. */
 static void test_stack(void) {
   bool ended = exit_status(spawn("/bin/sh", "/", "exit 0", NULL, 0)) == 0;
   int tried = warden_try_mount("none", "none", "/does/not/exist", 0, "", 0, &failed_step);
