@@ -1,6 +1,6 @@
 /*
  * open(2) and fcntl(2) as the kernel has them. Musl's set close-on-exec by a call of its own behind either,
- * for kernels before 2.6.23: thirty calls of those that make a container.
+ * for kernels before 2.6.23: twenty of the calls that make a container.
  */
 #ifndef WSHD_DESCRIPTOR_H
 #define WSHD_DESCRIPTOR_H
