@@ -73,54 +73,43 @@ function licences({ moduleIds }) {
     .join('\n');
 }
 
+/** What is done to each file as a whole. */
+const rewriting = (name, change) => ({
+  name,
+  generateBundle(_options, files) {
+    for (const file of Object.values(files)) if (file.type === 'chunk') file.code = change(file.code);
+  },
+});
+
 /**
  * One character beyond Latin-1 makes V8 hold, read and scan the whole file with two bytes for each of its
  * characters. What is written as an escape is the same to it everywhere but in a raw template, and in
  * comments, where it does not matter.
  */
-const plainAscii = {
-  name: 'plain-ascii',
-  generateBundle(_options, files) {
-    for (const file of Object.values(files)) if (file.type === 'chunk') file.code = escaped(file.code);
-  },
-};
-const escaped = (code) => {
+const plainAscii = rewriting('plain-ascii', (code) => {
   if (code.includes('String.raw'))
     throw new Error('a raw template is not what it was when its characters are escaped');
   return code.replace(/[^\0-\x7f]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
-};
+});
 
 /**
  * A module of Node's as a namespace: its members, and itself as the default. Rolldown makes an object with a
  * function for each member, a hundred for fs alone, through which each use then goes.
  */
-const namespaces = {
-  name: 'namespaces',
-  generateBundle(_options, files) {
-    for (const file of Object.values(files)) {
-      if (file.type !== 'chunk') continue;
-      file.code = file.code.replace(
-        /require_rolldown_runtime\.__toESM\((node_\w+)(?:, 1)?\)/g,
-        '{ __proto__: $1, default: $1 }',
-      );
-    }
-  },
-};
+const namespaces = rewriting('namespaces', (code) =>
+  code.replace(/require_rolldown_runtime\.__toESM\((node_\w+)(?:, 1)?\)/g, '{ __proto__: $1, default: $1 }'),
+);
 
 /**
  * What is loaded at run time by a name that is not a file of the program's. A script that was compiled
  * earlier cannot import; what lies beside it can.
  */
-const imports = {
-  name: 'imports',
-  generateBundle(_options, files) {
-    for (const file of Object.values(files)) {
-      if (file.type !== 'chunk') continue;
-      for (const at of importsIn(parseAst(file.code)).sort((a, b) => b - a))
-        file.code = `${file.code.slice(0, at)}require("./load.cjs").importModule${file.code.slice(at + 'import'.length)}`;
-    }
-  },
-};
+const imports = rewriting('imports', (code) => {
+  let text = code;
+  for (const at of importsIn(parseAst(code)).sort((a, b) => b - a))
+    text = `${text.slice(0, at)}require("./load.cjs").importModule${text.slice(at + 'import'.length)}`;
+  return text;
+});
 function importsIn(node) {
   if (node === null || typeof node !== 'object') return [];
   const below = Object.values(node).flatMap(importsIn);

@@ -42,15 +42,15 @@ static int assemble(struct child *child) {
   const struct plan *plan = child->plan;
   int root = root_assemble(plan, child->options->root, &child->dev, &child->ownership, &child->settings);
   if (root < 0 || failpoint_reported(AT_ROOT) != 0) return -1;
-  umask(0); /* modes are meant exactly */
+  const mode_t mask = umask(0); /* modes are meant exactly */
   if (inside_files(plan, root) != 0 || failpoint_reported(AT_FILES) != 0) return -1;
   if (inside_user(plan, root) != 0 || failpoint_reported(AT_USER) != 0) return -1;
-  umask(022); /* what hooks and jobs begin with */
+  umask(mask);
   if (identity_act(0, 0) != 0) return report_errno("root", "owner");
   return inside_ipc(plan, child->settings) == 0 ? root : -1;
 }
 
-/* Of the operator or the request, at last. */
+/* Of the operator or the request. */
 static bool has_binds(const struct plan *plan) {
   for (size_t i = 1; i < plan->mount_count; i++)
     if (plan->mounts[i].create != CREATE_NOTHING) return true;

@@ -42,14 +42,10 @@ static void default_signals(void) {
   sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-static char *read_accounts(int root, const char *path) {
-  size_t length;
-  return root < 0 ? NULL : inroot_read(root, path, ACCOUNT_FILE_MAX, &length);
-}
-
 static void find_account(const char *user, struct account *account) {
   const int root = open_path("/", O_PATH | O_DIRECTORY); /* closed by the exec, as all that is left open */
-  char *passwd = read_accounts(root, "/etc/passwd");
+  size_t length;
+  char *passwd = inroot_read(root, "/etc/passwd", ACCOUNT_FILE_MAX, &length);
   const char *name = user[0] == '\0' ? "root" : user;
   const bool is_listed = passwd != NULL && account_find(passwd, name, account);
   free(passwd); /* in borrowed memory (start.h) nothing may stay behind, whatever comes next */
@@ -61,7 +57,7 @@ static void find_account(const char *user, struct account *account) {
     /* root exists in every container, listed or not */
     *account = (struct account){.name = "root", .home = "/root", .shell = "/bin/sh"};
   }
-  char *group = read_accounts(root, "/etc/group");
+  char *group = inroot_read(root, "/etc/group", ACCOUNT_FILE_MAX, &length);
   account_find_groups(group == NULL ? "" : group, account);
   free(group);
 }

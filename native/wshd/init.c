@@ -25,7 +25,8 @@ static int watch(int epoll, int fd, struct watch *what) {
 int init_prepare(struct init *init) {
   sigset_t children;
   /* what is ignored stays so for every job; 9 and 19 refuse, which is fine */
-  for (int number = 1; init->is_operators && number <= 64; number++) signal(number, SIG_DFL);
+  if (init->is_operators)
+    for (int number = 1; number <= 64; number++) signal(number, SIG_DFL);
   sigemptyset(&children);
   sigaddset(&children, SIGCHLD);
   if (init->keeper != 0) sigaddset(&children, SIGTERM); /* its end */

@@ -1,5 +1,6 @@
 #include "inroot.h"
 
+#include "descriptor.h"
 #include "format.h"
 
 #include <errno.h>
@@ -54,9 +55,7 @@ static int make_parent(int root, const char *path, char *name, size_t size) {
     memcpy(prefix, path, end);
     prefix[end] = '\0';
     int next = enter(root, prefix, parent, name);
-    int saved = errno;
-    close(parent);
-    errno = saved;
+    close_keeping_errno(parent);
     if (next < 0) return -1;
     parent = next;
     at = end;
@@ -97,9 +96,7 @@ int inroot_make(int root, const char *path, bool directory) {
     made = openat(parent, name, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, 0644);
     if (made >= 0) close(made);
   }
-  int saved = errno;
-  close(parent);
-  errno = saved;
+  close_keeping_errno(parent);
   /* EEXIST: a link that leads to nothing stands there */
   return made < 0 ? -1 : inroot_open(root, path, O_PATH, 0);
 }
@@ -157,9 +154,7 @@ char *inroot_read(int root, const char *path, size_t max, size_t *length) {
     *length += (size_t)got;
   }
   text[*length] = '\0';
-out:;
-  int saved = errno;
-  close(fd);
-  errno = saved;
+out:
+  close_keeping_errno(fd);
   return text;
 }

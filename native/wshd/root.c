@@ -153,9 +153,7 @@ static int bind_at(const struct plan_mount *mount_spec, int target, int users) {
   if (result == 0 && mount_spec->idmap && users >= 0)
     syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | recursive, &seen, sizeof seen);
   if (result == 0) result = move_to(tree, target);
-  int saved = errno;
-  close(tree);
-  errno = saved;
+  close_keeping_errno(tree);
   return result;
 }
 
@@ -396,9 +394,7 @@ static int cover(int fd, uint64_t attr_set, int target) {
   if (syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &attr, sizeof attr) == 0 &&
       move_to(tree, target) == 0)
     return tree;
-  int saved = errno;
-  close(tree);
-  errno = saved;
+  close_keeping_errno(tree);
   return -1;
 }
 
@@ -418,9 +414,9 @@ static int put(struct substitute *substitute, int target) {
     return substitute->own < 0 ? -1 : 0;
   }
   int tree = copy_of(substitute->own);
-  int result = tree < 0 ? -1 : move_to(tree, target), saved = errno;
-  if (tree >= 0) close(tree);
-  errno = saved;
+  if (tree < 0) return -1;
+  int result = move_to(tree, target);
+  close_keeping_errno(tree);
   return result;
 }
 

@@ -73,6 +73,13 @@ export class Depot {
     return driver;
   }
 
+  /** With one hook of an operator's, in a directory of its own. */
+  async driverWithHook(name: string, script: string): Promise<InitDriver> {
+    const hooksDirectory = mkdtempSync(join(this.directory, 'hooks-'));
+    writeFileSync(join(hooksDirectory, `hook-${name}.sh`), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+    return await this.driver({ hooksDirectory });
+  }
+
   spec(id: string, changes: Partial<InitSpec> = {}): InitSpec {
     return {
       id,

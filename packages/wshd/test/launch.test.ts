@@ -195,11 +195,7 @@ describe.skipIf(needs !== undefined)(`launch${needs === undefined ? '' : ` [need
   });
 
   test('a hook that fails fails the launch with its status', async () => {
-    const hooks = join(depot.directory, 'hooks');
-    mkdirSync(hooks);
-    const hook = join(hooks, 'hook-parent-before-clone.sh');
-    writeFileSync(hook, '#!/bin/sh\nexit 3\n', { mode: 0o755 });
-    const driver = await depot.driver({ hooksDirectory: hooks });
+    const driver = await depot.driverWithHook('parent-before-clone', 'exit 3');
     const spec = depot.spec('0000000000g');
     await driver.prepare(spec);
     await expect(driver.launch(spec)).rejects.toMatchObject({
@@ -210,11 +206,7 @@ describe.skipIf(needs !== undefined)(`launch${needs === undefined ? '' : ` [need
   });
 
   test('a hook of the operator gets its environment and PID', async () => {
-    const hooks = join(depot.directory, 'hooks-env');
-    mkdirSync(hooks);
-    const hook = join(hooks, 'hook-parent-after-clone.sh');
-    writeFileSync(hook, '#!/bin/sh\necho "$id $PID" > tmp/hook-was-here\n', { mode: 0o755 });
-    const driver = await depot.driver({ hooksDirectory: hooks });
+    const driver = await depot.driverWithHook('parent-after-clone', 'echo "$id $PID" > tmp/hook-was-here');
     const spec = depot.spec('0000000000h');
     const init = await start(driver, spec);
     try {
@@ -227,14 +219,9 @@ describe.skipIf(needs !== undefined)(`launch${needs === undefined ? '' : ` [need
   });
 
   test('files get exactly their modes, over what stands in the way, and hooks and jobs the usual umask', async () => {
-    const hooks = join(depot.directory, 'hooks-umask');
-    mkdirSync(hooks);
-    writeFileSync(join(hooks, 'hook-child-before-pivot.sh'), '#!/bin/sh\numask > tmp/umask\n', {
-      mode: 0o755,
-    });
     const inTheWay = join(depot.root, 'etc/.hosts.wshd');
     writeFileSync(inTheWay, 'of an image', { mode: 0o600 });
-    const driver = await depot.driver({ hooksDirectory: hooks });
+    const driver = await depot.driverWithHook('child-before-pivot', 'umask > tmp/umask');
     const spec = depot.spec('0000000000k');
     const init = await start(driver, spec);
     try {
