@@ -91,6 +91,18 @@ it('of which nothing can be put away: whoever waits hears how it ended, and ever
   expect(warnings).toEqual(Array.from({ length: 4 }, () => 'job-not-all-closed'));
 });
 
+it('whose result was taken is forgotten by init before anything else can be asked of it', async () => {
+  const asked: string[] = [];
+  const init = { forget: (id: number) => void asked.push(`forget ${id}`) };
+  const job = start(Promise.resolve({ exitCode: 0 }), () => {}, [], init);
+  await job.ended;
+  // a request that is read in the round of the loop in which the result was taken
+  const nextRequest = nextRound().then(() => asked.push('spawn'));
+  job.remove();
+  await nextRequest;
+  expect(asked).toEqual(['forget 7', 'spawn']);
+});
+
 describe('a kill because the time is up', () => {
   const signalled: WaitStatus = { signal: 15 };
 

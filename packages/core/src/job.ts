@@ -268,9 +268,9 @@ export class ManagedJob {
     this.#isPutAway = true;
     this.live?.close();
     this.#options.job.exited.then(
-      // behind the answer: init would wake up for it, and on a busy machine take the processor from whoever
-      // waits for that
-      () => setImmediate(() => this.#options.init.forget(this.id)),
+      // at once: what is asked of init from now on must not come before it, lest a daemon that is killed then
+      // leaves the job to the next one
+      () => this.#options.init.forget(this.id),
       () => {}, // init is gone
     );
     const hasDirectory =
