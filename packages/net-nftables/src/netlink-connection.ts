@@ -2,7 +2,7 @@
 import { isWardenError } from '@warden/interface';
 import { NETLINK_NETFILTER, NETLINK_ROUTE, NetlinkSocket } from '@warden/native';
 import type { MessageBody } from './netlink-message.ts';
-import { message, NLM_F_ACK } from './netlink-message.ts';
+import { messages, NLM_F_ACK } from './netlink-message.ts';
 import { transaction } from './nftables-message.ts';
 
 /** Tells whether `error` is the kernel's refusal with one of these error names. */
@@ -110,8 +110,7 @@ function numbered(
   bodies: readonly MessageBody[],
 ): [request: Buffer, sequences: readonly number[]] {
   const sequences = bodies.map(() => socket.nextSequence());
-  const requests = bodies.map((body, i) => message(body, sequences[i] ?? 0));
-  return [Buffer.concat(requests), sequences];
+  return [messages(bodies, sequences), sequences];
 }
 
 /** Changes as one transaction, and the number that its answer carries. */

@@ -9,9 +9,11 @@ import {
   listAttributes,
   message,
   messageAttributes,
+  messages,
   messageType,
   nested,
   parseAttributes,
+  textAttribute,
   uint8,
   uint16,
   uint32,
@@ -22,6 +24,12 @@ describe('attributes', () => {
     expect(attribute(3, Buffer.from('ab')).toString('hex')).toBe('0600030061620000');
     expect(attribute(4, uint32(1500)).toString('hex')).toBe('08000400dc050000');
     expect(attribute(1, Buffer.alloc(0)).toString('hex')).toBe('04000100');
+  });
+
+  it('hold text with its closing NUL, in as many bytes as it has', () => {
+    for (const text of ['', 'a', 'veth', 'Zürich', '容器'])
+      expect(textAttribute(7, text)).toEqual(attribute(7, cString(text)));
+    expect(textAttribute(3, 'abc').toString('hex')).toBe('0800030061626300');
   });
 
   it('carry the nested flag when they hold others', () => {
@@ -35,10 +43,11 @@ describe('attributes', () => {
     try {
       const numbers = nested(1, attribute32(2, -4), attribute(3, Buffer.from('a')));
       expect(numbers.toString('hex')).toBe('140001800800' + '0200fffffffc' + '0500030061000000');
+      expect(textAttribute(1, 'ab').toString('hex')).toBe('0700010061620000');
       expect(message({ type: 1, flags: 2, payload: Buffer.from('abcde') }, 3).toString('hex')).toBe(
         '15000000010002000300000000000000' + '6162636465000000',
       );
-      expect(used).toHaveBeenCalledTimes(4);
+      expect(used).toHaveBeenCalledTimes(5);
     } finally {
       used.mockRestore();
     }
@@ -77,5 +86,19 @@ describe('message', () => {
     );
     expect(messageType(bytes)).toBe(16);
     expect(messageAttributes(bytes, 0).get(1)?.toString('hex')).toBe('07000000');
+  });
+
+  it('travels with others, each with its own number and padding', () => {
+    const [one, other] = [
+      { type: 1, flags: 2, payload: Buffer.from('abcde') },
+      { type: 0x1234, flags: 0x8001, payload: Buffer.alloc(0) },
+    ];
+    expect(messages([one, other], [0x01020304, 0xfffffffe])).toEqual(
+      Buffer.concat([message(one, 0x01020304), message(other, 0xfffffffe)]),
+    );
+    expect(messages([other], [0xfffffffe]).toString('hex')).toBe(
+      '10000000' + '3412' + '0180' + 'feffffff' + '00000000',
+    );
+    expect(messages([], [])).toHaveLength(0);
   });
 });

@@ -69,7 +69,7 @@ export function bigEndian16(value: number): Buffer {
 /** 32 bits in network byte order; negative numbers as two's complement. */
 export function bigEndian32(value: number): Buffer {
   const bytes = Buffer.allocUnsafe(4);
-  bytes.writeUInt32BE(value >>> 0);
+  writeBigEndian32(bytes, value, 0);
   return bytes;
 }
 
@@ -96,13 +96,25 @@ export function readUint32(bytes: Buffer, at: number): number {
 }
 
 function writeUint16(bytes: Buffer, value: number, at: number): void {
-  if (isLittleEndian) bytes.writeUInt16LE(value, at);
-  else bytes.writeUInt16BE(value, at);
+  bytes[at] = isLittleEndian ? value : value >>> 8;
+  bytes[at + 1] = isLittleEndian ? value >>> 8 : value;
 }
 
 function writeUint32(bytes: Buffer, value: number, at: number): void {
-  if (isLittleEndian) bytes.writeUInt32LE(value >>> 0, at);
-  else bytes.writeUInt32BE(value >>> 0, at);
+  if (isLittleEndian) {
+    writeUint16(bytes, value, at);
+    writeUint16(bytes, value >>> 16, at + 2);
+  } else {
+    writeBigEndian32(bytes, value, at);
+  }
+}
+
+/** Byte by byte, which a function that has not been compiled yet does faster than Node's checked ones. */
+function writeBigEndian32(bytes: Buffer, value: number, at: number): void {
+  bytes[at] = value >>> 24;
+  bytes[at + 1] = value >>> 16;
+  bytes[at + 2] = value >>> 8;
+  bytes[at + 3] = value;
 }
 
 function padding(length: number): number {
@@ -111,8 +123,8 @@ function padding(length: number): number {
 
 /**
  * Room for `length` bytes, which the caller writes, and zeros up to the next multiple of four. It is cut from
- * Node's pool: a base table is some two thousand pieces, and memory of its own for each was most of what a
- * start left to the garbage collector.
+ * Node's pool: a base table is some six hundred pieces, and memory of its own for each is left to the garbage
+ * collector.
  */
 function room(length: number): Buffer {
   const padded = length + padding(length);
@@ -136,36 +148,65 @@ export function attribute(type: number, payload: Uint8Array): Buffer {
   return bytes;
 }
 
+/** An attribute that is text with its closing NUL. */
+export function textAttribute(type: number, text: string): Buffer {
+  const length = Buffer.byteLength(text);
+  const bytes = attributeRoom(type, length + 1);
+  bytes.write(text, ATTRIBUTE_HEADER_BYTES);
+  bytes[ATTRIBUTE_HEADER_BYTES + length] = 0;
+  return bytes;
+}
+
 /** An attribute that is 32 bits in network byte order; negative numbers as two's complement. */
 export function attribute32(type: number, value: number): Buffer {
   const bytes = attributeRoom(type, 4);
-  bytes.writeUInt32BE(value >>> 0, ATTRIBUTE_HEADER_BYTES);
+  writeBigEndian32(bytes, value, ATTRIBUTE_HEADER_BYTES);
   return bytes;
 }
 
 /** An attribute whose payload is attributes. */
 export function nested(type: number, ...attributes: readonly Buffer[]): Buffer {
+  const bytes = attributeRoom(type | NLA_F_NESTED, lengthOf(attributes));
+  putBehind(bytes, ATTRIBUTE_HEADER_BYTES, attributes);
+  return bytes;
+}
+
+function lengthOf(pieces: readonly Buffer[]): number {
   let length = 0;
-  for (const one of attributes) length += one.length;
-  const bytes = attributeRoom(type | NLA_F_NESTED, length);
-  let at = ATTRIBUTE_HEADER_BYTES;
-  for (const one of attributes) {
+  for (const one of pieces) length += one.length;
+  return length;
+}
+
+function putBehind(bytes: Buffer, from: number, pieces: readonly Buffer[]): void {
+  let at = from;
+  for (const one of pieces) {
     bytes.set(one, at);
     at += one.length;
   }
-  return bytes;
 }
 
 /** Puts the header in front of a body. The sender's port stays 0: the kernel fills it in. */
 export function message(body: MessageBody, sequence: number): Buffer {
-  const length = HEADER_BYTES + body.payload.length;
-  const bytes = room(length);
-  writeUint32(bytes, length, 0);
-  writeUint16(bytes, body.type, 4);
-  writeUint16(bytes, body.flags, 6);
-  writeUint32(bytes, sequence, 8);
-  writeUint32(bytes, 0, PORT_AT);
-  bytes.set(body.payload, HEADER_BYTES);
+  return messages([body], [sequence]);
+}
+
+/** Several messages behind one another, each with the number at its place in `sequences`. */
+export function messages(bodies: readonly MessageBody[], sequences: readonly number[]): Buffer {
+  let total = 0;
+  for (const { payload } of bodies) total += HEADER_BYTES + payload.length + padding(payload.length);
+  const bytes = Buffer.allocUnsafe(total);
+  let at = 0;
+  for (const [i, { type, flags, payload }] of bodies.entries()) {
+    const length = HEADER_BYTES + payload.length;
+    writeUint32(bytes, length, at);
+    writeUint16(bytes, type, at + 4);
+    writeUint16(bytes, flags, at + 6);
+    writeUint32(bytes, sequences[i]!, at + 8);
+    writeUint32(bytes, 0, at + PORT_AT);
+    bytes.set(payload, at + HEADER_BYTES);
+    at += length;
+    for (let left = padding(length); left > 0; left--) bytes[at++] = 0;
+  }
   return bytes;
 }
 

@@ -10,8 +10,8 @@ import {
   attribute32,
   bigEndian16,
   bigEndian64,
-  cString,
   nested,
+  textAttribute,
   uint8,
   uint32,
 } from './netlink-message.ts';
@@ -47,10 +47,27 @@ export type Verdict = 'accept' | 'drop' | { readonly jump: string } | { readonly
 /** One finished expression. */
 export type Expression = Buffer;
 
+/** Nobody changes a finished piece. */
+const kept = new Map<string, Buffer>();
+
+/**
+ * What `make` answers, which is made once for each key and kept for good: for pieces that many rules have,
+ * and of which there are few. Of three expressions of a base table two are repetitions, and to make them
+ * again took a start longer than the kernel took for the rules.
+ */
+function keep(key: string, make: () => Buffer): Buffer {
+  let piece = kept.get(key);
+  if (piece === undefined) {
+    piece = make();
+    kept.set(key, piece);
+  }
+  return piece;
+}
+
 function expression(name: string, ...attributes: readonly Buffer[]): Expression {
   return nested(
     NFTA_LIST_ELEM,
-    attribute(NFTA_EXPR_NAME, cString(name)),
+    keep(name, () => textAttribute(NFTA_EXPR_NAME, name)),
     nested(NFTA_EXPR_DATA, ...attributes),
   );
 }
@@ -70,13 +87,16 @@ export function verdictData(type: number, verdict: Verdict): Buffer {
           ? [-3, verdict.jump]
           : [-4, verdict.goto];
   const attributes = [attribute32(NFTA_VERDICT_CODE, code)];
-  if (chain !== undefined) attributes.push(attribute(NFTA_VERDICT_CHAIN, cString(chain)));
+  if (chain !== undefined) attributes.push(textAttribute(NFTA_VERDICT_CHAIN, chain));
   return nested(type, nested(NFTA_DATA_VERDICT, ...attributes));
 }
 
 /** Ends the rule with a verdict. */
 export function verdict(what: Verdict): Expression {
-  return expression('immediate', attribute32(1, REGISTER_VERDICT), verdictData(2, what));
+  const make = (): Expression =>
+    expression('immediate', attribute32(1, REGISTER_VERDICT), verdictData(2, what));
+  // chains are many, and have their names from containers
+  return typeof what === 'string' ? keep(`verdict ${what}`, make) : make();
 }
 
 /** Puts eight bytes behind the first word of register 2: the last parts of a set's key, four bytes each. */
@@ -111,9 +131,9 @@ export function logToGroup(group: number, bytes: number): Expression {
   return expression('log', attribute(1, bigEndian16(group)), attribute32(3, bytes));
 }
 
-/** Loads a fact about the packet. */
+/** Loads a fact about the packet: one of {@link META}. */
 export function meta(key: number): Expression {
-  return expression('meta', attribute32(1, REGISTER_1), attribute32(2, key));
+  return keep(`meta ${key}`, () => expression('meta', attribute32(1, REGISTER_1), attribute32(2, key)));
 }
 
 /** Loads bytes of the packet. Ends the rule when it has none there. */
@@ -123,13 +143,14 @@ export function payload(
   length: number,
   part: 'first' | 'second' = 'first',
 ): Expression {
-  const register = part === 'first' ? REGISTER_1 : REGISTER_2;
-  return expression(
-    'payload',
-    attribute32(1, register),
-    attribute32(2, base),
-    attribute32(3, offset),
-    attribute32(4, length),
+  return keep(`payload ${base} ${offset} ${length} ${part}`, () =>
+    expression(
+      'payload',
+      attribute32(1, part === 'first' ? REGISTER_1 : REGISTER_2),
+      attribute32(2, base),
+      attribute32(3, offset),
+      attribute32(4, length),
+    ),
   );
 }
 
@@ -141,6 +162,11 @@ export function compare(bytes: Uint8Array, operator: 'is' | 'is-not' = 'is'): Ex
     attribute32(2, operator === 'is' ? 0 : 1),
     value(3, bytes),
   );
+}
+
+/** {@link compare} of a register of one byte. */
+export function compareByte(byte: number, operator: 'is' | 'is-not' = 'is'): Expression {
+  return keep(`byte ${operator} ${byte}`, () => compare(uint8(byte), operator));
 }
 
 /** Goes on when the register, read big-endian, lies within both bounds. */
@@ -198,12 +224,12 @@ function inSet(
   remembered?: number,
 ): Expression {
   const OPERATION = { add: 0, update: 1 };
-  const own = nested(7, attribute(NFTA_EXPR_NAME, cString(name)), nested(NFTA_EXPR_DATA, ...data));
+  const own = nested(7, textAttribute(NFTA_EXPR_NAME, name), nested(NFTA_EXPR_DATA, ...data));
   const operation = remembered === undefined ? OPERATION.add : OPERATION.update;
   const time = remembered === undefined ? [] : [attribute(6, bigEndian64(BigInt(remembered)))];
   return expression(
     'dynset',
-    attribute(1, cString(set)),
+    textAttribute(1, set),
     attribute32(3, operation),
     attribute32(4, REGISTER_1),
     ...time,
@@ -224,7 +250,7 @@ export function mask(bytes: Uint8Array): Expression {
 }
 
 function conntrack(key: number): Expression {
-  return expression('ct', attribute32(1, REGISTER_1), attribute32(2, key));
+  return keep(`ct ${key}`, () => expression('ct', attribute32(1, REGISTER_1), attribute32(2, key)));
 }
 
 /** Goes on when the connection is in one of the states: bits of {@link CT_STATE}. */
@@ -235,7 +261,7 @@ export function ctState(bits: number): Expression[] {
 /** Goes on for packets that go back to who has begun the connection. */
 export function ctIsReply(): Expression[] {
   const REPLY = 1;
-  return [conntrack(1), compare(uint8(REPLY))];
+  return [conntrack(1), compareByte(REPLY)];
 }
 
 /** Goes on when none of the status bits is set. Ends the rule for packets without a connection. */
@@ -250,37 +276,34 @@ export function ctStatusHas(bits: number): Expression[] {
 
 /** Goes on when the register is a member of the set. */
 export function memberOf(set: string): Expression {
-  return expression('lookup', attribute(1, cString(set)), attribute32(2, REGISTER_1));
+  return lookup(set);
 }
 
 /** Goes on when the register is no member of the set. */
 export function notMemberOf(set: string): Expression {
   const FLAG_INVERTED = 1;
-  return expression(
-    'lookup',
-    attribute(1, cString(set)),
-    attribute32(2, REGISTER_1),
-    attribute32(5, FLAG_INVERTED),
-  );
+  return lookup(set, { type: 5, value: FLAG_INVERTED });
 }
 
 /** Looks the register up in a verdict map; goes on with the next rule when it is absent. */
 export function verdictFrom(map: string): Expression {
-  return expression(
-    'lookup',
-    attribute(1, cString(map)),
-    attribute32(2, REGISTER_1),
-    attribute32(3, REGISTER_VERDICT),
-  );
+  return lookup(map, { type: 3, value: REGISTER_VERDICT });
 }
 
 /** Replaces the register by its value in a map; ends the rule when it is absent. */
 export function valueFrom(map: string): Expression {
-  return expression(
-    'lookup',
-    attribute(1, cString(map)),
-    attribute32(2, REGISTER_1),
-    attribute32(3, REGISTER_1),
+  return lookup(map, { type: 3, value: REGISTER_1 });
+}
+
+/** Sets are few: those of the table. */
+function lookup(set: string, more?: { readonly type: number; readonly value: number }): Expression {
+  return keep(`lookup ${set} ${more?.type} ${more?.value}`, () =>
+    expression(
+      'lookup',
+      textAttribute(1, set),
+      attribute32(2, REGISTER_1),
+      ...(more === undefined ? [] : [attribute32(more.type, more.value)]),
+    ),
   );
 }
 
@@ -321,7 +344,7 @@ export function counter(): Expression {
 
 /** Writes a line to the kernel's log and goes on. */
 export function log(prefix: string): Expression {
-  return expression('log', attribute(2, cString(prefix)));
+  return expression('log', textAttribute(2, prefix));
 }
 
 /** An interface name as sets and comparisons hold it: 16 bytes, filled up with zeros. */

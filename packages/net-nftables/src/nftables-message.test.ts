@@ -2,7 +2,22 @@ import { describe, expect, it } from 'vitest';
 import { egressRules } from './egress-rule.ts';
 import { addressBytes, parseAddress, parseRange } from './ipv4-address.ts';
 import { listAttributes, message, messageAttributes, parseAttributes } from './netlink-message.ts';
-import { compare, ctState, META, meta, verdict } from './nftables-expression.ts';
+import {
+  compare,
+  compareByte,
+  ctIsReply,
+  ctState,
+  ctStatusHas,
+  META,
+  memberOf,
+  meta,
+  notMemberOf,
+  PAYLOAD,
+  payload,
+  valueFrom,
+  verdict,
+  verdictFrom,
+} from './nftables-expression.ts';
 import {
   NFGENMSG_BYTES,
   portElement,
@@ -90,6 +105,36 @@ describe('expressions', () => {
     expect(load).toContain('0700010063740000');
     expect(masked).toContain('0800010006000000');
     expect(test).toContain('0800020000000001');
+  });
+
+  it('that many rules have are made once, and none is taken for another', () => {
+    const make = (): Buffer[] => [
+      ...Object.values(META).map(meta),
+      payload(PAYLOAD.network, 16, 4),
+      payload(PAYLOAD.network, 16, 4, 'second'),
+      payload(PAYLOAD.network, 12, 4),
+      payload(PAYLOAD.transport, 16, 4),
+      payload(PAYLOAD.transport, 1, 64),
+      payload(PAYLOAD.transport, 16, 1),
+      compareByte(1),
+      compareByte(1, 'is-not'),
+      compareByte(11),
+      ...['s', 's 3', 't'].flatMap((set) => [
+        memberOf(set),
+        notMemberOf(set),
+        verdictFrom(set),
+        valueFrom(set),
+      ]),
+      verdict('accept'),
+      verdict('drop'),
+      ctState(1)[0]!,
+      ctIsReply()[0]!,
+      ctStatusHas(1)[0]!,
+    ];
+    const made = make();
+    expect(new Set(made.map(hex)).size).toBe(made.length);
+    for (const [at, again] of make().entries()) expect(again).toBe(made[at]);
+    expect(hex(compareByte(6))).toBe(hex(compare(Buffer.of(6))));
   });
 });
 

@@ -25,6 +25,7 @@ import {
   NLM_F_REQUEST,
   nested,
   parseAttributes,
+  textAttribute,
   uint8,
   uint32,
 } from './netlink-message.ts';
@@ -146,16 +147,14 @@ function header(family: number, resource: number): Buffer {
   return Buffer.concat([uint8(family), uint8(0), bigEndian16(resource)]);
 }
 
+const OF_INET = header(FAMILY_INET, 0);
+
 function change(type: number, flags: number, ...attributes: readonly Buffer[]): MessageBody {
   return {
     type: (SUBSYSTEM << 8) | type,
     flags: NLM_F_REQUEST | flags,
-    payload: Buffer.concat([header(FAMILY_INET, 0), ...attributes]),
+    payload: Buffer.concat([OF_INET, ...attributes]),
   };
-}
-
-function text(type: number, name: string): Buffer {
-  return attribute(type, cString(name));
 }
 
 /** Encloses changes into one transaction. */
@@ -171,32 +170,35 @@ export function transaction(changes: readonly MessageBody[]): MessageBody[] {
 /** The messages about one table. */
 export class TableMessages {
   readonly table: string;
+  /** As each message has it. */
+  readonly #name: Buffer;
 
   constructor(table: string) {
     this.table = table;
+    this.#name = textAttribute(1, table);
   }
 
   addTable(): MessageBody {
-    return change(NFT.newTable, NLM_F_CREATE, text(1, this.table));
+    return change(NFT.newTable, NLM_F_CREATE, this.#name);
   }
 
   /** Asks for the table itself; ENOENT where there is none. Not part of a transaction. */
   lookUpTable(): MessageBody {
-    return change(NFT.getTable, NLM_F_ACK, text(1, this.table));
+    return change(NFT.getTable, NLM_F_ACK, this.#name);
   }
 
   deleteTable(): MessageBody {
-    return change(NFT.delTable, 0, text(1, this.table));
+    return change(NFT.delTable, 0, this.#name);
   }
 
   addChain(name: string, base?: BaseChain): MessageBody {
-    const attributes = [text(1, this.table), text(3, name)];
+    const attributes = [this.#name, textAttribute(3, name)];
     if (base !== undefined) {
       const NF_ACCEPT = 1;
       attributes.push(
         nested(4, attribute32(1, HOOKS[base.hook]), attribute32(2, base.priority)),
         attribute32(5, NF_ACCEPT),
-        text(7, base.type),
+        textAttribute(7, base.type),
       );
     }
     return change(NFT.newChain, NLM_F_CREATE, ...attributes);
@@ -204,20 +206,20 @@ export class TableMessages {
 
   /** Fails with EEXIST when it is there. */
   addNewChain(name: string): MessageBody {
-    return change(NFT.newChain, NLM_F_CREATE | NLM_F_EXCL, text(1, this.table), text(3, name));
+    return change(NFT.newChain, NLM_F_CREATE | NLM_F_EXCL, this.#name, textAttribute(3, name));
   }
 
   /** The chain must have no rules and no references when its turn in the transaction comes. */
   deleteChain(name: string): MessageBody {
-    return change(NFT.delChain, 0, text(1, this.table), text(3, name));
+    return change(NFT.delChain, 0, this.#name, textAttribute(3, name));
   }
 
   /** `reference` is any number that no other set of the transaction has. */
   addSet(name: string, kind: SetKind, reference: number): MessageBody {
     const { key, keyBytes, data, dataBytes, flags, size } = SET_KINDS[kind];
     const attributes = [
-      text(1, this.table),
-      text(2, name),
+      this.#name,
+      textAttribute(2, name),
       attribute32(3, flags),
       attribute32(4, key),
       attribute32(5, keyBytes),
@@ -235,18 +237,18 @@ export class TableMessages {
   /** At the end of the chain, or in front of all its rules. */
   addRule(chain: string, expressions: readonly Expression[], place: 'last' | 'first' = 'last'): MessageBody {
     const flags = NLM_F_CREATE | (place === 'last' ? NLM_F_APPEND : 0);
-    return change(NFT.newRule, flags, text(1, this.table), text(2, chain), nested(4, ...expressions));
+    return change(NFT.newRule, flags, this.#name, textAttribute(2, chain), nested(4, ...expressions));
   }
 
   /** Removes all rules of a chain. */
   flushChain(chain: string): MessageBody {
-    return change(NFT.delRule, 0, text(1, this.table), text(2, chain));
+    return change(NFT.delRule, 0, this.#name, textAttribute(2, chain));
   }
 
   /** Elements are made by the functions below. With `exclusive` an existing key fails with EEXIST. */
   addElements(set: string, elements: readonly Buffer[], exclusive = false): MessageBody {
     const flags = NLM_F_CREATE | (exclusive ? NLM_F_EXCL : 0);
-    return change(NFT.newElement, flags, text(1, this.table), text(2, set), nested(3, ...elements));
+    return change(NFT.newElement, flags, this.#name, textAttribute(2, set), nested(3, ...elements));
   }
 
   /**
@@ -285,17 +287,17 @@ export class TableMessages {
 
   /** A missing element fails with ENOENT. */
   deleteElements(set: string, elements: readonly Buffer[]): MessageBody {
-    return change(NFT.delElement, 0, text(1, this.table), text(2, set), nested(3, ...elements));
+    return change(NFT.delElement, 0, this.#name, textAttribute(2, set), nested(3, ...elements));
   }
 
   /** Removes all elements of a set. */
   flushSet(set: string): MessageBody {
-    return change(NFT.delElement, 0, text(1, this.table), text(2, set));
+    return change(NFT.delElement, 0, this.#name, textAttribute(2, set));
   }
 
   /** Asks for all elements of a set. Not part of a transaction. */
   dumpElements(set: string): MessageBody {
-    return change(NFT.getElement, NLM_F_DUMP, text(1, this.table), text(2, set));
+    return change(NFT.getElement, NLM_F_DUMP, this.#name, textAttribute(2, set));
   }
 
   /** Asks for all chains of all `inet` tables: the kernel of 4.x ignores a table's name here. */

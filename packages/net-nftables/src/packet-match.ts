@@ -6,6 +6,7 @@ import type { Expression } from './nftables-expression.ts';
 import {
   CT_STATUS_DNAT,
   compare,
+  compareByte,
   ctStatusHas,
   interfaceKey,
   loadLastParts,
@@ -29,24 +30,24 @@ const DESTINATION_PORT_OFFSET = 2;
 
 /** IPv4 packets. In an `inet` table it must stand in front of any look at an address. */
 export function isIpv4(): Expression[] {
-  return [meta(META.nfproto), compare(uint8(NFPROTO_IPV4))];
+  return [meta(META.nfproto), compareByte(NFPROTO_IPV4)];
 }
 
 /** Packets of any other family. */
 export function isNotIpv4(): Expression[] {
-  return [meta(META.nfproto), compare(uint8(NFPROTO_IPV4), 'is-not')];
+  return [meta(META.nfproto), compareByte(NFPROTO_IPV4, 'is-not')];
 }
 
 /** Packets of one transport protocol. It must stand in front of any look at a port. */
 export function isProtocol(protocol: keyof typeof PROTOCOL): Expression[] {
-  return [meta(META.l4proto), compare(uint8(PROTOCOL[protocol]))];
+  return [meta(META.l4proto), compareByte(PROTOCOL[protocol])];
 }
 
 /** Segments that ask for a connection: of FIN, SYN, RST and ACK only SYN is set. */
 export function isConnectionRequest(): Expression[] {
   const [FLAGS_OFFSET, SYN, FIN_SYN_RST_ACK] = [13, 0x02, 0x17];
   const flags = payload(PAYLOAD.transport, FLAGS_OFFSET, 1);
-  return [...isProtocol('tcp'), flags, mask(uint8(FIN_SYN_RST_ACK)), compare(uint8(SYN))];
+  return [...isProtocol('tcp'), flags, mask(uint8(FIN_SYN_RST_ACK)), compareByte(SYN)];
 }
 
 /** Packets that came in by an interface of the set. */
@@ -124,7 +125,7 @@ export function isReturning(set: string): Expression[] {
  */
 export function hasIpOptions(): Expression[] {
   const VERSION_4_AND_FIVE_WORDS = 0x45;
-  return [...isIpv4(), payload(PAYLOAD.network, 0, 1), compare(uint8(VERSION_4_AND_FIVE_WORDS), 'is-not')];
+  return [...isIpv4(), payload(PAYLOAD.network, 0, 1), compareByte(VERSION_4_AND_FIVE_WORDS, 'is-not')];
 }
 
 /** Packets of a transport protocol that is no member of the set. */
@@ -178,7 +179,7 @@ export function destinationPortWithin(range: {
 
 /** ICMP packets with this type (offset 0) or code (offset 1). */
 export function icmpByte(field: 'type' | 'code', value: number): Expression[] {
-  return [payload(PAYLOAD.transport, field === 'type' ? 0 : 1, 1), compare(uint8(value))];
+  return [payload(PAYLOAD.transport, field === 'type' ? 0 : 1, 1), compareByte(value)];
 }
 
 /** Loads an address of an IPv4 packet. */

@@ -7,7 +7,6 @@ import type { MessageBody } from './netlink-message.ts';
 import {
   attribute,
   attributeText,
-  cString,
   familyHeader,
   messageAttributes,
   NLM_F_ACK,
@@ -19,6 +18,7 @@ import {
   nested,
   parseAttributes,
   readUint32,
+  textAttribute,
   uint8,
   uint16,
   uint32,
@@ -105,7 +105,7 @@ function linkHeader(index: number, flags = 0): Buffer {
  */
 function end({ name, mac }: LinkEnd, mtu: number): Buffer {
   return Buffer.concat([
-    attribute(IFLA.ifname, cString(name)),
+    textAttribute(IFLA.ifname, name),
     attribute(IFLA.mtu, uint32(mtu)),
     attribute(IFLA.address, mac),
     attribute(IFLA.sendQueues, uint32(1)),
@@ -127,7 +127,7 @@ export function createVeth(near: LinkEnd, far: LinkEnd, mtu: number, pid?: numbe
     NLM_F_CREATE | NLM_F_EXCL,
     linkHeader(0, IFF_UP | IFF_NOARP),
     end(near, mtu),
-    nested(IFLA.linkInfo, attribute(1, cString('veth')), nested(2, nested(VETH_INFO_PEER, peer))),
+    nested(IFLA.linkInfo, textAttribute(1, 'veth'), nested(2, nested(VETH_INFO_PEER, peer))),
   );
 }
 
@@ -140,9 +140,9 @@ export function createIntermediate(name: string, mtu: number): MessageBody {
     RTM.newLink,
     NLM_F_CREATE | NLM_F_EXCL,
     linkHeader(0, IFF_NOARP),
-    attribute(IFLA.ifname, cString(name)),
+    textAttribute(IFLA.ifname, name),
     attribute(IFLA.mtu, uint32(mtu)),
-    nested(IFLA.linkInfo, attribute(1, cString('ifb'))),
+    nested(IFLA.linkInfo, textAttribute(1, 'ifb')),
   );
 }
 
@@ -153,7 +153,7 @@ export function getLink(name: string): MessageBody {
     RTM.getLink,
     0,
     linkHeader(0),
-    attribute(IFLA.ifname, cString(name)),
+    textAttribute(IFLA.ifname, name),
     attribute(IFLA.extMask, uint32(SKIP_STATISTICS)),
   );
 }
@@ -262,7 +262,7 @@ export function routeLoopback(index: number): MessageBody {
 export function markLink(index: number, alias: string, hasIpv6: boolean): MessageBody {
   const IFLA_INET6_ADDR_GEN_MODE = 8;
   const MODE_NONE = 1;
-  const parts = [linkHeader(index), attribute(IFLA.alias, cString(alias))];
+  const parts = [linkHeader(index), textAttribute(IFLA.alias, alias)];
   // A kernel without IPv6 refuses the whole message.
   if (hasIpv6) {
     parts.push(nested(IFLA.afSpec, nested(AF_INET6, attribute(IFLA_INET6_ADDR_GEN_MODE, uint8(MODE_NONE)))));

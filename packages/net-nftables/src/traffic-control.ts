@@ -5,13 +5,13 @@
 import type { MessageBody } from './netlink-message.ts';
 import {
   attribute,
-  cString,
   NLM_F_ACK,
   NLM_F_CREATE,
   NLM_F_EXCL,
   NLM_F_REPLACE,
   NLM_F_REQUEST,
   nested,
+  textAttribute,
   uint16,
   uint32,
   uint64,
@@ -47,7 +47,7 @@ function request(type: number, flags: number, place: Place, ...parts: readonly B
   return { type, flags: NLM_F_REQUEST | NLM_F_ACK | flags, payload: Buffer.concat([...header, ...parts]) };
 }
 
-const kind = (name: string): Buffer => attribute(TCA.kind, cString(name));
+const kind = (name: string): Buffer => textAttribute(TCA.kind, name);
 
 /**
  * Makes a token bucket the way out of a link. One that is there already gets a new rate in place, and nothing
@@ -134,7 +134,7 @@ export function redirectIncoming(index: number, target: number): MessageBody {
   ]);
   const action = nested(
     1,
-    attribute(ACT.kind, cString('mirred')),
+    textAttribute(ACT.kind, 'mirred'),
     nested(ACT.options, attribute(MIRRED_PARMS, mirred)),
   );
   return request(
