@@ -14,7 +14,7 @@ export async function measureStarts({ samples, place, isShort }) {
   };
   const isKept = await keepCompiled(place('start-and-keep'));
   const aside = `${COMPILED}.aside`;
-  for (let i = 0; i < (isShort ? 5 : 20); i++) {
+  for (let i = 0; i < (isShort ? 5 : 50); i++) {
     samples.add('cold start ms', await start(`start-${i}`));
     if (!isKept) continue;
     fs.renameSync(COMPILED, aside);
