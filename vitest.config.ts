@@ -5,8 +5,8 @@ import LongestFirst from './scripts/longest-first.sequencer.ts';
 export default defineConfig({
   test: {
     sequence: { sequencer: LongestFirst },
-    // a good part of each file is waiting for processes, timers and the kernel; projects that need more room
-    // say so
+    // a good part of each file is waiting for processes, timers and the kernel, and those that make containers
+    // have a network, a depot and names of their own; projects that need more room say so
     maxWorkers: Math.max(4, os.availableParallelism()),
     reporters: [
       'default',

@@ -3,12 +3,6 @@ import { defineConfig, type ViteUserConfig } from 'vitest/config';
 
 type Options = NonNullable<ViteUserConfig['test']>;
 
-/**
- * Every suite of such a project has a network, a depot and names of its own: they do not meet. Each waits for
- * half of its time, so four keep two processors busy.
- */
-export const FOUR_AT_A_TIME = { maxWorkers: 4 } as const satisfies Options;
-
 /** For what needs the machine, or files of the checkout, for itself. */
 export const ONE_AT_A_TIME = { maxWorkers: 1, fileParallelism: false } as const satisfies Options;
 

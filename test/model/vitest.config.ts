@@ -1,7 +1,7 @@
-import { FOUR_AT_A_TIME, ownReporters, testSuite } from '../../scripts/test-suite.config.ts';
+import { ownReporters, testSuite } from '../../scripts/test-suite.config.ts';
 
 export default testSuite('model', {
-  ...FOUR_AT_A_TIME,
+  maxWorkers: 4, // they wait for half of their time
   ...ownReporters('model'),
   testTimeout: 24 * 3600_000,
   hookTimeout: 120_000,
