@@ -158,7 +158,15 @@ static void test_accounts(void) {
   check(!account_find(passwd, "vca", &account) && !account_find(passwd, "broken", &account), "no such entry");
   check(!account_find(passwd, "big", &account) && !account_find(passwd, "neg", &account),
         "numbers out of range");
+  account_find(passwd, "last", &account);
+  check(account_is_first(passwd, &account), "the only one with its number");
   account_find(passwd, "vcap", &account);
+  check(account_is_first("broken:x:1\nbig:x:4294967295:1::/:/\nvcap:x:1:1::/old:/bin/bash\nv:x:1:1::/:/\n",
+                         &account),
+        "the first with its number");
+  check(!account_is_first("v:x:1:1::/:/\nvcap:x:1:1::/old:/bin/bash\n", &account) &&
+            !account_is_first("vcap:x:2:1::/old:/bin/bash\n", &account) && !account_is_first("", &account),
+        "not the first with its number");
   account_find_groups("a:x:5:vcap\nb:x:6:other,vcap\nc:x:7:vcapx\nd:x:1:vcap\nbroken\ne:x:9:", &account);
   check(account.group_count == 3 && account.groups[0] == 1 && account.groups[1] == 5 &&
             account.groups[2] == 6,

@@ -66,6 +66,18 @@ bool account_find(const char *passwd, const char *name, struct account *account)
   return false;
 }
 
+bool account_is_first(const char *passwd, const struct account *account) {
+  struct field fields[FIELDS];
+  for (const char *line = passwd; *line != '\0';) {
+    const char *end = line_end(line);
+    unsigned uid;
+    if (split(line, (size_t)(end - line), fields) == FIELDS && to_id(fields[2], &uid) && uid == account->uid)
+      return is(fields[0], account->name);
+    line = *end == '\0' ? end : end + 1;
+  }
+  return false;
+}
+
 static bool lists(struct field members, const char *name) {
   const char *at = members.at, *end = members.at + members.length;
   while (at < end) {

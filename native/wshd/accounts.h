@@ -21,6 +21,8 @@ struct account {
 
 /* Finds `name` in the text of a passwd file. A line that is malformed or does not fit is not there. */
 bool account_find(const char *passwd, const char *name, struct account *account);
+/* Whether getpwuid(3) finds `account` by its number: of several with that number the first in the file. */
+bool account_is_first(const char *passwd, const struct account *account);
 /* Adds the supplementary groups of `account` from the text of a group file. */
 void account_find_groups(const char *group, struct account *account);
 

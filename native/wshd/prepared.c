@@ -39,7 +39,13 @@
  * is what it is at the beginning. What tells still: one status in PIPESTATUS where there is none otherwise,
  * BASH_ARGC, which counts the file, and /proc/<pid>/environ.
  */
-static const char PRELUDE[] = "unset BASH_ENV; exec 3<&-; SECONDS=0; : \"$0\"\n";
+#define PRELUDE "unset BASH_ENV; exec 3<&-; SECONDS=0; : \"$0\"\n"
+/*
+ * bash looks for its user's shell wherever the system does, a twentieth of its start, unless it has SHELL:
+ * which it is given then, and has as a variable of its own afterwards, as if it had found it. Who has named
+ * one in the request has that.
+ */
+static const char OWN_SHELL[] = PRELUDE, FOUND_SHELL[] = "export -n SHELL; " PRELUDE;
 
 struct prepared {
   pid_t pid;
@@ -96,18 +102,24 @@ static void forget_expected(struct init *init) {
   init->expected = NULL;
 }
 
+static bool names_shell(const struct spawn_request *request) {
+  for (uint32_t i = 0; i < request->envc; i++)
+    if (strncmp(request->environment[i], "SHELL=", 6) == 0) return true;
+  return false;
+}
+
 /* The child's end of the pipe is in `start_fd` of its request. */
 static int open_ends(const struct init *init, struct prepared *prepared) {
   int pair[2];
+  const char *prelude = names_shell(&prepared->request) ? OWN_SHELL : FOUND_SHELL;
+  const size_t length = strlen(prelude);
   if ((prepared->script = input_make()) < 0) return -1;
   if ((prepared->ends.job[0] = duplicate(prepared->script, 0)) < 0) return -1;
   if (pipe2(pair, O_CLOEXEC) != 0) return -1;
   prepared->request.start_fd = pair[0];
   prepared->start = pair[1];
   /* of one page: there is room in it when all of it has been read, see is_waiting() */
-  if (fcntl(pair[1], F_SETPIPE_SZ, 1) < 0 ||
-      write(pair[1], PRELUDE, sizeof PRELUDE - 1) != sizeof PRELUDE - 1)
-    return -1;
+  if (fcntl(pair[1], F_SETPIPE_SZ, 1) < 0 || write(pair[1], prelude, length) != (ssize_t)length) return -1;
   return ends_open_output(&prepared->request, &prepared->ends) == 0 ? ends_leave_enough(init, &prepared->ends)
                                                                     : -1;
 }

@@ -60,7 +60,7 @@ describeWith(['root', 'isolated', 'overlayfs'], 'a prepared shell', () => {
     }
     // bash counts the whole seconds of the clock: a script that begins at the end of one is in the next at once
     const script =
-      'echo "$HOME $USER $PATH $LANG $(ulimit -n) $(id -un) $PWD $PPID $((SECONDS < 2)) $_"; env; head -n 1\nleft for head\nread line\nleft for read\necho "$line"; wc -c < /dev/stdin; echo e >&2; exit 7';
+      'declare -p SHELL; echo "$HOME $USER $PATH $LANG $(ulimit -n) $(id -un) $PWD $PPID $((SECONDS < 2)) $_"; env; head -n 1\nleft for head\nread line\nleft for read\necho "$line"; wc -c < /dev/stdin; echo e >&2; exit 7';
     const { exitStatus, stdout, stderr, info } = await box.run(script);
     const first = await (await warden.create()).run(script);
     expect([exitStatus, text(stdout), text(stderr)]).toEqual([7, text(first.stdout), 'e\n']);
@@ -108,6 +108,36 @@ describeWith(['root', 'isolated', 'overlayfs'], 'a prepared shell', () => {
       expect(pid).not.toBe(waiting);
       expect(count).toBe('2');
       expect(children(init)).toEqual([]);
+    }
+  });
+
+  it('finds the shell of its user as any shell does, or the one that was asked for', async () => {
+    const warden = await suite.daemon.connect();
+    const script = `declare -p SHELL; env | grep ^SHELL=; ${LOOK}`;
+    const found = (shell: string, variables = ''): RegExp =>
+      new RegExp(`^declare -- SHELL="${shell}"\n${variables}(\\d+) 2\n$`);
+    const asked = /^declare -x SHELL="\/bin\/asked"\nSHELL=\/bin\/asked\n(\d+) 2\n$/;
+    const root = { privileged: true };
+    for (const [passwd, options, expected] of [
+      ['', {}, found('/bin/bash')],
+      ['', root, found('/bin/bash')],
+      ['', { environment: { SHELL: '/bin/asked' } }, asked],
+      // of several with one number the first in the file; without a shell, or where there is none, this one
+      ['toor:x:0:0::/root:/bin/first\n', root, found('/bin/first')],
+      ['toor:x:0:0::/root:\n', root, found('/bin/sh')],
+    ] as const) {
+      await using box = await warden.create();
+      const init = await initOf(box);
+      const { stdout: accounts } = await box.run('cat /etc/passwd');
+      await box.files.write('/etc/passwd', Buffer.concat([Buffer.from(passwd), accounts]), root);
+      let waiting: string | undefined;
+      for (let i = 0; i < 4; i++) {
+        const output = text((await box.run(script, options)).stdout);
+        expect(output).toMatch(expected);
+        const [, pid] = expected.exec(output)!;
+        if (waiting !== undefined) expect(pid).toBe(waiting);
+        waiting = i < 1 ? undefined : await prepared(init);
+      }
     }
   });
 
