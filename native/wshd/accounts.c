@@ -50,31 +50,32 @@ static const char *line_end(const char *line) {
   return end == NULL ? line + strlen(line) : end;
 }
 
+/* The fields of the line at `*text`, which is moved behind it. Answers how many; 0: there is no line more. */
+static size_t next_entry(const char **text, struct field *fields) {
+  const char *line = *text, *end = line_end(line);
+  if (*line == '\0') return 0;
+  *text = *end == '\0' ? end : end + 1;
+  return split(line, (size_t)(end - line), fields);
+}
+
 bool account_find(const char *passwd, const char *name, struct account *account) {
   struct field fields[FIELDS];
-  for (const char *line = passwd; *line != '\0';) {
-    const char *end = line_end(line);
-    if (split(line, (size_t)(end - line), fields) == FIELDS && is(fields[0], name)) {
-      *account = (struct account){0};
-      if (copy(fields[0], account->name, sizeof account->name) && to_id(fields[2], &account->uid) &&
-          to_id(fields[3], &account->gid) && copy(fields[5], account->home, sizeof account->home) &&
-          copy(fields[6], account->shell, sizeof account->shell))
-        return true;
-    }
-    line = *end == '\0' ? end : end + 1;
+  for (size_t count; (count = next_entry(&passwd, fields)) > 0;) {
+    if (count != FIELDS || !is(fields[0], name)) continue;
+    *account = (struct account){0};
+    if (copy(fields[0], account->name, sizeof account->name) && to_id(fields[2], &account->uid) &&
+        to_id(fields[3], &account->gid) && copy(fields[5], account->home, sizeof account->home) &&
+        copy(fields[6], account->shell, sizeof account->shell))
+      return true;
   }
   return false;
 }
 
 bool account_is_first(const char *passwd, const struct account *account) {
   struct field fields[FIELDS];
-  for (const char *line = passwd; *line != '\0';) {
-    const char *end = line_end(line);
-    unsigned uid;
-    if (split(line, (size_t)(end - line), fields) == FIELDS && to_id(fields[2], &uid) && uid == account->uid)
-      return is(fields[0], account->name);
-    line = *end == '\0' ? end : end + 1;
-  }
+  unsigned uid;
+  for (size_t count; (count = next_entry(&passwd, fields)) > 0;)
+    if (count == FIELDS && to_id(fields[2], &uid) && uid == account->uid) return is(fields[0], account->name);
   return false;
 }
 
@@ -91,26 +92,18 @@ static bool lists(struct field members, const char *name) {
 
 void account_find_groups(const char *group, struct account *account) {
   struct field fields[FIELDS];
+  unsigned gid;
   account->groups[0] = account->gid;
   account->group_count = 1;
-  for (const char *line = group; *line != '\0' && account->group_count < ACCOUNT_GROUPS_MAX;) {
-    const char *end = line_end(line);
-    unsigned gid;
-    if (split(line, (size_t)(end - line), fields) == 4 && to_id(fields[2], &gid) && gid != account->gid &&
-        lists(fields[3], account->name))
+  for (size_t count; account->group_count < ACCOUNT_GROUPS_MAX && (count = next_entry(&group, fields)) > 0;)
+    if (count == 4 && to_id(fields[2], &gid) && gid != account->gid && lists(fields[3], account->name))
       account->groups[account->group_count++] = gid;
-    line = *end == '\0' ? end : end + 1;
-  }
 }
 
 bool account_find_gid(const char *group, const char *name, gid_t *gid) {
   struct field fields[FIELDS];
-  for (const char *line = group; *line != '\0';) {
-    const char *end = line_end(line);
-    if (split(line, (size_t)(end - line), fields) == 4 && is(fields[0], name) && to_id(fields[2], gid))
-      return true;
-    line = *end == '\0' ? end : end + 1;
-  }
+  for (size_t count; (count = next_entry(&group, fields)) > 0;)
+    if (count == 4 && is(fields[0], name) && to_id(fields[2], gid)) return true;
   return false;
 }
 
@@ -164,13 +157,12 @@ char *accounts_with_user(const char *passwd, const struct plan_user *user) {
 
 char *accounts_with_group(const char *group, const struct plan_user *user) {
   struct field fields[FIELDS], members = {.at = "", .length = 0};
-  for (const char *line = group; *line != '\0';) {
-    const char *end = line_end(line);
-    if (split(line, (size_t)(end - line), fields) == 4 && is(fields[0], user->name)) {
+  const char *at = group;
+  for (size_t count; (count = next_entry(&at, fields)) > 0;) {
+    if (count == 4 && is(fields[0], user->name)) {
       members = fields[3];
       break;
     }
-    line = *end == '\0' ? end : end + 1;
   }
   size_t size = strlen(user->name) + members.length + 32;
   char *entry = malloc(size);

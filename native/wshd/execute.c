@@ -42,14 +42,15 @@ static void default_signals(void) {
   sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* Answers whether getpwuid(3) will find the same one. */
-static bool find_account(const char *user, struct account *account) {
+/* Answers whether a prepared one can be told its shell: getpwuid(3) would find the same account. */
+static bool find_account(const struct spawn_request *request, struct account *account) {
   const int root = open_path("/", O_PATH | O_DIRECTORY); /* closed by the exec, as all that is left open */
   size_t length;
   char *passwd = inroot_read(root, "/etc/passwd", ACCOUNT_FILE_MAX, &length);
-  const char *name = user[0] == '\0' ? "root" : user;
+  const char *name = request->user[0] == '\0' ? "root" : request->user;
   const bool is_listed = passwd != NULL && account_find(passwd, name, account);
-  const bool is_first = is_listed && account_is_first(passwd, account);
+  const bool knows_shell = request->start_fd >= 0 && is_listed && account->shell[0] != '\0' &&
+                           account_is_first(passwd, account);
   free(passwd); /* in borrowed memory (start.h) nothing may stay behind, whatever comes next */
   if (!is_listed) {
     if (strcmp(name, "root") != 0) {
@@ -62,7 +63,7 @@ static bool find_account(const char *user, struct account *account) {
   char *group = inroot_read(root, "/etc/group", ACCOUNT_FILE_MAX, &length);
   account_find_groups(group == NULL ? "" : group, account);
   free(group);
-  return is_first;
+  return knows_shell;
 }
 
 /*
@@ -154,7 +155,7 @@ static void put_variable(char **environment, size_t *count, char *variable) {
 }
 
 static void make_environment(const struct spawn_request *request, const struct account *account,
-                             bool is_first) {
+                             bool knows_shell) {
   static char home[sizeof account->home + 8], user[sizeof account->name + 8],
       shell[sizeof account->shell + 8];
   static char start[] = "BASH_ENV=/proc/self/fd/3"; /* prepared.h */
@@ -168,7 +169,7 @@ static void make_environment(const struct spawn_request *request, const struct a
   put_variable(environment, &count, user);
   put_variable(environment, &count, account->uid == 0 ? root_path : path);
   /* what bash looks up by itself otherwise, see prepared.c */
-  if (request->start_fd >= 0 && is_first && account->shell[0] != '\0') {
+  if (knows_shell) {
     format(shell, sizeof shell, "SHELL=%s", account->shell);
     put_variable(environment, &count, shell);
   }
@@ -189,9 +190,9 @@ _Noreturn void execute(const struct init *init, const struct spawn_request *requ
   if (request->flags & WSHD_SPAWN_TREE) prctl(PR_SET_CHILD_SUBREAPER, 1); /* survives the exec, not a fork */
   if (init->keeper != 0) insecure_execute(init, request);
   if (init->job_score != NULL) take_own_score(init);
-  const bool is_first = find_account(request->user, &account);
+  const bool knows_shell = find_account(request, &account);
   /* what takes memory comes before the limits, which can end this process at any moment: see start.h */
-  make_environment(request, &account, is_first);
+  make_environment(request, &account, knows_shell);
   own_streams(request, &account);
   execute_limit(init, request);
   become(&account);

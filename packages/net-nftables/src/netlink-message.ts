@@ -123,14 +123,20 @@ function padding(length: number): number {
 
 /**
  * Room for `length` bytes, which the caller writes, and zeros up to the next multiple of four. It is cut from
- * Node's pool: a base table is some six hundred pieces, and memory of its own for each is left to the garbage
+ * Node's pool: a base table is some nine hundred pieces, and memory of its own for each is left to the garbage
  * collector.
  */
 function room(length: number): Buffer {
-  const padded = length + padding(length);
-  const bytes = Buffer.allocUnsafe(padded);
-  for (let at = length; at < padded; at++) bytes[at] = 0;
+  const bytes = Buffer.allocUnsafe(length + padding(length));
+  pad(bytes, length);
   return bytes;
+}
+
+/** Puts zeros where something ends, up to the next multiple of four, and answers where that is. */
+function pad(bytes: Buffer, end: number): number {
+  const padded = end + padding(end);
+  for (let at = end; at < padded; at++) bytes[at] = 0;
+  return padded;
 }
 
 function attributeRoom(type: number, payloadBytes: number): Buffer {
@@ -166,23 +172,15 @@ export function attribute32(type: number, value: number): Buffer {
 
 /** An attribute whose payload is attributes. */
 export function nested(type: number, ...attributes: readonly Buffer[]): Buffer {
-  const bytes = attributeRoom(type | NLA_F_NESTED, lengthOf(attributes));
-  putBehind(bytes, ATTRIBUTE_HEADER_BYTES, attributes);
-  return bytes;
-}
-
-function lengthOf(pieces: readonly Buffer[]): number {
   let length = 0;
-  for (const one of pieces) length += one.length;
-  return length;
-}
-
-function putBehind(bytes: Buffer, from: number, pieces: readonly Buffer[]): void {
-  let at = from;
-  for (const one of pieces) {
+  for (const one of attributes) length += one.length;
+  const bytes = attributeRoom(type | NLA_F_NESTED, length);
+  let at = ATTRIBUTE_HEADER_BYTES;
+  for (const one of attributes) {
     bytes.set(one, at);
     at += one.length;
   }
+  return bytes;
 }
 
 /** Puts the header in front of a body. The sender's port stays 0: the kernel fills it in. */
@@ -204,8 +202,7 @@ export function messages(bodies: readonly MessageBody[], sequences: readonly num
     writeUint32(bytes, sequences[i]!, at + 8);
     writeUint32(bytes, 0, at + PORT_AT);
     bytes.set(payload, at + HEADER_BYTES);
-    at += length;
-    for (let left = padding(length); left > 0; left--) bytes[at++] = 0;
+    at = pad(bytes, at + length);
   }
   return bytes;
 }

@@ -65,8 +65,12 @@ function keep(key: string, make: () => Buffer): Buffer {
 }
 
 function expression(name: string, ...attributes: readonly Buffer[]): Expression {
+  return expressionIn(NFTA_LIST_ELEM, name, attributes);
+}
+
+function expressionIn(type: number, name: string, attributes: readonly Buffer[]): Buffer {
   return nested(
-    NFTA_LIST_ELEM,
+    type,
     keep(name, () => textAttribute(NFTA_EXPR_NAME, name)),
     nested(NFTA_EXPR_DATA, ...attributes),
   );
@@ -224,7 +228,7 @@ function inSet(
   remembered?: number,
 ): Expression {
   const OPERATION = { add: 0, update: 1 };
-  const own = nested(7, textAttribute(NFTA_EXPR_NAME, name), nested(NFTA_EXPR_DATA, ...data));
+  const own = expressionIn(7, name, data);
   const operation = remembered === undefined ? OPERATION.add : OPERATION.update;
   const time = remembered === undefined ? [] : [attribute(6, bigEndian64(BigInt(remembered)))];
   return expression(
