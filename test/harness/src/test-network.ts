@@ -23,25 +23,17 @@ export interface TestNetwork {
 /** Makes both namespaces and the link between them. */
 export async function makeTestNetwork(): Promise<TestNetwork> {
   const [host, outside] = await Promise.all([makeNamespace(), makeNamespace()]);
-  host.run(
-    'ip',
-    'link',
-    'add',
-    'wt-up',
-    'type',
-    'veth',
-    'peer',
-    'name',
-    'wt-out',
-    'netns',
-    String(outside.pid),
+  host.ip(
+    `link add wt-up type veth peer name wt-out netns ${outside.pid}`,
+    `address add ${HOST_ADDRESS}/24 dev wt-up`,
+    'link set wt-up up',
+    `route add default via ${OUTSIDE_ADDRESS}`,
   );
-  host.run('ip', 'address', 'add', `${HOST_ADDRESS}/24`, 'dev', 'wt-up');
-  host.run('ip', 'link', 'set', 'wt-up', 'up');
-  outside.run('ip', 'address', 'add', `${OUTSIDE_ADDRESS}/24`, 'dev', 'wt-out');
-  outside.run('ip', 'address', 'add', `${FAR_ADDRESS}/32`, 'dev', 'wt-out');
-  outside.run('ip', 'link', 'set', 'wt-out', 'up');
-  host.run('ip', 'route', 'add', 'default', 'via', OUTSIDE_ADDRESS);
+  outside.ip(
+    `address add ${OUTSIDE_ADDRESS}/24 dev wt-out`,
+    `address add ${FAR_ADDRESS}/32 dev wt-out`,
+    'link set wt-out up',
+  );
   return {
     host,
     outside,
