@@ -1,5 +1,4 @@
 /** A network driver in a test network. */
-import { type ChildProcess, spawn } from 'node:child_process';
 import type { ContainerNamespace, NetworkSubject } from '@warden/driver-compliance';
 import {
   HOST_ADDRESS,
@@ -9,37 +8,14 @@ import {
   OUTSIDE_ADDRESS,
 } from '@warden/test-harness';
 import { type NetworkKind, remoteDriver } from '../remote-driver.ts';
-
-const SERVER = `
-import socket, sys, threading
-def serve(port):
-    s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    s.bind(("0.0.0.0", port)); s.listen(16)
-    while True: s.accept()[0].close()
-threads = [threading.Thread(target=serve, args=(int(p),), daemon=True) for p in sys.argv[1:]]
-for t in threads: t.start()
-print("ready", flush=True)
-sys.stdin.read()
-`;
-const CONNECT = 'import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 1.0).close()';
+import { TcpPeer } from './tcp-peer.ts';
 
 /** A driver, by the words of `driver-process.mjs`, in a network of its own. */
 export async function networkSubject(kind: NetworkKind): Promise<NetworkSubject> {
   const network = await makeTestNetwork();
-  const servers: ChildProcess[] = [];
-  const namespaces: Namespace[] = [];
-  const serve = async (where: Namespace, ...ports: number[]): Promise<void> => {
-    const [program, ...args] = where.enter(['python3', '-c', SERVER, ...ports.map(String)]);
-    const child = spawn(program!, args, { stdio: ['pipe', 'pipe', 'inherit'] });
-    servers.push(child);
-    await new Promise((resolve, reject) => {
-      child.stdout.once('data', resolve);
-      child.once('exit', () => reject(new Error(`the server on ${ports.join()} ended`)));
-    });
-  };
-  const connects = async (from: Namespace, address: string, port: number): Promise<boolean> =>
-    from.try(['python3', '-c', CONNECT, address, String(port)]).status === 0;
-  await serve(network.outside, 7001, 7002);
+  const peers = { host: new TcpPeer(network.host), outside: new TcpPeer(network.outside) };
+  const containers: ContainerNamespace[] = [];
+  for (const port of [7001, 7002]) await peers.outside.listen(port);
   let remote = await remoteDriver(network.host, kind);
   return {
     driver: remote.driver,
@@ -50,87 +26,69 @@ export async function networkSubject(kind: NetworkKind): Promise<NetworkSubject>
     },
     hostAddress: HOST_ADDRESS,
     outsideAddress: OUTSIDE_ADDRESS,
-    connects: (from, address, port) =>
-      connects(from === 'host' ? network.host : network.outside, address, port),
-    listenOnHost: (port) => serve(network.host, port),
+    connects: (from, address, port) => peers[from].connects(address, port),
+    listenOnHost: (port) => peers.host.listen(port),
     makeNamespace: async () => {
-      const namespace = await makeNamespace();
-      namespaces.push(namespace);
-      return container(namespace, serve, connects);
+      const made = container(await makeNamespace());
+      containers.push(made);
+      return made;
     },
     inventory: async () => inventory(network.host),
     close: async () => {
-      for (const server of servers) server.kill('SIGKILL');
       await remote.close();
-      await Promise.all(namespaces.map((namespace) => namespace.close()));
+      await Promise.all([peers.host, peers.outside, ...containers].map((one) => one.close()));
       await network.close();
     },
   };
 }
 
-function container(
-  namespace: Namespace,
-  serve: (where: Namespace, ...ports: number[]) => Promise<void>,
-  connects: (from: Namespace, address: string, port: number) => Promise<boolean>,
-): ContainerNamespace {
+function container(namespace: Namespace): ContainerNamespace {
+  const peer = new TcpPeer(namespace);
   return {
     pid: namespace.pid,
     configure: async (inside) => {
       if (inside.interface === '') return;
-      namespace.run(
-        'ip',
-        'address',
-        'add',
-        `${inside.address}/${inside.prefixLength}`,
-        'dev',
-        inside.interface,
+      const { address, prefixLength, gateway, gatewayMac, interface: name, mtu } = inside;
+      namespace.ip(
+        `address add ${address}/${prefixLength} dev ${name}`,
+        `link set ${name} mtu ${mtu} up`,
+        ...(gatewayMac === ''
+          ? []
+          : [`neighbour replace ${gateway} lladdr ${gatewayMac} dev ${name} nud permanent`]),
+        `route add default via ${gateway}`,
       );
-      namespace.run('ip', 'link', 'set', inside.interface, 'mtu', String(inside.mtu), 'up');
-      if (inside.gatewayMac !== '')
-        namespace.run(
-          'ip',
-          'neighbour',
-          'replace',
-          inside.gateway,
-          'lladdr',
-          inside.gatewayMac,
-          'dev',
-          inside.interface,
-          'nud',
-          'permanent',
-        );
-      namespace.run('ip', 'route', 'add', 'default', 'via', inside.gateway);
     },
-    connects: (address, port) => connects(namespace, address, port),
-    listen: (port) => serve(namespace, port),
-    close: () => namespace.close(),
+    connects: (address, port) => peer.connects(address, port),
+    listen: (port) => peer.listen(port),
+    close: async () => {
+      await peer.close();
+      await namespace.close();
+    },
   };
 }
+
+/** One program for what `ip` has to say: a kit looks some hundred times. */
+const INVENTORY = `ip -4 -o -batch - <<'END' && tc qdisc && nft -s list ruleset
+link
+address
+route
+neighbour show nud permanent
+END`;
 
 /**
  * Links, addresses, routes, permanent neighbours and rules; without counters, handles and interface numbers,
  * and without the packets that are still to be told of each address, all of which change by themselves.
  */
 function inventory(host: Namespace): string[] {
-  const commands = [
-    ['ip', '-o', 'link'],
-    ['ip', '-o', '-4', 'address'],
-    ['ip', 'route'],
-    ['ip', 'neighbour', 'show', 'nud', 'permanent'],
-    ['tc', 'qdisc'],
-    ['nft', '-s', 'list', 'ruleset'],
-  ];
-  return commands.flatMap((command) =>
-    host
-      .run(...command)
-      .replace(/\t\telements = \{[^}]* limit rate [^}]*\}\n/g, '')
-      .split('\n')
-      .map((line) =>
-        line
-          .replace(/^\d+: /, '')
-          .replace(/@if\d+/, '')
-          .replace(/ state \w+| qlen \d+| link-netns \S+| link-netnsid \d+/g, ''),
-      )
-      .filter((line) => line.trim() !== ''),
-  );
+  return host
+    .run('sh', '-c', INVENTORY)
+    .replace(/\t\telements = \{[^}]* limit rate [^}]*\}\n/g, '')
+    .split('\n')
+    .map((line) =>
+      line
+        .replace(/^\d+: /, '')
+        .replace(/@if\d+/, '')
+        .replace(/ state \w+| qlen \d+| link-netns \S+| link-netnsid \d+/g, ''),
+    )
+    .filter((line) => line.trim() !== '');
 }
