@@ -103,7 +103,7 @@ describe('many at once', () => {
       for (const one of [networks[0]!, networks[1_500]!, networks.at(-1)!]) expect(listed).toContain(one);
       // an echo of before would pass as a part of what it belongs to
       await renew();
-      expect(a.ping(OUTSIDE)).toBe(key === 'allowNetworks');
+      expect(await a.ping(OUTSIDE)).toBe(key === 'allowNetworks');
       await limitTo(undefined);
     },
   );

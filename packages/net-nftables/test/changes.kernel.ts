@@ -480,7 +480,7 @@ describe('many containers', () => {
   it('are told apart: each gets in by its own link alone, with its own address', async () => {
     const [a, b] = [await makeContainer(driver, specOf(2)), await makeContainer(driver, specOf(3))];
     await driver.setup({ ...POLICY, allowNetworks: [OUTSIDE] });
-    expect([a.ping(OUTSIDE), b.ping(OUTSIDE)]).toEqual([true, true]);
+    expect([await a.ping(OUTSIDE), await b.ping(OUTSIDE)]).toEqual([true, true]);
     // They swap their addresses.
     const inside = [specOf(2), specOf(3)].map((spec) => driver.inside(spec, {}));
     for (const [where, own, other] of [
@@ -490,7 +490,7 @@ describe('many containers', () => {
       where.run('ip', 'address', 'add', `${other.address}/32`, 'dev', own.interface);
       where.run('ip', 'route', 'replace', 'default', 'via', own.gateway, 'src', other.address);
     }
-    expect([a.ping(OUTSIDE), b.ping(OUTSIDE)]).toEqual([false, false]);
+    expect([await a.ping(OUTSIDE), await b.ping(OUTSIDE)]).toEqual([false, false]);
     for (const spec of [specOf(2), specOf(3)]) await driver.release(spec, {});
     await Promise.all([a.close(), b.close()]);
   });

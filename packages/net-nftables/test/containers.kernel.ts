@@ -46,24 +46,24 @@ describe('another container', () => {
       { protocol: 'all', network: { first: '10.0.0.0', last: '10.255.255.255' } } as const,
     ]) {
       await driver.restore(A, {}, { mappings: [], egress: [rule(over)] });
-      expect([B.containerIp, B.hostIp].map((address) => a.connect(address, 80))).toEqual([
+      expect(await Promise.all([B.containerIp, B.hostIp].map((address) => a.connect(address, 80)))).toEqual([
         'refused',
         'refused',
       ]);
-      expect(a.ping(B.containerIp)).toBe(false);
+      expect(await a.ping(B.containerIp)).toBe(false);
     }
     await driver.restore(A, {}, { mappings: [], egress: [] });
     for (const allowNetworks of [['0.0.0.0/0'], ['10.0.0.0/8'], ['10.254.0.0/21']]) {
       await driver.setup({ ...POLICY, allowNetworks });
-      expect(a.connect(B.containerIp, 80)).toBe('refused');
+      expect(await a.connect(B.containerIp, 80)).toBe('refused');
     }
     await driver.setup({ ...POLICY, allowNetworks: ['0.0.0.0/0', '10.254.0.0/22'] });
-    expect(a.connect(B.containerIp, 80)).toBe(`from ${A.containerIp}`);
+    expect(await a.connect(B.containerIp, 80)).toBe(`from ${A.containerIp}`);
     await driver.setup(POLICY);
-    expect(a.connect(B.containerIp, 80)).toBe('refused');
+    expect(await a.connect(B.containerIp, 80)).toBe('refused');
     const pool = { first: '10.254.0.0', last: '10.254.3.255' };
     await driver.restore(A, {}, { mappings: [], egress: [rule({ network: pool })] });
-    expect(a.connect(B.containerIp, 80)).toBe(`from ${A.containerIp}`);
+    expect(await a.connect(B.containerIp, 80)).toBe(`from ${A.containerIp}`);
   }, 240_000);
 
   it('is reached at its published ports by whoever may go everywhere, and at no other', async () => {
@@ -71,21 +71,21 @@ describe('another container', () => {
     const b = await container(B);
     await Promise.all([b.serve(80), b.serve(81)]);
     await driver.mapPort(B, {}, { hostPort: 8080, containerPort: 80 });
-    expect(a.connect(HOST, 8080)).toBe('refused');
+    expect(await a.connect(HOST, 8080)).toBe('refused');
     await driver.allowEgress(A, {}, rule({ network: EVERYWHERE }));
-    expect(a.connect(HOST, 8080)).toBe(`from ${A.containerIp}`);
-    expect(a.connect(B.containerIp, 80)).toBe('refused');
-    expect(a.connect(B.containerIp, 81)).toBe('refused');
-    expect(a.connect(HOST, 8081)).toBe('refused');
-    expect(a.connect(B.hostIp, 8080)).toBe('refused');
-    expect(a.connect('127.0.0.1', 8080)).toBe('refused');
+    expect(await a.connect(HOST, 8080)).toBe(`from ${A.containerIp}`);
+    expect(await a.connect(B.containerIp, 80)).toBe('refused');
+    expect(await a.connect(B.containerIp, 81)).toBe('refused');
+    expect(await a.connect(HOST, 8081)).toBe('refused');
+    expect(await a.connect(B.hostIp, 8080)).toBe('refused');
+    expect(await a.connect('127.0.0.1', 8080)).toBe('refused');
     // The same by configuration instead of a rule.
     await driver.restore(A, {}, { mappings: [], egress: [] });
     await driver.setup({ ...POLICY, allowNetworks: ['0.0.0.0/0'] });
-    expect(a.connect(HOST, 8080)).toBe(`from ${A.containerIp}`);
-    expect(a.connect(B.containerIp, 80)).toBe('refused');
+    expect(await a.connect(HOST, 8080)).toBe(`from ${A.containerIp}`);
+    expect(await a.connect(B.containerIp, 80)).toBe('refused');
     await driver.setup({ ...POLICY, allowNetworks: ['198.51.100.0/24', '203.0.113.0/24'] });
-    expect(a.connect(HOST, 8080)).toBe('refused');
+    expect(await a.connect(HOST, 8080)).toBe('refused');
   }, 240_000);
 });
 
@@ -94,9 +94,9 @@ describe('a port of its own', () => {
     const a = await container(A);
     await a.serve(80);
     await driver.mapPort(A, {}, { hostPort: 8080, containerPort: 80 });
-    expect(a.connect(HOST, 8080)).toBe('refused');
+    expect(await a.connect(HOST, 8080)).toBe('refused');
     await driver.allowEgress(A, {}, rule({ network: EVERYWHERE }));
-    expect(a.connect(HOST, 8080)).toBe(`from ${A.hostIp}`);
+    expect(await a.connect(HOST, 8080)).toBe(`from ${A.hostIp}`);
     await driver.restore(
       A,
       {},
@@ -107,8 +107,8 @@ describe('a port of its own', () => {
         ],
       },
     );
-    expect(a.connect(HOST, 8080)).toBe(`from ${A.hostIp}`);
-    expect(a.connect(OUTSIDE, 80)).toBe('refused');
+    expect(await a.connect(HOST, 8080)).toBe(`from ${A.hostIp}`);
+    expect(await a.connect(OUTSIDE, 80)).toBe('refused');
   });
 });
 
@@ -145,9 +145,9 @@ for source in ('${OUTSIDE}', '198.51.100.1', '8.8.8.8', '${B.containerIp}', '${A
 `,
     );
     expect(inside.packets()).toBe(0);
-    expect(net.outside.connect(HOST, 8080)).toBe(`from ${OUTSIDE}`);
-    expect(net.outside.connect(HOST, 81)).toBe('refused');
-    expect(net.outside.connect(A.containerIp, 80)).toBe('no answer');
+    expect(await net.outside.connect(HOST, 8080)).toBe(`from ${OUTSIDE}`);
+    expect(await net.outside.connect(HOST, 81)).toBe('refused');
+    expect(await net.outside.connect(A.containerIp, 80)).toBe('no answer');
     expect(inside.packets()).toBeGreaterThan(0);
   }, 240_000);
 });

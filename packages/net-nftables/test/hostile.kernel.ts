@@ -116,7 +116,7 @@ for claimed in sys.argv[2:]:
       OUTSIDE,
     );
     expect(neighbours()).toBe(before);
-    expect(net.host.connect(B.containerIp, 80)).toBe(`from ${B.hostIp}`);
+    expect(await net.host.connect(B.containerIp, 80)).toBe(`from ${B.hostIp}`);
   });
 
   it('meets no IPv6 at the near end of its link, also after somebody switched it on, once the daemon has started again [SECURITY N05]', async () => {
@@ -278,12 +278,12 @@ describe('the host', () => {
     const next = makeDriver();
     await next.setup(POLICY);
     // Whose address it is, is not known before the record is read.
-    expect(a.connect(OUTSIDE, 7040)).toBe('no answer');
+    expect(await a.connect(OUTSIDE, 7040)).toBe('no answer');
     const egress = [{ protocol: 'tcp', network: { first: OUTSIDE, last: OUTSIDE }, log: false } as const];
     await next.restore(A, {}, { mappings: [{ hostPort: 8095, containerPort: 80 }], egress });
-    expect(a.connect(OUTSIDE, 7040)).toBe(`from ${HOST}`);
-    expect(a.connect(FAR, 7040)).toBe('refused');
-    expect(net.outside.connect(HOST, 8095)).toBe(`from ${OUTSIDE}`);
+    expect(await a.connect(OUTSIDE, 7040)).toBe(`from ${HOST}`);
+    expect(await a.connect(FAR, 7040)).toBe('refused');
+    expect(await net.outside.connect(HOST, 8095)).toBe(`from ${OUTSIDE}`);
     await next.close();
   });
 
@@ -331,9 +331,9 @@ s = socket.create_server((sys.argv[1], ${port}), family=socket.AF_INET6 if ':' i
     open.push(a);
     await a.serve(80);
     await told.mapPort(A, {}, { hostPort: 8097, containerPort: 80 });
-    expect(net.outside.connect('203.0.113.77', 8097)).toBe(`from ${OUTSIDE}`);
-    expect(net.outside.connect(HOST, 8097)).toBe('refused');
-    expect(net.host.connect('127.0.0.1', 8097)).toBe(`from ${A.hostIp}`);
+    expect(await net.outside.connect('203.0.113.77', 8097)).toBe(`from ${OUTSIDE}`);
+    expect(await net.outside.connect(HOST, 8097)).toBe('refused');
+    expect(await net.host.connect('127.0.0.1', 8097)).toBe(`from ${A.hostIp}`);
     await told.close();
     expect(() => nftablesNetwork({ table: 'warden-test', outwardAddress: 'here' })).toThrow(
       /not an IPv4 address/,
@@ -348,10 +348,10 @@ describe('a daemon that lives in a container', () => {
     await driver.setup(POLICY);
     const a = await container(A);
     await a.serve(80);
-    expect(net.outside.connect(A.containerIp, 80)).toBe(`from ${OUTSIDE}`);
+    expect(await net.outside.connect(A.containerIp, 80)).toBe(`from ${OUTSIDE}`);
     const b = await container(B);
-    expect(b.connect(A.containerIp, 80)).toBe('refused');
-    expect(a.connect(OUTSIDE, 80)).toBe('refused');
+    expect(await b.connect(A.containerIp, 80)).toBe('refused');
+    expect(await a.connect(OUTSIDE, 80)).toBe('refused');
   }, 240_000);
 });
 

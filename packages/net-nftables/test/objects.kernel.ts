@@ -120,9 +120,9 @@ describe('attach and release', () => {
   it('is cut off at once by release while it still runs', async () => {
     await driver.setup({ ...POLICY, allowNetworks: ['0.0.0.0/0'] });
     const container = await makeContainer(driver, A);
-    expect(container.ping('203.0.113.2')).toBe(true);
+    expect(await container.ping('203.0.113.2')).toBe(true);
     await driver.release(A, {});
-    expect(container.ping('203.0.113.2')).toBe(false);
+    expect(await container.ping('203.0.113.2')).toBe(false);
     await container.close();
   });
 

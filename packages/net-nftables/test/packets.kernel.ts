@@ -53,14 +53,14 @@ afterAll(async () => {
 });
 
 describe('default', () => {
-  it('refuses egress, other containers and every address of the host', () => {
-    expect(a.connect(OUTSIDE, 80)).toBe('refused');
-    expect(a.connect(FAR, 80)).toBe('refused');
-    expect(a.connect(B.containerIp, 80)).toBe('refused');
-    expect(a.connect(A.hostIp, 9000)).toBe('refused');
-    expect(a.connect(B.hostIp, 9000)).toBe('refused');
-    expect(a.connect(HOST, 9000)).toBe('refused');
-    expect(a.ping(OUTSIDE)).toBe(false);
+  it('refuses egress, other containers and every address of the host', async () => {
+    expect(await a.connect(OUTSIDE, 80)).toBe('refused');
+    expect(await a.connect(FAR, 80)).toBe('refused');
+    expect(await a.connect(B.containerIp, 80)).toBe('refused');
+    expect(await a.connect(A.hostIp, 9000)).toBe('refused');
+    expect(await a.connect(B.hostIp, 9000)).toBe('refused');
+    expect(await a.connect(HOST, 9000)).toBe('refused');
+    expect(await a.ping(OUTSIDE)).toBe(false);
   });
 
   it('refuses a TCP connection at once, not when the kernel inside asks a second time', () => {
@@ -84,10 +84,10 @@ describe('default', () => {
     expect(asked()).toBe(before);
   });
 
-  it('lets the host in, and nobody else', () => {
-    expect(net.host.connect(A.containerIp, 80)).toBe(`from ${A.hostIp}`);
-    expect(net.host.ping(A.containerIp)).toBe(true);
-    expect(net.outside.connect(A.containerIp, 80)).toBe('no answer');
+  it('lets the host in, and nobody else', async () => {
+    expect(await net.host.connect(A.containerIp, 80)).toBe(`from ${A.hostIp}`);
+    expect(await net.host.ping(A.containerIp)).toBe(true);
+    expect(await net.outside.connect(A.containerIp, 80)).toBe('no answer');
   });
 
   it('drops what carries a foreign source', async () => {
@@ -124,9 +124,9 @@ describe('default', () => {
     a.run('ip', 'rule', 'add', 'to', '127.0.0.2', 'lookup', '77', 'priority', '1');
     a.run('ip', 'rule', 'add', 'lookup', 'local', 'priority', '2');
     a.run('ip', 'rule', 'delete', 'lookup', 'local', 'priority', '0');
-    expect(a.connect('127.0.0.2', 9000)).toBe('no answer');
+    expect(await a.connect('127.0.0.2', 9000)).toBe('no answer');
     net.host.run('nft', 'flush', 'chain', 'inet', 'warden-test', 'guard');
-    expect(a.connect('127.0.0.2', 9000)).toBe(`from ${A.containerIp}`);
+    expect(await a.connect('127.0.0.2', 9000)).toBe(`from ${A.containerIp}`);
     await driver.setup(POLICY);
   });
 });
@@ -152,10 +152,10 @@ describe('allowEgress', () => {
         log: false,
       },
     );
-    expect(a.connect(OUTSIDE, 80)).toBe(`from ${HOST}`);
-    expect(a.connect(OUTSIDE, 81)).toBe('refused');
-    expect(a.connect(FAR, 80)).toBe('refused');
-    expect(b.connect(OUTSIDE, 80)).toBe('refused');
+    expect(await a.connect(OUTSIDE, 80)).toBe(`from ${HOST}`);
+    expect(await a.connect(OUTSIDE, 81)).toBe('refused');
+    expect(await a.connect(FAR, 80)).toBe('refused');
+    expect(await b.connect(OUTSIDE, 80)).toBe('refused');
   });
 
   it('matches ranges of addresses and ports, and logs on request', async () => {
@@ -169,7 +169,7 @@ describe('allowEgress', () => {
         log: true,
       },
     );
-    expect(a.connect(FAR, 81)).toBe(`from ${HOST}`);
+    expect(await a.connect(FAR, 81)).toBe(`from ${HOST}`);
     const chain = net.host.run('nft', 'list', 'chain', 'inet', 'warden-test', `i-${A.id}`);
     expect(chain).toContain(`log prefix "warden-i-${A.id} "`);
     // Newest first, and the log line in front of its acceptance.
@@ -194,11 +194,11 @@ describe('allowEgress', () => {
   });
 
   it('knows ICMP types and codes', async () => {
-    expect(b.ping(OUTSIDE)).toBe(false);
+    expect(await b.ping(OUTSIDE)).toBe(false);
     await driver.allowEgress(B, {}, { protocol: 'icmp', icmpType: 8, icmpCode: 1, log: false });
-    expect(b.ping(OUTSIDE)).toBe(false);
+    expect(await b.ping(OUTSIDE)).toBe(false);
     await driver.allowEgress(B, {}, { protocol: 'icmp', icmpType: 8, icmpCode: 0, log: false });
-    expect(b.ping(OUTSIDE)).toBe(true);
+    expect(await b.ping(OUTSIDE)).toBe(true);
   });
 
   it('opens another container when asked to', async () => {
@@ -207,29 +207,29 @@ describe('allowEgress', () => {
       {},
       { protocol: 'all', network: { first: A.containerIp, last: A.containerIp }, log: false },
     );
-    expect(b.connect(A.containerIp, 80)).toBe(`from ${B.containerIp}`);
-    expect(a.connect(B.containerIp, 80)).toBe('refused');
+    expect(await b.connect(A.containerIp, 80)).toBe(`from ${B.containerIp}`);
+    expect(await a.connect(B.containerIp, 80)).toBe('refused');
   });
 });
 
 describe('mapPort', () => {
   it('publishes at the outward address and at loopback, for the host and for the outside', async () => {
-    expect(net.outside.connect(HOST, 8080)).toBe('refused');
+    expect(await net.outside.connect(HOST, 8080)).toBe('refused');
     await driver.mapPort(A, {}, { hostPort: 8080, containerPort: 80 });
-    expect(net.outside.connect(HOST, 8080)).toBe(`from ${OUTSIDE}`);
-    expect(net.host.connect(HOST, 8080)).toBe(`from ${HOST}`);
-    expect(net.host.connect('127.0.0.1', 8080)).toBe(`from ${A.hostIp}`);
+    expect(await net.outside.connect(HOST, 8080)).toBe(`from ${OUTSIDE}`);
+    expect(await net.host.connect(HOST, 8080)).toBe(`from ${HOST}`);
+    expect(await net.host.connect('127.0.0.1', 8080)).toBe(`from ${A.hostIp}`);
   });
 
-  it('leaves the same port of other addresses alone', () => {
-    expect(net.host.connect(OUTSIDE, 8080)).toBe('refused');
-    expect(net.host.connect(B.hostIp, 8080)).toBe('refused');
+  it('leaves the same port of other addresses alone', async () => {
+    expect(await net.host.connect(OUTSIDE, 8080)).toBe('refused');
+    expect(await net.host.connect(B.hostIp, 8080)).toBe('refused');
   });
 
   it('needs an egress rule when another container uses it', async () => {
     await driver.mapPort(B, {}, { hostPort: 8081, containerPort: 80 });
-    expect(a.connect(HOST, 8081)).toBe('refused');
-    expect(b.connect(HOST, 8080)).toBe(`from ${B.containerIp}`);
+    expect(await a.connect(HOST, 8081)).toBe('refused');
+    expect(await b.connect(HOST, 8080)).toBe(`from ${B.containerIp}`);
   });
 
   it('is idempotent, and names the owner of a taken port', async () => {
@@ -244,7 +244,7 @@ describe('mapPort', () => {
     net.host.run('ip', 'address', 'add', '203.0.113.50/24', 'dev', 'wt-up');
     net.host.run('ip', 'route', 'replace', 'default', 'via', OUTSIDE, 'src', '203.0.113.50');
     await driver.mapPort(A, {}, { hostPort: 8082, containerPort: 80 });
-    expect(net.outside.connect('203.0.113.50', 8080)).toBe(`from ${OUTSIDE}`);
+    expect(await net.outside.connect('203.0.113.50', 8080)).toBe(`from ${OUTSIDE}`);
     net.host.run('ip', 'route', 'replace', 'default', 'via', OUTSIDE, 'src', HOST);
   });
 
@@ -255,13 +255,13 @@ describe('mapPort', () => {
     try {
       route('del', 'default');
       await lives.setup(POLICY);
-      expect(net.outside.connect(HOST, 8080)).toBe('refused');
+      expect(await net.outside.connect(HOST, 8080)).toBe('refused');
       net.host.run('ip', 'address', 'add', '203.0.113.51/24', 'dev', 'wt-up');
       for (const address of ['203.0.113.51', HOST]) {
         route('replace', 'default', 'via', OUTSIDE, 'src', address);
         await expect.poll(() => net.outside.connect(address, 8080), SOON).toBe(`from ${OUTSIDE}`);
       }
-      expect(net.outside.connect('203.0.113.51', 8080)).toBe('refused');
+      expect(await net.outside.connect('203.0.113.51', 8080)).toBe('refused');
     } finally {
       route('replace', 'default', 'via', OUTSIDE, 'src', HOST);
       await lives.close();
@@ -272,33 +272,33 @@ describe('mapPort', () => {
 describe('setup while containers live', () => {
   it('keeps rules and ports, and takes over a changed policy', async () => {
     await driver.setup({ ...POLICY, allowNetworks: [`${FAR}/32`, '198.51.100.0/24', '192.0.2.1-192.0.2.9'] });
-    expect(b.connect(FAR, 80)).toBe(`from ${HOST}`);
-    expect(a.connect(OUTSIDE, 80)).toBe(`from ${HOST}`);
-    expect(net.outside.connect(HOST, 8080)).toBe(`from ${OUTSIDE}`);
+    expect(await b.connect(FAR, 80)).toBe(`from ${HOST}`);
+    expect(await a.connect(OUTSIDE, 80)).toBe(`from ${HOST}`);
+    expect(await net.outside.connect(HOST, 8080)).toBe(`from ${OUTSIDE}`);
     await driver.setup({ ...POLICY, denyNetworks: [FAR], allowHostAccess: true });
-    expect(b.connect(FAR, 80)).toBe('no answer');
-    expect(b.connect(HOST, 9000)).toMatch(/^from/);
+    expect(await b.connect(FAR, 80)).toBe('no answer');
+    expect(await b.connect(HOST, 9000)).toMatch(/^from/);
     await driver.setup(POLICY);
-    expect(b.connect(HOST, 9000)).toBe('refused');
+    expect(await b.connect(HOST, 9000)).toBe('refused');
   });
 
   it('lets routed traffic in when told to, as the original daemon did', async () => {
     const routed = nftablesNetwork({ table: 'warden-test', inbound: 'routed' })({ logger: silentLogger });
     await routed.setup(POLICY);
-    expect(net.outside.connect(A.containerIp, 80)).toBe(`from ${OUTSIDE}`);
+    expect(await net.outside.connect(A.containerIp, 80)).toBe(`from ${OUTSIDE}`);
     await routed.close();
     await driver.setup(POLICY);
-    expect(net.outside.connect(A.containerIp, 80)).toBe('no answer');
+    expect(await net.outside.connect(A.containerIp, 80)).toBe('no answer');
   });
 
   it('refuses all where the chain of a container has no rules, as for a moment when it gets the first', async () => {
     await driver.allowEgress(A, {}, { protocol: 'all', log: false });
-    expect(a.connect(OUTSIDE, 80)).toBe(`from ${HOST}`);
+    expect(await a.connect(OUTSIDE, 80)).toBe(`from ${HOST}`);
     net.host.run('nft', 'flush', 'chain', 'inet', 'warden-test', `i-${A.id}`);
-    expect(a.connect(OUTSIDE, 80)).toBe('refused');
-    expect(a.connect(HOST, 9000)).toBe('refused');
+    expect(await a.connect(OUTSIDE, 80)).toBe('refused');
+    expect(await a.connect(HOST, 9000)).toBe('refused');
     await driver.setup(POLICY);
-    expect(a.connect(OUTSIDE, 80)).toBe('refused');
+    expect(await a.connect(OUTSIDE, 80)).toBe('refused');
   });
 
   it('restores exactly what is recorded', async () => {
@@ -306,10 +306,10 @@ describe('setup while containers live', () => {
     await next.setup(POLICY);
     const rule = { protocol: 'tcp', network: { first: FAR, last: FAR }, log: false } as const;
     await next.restore(A, {}, { mappings: [{ hostPort: 8090, containerPort: 80 }], egress: [rule] });
-    expect(a.connect(FAR, 80)).toBe(`from ${HOST}`);
-    expect(a.connect(OUTSIDE, 80)).toBe('refused');
-    expect(net.outside.connect(HOST, 8090)).toBe(`from ${OUTSIDE}`);
-    expect(net.outside.connect(HOST, 8080)).toBe('refused');
+    expect(await a.connect(FAR, 80)).toBe(`from ${HOST}`);
+    expect(await a.connect(OUTSIDE, 80)).toBe('refused');
+    expect(await net.outside.connect(HOST, 8090)).toBe(`from ${OUTSIDE}`);
+    expect(await net.outside.connect(HOST, 8080)).toBe('refused');
     await expect(next.restore(specOf(9), {}, { mappings: [], egress: [] })).rejects.toMatchObject({
       code: 'NATIVE_FAILED',
       fields: { errno: 'ENODEV' },

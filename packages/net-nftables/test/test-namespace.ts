@@ -1,24 +1,49 @@
 /** Network namespaces around that of the test, and packets between them. */
-import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
+import {
+  type ChildProcess,
+  type ChildProcessByStdio,
+  execFileSync,
+  spawn,
+  spawnSync,
+} from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import type { Readable, Writable } from 'node:stream';
 
-/** Answers each connection with the address it came from. */
-const SERVER = `
-import socket, sys, threading
-s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-s.bind(('0.0.0.0', int(sys.argv[1]))); s.listen(16); print('ready', flush=True)
-while True:
-    c, peer = s.accept(); c.sendall(peer[0].encode()); c.close()
-`;
-const CLIENT = `
-import socket, sys
-s = socket.socket(); s.settimeout(2)
-try:
-    if len(sys.argv) > 3: s.bind((sys.argv[3], 0))
-    s.connect((sys.argv[1], int(sys.argv[2]))); print('from ' + s.recv(64).decode())
-except socket.timeout: print('no answer')
-except OSError as e: print('refused' if e.errno == 111 else 'error %d' % e.errno)
+/**
+ * Does what each line of its input says, and answers with a line. Each connection to a port that it serves is
+ * answered with the address it came from. An echo request is answered only by whom it went to.
+ */
+const PEER = `
+import socket, struct, sys, threading, time
+def serve(port):
+    s = socket.create_server(('0.0.0.0', int(port)), backlog=16)
+    def accept():
+        while True: c, peer = s.accept(); c.sendall(peer[0].encode()); c.close()
+    threading.Thread(target=accept, daemon=True).start()
+    return 'ready'
+def connect(address, port):
+    s = socket.socket(); s.settimeout(2)
+    try: s.connect((address, int(port))); return 'from ' + s.recv(64).decode()
+    except socket.timeout: return 'no answer'
+    except OSError as e: return 'refused' if e.errno == 111 else 'error %d' % e.errno
+    finally: s.close()
+def total(b):
+    t = sum(struct.unpack('!%dH' % (len(b) // 2), b)); t = (t >> 16) + (t & 0xffff); return ~t & 0xffff
+def ping(address):
+    s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+    s.sendto(struct.pack('!BBHHH', 8, 0, total(struct.pack('!BBHHH', 8, 0, 0, 77, 1)), 77, 1), (address, 0))
+    end = time.monotonic() + 0.7
+    while time.monotonic() < end:
+        s.settimeout(max(0.01, end - time.monotonic()))
+        try: packet, peer = s.recvfrom(2048)
+        except socket.timeout: break
+        if peer[0] == address and packet[20] == 0: return 'answered'
+    return 'no answer'
+for line in sys.stdin:
+    verb, *words = line.split()
+    print({'serve': serve, 'connect': connect, 'ping': ping}[verb](*words), flush=True)
 `;
 /** Counts datagrams until one says "end"; however late a busy machine sends them, none is missed. */
 const RECEIVER = `
@@ -33,27 +58,17 @@ import socket, sys
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind((sys.argv[3], 0)); s.sendto(sys.argv[4].encode(), (sys.argv[1], int(sys.argv[2])))
 `;
 
-/** One echo request; ends with status 0 when it is answered by whom it went to. */
-const PING = `
-import socket, struct, sys, time
-s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
-def total(b): return sum(struct.unpack('!%dH' % (len(b) // 2), b))
-body = struct.pack('!BBHHH', 8, 0, 0, 77, 1); t = total(body); t = (t >> 16) + (t & 0xffff)
-s.sendto(struct.pack('!BBHHH', 8, 0, ~t & 0xffff, 77, 1), (sys.argv[1], 0))
-end = time.time() + 0.7
-while time.time() < end:
-    s.settimeout(max(0.01, end - time.time()))
-    try: packet, peer = s.recvfrom(2048)
-    except socket.timeout: break
-    if peer[0] == sys.argv[1] and packet[20] == 0: sys.exit(0)
-sys.exit(1)
-`;
+interface Peer {
+  readonly process: ChildProcessByStdio<Writable, Readable, null>;
+  readonly answers: AsyncIterator<string>;
+}
 
 /** A namespace; the one of the test itself has pid "self". */
 export class TestNamespace {
   readonly pid: number;
   readonly #holder: ChildProcess | undefined;
-  readonly #servers: ChildProcess[] = [];
+  #peer: Peer | undefined;
+  #asked: Promise<unknown> = Promise.resolve();
 
   private constructor(pid: number, holder?: ChildProcess) {
     this.pid = pid;
@@ -93,17 +108,21 @@ export class TestNamespace {
     return execFileSync(program, args, { encoding: 'utf8' });
   }
 
+  /** Runs the words of each line as a command of `ip`, by one process for all of them. */
+  ip(...lines: readonly string[]): void {
+    const [program, args] = this.#enter(['ip', '-batch', '-']);
+    execFileSync(program, args, { input: lines.map((line) => `${line}\n`).join('') });
+  }
+
   /** Exit status. */
   try(...command: readonly string[]): number {
     const [program, args] = this.#enter(command);
     return spawnSync(program, args, { stdio: 'ignore' }).status ?? 255;
   }
 
+  /** Answers connections to this port of every address until the namespace is closed. */
   async serve(port: number): Promise<void> {
-    const [program, args] = this.#enter(['python3', '-c', SERVER, String(port)]);
-    const server = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'] });
-    this.#servers.push(server);
-    await once(server.stdout, 'data');
+    await this.#ask(`serve ${port}`);
   }
 
   /** Starts a program and waits for its first line; what it prints is collected until it is closed. */
@@ -127,8 +146,8 @@ export class TestNamespace {
   }
 
   /** `from <address>` as the server saw it, `refused`, `no answer` or `error <number>`. */
-  connect(address: string, port: number, source: readonly string[] = []): string {
-    return this.run('python3', '-c', CLIENT, address, String(port), ...source).trim();
+  connect(address: string, port: number): Promise<string> {
+    return this.#ask(`connect ${address} ${port}`);
   }
 
   /** Sends one datagram. */
@@ -148,12 +167,34 @@ export class TestNamespace {
     return { ready: once(receiver.stdout, 'data'), count };
   }
 
-  ping(address: string): boolean {
-    return this.try('python3', '-c', PING, address) === 0;
+  /** Whether an echo request is answered. */
+  async ping(address: string): Promise<boolean> {
+    return (await this.#ask(`ping ${address}`)) === 'answered';
+  }
+
+  /** One process for the whole namespace, from the first question on: a start takes longer than most answers. */
+  #ask(line: string): Promise<string> {
+    this.#peer ??= this.#startPeer();
+    const { process, answers } = this.#peer;
+    // the same process waits for one answer while it is asked the next thing
+    const answered = this.#asked.then(async () => {
+      process.stdin.write(`${line}\n`);
+      const answer = await answers.next();
+      if (answer.done) throw new Error(`the peer ended at "${line}"`);
+      return answer.value;
+    });
+    this.#asked = answered.catch(() => {});
+    return answered;
+  }
+
+  #startPeer(): Peer {
+    const [program, args] = this.#enter(['python3', '-c', PEER]);
+    const process = spawn(program, args, { stdio: ['pipe', 'pipe', 'inherit'] });
+    return { process, answers: createInterface(process.stdout)[Symbol.asyncIterator]() };
   }
 
   async close(): Promise<void> {
-    for (const child of [...this.#servers, this.#holder]) {
+    for (const child of [this.#peer?.process, this.#holder]) {
       if (child === undefined || child.exitCode !== null || child.signalCode !== null) continue;
       const gone = once(child, 'exit');
       child.kill('SIGKILL');

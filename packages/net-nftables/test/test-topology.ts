@@ -29,28 +29,20 @@ export interface Topology {
 export async function makeTopology(uplink = 'wt-up'): Promise<Topology> {
   const host = TestNamespace.own();
   const outside = await TestNamespace.make();
-  host.run(
-    'ip',
-    'link',
-    'add',
-    uplink,
-    'type',
-    'veth',
-    'peer',
-    'name',
-    'wt-out',
-    'netns',
-    String(outside.pid),
-  );
   // Refusals are answered as fast as they are asked for, whatever the tests before have asked.
   host.run('sh', '-c', 'echo 0 >/proc/sys/net/ipv4/icmp_ratelimit');
-  host.run('ip', 'address', 'add', `${HOST}/24`, 'dev', uplink);
-  host.run('ip', 'link', 'set', uplink, 'up');
-  outside.run('ip', 'address', 'add', `${OUTSIDE}/24`, 'dev', 'wt-out');
-  outside.run('ip', 'address', 'add', `${FAR}/32`, 'dev', 'wt-out');
-  outside.run('ip', 'link', 'set', 'wt-out', 'up');
-  outside.run('ip', 'route', 'add', '10.254.0.0/22', 'via', HOST);
-  host.run('ip', 'route', 'add', 'default', 'via', OUTSIDE);
+  host.ip(
+    `link add ${uplink} type veth peer name wt-out netns ${outside.pid}`,
+    `address add ${HOST}/24 dev ${uplink}`,
+    `link set ${uplink} up`,
+    `route add default via ${OUTSIDE}`,
+  );
+  outside.ip(
+    `address add ${OUTSIDE}/24 dev wt-out`,
+    `address add ${FAR}/32 dev wt-out`,
+    'link set wt-out up',
+    `route add 10.254.0.0/22 via ${HOST}`,
+  );
   return {
     host,
     outside,
@@ -81,21 +73,12 @@ export async function makeContainer(driver: NetworkDriver, spec: NetworkSpec): P
   const container = await TestNamespace.make();
   const state = driver.plan(spec);
   await driver.attach(spec, state, container.pid);
-  const inside = driver.inside(spec, state);
-  container.run('ip', 'address', 'add', `${inside.address}/${inside.prefixLength}`, 'dev', inside.interface);
-  container.run('ip', 'link', 'set', inside.interface, 'up');
-  container.run(
-    'ip',
-    'neighbour',
-    'add',
-    inside.gateway,
-    'lladdr',
-    inside.gatewayMac,
-    'dev',
-    inside.interface,
-    'nud',
-    'permanent',
+  const { address, prefixLength, gateway, gatewayMac, interface: name } = driver.inside(spec, state);
+  container.ip(
+    `address add ${address}/${prefixLength} dev ${name}`,
+    `link set ${name} up`,
+    `neighbour add ${gateway} lladdr ${gatewayMac} dev ${name} nud permanent`,
+    `route add default via ${gateway}`,
   );
-  container.run('ip', 'route', 'add', 'default', 'via', inside.gateway);
   return container;
 }

@@ -258,10 +258,10 @@ describe('a port that is taken back', () => {
     expect(await inwards.living()).toEqual([`tcp:${HOST}:8081`]);
     expect(await near.living()).toEqual(['tcp:127.0.0.1:8081']);
     expect(await outwards.living()).toEqual([`tcp:${OUTSIDE}:7010`]);
-    expect(net.outside.connect(HOST, 8080)).toBe('refused');
+    expect(await net.outside.connect(HOST, 8080)).toBe('refused');
     await driver.mapPort(A, {}, gone);
     await withdraw(rules([], [gone, left]), rules([]));
-    expect(net.outside.connect(HOST, 8080)).toBe('refused');
+    expect(await net.outside.connect(HOST, 8080)).toBe('refused');
   });
 });
 
