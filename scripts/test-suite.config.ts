@@ -12,7 +12,14 @@ export const ONE_AT_A_TIME = { maxWorkers: 1, fileParallelism: false } as const 
  */
 export const ONCE_MORE_IN_CI: Options = { retry: process.env.CI ? 1 : 0 };
 
-/** A project over the sources of the packages, each file of it a process. */
+/**
+ * For files that take nothing from one another's modules: a process of its own for each, with vitest, the
+ * sources and koffi loaded anew, costs half a second of a processor. Not where a module is put in the place of
+ * another one (`vi.mock`): a file before may have loaded the other one already.
+ */
+export const FILES_SHARE_PROCESSES = { isolate: false } as const satisfies Options;
+
+/** A project over the sources of the packages, each file of it a process unless `options` say otherwise. */
 export function testSuite(name: string, options: Options): ViteUserConfig {
   return defineConfig({
     ssr: { resolve: { conditions: ['source', 'module', 'node', 'development|production'] } },
