@@ -15,7 +15,8 @@ export const ONCE_MORE_IN_CI: Options = { retry: process.env.CI ? 1 : 0 };
 /**
  * For files that take nothing from one another's modules: a process of its own for each, with vitest, the
  * sources and koffi loaded anew, costs half a second of a processor. Not where a module is put in the place of
- * another one (`vi.mock`): a file before may have loaded the other one already.
+ * another one (`vi.mock`), since a file before may have loaded the other one already, nor where a module that
+ * several files import has hooks (`afterEach`) at its top: it is loaded once, and they are the first file's.
  */
 export const FILES_SHARE_PROCESSES = { isolate: false } as const satisfies Options;
 
