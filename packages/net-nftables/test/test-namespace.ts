@@ -68,7 +68,6 @@ export class TestNamespace {
   readonly pid: number;
   readonly #holder: ChildProcess | undefined;
   #peer: Peer | undefined;
-  #asked: Promise<unknown> = Promise.resolve();
 
   private constructor(pid: number, holder?: ChildProcess) {
     this.pid = pid;
@@ -173,18 +172,14 @@ export class TestNamespace {
   }
 
   /** One process for the whole namespace, from the first question on: a start takes longer than most answers. */
-  #ask(line: string): Promise<string> {
+  async #ask(line: string): Promise<string> {
     this.#peer ??= this.#startPeer();
     const { process, answers } = this.#peer;
-    // the same process waits for one answer while it is asked the next thing
-    const answered = this.#asked.then(async () => {
-      process.stdin.write(`${line}\n`);
-      const answer = await answers.next();
-      if (answer.done) throw new Error(`the peer ended at "${line}"`);
-      return answer.value;
-    });
-    this.#asked = answered.catch(() => {});
-    return answered;
+    // it answers in order, whoever asks meanwhile
+    process.stdin.write(`${line}\n`);
+    const answer = await answers.next();
+    if (answer.done) throw new Error(`the peer ended at "${line}"`);
+    return answer.value;
   }
 
   #startPeer(): Peer {

@@ -11,8 +11,8 @@ export interface Namespace {
   enter(command: readonly string[]): string[];
   /** Runs to the end and answers standard output. Throws with standard error on a non-zero status. */
   run(...command: string[]): string;
-  /** Runs the words of each line as a command of `ip`, by one process for all of them, and answers their output. */
-  ip(...lines: readonly string[]): string;
+  /** Runs the words of each line as a command of `ip`, by one process for all of them. Throws as `run` does. */
+  ip(...lines: readonly string[]): void;
   /** Runs to the end; answers the exit status and both outputs. */
   try(command: readonly string[], input?: string): { status: number; stdout: string; stderr: string };
   close(): Promise<void>;
@@ -66,9 +66,7 @@ export async function makeNamespace(): Promise<Namespace> {
   const succeed = (command: readonly string[], input?: string): string => {
     const result = attempt(command, input);
     if (result.status !== 0)
-      throw new Error(
-        `${[...command, input ?? ''].join(' ').trim()} ended with ${result.status}: ${result.stderr}`,
-      );
+      throw new Error(`${command.join(' ')} ended with ${result.status}: ${result.stderr}${input ?? ''}`);
     return result.stdout;
   };
   return {
@@ -76,7 +74,9 @@ export async function makeNamespace(): Promise<Namespace> {
     enter,
     try: attempt,
     run: (...command) => succeed(command),
-    ip: (...lines) => succeed(['ip', '-batch', '-'], lines.map((line) => `${line}\n`).join('')),
+    ip: (...lines) => {
+      succeed(['ip', '-batch', '-'], lines.map((line) => `${line}\n`).join(''));
+    },
     close: async () => {
       if (holder.exitCode !== null || holder.signalCode !== null) return;
       const gone = once(holder, 'exit');

@@ -200,7 +200,7 @@ describeWith(['root', 'isolated', 'overlayfs'], 'init and storms from inside', (
         await suite.daemon.connect()
       ).create({ bindMounts: [...PERL_MOUNTS] })) as ClientContainer;
       const job = await explode(box, privileged);
-      for (let round = 0; round < 2; round++) {
+      for (let round = 0; round < 5; round++) {
         for (const asRoot of [true, false])
           expect((await box.run('echo ran', { privileged: asRoot })).exitStatus).toBe(0);
         await box.copyIn(`${host}/to-copy`, '/tmp/copy');

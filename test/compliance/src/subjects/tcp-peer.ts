@@ -30,7 +30,7 @@ interface Peer {
 
 /**
  * One process for all connections of a namespace, from the first one on: to start one for each takes longer
- * than what a test does otherwise. Asked one thing at a time.
+ * than what a test does otherwise. It answers in order, whoever asks meanwhile.
  */
 export class TcpPeer {
   readonly #where: Namespace;
