@@ -7,6 +7,7 @@ import type { ClientContainer } from '@warden/client';
 import { describeWith, patience, withDaemon } from '@warden/test-harness';
 import { expect, it } from 'vitest';
 import { copyHelpers, stopCopyHelper } from './copy-helpers.ts';
+import { startUntilRefused } from './full-container.ts';
 import { PERL_MOUNTS, perl } from './host-perl.ts';
 import { text } from './text.ts';
 import { until } from './until.ts';
@@ -276,28 +277,14 @@ describeWith(['root', 'isolated', 'overlayfs'], 'confined copies', () => {
           process.kill(Number(init), 'SIGCONT');
         }
         await box.copyIn(path.join(host, 'file'), '/tmp/file');
-        // It fills the container again whenever there is room, without taking both processors to try.
-        const bomb = await box.spawn(perl('while (1) { defined(fork) or sleep 1 }'));
-        const others: Awaited<ReturnType<typeof box.spawn>>[] = [];
-        await until(async () => {
-          // until the reserve, from which a job and a copy take their process, is used up too
-          const isSpawned = await box.spawn('exec sleep 1000').then(
-            (job) => others.push(job) > 0,
-            () => false,
-          );
-          if (isSpawned) return false; // not yet full
-          const error: unknown = await box
-            .copyIn(path.join(host, 'file'), '/tmp/file')
-            .catch((cause: unknown) => cause);
-          if (error === undefined) return false;
-          expect(error).toMatchObject({
-            code: 'POOL_EXHAUSTED',
-            fields: { errno: 'EAGAIN', pool: 'processes' },
-          });
-          return true;
-        }, patience(30_000));
+        const bomb = await box.spawn(perl('while (1) { fork }'));
+        const { started } = await startUntilRefused(box);
+        await expect(box.copyIn(path.join(host, 'file'), '/tmp/file')).rejects.toMatchObject({
+          code: 'POOL_EXHAUSTED',
+          fields: { errno: 'EAGAIN', pool: 'processes' },
+        });
         await bomb.kill();
-        await Promise.all(others.map((job) => job.kill()));
+        await Promise.all(started.map((job) => job.kill()));
         await until(() =>
           box.copyOut('/tmp/file', path.join(host, 'back')).then(
             () => true,

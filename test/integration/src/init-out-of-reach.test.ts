@@ -8,6 +8,7 @@ import type { ClientContainer } from '@warden/client';
 import { cgroupParents, describeWith, patience, unmet, withDaemon } from '@warden/test-harness';
 import { expect, it } from 'vitest';
 import { copyHelpers } from './copy-helpers.ts';
+import { startUntilRefused } from './full-container.ts';
 import { CALLS, PERL_MOUNTS, perl } from './host-perl.ts';
 import { text } from './text.ts';
 import { until } from './until.ts';
@@ -220,17 +221,7 @@ describeWith(['root', 'isolated', 'overlayfs'], 'init and storms from inside', (
     ).create({ bindMounts: [...PERL_MOUNTS] })) as ClientContainer;
     const bomb = await explode(box, true);
     const id = (await box.info()).containerPath!.split('/').at(-1)!;
-    const started: Awaited<ReturnType<typeof box.spawn>>[] = [];
-    let refusal: unknown;
-    await until(async () => {
-      await box.spawn('exec sleep 1000').then(
-        (job) => started.push(job),
-        (error: unknown) => {
-          refusal = error;
-        },
-      );
-      return refusal !== undefined;
-    });
+    const { started, refusal } = await startUntilRefused(box);
     expect(refusal).toMatchObject({
       code: 'POOL_EXHAUSTED',
       message: expect.stringMatching(
